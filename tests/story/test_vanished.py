@@ -51,11 +51,14 @@ def doctor(academy: Academy) -> dict[str, str]:
 
 
 def test_a_deleted_entry_is_a_case_until_it_is_rebuilt(begun: Academy) -> None:
-    """Nobody gets its name, and it is listed every night, with and without a feed, until `drift revert`."""
+    """Nobody gets its names, and it is listed every night, with and without a feed, on any host, until `drift
+    revert`."""
     address = begun.values(IDA, "mail")
     delete(begun, IDA)
     expected = [(IDA, "vanished", "waits for a decision")]
-    for day, feeds in ((DAYS[2], True), (DAYS[3], False), (DAYS[4], True)):
+    for day, feeds in ((DAYS[2], False), (DAYS[3], True), (DAYS[4], True)):
+        # what another host does not have
+        (begun.sandbox.folder / "state" / "settled").unlink(missing_ok=True)
         people = [begun.feed(*PEOPLE, HOMONYM, day=day)] if feeds else []
         plan = begun.plan(*people, "--as-of", day)
         assert drift(plan) == expected
@@ -64,7 +67,7 @@ def test_a_deleted_entry_is_a_case_until_it_is_rebuilt(begun: Academy) -> None:
         assert f"piactl drift revert {IDA}" in plan["holds"][0]["why"]
         begun.night(day, *people)
         assert IDA not in begun.names().values()
-        assert begun.values("ida.roy1", "supannEmpId") == ["2000"]
+        assert not feeds or begun.values("ida.roy1", "supannEmpId") == ["2000"]
     day = ("--as-of", DAYS[4])
     listed = begun.run("drift", "list", "-o", "json", *day).json
     assert [(one["uid"], one["class"], one["since"]) for one in listed] == [(IDA, "vanished", DAYS[2])]
@@ -110,6 +113,13 @@ def test_an_entry_without_its_mark_is_adopted_again(begun: Academy) -> None:
     assert "pwdStartTime limits its log in" in begun.run("adopt", feed, "--as-of", DAYS[4]).out
     begun.change(IDA, pwdStartTime=[])
     assert begun.run("adopt", feed, "--as-of", DAYS[4], "--apply", *WHY).code == 0
+    adoption = begun.run("runs", "list", "-o", "json").json[0]["run"]
+    begun.night(DAYS[4])
+    # what an undo puts out of management did not vanish
+    assert begun.run("undo", adoption, *WHY, "--yes", "--as-of", DAYS[4]).code == 0
+    plan = begun.plan(feed, "--as-of", DAYS[4])
+    assert (plan["drift"], plan["changes"], len(plan["holds"])) == ([], [], 1)
+    assert begun.run("adopt", feed, "--as-of", DAYS[4], "--apply", *WHY).code == 0
     begun.night(DAYS[5], begun.feed(*PEOPLE, day=DAYS[5]))
     assert begun.names()["1999"] == IDA
     assert len(begun.names()) == 2
@@ -125,6 +135,23 @@ def test_doctor_counts_drift_and_names_that_are_shared(begun: Academy) -> None:
     matricule = begun.values(CLAIRE, "supannEmpId")
     begun.change(IDA, supannEmpId=matricule)
     assert doctor(begun)["D57"]
+
+
+def test_an_account_is_watched_from_the_night_that_makes_it(academy: Academy) -> None:
+    """By its names too: the first night lists everybody, a later one those who came or were renamed."""
+    academy.allow_up_to(5, "drift", "loosening", "rename")
+    academy.night(DAYS[0], academy.feed(PEOPLE[0], day=DAYS[0]))
+    academy.night(DAYS[1], academy.feed(*PEOPLE, day=DAYS[1]))
+    why = ("--usage-name", "Alix", "--until", DAYS[9], *WHY, "--as-of", DAYS[1])
+    assert academy.run("account", "rename", IDA, *why).code == 0
+    academy.night(DAYS[2])
+    address = academy.values(IDA, "mail")[0]
+    assert address == "ida.alix@ac-amiens.fr"
+    delete(academy, IDA)
+    namesake = row(matricule="2001", prenom="Ida", nom_famille="Alix", date_naissance="1992-04-05")
+    academy.night(DAYS[3], academy.feed(*PEOPLE, namesake, day=DAYS[3]))
+    assert academy.names()["2001"] == "ida.alix1"
+    assert drift(academy.plan("--as-of", DAYS[3])) == [(IDA, "vanished", "waits for a decision")]
 
 
 def test_what_piactl_does_itself_is_no_vanished_entry(begun: Academy) -> None:

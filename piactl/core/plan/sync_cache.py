@@ -96,8 +96,6 @@ class SyncCache:
     packed: dict[str, bytes] = field(default_factory=dict, repr=False)
     more_names: dict[str, list[int]] = field(default_factory=dict, repr=False)
     """The other names of the accounts that have several, by key as in `packed`."""
-    accounts: dict[str, str] = field(default_factory=dict, repr=False)
-    """uid -> matricule ("" for none) of every account that the run knew, also of those without an entry."""
     _numbers: dict[Home, int] = field(default_factory=dict, repr=False)
 
     def home(self, home: Home, *, live: bool) -> int:
@@ -115,12 +113,6 @@ class SyncCache:
         """The digests of all names of the accounts with these cache entries and keys, and `also`."""
         more = (names for key, names in self.more_names.items() if key in keys)
         return NameDigests(chain((_ENTRY.unpack(entry)[2] for entry in packed), *more, also))
-
-    def names_of(self, uid: str) -> tuple[int, ...]:
-        """The digests of the names of one account, as far as they are known."""
-        key = key_of(uid, self.accounts[uid] or None)
-        known = [_ENTRY.unpack(self.packed[key])[2]] if key in self.packed else []
-        return tuple(sorted({name_digest(uid), *known, *self.more_names.get(key, ())} - {0}))
 
     def census(self, packed: Iterable[bytes]) -> Census:
         """The census of the accounts with these cache entries."""
@@ -163,8 +155,3 @@ class NameDigests:
 def key_of(uid: str, matricule: str | None) -> str:
     """The key of an account."""
     return matricule or f"{_BY_UID}{uid}"
-
-
-def matricule_of(key: str) -> str:
-    """The matricule in a key, "" if there is none."""
-    return "" if key.startswith(_BY_UID) else key

@@ -179,6 +179,10 @@ class Places:
     def vanished(self) -> str:
         return child(self.state, "cn", "vanished")
 
+    def accounts(self, number: int) -> str:
+        """A part of the list of accounts."""
+        return child(self.state, "cn", f"accounts-{number:05d}")
+
     def case(self, id_: str) -> str:
         return child(self.state, "cn", f"case-{id_}")
 
@@ -237,8 +241,8 @@ def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
         of_run = name.startswith("cn=undo-") and above.partition(",")[2] == normal_dn(places.folder(RUNS))
         if name == top or name in folders:
             continue
-        of_case = name.startswith("cn=case-") and above == top
-        if not (name in single or above in folders or of_run or of_case):
+        of_many = name.startswith(("cn=case-", "cn=accounts-")) and above == top
+        if not (name in single or above in folders or of_run or of_many):
             misplaced.append(
                 UnreadableRecord(entry.dn, "no record of piactl belongs here", "delete the entry")
             )

@@ -22,7 +22,7 @@ from piactl.flows.plan.inputs.load_feeds import Scan, in_order, raise_refused
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.reconcile import reconcile
-from piactl.flows.plan.vanished import still_gone
+from piactl.flows.plan.vanished import newly_gone, still_gone
 
 
 def build_plan(
@@ -47,7 +47,7 @@ def build_plan(
         always = {*state.memory.pending(), *state.linked.people()}
         folder, last = Path(settings.state_folder), state.memory.last
         skip = unchanged_accounts(accounts, rules.keys, folder, cache, last, always)
-    gone = cache.gone if cache is not None else {}
+    gone = newly_gone(accounts, state.listed, cache.uids if cache is not None else None, rules.as_of)
     state = state.with_vanished(still_gone(accounts, {**gone, **state.memory.vanished}))
     if cache is not None:
         skip = _skip_set(accounts, rules, settings, scans, state, tick, cache, skip)

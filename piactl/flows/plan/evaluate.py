@@ -249,7 +249,6 @@ class Evaluation:
             return
         for entry in self.index.entries():
             account = entry.account
-            self.cache.cache.accounts[account.uid] = account.matricule or ""
             if account.uid in but or account.matricule in but or not entry.csn:
                 continue
             if "\n" in account.uid:  # the cache file has one key a line

@@ -31,12 +31,12 @@ from piactl.core.plan.sync_cache import (
     csn_digest,
     has_csn,
     key_of,
-    matricule_of,
     name_digest,
     with_csn,
 )
 from piactl.core.rules.desired import Rules, local_of, verifier_day
 from piactl.directory.port import WriteResult
+from piactl.directory.store.account_list import Listed, read_account_list
 from piactl.directory.store.attribute_scans import Stamp, read_stamps
 from piactl.directory.store.memory_records import Remembered, read_memory
 from piactl.directory.store.records import Places, UnreadableRecords
@@ -60,6 +60,8 @@ class RunState:
     remembered: Remembered
     due_only: bool
     linked: LinkedMatricules = field(default_factory=LinkedMatricules)
+    listed: Mapping[str, Listed] = field(default_factory=dict, repr=False)
+    """The accounts that there were at the end of the last night, by uid."""
 
     @property
     def memory(self) -> Memory:
@@ -82,8 +84,10 @@ def read_run_state(
         due_only = not feeds and _only_the_date_changed(accounts, rules, last)
         return rules.as_of if due_only else None
 
-    remembered = read_memory(accounts.reader, accounts.directory.state, rules.keys, unreadable, due=due)
-    return RunState(remembered, due_only, read_linked_matricules(accounts))
+    reader, state = accounts.reader, accounts.directory.state
+    remembered = read_memory(reader, state, rules.keys, unreadable, due=due)
+    listed = dict(read_account_list(reader, state, unreadable).accounts())
+    return RunState(remembered, due_only, read_linked_matricules(accounts), listed)
 
 
 def _only_the_date_changed(accounts: ManagedAccounts, rules: Rules, last: LastRun | None) -> bool:
@@ -115,8 +119,8 @@ class NextCache:
     kept: bool
     verifier_day: Callable[[Account, date], date | None] = lambda _account, _day: None
     skipped: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    gone: dict[str, Vanished] = field(default_factory=dict)
-    """The accounts that the last run knew and of which no managed entry is left, by uid."""
+    uids: set[str] | None = field(default=None, repr=False)
+    """The uids of all accounts, where they were read."""
     pending: dict[str, tuple[str, bytes]] = field(default_factory=dict, repr=False)
 
     def entry_of(self, account: Account, csn: bytes, as_of: date) -> bytes | None:
@@ -155,8 +159,6 @@ class NextCache:
         if not result.csn_after:
             return
         key, packed = self.pending.pop(uid, ("", b""))
-        if key:
-            self.cache.accounts[uid] = matricule_of(key)
         unknown = result.write.op == "modify" and not result.csn_before
         if key and not unknown and has_csn(packed, result.csn_before):
             self.cache.packed[key] = with_csn(packed, result.csn_after)
@@ -233,8 +235,6 @@ def keep(cache: SyncCache, folder: Path, keys: DigestKeys) -> None:
     """Writes the sync cache for the next run on this host. Raises PiactlError."""
     # many homes have the same services
     sets = {s: number for number, s in enumerate(dict.fromkeys(services for _, _, services in cache.homes))}
-    known = (f"{uid}\t{number}\n" for uid, number in cache.accounts.items() if "\n" not in uid)
-    accounts = "".join(known).encode()
     head = {
         "basis": cache.basis,
         "server": cache.server,
@@ -246,12 +246,10 @@ def keep(cache: SyncCache, folder: Path, keys: DigestKeys) -> None:
         "count": len(cache.packed),
         "width": WIDTH,
         "more_names": {key: more for key, more in cache.more_names.items() if key in cache.packed},
-        "accounts": len(accounts),
     }
     body = b"".join(
         [
             json.dumps(head, separators=(",", ":")).encode() + b"\n",
-            accounts,
             "\n".join(cache.packed).encode() + b"\n\n",
             b"".join(cache.packed.values()),
         ]
@@ -272,15 +270,13 @@ def load(folder: Path, keys: DigestKeys) -> SyncCache | None:
     try:
         end = whole.index(b"\n", 32)
         head = json.loads(whole[32:end])
-        count, start = head["count"], end + 1 + head["accounts"]
-        names, packed = whole[start : -WIDTH * count - 2], whole[len(whole) - WIDTH * count :]
+        count = head["count"]
+        names, packed = whole[end + 1 : -WIDTH * count - 2], whole[len(whole) - WIDTH * count :]
         cache_keys = names.decode().split("\n")
         if count != len(cache_keys) or head["width"] != WIDTH:
             return None
         cache = SyncCache(head["basis"], head["as_of"], tuple(head["sources"]), head["server"], head["run"])
         cache.more_names = head["more_names"]
-        known = (line.rpartition("\t") for line in whole[end + 1 : start].decode().split("\n") if line)
-        cache.accounts = {uid: matricule for uid, _, matricule in known}
         sets = [*map(tuple, head["services"])]
         cache.homes = [
             (tuple(places), tuple(profiles), sets[services]) for places, profiles, services in head["homes"]
@@ -353,7 +349,7 @@ def unchanged_accounts(
     always: Container[str],
 ) -> SkipSet:
     """The accounts that the sync cache in `folder` shows to be unchanged; empty if it cannot. Fills
-    `cache.gone`.
+    `cache.uids`.
 
     The people of the matricules `always` are evaluated in any case. Reads three attributes of every account,
     and only if there is a cache to compare them with.
@@ -364,7 +360,8 @@ def unchanged_accounts(
         return SkipSet()
     if old.run != last.run and not _knows_run(accounts, old.run):
         return SkipSet()
-    stamps = _noted(read_stamps(*accounts), new.accounts)
+    uids: set[str] = set()
+    stamps = _noted(read_stamps(*accounts), uids)
     same_basis = old.basis == new.basis and old.sources == new.sources and old.as_of <= new.as_of
     # from its first write to its end a run is not clean: then the outcome of its writes is not known
     comparable = same_basis and last.clean
@@ -373,12 +370,7 @@ def unchanged_accounts(
         pass
     if accounts.reader.facts().server != old.server:
         return SkipSet()
-    day = date.fromordinal(new.as_of)
-    cache.gone = {
-        uid: Vanished(matricule, day, old.names_of(uid))
-        for uid, matricule in old.accounts.items()
-        if uid not in new.accounts
-    }
+    cache.uids = uids
     if not skip:
         return skip
     if len(skip.evaluate) > MOST * (len(skip.evaluate) + len(skip.unchanged)):
@@ -389,9 +381,9 @@ def unchanged_accounts(
     return skip
 
 
-def _noted(stamps: Iterable[Stamp], into: dict[str, str]) -> Iterator[Stamp]:
+def _noted(stamps: Iterable[Stamp], uids: set[str]) -> Iterator[Stamp]:
     for stamp in stamps:
-        into[stamp[0]] = stamp[1] or ""
+        uids.add(stamp[0])
         yield stamp
 
 

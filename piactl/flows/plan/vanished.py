@@ -5,15 +5,32 @@ No second account is made for such a person: they are held, with and without fee
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from datetime import date
 
 from piactl.core.plan.drift import ENTRY, Drift, DriftClass, Fate
 from piactl.core.plan.run_state import Memory, Vanished
+from piactl.core.plan.sync_cache import name_digest
 from piactl.directory.probe.authors import authors
+from piactl.directory.store.account_list import Listed, read_uids
 from piactl.directory.store.accounts import Entry, account_dn, read_accounts_named, read_unmanaged
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds
+
+
+def newly_gone(
+    accounts: ManagedAccounts, listed: Mapping[str, Listed], uids: Collection[str] | None, day: date
+) -> dict[str, Vanished]:
+    """The listed accounts that have no managed entry, noted on this day. `uids` are those of all accounts,
+    None where they were not read yet."""
+    if listed and uids is None:
+        uids = {*read_uids(accounts.reader, accounts.directory)}
+    return {
+        uid: Vanished(matricule, day, (name_digest(uid), *names))
+        for uid, (matricule, names) in listed.items()
+        if uid not in (uids or ())
+    }
 
 
 def still_gone(accounts: ManagedAccounts, vanished: Mapping[str, Vanished]) -> dict[str, Vanished]:

@@ -1,0 +1,103 @@
+"""The list of accounts: records below the state entry by which a run on any host sees which entries are gone.
+
+Each record has up to PER_RECORD accounts. An account stays in its record, and a new one goes to the last: a
+night writes few of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from piactl.core.model.settings import DirectorySettings
+from piactl.core.plan.sync_cache import name_digest
+from piactl.core.rules.desired import local_of
+from piactl.directory import filters
+from piactl.directory.dn import normal_dn
+from piactl.directory.port import EntryWrite, Reader
+from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.records import (
+    DATA,
+    Places,
+    Record,
+    UnreadableRecords,
+    cn_of,
+    foreign_entry,
+    record_write,
+)
+
+PER_RECORD = 1_000
+
+Listed = tuple[str, tuple[int, ...]]
+"""The matricule of an account, "" for an archived one, and the digests of its names beside the uid."""
+
+
+@dataclass(slots=True)
+class AccountList:
+    """The accounts by uid in each record, by its number, and the content of the records that can be read."""
+
+    records: dict[int, dict[str, Listed]] = field(default_factory=dict)
+    raw: dict[int, bytes] = field(default_factory=dict, repr=False)
+
+    def accounts(self) -> Iterator[tuple[str, Listed]]:
+        for accounts in self.records.values():
+            yield from accounts.items()
+
+
+def read_account_list(reader: Reader, state: str, unreadable: UnreadableRecords) -> AccountList:
+    """The list as the last night left it. Records that cannot be read are added to `unreadable`."""
+    found, query = AccountList(), filters.begins("cn", "accounts-")
+    for entry in reader.search(state, query, [DATA], scope="one"):
+        digits, data = cn_of(entry).rpartition("-")[2], entry.first(DATA)
+        if not digits.isdecimal() or normal_dn(entry.dn) != normal_dn(Places(state).accounts(int(digits))):
+            unreadable.add(foreign_entry(entry.dn))
+            continue
+        number, accounts = int(digits), unreadable.read(entry.dn, data, _read)
+        found.records[number] = accounts or {}
+        found.raw[number] = (data or b"") if accounts is not None else b""
+    return found
+
+
+def _read(record: Record) -> dict[str, Listed]:
+    return {uid: (matricule, tuple(map(int, names))) for uid, (matricule, *names) in record.items()}
+
+
+def read_uids(reader: Reader, settings: DirectorySettings) -> Iterator[str]:
+    """The uids of all accounts."""
+    name = settings.attributes.get("uid", "uid")
+    return (raw.text(name) for raw in reader.search(settings.accounts, IN_ACCOUNTS, [name]))
+
+
+def account_list_writes(
+    reader: Reader, settings: DirectorySettings, unreadable: UnreadableRecords, released: Collection[str] = ()
+) -> Iterator[EntryWrite]:
+    """The writes that list every account that there is now. None goes off the list but those that piactl
+    `released`: no account is deleted."""
+    known = read_account_list(reader, settings.state, unreadable)
+    number_of = {uid: number for number, accounts in known.records.items() for uid in accounts}
+    last = max(known.records, default=0)
+    after = {number: dict(accounts) for number, accounts in known.records.items()}
+    for uid, listed in _there(reader, settings):
+        if uid not in number_of and len(after.setdefault(last, {})) >= PER_RECORD:
+            last += 1
+        after.setdefault(number_of.get(uid, last), {})[uid] = listed
+    for number, accounts in after.items():
+        record = {
+            uid: [matricule, *names]
+            for uid, (matricule, names) in sorted(accounts.items())
+            if uid not in released
+        }
+        dn = Places(settings.state).accounts(number)
+        write = record_write(dn, known.raw.get(number), record)
+        if write is not None:
+            yield write
+
+
+def _there(reader: Reader, settings: DirectorySettings) -> Iterator[tuple[str, Listed]]:
+    names: Mapping[str, str] = settings.attributes
+    uid, matricule, ledger = (names.get(one, one) for one in ("uid", "supannEmpId", "piactlIdentifier"))
+    for raw in reader.search(settings.accounts, IN_ACCOUNTS, [uid, matricule, ledger]):
+        own = raw.text(uid)
+        texts = (value.decode("utf-8", "replace") for value in raw.values.get(ledger, ()))
+        others = {name_digest(local_of(text)) for text in texts} - {name_digest(own)}
+        yield own, (raw.text(matricule), tuple(sorted(others)))
