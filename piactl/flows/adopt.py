@@ -287,7 +287,8 @@ class _Adopting:
         if without_entry:
             yield (
                 f"{counted(len(without_entry), 'person', 'people')} of the feed without an entry to adopt: "
-                "the next night creates accounts for them, so settle the entries on hold first"
+                "the next night with the feed makes accounts for those who have an open post, are not held "
+                "and are in no case; settle the entries on hold first, or a person may get a second account"
             )
         if not any(stranger.incumbent.matricules for stranger in inside) and inside:
             yield (

@@ -61,6 +61,7 @@ def test_entries_become_accounts_and_the_night_has_nothing_to_do(academy: Academ
     assert "2  adopt" in ran.out
     assert "cdubreuil: active, claire.dubreuil@ac-amiens.fr" in ran.out
     assert "sn ANCIEN -> Dubreuil" in ran.out
+    assert "1 person of the feed without an entry to adopt: the next night with the feed makes" in ran.out
     assert f"piactl apply {kept}" in ran.err
     before = academy.sandbox.entries(academy.sandbox.accounts)
     assert academy.run("apply", kept).code == 0

@@ -138,6 +138,14 @@ def test_a_case_lasts_until_it_is_decided_and_the_living_account_goes_on(two: Ac
     assert cases(two) == []
 
 
+def undone(academy: Academy) -> str:
+    """What `undo` says of the last run, which decided a case."""
+    run = academy.run("runs", "list", "-o", "json").json[0]["run"]
+    ran = academy.run("undo", run, "--yes", "--reason", "erreur")
+    assert ran.code == 1
+    return ran.err
+
+
 def test_different_is_remembered_and_forgotten(two: Academy) -> None:
     two.night(DAYS[0], two.feed(PAUL, day=DAYS[0], source="agape"))
     two.night(DAYS[1], two.feed(OTHER, day=DAYS[1], source="epp"))
@@ -146,6 +154,7 @@ def test_different_is_remembered_and_forgotten(two: Academy) -> None:
     assert two.run("match", "different", case["case"]).code == 2  # no reason
     assert two.run("match", "forget", *words).code == 1
     assert two.run("match", "different", *words).code == 0
+    assert f"piactl match forget {case['case']} " in undone(two)
     assert two.run("match", "different", *words).code == 1
     assert cases(two) == []
     (decided,) = cases(two, "--decided")
@@ -161,6 +170,7 @@ def test_different_is_remembered_and_forgotten(two: Academy) -> None:
     words = (case["case"], "--reason", "non", "--as-of", DAYS[4])
     assert two.run("match", "different", *words).code == 0
     assert two.run("match", "forget", *words).code == 0
+    assert f"piactl match different {case['case']} " in undone(two)
     assert len(cases(two)) == 1
     assert two.run("match", "show", "00000000").code == 9
 

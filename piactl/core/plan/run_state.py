@@ -88,12 +88,10 @@ class LastRun:
 @dataclass(frozen=True, slots=True)
 class Vanished:
     """An account whose entry another program deleted, or, `unmanaged`, took the mark of management from.
-    `matricule` is "" if it was archived, `names` are the digests of its names (see `sync_cache`), `since` is
-    the day of the run that noted it."""
+    `matricule` is "" if it was archived, `since` is the day of the run that noted it."""
 
     matricule: str
     since: date
-    names: tuple[int, ...]
     unmanaged: bool = False
 
 

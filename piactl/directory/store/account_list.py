@@ -29,7 +29,8 @@ from piactl.directory.store.records import (
 PER_RECORD = 1_000
 
 Listed = tuple[str, tuple[int, ...]]
-"""The matricule of an account, "" for an archived one, and the digests of its names beside the uid."""
+"""The matricule of an account, "" for an archived one, and the digests of the names that it ever had beside
+the uid."""
 
 
 @dataclass(slots=True)
@@ -71,8 +72,8 @@ def read_uids(reader: Reader, settings: DirectorySettings) -> Iterator[str]:
 def account_list_writes(
     reader: Reader, settings: DirectorySettings, unreadable: UnreadableRecords, released: Collection[str] = ()
 ) -> Iterator[EntryWrite]:
-    """The writes that list every account that there is now. None goes off the list but those that piactl
-    `released`: no account is deleted."""
+    """The writes that list every account that there is now. No account goes off the list but those that
+    piactl `released`, because none is deleted, and none of its names, because nobody else ever gets them."""
     known = read_account_list(reader, settings.state, unreadable)
     number_of = {uid: number for number, accounts in known.records.items() for uid in accounts}
     last = max(known.records, default=0)
@@ -80,7 +81,9 @@ def account_list_writes(
     for uid, listed in _there(reader, settings):
         if uid not in number_of and len(after.setdefault(last, {})) >= PER_RECORD:
             last += 1
-        after.setdefault(number_of.get(uid, last), {})[uid] = listed
+        accounts = after.setdefault(number_of.get(uid, last), {})
+        matricule, names = listed
+        accounts[uid] = matricule, tuple(sorted({*names, *accounts.get(uid, listed)[1]}))
     for number, accounts in after.items():
         record = {
             uid: [matricule, *names]

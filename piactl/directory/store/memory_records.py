@@ -211,7 +211,6 @@ def vanished_record(vanished: Mapping[str, Vanished]) -> Record:
         uid: {
             "matricule": one.matricule,
             "since": one.since.isoformat(),
-            "names": list(one.names),
             "unmanaged": one.unmanaged,
         }
         for uid, one in vanished.items()
@@ -223,7 +222,6 @@ def read_vanished(r: Record) -> dict[str, Vanished]:
         uid: Vanished(
             text_of(one, "matricule"),
             date.fromisoformat(one["since"]),
-            tuple(map(int, one["names"])),
             one["unmanaged"] is True,
         )
         for uid, one in r.items()

@@ -44,6 +44,8 @@ def read_run(r: Record) -> Record:
         if name in r:
             date.fromisoformat(r[name])
     texts_of(r.get("rewound", []), "rewound")
+    if len(texts_of(r.get("decided", []), "decided")) not in (0, 2):
+        raise Misshapen("'decided' is not a case and its answer")
     if "held" in r:
         number_of(r, "held")
     for name in ("summary", "outcomes", "allowed"):

@@ -23,16 +23,17 @@ from piactl.core.rules.address_allocation import named
 from piactl.core.rules.career import login_window, outlook
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base
 from piactl.core.rules.lifecycle import BEGINNING
+from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.account_write import account_write, only_renews_base
 from piactl.directory.store.accounts import Entry, Unreadable, with_kept
 from piactl.directory.store.attribute_scans import read_foreign_names, read_identifiers
-from piactl.directory.store.memory_records import read_last, vanished_accounts
+from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.drift import lost_words, unresolved
 from piactl.flows.plan.change_set import change_set
 from piactl.flows.plan.ready_plan import AccountWrite
-from piactl.flows.plan.vanished import names_of_vanished
+from piactl.flows.plan.vanished import listed_names
 from piactl.flows.queries.accounts import AccountStore, career_and_status
 
 
@@ -164,8 +165,8 @@ def _addressed(store: AccountStore, desired: Desired, rules: Rules) -> Desired:
         *read_foreign_names(store.reader, store.directory, store.encoding),
         *read_identifiers(store.reader, store.directory, store.encoding),
     }
-    gone = vanished_accounts(store.reader, store.directory.state, UnreadableRecords())
-    also = NameDigests(names_of_vanished(gone))
+    listed = read_account_list(store.reader, store.directory.state, UnreadableRecords())
+    also = NameDigests(listed_names(dict(listed.accounts())))
     names = TakenNames((local_of(name) for name in taken), rules.policy.first_homonym_digit, also)
     return named([desired], names, rules.policy)[0]
 

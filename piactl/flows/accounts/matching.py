@@ -140,6 +140,7 @@ def decide(
         run.record(
             RunStatus.DONE,
             note=note,
+            decided=[id_, answer],
             ended=now().isoformat(timespec="milliseconds"),
             journal=head_facts(run.journal.head),
         )

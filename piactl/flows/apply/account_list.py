@@ -1,4 +1,4 @@
-"""Lists the accounts at the end of a night, so that the next night, on any host, sees which entries are gone."""
+"""Lists the accounts at the end of a night, so that the next one, on any host, sees which entry is gone."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ from piactl.flows.plan.inputs.merge_feeds import (
 from piactl.flows.plan.plan_rows import PlanRows
 from piactl.flows.plan.ready_plan import ReadyPlan, Writes
 from piactl.flows.plan.sponsors import ADVICE, leaving_sponsors
-from piactl.flows.plan.vanished import hold_unmanaged, names_of_vanished, vanished_drift
+from piactl.flows.plan.vanished import hold_unmanaged, listed_names, vanished_drift
 
 EVERYBODY = SkipSet()
 
@@ -286,7 +286,7 @@ class _JointEvaluation(Evaluation):
             names |= set(read_identifiers(*self.accounts))
         policy = self.rules.policy
         known = self.cache.cache if self.cache else SyncCache("", 0, ())
-        skipped = known.names(self.skip.entries(), self.skip, names_of_vanished(self.memory.vanished))
+        skipped = known.names(self.skip.entries(), self.skip, listed_names(self.state.listed))
         taken = TakenNames(map(local_of, names), policy.first_homonym_digit, skipped)
         if staged is None:
             return named(desired, taken, policy), Names()

@@ -27,9 +27,7 @@ def newly_gone(
     if listed and uids is None:
         uids = {*read_uids(accounts.reader, accounts.directory)}
     return {
-        uid: Vanished(matricule, day, (name_digest(uid), *names))
-        for uid, (matricule, names) in listed.items()
-        if uid not in (uids or ())
+        uid: Vanished(matricule, day) for uid, (matricule, _) in listed.items() if uid not in (uids or ())
     }
 
 
@@ -74,9 +72,9 @@ def vanished_drift(accounts: ManagedAccounts, vanished: Mapping[str, Vanished]) 
         )
 
 
-def names_of_vanished(vanished: Mapping[str, Vanished]) -> Iterator[int]:
-    """The digests of the names that nobody else gets."""
-    return (name for one in vanished.values() for name in one.names)
+def listed_names(listed: Mapping[str, Listed]) -> Iterator[int]:
+    """The digests of the names of the listed accounts, which nobody else gets, with or without the entry."""
+    return (name for uid, (_, names) in listed.items() for name in (name_digest(uid), *names))
 
 
 def hold_unmanaged(

@@ -16,6 +16,7 @@ from typing import Any
 
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import DirectorySettings, Settings
+from piactl.core.plan.case import Answer
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Losses, counts_by_kind, refusals
 from piactl.core.plan.plan import Basis, Hold, Plan
@@ -69,6 +70,13 @@ def propose_undo(
     records = read_runs(reader, directory.state, unreadable, now)
     record = _chosen(records, name, now)
     before = len(unreadable)
+    if record.get("decided"):
+        case, answer = record["decided"]
+        back = "forget" if answer in [*Answer] else "different"
+        raise PiactlError(
+            f"run {record['run']} changed no account. It decided case {case}: {answer}.\n"
+            f'To take that back: piactl match {back} {case} --reason "...". See: piactl match show {case}'
+        )
     undo_entries = list(read_undo(reader, directory.state, record["run"], unreadable))
     incomplete = len(unreadable) > before
     if not undo_entries and incomplete:
