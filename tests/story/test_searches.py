@@ -73,8 +73,8 @@ def test_searches_do_not_follow_people(academy: Academy, first_load: bool) -> No
             ready = plan_at_once(counting, configuration, feeds, date.fromisoformat(DAY))
         assert len(ready.writes) == (number if first_load else 0)
         asked.append(counting.asked)
-    # one of them looks for newcomers among the entries that are not managed
-    assert asked[0] == asked[1] <= 8
+    # one of them looks for newcomers among the entries that are not managed, two for accounts that are gone
+    assert asked[0] == asked[1] <= 10
 
 
 def planned(academy: Academy, as_of: str, *feeds: str) -> tuple[CountingReader, ReadyPlan]:
@@ -125,4 +125,5 @@ def test_a_night_without_a_feed_reads_only_those_who_are_due(academy: Academy) -
     counting, ready = planned(academy, NEXT)
     due = {write.uid for write in ready.writes}
     assert len(due) == 3
-    assert set(counting.accounts(academy)) == due
+    # of the others only that they are there
+    assert {uid for uid, told in counting.accounts(academy).items() if told != {"uid"}} == due
