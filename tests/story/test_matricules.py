@@ -2,47 +2,33 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-from typing import Any
-
 import pytest
 
-from piactl.directory.store.base_digest import MANAGED
-from tests.conftest import Sandbox
-
 from . import feeds
-from .academy import Academy, Ran
+from .academy import Academy
 from .feeds import MARESCHAL, MICHELIS, row
+from .luc import (
+    AS_OF,
+    CLAIRE,
+    DAYS,
+    IDA,
+    LUC,
+    WHY,
+    aaf,
+    both_feeds,
+    doubled,
+    epp,
+    luc,
+    merge,
+    with_two_sources,
+)
 from .phones import KNOWN, verified
-
-DAYS = [f"2026-09-{day:02}" for day in range(5, 28)]
-CLAIRE, LUC = "claire.dubreuil", "luc.vasseur"
-IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy")
-AS_OF = ("--as-of", DAYS[0])
-WHY = ("--reason", "dit par la DRH", "--yes")
 
 
 @pytest.fixture
 def two(academy: Academy) -> Academy:
     """An academy with EPP, and AAF, which numbers people in its own way."""
-    academy.sources(epp="kind: full", aaf="kind: full, namespace: aaf")
-    academy.allow_up_to(9, "update", "deactivate", "grant", "revoke", "create", "rename", "identity")
-    return academy
-
-
-def epp(academy: Academy, day: str, *rows: str) -> Path:
-    return academy.feed(*rows, IDA, day=day, source="epp")
-
-
-def aaf(academy: Academy, day: str, *rows: str) -> Path:
-    return academy.feed(*rows, IDA.replace("1999", "77").replace("Roy", "Quint"), day=day, source="aaf")
-
-
-def luc(**values: str) -> str:
-    named = {"prenom": "Luc", "nom_famille": "Vasseur", "date_naissance": "1980-02-01", "debut": "2026-09-01"}
-    return row(**{"matricule": "1001", "uai": MICHELIS, **named, **values})
+    return with_two_sources(academy)
 
 
 def test_the_same_digits_of_two_namespaces_are_two_people(two: Academy) -> None:
@@ -83,34 +69,6 @@ def test_hr_gave_another_matricule(two: Academy) -> None:
 
 
 # ---- two accounts of one person
-
-
-def doubled(academy: Academy) -> None:
-    """Luc, whom EPP and AAF call otherwise, so that he has two accounts."""
-    academy.night(
-        DAYS[0],
-        epp(academy, DAYS[0], luc(numen="20E9512345XYZ")),
-        aaf(academy, DAYS[0], luc(matricule="42", uai=MARESCHAL, date_naissance="", prenom="LUC")),
-    )
-    assert {"1001": LUC, "aaf:42": f"{LUC}1"}.items() <= academy.names().items()
-    verified(academy, f"{LUC}1", *KNOWN)
-    denied = ("exception", "deny", f"{LUC}1", "--service", "iprof", "--until", DAYS[-1])
-    for words in (denied, ("account", "lock", f"{LUC}1", "--until", DAYS[-1])):
-        assert academy.run(*words, *WHY, *AS_OF).code == 0
-    academy.change(f"{LUC}1", telephoneNumber=["0322000000"], userPassword=["quatre chats gris et lents"])
-
-
-def merge(academy: Academy, *more: str, code: int = 0) -> Ran:
-    ran = academy.run("account", "merge", f"{LUC}1", LUC, *WHY, *AS_OF, *more)
-    assert ran.code == code, ran.err
-    return ran
-
-
-def both_feeds(academy: Academy, day: str) -> list[Path]:
-    return [
-        epp(academy, day, luc(numen="20E9512345XYZ")),
-        aaf(academy, day, luc(matricule="42", uai=MARESCHAL, date_naissance="", prenom="LUC")),
-    ]
 
 
 def test_two_accounts_of_one_person_become_one(two: Academy) -> None:
@@ -235,87 +193,6 @@ def test_what_is_not_merged(two: Academy) -> None:
     two.change("ida.roy", piactlMergedInto=mark)
     assert "ida.roy: another program" in two.night(DAYS[0]).err
     assert two.show("ida.roy", DAYS[0])["state"] == "active"
-
-
-KILLER = """
-import os, signal, sys
-from piactl.cli.main import run
-from piactl.flows.apply import write_ahead
-moment, number, *words = sys.argv[1:]
-made = 0
-def count():
-    global made
-    made += 1
-    if made == int(number):
-        os.kill(os.getpid(), signal.SIGKILL)
-intended, settlement = write_ahead.JournalledWriting._intended, write_ahead.Settlement
-def before(self, writes):
-    for write in intended(self, writes):
-        count()
-        yield write
-def after(*values):
-    count()
-    return settlement(*values)
-if moment == "before":
-    write_ahead.JournalledWriting._intended = before
-else:
-    write_ahead.Settlement = after
-sys.exit(run(words))
-"""
-WRITES = 5
-"""The mark, the device, the password, the account that lives on, the tombstone."""
-
-
-def below(academy: Academy, *uids: str) -> dict[str, dict[str, list[bytes]]]:
-    """The accounts and their devices, as they can be added again."""
-    operational = [name for name in MANAGED if name.startswith("pwd")]
-    found: dict[str, dict[str, list[bytes]]] = {}
-    for uid in uids:
-        found |= academy.sandbox.entries(academy.dn(uid), attributes=("*", *operational))
-    return {
-        dn: {name: sorted(values) for name, values in entry.items() if values} for dn, entry in found.items()
-    }
-
-
-def put_back(sandbox: Sandbox, saved: dict[str, Any], now: dict[str, Any]) -> None:
-    with sandbox.root() as root:
-        for dn in sorted(now, key=len, reverse=True):
-            root.delete(dn)
-        for dn in sorted(saved, key=len):
-            root.add(dn, attributes=saved[dn])
-
-
-def killed(academy: Academy, moment: str, number: int) -> None:
-    words = ["account", "merge", f"{LUC}1", LUC, *WHY, *AS_OF]
-    script = [sys.executable, "-c", KILLER, moment, str(number), *words]
-    done = subprocess.run(script, env=academy.environment(), capture_output=True, check=False, timeout=60)
-    assert done.returncode == -9, done.stderr
-
-
-def test_a_merge_that_is_killed_is_finished_by_the_next_night_or_command(two: Academy) -> None:
-    doubled(two)
-    uids = (LUC, f"{LUC}1")
-    saved = below(two, *uids)
-    merge(two)
-    expected = below(two, *uids)
-    for number in range(1, WRITES + 1):
-        for moment in ("before", "after"):
-            put_back(two.sandbox, saved, below(two, *uids))
-            killed(two, moment, number)
-            if (number, moment) == (1, "before"):
-                assert below(two, *uids) == saved
-                merge(two)
-            elif number % 2:
-                feeds = both_feeds(two, DAYS[0]) if number == 3 else []
-                held = {hold["uid"]: hold["why"] for hold in two.plan(*feeds, "--as-of", DAYS[0])["holds"]}
-                assert not feeds or "is not finished" in held[f"{LUC}1"]
-                two.night(DAYS[0])
-            else:
-                assert (
-                    two.run("account", "lock", "ida.roy", "--reason", f"{moment} {number}", *AS_OF).code == 0
-                )
-            assert below(two, *uids) == expected, (moment, number)
-    assert two.run("journal", "verify").code == 0
 
 
 # ---- one account of two people

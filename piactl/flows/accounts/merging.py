@@ -20,7 +20,7 @@ from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
 from piactl.directory.simulated_directory import written
 from piactl.directory.store.account_write import account_change, account_write, with_base
-from piactl.directory.store.accounts import Entry, read_accounts_being_merged
+from piactl.directory.store.accounts import Entry, read_accounts_being_merged, read_accounts_of
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import device_deletions
 from piactl.directory.store.records import UnreadableRecords
@@ -196,7 +196,9 @@ def prepare_split(
     author: Author,
     unreadable: UnreadableRecords,
 ) -> Batch:
-    """The split of a matricule and its posts off an account. Raises ActRefused."""
+    """The split of a matricule and its posts off an account. The new account is made before the other one
+    gives up the matricule: where a crash comes between, both have it, every run holds both, and the same
+    command again does the rest. Raises ActRefused."""
     matricule = read_matricule(matricule)
     entry = find_entry(store, name)
     account = entry.account
@@ -213,14 +215,17 @@ def prepare_split(
     )
     person = Person(matricule, account.family_name, account.given_name, account.usage_name, account.civilite)
     subject = Subject(matricule, None, person, posts, note=author.note)
-    desired = desired_account(subject, rules)
+    others = read_accounts_of(store.reader, store.directory, store.encoding, store.keys, [matricule])
+    made_before = any(isinstance(one, Entry) and one.dn != entry.dn for one in others)
+    desired = None if made_before else desired_account(subject, rules)
     new = intended(store, name, None, desired, rules, author.reason) if desired else None
     ends = [AccountWrite(account.uid, ("split",), author.reason, w) for w in _credentials(store, entry)]
-    made = [new.write] if new and new.write else []
+    rows = [*ends, *filter(None, [new.write if new else None, left.write])]
     changes = (*left.changes, *(new.changes if new else ()))
     kept, places = ", ".join(sorted(account.addresses)), ", ".join(sorted({post.uai for post in posts}))
     contact = ", ".join(filter(None, [account.display_name, account.address, account.private_mail]))
     has = f"the account {new.uid}" if new else "no account, because none of its posts is open"
+    has = "the account that was made before" if made_before else has
     note = (
         f"{account.uid} keeps its addresses: {kept}; matricule {matricule} has {has}\n"
         f"password and devices end. Contact both: {contact}; matricule {matricule}, {places or 'no post'}"
@@ -229,9 +234,9 @@ def prepare_split(
         name,
         account.uid,
         changes=changes,
-        write=left.write,
+        write=rows[0],
         outlook=left.outlook,
-        then=(*ends, *made),
+        then=tuple(rows[1:]),
         note=note,
         undo=tuple(ends[-1:]),
     )

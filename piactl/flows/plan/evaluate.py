@@ -105,10 +105,12 @@ class Evaluation:
             other = self.index.by_matricule.get(matricule)
             if other is not None:
                 why = f"accounts {other.account.uid} and {one.account.uid} both have matricule {matricule}"
+                why += "; if a split was cut short, the same command again ends it"
                 merged.hold(matricule, why)
                 merged.hold(one.account.matricule or "", why)
         for matricule, doubles in self.index.doubled.items():
-            merged.hold(matricule, f"several accounts have this matricule: {', '.join(doubles)}")
+            why = f"several accounts have this matricule: {', '.join(doubles)}"
+            merged.hold(matricule, f"{why}; if a split was cut short, the same command again ends it")
         return merged
 
     def _archived(self) -> dict[str, Account]:

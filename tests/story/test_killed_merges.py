@@ -1,0 +1,156 @@
+"""Merges, splits and their undo, killed between any two of their writes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from piactl.directory.store.base_digest import MANAGED
+from tests.conftest import Sandbox
+
+from .academy import Academy
+from .feeds import MARESCHAL
+from .luc import AS_OF, DAYS, LUC, WHY, aaf, both_feeds, doubled, epp, luc, merge, with_two_sources
+from .phones import KNOWN, verified
+
+
+@pytest.fixture
+def two(academy: Academy) -> Academy:
+    return with_two_sources(academy)
+
+
+KILLER = """
+import os, signal, sys
+from piactl.cli.main import run
+from piactl.flows.apply import write_ahead
+write_ahead.BATCH = 1
+moment, number, *words = sys.argv[1:]
+made = 0
+def count():
+    global made
+    made += 1
+    if made == int(number):
+        os.kill(os.getpid(), signal.SIGKILL)
+intended, settlement = write_ahead.JournalledWriting._intended, write_ahead.Settlement
+def before(self, writes):
+    for write in intended(self, writes):
+        count()
+        yield write
+def after(*values):
+    count()
+    return settlement(*values)
+if moment == "before":
+    write_ahead.JournalledWriting._intended = before
+else:
+    write_ahead.Settlement = after
+sys.exit(run(words))
+"""
+MERGE = 5
+"""The mark, the device, the password, the account that lives on, the tombstone."""
+
+
+def below(academy: Academy, *uids: str) -> dict[str, dict[str, list[bytes]]]:
+    """The accounts and their devices, as they can be added again."""
+    operational = [name for name in MANAGED if name.startswith("pwd")]
+    found: dict[str, dict[str, list[bytes]]] = {}
+    for uid in uids:
+        if academy.sandbox.entry(academy.dn(uid)) is not None:
+            found |= academy.sandbox.entries(academy.dn(uid), attributes=("*", *operational))
+    return {
+        dn: {name: sorted(values) for name, values in entry.items() if values} for dn, entry in found.items()
+    }
+
+
+def put_back(sandbox: Sandbox, saved: dict[str, Any], now: dict[str, Any]) -> None:
+    with sandbox.root() as root:
+        for dn in sorted(now, key=len, reverse=True):
+            root.delete(dn)
+        for dn in sorted(saved, key=len):
+            root.add(dn, attributes=saved[dn])
+
+
+def killed(academy: Academy, moment: str, number: int, *words: str) -> None:
+    script = [sys.executable, "-c", KILLER, moment, str(number), *words]
+    done = subprocess.run(script, env=academy.environment(), capture_output=True, check=False, timeout=60)
+    assert done.returncode == -9, done.stderr
+
+
+def test_a_merge_that_is_killed_is_finished_by_the_next_night_or_command(two: Academy) -> None:
+    doubled(two)
+    uids = (LUC, f"{LUC}1")
+    saved = below(two, *uids)
+    merge(two)
+    expected = below(two, *uids)
+    for number in range(1, MERGE + 1):
+        for moment in ("before", "after"):
+            put_back(two.sandbox, saved, below(two, *uids))
+            killed(two, moment, number, "account", "merge", f"{LUC}1", LUC, *WHY, *AS_OF)
+            if (number, moment) == (1, "before"):
+                assert below(two, *uids) == saved
+                merge(two)
+            elif number % 2:
+                feeds = both_feeds(two, DAYS[0]) if number == 3 else []
+                held = {hold["uid"]: hold["why"] for hold in two.plan(*feeds, "--as-of", DAYS[0])["holds"]}
+                assert not feeds or "is not finished" in held[f"{LUC}1"]
+                two.night(DAYS[0])
+            else:
+                assert (
+                    two.run("account", "lock", "ida.roy", "--reason", f"{moment} {number}", *AS_OF).code == 0
+                )
+            assert below(two, *uids) == expected, (moment, number)
+    assert two.run("journal", "verify").code == 0
+
+
+def test_a_split_that_is_killed_is_ended_by_the_same_command(two: Academy) -> None:
+    """The device, the password, the new account, the one that is left: no post is ever without an account."""
+    doubled(two)
+    assert two.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF).code == 0
+    merge(two)
+    two.night(DAYS[1], *both_feeds(two, DAYS[1]))
+    verified(two, LUC, *KNOWN)
+    two.change(LUC, userPassword=["quatre chats gris et lents"])
+    words = ("account", "split", LUC, "--matricule", "aaf:42", *WHY, "--as-of", DAYS[1])
+    uids = (LUC, f"{LUC}2")
+    saved = below(two, *uids)
+    assert two.run(*words).code == 0
+    expected = below(two, *uids)
+    for moment, number in (("before", 1), ("after", 1), ("before", 3), ("after", 4), ("before", 4)):
+        put_back(two.sandbox, saved, below(two, *uids))
+        killed(two, moment, number, *words)
+        feeds = both_feeds(two, DAYS[1])
+        if (moment, number) == ("before", 4):  # both have the matricule: nobody speaks for either
+            plan = two.plan(*feeds, "--as-of", DAYS[1])
+            assert plan["changes"] == []
+            assert {hold["matricule"] for hold in plan["holds"]} == {"1001", "aaf:42"}
+            assert "the same command again ends it" in plan["holds"][0]["why"]
+            two.night(DAYS[1], *feeds)
+        ran = two.run(*words)
+        assert ran.code == (1 if (moment, number) == ("after", 4) else 0), ran.err
+        assert below(two, *uids) == expected, (moment, number)
+    two.twice(DAYS[2], *both_feeds(two, DAYS[2]))
+    assert two.run("journal", "verify").code == 0
+
+
+def test_an_undone_merge_that_is_killed_leaves_no_name_free(two: Academy) -> None:
+    """Between the account that gives the names back and the one that gets them, nobody else does."""
+    doubled(two)
+    assert two.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF).code == 0
+    married = luc(matricule="42", uai=MARESCHAL, date_naissance="", prenom="LUC", nom_usage="Petit")
+    two.night(DAYS[0], aaf(two, DAYS[0], married))
+    (petit,) = two.values(f"{LUC}1", "mail")
+    assert petit == "luc.petit@ac-amiens.fr"
+    merge(two)
+    run = two.run("runs", "list", "-o", "json").json[0]["run"]
+    killed(two, "after", 1, "undo", run, "--yes", "--reason", "deux personnes", *AS_OF)
+    names = [name for uid in (LUC, f"{LUC}1") for name in two.values(uid, "piactlIdentifier")]
+    assert petit not in names
+    other = luc(matricule="1007", nom_famille="Petit", date_naissance="1991-07-09")
+    for day in DAYS[1:3]:
+        two.night(day, epp(two, day, luc(numen="20E9512345XYZ"), other))
+    assert two.names()["1007"] == "luc.petit1"
+    assert two.run("undo", run, "--yes", "--reason", "deux personnes", "--as-of", DAYS[2]).code == 0
+    assert two.values(f"{LUC}1", "mail") == [petit]
+    assert petit in two.values(f"{LUC}1", "piactlIdentifier")
