@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from types import MappingProxyType
@@ -11,12 +11,13 @@ from typing import Any
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import OverrideKind, running
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.plan.drift import ENTRY, Drift, DriftClass, Fate, kept_until
+from piactl.core.plan.drift import DEVICE, ENTRY, Drift, DriftClass, Fate, kept_until
 from piactl.core.plan.run_state import Memory
 from piactl.directory.port import Reader
 from piactl.directory.probe.authors import authors
 from piactl.directory.store.accounts import Entry, Unreadable, with_kept
 from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.devices import read_foreign_devices
 from piactl.directory.store.drift import usual_fate
 
 Since = Mapping[str, Mapping[str, date]]
@@ -93,13 +94,35 @@ def drift_row(drift: Drift) -> dict[str, Any]:
     }
 
 
+def device_drift(
+    reader: Reader, directory: DirectorySettings, names: Collection[str] = ()
+) -> Iterator[Drift]:
+    """The devices below accounts, or below those of these uids, that another program added. What the account
+    is linked to is another question: see `drift_list`."""
+    found = {raw.dn: raw.dn.partition(",")[2] for raw in read_foreign_devices(reader, directory)}
+    by = authors(reader, directory, [*found]) if found else {}
+    uid = directory.attributes.get("uid", "uid")
+    for dn, owner in found.items():
+        entry = reader.read(owner, [uid])
+        if entry is not None and (not names or entry.text(uid) in names):
+            yield Drift(
+                uid=entry.text(uid),
+                attribute=DEVICE,
+                drift_class=DriftClass.LOOSENING.value,
+                ours=(),
+                theirs=(dn,),
+                fate=Fate.WAITS.value,
+                by=by.get(dn, ""),
+            )
+
+
 def remembered(drift: Sequence[Drift], before: Since, evaluated: Iterable[Account], *, partly: bool) -> Since:
     """What stands after a run, and since when: of evaluated accounts what this run does not revert, and of
     others, where it evaluates only some, what was known before."""
     seen = {account.uid for account in evaluated}
     after = {uid: dict(found) for uid, found in before.items() if partly and uid not in seen}
     for one in drift:
-        if one.fate != Fate.REVERTED and one.attribute != ENTRY and one.since is not None:
+        if one.fate != Fate.REVERTED and one.attribute not in (ENTRY, DEVICE) and one.since is not None:
             after.setdefault(one.uid, {})[one.attribute] = one.since
     return dict(sorted(after.items()))
 

@@ -121,6 +121,35 @@ def test_another_matricule_holds_both_people(begun: Academy) -> None:
     assert begun.values(CLAIRE, "sn") == ["Dubreuil"]
 
 
+def test_a_device_of_another_program_is_listed_first_and_removed(begun: Academy) -> None:
+    """With a link to it, which the night takes back, and without."""
+    device = f"cn=autre,{begun.dn(CLAIRE)}"
+    oath = {"oathTOTPParams": device, "oathSecret": b"12345678901234567890", "oathOTPLength": "6"}
+    more = {"oathHMACAlgorithm": "1.2.840.113549.2.7", "oathTOTPTimeStepPeriod": "30"}
+    classes = {"objectClass": ["piactlRecord", "oathTOTPToken", "oathTOTPParams"], "cn": "autre"}
+    begun.sandbox.add(device, {**classes, **oath, **more, "piactlData": "{}", "oathTOTPTimeStepWindow": "1"})
+    account = [*begun.values(CLAIRE, "objectClass"), "oathTOTPUser"]
+    begun.change(CLAIRE, objectClass=account, oathTOTPToken=[device], piactlDevice=["autre"])
+    waits = "waits for a decision"
+    link = [(name, "loosening", "reverted") for name in ("oathTOTPToken", "piactlDevice")]
+    for feeds in ([], [begun.feed(*PEOPLE, day=DAYS[1])]):
+        plan = begun.plan(*feeds, "--as-of", DAYS[1])
+        assert drift(plan) == [("device", "loosening", waits), *link]
+    begun.night(DAYS[1])
+    assert begun.values(CLAIRE, "oathTOTPToken") == begun.values(CLAIRE, "piactlDevice") == []
+    begun.quiet_night(DAYS[2])
+    day = ("--as-of", DAYS[2])
+    (listed,) = begun.run("drift", "list", "-o", "json", *day).json
+    assert (listed["uid"], listed["attribute"], listed["theirs"]) == (CLAIRE, "device", [device])
+    shown = begun.run("drift", "revert", CLAIRE, *WHY, "--dry-run", *day)
+    assert device in shown.out
+    ran = begun.run("drift", "revert", CLAIRE, *WHY, *day)
+    assert ran.code == 0, ran.err
+    assert begun.sandbox.entry(device) is None
+    assert begun.run("drift", "list", "-o", "json", *day).json == []
+    begun.quiet_night(DAYS[3])
+
+
 WHY = ("--reason", "vu avec le secrétariat")
 
 

@@ -25,8 +25,8 @@ class DriftClass(StrEnum):
     PRESENTATION = "presentation"
 
 
-ENTRY = "entry"
-"""Stands for the attribute where the entry itself is gone."""
+ENTRY, DEVICE = "entry", "device"
+"""Stand for the attribute where the entry itself is gone, and where a device was added below it."""
 
 ADOPTABLE = frozenset({DriftClass.IDENTITY, DriftClass.PRESENTATION})
 

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from piactl.core.credentials.totp import DIGITS, PERIOD, WINDOW, Device, DeviceState
+from piactl.core.model.settings import DirectorySettings
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
@@ -72,10 +73,22 @@ def device_deletions(reader: Reader, accounts: str, owners: Sequence[str]) -> di
         for raw in reader.search(base, _ANY_DEVICE, [DATA], scope=scope):
             owner = normal_dn(raw.dn).partition(",")[2]
             if owner in wanted:
-                data = raw.values.get(DATA, ())
-                write = EntryWrite("delete", raw.dn, delete={DATA: data} if data else {})
-                deletions.setdefault(owner, []).append(write)
+                deletions.setdefault(owner, []).append(raw_delete(raw))
     return deletions
+
+
+def raw_delete(raw: RawEntry) -> EntryWrite:
+    """The deletion of a device, whoever wrote it, read with its data."""
+    data = raw.values.get(DATA, ())
+    return EntryWrite("delete", raw.dn, delete={DATA: data} if data else {})
+
+
+def read_foreign_devices(reader: Reader, settings: DirectorySettings, base: str = "") -> Iterator[RawEntry]:
+    """The devices below the accounts, or below one (a DN), that no identity of piactl added; each with what a
+    deletion asserts."""
+    ours = (filters.equals("creatorsName", one.dn) for one in settings.identities.values() if one.dn)
+    query = filters.all_of(_ANY_DEVICE, filters.none_of(filters.any_of(*ours)))
+    return reader.search(base or settings.accounts, query, [DATA])
 
 
 def read_seal_keys(reader: Reader, accounts: str, unreadable: UnreadableRecords) -> Iterator[tuple[str, str]]:

@@ -10,12 +10,13 @@ from piactl.core.edits import ActRefused, Altered, Author
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.drift import ADOPTABLE, Drift, DriftClass, Fate
+from piactl.core.plan.drift import ADOPTABLE, DEVICE, Drift, DriftClass, Fate
 from piactl.core.plan.run_state import Vanished
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account, with_ledger
 from piactl.directory.store.account_write import account_write
 from piactl.directory.store.accounts import Entry, Unreadable, with_kept
 from piactl.directory.store.composite_values import read_lock
+from piactl.directory.store.devices import raw_delete, read_foreign_devices
 from piactl.directory.store.drift import PROPERLY
 from piactl.directory.store.memory_records import vanished_accounts
 from piactl.directory.store.records import UnreadableRecords
@@ -23,6 +24,7 @@ from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.accounts.edit import broken_guards, intended, prepared_account
 from piactl.flows.apply.undo_log import kept_values
+from piactl.flows.drift import device_drift
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.plan.vanished import still_gone, vanished_drift, vanished_words
@@ -49,7 +51,8 @@ def standing_drift(
     )
     shown = {uid: one for uid, one in gone.items() if not names or uid in names}
     found = [one for drift in store.drift(entries).values() for one in drift]
-    return sorted([*found, *vanished_drift(accounts, shown)], key=lambda one: one.rank)
+    apart = [*vanished_drift(accounts, shown), *device_drift(store.reader, store.directory, names)]
+    return sorted([*found, *apart], key=lambda one: one.rank)
 
 
 def prepare_revert(
@@ -59,12 +62,16 @@ def prepare_revert(
     that was deleted is made again as a closed account: see `rebuilt`."""
 
     def prepared(name: str, entry: Entry) -> PreparedAccount:
-        if entry.drift is None:
+        devices = [
+            AccountWrite(entry.account.uid, (Kind.DRIFT.value,), author.reason, raw_delete(raw))
+            for raw in read_foreign_devices(store.reader, store.directory, entry.dn)
+        ]
+        if entry.drift is None and not devices:
             return _none(name, entry)
         ours = with_kept(entry, store.encoding, lambda _attribute, _class: Fate.REVERTED)
         if isinstance(ours, Unreadable):
             raise ActRefused(ours.why)
-        return prepared_account(
+        made = prepared_account(
             store,
             name,
             ours,
@@ -73,6 +80,9 @@ def prepare_revert(
             author.reason,
             settles=True,
         )
+        rows = [*devices, *filter(None, [made.write])]
+        changes = (*([_removed(entry.account, devices, rules, author)] if devices else []), *made.changes)
+        return replace(made, changes=changes, write=rows[0] if rows else None, then=tuple(rows[1:]))
 
     def made_again(name: str, gone: Vanished) -> PreparedAccount:
         desired = rebuilt(store, rules, name, gone, unreadable)
@@ -236,6 +246,19 @@ def rebuilt(
     if desired is None:
         raise AssertionError("an account that is there always has a desired one")
     return replace(desired, subject=replace(desired.subject, current=None), base=None)
+
+
+def _removed(account: Account, devices: Sequence[AccountWrite], rules: Rules, author: Author) -> Change:
+    """The change that removes the devices which another program added."""
+    return Change(
+        kind=Kind.DRIFT,
+        uid=account.uid,
+        matricule=account.matricule,
+        before={"theirs": [f"{DEVICE}: {one.write.dn}" for one in devices]},
+        after={"class": DriftClass.LOOSENING.value, "ours": []},
+        reason=f"another program added a device; {author.note}",
+        effective=rules.as_of,
+    )
 
 
 def _none(name: str, entry: Entry) -> PreparedAccount:

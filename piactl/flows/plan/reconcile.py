@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from itertools import chain
 
 from piactl.core.model.account import State
 from piactl.core.model.digests import NUMEN
@@ -36,7 +37,7 @@ from piactl.directory.store.attribute_scans import (
 )
 from piactl.directory.store.memory_records import memory_writes
 from piactl.errors import UsageError
-from piactl.flows.drift import decided, drift_list, remembered
+from piactl.flows.drift import decided, device_drift, drift_list, remembered
 from piactl.flows.plan.assemble import Names, PlanAssembly
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.incremental import NextCache, RunState, SkipSet
@@ -186,8 +187,8 @@ class _JointEvaluation(Evaluation):
         plan_rows.drift = drift_list(
             reader, directory, self.index.entries(), self.memory, self.as_of, days, self.owners
         )
-        gone = vanished_drift(self.accounts, self.memory.vanished)
-        plan_rows.drift = sorted([*plan_rows.drift, *gone], key=lambda one: one.rank)
+        apart = vanished_drift(self.accounts, self.memory.vanished), device_drift(reader, directory)
+        plan_rows.drift = sorted(chain(plan_rows.drift, *apart), key=lambda one: one.rank)
         rows = plan_rows.rows(desired)
         self.tick()
         self.holds += plan_rows.holds
