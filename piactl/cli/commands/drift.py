@@ -22,6 +22,7 @@ from piactl.cli.framework.options import (
     read_date,
     read_day,
 )
+from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit, UsageError
 from piactl.report.table import rendered
 
@@ -72,7 +73,9 @@ def revert(
     """Put back what other programs changed on accounts, at once and of every class."""
     from piactl.flows.accounts.drift import prepare_revert
 
-    return _decided(prepare_revert, names, Manner(reason, dry_run, yes, output, allow or (), as_of))
+    # a deleted entry is made again from undo logs, which the reader may not see
+    manner = Manner(reason, dry_run, yes, output, allow or (), as_of, reader=IdentityName.ADMINISTRATOR)
+    return _decided(prepare_revert, names, manner)
 
 
 def adopt(

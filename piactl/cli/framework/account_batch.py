@@ -86,6 +86,8 @@ class Manner:
     allow: Sequence[str] = ()
     as_of: str | None = None
     identity: str = IdentityName.ADMINISTRATOR
+    reader: str = IdentityName.READER
+    """The identity of a dry run."""
     recorded: bool = True
     """Whether the run writes a record to the directory; the help desk's identity may not."""
     emergency: bool = False
@@ -205,7 +207,7 @@ class BatchConsole:
     manner: Manner
 
     def reading(self) -> AbstractContextManager[Reader]:
-        return reading(self.configuration)
+        return reading(self.configuration, self.manner.reader)
 
     def writing(self) -> AbstractContextManager[Writer]:
         return writing(self.configuration, self.manner.identity)

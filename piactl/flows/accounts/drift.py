@@ -13,9 +13,11 @@ from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.drift import ADOPTABLE, DEVICE, Drift, DriftClass, Fate
 from piactl.core.plan.run_state import Vanished
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account, with_ledger
+from piactl.core.text import counted
+from piactl.directory.port import RawEntry
 from piactl.directory.store.account_write import account_write
-from piactl.directory.store.accounts import Entry, Unreadable, with_kept
-from piactl.directory.store.composite_values import read_lock
+from piactl.directory.store.accounts import Entry, Unreadable, account_dn, with_kept
+from piactl.directory.store.attribute_map import UnreadableEntry
 from piactl.directory.store.devices import raw_delete, read_foreign_devices
 from piactl.directory.store.drift import PROPERLY
 from piactl.directory.store.memory_records import vanished_accounts
@@ -30,10 +32,13 @@ from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.plan.vanished import still_gone, vanished_drift, vanished_words
 from piactl.flows.queries.accounts import AccountStore, all_entries, find_entry
 
-_COMES_BACK = (
-    "made again as a closed account; names, assignments, address and rights come back with the next feed, "
-    "the password, devices, exceptions and overrides do not"
-)
+_REBUILT = (
+    "mail", "piactlAlias", "piactlIdentifier", "sn", "givenName", "supannNomDeNaissance", "personalTitle",
+    "supannMailPrive", "piactlMatricule", "piactlMatriculeDigest", "piactlNumenDigest", "piactlNumenVerifier",
+    "piactlIdentityDigest", "piactlBirthDigest", "piactlProofChanged", "piactlAssignment", "piactlException",
+    "piactlOverride", "piactlLock", "piactlProtected",
+)  # fmt: skip
+"""What is made again of a deleted entry, as far as undo logs have it; the rules give the rest."""
 _OTHERWISE = "a correction in HR, or piactl assignment add"
 
 
@@ -59,7 +64,7 @@ def prepare_revert(
     store: AccountStore, rules: Rules, names: Iterable[str], author: Author, unreadable: UnreadableRecords
 ) -> Batch:
     """Everything that another program changed on these accounts is put back, as far as it is known. An entry
-    that was deleted is made again as a closed account: see `rebuilt`."""
+    that was deleted is made again: see `rebuilt`."""
 
     def prepared(name: str, entry: Entry) -> PreparedAccount:
         devices = [
@@ -88,7 +93,7 @@ def prepare_revert(
         desired = rebuilt(store, rules, name, gone, unreadable)
         made = intended(store, name, None, desired, rules, author.reason)
         changes = tuple(replace(change, reason=f"{change.reason}; {author.note}") for change in made.changes)
-        return replace(made, changes=changes, note=_COMES_BACK)
+        return replace(made, changes=changes, note=_rebuilt_words(desired.account))
 
     return _batch(store, rules, _each(store, names, prepared, unreadable, made_again), unreadable)
 
@@ -203,8 +208,9 @@ def _each(
 def rebuilt(
     store: AccountStore, rules: Rules, uid: str, gone: Vanished, unreadable: UnreadableRecords
 ) -> Desired:
-    """The closed account that stands again for an entry that was deleted: its matricule, its names as far as
-    the undo logs of runs have them, else those of its uid, and its lock. The rest comes from the next feed.
+    """The account that stands again for an entry that was deleted: its matricule, and what the undo logs of
+    runs have of it, its names at least as those of its uid. Without assignments it is closed until the next
+    feed.
 
     Raises ActRefused for an archived account.
     """
@@ -214,38 +220,46 @@ def rebuilt(
             "it from a backup of the server if you need it"
         )
     known = kept_values(store.reader, store.directory.state, uid, unreadable)
-
-    def values(attribute: str) -> list[str]:
-        return [value.decode() for value in known.get(store.encoding.name(attribute), ())]
-
-    def last(attribute: str) -> str:
-        return "".join(values(attribute)[-1:])
-
+    encoding, dn = store.encoding, account_dn(store.directory, uid)
+    values = {encoding.name(one): known.get(encoding.name(one), ()) for one in _REBUILT}
+    fixed = {"uid": uid, "supannEmpId": gone.matricule, "piactlState": State.DEACTIVATED.value}
+    values |= {encoding.name(name): (text.encode(),) for name, text in fixed.items()}
+    try:
+        account = encoding.account(RawEntry(dn, {name: some for name, some in values.items() if some}))
+    except UnreadableEntry as error:
+        raise ActRefused(f"{error}; its undo log holds it") from None
     words = [word.title() for word in uid.rstrip("0123456789").split(".")]
-    address = last("mail") or f"{uid}@{rules.policy.domain}"
-    family = last("supannNomDeNaissance") or last("sn") or words[-1]
-    account = Account(
-        uid=uid,
-        matricule=gone.matricule,
-        matricule_digests=(store.keys.digest(MATRICULE, gone.matricule),),
-        numen_digest=last("piactlNumenDigest") or None,
-        identity_digest=last("piactlIdentityDigest") or None,
-        civilite=last("personalTitle"),
-        family_name=family,
-        given_name=last("givenName") or words[0],
-        usage_name=last("sn") if last("sn") != family else "",
+    address = account.address or f"{uid}@{rules.policy.domain}"
+    digest = store.keys.digest(MATRICULE, gone.matricule)
+    account = replace(
+        account,
+        matricule_digests=tuple(sorted({*account.matricule_digests, digest})),
+        family_name=account.family_name or words[-1],
+        given_name=account.given_name or words[0],
         address=address,
-        aliases=frozenset(values("piactlAlias")),
-        identifiers=frozenset({uid, address, f"{uid}@{rules.policy.domain}", *values("piactlIdentifier")}),
-        state=State.DEACTIVATED,
+        identifiers=account.identifiers | {uid, address, f"{uid}@{rules.policy.domain}"},
         state_from=rules.as_of,
-        lock=read_lock(last("piactlLock")) if last("piactlLock") else None,
-        protected=uid in store.policy.protected or last("piactlProtected") == "TRUE",
+from piactl.directory.store.accounts import Entry, Unreadable, account_dn, with_kept
+from piactl.directory.store.attribute_map import UnreadableEntry
     )
-    desired = desired_account(Subject(gone.matricule, account, None, ()), rules, archives=False)
     if desired is None:
         raise AssertionError("an account that is there always has a desired one")
     return replace(desired, subject=replace(desired.subject, current=None), base=None)
+
+
+def _rebuilt_words(account: Account) -> str:
+    lists = (
+        ("assignment", account.assignments),
+        ("exception", account.exceptions),
+        ("override", account.overrides),
+        ("lock", (account.lock,) if account.lock else ()),
+    )
+    found = [counted(len(some), name, f"{name}s") for name, some in lists if some]
+    return (
+        f"made again with what the undo logs have: {', '.join(found) or 'names alone'}. What was written "
+        "before they begin is not known here: HR repeats its own, and the journal names the rest (piactl "
+        f"account history {account.uid}). The password and devices do not come back"
+    )
 
 
 def _removed(account: Account, devices: Sequence[AccountWrite], rules: Rules, author: Author) -> Change:

@@ -33,6 +33,8 @@ from piactl.flows.apply.run import Run, must
 from piactl.flows.plan.ready_plan import AccountWrite
 
 UNDO_CHUNK = 400
+_MADE_BY_RULES = ("piactlAssignment", "piactlOverride", "piactlException")
+"""What is kept of a new account: what the rules go by, which a deleted entry is made again from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ def _row(one: AccountWrite) -> dict[str, Any]:
     row: dict[str, Any] = {"uid": one.uid, "dn": write.dn, "op": write.op, "kinds": list(one.kinds)}
     if write.op == "add":
         row["made"] = values_digest(write.add)
+        row["add"] = _texts({name: write.add[name] for name in _MADE_BY_RULES if name in write.add})
     elif (
         "archive" not in one.kinds
         and not SECRETS & {*write.add, *write.delete}
