@@ -239,8 +239,10 @@ def rebuilt(
         address=address,
         identifiers=account.identifiers | {uid, address, f"{uid}@{rules.policy.domain}"},
         state_from=rules.as_of,
-from piactl.directory.store.accounts import Entry, Unreadable, account_dn, with_kept
-from piactl.directory.store.attribute_map import UnreadableEntry
+        protected=uid in store.policy.protected or account.protected,
+    )
+    desired = desired_account(
+        Subject(gone.matricule, account, None, account.assignments), rules, archives=False
     )
     if desired is None:
         raise AssertionError("an account that is there always has a desired one")
