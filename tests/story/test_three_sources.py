@@ -13,7 +13,8 @@ import pytest
 from piactl.cli.framework.configuration import open_configuration
 
 from .academy import Academy
-from .three_sources import NAMESPACES, Human, World
+from .feeds import HEADER, row
+from .three_sources import DELTAS, NAMESPACES, Human, World
 
 FIRST = date(2026, 9, 1)
 DECIDED_AFTER = 4
@@ -30,10 +31,14 @@ class Year:
         self.whose: dict[str, Human] = {}
         self.uids: dict[str, Human] = {}
         self.answers: Counter[str] = Counter()
+        self.told: dict[str, date] = {}
+        """The day of the last feed of each source that was applied."""
+        self.late: Counter[str] = Counter()
         academy.sources(
             epp="kind: full",
             agape="kind: full",
             contrats="kind: full, namespace: contrats",
+            **{DELTAS: "kind: delta"},
         )
         academy.edit(
             "piactl.yaml", "any_date: true", "any_date: true\nmatching: {automatic: [numen+identity]}"
@@ -49,6 +54,7 @@ class Year:
         sources = [source for source in NAMESPACES if self.random.random() < 0.7]
         self.random.shuffle(sources)
         self.night(sources)
+        self.deltas()
         self.decide()
 
     def night(self, sources: list[str]) -> None:
@@ -56,6 +62,29 @@ class Year:
         feeds = [self.academy.feed(*self.world.rows(s), day=day, source=s) for s in sources]
         ran = self.academy.run("nightly", *feeds, "--as-of", day, "-o", "json")
         assert ran.code in (0, 5), f"{day}: exit {ran.code}: {ran.out[-2000:]}{ran.err}"
+        self.told |= dict.fromkeys(sources, self.world.day)
+        self.look(day)
+
+    def deltas(self) -> None:
+        """What comes late: refused where its source told of a later day already, else applied, whatever the
+        other sources said since."""
+        day = self.world.day.isoformat()
+        for one in [one for one in self.world.late if one.comes == self.world.day]:
+            lines = [f"{HEADER};rejet", f"{row(**one.stated)};", f"#FIN;rows=1;date={one.written}", ""]
+            feed = self.academy.raw_feed("\n".join(lines).encode(), source=one.source)
+            ran = self.academy.run("nightly", feed, "--as-of", day, "-o", "json")
+            if one.written < self.told.get(one.source, FIRST):
+                assert ran.code == 6, f"{day}: exit {ran.code}: {ran.err}"
+                assert f"it is dated {one.written}" in ran.err
+                self.late["refused"] += 1
+            else:
+                assert ran.code in (0, 5), f"{day}: exit {ran.code}: {ran.out[-2000:]}{ran.err}"
+                self.told[one.source] = one.written
+                self.late["applied"] += 1
+            self.look(day)
+
+    def look(self, day: str) -> None:
+        """The open cases, and whether everybody has the account that is theirs."""
         self.listed = self.academy.run("match", "list", "--as-of", day, "-o", "json").json
         for case in self.listed:
             self.cases[case["case"]] = case
@@ -109,6 +138,7 @@ class Year:
             for job in human.jobs
             if job.source == case["source"]
         ]
+        rows += [(one.stated, one.human) for one in self.world.late if one.source == case["source"]]
         matricule = case["matricule"].rpartition(":")[2]
         under = [(row, human) for row, human in rows if row["matricule"] == matricule]
         named = [
@@ -136,10 +166,13 @@ def live(academy: Academy, seed: int, people: int, days: int, *, slips: bool) ->
     for _ in range(15):
         year.world.day += timedelta(days=1)
         year.night([*NAMESPACES])
+        year.deltas()
         year.decide()
     working = {human.number for human in year.world.working() if human.jobs[-1].start <= year.world.day}
     assert working <= set(year.having), f"{working - set(year.having)} have no account"
     assert not year.listed
+    assert year.late["applied"] > 1
+    assert year.late["refused"] > 1
     assert academy.run("journal", "verify").code == 0
     return year
 

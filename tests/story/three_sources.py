@@ -12,6 +12,8 @@ from random import Random
 
 from .feeds import MARESCHAL, MICHELIS, MILLEVOYE, THUILLIER, row
 
+DELTAS = "deltas"
+"""A source of deltas about people of `epp`, by the numbers of `epp`."""
 NAMESPACES = {"epp": "hr", "agape": "hr", "contrats": "contrats"}
 UAIS = (THUILLIER, MICHELIS, MARESCHAL, MILLEVOYE)
 _SYLLABLES = (
@@ -70,6 +72,17 @@ class Human:
 
 
 @dataclass
+class Late:
+    """One row that a source writes on a day, as a delta, and that comes on a later one."""
+
+    source: str
+    written: date
+    comes: date
+    stated: dict[str, str]
+    human: Human
+
+
+@dataclass
 class World:
     """The humans, what the sources say of them, and `owners`: whose each matricule of a namespace is."""
 
@@ -79,6 +92,8 @@ class World:
     humans: list[Human] = field(default_factory=list)
     owners: dict[tuple[str, str], Human] = field(default_factory=dict)
     happened: dict[str, int] = field(default_factory=dict)
+    late: list[Late] = field(default_factory=list)
+    post: Random = field(default_factory=lambda: Random(0))
 
     # People
 
@@ -124,6 +139,8 @@ class World:
     def live(self) -> None:
         """One day more: perhaps something happens."""
         self.day += timedelta(days=1)
+        if self.post.random() < 0.4:
+            self._delay()
         events = ["move", "marry", "titularise", "leave", "return", "second", "arrive", "homonym", "twin"]
         if self.slips:
             events += ["typo", "birth", "number", "namesake"]
@@ -131,6 +148,18 @@ class World:
             event = self.random.choice(events)
             if getattr(self, f"_{event}")():
                 self.happened[event] = self.happened.get(event, 0) + 1
+
+    def _delay(self) -> None:
+        """A post of some days, under the names of today, that is sent with a delay: as a delta, or with the
+        corrected rejects of `epp`."""
+        candidates = self.working("epp")
+        if not candidates:
+            return
+        human, source = self.post.choice(candidates), self.post.choice((DELTAS, DELTAS, "epp"))
+        comes = self.day + timedelta(days=self.post.randint(1, 6))
+        end = self.day + timedelta(days=20)
+        job = Job(source, human.jobs[-1].matricule, self.post.choice(UAIS), self.day, end)
+        self.late.append(Late(source, self.day, comes, self.stated(human, job), human))
 
     def _somebody(self, source: str = "") -> Human | None:
         candidates = self.working(source)
