@@ -174,7 +174,15 @@ READING = [
     for w in CASES
     if not (CASES[w].acting or CASES[w].asks or CASES[w].before or w in WRITE_BY_THEMSELVES)
     and w
-    not in ("otp verify", "otp approve", "otp resync", "password reset", "password approve", "key retire")
+    not in (
+        "otp verify",
+        "otp check",
+        "otp approve",
+        "otp resync",
+        "password reset",
+        "password approve",
+        "key retire",
+    )
 ]
 
 
