@@ -23,15 +23,17 @@ _NEAR = 0.66
 
 
 class NoSource(UsageError):
-    """A file whose name has nothing in common with the files of any source."""
+    """A file whose name has nothing in common with the files of any source. `is_other`: nor has its suffix,
+    as that of a LISEZMOI.txt."""
 
-    def __init__(self, message: str, path: Path) -> None:
-        self.path = path
+    def __init__(self, message: str, path: Path, *, is_other: bool) -> None:
+        self.path, self.is_other = path, is_other
         super().__init__(message)
 
 
 def source_of(path: Path, sources: Mapping[str, SourceSettings]) -> SourceSettings:
-    """The source whose `files` patterns match the base name of `path`, or the only source.
+    """The source whose `files` patterns match the base name of `path`, or the only source if the suffix is
+    that of its files.
 
     Raises UsageError with the names of the sources if none or several match; NoSource if no source has files
     of a similar name.
@@ -39,7 +41,9 @@ def source_of(path: Path, sources: Mapping[str, SourceSettings]) -> SourceSettin
     fitting = [s for s in sources.values() if any(fnmatchcase(path.name, pattern) for pattern in s.files)]
     if len(fitting) == 1:
         return fitting[0]
-    if not fitting and len(sources) == 1:
+    suffixes = {Path(pattern).suffix for source in sources.values() for pattern in source.files}
+    is_other = bool(suffixes) and path.suffix not in suffixes
+    if not fitting and len(sources) == 1 and not is_other:
         return next(iter(sources.values()))
     if not sources:
         raise UsageError(f"{path}: no source is configured; add one under `sources:`")
@@ -51,7 +55,7 @@ def source_of(path: Path, sources: Mapping[str, SourceSettings]) -> SourceSettin
     near = [source.name for source in sources.values() if _near(path.name, source)]
     if near:
         raise UsageError(f"{message}\nIts name is nearly that of a feed of {' or '.join(near)}")
-    raise NoSource(message, path)
+    raise NoSource(message, path, is_other=is_other)
 
 
 def _near(name: str, source: SourceSettings) -> bool:

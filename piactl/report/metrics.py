@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+
+from piactl.core.plan.change import Kind
+
+LAST_SUCCESS = re.compile("^piactl_last_success_timestamp_seconds ([0-9]+)$", re.MULTILINE)
 
 
 def metrics_text(
@@ -14,11 +19,17 @@ def metrics_text(
     outcomes: Mapping[str, int],
     unreadable: int = 0,
     let_in: int = 0,
+    last_success: float = 0,
+    oldest_hold: int = 0,
 ) -> str:
-    """The text of the metrics file. `now` is in seconds since the epoch; `document` is the plan, empty if
-    there was none; `unreadable` counts the records of piactl that the run could not read, `let_in` the binds
-    of canaries that a server accepted."""
+    """The text of the metrics file, with each series also at 0. `now` and `last_success`, the end of the last
+    night that ended with 0, are in seconds since the epoch; `document` is the plan, empty if there was none;
+    `outcomes` has each outcome of writes; `unreadable` counts the records of piactl that the run could not
+    read, `let_in` the binds of canaries that a server accepted; `oldest_hold` is in days."""
     lines = [
+        "# HELP piactl_last_success_timestamp_seconds When the last nightly with exit code 0 ended.",
+        "# TYPE piactl_last_success_timestamp_seconds gauge",
+        f"piactl_last_success_timestamp_seconds {last_success:.0f}",
         "# HELP piactl_last_run_timestamp_seconds When the last nightly ended.",
         "# TYPE piactl_last_run_timestamp_seconds gauge",
         f"piactl_last_run_timestamp_seconds {now:.0f}",
@@ -28,7 +39,8 @@ def metrics_text(
         "# HELP piactl_last_run_accounts Accounts by kind of change in its plan.",
         "# TYPE piactl_last_run_accounts gauge",
     ]
-    for kind, number in sorted(document.get("summary", {}).items()):
+    summary = {kind.value: 0 for kind in Kind} | document.get("summary", {})
+    for kind, number in sorted(summary.items()):
         lines.append(f'piactl_last_run_accounts{{kind="{kind}"}} {number}')
     lines += [
         "# HELP piactl_last_run_writes Writes by what became of them.",
@@ -46,9 +58,13 @@ def metrics_text(
         "# HELP piactl_last_run_cases Open cases: all, those whose newcomer starts soon, overdue ones.",
         "# TYPE piactl_last_run_cases gauge",
     ]
-    for name, number in sorted(document.get("cases", {}).items()):
+    cases = {"open": 0, "soon": 0, "overdue": 0} | document.get("cases", {})
+    for name, number in sorted(cases.items()):
         lines.append(f'piactl_last_run_cases{{cases="{name}"}} {number}')
     lines += [
+        "# HELP piactl_last_run_oldest_hold_days For how many days the longest hold lasts.",
+        "# TYPE piactl_last_run_oldest_hold_days gauge",
+        f"piactl_last_run_oldest_hold_days {oldest_hold}",
         "# HELP piactl_last_run_unreadable_records Records in the directory that it could not read.",
         "# TYPE piactl_last_run_unreadable_records gauge",
         f"piactl_last_run_unreadable_records {unreadable}",

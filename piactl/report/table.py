@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +14,9 @@ from piactl.report.escaping import neutral, shown
 FORMATS = ("table", "json", "ndjson", "csv", "tsv", "excel")
 
 Row = Mapping[str, Any]
+
+_NARROWEST = 8
+"""The width below which columns are left out rather than cut further."""
 
 _SPECIAL = re.compile(r'[",;\t\r\n]')
 _NUMBER = re.compile(r"[0-9][0-9 ., \u00a0\u202f]*(?:[eE][+-]?[0-9]+)?")
@@ -81,6 +86,26 @@ def _tsv(text: str) -> str:
 def _table(rows: Iterable[Row], columns: Sequence[str]) -> str:
     from tabulate import tabulate
 
-    cells = [[shown(cell(row.get(name))) for name in columns] for row in rows]
-    text = tabulate(cells, headers=list(columns), tablefmt="plain", disable_numparse=True)
-    return text + "\n"
+    cells = [list(columns), *([shown(cell(row.get(name))) for name in columns] for row in rows)]
+    if sys.stdout.isatty():
+        cells = _narrowed(cells, shutil.get_terminal_size().columns)
+    return tabulate(cells[1:], headers=cells[0], tablefmt="plain", disable_numparse=True) + "\n"
+
+
+def _narrowed(cells: list[list[str]], width: int) -> list[list[str]]:
+    """The cells cut with an ellipsis to fit lines of `width`, but for the first column, which names
+    the row; the last columns go where that is not enough."""
+    widest = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    limit = max(widest)
+    while len(widest) > 1:
+        if sum(min(own, limit) for own in widest[1:]) + widest[0] + 2 * (len(widest) - 1) <= width:
+            break
+        if limit > _NARROWEST:
+            limit -= 1
+        else:
+            widest.pop()
+    return [[row[0], *(_cut(text, limit) for text in row[1 : len(widest)])] for row in cells]
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

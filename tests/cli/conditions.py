@@ -328,6 +328,7 @@ CASES: dict[str, Case] = {
         wrong=(
             (("account", "timeline", "nobody.here"), "", 9, NOBODY),
             (("account", "timeline", CLAIRE, "--svg", "{feed}/x"), "", 1, "cannot be written"),
+            (("account", "timeline", CLAIRE, "--svg", "{feed}"), "", 1, "already exists; add --force"),
         ),
         missing=("account", "timeline"),
     ),

@@ -329,6 +329,26 @@ def test_many_from_stdin_in_their_order(shared: Academy, words: str) -> None:
     assert not list(shared.folder.glob("new*"))
 
 
+@pytest.mark.parametrize("form", ["tsv", "table", "csv", "ndjson"])
+def test_names_from_a_list_of_piactl(shared: Academy, form: str) -> None:
+    """`account list | account lock -`, in any form that has one account on a line."""
+    listed = shared.run("account", "list", "-o", form)
+    given = ("account", "lock", "-", "--dry-run", "-o", "json", *WHY)
+    ran = shared.run(*given, stdin=listed.out)
+    assert (ran.code, [one["uid"] for one in ran.json]) == (0, [CLAIRE, IDA]), ran
+    moved = "\n".join("\t".join(reversed(line.split("\t"))) for line in listed.out.splitlines())
+    assert form != "tsv" or [one["uid"] for one in shared.run(*given, stdin=moved).json] == [CLAIRE, IDA]
+    cut = shared.run(*given, stdin=listed.out + "ida.roy\n")
+    assert (cut.code, "line 4: other columns" in cut.err) == ((2, True) if form == "tsv" else (5, False)), cut
+
+
+def test_a_table_fits_the_terminal(shared: Academy) -> None:
+    code, screen = at_terminal(shared, "account", "list")
+    lines = screen.splitlines()
+    assert (code, lines[1].split()[0], "…" in screen) == (0, CLAIRE, True)
+    assert max(map(len, lines)) <= 80, screen
+
+
 @pytest.mark.parametrize("words", ACTING)
 def test_a_dry_run_writes_nothing_at_all(shared: Academy, words: str) -> None:
     """No account, no record, no line of the journal, no file."""

@@ -457,13 +457,29 @@ def test_a_source_without_a_new_feed(clinic: Clinic) -> None:
         clinic.remove(f"cn=hr,ou=sources,{clinic.sandbox.state}")
 
 
-def test_a_hook_of_changed_proofs_that_is_not_there(clinic: Clinic) -> None:
-    clinic.finds("D48", "ok", "names no command", 0)
-    for program, outcome, code in (("/bin/true", "ok", 0), ("/nonexistent/tell-owner", "error", 1)):
-        hooks = f"hooks: {{proof_changed: [{program}]}}\n"
+@pytest.mark.parametrize(("id_", "hook"), [("D48", "proof_changed"), ("D60", "lock")])
+def test_a_hook_that_is_not_there(clinic: Clinic, id_: str, hook: str) -> None:
+    clinic.finds(id_, "ok", "names no command", 0)
+    for program, outcome, code in (("/bin/true", "ok", 0), ("/nonexistent/tell", "error", 1)):
+        hooks = f"hooks: {{{hook}: [{program}]}}\n"
         clinic.configure(("state_folder: state\n", f"state_folder: state\n{hooks}"))
-        clinic.finds("D48", outcome, program, code)
+        clinic.finds(id_, outcome, program, code)
         clinic.configure((re.escape(hooks), ""))
+
+
+def test_a_metrics_file_that_the_exporter_cannot_read(clinic: Clinic, tmp_path: Path) -> None:
+    clinic.finds("D61", "ok", "metrics names no file", 0)
+    folder = tmp_path / "private" / "metrics"
+    line = f"metrics: {folder}/piactl.prom\n"
+    clinic.configure(("state_folder: state\n", f"state_folder: state\n{line}"))
+    clinic.finds("D61", "error", f"{folder} is not a folder", 1)
+    folder.mkdir(parents=True)
+    folder.parent.chmod(0o700)
+    clinic.finds("D61", "warning", f"because of the mode of {folder.parent}", 0)
+    for path in (folder, *folder.parents):
+        if path.stat().st_uid == os.geteuid():
+            path.chmod(path.stat().st_mode | 0o005)
+    clinic.finds("D61", "ok", str(folder), 0)
 
 
 def test_proofs_that_changed_on_a_day_ahead_and_counts_that_cannot_be_read(clinic: Clinic) -> None:

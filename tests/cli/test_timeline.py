@@ -89,6 +89,8 @@ def test_picture(moved: Academy) -> None:
     ran = moved.run("account", "timeline", "claire.dubreuil", "--as-of", DAY, "--svg", file)
     assert (ran.code, ran.out) == (0, "")
     assert f"drawn: {file}" in ran.err
+    words = ("account", "timeline", "claire.dubreuil", "--as-of", DAY, "--svg", file)
+    assert [moved.run(*words).code, moved.run(*words, "--force").code] == [1, 0]
     text = file.read_text(encoding="utf-8")
     svg = minidom.parseString(text).documentElement
     assert svg is not None

@@ -82,10 +82,22 @@ def test_an_unknown_file_is_named_and_not_read(two: Academy) -> None:
     good = two.feed(HUGO, day=NEXT, source="epp")
     ran = two.night(NEXT, good, stray)
     assert f"{stray}: not read: it matches the `files` of no source" in ran.err
-    # with nothing else, it is a mistake
-    alone = two.run("nightly", stray, "--as-of", NEXT)
+    # with nothing else, it is a mistake if it could be a feed
+    assert "not read: it matches the `files` of no source" in two.night(NEXT, stray).err
+    other = two.folder / "truc.csv"
+    other.write_text("nothing of HR")
+    alone = two.run("nightly", other, "--as-of", NEXT)
     assert alone.code == 2
     assert "matches the `files` of no source" in alone.err
+
+
+def test_a_file_of_another_kind_beside_the_feeds_of_the_only_source(academy: Academy) -> None:
+    note = academy.folder / "LISEZMOI.txt"
+    note.write_text("Déposer ici le fichier du jour.")
+    for feeds in ((note, academy.feed(HUGO, day=DAY)), (note,)):
+        ran = academy.night(DAY, *feeds)
+        assert (ran.json["status"], ran.err.count(f"{note}: not read")) == ("done", 1)
+    assert academy.run("feed", "check", note).code == 2
 
 
 @pytest.mark.parametrize("name", ["agape_2026.csv", "agappe-001.csv", "EPP-001.csv"])

@@ -33,6 +33,7 @@ def timeline(
     svg: Annotated[
         str, typer.Option("--svg", metavar="FILE", help="Write the picture to this file; - is stdout.")
     ] = "",
+    force: Annotated[bool, typer.Option("--force", help="With --svg: replace a file that exists.")] = False,
     from_: Annotated[
         str | None, typer.Option("--from", metavar="DATE", help="The first day (YYYY-MM-DD).")
     ] = None,
@@ -71,7 +72,7 @@ def timeline(
             last,
         )
     if svg:
-        _write_svg(drawn, svg, "as of" if as_of else "today")
+        _write_svg(drawn, svg, force=force)
     elif output is TimelineLayout.JSON:
         facts = {**timeline_facts(drawn), "drift": [drift_row(one) for one in drift]}
         put([json.dumps(facts, ensure_ascii=False, indent=2) + "\n"])
@@ -107,7 +108,7 @@ def _text(drawn: Timeline) -> str:
     )
 
 
-def _write_svg(drawn: Timeline, file: str, mark: str) -> None:
+def _write_svg(drawn: Timeline, file: str, *, force: bool) -> None:
     # loaded here: it loads sockets
     from piactl.report.timeline_svg import timeline_svg
 
@@ -117,7 +118,10 @@ def _write_svg(drawn: Timeline, file: str, mark: str) -> None:
         return
     refuse_output("--svg", file)
     try:
-        Path(file).write_text(picture, encoding="utf-8")
+        with Path(file).open("w" if force else "x", encoding="utf-8") as written:
+            written.write(picture)
+    except FileExistsError:
+        raise PiactlError(f"--svg {file}: already exists; add --force to replace it") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "the path is not valid"
         raise PiactlError(f"--svg {file}: cannot be written ({reason}); choose another file") from None

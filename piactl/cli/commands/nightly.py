@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -78,11 +79,14 @@ def _run(
     strict: bool,
 ) -> int:
     from piactl.core.text import counted
+    from piactl.flows.accounts.hooks import missing_programs
     from piactl.flows.nightly import RefusedPlan, run_nightly
     from piactl.flows.plan.inputs.merge_feeds import Accepted
     from piactl.flows.plan.plan_file import plan_document
     from piactl.report.plan_text import plan_text
 
+    for missing in missing_programs(configuration.settings):
+        say(f"warning: {missing}")
     progress = ProgressLine("written")
     read: list[tuple[str, Path]] = []
 
@@ -183,17 +187,46 @@ def _metrics(
 ) -> None:
     if not configuration.settings.metrics_file:
         return
+    from piactl.directory.port import Outcome
     from piactl.flows.plan.plan_file import plan_document
     from piactl.private_files import write_public
-    from piactl.report.metrics import metrics_text
+    from piactl.report.metrics import LAST_SUCCESS, metrics_text
 
+    file = Path(configuration.settings.metrics_file)
     try:
-        counts = done.counts if done else {}
         now = _now().timestamp()
         document = plan_document(ready) if ready else {}
+        before = LAST_SUCCESS.search(file.read_text("utf-8", "replace")) if file.is_file() else None
         text = metrics_text(
-            order.run, now, code, document, counts, len(configuration.unreadable), done.let_in if done else 0
+            order.run,
+            now,
+            code,
+            document,
+            {outcome.value: 0 for outcome in Outcome} | dict(done.counts if done else {}),
+            len(configuration.unreadable),
+            done.let_in if done else 0,
+            now if code == Exit.DONE else float(before[1]) if before else 0,
+            _oldest_hold(Path(configuration.settings.state_folder), order.as_of, document),
         )
-        write_public(Path(configuration.settings.metrics_file), text.encode())
-    except PiactlError as error:
+        write_public(file, text.encode())
+    except (PiactlError, OSError) as error:
         say(f"the metrics could not be written: {error}")
+
+
+def _oldest_hold(folder: Path, day: date, document: Mapping[str, Any]) -> int:
+    """For how many days the longest hold lasts. The first day of each is kept on this host; a night without a
+    plan leaves them as they are."""
+    import json
+
+    from piactl.private_files import write_private
+
+    file = folder / "holds.json"
+    try:
+        since = {name: date.fromisoformat(first) for name, first in json.loads(file.read_bytes()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        since = {}
+    if document:
+        held = {hold["uid"] or hold["matricule"] or "" for hold in document["holds"]}
+        since = {name: since.get(name, day) for name in sorted(held)}
+        write_private(file, json.dumps({name: first.isoformat() for name, first in since.items()}).encode())
+    return max(((day - first).days for first in since.values()), default=0)

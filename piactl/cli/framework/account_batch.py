@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -40,8 +41,8 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def read_names(arguments: Sequence[str]) -> list[str]:
-    """The names on the command line; `-` reads stdin, one per line: plain, as JSON text, or as an object with
-    a uid (`account list -o ndjson`). Raises UsageError."""
+    """The names on the command line; `-` reads stdin, one per line: plain, as JSON text, as an object with a
+    uid (`account list -o ndjson`), or as a list that piactl prints, with its header. Raises UsageError."""
     names: list[str] = []
     for argument in arguments:
         names += _names_of_stdin() if argument == "-" else [argument]
@@ -50,13 +51,24 @@ def read_names(arguments: Sequence[str]) -> list[str]:
 
 def _names_of_stdin() -> Iterator[str]:
     # as bytes, so that the message names the line that is not UTF-8, in any locale
+    header: list[str] = []
+    separator = ""
     for number, raw in enumerate(sys.stdin.buffer, 1):
         try:
-            line = (raw.removeprefix(_BOM) if number == 1 else raw).decode().strip()
+            line = (raw.removeprefix(_BOM) if number == 1 else raw).decode().rstrip("\r\n")
         except UnicodeDecodeError:
             raise UsageError(f"stdin, line {number}: not valid UTF-8; nothing was changed") from None
-        if line:
-            yield _name_in_json(line, number) if line[0] in '{"' else line
+        # a list that piactl prints: tsv, or a table or csv, where the uid comes first
+        separator = separator or ("\t" if "\t" in line else ",| {2,}")
+        cells = re.split(separator, line)
+        if number == 1 and "uid" in (cells if separator == "\t" else cells[:1]):
+            header = cells
+        elif header and line:
+            if separator == "\t" and len(cells) != len(header):
+                raise UsageError(f"stdin, line {number}: other columns than line 1; nothing was changed")
+            yield cells[header.index("uid")]
+        elif name := line.strip():
+            yield _name_in_json(name, number) if name[0] in '{"' else name
 
 
 def _name_in_json(line: str, number: int) -> str:

@@ -7,6 +7,7 @@ done before.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,20 @@ from piactl.directory.store.accounts import read_private_mail, removed_private_m
 from piactl.errors import PiactlError
 
 Say = Callable[[str], None]
+
+
+def missing_program(command: Sequence[str]) -> str:
+    """Says that the program of a hook is not there or may not be run; "" where it is fine, or there is no
+    hook."""
+    if not command or shutil.which(command[0]) is not None:
+        return ""
+    return f"{command[0]}: there is no such program to run"
+
+
+def missing_programs(settings: Settings) -> list[str]:
+    """The hooks of the configuration whose program is missing, each with its name."""
+    hooks = {"hooks.lock": settings.lock_hook, "hooks.proof_changed": settings.proof_hook}
+    return [f"{name}: {why}" for name, command in hooks.items() if (why := missing_program(command))]
 
 
 def call_lock_hook(settings: Settings, uids: Sequence[str], say: Say) -> bool:

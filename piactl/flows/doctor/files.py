@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from piactl.config.policy import policy_warnings
@@ -13,6 +12,7 @@ from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.errors import PiactlError
+from piactl.flows.accounts.hooks import missing_program
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning, worst
 from piactl.private_files import run_as, this_user
 from piactl.secrets import read_password
@@ -40,14 +40,19 @@ def examine_files(
     keys: Callable[[], DigestKeys],
     free: FreeBytes = free_bytes,
 ) -> Iterator[Finding]:
-    """D02 to D07. `policy` and `keys` raise PiactlError where their file is not valid."""
+    """D02 to D07, D48, D60 and D61. `policy` and `keys` raise PiactlError where their file is not valid."""
     yield unless_broken("D02", lambda: _policy(policy, settings.policy_file))
     yield unless_broken("D03", lambda: _register(Path(settings.establishments_file)))
     yield unless_broken("D04", lambda: _keys(keys))
     yield unless_broken("D05", lambda: _passwords(settings))
     yield unless_broken("D06", lambda: _state_folder(settings))
     yield unless_broken("D07", lambda: _disk(settings, free))
-    yield unless_broken("D48", lambda: _proof_hook(settings))
+    for id_, hook, name, without in (
+        ("D48", settings.proof_hook, "hooks.proof_changed", "no owner is told"),
+        ("D60", settings.lock_hook, "hooks.lock", "sessions of locked accounts go on"),
+    ):
+        yield _hook(id_, hook, name, without)
+    yield unless_broken("D61", lambda: _metrics(settings.metrics_file))
 
 
 def _policy(read: Callable[[], Policy], file: str) -> Finding:
@@ -130,14 +135,29 @@ def doctor_as(path: Path) -> str:
     return f"Run doctor as the user that runs the nights: {run_as(path)}"
 
 
-def _proof_hook(settings: Settings) -> Finding:
-    """The program is there and may be run; it is not run, for it would tell an owner."""
-    if not settings.proof_hook:
-        return fine("D48", "hooks.proof_changed names no command: no owner is told")
-    program = settings.proof_hook[0]
-    if shutil.which(program) is None:
-        return error("D48", f"{program}: there is no such program to run", "Install it, or correct the path.")
-    return fine("D48", program)
+def _hook(id_: str, command: Sequence[str], name: str, without: str) -> Finding:
+    """The program is there and may be run; it is not run, for others would act on it."""
+    if not command:
+        return fine(id_, f"{name} names no command: {without}")
+    missing = missing_program(command)
+    return error(id_, missing, "Install it, or correct the path.") if missing else fine(id_, command[0])
+
+
+def _metrics(file: str) -> Finding:
+    """The exporter runs as another user: it has to enter each folder, and to list the last one."""
+    if not file:
+        return fine("D61", "metrics names no file")
+    folder = Path(file).parent
+    if not folder.is_dir():
+        return error("D61", f"{folder} is not a folder", f"install -d -m 755 {folder}")
+    shut = [path for path in folder.parents if not path.stat().st_mode & 0o001]
+    shut += [folder] if folder.stat().st_mode & 0o005 != 0o005 else []
+    if not shut:
+        return fine("D61", file)
+    found = f"{file}: only its user and group can read it, because of the mode of {shut[0]}"
+    return warning(
+        "D61", found, "Set metrics to a file in a folder of mode 0755, outside of private folders."
+    )
 
 
 def _disk(settings: Settings, free: FreeBytes) -> Finding:

@@ -81,7 +81,7 @@ def scan_feeds(
     warn: Callable[[str], None] | None = None,
 ) -> list[Scan]:
     """Scans the feeds of the arguments. With `warn`, files that match no source are reported and skipped, if
-    another file is a feed.
+    another file is a feed or they are of another kind (a LISEZMOI.txt).
 
     Raises UsageError for an argument that matches no source, and FeedRefused for a feed that was read
     completely, unless its source is in `go_on`; a second reading then gives the reason.
@@ -114,8 +114,10 @@ def _named(
             named.append(feed_argument(argument, sources))
         except NoSource as error:
             strange.append(error)
-    if strange and (warn is None or not named):
-        raise strange[0]
+    if warn is None or not named:
+        for unread in strange:
+            if warn is None or not unread.is_other:
+                raise unread
     for unread in strange:
         if warn is not None:
             warn(f"{unread.path}: not read: it matches the `files` of no source")
