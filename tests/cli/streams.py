@@ -6,6 +6,7 @@ process of its own is needed for (environment, locale) is for the tests that spa
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pkgutil
@@ -89,16 +90,34 @@ def _serve() -> None:
             import_module(module.name)
     if "LOAD_ALL" in os.environ:
         _load_library()
+    from piactl.cli.framework.application import assembled
+    from tests.remembered import remember_commands_and_configurations
+
+    remember_commands_and_configurations()
+    assembled(whole=True)
+    gc.collect()
+    gc.freeze()  # so that no collection in a child copies the pages it looks at
     # of its own, so that no child writes into the answers
     questions, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in iter(questions.readline, ""):
+        _warm(Path(json.loads(line)["config"]))
         child = os.fork()
         if child == 0:
             questions.close()
             answers.close()
             _child(json.loads(line))
         print(json.dumps(_ended(child, 30)), file=answers, flush=True)
+
+
+def _warm(config: Path) -> None:
+    """Reads the configuration here, so that a child has only to see that its files are still the same."""
+    from piactl.cli.framework.configuration import open_configuration
+
+    with suppress(Exception):
+        found = open_configuration(config)
+        assert found.policy
+        assert found.register
 
 
 def _load_library() -> None:
