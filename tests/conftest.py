@@ -21,7 +21,13 @@ from piactl import private_files
 from piactl.sandbox import SandboxStatus, start_sandbox, stop_sandbox
 from piactl.sandbox.files import ACCOUNTS, STATE, identity_dn
 
-from .remembered import copy_prepared, remember_commands_and_configurations
+from .remembered import (
+    copy_prepared,
+    kept_folder,
+    prepared_sandbox,
+    remember_commands_and_configurations,
+    stop_kept,
+)
 
 # how long one example takes depends on what else the machine does; the same examples each time, but for --all
 settings.register_profile("piactl", deadline=None, derandomize=True)
@@ -66,6 +72,12 @@ class Sandbox:
     pid: int
     accounts: str = ACCOUNTS
     state: str = STATE
+
+    @classmethod
+    def started(cls, folder: Path, *, accesslog: bool = False) -> Sandbox:
+        status = start_sandbox(folder, accesslog=accesslog)
+        assert status.pid is not None
+        return cls(folder, status.configuration, *status.uris, status.pid)
 
     @property
     def socket(self) -> Path:
@@ -151,25 +163,32 @@ def _bound(uri: str, **how: Any) -> Iterator[ldap3.Connection]:
 def make_sandbox() -> Iterator[Callable[..., Sandbox]]:
     """Makes started sandboxes (`make_sandbox(accesslog=True)`), each stopped at the end by its pid.
 
-    They have the same passwords and keys, except `fresh` ones.
+    They have the same passwords and keys, except `fresh` ones. One `like` a stopped one has its content too.
     """
     folders: list[Path] = []
 
-    def make(*, accesslog: bool = False, fresh: bool = False) -> Sandbox:
+    def make(*, accesslog: bool = False, fresh: bool = False, like: Path | None = None) -> Sandbox:
         # not tmp_path: with the names of long tests it is too long for a Unix socket
         folder = Path(tempfile.mkdtemp(prefix="piactl-test-"))
         folders.append(folder)
         if not fresh:
-            copy_prepared(folder, accesslog=accesslog)
-        status = start_sandbox(folder, accesslog=accesslog)
-        assert status.pid is not None
-        return Sandbox(folder, status.configuration, *status.uris, status.pid)
+            copy_prepared(like or prepared_sandbox(accesslog), folder)
+        return Sandbox.started(folder, accesslog=accesslog)
 
     yield make
     for folder in folders:
         if (folder / "slapd").is_dir():
             stop_sandbox(folder)
         shutil.rmtree(folder)
+
+
+@contextmanager
+def preparing(*, accesslog: bool = False) -> Iterator[Sandbox]:
+    """A sandbox that is stopped at the end and kept, for `make_sandbox(like=sandbox.folder)`."""
+    folder = kept_folder()
+    copy_prepared(prepared_sandbox(accesslog), folder)
+    yield Sandbox.started(folder, accesslog=accesslog)
+    stop_kept(folder)
 
 
 @pytest.fixture

@@ -51,9 +51,8 @@ def _once_per_content(read: Callable[[Path], Any]) -> Callable[[Path], Any]:
     return reading
 
 
-def copy_prepared(folder: Path, *, accesslog: bool) -> None:
-    """Fills an empty folder with a stopped sandbox: a copy of a prepared one, with its passwords and keys."""
-    prepared = _prepared(accesslog)
+def copy_prepared(prepared: Path, folder: Path) -> None:
+    """Fills an empty folder with a copy of a stopped sandbox, with its content, passwords and keys."""
     shutil.copytree(prepared, folder, dirs_exist_ok=True)
     folder.chmod(0o700)
     uri, socket = (f(folder / "slapd" / "ldapi") for f in (socket_uri, str))
@@ -67,14 +66,30 @@ def copy_prepared(folder: Path, *, accesslog: bool) -> None:
 
 
 @cache
-def _prepared(accesslog: bool) -> Path:
-    """A stopped sandbox, one for each kind in a process."""
+def prepared_sandbox(accesslog: bool) -> Path:
+    """A new sandbox, stopped, one for each kind in a process."""
+    folder = kept_folder()
+    start_sandbox(folder, accesslog=accesslog)
+    stop_kept(folder)
+    # no test cuts the power, and each write would wait for the disk
+    settings = folder / "slapd" / "slapd.conf"
+    text = settings.read_text(encoding="utf-8")
+    assert "\nmaxsize " in text
+    settings.write_text(text.replace("\nmaxsize ", "\ndbnosync\nmaxsize "), encoding="utf-8")
+    return folder
+
+
+def kept_folder() -> Path:
+    """A folder that goes at the end of the process."""
     folder = Path(tempfile.mkdtemp(prefix="piactl-kept-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    start_sandbox(folder, accesslog=accesslog)
+    return folder
+
+
+def stop_kept(folder: Path) -> None:
+    """Stops a sandbox that will be copied."""
     stop_sandbox(folder)
     # the next start writes these
     for name in ("process.json", "port"):
         (folder / "slapd" / name).unlink(missing_ok=True)
     (folder / "slapd.log").unlink(missing_ok=True)
-    return folder

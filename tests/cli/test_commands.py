@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.story.academy import Academy
+from tests.story.academy import Academy, prepared
 from tests.story.feeds import MICHELIS, crowd, row
 
 DAY = "2026-09-05"
 NUMEN = "20E9512345XYZ"
 
 
-@pytest.fixture
+@prepared
 def loaded(academy: Academy) -> Academy:
     rows = [
         row(numen=NUMEN),

@@ -20,7 +20,7 @@ from piactl.cli.framework.completion import FILES, complete, completed, paramete
 from piactl.cli.main import run
 from piactl.core.model.account import State
 from tests.cli.test_assembling import HEAVY
-from tests.story.academy import Academy
+from tests.story.academy import Academy, prepared
 from tests.story.feeds import crowd, row
 
 TOP = Path(__file__).resolve().parents[2]
@@ -124,7 +124,7 @@ def test_one_account_is_shown_without_what_takes_long_to_load(people: Academy) -
         assert "piactl.directory.write.bulk_writer" not in loaded
 
 
-@pytest.fixture
+@prepared
 def people(academy: Academy) -> Academy:
     names = ("Alain", "Alice", "Anne", "Boris")
     rows = [row(matricule=str(100 + n), prenom=name, nom_famille="Dubreuil") for n, name in enumerate(names)]

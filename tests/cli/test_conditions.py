@@ -18,7 +18,7 @@ from piactl.cli.framework.application import assembled
 from piactl.errors import Exit
 from piactl.sandbox import start_sandbox, stop_sandbox
 from tests.conftest import Sandbox
-from tests.story.academy import Academy, Ran
+from tests.story.academy import Academy, Ran, prepared
 from tests.story.phones import verified
 
 from .conditions import CASES, CLAIRE, IDA, TODAY, WHY, filled, load
@@ -57,7 +57,7 @@ def forks() -> Iterator[Forks]:
         yield forks
 
 
-@pytest.fixture
+@prepared
 def loaded(academy: Academy) -> Academy:
     load(academy)
     return academy

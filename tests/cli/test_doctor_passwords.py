@@ -13,7 +13,7 @@ import pytest
 
 from piactl.sandbox.files import POLICIES, identity_dn
 from tests.directory.test_acl_matrix import device
-from tests.story.academy import Academy
+from tests.story.academy import Academy, prepared
 from tests.story.feeds import row
 from tests.story.test_logins import day
 
@@ -33,7 +33,7 @@ def row_of(academy: Academy, id_: str, *options: str) -> dict[str, str]:
     return found  # type: ignore[no-any-return]
 
 
-@pytest.fixture
+@prepared
 def staff(academy: Academy) -> Academy:
     """Claire and Ida, active and with passwords."""
     rows = [row(debut=day(-100).isoformat()), row(matricule="1002", prenom="Ida", nom_famille="Roy")]

@@ -18,7 +18,7 @@ import pytest
 
 from piactl.cli.main import run
 from piactl.errors import Exit
-from tests.story.academy import Academy, Ran
+from tests.story.academy import Academy, Ran, prepared
 from tests.story.feeds import MICHELIS
 
 from .conditions import CLAIRE, IDA, LATER, UNTIL, WHY, load
@@ -213,7 +213,7 @@ def through_all(academy: Academy, seed: int, number: int) -> None:
     assert academy.run("journal", "verify").code == 0
 
 
-@pytest.fixture
+@prepared
 def loaded(academy: Academy) -> Academy:
     load(academy)
     return academy

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.story.academy import Academy
+from tests.story.academy import Academy, prepared
 from tests.story.feeds import row
 from tests.story.test_logins import day
 
 CLAIRE, NUMEN = "claire.dubreuil", "20E9512345XYZ"
 
 
-@pytest.fixture
+@prepared
 def staffed(academy: Academy) -> Academy:
     first = day(-3).isoformat()
     academy.night(first, academy.feed(row(numen=NUMEN, debut="2020-09-01"), day=first))

@@ -32,9 +32,9 @@ def name_of(uid: int) -> str:
 
 
 @pytest.fixture
-def loaded(academy: Academy) -> Iterator[Academy]:
+def loaded(make_academy: Callable[..., Academy]) -> Iterator[Academy]:
     """All of the academy is the other user's, so that only what is taken away is not permitted."""
-    load(academy)
+    academy = make_academy(after=load)
     if ROOT:
         for path in (academy.sandbox.folder, academy.folder):
             for parent in path.parents:  # pytest's own folders are its user's alone

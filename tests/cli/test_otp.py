@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.story.academy import Academy
+from tests.story.academy import Academy, prepared
 from tests.story.feeds import row
 from tests.story.phones import Phone, enrolled, resync, secret_in, verified, verify
 from tests.story.test_logins import day
@@ -21,7 +21,7 @@ UID, IDA = "claire.dubreuil", "ida.roy"
 WHY = ("--reason", "asked for on the telephone")
 
 
-@pytest.fixture
+@prepared
 def two(academy: Academy) -> Academy:
     """Two active people with passwords; Ida heads an establishment, whose services always ask for a code."""
     first = day(-3).isoformat()

@@ -22,7 +22,7 @@ from piactl.directory.open import open_writer
 from piactl.flows.helpdesk.rate_limit import Answer, TooManyAttempts, begin_attempt
 from piactl.sandbox.files import POLICIES
 from piactl.secrets import read_password
-from tests.story.academy import Academy, Ran
+from tests.story.academy import Academy, Ran, prepared
 from tests.story.test_logins import day, post
 
 from .terminal import at_terminal
@@ -35,7 +35,7 @@ CODES = f"cn=activation,{POLICIES}".encode()
 CODE = re.compile(r"[2-9cfhkmprtwx]{4}(?:-[2-9cfhkmprtwx]{4}){4}")
 
 
-@pytest.fixture
+@prepared
 def staff(academy: Academy) -> Academy:
     """Claire, who has a NUMEN; Ida, who has none; Léa, who starts in five days."""
     rows = (

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import ldap3
-import pytest
 
 from piactl.clock import utc_now
 from piactl.core.journal_line import Anchor, Head, journal_owner, read_anchor, sealed
 from piactl.journal import who
 from piactl.journal.stored_heads import has_syslog, log_head
 from tests.directory.test_acl_matrix import hold_lock
-from tests.story.academy import Academy, Ran
+from tests.story.academy import Academy, Ran, prepared
 from tests.story.feeds import row
 
 UID = "claire.dubreuil"
@@ -50,7 +49,7 @@ def forge(path: Path, *, without: str) -> None:
     path.with_name(f"{path.name}.head").unlink()
 
 
-@pytest.fixture
+@prepared
 def locked(academy: Academy) -> Academy:
     """A night, then one act whose author would rather not have done it."""
     academy.night("2026-09-01", academy.feed(row()))

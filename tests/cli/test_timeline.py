@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from xml.dom import minidom
 
-import pytest
-
-from tests.story.academy import Academy
+from tests.story.academy import Academy, prepared
 from tests.story.feeds import MICHELIS, THUILLIER, row
 
 DAY = "2026-10-01"
 
 
-@pytest.fixture
+@prepared
 def moved(academy: Academy) -> Academy:
     """A head of school who moves on 1 November, and somebody who is gone since long."""
     rows = [

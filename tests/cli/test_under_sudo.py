@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +78,8 @@ def test_every_option_that_names_a_file_has_its_case() -> None:
 
 
 @pytest.fixture
-def loaded(academy: Academy) -> Academy:
-    load(academy)
+def loaded(make_academy: Callable[..., Academy]) -> Academy:
+    academy = make_academy(after=load)
     for path in (academy.sandbox.folder, academy.folder) if ROOT else ():
         for parent in path.parents:
             if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:

@@ -138,8 +138,8 @@ def days_of(life: Life) -> dict[date, oracle.Day]:
     return oracle.history(world, life.first, life.last)
 
 
-BATCH = 250
-BATCHES = 12
+BATCH = 50
+BATCHES = 60
 _drawn: dict[int, Corpus] = {}
 
 
@@ -174,7 +174,7 @@ def test_a_mistake_is_seen(mistake: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_lives_are_nasty() -> None:
     """Every state, lock, refused login and kind of right turns up, and often."""
-    days = [day for _, history in batch(0) for day in history.values()]
+    days = [day for number in range(5) for _, history in batch(number) for day in history.values()]
     for state in State:
         assert sum(day.state is state for day in days) > 150, state
     assert sum(day.locked for day in days) > 150

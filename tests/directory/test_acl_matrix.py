@@ -11,6 +11,8 @@ import hashlib
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import ldap3
@@ -22,6 +24,7 @@ from ldap3.core.exceptions import (
     LDAPOperationResult,
 )
 
+from tests.conftest import preparing
 from tests.directory.config_server import config_server
 
 POLICIES = "ou=policies,ou=ac-amiens,ou=education,o=gouv,c=fr"
@@ -146,9 +149,13 @@ def arrange(root: ldap3.Connection, place: Place) -> None:
     root.add(place.heads, attributes={"objectClass": "piactlRecord", "description": ["1:a", "2:b"]})
 
 
+def places_of(sandbox: Any) -> dict[str, Place]:
+    return {who: Place(who, sandbox.accounts, sandbox.state) for who in EVERYBODY}
+
+
 def arrange_all(sandbox: Any) -> dict[str, Place]:
     """Entries of every kind for each identity; nightly holds the run lock."""
-    places = {who: Place(who, sandbox.accounts, sandbox.state) for who in EVERYBODY}
+    places = places_of(sandbox)
     with sandbox.root() as root:
         for place in places.values():
             arrange(root, place)
@@ -609,11 +616,24 @@ def unlocked(root: ldap3.Connection, place: Place) -> None:
     root.modify(place.account, {"pwdAccountLockedTime": [(ldap3.MODIFY_REPLACE, [])]})
 
 
+@cache
+def _arranged() -> Path:
+    with preparing() as sandbox:
+        arrange_all(sandbox)
+    return sandbox.folder
+
+
+@pytest.fixture
+def arranged(make_sandbox: Callable[..., Any]) -> Any:
+    """A sandbox of the test's own, as `arrange_all` leaves one."""
+    return make_sandbox(like=_arranged())
+
+
 @pytest.mark.parametrize("name", READS)
-def test_reading(sandbox: Any, name: str) -> None:
+def test_reading(arranged: Any, name: str) -> None:
     do, expected = READS[name]
     allowed = set()
-    places = arrange_all(sandbox)
+    sandbox, places = arranged, places_of(arranged)
     with sandbox.root() as root:
         assert do(root, places["reader"])  # the value is there to be read
     for who, place in places.items():
@@ -628,9 +648,9 @@ def test_reading(sandbox: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_writing(sandbox: Any, name: str) -> None:
+def test_writing(arranged: Any, name: str) -> None:
     do, expected = WRITES[name]
-    assert who_may(sandbox, do) == expected
+    assert who_may(arranged, do) == expected
 
 
 @pytest.mark.parametrize("form", ["slapd.conf", "cn=config"])
@@ -663,6 +683,7 @@ def test_the_run_lock(sandbox: Any, name: str, form: str) -> None:
 def test_hostile_values(sandbox: Any, name: str, form: str) -> None:
     do, expected = HOSTILE[name]
     with served(sandbox, form) as server:
+        arrange_all(server)
         assert who_may(server, do, REFUSALS | {CONSTRAINT}) == expected
 
 
@@ -679,8 +700,7 @@ def served(sandbox: Any, form: str) -> Iterator[Any]:
 def who_may(sandbox: Any, do: Do, refusals: Container[int] = REFUSALS) -> set[str]:
     """Who gets through with the operation; a refusal changes nothing."""
     allowed = set()
-    places = arrange_all(sandbox)
-    for who, place in places.items():
+    for who, place in places_of(sandbox).items():
         with bound(sandbox, who, place) as connection:
             before = stamps(sandbox)
             try:

@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -17,6 +17,7 @@ from typing import Any
 from unittest.mock import patch
 
 import ldap3
+import pytest
 
 from piactl.cli.framework.configuration import open_configuration
 from piactl.cli.main import run
@@ -26,6 +27,15 @@ from tests.conftest import Sandbox
 from .feeds import text
 
 Entries = dict[str, dict[str, list[bytes]]]
+
+
+def prepared(prepare: Callable[[Academy], Academy]) -> Any:
+    """A fixture: an academy of the test's own as `prepare` leaves one, which is called once in a process."""
+
+    def fixture(make_academy: Callable[..., Academy]) -> Academy:
+        return make_academy(after=prepare)
+
+    return pytest.fixture(fixture, name=prepare.__name__)
 
 
 @dataclass(frozen=True)
@@ -48,12 +58,14 @@ class Ran:
 
 @dataclass
 class Academy:
-    """`said` is everything that any command printed, for those who look for what should not be there."""
+    """`said` is everything that any command printed, for those who look for what should not be there; `left`
+    is what the function returned that prepared it, with the academy that was prepared."""
 
     sandbox: Sandbox
     folder: Path
     said: list[str] = field(default_factory=list)
     feeds: int = 0
+    left: Any = None
 
     def run(self, *arguments: str | Path, stdin: str = "") -> Ran:
         """In this process, for speed; the front door is the one that `piactl` itself uses."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from piactl.flows.plan import chunks
-from tests.conftest import Sandbox
+from tests.conftest import Sandbox, preparing
+from tests.remembered import kept_folder
 
 from .academy import Academy
 
@@ -24,12 +28,29 @@ def in_batches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def make_academy(make_sandbox: Callable[..., Sandbox], tmp_path: Path) -> Callable[..., Academy]:
-    """Makes academies, each on its own sandbox."""
+    """Makes academies, each on its own sandbox: new ones, or as they are `after` a function of an academy,
+    which is called once in a process."""
 
-    def make(*, accesslog: bool = False, fresh: bool = False) -> Academy:
-        return Academy(make_sandbox(accesslog=accesslog, fresh=fresh), tmp_path)
+    def make(
+        *, accesslog: bool = False, fresh: bool = False, after: Callable[[Academy], Any] | None = None
+    ) -> Academy:
+        if after is None:
+            return Academy(make_sandbox(accesslog=accesslog, fresh=fresh), tmp_path)
+        kept = _kept(after, accesslog)
+        shutil.copytree(kept.folder, tmp_path, dirs_exist_ok=True)
+        sandbox = make_sandbox(accesslog=accesslog, like=kept.sandbox.folder)
+        return Academy(sandbox, tmp_path, [*kept.said], kept.feeds, kept.left)
 
     return make
+
+
+@cache
+def _kept(after: Callable[[Academy], Any], accesslog: bool) -> Academy:
+    """A stopped academy after the function."""
+    with preparing(accesslog=accesslog) as sandbox:
+        academy = Academy(sandbox, kept_folder())
+        academy.left = after(academy)
+    return academy
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typing import Any
 import ldap3
 import pytest
 
-from .academy import Academy, Ran
+from .academy import Academy, Ran, prepared
 from .feeds import MARESCHAL, MICHELIS, THUILLIER, row
 
 DAY = "2026-09-05"
@@ -24,7 +24,7 @@ IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", fonction="DIR", deb
 PASSWORD = "Lampadaire-41-oranger"
 
 
-@pytest.fixture
+@prepared
 def claire(academy: Academy) -> Academy:
     """Claire, who teaches, and Ida, who directs, after one night."""
     academy.night(DAY, academy.feed(row(), IDA, day=DAY))

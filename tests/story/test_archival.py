@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .academy import Academy
+from .academy import Academy, prepared
 from .feeds import row
 from .test_clock import Shift, clock_ahead, this_day
 from .test_sync_cache import sifted
@@ -19,7 +19,7 @@ DUE, NEXT = "2027-02-01", "2027-02-02"
 CLAIRE = "claire.dubreuil"
 
 
-@pytest.fixture
+@prepared
 def leaver(academy: Academy) -> Academy:
     """Somebody whose retention is over before DUE."""
     academy.night(

@@ -10,7 +10,7 @@ import pytest
 
 import piactl.clock
 
-from .academy import Academy
+from .academy import Academy, prepared
 from .feeds import MICHELIS, row
 
 Shift = Callable[[timedelta], AbstractContextManager[None]]
@@ -42,7 +42,7 @@ def this_day(days: int = 0) -> str:
     return (today() + timedelta(days=days)).isoformat()
 
 
-@pytest.fixture
+@prepared
 def loaded(academy: Academy) -> Academy:
     ran = academy.run("nightly", academy.feed(row(debut="2020-09-01"), day=this_day()))
     assert ran.code == 0, ran.err

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import ldap3
@@ -81,12 +81,14 @@ class Staff:
 
 
 @pytest.fixture
-def staff(academy: Academy) -> Staff:
-    """Three people with passwords, in their posts since long."""
-    return engaged(academy)
+def staff(make_academy: Callable[..., Academy]) -> Staff:
+    academy = make_academy(after=engaged)
+    before: Staff = academy.left
+    return Staff(academy, replace(before.ida), replace(before.nour))
 
 
 def engaged(academy: Academy) -> Staff:
+    """Three people with passwords, in their posts since long."""
     # wrong tries are not what is tried here, and would block
     with academy.sandbox.root() as root:
         root.modify(DEFAULT, {"pwdLockout": [(ldap3.MODIFY_REPLACE, ["FALSE"])]})

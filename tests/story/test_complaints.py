@@ -8,9 +8,8 @@ import shlex
 from typing import Any
 
 import ldap3
-import pytest
 
-from .academy import Academy
+from .academy import Academy, prepared
 from .feeds import MICHELIS
 from .phones import KNOWN, Phone, verified
 from .test_logins import day, post
@@ -21,7 +20,7 @@ OWN = "quatre chats gris et lents"
 NEW = "trois poules rousses et vives"
 
 
-@pytest.fixture
+@prepared
 def claire(academy: Academy) -> Academy:
     """Claire, in her post for long, who chose a password herself."""
     told(academy, post(-100, numen=NUMEN))

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from .academy import Academy
+from .academy import Academy, prepared
 from .feeds import MICHELIS, row
 
 DAY, NEXT = "2026-09-05", "2026-09-06"
 HUGO = row(matricule="2001", prenom="Hugo", nom_famille="Vasseur", uai=MICHELIS)
 
 
-@pytest.fixture
+@prepared
 def two(academy: Academy) -> Academy:
     """Two full sources with a person each; the post of the first one's ends, and one lives by the date."""
     academy.sources(agape="kind: full", epp="kind: full")

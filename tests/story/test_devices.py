@@ -31,7 +31,7 @@ from piactl.journal import who
 from piactl.private_files import write_private
 from piactl.secrets import read_password
 
-from .academy import Academy, Ran
+from .academy import Academy, Ran, prepared
 from .feeds import row
 from .phones import KNOWN, Phone, enrolled, resync, verified, verify
 from .test_logins import PASSWORD, day, post
@@ -39,7 +39,7 @@ from .test_logins import PASSWORD, day, post
 UID = "claire.dubreuil"
 
 
-@pytest.fixture
+@prepared
 def claire(academy: Academy) -> Academy:
     """An academy with one active account that has a password."""
     first = day(-40).isoformat()

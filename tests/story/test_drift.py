@@ -5,9 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
-from .academy import Academy
+from .academy import Academy, prepared
 from .feeds import row
 
 DAYS = [f"2026-09-{day:02}" for day in range(5, 25)]
@@ -16,7 +14,7 @@ PEOPLE = (row(), row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2
 URN = "urn:mace:ac-amiens.fr:service:"
 
 
-@pytest.fixture
+@prepared
 def begun(academy: Academy) -> Academy:
     """Two accounts, after a night."""
     academy.allow_up_to(5, "drift", "loosening", "revoke", "deactivate", "lock", "rename")

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from .academy import Academy
+from .academy import Academy, prepared
 from .feeds import MICHELIS, THUILLIER, row
 from .test_closures import restarted
 
 DAY = "2026-09-05"
 
 
-@pytest.fixture
+@prepared
 def staff(academy: Academy) -> Academy:
     people = [("Claire", "Dubreuil"), ("Zoé", "Verdelot"), ("Jean-Luc", "d'Orsay"), ("Inès", "Le Goff")]
     rows = [

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from .academy import Academy
+from .academy import Academy, prepared
 from .feeds import MARESCHAL, MICHELIS, THUILLIER, crowd, row
 
 TOP = Path(__file__).resolve().parents[2]
@@ -196,7 +196,7 @@ def test_the_first_night_says_that_the_policy_is_another(academy: Academy) -> No
 LEAVER = {"prenom": "Yann", "nom_famille": "Le Goff", "courriel_prive": "yann@example.org"}
 
 
-@pytest.fixture
+@prepared
 def leaving(academy: Academy) -> Academy:
     rows = [
         row(matricule="2001", **LEAVER, fin="2026-10-10"),

@@ -27,11 +27,14 @@ PASSWORD = "a long passphrase of hers"
 
 @pytest.fixture
 def logged(make_academy: Callable[..., Academy]) -> Academy:
-    """Made by one night and changed by the next, on a server with an access log."""
-    academy = make_academy(accesslog=True)
+    """On a server with an access log."""
+    return make_academy(accesslog=True, after=two_nights)
+
+
+def two_nights(academy: Academy) -> None:
+    """One makes the account, the next changes it."""
     academy.night("2026-09-05", academy.feed(row(), day="2026-09-05"))
     academy.night("2026-09-06", academy.feed(row(fonction="DIR"), day="2026-09-06"))
-    return academy
 
 
 def told(academy: Academy, name: str = UID, *words: str, code: int = 0) -> list[dict[str, Any]]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import getpass
 
-import pytest
-
 from piactl.core.credentials.numen_verifier import numen_verifier, verifies
 from piactl.core.model.digests import DigestKeys
 from piactl.core.rules.desired import VERIFIER_DAYS, verifier_turn
 from tests.cli.test_password import CLAIRE, NUMEN, OTHER, reset
 
-from .academy import Academy
+from .academy import Academy, prepared
 from .test_logins import day, post
 
 KEYS = DigestKeys("k1", {"k1": b"1" * 32})
@@ -29,7 +27,7 @@ def test_a_verifier_is_of_one_numen_one_key_and_one_account() -> None:
         assert not verifies(KEYS, broken, NUMEN)
 
 
-@pytest.fixture
+@prepared
 def matched(academy: Academy) -> Academy:
     """Claire of a night without a matching key, who then has one: this host runs the nights."""
     before = day(-40).isoformat()

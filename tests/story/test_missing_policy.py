@@ -11,7 +11,7 @@ import pytest
 
 from piactl.sandbox.files import POLICIES
 
-from .academy import Academy
+from .academy import Academy, prepared
 from .phones import verified
 from .test_logins import PASSWORD, day, post
 
@@ -50,7 +50,7 @@ BEFORE: dict[str, tuple[str, ...]] = {
 }
 
 
-@pytest.fixture
+@prepared
 def staff(academy: Academy) -> Academy:
     """Claire and Ida, who are active, and Léa, who is locked."""
     today = day(0).isoformat()

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import pytest
 
-from .academy import Academy
+from .academy import Academy, prepared
 from .feeds import row
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "json" / "account-export.schema.json"
@@ -25,7 +24,7 @@ IDA = row(
 WHY = ("--reason", "essai", "--as-of", DAY)
 
 
-@pytest.fixture
+@prepared
 def loaded(academy: Academy) -> Academy:
     academy.night(DAY, academy.feed(CLAIRE, IDA, day=DAY))
     return academy

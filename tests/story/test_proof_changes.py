@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.test_password import CLAIRE, NUMEN, OTHER, given, reset
 
-from .academy import Academy
+from .academy import Academy, prepared
 from .phones import KNOWN, enrolled, verified, verify
 from .test_logins import day, post
 
@@ -26,7 +26,7 @@ def staffed(academy: Academy, **values: str) -> Academy:
     return academy
 
 
-@pytest.fixture
+@prepared
 def staff(academy: Academy) -> Academy:
     return staffed(academy)
 

@@ -23,7 +23,7 @@ from tests.cli.test_password import (
     staff,
 )
 
-from .academy import Academy, Ran
+from .academy import Academy, Ran, prepared
 from .phones import Phone, enrolled, verified, verify
 from .test_logins import PASSWORD, day, post
 
@@ -181,7 +181,7 @@ def test_a_numen_in_its_holdoff_replaces_no_device(staff: Academy) -> None:
 # ---- guards
 
 
-@pytest.fixture
+@prepared
 def forty(academy: Academy) -> Academy:
     """Forty people who have never had a password."""
     names = [chr(97 + number // 26) + chr(97 + number % 26) for number in range(40)]

@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -346,12 +346,17 @@ def test_other_commands_go_on_without_it(damaged: Damaged, kind: str, damage: st
 # ---- what is safe where skipping would not be
 
 
-@pytest.fixture
-def loaded(academy: Academy) -> Damaged:
+def unlocked(academy: Academy) -> Damaged:
     one = Damaged(academy)
     one.fill()
     one.remove(one.names["lock"])
     return one
+
+
+@pytest.fixture
+def loaded(make_academy: Callable[..., Academy]) -> Damaged:
+    academy = make_academy(after=unlocked)
+    return replace(academy.left, academy=academy)
 
 
 @pytest.mark.parametrize("damage", [name for name in DAMAGES if name != "an entry below"])

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ldap3
-import pytest
 
-from .academy import Academy
+from .academy import Academy, prepared
 from .feeds import row
 
 DAYS = [f"2026-09-{day:02}" for day in range(5, 25)]
@@ -16,7 +15,7 @@ URN = "urn:mace:ac-amiens.fr:service:"
 WHY = ("--reason", "supprimé par erreur")
 
 
-@pytest.fixture
+@prepared
 def begun(academy: Academy) -> Academy:
     """Two accounts, after two nights."""
     academy.allow_up_to(5, "drift", "loosening", "revoke", "deactivate", "lock", "rename")

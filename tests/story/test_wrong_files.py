@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from .academy import Academy
+from .academy import Academy, prepared
 from .feeds import HEADER, MICHELIS, row, text
 
 PEOPLE = 60
@@ -28,7 +28,7 @@ LAST, DAY = "2026-03-01", "2026-03-02"
 LOSES = {"revoke", "suspend", "deactivate", "archive", "lock"}
 
 
-@pytest.fixture
+@prepared
 def loaded(academy: Academy) -> Academy:
     academy.night(LAST, academy.raw_feed(text(ROWS, LAST).encode()))
     assert len(academy.accounts()) == PEOPLE

@@ -222,15 +222,16 @@ class World:
         finally:
             connection.unbind()
 
-    def entries(self, base: str = SUFFIX) -> Entries:
-        """All entries below `base`, every attribute, as root."""
+    def entries(self, base: str = SUFFIX, attributes: tuple[str, ...] = ("*", "+")) -> Entries:
+        """All entries below `base`, every attribute unless others are given, as root."""
         with self.root() as connection:
-            connection.search(base, "(objectClass=*)", ldap3.SUBTREE, attributes=["*", "+"])
+            connection.search(base, "(objectClass=*)", ldap3.SUBTREE, attributes=list(attributes))
             return {e["dn"]: dict(e["raw_attributes"]) for e in connection.response if "dn" in e}
 
     def stamps(self, base: str = SUFFIX) -> frozenset[tuple[str, bytes]]:
         """Name and entryCSN of every entry: no two are equal after any write."""
-        return frozenset((dn, values["entryCSN"][0]) for dn, values in self.entries(base).items())
+        found = self.entries(base, ("entryCSN",))
+        return frozenset((dn, values["entryCSN"][0]) for dn, values in found.items())
 
     def snapshot(self) -> Snapshot:
         return snapshot(self.entries(f"ou=ac-amiens,ou=education,{SUFFIX}"))
