@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
 import signal
 import tempfile
@@ -20,6 +21,7 @@ from hypothesis import settings
 from piactl import private_files
 from piactl.sandbox import SandboxStatus, start_sandbox, stop_sandbox
 from piactl.sandbox.files import ACCOUNTS, STATE, identity_dn
+from piactl.sandbox.server import recall
 
 from .remembered import (
     copy_prepared,
@@ -177,8 +179,8 @@ def make_sandbox() -> Iterator[Callable[..., Sandbox]]:
 
     yield make
     for folder in folders:
-        if (folder / "slapd").is_dir():
-            stop_sandbox(folder)
+        if process := recall(folder / "slapd" / "process.json"):
+            os.kill(process.pid, signal.SIGKILL)  # its data go too
         shutil.rmtree(folder)
 
 

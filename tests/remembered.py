@@ -17,7 +17,11 @@ from typing import Any
 import typer.main
 
 from piactl.cli.framework import configuration
+from piactl.config.policy import read_policy
+from piactl.config.register import read_register
+from piactl.config.settings import read_settings
 from piactl.config.strict_yaml import read_content
+from piactl.flows import doctor
 from piactl.sandbox import start_sandbox, stop_sandbox
 from piactl.sandbox.files import socket_uri
 
@@ -31,8 +35,11 @@ def remember_commands_and_configurations() -> None:
     """
     # the options of a command are the same in each run
     typer.main.get_params_from_function = cache(typer.main.get_params_from_function)  # type: ignore[attr-defined]
-    for name in ("read_policy", "read_register", "read_settings"):
-        setattr(configuration, name, _once_per_content(getattr(configuration, name)))
+    for reader in (read_policy, read_register, read_settings):
+        once = _once_per_content(reader)
+        for module in (configuration, doctor, doctor.files):
+            if hasattr(module, reader.__name__):
+                setattr(module, reader.__name__, once)
 
 
 def _once_per_content(read: Callable[[Path], Any]) -> Callable[[Path], Any]:
