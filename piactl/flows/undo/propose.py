@@ -141,7 +141,8 @@ class _Since:
     def words(self, kept: Kept, raw: RawEntry, names: Sequence[str]) -> str:
         if self.later is None:
             self.later = self._read_later()
-        attributes = {*kept.write.add, *kept.write.delete}
+        # of a new account only some attributes are kept
+        attributes = {*kept.write.add, *kept.write.delete} if not kept.made else set()
         for record, touched in self.later.get(kept.uid, ()):
             if not attributes or touched & attributes:
                 return (
