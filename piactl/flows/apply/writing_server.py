@@ -79,11 +79,15 @@ def open_writing_server(
     move = None if on or not others else _find_move(settings, identity, password, unreadable, ask_all)
     server = on or (move.server if move else first)
     back = move is not None and move.server != first and _has_everything(settings, move, identity, password)
-    if back:
+    # the help desk may not end a move: it follows until another command has
+    returns = back and identity != IdentityName.DESK
+    if returns:
         server = first
     order = replace(settings, servers=(server, *(uri for uri in settings.servers if uri != server)))
     try:
         with open_writer(order, identity, password) as writer:
+            if back and move is not None:
+                _refuse_two_writers(writer, settings.state, unreadable, move, first, now)
             if on and on != first:
                 old = _move_at(writer, settings.state, unreadable)
                 if old is not None and old.server == on:
@@ -94,11 +98,8 @@ def open_writing_server(
                 since = now.isoformat(timespec="seconds")
                 _put(writer, settings.state, Move(on, reason, actor.author, since, known))
                 yield writer, f"writes go to {on} from now on, until {first} is back and has everything"
-            elif back or (on and others):
-                if back and move is not None:
-                    _refuse_two_writers(writer, settings.state, unreadable, move, first, now)
-                if identity != IdentityName.DESK:  # which may not write it: a later command removes it
-                    _put(writer, settings.state, None)
+            elif returns or (on and others):
+                _put(writer, settings.state, None)
                 yield writer, f"{first} is back and has everything: writes go to it again"
             elif move is not None and server != first:
                 yield writer, f"writes go to {server} since {move.since} ({move.by}: {move.reason})"
