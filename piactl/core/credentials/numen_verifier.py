@@ -13,6 +13,7 @@ from piactl.core.model.digests import DigestKeys, digest_key_id
 
 LOG_N, R, P = 14, 8, 1
 _MOST_MEMORY = 1 << 28
+_MOST_R, _MOST_P = 16, 4
 _PURPOSE = "numen-proof"
 
 
@@ -30,6 +31,8 @@ def verifies(keys: DigestKeys, stored: str, numen: str) -> bool:
     try:
         scheme, log_n, r, p, salt, expected = stored[stored.find("}") + 1 :].split("$")
         if scheme != "scrypt" or key not in keys.keys or not 10 <= int(log_n) <= 17:
+            return False
+        if not (1 <= int(r) <= _MOST_R and 1 <= int(p) <= _MOST_P):
             return False
         found = _hash(keys, key, numen, salt, int(log_n), int(r), int(p))
     except ValueError:

@@ -25,6 +25,7 @@ from piactl.directory.store.composite_values import (
     override_text,
     read_assignment,
     read_compact_day,
+    read_day,
     read_exception,
     read_lock,
     read_override,
@@ -310,6 +311,7 @@ def midnight(day: date, timezone: str) -> str:
 def civil_day(value: str, timezone: str, *, last: bool) -> date:
     """The civil day of a GeneralizedTime; `last`: the last day that it does not end."""
     instant = datetime.strptime(value, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+    read_day(instant.date().isoformat())
     if last:
         instant -= timedelta(seconds=1)
     return instant.astimezone(ZoneInfo(timezone)).date()

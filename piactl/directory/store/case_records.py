@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from datetime import date
 
 from piactl.core.model.person import Person
 from piactl.core.plan.case import Answer, Case, Decision
@@ -11,7 +10,7 @@ from piactl.core.rules.matching import Doubt
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import RawEntry, Reader
-from piactl.directory.store.composite_values import assignment_text, read_assignment
+from piactl.directory.store.composite_values import assignment_text, read_assignment, read_day
 from piactl.directory.store.records import (
     DATA,
     Places,
@@ -59,7 +58,7 @@ def read_case(r: Record) -> Case:
     decision = r["decision"]
     if decision is not None:
         words = {name: text_of(decision, name) for name in ("by", "reason", "one")}
-        day = date.fromisoformat(decision["day"])
+        day = read_day(decision["day"])
         decision = Decision(answer=Answer(decision["answer"]), day=day, **words)
     return Case(
         doubt=Doubt(r["doubt"]),
@@ -68,7 +67,7 @@ def read_case(r: Record) -> Case:
         accounts=texts_of(r["accounts"], "accounts"),
         people=texts_of(r["people"], "people"),
         evidence={other: texts_of(words, "evidence") for other, words in r["evidence"].items()},
-        since=date.fromisoformat(r["since"]),
+        since=read_day(r["since"]),
         stated=text_of(r, "stated"),
         decision=decision,
     )

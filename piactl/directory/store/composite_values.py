@@ -14,6 +14,8 @@ from piactl.core.model.account import Lock, ServiceException
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.person import Assignment
 
+MOST_GRACE = 3660
+
 
 def join_fields(fields: Sequence[str]) -> str:
     return "$".join(field.replace("\\", "\\5C").replace("$", "\\24") for field in fields)
@@ -31,8 +33,16 @@ def _day(day: date | None) -> str:
     return day.isoformat() if day else ""
 
 
+def read_day(text: str) -> date:
+    """The day of an ISO text. Raises ValueError, also where sums with it could leave the calendar."""
+    day = date.fromisoformat(text)
+    if not 1000 <= day.year < 9000:
+        raise ValueError(f"no account can mean {day}")
+    return day
+
+
 def _read_day(text: str) -> date | None:
-    return date.fromisoformat(text) if text else None
+    return read_day(text) if text else None
 
 
 def assignment_text(a: Assignment) -> str:
@@ -62,7 +72,7 @@ def read_assignment(text: str) -> Assignment:
     return Assignment(
         uai=uai,
         function=function,
-        start=date.fromisoformat(start),
+        start=read_day(start),
         end=_read_day(end),
         corps=corps,
         position=position,
@@ -81,7 +91,7 @@ def lock_text(lock: Lock) -> str:
 
 def read_lock(text: str) -> Lock:
     since, until, by, reason = split_fields(text, 4)
-    return Lock(date.fromisoformat(since), _read_day(until), by, reason)
+    return Lock(read_day(since), _read_day(until), by, reason)
 
 
 def exception_text(e: ServiceException) -> str:
@@ -94,9 +104,7 @@ def read_exception(text: str) -> ServiceException:
     sort, service, uai, start, end, by, reason = split_fields(text, 7)
     if sort not in ("grant", "deny"):
         raise ValueError(f"{sort!r} is neither grant nor deny")
-    return ServiceException(
-        sort == "grant", service, uai, date.fromisoformat(start), date.fromisoformat(end), by, reason
-    )
+    return ServiceException(sort == "grant", service, uai, read_day(start), read_day(end), by, reason)
 
 
 def override_text(override: Override) -> str:
@@ -123,10 +131,12 @@ def read_override(text: str) -> Override:
     kind, until, made, by, reason, uai, function, start, day, value, was, sponsor, grace = split_fields(
         text, 13
     )
+    if not 0 <= int(grace) <= MOST_GRACE:
+        raise ValueError(f"no grace lasts {grace} days")
     return Override(
         kind=OverrideKind(kind),
-        until=date.fromisoformat(until),
-        made=date.fromisoformat(made),
+        until=read_day(until),
+        made=read_day(made),
         by=by,
         reason=reason,
         uai=uai,
@@ -143,10 +153,10 @@ def read_override(text: str) -> Override:
 def read_proof_change(text: str) -> tuple[str, date]:
     """What changed, and the day, of a text such as `numen 2026-09-01`. Raises ValueError."""
     proof, _, day = text.partition(" ")
-    return proof, date.fromisoformat(day)
+    return proof, read_day(day)
 
 
 @lru_cache(maxsize=4096)
 def read_compact_day(text: str) -> date | None:
     """The day of a YYYYMMDD text; None for an empty text. Raises ValueError."""
-    return datetime.strptime(text, "%Y%m%d").date() if text else None  # noqa: DTZ007
+    return read_day(datetime.strptime(text, "%Y%m%d").date().isoformat()) if text else None  # noqa: DTZ007

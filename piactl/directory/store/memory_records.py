@@ -19,7 +19,7 @@ from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader
 from piactl.directory.store.case_records import CASES, case_in, case_record, person_record, read_person
-from piactl.directory.store.composite_values import assignment_text, read_assignment
+from piactl.directory.store.composite_values import assignment_text, read_assignment, read_day
 from piactl.directory.store.records import (
     DATA,
     DUE,
@@ -69,7 +69,7 @@ def read_last_run(r: Record) -> LastRun:
         raise Misshapen("'clean' is neither true nor false")
     return LastRun(
         run=text_of(r, "run"),
-        as_of=date.fromisoformat(r["as_of"]),
+        as_of=read_day(r["as_of"]),
         policy=text_of(r, "policy"),
         register=text_of(r, "register"),
         plan=text_of(r, "plan"),
@@ -92,7 +92,7 @@ def _losses_record(losses: Losses) -> Record:
 
 
 def _read_losses(r: Record) -> Losses:
-    return {date.fromisoformat(day): counts_of(counts, day) for day, counts in r.items()}
+    return {read_day(day): counts_of(counts, day) for day, counts in r.items()}
 
 
 def source_record(memory: SourceMemory) -> Record:
@@ -143,7 +143,7 @@ def _read_past(r: Record) -> PastFeed:
 
 def read_source(r: Record) -> SourceMemory:
     absences = [
-        Absence(matricule, uai, function, date.fromisoformat(start), date.fromisoformat(since), tuple(feeds))
+        Absence(matricule, uai, function, read_day(start), read_day(since), tuple(feeds))
         for matricule, uai, function, start, since, feeds in r["absences"]
         if texts_of([matricule, uai, function, *feeds], "absences")
     ]
@@ -185,7 +185,7 @@ def read_waiting(r: Record) -> Waiting:
     assignments = tuple(read_assignment(text) for text in texts_of(r["assignments"], "assignments"))
     births = texts_of(r["births"], "births") if "births" in r else (None, None)
     identity, birth = births
-    return Waiting(person, numen, assignments, date.fromisoformat(r["due"]), (identity, birth))
+    return Waiting(person, numen, assignments, read_day(r["due"]), (identity, birth))
 
 
 def drift_record(drift: Mapping[str, Mapping[str, date]]) -> Record:
@@ -193,9 +193,7 @@ def drift_record(drift: Mapping[str, Mapping[str, date]]) -> Record:
 
 
 def read_drift(r: Record) -> dict[str, dict[str, date]]:
-    return {
-        uid: {name: date.fromisoformat(since) for name, since in found.items()} for uid, found in r.items()
-    }
+    return {uid: {name: read_day(since) for name, since in found.items()} for uid, found in r.items()}
 
 
 def archivals_record(noted: Mapping[str, date]) -> Record:
@@ -203,7 +201,7 @@ def archivals_record(noted: Mapping[str, date]) -> Record:
 
 
 def read_archivals(r: Record) -> dict[str, date]:
-    return {uid: date.fromisoformat(day) for uid, day in r.items()}
+    return {uid: read_day(day) for uid, day in r.items()}
 
 
 def vanished_record(vanished: Mapping[str, Vanished]) -> Record:
@@ -221,7 +219,7 @@ def read_vanished(r: Record) -> dict[str, Vanished]:
     return {
         uid: Vanished(
             text_of(one, "matricule"),
-            date.fromisoformat(one["since"]),
+            read_day(one["since"]),
             one["unmanaged"] is True,
         )
         for uid, one in r.items()
@@ -331,7 +329,7 @@ def vanished_accounts(reader: Reader, state: str, unreadable: UnreadableRecords)
 
 
 def _day(text: str | None) -> date | None:
-    return date.fromisoformat(text) if text else None
+    return read_day(text) if text else None
 
 
 def _iso(day: date | None) -> str | None:
@@ -348,7 +346,7 @@ def _last_run(reader: Reader, places: Places, unreadable: UnreadableRecords) -> 
         runs = all_runs(reader, places, unreadable)
         rewound = {run for record in runs for run in record.get("rewound", [])}
         days = [
-            date.fromisoformat(record.get("day") or record["as_of"])
+            read_day(record.get("day") or record["as_of"])
             for record in runs
             if "as_of" in record and record["run"] not in rewound
         ]
