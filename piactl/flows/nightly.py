@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from piactl.core.journal_line import journal_owner
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import LastRun
@@ -23,6 +24,7 @@ from piactl.flows.accounts.merging import finish_merges
 from piactl.flows.apply.account_list import list_accounts
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, made_already, refused
+from piactl.flows.apply.journal_heads import watch_heads
 from piactl.flows.apply.restored_directory import began_at
 from piactl.flows.apply.run import Run, check_date, head_facts
 from piactl.flows.canaries import try_canaries
@@ -78,6 +80,7 @@ def run_nightly(
         state = read_run_state(accounts, rules, unreadable, feeds=bool(scans))
         check_date(run.order, state.memory.last, settings)
         _name_unjournalled(run, state.memory.last)
+        _name_removed_heads(run)
         folder = Path(settings.state_folder)
         try:
             made = build_continuing(accounts, rules, settings, scans, state, accepted, run.lock.keep)
@@ -176,6 +179,18 @@ def _name_unjournalled(run: Run, last: LastRun | None) -> None:
         ).sentence()
     except PiactlError as error:
         found = f"writes without the journal cannot be looked for: {error}"
+    if found:
+        run.say(f"warning: {found}. See: piactl doctor")
+
+
+def _name_removed_heads(run: Run) -> None:
+    """Says which heads of the journals of other users and hosts somebody removed since the last night."""
+    settings, actor = run.settings, run.order.actor
+    owner = journal_owner(actor.user, actor.host)
+    try:
+        found = watch_heads(run.writer, settings, lambda: run.keys, run.unreadable, owner)
+    except PiactlError as error:
+        found = f"heads of other journals cannot be looked for: {error}"
     if found:
         run.say(f"warning: {found}. See: piactl doctor")
 

@@ -86,9 +86,9 @@ def prune_heads(writer: Writer, run: CommandRun, before: date, *, trial: bool) -
     """
     places, by = Places(run.settings.directory.state), run.order.actor.author
     days = prunable_days(writer, places, before)
-    if trial or not days:
+    said = None if trial else pruned_write(writer, places, run.keys, before, by)
+    if trial or not (days or said):
         return len(days)
-    said = pruned_write(writer, places, run.keys, before, by)
     writes = [said, *(EntryWrite("delete", dn) for dn in days)]
     reason = f"heads of journals before {before} pruned"
     with run.begun(writer) as begun:

@@ -54,12 +54,11 @@ def append_head(path: str, anchor: Anchor | None = None) -> None:
         raise PiactlError(f"{path}: the head of the journal cannot be appended ({error.strerror})") from None
 
 
-def read_heads(path: str, owner: str) -> list[Anchor]:
-    """The heads of one journal in a file, without lines that are no head. Raises PiactlError where the file
-    cannot be read."""
+def read_heads(path: str) -> list[Anchor]:
+    """The heads in a file, without lines that are no head. Raises PiactlError where it cannot be read."""
     try:
         text = Path(path).read_text(encoding="ascii", errors="replace")
     except OSError as error:
         raise PiactlError(f"{path}: the heads of the journal cannot be read ({error.strerror})") from None
     anchors = map(read_anchor, text.splitlines())
-    return [anchor for anchor in anchors if anchor is not None and anchor.owner == owner]
+    return [anchor for anchor in anchors if anchor is not None]

@@ -181,6 +181,30 @@ def test_a_head_that_somebody_removed_is_missed_by_the_next_one(locked: Academy)
     assert (doctor["D50"]["result"], "was removed" in doctor["D50"]["found"]) == ("error", True)
 
 
+def test_the_last_head_of_another_journal_that_somebody_removed_is_missed(locked: Academy) -> None:
+    """Its owner has no later head that names it, and may have rewritten the journal to its end. Each night
+    remembers the last heads of the other users and hosts."""
+    folder = f"ou=journals,{locked.sandbox.state}"
+    seen = utc_now() - timedelta(days=2)
+    time = seen.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    value = str(Anchor(time, "piactl-admin@elsewhere", "r1", Head(7, "0" * 64)))
+    dn = f"cn=piactl-admin@elsewhere-{seen:%Y%m%d},{folder}"
+    locked.sandbox.add(dn, {"objectClass": "piactlRecord", "description": value})
+    sentence = f"a head was removed from the directory, stored at {time} by piactl-admin@elsewhere"
+    assert sentence not in locked.run("nightly", "--as-of", "2026-09-02").err
+    with locked.sandbox.connect("administrator") as administrator:
+        administrator.delete(dn)
+    for day in ("2026-09-03", "2026-09-04"):
+        assert sentence in locked.run("nightly", "--as-of", day).err
+    doctor = {one["id"]: one for one in locked.run("doctor", "-o", "json").json}
+    assert (doctor["D50"]["result"], sentence in doctor["D50"]["found"]) == ("error", True)
+    found = locked.run("journal", "verify")
+    assert (found.code, sentence in found.err) == (1, True), found
+    today = utc_now().date().isoformat()
+    assert locked.run("journal", "prune", "--heads", "--before", today).code == 0
+    assert locked.run("journal", "verify").code == 0, "an administrator looked into it"
+
+
 def test_old_heads_are_pruned_by_the_administrator_and_by_nobody_else(locked: Academy) -> None:
     """Days of heads, and the only head of another host: what is older than the day goes, the last of each
     journal stays, and what somebody else removes is still missed."""

@@ -94,6 +94,18 @@ def _days(reader: Reader, places: Places) -> Iterator[tuple[str, str, str]]:
                 yield owner, day, entry.dn
 
 
+def last_heads(reader: Reader, places: Places) -> list[Anchor]:
+    """The last head of each journal."""
+    days = {owner: dn for owner, _, dn in sorted(_days(reader, places))}
+    found = (list(_anchors(reader.read(dn, [HEAD]), owner)) for owner, dn in days.items())
+    return [max(anchors, key=lambda anchor: anchor.time) for anchors in found if anchors]
+
+
+def has_head(reader: Reader, places: Places, anchor: Anchor) -> bool:
+    dn = places.journal_heads(anchor.owner, date.fromisoformat(anchor.time[:10]))
+    return anchor in _anchors(reader.read(dn, [HEAD]), anchor.owner)
+
+
 def _anchors(entry: RawEntry | None, owner: str) -> Iterator[Anchor]:
     for value in entry.values.get(HEAD, ()) if entry else ():
         anchor = read_anchor(value.decode("ascii", "replace"))

@@ -9,7 +9,7 @@ refused because of one.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,7 +22,9 @@ from piactl.directory.port import Reader, Writer
 from piactl.directory.store.journal_heads import (
     add_head,
     has_folder,
+    has_head,
     heads_of_journal,
+    last_heads,
     pruned_before,
 )
 from piactl.directory.store.records import Places, UnreadableRecords, instant_of
@@ -32,9 +34,10 @@ from piactl.journal import Journal, Verification
 from piactl.journal.head_file import alive_runs
 from piactl.journal.query import text_of
 from piactl.journal.stored_heads import append_head, log_head, read_heads
+from piactl.private_files import write_private
 
 REMEMBERED = "journal-head"
-"""The file in the state folder with the last head that doctor saw."""
+"""The file in the state folder with the last head of the own journal that doctor saw, and those of others."""
 
 
 @contextmanager
@@ -84,8 +87,9 @@ class StoredHeads:
 
     `runs` are the runs that have a record in the directory, with their start (UTC, ISO 8601): each has lines
     in the journal. `begun` is the run that began the journal anew, "" for none: what is older is not
-    compared. `folder`: the directory takes heads. `removed` are the times of heads that others in the
-    directory name as the one before them, and that are neither there nor pruned.
+    compared. `folder`: the directory takes heads. `removed` are the heads that are neither there nor pruned:
+    the times of those that others in the directory name as the one before them, and the times and owners of
+    the last heads of other journals that were seen there.
     """
 
     heads: Mapping[str, Head]
@@ -134,9 +138,9 @@ def stored_heads(
     elsewhere = [("in the directory", a) for a in kept]
     wanted = {a.after for a in kept if a.after >= max(since, pruned_before(reader, places, keys, unreadable))}
     if settings.journal_heads:
-        elsewhere += [(f"in {settings.journal_heads}", a) for a in read_heads(settings.journal_heads, owner)]
-    if os.path.exists(remembered_file(settings)):  # noqa: PTH110 - false, too, where this user may not look
-        elsewhere += [("that doctor saw", a) for a in read_heads(remembered_file(settings), owner)]
+        there = read_heads(settings.journal_heads)
+        elsewhere += [(f"in {settings.journal_heads}", a) for a in there if a.owner == owner]
+    elsewhere += [("that doctor saw", a) for a in remembered_heads(settings) if a.owner == owner]
     for where, anchor in elsewhere:
         if anchor.time < since or known.get(anchor.run) == anchor.head:
             continue
@@ -148,8 +152,59 @@ def stored_heads(
         {record["run"]: text_of(instant_of(record["started"])) for record in records},
         begun,
         has_folder(reader, places),
-        tuple(sorted(wanted - {a.time for a in kept} - {""})),
+        (
+            *sorted(wanted - {a.time for a in kept} - {""}),
+            *map(_seen, removed_heads(reader, settings, keys, unreadable, owner)),
+        ),
     )
+
+
+def removed_heads(
+    reader: Reader,
+    settings: Settings,
+    keys: Callable[[], DigestKeys],
+    unreadable: UnreadableRecords,
+    owner: str,
+) -> list[Anchor]:
+    """The heads of journals of others than `owner` that were the last ones when this host looked, and that
+    are neither in the directory nor pruned."""
+    places = Places(settings.directory.state)
+    others = [one for one in remembered_heads(settings) if one.owner != owner]
+    since = pruned_before(reader, places, keys, unreadable) if others else ""
+    return [one for one in others if one.time >= since and not has_head(reader, places, one)]
+
+
+def watch_heads(
+    reader: Reader,
+    settings: Settings,
+    keys: Callable[[], DigestKeys],
+    unreadable: UnreadableRecords,
+    owner: str,
+) -> str:
+    """Remembers the last heads of the journals of others than `owner`, and returns a sentence about those
+    that somebody removed, "" for none. These stay remembered. Raises PiactlError."""
+    gone = removed_heads(reader, settings, keys, unreadable, owner)
+    last = [one for one in last_heads(reader, Places(settings.directory.state)) if one.owner != owner]
+    own = [one for one in remembered_heads(settings) if one.owner == owner]
+    remember_heads(settings, [*own, *gone, *last])
+    return StoredHeads({}, removed=tuple(map(_seen, gone))).missed
+
+
+def _seen(anchor: Anchor) -> str:
+    return f"{anchor.time} by {anchor.owner}"
+
+
+def remembered_heads(settings: Settings) -> list[Anchor]:
+    """What `remember_heads` wrote last, nothing where this user may not look."""
+    file = remembered_file(settings)
+    return read_heads(file) if os.path.exists(file) else []  # noqa: PTH110 - false, too, where it is not theirs
+
+
+def remember_heads(settings: Settings, heads: Sequence[Anchor]) -> None:
+    """Writes the heads where the next run or doctor compares them, if this user owns the state folder."""
+    folder = Path(settings.state_folder)
+    if heads and folder.is_dir() and folder.stat().st_uid == os.geteuid():
+        write_private(Path(remembered_file(settings)), "".join(f"{head}\n" for head in heads).encode())
 
 
 def remembered_file(settings: Settings) -> str:

@@ -19,7 +19,7 @@ from piactl.directory.port import Reader
 from piactl.directory.probe.server_config import root_of
 from piactl.directory.store.records import JOURNALS, Places, UnreadableRecords
 from piactl.errors import DirectoryOlder, JournalMissing, PiactlError
-from piactl.flows.apply.journal_heads import StoredHeads, remembered_file
+from piactl.flows.apply.journal_heads import StoredHeads, remember_heads, remembered_heads
 from piactl.flows.apply.restored_directory import BEGIN, compare_runs
 from piactl.flows.doctor.checks import (
     Finding,
@@ -38,7 +38,7 @@ from piactl.journal import Verification, in_doubt, verify
 from piactl.journal.append_file import open_private
 from piactl.journal.query import begun_at, text_of
 from piactl.journal.stored_heads import SYSLOG, append_head, has_syslog
-from piactl.private_files import this_user, write_private
+from piactl.private_files import this_user
 from piactl.secrets import read_password
 
 WRITES = timedelta(days=7)
@@ -204,10 +204,10 @@ def _stored(
 
 
 def _remember(settings: Settings, anchor: Anchor) -> None:
-    """Writes the head where the next doctor compares it, if this user owns the state folder."""
-    folder = Path(settings.state_folder)
-    if anchor.head != GENESIS and folder.is_dir() and folder.stat().st_uid == os.geteuid():
-        write_private(Path(remembered_file(settings)), f"{anchor}\n".encode())
+    """Keeps the head for the next doctor, beside those of other journals."""
+    others = [one for one in remembered_heads(settings) if one.owner != anchor.owner]
+    if anchor.head != GENESIS:
+        remember_heads(settings, [anchor, *others])
 
 
 def _doubts(path: str) -> Finding:
