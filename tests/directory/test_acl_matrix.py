@@ -255,6 +255,36 @@ def rename_to(kind: str, name: str, folder: str = "") -> Do:
     return do
 
 
+def move(kind: str, below: str, prefix: str = "") -> Do:
+    """To another place: `below` is a kind of entry or a folder of records."""
+
+    def do(connection: ldap3.Connection, place: Place) -> None:
+        above = f"{below}{place.state}" if "=" in below else getattr(place, below)
+        connection.modify_dn(prefix + getattr(place, kind), f"cn=m.{place.who}", new_superior=above)
+
+    return do
+
+
+def by_password_modify(kind: str) -> Do:
+    """The extended operation, without the old password."""
+
+    def do(connection: ldap3.Connection, place: Place) -> None:
+        dn = kind if "=" in kind else getattr(place, kind)
+        connection.extend.standard.modify_password(dn, None, FRESH)
+
+    return do
+
+
+def compares(kind: str, attribute: str, value: str | bytes, prefix: str = "") -> Do:
+    """Allowed means that the answer says whether it is the value."""
+
+    def do(connection: ldap3.Connection, place: Place) -> bool:
+        connection.compare(prefix + getattr(place, kind), attribute, value)
+        return True
+
+    return do
+
+
 def link(kind: str) -> Do:
     def do(connection: ldap3.Connection, place: Place) -> None:
         dn = getattr(place, kind)
@@ -312,6 +342,11 @@ READS: dict[str, tuple[Do, set[str]]] = {
     "a protected device's secret": (read("protected", "oathSecret", "cn=otp,"), NOBODY),
     "a device's sealed secret": (read("account", "piactlSealed", "cn=otp,"), SUPPORTS),
     "a protected device's sealed secret": (read("protected", "piactlSealed", "cn=otp,"), ADMINISTRATOR),
+    "a comparison of a device's secret": (
+        compares("account", "oathSecret", b"twenty bytes of a key", "cn=otp,"),
+        NOBODY,
+    ),
+    "a comparison of a password": (compares("account", "userPassword", PASSWORD), NOBODY),
     "a run": (read("run", "piactlData"), SEES),
     "an undo record": (read("undo", "piactlData"), APPLIES),
     "an undo record's name": (read("undo", "cn"), APPLIES),
@@ -468,6 +503,21 @@ WRITES: dict[str, tuple[Do, set[str]]] = {
     "empty a request": (put("request", piactlData=[]), APPLIES),
     "delete a request": (take_out("request"), APPLIES),
     "rename a request": (rename_to("request", "cn=gone.{who}"), APPLIES),
+    # what may be written at one place does not come to another one by a move
+    "move a request to the counts": (move("request", "ou=attempts,"), APPLIES),
+    "move a count to the requests": (move("attempt", "ou=requests,"), APPLIES),
+    "move a count to the heads": (move("attempt", "ou=journals,"), ADMINISTRATOR),
+    "move a count to the runs": (move("attempt", "ou=runs,"), APPLIES),
+    "move a count below an account": (move("attempt", "account"), ADMINISTRATOR),
+    "move a device to a protected account": (move("account", "protected", "cn=otp,"), ADMINISTRATOR),
+    "move a device away from a protected account": (move("protected", "account", "cn=otp,"), ADMINISTRATOR),
+    "move a device to the requests": (move("account", "ou=requests,", "cn=otp,"), ADMINISTRATOR),
+    "change the password by its operation": (by_password_modify("account"), SUPPORTS | {"self"}),
+    "change the password by its operation, protected": (by_password_modify("protected"), ADMINISTRATOR),
+    "change the password by its operation, service": (
+        by_password_modify(f"cn=piactl-desk,{SERVICES}"),
+        NOBODY,
+    ),
     "forget attempts": (take_out("attempt"), SUPPORTS | {"nightly", "late"}),
     "change the policy of passwords": (put(f"cn=default,{POLICIES}", pwdMinLength="1"), NOBODY),
     "make a service identity": (

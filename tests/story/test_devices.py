@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from threading import Barrier, Thread
 from typing import Any
@@ -416,6 +417,27 @@ def test_a_code_at_eight_places_at_once_is_good_at_one(claire: Academy) -> None:
         for thread in threads:
             thread.join(timeout=30)
         assert sorted(found) == [CodeOutcome.GOOD] + [CodeOutcome.USED] * 7
+
+
+@pytest.mark.long
+def test_a_hundred_and_fifty_binds_at_once_with_one_right_code(claire: Academy) -> None:
+    """slapd counts failures after it has checked, so 150 guesses are looked at where five should be; later
+    ones are not."""
+    phone = verified(claire, UID)
+    right, dn = phone.code(), claire.dn(UID)
+    near = {phone.at(phone.step + ahead) for ahead in range(-2, 4)}
+    wrong = [code for code in map("{:06}".format, range(160)) if code not in near][:149]
+    barrier = Barrier(150)
+
+    def bind(code: str) -> bool:
+        barrier.wait()
+        return claire.sandbox.accepts(dn, PASSWORD + code)
+
+    with ThreadPoolExecutor(150) as pool:
+        let_in = list(pool.map(bind, [*wrong[:75], right, *wrong[75:]]))
+    assert not any(let_in[:75] + let_in[76:])
+    assert claire.values(UID, "pwdAccountLockedTime") != []
+    assert not claire.sandbox.accepts(dn, PASSWORD + right), "blocked, and used up if it passed"
 
 
 def test_a_code_where_piactl_asks_for_it(claire: Academy) -> None:
