@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
@@ -101,6 +102,12 @@ def test_two_operators_and_no_way_to_be_both(host: Host) -> None:
     request = ("piactl", "password", "reset", CLAIRE, "--second-person", *WHY, "--yes")
     refused = host.sudo("ope", DESK, *request, forged_login="eva")
     assert (refused.returncode, "you are eva for the kernel, ope for sudo" in refused.stderr) == (1, True)
+    for limit in ("-f 0", "-f 1"):  # sudo keeps it
+        limited = f"ulimit {limit}; sudo -n -u {DESK} {shlex.join(request)} 2>&1; test $? -ne 0"
+        said = host.root(f"cd /srv/shared; runuser -u ope -- sh -c {shlex.quote(limited)}")
+        assert "the journal cannot be used: File too large" in said
+    requests = f"ou=requests,{host.academy.sandbox.state}"
+    assert len(host.academy.sandbox.entries(requests)) == 1, "nothing is done that the journal cannot have"
     done = host.sudo("ope", DESK, *request)
     assert done.returncode == Exit.DONE, done.stderr
     (name,) = re.findall(r"password approve (\S+)", done.stdout)
