@@ -28,6 +28,7 @@ OWN = "under sudo piactl reads only files of others for you"
 CASES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("plan", "--out"): (("--out", "{new}"), WRITES),
     ("plan", "FEED"): (("hr={own}",), OWN),
+    ("plan", "--policy"): (("--policy", "{own}"), READS),
     ("nightly", "FEED"): (("hr={own}",), OWN),
     ("apply", "PLAN"): (("{own}",), OWN),
     ("apply", "--ldif"): (("{plan}", "--ldif", "{new}"), WRITES),
