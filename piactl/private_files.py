@@ -30,7 +30,9 @@ def run_as(path: Path | str) -> str:
         return "check its mode and those of the folders above it"
     # the configuration is root's and read by the group of who runs the nights
     name = user_name(owner) if owner else "piactl"
-    return f"run piactl as the user that runs the nights: runuser -u {name} -- piactl ..."
+    # who is not root has no runuser, and may have a rule of sudo
+    command = "runuser -u {} -- piactl ..." if os.geteuid() == 0 else "sudo -u {} piactl ..."
+    return f"run piactl as the user that runs the nights: {command.format(name)}"
 
 
 def this_user() -> str:

@@ -77,7 +77,7 @@ def refused(ran: Ran, path: Path) -> None:
     assert "bug" not in ran.err
     assert str(path) in ran.err
     assert f"user {name_of(OTHER if ROOT else os.geteuid())} may not" in ran.err
-    assert f"runuser -u {name_of(OWNER)} -- piactl" in ran.err if ROOT else "check its mode" in ran.err
+    assert f"sudo -u {name_of(OWNER)} piactl" in ran.err if ROOT else "check its mode" in ran.err
     assert len(ran.err.splitlines()) <= 3
 
 
@@ -96,7 +96,7 @@ HIDDEN: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "policy.yaml": (("plan",), ("nightly",), ("account", "list"), ("why", CLAIRE)),
     "establishments.csv": (("plan",), ("nightly",)),
-    "secrets/reader": (("plan",), ("account", "list"), ("runs", "list")),
+    "secrets/reader": (("plan",), ("account", "list"), ("runs", "list"), ("journal", "verify", "{path}")),
     "secrets/nightly": (("nightly",),),
     "secrets/administrator": (("undo", "last", *WHY), ("account", "lock", CLAIRE, *WHY)),
     "secrets/desk": (("password", "activate", CLAIRE, "--out", "{new}"),),
@@ -122,7 +122,8 @@ def test_a_file_that_is_not_theirs(loaded: Academy, run: Run, name: str) -> None
     hide(path)
     with loaded.nothing_written():
         for words in HIDDEN[name]:
-            given = [w.replace(FEED, str(feed)).replace("{new}", str(loaded.folder / "new")) for w in words]
+            names = {FEED: str(feed), "{new}": str(loaded.folder / "new"), "{path}": str(path)}
+            given = [names.get(word, word) for word in words]
             refused(run(*given), path)
 
 
@@ -152,7 +153,28 @@ def test_doctor_says_it_and_finds_no_bug(loaded: Academy, run: Run, name: str) -
     told = " ".join(one["found"] + " " + one["advice"] for one in found)
     assert str(path) in told
     assert "a bug" not in told
-    assert f"runuser -u {name_of(OWNER)} -- piactl" in told if ROOT else "check its mode" in told
+    assert f"sudo -u {name_of(OWNER)} piactl" in told if ROOT else "check its mode" in told
+
+
+@pytest.mark.skipif(not ROOT, reason="only root is refused")
+def test_root_where_each_identity_has_a_user(academy: Academy) -> None:
+    """One sentence with the right commands, whatever the command; nothing is written as root."""
+    config = academy.sandbox.folder / "piactl.yaml"
+    text = config.read_text("utf-8")
+    for name, user in (("nightly", "daemon"), ("desk", "bin")):
+        text = text.replace(f"secrets/{name}}}", f"secrets/{name}, user: {user}}}")
+    config.write_text(text, "utf-8")
+    for words in (
+        ("nightly",),
+        ("plan",),
+        ("account", "list"),
+        ("journal", "show"),
+        ("key", "list"),
+        ("status",),
+    ):
+        ran = academy.run(*words)
+        assert (ran.code, ran.out, ran.err.count("\n")) == (Exit.CONFIGURATION, "", 1), ran
+        assert "run one of: runuser -u daemon -- piactl ..., runuser -u bin -- piactl ..." in ran.err
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can look at the files of another user")

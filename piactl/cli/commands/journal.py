@@ -27,8 +27,8 @@ from piactl.core.journal_line import BrokenLine
 from piactl.core.model.numen import masked
 from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
-from piactl.errors import Exit, NotFound, PiactlError, UsageError
-from piactl.private_files import refuse_missing, refuse_output, refuse_own_file
+from piactl.errors import Exit, NotFound, NotPermitted, PiactlError, UsageError
+from piactl.private_files import may_not, refuse_missing, refuse_output, refuse_own_file
 from piactl.report.journal_text import file_text, proof_text, pruned_text
 from piactl.report.table import rendered
 
@@ -180,7 +180,9 @@ def verify(
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="FILE", help="An export, or a copy of one file of a journal, proved by itself."
+            metavar="FILE",
+            help="An export, or a copy of one file of a journal, proved by itself.",
+            readable=False,  # refused below, in our words
         ),
     ] = None,
     head: Annotated[
@@ -237,6 +239,8 @@ def _verify_file(file: Path, head: str) -> int:
     try:
         with file.open("rb") as opened:
             refuse_own_file(str(file), opened.fileno())
+    except PermissionError:
+        raise NotPermitted(f"{file}: {may_not(file)}") from None
     except OSError as error:
         raise PiactlError(f"{file}: cannot be read ({error.strerror}); check the path") from None
     found = verify_file(str(file), kept)

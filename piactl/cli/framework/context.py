@@ -77,10 +77,18 @@ def _is_there(path: Path) -> bool:
 
 
 def this_configuration() -> Configuration:
-    """The configuration that the command line or the environment names. Raises ConfigurationInvalid."""
+    """The configuration that the command line or the environment names. Raises ConfigurationInvalid, and
+    NotPermitted for root where each identity has a user: its files would be in the way of the nights."""
     from piactl.cli.framework.configuration import open_configuration
 
-    return open_configuration(configuration_path())
+    configuration = open_configuration(configuration_path())
+    users = dict.fromkeys(
+        used.user for used in configuration.settings.directory.identities.values() if used.user
+    )
+    if users and os.geteuid() == 0 and this_user() not in users:
+        commands = ", ".join(f"runuser -u {user} -- piactl ..." for user in users)
+        raise NotPermitted(f"this is root, and piactl has users of its own; run one of: {commands}")
+    return configuration
 
 
 def today(configuration: Configuration) -> date:
