@@ -101,7 +101,7 @@ def test_by_what_they_are(academy: Academy) -> None:
     assert listed("--service", "siecle") == ["bruno"]
     assert listed("--service", "livret", "--uai", MICHELIS, "--profile", "enseignant") == ["carla"]
     assert listed("hugo", "--uai", MICHELIS, "--profile", "enseignant", verb=("find",)) == ["carla"]
-    assert "did you mean siecle" in listed("--service", "siecl", code=2)
+    assert "did you mean siecle" in listed("--service", "siecl", code=9)
     assert "no account has this" in listed("--sponsor", "nobody.here", code=9)
 
     assert "set `lastbind on`" in listed("--never-logged-in", code=1)
