@@ -147,7 +147,11 @@ def test_an_account_is_watched_from_the_night_that_makes_it(academy: Academy) ->
     """By its names too: the first night lists everybody, a later one those who came or were renamed."""
     academy.allow_up_to(5, "drift", "loosening", "rename")
     academy.night(DAYS[0], academy.feed(PEOPLE[0], day=DAYS[0]))
-    academy.night(DAYS[1], academy.feed(*PEOPLE, day=DAYS[1]))
+    record = f"cn=accounts-00000,{academy.sandbox.state}"
+    with academy.sandbox.root() as root:
+        root.modify(record, {"piactlData": [(ldap3.MODIFY_REPLACE, ['{"x": [5]}'])]})
+    ran = academy.night(DAYS[1], academy.feed(*PEOPLE, day=DAYS[1]))
+    assert f"skipped {record}" in ran.err
     why = ("--usage-name", "Alix", "--until", DAYS[9], *WHY, "--as-of", DAYS[1])
     assert academy.run("account", "rename", IDA, *why).code == 0
     academy.night(DAYS[2])

@@ -24,6 +24,7 @@ from piactl.directory.store.records import (
     cn_of,
     foreign_entry,
     record_write,
+    texts_of,
 )
 
 PER_RECORD = 1_000
@@ -60,6 +61,7 @@ def read_account_list(reader: Reader, state: str, unreadable: UnreadableRecords)
 
 
 def _read(record: Record) -> dict[str, Listed]:
+    texts_of([matricule for matricule, *_ in record.values()], "matricules")
     return {uid: (matricule, tuple(map(int, names))) for uid, (matricule, *names) in record.items()}
 
 
