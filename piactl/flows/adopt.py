@@ -261,7 +261,8 @@ class _Adopting:
             totals=counted.totals(),
         )
         # without the digests of policy and register the next night evaluates every account
-        last = LastRun("", self.as_of, "", "", "", True, census)
+        unbased = self.memory.last.unbased if self.memory.last else None
+        last = LastRun("", self.as_of, "", "", "", True, census, unbased=unbased)
         writes = tuple(adoption.write for adoption in adoptions)
         return ReadyPlan(plan, writes, (), last)
 

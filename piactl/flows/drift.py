@@ -27,8 +27,12 @@ def decided(
     entry: Entry | Unreadable, encoding: Encoding, memory: Memory, as_of: date, drift_days: int
 ) -> Entry | Unreadable:
     """The entry with what stays of what another program changed: a tightening for `drift_days`, and what
-    somebody decided to keep."""
-    if isinstance(entry, Unreadable) or entry.drift is None:
+    somebody decided to keep. An entry without a base that had one (see `LastRun`) is drift of its own."""
+    if isinstance(entry, Unreadable) or (entry.drift is None and entry.base):
+        return entry
+    unbased = memory.last.unbased if memory.last else None
+    based = bool(entry.base) or (unbased is not None and entry.account.uid not in unbased)
+    if not based:
         return entry
     since = memory.drift.get(entry.account.uid, {})
     overrides = running(entry.account.overrides, as_of)
@@ -44,7 +48,7 @@ def decided(
         ends = fate is Fate.KEPT and attribute != encoding.name("piactlProtected")
         return Fate.REVERTED if ends and as_of > last else fate
 
-    return with_kept(entry, encoding, decide)
+    return with_kept(entry, encoding, decide, based=based)
 
 
 def drift_list(
@@ -133,14 +137,14 @@ def drift_summary(entry: Entry) -> str:
     if entry.drift is None:
         return ""
     if is_held(entry):
-        return lost_words(uid, entry.drift.unknown)
+        return lost_words(entry, entry.drift.unknown)
     names = ", ".join(one.attribute for one in entry.drift.drift)
     return f"{uid}: another program changed {names}: piactl drift show {uid}"
 
 
 def is_held(entry: Entry) -> bool:
-    """Whether another program removed what the rules go by, and it is not known: nights leave the account as
-    it is."""
+    """Whether another program removed what the rules go by, or the base, and it is not known: nights leave
+    the account as it is."""
     return entry.drift is not None and bool(entry.drift.unknown)
 
 
@@ -149,12 +153,21 @@ def unresolved(entry: Entry, encoding: Encoding, desired: Account) -> tuple[str,
     drift = entry.drift
     if drift is None or not drift.unknown:
         return ()
+    if drift.baseless:
+        return drift.unknown
     found = drift.found(encoding.values(desired))
     return tuple(name for name in drift.unknown if len(found.get(name, ())) < len(drift.gone[name]))
 
 
-def lost_words(uid: str, attributes: Sequence[str]) -> str:
-    names = " and ".join(attributes)
+def lost_words(entry: Entry, attributes: Sequence[str]) -> str:
+    """Why nothing of a held account changes."""
+    uid, names = entry.account.uid, " and ".join(attributes)
+    if entry.drift is not None and entry.drift.baseless:
+        return (
+            f"another program removed the base ({names}), so what else it changed cannot be seen; nothing of "
+            f"the account changes until somebody looks: piactl account show {uid}, piactl account history "
+            f"{uid}, then piactl drift revert {uid}"
+        )
     return (
         f"another program changed {names}, and what it was is not known here; nothing of the account changes "
         f"until HR or somebody says so: piactl drift show {uid}"

@@ -3,7 +3,12 @@ somebody."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
+
+import ldap3
+
+from piactl.directory.store.records import Places
 
 from .academy import Academy, prepared
 from .feeds import row
@@ -20,6 +25,15 @@ def begun(academy: Academy) -> Academy:
     academy.allow_up_to(5, "drift", "loosening", "revoke", "deactivate", "lock", "rename")
     academy.night(DAYS[0], academy.feed(*PEOPLE, day=DAYS[0]))
     return academy
+
+
+def before_bases(academy: Academy) -> None:
+    """Makes the record of the last run one of a version without bases."""
+    dn = Places(academy.sandbox.state).last_run
+    record = json.loads(academy.sandbox.entry(dn)["piactlData"][0])  # type: ignore[index]
+    assert record.pop("unbased") == []
+    with academy.sandbox.root() as root:
+        root.modify(dn, {"piactlData": [(ldap3.MODIFY_REPLACE, [json.dumps(record)])]})
 
 
 def drift(plan: Any, uid: str = CLAIRE) -> list[tuple[str, str, str]]:
@@ -100,9 +114,11 @@ def test_a_value_that_is_lost_holds_the_account_until_the_feed(begun: Academy) -
 
 
 def test_entries_without_a_base_get_one_without_a_word(begun: Academy) -> None:
+    """As after an upgrade: the last run was one of a version without bases."""
     bases = {uid: begun.values(uid, "piactlDigest") for uid in (CLAIRE, IDA)}
     for uid in bases:
         begun.change(uid, piactlDigest=[])
+    before_bases(begun)
     ran = begun.night(DAYS[1], begun.feed(*PEOPLE, day=DAYS[1]))
     assert ran.json["summary"] == {}
     assert {uid: begun.values(uid, "piactlDigest") for uid in (CLAIRE, IDA)} == bases

@@ -139,3 +139,42 @@ def test_of_an_account_that_is_held_only_a_lock_is_made(begun: Academy) -> None:
     begun.night(DAYS[1], begun.feed(*PEOPLE, day=DAYS[1]))
     assert begun.run("account", "unlock", CLAIRE, *WHY, *DAY).code == 0
     assert begun.show(CLAIRE, DAYS[1]) == before
+
+
+def test_a_base_that_is_gone_is_no_way_round(begun: Academy) -> None:
+    """Another program grants something and removes the base, or writes another: nothing of the account
+    changes, in nights or commands, until somebody looks."""
+    bases = [begun.values(uid, "piactlDigest") for uid in (CLAIRE, IDA)]
+    exception = "grant$siecle$0800009A$2026-09-01$2030-01-01$x$y"
+    begun.change(CLAIRE, piactlException=[exception], piactlDigest=[])
+    begun.change(IDA, piactlDigest=["{k1}AAAA"])
+    before = begun.accounts()
+    for day, feeds in ((DAYS[1], False), (DAYS[2], True), (DAYS[3], False)):
+        plan = begun.plan(*([begun.feed(*PEOPLE, day=day)] if feeds else []), "--as-of", day)
+        found = [(one["uid"], one["attribute"], one["drift_class"], one["fate"]) for one in plan["drift"]]
+        assert found == [(uid, "piactlDigest", "loosening", "waits for a decision") for uid in (CLAIRE, IDA)]
+        assert {hold["uid"] for hold in plan["holds"]} == {CLAIRE, IDA}
+        begun.quiet_night(day, *([begun.feed(*PEOPLE, day=day)] if feeds else []))
+    assert begun.accounts() == before
+    (d55,) = [one for one in begun.run("doctor", "-o", "json").json if one["id"] == "D55"]
+    assert (d55["result"], d55["found"]) == ("error", "2 accounts with loosening")
+    day = ("--as-of", DAYS[3])
+    assert begun.show(CLAIRE, DAYS[3])["held"] is True
+    assert "piactlDigest" in begun.run("why", CLAIRE, *day).out
+    grant = ("exception", "grant", IDA, "--service", "gestion_rh", "--until", DAYS[8], *WHY)
+    ran = begun.run(*grant, *day)
+    assert (ran.code, "piactl drift revert" in ran.err) == (1, True)
+    assert begun.run("account", "lock", CLAIRE, *WHY, *day).code == 0
+    assert begun.values(CLAIRE, "piactlDigest") == []
+    assert begun.run("account", "unlock", CLAIRE, *WHY, *day).code == 1
+    assert begun.run("drift", "adopt", IDA, *WHY, *day).code == 1
+    ran = begun.run("drift", "revert", CLAIRE, IDA, *WHY, *day)
+    assert ran.code == 0, ran.err
+    assert "look at each" in ran.out
+    assert begun.run("drift", "list", "-o", "json", *day).json == []
+    assert begun.values(IDA, "piactlDigest") == bases[1]
+    assert begun.run("account", "unlock", CLAIRE, *WHY, *day).code == 0
+    end = ("exception", "end", CLAIRE, "--service", "siecle", "--uai", "0800009A", *WHY)
+    assert begun.run(*end, *day).code == 0
+    begun.quiet_night(DAYS[4], begun.feed(*PEOPLE, day=DAYS[4]))
+    assert begun.values(CLAIRE, "piactlDigest") == bases[0]

@@ -59,8 +59,9 @@ class LastRun:
     `policy` and `register` are the digests of the files it used, `plan` the fingerprint of its plan. `losses`
     are those of the last days, including its own; `unfinished` are the further planned losses of a later run
     that began to write and has not recorded its end. `otp_schema`: it linked closed accounts to no device,
-    which requires the OTP schema on the server. `lost`: its record cannot be read; only its day is known, or
-    nothing (then the first day of the calendar).
+    which requires the OTP schema on the server. `unbased` are the uids of the accounts that never had a base,
+    None until a run that ended well has given one to all others; it only gets shorter. `lost`: its record
+    cannot be read; only its day is known, or nothing (then the first day of the calendar).
     """
 
     run: str
@@ -74,6 +75,7 @@ class LastRun:
     lost: bool = False
     losses: Losses = field(default_factory=dict)
     unfinished: Losses = field(default_factory=dict)
+    unbased: tuple[str, ...] | None = None
 
     @property
     def began(self) -> datetime | None:

@@ -46,7 +46,10 @@ def only_renews_base(encoding: Encoding, write: EntryWrite) -> bool:
 def with_base(
     encoding: Encoding, entry: Entry | None, write: EntryWrite, agreed: Collection[str] = ()
 ) -> EntryWrite:
-    """The write of an account, with the base that it has after it. `entry` is None for a new one."""
+    """The write of an account, with the base that it has after it. `entry` is None for a new one. Where
+    another program removed the base, a write makes no other: it would say that all is piactl's own."""
+    if entry is not None and entry.drift is not None and entry.drift.baseless:
+        return write
     bases = encoding.bases
     if bases is None:
         raise AssertionError("an account is written by an encoding with keys")

@@ -172,11 +172,13 @@ def closed_without_link(name: Callable[[str], str]) -> str:
     return filters.all_of(IN_ACCOUNTS, closed, filters.none_of(filters.present(name("oathTOTPToken"))))
 
 
-def entry_of(raw: RawEntry, encoding: Encoding, decide: Decide = usual_fate) -> Entry | Unreadable:
-    """The account of an entry."""
+def entry_of(
+    raw: RawEntry, encoding: Encoding, decide: Decide = usual_fate, *, based: bool = False
+) -> Entry | Unreadable:
+    """The account of an entry. `based`: piactl gave it a base, so one that is gone is drift."""
     values, base = encoding.managed(raw), raw.first(encoding.name(BASE)) or b""
     bases, drift = encoding.bases, None
-    if base and bases is not None:
+    if (base or based) and bases is not None:
         drift = drift_of(bases, raw.dn, values, base, encoding.trials, decide)
     try:
         if drift is None:
@@ -202,10 +204,11 @@ def _unreadable(raw: RawEntry, encoding: Encoding, error: UnreadableEntry) -> Un
     )
 
 
-def with_kept(entry: Entry, encoding: Encoding, decide: Decide) -> Entry | Unreadable:
-    """The entry with another decision on what stays of what another program changed."""
+def with_kept(entry: Entry, encoding: Encoding, decide: Decide, *, based: bool = False) -> Entry | Unreadable:
+    """The entry with another decision on what stays of what another program changed. `based` as for
+    `entry_of`."""
     values = {**entry.values, encoding.name(BASE): (entry.base,), CSN: (entry.csn,)}
-    return entry_of(RawEntry(entry.dn, values), encoding, decide)
+    return entry_of(RawEntry(entry.dn, values), encoding, decide, based=based)
 
 
 def as_found(entry: Entry, encoding: Encoding) -> Account:

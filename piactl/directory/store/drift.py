@@ -15,7 +15,7 @@ from piactl.core.model.account import NO_DEVICE, PROOFS, Lock, State
 from piactl.core.plan.diff import masked_mail
 from piactl.core.plan.drift import Drift, DriftClass, Fate
 from piactl.directory.port import Values
-from piactl.directory.store.base_digest import MANAGED, BaseKeys, Digesting, numbers_of
+from piactl.directory.store.base_digest import BASE, MANAGED, BaseKeys, Digesting, numbers_of
 from piactl.directory.store.composite_values import lock_text
 
 _LOOSENING, _TIGHTENING = DriftClass.LOOSENING, DriftClass.TIGHTENING
@@ -125,7 +125,8 @@ class Drifted:
     """The drift of one entry. `believed` are the managed values that piactl goes by. `kept` are the
     attributes that stay as another program left them although the rules want them otherwise; a change of
     those in `multiple` is one of single values. `unknown` are attributes that the rules go by of which a
-    value is gone and not known. Names are those of the directory."""
+    value is gone and not known. `baseless`: another program removed the base, so nothing else is known. Names
+    are those of the directory."""
 
     drift: tuple[Drift, ...]
     believed: Values
@@ -135,6 +136,7 @@ class Drifted:
     gone: Mapping[str, frozenset[bytes]]
     multiple: Collection[str]
     digesting: Digesting
+    baseless: bool = False
 
     def with_theirs(self, values: Values, entry: Values, known: Values) -> dict[str, tuple[bytes, ...]]:
         """These desired values with what stays on the `entry` of another program's changes: what is kept, and
@@ -164,10 +166,11 @@ class Drifted:
 def drift_of(
     keys: BaseKeys, dn: str, values: Values, stored: bytes, trials: Trials, decide: Decide
 ) -> Drifted | None:
-    """The drift of an entry with these managed values and this base; None if there is none, or no base."""
+    """The drift of an entry with these managed values and this base, which it has to have; None if there is
+    none."""
     base = keys.read(stored)
     if base is None:
-        return None
+        return _without_base(keys, dn, values, stored, trials.name(BASE), decide)
     digesting = keys.digesting(dn, base.key)
     if base.whole == digesting.whole(values):
         return None
@@ -223,6 +226,19 @@ def drift_of(
     believed = {name: some for name, some in believed.items() if some}
     multiple = {name for name, number in keys.names.items() if MANAGED[number] in _MULTIPLE}
     return Drifted(tuple(found), believed, tuple(kept), tuple(unknown), added, gone, multiple, digesting)
+
+
+def _without_base(
+    keys: BaseKeys, dn: str, values: Values, stored: bytes, name: str, decide: Decide
+) -> Drifted | None:
+    """The drift of an entry without a base that can be read. Nothing is put back: somebody decides, as of a
+    name. Reverted, the entry counts as it is, and gets another base."""
+    fate = decide(name, _IDENTITY)
+    if fate is Fate.REVERTED:
+        return None
+    theirs = ("another value",) if stored else ()
+    drift = Drift("", name, _LOOSENING.value, ("?",), theirs, fate.value)
+    return Drifted((drift,), values, (), (name,), {}, {}, (), keys.digesting(dn), baseless=True)
 
 
 def _class_of(name: str, added: Sequence[bytes], back: Sequence[bytes], complete: bool) -> DriftClass:

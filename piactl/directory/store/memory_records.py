@@ -60,6 +60,7 @@ def last_run_record(last: LastRun) -> Record:
         },
         "losses": _losses_record(last.losses),
         **({"unfinished": _losses_record(last.unfinished)} if last.unfinished else {}),
+        **({"unbased": list(last.unbased)} if last.unbased is not None else {}),
     }
 
 
@@ -84,6 +85,7 @@ def read_last_run(r: Record) -> LastRun:
         otp_schema=r.get("otp_schema", False) is True,
         losses=_read_losses(r.get("losses", {})),
         unfinished=_read_losses(r.get("unfinished", {})),
+        unbased=texts_of(r["unbased"], "unbased") if "unbased" in r else None,
     )
 
 
@@ -316,10 +318,11 @@ def read_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> Last
 
 
 def read_drift_memory(reader: Reader, state: str) -> Memory:
-    """Of the memory of earlier runs, since when what other programs changed stands."""
+    """Of the memory of earlier runs, the last run, and since when what other programs changed stands."""
+    last = read_last(reader, state, UnreadableRecords())
     entry = reader.read(Places(state).drift, [DATA])
     since = UnreadableRecords().read(entry.dn, entry.first(DATA), read_drift) if entry else None
-    return Memory(drift=since or {})
+    return Memory(last, drift=since or {})
 
 
 def vanished_accounts(reader: Reader, state: str, unreadable: UnreadableRecords) -> Mapping[str, Vanished]:

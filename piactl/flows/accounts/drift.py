@@ -14,10 +14,11 @@ from piactl.core.plan.drift import ADOPTABLE, DEVICE, Drift, DriftClass, Fate
 from piactl.core.plan.run_state import Vanished
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account, with_ledger
 from piactl.core.text import counted
-from piactl.directory.port import RawEntry
-from piactl.directory.store.account_write import account_write
+from piactl.directory.port import EntryWrite, RawEntry
+from piactl.directory.store.account_write import account_write, with_base
 from piactl.directory.store.accounts import Entry, Unreadable, account_dn, with_kept
 from piactl.directory.store.attribute_map import UnreadableEntry
+from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import raw_delete, read_foreign_devices
 from piactl.directory.store.drift import PROPERLY
 from piactl.directory.store.memory_records import vanished_accounts
@@ -39,6 +40,10 @@ _REBUILT = (
     "piactlOverride", "piactlLock", "piactlProtected",
 )  # fmt: skip
 """What is made again of a deleted entry, as far as undo logs have it; the rules give the rest."""
+_ITS_OWN = (
+    "assignments, exceptions, overrides, device, lock, names and addresses count from now on as they stand "
+    "on the entry: look at each of them"
+)
 _OTHERWISE = "a correction in HR, or piactl assignment add"
 
 
@@ -85,6 +90,8 @@ def prepare_revert(
             author.reason,
             settles=True,
         )
+        if entry.drift is not None and entry.drift.baseless:
+            made = _based(store, ours, made, author, rules)
         rows = [*devices, *filter(None, [made.write])]
         changes = (*([_removed(entry.account, devices, rules, author)] if devices else []), *made.changes)
         return replace(made, changes=changes, write=rows[0] if rows else None, then=tuple(rows[1:]))
@@ -96,6 +103,28 @@ def prepare_revert(
         return replace(made, changes=changes, note=_rebuilt_words(desired.account))
 
     return _batch(store, rules, _each(store, names, prepared, unreadable, made_again), unreadable)
+
+
+def _based(
+    store: AccountStore, entry: Entry, made: PreparedAccount, author: Author, rules: Rules
+) -> PreparedAccount:
+    """The account with another base, where another program removed it."""
+    name, account = store.encoding.name(BASE), entry.account
+    change = Change(
+        kind=Kind.DRIFT,
+        uid=account.uid,
+        matricule=account.matricule,
+        before={"attributes": [name], "theirs": []},
+        after={"attributes": [name], "class": DriftClass.LOOSENING.value, "ours": [f"{name}: made anew"]},
+        reason=f"its base is made anew: what the rules do not give counts as on the entry; {author.note}",
+        effective=rules.as_of,
+    )
+    changes = (change, *made.changes)
+    kinds = tuple(dict.fromkeys(one.kind.value for one in changes))
+    write = made.write.write if made.write else EntryWrite("modify", entry.dn)
+    write = with_base(store.encoding, entry, write) if made.write is None else write
+    row = AccountWrite(account.uid, kinds, author.reason, write)
+    return replace(made, changes=changes, write=row, note=_ITS_OWN)
 
 
 def prepare_adopt(

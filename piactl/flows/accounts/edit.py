@@ -98,8 +98,9 @@ def prepared_account(
     desired = replace(desired, subject=replace(subject, current=current), base=base)
     lost = () if settles else _lost(store, entry, altered.account, desired.account)
     if lost:
-        if altered.account.lock == current.lock or replace(altered.account, lock=current.lock) != current:
-            raise ActRefused(lost_words(current.uid, lost))
+        lock = altered.account.lock
+        if lock in (None, current.lock) or replace(altered.account, lock=current.lock) != current:
+            raise ActRefused(lost_words(entry, lost))
         entry, desired = _only_locked(store, entry, desired, rules)
     prepared = intended(store, name, entry, desired, rules, reason)
     return prepared if prepared.write is not None else replace(prepared, note=altered.hint)
@@ -110,7 +111,7 @@ def _lost(store: AccountStore, entry: Entry, altered: Account, desired: Account)
     they are."""
 
     def is_set(name: str) -> bool:
-        made_of = store.encoding.fields[name]
+        made_of = store.encoding.fields.get(name, ())
         return any(getattr(altered, field) != getattr(entry.account, field) for field in made_of)
 
     return tuple(name for name in unresolved(entry, store.encoding, desired) if not is_set(name))
@@ -122,7 +123,7 @@ def _only_locked(store: AccountStore, entry: Entry, desired: Desired, rules: Rul
     if drift is None:
         raise AssertionError("an account is held by what another program changed")
     fates = {one.attribute: Fate(one.fate) for one in drift.drift} | dict.fromkeys(drift.unknown, Fate.KEPT)
-    kept = with_kept(entry, store.encoding, lambda attribute, _class: fates[attribute])
+    kept = with_kept(entry, store.encoding, lambda attribute, _class: fates[attribute], based=True)
     if isinstance(kept, Unreadable):
         raise ActRefused(kept.why)
     current, lock = entry.account, desired.account.lock

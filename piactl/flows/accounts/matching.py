@@ -27,6 +27,7 @@ from piactl.errors import NotFound
 from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.accounts.matricules import owner_of
 from piactl.flows.apply.run import Order, head_facts, locked_run, must
+from piactl.flows.drift import is_held, lost_words
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore
 
@@ -157,9 +158,12 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
             f"{id_}: matricule {case.matricule} has the account {owner.account.uid} by now; if both are one "
             f'person: piactl account merge {owner.account.uid} {decision.one} --reason "..."'
         )
-    (entry,) = read_accounts_named(store.reader, store.directory, store.encoding, [decision.one])
+    (found,) = read_accounts_named(store.reader, store.directory, store.encoding, [decision.one])
+    entry = store.decided(found)
     if isinstance(entry, Unreadable):
         raise ActRefused(entry.why)
+    if entry.drift is not None and is_held(entry):
+        raise ActRefused(lost_words(entry, entry.drift.unknown))
     if entry.account.protected:
         raise ActRefused(f"{decision.one}: the account is protected")
     account = joined(entry.account, case.matricule, store.keys)

@@ -29,6 +29,7 @@ from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.accounts.edit import broken_guards, intended, prepared_account
 from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.run import Run
+from piactl.flows.drift import is_held, lost_words
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.plan_rows import foreign_values
 from piactl.flows.plan.ready_plan import AccountWrite
@@ -64,6 +65,8 @@ def prepare_merge(
             raise ActRefused(
                 f"{one.uid}: a merge of it is not finished; the next command that writes does it"
             )
+    if source.drift is not None and is_held(source):
+        raise ActRefused(lost_words(source, source.drift.unknown))
     rows, taking = _rows(store, rules, source, into, author)
     going = _going(source.account, into.account, rules, author)
     changes = (going, *taking.changes)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from datetime import date
 
 from piactl.core.plan.drift import DriftClass
 from piactl.core.text import counted
 from piactl.directory.store.accounts import Unreadable, as_found, read_accounts
-from piactl.directory.store.memory_records import vanished_accounts
+from piactl.directory.store.memory_records import read_drift_memory, vanished_accounts
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError
 from piactl.flows.doctor.checks import Finding, skipped, worst
 from piactl.flows.doctor.records import Content
+from piactl.flows.drift import decided
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.vanished import still_gone, vanished_words
 
@@ -32,10 +34,12 @@ def examine_drift(content: Content) -> Iterator[Finding]:
 
 def _entries(content: Content) -> Iterator[Finding]:
     """D55, and D57: a name or matricule is that of one account, whose ledger has its names."""
-    encoding = content.encoding
+    encoding, policy = content.encoding, content.policy()
+    memory = read_drift_memory(content.reader, content.directory.state)
     classes, holders = Counter[str](), defaultdict[str, set[str]](set)
     unlisted = []
-    for entry in read_accounts(content.reader, content.directory, encoding):
+    for read in read_accounts(content.reader, content.directory, encoding):
+        entry = decided(read, encoding, memory, date.min, policy.drift_days)  # whatever its fate
         if isinstance(entry, Unreadable):
             continue
         account = as_found(entry, encoding)

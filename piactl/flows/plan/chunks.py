@@ -32,6 +32,7 @@ from piactl.feed.feed import Feed
 from piactl.feed.fingerprints import Skipped
 from piactl.feed.reader import read_feed
 from piactl.feed.row_index import RowIndex, open_row_index
+from piactl.flows.drift import decided
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.incremental import NextCache, SkipSet
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, traces_of_account
@@ -172,8 +173,9 @@ class _Chunks:
         index = AccountIndex()
         # what earlier runs noted of an account is for the joint evaluation, which also ends the note
         noted = self.memory.drift.keys() | self.memory.archivals.keys()
-        uids = []
-        for entry in entries:
+        uids, days = [], self.rules.policy.drift_days
+        for read in entries:
+            entry = decided(read, self.accounts.encoding, self.memory, self.as_of, days)
             matricule, uid = (
                 (entry.matricule, entry.uid)
                 if isinstance(entry, Unreadable)

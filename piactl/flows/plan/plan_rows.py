@@ -17,7 +17,7 @@ from piactl.core.rules.matching import birth_digests, with_births
 from piactl.core.rules.proof_changes import changed_proofs, without_changes
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
-from piactl.directory.store.account_write import account_write, only_renews_base
+from piactl.directory.store.account_write import account_write, only_renews_base, with_base
 from piactl.directory.store.accounts import Entry, read_whole, settled
 from piactl.directory.store.devices import device_deletions, link_write
 from piactl.flows.drift import lost_words, unresolved
@@ -59,8 +59,8 @@ class PlanRows:
             uid = wanted.account.uid
             entry = self._entry(wanted)
             lost = unresolved(entry, self.accounts.encoding, wanted.account) if entry else ()
-            if lost:
-                self.holds.append(Hold(wanted.subject.matricule, uid, lost_words(uid, lost)))
+            if entry is not None and lost:
+                self.holds.append(Hold(wanted.subject.matricule, uid, lost_words(entry, lost)))
                 continue
             if write is None:
                 continue
@@ -104,7 +104,10 @@ class PlanRows:
     def protected(self, desired: Desired) -> bool:
         """Whether no import may touch the account."""
         current = desired.subject.current
-        return current is not None and (current.protected or current.uid in self.rules.policy.protected)
+        return current is not None and self._is_protected(current)
+
+    def _is_protected(self, account: Account) -> bool:
+        return account.protected or account.uid in self.rules.policy.protected
 
     def row(self, desired: Desired, write: EntryWrite) -> Row:
         """A write with the changes that it makes; a write of the base alone makes none."""
@@ -134,8 +137,8 @@ class PlanRows:
 
     def mends_archived(self, entry: Entry) -> EntryWrite | None:
         """The write that links an archived account to no device, takes back what another program changed, and
-        removes digests that are not to be kept; None if there is nothing to do. The rules ask for nothing
-        more."""
+        removes digests that are not to be kept, or gives it its base; None if there is nothing to do. The
+        rules ask for nothing more."""
         if entry.drift is not None:
             reverted = any(one.fate == Fate.REVERTED for one in entry.drift.drift)
             directory, encoding = self.accounts.directory, self.accounts.encoding
@@ -143,7 +146,10 @@ class PlanRows:
         account = self._kept_of(entry.account)
         if account != entry.account:
             return account_write(self.accounts.directory, self.accounts.encoding, entry, account)
-        return link_write(self.accounts.encoding, entry, entry.account.device)
+        write = link_write(self.accounts.encoding, entry, entry.account.device)
+        if write is None and not entry.base and not self._is_protected(entry.account):
+            return with_base(self.accounts.encoding, entry, EntryWrite("modify", entry.dn))
+        return write
 
     def _kept_of(self, archived: Account) -> Account:
         return archived if self.rules.matching.identity_digests else with_births(archived, (None, None))

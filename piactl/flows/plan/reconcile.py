@@ -249,7 +249,8 @@ class _JointEvaluation(Evaluation):
         digests = self.rules.policy.digest, self.rules.register_digest
         otp_schema = self.accounts.encoding.otp_schema
         losses = losses_with(losses, plan.summary, self.as_of)
-        last = LastRun("", self.as_of, *digests, "", True, after, otp_schema, losses=losses)
+        unbased = self._unbased({write.uid for write, _ in rows})
+        last = LastRun("", self.as_of, *digests, "", True, after, otp_schema, losses=losses, unbased=unbased)
         archivals = self._archivals(by_uid)
         of_sources = self._without_archived(merged, desired)
         vanished = self.memory.vanished
@@ -263,6 +264,19 @@ class _JointEvaluation(Evaluation):
             self.cache.skipped = self.skip.unchanged
             self.expect(((d.account, self._csn(d)) for d in written), unsure)
         return ReadyPlan(plan, writes, records, last)
+
+    def _unbased(self, written: Container[str]) -> tuple[str, ...] | None:
+        """The accounts that never had a base after this run, which writes these accounts; see `LastRun`."""
+        before = self.memory.last.unbased if self.memory.last else None
+        if before is None and self.state.due_only:
+            return None
+        without = {entry.account.uid for entry in self.index.entries() if not entry.base}
+        without |= {one.uid for one in self.index.unreadable}
+        left = {uid for uid in without if uid not in written}
+        if before is None:
+            return tuple(sorted(left))
+        seen = {account.uid for account in self.index.accounts()}
+        return tuple(uid for uid in before if uid not in seen or uid in left)
 
     def _csn(self, desired: Desired) -> bytes:
         """The entryCSN of the current entry of an account, b"" if there is none or it was not read."""

@@ -52,7 +52,7 @@ class AccountStore:
 
     def decided(self, entry: Entry | Unreadable) -> Entry | Unreadable:
         """The entry as the night of the day goes by it, where another program changed it."""
-        if isinstance(entry, Unreadable) or entry.drift is None:
+        if isinstance(entry, Unreadable) or (entry.drift is None and entry.base):
             return entry
         return decided(entry, self.encoding, self._memory, self.as_of, self.policy.drift_days)
 

@@ -87,9 +87,11 @@ def _case(store: AccountStore, entry: Entry, rules: Rules, now: datetime, settin
     if entry.drift is None:
         return case
     drift = store.drift([entry])[account.uid]
-    held = lost_words(account.uid, entry.drift.unknown) if is_held(entry) else ""
+    held = lost_words(entry, entry.drift.unknown) if is_held(entry) else ""
     case = replace(
-        case, drift={field: one for one in drift for field in encoding.fields[one.attribute]}, held=held
+        case,
+        drift={field: one for one in drift for field in encoding.fields.get(one.attribute, ("",))},
+        held=held,
     )
     changed = (entry.drift.added, entry.drift.found(encoding.values(case.desired)))
     foreign = [encoding.rights(RawEntry(entry.dn, values)) for values in changed]

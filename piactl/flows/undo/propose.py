@@ -24,7 +24,7 @@ from piactl.core.plan.run_state import LastRun, Memory
 from piactl.core.rules.desired import Rules
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.attribute_map import encoding_of
-from piactl.directory.store.memory_records import memory_writes, read_memory
+from piactl.directory.store.memory_records import memory_writes, read_drift_memory, read_memory
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.run_records import read_runs
 from piactl.errors import NotFound, PiactlError
@@ -91,7 +91,8 @@ def propose_undo(
     reason = f"{words}: {reason}" if reason else words
     since = _Since(reader, directory.state, unreadable, records, record)
     encoding = encoding_of(rules.policy, directory, rules.keys)
-    inverting = Inverting(reader, directory, encoding, rules, record, reason, since.words)
+    memory = read_drift_memory(reader, directory.state)
+    inverting = Inverting(reader, directory, encoding, rules, record, reason, since.words, memory)
     reversals = tuple(inverting.reversals(undo_entries))
     ready = _planned(reader, directory, rules, register_digest, unreadable, records, record, reversals)
     return Undoing(record, reversals, sealed(ready, rules.keys, Path(settings.state_folder)), incomplete)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -14,6 +14,7 @@ from piactl.core.naming.local_part import UnusableName
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import home_establishments
 from piactl.core.plan.redone_by_night import comes_back
+from piactl.core.plan.run_state import Memory
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader
@@ -26,6 +27,7 @@ from piactl.directory.store.composite_values import read_assignment
 from piactl.directory.store.devices import link_write
 from piactl.directory.write.entry_state import EntryState, differing, entry_state
 from piactl.flows.apply.undo_log import Kept, values_digest
+from piactl.flows.drift import decided, is_held, lost_words
 from piactl.flows.plan.change_set import change_set
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import career_and_status
@@ -83,6 +85,8 @@ class Inverting:
     record: Mapping[str, Any]
     reason: str
     since: Since
+    memory: Memory = field(default_factory=Memory)
+    """Of earlier runs: the last one, and since when what other programs changed stands."""
     moved: Collection[bytes] = ()
     """The names that the run took from the ledgers of accounts."""
 
@@ -136,11 +140,14 @@ class Inverting:
         if creation and not _managed(raw):
             # another entry already had that name, and still has it
             return Reversal(kept.uid, None, Fate.BEFORE)
-        entry = entry_of(raw, self.encoding)
+        days = self.rules.policy.drift_days
+        entry = decided(entry_of(raw, self.encoding), self.encoding, self.memory, self.rules.as_of, days)
         if isinstance(entry, Unreadable):
             changed = where is EntryState.OTHER
             why = self.since(kept, raw, differing(_inverse(kept, raw), raw)) if changed else entry.why
             return Reversal(kept.uid, entry.matricule, Fate.KEPT, why)
+        if entry.drift is not None and is_held(entry):
+            return self._kept(entry, lost_words(entry, entry.drift.unknown))
         if self._protected(entry.account):
             return self._kept(entry, "protected: only changes by hand are undone")
         if creation or (self._was_archived(kept) and not self._was_merged(kept)):
