@@ -58,7 +58,7 @@ def test_a_new_key_takes_over(academy: Academy) -> None:
     assert academy.show("1001", second)["uid"] == "claire.dubreuil"
     refused = academy.run("key", "retire", "k1", *WHY)
     assert refused.code == 1
-    assert "2 matricules of accounts, 1 NUMEN)" in refused.err
+    assert "2 matricules of accounts, 1 NUMEN, 2 bases of accounts)" in refused.err
     assert keys_file(academy).read_text() == text
     # the next night with a feed moves them, and says so
     plan = academy.plan(feed(academy, second), "--as-of", second)

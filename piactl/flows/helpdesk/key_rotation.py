@@ -21,6 +21,7 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.core.text import counted
 from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.base_digest import BASE, read_base
 from piactl.directory.store.devices import device_change, read_all_devices, read_seal_keys
 from piactl.directory.store.memory_records import read_waiting
 from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, WAITING, Places, UnreadableRecords
@@ -38,6 +39,7 @@ WHAT: Mapping[str, tuple[str, str]] = {
     "waiting": ("person in waiting", "people in waiting"),
     "devices": ("sealed secret of a device", "sealed secrets of devices"),
     "attempts": ("count of identity checks", "counts of identity checks"),
+    "bases": ("base of an account", "bases of accounts"),
 }
 """What needs a key: the word of `key list`, and in words, one and more."""
 
@@ -65,7 +67,7 @@ def _uses(
 ) -> Iterator[tuple[str, str, str]]:
     birth = ("piactlIdentityDigest", "piactlBirthDigest")
     digests = ("piactlMatriculeDigest", "piactlNumenDigest", "piactlNumenVerifier", *birth)
-    name = {n: directory.attributes.get(n, n) for n in digests}
+    name = {n: directory.attributes.get(n, n) for n in (*digests, BASE)}
     state = directory.attributes.get("piactlState", "piactlState")
     for entry in reader.search(directory.accounts, IN_ACCOUNTS, [*name.values(), state]):
         archived = entry.text(state) == State.ARCHIVED.value
@@ -75,6 +77,9 @@ def _uses(
                 yield ("archived" if archived else what), entry.dn, key
         for key in {digest_key_id(entry.text(name[n])) for n in birth if entry.values.get(name[n])}:
             yield "births", entry.dn, key
+        base = read_base(entry.first(name[BASE]) or b"")
+        if base is not None:
+            yield "bases", entry.dn, base.key
         verifier = entry.text(name["piactlNumenVerifier"])
         if verifier and digest_key_id(verifier) != digest_key_id(entry.text(name["piactlNumenDigest"])):
             yield "numens", entry.dn, digest_key_id(verifier)
