@@ -75,6 +75,7 @@ def test_a_deleted_entry_is_a_case_until_it_is_rebuilt(begun: Academy) -> None:
     assert [(one["uid"], one["class"], one["since"]) for one in listed] == [(IDA, "vanished", DAYS[2])]
     assert begun.run("drift", "show", IDA, "-o", "json", *day).json == listed
     assert IDA in doctor(begun)["D56"]
+    assert f"piactl drift show {IDA}" in begun.run("account", "show", IDA, *day).err
     for words in (["adopt", IDA], ["override", IDA, "--until", DAYS[9]]):
         ran = begun.run("drift", *words, *WHY, *day)
         assert ran.code == 1

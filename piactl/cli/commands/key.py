@@ -25,6 +25,7 @@ COLUMNS = (
     "waiting",
     "devices",
     "attempts",
+    "bases",
 )
 
 

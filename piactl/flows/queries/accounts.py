@@ -24,7 +24,8 @@ from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry, Unreadable, find_accounts, read_accounts
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.attribute_scans import read_uids
-from piactl.directory.store.memory_records import read_drift_memory
+from piactl.directory.store.memory_records import read_drift_memory, vanished_accounts
+from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import NotFound, PiactlError
 from piactl.flows.drift import decided, drift_list, drift_row, is_held
 
@@ -89,7 +90,13 @@ def find_entry(store: AccountStore, name: str) -> Entry:
         )
     entries = find_named(store, name)
     if not entries:
-        raise NotFound(f"{name}: no account has this uid, address, alias or matricule{_nearest(store, name)}")
+        if name in vanished_accounts(store.reader, store.directory.state, UnreadableRecords()):
+            raise NotFound(
+                f"{name}: another program deleted the entry, or took it from piactl: piactl drift show {name}"
+            )
+        raise NotFound(
+            f"{name}: no account has this uid, address, alias or matricule{_nearest(store, name)}"
+        )
     if len(entries) > 1:
         exact = [entry for entry in entries if isinstance(entry, Entry) and entry.account.uid == name]
         if len(exact) != 1:
