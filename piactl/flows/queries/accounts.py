@@ -94,9 +94,7 @@ def find_entry(store: AccountStore, name: str) -> Entry:
             raise NotFound(
                 f"{name}: another program deleted the entry, or took it from piactl: piactl drift show {name}"
             )
-        raise NotFound(
-            f"{name}: no account has this uid, address, alias or matricule{_nearest(store, name)}"
-        )
+        raise NotFound(f"{name}: no account has this uid, address, alias or matricule{_nearest(store, name)}")
     if len(entries) > 1:
         exact = [entry for entry in entries if isinstance(entry, Entry) and entry.account.uid == name]
         if len(exact) != 1:
