@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import ldap3
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,7 +36,7 @@ from piactl.directory.client.fast_search import FastSearchStrategy, csn_in
 from piactl.directory.client.fast_write import changes_of, encoded
 from piactl.directory.client.strategy import DeadlineStrategy, message_at, spelling
 from piactl.directory.open import open_reader, open_writer
-from piactl.directory.port import EntryWrite, Values
+from piactl.directory.port import EntryWrite, Outcome, Values
 from piactl.errors import DirectoryRefused, DirectoryUnreachable
 
 from .plain_slapd import PEOPLE, PlainSlapd, own_certificate, password, running, ways_to_bind
@@ -199,6 +200,26 @@ def test_reads_and_single_writes_go_between_writes_in_flight(slapd: PlainSlapd) 
         found += [number for number, result in opened.answers(numbers, "write") if result.code == 0]
     assert sorted(found) == sorted(numbers)
     opened.close()
+
+
+def test_a_lone_write_is_sent_by_ldap3(slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+    modify = ldap3.Connection.modify
+    monkeypatch.setattr(
+        ldap3.Connection,
+        "modify",
+        lambda self, *rest, **more: sent.append(rest) or modify(self, *rest, **more),
+    )
+    with open_writer(slapd.settings(), "clerk", password) as writer:
+        sent.clear()  # of the question whether the server takes writes
+        [result] = writer.write([EntryWrite("modify", FIRST, add={"givenName": (b"g",)})])
+        assert result.outcome is Outcome.APPLIED
+        assert len(sent) == 1
+        several = [
+            EntryWrite("modify", f"uid=p{n:05d},{PEOPLE}", add={"initials": (b"i",)}) for n in range(9)
+        ]
+        assert {result.outcome for result in writer.write(several)} == {Outcome.APPLIED}
+        assert len(sent) == 1
 
 
 # ---- the hot paths and ldap3

@@ -17,7 +17,7 @@ from ldap3.core.exceptions import LDAPException
 from piactl.core.model.settings import DirectorySettings, Identity, TlsSettings
 from piactl.directory.client.controls import Control
 from piactl.directory.client.fast_search import encoded_search
-from piactl.directory.client.fast_write import ControlledWrite, PipelinedStrategy
+from piactl.directory.client.fast_write import ControlledWrite, PipelinedStrategy, changes_of
 from piactl.directory.client.result_codes import (
     BAD_CREDENTIALS,
     NO_RIGHT,
@@ -167,9 +167,14 @@ class Session:
 
         Raises ConnectionLost; the write may then have been made or not.
         """
+        connection = self._connection
         with self._operation(doing, deadline):
-            [number] = self._strategy.post([(write, controls)])
-            self._strategy.get_response(number)
+            if write.op == "add":
+                connection.add(write.dn, attributes=dict(write.add), controls=list(controls))
+            elif write.op == "delete":
+                connection.delete(write.dn, controls=list(controls))
+            else:
+                connection.modify(write.dn, changes_of(write), controls=list(controls))
         return self._strategy.result
 
     def post(self, writes: Sequence[ControlledWrite], doing: str) -> list[int]:

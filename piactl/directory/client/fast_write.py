@@ -1,4 +1,4 @@
-"""Hot path: encodes writes, and sends many without waiting for the first answer.
+"""Hot path: encodes many writes, and sends them without waiting for the first answer.
 
 ldap3 takes several times the CPU to encode an add, about as much as slapd takes to apply it
 (docs/decisions/ldap3-with-a-strategy.md).
