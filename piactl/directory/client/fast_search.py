@@ -1,7 +1,7 @@
-"""Hot path: encodes searches, and decodes their entries in place.
+"""Hot path: encodes searches with long filters, and decodes the entries of all searches in place.
 
-ldap3 takes several times the CPU to decode all accounts, and more to encode a search than slapd to answer
-it (docs/decisions/ldap3-with-a-strategy.md).
+ldap3 takes several times the CPU to decode all accounts, and 50 µs to encode each name of a filter of many
+names, against 4 µs here (docs/decisions/ldap3-with-a-strategy.md).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from piactl.directory.port import RawEntry
 
 
 class FastSearchStrategy(DeadlineStrategy):
-    """The strategy with our encoder for searches and our decoder for entries."""
+    """The strategy with our decoder for entries and our encoder for searches with long filters."""
 
     def entry_of(self, message: Message) -> RawEntry:
         return _entry(message.data, message.start, message.end, self.spelled)
 
-    def search(self, operation: bytes, size: int | None, cookie: bytes) -> list[RawEntry]:
+    def search_many(self, operation: bytes, size: int | None, cookie: bytes) -> list[RawEntry]:
         """The entries of an encoded search, or of one page with `size`; `result` has the rest of the answer.
 
         Raises OSError, ValueError or IndexError.
@@ -100,8 +100,6 @@ def _comparison(text: str) -> bytes:
 
 
 def _unescaped(value: str) -> bytes:
-    if "(" in value or "*" in value:
-        raise ValueError("a value whose characters are not escaped")
     first, *escapes = value.split("\\")
     return first.encode() + b"".join(bytes.fromhex(part[:2]) + part[2:].encode() for part in escapes)
 
