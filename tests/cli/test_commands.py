@@ -201,7 +201,7 @@ def test_hostile_feeds_are_rejected_or_shown_harmless(academy: Academy, prenom: 
         academy.run("account", "show", "1002"),
     ]
     for ran in outputs:
-        assert ran.code in (0, 6), ran.err
+        assert ran.code in (0, 5, 6), ran.err
         for raw in ("\x1b", "\x00", "\u202e"):
             assert raw not in ran.out + ran.err
     for ran in (outputs[0], outputs[1], outputs[3]):
@@ -243,7 +243,7 @@ def test_the_numen_is_nowhere(loaded: Academy) -> None:
         ["feed", "check", str(feed), "-o", "json"],
         ["feed", "check", str(feed)],
     ):
-        assert loaded.run(*words).code == 0
+        assert loaded.run(*words).code == (5 if words[1] == "check" else 0)
     secrets = (NUMEN, "20E95123")
     said = "".join(loaded.said)
     assert "1009" in said
