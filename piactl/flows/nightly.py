@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from piactl.core.journal_line import journal_owner
@@ -21,7 +20,6 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan
 from piactl.flows.accounts.hooks import IdentityNotices, tell_owners
 from piactl.flows.accounts.merging import finish_merges
-from piactl.flows.apply.account_list import list_accounts
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, made_already, refused
 from piactl.flows.apply.journal_heads import watch_heads
@@ -128,7 +126,6 @@ def run_nightly(
                 release_activation_policy,
                 forget_old_attempts,
                 forget_old_requests,
-                list_accounts,
             ),
         )
         done.without_feeds = made.refused
@@ -244,6 +241,4 @@ def run_apply(
             return done
         allow_same_plan(run, ready.fingerprint, refused(ready.plan.refusals, run.order.allowed))
         notices = _tell_after(after, run, ready)
-        released = {c.uid for c in ready.plan.changes if c.before == {"managed": "yes"}}
-        steps = [partial(list_accounts, released=released)] if released else []
-        return apply_work(run, ready, progress=progress, stop=stop, tell=notices.add, housekeeping=steps)
+        return apply_work(run, ready, progress=progress, stop=stop, tell=notices.add)

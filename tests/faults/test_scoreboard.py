@@ -116,7 +116,7 @@ def test_r1_client_killed_often(either_pair: Pair, rounds: int) -> None:
 @pytest.mark.long
 def test_r1_client_killed_at_many_system_calls(either_pair: Pair, rounds: int) -> None:
     need_strace()
-    calls = calls_of(either_pair.one, one_by_one(either_pair))
+    calls = calls_of(either_pair.one, one_by_one(either_pair), either_pair.reset)
     client_killed_at_calls(either_pair, random.Random(1302).sample(calls, rounds))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.sync_cache import name_digest
@@ -15,7 +16,7 @@ from piactl.core.rules.desired import local_of
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Reader
-from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.accounts import IN_ACCOUNTS, written_after
 from piactl.directory.store.records import (
     DATA,
     Places,
@@ -72,15 +73,23 @@ def read_uids(reader: Reader, settings: DirectorySettings) -> Iterator[str]:
 
 
 def account_list_writes(
-    reader: Reader, settings: DirectorySettings, unreadable: UnreadableRecords, released: Collection[str] = ()
+    reader: Reader,
+    settings: DirectorySettings,
+    unreadable: UnreadableRecords,
+    since: datetime | None,
+    released: Collection[str] = (),
 ) -> Iterator[EntryWrite]:
-    """The writes that list every account that there is now. No account goes off the list but those that
-    piactl `released`, because none is deleted, and none of its names, because nobody else ever gets them."""
+    """The writes that list every account that was written `since` an instant, before which all others were
+    listed; without it, or if a record of the list cannot be read, every account that there is. No account
+    goes off the list but those that piactl `released`, because none is deleted, and none of its names,
+    because nobody else ever gets them."""
     known = read_account_list(reader, settings.state, unreadable)
     number_of = {uid: number for number, accounts in known.records.items() for uid in accounts}
+    if not known.raw or not all(known.raw.values()):
+        since = None
     last = max(known.records, default=0)
     after = {number: dict(accounts) for number, accounts in known.records.items()}
-    for uid, listed in _there(reader, settings):
+    for uid, listed in _there(reader, settings, since):
         if uid not in number_of and len(after.setdefault(last, {})) >= PER_RECORD:
             last += 1
         accounts = after.setdefault(number_of.get(uid, last), {})
@@ -98,10 +107,13 @@ def account_list_writes(
             yield write
 
 
-def _there(reader: Reader, settings: DirectorySettings) -> Iterator[tuple[str, Listed]]:
+def _there(
+    reader: Reader, settings: DirectorySettings, since: datetime | None
+) -> Iterator[tuple[str, Listed]]:
     names: Mapping[str, str] = settings.attributes
     uid, matricule, ledger = (names.get(one, one) for one in ("uid", "supannEmpId", "piactlIdentifier"))
-    for raw in reader.search(settings.accounts, IN_ACCOUNTS, [uid, matricule, ledger]):
+    query = filters.all_of(IN_ACCOUNTS, written_after(since)) if since is not None else IN_ACCOUNTS
+    for raw in reader.search(settings.accounts, query, [uid, matricule, ledger]):
         own = raw.text(uid)
         texts = (value.decode("utf-8", "replace") for value in raw.values.get(ledger, ()))
         others = {name_digest(local_of(text)) for text in texts} - {name_digest(own)}

@@ -78,15 +78,19 @@ def read_accounts(
             filters.present(encoding.name("piactlOverride")),
         ]
         if written_since is not None:
-            since = f"{written_since.astimezone(UTC):%Y%m%d%H%M%S.%f}Z#000000#000#000000"
             nightly = settings.identities["nightly"].dn
-            written = [filters.at_least(CSN, since)]
+            written = [written_after(written_since)]
             if nightly:
                 written.append(filters.none_of(filters.equals("modifiersName", nightly)))
             wanted.append(filters.all_of(*written))
         query = filters.all_of(query, filters.any_of(*wanted))
     for raw in reader.search(settings.accounts, query, [*encoding.attributes, CSN]):
         yield entry_of(raw, encoding)
+
+
+def written_after(since: datetime) -> str:
+    """The filter of the entries that were written since an instant of the server's clock."""
+    return filters.at_least(CSN, f"{since.astimezone(UTC):%Y%m%d%H%M%S.%f}Z#000000#000#000000")
 
 
 def read_accounts_named(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from piactl.directory.store.records import (
 )
 from piactl.directory.store.run_records import read_run
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
+from piactl.flows.apply.account_list import list_accounts
 from piactl.flows.apply.required_schema import require_schema
 from piactl.flows.apply.run import Run, check_date, head_facts, must, put_record
 from piactl.flows.apply.undo_log import keep_undo, prune_runs, prune_undo
@@ -115,6 +117,8 @@ def apply_work(
         writes = _without_devices(run, ready.writes, done, stop) if archives else ready.writes
         _write_accounts(run, writes, done, progress, stop, tell)
         if not done.stopped:
+            # before the record of this run, which makes the next one list only what is written from now on
+            _keep_house(run, partial(list_accounts, ready=ready, planned_on=planned_on))
             run.lock.keep()
             last = _write_records(run, ready, done, planned_on)
     except PiactlError as refused_write:
@@ -143,7 +147,7 @@ def _keep_house(run: Run, step: Housekeeping) -> None:
     except PiactlError as error:
         run.say(f"the changes were made, but the housekeeping after them was not: {error}")
     except Exception as bug:  # noqa: BLE001 - the night is done, whatever becomes of this
-        where = f"{step.__module__}.{step.__name__}"
+        where = getattr(step, "func", step).__qualname__
         run.say(
             f"the changes were made; {where} failed ({type(bug).__name__}): a bug in piactl, please report it"
         )

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,9 @@ def signalled(
     return process.returncode, out
 
 
-def calls_of(world: World, config: Path | None = None) -> list[tuple[str, int]]:
+def calls_of(
+    world: World, config: Path | None = None, reset: Callable[[], object] | None = None
+) -> list[tuple[str, int]]:
     """Name and number of each system call of an undisturbed night, in order; on the morning after it.
 
     How many pieces a long answer comes in depends on the moment, so it is the night of three with the fewest
@@ -108,7 +111,7 @@ def calls_of(world: World, config: Path | None = None) -> list[tuple[str, int]]:
     nights: list[list[str]] = []
     for number in range(3):
         if number:
-            world.reset()
+            (reset or world.reset)()
         done = world.run([*trace, *world.night(config=config)])
         assert done.code == 0, done.said
         nights.append([line.partition("(")[0] for line in log.read_text().splitlines()])
