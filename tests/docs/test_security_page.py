@@ -1,19 +1,14 @@
-"""SECURITY.md: the tests that replay an attack are there."""
+"""Each attack of SECURITY.md names the test that replays it; test_architecture_page.py finds the files."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-TOP = Path(__file__).parents[2]
-
 
 def test_each_attack_has_its_test() -> None:
-    table = (TOP / "SECURITY.md").read_text(encoding="utf-8").partition("## What was tried")[2]
-    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    text = (Path(__file__).parents[2] / "SECURITY.md").read_text(encoding="utf-8")
+    rows = [line for line in text.partition("## What was tried")[2].splitlines() if line.startswith("| ")][1:]
     assert len(rows) > 20
     for row in rows:
-        named = re.findall(r"`([a-z]+/test_\w+\.py)`", row.split("|")[3])
-        assert named, row
-        for name in named:
-            assert (TOP / "tests" / name).exists(), name
+        assert re.search(r"`tests/[a-z]+/test_\w+\.py`", row.split("|")[3]), row

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from piactl.core.credentials.totp import DIGITS, PERIOD, WINDOW, Device, DeviceState
-from piactl.core.model.settings import DirectorySettings
+from piactl.core.model.settings import DirectorySettings, IdentityName
 from piactl.directory import filters
-from piactl.directory.dn import child, normal_dn
+from piactl.directory.dn import child, normal_dn, under
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 from piactl.directory.store.account_write import account_change, with_base
 from piactl.directory.store.accounts import IN_ACCOUNTS, Entry
@@ -37,6 +37,7 @@ _CLASSES = (RECORD_CLASS.encode(), b"oathTOTPToken", b"oathTOTPParams")
 _ATTRIBUTES = ("cn", DATA, _STEP, _DRIFT, SEALED)
 _ANY_DEVICE = filters.equals("objectClass", "oathTOTPToken")
 IN_DEVICE = filters.all_of(filters.equals("objectClass", RECORD_CLASS), _ANY_DEVICE)
+ADDING_DEVICES = (IdentityName.DESK, IdentityName.ADMINISTRATOR)
 _FEW = 20
 """The largest number of accounts whose devices are searched one by one."""
 
@@ -85,10 +86,16 @@ def raw_delete(raw: RawEntry) -> EntryWrite:
 
 def read_foreign_devices(reader: Reader, settings: DirectorySettings, base: str = "") -> Iterator[RawEntry]:
     """The devices below the accounts, or below one (a DN), that no identity of piactl added; each with what a
-    deletion asserts."""
-    ours = (filters.equals("creatorsName", one.dn) for one in settings.identities.values() if one.dn)
-    query = filters.all_of(_ANY_DEVICE, filters.none_of(filters.any_of(*ours)))
-    return reader.search(base or settings.accounts, query, [DATA])
+    deletion asserts. None where the configuration does not name the identities that add devices."""
+    ours = [one.dn for one in settings.identities.values() if one.dn]
+    if not all(name in settings.identities and settings.identities[name].dn for name in ADDING_DEVICES):
+        return
+    others = filters.none_of(filters.any_of(*(filters.equals("creatorsName", dn) for dn in ours)))
+    query = filters.all_of(_ANY_DEVICE, others)
+    for raw in reader.search(base or settings.accounts, query, [DATA, "creatorsName"]):
+        # the identities of other hosts are below those of this one
+        if not any(under(raw.text("creatorsName"), dn) for dn in ours):
+            yield raw
 
 
 def read_seal_keys(reader: Reader, accounts: str, unreadable: UnreadableRecords) -> Iterator[tuple[str, str]]:

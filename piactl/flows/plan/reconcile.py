@@ -236,7 +236,9 @@ class _JointEvaluation(Evaluation):
                     held=[hold.uid or hold.matricule or "" for hold in self.holds],
                     losses=losses,
                     sources={
-                        f.feed.facts.source: f.feed.facts.people for f in self.feeds if f.feed.facts.full
+                        f.feed.facts.source: f.feed.facts.people
+                        for f in self.feeds
+                        if f.feed.facts.full and sum(one.full for one in self.sources.values()) > 1
                     },
                 )
             ),
