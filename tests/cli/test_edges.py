@@ -62,11 +62,11 @@ def test_a_state_folder_that_cannot_be_made_stops_the_night_with_a_sentence(acad
     assert "cannot be made" in ran.err
 
 
-@pytest.mark.parametrize(("sign", "code"), [("", Exit.FEED_REFUSED), ("=a.csv", Exit.USAGE)])
+@pytest.mark.parametrize(("sign", "code"), [("", Exit.USAGE), ("=a.csv", Exit.NOT_FOUND)])
 def test_a_name_that_is_too_long_for_a_file_is_told(academy: Academy, sign: str, code: Exit) -> None:
     ran = academy.run("plan", "x" * 300 + sign)
     assert ran.code == code
-    assert ("File name too long" if code == Exit.FEED_REFUSED else "unknown source") in ran.err
+    assert ("there is no such file" if code == Exit.USAGE else "the sources are") in ran.err
 
 
 @pytest.mark.parametrize("words", [["nightly", "--as-of", DAY], ["journal", "verify"]], ids=" ".join)

@@ -145,7 +145,7 @@ CODES: dict[str, tuple[Exit, Callable[[Academy], Ran], tuple[str, ...]]] = {
     "unreachable": (Exit.UNREACHABLE, unreachable, ("ldapi",)),
     "not found": (Exit.NOT_FOUND, not_found, ("nobody.here",)),
     "configuration": (Exit.CONFIGURATION, configuration, ("policy.yaml", "open_befor", "open_before")),
-    "older directory": (Exit.OLDER, older, ("run 2", "ended on", "piactl recover")),
+    "older directory": (Exit.OLDER, older, ("run 2", "wrote on", "piactl recover")),
     "declined": (Exit.DECLINED, declined, ("nothing was changed",)),
     "two mistakes at once": (
         Exit.CONFIGURATION,

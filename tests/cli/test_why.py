@@ -358,7 +358,7 @@ def test_devices(academy: Academy) -> None:
 @pytest.mark.parametrize("word", ["iprofs", "I-PROF", "logn"])
 def test_an_unknown_service(academy: Academy, word: str) -> None:
     ran = academy.run("why", CLAIRE, word)
-    assert ran.code == 2
+    assert ran.code == 9
     assert ran.out == ""
     assert "did you mean" in ran.err
 

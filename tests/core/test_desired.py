@@ -298,7 +298,13 @@ def test_what_the_policy_cannot_make_sense_of() -> None:
     other = Assignment("0800009A", "XXX", START)
     register = {"0800010B": Establishment("0800010B")}
     codes = [p[2] for p in assignment_problems([odd, other, post("0800010B")], strict, register)]
-    assert codes == ["position-unknown", "uai-unregistered", "profile-none", "uai-unregistered"]
+    assert codes == [
+        "position-unknown",
+        "profile-none",
+        "uai-unregistered",
+        "profile-none",
+        "uai-unregistered",
+    ]
 
 
 def test_scopes_of_guards() -> None:

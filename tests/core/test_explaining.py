@@ -281,7 +281,15 @@ def test_states_of_a_password(name: str) -> None:
 
 
 SERVICE = Service("iprof", "I-Prof", frozenset({"enseignant"}), mutation_delay=3, in_grace=False, line=9)
-THERE = Service("siecle", "SIECLE", frozenset({"enseignant"}), True, mutation_delay=2, handover=5, line=10)
+THERE = Service(
+    "siecle",
+    "SIECLE",
+    frozenset({"enseignant"}),
+    per_establishment=True,
+    mutation_delay=2,
+    handover=5,
+    line=10,
+)
 MAIL = Service("mail", "Mail", in_grace=True, line=11)
 POLICY = Policy(
     services={one.name: one for one in (SERVICE, THERE, MAIL)},
@@ -367,7 +375,7 @@ def test_exceptions_of_other_services_are_not_mixed_in(service: str, rows: tuple
     every += [granted(yes, "siecle", uai) for uai in UAIS[:2] for yes in (True, False)]
     every += [granted(True, "notes", "0801616X"), granted(False, "notes")]
     own = [one for one in every if one.service == service]
-    notes = Service("notes", "Notes", frozenset({"enseignant"}), True)
+    notes = Service("notes", "Notes", frozenset({"enseignant"}), per_establishment=True)
     policy = replace(POLICY, services={**POLICY.services, "notes": notes})
 
     def answered(exceptions: list[ServiceException]) -> list[Answer]:

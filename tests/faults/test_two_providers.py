@@ -119,6 +119,8 @@ def test_a_run_whose_server_is_lost_ends_8_and_writes_nowhere_else(pair: Pair) -
     run = pair.one.spawn(pair.one.night(config=pair.config))
     assert wait_for_lines(pair.one, run, 102)
     pair.part()
+    # the outcomes of the hundred that were on their way
+    assert wait_for_lines(pair.one, run, 202)
     before = written_at_second(pair)
     pair.one.kill_slapd()
     ended = pair.one.wait(run, began)

@@ -97,9 +97,12 @@ def test_writes_move_to_another_server_by_the_word_of_an_operator_only(pair: Pai
     assert refused.code == 8, refused.said
     assert "piactl --on SERVER --reason TEXT COMMAND" in refused.said
     assert pair.two.stamps() == before
-    for words in (["--on", pair.two.uri], ["--on", "ldap://elsewhere.example", "--reason", "trial"]):
+    for code, words in (
+        (2, ["--on", pair.two.uri]),
+        (9, ["--on", "ldap://elsewhere.example", "--reason", "trial"]),
+    ):
         wrong = night(pair, config, *words)
-        assert wrong.code == 2, wrong.said
+        assert wrong.code == code, wrong.said
     assert pair.two.stamps() == before
 
     moved = night(pair, config, "--on", pair.two.uri, "--reason", "ldap1 is lost")
@@ -175,7 +178,7 @@ def test_what_only_the_help_desk_wrote_is_told_too(pair: Pair, tmp_path: Path) -
     words = ["--on", pair.servers[1], "--reason", "the first is lost", *lock]
     moved = pair.two.run(pair.two.command(*words, config=other, prelude=ELSEWHERE))
     assert moved.code == 5, moved.said
-    activate = ["password", "activate", uid, "--to", str(tmp_path / "codes.csv"), "--yes"]
+    activate = ["password", "activate", uid, "--out", str(tmp_path / "codes.csv"), "--yes"]
     given = pair.one.run(pair.one.command(*activate, config=config, prelude=ON_THE_NIGHT))
     assert given.code == 5, given.said
     pair.heal()
@@ -200,7 +203,7 @@ def test_the_help_desk_follows_a_move_until_another_command_ends_it(pair: Pair, 
     assert pair.one.run(pair.one.command(*on, *lock, config=config)).code == 5
     pair.come_back(in_turn=False)
     pair.converge()
-    activate = ["password", "activate", an_uid(pair, 1), "--to", str(tmp_path / "codes.csv"), "--yes"]
+    activate = ["password", "activate", an_uid(pair, 1), "--out", str(tmp_path / "codes.csv"), "--yes"]
     back = pair.one.run(pair.one.command(*activate, config=both(pair), prelude=ON_THE_NIGHT))
     assert back.code == 0, back.said
     assert f"writes go to {pair.servers[1]} since" in back.said

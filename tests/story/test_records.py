@@ -399,6 +399,7 @@ def test_without_the_record_of_a_source_an_old_feed_is_still_refused(loaded: Dam
     old = sorted(academy.folder.glob("hr-*.csv"))[0]
     for damage in ("not JSON", "no data", "another class"):
         DAMAGES[damage](loaded, "source")
+        (academy.sandbox.folder / "state" / "older.sha256").unlink(missing_ok=True)
         with academy.nothing_written():
             ran = academy.run("nightly", old, "--as-of", DAY)
         assert ran.code == Exit.FEED_REFUSED, ran

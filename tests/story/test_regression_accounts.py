@@ -68,7 +68,7 @@ def test_a_name_of_a_doubled_account_is_taken(academy: Academy) -> None:
 def test_the_lock_of_an_administrator_goes_from_the_entry_with_its_end(academy: Academy, night: str) -> None:
     rows = (row(), IDA)
     academy.night(DAY, academy.feed(*rows, day=DAY))
-    academy.change("claire.dubreuil", piactlLock=["2026-03-02$2026-03-08$admin$compte compromis"])
+    academy.recorded("claire.dubreuil", piactlLock=["2026-03-02$2026-03-08$admin$compte compromis"])
     academy.night("2026-03-02", academy.feed(*rows, day="2026-03-02"))
     assert academy.show("claire.dubreuil", "2026-03-08")["locked"]
     if night == "under another policy":
@@ -81,7 +81,7 @@ def test_the_lock_of_an_administrator_goes_from_the_entry_with_its_end(academy: 
 
 def test_a_tombstone_keeps_no_lock_whose_end_has_passed(academy: Academy) -> None:
     academy.night(DAY, academy.feed(row(fin=DAY), IDA, day=DAY))
-    academy.change("claire.dubreuil", piactlLock=["2026-03-01$2026-06-30$admin$compte compromis"])
+    academy.recorded("claire.dubreuil", piactlLock=["2026-03-01$2026-06-30$admin$compte compromis"])
     academy.nights("2026-07-01")
     assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
     assert academy.values("claire.dubreuil", "piactlLock") == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -83,6 +84,7 @@ def test_a_write_of_the_same_second_before_the_period_is_not_named(academy: Acad
     with academy.sandbox.connect("desk") as desk:
         pairs = []
         for name in (UID, "louise.roy"):
+            time.sleep(0.002)  # milliseconds are compared
             pairs.append(utc_now())
             desk.modify(academy.dn(name), {"pwdReset": [(ldap3.MODIFY_REPLACE, ["TRUE"])]})
     with open_reader(settings.directory, "administrator", read_password) as reader:

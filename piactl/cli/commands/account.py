@@ -170,15 +170,19 @@ def _filters(
         known_uai, why = read_uai(uai)
         if known_uai is None:
             wrong.append(f"--uai: {why}")
-    if wrong:
-        raise UsageError("\n".join(wrong))
     names = {
         "profile": (profile, [p.name for p in policy.profiles]),
         "service": (service, [*policy.services]),
     }
-    for sort, (name, known) in names.items():
-        if name and name not in known:
-            raise NotFound(f"--{sort} {name}: the policy has no such {sort}; {hint(name, known)}")
+    unknown = [
+        f"--{sort} {name}: the policy has no such {sort}; {hint(name, known)}"
+        for sort, (name, known) in names.items()
+        if name and name not in known
+    ]
+    if wrong:
+        raise UsageError("\n".join([*wrong, *unknown]))
+    if unknown:
+        raise NotFound("\n".join(unknown))
     return Filters(states or (), profile, uai.strip().upper(), service, sponsor, locked, idle, never)
 
 

@@ -82,10 +82,9 @@ def this_configuration() -> Configuration:
     from piactl.cli.framework.configuration import open_configuration
 
     configuration = open_configuration(configuration_path())
-    users = dict.fromkeys(
-        used.user for used in configuration.settings.directory.identities.values() if used.user
-    )
-    if users and os.geteuid() == 0 and this_user() not in users:
+    identities = configuration.settings.directory.identities.values()
+    users = dict.fromkeys(used.user for used in identities)
+    if all(users) and users and os.geteuid() == 0 and this_user() not in users:
         commands = ", ".join(f"runuser -u {user} -- piactl ..." for user in users)
         raise NotPermitted(f"this is root, and piactl has users of its own; run one of: {commands}")
     return configuration

@@ -211,17 +211,18 @@ def _by_the_entry(case: Case, around: LoginContext) -> Iterator[Cause]:
     if _is_denied(case, known):
         window = "it is linked to no device, as a closed or locked account is"
     since = f"the last run was as of {around.last_run}" if around.last_run else "no run has been recorded"
-    command = "piactl nightly"
+    revert = look = "piactl nightly"
     drift = next(filter(None, map(case.drift.get, ("login_from", "login_until", "device"))), None)
     if drift is not None:
         since = f"another program changed it, {drift_words(drift)}"
-        command = f"piactl drift show {account.uid}"
+        # a refusal may be an emergency stop
+        revert, look = f'piactl drift revert {account.uid} --reason "..."', f"piactl drift show {account.uid}"
     if entry_allows_login(case, known):
         text = f"the entry allows the login ({window}), but the rules do not; {since}"
-        yield Cause("entry", Effect.LET_IN, text, command)
+        yield Cause("entry", Effect.LET_IN, text, revert)
     else:
         text = f"the rules allow the login, but the entry refuses it ({window}); {since}"
-        yield Cause("entry", Effect.REFUSED, text, command)
+        yield Cause("entry", Effect.REFUSED, text, look)
 
 
 def _window(first: date | None, last: date | None) -> str:

@@ -73,7 +73,7 @@ def test_slapd_killed_while_it_writes_often(world: World, rounds: int) -> None:
 
 def test_a_directory_that_is_full_stops_the_run_with_the_advice(world: World) -> None:
     size = (world.folder / "slapd" / "data" / "data.mdb").stat().st_size
-    world.server_settings(maxsize=str(size + 48 * 4096))
+    world.server_settings(maxsize=str(size + 96 * 4096))
     ended = world.run(world.night())
     assert ended.code == 1, (ended.code, ended.said)
     assert "other (80)" in ended.said
