@@ -89,7 +89,7 @@ CODES: dict[str, tuple[Exit, Callable[[Academy], Ran], tuple[str, ...]]] = {
     "done": (Exit.DONE, done, ()),
     "nothing to do": (Exit.DONE, nothing_to_do, ()),
     "failed": (Exit.FAILED, failed, (CLAIRE, "--until")),
-    "usage": (Exit.USAGE, usage, ("--service iporf", "iprof")),
+    "usage": (Exit.USAGE, usage, ("--until soon", "YYYY-MM-DD")),
     "refused by a guard": (
         Exit.REFUSED,
         guarded,
