@@ -157,11 +157,11 @@ def test_doctor_says_it_and_finds_no_bug(loaded: Academy, run: Run, name: str) -
 
 
 @pytest.mark.skipif(not ROOT, reason="only root is refused")
-def test_root_where_each_identity_has_a_user(academy: Academy) -> None:
+def test_root_where_each_writing_identity_has_a_user(academy: Academy) -> None:
     """One sentence with the right commands, whatever the command; nothing is written as root."""
     config = academy.sandbox.folder / "piactl.yaml"
     text = config.read_text("utf-8")
-    for name, user in (("nightly", "daemon"), ("desk", "bin")):
+    for name, user in (("nightly", "daemon"), ("desk", "bin"), ("administrator", "sys")):
         text = text.replace(f"secrets/{name}}}", f"secrets/{name}, user: {user}}}")
     config.write_text(text, "utf-8")
     for words in (
@@ -174,7 +174,7 @@ def test_root_where_each_identity_has_a_user(academy: Academy) -> None:
     ):
         ran = academy.run(*words)
         assert (ran.code, ran.out, ran.err.count("\n")) == (Exit.CONFIGURATION, "", 1), ran
-        assert "run one of: runuser -u daemon -- piactl ..., runuser -u bin -- piactl ..." in ran.err
+        assert "run one of: runuser -u daemon -- piactl ..., runuser -u bin -- piactl ..., runuser" in ran.err
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can look at the files of another user")

@@ -78,12 +78,13 @@ def _is_there(path: Path) -> bool:
 
 def this_configuration() -> Configuration:
     """The configuration that the command line or the environment names. Raises ConfigurationInvalid, and
-    NotPermitted for root where each identity has a user: its files would be in the way of the nights."""
+    NotPermitted for root where each writing identity has a user: its files would be in the way of the
+    nights."""
     from piactl.cli.framework.configuration import open_configuration
 
     configuration = open_configuration(configuration_path())
-    identities = configuration.settings.directory.identities.values()
-    users = dict.fromkeys(used.user for used in identities)
+    identities = configuration.settings.directory.identities.items()
+    users = dict.fromkeys(used.user for name, used in identities if name != IdentityName.READER)
     if all(users) and users and os.geteuid() == 0 and this_user() not in users:
         commands = ", ".join(f"runuser -u {user} -- piactl ..." for user in users)
         raise NotPermitted(f"this is root, and piactl has users of its own; run one of: {commands}")
