@@ -192,7 +192,9 @@ def fail_over(pair: Pair) -> bool:
     ended = pair.one.run([*on, *words[at:]])
     if accepted := ended.code == 11:
         done = pair.one.run([*on, "recover", "--accept", "--reason", "the first is lost"])
-        assert done.code == 0, done.said
+        # what was on its way between the servers may have come meanwhile
+        accepted = done.code == 0
+        assert accepted or "there is nothing to accept" in done.said, done.said
         ended = pair.one.run([*on, *words[at:]])
     assert ended.code == 5, ended.said
     assert f"not yet on {pair.servers[0]}: cannot be reached" in ended.said
