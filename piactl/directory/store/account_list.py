@@ -89,20 +89,21 @@ def account_list_writes(
         since = None
     last = max(known.records, default=0)
     after = {number: dict(accounts) for number, accounts in known.records.items()}
+    changed = {number_of[uid] for uid in released if uid in number_of}
     for uid, listed in _there(reader, settings, since):
         if uid not in number_of and len(after.setdefault(last, {})) >= PER_RECORD:
             last += 1
-        accounts = after.setdefault(number_of.get(uid, last), {})
-        matricule, names = listed
+        number = number_of.get(uid, last)
+        accounts, (matricule, names) = after.setdefault(number, {}), listed
         accounts[uid] = matricule, tuple(sorted({*names, *accounts.get(uid, listed)[1]}))
-    for number, accounts in after.items():
+        changed.add(number)
+    for number in sorted(changed):
         record = {
             uid: [matricule, *names]
-            for uid, (matricule, names) in sorted(accounts.items())
+            for uid, (matricule, names) in sorted(after[number].items())
             if uid not in released
         }
-        dn = Places(settings.state).accounts(number)
-        write = record_write(dn, known.raw.get(number), record)
+        write = record_write(Places(settings.state).accounts(number), known.raw.get(number), record)
         if write is not None:
             yield write
 
