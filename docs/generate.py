@@ -52,8 +52,8 @@ EXIT_CODES = {
 
 STREAMS = """\
 Data go to stdout, messages to stderr. Lists print a table on a terminal and tsv elsewhere; `-o` selects
-`table`, `json`, `ndjson`, `csv` or `tsv`; all but `table` are UTF-8 in any locale. `-o csv --excel` is what
-Excel and LibreOffice in French open: separated by semicolons, and a matricule stays text.
+`table`, `json`, `ndjson`, `csv`, `tsv` or `excel`; all but `table` are UTF-8 in any locale. `excel` is csv as
+Excel and LibreOffice in French open it: separated by semicolons, and a matricule stays text.
 
 The name of an account can be its uid, an address, an alias or the matricule; `-` reads names from stdin, one
 per line, as plain text or as JSON objects with a `uid`.

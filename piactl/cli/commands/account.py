@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from piactl.cli.framework.account_batch import read_names
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
-from piactl.cli.framework.options import AsOf, Output, ShowOutput, read_day
+from piactl.cli.framework.options import AsOf, Layout, Output, ShowOutput, read_day
 from piactl.config.schema_validation import hint
 from piactl.core.model.account import State
 from piactl.core.model.person import read_uai
@@ -19,6 +19,8 @@ from piactl.report.account_text import account_text
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration
+    from piactl.core.model.account import Account
     from piactl.core.model.policy import Policy
     from piactl.flows.queries.account_filters import Filters
 
@@ -75,23 +77,13 @@ def list_(
 
     --idle and --never-logged-in need a server that keeps last log ins.
     """
-    from piactl.flows.queries.account_filters import filtered
-    from piactl.flows.queries.accounts import account_views, all_accounts
-
     configuration = this_configuration()
     filters = _filters(configuration.policy, state, profile, uai, service, sponsor, locked, idle, never)
-    day = read_day(as_of, today(configuration))
-    unreadable: list[str] = []
-    with reading(configuration) as reader:
-        store = configuration.accounts(reader, day)
-        accounts, drifted = all_accounts(store, unreadable.append)
-        if drift:
-            accounts = [account for account in accounts if account.uid in drifted]
-        views = account_views(store, configuration.register, accounts, drifted)
-        put(_rendered(filtered(store, accounts, views, filters), layout_or_default(output), filters))
-    for why in unreadable:
-        say(why)
-    return int(Exit.PARTLY if unreadable else Exit.DONE)
+
+    def changed(accounts: list[Account], drifted: Container[str]) -> list[Account]:
+        return [account for account in accounts if account.uid in drifted] if drift else accounts
+
+    return _listed(configuration, filters, changed, output, as_of)
 
 
 def find(
@@ -113,26 +105,43 @@ def find(
 
     Accents, case, hyphens and apostrophes do not count. If nobody has the name, the nearest names are listed.
     """
-    from piactl.flows.queries.account_filters import filtered
-    from piactl.flows.queries.accounts import account_views, all_accounts
     from piactl.flows.queries.find import find_by_name
 
     configuration, wanted = this_configuration(), " ".join(words)
     filters = _filters(configuration.policy, state, profile, uai, service, sponsor, locked, idle, never)
+
+    def named(accounts: list[Account], _drifted: Container[str]) -> list[Account]:
+        found, exact = find_by_name(accounts, wanted)
+        if not found:
+            raise NotFound(f"{wanted}: nobody has this name or a similar one")
+        if not exact:
+            say(f"{wanted}: nobody has this name; the nearest:")
+        return found
+
+    return _listed(configuration, filters, named, output, as_of)
+
+
+def _listed(
+    configuration: Configuration,
+    filters: Filters,
+    choose: Callable[[list[Account], Container[str]], list[Account]],
+    output: Layout | None,
+    as_of: str | None,
+) -> int:
+    """Prints the accounts that fit the filters, of those that `choose` returns for all accounts and the uids
+    of those that another program changed."""
+    from piactl.flows.queries.account_filters import filtered
+    from piactl.flows.queries.accounts import account_views, all_accounts
+
     day = read_day(as_of, today(configuration))
     unreadable: list[str] = []
     with reading(configuration) as reader:
         store = configuration.accounts(reader, day)
         accounts, drifted = all_accounts(store, unreadable.append)
-        found, exact = find_by_name(accounts, wanted)
-        drifted = {account.uid: drifted[account.uid] for account in found if account.uid in drifted}
-        views = account_views(store, configuration.register, found, drifted)
-        rows = [*filtered(store, accounts, views, filters)]
-    if not found:
-        raise NotFound(f"{wanted}: nobody has this name or a similar one")
-    if not exact:
-        say(f"{wanted}: nobody has this name; the nearest:")
-    put(_rendered(rows, layout_or_default(output), filters))
+        chosen = choose(accounts, drifted)
+        drifted = {account.uid: drifted[account.uid] for account in chosen if account.uid in drifted}
+        views = account_views(store, configuration.register, chosen, drifted)
+        put(_rendered(filtered(store, accounts, views, filters), layout_or_default(output), filters))
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)

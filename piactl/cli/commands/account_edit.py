@@ -112,12 +112,13 @@ def reopen(
 
 def extend(
     names: Names,
-    until: Annotated[
-        str | None, typer.Option("--until", metavar="DATE", help="The new last day (required).")
-    ] = None,
+    until: NeededLastDay = None,
     reason: Reason = "",
     sponsor: Annotated[
-        str, typer.Option("--sponsor", help="Who is responsible from now on, for a person HR does not know.")
+        str,
+        typer.Option(
+            "--sponsor", help="The account that is responsible from now on, for a person not in HR data."
+        ),
     ] = "",
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -127,8 +128,8 @@ def extend(
 ) -> int:
     """Extend accounts to a day: the assignments that end last go on, and a closed account is reopened.
 
-    The rights go on without a gap. The extension ends by itself once HR has it too. It also names another
-    sponsor; without a later day, only that.
+    The rights go on without a gap. The extension ends by itself once HR has it too. --sponsor also changes
+    the sponsor, or only the sponsor if the accounts last until that day already.
     """
     from piactl.flows.accounts.sponsors import prepare_extension
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from enum import Enum
-from functools import cache
 from importlib import import_module
 from typing import Annotated, Any, get_args, get_origin
 
@@ -15,7 +14,6 @@ from typer.main import get_command
 from piactl import __version__
 from piactl.cli.framework.commands import COMMANDS, NOUNS, asked
 from piactl.cli.framework.context import chosen, say
-from piactl.cli.framework.options import Excel
 from piactl.cli.framework.terminal import discard
 from piactl.errors import Exit, UsageError
 
@@ -66,9 +64,6 @@ def read_plainly(command: Any) -> None:
     its subcommands, if this version of typer allows it."""
     for parameter in command.params:
         _read_plainly(parameter)
-    # a Layout, which has csv, is None by default; the other forms have one
-    if any(parameter.name == "output" and parameter.default is None for parameter in command.params):
-        command.params.append(_excel_option())
     help_option = command.get_help_option
 
     def plain_help_option(ctx: Any) -> Any:
@@ -85,19 +80,6 @@ def _read_plainly(parameter: Any) -> Any:
         shown, named = parameter.display_type, parameter.param_type_name == "argument"
         parameter.display_type = lambda ctx: "" if named else _WORDS.get(word := shown(ctx).strip("<>"), word)
     return parameter
-
-
-@cache
-def _excel_option() -> Any:
-    """`--excel`, for every command that prints csv; `use_form` reads it."""
-
-    def options(excel: Excel = False) -> None:
-        raise NotImplementedError(excel)
-
-    app = typer.Typer(add_completion=False)
-    app.command()(options)
-    [option] = get_command(app).params
-    return _read_plainly(option)
 
 
 _WORDS = {"str": "TEXT", "list[str]": "TEXT", "int": "N", "int range": "N", "path": "FILE"}

@@ -181,10 +181,7 @@ def parameters(words: str) -> list[Parameter]:
     hints = get_type_hints(
         getattr(import_module(f"piactl.cli.commands.{module}"), function), include_extras=True
     )
-    from piactl.cli.framework.options import Excel, Layout
-
-    found = [_parameter(name, hint) for name, hint in hints.items() if get_origin(hint) is Annotated]
-    return [*found, _parameter("excel", Excel)] if any(one.kind is Layout for one in found) else found
+    return [_parameter(name, hint) for name, hint in hints.items() if get_origin(hint) is Annotated]
 
 
 def _parameter(name: str, hint: Any) -> Parameter:

@@ -25,6 +25,7 @@ class Layout(StrEnum):
     NDJSON = "ndjson"
     CSV = "csv"
     TSV = "tsv"
+    EXCEL = "excel"
 
 
 class PlanLayout(StrEnum):
@@ -32,28 +33,11 @@ class PlanLayout(StrEnum):
     JSON = "json"
 
 
-class Spreadsheet(StrEnum):
-    """What `-o csv --excel` is."""
-
-    EXCEL = "excel"
-
-
-Excel = Annotated[
-    bool,
-    typer.Option("--excel", is_eager=True, help="With -o csv: as Excel and LibreOffice in French open it."),
-]
-"""`application` adds it to each command with a Layout."""
-
-
-def use_form(ctx: typer.Context, value: StrEnum | None) -> StrEnum | None:
-    """Callback of every `-o`, after `--excel` was read: data for programs are UTF-8, whatever the locale.
-    Raises UsageError for `--excel` without csv."""
-    excel = ctx.params.pop("excel", False)
-    if excel and value is not Layout.CSV:
-        raise UsageError("--excel is for csv: add -o csv")
+def use_form(value: StrEnum | None) -> StrEnum | None:
+    """Callback of every `-o`: data for programs are UTF-8, whatever the locale."""
     if value not in (None, Layout.TABLE, PlanLayout.TEXT):
         print_utf8()
-    return Spreadsheet.EXCEL if excel else value
+    return value
 
 
 Output = Annotated[
