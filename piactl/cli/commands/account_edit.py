@@ -139,10 +139,10 @@ def extend(
     if last_day is None:
         raise UsageError("the new last day is missing: add --until DATE")
     wanted = acting.read_names(names)
-    return acting.decide(
-        lambda reader: prepare_extension(
-            configuration.accounts(reader, order.as_of),
-            configuration.rules(order.as_of),
+    return acting.edit(
+        lambda store, rules: prepare_extension(
+            store,
+            rules,
             wanted,
             author,
             last_day,
@@ -235,10 +235,10 @@ def create(
         sponsor=sponsor,
     )
     configuration, order, author = acting.begin(manner)
-    return acting.decide(
-        lambda reader: prepare_newcomer(
-            configuration.accounts(reader, order.as_of),
-            configuration.rules(order.as_of),
+    return acting.edit(
+        lambda store, rules: prepare_newcomer(
+            store,
+            rules,
             newcomer,
             author,
             order.reason,

@@ -31,10 +31,10 @@ def rekey(
 
     manner = Manner(reason, dry_run, yes, output, (), as_of)
     configuration, order, author = acting.begin(manner)
-    return acting.decide(
-        lambda reader: prepare_rekey(
-            configuration.accounts(reader, order.as_of),
-            configuration.rules(order.as_of),
+    return acting.edit(
+        lambda store, rules: prepare_rekey(
+            store,
+            rules,
             account,
             old,
             new,
@@ -70,10 +70,10 @@ def merge(
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
     configuration, order, author = acting.begin(manner)
-    return acting.decide(
-        lambda reader: prepare_merge(
-            configuration.accounts(reader, order.as_of),
-            configuration.rules(order.as_of),
+    return acting.edit(
+        lambda store, rules: prepare_merge(
+            store,
+            rules,
             source,
             into,
             author,
@@ -108,10 +108,10 @@ def split(
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
     configuration, order, author = acting.begin(manner)
-    return acting.decide(
-        lambda reader: prepare_split(
-            configuration.accounts(reader, order.as_of),
-            configuration.rules(order.as_of),
+    return acting.edit(
+        lambda store, rules: prepare_split(
+            store,
+            rules,
             account,
             matricule,
             author,

@@ -27,7 +27,6 @@ from piactl.errors import Exit, UsageError
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:
-    from piactl.directory.port import Reader
     from piactl.flows.accounts.batch import Batch
 
 COLUMNS = ("uid", "attribute", "class", "ours", "theirs", "fate", "since", "until", "by", "owner")
@@ -118,10 +117,9 @@ def override(
 def _decided(prepare: Callable[..., Batch], names: list[str], manner: Manner, *more: Any) -> int:
     configuration, order, author = acting.begin(manner)
     wanted = acting.read_names(names)
-
-    def prepared(reader: Reader) -> Batch:
-        rules = configuration.rules(order.as_of)
-        store = configuration.accounts(reader, order.as_of)
-        return prepare(store, rules, wanted, author, *more, configuration.unreadable)
-
-    return acting.decide(prepared, manner, configuration, order)
+    return acting.edit(
+        lambda store, rules: prepare(store, rules, wanted, author, *more, configuration.unreadable),
+        manner,
+        configuration,
+        order,
+    )

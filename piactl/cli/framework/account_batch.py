@@ -30,11 +30,13 @@ if TYPE_CHECKING:
     from piactl.core.edits import Act, Author
     from piactl.core.model.settings import Settings
     from piactl.core.plan.guards import Refusal
+    from piactl.core.rules.desired import Rules
     from piactl.directory.port import Reader, Writer
     from piactl.flows.accounts.batch import Batch, BatchResult, CommandRun, Delivery, PreparedAccount
     from piactl.flows.apply.executor import Stop
     from piactl.flows.apply.run import Order, Run
     from piactl.flows.helpdesk.operation_counts import OperationGuard
+    from piactl.flows.queries.accounts import AccountStore
 
 
 _BOM = b"\xef\xbb\xbf"
@@ -157,13 +159,28 @@ def act_on(names: Sequence[str], act: Act, manner: Manner, configuration: Config
     from piactl.flows.accounts.edit import prepare
 
     wanted = read_names(names)
+    return edit(
+        lambda store, rules: prepare(store, rules, wanted, act, order.reason, configuration.unreadable),
+        manner,
+        configuration,
+        order,
+    )
 
-    def prepared(reader: Reader) -> Batch:
-        rules = configuration.rules(order.as_of)
-        store = configuration.accounts(reader, order.as_of)
-        return prepare(store, rules, wanted, act, order.reason, configuration.unreadable)
 
-    return decide(prepared, manner, configuration, order)
+def edit(
+    prepare: Callable[[AccountStore, Rules], Batch],
+    manner: Manner,
+    configuration: Configuration,
+    order: Order,
+) -> int:
+    """Like `decide`, for a batch that is prepared from the accounts and the rules of the day."""
+    day = order.as_of
+    return decide(
+        lambda reader: prepare(configuration.accounts(reader, day), configuration.rules(day)),
+        manner,
+        configuration,
+        order,
+    )
 
 
 def decide(
