@@ -1,4 +1,4 @@
-"""The drift of accounts, as nights, commands and queries go by it: what stays, what is listed, since when."""
+"""The drift of accounts for nights, commands and queries: what stays, what is listed, since when."""
 
 from __future__ import annotations
 

@@ -13,8 +13,8 @@ from tests.conftest import Sandbox
 
 from .academy import Academy
 from .feeds import MARESCHAL
-from .luc import AS_OF, DAYS, LUC, WHY, aaf, both_feeds, doubled, epp, luc, merge, with_two_sources
 from .phones import KNOWN, verified
+from .two_accounts import AS_OF, DAYS, LUC, WHY, aaf, both_feeds, doubled, epp, luc, merge, with_two_sources
 
 
 @pytest.fixture

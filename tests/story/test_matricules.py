@@ -7,7 +7,8 @@ import pytest
 from . import feeds
 from .academy import Academy
 from .feeds import MARESCHAL, MICHELIS, row
-from .luc import (
+from .phones import KNOWN, verified
+from .two_accounts import (
     AS_OF,
     CLAIRE,
     DAYS,
@@ -22,7 +23,6 @@ from .luc import (
     merge,
     with_two_sources,
 )
-from .phones import KNOWN, verified
 
 
 @pytest.fixture

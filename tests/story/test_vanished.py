@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from datetime import timedelta
+
 import ldap3
+import pytest
+
+from piactl.clock import utc_now
+from piactl.core.plan.run_state import LastRun
 
 from .academy import Academy, prepared
 from .feeds import row
@@ -163,6 +170,21 @@ def test_an_account_is_watched_from_the_night_that_makes_it(academy: Academy) ->
     academy.night(DAYS[3], academy.feed(*PEOPLE, namesake, day=DAYS[3]))
     assert academy.names()["2001"] == "ida.alix1"
     assert drift(academy.plan("--as-of", DAYS[3])) == [(IDA, "vanished", "waits for a decision")]
+
+
+def test_the_first_night_of_a_week_lists_every_account(
+    begun: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Other nights list what was written since the last one began: here nothing, as if that was long ago."""
+    monkeypatch.setattr(LastRun, "began", property(lambda _: utc_now() + timedelta(hours=1)))
+    record = f"cn=accounts-00000,{begun.sandbox.state}"
+    begun.night("2026-09-13")
+    with begun.sandbox.root() as root:
+        root.delete(record)
+    begun.night("2026-09-13")
+    assert begun.sandbox.entry(record) is None
+    begun.night("2026-09-14")
+    assert json.loads(begun.sandbox.entry(record)["piactlData"][0]).keys() == {CLAIRE, IDA}
 
 
 def test_what_piactl_does_itself_is_no_vanished_entry(begun: Academy) -> None:

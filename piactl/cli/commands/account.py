@@ -51,7 +51,7 @@ Sponsor = Annotated[str, typer.Option("--sponsor", help="Only accounts that this
 Locked = Annotated[bool, typer.Option("--locked", help="Only locked accounts.")]
 Idle = Annotated[
     int | None,
-    typer.Option("--idle", metavar="DAYS", min=1, help="Only open accounts without a log in for so long."),
+    typer.Option("--idle", metavar="DAYS", min=1, help="Only open accounts without a log in for DAYS days."),
 ]
 Never = Annotated[
     bool, typer.Option("--never-logged-in", help="Only open accounts without any known log in.")

@@ -87,7 +87,7 @@ def enroll(
 
 
 def _need_a_way(names: Sequence[str], png: str | None, uri_file: str | None, otherwise: bool) -> None:
-    """Raises UsageError where the secret could reach nobody, or somebody it is not meant for."""
+    """Raises UsageError if the secret would reach nobody, or would go into a pipe."""
     for option, file in (("--png", png), ("--uri-file", uri_file)):
         if file:
             refuse_output(option, file)

@@ -210,7 +210,7 @@ def read_period(
     first = _instant(option, since, zone, problems, whole_day=False)
     last = _instant("--until", until, zone, problems, whole_day=True)
     if first and last and first > last:
-        problems.append(f"--from {since} is after --until {until}: no day lies between them")
+        problems.append(f"--from {since} is after --until {until}; give an earlier first day")
     if problems:
         raise UsageError("\n".join(problems))
     return first, last

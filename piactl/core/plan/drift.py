@@ -72,7 +72,7 @@ def drift_words(drift: Drift) -> str:
     """Who changed it, since when, and what becomes of it."""
     since = f", seen since {drift.since}" if drift.since else ""
     until = f" until {drift.until}" if drift.until else ""
-    return f"{drift.by or 'by whom is not known'}{since}; {drift.fate}{until}"
+    return f"{drift.by or 'author unknown'}{since}; {drift.fate}{until}"
 
 
 def kept_until(attribute: str, since: date, drift_days: int, overrides: Iterable[Override]) -> date:

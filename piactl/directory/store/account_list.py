@@ -83,14 +83,17 @@ def account_list_writes(
     listed; without it, or if a record of the list cannot be read, every account that there is. No account
     goes off the list but those that piactl `released`, because none is deleted, and none of its names,
     because nobody else ever gets them."""
+    there = [*_there(reader, settings, since)]
+    if since is not None and not there and not released:
+        return
     known = read_account_list(reader, settings.state, unreadable)
+    if since is not None and not (known.raw and all(known.raw.values())):
+        there = [*_there(reader, settings, None)]
     number_of = {uid: number for number, accounts in known.records.items() for uid in accounts}
-    if not known.raw or not all(known.raw.values()):
-        since = None
     last = max(known.records, default=0)
     after = {number: dict(accounts) for number, accounts in known.records.items()}
     changed = {number_of[uid] for uid in released if uid in number_of}
-    for uid, listed in _there(reader, settings, since):
+    for uid, listed in there:
         if uid not in number_of and len(after.setdefault(last, {})) >= PER_RECORD:
             last += 1
         number = number_of.get(uid, last)

@@ -79,7 +79,7 @@ def device_deletions(reader: Reader, accounts: str, owners: Sequence[str]) -> di
 
 
 def raw_delete(raw: RawEntry) -> EntryWrite:
-    """The deletion of a device, whoever wrote it, read with its data."""
+    """The deletion of the entry of a device. `raw` was read with its data; any program may have added it."""
     data = raw.values.get(DATA, ())
     return EntryWrite("delete", raw.dn, delete={DATA: data} if data else {})
 

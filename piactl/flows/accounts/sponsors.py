@@ -23,7 +23,7 @@ def find_sponsor(store: AccountStore, name: str) -> str:
     except NotFound as error:
         raise NotFound(f"--sponsor {error}") from None
     if sponsor.state not in LIVE:
-        raise ActRefused(f"--sponsor {sponsor.uid}: is {sponsor.state.value}; name somebody who is here")
+        raise ActRefused(f"--sponsor {sponsor.uid}: is {sponsor.state.value}; name an open account")
     return sponsor.uid
 
 

@@ -10,11 +10,13 @@ from piactl.flows.plan.ready_plan import ReadyPlan
 
 def list_accounts(run: Run, ready: ReadyPlan, planned_on: bytes | None) -> None:
     """Lists the accounts that were written since the run before this one began: `planned_on` is its record,
-    and it listed all others. Accounts that an undo put out of management go off the list. Raises
-    PiactlError."""
+    and it listed all others. Every account is listed by the first run of a week, in case another program
+    removed a record. Accounts that an undo put out of management go off the list. Raises PiactlError."""
     before = run.unreadable.read(run.places.last_run, planned_on, read_last_run) if planned_on else None
     released = {change.uid for change in ready.plan.changes if change.before == {"managed": "yes"}}
-    directory, since = run.settings.directory, before.began if before else None
+    directory = run.settings.directory
+    same_week = before and before.as_of.isocalendar()[:2] == run.order.as_of.isocalendar()[:2]
+    since = before.began if before and same_week else None
     for write in account_list_writes(run.writer, directory, run.unreadable, since, released):
         run.lock.keep()
         must(run.writer, write)

@@ -48,7 +48,7 @@ def examine_files(
     yield unless_broken("D06", lambda: _state_folder(settings))
     yield unless_broken("D07", lambda: _disk(settings, free))
     for id_, hook, name, without in (
-        ("D48", settings.proof_hook, "hooks.proof_changed", "no owner is told"),
+        ("D48", settings.proof_hook, "hooks.proof_changed", "owners are not notified"),
         ("D60", settings.lock_hook, "hooks.lock", "sessions of locked accounts go on"),
     ):
         yield _hook(id_, hook, name, without)

@@ -303,7 +303,7 @@ def _addresses(content: Content) -> Finding:
 
 def _sponsors(content: Content) -> Finding:
     found = [*leaving_sponsors(ManagedAccounts(content.reader, content.directory, content.encoding))]
-    return worst("D62", [], found, ADVICE, "every sponsor is here")
+    return worst("D62", [], found, ADVICE, "no sponsor has left")
 
 
 def _unreadable(content: Content, now: datetime) -> Finding:

@@ -15,7 +15,7 @@ from piactl.flows.plan.incremental import NextCache, RunState
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import FeedsOfAnotherDay, Scan
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
-from piactl.flows.plan.inputs.older_feeds import passed_by, read_older
+from piactl.flows.plan.inputs.older_feeds import read_older, refused_before
 from piactl.flows.plan.ready_plan import ReadyPlan
 
 
@@ -56,8 +56,8 @@ def build_continuing(
             feeds, ready, cache = build_plan(accounts, rules, settings, left, state, accepted, tick)
             break
         except (FeedRefused, FeedsOfAnotherDay) as error:
-            if files := passed_by(error, older):
-                remarks += [f"{file}: passed by: an older feed, refused before; remove it" for file in files]
+            if files := refused_before(error, older):
+                remarks += [f"{file}: skipped: an older feed, refused before; remove it" for file in files]
                 left = [scan for scan in left if str(scan.path) not in files]
                 continue
             names = {scan.source.name for scan in left if str(scan.path) in _files(error)}

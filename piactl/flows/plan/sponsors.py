@@ -10,6 +10,7 @@ from piactl.core.model.overrides import sponsor_of
 from piactl.directory.store.accounts import Entry, read_accounts_named, read_accounts_with
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 
+_LEAVING = {State.GRACE: "is in grace", State.DEACTIVATED: "is closed", State.ARCHIVED: "is archived"}
 ADVICE = "piactl account extend ACCOUNT --until DATE --sponsor ACCOUNT, or piactl account close"
 
 
@@ -29,14 +30,13 @@ def leaving_sponsors(
     for account in known:
         sponsored[sponsor_of(after.get(account.uid, account).overrides)].append(account.uid)
     sponsored.pop("", None)
-    states = dict.fromkeys(sponsored, "gone")
+    leaving = dict.fromkeys(sponsored, "has no account any more")
     for entry in read_accounts_named(*accounts, sorted(sponsored)):
         if isinstance(entry, Entry):
             account = after.get(entry.account.uid, entry.account)
-            states[account.uid] = account.state.value
+            leaving[account.uid] = _LEAVING.get(account.state, "")
         else:
-            states.pop(entry.uid, None)
-    leaving = (State.GRACE.value, State.DEACTIVATED.value, State.ARCHIVED.value, "gone")
-    for sponsor, state in sorted(states.items()):
-        if state in leaving:
-            yield f"sponsor {sponsor} is {state}, and answers for {', '.join(sorted(sponsored[sponsor]))}"
+            leaving.pop(entry.uid, None)
+    for sponsor, words in sorted(leaving.items()):
+        if words:
+            yield f"sponsor {sponsor} {words}, and answers for {', '.join(sorted(sponsored[sponsor]))}"

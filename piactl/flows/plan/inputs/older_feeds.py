@@ -1,4 +1,4 @@
-"""The feeds that a night refused as older than the last one: each refuses one night, and no later one."""
+"""The feeds that a night refused because they are older than the last one; later nights skip them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def note_older(error: PiactlError, folder: Path) -> None:
     write_private(folder / _FILE, content.encode("utf-8", "surrogateescape"))
 
 
-def passed_by(error: PiactlError, older: Collection[str]) -> list[str]:
+def refused_before(error: PiactlError, older: Collection[str]) -> list[str]:
     """The files that an error refuses as older, or as those of another day, and that were refused before."""
     files = error.files if isinstance(error, FeedsOfAnotherDay) else _refused_as_older(error)
     return [file for file in files if older and _digest(Path(file)) in older]

@@ -1,4 +1,4 @@
-"""Luc, whom EPP and AAF call by matricules of their own, so that he has two accounts."""
+"""A person with two accounts, for the tests of merges and splits: Luc has matricules in EPP and AAF."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def with_two_sources(academy: Academy) -> Academy:
 
 
 def doubled(academy: Academy) -> None:
-    """Luc, whom EPP and AAF call otherwise, so that he has two accounts."""
+    """Luc gets a second account: AAF lists him under another matricule than EPP."""
     academy.night(
         DAYS[0],
         epp(academy, DAYS[0], luc(numen="20E9512345XYZ")),
