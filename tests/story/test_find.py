@@ -103,6 +103,7 @@ def test_by_what_they_are(academy: Academy) -> None:
     assert listed("hugo", "--uai", MICHELIS, "--profile", "enseignant", verb=("find",)) == ["carla"]
     assert "did you mean siecle" in listed("--service", "siecl", code=9)
     assert "no account has this" in listed("--sponsor", "nobody.here", code=9)
+    assert academy.run("account", "list", "--sponsor", "nobody.here").out == ""
 
     assert "set `lastbind on`" in listed("--never-logged-in", code=1)
     path = academy.sandbox.folder / "slapd" / "slapd.conf"

@@ -141,7 +141,8 @@ def _listed(
         chosen = choose(accounts, drifted)
         drifted = {account.uid: drifted[account.uid] for account in chosen if account.uid in drifted}
         views = account_views(store, configuration.register, chosen, drifted)
-        put(_rendered(filtered(store, accounts, views, filters), layout_or_default(output), filters))
+        rows = [*filtered(store, accounts, views, filters)]  # before a header is printed
+    put(_rendered(rows, layout_or_default(output), filters))
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)

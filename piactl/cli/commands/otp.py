@@ -115,8 +115,8 @@ def verify(
 
 
 def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministrator = False) -> int:
-    """Check a code of the device in force: 0 if it is good, which it is once; 1 if not; 4 if the next check
-    has to wait.
+    """Check a code of the device in force. The exit code is 0 if it is good, and it is then used up; 1 if it
+    is not; 4 if the next check has to wait.
 
     For a portal that asks for codes itself (otp.enforced_by: portal), after it has checked the password. The
     code is read as by `otp verify`. Wrong codes count as there.
