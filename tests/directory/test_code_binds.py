@@ -236,7 +236,7 @@ def test_who_replaced_the_code_leaves_the_policy_of_codes(place: Sandbox) -> Non
         assert list(read_released(writer, settings, CODES)) == []
     block(place)
     assert not place.accepts(dn(place), OWN)
-    with place.root() as root:  # a quarter of an hour ago, as the policy of people has it
+    with place.root() as root:  # about eleven minutes ago, as the policy of people has it
         past = f"{soon(-901):%Y%m%d%H%M%SZ}"
         root.modify(dn(place), {"pwdAccountLockedTime": [(ldap3.MODIFY_REPLACE, [past])]})
     assert place.accepts(dn(place), OWN)
