@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import pytest
 
 from piactl.sandbox.files import ACCOUNTS, SUFFIX
 
-from .night.moments import wait_for_lines
+from .night.moments import wait_for_lines, wait_until_it_stands
 from .night.world import World
 from .providers.checker import (
     OF_A_RUN,
@@ -114,20 +115,28 @@ def written_at_second(pair: Pair) -> frozenset[tuple[str, bytes]]:
     return frozenset(stamp for stamp in pair.two.stamps() if b"#002#" in stamp[1])
 
 
+def lost(pair: Pair) -> list[str]:
+    """What the night wrote, by its journal, and the second server has not got."""
+    return lost_writes(pair.one.journal, pair.keys, directory(pair.two.uri, SUFFIX), pair.one.begin)
+
+
 def test_a_run_whose_server_is_lost_ends_8_and_writes_nowhere_else(pair: Pair) -> None:
     began = time.monotonic()
     run = pair.one.spawn(pair.one.night(config=pair.config))
     assert wait_for_lines(pair.one, run, 102)
+    wait_until_it_stands(pair.one, run)
     pair.part()
-    # the outcomes of the hundred that were on their way
-    assert wait_for_lines(pair.one, run, 202)
     before = written_at_second(pair)
+    while not lost(pair):
+        run.send_signal(signal.SIGCONT)
+        assert wait_for_lines(pair.one, run, pair.one.fill() + 1)
+        wait_until_it_stands(pair.one, run)
     pair.one.kill_slapd()
+    run.send_signal(signal.SIGCONT)
     ended = pair.one.wait(run, began)
     assert written_at_second(pair) == before
     assert ended.code == 8, ended.said
-    entries = directory(pair.two.uri, SUFFIX)
-    missing = lost_writes(pair.one.journal, pair.keys, entries, pair.one.begin)
+    missing = lost(pair)
     assert missing, "the second server had all that was acknowledged"
     pair.one.start_slapd()
 
