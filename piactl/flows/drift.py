@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from types import MappingProxyType
@@ -11,7 +11,7 @@ from typing import Any
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import OverrideKind, running
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.plan.drift import DEVICE, ENTRY, Drift, DriftClass, Fate, kept_until
+from piactl.core.plan.drift import DEVICE, ENTRY, Drift, DriftClass, Fate, changed_words, kept_until
 from piactl.core.plan.run_state import Memory
 from piactl.directory.port import Reader
 from piactl.directory.probe.authors import authors
@@ -98,17 +98,15 @@ def drift_row(drift: Drift) -> dict[str, Any]:
     }
 
 
-def device_drift(
-    reader: Reader, directory: DirectorySettings, names: Collection[str] = ()
-) -> Iterator[Drift]:
-    """The devices below accounts, or below those of these uids, that another program added. What the account
-    is linked to is another question: see `drift_list`."""
-    found = {raw.dn: raw.dn.partition(",")[2] for raw in read_foreign_devices(reader, directory)}
+def device_drift(reader: Reader, directory: DirectorySettings, base: str = "") -> Iterator[Drift]:
+    """The devices below the accounts, or below one (a DN), that another program added. What the account is
+    linked to is another question: see `drift_list`."""
+    found = {raw.dn: raw.dn.partition(",")[2] for raw in read_foreign_devices(reader, directory, base)}
     by = authors(reader, directory, [*found]) if found else {}
     uid = directory.attributes.get("uid", "uid")
     for dn, owner in found.items():
         entry = reader.read(owner, [uid])
-        if entry is not None and (not names or entry.text(uid) in names):
+        if entry is not None:
             yield Drift(
                 uid=entry.text(uid),
                 attribute=DEVICE,
@@ -131,15 +129,12 @@ def remembered(drift: Sequence[Drift], before: Since, evaluated: Iterable[Accoun
     return dict(sorted(after.items()))
 
 
-def drift_summary(entry: Entry) -> str:
-    """What another program changed on an account, in a sentence; "" for nothing."""
+def drift_summary(entry: Entry, drift: Iterable[Drift]) -> str:
+    """This drift of an account, in a sentence."""
     uid = entry.account.uid
-    if entry.drift is None:
-        return ""
-    if is_held(entry):
+    if entry.drift is not None and is_held(entry):
         return lost_words(entry, entry.drift.unknown)
-    names = ", ".join(one.attribute for one in entry.drift.drift)
-    return f"{uid}: another program changed {names}: piactl drift show {uid}"
+    return f"{uid}: {changed_words(drift)}: piactl drift show {uid}"
 
 
 def is_held(entry: Entry) -> bool:

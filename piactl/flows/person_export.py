@@ -84,7 +84,7 @@ def person_export(
         "devices": [dict(words_of(d)) for d in read_devices(store.reader, entry.dn, unreadable)]
         if entry
         else [],
-        "drift": [drift_row(one) for one in store.drift([entry]).get(uid, ())] if entry else [],
+        "drift": [drift_row(one) for one in store.drift_of(entry)] if entry else [],
         **_by_hand(account),
         "attempts": _attempts(store, uid, unreadable) if uid else None,
         "requests": list(_requests(store, uid, unreadable)) if uid else [],

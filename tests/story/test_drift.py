@@ -155,6 +155,14 @@ def test_a_device_of_another_program_is_listed_first_and_removed(begun: Academy)
     day = ("--as-of", DAYS[2])
     (listed,) = begun.run("drift", "list", "-o", "json", *day).json
     assert (listed["uid"], listed["attribute"], listed["theirs"]) == (CLAIRE, "device", [device])
+    of_account = {name: value for name, value in listed.items() if name != "uid"}
+    assert begun.run("account", "show", CLAIRE, "-o", "json", *day).json["drift"] == [of_account]
+    found = begun.run("account", "list", "--drift", "-o", "json", *day).json
+    assert {one["uid"]: one["drift"] for one in found} == {CLAIRE: [of_account]}
+    notes = begun.run("why", CLAIRE, "login", "-o", "json", *day).json["answers"][0]["notes"]
+    assert f"another program added a device: piactl drift show {CLAIRE}" in notes
+    drawn = begun.run("account", "timeline", CLAIRE, *day)
+    assert drawn.err.endswith(f"{CLAIRE}: another program added a device: piactl drift show {CLAIRE}\n")
     shown = begun.run("drift", "revert", CLAIRE, *WHY, "--dry-run", *day)
     assert device in shown.out
     ran = begun.run("drift", "revert", CLAIRE, *WHY, *day)

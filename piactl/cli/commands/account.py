@@ -138,9 +138,8 @@ def _listed(
     with reading(configuration) as reader:
         store = configuration.accounts(reader, day)
         accounts, drifted = all_accounts(store, unreadable.append)
-        chosen = choose(accounts, drifted)
-        drifted = {account.uid: drifted[account.uid] for account in chosen if account.uid in drifted}
-        views = account_views(store, configuration.register, chosen, drifted)
+        drift = store.drift_and_devices(drifted.values())
+        views = account_views(store, configuration.register, choose(accounts, drift), drifted, drift)
         rows = [*filtered(store, accounts, views, filters)]  # before a header is printed
     put(_rendered(rows, layout_or_default(output), filters))
     for why in unreadable:
@@ -221,8 +220,10 @@ def show(
         for name in wanted:
             try:
                 entry = find_entry(store, name)
-                drifted = {entry.account.uid: entry}
-                views += account_views(store, configuration.register, [entry.account], drifted)
+                uid, drift = entry.account.uid, store.drift_of(entry)
+                views += account_views(
+                    store, configuration.register, [entry.account], {uid: entry}, {uid: drift}
+                )
             except PiactlError as error:
                 if len(wanted) == 1:
                     raise

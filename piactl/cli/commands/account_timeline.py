@@ -62,7 +62,7 @@ def timeline(
     with reading(configuration) as reader:
         store = configuration.accounts(reader, day)
         entry = find_entry(store, account)
-        drift = store.drift([entry]).get(entry.account.uid, [])
+        drift = store.drift_of(entry)
         drawn = timeline_of(
             entry.account,
             configuration.policy,
@@ -81,7 +81,7 @@ def timeline(
     if not drawn.rows:
         say(f"{drawn.account.uid}: nothing to draw from {drawn.first} to {drawn.last}{_why(drawn)}")
     if drift:
-        say(drift_summary(entry))
+        say(drift_summary(entry, drift))
     return int(Exit.DONE)
 
 

@@ -10,6 +10,7 @@ from piactl.core.explain.question import Answer, Case, Remedy, Rule, next_day, s
 from piactl.core.model.account import State
 from piactl.core.model.overrides import OverrideKind, next_end, override_text, running
 from piactl.core.model.person import Assignment
+from piactl.core.plan.drift import changed_words
 from piactl.core.rules.career import outlook
 from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import grace_place, last_post, state_reason
@@ -118,8 +119,7 @@ def _notes(case: Case) -> Iterator[str]:
 
 
 def drift_note(case: Case) -> str:
-    names = sorted({drift.attribute for drift in case.drift.values()})
-    return f"another program changed {', '.join(names)}: piactl drift show {case.account.uid}"
+    return f"{changed_words(case.drift.values())}: piactl drift show {case.account.uid}"
 
 
 def _from_to(first: date | None, last: date | None) -> str:

@@ -68,6 +68,15 @@ class Drift:
         return [*DriftClass].index(DriftClass(self.drift_class)), self.uid, self.attribute
 
 
+def changed_words(drift: Iterable[Drift]) -> str:
+    """What another program did to one account, as a clause."""
+    attributes = {one.attribute for one in drift}
+    names = ", ".join(sorted(attributes - {DEVICE}))
+    done = [f"changed {names}"] if names else []
+    done += ["added a device"] if DEVICE in attributes else []
+    return f"another program {' and '.join(done)}"
+
+
 def drift_words(drift: Drift) -> str:
     """Who changed it, since when, and what becomes of it."""
     since = f", seen since {drift.since}" if drift.since else ""

@@ -27,7 +27,6 @@ from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.accounts.edit import broken_guards, intended, prepared_account
 from piactl.flows.apply.undo_log import kept_values
-from piactl.flows.drift import device_drift
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.plan.vanished import still_gone, vanished_drift, vanished_words
@@ -54,15 +53,13 @@ def standing_drift(
     entries that cannot be read are added to `unreadable`. Raises as `find_entry`."""
     accounts = ManagedAccounts(store.reader, store.directory, store.encoding.fitted_to(store.reader))
     gone = still_gone(accounts, vanished_accounts(store.reader, store.directory.state, records))
-    entries: Iterable[Entry] = (
-        [find_entry(store, name) for name in names if name not in gone]
-        if names
-        else all_entries(store, unreadable.append)
-    )
     shown = {uid: one for uid, one in gone.items() if not names or uid in names}
-    found = [one for drift in store.drift(entries).values() for one in drift]
-    apart = [*vanished_drift(accounts, shown), *device_drift(store.reader, store.directory, names)]
-    return sorted([*found, *apart], key=lambda one: one.rank)
+    if names:
+        found = [one for name in names if name not in gone for one in store.drift_of(find_entry(store, name))]
+    else:
+        by_uid = store.drift_and_devices(all_entries(store, unreadable.append))
+        found = [one for drift in by_uid.values() for one in drift]
+    return sorted([*found, *vanished_drift(accounts, shown)], key=lambda one: one.rank)
 
 
 def prepare_revert(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from functools import cached_property
@@ -27,7 +27,7 @@ from piactl.directory.store.attribute_scans import read_uids
 from piactl.directory.store.memory_records import read_drift_memory, vanished_accounts
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import NotFound, PiactlError
-from piactl.flows.drift import decided, drift_list, drift_row, is_held
+from piactl.flows.drift import decided, device_drift, drift_list, drift_row, is_held
 
 View = Mapping[str, Any]
 
@@ -58,7 +58,7 @@ class AccountStore:
         return decided(entry, self.encoding, self._memory, self.as_of, self.policy.drift_days)
 
     def drift(self, entries: Iterable[Entry]) -> dict[str, list[Drift]]:
-        """What other programs changed on these accounts, by uid."""
+        """What other programs changed on these accounts, by uid, without devices below them."""
         drifted = [entry for entry in entries if entry.drift is not None]
         if not drifted:
             return {}
@@ -67,6 +67,18 @@ class AccountStore:
         for one in drift_list(self.reader, self.directory, drifted, self._memory, self.as_of, days):
             found.setdefault(one.uid, []).append(one)
         return found
+
+    def drift_and_devices(self, entries: Iterable[Entry], below: str = "") -> dict[str, list[Drift]]:
+        """What other programs changed on these accounts, and the devices that they added below any account,
+        or `below` this DN, by uid."""
+        found = self.drift(entries)
+        for one in device_drift(self.reader, self.directory, below):
+            found[one.uid] = sorted([*found.get(one.uid, ()), one], key=lambda drift: drift.rank)
+        return found
+
+    def drift_of(self, entry: Entry) -> list[Drift]:
+        """What other programs changed on an account, with the devices that they added below it."""
+        return self.drift_and_devices([entry], entry.dn).get(entry.account.uid, [])
 
 
 def find_account(store: AccountStore, name: str) -> Account:
@@ -179,12 +191,15 @@ def career_and_status(
 
 
 def account_views(
-    store: AccountStore, register: Register, accounts: Iterable[Account], drifted: Mapping[str, Entry]
+    store: AccountStore,
+    register: Register,
+    accounts: Iterable[Account],
+    drifted: Mapping[str, Entry],
+    drift: Mapping[str, Sequence[Drift]],
 ) -> Iterator[dict[str, Any]]:
     """The documents of `account show -o json`; see schemas/json/account.schema.json. `drifted` are the
-    entries that another program changed, by uid."""
+    entries that another program changed, `drift` is what it changed, by uid."""
     otp_schema = store.encoding.fitted_to(store.reader).otp_schema
-    drift = store.drift(drifted.values())
     for account in accounts:
         uid = account.uid
         held = uid in drifted and is_held(drifted[uid])

@@ -84,15 +84,17 @@ def _case(store: AccountStore, entry: Entry, rules: Rules, now: datetime, settin
         as_of_option="" if rules.as_of == today else f" --as-of {rules.as_of}",
         found=encoding.rights(RawEntry(entry.dn, entry.values)),
     )
-    if entry.drift is None:
+    drift = store.drift_of(entry)
+    if not drift:
         return case
-    drift = store.drift([entry])[account.uid]
-    held = lost_words(entry, entry.drift.unknown) if is_held(entry) else ""
+    held = lost_words(entry, entry.drift.unknown) if entry.drift is not None and is_held(entry) else ""
     case = replace(
         case,
         drift={field: one for one in drift for field in encoding.fields.get(one.attribute, ("",))},
         held=held,
     )
+    if entry.drift is None:
+        return case
     changed = (entry.drift.added, entry.drift.found(encoding.values(case.desired)))
     foreign = [encoding.rights(RawEntry(entry.dn, values)) for values in changed]
     return replace(case, foreign=frozenset[Right]().union(*foreign))
