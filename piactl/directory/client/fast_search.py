@@ -18,8 +18,10 @@ from piactl.directory.client.controls import (
     integer,
     octets,
 )
-from piactl.directory.client.strategy import DeadlineStrategy, Message, Spelling, spelled_name
+from piactl.directory.client.strategy import SEARCH_ENTRY, DeadlineStrategy, Message, Spelling, spelled_name
 from piactl.directory.port import RawEntry
+
+_LONGEST_HEADER = 10
 
 
 class FastSearchStrategy(DeadlineStrategy):
@@ -27,6 +29,22 @@ class FastSearchStrategy(DeadlineStrategy):
 
     def entry_of(self, message: Message) -> RawEntry:
         return _entry(message.data, message.start, message.end, self.spelled)
+
+    def present_entries(self, message_id: int) -> list[RawEntry]:
+        data, at, arrived = self._data, self._at, len(self._data)
+        number, entries = integer(message_id), []
+        # whatever is not whole, or not an entry of this search, is for `receive` to read or to refuse
+        while at + _LONGEST_HEADER <= arrived:
+            tag, first, stop = header(data, at)
+            begin = first + len(number)
+            if stop > arrived or tag != SEQUENCE or not data.startswith(number, first):
+                break
+            tag, start, end = header(data, begin)
+            if tag != SEARCH_ENTRY or end > stop:
+                break
+            entries.append(_entry(data, start, end, self.spelled))
+            self._at = at = stop
+        return entries
 
     def search_many(self, operation: bytes, size: int | None, cookie: bytes) -> list[RawEntry]:
         """The entries of an encoded search, or of one page with `size`; `result` has the rest of the answer.

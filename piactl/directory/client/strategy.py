@@ -287,7 +287,12 @@ class DeadlineStrategy(SyncStrategy):
         entries: list[RawEntry] = []
         self.references = []
         wanted = (message_id,)
-        while (message := self.receive(wanted)).tag not in _NAMES:
+        while True:
+            if not self._early:
+                entries += self.present_entries(message_id)
+            message = self.receive(wanted)
+            if message.tag in _NAMES:
+                break
             if message.tag == SEARCH_ENTRY:
                 entries.append(self.entry_of(message))
             elif message.tag == SEARCH_REFERENCE:
@@ -303,6 +308,11 @@ class DeadlineStrategy(SyncStrategy):
             "saslCreds": None,
         }
         return entries, answer
+
+    def present_entries(self, message_id: int) -> list[RawEntry]:
+        """The next entries of a search, as far as they have arrived; `receive` has what follows. A faster
+        way past `receive`, for strategies that have one."""
+        return []
 
     def entry_of(self, message: Message) -> RawEntry:
         """The entry of a message of a search. Raises ValueError or IndexError."""
