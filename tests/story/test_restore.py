@@ -286,6 +286,49 @@ def test_a_part_of_the_directory_restored_alone_is_noticed(make: Callable[[], Ac
     assert academy.run("journal", "verify").code == 0
 
 
+def test_an_old_copy_of_the_journal_is_noticed_by_the_next_command(
+    make: Callable[[], Academy],
+) -> None:
+    """Of a help desk or an administrator, whose runs are not the last one that the directory knows."""
+    academy = make()
+    first_nights(academy)
+    lock = ["account", "lock", "ida.rollin", "--yes", "--reason", "trial", "--as-of", TUESDAY]
+    journal, copy = academy.sandbox.folder / "journal", academy.folder / "copy"
+    shutil.copytree(journal, copy)
+    assert academy.run(*lock).code == academy.run("account", "unlock", *lock[2:]).code == 0
+    shutil.rmtree(journal)
+    shutil.copytree(copy, journal)
+    activate = ["password", "activate", "ida.rollin", "--yes", "--out", academy.folder / "codes.csv"]
+    with academy.nothing_written():
+        deny = ["exception", "deny", "ida.rollin", "--service", "iprof", "--until", "2026-10-01", *lock[3:]]
+        for words in (activate, deny):
+            refused = academy.run(*words)
+            assert refused.code == 1, refused.err
+            assert "the directory has the head of its line" in refused.err
+            assert "piactl journal begin" in refused.err
+        (error,) = (line for line in academy.run("doctor").out.splitlines() if line[5:10] == "error")
+        assert "is missing: the file ends at number" in error
+    assert "warning" in academy.run(*lock).err  # an emergency is no time to mend a journal
+    academy.night(TUESDAY)
+    assert academy.run(*deny).code == 0
+    assert academy.run("journal", "verify").code == 1
+
+
+def test_a_journal_begun_after_an_old_copy_is_whole(make: Callable[[], Academy]) -> None:
+    academy = make()
+    first_nights(academy)
+    journal, copy = academy.sandbox.folder / "journal", academy.folder / "copy"
+    shutil.copytree(journal, copy)
+    unlock = ["account", "unlock", "ida.rollin", "--yes", "--reason", "trial", "--as-of", TUESDAY]
+    assert academy.run("account", "lock", *unlock[2:]).code == 0
+    shutil.rmtree(journal)
+    shutil.copytree(copy, journal)
+    assert academy.run(*unlock).code == 1
+    assert academy.run("journal", "begin", "--reason", "old copy").code == 0
+    assert academy.run(*unlock).code == 0
+    assert academy.run("journal", "verify").code == 0
+
+
 def test_a_part_that_is_gone_or_old_is_noticed_by_each_command_that_writes(
     make: Callable[[], Academy],
 ) -> None:

@@ -58,7 +58,7 @@ def add_head(writer: Writer, places: Places, anchor: Anchor) -> None:
     """Adds a head to those of its journal and day; it names the one before it. Raises PiactlError."""
     dn = places.journal_heads(anchor.owner, date.fromisoformat(anchor.time[:10]))
     there = writer.read(dn, [HEAD])
-    last = there or _day_before(writer, places, anchor)
+    last = there or _day_before(writer, places, anchor.owner, anchor.time[:10])
     earlier = [one.time for one in _anchors(last, anchor.owner) if one.time < anchor.time]
     value = {HEAD: (str(replace(anchor, after=max(earlier, default=""))).encode(),)}
     new = EntryWrite(
@@ -78,10 +78,17 @@ def add_head(writer: Writer, places: Places, anchor: Anchor) -> None:
         raise PiactlError(f"{dn}: {result.message}")
 
 
-def _day_before(reader: Reader, places: Places, anchor: Anchor) -> RawEntry | None:
-    """The heads of the last day before that of `anchor` on which its journal has any."""
-    today = anchor.time[:10].replace("-", "")
-    days = [(day, dn) for owner, day, dn in _days(reader, places) if owner == anchor.owner and day < today]
+def last_head(reader: Reader, places: Places, owner: str, today: date) -> Anchor | None:
+    """The last head of a journal, None without any."""
+    entry = reader.read(places.journal_heads(owner, today), [HEAD])
+    found = _anchors(entry or _day_before(reader, places, owner, today.isoformat()), owner)
+    return max(found, key=lambda anchor: anchor.time, default=None)
+
+
+def _day_before(reader: Reader, places: Places, owner: str, today: str) -> RawEntry | None:
+    """The heads of the last day before `today` (ISO 8601) on which the journal of `owner` has any."""
+    before = today.replace("-", "")
+    days = [(day, dn) for name, day, dn in _days(reader, places) if name == owner and day < before]
     return reader.read(max(days)[1], [HEAD]) if days else None
 
 

@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from piactl.core.journal_line import journal_owner
 from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import LastRun
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.journal_heads import last_head
 from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords
 from piactl.directory.store.run_records import heads_of, read_run, read_runs
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
 from piactl.flows.apply.run_lock import MARGIN
+from piactl.journal.query import text_of as journal_time
 from piactl.journal.recorded_runs import (
     Extent,
     LastRecorded,
@@ -47,11 +50,15 @@ def compare_runs(
     now: Callable[[], datetime],
     tolerated: Tolerated = (),
     say: Callable[[str], None] = lambda _text: None,
+    *,
+    by_heads: bool = True,
 ) -> bool:
     """Whether the directory has the last run of this host that left a record, the entries that this host
     wrote last are not as before, and the journal has its lines.
 
-    Reads the end of the journal, the record of one run, the last run and a few entries. Raises DirectoryOlder
+    Reads the end of the journal, the record of one run, the last run and a few entries, and `by_heads` the
+    last head of the journal in the directory: that of the help desk leaves no run there. Each identity of
+    piactl may add such a head, so no night depends on it. Raises DirectoryOlder
     and JournalMissing; one of these that is `tolerated` is said instead, and the result is then false. It is
     false, too, for a journal that cannot be read, which is reported where it is opened for writing.
     """
@@ -61,6 +68,8 @@ def compare_runs(
         return False
     try:
         _check_journal(reader, host, settings, unreadable, now(), recorded, there)
+        if by_heads:
+            _check_head(reader, host, settings, now(), there)
         if recorded.run is not None:
             _check_directory(reader, settings, unreadable, now(), recorded.run)
         _check_accounts(reader, settings)
@@ -162,6 +171,15 @@ def _check_journal(
         if not _holds(there, record):
             seq = record["journal"]["seq"]
             raise _missing(path, f"run {record['run']} of this host wrote its line {seq}, which is not there")
+
+
+def _check_head(reader: Reader, host: str, settings: Settings, now: datetime, there: Extent) -> None:
+    owner = journal_owner(this_user(), host)
+    last = last_head(reader, Places(settings.directory.state), owner, now.astimezone(UTC).date())
+    if last is not None and last.head.seq > there.last and last.time <= journal_time(now):
+        seq, stored = last.head.seq, last.time
+        why = f"the directory has the head of its line {seq}, stored at {stored}, which is not there"
+        raise _missing(settings.journal_file, why)
 
 
 def _last_of_directory(

@@ -224,7 +224,7 @@ def locked_run(
     every case, if the directory can be reached.
     """
     require_default_policy(writer, settings.password.policy)
-    compared = compare_runs(writer, order.actor.host, settings, unreadable, now, tolerated)
+    compared = compare_runs(writer, order.actor.host, settings, unreadable, now, tolerated, by_heads=False)
     lock = RunLock(writer, settings.directory.state, _holder(order), settings.lock_seconds, now)
     with host_lock(Path(settings.state_folder), lock):
         try:
