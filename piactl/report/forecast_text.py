@@ -61,16 +61,11 @@ def change_table(rows: Iterable[Row], layout: str) -> Iterable[str]:
     return rendered(lines, CHANGE_COLUMNS, layout)
 
 
-def leaver_table(rows: Iterable[Row], layout: str, *, private_mail: bool) -> Iterable[str]:
-    """One line per person; the private address only on request."""
-    columns = list(LEAVER_COLUMNS)
-    if private_mail:
-        columns.insert(columns.index("address") + 1, "private_mail")
-    chosen = ({name: row[name] for name in columns} for row in rows)
-    if layout in ("json", "ndjson"):
-        return rendered(chosen, (), layout)
-    lines = ({**row, "services_ending": "; ".join(map(_ending, row["services_ending"]))} for row in chosen)
-    return rendered(lines, columns, layout)
+def leaver_table(rows: Iterable[Row], layout: str, columns: Sequence[str]) -> Iterable[str]:
+    """One line per person, with these columns."""
+    if layout not in ("json", "ndjson"):
+        rows = ({**row, "services_ending": "; ".join(map(_ending, row["services_ending"]))} for row in rows)
+    return rendered(rows, columns, layout, only=True)
 
 
 def stopped_text(day: str, refusals: Sequence[Row]) -> str:

@@ -23,12 +23,17 @@ _NUMBER = re.compile(r"[0-9][0-9 ., \u00a0\u202f]*(?:[eE][+-]?[0-9]+)?")
 _BOM = "\ufeff"
 
 
-def rendered(rows: Iterable[Row], columns: Sequence[str], layout: str) -> Iterable[str]:
-    """Yields the text of the rows. json and ndjson have complete rows; table, csv and tsv the named columns.
+def rendered(
+    rows: Iterable[Row], columns: Sequence[str], layout: str, *, only: bool = False
+) -> Iterable[str]:
+    """Yields the text of the rows. json and ndjson have complete rows, with `only` the named columns, as
+    table, csv and tsv.
     In csv, what a spreadsheet would read as a formula gets an apostrophe, and cells with any of its
     separators are quoted. tsv, for programs, escapes tab, newline and backslash in values. excel is csv with
     what a French spreadsheet needs: a byte order mark, semicolons, and text that looks like a number as a
     formula that gives text, so that a matricule keeps its zeros."""
+    if only and layout in ("json", "ndjson"):
+        rows = ({name: row.get(name) for name in columns} for row in rows)
     if layout == "json":
         yield json.dumps(list(rows), ensure_ascii=False, indent=2) + "\n"
     elif layout == "ndjson":
@@ -51,13 +56,14 @@ def rendered(rows: Iterable[Row], columns: Sequence[str], layout: str) -> Iterab
 
 
 def cell(value: Any) -> str:
-    """A value as text: "" for None, lists joined by blanks."""
+    """A value as text: "" for None, lists joined by blanks, or by semicolons if an item has a blank."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
-        return " ".join(cell(item) for item in value)
+        items = [cell(item) for item in value]
+        return ("; " if any(" " in item for item in items) else " ").join(items)
     return str(value)
 
 

@@ -10,6 +10,7 @@ import pytest
 from .academy import Academy, prepared
 from .feeds import MICHELIS, THUILLIER, row
 from .test_closures import restarted
+from .test_person_export import reads
 
 DAY = "2026-09-05"
 
@@ -49,6 +50,39 @@ def test_with_a_typing_error_the_nearest_are_listed(staff: Academy, word: str, u
     assert ran.code == 0
     assert "nobody has this name; the nearest" in ran.err
     assert [one["uid"] for one in ran.json] == [uid]
+
+
+def test_columns_for_a_mail_merge(staff: Academy) -> None:
+    """In the order that was asked for, in every form; the private address is journalled."""
+    names = "family_name,given_name,uid,functions,establishments,establishment_names"
+    words = ["account", "find", "verdelot", "--as-of", DAY, "--columns"]
+    place = "Lycée Louis Thuillier"
+    (found,) = staff.run(*words, names, "-o", "json").json
+    assert list(found) == names.split(",")
+    assert found["establishment_names"] == [place]
+    excel = staff.run("account", "list", *words[3:], f"{names},private_mail", "-o", "excel").out.splitlines()
+    assert excel[0] == "\ufeff" + names.replace(",", ";") + ";private_mail"
+    assert len(excel) == 5
+    assert f"Verdelot;Zoé;zoe.verdelot;ENS;{THUILLIER};{place};" in excel[4]
+    (read,) = reads(staff)
+    assert (read["data"], read["accounts"]) == ("private addresses", 4)
+    wrong = staff.run(*words, "nom", "-o", "json")
+    assert (wrong.code, wrong.out) == (2, "")
+    assert "--columns nom: is no column; valid values:" in wrong.err
+
+
+def test_a_uai_has_the_name_of_its_establishment_where_a_person_reads(staff: Academy) -> None:
+    named = f"{THUILLIER} (Lycée Louis Thuillier)"
+    for words in (["account", "show", "zoe.verdelot"], ["why", "zoe.verdelot", "iprof"]):
+        text = staff.run(*words, "--as-of", DAY).out
+        assert text.count(named) == 1, text
+    drawn = staff.run("account", "timeline", "zoe.verdelot", "--as-of", DAY).out
+    assert drawn.endswith(f"{THUILLIER}  Lycée Louis Thuillier\n")
+    feed = staff.feed(
+        row(matricule="1001", prenom="Claire", nom_famille="Dubreuil", fin="2026-09-20"), day=DAY
+    )
+    plan = staff.run("plan", feed, "--as-of", DAY).out
+    assert plan.count("Louis Thuillier)") == 1, plan
 
 
 @pytest.mark.parametrize("word", ["wlodarczyk", "...", "*"])

@@ -256,6 +256,22 @@ def test_leavers_for_a_mail_merge(leaving: Academy) -> None:
         assert ("yann.le-goff: its private address changed on 2026-09-25" in ran.err) is not shown, ran.err
 
 
+def test_departures_leave_out_who_only_moves(leaving: Academy) -> None:
+    words = ["forecast", "--leavers", "30", "--as-of", "2026-10-01", "--departures", "-o", "json"]
+    assert [one["uid"] for one in leaving.run(*words).json] == ["odile.fayard", "yann.le-goff"]
+    columns = "civilite,given_name,family_name,functions,establishment_names,grace_ends"
+    _, yann = leaving.run(*words, "--columns", columns).json
+    assert yann == {
+        "civilite": None,
+        "given_name": "Yann",
+        "family_name": "Le Goff",
+        "functions": ["ENS"],
+        "establishment_names": ["Lycée Louis Thuillier"],
+        "grace_ends": "2026-11-09",
+    }
+    assert list(yann) == columns.split(",")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -265,6 +281,12 @@ def test_leavers_for_a_mail_merge(leaving: Academy) -> None:
         (("--leavers", "0"), "--leavers 0: give a number of days"),
         (("--leavers", "30", "--until", "2026-12-01", "--list"), "--until and --leavers"),
         (("--private-mail",), "--private-mail: only with --leavers"),
+        (("--columns", "uid", "--departures"), "--departures: only with --leavers"),
+        (
+            ("--leavers", "30", "--columns", "uid,famly_name"),
+            "famly_name: is no column; did you mean family_name?",
+        ),
+        (("--leavers", "30", "--columns", ","), "--columns: names no column"),
     ],
 )
 def test_wrong_words(leaving: Academy, words: tuple[str, ...], said: str) -> None:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from piactl.cli.framework.account_batch import read_names
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
-from piactl.cli.framework.options import AsOf, Layout, Output, ShowOutput, read_day
+from piactl.cli.framework.options import AsOf, Columns, Layout, Output, ShowOutput, read_columns, read_day
 from piactl.config.schema_validation import hint
 from piactl.core.model.account import State
 from piactl.core.model.person import read_uai
 from piactl.errors import Exit, NotFound, PiactlError, UsageError
 from piactl.report.account_text import account_text
+from piactl.report.establishments import with_names
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from piactl.cli.framework.configuration import Configuration
     from piactl.core.model.account import Account
     from piactl.core.model.policy import Policy
@@ -69,6 +72,7 @@ def list_(
     locked: Locked = False,
     idle: Idle = None,
     never: Never = False,
+    columns: Columns = "",
     drift: Annotated[
         bool, typer.Option("--drift", help="Only accounts that another program changed.")
     ] = False,
@@ -83,7 +87,7 @@ def list_(
     def changed(accounts: list[Account], drifted: Container[str]) -> list[Account]:
         return [account for account in accounts if account.uid in drifted] if drift else accounts
 
-    return _listed(configuration, filters, changed, output, as_of)
+    return _listed(configuration, filters, changed, columns, output, as_of)
 
 
 def find(
@@ -100,6 +104,7 @@ def find(
     locked: Locked = False,
     idle: Idle = None,
     never: Never = False,
+    columns: Columns = "",
 ) -> int:
     """Find accounts by the names of people: `account find claire dubr`.
 
@@ -118,13 +123,14 @@ def find(
             say(f"{wanted}: nobody has this name; the nearest:")
         return found
 
-    return _listed(configuration, filters, named, output, as_of)
+    return _listed(configuration, filters, named, columns, output, as_of)
 
 
 def _listed(
     configuration: Configuration,
     filters: Filters,
     choose: Callable[[list[Account], Container[str]], list[Account]],
+    columns: str,
     output: Layout | None,
     as_of: str | None,
 ) -> int:
@@ -132,7 +138,11 @@ def _listed(
     of those that another program changed."""
     from piactl.flows.queries.account_filters import filtered
     from piactl.flows.queries.accounts import account_views, all_accounts
+    from piactl.flows.queries.person_facts import PERSON_COLUMNS, PRIVATE_MAIL
 
+    asked = {"sponsor": bool(filters.sponsor), "last_login": filters.of_logins}
+    usual = (*COLUMNS, *(name for name, about in asked.items() if about))
+    chosen_columns = read_columns(columns, usual, PERSON_COLUMNS)
     day = read_day(as_of, today(configuration))
     unreadable: list[str] = []
     with reading(configuration) as reader:
@@ -141,18 +151,44 @@ def _listed(
         drift = store.drift_and_devices(drifted.values())
         views = account_views(store, configuration.register, choose(accounts, drift), drifted, drift)
         rows = [*filtered(store, accounts, views, filters)]  # before a header is printed
-    put(_rendered(rows, layout_or_default(output), filters))
+    if set(chosen_columns) & set(PERSON_COLUMNS):
+        _add_person_facts(configuration, rows, accounts, day, private=PRIVATE_MAIL in chosen_columns)
+    put(_rendered(rows, layout_or_default(output), chosen_columns, only=bool(columns)))
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)
 
 
-def _rendered(views: Iterable[dict[str, Any]], layout: str, filters: Filters | None = None) -> Iterable[str]:
-    """The views as rows, in which the drift of an account is its classes, with what the filters ask about."""
+def _add_person_facts(
+    configuration: Configuration,
+    rows: list[dict[str, Any]],
+    accounts: list[Account],
+    day: date,
+    *,
+    private: bool,
+) -> None:
+    """Adds to each row what PERSON_COLUMNS has; `private` addresses are journalled."""
+    from piactl.cli.framework.run_context import journal_private_reading
+    from piactl.flows.queries.person_facts import PRIVATE_MAIL, person_facts, private_mail
+
+    by_uid = {account.uid: account for account in accounts}
+    for row in rows:
+        account = by_uid[row["uid"]]
+        row |= person_facts(account, configuration.register, day)
+        if private:
+            holdoff = configuration.settings.password.holdoff_days
+            row[PRIVATE_MAIL] = private_mail(account, holdoff, day, say)
+    if private and rows:
+        journal_private_reading(configuration, "private addresses", [row["uid"] for row in rows])
+
+
+def _rendered(
+    views: Iterable[dict[str, Any]], layout: str, columns: Sequence[str] = COLUMNS, *, only: bool = False
+) -> Iterable[str]:
+    """The views as rows, in which the drift of an account is its classes. `only` as in `rendered`."""
     if layout not in ("json", "ndjson"):
         views = ({**v, "drift": [*dict.fromkeys(one["class"] for one in v["drift"])]} for v in views)
-    asked = {"sponsor": filters.sponsor, "last_login": filters.of_logins} if filters else {}
-    return rendered(views, (*COLUMNS, *(name for name, about in asked.items() if about)), layout)
+    return rendered(views, columns, layout, only=only)
 
 
 def _filters(
@@ -239,4 +275,5 @@ def _print(views: list[dict[str, Any]], layout: str, day: str, *, one: bool) -> 
     elif layout:
         put(_rendered(views, layout))
     else:
-        put(account_text(view, day) for view in views)
+        register = this_configuration().register
+        put(with_names(account_text(view, day), register) for view in views)

@@ -15,9 +15,11 @@ from piactl.cli.framework.context import put, reading, say, this_configuration, 
 from piactl.cli.framework.options import AsOf, read_date, read_day, use_form
 from piactl.errors import Exit, PiactlError
 from piactl.private_files import refuse_output
+from piactl.report.establishments import legend
 from piactl.report.timeline_text import timeline_text
 
 if TYPE_CHECKING:
+    from piactl.core.model.person import Register
     from piactl.flows.queries.timeline import Timeline
 
 
@@ -77,7 +79,7 @@ def timeline(
         facts = {**timeline_facts(drawn), "drift": [drift_row(one) for one in drift]}
         put([json.dumps(facts, ensure_ascii=False, indent=2) + "\n"])
     else:
-        put([_text(drawn)])
+        put([_text(drawn, configuration.register)])
     if not drawn.rows:
         say(f"{drawn.account.uid}: nothing to draw from {drawn.first} to {drawn.last}{_why(drawn)}")
     if drift:
@@ -94,18 +96,21 @@ def _title(drawn: Timeline) -> str:
     return f"{who} ({drawn.account.uid})"
 
 
-def _text(drawn: Timeline) -> str:
+def _text(drawn: Timeline, register: Register) -> str:
     width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
-    return timeline_text(
+    ascii_only = encoding not in ("utf8", "")
+    text = timeline_text(
         _title(drawn),
         drawn.rows,
         as_of=drawn.as_of,
         first=drawn.first,
         last=drawn.last,
         width=max(60, min(width, 200)),
-        ascii_only=encoding not in ("utf8", ""),
+        ascii_only=ascii_only,
     )
+    names = legend(text, register)
+    return text + (names.encode("ascii", "backslashreplace").decode() if ascii_only else names)
 
 
 def _write_svg(drawn: Timeline, file: str, *, force: bool) -> None:

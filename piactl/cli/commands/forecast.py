@@ -16,7 +16,7 @@ from piactl.cli.framework.context import (
     this_configuration,
     today,
 )
-from piactl.cli.framework.options import AsOf, Output, read_date, read_day
+from piactl.cli.framework.options import AsOf, Columns, Output, read_columns, read_date, read_day
 from piactl.errors import Exit, UsageError
 
 if TYPE_CHECKING:
@@ -45,6 +45,11 @@ def forecast(
     private_mail: Annotated[
         bool, typer.Option("--private-mail", help="With --leavers: include the private address; journalled.")
     ] = False,
+    departures: Annotated[
+        bool,
+        typer.Option("--departures", help="With --leavers: only those whose log in ends, without movers."),
+    ] = False,
+    columns: Columns = "",
     output: Output = None,
     as_of: AsOf = None,
 ) -> int:
@@ -53,12 +58,14 @@ def forecast(
     json and ndjson have every change with its day, as in a plan. If a guard would stop a night, the output
     says so, and later nights are computed as if it had been approved. Future feeds are unknown and can change
     the result. `--leavers 30` lists the people who lose something, one row per person, so that you can warn
-    them. Nothing is written.
+    them; for a mail merge give --columns and `-o excel`. Nothing is written.
     """
     from piactl.flows.forecast.simulate import Forecast, first_night
     from piactl.flows.plan.inputs.account_index import ManagedAccounts
 
-    _check(until, leavers, list_=list_, private_mail=private_mail)
+    of_leavers = {"--private-mail": private_mail, "--departures": departures, "--columns": bool(columns)}
+    _check(until, leavers, list_=list_, of_leavers=[name for name, given in of_leavers.items() if given])
+    chosen = _columns(columns, private_mail=private_mail) if leavers else ()
     configuration = this_configuration()
     asked = read_day(as_of, today(configuration))
     with reading(configuration) as reader:
@@ -78,12 +85,14 @@ def forecast(
             last,
         )
         layout = layout_or_default(output)
-        nights = _leavers(run, layout, private_mail=private_mail) if leavers else _nights(run, layout, list_)
+        nights = (
+            _leavers(run, layout, chosen, departures=departures) if leavers else _nights(run, layout, list_)
+        )
     _say_remarks(nights, last)
     return int(Exit.DONE)
 
 
-def _check(until: str | None, leavers: int | None, *, list_: bool, private_mail: bool) -> None:
+def _check(until: str | None, leavers: int | None, *, list_: bool, of_leavers: Sequence[str]) -> None:
     """Raises UsageError with every conflict between the options."""
     problems = []
     if leavers is not None and not 1 <= leavers <= _MOST_DAYS:
@@ -92,8 +101,8 @@ def _check(until: str | None, leavers: int | None, *, list_: bool, private_mail:
         problems.append("--until and --leavers: give one of them; --leavers 30 looks 30 days ahead")
     if leavers is not None and list_:
         problems.append("--list and --leavers: give one of them; --leavers already is a list")
-    if private_mail and leavers is None:
-        problems.append("--private-mail: only with --leavers DAYS")
+    if leavers is None:
+        problems += [f"{name}: only with --leavers DAYS" for name in of_leavers]
     if problems:
         raise UsageError("\n".join(problems))
 
@@ -130,19 +139,33 @@ def _nights(run: Forecast, layout: str, list_: bool) -> list[Night]:
     return nights
 
 
-def _leavers(run: Forecast, layout: str, *, private_mail: bool) -> list[Night]:
+def _columns(text: str, *, private_mail: bool) -> tuple[str, ...]:
+    """Raises UsageError."""
+    from piactl.flows.queries.person_facts import PERSON_COLUMNS, PRIVATE_MAIL
+    from piactl.report.forecast_text import LEAVER_COLUMNS
+
+    columns = read_columns(text, LEAVER_COLUMNS, PERSON_COLUMNS)
+    if not private_mail or PRIVATE_MAIL in columns:
+        return columns
+    at = columns.index("address") + 1 if "address" in columns else len(columns)
+    return (*columns[:at], PRIVATE_MAIL, *columns[at:])
+
+
+def _leavers(run: Forecast, layout: str, columns: Sequence[str], *, departures: bool) -> list[Night]:
     from piactl.cli.framework.run_context import journal_private_reading
     from piactl.flows.forecast.leavers import leavers
+    from piactl.flows.queries.person_facts import PRIVATE_MAIL
     from piactl.report.forecast_text import leaver_table
 
+    private_mail = PRIVATE_MAIL in columns
     holdoff = this_configuration().settings.password.holdoff_days
-    rows, nights = leavers(run, holdoff, say if private_mail else lambda _: None)
+    rows, nights = leavers(run, holdoff, say if private_mail else lambda _: None, departures=departures)
     if private_mail and rows:
         journal_private_reading(this_configuration(), "private addresses", [row["uid"] for row in rows])
     if rows or layout != "table":
-        put(leaver_table(rows, layout, private_mail=private_mail))
+        put(leaver_table(rows, layout, columns))
     else:
-        say(f"nobody loses anything until {run.until}")
+        say(f"nobody {'leaves' if departures else 'loses anything'} until {run.until}")
     return nights
 
 

@@ -83,6 +83,7 @@ def _run(
     from piactl.flows.nightly import RefusedPlan, run_nightly
     from piactl.flows.plan.inputs.merge_feeds import Accepted
     from piactl.flows.plan.plan_file import plan_document
+    from piactl.report.establishments import with_names
     from piactl.report.plan_text import plan_text
 
     for missing in missing_programs(configuration.settings):
@@ -118,7 +119,8 @@ def _run(
     lost = None
     try:
         if output is PlanLayout.TEXT:
-            put([plan_text(plan_document(ready), rest=f"every change: piactl plan show {file} --all")])
+            text = plan_text(plan_document(ready), rest=f"every change: piactl plan show {file} --all")
+            put([with_names(text, configuration.register)])
     except StdoutLost as error:
         lost = error
     try:

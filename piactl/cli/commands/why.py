@@ -15,6 +15,7 @@ from piactl.cli.framework.options import AsOf, ShowOutput, read_day
 from piactl.clock import civil_today, utc_now
 from piactl.config.schema_validation import hint
 from piactl.errors import Exit, NotFound, PiactlError
+from piactl.report.establishments import with_names
 from piactl.report.table import rendered
 from piactl.report.why_text import COLUMNS, why_rows, why_text
 
@@ -112,4 +113,5 @@ def _print(views: list[Any], layout: str, *, single: bool) -> None:
     elif layout:
         put(rendered((row for view in views for row in why_rows(view)), COLUMNS, layout))
     else:
-        put("\n" * bool(number) + why_text(view) for number, view in enumerate(views))
+        register = this_configuration().register
+        put(with_names("\n" * bool(number) + why_text(view), register) for number, view in enumerate(views))

@@ -33,6 +33,18 @@ class PlanLayout(StrEnum):
     JSON = "json"
 
 
+def read_columns(text: str, usual: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+    """The columns that `--columns` names, the usual ones without it. Raises UsageError."""
+    from piactl.config.schema_validation import hint  # loaded here: most commands need none
+
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    known = (*usual, *more)
+    wrong = [f"--columns {name}: is no column; {hint(name, known)}" for name in names if name not in known]
+    if wrong or (text and not names):
+        raise UsageError("\n".join(wrong) or f"--columns: names no column; there are: {', '.join(known)}")
+    return names or tuple(usual)
+
+
 def use_form(value: StrEnum | None) -> StrEnum | None:
     """Callback of every `-o`: data for programs are UTF-8, whatever the locale."""
     if value not in (None, Layout.TABLE, PlanLayout.TEXT):
@@ -48,6 +60,15 @@ Output = Annotated[
         help="The form of the output; by default a table on a terminal, else tsv.",
         show_default=False,
         callback=use_form,
+    ),
+]
+Columns = Annotated[
+    str,
+    typer.Option(
+        "--columns",
+        metavar="NAME,...",
+        help="The columns, in this order. Beside the usual ones: civilite, given_name, family_name, "
+        "functions, establishments, establishment_names, private_mail (journalled).",
     ),
 ]
 ShowOutput = Annotated[

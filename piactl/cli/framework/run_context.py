@@ -10,7 +10,15 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from piactl.cli.framework.commands import asked
-from piactl.cli.framework.context import ProgressLine, put, reading, say, today, writing
+from piactl.cli.framework.context import (
+    ProgressLine,
+    put,
+    reading,
+    say,
+    this_configuration,
+    today,
+    writing,
+)
 from piactl.cli.framework.options import PlanLayout
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost
@@ -171,9 +179,11 @@ def show_plan(ready: ReadyPlan, output: PlanLayout, *, most: int) -> None:
     if output is PlanLayout.JSON:
         put(piece.decode() for piece in plan_pieces(ready))
     else:
+        from piactl.report.establishments import with_names
         from piactl.report.plan_text import plan_text
 
-        put([plan_text(plan_document(ready), most=most)])
+        register = this_configuration().register
+        put([with_names(plan_text(plan_document(ready), most=most), register)])
 
 
 def refuse_broken(ready: ReadyPlan, name: str, allowed: Mapping[str, int]) -> None:

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
-from piactl.core.credentials.holdoff import held_off_until
-from piactl.core.model.account import MAIL_PROOF, Account, Right, State
+from piactl.core.model.account import Account, Right, State
 from piactl.core.model.periods import civil
 from piactl.core.plan.change import LOSING, Change, Kind
 from piactl.flows.forecast.simulate import Forecast, Night
 from piactl.flows.queries.accounts import career_and_status
+from piactl.flows.queries.person_facts import PRIVATE_MAIL, person_facts, private_mail
 
 _OVER = (State.GRACE, State.DEACTIVATED, State.ARCHIVED)
 
@@ -51,12 +51,13 @@ class _Leaver:
 
 
 def leavers(
-    forecast: Forecast, holdoff_days: int, say: Callable[[str], None]
+    forecast: Forecast, holdoff_days: int, say: Callable[[str], None], *, departures: bool = False
 ) -> tuple[list[dict[str, Any]], list[Night]]:
     """One row per account that loses something for good within the forecast, by uid, and the nights. A
-    private address that changed within `holdoff_days` is left out, and said.
+    private address that changed within `holdoff_days` is left out, and said. `departures`: only accounts
+    whose log in ends, not those that only lose services.
 
-    A row has uid, matricule, display_name, address, private_mail; `state` before the first loss and
+    A row has uid, matricule, display_name, address, the PERSON_COLUMNS; `state` before the first loss and
     `state_then` at the end of the forecast; `services_ending` as service, uai, last_day; `login_ends` and
     `grace_ends` (last days), `deactivated_on` and `archived_on` (first days), also beyond the forecast if
     known; `reason`. Days are ISO text or None.
@@ -73,20 +74,14 @@ def leavers(
             if change.uid in losing:
                 losing[change.uid].take(change, night)
     rows = [_row(leaver, forecast) for _, leaver in sorted(losing.items())]
-    rows = [row for row in rows if _loses(row)]
+    rows = [row for row in rows if _departs(row) or (row["services_ending"] and not departures)]
     for row in rows:
-        before = losing[row["uid"]].before
-        until = held_off_until(before, MAIL_PROOF, holdoff_days, forecast.first)
-        if row["private_mail"] and until is not None:
-            row["private_mail"] = None
-            changed = before.proof_changed(MAIL_PROOF)
-            say(f"{before.uid}: its private address changed on {changed}, and is not shown before {until}")
+        row[PRIVATE_MAIL] = private_mail(losing[row["uid"]].before, holdoff_days, forecast.first, say)
     return rows, nights
 
 
-def _loses(row: Mapping[str, Any]) -> bool:
-    dates = ("login_ends", "grace_ends", "deactivated_on", "archived_on")
-    return bool(row["services_ending"]) or any(row[name] for name in dates)
+def _departs(row: Mapping[str, Any]) -> bool:
+    return any(row[name] for name in ("login_ends", "grace_ends", "deactivated_on", "archived_on"))
 
 
 def _row(leaver: _Leaver, forecast: Forecast) -> dict[str, Any]:
@@ -98,7 +93,7 @@ def _row(leaver: _Leaver, forecast: Forecast) -> dict[str, Any]:
         "matricule": before.matricule,
         "display_name": before.display_name,
         "address": before.address,
-        "private_mail": before.private_mail or None,
+        **person_facts(before, forecast.rules(forecast.first).register, forecast.first),
         "state": before.state.value,
         "state_then": then.state.value,
         "services_ending": [

@@ -1,0 +1,33 @@
+"""Names of establishments in texts for people."""
+
+from __future__ import annotations
+
+import re
+
+from piactl.core.model.person import Register
+from piactl.report.escaping import shown
+
+_UAI = re.compile(r"(?<![\w:./=-])(?<!--uai )[0-9]{7}[A-Z](?![\w-])(?!\.\w)")
+"""A UAI as a word, but not in a command, a right or a file name, which somebody may copy."""
+
+
+def with_names(text: str, register: Register) -> str:
+    """The text with the name of each establishment behind the first mention of its UAI."""
+    named: set[str] = set()
+
+    def name(found: re.Match[str]) -> str:
+        uai = found[0]
+        establishment = register.get(uai)
+        if uai in named or establishment is None or not establishment.name:
+            return uai
+        named.add(uai)
+        return f"{uai} ({shown(establishment.name)})"
+
+    return _UAI.sub(name, text)
+
+
+def legend(text: str, register: Register) -> str:
+    """One line for each establishment in a text whose lines have a fixed width."""
+    found = dict.fromkeys(_UAI.findall(text))
+    names = {uai: register[uai].name for uai in found if uai in register and register[uai].name}
+    return "".join(f"{uai}  {shown(name)}\n" for uai, name in names.items())
