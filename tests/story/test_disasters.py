@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -209,9 +209,9 @@ def test_at_every_size(tmp_path: Path, people: int, day: date, right: Callable[[
             assert set(guards.split()) <= {refusal.kind for refusal in plan.refusals}, name
 
 
-def leavers(rows: Rows, count: int, last: date) -> Rows:
-    """The first `count` people have a wrong end, the same for all."""
-    people = {*sorted({row[_AT["matricule"]] for row in rows})[:count]}
+def leavers(rows: Rows, count: int, last: date, but: Collection[str | None]) -> Rows:
+    """The first `count` people, `but` some, have a wrong end, the same for all."""
+    people = {*sorted({row[_AT["matricule"]] for row in rows} - {*but})[:count]}
     for row in rows:
         if row[_AT["matricule"]] in people:
             row[_AT["fin"]] = f"{last:%d/%m/%Y}"
@@ -234,18 +234,25 @@ def test_how_many_may_leave_by_mistake(
     rehearsal = Rehearsal(tmp_path, write_register(tmp_path / "establishments.csv", people))
     agents, first, path = crowd(people, day), day - timedelta(days=1), tmp_path / "rh-1.csv"
 
-    def planned(count: int, as_of: date) -> ReadyPlan:
-        path.write_text(feed_text(leavers(agents.copy(), count, first), as_of), encoding="utf-8")
+    def planned(count: int, as_of: date, but: Collection[str | None] = ()) -> ReadyPlan:
+        wrong = leavers(agents.copy(), count, first, but)
+        path.write_text(feed_text(wrong, as_of), encoding="utf-8")
         return rehearsal.plan(path, as_of)
 
     rehearsal.make(planned(0, first), first)
-    right = planned(0, day).plan.summary.get("revoke", 0)
-    stopped = planned(in_a_night + 1 - right, day).plan.refusals
-    assert [(one.kind, one.found) for one in stopped if one.kind == "revoke"] == [("revoke", in_a_night + 1)]
-    left, night = 0, planned(in_a_night - right, day)
+    ordinary = planned(0, day).plan
+    right, others = ordinary.summary.get("revoke", 0), {change.matricule for change in ordinary.changes}
+    refused = planned(2 * in_a_night, day, others).plan.refusals
+    broken = next(one for one in refused if one.kind == "revoke")
+    limit = max(broken.limit.max, int(broken.limit.share * broken.of))
+    assert limit == in_a_night or (limit == in_a_night - 1 and broken.of < people), broken
+    stopped = planned(limit + 1 - right, day, others).plan.refusals
+    assert [(one.kind, one.found) for one in stopped if one.kind == "revoke"] == [("revoke", limit + 1)]
+    left, night = 0, planned(limit - right, day, others)
     while not night.plan.refusals:
         rehearsal.make(night, day)
-        left, day = left + in_a_night - right, day + timedelta(days=1)
-        night = planned(left + in_a_night - right, day)
+        left, day = left + limit - right, day + timedelta(days=1)
+        right = planned(left, day, others).plan.summary.get("revoke", 0)
+        night = planned(left + limit - right, day, others)
     assert "revoke_window" in {one.kind for one in night.plan.refusals}
     assert in_a_week - in_a_night <= left <= in_a_week
