@@ -60,6 +60,7 @@ def _policy(document: Document, file: str) -> Policy:
         drift_days=accounts.at("drift_days").integer(_USUAL.drift_days),
         sponsored_days=accounts.at("sponsored_days").integer(0) or None,
         first_homonym_digit=accounts.at("first_homonym_digit").integer(_USUAL.first_homonym_digit),
+        name_case=accounts.at("name_case").text(_USUAL.name_case),
         urn=accounts.at("urn").text(f"urn:mace:{domain}:service:"),
         uid_form=accounts.at("uid_form").text(_USUAL.uid_form),
         unknown_establishment=accounts.at("unknown_establishment").text(_USUAL.unknown_establishment),

@@ -7,6 +7,7 @@ import pytest
 
 from piactl.core.naming.homonyms import TakenNames, has_base
 from piactl.core.naming.local_part import UnusableName, initial_uid, local_part
+from piactl.core.naming.name_case import AS_WRITTEN, NOM, PROPER, shown_family_name, shown_given_name
 
 FILE = Path(__file__).parent.parent / "cases" / "names.jsonl"
 CASES = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
@@ -77,3 +78,38 @@ def test_prefix_is_no_collision_and_first_digit_is_a_setting() -> None:
 def test_the_other_form_of_a_uid() -> None:
     assert initial_uid("Jean-Pierre", "", "d'Harcourt-Féron") == "jdharcourtferon"
     assert initial_uid("Julie", "Bernard", "Petit") == "jbernard"
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("VINCENT", "Vincent"),
+        ("JEAN-PIERRE", "Jean-Pierre"),
+        ("MARIE CLAIRE", "Marie Claire"),
+        ("LE GOFF", "Le Goff"),
+        ("DE LA FONTAINE", "de La Fontaine"),
+        ("DE LA TOUR D'AUVERGNE", "de La Tour d'Auvergne"),
+        ("D\u2019ORSAY", "d\u2019Orsay"),
+        ("DU BELLAY", "du Bellay"),
+        ("DUPONT-DE-NEMOURS", "Dupont-de-Nemours"),
+        ("L'HERMITE", "L'Hermite"),
+        ("O'BRIEN", "O'Brien"),
+        ("VAN DER BERGHE", "Van der Berghe"),
+        ("DA SILVA", "Da Silva"),
+        ("PEREIRA DA SILVA", "Pereira da Silva"),
+        ("ORTEGA Y LARA", "Ortega y Lara"),
+        ("LEF\u00c8VRE", "Lef\u00e8vre"),
+        ("\u0152UF", "\u0152uf"),
+        ("DE", "De"),
+        ("E", "E"),
+        ("McDonald", "McDonald"),
+        ("de la Tour", "de la Tour"),
+        ("martin", "martin"),
+    ],
+)
+def test_names_in_capitals_as_people_write_them(written: str, shown: str) -> None:
+    assert shown_family_name(written, PROPER) == shown_given_name(written, PROPER) == shown
+    assert shown_given_name(written, NOM) == shown
+    assert shown_family_name(written, NOM) == written.upper()
+    assert shown_family_name(written, AS_WRITTEN) == written
+    assert local_part("Zo\u00e9", "", written) == local_part("ZOE", "", shown), "no other address"

@@ -181,6 +181,7 @@ class Policy:
     drift_days: int = 3
     sponsored_days: int | None = None
     first_homonym_digit: int = 1
+    name_case: str = "as-written"
     urn: str = "urn:mace:ac-amiens.fr:service:"
     uid_form: str = "address"
     unknown_establishment: str = "warning"

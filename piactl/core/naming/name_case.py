@@ -1,0 +1,44 @@
+"""The case of names as accounts show them, where HR writes them in capitals."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+AS_WRITTEN, PROPER, NOM = NAME_CASES = ("as-written", "proper", "NOM")
+"""As HR writes them; names in capitals as people write them; the same with every family name in capitals."""
+
+_FRENCH = frozenset({"de", "du", "des"})
+"""Small wherever something follows."""
+_FOREIGN = frozenset("da das do dos di del della den der ten ter van von zu y e".split())
+"""Small within a name, but not as its first word: `Pereira da Silva`, but `Da Silva`, as usual in France."""
+_APOSTROPHES = "'\u2019\u02bc"
+_WORD = re.compile(rf"[^\s{_APOSTROPHES}-]+")
+
+
+def shown_given_name(name: str, case: str) -> str:
+    return name if case == AS_WRITTEN else _proper(name)
+
+
+def shown_family_name(name: str, case: str) -> str:
+    if case == NOM:
+        return name.upper()
+    return name if case == AS_WRITTEN else _proper(name)
+
+
+@lru_cache(maxsize=20_000)
+def _proper(name: str) -> str:
+    """A name without any small letter as people write it: `DE LA TOUR D'AUVERGNE` is `de La Tour d'Auvergne`.
+    Whoever wrote small letters knew better than any rule."""
+    if name != name.upper():
+        return name
+
+    def written(found: re.Match[str]) -> str:
+        word, after = found[0].lower(), name[found.end() : found.end() + 1]
+        if after and after in _APOSTROPHES:  # d' is small; O'Brien, N'Guyen and L'Hermite are not
+            small = word == "d"
+        else:
+            small = bool(after) and (word in _FRENCH or (word in _FOREIGN and found.start() > 0))
+        return word if small else word[:1].upper() + word[1:]
+
+    return _WORD.sub(written, name)

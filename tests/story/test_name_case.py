@@ -1,0 +1,48 @@
+"""Names in capitals are shown as people write them, and nobody gets another address for it."""
+
+from __future__ import annotations
+
+import pytest
+
+from .academy import Academy
+from .feeds import row
+
+DAYS = ("2026-09-05", "2026-09-06", "2026-09-07", "2026-09-08")
+AHMED = {"prenom": "AHMED", "nom_famille": "DE LA TOUR D'AUVERGNE", "nom_usage": ""}
+IRIS = {"matricule": "1002", "prenom": "IRIS", "nom_usage": "LE GOFF", "nom_famille": "Roy"}
+
+
+def names(academy: Academy, uid: str) -> list[str]:
+    found = [academy.values(uid, name) for name in ("givenName", "sn", "cn", "displayName")]
+    return [value for (value,) in found]
+
+
+@pytest.mark.parametrize(
+    ("case", "given", "family"),
+    [("proper", "Ahmed", "de La Tour d'Auvergne"), ("NOM", "Ahmed", "DE LA TOUR D'AUVERGNE")],
+)
+def test_a_new_case_updates_names_and_renames_nobody(
+    academy: Academy, case: str, given: str, family: str
+) -> None:
+    rows = [row(**AHMED), row(**IRIS)]
+    academy.night(DAYS[0], academy.feed(*rows, day=DAYS[0]))
+    ahmed, iris = "ahmed.de-la-tour-dauvergne", "iris.le-goff"
+    assert names(academy, ahmed) == ["AHMED", "DE LA TOUR D'AUVERGNE", *["AHMED DE LA TOUR D'AUVERGNE"] * 2]
+    mails = [academy.values(uid, "mail") for uid in (ahmed, iris)]
+    academy.edit("policy.yaml", "name_case: as-written", f"name_case: {case}")
+    ran = academy.night(DAYS[1], academy.feed(*rows, day=DAYS[1]))
+    assert ran.json["summary"] == {"update": 2}
+    assert names(academy, ahmed) == [given, family, *[f"{given} {family}"] * 2]
+    assert names(academy, iris)[2] == ("Iris Le Goff" if case == "proper" else "Iris LE GOFF")
+    assert [academy.values(uid, "mail") for uid in (ahmed, iris)] == mails
+    academy.quiet_night(DAYS[2], academy.feed(*rows, day=DAYS[2]))
+    # HR begins to write small letters: a name that only changes its case
+    small = [row(**{**AHMED, "prenom": "Ahmed"}), row(**IRIS)]
+    academy.quiet_night(DAYS[3], academy.feed(*small, day=DAYS[3]))
+
+
+def test_an_unknown_case_is_refused(academy: Academy) -> None:
+    academy.edit("policy.yaml", "name_case: as-written", "name_case: upper")
+    ran = academy.run("plan", "--as-of", DAYS[0])
+    assert ran.code == 10
+    assert "accounts.name_case: upper is not valid" in ran.err
