@@ -3,29 +3,26 @@ ends soon, what is left of the guards, and what the dates of the coming days cha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Any
 
-from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
-from piactl.core.plan.guards import WINDOW, guards_on, losses_before, losses_since
-from piactl.core.plan.run_state import LastRun, Memory
+from piactl.core.plan.guards import losses_before
+from piactl.core.plan.run_state import Memory
 from piactl.core.rules.desired import Rules
 from piactl.directory.store.memory_records import read_memory
 from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords, stored
 from piactl.directory.store.run_records import read_runs
 from piactl.flows.apply.run_lock import read_lock
-from piactl.flows.forecast.simulate import Forecast, day_row, first_night
 from piactl.flows.helpdesk.second_person import Requests
+from piactl.flows.night_view import DAYS, coming_nights, losses_in_window
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.queries.accounts import AccountStore
 from piactl.flows.queries.overrides import exceptions_by_hand, overrides_in_force
 
 RUNS = 5
-DAYS = 7
-"""How far it looks ahead."""
 
 
 def status_view(
@@ -63,8 +60,12 @@ def status_view(
             for row in exceptions_by_hand(reader, settings.directory, store.encoding, today, say)
             if row["end"] <= soon
         ],
-        "guards": [*_guards(policy, last, today)] if last else [],
-        "coming": [*_coming(accounts, rules, settings, unreadable, today)],
+        "guards": [
+            *losses_in_window(policy, last, losses_before(last.losses, last.unfinished, {}, today), today)
+        ]
+        if last
+        else [],
+        "coming": [*coming_nights(accounts, rules, settings, unreadable, today)],
     }
 
 
@@ -106,29 +107,3 @@ def _waiting(memory: Memory, settings: Settings, requests: int, today: date) -> 
         "vanished": len(memory.vanished),
         "requests": requests,
     }
-
-
-def _guards(policy: Policy, last: LastRun, today: date) -> Iterator[dict[str, Any]]:
-    """The losses of the last days beside the limit of the guard that counts them together."""
-    guards = guards_on(policy, today)
-    losses = losses_before(last.losses, last.unfinished, {}, today)
-    counts = losses_since(losses, today - timedelta(days=policy.window - 1))
-    for kind, window in WINDOW.items():
-        limit = guards[window][1].overall if window in guards else None
-        if limit is not None:
-            limit = limit.among(last.census.total)
-            most = max(limit.max, int(limit.share * last.census.total))
-            yield {"kind": kind, "days": policy.window, "accounts": counts[kind], "limit": most}
-
-
-def _coming(
-    accounts: ManagedAccounts,
-    rules: Callable[[date], Rules],
-    settings: Settings,
-    unreadable: UnreadableRecords,
-    today: date,
-) -> Iterator[Mapping[str, Any]]:
-    first = first_night(accounts, unreadable, today)
-    until = first + timedelta(days=DAYS)
-    forecast = Forecast(accounts, rules, settings.sources, unreadable, first, until)
-    return (day_row(night) for night in forecast.nights() if night.plan.changes)

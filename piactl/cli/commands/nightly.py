@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from piactl.cli.framework.context import ProgressLine, put, say, this_configuration, today, writing
+from piactl.cli.framework.night_page import HOLDS, page_of_run, read_holds
 from piactl.cli.framework.options import (
     AcceptFeed,
     AsOf,
@@ -32,7 +34,8 @@ from piactl.cli.framework.run_context import (
 )
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost
-from piactl.errors import Exit, PiactlError
+from piactl.errors import Exit, PiactlError, UsageError
+from piactl.private_files import refuse_output
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -49,6 +52,12 @@ def nightly(
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 5 if rows were rejected.")] = False,
     accept_feed: AcceptFeed = None,
     reason: SometimesReason = "",
+    html: Annotated[
+        str, typer.Option("--html", metavar="FILE", help="Also write the night as a page; replaces FILE.")
+    ] = "",
+    public: Annotated[
+        bool, typer.Option("--public", help="With --html: numbers alone, without accounts and names.")
+    ] = False,
 ) -> int:
     """Read the feeds, plan, check the guards and apply, in one run.
 
@@ -58,14 +67,28 @@ def nightly(
     policy invalid, or the default password policy missing (nothing written).
     """
     need_reason(reason, "--accept-feed", accept_feed or [])
+    if html:
+        refuse_output("--html", html)
+    elif public:
+        raise UsageError("--public: only with --html FILE")
     configuration = this_configuration()
     order = new_order(configuration, read_day(as_of, today(configuration)) if as_of else None, reason)
     try:
         with refusals_as_json(output, order.run):
-            code = _run(configuration, order, feeds or [], accept_feed or [], output, strict=strict)
+            code, ready, done = _run(
+                configuration, order, feeds or [], accept_feed or [], output, strict=strict
+            )
     except PiactlError as error:
-        _metrics(configuration, order, int(error.exit_code), None, None)
+        refused: ReadyPlan | None = getattr(error, "ready", None)
+        since = _held_since(configuration, order.as_of, refused) if refused else {}
+        _metrics(configuration, order, int(error.exit_code), None, None, since)
+        if html:
+            _write_page(configuration, order, html, refused, since, str(error), public=public)
         raise
+    since = _held_since(configuration, order.as_of, ready)
+    _metrics(configuration, order, code, ready, done, since)
+    if html:
+        _write_page(configuration, order, html, ready, since, "", public=public)
     return code
 
 
@@ -77,7 +100,7 @@ def _run(
     output: PlanLayout,
     *,
     strict: bool,
-) -> int:
+) -> tuple[int, ReadyPlan, Done]:
     from piactl.core.text import counted
     from piactl.flows.accounts.hooks import missing_programs
     from piactl.flows.nightly import RefusedPlan, run_nightly
@@ -137,8 +160,7 @@ def _run(
         code = int(lost.exit_code)
     if code == Exit.DONE or (code == Exit.FEED_REFUSED and done.without_feeds):
         _keep_applied(configuration, read)
-    _metrics(configuration, order, code, ready, done)
-    return code
+    return code, ready, done
 
 
 def _keep_applied(configuration: Configuration, read: Sequence[tuple[str, Path]]) -> None:
@@ -185,7 +207,12 @@ def _keep_rejects(
 
 
 def _metrics(
-    configuration: Configuration, order: Order, code: int, ready: ReadyPlan | None, done: Done | None
+    configuration: Configuration,
+    order: Order,
+    code: int,
+    ready: ReadyPlan | None,
+    done: Done | None,
+    held_since: Mapping[str, date],
 ) -> None:
     if not configuration.settings.metrics_file:
         return
@@ -208,27 +235,48 @@ def _metrics(
             len(configuration.unreadable),
             done.let_in if done else 0,
             now if code == Exit.DONE else float(before[1]) if before else 0,
-            _oldest_hold(Path(configuration.settings.state_folder), order.as_of, document),
+            max(((order.as_of - first).days for first in held_since.values()), default=0),
         )
         write_public(file, text.encode())
     except (PiactlError, OSError) as error:
         say(f"the metrics could not be written: {error}")
 
 
-def _oldest_hold(folder: Path, day: date, document: Mapping[str, Any]) -> int:
-    """For how many days the longest hold lasts. The first day of each is kept on this host; a night without a
-    plan leaves them as they are."""
-    import json
-
+def _held_since(configuration: Configuration, day: date, ready: ReadyPlan) -> dict[str, date]:
+    """The first day of each hold of a plan, by uid or matricule, as this host has seen them."""
     from piactl.private_files import write_private
 
-    file = folder / "holds.json"
+    file = Path(configuration.settings.state_folder) / HOLDS
+    known = read_holds(file)
+    since = {
+        name: known.get(name, day) for name in sorted(h.uid or h.matricule or "" for h in ready.plan.holds)
+    }
     try:
-        since = {name: date.fromisoformat(first) for name, first in json.loads(file.read_bytes()).items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        since = {}
-    if document:
-        held = {hold["uid"] or hold["matricule"] or "" for hold in document["holds"]}
-        since = {name: since.get(name, day) for name in sorted(held)}
         write_private(file, json.dumps({name: first.isoformat() for name, first in since.items()}).encode())
-    return max(((day - first).days for first in since.values()), default=0)
+    except PiactlError as error:
+        say(f"since when people are held could not be kept: {error}")
+    return since
+
+
+def _write_page(
+    configuration: Configuration,
+    order: Order,
+    file: str,
+    ready: ReadyPlan | None,
+    held_since: Mapping[str, date],
+    error: str,
+    *,
+    public: bool,
+) -> None:
+    """Writes the page of the night, which says too what went wrong; a page that cannot be written is said."""
+    from piactl.core.model.run_status import RunStatus
+    from piactl.private_files import write_private
+
+    failed = {"run": order.run, "as_of": order.as_of.isoformat(), "status": RunStatus.FAILED.value}
+    try:
+        page = page_of_run(
+            configuration, order.run, failed, lambda _: ready, held_since, error, public=public
+        )
+        write_private(Path(file), page.encode())
+    except PiactlError as unwritten:
+        say(f"--html {file}: the page could not be written: {unwritten}")

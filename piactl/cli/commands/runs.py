@@ -5,16 +5,32 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, writing
-from piactl.cli.framework.options import Output, Reason, need_reason, read_day
+from piactl.cli.framework.options import Output, Reason, need_reason, read_day, use_form
 from piactl.clock import utc_now
 from piactl.core.text import counted
-from piactl.errors import Exit, NotFound
+from piactl.errors import Exit, NotFound, UsageError
 from piactl.report.table import rendered
+
+if TYPE_CHECKING:
+    from piactl.flows.plan.ready_plan import ReadyPlan
+
+
+class RunLayout(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+    NDJSON = "ndjson"
+    CSV = "csv"
+    TSV = "tsv"
+    EXCEL = "excel"
+    HTML = "html"
+
 
 COLUMNS = ("run", "as_of", "status", "user", "host", "started", "ended", "outcomes", "note")
 
@@ -34,9 +50,26 @@ def list_(
 
 def show(
     run: Annotated[str, typer.Argument(help="The id of a run, as in `runs list`, or `last`.")],
-    output: Output = None,
+    output: Annotated[
+        RunLayout | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="The form of the output; html is a page with the plan that this host kept.",
+            show_default=False,
+            callback=use_form,
+        ),
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="With -o html: numbers alone, without accounts and names.")
+    ] = False,
 ) -> None:
     """Show one run: its command, its plan and its outcome."""
+    if output is RunLayout.HTML:
+        _put_page(run, public=public)
+        return
+    if public:
+        raise UsageError("--public: only with -o html")
     records = _records()
     record = next((r for r in records if run in (r["run"], "last")), None)
     if record is None:
@@ -50,6 +83,24 @@ def show(
     else:
         rows = [{"field": name, "value": _plain(name, value)} for name, value in shown.items()]
         put(rendered(rows, ("field", "value"), layout))
+
+
+def _put_page(run: str, *, public: bool) -> None:
+    from piactl.cli.framework.night_page import HOLDS, page_of_run, read_holds
+    from piactl.flows.plan.plan_file import read_plan
+
+    configuration = this_configuration()
+    settings = configuration.settings
+
+    def plan_of(record: Mapping[str, Any]) -> ReadyPlan | None:
+        file = Path(settings.plans_folder) / f"{str(record.get('plan'))[:16]}.json"
+        if not file.is_file():
+            return None
+        with file.open("rb") as stream:
+            return read_plan(str(file), stream, configuration.keys, Path(settings.state_folder))
+
+    held_since = read_holds(Path(settings.state_folder) / HOLDS)
+    put([page_of_run(configuration, run, None, plan_of, held_since, public=public)])
 
 
 def rewind(

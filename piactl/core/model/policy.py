@@ -142,6 +142,10 @@ class Limit:
         floor = int(self.max * sqrt(accounts / REFERENCE))
         return Limit(max(floor, min(self.max, LEAST)), self.share)
 
+    def most(self, accounts: int) -> int:
+        """The most accounts that do not exceed it in a scope of this many."""
+        return max(self.among(accounts).max, int(self.share * accounts))
+
 
 @dataclass(frozen=True, slots=True)
 class Guard:

@@ -1,0 +1,64 @@
+"""The page of one run, for `nightly --html` and `runs show -o html`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from piactl.cli.framework.context import reading, today
+from piactl.errors import PiactlError
+
+if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration
+    from piactl.flows.plan.ready_plan import ReadyPlan
+
+HOLDS = "holds.json"
+"""The file in the state folder with the first day of each hold."""
+
+
+def read_holds(file: Path) -> dict[str, date]:
+    try:
+        return {name: date.fromisoformat(first) for name, first in json.loads(file.read_bytes()).items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def page_of_run(
+    configuration: Configuration,
+    run: str,
+    unknown: Mapping[str, Any] | None,
+    plan_of: Callable[[Mapping[str, Any]], ReadyPlan | None],
+    held_since: Mapping[str, date],
+    error: str = "",
+    *,
+    public: bool,
+) -> str:
+    """The page of the run with this id, or `last`. `unknown` stands for a record that the directory does not
+    have; without it raises NotFound. `plan_of` is the plan of a record, where it is known."""
+    from piactl.clock import utc_now
+    from piactl.directory.store.run_records import read_runs
+    from piactl.errors import NotFound
+    from piactl.flows.night_view import coming_nights, night_view
+    from piactl.flows.plan.inputs.account_index import ManagedAccounts
+    from piactl.report.night_page import night_page
+
+    settings, unreadable = configuration.settings, configuration.unreadable
+    record, coming = unknown, []
+    try:
+        with reading(configuration) as reader:
+            records = read_runs(reader, settings.directory.state, unreadable, utc_now())
+            record = next((one for one in records if run in (one["run"], "last")), unknown)
+            accounts = ManagedAccounts(reader, settings.directory, configuration.encoding.fitted_to(reader))
+            day = today(configuration)
+            coming = [*coming_nights(accounts, configuration.rules, settings, unreadable, day)]
+    except PiactlError:
+        if unknown is None:
+            raise
+    if record is None:
+        raise NotFound(f"{run}: no such run; see: piactl runs list")
+    ready = plan_of(record)
+    view = night_view(record, ready, configuration.policy, configuration.register, held_since, coming, error)
+    return night_page(view, public=public)

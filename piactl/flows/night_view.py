@@ -1,0 +1,119 @@
+"""What a page about one night shows: its record and plan, the room of the guards, the coming days."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date, timedelta
+from typing import Any
+
+from piactl.core.model.person import Register
+from piactl.core.model.policy import Policy
+from piactl.core.model.settings import Settings
+from piactl.core.plan.guards import HELD, WINDOW, guards_on, losses_since
+from piactl.core.plan.plan import Plan
+from piactl.core.plan.run_state import LastRun
+from piactl.core.rules.desired import Rules
+from piactl.directory.store.records import UnreadableRecords
+from piactl.flows.forecast.simulate import Forecast, day_row, first_night
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
+from piactl.flows.plan.plan_file import plan_document, refusal_facts
+from piactl.flows.plan.ready_plan import ReadyPlan
+
+DAYS = 7
+"""How far it looks ahead."""
+
+_UAI = re.compile(r"\b[0-9]{7}[A-Z]\b")
+
+
+def night_view(
+    record: Mapping[str, Any],
+    ready: ReadyPlan | None,
+    policy: Policy,
+    register: Register,
+    held_since: Mapping[str, date],
+    coming: Iterable[Mapping[str, Any]],
+    error: str = "",
+) -> dict[str, Any]:
+    """One object for the page. `record` is that of the run, `ready` its plan where it is known, `error` what
+    ended it, `held_since` the first day of each hold by uid or matricule."""
+    document = plan_document(ready) if ready else None
+    return {
+        "record": record,
+        "error": error,
+        "plan": document,
+        "guards": [*_guards(ready.plan, ready.last, policy)] if ready else [],
+        "establishments": [*_establishments(document["changes"], register)] if document else [],
+        "held_since": {name: day.isoformat() for name, day in held_since.items()},
+        "coming": list(coming),
+    }
+
+
+def coming_nights(
+    accounts: ManagedAccounts,
+    rules: Callable[[date], Rules],
+    settings: Settings,
+    unreadable: UnreadableRecords,
+    today: date,
+) -> Iterator[Mapping[str, Any]]:
+    """The nights of the next DAYS days in which dates alone change something; see `day_row`."""
+    first = first_night(accounts, unreadable, today)
+    forecast = Forecast(accounts, rules, settings.sources, unreadable, first, first + timedelta(days=DAYS))
+    return (day_row(night) for night in forecast.nights() if night.plan.changes)
+
+
+def losses_in_window(
+    policy: Policy, last: LastRun, losses: Mapping[date, Mapping[str, int]], day: date
+) -> Iterator[dict[str, Any]]:
+    """The losses of the last days beside the limit of the guard that counts them together."""
+    guards = guards_on(policy, day)
+    counts = losses_since(losses, day - timedelta(days=policy.window - 1))
+    for kind, window in WINDOW.items():
+        limit = guards[window][1].overall if window in guards else None
+        if limit is not None:
+            most = limit.most(last.census.total)
+            yield {"kind": kind, "days": policy.window, "accounts": counts[kind], "limit": most}
+
+
+def _guards(plan: Plan, last: LastRun | None, policy: Policy) -> Iterator[dict[str, Any]]:
+    """Kind, scope, accounts and limit: the guards that a plan breaks, then those that it comes near to, by
+    the accounts in use after it."""
+    broken = [refusal_facts(refusal) for refusal in plan.refusals]
+    for one in plan.refusals:
+        yield {
+            "kind": one.kind,
+            "scope": one.scope,
+            "accounts": one.found,
+            "limit": one.limit.most(one.of),
+            "broken": True,
+        }
+    total = last.census.total if last else 0
+    day, known = plan.basis.as_of, {one["kind"] for one in broken}
+    counts = {**plan.summary, HELD: len(plan.holds)}
+    rows = []
+    for kind, (_, guard) in guards_on(policy, day).items():
+        if counts.get(kind) and guard.overall is not None and kind not in known:
+            rows.append((kind, "all accounts", counts[kind], guard.overall.most(total)))
+    for row in losses_in_window(policy, last, last.losses, day) if last else ():
+        if row["accounts"] and WINDOW[row["kind"]] not in known:
+            rows.append((WINDOW[row["kind"]], f"{row['days']} days", row["accounts"], row["limit"]))
+    for kind, scope, accounts, limit in sorted(rows, key=lambda row: -row[2] / max(1, row[3])):
+        yield {"kind": kind, "scope": scope, "accounts": accounts, "limit": limit, "broken": False}
+
+
+def _establishments(changes: Iterable[Mapping[str, Any]], register: Register) -> Iterator[dict[str, Any]]:
+    """The accounts by kind of change, for each establishment that their changes name, the most first."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    seen: set[tuple[str, str, str]] = set()
+    for change in changes:
+        before, after = change["before"] or {}, change["after"]
+        named = after.get("uai") or f"{before} {after} {change['reason']}"
+        for uai in dict.fromkeys(_UAI.findall(str(named))):
+            key = uai, change["kind"], change["uid"]
+            if key not in seen:
+                seen.add(key)
+                counts[uai][change["kind"]] += 1
+    for uai, kinds in sorted(counts.items(), key=lambda item: (-item[1].total(), item[0])):
+        name = register[uai].name if uai in register else ""
+        yield {"uai": uai, "name": name, "kinds": dict(kinds)}

@@ -1,0 +1,294 @@
+"""One night as a page of HTML: one file, without scripts and without anything from elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date
+from html import escape
+from typing import Any
+
+from piactl.core.model.run_status import RunStatus
+from piactl.core.text import counted
+from piactl.report.escaping import shown
+from piactl.report.plan_text import MEANING, ORDER, change_text, drift_line
+
+View = Mapping[str, Any]
+
+MOST = 12
+"""Rows of one table; the rest is counted."""
+
+_STYLE = """
+:root { color-scheme: light dark; --ok: #1a7f37; --bad: #b42318; --line: #8888; }
+body { font: 1rem/1.5 system-ui, sans-serif; margin: 0 auto; padding: 1rem; max-width: 60rem; }
+h1 { font-size: 1.5rem; margin: 0 0 .5rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
+.verdict { border-left: .4rem solid var(--ok); padding: .5rem 1rem; font-size: 1.15rem; }
+.verdict.bad { border-color: var(--bad); }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; overflow-wrap: anywhere;
+  border-bottom: 1px solid var(--line); }
+td.n, th.n { text-align: right; white-space: nowrap; }
+.bar { display: block; height: .8rem; min-width: 6rem; border: 1px solid var(--line); }
+.bar i { display: block; height: 100%; background: var(--ok); print-color-adjust: exact; }
+.bar.bad i { background: var(--bad); }
+.note { opacity: .8; }
+@media (max-width: 40rem) { body { padding: .5rem; } th, td { padding-right: .4rem; }
+  .bar { min-width: 3rem; } }
+@media print { body { max-width: none; font-size: 10pt; } section { break-inside: avoid; } }
+"""
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def night_page(view: View, *, public: bool = False) -> str:
+    """The page of `night_view`. `public`: numbers alone, without accounts, names and hosts."""
+    record, plan = view["record"], view["plan"]
+    title = f"Night of {record['as_of']}"
+    parts = [
+        _section("Guards", _guards(view["guards"])),
+        _section("Changed by another program", _drift(plan, public=public)),
+        _section("Changes", _changes(plan, public=public)),
+        _section("By establishment", _establishments(view["establishments"])),
+        _section("Held: left unchanged", _holds(view, public=public)),
+        _section("Rows rejected", _rejections(plan, public=public)),
+        _section("The coming days, by date alone", _coming(view["coming"])),
+        _section("Record", _record(record, plan, public=public)),
+    ]
+    return "\n".join(
+        [
+            "<!doctype html>",
+            '<html lang="en">',
+            '<head><meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+            f"<title>{_text(title)}: {_text(record['status'])}</title>",
+            f"<style>{_STYLE}</style></head>",
+            "<body><main>",
+            f"<h1>{_text(title)}</h1>",
+            *_verdict(view, public=public),
+            *(part for part in parts if part),
+            "</main></body></html>",
+            "",
+        ]
+    )
+
+
+def _verdict(view: View, *, public: bool) -> Iterator[str]:
+    record, plan = view["record"], view["plan"]
+    status, outcomes = record["status"], record.get("outcomes") or {}
+    changed = outcomes.get("applied", 0)
+    words = {
+        RunStatus.DONE: f"Done: {counted(changed, 'account')} changed."
+        if changed
+        else "Done: nothing to change.",
+        RunStatus.REFUSED: "Refused: nothing was written.",
+    }.get(status, f"{str(status).capitalize()}: {counted(changed, 'account')} changed.")
+    rest = [
+        counted(number, "account") + f" {outcome}"
+        for outcome, number in sorted(outcomes.items())
+        if number and outcome not in ("applied", "already")
+    ]
+    if plan and plan["holds"]:
+        rest.append(counted(len(plan["holds"]), "person is held", "people are held"))
+    if plan and plan["rejections"]:
+        rest.append(counted(len(plan["rejections"]), "row was rejected", "rows were rejected"))
+    bad = " bad" if status != RunStatus.DONE else ""
+    yield f'<p class="verdict{bad}"><strong>{_text(words)}</strong> {_text("; ".join(rest))}</p>'
+    if plan:
+        broken = dict.fromkeys(one["kind"] for one in plan["refusals"])
+        if broken:
+            yield f"<p>Stopped by {_text(', '.join(broken))}.</p>"
+        if not public:
+            yield from (f'<p class="note">{_text(remark)}</p>' for remark in plan["remarks"])
+    if view["error"] and not public:
+        yield from (f"<p>{_text(line)}</p>" for line in view["error"].splitlines())
+
+
+def _guards(guards: Sequence[View]) -> str:
+    return _table(
+        ("guard", "counts", "accounts", "limit", "used"),
+        (
+            (
+                g["kind"],
+                g["scope"],
+                g["accounts"],
+                g["limit"],
+                _bar(g["kind"], g["accounts"], g["limit"], g["broken"]),
+            )
+            for g in guards
+        ),
+    )
+
+
+class _Markup(str):
+    """Text that is HTML already."""
+
+
+def _bar(name: str, found: int, limit: int, bad: bool) -> _Markup:
+    share = min(100, round(100 * found / limit)) if limit else 100
+    label = _text(f"{name}: {found} of at most {limit}")
+    sort, width = "bar bad" if bad else "bar", f"width:{share}%"
+    return _Markup(f'<span class="{sort}" role="img" aria-label="{label}"><i style="{width}"></i></span>')
+
+
+def _drift(plan: View | None, *, public: bool) -> str:
+    drift = plan["drift"] if plan else []
+    if public:
+        classes = Counter(one["drift_class"] for one in drift)
+        return _table(("class", "values"), classes.items())
+    rows = ((one["uid"], one["drift_class"], drift_line(one)) for one in drift)
+    return _table(("account", "class", "what"), rows)
+
+
+def _changes(plan: View | None, *, public: bool) -> str:
+    if not plan or not plan["summary"]:
+        return ""
+    summary = plan["summary"]
+    most = max(summary.values())
+    kinds = [
+        (kind, MEANING[kind], summary[kind], _bar(kind, summary[kind], most, False))
+        for kind in ORDER
+        if kind in summary
+    ]
+    totals = [
+        (sort, name, f"+{counts['gain']}", f"-{counts['lose']}")
+        for sort, names in sorted(plan["totals"].items())
+        for name, counts in names.items()
+    ]
+    text = _table(("kind", "", "accounts", ""), kinds, most=0) + _table(
+        ("", "name", "gain", "lose"), totals, most=0
+    )
+    if public:
+        return text
+    first: dict[str, list[View]] = {}
+    for change in plan["changes"]:
+        shown_changes = first.setdefault(change["kind"], [])
+        if len(shown_changes) < MOST:
+            shown_changes.append(change)
+    lines = ((kind, change_text(change)) for kind in ORDER for change in first.get(kind, ()))
+    return text + _table(("kind", f"the first {MOST} changes of each kind"), lines, most=0)
+
+
+def _establishments(rows: Sequence[View]) -> str:
+    return _table(
+        ("UAI", "name", "accounts by kind of change"),
+        (
+            (row["uai"], row["name"], ", ".join(f"{number} {kind}" for kind, number in row["kinds"].items()))
+            for row in rows
+        ),
+    )
+
+
+def _holds(view: View, *, public: bool) -> str:
+    holds, since = (view["plan"] or {}).get("holds", ()), view["held_since"]
+    day = date.fromisoformat(view["record"]["as_of"])
+
+    def age(hold: View) -> int:
+        first = since.get(hold["uid"] or hold["matricule"] or "")
+        return (day - date.fromisoformat(first)).days if first else 0
+
+    if public:
+        ages = Counter(age(hold) for hold in holds)
+        return _table(("held for days", "people"), sorted(ages.items(), reverse=True))
+    rows = sorted(
+        ((age(hold), hold["uid"] or hold["matricule"], hold["why"]) for hold in holds), reverse=True
+    )
+    return _table(("days", "who", "why"), rows)
+
+
+def _rejections(plan: View | None, *, public: bool) -> str:
+    rejections = plan["rejections"] if plan else []
+    first: dict[str, View] = {}
+    for one in rejections:
+        first.setdefault(one["code"], one)
+    counts = Counter(one["code"] for one in rejections)
+    rows = (
+        (
+            code,
+            number,
+            "" if public else f"{first[code]['file']}:{first[code]['line']}: {first[code]['message']}",
+        )
+        for code, number in counts.most_common()
+    )
+    return _table(("code", "rows", "the first"), rows)
+
+
+def _coming(nights: Sequence[View]) -> str:
+    if not nights:
+        return "<p>Nothing is due.</p>"
+    most = max(night["accounts"] for night in nights)
+    names = ("date", "accounts", "stopped_by")
+    rows = []
+    for night in nights:
+        kinds = ", ".join(f"{number} {kind}" for kind, number in night.items() if kind not in names)
+        stopped = night["stopped_by"]
+        what = kinds + (f"; stopped by {', '.join(stopped)}" if stopped else "")
+        rows.append(
+            (
+                night["date"],
+                night["accounts"],
+                _bar(night["date"], night["accounts"], most, bool(stopped)),
+                what,
+            )
+        )
+    return _table(("day", "accounts", "", "what"), rows)
+
+
+def _record(record: View, plan: View | None, *, public: bool) -> str:
+    journal = record.get("journal") or {}
+    rows = [
+        ("run", record["run"]),
+        ("plan", plan["fingerprint"] if plan else record.get("plan", "")),
+        *(
+            (
+                "feed",
+                f"{feed['file']} of {feed['date'] or 'no day'}: {feed['rows']} rows, source {feed['source']}",
+            )
+            for feed in (plan["basis"]["feeds"] if plan else ())
+        ),
+        ("began", record.get("started", "")),
+        ("ended", record.get("ended", "")),
+        ("by", "" if public else " on ".join(filter(None, (record.get("user"), record.get("host"))))),
+        ("server", "" if public else record.get("server", "")),
+        ("journal", f"line {journal['seq']}, hash {journal['hash']}" if journal else ""),
+    ]
+    problems = () if public else record.get("problems") or ()
+    rows += [
+        ("problem", ": ".join(str(one.get(part, "")) for part in ("uid", "outcome", "message")))
+        for one in problems
+    ]
+    return _table(("", ""), (row for row in rows if row[1]), most=0)
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section><h2>{_text(title)}</h2>\n{content}</section>" if content else ""
+
+
+def _table(names: Sequence[str], rows: Iterable[Sequence[object]], most: int = MOST) -> str:
+    """The rows, the first `most` of them, 0 for all; "" without any. Numbers stand to the right."""
+    cells = list(rows)
+    if not cells:
+        return ""
+    more = len(cells) - most if most else 0
+    right = [all(isinstance(row[n], int) for row in cells) for n in range(len(names))]
+    lines = ["<table>"]
+    if any(names):
+        heads = (
+            f"<th scope=col{' class=n' if r else ''}>{_text(n)}</th>"
+            for n, r in zip(names, right, strict=True)
+        )
+        lines.append(f"<thead><tr>{''.join(heads)}</tr></thead>")
+    for row in cells[:most] if most else cells:
+        data = (
+            f"<td{' class=n' if r else ''}>{value if isinstance(value, _Markup) else _text(value)}</td>"
+            for value, r in zip(row, right, strict=True)
+        )
+        lines.append(f"<tr>{''.join(data)}</tr>")
+    lines.append("</table>")
+    if more > 0:
+        lines.append(f'<p class="note">and {more} more</p>')
+    return "\n".join(lines) + "\n"
+
+
+def _text(value: object) -> str:
+    """Text as HTML, without what a reader cannot see."""
+    return escape(shown(str(value)), quote=True)

@@ -1,0 +1,142 @@
+"""The night as a page: what happened, in one file that nobody but its reader can open."""
+
+from __future__ import annotations
+
+import stat
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from .academy import Academy, prepared
+from .feeds import THUILLIER, row
+
+DAYS = ("2026-09-05", "2026-09-06", "2026-09-07")
+
+
+class Page(HTMLParser):
+    """The headings, the cells by row, and the attributes that load or run anything."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.headings: list[str] = []
+        self.rows: list[list[str]] = []
+        self.labels: list[str] = []
+        self.loads: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.text = text
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._open.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+        names = [name for name, _ in attrs]
+        self.loads += [f"{tag} {name}" for name in names if name in ("src", "href") or name.startswith("on")]
+        self.loads += [tag] if tag in ("script", "iframe", "object", "link", "img") else []
+        self.labels += [value or "" for name, value in attrs if name == "aria-label"]
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] == "h2":
+            self.headings.append(data)
+        if self._open and self._open[-1] in ("td", "th"):
+            self.rows[-1][-1] += data
+
+
+@prepared
+def staffed(academy: Academy) -> Academy:
+    rows = [
+        row(matricule=str(1001 + n), prenom=name, nom_famille="Verdelot", date_naissance=f"198{n}-03-04")
+        for n, name in enumerate(["Claire", "Ida", "Noel"])
+    ]
+    academy.night(DAYS[0], academy.feed(*rows, day=DAYS[0]))
+    return academy
+
+
+def second_night(academy: Academy, *options: object, code: int = 0) -> Path:
+    """Ida's post ends soon, Noel is another person, and a row is wrong."""
+    ida = {"matricule": "1002", "prenom": "Ida", "nom_famille": "Verdelot", "date_naissance": "1981-03-04"}
+    rows = [
+        row(prenom="Claire", nom_famille="Verdelot", date_naissance="1980-03-04"),
+        row(**ida, fin="2026-09-10"),
+        row(matricule="1003", prenom="<b>Zoé</b>", nom_famille="Roussel", date_naissance="1982-03-04"),
+        row(matricule="1004", prenom="Léo", nom_famille="Petit", debut="31/02/2026"),
+    ]
+    page = academy.folder / "night.html"
+    academy.night(DAYS[1], academy.feed(*rows, day=DAYS[1]), "--html", page, *options, code=code)
+    return page
+
+
+def test_a_night_as_a_page(staffed: Academy) -> None:
+    file = second_night(staffed)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    page = Page(file.read_text("utf-8"))
+    assert page.loads == []
+    assert "default-src 'none'" in page.text
+    assert "<b>Zo" not in page.text
+    parts = {"Guards", "Changes", "By establishment", "Held: left unchanged", "Rows rejected", "Record"}
+    assert parts <= {*page.headings}
+    assert "Done: 1 account changed." in page.text
+    assert any(row[:1] == [THUILLIER] and row[1] == "Lycée Louis Thuillier" for row in page.rows)
+    held = [row for row in page.rows if "noel.verdelot" in row]
+    assert [row[0] for row in held] == ["0"], page.rows
+    assert any(label.startswith("update: 1 of at most ") for label in page.labels), page.labels
+    codes = [row for row in page.rows if len(row) == 3 and row[1] == "1" and ".csv:" in row[2]]
+    assert codes, page.rows
+    run = staffed.run("runs", "list", "-o", "json").json[0]
+    assert ["run", run["run"]] in page.rows
+    assert any(row[0] == "journal" and run["journal"]["hash"] in row[1] for row in page.rows)
+    coming = [row for row in page.rows if row[0] == "2026-09-11"]
+    assert len(coming) == 1 or not coming  # by the clock of this host
+
+    shown = staffed.run("runs", "show", "last", "-o", "html")
+    assert shown.code == 0, shown.err
+    again = Page(shown.out)
+    assert again.headings == page.headings
+    assert [row for row in again.rows if row not in page.rows] == []
+
+    staffed.night(DAYS[2], "--html", file)
+    assert "Done: nothing to change." in file.read_text("utf-8")
+
+
+def test_a_page_without_names(staffed: Academy) -> None:
+    text = second_night(staffed, "--public").read_text("utf-8")
+    for word in ("verdelot", "Verdelot", "Roussel", "1003", "Ida"):
+        assert word not in text, word
+    assert "update: 1 of at most " in text
+    shown = staffed.run("runs", "show", "last", "-o", "html", "--public").out
+    assert "verdelot" not in shown
+
+
+def test_a_night_that_a_guard_stops(staffed: Academy) -> None:
+    staffed.edit("policy.yaml", "  held:       {floor: 25, share: 0.05}", "  held:       {max: 0, share: 0}")
+    page = Page(second_night(staffed, code=4).read_text("utf-8"))
+    assert "Refused: nothing was written." in page.text
+    assert "Stopped by held." in page.text
+    assert "held: 2 of at most 0" in page.labels
+
+
+@pytest.mark.parametrize("text", ["", "matricule;nom\n"])
+def test_a_night_whose_feed_is_refused(staffed: Academy, text: str) -> None:
+    page, feed = staffed.folder / "night.html", staffed.folder / "rh-bad-2026-09-06.csv"
+    feed.write_text(text)
+    staffed.night(DAYS[1], feed, "--html", page, code=6)
+    shown = Page(page.read_text("utf-8"))
+    assert "verdict bad" in shown.text
+    assert "feed refused" in shown.text
+
+
+def test_wrong_words(staffed: Academy) -> None:
+    for words in (["nightly", "--public"], ["runs", "show", "last", "--public"]):
+        ran = staffed.run(*words)
+        assert (ran.code, "--public: only with" in ran.err) == (2, True), ran.err
+    assert staffed.run("runs", "show", "nosuch", "-o", "html").code == 9
+    # a page that cannot be written ends no night
+    ran = staffed.night(DAYS[1], "--html", staffed.folder / "no" / "night.html")
+    assert "the page could not be written" in ran.err
