@@ -94,7 +94,9 @@ def _guards(plan: Plan, last: LastRun | None, policy: Policy) -> Iterator[dict[s
     rows = []
     for kind, (_, guard) in guards_on(policy, day).items():
         if counts.get(kind) and guard.overall is not None and kind not in known:
-            rows.append((kind, "all accounts", counts[kind], guard.overall.most(total)))
+            most = guard.overall.most(total)
+            scope = "all accounts" if counts[kind] <= most else "all accounts: approved, or a first load"
+            rows.append((kind, scope, counts[kind], most))
     for row in losses_in_window(policy, last, last.losses, day) if last else ():
         if row["accounts"] and WINDOW[row["kind"]] not in known:
             rows.append((WINDOW[row["kind"]], f"{row['days']} days", row["accounts"], row["limit"]))

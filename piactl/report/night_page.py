@@ -27,6 +27,7 @@ h1 { font-size: 1.5rem; margin: 0 0 .5rem; } h2 { font-size: 1.15rem; margin: 2r
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; overflow-wrap: anywhere;
   border-bottom: 1px solid var(--line); }
+td:first-child, th { overflow-wrap: break-word; }
 td.n, th.n { text-align: right; white-space: nowrap; }
 .bar { display: block; height: .8rem; min-width: 6rem; border: 1px solid var(--line); }
 .bar i { display: block; height: 100%; background: var(--ok); print-color-adjust: exact; }
@@ -150,7 +151,11 @@ def _changes(plan: View | None, *, public: bool) -> str:
         if kind in summary
     ]
     totals = [
-        (sort, name, f"+{counts['gain']}", f"-{counts['lose']}")
+        (
+            sort,
+            name,
+            *(f"{sign}{counts[of]}" if counts[of] else "" for sign, of in (("+", "gain"), ("-", "lose"))),
+        )
         for sort, names in sorted(plan["totals"].items())
         for name, counts in names.items()
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import stat
 from html.parser import HTMLParser
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from .academy import Academy, prepared
 from .feeds import THUILLIER, row
 
+DRIVER = Path("/usr/bin/chromedriver")
 DAYS = ("2026-09-05", "2026-09-06", "2026-09-07")
 
 
@@ -130,6 +132,38 @@ def test_a_night_whose_feed_is_refused(staffed: Academy, text: str) -> None:
     shown = Page(page.read_text("utf-8"))
     assert "verdict bad" in shown.text
     assert "feed refused" in shown.text
+
+
+@pytest.mark.long
+def test_in_a_browser(staffed: Academy) -> None:
+    """On a telephone nothing is wider than the screen or too small; nothing is refused; it can be printed."""
+    if not DRIVER.exists():
+        pytest.skip("chromium is not installed: apt install chromium chromium-driver")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.common.by import By
+
+    options = webdriver.ChromeOptions()
+    for word in ("headless", "no-sandbox", "disable-gpu", "disable-background-networking", "no-first-run"):
+        options.add_argument(f"--{word}")
+    options.add_argument(f"--user-data-dir={staffed.folder / 'browser'}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    page = second_night(staffed)
+    with webdriver.Chrome(options, Service(str(DRIVER))) as browser:
+        telephone = {"width": 360, "height": 780, "deviceScaleFactor": 2, "mobile": True}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", telephone)
+        browser.get(page.as_uri())
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= 360
+        headings = browser.find_elements(By.TAG_NAME, "h2")
+        assert len(headings) >= 6
+        assert all(heading.is_displayed() for heading in headings)
+        bars = browser.find_elements(By.CSS_SELECTOR, ".bar i")
+        assert any(bar.size["width"] > 1 and bar.size["height"] > 5 for bar in bars)
+        size = "return parseFloat(getComputedStyle(document.querySelector('td')).fontSize)"
+        assert browser.execute_script(size) >= 14
+        printed = browser.execute_cdp_cmd("Page.printToPDF", {"printBackground": True})["data"]
+        assert base64.b64decode(printed).startswith(b"%PDF")
+        assert [entry["message"] for entry in browser.get_log("browser")] == []
 
 
 def test_wrong_words(staffed: Academy) -> None:
