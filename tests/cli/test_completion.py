@@ -148,9 +148,24 @@ def test_live_uids_services_profiles_runs(people: Academy) -> None:
     assert asked(people, "why", "alain.dubreuil", "ipr") == ["iprof"]
     assert asked(people, "service", "show", "mess") == ["messagerie"]
     assert "enseignant" in asked(people, "profile", "show", "ens")
+    assert asked(people, "account", "list", "--uai", "0800009") == ["0800009A"]
+    assert asked(people, "assignment", "move", "anne.dubreuil", "--to", "0800009") == ["0800009A"]
+    assert {"DIR", "DOC"} <= {*asked(people, "assignment", "add", "anne.dubreuil", "--function", "D")}
+    assert asked(people, "match", "list", "--source", "") == ["hr"]
+    assert asked(people, "match", "show", "") == []
     runs = asked(people, "runs", "show", "")
     assert runs[0] == "last"
     assert len(runs) == 2
+
+
+def test_live_cases(academy: Academy) -> None:
+    """Two matricules that may be of one person."""
+    one = {"prenom": "Alice", "nom_famille": "Dubreuil", "date_naissance": "1980-03-04"}
+    academy.night(DAY, academy.feed(row(matricule="1", **one), row(matricule="2", **one)))
+    known = [case["case"] for case in academy.run("match", "list", "-o", "json").json]
+    assert known
+    assert asked(academy, "match", "show", "") == asked(academy, "match", "same", "") == sorted(known)
+    assert asked(academy, "match", "show", known[0][:4]) == [known[0]]
 
 
 def test_fifty_uids_and_no_more(academy: Academy) -> None:

@@ -99,7 +99,7 @@ def end_(
 
 def move(
     names: Names,
-    to: Annotated[str, typer.Option("--to", help="The UAI of the new establishment. [required]")] = "",
+    to: Annotated[str, typer.Option("--to", metavar="UAI", help="The new establishment. [required]")] = "",
     from_: FirstDay = None,
     until: NeededLastDay = None,
     function: Annotated[

@@ -261,6 +261,36 @@ def _policy(config: str) -> Any:
     return read_policy(Path(_settings(config).policy_file))
 
 
+def _uais(_last: str, config: str, _first: bool) -> list[Suggestion]:
+    from pathlib import Path
+
+    from piactl.config.register import read_register
+
+    register = read_register(Path(_settings(config).establishments_file))
+    return [(uai, entry.name) for uai, entry in register.items()]
+
+
+def _functions(_last: str, config: str, _first: bool) -> list[Suggestion]:
+    profiles = _policy(config).profiles
+    found = {
+        function: entry.name
+        for entry in reversed(profiles)
+        for function in entry.when.conditions.get("fonction", ())
+    }
+    return sorted(found.items())
+
+
+def _sources(_last: str, config: str, _first: bool) -> list[Suggestion]:
+    return [(name, "") for name in _settings(config).sources]
+
+
+def _cases(last: str, config: str, _first: bool) -> list[Suggestion]:
+    from piactl.directory.store.attribute_scans import suggested_cases
+    from piactl.secrets import read_password
+
+    return [(case, "") for case in suggested_cases(_settings(config).directory, read_password, last, SECONDS)]
+
+
 def _states(_last: str, _config: str, _first: bool) -> list[Suggestion]:
     from piactl.core.model.account import State
 
@@ -291,6 +321,10 @@ _LOOKUPS: Mapping[str, Lookup] = {
     "SERVICE|LOGIN": _services_or_login,
     "PROFILE": _profiles,
     "STATE": _states,
+    "UAI": _uais,
+    "FUNCTION": _functions,
+    "SOURCE": _sources,
+    "CASE": _cases,
     "RUN": _runs,
     "KIND=N": _guarded,
     "KIND": _kinds,

@@ -173,6 +173,15 @@ def suggested_runs(settings: DirectorySettings, password: Password, prefix: str,
     return _suggested(settings, password, Places(settings.state).folder(RUNS), query, "cn", seconds)
 
 
+def suggested_cases(
+    settings: DirectorySettings, password: Password, prefix: str, seconds: float
+) -> list[str]:
+    """Ids of cases with that prefix, like `suggested_uids`."""
+    query = filters.all_of(IN_RECORD, filters.begins("cn", f"case-{prefix}"))
+    found = _suggested(settings, password, settings.state, query, "cn", seconds)
+    return [name.removeprefix("case-") for name in found]
+
+
 def _suggested(
     settings: DirectorySettings, password: Password, base: str, query: str, attribute: str, seconds: float
 ) -> list[str]:
