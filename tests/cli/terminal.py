@@ -13,11 +13,15 @@ from tests.story.academy import Academy
 
 
 def at_terminal(
-    academy: Academy, *words: str, answers: Mapping[str, str] | None = None, seconds: float = 30
+    academy: Academy,
+    *words: str,
+    answers: Mapping[str, str] | None = None,
+    seconds: float = 30,
+    **environment: str,
 ) -> tuple[int, str]:
     """The exit code, and all that was on the screen. Each answer is typed once its question is there."""
     master, slave = pty.openpty()
-    environment = {**academy.environment(), "TERM": "dumb"}
+    environment = {**academy.environment(), "TERM": "dumb", **environment}
     process = subprocess.Popen(
         academy.words(*words),
         stdin=slave,

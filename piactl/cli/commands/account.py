@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piactl.cli.framework.account_batch import read_names
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
+from piactl.cli.framework.context import (
+    display,
+    layout_or_default,
+    put,
+    reading,
+    say,
+    this_configuration,
+    today,
+)
 from piactl.cli.framework.options import AsOf, Columns, Layout, Output, ShowOutput, read_columns, read_day
 from piactl.config.schema_validation import hint
 from piactl.core.model.account import State
@@ -153,7 +161,8 @@ def _listed(
         rows = [*filtered(store, accounts, views, filters)]  # before a header is printed
     if set(chosen_columns) & set(PERSON_COLUMNS):
         _add_person_facts(configuration, rows, accounts, day, private=PRIVATE_MAIL in chosen_columns)
-    put(_rendered(rows, layout_or_default(output), chosen_columns, only=bool(columns)))
+    layout = layout_or_default(output)
+    display(_rendered(rows, layout, chosen_columns, only=bool(columns)), layout)
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)
@@ -273,7 +282,7 @@ def _print(views: list[dict[str, Any]], layout: str, day: str, *, one: bool) -> 
     if layout == "json" and one:
         put([json.dumps(views[0], ensure_ascii=False, indent=2) + "\n"])
     elif layout:
-        put(_rendered(views, layout))
+        display(_rendered(views, layout), layout)
     else:
         register = this_configuration().register
-        put(with_names(account_text(view, day), register) for view in views)
+        display(with_names(account_text(view, day), register) for view in views)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
+from piactl.cli.framework.context import display, layout_or_default, reading, say, this_configuration
 from piactl.cli.framework.options import Output, Since, Until, read_period
 from piactl.core.model.numen import read_numen
 from piactl.core.model.settings import IdentityName
@@ -84,7 +84,7 @@ def history(
     writes = [w for w in writes if w not in noted]
     layout = layout_or_default(output)
     rows = [row_of(event, layout) for event in recounted(changes, writes, identities)]
-    put(rendered(rows, ON_SCREEN if layout == "table" else COLUMNS, layout))
+    display(rendered(rows, ON_SCREEN if layout == "table" else COLUMNS, layout), layout)
     if noted:
         singular, plural = (
             "note of the server about logging in is",

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.context import configuration_path, put
+from piactl.cli.framework.context import configuration_path, display, put
 from piactl.cli.framework.options import Layout, Output
 from piactl.clock import utc_now
 from piactl.errors import ConfigurationInvalid, Exit
@@ -51,7 +51,7 @@ def doctor(
     examination = examine(configuration, utc_now, who().host, canaries=canaries)
     rows = [finding.row() for finding in examination.findings]
     if output in (None, Layout.TABLE):
-        put([doctor_text(rows)])
+        display([doctor_text(rows)])
     else:
         put(rendered(rows, COLUMNS, output.value))
     return int(exit_code(examination, strict=strict))
@@ -91,7 +91,7 @@ def _compare(output: Layout | None) -> int:
     if output is Layout.JSON:
         put([json.dumps(facts, ensure_ascii=False, indent=1) + "\n"])
     elif output in (None, Layout.TABLE):
-        put([comparison_text(facts)])
+        display([comparison_text(facts)])
     else:
         put(rendered(rows, ("dn", "kind", "lacking", "attributes", "coming"), output.value))
     return int(Exit.FAILED if comparison.differing else Exit.DONE)

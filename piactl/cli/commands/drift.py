@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import Manner
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
+from piactl.cli.framework.context import display, layout_or_default, reading, say, this_configuration, today
 from piactl.cli.framework.options import (
     ActAsOf,
     ActOutput,
@@ -54,7 +54,8 @@ def _listed(names: Sequence[str], output: Any, as_of: str | None) -> int:
         store = configuration.accounts(reader, day)
         found = standing_drift(store, names, unreadable, configuration.unreadable)
     rows = [{"uid": one.uid, **drift_row(one)} for one in found]
-    put(rendered(rows, COLUMNS, layout_or_default(output)))
+    layout = layout_or_default(output)
+    display(rendered(rows, COLUMNS, layout), layout)
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)

@@ -9,8 +9,8 @@ import typer
 
 from piactl.cli.framework.context import (
     ProgressLine,
+    display,
     layout_or_default,
-    put,
     reading,
     say,
     this_configuration,
@@ -129,11 +129,11 @@ def _nights(run: Forecast, layout: str, list_: bool) -> list[Night]:
     if list_ or layout in ("json", "ndjson"):
         rows = (row for night in nights for row in change_rows(night))
         if layout != "table" or any(night.plan.changes for night in nights):
-            put(change_table(rows, layout))
+            display(change_table(rows, layout), layout)
     else:
         days = [day_row(night) for night in nights if night.plan.changes]
         if layout != "table" or days:
-            put(day_table(days, layout))
+            display(day_table(days, layout), layout)
         if layout == "table" and days:
             say("To show every change: piactl forecast --list")
     return nights
@@ -163,7 +163,7 @@ def _leavers(run: Forecast, layout: str, columns: Sequence[str], *, departures: 
     if private_mail and rows:
         journal_private_reading(this_configuration(), "private addresses", [row["uid"] for row in rows])
     if rows or layout != "table":
-        put(leaver_table(rows, layout, columns))
+        display(leaver_table(rows, layout, columns), layout)
     else:
         say(f"nobody {'leaves' if departures else 'loses anything'} until {run.until}")
     return nights

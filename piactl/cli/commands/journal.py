@@ -13,6 +13,7 @@ import typer
 from piactl.cli.framework.account_batch import Manner, command_run
 from piactl.cli.framework.account_batch import begin as begin_act
 from piactl.cli.framework.context import (
+    display,
     layout_or_default,
     put,
     reading,
@@ -66,7 +67,7 @@ def show_changes(
             else _some(_rows(path, Wanted(run or None, uid, author or None, *period), kind))
         )
     columns = ON_SCREEN if layout == "table" else COLUMNS
-    put(rendered(rows or (), columns, layout))
+    display(rendered(rows or (), columns, layout), layout)
     if rows is None:
         say(f"{path}: no change of this journal fits")
     return int(Exit.DONE)

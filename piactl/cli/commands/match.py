@@ -9,6 +9,7 @@ import typer
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import Manner
 from piactl.cli.framework.context import (
+    display,
     layout_or_default,
     put,
     reading,
@@ -57,7 +58,8 @@ def list_(
     rows = [case_facts(case, settings, day) for case in cases if case.open is not decided]
     rows = [row for row in rows if source in ("", row["source"])]
     rows = [row for row in rows if older_than is None or row["days"] > older_than]
-    put(rendered(rows, COLUMNS, layout_or_default(output)))
+    layout = layout_or_default(output)
+    display(rendered(rows, COLUMNS, layout), layout)
     return int(Exit.DONE)
 
 
@@ -71,7 +73,10 @@ def show(case: CaseId, output: Output = None, as_of: AsOf = None) -> int:
     with reading(configuration) as reader:
         found, _ = find_case(reader, settings.directory.state, case)
         view = case_view(found, configuration.accounts(reader, day), settings, day)
-    put([case_text(view)] if output is None else rendered([view], COLUMNS, layout_or_default(output)))
+    if output is None:
+        display([case_text(view)])
+    else:
+        put(rendered([view], COLUMNS, layout_or_default(output)))
     return int(Exit.DONE)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piactl.cli.framework.context import ProgressLine, put, say, this_configuration, today, writing
+from piactl.cli.framework.context import ProgressLine, display, say, this_configuration, today, writing
 from piactl.cli.framework.night_page import HOLDS, page_of_run, read_holds
 from piactl.cli.framework.options import (
     AcceptFeed,
@@ -143,7 +143,7 @@ def _run(
     try:
         if output is PlanLayout.TEXT:
             text = plan_text(plan_document(ready), rest=f"every change: piactl plan show {file} --all")
-            put([with_names(text, configuration.register)])
+            display([with_names(text, configuration.register)])
     except StdoutLost as error:
         lost = error
     try:

@@ -8,7 +8,7 @@ import typer
 
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import Manner
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
+from piactl.cli.framework.context import display, layout_or_default, reading, say, this_configuration, today
 from piactl.cli.framework.options import (
     ActAsOf,
     ActOutput,
@@ -43,7 +43,8 @@ def list_(output: Output = None, as_of: AsOf = None) -> int:
             read_day(as_of, today(configuration)),
             unreadable.append,
         )
-    put(rendered(rows, COLUMNS, layout_or_default(output)))
+    layout = layout_or_default(output)
+    display(rendered(rows, COLUMNS, layout), layout)
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)

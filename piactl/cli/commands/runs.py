@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, writing
+from piactl.cli.framework.context import (
+    display,
+    layout_or_default,
+    put,
+    reading,
+    say,
+    this_configuration,
+    writing,
+)
 from piactl.cli.framework.options import Output, Reason, need_reason, read_day, use_form
 from piactl.clock import utc_now
 from piactl.core.text import counted
@@ -45,7 +53,7 @@ def list_(
     layout = layout_or_default(output)
     if layout not in _OBJECTS:
         rows = [{**row, "outcomes": _plain("outcomes", row["outcomes"])} for row in rows]
-    put(rendered(rows[:most] if most else rows, COLUMNS, layout))
+    display(rendered(rows[:most] if most else rows, COLUMNS, layout), layout)
 
 
 def show(

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, today
+from piactl.cli.framework.context import (
+    display,
+    layout_or_default,
+    put,
+    reading,
+    say,
+    this_configuration,
+    today,
+)
 from piactl.cli.framework.options import AsOf, ShowOutput, read_day
 from piactl.clock import utc_now
 from piactl.errors import Exit
@@ -30,5 +38,8 @@ def status(output: ShowOutput = None, as_of: AsOf = None) -> int:
             read_day(as_of, today(configuration)),
             say,
         )
-    put([status_text(view)] if output is None else rendered([view], tuple(view), layout_or_default(output)))
+    if output is None:
+        display([status_text(view)])
+    else:
+        put(rendered([view], tuple(view), layout_or_default(output)))
     return int(Exit.DONE)

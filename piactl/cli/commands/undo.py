@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piactl.cli.framework.account_batch import Manner, begin, can_ask, say_broken_guards
-from piactl.cli.framework.context import ProgressLine, put, reading, say, writing
+from piactl.cli.framework.context import ProgressLine, display, put, reading, say, writing
 from piactl.cli.framework.options import ActAsOf, Allow, DryRun, PlanLayout, Reason, RunOutput, Yes
 from piactl.cli.framework.run_context import _now, under_lock
 from piactl.cli.framework.stop_flag import stop_on_signals
@@ -205,7 +205,7 @@ def _print(result: Mapping[str, Any], output: PlanLayout, *, everything: bool) -
     if output is PlanLayout.JSON:
         put([json.dumps(result, ensure_ascii=False, indent=1) + "\n"])
     else:
-        put([undo_text(result, most=0 if everything else 5)])
+        display([undo_text(result, most=0 if everything else 5)])
 
 
 def _finish(undoing: Undoing, result: Mapping[str, Any], output: PlanLayout, *, everything: bool) -> int:

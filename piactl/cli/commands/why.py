@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piactl.cli.framework.account_batch import read_names
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
+from piactl.cli.framework.context import display, layout_or_default, put, reading, say, this_configuration
 from piactl.cli.framework.options import AsOf, ShowOutput, read_day
 from piactl.clock import civil_today, utc_now
 from piactl.config.schema_validation import hint
@@ -114,4 +114,6 @@ def _print(views: list[Any], layout: str, *, single: bool) -> None:
         put(rendered((row for view in views for row in why_rows(view)), COLUMNS, layout))
     else:
         register = this_configuration().register
-        put(with_names("\n" * bool(number) + why_text(view), register) for number, view in enumerate(views))
+        display(
+            with_names("\n" * bool(number) + why_text(view), register) for number, view in enumerate(views)
+        )

@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from piactl.cli.framework.terminal import discard, print_utf8
+from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
 from piactl.core.model.settings import IdentityName
 from piactl.errors import ConfigurationInvalid, Mistake, NotPermitted, UsageError
 from piactl.private_files import sudo_service, this_user
@@ -181,6 +181,21 @@ def put(pieces: Iterable[str]) -> None:
     except BrokenPipeError:
         # caught here, so that a run that wrote keeps its own exit code
         discard(sys.stdout)
+
+
+def display(pieces: Iterable[str], layout: str = "table") -> None:
+    """Prints text for people: on a terminal with colours, and page by page where it is longer than the
+    screen. Other layouts than a table are data: see `put`. Raises as `put`."""
+    if layout != "table" or not sys.stdout.isatty():
+        put(pieces)
+        return
+    text = "".join(pieces)
+    if not (os.environ.get("NO_COLOR") or is_dumb()):
+        from piactl.report.colours import coloured
+
+        text = coloured(text)
+    if not paged(text):
+        put([text])
 
 
 def layout_or_default(layout: object) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from piactl.cli.framework.commands import asked
 from piactl.cli.framework.context import (
     ProgressLine,
+    display,
     put,
     reading,
     say,
@@ -183,7 +184,7 @@ def show_plan(ready: ReadyPlan, output: PlanLayout, *, most: int) -> None:
         from piactl.report.plan_text import plan_text
 
         register = this_configuration().register
-        put([with_names(plan_text(plan_document(ready), most=most), register)])
+        display([with_names(plan_text(plan_document(ready), most=most), register)])
 
 
 def refuse_broken(ready: ReadyPlan, name: str, allowed: Mapping[str, int]) -> None:

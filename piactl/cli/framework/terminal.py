@@ -5,7 +5,10 @@ from __future__ import annotations
 import codecs
 import os
 import select
+import shlex
+import shutil
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -86,6 +89,33 @@ def discard(stream: TextIO) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+
+
+def is_dumb() -> bool:
+    """Whether the terminal only prints characters."""
+    return os.environ.get("TERM", "dumb") == "dumb"
+
+
+def paged(text: str) -> bool:
+    """Shows a text that is longer than the screen in the pager ($PAGER, else less); whether it did. Not under
+    sudo: a pager can start a shell, with rights that are not the caller's."""
+    pager = os.environ.get("PAGER", "less")
+    long = text.count("\n") >= shutil.get_terminal_size().lines
+    if not (long and pager and sys.stdin.isatty()) or is_dumb() or os.environ.get("SUDO_UID"):
+        return False
+    try:
+        # as git does: colours as they are, the text stays, and what fits the screen needs no key
+        environment = {"LESS": "FRX", **os.environ}
+        running = subprocess.Popen(shlex.split(pager), stdin=subprocess.PIPE, env=environment)
+    except (OSError, ValueError):
+        return False
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the pager
+    try:
+        with suppress(BrokenPipeError):  # who reads has seen enough
+            running.communicate(text.encode("utf-8", "replace"))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    return running.returncode not in (126, 127)
 
 
 def confirm(question: str) -> None:

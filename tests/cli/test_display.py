@@ -1,0 +1,81 @@
+"""Colours and pages: on a terminal only, and never where they would do harm."""
+
+from __future__ import annotations
+
+import pytest
+
+from piactl.report.colours import coloured
+from tests.cli.terminal import at_terminal
+from tests.story.academy import Academy, prepared
+from tests.story.feeds import crowd
+
+DAY = "2026-09-05"
+ESCAPE = "\x1b["
+PAGER = "sh -c 'echo PAGED; cat'"
+
+
+@prepared
+def staffed(academy: Academy) -> Academy:
+    academy.night(DAY, academy.feed(*crowd(12), day=DAY))
+    return academy
+
+
+def test_colours_on_a_terminal_alone(staffed: Academy) -> None:
+    lock = ("account", "lock", "louise.vaubanaaa", "--reason", "trial", "--as-of", DAY, "--yes")
+    assert staffed.run(*lock).code == 0
+    words = ("account", "show", "louise.vaubanaaa", "--as-of", DAY)
+    plain = staffed.run(*words).out
+    assert ESCAPE not in plain
+    code, text = at_terminal(staffed, *words, TERM="xterm", LINES="60")
+    assert code == 0
+    assert f"{ESCAPE}31mLOCKED{ESCAPE}0m" in text
+    assert text.replace(f"{ESCAPE}31m", "").replace(f"{ESCAPE}0m", "") == plain
+    for quiet in ({"TERM": "xterm", "NO_COLOR": "1"}, {"TERM": "dumb"}):
+        assert at_terminal(staffed, *words, LINES="60", **quiet) == (0, plain)
+
+
+def test_a_long_text_goes_through_the_pager(staffed: Academy) -> None:
+    words = ("account", "list", "-o", "table", "--as-of", DAY)
+    _, text = at_terminal(staffed, *words, TERM="xterm", LINES="10", PAGER=PAGER)
+    assert text.startswith("PAGED\n")
+    assert text.count("louise.vauban") >= 12
+    for without in (
+        {"LINES": "60", "PAGER": PAGER, "TERM": "xterm"},
+        {"LINES": "10", "PAGER": "", "TERM": "xterm"},
+        {"LINES": "10", "PAGER": PAGER, "TERM": "dumb"},
+        # a pager can start a shell with the rights of the user that sudo gave
+        {"LINES": "10", "PAGER": PAGER, "TERM": "xterm", "SUDO_UID": "12345"},
+        {"LINES": "10", "PAGER": "/nonexistent/pager", "TERM": "xterm"},
+        {"LINES": "10", "PAGER": "'", "TERM": "xterm"},
+    ):
+        code, text = at_terminal(staffed, *words, **without)
+        assert (code, "PAGED" in text) == (0, False), (without, text)
+        assert text.count("louise.vauban") >= 12, without
+    assert (
+        "PAGED"
+        not in at_terminal(staffed, *words[:2], "-o", "json", LINES="10", PAGER=PAGER, TERM="xterm")[1]
+    )
+
+
+def test_a_pager_that_is_left_early(staffed: Academy) -> None:
+    words = ("account", "list", "-o", "table", "--as-of", DAY)
+    code, text = at_terminal(staffed, *words, TERM="xterm", LINES="10", PAGER="sh -c 'echo PAGED'")
+    assert (code, text) == (0, "PAGED\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "colour"),
+    [
+        ("D09  error    journal chain: cut", "31"),
+        ("D12  warning  mail", "33"),
+        ("D12  ok       mail", "32"),
+        ("     12  revoke     lose services", "33"),
+        ("      1  create     accounts made", "32"),
+        ("  NO, since 2026-09-01", "31"),
+        ("Plan df41a28ba168 as of 2026-08-03", "1"),
+        ("claire.dubreuil  Claire Dubreuil", ""),
+    ],
+)
+def test_what_is_coloured(line: str, colour: str) -> None:
+    assert coloured(line).startswith(f"{ESCAPE}{colour}m") is bool(colour)
+    assert len(coloured(line)) == len(line) + (len(f"{ESCAPE}{colour}m{ESCAPE}0m") if colour else 0)
