@@ -90,6 +90,8 @@ def _verdict(view: View, *, public: bool) -> Iterator[str]:
     ]
     if plan and plan["holds"]:
         rest.append(counted(len(plan["holds"]), "person is held", "people are held"))
+    if plan and plan["cases"].get("open"):
+        rest.append(counted(plan["cases"]["open"], "case is undecided", "cases are undecided"))
     if plan and plan["rejections"]:
         rest.append(counted(len(plan["rejections"]), "row was rejected", "rows were rejected"))
     bad = " bad" if status != RunStatus.DONE else ""
@@ -107,28 +109,26 @@ def _verdict(view: View, *, public: bool) -> Iterator[str]:
 def _guards(guards: Sequence[View]) -> str:
     return _table(
         ("guard", "counts", "accounts", "limit", "used"),
-        (
-            (
-                g["kind"],
-                g["scope"],
-                g["accounts"],
-                g["limit"],
-                _bar(g["kind"], g["accounts"], g["limit"], g["broken"]),
-            )
-            for g in guards
-        ),
+        ((g["kind"], g["scope"], g["accounts"], g["limit"], _used(g)) for g in guards),
     )
+
+
+def _used(guard: View) -> _Markup:
+    label = f"{guard['kind']}: {guard['accounts']} of at most {guard['limit']}"
+    return _bar(label, guard["accounts"], guard["limit"], guard["broken"])
 
 
 class _Markup(str):
     """Text that is HTML already."""
 
 
-def _bar(name: str, found: int, limit: int, bad: bool) -> _Markup:
-    share = min(100, round(100 * found / limit)) if limit else 100
-    label = _text(f"{name}: {found} of at most {limit}")
+def _bar(label: str, number: int, whole: int, bad: bool = False) -> _Markup:
+    """A bar as long as a number is of a whole, at most that; `label` is for who does not see it."""
+    share = min(100, round(100 * number / whole)) if whole else 100
     sort, width = "bar bad" if bad else "bar", f"width:{share}%"
-    return _Markup(f'<span class="{sort}" role="img" aria-label="{label}"><i style="{width}"></i></span>')
+    return _Markup(
+        f'<span class="{sort}" role="img" aria-label="{_text(label)}"><i style="{width}"></i></span>'
+    )
 
 
 def _drift(plan: View | None, *, public: bool) -> str:
@@ -146,7 +146,7 @@ def _changes(plan: View | None, *, public: bool) -> str:
     summary = plan["summary"]
     most = max(summary.values())
     kinds = [
-        (kind, MEANING[kind], summary[kind], _bar(kind, summary[kind], most, False))
+        (kind, MEANING[kind], summary[kind], _bar(f"{kind}: {summary[kind]}", summary[kind], most))
         for kind in ORDER
         if kind in summary
     ]
@@ -227,14 +227,8 @@ def _coming(nights: Sequence[View]) -> str:
         kinds = ", ".join(f"{number} {kind}" for kind, number in night.items() if kind not in names)
         stopped = night["stopped_by"]
         what = kinds + (f"; stopped by {', '.join(stopped)}" if stopped else "")
-        rows.append(
-            (
-                night["date"],
-                night["accounts"],
-                _bar(night["date"], night["accounts"], most, bool(stopped)),
-                what,
-            )
-        )
+        bar = _bar(f"{night['date']}: {night['accounts']}", night["accounts"], most, bool(stopped))
+        rows.append((night["date"], night["accounts"], bar, what))
     return _table(("day", "accounts", "", "what"), rows)
 
 
