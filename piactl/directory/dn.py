@@ -11,6 +11,10 @@ from functools import lru_cache
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*\Z|\d+(\.\d+)*\Z")
 _SPECIAL = frozenset('"+,;<>\\=')
 _HEX = frozenset("0123456789abcdefABCDEF")
+_PLAIN_VALUE = r"""[^\s,;+\\"<>=#\x00-\x1f\x7f](?:[^,;+\\"<>=\x00-\x1f\x7f]*[^\s,;+\\"<>=\x00-\x1f\x7f])?"""
+_PLAIN_PART = rf"[A-Za-z][A-Za-z0-9-]*={_PLAIN_VALUE}"
+_PLAIN_DN = re.compile(rf"{_PLAIN_PART}(?:,{_PLAIN_PART})*")
+"""A name without anything that could be spelled in another way, but for case and runs of blanks."""
 
 
 def child(base: str, attribute: str, value: str) -> str:
@@ -58,8 +62,14 @@ def normal_dn(dn: str) -> str:
     Values are compared without case and with runs of blanks as one, as the naming attributes of
     directories are. Raises ValueError for what is no distinguished name.
     """
+    if _PLAIN_DN.fullmatch(dn) and "  " not in dn:  # nearly every name, in a hundredth of the time
+        return dn.casefold()
     if not dn.strip():
         return ""
+    return _normalized(dn)
+
+
+def _normalized(dn: str) -> str:
     parts = []
     for part in _split(dn, ",;"):
         pairs = sorted(_pair(pair, dn) for pair in _split(part, "+"))

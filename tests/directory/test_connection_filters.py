@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from piactl.directory import dn as names
 from piactl.directory.dn import child, normal_dn, same_dn, under
 from piactl.directory.filters import all_of, any_of, at_least, at_most, equals, none_of, present
 from piactl.directory.open import open_writer
@@ -212,3 +213,15 @@ def test_empty_and_misnamed_parts_are_refused() -> None:
     for join in (all_of, any_of, none_of):
         with pytest.raises(ValueError, match="a filter of no filters"):
             join()
+
+
+@given(st.text(st.sampled_from('aZé ß,=+#\\"<;\t\x00\xa0'), max_size=12))
+def test_the_short_way_to_a_normal_name_agrees_with_the_long_one(value: str) -> None:
+    for name in (f"uid={value}", f"uid={value},ou=Personnels EN,c=fr", f"CN=x,uid={value}"):
+        try:
+            expected = names._normalized(name)
+        except ValueError:
+            with pytest.raises(ValueError, match="not a distinguished name"):
+                normal_dn(name)
+        else:
+            assert normal_dn(name) == expected
