@@ -283,6 +283,7 @@ def test_no_option_reads_or_writes_a_file_as_that_user(host: Host) -> None:
         ("boss", NIGHT, ("plan", "--out", "{}")),
         ("boss", NIGHT, ("journal", "export", "--out", "{}")),
         ("boss", NIGHT, ("feed", "rejects", "hr=/srv/piactl/feeds/hr.csv", "--out", "{}")),
+        ("boss", NIGHT, ("nightly", "--html", "{}")),
         ("boss", ADMIN, ("undo", "last", *WHY, "--out", "{}")),
         ("boss", ADMIN, ("adopt", "hr=/srv/piactl/feeds/hr.csv", "--out", "{}")),
     ]
@@ -293,7 +294,9 @@ def test_no_option_reads_or_writes_a_file_as_that_user(host: Host) -> None:
     ):
         for target in names:
             done = host.sudo(caller, user, "piactl", *(word.format(target) for word in words))
-            assert done.returncode not in (Exit.DONE, Exit.BUG), (words, target, done)
+            # a file whose name is that of no feed is left unread, and is no reason to end a night
+            unread = words[0] in ("plan", "nightly") and f"{target}: not read: it matches" in done.stderr
+            assert unread or done.returncode not in (Exit.DONE, Exit.BUG), (words, target, done)
             assert done.stderr.startswith("piactl: "), (words, target, done)
             said += [done.stdout, done.stderr]
     for words in (("reset", CLAIRE, "--numen-file", OWN), ("check", "--password-file", OWN)):
