@@ -117,6 +117,10 @@ class DirectoryRefused(PiactlError):
         super().__init__(message)
 
 
+class RecordChanged(PiactlError):
+    """Another program changed a record of piactl since it was read."""
+
+
 class ReplyLost(PiactlError):
     """Writes were sent without an answer: each may or may not have been made.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from piactl.core.rules.desired import Rules
 from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.forecast.simulate import Forecast, day_row, first_night
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.plan.plan_file import plan_document, refusal_facts
+from piactl.flows.plan.plan_file import plan_document
 from piactl.flows.plan.ready_plan import ReadyPlan
 
 DAYS = 7
@@ -33,21 +33,27 @@ def night_view(
     policy: Policy,
     register: Register,
     held_since: Mapping[str, date],
-    coming: Iterable[Mapping[str, Any]],
+    coming: Sequence[Mapping[str, Any]] | None,
     error: str = "",
 ) -> dict[str, Any]:
     """One object for the page. `record` is that of the run, `ready` its plan where it is known, `error` what
-    ended it, `held_since` the first day of each hold by uid or matricule."""
+    ended it, `held_since` the first day of each hold by uid or matricule, `coming` the coming nights, None
+    where they are not known."""
     document = plan_document(ready) if ready else None
     return {
         "record": record,
         "error": error,
         "plan": document,
-        "guards": [*_guards(ready.plan, ready.last, policy)] if ready else [],
+        "guards": [*_guards(ready.plan, ready.last, policy)] if ready and _is_of(ready, policy) else [],
         "establishments": [*_establishments(document["changes"], register)] if document else [],
         "held_since": {name: day.isoformat() for name, day in held_since.items()},
-        "coming": list(coming),
+        "coming": coming,
     }
+
+
+def _is_of(ready: ReadyPlan, policy: Policy) -> bool:
+    """Whether a plan was made with this policy: the limits of another one are not known."""
+    return ready.plan.basis.policy == policy.digest
 
 
 def coming_nights(
@@ -79,7 +85,6 @@ def losses_in_window(
 def _guards(plan: Plan, last: LastRun | None, policy: Policy) -> Iterator[dict[str, Any]]:
     """Kind, scope, accounts and limit: the guards that a plan breaks, then those that it comes near to, by
     the accounts in use after it."""
-    broken = [refusal_facts(refusal) for refusal in plan.refusals]
     for one in plan.refusals:
         yield {
             "kind": one.kind,
@@ -89,14 +94,14 @@ def _guards(plan: Plan, last: LastRun | None, policy: Policy) -> Iterator[dict[s
             "broken": True,
         }
     total = last.census.total if last else 0
-    day, known = plan.basis.as_of, {one["kind"] for one in broken}
+    day, known = plan.basis.as_of, {one.kind for one in plan.refusals}
     counts = {**plan.summary, HELD: len(plan.holds)}
     rows = []
     for kind, (_, guard) in guards_on(policy, day).items():
         if counts.get(kind) and guard.overall is not None and kind not in known:
             most = guard.overall.most(total)
-            scope = "all accounts" if counts[kind] <= most else "all accounts: approved, or a first load"
-            rows.append((kind, scope, counts[kind], most))
+            # above a limit that is not broken: approved, a first load, or updates that no guard counts
+            rows += [(kind, "all accounts", counts[kind], most)] if counts[kind] <= most else []
     for row in losses_in_window(policy, last, last.losses, day) if last else ():
         if row["accounts"] and WINDOW[row["kind"]] not in known:
             rows.append((WINDOW[row["kind"]], f"{row['days']} days", row["accounts"], row["limit"]))

@@ -113,13 +113,15 @@ def _told(facts: Mapping[str, Any] | None) -> RecordedRun | None:
 class Extent:
     """The numbers of the first and last line that are there, 0 for none; `pruned`: a cut precedes the first.
     `written` is the number of the last line ever written, as the head file says it, 0 without that file.
-    `empty`: the file that is appended to is not there, or holds nothing yet."""
+    `empty`: the file that is appended to is not there, or holds nothing yet. `since` is the time of the first
+    line, "" for none."""
 
     first: int
     last: int
     pruned: bool
     written: int
     empty: bool
+    since: str = ""
 
 
 def extent(path: str) -> Extent:
@@ -134,7 +136,7 @@ def extent(path: str) -> Extent:
     empty = not Path(path).exists() or not Path(path).stat().st_size
     if first is None or last is None:
         return Extent(0, 0, pruned=False, written=written, empty=empty)
-    return Extent(first.seq, last.seq, pruned=first.type == CUT, written=written, empty=empty)
+    return Extent(first.seq, last.seq, first.type == CUT, written, empty, first.time)
 
 
 def rotated_without_journal(path: str) -> tuple[str, ...]:

@@ -48,7 +48,8 @@ def night_page(view: View, *, public: bool = False) -> str:
         _section("Guards", _guards(view["guards"])),
         _section("Changed by another program", _drift(plan, public=public)),
         _section("Changes", _changes(plan, public=public)),
-        _section("By establishment", _establishments(view["establishments"])),
+        # of a small school, a number alone says who
+        _section("By establishment", "" if public else _establishments(view["establishments"])),
         _section("Held: left unchanged", _holds(view, public=public)),
         _section("Rows rejected", _rejections(plan, public=public)),
         _section("The coming days, by date alone", _coming(view["coming"])),
@@ -82,7 +83,7 @@ def _verdict(view: View, *, public: bool) -> Iterator[str]:
         if changed
         else "Done: nothing to change.",
         RunStatus.REFUSED: "Refused: nothing was written.",
-    }.get(status, f"{str(status).capitalize()}: {counted(changed, 'account')} changed.")
+    }.get(status, f"{str(status).capitalize()}: {counted(changed, 'account')} known to be changed.")
     rest = [
         counted(number, "account") + f" {outcome}"
         for outcome, number in sorted(outcomes.items())
@@ -189,13 +190,13 @@ def _holds(view: View, *, public: bool) -> str:
 
     def age(hold: View) -> int:
         first = since.get(hold["uid"] or hold["matricule"] or "")
-        return (day - date.fromisoformat(first)).days if first else 0
+        return max(0, (day - date.fromisoformat(first)).days) if first else 0
 
     if public:
         ages = Counter(age(hold) for hold in holds)
         return _table(("held for days", "people"), sorted(ages.items(), reverse=True))
     rows = sorted(
-        ((age(hold), hold["uid"] or hold["matricule"], hold["why"]) for hold in holds), reverse=True
+        ((age(hold), hold["uid"] or hold["matricule"] or "", hold["why"]) for hold in holds), reverse=True
     )
     return _table(("days", "who", "why"), rows)
 
@@ -217,7 +218,9 @@ def _rejections(plan: View | None, *, public: bool) -> str:
     return _table(("code", "rows", "the first"), rows)
 
 
-def _coming(nights: Sequence[View]) -> str:
+def _coming(nights: Sequence[View] | None) -> str:
+    if nights is None:
+        return ""
     if not nights:
         return "<p>Nothing is due.</p>"
     most = max(night["accounts"] for night in nights)

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 
 from tests.story.academy import Academy
 
+_OF_THE_CALLER = ("NO_COLOR", "PAGER", "LESS", "SUDO_UID", "LINES", "COLUMNS")
+
 
 def at_terminal(
     academy: Academy,
@@ -21,7 +23,8 @@ def at_terminal(
 ) -> tuple[int, str]:
     """The exit code, and all that was on the screen. Each answer is typed once its question is there."""
     master, slave = pty.openpty()
-    environment = {**academy.environment(), "TERM": "dumb", **environment}
+    usual = {n: v for n, v in academy.environment().items() if n not in _OF_THE_CALLER}
+    environment = {**usual, "TERM": "dumb", **environment}
     process = subprocess.Popen(
         academy.words(*words),
         stdin=slave,

@@ -47,6 +47,7 @@ def test_a_long_text_goes_through_the_pager(staffed: Academy) -> None:
         {"LINES": "10", "PAGER": PAGER, "TERM": "xterm", "SUDO_UID": "12345"},
         {"LINES": "10", "PAGER": "/nonexistent/pager", "TERM": "xterm"},
         {"LINES": "10", "PAGER": "'", "TERM": "xterm"},
+        {"LINES": "10", "PAGER": " ", "TERM": "xterm"},
     ):
         code, text = at_terminal(staffed, *words, **without)
         assert (code, "PAGED" in text) == (0, False), (without, text)
@@ -74,6 +75,7 @@ def test_a_pager_that_is_left_early(staffed: Academy) -> None:
         ("  NO, since 2026-09-01", "31"),
         ("Plan df41a28ba168 as of 2026-08-03", "1"),
         ("claire.dubreuil  Claire Dubreuil", ""),
+        ("D20  error    WARNING: REFUSED by the server, and more", "31"),
     ],
 )
 def test_what_is_coloured(line: str, colour: str) -> None:

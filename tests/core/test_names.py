@@ -7,7 +7,7 @@ import pytest
 
 from piactl.core.naming.homonyms import TakenNames, has_base
 from piactl.core.naming.local_part import UnusableName, initial_uid, local_part
-from piactl.core.naming.name_case import AS_WRITTEN, NOM, PROPER, shown_family_name, shown_given_name
+from piactl.core.naming.name_case import AS_WRITTEN, NOM, PROPER, shown_name
 
 FILE = Path(__file__).parent.parent / "cases" / "names.jsonl"
 CASES = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]
@@ -95,6 +95,11 @@ def test_the_other_form_of_a_uid() -> None:
         ("L'HERMITE", "L'Hermite"),
         ("O'BRIEN", "O'Brien"),
         ("VAN DER BERGHE", "Van der Berghe"),
+        ("TRAN VAN HUNG", "Tran Van Hung"),
+        ("JEAN\u2013PIERRE", "Jean\u2013Pierre"),
+        ("N\u00b4DIAYE", "N\u00b4Diaye"),
+        ("D`ORSAY", "d`Orsay"),
+        ("J.P.", "J.P."),
         ("DA SILVA", "Da Silva"),
         ("PEREIRA DA SILVA", "Pereira da Silva"),
         ("ORTEGA Y LARA", "Ortega y Lara"),
@@ -108,8 +113,9 @@ def test_the_other_form_of_a_uid() -> None:
     ],
 )
 def test_names_in_capitals_as_people_write_them(written: str, shown: str) -> None:
-    assert shown_family_name(written, PROPER) == shown_given_name(written, PROPER) == shown
-    assert shown_given_name(written, NOM) == shown
-    assert shown_family_name(written, NOM) == written.upper()
-    assert shown_family_name(written, AS_WRITTEN) == written
+    fields = ("given_name", "family_name", "usage_name")
+    assert {shown_name(field, written, PROPER) for field in fields} == {shown}
+    assert [shown_name(field, written, NOM) for field in fields] == [shown, *[written.upper()] * 2]
+    assert {shown_name(field, written, AS_WRITTEN) for field in fields} == {written}
+    assert shown_name("private_mail", written, NOM) == written
     assert local_part("Zo\u00e9", "", written) == local_part("ZOE", "", shown), "no other address"

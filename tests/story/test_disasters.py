@@ -244,7 +244,7 @@ def test_how_many_may_leave_by_mistake(
     right, others = ordinary.summary.get("revoke", 0), {change.matricule for change in ordinary.changes}
     refused = planned(2 * in_a_night, day, others).plan.refusals
     broken = next(one for one in refused if one.kind == "revoke")
-    limit = max(broken.limit.max, int(broken.limit.share * broken.of))
+    limit = broken.limit.most(broken.of)
     assert limit == in_a_night or (limit == in_a_night - 1 and broken.of < people), broken
     stopped = planned(limit + 1 - right, day, others).plan.refusals
     assert [(one.kind, one.found) for one in stopped if one.kind == "revoke"] == [("revoke", limit + 1)]

@@ -60,12 +60,13 @@ def test_columns_for_a_mail_merge(staff: Academy) -> None:
     (found,) = staff.run(*words, names, "-o", "json").json
     assert list(found) == names.split(",")
     assert found["establishment_names"] == [place]
-    excel = staff.run("account", "list", *words[3:], f"{names},private_mail", "-o", "excel").out.splitlines()
-    assert excel[0] == "\ufeff" + names.replace(",", ";") + ";private_mail"
+    excel = staff.run("account", "list", *words[3:], names, "-o", "excel").out.splitlines()
+    assert excel[0] == "\ufeff" + names.replace(",", ";")
     assert len(excel) == 5
-    assert f"Verdelot;Zoé;zoe.verdelot;ENS;{THUILLIER};{place};" in excel[4]
-    (read,) = reads(staff)
-    assert (read["data"], read["accounts"]) == ("private addresses", 4)
+    assert f"Verdelot;Zoé;zoe.verdelot;ENS;{THUILLIER};{place}" in excel[4]
+    # the help desk may list accounts; private addresses are in `forecast --leavers --private-mail` alone
+    assert staff.run(*words, "private_mail").code == 2
+    assert reads(staff) == []
     wrong = staff.run(*words, "nom", "-o", "json")
     assert (wrong.code, wrong.out) == (2, "")
     assert "--columns nom: is no column; valid values:" in wrong.err

@@ -287,6 +287,7 @@ def test_departures_leave_out_who_only_moves(leaving: Academy) -> None:
             "famly_name: is no column; did you mean family_name?",
         ),
         (("--leavers", "30", "--columns", ","), "--columns: names no column"),
+        (("--leavers", "30", "--columns", "private_mail"), "private_mail: is no column"),
     ],
 )
 def test_wrong_words(leaving: Academy, words: tuple[str, ...], said: str) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from .academy import Academy
-from .feeds import row
+from .feeds import MICHELIS, THUILLIER, row
 
 DAYS = ("2026-09-05", "2026-09-06", "2026-09-07", "2026-09-08")
 AHMED = {"prenom": "AHMED", "nom_famille": "DE LA TOUR D'AUVERGNE", "nom_usage": ""}
@@ -39,6 +42,27 @@ def test_a_new_case_updates_names_and_renames_nobody(
     # HR begins to write small letters: a name that only changes its case
     small = [row(**{**AHMED, "prenom": "Ahmed"}), row(**IRIS)]
     academy.quiet_night(DAYS[3], academy.feed(*small, day=DAYS[3]))
+
+
+def test_two_sources_that_write_capitals_on_alternate_nights(academy: Academy) -> None:
+    """Neither deviates from what the account shows, so nothing is remembered or changed."""
+    academy.sources(agape="kind: full", epp="kind: full")
+    academy.edit("policy.yaml", "name_case: as-written", "name_case: proper")
+
+    def feed(source: str, day: str) -> Path:
+        ahmed = row(**AHMED, uai=MICHELIS if source == "epp" else THUILLIER)
+        return academy.feed(ahmed, row(**IRIS), day=day, source=source)
+
+    academy.night(DAYS[0], feed("agape", DAYS[0]), feed("epp", DAYS[0]))
+    assert names(academy, "ahmed.de-la-tour-dauvergne")[0] == "Ahmed"
+    for number, source in enumerate(["epp", "agape", "epp"], 1):
+        plan = academy.plan(feed(source, DAYS[number]), "--as-of", DAYS[number])
+        assert (plan["summary"], plan["disagreements"]) == ({}, [])
+        academy.quiet_night(DAYS[number], feed(source, DAYS[number]))
+        for name in ("agape", "epp"):
+            record = academy.sandbox.entry(f"cn={name},ou=sources,{academy.sandbox.state}")
+            assert record is not None
+            assert "deviations" not in json.loads(record["piactlData"][0])
 
 
 def test_an_unknown_case_is_refused(academy: Academy) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import re
+import socket
 import stat
 from html.parser import HTMLParser
 from pathlib import Path
@@ -94,22 +96,33 @@ def test_a_night_as_a_page(staffed: Academy) -> None:
     run = staffed.run("runs", "list", "-o", "json").json[0]
     assert ["run", run["run"]] in page.rows
     assert any(row[0] == "journal" and run["journal"]["hash"] in row[1] for row in page.rows)
-    coming = [row for row in page.rows if row[0] == "2026-09-11"]
-    assert len(coming) == 1 or not coming  # by the clock of this host
+    assert len([row for row in page.rows if row[0] == "2026-09-11"]) == 1  # the day after Ida's last
 
     shown = staffed.run("runs", "show", "last", "-o", "html")
     assert shown.code == 0, shown.err
     again = Page(shown.out)
     assert again.headings == page.headings
-    assert [row for row in again.rows if row not in page.rows] == []
+    assert "2026-09-11" not in again.text, "the coming days are those of this host's clock now"
+    new = [row for row in again.rows if row not in page.rows]
+    assert all(re.fullmatch(r"20\d\d-\d\d-\d\d", row[0]) or row[0] == "day" for row in new), new
 
     staffed.night(DAYS[2], "--html", file)
     assert "Done: nothing to change." in file.read_text("utf-8")
 
 
 def test_a_page_without_names(staffed: Academy) -> None:
-    text = second_night(staffed, "--public").read_text("utf-8")
-    for word in ("verdelot", "Verdelot", "Roussel", "1003", "Ida"):
+    file = second_night(staffed, "--public")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+    text = file.read_text("utf-8")
+    for word in (
+        "verdelot",
+        "Verdelot",
+        "Roussel",
+        "Ida",
+        THUILLIER,
+        "Louis Thuillier",
+        socket.gethostname(),
+    ):
         assert word not in text, word
     assert "update: 1 of at most " in text
     shown = staffed.run("runs", "show", "last", "-o", "html", "--public").out
@@ -131,6 +144,7 @@ def test_a_night_whose_feed_is_refused(staffed: Academy, text: str) -> None:
     staffed.night(DAYS[1], feed, "--html", page, code=6)
     shown = Page(page.read_text("utf-8"))
     assert "verdict bad" in shown.text
+    assert "Refused: nothing was written." in shown.text
     assert "feed refused" in shown.text
 
 

@@ -28,8 +28,6 @@ from piactl.report.establishments import with_names
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:
-    from datetime import date
-
     from piactl.cli.framework.configuration import Configuration
     from piactl.core.model.account import Account
     from piactl.core.model.policy import Policy
@@ -146,7 +144,7 @@ def _listed(
     of those that another program changed."""
     from piactl.flows.queries.account_filters import filtered
     from piactl.flows.queries.accounts import account_views, all_accounts
-    from piactl.flows.queries.person_facts import PERSON_COLUMNS, PRIVATE_MAIL
+    from piactl.flows.queries.person_facts import PERSON_COLUMNS, person_facts
 
     asked = {"sponsor": bool(filters.sponsor), "last_login": filters.of_logins}
     usual = (*COLUMNS, *(name for name, about in asked.items() if about))
@@ -160,35 +158,13 @@ def _listed(
         views = account_views(store, configuration.register, choose(accounts, drift), drifted, drift)
         rows = [*filtered(store, accounts, views, filters)]  # before a header is printed
     if set(chosen_columns) & set(PERSON_COLUMNS):
-        _add_person_facts(configuration, rows, accounts, day, private=PRIVATE_MAIL in chosen_columns)
+        by_uid = {account.uid: account for account in accounts}
+        rows = [{**row, **person_facts(by_uid[row["uid"]], configuration.register, day)} for row in rows]
     layout = layout_or_default(output)
     display(_rendered(rows, layout, chosen_columns, only=bool(columns)), layout)
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)
-
-
-def _add_person_facts(
-    configuration: Configuration,
-    rows: list[dict[str, Any]],
-    accounts: list[Account],
-    day: date,
-    *,
-    private: bool,
-) -> None:
-    """Adds to each row what PERSON_COLUMNS has; `private` addresses are journalled."""
-    from piactl.cli.framework.run_context import journal_private_reading
-    from piactl.flows.queries.person_facts import PRIVATE_MAIL, person_facts, private_mail
-
-    by_uid = {account.uid: account for account in accounts}
-    for row in rows:
-        account = by_uid[row["uid"]]
-        row |= person_facts(account, configuration.register, day)
-        if private:
-            holdoff = configuration.settings.password.holdoff_days
-            row[PRIVATE_MAIL] = private_mail(account, holdoff, day, say)
-    if private and rows:
-        journal_private_reading(configuration, "private addresses", [row["uid"] for row in rows])
 
 
 def _rendered(

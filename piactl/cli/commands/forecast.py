@@ -144,7 +144,8 @@ def _columns(text: str, *, private_mail: bool) -> tuple[str, ...]:
     from piactl.flows.queries.person_facts import PERSON_COLUMNS, PRIVATE_MAIL
     from piactl.report.forecast_text import LEAVER_COLUMNS
 
-    columns = read_columns(text, LEAVER_COLUMNS, PERSON_COLUMNS)
+    more = (*PERSON_COLUMNS, *([PRIVATE_MAIL] if private_mail else []))
+    columns = read_columns(text, LEAVER_COLUMNS, more)
     if not private_mail or PRIVATE_MAIL in columns:
         return columns
     at = columns.index("address") + 1 if "address" in columns else len(columns)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piactl.cli.framework.context import ProgressLine, display, say, this_configuration, today, writing
+from piactl.cli.framework.context import ProgressLine, put, say, this_configuration, today, writing
 from piactl.cli.framework.night_page import HOLDS, page_of_run, read_holds
 from piactl.cli.framework.options import (
     AcceptFeed,
@@ -34,6 +34,7 @@ from piactl.cli.framework.run_context import (
 )
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost
+from piactl.core.model.run_status import RunStatus
 from piactl.errors import Exit, PiactlError, UsageError
 from piactl.private_files import refuse_output
 
@@ -80,15 +81,20 @@ def nightly(
             )
     except PiactlError as error:
         refused: ReadyPlan | None = getattr(error, "ready", None)
-        since = _held_since(configuration, order.as_of, refused) if refused else {}
+        known = Path(configuration.settings.state_folder) / HOLDS
+        since = _held_since(configuration, order.as_of, refused) if refused else read_holds(known)
         _metrics(configuration, order, int(error.exit_code), None, None, since)
         if html:
-            _write_page(configuration, order, html, refused, since, str(error), public=public)
+            nothing = error.exit_code in (Exit.REFUSED, Exit.FEED_REFUSED)
+            status = RunStatus.REFUSED if nothing else RunStatus.FAILED
+            _write_page(
+                configuration, order, html, refused, since, status, {}, error=str(error), public=public
+            )
         raise
     since = _held_since(configuration, order.as_of, ready)
     _metrics(configuration, order, code, ready, done, since)
     if html:
-        _write_page(configuration, order, html, ready, since, "", public=public)
+        _write_page(configuration, order, html, ready, since, done.status, done.counts, public=public)
     return code
 
 
@@ -143,7 +149,7 @@ def _run(
     try:
         if output is PlanLayout.TEXT:
             text = plan_text(plan_document(ready), rest=f"every change: piactl plan show {file} --all")
-            display([with_names(text, configuration.register)])
+            put([with_names(text, configuration.register)])  # nothing waits for a reader
     except StdoutLost as error:
         lost = error
     try:
@@ -264,19 +270,22 @@ def _write_page(
     file: str,
     ready: ReadyPlan | None,
     held_since: Mapping[str, date],
-    error: str,
+    status: str,
+    outcomes: Mapping[str, int],
     *,
+    error: str = "",
     public: bool,
 ) -> None:
-    """Writes the page of the night, which says too what went wrong; a page that cannot be written is said."""
-    from piactl.core.model.run_status import RunStatus
-    from piactl.private_files import write_private
+    """Writes the page of the night, which says too what went wrong; a page that cannot be written is said.
+    `status` and `outcomes` are for a night whose record cannot be read."""
+    from piactl.private_files import write_private, write_public
 
-    failed = {"run": order.run, "as_of": order.as_of.isoformat(), "status": RunStatus.FAILED.value}
+    unknown = {"run": order.run, "as_of": order.as_of.isoformat(), "status": status, "outcomes": outcomes}
+    day = order.as_of
     try:
         page = page_of_run(
-            configuration, order.run, failed, lambda _: ready, held_since, error, public=public
+            configuration, order.run, unknown, lambda _: ready, held_since, day, error, public=public
         )
-        write_private(Path(file), page.encode())
+        (write_public if public else write_private)(Path(file), page.encode())
     except PiactlError as unwritten:
         say(f"--html {file}: the page could not be written: {unwritten}")

@@ -18,6 +18,7 @@ from piactl.cli.framework.context import (
     reading,
     say,
     this_configuration,
+    today,
     writing,
 )
 from piactl.cli.framework.options import Output, Reason, need_reason, read_day, use_form
@@ -108,7 +109,8 @@ def _put_page(run: str, *, public: bool) -> None:
             return read_plan(str(file), stream, configuration.keys, Path(settings.state_folder))
 
     held_since = read_holds(Path(settings.state_folder) / HOLDS)
-    put([page_of_run(configuration, run, None, plan_of, held_since, public=public)])
+    day = today(configuration)
+    put([page_of_run(configuration, run, None, plan_of, held_since, day, public=public)])
 
 
 def rewind(

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from piactl.cli.framework.context import reading, today
+from piactl.cli.framework.context import reading
 from piactl.errors import PiactlError
 
 if TYPE_CHECKING:
@@ -32,12 +32,14 @@ def page_of_run(
     unknown: Mapping[str, Any] | None,
     plan_of: Callable[[Mapping[str, Any]], ReadyPlan | None],
     held_since: Mapping[str, date],
+    today: date,
     error: str = "",
     *,
     public: bool,
 ) -> str:
     """The page of the run with this id, or `last`. `unknown` stands for a record that the directory does not
-    have; without it raises NotFound. `plan_of` is the plan of a record, where it is known."""
+    have; without it raises NotFound. `plan_of` is the plan of a record, where it is known. The coming days
+    from `today`, and since when people are held (`held_since`), are those of the last run alone."""
     from piactl.clock import utc_now
     from piactl.directory.store.run_records import read_runs
     from piactl.errors import NotFound
@@ -46,14 +48,17 @@ def page_of_run(
     from piactl.report.night_page import night_page
 
     settings, unreadable = configuration.settings, configuration.unreadable
-    record, coming = unknown, []
+    record, coming = unknown, None
     try:
         with reading(configuration) as reader:
             records = read_runs(reader, settings.directory.state, unreadable, utc_now())
             record = next((one for one in records if run in (one["run"], "last")), unknown)
-            accounts = ManagedAccounts(reader, settings.directory, configuration.encoding.fitted_to(reader))
-            day = today(configuration)
-            coming = [*coming_nights(accounts, configuration.rules, settings, unreadable, day)]
+            if records and record is not records[0]:
+                held_since = {}
+            else:
+                encoding = configuration.encoding.fitted_to(reader)
+                accounts = ManagedAccounts(reader, settings.directory, encoding)
+                coming = [*coming_nights(accounts, configuration.rules, settings, unreadable, today)]
     except PiactlError:
         if unknown is None:
             raise

@@ -68,7 +68,7 @@ Columns = Annotated[
         "--columns",
         metavar="NAME,...",
         help="The columns, in this order. Beside the usual ones: civilite, given_name, family_name, "
-        "functions, establishments, establishment_names, private_mail (journalled).",
+        "functions, establishments, establishment_names.",
     ),
 ]
 ShowOutput = Annotated[

@@ -99,7 +99,7 @@ def is_dumb() -> bool:
 def paged(text: str) -> bool:
     """Shows a text that is longer than the screen in the pager ($PAGER, else less); whether it did. Not under
     sudo: a pager can start a shell, with rights that are not the caller's."""
-    pager = os.environ.get("PAGER", "less")
+    pager = os.environ.get("PAGER", "less").strip()
     long = text.count("\n") >= shutil.get_terminal_size().lines
     if not (long and pager and sys.stdin.isatty()) or is_dumb() or os.environ.get("SUDO_UID"):
         return False

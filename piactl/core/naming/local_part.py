@@ -21,8 +21,9 @@ class UnusableName(PiactlError):
         super().__init__(message)
 
 
-_APOSTROPHES = dict.fromkeys(map(ord, "’‘‛ʼʻʽʹʾʿˈ´`′‵＇ꞌ"), "'")
-_DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−⁃﹘﹣－"), "-")
+APOSTROPHES, DASHES = "'’‘‛ʼʻʽʹʾʿˈ´`′‵＇ꞌ", "-‐‑‒–—―−⁃﹘﹣－"
+"""What people write for an apostrophe and a hyphen."""
+_APOSTROPHES, _DASHES = dict.fromkeys(map(ord, APOSTROPHES), "'"), dict.fromkeys(map(ord, DASHES), "-")
 _DROPPED = dict.fromkeys([0x00AD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0x180E])
 # NFD alone would delete these letters instead of spelling them out
 _LETTERS = str.maketrans(

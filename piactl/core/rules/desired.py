@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from typing import Any
 from zlib import crc32
 
 from piactl.core.credentials.numen_verifier import numen_verifier
@@ -31,7 +32,7 @@ from piactl.core.model.policy import Policy
 from piactl.core.model.settings import MatchingSettings
 from piactl.core.naming.homonyms import has_base
 from piactl.core.naming.local_part import UnusableName, local_part
-from piactl.core.naming.name_case import shown_family_name, shown_given_name
+from piactl.core.naming.name_case import shown_name
 from piactl.core.rules.career import NEVER, AccountStatus, Career, account_status, career
 from piactl.core.rules.confirmation import confirmed
 from piactl.core.rules.matching import Births, birth_digests, births_of, with_births
@@ -42,11 +43,6 @@ OPENING = frozenset({State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED})
 """The states in which an account is created, or restored from the archive."""
 
 _HR_FIELDS = ("family_name", "given_name", "usage_name", "civilite", "private_mail")
-_SHOWN = {
-    "family_name": shown_family_name,
-    "given_name": shown_given_name,
-    "usage_name": shown_family_name,
-}
 MATRICULE = "matricule"
 VERIFIER_DAYS = 30
 """Nights over which missing verifiers are spread: each takes some hundredths of a second."""
@@ -329,10 +325,12 @@ def _with_hr_data(account: Account, person: Person, rules: Rules) -> Account:
     numen = account.numen_digest
     if person.numen is not None:
         numen = rules.keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
-    values = {name: getattr(person, name) for name in _HR_FIELDS if name not in person.silent}
-    for name, shown in _SHOWN.items():
-        if name in values:
-            values[name] = shown(values[name], rules.policy.name_case)
+    case = rules.policy.name_case
+    values: dict[str, Any] = {
+        name: shown_name(name, getattr(person, name), case)
+        for name in _HR_FIELDS
+        if name not in person.silent
+    }
     account = replace(account, numen_digest=numen, **values)
     return with_births(account, birth_digests(births_of(account), person, rules.keys, rules.matching))
 

@@ -18,7 +18,14 @@ from piactl.directory.client.controls import (
     integer,
     octets,
 )
-from piactl.directory.client.strategy import SEARCH_ENTRY, DeadlineStrategy, Message, Spelling, spelled_name
+from piactl.directory.client.strategy import (
+    SEARCH_DONE,
+    SEARCH_ENTRY,
+    DeadlineStrategy,
+    Message,
+    Spelling,
+    spelled_name,
+)
 from piactl.directory.port import RawEntry
 
 _LONGEST_HEADER = 10
@@ -31,6 +38,8 @@ class FastSearchStrategy(DeadlineStrategy):
         return _entry(message.data, message.start, message.end, self.spelled)
 
     def present_entries(self, message_id: int) -> list[RawEntry]:
+        if self._expected.get(message_id) != SEARCH_DONE:
+            return []
         data, at, arrived = self._data, self._at, len(self._data)
         number, entries = integer(message_id), []
         # whatever is not whole, or not an entry of this search, is for `receive` to read or to refuse

@@ -78,11 +78,13 @@ def add_head(writer: Writer, places: Places, anchor: Anchor) -> None:
         raise PiactlError(f"{dn}: {result.message}")
 
 
-def last_head(reader: Reader, places: Places, owner: str, today: date) -> Anchor | None:
-    """The last head of a journal, None without any."""
-    entry = reader.read(places.journal_heads(owner, today), [HEAD])
-    found = _anchors(entry or _day_before(reader, places, owner, today.isoformat()), owner)
-    return max(found, key=lambda anchor: anchor.time, default=None)
+def highest_head(reader: Reader, places: Places, owner: str, since: str, now: str) -> Anchor | None:
+    """The highest head of the last day of a journal, of those stored from `since` to `now` (UTC, ISO 8601);
+    None without any."""
+    entry = reader.read(places.journal_heads(owner, date.fromisoformat(now[:10])), [HEAD])
+    found = _anchors(entry or _day_before(reader, places, owner, now[:10]), owner)
+    stored = (anchor for anchor in found if since <= anchor.time <= now)
+    return max(stored, key=lambda anchor: anchor.head.seq, default=None)
 
 
 def _day_before(reader: Reader, places: Places, owner: str, today: str) -> RawEntry | None:

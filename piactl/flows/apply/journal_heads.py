@@ -2,8 +2,7 @@
 
 A head proves every line up to it. A program that rewrites the journal, and reads what piactl reads, cannot
 take a stored head back: syslog and the file of `journal_heads` are beyond piactl, and the directory lets only
-the administrator change or delete one. A forged head makes `journal verify` fail; it hides nothing. No night
-is refused because of one.
+the administrator change or delete one. A forged head makes `journal verify` fail; no run is refused for it.
 """
 
 from __future__ import annotations

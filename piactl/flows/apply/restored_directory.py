@@ -14,7 +14,7 @@ from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import LastRun
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
-from piactl.directory.store.journal_heads import last_head
+from piactl.directory.store.journal_heads import highest_head
 from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords
 from piactl.directory.store.run_records import heads_of, read_run, read_runs
@@ -50,15 +50,11 @@ def compare_runs(
     now: Callable[[], datetime],
     tolerated: Tolerated = (),
     say: Callable[[str], None] = lambda _text: None,
-    *,
-    by_heads: bool = True,
 ) -> bool:
     """Whether the directory has the last run of this host that left a record, the entries that this host
     wrote last are not as before, and the journal has its lines.
 
-    Reads the end of the journal, the record of one run, the last run and a few entries, and `by_heads` the
-    last head of the journal in the directory: that of the help desk leaves no run there. Each identity of
-    piactl may add such a head, so no night depends on it. Raises DirectoryOlder
+    Reads the end of the journal, the record of one run, the last run and a few entries. Raises DirectoryOlder
     and JournalMissing; one of these that is `tolerated` is said instead, and the result is then false. It is
     false, too, for a journal that cannot be read, which is reported where it is opened for writing.
     """
@@ -68,8 +64,6 @@ def compare_runs(
         return False
     try:
         _check_journal(reader, host, settings, unreadable, now(), recorded, there)
-        if by_heads:
-            _check_head(reader, host, settings, now(), there)
         if recorded.run is not None:
             _check_directory(reader, settings, unreadable, now(), recorded.run)
         _check_accounts(reader, settings)
@@ -173,13 +167,24 @@ def _check_journal(
             raise _missing(path, f"run {record['run']} of this host wrote its line {seq}, which is not there")
 
 
-def _check_head(reader: Reader, host: str, settings: Settings, now: datetime, there: Extent) -> None:
+def warn_of_old_journal(
+    reader: Reader, host: str, settings: Settings, now: datetime, say: Callable[[str], None]
+) -> None:
+    """Warns where the directory has a head of the journal beyond its last line: an old copy of it was put
+    back. No command is refused for it, because each identity of piactl may add such a head."""
+    moment = journal_time(now)  # before the journal is read: others write to it
+    try:
+        there = extent(settings.journal_file)
+    except JournalUnusable:
+        return
     owner = journal_owner(this_user(), host)
-    last = last_head(reader, Places(settings.directory.state), owner, now.astimezone(UTC).date())
-    if last is not None and last.head.seq > there.last and last.time <= journal_time(now):
-        seq, stored = last.head.seq, last.time
-        why = f"the directory has the head of its line {seq}, stored at {stored}, which is not there"
-        raise _missing(settings.journal_file, why)
+    head = highest_head(reader, Places(settings.directory.state), owner, there.since, moment)
+    if head is not None and head.head.seq > there.last:
+        say(
+            f"warning: {settings.journal_file} ends at line {there.last}, and the directory has its head of "
+            f"line {head.head.seq}, stored at {head.time}: it is an old copy, or another program added that "
+            "head. See: piactl journal verify"
+        )
 
 
 def _last_of_directory(

@@ -38,6 +38,7 @@ from piactl.errors import (
     FeedRefused,
     JournalMissing,
     PiactlError,
+    RecordChanged,
     ReplyLost,
     StalePlan,
     UnsafePlan,
@@ -46,7 +47,7 @@ from piactl.flows.apply.default_password_policy import require_default_policy, w
 from piactl.flows.apply.journal_heads import head_stored
 from piactl.flows.apply.key_fence import check_current_key
 from piactl.flows.apply.read_back import read_back
-from piactl.flows.apply.restored_directory import Tolerated, compare_runs
+from piactl.flows.apply.restored_directory import Tolerated, compare_runs, warn_of_old_journal
 from piactl.flows.apply.run_lock import (
     Holder,
     NoLock,
@@ -202,7 +203,8 @@ def must(writer: Writer, write: EntryWrite) -> None:
     """Makes one write of piactl's own records. Raises PiactlError if it fails."""
     result = next(iter(writer.write([write])))
     if result.outcome not in (Outcome.APPLIED, Outcome.ALREADY):
-        raise PiactlError(f"{write.dn}: piactl's own record cannot be written: {result.message}")
+        error = RecordChanged if result.outcome is Outcome.CONFLICT else PiactlError
+        raise error(f"{write.dn}: piactl's own record cannot be written: {result.message}")
 
 
 @contextmanager
@@ -224,7 +226,7 @@ def locked_run(
     every case, if the directory can be reached.
     """
     require_default_policy(writer, settings.password.policy)
-    compared = compare_runs(writer, order.actor.host, settings, unreadable, now, tolerated, by_heads=False)
+    compared = compare_runs(writer, order.actor.host, settings, unreadable, now, tolerated)
     lock = RunLock(writer, settings.directory.state, _holder(order), settings.lock_seconds, now)
     with host_lock(Path(settings.state_folder), lock):
         try:
@@ -271,6 +273,7 @@ def run_alone(
         require_default_policy(writer, settings.password.policy)
     tolerated: Tolerated = (DirectoryOlder, JournalMissing) if emergency else ()
     compared = compare_runs(writer, order.actor.host, settings, unreadable, now, tolerated, say)
+    warn_of_old_journal(writer, order.actor.host, settings, now(), say)
     # before the journal, whose lines would carry the wrong time
     try:
         check_clock_by_record(writer, settings.directory.state, order.run, now, settings.clock_minutes)

@@ -34,7 +34,7 @@ from piactl.directory.store.records import (
     parsed,
     text_of,
 )
-from piactl.errors import DirectoryRefused, LockHeld, LockLost, PiactlError
+from piactl.errors import DirectoryRefused, LockHeld, LockLost, PiactlError, RecordChanged
 from piactl.flows.apply.server_clock import (
     ClockReading,
     check_server_clock,
@@ -225,9 +225,10 @@ class RunLock:
         return self._described(self._parsed(entry)) if entry is not None else ""
 
     def cause(self, error: PiactlError) -> PiactlError:
-        """The reason for a refused write: LockLost if the server refused it because another run took over
-        the lock, else `error`."""
-        if not self.fenced or not isinstance(error, DirectoryRefused) or error.result != NO_RIGHT:
+        """The reason for a refused write: LockLost if another run took over the lock, which the server then
+        refuses, or which changed a record of piactl, else `error`."""
+        no_right = isinstance(error, DirectoryRefused) and error.result == NO_RIGHT
+        if not self.fenced or not (no_right or isinstance(error, RecordChanged)):
             return error
         try:
             entry = self._read()

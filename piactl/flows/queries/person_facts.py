@@ -18,20 +18,19 @@ PERSON_COLUMNS = (
     "functions",
     "establishments",
     "establishment_names",
-    PRIVATE_MAIL,
 )
 
 
 def person_facts(account: Account, register: Register, day: date) -> dict[str, Any]:
-    """The PERSON_COLUMNS of an account but the private address. Functions and establishments are those of the
-    assignments that run on the day, the names as people use them."""
+    """The PERSON_COLUMNS of an account. Functions and establishments are those of the assignments that run on
+    the day, the names as people use them; an archived account has none."""
     running = [a for a in account.assignments if a.start <= day and (a.end is None or a.end >= day)]
     uais = list(dict.fromkeys(a.uai for a in running if a.uai))
     names = (register[uai].name if uai in register else "" for uai in uais)
     return {
         "civilite": account.civilite or None,
         "given_name": account.given_name or None,
-        "family_name": account.usage_name or account.family_name or None,
+        "family_name": account.surname if account.given_name else None,
         "functions": list(dict.fromkeys(a.function for a in running)),
         "establishments": uais,
         "establishment_names": [name for name in names if name],

@@ -17,6 +17,7 @@ from piactl.core.model.account import Account
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person
+from piactl.core.naming.name_case import AS_WRITTEN, shown_name
 from piactl.core.plan.plan import Disagreement
 from piactl.core.plan.run_state import Deviation
 from piactl.core.rules.same_person import PERSON_DATA, Ranks, data_of, differs, ranked_value
@@ -33,6 +34,7 @@ class Resolver:
     fills: Callable[[str, str], bool]
     """Whether the feeds of a source have values in a column."""
     deviations: dict[str, dict[str, Deviation]]
+    name_case: str = AS_WRITTEN
     disagreements: list[Disagreement] = field(default_factory=list)
     moved: set[str] = field(default_factory=set)
 
@@ -66,7 +68,11 @@ class Resolver:
         columns: list[str] = []
         row: Person | None = None
         for name, column in PERSON_DATA.items():
-            stated = {s: getattr(one, name) for s, one in listed.items() if name not in one.silent}
+            stated = {
+                s: shown_name(name, getattr(one, name), self.name_case)
+                for s, one in listed.items()
+                if name not in one.silent
+            }
             if not stated:
                 values[name] = data[name]
                 continue

@@ -245,7 +245,8 @@ def _resolve_disagreements(
         past = merged.sources[source].record.past if source in merged.sources else ()
         return not past or any(feed.filled.get(column) for feed in past)
 
-    resolver = Resolver(rules.as_of, rules.keys, rules.ranks, fills, deviations)
+    case = rules.policy.name_case
+    resolver = Resolver(rules.as_of, rules.keys, rules.ranks, fills, deviations, case)
     silent = {sourced.source.name: _silent(sourced) for sourced in feeds}
     for matricule, person in merged.people.items():
         account = accounts.get(matricule)
