@@ -86,6 +86,7 @@ HALVES: dict[str, Callable[[Rows], Rows]] = {
 def test_one_source_is_half_or_lists_the_people_of_the_other(tmp_path: Path, people: int, day: date) -> None:
     two = TwoSources(tmp_path, people, day)
     assert two.stopped_by(two.files(day, *two.parts())) == ()
+    by_date = {*two.summary}
     assert two.stopped_by(two.files(day, two.parts()[0], names=["epp"])) == ()
     for name, half in HALVES.items():
         ours, theirs = two.parts()
@@ -103,7 +104,7 @@ def test_one_source_is_half_or_lists_the_people_of_the_other(tmp_path: Path, peo
     # a few of the other one's people: their posts are counted once, whichever source has them
     few = [*ours, *theirs[:: max(11, len(theirs) // 20)]]
     assert two.stopped_by(two.files(day, few, theirs)) == ()
-    assert set(two.summary) <= {"update"}
+    assert {*two.summary} <= {"update", *by_date}
 
 
 SHORT = [f"{column} moved by one row" for column in ("position", "uai", "fonction", "debut", "nom_usage")]

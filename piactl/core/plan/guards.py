@@ -217,8 +217,11 @@ class Tally:
         self._losses.update(effect.losses)
         for name in effect.other:
             self._overall[OTHER[name]].add(uid)
-            for source in effect.sources:
-                self._scoped[OTHER[name], "source", source].add(uid)
+        # an update may be of the end of a post alone, which differs in no other value
+        wrong = [*(OTHER[name] for name in effect.other), *(["update"] if "update" in overall else [])]
+        for source in effect.sources:
+            for kind in wrong:
+                self._scoped[kind, "source", source].add(uid)
 
     def by_kind(self) -> dict[str, int]:
         return dict(self._accounts)

@@ -104,7 +104,8 @@ def calls_of(
     """Name and number of each system call of an undisturbed night, in order; on the morning after it.
 
     How many pieces a long answer comes in depends on the moment, so it is the night of three with the fewest
-    recvfrom, and of those the last are left out.
+    recvfrom, and of those the last are left out. So does how often a night asks at its end whether the other
+    server has everything: of a call that is not as frequent in each of the three, the last are left out too.
     """
     log = world.folder / "strace.log"
     trace = ["strace", "-qq", "-o", str(log), "-e", f"trace={','.join(CALLS)}"]
@@ -116,11 +117,13 @@ def calls_of(
         assert done.code == 0, done.said
         nights.append([line.partition("(")[0] for line in log.read_text().splitlines()])
     names = min(nights, key=lambda names: names.count("recvfrom"))
+    counts = {name: {night.count(name) for night in nights} for name in CALLS}
+    most = {name: min(found) - (2 if len(found) > 1 else 0) for name, found in counts.items()}
     numbers: Counter[str] = Counter()
     calls = []
     for name in names:
         numbers[name] += 1
-        if name != "recvfrom" or numbers[name] <= names.count(name) * 2 // 3:
+        if numbers[name] <= (names.count(name) * 2 // 3 if name == "recvfrom" else most[name]):
             calls.append((name, numbers[name]))
     return calls
 
