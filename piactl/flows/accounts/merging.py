@@ -7,12 +7,12 @@ mark is the intent: whatever run or command comes after a crash finishes the mer
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from piactl.core.edits import ActRefused, Altered, Author, merging
 from piactl.core.model.account import NO_DEVICE, Account, State
-from piactl.core.model.person import Person, read_matricule
+from piactl.core.model.person import Assignment, Person, read_matricule
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import home_establishments
 from piactl.core.rules.desired import Rules, Subject, desired_account
@@ -191,6 +191,26 @@ def _finished(run: Run, store: AccountStore, rules: Rules, source: Entry, into: 
     return ""
 
 
+def _as_now(
+    store: AccountStore,
+    made: Entry,
+    person: Person,
+    posts: Sequence[Assignment],
+    author: Author,
+    rules: Rules,
+) -> PreparedAccount:
+    """The account that a split made before, with names and posts as they are now: runs hold both accounts
+    until it ends, but one may have changed the other account while it was under way."""
+    names = {name: getattr(person, name) for name in ("family_name", "given_name", "usage_name", "civilite")}
+    keys = {(post.uai, post.function, post.start) for post in posts}
+
+    def act(account: Account, _rules: Rules) -> Altered:
+        own = (post for post in account.assignments if (post.uai, post.function, post.start) not in keys)
+        return Altered(replace(account, **names, assignments=(*posts, *own)), author.note)
+
+    return prepared_account(store, made.account.uid, made, act, rules, author.reason)
+
+
 def prepare_split(
     store: AccountStore,
     rules: Rules,
@@ -219,16 +239,19 @@ def prepare_split(
     person = Person(matricule, account.family_name, account.given_name, account.usage_name, account.civilite)
     subject = Subject(matricule, None, person, posts, note=author.note)
     others = read_accounts_of(store.reader, store.directory, store.encoding, store.keys, [matricule])
-    made_before = any(isinstance(one, Entry) and one.dn != entry.dn for one in others)
-    desired = None if made_before else desired_account(subject, rules)
-    new = intended(store, name, None, desired, rules, author.reason) if desired else None
+    made = next((one for one in others if isinstance(one, Entry) and one.dn != entry.dn), None)
+    if made is not None:
+        new: PreparedAccount | None = _as_now(store, made, person, posts, author, rules)
+    else:
+        desired = desired_account(subject, rules)
+        new = intended(store, name, None, desired, rules, author.reason) if desired else None
     ends = [AccountWrite(account.uid, ("split",), author.reason, w) for w in _credentials(store, entry)]
     rows = [*ends, *filter(None, [new.write if new else None, left.write])]
     changes = (*left.changes, *(new.changes if new else ()))
     kept, places = ", ".join(sorted(account.addresses)), ", ".join(sorted({post.uai for post in posts}))
     contact = ", ".join(filter(None, [account.display_name, account.address, account.private_mail]))
     has = f"the account {new.uid}" if new else "no account, because none of its posts is open"
-    has = "the account that was made before" if made_before else has
+    has = "the account that was made before" if made else has
     note = (
         f"{account.uid} keeps its addresses: {kept}; matricule {matricule} has {has}\n"
         f"password and devices end. Contact both: {contact}; matricule {matricule}, {places or 'no post'}"
