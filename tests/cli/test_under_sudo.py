@@ -30,6 +30,7 @@ CASES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("plan", "FEED"): (("hr={own}",), OWN),
     ("plan", "--policy"): (("--policy", "{own}"), READS),
     ("nightly", "FEED"): (("hr={own}",), OWN),
+    ("nightly", "--html"): (("--html", "{new}"), WRITES),
     ("apply", "PLAN"): (("{own}",), OWN),
     ("apply", "--ldif"): (("{plan}", "--ldif", "{new}"), WRITES),
     ("undo", "--out"): (("last", *WHY, "--out", "{new}"), WRITES),

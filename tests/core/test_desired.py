@@ -329,7 +329,7 @@ def test_the_main_establishment_comes_first() -> None:
         ({"function": "DIR"}, ("function",)),
         ({"quotite": "80"}, ("details",)),
         ({"position": "conge"}, ("details",)),
-        ({"end": date(2027, 8, 31)}, ()),
+        ({"end": date(2027, 8, 31)}, ("end",)),
         ({"uai": "0800010B", "start": date(2027, 3, 1)}, ()),
         ({"uai": "0800010B", "source": "other"}, ()),
         ({"uai": "0800010B", "function": "DIR"}, ()),

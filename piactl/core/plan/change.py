@@ -40,7 +40,7 @@ Facts = Mapping[str, object]
 @dataclass(frozen=True, slots=True)
 class Effect:
     """The effect of all changes of one account: the profiles and services that it gains and loses, and what
-    differs although no assignment is new (`other`): establishment, function, details, name (see
+    differs although no assignment is new (`other`): establishment, function, details, end, name (see
     `diff.other_values`). `sources` are those of its assignments."""
 
     gains: Belongings = frozenset()

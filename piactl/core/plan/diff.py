@@ -452,9 +452,10 @@ _DETAILS = ("corps", "position", "discipline", "modality", "quotite")
 
 
 def other_values(current: Account, account: Account) -> Iterator[str]:
-    """What differs although no assignment has begun or ended: `establishment` or `function` if an assignment
-    differs from a known one in that alone, `details` if a known assignment has other values, `name` if a name
-    differs in more than its spelling. A mutation is not among them, because it has its own start."""
+    """What differs although no assignment has begun: `establishment` or `function` if an assignment differs
+    from a known one in that alone, `details` if a known assignment has other values, `end` if it has another
+    end, `name` if a name differs in more than its spelling. A mutation is not among them, because it has its
+    own start."""
     known = {a.key: a for a in current.assignments}
     starts = {(a.source, a.start, a.function) for a in current.assignments}
     places = {(a.source, a.start, a.uai) for a in current.assignments}
@@ -463,7 +464,9 @@ def other_values(current: Account, account: Account) -> Iterator[str]:
         yield "establishment"
     if any((a.source, a.start, a.uai) in places for a in new):
         yield "function"
-    pairs = ((known[a.key], a) for a in account.assignments if a.key in known)
+    pairs = [(known[a.key], a) for a in account.assignments if a.key in known]
+    if any(old.end != a.end for old, a in pairs):
+        yield "end"
     if any(getattr(old, name) != getattr(a, name) for old, a in pairs for name in _DETAILS):
         yield "details"
     if any(not same_name(getattr(current, name), getattr(account, name)) for name in NAMES):

@@ -26,6 +26,8 @@ SAMPLE = 5
 
 GROWTH = {"profile": "profile_growth", "service": "service_growth"}
 OTHER = {name: f"other_{name}" for name in ("establishment", "function", "details", "name")}
+END = "end"
+"""In `Effect.other`: the guard `update` counts it."""
 HELD = "held"
 LOOSENING = "loosening"
 WINDOW = {kind.value: f"{kind.value}_window" for kind in Kind if kind in LOSING}
@@ -215,12 +217,13 @@ class Tally:
             self._gains[belonging].add(uid)
         self._gaining.update({sort for sort, _ in effect.gains})
         self._losses.update(effect.losses)
-        for name in effect.other:
-            self._overall[OTHER[name]].add(uid)
-        # an update may be of the end of a post alone, which differs in no other value
-        wrong = [*(OTHER[name] for name in effect.other), *(["update"] if "update" in overall else [])]
+        others = [OTHER[name] for name in effect.other if name != END]
+        for kind in others:
+            self._overall[kind].add(uid)
+        # among all accounts, other ends are updates like others: contracts are renewed at the rentrée
+        others += ["update"] if END in effect.other and "update" in overall else []
         for source in effect.sources:
-            for kind in wrong:
+            for kind in others:
                 self._scoped[kind, "source", source].add(uid)
 
     def by_kind(self) -> dict[str, int]:
