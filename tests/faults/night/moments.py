@@ -104,8 +104,9 @@ def calls_of(
     """Name and number of each system call of an undisturbed night, in order; on the morning after it.
 
     How many pieces a long answer comes in depends on the moment (454 to 1,077 recvfrom were seen of one
-    night), so it is the night of three with the fewest, and of those the first third alone counts. So does how often a night asks at its end whether the other
-    server has everything: of a call that is not as frequent in each of the three, the last are left out too.
+    night), so it is the night of three with the fewest, and of those the first third alone counts. So does
+    how often a night asks at its end whether the other server has everything: of a call that is not as
+    frequent in each of the three, the last are left out too.
     """
     log = world.folder / "strace.log"
     trace = ["strace", "-qq", "-o", str(log), "-e", f"trace={','.join(CALLS)}"]
