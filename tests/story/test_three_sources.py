@@ -79,7 +79,8 @@ class Year:
                 self.late["refused"] += 1
             else:
                 assert ran.code in (0, 5), f"{day}: exit {ran.code}: {ran.out[-2000:]}{ran.err}"
-                self.told[one.source] = one.written
+                if one.source == DELTAS:  # corrected rows of a full feed do not replace it
+                    self.told[one.source] = one.written
                 self.late["applied"] += 1
             self.look(day)
 

@@ -31,7 +31,7 @@ from piactl.directory.store.run_records import read_run
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.apply.account_list import list_accounts
 from piactl.flows.apply.required_schema import require_schema
-from piactl.flows.apply.run import Run, check_date, head_facts, must, put_record
+from piactl.flows.apply.run import Run, check_date, head_facts, must, put_record, unwritten
 from piactl.flows.apply.undo_log import keep_undo, prune_runs, prune_undo
 from piactl.flows.apply.write_ahead import BATCH, JournalledWriting
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan, Writes
@@ -384,7 +384,7 @@ def _check_written(run: Run, result: WriteResult) -> None:
         why = "another entry is where piactl's record belongs, which was not written"
         run.unreadable.add(UnreadableRecord(dn, why, "delete it"))
     else:
-        raise PiactlError(f"{dn}: piactl's own record cannot be written: {result.message}")
+        raise unwritten(dn, result)
 
 
 def _is_foreign(run: Run, dn: str) -> bool:

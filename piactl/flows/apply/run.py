@@ -18,7 +18,7 @@ from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import LastRun
 from piactl.core.text import counted
 from piactl.directory import filters
-from piactl.directory.port import EntryWrite, Outcome, Writer
+from piactl.directory.port import EntryWrite, Outcome, Writer, WriteResult
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.memory_records import last_run_record, read_last_run
 from piactl.directory.store.records import (
@@ -203,8 +203,13 @@ def must(writer: Writer, write: EntryWrite) -> None:
     """Makes one write of piactl's own records. Raises PiactlError if it fails."""
     result = next(iter(writer.write([write])))
     if result.outcome not in (Outcome.APPLIED, Outcome.ALREADY):
-        error = RecordChanged if result.outcome is Outcome.CONFLICT else PiactlError
-        raise error(f"{write.dn}: piactl's own record cannot be written: {result.message}")
+        raise unwritten(write.dn, result)
+
+
+def unwritten(dn: str, result: WriteResult) -> PiactlError:
+    """The error for a record of piactl's own that was not written."""
+    error = RecordChanged if result.outcome is Outcome.CONFLICT else PiactlError
+    return error(f"{dn}: piactl's own record cannot be written: {result.message}")
 
 
 @contextmanager

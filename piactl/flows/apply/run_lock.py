@@ -34,7 +34,7 @@ from piactl.directory.store.records import (
     parsed,
     text_of,
 )
-from piactl.errors import DirectoryRefused, LockHeld, LockLost, PiactlError, RecordChanged
+from piactl.errors import DirectoryRefused, LockHeld, LockLost, PiactlError, RecordChanged, StalePlan
 from piactl.flows.apply.server_clock import (
     ClockReading,
     check_server_clock,
@@ -228,7 +228,7 @@ class RunLock:
         """The reason for a refused write: LockLost if another run took over the lock, which the server then
         refuses, or which changed a record of piactl, else `error`."""
         no_right = isinstance(error, DirectoryRefused) and error.result == NO_RIGHT
-        if not self.fenced or not (no_right or isinstance(error, RecordChanged)):
+        if not self.fenced or not (no_right or isinstance(error, RecordChanged | StalePlan)):
             return error
         try:
             entry = self._read()
