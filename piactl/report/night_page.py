@@ -240,13 +240,7 @@ def _record(record: View, plan: View | None, *, public: bool) -> str:
     rows = [
         ("run", record["run"]),
         ("plan", plan["fingerprint"] if plan else record.get("plan", "")),
-        *(
-            (
-                "feed",
-                f"{feed['file']} of {feed['date'] or 'no day'}: {feed['rows']} rows, source {feed['source']}",
-            )
-            for feed in (plan["basis"]["feeds"] if plan else ())
-        ),
+        *(("feed", _feed(feed)) for feed in (plan["basis"]["feeds"] if plan else ())),
         ("began", record.get("started", "")),
         ("ended", record.get("ended", "")),
         ("by", "" if public else " on ".join(filter(None, (record.get("user"), record.get("host"))))),
@@ -259,6 +253,11 @@ def _record(record: View, plan: View | None, *, public: bool) -> str:
         for one in problems
     ]
     return _table(("", ""), (row for row in rows if row[1]), most=0)
+
+
+def _feed(feed: View) -> str:
+    date_ = feed["date"] or "without a date"
+    return f"{feed['file']}, {date_}: {counted(feed['rows'], 'row')}, source {feed['source']}"
 
 
 def _section(title: str, content: str) -> str:

@@ -90,15 +90,12 @@ WRONG: dict[str, Callable[[Rows], Rows]] = {
 """Name -> what makes the wrong feed of one that is sorted by establishment."""
 
 
-@pytest.mark.parametrize(
-    ("people", "day"),
-    [
-        pytest.param(450, AUTUMN, id="450-autumn"),
-        pytest.param(450, RENTREE, id="450-rentree"),
-        *[pytest.param(n, AUTUMN, id=f"{n}-autumn", marks=pytest.mark.long) for n in (5_000, 36_000)],
-        *[pytest.param(n, RENTREE, id=f"{n}-rentree", marks=pytest.mark.long) for n in (5_000, 36_000)],
-    ],
-)
+SIZES = [450, *(pytest.param(n, marks=pytest.mark.long) for n in (1_500, 5_000, 36_000))]
+DAYS = pytest.mark.parametrize("day", [AUTUMN, RENTREE], ids=["autumn", "rentree"])
+
+
+@pytest.mark.parametrize("people", SIZES)
+@DAYS
 def test_every_column_at_every_size(tmp_path: Path, people: int, day: date) -> None:
     """With -s it prints what stops each of them."""
     rehearsal = Rehearsal(tmp_path, write_register(tmp_path / "establishments.csv", people))
@@ -186,11 +183,8 @@ def test_by_the_command_on_a_real_server(academy: Academy, right: Callable[[Rows
     academy.quiet_night(str(day), academy.raw_feed(feed_text(right(agents.copy()), day).encode()))
 
 
-@pytest.mark.parametrize(
-    "people",
-    [450, pytest.param(5_000, marks=pytest.mark.long), pytest.param(36_000, marks=pytest.mark.long)],
-)
-@pytest.mark.parametrize("day", [AUTUMN, RENTREE], ids=["autumn", "rentree"])
+@pytest.mark.parametrize("people", SIZES)
+@DAYS
 @pytest.mark.parametrize("right", [as_it_is, four_on_leave], ids=lambda right: right.__name__)
 def test_at_every_size(tmp_path: Path, people: int, day: date, right: Callable[[Rows], Rows]) -> None:
     rehearsal = Rehearsal(tmp_path, write_register(tmp_path / "establishments.csv", people))

@@ -31,7 +31,7 @@ class Year:
         self.whose: dict[str, Human] = {}
         self.uids: dict[str, Human] = {}
         self.answers: Counter[str] = Counter()
-        self.told: dict[str, date] = {}
+        self.last_dates: dict[str, date] = {}
         """The day of the last feed of each source that was applied."""
         self.late: Counter[str] = Counter()
         academy.sources(
@@ -62,7 +62,7 @@ class Year:
         feeds = [self.academy.feed(*self.world.rows(s), day=day, source=s) for s in sources]
         ran = self.academy.run("nightly", *feeds, "--as-of", day, "-o", "json")
         assert ran.code in (0, 5), f"{day}: exit {ran.code}: {ran.out[-2000:]}{ran.err}"
-        self.told |= dict.fromkeys(sources, self.world.day)
+        self.last_dates |= dict.fromkeys(sources, self.world.day)
         self.look(day)
 
     def deltas(self) -> None:
@@ -73,14 +73,14 @@ class Year:
             lines = [f"{HEADER};rejet", f"{row(**one.stated)};", f"#FIN;rows=1;date={one.written}", ""]
             feed = self.academy.raw_feed("\n".join(lines).encode(), source=one.source)
             ran = self.academy.run("nightly", feed, "--as-of", day, "-o", "json")
-            if one.written < self.told.get(one.source, FIRST):
+            if one.written < self.last_dates.get(one.source, FIRST):
                 assert ran.code == 6, f"{day}: exit {ran.code}: {ran.err}"
                 assert f"it is dated {one.written}" in ran.err
                 self.late["refused"] += 1
             else:
                 assert ran.code in (0, 5), f"{day}: exit {ran.code}: {ran.out[-2000:]}{ran.err}"
                 if one.source == DELTAS:  # corrected rows of a full feed do not replace it
-                    self.told[one.source] = one.written
+                    self.last_dates[one.source] = one.written
                 self.late["applied"] += 1
             self.look(day)
 

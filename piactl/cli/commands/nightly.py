@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from piactl.cli.framework.context import ProgressLine, put, say, this_configuration, today, writing
-from piactl.cli.framework.night_page import HOLDS, page_of_run, read_holds
 from piactl.cli.framework.options import (
     AcceptFeed,
     AsOf,
@@ -32,6 +31,7 @@ from piactl.cli.framework.run_context import (
     tell,
     under_lock,
 )
+from piactl.cli.framework.run_page import HOLDS, page_of_run, read_holds
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost
 from piactl.core.model.run_status import RunStatus
@@ -54,7 +54,7 @@ def nightly(
     accept_feed: AcceptFeed = None,
     reason: SometimesReason = "",
     html: Annotated[
-        str, typer.Option("--html", metavar="FILE", help="Also write the night as a page; replaces FILE.")
+        str, typer.Option("--html", metavar="FILE", help="Also write a page about the night; replaces FILE.")
     ] = "",
     public: Annotated[
         bool, typer.Option("--public", help="With --html: numbers alone, without accounts and names.")

@@ -95,7 +95,7 @@ def show(
 
 
 def _put_page(run: str, *, public: bool) -> None:
-    from piactl.cli.framework.night_page import HOLDS, page_of_run, read_holds
+    from piactl.cli.framework.run_page import HOLDS, page_of_run, read_holds
     from piactl.flows.plan.plan_file import read_plan
 
     configuration = this_configuration()
