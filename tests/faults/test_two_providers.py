@@ -127,7 +127,7 @@ def test_a_run_whose_server_is_lost_ends_8_and_writes_nowhere_else(pair: Pair) -
     wait_until_it_stands(pair.one, run)
     pair.part()
     before = written_at_second(pair)
-    # what was written before may still be on its way inside the second server; what is written from here on never
+    # what was written before may still be on its way in the second server, what is written from here on not
     parted = pair.one.begin + pair.one.fill()
     while not lost(pair, parted):
         run.send_signal(signal.SIGCONT)

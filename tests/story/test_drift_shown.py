@@ -91,6 +91,23 @@ def test_accounts_say_it_where_people_look(begun: Academy) -> None:
     )
 
 
+def test_a_right_that_is_gone_has_its_name(begun: Academy) -> None:
+    """Also where the rules do not want it any more: it is found among the services of the policy."""
+    grant = ("exception", "grant", IDA, "--service", "siecle", "--uai", "0800009A", "--until", DAYS[1])
+    assert begun.run(*grant, *WHY, "--as-of", DAYS[0]).code == 0
+    rights, profiles = begun.values(IDA, "eduPersonEntitlement"), begun.values(IDA, "piactlProfile")
+    lost = [f"{URN}siecle:0800009A", f"{URN}iprof"]
+    assert profiles
+    assert {*lost} < {*rights}
+    begun.change(IDA, eduPersonEntitlement=[right for right in rights if right not in lost], piactlProfile=[])
+    for day in (DAYS[1], DAYS[2]):  # on the second the exception is over
+        rows = begun.run("drift", "show", IDA, "-o", "json", "--as-of", day).json
+        assert {one["attribute"]: sorted(one["ours"]) for one in rows} == {
+            "eduPersonEntitlement": sorted(lost),
+            "piactlProfile": sorted(profiles),
+        }
+
+
 WHY = ("--reason", "demande du chef d'établissement")
 
 

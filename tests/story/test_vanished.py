@@ -172,6 +172,34 @@ def test_an_account_is_watched_from_the_night_that_makes_it(academy: Academy) ->
     assert drift(academy.plan("--as-of", DAYS[3])) == [(IDA, "vanished", "waits for a decision")]
 
 
+def test_an_account_that_a_command_made_is_watched_at_once(begun: Academy) -> None:
+    """Also one that another matricule was given: what is deleted before the next night is missed all the
+    same, and nobody gets its names or is made a second account."""
+    day = ("--as-of", DAYS[1])
+    made = ("--family-name", "Morin", "--given-name", "Zoé", "--uai", "0800009A", "--function", "ENS")
+    more = ("--matricule", "3100", "--sponsor", CLAIRE, "--until", DAYS[19], *WHY, "--yes", *day)
+    assert begun.run("account", "create", *made, *more).code == 0
+    rekeyed = ("account", "rekey", IDA, "--from", "1999", "--to", "3000", *WHY, *day)
+    assert begun.run(*rekeyed).code == 0
+    for uid in ("zoe.morin", IDA):
+        delete(begun, uid)
+    people = (
+        PEOPLE[0],
+        row(matricule="3000", prenom="Ida", nom_famille="Roy", date_naissance="1985-03-02"),
+        row(matricule="3100", prenom="Zoé", nom_famille="Morin", date_naissance="1991-05-06"),
+        row(matricule="3200", prenom="Zoé", nom_famille="Morin", date_naissance="1970-01-31"),
+    )
+    feed = begun.feed(*people, day=DAYS[2])
+    plan = begun.plan(feed, "--as-of", DAYS[2])
+    assert {one[:2] for one in drift(plan)} == {(IDA, "vanished"), ("zoe.morin", "vanished")}
+    assert {hold["matricule"] for hold in plan["holds"]} == {"3000", "3100"}
+    begun.night(DAYS[2], feed)
+    assert begun.names() == {"1001": CLAIRE, "3200": "zoe.morin1"}
+    ran = begun.run("drift", "revert", "zoe.morin", *WHY, "--as-of", DAYS[2])
+    assert ran.code == 0, ran.err
+    assert begun.values("zoe.morin", "supannEmpId") == ["3100"]
+
+
 def test_the_first_night_of_a_week_lists_every_account(
     begun: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.sync_cache import name_digest
@@ -16,7 +15,7 @@ from piactl.core.rules.desired import local_of
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Reader
-from piactl.directory.store.accounts import IN_ACCOUNTS, written_after
+from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.records import (
     DATA,
     Places,
@@ -76,19 +75,19 @@ def account_list_writes(
     reader: Reader,
     settings: DirectorySettings,
     unreadable: UnreadableRecords,
-    since: datetime | None,
+    those: str = "",
     released: Collection[str] = (),
 ) -> Iterator[EntryWrite]:
-    """The writes that list every account that was written `since` an instant, before which all others were
-    listed; without it, or if a record of the list cannot be read, every account that there is. No account
-    goes off the list but those that piactl `released`, because none is deleted, and none of its names,
-    because nobody else ever gets them."""
-    there = [*_there(reader, settings, since)]
-    if since is not None and not there and not released:
+    """The writes that list the accounts that the filter `those` finds, where all others are listed; without
+    it, or if a record of the list cannot be read, every account that there is. No account goes off the list
+    but those that piactl `released`, because none is deleted, and none of its names, because nobody else ever
+    gets them."""
+    there = [*_there(reader, settings, those)]
+    if those and not there and not released:
         return
     known = read_account_list(reader, settings.state, unreadable)
-    if since is not None and not (known.raw and all(known.raw.values())):
-        there = [*_there(reader, settings, None)]
+    if those and not (known.raw and all(known.raw.values())):
+        there = [*_there(reader, settings, "")]
     number_of = {uid: number for number, accounts in known.records.items() for uid in accounts}
     last = max(known.records, default=0)
     after = {number: dict(accounts) for number, accounts in known.records.items()}
@@ -111,12 +110,10 @@ def account_list_writes(
             yield write
 
 
-def _there(
-    reader: Reader, settings: DirectorySettings, since: datetime | None
-) -> Iterator[tuple[str, Listed]]:
+def _there(reader: Reader, settings: DirectorySettings, those: str) -> Iterator[tuple[str, Listed]]:
     names: Mapping[str, str] = settings.attributes
     uid, matricule, ledger = (names.get(one, one) for one in ("uid", "supannEmpId", "piactlIdentifier"))
-    query = filters.all_of(IN_ACCOUNTS, written_after(since)) if since is not None else IN_ACCOUNTS
+    query = filters.all_of(IN_ACCOUNTS, those) if those else IN_ACCOUNTS
     for raw in reader.search(settings.accounts, query, [uid, matricule, ledger]):
         own = raw.text(uid)
         texts = (value.decode("utf-8", "replace") for value in raw.values.get(ledger, ()))

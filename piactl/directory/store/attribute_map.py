@@ -110,7 +110,8 @@ class Encoding:
 
     `accounts` is the base of the accounts. `links`: the server itself asks for the code of the linked device;
     without it devices are not linked, and a portal verifies the codes. `otp_schema`: the schema of the server
-    has the link, so that closed and locked accounts can be linked to no device.
+    has the link, so that closed and locked accounts can be linked to no device. `services` and `profiles` are
+    those of the policy.
     """
 
     domain: str
@@ -120,6 +121,8 @@ class Encoding:
     accounts: str = ""
     links: bool = True
     otp_schema: bool = True
+    services: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
     keys: DigestKeys | None = field(default=None, repr=False)
 
     @cached_property
@@ -140,7 +143,8 @@ class Encoding:
         def digests(matricule: str) -> tuple[str, ...]:
             return keys.candidates("matricule", matricule) if keys else ()
 
-        return Trials(self._beginning, self.name, self.domain, states, digests)
+        urns = tuple(self.urn + service for service in self.services)
+        return Trials(self._beginning, self.name, self.domain, states, urns, self.profiles, digests)
 
     def _beginning(self, day: date) -> str:
         return midnight(day, self.timezone)
@@ -280,7 +284,17 @@ def encoding_of(policy: Policy, directory: DirectorySettings, keys: DigestKeys |
     and drift is not seen."""
     by_server = policy.otp_enforced_by == "directory"
     names, accounts = directory.attributes, directory.accounts
-    return Encoding(policy.domain, policy.urn, policy.timezone, names, accounts, by_server, keys=keys)
+    return Encoding(
+        policy.domain,
+        policy.urn,
+        policy.timezone,
+        names,
+        accounts,
+        by_server,
+        services=tuple(policy.services),
+        profiles=tuple(profile.name for profile in policy.profiles),
+        keys=keys,
+    )
 
 
 def _own_address(mails: Sequence[str], identifiers: Set[str], aliases: Set[str]) -> str | None:

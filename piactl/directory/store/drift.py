@@ -1,7 +1,7 @@
 """Compares an entry with its base: what another program changed, and what piactl goes by all the same.
 
 Only digests are stored, so a value that is gone is found again by trial: among the values of the entry, the
-days of some years, and what the rules want.
+days of some years, the services and profiles of the policy, and what the rules want.
 """
 
 from __future__ import annotations
@@ -278,12 +278,14 @@ def _shown(name: str, value: bytes) -> str:
 @dataclass(frozen=True)
 class Trials:
     """Finds values by their digests. `midnights` gives a day as the directory stores it, `states` are all
-    values that the state of an account can have there."""
+    values that the state of an account can have there, `services` the URNs of the services of the policy."""
 
     midnights: Callable[[date], str]
     name: Callable[[str], str]
     domain: str
     states: tuple[str, ...]
+    services: tuple[str, ...]
+    profiles: tuple[str, ...]
     matricule: Callable[[str], Iterable[str]]
 
     def back(
@@ -308,6 +310,12 @@ class Trials:
             return (state.encode() for state in self.states)
         if name == "piactlProtected":
             return (b"TRUE",)
+        if name == "piactlProfile":
+            return (profile.encode() for profile in self.profiles)
+        if name == "eduPersonEntitlement":
+            posts = values.get(self.name("piactlAssignment"), ())
+            ends = ("", *sorted({":" + post.partition(b"$")[0].decode("utf-8", "replace") for post in posts}))
+            return (f"{urn}{end}".encode() for urn in self.services for end in ends)
         if name == "piactlMatriculeDigest":
             names = (self.name("supannEmpId"), self.name("piactlMatricule"))
             numbers = (v.decode("utf-8", "replace") for one in names for v in values.get(one, ()))

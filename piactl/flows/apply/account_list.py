@@ -1,11 +1,16 @@
-"""Lists the accounts at the end of a run, so that the next one, on any host, sees which entry is gone."""
+"""Lists the accounts that a run made or renamed, so that the next one, on any host, sees what is gone."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from piactl.directory import filters
+from piactl.directory.dn import normal_dn
 from piactl.directory.store.account_list import account_list_writes
+from piactl.directory.store.accounts import account_dn, written_after
 from piactl.directory.store.memory_records import read_last_run
 from piactl.flows.apply.run import Run, must
-from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
 
 
 def list_accounts(run: Run, ready: ReadyPlan, planned_on: bytes | None) -> None:
@@ -14,9 +19,28 @@ def list_accounts(run: Run, ready: ReadyPlan, planned_on: bytes | None) -> None:
     removed a record. Accounts that an undo put out of management go off the list. Raises PiactlError."""
     before = run.unreadable.read(run.places.last_run, planned_on, read_last_run) if planned_on else None
     released = {change.uid for change in ready.plan.changes if change.before == {"managed": "yes"}}
-    directory = run.settings.directory
     same_week = before and before.as_of.isocalendar()[:2] == run.order.as_of.isocalendar()[:2]
     since = before.began if before and same_week else None
-    for write in account_list_writes(run.writer, directory, run.unreadable, since, released):
+    _write_list(run, written_after(since) if since else "", released)
+
+
+def list_written(run: Run, writes: Iterable[AccountWrite]) -> None:
+    """Lists the accounts that these writes of a one-off command made, or gave a name or matricule. Raises
+    PiactlError."""
+    directory = run.settings.directory
+    uid, *watched = (directory.attributes.get(n, n) for n in ("uid", "supannEmpId", "piactlIdentifier"))
+    uids = {
+        row.uid
+        for row in writes
+        if row.write.add.keys() & {*watched}
+        and normal_dn(row.write.dn) == normal_dn(account_dn(directory, row.uid))
+    }
+    if uids:
+        _write_list(run, filters.any_of(*(filters.equals(uid, one) for one in sorted(uids))))
+
+
+def _write_list(run: Run, those: str, released: Iterable[str] = ()) -> None:
+    directory = run.settings.directory
+    for write in account_list_writes(run.writer, directory, run.unreadable, those, {*released}):
         run.lock.keep()
         must(run.writer, write)

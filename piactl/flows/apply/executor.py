@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from piactl.directory.store.records import (
 )
 from piactl.directory.store.run_records import read_run
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
-from piactl.flows.apply.account_list import list_accounts
+from piactl.flows.apply.account_list import list_accounts, list_written
 from piactl.flows.apply.required_schema import require_schema
 from piactl.flows.apply.run import Run, check_date, head_facts, must, put_record, unwritten
 from piactl.flows.apply.undo_log import keep_undo, prune_runs, prune_undo
@@ -221,6 +222,9 @@ def write_alone(
             _write_then(run, uid, rows, done)
         if finish is not None:
             finish(run)
+        if run.recorded:
+            rows = [*writes, *chain.from_iterable((then or {}).values())]
+            _keep_house(run, partial(list_written, writes=rows))
     except PiactlError as error:
         done.status = RunStatus.FAILED
         _finish(run, facts, done, str(error))
