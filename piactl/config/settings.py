@@ -55,6 +55,7 @@ def _settings(document: Document, file: Path) -> Settings:
         sources=read_sources(document, root.at("sources")),
         ranks=_ranks(document, root),
         go_on=_go_on(document, root),
+        language=root.at("language").text(_USUAL.language),
         any_date=root.at("any_date").truth(_USUAL.any_date),
         strict=root.at("strict").truth(_USUAL.strict),
         lock_seconds=root.at("lock_seconds").integer(_USUAL.lock_seconds),

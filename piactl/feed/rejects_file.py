@@ -10,6 +10,7 @@ from piactl.core.plan.plan import Rejection
 from piactl.feed.feed import Feed
 from piactl.feed.header import REJECT_COLUMN
 from piactl.feed.mojibake import CODECS
+from piactl.language import sentence
 from piactl.private_files import write_private
 
 _HELD_WITH_OTHERS = "held because of other rows of this person"
@@ -85,10 +86,9 @@ def _without_numens(body: bytes, delimiter: bytes, *, mask: bool) -> bytes:
 
 def _reason(rejections: list[Rejection], delimiter: str) -> str:
     """Codes and messages in one field without quotes, so that it can be removed again."""
-    text = (
-        " | ".join(f"{r.code}: {r.column + ': ' if r.column else ''}{r.message}" for r in rejections)
-        or _HELD_WITH_OTHERS
-    )
+    text = " | ".join(
+        f"{r.code}: {r.column + ': ' if r.column else ''}{sentence(r.message)}" for r in rejections
+    ) or sentence(_HELD_WITH_OTHERS)
     instead = {";": ",", ",": ";", "\t": " "}.get(delimiter, " ")
     text = text.replace(delimiter, instead).replace('"', "'")
     return "".join(c if c.isprintable() else " " for c in text)

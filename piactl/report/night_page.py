@@ -10,6 +10,7 @@ from typing import Any
 
 from piactl.core.model.run_status import RunStatus
 from piactl.core.text import counted
+from piactl.language import sentence, used
 from piactl.report.escaping import shown
 from piactl.report.plan_text import MEANING, ORDER, change_text, drift_line
 
@@ -58,7 +59,7 @@ def night_page(view: View, *, public: bool = False) -> str:
     return "\n".join(
         [
             "<!doctype html>",
-            '<html lang="en">',
+            f'<html lang="{used()}">',
             '<head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
@@ -292,4 +293,4 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[object]], most: int = M
 
 def _text(value: object) -> str:
     """Text as HTML, without what a reader cannot see."""
-    return escape(shown(str(value)), quote=True)
+    return escape(shown(sentence(str(value))), quote=True)

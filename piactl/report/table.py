@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from piactl.language import sentence
 from piactl.report.escaping import neutral, shown
 
 FORMATS = ("table", "json", "ndjson", "csv", "tsv", "excel")
@@ -92,7 +93,8 @@ def _tsv(text: str) -> str:
 def _table(rows: Iterable[Row], columns: Sequence[str]) -> str:
     from tabulate import tabulate
 
-    cells = [list(columns), *([shown(cell(row.get(name))) for name in columns] for row in rows)]
+    names = [sentence(name) for name in columns]
+    cells = [names, *([shown(sentence(cell(row.get(name)))) for name in columns] for row in rows)]
     if sys.stdout.isatty():
         cells = _narrowed(cells, shutil.get_terminal_size().columns)
     return tabulate(cells[1:], headers=cells[0], tablefmt="plain", disable_numparse=True) + "\n"

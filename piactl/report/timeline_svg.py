@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 
 from piactl.core.model.periods import civil
 from piactl.core.timeline_rows import Group, Row, Shade, Span
+from piactl.language import sentence
 from piactl.report.escaping import shown
 
 CLASSES = {
@@ -131,6 +132,7 @@ def timeline_svg(
     height = TOP + sum(used for used, _ in body) + 14
     legend = _legend(rows, height)
     total = height + 3 * LEGEND if legend else height
+    period = _text(f"{first} to {last}")
     description = (
         f"Assignments, states, log in, locks, services and exceptions from {first} to {last}, as of {as_of}."
     )
@@ -143,7 +145,7 @@ def timeline_svg(
         f"<defs>{PATTERNS}</defs>",
         f'<rect class="paper" width="{WIDTH}" height="{total}" rx="10"/>',
         f'<text class="title" x="22" y="38">{_text(title)}</text>',
-        f'<text class="sub" x="{WIDTH - RIGHT}" y="38" text-anchor="end">{first} to {last}</text>',
+        f'<text class="sub" x="{WIDTH - RIGHT}" y="38" text-anchor="end">{period}</text>',
         *_grid(scale, height - 14),
     ]
     parts += [drawn for _, drawn in body]
@@ -153,7 +155,7 @@ def timeline_svg(
 
 def _text(text: str) -> str:
     """External text, escaped so that it is never markup."""
-    legal = "".join(c for c in shown(text) if ord(c) & 0xFFFE != 0xFFFE)
+    legal = "".join(c for c in shown(sentence(text)) if ord(c) & 0xFFFE != 0xFFFE)
     return escape(legal, {'"': "&quot;"})
 
 
@@ -202,7 +204,8 @@ def _grid(scale: _Scale, bottom: float) -> Iterator[str]:
             yield f'<text class="yearword" x="{x + 3:.1f}" y="{TOP - 24}">{day.year}</text>'
         if x - months_from > 26 and wide >= 9 and x < WIDTH - RIGHT - 20:
             months_from = x
-            yield f'<text class="monthword" x="{x + 3:.1f}" y="{TOP - 10}">{_MONTHS[day.month - 1]}</text>'
+            month = _text(_MONTHS[day.month - 1])
+            yield f'<text class="monthword" x="{x + 3:.1f}" y="{TOP - 10}">{month}</text>'
         if (day.year, day.month) == (date.max.year, 12):
             return
         day = date(day.year + day.month // 12, day.month % 12 + 1, 1)
@@ -217,7 +220,7 @@ def _rows(rows: Sequence[Row], scale: _Scale) -> Iterator[tuple[int, str]]:
             group = row.group
             used += HEAD
             y += HEAD
-            parts.append(f'<text class="group" x="22" y="{y - 6}">{_GROUPS[row.group]}</text>')
+            parts.append(f'<text class="group" x="22" y="{y - 6}">{_text(_GROUPS[row.group])}</text>')
             parts.append(f'<line class="rule" x1="22" x2="{WIDTH - RIGHT}" y1="{y - 1}" y2="{y - 1}"/>')
         parts += _row(row, number, y, scale)
         y += ROW
@@ -225,11 +228,11 @@ def _rows(rows: Sequence[Row], scale: _Scale) -> Iterator[tuple[int, str]]:
 
 
 def _row(row: Row, number: int, y: int, scale: _Scale) -> Iterator[str]:
-    label = shown(row.label)
+    label = shown(sentence(row.label))
     room = int((LEFT - 34) / _LETTER)
     short = label if len(label) <= room else label[: room - 1] + "…"
     note = f"{row.label}: {row.note}" if row.note else row.label
-    yield f'<g><title>{_text(note)}</title><text class="label" x="26" y="{y + 16}">{_text(short)}</text></g>'
+    yield f'<g><title>{_text(note)}</title><text class="label" x="26" y="{y + 16}">{escape(short)}</text></g>'
     for span in row.spans:
         if span.last >= scale.first and span.first <= scale.last:
             yield _bar(row, span, y + 5, scale)
@@ -240,7 +243,7 @@ def _bar(row: Row, span: Span, y: float, scale: _Scale) -> str:
     width = max(2.5, end - x - 1)
     tooltip = f"{row.label}: {span.shade.value}, {_days(span)}" + (f". {row.note}" if row.note else "")
     drawn = f'<path class="bar {CLASSES[span.shade]}" d="{_outline(x, y, width, span, scale)}"/>'
-    word = span.shade.value
+    word = sentence(span.shade.value)
     if row.group is Group.STATES and width > len(word) * _LETTER + 12:
         drawn += f'<text class="word w-{CLASSES[span.shade]}" x="{x + 6:.1f}" y="{y + 10}">{word}</text>'
     return f"<g><title>{_text(tooltip)}</title>{drawn}</g>"
@@ -266,7 +269,7 @@ def _today(scale: _Scale, as_of: date, mark: str, bottom: float) -> Iterator[str
     if not scale.first <= as_of.toordinal() <= scale.last:
         return
     x = (scale.x(as_of.toordinal()) + scale.x(as_of.toordinal() + 1)) / 2
-    word = f"{mark} {as_of}"
+    word = sentence(f"{mark} {as_of}")
     wide = len(word) * 5.9 + 12
     left = max(LEFT - 20, min(x - wide / 2, WIDTH - RIGHT - wide))
     yield f'<line class="today" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 4}" y2="{bottom}"/>'
@@ -283,7 +286,7 @@ def _legend(rows: Sequence[Row], y: float) -> list[str]:
             looks.setdefault(CLASSES[shade], []).append(meaning)
     x, parts = 26.0, []
     for look, meanings in looks.items():
-        words = ", ".join(meanings)
+        words = ", ".join(map(sentence, meanings))
         wide = 26 + len(words) * 6.1 + 16
         if x + wide > WIDTH:
             x, y = 26.0, y + LEGEND

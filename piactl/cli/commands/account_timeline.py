@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piactl.cli.framework.context import put, reading, say, this_configuration, today
+from piactl.cli.framework.context import put, put_text, reading, say, this_configuration, today
 from piactl.cli.framework.options import AsOf, read_date, read_day, use_form
 from piactl.errors import Exit, PiactlError
 from piactl.private_files import refuse_output
@@ -79,7 +79,7 @@ def timeline(
         facts = {**timeline_facts(drawn), "drift": [drift_row(one) for one in drift]}
         put([json.dumps(facts, ensure_ascii=False, indent=2) + "\n"])
     else:
-        put([_text(drawn, configuration.register)])
+        put_text([_text(drawn, configuration.register)])
     if not drawn.rows:
         say(f"{drawn.account.uid}: nothing to draw from {drawn.first} to {drawn.last}{_why(drawn)}")
     if drift:

@@ -24,6 +24,7 @@ from piactl.cli.framework.options import (
 from piactl.cli.framework.run_context import show_plan
 from piactl.cli.framework.terminal import confirm
 from piactl.errors import Exit, UsageError
+from piactl.language import translated
 from piactl.private_files import refuse_output
 from piactl.report.plan_text import plan_text
 
@@ -164,6 +165,6 @@ def _apply(
     from piactl.flows.plan.plan_file import plan_document
 
     if ready.writes and can_ask(yes=yes):
-        print(plan_text(plan_document(ready)), end="", file=sys.stderr)
+        print(translated(plan_text(plan_document(ready))), end="", file=sys.stderr)
         confirm(f"Adopt {len(ready.writes)} entries?")
     return done_code(apply_plan(configuration, ready, file, allowed, reason, output))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.context import put, say, this_configuration, today
+from piactl.cli.framework.context import put, put_text, say, this_configuration, today
 from piactl.cli.framework.options import PlanLayout, RunOutput
 from piactl.core.plan.run_state import Memory
 from piactl.core.text import counted
@@ -135,4 +135,4 @@ def _print(document: dict[str, Any]) -> None:
         if rows
         else "nothing is rejected"
     )
-    put(shown(line) + "\n" for line in lines)
+    put_text(shown(line) + "\n" for line in lines)

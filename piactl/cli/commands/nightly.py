@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piactl.cli.framework.context import ProgressLine, put, say, this_configuration, today, writing
+from piactl.cli.framework.context import ProgressLine, put_text, say, this_configuration, today, writing
 from piactl.cli.framework.options import (
     AcceptFeed,
     AsOf,
@@ -149,7 +149,7 @@ def _run(
     try:
         if output is PlanLayout.TEXT:
             text = plan_text(plan_document(ready), rest=f"every change: piactl plan show {file} --all")
-            put([with_names(text, configuration.register)])  # nothing waits for a reader
+            put_text([with_names(text, configuration.register)])  # nothing waits for a reader
     except StdoutLost as error:
         lost = error
     try:

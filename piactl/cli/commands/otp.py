@@ -37,6 +37,7 @@ from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.guards import DEVICE
 from piactl.errors import Exit, PiactlError, UsageError
+from piactl.language import translated
 from piactl.private_files import refuse_input
 from piactl.report.device_text import COLUMNS, devices_text
 from piactl.report.table import rendered
@@ -365,7 +366,7 @@ def ask_code(what: str, source: str | None = None) -> str:
     if source is not None:
         return ask_secret(what, source, "--code-file")
     if sys.stdin.isatty() and sys.stderr.isatty():
-        print(f"{what}: ", end="", file=sys.stderr, flush=True)
+        print(translated(f"{what}: "), end="", file=sys.stderr, flush=True)
     try:
         line = sys.stdin.readline()
     except UnicodeDecodeError:

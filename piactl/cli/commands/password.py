@@ -10,7 +10,7 @@ import typer
 
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import Manner, desk_manner, read_names
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
+from piactl.cli.framework.context import layout_or_default, put, put_text, reading, say, this_configuration
 from piactl.cli.framework.options import (
     ActOutput,
     Allow,
@@ -63,7 +63,7 @@ def hand_out(
         if not delivery.rows:
             return
         if to is None:
-            put(
+            put_text(
                 activation_text(
                     row["uid"],
                     row["display_name"],
@@ -264,7 +264,9 @@ def check(
     for remark in checked.remarks:
         say(remark)
     if output is None:
-        put([*(f"{problem}\n" for problem in checked.problems)] or [f"good ({checked.minimum} or more)\n"])
+        put_text(
+            [*(f"{problem}\n" for problem in checked.problems)] or [f"good ({checked.minimum} or more)\n"]
+        )
     else:
         facts = {
             "uid": checked.uid or None,

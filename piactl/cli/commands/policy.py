@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from piactl.cli.framework.context import layout_or_default, put, this_configuration
+from piactl.cli.framework.context import layout_or_default, put, put_text, this_configuration
 from piactl.cli.framework.options import Output, ShowOutput
 from piactl.core.text import condition
 from piactl.report.policy_text import profile_text, service_text
@@ -54,7 +54,7 @@ def show_service(
     configuration = this_configuration()
     view = service_view(configuration.policy, service)
     if output is None:
-        put([service_text(view, configuration.settings.policy_file)])
+        put_text([service_text(view, configuration.settings.policy_file)])
     else:
         rows = {**view, "given_by": [entry["name"] for entry in view["given_by"]]}
         rows["when"] = condition(view["when"]) if view["when"] else None
@@ -83,7 +83,7 @@ def show_profile(
     configuration = this_configuration()
     view = profile_view(configuration.policy, profile)
     if output is None:
-        put([profile_text(view, configuration.settings.policy_file)])
+        put_text([profile_text(view, configuration.settings.policy_file)])
     else:
         row = {
             **view,

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piactl.cli.framework.account_batch import Manner, begin, can_ask
-from piactl.cli.framework.context import put, reading, say, this_configuration, writing
+from piactl.cli.framework.context import put, put_text, reading, say, this_configuration, writing
 from piactl.cli.framework.options import DryRun, PlanLayout, RunOutput, SometimesReason, Yes
 from piactl.cli.framework.run_context import done_code, tell
 from piactl.cli.framework.terminal import confirm
 from piactl.clock import utc_now
 from piactl.core.text import counted
 from piactl.errors import DirectoryOlder, Exit, UsageError
+from piactl.language import translated
 from piactl.report.recover_text import lost_text, mending_text
 
 if TYPE_CHECKING:
@@ -117,14 +118,14 @@ def _print(report: dict[str, Any], output: PlanLayout) -> None:
     if output is PlanLayout.JSON:
         put([json.dumps(report, ensure_ascii=False, indent=1) + "\n"])
     else:
-        put([lost_text(report)])
+        put_text([lost_text(report)])
 
 
 def _confirm(report: dict[str, Any], *, yes: bool) -> None:
     """Asks on a terminal, unless --yes is given. Raises Declined."""
     if not can_ask(yes=yes):
         return
-    print(lost_text(report), end="", file=sys.stderr)
+    print(translated(lost_text(report)), end="", file=sys.stderr)
     confirm(f"Accept that the directory lacks {counted(len(report['runs']), 'run')}?")
 
 
@@ -146,7 +147,7 @@ def _accept(reason: str, report: dict[str, Any], output: PlanLayout) -> int:
         accepted = {"run": order.run, "accepted": [run.run for run in lost], **report}
         put([json.dumps(accepted, ensure_ascii=False, indent=1) + "\n"])
         return int(Exit.DONE)
-    put([f"run {order.run}: accepted that the directory lacks {counted(len(lost), 'run')}\n"])
+    put_text([f"run {order.run}: accepted that the directory lacks {counted(len(lost), 'run')}\n"])
     for feed in feeds:
         say(f"apply again: {feed['source']}={feed['file']} (sha256 {feed['digest'][:12]}...)")
     return int(Exit.DONE)
@@ -186,7 +187,7 @@ def _mend(source: str, reason: str, output: PlanLayout, *, yes: bool, dry_run: b
         _put_mending(comparison, output)
         return int(Exit.DONE)
     if output is PlanLayout.TEXT:
-        print(mending_text(comparison), end="", file=sys.stderr)
+        print(translated(mending_text(comparison)), end="", file=sys.stderr)
     if can_ask(yes=yes):
         confirm(f"Write {counted(len(mending.writes), 'entry', 'entries')} at {mending.to}?")
     done = mend(
@@ -215,4 +216,4 @@ def _put_mending(comparison: dict[str, Any], output: PlanLayout) -> None:
     if output is PlanLayout.JSON:
         put([json.dumps(comparison, ensure_ascii=False, indent=1) + "\n"])
     else:
-        put([mending_text(comparison)])
+        put_text([mending_text(comparison)])

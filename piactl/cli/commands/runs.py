@@ -15,6 +15,7 @@ from piactl.cli.framework.context import (
     display,
     layout_or_default,
     put,
+    put_text,
     reading,
     say,
     this_configuration,
@@ -140,7 +141,7 @@ def rewind(
             now=utc_now,
             say=say,
         )
-    put([f"run {done.run}: the day of the last run is {done.after}; it was {done.before}\n"])
+    put_text([f"run {done.run}: the day of the last run is {done.after}; it was {done.before}\n"])
     changed = [run for run in done.runs if run.get("summary") and run["status"] != "refused"]
     if changed:
         runs = counted(len(changed), "run is", "runs are")

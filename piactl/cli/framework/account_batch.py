@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from piactl.cli.framework.context import (
     layout_or_default,
     put,
+    put_text,
     reading,
     say,
     this_configuration,
@@ -24,6 +25,7 @@ from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirm
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit, PiactlError, UsageError
+from piactl.language import translated
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -255,7 +257,7 @@ class BatchConsole:
         if not can_ask(yes=self.manner.yes):
             return
         for facts in results_of(batch, BatchResult(planned=True)):
-            print(result_text(facts), end="", file=sys.stderr)
+            print(translated(result_text(facts)), end="", file=sys.stderr)
         confirm(f"Change {counted(len(batch.writes), 'account', 'accounts')}?")
 
 
@@ -336,7 +338,7 @@ def put_results(results: Sequence[dict[str, Any]], output: Layout | None) -> Non
     from piactl.report.table import rendered
 
     if output is None:
-        put(result_text(result) for result in results)
+        put_text(result_text(result) for result in results)
     else:
         put(rendered(results, RESULT_COLUMNS, layout_or_default(output)))
 

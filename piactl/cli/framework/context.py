@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
 from piactl.core.model.settings import IdentityName
 from piactl.errors import ConfigurationInvalid, Mistake, NotPermitted, UsageError
+from piactl.language import translated, use
 from piactl.private_files import sudo_service, this_user
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def this_configuration() -> Configuration:
     from piactl.cli.framework.configuration import open_configuration
 
     configuration = open_configuration(configuration_path())
+    use(configuration.settings.language)
     identities = configuration.settings.directory.identities.items()
     users = dict.fromkeys(used.user for name, used in identities if name != IdentityName.READER)
     if all(users) and users and os.geteuid() == 0 and this_user() not in users:
@@ -165,7 +167,7 @@ def say(text: str) -> None:
     from piactl.report.escaping import shown
 
     try:
-        for line in text.split("\n"):
+        for line in translated(text).split("\n"):
             print(f"piactl: {shown(line)}", file=sys.stderr, flush=True)
     except OSError:
         discard(sys.stderr)
@@ -183,13 +185,21 @@ def put(pieces: Iterable[str]) -> None:
         discard(sys.stdout)
 
 
+def put_text(pieces: Iterable[str]) -> None:
+    """Prints text for people where nothing may wait for a reader. Raises as `put`."""
+    put([translated("".join(pieces))])
+
+
 def display(pieces: Iterable[str], layout: str = "table") -> None:
     """Prints text for people: on a terminal with colours, and page by page where it is longer than the
     screen. Other layouts than a table are data: see `put`. Raises as `put`."""
-    if layout != "table" or not sys.stdout.isatty():
+    if layout != "table":
         put(pieces)
         return
-    text = "".join(pieces)
+    if not sys.stdout.isatty():
+        put_text(pieces)
+        return
+    text = translated("".join(pieces))
     if not (os.environ.get("NO_COLOR") or is_dumb()):
         from piactl.report.colours import coloured
 
@@ -218,7 +228,7 @@ class ProgressLine:
     def __call__(self, done: int, total: int) -> None:
         if sys.stderr.isatty():
             self.shown = True
-            print(f"\r{self.what}: {done} of {total}", end="", file=sys.stderr, flush=True)
+            print("\r" + translated(f"{self.what}: {done} of {total}"), end="", file=sys.stderr, flush=True)
             if done >= total:
                 self.close()
 

@@ -14,6 +14,7 @@ from piactl.cli.framework.context import (
     ProgressLine,
     display,
     put,
+    put_text,
     reading,
     say,
     this_configuration,
@@ -241,7 +242,7 @@ def tell(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None
     counts = ", ".join(
         f"{number} {shown.get(outcome, outcome)}" for outcome, number in sorted(done.counts.items())
     )
-    put([f"run {done.run}: {done.status}; {counts or 'nothing to do'}\n"])
+    put_text([f"run {done.run}: {done.status}; {counts or 'nothing to do'}\n"])
 
 
 def put_run(**facts: Any) -> None:

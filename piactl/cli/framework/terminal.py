@@ -16,6 +16,7 @@ from io import TextIOWrapper
 from typing import Any, TextIO
 
 from piactl.errors import Declined, PiactlError, UsageError
+from piactl.language import translated
 
 _ESCAPED = "piactl-escaped"
 
@@ -120,7 +121,7 @@ def paged(text: str) -> bool:
 
 def confirm(question: str) -> None:
     """Asks on the terminal. Raises Declined on any answer but yes."""
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    print(translated(f"{question} [y/N] "), end="", file=sys.stderr, flush=True)
     _wait_for_answer()
     with suppress(UnicodeDecodeError):
         if sys.stdin.readline().strip().lower() in ("y", "yes", "o", "oui"):
@@ -180,7 +181,7 @@ def _without_echo(name: str) -> str:
     import getpass
 
     try:
-        text = getpass.getpass(f"{name} (not shown): ", stream=sys.stderr)
+        text = getpass.getpass(translated(f"{name} (not shown): "), stream=sys.stderr)
     except EOFError:
         raise UsageError(f"{name}: none was given; nothing was changed") from None
     if not text:

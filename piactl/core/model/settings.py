@@ -194,7 +194,7 @@ class Settings:
     `clock_minutes`: how far the clocks of this host and of the server may differ. `lock_hook` is the
     command with arguments that is called for locks, `proof_hook` the one for changes of what proves who
     somebody is. Each may run for `hook_seconds`. `journal_heads`: a file that the head of the journal is
-    appended to."""
+    appended to. `language` is that of texts for people, "" for that of the environment."""
 
     file: str
     directory: DirectorySettings
@@ -209,6 +209,7 @@ class Settings:
     sources: Mapping[str, SourceSettings] = field(default_factory=dict)
     ranks: Mapping[str, str] = field(default_factory=dict)
     go_on: frozenset[str] = frozenset()
+    language: str = ""
     any_date: bool = False
     strict: bool = False
     lock_seconds: int = 300

@@ -1,0 +1,180 @@
+"""The language of texts for people.
+
+Every sentence is made in English, as plans, journals and the records of the directory hold it, and is
+translated where it is shown: so the night of another day or host can be read in French too, and what programs
+read never changes. The catalogue is piactl/locale/fr/LC_MESSAGES/piactl.po. Its `msgid` is the form of a
+sentence, with a placeholder for each value; see `_KINDS`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from functools import cached_property, lru_cache
+from importlib.resources import files
+
+_PLACEHOLDER = re.compile(r"\{([a-z]+)[0-9]*\}")
+_KINDS = {
+    "day": r"[0-9]{4}-[0-9]{2}-[0-9]{2}",
+    "number": r"[0-9]+",
+    "word": r"[^\s;]+",
+    "names": r"(?:(?!; ).)+?",
+    "text": r".+?",
+}
+"""What the placeholders stand for: a day, a number, a word without blanks, text within a part of a sentence,
+any text. What stands in the place of `names` and `text` is translated itself. Digits tell several apart."""
+_JOINTS = ("; ", ": ", ", ", " (", " [")
+"""Where a sentence without a form of its own comes apart, the loosest first."""
+_COLUMNS = re.compile(r"( {2,})")
+
+
+class _Form:
+    """A sentence of the catalogue that has placeholders."""
+
+    def __init__(self, english: str, other: str) -> None:
+        pieces = _PLACEHOLDER.split(english)
+        self.literals = pieces[::2]
+        self.rare = max(self.literals, key=len)
+        self.other = other
+        self._english = english
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        seen: set[str] = set()
+
+        def group(found: re.Match[str]) -> str:
+            name = found[0][1:-1]
+            if name in seen:
+                return f"(?P={name})"
+            seen.add(name)
+            return f"(?P<{name}>{_KINDS[found[1]]})"
+
+        parts, at = [], 0
+        for found in _PLACEHOLDER.finditer(self._english):
+            parts += [re.escape(self._english[at : found.start()]), group(found)]
+            at = found.end()
+        return re.compile("".join([*parts, re.escape(self._english[at:])]), re.DOTALL)
+
+    def values(self, text: str) -> Mapping[str, str] | None:
+        if self.rare not in text:
+            return None
+        found = self._pattern.fullmatch(text)
+        return found.groupdict() if found else None
+
+
+class Catalogue:
+    """The sentences of one language. `entries` are pairs of an English sentence and the other."""
+
+    def __init__(self, entries: Iterable[tuple[str, str]]) -> None:
+        self._whole: dict[str, str] = {}
+        forms = []
+        for english, other in entries:
+            if _PLACEHOLDER.search(english):
+                forms.append(_Form(english, other))
+            else:
+                self._whole[english] = other
+        # the form with the most words of its own fits best
+        forms.sort(key=lambda form: -sum(map(len, form.literals)))
+        self._long = [form for form in forms if any("; " in literal for literal in form.literals)]
+        self._short = [form for form in forms if form not in self._long]
+        self.sentence = lru_cache(maxsize=20_000)(self._sentence)
+
+    def _sentence(self, text: str) -> str:
+        """A sentence in the other language, or as much of it as is known; what is not stays as it is."""
+        whole = self._whole.get(text)
+        if whole is not None:
+            return whole
+        if not any(map(str.isalpha, text)):
+            return text
+        found = self._by_form(text, self._long)
+        if found is None and "; " in text:
+            found = self._apart(text, "; ")
+        if found is None:
+            found = self._by_form(text, self._short)
+        for joint in _JOINTS[1:]:
+            if found is None and joint in text:
+                found = self._apart(text, joint)
+        return text if found is None else found
+
+    def _by_form(self, text: str, forms: Iterable[_Form]) -> str | None:
+        for form in forms:
+            values = form.values(text)
+            if values is not None:
+                said = {name: self._value(name, value) for name, value in values.items()}
+                return form.other.format_map(said)
+        return None
+
+    def _value(self, name: str, value: str) -> str:
+        return self.sentence(value) if name.rstrip("0123456789") in ("names", "text") else value
+
+    def _apart(self, text: str, joint: str) -> str | None:
+        """The parts, each on its own, or None where no part is known."""
+        closing = {" (": ")", " [": "]"}.get(joint, "")
+        first, rest = text.split(joint, 1)
+        if closing:
+            inside, closes, after = rest.partition(closing)
+            if not closes:
+                return None
+            parts = [first, inside, after]
+            said = [self.sentence(part) for part in parts]
+            return said[0] + joint + said[1] + closing + said[2] if said != parts else None
+        parts = [first, rest]
+        said = [self.sentence(part) for part in parts]
+        # French has a blank before these signs
+        return (" " + joint if joint in ("; ", ": ") else joint).join(said) if said != parts else None
+
+    def text(self, text: str) -> str:
+        """Lines for people, with the columns where they were as far as there is room."""
+        return "\n".join(map(self._line, text.split("\n")))
+
+    def _line(self, line: str) -> str:
+        body = line.lstrip(" ")
+        if not body:
+            return line
+        pieces = _COLUMNS.split(body)
+        out, moved = [line[: len(line) - len(body)]], 0
+        for piece, gap in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
+            said = self.sentence(piece)
+            moved += len(said) - len(piece)
+            room = max(2, len(gap) - moved) if gap else 0
+            moved += room - len(gap)
+            out += [said, " " * room]
+        return "".join(out)
+
+
+_used = "en"
+
+
+def use(language: str) -> None:
+    """From here on texts for people are in this language: en, fr, or "" for that of the environment."""
+    global _used
+    _used = language or _of_environment()
+
+
+def used() -> str:
+    return _used
+
+
+def _of_environment() -> str:
+    names = ("LC_ALL", "LC_MESSAGES", "LANG")
+    locale = next((value for value in map(os.environ.get, names) if value), "")
+    return "fr" if locale.partition("_")[0].partition(".")[0].lower() == "fr" else "en"
+
+
+@lru_cache(maxsize=1)
+def _catalogue() -> Catalogue:
+    import polib
+
+    content = files("piactl").joinpath("locale/fr/LC_MESSAGES/piactl.po").read_text(encoding="utf-8")
+    return Catalogue((entry.msgid, entry.msgstr) for entry in polib.pofile(content) if entry.msgstr)
+
+
+def translated(text: str) -> str:
+    """A text for people, of one or more lines, in the language of the process."""
+    return _catalogue().text(text) if _used == "fr" else text
+
+
+def sentence(text: str) -> str:
+    """One sentence, or one cell of a table, in the language of the process."""
+    return _catalogue().sentence(text) if _used == "fr" else text
