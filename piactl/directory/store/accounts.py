@@ -70,9 +70,12 @@ def read_accounts(
     written_since: datetime | None = None,
 ) -> Iterator[Entry | Unreadable]:
     """All managed accounts below the accounts base; with `due`, only those due on that day, with changes by
-    hand, or that others than the nightly identity wrote since an instant."""
+    hand, or that others than the nightly identity wrote since an instant; without it, those that anybody
+    wrote since that instant."""
     query = IN_ACCOUNTS
-    if due is not None:
+    if due is None and written_since is not None:
+        query = filters.all_of(query, written_after(written_since))
+    elif due is not None:
         wanted = [
             filters.at_most(encoding.name("piactlNextDue"), f"{due:%Y%m%d}"),
             filters.present(encoding.name("piactlOverride")),

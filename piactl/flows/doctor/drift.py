@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 
 from piactl.core.plan.drift import DriftClass
+from piactl.core.plan.run_state import Memory
+from piactl.core.plan.sync_cache import name_digest
+from piactl.core.rules.desired import local_of
 from piactl.core.text import counted
-from piactl.directory.store.accounts import Unreadable, as_found, read_accounts
+from piactl.directory import filters
+from piactl.directory.store.account_list import read_account_list
+from piactl.directory.store.accounts import (
+    IN_ACCOUNTS,
+    Entry,
+    Unreadable,
+    as_found,
+    read_accounts,
+    read_accounts_named,
+)
 from piactl.directory.store.memory_records import read_drift_memory, vanished_accounts
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError
@@ -34,14 +46,10 @@ def examine_drift(content: Content) -> Iterator[Finding]:
 
 def _entries(content: Content) -> Iterator[Finding]:
     """D55, and D57: a name or matricule is that of one account, whose ledger has its names."""
-    encoding, policy = content.encoding, content.policy()
-    memory = read_drift_memory(content.reader, content.directory.state)
+    encoding = content.encoding
     classes, holders = Counter[str](), defaultdict[str, set[str]](set)
     unlisted = []
-    for read in read_accounts(content.reader, content.directory, encoding):
-        entry = decided(read, encoding, memory, date.min, policy.drift_days)  # whatever its fate
-        if isinstance(entry, Unreadable):
-            continue
+    for entry in _suspects(content):
         account = as_found(entry, encoding)
         classes.update({one.drift_class for one in entry.drift.drift} if entry.drift else ())
         unlisted += [f"{account.uid} has {a}" for a in sorted(account.foreign_addresses)]
@@ -55,6 +63,53 @@ def _entries(content: Content) -> Iterator[Finding]:
     unlisted = [f"{one}, which its ledger of names lacks" for one in unlisted]
     advice = f"{_SHARED} The next night enters a name that nobody else has in the ledger."
     yield worst("D57", _few(shared), _few(unlisted), advice, "each stands for one account")
+
+
+def _suspects(content: Content) -> Iterator[Entry]:
+    """The accounts that can have drift, or share a name or matricule. The last run, if it made all its
+    changes, saw every account, and listed its names and matricule; so these are the accounts that somebody
+    wrote since it began, those whose drift it remembered, and those that share something with another one.
+    Without such a run it is every account."""
+    accounts = ManagedAccounts(content.reader, content.directory, content.encoding)
+    memory = read_drift_memory(content.reader, content.directory.state)
+    last = memory.last
+    since = last.began if last is not None and last.clean and not last.lost else None
+    listed = read_account_list(content.reader, content.directory.state, UnreadableRecords())
+    found = {one.dn: one for one in _decided(content, memory, read_accounts(*accounts, written_since=since))}
+    if since is None or not all(listed.raw.values()):
+        yield from found.values()
+        return
+    for one in _decided(content, memory, read_accounts_named(*accounts, [*memory.drift])):
+        found.setdefault(one.dn, one)
+    holders = defaultdict[str | int, set[str]](set)
+    for uid, (matricule, names) in listed.accounts():
+        for name in (name_digest(uid), *names):
+            holders[name].add(uid)
+        if matricule:
+            holders[matricule].add(uid)
+    uid, *attributes = map(content.encoding.name, ("uid", "supannEmpId", "piactlMatricule"))
+    several = filters.all_of(IN_ACCOUNTS, filters.present(attributes[1]))
+    for raw in content.reader.search(content.directory.accounts, several, [uid, *attributes]):
+        for value in (value for one in attributes for value in raw.values.get(one, ())):
+            holders[value.decode("utf-8", "replace")].add(raw.text(uid))
+    for one in found.values():
+        account = as_found(one, content.encoding)
+        for text in account.names:
+            holders[name_digest(local_of(text))].add(account.uid)
+        for matricule in account.matricules:
+            holders[matricule].add(account.uid)
+    known = {one.account.uid for one in found.values()}
+    sharing = {uid for uids in holders.values() if len(uids) > 1 for uid in uids} - known
+    yield from found.values()
+    yield from _decided(content, memory, read_accounts_named(*accounts, sorted(sharing)))
+
+
+def _decided(content: Content, memory: Memory, entries: Iterable[Entry | Unreadable]) -> Iterator[Entry]:
+    days = content.policy().drift_days
+    for read in entries:
+        entry = decided(read, content.encoding, memory, date.min, days)  # whatever its fate
+        if isinstance(entry, Entry):
+            yield entry
 
 
 def _gone(content: Content) -> Finding:
