@@ -21,12 +21,51 @@ _KINDS = {
     "word": r"[^\s;]+",
     "names": r"(?:(?!; ).)+?",
     "text": r".+?",
+    "said": r".+?",
 }
 """What the placeholders stand for: a day, a number, a word without blanks, text within a part of a sentence,
-any text. What stands in the place of `names` and `text` is translated itself. Digits tell several apart."""
-_JOINTS = ("; ", ": ", ", ", " (", " [")
-"""Where a sentence without a form of its own comes apart, the loosest first."""
+any text, and any text that is not translated, as what somebody typed. What stands in the place of `names` and
+`text` is translated itself. Digits tell several apart."""
+_AT_END = "()"
+_JOINTS = ("\n", "; ", _AT_END, ": ", ", ", "", " (", " [")
+"""Where a sentence without a form of its own comes apart, the loosest first. _AT_END: brackets at its end. At
+"" it stays whole: the forms that reach over no joint are tried."""
+_NAMED = re.compile(r"(\S+): ")
+_BRACKETS = (" (", " [")
 _COLUMNS = re.compile(r"( {2,})")
+
+
+def _closing(text: str, at: int) -> int:
+    """Where the bracket at this place ends; the end of the text where it does not."""
+    depth = 0
+    for place in range(at, len(text)):
+        depth += (text[place] in "([") - (text[place] in ")]")
+        if depth == 0:
+            return place
+    return len(text)
+
+
+def _opening(text: str) -> int:
+    """Where the bracket opens, after a blank, that closes at the end of the text; 0 where there is none."""
+    if not text.endswith((")", "]")):
+        return 0
+    depth = 0
+    for place in range(len(text) - 1, 0, -1):
+        depth += (text[place] in ")]") - (text[place] in "([")
+        if depth == 0:
+            return place if text[place - 1] == " " else 0
+    return 0
+
+
+def _outside(text: str, joint: str) -> int:
+    """Where a joint is first outside brackets; -1 where it is nowhere."""
+    at = text.find(joint)
+    opened = min((place for place in map(text.find, "([") if place >= 0), default=-1)
+    while 0 <= opened < at:
+        after = _closing(text, opened) + 1
+        at = text.find(joint, after)
+        opened = min((place for place in (text.find(sign, after) for sign in "([") if place >= 0), default=-1)
+    return at
 
 
 class _Form:
@@ -38,6 +77,19 @@ class _Form:
         self.rare = max(self.literals, key=len)
         self.other = other
         self._english = english
+
+    @cached_property
+    def joint(self) -> str:
+        """The loosest joint that it reaches over: it is tried before a sentence comes apart there. As ": " is
+        in many sentences, a form that begins with words of its own counts there too."""
+        for joint in ("\n", "; "):
+            if any(joint in literal for literal in self.literals):
+                return joint
+        if self.literals[-1].endswith((")", "]")):
+            return _AT_END
+        if self.literals[0] or any(": " in literal for literal in self.literals):
+            return ": "
+        return ", " if any(", " in literal for literal in self.literals) else ""
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
@@ -76,8 +128,7 @@ class Catalogue:
                 self._whole[english] = other
         # the form with the most words of its own fits best
         forms.sort(key=lambda form: -sum(map(len, form.literals)))
-        self._long = [form for form in forms if any("; " in literal for literal in form.literals)]
-        self._short = [form for form in forms if form not in self._long]
+        self._forms = {joint: [form for form in forms if form.joint == joint] for joint in _JOINTS}
         self.sentence = lru_cache(maxsize=20_000)(self._sentence)
 
     def _sentence(self, text: str) -> str:
@@ -87,15 +138,16 @@ class Catalogue:
             return whole
         if not any(map(str.isalpha, text)):
             return text
-        found = self._by_form(text, self._long)
-        if found is None and "; " in text:
-            found = self._apart(text, "; ")
-        if found is None:
-            found = self._by_form(text, self._short)
-        for joint in _JOINTS[1:]:
-            if found is None and joint in text:
+        for joint, forms in self._forms.items():
+            found = self._by_form(text, forms)
+            if found is None and joint in ("; ", _AT_END) and (named := _NAMED.match(text)):
+                found = self._by_form(text[named.end() :], forms)
+                found = f"{named[1]} : {found}" if found is not None else None
+            if found is None:
                 found = self._apart(text, joint)
-        return text if found is None else found
+            if found is not None:
+                return found
+        return text
 
     def _by_form(self, text: str, forms: Iterable[_Form]) -> str | None:
         for form in forms:
@@ -109,20 +161,27 @@ class Catalogue:
         return self.sentence(value) if name.rstrip("0123456789") in ("names", "text") else value
 
     def _apart(self, text: str, joint: str) -> str | None:
-        """The parts, each on its own, or None where no part is known."""
-        closing = {" (": ")", " [": "]"}.get(joint, "")
-        first, rest = text.split(joint, 1)
-        if closing:
-            inside, closes, after = rest.partition(closing)
-            if not closes:
-                return None
-            parts = [first, inside, after]
-            said = [self.sentence(part) for part in parts]
-            return said[0] + joint + said[1] + closing + said[2] if said != parts else None
-        parts = [first, rest]
+        """The parts, each on its own, or None where it has no such joint or no part is known."""
+        if joint == _AT_END:
+            return self._in_brackets(text, _opening(text))
+        if joint in _BRACKETS:
+            return self._in_brackets(text, text.find(joint) + 1)
+        at = _outside(text, joint) if joint else -1
+        if at < 0:
+            return None
+        parts = [text[:at], text[at + len(joint) :]]
         said = [self.sentence(part) for part in parts]
         # French has a blank before these signs
         return (" " + joint if joint in ("; ", ": ") else joint).join(said) if said != parts else None
+
+    def _in_brackets(self, text: str, at: int) -> str | None:
+        """What stands before, in and behind the brackets that open there; 0: there are none."""
+        if at <= 0:
+            return None
+        end = _closing(text, at)
+        parts = [text[: at - 1], text[at + 1 : end], text[end + 1 :]]
+        before, inside, after = said = [self.sentence(part) for part in parts]
+        return f"{before} {text[at]}{inside}{text[end : end + 1]}{after}" if said != parts else None
 
     def text(self, text: str) -> str:
         """Lines for people, with the columns where they were as far as there is room."""

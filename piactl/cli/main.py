@@ -61,7 +61,9 @@ def run(arguments: list[str]) -> int:
 
 def _outcome(arguments: list[str]) -> int:
     from piactl.errors import Exit, PiactlError
+    from piactl.language import use
 
+    use("")
     try:
         code = _command(arguments)
         if code != Exit.FAILED:  # what failed has said so, and is not to say the same of stdout again

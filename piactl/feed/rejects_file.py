@@ -90,5 +90,5 @@ def _reason(rejections: list[Rejection], delimiter: str) -> str:
         f"{r.code}: {r.column + ': ' if r.column else ''}{sentence(r.message)}" for r in rejections
     ) or sentence(_HELD_WITH_OTHERS)
     instead = {";": ",", ",": ";", "\t": " "}.get(delimiter, " ")
-    text = text.replace(delimiter, instead).replace('"', "'")
+    text = text.replace(f" {delimiter} ", f"{instead} ").replace(delimiter, instead).replace('"', "'")
     return "".join(c if c.isprintable() else " " for c in text)

@@ -16,11 +16,12 @@ _RULES = (
     (r"^ +\d+  (?:create|adopt|grant|reopen|unlock)\b", _GREEN),
     (r"^ +\d+  (?:drift|loosening|vanished)\b", _RED),
     # answers and warnings
-    (r"^  YES\b", _GREEN),
-    (r"^  NO\b", _RED),
+    (r"^  (?:YES|OUI)\b", _GREEN),
+    (r"^  (?:NO|NON)\b", _RED),
     (r"\b(?:LOCKED|REFUSED|ERROR:|CHANGED BY ANOTHER PROGRAM)", _RED),
-    (r"\bWARNING:", _YELLOW),
-    (r"^Plan [0-9a-f]{12} as of [-\d]+$", _BOLD),
+    (r"\b(?:VERROUILLÉ|REFUSÉ|ERREUR :|CHANGÉ PAR UN AUTRE PROGRAMME)", _RED),
+    (r"\b(?:WARNING|ATTENTION ?):", _YELLOW),
+    (r"^Plan [0-9a-f]{12} (?:as of|au) [-\d]+$", _BOLD),
 )
 _ANY = re.compile("|".join(f"({pattern})" for pattern, _ in _RULES), re.MULTILINE)
 """The first rule that fits counts, and nothing within what it has coloured is coloured again."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from piactl.core.model.person import Register
+from piactl.language import translated
 from piactl.report.escaping import shown
 
 _UAI = re.compile(r"(?<![\w:./=-])(?<!--uai )[0-9]{7}[A-Z](?![\w-])(?!\.\w)")
@@ -12,7 +13,8 @@ _UAI = re.compile(r"(?<![\w:./=-])(?<!--uai )[0-9]{7}[A-Z](?![\w-])(?!\.\w)")
 
 
 def with_names(text: str, register: Register) -> str:
-    """The text with the name of each establishment behind the first mention of its UAI."""
+    """The text in the language of people, with the name of each establishment behind the first mention of its
+    UAI."""
     named: set[str] = set()
 
     def name(found: re.Match[str]) -> str:
@@ -23,7 +25,7 @@ def with_names(text: str, register: Register) -> str:
         named.add(uai)
         return f"{uai} ({shown(establishment.name)})"
 
-    return _UAI.sub(name, text)
+    return _UAI.sub(name, translated(text))
 
 
 def legend(text: str, register: Register) -> str:

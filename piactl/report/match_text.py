@@ -7,6 +7,7 @@ from itertools import zip_longest
 from textwrap import wrap
 from typing import Any
 
+from piactl.language import sentence
 from piactl.report.escaping import shown
 
 View = Mapping[str, Any]
@@ -38,7 +39,7 @@ def _lines(view: View) -> Iterator[str]:
 
 
 def _labelled(label: str, text: str) -> list[str]:
-    return wrap(text, _WIDTH, initial_indent=f"  {label:<9} ", subsequent_indent=" " * 12)
+    return wrap(sentence(text), _WIDTH, initial_indent=f"  {sentence(label):<9} ", subsequent_indent=" " * 12)
 
 
 def _beside(stated: View, other: View) -> Iterator[str]:
@@ -53,7 +54,7 @@ def _beside(stated: View, other: View) -> Iterator[str]:
         *(("post", *pair) for pair in posts),
         ("evidence", "", ", ".join(other["evidence"])),
     ]
-    cells = [[shown(text or "") for text in row] for row in rows if any(row[1:])]
+    cells = [[shown(sentence(text or "")) for text in row] for row in rows if any(row[1:])]
     text = tabulate(
         cells,
         headers=["", "HR", shown(other["who"])],

@@ -101,7 +101,8 @@ def _verdict(view: View, *, public: bool) -> Iterator[str]:
     if plan:
         broken = dict.fromkeys(one["kind"] for one in plan["refusals"])
         if broken:
-            yield f"<p>Stopped by {_text(', '.join(broken))}.</p>"
+            stopped = _text(f"Stopped by {', '.join(broken)}.")
+            yield f"<p>{stopped}</p>"
         if not public:
             yield from (f'<p class="note">{_text(remark)}</p>' for remark in plan["remarks"])
     if view["error"] and not public:
@@ -223,7 +224,7 @@ def _coming(nights: Sequence[View] | None) -> str:
     if nights is None:
         return ""
     if not nights:
-        return "<p>Nothing is due.</p>"
+        return f"<p>{_text('Nothing is due.')}</p>"
     most = max(night["accounts"] for night in nights)
     names = ("date", "accounts", "stopped_by")
     rows = []
@@ -287,7 +288,7 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[object]], most: int = M
         lines.append(f"<tr>{''.join(data)}</tr>")
     lines.append("</table>")
     if more > 0:
-        lines.append(f'<p class="note">and {more} more</p>')
+        lines.append(f'<p class="note">{_text(f"and {more} more")}</p>')
     return "\n".join(lines) + "\n"
 
 

@@ -11,7 +11,7 @@ from piactl.report.table import rendered
 
 View = Mapping[str, Any]
 
-_MARGIN = 10
+_MARGIN = 12
 _MOST = 10
 """Lines of one part; the rest is counted."""
 

@@ -16,6 +16,8 @@ FORMATS = ("table", "json", "ndjson", "csv", "tsv", "excel")
 
 Row = Mapping[str, Any]
 
+_TYPED = ("kind", "kinds", "guard", "service", "profile", "uid", "given_name", "family_name")
+"""Columns with words that people type again, and with names: they stay as they are in every language."""
 _NARROWEST = 8
 """The width below which columns are left out rather than cut further."""
 
@@ -94,10 +96,15 @@ def _table(rows: Iterable[Row], columns: Sequence[str]) -> str:
     from tabulate import tabulate
 
     names = [sentence(name) for name in columns]
-    cells = [names, *([shown(sentence(cell(row.get(name)))) for name in columns] for row in rows)]
+    cells = [names, *([shown(_said(row, name)) for name in columns] for row in rows)]
     if sys.stdout.isatty():
         cells = _narrowed(cells, shutil.get_terminal_size().columns)
     return tabulate(cells[1:], headers=cells[0], tablefmt="plain", disable_numparse=True) + "\n"
+
+
+def _said(row: Row, name: str) -> str:
+    text = cell(row.get(name))
+    return text if name in _TYPED else sentence(text)
 
 
 def _narrowed(cells: list[list[str]], width: int) -> list[list[str]]:

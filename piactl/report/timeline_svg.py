@@ -163,8 +163,8 @@ def _spoken(rows: Sequence[Row]) -> str:
     """A text description of the rows, for screen readers."""
     sentences = []
     for row in rows:
-        spans = "; ".join(f"{span.shade.value} {_days(span)}" for span in row.spans)
-        sentences.append(f"{row.group.value}, {row.label}: {spans}.")
+        spans = "; ".join(f"{sentence(span.shade.value)} {sentence(_days(span))}" for span in row.spans)
+        sentences.append(f"{sentence(row.group.value)}, {sentence(row.label)}: {spans}.")
     return " ".join(sentences)
 
 

@@ -8,6 +8,7 @@ from datetime import date
 
 from piactl.core.model.periods import civil, union
 from piactl.core.timeline_rows import Group, Row, Shade, Span
+from piactl.language import sentence
 from piactl.report.escaping import shown
 
 _SOLID, _DENSE, _LIGHT, _FAINT, _DOTS, _NOT = range(6)
@@ -81,7 +82,7 @@ def timeline_text(
     column, the shortest is drawn. Dates are those of the current period, else of the next, else of the
     last."""
     glyphs = _ASCII if ascii_only else _UNICODE
-    names = [shown(row.label) for row in rows]
+    names = [shown(sentence(row.label)) for row in rows]
     label = min(max((len(name) for name in names), default=8) + 3, max(12, width * 3 // 10))
     columns = max(8, width - label - _DATES - 1)
     scale = _Scale(first.toordinal(), last.toordinal(), columns)
@@ -91,7 +92,7 @@ def timeline_text(
     for row, name in zip(rows, names, strict=True):
         if row.group is not group:
             group = row.group
-            lines.append(group.value)
+            lines.append(sentence(group.value))
         picture = _picture(row, scale, as_of, glyphs, ascii_only=ascii_only)
         lines.append(f"  {_cut(name, label - 3):<{label - 2}}{picture} {_dates(row, as_of)}")
     lines += ["", *_legend(rows, glyphs, width)]
@@ -110,7 +111,7 @@ def _axis(scale: _Scale, as_of: date, *, ascii_only: bool) -> Iterator[str]:
         column = scale.column(day.toordinal())
         if day.month == 1 or day.toordinal() == scale.first:
             _write(years, column, str(day.year))
-        _write(months, column, _MONTHS[day.month - 1])
+        _write(months, column, sentence(_MONTHS[day.month - 1]))
     yield "".join(years)
     yield "".join(months)
     if scale.first <= as_of.toordinal() <= scale.last:
@@ -174,7 +175,7 @@ def _legend(rows: Sequence[Row], glyphs: str, width: int) -> Iterator[str]:
             looks.setdefault(glyphs[_LOOK.get(shade, _SOLID)], []).append(meaning)
     line = ""
     for glyph, meanings in looks.items():
-        piece = f"{glyph} {', '.join(meanings)}"
+        piece = f"{glyph} {', '.join(map(sentence, meanings))}"
         if line and len(line) + 3 + len(piece) > width:
             yield line
             line = ""

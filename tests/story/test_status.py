@@ -26,7 +26,7 @@ def test_before_the_first_run(academy: Academy) -> None:
     ran = academy.run("status")
     assert (ran.code, ran.err) == (0, "")
     assert "0 accounts in use" in ran.out
-    assert "last runs none has written yet" in ran.out
+    assert "last runs   none has written yet" in ran.out
 
 
 def test_one_screen(academy: Academy) -> None:

@@ -13,6 +13,7 @@ from piactl.cli.framework.account_batch import Manner, desk_manner, read_names
 from piactl.cli.framework.context import (
     layout_or_default,
     put,
+    put_text,
     reading,
     say,
     this_configuration,
@@ -135,7 +136,7 @@ def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministra
         code = ask_code(f"Code for {uid}", code_file)
         command = acting.command_run(configuration, order, manner)
         check_code(checks, holder.entry, code, configuration.encoding, command)
-    put([f"{uid}: the code is good, and used up\n"])
+    put_text([f"{uid}: the code is good, and used up\n"])
     return int(Exit.DONE)
 
 
@@ -310,7 +311,7 @@ def show(names: Names, output: ShowOutput = None) -> int:
                 say(str(error))
                 code = int(Exit.PARTLY)
     if output is None:
-        put(devices_text(view, configuration.policy.timezone) for view in views)
+        put_text(devices_text(view, configuration.policy.timezone) for view in views)
     else:
         put(rendered(views, COLUMNS, layout_or_default(output)))
     return code

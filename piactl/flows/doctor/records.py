@@ -158,10 +158,12 @@ def _positions(content: Content) -> Finding:
         for one in policy.positions.values()
         if any(word in one.name.lower() for word in _TELLING)
     ]
-    held = set()
-    for entry in content.reader.search(content.directory.accounts, IN_ACCOUNTS, ["uid", name]):
+    held, codes = set(), [code.encode() for one in policy.positions.values() for code in one.codes]
+    accounts = content.directory.accounts
+    for entry in content.reader.search(accounts, IN_ACCOUNTS, ["uid", name]) if codes else ():
+        values = [v for v in entry.values.get(name, ()) if any(code in v for code in codes)]
         with suppress(ValueError):  # an entry that cannot be read is reported by every night
-            stored = tuple(read_assignment(value.decode()) for value in entry.values.get(name, ()))
+            stored = tuple(read_assignment(value.decode()) for value in values)
             if policy.without_codes(stored) is not stored:
                 held.add(entry.text("uid"))
     if held:

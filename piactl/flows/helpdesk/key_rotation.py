@@ -21,7 +21,7 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.core.text import counted
 from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
-from piactl.directory.store.base_digest import BASE, read_base
+from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import device_change, read_all_devices, read_seal_keys
 from piactl.directory.store.memory_records import read_waiting
 from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, WAITING, Places, UnreadableRecords
@@ -77,9 +77,9 @@ def _uses(
                 yield ("archived" if archived else what), entry.dn, key
         for key in {digest_key_id(entry.text(name[n])) for n in birth if entry.values.get(name[n])}:
             yield "births", entry.dn, key
-        base = read_base(entry.first(name[BASE]) or b"")
-        if base is not None:
-            yield "bases", entry.dn, base.key
+        base = digest_key_id(entry.text(name[BASE]))
+        if base:
+            yield "bases", entry.dn, base
         verifier = entry.text(name["piactlNumenVerifier"])
         if verifier and digest_key_id(verifier) != digest_key_id(entry.text(name["piactlNumenDigest"])):
             yield "numens", entry.dn, digest_key_id(verifier)

@@ -1,0 +1,135 @@
+"""`language: fr`: what people read is French, in every word; what programs read stays as it is."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from .academy import Academy, prepared
+from .feeds import THUILLIER, row
+
+DAYS = [f"2026-09-{day:02}" for day in range(5, 25)]
+CLAIRE, IDA, NOEL = "claire.dubreuil", "ida.roy", "noel.verdelot"
+PEOPLE = (
+    row(courriel_prive="claire@example.org"),
+    row(matricule="1999", prenom="Ida", nom_famille="Roy", date_naissance="1985-03-02", fin="2026-09-30"),
+    row(matricule="2001", prenom="Noel", nom_famille="Verdelot", date_naissance="1979-01-02"),
+)
+WRONG = row(
+    matricule="2002", prenom="Zoé", nom_famille="Morin", debut="31/02/2026", date_naissance="1990-01-02"
+)
+WHY = ("--reason", "Claire a perdu son téléphone")
+ENGLISH = re.compile(
+    r"\b(the|is|are|was|of|and|or|not|no|until|since|from|by|at|to|with|has|have|its|as|on|in|an|this|that|it|"
+    r"account|accounts|entry|feed|night|held|reason|changed|nothing|day|days|row|rows|people|person)\b"
+)
+COMMAND = re.compile(
+    r"piactl( [a-z]+){1,2}( \S+)?( --.*)?|--[a-z-]+( \S+)?|\(?policy\.yaml:[^)]*\)?|\[[^\]]*\]"
+)
+
+
+def english_in(text: str) -> list[str]:
+    """The lines that have an English word outside commands and places in files."""
+    return [line for line in text.splitlines() if ENGLISH.search(COMMAND.sub("", line))]
+
+
+@prepared
+def begun(academy: Academy) -> Academy:
+    """Three accounts, a lock, an exception and a foreign value, in French."""
+    config = academy.sandbox.config
+    config.write_text(f"{config.read_text()}language: fr\n", encoding="utf-8")
+    academy.allow_up_to(5, "drift", "loosening", "revoke", "deactivate", "lock", "rename")
+    academy.night(DAYS[0], academy.feed(*PEOPLE, day=DAYS[0]))
+    assert academy.run("account", "lock", CLAIRE, *WHY, "--as-of", DAYS[0]).code == 0
+    grant = ("exception", "grant", IDA, "--service", "siecle", "--uai", THUILLIER, "--until", DAYS[9])
+    assert academy.run(*grant, *WHY, "--as-of", DAYS[0]).code == 0
+    academy.change(NOEL, pwdEndTime=["20260901000000Z"], mail=["autre@ac-amiens.fr"])
+    return academy
+
+
+@pytest.mark.parametrize(
+    ("command", "has"),
+    [
+        (("account", "show", CLAIRE), "actif, VERROUILLÉ le 2026-09-06"),
+        (("account", "show", NOEL), "CHANGÉ PAR UN AUTRE PROGRAMME"),
+        (("account", "list", "-o", "table"), "actif"),
+        (("account", "find", "verdelo", "-o", "table"), "noel.verdelot"),
+        (("why", CLAIRE), "motif"),
+        (("why", CLAIRE, "login"), "NON"),
+        (("why", CLAIRE, "messagerie"), "OUI"),
+        (("why", IDA, "siecle"), "exception"),
+        (("why", NOEL, "login"), "autre programme"),
+        (("account", "timeline", IDA), "connexion"),
+        (("status",), "exécutions"),
+        (("drift", "list", "-o", "table"), "par"),
+        (("exception", "list", "-o", "table"), THUILLIER),
+        (("forecast", "-o", "table"), "comptes"),
+        (("forecast", "--leavers", "30", "-o", "table"), "Roy"),
+        (("runs", "list", "-o", "table"), "terminée"),
+        (("account", "history", IDA, "-o", "table"), "piactlException"),
+        (("account", "close", IDA, "--until", DAYS[9], *WHY, "--dry-run"), "changerait"),
+        (("account", "lock", IDA, CLAIRE, *WHY, "--dry-run"), "verrouillé"),
+        (("account", "extend", IDA, "--until", "2026-10-15", *WHY, "--dry-run"), IDA),
+    ],
+    ids=lambda value: " ".join(value[:3]) if isinstance(value, tuple) else "",
+)
+def test_what_people_read(begun: Academy, command: tuple[str, ...], has: str) -> None:
+    ran = begun.run(
+        *command, *(() if command[0] in ("runs",) or "history" in command else ("--as-of", DAYS[1]))
+    )
+    assert ran.code == 0, ran.err
+    assert has in ran.out
+    assert english_in(ran.out + ran.err) == []
+
+
+def test_a_night_and_its_files(begun: Academy) -> None:
+    """The summary, the page, the `rejet` column; its records and plan are as in English."""
+    page = begun.folder / "nuit.html"
+    feed = begun.feed(*PEOPLE[:2], WRONG, day=DAYS[1])
+    ran = begun.run("nightly", feed, "--as-of", DAYS[1], "--html", page)
+    assert ran.code == 0, ran.err
+    assert "terminée" in ran.out
+    assert english_in(ran.out + ran.err) == []
+    text = page.read_text(encoding="utf-8")
+    assert '<html lang="fr">' in text
+    body = re.sub("<style>.*</style>|<meta[^>]*>|<[^>]*>", "\n", text, flags=re.DOTALL)
+    assert english_in(body) == []
+    assert (
+        english_in(begun.run("plan", begun.feed(*PEOPLE, WRONG, day=DAYS[2]), "--as-of", DAYS[2]).out) == []
+    )
+    (rejects,) = (begun.sandbox.folder / "state" / "rejects").glob("*.csv")
+    reason = rejects.read_text(encoding="utf-8").splitlines()[1].rsplit(";", 1)[-1]
+    assert reason.startswith("bad-date: debut: ")
+    assert english_in(reason.replace("bad-date", "")) == []
+
+
+def test_machines_read_what_they_did(begun: Academy) -> None:
+    commands = (
+        ("account", "show", CLAIRE, "-o", "json"),
+        ("account", "list", "-o", "csv"),
+        ("why", CLAIRE, "-o", "json"),
+        ("why", CLAIRE, "login", "-o", "tsv"),
+        ("drift", "list", "-o", "ndjson"),
+        ("status", "-o", "json"),
+        ("account", "lock", IDA, *WHY, "--dry-run", "-o", "json"),
+    )
+    french = [begun.run(*words, "--as-of", DAYS[1]).out for words in commands]
+    config = begun.sandbox.config
+    config.write_text(config.read_text().replace("language: fr", "language: en"), encoding="utf-8")
+    assert [begun.run(*words, "--as-of", DAYS[1]).out for words in commands] == french
+
+
+def test_the_environment_decides_where_the_configuration_does_not(
+    begun: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = begun.sandbox.config
+    config.write_text(config.read_text().replace("language: fr\n", ""), encoding="utf-8")
+    show = ("account", "show", CLAIRE, "--as-of", DAYS[1])
+    assert "active, LOCKED" in begun.run(*show).out
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.setenv(name, "fr_FR.UTF-8")
+        assert "actif, VERROUILLÉ" in begun.run(*show).out
+        monkeypatch.setenv(name, "en_GB.UTF-8" if name != "LANG" else "C")
+        assert "active, LOCKED" in begun.run(*show).out
+        monkeypatch.delenv(name)
