@@ -13,7 +13,7 @@ from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.errors import PiactlError
 from piactl.flows.accounts.hooks import missing_program
-from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning, worst
+from piactl.flows.doctor.checks import Finding, error, fine, note, skipped, unless_broken, warning, worst
 from piactl.private_files import run_as, this_user
 from piactl.secrets import read_password
 
@@ -95,16 +95,14 @@ def _passwords(settings: Settings) -> Finding:
         for n, use in IDENTITIES.items()
         if n not in settings.directory.identities
     ]
-    advice = (
-        "Follow the advice for each file."
-        if bad
-        else "Add the identities that this host needs under directory.identities."
-    )
     others = {name for name, one in settings.directory.identities.items() if one.is_of_another(user)}
     good = f"private: {', '.join(name for name in settings.directory.identities if name not in others)}"
     if others:
         good += f"; of other users: {', '.join(sorted(others))}"
-    return worst("D05", bad, lacking, advice, good)
+    if bad or not lacking:
+        return worst("D05", bad, lacking, "Follow the advice for each file.", good)
+    advice = "If this host needs one of them, add it under directory.identities."
+    return note("D05", "; ".join([good, *lacking]), advice)
 
 
 def _state_folder(settings: Settings) -> Finding:

@@ -1,0 +1,99 @@
+"""A host of the help desk alone, made as docs/help-desk.md says: it has no other identity, and what the page
+offers the help desk works there by real sudo."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from piactl.errors import Exit
+from tests.story.academy import Academy
+
+from .conditions import CLAIRE, NUMEN, load
+from .unix_host import Host, unix_host
+
+pytestmark = pytest.mark.long
+
+PAGE = (Path(__file__).parents[2] / "docs" / "help-desk.md").read_text(encoding="utf-8")
+BLOCKS = [
+    re.sub(r"^   ", "", block, flags=re.MULTILINE)
+    for block in re.findall(r"```\n(.*?) *```", PAGE, re.DOTALL)
+]
+DESK = "piactl-desk"
+
+
+@pytest.fixture
+def host(academy: Academy) -> Iterator[Host]:
+    """Set up as the host of the nights, whose /etc/piactl then moves away: another host has it."""
+    secret = academy.sandbox.folder / "secrets" / "matching"
+    secret.write_text("5" * 64, encoding="ascii")
+    secret.chmod(0o600)
+    academy.edit(
+        "piactl.yaml", "state_folder: state\n", "state_folder: state\nmatching_key: secrets/matching\n"
+    )
+    load(academy)
+    with unix_host(academy) as host:
+        host.root(
+            """mkdir -p /srv/nights; cp -a /etc/piactl /srv/nights/
+            rm -rf /etc/piactl/secrets/*/* /etc/piactl/*.*
+            printf '#!/bin/sh\\nsh -c "$(echo "$1" | sed s,/etc/,/srv/nights/,)"' > /srv/nights/ssh
+            chmod 755 /srv/nights/ssh"""
+        )
+        yield host
+
+
+def block(beginning: str) -> str:
+    (found,) = [block for block in BLOCKS if block.startswith(beginning)]
+    return found
+
+
+def test_a_host_of_the_help_desk_alone(host: Host) -> None:
+    brought = block("nights=").replace("'ssh root@nights.example.org'", "/srv/nights/ssh")
+    host.root(brought)
+    lines = host.root("cat /etc/piactl/piactl.yaml").splitlines()
+    kept = [line for line in lines if not re.match(r" +(nightly|administrator): \{|matching_key:", line)]
+    assert len(lines) - len(kept) in (2, 3)
+    host.root("cat > /etc/piactl/piactl.yaml <<'END'\n" + "\n".join(kept) + "\nEND")
+    host.root("cd /opt/source; " + block("sed -i").split("\n", 1)[1].replace("gpasswd -a PERSON GROUP", ""))
+    assert {Path(name).name for name in host.secrets()} == {"reader", "desk", "keys"}
+
+    done = host.root(block("runuser").rstrip() + " -o json || true")
+    found = {one["id"]: (one["result"], one["found"]) for one in json.loads(done)}
+    assert [id_ for id_, (result, _) in found.items() if result == "error"] == []
+    assert found["D05"][0] == "note"
+    assert "no identity nightly" in found["D05"][1]
+    assert found["D53"][0] in ("ok", "skipped")
+
+    said = {}
+    commands = re.findall(r"`sudo -u piactl-desk (piactl [^`]+)`", PAGE)
+    assert len(commands) == 10
+    named = {"ACCOUNT": CLAIRE, "SERVICE": "messagerie", "TEXT": "appel", "NAME": "dubreuil", "REQUEST": "x"}
+    for command in commands:
+        words = [named.get(word, word) for word in command.split()]
+        typed = ""
+        if words[1:] == ["password", "reset", CLAIRE]:
+            words, typed = [*words, "--numen-file", "-"], f"{NUMEN}\n"
+        elif words[1] in ("password", "otp") and words[2] not in ("reset", "approve"):
+            words.append("--dry-run")
+        elif words[1:3] == ["password", "reset"]:
+            words.append("--yes")
+        done = host.sudo("ope", DESK, *words, terminal=True, stdin=typed)
+        assert "not allowed to execute" not in done.stdout, command
+        assert done.returncode not in (Exit.USAGE, Exit.CONFIGURATION, Exit.BUG), (command, done.stdout)
+        said[command] = done.stdout
+    assert "piactl password activate" in said["piactl why ACCOUNT login"]
+    assert CLAIRE in said["piactl account find NAME"]
+    done = host.sudo("ope", DESK, "piactl", "password", "activate", CLAIRE, "--yes", terminal=True)
+    assert (done.returncode, "shown this once" in done.stdout) == (Exit.DONE, True), done.stdout
+    done = host.sudo("ope", DESK, "piactl", "why", CLAIRE, environment={"LANG": "fr_FR.UTF-8"})
+    assert "actif" in done.stdout
+    for user, words in (
+        ("piactl", ["nightly"]),
+        ("piactl-admin", ["account", "lock", CLAIRE, "--reason", "x"]),
+    ):
+        done = host.sudo("boss", user, "piactl", *words)
+        assert done.returncode == Exit.CONFIGURATION, done
