@@ -121,3 +121,50 @@ def test_changes_tell_all_that_a_reader_needs(academy: Academy) -> None:
         assert {"kind", "uid", "before", "after", "reason", "feed", "line", "effective"} <= set(change)
         assert change["reason"]
         assert change["before"] != change["after"]
+
+
+def test_runs(academy: Academy) -> None:
+    """One that did something, one refused by a guard, one by its feed, one that did not begin."""
+    done = academy.run("nightly", "--as-of", "2026-03-05", "-o", "json").json
+    assert (done["status"], done["outcomes"]["applied"] > 0) == ("done", True)
+    academy.edit("policy.yaml", "  deactivate: {floor: 15,", "  deactivate: {max: 0,")
+    guarded = academy.run("nightly", "--as-of", "2026-06-30", "-o", "json").json
+    assert (guarded["status"], [one["guard"] for one in guarded["refusals"]]) == ("refused", ["deactivate"])
+    older = academy.run(
+        "nightly", academy.feed(row(), day="2026-01-01"), "--as-of", "2026-03-06", "-o", "json"
+    ).json
+    assert older["refused_feeds"]
+    academy.sandbox.stop()
+    unreached = academy.run("nightly", "--as-of", "2026-03-06", "-o", "json").json
+    assert (unreached["status"], unreached["error"] != "") == ("failed", True)
+    for one in (done, guarded, older, unreached):
+        assert wrong("run", one) == []
+    assert wrong("run", {**done, "status": "fine"})
+    assert wrong("run", {name: value for name, value in done.items() if name != "plan"})
+
+
+def test_feed_checks(academy: Academy) -> None:
+    rows = [row(matricule="1", prenom="Claire"), row(matricule="2", debut="demain"), row(matricule="")]
+    usable = academy.run("feed", "check", academy.feed(rows[0]), "-o", "json").json
+    partly = academy.run("feed", "check", academy.feed(*rows), "-o", "json").json
+    empty = academy.folder / "hr-empty.csv"
+    empty.write_bytes(b"")
+    refused = academy.run("feed", "check", empty, "-o", "json").json
+    assert [one["status"] for one in (usable, partly, refused)] == ["usable", "partly usable", "refused"]
+    assert (len(partly["rejections"]) > 1, partly["held"] != {}) == (True, True)
+    for one in (usable, partly, refused):
+        assert wrong("feed-check", one) == []
+    assert wrong("feed-check", {**usable, "rows": "many"})
+
+
+def test_status(academy: Academy) -> None:
+    why = ("--reason", "essai", "--as-of", DAY)
+    assert academy.run("account", "close", "claire.dubreuil", "--until", "2026-03-04", *why).code == 0
+    grant = ("exception", "grant", "claire.dubreuil", "--service", "siecle", "--uai", MICHELIS)
+    assert academy.run(*grant, "--until", "2026-03-05", *why).code == 0
+    view = academy.run("status", "--as-of", DAY, "-o", "json").json
+    (one,) = view
+    assert all(one[name] for name in ("runs", "feeds", "guards", "coming", "overrides_ending"))
+    assert one["exceptions_ending"]
+    assert wrong("status", view) == []
+    assert wrong("status", [{**one, "accounts": -1}])
