@@ -34,6 +34,17 @@ def test_colours_on_a_terminal_alone(staffed: Academy) -> None:
         assert at_terminal(staffed, *words, LINES="60", **quiet) == (0, plain)
 
 
+def test_errors_have_colours_too(staffed: Academy) -> None:
+    """Stderr on a terminal, whatever stdout is."""
+    staffed.edit("policy.yaml", "  lock:       {floor: 5,", "  lock:       {max: 0,")
+    lock = ("account", "lock", "louise.vaubanaaa", "--reason", "trial", "--as-of", DAY)
+    _, text = at_terminal(staffed, *lock, "--yes", "-o", "json", TERM="xterm", LINES="60")
+    assert f"{ESCAPE}31mREFUSED{ESCAPE}0m by the guard lock" in text
+    _, text = at_terminal(staffed, *lock, "--yes", "-o", "json", TERM="xterm", LINES="60", NO_COLOR="1")
+    assert "REFUSED by the guard lock" in text
+    assert ESCAPE not in text
+
+
 def test_a_long_text_goes_through_the_pager(staffed: Academy) -> None:
     words = ("account", "list", "-o", "table", "--as-of", DAY)
     _, text = at_terminal(staffed, *words, TERM="xterm", LINES="10", PAGER=PAGER)
@@ -74,6 +85,8 @@ def test_a_pager_that_is_left_early(staffed: Academy) -> None:
         ("      1  create     accounts made", "32"),
         ("  NO, since 2026-09-01", "31"),
         ("Plan df41a28ba168 as of 2026-08-03", "1"),
+        ("  NON, depuis le 2026-09-01", "31"),
+        ("Plan df41a28ba168 au 2026-08-03", "1"),
         ("claire.dubreuil  Claire Dubreuil", ""),
         ("D20  error    WARNING: REFUSED by the server, and more", "31"),
     ],

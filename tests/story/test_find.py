@@ -72,6 +72,35 @@ def test_columns_for_a_mail_merge(staff: Academy) -> None:
     assert "--columns nom: is no column; valid values:" in wrong.err
 
 
+def test_columns_of_the_other_lists(staff: Academy) -> None:
+    """Of those about accounts also what a mail merge needs."""
+    why, until = ("--reason", "essai", "--as-of", DAY), "2026-09-20"
+    assert staff.run("account", "close", "ines.le-goff", "--until", until, *why).code == 0
+    grant = ("exception", "grant", "zoe.verdelot", "--service", "siecle", "--uai", THUILLIER)
+    assert staff.run(*grant, "--until", until, *why).code == 0
+    staff.change("claire.dubreuil", displayName=["X"])
+    names = "given_name,establishment_names,uid"
+    for noun, uid, given in (
+        ("exception", "zoe.verdelot", "Zoé"),
+        ("override", "ines.le-goff", "Inès"),
+        ("drift", "claire.dubreuil", "Claire"),
+    ):
+        rows = staff.run(noun, "list", "--columns", names, "-o", "json", "--as-of", DAY).json
+        assert rows == [{"given_name": given, "establishment_names": ["Lycée Louis Thuillier"], "uid": uid}]
+        assert staff.run(noun, "list", "--columns", "nom", "--as-of", DAY).code == 2
+        assert (
+            set(names.split(",")) - {"uid"} - {*staff.run(noun, "list", "-o", "json", "--as-of", DAY).json[0]}
+        )
+    runs = staff.run("runs", "list", "--columns", "status,run", "-o", "csv").out.splitlines()
+    assert runs[0] == "status,run"
+    assert runs[1].startswith("done,")
+    assert (
+        staff.run("match", "list", "--columns", "name,days", "-o", "tsv", "--as-of", DAY).out
+        == "name\tdays\n"
+    )
+    assert staff.run("match", "list", "--columns", "given_name").code == 2
+
+
 def test_a_uai_has_the_name_of_its_establishment_where_a_person_reads(staff: Academy) -> None:
     named = f"{THUILLIER} (Lycée Louis Thuillier)"
     for words in (["account", "show", "zoe.verdelot"], ["why", "zoe.verdelot", "iprof"]):

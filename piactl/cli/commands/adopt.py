@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from piactl.cli.framework.account_batch import can_ask
-from piactl.cli.framework.context import reading, say, this_configuration, today
+from piactl.cli.framework.context import reading, say, say_text, this_configuration, today
 from piactl.cli.framework.options import (
     AcceptFeed,
     AsOf,
@@ -24,7 +23,6 @@ from piactl.cli.framework.options import (
 from piactl.cli.framework.run_context import show_plan
 from piactl.cli.framework.terminal import confirm
 from piactl.errors import Exit, UsageError
-from piactl.language import translated
 from piactl.private_files import refuse_output
 from piactl.report.plan_text import plan_text
 
@@ -165,6 +163,6 @@ def _apply(
     from piactl.flows.plan.plan_file import plan_document
 
     if ready.writes and can_ask(yes=yes):
-        print(translated(plan_text(plan_document(ready))), end="", file=sys.stderr)
+        say_text(plan_text(plan_document(ready)))
         confirm(f"Adopt {len(ready.writes)} entries?")
     return done_code(apply_plan(configuration, ready, file, allowed, reason, output))

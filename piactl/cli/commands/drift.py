@@ -13,17 +13,21 @@ from piactl.cli.framework.options import (
     ActOutput,
     Allow,
     AsOf,
+    Columns,
     DryRun,
     LastDay,
     Names,
     Output,
     Reason,
     Yes,
+    read_columns,
     read_date,
     read_day,
 )
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit, UsageError
+from piactl.flows.queries.accounts import with_person_facts
+from piactl.flows.queries.person_facts import PERSON_COLUMNS
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:
@@ -32,9 +36,9 @@ if TYPE_CHECKING:
 COLUMNS = ("uid", "attribute", "class", "ours", "theirs", "fate", "since", "until", "by", "owner")
 
 
-def list_(output: Output = None, as_of: AsOf = None) -> int:
+def list_(output: Output = None, as_of: AsOf = None, columns: Columns = "") -> int:
     """List what other programs changed on accounts since piactl wrote them; what gives access comes first."""
-    return _listed((), output, as_of)
+    return _listed((), output, as_of, columns)
 
 
 def show(names: Names, output: Output = None, as_of: AsOf = None) -> int:
@@ -43,19 +47,20 @@ def show(names: Names, output: Output = None, as_of: AsOf = None) -> int:
     return _listed(acting.read_names(names), output, as_of)
 
 
-def _listed(names: Sequence[str], output: Any, as_of: str | None) -> int:
+def _listed(names: Sequence[str], output: Any, as_of: str | None, columns: str = "") -> int:
     from piactl.flows.accounts.drift import standing_drift
     from piactl.flows.drift import drift_row
 
-    configuration = this_configuration()
+    configuration, chosen = this_configuration(), read_columns(columns, COLUMNS, PERSON_COLUMNS)
     day = read_day(as_of, today(configuration))
     unreadable: list[str] = []
     with reading(configuration) as reader:
         store = configuration.accounts(reader, day)
         found = standing_drift(store, names, unreadable, configuration.unreadable)
-    rows = [{"uid": one.uid, **drift_row(one)} for one in found]
+        rows = [{"uid": one.uid, **drift_row(one)} for one in found]
+        rows = with_person_facts(store, rows, chosen, configuration.register)
     layout = layout_or_default(output)
-    display(rendered(rows, COLUMNS, layout), layout)
+    display(rendered(rows, chosen, layout, only=bool(columns)), layout)
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)

@@ -14,12 +14,14 @@ from piactl.cli.framework.options import (
     ActOutput,
     Allow,
     AsOf,
+    Columns,
     DryRun,
     Names,
     NeededLastDay,
     Output,
     Reason,
     Yes,
+    read_columns,
     read_date,
     read_day,
 )
@@ -27,6 +29,8 @@ from piactl.config.schema_validation import hint
 from piactl.core.edits import exceptions
 from piactl.core.model.person import read_uai
 from piactl.errors import Exit, NotFound, UsageError
+from piactl.flows.queries.accounts import with_person_facts
+from piactl.flows.queries.person_facts import PERSON_COLUMNS
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:
@@ -122,25 +126,22 @@ def list_(
     output: Output = None,
     as_of: AsOf = None,
     service: Annotated[str, typer.Option("--service", help="Only those of this service.")] = "",
+    columns: Columns = "",
 ) -> int:
     """List the exceptions that have not ended, by account."""
     from piactl.flows.queries.overrides import exceptions_by_hand
 
-    configuration = this_configuration()
+    configuration, chosen = this_configuration(), read_columns(columns, COLUMNS, PERSON_COLUMNS)
     unreadable: list[str] = []
     with reading(configuration) as reader:
-        rows = exceptions_by_hand(
-            reader,
-            configuration.settings.directory,
-            configuration.encoding,
-            read_day(as_of, today(configuration)),
-            unreadable.append,
-        )
+        store = configuration.accounts(reader, read_day(as_of, today(configuration)))
+        rows = exceptions_by_hand(reader, store.directory, store.encoding, store.as_of, unreadable.append)
         if service and not any(row["service"] == service for row in rows):
             _known(configuration.policy, service)
         rows = [row for row in rows if service in ("", row["service"])]
+        rows = with_person_facts(store, rows, chosen, configuration.register)
     layout = layout_or_default(output)
-    display(rendered(rows, COLUMNS, layout), layout)
+    display(rendered(rows, chosen, layout, only=bool(columns)), layout)
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)

@@ -18,7 +18,18 @@ from piactl.cli.framework.context import (
     today,
     writing,
 )
-from piactl.cli.framework.options import ActAsOf, ActOutput, AsOf, DryRun, Output, Reason, Yes, read_day
+from piactl.cli.framework.options import (
+    ActAsOf,
+    ActOutput,
+    AsOf,
+    DryRun,
+    Output,
+    OwnColumns,
+    Reason,
+    Yes,
+    read_columns,
+    read_day,
+)
 from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit
@@ -43,6 +54,7 @@ def list_(
     decided: Annotated[bool, typer.Option("--decided", help="The decisions, instead of open cases.")] = False,
     output: Output = None,
     as_of: AsOf = None,
+    columns: OwnColumns = "",
 ) -> int:
     """List the people in the feeds whose account is uncertain, the oldest case first.
 
@@ -51,7 +63,7 @@ def list_(
     from piactl.directory.store.case_records import read_cases
     from piactl.flows.accounts.matching import case_facts
 
-    configuration = this_configuration()
+    configuration, chosen = this_configuration(), read_columns(columns, COLUMNS, ())
     settings, day = configuration.settings, read_day(as_of, today(configuration))
     with reading(configuration) as reader:
         cases = read_cases(reader, settings.directory.state, configuration.unreadable)
@@ -59,7 +71,7 @@ def list_(
     rows = [row for row in rows if source in ("", row["source"])]
     rows = [row for row in rows if older_than is None or row["days"] > older_than]
     layout = layout_or_default(output)
-    display(rendered(rows, COLUMNS, layout), layout)
+    display(rendered(rows, chosen, layout, only=bool(columns)), layout)
     return int(Exit.DONE)
 
 

@@ -14,37 +14,37 @@ from piactl.cli.framework.options import (
     ActOutput,
     Allow,
     AsOf,
+    Columns,
     DryRun,
     Names,
     Output,
     Reason,
     Yes,
+    read_columns,
     read_day,
 )
 from piactl.core.edits import closing
 from piactl.core.model.overrides import OverrideKind
 from piactl.errors import Exit, UsageError
+from piactl.flows.queries.accounts import with_person_facts
+from piactl.flows.queries.person_facts import PERSON_COLUMNS
 from piactl.report.table import rendered
 
 COLUMNS = ("uid", "kind", "what", "until", "made", "by", "reason", "sponsor")
 
 
-def list_(output: Output = None, as_of: AsOf = None) -> int:
+def list_(output: Output = None, as_of: AsOf = None, columns: Columns = "") -> int:
     """List the overrides in force, sorted by end date."""
     from piactl.flows.queries.overrides import overrides_in_force
 
-    configuration = this_configuration()
+    configuration, chosen = this_configuration(), read_columns(columns, COLUMNS, PERSON_COLUMNS)
     unreadable: list[str] = []
     with reading(configuration) as reader:
-        rows = overrides_in_force(
-            reader,
-            configuration.settings.directory,
-            configuration.encoding,
-            read_day(as_of, today(configuration)),
-            unreadable.append,
-        )
+        store = configuration.accounts(reader, read_day(as_of, today(configuration)))
+        rows = overrides_in_force(reader, store.directory, store.encoding, store.as_of, unreadable.append)
+        rows = with_person_facts(store, rows, chosen, configuration.register)
     layout = layout_or_default(output)
-    display(rendered(rows, COLUMNS, layout), layout)
+    display(rendered(rows, chosen, layout, only=bool(columns)), layout)
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from piactl.cli.framework.account_batch import Manner, begin, can_ask
-from piactl.cli.framework.context import put, put_text, reading, say, this_configuration, writing
+from piactl.cli.framework.context import put, put_text, reading, say, say_text, this_configuration, writing
 from piactl.cli.framework.options import DryRun, PlanLayout, RunOutput, SometimesReason, Yes
 from piactl.cli.framework.run_context import done_code, tell
 from piactl.cli.framework.terminal import confirm
 from piactl.clock import utc_now
 from piactl.core.text import counted
 from piactl.errors import DirectoryOlder, Exit, UsageError
-from piactl.language import translated
 from piactl.report.recover_text import lost_text, mending_text
 
 if TYPE_CHECKING:
@@ -125,7 +123,7 @@ def _confirm(report: dict[str, Any], *, yes: bool) -> None:
     """Asks on a terminal, unless --yes is given. Raises Declined."""
     if not can_ask(yes=yes):
         return
-    print(translated(lost_text(report)), end="", file=sys.stderr)
+    say_text(lost_text(report))
     confirm(f"Accept that the directory lacks {counted(len(report['runs']), 'run')}?")
 
 
@@ -187,7 +185,7 @@ def _mend(source: str, reason: str, output: PlanLayout, *, yes: bool, dry_run: b
         _put_mending(comparison, output)
         return int(Exit.DONE)
     if output is PlanLayout.TEXT:
-        print(translated(mending_text(comparison)), end="", file=sys.stderr)
+        say_text(mending_text(comparison))
     if can_ask(yes=yes):
         confirm(f"Write {counted(len(mending.writes), 'entry', 'entries')} at {mending.to}?")
     done = mend(

@@ -22,7 +22,15 @@ from piactl.cli.framework.context import (
     today,
     writing,
 )
-from piactl.cli.framework.options import Output, Reason, need_reason, read_day, use_form
+from piactl.cli.framework.options import (
+    Output,
+    OwnColumns,
+    Reason,
+    need_reason,
+    read_columns,
+    read_day,
+    use_form,
+)
 from piactl.clock import utc_now
 from piactl.core.text import counted
 from piactl.errors import Exit, NotFound, UsageError
@@ -48,14 +56,15 @@ COLUMNS = ("run", "as_of", "status", "user", "host", "started", "ended", "outcom
 def list_(
     output: Output = None,
     most: Annotated[int, typer.Option("--most", help="The number of runs to list; 0 for all.")] = 20,
+    columns: OwnColumns = "",
 ) -> None:
     """List the runs, the latest first."""
-
+    chosen = read_columns(columns, COLUMNS, ())
     rows = [_shown(record) for record in _records()]
     layout = layout_or_default(output)
     if layout not in _OBJECTS:
         rows = [{**row, "outcomes": _plain("outcomes", row["outcomes"])} for row in rows]
-    display(rendered(rows[:most] if most else rows, COLUMNS, layout), layout)
+    display(rendered(rows[:most] if most else rows, chosen, layout, only=bool(columns)), layout)
 
 
 def show(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piactl.cli.framework.account_batch import Manner, begin, can_ask, say_broken_guards
-from piactl.cli.framework.context import ProgressLine, display, put, put_text, reading, say, writing
+from piactl.cli.framework.context import ProgressLine, display, put, put_text, reading, say, say_text, writing
 from piactl.cli.framework.options import ActAsOf, Allow, DryRun, PlanLayout, Reason, RunOutput, Yes
 from piactl.cli.framework.run_context import _now, under_lock
 from piactl.cli.framework.stop_flag import stop_on_signals
@@ -21,7 +20,6 @@ from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.text import counted
 from piactl.errors import Exit, UnsafePlan
-from piactl.language import translated
 from piactl.private_files import refuse_output
 from piactl.report.undo_text import undo_summary, undo_text
 
@@ -144,7 +142,7 @@ def _confirm(undoing: Undoing, configuration: Configuration, *, yes: bool) -> No
     writes = undoing.ready.writes
     if not can_ask(yes=yes):
         return
-    print(translated(undo_text(_result(undoing, configuration))), end="", file=sys.stderr)
+    say_text(undo_text(_result(undoing, configuration)))
     accounts = counted(len(writes), "account", "accounts")
     confirm(f"Put back {accounts}?" if writes else "Change no account, but record the undo?")
 

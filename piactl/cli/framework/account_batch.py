@@ -15,6 +15,7 @@ from piactl.cli.framework.context import (
     put_text,
     reading,
     say,
+    say_text,
     this_configuration,
     today,
     writing,
@@ -25,7 +26,6 @@ from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirm
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit, PiactlError, UsageError
-from piactl.language import translated
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -257,7 +257,7 @@ class BatchConsole:
         if not can_ask(yes=self.manner.yes):
             return
         for facts in results_of(batch, BatchResult(planned=True)):
-            print(translated(result_text(facts)), end="", file=sys.stderr)
+            say_text(result_text(facts))
         confirm(f"Change {counted(len(batch.writes), 'account', 'accounts')}?")
 
 

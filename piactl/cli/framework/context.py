@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
 from piactl.core.model.settings import IdentityName
@@ -168,9 +168,24 @@ def say(text: str) -> None:
 
     try:
         for line in translated(text).split("\n"):
-            print(f"piactl: {shown(line)}", file=sys.stderr, flush=True)
+            print(_painted(f"piactl: {shown(line)}", sys.stderr), file=sys.stderr, flush=True)
     except OSError:
         discard(sys.stderr)
+
+
+def say_text(text: str) -> None:
+    """Prints a text for people, whole lines without external characters, to stderr: what somebody is asked
+    about, while stdout is for data."""
+    print(_painted(translated(text), sys.stderr), end="", file=sys.stderr)
+
+
+def _painted(text: str, stream: TextIO) -> str:
+    """The text with colours, if the stream is a terminal that has some."""
+    if not stream.isatty() or os.environ.get("NO_COLOR") or is_dumb():
+        return text
+    from piactl.report.colours import coloured
+
+    return coloured(text)
 
 
 def put(pieces: Iterable[str]) -> None:
@@ -199,11 +214,7 @@ def display(pieces: Iterable[str], layout: str = "table") -> None:
     if not sys.stdout.isatty():
         put_text(pieces)
         return
-    text = translated("".join(pieces))
-    if not (os.environ.get("NO_COLOR") or is_dumb()):
-        from piactl.report.colours import coloured
-
-        text = coloured(text)
+    text = _painted(translated("".join(pieces)), sys.stdout)
     if not paged(text):
         put([text])
 

@@ -71,6 +71,10 @@ Columns = Annotated[
         "functions, establishments, establishment_names.",
     ),
 ]
+OwnColumns = Annotated[
+    str,
+    typer.Option("--columns", metavar="NAME,...", help="The columns of the list, in this order."),
+]
 ShowOutput = Annotated[
     Layout | None,
     typer.Option(

@@ -21,13 +21,20 @@ from piactl.core.plan.drift import Drift
 from piactl.core.plan.run_state import Memory
 from piactl.core.rules.career import AccountStatus, Career, account_status, career
 from piactl.directory.port import Reader
-from piactl.directory.store.accounts import Entry, Unreadable, find_accounts, read_accounts
+from piactl.directory.store.accounts import (
+    Entry,
+    Unreadable,
+    find_accounts,
+    read_accounts,
+    read_accounts_named,
+)
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.attribute_scans import read_uids
 from piactl.directory.store.memory_records import read_drift_memory, vanished_accounts
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import NotFound, PiactlError
 from piactl.flows.drift import decided, device_drift, drift_list, drift_row, is_held
+from piactl.flows.queries.person_facts import PERSON_COLUMNS, person_facts
 
 View = Mapping[str, Any]
 
@@ -152,6 +159,22 @@ def all_entries(store: AccountStore, report_unreadable: Callable[[str], Any]) ->
             report_unreadable(entry.why)
         else:
             yield entry
+
+
+def with_person_facts(
+    store: AccountStore, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], register: Register
+) -> list[dict[str, Any]]:
+    """Rows about accounts (`uid`) with the facts of the person, as far as the columns ask for them."""
+    if not {*columns} & {*PERSON_COLUMNS}:
+        return [{**row} for row in rows]
+    uids = list(dict.fromkeys(str(row["uid"]) for row in rows))
+    found = read_accounts_named(store.reader, store.directory, store.encoding, uids)
+    facts = {
+        one.account.uid: person_facts(one.account, register, store.as_of)
+        for one in found
+        if isinstance(one, Entry)
+    }
+    return [{**row, **facts.get(row["uid"], {})} for row in rows]
 
 
 def all_accounts(
