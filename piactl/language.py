@@ -30,7 +30,6 @@ _AT_END = "()"
 _JOINTS = ("\n", "; ", _AT_END, ": ", ", ", "", " (", " [")
 """Where a sentence without a form of its own comes apart, the loosest first. _AT_END: brackets at its end. At
 "" it stays whole: the forms that reach over no joint are tried."""
-_NAMED = re.compile(r"(\S+): ")
 _BRACKETS = (" (", " [")
 _COLUMNS = re.compile(r"( {2,})")
 
@@ -115,6 +114,13 @@ class _Form:
         return found.groupdict() if found else None
 
 
+_ENGLISH = re.compile(
+    r"(?<![\w-])(?:the|is|are|was|were|been|of|and|or|not|until|since|from|by|at|to|with|has|have|its|it|that|"
+    r"which|this|these|another|nothing|no|be|as|for)(?![\w-])"
+)
+"""Words by which an English sentence shows; in French and in names they are rare. Options are no words."""
+
+
 class Catalogue:
     """The sentences of one language. `entries` are pairs of an English sentence and the other."""
 
@@ -138,11 +144,12 @@ class Catalogue:
             return whole
         if not any(map(str.isalpha, text)):
             return text
+        if text.endswith(";"):
+            return f"{self.sentence(text[:-1])} ;"
         for joint, forms in self._forms.items():
             found = self._by_form(text, forms)
-            if found is None and joint in ("; ", _AT_END) and (named := _NAMED.match(text)):
-                found = self._by_form(text[named.end() :], forms)
-                found = f"{named[1]} : {found}" if found is not None else None
+            if found is None and joint in ("; ", _AT_END):
+                found = self._behind_names(text, forms)
             if found is None:
                 found = self._apart(text, joint)
             if found is not None:
@@ -155,6 +162,14 @@ class Catalogue:
             if values is not None:
                 said = {name: self._value(name, value) for name, value in values.items()}
                 return form.other.format_map(said)
+        return None
+
+    def _behind_names(self, text: str, forms: Iterable[_Form]) -> str | None:
+        """`claire.dubreuil: applied: SENTENCE`, where one of the forms fits the sentence."""
+        for joint in re.finditer(": ", text):
+            found = self._by_form(text[joint.end() :], forms)
+            if found is not None:
+                return f"{self.sentence(text[: joint.start()])} : {found}"
         return None
 
     def _value(self, name: str, value: str) -> str:
@@ -183,6 +198,12 @@ class Catalogue:
         before, inside, after = said = [self.sentence(part) for part in parts]
         return f"{before} {text[at]}{inside}{text[end : end + 1]}{after}" if said != parts else None
 
+    def whole(self, text: str) -> str:
+        """A sentence in the other language, or as it is where a part of it is not known: nobody reads half a
+        sentence in one language and half in the other."""
+        said = self.sentence(text)
+        return text if _ENGLISH.search(said) else said
+
     def text(self, text: str) -> str:
         """Lines for people, with the columns where they were as far as there is room."""
         return "\n".join(map(self._line, text.split("\n")))
@@ -194,7 +215,7 @@ class Catalogue:
         pieces = _COLUMNS.split(body)
         out, moved = [line[: len(line) - len(body)]], 0
         for piece, gap in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
-            said = self.sentence(piece)
+            said = self.whole(piece)
             moved += len(said) - len(piece)
             room = max(2, len(gap) - moved) if gap else 0
             moved += room - len(gap)
@@ -236,4 +257,4 @@ def translated(text: str) -> str:
 
 def sentence(text: str) -> str:
     """One sentence, or one cell of a table, in the language of the process."""
-    return _catalogue().sentence(text) if _used == "fr" else text
+    return _catalogue().whole(text) if _used == "fr" else text

@@ -229,7 +229,7 @@ def test_secrets_that_others_can_read(clinic: Clinic) -> None:
 
 def test_an_identity_that_is_not_configured(clinic: Clinic) -> None:
     clinic.configure((r"    desk: .*\n", ""))
-    clinic.finds("D05", "warning", "no identity desk", 0)
+    clinic.finds("D05", "note", "no identity desk", 0)
 
 
 def test_a_state_folder_that_others_can_write(clinic: Clinic) -> None:

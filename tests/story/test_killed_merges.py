@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
+import ldap3
 import pytest
 
 from piactl.directory.store.base_digest import MANAGED
@@ -115,10 +116,14 @@ def test_a_split_that_is_killed_is_ended_by_the_same_command(two: Academy) -> No
     words = ("account", "split", LUC, "--matricule", "aaf:42", *WHY, "--as-of", DAYS[1])
     uids = (LUC, f"{LUC}2")
     saved = below(two, *uids)
+    record = f"cn=accounts-00000,{two.sandbox.state}"
+    listed = two.sandbox.entry(record)["piactlData"]
     assert two.run(*words).code == 0
     expected = below(two, *uids)
     for moment, number in (("before", 1), ("after", 1), ("before", 3), ("after", 4), ("before", 4)):
         put_back(two.sandbox, saved, below(two, *uids))
+        with two.sandbox.root() as root:  # as before the account that was made first
+            root.modify(record, {"piactlData": [(ldap3.MODIFY_REPLACE, listed)]})
         killed(two, moment, number, *words)
         feeds = both_feeds(two, DAYS[1])
         if (moment, number) == ("before", 4):  # both have the matricule: nobody speaks for either

@@ -205,16 +205,18 @@ def put_text(pieces: Iterable[str]) -> None:
     put([translated("".join(pieces))])
 
 
-def display(pieces: Iterable[str], layout: str = "table") -> None:
+def display(pieces: Iterable[str], layout: str = "table", *, english: bool = False) -> None:
     """Prints text for people: on a terminal with colours, and page by page where it is longer than the
-    screen. Other layouts than a table are data: see `put`. Raises as `put`."""
+    screen. Other layouts than a table are data: see `put`. `english`: it is in no other language. Raises as
+    `put`."""
     if layout != "table":
         put(pieces)
         return
+    text = "".join(pieces) if english else translated("".join(pieces))
     if not sys.stdout.isatty():
-        put_text(pieces)
+        put([text])
         return
-    text = _painted(translated("".join(pieces)), sys.stdout)
+    text = _painted(text, sys.stdout)
     if not paged(text):
         put([text])
 
