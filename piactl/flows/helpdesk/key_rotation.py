@@ -13,6 +13,7 @@ import secrets
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import State
@@ -70,19 +71,18 @@ def _uses(
     name = {n: directory.attributes.get(n, n) for n in (*digests, BASE)}
     state = directory.attributes.get("piactlState", "piactlState")
     for entry in reader.search(directory.accounts, IN_ACCOUNTS, [*name.values(), state]):
+        keys = {n: list(map(_key_of, entry.values.get(there, ()))) for n, there in name.items()}
         archived = entry.text(state) == State.ARCHIVED.value
         for attribute, what in (("piactlMatriculeDigest", "matricules"), ("piactlNumenDigest", "numens")):
-            for digest in entry.values.get(name[attribute], ()):
-                key = digest_key_id(digest.decode("utf-8", "replace"))
+            for key in keys[attribute]:
                 yield ("archived" if archived else what), entry.dn, key
-        for key in {digest_key_id(entry.text(name[n])) for n in birth if entry.values.get(name[n])}:
+        for key in {key for n in birth for key in keys[n]}:
             yield "births", entry.dn, key
-        base = digest_key_id(entry.text(name[BASE]))
-        if base:
-            yield "bases", entry.dn, base
-        verifier = entry.text(name["piactlNumenVerifier"])
-        if verifier and digest_key_id(verifier) != digest_key_id(entry.text(name["piactlNumenDigest"])):
-            yield "numens", entry.dn, digest_key_id(verifier)
+        for key in filter(None, keys[BASE]):
+            yield "bases", entry.dn, key
+        for key in keys["piactlNumenVerifier"]:
+            if key not in keys["piactlNumenDigest"]:
+                yield "numens", entry.dn, key
     places = Places(directory.state)
     for entry in reader.search(places.folder(WAITING), IN_RECORD, ["cn", DATA], scope="one"):
         # an entry of another name is no record of a person
@@ -96,6 +96,16 @@ def _uses(
             yield "attempts", entry.dn, digest_key_id(entry.text("cn"))
     for dn, key in read_seal_keys(reader, directory.accounts, unreadable):
         yield "devices", dn, key
+
+
+def _key_of(digest: bytes) -> str:
+    """The id of the key of a digest as it is stored, however long that is."""
+    return _key_in(digest[: digest.find(b"}") + 1])
+
+
+@lru_cache(maxsize=100)
+def _key_in(beginning: bytes) -> str:
+    return digest_key_id(beginning.decode("utf-8", "replace"))
 
 
 def need_words(need: Need) -> str:
