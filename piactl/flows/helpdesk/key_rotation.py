@@ -71,17 +71,17 @@ def _uses(
     name = {n: directory.attributes.get(n, n) for n in (*digests, BASE)}
     state = directory.attributes.get("piactlState", "piactlState")
     for entry in reader.search(directory.accounts, IN_ACCOUNTS, [*name.values(), state]):
-        keys = {n: list(map(_key_of, entry.values.get(there, ()))) for n, there in name.items()}
+        used = {n: list(map(_key_of, entry.values.get(there, ()))) for n, there in name.items()}
         archived = entry.text(state) == State.ARCHIVED.value
         for attribute, what in (("piactlMatriculeDigest", "matricules"), ("piactlNumenDigest", "numens")):
-            for key in keys[attribute]:
+            for key in used[attribute]:
                 yield ("archived" if archived else what), entry.dn, key
-        for key in {key for n in birth for key in keys[n]}:
+        for key in {key for n in birth for key in used[n]}:
             yield "births", entry.dn, key
-        for key in filter(None, keys[BASE]):
+        for key in filter(None, used[BASE]):
             yield "bases", entry.dn, key
-        for key in keys["piactlNumenVerifier"]:
-            if key not in keys["piactlNumenDigest"]:
+        for key in used["piactlNumenVerifier"]:
+            if key not in used["piactlNumenDigest"]:
                 yield "numens", entry.dn, key
     places = Places(directory.state)
     for entry in reader.search(places.folder(WAITING), IN_RECORD, ["cn", DATA], scope="one"):
