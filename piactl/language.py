@@ -142,7 +142,7 @@ class Catalogue:
         whole = self._whole.get(text)
         if whole is not None:
             return whole
-        if not any(map(str.isalpha, text)):
+        if " " not in text or not any(map(str.isalpha, text)):
             return text
         if text.endswith(";"):
             return f"{self.sentence(text[:-1])} ;"

@@ -16,7 +16,19 @@ FORMATS = ("table", "json", "ndjson", "csv", "tsv", "excel")
 
 Row = Mapping[str, Any]
 
-_TYPED = ("kind", "kinds", "guard", "service", "profile", "uid", "given_name", "family_name")
+_TYPED = (
+    "kind",
+    "kinds",
+    "guard",
+    "service",
+    "profile",
+    "uid",
+    "address",
+    "given_name",
+    "family_name",
+    "display_name",
+    "name",
+)
 """Columns with words that people type again, and with names: they stay as they are in every language."""
 _NARROWEST = 8
 """The width below which columns are left out rather than cut further."""

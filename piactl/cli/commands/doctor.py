@@ -51,7 +51,7 @@ def doctor(
     examination = examine(configuration, utc_now, who().host, canaries=canaries)
     rows = [finding.row() for finding in examination.findings]
     if output in (None, Layout.TABLE):
-        display([doctor_text(rows)], english=True)
+        display([doctor_text(rows)], "table")  # in English alone
     else:
         put(rendered(rows, COLUMNS, output.value))
     return int(exit_code(examination, strict=strict))

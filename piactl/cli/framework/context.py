@@ -205,14 +205,14 @@ def put_text(pieces: Iterable[str]) -> None:
     put([translated("".join(pieces))])
 
 
-def display(pieces: Iterable[str], layout: str = "table", *, english: bool = False) -> None:
+def display(pieces: Iterable[str], layout: str = "text") -> None:
     """Prints text for people: on a terminal with colours, and page by page where it is longer than the
-    screen. Other layouts than a table are data: see `put`. `english`: it is in no other language. Raises as
-    `put`."""
-    if layout != "table":
+    screen. A `table` is in their language already (`report.table`), other layouts are data: see `put`. Raises
+    as `put`."""
+    if layout not in ("text", "table"):
         put(pieces)
         return
-    text = "".join(pieces) if english else translated("".join(pieces))
+    text = translated("".join(pieces)) if layout == "text" else "".join(pieces)
     if not sys.stdout.isatty():
         put([text])
         return
