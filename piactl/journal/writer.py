@@ -14,7 +14,7 @@ from piactl.errors import JournalUnusable
 from piactl.journal.actor import Actor
 from piactl.journal.append_file import Body, ChainFile
 from piactl.journal.errors import refused_by_system
-from piactl.journal.intent import IntendedWrite, Settlement, digests, unsettled
+from piactl.journal.intent import IntendedWrite, Settlement, digests, of_new_entry, unsettled
 from piactl.journal.query import text_of
 from piactl.journal.recorded_runs import last_recorded
 
@@ -239,6 +239,14 @@ class Journal:
     def _intent(self, write: IntendedWrite) -> Body:
         added = digests(write.dn, write.added, self._digest, self._secret)
         removed = digests(write.dn, write.removed, self._digest, self._secret)
+        names = [*added, *(name for name in removed if name not in added)]
+        content = (
+            of_new_entry(added)
+            if write.op == "add"
+            else {
+                "attributes": {n: {"added": added.get(n, []), "removed": removed.get(n, [])} for n in names}
+            }
+        )
         return {
             "type": "intent",
             "uid": write.uid,
@@ -247,10 +255,7 @@ class Journal:
             **({"load": True} if write.load else {}),
             "kinds": list(write.kinds),
             "reason": masked(write.reason),
-            "attributes": {
-                name: {"added": added.get(name, []), "removed": removed.get(name, [])}
-                for name in [*added, *(n for n in removed if n not in added)]
-            },
+            **content,
         }
 
 

@@ -143,7 +143,7 @@ def test_one_outcome_per_intent(make_journal, intend, journal_path):
 def test_values_are_kept_as_keyed_digests_only(make_journal, intend, digest, journal_path):
     write = intend(
         "lea.petit",
-        op="add",
+        op="modify",
         added={
             "sn": ("Pétit-Canari".encode(),),
             "userPassword": (b"canary-password",),
@@ -170,6 +170,20 @@ def test_values_are_kept_as_keyed_digests_only(make_journal, intend, digest, jou
     text = Path(journal_path).read_text().lower()
     assert not [word for word in ("canar", "9501234abc", "hunter") if word in text]
     assert "canary" not in repr(write)
+
+
+def test_of_a_new_entry_the_beginnings_of_the_digests_are_kept(make_journal, intend, digest, journal_path):
+    """Once the key, and of each value 24 bits: most lines of a journal are of such entries."""
+    values = {"mail": (b"canary@ac-amiens.fr", b"x@ac-amiens.fr"), "userPassword": (b"canary-password",)}
+    write = intend("lea.petit", op="add", added=values)
+    with make_journal() as journal:
+        journal.intents([write])
+    (line,) = [line for line in lines(journal_path) if line["type"] == "intent"]
+    found = [digest(f"{write.dn.lower()}\0mail\0{one}@ac-amiens.fr") for one in ("canary", "x")]
+    key, *tags = found[0][1:].partition("}")[0], *(one.partition("}")[2][:6] for one in found)
+    assert (line["key"], line["attributes"]) == (key, {"mail": " ".join(tags), "userPassword": "{secret}"})
+    (intent,) = in_doubt(journal_path)
+    assert intent.added == {"mail": tuple(f"{{{key}}}{tag}" for tag in tags), "userPassword": ("{secret}",)}
 
 
 def test_equal_values_of_two_people_cannot_be_told_to_be_equal(make_journal, intend, journal_path):

@@ -184,7 +184,11 @@ def written(quiet: Quiet) -> Iterator[tuple[str, str]]:
     """Entry and attribute of what the night added, by its journal."""
     for line in map(json.loads, quiet.journal.read_text().splitlines()):
         if line["type"] == "intent" and line["seq"] > quiet.begin:
-            yield from ((line["dn"], n.lower()) for n, both in line["attributes"].items() if both["added"])
+            yield from (
+                (line["dn"], n.lower())
+                for n, both in line["attributes"].items()
+                if "key" in line or both["added"]
+            )
 
 
 @pytest.mark.parametrize("attribute", STATE_OF_PASSWORDS)

@@ -15,7 +15,7 @@ from piactl.sandbox.files import ACCOUNTS, STATE
 
 from .moments import need_strace
 from .survival import check_half, check_survived, story
-from .world import Ended, World
+from .world import NEXT, Ended, World
 
 
 def check_nothing_written(
@@ -119,13 +119,17 @@ def test_a_disk_that_fills_up_in_mid_run(world: World, full_disk: Path) -> None:
 
 
 def limited(world: World, room: int) -> Ended:
-    """A night whose files cannot get longer than the journal is now, and so many bytes."""
+    """The plan of a night, applied by a process whose files cannot get longer than the journal is now, and so
+    many bytes. A night would keep its plan, which is longer than that."""
+    plan = world.folder / "own.json"
+    made = world.run(world.command("plan", "--as-of", str(NEXT), *world.feeds, "--out", str(plan)))
+    assert made.code == 0, made.said
     size = world.journal.stat().st_size + room
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
-    return world.run(world.night(), preexec_fn=limit)
+    return world.run(world.command("apply", str(plan)), preexec_fn=limit)
 
 
 @pytest.mark.parametrize(

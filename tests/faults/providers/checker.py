@@ -26,6 +26,8 @@ OF_A_SERVER = frozenset(
 OF_A_RUN = OF_A_SERVER | frozenset("entryuuid createtimestamp creatorsname".split())
 """What differs between two runs of the same nights."""
 ACKNOWLEDGED = ("applied", "already so")
+BEGINNING = 6
+"""The hexadecimal digits that the intent of a new entry has of each digest."""
 
 
 # ---- directories
@@ -169,9 +171,15 @@ def lost_writes(journal: Path, keys: Path, entries: Entries, since: int = 0) -> 
     for line in _acknowledged(journal, since):
         dn = str(line["dn"])
         gone[dn] = line["op"] == "delete"
-        for name, both in line["attributes"].items():
-            wanted |= {(dn, name.lower(), digest): False for digest in both["removed"]}
-            wanted |= {(dn, name.lower(), digest): True for digest in both["added"]}
+        for name, found in line["attributes"].items():
+            both = found if isinstance(found, dict) else {"added": tags(found, line["key"]), "removed": []}
+            for side, there in (("removed", False), ("added", True)):
+                wanted |= {(dn, name.lower(), digest): there for digest in both[side]}
+                # what a new entry had, of which its intent has the beginning
+                begun = [
+                    (dn, name.lower(), digest[: digest.find("}") + 1 + BEGINNING]) for digest in both[side]
+                ]
+                wanted |= dict.fromkeys((one for one in begun if one in wanted), there)
     found = [
         f"{dn}: {'still there' if away else 'not there'}"
         for dn, away in gone.items()
@@ -181,7 +189,8 @@ def lost_writes(journal: Path, keys: Path, entries: Entries, since: int = 0) -> 
         if dn not in entries or gone[dn]:
             continue
         values = entries[dn].get(name, ())
-        present = bool(values) if digest == "{secret}" else digest in _digests(dn, name, values, key_of)
+        current = _digests(dn, name, values, key_of)
+        present = bool(values) if digest == "{secret}" else any(one.startswith(digest) for one in current)
         if present != there:
             found.append(
                 f"{dn}: {name}: a value {'that was written is lost' if there else 'removed is back'}"
@@ -199,6 +208,11 @@ def _acknowledged(journal: Path, since: int) -> list[dict[str, Any]]:
         elif line["type"] in ("outcome", "resolved") and line["outcome"] in ACKNOWLEDGED:
             made.add(line["intent"])
     return [intent for number, intent in intents.items() if number in made]
+
+
+def tags(text: str, key: str) -> list[str]:
+    """The beginnings of digests that the intent of a new entry has of one attribute."""
+    return [tag if tag == "{secret}" else "{" + key + "}" + tag for tag in text.split()]
 
 
 def _digests(dn: str, name: str, values: Sequence[bytes], keys: Mapping[str, str]) -> set[str]:
