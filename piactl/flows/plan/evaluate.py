@@ -85,7 +85,9 @@ class Evaluation:
         """The feeds merged, with the people held whose accounts cannot be read or are several."""
         accounts = {m: entry.account for m, entry in self.index.by_matricule.items()}
         merged = MergedFeeds(sources=dict(self.memory.sources))
-        feeds = those_let_in(self.feeds, {**accounts, **self._archived()}, self.memory, merged, self.rules)
+        # whose account it is of several with one matricule cannot be asked
+        sole = {m: account for m, account in accounts.items() if m not in self.index.doubled}
+        feeds = those_let_in(self.feeds, {**sole, **self._archived()}, self.memory, merged, self.rules)
         merge_feeds(feeds, self.known(), accounts, merged, self.rules, self.accepted)
         self.rejections += merged.rejections
         for uid, gone in self.memory.vanished.items():

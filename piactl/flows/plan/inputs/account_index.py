@@ -62,8 +62,11 @@ class AccountIndex:
         elif account.matricule is None:
             self.anonymous.append(entry)
         elif account.matricule in self.by_matricule:
-            first = self.by_matricule[account.matricule].account.uid
-            self.doubled.setdefault(account.matricule, [first]).append(account.uid)
+            first = self.by_matricule[account.matricule]
+            uids = self.doubled.setdefault(account.matricule, [first.account.uid])
+            self.doubled[account.matricule] = sorted([*uids, account.uid])
+            # the same one, in whichever order the server gives them
+            self.by_matricule[account.matricule] = min(first, entry, key=lambda one: one.account.uid)
         else:
             self.by_matricule[account.matricule] = entry
             if account.further_matricules:
