@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 from piactl.core.model.numen import read_numen
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.plan import Rejection
 from piactl.feed.feed import Feed
-from piactl.feed.header import REJECT_COLUMN
+from piactl.feed.header import REJECT_COLUMN, Layout, read_layout
 from piactl.feed.mojibake import CODECS
 from piactl.language import sentence
 from piactl.private_files import write_private
 
+_MASKED = b"?" * 13
+"""In place of what is no NUMEN: the row stays rejected until somebody types the right one."""
 _HELD_WITH_OTHERS = "held because of other rows of this person"
 
 
@@ -21,10 +25,10 @@ def write_rejects(path: Path, feed: Feed, source: SourceSettings) -> int:
 
     Each row is unchanged, byte for byte, but for NUMENs, plus a field `rejet` with codes and messages; it
     replaces a `rejet` field from an earlier rejects file. A NUMEN is left out, which changes nothing when the
-    row is fed again: a blank one never erases a digest. Where the NUMEN itself is rejected it is masked, so
-    that the row stays rejected until somebody types the right one. The reader ignores the column and treats
-    the file as a delta without a trailer, even from a full source: it lists only rejected people, so nobody
-    counts as absent.
+    row is fed again: a blank one never erases a digest. Where the NUMEN itself is rejected it is masked, also
+    a mistyped one, so that the row stays rejected until somebody types the right one. The reader ignores the
+    column and treats the file as a delta without a trailer, even from a full source: it lists only rejected
+    people, so nobody counts as absent.
 
     Cells that a spreadsheet would read as formulas stay as they are, because the file is fed again; the
     `rejet` field begins with a code. The file has mode 0600 and is written atomically; a symbolic link at
@@ -49,12 +53,15 @@ def rejects_content(feed: Feed, source: SourceSettings) -> bytes:
         _body(feed.header) if feed.is_rejects else _body(feed.header) + delimiter + REJECT_COLUMN.encode()
     )
     pieces = [header + _end(feed.header)]
+    layout, _ = read_layout(
+        _body(feed.header).decode(codec, "replace"), replace(source, delimiter=feed.delimiter)
+    )
     for line, raw in sorted(feed.raw_lines.items()):
         body = _body(raw)
         if cut:
             body = _without_reason(body, delimiter)
         found = reasons.get(line, [])
-        body = _without_numens(body, delimiter, mask=any(r.column == "numen" for r in found))
+        body = _without_numens(body, delimiter, layout, mask=any(r.column == "numen" for r in found))
         why = _reason(found, feed.delimiter).encode(codec, "replace")
         pieces.append(body + delimiter + why + _end(raw))
     return b"".join(pieces)
@@ -74,14 +81,27 @@ def _without_reason(body: bytes, delimiter: bytes) -> bytes:
     return row if sign and b'"' not in reason else body
 
 
-def _without_numens(body: bytes, delimiter: bytes, *, mask: bool) -> bytes:
-    """The row without NUMENs, in whichever column they stand: a broken row may have shifted ones."""
+def _without_numens(body: bytes, delimiter: bytes, layout: Layout | None, *, mask: bool) -> bytes:
+    """The row without NUMENs, in whichever column they stand: a broken row may have shifted ones. A mistyped
+    NUMEN gives the right one away, so what is in the column of NUMENs goes too, and what nearly is one."""
+    cells = body.split(delimiter)
+    place = layout.places.get("numen") if layout is not None else None
+    # a rejects file has a column more than its rows here
+    whole = layout is not None and len(cells) in (layout.width, layout.width - layout.is_rejects)
+    for number, cell in enumerate(cells):
+        text = cell.decode("latin-1").strip('"')
+        numen = read_numen(text)
+        if numen is not None:
+            cells[number] = str(numen).encode() if mask else b""
+        elif text.strip() and ((whole and number == place) or _is_nearly_numen(text)):
+            cells[number] = _MASKED if mask else b""
+    return delimiter.join(cells)
 
-    def shown(cell: bytes) -> bytes:
-        numen = read_numen(cell.decode("latin-1").strip('"'))
-        return cell if numen is None else str(numen).encode() if mask else b""
 
-    return delimiter.join(map(shown, body.split(delimiter)))
+def _is_nearly_numen(text: str) -> bool:
+    typed = re.sub(r"[ ._-]", "", text)
+    alike = re.fullmatch(r"[0-9][0-9A-Za-z]{9,15}", typed) is not None
+    return alike and 6 <= sum(map(str.isdigit, typed)) < len(typed)
 
 
 def _reason(rejections: list[Rejection], delimiter: str) -> str:

@@ -123,6 +123,29 @@ def test_a_folder_that_is_not_there_is_said(sample, read, tmp_path):
         write_rejects(path, read(_with_a_wrong_uai(sample)), SOURCE)
 
 
+@pytest.mark.parametrize(
+    "typed", ["2OE1001371ZQA", "20E1001371Z", "20E1001371ZQAB", "20E-1001371-ZQA", "123", "x y"]
+)
+def test_a_mistyped_numen_is_masked(sample, read, typed):
+    """It gives the right one away; the row stays rejected, with its reason."""
+    feed = read(sample.text(sample.row(numen=typed)))
+    content = rejects_content(feed, SOURCE)
+    row = content.split(b"\n")[1]
+    assert b";?????????????;" in row
+    assert f";{typed};".encode() not in row
+    again = read(content)
+    assert [(r.column, r.code) for r in again.rejections] == [("numen", "bad-numen")]
+
+
+def test_a_mistyped_numen_of_a_broken_row_is_masked(sample, read):
+    """Its columns may be shifted; other cells stay as they are."""
+    row = sample.row(numen="20E-1001371-ZQA", matricule="8571645").replace("8571645;", "")
+    content = rejects_content(read(sample.text(row)), SOURCE)
+    assert b"1001371" not in content
+    kept = [cell for cell in row.split(";") if cell != "20E-1001371-ZQA"]
+    assert all(cell.encode("utf-8") in content for cell in kept)
+
+
 def test_a_target_that_is_a_folder_leaves_nothing_behind(sample, read, tmp_path):
     path = tmp_path / "rejects.csv"
     path.mkdir()
