@@ -27,7 +27,7 @@ _KINDS = {
 any text, and any text that is not translated, as what somebody typed. What stands in the place of `names` and
 `text` is translated itself. Digits tell several apart."""
 _AT_END = "()"
-_JOINTS = ("\n", "; ", _AT_END, ": ", ", ", "", " (", " [")
+_JOINTS = ("\n", "; ", _AT_END, ": ", ", ", "", " (", " [", " and ", " or ")
 """Where a sentence without a form of its own comes apart, the loosest first. _AT_END: brackets at its end. At
 "" it stays whole: the forms that reach over no joint are tried."""
 _BRACKETS = (" (", " [")
@@ -186,8 +186,11 @@ class Catalogue:
             return None
         parts = [text[:at], text[at + len(joint) :]]
         said = [self.sentence(part) for part in parts]
+        if joint == ": " and " " not in parts[0]:  # a uid, a file, what somebody typed
+            said[0] = parts[0]
         # French has a blank before these signs
-        return (" " + joint if joint in ("; ", ": ") else joint).join(said) if said != parts else None
+        other = {"; ": " ; ", ": ": " : ", " and ": " et ", " or ": " ou "}.get(joint, joint)
+        return other.join(said) if said != parts else None
 
     def _in_brackets(self, text: str, at: int) -> str | None:
         """What stands before, in and behind the brackets that open there; 0: there are none."""
@@ -253,6 +256,11 @@ def _catalogue() -> Catalogue:
 def translated(text: str) -> str:
     """A text for people, of one or more lines, in the language of the process."""
     return _catalogue().text(text) if _used == "fr" else text
+
+
+def in_french(text: str) -> str:
+    """A sentence in French whatever the language of the process: of a page that is for a French reader."""
+    return _catalogue().whole(text)
 
 
 def sentence(text: str) -> str:

@@ -45,6 +45,7 @@ def night_page(view: View, *, public: bool = False) -> str:
     """The page of `night_view`. `public`: numbers alone, without accounts, names and hosts."""
     record, plan = view["record"], view["plan"]
     title = f"Night of {record['as_of']}"
+    heading = f"{title}: {record['status']}"
     parts = [
         _section("Guards", _guards(view["guards"])),
         _section("Changed by another program", _drift(plan, public=public)),
@@ -63,7 +64,7 @@ def night_page(view: View, *, public: bool = False) -> str:
             '<head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-            f"<title>{_text(title)}: {_text(record['status'])}</title>",
+            f"<title>{_text(heading)}</title>",
             f"<style>{_STYLE}</style></head>",
             "<body><main>",
             f"<h1>{_text(title)}</h1>",
@@ -112,7 +113,7 @@ def _verdict(view: View, *, public: bool) -> Iterator[str]:
 def _guards(guards: Sequence[View]) -> str:
     return _table(
         ("guard", "counts", "accounts", "limit", "used"),
-        ((g["kind"], g["scope"], g["accounts"], g["limit"], _used(g)) for g in guards),
+        ((_typed(g["kind"]), g["scope"], g["accounts"], g["limit"], _used(g)) for g in guards),
     )
 
 
@@ -123,6 +124,11 @@ def _used(guard: View) -> _Markup:
 
 class _Markup(str):
     """Text that is HTML already."""
+
+
+def _typed(words: str) -> _Markup:
+    """Kinds of change and guards, which people type: they are the same in every language."""
+    return _Markup(escape(words))
 
 
 def _bar(label: str, number: int, whole: int, bad: bool = False) -> _Markup:
@@ -180,7 +186,7 @@ def _establishments(rows: Sequence[View]) -> str:
     return _table(
         ("UAI", "name", "accounts by kind of change"),
         (
-            (row["uai"], row["name"], ", ".join(f"{number} {kind}" for kind, number in row["kinds"].items()))
+            (row["uai"], row["name"], _typed(", ".join(f"{n} {kind}" for kind, n in row["kinds"].items())))
             for row in rows
         ),
     )

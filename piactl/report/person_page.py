@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from piactl.language import in_french
 from piactl.report.escaping import shown
 
 View = Mapping[str, Any]
@@ -73,7 +74,7 @@ def _section(title: str, rows: Any) -> Iterator[str]:
     yield ""
     yield f"## {title}"
     yield ""
-    yield from (f"- {row}" for row in rows)
+    yield from (f"- {in_french(str(row))}" for row in rows)
     if not rows:
         yield "Aucune donnée."
 
@@ -81,12 +82,16 @@ def _section(title: str, rows: Any) -> Iterator[str]:
 def _value(pair: tuple[str, list[str]]) -> str:
     name, values = pair
     label = f"{_ATTRIBUTES[name]} ({name})" if name in _ATTRIBUTES else name
-    return f"{label} : " + " ; ".join(_WORDS.get(value, value) for value in values)
+    return f"{label} : " + " ; ".join(map(_word, values))
+
+
+def _word(value: object) -> str:
+    return _WORDS.get(str(value)) or in_french(str(value))
 
 
 def _pairs(row: View) -> str:
     return ", ".join(
-        f"{name} : {_WORDS.get(str(value), value)}" for name, value in row.items() if value is not None
+        f"{in_french(name)} : {_word(value)}" for name, value in row.items() if value is not None
     )
 
 

@@ -164,7 +164,13 @@ def _adopted(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
+_NEVER = "1970-01-01"
+"""The last day of the log in of an account that may not log in."""
+
+
 def _text(value: Any) -> str:
+    if value == _NEVER:
+        return "never"
     if isinstance(value, list):
         return " and ".join(map(str, value)) or "none"
     return str(value) if value not in (None, "") else "none"

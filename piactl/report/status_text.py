@@ -23,7 +23,7 @@ def status_text(view: View) -> str:
         ("running", [*_running(view["running"])]),
         ("last runs", _lines([_run(run) for run in view["runs"]]) or ["none has written yet"]),
         ("feeds", _lines([_feed(feed) for feed in view["feeds"]])),
-        ("waiting", _lines([*_waiting(view["waiting"])]) or ["nothing"]),
+        ("waiting", _lines([*_waiting(view["waiting"]), *_held(view["runs"])]) or ["nothing"]),
         ("end soon", _lines([*_ending(view)])),
         ("guards", [_guard(guard) for guard in view["guards"] if guard["accounts"]]),
         ("coming", _lines([_night(night) for night in view["coming"]]) or ["nothing is due"]),
@@ -89,6 +89,13 @@ def _waiting(waiting: View) -> Iterator[tuple[str, str]]:
         yield f"{entries} that another program deleted", "piactl drift list"
     if waiting["requests"]:
         yield f"{counted(waiting['requests'], 'request')} for a second person", "piactl password requests"
+
+
+def _held(runs: Sequence[View]) -> Iterator[tuple[str, str]]:
+    """The people whom the last run left unchanged, for rejected rows among other things."""
+    if runs and runs[0].get("held"):
+        people = counted(runs[0]["held"], "person", "people")
+        yield f"{people} held by the last run", "piactl runs show last"
 
 
 def _ending(view: View) -> Iterator[tuple[str, ...]]:

@@ -46,7 +46,7 @@ def rendered(
     In csv, what a spreadsheet would read as a formula gets an apostrophe, and cells with any of its
     separators are quoted. tsv, for programs, escapes tab, newline and backslash in values. excel is csv with
     what a French spreadsheet needs: a byte order mark, semicolons, and text that looks like a number as a
-    formula that gives text, so that a matricule keeps its zeros."""
+    formula that gives text, so that a matricule keeps its zeros; it is in the language of people, too."""
     if only and layout in ("json", "ndjson"):
         rows = ({name: row.get(name) for name in columns} for row in rows)
     if layout == "json":
@@ -59,9 +59,10 @@ def rendered(
         for row in rows:
             yield _csv_line([neutral(cell(row.get(name))) for name in columns])
     elif layout == "excel":
-        yield _BOM + _csv_line(columns, ";")
+        yield _BOM + _csv_line([sentence(name) for name in columns], ";")
         for row in rows:
-            yield _csv_line([_spreadsheet(row.get(name)) for name in columns], ";")
+            said = (row.get(name) if name in _TYPED else _in_language(row.get(name)) for name in columns)
+            yield _csv_line([_spreadsheet(value) for value in said], ";")
     elif layout == "tsv":
         yield "\t".join(columns) + "\n"
         for row in rows:
@@ -112,6 +113,13 @@ def _table(rows: Iterable[Row], columns: Sequence[str]) -> str:
     if sys.stdout.isatty():
         cells = _narrowed(cells, shutil.get_terminal_size().columns)
     return tabulate(cells[1:], headers=cells[0], tablefmt="plain", disable_numparse=True) + "\n"
+
+
+def _in_language(value: Any) -> Any:
+    """A value in the language of people."""
+    if isinstance(value, (list, tuple)):
+        return [_in_language(item) for item in value]
+    return sentence(value) if isinstance(value, str) else value
 
 
 def _said(row: Row, name: str) -> str:

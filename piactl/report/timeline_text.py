@@ -150,6 +150,8 @@ def _picture(row: Row, scale: _Scale, as_of: date, glyphs: str, *, ascii_only: b
 
 def _dates(row: Row, as_of: date) -> str:
     spans = row.spans
+    if row.group is Group.ASSIGNMENTS:
+        spans = [Span(*period, Shade.COUNTS) for period in union((s.first, s.last) for s in spans)]
     if row.group is Group.SERVICES:
         had = [(span.first, span.last) for span in spans if span.shade in _HAD]
         spans = [Span(*period, Shade.HELD) for period in union(had)] or spans

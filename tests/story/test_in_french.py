@@ -68,7 +68,7 @@ def begun(academy: Academy) -> Academy:
         (("forecast", "--leavers", "30", "-o", "table"), "Roy"),
         (("runs", "list", "-o", "table"), "terminée"),
         (("account", "history", IDA, "-o", "table"), "piactlException"),
-        (("account", "close", IDA, "--until", DAYS[9], *WHY, "--dry-run"), "changerait"),
+        (("account", "close", IDA, "--until", DAYS[9], *WHY, "--dry-run"), "serait modifié"),
         (("account", "lock", IDA, CLAIRE, *WHY, "--dry-run"), "verrouillé"),
         (("account", "extend", IDA, "--until", "2026-10-15", *WHY, "--dry-run"), IDA),
     ],
@@ -94,7 +94,7 @@ def test_a_night_and_its_files(begun: Academy) -> None:
     text = page.read_text(encoding="utf-8")
     assert '<html lang="fr">' in text
     body = re.sub("<style>.*</style>|<meta[^>]*>|<[^>]*>", "\n", text, flags=re.DOTALL)
-    assert english_in(body) == []
+    assert english_in(body.replace("\nheld\n", "")) == []  # a guard: people type its name
     assert (
         english_in(begun.run("plan", begun.feed(*PEOPLE, WRONG, day=DAYS[2]), "--as-of", DAYS[2]).out) == []
     )

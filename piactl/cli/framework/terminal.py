@@ -106,7 +106,7 @@ def paged(text: str) -> bool:
         return False
     try:
         # as git does: colours as they are, the text stays, and what fits the screen needs no key
-        environment = {"LESS": "FRX", **os.environ}
+        environment = {"LESS": "FRX", "LESSCHARSET": "utf-8", **os.environ}
         running = subprocess.Popen(shlex.split(pager), stdin=subprocess.PIPE, env=environment)
     except (OSError, ValueError):
         return False

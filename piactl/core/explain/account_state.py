@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from piactl.core.explain.counterfactual import reopen_remedy, unlock_remedy, wait_remedy
 from piactl.core.explain.question import Answer, Case, Remedy, Rule, next_day, span
 from piactl.core.model.account import State
-from piactl.core.model.overrides import OverrideKind, next_end, override_text, running
+from piactl.core.model.overrides import HAND_ENDED, OverrideKind, next_end, override_text, running
 from piactl.core.model.person import Assignment
 from piactl.core.plan.drift import changed_words
 from piactl.core.rules.career import outlook
@@ -135,7 +135,7 @@ def _coming(case: Case) -> Iterator[tuple[date, str]]:
     # after the end of an override other events apply
     yield from (event for event in ahead if over is None or event[0] < over)
     if over is not None:
-        yield over, "a change by hand has ended: the HR data apply again"
+        yield over, HAND_ENDED
 
 
 def _remedies(case: Case) -> Iterator[Remedy]:

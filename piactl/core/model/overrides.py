@@ -17,6 +17,10 @@ MANUAL = "manual"
 """The source of assignments made by hand; no HR source may have this name."""
 
 
+HAND_ENDED = "a change by hand has ended: the HR data apply again"
+"""What happens on the day after the last one of an override."""
+
+
 class OverrideKind(Enum):
     """ADD adds an assignment of the source MANUAL. END ends an HR assignment on `day`. CLOSE ends all
     assignments and closes the account from `day`. NAME sets the usage name to `value`. KEEP leaves the

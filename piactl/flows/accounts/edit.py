@@ -12,6 +12,7 @@ from piactl.core.edits import Act, ActRefused
 from piactl.core.edits.assignments import refuse_too_long
 from piactl.core.edits.merging import merged_into
 from piactl.core.model.account import Account, State
+from piactl.core.model.overrides import HAND_ENDED, next_end
 from piactl.core.model.periods import OPEN
 from piactl.core.naming.homonyms import TakenNames
 from piactl.core.naming.local_part import UnusableName
@@ -157,8 +158,12 @@ def intended(
     if entry is not None:
         before, _ = career_and_status(entry.account, rules.policy, rules.register, rules.as_of)
     last_override = max((override.until for override in desired.account.overrides), default=rules.as_of)
-    ahead = tuple(outlook(before, desired.career, rules.as_of, last_override))
-    return PreparedAccount(name, uid, changes.changes, row, ahead)
+    ahead = outlook(before, desired.career, rules.as_of, last_override)
+    over = next_end(desired.account.overrides, rules.as_of)
+    if over is not None:
+        # after the end of an override other events apply
+        ahead = [*(event for event in ahead if event[0] < over), (over, HAND_ENDED)]
+    return PreparedAccount(name, uid, changes.changes, row, tuple(ahead))
 
 
 def _addressed(store: AccountStore, desired: Desired, rules: Rules) -> Desired:
