@@ -189,6 +189,8 @@ class Catalogue:
         if joint == ": " and " " not in parts[0]:  # a uid, a file, what somebody typed
             said[0] = parts[0]
         # French has a blank before these signs
+        if joint in ("; ", ": "):  # French may have it already
+            said[0] = said[0].rstrip(" ")
         other = {"; ": " ; ", ": ": " : ", " and ": " et ", " or ": " ou "}.get(joint, joint)
         return other.join(said) if said != parts else None
 

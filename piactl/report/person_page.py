@@ -50,8 +50,8 @@ def _lines(view: View) -> Iterator[str]:
     yield from _section("Entrée dans l'annuaire", map(_value, (view["entry"] or {}).items()))
     yield from _section("Dispositifs de code à usage unique (sans leur secret)", map(_pairs, view["devices"]))
     yield from _section("Valeurs changées par un autre programme", map(_changed, view["drift"]))
-    yield from _section("Exceptions", view["exceptions"])
-    yield from _section("Modifications manuelles", view["overrides"])
+    yield from _section("Exceptions", map(in_french, view["exceptions"]))
+    yield from _section("Modifications manuelles", map(in_french, view["overrides"]))
     yield from _section("Verrou d'un administrateur", map(_pairs, _one(view["lock"])))
     yield from _section("Contrôles d'identité échoués", map(_pairs, _one(view["attempts"])))
     yield from _section("Demandes soumises à une seconde personne", map(_pairs, view["requests"]))
@@ -74,7 +74,7 @@ def _section(title: str, rows: Any) -> Iterator[str]:
     yield ""
     yield f"## {title}"
     yield ""
-    yield from (f"- {in_french(str(row))}" for row in rows)
+    yield from (f"- {row}" for row in rows)
     if not rows:
         yield "Aucune donnée."
 
@@ -98,7 +98,7 @@ def _pairs(row: View) -> str:
 def _changed(row: View) -> str:
     """What another program changed of one attribute."""
     before, now = (" ; ".join(row[side]).replace("?", "inconnu") for side in ("ours", "theirs"))
-    words = {"avant": before, "maintenant": now, "depuis le": row["since"], "par": row["by"]}
+    words = {"avant": before, "maintenant": now, "depuis le": row["since"], "par": in_french(row["by"])}
     return f"{row['attribute']} : " + ", ".join(f"{name} : {text}" for name, text in words.items() if text)
 
 
