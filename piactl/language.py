@@ -1,9 +1,9 @@
 """The language of texts for people.
 
-Every sentence is made in English, as plans, journals and the records of the directory hold it, and is
-translated where it is shown: so the night of another day or host can be read in French too, and what programs
-read never changes. The catalogue is piactl/locale/fr/LC_MESSAGES/piactl.po. Its `msgid` is the form of a
-sentence, with a placeholder for each value; see `_KINDS`.
+Code makes every sentence in English, and plans, journals and the records of the directory keep it so. It is
+translated where a person sees it: so a night of another day or host can be read in French too, and what
+programs read never changes. The catalogue is piactl/locale/fr/LC_MESSAGES/piactl.po. Its `msgid` is the form
+of a sentence, with a placeholder for each value; see `_KINDS`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ _KINDS = {
     "text": r".+?",
     "said": r".+?",
 }
-"""What the placeholders stand for: a day, a number, a word without blanks, text within a part of a sentence,
-any text, and any text that is not translated, as what somebody typed. What stands in the place of `names` and
-`text` is translated itself. Digits tell several apart."""
+"""The values that a placeholder matches: a day, a number, a word without blanks, text without `; `, any text,
+and any text that stays as it is because somebody typed it. Values of `names` and `text` are translated, too.
+A digit after the name makes another placeholder of the same kind."""
 _AT_END = "()"
 _JOINTS = ("\n", "; ", _AT_END, ": ", ", ", "", " (", " [", " and ", " or ")
 """Where a sentence without a form of its own comes apart, the loosest first. _AT_END: brackets at its end. At
 "" it stays whole: the forms that reach over no joint are tried."""
 _BRACKETS = (" (", " [")
+_MOST = 100
+"""A text with more joints is no sentence: somebody made it to be slow."""
 _COLUMNS = re.compile(r"( {2,})")
 
 
@@ -186,16 +188,16 @@ class Catalogue:
             return None
         parts = [text[:at], text[at + len(joint) :]]
         said = [self.sentence(part) for part in parts]
-        if joint == ": " and " " not in parts[0]:  # a uid, a file, what somebody typed
+        if joint == ": " and " " not in parts[0]:  # a uid, a file, a word that somebody typed
             said[0] = parts[0]
-        # French has a blank before these signs
-        if joint in ("; ", ": "):  # French may have it already
+        # French has a blank before these signs; a text that is French already has it
+        if joint in ("; ", ": "):
             said[0] = said[0].rstrip(" ")
         other = {"; ": " ; ", ": ": " : ", " and ": " et ", " or ": " ou "}.get(joint, joint)
         return other.join(said) if said != parts else None
 
     def _in_brackets(self, text: str, at: int) -> str | None:
-        """What stands before, in and behind the brackets that open there; 0: there are none."""
+        """The text before, in and after the brackets that open at this place; 0: there are none."""
         if at <= 0:
             return None
         end = _closing(text, at)
@@ -206,6 +208,8 @@ class Catalogue:
     def whole(self, text: str) -> str:
         """A sentence in the other language, or as it is where a part of it is not known: nobody reads half a
         sentence in one language and half in the other."""
+        if sum(map(text.count, filter(None, _JOINTS))) > _MOST:
+            return text
         said = self.sentence(text)
         return text if _ENGLISH.search(said) else said
 

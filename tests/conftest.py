@@ -55,7 +55,7 @@ def pytest_configure() -> None:
     # a shell starts what it puts in the background deaf to SIGINT, and so would be whatever the tests start
     signal.signal(signal.SIGINT, signal.default_int_handler)
     remember_commands_and_configurations()
-    # what tests look for is English, whoever runs them
+    # the tests expect English output, also on the machine of somebody whose locale is French
     for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
         if os.environ.get(name, "").startswith("fr"):
             os.environ[name] = "C.UTF-8"

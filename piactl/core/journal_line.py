@@ -160,27 +160,6 @@ def proved(raw: bytes) -> JournalLine:
     return line
 
 
-_WRITE = re.compile(
-    rb'"prev":"([0-9a-f]{64})",(?:"reason":"(?:[^"\\]|\\.)*",)?"run":"([0-9A-Za-z-]+)","seq":([0-9]{1,18}),'
-    rb'"time":"([0-9TZ:.-]+)","type":"(intent|outcome)"[,}]'
-)
-
-
-def proved_write(raw: bytes) -> JournalLine | None:
-    """The line of an intent or outcome without its `fields`, if its bytes have its hash; None for any other
-    line, which `proved` looks at. It does not parse the content, so it takes a fraction of the time, and most
-    lines are such ones: bytes that have the hash which the chain holds are those that were written."""
-    tail = _TAIL.search(raw, max(0, len(raw) - 76), len(raw) - 1)
-    found = _WRITE.search(raw, raw.rfind(b'"prev":"')) if tail is not None and raw.endswith(b"\n") else None
-    if tail is None or found is None:
-        return None
-    digest = tail[1].decode()
-    if hashlib.sha256(raw[: tail.start()] + b"}").hexdigest() != digest:
-        return None
-    prev, run, seq, time, sort = found.groups()
-    return JournalLine(int(seq), time.decode(), sort.decode(), run.decode(), prev.decode(), digest, {})
-
-
 def gap(after: Head, line: JournalLine) -> str:
     """Why `line` cannot follow `after`, or "" if it does."""
     due = after.seq + 1

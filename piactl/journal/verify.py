@@ -34,7 +34,6 @@ from piactl.core.journal_line import (
     opens_file,
     parsed,
     proved,
-    proved_write,
     replaced,
 )
 from piactl.journal.head_file import SUFFIX, HeadDamaged, read_head
@@ -101,7 +100,7 @@ class Proof:
         for raw, more in raw_lines(name):
             self.number += 1
             try:
-                line = proved_write(raw) or proved(ended(raw))
+                line = proved(ended(raw))
             except BrokenLine as broken:
                 if broken.torn and last and not more:
                     self.torn = len(raw)

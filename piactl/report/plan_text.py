@@ -10,6 +10,7 @@ from operator import itemgetter
 from typing import Any
 
 from piactl.core.plan.guards import GROWTH
+from piactl.core.rules.career import NEVER
 from piactl.report.escaping import shown
 
 Document = Mapping[str, Any]
@@ -164,8 +165,7 @@ def _adopted(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-_NEVER = "1970-01-01"
-"""The last day of the log in of an account that may not log in."""
+_NEVER = NEVER.isoformat()
 
 
 def _text(value: Any) -> str:

@@ -125,3 +125,13 @@ def test_each_form_is_the_one_that_its_sentence_finds(entries: dict[str, str]) -
         if said != (french.format_map(values) if values else french):
             wrong.append((english, said))
     assert wrong == []
+
+
+@pytest.mark.parametrize("joint", ["\n", "; ", ": ", ", ", " (", ") [", " and ", " or "])
+@pytest.mark.parametrize("times", [90, 5_000])
+def test_a_value_that_was_made_to_be_slow_ends_nothing(
+    entries: dict[str, str], joint: str, times: int
+) -> None:
+    """As another program may write one into the directory."""
+    text = joint.join(["xx the yy"] * times)
+    assert Catalogue(entries.items()).whole(text) == text

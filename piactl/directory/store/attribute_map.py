@@ -111,7 +111,7 @@ class Encoding:
     `accounts` is the base of the accounts. `links`: the server itself asks for the code of the linked device;
     without it devices are not linked, and a portal verifies the codes. `otp_schema`: the schema of the server
     has the link, so that closed and locked accounts can be linked to no device. `services` and `profiles` are
-    those of the policy.
+    the names that the policy has.
     """
 
     domain: str

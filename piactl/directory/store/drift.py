@@ -278,7 +278,8 @@ def _shown(name: str, value: bytes) -> str:
 @dataclass(frozen=True)
 class Trials:
     """Finds values by their digests. `midnights` gives a day as the directory stores it, `states` are all
-    values that the state of an account can have there, `services` the URNs of the services of the policy."""
+    values that the state of an account can have there, `services` are the URNs of the services of the policy,
+    `profiles` its profiles."""
 
     midnights: Callable[[date], str]
     name: Callable[[str], str]
