@@ -82,8 +82,8 @@ def _without_reason(body: bytes, delimiter: bytes) -> bytes:
 
 
 def _without_numens(body: bytes, delimiter: bytes, layout: Layout | None, *, mask: bool) -> bytes:
-    """The row without NUMENs, in whichever column they stand: a broken row may have shifted ones. A mistyped
-    NUMEN gives the right one away, so what is in the column of NUMENs goes too, and what nearly is one."""
+    """The row without NUMENs, in any column, as a broken row may have shifted ones. A mistyped NUMEN gives
+    the right one away, so its whole column goes, too, and of a broken row every cell that is like one."""
     cells = body.split(delimiter)
     place = layout.places.get("numen") if layout is not None else None
     # a rejects file has a column more than its rows here
@@ -93,12 +93,12 @@ def _without_numens(body: bytes, delimiter: bytes, layout: Layout | None, *, mas
         numen = read_numen(text)
         if numen is not None:
             cells[number] = str(numen).encode() if mask else b""
-        elif text.strip() and ((whole and number == place) or _is_nearly_numen(text)):
+        elif text.strip() and (number == place if whole else _is_like_numen(text)):
             cells[number] = _MASKED if mask else b""
     return delimiter.join(cells)
 
 
-def _is_nearly_numen(text: str) -> bool:
+def _is_like_numen(text: str) -> bool:
     typed = re.sub(r"[ ._-]", "", text)
     alike = re.fullmatch(r"[0-9][0-9A-Za-z]{9,15}", typed) is not None
     return alike and 6 <= sum(map(str.isdigit, typed)) < len(typed)

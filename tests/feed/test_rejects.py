@@ -137,6 +137,12 @@ def test_a_mistyped_numen_is_masked(sample, read, typed):
     assert [(r.column, r.code) for r in again.rejections] == [("numen", "bad-numen")]
 
 
+def test_a_matricule_like_a_numen_stays(sample, read):
+    row = sample.row(matricule="1234567890AB", uai="x", numen="123")
+    content = rejects_content(read(sample.text(row)), SOURCE)
+    assert content.split(b"\n")[1].startswith(b"1234567890AB;?????????????;")
+
+
 def test_a_mistyped_numen_of_a_broken_row_is_masked(sample, read):
     """Its columns may be shifted; other cells stay as they are."""
     row = sample.row(numen="20E-1001371-ZQA", matricule="8571645").replace("8571645;", "")

@@ -164,6 +164,20 @@ def test_closed_by_hand_and_respected_by_imports(claire: Academy) -> None:
     assert state(claire) == "active"
 
 
+def test_a_preview_shows_what_follows_an_override(claire: Academy) -> None:
+    """The end of a closure, after which HR applies again; of somebody whom HR does not know, the closing."""
+    close = ("account", "close", "claire.dubreuil", "--until", "2026-09-14", "--reason", "essai", "--dry-run")
+    (shown,) = claire.run(*close, "-o", "json", "--as-of", DAY).json
+    assert shown["outlook"][-1] == {
+        "day": "2026-09-15",
+        "what": "a change by hand has ended: the HR data apply again",
+    }
+    made = ("--family-name", "Morin", "--given-name", "Zoé", "--uai", "0800009A", "--function", "ENS")
+    more = ("--sponsor", "claire.dubreuil", "--until", "2026-09-14", "--reason", "essai", "--dry-run")
+    (shown,) = claire.run("account", "create", *made, *more, "-o", "json", "--as-of", DAY).json
+    assert "state deactivated" in {event["what"] for event in shown["outlook"]}
+
+
 def test_a_start_after_the_closure_is_a_return(claire: Academy) -> None:
     act(claire, "account", "close", CLAIRE, "--until", "2027-08-31")
     night(claire, "2026-10-01", row(fin="2026-09-30"), row(uai=MICHELIS, debut="2026-10-01"), IDA)

@@ -12,7 +12,7 @@ from piactl.core.edits import Act, ActRefused
 from piactl.core.edits.assignments import refuse_too_long
 from piactl.core.edits.merging import merged_into
 from piactl.core.model.account import Account, State
-from piactl.core.model.overrides import HAND_ENDED, next_end
+from piactl.core.model.overrides import HAND_ENDED, OverrideKind, next_end
 from piactl.core.model.periods import OPEN
 from piactl.core.naming.homonyms import TakenNames
 from piactl.core.naming.local_part import UnusableName
@@ -159,9 +159,10 @@ def intended(
         before, _ = career_and_status(entry.account, rules.policy, rules.register, rules.as_of)
     last_override = max((override.until for override in desired.account.overrides), default=rules.as_of)
     ahead = outlook(before, desired.career, rules.as_of, last_override)
-    over = next_end(desired.account.overrides, rules.as_of)
+    taking = [o for o in desired.account.overrides if o.kind in (OverrideKind.CLOSE, OverrideKind.END)]
+    over = next_end(taking, rules.as_of)
     if over is not None:
-        # after the end of an override other events apply
+        # what HR has applies again then, and gives other events
         ahead = [*(event for event in ahead if event[0] < over), (over, HAND_ENDED)]
     return PreparedAccount(name, uid, changes.changes, row, tuple(ahead))
 

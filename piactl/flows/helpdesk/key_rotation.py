@@ -22,7 +22,7 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.core.text import counted
 from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
-from piactl.directory.store.base_digest import BASE
+from piactl.directory.store.base_digest import BASE, read_base
 from piactl.directory.store.devices import device_change, read_all_devices, read_seal_keys
 from piactl.directory.store.memory_records import read_waiting
 from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, WAITING, Places, UnreadableRecords
@@ -71,15 +71,16 @@ def _uses(
     name = {n: directory.attributes.get(n, n) for n in (*digests, BASE)}
     state = directory.attributes.get("piactlState", "piactlState")
     for entry in reader.search(directory.accounts, IN_ACCOUNTS, [*name.values(), state]):
-        used = {n: list(map(_key_of, entry.values.get(there, ()))) for n, there in name.items()}
+        used = {n: list(map(_key_of, entry.values.get(name[n], ()))) for n in digests}
         archived = entry.text(state) == State.ARCHIVED.value
         for attribute, what in (("piactlMatriculeDigest", "matricules"), ("piactlNumenDigest", "numens")):
             for key in used[attribute]:
                 yield ("archived" if archived else what), entry.dn, key
         for key in {key for n in birth for key in used[n]}:
             yield "births", entry.dn, key
-        for key in filter(None, used[BASE]):
-            yield "bases", entry.dn, key
+        base = read_base(entry.first(name[BASE]) or b"")
+        if base is not None:
+            yield "bases", entry.dn, base.key
         for key in used["piactlNumenVerifier"]:
             if key not in used["piactlNumenDigest"]:
                 yield "numens", entry.dn, key

@@ -85,7 +85,7 @@ class Evaluation:
         """The feeds merged, with the people held whose accounts cannot be read or are several."""
         accounts = {m: entry.account for m, entry in self.index.by_matricule.items()}
         merged = MergedFeeds(sources=dict(self.memory.sources))
-        # whose account it is of several with one matricule cannot be asked
+        # of several accounts with one matricule nobody can say which one is the person's: they are held below
         sole = {m: account for m, account in accounts.items() if m not in self.index.doubled}
         feeds = those_let_in(self.feeds, {**sole, **self._archived()}, self.memory, merged, self.rules)
         merge_feeds(feeds, self.known(), accounts, merged, self.rules, self.accepted)
