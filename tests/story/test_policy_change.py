@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from .academy import Academy
@@ -107,6 +108,57 @@ def test_a_guard_sees_a_change_of_policy(academy: Academy) -> None:
     )
     with academy.nothing_written():
         assert "deactivate: 1 of 5" in academy.night(DAY, code=4).err
+
+
+def by(academy: Academy, group: str, *words: str, code: int = 0) -> dict[str, Any]:
+    ran = academy.run("plan", *words, "--by", group, "-o", "json")
+    assert ran.code == code, ran.err
+    return {row["name"]: row for row in ran.json}
+
+
+def test_the_impact_of_a_draft(academy: Academy) -> None:
+    """Each group that is touched, with its share and the nearest guard; a plan of a file shows the same."""
+    load(academy)
+    live, draft = academy.sandbox.folder / "policy.yaml", academy.folder / "draft.yaml"
+    text = live.read_text(encoding="utf-8")
+    assert text.count("  - {days: 30}") == 1
+    draft.write_text(text.replace("  - {days: 30}", "  - {days: 5}"), encoding="utf-8")
+    file = academy.folder / "plan.json"
+    words = ("--policy", str(draft), "--as-of", DAY)
+    with academy.nothing_written():
+        places = by(academy, "uai", *words, "--out", str(file))
+    assert list(places) == ["0800009A"]
+    assert {name: places["0800009A"][name] for name in ("label", "accounts", "of", "deactivate")} == {
+        "label": "Lycée Louis Thuillier", "accounts": 1, "of": 3, "deactivate": 1,
+    }  # fmt: skip
+    assert places["0800009A"]["share"] == 0.3333
+    assert by(academy, "uai", "show", str(file)) == places
+    services = by(academy, "service", "show", str(file))
+    assert {name: (row["deactivate"], row["of"]) for name, row in services.items()} == {
+        "messagerie": (1, 4), "colibris": (1, 4),
+    }  # fmt: skip
+    assert set(by(academy, "source", *words)) == {"hr"}
+    (change,) = [one for one in academy.plan("show", file)["changes"] if one["kind"] == "deactivate"]
+    assert (change["establishments"], change["source"]) == (["0800009A"], "hr")
+
+
+def test_the_impact_names_the_guard_that_a_group_breaks(academy: Academy) -> None:
+    load(academy)
+    text = (academy.sandbox.folder / "policy.yaml").read_text(encoding="utf-8")
+    found = re.sub(
+        r"( revoke: +)\{[^\n]*", r"\1{max: 9, share: 0.9, per_establishment: {max: 0, share: 0}}", text
+    )
+    (academy.sandbox.folder / "policy.yaml").write_text(found, encoding="utf-8")
+    academy.edit("policy.yaml", "[messagerie, annuaire, colibris", "[messagerie, colibris")
+    academy.edit("policy.yaml", "Annuaire académique, profiles: all", "Annuaire, profiles: [direction]")
+    ran = academy.run("plan", "--as-of", DAY, "--by", "uai", "-o", "table")
+    assert ran.code == 4
+    cells = {line.split()[0]: line.split() for line in ran.out.splitlines()}
+    assert cells["0800009A"][-4:] == ["revoke", "1", "0", "yes"]
+    profiles = by(academy, "profile", "--as-of", DAY, code=4)
+    assert profiles["enseignant"]["revoke"] == profiles["enseignant"]["accounts"] == 1
+    assert "only with --by" in academy.run("plan", "-o", "csv").err
+    assert "not with --by" in academy.run("plan", "--by", "uai", "-o", "text").err
 
 
 def test_a_draft_is_planned_and_applied_only_as_the_policy(academy: Academy) -> None:

@@ -12,13 +12,25 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
-from piactl.cli.framework.context import ProgressLine, reading, say, this_configuration, today, writing
+from piactl.cli.framework.context import (
+    ProgressLine,
+    display,
+    layout_or_default,
+    reading,
+    say,
+    this_configuration,
+    today,
+    writing,
+)
 from piactl.cli.framework.options import (
     AcceptFeed,
     AsOf,
+    By,
     Feeds,
+    Group,
+    PlanForm,
     PlanLayout,
-    PlanOutput,
+    PlanOrImpact,
     RunOutput,
     SometimesReason,
     need_reason,
@@ -47,7 +59,8 @@ if TYPE_CHECKING:
 def plan(
     feeds: Feeds = None,
     as_of: AsOf = None,
-    output: PlanOutput = PlanLayout.TEXT,
+    output: PlanOrImpact = None,
+    by: By = None,
     out: Annotated[
         str, typer.Option("--out", metavar="FILE", help="Also write the plan to a file (mode 0600).")
     ] = "",
@@ -67,11 +80,14 @@ def plan(
 
     Writes nothing to the directory. Without feeds it shows the changes due by date and policy alone. A plan
     made with --policy can be applied only once the draft has become the policy.
-    `plan show FILE` shows a plan from a file.
+    `plan show FILE` shows a plan from a file. With --by, one row for each group that changes: how many of its
+    accounts, by kind of change, and the guard that is nearest to its limit.
     Exit codes: 0 (with --detailed-exitcode 3 if there are changes), 4 a guard is broken, 6 a feed is refused.
     """
+    _check_form(output, by)
+    form = PlanLayout.JSON if output is PlanForm.JSON and by is None else PlanLayout.TEXT
     if feeds and feeds[0] == "show":
-        return _show(feeds[1:], output, everything=everything)
+        return _show(feeds[1:], output, by, everything=everything)
     from piactl.flows.plan.incremental import read_run_state
     from piactl.flows.plan.inputs.account_index import ManagedAccounts
     from piactl.flows.plan.inputs.load_feeds import scan_feeds
@@ -86,7 +102,7 @@ def plan(
     if out:
         refuse_output("--out", out, settings.plans_folder)
     day = read_day(as_of, today(configuration))
-    with refusals_as_json(output), ExitStack() as stack:
+    with refusals_as_json(form), ExitStack() as stack:
         scans = scan_feeds(feeds or [], settings.sources, configuration.keys, settings.go_on, say)
         reader = stack.enter_context(reading(configuration))
         accounts = ManagedAccounts(reader, settings.directory, configuration.encoding.fitted_to(reader))
@@ -104,7 +120,7 @@ def plan(
         drafted = configuration.policy.digest != live.policy.digest
         first = f"make {draft} the policy ({live.settings.policy_file}), then " if drafted else ""
         say(f"Plan written to {out}. To carry it out: {first}piactl apply {out}")
-    show_plan(ready, output, most=0 if everything else 3)
+    _show_plan(ready, configuration, output, by, everything=everything)
     refusals = list(map(refusal_facts, ready.plan.refusals))
     if refusals:
         from piactl.core.text import counted
@@ -130,11 +146,46 @@ def _with_policy(draft: str, live: Configuration) -> Configuration:
     return replace(live, settings=replace(live.settings, policy_file=str(path)))
 
 
-def _show(files: list[str], output: PlanLayout, *, everything: bool) -> int:
+def _check_form(output: PlanForm | None, by: Group | None) -> None:
+    """Raises UsageError for a form of rows without --by, and for text with it."""
+    if by is None and output not in (None, PlanForm.TEXT, PlanForm.JSON):
+        raise UsageError(f"-o {output}: only with --by; a plan is text or json")
+    if by is not None and output is PlanForm.TEXT:
+        raise UsageError("-o text: not with --by; give table, json, ndjson, csv, tsv or excel")
+
+
+def _show_plan(
+    ready: ReadyPlan,
+    configuration: Configuration,
+    output: PlanForm | None,
+    by: Group | None,
+    *,
+    everything: bool,
+) -> None:
+    if by is None:
+        form = PlanLayout.JSON if output is PlanForm.JSON else PlanLayout.TEXT
+        show_plan(ready, form, most=0 if everything else 3)
+        return
+    from piactl.flows.plan.plan_file import impact_facts
+    from piactl.report.impact_text import impact_rows, impact_table
+
+    names = {uai: place.name for uai, place in configuration.register.items()} if by is Group.UAI else {}
+    if by is Group.SERVICE:
+        names = {name: service.label for name, service in configuration.policy.services.items()}
+    impact = (impact_facts(one) for one in ready.plan.impact if one.by == by)
+    rows = impact_rows(impact, names)
+    layout = layout_or_default(output)
+    if rows or layout != "table":
+        display(impact_table(rows, layout), layout)
+    else:
+        say("no account changes")
+
+
+def _show(files: list[str], output: PlanForm | None, by: Group | None, *, everything: bool) -> int:
     if len(files) != 1:
         raise UsageError("write: piactl plan show FILE")
     configuration = this_configuration()
-    show_plan(read_plan_file(files[0], configuration), output, most=0 if everything else 3)
+    _show_plan(read_plan_file(files[0], configuration), configuration, output, by, everything=everything)
     return int(Exit.DONE)
 
 

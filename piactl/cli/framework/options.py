@@ -33,6 +33,27 @@ class PlanLayout(StrEnum):
     JSON = "json"
 
 
+class PlanForm(StrEnum):
+    """The forms of a plan: of all changes, or of its impact."""
+
+    TEXT = "text"
+    JSON = "json"
+    TABLE = "table"
+    NDJSON = "ndjson"
+    CSV = "csv"
+    TSV = "tsv"
+    EXCEL = "excel"
+
+
+class Group(StrEnum):
+    """What the impact of a plan is shown by."""
+
+    UAI = "uai"
+    PROFILE = "profile"
+    SERVICE = "service"
+    SOURCE = "source"
+
+
 def read_columns(text: str, usual: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
     """The columns that `--columns` names, the usual ones without it. Raises UsageError."""
     from piactl.config.schema_validation import hint  # loaded here: most commands need none
@@ -47,7 +68,7 @@ def read_columns(text: str, usual: Sequence[str], more: Sequence[str]) -> tuple[
 
 def use_form(value: StrEnum | None) -> StrEnum | None:
     """Callback of every `-o`: data for programs are UTF-8, whatever the locale."""
-    if value not in (None, Layout.TABLE, PlanLayout.TEXT):
+    if value not in (None, Layout.TABLE, PlanLayout.TEXT, PlanForm.TABLE, PlanForm.TEXT):
         print_utf8()
     return value
 
@@ -91,6 +112,21 @@ RunOutput = Annotated[
 PlanOutput = Annotated[
     PlanLayout,
     typer.Option("-o", "--output", help="json is the plan that `apply` takes.", callback=use_form),
+]
+PlanOrImpact = Annotated[
+    PlanForm | None,
+    typer.Option(
+        "-o",
+        "--output",
+        help="text by default; json is the plan that `apply` takes. With --by: a table on a terminal, else "
+        "tsv.",
+        show_default=False,
+        callback=use_form,
+    ),
+]
+By = Annotated[
+    Group | None,
+    typer.Option("--by", help="Show the accounts that change by establishment, profile, service or source."),
 ]
 AsOf = Annotated[
     str | None,

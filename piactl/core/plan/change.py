@@ -55,7 +55,7 @@ class Change:
 
     `feed` and `line` name the feed row that caused it, if any. `effective` is the day from which the rules
     require it, which may be past. `rule` is the line of the policy that decides it (`policy.yaml:87`).
-    `establishments`, `profiles` and `effect` are for guards.
+    `source` is that of the row. `establishments`, `profiles` and `effect` are for guards.
     """
 
     kind: Kind
@@ -68,6 +68,7 @@ class Change:
     feed: str | None = None
     line: int | None = None
     rule: str | None = None
+    source: str | None = None
     establishments: tuple[str, ...] = field(default=(), compare=False)
     profiles: tuple[str, ...] = field(default=(), compare=False)
     effect: Effect = field(default=Effect(), compare=False)

@@ -182,6 +182,7 @@ class _Maker:
             feed=feed or None,
             line=int(line) if line.isdigit() else None,
             rule=f"{self.rules.policy.file}:{place}" if place else None,
+            source=behind.source if behind else None,
             establishments=self.establishments,
             profiles=self.profiles,
             effect=self.effect,

@@ -18,6 +18,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from itertools import chain
+from math import inf
 
 from piactl.core.model.policy import Guard, Limit, Policy
 from piactl.core.plan.change import LOSING, Change, Effect, Kind
@@ -102,6 +104,28 @@ class Refusal:
     sample: tuple[str, ...]
     total: int
     """Accounts of that kind in the whole plan: the number an approval must name."""
+
+
+GROUPS = ("uai", "profile", "service", "source")
+
+
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """What a plan does to one establishment, profile, service or source (`by`, one of GROUPS): the `accounts`
+    that change, among `of` before the run (None: not known), and those with each kind of change.
+
+    `guard` is the guard of this group that is nearest to its limit, "" if none counts here: it counts `found`
+    accounts and allows at most `limit`.
+    """
+
+    by: str
+    name: str
+    accounts: int
+    of: int | None
+    kinds: Mapping[str, int]
+    guard: str = ""
+    found: int | None = None
+    limit: int | None = None
 
 
 Losses = Mapping[date, Mapping[str, int]]
@@ -189,16 +213,21 @@ class Tally:
         self._gains: dict[tuple[str, str], _Count] = defaultdict(_Count)
         self._gaining: Counter[str] = Counter()
         self._losses: Counter[tuple[str, str]] = Counter()
+        self._groups: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+        self._in_group: Counter[tuple[str, str]] = Counter()
 
     def add(self, changes: Iterable[Change]) -> None:
         """Counts all changes of one account, once per kind and scope. Call it once per account."""
         kinds: dict[str, None] = {}
         overall: dict[str, str] = {}
         scoped: dict[tuple[str, str, str], str] = {}
+        grouped: dict[tuple[str, str, str], None] = {}
         effect, uid = Effect(), ""
         for change in changes:
             kind, uid, effect = change.kind.value, change.uid, change.effect
             kinds[kind] = None
+            for group in _groups(change):
+                grouped[*group, kind] = None
             if change.kind is Kind.UPDATE and change.after and change.after.keys() <= BOOKKEEPING:
                 continue
             overall[kind] = change.uid
@@ -209,6 +238,9 @@ class Tally:
             for profile in change.profiles:
                 scoped[kind, "profile", profile] = change.uid
         self._accounts.update([*kinds])
+        for by, group_name, kind in grouped:
+            self._groups[by, group_name][kind] += 1
+        self._in_group.update({(by, group_name) for by, group_name, _ in grouped})
         for kind, uid in overall.items():
             self._overall[kind].add(uid)
         for key, uid in scoped.items():
@@ -238,6 +270,33 @@ class Tally:
             found.setdefault(f"{sort}s", {})[name] = counts
         return found
 
+    def impact(
+        self, census: Census, policy: Policy, as_of: date, sources: Mapping[str, int] = NO_SOURCES
+    ) -> list[Impact]:
+        """What the plan does to each group that it touches, by name."""
+        nearest: dict[tuple[str, str], tuple[float, str, int, int]] = {}
+        counted = chain(self._counted(census, sources), self._growth(census))
+        for name, kind, sort, scope, of, limit, count, _ in _limited(counted, guards_on(policy, as_of)):
+            if not of and kind not in GROWTH.values():
+                continue  # an empty group breaks no guard
+            most = limit.most(of)
+            near = (count.accounts / most if most else inf, name, count.accounts, most)
+            group = (_GROUP.get(sort, sort), scope)
+            nearest[group] = max(near, nearest.get(group, near))
+        live = {
+            "uai": census.by_establishment,
+            "profile": census.by_profile,
+            "service": census.by_service,
+            "source": sources,
+        }
+        result = []
+        for by, group_name in sorted(self._groups, key=lambda group: (GROUPS.index(group[0]), group[1])):
+            of_group = live[by].get(group_name, 0 if live[by] and by != "source" else None)
+            accounts, kinds = self._in_group[by, group_name], self._groups[by, group_name]
+            _, *guard = nearest.get((by, group_name), (0, "", None, None))
+            result.append(Impact(by, group_name, accounts, of_group, dict(kinds), *guard))
+        return result
+
     def refusals(
         self,
         census: Census,
@@ -252,20 +311,15 @@ class Tally:
         """All broken guards. `allowed` approves an exact number of accounts per kind. `held` are the people
         held, by uid or matricule; `losses` are those of earlier runs; `sources` are the people of each full
         feed."""
-        guards = guards_on(policy, as_of)
         counted = [*self._counted(census, sources), *self._growth(census), *_held(held, census)]
         counted += self._in_window(census, losses, as_of, policy.window)
         broken: list[Refusal] = []
-        for kind, sort, scope, of, count, total in counted:
-            name, guard = guards.get(kind, (kind, Guard()))
-            growth = kind in GROWTH.values()
-            per_scope = {"establishment": guard.per_establishment, "profile": guard.per_profile}
-            limit = guard.overall if growth else per_scope.get(sort, guard.overall)
-            if limit is None or (allowed or {}).get(kind) == total:
+        for name, kind, sort, scope, of, limit, count, total in _limited(counted, guards_on(policy, as_of)):
+            if (allowed or {}).get(kind) == total:
                 continue
-            limit = limit.among(of)
             # an empty scope breaks no guard for the kinds of a first load
-            everywhere = growth or (not sort and kind not in _OF_FIRST_LOAD)
+            everywhere = kind in GROWTH.values() or (not sort and kind not in _OF_FIRST_LOAD)
+            limit = limit.among(of)
             if count.accounts > limit.max and count.accounts > limit.share * of and (of > 0 or everywhere):
                 broken.append(count.refusal(name, kind, of, limit, f"{sort} {scope}".strip(), total))
         return broken
@@ -304,6 +358,44 @@ class Tally:
 
 _Counted = tuple[str, str, str, int, "_Count", int]
 """Kind, type and name of the scope, its accounts, those counted, and the number that approves them."""
+
+_Limited = tuple[str, str, str, str, int, Limit, "_Count", int]
+"""The name of the guard, what was counted, and the limit for that scope."""
+
+_GROUP = {"establishment": "uai"}
+"""The scopes of guards that are called otherwise as a group."""
+
+_WITH_SERVICES = frozenset(
+    {Kind.CREATE, Kind.ADOPT, Kind.REOPEN, Kind.SUSPEND, Kind.REVOKE, Kind.DEACTIVATE, Kind.ARCHIVE}
+)
+"""Kinds that give or take services without a change for each."""
+
+
+def _limited(counted: Iterable[_Counted], guards: Mapping[str, tuple[str, Guard]]) -> Iterator[_Limited]:
+    """What was counted where a guard has a limit for it."""
+    for kind, sort, scope, of, count, total in counted:
+        name, guard = guards.get(kind, (kind, Guard()))
+        per_scope = {"establishment": guard.per_establishment, "profile": guard.per_profile}
+        limit = guard.overall if kind in GROWTH.values() else per_scope.get(sort, guard.overall)
+        if limit is not None:
+            yield name, kind, sort, scope, of, limit, count, total
+
+
+def _groups(change: Change) -> Iterator[tuple[str, str]]:
+    """The groups that a change counts in, by their GROUPS."""
+    for uai in change.establishments:
+        yield "uai", uai
+    for profile in change.profiles:
+        yield "profile", profile
+    if "service" in change.after:
+        yield "service", str(change.after["service"])
+    elif change.kind in _WITH_SERVICES:
+        for sort, name in change.effect.gains | change.effect.losses:
+            if sort == "service":
+                yield sort, name
+    if change.source:
+        yield "source", change.source
+
 
 _OF_FIRST_LOAD = (Kind.CREATE.value, HELD)
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from piactl.core.plan.change import Change
 from piactl.core.plan.drift import Drift
-from piactl.core.plan.guards import Refusal, Totals
+from piactl.core.plan.guards import Impact, Refusal, Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,3 +130,4 @@ class Plan:
     summary: Mapping[str, int] = field(default_factory=dict)
     """Accounts by kind of change."""
     totals: Totals = field(default_factory=dict)
+    impact: tuple[Impact, ...] = ()

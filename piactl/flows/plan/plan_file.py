@@ -15,7 +15,7 @@ from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Limit
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.drift import Drift
-from piactl.core.plan.guards import Refusal
+from piactl.core.plan.guards import Impact, Refusal
 from piactl.core.plan.plan import (
     AbsentAssignment,
     Basis,
@@ -90,7 +90,7 @@ class PlannedWrites:
 
 @dataclass(frozen=True, slots=True)
 class PlannedChanges:
-    """The changes that the rows of a plan describe, without their scopes, which only the guards use."""
+    """The changes that the rows of a plan describe, without their effects, which only the guards use."""
 
     rows: Lines | Sequence[Mapping[str, Any]]
 
@@ -134,6 +134,7 @@ def plan_document(plan: ReadyPlan) -> dict[str, Any]:
         "basis": _facts(shown.basis),
         "summary": dict(shown.summary),
         "totals": dict(shown.totals),
+        "impact": list(map(impact_facts, shown.impact)),
         "changes": changes.rows if isinstance(changes, PlannedChanges) else list(map(change_facts, changes)),
         **{name: list(map(_facts, getattr(shown, name))) for name in _LISTS},
         "refusals": [refusal_facts(refusal) for refusal in shown.refusals],
@@ -225,6 +226,7 @@ def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
         cases=document.get("cases", {}),
         summary=document["summary"],
         totals=document.get("totals", {}),
+        impact=tuple(Impact(**facts) for facts in document.get("impact", ())),
         archivals=tuple(_read(DueArchival, facts) for facts in document.get("archivals", ())),
         **{name: tuple(_read(kind, facts) for facts in document[name]) for name, kind in _LISTS.items()},
     )
@@ -327,8 +329,12 @@ def _read_refusal(facts: Mapping[str, Any]) -> Refusal:
     return Refusal(**{**facts, "limit": limit, "sample": tuple(facts["sample"])})
 
 
+def impact_facts(impact: Impact) -> dict[str, Any]:
+    return {**_facts(impact), "kinds": dict(impact.kinds)}
+
+
 def change_facts(change: Change) -> dict[str, Any]:
-    """A change as JSON values, without its scopes."""
+    """A change as JSON values, without its effect."""
     return {
         "kind": change.kind.value,
         "uid": change.uid,
@@ -339,13 +345,17 @@ def change_facts(change: Change) -> dict[str, Any]:
         "feed": change.feed,
         "line": change.line,
         "rule": change.rule,
+        "source": change.source,
+        "establishments": list(change.establishments),
+        "profiles": list(change.profiles),
         "effective": change.effective.isoformat(),
     }
 
 
 def _read_change(facts: Mapping[str, Any]) -> Change:
     values = {**facts, "kind": Kind(facts["kind"]), "effective": date.fromisoformat(facts["effective"])}
-    return Change(**values)
+    scopes = {name: tuple(facts.get(name, ())) for name in ("establishments", "profiles")}
+    return Change(**{**values, **scopes})
 
 
 def _write_facts(write: EntryWrite) -> dict[str, Any]:

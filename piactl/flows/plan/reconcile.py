@@ -217,6 +217,9 @@ class _JointEvaluation(Evaluation):
             past, unfinished = self.memory.last.losses, self.memory.last.unfinished
             losses = losses_before(past, unfinished, counted.by_kind(), self.as_of)
         cases = self._cases(merged)
+        full = [f.feed.facts for f in self.feeds if f.feed.facts.full]
+        several = sum(one.full for one in self.sources.values()) > 1
+        in_sources = {facts.source: facts.people for facts in full} if several else {}
         plan = Plan(
             basis=self._basis(),
             changes=changes,
@@ -235,11 +238,7 @@ class _JointEvaluation(Evaluation):
                     self.as_of,
                     held=[hold.uid or hold.matricule or "" for hold in self.holds],
                     losses=losses,
-                    sources={
-                        f.feed.facts.source: f.feed.facts.people
-                        for f in self.feeds
-                        if f.feed.facts.full and sum(one.full for one in self.sources.values()) > 1
-                    },
+                    sources=in_sources,
                 )
             ),
             archivals=tuple(one for _, one in sorted(self.archivals.items())),
@@ -247,6 +246,7 @@ class _JointEvaluation(Evaluation):
             cases=case_counts(cases.values(), self.rules.matching, self.as_of),
             summary=counted.by_kind(),
             totals=counted.totals(),
+            impact=tuple(counted.impact(before, self.rules.policy, self.as_of, in_sources)),
         )
         digests = self.rules.policy.digest, self.rules.register_digest
         otp_schema = self.accounts.encoding.otp_schema
