@@ -164,6 +164,7 @@ def _directory(document: Document, node: Node, folder: Path) -> DirectorySetting
         in_flight=node.at("in_flight").integer(_DIRECTORY.in_flight),
         attributes={name: value.text() for name, value in node.at("attributes").entries()},
         taken_attributes=_DIRECTORY.taken_attributes if taken.value is None else tuple(taken.texts()),
+        consumers=node.at("consumers").text(),
     )
 
 
@@ -227,14 +228,15 @@ def check_identities(document: Document, directory: Node) -> None:
 
 
 def check_tree(document: Document, directory: Node) -> None:
-    """Adds a mistake if suffix, accounts or state is not a DN, or accounts or state is not below the
-    suffix."""
-    places = {key: directory.at(key) for key in ("suffix", "accounts", "state")}
+    """Adds a mistake if suffix, accounts, state or another place is not a DN, or is not below the suffix."""
+    given = ("consumers",)
+    names = ("suffix", "accounts", "state", *(key for key in given if directory.at(key).value is not None))
+    places = {key: directory.at(key) for key in names}
     fine = [check_dn(document, node, f"directory.{key}") for key, node in places.items()]
     if not all(fine):
         return
     suffix = normal_dn(places["suffix"].text())
-    for key in ("accounts", "state"):
+    for key in names[1:]:
         node = places[key]
         parts = normal_dn(node.text())
         if len(parts) <= len(suffix) or parts[-len(suffix) :] != suffix:

@@ -45,6 +45,7 @@ _ACADEMIE = f"ou=ac-amiens,{_EDUCATION}"
 ACCOUNTS = f"ou=personnels EN,{_ACADEMIE}"
 STATE = f"ou=piactl,{_ACADEMIE}"
 _SERVICES = f"ou=services,{_ACADEMIE}"
+CONSUMERS = f"ou=consumers,{_SERVICES}"
 POLICIES = f"ou=policies,{_ACADEMIE}"
 IDENTITIES = ("reader", "nightly", "desk", "administrator")
 
@@ -96,6 +97,7 @@ directory:
   suffix: {suffix}
   accounts: {accounts}
   state: {state}
+  consumers: {consumers}
   identities:
 {identities}
 policy: policy.yaml
@@ -149,6 +151,7 @@ def configuration(socket: Path) -> str:
         suffix=SUFFIX,
         accounts=ACCOUNTS,
         state=STATE,
+        consumers=CONSUMERS,
         policies=POLICIES,
         identities=identities,
     )

@@ -38,7 +38,7 @@ _MODULE_FOLDERS = (
     "/opt/symas/lib/openldap",
 )
 _SCHEMA_FOLDERS = ("/etc/ldap/schema", "/etc/openldap/schema", "/usr/local/etc/openldap/schema")
-_MODULES = ("back_mdb", "otp", "ppolicy", "ppm", "unique", "constraint", "argon2", "syncprov")
+_MODULES = ("back_mdb", "otp", "ppolicy", "ppm", "unique", "constraint", "argon2", "dynlist", "syncprov")
 _LOG_MODULES = ("accesslog",)
 _SCHEMAS = ("core", "cosine", "inetorgperson")
 

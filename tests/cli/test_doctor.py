@@ -23,6 +23,7 @@ from piactl.flows.apply.run_lock import process_began
 from piactl.flows.doctor import CHECKS, examine, exit_code
 from piactl.flows.doctor.servers import Server, _functions, _takes_writes
 from piactl.journal import IntendedWrite, Journal, RunContext, who
+from piactl.sandbox.files import CONSUMERS, POLICIES
 from piactl.secrets import read_password
 
 PASSWORD = "correct horse battery"
@@ -631,7 +632,6 @@ def test_a_right_too_many_or_too_few(clinic: Clinic, rule: str, words: str) -> N
     clinic.finds("D23", "error", words, 1)
 
 
-POLICIES = "ou=policies,ou=ac-amiens,ou=education,o=gouv,c=fr"
 SERVICES = "ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"
 SELF = rf'access to dn.subtree="{SERVICES}" attrs=userPassword\n'
 COUNT = "\noverlay constraint\nconstraint_attribute userPassword count 1 .*\n"
@@ -801,6 +801,28 @@ def test_clocks_that_are_apart(clinic: Clinic) -> None:
         found = examine(clinic.sandbox.config, lambda later=later: utc_now() + later, who().host)
         assert [f.outcome.value for f in found.of("D26")] == [result]
         assert exit_code(found, strict=False) == code
+
+
+@pytest.mark.parametrize(
+    ("policy", "result", "words"),
+    [
+        ("cn=services", "ok", "1 application"),
+        ("cn=default", "warning", "wrong passwords of anybody block portail"),
+        ("", "warning", "wrong passwords of anybody block portail"),
+    ],
+)
+def test_an_application_that_wrong_passwords_block(
+    clinic: Clinic, policy: str, result: str, words: str
+) -> None:
+    values = {"objectClass": ["applicationProcess", "simpleSecurityObject"], "userPassword": PASSWORD}
+    named = {"pwdPolicySubentry": f"{policy},{POLICIES}"} if policy else {}
+    clinic.sandbox.add(f"cn=portail,{CONSUMERS}", {**values, **named})
+    clinic.finds("D63", result, words, 0)
+
+
+def test_a_base_of_applications_that_is_not_there(clinic: Clinic) -> None:
+    clinic.remove(CONSUMERS)
+    clinic.finds("D63", "error", f"there is no entry {CONSUMERS}", 1)
 
 
 def test_positions_that_tell_of_health_or_discipline(clinic: Clinic) -> None:

@@ -37,10 +37,25 @@ LATE = f"cn=late.example,cn=piactl-nightly,{SERVICES}"
 
 MOVE = "cn=writing-server,ou=piactl,ou=ac-amiens,ou=education,o=gouv,c=fr"
 
-EVERYBODY = ("reader", "nightly", "late", "desk", "administrator", "self", "other", "anonymous")
+APPLICATION = f"cn=portail,ou=consumers,{SERVICES}"
+"""The entry of an application that reads accounts, as docs/consumers.md adds one."""
+
+EVERYBODY = (
+    "reader",
+    "nightly",
+    "late",
+    "desk",
+    "administrator",
+    "consumer",
+    "self",
+    "other",
+    "anonymous",
+)
 SEES = {"reader", "nightly", "desk", "administrator"}
 APPLIES = {"nightly", "administrator"}
 SUPPORTS = {"desk", "administrator"}
+APPLICATIONS = SEES | {"consumer"}
+OWNERS = SEES | {"self"}
 ADMINISTRATOR = {"administrator"}
 NOBODY: set[str] = set()
 
@@ -130,7 +145,15 @@ def arrange(root: ldap3.Connection, place: Place) -> None:
     """Entries of every kind for one identity."""
     person = {"objectClass": ["inetOrgPerson"], "cn": "U", "sn": "U", "userPassword": hashed(PASSWORD)}
     person["mail"] = f"u.{place.who}@example.org"
-    known = {"userPassword": hashed(PASSWORD), "pwdAccountLockedTime": "20300101000000Z"}
+    known = {
+        "userPassword": hashed(PASSWORD),
+        "pwdAccountLockedTime": "20300101000000Z",
+        "eduPersonEntitlement": "urn:mace:example.org:service:siecle:0800009A",
+        "supannEntiteAffectation": "0800009A",
+        "supannMailPrive": "claire@example.net",
+        "supannEmpId": "1234567",
+        "piactlAssignment": "an assignment",
+    }
     root.add(place.account, attributes=account(f"a.{place.who}", **known))
     root.add(place.protected, attributes=account(f"p.{place.who}", piactlProtected="TRUE", **known))
     root.add(place.unmanaged, attributes=person)
@@ -166,7 +189,8 @@ def arrange_all(sandbox: Any) -> dict[str, Place]:
             "objectClass": ["applicationProcess", "simpleSecurityObject"],
             "userPassword": hashed(PASSWORD),
         }
-        root.add(LATE, attributes={**late, "pwdPolicySubentry": f"cn=services,{POLICIES}"})
+        for dn in (LATE, APPLICATION):
+            root.add(dn, attributes={**late, "pwdPolicySubentry": f"cn=services,{POLICIES}"})
     return places
 
 
@@ -191,7 +215,9 @@ def find(kind: str, query: str) -> Do:
     """Allowed means that a search for the value finds the entry."""
 
     def do(connection: ldap3.Connection, place: Place) -> bool:
-        connection.search(getattr(place, kind), query, ldap3.BASE, attributes=["1.1"])
+        connection.search(
+            getattr(place, kind), query.replace("{who}", place.who), ldap3.BASE, attributes=["1.1"]
+        )
         return any("dn" in e for e in connection.response)
 
     return do
@@ -313,6 +339,7 @@ UNMARK = {
     "piactlState": (DELETE, []),
     "piactlIdentifier": (DELETE, []),
     "piactlMatriculeDigest": (DELETE, []),
+    "piactlAssignment": (DELETE, []),
 }
 ADOPT = {
     "objectClass": (ADD, ["piactlAccount"]),
@@ -322,13 +349,36 @@ ADOPT = {
 }
 
 READS: dict[str, tuple[Do, set[str]]] = {
-    "an account's name": (read("account", "cn"), SEES),
-    "a protected account's name": (read("protected", "cn"), SEES),
+    "an account's name": (read("account", "cn"), APPLICATIONS | OWNERS),
+    "a protected account's name": (read("protected", "cn"), APPLICATIONS),
+    "an account's address": (read("account", "mail"), APPLICATIONS | OWNERS),
+    "an account's services": (read("account", "eduPersonEntitlement"), APPLICATIONS | OWNERS),
+    "an account's establishments": (read("account", "supannEntiteAffectation"), APPLICATIONS | OWNERS),
+    "an account's state": (read("account", "piactlState"), OWNERS),
+    "an account's family name": (read("account", "sn"), OWNERS),
+    "an account's private address": (read("account", "supannMailPrive"), SEES),
+    "an account's matricule": (read("account", "supannEmpId"), SEES),
+    "an account's assignments": (read("account", "piactlAssignment"), SEES),
+    "an account's identifiers": (read("account", "piactlIdentifier"), SEES),
+    "an application's password": (read(APPLICATION, "userPassword"), NOBODY),
+    "find by what applications ask": (
+        find("account", "(&(objectClass=piactlAccount)(uid=a.{who})(!(pwdReset=TRUE)))"),
+        APPLICATIONS,
+    ),
+    "find by some services": (
+        find("account", "(eduPersonEntitlement=urn:mace:example.org:*:siecle:*)"),
+        APPLICATIONS | OWNERS,
+    ),
+    "find by state": (find("account", "(piactlState=active)"), OWNERS),
+    "find by private address": (find("account", "(supannMailPrive=*)"), SEES),
     "an unmanaged entry's address": (read("unmanaged", "mail"), SEES),
     "a digest": (read("account", "piactlMatriculeDigest"), SEES),
     "find by digest": (find("account", "(piactlMatriculeDigest={k1}00)"), SEES),
     "the link to a device": (read("linked", "oathTOTPToken"), SEES),
-    "find by the class of accounts": (find("account", "(objectClass=piactlAccount)"), SEES),
+    "find by the class of accounts": (
+        find("account", "(objectClass=piactlAccount)"),
+        APPLICATIONS | OWNERS,
+    ),
     "find by the class of those with a device": (find("linked", "(objectClass=oathTOTPUser)"), SEES),
     "the protected mark": (read("protected", "piactlProtected"), SEES),
     "a lockout": (read("account", "pwdAccountLockedTime"), SEES),
@@ -591,7 +641,8 @@ HOSTILE: dict[str, tuple[Do, set[str]]] = {
 
 
 def own_dn(place: Place) -> str:
-    return LATE if place.who == "late" else f"cn=piactl-{place.who},{SERVICES}"
+    own = {"late": LATE, "consumer": APPLICATION}
+    return own.get(place.who, f"cn=piactl-{place.who},{SERVICES}")
 
 
 def take_lock(writer: str = "") -> Do:
@@ -645,8 +696,8 @@ def bound(sandbox: Any, who: str, place: Place) -> Any:
         return sandbox.bind(place.account, PASSWORD)
     if who == "other":
         return sandbox.bind(Place("reader", place.accounts, place.state).unmanaged, PASSWORD)
-    if who == "late":
-        return sandbox.bind(LATE, PASSWORD)
+    if who in ("late", "consumer"):
+        return sandbox.bind(LATE if who == "late" else APPLICATION, PASSWORD)
     return sandbox.bind("", "") if who == "anonymous" else sandbox.connect(who)
 
 

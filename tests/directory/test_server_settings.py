@@ -26,7 +26,7 @@ from ldap3.core.exceptions import (
 
 from piactl.resources import schemas_folder
 from piactl.sandbox import render, render_slapd_conf
-from piactl.sandbox.files import IDENTITIES, tree_settings
+from piactl.sandbox.files import CONSUMERS, IDENTITIES, POLICIES, tree_settings
 from tests.directory.config_server import config_server, settings_for
 from tests.directory.test_acl_matrix import hold_lock
 
@@ -404,3 +404,28 @@ def test_the_access_log_tells_who_did_what_and_no_secret(make_sandbox: Callable[
     for identity in ("reader", "nightly", "desk"):
         with sandbox.connect(identity) as connection, pytest.raises(LDAPNoSuchObjectResult):
             logged(connection, dn)
+
+
+def test_a_rule_of_your_own_for_accounts_counts_at_its_place(sandbox: Any) -> None:
+    """The rule of docs/consumers.md: one application reads one attribute more, and nothing else changes."""
+    page = (Path(__file__).parents[2] / "docs" / "consumers.md").read_text(encoding="utf-8")
+    rule = page.split("```\n")[1].replace("cn=annuaire", "cn=a")
+    path = sandbox.folder / "slapd" / "slapd.conf"
+    before, comment, after = path.read_text(encoding="utf-8").partition("# Your own rules for accounts")
+    sandbox.stop()
+    path.write_text(f"{before}{rule}{comment}{after}", encoding="utf-8")
+    sandbox.start()
+    dn = account(sandbox, "a", title="Professeure")
+    policy = f"cn=services,{POLICIES}"
+    for name in ("a", "b"):
+        entry = {"objectClass": ["applicationProcess", "simpleSecurityObject"], "userPassword": PASSWORD}
+        sandbox.add(f"cn={name},{CONSUMERS}", {**entry, "pwdPolicySubentry": policy})
+    read = {}
+    for name in ("a", "b"):
+        with sandbox.bind(f"cn={name},{CONSUMERS}", PASSWORD) as connection:
+            connection.search(dn, "(objectClass=*)", ldap3.BASE, attributes=["*"])
+            read[name] = {n for n, values in connection.response[0]["raw_attributes"].items() if values}
+    assert read == {"a": {"uid", "cn", "mail", "title"}, "b": {"uid", "cn", "mail"}}
+    with sandbox.connect("administrator") as administrator:
+        administrator.modify(dn, {"title": [(ldap3.MODIFY_REPLACE, ["CPE"])]})
+    assert sandbox.entry(dn)["title"] == [b"CPE"]

@@ -16,12 +16,13 @@ import pytest
 from ldap3.core.exceptions import LDAPConstraintViolationResult
 
 from piactl.cli.main import run
-from piactl.sandbox.files import POLICIES, identity_dn
+from piactl.sandbox.files import CONSUMERS, POLICIES, identity_dn
 from tests.directory.config_server import ConfigServer, config_server
 
 TOP = Path(__file__).resolve().parents[2]
 PAGE = (TOP / "docs" / "upgrade-directory.md").read_text(encoding="utf-8")
-CHANGED = ("D16", "D30", "D33", "D34", "D35", "D39", "D50")
+CONSUMERS_PAGE = (TOP / "docs" / "consumers.md").read_text(encoding="utf-8")
+CHANGED = ("D16", "D30", "D33", "D34", "D35", "D39", "D50", "D63")
 OWNER = f"gidNumber={os.getgid()}+uidNumber={os.getuid()}"
 PASSWORD, FRESH = "correct horse battery", "another long passphrase"
 CODE, OWN = "a code of twenty letters", "quatre chats gris et lents"
@@ -83,6 +84,8 @@ RULES = (
     (r"^(olcSecurity:|security) simple_bind=128\n", ""),
     (r"^(olcPPolicyCheckModule:|ppolicy_check_module) ppm.so\n", ""),
     (r"^(olcDbIndex:|index) piactlIdentityDigest,supannMailPrive eq\n", ""),
+    (r"^(olcDbIndex:|index) eduPersonEntitlement,supannEntiteAffectation,piactlProfile eq\n", ""),
+    (r"^(olcModuleLoad:|moduleload) dynlist\n", ""),
 )
 
 
@@ -115,6 +118,17 @@ def without_heads(text: str) -> str:
     return text
 
 
+def without_applications(text: str) -> str:
+    """The rules before applications and the owners of accounts had their own."""
+    text, rules = re.subn(
+        r'(?m)^(olcAccess:|access) to .*\n  by (dn\.children="ou=consumers,.*|self read)\n  by \* break\n',
+        "",
+        text,
+    )
+    assert rules == 5
+    return text
+
+
 def former_schema(text: str) -> str:
     """piactl.schema or piactl.ldif without the run lock, the days of proofs and several matricules."""
     names = "Attribute:(1[789]|2[0-3])|ObjectClass:3"
@@ -128,25 +142,36 @@ def former_schema(text: str) -> str:
     )
 
 
+def former_eduperson(text: str) -> str:
+    """eduperson.schema or eduperson.ldif whose rights cannot be searched by a part."""
+    return without(text, (r"caseExactMatch SUBSTR caseExactSubstringsMatch", "caseExactMatch"))
+
+
 def former_config(config: str) -> str:
     """config.ldif as it was, for whoever runs the test in place of root."""
     former = without(
-        without_heads(without_fence(config)),
+        without_applications(without_heads(without_fence(config))),
         *RULES,
         (r"^olcModuleLoad: constraint\n", ""),
         (r"^dn: olcOverlay=\{1\}constraint,.*\n(.+\n)+\n", ""),
     )
     for number, name in enumerate(("otp", "ppolicy"), start=1):
         former = former.replace(f"{{{number + 1}}}{name}", f"{{{number}}}{name}")
-    own = re.search(r"include: file://(\S+/)piactl.ldif\n", former)
-    assert own is not None
-    schema = former_schema(Path(f"{own[1]}piactl.ldif").read_text(encoding="utf-8"))
-    return former.replace(own[0], schema).replace("gidNumber=0+uidNumber=0", OWNER)
+    for name, change in (("piactl", former_schema), ("eduperson", former_eduperson)):
+        own = re.search(rf"include: file://(\S+/){name}.ldif\n", former)
+        assert own is not None
+        schema = change(Path(f"{own[1]}{name}.ldif").read_text(encoding="utf-8"))
+        former = former.replace(own[0], schema)
+    return former.replace("gidNumber=0+uidNumber=0", OWNER)
 
 
 def former_conf(conf: str) -> str:
     patterns = (r"^moduleload constraint\n", r"^overlay constraint\nconstraint_attribute .*\n")
-    return without(without_heads(without_fence(conf)), *RULES, *((pattern, "") for pattern in patterns))
+    return without(
+        without_applications(without_heads(without_fence(conf))),
+        *RULES,
+        *((pattern, "") for pattern in patterns),
+    )
 
 
 def former_tree(tree: str) -> str:
@@ -156,6 +181,7 @@ def former_tree(tree: str) -> str:
         (r"^dn: cn=protected,.*\n(.+\n)+\n", ""),
         (r"^dn: ou=journals,.*\n(.+\n)+\n", ""),
         (r"^dn: ou=requests,.*\n(.+\n)+\n", ""),
+        (r"^dn: ou=consumers,.*\n(.+\n)+\n", ""),
     )
     return re.sub(r"(?m)^(objectClass: pwdPolicyChecker|pwdUseCheckModule|pwdCheckModuleArg).*\n", "", tree)
 
@@ -240,8 +266,9 @@ def conf(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Standing:
     sandbox.stop()
     path = sandbox.folder / "slapd" / "slapd.conf"
     path.write_text(former_conf(path.read_text(encoding="utf-8")), encoding="utf-8")
-    schema = path.parent / "schema" / "piactl.schema"
-    schema.write_text(former_schema(schema.read_text(encoding="utf-8")), encoding="utf-8")
+    for name, change in (("piactl", former_schema), ("eduperson", former_eduperson)):
+        schema = path.parent / "schema" / f"{name}.schema"
+        schema.write_text(change(schema.read_text(encoding="utf-8")), encoding="utf-8")
     sandbox.start()
     with sandbox.root() as root:
         ppm: dict[str, Any] = {
@@ -253,6 +280,7 @@ def conf(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Standing:
         root.delete(f"cn=protected,{POLICIES}")
         for folder in ("journals", "requests"):
             root.delete(f"ou={folder},{sandbox.state}")
+        root.delete(CONSUMERS)
     return Standing(sandbox, sandbox, capsys)
 
 
@@ -267,9 +295,13 @@ LOCK_BY_CONFIG += "\n" + PROOFS_BY_CONFIG
 HEADS, HEADS_BY_CONFIG, HEADS_BY_CONF = re.split(
     f"(?<=done\n}}\n)|{CONF}", commands("8. Counts, heads of the journals, and requests")
 )
+APPLICATIONS, APPLICATIONS_BY_CONFIG, APPLICATIONS_BY_CONF = re.split(
+    f'(?<=done\n}}\n)|(?<=consumers"\n}}\n)|{CONF}', commands("9. Applications")
+)
+ADD_APPLICATION = CONSUMERS_PAGE.split("\n## Add an application\n")[1].split("```\n")[1].rstrip("`")
 BY_CONFIG = (
     f"{NAMES}\n{commands('3. Servers configured by cn=config')}\n{LOCK_BY_CONFIG}\n{PASSWORDS_BY_CONFIG}\n"
-    f"{HEADS}{HEADS_BY_CONFIG}"
+    f"{HEADS}{HEADS_BY_CONFIG}\n{APPLICATIONS}{APPLICATIONS_BY_CONFIG}"
 )
 
 
@@ -325,6 +357,20 @@ def test_a_new_password_of_an_identity_by_cn_config(config: tuple[Standing, Conf
     standing.is_brought_over()
 
 
+def test_an_application_is_added_by_cn_config(config: tuple[Standing, ConfigServer]) -> None:
+    """With a hash, which the policy of people would refuse; it then reads what the page says."""
+    standing, server = config
+    folder = standing.sandbox.folder
+    secret = folder / "portail.password"
+    add = ADD_APPLICATION.replace("$name.password", str(secret))
+    pasted(f"{BY_CONFIG}\n{add}", folder, server.uri)
+    with standing.server.bind(f"cn=portail,{CONSUMERS}", secret.read_text()) as application:
+        application.search(standing.sandbox.accounts, "(uid=claire.exemple)", attributes=["*"])
+        (found,) = application.response
+        assert found["raw_attributes"].keys() == {"uid", "cn", "mail"}
+    assert standing.doctor()[1]["D63"] == "ok"
+
+
 def by_conf(standing: Standing, script: str) -> None:
     """The commands, with slapd stopped and started by the sandbox."""
     conf = standing.sandbox.folder / "slapd" / "slapd.conf"
@@ -337,7 +383,8 @@ def test_by_slapd_conf(conf: Standing) -> None:
     assert conf.errors() == {*CHANGED, "D44"}
     script = commands("4. Servers configured by slapd.conf")
     script = f"{script}\n{LOCK_BY_CONF}\n{PASSWORDS_BY_CONF}\n{PROOFS_BY_CONF}\n{HEADS}{CONF}{HEADS_BY_CONF}"
-    for file in ("rules.conf", "overlay.conf", "reset.conf", "heads.conf"):
+    script = f"{script}\n{APPLICATIONS}{CONF}{APPLICATIONS_BY_CONF}"
+    for file in ("rules.conf", "overlay.conf", "reset.conf", "heads.conf", "applications.conf"):
         script = script.replace(file, str(conf.sandbox.folder / file))
     by_conf(conf, script)
     conf.is_brought_over()
