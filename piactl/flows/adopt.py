@@ -22,7 +22,7 @@ from piactl.core.plan.adoption import (
 from piactl.core.plan.change import LOSING, Change, Kind
 from piactl.core.plan.diff import account_facts, changes_of, home_establishments
 from piactl.core.plan.guards import tally
-from piactl.core.plan.plan import Basis, FeedBasis, Hold, Plan
+from piactl.core.plan.plan import Basis, FeedBasis, Hold, HoldCode, Plan
 from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account
 from piactl.core.rules.reasons import state_reason
@@ -57,7 +57,8 @@ def recognised_entries(
     inside = [stranger.incumbent for stranger in strangers.values() if stranger.inside]
     matches, unmatched = recognised(inside, {**merged.people, **merged.held}, _numens(merged, by))
     holds = [
-        Hold(entry.matricule, entry.incumbent.uid or entry.incumbent.dn, entry.why) for entry in unmatched
+        Hold(entry.matricule, entry.incumbent.uid or entry.incumbent.dn, entry.why, HoldCode.ADOPTION)
+        for entry in unmatched
     ]
     names = ((dn, stranger.incumbent.names) for dn, stranger in strangers.items())
     clashing = clashes(matches, index.names, names)
@@ -66,7 +67,7 @@ def recognised_entries(
         incumbent = match.incumbent
         why = _obstacle(match, merged, index, rules) or clashing.get(incumbent.dn, "")
         if why:
-            holds.append(Hold(match.matricule, incumbent.uid or incumbent.dn, why))
+            holds.append(Hold(match.matricule, incumbent.uid or incumbent.dn, why, HoldCode.ADOPTION))
         else:
             adoptable.append(match)
     return sorted(adoptable, key=lambda match: match.incumbent.uid), holds
@@ -86,7 +87,7 @@ def _obstacle(match: Match, merged: MergedFeeds, index: AccountIndex, rules: Rul
     if entry is not None:
         return f"its person, matricule {match.matricule}, already has the account {entry.account.uid}"
     if match.matricule in merged.held:
-        return merged.held[match.matricule]
+        return merged.held[match.matricule][1]
     if match.incumbent.uid in rules.policy.protected:
         return "protected: no import touches it"
     return obstacle(match.incumbent, rules.policy.domain)
@@ -167,7 +168,7 @@ class _Adopting:
         return self._planned(adoptions, strangers, merged)
 
     def _hold(self, match: Match, why: str) -> None:
-        self.holds.append(Hold(match.matricule, match.incumbent.uid, why))
+        self.holds.append(Hold(match.matricule, match.incumbent.uid, why, HoldCode.ADOPTION))
 
     def _adoptions(
         self, matches: Iterable[Match], strangers: Mapping[str, Stranger], merged: MergedFeeds

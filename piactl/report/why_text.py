@@ -56,6 +56,20 @@ def why_text(view: View) -> str:
     return "\n".join(shown(line) for line in _lines(view)) + "\n"
 
 
+_SHOWN = {"held": "HELD"}
+STEP_COLUMNS = ("uid", "run", "step", "verdict", "code", "text")
+
+
+def step_lines(view: View) -> str:
+    """The way of a person through a run, one line for each step."""
+    who = f"{view['display_name'] or view['matricule'] or '(archived)'}  {view['uid'] or '(no account)'}"
+    lines = [f"{who}: run {view['run']} as of {view['as_of']}: {view['status']}"]
+    for one in view["steps"]:
+        verdict = _SHOWN.get(one["verdict"], one["verdict"])
+        lines.append(f"  {one['step']:<{_WIDTH}} {verdict:<8} {one['code']:<14} {one['text']}")
+    return "\n".join(map(shown, lines)) + "\n"
+
+
 def _lines(view: View) -> Iterator[str]:
     first, *others = view["answers"]
     who = f"{view['display_name'] or '(archived)'}  {view['uid']}"

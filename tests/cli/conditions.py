@@ -182,6 +182,8 @@ CASES: dict[str, Case] = {
             (("why", CLAIRE, "iporf"), "", 9, "iprof"),
             (("why", "-", "login"), "nobody.here\n" + CLAIRE, 5, NOBODY),
             (("why", CLAIRE, "--as-of", "9999-12-31"), "", 2, "is not between"),
+            (("why", CLAIRE, "--run", "none"), "", 9, "none: no such run"),
+            (("why", CLAIRE, "iprof", "--run", "last"), "", 2, "without a service"),
         ),
         missing=("why",),
     ),

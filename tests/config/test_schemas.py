@@ -192,7 +192,7 @@ PLAN = {
     "rejections": [
         {"file": "epp.csv", "line": 3, "column": "uai", "code": "uai", "message": "wrong", "matricule": None}
     ],
-    "holds": [{"matricule": "M2", "uid": None, "why": "rejected rows"}],
+    "holds": [{"matricule": "M2", "uid": None, "why": "rejected rows", "code": "rejected"}],
     "absents": [],
     "disagreements": [],
     "contradictions": [],

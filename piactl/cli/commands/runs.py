@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -35,9 +36,6 @@ from piactl.clock import utc_now
 from piactl.core.text import counted
 from piactl.errors import Exit, NotFound, UsageError
 from piactl.report.table import rendered
-
-if TYPE_CHECKING:
-    from piactl.flows.plan.ready_plan import ReadyPlan
 
 
 class RunLayout(StrEnum):
@@ -105,21 +103,14 @@ def show(
 
 
 def _put_page(run: str, *, public: bool) -> None:
-    from piactl.cli.framework.run_page import HOLDS, page_of_run, read_holds
-    from piactl.flows.plan.plan_file import read_plan
+    from piactl.cli.framework.run_page import HOLDS, kept_plan, page_of_run, read_holds
 
     configuration = this_configuration()
     settings = configuration.settings
 
-    def plan_of(record: Mapping[str, Any]) -> ReadyPlan | None:
-        file = Path(settings.plans_folder) / f"{str(record.get('plan'))[:16]}.json"
-        if not file.is_file():
-            return None
-        with file.open("rb") as stream:
-            return read_plan(str(file), stream, configuration.keys, Path(settings.state_folder))
-
     held_since = read_holds(Path(settings.state_folder) / HOLDS)
     day = today(configuration)
+    plan_of = partial(kept_plan, configuration)
     put([page_of_run(configuration, run, None, plan_of, held_since, day, public=public)])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,10 +14,10 @@ from piactl.cli.framework.context import display, layout_or_default, put, readin
 from piactl.cli.framework.options import AsOf, ShowOutput, read_day
 from piactl.clock import civil_today, utc_now
 from piactl.config.schema_validation import hint
-from piactl.errors import Exit, NotFound, PiactlError
+from piactl.errors import Exit, NotFound, PiactlError, UsageError
 from piactl.report.establishments import with_names
 from piactl.report.table import rendered
-from piactl.report.why_text import COLUMNS, why_rows, why_text
+from piactl.report.why_text import COLUMNS, STEP_COLUMNS, step_lines, why_rows, why_text
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -42,6 +42,10 @@ def why(
     ] = "",
     output: ShowOutput = None,
     as_of: AsOf = None,
+    run: Annotated[
+        str,
+        typer.Option("--run", metavar="RUN", help="The way of the person through this run; `last` is one."),
+    ] = "",
 ) -> int:
     """Explain why an account is in its state, has a service or not, can log in or not, on any day.
 
@@ -49,11 +53,19 @@ def why(
     change that would reverse it. `why ACCOUNT login` lists everything that prevents a log in, in the order to
     fix it, each with the command that helps.
 
+    `why ACCOUNT --run RUN` shows the way of one person through a run: row, matching, rules, difference,
+    guards, write, each done, skipped or held, with a code. Of a person without an account, give the
+    matricule.
+
     With `-` the accounts are read from stdin, one per line, plain or as objects with a uid; the answers
     follow in that order.
     """
 
     configuration = this_configuration()
+    if run:
+        if subject or as_of:
+            raise UsageError("--run: without a service and without --as-of")
+        return _through_run(configuration, read_names([account]), run, output, single=account != "-")
     service = _service(configuration.policy.services, subject)
     day = read_day(as_of, civil_today(configuration.policy.timezone))
     now = utc_now()
@@ -71,6 +83,57 @@ def why(
                 code = int(Exit.PARTLY)
     _print(views, layout_or_default(output) if output else "", single=account != "-")
     return code
+
+
+def _through_run(
+    configuration: Configuration, names: Sequence[str], run: str, output: ShowOutput, *, single: bool
+) -> int:
+    from piactl.cli.framework.run_page import kept_plan
+    from piactl.directory.store.run_records import read_runs
+    from piactl.flows.queries.accounts import find_entry
+    from piactl.flows.queries.explain import why_run
+    from piactl.journal import Wanted, who
+    from piactl.journal.query import changes
+
+    settings, unreadable = configuration.settings, configuration.unreadable
+    with reading(configuration) as reader:
+        records = read_runs(reader, settings.directory.state, unreadable, utc_now())
+        record = next((one for one in records if run in (one["run"], "last")), None)
+        if record is None:
+            raise NotFound(f"{run}: no such run; see: piactl runs list")
+        ready = kept_plan(configuration, record)
+        store = configuration.accounts(reader)
+        views, code = [], Exit.DONE
+        for name in names:
+            try:
+                entry = find_entry(store, name)
+            except NotFound as error:
+                held = ready.plan.holds if ready else ()
+                if name not in {hold.matricule for hold in held}:
+                    if single:
+                        raise
+                    say(str(error))
+                    code = Exit.PARTLY
+                    continue
+                entry = None
+            wanted = Wanted(uid=entry.account.uid if entry else name, run=record["run"])
+            written = [(one.outcome, one.message) for one in changes(settings.journal_file, wanted)]
+            plan = ready.plan if ready else None
+            views.append(why_run(entry, name, record, plan, written, who().host))
+    _print_steps(views, layout_or_default(output) if output else "", single=single)
+    return int(code)
+
+
+def _print_steps(views: Sequence[Any], layout: str, *, single: bool) -> None:
+    if layout == "json" and single:
+        put([json.dumps(views[0], ensure_ascii=False, indent=2) + "\n"])
+    elif layout in ("json", "ndjson"):
+        put(rendered(views, STEP_COLUMNS, layout))
+    elif layout:
+        rows = ({**view, **step} for view in views for step in view["steps"])
+        put(rendered(rows, STEP_COLUMNS, layout))
+    else:
+        display(step_lines(view) for view in views)
 
 
 def _service(services: Mapping[str, Service], subject: str) -> Service | None:

@@ -1,4 +1,4 @@
-"""The page of one run, for `nightly --html` and `runs show -o html`."""
+"""What this host kept of runs, and the page of one run for `nightly --html` and `runs show -o html`."""
 
 from __future__ import annotations
 
@@ -24,6 +24,18 @@ def read_holds(file: Path) -> dict[str, date]:
         return {name: date.fromisoformat(first) for name, first in json.loads(file.read_bytes()).items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
+
+
+def kept_plan(configuration: Configuration, record: Mapping[str, Any]) -> ReadyPlan | None:
+    """The plan of a run, where this host kept it. Raises StalePlan for a file that was edited."""
+    from piactl.flows.plan.plan_file import read_plan
+
+    settings = configuration.settings
+    file = Path(settings.plans_folder) / f"{str(record.get('plan'))[:16]}.json"
+    if not file.is_file():
+        return None
+    with file.open("rb") as stream:
+        return read_plan(str(file), stream, configuration.keys, Path(settings.state_folder))
 
 
 def page_of_run(

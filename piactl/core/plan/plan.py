@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from enum import StrEnum
 from typing import Protocol
 
 from piactl.core.plan.change import Change
@@ -24,6 +25,28 @@ class Rejection:
     matricule: str | None = None
 
 
+class HoldCode(StrEnum):
+    """What holds an account or a person, in one word: for metrics and programs."""
+
+    REJECTED = "rejected"
+    CONTRADICTION = "contradiction"
+    CASE = "case"
+    ACCOUNTS = "accounts"
+    ENTRY = "entry"
+    VANISHED = "vanished"
+    UNMANAGED = "unmanaged"
+    MERGE = "merge"
+    ASSIGNMENT = "assignment"
+    NAME = "name"
+    ABSENCE = "absence"
+    DRIFT = "drift"
+    PROTECTED = "protected"
+    UNDO = "undo"
+    ADOPTION = "adoption"
+    OTHER = "other"
+    """In a plan of an older version, which has no code."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """An account, or a person without one, that this run leaves unchanged."""
@@ -31,6 +54,7 @@ class Hold:
     matricule: str | None
     uid: str | None
     why: str
+    code: HoldCode
 
 
 class Changes(Protocol):

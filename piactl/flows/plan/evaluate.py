@@ -12,7 +12,7 @@ from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.local_part import UnusableName
-from piactl.core.plan.plan import DueArchival, Hold, Rejection
+from piactl.core.plan.plan import DueArchival, Hold, HoldCode, Rejection
 from piactl.core.plan.run_state import Memory, Waiting
 from piactl.core.plan.sync_cache import key_of
 from piactl.core.rules.absences import Key
@@ -92,27 +92,29 @@ class Evaluation:
         self.rejections += merged.rejections
         for uid, gone in self.memory.vanished.items():
             if gone.matricule:
-                merged.hold(gone.matricule, vanished_words(uid, unmanaged=gone.unmanaged))
+                merged.hold(gone.matricule, vanished_words(uid, unmanaged=gone.unmanaged), HoldCode.VANISHED)
         for entry in self.index.unreadable:
             if entry.matricule:
-                merged.hold(entry.matricule, entry.why)
+                merged.hold(entry.matricule, entry.why, HoldCode.ENTRY)
             else:
-                self.holds.append(Hold(None, entry.uid, entry.why))
+                self.holds.append(Hold(None, entry.uid, entry.why, HoldCode.ENTRY))
         self._hold_unreadable(merged)
         for matricule, one in self.index.by_matricule.items():
             into = one.account.merged and merged_into(one.account, self.rules.keys)
             if into:
-                merged.hold(matricule, f"its merge into {into} is not finished; the next night does it")
+                why = f"its merge into {into} is not finished; the next night does it"
+                merged.hold(matricule, why, HoldCode.MERGE)
         for matricule, one in self.index.further.items():
             other = self.index.by_matricule.get(matricule)
             if other is not None:
                 why = f"accounts {other.account.uid} and {one.account.uid} both have matricule {matricule}"
                 why += "; if a split was cut short, the same command again ends it"
-                merged.hold(matricule, why)
-                merged.hold(one.account.matricule or "", why)
+                merged.hold(matricule, why, HoldCode.ACCOUNTS)
+                merged.hold(one.account.matricule or "", why, HoldCode.ACCOUNTS)
         for matricule, doubles in self.index.doubled.items():
             why = f"several accounts have this matricule: {', '.join(doubles)}"
-            merged.hold(matricule, f"{why}; if a split was cut short, the same command again ends it")
+            why += "; if a split was cut short, the same command again ends it"
+            merged.hold(matricule, why, HoldCode.ACCOUNTS)
         return merged
 
     def _archived(self) -> dict[str, Account]:
@@ -133,7 +135,7 @@ class Evaluation:
         for matricule in {*merged.people, *self.memory.waiting}:
             for digest in self.rules.keys.candidates("matricule", matricule):
                 if digest in why:
-                    merged.hold(matricule, why[digest])
+                    merged.hold(matricule, why[digest], HoldCode.ENTRY)
 
     def subjects(self, merged: MergedFeeds) -> list[Subject]:
         """The people to compute accounts for; everybody else is a hold."""
@@ -160,14 +162,16 @@ class Evaluation:
             )
         without = {entry.matricule: entry.uid for entry in self.index.unreadable if entry.matricule}
         without |= {one.matricule: uid for uid, one in self.memory.vanished.items()}
-        for matricule, why in merged.held.items():
+        for matricule, (code, why) in merged.held.items():
             entry = self.index.entry(matricule, self.rules.keys)
-            self.holds.append(Hold(matricule, entry.account.uid if entry else without.get(matricule), why))
+            uid = entry.account.uid if entry else without.get(matricule)
+            self.holds.append(Hold(matricule, uid, why, code))
         for (_, matricule), case in merged.aside.items():
             if not case.open:
                 continue
             entry = self.index.entry(matricule, self.rules.keys)
-            self.holds.append(Hold(matricule, entry.account.uid if entry else None, case.why))
+            uid = entry.account.uid if entry else None
+            self.holds.append(Hold(matricule, uid, case.why, HoldCode.CASE))
         return subjects
 
     def desired(self, subjects: Iterable[Subject], absent: Collection[str]) -> list[Desired]:
@@ -182,12 +186,12 @@ class Evaluation:
             running = [a for a in subject.assignments if a.end is None or a.end >= self.as_of]
             problems = assignment_problems(running, self.rules.policy, self.rules.register)
             if problems:
-                self.holds.append(Hold(subject.matricule, uid, problems[0][3]))
+                self.holds.append(Hold(subject.matricule, uid, problems[0][3], HoldCode.ASSIGNMENT))
                 continue
             try:
                 desired = self._desired(subject)
             except UnusableName as error:
-                self.holds.append(Hold(subject.matricule, uid, str(error)))
+                self.holds.append(Hold(subject.matricule, uid, str(error), HoldCode.NAME))
                 continue
             if (
                 desired is not None
@@ -196,7 +200,7 @@ class Evaluation:
             ):
                 # an archival erases what a return of the assignment would need
                 why = "its archival waits until the absence of an assignment is confirmed"
-                self.holds.append(Hold(subject.matricule, uid, why))
+                self.holds.append(Hold(subject.matricule, uid, why, HoldCode.ABSENCE))
                 continue
             if desired is not None:
                 result.append(self._noted_before(desired))

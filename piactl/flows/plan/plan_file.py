@@ -24,6 +24,7 @@ from piactl.core.plan.plan import (
     DueArchival,
     FeedBasis,
     Hold,
+    HoldCode,
     Plan,
     Rejection,
 )
@@ -286,6 +287,8 @@ _LISTS: Mapping[str, type] = {
     "drift": Drift,
 }
 """The lists of a plan whose values are written field by field."""
+_OLDER: Mapping[type, Mapping[str, str]] = {Hold: {"code": HoldCode.OTHER}}
+"""What plans of older versions lack."""
 
 
 def _facts(value: Any) -> dict[str, Any]:
@@ -304,13 +307,15 @@ def _plain(value: object) -> object:
 def _read(kind: type, facts: Mapping[str, Any]) -> Any:
     """The dataclass of which `_facts` made these values; its annotations, which are texts, say which of them
     are days."""
-    values = dict(facts)
+    values = {**_OLDER.get(kind, {}), **facts}
     for field in fields(kind):
         value = values[field.name]
         if str(field.type).startswith("date") and value is not None:
             values[field.name] = date.fromisoformat(value)
         elif isinstance(value, list):
             values[field.name] = tuple(value)
+        elif field.type == HoldCode.__name__:
+            values[field.name] = HoldCode(value)
     return kind(**values)
 
 

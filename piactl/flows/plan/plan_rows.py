@@ -9,7 +9,7 @@ from piactl.core.model.account import Account, State
 from piactl.core.model.digests import NUMEN
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.drift import Drift, Fate
-from piactl.core.plan.plan import Hold
+from piactl.core.plan.plan import Hold, HoldCode
 from piactl.core.plan.run_state import Waiting, bare
 from piactl.core.rules.career import career
 from piactl.core.rules.desired import Desired, Rules, Subject
@@ -60,12 +60,14 @@ class PlanRows:
             entry = self._entry(wanted)
             lost = unresolved(entry, self.accounts.encoding, wanted.account) if entry else ()
             if entry is not None and lost:
-                self.holds.append(Hold(wanted.subject.matricule, uid, lost_words(entry, lost)))
+                self.holds.append(
+                    Hold(wanted.subject.matricule, uid, lost_words(entry, lost), HoldCode.DRIFT)
+                )
                 continue
             if write is None:
                 continue
             if self.protected(wanted):
-                self.holds.append(Hold(wanted.subject.matricule, uid, PROTECTED))
+                self.holds.append(Hold(wanted.subject.matricule, uid, PROTECTED, HoldCode.PROTECTED))
                 continue
             if wanted.account.state is State.ARCHIVED:
                 # without values, because nobody can read some of them and some have no equality
@@ -164,7 +166,7 @@ class PlanRows:
             kept = self._kept_of(entry.account) if entry.drift is None else entry.account
             wanted = Desired(Subject(None, entry.account, None, ()), kept, nobody)
             if self.protected(wanted):
-                self.holds.append(Hold(None, entry.account.uid, PROTECTED))
+                self.holds.append(Hold(None, entry.account.uid, PROTECTED, HoldCode.PROTECTED))
             else:
                 rows.append(self.row(wanted, write))
         return rows

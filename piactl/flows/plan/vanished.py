@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import date
 
 from piactl.core.plan.drift import ENTRY, Drift, DriftClass, Fate
+from piactl.core.plan.plan import HoldCode
 from piactl.core.plan.run_state import Memory, Vanished
 from piactl.core.plan.sync_cache import name_digest
 from piactl.directory.probe.authors import authors
@@ -85,4 +86,4 @@ def hold_unmanaged(
     newcomers = [m for m in dict.fromkeys([*merged.people, *memory.waiting]) if m not in known]
     for matricule, dn in read_unmanaged(*accounts, "supannEmpId", newcomers).items():
         why = f"{dn} has this matricule and is not managed; adopt it first (piactl adopt), or delete it"
-        merged.hold(matricule, why)
+        merged.hold(matricule, why, HoldCode.UNMANAGED)

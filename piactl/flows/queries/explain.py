@@ -10,15 +10,17 @@ from zoneinfo import ZoneInfo
 
 from piactl.core.explain.account_state import state_answer
 from piactl.core.explain.question import Answer, Case, Rule
+from piactl.core.explain.run_steps import RunEnd, run_steps, step_rows, steps_without_plan
 from piactl.core.explain.service_right import right_answers
 from piactl.core.model.account import Right, State
 from piactl.core.model.policy import Service
 from piactl.core.model.settings import Settings
+from piactl.core.plan.plan import Plan
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.reasons import assignment_text
 from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import Entry, as_found
-from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.records import Record, UnreadableRecords
 from piactl.flows.drift import is_held, lost_words
 from piactl.flows.queries.accounts import AccountStore, career_and_status, find_entry
 
@@ -71,6 +73,42 @@ def why_login(
     by_server = rules.policy.otp_enforced_by == "directory"
     around = LoginContext(credentials, now, show, by_server, last_night)
     return _view(case, [login_answer(case, around)], settings)
+
+
+def why_run(
+    found: Entry | None,
+    name: str,
+    record: Record,
+    plan: Plan | None,
+    written: Sequence[tuple[str, str]],
+    host: str,
+) -> View:
+    """The way of a person through the run of a record, as `why ACCOUNT --run RUN` shows it. `plan` is its
+    plan, where it is known, and `written` each write of the account, by the journal of this `host`. Without
+    an account (`found` None) `name` is a matricule."""
+    account = found.account if found is not None else None
+    uid = account.uid if account else ""
+    made = [*written]
+    if record.get("host") != host:
+        made = [(one["outcome"], one["message"]) for one in record.get("problems", []) if one["uid"] == uid]
+    end = RunEnd(
+        status=record["status"],
+        note=str(record.get("note") or ""),
+        allowed=record.get("allowed") or {},
+        writes=made,
+        host="" if record.get("host") == host else str(record.get("host", "")),
+    )
+    matricules = account.matricules if account else (name,)
+    steps = run_steps(plan, uid, matricules, end) if plan else steps_without_plan(end)
+    return {
+        "uid": uid or None,
+        "matricule": next(iter(matricules), None),
+        "display_name": (account.display_name or None) if account else None,
+        "run": record["run"],
+        "as_of": record.get("as_of"),
+        "status": record["status"],
+        "steps": [*step_rows(steps)],
+    }
 
 
 def _case(store: AccountStore, entry: Entry, rules: Rules, now: datetime, settings: Settings) -> Case:

@@ -19,7 +19,7 @@ from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.plan.case import Answer
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Losses, counts_by_kind, refusals
-from piactl.core.plan.plan import Basis, Hold, Plan
+from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
 from piactl.core.plan.run_state import LastRun, Memory
 from piactl.core.rules.desired import Rules
 from piactl.directory.port import RawEntry, Reader
@@ -209,7 +209,9 @@ def _planned(
             as_of=as_of,
         ),
         changes=tuple(changes),
-        holds=tuple(Hold(reversal.matricule, reversal.uid, reversal.why) for reversal in remaining),
+        holds=tuple(
+            Hold(reversal.matricule, reversal.uid, reversal.why, HoldCode.UNDO) for reversal in remaining
+        ),
         refusals=tuple(refusals(changes, last.census, rules.policy, as_of)) if last else (),
         remarks=(f"undo of run {record['run']}: {record.get('command', '')}",),
         summary=counts_by_kind(changes),

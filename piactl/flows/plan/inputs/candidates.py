@@ -10,6 +10,7 @@ from piactl.core.model.account import Account
 from piactl.core.model.digests import NUMEN, DigestKeys
 from piactl.core.model.person import Person
 from piactl.core.plan.case import Answer, Case, Decision, kept_apart, renewed, stated
+from piactl.core.plan.plan import HoldCode
 from piactl.core.plan.run_state import Memory, bare
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import (
@@ -90,7 +91,7 @@ def find_cases(merged: MergedFeeds, index: AccountIndex, memory: Memory, rules: 
     for case in memory.cases.values():
         unheard = case.matricule not in merged.people
         if case.of_newcomer and case.open and unheard and index.entry(case.matricule, rules.keys) is None:
-            merged.hold(case.matricule, case.why)
+            merged.hold(case.matricule, case.why, HoldCode.CASE)
     _Search(merged, index, memory, rules).find()
 
 
@@ -166,7 +167,7 @@ class _Search:
         if found:
             case = self._case(Doubt.SAME_PERSON, person, found)
             self.merged.cases[case.id] = case
-            self.merged.hold(person.matricule, case.why)
+            self.merged.hold(person.matricule, case.why, HoldCode.CASE)
 
     def _first_of_two(self, own: _Other, other: _Other) -> bool:
         """Whether somebody decided that another newcomer is the same person: that one joins this one's

@@ -8,6 +8,7 @@ from dataclasses import replace
 from piactl.core.model.account import Account
 from piactl.core.model.person import Person
 from piactl.core.plan.case import Answer, Case, renewed, stated
+from piactl.core.plan.plan import HoldCode
 from piactl.core.plan.run_state import Memory, bare
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import compared, doubt_about, same_birth
@@ -46,7 +47,7 @@ def those_let_in(
         born = True if account and account.identity_digest in (waiting.births[0], None) else None
         case = _compared(waiting.person, account, born, "waiting", rules, memory) if account else None
         if case is not None and _keeps_out(case, merged):
-            merged.hold(matricule, case.why)
+            merged.hold(matricule, case.why, HoldCode.CASE)
     return let_in
 
 

@@ -14,7 +14,7 @@ from piactl.core.model.policy import Policy
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.case import Case
 from piactl.core.plan.feed_limits import SourceRecord, record_of
-from piactl.core.plan.plan import AbsentAssignment, Disagreement, Rejection
+from piactl.core.plan.plan import AbsentAssignment, Disagreement, HoldCode, Rejection
 from piactl.core.plan.run_state import SourceMemory
 from piactl.core.rules.absences import Absence, Key, Testimony, after_feed
 from piactl.core.rules.desired import Rules, address_problem, assignment_problems
@@ -75,7 +75,7 @@ class MergedFeeds:
 
     people: dict[str, Person] = field(default_factory=dict)
     assignments: dict[str, tuple[Assignment, ...]] = field(default_factory=dict)
-    held: dict[str, str] = field(default_factory=dict)
+    held: dict[str, tuple[HoldCode, str]] = field(default_factory=dict)
     rejections: list[Rejection] = field(default_factory=list)
     absents: list[AbsentAssignment] = field(default_factory=list)
     sources: dict[str, SourceMemory] = field(default_factory=dict)
@@ -94,8 +94,8 @@ class MergedFeeds:
     asked: set[tuple[str, str]] = field(default_factory=set)
     """The sources and matricules of all people in the feeds."""
 
-    def hold(self, matricule: str, why: str) -> None:
-        self.held.setdefault(matricule, why)
+    def hold(self, matricule: str, why: str, code: HoldCode) -> None:
+        self.held.setdefault(matricule, (code, why))
 
 
 def merge_feeds(
@@ -114,9 +114,9 @@ def merge_feeds(
     for sourced in feeds:
         merged.rejections += sourced.rejections
         for matricule, why in sourced.feed.held.items():
-            merged.hold(matricule, why)
+            merged.hold(matricule, why, HoldCode.REJECTED)
         for rejection in sourced.judgement:
-            merged.hold(rejection.matricule or "", f"rejected rows: {rejection.message}")
+            merged.hold(rejection.matricule or "", f"rejected rows: {rejection.message}", HoldCode.REJECTED)
     for sourced in feeds:
         _merge_people(sourced, accounts, merged, rules.ranks)
         _merge_assignments(sourced, known, accounts, merged, rules, accepted)
@@ -214,7 +214,8 @@ def _merge_people(
                 why = f"{files} differ in {columns}: {counts} counts"
                 merged.disagreements.append(Disagreement(matricule, None, tuple(contradictions), why))
         if contradictions and not resolvable:
-            merged.hold(matricule, f"{files} contradict each other in {columns}")
+            why = f"{files} contradict each other in {columns}"
+            merged.hold(matricule, why, HoldCode.CONTRADICTION)
         merged.people[matricule] = joined
 
 
