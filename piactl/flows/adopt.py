@@ -40,6 +40,7 @@ from piactl.directory.store.unmanaged_entries import (
     replaced_values,
 )
 from piactl.errors import UsageError
+from piactl.flows.plan.change_set import effective_days
 from piactl.flows.plan.inputs.account_index import AccountIndex
 from piactl.flows.plan.inputs.candidates import find_cases
 from piactl.flows.plan.inputs.load_feeds import check_limits
@@ -243,7 +244,8 @@ class _Adopting:
         # guards count what the rules remove from an entry that had all rights until now
         losses = [change for change in changes_of(desired, self.rules) if change.kind in LOSING]
         kinds = tuple(dict.fromkeys(change.kind.value for change in (adopted, *losses)))
-        row = AccountWrite(account.uid, kinds, adopted.reason, write)
+        days = effective_days((adopted, *losses), self.as_of)
+        row = AccountWrite(account.uid, kinds, adopted.reason, write, effective=days)
         return _Adoption(match, desired, row, (adopted, *losses))
 
     def _planned(

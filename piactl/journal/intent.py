@@ -34,7 +34,8 @@ class IntendedWrite:
 
     `added` and `removed` are raw values by attribute; the journal stores only keyed digests of them.
     `reason` is stored unchanged, so it must name facts (a feed line, a rule), never personal data. `load`:
-    the write is in an LDIF, which a person loads later.
+    the write is in an LDIF, which a person loads later. `facts` are what `events` shows of the write (see
+    `piactl.directory.store.event_facts`); empty where it is no event.
     """
 
     uid: str
@@ -45,6 +46,7 @@ class IntendedWrite:
     added: Values = field(default_factory=dict, repr=False)
     removed: Values = field(default_factory=dict, repr=False)
     load: bool = False
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ class Extent:
 
 def extent(path: str) -> Extent:
     """Which lines of the journal are there. Raises JournalUnusable."""
-    written = _written(path)  # first: what is appended meanwhile is then no missing line
+    written = written_up_to(path)  # first: what is appended meanwhile is then no missing line
     files = files_of(path)
     try:
         last = next(newest_first(path), None)
@@ -145,7 +145,8 @@ def rotated_without_journal(path: str) -> tuple[str, ...]:
     return () if there else files_of(path)
 
 
-def _written(path: str) -> int:
+def written_up_to(path: str) -> int:
+    """The number of the last line that was synced, as the head file says it, 0 without that file."""
     try:
         fd = os.open(path + SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

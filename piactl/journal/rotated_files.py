@@ -88,6 +88,15 @@ def files_of(path: str) -> tuple[str, ...]:
     return tuple(name for _seq, _cut, name in files[cuts[-1] if cuts else 0 :])
 
 
+def files_from(path: str, seq: int) -> tuple[str, ...]:
+    """Those of `files_of` that hold the line with this number and the later ones. Raises JournalUnusable."""
+    files = files_of(path)
+    for at in range(len(files) - 1, 0, -1):
+        if 0 < _placed(files[at])[0] <= seq:
+            return files[at:]
+    return files
+
+
 def left_behind(path: str) -> tuple[str, ...]:
     """The rotated files that a prune should have removed and did not: those before the last cut."""
     there = files_of(path)

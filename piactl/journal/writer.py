@@ -255,6 +255,7 @@ class Journal:
             **({"load": True} if write.load else {}),
             "kinds": list(write.kinds),
             "reason": masked(write.reason),
+            **({"facts": dict(write.facts)} if write.facts else {}),
             **content,
         }
 

@@ -650,6 +650,14 @@ CASES: dict[str, Case] = {
             (("journal", "show", "--from", "2026-09-02", "--until", "2026-09-01"), "", 2, "is after"),
         ),
     ),
+    "events": Case(
+        ("events",),
+        wrong=(
+            (("events", "--since", "soon"), "", 2, "--since soon: is not the id of an event"),
+            (("events", "--since", f"{10**6}.1-{'a' * 16}"), "", 9, "are of another journal"),
+            (("events", "--follow", "-o", "csv"), "", 2, "--follow goes with -o ndjson"),
+        ),
+    ),
     "journal verify": Case(
         ("journal", "verify"),
         wrong=(

@@ -122,6 +122,7 @@ journal show --run {}
 journal show --author {}
 journal show --kind {}
 journal show --from {}
+events --since {}
 journal verify {}
 journal export --from {}
 journal prune --before {}

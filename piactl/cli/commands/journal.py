@@ -161,7 +161,7 @@ def show(
 
     An outcome is `in doubt` where a run died before it knew it, which the next run settles, and `under way`
     where the run is still at work. A uid needs no directory. json and ndjson hold everything, csv and tsv
-    nearly so, the table what fits a screen. Instants are UTC. Values are in no journal: names of attributes
+    nearly so, the table what fits a screen. Instants are UTC. Values are not shown: names of attributes
     are.
     """
 

@@ -117,6 +117,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "journal export": ("journal", "export", "Export a period to a file that can be verified by itself."),
     "journal prune": ("journal", "prune", "Remove the oldest lines; the rest can still be verified."),
     "journal begin": ("journal", "begin", "Begin a new journal after its lines were lost."),
+    "events": ("events", "events", "Show what became of accounts, for other programs."),
     "completion": ("completion", "completion", "Print the completion script for a shell."),
     "sandbox start": ("sandbox", "start", "Start the sandbox; create it if it does not exist."),
     "sandbox stop": ("sandbox", "stop", "Stop the sandbox; its data stay."),

@@ -60,6 +60,7 @@ def new_order(
         policy=configuration.policy.digest,
         reason=reason,
         allowed=allowed or {},
+        urn=configuration.policy.urn,
     )
 
 

@@ -32,7 +32,7 @@ from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.drift import lost_words, unresolved
-from piactl.flows.plan.change_set import change_set
+from piactl.flows.plan.change_set import change_set, effective_days
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.plan.vanished import listed_names
 from piactl.flows.queries.accounts import AccountStore, career_and_status
@@ -153,7 +153,8 @@ def intended(
         return PreparedAccount(name, uid)
     found = store.drift([entry]).get(uid, ()) if entry is not None else ()
     changes = change_set(desired, write, rules, store.encoding, found, every=True)
-    row = AccountWrite(uid, changes.kinds, reason or changes.changes[0].reason, write)
+    days = effective_days(changes.changes, rules.as_of)
+    row = AccountWrite(uid, changes.kinds, reason or changes.changes[0].reason, write, effective=days)
     before = None
     if entry is not None:
         before, _ = career_and_status(entry.account, rules.policy, rules.register, rules.as_of)

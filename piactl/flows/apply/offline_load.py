@@ -174,7 +174,7 @@ def _pieces(
         if signal:
             raise _Stopped(signal)
         run.lock.keep()
-        intents += run.journal.intents([intended_write(one, load=True) for one in group])
+        intents += run.journal.intents([intended_write(run, one, load=True) for one in group])
         yield b"".join(ldif_entry(one.write.dn, one.write.add) for one in group)
         progress(len(intents), len(ready.writes))
     for record in ready.records:

@@ -79,7 +79,7 @@ class Order:
     """The request for a run: its id, its date, its command, its user.
 
     `today` is the date of the clock. `explicit`: the date was given on the command line. `policy` is the
-    digest of the policy in force.
+    digest of the policy in force, `urn` the beginning of the rights that it gives.
     """
 
     run: str
@@ -91,6 +91,7 @@ class Order:
     policy: str
     reason: str = ""
     allowed: Mapping[str, int] = field(default_factory=dict)
+    urn: str = ""
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ from contextlib import closing
 from itertools import chain, islice
 
 from piactl.directory.port import EntryWrite, Outcome, WriteResult
+from piactl.directory.store.event_facts import event_facts
 from piactl.errors import PiactlError, ReplyLost
 from piactl.flows.apply.run import Run
 from piactl.flows.plan.ready_plan import AccountWrite
@@ -74,7 +75,7 @@ class JournalledWriting:
             if self.stopped:
                 return
             self._run.lock.keep()
-            numbers = self._run.journal.intents([intended_write(one) for one in batch])
+            numbers = self._run.journal.intents([intended_write(self._run, one) for one in batch])
             self._open |= {id(one.write): (number, one) for number, one in zip(numbers, batch, strict=True)}
             for one in batch:
                 self.stopped = self._stop()
@@ -96,8 +97,8 @@ class JournalledWriting:
             self._run.journal.outcomes(settlements)
 
 
-def intended_write(one: AccountWrite, *, load: bool = False) -> IntendedWrite:
-    """The write of an account as the journal records it; `load` where it goes into an LDIF."""
+def intended_write(run: Run, one: AccountWrite, *, load: bool = False) -> IntendedWrite:
+    """The write of an account as the journal of a run records it; `load` where it goes into an LDIF."""
     return IntendedWrite(
         uid=one.uid,
         dn=one.write.dn,
@@ -107,4 +108,10 @@ def intended_write(one: AccountWrite, *, load: bool = False) -> IntendedWrite:
         added=one.write.add,
         removed=one.write.delete,
         load=load,
+        facts=event_facts(
+            one.write,
+            {kind: one.effective.get(kind, run.order.as_of) for kind in one.kinds},
+            run.settings.directory.attributes,
+            run.order.urn,
+        ),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 
 from piactl.core.model.account import State
 from piactl.core.plan.change import Change, Kind
@@ -47,6 +48,15 @@ class ChangeSet:
             if attribute in change.after.get(RESTORED, ()):  # type: ignore[operator]
                 return change
         return owner(self.fields.get(attribute, ()), self.changes)
+
+
+def effective_days(changes: Iterable[Change], as_of: date) -> dict[str, date]:
+    """The first day of the changes of each kind, without those of the day itself."""
+    days: dict[str, date] = {}
+    for change in changes:
+        kind = change.kind.value
+        days[kind] = min(days.get(kind, change.effective), change.effective)
+    return {kind: day for kind, day in days.items() if day != as_of}
 
 
 def change_set(

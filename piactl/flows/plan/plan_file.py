@@ -378,12 +378,19 @@ def _account_write_facts(write: AccountWrite) -> dict[str, Any]:
         "reason": write.reason,
         **_write_facts(write.write),
         "waiting": waiting_record(write.waiting) if write.waiting else None,
+        **({"effective": _days(write.effective)} if write.effective else {}),
     }
 
 
 def _read_account_write(facts: Mapping[str, Any]) -> AccountWrite:
     waiting = read_waiting(facts["waiting"]) if facts["waiting"] else None
-    return AccountWrite(facts["uid"], tuple(facts["kinds"]), facts["reason"], _read_write(facts), waiting)
+    effective = {kind: date.fromisoformat(day) for kind, day in facts.get("effective", {}).items()}
+    kinds, write = tuple(facts["kinds"]), _read_write(facts)
+    return AccountWrite(facts["uid"], kinds, facts["reason"], write, waiting, effective)
+
+
+def _days(days: Mapping[str, date]) -> dict[str, str]:
+    return {name: day.isoformat() for name, day in days.items()}
 
 
 def _texts(values: Mapping[str, tuple[bytes, ...]]) -> dict[str, list[str]]:

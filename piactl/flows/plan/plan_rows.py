@@ -21,7 +21,7 @@ from piactl.directory.store.account_write import account_write, only_renews_base
 from piactl.directory.store.accounts import Entry, read_whole, settled
 from piactl.directory.store.devices import device_deletions, link_write
 from piactl.flows.drift import lost_words, unresolved
-from piactl.flows.plan.change_set import change_set
+from piactl.flows.plan.change_set import change_set, effective_days
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
 from piactl.flows.plan.ready_plan import AccountWrite
 
@@ -119,7 +119,8 @@ class PlanRows:
         drift = (one for one in self.drift if one.uid == uid)
         changes = change_set(desired, write, self.rules, encoding, drift)
         reason, retry = changes.changes[0].reason, self._retry(desired.subject)
-        return AccountWrite(desired.account.uid, changes.kinds, reason, write, retry), list(changes.changes)
+        days = effective_days(changes.changes, self.rules.as_of)
+        return AccountWrite(uid, changes.kinds, reason, write, retry, days), list(changes.changes)
 
     def left_over(self, rows: Iterable[Row]) -> list[Drift]:
         """The drift as it is once these rows are written: what no write reverts although it should be, and

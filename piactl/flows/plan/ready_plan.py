@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Protocol
 
 from piactl.core.plan.change import LOSING
@@ -22,6 +23,8 @@ class AccountWrite:
     write: EntryWrite
     waiting: Waiting | None = None
     """What to remember of the person if the write fails and no later feed repeats the news."""
+    effective: Mapping[str, date] = field(default_factory=dict)
+    """The day from which the rules require the changes, by kind, where it is not the day of the run."""
 
     @property
     def loses(self) -> bool:

@@ -1,0 +1,92 @@
+"""`events`: what became of accounts, for other programs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from piactl.cli.framework.context import display, layout_or_default, this_configuration
+from piactl.cli.framework.options import Layout, Output, use_form
+from piactl.cli.framework.stop_flag import stop_on_signals
+from piactl.cli.framework.terminal import discard
+from piactl.errors import Exit, UsageError
+from piactl.report.table import rendered
+
+if TYPE_CHECKING:
+    from piactl.journal.events import EventStream
+
+COLUMNS = ("id", "at", "kind", "uid", "state", "added", "removed", "old", "new", "effective", "run")
+_PAUSE = 0.5
+"""Seconds between two looks at the journal."""
+
+
+def events(
+    since: Annotated[
+        str,
+        typer.Option("--since", metavar="ID", help="Only what came after the event with this id."),
+    ] = "",
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Wait for more, until a signal ends it. Prints ndjson.")
+    ] = False,
+    output: Output = None,
+) -> int:
+    """Show what became of accounts, for programs that act on it: one event for each kind of change.
+
+    Only changes that were made are events; the journal of this host and user has them. Keep the `id` of the
+    last event that you dealt with, and give it to --since: you get every later event, in order. After a
+    crash you may get an event twice, with the same id, and never miss one: an outcome that a killed run left
+    open becomes an event of the next run. No two events have the same id.
+
+    state, services and address are what the write changed, and null or empty where it changed nothing of
+    that; the events of one write share them. schemas/json/events.schema.json describes a record.
+
+    Exit codes: 0 done, 9 the events after this id are no longer there, or it is of another journal.
+    """
+    from piactl.journal.events import EventStream, read_cursor
+
+    if follow and output not in (None, Layout.NDJSON):
+        raise UsageError("--follow goes with -o ndjson: other forms need an end")
+    cursor = read_cursor(since) if since else None
+    stream = EventStream(this_configuration().settings.journal_file, cursor)
+    if follow:
+        use_form(Layout.NDJSON)
+        return _followed(stream)
+    layout = layout_or_default(output)
+    found = stream.new()
+    first = list(islice(found, 1))  # before the names of columns: the cursor may be refused
+    records = (event.record() for event in chain(first, found))
+    display(
+        rendered(records if layout in ("json", "ndjson") else map(_flat, records), COLUMNS, layout), layout
+    )
+    return int(Exit.DONE)
+
+
+def _followed(stream: EventStream) -> int:
+    """Prints events until a signal, or until nobody reads them."""
+    with stop_on_signals() as stop:
+        while not stop():
+            try:
+                for line in _lines(stream):
+                    sys.stdout.write(line)
+                    if stop():
+                        break
+                sys.stdout.flush()
+            except BrokenPipeError:
+                discard(sys.stdout)
+                break
+            if not stop():
+                time.sleep(_PAUSE)
+    return int(Exit.DONE)
+
+
+def _lines(stream: EventStream) -> Iterator[str]:
+    yield from rendered((event.record() for event in stream.new()), (), "ndjson")
+
+
+def _flat(record: dict[str, Any]) -> dict[str, Any]:
+    return {**record, **record["services"], **record["address"]}

@@ -1,0 +1,50 @@
+"""What the journal keeps of the write of an account for `events`: state, services and address.
+
+Everything else in the journal is digests. These values are what other programs act on, and no secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+from piactl.core.plan.change import Kind
+from piactl.directory.port import EntryWrite, Values
+
+_KINDS = frozenset(kind.value for kind in Kind)
+
+
+def event_facts(
+    write: EntryWrite, effective: Mapping[str, date], names: Mapping[str, str], urn: str
+) -> dict[str, object]:
+    """The facts of a write that other programs are to learn of; {} for one that they need not.
+
+    `effective` has the day of each kind of change, `names` renames attributes, and `urn` is the beginning of
+    the rights that are piactl's. Only what the write changes is there: `state`, the services that are `added`
+    and `removed`, the `old` and the `new` address.
+    """
+    if write.op == "delete":
+        return {}
+
+    def values(side: Values, attribute: str) -> set[str]:
+        return {value.decode("utf-8", "replace") for value in side.get(names.get(attribute, attribute), ())}
+
+    def changed(attribute: str) -> tuple[list[str], list[str]]:
+        added, removed = values(write.add, attribute), values(write.delete, attribute)
+        return sorted(added - removed), sorted(removed - added)
+
+    state, services, mails = (changed(n) for n in ("piactlState", "eduPersonEntitlement", "mail"))
+    added, removed = (
+        [right.removeprefix(urn) for right in side if right.startswith(urn)] for side in services
+    )
+    facts: dict[str, object] = {
+        "state": next(iter(state[0]), None),
+        "added": added,
+        "removed": removed,
+        "new": next(iter(mails[0]), None),
+        "old": next(iter(mails[1]), None),
+    }
+    known = {name: value for name, value in facts.items() if value}
+    if not known and not _KINDS & effective.keys():
+        return {}
+    return {"effective": {kind: day.isoformat() for kind, day in effective.items()}, **known}

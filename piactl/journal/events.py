@@ -1,0 +1,190 @@
+"""Events: what became of accounts, for other programs, read from the outcomes in the journal.
+
+Each event has an id that no other event of any journal ever has: the number of the line of its outcome, its
+place among the events of that line, and the beginning of the hash of the line, which covers run, host and
+time. Whoever keeps the id of the last event can go on after it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from piactl.core.journal_line import CUT, BrokenLine, JournalLine, replaced
+from piactl.errors import NotFound, UsageError
+from piactl.journal.errors import refused_by_system, unreadable
+from piactl.journal.query import lines_of
+from piactl.journal.recorded_runs import written_up_to
+from piactl.journal.rotated_files import files_from, newest_first
+
+_ID = re.compile(r"([0-9]{1,18})\.([0-9]{1,3})-([0-9a-f]{16})")
+_SEQ = re.compile(rb'"seq":(\d+),"time":')
+_MADE = ("applied", "already so")
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in the events of one journal: after event `place` of line `seq`, whose hash begins so."""
+
+    seq: int
+    place: int
+    hash: str
+
+    def __str__(self) -> str:
+        return f"{self.seq}.{self.place}-{self.hash}"
+
+
+def read_cursor(text: str) -> Cursor:
+    """The cursor that is the id of an event. Raises UsageError."""
+    found = _ID.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"--since {text}: is not the id of an event; give the last one that was dealt with")
+    return Cursor(int(found[1]), int(found[2]), found[3])
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One kind of change of one account. `at` is when its outcome was recorded, UTC, ISO 8601. `facts` are
+    those of its write (see `piactl.directory.store.event_facts`)."""
+
+    cursor: Cursor
+    run: str
+    at: str
+    uid: str
+    kind: str
+    facts: dict[str, Any]
+
+    def record(self) -> dict[str, Any]:
+        """The event as schemas/json/events.schema.json describes it."""
+        facts = self.facts
+        return {
+            "id": str(self.cursor),
+            "run": self.run,
+            "at": self.at,
+            "uid": self.uid,
+            "kind": self.kind,
+            "state": facts.get("state"),
+            "services": {"added": facts.get("added", []), "removed": facts.get("removed", [])},
+            "address": {"old": facts.get("old"), "new": facts.get("new")},
+            "effective": facts["effective"][self.kind],
+        }
+
+
+class EventStream:
+    """The events of the journal at `path` after a cursor, None for all that are left."""
+
+    def __init__(self, path: str, since: Cursor | None) -> None:
+        self._path, self._since = path, since
+        self._last: JournalLine | None = None
+        self._seen: tuple[int, ...] = ()
+        self._intents: dict[int, JournalLine] = {}
+
+    def new(self) -> Iterator[Event]:
+        """Yields the events since the last call, in the order of their outcomes.
+
+        Only lines that are on the disk count: a crash cannot take back what was yielded. Raises NotFound
+        where the lines after the cursor are no longer there, or never were; JournalUnusable.
+        """
+        try:
+            status = Path(self._path).stat()
+        except OSError:
+            seen: tuple[int, ...] = ()
+        else:
+            seen = status.st_ino, status.st_size, status.st_mtime_ns
+        if self._last is not None and seen == self._seen:
+            return
+        self._seen = seen
+        written = written_up_to(self._path)
+        for line in self._later() if self._last is not None else self._first():
+            if written and line.seq > written:
+                self._seen = ()
+                return
+            self._last = line
+            yield from self._events(line)
+
+    def _first(self) -> Iterator[JournalLine]:
+        start = self._start(self._since) if self._since is not None else 0
+        for name in files_from(self._path, start):
+            for line in lines_of(name, lambda raw: _number(raw) < start):
+                if line.type != CUT:
+                    yield line
+
+    def _start(self, since: Cursor) -> int:
+        """The number of the first line that is needed: the intents of outcomes after the cursor may be before
+        it, but not before the first one that was open at the last `run` or `end` line."""
+        for line in self._backwards(since.seq, since.hash):
+            if line.seq <= since.seq and line.type in ("run", "end"):
+                return min(int(line.fields.get("clean", 0)), since.seq)
+        return 0
+
+    def _later(self) -> Iterator[JournalLine]:
+        last = self._last
+        if last is not None:
+            found = [line for line in self._backwards(last.seq, last.hash, stop=True) if line.seq > last.seq]
+            yield from reversed(found)
+
+    def _backwards(self, seq: int, hash_: str, *, stop: bool = False) -> Iterator[JournalLine]:
+        """The lines, newest first, on to the first one or, with `stop`, to the line of that number. Raises
+        NotFound where that line, with that hash, is not among them."""
+        met = False
+        try:
+            for line in newest_first(self._path):
+                if not met and line.seq <= seq:
+                    head = replaced(line) if line.type == CUT else line.head
+                    if head.seq != seq or not head.hash.startswith(hash_):
+                        raise self._lost(seq, line)
+                    met = True
+                    if stop:
+                        return
+                if line.type != CUT:
+                    yield line
+                elif line.seq > seq:
+                    raise self._lost(seq, line)
+        except BrokenLine as broken:
+            raise unreadable(self._path, 0, str(broken)) from None
+        except OSError as refused:
+            raise refused_by_system(self._path, refused) from None
+        if not met:
+            raise self._lost(seq, None)
+
+    def _lost(self, seq: int, line: JournalLine | None) -> NotFound:
+        why = (
+            "are not there any more: the journal was pruned, or a rotated file removed"
+            if line is None or (line.type == CUT and line.seq > seq)
+            else "are of another journal: of another user or host, or of before this one was begun"
+        )
+        return NotFound(
+            f"{self._path}: the lines after event line {seq} {why}.\n"
+            "Take the accounts as they are (piactl account list), then the events that are left: without "
+            "--since"
+        )
+
+    def _events(self, line: JournalLine) -> Iterator[Event]:
+        if line.type == "intent" and line.fields.get("facts"):
+            self._intents[line.seq] = line
+        if line.type not in ("outcome", "resolved"):
+            return
+        intent = self._intents.pop(line.fields.get("intent", 0), None)
+        if intent is None or not _was_made(line):
+            return
+        since = (self._since.seq, self._since.place) if self._since is not None else (0, 0)
+        for place, kind in enumerate(intent.fields["facts"]["effective"], 1):
+            if (line.seq, place) > since:
+                cursor = Cursor(line.seq, place, line.hash[:16])
+                uid, facts = str(intent.fields["uid"]), intent.fields["facts"]
+                yield Event(cursor, intent.run, line.time, uid, kind, facts)
+
+
+def _was_made(line: JournalLine) -> bool:
+    """Whether the write was made. One that was read back after a crash, from an entry that others changed
+    since, may have been: rather an event too many than one too few."""
+    outcome = line.fields.get("outcome")
+    return outcome in _MADE or (line.type == "resolved" and outcome == "conflict")
+
+
+def _number(raw: bytes) -> int:
+    found = _SEQ.search(raw)
+    return int(found[1]) if found else 0

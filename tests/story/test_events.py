@@ -1,0 +1,199 @@
+"""`events`: every change that was made, at least once over kills, with ids that never come again."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from .academy import Academy
+from .feeds import row
+
+SCHEMA = Path(__file__).parents[2] / "schemas" / "json" / "events.schema.json"
+DAY = "2026-09-01"
+WHY = ("--reason", "appel du proviseur", "--as-of", DAY)
+KILLER = """
+import os, signal, sys
+from piactl.cli.main import run
+from piactl.flows.apply import write_ahead
+write_ahead.BATCH = 2
+number, *words = sys.argv[1:]
+made = 0
+def die(function):
+    def dying(*given, **named):
+        global made
+        made += 1
+        if made == int(number):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*given, **named)
+    return dying
+write_ahead.intended_write = die(write_ahead.intended_write)
+write_ahead.Settlement = die(write_ahead.Settlement)
+sys.exit(run(words))
+"""
+
+
+@pytest.fixture
+def school(academy: Academy) -> Academy:
+    rows = [row(matricule=str(n), prenom=f"P{'abcdef'[n]}ul", debut=DAY) for n in range(6)]
+    academy.night(DAY, academy.feed(*rows, day=DAY))
+    return academy
+
+
+def told(academy: Academy, *words: str) -> list[dict[str, Any]]:
+    ran = academy.run("events", *words, "-o", "ndjson")
+    assert ran.code == 0, ran.err
+    records = [json.loads(line) for line in ran.out.splitlines()]
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    jsonschema.validate(records, schema)
+    return records
+
+
+def journal(academy: Academy) -> Path:
+    return academy.sandbox.folder / "journal" / "piactl.jsonl"
+
+
+def test_a_record_says_what_changed(school: Academy) -> None:
+    created = told(school)
+    assert [one["kind"] for one in created] == ["create"] * 6
+    first = created[0]
+    assert first["state"] == "active"
+    assert first["address"] == {"old": None, "new": f"{first['uid']}@ac-amiens.fr"}
+    assert "messagerie" in first["services"]["added"]
+    assert "livret:0800009A" in first["services"]["added"]
+    assert first["effective"] == DAY
+
+    uid = first["uid"]
+    assert (
+        school.run("account", "rename", uid, "--usage-name", "Roy", "--until", "2026-12-01", *WHY, "-y").code
+        == 0
+    )
+    assert school.run("account", "lock", uid, *WHY, "-y").code == 0
+    later = told(school, "--since", created[-1]["id"])
+    assert Counter(one["kind"] for one in later) == {"rename": 1, "update": 2, "lock": 1}
+    renamed, locked = (next(one for one in later if one["kind"] == kind) for kind in ("rename", "lock"))
+    assert renamed["address"]["old"] == first["address"]["new"]
+    assert renamed["address"]["new"].endswith(".roy@ac-amiens.fr")
+    assert locked["state"] is None
+    assert told(school, "--since", later[-1]["id"]) == []
+    assert told(school, "--since", later[1]["id"]) == later[2:]
+
+
+def test_other_forms_have_one_row_for_each_event(school: Academy) -> None:
+    lines = school.run("events", "-o", "tsv").out.splitlines()
+    assert lines[0].split("\t")[:4] == ["id", "at", "kind", "uid"]
+    assert len(lines) == 7
+    assert school.run("events", "--follow", "-o", "json").code == 2
+
+
+def test_a_change_that_was_not_made_is_no_event(school: Academy) -> None:
+    last = told(school)[-1]["id"]
+    uid = told(school)[0]["uid"]
+    file = school.folder / "passwords"
+    assert school.run("password", "activate", uid, "--reason", "arrivée", "--out", file, "-y").code == 0
+    assert school.run("account", "lock", uid, *WHY, "--dry-run").code == 0
+    assert school.night("2026-09-02").json["summary"] == {}
+    assert told(school, "--since", last) == []
+
+
+@pytest.mark.parametrize("number", range(1, 13))
+def test_a_kill_loses_no_event(academy: Academy, number: int) -> None:
+    """At each intent, and before each outcome, of a night for six people."""
+    rows = [row(matricule=str(n), prenom=f"P{'abcdef'[n]}ul", debut=DAY) for n in range(6)]
+    feed = academy.feed(*rows, day=DAY)
+    words = ("--config", str(academy.sandbox.config), "nightly", str(feed), "--as-of", DAY)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLER, str(number), *words],
+        env=academy.environment(), capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert killed.returncode == -9, killed.stderr
+    before = told(academy)
+    academy.night(DAY, feed)
+    after = told(academy, *(("--since", before[-1]["id"]) if before else ()))
+    together = before + after
+    assert together == told(academy)
+    made = Counter((one["uid"], one["kind"]) for one in together)
+    assert made == Counter((uid, "create") for uid in academy.names().values())
+    assert len({one["id"] for one in together}) == 6
+
+
+def test_rotated_files_are_read_too(school: Academy) -> None:
+    every = told(school)
+    path = journal(school)
+    path.with_name(path.name + ".2.gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    assert told(school, "--since", every[2]["id"]) == every[3:]
+    assert school.run("account", "lock", every[0]["uid"], *WHY, "-y").code == 0
+    assert [one["kind"] for one in told(school, "--since", every[4]["id"])] == ["create", "lock", "update"]
+    assert told(school)[:-2] == every
+
+
+def test_a_cursor_before_the_cut_is_refused_and_one_after_it_goes_on(school: Academy) -> None:
+    every = told(school)
+    path = journal(school)
+    first, last = every[0]["id"], every[-1]["id"]
+    assert school.run("account", "lock", every[0]["uid"], *WHY, "-y").code == 0
+    lock, update = told(school, "--since", last)
+    _cut_before_the_last_run(path)
+    assert told(school, "--since", lock["id"]) == [update]
+    assert told(school) == [lock, update]
+    ran = school.run("events", "--since", first, "-o", "ndjson")
+    assert (ran.code, ran.out) == (9, "")
+    assert "are not there any more: the journal was pruned" in ran.err
+
+
+def test_a_cursor_of_another_journal_is_refused(school: Academy) -> None:
+    every = told(school)
+    number, _, hash_ = every[0]["id"].partition("-")
+    other = f"{number}-{hash_[::-1] if hash_ != hash_[::-1] else '0' * 16}"
+    assert school.run("events", "--since", other).code == 9
+    ahead = f"{10**6}.1-{hash_}"
+    ran = school.run("events", "--since", ahead)
+    assert (ran.code, ran.out) == (9, "")
+    assert "are of another journal" in ran.err
+    assert school.run("events", "--since", "yesterday").code == 2
+
+
+def test_following_prints_what_comes_over_a_rotation(school: Academy) -> None:
+    every = told(school)
+    words = school.words("events", "--since", every[4]["id"], "--follow")
+    with subprocess.Popen(
+        words, env=school.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as following:
+        assert following.stdout is not None
+        assert json.loads(following.stdout.readline()) == every[5]
+        assert school.run("account", "lock", every[0]["uid"], *WHY, "-y").code == 0
+        kinds = [json.loads(following.stdout.readline())["kind"] for _ in range(2)]
+        assert kinds == ["lock", "update"]
+        path = journal(school)
+        path.rename(path.with_name(path.name + ".1"))
+        assert school.run("account", "unlock", every[0]["uid"], *WHY, "-y").code == 0
+        kinds = [json.loads(following.stdout.readline())["kind"] for _ in range(2)]
+        assert kinds == ["unlock", "update"]
+        following.terminate()
+        assert following.wait(30) == 0, following.stderr.read() if following.stderr else ""
+
+
+def _cut_before_the_last_run(path: Path) -> None:
+    """As `journal prune` does when the lines have their age."""
+    from datetime import UTC, datetime
+
+    from piactl.journal import Actor, Journal, RunContext, read_lines
+    from piactl.journal.pruning import cut_off, pruning, removable
+
+    runs = [line for line in read_lines(str(path)) if line.type == "run"]
+    context = RunContext("pruner", ("piactl",), Actor("a", "", "", "cron", "h", 1))
+    with pruning(str(path)):
+        gone = removable(str(path), datetime.fromisoformat(runs[-1].time))
+        assert gone is not None
+        with Journal(
+            str(path), now=lambda: datetime.now(UTC), digest=str, secret=(), context=context
+        ) as open_journal:
+            cut_off(str(path), gone, open_journal, DAY, "a", "2026-09-03T00:00:00.000Z", "pruner")
