@@ -43,10 +43,6 @@ _ROOT_DSE = (
 _LDAPI_DEFAULTS = ("/run/slapd/ldapi", "/var/run/slapd/ldapi", "/var/run/ldapi", "/run/openldap/ldapi")
 _START_TLS = "1.3.6.1.4.1.1466.20037"
 _WHO_AM_I = "1.3.6.1.4.1.4203.1.11.3"
-_SCOPES: dict[str, Any] = {"base": ldap3.BASE, "one": ldap3.LEVEL, "subtree": ldap3.SUBTREE}
-_LONG_FILTER = 500
-"""The length of a filter from which our own encoder is used: about a dozen names."""
-
 Password = Callable[[str], bytes]
 """Reads the password of an identity from a file."""
 
@@ -215,25 +211,9 @@ class Session:
         names = tuple(attributes)
         self._strategy.spelled = self._spelled.setdefault(names, spelling(names))
         seconds = int(self.operation_timeout)
-        if len(query) >= _LONG_FILTER:
-            operation = encoded_search(base, list(_SCOPES).index(scope), seconds, query, names)
-            with self._operation(doing):
-                entries = self._strategy.search_many(operation, size, cookie)
-            return self._complete(entries, doing)
+        operation = encoded_search(base, scope, seconds, query, names)
         with self._operation(doing):
-            self._connection.search(
-                base,
-                query,
-                _SCOPES[scope],
-                ldap3.DEREF_NEVER,
-                names,
-                time_limit=seconds,
-                paged_size=size,
-                paged_criticality=True,
-                paged_cookie=cookie,
-            )
-            entries = self._connection.response
-            self._connection.response = None
+            entries = self._strategy.search(operation, size, cookie)
         return self._complete(entries, doing)
 
     def _complete(self, entries: list[RawEntry], doing: str) -> tuple[list[RawEntry], Result]:

@@ -135,7 +135,8 @@ def stored_heads(
     named = {f"run {run}": head for run, head in known.items()}
     kept = list(heads_of_journal(reader, places, owner, unreadable))
     elsewhere = [("in the directory", a) for a in kept]
-    wanted = {a.after for a in kept if a.after >= max(since, pruned_before(reader, places, keys, unreadable))}
+    oldest = max(since, pruned_before(reader, places, keys, unreadable))
+    wanted = {a.after for a in kept if a.after >= oldest}
     if settings.journal_heads:
         there = read_heads(settings.journal_heads)
         elsewhere += [(f"in {settings.journal_heads}", a) for a in there if a.owner == owner]
