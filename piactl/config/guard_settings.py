@@ -46,6 +46,7 @@ DEFAULT_GUARDS: Mapping[str, Guard] = MappingProxyType(
         "rename": Guard(Limit(20, 0.02)),
         "create": Guard(Limit(30, 0.10)),
         "adopt": Guard(Limit(500, 0.10)),
+        "group": Guard(Limit(10, 0.0)),
         "update": Guard(Limit(50, 0.40)),
         "grant": Guard(Limit(30, 0.25)),
         "reopen": Guard(Limit(20, 0.04)),

@@ -18,7 +18,9 @@ from piactl.core.model.person import read_uai
 from piactl.core.model.policy import (
     ASSIGNMENT_FIELDS,
     ESTABLISHMENT_FIELDS,
+    ExtraGroup,
     GraceRule,
+    GroupSettings,
     Policy,
     Position,
     Profile,
@@ -75,6 +77,7 @@ def _policy(document: Document, file: str) -> Policy:
         periods=read_guard_periods(document, guards),
         window=guards.at("window").integer(7),
         protected=frozenset(root.at("protected").texts()),
+        groups=_groups(document, root),
         digest=document.digest,
         file=file,
     )
@@ -207,6 +210,35 @@ def _service(document: Document, name: str, node: Node, line: int) -> Service:
         in_grace=node.at("in_grace").truth(False),
         otp=node.at("otp").text("never"),
         line=line,
+    )
+
+
+def _groups(document: Document, root: Node) -> GroupSettings:
+    node = root.at("groups")
+    services, places, extra = node.at("services"), node.at("per_establishment"), node.at("extra")
+    everything = services.value == "all"
+    if not everything:
+        _refuse_unknown(document, services, "services", "groups.services")
+    _refuse_unknown(document, places, "services", "groups.per_establishment")
+    known = dict(root.at("services").entries())
+    for place in places.text_nodes():
+        if place.text() in known and known[place.text()].at("scope").text("person") != "establishment":
+            document.mistake(
+                place,
+                f"groups.per_establishment: {place.text()} has no `scope: establishment`; remove it",
+            )
+    groups = []
+    for name, one in extra.entries():
+        _refuse_unknown(document, one.at("profile"), "profiles", f"groups.extra.{name}.profile")
+        _refuse_unknown(document, one.at("service"), "services", f"groups.extra.{name}.service")
+        if one.at("profile").value is None and one.at("service").value is None:
+            document.mistake(one, f"groups.extra.{name}: name its profiles or services, {{profile: [...]}}")
+        profiles, rights = tuple(one.at("profile").texts()), tuple(one.at("service").texts())
+        groups.append(ExtraGroup(name, one.at("label").text(name), profiles, rights, extra.key_line(name)))
+    chosen = None if everything else frozenset(services.texts()) & known.keys()
+    per_establishment = tuple(name for name in places.texts() if name in known)
+    return GroupSettings(
+        chosen, per_establishment, tuple(groups), root.key_line("groups") if node.value else 0
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 _NAME = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)*)(?:;[A-Za-z0-9-]+)*\Z")
-_HARMLESS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._@")
+_HARMLESS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._@:")
 _ESCAPED = [chr(byte) if byte in _HARMLESS else f"\\{byte:02x}" for byte in range(256)]
 
 ANY_ENTRY = "(objectClass=*)"

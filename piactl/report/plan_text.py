@@ -17,7 +17,7 @@ Document = Mapping[str, Any]
 
 ORDER = (
     *"drift identity create adopt reopen grant unlock update rename suspend".split(),
-    *"revoke lock deactivate archive".split(),
+    *"revoke lock deactivate archive group".split(),
 )
 MEANING = {
     "drift": "changed by another program, put back",
@@ -34,6 +34,7 @@ MEANING = {
     "lock": "locked",
     "deactivate": "closed",
     "archive": "emptied for good",
+    "group": "groups defined",
 }
 
 
@@ -67,8 +68,9 @@ def _lines(document: Document, most: int, rest: str) -> Iterator[str]:
         for changes in first[kind] if most else _by_account(every):
             yield f"{'':11}{changes[0]['uid']}: {_changes_text(changes)}"
         if most and summary[kind] > most:
-            yield f"{'':11}... and {summary[kind] - most} more accounts"
-    if len(summary) > 1:
+            more = summary[kind] - most
+            yield f"{'':11}... and {more} more {'groups' if kind == 'group' else 'accounts'}"
+    if len(summary.keys() - {"group"}) > 1:
         yield f"{accounts:>7}  accounts in all, one write each"
     yield from _totals(document)
     if most and any(number > most for number in summary.values()):
@@ -127,7 +129,7 @@ def _of_each_kind(
             shown_changes[-1].append(change)
         elif len(shown_changes) < most:
             shown_changes.append([change])
-        accounts += uid != last
+        accounts += uid != last and kind != "group"
         last = uid
     return counts, first, accounts
 
@@ -154,6 +156,18 @@ def _identity(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     if "private_mail" in after:
         parts.append(f"private address {_text(before['private_mail'])} -> {_text(after['private_mail'])}")
     return ", ".join(parts)
+
+
+def _group(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    """The filter that finds the members of a group, old to new."""
+    if not after:
+        return f"removed, {before['members']}"
+    if not before:
+        return f"new, {after['members']}"
+    parts = [
+        f"{old} -> {new}" for old, new in ((before[n], after[n]) for n in ("members", "label")) if old != new
+    ]
+    return ", ".join(parts) or str(after["members"])
 
 
 def _adopted(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
@@ -214,6 +228,8 @@ def what_changes(change: Mapping[str, Any]) -> str:
         text = f"{after['class']}: {_text(before['theirs'])} -> {_text(after['ours'])}"
     elif change["kind"] == "identity":
         text = _identity(before, after)
+    elif change["kind"] == "group":
+        text = _group(before, after)
     elif "locked" in after:
         text = "locked" if after["locked"] else "no longer locked"
     return text
@@ -287,6 +303,8 @@ def refusal_lines(refusals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         counts = f"{accounts} of {of} accounts{share} ({refusal['scope']})"
         if refusal["kind"] in GROWTH.values():
             counts = f"{accounts} accounts more than {of}{share} ({refusal['scope']})"
+        if refusal["kind"] == "group":
+            counts = f"{accounts} groups change or go"
         yield ""
         yield (
             f"REFUSED by the guard {refusal['guard']}: {counts}; "

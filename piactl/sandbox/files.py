@@ -45,6 +45,7 @@ _ACADEMIE = f"ou=ac-amiens,{_EDUCATION}"
 ACCOUNTS = f"ou=personnels EN,{_ACADEMIE}"
 STATE = f"ou=piactl,{_ACADEMIE}"
 _SERVICES = f"ou=services,{_ACADEMIE}"
+GROUPS = f"ou=groupes,{_ACADEMIE}"
 CONSUMERS = f"ou=consumers,{_SERVICES}"
 POLICIES = f"ou=policies,{_ACADEMIE}"
 IDENTITIES = ("reader", "nightly", "desk", "administrator")
@@ -61,6 +62,7 @@ def tree_settings() -> dict[str, str]:
         "suffix": SUFFIX,
         "accounts": ACCOUNTS,
         "state": STATE,
+        "groups": GROUPS,
         "services": _SERVICES,
         "policies": POLICIES,
         "suffix_uri": quote(SUFFIX, safe="=,"),

@@ -23,7 +23,7 @@ from piactl.flows.apply.run_lock import process_began
 from piactl.flows.doctor import CHECKS, examine, exit_code
 from piactl.flows.doctor.servers import Server, _functions, _takes_writes
 from piactl.journal import IntendedWrite, Journal, RunContext, who
-from piactl.sandbox.files import CONSUMERS, POLICIES
+from piactl.sandbox.files import CONSUMERS, GROUPS, POLICIES
 from piactl.secrets import read_password
 
 PASSWORD = "correct horse battery"
@@ -823,6 +823,18 @@ def test_an_application_that_wrong_passwords_block(
 def test_a_base_of_applications_that_is_not_there(clinic: Clinic) -> None:
     clinic.remove(CONSUMERS)
     clinic.finds("D63", "error", f"there is no entry {CONSUMERS}", 1)
+
+
+GROUPED = (r"  identities:", f"  groups: {GROUPS}\n  identities:")
+
+
+def test_groups_that_a_server_cannot_fill(clinic: Clinic) -> None:
+    clinic.configure(GROUPED)
+    clinic.finds("D64", "ok", "the overlay dynlist finds their members", 0)
+    clinic.reconfigure((r"overlay dynlist\ndynlist-attrset .*\n", ""))
+    clinic.finds("D64", "error", "the overlay dynlist is not loaded", 1)
+    clinic.remove(GROUPS)
+    clinic.finds("D64", "error", f"there is no entry {GROUPS}", 1)
 
 
 def test_positions_that_tell_of_health_or_discipline(clinic: Clinic) -> None:

@@ -36,7 +36,7 @@ def test_the_guards_are_those_of_the_shipped_policy() -> None:
     policy = read_policy(TOP / "examples" / "policy.yaml")
     rentree, graces = policy.periods
     table = {row[0].strip("`"): row[1:] for row in rows("Guards")}
-    assert {*table} == {*policy.guards} - {"adopt", "unlock"}
+    assert {*table} == {*policy.guards} - {"adopt", "unlock", "group"}
     for kind, (numbers, *limits, period) in table.items():
         limit = overall(policy.guards[kind])
         assert numbers == spoken(limit), kind
@@ -52,7 +52,7 @@ def test_the_guards_are_those_of_the_shipped_policy() -> None:
 
 
 def test_the_built_in_guards_are_told() -> None:
-    for kind in ("grant", "update", "reopen", "unlock", "adopt"):
+    for kind in ("grant", "update", "reopen", "unlock", "adopt", "group"):
         limit = overall(DEFAULT_GUARDS[kind])
         assert f"`{kind}` {limit.max} and {limit.share * 100:g} %" in PAGE.replace("\n  ", " "), kind
 

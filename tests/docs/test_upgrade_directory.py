@@ -16,13 +16,13 @@ import pytest
 from ldap3.core.exceptions import LDAPConstraintViolationResult
 
 from piactl.cli.main import run
-from piactl.sandbox.files import CONSUMERS, POLICIES, identity_dn
+from piactl.sandbox.files import CONSUMERS, GROUPS, POLICIES, identity_dn
 from tests.directory.config_server import ConfigServer, config_server
 
 TOP = Path(__file__).resolve().parents[2]
 PAGE = (TOP / "docs" / "upgrade-directory.md").read_text(encoding="utf-8")
 CONSUMERS_PAGE = (TOP / "docs" / "consumers.md").read_text(encoding="utf-8")
-CHANGED = ("D16", "D30", "D33", "D34", "D35", "D39", "D50", "D63")
+CHANGED = ("D16", "D30", "D33", "D34", "D35", "D39", "D50", "D63", "D64")
 OWNER = f"gidNumber={os.getgid()}+uidNumber={os.getuid()}"
 PASSWORD, FRESH = "correct horse battery", "another long passphrase"
 CODE, OWN = "a code of twenty letters", "quatre chats gris et lents"
@@ -86,6 +86,7 @@ RULES = (
     (r"^(olcDbIndex:|index) piactlIdentityDigest,supannMailPrive eq\n", ""),
     (r"^(olcDbIndex:|index) eduPersonEntitlement,supannEntiteAffectation,piactlProfile eq\n", ""),
     (r"^(olcModuleLoad:|moduleload) dynlist\n", ""),
+    (r"^(include: file:/)?(include )?\S+dyngroup\.\S+\n\n?", ""),
 )
 
 
@@ -125,8 +126,8 @@ def without_applications(text: str) -> str:
         "",
         text,
     )
-    assert rules == 5
-    return text
+    assert rules == 6
+    return without(text, (r'^(olcAccess:|access) to dn\.subtree="ou=groupes,.*\n(  by .*\n)+', ""))
 
 
 def former_schema(text: str) -> str:
@@ -154,6 +155,7 @@ def former_config(config: str) -> str:
         *RULES,
         (r"^olcModuleLoad: constraint\n", ""),
         (r"^dn: olcOverlay=\{1\}constraint,.*\n(.+\n)+\n", ""),
+        (r"^dn: olcOverlay=\{4\}dynlist,.*\n(.+\n)+", ""),
     )
     for number, name in enumerate(("otp", "ppolicy"), start=1):
         former = former.replace(f"{{{number + 1}}}{name}", f"{{{number}}}{name}")
@@ -167,6 +169,7 @@ def former_config(config: str) -> str:
 
 def former_conf(conf: str) -> str:
     patterns = (r"^moduleload constraint\n", r"^overlay constraint\nconstraint_attribute .*\n")
+    patterns = (*patterns, r"^overlay dynlist\ndynlist-attrset .*\n")
     return without(
         without_applications(without_heads(without_fence(conf))),
         *RULES,
@@ -182,6 +185,7 @@ def former_tree(tree: str) -> str:
         (r"^dn: ou=journals,.*\n(.+\n)+\n", ""),
         (r"^dn: ou=requests,.*\n(.+\n)+\n", ""),
         (r"^dn: ou=consumers,.*\n(.+\n)+\n", ""),
+        (r"^dn: ou=groupes,.*\n(.+\n)+\n", ""),
     )
     return re.sub(r"(?m)^(objectClass: pwdPolicyChecker|pwdUseCheckModule|pwdCheckModuleArg).*\n", "", tree)
 
@@ -257,6 +261,7 @@ def config(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Iterator[tuple[S
     with config_server(sandbox, former_config, former_tree) as server:
         text = sandbox.config.read_text(encoding="utf-8")
         assert text.count(sandbox.uri) == 1
+        text = text.replace("  identities:", f"  groups: {GROUPS}\n  identities:")
         sandbox.config.write_text(text.replace(sandbox.uri, server.uri), encoding="utf-8")
         yield Standing(sandbox, sandbox.at(server.uri), capsys), server
 
@@ -269,6 +274,9 @@ def conf(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Standing:
     for name, change in (("piactl", former_schema), ("eduperson", former_eduperson)):
         schema = path.parent / "schema" / f"{name}.schema"
         schema.write_text(change(schema.read_text(encoding="utf-8")), encoding="utf-8")
+    text = sandbox.config.read_text(encoding="utf-8")
+    text = text.replace("  identities:", f"  groups: {GROUPS}\n  identities:")
+    sandbox.config.write_text(text, encoding="utf-8")
     sandbox.start()
     with sandbox.root() as root:
         ppm: dict[str, Any] = {
@@ -281,6 +289,7 @@ def conf(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Standing:
         for folder in ("journals", "requests"):
             root.delete(f"ou={folder},{sandbox.state}")
         root.delete(CONSUMERS)
+        root.delete(GROUPS)
     return Standing(sandbox, sandbox, capsys)
 
 
@@ -296,7 +305,7 @@ HEADS, HEADS_BY_CONFIG, HEADS_BY_CONF = re.split(
     f"(?<=done\n}}\n)|{CONF}", commands("8. Counts, heads of the journals, and requests")
 )
 APPLICATIONS, APPLICATIONS_BY_CONFIG, APPLICATIONS_BY_CONF = re.split(
-    f'(?<=done\n}}\n)|(?<=consumers"\n}}\n)|{CONF}', commands("9. Applications")
+    f'(?<=groupes" ""\n}}\n)|{CONF}', commands("9. Applications and groups")
 )
 ADD_APPLICATION = CONSUMERS_PAGE.split("\n## Add an application\n")[1].split("```\n")[1].rstrip("`")
 BY_CONFIG = (

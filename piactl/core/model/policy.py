@@ -170,6 +170,28 @@ class GuardPeriod:
 
 
 @dataclass(frozen=True, slots=True)
+class ExtraGroup:
+    """A group by profile, by service, or by both: a member has one of each that is given."""
+
+    name: str
+    label: str
+    profiles: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    """The groups that applications see. `services`: those with a group each, None for all.
+    `per_establishment`: those with a group for each establishment of the register."""
+
+    services: frozenset[str] | None = frozenset()
+    per_establishment: tuple[str, ...] = ()
+    extra: tuple[ExtraGroup, ...] = ()
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The whole policy. `uid_form` is address (the local part of the first address) or initial (first letter
     of the given name and the surname). `otp_issuer` is the name that authenticators show with the account,
@@ -200,6 +222,7 @@ class Policy:
     periods: tuple[GuardPeriod, ...] = ()
     window: int = 7
     protected: frozenset[str] = frozenset()
+    groups: GroupSettings = GroupSettings()
     digest: str = ""
     file: str = ""
     _given: dict[tuple[str, ...], tuple[Profile | None, frozenset[str]]] = field(

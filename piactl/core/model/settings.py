@@ -54,7 +54,8 @@ class DirectorySettings:
     `attributes` renames LDAP attributes: the name that piactl uses by default -> the one used here.
     `in_flight`: pending requests of a writer; 1 waits for each answer.
     `taken_attributes`: attributes of unmanaged entries whose addresses count as taken. `consumers`: the base
-    of the entries of applications that read the directory, "" for none.
+    of the entries of applications that read the directory, "" for none; `groups`: that of the groups of the
+    policy, "" where they are not kept.
     """
 
     servers: tuple[str, ...]
@@ -71,6 +72,7 @@ class DirectorySettings:
     attributes: Mapping[str, str] = field(default_factory=dict)
     taken_attributes: tuple[str, ...] = ("uid", "mail", "mailAlternateAddress", "mailEquivalentAddress")
     consumers: str = ""
+    groups: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ class Kind(Enum):
     ARCHIVE = "archive"
     LOCK = "lock"
     UNLOCK = "unlock"
+    GROUP = "group"
 
 
 LOSING = frozenset({Kind.REVOKE, Kind.SUSPEND, Kind.DEACTIVATE, Kind.ARCHIVE, Kind.LOCK})
@@ -51,7 +52,8 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One step for one account. `before` is None for a creation. The reason only explains.
+    """One step for one account, or for one group: then `uid` is the name of its entry. `before` is None for a
+    creation. The reason only explains.
 
     `feed` and `line` name the feed row that caused it, if any. `effective` is the day from which the rules
     require it, which may be past. `rule` is the line of the policy that decides it (`policy.yaml:87`).

@@ -3,6 +3,7 @@
 | kind of guard | counts |
 |---|---|
 | a kind of change | the accounts with such a change |
+| `group` | the groups that change or go; a new one takes nothing from anybody |
 | `profile_growth`, `service_growth` | the growth of one profile or one service, in accounts |
 | `other_establishment`, ... | the accounts where that differs although no assignment has begun or ended |
 | `held` | the people held |
@@ -229,6 +230,8 @@ class Tally:
             for group in _groups(change):
                 grouped[*group, kind] = None
             if change.kind is Kind.UPDATE and change.after and change.after.keys() <= BOOKKEEPING:
+                continue
+            if change.kind is Kind.GROUP and not change.before:
                 continue
             overall[kind] = change.uid
             if change.kind is Kind.DRIFT and change.after.get("class") == LOOSENING:

@@ -11,7 +11,8 @@ from datetime import date
 from piactl.core.plan.change import Kind
 from piactl.directory.port import EntryWrite, Values
 
-_KINDS = frozenset(kind.value for kind in Kind)
+_KINDS = frozenset(kind.value for kind in Kind if kind is not Kind.GROUP)
+"""Those of accounts: who is in a group follows from these."""
 
 
 def event_facts(

@@ -11,6 +11,7 @@ from datetime import timedelta
 from itertools import count, islice
 from typing import Any
 
+from piactl.core.plan.change import Kind
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Outcome, Reader, Values
@@ -60,10 +61,10 @@ def undo_writes(run: Run, writes: Iterable[AccountWrite]) -> Iterator[EntryWrite
     """The records that an undo of these account writes needs.
 
     Only the writing identities can read it. For a new account, a digest shows whether its values changed
-    since. Archivals and unreadable values, such as passwords, cannot be undone. Accounts are never deleted;
-    deleted devices are not logged.
+    since. Archivals and unreadable values, such as passwords, cannot be undone. Accounts are never deleted,
+    groups are; deleted devices are not logged.
     """
-    rows = (_row(one) for one in writes if one.write.op != "delete")
+    rows = (_row(one) for one in writes if one.write.op != "delete" or Kind.GROUP.value in one.kinds)
     for number in count():
         chunk = list(islice(rows, UNDO_CHUNK))
         if not chunk:
@@ -77,7 +78,9 @@ def undo_writes(run: Run, writes: Iterable[AccountWrite]) -> Iterator[EntryWrite
 def _row(one: AccountWrite) -> dict[str, Any]:
     write = one.write
     row: dict[str, Any] = {"uid": one.uid, "dn": write.dn, "op": write.op, "kinds": list(one.kinds)}
-    if write.op == "add":
+    if Kind.GROUP.value in one.kinds:
+        row |= {"add": _texts(write.add), "delete": _texts(write.delete)}
+    elif write.op == "add":
         row["made"] = values_digest(write.add)
         row["add"] = _texts({name: write.add[name] for name in _MADE_BY_RULES if name in write.add})
     elif (
@@ -142,7 +145,7 @@ def read_kept(record: Record) -> list[Kept]:
 def _kept(row: Record) -> Kept:
     add, delete = _bytes(row.get("add", {})), _bytes(row.get("delete", {}))
     op, dn = text_of(row, "op"), text_of(row, "dn")
-    if op not in ("add", "modify") or not normal_dn(dn):
+    if op not in ("add", "modify", "delete") or not normal_dn(dn):
         raise ValueError("not a write of an account")
     made = text_of(row, "made") if "made" in row else ""
     kinds = texts_of(row["kinds"], "kinds")

@@ -272,6 +272,7 @@ CHECKS: dict[str, Check] = {
         Check("D61", "metrics file", _W, "If the exporter cannot read it, nobody sees that nights fail."),
         Check("D62", "sponsors", _W, "Nobody answers any more for accounts of people whom HR does not know."),
         Check("D63", "applications", _E, "An application that cannot bind, or is blocked, lets nobody in."),
+        Check("D64", "groups", _E, "Without the overlay dynlist, groups are empty, and nobody is in one."),
     )
 }
 

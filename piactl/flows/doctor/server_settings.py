@@ -399,6 +399,21 @@ def password_quality(server: Server) -> Finding:
     return fine("D46", "24 times the same letter is refused (tried)", server.uri)
 
 
+def groups(server: Server) -> Finding:
+    """D64."""
+    base = server.settings.groups
+    if not base:
+        return fine("D64", "directory.groups is not set", server.uri)
+    if server.first.entry(base, ["ou"]) is None:
+        return error("D64", f"there is no entry {base}", UPGRADE_PAGE, server.uri)
+    overlays = _overlays(server)
+    if overlays is None:
+        return skipped("D64", "unknown: neither cn=config nor cn=monitor is readable", server.uri, _UNSEEN)
+    if not any(overlay.endswith("dynlist") for overlay in overlays):
+        return error("D64", "the overlay dynlist is not loaded", UPGRADE_PAGE, server.uri)
+    return fine("D64", "the overlay dynlist finds their members", server.uri)
+
+
 SETTINGS: Mapping[str, Callable[[Server], Finding]] = {
     "D16": schema,
     "D17": password_policy,
@@ -413,4 +428,5 @@ SETTINGS: Mapping[str, Callable[[Server], Finding]] = {
     "D38": closures,
     "D44": passwords_in_clear,
     "D46": password_quality,
+    "D64": groups,
 }

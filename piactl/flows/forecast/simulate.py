@@ -63,7 +63,9 @@ class Forecast:
         self.rules, self.first, self.until = rules, first, until
         self._sources, self._unreadable = sources, unreadable
         self._directory = SimulatedDirectory(accounts.reader)
-        self._accounts = accounts._replace(reader=self._directory)
+        # no date changes a group
+        directory = replace(accounts.directory, groups="")
+        self._accounts = accounts._replace(reader=self._directory, directory=directory)
         self._attributes = (*accounts.encoding.attributes, "objectClass")
         base, last = accounts.directory.accounts, f"{until:%Y%m%d}".encode()
         due = accounts.encoding.name("piactlNextDue")

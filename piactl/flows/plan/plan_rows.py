@@ -30,9 +30,9 @@ Row = tuple[AccountWrite, list[Change]]
 PROTECTED = "protected: no import touches it"
 
 
-def place_of(row: Row) -> tuple[bool, str]:
-    """The sort key of the rows of a plan: accounts that lose something first, then by uid."""
-    return not row[0].loses, row[0].uid
+def place_of(row: Row) -> tuple[bool, bool, str]:
+    """The sort key of the rows of a plan: accounts that lose something first, groups last, then by uid."""
+    return Kind.GROUP.value in row[0].kinds, not row[0].loses, row[0].uid
 
 
 @dataclass(slots=True)

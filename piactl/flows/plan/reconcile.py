@@ -40,6 +40,7 @@ from piactl.errors import UsageError
 from piactl.flows.drift import decided, device_drift, drift_list, remembered
 from piactl.flows.plan.assemble import Names, PlanAssembly
 from piactl.flows.plan.evaluate import Evaluation
+from piactl.flows.plan.groups import plan_groups
 from piactl.flows.plan.incremental import NextCache, RunState, SkipSet
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, census_of
 from piactl.flows.plan.inputs.candidates import certain_joins, find_cases
@@ -189,7 +190,8 @@ class _JointEvaluation(Evaluation):
         )
         apart = vanished_drift(self.accounts, self.memory.vanished), device_drift(reader, directory)
         plan_rows.drift = sorted(chain(plan_rows.drift, *apart), key=lambda one: one.rank)
-        rows = plan_rows.rows(desired)
+        groups = plan_groups(self.accounts, self.rules, self.memory.last)
+        rows = [*plan_rows.rows(desired), *groups.rows]
         self.tick()
         self.holds += plan_rows.holds
         check_held(self.feeds, self.holds, self.memory, self.as_of, self.accepted.feeds)
@@ -242,7 +244,7 @@ class _JointEvaluation(Evaluation):
                 )
             ),
             archivals=tuple(one for _, one in sorted(self.archivals.items())),
-            remarks=(*self._remarks(), *self._urgent(cases), *self._sponsors(by_uid)),
+            remarks=(*self._remarks(), *self._urgent(cases), *self._sponsors(by_uid), *groups.remarks),
             cases=case_counts(cases.values(), self.rules.matching, self.as_of),
             summary=counted.by_kind(),
             totals=counted.totals(),

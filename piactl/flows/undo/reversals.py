@@ -16,8 +16,9 @@ from piactl.core.plan.diff import home_establishments
 from piactl.core.plan.redone_by_night import comes_back
 from piactl.core.plan.run_state import Memory
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
-from piactl.directory.dn import normal_dn
-from piactl.directory.port import EntryWrite, RawEntry, Reader
+from piactl.core.rules.groups import groups_of
+from piactl.directory.dn import normal_dn, same_dn
+from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 from piactl.directory.simulated_directory import written
 from piactl.directory.store.account_write import account_change, account_write, differences, with_base
 from piactl.directory.store.accounts import Entry, Unreadable, entry_of, read_whole
@@ -25,10 +26,12 @@ from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.composite_values import read_assignment
 from piactl.directory.store.devices import link_write
+from piactl.directory.store.groups import group_dn
 from piactl.directory.write.entry_state import EntryState, differing, entry_state
 from piactl.flows.apply.undo_log import Kept, values_digest
 from piactl.flows.drift import decided, is_held, lost_words
 from piactl.flows.plan.change_set import change_set
+from piactl.flows.plan.groups import group_row
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import career_and_status
 
@@ -126,6 +129,8 @@ class Inverting:
         return entries
 
     def _reversal(self, kept: Kept, raw: RawEntry | None) -> Reversal:
+        if Kind.GROUP.value in kept.kinds:
+            return self._group(kept, raw)
         creation = kept.write.op == "add"
         if raw is None:
             fate, why = (Fate.BEFORE, "") if creation else (Fate.IMPOSSIBLE, "the entry is gone")
@@ -155,6 +160,28 @@ class Inverting:
         if where is EntryState.OTHER:
             return self._kept(entry, self.since(kept, raw, differing(_inverse(kept, raw), raw)))
         return self._restored(kept, raw, entry)
+
+    def _group(self, kept: Kept, raw: RawEntry | None) -> Reversal:
+        """Puts the definition of a group back. What the policy still asks for, the next night makes again."""
+        where = entry_state(kept.write, raw)
+        if where is EntryState.UNTOUCHED:
+            return Reversal(kept.uid, None, Fate.BEFORE)
+        if where is EntryState.OTHER:
+            if raw is None:
+                return Reversal(kept.uid, None, Fate.IMPOSSIBLE, "the entry is gone")
+            why = self.since(kept, raw, differing(_opposite(kept.write), raw))
+            return Reversal(kept.uid, None, Fate.KEPT, why)
+        before: Values = raw.values if raw is not None else {}
+        write = _opposite(kept.write)
+        after = {} if write.op == "delete" else written(before, write)
+        row, changes = group_row(write, before, after, self.reason, self.rules)
+        again = ("the group of the policy",) if self._is_wanted(kept.write.dn) != (write.op == "add") else ()
+        return Reversal(kept.uid, None, Fate.REVERSED, write=row, changes=tuple(changes), returns=again)
+
+    def _is_wanted(self, dn: str) -> bool:
+        """Whether the policy has a group of this name."""
+        groups = groups_of(self.rules.policy, self.rules.register)
+        return any(same_dn(group_dn(self.directory, group), dn) for group in groups)
 
     def _protected(self, account: Account) -> bool:
         by_hand = "alone" in self.record
@@ -293,6 +320,12 @@ def _managed(raw: RawEntry) -> bool:
 def _without_base(raw: RawEntry, encoding: Encoding) -> RawEntry:
     """The entry as it will be, which nobody compares with its base: that is still the one before the undo."""
     return replace(raw, values={n: v for n, v in raw.values.items() if n != encoding.name(BASE)})
+
+
+def _opposite(write: EntryWrite) -> EntryWrite:
+    """The write that undoes a write of a group."""
+    op = {"add": "delete", "delete": "add"}.get(write.op, write.op)
+    return EntryWrite(op, write.dn, add=write.delete, delete=write.add)
 
 
 def _inverse(kept: Kept, raw: RawEntry) -> EntryWrite:

@@ -1,0 +1,126 @@
+"""Definitions of groups (groupOfURLs): slapd's overlay dynlist finds the members by them.
+
+piactl owns the entries whose `owner` is the base of its records; others below the base of the groups are not
+its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from piactl.core.model.account import State
+from piactl.core.model.settings import DirectorySettings
+from piactl.core.rules.groups import ANYWHERE, Group
+from piactl.directory import filters
+from piactl.directory.dn import child, normal_dn, same_dn
+from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
+from piactl.directory.store.account_write import differences
+from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.attribute_map import Encoding
+
+GROUP_CLASS = "groupOfURLs"
+MEMBERS, OWNER = "memberURL", "owner"
+_MANAGED = ("cn", "description", MEMBERS, OWNER)
+_ATTRIBUTES = ("objectClass", *_MANAGED)
+_IN_POST = (State.ACTIVE, State.ON_LEAVE)
+"""Who has a profile: people with a post on the day."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupEntry:
+    """An entry below the base of the groups. `owned`: piactl made it."""
+
+    dn: str
+    values: Values
+    owned: bool
+
+    @property
+    def name(self) -> str:
+        """The first part of its name: what plans and journals call it."""
+        return group_name(self.dn)
+
+
+def group_name(dn: str) -> str:
+    return dn.split(",", 1)[0]
+
+
+def group_dn(directory: DirectorySettings, group: Group) -> str:
+    return child(directory.groups, "cn", group.name)
+
+
+def members_filter(group: Group, encoding: Encoding) -> str:
+    """The filter that finds the members of a group among the accounts."""
+    parts = [IN_ACCOUNTS]
+    right, profile, state = map(encoding.name, ("eduPersonEntitlement", "piactlProfile", "piactlState"))
+    if group.rights:
+        parts.append(_any_of([_right(right, encoding.urn, *one) for one in group.rights]))
+    if group.profiles:
+        parts.append(_any_of([filters.equals(profile, name) for name in group.profiles]))
+        parts.append(_any_of([filters.equals(state, one.value) for one in _IN_POST]))
+    return filters.all_of(*parts)
+
+
+def _any_of(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else filters.any_of(*parts)
+
+
+def _right(attribute: str, urn: str, service: str, uai: str) -> str:
+    if uai == ANYWHERE:
+        return filters.begins(attribute, f"{urn}{service}:")
+    return filters.equals(attribute, ":".join(filter(None, (urn + service, uai))))
+
+
+def group_values(group: Group, directory: DirectorySettings, encoding: Encoding) -> Values:
+    """The values of the entry of a group, except its class."""
+    where = quote(directory.accounts, safe="=,")
+    url = f"ldap:///{where}??sub?{quote(members_filter(group, encoding), safe='()&|=:*')}"
+    texts = {"cn": group.name, "description": group.label, MEMBERS: url, OWNER: directory.state}
+    return {name: (text.encode(),) for name, text in texts.items()}
+
+
+def shown_members(values: Values) -> str:
+    """The filter of a definition as people read it."""
+    urls = [url.decode("utf-8", "replace") for url in values.get(MEMBERS, ())]
+    return " ".join(unquote(url.rpartition("?")[2]) for url in urls)
+
+
+def has_groups(reader: Reader, directory: DirectorySettings) -> bool:
+    """Whether the server has the base of the groups, and their class."""
+    return reader.has_class(GROUP_CLASS) and reader.read(directory.groups, ["ou"]) is not None
+
+
+def read_groups(reader: Reader, directory: DirectorySettings) -> dict[str, GroupEntry]:
+    """The entries below the base of the groups, by their normalized name. Members are not read."""
+    found = {}
+    for raw in reader.search(directory.groups, filters.ANY_ENTRY, _ATTRIBUTES):
+        if not same_dn(raw.dn, directory.groups):
+            found[normal_dn(raw.dn)] = GroupEntry(raw.dn, raw.values, _owned(raw, directory))
+    return found
+
+
+def _owned(raw: RawEntry, directory: DirectorySettings) -> bool:
+    owners = [value.decode("utf-8", "replace") for value in raw.values.get(OWNER, ())]
+    return any(same_dn(owner, directory.state) for owner in owners if "=" in owner)
+
+
+def group_write(
+    group: Group, current: GroupEntry | None, directory: DirectorySettings, encoding: Encoding
+) -> EntryWrite | None:
+    """The write that makes the entry of a group right; None if it is."""
+    values = group_values(group, directory, encoding)
+    if current is None:
+        add = {"objectClass": (GROUP_CLASS.encode(),), **values}
+        return EntryWrite("add", group_dn(directory, group), add=add)
+    old = {name: current.values[name] for name in _MANAGED if name in current.values}
+    if len(old.get(OWNER, ())) == 1 and current.owned:
+        old[OWNER] = values[OWNER]  # a DN has several spellings
+    gone, come = differences(old, values)
+    return EntryWrite("modify", current.dn, add=come, delete=gone) if come or gone else None
+
+
+def group_deletion(current: GroupEntry) -> EntryWrite:
+    """The write that removes the entry of a group, as it was read."""
+    old = {name: current.values[name] for name in _ATTRIBUTES if name in current.values}
+    return EntryWrite("delete", current.dn, delete=old)

@@ -1,0 +1,100 @@
+"""Plans the groups of the policy: definitions that are new, different, or no longer wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from piactl.core.plan.change import Change, Facts, Kind
+from piactl.core.plan.run_state import LastRun
+from piactl.core.rules.desired import Rules
+from piactl.core.rules.groups import Group, groups_of
+from piactl.directory.dn import normal_dn
+from piactl.directory.port import EntryWrite, Values
+from piactl.directory.store.groups import (
+    GroupEntry,
+    group_deletion,
+    group_dn,
+    group_name,
+    group_values,
+    group_write,
+    has_groups,
+    read_groups,
+    shown_members,
+)
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
+from piactl.flows.plan.ready_plan import AccountWrite
+
+Row = tuple[AccountWrite, list[Change]]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedGroups:
+    """The writes of groups, each with its change, and what the run cannot do."""
+
+    rows: tuple[Row, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def plan_groups(accounts: ManagedAccounts, rules: Rules, last: LastRun | None) -> PlannedGroups:
+    """What makes the groups those of the policy. `last` is the run before: where the policy and the register
+    are still those of it, another program made the difference."""
+    reader, directory, encoding = accounts
+    if not directory.groups:
+        return PlannedGroups()
+    if not has_groups(reader, directory):
+        return PlannedGroups(
+            remarks=(f"WARNING: no groups are kept: the server lacks {directory.groups}, or groupOfURLs",)
+        )
+    same = last is not None and (last.policy, last.register) == (rules.policy.digest, rules.register_digest)
+    current = read_groups(reader, directory)
+    rows, remarks = [], []
+    for group in groups_of(rules.policy, rules.register):
+        entry = current.pop(normal_dn(group_dn(directory, group)), None)
+        if entry is not None and not entry.owned:
+            remarks.append(f"WARNING: {entry.name} is not kept: another program has a group of this name")
+            continue
+        write = group_write(group, entry, directory, encoding)
+        if write is not None:
+            values = group_values(group, directory, encoding)
+            reason = "another program changed it" if same else _asked_by(group, rules)
+            rows.append(_row(write, entry, values, reason, rules, group.line))
+    for entry in current.values():
+        if entry.owned:
+            rows.append(_row(group_deletion(entry), entry, {}, "the policy has no such group", rules))
+    return PlannedGroups(tuple(rows), tuple(remarks))
+
+
+def _asked_by(group: Group, rules: Rules) -> str:
+    return f"the policy has the group {group.label}"
+
+
+def _row(
+    write: EntryWrite, entry: GroupEntry | None, values: Values, reason: str, rules: Rules, line: int = 0
+) -> Row:
+    return group_row(write, entry.values if entry is not None else {}, values, reason, rules, line)
+
+
+def group_row(
+    write: EntryWrite, before: Values, after: Values, reason: str, rules: Rules, line: int = 0
+) -> Row:
+    """The write of a group and its change; no values stand for a group that is not there."""
+    uid = group_name(write.dn)
+    change = Change(
+        kind=Kind.GROUP,
+        uid=uid,
+        matricule=None,
+        before=_facts(before) or None,
+        after=_facts(after),
+        reason=reason,
+        effective=rules.as_of,
+        rule=f"{rules.policy.file}:{line}" if line else None,
+    )
+    return AccountWrite(uid, (Kind.GROUP.value,), reason, write), [change]
+
+
+def _facts(values: Values) -> Facts:
+    """What a plan shows of a definition; nothing of one that is gone."""
+    if not values:
+        return {}
+    label = b", ".join(values.get("description", ())).decode("utf-8", "replace")
+    return {"members": shown_members(values), "label": label}
