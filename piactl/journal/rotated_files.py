@@ -148,27 +148,44 @@ def opened(path: str) -> Iterator[IO[bytes]]:
             yield file
 
 
-def raw_lines(path: str) -> Iterator[tuple[bytes, bool]]:
-    """The lines of one file, each with whether more follows, up to where it ended when it was opened: what is
-    being appended meanwhile would look torn. The last one may lack its newline, one that is too long is cut.
+def pieces(path: str, most: int) -> Iterator[bytes]:
+    """The first `most` bytes of a file, decompressed, in pieces. Raises JournalUnusable, and BrokenLine where
+    a compressed file is damaged."""
+    with opened(path) as file, _decompressed(path):
+        while most > 0 and (piece := file.read(min(most, 16 * _CHUNK))):
+            most -= len(piece)
+            yield piece
+
+
+@contextmanager
+def _decompressed(path: str) -> Iterator[None]:
+    """Says what is wrong with a file that cannot be read on."""
+    try:
+        yield
+    except OSError as refused:
+        if refused.errno is not None:
+            raise refused_by_system(path, refused) from None
+        raise BrokenLine(f"cannot be decompressed ({refused})", torn=False) from None
+    except (EOFError, zlib.error) as damaged:
+        raise BrokenLine(f"cannot be decompressed ({damaged})", torn=False) from None
+
+
+def raw_lines(path: str, start: int = 0) -> Iterator[tuple[bytes, bool]]:
+    """The lines of one file from an offset on, each with whether more follows, up to where it ended when it
+    was opened: what is being appended meanwhile would look torn. The last one may lack its newline, one that
+    is too long is cut.
 
     Raises JournalUnusable, and BrokenLine where a compressed file is damaged.
     """
-    with opened(path) as file:
-        left = sys.maxsize if path.endswith(".gz") else os.fstat(file.fileno()).st_size
-        try:
-            raw = file.readline(min(MAX_LINE + 1, left))
-            while raw:
-                left -= len(raw)
-                following = file.readline(min(MAX_LINE + 1, left)) if left else b""
-                yield raw, bool(following)
-                raw = following
-        except OSError as refused:
-            if refused.errno is not None:
-                raise refused_by_system(path, refused) from None
-            raise BrokenLine(f"cannot be decompressed ({refused})", torn=False) from None
-        except (EOFError, zlib.error) as damaged:
-            raise BrokenLine(f"cannot be decompressed ({damaged})", torn=False) from None
+    with opened(path) as file, _decompressed(path):
+        left = sys.maxsize if path.endswith(".gz") else os.fstat(file.fileno()).st_size - start
+        file.seek(start)
+        raw = file.readline(min(MAX_LINE + 1, left)) if left > 0 else b""
+        while raw:
+            left -= len(raw)
+            following = file.readline(min(MAX_LINE + 1, left)) if left else b""
+            yield raw, bool(following)
+            raw = following
 
 
 def newest_first(path: str) -> Iterator[JournalLine]:

@@ -18,8 +18,9 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from typing import Any, NamedTuple
 
 from piactl.core.journal_line import (
     CUT,
@@ -37,7 +38,7 @@ from piactl.core.journal_line import (
     replaced,
 )
 from piactl.journal.head_file import SUFFIX, HeadDamaged, read_head
-from piactl.journal.rotated_files import files_of, opened, raw_lines
+from piactl.journal.rotated_files import files_of, opened, pieces, raw_lines
 
 CUT_FACTS = ("removed", "lines", "before", "by")
 """Facts that a `cut` line and its `prune` line must have in common."""
@@ -63,6 +64,40 @@ class EndedRun(NamedTuple):
     run: str
 
 
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """What was proved of a journal: its first `size` bytes, of all files together and decompressed, with
+    their SHA-256. `anchors` are the heads, and `runs` the runs, whose lines are among them."""
+
+    size: int
+    digest: str
+    first: int
+    lines: int
+    head: Head
+    anchors: frozenset[Head]
+    runs: frozenset[str]
+    cut: Cut | None = None
+    ended: EndedRun | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "anchors": sorted(self.anchors), "runs": sorted(self.runs)}
+
+    @classmethod
+    def from_json(cls, content: Any) -> Proved | None:
+        """What `as_json` made; None for anything else."""
+        try:
+            cut, ended_run = content["cut"], content["ended"]
+            return cls(
+                int(content["size"]), str(content["digest"]), int(content["first"]), int(content["lines"]),
+                Head(*content["head"]), frozenset(Head(*one) for one in content["anchors"]),
+                frozenset(map(str, content["runs"])),
+                Cut(**{**cut, "removed": Head(*cut["removed"])}) if cut else None,
+                EndedRun(*ended_run) if ended_run else None,
+            )  # fmt: skip
+        except (KeyError, TypeError, ValueError):
+            return None
+
+
 class Bad(Exception):
     """A line is bad: `line` is its number in the file (from 1), the message says why."""
 
@@ -84,6 +119,7 @@ class Proof:
         self.ended: EndedRun | None = None
         self.runs_missing: dict[str, str] = {}
         self._opener = opener
+        self.size, self.digest = 0, sha256()
         self._announced: tuple[int, dict[str, object]] | None = None
         self._due: dict[int, list[tuple[str, str]]] = {}
         for label, anchor in anchors:
@@ -94,10 +130,32 @@ class Proof:
         if anchor.seq:
             self._due.setdefault(anchor.seq, []).append((label, anchor.hash))
 
-    def file(self, name: str, *, last: bool) -> None:
-        """Verifies one file. Raises Bad, and BrokenLine for a line that cannot be parsed."""
-        self.number = 0
-        for raw, more in raw_lines(name):
+    def rest(self, proved: Proved, files: tuple[str, ...]) -> list[tuple[str, int]]:
+        """Takes the lines that were proved as proved: the files that go on after them, and where. Raises Bad
+        if their bytes are not the same, or if one of them has an anchor that was not compared with it."""
+        self.at, self.first, self.lines = proved.head, proved.first, proved.lines
+        self.cut, self.ended = proved.cut, proved.ended
+        due = [seq for seq in self._due if seq <= proved.head.seq]
+        heads = {Head(seq, digest) for seq in due for _, digest in self._due.pop(seq)}
+        if not {head for head in heads if head.seq >= proved.first} <= proved.anchors | {proved.head}:
+            raise Bad(1, "has an anchor that was not compared")
+        for run in proved.runs:
+            self.runs_missing.pop(run, None)
+        for number, name in enumerate(files):
+            before = self.size
+            for piece in pieces(name, proved.size - before):
+                self.digest.update(piece)
+                self.size += len(piece)
+            if self.size == proved.size:
+                if self.digest.hexdigest() != proved.digest:
+                    raise Bad(1, "was changed after it was proved")
+                return [(name, self.size - before), *((later, 0) for later in files[number + 1 :])]
+        raise Bad(1, "is shorter than when it was proved")
+
+    def file(self, name: str, *, last: bool, start: int = 0) -> None:
+        """Verifies one file, from an offset. Raises Bad, and BrokenLine for a line that cannot be parsed."""
+        self.number = 1 if start else 0
+        for raw, more in raw_lines(name, start):
             self.number += 1
             try:
                 line = proved(ended(raw))
@@ -111,6 +169,8 @@ class Proof:
                 self._open(line)
             else:
                 self._follow(line)
+            self.digest.update(raw)
+            self.size += len(raw)
 
     def _open(self, line: JournalLine) -> None:
         if line.type != self._opener or self.number > 1 or self.opening is not None or self.first:
@@ -212,7 +272,8 @@ class Verification:
     `lines` lines are intact, from number `first` to `head`. `torn` counts the bytes of an unfinished last
     line, which is no problem because it was never acknowledged. `anchored` is the highest number covered by
     an anchor (0: none). `uncovered` are anchors of lines that are no longer in the files. `cut` describes
-    pruned lines, `opening` is the first line of an export, `ended` the last run that ended.
+    pruned lines, `opening` is the first line of an export, `ended` the last run that ended. `proved` is what
+    a later verification may take as proved, None where there is nothing or a problem.
     """
 
     problem: Problem | None
@@ -225,6 +286,7 @@ class Verification:
     cut: Cut | None = None
     opening: JournalLine | None = None
     ended: EndedRun | None = None
+    proved: Proved | None = None
 
     @property
     def ok(self) -> bool:
@@ -236,23 +298,36 @@ def verify(
     anchors: Mapping[str, tuple[int, str]] | None = None,
     head: tuple[int, str] | None = None,
     runs: Mapping[str, str] | None = None,
+    proved: Proved | None = None,
 ) -> Verification:
     """Verifies the whole chain, rotated files included, up to the first problem.
 
     `anchors` are heads by what stores them, `head` is a head stored elsewhere; the .head file beside the
-    journal is compared too. `runs` are runs with their start (UTC, ISO 8601): each must have a line. Raises
-    JournalUnusable if a file cannot be read.
+    journal is compared too. `runs` are runs with their start (UTC, ISO 8601): each must have a line. `proved`
+    is what an earlier verification proved: lines whose bytes are the same are not proved again; where that
+    does not hold, or a line that follows is bad, every line is. Raises JournalUnusable if a file cannot be
+    read.
     """
     named = [(label, Head(*anchor)) for label, anchor in (anchors or {}).items()]
     named += [("the head that was given", Head(*head))] if head is not None else []
+    if proved is not None:
+        shorter = _verified(path, named, runs or {}, proved)
+        if shorter.ok:
+            return shorter
+    return _verified(path, named, runs or {})
+
+
+def _verified(
+    path: str, named: list[tuple[str, Head]], runs: Mapping[str, str], before: Proved | None = None
+) -> Verification:
     local = _local_head(path)
     proof = Proof(named + ([("the .head file", local)] if local is not None else []))
-    proof.runs_missing.update(runs or {})
+    proof.runs_missing.update(runs)
     name, problem = path, None
     try:
         files = files_of(path)
-        for name in files:
-            proof.file(name, last=name == files[-1])
+        for name, start in proof.rest(before, files) if before else [(file, 0) for file in files]:
+            proof.file(name, last=name == files[-1], start=start)
         name = path
         proof.finish()
     except Bad as bad:
@@ -261,6 +336,13 @@ def verify(
         problem = Problem(name, proof.number, str(broken))
     reached = proof.at.seq
     older = {label for label, anchor in named if 0 < anchor.seq < proof.first}
+    proved = None
+    if problem is None and proof.lines:
+        compared = {anchor for _label, anchor in named if proof.first <= anchor.seq}
+        proved = Proved(
+            proof.size, proof.digest.hexdigest(), proof.first, proof.lines, proof.at, frozenset(compared),
+            frozenset(runs), proof.cut, proof.ended,
+        )  # fmt: skip
     return Verification(
         problem,
         proof.lines,
@@ -274,6 +356,7 @@ def verify(
         proof.cut,
         proof.opening,
         proof.ended,
+        proved,
     )
 
 

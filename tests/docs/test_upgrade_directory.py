@@ -85,6 +85,8 @@ RULES = (
     (r"^(olcPPolicyCheckModule:|ppolicy_check_module) ppm.so\n", ""),
     (r"^(olcDbIndex:|index) piactlIdentityDigest,supannMailPrive eq\n", ""),
     (r"^(olcDbIndex:|index) eduPersonEntitlement,supannEntiteAffectation,piactlProfile eq\n", ""),
+    (r"^(olcDbIndex:|index) piactlProtected eq\n", ""),
+    (r"^(olcDbIndex:|index) piactlProofChanged pres\n", ""),
     (r"^(olcModuleLoad:|moduleload) dynlist\n", ""),
     (r"^(include: file:/)?(include )?\S+dyngroup\.\S+\n\n?", ""),
 )

@@ -167,6 +167,12 @@ class PasswordSettings:
     protected_policy: str = ""
     other_policies: tuple[str, ...] = ()
 
+    @property
+    def known_policies(self) -> frozenset[str]:
+        """The DNs of all policies that an account may be under."""
+        named = {self.policy, self.activation_policy, self.protected_policy, *self.other_policies}
+        return frozenset(named - {""})
+
 
 @dataclass(frozen=True, slots=True)
 class MatchingSettings:

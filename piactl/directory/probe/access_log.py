@@ -39,7 +39,7 @@ class LoggedWrite:
     """One write. `time` is UTC, ISO 8601: that of the entryCSN, which is exact, else its second
     (behind the point of `reqStart` is a count, not a time). `op` is add, modify, delete or modrdn; `by` the
     DN that was authorized, "" for nobody; `attributes` their names, without those that the server keeps for
-    itself, None where they may not be seen; `result` the LDAP code."""
+    itself, None where they may not be seen; `result` the LDAP code; `start` the reqStart of a log."""
 
     time: str
     dn: str
@@ -47,6 +47,7 @@ class LoggedWrite:
     by: str
     attributes: tuple[str, ...] | None
     result: int
+    start: str = ""
 
     @property
     def of_logging_in(self) -> bool:
@@ -100,15 +101,16 @@ def logged_writes(
             yield _write(entry)
 
 
-def writes_since(reader: Reader, log: str, since: datetime) -> Iterator[LoggedWrite]:
-    """All writes since then, in no order. Raises as every search does."""
+def writes_since(reader: Reader, log: str, since: datetime, after: str = "") -> Iterator[LoggedWrite]:
+    """All writes since then, in no order. Raises as every search does. With `after`, all that came into the
+    log later than that reqStart, however old (one may come late from another server)."""
     # the fraction of a reqStart counts the operations of its second, and is no time; an entryCSN has one
     first = since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    begun = filters.at_least("reqStart", f"{since.astimezone(UTC):%Y%m%d%H%M%S}.000000Z")
+    begun = filters.at_least("reqStart", after or f"{since.astimezone(UTC):%Y%m%d%H%M%S}.000000Z")
     query = filters.all_of(filters.equals("objectClass", "auditWriteObject"), begun)
     for entry in reader.search(log, query, _READ):
         write = _write(entry)
-        if write.time >= first or not entry.text("entryCSN"):
+        if after or write.time >= first or not entry.text("entryCSN"):
             yield write
 
 
@@ -135,6 +137,7 @@ def _write(entry: RawEntry) -> LoggedWrite:
         by=entry.text("reqAuthzID"),
         attributes=_names(entry.values.get("reqMod", ())),
         result=int(result) if result.isdigit() else 0,
+        start=entry.text("reqStart"),
     )
 
 

@@ -110,11 +110,14 @@ def read_all_devices(
     reader: Reader, accounts: str, encoding: Encoding, unreadable: UnreadableRecords
 ) -> Iterator[tuple[str, DeviceEntry]]:
     """(uid, device) of every device of every account; those that cannot be read are added to `unreadable`."""
+    devices = list(reader.search(accounts, IN_DEVICE, _ATTRIBUTES))
+    if not devices:
+        return
     uids = {
         normal_dn(raw.dn): raw.text(encoding.name("uid"))
         for raw in reader.search(accounts, IN_ACCOUNTS, [encoding.name("uid")])
     }
-    for raw in reader.search(accounts, IN_DEVICE, _ATTRIBUTES):
+    for raw in devices:
         uid = uids.get(normal_dn(raw.dn).partition(",")[2])
         entry = _device_entry(raw, unreadable) if uid is not None else None
         if uid is not None and entry is not None:

@@ -27,6 +27,7 @@ from piactl.flows.doctor.drift import examine_drift
 from piactl.flows.doctor.files import FreeBytes, examine_files, free_bytes
 from piactl.flows.doctor.journal import examine_journal, examine_runs, examine_writes
 from piactl.flows.doctor.records import Content, Runs, examine_records, runs_of
+from piactl.flows.doctor.remembered import Remembered
 from piactl.flows.doctor.rights import RIGHTS
 from piactl.flows.doctor.server_settings import SETTINGS
 from piactl.flows.doctor.servers import examine_server, reachable
@@ -142,21 +143,24 @@ def _with_reader(
     for name in names:
         try:
             with open_reader(settings.directory, name, read_password) as reader:
-                content = Content(reader, settings, policy, keys, UnreadableRecords())
+                remembered = Remembered(settings)
+                remembered.look_at(reader, settings.directory.suffix, now())
+                content = Content(reader, settings, policy, keys, UnreadableRecords(), remembered)
                 runs = runs_of(content, now())
                 stored = partial(
                     stored_heads, reader, settings, keys, content.unreadable, this_user(), host, now()
                 )
-                of_journal = list(examine_journal(settings, host, stored, now()))
+                of_journal = list(examine_journal(settings, host, stored, now(), remembered))
                 chain = next(one for one in of_journal if one.check.id == "D09")
                 found = [
                     *of_journal,
                     examine_runs(reader, host, settings, content.unreadable, now(), chain),
-                    examine_writes(reader, settings, host, now()),
+                    examine_writes(reader, settings, host, now(), remembered),
                     *_records(content, runs, host, now()),
                     examine_canaries(reader, settings, bind=canaries),
                     examine_applications(reader, settings),
                 ]
+                remembered.store()
         except PiactlError:
             continue
         except Exception as bug:  # noqa: BLE001 - the journal must still be checked

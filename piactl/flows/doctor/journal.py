@@ -6,7 +6,7 @@ The checks create one file: the head that the next doctor compares.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -33,11 +33,13 @@ from piactl.flows.doctor.checks import (
     worst,
 )
 from piactl.flows.doctor.files import doctor_as, may_write, nearest_folder
+from piactl.flows.doctor.remembered import Remembered
 from piactl.flows.queries.unjournalled import unjournalled
 from piactl.journal import Verification, in_doubt, verify
 from piactl.journal.append_file import open_private
 from piactl.journal.query import begun_at, text_of
 from piactl.journal.stored_heads import SYSLOG, append_head, has_syslog
+from piactl.journal.verify import Proved
 from piactl.private_files import this_user
 from piactl.secrets import read_password
 
@@ -46,7 +48,11 @@ WRITES = timedelta(days=7)
 
 
 def examine_journal(
-    settings: Settings, host: str, stored: Callable[[], StoredHeads] | None, now: datetime
+    settings: Settings,
+    host: str,
+    stored: Callable[[], StoredHeads] | None,
+    now: datetime,
+    remembered: Remembered | None = None,
 ) -> Iterator[Finding]:
     """D08 to D10 and D50; `stored` reads the stored heads, None where the directory cannot be asked."""
     path = settings.journal_file
@@ -57,7 +63,10 @@ def examine_journal(
         heads = None
     proof: Verification | None = None
     try:
-        proof = verify(path, heads.heads, runs=heads.runs) if heads else verify(path)
+        before = Proved.from_json(remembered.before.get("journal")) if remembered else None
+        proof = verify(path, heads.heads, runs=heads.runs, proved=before) if heads else verify(path)
+        if remembered and proof.proved:
+            remembered.now["journal"] = proof.proved.as_json()
         yield _chain(proof, heads)
     except PiactlError as refused:
         yield error("D09", str(refused), "See: piactl journal verify")
@@ -97,16 +106,20 @@ def examine_runs(
         return skipped("D40", str(refused).split("\n", 1)[0])
 
 
-def examine_writes(reader: Reader, settings: Settings, host: str, now: datetime) -> Finding:
+def examine_writes(
+    reader: Reader, settings: Settings, host: str, now: datetime, remembered: Remembered
+) -> Finding:
     """D51. As the administrator where this host has that password: no other identity reads the access log."""
     try:
         since = max(begun_at(settings.journal_file) or now, now - WRITES)
-        return unless_broken("D51", lambda: _writes(reader, settings, host, since))
+        return unless_broken("D51", lambda: _writes(reader, settings, host, since, now, remembered))
     except PiactlError as refused:
         return skipped("D51", str(refused).split("\n", 1)[0])
 
 
-def _writes(reader: Reader, settings: Settings, host: str, since: datetime) -> Finding:
+def _writes(
+    reader: Reader, settings: Settings, host: str, since: datetime, now: datetime, remembered: Remembered
+) -> Finding:
     directory, root = settings.directory, root_of(reader, settings.directory.suffix)
     with ExitStack() as stack:
         if IdentityName.ADMINISTRATOR in directory.identities:
@@ -114,7 +127,9 @@ def _writes(reader: Reader, settings: Settings, host: str, since: datetime) -> F
                 reader = stack.enter_context(
                     open_reader(directory, IdentityName.ADMINISTRATOR, read_password)
                 )
-        found = unjournalled(reader, directory, settings.journal_file, this_user(), host, since, root)
+        server = reader.facts().uri
+        after, at = _compared(remembered, server, now)
+        found = unjournalled(reader, directory, settings.journal_file, this_user(), host, since, root, after)
     warnings, advice = [], []
     if not found.log:
         warnings.append("no access log can be read: only the last write of each account is seen")
@@ -122,8 +137,30 @@ def _writes(reader: Reader, settings: Settings, host: str, since: datetime) -> F
     if words := found.sentence():
         warnings.append(words)
         advice.append("Ask who made them; piactl account history ACCOUNT has the names of what was changed.")
-    good = f"{counted(found.compared, 'write')} of accounts since {since:%Y-%m-%d}, all in the journal"
+    period = f"{at}, when all before were in it," if after else f"{since:%Y-%m-%d}"
+    good = f"{counted(found.compared, 'write')} of accounts since {period} are in the journal"
+    if found.log and not warnings:
+        remembered.now["writes"] = {"server": server, "at": text_of(now), "logs": dict(found.reached)}
     return worst("D51", [], warnings, " ".join(advice), good)
+
+
+def _compared(remembered: Remembered, server: str, now: datetime) -> tuple[Mapping[str, str], str]:
+    """Up to which reqStart of each log of this server all writes were in the journal, and the day when that
+    was found. A minute less: a write may come into the log later than one that began after it."""
+    try:
+        before = remembered.before["writes"]
+        at = datetime.fromisoformat(before["at"])
+        if before["server"] != server or at > now:  # the clock was set back
+            return {}, ""
+        logs = {log: _minute_before(start) for log, start in before["logs"].items() if start}
+        return logs, f"{at:%Y-%m-%d}"
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return {}, ""
+
+
+def _minute_before(start: str) -> str:
+    second = datetime.strptime(f"{start[:14]}+0000", "%Y%m%d%H%M%S%z")
+    return f"{second - timedelta(minutes=1):%Y%m%d%H%M%S}.000000Z"
 
 
 def _writable(path: str) -> Finding:

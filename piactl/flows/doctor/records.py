@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from hashlib import sha256
 from typing import Any
 
 from piactl.core.model.account import LIVE
@@ -16,7 +17,7 @@ from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.port import Reader
-from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.accounts import IN_ACCOUNTS, written_after
 from piactl.directory.store.activation_passwords import (
     foreign_policies,
     policy_faults,
@@ -48,11 +49,15 @@ from piactl.errors import PiactlError
 from piactl.flows.apply.key_fence import read_announced
 from piactl.flows.apply.run_lock import LONGEST, MARGIN, process_began, read_lock
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning, worst
+from piactl.flows.doctor.remembered import Remembered
 from piactl.flows.helpdesk.key_rotation import key_needs, need_words
 from piactl.flows.helpdesk.operation_counts import read_operations
 from piactl.flows.helpdesk.rate_limit import operations_dn, read_all_attempts, read_attempts
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.sponsors import ADVICE, leaving_sponsors
+
+_RECOUNT = timedelta(days=7)
+"""After so many days all entries are counted again that need a key."""
 
 _FEW = 10
 """How many accounts are named in one finding."""
@@ -89,6 +94,7 @@ class Content:
     policy: Callable[[], Policy]
     keys: Callable[[], DigestKeys]
     unreadable: UnreadableRecords
+    remembered: Remembered
 
     @property
     def directory(self) -> DirectorySettings:
@@ -105,7 +111,7 @@ def examine_records(
     """D15, D27 to D30, D32, D36, D37, D41 to D43, D45, D49, D54, D62. `today` is that of the policy."""
     reader, settings, directory = content.reader, content.settings, content.directory
     yield unless_broken("D15", lambda: _bases(reader, directory))
-    yield _unless_refused("D27", lambda: _needed_keys(content))
+    yield _unless_refused("D27", lambda: _needed_keys(content, today))
     yield _unless_refused("D28", lambda: _lock(reader, directory, host, now))
     if runs is None:
         yield skipped("D29", "the records of runs cannot be read")
@@ -158,9 +164,10 @@ def _positions(content: Content) -> Finding:
         for one in policy.positions.values()
         if any(word in one.name.lower() for word in _TELLING)
     ]
-    held, codes = set(), [code.encode() for one in policy.positions.values() for code in one.codes]
-    accounts = content.directory.accounts
-    for entry in content.reader.search(accounts, IN_ACCOUNTS, ["uid", name]) if codes else ():
+    held, codes = set(), sorted(code.encode() for one in policy.positions.values() for code in one.codes)
+    accounts, digest = content.directory.accounts, sha256(b" ".join(codes)).hexdigest()
+    query = content.remembered.accounts("D54", digest)
+    for entry in content.reader.search(accounts, query, ["uid", name]) if codes else ():
         values = [v for v in entry.values.get(name, ()) if any(code in v for code in codes)]
         with suppress(ValueError):  # an entry that cannot be read is reported by every night
             stored = tuple(read_assignment(value.decode()) for value in values)
@@ -169,6 +176,8 @@ def _positions(content: Content) -> Finding:
     if held:
         some = ", ".join(sorted(held)[:_FEW]) + (f" and {len(held) - _FEW} more" if len(held) > _FEW else "")
         wrong.append(f"{counted(len(held), 'entry holds', 'entries hold')} a code of HR: {some}")
+    else:
+        content.remembered.in_order("D54", digest)
     advice = (
         "Name the position for its effect, and give HR's word among its codes (docs/policy.md); the next "
         "night replaces it on the entries."
@@ -217,10 +226,14 @@ def _foreign_policies(content: Content) -> Finding:
     if not passwords.policy:
         return skipped("D43", "password.policy is not set", advice="Set it to the DN of ppolicy_default.")
     name = content.encoding.name("uid")
+    known = " ".join(sorted(passwords.known_policies))
+    accounts = content.remembered.accounts("D43", known)
     foreign = [
         f"{entry.text(name)}{' (protected)' if entry.text('piactlProtected') == 'TRUE' else ''}: {policy}"
-        for entry, policy in foreign_policies(content.reader, content.directory, passwords)
+        for entry, policy in foreign_policies(content.reader, content.directory, passwords, accounts)
     ]
+    if not foreign:
+        content.remembered.in_order("D43", known)
     advice = (
         "Find out who set it. piactl nightly removes it; of a protected account: piactl password unblock "
         "ACCOUNT --administrator. If the policy is yours, add it to password.other_policies."
@@ -294,11 +307,14 @@ def _addresses(content: Content) -> Finding:
     """Every open or coming account has an address."""
     name = content.encoding.name
     live = filters.any_of(*(filters.equals(name("piactlState"), state.value) for state in LIVE))
-    query = filters.all_of(IN_ACCOUNTS, live, filters.none_of(filters.present(name("mail"))))
+    without = filters.none_of(filters.present(name("mail")))
+    query = filters.all_of(content.remembered.accounts("D36"), live, without)
     entries = content.reader.search(content.directory.accounts, query, [name("uid")])
     uids = sorted(entry.text(name("uid")) for entry in entries)
     some = ", ".join(uids[:_FEW]) + (f" and {len(uids) - _FEW} more" if len(uids) > _FEW else "")
     wrong = [f"{counted(len(uids), 'account')} without an address: {some}"] if uids else []
+    if not wrong:
+        content.remembered.in_order("D36")
     advice = "Another program removed it (see D55): the next night restores it from the ledger of names."
     return worst("D36", wrong, [], advice, "every open or coming account has one")
 
@@ -341,20 +357,42 @@ def _instants(record: Mapping[str, Any]) -> tuple[datetime, ...]:
     return (last,) if last is not None else ()
 
 
-def _needed_keys(content: Content) -> Finding:
+def _needed_keys(content: Content, today: date) -> Finding:
     try:
         have = content.keys().keys
     except PiactlError:
         return skipped("D27", "the key file cannot be read (D04)")
-    needs = key_needs(content.reader, content.directory, content.unreadable)
+    reader, directory, remembered = content.reader, content.directory, content.remembered
+    day, before = _counted_before(remembered)
+    if remembered.since and day > today - _RECOUNT and before.keys() <= have.keys():
+        query = filters.all_of(IN_ACCOUNTS, written_after(remembered.since))
+        if key_needs(reader, directory, content.unreadable, query).keys() <= before.keys():
+            remembered.now["keys"] = remembered.before["keys"]
+            return fine("D27", f"{_needs_in_words(before)} (counted on {day})")
+    needs = key_needs(reader, directory, content.unreadable)
     lost = [
         f"key {k or '(none)'}: {counted(need.counts.total(), 'digest')}, such as that of {need.example}"
         for k, need in sorted(needs.items())
         if k not in have
     ]
-    counts = "; ".join(f"{key}: {need_words(need)}" for key, need in sorted(needs.items()))
+    words = {key: need_words(need) for key, need in sorted(needs.items())}
+    if not lost:
+        remembered.now["keys"] = {"day": str(today), "needs": words}
     advice = "Restore the key's line in the key file from its copy; a lost key cannot be made again."
-    return worst("D27", lost, [], advice, f"needed by key: {counts}" if needs else "no digest is stored yet")
+    return worst("D27", lost, [], advice, _needs_in_words(words))
+
+
+def _counted_before(remembered: Remembered) -> tuple[date, Mapping[str, str]]:
+    try:
+        counted_needs = remembered.before["keys"]
+        return date.fromisoformat(counted_needs["day"]), dict(counted_needs["needs"])
+    except (KeyError, TypeError, ValueError):
+        return date.min, {}
+
+
+def _needs_in_words(needs: Mapping[str, str]) -> str:
+    counts = "; ".join(f"{key}: {words}" for key, words in needs.items())
+    return f"needed by key: {counts}" if needs else "no digest is stored yet"
 
 
 def _lock(reader: Reader, directory: DirectorySettings, host: str, now: datetime) -> Finding:

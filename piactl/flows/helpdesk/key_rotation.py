@@ -53,10 +53,13 @@ class Need:
     example: str = ""
 
 
-def key_needs(reader: Reader, directory: DirectorySettings, unreadable: UnreadableRecords) -> dict[str, Need]:
-    """What the directory needs of each key, by id; "" is that of a digest that names none."""
+def key_needs(
+    reader: Reader, directory: DirectorySettings, unreadable: UnreadableRecords, accounts: str = IN_ACCOUNTS
+) -> dict[str, Need]:
+    """What the directory needs of each key, by id; "" is that of a digest that names none. `accounts` is the
+    filter of the accounts that are looked at."""
     needs: dict[str, Need] = {}
-    for what, dn, key in _uses(reader, directory, unreadable):
+    for what, dn, key in _uses(reader, directory, unreadable, accounts):
         need = needs.setdefault(key, Need())
         need.counts[what] += 1
         need.example = need.example or dn
@@ -64,13 +67,13 @@ def key_needs(reader: Reader, directory: DirectorySettings, unreadable: Unreadab
 
 
 def _uses(
-    reader: Reader, directory: DirectorySettings, unreadable: UnreadableRecords
+    reader: Reader, directory: DirectorySettings, unreadable: UnreadableRecords, accounts: str
 ) -> Iterator[tuple[str, str, str]]:
     birth = ("piactlIdentityDigest", "piactlBirthDigest")
     digests = ("piactlMatriculeDigest", "piactlNumenDigest", "piactlNumenVerifier", *birth)
     name = {n: directory.attributes.get(n, n) for n in (*digests, BASE)}
     state = directory.attributes.get("piactlState", "piactlState")
-    for entry in reader.search(directory.accounts, IN_ACCOUNTS, [*name.values(), state]):
+    for entry in reader.search(directory.accounts, accounts, [*name.values(), state]):
         used = {n: list(map(_key_of, entry.values.get(name[n], ()))) for n in digests}
         archived = entry.text(state) == State.ARCHIVED.value
         for attribute, what in (("piactlMatriculeDigest", "matricules"), ("piactlNumenDigest", "numens")):

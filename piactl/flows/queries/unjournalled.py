@@ -9,8 +9,8 @@ server notes at a log in, in the name of its rootdn.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from piactl.core.journal_line import journal_owner
@@ -23,7 +23,7 @@ from piactl.directory.probe.access_log import LoggedWrite, find_logs, last_write
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.journal_heads import owners_with_heads
 from piactl.directory.store.records import Places
-from piactl.flows.queries.history import ACCESS_LOG, APART, Event, recounted
+from piactl.flows.queries.history import ACCESS_LOG, APART, LONGEST, Event, recounted
 from piactl.journal.query import changes_since
 
 MOST = 50_000
@@ -38,13 +38,15 @@ _LAST = ("entryCSN", "modifiersName", "createTimestamp", "modifyTimestamp")
 @dataclass(frozen=True, slots=True)
 class Unjournalled:
     """The writes, the latest first. `compared` is how many writes were looked at, `log` whether an access log
-    was read. `too_many`: there were more than MOST, and none is named. `owners`: of other journals."""
+    was read. `too_many`: there were more than MOST, and none is named. `owners`: of other journals. `reached`
+    is the last reqStart of each log."""
 
     writes: tuple[Event, ...]
     compared: int
     log: bool
     too_many: bool = False
     owners: tuple[str, ...] = ()
+    reached: Mapping[str, str] = field(default_factory=dict)
 
     def sentence(self) -> str:
         """Who wrote what, when: the latest few, then a number; "" where there is nothing to say."""
@@ -69,37 +71,48 @@ def unjournalled(
     host: str,
     since: datetime,
     root: str = "",
+    after: Mapping[str, str] | None = None,
 ) -> Unjournalled:
     """The writes since then that the `journal` of a Unix user of this host lacks. Those of identities that
     other Unix users bind as are left to the journals of these. Raises PiactlError.
 
     `root` is the rootdn; without it, only what piactl's identities wrote is compared where there is no log.
+    `after` is the reqStart, by log, up to which all was compared: only what came later is.
     """
     logs = find_logs(reader, directory.suffix).readable
-    found = _logged(reader, directory, logs, since) if logs else _last_writes(reader, directory, since, root)
+    reached = {log: (after or {}).get(log, "") for log in logs}
+    found = (
+        _logged(reader, directory, reached, since) if logs else _last_writes(reader, directory, since, root)
+    )
     writes: list[LoggedWrite] = []
     for write in found:
         if len(writes) == MOST:
             return Unjournalled((), MOST, bool(logs), too_many=True)
         writes.append(write)
     if not writes:
-        return Unjournalled((), 0, bool(logs))
+        return Unjournalled((), 0, bool(logs), reached=reached)
     names = {normal_dn(write.dn) for write in writes}
-    changes = [c for c in changes_since(journal, since - APART) if normal_dn(c.dn) in names]
+    # a write that came late from another server is older
+    since = min(since, *(datetime.fromisoformat(write.time) for write in writes)) if after else since
+    changes = [c for c in changes_since(journal, since - LONGEST - APART) if normal_dn(c.dn) in names]
     identities = {name: identity.dn for name, identity in directory.identities.items()}
     others = {normal_dn(i.dn) for i in directory.identities.values() if i.is_of_another(user) and i.dn}
     writes = [write for write in writes if normal_dn(write.by) not in others]
     alone = [e for e in recounted(changes, writes, identities) if e.sources == (ACCESS_LOG,)]
     owners = owners_with_heads(reader, Places(directory.state), since.date()) - {journal_owner(user, host)}
-    return Unjournalled(tuple(reversed(alone)), len(writes), bool(logs), owners=tuple(sorted(owners)))
+    return Unjournalled(
+        tuple(reversed(alone)), len(writes), bool(logs), owners=tuple(sorted(owners)), reached=reached
+    )
 
 
 def _logged(
-    reader: Reader, directory: DirectorySettings, logs: Sequence[str], since: datetime
+    reader: Reader, directory: DirectorySettings, reached: dict[str, str], since: datetime
 ) -> Iterator[LoggedWrite]:
+    """Updates `reached`."""
     accounts = normal_dn(directory.accounts)
-    for log in logs:
-        for write in writes_since(reader, log, since):
+    for log, after in list(reached.items()):
+        for write in writes_since(reader, log, since, after):
+            reached[log] = max(reached[log], write.start)
             name = normal_dn(write.dn)
             below = name.endswith(f",{accounts}")
             if below and not write.result and not write.of_logging_in and not _is_own(name, write.by):
