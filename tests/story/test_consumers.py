@@ -1,0 +1,471 @@
+"""Applications of the distribution with the configurations of examples/consumers, and accounts in each state.
+
+Each is skipped where its package is missing. They get the ports, the folder and the certificates of the test
+in place of those of a host, and nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import ldap3
+import pyotp
+import pytest
+
+from piactl.clock import utc_now
+from piactl.sandbox.files import CONSUMERS, POLICIES, socket_uri
+from piactl.sandbox.server import find_software, launch, stop_process, wait_until_answering
+from tests.conftest import Sandbox
+from tests.directory.test_private_ca import HERE, RIGHT_CA, Certificates
+
+from .academy import Academy
+from .feeds import row
+from .test_groups import grouped
+
+pytestmark = pytest.mark.long
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "consumers"
+PROGRAMS = ("/usr/sbin", "/usr/bin")
+PASSWORD, WORD = "quatre chats gris et lents", "a long word of an application"
+TODAY = utc_now().astimezone(ZoneInfo("Europe/Paris")).date()
+"""The server compares starts and ends with its own clock."""
+
+
+def ahead(days: int) -> str:
+    return (TODAY + timedelta(days)).isoformat()
+
+
+DAY = TODAY.isoformat()
+FORMER = {"debut": ahead(-400)}
+PEOPLE = {
+    "active": FORMER,
+    "leave": {**FORMER, "position": "detachement"},
+    "grace": {**FORMER, "fin": ahead(-10)},
+    "closed": FORMER,
+    "coming": {"debut": ahead(10)},
+    "locked": FORMER,
+    "activated": FORMER,
+    "device": FORMER,
+    "denied": FORMER,
+}
+"""The posts of the people of the test; each has the account UID.essai."""
+LETS_IN = {"active", "leave", "grace"}
+SECRET = b"twenty bytes of a key"
+
+
+def program(name: str, package: str) -> str:
+    path = shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), *PROGRAMS)))
+    if path is None:
+        pytest.skip(f"{name} is not here: apt install {package}")
+    return path
+
+
+def as_root() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("it starts as root and changes to its own user")
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Site:
+    """A directory by ldaps with people in each state, and a folder for an application."""
+
+    academy: Academy
+    sandbox: Sandbox
+    port: int
+    ca: Path
+    folder: Path
+
+    def application(self, name: str) -> None:
+        entry = {"objectClass": ["applicationProcess", "simpleSecurityObject"], "userPassword": WORD}
+        self.sandbox.add(f"cn={name},{CONSUMERS}", {**entry, "pwdPolicySubentry": f"cn=services,{POLICIES}"})
+
+    def example(self, name: str, **places: str) -> str:
+        """A file of examples/consumers with the places of the test in place of those of a host."""
+        text = (EXAMPLES / name).read_text(encoding="utf-8")
+        known = {"ldap.example.org": f"127.0.0.1:{self.port}", "/etc/ssl/certs/ldap-ca.pem": str(self.ca)}
+        for old, new in {**known, **places}.items():
+            assert old in text, old
+            text = text.replace(old, new)
+        return text
+
+    def code(self) -> str:
+        return pyotp.TOTP(base64.b32encode(SECRET).decode()).now()
+
+    def lock(self, uid: str) -> None:
+        """Somebody locks the account now, while the application runs."""
+        ran = self.academy.run("account", "lock", uid, "--reason", "essai", "--as-of", DAY)
+        assert ran.code == 0, ran.err
+
+    def deny(self, uid: str, service: str) -> None:
+        words = ("exception", "deny", uid, "--service", service, "--until", ahead(20), "--as-of", DAY)
+        ran = self.academy.run(*words, "--reason", "essai")
+        assert ran.code == 0, ran.err
+
+    def grant_again(self, uid: str, service: str) -> None:
+        ran = self.academy.run(
+            "exception", "end", uid, "--service", service, "--as-of", DAY, "--reason", "essai"
+        )
+        assert ran.code == 0, ran.err
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    made = Certificates(tmp_path_factory.mktemp("ca"))
+    made.ca("right", *RIGHT_CA)
+    made.signed("server", "right", HERE)
+    return made
+
+
+@pytest.fixture
+def site(make_academy: Callable[..., Academy], ca: Certificates, tmp_path: Path) -> Iterator[Site]:
+    academy = make_academy(after=populated)
+    with over_tls(academy.sandbox, ca) as port:
+        yield Site(academy, academy.sandbox, port, readable(ca, tmp_path), tmp_path)
+
+
+def readable(ca: Certificates, folder: Path) -> Path:
+    """The certificate of the CA in a folder that the users of applications may enter."""
+    place = Path("/tmp") / f"piactl-consumers-{os.getpid()}.pem"
+    shutil.copyfile(ca.folder / "right.pem", place)
+    place.chmod(0o644)
+    return place
+
+
+@contextmanager
+def over_tls(sandbox: Sandbox, ca: Certificates) -> Iterator[int]:
+    """The server of the sandbox, by ldaps as well, with the portal on another host; yields the port."""
+    sandbox.stop()
+    inner, port = sandbox.folder / "slapd", unused_port()
+    conf = inner / "slapd.conf"
+    text = conf.read_text(encoding="utf-8").replace("peername.ip=127.0.0.1", "peername.ip=192.0.2.10")
+    keys = "".join(
+        f"TLSCertificate{kind} {ca.folder / 'server'}.{end}\n"
+        for kind, end in (("File", "pem"), ("KeyFile", "key"))
+    )
+    conf.write_text(keys + text, encoding="utf-8")
+    listen = f"{socket_uri(sandbox.socket)} ldaps://127.0.0.1:{port}/"
+    command = [str(find_software().slapd), "-f", str(conf), "-h", listen, "-d", "none"]
+    process = launch(command, inner / "log.txt")
+    try:
+        wait_until_answering(process, sandbox.socket, inner / "log.txt")
+        yield port
+    finally:
+        stop_process(process)
+
+
+def populated(academy: Academy) -> Academy:
+    """An academy with groups, and an account in each state, all with the same password."""
+    grouped(academy)
+    rows = [
+        row(matricule=str(3000 + n), prenom=name.capitalize(), nom_famille="Essai", **values)
+        for n, (name, values) in enumerate(PEOPLE.items())
+    ]
+    for day in (ahead(-11), DAY):
+        academy.night(day, academy.feed(*rows, day=day))
+    states = {name: academy.values(f"{name}.essai", "piactlState") for name in ("leave", "grace", "coming")}
+    assert states == {"leave": ["on-leave"], "grace": ["grace"], "coming": ["anticipated"]}
+    for name in PEOPLE:
+        academy.change(f"{name}.essai", userPassword=[PASSWORD])
+        academy.change(f"{name}.essai", pwdReset=[])  # as if its owner had chosen it
+    for words in (
+        ("account", "lock", "locked.essai"),
+        ("account", "close", "closed.essai", "--until", ahead(20)),
+    ):
+        ran = academy.run(*words, "--as-of", DAY, "--reason", "essai")
+        assert ran.code == 0, ran.err
+    assert academy.values("closed.essai", "piactlState") == ["deactivated"]
+    academy.change("activated.essai", pwdReset=["TRUE"], pwdPolicySubentry=[f"cn=activation,{POLICIES}"])
+    token = f"cn=otp,{academy.dn('device.essai')}"
+    device = {
+        "objectClass": ["piactlRecord", "oathTOTPToken", "oathTOTPParams"],
+        "oathTOTPParams": token,
+        "oathOTPLength": 6,
+        "oathHMACAlgorithm": "1.2.840.113549.2.7",
+        "oathTOTPTimeStepPeriod": 30,
+        "oathTOTPTimeStepWindow": 1,
+        "oathTOTPLastTimeStep": 1,
+        "oathSecret": SECRET,
+    }
+    academy.sandbox.add(token, device)
+    with academy.sandbox.root() as root:
+        changes = {"objectClass": [(ldap3.MODIFY_ADD, ["oathTOTPUser"])]}
+        root.modify(academy.dn("device.essai"), {**changes, "oathTOTPToken": [(ldap3.MODIFY_ADD, [token])]})
+    return academy
+
+
+Login = Callable[[str, str], bool]
+
+
+def each_state(site: Site, login: Login, service: str) -> None:
+    """Who gets in, in each state; a lock, and a right that goes and comes, count at once."""
+    site.deny("denied.essai", service)
+    let_in = {name for name in PEOPLE if login(f"{name}.essai", PASSWORD)}
+    expected = LETS_IN if service == "messagerie" else LETS_IN - {"grace"}
+    assert let_in == expected
+    assert login("device.essai", PASSWORD + site.code())
+    assert not login("active.essai", PASSWORD + "x")
+    assert not login("active.essai", "")
+    assert not login("nobody.essai", PASSWORD)
+    assert not login("*", PASSWORD)
+    site.grant_again("denied.essai", service)
+    assert login("denied.essai", PASSWORD)
+    site.deny("denied.essai", service)
+    assert not login("denied.essai", PASSWORD)
+    site.lock("active.essai")
+    assert not login("active.essai", PASSWORD)
+
+
+@contextmanager
+def running(command: list[str], ready: Callable[[], object], log: Path) -> Iterator[None]:
+    """A program in the foreground, ended by its pid; `ready` is tried until it raises no OSError."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                ready()
+                break
+            except OSError:
+                assert process.poll() is None, log.read_text(errors="replace")
+                assert time.monotonic() < deadline, log.read_text(errors="replace")
+                time.sleep(0.05)
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+
+
+def connects(port: int) -> None:
+    socket.create_connection(("127.0.0.1", port), timeout=1).close()
+
+
+# Apache
+
+
+APACHE = """
+ServerRoot "{folder}"
+ServerName localhost
+Listen 127.0.0.1:{port}
+PidFile "{folder}/apache.pid"
+ErrorLog "{folder}/apache.log"
+DocumentRoot "{folder}/www"
+{user}
+{modules}
+<Directory "{folder}/www">
+Require all granted
+</Directory>
+"""
+_APACHE_MODULES = "mpm_event authn_core authz_core authz_user auth_basic ldap authnz_ldap"
+
+
+@contextmanager
+def apache(site: Site, more: dict[str, str] | None = None) -> Iterator[Login]:
+    """Apache with examples/consumers/apache.conf; `more` are further changes of it."""
+    binary = program("apache2", "apache2")
+    site.application("apache")
+    folder = Path("/tmp") / f"piactl-apache-{os.getpid()}"
+    with ExitStack() as stack:
+        folder.mkdir()
+        stack.callback(shutil.rmtree, folder)
+        (folder / "www" / "iprof").mkdir(parents=True)
+        (folder / "www" / "iprof" / "index").write_text("here")
+        secret = folder / "ldap.password"
+        secret.write_text(WORD)
+        port = unused_port()
+        places = {"/etc/apache2/ldap.password": str(secret), **(more or {})}
+        modules = "".join(
+            f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
+            for name in _APACHE_MODULES.split()
+        )
+        user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
+        head = APACHE.format(folder=folder, port=port, modules=modules, user=user)
+        conf = folder / "apache.conf"
+        conf.write_text(head + site.example("apache.conf", **places), encoding="utf-8")
+        command = [binary, "-f", str(conf), "-DFOREGROUND"]
+
+        def login(name: str, password: str) -> bool:
+            request = urllib.request.Request(f"http://127.0.0.1:{port}/iprof/index")
+            pair = base64.b64encode(f"{name}:{password}".encode()).decode()
+            request.add_header("Authorization", f"Basic {pair}")
+            try:
+                with urllib.request.urlopen(request, timeout=20) as answer:
+                    return bool(answer.read() == b"here")
+            except urllib.error.HTTPError as refused:
+                if refused.code != 401:
+                    raise AssertionError((folder / "apache.log").read_text()) from refused
+                return False
+
+        with running(command, lambda: connects(port), folder / "out.txt"):
+            yield login
+
+
+def test_apache(site: Site) -> None:
+    with apache(site) as login:
+        each_state(site, login, "iprof")
+
+
+def test_apache_by_the_right_itself(site: Site) -> None:
+    group = "Require ldap-group cn=service:iprof,ou=groupes,ou=ac-amiens,ou=education,o=gouv,c=fr"
+    with apache(site, {group: "", "# Require ldap-filter": "Require ldap-filter"}) as login:
+        each_state(site, login, "iprof")
+
+
+def test_the_cache_of_apache_lets_in_after_a_lock(site: Site) -> None:
+    """Why the example turns it off."""
+    with apache(site, {"LDAPCacheEntries 0\n": "", "LDAPOpCacheEntries 0\n": ""}) as login:
+        assert login("active.essai", PASSWORD)
+        site.lock("active.essai")
+        assert login("active.essai", PASSWORD)
+
+
+# Dovecot
+
+
+DOVECOT = """
+base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = {folder}/dovecot.log
+mail_driver = maildir
+mail_path = {folder}/mail
+protocols = imap
+ssl = no
+auth_allow_cleartext = yes
+auth_failure_delay = 0
+service imap-login {{
+  inet_listener imap {{
+    listen = 127.0.0.1
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+"""
+
+
+def test_dovecot(site: Site) -> None:
+    as_root()
+    binary = program("dovecot", "dovecot-imapd dovecot-ldap")
+    site.application("dovecot")
+    folder = Path("/tmp") / f"piactl-dovecot-{os.getpid()}"
+    port = unused_port()
+    mail = pwd.getpwnam("nobody")
+    with ExitStack() as stack:
+        folder.mkdir()
+        stack.callback(shutil.rmtree, folder)
+        (folder / "mail").mkdir()
+        text = site.example(
+            "dovecot.conf",
+            **{
+                "ldap_auth_dn_password = EDIT": f"ldap_auth_dn_password = {WORD}",
+                "uid = vmail": f"uid = {mail.pw_uid}",
+                "gid = vmail": f"gid = {mail.pw_gid}",
+                "/var/mail/vhosts": f"{folder}/mail",
+            },
+        )
+        conf = folder / "dovecot.conf"
+        versions = re.match(r"(#.*\n|\n)*dovecot_config_version.*\ndovecot_storage_version.*\n", text)
+        assert versions is not None
+        conf.write_text(versions[0] + DOVECOT.format(folder=folder, port=port) + text[versions.end() :])
+        conf.chmod(0o600)
+
+        def login(name: str, password: str) -> bool:
+            with socket.create_connection(("127.0.0.1", port), timeout=20) as imap:
+                stream = imap.makefile("rwb")
+                stream.readline()
+                literal = f'a LOGIN "{name}" "{password}"\r\n'
+                stream.write(literal.encode())
+                stream.flush()
+                answer = next(line for line in stream if line.startswith(b"a "))
+                assert b"[UNAVAILABLE]" not in answer, (folder / "dovecot.log").read_text()
+                return answer.startswith(b"a OK")
+
+        with running([binary, "-F", "-c", str(conf)], lambda: connects(port), folder / "out.txt"):
+            each_state(site, login, "messagerie")
+            assert login("leave.essai@ac-amiens.fr", PASSWORD)
+
+
+# FreeRADIUS
+
+
+RADIUS = """
+prefix = /usr
+logdir = {folder}
+raddbdir = {folder}
+run_dir = {folder}
+libdir = /usr/lib/freeradius
+pidfile = {folder}/radius.pid
+max_request_time = 30
+thread pool {{
+  start_servers = 2
+  max_servers = 4
+  min_spare_servers = 1
+  max_spare_servers = 2
+}}
+client localhost {{
+  ipaddr = 127.0.0.1
+  secret = testing
+}}
+modules {{
+  $INCLUDE {folder}/ldap
+}}
+$INCLUDE {folder}/site
+"""
+
+
+def test_freeradius(site: Site) -> None:
+    binary = program("freeradius", "freeradius freeradius-ldap")
+    client = program("radclient", "freeradius-utils")
+    site.application("freeradius")
+    folder, port = site.folder / "radius", unused_port()
+    folder.mkdir()
+    (folder / "ldap").write_text(
+        site.example("freeradius-ldap", **{"password = EDIT": f"password = '{WORD}'"})
+    )
+    text = (EXAMPLES / "freeradius-site").read_text(encoding="utf-8")
+    (folder / "site").write_text(text.replace("port = 1812", f"port = {port}"))
+    (folder / "radiusd.conf").write_text(RADIUS.format(folder=folder))
+
+    def login(name: str, password: str) -> bool:
+        wanted = f'User-Name = "{name}", User-Password = "{password}"\n'
+        command = [client, "-r", "1", "-t", "20", f"127.0.0.1:{port}", "auth", "testing"]
+        done = subprocess.run(command, input=wanted.encode(), capture_output=True, check=False, timeout=30)
+        out = done.stdout.decode()
+        assert "Access-" in out or "Received" in out, out + done.stderr.decode()
+        return "Access-Accept" in out
+
+    def ready() -> None:
+        if "Ready to process requests" not in (folder / "out.txt").read_text(errors="replace"):
+            raise ConnectionRefusedError
+
+    command = [binary, "-f", "-X", "-d", str(folder)]
+    with running(command, ready, folder / "out.txt"):
+        each_state(site, login, "messagerie")
