@@ -1,102 +1,40 @@
 """A Reader that shows a directory as it would be after writes, without making them.
 
-Reads go to the real directory; entries changed by simulated writes replace the real ones.
+Reads go to the real directory, or to none; entries changed by simulated writes replace the real ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from datetime import UTC, datetime, timedelta
 
 from piactl.directory.dn import normal_dn
-from piactl.directory.port import EntryWrite, RawEntry, Reader, ServerFacts, Values
+from piactl.directory.filter_matching import Key, Matcher, conjuncts, matcher
+from piactl.directory.port import EntryWrite, Outcome, RawEntry, Reader, ServerFacts, Values, WriteResult
 
-Matches = Callable[[Values], bool]
-
-
-@lru_cache(maxsize=512)
-def matcher(query: str) -> Matches:
-    """What tells of the values of an entry whether `query` finds it.
-
-    Values are compared without the case of ASCII letters, and ordered as bytes: so are the digits of days.
-    Understands what `filters` makes and nothing else; other text is a ValueError.
-    """
-    found, end = _read(query, 0)
-    if end != len(query):
-        raise ValueError(f"not a filter: {query!r}")
-    return found
+_CSN, _AUTHOR = "entryCSN", "modifiersName"
 
 
-def conjuncts(query: str) -> list[str]:
-    """The filters that must all find an entry; a filter that is no `&` is its own only one."""
-    if not query.startswith("(&"):
-        return [query]
-    return list(_members(query, 2))
+class EmptyDirectory:
+    """A Reader that finds no entry, with the schema of slapo-otp or without it."""
 
+    def __init__(self, *, otp: bool = True) -> None:
+        self._otp = otp
 
-def _members(text: str, at: int) -> Iterator[str]:
-    while text[at] == "(":
-        _, end = _read(text, at)
-        yield text[at:end]
-        at = end
+    def facts(self) -> ServerFacts:
+        return ServerFacts("", frozenset(), frozenset(), frozenset(), ())
 
+    def has_class(self, name: str) -> bool:
+        return self._otp
 
-def _read(text: str, at: int) -> tuple[Matches, int]:
-    """The filter that begins at `at`, and where it ends."""
-    if text[at : at + 1] != "(":
-        raise ValueError(f"not a filter: {text!r}")
-    sign = text[at + 1 : at + 2]
-    if sign not in ("&", "|", "!"):
-        end = text.index(")", at)
-        return _simple(text[at + 1 : end]), end + 1
-    members, at = [], at + 2
-    while text[at : at + 1] == "(":
-        member, at = _read(text, at)
-        members.append(member)
-    if not members or text[at : at + 1] != ")":
-        raise ValueError(f"not a filter: {text!r}")
-    return _joined(sign, members), at + 1
+    def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
+        return None
 
-
-def _joined(sign: str, members: list[Matches]) -> Matches:
-    if sign == "&":
-        return lambda values: all(member(values) for member in members)
-    if sign == "|":
-        return lambda values: any(member(values) for member in members)
-    return lambda values: not members[0](values)
-
-
-def _simple(text: str) -> Matches:
-    attribute, sign, written = text.partition("=")
-    if not sign:
-        raise ValueError(f"not a filter: ({text})")
-    if attribute[-1:] in "<>":
-        bound = _plain(written)
-        if attribute[-1] == "<":
-            return lambda values: any(value <= bound for value in _all(values, attribute[:-1]))
-        return lambda values: any(value >= bound for value in _all(values, attribute[:-1]))
-    if written == "*":
-        return lambda values: bool(_all(values, attribute))
-    if written.endswith("*"):
-        start = _plain(written[:-1]).lower()
-        return lambda values: any(value.lower().startswith(start) for value in _all(values, attribute))
-    wanted = _plain(written).lower()
-    return lambda values: any(value.lower() == wanted for value in _all(values, attribute))
-
-
-def _all(values: Values, attribute: str) -> tuple[bytes, ...]:
-    """The values of an attribute, however its name is spelled."""
-    if attribute in values:
-        return values[attribute]
-    low = attribute.lower()
-    return next((found for name, found in values.items() if name.lower() == low), ())
-
-
-def _plain(written: str) -> bytes:
-    """A value without its escapes."""
-    first, *rest = written.encode().split(b"\\")
-    return first + b"".join(bytes([int(part[:2], 16)]) + part[2:] for part in rest)
+    def search(
+        self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree"
+    ) -> Iterator[RawEntry]:
+        return iter(())
 
 
 _FEW = 4
@@ -120,14 +58,123 @@ class _Reach:
         return base == self.base and self.query in parts and any(day <= self.last for day in days)
 
 
+class _Entries:
+    """Entries in memory by their normal DN, in the order in which they came. An index of an attribute is made
+    for the first search that needs it. Attributes are kept in lower case, and spelled as in the first entry
+    that has them, or as a search asks for them."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, RawEntry] = {}
+        self._places: dict[str, int] = {}
+        self._came = 0
+        self._below: dict[str, set[str]] = {}
+        self._index: dict[str, dict[bytes | None, set[str]]] = {}
+        self._spelled: dict[str, str] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[tuple[str, RawEntry]]:
+        return ((name, self._as_spelled(entry)) for name, entry in list(self._entries.items()))
+
+    def get(self, name: str) -> RawEntry | None:
+        entry = self._entries.get(name)
+        return self._as_spelled(entry) if entry is not None else None
+
+    def put(self, name: str, entry: RawEntry) -> None:
+        values = {}
+        for spelled, found in entry.values.items():
+            low = spelled.lower()
+            self._spelled.setdefault(low, spelled)
+            values[low] = found
+        before = self._entries.get(name)
+        if before is None:
+            self._places[name] = self._came
+            self._came += 1
+            self._below.setdefault(name.partition(",")[2], set()).add(name)
+        self._entries[name] = RawEntry(entry.dn, values)
+        self._reindex(name, before.values if before else {}, values)
+
+    def remove(self, name: str) -> None:
+        entry = self._entries.pop(name, None)
+        if entry is not None:
+            del self._places[name]
+            self._below[name.partition(",")[2]].discard(name)
+            self._reindex(name, entry.values, {})
+
+    def read(self, name: str, attributes: Sequence[str]) -> RawEntry | None:
+        entry = self._entries.get(name)
+        return self._only(entry, attributes) if entry is not None else None
+
+    def search(self, base: str, found: Matcher, attributes: Sequence[str], scope: str) -> Iterator[RawEntry]:
+        """The entries that a filter finds below a normal DN, with it in the subtree."""
+        names = self._with(found.keys)
+        if scope == "one":
+            below = self._below.get(base, set())
+            names = below if names is None or len(below) <= len(names) else names & below
+        end = "," + base
+        for name in [*self._entries] if names is None else sorted(names, key=self._places.__getitem__):
+            inside = scope == "one" and name.partition(",")[2] == base
+            inside = inside or (scope != "one" and (name == base or name.endswith(end)))
+            if inside and found.finds(self._entries[name].values):
+                yield self._only(self._entries[name], attributes)
+
+    def _only(self, entry: RawEntry, attributes: Sequence[str]) -> RawEntry:
+        if "*" in attributes:
+            return self._as_spelled(entry)
+        values = entry.values
+        lows = ((name, name.lower()) for name in attributes)
+        return RawEntry(entry.dn, {name: values[low] for name, low in lows if low in values})
+
+    def _as_spelled(self, entry: RawEntry) -> RawEntry:
+        spelled = self._spelled
+        return RawEntry(entry.dn, {spelled[low]: found for low, found in entry.values.items()})
+
+    def _with(self, keys: Sequence[Key] | None) -> set[str] | None:
+        """The names of the entries with one of these keys."""
+        if keys is None:
+            return None
+        sets = [self._indexed(attribute).get(value, set()) for attribute, value in keys]
+        return sets[0] if len(sets) == 1 else set().union(*sets)
+
+    def _indexed(self, attribute: str) -> dict[bytes | None, set[str]]:
+        index = self._index.get(attribute)
+        if index is None:
+            index = self._index[attribute] = {}
+            for name, entry in self._entries.items():
+                for value in _keys_of(entry.values.get(attribute, ())):
+                    index.setdefault(value, set()).add(name)
+        return index
+
+    def _reindex(self, name: str, before: Values, after: Values) -> None:
+        for attribute, index in self._index.items():
+            old, new = before.get(attribute, ()), after.get(attribute, ())
+            if old == new:
+                continue
+            for value in _keys_of(old):
+                index[value].discard(name)
+            for value in _keys_of(new):
+                index.setdefault(value, set()).add(name)
+
+
+def _keys_of(values: tuple[bytes, ...]) -> Iterator[bytes | None]:
+    """The keys of the values of an attribute in an index."""
+    if values:
+        yield None
+    for value in values:
+        yield value.lower()
+
+
 class SimulatedDirectory:
     """The Reader of `port` over `real`; memory grows with what is taken in and written, not with what is
-    there. Attributes keep the spelling in which they were asked for or written first."""
+    there. `author` is the DN that makes the simulated writes. Attributes keep the spelling in which they were
+    asked for or written first."""
 
-    def __init__(self, real: Reader) -> None:
-        self._real = real
-        self._entries: dict[str, RawEntry] = {}
+    def __init__(self, real: Reader, author: str = "") -> None:
+        self._real, self._author = real, author
+        self._memory = _Entries()
         self._gone: set[str] = set()
+        self._now = datetime.min.replace(tzinfo=UTC)
         self._reaches: list[_Reach] = []
         self._answers: dict[tuple[str, str, tuple[str, ...], str], list[tuple[str, RawEntry]]] = {}
 
@@ -135,8 +182,8 @@ class SimulatedDirectory:
         """Reads entries into memory; those that are there already stay as they are."""
         for entry in self._real.search(base, query, attributes, scope=scope):
             name = normal_dn(entry.dn)
-            if name not in self._gone:
-                self._entries.setdefault(name, entry)
+            if name not in self._gone and name not in self._memory:
+                self._memory.put(name, entry)
 
     def take_up_to(
         self,
@@ -158,16 +205,24 @@ class SimulatedDirectory:
     def bounded(self) -> Iterator[tuple[str, bytes]]:
         """(DN, value) of each entry in memory that `take_up_to` was asked for, by its bounding attribute."""
         for reach in self._reaches:
-            below = "," + normal_dn(reach.base)
-            finds = matcher(reach.query)
-            for name, entry in self._entries.items():
+            below = normal_dn(reach.base)
+            found = self._memory.search(below, matcher(reach.query), [reach.attribute], "subtree")
+            for entry in found:
                 value = entry.first(reach.attribute)
-                if value is not None and name.endswith(below) and finds(entry.values):
+                if value is not None:
                     yield entry.dn, value
+
+    def entries(self) -> Iterator[RawEntry]:
+        """Every entry in memory, in the order in which they came."""
+        return (entry for _, entry in self._memory)
+
+    def begin(self, moment: datetime) -> None:
+        """Sets the clock of the simulated server, which names the writes that follow."""
+        self._now = moment
 
     def held(self, dn: str) -> RawEntry | None:
         """The simulated entry; None if no simulated write touched it."""
-        return self._entries.get(normal_dn(dn))
+        return self._memory.get(normal_dn(dn))
 
     def facts(self) -> ServerFacts:
         return self._real.facts()
@@ -179,8 +234,9 @@ class SimulatedDirectory:
         name = normal_dn(dn)
         if name in self._gone:
             return None
-        found = self._entries.get(name)
-        return _only(found, attributes) if found else self._real.read(dn, attributes)
+        if name in self._memory:
+            return self._memory.read(name, attributes)
+        return self._real.read(dn, attributes)
 
     def search(
         self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree"
@@ -188,26 +244,33 @@ class SimulatedDirectory:
         """Searches as if the simulated writes had been made; simulated entries come last."""
         if not any(reach.answers(base, query) for reach in self._reaches):
             yield from self._unchanged(base, query, attributes, scope)
-        finds, top = matcher(query), normal_dn(base)
-        for name, entry in list(self._entries.items()):
-            inside = name.endswith("," + top) if scope == "subtree" else name.partition(",")[2] == top
-            if (inside or (name == top and scope == "subtree")) and finds(entry.values):
-                yield _only(entry, attributes)
+        yield from list(self._memory.search(normal_dn(base), matcher(query), attributes, scope))
 
     def apply(self, writes: Iterable[EntryWrite]) -> None:
         """Goes on as if these writes had been made, one after the other."""
+        for _ in self.write(writes):
+            pass
+
+    def write(self, writes: Iterable[EntryWrite]) -> Iterator[WriteResult]:
+        """The results of these writes as if they were made, each once it is asked for."""
         for write in writes:
             name = normal_dn(write.dn)
             if write.op == "delete":
-                self._entries.pop(name, None)
+                self._memory.remove(name)
                 self._gone.add(name)
+                yield WriteResult(write, Outcome.APPLIED)
                 continue
             self._gone.discard(name)
             values: Values = {}
             if write.op == "modify":
-                before = self._entries.get(name) or self._real.read(write.dn, ["*"])
+                before = self._memory.get(name) or self._real.read(write.dn, ["*", _CSN])
                 values = before.values if before else {}
-            self._entries[name] = RawEntry(write.dn, written(values, write))
+            self._now += timedelta(microseconds=1)
+            csn = f"{self._now:%Y%m%d%H%M%S.%f}Z#000000#000#000000".encode()
+            old = (values.get(_CSN) or (b"",))[0]
+            stamps = {_CSN: (csn,), _AUTHOR: (self._author.encode(),)}
+            self._memory.put(name, RawEntry(write.dn, {**written(values, write), **stamps}))
+            yield WriteResult(write, Outcome.APPLIED, csn_before=old, csn_after=csn)
 
     def _unchanged(self, base: str, query: str, attributes: Sequence[str], scope: str) -> Iterator[RawEntry]:
         key = (base, query, tuple(attributes), scope)
@@ -218,7 +281,7 @@ class SimulatedDirectory:
             if len(attributes) <= _FEW and "*" not in attributes:
                 pairs = self._answers[key] = list(pairs)
         for name, entry in pairs:
-            if name not in self._entries and name not in self._gone:
+            if name not in self._memory and name not in self._gone:
                 yield entry
 
 
@@ -234,11 +297,3 @@ def written(values: Values, write: EntryWrite) -> Values:
     for name, new in write.add.items():
         result[name] = (*result.get(name, ()), *new)
     return result
-
-
-def _only(entry: RawEntry, attributes: Sequence[str]) -> RawEntry:
-    if "*" in attributes:
-        return entry
-    wanted = {name.lower(): name for name in attributes}
-    values = {wanted[n.lower()]: values for n, values in entry.values.items() if n.lower() in wanted}
-    return RawEntry(entry.dn, values)

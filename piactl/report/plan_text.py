@@ -44,6 +44,12 @@ def plan_text(document: Document, *, most: int = 3, rest: str = "every change: -
     return "\n".join(_lines(document, most, rest)) + "\n"
 
 
+def difference_text(document: Document, *, most: int = 3) -> str:
+    """What the policy `new` changes where `old` was in force; `most` as for `plan_text`."""
+    head = f"Policy {shown(document['old'])} -> {shown(document['new'])} as of {document['basis']['as_of']}"
+    return "\n".join([head, *_changes(document, most, "every change: --all")]) + "\n"
+
+
 def _lines(document: Document, most: int, rest: str) -> Iterator[str]:
     basis = document["basis"]
     yield f"Plan {document['fingerprint'][:12]} as of {basis['as_of']}"
@@ -54,6 +60,10 @@ def _lines(document: Document, most: int, rest: str) -> Iterator[str]:
     for remark in document["remarks"]:
         yield f"  {shown(remark)}"
     yield from _drift(document, most)
+    yield from _changes(document, most, rest)
+
+
+def _changes(document: Document, most: int, rest: str) -> Iterator[str]:
     yield ""
     summary = document["summary"]
     if not summary:

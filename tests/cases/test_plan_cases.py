@@ -42,7 +42,7 @@ from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import Subject, desired_account
 from piactl.directory.port import EntryWrite
-from piactl.directory.simulated_directory import SimulatedDirectory
+from piactl.directory.simulated_directory import EmptyDirectory, SimulatedDirectory
 from piactl.directory.store.account_write import account_write
 from piactl.directory.store.accounts import account_dn
 from piactl.directory.store.memory_records import last_run_record
@@ -50,7 +50,6 @@ from piactl.directory.store.records import DATA, Places, record_write
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.account_index import census_of
 from piactl.flows.plan.ready_plan import ReadyPlan
-from tests.empty_directory import EmptyDirectory
 from tests.planning import plan_night
 from tests.story.feeds import COLUMNS, text
 

@@ -64,8 +64,14 @@ def act(
 
 
 def load(academy: Academy) -> None:
-    """Claire, who has a NUMEN, and Ida, who heads an establishment; both for years."""
+    """Claire, who has a NUMEN, and Ida, who heads an establishment; both for years. A draft of the policy and
+    a case for it."""
     feed_of(academy)
+    policy = (academy.sandbox.folder / "policy.yaml").read_text(encoding="utf-8")
+    (academy.folder / "draft.yaml").write_text(f"{policy}# draft\n", encoding="utf-8")
+    post = '{fonction: ENS, uai: "0800009A", debut: "2026-09-01"}'
+    case = f'cases:\n- {{case: a teacher, day: "2026-09-10", state: active, posts: [{post}]}}\n'
+    (academy.folder / "policy-cases.yaml").write_text(case, encoding="utf-8")
     day = (TODAY - timedelta(days=3)).isoformat()
     academy.night(day, academy.folder / "hr.csv")
 
@@ -122,6 +128,29 @@ CASES: dict[str, Case] = {
             (("plan", "show", "{new}"), "", 2, "cannot be read"),
             (("plan", "show", "{feed}"), "", 1, "is no plan"),
         ),
+    ),
+    "policy diff": Case(
+        ("policy", "diff", "{folder}/draft.yaml", "{folder}/draft.yaml"),
+        wrong=(
+            (("policy", "diff", "{new}", "{folder}/draft.yaml"), "", 2, "OLD"),
+            (("policy", "diff", "{folder}/draft.yaml", "{feed}"), "", 10, "hr.csv"),
+            (
+                ("policy", "diff", "{folder}/draft.yaml", "{folder}/draft.yaml", "-o", "csv"),
+                "",
+                2,
+                "only with --by",
+            ),
+        ),
+        missing=("policy", "diff"),
+    ),
+    "policy test": Case(
+        ("policy", "test", "{folder}/policy-cases.yaml"),
+        wrong=(
+            (("policy", "test", "{new}"), "", 2, "no such file"),
+            (("policy", "test", "{feed}"), "", 10, "hr.csv"),
+            (("policy", "test", "--policy", "{new}", "{feed}"), "", 2, "no such file"),
+        ),
+        missing=("policy", "test"),
     ),
     "apply": Case(
         ("apply", "{folder}/p.json"),

@@ -14,14 +14,13 @@ import typer
 
 from piactl.cli.framework.context import (
     ProgressLine,
-    display,
-    layout_or_default,
     reading,
     say,
     this_configuration,
     today,
     writing,
 )
+from piactl.cli.framework.impact import check_form, show_impact
 from piactl.cli.framework.options import (
     AcceptFeed,
     AsOf,
@@ -84,7 +83,7 @@ def plan(
     accounts, by kind of change, and the guard that is nearest to its limit.
     Exit codes: 0 (with --detailed-exitcode 3 if there are changes), 4 a guard is broken, 6 a feed is refused.
     """
-    _check_form(output, by)
+    check_form(output, by)
     form = PlanLayout.JSON if output is PlanForm.JSON and by is None else PlanLayout.TEXT
     if feeds and feeds[0] == "show":
         return _show(feeds[1:], output, by, everything=everything)
@@ -97,7 +96,7 @@ def plan(
 
     need_reason(reason, "--accept-feed", accept_feed or [])
     live = this_configuration()
-    configuration = _with_policy(draft, live) if draft else live
+    configuration = with_policy("--policy", draft, live) if draft else live
     settings = configuration.settings
     if out:
         refuse_output("--out", out, settings.plans_folder)
@@ -137,21 +136,14 @@ def plan(
     return int(Exit.DONE)
 
 
-def _with_policy(draft: str, live: Configuration) -> Configuration:
-    """The configuration with a draft of a policy in place of the policy. Raises UsageError."""
-    refuse_input("--policy", draft)
+def with_policy(option: str, draft: str, live: Configuration) -> Configuration:
+    """The configuration with a draft of a policy, the value of an option or argument, in place of the policy;
+    `-` is stdin. Raises UsageError."""
+    refuse_input(option, draft)
     path = Path("/dev/stdin" if draft == "-" else draft)
     if not path.exists():
-        raise UsageError(f"--policy {draft}: there is no such file")
+        raise UsageError(f"{option} {draft}: there is no such file")
     return replace(live, settings=replace(live.settings, policy_file=str(path)))
-
-
-def _check_form(output: PlanForm | None, by: Group | None) -> None:
-    """Raises UsageError for a form of rows without --by, and for text with it."""
-    if by is None and output not in (None, PlanForm.TEXT, PlanForm.JSON):
-        raise UsageError(f"-o {output}: only with --by; a plan is text or json")
-    if by is not None and output is PlanForm.TEXT:
-        raise UsageError("-o text: not with --by; give table, json, ndjson, csv, tsv or excel")
 
 
 def _show_plan(
@@ -162,23 +154,11 @@ def _show_plan(
     *,
     everything: bool,
 ) -> None:
-    if by is None:
-        form = PlanLayout.JSON if output is PlanForm.JSON else PlanLayout.TEXT
-        show_plan(ready, form, most=0 if everything else 3)
+    if by is not None:
+        show_impact(ready.plan, configuration, output, by)
         return
-    from piactl.flows.plan.plan_file import impact_facts
-    from piactl.report.impact_text import impact_rows, impact_table
-
-    names = {uai: place.name for uai, place in configuration.register.items()} if by is Group.UAI else {}
-    if by is Group.SERVICE:
-        names = {name: service.label for name, service in configuration.policy.services.items()}
-    impact = (impact_facts(one) for one in ready.plan.impact if one.by == by)
-    rows = impact_rows(impact, names)
-    layout = layout_or_default(output)
-    if rows or layout != "table":
-        display(impact_table(rows, layout), layout)
-    else:
-        say("no account changes")
+    form = PlanLayout.JSON if output is PlanForm.JSON else PlanLayout.TEXT
+    show_plan(ready, form, most=0 if everything else 3)
 
 
 def _show(files: list[str], output: PlanForm | None, by: Group | None, *, everything: bool) -> int:

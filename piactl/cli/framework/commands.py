@@ -23,6 +23,7 @@ NOUNS: Mapping[str, str] = {
     "otp": "Enrol, verify, suspend and show one-time-code devices.",
     "key": "List, add and retire digest keys.",
     "journal": "Show, verify, export and prune the journal of this host.",
+    "policy": "Compare and test policies before they are live.",
     "sandbox": "Run a private directory for trials.",
 }
 
@@ -82,6 +83,8 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "drift revert": ("drift", "revert", "Put back what other programs changed."),
     "drift adopt": ("drift", "adopt", "Adopt the addresses that other programs gave accounts."),
     "drift override": ("drift", "override", "Keep what other programs changed until a day."),
+    "policy diff": ("policy_trial", "diff", "Show whom another policy touches, and why."),
+    "policy test": ("policy_trial", "check_cases", "Test the policy with cases of your own."),
     "service list": ("policy", "list_services", "List the services of the policy."),
     "service show": ("policy", "show_service", "Show the delays of one service and who gets it."),
     "profile list": ("policy", "list_profiles", "List the profiles in the order they are tried."),

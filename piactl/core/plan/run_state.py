@@ -86,6 +86,10 @@ class LastRun:
             return None
         return begun - timedelta(minutes=10)
 
+    def week_began(self, day: date) -> datetime | None:
+        """The same if it was in the week of a day, else None: the first run of a week lists every account."""
+        return self.began if self.as_of.isocalendar()[:2] == day.isocalendar()[:2] else None
+
 
 @dataclass(frozen=True, slots=True)
 class Vanished:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.sync_cache import name_digest
@@ -15,7 +16,7 @@ from piactl.core.rules.desired import local_of
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Reader
-from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.accounts import IN_ACCOUNTS, written_after
 from piactl.directory.store.records import (
     DATA,
     Places,
@@ -69,6 +70,17 @@ def read_uids(reader: Reader, settings: DirectorySettings) -> Iterator[str]:
     """The uids of all accounts."""
     name = settings.attributes.get("uid", "uid")
     return (raw.text(name) for raw in reader.search(settings.accounts, IN_ACCOUNTS, [name]))
+
+
+def run_list_writes(
+    reader: Reader,
+    settings: DirectorySettings,
+    unreadable: UnreadableRecords,
+    since: datetime | None,
+    released: Collection[str] = (),
+) -> Iterator[EntryWrite]:
+    """The writes that list the accounts that were written since an instant, None: all of them."""
+    return account_list_writes(reader, settings, unreadable, written_after(since) if since else "", released)
 
 
 def account_list_writes(

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
-from piactl.directory.store.account_list import account_list_writes
-from piactl.directory.store.accounts import account_dn, written_after
+from piactl.directory.port import EntryWrite
+from piactl.directory.store.account_list import account_list_writes, run_list_writes
+from piactl.directory.store.accounts import account_dn
 from piactl.directory.store.memory_records import read_last_run
 from piactl.flows.apply.run import Run, must
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
@@ -19,9 +20,8 @@ def list_accounts(run: Run, ready: ReadyPlan, planned_on: bytes | None) -> None:
     removed a record. Accounts that an undo put out of management go off the list. Raises PiactlError."""
     before = run.unreadable.read(run.places.last_run, planned_on, read_last_run) if planned_on else None
     released = {change.uid for change in ready.plan.changes if change.before == {"managed": "yes"}}
-    same_week = before and before.as_of.isocalendar()[:2] == run.order.as_of.isocalendar()[:2]
-    since = before.began if before and same_week else None
-    _write_list(run, written_after(since) if since else "", released)
+    since = before.week_began(run.order.as_of) if before else None
+    _write(run, run_list_writes(run.writer, run.settings.directory, run.unreadable, since, released))
 
 
 def list_written(run: Run, writes: Iterable[AccountWrite]) -> None:
@@ -36,11 +36,11 @@ def list_written(run: Run, writes: Iterable[AccountWrite]) -> None:
         and normal_dn(row.write.dn) == normal_dn(account_dn(directory, row.uid))
     }
     if uids:
-        _write_list(run, filters.any_of(*(filters.equals(uid, one) for one in sorted(uids))))
+        those = filters.any_of(*(filters.equals(uid, one) for one in sorted(uids)))
+        _write(run, account_list_writes(run.writer, directory, run.unreadable, those))
 
 
-def _write_list(run: Run, those: str, released: Iterable[str] = ()) -> None:
-    directory = run.settings.directory
-    for write in account_list_writes(run.writer, directory, run.unreadable, those, {*released}):
+def _write(run: Run, writes: Iterable[EntryWrite]) -> None:
+    for write in writes:
         run.lock.keep()
         must(run.writer, write)

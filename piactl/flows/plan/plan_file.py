@@ -128,27 +128,34 @@ def sealed(plan: ReadyPlan, keys: DigestKeys, folder: Path) -> ReadyPlan:
 def plan_document(plan: ReadyPlan) -> dict[str, Any]:
     """A sealed plan as JSON values, as schemas/json/plan.schema.json describes them; its `changes` and
     `writes` are rows, read when they are asked for."""
-    shown = plan.plan
-    changes, writes = shown.changes, plan.writes
+    shown, writes = plan.plan, plan.writes
     return {
         "version": VERSION,
-        "basis": _facts(shown.basis),
-        "summary": dict(shown.summary),
-        "totals": dict(shown.totals),
-        "impact": list(map(impact_facts, shown.impact)),
-        "changes": changes.rows if isinstance(changes, PlannedChanges) else list(map(change_facts, changes)),
-        **{name: list(map(_facts, getattr(shown, name))) for name in _LISTS},
-        "refusals": [refusal_facts(refusal) for refusal in shown.refusals],
-        "remarks": list(shown.remarks),
-        "cases": dict(shown.cases),
+        **plan_facts(shown),
         "writes": writes.rows
         if isinstance(writes, PlannedWrites)
         else list(map(_account_write_facts, writes)),
         "records": [_write_facts(write) for write in plan.records],
         "last": last_run_record(plan.last) if plan.last else None,
-        **({"archivals": list(map(_facts, shown.archivals))} if shown.archivals else {}),
         **({"undo": plan.undo} if plan.undo else {}),
         **{name: getattr(plan, name) for name in _SEALS},
+    }
+
+
+def plan_facts(plan: Plan) -> dict[str, Any]:
+    """A plan as JSON values, without what carries it out; its `changes` are rows where it has rows."""
+    changes = plan.changes
+    return {
+        "basis": _facts(plan.basis),
+        "summary": dict(plan.summary),
+        "totals": dict(plan.totals),
+        "impact": list(map(impact_facts, plan.impact)),
+        "changes": changes.rows if isinstance(changes, PlannedChanges) else list(map(change_facts, changes)),
+        **{name: list(map(_facts, getattr(plan, name))) for name in _LISTS},
+        "refusals": [refusal_facts(refusal) for refusal in plan.refusals],
+        "remarks": list(plan.remarks),
+        "cases": dict(plan.cases),
+        **({"archivals": list(map(_facts, plan.archivals))} if plan.archivals else {}),
     }
 
 

@@ -1,0 +1,37 @@
+"""Prints the impact of a plan by establishment, profile, service or source."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from piactl.cli.framework.context import display, layout_or_default, say
+from piactl.cli.framework.options import Group, PlanForm
+from piactl.errors import UsageError
+
+if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration
+    from piactl.core.plan.plan import Plan
+
+
+def check_form(output: PlanForm | None, by: Group | None) -> None:
+    """Raises UsageError for a form of rows without --by, and for text with it."""
+    if by is None and output not in (None, PlanForm.TEXT, PlanForm.JSON):
+        raise UsageError(f"-o {output}: only with --by; otherwise give text or json")
+    if by is not None and output is PlanForm.TEXT:
+        raise UsageError("-o text: not with --by; give table, json, ndjson, csv, tsv or excel")
+
+
+def show_impact(plan: Plan, configuration: Configuration, output: PlanForm | None, by: Group) -> None:
+    """Prints a row for each group that the plan touches, with the words of the configuration for it."""
+    from piactl.flows.plan.plan_file import impact_facts
+    from piactl.report.impact_text import impact_rows, impact_table
+
+    labels = {uai: place.name for uai, place in configuration.register.items()} if by is Group.UAI else {}
+    if by is Group.SERVICE:
+        labels = {name: service.label for name, service in configuration.policy.services.items()}
+    rows = impact_rows((impact_facts(one) for one in plan.impact if one.by == by), labels)
+    layout = layout_or_default(output)
+    if rows or layout != "table":
+        display(impact_table(rows, layout), layout)
+    else:
+        say("no account changes")

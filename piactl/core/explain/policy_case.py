@@ -1,0 +1,65 @@
+"""Cases that a policy has to fulfil: a person's posts and a day, then the state and the services."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from piactl.core.model.person import Assignment, Register
+from piactl.core.model.policy import Policy
+from piactl.core.rules.career import career
+from piactl.core.rules.desired import assignment_problems
+from piactl.core.rules.reasons import grant_reason, revoke_reason, state_line, state_reason
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyCase:
+    """What is expected of somebody with these posts on a day. None, or nothing in `has` and `lacks`: not
+    asked. A service is `name`, or `name:UAI` for the right at one establishment; `services` are all of
+    them."""
+
+    name: str
+    line: int
+    posts: tuple[Assignment, ...]
+    day: date
+    state: str | None = None
+    profiles: tuple[str, ...] | None = None
+    services: tuple[str, ...] | None = None
+    has: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+
+
+def case_problems(case: PolicyCase, policy: Policy, register: Register) -> Iterator[str]:
+    """What is otherwise than the case expects, each with the line of the policy that decides."""
+    problems = assignment_problems(case.posts, policy, register)
+    if problems:
+        yield f"the feed row would be rejected: {problems[0][3]}"
+        return
+    path = career(case.posts, policy, register)
+    state = path.state_on(case.day).value
+    if case.state is not None and case.state != state:
+        why, _ = state_reason(path, case.day)
+        line = state_line(path, case.posts, case.day, policy, register)
+        yield f"state: {state}, not {case.state}; {why}{_place(policy, line)}"
+    profiles = path.profiles_on(case.day)
+    if case.profiles is not None and {*case.profiles} != {*profiles}:
+        yield f"profiles: {_list(profiles)}, not {_list(case.profiles)}"
+    held = {":".join(filter(None, right)): right for right in path.rights_on(case.day)}
+    wanted = {*case.has, *(case.services or ())}
+    unwanted = {*held, *case.lacks} - {*case.services} if case.services is not None else {*case.lacks}
+    for service in sorted(wanted - held.keys()):
+        name, _, uai = service.partition(":")
+        why, _, _, line = revoke_reason(path, (name, uai), case.day, policy, register, same_assignments=False)
+        yield f"{service}: missing; {why}{_place(policy, line)}"
+    for service in sorted(unwanted & held.keys()):
+        why, _, _, line = grant_reason(path, held[service], case.day, policy)
+        yield f"{service}: not expected; {why}{_place(policy, line)}"
+
+
+def _place(policy: Policy, line: int) -> str:
+    return f" ({policy.file}:{line})" if line else ""
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return " ".join(names) or "none"

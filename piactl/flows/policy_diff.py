@@ -1,0 +1,46 @@
+"""Compares two policies over the same people: what the second does where the first was in force."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from piactl.core.model.settings import Settings
+from piactl.core.plan.plan import Plan
+from piactl.core.rules.desired import Rules
+from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.records import UnreadableRecords
+from piactl.flows.plan.build import build_plan
+from piactl.flows.plan.incremental import read_run_state
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
+from piactl.flows.plan.inputs.load_feeds import Scan
+from piactl.flows.plan.inputs.merge_feeds import Accepted
+from piactl.flows.simulation import Simulation
+
+RUN = "the old policy"
+
+
+def policy_diff(
+    accounts: ManagedAccounts,
+    old: Rules,
+    new: Rules,
+    encoding: Encoding,
+    settings: Settings,
+    unreadable: UnreadableRecords,
+    scans: Sequence[Scan],
+    accepted: Accepted,
+) -> tuple[Plan, Plan]:
+    """The plan that makes the accounts what the old policy wants, and the plan of the new one after it: the
+    changes that the policy alone makes. `encoding` is that of the new policy. Nothing is written.
+
+    Raises FeedRefused and what else `build_plan` raises.
+    """
+    simulation = Simulation(accounts, unreadable)
+    state = read_run_state(simulation.accounts, old, unreadable, feeds=bool(scans))
+    _, before, _ = build_plan(simulation.accounts, old, settings, scans, state, accepted)
+    simulation.carry_out(before, RUN)
+    after_it = simulation.accounts._replace(encoding=encoding)
+    state = read_run_state(after_it, new, unreadable, feeds=bool(scans))
+    # the accounts that were not there before the old policy, and the rows that only the new one can read
+    _, ready, _ = build_plan(after_it, new, settings, scans, state, accepted)
+    return before.plan, replace(ready.plan, remarks=())
