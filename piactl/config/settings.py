@@ -14,6 +14,7 @@ from piactl.config.strict_yaml import Document, Node, quoted
 from piactl.core.model.settings import (
     CREDENTIAL,
     Canary,
+    ChangeHook,
     DirectorySettings,
     Identity,
     MatchingSettings,
@@ -63,7 +64,7 @@ def _settings(document: Document, file: Path) -> Settings:
         keep_undo_days=root.at("keep_undo_days").integer(_USUAL.keep_undo_days),
         keep_rejects_days=root.at("keep_rejects_days").integer(_USUAL.keep_rejects_days),
         keep_runs_days=root.at("keep_runs_days").integer(_USUAL.keep_runs_days),
-        lock_hook=_hook(document, root.at("hooks").at("lock"), "hooks.lock"),
+        change_hooks=_change_hooks(document, root.at("hooks")),
         proof_hook=_hook(document, root.at("hooks").at("proof_changed"), "hooks.proof_changed"),
         hook_seconds=root.at("hooks").at("seconds").integer(_USUAL.hook_seconds),
         password=_password(document, root.at("password")),
@@ -83,6 +84,20 @@ def _hook(document: Document, node: Node, label: str) -> tuple[str, ...]:
         if exposed:
             document.mistake(node, f"{label}: {exposed}")
     return command
+
+
+def _change_hooks(document: Document, node: Node) -> tuple[ChangeHook, ...]:
+    seconds = node.at("seconds").integer(_USUAL.hook_seconds)
+    hooks: list[ChangeHook] = []
+    for place in node.at("changes").items():
+        command = _hook(document, place.at("run"), "hooks.changes")
+        if command and not command[0].startswith("/"):
+            document.mistake(place.at("run"), f"hooks.changes: write {command[0]!r} with its whole path")
+        if command in (hook.command for hook in hooks):
+            document.mistake(place.at("run"), f"hooks.changes: {command[0]} is there twice; join its kinds")
+        kinds = frozenset(place.at("kinds").texts())
+        hooks.append(ChangeHook(kinds, command, place.at("seconds").integer(seconds)))
+    return tuple(hooks)
 
 
 def _ranks(document: Document, root: Node) -> dict[str, str]:

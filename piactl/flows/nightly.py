@@ -18,8 +18,8 @@ from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan
-from piactl.flows.accounts.hooks import IdentityNotices, tell_owners
 from piactl.flows.accounts.merging import finish_merges
+from piactl.flows.accounts.owner_notices import IdentityNotices, tell_owners
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, made_already, refused
 from piactl.flows.apply.journal_heads import watch_heads

@@ -73,6 +73,24 @@ class Event:
         }
 
 
+_WHOLE_LINE = 999
+"""The place of a cursor that is after all events of its line."""
+
+
+def head_cursor(path: str) -> Cursor | None:
+    """The end of the journal as it is now; None where there is no line. Raises JournalUnusable."""
+    try:
+        line = next(newest_first(path), None)
+    except BrokenLine as broken:
+        raise unreadable(path, 0, str(broken)) from None
+    return _after(line) if line is not None else None
+
+
+def _after(line: JournalLine) -> Cursor:
+    head = replaced(line) if line.type == CUT else line.head
+    return Cursor(head.seq, _WHOLE_LINE, head.hash[:16])
+
+
 class EventStream:
     """The events of the journal at `path` after a cursor, None for all that are left."""
 
@@ -81,6 +99,11 @@ class EventStream:
         self._last: JournalLine | None = None
         self._seen: tuple[int, ...] = ()
         self._intents: dict[int, JournalLine] = {}
+
+    @property
+    def reached(self) -> Cursor | None:
+        """The cursor after everything that was yielded; where nothing was read, the one that was given."""
+        return _after(self._last) if self._last is not None else self._since
 
     def new(self) -> Iterator[Event]:
         """Yields the events since the last call, in the order of their outcomes.

@@ -21,11 +21,13 @@ def metrics_text(
     let_in: int = 0,
     last_success: float = 0,
     oldest_hold: int = 0,
+    waiting: int = 0,
 ) -> str:
     """The text of the metrics file, with each series also at 0. `now` and `last_success`, the end of the last
     night that ended with 0, are in seconds since the epoch; `document` is the plan, empty if there was none;
     `outcomes` has each outcome of writes; `unreadable` counts the records of piactl that the run could not
-    read, `let_in` the binds of canaries that a server accepted; `oldest_hold` is in days."""
+    read, `let_in` the binds of canaries that a server accepted; `oldest_hold` is in days,
+    `waiting` counts the events that wait for a hook."""
     lines = [
         "# HELP piactl_last_success_timestamp_seconds When the last nightly with exit code 0 ended.",
         "# TYPE piactl_last_success_timestamp_seconds gauge",
@@ -71,5 +73,8 @@ def metrics_text(
         "# HELP piactl_last_run_canaries_let_in Binds of accounts that must be refused, and were not.",
         "# TYPE piactl_last_run_canaries_let_in gauge",
         f"piactl_last_run_canaries_let_in {let_in}",
+        "# HELP piactl_hook_events_waiting Events that a hook has not taken; the next run tries again.",
+        "# TYPE piactl_hook_events_waiting gauge",
+        f"piactl_hook_events_waiting {waiting}",
     ]
     return "\n".join(lines) + "\n"

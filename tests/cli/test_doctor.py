@@ -459,11 +459,14 @@ def test_a_source_without_a_new_feed(clinic: Clinic) -> None:
         clinic.remove(f"cn=hr,ou=sources,{clinic.sandbox.state}")
 
 
-@pytest.mark.parametrize(("id_", "hook"), [("D48", "proof_changed"), ("D60", "lock")])
-def test_a_hook_that_is_not_there(clinic: Clinic, id_: str, hook: str) -> None:
+@pytest.mark.parametrize(
+    ("id_", "setting"),
+    [("D48", "proof_changed: [{program}]"), ("D60", "changes: [{{kinds: [lock], run: [{program}]}}]")],
+)
+def test_a_hook_that_is_not_there(clinic: Clinic, id_: str, setting: str) -> None:
     clinic.finds(id_, "ok", "names no command", 0)
     for program, outcome, code in (("/bin/true", "ok", 0), ("/nonexistent/tell", "error", 1)):
-        hooks = f"hooks: {{{hook}: [{program}]}}\n"
+        hooks = f"hooks: {{{setting.format(program=program)}}}\n"
         clinic.configure(("state_folder: state\n", f"state_folder: state\n{hooks}"))
         clinic.finds(id_, outcome, program, code)
         clinic.configure((re.escape(hooks), ""))

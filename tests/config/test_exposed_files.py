@@ -133,9 +133,9 @@ def test_a_hook_that_others_may_write(tmp_path):
     content = (EXAMPLES / "piactl.yaml").read_text("utf-8")
     path = tmp_path / "piactl.yaml"
     path.write_text(content.replace("/usr/local/sbin/end-sessions", str(hook)))
-    assert read_settings(path).lock_hook == (str(hook),)
+    assert read_settings(path).change_hooks[0].command == (str(hook),)
     hook.chmod(0o757)
-    assert f"hooks.lock: others may change it: {hook} has mode 0757" in refusal(read_settings, path)
+    assert f"hooks.changes: others may change it: {hook} has mode 0757" in refusal(read_settings, path)
 
 
 @pytest.mark.parametrize("use", [make_private_folder, lambda f: lock_file(f / "lock").__enter__()])

@@ -11,6 +11,7 @@ import pytest
 from piactl.config.settings import read_settings
 from piactl.core.model.settings import (
     Canary,
+    ChangeHook,
     DirectorySettings,
     Identity,
     LimitsPeriod,
@@ -94,6 +95,11 @@ def test_a_configuration_that_says_everything():
     default = "cn=default,ou=policies,o=gouv,c=fr"
     protected, strict = (f"cn={name},ou=policies,o=gouv,c=fr" for name in ("protected", "strict"))
     assert settings.password == PasswordSettings(default, policy, 48, 13, 17, 40, 10, protected, (strict,))
+    sessions, mailbox = ("/usr/local/sbin/end-sessions", "--now"), ("/usr/local/sbin/make-mailbox",)
+    assert settings.change_hooks == (
+        ChangeHook(frozenset({"lock", "deactivate"}), sessions, 5),
+        ChangeHook(frozenset({"create"}), mailbox, 20),
+    )
     assert settings.proof_hook == ("/usr/local/sbin/tell-owner", "--mail")
     assert settings.canaries == (Canary("closed", "essai.ferme", str(path.parent / "secrets/closed")),)
     assert settings.sources == {

@@ -61,7 +61,7 @@ def test_the_search_finds_what_it_looks_for() -> None:
 @pytest.fixture
 def academy(academy: Academy) -> Academy:
     metrics = f"metrics: {academy.sandbox.folder}/metrics/piactl.prom"
-    hooks = "hooks: {lock: [/bin/true], seconds: 5}"
+    hooks = "hooks: {changes: [{kinds: [lock], run: [/bin/true]}], seconds: 5}"
     academy.edit("piactl.yaml", "\njournal: ", f"\n{metrics}\n{hooks}\njournal: ")
     (academy.sandbox.folder / "metrics").mkdir()
     return academy

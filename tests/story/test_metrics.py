@@ -71,12 +71,16 @@ def user(name: str, umask: int) -> Iterator[None]:
 def test_nights_leave_what_prometheus_reads(academy: Academy) -> None:
     file = academy.folder / "metrics" / "piactl.prom"
     file.parent.mkdir()
-    academy.edit("piactl.yaml", "\njournal: ", f"\nmetrics: {file}\nhooks: {{lock: [/no/hook]}}\njournal: ")
+    academy.edit(
+        "piactl.yaml",
+        "\njournal: ",
+        f"\nmetrics: {file}\nhooks: {{changes: [{{kinds: [lock], run: [/no/hook]}}]}}\njournal: ",
+    )
     before = os.umask(0o077)
     try:
         wrong = row(matricule="1002", prenom="Hugo", debut="30/02/2026")
         ran = academy.night("2026-09-02", academy.feed(row(), wrong, day="2026-09-02"))
-        assert "warning: hooks.lock: /no/hook: there is no such program to run" in ran.err
+        assert "warning: hooks.changes: /no/hook: there is no such program to run" in ran.err
         told = samples(file.read_text(encoding="utf-8"))
         assert told["piactl_last_run_exit_code"] == 0
         assert told['piactl_last_run_accounts{kind="create"}'] == 1
@@ -86,6 +90,7 @@ def test_nights_leave_what_prometheus_reads(academy: Academy) -> None:
         assert told['piactl_last_run_writes{outcome="failed"}'] == 0
         assert told['piactl_last_run_cases{cases="overdue"}'] == 0
         assert told["piactl_last_run_oldest_hold_days"] == 0
+        assert told["piactl_hook_events_waiting"] == 0
         first = told["piactl_last_success_timestamp_seconds"]
         assert first == told["piactl_last_run_timestamp_seconds"]
         academy.night("2026-09-03", academy.feed(row(), day="2026-09-01"), code=6)

@@ -37,7 +37,7 @@ def lock(
     """Lock accounts at once, whatever the HR data say. A password reset does not lift the lock.
 
     The lock ends after --until, or with `account unlock`. Open sessions of services continue; piactl calls
-    the command under hooks.lock of the configuration, which can end them.
+    the commands under hooks.changes of the configuration, which can end them.
     """
 
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True)

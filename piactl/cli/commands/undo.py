@@ -99,15 +99,10 @@ def undo(
     _confirm(undoing, configuration, yes=yes)
     done = _apply(undoing, configuration, order)
     result = _result(undoing, configuration, done)
-    locked = [
-        account["uid"]
-        for account in result["accounts"]
-        if Kind.LOCK.value in account["kinds"] and _was_reversed(account)
-    ]
-    if locked:
-        from piactl.flows.accounts.hooks import call_lock_hook
+    if any(Kind.LOCK.value in one["kinds"] and _was_reversed(one) for one in result["accounts"]):
+        from piactl.flows.accounts.owner_notices import say_sessions_go_on
 
-        call_lock_hook(configuration.settings, locked, say)
+        say_sessions_go_on(configuration.settings, say)
     return _finish(undoing, result, output, everything=everything)
 
 

@@ -199,14 +199,14 @@ def decide(
     console = BatchConsole(configuration, manner)
     run = command_run(configuration, order, manner)
     batch, result = run_batch(prepare, run, console, delivery, dry_run=manner.dry_run)
-    hooked = _call_hooks(configuration.settings, batch, result)
+    _notify(configuration.settings, batch, result)
     code = finish(batch, result, manner)
     if show is not None and result.undelivered is None and result.refused is None:
         show()
     error = result.refused or result.error or result.undelivered
     if error is not None:
         raise error
-    return code if hooked or code != Exit.DONE else int(Exit.PARTLY)
+    return code
 
 
 def command_run(configuration: Configuration, order: Order, manner: Manner) -> CommandRun:
@@ -343,11 +343,11 @@ def put_results(results: Sequence[dict[str, Any]], output: Layout | None) -> Non
         put(rendered(results, RESULT_COLUMNS, layout_or_default(output)))
 
 
-def _call_hooks(settings: Settings, batch: Batch, result: BatchResult) -> bool:
-    """Calls the hooks: of each new lock, and of changed proofs; False if the hook of locks failed."""
+def _notify(settings: Settings, batch: Batch, result: BatchResult) -> None:
+    """Notifies the owners of changed proofs, and says after a lock that sessions go on."""
     from piactl.core.plan.change import Kind
     from piactl.flows.accounts.batch import AccountOutcome
-    from piactl.flows.accounts.hooks import call_lock_hook, tell_owners
+    from piactl.flows.accounts.owner_notices import say_sessions_go_on, tell_owners
 
     made = [
         account
@@ -356,5 +356,5 @@ def _call_hooks(settings: Settings, batch: Batch, result: BatchResult) -> bool:
     ]
     tell_owners(settings, [one.notice for one in made if one.notice is not None], _now(), say)
     rows = (row for one in made for row in (one.write, *one.then) if row is not None)
-    locked = [row.uid for row in rows if Kind.LOCK.value in row.kinds]
-    return call_lock_hook(settings, locked, say) if locked else True
+    if any(Kind.LOCK.value in row.kinds for row in rows):
+        say_sessions_go_on(settings, say)

@@ -197,13 +197,22 @@ class Canary:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeHook:
+    """A command with arguments that gets the changes of these kinds, and may run for so many seconds."""
+
+    kinds: frozenset[str]
+    command: tuple[str, ...]
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The configuration of one host. `matching_key_file` holds the second secret of the digests of NUMENs,
     "" on a host that has none. `sources` are in the order of their rank; `ranks` names for some data the
     one that comes first. `go_on`: a run continues without these sources if their feed is refused.
-    `clock_minutes`: how far the clocks of this host and of the server may differ. `lock_hook` is the
-    command with arguments that is called for locks, `proof_hook` the one for changes of what proves who
-    somebody is. Each may run for `hook_seconds`. `journal_heads`: a file that the head of the journal is
+    `clock_minutes`: how far the clocks of this host and of the server may differ. `change_hooks` are
+    the commands that get changes, `proof_hook` is the one for changes of what proves who somebody is, with
+    its arguments, which may run for `hook_seconds`. `journal_heads`: a file that the head of the journal is
     appended to. `language` is that of texts for people, "" for that of the environment."""
 
     file: str
@@ -227,7 +236,7 @@ class Settings:
     keep_undo_days: int = 90
     keep_runs_days: int = 400
     keep_rejects_days: int = 30
-    lock_hook: tuple[str, ...] = ()
+    change_hooks: tuple[ChangeHook, ...] = ()
     proof_hook: tuple[str, ...] = ()
     hook_seconds: int = 10
     password: PasswordSettings = PasswordSettings()

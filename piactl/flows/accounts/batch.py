@@ -23,7 +23,7 @@ from piactl.directory.store.accounts import Entry
 from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import Declined, Exit, PiactlError, ReplyLost, UnsafePlan
-from piactl.flows.accounts.hooks import OwnerNotice
+from piactl.flows.accounts.owner_notices import OwnerNotice
 from piactl.flows.apply.executor import Done, Stop, refused, write_alone
 from piactl.flows.apply.run import Order, Run, check_date, run_alone
 from piactl.flows.plan.ready_plan import AccountWrite

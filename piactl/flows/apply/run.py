@@ -44,6 +44,7 @@ from piactl.errors import (
     UnsafePlan,
 )
 from piactl.flows.apply.default_password_policy import require_default_policy, warn_of_missing_policy
+from piactl.flows.apply.hooks import hooks_called
 from piactl.flows.apply.journal_heads import head_stored
 from piactl.flows.apply.key_fence import check_current_key
 from piactl.flows.apply.read_back import read_back
@@ -234,7 +235,8 @@ def locked_run(
     require_default_policy(writer, settings.password.policy)
     compared = compare_runs(writer, order.actor.host, settings, unreadable, now, tolerated)
     lock = RunLock(writer, settings.directory.state, _holder(order), settings.lock_seconds, now)
-    with host_lock(Path(settings.state_folder), lock):
+    # the hooks come after the lock is released: a slow one keeps nobody out
+    with hooks_called(settings, say), host_lock(Path(settings.state_folder), lock):
         try:
             # checks the clock before the journal, whose lines would carry the wrong time
             abandoned = lock.acquire(settings.clock_minutes)
@@ -288,7 +290,10 @@ def run_alone(
             raise
         say(f"warning: {str(error).splitlines()[0]}; the change is made nevertheless")
     lock = NoLock(_holder(order))
-    with _journalled(writer, order, settings, keys, unreadable, now, say, lock, "", compared) as run:
+    with (
+        hooks_called(settings, say),
+        _journalled(writer, order, settings, keys, unreadable, now, say, lock, "", compared) as run,
+    ):
         run.recorded = recorded
         with _with_end_recorded(run):
             yield run

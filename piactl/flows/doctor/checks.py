@@ -268,7 +268,7 @@ CHECKS: dict[str, Check] = {
             _E,
             "A newcomer without a decision has no account; a row without one is not applied.",
         ),
-        Check("D60", "hook of locks", _E, "Without it, open sessions of locked accounts go on."),
+        Check("D60", "hooks of changes", _E, "Without them, open sessions of locked accounts go on."),
         Check("D61", "metrics file", _W, "If the exporter cannot read it, nobody sees that nights fail."),
         Check("D62", "sponsors", _W, "Nobody answers any more for accounts of people whom HR does not know."),
         Check("D63", "applications", _E, "An application that cannot bind, or is blocked, lets nobody in."),

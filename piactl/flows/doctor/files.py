@@ -11,8 +11,9 @@ from piactl.config.register import read_register
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
+from piactl.core.text import counted
 from piactl.errors import PiactlError
-from piactl.flows.accounts.hooks import missing_program
+from piactl.flows.apply.hooks import missing_program, read_outbox
 from piactl.flows.doctor.checks import Finding, error, fine, note, skipped, unless_broken, warning, worst
 from piactl.private_files import run_as, this_user
 from piactl.secrets import read_password
@@ -24,6 +25,7 @@ IDENTITIES = {
     "administrator": "the commands that change single accounts",
 }
 MEGABYTE = 1 << 20
+_INSTALL = "Install it, or correct the path."
 
 FreeBytes = Callable[[Path], tuple[int, int]]
 """Free bytes and free inodes (-1: not counted) of the file system that a path is on."""
@@ -47,11 +49,8 @@ def examine_files(
     yield unless_broken("D05", lambda: _passwords(settings))
     yield unless_broken("D06", lambda: _state_folder(settings))
     yield unless_broken("D07", lambda: _disk(settings, free))
-    for id_, hook, name, without in (
-        ("D48", settings.proof_hook, "hooks.proof_changed", "owners are not notified"),
-        ("D60", settings.lock_hook, "hooks.lock", "sessions of locked accounts go on"),
-    ):
-        yield _hook(id_, hook, name, without)
+    yield _proof_hook(settings.proof_hook)
+    yield unless_broken("D60", lambda: _change_hooks(settings))
     yield unless_broken("D61", lambda: _metrics(settings.metrics_file))
 
 
@@ -133,12 +132,31 @@ def doctor_as(path: Path) -> str:
     return f"Run doctor as the user that runs the nights: {run_as(path)}"
 
 
-def _hook(id_: str, command: Sequence[str], name: str, without: str) -> Finding:
+def _proof_hook(command: Sequence[str]) -> Finding:
     """The program is there and may be run; it is not run, for others would act on it."""
     if not command:
-        return fine(id_, f"{name} names no command: {without}")
+        return fine("D48", "hooks.proof_changed names no command: owners are not notified")
     missing = missing_program(command)
-    return error(id_, missing, "Install it, or correct the path.") if missing else fine(id_, command[0])
+    return error("D48", missing, _INSTALL) if missing else fine("D48", command[0])
+
+
+def _change_hooks(settings: Settings) -> Finding:
+    """The programs are there, and nothing waits for them."""
+    if not settings.change_hooks:
+        return fine("D60", "hooks.changes names no command: sessions of locked accounts go on")
+    missing = list(filter(None, (missing_program(hook.command) for hook in settings.change_hooks)))
+    if missing:
+        return error("D60", "; ".join(missing), _INSTALL)
+    outbox = read_outbox(settings)
+    waiting = [
+        f"{command[0]}: {counted(len(events), 'event waits', 'events wait')}"
+        for command, events in (outbox.waiting.items() if outbox else ())
+        if events
+    ]
+    if waiting:
+        found = "; ".join(waiting)
+        return warning("D60", found, "See why it fails: each run tries again, and says how it ended.")
+    return fine("D60", ", ".join(hook.command[0] for hook in settings.change_hooks))
 
 
 def _metrics(file: str) -> Finding:

@@ -27,7 +27,7 @@ from piactl.directory.store.records import (
 )
 from piactl.errors import UnsafePlan
 from piactl.flows.accounts.batch import Batch, PreparedAccount
-from piactl.flows.accounts.hooks import OwnerNotice, owner_notice
+from piactl.flows.accounts.owner_notices import OwnerNotice, owner_notice
 from piactl.flows.helpdesk.rate_limit import change_record, operations_dn
 
 Counts = Mapping[str, Mapping[str, int]]

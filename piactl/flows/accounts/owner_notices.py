@@ -1,14 +1,8 @@
-"""The commands of the configuration that tell other systems and people of what was done.
-
-Each gets one JSON object on its stdin and may run for `hooks.seconds`. What it does changes nothing that was
-done before.
-"""
+"""Notices to people: to the owners of accounts whose proofs changed, and to those who lock accounts."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -20,61 +14,18 @@ from piactl.core.plan.change import Change, Kind
 from piactl.directory.port import Outcome, Reader, WriteResult
 from piactl.directory.store.accounts import read_private_mail, removed_private_mail
 from piactl.errors import PiactlError
+from piactl.flows.apply.hooks import called
 
 Say = Callable[[str], None]
 
 
-def missing_program(command: Sequence[str]) -> str:
-    """Says that the program of a hook is not there or may not be run; "" where it is fine, or there is no
-    hook."""
-    if not command or shutil.which(command[0]) is not None:
-        return ""
-    return f"{command[0]}: there is no such program to run"
-
-
-def missing_programs(settings: Settings) -> list[str]:
-    """The hooks of the configuration whose program is missing, each with its name."""
-    hooks = {"hooks.lock": settings.lock_hook, "hooks.proof_changed": settings.proof_hook}
-    return [f"{name}: {why}" for name, command in hooks.items() if (why := missing_program(command))]
-
-
-def call_lock_hook(settings: Settings, uids: Sequence[str], say: Say) -> bool:
-    """Calls the configured command once, with {"event": "lock", "uids": [...]}: sessions that are open
-    elsewhere go on until they are ended there.
-
-    Without one it says that open sessions go on. False where the command failed; the lock stands all the
-    same.
-    """
-    command = settings.lock_hook
-    if not command:
+def say_sessions_go_on(settings: Settings, say: Say) -> None:
+    """Says after a lock that open sessions go on, where no hook ends them."""
+    if not any(Kind.LOCK.value in hook.kinds for hook in settings.change_hooks):
         say(
-            "sessions that are open elsewhere go on: end them there, or name a command in hooks.lock "
+            "sessions that are open elsewhere go on: end them there, or name a command in hooks.changes "
             "that does"
         )
-        return True
-    why = _called(command, {"event": "lock", "uids": list(uids)}, settings.hook_seconds)
-    if why:
-        say(f"locked, but the hook {command[0]} {why}: sessions may go on; end them by hand")
-    return not why
-
-
-def _called(command: Sequence[str], message: Mapping[str, object], seconds: int) -> str:
-    """Runs a command with a message on its stdin; why it failed, or ""."""
-    try:
-        done = subprocess.run(
-            list(command),
-            input=json.dumps(message, ensure_ascii=False) + "\n",
-            encoding="utf-8",
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"did not end within {seconds} seconds"
-    except OSError as error:
-        return f"could not be started: {error.strerror}"
-    return f"ended with exit code {done.returncode}" if done.returncode else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +56,8 @@ def tell_owners(settings: Settings, notices: Sequence[OwnerNotice], now: datetim
         {"uid": one.uid, "private_mail": one.private_mail, "changed": [*one.changed], "when": when}
         for one in notices
     ]
-    why = _called(command, {"event": "proof-changed", "accounts": accounts}, settings.hook_seconds)
+    message = {"event": "proof-changed", "accounts": accounts}
+    why = called(command, json.dumps(message, ensure_ascii=False) + "\n", settings.hook_seconds)
     if why:
         say(
             f"the hook {command[0]} {why}: the owners may not know of it; tell them: "

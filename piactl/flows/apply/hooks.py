@@ -1,0 +1,224 @@
+"""The commands of the configuration that other systems are told of changes with: `hooks.changes`.
+
+A hook gets events (see `piactl.journal.events`), one JSON object on each line of its stdin, at the end of
+each run. What it gets comes from the journal alone: a run that is killed leaves its events to the next one.
+A hook that fails changes nothing that was done: its events wait in the outbox, `hooks.json` in the state
+folder, and the next run tries again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from piactl.core.model.settings import ChangeHook, Settings
+from piactl.core.text import counted
+from piactl.errors import NotFound, PiactlError
+from piactl.journal.events import Cursor, EventStream, head_cursor, read_cursor
+from piactl.private_files import exposure, lock_file, write_private
+
+Say = Callable[[str], None]
+OUTBOX = "hooks.json"
+IN_ONE_CALL = 100
+"""Events that a hook gets at once."""
+_AT_ONCE = 1000
+"""Events that are put into the outbox at once."""
+_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
+"""All that a hook gets of the environment: no word of it comes from the caller of piactl."""
+
+
+@dataclass(slots=True)
+class Outbox:
+    """What the hooks still have to get. `cursor` is the place in the journal up to which events were taken
+    from it, None for its beginning; `waiting` has the events by command."""
+
+    cursor: Cursor | None = None
+    waiting: dict[tuple[str, ...], list[dict[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def events(self) -> int:
+        """How many events wait."""
+        return sum(map(len, self.waiting.values()))
+
+
+def outbox_file(settings: Settings) -> Path:
+    return Path(settings.state_folder) / OUTBOX
+
+
+def read_outbox(settings: Settings) -> Outbox | None:
+    """The outbox of this host; None where there is none yet. Raises PiactlError for one that cannot be
+    read."""
+    file = outbox_file(settings)
+    try:
+        document = json.loads(file.read_text(encoding="utf-8"))
+        cursor = read_cursor(document["cursor"]) if document["cursor"] else None
+        return Outbox(cursor, {tuple(one["run"]): list(one["events"]) for one in document["waiting"]})
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, PiactlError):
+        raise PiactlError(
+            f"{file}: cannot be read; move it away, and the hooks begin with the next change"
+        ) from None
+
+
+@contextmanager
+def hooks_called(settings: Settings, say: Say) -> Iterator[None]:
+    """Calls the hooks with what became of accounts in this block, and with what earlier runs left. Nothing
+    that goes wrong with them is an error of the run."""
+    if not settings.change_hooks:
+        yield
+        return
+    with _said(settings, say):
+        _begin(settings)
+    try:
+        yield
+    finally:
+        with _said(settings, say):
+            _empty(settings, say)
+
+
+@contextmanager
+def _said(settings: Settings, say: Say) -> Iterator[None]:
+    try:
+        yield
+    except PiactlError as error:
+        say(f"the hooks were not called: {error}")
+    except OSError as error:
+        say(f"the hooks were not called: {outbox_file(settings)}: {error.strerror}")
+
+
+def _begin(settings: Settings) -> None:
+    """Where there is no outbox yet, the events begin here: a new hook gets nothing of the past."""
+    with _locked(settings, patience=1):
+        if read_outbox(settings) is None:
+            _save(settings, Outbox(head_cursor(settings.journal_file)))
+
+
+def _empty(settings: Settings, say: Say) -> None:
+    failed: dict[tuple[str, ...], str] = {}
+    longest = max(hook.seconds for hook in settings.change_hooks)
+    with _locked(settings, patience=longest + 1):
+        outbox = read_outbox(settings)
+        if outbox is None:  # it could not be written before the run
+            outbox = Outbox(head_cursor(settings.journal_file))
+        commands = [hook.command for hook in settings.change_hooks]
+        outbox.waiting = {command: outbox.waiting.get(command, []) for command in commands}
+        while True:
+            more = _take(settings, outbox, say)
+            for hook in settings.change_hooks:
+                if hook.command not in failed and (why := _delivered(settings, outbox, hook)):
+                    failed[hook.command] = why
+            if not more:  # else other runs may have written meanwhile, and left their events to this one
+                break
+    for command, why in failed.items():
+        number = counted(len(outbox.waiting[command]), "event waits", "events wait")
+        say(f"the hook {command[0]} {why}: {number} for the next run; see: piactl doctor")
+
+
+def _take(settings: Settings, outbox: Outbox, say: Say) -> bool:
+    """Puts events of the journal into the outbox; whether there were any."""
+    stream = EventStream(settings.journal_file, outbox.cursor)
+    try:
+        events = list(islice(stream.new(), _AT_ONCE))
+    except NotFound as lost:
+        say(f"warning: hooks may have missed events: {str(lost).splitlines()[0]}")
+        stream = EventStream(settings.journal_file, None)
+        events = list(islice(stream.new(), _AT_ONCE))
+    for hook in settings.change_hooks:
+        wanted = [event.record() for event in events if event.kind in hook.kinds]
+        outbox.waiting[hook.command] += wanted
+    before = outbox.cursor
+    outbox.cursor = events[-1].cursor if len(events) == _AT_ONCE else stream.reached
+    if outbox.cursor != before:
+        # before the calls: a run that dies in between calls twice rather than never
+        _save(settings, outbox)
+    return bool(events)
+
+
+def _delivered(settings: Settings, outbox: Outbox, hook: ChangeHook) -> str:
+    """Calls a hook until nothing waits for it; why it failed, or ""."""
+    waiting = outbox.waiting[hook.command]
+    while waiting:
+        some = waiting[:IN_ONE_CALL]
+        text = "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in some)
+        if why := called(hook.command, text, hook.seconds):
+            return why
+        del waiting[: len(some)]
+        _save(settings, outbox)
+    return ""
+
+
+def _save(settings: Settings, outbox: Outbox) -> None:
+    document = {
+        "cursor": str(outbox.cursor) if outbox.cursor else "",
+        "waiting": [{"run": command, "events": events} for command, events in outbox.waiting.items()],
+    }
+    write_private(outbox_file(settings), json.dumps(document, ensure_ascii=False).encode())
+
+
+@contextmanager
+def _locked(settings: Settings, patience: int) -> Iterator[None]:
+    """One process at a time. Raises PiactlError where another one has the outbox for so many seconds: it, or
+    the next run, calls the hooks for what this one wrote."""
+    with lock_file(outbox_file(settings).with_suffix(".lock")) as descriptor:
+        for _ in range(10 * patience):
+            with suppress(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            time.sleep(0.1)
+        else:
+            raise PiactlError("another run is calling them, and it or the next run does it for this one, too")
+        yield
+
+
+def missing_program(command: Sequence[str]) -> str:
+    """Says that the program of a hook is not there or may not be run; "" where it is fine, or there is no
+    hook."""
+    if not command or shutil.which(command[0]) is not None:
+        return ""
+    return f"{command[0]}: there is no such program to run"
+
+
+def missing_programs(settings: Settings) -> list[str]:
+    """The hooks of the configuration whose program is missing, each with its name."""
+    hooks = [("hooks.changes", hook.command) for hook in settings.change_hooks]
+    hooks += [("hooks.proof_changed", settings.proof_hook)]
+    return [f"{name}: {why}" for name, command in hooks if (why := missing_program(command))]
+
+
+def called(command: Sequence[str], text: str, seconds: int) -> str:
+    """Runs a command with a text on its stdin, and nothing else of this process; why it failed, or ""."""
+    if exposed := exposure(command[0]) if command[0].startswith("/") else "":
+        return f"is not run: {exposed}"
+    try:
+        with subprocess.Popen(
+            list(command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+            env=_ENVIRONMENT,
+            cwd="/",
+            start_new_session=True,
+        ) as process:
+            try:
+                process.communicate(text, timeout=seconds)
+            except subprocess.TimeoutExpired:
+                return f"did not end within {seconds} seconds"
+            finally:
+                with suppress(ProcessLookupError):  # what it started ends with it
+                    os.killpg(process.pid, signal.SIGKILL)
+    except OSError as error:
+        return f"could not be started: {error.strerror}"
+    return f"ended with exit code {process.returncode}" if process.returncode else ""
