@@ -1,4 +1,4 @@
-"""Entries as LDIF (RFC 2849), which slapadd loads.
+"""Entries as LDIF (RFC 2849): written for slapadd, and read as slapcat and ldapsearch write them.
 
 ldap3's writer makes change records of its own requests; slapadd takes entries.
 """
@@ -6,8 +6,12 @@ ldap3's writer makes change records of its own requests; slapadd takes entries.
 from __future__ import annotations
 
 import re
-from base64 import b64encode
-from collections.abc import Mapping
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from piactl.directory.port import RawEntry
+from piactl.errors import UsageError
 
 _SAFE = re.compile(rb"(?:[!-9;=-~](?:[ -~]*[!-~])?)?\Z")
 """Printable ASCII that neither begins with a blank, a colon or `<` nor ends with a blank."""
@@ -24,3 +28,58 @@ def _line(name: str, value: bytes) -> bytes:
     if _SAFE.match(value):
         return b"%b: %b\n" % (name.encode(), value)
     return b"%b:: %b\n" % (name.encode(), b64encode(value))
+
+
+def read_ldif(path: Path) -> Iterator[RawEntry]:
+    """The entries of a file. Raises UsageError with the line of what is no entry: changes, references to
+    files, text that is no LDIF."""
+    dn, values = "", dict[str, list[bytes]]()
+    for number, line in _logical_lines(path):
+        if not line:
+            if dn:
+                yield RawEntry(dn, {name: tuple(found) for name, found in values.items()})
+            dn, values = "", {}
+            continue
+        name, value = _read_line(path, number, line)
+        if name == "dn" and not dn:
+            dn = value.decode("utf-8", "replace")
+        elif not dn and name in ("version", "search", "result"):
+            continue
+        elif not dn or name in ("changetype", "dn"):
+            raise UsageError(f"{path}:{number}: an entry begins with `dn:`, and changes are not read")
+        else:
+            values.setdefault(name, []).append(value)
+
+
+def _logical_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines with what is folded put together, without comments, each with its number; an empty one at
+    the end."""
+    whole, at = b"", 0
+    try:
+        with path.open("rb") as stream:
+            for number, raw in enumerate(stream, 1):
+                line = raw.rstrip(b"\r\n")
+                if line.startswith(b" ") and at:
+                    whole += line[1:]
+                    continue
+                if at and not whole.startswith(b"#"):
+                    yield at, whole
+                whole, at = line, number
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
+    if at and whole and not whole.startswith(b"#"):
+        yield at, whole
+    yield at, b""
+
+
+def _read_line(path: Path, number: int, line: bytes) -> tuple[str, bytes]:
+    name, sign, rest = line.partition(b":")
+    try:
+        text = name.decode("ascii")
+        if rest.startswith(b":"):
+            return text, b64decode(rest[1:].strip(), validate=True)
+    except ValueError:
+        sign = b""
+    if not sign or not name or rest.startswith(b"<"):
+        raise UsageError(f"{path}:{number}: not a line of LDIF with a value in the file")
+    return text, rest.lstrip(b" ")

@@ -212,6 +212,11 @@ class SimulatedDirectory:
                 if value is not None:
                     yield entry.dn, value
 
+    def load(self, entries: Iterable[RawEntry]) -> None:
+        """Puts entries into memory as they are."""
+        for entry in entries:
+            self._memory.put(normal_dn(entry.dn), entry)
+
     def entries(self) -> Iterator[RawEntry]:
         """Every entry in memory, in the order in which they came."""
         return (entry for _, entry in self._memory)

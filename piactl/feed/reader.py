@@ -27,6 +27,7 @@ from piactl.feed.mojibake import CODECS, is_wholesale, likely_encoding
 from piactl.feed.people_builder import PeopleBuilder
 
 _MARK = b"#FIN"
+_TAIL = 4_096
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _COUNT = re.compile(r"[0-9]{1,12}")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
@@ -42,6 +43,17 @@ class Trailer:
     rows: int
     date: date
     sha256: str = ""
+
+
+def last_line(path: Path) -> bytes:
+    """The last line of a file, b"" if it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            end = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, end - _TAIL))
+            return (stream.read().rstrip().splitlines() or [b""])[-1]
+    except OSError:
+        return b""
 
 
 def is_trailer(raw: bytes) -> bool:

@@ -30,16 +30,18 @@ class Simulation:
         self.attributes = (*accounts.encoding.attributes, "objectClass")
         self._unreadable = unreadable
 
-    def carry_out(self, ready: ReadyPlan, run: str, cache: NextCache | None = None) -> None:
-        """Applies a plan as the run `run`. With the sync cache of the plan, for the next run to start from:
-        the list of accounts is written too, and the cache holds what was written."""
+    def carry_out(
+        self, ready: ReadyPlan, run: str, cache: NextCache | None = None, *, listed: bool = False
+    ) -> None:
+        """Applies a plan as the run `run`. The sync cache of the plan then holds what was written; `listed`:
+        new accounts are listed too, as by a real night."""
         self._take(ready)
         rows = [*ready.writes]
         results = self.directory.write(row.write for row in rows)
         for row, result in zip(rows, results, strict=True):
             if cache is not None:
                 cache.confirm(row.uid, result)
-        if cache is not None:
+        if listed:
             self._list(ready)
         self.directory.apply(ready.records)
         if ready.last is not None:

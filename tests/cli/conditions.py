@@ -90,6 +90,7 @@ def filled(words: Words, academy: Academy) -> list[str]:
     return [w.format(folder=folder, feed=f"{folder}/hr.csv", new=f"{folder}/new") for w in words]
 
 
+PERIOD = f"{TODAY - timedelta(days=3)}..{TODAY}"
 NOBODY = "no account has this uid"
 LOCKED = ((("account", "lock", CLAIRE, *WHY), ""),)
 CLOSED = ((("account", "close", CLAIRE, "--until", UNTIL, *WHY), ""),)
@@ -127,6 +128,31 @@ CASES: dict[str, Case] = {
             (("plan", "--as-of", "2026-02-30"), "", 2, "not a valid date"),
             (("plan", "show", "{new}"), "", 2, "cannot be read"),
             (("plan", "show", "{feed}"), "", 1, "is no plan"),
+        ),
+    ),
+    "rehearse": Case(
+        ("rehearse", "--feeds", "{folder}", "--days", PERIOD, "--out", "{new}"),
+        wrong=(
+            (
+                ("rehearse", "--feeds", "{folder}", "--days", "soon", "--out", "{new}"),
+                "",
+                2,
+                "first and the last",
+            ),
+            (
+                ("rehearse", "--feeds", "{new}", "--days", PERIOD, "--out", "{new}"),
+                "",
+                2,
+                "no folder with feeds",
+            ),
+        ),
+        missing=("rehearse",),
+    ),
+    "guards suggest": Case(
+        ("guards", "suggest"),
+        wrong=(
+            (("guards", "suggest", "{new}"), "", 2, "has no rehearsal"),
+            (("guards", "suggest", "--margin", "0"), "", 2, "from 1 to 100"),
         ),
     ),
     "policy diff": Case(

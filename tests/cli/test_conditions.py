@@ -29,7 +29,7 @@ ROOT = str(Path(__file__).parents[2])
 ACTING = [words for words, case in CASES.items() if case.acting]
 ASKING = [words for words, case in CASES.items() if case.asks]
 WRITE_BY_THEMSELVES = {
-    *("init", "nightly", "feed rejects", "key add", "account create", "journal begin"),
+    *("init", "nightly", "rehearse", "feed rejects", "key add", "account create", "journal begin"),
     *("sandbox start", "sandbox stop", "sandbox status"),
 }
 TOLD = re.compile(
@@ -89,13 +89,15 @@ def needed(words: str) -> set[str]:
 
 
 def test_each_option_has_one_name() -> None:
-    """A first day is --from, a last one --until, a single one --on; --to is never a file."""
+    """A first day is --from, a last one --until, a single one --on, one that does not count --except; --to is
+    never a file."""
     tree = assembled(whole=True)
     for words in CASES:
         for option in command_of(tree, words).params:
             name = option.opts[-1]
             if option.metavar == "DATE":
-                assert name in ("--from", "--until", "--on", "--as-of", "--before", "--to"), (words, name)
+                known = ("--from", "--until", "--on", "--except", "--as-of", "--before", "--to")
+                assert name in known, (words, name)
             assert name != "--to" or option.metavar != "FILE", words
 
 

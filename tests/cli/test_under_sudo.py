@@ -25,6 +25,8 @@ WRITES = "under sudo piactl writes no file for you as"
 READS = "under sudo piactl reads no file for you as"
 OWN = "under sudo piactl reads only files of others for you"
 
+REHEARSED = ("--feeds", "{new}", "--days", "2026-09-01..2026-09-02")
+
 CASES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("plan", "--out"): (("--out", "{new}"), WRITES),
     ("plan", "FEED"): (("hr={own}",), OWN),
@@ -32,6 +34,12 @@ CASES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("policy diff", "FEED"): (("{own}", "{own}", "hr={own}"), READS),
     ("policy test", "FILE"): (("{own}",), READS),
     ("policy test", "--policy"): (("--policy", "{own}", "{own}"), READS),
+    ("rehearse", "--feeds"): ((*REHEARSED, "--out", "{new}"), WRITES),
+    ("rehearse", "--out"): ((*REHEARSED, "--out", "{new}"), WRITES),
+    ("rehearse", "--from"): ((*REHEARSED, "--out", "{new}", "--from", "{own}"), READS),
+    ("rehearse", "--policy"): ((*REHEARSED, "--out", "{new}", "--policy", "{own}"), WRITES),
+    ("rehearse", "--compare"): ((*REHEARSED, "--out", "{new}", "--compare", "{own}"), WRITES),
+    ("guards suggest", "DIR"): (("{own}",), READS),
     ("nightly", "FEED"): (("hr={own}",), OWN),
     ("nightly", "--html"): (("--html", "{new}"), WRITES),
     ("apply", "PLAN"): (("{own}",), OWN),

@@ -23,6 +23,7 @@ NOUNS: Mapping[str, str] = {
     "otp": "Enrol, verify, suspend and show one-time-code devices.",
     "key": "List, add and retire digest keys.",
     "journal": "Show, verify, export and prune the journal of this host.",
+    "guards": "Compare the limits of guards with ordinary nights.",
     "policy": "Compare and test policies before they are live.",
     "sandbox": "Run a private directory for trials.",
 }
@@ -38,6 +39,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "status": ("status", "status", "Show the last runs, what waits, and what comes next."),
     "doctor": ("doctor", "doctor", "Check everything that piactl relies on."),
     "forecast": ("forecast", "forecast", "Show what dates alone will change, day by day."),
+    "rehearse": ("rehearse", "rehearse", "Rehearse the nights of a period in memory, before they are live."),
     "why": ("why", "why", "Explain a state, a right or a refused log in."),
     "runs list": ("runs", "list_", "List the runs, the latest first."),
     "runs show": ("runs", "show", "Show the command and the outcome of one run."),
@@ -85,6 +87,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "drift override": ("drift", "override", "Keep what other programs changed until a day."),
     "policy diff": ("policy_trial", "diff", "Show whom another policy touches, and why."),
     "policy test": ("policy_trial", "check_cases", "Test the policy with cases of your own."),
+    "guards suggest": ("guards", "suggest", "Show the limits beside what ordinary nights counted."),
     "service list": ("policy", "list_services", "List the services of the policy."),
     "service show": ("policy", "show_service", "Show the delays of one service and who gets it."),
     "profile list": ("policy", "list_profiles", "List the profiles in the order they are tried."),

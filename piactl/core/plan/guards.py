@@ -300,6 +300,25 @@ class Tally:
             result.append(Impact(by, group_name, accounts, of_group, dict(kinds), *guard))
         return result
 
+    def counted(
+        self,
+        census: Census,
+        policy: Policy,
+        as_of: date,
+        *,
+        held: Sequence[str] = (),
+        losses: Losses = NO_LOSSES,
+    ) -> dict[str, tuple[int, int]]:
+        """The accounts that each kind of guard counts among all accounts, and how many these are; of growths
+        the largest, with the accounts before it."""
+        counted = [*self._counted(census, NO_SOURCES), *self._growth(census), *_held(held, census)]
+        counted += self._in_window(census, losses, as_of, policy.window)
+        found: dict[str, tuple[int, int]] = {}
+        for kind, sort, _, of, count, _ in counted:
+            if not sort or kind in GROWTH.values():
+                found[kind] = max(found.get(kind, (0, 0)), (count.accounts, of))
+        return found
+
     def refusals(
         self,
         census: Census,

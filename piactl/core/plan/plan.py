@@ -154,4 +154,6 @@ class Plan:
     summary: Mapping[str, int] = field(default_factory=dict)
     """Accounts by kind of change."""
     totals: Totals = field(default_factory=dict)
+    counted: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """The accounts that each kind of guard counts among all, and how many these are; not in the JSON."""
     impact: tuple[Impact, ...] = ()

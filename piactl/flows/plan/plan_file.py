@@ -226,6 +226,9 @@ def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path) -> Re
 
 
 def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
+    lists: dict[str, Any] = {
+        name: tuple(_read(kind, facts) for facts in document[name]) for name, kind in _LISTS.items()
+    }
     plan = Plan(
         basis=_read_basis(document["basis"]),
         changes=PlannedChanges(document["changes"]),
@@ -236,7 +239,7 @@ def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
         totals=document.get("totals", {}),
         impact=tuple(Impact(**facts) for facts in document.get("impact", ())),
         archivals=tuple(_read(DueArchival, facts) for facts in document.get("archivals", ())),
-        **{name: tuple(_read(kind, facts) for facts in document[name]) for name, kind in _LISTS.items()},
+        **lists,
     )
     return ReadyPlan(
         plan=plan,

@@ -219,6 +219,7 @@ class _JointEvaluation(Evaluation):
             past, unfinished = self.memory.last.losses, self.memory.last.unfinished
             losses = losses_before(past, unfinished, counted.by_kind(), self.as_of)
         cases = self._cases(merged)
+        held = [hold.uid or hold.matricule or "" for hold in self.holds]
         full = [f.feed.facts for f in self.feeds if f.feed.facts.full]
         several = sum(one.full for one in self.sources.values()) > 1
         in_sources = {facts.source: facts.people for facts in full} if several else {}
@@ -238,7 +239,7 @@ class _JointEvaluation(Evaluation):
                     before,
                     self.rules.policy,
                     self.as_of,
-                    held=[hold.uid or hold.matricule or "" for hold in self.holds],
+                    held=held,
                     losses=losses,
                     sources=in_sources,
                 )
@@ -248,6 +249,7 @@ class _JointEvaluation(Evaluation):
             cases=case_counts(cases.values(), self.rules.matching, self.as_of),
             summary=counted.by_kind(),
             totals=counted.totals(),
+            counted=counted.counted(before, self.rules.policy, self.as_of, held=held, losses=losses),
             impact=tuple(counted.impact(before, self.rules.policy, self.as_of, in_sources)),
         )
         digests = self.rules.policy.digest, self.rules.register_digest

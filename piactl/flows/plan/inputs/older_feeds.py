@@ -15,11 +15,20 @@ _FILE = "older.sha256"
 
 def read_older(folder: Path) -> frozenset[str]:
     """The SHA-256 of the feeds that nights of this host refused as older."""
+    return frozenset(line[:64].decode("ascii", "replace") for line in read_noted(folder).splitlines())
+
+
+def read_noted(folder: Path) -> bytes:
+    """The file of these feeds, b"" if there is none."""
     try:
-        lines = (folder / _FILE).read_bytes().splitlines()
+        return (folder / _FILE).read_bytes()
     except OSError:
-        return frozenset()
-    return frozenset(line[:64].decode("ascii", "replace") for line in lines)
+        return b""
+
+
+def write_noted(folder: Path, content: bytes) -> None:
+    """Replaces the file of these feeds. Raises PiactlError."""
+    write_private(folder / _FILE, content)
 
 
 def note_older(error: PiactlError, folder: Path) -> None:
@@ -27,14 +36,11 @@ def note_older(error: PiactlError, folder: Path) -> None:
     refused = _refused_as_older(error)
     if not refused:
         return
-    try:
-        lines = (folder / _FILE).read_text("utf-8", "surrogateescape").splitlines()
-    except OSError:
-        lines = []
+    lines = read_noted(folder).decode("utf-8", "surrogateescape").splitlines()
     kept = [line for line in lines if Path(line[66:]).exists()]
     added = [f"{_digest(path)}  {path.absolute()}" for path in map(Path, refused) if "\n" not in str(path)]
     content = "".join(f"{line}\n" for line in dict.fromkeys([*kept, *added]))
-    write_private(folder / _FILE, content.encode("utf-8", "surrogateescape"))
+    write_noted(folder, content.encode("utf-8", "surrogateescape"))
 
 
 def refused_before(error: PiactlError, older: Collection[str]) -> list[str]:

@@ -1,0 +1,87 @@
+"""`guards suggest`: the limits of the guards beside what ordinary nights counted."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from piactl.cli.framework.context import display, layout_or_default, reading, say, this_configuration
+from piactl.cli.framework.options import Output, read_date
+from piactl.core.text import counted
+from piactl.errors import Exit, UsageError
+from piactl.private_files import refuse_input
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from piactl.core.plan.guard_suggestions import NightCounts
+
+
+def suggest(
+    folder: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIR",
+            help="The folder of a rehearsal; without it the runs of the directory.",
+            show_default=False,
+        ),
+    ] = "",
+    unusual: Annotated[
+        list[str] | None,
+        typer.Option("--except", metavar="DATE", help="A night that was not ordinary; may be given again."),
+    ] = None,
+    margin: Annotated[
+        float, typer.Option("--margin", help="How many times the most of one night is suggested.")
+    ] = 1.5,
+    output: Output = None,
+) -> int:
+    """Show, for each guard, the ordinary night that came nearest to its limit, and a number that stops none.
+
+    Ordinary are the nights that nothing refused and nobody had to approve, without those of --except: look
+    for a night that stands out before you take a number over. A rehearsal counts all guards; the runs of the
+    directory have the kinds of change alone. Nothing is written: the numbers are for `guards` of the policy.
+    """
+    from piactl.core.plan.guard_suggestions import suggestions
+    from piactl.report.guards_text import guards_table
+
+    if not 1 <= margin <= 100:
+        raise UsageError(f"--margin {margin}: give a number from 1 to 100")
+    left_out = {read_date("--except", text) for text in unusual or ()}
+    configuration = this_configuration()
+    nights = _rehearsed(folder) if folder else _real()
+    ordinary = [(day, counts) for day, counts in nights if day not in left_out]
+    if not ordinary:
+        raise UsageError("no ordinary night to learn from; rehearse some: piactl rehearse --help")
+    rows = [
+        {**asdict(row), "day": row.day.isoformat()}
+        for row in suggestions(ordinary, configuration.policy, margin)
+    ]
+    layout = layout_or_default(output)
+    if rows or layout != "table":
+        display(guards_table(rows, layout), layout)
+    days = sorted(day for day, _ in ordinary)
+    say(f"{counted(len(ordinary), 'ordinary night')} from {days[0]} to {days[-1]}")
+    return int(Exit.DONE)
+
+
+def _rehearsed(folder: str) -> Sequence[tuple[date, NightCounts]]:
+    from piactl.flows.rehearsal.folder import RehearsalFolder
+
+    refuse_input("DIR", folder)
+    return [
+        (date.fromisoformat(night["date"]), {kind: (n, of) for kind, (n, of) in night["counted"].items()})
+        for night in RehearsalFolder(Path(folder)).nights()
+        if night["status"] == "done" and not night.get("approved")
+    ]
+
+
+def _real() -> Sequence[tuple[date, NightCounts]]:
+    from piactl.flows.queries.ordinary_nights import ordinary_nights
+
+    configuration = this_configuration()
+    with reading(configuration) as reader:
+        return ordinary_nights(reader, configuration.settings.directory.state, configuration.unreadable)

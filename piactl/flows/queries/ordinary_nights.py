@@ -1,0 +1,28 @@
+"""The nights of the directory that nothing refused, with the accounts of each kind of change."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from piactl.core.model.run_status import RunStatus
+from piactl.core.plan.guard_suggestions import NightCounts
+from piactl.directory.port import Reader
+from piactl.directory.store.memory_records import read_last
+from piactl.directory.store.records import Places, UnreadableRecords
+from piactl.directory.store.run_records import all_runs
+
+
+def ordinary_nights(
+    reader: Reader, state: str, unreadable: UnreadableRecords
+) -> list[tuple[date, NightCounts]]:
+    """The runs of a plan that ended well without an approval, oldest first. The record of a run does not
+    have the number of accounts: it is that of the last run."""
+    last = read_last(reader, state, unreadable)
+    total = last.census.total if last is not None else 0
+    nights: list[tuple[date, NightCounts]] = []
+    for record in reversed(all_runs(reader, Places(state), unreadable)):
+        of_plan = record.get("plan") and not record.get("undoes")
+        if of_plan and record["status"] == RunStatus.DONE and not record.get("allowed"):
+            counts = {kind: (number, total) for kind, number in record.get("summary", {}).items()}
+            nights.append((date.fromisoformat(record["as_of"]), counts))
+    return nights

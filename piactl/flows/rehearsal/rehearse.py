@@ -1,0 +1,119 @@
+"""Rehearses a period night by night; it can be stopped and gone on with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from piactl.core.model.settings import Settings
+from piactl.core.rules.desired import Rules
+from piactl.directory.ldif import read_ldif
+from piactl.directory.port import RawEntry
+from piactl.directory.store.attribute_map import SECRETS
+from piactl.errors import UsageError
+from piactl.flows.rehearsal.feeds_by_night import FeedsByNight
+from piactl.flows.rehearsal.folder import RehearsalFolder
+from piactl.flows.rehearsal.nights import Nights
+
+EMPTY = "empty"
+_SAVE_EVERY = 30
+"""Nights between two savings of the directory, which take a second or two."""
+
+_SECRETS = frozenset(name.lower() for name in SECRETS)
+
+
+def inputs_of(
+    start: str, feeds: FeedsByNight, rules: Rules, settings: Settings, days: Sequence[date], *, approved: bool
+) -> dict[str, Any]:
+    """What a rehearsal depends on. Raises UsageError if the file of the first directory cannot be read."""
+    return {
+        "from": EMPTY if start == EMPTY else _digest(Path(start)),
+        "feeds": [list(fact) for fact in feeds.facts],
+        "policy": rules.policy.digest,
+        "register": rules.register_digest,
+        "configuration": hashlib.sha256(repr(settings).encode()).hexdigest(),
+        "key": rules.keys.current,
+        "days": [day.isoformat() for day in days],
+        "approved": approved,
+    }
+
+
+def rehearse(
+    nights: Nights,
+    folder: RehearsalFolder,
+    inputs: dict[str, Any],
+    start: str,
+    feeds: FeedsByNight,
+    *,
+    progress: Callable[[int, int], None],
+    stop: Callable[[], str],
+) -> str:
+    """Rehearses the nights that are not done yet; the signal that stopped it, "" at the end of the period.
+
+    Raises UsageError for a folder with another rehearsal, and for a file that is no LDIF.
+    """
+    directory = nights.simulation.directory
+    first, last = (date.fromisoformat(day) for day in inputs["days"])
+    done, total = folder.begin(inputs, directory), (last - first).days + 1
+    if not done and start != EMPTY:
+        directory.load(without_secrets(read_ldif(Path(start))))
+    for number in range(done, total):
+        day = first + timedelta(days=number)
+        folder.add(nights.night(day, feeds.feeds.get(day, ())))
+        progress(number + 1, total)
+        name = stop()
+        if name or (number + 1) % _SAVE_EVERY == 0 or number + 1 == total:
+            folder.save(directory)
+        if name and number + 1 < total:
+            return name
+    return ""
+
+
+def without_secrets(entries: Iterator[RawEntry]) -> Iterator[RawEntry]:
+    """Entries without passwords and secrets of devices, which no night needs."""
+    for entry in entries:
+        values = {name: found for name, found in entry.values.items() if name.lower() not in _SECRETS}
+        yield RawEntry(entry.dn, values)
+
+
+def differences(here: RehearsalFolder, there: RehearsalFolder) -> Iterator[dict[str, Any]]:
+    """How two rehearsals differ: by night what became of it, then the entries of the directory at the end.
+
+    A row has `what` (night or entry), `name`, and `here` and `there`: the night, or the names of the
+    attributes with other values; None if only the other one has it. Raises UsageError.
+    """
+    ours, theirs = ({night["date"]: _outcome(night) for night in one.nights()} for one in (here, there))
+    for day in sorted({*ours, *theirs}):
+        if ours.get(day) != theirs.get(day):
+            yield {"what": "night", "name": day, "here": ours.get(day), "there": theirs.get(day)}
+    left = dict(there.contents())
+    for dn, values in here.contents():
+        other = left.pop(dn, None)
+        if other is None:
+            yield {"what": "entry", "name": dn, "here": "there", "there": None}
+        elif other != values:
+            names = sorted(name for name in {*values, *other} if values.get(name) != other.get(name))
+            yield {"what": "entry", "name": dn, "here": " ".join(names), "there": " ".join(names)}
+    for dn in left:
+        yield {"what": "entry", "name": dn, "here": None, "there": "there"}
+
+
+def _outcome(night: dict[str, Any]) -> str:
+    """A night in one line."""
+    kinds = ", ".join(f"{kind} {number}" for kind, number in night.get("summary", {}).items())
+    counts = (f"{name} {night[name]}" for name in ("held", "rejected") if night.get(name))
+    return "; ".join([night["status"], *filter(None, [kinds]), *counts])
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a path"
+        raise UsageError(
+            f"--from {path}: cannot be read ({why}); give an LDIF file, or: --from empty"
+        ) from None

@@ -1,0 +1,65 @@
+"""Cases of a policy: every way in which one can be otherwise than expected."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+from piactl.core.explain.policy_case import PolicyCase, case_problems
+from piactl.core.model.person import Assignment, Establishment
+from piactl.core.model.policy import Policy, Profile, Service, When
+
+UAI = "0800009A"
+TEACHER = When({"fonction": frozenset({"ENS"})}, 3)
+POLICY = Policy(
+    profiles=(Profile("enseignant", TEACHER, 3),),
+    services={
+        "mail": Service("mail", "Mail", line=7),
+        "livret": Service(
+            "livret", "Livret", profiles=frozenset({"enseignant"}), per_establishment=True, line=8
+        ),
+        "siecle": Service("siecle", "Siècle", profiles=frozenset({"direction"}), line=9),
+    },
+    file="policy.yaml",
+)
+REGISTER = {UAI: Establishment(UAI, "Lycée Louis Thuillier")}
+CASE = PolicyCase("one", 1, (Assignment(UAI, "ENS", date(2026, 9, 1)),), date(2026, 9, 10))
+
+
+def problems(case: PolicyCase) -> list[str]:
+    return list(case_problems(case, POLICY, REGISTER))
+
+
+def test_a_case_that_holds() -> None:
+    good = replace(
+        CASE,
+        state="active",
+        profiles=("enseignant",),
+        services=("mail", f"livret:{UAI}"),
+        has=("mail",),
+        lacks=("siecle",),
+    )
+    assert problems(good) == []
+    assert problems(CASE) == [], "nothing is asked"
+
+
+def test_what_is_otherwise() -> None:
+    assert problems(replace(CASE, state="grace")) == [
+        f"state: active, not grace; assigned: ENS at {UAI} from 2026-09-01 (policy.yaml:3)"
+    ]
+    assert problems(replace(CASE, profiles=())) == ["profiles: enseignant, not none"]
+    (missing,) = problems(replace(CASE, has=("siecle",)))
+    assert missing.startswith("siecle: missing; profile enseignant does not have it")
+    assert missing.endswith("(policy.yaml:9)")
+    (more,) = problems(replace(CASE, services=("mail",)))
+    assert more.startswith(f"livret:{UAI}: not expected; profile enseignant: ENS")
+    (held,) = problems(replace(CASE, lacks=("mail",)))
+    assert held.endswith("(policy.yaml:7)")
+
+
+def test_a_place_that_no_line_decides_and_a_row_that_is_rejected() -> None:
+    (gone,) = problems(replace(CASE, day=date(2020, 1, 1), state="active"))
+    assert gone.startswith("state: ")
+    unknown = replace(CASE, posts=(Assignment(UAI, "ZZZ", date(2026, 9, 1)),))
+    (rejected,) = problems(unknown)
+    assert rejected.startswith("the feed row would be rejected: ")

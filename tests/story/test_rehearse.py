@@ -1,0 +1,287 @@
+"""A rehearsed period ends as the same nights on a server, and can be stopped and gone on with."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from piactl.cli.framework.configuration import open_configuration
+from piactl.directory.ldif import read_ldif
+from piactl.directory.store.base_digest import MANAGED
+
+from .academy import Academy
+from .feeds import HEADER, MARESCHAL, MICHELIS, crowd, row
+
+FIRST, LAST = date(2026, 8, 28), date(2026, 12, 12)
+DAYS = f"{FIRST}..{LAST}"
+NUMEN = "20E9512345XYZ"
+HUGO = {"matricule": "2007", "prenom": "Hugo", "nom_famille": "Vidal"}
+
+
+def feeds_of_an_autumn(folder: Path) -> dict[date, Path]:
+    """Twelve feeds: homonyms, a mutation, a leave, absences, an end and an archival, somebody in waiting, a
+    newcomer with the NUMEN of another; and three bad ones: cut, half of the people, an old one."""
+    some = crowd(24, debut="2026-08-01")
+    first = [
+        *some,
+        row(matricule="2001", prenom="Marie", nom_famille="Martin", debut="2026-08-01", numen=NUMEN),
+        row(matricule="2002", prenom="Marie", nom_famille="Martin", debut="2026-10-20", uai=MICHELIS),
+        row(**HUGO, debut="2026-08-01", fin="2026-09-20"),
+        row(matricule="2009", prenom="Léo", nom_famille="Petit", debut="2026-08-01", fin="2026-09-02"),
+        row(matricule="2010", prenom="Ida", nom_famille="Roy", debut="2026-08-01", courriel_prive="i@x.fr"),
+    ]  # fmt: skip
+    moved = [*first, row(**HUGO, debut="2026-09-21", uai=MARESCHAL, position="disponibilite")]
+    absent = [one for one in moved if ";Roy;" not in one]
+    twin = row(matricule="2011", prenom="Marie", nom_famille="Martine", debut="2026-09-10", numen=NUMEN)
+    told: dict[str, list[str]] = {
+        "2026-08-28": first, "2026-09-01": first, "2026-09-03": moved, "2026-09-10": [*absent, twin],
+        "2026-09-11": absent, "2026-09-12": absent, "2026-09-14": moved[: len(moved) // 2],
+        "2026-09-15": moved, "2026-10-01": moved, "2026-11-02": moved[1:], "2026-11-03": moved[1:],
+    }  # fmt: skip
+    made = {}
+    for day, rows in told.items():
+        lines = [HEADER, *rows, f"#FIN;rows={len(rows)};date={day}"]
+        made[date.fromisoformat(day)] = write(folder, day, "".join(f"{line}\n" for line in lines))
+    cut = made[date(2026, 9, 15)].read_text(encoding="utf-8")
+    made[date(2026, 9, 16)] = write(folder, "2026-09-16", cut[: len(cut) - 60])
+    old = made[date(2026, 9, 3)].read_text(encoding="utf-8")
+    made[date(2026, 9, 17)] = write(folder, "2026-09-17", old)
+    return made
+
+
+def write(folder: Path, day: str, text: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    path = folder / f"hr-{day}.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def rehearsed(academy: Academy, out: str, *words: str, days: str = DAYS, code: int = 5) -> Path:
+    folder = academy.folder / out
+    ran = academy.run(
+        "rehearse", "--feeds", academy.folder / "feeds", "--days", days, "--out", folder, *words, "-o", "json"
+    )  # fmt: skip
+    assert ran.code == code, ran.err
+    return folder
+
+
+def nights_of(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "nights.ndjson").read_text("utf-8").splitlines()]
+
+
+Contents = Mapping[str, Mapping[str, object]]
+
+
+def contents(entries: Any, academy: Academy) -> Contents:
+    """The managed values of accounts, and the records but for what names runs."""
+    accounts, state = academy.sandbox.accounts.lower(), academy.sandbox.state.lower()
+    found: dict[str, Mapping[str, object]] = {}
+    for dn, values in entries:
+        low = dn.lower()
+        if low.endswith("," + accounts) and b"piactlAccount" in values.get("objectClass", ()):
+            names = (*MANAGED, "piactlDigest", "objectClass")
+            found[low] = {name: sorted(values[name]) for name in names if values.get(name)}
+        elif low.endswith("," + state) and values.get("piactlData") and ",ou=runs," not in low:
+            record = json.loads(values["piactlData"][0])
+            for name in ("run", "plan"):
+                record.pop(name, None)
+            if not low.startswith(("cn=lock", "cn=clock")) and ",ou=journals," not in low:
+                found[low] = record
+    return found
+
+
+def test_the_directory_is_that_of_the_same_nights_on_a_server(academy: Academy) -> None:
+    feeds = feeds_of_an_autumn(academy.folder / "feeds")
+    with academy.nothing_written():
+        folder = rehearsed(academy, "rehearsed")
+    statuses = {}
+    day = FIRST
+    while day <= LAST:
+        ran = academy.run(
+            "nightly", *([feeds[day]] if day in feeds else []), "--as-of", str(day), "-o", "json"
+        )
+        statuses[day.isoformat()] = (ran.code, ran.json["summary"])
+        day += timedelta(days=1)
+    told = nights_of(folder)
+    codes = {"done": 0, "refused": 4, "feed refused": 6}
+    assert {one["date"]: (codes[one["status"]], one.get("summary", {})) for one in told} == statuses
+    refused = {one["date"]: one["status"] for one in told if one["status"] != "done"}
+    assert {*refused} >= {"2026-09-14", "2026-09-16", "2026-09-17"}, refused
+    kinds = {kind for one in told for kind in one.get("summary", {})}
+    assert kinds >= {"create", "update", "revoke", "deactivate", "archive"}, kinds
+    base = open_configuration(academy.sandbox.config).settings.directory.suffix
+    there = contents(academy.sandbox.entries(base, "(objectClass=*)").items(), academy)
+    here = contents(((e.dn, e.values) for e in read_ldif(folder / "directory.ldif")), academy)
+    assert here == there
+
+
+def test_twice_and_stopped_between_gives_equal_bytes(academy: Academy) -> None:
+    feeds_of_an_autumn(academy.folder / "feeds")
+    folders = [rehearsed(academy, "one"), rehearsed(academy, "two")]
+    words = [
+        "rehearse",
+        "--feeds",
+        academy.folder / "feeds",
+        "--days",
+        DAYS,
+        "--out",
+        academy.folder / "three",
+    ]
+    stops = 0
+    while True:
+        process = subprocess.Popen(
+            academy.words(*words),
+            env=academy.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        if stops < 2:
+            wait_for_nights(academy.folder / "three" / "state" / "settled", process)
+            process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == 5, said
+        if b"the same command goes on" not in said:
+            break
+        stops += 1
+    assert stops, "it was never stopped"
+    folders.append(academy.folder / "three")
+    for name in ("nights.ndjson", "directory.ldif"):
+        first, *others = ((folder / name).read_bytes() for folder in folders)
+        assert all(one == first for one in others), name
+        assert (folders[0] / name).stat().st_mode & 0o777 == 0o600
+
+
+def wait_for_nights(file: Path, process: subprocess.Popen[bytes]) -> None:
+    before = file.stat().st_mtime_ns if file.exists() else 0
+    while process.poll() is None and not (file.exists() and file.stat().st_mtime_ns > before):
+        pass
+
+
+def test_two_policies_rehearsed_and_compared(academy: Academy) -> None:
+    feeds_of_an_autumn(academy.folder / "feeds")
+    usual = rehearsed(academy, "usual", days="2026-08-28..2026-09-12", code=0)
+    same = academy.run(
+        "rehearse", "--feeds", academy.folder / "feeds", "--days", "2026-08-28..2026-09-12",
+        "--out", academy.folder / "usual", "--compare", usual, "-o", "json",
+    )  # fmt: skip
+    assert (same.code, same.json) == (0, [])
+    draft = academy.folder / "draft.yaml"
+    text = (academy.sandbox.folder / "policy.yaml").read_text(encoding="utf-8")
+    draft.write_text(text.replace("  - {days: 30}", "  - {days: 5}"), encoding="utf-8")
+    other = academy.run(
+        "rehearse", "--feeds", academy.folder / "feeds", "--days", "2026-08-28..2026-09-12",
+        "--out", academy.folder / "draft", "--policy", draft, "--compare", usual, "-o", "json",
+    )  # fmt: skip
+    assert other.code == 3, other.err
+    nights = {one["name"]: one["here"] for one in other.json if one["what"] == "night"}
+    assert "deactivate 1" in nights["2026-09-08"]
+    entries = {one["name"].partition(",")[0] for one in other.json if one["what"] == "entry"}
+    assert "uid=leo.petit" in entries
+
+
+def test_from_an_ldif_and_with_approval(academy: Academy) -> None:
+    """The directory of slapcat, with a password that does not go into the folder, and a guard that is passed
+    only with --approve."""
+    feeds_of_an_autumn(academy.folder / "feeds")
+    begun = rehearsed(academy, "begun", days="2026-08-28..2026-09-03", code=0)
+    start = academy.folder / "start.ldif"
+    text = (begun / "directory.ldif").read_text(encoding="utf-8")
+    start.write_text(text.replace("\n\n", "\nuserPassword: geheim\n\n"), encoding="utf-8")
+    later = rehearsed(academy, "later", "--from", str(start), days="2026-09-10..2026-09-13", code=0)
+    assert "geheim" not in (later / "directory.ldif").read_text(encoding="utf-8")
+    assert nights_of(later)[0]["date"] == "2026-09-10"
+    academy.allow_up_to(0)
+    refused = rehearsed(academy, "refused", days="2026-08-28..2026-09-23", code=5)
+    approved = rehearsed(academy, "approved", "--approve", days="2026-08-28..2026-09-23")
+    stopped = {one["date"]: one["guards"] for one in nights_of(refused) if one["status"] == "refused"}
+    assert stopped
+    assert any(one.get("approved") for one in nights_of(approved))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--days", DAYS, "--out", "{}/x"), "--feeds DIR: is missing"),
+        (("--feeds", "{}/none", "--days", DAYS, "--out", "{}/x"), "is no folder with feeds"),
+        (("--feeds", "{}/feeds", "--days", "2027-01-01..2027-01-03", "--out", "{}/x"), "no feed of the days"),
+        (("--feeds", "{}/feeds", "--days", "2026-09-03", "--out", "{}/x"), "write the first and the last"),
+        (("--feeds", "{}/feeds", "--days", "2026-09-03..2026-09-01", "--out", "{}/x"), "the first one first"),
+        (("--feeds", "{}/feeds", "--days", DAYS, "--out", "{}/feeds"), "is no folder of a rehearsal"),
+        (("--feeds", "{}/feeds", "--days", DAYS, "--out", "{}/x", "--from", "{}/none"), "cannot be read"),
+        (("--feeds", "{}/feeds", "--days", DAYS, "--out", "{}/x", "--compare", "{}"), "has no rehearsal"),
+    ],
+)
+def test_what_cannot_be_rehearsed(academy: Academy, words: tuple[str, ...], said: str) -> None:
+    feeds_of_an_autumn(academy.folder / "feeds")
+    ran = academy.run("rehearse", *(word.format(academy.folder) for word in words))
+    assert ran.code == 2, ran.err
+    assert said in ran.err
+    assert not (academy.folder / "x" / "nights.ndjson").exists()
+
+
+def test_a_folder_goes_on_only_with_the_same_inputs(academy: Academy) -> None:
+    feeds_of_an_autumn(academy.folder / "feeds")
+    folder = rehearsed(academy, "one", days="2026-08-28..2026-08-30", code=0)
+    ran = academy.run(
+        "rehearse", "--feeds", academy.folder / "feeds", "--days", "2026-08-28..2026-08-31", "--out", folder
+    )
+    assert ran.code == 2
+    assert "other inputs (feeds, days)" in ran.err or "other inputs (days)" in ran.err
+    bad = academy.folder / "bad.ldif"
+    bad.write_text("dn: cn=x\nchangetype: modify\n", encoding="utf-8")
+    ran = academy.run(
+        "rehearse", "--feeds", academy.folder / "feeds", "--days", "2026-08-28..2026-08-31", "--out",
+        academy.folder / "new", "--from", bad,
+    )  # fmt: skip
+    assert ran.code == 2
+    assert "bad.ldif:2: an entry begins with" in ran.err
+
+
+def test_without_a_terminal_it_is_a_program_for_programs(academy: Academy) -> None:
+    feeds_of_an_autumn(academy.folder / "feeds")
+    ran = academy.run(
+        "rehearse", "--feeds", academy.folder / "feeds", "--days", "2026-08-28..2026-09-20",
+        "--out", academy.folder / "one", "-o", "table",
+    )  # fmt: skip
+    assert ran.code == 5
+    lines = {line.split()[0]: line for line in ran.out.splitlines()}
+    assert "feed refused" in lines["2026-09-16"]
+    assert "2026-08-29" not in lines, "quiet nights are left out"
+    assert "24 nights rehearsed" in ran.err
+
+
+def test_numbers_for_guards_from_rehearsed_nights(academy: Academy) -> None:
+    """Each guard with the night that came nearest to its limit; a bad night that is named does not count."""
+    feeds_of_an_autumn(academy.folder / "feeds")
+    folder = rehearsed(academy, "one", "--approve", days="2026-08-28..2026-10-25")
+    ran = academy.run("guards", "suggest", folder, "--margin", "2", "-o", "json")
+    assert ran.code == 0, ran.err
+    rows = {(one["kind"], one["period"]): one for one in ran.json}
+    ordinary = [n["counted"] for n in nights_of(folder) if n["status"] == "done" and not n.get("approved")]
+    for kind in ("revoke", "update"):
+        most = max(found for counts in ordinary for found, of in [counts.get(kind, (0, 0))] if of)
+        of_kind = [one for (name, _), one in rows.items() if name == kind]
+        assert most > 0
+        assert max(one["most"] for one in of_kind) <= most
+        assert max(one["suggested"] for one in of_kind) == max(10, 2 * most), kind
+    day = rows["revoke", "rentree"]["day"]
+    fewer = academy.run("guards", "suggest", folder, "--except", day, "-o", "json").json
+    assert day not in {one["day"] for one in fewer}
+    table = academy.run("guards", "suggest", folder, "-o", "table")
+    assert "█" in table.out
+    assert "│" in table.out
+
+
+def test_numbers_for_guards_from_real_nights(academy: Academy) -> None:
+    for day, many in (("2026-10-01", 3), ("2026-10-02", 5), ("2026-10-03", 6)):
+        academy.night(day, academy.feed(*crowd(many, debut="2026-09-01"), day=day))
+    rows = {one["kind"]: one for one in academy.run("guards", "suggest", "-o", "json").json}
+    assert (rows["create"]["most"], rows["create"]["of"], rows["create"]["day"]) == (3, 6, "2026-10-01")
+    assert academy.run("guards", "suggest", "--except", "2026-10-01", "-o", "json").json[0]["most"] == 2
