@@ -20,7 +20,8 @@ def read_sources(document: Document, node: Node) -> dict[str, SourceSettings]:
     """The sources by name. Adds to the document the mistakes that the schema cannot find."""
     sources = {name: _source(document, name, source) for name, source in node.entries()}
     _refuse_shared_files(document, node)
-    return sources
+    # a supplement has the lowest rank, wherever it stands
+    return dict(sorted(sources.items(), key=lambda item: item[1].supplement))
 
 
 def _source(document: Document, name: str, node: Node) -> SourceSettings:
@@ -38,6 +39,8 @@ def _source(document: Document, name: str, node: Node) -> SourceSettings:
             document.mistake(
                 place, f"{label}.constants.{column}: this column is also under columns; keep one of them"
             )
+    _check_format(document, node, label)
+    supplement = node.at("role").text("authoritative") == "supplement"
     limits = _limits(node.at("limits"), SourceLimits())
     return SourceSettings(
         name=name,
@@ -53,10 +56,33 @@ def _source(document: Document, name: str, node: Node) -> SourceSettings:
         constants=_table(constants),
         absent_runs=node.at("absent_runs").integer(_USUAL.absent_runs),
         namespace=node.at("namespace").text(_USUAL.namespace),
+        format=node.at("format").text(_USUAL.format),
+        supplement=supplement,
+        creates=node.at("creates").truth(not supplement),
+        perimeter=_table(node.at("perimeter")),
+        drop_functions=tuple(node.at("drop_functions").texts()),
         feed_days=node.at("feed_days").integer(_USUAL.feed_days),
         limits=limits,
         periods=_periods(document, node.at("limits").at("periods"), limits, label),
     )
+
+
+_OF_CSV = ("trailer", "delimiter", "encoding", "date_formats", "columns")
+_OF_SETS = ("perimeter", "drop_functions")
+
+
+def _check_format(document: Document, node: Node, label: str) -> None:
+    """Adds a mistake for a setting that the format of the source does not have."""
+    form = node.at("format").text(_USUAL.format)
+    given = dict(node.entries())
+    for name in _OF_SETS if form == "csv" else _OF_CSV:
+        if name in given:
+            document.mistake(given[name], f"{label}.{name}: the format {form} has no such setting")
+    if form == "csv" and "kind" not in given:
+        expected = "expected full (a feed lists everyone) or delta"
+        document.mistake(node, f"kind is missing in {label}; {expected}")
+    if form != "csv" and node.at("kind").text("full") != "full":
+        document.mistake(given["kind"], f"{label}.kind: the format {form} is read as complete sets: full")
 
 
 def _table(node: Node) -> dict[str, str]:

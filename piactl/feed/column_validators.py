@@ -29,6 +29,8 @@ _OPEN = date(9999, 12, 31)
 _EARLIEST, _LATEST = date(1950, 1, 1), date(2100, 12, 31)
 _EARLIEST_BIRTH = date(1900, 1, 1)
 _CODE_LENGTH = 40
+FOUND = "!"
+"""Begins a cell `!CODE DETAIL` with a fault that the format of a set found in its place."""
 
 
 def is_matricule(text: str) -> bool:
@@ -77,6 +79,9 @@ def check_code(text: str) -> tuple[Any, Fault | None]:
 def check_uai(text: str) -> tuple[Any, Fault | None]:
     uai, why = read_uai(text)
     if uai is None:
+        code, _, detail = text.removeprefix(FOUND).partition(" ")
+        if text.startswith(FOUND) and code in ("structure-unknown", "person-doubled"):
+            return None, (code, detail)
         known = "wrong:" in why or "is wrong" in why
         return None, (
             "bad-uai",

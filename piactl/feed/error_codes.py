@@ -45,6 +45,8 @@ REJECTIONS: Mapping[str, tuple[str, str]] = {
     "bad-code": ("a code is short printable text", _AT_SOURCE),
     "person-contradicts": ("rows of one person disagree in the person's columns", _AT_SOURCE),
     "assignment-contradicts": ("rows of one assignment disagree", _AT_SOURCE),
+    "structure-unknown": ("the set has no such structure", "ask for a set with this structure"),
+    "person-doubled": ("the set has the person twice, with other content", _AT_SOURCE),
     "too-many-assignments": ("one matricule has more rows than one person can have", _AT_SOURCE),
 }
 """Code of a rejected row -> (meaning, next step)."""
@@ -72,6 +74,16 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
     "too-many-rows": ("the file has more rows than the source allows", "check it, then raise `max_rows`"),
     "field-too-long": ("a field is longer than the source allows", "check it, then raise `max_field`"),
     "line-too-long": ("a line is too long", "check that this is a CSV file"),
+    "bad-archive": ("the archive is damaged, or made to harm", _EXPORT),
+    "missing-piece": ("a file of the set is missing", "fetch all files of the set anew"),
+    "mixed-sets": ("it has files of several sets", "feed each set separately"),
+    "no-structures": ("the set has no structures (EtabEducNat)", "feed the whole folder or archive"),
+    "doubled-structure": ("a structure is there twice, with two UAIs", _EXPORT),
+    "delta-set": ("it is a delta, and only complete sets are read", "feed the complete set of the day"),
+    "wrong-perimeter": ("the set is of another académie or degree", "check `perimeter` of the source"),
+    "undated": ("neither the name of the set nor its head has a date", "keep its name as delivered"),
+    "unsafe-xml": ("the file declares entities or a structure of its own", _EXPORT),
+    "bad-xml": ("the file is not XML of the form ficAlimMENESR", _EXPORT),
     "mostly-rejected": ("most rows cannot be read", "check the layout of the source"),
 }
 """Code of a refused feed -> (meaning, next step)."""

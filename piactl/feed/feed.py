@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -10,6 +9,7 @@ from datetime import date
 from piactl.core.model.person import Person
 from piactl.core.plan.feed_limits import FeedFacts
 from piactl.core.plan.plan import Rejection
+from piactl.feed.formats.rows import RowWriter
 from piactl.feed.header import Layout
 from piactl.feed.mojibake import shown
 from piactl.feed.people_builder import PeopleBuilder
@@ -21,7 +21,8 @@ _FEW = 5
 class Remark:
     """A problem of a feed that rejects nothing. `lines` are the first few of `count`.
 
-    Codes: `duplicates`, `unusual-numen`, `unknown-columns`, `date-differs`, `no-date`, `rejects-file`.
+    Codes: `duplicates`, `unusual-numen`, `unknown-columns`, `date-differs`, `no-date`, `rejects-file`,
+    `understood`, `passed-over`.
     """
 
     code: str
@@ -62,17 +63,18 @@ def date_remarks(trailer: date | None, named: date | None) -> list[Remark]:
     return []
 
 
-def file_date(name: str, pattern: str) -> date | None:
-    """The first real date that `pattern` (groups year, month, day) finds in a file name."""
-    if not pattern:
-        return None
-    for match in re.finditer(pattern, name):
-        parts = match.groupdict()
-        try:
-            return date(int(parts["year"]), int(parts["month"]), int(parts["day"]))
-        except (ValueError, KeyError, TypeError):
-            continue
-    return None
+def set_remarks(written: RowWriter) -> list[Remark]:
+    """Remarks about a set of files: what was understood, and what was passed over and why."""
+    remarks = []
+    if written.posts:
+        posts = ", ".join(f"{function} {number}" for function, number in written.posts.most_common())
+        where = f" at {len(written.at)} structures" if written.at else ""
+        remarks.append(
+            Remark("understood", f"posts by function{where}: {posts}", sum(written.posts.values()))
+        )
+    for what, number in sorted(written.passed.items()):
+        remarks.append(Remark("passed-over", f"passed over: {what} ({number})", number))
+    return remarks
 
 
 def _of_lines(code: str, subject: str, lines: Sequence[int]) -> Remark:
@@ -107,8 +109,20 @@ class Feed:
     unusable: Sequence[tuple[Person, frozenset[str]]] = field(default=(), repr=False)
     """The rows of held people, as far as they can be read, each with its columns that have a fault."""
 
+    written: RowWriter | None = field(default=None, repr=False)
+    """What else the format understood of a set of files; a CSV file has none."""
+
     remarked: frozenset[str] = frozenset()
     """The matricules with a remark about one of their lines."""
+
+    def place(self, line: int) -> tuple[str, int]:
+        """The file and the line of a row."""
+        return self.written.place(line) if self.written else (self.facts.file, line)
+
+    @property
+    def files(self) -> frozenset[str]:
+        """The names of its files."""
+        return frozenset(self.written.files) if self.written else frozenset({self.facts.file})
 
     @property
     def unattributed(self) -> int:

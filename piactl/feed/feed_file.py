@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from fnmatch import fnmatchcase
 from io import BufferedReader
@@ -15,6 +16,9 @@ from pathlib import Path
 from piactl.core.model.settings import SourceSettings
 from piactl.errors import FeedRefused, NotFound, UsageError
 from piactl.feed.error_codes import refusal
+from piactl.feed.formats import open_translated
+from piactl.feed.formats.rows import RowWriter
+from piactl.feed.formats.set_files import digest_of
 from piactl.private_files import refuse_missing, refuse_own_file
 
 _WORD = re.compile(r"[^\W\d_]+")
@@ -96,10 +100,39 @@ def _existing(path: str) -> Path:
 _LEAST = 65_536
 
 
+@dataclass(frozen=True, slots=True)
+class OpenFeed:
+    """The rows of a feed: `stream` has them, `source` their layout. `written` has what else the format
+    understood of a set of files, and `digest` is theirs; a CSV file has neither."""
+
+    stream: BufferedReader
+    source: SourceSettings
+    written: RowWriter | None = None
+    digest: str = ""
+
+
 @contextmanager
-def open_feed(path: Path, source: SourceSettings) -> Iterator[BufferedReader]:
-    """The open file. Raises FeedRefused if it is not a regular file, is too large, or cannot be read, then or
-    while the caller reads it."""
+def open_feed(path: Path, source: SourceSettings) -> Iterator[OpenFeed]:
+    """The rows of a feed. Raises FeedRefused if it is not a regular file, is too large, or cannot be read,
+    then or while the caller reads it; for a set of files, for whatever refuses it as a whole."""
+    if source.format != "csv":
+        with open_translated(path, source) as (rows, found):
+            yield OpenFeed(rows, found.source, found.written, found.digest)
+        return
+    with _open_file(path, source) as stream:
+        yield OpenFeed(stream, source)
+
+
+def digest_of_feed(path: Path) -> str:
+    """The SHA-256 that piactl calls a feed by, "" if it cannot be read."""
+    try:
+        return digest_of(path)
+    except OSError:
+        return ""
+
+
+@contextmanager
+def _open_file(path: Path, source: SourceSettings) -> Iterator[BufferedReader]:
     try:
         # Without O_NONBLOCK, opening a named pipe would wait for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

@@ -50,10 +50,13 @@ def digest_lines(path: Path, source: SourceSettings, key: bytes) -> LineDigests 
     """The digests of a feed under a key, without validating rows. None if the feed cannot be read;
     `read_feed` then reports the reason."""
     try:
-        with open_feed(path, source) as stream:
-            return _digests(stream, source, key)
+        with open_feed(path, source) as opened:
+            lines = _digests(opened.stream, opened.source, key)
     except (FeedRefused, UnicodeDecodeError):
         return None
+    if lines is not None and opened.digest:
+        lines.digest = opened.digest
+    return lines
 
 
 def _digests(stream: BufferedReader, source: SourceSettings, key: bytes) -> LineDigests | None:

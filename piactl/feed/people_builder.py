@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.plan import Rejection
@@ -30,14 +30,17 @@ _ASSIGNMENT_FIELDS = {
 }
 _MOST_ASSIGNMENTS = 500
 _UNREAD = "x"
+Place = Callable[[int], tuple[str, int]]
+"""The file and the line of a row in a set of files."""
 _FEW = 5
 
 
 class PeopleBuilder:
     """Collects the rows of one feed into people, rejections and held people."""
 
-    def __init__(self, file: str, source: str) -> None:
-        self.file, self.source = file, source
+    def __init__(self, file: str, source: str, place: Place | None = None) -> None:
+        self.source = source
+        self.place = place or (lambda line: (file, line))
         self.people: dict[str, Person] = {}
         self.rejections: list[Rejection] = []
         self.held: dict[str, str] = {}
@@ -56,12 +59,16 @@ class PeopleBuilder:
          corps, position, uai, function, discipline, modality, quotite, start, end) = row  # fmt: skip
         assignment = Assignment(
             uai, function, start, end, corps, position, modality, discipline, quotite,
-            self.source, f"{self.file}:{line}",
+            self.source, self._where(line),
         )  # fmt: skip
         return Person(
             matricule, family, given, usage, civilite, birth, mail, numen, (assignment,), (line,),
             former=former,
         )  # fmt: skip
+
+    def _where(self, line: int) -> str:
+        file, at = self.place(line)
+        return f"{file}:{at}"
 
     def add(self, row: Row, line: int) -> None:
         """Adds a valid row."""
@@ -127,13 +134,14 @@ class PeopleBuilder:
 
     def _reject(self, line: int, column: str, code: str, detail: str, matricule: str | None) -> None:
         message = rejection_message(code, detail)
-        self.rejections.append(Rejection(self.file, line, column, code, message, matricule))
+        file, at = self.place(line)
+        self.rejections.append(Rejection(file, at, column, code, message, matricule))
         self.rejected_lines[line] = None
         if matricule is not None:
             lines = self._held_lines.setdefault(matricule, [])
             if line not in lines[-1:]:
                 lines.append(line)
-            self.held.setdefault(matricule, f"{self.file}:{line}: {column or 'row'}: {message} [{code}]")
+            self.held.setdefault(matricule, f"{self._where(line)}: {column or 'row'}: {message} [{code}]")
 
     def finish(self) -> list[int]:
         """Removes held people from `people`. Returns the lines of their rows and of all rejections."""

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from io import BufferedReader
 from pathlib import Path
 
 from piactl.core.model.settings import SourceSettings
@@ -19,8 +18,9 @@ from piactl.errors import FeedRefused
 from piactl.feed.csv_record import UnclosedQuote
 from piactl.feed.csv_row_parser import BrokenRow, FieldTooLong, RowParser, without_end
 from piactl.feed.error_codes import refusal
-from piactl.feed.feed import Feed, Remark, date_remarks, file_date, layout_remarks, row_remarks
-from piactl.feed.feed_file import longest_line, open_feed
+from piactl.feed.feed import Feed, Remark, date_remarks, layout_remarks, row_remarks, set_remarks
+from piactl.feed.feed_file import OpenFeed, longest_line, open_feed
+from piactl.feed.file_date import file_date
 from piactl.feed.fingerprints import Skipped
 from piactl.feed.header import COLUMNS, Layout, read_layout
 from piactl.feed.mojibake import CODECS, is_wholesale, likely_encoding
@@ -110,15 +110,16 @@ class FeedReader:
     def __init__(
         self,
         path: Path,
-        source: SourceSettings,
-        stream: BufferedReader,
+        opened: OpenFeed,
         skipped: Skipped | None = None,
     ) -> None:
         self.skipped = skipped
         self.passed = 0
-        self.path, self.source, self.stream = path, source, stream
+        self.path, self.source, self.stream = path, opened.source, opened.stream
+        self.opened, self.written = opened, opened.written
         self.refusals: list[tuple[str, str]] = []
-        self.builder = PeopleBuilder(path.name, source.name)
+        place = self.written.place if self.written else None
+        self.builder = PeopleBuilder(path.name, self.source.name, place)
         self.digest = hashlib.sha256()
         self.offsets = array("Q", [0])
         self.header = b""
@@ -131,7 +132,7 @@ class FeedReader:
         self.ended = True
         self.count = 0
         self.sample = b""
-        self.longest = longest_line(source)
+        self.longest = longest_line(self.source)
 
     def feed(self) -> Feed:
         """The feed. Raises FeedRefused with every reason found, or OSError."""
@@ -160,6 +161,7 @@ class FeedReader:
             is_rejects=self.layout is not None and self.layout.is_rejects,
             header=self.header,
             raw_lines=self._raw_lines(lines),
+            written=self.written,
             remarked=frozenset(self.builder.remarked),
             columns=frozenset(self.layout.places if self.layout else ()) | frozenset(self.source.constants),
         )
@@ -318,7 +320,7 @@ class FeedReader:
         return FeedFacts(
             source=self.source.name,
             file=self.path.name,
-            digest=self.digest.hexdigest(),
+            digest=self.opened.digest or self.digest.hexdigest(),
             date=self.trailer.date if self.trailer else self._named(),
             full=self.source.full and not is_rejects,
             complete=self.trailer is not None or not self.source.trailer,
@@ -332,10 +334,14 @@ class FeedReader:
 
     def _remarks(self) -> list[Remark]:
         layout = layout_remarks(self.layout) if self.layout else []
+        if self.written is not None:
+            return [*row_remarks(self.builder), *set_remarks(self.written)]
         dates = date_remarks(self.trailer.date if self.trailer else None, self._named())
         return [*row_remarks(self.builder), *layout, *dates]
 
     def _named(self) -> date | None:
+        if self.written is not None:
+            return self.written.day
         return file_date(self.path.name, self.source.date_pattern)
 
     def _raw_lines(self, lines: Sequence[int]) -> dict[int, bytes]:
@@ -352,10 +358,10 @@ def read_feed(path: Path, source: SourceSettings, skipped: Skipped | None = None
     Raises FeedRefused with every reason found if the file as a whole cannot be trusted. The caller checks the
     limits against the last feed applied (`core.plan.feed_limits.feed_refusals`).
     """
-    with open_feed(path, source) as stream:
-        before = os.fstat(stream.fileno())
-        feed = FeedReader(path, source, stream, skipped).feed()
-        after = os.fstat(stream.fileno())
+    with open_feed(path, source) as opened:
+        before = os.fstat(opened.stream.fileno())
+        feed = FeedReader(path, opened, skipped).feed()
+        after = os.fstat(opened.stream.fileno())
     moved = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
     if moved or (skipped is not None and skipped.lines.digest != feed.facts.digest):
         raise FeedRefused(str(path), [refusal("changed")])

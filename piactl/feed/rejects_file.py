@@ -43,10 +43,10 @@ def write_rejects(path: Path, feed: Feed, source: SourceSettings) -> int:
 
 def rejects_content(feed: Feed, source: SourceSettings) -> bytes:
     """The bytes of the rejects file of a feed."""
-    reasons: dict[int, list[Rejection]] = {}
+    reasons: dict[tuple[str, int], list[Rejection]] = {}
     for rejection in feed.rejections:
-        reasons.setdefault(rejection.line, []).append(rejection)
-    codec = CODECS[source.encoding]
+        reasons.setdefault((rejection.file, rejection.line), []).append(rejection)
+    codec = CODECS[feed.encoding]
     cut = feed.is_rejects and feed.header.strip().lower().endswith(REJECT_COLUMN.encode())
     delimiter = feed.delimiter.encode()
     header = (
@@ -60,7 +60,7 @@ def rejects_content(feed: Feed, source: SourceSettings) -> bytes:
         body = _body(raw)
         if cut:
             body = _without_reason(body, delimiter)
-        found = reasons.get(line, [])
+        found = reasons.get(feed.place(line), [])
         body = _without_numens(body, delimiter, layout, mask=any(r.column == "numen" for r in found))
         why = _reason(found, feed.delimiter).encode(codec, "replace")
         pieces.append(body + delimiter + why + _end(raw))

@@ -8,7 +8,6 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from io import BufferedReader
 from pathlib import Path
 
 from piactl.core.model.settings import SourceSettings
@@ -17,7 +16,7 @@ from piactl.errors import FeedRefused
 from piactl.feed.csv_record import UnclosedQuote
 from piactl.feed.csv_row_parser import BrokenRow, FieldTooLong, RowParser, without_end
 from piactl.feed.feed import Feed
-from piactl.feed.feed_file import open_feed
+from piactl.feed.feed_file import OpenFeed, open_feed
 from piactl.feed.fingerprints import LineDigests
 from piactl.feed.people_builder import PeopleBuilder
 
@@ -26,16 +25,15 @@ class RowIndex:
     """An index of the lines of an open feed, sorted by owner. It needs less memory than a table of all
     people."""
 
-    def __init__(
-        self, path: Path, source: SourceSettings, stream: BufferedReader, lines: LineDigests
-    ) -> None:
-        self._file, self._source = path.name, source.name
-        self._descriptor = stream.fileno()
-        self._rows = RowParser(lines.layout, source)
+    def __init__(self, path: Path, opened: OpenFeed, lines: LineDigests) -> None:
+        self._file, self._source = path.name, opened.source.name
+        self._place = opened.written.place if opened.written else None
+        self._descriptor = opened.stream.fileno()
+        self._rows = RowParser(lines.layout, opened.source)
         self._owners = owners = lines.owners
         self._places = array("Q", [0])
         place = 0
-        for raw in stream:
+        for raw in opened.stream:
             place += len(raw)
             self._places.append(place)
         most = min(len(owners), len(self._places) - 1)
@@ -46,7 +44,7 @@ class RowIndex:
     def of(self, matricules: Iterable[str]) -> PeopleBuilder:
         """The rows of these people alone. Raises FeedRefused for a row that refuses the whole feed;
         `read_feed` then reports which row, and why."""
-        people = PeopleBuilder(self._file, self._source)
+        people = PeopleBuilder(self._file, self._source, self._place)
         for matricule in matricules:
             for line in self._lines_of(matricule):
                 start, end = self._places[line], self._places[line + 1]
@@ -74,28 +72,28 @@ class RowIndex:
 def open_row_index(path: Path, source: SourceSettings, lines: LineDigests) -> Iterator[RowIndex]:
     """The row index of a feed whose lines are digested. Raises FeedRefused if the file cannot be read, then
     or while the caller reads it."""
-    with open_feed(path, source) as stream:
-        yield RowIndex(path, source, stream, lines)
+    with open_feed(path, source) as opened:
+        yield RowIndex(path, opened, lines)
 
 
-def with_rejections(feed: Feed, path: Path, rejections: Iterable[Rejection]) -> Feed:
+def with_rejections(feed: Feed, path: Path, source: SourceSettings, rejections: Iterable[Rejection]) -> Feed:
     """The feed with more rejections, made by the policy or the naming rule, and the raw bytes of their rows.
 
-    Includes all rows of the people concerned. `path` is the file of the feed; if it can no longer be read,
-    the rejections are added without the bytes.
+    Includes all rows of the people concerned. If the feed at `path` can no longer be read, the rejections are
+    added without the bytes.
     """
     more = tuple(rejections)
     if not more:
         return feed
     people = {r.matricule for r in more if r.matricule in feed.people}
     lines = {line for matricule in people for line in feed.people[matricule or ""].lines}
-    lines |= {r.line for r in more if r.line}
+    places = {(r.file, r.line) for r in more if r.line}
     raw = dict(feed.raw_lines)
     try:
-        with path.open("rb") as stream:
-            for number, text in enumerate(stream, start=1):
-                if number in lines:
+        with open_feed(path, source) as opened:
+            for number, text in enumerate(opened.stream, start=1):
+                if number in lines or feed.place(number) in places:
                     raw[number] = text
-    except OSError:
+    except (OSError, FeedRefused):
         pass
     return replace(feed, rejections=(*feed.rejections, *more), raw_lines=raw)

@@ -127,8 +127,17 @@ def test_a_configuration_that_says_everything():
                     SourceLimits(0.2, 11, 0.7, 31, 0.4, 41, 0.5, 26, 0.07, 16, 200_000, 60_000_000, 300),
                 ),
             ),
-        )
+        ),
+        "aaf2d": SourceSettings(
+            name="aaf2d",
+            files=("ENT2D*",),
+            format="aaf",
+            supplement=True,
+            perimeter={"academie": "020", "degre": "2D"},
+            drop_functions=("-",),
+        ),
     }
+    assert [*settings.sources] == ["epp", "aaf2d"]  # a supplement has the lowest rank
 
 
 def test_a_period_of_limits_keeps_what_it_does_not_say(written):
@@ -268,6 +277,9 @@ WRONG_SOURCES = [
     ("limits: {bad_share: 2}", 21, "a share from 0 to 1"),
     ("limits: {periods: {r: {from: 04-31, to: 05-01}}}", 30, "04-31 is not a day of the year"),
     ("trailer: no", 10, "write false, not no"),
+    ("format: aaf, encoding: utf-8", 24, "the format aaf has no such setting"),
+    ("perimeter: {degre: 2D}", 12, "the format csv has no such setting"),
+    ("role: second", 7, "second is not valid"),
 ]
 
 
@@ -277,6 +289,14 @@ def test_a_mistake_in_a_source(written, mistakes_of, text, column, words):
     (mistake,) = mistakes_of(read_settings, written(f"{LOCAL}{opening}{text}}}}}\n"))
     assert (mistake.line, mistake.column) == (13, len(opening) + column), mistake
     assert words in mistake.message
+
+
+def test_an_aaf_source_is_full_and_a_csv_source_says_what_it_is(written, mistakes_of):
+    text = LOCAL + "sources:\n  a: {format: aaf, kind: delta}\n  b: {format: csv}\n"
+    found = mistakes_of(read_settings, written(text))
+    assert [m.line for m in found] == [14, 15]
+    assert "complete sets: full" in found[0].message
+    assert "kind is missing in sources.b" in found[1].message
 
 
 def test_one_file_name_leads_to_one_source(written, mistakes_of):

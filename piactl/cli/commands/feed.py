@@ -93,7 +93,7 @@ def rejects(
 
     refuse_output("--out", out)
     sourced = _read(file, this_configuration())
-    feed = with_rejections(sourced.feed, sourced.path, sourced.judgement)
+    feed = with_rejections(sourced.feed, sourced.path, sourced.source, sourced.judgement)
     count = write_rejects(Path(out), feed, sourced.source)
     say(f"{counted(count, 'row')} written to {out}" if count else "no row is rejected; nothing was written")
     return int(Exit.DONE)

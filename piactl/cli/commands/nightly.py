@@ -201,16 +201,21 @@ def _keep_rejects(
     )
     for sourced in feeds:
         known = set(sourced.feed.rejections)
-        more = [r for r in ready.plan.rejections if r.file == sourced.feed.facts.file and r not in known]
-        feed = with_rejections(sourced.feed, sourced.path, more)
+        more = [r for r in ready.plan.rejections if r.file in sourced.feed.files and r not in known]
+        feed = with_rejections(sourced.feed, sourced.path, sourced.source, more)
         if not feed.raw_lines:
             continue
         folder = Path(configuration.settings.state_folder) / "rejects"
         make_private_folder(folder)
-        file = folder / f"{order.run}-{sourced.feed.facts.file}"
+        file = folder / f"{order.run}-{_csv_name(sourced.feed.facts.file)}"
         count = write_rejects(file, feed, sourced.source)
         rows = counted(count, "row was", "rows were")
         say(f"{rows} rejected or held; correct them and feed them again: {file}")
+
+
+def _csv_name(file: str) -> str:
+    """The name of a rejects file: it is CSV, whatever the format of the feed."""
+    return file if Path(file).suffix not in {"", ".xml", ".zip", ".tgz", ".gz"} else f"{file}.csv"
 
 
 def _metrics(

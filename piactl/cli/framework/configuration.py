@@ -90,11 +90,16 @@ class Configuration:
         # loaded here: `account show` needs no rules
         from piactl.core.rules.desired import Rules
         from piactl.core.rules.same_person import Ranks
+        from piactl.core.rules.supplements import Supplements
 
         settings = self.settings
         ranks = Ranks(tuple(settings.sources), settings.ranks)
         digest, matching = self.register_digest, settings.matching
-        return Rules(self.policy, self.register, as_of, self.keys, digest, matching, ranks)
+        adding = [one for one in settings.sources.values() if one.supplement]
+        supplements = Supplements(
+            frozenset(one.name for one in adding), frozenset(one.name for one in adding if one.creates)
+        )
+        return Rules(self.policy, self.register, as_of, self.keys, digest, matching, ranks, supplements)
 
 
 def open_configuration(path: Path) -> Configuration:

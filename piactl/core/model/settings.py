@@ -125,6 +125,11 @@ class SourceSettings:
     -> canonical value. `constants`: canonical column -> value for every row. `date_formats` are
     strptime formats, tried in order. `feed_days`: how many days the date of a feed may be from that of the
     run. `namespace`: that of its matricules.
+
+    `format` is csv, or that of a set of files (piactl.feed.formats); `perimeter` is what the head of such a
+    set must state (`academie`, `degre`), `drop_functions` are function codes that make no post. `supplement`:
+    the source only adds posts to people whom others know; those whom nobody knows get an account if it
+    `creates`.
     """
 
     name: str
@@ -141,6 +146,11 @@ class SourceSettings:
     absent_runs: int = 2
     feed_days: int = 7
     namespace: str = COMMON
+    format: str = "csv"
+    supplement: bool = False
+    creates: bool = True
+    perimeter: Mapping[str, str] = field(default_factory=dict)
+    drop_functions: tuple[str, ...] = ()
     limits: SourceLimits = SourceLimits()
     periods: tuple[LimitsPeriod, ...] = ()
 

@@ -34,7 +34,7 @@ class Absence:
 @dataclass(frozen=True, slots=True)
 class Testimony:
     """The properties of a feed that matter for absences: digest, date, and whether an absence counts
-    (`silence`).
+    (`silence`), at all establishments or only at `uais`.
 
     Absences count only for a complete full feed in which every row has a certain owner.
     """
@@ -44,6 +44,10 @@ class Testimony:
     day: date
     silence: bool
     absent_runs: int
+    uais: frozenset[str] | None = None
+
+    def covers(self, uai: str) -> bool:
+        return self.uais is None or uai in self.uais
 
 
 def after_feed(
@@ -72,7 +76,7 @@ def after_feed(
     for key, assignment in from_source.items():
         if key in result:
             continue
-        if not testimony.silence:
+        if not testimony.silence or not testimony.covers(assignment.uai):
             result[key] = assignment
             before = waiting.get((matricule, *key))
             if before is not None:

@@ -38,6 +38,7 @@ from piactl.core.rules.confirmation import confirmed
 from piactl.core.rules.matching import Births, birth_digests, births_of, with_births
 from piactl.core.rules.proof_changes import changed_proofs, with_proof_changes
 from piactl.core.rules.same_person import Ranks
+from piactl.core.rules.supplements import Supplements
 
 OPENING = frozenset({State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED})
 """The states in which an account is created, or restored from the archive."""
@@ -62,6 +63,7 @@ class Rules:
     register_digest: str = ""
     matching: MatchingSettings = field(default_factory=MatchingSettings)
     ranks: Ranks = field(default_factory=Ranks)
+    supplements: Supplements = field(default_factory=Supplements)
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,8 @@ class Evaluation:
         self.holds: list[Hold] = []
         self.archivals: dict[str, DueArchival] = {}
         """The accounts that are due for archival and not archived by this run, by uid."""
+        self.strangers: dict[str, int] = {}
+        """The people of supplements who have no account and get none, by file."""
         self.joining: dict[str, str] = {}
         """Matricules of newcomers that join an account in this run, by the matricule of that account."""
         self.archives_at_once = False
@@ -87,6 +89,7 @@ class Evaluation:
         merged = MergedFeeds(sources=dict(self.memory.sources))
         # of several accounts with one matricule nobody can say which one is the person's: they are held below
         sole = {m: account for m, account in accounts.items() if m not in self.index.doubled}
+        self.feeds = [self._without_strangers(sourced) for sourced in self.feeds]
         feeds = those_let_in(self.feeds, {**sole, **self._archived()}, self.memory, merged, self.rules)
         merge_feeds(feeds, self.known(), accounts, merged, self.rules, self.accepted)
         self.rejections += merged.rejections
@@ -116,6 +119,29 @@ class Evaluation:
             why += "; if a split was cut short, the same command again ends it"
             merged.hold(matricule, why, HoldCode.ACCOUNTS)
         return merged
+
+    def _without_strangers(self, sourced: SourcedFeed) -> SourcedFeed:
+        """The feed; one of a supplement that makes no accounts without the people who have none."""
+        if not sourced.source.supplement or sourced.source.creates:
+            return sourced
+        others = [one.feed.present for one in self.feeds if not one.source.supplement]
+        strangers = {
+            matricule
+            for matricule in sourced.feed.present
+            if self.index.entry(matricule, self.rules.keys) is None
+            and matricule not in self.memory.waiting
+            and not any(matricule in present for present in others)
+        }
+        if not strangers:
+            return sourced
+        self.strangers[sourced.feed.facts.file] = len(strangers)
+        feed = sourced.feed
+        people = {m: person for m, person in feed.people.items() if m not in strangers}
+        held = {m: why for m, why in feed.held.items() if m not in strangers}
+        judgement = tuple(r for r in sourced.judgement if r.matricule not in strangers)
+        rejections = tuple(r for r in feed.rejections if r.matricule not in strangers)
+        feed = replace(feed, people=people, held=held, rejections=rejections)
+        return replace(sourced, feed=feed, judgement=judgement)
 
     def _archived(self) -> dict[str, Account]:
         """The archived accounts of the people in the feeds, by matricule."""

@@ -23,6 +23,7 @@ from piactl.core.rules.confirmation import contradicted
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, local_of
 from piactl.core.rules.matching import Births, birth_digests
 from piactl.core.rules.reasons import assignment_text
+from piactl.core.text import counted
 from piactl.directory.store.accounts import (
     Entry,
     Unreadable,
@@ -444,6 +445,12 @@ class _JointEvaluation(Evaluation):
                 yield f"{facts.file}: this file has already been applied"
             for remark in sourced.feed.remarks:
                 yield f"{facts.file}: {remark.message}"
+            strangers = self.strangers.get(facts.file)
+            if strangers:
+                yield (
+                    f"{facts.file}: {counted(strangers, 'person', 'people')} without an account: "
+                    f"{facts.source} makes none"
+                )
             if facts.unattributed:
                 yield (
                     f"{facts.file}: {facts.unattributed} rows could not be told whose they are: no absence "

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from piactl.core.model.settings import SourceSettings
 from piactl.errors import UsageError
-from piactl.feed.feed import file_date
 from piactl.feed.feed_file import source_of
+from piactl.feed.file_date import file_date
 from piactl.feed.reader import last_line, read_trailer
 
 

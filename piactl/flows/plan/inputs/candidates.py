@@ -14,6 +14,7 @@ from piactl.core.plan.plan import HoldCode
 from piactl.core.plan.run_state import Memory, bare
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import (
+    SAME_IDENTITY,
     SAME_NUMEN,
     Doubt,
     Traces,
@@ -53,17 +54,21 @@ def certain_joins(
     decided = {c.matricule: c.decision for c in memory.cases.values() if c.of_newcomer and c.decision}
     for sourced in feeds:
         for matricule, person in sourced.feed.people.items():
-            if not (rules.matching.automatic or person.former or matricule in decided):
+            supplement = sourced.source.supplement
+            if not (rules.matching.automatic or person.former or matricule in decided or supplement):
                 continue
             if index.entry(matricule, rules.keys) is None:
-                account = _certain(person, index, decided.get(matricule), rules)
+                account = _certain(person, index, decided.get(matricule), rules, supplement=supplement)
                 if account is not None:
                     found[matricule] = account
     times = Counter(account.uid for account in found.values())
     return {matricule: account for matricule, account in found.items() if times[account.uid] == 1}
 
 
-def _certain(person: Person, index: AccountIndex, decision: Decision | None, rules: Rules) -> Account | None:
+def _certain(
+    person: Person, index: AccountIndex, decision: Decision | None, rules: Rules, *, supplement: bool
+) -> Account | None:
+    """The account; for a person of a supplement, which has no NUMEN, the identity is enough."""
     keys, traces = rules.keys, traces_of(person, rules.keys)
     likely = {a.uid: a for trace in traces for a in index.holders.get(trace, ())}
     evidence = {uid: words for uid, a in likely.items() if (words := traces.evidence(traces_of_account(a)))}
@@ -79,6 +84,8 @@ def _certain(person: Person, index: AccountIndex, decision: Decision | None, rul
     account, former = likely[uid], named is not None
     born = same_birth(person, *births_of(account), keys)
     names = family_agrees(person, account) or given_agrees(person, account)
+    if supplement and SAME_IDENTITY in words:
+        return account
     return account if joins(words, born, names, former, rules.matching) else None
 
 

@@ -211,10 +211,16 @@ def check_limits(
     refused: list[FeedRefused] = []
     for sourced in feeds:
         facts, source = sourced.feed.facts, sourced.source
+        uais = sourced.feed.written.uais if sourced.feed.written else None
         known_here = {
             matricule
             for matricule, assignments in known.items()
-            if any(a.source == source.name and (a.end is None or a.end >= as_of) for a in assignments)
+            if any(
+                a.source == source.name
+                and (a.end is None or a.end >= as_of)
+                and (uais is None or a.uai in uais)
+                for a in assignments
+            )
         }
         refusals = feed_refusals(
             facts,

@@ -20,7 +20,9 @@ from piactl.core.rules.absences import Absence, Key, Testimony, after_feed
 from piactl.core.rules.desired import Rules, address_problem, assignment_problems
 from piactl.core.rules.matching import doubt_about
 from piactl.core.rules.same_person import NAMES, PERSON_DATA, Ranks, same_name
+from piactl.core.rules.supplements import with_known_starts
 from piactl.feed.feed import Feed
+from piactl.feed.people_builder import Place
 from piactl.flows.plan.inputs.disagreements import Resolver
 
 REMEMBERED = 100
@@ -111,6 +113,7 @@ def merge_feeds(
 
     A person with a rejected row in any of the feeds is held: nothing of them changes in this run.
     """
+    feeds = [_with_known_starts(sourced, known, rules.as_of) for sourced in feeds]
     for sourced in feeds:
         merged.rejections += sourced.rejections
         for matricule, why in sourced.feed.held.items():
@@ -118,9 +121,30 @@ def merge_feeds(
         for rejection in sourced.judgement:
             merged.hold(rejection.matricule or "", f"rejected rows: {rejection.message}", HoldCode.REJECTED)
     for sourced in feeds:
-        _merge_people(sourced, accounts, merged, rules.ranks)
+        _merge_people(sourced, known, accounts, merged, rules)
         _merge_assignments(sourced, known, accounts, merged, rules, accepted)
+    for matricule, assignments in merged.assignments.items():
+        merged.assignments[matricule] = rules.supplements.beside(assignments)
     _resolve_disagreements(feeds, known, accounts, merged, rules)
+
+
+def _with_known_starts(
+    sourced: SourcedFeed, known: Mapping[str, tuple[Assignment, ...]], as_of: date
+) -> SourcedFeed:
+    """The feed; one of a format without dates with the starts of the posts that are known."""
+    if sourced.feed.written is None:
+        return sourced
+    day = sourced.feed.facts.date or as_of
+    people = {
+        matricule: replace(
+            person,
+            assignments=with_known_starts(
+                person.assignments, known.get(matricule, ()), sourced.source.name, day
+            ),
+        )
+        for matricule, person in sourced.feed.people.items()
+    }
+    return replace(sourced, feed=replace(sourced.feed, people=people))
 
 
 def judged(sourced: SourcedFeed, policy: Policy, register: Register) -> SourcedFeed:
@@ -131,11 +155,11 @@ def judged(sourced: SourcedFeed, policy: Policy, register: Register) -> SourcedF
     rejections = tuple(
         rejection
         for person in feed.people.values()
-        for rejection in policy_rejections(person, feed.facts.file, policy, register)
+        for rejection in policy_rejections(person, feed.facts.file, policy, register, feed.place)
     ) + tuple(
         rejection
         for person, faulty in feed.unusable
-        for rejection in policy_rejections(person, feed.facts.file, policy, register)
+        for rejection in policy_rejections(person, feed.facts.file, policy, register, feed.place)
         if _is_certain(rejection, person, faulty, policy)
     )
     coded = {
@@ -166,20 +190,25 @@ def _is_certain(rejection: Rejection, person: Person, faulty: frozenset[str], po
     return not any(function in conditions.get("fonction", (function,)) for conditions in profiles)
 
 
-def policy_rejections(person: Person, file: str, policy: Policy, register: Register) -> list[Rejection]:
+def policy_rejections(
+    person: Person, file: str, policy: Policy, register: Register, place: Place | None = None
+) -> list[Rejection]:
     """The rejections of the rows of one person by the policy and the naming rule."""
     rejections = []
+
+    def add(line: int, column: str, code: str, message: str) -> None:
+        where, at = place(line) if place else (file, line)
+        rejections.append(Rejection(where, at, column, code, message, person.matricule))
+
     lines = dict(zip((a.key for a in person.assignments), person.lines, strict=False))
     problems = assignment_problems(person.assignments, policy, register)
     for assignment, column, code, message in problems:
         line = lines.get(assignment.key, 0)
-        rejections.append(Rejection(file, line, column, code, message, person.matricule))
+        add(line, column, code, message)
     unusable = address_problem(person)
     if unusable is not None:
         line = min(person.lines, default=0)
-        rejections.append(
-            Rejection(file, line, unusable.part, unusable.code, str(unusable), person.matricule)
-        )
+        add(line, unusable.part, unusable.code, str(unusable))
     return rejections
 
 
@@ -189,15 +218,25 @@ def _silent(sourced: SourcedFeed) -> frozenset[str]:
 
 
 def _merge_people(
-    sourced: SourcedFeed, accounts: Mapping[str, Account], merged: MergedFeeds, ranks: Ranks
+    sourced: SourcedFeed,
+    known: Mapping[str, tuple[Assignment, ...]],
+    accounts: Mapping[str, Account],
+    merged: MergedFeeds,
+    rules: Rules,
 ) -> None:
     """Merges the rows of a person in several feeds. A contradiction holds the person; but if only the data of
     an account differ between two sources, those of an account that exists stay and the assignments change,
-    and for a newcomer the source of the higher rank counts."""
+    and for a newcomer the source of the higher rank counts. A supplement says nothing of the data of people
+    whom an authoritative source knows."""
     silent = _silent(sourced)
     for matricule, listed in sourced.feed.people.items():
         person = replace(listed, silent=silent) if silent else listed
         before = merged.people.get(matricule)
+        if sourced.source.supplement:
+            if before is not None:
+                continue
+            if rules.supplements.authoritative(known.get(matricule, ())):
+                person = replace(person, silent=frozenset(_COLUMNS), birth_date=None, numen=None)
         if before is None:
             merged.people[matricule] = person
             continue
@@ -210,7 +249,7 @@ def _merge_people(
             born = True if before.birth_date and person.birth_date else None
             resolvable = doubt_about(person, before, born) is None
             if resolvable:
-                joined, counts = _by_rank(joined, before, person, ranks)
+                joined, counts = _by_rank(joined, before, person, rules.ranks)
                 why = f"{files} differ in {columns}: {counts} counts"
                 merged.disagreements.append(Disagreement(matricule, None, tuple(contradictions), why))
         if contradictions and not resolvable:
@@ -256,6 +295,12 @@ def _resolve_disagreements(
         by_source = {s.source.name: s.feed.people[matricule] for s in feeds if matricule in s.feed.people}
         before = known.get(matricule, ())
         assignments = merged.assignments.get(matricule, before)
+        authoritative = rules.supplements.authoritative(assignments)
+        if authoritative:
+            assignments = tuple(authoritative)
+            by_source = {s: one for s, one in by_source.items() if s not in rules.supplements.names}
+            if not by_source:
+                continue
         if resolver.is_sole(matricule, by_source, assignments):
             continue
         merged.people[matricule] = resolver.resolved(
@@ -316,6 +361,7 @@ def _merge_assignments(
         day=min(facts.date or rules.as_of, rules.as_of),
         silence=sourced.silence,
         absent_runs=source.absent_runs,
+        uais=sourced.feed.written.uais if sourced.feed.written else None,
     )
     absences: dict[Key, Absence] = {}
     waiting_of: dict[str, dict[Key, Absence]] = {}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError
+from piactl.feed.feed_file import digest_of_feed
 from piactl.flows.plan.inputs.load_feeds import FeedsOfAnotherDay
 from piactl.private_files import write_private
 
@@ -38,7 +38,9 @@ def note_older(error: PiactlError, folder: Path) -> None:
         return
     lines = read_noted(folder).decode("utf-8", "surrogateescape").splitlines()
     kept = [line for line in lines if Path(line[66:]).exists()]
-    added = [f"{_digest(path)}  {path.absolute()}" for path in map(Path, refused) if "\n" not in str(path)]
+    added = [
+        f"{digest_of_feed(path)}  {path.absolute()}" for path in map(Path, refused) if "\n" not in str(path)
+    ]
     content = "".join(f"{line}\n" for line in dict.fromkeys([*kept, *added]))
     write_noted(folder, content.encode("utf-8", "surrogateescape"))
 
@@ -46,18 +48,10 @@ def note_older(error: PiactlError, folder: Path) -> None:
 def refused_before(error: PiactlError, older: Collection[str]) -> list[str]:
     """The files that an error refuses as older, or as those of another day, and that were refused before."""
     files = error.files if isinstance(error, FeedsOfAnotherDay) else _refused_as_older(error)
-    return [file for file in files if older and _digest(Path(file)) in older]
+    return [file for file in files if older and digest_of_feed(Path(file)) in older]
 
 
 def _refused_as_older(error: PiactlError) -> list[str]:
     errors = error.errors if isinstance(error, FeedsRefused) else [error]
     feeds = [one for one in errors if isinstance(one, FeedRefused)]
     return [one.file for one in feeds if any(code == "older" for code, _ in one.refusals)]
-
-
-def _digest(path: Path) -> str:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:
-        return ""

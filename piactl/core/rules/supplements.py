@@ -1,0 +1,68 @@
+"""Supplements: sources that add posts to people whom an authoritative source knows, and never close one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+from piactl.core.model.person import Assignment
+
+
+@dataclass(frozen=True, slots=True)
+class Supplements:
+    """The names of the sources that are supplements, and of those among them that make accounts."""
+
+    names: frozenset[str] = frozenset()
+    creating: frozenset[str] = frozenset()
+
+    def authoritative(self, assignments: Iterable[Assignment]) -> list[Assignment]:
+        """The assignments of authoritative sources, and those made by hand."""
+        return [a for a in assignments if a.source not in self.names]
+
+    def beside(self, assignments: tuple[Assignment, ...]) -> tuple[Assignment, ...]:
+        """The assignments of a person with those of supplements only as far as they count.
+
+        A post that an authoritative source has, running or ended, is as that source says. Other posts of a
+        supplement count from the first authoritative one that is not over to the last one: they must not open
+        an account before HR does, nor keep it open after. If no authoritative source knows the person, only
+        supplements that make accounts count.
+        """
+        if all(a.source not in self.names for a in assignments):
+            return assignments
+        first = self.authoritative(assignments)
+        if not first:
+            return tuple(a for a in assignments if a.source in self.creating)
+        known = {(a.uai, a.function) for a in first}
+        last = date.max if any(a.end is None for a in first) else max(a.end for a in first if a.end)
+        result = []
+        for one in assignments:
+            if one.source in self.names:
+                opens = [a.start for a in first if a.end is None or a.end >= one.start]
+                if (one.uai, one.function) in known or not opens:
+                    continue
+                end = min(one.end or date.max, last)
+                start = max(one.start, min(opens))
+                if end < start:
+                    continue
+                result.append(replace(one, start=start, end=None if end == date.max else end))
+            else:
+                result.append(one)
+        return tuple(result)
+
+
+def with_known_starts(
+    listed: Sequence[Assignment], known: Iterable[Assignment], source: str, day: date
+) -> tuple[Assignment, ...]:
+    """The assignments of a feed without dates, which begin on its `day`, with the starts that are known: a
+    start is never rewritten. A post that ended before the eve of that day begins anew."""
+    eve = day - timedelta(days=1)
+    starts = {
+        (a.uai, a.function): a.start
+        for a in sorted(known, key=lambda a: a.start, reverse=True)
+        if a.source == source and (a.end is None or a.end >= eve)
+    }
+    return tuple(
+        a if (a.uai, a.function) not in starts else replace(a, start=starts[a.uai, a.function])
+        for a in listed
+    )

@@ -1,0 +1,1 @@
+"""AAF, the national feed of the académies' annuaire (ficAlimMENESR), 2nd degré."""

@@ -1,0 +1,63 @@
+"""Writes what a format understood as rows of the canonical layout, each with its place in the files."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from datetime import date
+from typing import IO
+
+from piactl.feed.column_validators import FOUND
+
+COLUMNS = (
+    "matricule", "civilite", "nom_usage", "nom_famille", "prenom", "date_naissance",
+    "uai", "fonction", "discipline", "modalite",
+)  # fmt: skip
+"""The columns that national feeds fill; they know neither NUMEN, corps nor position."""
+
+
+class RowWriter:
+    """`day` is the date of the set, which is the start of a post that it lists first. `uais`: absences count
+    at these establishments alone, everywhere if None. `passed` counts what was passed over, by the reason,
+    `posts` and `at` the posts by function and by establishment."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.files: list[str] = []
+        self._file_of = array("H")
+        self._line_of = array("I")
+        self.day: date | None = None
+        self.uais: frozenset[str] | None = None
+        self.passed: Counter[str] = Counter()
+        self.posts: Counter[str] = Counter()
+        self.at: Counter[str] = Counter()
+        stream.write((";".join(COLUMNS) + "\n").encode())
+
+    def write(self, cells: tuple[str, ...], file: str, line: int) -> None:
+        """Adds a row, in the order of COLUMNS, that stands at a line of a file."""
+        if not self.files or self.files[-1] != file:
+            self.files.append(file)
+        self._file_of.append(len(self.files) - 1)
+        self._line_of.append(min(line, 0xFFFF_FFFF))
+        text = ";".join(cells)
+        if text.count(";") >= len(cells) or '"' in text or not text.isprintable():
+            text = ";".join(_cell(cell) for cell in cells)
+        self._stream.write(text.encode("utf-8", "replace") + b"\n")
+
+    def place(self, line: int) -> tuple[str, int]:
+        """The file and the line at which a line of the rows, counted from 1 at the header, stands."""
+        index = line - 2
+        if not 0 <= index < len(self._line_of):
+            return (self.files[0] if self.files else ""), 0
+        return self.files[self._file_of[index]], self._line_of[index]
+
+
+def found(code: str, detail: str) -> str:
+    """A cell that says which fault the format found in its place."""
+    return f"{FOUND}{code} {detail}"
+
+
+def _cell(text: str) -> str:
+    """A cell, quoted where it must be. A line break is a blank here, for no record spans lines."""
+    text = " ".join(text.split()) if not text.isprintable() else text
+    return '"' + text.replace('"', '""') + '"' if ";" in text or '"' in text else text

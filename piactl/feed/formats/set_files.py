@@ -1,0 +1,222 @@
+"""The files of a set: one file, all files of a folder, or those of a .zip or .tgz archive.
+
+An archive is read where it is, never unpacked, so its names reach no path. One made to harm is refused as a
+whole all the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import IO, TypeVar
+
+from piactl.core.model.settings import SourceLimits
+from piactl.errors import FeedRefused
+from piactl.feed.error_codes import refusal
+from piactl.private_files import refuse_own_file
+
+MOST_FILES = 1_000
+_BLOCK = 1 << 20
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError)
+T = TypeVar("T")
+Member = tuple[str, int, bool, Callable[[], IO[bytes]]]
+"""Name, size, whether it is a regular file, and how it is opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetFiles:
+    """The files of a set by base name. Each can be opened more than once."""
+
+    path: Path
+    files: Mapping[str, Callable[[], IO[bytes]]]
+    limits: SourceLimits
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[IO[bytes]]:
+        """A file of the set. Reading past the size that the source allows raises FeedRefused."""
+        with self.files[name]() as stream:
+            yield stream
+
+    def refuse(self, code: str, detail: str = "") -> FeedRefused:
+        return FeedRefused(str(self.path), [refusal(code, detail)])
+
+
+State = tuple[tuple[str, int, int], ...]
+"""Names, sizes and times."""
+
+
+def state_of(path: Path) -> State:
+    """The state of the files of a set, to see whether it changes; empty if they cannot be read."""
+    try:
+        paths = sorted(path.iterdir()) if path.is_dir() else [path]
+        facts = [(one.name, one.lstat()) for one in paths]
+    except OSError:
+        return ()
+    return tuple((name, fact.st_size, fact.st_mtime_ns) for name, fact in facts)
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file or archive; of a folder that of the lines that `sha256sum *` prints in it."""
+    if not path.is_dir():
+        return _sha256(path)
+    names = sorted(one.name for one in path.iterdir())
+    return hashlib.sha256("".join(f"{_sha256(path / n)}  {n}\n" for n in names).encode()).hexdigest()
+
+
+def _sha256(path: Path) -> str:
+    with _opened(path) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _opened(path: Path) -> BufferedReader:
+    """An open file. Raises OSError, or PiactlError for a file of piactl itself."""
+    # without O_NONBLOCK, opening a named pipe would wait for ever
+    stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    refuse_own_file(str(path), stream.fileno())
+    return stream
+
+
+@contextmanager
+def open_set(path: Path, limits: SourceLimits) -> Iterator[SetFiles]:
+    """The files of a set. Raises FeedRefused if they cannot be read, are too large, or are made to harm."""
+    with ExitStack() as stack:
+        try:
+            files = _folder(path, limits) if path.is_dir() else _file(path, limits, stack)
+            yield SetFiles(path, files, limits)
+        except _DAMAGED as error:
+            detail = f"the archive is damaged or cut ({error})"
+            raise FeedRefused(str(path), [refusal("bad-archive", detail)]) from None
+
+
+def _refuse(path: Path, code: str, detail: str = "") -> FeedRefused:
+    return FeedRefused(str(path), [refusal(code, detail)])
+
+
+def _folder(path: Path, limits: SourceLimits) -> dict[str, Callable[[], IO[bytes]]]:
+    files: dict[str, Callable[[], IO[bytes]]] = {}
+    size = 0
+    for one in sorted(path.iterdir()):
+        facts = one.lstat()
+        if not stat.S_ISREG(facts.st_mode):
+            raise _refuse(path, "not-a-file", f"{one.name}: a set has regular files only")
+        size += facts.st_size
+        if size > limits.max_bytes or len(files) >= MOST_FILES:
+            raise _too_large(path, limits)
+        files[one.name] = _opener(one)
+    return files
+
+
+def _opener(path: Path) -> Callable[[], IO[bytes]]:
+    return lambda: _opened(path)
+
+
+def _file(path: Path, limits: SourceLimits, stack: ExitStack) -> dict[str, Callable[[], IO[bytes]]]:
+    stream = stack.enter_context(_opened(path))
+    facts = os.fstat(stream.fileno())
+    if not stat.S_ISREG(facts.st_mode):
+        raise _refuse(path, "not-a-file")
+    if facts.st_size > limits.max_bytes:
+        raise _too_large(path, limits)
+    start = stream.read(4)
+    stream.seek(0)
+    if not start:
+        raise _refuse(path, "empty")
+    if start[:2] == b"PK":
+        return _zip(path, stack.enter_context(_archive(lambda: zipfile.ZipFile(stream))), limits)
+    if start[:2] == b"\x1f\x8b":
+        archive = _archive(lambda: tarfile.open(fileobj=stream, mode="r:gz"))  # noqa: SIM115 the stack closes it
+        return _tar(path, stack.enter_context(archive), limits)
+    return {path.name: _opener(path)}
+
+
+def _archive(opener: Callable[[], T]) -> T:
+    try:
+        return opener()
+    except (ValueError, OverflowError, struct.error) as error:  # what a damaged table of contents may raise
+        raise zipfile.BadZipFile(str(error)) from None
+
+
+def _zip(path: Path, archive: zipfile.ZipFile, limits: SourceLimits) -> dict[str, Callable[[], IO[bytes]]]:
+    members: list[Member] = []
+    for info in archive.infolist():
+        kind = info.external_attr >> 16
+        if info.flag_bits & 0x1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise _refuse(path, "bad-archive", f"{info.filename!r} is encrypted, or packed in a rare way")
+        regular = not kind or stat.S_IFMT(kind) in (0, stat.S_IFREG)
+        if not info.is_dir():
+            members.append((info.filename, info.file_size, regular, _bounded(path, limits, archive, info)))
+    return _members(path, members, limits)
+
+
+def _bounded(
+    path: Path, limits: SourceLimits, archive: zipfile.ZipFile, info: zipfile.ZipInfo
+) -> Callable[[], IO[bytes]]:
+    return lambda: _Bounded(archive.open(info), path, limits)  # type: ignore[return-value]
+
+
+def _tar(path: Path, archive: tarfile.TarFile, limits: SourceLimits) -> dict[str, Callable[[], IO[bytes]]]:
+    members: list[Member] = []
+    size = 0
+    for info in archive:
+        size += info.size
+        if size > limits.max_bytes or len(members) > MOST_FILES:
+            raise _too_large(path, limits)
+        if not info.isdir():
+            members.append((info.name, info.size, info.isreg(), _tar_opener(path, limits, archive, info)))
+    return _members(path, members, limits)
+
+
+def _tar_opener(
+    path: Path, limits: SourceLimits, archive: tarfile.TarFile, info: tarfile.TarInfo
+) -> Callable[[], IO[bytes]]:
+    return lambda: _Bounded(archive.extractfile(info), path, limits)  # type: ignore[arg-type, return-value]
+
+
+def _members(path: Path, members: list[Member], limits: SourceLimits) -> dict[str, Callable[[], IO[bytes]]]:
+    files: dict[str, Callable[[], IO[bytes]]] = {}
+    if sum(size for _, size, _, _ in members) > limits.max_bytes or len(members) > MOST_FILES:
+        raise _too_large(path, limits)
+    for name, _, regular, opener in members:
+        parts = name.split("/")
+        if not regular or name.startswith("/") or "\\" in name or ".." in parts or not name.isprintable():
+            raise _refuse(path, "bad-archive", f"the archive names {name!r}, which is no file below it")
+        if parts[-1] in files:
+            raise _refuse(path, "bad-archive", f"the archive has {parts[-1]} twice")
+        files[parts[-1]] = opener
+    return files
+
+
+def _too_large(path: Path, limits: SourceLimits) -> FeedRefused:
+    detail = f"it has more than the {limits.max_bytes} bytes, or {MOST_FILES} files, that the source allows"
+    return _refuse(path, "too-many-bytes", detail)
+
+
+class _Bounded:
+    """A file of an archive that gives no more bytes than the source allows, whatever the archive says."""
+
+    def __init__(self, stream: IO[bytes], path: Path, limits: SourceLimits) -> None:
+        self._stream, self._path, self._limits = stream, path, limits
+        self._left = limits.max_bytes
+
+    def read(self, size: int = -1) -> bytes:
+        piece = self._stream.read(_BLOCK if size < 0 else min(size, _BLOCK))
+        self._left -= len(piece)
+        if self._left < 0:
+            raise _too_large(self._path, self._limits)
+        return piece
+
+    def __enter__(self) -> _Bounded:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stream.close()

@@ -1,0 +1,85 @@
+"""What the posts of a supplement add beside those of authoritative sources, and their starts."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from piactl.core.model.person import Assignment
+from piactl.core.rules.supplements import Supplements, with_known_starts
+
+HERE, THERE = "0800009A", "0800010B"
+RULE = Supplements(frozenset({"aaf", "prive"}), frozenset({"prive"}))
+FIRST = date(2026, 9, 1)
+
+
+def day(number: int) -> date:
+    return FIRST + timedelta(days=number)
+
+
+def post(source: str, uai: str, start: int, end: int | None = None, function: str = "ENS") -> Assignment:
+    return Assignment(uai, function, day(start), None if end is None else day(end), source=source)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "left"),
+    [
+        ("it adds a post", [post("hr", HERE, 0), post("aaf", THERE, 3)], [(THERE, 3, None)]),
+        ("HR has the post", [post("hr", HERE, 0), post("aaf", HERE, 3)], []),
+        ("HR has ended the post", [post("hr", HERE, 0, 5), post("hr", THERE, 6), post("aaf", HERE, 3)], []),
+        ("HR has it in another function", [post("hr", HERE, 0), post("aaf", HERE, 3, function="DOC")],
+         [(HERE, 3, None)]),
+        ("HR ends", [post("hr", HERE, 0, 9), post("aaf", THERE, 3)], [(THERE, 3, 9)]),
+        ("HR is over", [post("hr", HERE, 0, 2), post("aaf", THERE, 3)], []),
+        ("HR begins later", [post("hr", HERE, 7), post("aaf", THERE, 3)], [(THERE, 7, None)]),
+        ("HR begins again later", [post("hr", HERE, 0, 1), post("hr", HERE, 7), post("aaf", THERE, 3)],
+         [(THERE, 7, None)]),
+        ("it ends before HR begins", [post("hr", HERE, 7), post("aaf", THERE, 3, 5)], []),
+        ("by hand", [post("manual", HERE, 0, 9), post("aaf", THERE, 3)], [(THERE, 3, 9)]),
+        ("nobody else", [post("aaf", THERE, 3)], []),
+        ("nobody else, and it creates", [post("prive", THERE, 3), post("aaf", HERE, 3)], [(THERE, 3, None)]),
+    ],
+)  # fmt: skip
+def test_what_counts_beside_authoritative_posts(
+    name: str, given: list[Assignment], left: list[tuple[str, int, int | None]]
+) -> None:
+    after = RULE.beside(tuple(given))
+    ends = [(a.uai, a.start, a.end) for a in after if a.source in RULE.names]
+    assert ends == [(uai, day(start), None if end is None else day(end)) for uai, start, end in left], name
+    assert RULE.authoritative(after) == RULE.authoritative(given), name
+    assert RULE.beside(after) == after, name
+
+
+POSTS = st.lists(
+    st.builds(
+        lambda source, uai, start, length: post(
+            source, uai, start, None if length is None else start + length
+        ),
+        st.sampled_from(["hr", "epp", "aaf"]),
+        st.sampled_from([HERE, THERE, "0800002T"]),
+        st.integers(0, 30),
+        st.none() | st.integers(0, 20),
+    ),
+    max_size=6,
+)
+
+
+@given(POSTS)
+def test_it_closes_nothing_and_opens_nothing_alone(posts: list[Assignment]) -> None:
+    after = RULE.beside(tuple(posts))
+    first = RULE.authoritative(posts)
+    assert RULE.authoritative(after) == first
+    for added in after:
+        assert any(a.start <= added.start for a in first)
+        assert any(a.end is None or (added.end is not None and added.end <= a.end) for a in first)
+    assert RULE.beside(after) == after
+
+
+def test_a_known_start_is_never_rewritten() -> None:
+    listed = [post("aaf", HERE, 9), post("aaf", THERE, 9)]
+    known = [post("aaf", HERE, 2), post("aaf", THERE, 2, 5), post("hr", THERE, 1)]
+    assert [a.start for a in with_known_starts(listed, known, "aaf", day(9))] == [day(2), day(9)]
+    assert [a.start for a in with_known_starts(listed, known, "aaf", day(6))] == [day(2), day(2)]

@@ -1,0 +1,242 @@
+"""AAF sets: what is understood of them, and what refuses one as a whole."""
+
+from __future__ import annotations
+
+import random
+import stat
+import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from piactl.core.model.settings import SourceLimits, SourceSettings
+from piactl.errors import FeedRefused
+from piactl.feed.error_codes import REFUSALS, REJECTIONS
+from piactl.feed.feed import Feed
+from piactl.feed.reader import read_feed
+from tests.aaf_sets import Agent, document, files, folder, person, structures, tarred, zipped
+
+SOURCE = SourceSettings(
+    "aaf2d",
+    format="aaf",
+    namespace="aaf",
+    supplement=True,
+    perimeter={"academie": "020", "degre": "2D"},
+    drop_functions=("-",),
+)
+CLAIRE = Agent("500", ("4077$ENS$ENSEIGNANT$L0202$X", "4078$ENS$E$L0202", "4077$-$SANS OBJET", "4077$DOC"))
+ZOE = Agent("501", ("4079$EDU$EDUCATION$E0030$CPE",), sn="NOËL", birth_name="LEFÈVRE", given="Zoé")
+NOBODY = Agent("502", ())
+PEOPLE = "ENT2DVA_Complet_20260901_PersEducNat_0000.xml"
+
+
+def read(path: Path, source: SourceSettings = SOURCE) -> Feed:
+    return read_feed(path, source)
+
+
+def refusals(path: Path, source: SourceSettings = SOURCE) -> list[str]:
+    with pytest.raises(FeedRefused) as caught:
+        read(path, source)
+    assert path.name in str(caught.value)
+    return [code for code, _ in caught.value.refusals]
+
+
+def test_a_set_becomes_people_with_posts(tmp_path):
+    feed = read(folder(tmp_path / "set", files([CLAIRE, ZOE, NOBODY])))
+    assert feed.facts.date == date(2026, 9, 1)
+    assert feed.facts.full
+    assert feed.rejections == ()
+    claire, zoe = feed.people["aaf:500"], feed.people["aaf:501"]
+    assert [(a.uai, a.function, a.discipline, a.modality) for a in claire.assignments] == [
+        ("0800009A", "ENS", "L0202", "principale"),
+        ("0800010B", "ENS", "L0202", "secondaire"),
+        ("0800009A", "DOC", "", "principale"),
+    ]
+    assert {a.start for a in claire.assignments} == {date(2026, 9, 1)}
+    assert (zoe.family_name, zoe.usage_name, zoe.given_name) == ("LEFÈVRE", "NOËL", "Zoé")
+    assert zoe.birth_date == date(1980, 7, 14)
+    assert "numen" not in feed.columns
+    line = (tmp_path / "set" / PEOPLE).read_text("utf-8").split("<id>501<")[0].count("<addRequest>")
+    assert line == 2
+    file, _, number = zoe.assignments[0].origin.partition(":")
+    assert file == PEOPLE
+    assert (tmp_path / "set" / PEOPLE).read_text("utf-8").splitlines()[int(number) - 1] == "  <addRequest>"
+    assert [remark.message for remark in feed.remarks] == [
+        "posts by function at 3 structures: ENS 2, DOC 1, EDU 1",
+        "passed over: functions - (1)",
+        "passed over: people without a function (1)",
+    ]
+
+
+def test_a_folder_an_archive_and_pieces_say_the_same(tmp_path):
+    found = files([CLAIRE, ZOE], pieces=2)
+    latin = files([CLAIRE, ZOE], encoding="ISO-8859-15")
+    one = {"ENT2DVA_Complet_20260901.xml": document([*structures(), person(CLAIRE), person(ZOE)])}
+    paths = [
+        folder(tmp_path / "set", found),
+        zipped(tmp_path / "set.zip", found),
+        tarred(tmp_path / "set.tgz", dict(reversed(found.items()))),
+        folder(tmp_path / "latin", latin),
+        folder(tmp_path / "one", one),
+        tmp_path / "one" / "ENT2DVA_Complet_20260901.xml",
+    ]
+    people = [read(path).people for path in paths]
+    assert len(people[0]) == 2
+    assert all(other == people[0] for other in people)
+
+
+def test_a_structure_that_the_set_lacks_rejects_the_row(tmp_path):
+    feed = read(folder(tmp_path / "set", files([CLAIRE, replace(ZOE, functions=("9999$EDU",))])))
+    (rejection,) = feed.rejections
+    assert (rejection.code, rejection.matricule, rejection.file) == ("structure-unknown", "aaf:501", PEOPLE)
+    assert rejection.line > 5
+    assert set(feed.held) == {"aaf:501"}
+    assert set(feed.people) == {"aaf:500"}
+
+
+def test_a_person_twice_with_other_content_is_held(tmp_path):
+    other = replace(CLAIRE, functions=("4079$ENS",))
+    feed = read(folder(tmp_path / "set", files([CLAIRE, ZOE, CLAIRE, other])))
+    assert set(feed.held) == {"aaf:500"}
+    assert {r.code for r in feed.rejections} == {"person-doubled"}
+    assert feed.unattributed == 0
+
+
+def test_absences_of_a_set_of_one_establishment_count_there_alone(tmp_path):
+    one = files([CLAIRE], name="ENT_0800009A", schools={"4077": "0800009A", "4078": "0800010B"})
+    assert read(folder(tmp_path / "set", one)).written.uais == {"0800009A", "0800010B"}
+    assert read(folder(tmp_path / "all", files([CLAIRE]))).written.uais is None
+
+
+def without(found: Mapping[str, bytes], word: str) -> dict[str, bytes]:
+    return {name: content for name, content in found.items() if word not in name}
+
+
+def altered(old: bytes, new: bytes) -> dict[str, bytes]:
+    found = files([CLAIRE])
+    assert old in found[PEOPLE]
+    return {**found, PEOPLE: found[PEOPLE].replace(old, new, 1)}
+
+
+DOCTYPE = b'<!DOCTYPE ficAlimMENESR SYSTEM "ficAlimMENESR.dtd">'
+LAUGHS = b'<!DOCTYPE ficAlimMENESR [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;">]>'
+OUTSIDE = b'<!DOCTYPE ficAlimMENESR [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("missing-piece", without(files([CLAIRE], pieces=3), "Nat_0001")),
+        ("missing-piece", without(files([CLAIRE], pieces=2), "PersEducNat_0000")),
+        ("missing-piece", without({**files([CLAIRE]), "LISEZMOI.txt": b"x"}, "EtabEducNat")),
+        ("no-structures", without(files([CLAIRE]), "EtabEducNat")),
+        ("no-structures", files([CLAIRE], schools={})),
+        ("mixed-sets", {**files([CLAIRE]), **files([ZOE], "20260902")}),
+        ("delta-set", {n.replace("Complet", "Delta"): c for n, c in files([CLAIRE]).items()}),
+        ("delta-set", altered(b"addRequest", b"deleteRequest") | {}),
+        ("wrong-perimeter", files([CLAIRE], academie="013")),
+        ("wrong-perimeter", altered(b"degre : 2D", b"degre : 1D")),
+        ("undated", {n.replace("20260901", "x"): c for n, c in files([CLAIRE]).items()}),
+        ("unsafe-xml", altered(DOCTYPE, LAUGHS)),
+        ("unsafe-xml", altered(DOCTYPE, OUTSIDE)),
+        ("bad-xml", altered(b"<ficAlimMENESR>", b"<other>")),
+        ("cut", altered(b"</ficAlimMENESR>", b"")),
+        ("header-only", files([])),
+    ],
+)
+def test_a_set_is_refused_as_a_whole(tmp_path, code, found):
+    if code == "delta-set" and PEOPLE in found:
+        found[PEOPLE] = found[PEOPLE].replace(b"</addRequest>", b"</deleteRequest>", 1)
+    if b"<other>" in found.get(PEOPLE, b""):
+        found[PEOPLE] = found[PEOPLE].replace(b"</ficAlimMENESR>", b"</other>")
+    assert refusals(folder(tmp_path / "set", found)) == [code]
+    assert refusals(zipped(tmp_path / "set.zip", found)) == [code]
+
+
+def test_archives_made_to_harm_are_refused(tmp_path):
+    found = files([CLAIRE])
+    (name, content), *_ = found.items()
+    assert refusals(zipped(tmp_path / "outside.zip", {**found, "../../etc/x.xml": b""})) == ["bad-archive"]
+    assert refusals(zipped(tmp_path / "root.zip", {**found, "/etc/x.xml": b""})) == ["bad-archive"]
+    assert refusals(zipped(tmp_path / "doubled.zip", {**found, f"a/{name}": content})) == ["bad-archive"]
+    assert refusals(tarred(tmp_path / "outside.tgz", {**found, "../x.xml": b""})) == ["bad-archive"]
+    link = zipfile.ZipInfo("link.xml")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(zipped(tmp_path / "link.zip", found), "a") as archive:
+        archive.writestr(link, "/etc/passwd")
+    assert refusals(tmp_path / "link.zip") == ["bad-archive"]
+    bomb = {**found, "ENT2DVA_Complet_20260901_Eleve_0000.xml": b" " * 3_000_000}
+    small = replace(SOURCE, limits=SourceLimits(max_bytes=1_000_000))
+    for path in (zipped(tmp_path / "bomb.zip", bomb), tarred(tmp_path / "bomb.tgz", bomb)):
+        assert refusals(path, small) == ["too-many-bytes"]
+
+
+def test_a_bomb_that_lies_about_its_size_is_stopped(tmp_path):
+    found = {**files([CLAIRE]), PEOPLE: document([person(CLAIRE)]) + b" " * 3_000_000}
+    path = zipped(tmp_path / "set.zip", found)
+    content = path.read_bytes()
+    size = len(found[PEOPLE]).to_bytes(4, "little")
+    path.write_bytes(content.replace(size, (1_000).to_bytes(4, "little")))
+    small = replace(SOURCE, limits=SourceLimits(max_bytes=1_000_000))
+    assert set(refusals(path, small)) <= {"too-many-bytes", "bad-archive", "cut"}
+
+
+def damaged(found: Mapping[str, bytes], chance: random.Random, tmp_path: Path) -> Path:
+    """A set with one to three faults, as a folder or an archive that may be damaged itself."""
+    broken = dict(found)
+    for _ in range(chance.randint(1, 3)):
+        name = chance.choice([*broken])
+        content = bytearray(broken[name])
+        place = chance.randrange(len(content) + 1)
+        match chance.randrange(6):
+            case 0:
+                del content[place:]
+            case 1:
+                content[place:place] = bytes(chance.randrange(256) for _ in range(chance.randint(1, 8)))
+            case 2:
+                del content[place : place + chance.randint(1, 200)]
+            case 3:
+                content[place:place] = content[place : place + chance.randint(1, 400)]
+            case 4:
+                words = (b"$", b"&x;", b"<!--", b"]]>", b"<value>", b"\0", b"X", b"addRequest", b'"')
+                content[place:place] = chance.choice(words)
+            case _:
+                broken.pop(name)
+                name = chance.choice([name.replace("0000", "0007"), name.replace("2026", "2036"), "x", name])
+        broken[name] = bytes(content)
+    path = tmp_path / f"ENT2DVA_Complet_20260901{chance.choice(['', '.zip', '.tgz'])}"
+    if not path.suffix:
+        return folder(path, broken)
+    write = zipped if path.suffix == ".zip" else tarred
+    content = bytearray(write(path, broken).read_bytes())
+    if chance.random() < 0.5:
+        place = chance.randrange(len(content))
+        content[place : place + 4] = bytes(chance.randrange(256) for _ in range(chance.randint(0, 4)))
+        path.write_bytes(content)
+    return path
+
+
+def outcome(path: Path) -> tuple[set[str], Mapping[str, object]]:
+    """The codes of a set, and the table in which they must be."""
+    try:
+        feed = read(path)
+    except FeedRefused as error:
+        return {code for code, _ in error.refusals}, REFUSALS
+    return {rejection.code for rejection in feed.rejections}, REJECTIONS
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 150), pytest.param(1_000, 10_000, marks=pytest.mark.long)])
+def test_a_damaged_set_is_read_or_refused_with_a_documented_code(tmp_path, first, count):
+    found = files([CLAIRE, ZOE, NOBODY], pieces=2)
+    refused = 0
+    for seed in range(first, first + count):
+        own = tmp_path / str(seed)
+        own.mkdir()
+        path = damaged(found, random.Random(seed), own)
+        codes, why = outcome(path)
+        assert codes <= why.keys(), f"seed {seed}"
+        refused += why is REFUSALS
+    assert refused > count // 3

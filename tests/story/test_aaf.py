@@ -1,0 +1,187 @@
+"""Nights of AAF beside HR: a supplement adds posts, and closes, renames and rewrites nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.aaf_sets import SCHOOLS, Agent, files, folder, zipped
+
+from . import feeds
+from .academy import Academy
+from .feeds import MICHELIS, MILLEVOYE
+
+BIRTH = {"date_naissance": "14/07/1980"}
+CLAIRE = Agent("500", ("4077$ENS$ENSEIGNANT$L0202$X", "4078$ENS$ENSEIGNANT$L0202$X", "4077$-$SANS"))
+ELSEWHERE = (MICHELIS, "ENS", "2026-09-02")
+ADDING = (
+    'kind: full, files: ["{}-*.csv"]}}\n  aaf: {{format: aaf, role: supplement, namespace: aaf, '
+    'drop_functions: ["-"], files: ["ENT2D*"]'
+)
+numbers = count()
+AGREEING = ("uid", "address", "state", "login_from", "profiles", "assignments", "entitlements")
+
+
+@pytest.fixture
+def both(academy: Academy) -> Academy:
+    """HR knows Claire at one school; AAF is a supplement."""
+    return with_aaf(academy)
+
+
+def with_aaf(academy: Academy, more: str = "") -> Academy:
+    settings = ADDING.format("hr") + more
+    academy.edit("piactl.yaml", 'hr: {kind: full, files: ["*.csv"]', f"hr: {{{settings}")
+    return academy
+
+
+def hr(academy: Academy, day: str, **values: str) -> Path:
+    ida = feeds.row(matricule="1999", prenom="Ida", nom_famille="Roy")
+    return academy.feed(feeds.row(**BIRTH, **values), ida, day=day)
+
+
+def aaf(academy: Academy, day: str, *agents: Agent, name: str = "ENT2DVA") -> Path:
+    stem = academy.folder / f"ENT2D-{next(numbers)}"
+    stem.mkdir()
+    return zipped(stem / f"{name}_Complet_{day}.zip", files(agents or [CLAIRE], day, name=name))
+
+
+def posts(academy: Academy, day: str, name: str = "claire.dubreuil") -> list[tuple[str, str, str]]:
+    shown = academy.show(name, day)["assignments"]
+    return [(a["uai"], a["function"], a["start"]) for a in shown]
+
+
+def supplemented(academy: Academy) -> Academy:
+    """After a night of HR and one with both."""
+    with_aaf(academy)
+    academy.night("2026-09-01", hr(academy, "2026-09-01"))
+    academy.night("2026-09-02", hr(academy, "2026-09-02"), aaf(academy, "20260902"))
+    return academy
+
+
+def test_it_adds_a_post_whose_start_is_never_rewritten(both: Academy) -> None:
+    both.night("2026-09-01", hr(both, "2026-09-01"))
+    both.night("2026-09-02", hr(both, "2026-09-02"), aaf(both, "20260902"))
+    own = ("0800009A", "ENS", "2026-09-01")
+    assert posts(both, "2026-09-02") == [own, ELSEWHERE]
+    assert both.show("claire.dubreuil", "2026-09-02")["matricules"] == ["1001", "aaf:500"]
+    for number, day in enumerate(("03", "04", "05")):
+        both.quiet_night(f"2026-09-{day}", hr(both, f"2026-09-{day}"), aaf(both, f"202609{day}"))
+        assert posts(both, f"2026-09-{day}")[1] == ELSEWHERE, number
+    both.quiet_night("2026-09-06", aaf(both, "20260906"))
+
+
+def test_hr_decides_on_the_posts_that_it_has(both: Academy) -> None:
+    leave = {"position": "conge_parental"}
+    both.night("2026-09-01", hr(both, "2026-09-01", **leave))
+    state = both.show("claire.dubreuil", "2026-09-01")["state"]
+    only = replace(CLAIRE, functions=CLAIRE.functions[:1], sn="AUBRY", birth_name="DUBREUIL", given="CLAIRE")
+    both.night("2026-09-02", hr(both, "2026-09-02", **leave), aaf(both, "20260902", only))
+    shown = both.show("claire.dubreuil", "2026-09-02")
+    assert (state, shown["state"], len(shown["assignments"])) == ("on-leave", "on-leave", 1)
+    assert shown["address"] == "claire.dubreuil@ac-amiens.fr"
+
+
+def test_what_hr_closes_it_does_not_keep_open(make_academy) -> None:
+    academy = make_academy(after=supplemented)
+    gone = hr(academy, "2026-09-03", fin="2026-09-10")
+    academy.night("2026-09-03", gone, aaf(academy, "20260903"))
+    ends = {a["end"] for a in academy.show("claire.dubreuil", "2026-09-03")["assignments"]}
+    assert ends == {"2026-09-10"}
+    late = hr(academy, "2026-09-12", fin="2026-09-10")
+    academy.night("2026-09-12", late, aaf(academy, "20260912"))
+    assert academy.show("claire.dubreuil", "2026-09-12")["state"] == "grace"
+    assert len(posts(academy, "2026-09-12")) == 2
+
+
+def test_its_absences_end_its_posts_alone(make_academy) -> None:
+    academy = make_academy(after=supplemented)
+    ida = Agent("501", ("4078$ENS",), sn="ROY", given="Ida", birth="")
+    for day in ("03", "04"):
+        academy.night(f"2026-09-{day}", hr(academy, f"2026-09-{day}"), aaf(academy, f"202609{day}", ida))
+    shown = academy.show("claire.dubreuil", "2026-09-04")
+    assert shown["state"] == "active"
+    assert [a["end"] for a in shown["assignments"]] == [None, "2026-09-02"]
+
+
+def test_a_set_of_one_establishment_ends_nothing_elsewhere(make_academy) -> None:
+    academy = make_academy(after=supplemented)
+    schools = {"4079": MILLEVOYE}
+    ida = Agent("501", ("4079$ENS",), sn="ROY", given="Ida", birth="")
+    for day in ("03", "04", "05"):
+        stem = academy.folder / f"one-{day}"
+        stem.mkdir()
+        found = files([ida], f"202609{day}", name=f"ENT2D_{MILLEVOYE}", schools=schools)
+        path = folder(stem / f"ENT2D_{MILLEVOYE}_Complet_202609{day}", found)
+        academy.quiet_night(f"2026-09-{day}", path)
+    assert posts(academy, "2026-09-05")[1] == ELSEWHERE
+
+
+def test_people_whom_only_aaf_knows(academy: Academy) -> None:
+    with_aaf(academy)
+    stranger = Agent("777", ("4078$ENS",), sn="SAINTMARC", given="Noé", birth="01/02/1990")
+    academy.night("2026-09-01", hr(academy, "2026-09-01"))
+    two = hr(academy, "2026-09-02"), aaf(academy, "20260902", CLAIRE, stranger)
+    ran = academy.run("plan", *two, "--as-of", "2026-09-02")
+    assert "1 person without an account: aaf makes none" in ran.out
+    academy.night("2026-09-02", *two)
+    assert set(academy.names().values()) == {"claire.dubreuil", "ida.roy"}
+    academy.edit("piactl.yaml", "role: supplement", "role: supplement, creates: true")
+    academy.night("2026-09-03", hr(academy, "2026-09-03"), aaf(academy, "20260903", CLAIRE, stranger))
+    assert academy.names()["aaf:777"] == "noe.saintmarc"
+    assert posts(academy, "2026-09-03", "noe.saintmarc") == [(MICHELIS, "ENS", "2026-09-03")]
+
+
+def test_two_accounts_of_one_identity_get_no_posts_of_it(both: Academy) -> None:
+    twin = feeds.row(matricule="1002", **BIRTH)
+    both.night("2026-09-01", both.feed(feeds.row(**BIRTH), twin))
+    again = both.feed(feeds.row(**BIRTH), twin, day="2026-09-02")
+    ran = both.run("plan", again, aaf(both, "20260902"), "--as-of", "2026-09-02", "-o", "json")
+    assert ran.code in (0, 5), ran.err
+    assert "0800010B" not in str(ran.json["changes"])
+
+
+def test_feed_check_says_what_it_understood(both: Academy) -> None:
+    unknown = Agent("502", ("9999$ENS",), sn="NOYELLE")
+    ran = both.run("feed", "check", aaf(both, "20260902", CLAIRE, unknown))
+    assert ran.code == 5
+    assert "posts by function at 2 structures: ENS 3" in ran.out
+    assert "passed over: functions - (1)" in ran.out
+    assert "PersEducNat_0000.xml:" in ran.out
+    assert "[structure-unknown]" in ran.out
+
+
+def test_the_same_people_as_csv_as_aaf_and_as_both_have_accounts_that_agree(make_academy) -> None:
+    """Two nights, since a supplement joins accounts that it finds."""
+    agents = [
+        Agent("500", ("4077$ENS$E$L0202", "4078$ENS$E$L0202")),
+        Agent("501", ("4078$DOC$D$",), sn="NOËL", birth_name="LEFÈVRE", given="Zoé", home="4078"),
+        Agent("502", ("4079$EDU$E$",), sn="D'ORSAY", given="Chloé", birth="02/03/1975", home="4079"),
+    ]
+    rows = [
+        feeds.row(
+            matricule=agent.id, nom_famille=agent.birth_name or agent.sn, prenom=agent.given, civilite="Mme",
+            nom_usage=agent.sn if agent.birth_name else "", date_naissance=agent.birth, corps="",
+            uai=SCHOOLS[structure], fonction=function, discipline=code,
+            modalite="principale" if structure == agent.home else "secondaire",
+        )
+        for agent in agents
+        for structure, function, _, code, *_ in [text.split("$") for text in agent.functions]
+    ]  # fmt: skip
+    found = []
+    for csv, other in ((True, False), (False, True), (True, True)):
+        academy = make_academy(fresh=True)
+        with_aaf(academy)
+        if not csv:
+            academy.edit("piactl.yaml", "role: supplement, namespace: aaf", "role: authoritative")
+        for day in ("01", "02"):
+            given = [academy.feed(*rows, day=f"2026-09-{day}")] if csv else []
+            given += [aaf(academy, f"202609{day}", *agents)] if other else []
+            academy.night(f"2026-09-{day}", *given)
+        shown = [academy.show(agent.id, "2026-09-02") for agent in agents]
+        found.append([{name: one[name] for name in AGREEING} for one in shown])
+    assert len(found[0]) == 3
+    assert found[1] == found[0]
+    assert found[2] == found[0]
