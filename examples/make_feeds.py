@@ -16,6 +16,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
+from invented.aaf import write_aaf  # noqa: E402
 from invented.feeds import september_nights, story_nights, write_feeds  # noqa: E402
 from invented.story import Cast  # noqa: E402
 
@@ -31,6 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
         cast = Cast(nights[0].day, nights[1].effective, options.today)
     for each in write_feeds(options.out, options.people, options.seed, nights, cast):
         print(f"{each.path}: {each.night.kind}, {each.people} people, {each.rows} rows")
+        if options.aaf:
+            register = options.out / "establishments.csv"
+            print(f"{write_aaf(each.path, options.out / 'aaf', each.night.day, register)}: as AAF")
     return 0
 
 
@@ -50,6 +54,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--september", action="store_true", help="only a first load and the feed of 1 September"
     )
+    parser.add_argument("--aaf", action="store_true", help="each night as an AAF set, too, in the folder aaf")
     options = parser.parse_args(arguments)
     if options.nights > 900:
         parser.error("--nights: at most 900 feeds are written at once")

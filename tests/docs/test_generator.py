@@ -22,7 +22,9 @@ from piactl.config.register import read_register
 from piactl.config.settings import read_settings
 from piactl.core.model.numen import read_numen
 from piactl.core.model.person import read_uai
+from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.local_part import local_part
+from piactl.feed.reader import read_feed
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -353,3 +355,29 @@ def test_logrotate_keeps_the_chain() -> None:
         assert journal.replace(f"/{me}/", f"/{user}/") in words
     assert "nocopytruncate" in words
     assert not words & {"copytruncate", "olddir", "extension", "compresscmd"}
+
+
+def test_the_same_people_as_aaf(tmp_path: Path) -> None:
+    """Each set is read whole, and has exactly those whom its CSV file has at work in the 2nd degré."""
+    made = make(tmp_path, "--people", "300", "--today", str(TODAY), "--aaf")
+    source = SourceSettings("aaf2d", format="aaf", perimeter={"academie": "020", "degre": "2D"})
+    register = read_register(made / "establishments.csv")
+    sets = sorted((made / "aaf").iterdir())
+    assert len(sets) == 3
+    for path, night in zip(sets, sorted(made.glob("rh-night*.csv")), strict=True):
+        feed = read_feed(path, source)
+        assert feed.rejections == ()
+        day = date.fromisoformat(night.stem[-10:])
+        assert feed.facts.date == day
+        posts = Counter(
+            (person.given_name, person.family_name, post.uai, post.function)
+            for person in read_feed(night, SourceSettings("hr", trailer=True)).people.values()
+            for post in {(a.uai, a.function): a for a in person.assignments if a.covers(day)}.values()
+            if register[post.uai].degree == "2D"
+        )
+        assert sum(posts.values()) > 100
+        assert posts == Counter(
+            (person.given_name, person.family_name, post.uai, post.function)
+            for person in feed.people.values()
+            for post in person.assignments
+        )
