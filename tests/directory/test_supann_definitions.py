@@ -1,0 +1,34 @@
+"""Our part of SUPANN is as SUPANN 2021 defines it, in both forms, so that a value that is valid here is valid
+where a site loads the whole schema."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+SCHEMAS = Path(__file__).parents[2] / "schemas" / "ldap"
+TEXT, IA5, TIME = (f"1.3.6.1.4.1.1466.115.121.1.{number}" for number in (15, 26, 24))
+DEFINED = {
+    "supannEntiteAffectation": (8, "caseIgnoreIA5Match", IA5, False),
+    "supannEmpId": (11, "caseExactMatch", TEXT, False),
+    "supannEntiteAffectationPrincipale": (13, "caseIgnoreIA5Match", IA5, True),
+    "supannEmpCorps": (35, "caseIgnoreMatch", TEXT, False),
+    "supannNomDeNaissance": (38, "caseIgnoreMatch", TEXT, True),
+    "supannRessourceEtatDate": (54, "caseIgnoreMatch", TEXT, False),
+    "supannRessourceEtat": (55, "caseIgnoreMatch", TEXT, False),
+    "supannEmpDateFin": (59, "generalizedTimeMatch", TIME, False),
+    "supannMailPrive": (65, "caseIgnoreMatch", TEXT, False),
+}
+"""Number of the OID below supannAttribute, equality, syntax, and whether there is one value at most."""
+
+
+@pytest.mark.parametrize("file", ["supann.schema", "supann.ldif"])
+def test_attributes_are_as_supann_2021_defines_them(file: str) -> None:
+    text = (SCHEMAS / file).read_text(encoding="utf-8")
+    found = {}
+    for number, name, rest in re.findall(r"\( supannAttribute:(\d+) NAME '(\w+)'(.*?) \)\n", text, re.DOTALL):
+        [equality], [syntax] = (re.findall(rf"{word} (\S+)", rest) for word in ("EQUALITY", "SYNTAX"))
+        found[name] = (int(number), equality, syntax, "SINGLE-VALUE" in rest)
+    assert found == DEFINED
