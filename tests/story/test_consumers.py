@@ -7,6 +7,8 @@ in place of those of a host, and nothing else.
 from __future__ import annotations
 
 import base64
+import http.client
+import json
 import os
 import pwd
 import re
@@ -16,12 +18,14 @@ import socket
 import subprocess
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import ldap3
@@ -155,12 +159,12 @@ def readable(ca: Certificates, folder: Path) -> Path:
 
 
 @contextmanager
-def over_tls(sandbox: Sandbox, ca: Certificates) -> Iterator[int]:
-    """The server of the sandbox, by ldaps as well, with the portal on another host; yields the port."""
+def over_tls(sandbox: Sandbox, ca: Certificates, portal: str = "192.0.2.10") -> Iterator[int]:
+    """The server of the sandbox, by ldaps as well, with the portal at another address; yields the port."""
     sandbox.stop()
     inner, port = sandbox.folder / "slapd", unused_port()
     conf = inner / "slapd.conf"
-    text = conf.read_text(encoding="utf-8").replace("peername.ip=127.0.0.1", "peername.ip=192.0.2.10")
+    text = conf.read_text(encoding="utf-8").replace("peername.ip=127.0.0.1", f"peername.ip={portal}")
     keys = "".join(
         f"TLSCertificate{kind} {ca.folder / 'server'}.{end}\n"
         for kind, end in (("File", "pem"), ("KeyFile", "key"))
@@ -469,3 +473,126 @@ def test_freeradius(site: Site) -> None:
     command = [binary, "-f", "-X", "-d", str(folder)]
     with running(command, ready, folder / "out.txt"):
         each_state(site, login, "messagerie")
+
+
+# LemonLDAP::NG
+
+
+LEMONLDAP = """
+[all]
+logLevel = notice
+[configuration]
+type = File
+dirName = {folder}/conf
+localStorage = Cache::FileCache
+localStorageOptions = {{ 'namespace' => 'conf', 'cache_root' => '{folder}/cache', 'cache_depth' => 1 }}
+[portal]
+templateDir = /usr/share/lemonldap-ng/portal/templates
+languages = en, fr
+"""
+SERVICE = "https://iprof.example.org/"
+USED = ("conf", "cache", "sessions/lock", "psessions/lock")
+
+
+@dataclass
+class Portal:
+    """A portal of LemonLDAP::NG; each request is one of a browser without memory."""
+
+    port: int
+
+    def ask(self, path: str, session: str = "", **form: str) -> tuple[str, dict[str, Any]]:
+        """The place that the answer sends the browser to, and its JSON."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        headers = {"Cookie": f"lemonldap={session}"} if session else {}
+        if form:
+            headers |= {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+        body = urllib.parse.urlencode(form) if form else None
+        connection.request("POST" if form else "GET", path, body, headers)
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        return answer.getheader("Location") or "", json.loads(text) if text.startswith("{") else {
+            "text": text
+        }
+
+    def session(self, name: str, password: str, **more: str) -> str:
+        """The session of somebody who logs in, "" where they may not."""
+        return str(self.ask("/", user=name, password=password, **more)[1].get("id", ""))
+
+    def ticket(self, session: str) -> str:
+        """A ticket of CAS for I-Prof, "" where the session gets none."""
+        path = "/cas/login?" + urllib.parse.urlencode({"service": SERVICE})
+        return self.ask(path, session)[0].partition("ticket=")[2]
+
+    def login(self, name: str, password: str) -> bool:
+        session = self.session(name, password)
+        return bool(session and self.ticket(session))
+
+
+@contextmanager
+def lemonldap(site: Site) -> Iterator[Portal]:
+    """The portal with examples/consumers/lemonldap-ng.json over the configuration of the package."""
+    plackup = program("plackup", "lemonldap-ng")
+    shipped = Path("/var/lib/lemonldap-ng/conf/lmConf-1.json")
+    if not shipped.is_file():
+        pytest.skip("there is no configuration of LemonLDAP::NG: apt install lemonldap-ng")
+    site.application("lemonldap")
+    folder, port = site.folder / "lemonldap", unused_port()
+    for name in USED:
+        (folder / name).mkdir(parents=True)
+    places = {
+        kind: {"Directory": f"{folder}/{name}", "LockDirectory": f"{folder}/{name}/lock"}
+        for kind, name in (("globalStorageOptions", "sessions"), ("persistentStorageOptions", "psessions"))
+    }
+    settings = {
+        **json.loads(shipped.read_text(encoding="utf-8")),
+        **json.loads(site.example("lemonldap-ng.json", **{'"EDIT"': json.dumps(WORD)})),
+        **places,
+        "localSessionStorageOptions": {"namespace": "sessions", "cache_root": f"{folder}/cache"},
+        "portal": f"http://127.0.0.1:{port}/",
+        "domain": "127.0.0.1",
+        "locationRules": {f"127.0.0.1:{port}": {"default": "accept"}},
+        "exportedHeaders": {},
+        # the test has no browser to keep the token of a form
+        "requireToken": 0,
+    }
+    (folder / "conf" / "lmConf-1.json").write_text(json.dumps(settings), encoding="utf-8")
+    (folder / "lemonldap-ng.ini").write_text(LEMONLDAP.format(folder=folder), encoding="utf-8")
+    (folder / "portal.psgi").write_text("use Lemonldap::NG::Portal; Lemonldap::NG::Portal->run({});\n")
+    listen = ["--host", "127.0.0.1", "--port", str(port), "-E", "deployment"]
+    set_ini = ["env", f"LLNG_DEFAULTCONFFILE={folder}/lemonldap-ng.ini"]
+    with running(
+        [*set_ini, plackup, *listen, str(folder / "portal.psgi")], lambda: connects(port), folder / "out.txt"
+    ):
+        yield Portal(port)
+
+
+def test_lemonldap_and_its_cas(site: Site) -> None:
+    with lemonldap(site) as portal:
+        session = portal.session("leave.essai", PASSWORD)
+        query = urllib.parse.urlencode({"service": SERVICE, "ticket": portal.ticket(session)})
+        told = portal.ask(f"/cas/p3/serviceValidate?{query}")[1]["text"]
+        assert "<cas:user>leave.essai</cas:user>" in told
+        assert "<cas:mail>leave.essai@ac-amiens.fr</cas:mail>" in told
+        assert portal.session("grace.essai", PASSWORD)  # to the portal, not to I-Prof
+        goes_on = portal.session("active.essai", PASSWORD)
+        each_state(site, portal.login, "iprof")
+        # active.essai is locked now, and the session of before gets tickets until it ends
+        assert portal.ticket(goes_on)
+
+
+def test_lemonldap_as_the_portal_replaces_activation_passwords(
+    make_academy: Callable[..., Academy], ca: Certificates, tmp_path: Path
+) -> None:
+    academy = make_academy(after=populated)
+    fresh = "trois souris vertes et rapides"
+    with over_tls(academy.sandbox, ca, portal="127.0.0.1") as port:
+        site = Site(academy, academy.sandbox, port, readable(ca, tmp_path), tmp_path)
+        with lemonldap(site) as portal:
+            name = "activated.essai"
+            assert not portal.session(name, PASSWORD)
+            new = {"oldpassword": PASSWORD, "newpassword": fresh, "confirmpassword": fresh}
+            changed = 35
+            assert portal.ask("/", user=name, **new)[1]["error"] == changed
+            assert portal.session(name, fresh)
+            assert "pwdReset" not in academy.entry(name)
+            assert portal.login(name, fresh)
