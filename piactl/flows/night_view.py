@@ -11,6 +11,7 @@ from typing import Any
 from piactl.core.model.person import Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
+from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import HELD, WINDOW, guards_on, losses_since
 from piactl.core.plan.plan import Plan
 from piactl.core.plan.run_state import LastRun
@@ -114,6 +115,8 @@ def _establishments(changes: Iterable[Mapping[str, Any]], register: Register) ->
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     seen: set[tuple[str, str, str]] = set()
     for change in changes:
+        if change["kind"] == Kind.GROUP.value:
+            continue
         before, after = change["before"] or {}, change["after"]
         named = after.get("uai") or f"{before} {after} {change['reason']}"
         for uai in dict.fromkeys(_UAI.findall(str(named))):

@@ -130,6 +130,18 @@ def test_a_first_night_defines_the_groups_and_the_second_leaves_them(grouped: Ac
     assert answer["direction-iprof"] == {"hugo.caron"}
 
 
+def test_the_page_of_a_night_and_events_count_accounts(grouped: Academy) -> None:
+    """A group for each establishment is no account there, and no event of one."""
+    page = grouped.folder / "night.html"
+    grouped.run("nightly", grouped.feed(CLAIRE, HUGO, day=DAY), "--as-of", DAY, "--html", page)
+    text = re.sub(r"<[^>]+>", " ", page.read_text(encoding="utf-8"))
+    assert "groups defined" in text
+    assert text.split("By establishment")[1].split("The coming days")[0].count("group") == 0
+    events = grouped.run("events", "-o", "ndjson").out
+    assert events.count('"kind": "create"') == 2
+    assert "group" not in events
+
+
 def test_nothing_of_a_group_is_written_when_people_move(grouped: Academy) -> None:
     grouped.night(DAY, grouped.feed(CLAIRE, HUGO, day=DAY))
     moved = (row(debut="2025-09-01", fin=DAY), HUGO.replace(THUILLIER, MICHELIS))
