@@ -6,15 +6,18 @@ import hashlib
 import json
 import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import ldap3
 import pytest
 
-from piactl.sandbox.files import ACCOUNTS, SUFFIX
+from piactl.sandbox.files import ACCOUNTS, GROUPS, SUFFIX
+from piactl.sandbox.server import find_software
 
 from .night.moments import wait_for_lines, wait_until_it_stands
 from .night.world import World
@@ -52,6 +55,29 @@ def an_account(pair: Pair) -> str:
 
 
 # ---- replication
+
+
+def test_a_group_arrives_as_its_definition(pair: Pair) -> None:
+    """What dynlist answers of members is nothing to replicate: the copy of neither server holds it."""
+    accounts = [*pair.one.before.accounts]
+    url = f"ldap:///{quote(ACCOUNTS, safe='=,')}??sub?(objectClass=piactlAccount)"
+    group = f"cn=tous,{GROUPS}"
+    with pair.one.root() as connection:
+        connection.add(group, attributes={"objectClass": "groupOfURLs", "cn": "tous", "memberURL": url})
+    pair.converge()
+    for world in (pair.one, pair.two):
+        with world.root() as connection:
+            connection.search(group, "(objectClass=*)", ldap3.BASE, attributes=["member"])
+            assert len(connection.response[0]["raw_attributes"]["member"]) == len(accounts)
+        settings = world.folder / "slapd" / "slapd.conf"
+        copy = subprocess.run(
+            [find_software().slapadd.with_name("slapcat"), "-f", settings, "-b", SUFFIX],
+            capture_output=True,
+            check=True,
+        ).stdout
+        assert b"memberURL: ldap:///" in copy
+        assert b"\nmember: " not in copy
+        assert b"\nmemberOf: " not in copy
 
 
 def test_a_write_arrives_after_the_lag(pair: Pair) -> None:
