@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import ldap3
 import pytest
@@ -834,7 +835,13 @@ GROUPED = (r"  identities:", f"  groups: {GROUPS}\n  identities:")
 
 def test_groups_that_a_server_cannot_fill(clinic: Clinic) -> None:
     clinic.configure(GROUPED)
-    clinic.finds("D64", "ok", "the overlay dynlist finds their members", 0)
+    clinic.finds("D64", "ok", "not tried: no group has a member yet", 0)
+    url = f"ldap:///{quote(clinic.sandbox.accounts, safe='=,')}??sub?(uid=claire.exemple)"
+    clinic.sandbox.add(f"cn=claire,{GROUPS}", {"objectClass": "groupOfURLs", "memberURL": url})
+    clinic.finds("D64", "ok", "members, memberOf and a search by memberOf answer (tried)", 0)
+    clinic.reconfigure((r"member\+memberOf@groupOfNames", "member"))
+    clinic.finds("D64", "error", "and memberOf does not have it (tried)", 1)
+    clinic.remove(f"cn=claire,{GROUPS}")
     clinic.reconfigure((r"overlay dynlist\ndynlist-attrset .*\n", ""))
     clinic.finds("D64", "error", "the overlay dynlist is not loaded", 1)
     clinic.remove(GROUPS)

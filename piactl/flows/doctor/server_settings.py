@@ -27,6 +27,7 @@ from piactl.directory.probe.subschema import (
 )
 from piactl.directory.store.accounts import IN_ACCOUNTS, closed_without_link
 from piactl.directory.store.attribute_map import LINKED_CLASS
+from piactl.directory.store.groups import GROUP_CLASS
 from piactl.flows.apply.default_password_policy import PUT_BACK
 from piactl.flows.apply.run_lock import MARGIN
 from piactl.flows.doctor.checks import Finding, error, fine, note, skipped, warning, worst
@@ -39,6 +40,8 @@ _CANNOT = "unknown: cn=config is not readable"
 _INDEX = re.compile(r"^index\s+(\S+)\s+(\w+)", re.MULTILINE)
 _DRIFT_SECONDS = 10
 _SMALL_MAP = 256 << 20
+_SOME = 20
+"""Groups that are looked at to find one with a member."""
 
 
 def _subschema(server: Server) -> Subschema | None:
@@ -411,7 +414,26 @@ def groups(server: Server) -> Finding:
         return skipped("D64", "unknown: neither cn=config nor cn=monitor is readable", server.uri, _UNSEEN)
     if not any(overlay.endswith("dynlist") for overlay in overlays):
         return error("D64", "the overlay dynlist is not loaded", UPGRADE_PAGE, server.uri)
-    return fine("D64", "the overlay dynlist finds their members", server.uri)
+    return _groups_tried(server, base)
+
+
+def _groups_tried(server: Server, base: str) -> Finding:
+    """Whether the overlay answers in both directions, by the first member of a group."""
+    probe = server.first
+    for group in probe.entries(base, filters.equals("objectClass", GROUP_CLASS), ["cn"])[:_SOME]:
+        entry = probe.entry(group.dn, ["member"])
+        member = entry.text("member") if entry else ""
+        if not member:
+            continue
+        account = probe.entry(member, ["memberOf"])
+        of = account.values.get("memberOf", ()) if account else ()
+        named = any(same_dn(dn.decode("utf-8", "replace"), group.dn) for dn in of)
+        if named and probe.sample(member, filters.equals("memberOf", group.dn)):
+            return fine("D64", "members, memberOf and a search by memberOf answer (tried)", server.uri)
+        words = f"{member} is a member of {group.dn}, and memberOf does not have it (tried)"
+        advice = "Set `dynlist-attrset groupOfURLs memberURL member+memberOf@groupOfNames`. "
+        return error("D64", words, advice + UPGRADE_PAGE, server.uri)
+    return fine("D64", "the overlay dynlist is there; not tried: no group has a member yet", server.uri)
 
 
 SETTINGS: Mapping[str, Callable[[Server], Finding]] = {
