@@ -146,16 +146,20 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 @pytest.fixture
 def site(make_academy: Callable[..., Academy], ca: Certificates, tmp_path: Path) -> Iterator[Site]:
     academy = make_academy(after=populated)
-    with over_tls(academy.sandbox, ca) as port:
-        yield Site(academy, academy.sandbox, port, readable(ca, tmp_path), tmp_path)
+    with over_tls(academy.sandbox, ca) as port, readable(ca) as place:
+        yield Site(academy, academy.sandbox, port, place, tmp_path)
 
 
-def readable(ca: Certificates, folder: Path) -> Path:
+@contextmanager
+def readable(ca: Certificates) -> Iterator[Path]:
     """The certificate of the CA in a folder that the users of applications may enter."""
     place = Path("/tmp") / f"piactl-consumers-{os.getpid()}.pem"
     shutil.copyfile(ca.folder / "right.pem", place)
     place.chmod(0o644)
-    return place
+    try:
+        yield place
+    finally:
+        place.unlink()
 
 
 @contextmanager
@@ -585,8 +589,8 @@ def test_lemonldap_as_the_portal_replaces_activation_passwords(
 ) -> None:
     academy = make_academy(after=populated)
     fresh = "trois souris vertes et rapides"
-    with over_tls(academy.sandbox, ca, portal="127.0.0.1") as port:
-        site = Site(academy, academy.sandbox, port, readable(ca, tmp_path), tmp_path)
+    with over_tls(academy.sandbox, ca, portal="127.0.0.1") as port, readable(ca) as place:
+        site = Site(academy, academy.sandbox, port, place, tmp_path)
         with lemonldap(site) as portal:
             name = "activated.essai"
             assert not portal.session(name, PASSWORD)
