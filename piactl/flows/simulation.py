@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, time
 
 from piactl.core.model.account import Account
+from piactl.core.model.run_status import RunStatus
 from piactl.core.plan.run_state import LastRun
 from piactl.directory.port import RawEntry
 from piactl.directory.simulated_directory import SimulatedDirectory
@@ -34,7 +36,7 @@ class Simulation:
         self, ready: ReadyPlan, run: str, cache: NextCache | None = None, *, listed: bool = False
     ) -> None:
         """Applies a plan as the run `run`. The sync cache of the plan then holds what was written; `listed`:
-        new accounts are listed too, as by a real night."""
+        new accounts are listed and the run is recorded too, as by a real night."""
         self._take(ready)
         rows = [*ready.writes]
         results = self.directory.write(row.write for row in rows)
@@ -43,6 +45,7 @@ class Simulation:
                 cache.confirm(row.uid, result)
         if listed:
             self._list(ready)
+            self._record(ready, run)
         self.directory.apply(ready.records)
         if ready.last is not None:
             self._remember(replace(ready.last, run=run, plan=ready.fingerprint))
@@ -71,6 +74,13 @@ class Simulation:
         since = before.week_began(ready.plan.basis.as_of) if before else None
         writes = run_list_writes(self.directory, directory, self._unreadable, since)
         self.directory.apply(list(writes))
+
+    def _record(self, ready: ReadyPlan, run: str) -> None:
+        """Records the run: the sync cache of a night serves a later night if the directory knows its run."""
+        started = datetime.combine(ready.plan.basis.as_of, time(), UTC).isoformat()
+        facts = {"run": run, "status": RunStatus.DONE.value, "started": started}
+        write = record_write(Places(self.accounts.directory.state).run(run), None, facts)
+        self.directory.apply([write] if write is not None else [])
 
     @property
     def last(self) -> LastRun | None:
