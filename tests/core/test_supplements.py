@@ -12,7 +12,9 @@ from piactl.core.model.person import Assignment
 from piactl.core.rules.supplements import Supplements, with_known_starts
 
 HERE, THERE = "0800009A", "0800010B"
-RULE = Supplements(frozenset({"aaf", "prive"}), frozenset({"prive"}))
+RULE = Supplements(
+    frozenset({"aaf", "prive"}), frozenset({"prive"}), frozenset({("prive", "-"), ("aaf", "-")})
+)
 FIRST = date(2026, 9, 1)
 
 
@@ -40,6 +42,8 @@ def post(source: str, uai: str, start: int, end: int | None = None, function: st
         ("it ends before HR begins", [post("hr", HERE, 7), post("aaf", THERE, 3, 5)], []),
         ("by hand", [post("manual", HERE, 0, 9), post("aaf", THERE, 3)], [(THERE, 3, 9)]),
         ("nobody else", [post("aaf", THERE, 3)], []),
+        ("it is idle", [post("hr", HERE, 0), post("prive", THERE, 3, function="-")], []),
+        ("nobody else, and it is idle", [post("prive", THERE, 3, function="-")], [(THERE, 3, None)]),
         ("nobody else, and it creates", [post("prive", THERE, 3), post("aaf", HERE, 3)], [(THERE, 3, None)]),
     ],
 )  # fmt: skip

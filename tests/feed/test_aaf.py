@@ -97,6 +97,27 @@ def test_a_structure_that_the_set_lacks_rejects_the_row(tmp_path):
     assert set(feed.people) == {"aaf:500"}
 
 
+@pytest.mark.parametrize(
+    ("functions", "posts"),
+    [
+        (("4077$-$SANS OBJET", "4077$ENS"), [("0800009A", "ENS")]),
+        (("4077$-$SANS OBJET", "4078$ENS"), [("0800010B", "ENS")]),
+        (("4077$-$SANS OBJET", "4078$-"), [("0800009A", "-"), ("0800010B", "-")]),
+        (("4077$-$SANS OBJET", "4078$$"), [("0800009A", "-")]),
+    ],
+)
+def test_a_dropped_function_is_left_to_a_person_who_has_no_other(tmp_path, functions, posts):
+    sets = folder(tmp_path / "set", files([replace(CLAIRE, functions=functions), ZOE]))
+    feed = read(sets)
+    assert [(a.uai, a.function) for a in feed.people["aaf:500"].assignments] == posts
+    passed = any(remark.message == "passed over: functions - (1)" for remark in feed.remarks)
+    assert passed is (posts[-1][1] != "-")
+    # the people of a source that makes no accounts have the functions of another source
+    beside = read(sets, replace(SOURCE, creates=False)).people
+    assert ("aaf:500" in beside) is passed
+    assert "aaf:501" in beside
+
+
 def test_a_person_twice_with_other_content_is_held(tmp_path):
     other = replace(CLAIRE, functions=("4079$ENS",))
     feed = read(folder(tmp_path / "set", files([CLAIRE, ZOE, CLAIRE, other])))

@@ -122,15 +122,20 @@ def test_a_set_of_one_establishment_ends_nothing_elsewhere(make_academy) -> None
 def test_people_whom_only_aaf_knows(academy: Academy) -> None:
     with_aaf(academy)
     stranger = Agent("777", ("4078$ENS",), sn="SAINTMARC", given="Noé", birth="01/02/1990")
+    idle = Agent("778", ("4078$-$SANS OBJET",), sn="CORBIE", given="Léa", birth="03/02/1990")
+    everybody = (replace(CLAIRE, functions=("4078$-$SANS OBJET",)), stranger, idle)
     academy.night("2026-09-01", hr(academy, "2026-09-01"))
-    two = hr(academy, "2026-09-02"), aaf(academy, "20260902", CLAIRE, stranger)
+    two = hr(academy, "2026-09-02"), aaf(academy, "20260902", *everybody)
     ran = academy.run("plan", *two, "--as-of", "2026-09-02")
     assert "1 person without an account: aaf makes none" in ran.out
     academy.night("2026-09-02", *two)
     assert set(academy.names().values()) == {"claire.dubreuil", "ida.roy"}
     academy.edit("piactl.yaml", "role: supplement", "role: supplement, creates: true")
-    academy.night("2026-09-03", hr(academy, "2026-09-03"), aaf(academy, "20260903", CLAIRE, stranger))
+    academy.night("2026-09-03", hr(academy, "2026-09-03"), aaf(academy, "20260903", *everybody))
     assert academy.names()["aaf:777"] == "noe.saintmarc"
+    assert posts(academy, "2026-09-03", "lea.corbie") == [(MICHELIS, "-", "2026-09-03")]
+    assert academy.show("claire.dubreuil", "2026-09-03")["matricules"] == ["1001", "aaf:500"]
+    assert posts(academy, "2026-09-03") == [("0800009A", "ENS", "2026-09-01")]
     assert posts(academy, "2026-09-03", "noe.saintmarc") == [(MICHELIS, "ENS", "2026-09-03")]
 
 

@@ -97,7 +97,13 @@ class Configuration:
         digest, matching = self.register_digest, settings.matching
         adding = [one for one in settings.sources.values() if one.supplement]
         supplements = Supplements(
-            frozenset(one.name for one in adding), frozenset(one.name for one in adding if one.creates)
+            frozenset(one.name for one in adding),
+            frozenset(one.name for one in adding if one.creates),
+            frozenset(
+                (one.name, one.values.get("fonction", {}).get(code, code))
+                for one in adding
+                for code in one.drop_functions
+            ),
         )
         return Rules(self.policy, self.register, as_of, self.keys, digest, matching, ranks, supplements)
 

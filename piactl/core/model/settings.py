@@ -127,9 +127,9 @@ class SourceSettings:
     run. `namespace`: that of its matricules.
 
     `format` is csv, or that of a set of files (piactl.feed.formats); `perimeter` is what the head of such a
-    set must state (`academie`, `degre`), `drop_functions` are function codes that make no post. `supplement`:
-    the source only adds posts to people whom others know; those whom nobody knows get an account if it
-    `creates`.
+    set must state (`academie`, `degre`), `drop_functions` are function codes that make no post beside another
+    function. `supplement`: the source only adds posts to people whom others know; those whom nobody knows get
+    an account if it `creates`.
     """
 
     name: str

@@ -11,10 +11,12 @@ from piactl.core.model.person import Assignment
 
 @dataclass(frozen=True, slots=True)
 class Supplements:
-    """The names of the sources that are supplements, and of those among them that make accounts."""
+    """The names of the sources that are supplements, and of those among them that make accounts. `idle`: the
+    functions, each with its source, that say no more than that the person is there."""
 
     names: frozenset[str] = frozenset()
     creating: frozenset[str] = frozenset()
+    idle: frozenset[tuple[str, str]] = frozenset()
 
     def authoritative(self, assignments: Iterable[Assignment]) -> list[Assignment]:
         """The assignments of authoritative sources, and those made by hand."""
@@ -25,8 +27,8 @@ class Supplements:
 
         A post that an authoritative source has, running or ended, is as that source says. Other posts of a
         supplement count from the first authoritative one that is not over to the last one: they must not open
-        an account before HR does, nor keep it open after. If no authoritative source knows the person, only
-        supplements that make accounts count.
+        an account before HR does, nor keep it open after. Idle functions do not count. If no authoritative
+        source knows the person, only supplements that make accounts count.
         """
         if all(a.source not in self.names for a in assignments):
             return assignments
@@ -39,7 +41,8 @@ class Supplements:
         for one in assignments:
             if one.source in self.names:
                 opens = [a.start for a in first if a.end is None or a.end >= one.start]
-                if (one.uai, one.function) in known or not opens:
+                idle = (one.source, one.function) in self.idle
+                if (one.uai, one.function) in known or idle or not opens:
                     continue
                 end = min(one.end or date.max, last)
                 start = max(one.start, min(opens))

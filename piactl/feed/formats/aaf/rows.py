@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from piactl.core.model.settings import SourceSettings
@@ -182,13 +182,7 @@ class _Set:
         )
         home = _first(values, names.home)
         posts: set[tuple[str, str]] = set()
-        for text in values.get(names.functions, ()):
-            if not text:
-                continue
-            structure, function, _, discipline, *_ = [*(part.strip() for part in text.split("$")), "", "", ""]
-            if function in self.source.drop_functions or not function:
-                self.writer.passed[f"functions {function or 'without a code'}"] += 1
-                continue
+        for structure, function, discipline in self._functions(values.get(names.functions, ())):
             uai = self.uais.get(structure) or found(
                 "structure-unknown", f"no structure {structure} in the set"
             )
@@ -201,6 +195,26 @@ class _Set:
             if structure in self.uais:
                 self.writer.at[uai] += 1
             yield (*person, uai, function, discipline, "principale" if structure == home else "secondaire")
+
+    def _functions(self, texts: Iterable[str]) -> list[tuple[str, str, str]]:
+        """The structures, functions and disciplines that make posts. The functions that the source drops are
+        left to a person who has no other; one whom only other sources can give an account has another there.
+        """
+        every = []
+        for text in filter(None, texts):
+            structure, function, _, discipline, *_ = [*(part.strip() for part in text.split("$")), "", "", ""]
+            if function:
+                every.append((structure, function, discipline))
+            else:
+                self.writer.passed["functions without a code"] += 1
+        dropped = self.source.drop_functions
+        kept = [one for one in every if one[1] not in dropped]
+        if not kept and self.source.creates:
+            return every
+        for _, function, _ in every:
+            if function in dropped:
+                self.writer.passed[f"functions {function}"] += 1
+        return kept
 
 
 def _first(values: Mapping[str, Sequence[str]], name: str) -> str:
