@@ -18,6 +18,8 @@ from piactl.core.model.person import read_uai
 from piactl.core.model.policy import (
     ASSIGNMENT_FIELDS,
     ESTABLISHMENT_FIELDS,
+    ApprovalRule,
+    Approvals,
     ExtraGroup,
     GraceRule,
     GroupSettings,
@@ -27,6 +29,8 @@ from piactl.core.model.policy import (
     Service,
     When,
 )
+from piactl.core.plan.change import Kind
+from piactl.core.plan.guards import GUARD_KINDS
 from piactl.errors import Mistake
 
 __all__ = ["DEFAULT_GRACE_DAYS", "policy_warnings", "read_policy"]
@@ -76,11 +80,33 @@ def _policy(document: Document, file: str) -> Policy:
         guards=read_guards(guards),
         periods=read_guard_periods(document, guards),
         window=guards.at("window").integer(7),
+        approvals=_approvals(document, root.at("approvals")),
         protected=frozenset(root.at("protected").texts()),
         groups=_groups(document, root),
         digest=document.digest,
         file=file,
     )
+
+
+def _approvals(document: Document, node: Node) -> Approvals:
+    usual = _USUAL.approvals
+    for rule in node.at("required").items():
+        if isinstance(rule.value, dict) and len({"refused", "kind"} & {*rule.value}) > 1:
+            document.mistake(rule, "approvals.required: write `refused` and `kind` as two rules")
+        for key, known in (("refused", ("any", *GUARD_KINDS)), ("kind", [kind.value for kind in Kind])):
+            for name in rule.at(key).text_nodes():
+                if name.text() not in known:
+                    why = f"approvals.required.{key}: there is no {quoted(name)}; {hint(name.text(), known)}"
+                    document.mistake(name, why)
+    rules = tuple(
+        ApprovalRule(
+            refused=frozenset(rule.at("refused").texts()),
+            kinds=frozenset(rule.at("kind").texts()),
+            more_than=rule.at("more_than").integer(0),
+        )
+        for rule in node.at("required").items()
+    )
+    return Approvals(rules, node.at("count").integer(usual.count), node.at("hours").integer(usual.hours))
 
 
 def _check_timezone(document: Document, node: Node) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from piactl.core.journal_line import journal_owner
+from piactl.core.model.policy import Approvals
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import LastRun
@@ -20,6 +22,7 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan
 from piactl.flows.accounts.merging import finish_merges
 from piactl.flows.accounts.owner_notices import IdentityNotices, tell_owners
+from piactl.flows.apply.approvals import ApprovalMissing, forget_old_approvals, require_approval
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, made_already, refused
 from piactl.flows.apply.journal_heads import watch_heads
@@ -43,10 +46,11 @@ from piactl.private_files import forget_old, make_private_folder, write_private
 
 
 class RefusedPlan(UnsafePlan):
-    """A plan that breaks guards, kept in `file` so that it can be read and approved."""
+    """A plan that breaks guards (`broken`) or needs another person, kept in `file` so that it can be read and
+    approved."""
 
-    def __init__(self, message: str, ready: ReadyPlan, file: Path) -> None:
-        self.ready, self.file = ready, file
+    def __init__(self, message: str, ready: ReadyPlan, file: Path, *, broken: bool = True) -> None:
+        self.ready, self.file, self.broken = ready, file, broken
         super().__init__(message, ready.plan.refusals)
 
 
@@ -94,7 +98,7 @@ def run_nightly(
         scans.clear()
         if cache is not None:
             cache.release_feeds()
-        ready = sealed(ready, rules.keys, folder)
+        ready = sealed(ready, rules.keys, folder, run.order.actor.names)
         run.lock.keep()
         run.journal.note(f"plan {ready.fingerprint}")
         keep_rejects(feeds, ready)
@@ -106,7 +110,9 @@ def run_nightly(
             allow_rest(run, ready.plan)
             if refused(ready.plan.refusals, run.order.allowed):
                 _refuse(run, ready, file)
-            ready = replace(ready, plan=replace(ready.plan, refusals=()))
+        if file is not None:
+            _require_approval(run, ready, rules.policy.approvals, file)
+        ready = replace(ready, plan=replace(ready.plan, refusals=()))
         notices = _tell_after(after, run, ready)
 
         def tell(uid: str, result: WriteResult) -> None:
@@ -126,6 +132,9 @@ def run_nightly(
                 release_activation_policy,
                 forget_old_attempts,
                 forget_old_requests,
+                partial(
+                    forget_old_approvals, rules=rules.policy.approvals, keep_days=settings.keep_runs_days
+                ),
             ),
         )
         done.without_feeds = made.refused
@@ -216,6 +225,11 @@ def _refuse(run: Run, ready: ReadyPlan, file: Path) -> None:
     broken = counted(len(refusals), "guard is broken", "guards are broken")
     which = ", ".join(f"{refusal.kind} ({refusal.found} of {refusal.of})" for refusal in refusals)
     run.journal.end({"refused": len(refusals)})
+    _record_refused(run, ready, f"{broken}: {which}")
+    raise RefusedPlan(f"{broken}; nothing was written. The plan is kept in {file}", ready, file)
+
+
+def _record_refused(run: Run, ready: ReadyPlan, note: str) -> None:
     run.record(
         RunStatus.REFUSED,
         plan=ready.fingerprint,
@@ -224,21 +238,37 @@ def _refuse(run: Run, ready: ReadyPlan, file: Path) -> None:
         summary=dict(ready.plan.summary),
         journal=head_facts(run.journal.head),
         ended=run.now().isoformat(timespec="milliseconds"),
-        note=f"{broken}: {which}",
+        note=note,
     )
-    raise RefusedPlan(f"{broken}; nothing was written. The plan is kept in {file}", ready, file)
+
+
+def _require_approval(run: Run, ready: ReadyPlan, rules: Approvals, file: Path) -> None:
+    """Raises RefusedPlan where another person has to approve the plan that is kept in `file`."""
+    try:
+        require_approval(run, ready, rules, str(file), by_timer=True)
+    except ApprovalMissing as missing:
+        run.journal.end({"refused": 1})
+        _record_refused(run, ready, str(missing).split("\n", 1)[0])
+        raise RefusedPlan(f"{missing}\nThe plan is kept in {file}", ready, file, broken=False) from None
 
 
 def run_apply(
-    under_lock: AbstractContextManager[Run], ready: ReadyPlan, *, progress: Progress, stop: Stop
+    under_lock: AbstractContextManager[Run],
+    ready: ReadyPlan,
+    approvals: Approvals,
+    *,
+    progress: Progress,
+    stop: Stop,
 ) -> Done:
-    """Applies exactly this plan, in the run that `under_lock` begins. Raises StalePlan, UnsafePlan, LockHeld;
-    if the plan was applied already there is nothing to do."""
+    """Applies exactly this plan, in the run that `under_lock` begins. `approvals` says whether other people
+    have to approve it. Raises StalePlan, UnsafePlan, LockHeld; if the plan was applied already there is
+    nothing to do."""
     with ExitStack() as after, under_lock as run:
         last = read_last(run.writer, run.settings.directory.state, run.unreadable)
         done = made_already(run, ready, last)
         if done is not None:
             return done
         allow_same_plan(run, ready.fingerprint, refused(ready.plan.refusals, run.order.allowed))
+        require_approval(run, ready, approvals)
         notices = _tell_after(after, run, ready)
         return apply_work(run, ready, progress=progress, stop=stop, tell=notices.add)

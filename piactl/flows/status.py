@@ -15,6 +15,7 @@ from piactl.core.rules.desired import Rules
 from piactl.directory.store.memory_records import read_memory
 from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords, stored
 from piactl.directory.store.run_records import read_runs
+from piactl.flows.apply.approvals import broken_glass, open_approvals
 from piactl.flows.apply.run_lock import read_lock
 from piactl.flows.helpdesk.second_person import Requests
 from piactl.flows.night_view import DAYS, coming_nights, losses_in_window
@@ -48,7 +49,12 @@ def status_view(
         "accounts": last.census.total if last else 0,
         "running": _running(store, state, unreadable),
         "runs": [_run(record) for record in islice(read_runs(reader, state, unreadable, now), RUNS)],
-        "feeds": [*_feeds(settings, memory, today)],
+        "feeds": [*feed_ages(settings, memory, today)],
+        "approvals": [*open_approvals(reader, settings, usual.keys, unreadable, now, policy.approvals.hours)],
+        "break_glass": [
+            {name: run.get(name) for name in ("run", "as_of", "user", "sudo_user", "break_glass")}
+            for run in broken_glass(read_runs(reader, state, unreadable, now), now)
+        ],
         "waiting": _waiting(memory, settings, len(requests.open(now)), today),
         "overrides_ending": [
             row
@@ -84,7 +90,8 @@ def _run(record: Record) -> dict[str, Any]:
     return {name: record[name] for name in names if record.get(name) is not None}
 
 
-def _feeds(settings: Settings, memory: Memory, today: date) -> Iterator[dict[str, Any]]:
+def feed_ages(settings: Settings, memory: Memory, today: date) -> Iterator[dict[str, Any]]:
+    """The last feed of each source, with its age in days."""
     for name, source in settings.sources.items():
         one = memory.sources.get(name)
         day = one.record.date if one else None

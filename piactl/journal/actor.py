@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from piactl.journal.errors import UnknownOperator
 from piactl.private_files import this_user, user_name
 
 _CRON = re.compile(r"(cron|crond|CRON|CROND|anacron|fcron|atd)")
@@ -33,6 +34,30 @@ class Actor:
     def author(self) -> str:
         """The person behind the process, as precisely as it is known."""
         return author_of(self.user, self.sudo_user, self.login)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everybody that the kernel or sudo name behind the process; without anybody, its user."""
+        return tuple(sorted({self.login, self.sudo_user} - {""})) or (self.user,)
+
+
+def known_operator(actor: Actor, why: str) -> str:
+    """The name of the operator, as the kernel or sudo has it; `why` says what it is needed for. Raises
+    UnknownOperator."""
+    if actor.login and actor.sudo_user and actor.login != actor.sudo_user:
+        # a process without a login record can give itself that of a colleague
+        raise UnknownOperator(
+            f"{why}, and you are "
+            f"{actor.login} for the kernel, {actor.sudo_user} for sudo.\n"
+            "Log in to this host as yourself, and run sudo from there"
+        )
+    name = actor.login or actor.sudo_user
+    if not name:
+        raise UnknownOperator(
+            f"{why}, and neither the kernel nor sudo knows who you are.\n"
+            "Log in to this host as yourself, or come by sudo as docs/administration.md says"
+        )
+    return name
 
 
 def author_of(user: str, sudo_user: str, login: str) -> str:

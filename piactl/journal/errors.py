@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import stat
 
-from piactl.errors import Exit, JournalUnusable
+from piactl.errors import Exit, JournalUnusable, PiactlError
 from piactl.private_files import may_not
 
 
@@ -13,6 +13,10 @@ class JournalForbidden(JournalUnusable):
     """This user may not use the journal."""
 
     exit_code = Exit.CONFIGURATION
+
+
+class UnknownOperator(PiactlError):
+    """Nobody knows which person is behind this process, where two are needed."""
 
 
 _ADVICE = {

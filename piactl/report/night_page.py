@@ -99,6 +99,10 @@ def _verdict(view: View, *, public: bool) -> Iterator[str]:
         rest.append(counted(len(plan["rejections"]), "row was rejected", "rows were rejected"))
     bad = " bad" if status != RunStatus.DONE else ""
     yield f'<p class="verdict{bad}"><strong>{_text(words)}</strong> {_text("; ".join(rest))}</p>'
+    if record.get("break_glass"):
+        yield f'<p class="verdict bad">{_text("Applied without the approval of another person.")}</p>'
+    if record.get("approved_by") and not public:
+        yield f"<p>{_text('approved by ' + ' and '.join(record['approved_by']))}</p>"
     if plan:
         broken = dict.fromkeys(one["kind"] for one in plan["refusals"])
         if broken:

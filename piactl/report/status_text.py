@@ -23,6 +23,8 @@ def status_text(view: View) -> str:
         ("running", [*_running(view["running"])]),
         ("last runs", _lines([_run(run) for run in view["runs"]]) or ["none has written yet"]),
         ("feeds", _lines([_feed(feed) for feed in view["feeds"]])),
+        ("alarms", _lines([*_alarms(view["break_glass"])])),
+        ("approvals", _lines([*_approvals(view["approvals"])])),
         ("waiting", _lines([*_waiting(view["waiting"]), *_held(view["runs"])]) or ["nothing"]),
         ("end soon", _lines([*_ending(view)])),
         ("guards", [_guard(guard) for guard in view["guards"] if guard["accounts"]]),
@@ -89,6 +91,22 @@ def _waiting(waiting: View) -> Iterator[tuple[str, str]]:
         yield f"{entries} that another program deleted", "piactl drift list"
     if waiting["requests"]:
         yield f"{counted(waiting['requests'], 'request')} for a second person", "piactl password requests"
+
+
+def _alarms(runs: Sequence[View]) -> Iterator[tuple[str, ...]]:
+    """The runs that did without the approval that their plan needed."""
+    for run in runs:
+        who = run["sudo_user"] or run["user"] or ""
+        yield (
+            f"applied without another person by {who}: {run['break_glass']}",
+            f"piactl runs show {run['run']}",
+        )
+
+
+def _approvals(answers: Sequence[View]) -> Iterator[tuple[str, ...]]:
+    for one in answers:
+        until = f" until {one['until'][:16].replace('T', ' ')} UTC" if one["until"] else ""
+        yield f"plan {one['plan'][:12]}", f"{one['verdict']} by {one['by']}{until}", one["reason"]
 
 
 def _held(runs: Sequence[View]) -> Iterator[tuple[str, str]]:

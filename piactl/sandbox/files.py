@@ -48,7 +48,7 @@ _SERVICES = f"ou=services,{_ACADEMIE}"
 GROUPS = f"ou=groupes,{_ACADEMIE}"
 CONSUMERS = f"ou=consumers,{_SERVICES}"
 POLICIES = f"ou=policies,{_ACADEMIE}"
-IDENTITIES = ("reader", "nightly", "desk", "administrator")
+IDENTITIES = ("reader", "nightly", "desk", "administrator", "approver")
 
 
 def identity_dn(identity: str) -> str:

@@ -188,6 +188,27 @@ CASES: dict[str, Case] = {
         ),
         missing=("apply",),
     ),
+    "approve": Case(
+        ("approve", "{folder}/p.json", *WHY),
+        before=((("plan", "--out", "{folder}/p.json"), ""),),
+        wrong=(
+            (("approve", "{new}", *WHY), "", 2, "cannot be read"),
+            (("approve", "{folder}/p.json"), "", 2, "needs a reason"),
+            (("approve", "-", *WHY), "{}", 1, "is no plan"),
+        ),
+        missing=("approve",),
+        code=1,  # nobody knows who this is, or the plan needs nobody
+    ),
+    "reject": Case(
+        ("reject", "{folder}/p.json", *WHY),
+        before=((("plan", "--out", "{folder}/p.json"), ""),),
+        wrong=(
+            (("reject", "{new}", *WHY), "", 2, "cannot be read"),
+            (("reject", "{folder}/p.json"), "", 2, "needs a reason"),
+        ),
+        missing=("reject",),
+        code=1,  # nobody knows who this is, or the plan needs nobody
+    ),
     "nightly": Case(
         ("nightly", "{feed}"),
         wrong=(

@@ -103,7 +103,7 @@ def test_each_option_has_one_name() -> None:
 
 NOT_TRIED = (
     "otp verify", "otp resync", "password requests", "runs rewind", "recover", "journal begin",
-    "match different", "match forget",
+    "match different", "match forget", "approve", "reject",
 )  # fmt: skip
 """What is verified by a code of now cannot be tried out; the others change one record, or show what they
 will do without --reason."""

@@ -43,6 +43,8 @@ CASES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("nightly", "FEED"): (("hr={own}",), OWN),
     ("nightly", "--html"): (("--html", "{new}"), WRITES),
     ("apply", "PLAN"): (("{own}",), OWN),
+    ("approve", "PLAN"): (("{own}", *WHY), OWN),
+    ("reject", "PLAN"): (("{own}", *WHY), OWN),
     ("apply", "--ldif"): (("{plan}", "--ldif", "{new}"), WRITES),
     ("undo", "--out"): (("last", *WHY, "--out", "{new}"), WRITES),
     ("adopt", "--out"): (("hr={own}", "--out", "{new}"), WRITES),

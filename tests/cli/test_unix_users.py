@@ -24,12 +24,12 @@ sudo = pytest.mark.skipif(not (ROOT and shutil.which("cvtsudoers")), reason="nee
 def settings(tmp_path: Path) -> Settings:
     """The example, whose desk is a user of this machine with a password of its own."""
     text = (EXAMPLES / "piactl.yaml").read_text("utf-8")
-    for user in ("piactl-desk", "piactl-admin", "piactl"):
+    for user in ("piactl-desk", "piactl-admin", "piactl-approver", "piactl"):
         text = text.replace(f"user: {user}\n", f"user: {ME}\n")
     for name in ("policy.yaml", "establishments.csv"):
         shutil.copy(EXAMPLES / name, tmp_path)
     (tmp_path / "piactl.yaml").write_text(text, "utf-8")
-    for file in ("piactl-desk/desk", "piactl-admin/administrator"):
+    for file in ("piactl-desk/desk", "piactl-admin/administrator", "piactl-approver/approver"):
         path = tmp_path / "secrets" / file
         path.parent.mkdir(parents=True)
         path.write_text("x")
@@ -49,9 +49,8 @@ def found(settings: Settings, id_: str, sudoers: str = "", *, isolated: bool = F
 def test_each_password_is_its_users(settings: Settings) -> None:
     finding = found(settings, "D52")
     assert finding.outcome is Outcome.OK
-    assert (
-        finding.found == f"only its user reads each: nightly for {ME}, desk for {ME}, administrator for {ME}"
-    )
+    names = ("nightly", "desk", "administrator", "approver")
+    assert finding.found == f"only its user reads each: {', '.join(f'{name} for {ME}' for name in names)}"
 
 
 def test_one_user_for_all(tmp_path: Path) -> None:
@@ -117,7 +116,7 @@ def test_named_commands_only(settings: Settings) -> None:
     (d53,) = (one for one in examine_users(shipped, file, isolated=True) if one.check.id == "D53")
     assert (d53.outcome, d53.found) == (
         Outcome.OK,
-        "named commands only, as piactl, piactl-admin, piactl-desk",
+        "named commands only, as piactl, piactl-admin, piactl-approver, piactl-desk",
     )
 
 

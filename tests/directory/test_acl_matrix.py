@@ -46,6 +46,7 @@ EVERYBODY = (
     "late",
     "desk",
     "administrator",
+    "approver",
     "consumer",
     "self",
     "other",
@@ -54,6 +55,7 @@ EVERYBODY = (
 SEES = {"reader", "nightly", "desk", "administrator"}
 APPLIES = {"nightly", "administrator"}
 SUPPORTS = {"desk", "administrator"}
+JOURNALS = {"desk", "administrator", "nightly", "late", "approver"}
 APPLICATIONS = SEES | {"consumer"}
 OWNERS = SEES | {"self"}
 ADMINISTRATOR = {"administrator"}
@@ -96,6 +98,9 @@ class Place:
             "more_heads": "cn=more-{},ou=journals",
             "request": "cn=req-{},ou=requests",
             "more_requests": "cn=more-{},ou=requests",
+            "approval": "cn=yes-{},ou=approvals",
+            "more_approvals": "cn=more-{},ou=approvals",
+            "folder_of_approvals": "ou=approvals",
         }
         records |= {"state_record": "cn=state-{}", "waiting": "cn=wait-{},ou=waiting"}
         if name in below:
@@ -167,7 +172,15 @@ def arrange(root: ldap3.Connection, place: Place) -> None:
     root.add(place.linked, attributes={**linked, "objectClass": [*linked["objectClass"], "oathTOTPUser"]})
     for holder in (place.account, place.protected):
         root.add(f"cn=otp,{holder}", attributes=device(f"cn=otp,{holder}"))
-    for dn in (place.run, place.undo, place.attempt, place.state_record, place.waiting, place.request):
+    for dn in (
+        place.run,
+        place.undo,
+        place.attempt,
+        place.state_record,
+        place.waiting,
+        place.request,
+        place.approval,
+    ):
         root.add(dn, attributes={"objectClass": "piactlRecord", "piactlData": "{}"})
     root.add(place.heads, attributes={"objectClass": "piactlRecord", "description": ["1:a", "2:b"]})
 
@@ -401,7 +414,9 @@ READS: dict[str, tuple[Do, set[str]]] = {
     "a run": (read("run", "piactlData"), SEES),
     "an undo record": (read("undo", "piactlData"), APPLIES),
     "an undo record's name": (read("undo", "cn"), APPLIES),
-    "the state": (read("state_record", "piactlData"), SEES),
+    "the state": (read("state_record", "piactlData"), SEES | {"approver"}),
+    "an approval": (read("approval", "piactlData"), SEES - {"desk"} | {"approver"}),
+    "who wrote an approval": (read("approval", "creatorsName"), SEES - {"desk"} | {"approver"}),
     "attempts": (read("attempt", "piactlData"), SEES),
     "the policy of passwords": (read(f"cn=default,{POLICIES}", "pwdMinLength"), SEES),
     "the server's rules": (read("olcDatabase={2}mdb,cn=config", "olcAccess"), {"reader", "administrator"}),
@@ -528,10 +543,10 @@ WRITES: dict[str, tuple[Do, set[str]]] = {
     ),
     "describe a count": (put("attempt", description="x"), ADMINISTRATOR),
     "put an entry below a count": (put_in("attempt", new_record, "cn=below,"), ADMINISTRATOR),
-    "store a head": (change("heads", description=(ADD, ["3:c"])), SUPPORTS | {"nightly", "late"}),
+    "store a head": (change("heads", description=(ADD, ["3:c"])), JOURNALS),
     "store the first head of a day": (
         put_in("more_heads", lambda who, dn: {"objectClass": "piactlRecord", "description": "4:d"}),
-        SUPPORTS | {"nightly", "late"},
+        JOURNALS,
     ),
     "take a head away": (change("heads", description=(DELETE, ["1:a"])), ADMINISTRATOR),
     "take all heads of a day away": (put("heads", description=[]), ADMINISTRATOR),
@@ -550,6 +565,20 @@ WRITES: dict[str, tuple[Do, set[str]]] = {
         put_in("more_requests", lambda who, dn: {"objectClass": ["piactlRecord", "piactlRunLock"]}),
         {"nightly", "administrator"},
     ),
+    "approve": (put_in("more_approvals", new_record), {"approver"}),
+    "approve as something else": (
+        put_in("more_approvals", lambda who, dn: {"objectClass": ["piactlRecord", "piactlRunLock"]}),
+        NOBODY,
+    ),
+    "change an approval": (put("approval", piactlData='{"run": 1}'), NOBODY),
+    "empty an approval": (put("approval", piactlData=[]), NOBODY),
+    "describe an approval": (put("approval", description="x"), NOBODY),
+    "delete an approval": (take_out("approval"), {"nightly"}),
+    "rename an approval": (rename_to("approval", "cn=gone.{who}"), NOBODY),
+    "move an approval": (rename_to("approval", "cn=gone.{who}", "ou=waiting,"), NOBODY),
+    "make a record an approval": (rename_to("waiting", "cn=yes2.{who}", "ou=approvals,"), NOBODY),
+    "make a request an approval": (rename_to("request", "cn=yes2.{who}", "ou=approvals,"), NOBODY),
+    "rename the folder of the approvals": (rename_to("folder_of_approvals", "ou=old.{who}"), NOBODY),
     "change a request": (put("request", piactlData='{"run": 1}'), APPLIES),
     "empty a request": (put("request", piactlData=[]), APPLIES),
     "delete a request": (take_out("request"), APPLIES),
@@ -635,7 +664,7 @@ HOSTILE: dict[str, tuple[Do, set[str]]] = {
             put(f"cn=piactl-{name},{SERVICES}", userPassword=FRESH),
             NOBODY,
         )
-        for name in ("reader", "nightly", "desk", "administrator")
+        for name in ("reader", "nightly", "desk", "administrator", "approver")
     },
 }
 """Values that give wrong access, by what is written: who gets through with them."""

@@ -22,7 +22,7 @@ from tests.directory.config_server import ConfigServer, config_server
 TOP = Path(__file__).resolve().parents[2]
 PAGE = (TOP / "docs" / "upgrade-directory.md").read_text(encoding="utf-8")
 CONSUMERS_PAGE = (TOP / "docs" / "consumers.md").read_text(encoding="utf-8")
-CHANGED = ("D16", "D30", "D33", "D34", "D35", "D39", "D50", "D63", "D64")
+CHANGED = ("D12", "D16", "D30", "D33", "D34", "D35", "D39", "D50", "D63", "D64")
 OWNER = f"gidNumber={os.getgid()}+uidNumber={os.getuid()}"
 PASSWORD, FRESH = "correct horse battery", "another long passphrase"
 CODE, OWN = "a code of twenty letters", "quatre chats gris et lents"
@@ -48,6 +48,8 @@ def pasted(script: str, folder: Path, uri: str = "") -> str:
     socket = unquote(uri.removeprefix("ldapi://")) or str(folder / "slapd" / "ldapi")
     script = script.replace("portal_socket=/run/slapd/ldapi", f"portal_socket={socket}")
     script = script.replace("/etc/piactl/secrets", str(folder / "secrets"))
+    approver = folder / "secrets" / "approver"  # as the page writes it: slappasswd takes the line end too
+    approver.write_text(approver.read_text(encoding="utf-8").strip(), encoding="utf-8")
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", f"{STUBS}\n{script}"],
         cwd=TOP,
@@ -121,6 +123,17 @@ def without_heads(text: str) -> str:
     return text
 
 
+def without_approvals(text: str) -> str:
+    """The rules before another person approved plans."""
+    text, rules = re.subn(
+        r'(?m)^(olcAccess:|access) to .*\n  by dn\.exact="[^"]*piactl-approver,[^"]*" .*\n(  by .*\n)+',
+        "",
+        text,
+    )
+    assert rules == 11
+    return text
+
+
 def without_applications(text: str) -> str:
     """The rules before applications and the owners of accounts had their own."""
     text, rules = re.subn(
@@ -153,7 +166,7 @@ def former_eduperson(text: str) -> str:
 def former_config(config: str) -> str:
     """config.ldif as it was, for whoever runs the test in place of root."""
     former = without(
-        without_applications(without_heads(without_fence(config))),
+        without_applications(without_heads(without_fence(without_approvals(config)))),
         *RULES,
         (r"^olcModuleLoad: constraint\n", ""),
         (r"^dn: olcOverlay=\{1\}constraint,.*\n(.+\n)+\n", ""),
@@ -173,7 +186,7 @@ def former_conf(conf: str) -> str:
     patterns = (r"^moduleload constraint\n", r"^overlay constraint\nconstraint_attribute .*\n")
     patterns = (*patterns, r"^overlay dynlist\ndynlist-attrset .*\n")
     return without(
-        without_applications(without_heads(without_fence(conf))),
+        without_applications(without_heads(without_fence(without_approvals(conf)))),
         *RULES,
         *((pattern, "") for pattern in patterns),
     )
@@ -188,6 +201,8 @@ def former_tree(tree: str) -> str:
         (r"^dn: ou=requests,.*\n(.+\n)+\n", ""),
         (r"^dn: ou=consumers,.*\n(.+\n)+\n", ""),
         (r"^dn: ou=groupes,.*\n(.+\n)+\n", ""),
+        (r"^dn: ou=approvals,.*\n(.+\n)+\n", ""),
+        (r"^dn: cn=piactl-approver,.*\n(.+\n)+(\n|$)", ""),
     )
     return re.sub(r"(?m)^(objectClass: pwdPolicyChecker|pwdUseCheckModule|pwdCheckModuleArg).*\n", "", tree)
 
@@ -292,6 +307,8 @@ def conf(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Standing:
             root.delete(f"ou={folder},{sandbox.state}")
         root.delete(CONSUMERS)
         root.delete(GROUPS)
+        root.delete(f"ou=approvals,{sandbox.state}")
+        root.delete(identity_dn("approver"))
     return Standing(sandbox, sandbox, capsys)
 
 
@@ -309,10 +326,16 @@ HEADS, HEADS_BY_CONFIG, HEADS_BY_CONF = re.split(
 APPLICATIONS, APPLICATIONS_BY_CONFIG, APPLICATIONS_BY_CONF = re.split(
     f'(?<=groupes" ""\n}}\n)|{CONF}', commands("9. Applications and groups")
 )
+APPROVALS, APPROVALS_BY_CONFIG, APPROVALS_BY_CONF = re.split(
+    f'(?<=services,\\$policies"\n}}\n)|{CONF}',
+    re.sub(r"(?s)^.*?(?=approval_rules\(\))", "", commands("10. Approvals")).replace(
+        "piactl-approver/approver", "approver"
+    ),
+)
 ADD_APPLICATION = CONSUMERS_PAGE.split("\n## Add an application\n")[1].split("```\n")[1].rstrip("`")
 BY_CONFIG = (
     f"{NAMES}\n{commands('3. Servers configured by cn=config')}\n{LOCK_BY_CONFIG}\n{PASSWORDS_BY_CONFIG}\n"
-    f"{HEADS}{HEADS_BY_CONFIG}\n{APPLICATIONS}{APPLICATIONS_BY_CONFIG}"
+    f"{HEADS}{HEADS_BY_CONFIG}\n{APPLICATIONS}{APPLICATIONS_BY_CONFIG}\n{APPROVALS}{APPROVALS_BY_CONFIG}"
 )
 
 
@@ -394,8 +417,15 @@ def test_by_slapd_conf(conf: Standing) -> None:
     assert conf.errors() == {*CHANGED, "D44"}
     script = commands("4. Servers configured by slapd.conf")
     script = f"{script}\n{LOCK_BY_CONF}\n{PASSWORDS_BY_CONF}\n{PROOFS_BY_CONF}\n{HEADS}{CONF}{HEADS_BY_CONF}"
-    script = f"{script}\n{APPLICATIONS}{CONF}{APPLICATIONS_BY_CONF}"
-    for file in ("rules.conf", "overlay.conf", "reset.conf", "heads.conf", "applications.conf"):
+    script = f"{script}\n{APPLICATIONS}{CONF}{APPLICATIONS_BY_CONF}\n{APPROVALS}{CONF}{APPROVALS_BY_CONF}"
+    for file in (
+        "rules.conf",
+        "overlay.conf",
+        "reset.conf",
+        "heads.conf",
+        "applications.conf",
+        "approvals.conf",
+    ):
         script = script.replace(file, str(conf.sandbox.folder / file))
     by_conf(conf, script)
     conf.is_brought_over()

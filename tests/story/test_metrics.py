@@ -91,6 +91,12 @@ def test_nights_leave_what_prometheus_reads(academy: Academy) -> None:
         assert told['piactl_last_run_cases{cases="overdue"}'] == 0
         assert told["piactl_last_run_oldest_hold_days"] == 0
         assert told["piactl_hook_events_waiting"] == 0
+        assert told['piactl_last_run_holds_by_code{code="rejected"}'] == 1
+        assert told['piactl_last_run_holds_by_code{code="case"}'] == 0
+        assert told['piactl_last_run_drift_by_class{class="loosening"}'] == 0
+        assert told['piactl_last_run_rejected_rows{source="hr"}'] == 1
+        assert told['piactl_last_run_feed_age_days{source="hr"}'] == 0
+        assert told["piactl_break_glass_runs"] == 0
         first = told["piactl_last_success_timestamp_seconds"]
         assert first == told["piactl_last_run_timestamp_seconds"]
         academy.night("2026-09-03", academy.feed(row(), day="2026-09-01"), code=6)
@@ -98,6 +104,7 @@ def test_nights_leave_what_prometheus_reads(academy: Academy) -> None:
         assert told["piactl_last_run_exit_code"] == 6
         assert told["piactl_last_success_timestamp_seconds"] == first
         assert told['piactl_last_run_accounts{kind="create"}'] == 0
+        assert told['piactl_last_run_feed_age_days{source="hr"}'] == 1
         academy.night("2026-09-06", academy.feed(row(), wrong, day="2026-09-06"))
         told = samples(file.read_text(encoding="utf-8"))
         assert told["piactl_last_run_oldest_hold_days"] == 4

@@ -56,7 +56,9 @@ def read(academy: Academy, text: bytes) -> ReadyPlan:
 
 def content(text: bytes) -> Any:
     return {
-        name: value for name, value in json.loads(text).items() if name not in ("fingerprint", "signature")
+        name: value
+        for name, value in json.loads(text).items()
+        if name not in ("fingerprint", "made_by", "signature")
     }
 
 

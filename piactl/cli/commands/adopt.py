@@ -136,9 +136,11 @@ def _sealed(
 ) -> tuple[ReadyPlan, str]:
     """The sealed plan, and the file it was written to, or ""."""
     from piactl.flows.plan.plan_file import plan_pieces, sealed
+    from piactl.journal import who
     from piactl.private_files import make_private_folder, write_private
 
-    ready = sealed(planned, configuration.keys, Path(configuration.settings.state_folder))
+    folder = Path(configuration.settings.state_folder)
+    ready = sealed(planned, configuration.keys, folder, who().names)
     if not out and write:
         folder = Path(configuration.settings.plans_folder)
         make_private_folder(folder)

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.context import ProgressLine, put_text, say, this_configuration, today, writing
+from piactl.cli.framework.context import (
+    ProgressLine,
+    put_text,
+    reading,
+    say,
+    this_configuration,
+    today,
+    writing,
+)
 from piactl.cli.framework.options import (
     AcceptFeed,
     AsOf,
@@ -142,7 +151,8 @@ def _run(
                 keep_rejects=keep_rejects,
             )
         except RefusedPlan as refused:
-            say_refused(refused.ready, str(refused.file))
+            if refused.broken:
+                say_refused(refused.ready, str(refused.file))
             raise
         finally:
             progress.close()
@@ -249,6 +259,7 @@ def _metrics(
             now if code == Exit.DONE else float(before[1]) if before else 0,
             max(((order.as_of - first).days for first in held_since.values()), default=0),
             _waiting(configuration.settings),
+            *_of_directory(configuration, order, document),
         )
         write_public(file, text.encode())
     except (PiactlError, OSError) as error:
@@ -264,6 +275,37 @@ def _waiting(settings: Settings) -> int:
     except PiactlError:
         return 0
     return outbox.events if outbox is not None else 0
+
+
+def _of_directory(
+    configuration: Configuration, order: Order, document: Mapping[str, Any]
+) -> tuple[int, dict[str, tuple[int, int]]]:
+    """The runs that did without another person, and for each source the rejected rows of the plan and the age
+    of its last feed, -1 where that is not known."""
+    from piactl.directory.store.memory_records import read_memory
+    from piactl.directory.store.run_records import read_runs
+    from piactl.flows.apply.approvals import broken_glass
+    from piactl.flows.status import feed_ages
+
+    settings, unreadable = configuration.settings, configuration.unreadable
+    state, now = settings.directory.state, _now()
+    source_of = {feed["file"]: feed["source"] for feed in document.get("basis", {}).get("feeds", [])}
+    rows = Counter(
+        source_of.get(one["file"], "")
+        for one in {(r["file"], r["line"]): r for r in document.get("rejections", [])}.values()
+    )
+    try:
+        with reading(configuration) as reader:
+            memory = read_memory(reader, state, configuration.keys, unreadable, due=order.as_of).memory
+            alone = sum(1 for _ in broken_glass(read_runs(reader, state, unreadable, now), now))
+        ages = {one["source"]: one["days"] for one in feed_ages(settings, memory, order.as_of)}
+    except PiactlError:
+        ages, alone = {}, 0
+    feeds = {}
+    for source in settings.sources:
+        age = ages.get(source)
+        feeds[source] = (rows[source], -1 if age is None else age)
+    return alone, feeds
 
 
 def _held_since(configuration: Configuration, day: date, ready: ReadyPlan) -> dict[str, date]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +51,7 @@ from piactl.private_files import refuse_input, refuse_output, refuse_own_file
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
+    from piactl.flows.apply.run import Order
     from piactl.flows.plan.ready_plan import ReadyPlan
 
 
@@ -93,6 +93,7 @@ def plan(
     from piactl.flows.plan.inputs.merge_feeds import Accepted
     from piactl.flows.plan.partial_feeds import build_continuing
     from piactl.flows.plan.plan_file import plan_pieces, refusal_facts, sealed
+    from piactl.journal import who
 
     need_reason(reason, "--accept-feed", accept_feed or [])
     live = this_configuration()
@@ -111,7 +112,7 @@ def plan(
         planned = build_continuing(accounts, rules, settings, scans, state, accepted)
     for message in planned.messages:
         say(message)
-    ready = sealed(planned.ready, configuration.keys, Path(settings.state_folder))
+    ready = sealed(planned.ready, configuration.keys, Path(settings.state_folder), who().names)
     if out:
         from piactl.private_files import write_private
 
@@ -213,6 +214,12 @@ def apply(
     ] = None,
     reason: SometimesReason = "",
     output: RunOutput = PlanLayout.TEXT,
+    break_glass: Annotated[
+        bool,
+        typer.Option(
+            "--break-glass", help="Do without the approval of another person; an alarm, needs --reason."
+        ),
+    ] = False,
     ldif: Annotated[
         str,
         typer.Option(
@@ -229,14 +236,17 @@ def apply(
     """
     allowed = read_allowed(allow or [])
     need_reason(reason, "--allow", allowed)
+    need_reason(reason, "--break-glass", ["--break-glass"] if break_glass else [])
     configuration = this_configuration()
     if ldif:
         refuse_output("--ldif", ldif)
     ready = read_plan_file(file, configuration)
     with refusals_as_json(output, ready=ready):
         if ldif:
-            return _load(configuration, ready, file, Path(ldif), allowed, reason, output)
-        return done_code(apply_plan(configuration, ready, file, allowed, reason, output))
+            order = new_order(configuration, ready.plan.basis.as_of, reason, allowed, break_glass=break_glass)
+            return _load(configuration, ready, file, Path(ldif), order, output)
+        done = apply_plan(configuration, ready, file, allowed, reason, output, break_glass=break_glass)
+        return done_code(done)
 
 
 def _load(
@@ -244,15 +254,13 @@ def _load(
     ready: ReadyPlan,
     name: str,
     ldif: Path,
-    allowed: Mapping[str, int],
-    reason: str,
+    order: Order,
     output: PlanLayout,
 ) -> int:
     from piactl.core.model.run_status import RunStatus
     from piactl.flows.apply.offline_load import run_offline_load
 
-    refuse_broken(ready, name, allowed)
-    order = new_order(configuration, ready.plan.basis.as_of, reason, allowed)
+    refuse_broken(ready, name, order.allowed)
     progress = ProgressLine("prepared")
     with stop_on_signals() as stop, writing(configuration) as writer:
         try:

@@ -120,14 +120,15 @@ def requests(
 def request_approval(kind: str, names: Sequence[str], manner: Manner, *beside: object) -> int:
     """Requests what `kind` says for one account. Raises UsageError where an option `beside` goes without a
     request."""
-    from piactl.flows.helpdesk.second_person import known_operator
+    from piactl.flows.helpdesk.second_person import TWO
+    from piactl.journal.actor import known_operator
 
     if len(names) != 1 or any(beside):
         raise UsageError(
             "--second-person is for one account, and goes with --reason, --dry-run, --yes and -o alone"
         )
     configuration, order, _ = acting.begin(manner)
-    operator = known_operator(order.actor)
+    operator = known_operator(order.actor, TWO)
     return acting.decide(
         lambda reader: requests_of(configuration, reader).prepare(
             configuration.accounts(reader),
@@ -148,15 +149,16 @@ def request_approval(kind: str, names: Sequence[str], manner: Manner, *beside: o
 
 def _withdraw(name: str, manner: Manner) -> int:
     from piactl.flows.accounts.batch import Batch, PreparedAccount
-    from piactl.flows.helpdesk.second_person import WITHDRAWN, known_operator
+    from piactl.flows.helpdesk.second_person import TWO, WITHDRAWN
     from piactl.flows.plan.ready_plan import AccountWrite
+    from piactl.journal.actor import known_operator
 
     configuration, order, _ = acting.begin(manner)
 
     def prepared(writer: Writer) -> Batch:
         found = requests_of(configuration, writer)
         one = found.open_one(name, utc_now())
-        operator = known_operator(order.actor)
+        operator = known_operator(order.actor, TWO)
         write = found.end_write(one, WITHDRAWN, operator, order.run, utc_now())
         row = AccountWrite(one.account, ("request-withdrawn",), order.reason, write)
         return Batch((PreparedAccount(one.account, one.account, write=row, note=f"{name} is withdrawn"),))

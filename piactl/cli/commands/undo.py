@@ -82,6 +82,7 @@ def undo(
             run,
             order.reason,
             _now(),
+            order.actor.names,
         )
     if out:
         _write_plan_file(undoing, out)
@@ -149,7 +150,9 @@ def _apply(undoing: Undoing, configuration: Configuration, order: Order) -> Done
     with stop_on_signals() as stop, writing(configuration, IDENTITY) as writer:
         try:
             begin_run = under_lock(configuration, writer, order, undoing.ready.fingerprint)
-            return run_apply(begin_run, undoing.ready, progress=progress, stop=stop)
+            return run_apply(
+                begin_run, undoing.ready, configuration.policy.approvals, progress=progress, stop=stop
+            )
         finally:
             progress.close()
 

@@ -32,6 +32,8 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "init": ("init", "init", "Write a first configuration to edit."),
     "plan": ("plan", "plan", "Show what would change, and why."),
     "apply": ("plan", "apply", "Apply exactly this plan, entry by entry."),
+    "approve": ("approve", "approve", "Approve a plan, as a second person."),
+    "reject": ("approve", "reject", "Reject a plan and its feeds, as a second person."),
     "nightly": ("nightly", "nightly", "Read the feeds, plan, check the guards and apply, in one run."),
     "undo": ("undo", "undo", "Undo a run, account by account."),
     "adopt": ("adopt", "adopt", "Take over existing entries of the directory as accounts."),

@@ -43,6 +43,8 @@ def new_order(
     as_of: date | None,
     reason: str = "",
     allowed: Mapping[str, int] | None = None,
+    *,
+    break_glass: bool = False,
 ) -> Order:
     """The order of a run that starts now. `as_of` None is today."""
     from piactl.flows.apply.run import Order
@@ -61,6 +63,7 @@ def new_order(
         reason=reason,
         allowed=allowed or {},
         urn=configuration.policy.urn,
+        break_glass=break_glass,
     )
 
 
@@ -134,13 +137,15 @@ def apply_plan(
     allowed: Mapping[str, int],
     reason: str,
     output: PlanLayout,
+    *,
+    break_glass: bool = False,
 ) -> Done:
     from piactl.flows.apply.executor import refused
     from piactl.flows.nightly import run_apply
 
     if refused(ready.plan.refusals, allowed) and not _interrupted(configuration, ready):
         refuse_broken(ready, name, allowed)
-    order = new_order(configuration, ready.plan.basis.as_of, reason, allowed)
+    order = new_order(configuration, ready.plan.basis.as_of, reason, allowed, break_glass=break_glass)
     # only the administrator may write entries that piactl does not manage yet
     adopts = Kind.ADOPT.value in ready.plan.summary
     identity = IdentityName.ADMINISTRATOR if adopts else IdentityName.NIGHTLY
@@ -148,7 +153,7 @@ def apply_plan(
     with stop_on_signals() as stop, writing(configuration, identity) as writer:
         try:
             begin_run = under_lock(configuration, writer, order, ready.fingerprint)
-            done = run_apply(begin_run, ready, progress=progress, stop=stop)
+            done = run_apply(begin_run, ready, configuration.policy.approvals, progress=progress, stop=stop)
         finally:
             progress.close()
     tell(done, output)
@@ -203,6 +208,7 @@ def refuse_broken(ready: ReadyPlan, name: str, allowed: Mapping[str, int]) -> No
 
 def say_refused(ready: ReadyPlan, name: str) -> None:
     """Reports the broken guards of a plan, and how to show and approve it."""
+    from piactl.core.plan.approvals import reasons
     from piactl.flows.plan.plan_file import refusal_facts
     from piactl.report.plan_text import approval, refusal_lines
 
@@ -211,6 +217,8 @@ def say_refused(ready: ReadyPlan, name: str) -> None:
         if line:
             say(line)
     say(f"To show it: piactl plan show {name}")
+    if reasons(ready.plan, this_configuration().policy.approvals):
+        say(f'Another person approves it first: piactl approve {name} --reason "..."')
     say(f"To approve this plan: {approval(refusals, name)}")
 
 

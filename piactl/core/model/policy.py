@@ -192,6 +192,26 @@ class GroupSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalRule:
+    """A plan that needs another person: one that breaks a guard of these kinds (`refused`; `any` is all), or
+    one that has more than `more_than` accounts with a change of `kinds`."""
+
+    refused: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
+    more_than: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Approvals:
+    """Which plans other people have to approve, how many of them (`count`), and for how long an approval
+    serves."""
+
+    required: tuple[ApprovalRule, ...] = ()
+    count: int = 1
+    hours: int = 24
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The whole policy. `uid_form` is address (the local part of the first address) or initial (first letter
     of the given name and the surname). `otp_issuer` is the name that authenticators show with the account,
@@ -221,6 +241,7 @@ class Policy:
     guards: Mapping[str, Guard] = field(default_factory=dict)
     periods: tuple[GuardPeriod, ...] = ()
     window: int = 7
+    approvals: Approvals = Approvals()
     protected: frozenset[str] = frozenset()
     groups: GroupSettings = GroupSettings()
     digest: str = ""

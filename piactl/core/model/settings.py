@@ -44,6 +44,7 @@ class IdentityName(StrEnum):
     NIGHTLY = "nightly"
     DESK = "desk"
     ADMINISTRATOR = "administrator"
+    APPROVER = "approver"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ LOCK_CLASS, LOCK_WRITER = "piactlRunLock", "piactlWriter"
 """The class of the run lock, and the attribute with its holder for the access rules."""
 
 SOURCES, WAITING, RUNS, ATTEMPTS, OVERRIDES = "sources", "waiting", "runs", "attempts", "overrides"
-JOURNALS, REQUESTS = "journals", "requests"
-FOLDERS = (SOURCES, WAITING, RUNS, ATTEMPTS, OVERRIDES, JOURNALS, REQUESTS)
+JOURNALS, REQUESTS, APPROVALS = "journals", "requests", "approvals"
+FOLDERS = (SOURCES, WAITING, RUNS, ATTEMPTS, OVERRIDES, JOURNALS, REQUESTS, APPROVALS)
 
 Record = Mapping[str, Any]
 T = TypeVar("T")

@@ -28,7 +28,7 @@ AHEAD = timedelta(minutes=1)
 
 _RUN_TEXTS = (
     *("command", "user", "sudo_user", "origin", "host", "reason", "note", "ended"),
-    *("plan", "policy", "after", "undoes", "undone_by"),
+    *("plan", "policy", "after", "undoes", "undone_by", "break_glass"),
 )
 
 
@@ -43,7 +43,8 @@ def read_run(r: Record) -> Record:
     for name in ("as_of", "day"):
         if name in r:
             date.fromisoformat(r[name])
-    texts_of(r.get("rewound", []), "rewound")
+    for name in ("rewound", "approvals", "approved_by"):
+        texts_of(r.get(name, []), name)
     if len(texts_of(r.get("decided", []), "decided")) not in (0, 2):
         raise Misshapen("'decided' is not a case and its answer")
     if "held" in r:

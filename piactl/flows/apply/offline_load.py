@@ -29,6 +29,7 @@ from piactl.directory.store.attribute_scans import read_foreign_names
 from piactl.directory.store.memory_records import last_run_record, read_last
 from piactl.directory.store.records import UnreadableRecords, record_write
 from piactl.errors import PiactlError, UnsafePlan
+from piactl.flows.apply.approvals import require_approval
 from piactl.flows.apply.executor import (
     Done,
     Progress,
@@ -87,6 +88,7 @@ def run_offline_load(
         broken = refused(ready.plan.refusals, order.allowed)
         if broken:
             raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written", broken)
+        require_approval(run, ready, policy.approvals)
         _check_loadable(run, ready, encoding_of(policy, settings.directory, None))
         return _write_ldif(run, ready, file, progress, stop, remember=last is None)
 

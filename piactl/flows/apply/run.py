@@ -93,6 +93,8 @@ class Order:
     reason: str = ""
     allowed: Mapping[str, int] = field(default_factory=dict)
     urn: str = ""
+    break_glass: bool = False
+    """Whether the plan is applied without the approval of another person that it needs."""
 
 
 @dataclass(slots=True)
@@ -118,6 +120,8 @@ class Run:
     """Whether its record is in the directory."""
     remembered: bool = False
     """Whether it is the last run of `cn=state`."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What its record says of the people who approved its plan."""
 
     @property
     def places(self) -> Places:
@@ -143,6 +147,7 @@ class Run:
             "reason": order.reason,
             "allowed": dict(order.allowed),
             **self.lock.facts(),
+            **self.facts,
             **more,
         }
         put_record(self.writer, self.places.run(order.run), without_numens(record))
@@ -166,7 +171,8 @@ class Run:
 
 def without_numens(record: Mapping[str, Any]) -> dict[str, Any]:
     """The record with everything masked that looks like a NUMEN in the text of users and messages."""
-    written = {name: masked(str(record[name])) for name in ("command", "reason", "note") if record.get(name)}
+    texts = ("command", "reason", "note", "break_glass")
+    written = {name: masked(str(record[name])) for name in texts if record.get(name)}
     problems = [{**one, "message": masked(one["message"])} for one in record.get("problems", [])]
     return {**record, **written, **({"problems": problems} if problems else {})}
 
@@ -295,6 +301,25 @@ def run_alone(
         _journalled(writer, order, settings, keys, unreadable, now, say, lock, "", compared) as run,
     ):
         run.recorded = recorded
+        with _with_end_recorded(run):
+            yield run
+
+
+@contextmanager
+def run_beside(
+    writer: Writer,
+    order: Order,
+    settings: Settings,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
+    now: Callable[[], datetime],
+    say: Callable[[str], None],
+) -> Iterator[Run]:
+    """A run that writes records of its own and no account: journalled, but without a record and without the
+    checks that protect accounts. Raises JournalUnusable."""
+    lock = NoLock(_holder(order))
+    with _journalled(writer, order, settings, keys, unreadable, now, say, lock, "", False) as run:
+        run.recorded = False
         with _with_end_recorded(run):
             yield run
 

@@ -20,6 +20,7 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import ConfigurationInvalid, Exit, PiactlError
 from piactl.flows.apply.journal_heads import stored_heads
 from piactl.flows.doctor.applications import examine_applications
+from piactl.flows.doctor.approvals import examine_approvals
 from piactl.flows.doctor.canaries import examine_canaries
 from piactl.flows.doctor.cases import examine_cases
 from piactl.flows.doctor.checks import CHECKS, Check, Finding, Outcome, broken, error, fine, skipped
@@ -39,7 +40,10 @@ __all__ = ["CHECKS", "Check", "Examination", "Finding", "Outcome", "examine", "e
 
 _OF_CONFIGURATION = ("D01", "D02", "D03", "D04", "D05")
 _OF_RECORDS = tuple(
-    "D15 D27 D28 D29 D30 D32 D36 D37 D40 D41 D42 D43 D45 D47 D49 D51 D54 D55 D56 D57 D58 D59 D62 D63".split()
+    (
+        "D15 D27 D28 D29 D30 D32 D36 D37 D40 D41 D42 D43 D45 D47 D49 D51 D54 D55 D56 D57 D58 D59 D62 D63 "
+        "D65 D66"
+    ).split()
 )
 _OF_JOURNAL = ("D08", "D09", "D10", "D50")
 _OF_FILES = ("D02", "D03", "D04", "D05", "D06", "D07")
@@ -159,6 +163,7 @@ def _with_reader(
                     *_records(content, runs, host, now()),
                     examine_canaries(reader, settings, bind=canaries),
                     examine_applications(reader, settings),
+                    *examine_approvals(content, now()),
                 ]
                 remembered.store()
         except PiactlError:

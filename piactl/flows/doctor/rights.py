@@ -20,6 +20,7 @@ from piactl.directory.port import Values
 from piactl.directory.probe.server_config import ServerConfig
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.records import (
+    APPROVALS,
     ATTEMPTS,
     IN_RECORD,
     JOURNALS,
@@ -93,6 +94,10 @@ TRIALS = (
         for who in ("reader", "desk")
     ),
     Trial("desk", REQUESTS, False, "change a request", "piactlData"),
+    *(
+        Trial(who, APPROVALS, False, "change an approval", "piactlData")
+        for who in ("reader", "nightly", "desk", "administrator", "approver")
+    ),
     Trial("administrator", "account", True, "change an account", "displayName"),
     Trial("administrator", "account", True, "mark an account as protected", "displayName", _MARK),
     Trial("administrator", "protected", True, "change a protected account", "displayName"),
@@ -314,10 +319,10 @@ def _places(server: Server) -> dict[str, str]:
     found: dict[str, str | None] = {"suffix": settings.suffix}
     found["account"] = _any(server, filters.all_of(IN_ACCOUNTS, filters.none_of(mark)))
     found["protected"] = _any(server, filters.all_of(IN_ACCOUNTS, mark))
-    for name in (RUNS, SOURCES, WAITING, ATTEMPTS, JOURNALS, REQUESTS):
+    for name in (RUNS, SOURCES, WAITING, ATTEMPTS, JOURNALS, REQUESTS, APPROVALS):
         dn = Places(settings.state).folder(name)
         found[name] = dn if server.first.entry(dn, ["ou"]) else None
-    for name in (ATTEMPTS, JOURNALS, REQUESTS):
+    for name in (ATTEMPTS, JOURNALS, REQUESTS, APPROVALS):
         if folder := found[name]:
             record = server.first.sample(folder, IN_RECORD)  # their rules are not those of the folder
             found[name] = record.dn if record else folder

@@ -94,7 +94,7 @@ def password_policy(server: Server) -> Finding:
 
 def _default_policy(server: Server) -> tuple[list[str], list[str]]:
     """Faults and warnings of the default policy: the entry that the server names, and the one in
-    `password.policy`, which every writing identity must be able to read."""
+    `password.policy`, which every identity that writes accounts must be able to read."""
     set_, served = server.passwords.policy, server.config.password_policy if server.config else ""
     faults, warnings = [], []
     if served and server.first.entry(served, ["objectClass"]) is None:
@@ -104,7 +104,7 @@ def _default_policy(server: Server) -> tuple[list[str], list[str]]:
     other = bool(served) and not same_dn(set_, served)
     if other:
         warnings.append(f"password.policy is {set_}, and ppolicy_default is {served}: runs check the first")
-    blind = [name for name, asked in server.probes.items() if asked.entry(set_, ["objectClass"]) is None]
+    blind = [name for name, one in server.of_accounts() if one.entry(set_, ["objectClass"]) is None]
     if blind and (other or not faults):
         faults.append(f"{', '.join(blind)} cannot find {set_} (password.policy): runs refuse")
     return faults, warnings
@@ -248,7 +248,7 @@ def shipped_indexes() -> dict[str, str]:
 def limits(server: Server) -> Finding:
     errors, warnings, unknown = [], [], []
     least = 0
-    for name, probe in server.probes.items():
+    for name, probe in server.of_accounts():
         size = server.config.size_limit_of(server.settings.identities[name].dn) if server.config else None
         if server.settings.identities[name].external:
             size = None

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from piactl.core.model.settings import DirectorySettings, PasswordSettings
+from piactl.core.model.settings import DirectorySettings, IdentityName, PasswordSettings
 from piactl.directory.client.controls import ASSERTION, PAGED, POST_READ, PRE_READ
 from piactl.directory.probe.probe import Probe, ServerUnusable, open_probe
 from piactl.directory.probe.server_config import ServerConfig, read_server_config, server_version
@@ -29,7 +29,7 @@ from piactl.secrets import read_password
 
 UPGRADE_PAGE = "docs/upgrade-directory.md has the commands for an existing directory."
 _VERSION = re.compile(r"slapd (\d+)\.(\d+)")
-_ORDER = ("reader", "administrator", "nightly", "desk")
+_ORDER = ("reader", "administrator", "nightly", "desk", "approver")
 """The order of binding; the first two can read the server's settings."""
 
 
@@ -52,6 +52,10 @@ class Server:
 
     def each(self) -> Iterator[Probe]:
         yield from self.probes.values()
+
+    def of_accounts(self) -> Iterator[tuple[str, Probe]]:
+        """The identities that work on accounts: the approver reads and writes none."""
+        return ((name, one) for name, one in self.probes.items() if name != IdentityName.APPROVER)
 
 
 @dataclass(frozen=True, slots=True)

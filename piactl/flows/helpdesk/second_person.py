@@ -51,12 +51,13 @@ from piactl.flows.helpdesk.otp.holder import Holder, find_holder
 from piactl.flows.helpdesk.rate_limit import shown_time
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
-from piactl.journal.actor import Actor
+from piactl.journal.actor import Actor, known_operator
 
 HOURS = timedelta(hours=8)
 """How long a request can be approved."""
 COMMANDS = {PASSWORD: "password approve", DEVICE: "otp approve"}
 """The commands that approve, by what is requested."""
+TWO = "two operators are needed"
 APPROVED, WITHDRAWN = "approved", "withdrawn"
 _ENDED = "-ended"
 
@@ -97,24 +98,6 @@ class Request:
     def approving_reason(self) -> str:
         """The reason of the run that approves it."""
         return f"requested by {self.by} ({self.name}): {self.reason}"
-
-
-def known_operator(actor: Actor) -> str:
-    """The name of the operator, as the kernel or sudo has it. Raises ActRefused."""
-    if actor.login and actor.sudo_user and actor.login != actor.sudo_user:
-        # a process without a login record can give itself that of a colleague
-        raise ActRefused(
-            "two operators are needed, and you are "
-            f"{actor.login} for the kernel, {actor.sudo_user} for sudo.\n"
-            "Log in to this host as yourself, and run sudo from there"
-        )
-    name = actor.login or actor.sudo_user
-    if not name:
-        raise ActRefused(
-            "two operators are needed, and neither the kernel nor sudo knows who you are.\n"
-            "Log in to this host as yourself, or come by sudo as docs/administration.md says"
-        )
-    return name
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +151,7 @@ class Requests:
         """The request of that kind that the operator may approve, and their name. Raises as `open_one`, and
         ActRefused."""
         one = self.open_one(name, now)
-        operator = known_operator(actor)
+        operator = known_operator(actor, TWO)
         if one.kind != kind:
             raise ActRefused(f"{name}: requests a {one.kind}: piactl {COMMANDS[one.kind]} {name}")
         if one.by == operator:

@@ -36,7 +36,7 @@ from piactl.private_files import BLOCK, NamelessFile
 
 VERSION = 1
 _PURPOSE = "plan"
-_SEALS = ("fingerprint", "signature")
+_SEALS = ("fingerprint", "made_by", "signature")
 
 encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 """A value as canonical JSON: no blanks, the names of each object sorted."""
@@ -112,9 +112,9 @@ def add_row(changes: Lines, writes: Lines, write: AccountWrite, made: Iterable[C
 # A plan and its JSON form.
 
 
-def sealed(plan: ReadyPlan, keys: DigestKeys, folder: Path) -> ReadyPlan:
-    """The plan with its fingerprint and its signature under the current key. Its changes and writes become
-    rows, which are kept in `folder` if they are many."""
+def sealed(plan: ReadyPlan, keys: DigestKeys, folder: Path, made_by: Sequence[str]) -> ReadyPlan:
+    """The plan with its fingerprint, who made it, and its signature under the current key. Its changes and
+    writes become rows, which are kept in `folder` if they are many."""
     changes, writes = plan.plan.changes, plan.writes
     if not isinstance(changes, PlannedChanges):
         changes = PlannedChanges(Lines(folder, map(change_facts, changes)))
@@ -122,7 +122,13 @@ def sealed(plan: ReadyPlan, keys: DigestKeys, folder: Path) -> ReadyPlan:
         writes = PlannedWrites(Lines(folder, map(_account_write_facts, writes)))
     plan = replace(plan, plan=replace(plan.plan, changes=changes), writes=writes)
     found = fingerprint(plan_document(plan))
-    return replace(plan, fingerprint=found, signature=keys.digest(_PURPOSE, found))
+    signature = keys.digest(_PURPOSE, _signed(found, made_by))
+    return replace(plan, fingerprint=found, made_by=tuple(made_by), signature=signature)
+
+
+def _signed(fingerprint: str, made_by: Iterable[str]) -> str:
+    """What the signature covers; a plan of an older version does not say who made it."""
+    return "\0".join([fingerprint, *made_by])
 
 
 def plan_document(plan: ReadyPlan) -> dict[str, Any]:
@@ -160,7 +166,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
 
 
 def fingerprint(document: Mapping[str, Any]) -> str:
-    """SHA-256 over the canonical JSON of all but the fingerprint and the signature themselves."""
+    """SHA-256 over the canonical JSON of all but the seals, whoever made the plan."""
     digest = hashlib.sha256()
     for piece in _canonical(document, b""):
         digest.update(piece)
@@ -206,13 +212,14 @@ def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path) -> Re
             stream.seek(0)
             document = json.load(stream)
         claimed, signature = document["fingerprint"], document["signature"]
+        signed = _signed(str(claimed), map(str, document.get("made_by", ())))
         found = fingerprint(document)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise StalePlan(
             f"{name}: is no plan of piactl; make one with: piactl plan FEED... --out FILE"
         ) from None
     if not hmac.compare_digest(found.encode(), str(claimed).encode()) or not keys.matches(
-        str(signature), _PURPOSE, found
+        str(signature), _PURPOSE, signed
     ):
         raise StalePlan(
             f"{name}: was edited since it was made, or made with another key; make the plan again"
@@ -248,6 +255,7 @@ def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
         last=read_last_run(document["last"]) if document["last"] else None,
         undo=document.get("undo"),
         fingerprint=document["fingerprint"],
+        made_by=tuple(document.get("made_by", ())),
         signature=document["signature"],
     )
 

@@ -49,7 +49,8 @@ class ReadyPlan:
 
     `writes` are those of accounts, `records` those of piactl's own entries, which follow. `last` is the
     record of the run that carries the plan out. `undo` describes the run that the plan undoes. `fingerprint`
-    and `signature` are "" until the plan is sealed (see `plan_file.sealed`).
+    and `signature` are "" until the plan is sealed (see `plan_file.sealed`); `made_by` are the people behind
+    it, as the kernel and sudo name them.
     """
 
     plan: Plan
@@ -58,6 +59,7 @@ class ReadyPlan:
     last: LastRun | None
     undo: Mapping[str, Any] | None = None
     fingerprint: str = ""
+    made_by: tuple[str, ...] = ()
     signature: str = ""
 
     @property

@@ -60,6 +60,7 @@ def propose_undo(
     name: str,
     reason: str,
     now: datetime,
+    made_by: Sequence[str],
 ) -> Undoing:
     """The plan that undoes the run `name`; `last` is the last run that changed accounts and is no undo.
 
@@ -95,7 +96,8 @@ def propose_undo(
     inverting = Inverting(reader, directory, encoding, rules, record, reason, since.words, memory)
     reversals = tuple(inverting.reversals(undo_entries))
     ready = _planned(reader, directory, rules, register_digest, unreadable, records, record, reversals)
-    return Undoing(record, reversals, sealed(ready, rules.keys, Path(settings.state_folder)), incomplete)
+    plan = sealed(ready, rules.keys, Path(settings.state_folder), made_by)
+    return Undoing(record, reversals, plan, incomplete)
 
 
 def _chosen(records: Sequence[Record], name: str, now: datetime) -> Record:

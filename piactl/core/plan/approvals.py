@@ -1,0 +1,106 @@
+"""Which plans need another person, and whether the approvals that they have serve."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from piactl.core.model.policy import Approvals
+from piactl.core.plan.plan import Plan
+
+AHEAD = timedelta(minutes=1)
+"""How far the time of an approval may be ahead of the clock of the host that uses it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What `by` said at `at` about the plan with this fingerprint, made with this policy: yes (`approved`) or
+    no. `allowed` are the broken guards with their numbers, `feeds` the digests of its feeds."""
+
+    name: str
+    plan: str
+    policy: str
+    approved: bool
+    allowed: Mapping[str, int]
+    feeds: tuple[str, ...]
+    by: str
+    at: datetime
+    reason: str
+
+
+def reasons(plan: Plan, rules: Approvals) -> list[str]:
+    """Why the plan needs another person; none if it needs nobody."""
+    found = []
+    for rule in rules.required:
+        broken = sorted(
+            {one.kind for one in plan.refusals if "any" in rule.refused or one.kind in rule.refused}
+        )
+        if broken:
+            found.append(f"breaks guards: {', '.join(broken)}")
+        number = sum(plan.summary.get(kind, 0) for kind in rule.kinds)
+        if rule.kinds and number > rule.more_than:
+            kinds = ", ".join(sorted(rule.kinds))
+            found.append(f"changes many accounts ({kinds}): {number}, more than {rule.more_than}")
+    return list(dict.fromkeys(found))
+
+
+def allowed_of(plan: Plan) -> dict[str, int]:
+    """The broken guards of a plan with the numbers that an approval names."""
+    return {one.kind: one.total for one in plan.refusals}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A plan that is about to be applied: its fingerprint, the people behind it (who made it, who applies
+    it), and what happened since: `used` are the approvals that a run used up, by the run, `later` the starts
+    of runs that made another plan."""
+
+    plan: Plan
+    fingerprint: str
+    people: Collection[str]
+    used: Mapping[str, str]
+    later: Sequence[datetime]
+
+    def is_about(self, one: Approval) -> bool:
+        return one.plan == self.fingerprint
+
+
+def rejection(request: Request, found: Iterable[Approval]) -> Approval | None:
+    """The last word about the plan or one of its feeds, if it is a no."""
+    feeds = {feed.digest for feed in request.plan.basis.feeds}
+    about = [one for one in found if request.is_about(one) or (not one.approved and feeds & {*one.feeds})]
+    last = max(about, key=lambda one: one.at, default=None)
+    return last if last is not None and not last.approved else None
+
+
+def serving(
+    request: Request, found: Iterable[Approval], rules: Approvals, now: datetime
+) -> tuple[list[Approval], list[str]]:
+    """The approvals of different people that serve the plan now, and why the others about it do not."""
+    serve: dict[str, Approval] = {}
+    why_not = []
+    for one in found:
+        if not one.approved or not request.is_about(one):
+            continue
+        wrong = next(_wrong(one, request, rules, now), "")
+        if wrong:
+            why_not.append(f"that of {one.by}: {wrong}")
+        else:
+            serve[one.by] = one
+    return [*serve.values()], why_not
+
+
+def _wrong(one: Approval, request: Request, rules: Approvals, now: datetime) -> Iterator[str]:
+    if one.by in request.people:
+        yield "made or applies the plan"
+    if one.policy != request.plan.basis.policy or dict(one.allowed) != allowed_of(request.plan):
+        yield "is about other limits"
+    if one.at > now + AHEAD:
+        yield "is ahead of the clock of this host"
+    if now >= one.at + timedelta(hours=rules.hours):
+        yield f"is older than {rules.hours} hours"
+    if one.name in request.used:
+        yield f"was used by run {request.used[one.name]}"
+    if any(start > one.at for start in request.later):
+        yield "another plan was made since"

@@ -1,0 +1,296 @@
+"""Two people for a plan: one makes it, another approves or rejects it, and `apply` checks that they differ.
+
+An approval is a record below `ou=approvals`. The access rules let the identity approver add one and nobody
+change one. It is sealed under the keys of piactl together with its name, so that a copy, or a record that was
+made without them, does not count; neither does one that another identity added.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from piactl.core.model.digests import DigestKeys
+from piactl.core.model.policy import Approvals
+from piactl.core.model.run_status import RunStatus
+from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
+from piactl.core.plan.approvals import Approval, Request, allowed_of, reasons, rejection, serving
+from piactl.core.text import counted
+from piactl.directory.dn import child, same_dn
+from piactl.directory.port import EntryWrite, Outcome, Reader
+from piactl.directory.store.memory_records import read_last
+from piactl.directory.store.records import (
+    APPROVALS,
+    DATA,
+    IN_RECORD,
+    Misshapen,
+    Places,
+    Record,
+    UnreadableRecord,
+    UnreadableRecords,
+    cn_of,
+    counts_of,
+    dumps,
+    instant_of,
+    record_write,
+    stored,
+    text_of,
+    texts_of,
+)
+from piactl.directory.store.run_records import read_runs
+from piactl.errors import PiactlError, UnsafePlan
+from piactl.flows.apply.approved_rest import INTERRUPTED
+from piactl.flows.apply.executor import Done, check_plan_fits, write_beside
+from piactl.flows.apply.run import Run
+from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
+from piactl.journal import IntendedWrite, Settlement
+from piactl.journal.actor import known_operator
+
+BREAK_GLASS = "break-glass"
+"""The kind of the journal line of a plan that was applied without the approval that it needs."""
+ALARM = timedelta(days=30)
+"""How long status, metrics and doctor show such a run."""
+TWO = "two people are needed"
+_CREATED = ("creatorsName", "modifiersName")
+_PURPOSE = "approval"
+
+
+class ApprovalMissing(UnsafePlan):
+    """The plan needs another person. Nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRecords:
+    """The approvals and rejections in the directory."""
+
+    reader: Reader
+    directory: DirectorySettings
+    keys: DigestKeys
+    unreadable: UnreadableRecords
+
+    @property
+    def folder(self) -> str:
+        return Places(self.directory.state).folder(APPROVALS)
+
+    def all(self) -> list[Approval]:
+        """Those that count, the oldest first; records of other programs are added to `unreadable`."""
+        if self.reader.read(self.folder, ["ou"]) is None:
+            return []
+        found = []
+        for entry in self.reader.search(self.folder, IN_RECORD, ["cn", DATA, *_CREATED], scope="one"):
+            if not self._is_of_approver([entry.text(name) for name in _CREATED]):
+                why = "another identity than the approver wrote the record"
+                self.unreadable.add(UnreadableRecord(entry.dn, why, "find out who, and delete it"))
+                continue
+            one = self.unreadable.read(entry.dn, entry.first(DATA), partial(self._read, cn_of(entry)))
+            if one is not None:
+                found.append(one)
+        return sorted(found, key=lambda one: (one.at, one.name))
+
+    def _is_of_approver(self, authors: Sequence[str]) -> bool:
+        identity = self.directory.identities.get(IdentityName.APPROVER)
+        return identity is not None and all(author and same_dn(author, identity.dn) for author in authors)
+
+    def _read(self, name: str, record: Record) -> Approval:
+        one = Approval(
+            name=name,
+            plan=text_of(record, "plan"),
+            policy=text_of(record, "policy"),
+            approved=record["approved"] is True,
+            allowed=counts_of(record["allowed"], "allowed"),
+            feeds=texts_of(record["feeds"], "feeds"),
+            by=text_of(record, "by"),
+            at=instant_of(record["at"]),
+            reason=text_of(record, "reason"),
+        )
+        if not self.keys.matches(text_of(record, "seal"), _PURPOSE, _sealed(one)):
+            raise Misshapen("its seal is not of piactl's keys: another program wrote it")
+        return one
+
+    def write(self, one: Approval) -> EntryWrite:
+        """The record of an approval, which fails where there is one of that name."""
+        record = {**_facts(one), "seal": self.keys.digest(_PURPOSE, _sealed(one))}
+        write = record_write(child(self.folder, "cn", one.name), None, record)
+        if write is None:
+            raise ValueError("a record that is not there cannot be the same")
+        return write
+
+
+def _facts(one: Approval) -> dict[str, Any]:
+    facts = {"plan": one.plan, "policy": one.policy, "approved": one.approved, "allowed": dict(one.allowed)}
+    at = one.at.isoformat(timespec="milliseconds")
+    return {**facts, "feeds": list(one.feeds), "by": one.by, "at": at, "reason": one.reason}
+
+
+def _sealed(one: Approval) -> str:
+    return dumps({**_facts(one), "name": one.name}).decode()
+
+
+def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool) -> Approval:
+    """Records the yes or the no of the operator behind the run, who binds as approver. Raises PiactlError:
+    the plan needs no other person, is not the one that would be applied now, or was made by the operator."""
+    operator = known_operator(run.order.actor, TWO)
+    records = _records(run)
+    if run.writer.read(records.folder, ["ou"]) is None:
+        raise PiactlError(f"{records.folder} is missing: docs/upgrade-directory.md, section 10")
+    if approved:
+        _check_answer(run, ready, rules, operator)
+    basis = ready.plan.basis
+    one = Approval(
+        name=f"{ready.fingerprint[:16]}-{secrets.token_hex(4)}",
+        plan=ready.fingerprint,
+        policy=basis.policy,
+        approved=approved,
+        allowed=allowed_of(ready.plan),
+        feeds=tuple(feed.digest for feed in basis.feeds),
+        by=operator,
+        at=datetime.fromisoformat(run.now().astimezone(UTC).isoformat(timespec="milliseconds")),
+        reason=run.order.reason,
+    )
+    kind = "approve" if approved else "reject"
+    done = write_beside(run, [AccountWrite(one.name, (kind,), one.reason, records.write(one))])
+    run.journal.end(done.counts)
+    if done.counts[Outcome.APPLIED.value] != 1:
+        raise PiactlError(f"{one.name}: the approval cannot be written: {_problem(done)}")
+    return one
+
+
+def _problem(done: Done) -> str:
+    return "; ".join(message for _, _, message in done.problems)
+
+
+def _check_answer(run: Run, ready: ReadyPlan, rules: Approvals, operator: str) -> None:
+    if not reasons(ready.plan, rules):
+        raise PiactlError("this plan needs no other person: piactl apply PLAN")
+    last = read_last(run.writer, run.settings.directory.state, run.unreadable)
+    made = check_plan_fits(ready, run.settings, run.order.policy, last)
+    if made:
+        raise PiactlError(f"this plan was applied already, by run {made}")
+    if operator in ready.made_by:
+        raise ApprovalMissing(f"{operator} made this plan, so another person has to approve it")
+
+
+def require_approval(
+    run: Run, ready: ReadyPlan, rules: Approvals, place: str = "PLAN", *, by_timer: bool = False
+) -> None:
+    """Returns if the plan needs no other person, or has what it needs; the record of the run then says who
+    approved it. `place` is the file of the plan. `by_timer`: nobody in particular has to apply it. Raises
+    ApprovalMissing before the first write, and UnknownOperator where nobody knows who applies it."""
+    why = reasons(ready.plan, rules)
+    records = _records(run)
+    found = records.all()
+    runs = read_runs(run.writer, run.settings.directory.state, run.unreadable, run.now())
+    others = [record for record in runs if record["run"] != run.order.run]
+    request = Request(
+        plan=ready.plan,
+        fingerprint=ready.fingerprint,
+        people={*ready.made_by, *run.order.actor.names},
+        used={
+            name: record["run"]
+            for record in others
+            for name in record.get("approvals", [])
+            if record["status"] not in INTERRUPTED
+        },
+        later=[
+            instant_of(record["started"])
+            for record in others
+            if record.get("plan", ready.fingerprint) != ready.fingerprint
+        ],
+    )
+    no = rejection(request, found)
+    if run.order.break_glass and (why or no):
+        _break_glass(run, ready, [*why, *([f"rejected by {no.by}"] if no else [])])
+        return
+    if no is not None:
+        raise ApprovalMissing(
+            f"{no.by} rejected this plan, or a feed of it, at {no.at:%Y-%m-%d %H:%M} UTC: {no.reason}\n"
+            "Nothing was written. Make a plan from a corrected feed"
+        )
+    if not why:
+        return
+    serve, not_serving = serving(request, found, rules, run.now())
+    if len(serve) >= rules.count:
+        if not by_timer:
+            known_operator(run.order.actor, TWO)
+        run.facts = {"approvals": [one.name for one in serve], "approved_by": [one.by for one in serve]}
+        by = " and ".join(one.by for one in serve)
+        run.journal.note(f"approved by {by}")
+        run.say(f"approved by {by}")
+        return
+    needed = counted(rules.count, "other person has", "other people have")
+    has = "".join(f"\nAn approval does not serve, {one}" for one in not_serving)
+    raise ApprovalMissing(
+        f"{needed} to approve this plan, which {'; it '.join(why)}. Nothing was written{has}\n"
+        f'As another person: piactl approve {place} --reason "..."'
+    )
+
+
+def _break_glass(run: Run, ready: ReadyPlan, why: Sequence[str]) -> None:
+    """Lets the plan through with an alarm: a journal line of a kind of its own, and the record of the run."""
+    run.facts = {"break_glass": run.order.reason}
+    intent = IntendedWrite(
+        uid=run.order.run,
+        dn=run.places.run(run.order.run),
+        op="add",
+        kinds=(BREAK_GLASS,),
+        reason=f"{run.order.reason} (the plan {'; '.join(why)})",
+        added={},
+        removed={},
+        load=False,
+    )
+    (number,) = run.journal.intents([intent])
+    run.record(RunStatus.RUNNING, plan=ready.fingerprint)
+    run.journal.outcomes(
+        [Settlement(number, Outcome.APPLIED.value, "without the approval of another person")]
+    )
+    run.say(f"ALARM: this plan is applied without another person, though it {'; it '.join(why)}")
+
+
+def forget_old_approvals(run: Run, rules: Approvals, keep_days: int) -> int:
+    """Deletes the approvals that are over, and rejections whose feed nobody brings any more; how many."""
+    gone, now = 0, run.now()
+    records = _records(run)
+    for one in records.all():
+        over = timedelta(hours=rules.hours) if one.approved else timedelta(days=keep_days)
+        if now < one.at + over:
+            continue
+        dn = child(records.folder, "cn", one.name)
+        write = record_write(dn, stored(run.writer.read(dn, [DATA])), None)
+        if write is not None:
+            gone += next(iter(run.writer.write([write]))).outcome is Outcome.APPLIED
+    return gone
+
+
+def broken_glass(runs: Collection[Record], now: datetime) -> Iterator[Record]:
+    """The runs of the last days that did without the approval that their plan needed."""
+    return (one for one in runs if one.get("break_glass") and now - instant_of(one["started"]) < ALARM)
+
+
+def open_approvals(
+    reader: Reader,
+    settings: Settings,
+    keys: DigestKeys,
+    unreadable: UnreadableRecords,
+    now: datetime,
+    hours: int,
+) -> Iterator[dict[str, Any]]:
+    """The approvals that are not over, and the rejections, for people."""
+    for one in ApprovalRecords(reader, settings.directory, keys, unreadable).all():
+        until = one.at + timedelta(hours=hours)
+        if not one.approved or now < until:
+            yield {
+                "plan": one.plan,
+                "verdict": "approved" if one.approved else "rejected",
+                "by": one.by,
+                "at": one.at.isoformat(timespec="seconds"),
+                "until": until.isoformat(timespec="seconds") if one.approved else None,
+                "reason": one.reason,
+            }
+
+
+def _records(run: Run) -> ApprovalRecords:
+    return ApprovalRecords(run.writer, run.settings.directory, run.keys, run.unreadable)

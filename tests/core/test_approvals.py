@@ -1,0 +1,75 @@
+"""Which plans need another person, and which approvals serve."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from piactl.core.model.policy import ApprovalRule, Approvals, Limit
+from piactl.core.plan.approvals import Approval, Request, reasons, rejection, serving
+from piactl.core.plan.guards import Refusal
+from piactl.core.plan.plan import Basis, FeedBasis, Plan
+
+NOW = datetime(2026, 9, 1, 3, tzinfo=UTC)
+FEED = FeedBasis("hr", "hr.csv", "f1", None, 10, full=True)
+PLAN = Plan(
+    Basis((FEED,), "p1", "", "", "", date(2026, 9, 1)),
+    refusals=(Refusal("deactivate", "deactivate", 61, 1000, Limit(20, 0.01), "all accounts", (), 61),),
+    summary={"deactivate": 61, "archive": 10},
+)
+REQUEST = Request(PLAN, "x1", {"anne"}, {}, ())
+YES = Approval("one", "x1", "p1", True, {"deactivate": 61}, ("f1",), "bruno", NOW - timedelta(hours=1), "vu")
+
+
+@pytest.mark.parametrize(
+    ("rule", "needs"),
+    [
+        (ApprovalRule(refused=frozenset({"any"})), True),
+        (ApprovalRule(refused=frozenset({"deactivate"})), True),
+        (ApprovalRule(refused=frozenset({"create"})), False),
+        (ApprovalRule(kinds=frozenset({"deactivate", "archive"}), more_than=70), True),
+        (ApprovalRule(kinds=frozenset({"deactivate", "archive"}), more_than=71), False),
+        (ApprovalRule(kinds=frozenset({"create"})), False),
+    ],
+)
+def test_which_plans_need_another_person(rule: ApprovalRule, needs: bool) -> None:
+    assert bool(reasons(PLAN, Approvals((rule, rule)))) is needs
+    assert len(reasons(PLAN, Approvals((rule, rule)))) <= 1
+
+
+@pytest.mark.parametrize(
+    ("one", "request_", "why"),
+    [
+        (YES, REQUEST, ""),
+        (replace(YES, by="anne"), REQUEST, "made or applies the plan"),
+        (replace(YES, policy="p2"), REQUEST, "other limits"),
+        (replace(YES, allowed={"deactivate": 60}), REQUEST, "other limits"),
+        (replace(YES, at=NOW + timedelta(minutes=2)), REQUEST, "ahead of the clock"),
+        (replace(YES, at=NOW - timedelta(hours=24)), REQUEST, "older than 24 hours"),
+        (YES, replace(REQUEST, used={"one": "r1"}), "used by run r1"),
+        (YES, replace(REQUEST, later=(NOW,)), "another plan was made since"),
+        (YES, replace(REQUEST, later=(NOW - timedelta(hours=2),)), ""),
+    ],
+)
+def test_what_an_approval_is_worth(one: Approval, request_: Request, why: str) -> None:
+    serve, not_serving = serving(request_, [one], Approvals(), NOW)
+    assert serve == ([] if why else [one])
+    assert [why in text for text in not_serving] == ([True] if why else [])
+
+
+def test_two_approvals_of_one_person_are_one() -> None:
+    two = [YES, replace(YES, name="two"), replace(YES, plan="x2"), replace(YES, approved=False)]
+    serve, not_serving = serving(REQUEST, two, Approvals(), NOW)
+    assert ([one.name for one in serve], not_serving) == (["two"], [])
+
+
+def test_the_last_word_counts() -> None:
+    no = replace(YES, approved=False, at=NOW, plan="x2", reason="test")
+    assert rejection(REQUEST, []) is None
+    assert rejection(REQUEST, [YES]) is None
+    assert rejection(REQUEST, [YES, no]) == no
+    assert rejection(REQUEST, [no, replace(YES, at=NOW + timedelta(minutes=1))]) is None
+    assert rejection(REQUEST, [replace(no, feeds=("f2",))]) is None
+    assert rejection(REQUEST, [replace(no, feeds=(), plan="x1")]) is not None

@@ -1,0 +1,400 @@
+"""Two people for a dangerous plan, and every way to be both of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import ldap3
+import pytest
+from ldap3.core.exceptions import LDAPOperationResult
+
+from piactl.cli.commands import approve as approve_command
+from piactl.cli.framework import run_context
+from piactl.clock import utc_now
+from piactl.journal import actor as journal_actor
+from tests.directory.test_acl_matrix import hold_lock
+
+from .academy import Academy, Ran, prepared
+from .feeds import crowd
+from .test_second_person import journal, log_in
+
+WHY = ("--reason", "vu avec la DRH")
+MAKER, OTHER, THIRD = "anne", "bruno", "chloe"
+DAY = "2026-03-02"
+RULES = """
+approvals:
+  required:
+    - {refused: any}
+    - {kind: [update, revoke], more_than: 3}
+  hours: 2
+"""
+
+
+@prepared
+def schooled(academy: Academy) -> Academy:
+    policy = academy.sandbox.folder / "policy.yaml"
+    policy.write_text(policy.read_text(encoding="utf-8") + RULES, encoding="utf-8")
+    academy.night("2026-03-01", academy.feed(*crowd(5, debut="2026-01-01"), day="2026-03-01"))
+    return academy
+
+
+@pytest.fixture
+def people(schooled: Academy, monkeypatch: pytest.MonkeyPatch) -> Academy:
+    """Five people; `dangerous` ends the posts of all of them."""
+    log_in(monkeypatch, MAKER)
+    return schooled
+
+
+def ends(academy: Academy, last: str = "2026-03-31") -> Path:
+    return academy.feed(
+        *(f"{line.removesuffix(';')};{last}" for line in crowd(5, debut="2026-01-01")), day=DAY
+    )
+
+
+def dangerous(academy: Academy, feed: Path | None = None, name: str = "plan") -> Path:
+    file = academy.folder / f"{name}.json"
+    ran = academy.run("plan", feed or ends(academy), "--as-of", DAY, "--out", file)
+    assert ran.code == 0, ran.err
+    return file
+
+
+def approve(academy: Academy, monkeypatch: pytest.MonkeyPatch, file: Path, by: str = OTHER) -> Ran:
+    log_in(monkeypatch, by)
+    ran = academy.run("approve", file, *WHY)
+    log_in(monkeypatch, MAKER)
+    return ran
+
+
+def refused(academy: Academy, file: Path, words: str, *options: str, code: int = 4) -> None:
+    with academy.nothing_written():
+        ran = academy.run("apply", file, *options)
+    assert (ran.code, words in ran.err) == (code, True), ran
+
+
+def answers(academy: Academy) -> dict[str, Any]:
+    found = academy.sandbox.entries(folder(academy), "(objectClass=piactlRecord)")
+    return {dn: json.loads(entry["piactlData"][0]) for dn, entry in found.items()}
+
+
+def folder(academy: Academy) -> str:
+    return f"ou=approvals,{academy.sandbox.state}"
+
+
+@contextmanager
+def later(monkeypatch: pytest.MonkeyPatch, ahead: timedelta) -> Iterator[None]:
+    with monkeypatch.context() as patch:
+        for module in (run_context, approve_command):
+            patch.setattr(module, "_now", lambda: utc_now() + ahead)
+        yield
+
+
+def test_one_makes_and_another_approves(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = dangerous(people)
+    refused(
+        people,
+        file,
+        "1 other person has to approve this plan, which changes many accounts (revoke, update): 5",
+    )
+    ran = approve(people, monkeypatch, file)
+    assert (ran.code, "approved by bruno for 2 hours" in ran.out) == (0, True), ran
+    (record,) = answers(people).values()
+    assert (record["by"], record["approved"], record["reason"]) == (OTHER, True, WHY[1])
+    ran = people.run("apply", file)
+    assert (ran.code, "approved by bruno" in ran.err) == (0, True), ran
+    shown = people.run("runs", "show", "last", "-o", "json").json
+    assert shown["approved_by"] == [OTHER]
+    (line,) = [one for one in journal(people) if one.get("kinds") == ["approve"]]
+    (run,) = [one for one in journal(people) if one["type"] == "run" and one["run"] == line["run"]]
+    assert run["login"] == OTHER
+    assert people.run("journal", "verify").code == 0
+    # what needs nobody asks for nobody
+    people.night("2026-03-03")
+
+
+def test_nobody_approves_a_plan_of_their_own(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = dangerous(people)
+    ran = approve(people, monkeypatch, file, by=MAKER)
+    assert (ran.code, "anne made this plan" in ran.err) == (4, True), ran
+    # as another Unix user of hers: the kernel still has her login, or nobody knows her
+    monkeypatch.setattr(journal_actor, "_sudo_user", lambda said, login: OTHER)
+    ran = people.run("approve", file, *WHY)
+    assert (ran.code, "you are anne for the kernel, bruno for sudo" in ran.err) == (1, True), ran
+    monkeypatch.setattr(journal_actor, "_sudo_user", lambda said, login: "")
+    ran = approve(people, monkeypatch, file, by="")
+    assert (ran.code, "neither the kernel nor sudo" in ran.err) == (1, True), ran
+    assert people.run("journal", "verify").code == 0  # the approver's heads are stored too
+    # nor does the one who approves it apply it
+    assert approve(people, monkeypatch, file).code == 0
+    log_in(monkeypatch, OTHER)
+    refused(people, file, "that of bruno: made or applies the plan")
+    log_in(monkeypatch, "")
+    refused(people, file, "neither the kernel nor sudo", code=1)
+    # the maker is part of the plan
+    document = json.loads(file.read_text(encoding="utf-8"))
+    assert document["made_by"] == [MAKER]
+    for changed in ({**document, "made_by": [THIRD]}, {k: v for k, v in document.items() if k != "made_by"}):
+        other = people.folder / "edited.json"
+        other.write_text(json.dumps(changed), encoding="utf-8")
+        refused(people, other, "was edited since", code=1)
+        ran = approve(people, monkeypatch, other, by=THIRD)
+        assert (ran.code, "was edited since" in ran.err) == (1, True), ran
+    log_in(monkeypatch, THIRD)
+    assert people.run("apply", file).code == 0
+
+
+def test_an_approval_is_for_one_plan_once_and_for_hours(
+    people: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed, file = ends(people), people.folder / "plan.json"
+    dangerous(people, feed)
+    with later(monkeypatch, -timedelta(hours=2, minutes=1)):
+        assert approve(people, monkeypatch, file).code == 0
+    refused(people, file, "that of bruno: is older than 2 hours")
+    # another plan
+    other = dangerous(people, ends(people, "2026-04-30"), "other")
+    assert approve(people, monkeypatch, other).code == 0
+    refused(people, file, "is older than 2 hours")
+    # the night makes a third plan, which voids what was said before
+    with people.nothing_written():
+        ran = people.run("nightly", feed, "--as-of", DAY)
+    assert ran.code == 4, ran
+    refused(people, other, "another plan was made since")
+
+
+def test_an_undo_is_a_plan_like_any_other(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = dangerous(people)
+    assert approve(people, monkeypatch, file).code == 0
+    assert people.run("apply", file).code == 0
+    ran = people.run("apply", file)
+    assert (ran.code, "already" in ran.err) == (0, True), ran
+    undo = people.folder / "undo.json"
+    ran = people.run("undo", "last", "--as-of", DAY, *WHY, "--yes")
+    assert (ran.code, "has to approve this plan" in ran.err) == (4, True), ran
+    ran = people.run("undo", "last", "--as-of", DAY, *WHY, "--out", undo)
+    assert ran.code == 0, ran
+    refused(people, undo, "has to approve this plan")
+    assert approve(people, monkeypatch, undo, by=THIRD).code == 0
+    assert people.run("apply", undo).code == 0
+
+
+def test_the_night_waits_for_another_person(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    feed = ends(people)
+    log_in(monkeypatch, "")  # as a timer starts it
+    with people.nothing_written():
+        ran = people.run("nightly", feed, "--as-of", DAY)
+    assert (ran.code, "As another person: piactl approve" in ran.err) == (4, True), ran
+    kept = Path(ran.plan_file)
+    assert people.run("runs", "list", "-o", "json").json[0]["note"].startswith("1 other person has")
+    assert approve(people, monkeypatch, kept).code == 0
+    log_in(monkeypatch, OTHER)
+    with people.nothing_written():
+        ran = people.run("nightly", feed, "--as-of", DAY)
+    assert (ran.code, "made or applies the plan" in ran.err) == (4, True), ran
+    log_in(monkeypatch, "")
+    assert people.run("nightly", feed, "--as-of", DAY).code == 0
+
+
+def test_a_broken_guard_needs_both(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    people.allow_up_to(2, "update")
+    log_in(monkeypatch, "")
+    ran = people.run("nightly", ends(people), "--as-of", DAY)
+    assert (ran.code, "Another person approves it first: piactl approve" in ran.err) == (4, True), ran
+    file = Path(ran.plan_file)
+    log_in(monkeypatch, MAKER)
+    refused(people, file, "1 guard is broken")
+    refused(people, file, "breaks guards: update", "--allow", "update=5", *WHY)
+    assert approve(people, monkeypatch, file).code == 0
+    refused(people, file, "1 guard is broken")
+    assert people.run("apply", file, "--allow", "update=5", *WHY).code == 0
+
+
+def test_a_rejected_feed_is_remembered(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    feed = ends(people)
+    file = dangerous(people, feed)
+    log_in(monkeypatch, OTHER)
+    ran = people.run("reject", file, "--reason", "fichier de test")
+    assert (ran.code, "rejected by bruno" in ran.out) == (0, True), ran
+    log_in(monkeypatch, MAKER)
+    refused(people, file, "bruno rejected this plan, or a feed of it")
+    with people.nothing_written():
+        ran = people.run("nightly", feed, "--as-of", DAY)
+        assert (ran.code, "fichier de test" in ran.err) == (4, True), ran
+        # another plan of that feed, which needs nobody
+        people.edit("policy.yaml", "more_than: 3", "more_than: 300")
+        ran = people.run("nightly", feed, "--as-of", DAY)
+        assert (ran.code, "rejected this plan" in ran.err) == (4, True), ran
+    people.night(DAY, ends(people, "2026-04-30"))
+
+
+def test_two_other_people(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    people.edit("policy.yaml", "\n  hours: 2\n", "\n  hours: 2\n  count: 2\n")
+    file = dangerous(people)
+    for _ in range(2):
+        assert approve(people, monkeypatch, file).code == 0
+        refused(people, file, "2 other people have to approve this plan")
+    assert approve(people, monkeypatch, file, by=THIRD).code == 0
+    assert people.run("apply", file).code == 0
+
+
+def test_break_glass(people: Academy) -> None:
+    file = dangerous(people)
+    refused(people, file, "needs a reason", "--break-glass", code=2)
+    ran = people.run("apply", file, "--break-glass", "--reason", "astreinte, personne d'autre")
+    assert (ran.code, "ALARM" in ran.err) == (0, True), ran
+    shown = people.run("runs", "show", "last", "-o", "json").json
+    assert shown["break_glass"] == "astreinte, personne d'autre"
+    rows = people.run("journal", "show", "--kind", "break-glass", "-o", "json").json
+    assert [(row["run"], row["outcome"], row["login"]) for row in rows] == [(shown["run"], "applied", MAKER)]
+    assert people.run("journal", "verify").code == 0
+    # the alarm, until somebody has seen it
+    (alarm,) = people.run("status", "-o", "json").json[0]["break_glass"]
+    assert alarm["run"] == shown["run"]
+    assert "applied without another person" in people.run("status").out
+    assert (
+        "Applied without the approval of another person."
+        in people.run("runs", "show", "last", "-o", "html").out
+    )
+    found = {one["id"]: one for one in people.run("doctor", "-o", "json").json}
+    assert found["D66"]["result"] == "warning"
+    assert shown["run"] in found["D66"]["found"]
+    metrics = people.folder / "piactl.prom"
+    people.edit("piactl.yaml", "\njournal: ", f"\nmetrics: {metrics}\njournal: ")
+    people.night("2026-03-03")
+    assert "piactl_break_glass_runs 1\n" in metrics.read_text(encoding="utf-8")
+
+
+def test_doctor_looks_at_the_place_and_the_identity(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found() -> tuple[str, str]:
+        (one,) = [one for one in people.run("doctor", "-o", "json").json if one["id"] == "D65"]
+        return one["result"], one["found"]
+
+    assert approve(people, monkeypatch, dangerous(people)).code == 0
+    assert found() == ("ok", "1 answer")
+    config = people.sandbox.folder / "piactl.yaml"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("cn=piactl-approver", "cn=piactl-nightly"), encoding="utf-8")
+    assert "approver and nightly are one identity" in found()[1]
+    config.write_text(
+        "".join(line for line in text.splitlines(True) if "piactl-approver" not in line), encoding="utf-8"
+    )
+    assert "approver has no dn" in found()[1]
+    ran = approve(people, monkeypatch, dangerous(people))
+    assert (ran.code, "approver" in ran.err) == (10, True), ran
+    config.write_text(text, encoding="utf-8")
+    with people.sandbox.root() as root:
+        for dn in answers(people):
+            root.delete(dn)
+        root.delete(folder(people))
+    assert found()[0] == "error"
+
+
+FORGED = ("reader", "nightly", "desk", "administrator")
+
+
+@pytest.mark.parametrize("identity", FORGED)
+def test_no_other_identity_writes_an_approval(
+    people: Academy, monkeypatch: pytest.MonkeyPatch, identity: str
+) -> None:
+    """A real record of another plan, under another name, changed, moved and copied."""
+    file = dangerous(people)
+    assert approve(people, monkeypatch, file).code == 0
+    ((dn, record),) = answers(people).items()
+    state = people.sandbox.state
+    values = {"objectClass": "piactlRecord", "piactlData": json.dumps(record)}
+    writes: list[Callable[[ldap3.Connection], Any]] = [
+        lambda c: c.add(f"cn=forged,{folder(people)}", attributes=values),
+        lambda c: c.modify(dn, {"piactlData": [(ldap3.MODIFY_REPLACE, ["{}"])]}),
+        lambda c: c.modify(dn, {"piactlData": [(ldap3.MODIFY_DELETE, [])]}),
+        lambda c: c.modify_dn(dn, "cn=forged"),
+        lambda c: c.modify_dn(dn, "cn=forged", new_superior=f"ou=runs,{state}"),
+        lambda c: c.modify_dn(f"cn=mine,ou=waiting,{state}", "cn=mine", new_superior=folder(people)),
+        lambda c: c.modify_dn(folder(people), "ou=gone"),
+        lambda c: c.delete(folder(people)),
+    ]
+    people.sandbox.add(f"cn=mine,ou=waiting,{state}", values)
+    with people.sandbox.root() as root:
+        hold_lock(root, state)
+    with people.sandbox.connect(identity) as connection:
+        for number, write in enumerate(writes):
+            with pytest.raises(LDAPOperationResult) as refusal:
+                write(connection)
+            assert refusal.value.result in (50, 66, 32), (number, refusal.value)
+    assert answers(people) == {dn: record}
+
+
+def test_what_the_directory_lets_an_approver_write_counts_only_under_the_keys(
+    people: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the password of the approver and without the keys: a copy under another name, one for another
+    plan, one in the name of somebody else."""
+    file = dangerous(people)
+    assert approve(people, monkeypatch, file, by=MAKER).code == 4
+    other = dangerous(people, ends(people, "2026-04-30"), "other")
+    assert approve(people, monkeypatch, other).code == 0
+    ((dn, record),) = answers(people).items()
+    fingerprint = json.loads(file.read_text(encoding="utf-8"))["fingerprint"]
+    forged = {
+        "copy": record,
+        "plan": {**record, "plan": fingerprint},
+        "by": {**record, "plan": fingerprint, "by": THIRD},
+    }
+    with people.sandbox.connect("approver") as connection:
+        for name, content in forged.items():
+            values = {"objectClass": "piactlRecord", "piactlData": json.dumps(content)}
+            connection.add(f"cn={name},{folder(people)}", attributes=values)
+        for write in (
+            lambda: connection.modify(dn, {"piactlData": [(ldap3.MODIFY_REPLACE, ["{}"])]}),
+            lambda: connection.delete(dn),
+            lambda: connection.modify_dn(dn, "cn=renamed"),
+            lambda: connection.add(
+                f"cn=lock2,{people.sandbox.state}", attributes={"objectClass": "piactlRecord"}
+            ),
+            lambda: connection.modify(people.dn("louise.vaubanaaa"), {"cn": [(ldap3.MODIFY_REPLACE, ["X"])]}),
+        ):
+            with pytest.raises(LDAPOperationResult):
+                write()
+    refused(people, file, "1 other person has to approve this plan")
+    ran = people.run("apply", file)
+    assert ran.err.count("its seal is not of piactl's keys") == 3, ran.err
+    assert people.run("apply", other).code == 0
+
+
+def test_a_record_of_another_identity_does_not_count(
+    people: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the rights of the server are not those that piactl ships: the directory says who wrote it."""
+    file = dangerous(people)
+    assert approve(people, monkeypatch, file).code == 0
+    ((dn, record),) = answers(people).items()
+    with people.sandbox.root() as root:
+        root.delete(dn)
+        root.add(dn, attributes={"objectClass": "piactlRecord", "piactlData": json.dumps(record)})
+    refused(people, file, "1 other person has to approve this plan")
+
+
+def test_a_changed_policy_and_a_directory_without_a_place(
+    people: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = dangerous(people)
+    with people.sandbox.root() as root:
+        root.delete(folder(people))
+    ran = approve(people, monkeypatch, file)
+    assert (ran.code, "docs/upgrade-directory.md" in ran.err) == (1, True), ran
+    refused(people, file, "1 other person has to approve this plan")
+    people.edit("policy.yaml", "more_than: 3", "more_than: 300")
+    refused(people, file, "made with another policy", code=1)
+    small = people.folder / "small.json"
+    people.run("plan", ends(people), "--as-of", DAY, "--out", small)
+    assert people.run("apply", small).code == 0
+
+
+def test_a_plan_that_needs_nobody_is_not_approved(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    people.edit("policy.yaml", "more_than: 3", "more_than: 300")
+    ran = approve(people, monkeypatch, dangerous(people))
+    assert (ran.code, "needs no other person" in ran.err) == (1, True), ran
+    assert answers(people) == {}
