@@ -55,7 +55,9 @@ def test_a_host_of_the_help_desk_alone(host: Host) -> None:
     brought = block("nights=").replace("'ssh root@nights.example.org'", "/srv/nights/ssh")
     host.root(brought)
     lines = host.root("cat /etc/piactl/piactl.yaml").splitlines()
-    kept = [line for line in lines if not re.match(r" +(nightly|administrator|approver): \{|matching_key:", line)]
+    kept = [
+        line for line in lines if not re.match(r" +(nightly|administrator|approver): \{|matching_key:", line)
+    ]
     assert len(lines) - len(kept) in (3, 4)
     host.root("cat > /etc/piactl/piactl.yaml <<'END'\n" + "\n".join(kept) + "\nEND")
     host.root("cd /opt/source; " + block("sed -i").split("\n", 1)[1].replace("gpasswd -a PERSON GROUP", ""))

@@ -299,7 +299,7 @@ def test_nobody_else_has_a_name_of_the_cast(story: Story) -> None:
 
 def test_the_example_files_can_be_used() -> None:
     settings = read_settings(EXAMPLES / "piactl.yaml")
-    assert set(settings.directory.identities) == {"reader", "nightly", "desk", "administrator"}
+    assert set(settings.directory.identities) == {"reader", "nightly", "desk", "administrator", "approver"}
     assert set(settings.sources) == {"agape", "epp", "renoirh", "assed"}
     assert all(source.full for source in settings.sources.values())
     policy = read_policy(EXAMPLES / "policy.yaml")

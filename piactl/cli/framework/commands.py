@@ -41,7 +41,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "status": ("status", "status", "Show the last runs, what waits, and what comes next."),
     "doctor": ("doctor", "doctor", "Check everything that piactl relies on."),
     "forecast": ("forecast", "forecast", "Show what dates alone will change, day by day."),
-    "rehearse": ("rehearse", "rehearse", "Rehearse the nights of a period in memory, before they are live."),
+    "rehearse": ("rehearse", "rehearse", "Rehearse the nights of a period, before they are live."),
     "why": ("why", "why", "Explain a state, a right or a refused log in."),
     "runs list": ("runs", "list_", "List the runs, the latest first."),
     "runs show": ("runs", "show", "Show the command and the outcome of one run."),
