@@ -1,4 +1,4 @@
-"""Each command runs with the least of the four identities that suffices: the passwords of the others may be
+"""Each command runs with the least of the five identities that suffices: the passwords of the others may be
 missing on the host. What an identity may do in the directory, its ACL says; here it is which one is asked."""
 
 from __future__ import annotations
@@ -11,27 +11,30 @@ from tests.story.phones import verified
 
 from .conditions import CASES, CLAIRE, WHY, filled, load
 
-IDENTITIES = ("reader", "nightly", "desk", "administrator")
+IDENTITIES = ("reader", "nightly", "desk", "administrator", "approver")
 READING = (
     "plan adopt forecast why account.export account.find account.list account.show account.timeline "
     "account.history drift.list drift.show match.list match.show "
     "exception.list override.list otp.show key.list journal.show journal.verify journal.prune runs.list "
-    "runs.show password.check password.requests password.approve otp.approve recover status"
+    "runs.show password.check password.requests password.approve otp.approve recover status "
+    "rehearse policy.diff guards.suggest"
 )
 NONE = (
     "init completion feed.check feed.rejects service.list service.show profile.list profile.show "
-    "journal.export sandbox.start sandbox.stop sandbox.status"
+    "journal.export sandbox.start sandbox.stop sandbox.status policy.test events"
 )
 SUPPORT = (
     "password.activate password.reset password.unblock otp.enroll otp.verify otp.suspend "
     "otp.remove otp.resync otp.check"
 )
 NIGHTS = "nightly apply"
+SECOND = "approve reject"
 NEEDS = {
     **{words.replace(".", " "): "reader" for words in READING.split()},
     **{words.replace(".", " "): "" for words in NONE.split()},
     **{words.replace(".", " "): "desk" for words in SUPPORT.split()},
     **dict.fromkeys(NIGHTS.split(), "nightly"),
+    **dict.fromkeys(SECOND.split(), "approver"),
     "journal begin": "nightly",
     "doctor": "all",  # it looks whether each of them can be used
 }
