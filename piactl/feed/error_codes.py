@@ -76,6 +76,7 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
     "line-too-long": ("a line is too long", "check that this is a CSV file"),
     "bad-archive": ("the archive is damaged, or made to harm", _EXPORT),
     "missing-piece": ("a file of the set is missing", "fetch all files of the set anew"),
+    "wrong-checksum": ("a file of the set does not agree with its .md5", "fetch the set anew, with its .md5"),
     "mixed-sets": ("it has files of several sets", "feed each set separately"),
     "no-structures": ("the set has no structures (EtabEducNat)", "feed the whole folder or archive"),
     "doubled-structure": ("a structure is there twice, with two UAIs", _EXPORT),

@@ -17,6 +17,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.errors import FeedRefused, NotFound, UsageError
 from piactl.feed.error_codes import refusal
 from piactl.feed.formats import open_translated
+from piactl.feed.formats.md5_files import is_md5
 from piactl.feed.formats.rows import RowWriter
 from piactl.feed.formats.set_files import digest_of
 from piactl.private_files import refuse_missing, refuse_own_file
@@ -40,8 +41,10 @@ def source_of(path: Path, sources: Mapping[str, SourceSettings]) -> SourceSettin
     that of its files.
 
     Raises UsageError with the names of the sources if none or several match; NoSource if no source has files
-    of a similar name.
+    of a similar name, and for a .md5.
     """
+    if is_md5(path.name):
+        raise NoSource(f"{path}: a .md5 is no feed; name the feed that it belongs to", path, is_other=True)
     fitting = [s for s in sources.values() if any(fnmatchcase(path.name, pattern) for pattern in s.files)]
     if len(fitting) == 1:
         return fitting[0]

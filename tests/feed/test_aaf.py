@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import stat
 import zipfile
@@ -203,6 +204,60 @@ def test_a_bomb_that_lies_about_its_size_is_stopped(tmp_path):
     path.write_bytes(content.replace(size, (1_000).to_bytes(4, "little")))
     small = replace(SOURCE, limits=SourceLimits(max_bytes=1_000_000))
     assert set(refusals(path, small)) <= {"too-many-bytes", "bad-archive", "cut"}
+
+
+def md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def listed(found: Mapping[str, bytes], line: str = "{0}  {1}\n") -> bytes:
+    return "".join(line.format(md5(content), name) for name, content in found.items()).encode()
+
+
+@pytest.mark.parametrize("line", ["{0}  {1}\n", "{0} *./a/{1}\r\n", "MD5 ({1}) = {0}\n", "# md5\n{0}  {1}\n"])
+def test_a_set_agrees_with_its_md5(tmp_path, line):
+    found = files([CLAIRE])
+    name = "ENT2DVA_Complet_20260901.md5"
+    within = {**found, name: listed({name: b"", **found}, line)}
+    paths = [folder(tmp_path / "set", within), zipped(tmp_path / "set.zip", within)]
+    paths += [tarred(tmp_path / "set.tgz", within), zipped(tmp_path / "beside.zip", found)]
+    (tmp_path / "beside.zip.md5").write_bytes(listed({"beside.zip": paths[-1].read_bytes()}, line))
+    (tmp_path / "beside.MD5").write_bytes(listed(found, line))
+    assert [set(read(path).people) for path in paths] == [{"aaf:500"}] * 4
+    assert not any("md5" in remark.message for path in paths for remark in read(path).remarks)
+    # the one of another day is read anew
+    (tmp_path / "beside.MD5").write_bytes(listed({PEOPLE: b"other"}, line))
+    assert refusals(paths[-1]) == ["wrong-checksum"]
+
+
+def test_a_digest_alone_is_that_of_the_file_of_this_name(tmp_path):
+    path = zipped(tmp_path / "set.zip", files([CLAIRE]))
+    for name in ("set.zip.md5", "set.md5"):
+        (tmp_path / name).write_text(md5(path.read_bytes()).upper())
+    assert set(read(path).people) == {"aaf:500"}
+    one = {**files([CLAIRE])}
+    one["ENT2DVA_Complet_20260901_PersEducNat_0000.md5"] = md5(one[PEOPLE]).encode()
+    assert set(read(folder(tmp_path / "set.d", one)).people) == {"aaf:500"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        listed({PEOPLE: b"other"}),
+        listed({**files([CLAIRE]), "ENT2DVA_Complet_20260901_PersEducNat_0001.xml": b""}),
+        md5(b"other").encode(),
+        b"<html>404</html>",
+        b"\xff\x00",
+        b"",
+    ],
+)
+def test_a_set_that_does_not_agree_with_its_md5_is_refused(tmp_path, content):
+    within = {**files([CLAIRE]), "ENT2DVA_Complet_20260901_PersEducNat_0000.xml.md5": content}
+    assert refusals(folder(tmp_path / "set", within)) == ["wrong-checksum"]
+    assert refusals(zipped(tmp_path / "set.zip", within)) == ["wrong-checksum"]
+    path = zipped(tmp_path / "beside.zip", files([CLAIRE]))
+    (tmp_path / "beside.zip.md5").write_bytes(content)
+    assert refusals(path) == ["wrong-checksum"]
 
 
 def damaged(found: Mapping[str, bytes], chance: random.Random, tmp_path: Path) -> Path:

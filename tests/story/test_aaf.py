@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -156,6 +157,27 @@ def test_feed_check_says_what_it_understood(both: Academy) -> None:
     assert "passed over: functions - (1)" in ran.out
     assert "PersEducNat_0000.xml:" in ran.out
     assert "[structure-unknown]" in ran.out
+
+
+def test_the_md5_beside_a_set_is_checked_and_is_no_feed(both: Academy) -> None:
+    feed, path = hr(both, "2026-09-01"), aaf(both, "20260901")
+    beside = path.parent / f"{path.name}.md5"
+    digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    beside.write_text(f"{'0' * 32}  {path.name}\n")
+    with both.nothing_written():
+        ran = both.night("2026-09-01", feed, path, beside, code=6)
+    assert "[wrong-checksum]" in ran.err
+    beside.write_text(f"{digest}  {path.name}\n")
+    ran = both.night("2026-09-01", feed, path, beside)
+    assert "not read" not in ran.err
+    # it moves with its set
+    kept = (both.sandbox.folder / "state" / "applied.sha256").read_text().split()
+    assert kept[1::2] == [str(feed), str(path), str(beside)]
+    assert kept[4] == hashlib.sha256(beside.read_bytes()).hexdigest()
+    # one that a set left behind
+    path.unlink()
+    ran = both.night("2026-09-02", hr(both, "2026-09-02"), beside)
+    assert f"{beside}: not read" in ran.err
 
 
 def test_the_same_people_as_csv_as_aaf_and_as_both_have_accounts_that_agree(make_academy) -> None:

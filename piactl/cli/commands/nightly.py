@@ -118,6 +118,8 @@ def _run(
     strict: bool,
 ) -> tuple[int, ReadyPlan, Done]:
     from piactl.core.text import counted
+    from piactl.feed.feed_file import digest_of_feed
+    from piactl.feed.formats.md5_files import md5_beside
     from piactl.flows.apply.hooks import missing_programs
     from piactl.flows.nightly import RefusedPlan, run_nightly
     from piactl.flows.plan.inputs.merge_feeds import Accepted
@@ -132,7 +134,9 @@ def _run(
 
     def keep_rejects(sourced: Sequence[SourcedFeed], ready: ReadyPlan) -> None:
         # the feeds are freed before the first write
-        read.extend((feed.feed.facts.digest, feed.path) for feed in sourced)
+        for feed in sourced:
+            read.append((feed.feed.facts.digest, feed.path))
+            read.extend((digest_of_feed(one), one) for one in md5_beside(feed.path))
         _keep_rejects(configuration, order, sourced, ready)
 
     with stop_on_signals() as stop, writing(configuration) as writer:
@@ -181,8 +185,8 @@ def _run(
 
 
 def _keep_applied(configuration: Configuration, read: Sequence[tuple[str, Path]]) -> None:
-    """Writes the digests and paths of the applied feeds in the format of sha256sum, so that a script can move
-    exactly these away and not feeds that arrived meanwhile."""
+    """Writes the digests and paths of the applied feeds, and of each .md5 beside one, in the format of
+    sha256sum, so that a script can move exactly these away and not feeds that arrived meanwhile."""
     from piactl.private_files import write_private
 
     # sha256sum escapes line breaks, so files with such names are left out

@@ -23,6 +23,7 @@ from typing import IO, TypeVar
 from piactl.core.model.settings import SourceLimits
 from piactl.errors import FeedRefused
 from piactl.feed.error_codes import refusal
+from piactl.feed.formats.md5_files import WrongMd5, check_md5, is_md5, md5_beside
 from piactl.private_files import refuse_own_file
 
 MOST_FILES = 1_000
@@ -59,7 +60,7 @@ def state_of(path: Path) -> State:
     """The state of the files of a set, to see whether it changes; empty if they cannot be read."""
     try:
         paths = sorted(path.iterdir()) if path.is_dir() else [path]
-        facts = [(one.name, one.lstat()) for one in paths]
+        facts = [(one.name, one.lstat()) for one in (*paths, *md5_beside(path))]
     except OSError:
         return ()
     return tuple((name, fact.st_size, fact.st_mtime_ns) for name, fact in facts)
@@ -88,14 +89,29 @@ def _opened(path: Path) -> BufferedReader:
 
 @contextmanager
 def open_set(path: Path, limits: SourceLimits) -> Iterator[SetFiles]:
-    """The files of a set. Raises FeedRefused if they cannot be read, are too large, or are made to harm."""
+    """The files of a set. Raises FeedRefused if they cannot be read, are too large, made to harm, or do not
+    agree with the .md5 of the set."""
     with ExitStack() as stack:
         try:
             files = _folder(path, limits) if path.is_dir() else _file(path, limits, stack)
-            yield SetFiles(path, files, limits)
+            yield SetFiles(path, _agreeing(path, files), limits)
         except _DAMAGED as error:
             detail = f"the archive is damaged or cut ({error})"
             raise FeedRefused(str(path), [refusal("bad-archive", detail)]) from None
+
+
+def _agreeing(path: Path, files: dict[str, Callable[[], IO[bytes]]]) -> dict[str, Callable[[], IO[bytes]]]:
+    """The files, without those that have digests. Raises FeedRefused if a digest is another."""
+    others = {name: opener for name, opener in files.items() if not is_md5(name)}
+    whole = {} if path.is_dir() else {path.name: _opener(path)}
+    try:
+        for name in sorted(files.keys() - others.keys()):
+            check_md5(name, files[name], others)
+        for beside in md5_beside(path):
+            check_md5(beside.name, _opener(beside), {**whole, **others})
+    except WrongMd5 as error:
+        raise _refuse(path, "wrong-checksum", str(error)) from None
+    return others
 
 
 def _refuse(path: Path, code: str, detail: str = "") -> FeedRefused:

@@ -32,6 +32,7 @@ from piactl.errors import FeedRefused, FeedsRefused, UnsafePlan
 from piactl.feed.feed import Feed
 from piactl.feed.feed_file import NoSource, feed_argument
 from piactl.feed.fingerprints import LineDigests, digest_lines
+from piactl.feed.formats.md5_files import md5_beside
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
 
@@ -114,6 +115,8 @@ def _named(
             named.append(feed_argument(argument, sources))
         except NoSource as error:
             strange.append(error)
+    checked = {one for source, path in named if source.format != "csv" for one in md5_beside(path)}
+    strange = [one for one in strange if one.path not in checked]
     if warn is None or not named:
         for unread in strange:
             if warn is None or not unread.is_other:
