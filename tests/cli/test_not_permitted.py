@@ -161,7 +161,12 @@ def test_root_where_each_writing_identity_has_a_user(academy: Academy) -> None:
     """One sentence with the right commands, whatever the command; nothing is written as root."""
     config = academy.sandbox.folder / "piactl.yaml"
     text = config.read_text("utf-8")
-    for name, user in (("nightly", "daemon"), ("desk", "bin"), ("administrator", "sys")):
+    for name, user in (
+        ("nightly", "daemon"),
+        ("desk", "bin"),
+        ("administrator", "sys"),
+        ("approver", "games"),
+    ):
         text = text.replace(f"secrets/{name}}}", f"secrets/{name}, user: {user}}}")
     config.write_text(text, "utf-8")
     for words in (

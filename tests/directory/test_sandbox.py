@@ -76,10 +76,10 @@ def test_configuration_policy_and_register_can_be_read(sandbox: Any) -> None:
 def test_secrets_are_for_the_owner_only_and_nowhere_else(sandbox: Any) -> None:
     assert stat.S_IMODE(sandbox.folder.stat().st_mode) & 0o077 == 0
     secrets = list((sandbox.folder / "secrets").iterdir())
-    assert len(secrets) == 5
+    assert len(secrets) == 6
     assert all(stat.S_IMODE(f.stat().st_mode) == 0o600 for f in secrets)
     canaries = [f.read_text().split()[-1].encode() for f in secrets]
-    assert len({*canaries}) == 5
+    assert len({*canaries}) == 6
     others = [f for f in sandbox.folder.rglob("*") if f.is_file() and f.parent.name != "secrets"]
     assert any(f.name == "data.mdb" for f in others)
     arguments = Path(f"/proc/{sandbox.pid}/cmdline").read_bytes()

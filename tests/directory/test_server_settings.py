@@ -312,7 +312,7 @@ def test_old_hashes_are_for_nobody(sandbox: Any) -> None:
         for password in (PASSWORD, FRESH):
             desk.modify(dn, {"userPassword": [(ldap3.MODIFY_REPLACE, [password])]})
     assert sandbox.entry(dn)["pwdHistory"]
-    for identity in IDENTITIES:
+    for identity in (name for name in IDENTITIES if name != "approver"):  # who reads no account
         with sandbox.connect(identity) as connection:
             connection.search(dn, "(objectClass=*)", ldap3.BASE, attributes=["*", "+"])
             assert b"a" in connection.response[0]["raw_attributes"]["uid"]

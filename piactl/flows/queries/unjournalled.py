@@ -92,9 +92,8 @@ def unjournalled(
     if not writes:
         return Unjournalled((), 0, bool(logs), reached=reached)
     names = {normal_dn(write.dn) for write in writes}
-    # a write that came late from another server is older
-    since = min(since, *(datetime.fromisoformat(write.time) for write in writes)) if after else since
-    changes = [c for c in changes_since(journal, since - LONGEST - APART) if normal_dn(c.dn) in names]
+    oldest = min(datetime.fromisoformat(write.time) for write in writes)
+    changes = [c for c in changes_since(journal, oldest - LONGEST - APART) if normal_dn(c.dn) in names]
     identities = {name: identity.dn for name, identity in directory.identities.items()}
     others = {normal_dn(i.dn) for i in directory.identities.values() if i.is_of_another(user) and i.dn}
     writes = [write for write in writes if normal_dn(write.by) not in others]
