@@ -130,6 +130,7 @@ def one_time_codes(server: Server) -> Finding:
     if faults:
         return error("D18", "; ".join(faults), advice, server.uri)
     query = filters.all_of(
+        filters.equals("objectClass", "oathTOTPParams"),  # which is indexed
         filters.present("oathTOTPTimeStepWindow"),
         filters.none_of(filters.equals("oathTOTPTimeStepWindow", str(WINDOW))),
     )
