@@ -2,7 +2,7 @@
 
 Each event has an id that no other event of any journal ever has: the number of the line of its outcome, its
 place among the events of that line, and the beginning of the hash of the line, which covers run, host and
-time. Whoever keeps the id of the last event can go on after it.
+time. A program that keeps the id of the last event can go on after it.
 """
 
 from __future__ import annotations

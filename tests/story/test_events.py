@@ -47,7 +47,7 @@ def school(academy: Academy) -> Academy:
     return academy
 
 
-def told(academy: Academy, *words: str) -> list[dict[str, Any]]:
+def events_of(academy: Academy, *words: str) -> list[dict[str, Any]]:
     ran = academy.run("events", *words, "-o", "ndjson")
     assert ran.code == 0, ran.err
     records = [json.loads(line) for line in ran.out.splitlines()]
@@ -61,7 +61,7 @@ def journal(academy: Academy) -> Path:
 
 
 def test_a_record_says_what_changed(school: Academy) -> None:
-    created = told(school)
+    created = events_of(school)
     assert [one["kind"] for one in created] == ["create"] * 6
     first = created[0]
     assert first["state"] == "active"
@@ -76,14 +76,14 @@ def test_a_record_says_what_changed(school: Academy) -> None:
         == 0
     )
     assert school.run("account", "lock", uid, *WHY, "-y").code == 0
-    later = told(school, "--since", created[-1]["id"])
+    later = events_of(school, "--since", created[-1]["id"])
     assert Counter(one["kind"] for one in later) == {"rename": 1, "update": 2, "lock": 1}
     renamed, locked = (next(one for one in later if one["kind"] == kind) for kind in ("rename", "lock"))
     assert renamed["address"]["old"] == first["address"]["new"]
     assert renamed["address"]["new"].endswith(".roy@ac-amiens.fr")
     assert locked["state"] is None
-    assert told(school, "--since", later[-1]["id"]) == []
-    assert told(school, "--since", later[1]["id"]) == later[2:]
+    assert events_of(school, "--since", later[-1]["id"]) == []
+    assert events_of(school, "--since", later[1]["id"]) == later[2:]
 
 
 def test_other_forms_have_one_row_for_each_event(school: Academy) -> None:
@@ -94,13 +94,13 @@ def test_other_forms_have_one_row_for_each_event(school: Academy) -> None:
 
 
 def test_a_change_that_was_not_made_is_no_event(school: Academy) -> None:
-    last = told(school)[-1]["id"]
-    uid = told(school)[0]["uid"]
+    last = events_of(school)[-1]["id"]
+    uid = events_of(school)[0]["uid"]
     file = school.folder / "passwords"
     assert school.run("password", "activate", uid, "--reason", "arrivée", "--out", file, "-y").code == 0
     assert school.run("account", "lock", uid, *WHY, "--dry-run").code == 0
     assert school.night("2026-09-02").json["summary"] == {}
-    assert told(school, "--since", last) == []
+    assert events_of(school, "--since", last) == []
 
 
 @pytest.mark.parametrize("number", range(1, 13))
@@ -114,43 +114,47 @@ def test_a_kill_loses_no_event(academy: Academy, number: int) -> None:
         env=academy.environment(), capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert killed.returncode == -9, killed.stderr
-    before = told(academy)
+    before = events_of(academy)
     academy.night(DAY, feed)
-    after = told(academy, *(("--since", before[-1]["id"]) if before else ()))
+    after = events_of(academy, *(("--since", before[-1]["id"]) if before else ()))
     together = before + after
-    assert together == told(academy)
+    assert together == events_of(academy)
     made = Counter((one["uid"], one["kind"]) for one in together)
     assert made == Counter((uid, "create") for uid in academy.names().values())
     assert len({one["id"] for one in together}) == 6
 
 
 def test_rotated_files_are_read_too(school: Academy) -> None:
-    every = told(school)
+    every = events_of(school)
     path = journal(school)
     path.with_name(path.name + ".2.gz").write_bytes(gzip.compress(path.read_bytes()))
     path.unlink()
-    assert told(school, "--since", every[2]["id"]) == every[3:]
+    assert events_of(school, "--since", every[2]["id"]) == every[3:]
     assert school.run("account", "lock", every[0]["uid"], *WHY, "-y").code == 0
-    assert [one["kind"] for one in told(school, "--since", every[4]["id"])] == ["create", "lock", "update"]
-    assert told(school)[:-2] == every
+    assert [one["kind"] for one in events_of(school, "--since", every[4]["id"])] == [
+        "create",
+        "lock",
+        "update",
+    ]
+    assert events_of(school)[:-2] == every
 
 
 def test_a_cursor_before_the_cut_is_refused_and_one_after_it_goes_on(school: Academy) -> None:
-    every = told(school)
+    every = events_of(school)
     path = journal(school)
     first, last = every[0]["id"], every[-1]["id"]
     assert school.run("account", "lock", every[0]["uid"], *WHY, "-y").code == 0
-    lock, update = told(school, "--since", last)
+    lock, update = events_of(school, "--since", last)
     _cut_before_the_last_run(path)
-    assert told(school, "--since", lock["id"]) == [update]
-    assert told(school) == [lock, update]
+    assert events_of(school, "--since", lock["id"]) == [update]
+    assert events_of(school) == [lock, update]
     ran = school.run("events", "--since", first, "-o", "ndjson")
     assert (ran.code, ran.out) == (9, "")
     assert "are not there any more: the journal was pruned" in ran.err
 
 
 def test_a_cursor_of_another_journal_is_refused(school: Academy) -> None:
-    every = told(school)
+    every = events_of(school)
     number, _, hash_ = every[0]["id"].partition("-")
     other = f"{number}-{hash_[::-1] if hash_ != hash_[::-1] else '0' * 16}"
     assert school.run("events", "--since", other).code == 9
@@ -162,7 +166,7 @@ def test_a_cursor_of_another_journal_is_refused(school: Academy) -> None:
 
 
 def test_following_prints_what_comes_over_a_rotation(school: Academy) -> None:
-    every = told(school)
+    every = events_of(school)
     words = school.words("events", "--since", every[4]["id"], "--follow")
     with subprocess.Popen(
         words, env=school.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -23,8 +23,8 @@ def approve(file: PlanFile, reason: Reason = "") -> int:
 
     The policy says which plans need that (`approvals`). Read the plan first: `plan show PLAN`. An approval is
     for this plan alone, with the guards that it breaks and their numbers. It serves once, for the hours that
-    the policy says, until another plan is made. Whoever made the plan cannot approve it, and who approves it
-    cannot apply it. Exit codes: 0 approved, 4 refused: you made the plan.
+    the policy says, until another plan is made. The person who made the plan cannot approve it, and the
+    person who approves it cannot apply it. Exit codes: 0 approved, 4 refused: you made the plan.
     """
     return _answer(file, reason, approved=True)
 

@@ -35,7 +35,10 @@ def suggest(
         typer.Option("--except", metavar="DATE", help="A night that was not ordinary; may be given again."),
     ] = None,
     margin: Annotated[
-        float, typer.Option("--margin", help="How many times the most of one night is suggested.")
+        float,
+        typer.Option(
+            "--margin", metavar="NUMBER", help="Suggest the most of one night, multiplied by this (1 to 100)."
+        ),
     ] = 1.5,
     output: Output = None,
 ) -> int:

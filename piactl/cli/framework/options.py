@@ -118,8 +118,8 @@ PlanOrImpact = Annotated[
     typer.Option(
         "-o",
         "--output",
-        help="text by default; json is the plan that `apply` takes. With --by: a table on a terminal, else "
-        "tsv.",
+        help="text by default; json has everything (of `plan`: what `apply` takes). With --by: a table on a "
+        "terminal, else tsv.",
         show_default=False,
         callback=use_form,
     ),

@@ -1,4 +1,4 @@
-"""The commands of the configuration that other systems are told of changes with: `hooks.changes`.
+"""Hooks: the commands of the configuration that get the changes of accounts (`hooks.changes`).
 
 A hook gets events (see `piactl.journal.events`), one JSON object on each line of its stdin, at the end of
 each run. What it gets comes from the journal alone: a run that is killed leaves its events to the next one.

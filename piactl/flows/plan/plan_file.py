@@ -166,7 +166,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
 
 
 def fingerprint(document: Mapping[str, Any]) -> str:
-    """SHA-256 over the canonical JSON of all but the seals, whoever made the plan."""
+    """SHA-256 over the canonical JSON of the plan, without the seals and without the person who made it."""
     digest = hashlib.sha256()
     for piece in _canonical(document, b""):
         digest.update(piece)
