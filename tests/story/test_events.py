@@ -15,29 +15,12 @@ import pytest
 
 from .academy import Academy
 from .feeds import row
+from .killed import killed_at_calls_of
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "json" / "events.schema.json"
 DAY = "2026-09-01"
 WHY = ("--reason", "appel du proviseur", "--as-of", DAY)
-KILLER = """
-import os, signal, sys
-from piactl.cli.main import run
-from piactl.flows.apply import write_ahead
-write_ahead.BATCH = 2
-number, *words = sys.argv[1:]
-made = 0
-def die(function):
-    def dying(*given, **named):
-        global made
-        made += 1
-        if made == int(number):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*given, **named)
-    return dying
-write_ahead.intended_write = die(write_ahead.intended_write)
-write_ahead.Settlement = die(write_ahead.Settlement)
-sys.exit(run(words))
-"""
+KILLER = killed_at_calls_of("write_ahead.intended_write", "write_ahead.Settlement")
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import pytest
 
 from .academy import Academy
 from .feeds import row
+from .killed import killed_at_calls_of
 
 DAY = "2026-09-01"
 WHY = ("--reason", "appel du proviseur", "--as-of", DAY, "-y")
@@ -124,26 +125,7 @@ def test_a_hook_gets_nothing_of_the_environment_and_leaves_nothing_running(
     pytest.fail("what the hook started goes on")
 
 
-KILLER = """
-import os, signal, sys
-from piactl.cli.main import run
-from piactl.flows.apply import hooks, write_ahead
-write_ahead.BATCH = 2
-number, *words = sys.argv[1:]
-made = 0
-def die(function):
-    def dying(*given, **named):
-        global made
-        made += 1
-        if made == int(number):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return function(*given, **named)
-    return dying
-write_ahead.Settlement = die(write_ahead.Settlement)
-for name in ("called", "_save", "_take"):
-    setattr(hooks, name, die(getattr(hooks, name)))
-sys.exit(run(words))
-"""
+KILLER = killed_at_calls_of("write_ahead.Settlement", "hooks.called", "hooks._save", "hooks._take")
 
 
 @pytest.mark.parametrize("number", [1, 2, 4, 7, 8, 9, 10, 11, 12])

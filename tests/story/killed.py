@@ -1,0 +1,30 @@
+"""A program that runs a command of piactl and kills it at one call of some functions."""
+
+from __future__ import annotations
+
+_PROGRAM = """
+import os, signal, sys
+from piactl.cli.main import run
+from piactl.flows.apply import hooks, write_ahead
+write_ahead.BATCH = 2
+number, *words = sys.argv[1:]
+made = 0
+def die(function):
+    def dying(*given, **named):
+        global made
+        made += 1
+        if made == int(number):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*given, **named)
+    return dying
+for name in {names}:
+    module, attribute = name.split(".")
+    setattr(globals()[module], attribute, die(getattr(globals()[module], attribute)))
+sys.exit(run(words))
+"""
+
+
+def killed_at_calls_of(*names: str) -> str:
+    """The source of the program: its first argument is the number of the call, counted over all of `names`
+    (`write_ahead.Settlement`, `hooks.called`), the others are those of the command."""
+    return _PROGRAM.replace("{names}", repr(names))
