@@ -147,8 +147,8 @@ def test_a_healthy_directory_is_fine_and_is_left_as_it_was(logged: Clinic, capsy
     assert {row["result"] for rows in told.values() for row in rows} == {"ok"}
     assert "not tried" not in told["D23"][0]["found"]
     assert entries_of(clinic) == before
-    remembered = str(clinic.sandbox.folder / "state" / "doctor.json")
-    assert sorted(str(p) for p in clinic.sandbox.folder.rglob("*") if str(p) != remembered) == files
+    baseline = str(clinic.sandbox.folder / "state" / "doctor.json")
+    assert sorted(str(p) for p in clinic.sandbox.folder.rglob("*") if str(p) != baseline) == files
     # for people: one line for a check that is fine
     assert run(["--config", str(clinic.sandbox.config), "doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -37,7 +37,7 @@ def later(academy: Academy, minutes: int) -> dict[str, tuple[str, str]]:
     return {one.check.id: (one.outcome.value, one.found) for one in found.findings}
 
 
-def remembered(academy: Academy) -> Path:
+def baseline(academy: Academy) -> Path:
     return academy.sandbox.folder / "state" / "doctor.json"
 
 
@@ -118,7 +118,7 @@ def test_lines_that_follow_are_proved(examined: Academy) -> None:
 )
 def test_what_was_remembered_and_is_damaged_counts_for_nothing(examined: Academy, content: str) -> None:
     good = later(examined, 11)
-    remembered(examined).write_text(content)
+    baseline(examined).write_text(content)
     again = later(examined, 12)
     assert {i: one[0] for i, one in again.items()} == {i: one[0] for i, one in good.items()}
-    assert json.loads(remembered(examined).read_text())["fine"]
+    assert json.loads(baseline(examined).read_text())["fine"]

@@ -21,6 +21,7 @@ from piactl.errors import ConfigurationInvalid, Exit, PiactlError
 from piactl.flows.apply.journal_heads import stored_heads
 from piactl.flows.doctor.applications import examine_applications
 from piactl.flows.doctor.approvals import examine_approvals
+from piactl.flows.doctor.baseline import Baseline
 from piactl.flows.doctor.canaries import examine_canaries
 from piactl.flows.doctor.cases import examine_cases
 from piactl.flows.doctor.checks import CHECKS, Check, Finding, Outcome, broken, error, fine, skipped
@@ -28,7 +29,6 @@ from piactl.flows.doctor.drift import examine_drift
 from piactl.flows.doctor.files import FreeBytes, examine_files, free_bytes
 from piactl.flows.doctor.journal import examine_journal, examine_runs, examine_writes
 from piactl.flows.doctor.records import Content, Runs, examine_records, runs_of
-from piactl.flows.doctor.remembered import Remembered
 from piactl.flows.doctor.rights import RIGHTS
 from piactl.flows.doctor.server_settings import SETTINGS
 from piactl.flows.doctor.servers import examine_server, reachable
@@ -147,25 +147,25 @@ def _with_reader(
     for name in names:
         try:
             with open_reader(settings.directory, name, read_password) as reader:
-                remembered = Remembered(settings)
-                remembered.look_at(reader, settings.directory.suffix, now())
-                content = Content(reader, settings, policy, keys, UnreadableRecords(), remembered)
+                baseline = Baseline(settings)
+                baseline.look_at(reader, settings.directory.suffix, now())
+                content = Content(reader, settings, policy, keys, UnreadableRecords(), baseline)
                 runs = runs_of(content, now())
                 stored = partial(
                     stored_heads, reader, settings, keys, content.unreadable, this_user(), host, now()
                 )
-                of_journal = list(examine_journal(settings, host, stored, now(), remembered))
+                of_journal = list(examine_journal(settings, host, stored, now(), baseline))
                 chain = next(one for one in of_journal if one.check.id == "D09")
                 found = [
                     *of_journal,
                     examine_runs(reader, host, settings, content.unreadable, now(), chain),
-                    examine_writes(reader, settings, host, now(), remembered),
+                    examine_writes(reader, settings, host, now(), baseline),
                     *_records(content, runs, host, now()),
                     examine_canaries(reader, settings, bind=canaries),
                     examine_applications(reader, settings),
                     *examine_approvals(content, now()),
                 ]
-                remembered.store()
+                baseline.store()
         except PiactlError:
             continue
         except Exception as bug:  # noqa: BLE001 - the journal must still be checked

@@ -21,6 +21,7 @@ from piactl.directory.store.records import JOURNALS, Places, UnreadableRecords
 from piactl.errors import DirectoryOlder, JournalMissing, PiactlError
 from piactl.flows.apply.journal_heads import StoredHeads, remember_heads, remembered_heads
 from piactl.flows.apply.restored_directory import BEGIN, compare_runs
+from piactl.flows.doctor.baseline import Baseline
 from piactl.flows.doctor.checks import (
     Finding,
     Outcome,
@@ -33,7 +34,6 @@ from piactl.flows.doctor.checks import (
     worst,
 )
 from piactl.flows.doctor.files import doctor_as, may_write, nearest_folder
-from piactl.flows.doctor.remembered import Remembered
 from piactl.flows.queries.unjournalled import unjournalled
 from piactl.journal import Verification, in_doubt, verify
 from piactl.journal.append_file import open_private
@@ -52,7 +52,7 @@ def examine_journal(
     host: str,
     stored: Callable[[], StoredHeads] | None,
     now: datetime,
-    remembered: Remembered | None = None,
+    baseline: Baseline | None = None,
 ) -> Iterator[Finding]:
     """D08 to D10 and D50; `stored` reads the stored heads, None where the directory cannot be asked."""
     path = settings.journal_file
@@ -63,10 +63,10 @@ def examine_journal(
         heads = None
     proof: Verification | None = None
     try:
-        before = Proved.from_json(remembered.before.get("journal")) if remembered else None
+        before = Proved.from_json(baseline.before.get("journal")) if baseline else None
         proof = verify(path, heads.heads, runs=heads.runs, proved=before) if heads else verify(path)
-        if remembered and proof.proved:
-            remembered.now["journal"] = proof.proved.as_json()
+        if baseline and proof.proved:
+            baseline.now["journal"] = proof.proved.as_json()
         yield _chain(proof, heads)
     except PiactlError as refused:
         yield error("D09", str(refused), "See: piactl journal verify")
@@ -107,18 +107,18 @@ def examine_runs(
 
 
 def examine_writes(
-    reader: Reader, settings: Settings, host: str, now: datetime, remembered: Remembered
+    reader: Reader, settings: Settings, host: str, now: datetime, baseline: Baseline
 ) -> Finding:
     """D51. As the administrator where this host has that password: no other identity reads the access log."""
     try:
         since = max(begun_at(settings.journal_file) or now, now - WRITES)
-        return unless_broken("D51", lambda: _writes(reader, settings, host, since, now, remembered))
+        return unless_broken("D51", lambda: _writes(reader, settings, host, since, now, baseline))
     except PiactlError as refused:
         return skipped("D51", str(refused).split("\n", 1)[0])
 
 
 def _writes(
-    reader: Reader, settings: Settings, host: str, since: datetime, now: datetime, remembered: Remembered
+    reader: Reader, settings: Settings, host: str, since: datetime, now: datetime, baseline: Baseline
 ) -> Finding:
     directory, root = settings.directory, root_of(reader, settings.directory.suffix)
     with ExitStack() as stack:
@@ -128,7 +128,7 @@ def _writes(
                     open_reader(directory, IdentityName.ADMINISTRATOR, read_password)
                 )
         server = reader.facts().uri
-        after, at = _compared(remembered, server, now)
+        after, at = _compared(baseline, server, now)
         found = unjournalled(reader, directory, settings.journal_file, this_user(), host, since, root, after)
     warnings, advice = [], []
     if not found.log:
@@ -140,15 +140,15 @@ def _writes(
     period = f"{at}, when all before were in it," if after else f"{since:%Y-%m-%d}"
     good = f"{counted(found.compared, 'write')} of accounts since {period} are in the journal"
     if found.log and not warnings:
-        remembered.now["writes"] = {"server": server, "at": text_of(now), "logs": dict(found.reached)}
+        baseline.now["writes"] = {"server": server, "at": text_of(now), "logs": dict(found.reached)}
     return worst("D51", [], warnings, " ".join(advice), good)
 
 
-def _compared(remembered: Remembered, server: str, now: datetime) -> tuple[Mapping[str, str], str]:
+def _compared(baseline: Baseline, server: str, now: datetime) -> tuple[Mapping[str, str], str]:
     """Up to which reqStart of each log of this server all writes were in the journal, and the day when that
     was found. A minute less: a write may come into the log later than one that began after it."""
     try:
-        before = remembered.before["writes"]
+        before = baseline.before["writes"]
         at = datetime.fromisoformat(before["at"])
         if before["server"] != server or at > now:  # the clock was set back
             return {}, ""

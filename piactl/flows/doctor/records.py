@@ -48,8 +48,8 @@ from piactl.directory.store.run_records import read_runs
 from piactl.errors import PiactlError
 from piactl.flows.apply.key_fence import read_announced
 from piactl.flows.apply.run_lock import LONGEST, MARGIN, process_began, read_lock
+from piactl.flows.doctor.baseline import Baseline
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning, worst
-from piactl.flows.doctor.remembered import Remembered
 from piactl.flows.helpdesk.key_rotation import key_needs, need_words
 from piactl.flows.helpdesk.operation_counts import read_operations
 from piactl.flows.helpdesk.rate_limit import operations_dn, read_all_attempts, read_attempts
@@ -94,7 +94,7 @@ class Content:
     policy: Callable[[], Policy]
     keys: Callable[[], DigestKeys]
     unreadable: UnreadableRecords
-    remembered: Remembered
+    baseline: Baseline
 
     @property
     def directory(self) -> DirectorySettings:
@@ -166,7 +166,7 @@ def _positions(content: Content) -> Finding:
     ]
     held, codes = set(), sorted(code.encode() for one in policy.positions.values() for code in one.codes)
     accounts, digest = content.directory.accounts, sha256(b" ".join(codes)).hexdigest()
-    query = content.remembered.accounts("D54", digest)
+    query = content.baseline.accounts("D54", digest)
     for entry in content.reader.search(accounts, query, ["uid", name]) if codes else ():
         values = [v for v in entry.values.get(name, ()) if any(code in v for code in codes)]
         with suppress(ValueError):  # an entry that cannot be read is reported by every night
@@ -177,7 +177,7 @@ def _positions(content: Content) -> Finding:
         some = ", ".join(sorted(held)[:_FEW]) + (f" and {len(held) - _FEW} more" if len(held) > _FEW else "")
         wrong.append(f"{counted(len(held), 'entry holds', 'entries hold')} a code of HR: {some}")
     else:
-        content.remembered.in_order("D54", digest)
+        content.baseline.in_order("D54", digest)
     advice = (
         "Name the position for its effect, and give HR's word among its codes (docs/policy.md); the next "
         "night replaces it on the entries."
@@ -227,13 +227,13 @@ def _foreign_policies(content: Content) -> Finding:
         return skipped("D43", "password.policy is not set", advice="Set it to the DN of ppolicy_default.")
     name = content.encoding.name("uid")
     known = " ".join(sorted(passwords.known_policies))
-    accounts = content.remembered.accounts("D43", known)
+    accounts = content.baseline.accounts("D43", known)
     foreign = [
         f"{entry.text(name)}{' (protected)' if entry.text('piactlProtected') == 'TRUE' else ''}: {policy}"
         for entry, policy in foreign_policies(content.reader, content.directory, passwords, accounts)
     ]
     if not foreign:
-        content.remembered.in_order("D43", known)
+        content.baseline.in_order("D43", known)
     advice = (
         "Find out who set it. piactl nightly removes it; of a protected account: piactl password unblock "
         "ACCOUNT --administrator. If the policy is yours, add it to password.other_policies."
@@ -308,13 +308,13 @@ def _addresses(content: Content) -> Finding:
     name = content.encoding.name
     live = filters.any_of(*(filters.equals(name("piactlState"), state.value) for state in LIVE))
     without = filters.none_of(filters.present(name("mail")))
-    query = filters.all_of(content.remembered.accounts("D36"), live, without)
+    query = filters.all_of(content.baseline.accounts("D36"), live, without)
     entries = content.reader.search(content.directory.accounts, query, [name("uid")])
     uids = sorted(entry.text(name("uid")) for entry in entries)
     some = ", ".join(uids[:_FEW]) + (f" and {len(uids) - _FEW} more" if len(uids) > _FEW else "")
     wrong = [f"{counted(len(uids), 'account')} without an address: {some}"] if uids else []
     if not wrong:
-        content.remembered.in_order("D36")
+        content.baseline.in_order("D36")
     advice = "Another program removed it (see D55): the next night restores it from the ledger of names."
     return worst("D36", wrong, [], advice, "every open or coming account has one")
 
@@ -362,12 +362,12 @@ def _needed_keys(content: Content, today: date) -> Finding:
         have = content.keys().keys
     except PiactlError:
         return skipped("D27", "the key file cannot be read (D04)")
-    reader, directory, remembered = content.reader, content.directory, content.remembered
-    day, before = _counted_before(remembered)
-    if remembered.since and day > today - _RECOUNT and before.keys() <= have.keys():
-        query = filters.all_of(IN_ACCOUNTS, written_after(remembered.since))
+    reader, directory, baseline = content.reader, content.directory, content.baseline
+    day, before = _counted_before(baseline)
+    if baseline.since and day > today - _RECOUNT and before.keys() <= have.keys():
+        query = filters.all_of(IN_ACCOUNTS, written_after(baseline.since))
         if key_needs(reader, directory, content.unreadable, query).keys() <= before.keys():
-            remembered.now["keys"] = remembered.before["keys"]
+            baseline.now["keys"] = baseline.before["keys"]
             return fine("D27", f"{_needs_in_words(before)} (counted on {day})")
     needs = key_needs(reader, directory, content.unreadable)
     lost = [
@@ -377,14 +377,14 @@ def _needed_keys(content: Content, today: date) -> Finding:
     ]
     words = {key: need_words(need) for key, need in sorted(needs.items())}
     if not lost:
-        remembered.now["keys"] = {"day": str(today), "needs": words}
+        baseline.now["keys"] = {"day": str(today), "needs": words}
     advice = "Restore the key's line in the key file from its copy; a lost key cannot be made again."
     return worst("D27", lost, [], advice, _needs_in_words(words))
 
 
-def _counted_before(remembered: Remembered) -> tuple[date, Mapping[str, str]]:
+def _counted_before(baseline: Baseline) -> tuple[date, Mapping[str, str]]:
     try:
-        counted_needs = remembered.before["keys"]
+        counted_needs = baseline.before["keys"]
         return date.fromisoformat(counted_needs["day"]), dict(counted_needs["needs"])
     except (KeyError, TypeError, ValueError):
         return date.min, {}

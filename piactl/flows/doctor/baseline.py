@@ -1,4 +1,4 @@
-"""What doctor found in order, in the state folder: the next doctor examines what is new since then.
+"""The baseline of doctor, in the state folder: what it found in order. The next one examines what is new.
 
 It saves time and decides nothing: where a fact that is remembered does not hold any more, or is missing,
 all is examined. A check that finds a fault remembers nothing.
@@ -26,7 +26,7 @@ _MARGIN = timedelta(minutes=5)
 """How far the clocks of this host and of the server may be apart."""
 
 
-class Remembered:
+class Baseline:
     """`before` is what the last doctor remembered, `now` what this one does: JSON values by the check.
     Entries that were written before `since` are as the last doctor saw them; None where that is unknown."""
 
