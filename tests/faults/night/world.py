@@ -30,6 +30,7 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.journal import read_lines
 from piactl.sandbox import start_sandbox, stop_sandbox
 from piactl.sandbox.files import ACCOUNTS, STATE, SUFFIX
+from piactl.sandbox.server import find_software
 
 ROOT = Path(__file__).resolve().parents[3]
 FIRST, NEXT = date(2026, 8, 22), date(2026, 9, 2)
@@ -173,6 +174,22 @@ class World:
                 # database directives stand before the overlays, the suffix is the first of them
                 tail = re.sub(r"(?m)^(suffix .*\n)", rf"\g<1>{name} {value}\n", tail, count=1)
         path.write_text(head + mark + tail)
+        self.start_slapd()
+
+    def rewrite_database(self) -> None:
+        """Writes the database anew, without the free pages that earlier writes left in its file."""
+        stop_sandbox(self.folder)
+        server = self.folder / "slapd"
+        slapadd = find_software().slapadd
+        database = ["-f", str(server / "slapd.conf"), "-b", SUFFIX]
+        content = server / "content.ldif"
+        subprocess.run(
+            [slapadd.with_name("slapcat"), *database, "-l", content], check=True, capture_output=True
+        )
+        for file in (server / "data").iterdir():
+            file.unlink()
+        subprocess.run([slapadd, *database, "-l", content], check=True, capture_output=True)
+        content.unlink()
         self.start_slapd()
 
     def reset(self) -> None:
