@@ -28,15 +28,27 @@ counted columns."""
 _MEMO = 50_000
 _UNIQUE = frozenset({"matricule", "numen", "courriel_prive"})
 NONE_WHEN_BLANK = frozenset({"numen", "date_naissance", "debut", "fin"})
+_UAI = COLUMNS.index("uai")
 _MATRICULE, _NUMEN, _USAGE, _FAMILY, _BIRTH, _START, _END = (
     COLUMNS.index(c)
     for c in ("matricule", "numen", "nom_usage", "nom_famille", "date_naissance", "debut", "fin")
 )
 _COUNTED = tuple(COLUMNS.index(c) for c in COUNTED)
 _COUNTED_VALUES = itemgetter(*_COUNTED)
+MOST_PLACES = 20_000
+"""The establishments of a file are counted up to this number."""
+
 PRUNE = 2048
 """The number of lines, a power of two, after which columns with many distinct values are dropped from
 counting."""
+
+
+_DIGITS, _LETTERS = re.compile("[0-9]+"), re.compile("[^\\W\\d_]+")
+
+
+def form(text: str) -> str:
+    """The form of a value: `9` for digits, `a` for letters, the rest as it is: `9/9/9` of 01/09/2026."""
+    return _DIGITS.sub("9", _LETTERS.sub("a", text))
 
 
 @dataclass(slots=True)
@@ -51,6 +63,16 @@ class BrokenRow:
     attributed: bool
     faults: list[tuple[str, Fault]]
     values: Row = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The distinct values of the columns of a file, as in FeedFacts: how many there are, how many of the
+    first ones have each form (see `form`), and the valid UAIs."""
+
+    distinct: Mapping[str, int] = field(default_factory=dict)
+    forms: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    establishments: frozenset[str] = frozenset()
 
 
 class FieldTooLong(Exception):
@@ -217,15 +239,22 @@ class RowParser:
                 counts[name][value] += rows
         return {name: dict(column) for name, column in counts.items()}
 
-    def distinct(self) -> dict[str, int]:
-        """For each other column of the file, the number of distinct values without blank, at most
-        MOST_DISTINCT."""
-        return {name: min(len(values - {"", "X"}), MOST_DISTINCT) for name, values in self._distinct.items()}
+    def sample(self) -> Sample:
+        """What was seen of the columns whose values are not counted."""
+        seen = {name: values - {"", "X"} for name, values in self._distinct.items()}
+        cell = self.columns[_UAI].cell
+        return Sample(
+            {name: min(len(values), MOST_DISTINCT) for name, values in seen.items()},
+            {name: dict(Counter(map(form, values))) for name, values in seen.items()},
+            frozenset(uai for raw in seen.get("uai", ()) if (uai := cell(raw)[0])),
+        )
 
     def prune(self) -> None:
-        """Stops counting columns that have reached MOST_DISTINCT."""
+        """Stops counting columns that have reached MOST_DISTINCT, or MOST_PLACES for establishments."""
         self._watched = [
-            column for column in self._watched if len(self._distinct[column[1]]) < MOST_DISTINCT + 2
+            column
+            for column in self._watched
+            if len(self._distinct[column[1]]) < (MOST_PLACES if column[1] == "uai" else MOST_DISTINCT) + 2
         ]
 
     def _read_fields(self, fields: Sequence[str], damage: Mapping[int, Fault]) -> Row | BrokenRow:

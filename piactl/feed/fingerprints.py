@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 
 from piactl.core.model.settings import SourceSettings
 from piactl.errors import FeedRefused
-from piactl.feed.csv_row_parser import PRUNE, Pattern, RowParser, without_end
+from piactl.feed.csv_row_parser import PRUNE, Pattern, RowParser, Sample, without_end
 from piactl.feed.feed_file import longest_line, open_feed
 from piactl.feed.header import Layout, read_layout
 from piactl.feed.mojibake import CODECS
@@ -27,7 +27,7 @@ _MASK = (1 << 64) - 1
 class LineDigests:
     """`owners` and `numbers` have one item per line, the header first: the matricule of the line ("" if it
     has none) and the index of its pattern in `patterns`. `people`: matricule -> digest of all its lines.
-    `digest` is the SHA-256 of the file, `distinct` as in FeedFacts."""
+    `digest` is the SHA-256 of the file."""
 
     layout: Layout
     owners: list[str] = field(default_factory=list, repr=False)
@@ -35,7 +35,7 @@ class LineDigests:
     patterns: Sequence[Pattern] = field(default=(), repr=False)
     people: dict[str, int] = field(default_factory=dict, repr=False)
     digest: str = ""
-    distinct: Mapping[str, int] = field(default_factory=dict)
+    sample: Sample = field(default_factory=Sample, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,5 +93,5 @@ def _digests(stream: BufferedReader, source: SourceSettings, key: bytes) -> Line
         numbers.append(pattern)
         if not len(owners) % PRUNE:
             rows.prune()
-    digests.digest, digests.distinct = file_digest.hexdigest(), rows.distinct()
+    digests.digest, digests.sample = file_digest.hexdigest(), rows.sample()
     return digests

@@ -16,7 +16,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import ROW, FeedFacts
 from piactl.errors import FeedRefused
 from piactl.feed.csv_record import UnclosedQuote
-from piactl.feed.csv_row_parser import BrokenRow, FieldTooLong, RowParser, without_end
+from piactl.feed.csv_row_parser import BrokenRow, FieldTooLong, RowParser, Sample, without_end
 from piactl.feed.error_codes import refusal
 from piactl.feed.feed import Feed, Remark, date_remarks, layout_remarks, row_remarks, set_remarks
 from piactl.feed.feed_file import OpenFeed, longest_line, open_feed
@@ -317,6 +317,7 @@ class FeedReader:
         if rows is not None:
             columns |= {c: (rows.values[i], rows.bad[i]) for i, c in enumerate(COLUMNS)}
         is_rejects = layout is not None and layout.is_rejects
+        sample = self.skipped.lines.sample if self.skipped else rows.sample() if rows else Sample()
         return FeedFacts(
             source=self.source.name,
             file=self.path.name,
@@ -329,7 +330,9 @@ class FeedReader:
             columns=columns,
             unattributed=self.builder.unattributed,
             values=rows.counts() if rows is not None else {},
-            distinct=self.skipped.lines.distinct if self.skipped else rows.distinct() if rows else {},
+            distinct=sample.distinct,
+            forms=sample.forms,
+            establishments=sample.establishments,
         )
 
     def _remarks(self) -> list[Remark]:

@@ -288,6 +288,13 @@ CASES: dict[str, Case] = {
         wrong=((("feed", "rejects", "{new}", "--out", "{new}"), "", 2, "no such file"),),
         missing=("feed", "rejects"),
     ),
+    "feed score": Case(
+        ("feed", "score"),
+        wrong=(
+            (("feed", "score", "--source", "none"), "", 2, "no source has this name"),
+            (("feed", "score", "--months", "0"), "", 2, "months"),
+        ),
+    ),
     "account list": Case(
         ("account", "list"),
         wrong=(

@@ -17,7 +17,7 @@ READING = (
     "account.history drift.list drift.show match.list match.show "
     "exception.list override.list otp.show key.list journal.show journal.verify journal.prune runs.list "
     "runs.show password.check password.requests password.approve otp.approve recover status "
-    "rehearse policy.diff guards.suggest"
+    "rehearse policy.diff guards.suggest feed.score"
 )
 NONE = (
     "init completion feed.check feed.rejects service.list service.show profile.list profile.show "

@@ -14,6 +14,7 @@ from piactl.core.plan.feed_limits import (
     FeedFacts,
     PastFeed,
     SourceRecord,
+    column_warnings,
     comparable,
     feed_refusals,
     held_refusal,
@@ -241,19 +242,50 @@ def test_every_head_of_school_is_told_with_both_shares():
     assert "column fonction: DIR in 1000 of 1000 rows (100.0%), 0.2% in the last feed" in found
 
 
+FORMS = {"matricule": {"9": 990, "9a": 10}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "warned"),
+    [
+        ({}, {}),
+        ({"columns": {**COLUMNS, "numen": (840, 0)}}, {"numen": "a value in 840 of 1000 rows (84.0%), 90"}),
+        ({"columns": {**COLUMNS, "numen": (860, 0)}}, {}),
+        ({"values": _values({**VARIED, "corps": 640}, 1000)}, {"corps": "A in 360 of 1000 rows (36.0%)"}),
+        ({"values": _values({**VARIED, "fonction": 0}, 1000)}, {"fonction": "A in 1000 of 1000 rows"}),
+        ({"forms": {"matricule": {"9": 900, "a9": 100}}}, {"matricule": "form a9 in 10.0% of its values"}),
+        ({"forms": {"matricule": {"a9": 19}}}, {}),
+        ({"full": False, "columns": {}}, {}),
+    ],
+)  # fmt: skip
+def test_columns_that_differ_are_a_warning_before_they_refuse(changes, warned):
+    """From a quarter of what refuses the feed, after three nights; the first ones have nothing to compare."""
+    usual = replace(FACTS, columns=COLUMNS, values=_values(VARIED, 1000), forms=FORMS)
+    record = None
+    for night in range(4):
+        assert column_warnings(replace(usual, forms={}, columns={}), record, SOURCE, DAY) == {} or night == 3
+        record = record_of(replace(usual, digest=f"{night}"), DAY, record)
+    found = column_warnings(replace(usual, **changes), record, SOURCE, DAY)
+    assert {column: message[: len(warned.get(column, ""))] for column, message in found.items()} == warned
+    assert all("in the last 4 feeds" in message and "limit" not in message for message in found.values())
+
+
 def test_what_is_remembered_of_a_feed():
     """Ten full feeds, each once; of counted columns the most frequent values alone."""
     values = {"corps": {**{f"{n}": 100 - n for n in range(9)}, "rare": 4}, "position": {"": 4}}
     record = LAST
     for night in range(12):
         facts = replace(FACTS, digest=f"{night}", columns=COLUMNS, values=values, distinct={"uai": 7})
+        facts = replace(facts, forms=FORMS, establishments=frozenset({"0800009A"}))
         record = record_of(facts, DAY, record)
         assert record_of(facts, DAY, record) == record
     assert [one.digest for one in record.past] == [str(night) for night in range(2, 12)]
     assert record.past[-1].filled == {"position": 60, "numen": 900}
     assert record.past[-1].distinct == {"uai": 7}
     assert record.past[-1].values == {"corps": {f"{n}": 100 - n for n in range(8)}, "position": {}}
-    assert record_of(replace(FACTS, full=False), DAY, record).past == record.past
+    assert record.past[-1].forms == {"matricule": {"9": 990, "9a": 10}}
+    delta = record_of(replace(FACTS, full=False), DAY, record)
+    assert (delta.past, delta.establishments) == (record.past, {"0800009A"})
 
 
 def test_what_a_feed_is_compared_with():

@@ -1,19 +1,30 @@
-"""`feed check|rejects`: checks an HR file without a directory."""
+"""`feed check|rejects|score`: checks an HR file without a directory, and how good the last ones were."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.context import put, put_text, say, this_configuration, today
-from piactl.cli.framework.options import PlanLayout, RunOutput
+from piactl.cli.framework.context import (
+    display,
+    layout_or_default,
+    put,
+    put_text,
+    reading,
+    say,
+    this_configuration,
+    today,
+)
+from piactl.cli.framework.options import AsOf, Output, PlanLayout, RunOutput, read_day
 from piactl.core.plan.run_state import Memory
 from piactl.core.text import counted
-from piactl.errors import Exit, FeedRefused
+from piactl.errors import Exit, FeedRefused, UsageError
 from piactl.private_files import refuse_output
 from piactl.report.escaping import shown
 
@@ -96,6 +107,69 @@ def rejects(
     feed = with_rejections(sourced.feed, sourced.path, sourced.source, sourced.judgement)
     count = write_rejects(Path(out), feed, sourced.source)
     say(f"{counted(count, 'row')} written to {out}" if count else "no row is rejected; nothing was written")
+    return int(Exit.DONE)
+
+
+class Rows(StrEnum):
+    """What the rows of a score are."""
+
+    SOURCE = "source"
+    NIGHT = "night"
+    UAI = "uai"
+
+
+def score(
+    source: Annotated[str, typer.Option("--source", metavar="SOURCE", help="Only this source.")] = "",
+    months: Annotated[int, typer.Option("--months", metavar="N", help="How far to look back.", min=1)] = 3,
+    by: Annotated[
+        Rows | None, typer.Option("--by", metavar="source|night|uai", help="Show these rows alone.")
+    ] = None,
+    as_of: AsOf = None,
+    output: Output = None,
+) -> int:
+    """Show how good the feeds of the last months were: what became of their rows, and a score with its parts.
+
+    Each part is the share of what is right. Without --by a table shows the sources and the ten worst
+    establishments, and json has the nights too; other forms have one row for each source and night. No person
+    is named, so that the rows can be sent to HR.
+    """
+    from piactl.flows.queries.feed_score import BY_NIGHT, BY_SOURCE, BY_UAI, feed_score
+    from piactl.report.table import rendered
+
+    configuration = this_configuration()
+    settings = configuration.settings
+    if source and source not in settings.sources:
+        raise UsageError(
+            f"--source {source}: no source has this name; there are: {', '.join(settings.sources)}"
+        )
+    last = read_day(as_of, today(configuration))
+    first = last - timedelta(days=31 * months)
+    with reading(configuration) as reader:
+        found = feed_score(
+            reader,
+            settings.directory.state,
+            configuration.unreadable,
+            configuration.register,
+            first,
+            last,
+            source,
+        )
+    tables = {Rows.SOURCE: BY_SOURCE, Rows.NIGHT: BY_NIGHT, Rows.UAI: BY_UAI}
+    rows = {Rows.SOURCE: found["sources"], Rows.NIGHT: found["nights"], Rows.UAI: found["establishments"]}
+    layout = layout_or_default(output)
+    if not found["nights"]:
+        say(f"no night from {first} to {last} has applied a feed" + (f" of {source}" if source else ""))
+    if by is None and layout == "json":
+        put([json.dumps(found, ensure_ascii=False, indent=2) + "\n"])
+        return int(Exit.DONE)
+    several = (Rows.SOURCE, Rows.UAI) if layout == "table" else (Rows.NIGHT,)
+    for number, one in enumerate((by,) if by else several):
+        if rows[one] or layout != "table":
+            columns = tables[one]
+            chosen = (
+                columns if layout != "table" else tuple(c for c in columns if c not in ("file", "digest"))
+            )
+            display([*(["\n"] if number else []), *rendered(rows[one], chosen, layout)], layout)
     return int(Exit.DONE)
 
 

@@ -48,6 +48,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "runs rewind": ("runs", "rewind", "Set the day of the last run back after a wrong clock."),
     "feed check": ("feed", "check", "Report everything that is wrong with a feed."),
     "feed rejects": ("feed", "rejects", "Write the rejected rows of a feed to a file, with reasons."),
+    "feed score": ("feed", "score", "Show how good the feeds of the last months were."),
     "account list": ("account", "list_", "List the accounts, by uid."),
     "account find": ("account", "find", "Find accounts by the names of people."),
     "account show": ("account", "show", "Show accounts as of any day."),

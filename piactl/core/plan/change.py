@@ -34,6 +34,9 @@ LOSING = frozenset({Kind.REVOKE, Kind.SUSPEND, Kind.DEACTIVATE, Kind.ARCHIVE, Ki
 Belongings = frozenset[tuple[str, str]]
 """Pairs of "profile" or "service" and a name of the policy."""
 
+Post = tuple[str, str, date, date | None]
+"""Source, UAI, start and end of an assignment."""
+
 Facts = Mapping[str, object]
 """Values before or after a change, by field name: text, numbers, lists of text, or None."""
 
@@ -42,12 +45,13 @@ Facts = Mapping[str, object]
 class Effect:
     """The effect of all changes of one account: the profiles and services that it gains and loses, and what
     differs although no assignment is new (`other`): establishment, function, details, end, name (see
-    `diff.other_values`). `sources` are those of its assignments."""
+    `diff.other_values`). `sources` are those of its assignments, `posts` the new ones."""
 
     gains: Belongings = frozenset()
     losses: Belongings = frozenset()
     other: tuple[str, ...] = ()
     sources: frozenset[str] = frozenset()
+    posts: tuple[Post, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

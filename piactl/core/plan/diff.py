@@ -10,7 +10,7 @@ from piactl.core.model.digests import digest_key_id
 from piactl.core.model.overrides import override_text, override_words
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy
-from piactl.core.plan.change import Belongings, Change, Effect, Kind
+from piactl.core.plan.change import Belongings, Change, Effect, Kind, Post
 from piactl.core.rules.desired import Desired, Rules
 from piactl.core.rules.proof_changes import changed_proofs
 from piactl.core.rules.reasons import (
@@ -441,12 +441,18 @@ def services_of(account: Account) -> tuple[str, ...]:
 def effect_on(current: Account | None, account: Account) -> Effect:
     """The effect of turning `current` (None: a new account) into `account`."""
     if current is None:
-        return Effect(belongings(account))
+        return Effect(belongings(account), posts=_posts(account, ()))
     before, after = belongings(current), belongings(account)
     # an archived account has no names and no assignments to compare
     comparable = State.ARCHIVED not in (current.state, account.state)
     other = tuple(other_values(current, account)) if comparable else ()
-    return Effect(after - before, before - after, other, frozenset(a.source for a in account.assignments))
+    posts = _posts(account, {a.key for a in current.assignments}) if comparable else ()
+    sources = frozenset(a.source for a in account.assignments)
+    return Effect(after - before, before - after, other, sources, posts)
+
+
+def _posts(account: Account, known: Container[object]) -> tuple[Post, ...]:
+    return tuple((a.source, a.uai, a.start, a.end) for a in account.assignments if a.key not in known)
 
 
 _DETAILS = ("corps", "position", "discipline", "modality", "quotite")

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from piactl.core.model.settings import SourceLimits, SourceSettings
@@ -50,7 +50,8 @@ class FeedFacts:
     `columns`: canonical column -> (values, bad values); blanks count only in required columns. `unattributed`
     counts the rows whose person is uncertain: if there are any, absences from this feed do not count.
     `values`: per counted column, the rows with each value (blank is a value). `distinct`: per column of the
-    file, the number of its distinct values without blank, at most MOST_DISTINCT.
+    file, the number of its distinct values without blank, at most MOST_DISTINCT; `forms`: of the first of
+    these, how many have each form (`9/9/9` of 01/09/2026). `establishments`: the valid UAIs.
     """
 
     source: str
@@ -65,13 +66,16 @@ class FeedFacts:
     unattributed: int = 0
     values: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     distinct: Mapping[str, int] = field(default_factory=dict)
+    forms: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    establishments: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class PastFeed:
     """The remembered columns of one applied full feed, as in FeedFacts: the rows with a value, the distinct
-    values, and the most frequent values of counted columns. `accepted`: it was accepted by hand, so later
-    feeds are not compared with feeds before it."""
+    values, the most frequent values of counted columns, and of other ones the most frequent forms, in
+    thousandths of the distinct values seen. `accepted`: it was accepted
+    by hand, so later feeds are not compared with feeds before it."""
 
     digest: str
     rows: int
@@ -79,12 +83,14 @@ class PastFeed:
     distinct: Mapping[str, int] = field(default_factory=dict)
     values: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     accepted: bool = False
+    forms: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRecord:
     """What is remembered of the last applied feed of a source (see `FeedFacts`), and of the columns of its
-    last PAST full feeds, the latest last. 0 rows: their number is unknown."""
+    last PAST full feeds, the latest last. 0 rows: their number is unknown. `establishments` are those of
+    the last full feed, none if they are not known."""
 
     source: str
     digest: str
@@ -92,6 +98,7 @@ class SourceRecord:
     rows: int
     people: int
     past: tuple[PastFeed, ...] = ()
+    establishments: frozenset[str] = frozenset()
 
 
 def record_of(
@@ -101,20 +108,26 @@ def record_of(
     past = last.past if last else ()
     if facts.full and (not past or past[-1].digest != facts.digest):
         past = (*past, _past(facts, accepted=accepted))[-PAST:]
-    return SourceRecord(facts.source, facts.digest, day, facts.rows, facts.people, past)
+    places = facts.establishments if facts.full else last.establishments if last else frozenset()
+    return SourceRecord(facts.source, facts.digest, day, facts.rows, facts.people, past, places)
 
 
 def _past(facts: FeedFacts, *, accepted: bool) -> PastFeed:
     filled = {name: values for name, (values, _) in facts.columns.items() if name != ROW}
-    frequent = {
+    values = {column: _frequent(counts) for column, counts in facts.values.items()}
+    forms = {
         column: {
-            value: rows
-            for value, rows in sorted(counts.items(), key=lambda count: (-count[1], count[0]))[:_FREQUENT]
-            if rows >= _FREQUENT_ROWS
+            one: round(1000 * number / sum(counts.values())) for one, number in _frequent(counts).items()
         }
-        for column, counts in facts.values.items()
+        for column, counts in facts.forms.items()
+        if sum(counts.values()) >= MANY
     }
-    return PastFeed(facts.digest, facts.rows, filled, facts.distinct, frequent, accepted)
+    return PastFeed(facts.digest, facts.rows, filled, facts.distinct, values, accepted, forms)
+
+
+def _frequent(counts: Mapping[str, int]) -> dict[str, int]:
+    order = sorted(counts.items(), key=lambda count: (-count[1], count[0]))
+    return {value: number for value, number in order[:_FREQUENT] if number >= _FREQUENT_ROWS}
 
 
 def comparable(past: Sequence[PastFeed], undone: Collection[str]) -> tuple[PastFeed, ...]:
@@ -132,6 +145,12 @@ VARIED = 3
 
 DISTINCT = 10
 """Any other column varies if it has this many distinct values."""
+
+MANY = 20
+"""The forms of a column are compared if this many distinct values were seen."""
+
+WARNING, WARNING_PAST = 0.25, 3
+"""A column that differs by this share of what refuses the feed is a warning, after so many feeds."""
 
 LEFT = 0.1
 """A column no longer varies if less than this share of those rows or values is left."""
@@ -175,7 +194,9 @@ def feed_refusals(
     if facts.full:
         refusals += _few_known(known, present, passed, limits)
         refusals += _size(facts, last, limits)
-        refusals += _changed_columns(facts, last, limits)
+        words = f" (limit: {_percent(limits.column_share)} of the rows apart, from {limits.column_floor})"
+        changed = _changed_columns(facts, last.past if last else (), limits, words)
+        refusals += [("changed-column", f"column {column}: {message}") for column, message in changed.items()]
     return [
         (code, f"{message};\n  {_advice(facts)}") if code != "older" else (code, message)
         for code, message in refusals
@@ -264,20 +285,51 @@ def _size(facts: FeedFacts, last: SourceRecord | None, limits: SourceLimits) -> 
     ]
 
 
+def column_warnings(
+    facts: FeedFacts, last: SourceRecord | None, source: SourceSettings, as_of: date
+) -> dict[str, str]:
+    """How columns of a full feed differ from the last feeds, by column: in blanks, values or forms, by a
+    part of what would refuse the feed."""
+    if last is None or len(last.past) < WARNING_PAST or not facts.full or facts.digest == last.digest:
+        return {}
+    limits = limits_on(source, as_of)
+    share, floor = WARNING * limits.column_share, max(1, limits.column_floor // 2)
+    narrow = replace(limits, column_share=share, column_floor=floor)
+    return {**_other_forms(facts, last.past, share), **_changed_columns(facts, last.past, narrow, "")}
+
+
+def _other_forms(facts: FeedFacts, past: Sequence[PastFeed], share: float) -> dict[str, str]:
+    messages = {}
+    for column, counts in facts.forms.items():
+        seen, comparable = sum(counts.values()), [feed for feed in past if column in feed.forms]
+        if seen < MANY or not comparable:
+            continue
+        apart = []
+        for one in sorted({*counts, *(name for feed in comparable for name in feed.forms[column])}):
+            before = sum(feed.forms[column].get(one, 0) for feed in comparable) / 1000 / len(comparable)
+            now = counts.get(one, 0) / seen
+            if abs(now - before) > share:
+                apart.append((now - before, one, now, before))
+        if apart:
+            _, one, now, before = max(apart)
+            messages[column] = f"form {one} in {now:.1%} of its values, {before:.1%} {_feeds(comparable)}"
+    return messages
+
+
 def _changed_columns(
-    facts: FeedFacts, last: SourceRecord | None, limits: SourceLimits
-) -> list[tuple[str, str]]:
+    facts: FeedFacts, past: Sequence[PastFeed], limits: SourceLimits, words: str
+) -> dict[str, str]:
     """Columns that differ from the last feeds: filled in many more or fewer rows, with other values, or no
-    longer varied."""
-    past = last.past if last else ()
+    longer varied. `words` say the limit."""
     if not past or not facts.rows:
-        return []
+        return {}
     messages: dict[str, str] = {}
     for column, (filled, _) in facts.columns.items():
         comparable = [feed for feed in past if column in feed.filled]
         before = _share(comparable, [feed.filled[column] for feed in comparable])
         if comparable and _apart(filled, before, facts.rows, limits):
-            messages[column] = f"a value in {_of(filled, facts.rows)}, {before:.1%} {_in(comparable, limits)}"
+            now = _of(filled, facts.rows)
+            messages[column] = f"a value in {now}, {before:.1%} {_feeds(comparable)}{words}"
     for column, counts in facts.values.items():
         comparable = [feed for feed in past if column in feed.values]
         frequent = {value for feed in comparable for value in feed.values[column]}
@@ -290,11 +342,11 @@ def _changed_columns(
             _, value, before = max(apart)
             now = _of(counts.get(value, 0), facts.rows)
             messages.setdefault(
-                column, f"{value or 'blank'} in {now}, {before:.1%} {_in(comparable, limits)}"
+                column, f"{value or 'blank'} in {now}, {before:.1%} {_feeds(comparable)}{words}"
             )
     for column, message in _unvaried(facts, past, limits):
         messages.setdefault(column, message)
-    return [("changed-column", f"column {column}: {message}") for column, message in messages.items()]
+    return messages
 
 
 def _unvaried(facts: FeedFacts, past: Sequence[PastFeed], limits: SourceLimits) -> Iterator[tuple[str, str]]:
@@ -331,11 +383,6 @@ def _apart(now: int, before: float, rows: int, limits: SourceLimits) -> bool:
 
 def _of(some: int, rows: int) -> str:
     return f"{some} of {rows} rows ({some / rows:.1%})"
-
-
-def _in(past: Sequence[PastFeed], limits: SourceLimits) -> str:
-    allowed = _percent(limits.column_share)
-    return f"{_feeds(past)} (limit: {allowed} of the rows apart, from {limits.column_floor})"
 
 
 def _feeds(past: Sequence[PastFeed]) -> str:

@@ -23,7 +23,7 @@ from itertools import chain
 from math import inf
 
 from piactl.core.model.policy import Guard, Limit, Policy
-from piactl.core.plan.change import LOSING, Change, Effect, Kind
+from piactl.core.plan.change import LOSING, Change, Effect, Kind, Post
 
 SAMPLE = 5
 
@@ -216,6 +216,8 @@ class Tally:
         self._losses: Counter[tuple[str, str]] = Counter()
         self._groups: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self._in_group: Counter[tuple[str, str]] = Counter()
+        self.posts: Counter[Post] = Counter()
+        """The new assignments."""
 
     def add(self, changes: Iterable[Change]) -> None:
         """Counts all changes of one account, once per kind and scope. Call it once per account."""
@@ -248,6 +250,7 @@ class Tally:
             self._overall[kind].add(uid)
         for key, uid in scoped.items():
             self._scoped[key].add(uid)
+        self.posts.update(effect.posts)
         for belonging in effect.gains:
             self._gains[belonging].add(uid)
         self._gaining.update({sort for sort, _ in effect.gains})

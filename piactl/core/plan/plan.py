@@ -10,6 +10,7 @@ from typing import Protocol
 
 from piactl.core.plan.change import Change
 from piactl.core.plan.drift import Drift
+from piactl.core.plan.feed_quality import FeedQuality
 from piactl.core.plan.guards import Impact, Refusal, Totals
 
 
@@ -157,3 +158,5 @@ class Plan:
     counted: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """The accounts that each kind of guard counts among all, and how many these are; not in the JSON."""
     impact: tuple[Impact, ...] = ()
+    quality: tuple[FeedQuality, ...] = ()
+    """What the run makes of each of its feeds."""

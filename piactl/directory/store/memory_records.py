@@ -107,6 +107,7 @@ def source_record(memory: SourceMemory) -> Record:
         "people": record.people,
         "past": [_past_record(feed) for feed in record.past],
         "applied": list(memory.applied),
+        **({"establishments": sorted(record.establishments)} if record.establishments else {}),
         **({"undone": list(memory.undone)} if memory.undone else {}),
         **({"again": list(memory.again)} if memory.again else {}),
         **(
@@ -129,6 +130,7 @@ def _past_record(past: PastFeed) -> Record:
         "distinct": dict(past.distinct),
         "values": {column: dict(counts) for column, counts in past.values.items()},
         **({"accepted": True} if past.accepted else {}),
+        **({"forms": {column: dict(counts) for column, counts in past.forms.items()}} if past.forms else {}),
     }
 
 
@@ -140,6 +142,7 @@ def _read_past(r: Record) -> PastFeed:
         counts_of(r["distinct"], "distinct"),
         {column: counts_of(counts, "values") for column, counts in r["values"].items()},
         r.get("accepted", False) is True,
+        {column: counts_of(counts, "forms") for column, counts in r.get("forms", {}).items()},
     )
 
 
@@ -156,6 +159,7 @@ def read_source(r: Record) -> SourceMemory:
         number_of(r, "rows"),
         number_of(r, "people"),
         tuple(map(_read_past, r.get("past", []))),
+        frozenset(texts_of(r.get("establishments", []), "establishments")),
     )
     undone = texts_of(r.get("undone", []), "undone")
     deviations = {}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from datetime import date, datetime, timedelta
 
+from piactl.core.plan.feed_quality import FeedQuality
 from piactl.directory.port import Reader
 from piactl.directory.store.records import (
     DATA,
@@ -51,7 +53,7 @@ def read_run(r: Record) -> Record:
         number_of(r, "held")
     for name in ("summary", "outcomes", "allowed"):
         counts_of(r.get(name) or {}, name)
-    for name, fields in (
+    for name, texts in (
         ("feeds", ("source", "file", "digest")),
         ("problems", ("uid", "outcome", "message")),
     ):
@@ -59,7 +61,8 @@ def read_run(r: Record) -> Record:
         if not isinstance(rows, list):
             raise Misshapen(f"{name!r} is not a list")
         for row in rows:
-            texts_of([row[field] for field in fields], name)
+            texts_of([row[text] for text in texts], name)
+    qualities_of(r)
     head = r.get("journal")
     if head is not None:
         number_of(head, "seq")
@@ -70,6 +73,28 @@ def read_run(r: Record) -> Record:
         number_of(alone, "began")
         text_of(alone, "place")
     return r
+
+
+def qualities_of(r: Record) -> list[FeedQuality]:
+    """What a run made of its feeds; none in records of older versions and of runs without feeds."""
+    known = {field.name: str(field.type) for field in fields(FeedQuality)}
+    rows = []
+    for row in r.get("quality", []):
+        facts = {name: value for name, value in row.items() if name in known}
+        for name, value in facts.items():
+            if known[name] == "int":
+                number_of(facts, name)
+            elif known[name] == "str":
+                text_of(facts, name)
+            elif name == "places":
+                for faults in value.values():
+                    counts_of(faults, name)
+            elif name == "warned":
+                texts_of(value, name)
+            else:
+                counts_of(value, name)
+        rows.append(FeedQuality(**facts))
+    return rows
 
 
 def read_runs(

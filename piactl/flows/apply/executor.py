@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -290,6 +290,7 @@ def run_facts(ready: ReadyPlan) -> dict[str, Any]:
         "after": ready.plan.basis.after,
         "feeds": [{"source": f.source, "file": f.file, "digest": f.digest} for f in feeds],
         "summary": dict(ready.plan.summary),
+        **({"quality": list(map(asdict, ready.plan.quality))} if ready.plan.quality else {}),
         **({"held": len(ready.plan.holds)} if ready.plan.holds else {}),
         **({"undoes": ready.undoes} if ready.undoes else {}),
     }

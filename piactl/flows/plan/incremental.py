@@ -119,6 +119,8 @@ class NextCache:
     kept: bool
     verifier_day: Callable[[Account, date], date | None] = lambda _account, _day: None
     skipped: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    owners: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
+    """The matricule of each line of the scanned feeds, by source."""
     uids: set[str] | None = field(default=None, repr=False)
     """The uids of all accounts, where they were read."""
     pending: dict[str, tuple[str, bytes]] = field(default_factory=dict, repr=False)
@@ -170,7 +172,7 @@ class NextCache:
 
     def release_feeds(self) -> None:
         """Frees what is not needed once the plan is made."""
-        self.rows, self.present = {}, ()
+        self.rows, self.present, self.owners = {}, (), {}
 
     def finished(self, run: str) -> SyncCache:
         """The cache that this run leaves."""
@@ -209,7 +211,8 @@ def next_cache(
     def due(account: Account, day: date) -> date | None:
         return verifier_day(account, rules.keys, day)
 
-    return NextCache(cache, digests_of_people(scanned) or {}, present, kept, due)
+    owners = {scan.source.name: scan.lines.owners for scan in scanned if scan.lines}
+    return NextCache(cache, digests_of_people(scanned) or {}, present, kept, due, owners=owners)
 
 
 def _basis(accounts: ManagedAccounts, rules: Rules, settings: Settings) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,6 +15,7 @@ from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Limit
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.drift import Drift
+from piactl.core.plan.feed_quality import FeedQuality
 from piactl.core.plan.guards import Impact, Refusal
 from piactl.core.plan.plan import (
     AbsentAssignment,
@@ -161,6 +162,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         "refusals": [refusal_facts(refusal) for refusal in plan.refusals],
         "remarks": list(plan.remarks),
         "cases": dict(plan.cases),
+        **({"quality": list(map(asdict, plan.quality))} if plan.quality else {}),
         **({"archivals": list(map(_facts, plan.archivals))} if plan.archivals else {}),
     }
 
@@ -245,6 +247,7 @@ def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
         summary=document["summary"],
         totals=document.get("totals", {}),
         impact=tuple(Impact(**facts) for facts in document.get("impact", ())),
+        quality=tuple(FeedQuality(**facts) for facts in document.get("quality", ())),
         archivals=tuple(_read(DueArchival, facts) for facts in document.get("archivals", ())),
         **lists,
     )

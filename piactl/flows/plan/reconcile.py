@@ -14,7 +14,8 @@ from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.homonyms import TakenNames
 from piactl.core.plan.case import Answer, Case, case_counts
-from piactl.core.plan.guards import NO_LOSSES, Census, losses_before, losses_with, tally
+from piactl.core.plan.feed_quality import FeedQuality
+from piactl.core.plan.guards import NO_LOSSES, Census, Tally, losses_before, losses_with, tally
 from piactl.core.plan.plan import Basis, Changes, Contradiction, FeedBasis, Plan
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
 from piactl.core.plan.sync_cache import SyncCache
@@ -41,6 +42,7 @@ from piactl.errors import UsageError
 from piactl.flows.drift import decided, device_drift, drift_list, remembered
 from piactl.flows.plan.assemble import Names, PlanAssembly
 from piactl.flows.plan.evaluate import Evaluation
+from piactl.flows.plan.feed_quality import Outcome, qualities, warnings
 from piactl.flows.plan.groups import plan_groups
 from piactl.flows.plan.incremental import NextCache, RunState, SkipSet
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, census_of
@@ -253,6 +255,7 @@ class _JointEvaluation(Evaluation):
             counted=counted.counted(before, self.rules.policy, self.as_of, held=held, losses=losses),
             impact=tuple(counted.impact(before, self.rules.policy, self.as_of, in_sources)),
         )
+        plan = replace(plan, quality=tuple(self._quality(written, desired, counted)))
         digests = self.rules.policy.digest, self.rules.register_digest
         otp_schema = self.accounts.encoding.otp_schema
         losses = losses_with(losses, plan.summary, self.as_of)
@@ -271,6 +274,24 @@ class _JointEvaluation(Evaluation):
             self.cache.skipped = self.skip.unchanged
             self.expect(((d.account, self._csn(d)) for d in written), unsure)
         return ReadyPlan(plan, writes, records, last)
+
+    def _quality(
+        self, written: Iterable[Desired], desired: Iterable[Desired], counted: Tally
+    ) -> Iterator[FeedQuality]:
+        with_account = {one.subject.matricule for one in desired}
+        outcome = Outcome(
+            written={one.subject.matricule or "" for one in written},
+            held={hold.matricule for hold in self.holds if hold.matricule},
+            without={
+                matricule
+                for matricule in self._people()
+                if matricule not in with_account and self.index.entry(matricule, self.rules.keys) is None
+            },
+            posts=counted.posts,
+            staged=self.skip.staged if self.skip.staged is not None else (),
+            owners=self.cache.owners if self.cache and self.skip.staged is not None else {},
+        )
+        return qualities(self.feeds, outcome, self.memory.sources, self.as_of)
 
     def _unbased(self, written: Container[str]) -> tuple[str, ...] | None:
         """The accounts that never had a base after this run, which writes these accounts; see `LastRun`."""
@@ -445,6 +466,8 @@ class _JointEvaluation(Evaluation):
                 yield f"{facts.file}: this file has already been applied"
             for remark in sourced.feed.remarks:
                 yield f"{facts.file}: {remark.message}"
+            for column, difference in warnings(sourced, last, self.as_of).items():
+                yield f"WARNING: {facts.file}: column {column}: {difference}"
             strangers = self.strangers.get(facts.file)
             if strangers:
                 yield (

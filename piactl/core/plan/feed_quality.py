@@ -1,0 +1,107 @@
+"""How good a feed is: what a night made of its rows, and the components of a score."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+EXPECTED = ("numen", "civilite", "date_naissance", "courriel_prive", "corps")
+"""The columns that should have a value in every row; a blank in any other column may mean something."""
+
+FATES = ("applied", "unchanged", "rejected", "held", "ignored")
+"""What became of a row; the numbers of all five are the rows of the feed."""
+
+FAULTS = ("rejected", "held", "late", "back", "missing")
+"""What counts against an establishment."""
+
+PLACES = 20
+"""The most establishments that one night keeps."""
+
+COMPONENTS = ("validity", "completeness", "uniqueness", "timeliness", "stability", "coverage")
+
+Place = tuple[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class FeedQuality:
+    """What a run made of one feed; it names no person.
+
+    `applied` are the rows of people whose account the run writes, `ignored` those that count twice and those
+    of people who have no account today. `blanks` are the rows without a value, by column of EXPECTED that the
+    feed has. `doubled` are rows that repeat or contradict another one. `posts` are those that the account did
+    not have before, `late` how many of them began so many days ago. `back` are posts that an earlier feed
+    lacked. `establishments` are those of the feed, 0 where they are not known, `missing` those that the last
+    feed of the source had. `places` are the establishments with most FAULTS. `warned` are the columns that
+    differ from the last feeds.
+    """
+
+    source: str
+    file: str
+    digest: str
+    rows: int
+    applied: int = 0
+    unchanged: int = 0
+    rejected: int = 0
+    held: int = 0
+    ignored: int = 0
+    blanks: Mapping[str, int] = field(default_factory=dict)
+    doubled: int = 0
+    posts: int = 0
+    late: Mapping[str, int] = field(default_factory=dict)
+    back: int = 0
+    establishments: int = 0
+    missing: int = 0
+    places: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    warned: Sequence[str] = ()
+
+
+def worst(places: Iterable[Place], most: int) -> dict[str, dict[str, int]]:
+    """The establishments with most faults, the worst first."""
+    sums: dict[str, Counter[str]] = {}
+    for uai, faults in places:
+        sums.setdefault(uai, Counter()).update(faults)
+    order = sorted(sums.items(), key=lambda item: (-item[1].total(), item[0]))
+    return {uai: {name: faults[name] for name in FAULTS if faults[name]} for uai, faults in order[:most]}
+
+
+def components(nights: Sequence[FeedQuality]) -> dict[str, float | None]:
+    """The components of the score of some nights of one source, 0 to 1; None where nothing could be counted.
+    Of each, the share of what is right: rows that are valid, values that are there, rows that no other one
+    repeats or contradicts, new posts known by their start, rows of posts that did not go and come back,
+    establishments that stayed."""
+    rows = sum(one.rows for one in nights)
+    cells = sum(one.rows * len(one.blanks) for one in nights)
+    posts = sum(one.posts for one in nights)
+    places = sum(one.establishments + one.missing for one in nights if one.establishments)
+    return {
+        "validity": _right(sum(one.rejected for one in nights), rows),
+        "completeness": _right(sum(sum(one.blanks.values()) for one in nights), cells),
+        "uniqueness": _right(sum(one.doubled for one in nights), rows),
+        "timeliness": _right(sum(sum(one.late.values()) for one in nights), posts),
+        "stability": _right(sum(one.back for one in nights), rows),
+        "coverage": _right(sum(one.missing for one in nights), places),
+    }
+
+
+def score(parts: Mapping[str, float | None]) -> float | None:
+    """The mean of the components that could be counted, in percent."""
+    known = [part for part in parts.values() if part is not None]
+    return round(100 * sum(known) / len(known), 1) if known else None
+
+
+def median_days(nights: Iterable[FeedQuality]) -> int | None:
+    """The median of the days that late posts were late; None if none was."""
+    days: Counter[int] = Counter()
+    for one in nights:
+        days.update({int(late): number for late, number in one.late.items()})
+    half = (days.total() + 1) // 2
+    for late in sorted(days):
+        half -= days[late]
+        if half <= 0:
+            return late
+    return None
+
+
+def _right(wrong: int, of: int) -> float | None:
+    return round(1 - min(wrong, of) / of, 4) if of else None

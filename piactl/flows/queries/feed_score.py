@@ -1,0 +1,113 @@
+"""How good the feeds of the last nights were, from the records of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from piactl.core.model.person import Register
+from piactl.core.model.run_status import RunStatus
+from piactl.core.plan.feed_quality import (
+    COMPONENTS,
+    FATES,
+    FAULTS,
+    FeedQuality,
+    components,
+    median_days,
+    score,
+    worst,
+)
+from piactl.directory.port import Reader
+from piactl.directory.store.records import Places, UnreadableRecords
+from piactl.directory.store.run_records import all_runs, qualities_of
+
+WORST = 10
+
+_COUNTS = (
+    "rows",
+    *FATES,
+    "doubled",
+    "posts",
+    "late",
+    "median_days_late",
+    "back",
+    "establishments",
+    "missing",
+)
+_SCORED = ("score", *COMPONENTS)
+BY_SOURCE = ("source", "nights", *_SCORED, *_COUNTS[:-2])
+BY_NIGHT = ("source", "date", "file", *_SCORED, *_COUNTS, "warned")
+BY_UAI = ("uai", "name", "faults", *FAULTS)
+
+Night = tuple[date, FeedQuality]
+
+
+def feed_score(
+    reader: Reader,
+    state: str,
+    unreadable: UnreadableRecords,
+    register: Register,
+    first: date,
+    last: date,
+    source: str = "",
+) -> dict[str, Any]:
+    """`sources`, `nights` and the WORST `establishments` of the runs from `first` to `last` that applied a
+    feed (of one `source`), the oldest first; see BY_SOURCE, BY_NIGHT, BY_UAI."""
+    nights = [
+        (day, quality)
+        for record in reversed(all_runs(reader, Places(state), unreadable))
+        if record["status"] in (RunStatus.DONE, RunStatus.PARTLY)
+        if first <= (day := date.fromisoformat(record["as_of"])) <= last
+        for quality in qualities_of(record)
+        if source in ("", quality.source)
+    ]
+    sources = dict.fromkeys(quality.source for _, quality in nights)
+    return {
+        "from": first.isoformat(),
+        "to": last.isoformat(),
+        "sources": [_of_source(name, nights) for name in sources],
+        "nights": [_of_night(*night) for night in nights],
+        "establishments": [*_establishments((quality for _, quality in nights), register)],
+    }
+
+
+def _of_source(name: str, nights: Iterable[Night]) -> dict[str, Any]:
+    of_source = [quality for _, quality in nights if quality.source == name]
+    return {"source": name, "nights": len(of_source), **_scored(of_source), **_counts(of_source)}
+
+
+def _of_night(day: date, quality: FeedQuality) -> dict[str, Any]:
+    return {
+        "source": quality.source,
+        "date": day.isoformat(),
+        "file": quality.file,
+        "digest": quality.digest,
+        **_scored([quality]),
+        **_counts([quality]),
+        "establishments": quality.establishments,
+        "missing": quality.missing,
+        "blanks": dict(quality.blanks),
+        "warned": list(quality.warned),
+    }
+
+
+def _scored(nights: Sequence[FeedQuality]) -> dict[str, float | None]:
+    parts = components(nights)
+    return {"score": score(parts), **parts}
+
+
+def _counts(nights: Sequence[FeedQuality]) -> dict[str, int | None]:
+    counts: dict[str, int | None] = {
+        name: sum(getattr(one, name) for one in nights)
+        for name in ("rows", *FATES, "doubled", "posts", "back", "missing")
+    }
+    late = sum(sum(one.late.values()) for one in nights)
+    return {**counts, "late": late, "median_days_late": median_days(nights)}
+
+
+def _establishments(nights: Iterable[FeedQuality], register: Register) -> Iterable[Mapping[str, Any]]:
+    places = worst((place for one in nights for place in one.places.items()), WORST)
+    for uai, faults in places.items():
+        name = register[uai].name if uai in register else ""
+        yield {"uai": uai, "name": name, "faults": sum(faults.values()), **dict.fromkeys(FAULTS, 0), **faults}

@@ -1,0 +1,98 @@
+"""How good a feed is, over the nights: what became of its rows, and the parts of its score."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+from .academy import Academy
+from .feeds import MARESCHAL, MICHELIS, MILLEVOYE, crowd, row
+
+FATES = ("applied", "unchanged", "rejected", "held", "ignored")
+FIRST = crowd(6, debut="2026-01-01")
+
+
+def person(number: int, **values: str) -> str:
+    given = {
+        "nom_famille": "Roy",
+        "prenom": ("Ida", "Ben", "Zoe", "Lou", "Max")[number],
+        "debut": "2026-01-01",
+    }
+    return row(matricule=str(2000 + number), **{**given, **values})
+
+
+def score(academy: Academy, *words: str) -> Any:
+    ran = academy.run("feed", "score", "--as-of", "2026-10-20", *words, "-o", "json")
+    assert ran.code == 0, ran.err
+    return ran.json
+
+
+def three_nights(academy: Academy) -> None:
+    ida, ben, zoe, lou = (person(n, uai=u) for n, u in enumerate((MICHELIS, MARESCHAL, MILLEVOYE, MILLEVOYE)))
+    past = person(4, fin="2026-02-01")
+    academy.night("2026-10-01", academy.feed(*FIRST, ida, ben, zoe, past, day="2026-10-01"))
+    # Ida's row cannot be read, Ben and his school are missing, a row is there twice, Lou has been there since
+    # 21 September, Zoe's rows contradict each other
+    academy.night(
+        "2026-10-02",
+        academy.feed(
+            *FIRST, FIRST[0], person(0, uai="0800010Z"), zoe, person(2, uai=MICHELIS, civilite="MME"),
+            person(3, uai=MILLEVOYE, debut="2026-09-21"), past, day="2026-10-02",
+        ),
+    )  # fmt: skip
+    academy.night(
+        "2026-10-03", academy.feed(*FIRST, ida, ben, zoe, lou.replace("01-01", "09-21"), day="2026-10-03")
+    )
+
+
+def test_what_became_of_the_rows_of_each_night(academy: Academy) -> None:
+    three_nights(academy)
+    found = score(academy)
+    nights = found["nights"]
+    assert [(one["date"], one["rows"]) for one in nights] == [
+        ("2026-10-01", 10), ("2026-10-02", 12), ("2026-10-03", 10),
+    ]  # fmt: skip
+    assert [[one[fate] for fate in FATES] for one in nights] == [
+        [9, 0, 0, 0, 1],
+        [1, 6, 3, 0, 2],
+        [0, 10, 0, 0, 0],
+    ]
+    assert all(one["rows"] == sum(one[fate] for fate in FATES) for one in nights)
+    second, third = nights[1:]
+    assert (second["doubled"], second["posts"], second["late"], second["median_days_late"]) == (3, 1, 1, 11)
+    assert (second["establishments"], second["missing"], third["missing"]) == (3, 1, 0)
+    assert (second["back"], third["back"]) == (0, 1)
+    (source,) = found["sources"]
+    assert (source["source"], source["nights"], source["rows"], source["late"]) == ("hr", 3, 32, 1)
+    assert source["validity"] == round(1 - 3 / 32, 4)
+    assert source["uniqueness"] == round(1 - 3 / 32, 4)
+    assert (source["timeliness"], source["stability"]) == (0.0, round(1 - 1 / 32, 4))
+    parts = [source[name] for name in ("validity", "completeness", "uniqueness", "timeliness", "stability")]
+    assert source["score"] == round(100 * sum([*parts, source["coverage"]]) / 6, 1)
+    worst = {one["uai"]: one for one in found["establishments"]}
+    assert (worst[MILLEVOYE]["late"], worst[MARESCHAL]["missing"], worst[MARESCHAL]["back"]) == (1, 1, 1)
+    assert worst[MARESCHAL]["name"] == "Collège Guy Mareschal"
+    assert found["establishments"][0]["faults"] == max(one["faults"] for one in found["establishments"])
+
+
+def test_the_score_can_be_sent(academy: Academy) -> None:
+    """The tables that HR gets name no person; months and sources cut what they show."""
+    three_nights(academy)
+    sent = academy.run("feed", "score", "--as-of", "2026-10-20", "-o", "csv")
+    rows = list(csv.DictReader(io.StringIO(sent.out)))
+    assert [row["date"] for row in rows] == ["2026-10-01", "2026-10-02", "2026-10-03"]
+    assert all(float(row["validity"]) <= 1 for row in rows)
+    shown = academy.run("feed", "score", "--as-of", "2026-10-20", "-o", "table")
+    places = academy.run("feed", "score", "--as-of", "2026-10-20", "--by", "uai", "-o", "csv")
+    for text in (sent.out, shown.out, places.out):
+        assert not any(name in text for name in ("Roy", "2000", "5000", "ida"))
+    assert "validity" in shown.out
+    assert "Collège Guy Mareschal" in shown.out
+    assert "Collège Guy Mareschal" in places.out
+    assert score(academy, "--source", "hr")["sources"][0]["nights"] == 3
+    none = academy.run("feed", "score", "--as-of", "2027-10-20", "-o", "json")
+    assert (none.code, none.json["nights"]) == (0, [])
+    assert "no night" in none.err
+    wrong = academy.run("feed", "score", "--source", "rhh")
+    assert (wrong.code, "no source" in wrong.err) == (2, True), wrong.err
