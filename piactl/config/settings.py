@@ -93,7 +93,7 @@ def _change_hooks(document: Document, node: Node) -> tuple[ChangeHook, ...]:
         command = _hook(document, place.at("run"), "hooks.changes")
         if command and not command[0].startswith("/"):
             document.mistake(place.at("run"), f"hooks.changes: write {command[0]!r} with its whole path")
-        if command in (hook.command for hook in hooks):
+        if command and command in (hook.command for hook in hooks):
             document.mistake(place.at("run"), f"hooks.changes: {command[0]} is there twice; join its kinds")
         kinds = frozenset(place.at("kinds").texts())
         hooks.append(ChangeHook(kinds, command, place.at("seconds").integer(seconds)))

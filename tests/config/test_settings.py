@@ -332,3 +332,12 @@ def test_a_key_of_a_former_name_is_refused_with_its_name_now(written, mistakes_o
     text = (Path(__file__).parent / "full_configuration.yaml").read_text(encoding="utf-8")
     (mistake,) = mistakes_of(read_settings, written(text.replace("activation_hours: 48", "code_hours: 48")))
     assert mistake.message == "unknown key code_hours in password; its name is activation_hours now"
+
+
+def test_hooks_without_a_command_are_mistakes(written, mistakes_of):
+    text = LOCAL + "\nhooks:\n  changes:\n    -\n    - {}\n    - {kinds: [lock], run: [/bin/true]}\n"
+    text += "    - {kinds: [create], run: [/bin/true]}\n"
+    found = [(mistake.line, mistake.message) for mistake in mistakes_of(read_settings, written(text))]
+    first = text.splitlines().index("  changes:") + 2
+    assert {line for line, _ in found} == {first, first + 1, first + 3}, found
+    assert any("is there twice" in message for _, message in found)
