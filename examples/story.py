@@ -1,4 +1,4 @@
-"""What examples/demo shows: three nights on a private slapd, each command as a person would type it."""
+"""What examples/demo shows: three nights on a private slapd and a dangerous file, as people type it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 PEOPLE, SEED = "2000", "1"
+PERSONS = {"anne": 60001, "bruno": 60002}
+APPROVALS = """
+approvals:
+  required: [{refused: any}, {kind: [revoke, deactivate], more_than: 10}]
+"""
 
 
 class Story:
@@ -30,17 +35,35 @@ class Story:
     def title(self, text: str) -> None:
         print(f"\n\033[1m== {text}\033[0m" if sys.stdout.isatty() else f"\n== {text}", flush=True)
 
-    def piactl(self, *words: str, expected: int = 0, quiet: bool = False) -> str:
-        """Types a command, shows what it says, and checks its exit code."""
+    def piactl(self, *words: str, expected: int = 0, quiet: bool = False, by: str = "") -> str:
+        """Types a command, `by` a person who logged in, shows what it says, and checks its exit code."""
         shown = " ".join(word.replace(str(self.folder) + "/", "") for word in words)
-        print(f"$ piactl {shown}", flush=True)
-        command = [sys.executable, "-m", "piactl", *words]
+        print(f"{by}$ piactl {shown}", flush=True)
+        command = [*(self._logged_in(by) if by else ()), sys.executable, "-m", "piactl", *words]
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
         if not quiet:
             print(done.stdout + done.stderr, end="", flush=True)
         if done.returncode != expected:
             self.failed.append(f"piactl {shown}: exit code {done.returncode}, expected {expected}")
         return done.stdout
+
+    def _logged_in(self, name: str) -> list[str]:
+        """The words before a command that give it the login record of a person of PERSONS, in a mount
+        namespace that has them among its users. Root alone can do that: it can be two people, as
+        docs/approvals.md says."""
+        users = self.folder / "passwd"
+        if not users.exists():
+            lines = (f"{name}:x:{uid}:{uid}::/:/bin/false\n" for name, uid in PERSONS.items())
+            users.write_text(
+                Path("/etc/passwd").read_text(encoding="utf-8") + "".join(lines), encoding="utf-8"
+            )
+        script = 'mount --bind "$1" /etc/passwd && echo "$2" > /proc/self/loginuid && shift 2 && exec "$@"'
+        root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+        me = ["setpriv", f"--reuid={os.geteuid()}", f"--regid={os.getegid()}", "--clear-groups"]
+        kept = [f"{name}={self.environment[name]}" for name in ("PIACTL_CONFIG", "PATH")]
+        return [*root, "unshare", "--mount", "sh", "-c", script, "sh", str(users), str(PERSONS[name])] + [
+            *(*me, "env", "-u", "SUDO_USER", *kept)
+        ]
 
     def expect(self, what: str, true: bool) -> None:
         print(f"  {'ok' if true else 'WRONG'}: {what}", flush=True)
@@ -127,6 +150,7 @@ class Story:
         self._names(people)
         self._leavers(people, today)
         self._bad_nights(nights[2][1], str(feeds / self.cast["cut"]))
+        self._two_people(nights[2][1], today)
 
         self.title("What was done")
         self.piactl("runs", "list", "-o", "table")
@@ -194,6 +218,45 @@ class Story:
             f"the entryCSN of all {before.count('entryCSN')} accounts is unchanged",
             self.entry_csns() == before,
         )
+
+    def _two_people(self, feed: str, today: date) -> None:
+        self.title(
+            "A dangerous file ends the posts of AED: Anne plans, Bruno approves, and undo puts them back"
+        )
+        with (self.sandbox / "policy.yaml").open("a", encoding="utf-8") as policy:
+            policy.write(APPROVALS)
+        try:
+            subprocess.run([*self._logged_in("anne"), "true"], capture_output=True, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            print("  left out: only root, or sudo without a password, can play two people here", flush=True)
+            return
+        bad, plan, undo = (str(self.folder / name) for name in ("feeds/rh-aed.csv", "plan.json", "undo.json"))
+        ended = _without_aed(Path(feed), Path(bad), today - timedelta(days=1))
+        self.piactl("plan", bad, "--out", plan, by="anne")
+        self.piactl("apply", plan, expected=4, by="anne")
+        self.piactl("approve", plan, "--reason", "it is my own plan", expected=4, by="anne")
+        self.piactl("approve", plan, "--reason", "HR confirms it", by="bruno")
+        self.piactl("apply", plan, by="anne")
+        self.piactl("undo", "last", "--reason", "HR was wrong", "--out", undo, by="anne", quiet=True)
+        self.piactl("apply", undo, by="anne")
+        state = self.account(ended, today)["state"]
+        self.expect(f"{ended} is {state} again", state == "active")
+
+
+def _without_aed(feed: Path, bad: Path, last: date) -> str:
+    """Writes the feed with the posts of at most 24 AED ended on a day; the matricule of one of them."""
+    header, *rows, end = feed.read_text(encoding="utf-8").splitlines()
+    columns = header.split(";")
+    function, start, fin = (columns.index(name) for name in ("fonction", "debut", "fin"))
+    written, ended = [], []
+    for cells in (row.split(";") for row in rows):
+        day = date(*(int(part) for part in reversed(cells[start].split("/"))))
+        if cells[function] == "AED" and day < last and not cells[fin] and len(ended) < 24:
+            cells[fin] = f"{last:%d/%m/%Y}"
+            ended.append(cells[columns.index("matricule")])
+        written.append(";".join(cells))
+    bad.write_text("\n".join([header, *written, end]) + "\n", encoding="utf-8")
+    return ended[0]
 
 
 def main() -> int:

@@ -91,8 +91,9 @@ def _policy(document: Document, file: str) -> Policy:
 def _approvals(document: Document, node: Node) -> Approvals:
     usual = _USUAL.approvals
     for rule in node.at("required").items():
-        if isinstance(rule.value, dict) and len({"refused", "kind"} & {*rule.value}) > 1:
-            document.mistake(rule, "approvals.required: write `refused` and `kind` as two rules")
+        if isinstance(rule.value, dict) and len({"refused", "kind", "protected"} & {*rule.value}) > 1:
+            wrong = "approvals.required: write `refused`, `kind` and `protected` as rules of their own"
+            document.mistake(rule, wrong)
         for key, known in (("refused", ("any", *GUARD_KINDS)), ("kind", [kind.value for kind in Kind])):
             for name in rule.at(key).text_nodes():
                 if name.text() not in known:
@@ -103,6 +104,7 @@ def _approvals(document: Document, node: Node) -> Approvals:
             refused=frozenset(rule.at("refused").texts()),
             kinds=frozenset(rule.at("kind").texts()),
             more_than=rule.at("more_than").integer(0),
+            protected=rule.at("protected").truth(False),
         )
         for rule in node.at("required").items()
     )

@@ -9,6 +9,7 @@ import pytest
 
 from piactl.core.model.policy import ApprovalRule, Approvals, Limit
 from piactl.core.plan.approvals import Approval, Request, reasons, rejection, serving
+from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.plan import Basis, FeedBasis, Plan
 
@@ -18,6 +19,10 @@ PLAN = Plan(
     Basis((FEED,), "p1", "", "", "", date(2026, 9, 1)),
     refusals=(Refusal("deactivate", "deactivate", 61, 1000, Limit(20, 0.01), "all accounts", (), 61),),
     summary={"deactivate": 61, "archive": 10},
+    changes=(
+        Change(Kind.UPDATE, "zoe.roy", "1", {}, {}, "", date(2026, 9, 1)),
+        Change(Kind.UPDATE, "admin.secours", "2", {}, {}, "", date(2026, 9, 1), protected=True),
+    ),
 )
 REQUEST = Request(PLAN, "x1", {"anne"}, {}, ())
 YES = Approval("one", "x1", "p1", True, {"deactivate": 61}, ("f1",), "bruno", NOW - timedelta(hours=1), "vu")
@@ -32,11 +37,15 @@ YES = Approval("one", "x1", "p1", True, {"deactivate": 61}, ("f1",), "bruno", NO
         (ApprovalRule(kinds=frozenset({"deactivate", "archive"}), more_than=70), True),
         (ApprovalRule(kinds=frozenset({"deactivate", "archive"}), more_than=71), False),
         (ApprovalRule(kinds=frozenset({"create"})), False),
+        (ApprovalRule(protected=True), True),
     ],
 )
 def test_which_plans_need_another_person(rule: ApprovalRule, needs: bool) -> None:
     assert bool(reasons(PLAN, Approvals((rule, rule)))) is needs
     assert len(reasons(PLAN, Approvals((rule, rule)))) <= 1
+    if rule.protected:
+        assert reasons(PLAN, Approvals((rule,))) == ["changes protected accounts: admin.secours"]
+        assert reasons(replace(PLAN, changes=PLAN.changes[:1]), Approvals((rule,))) == []
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,25 @@ def test_an_undo_is_a_plan_like_any_other(people: Academy, monkeypatch: pytest.M
     assert people.run("apply", undo).code == 0
 
 
+def test_a_change_by_hand_of_a_protected_account_is_undone_by_two(
+    people: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uid = "louise.vaubanaaa"
+    people.edit("policy.yaml", "  hours: 2\n", "  hours: 2\n")
+    people.edit("policy.yaml", "    - {refused: any}\n", "    - {refused: any}\n    - {protected: true}\n")
+    people.edit("policy.yaml", "protected: [admin.secours]", f"protected: [admin.secours, {uid}]")
+    assert people.run("account", "lock", uid, "--as-of", DAY, *WHY).code == 0
+    with people.nothing_written():
+        ran = people.run("undo", "last", "--as-of", DAY, *WHY, "--yes")
+    assert (ran.code, f"changes protected accounts: {uid}" in ran.err) == (4, True), ran
+    file = people.folder / "undo.json"
+    ran = people.run("undo", "last", "--as-of", DAY, *WHY, "--out", file)
+    assert (ran.code, "Another person approves it first: piactl approve" in ran.err) == (0, True), ran
+    assert approve(people, monkeypatch, file).code == 0
+    assert people.run("apply", file).code == 0
+    assert people.run("account", "show", uid, "-o", "json", "--as-of", DAY).json["locked"] is False
+
+
 def test_the_night_waits_for_another_person(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     feed = ends(people)
     log_in(monkeypatch, "")  # as a timer starts it

@@ -42,6 +42,7 @@ from piactl.cli.framework.run_context import (
     new_order,
     refusals_as_json,
     refuse_broken,
+    say_approvals,
     show_plan,
     tell,
 )
@@ -120,6 +121,7 @@ def plan(
         drafted = configuration.policy.digest != live.policy.digest
         first = f"make {draft} the policy ({live.settings.policy_file}), then " if drafted else ""
         say(f"Plan written to {out}. To carry it out: {first}piactl apply {out}")
+        say_approvals(ready, out)
     _show_plan(ready, configuration, output, by, everything=everything)
     refusals = list(map(refusal_facts, ready.plan.refusals))
     if refusals:

@@ -12,7 +12,7 @@ import typer
 from piactl.cli.framework.account_batch import Manner, begin, can_ask, say_broken_guards
 from piactl.cli.framework.context import ProgressLine, display, put, put_text, reading, say, say_text, writing
 from piactl.cli.framework.options import ActAsOf, Allow, DryRun, PlanLayout, Reason, RunOutput, Yes
-from piactl.cli.framework.run_context import _now, under_lock
+from piactl.cli.framework.run_context import _now, say_approvals, under_lock
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirm
 from piactl.core.model.run_status import RunStatus
@@ -113,6 +113,7 @@ def _write_plan_file(undoing: Undoing, out: str) -> None:
 
     write_private(Path(out), plan_pieces(undoing.ready))
     say(f"Plan written to {out}. To carry it out: piactl apply {out}")
+    say_approvals(undoing.ready, out)
 
 
 def _show_dry_run(

@@ -148,7 +148,9 @@ def apply_plan(
     order = new_order(configuration, ready.plan.basis.as_of, reason, allowed, break_glass=break_glass)
     # only the administrator may write entries that piactl does not manage yet
     adopts = Kind.ADOPT.value in ready.plan.summary
-    identity = IdentityName.ADMINISTRATOR if adopts else IdentityName.NIGHTLY
+    # the nightly identity may not write protected accounts
+    by_hand = ready.undo is not None and any(change.protected for change in ready.plan.changes)
+    identity = IdentityName.ADMINISTRATOR if adopts or by_hand else IdentityName.NIGHTLY
     progress = ProgressLine("written")
     with stop_on_signals() as stop, writing(configuration, identity) as writer:
         try:
@@ -208,7 +210,6 @@ def refuse_broken(ready: ReadyPlan, name: str, allowed: Mapping[str, int]) -> No
 
 def say_refused(ready: ReadyPlan, name: str) -> None:
     """Reports the broken guards of a plan, and how to show and approve it."""
-    from piactl.core.plan.approvals import reasons
     from piactl.flows.plan.plan_file import refusal_facts
     from piactl.report.plan_text import approval, refusal_lines
 
@@ -217,9 +218,16 @@ def say_refused(ready: ReadyPlan, name: str) -> None:
         if line:
             say(line)
     say(f"To show it: piactl plan show {name}")
+    say_approvals(ready, name)
+    say(f"To approve this plan: {approval(refusals, name)}")
+
+
+def say_approvals(ready: ReadyPlan, name: str) -> None:
+    """Says that another person has to approve the plan in the file `name`, if so."""
+    from piactl.core.plan.approvals import reasons
+
     if reasons(ready.plan, this_configuration().policy.approvals):
         say(f'Another person approves it first: piactl approve {name} --reason "..."')
-    say(f"To approve this plan: {approval(refusals, name)}")
 
 
 def tell(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None:

@@ -193,12 +193,14 @@ class GroupSettings:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRule:
-    """A plan that needs another person: one that breaks a guard of these kinds (`refused`; `any` is all), or
-    one that has more than `more_than` accounts with a change of `kinds`."""
+    """A plan that needs another person: one that breaks a guard of these kinds (`refused`; `any` is all), one
+    that has more than `more_than` accounts with a change of `kinds`, or one that changes a protected
+    account."""
 
     refused: frozenset[str] = frozenset()
     kinds: frozenset[str] = frozenset()
     more_than: int = 0
+    protected: bool = False
 
 
 @dataclass(frozen=True, slots=True)

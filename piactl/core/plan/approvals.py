@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from piactl.core.model.policy import Approvals
+from piactl.core.plan.guards import SAMPLE
 from piactl.core.plan.plan import Plan
 
 AHEAD = timedelta(minutes=1)
@@ -42,6 +43,9 @@ def reasons(plan: Plan, rules: Approvals) -> list[str]:
         if rule.kinds and number > rule.more_than:
             kinds = ", ".join(sorted(rule.kinds))
             found.append(f"changes many accounts ({kinds}): {number}, more than {rule.more_than}")
+        protected = {change.uid for change in plan.changes if change.protected} if rule.protected else ()
+        if protected:
+            found.append(f"changes protected accounts: {', '.join(sorted(protected)[:SAMPLE])}")
     return list(dict.fromkeys(found))
 
 

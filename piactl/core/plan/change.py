@@ -78,3 +78,5 @@ class Change:
     establishments: tuple[str, ...] = field(default=(), compare=False)
     profiles: tuple[str, ...] = field(default=(), compare=False)
     effect: Effect = field(default=Effect(), compare=False)
+    protected: bool = False
+    """Whether the account is protected: only the undo of a change by hand touches one."""

@@ -375,6 +375,7 @@ def change_facts(change: Change) -> dict[str, Any]:
         "establishments": list(change.establishments),
         "profiles": list(change.profiles),
         "effective": change.effective.isoformat(),
+        **({"protected": True} if change.protected else {}),
     }
 
 

@@ -153,7 +153,7 @@ class Inverting:
             return Reversal(kept.uid, entry.matricule, Fate.KEPT, why)
         if entry.drift is not None and is_held(entry):
             return self._kept(entry, lost_words(entry, entry.drift.unknown))
-        if self._protected(entry.account):
+        if self._protected(entry.account) and "alone" not in self.record:
             return self._kept(entry, "protected: only changes by hand are undone")
         if creation or (self._was_archived(kept) and not self._was_merged(kept)):
             return self._closed(kept, raw, entry, where)
@@ -184,8 +184,7 @@ class Inverting:
         return any(same_dn(group_dn(self.directory, group), dn) for group in groups)
 
     def _protected(self, account: Account) -> bool:
-        by_hand = "alone" in self.record
-        return not by_hand and (account.protected or account.uid in self.rules.policy.protected)
+        return account.protected or account.uid in self.rules.policy.protected
 
     def _was_archived(self, kept: Kept) -> bool:
         old = kept.write.delete.get(self.encoding.name("piactlState"), ())
@@ -264,6 +263,7 @@ class Inverting:
         desired = Desired(Subject(undone.matricule, current, None, undone.assignments), undone, path)
         changed = change_set(desired, write, self.rules, self.encoding).changes
         own = {"reason": self.reason, "effective": self.rules.as_of, "feed": None, "line": None}
+        own["protected"] = self._protected(current)
         changes = tuple(replace(change, **own) for change in changed)  # type: ignore[arg-type]
         kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
         return Reversal(
@@ -288,6 +288,7 @@ class Inverting:
             effective=self.rules.as_of,
             establishments=home_establishments(account, self.rules.as_of),
             profiles=account.profiles,
+            protected=self._protected(account),
         )
 
     def _returns(self, current: Account, undone: Account) -> tuple[str, ...]:
