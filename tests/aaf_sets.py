@@ -42,31 +42,65 @@ def request(kind: str, category: str, id_: str, attributes: Mapping[str, Sequenc
         for name, values in attributes.items()
     )
     what = "Structure" if category == "EtabEducNat" else "Personne"
+    part = "attributes"
+    if kind == "modifyRequest":
+        part = "modifications"
+        body = body.replace("attr name=", 'modification operation="replace" name=').replace(
+            "</attr>", "</modification>"
+        )
+    rest = f"    <{part}>\n{body}    </{part}>\n" if kind != "deleteRequest" else ""
     return (
         f'  <{kind}>\n    <operationalAttributes>\n      <attr name="categorie{what}">\n'
         f"        <value>{category}</value>\n      </attr>\n    </operationalAttributes>\n"
         f"    <identifier>\n      <id>{id_}</id>\n    </identifier>\n"
-        f"    <attributes>\n{body}    </attributes>\n  </{kind}>\n"
+        f"{rest}  </{kind}>\n"
     )
+
+
+def attributes(agent: Agent) -> dict[str, Sequence[str]]:
+    return {
+        "ENTPersonJointure": [agent.id],
+        "sn": [agent.sn],
+        "ENTPersonNomPatro": [agent.birth_name or agent.sn],
+        "givenName": [agent.given],
+        "personalTitle": ["Mme"],
+        "ENTPersonDateNaissance": [agent.birth],
+        "ENTPersonStructRattach": [agent.home],
+        "ENTPersonFonctions": agent.functions or [""],
+        "PersEducNatPresenceDevantEleves": ["O"],
+    }
 
 
 def person(agent: Agent) -> str:
-    return request(
-        "addRequest",
-        "PersEducNat",
-        agent.id,
-        {
-            "ENTPersonJointure": [agent.id],
-            "sn": [agent.sn],
-            "ENTPersonNomPatro": [agent.birth_name or agent.sn],
-            "givenName": [agent.given],
-            "personalTitle": ["Mme"],
-            "ENTPersonDateNaissance": [agent.birth],
-            "ENTPersonStructRattach": [agent.home],
-            "ENTPersonFonctions": agent.functions or [""],
-            "PersEducNatPresenceDevantEleves": ["O"],
-        },
-    )
+    return request("addRequest", "PersEducNat", agent.id, attributes(agent))
+
+
+def modification(id_: str, **values: str | Sequence[str]) -> str:
+    """A request that names only these attributes."""
+    given = {name: [value] if isinstance(value, str) else value for name, value in values.items()}
+    return request("modifyRequest", "PersEducNat", id_, given)
+
+
+def deletion(id_: str) -> str:
+    return request("deleteRequest", "PersEducNat", id_, {})
+
+
+def changes(before: Sequence[Agent], after: Sequence[Agent]) -> list[str]:
+    """The requests that make one population of another."""
+    old, new = {one.id: one for one in before}, {one.id: one for one in after}
+    requests = [deletion(key) for key in old if key not in new]
+    for key, agent in new.items():
+        if key not in old:
+            requests.append(person(agent))
+        elif agent != old[key]:
+            was = attributes(old[key])
+            requests.append(modification(key, **{n: v for n, v in attributes(agent).items() if v != was[n]}))
+    return requests
+
+
+def delta(requests: Iterable[str], day: str, *, name: str = "ENT2DVA") -> dict[str, bytes]:
+    """The files of a delta in which no structure changes."""
+    return {f"{name}_Delta_{day}_PersEducNat_0000.xml": document(requests)}
 
 
 def document(requests: Iterable[str], encoding: str = "UTF-8", academie: str = "020") -> bytes:
@@ -103,6 +137,64 @@ def files(
         people = [person(agent) for agent in agents[piece::pieces]]
         found[f"{stem}_PersEducNat_{piece:04}.xml"] = document(people, encoding, academie)
     return found
+
+
+_FIRST_DEGREE = {"sn": "ENTPersonNom", "givenName": "ENTPersonPrenom", "personalTitle": "ENTPersonCivilite"}
+_GPEI = {
+    **{old: new.replace("ENT", "GPEI") for old, new in _FIRST_DEGREE.items()},
+    **{
+        f"ENT{name}": f"GPEI{name}"
+        for name in (
+            "PersonJointure", "PersonDateNaissance", "PersonStructRattach", "PersonFonctions",
+            "StructureJointure", "StructureUAI",
+        )
+    },
+}  # fmt: skip
+
+
+def first_degree(found: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The same set in the form of the 1er degré."""
+    return {name: _renamed(content, _FIRST_DEGREE) for name, content in found.items()}
+
+
+def gpei(found: Mapping[str, bytes], declared: str = "listeDept=[080] listeSecteur=[PU]") -> dict[str, bytes]:
+    """The same set in the form of GPEI, with what it declares of itself."""
+    stem = next(iter(found)).rpartition("_")[0].rpartition("_")[0]
+    param = f'<param name="GPEIgeneration"><value>\n {declared}\n</value></param>'
+    infos = f'<?xml version="1.0" encoding="UTF-8"?>\n<InfosEducNat>{param}</InfosEducNat>\n'
+    return {
+        **{name: _renamed(content, _GPEI) for name, content in found.items()},
+        f"{stem}_InfosEducNat_0000.xml": infos.encode(),
+    }
+
+
+def _renamed(content: bytes, names: Mapping[str, str]) -> bytes:
+    for old, new in names.items():
+        content = content.replace(f'name="{old}"'.encode(), f'name="{new}"'.encode())
+    return content
+
+
+def individual(id_: str, type_: str = "epp", **values: str) -> str:
+    """A person of STS."""
+    usual = {"SEXE": "2", "CIVILITE": "2", "NOM_USAGE": "DUBREUIL", "NOM_PATRONYMIQUE": "DUBREUIL"}
+    usual |= {"PRENOM": "Claire", "DATE_NAISSANCE": "1980-07-14", "GRADE": "CERTIFIE", "FONCTION": "ENS"}
+    given = {name: value for name, value in {**usual, **values}.items() if value}
+    body = "".join(f"<{name}>{escape(value)}</{name}>\n" for name, value in given.items())
+    discipline = '<DISCIPLINES><DISCIPLINE CODE="L0202"><NB_HEURES>18</NB_HEURES></DISCIPLINE></DISCIPLINES>'
+    return f'<INDIVIDU ID="{id_}" TYPE="{type_}">\n{body}{discipline}</INDIVIDU>\n'
+
+
+def sts(*people: str, uai: str = "0800009A", year: int = 2026) -> dict[str, bytes]:
+    """The file of STS of an establishment."""
+    text = (
+        '<?xml version="1.0" encoding="ISO-8859-15"?>\n<STS_EDT>\n<PARAMETRES>\n'
+        f'<UAJ CODE="{uai}"><SIGLE>LGT</SIGLE></UAJ>\n<ANNEE_SCOLAIRE ANNEE="{year}">\n'
+        f"<DATE_DEBUT>{year}-09-01</DATE_DEBUT><DATE_FIN>{year + 1}-08-31</DATE_FIN></ANNEE_SCOLAIRE>\n"
+        '</PARAMETRES>\n<NOMENCLATURES><MATIERES><MATIERE CODE="020700"/></MATIERES></NOMENCLATURES>\n'
+        f"<DONNEES>\n<INDIVIDUS>\n{''.join(people)}</INDIVIDUS>\n"
+        '<STRUCTURE><DIVISIONS><DIVISION CODE="6E1"/></DIVISIONS></STRUCTURE>\n</DONNEES>\n</STS_EDT>\n'
+    )
+    return {f"sts_emp_{uai}_{year}.xml": text.encode("iso-8859-15")}
 
 
 def folder(path: Path, found: Mapping[str, bytes]) -> Path:

@@ -42,7 +42,7 @@ def read_settings(path: Path, *, validated: Collection[str] = ()) -> Settings:
 
 def _settings(document: Document, file: Path) -> Settings:
     root, folder = document.root, file.parent
-    return Settings(
+    settings = Settings(
         file=str(file),
         directory=_directory(document, root.at("directory"), folder),
         policy_file=_path(root.at("policy"), folder),
@@ -74,6 +74,7 @@ def _settings(document: Document, file: Path) -> Settings:
             for name, node in root.at("canaries").entries()
         ),
     )
+    return settings.with_state_folder(settings.state_folder)
 
 
 def _hook(document: Document, node: Node, label: str) -> tuple[str, ...]:

@@ -59,8 +59,10 @@ def _source(document: Document, name: str, node: Node) -> SourceSettings:
         format=node.at("format").text(_USUAL.format),
         supplement=supplement,
         creates=node.at("creates").truth(not supplement),
-        perimeter=_table(node.at("perimeter")),
+        perimeter={key: ",".join(value.texts()) for key, value in node.at("perimeter").entries()},
         drop_functions=tuple(node.at("drop_functions").texts()),
+        empty_values=node.at("empty_values").text(_USUAL.empty_values),
+        delta_days=node.at("delta_days").integer(_USUAL.delta_days),
         feed_days=node.at("feed_days").integer(_USUAL.feed_days),
         limits=limits,
         periods=_periods(document, node.at("limits").at("periods"), limits, label),
@@ -68,7 +70,7 @@ def _source(document: Document, name: str, node: Node) -> SourceSettings:
 
 
 _OF_CSV = ("trailer", "delimiter", "encoding", "date_formats", "columns")
-_OF_SETS = ("perimeter", "drop_functions")
+_OF_SETS = ("perimeter", "drop_functions", "empty_values", "delta_days")
 
 
 def _check_format(document: Document, node: Node, label: str) -> None:
@@ -78,6 +80,11 @@ def _check_format(document: Document, node: Node, label: str) -> None:
     for name in _OF_SETS if form == "csv" else _OF_CSV:
         if name in given:
             document.mistake(given[name], f"{label}.{name}: the format {form} has no such setting")
+    if form == "sts" and (node.at("role").text() != "supplement" or node.at("creates").truth(default=False)):
+        document.mistake(node, f"{label}: the format sts needs role: supplement, and makes no accounts")
+    for name in ("perimeter", "drop_functions", "empty_values", "delta_days") if form == "sts" else ():
+        if name in given:
+            document.mistake(given[name], f"{label}.{name}: the format sts has no such setting")
     if form == "csv" and "kind" not in given:
         expected = "expected full (a feed lists everyone) or delta"
         document.mistake(node, f"kind is missing in {label}; {expected}")

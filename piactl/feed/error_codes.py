@@ -80,7 +80,15 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
     "mixed-sets": ("it has files of several sets", "feed each set separately"),
     "no-structures": ("the set has no structures (EtabEducNat)", "feed the whole folder or archive"),
     "doubled-structure": ("a structure is there twice, with two UAIs", _EXPORT),
-    "delta-set": ("it is a delta, and only complete sets are read", "feed the complete set of the day"),
+    "delta-set": ("a complete set has requests of a delta", "keep its name as delivered"),
+    "no-complete-set": (
+        "it is a delta, and this host has no set before it",
+        "feed the last complete set and every delta after it",
+    ),
+    "bad-name": (
+        "its name is not that of its format",
+        "keep its name as delivered",
+    ),
     "wrong-perimeter": ("the set is of another académie or degree", "check `perimeter` of the source"),
     "undated": ("neither the name of the set nor its head has a date", "keep its name as delivered"),
     "unsafe-xml": ("the file declares entities or a structure of its own", _EXPORT),

@@ -65,7 +65,7 @@ def date_remarks(trailer: date | None, named: date | None) -> list[Remark]:
 
 def set_remarks(written: RowWriter) -> list[Remark]:
     """Remarks about a set of files: what was understood, and what was passed over and why."""
-    remarks = []
+    remarks = [Remark("understood", written.remark)] if written.remark else []
     if written.posts:
         posts = ", ".join(f"{function} {number}" for function, number in written.posts.most_common())
         where = f" at {len(written.at)} structures" if written.at else ""
@@ -123,6 +123,11 @@ class Feed:
     def files(self) -> frozenset[str]:
         """The names of its files."""
         return frozenset(self.written.files) if self.written else frozenset({self.facts.file})
+
+    @property
+    def local(self) -> frozenset[str]:
+        """The matricules of people whom the head of a school made, not HR."""
+        return self.written.local if self.written else frozenset()
 
     @property
     def unattributed(self) -> int:

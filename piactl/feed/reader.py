@@ -333,6 +333,9 @@ class FeedReader:
             distinct=sample.distinct,
             forms=sample.forms,
             establishments=sample.establishments,
+            basis=self.written.basis if self.written else None,
+            later=self.written.later if self.written else frozenset(),
+            part=self.written is not None and self.written.uais is not None,
         )
 
     def _remarks(self) -> list[Remark]:

@@ -20,6 +20,7 @@ from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan
+from piactl.feed.formats.kept_sets import FOLDER as SETS
 from piactl.flows.accounts.merging import finish_merges
 from piactl.flows.accounts.owner_notices import IdentityNotices, tell_owners
 from piactl.flows.apply.approvals import ApprovalMissing, forget_old_approvals, require_approval
@@ -34,7 +35,7 @@ from piactl.flows.helpdesk.second_person import forget_old_requests
 from piactl.flows.helpdesk.unblock import release_activation_policy, remove_foreign_policies
 from piactl.flows.plan.incremental import NextCache, keep, read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.plan.inputs.load_feeds import scan_feeds
+from piactl.flows.plan.inputs.load_feeds import keep_sets, scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
 from piactl.flows.plan.inputs.older_feeds import note_older
 from piactl.flows.plan.partial_feeds import build_continuing
@@ -102,6 +103,8 @@ def run_nightly(
         run.lock.keep()
         run.journal.note(f"plan {ready.fingerprint}")
         keep_rejects(feeds, ready)
+        keep_sets(feeds, run.say)
+        forget_old(folder / SETS, settings.keep_undo_days, run.now())
         feeds.clear()
         # people who are held can break a guard although nothing changes
         kept = ready.plan.changes or ready.plan.refusals

@@ -133,8 +133,17 @@ def test_a_configuration_that_says_everything():
             files=("ENT2D*",),
             format="aaf",
             supplement=True,
-            perimeter={"academie": "020", "degre": "2D"},
+            perimeter={
+                "academie": "020",
+                "degre": "2D",
+                "departements": "080,002",
+                "secteurs": "PU",
+                "types": "CLG,LYC",
+            },
             drop_functions=("-",),
+            empty_values="keep",
+            delta_days=7,
+            state_folder=settings.state_folder,
         ),
     }
     assert [*settings.sources] == ["epp", "aaf2d"]  # a supplement has the lowest rank

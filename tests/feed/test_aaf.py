@@ -157,7 +157,7 @@ OUTSIDE = b'<!DOCTYPE ficAlimMENESR [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
         ("no-structures", without(files([CLAIRE]), "EtabEducNat")),
         ("no-structures", files([CLAIRE], schools={})),
         ("mixed-sets", {**files([CLAIRE]), **files([ZOE], "20260902")}),
-        ("delta-set", {n.replace("Complet", "Delta"): c for n, c in files([CLAIRE]).items()}),
+        ("no-complete-set", {n.replace("Complet", "Delta"): c for n, c in files([CLAIRE]).items()}),
         ("delta-set", altered(b"addRequest", b"deleteRequest") | {}),
         ("wrong-perimeter", files([CLAIRE], academie="013")),
         ("wrong-perimeter", altered(b"degre : 2D", b"degre : 1D")),

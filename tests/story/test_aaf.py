@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.aaf_sets import SCHOOLS, Agent, files, folder, zipped
+from tests.aaf_sets import SCHOOLS, Agent, deletion, delta, files, folder, modification, person, zipped
 
 from . import feeds
 from .academy import Academy
@@ -138,6 +138,70 @@ def test_people_whom_only_aaf_knows(academy: Academy) -> None:
     assert academy.show("claire.dubreuil", "2026-09-03")["matricules"] == ["1001", "aaf:500"]
     assert posts(academy, "2026-09-03") == [("0800009A", "ENS", "2026-09-01")]
     assert posts(academy, "2026-09-03", "noe.saintmarc") == [(MICHELIS, "ENS", "2026-09-03")]
+
+
+def change(academy: Academy, day: str, *requests: str) -> Path:
+    stem = academy.folder / f"ENT2D-{next(numbers)}"
+    stem.mkdir()
+    return zipped(stem / f"ENT2DVA_Delta_{day}.zip", delta(requests, day))
+
+
+def test_deltas_beside_hr(make_academy) -> None:
+    academy = make_academy(after=supplemented)
+    moved = modification("500", ENTPersonFonctions=["4077$ENS", "4079$ENS"])
+    third = change(academy, "20260903", moved)
+    academy.night("2026-09-03", hr(academy, "2026-09-03"), third)
+    there = (MILLEVOYE, "ENS", "2026-09-03")
+    assert posts(academy, "2026-09-03")[1:] == [ELSEWHERE, there]
+    # one is missing, and one doubled
+    with academy.nothing_written():
+        ran = academy.night("2026-09-05", change(academy, "20260905", moved), code=6)
+        assert "[missing-delta]" in ran.err
+        ran = academy.night("2026-09-03", change(academy, "20260903", person(CLAIRE)), code=6)
+        assert "[doubled-delta]" in ran.err
+    # the second set without the post confirms that it is gone; what the deletion names ends at once
+    fourth = change(academy, "20260904", person(Agent("501", ("4079$ENS",), sn="ROY", given="Ida", birth="")))
+    checked = academy.run("feed", "check", fourth)
+    assert "a delta on the set of 2026-09-03: 1 added, 0 modified, 0 deleted" in checked.out
+    fifth = change(academy, "20260905", deletion("500"))
+    academy.night("2026-09-05", fifth, hr(academy, "2026-09-05"), fourth)
+    shown = academy.show("claire.dubreuil", "2026-09-05")
+    ends = [(a["uai"], a["end"]) for a in shown["assignments"]]
+    assert ends == [("0800009A", None), (MICHELIS, "2026-09-02"), (MILLEVOYE, "2026-09-04")]
+    assert shown["state"] == "active"
+    with academy.nothing_written():
+        ran = academy.night("2026-09-05", third, code=6)
+        assert "[older]" in ran.err
+    kept = [one.stat().st_mode & 0o777 for one in (academy.sandbox.folder / "state" / "sets").iterdir()]
+    assert kept == [0o600] * 4
+    # a host without them needs the next complete set
+    for one in (academy.sandbox.folder / "state" / "sets").iterdir():
+        one.unlink()
+    ran = academy.spawn("plan", change(academy, "20260906", moved), "--as-of", "2026-09-06")
+    assert (ran.code, "[no-complete-set]" in ran.err) == (6, True)
+
+
+def test_deletions_of_an_authoritative_source_are_counted(academy: Academy) -> None:
+    """In one run with the set that they change, whatever the order of the arguments."""
+    with_aaf(academy)
+    academy.edit("piactl.yaml", "role: supplement, namespace: aaf", "role: authoritative")
+    crowd = [Agent(str(600 + n), sn="GRÉVIN", given=name) for n, name in enumerate(("Léo", "Ada", "Ève"))]
+    academy.night("2026-09-01", aaf(academy, "20260901", *crowd))
+    found = [
+        change(academy, "20260904", deletion("600")),
+        aaf(academy, "20260902", *crowd),
+        change(academy, "20260903", modification("601", sn="NOËL")),
+    ]
+    academy.allow_up_to(0, "revoke")
+    ran = academy.run("nightly", *found, "--as-of", "2026-09-04")
+    assert ran.code == 4
+    assert "revoke" in ran.err
+    assert academy.run("apply", ran.plan_file, "--allow", "revoke=1", "--reason", "HR").code == 0
+    assert academy.show("600", "2026-09-04")["state"] == "grace"
+    assert academy.show("600", "2026-09-04")["assignments"][0]["end"] == "2026-09-03"
+    assert academy.show("601", "2026-09-04")["address"] == "ada.noel@ac-amiens.fr"
+    # the next delta goes on from what that run read
+    academy.night("2026-09-05", change(academy, "20260905", deletion("601")), code=4)
 
 
 def test_two_accounts_of_one_identity_get_no_posts_of_it(both: Academy) -> None:

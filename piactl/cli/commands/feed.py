@@ -22,7 +22,8 @@ from piactl.cli.framework.context import (
     today,
 )
 from piactl.cli.framework.options import AsOf, Output, PlanLayout, RunOutput, read_day
-from piactl.core.plan.run_state import Memory
+from piactl.core.plan.feed_limits import SourceRecord
+from piactl.core.plan.run_state import Memory, SourceMemory
 from piactl.core.text import counted
 from piactl.errors import Exit, FeedRefused, UsageError
 from piactl.private_files import refuse_output
@@ -50,7 +51,7 @@ def check(
     configuration = this_configuration()
     try:
         sourced = _read(file, configuration)
-        check_limits([sourced], Memory(), {}, today(configuration), ())
+        check_limits([sourced], _memory_of(sourced), {}, today(configuration), ())
     except FeedRefused as error:
         if output is PlanLayout.JSON:
             _put(file=error.file, status="refused", refusals=error.refusals)
@@ -88,6 +89,14 @@ def check(
     else:
         _print(document)
     return int(Exit.PARTLY if rejections else Exit.DONE)
+
+
+def _memory_of(sourced: SourcedFeed) -> Memory:
+    """What is compared without a directory: which sets were applied is not known, so that which a delta
+    changes counts as one."""
+    basis, source = sourced.feed.facts.basis, sourced.source.name
+    record = SourceRecord(source, "", None, 0, 0)
+    return Memory(sources={source: SourceMemory(record, applied=(basis.digest,))} if basis else {})
 
 
 def rejects(

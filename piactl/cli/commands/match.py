@@ -113,7 +113,7 @@ def same(
     with reading(configuration, IdentityName.ADMINISTRATOR) as reader:
         found, _ = find_case(reader, configuration.settings.directory.state, case)
     decision = decision_on(found, Answer.SAME, account, author.by, author.reason, order.as_of)
-    if not found.of_newcomer or decision.one not in found.accounts:
+    if not found.of_newcomer or (found.others and decision.one not in found.accounts):
         return _decide(case, Answer.SAME, account, reason, as_of)
     return acting.decide(
         lambda reader: prepare_join(configuration.accounts(reader, order.as_of), case, decision),

@@ -90,7 +90,7 @@ def plan(
         return _show(feeds[1:], output, by, everything=everything)
     from piactl.flows.plan.incremental import read_run_state
     from piactl.flows.plan.inputs.account_index import ManagedAccounts
-    from piactl.flows.plan.inputs.load_feeds import scan_feeds
+    from piactl.flows.plan.inputs.load_feeds import keep_sets, scan_feeds
     from piactl.flows.plan.inputs.merge_feeds import Accepted
     from piactl.flows.plan.partial_feeds import build_continuing
     from piactl.flows.plan.plan_file import plan_pieces, refusal_facts, sealed
@@ -118,6 +118,7 @@ def plan(
         from piactl.private_files import write_private
 
         write_private(Path(out), plan_pieces(ready))
+        keep_sets(planned.feeds, say)
         drafted = configuration.policy.digest != live.policy.digest
         first = f"make {draft} the policy ({live.settings.policy_file}), then " if drafted else ""
         say(f"Plan written to {out}. To carry it out: {first}piactl apply {out}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -86,7 +85,7 @@ def rehearse(
     if other is not None:
         other.nights()
     folder = RehearsalFolder(Path(out))
-    settings = replace(configuration.settings, state_folder=str(folder.state))
+    settings = configuration.settings.with_state_folder(str(folder.state))
     found = feeds_by_night(Path(feeds), settings.sources, first, last)
     for sentence in found.left:
         say(sentence)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from piactl.core.model.person import COMMON
@@ -129,8 +129,10 @@ class SourceSettings:
 
     `format` is csv, or that of a set of files (piactl.feed.formats); `perimeter` is what the head of such a
     set must state (`academie`, `degre`), `drop_functions` are function codes that make no post beside another
-    function. `supplement`: the source only adds posts to people whom others know; those whom nobody knows get
-    an account if it `creates`.
+    function. `empty_values`: what an attribute without a value in a modification does, clear or keep.
+    `delta_days`: the most days from one set to the next delta. `state_folder` is where this host keeps the
+    last sets. `supplement`: the source only adds posts to people whom others know; those whom nobody knows
+    get an account if it `creates`.
     """
 
     name: str
@@ -152,6 +154,9 @@ class SourceSettings:
     creates: bool = True
     perimeter: Mapping[str, str] = field(default_factory=dict)
     drop_functions: tuple[str, ...] = ()
+    empty_values: str = "clear"
+    delta_days: int = 1
+    state_folder: str = ""
     limits: SourceLimits = SourceLimits()
     periods: tuple[LimitsPeriod, ...] = ()
 
@@ -260,6 +265,14 @@ class Settings:
         names = (IdentityName.NIGHTLY, IdentityName.ADMINISTRATOR)
         found = [self.directory.identities[name] for name in names if name in self.directory.identities]
         return any(not identity.is_of_another(user) for identity in found)
+
+    def with_state_folder(self, folder: str) -> Settings:
+        """The settings with another state folder."""
+        sources = {
+            name: one if one.format == "csv" else replace(one, state_folder=folder)
+            for name, one in self.sources.items()
+        }
+        return replace(self, state_folder=folder, sources=sources)
 
     @property
     def plans_folder(self) -> str:

@@ -39,8 +39,8 @@ class Decision:
 @dataclass(frozen=True, slots=True)
 class Case:
     """What HR states in one source of one matricule, and whose it may be: `accounts` by uid, other newcomers
-    (`people`) by matricule, each with the `evidence`, as `matching.compared` says it. `person` has neither
-    birth date nor NUMEN.
+    (`people`) by matricule, each with the `evidence`, as `matching.compared` says it; nobody for a person
+    whom the head of a school made and no account resembles. `person` has neither birth date nor NUMEN.
 
     `since` is the day of the run that found it. `stated` is a keyed digest of names and birth date, so that a
     decision holds for these alone.
@@ -107,6 +107,8 @@ class Case:
     def why(self) -> str:
         """One sentence for plans and lists."""
         who = f"{self.origin}: {name_text(self.person)} under matricule {self.matricule}"
+        if not self.evidence:
+            return f"case {self.id}: {who} is known to a school alone: piactl match show {self.id}"
         rest = _WORDS.get(self.doubt, "may be another person than that of")
         whose = " and ".join(f"{other} ({', '.join(words)})" for other, words in self.evidence.items())
         return f"case {self.id}: {who} {rest} {whose}: piactl match show {self.id}"

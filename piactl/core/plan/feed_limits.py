@@ -9,6 +9,8 @@
 | `changed-column` | the blanks or the values of a column differ too much from the last feeds |
 | `held` | too many of its people are held: matricules moved against the other columns |
 | `undone` | the run that applied it was undone |
+| `missing-delta` | it changes a set that was not applied, or a delta between them is missing |
+| `doubled-delta` | another set of its day, or a later one, was applied |
 """
 
 from __future__ import annotations
@@ -41,6 +43,15 @@ _FREQUENT, _FREQUENT_ROWS = 8, 5
 
 
 @dataclass(frozen=True, slots=True)
+class Basis:
+    """The set that a delta of a national feed changes: digest, date, and the days from then to the delta."""
+
+    digest: str
+    day: date
+    days: int
+
+
+@dataclass(frozen=True, slots=True)
 class FeedFacts:
     """One feed as a whole.
 
@@ -51,7 +62,9 @@ class FeedFacts:
     counts the rows whose person is uncertain: if there are any, absences from this feed do not count.
     `values`: per counted column, the rows with each value (blank is a value). `distinct`: per column of the
     file, the number of its distinct values without blank, at most MOST_DISTINCT; `forms`: of the first of
-    these, how many have each form (`9/9/9` of 01/09/2026). `establishments`: the valid UAIs.
+    these, how many have each form (`9/9/9` of 01/09/2026). `establishments`: the valid UAIs. `basis` is what a
+    delta that was read on top of another set changes, `later` are the digests of sets of its kind that are not
+    older. `part`: it lists only some establishments of its source.
     """
 
     source: str
@@ -68,6 +81,9 @@ class FeedFacts:
     distinct: Mapping[str, int] = field(default_factory=dict)
     forms: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     establishments: frozenset[str] = frozenset()
+    basis: Basis | None = None
+    later: frozenset[str] = frozenset()
+    part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +154,17 @@ def comparable(past: Sequence[PastFeed], undone: Collection[str]) -> tuple[PastF
     return tuple(usable[first:])
 
 
-LIMIT_CODES = ("older", "bad-column", "few-known", "size", "changed-column", "held", "undone")
+LIMIT_CODES = (
+    "older",
+    "bad-column",
+    "few-known",
+    "size",
+    "changed-column",
+    "held",
+    "undone",
+    "missing-delta",
+    "doubled-delta",
+)
 
 VARIED = 3
 """A coded column varies in a feed if this many rows have another value than its most common one."""
@@ -193,14 +219,40 @@ def feed_refusals(
     refusals = [*_older(facts, last), *_bad_columns(facts, limits)]
     if facts.full:
         refusals += _few_known(known, present, passed, limits)
-        refusals += _size(facts, last, limits)
-        words = f" (limit: {_percent(limits.column_share)} of the rows apart, from {limits.column_floor})"
-        changed = _changed_columns(facts, last.past if last else (), limits, words)
-        refusals += [("changed-column", f"column {column}: {message}") for column, message in changed.items()]
+        if not facts.part:  # the last one may be of other establishments
+            refusals += _size(facts, last, limits)
+            words = f" (limit: {_percent(limits.column_share)} of the rows apart, from {limits.column_floor})"
+            changed = _changed_columns(facts, last.past if last else (), limits, words)
+            refusals += [
+                ("changed-column", f"column {column}: {message}") for column, message in changed.items()
+            ]
     return [
         (code, f"{message};\n  {_advice(facts)}") if code != "older" else (code, message)
         for code, message in refusals
     ]
+
+
+def order_refusals(facts: FeedFacts, applied: Collection[str], days: int) -> list[tuple[str, str]]:
+    """Why a set does not follow those of its kind whose digests were `applied`; a delta with at most so many
+    `days` between them."""
+    basis, accept = facts.basis, f"--accept-feed {facts.digest} --reason TEXT"
+    if basis is None:
+        message = "a later one of its kind has been applied;\n  remove it. To go back to its data:"
+        is_older = facts.part and facts.later.intersection(applied)
+        return [("older", f"{message} {accept}")] if is_older else []
+    if facts.later.intersection(applied):
+        message = (
+            "a set of its day, or a later one, has been applied: remove it, or feed the next complete set."
+        )
+        return [("doubled-delta", f"{message}\nIf it has to count: {accept}")]
+    if basis.digest not in applied:
+        message = f"it changes the set of {basis.day}, which has not been applied;"
+    elif basis.days > days:
+        message = f"it comes {basis.days} days after the set of {basis.day} (limit: {days}, `delta_days`);"
+    else:
+        return []
+    first = f"feed the deltas after the set of {basis.day} first, or the next complete set."
+    return [("missing-delta", f"{message} {first}\nIf none is missing: {accept}")]
 
 
 def held_refusal(
@@ -227,7 +279,7 @@ def _advice(facts: FeedFacts) -> str:
 
 
 def _older(facts: FeedFacts, last: SourceRecord | None) -> list[tuple[str, str]]:
-    if last is None or last.date is None or facts.date is None or facts.date >= last.date:
+    if facts.part or last is None or last.date is None or facts.date is None or facts.date >= last.date:
         return []
     return [
         (

@@ -34,7 +34,8 @@ class Absence:
 @dataclass(frozen=True, slots=True)
 class Testimony:
     """The properties of a feed that matter for absences: digest, date, and whether an absence counts
-    (`silence`), at all establishments or only at `uais`.
+    (`silence`), at all establishments or only at `uais`. It says of the people in `gone` that they left, so
+    their absence needs no confirmation.
 
     Absences count only for a complete full feed in which every row has a certain owner.
     """
@@ -45,6 +46,11 @@ class Testimony:
     silence: bool
     absent_runs: int
     uais: frozenset[str] | None = None
+    gone: frozenset[str] = frozenset()
+
+    def deletes(self, matricule: str, assignment: Assignment) -> bool:
+        """Whether the feed says that the person left, by the matricule that it lists the assignment under."""
+        return (assignment.matricule or matricule) in self.gone
 
     def covers(self, uai: str) -> bool:
         return self.uais is None or uai in self.uais
@@ -128,7 +134,7 @@ def _absent(
     feeds = before.feeds if before else ()
     if testimony.digest not in feeds:
         feeds = (*feeds, testimony.digest)
-    if len(feeds) < testimony.absent_runs:
+    if len(feeds) < testimony.absent_runs and not testimony.deletes(matricule, assignment):
         return assignment, Absence(matricule, *assignment.key, since, feeds)
     last = since - timedelta(days=1)
     if assignment.start > last:

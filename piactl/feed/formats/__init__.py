@@ -2,7 +2,7 @@
 
 A format turns the files of a source into such rows, in a private file without a name. All else (columns,
 rejections, limits, chunks) is the same for every format. A new format is a module or a folder here with a
-function like `aaf.rows.write_rows`, and a line in FORMATS.
+function like `aaf.rows.write_second_degree`, and a line in FORMATS.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from io import BufferedReader
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -19,12 +20,20 @@ from typing import IO, cast
 from piactl.core.model.settings import SourceSettings
 from piactl.errors import FeedRefused
 from piactl.feed.error_codes import refusal
-from piactl.feed.formats.aaf.rows import write_rows as write_aaf
-from piactl.feed.formats.rows import RowWriter
+from piactl.feed.formats.aaf.rows import write_first_degree, write_gpei, write_second_degree
+from piactl.feed.formats.kept_sets import KeptSet, kept_sets
+from piactl.feed.formats.rows import COLUMNS, DATED, RowWriter
 from piactl.feed.formats.set_files import SetFiles, State, digest_of, open_set, state_of
+from piactl.feed.formats.sts import write_sts
 
-FORMATS: Mapping[str, Callable[[SetFiles, SourceSettings, RowWriter], None]] = {"aaf": write_aaf}
-"""How each format but csv writes its rows."""
+Writes = Callable[[SetFiles, SourceSettings, RowWriter], None]
+FORMATS: Mapping[str, tuple[Writes, tuple[str, ...]]] = {
+    "aaf": (write_second_degree, COLUMNS),
+    "aaf1d": (write_first_degree, COLUMNS),
+    "gpei": (write_gpei, COLUMNS),
+    "sts": (write_sts, DATED),
+}
+"""How each format but csv writes its rows, and their columns."""
 
 
 class _RowsFile:
@@ -53,11 +62,13 @@ class TranslatedSet:
     written: RowWriter
     digest: str
     state: State
+    kept: KeptSet | None
 
 
-_MOST = 4
+_MOST = 16
 _kept: dict[tuple[Path, str], TranslatedSet] = {}
-"""The last translated sets. A run reads a feed up to three times, and XML is slow to read."""
+"""The last translated sets. A run reads a feed up to three times, and XML is slow to read; and a delta may
+change another set of its run."""
 
 
 @contextmanager
@@ -74,20 +85,43 @@ def open_translated(path: Path, source: SourceSettings) -> Iterator[tuple[Buffer
         yield cast(BufferedReader, stream), kept
 
 
+def set_to_keep(path: Path, source: SourceSettings) -> KeptSet | None:
+    """What deltas need of a set that was read, None if nothing."""
+    translated = _kept.get((path.absolute(), repr(source)))
+    return translated.kept if translated else None
+
+
 def _translated(path: Path, source: SourceSettings) -> TranslatedSet:
     state = state_of(path)
+
+    def before(kind: str) -> list[KeptSet]:
+        # of two sets of one day the one that was kept last is the likelier one
+        in_run = [
+            one.kept
+            for one in _kept.values()
+            if one.kept is not None
+            and one.kept.kind == kind
+            and (one.source.name, one.source.state_folder) == (source.name, source.state_folder)
+        ]
+        return [*in_run, *kept_sets(source.state_folder, source.name, kind)]
+
     try:
-        rows = _RowsFile()
-        with rows.opened("wb") as stream, open_set(path, source.limits) as files:
-            writer = RowWriter(stream)
-            FORMATS[source.format](files, source, writer)
         digest = digest_of(path)
+        rows, records = _RowsFile(), _RowsFile()
+        with (
+            rows.opened("wb") as stream,
+            records.opened("wb") as lines,
+            open_set(path, source.limits, digest, before) as files,
+        ):
+            write, columns = FORMATS[source.format]
+            writer = RowWriter(stream, lines, columns)
+            write(files, source, writer)
     except OSError as error:
         detail = f"it cannot be read ({error.strerror or error})"
         raise FeedRefused(str(path), [refusal("unreadable", detail)]) from None
     if state != state_of(path):
         raise FeedRefused(str(path), [refusal("changed")])
-    day = {"debut": writer.day.isoformat()} if writer.day else {}
+    day = {"debut": writer.day.isoformat()} if writer.day and "debut" not in writer.columns else {}
     layout = replace(
         source,
         delimiter=";",
@@ -97,4 +131,21 @@ def _translated(path: Path, source: SourceSettings) -> TranslatedSet:
         constants={**source.constants, **day},
         date_formats=("%d/%m/%Y", "%Y-%m-%d"),
     )
-    return TranslatedSet(rows, layout, writer, digest, state)
+    kept = None
+    if writer.kind and writer.day:
+        # a delta is not of the day of another set
+        first = writer.day + timedelta(days=writer.basis is None)
+        others = (one for one in before(writer.kind) if one.day >= first)
+        writer.later = frozenset(one.digest for one in others) - {digest}
+        kept = KeptSet(
+            source.name,
+            writer.kind,
+            writer.day,
+            digest,
+            writer.structures,
+            writer.uais,
+            writer.gone,
+            writer.basis,
+            lambda: records.opened("rb"),
+        )
+    return TranslatedSet(rows, layout, writer, digest, state, kept)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from collections.abc import Mapping
 from datetime import date
 from typing import IO
 
+from piactl.core.plan.feed_limits import Basis
 from piactl.feed.column_validators import FOUND
 
 COLUMNS = (
@@ -14,15 +16,28 @@ COLUMNS = (
     "uai", "fonction", "discipline", "modalite",
 )  # fmt: skip
 """The columns that national feeds fill; they know neither NUMEN, corps nor position."""
+DATED = (*COLUMNS, "debut", "fin")
 
 
 class RowWriter:
-    """`day` is the date of the set, which is the start of a post that it lists first. `uais`: absences count
-    at these establishments alone, everywhere if None. `passed` counts what was passed over, by the reason,
-    `posts` and `at` the posts by function and by establishment."""
+    """`day` is the date of the set, which is the start of a post that it lists first, unless its rows are
+    dated. `uais`: absences count at these establishments alone, everywhere if None. `passed` counts what was
+    passed over, by the reason, `posts` and `at` the posts by function and by establishment.
 
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
+    For later deltas: `kind` is the name of such sets, `structures` are their UAIs by number, `records` takes
+    the people, one line each. Of a delta `basis` is the set that it changes, `gone` are the matricules that
+    it deletes, `remark` says what it changes. `later` are the digests of kept sets that are not older,
+    `local` the matricules of people whom a head of school made.
+    """
+
+    def __init__(self, stream: IO[bytes], records: IO[bytes], columns: tuple[str, ...] = COLUMNS) -> None:
+        self._stream, self._records, self.columns = stream, records, columns
+        self.kind, self.remark = "", ""
+        self.structures: Mapping[str, str] = {}
+        self.basis: Basis | None = None
+        self.gone: frozenset[str] = frozenset()
+        self.later: frozenset[str] = frozenset()
+        self.local: frozenset[str] = frozenset()
         self.files: list[str] = []
         self._file_of = array("H")
         self._line_of = array("I")
@@ -31,10 +46,18 @@ class RowWriter:
         self.passed: Counter[str] = Counter()
         self.posts: Counter[str] = Counter()
         self.at: Counter[str] = Counter()
-        stream.write((";".join(COLUMNS) + "\n").encode())
+        stream.write((";".join(columns) + "\n").encode())
+
+    def record(self, line: bytes) -> None:
+        """Adds a person as later deltas need them."""
+        self._records.write(line)
+
+    def end_set(self, structures: Mapping[str, str], basis: Basis | None, gone: frozenset[str]) -> None:
+        """Adds what later deltas need besides the people."""
+        self.structures, self.basis, self.gone = structures, basis, gone
 
     def write(self, cells: tuple[str, ...], file: str, line: int) -> None:
-        """Adds a row, in the order of COLUMNS, that stands at a line of a file."""
+        """Adds a row, in the order of the columns, that stands at a line of a file."""
         if not self.files or self.files[-1] != file:
             self.files.append(file)
         self._file_of.append(len(self.files) - 1)

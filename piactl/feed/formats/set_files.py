@@ -13,7 +13,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
@@ -23,6 +23,7 @@ from typing import IO, TypeVar
 from piactl.core.model.settings import SourceLimits
 from piactl.errors import FeedRefused
 from piactl.feed.error_codes import refusal
+from piactl.feed.formats.kept_sets import KeptSet
 from piactl.feed.formats.md5_files import WrongMd5, check_md5, is_md5, md5_beside
 from piactl.private_files import refuse_own_file
 
@@ -36,11 +37,13 @@ Member = tuple[str, int, bool, Callable[[], IO[bytes]]]
 
 @dataclass(frozen=True, slots=True)
 class SetFiles:
-    """The files of a set by base name. Each can be opened more than once."""
+    """The files of a set by base name. Each can be opened more than once. `digest` is that of the set, `kept`
+    gives the sets of a kind that deltas may change."""
 
     path: Path
     files: Mapping[str, Callable[[], IO[bytes]]]
-    limits: SourceLimits
+    digest: str = ""
+    kept: Callable[[str], Sequence[KeptSet]] = lambda _kind: ()
 
     @contextmanager
     def opened(self, name: str) -> Iterator[IO[bytes]]:
@@ -88,13 +91,15 @@ def _opened(path: Path) -> BufferedReader:
 
 
 @contextmanager
-def open_set(path: Path, limits: SourceLimits) -> Iterator[SetFiles]:
-    """The files of a set. Raises FeedRefused if they cannot be read, are too large, made to harm, or do not
-    agree with the .md5 of the set."""
+def open_set(
+    path: Path, limits: SourceLimits, digest: str, kept: Callable[[str], Sequence[KeptSet]]
+) -> Iterator[SetFiles]:
+    """The files of a set; `digest` and `kept` as there. Raises FeedRefused if they cannot be read, are too
+    large, made to harm, or do not agree with the .md5 of the set."""
     with ExitStack() as stack:
         try:
             files = _folder(path, limits) if path.is_dir() else _file(path, limits, stack)
-            yield SetFiles(path, _agreeing(path, files), limits)
+            yield SetFiles(path, _agreeing(path, files), digest, kept)
         except _DAMAGED as error:
             detail = f"the archive is damaged or cut ({error})"
             raise FeedRefused(str(path), [refusal("bad-archive", detail)]) from None

@@ -92,6 +92,12 @@ def _side(who: str, name: str, one: Any, state: str, words: Iterable[str]) -> di
 def _answers(case: Case) -> dict[str, str]:
     """What each answer would do."""
     whose = " or ".join(case.evidence)
+    if not case.others:
+        return {
+            "same": f"with --account, the matricule {case.matricule} joins that account, and the next "
+            "night with the feed brings its posts",
+            "different": f"{case.matricule} stays without an account; the case is closed",
+        }
     if case.of_newcomer:
         return {
             "same": f"the matricule {case.matricule} joins {whose}: no second account is made, and the next "
@@ -158,7 +164,11 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
             f"{id_}: matricule {case.matricule} has the account {owner.account.uid} by now; if both are one "
             f'person: piactl account merge {owner.account.uid} {decision.one} --reason "..."'
         )
-    (found,) = read_accounts_named(store.reader, store.directory, store.encoding, [decision.one])
+    found = next(
+        iter(read_accounts_named(store.reader, store.directory, store.encoding, [decision.one])), None
+    )
+    if found is None:
+        raise NotFound(f"{decision.one}: no account has this uid")
     entry = store.decided(found)
     if isinstance(entry, Unreadable):
         raise ActRefused(entry.why)
@@ -189,7 +199,9 @@ def decision_on(case: Case, answer: Answer, one: str, by: str, reason: str, day:
             f"{case.id}: these are two accounts. If they are of one person: "
             f'piactl account merge {case.matricule} {one or others[0]} --reason "..."'
         )
-    if one and one not in others:
+    if not others and not one:
+        raise ActRefused(f"{case.id}: add --account, the account of this person")
+    if one and others and one not in others:
         raise ActRefused(f"{case.id}: {one} is not of this case; it is about {' and '.join(others)}")
     if len(others) > 1 and not one:
         raise ActRefused(f"{case.id}: add --account, one of {', '.join(others)}")

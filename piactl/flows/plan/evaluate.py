@@ -129,6 +129,7 @@ class Evaluation:
             matricule
             for matricule in sourced.feed.present
             if self.index.entry(matricule, self.rules.keys) is None
+            and matricule not in sourced.feed.local  # each of them is a case
             and matricule not in self.memory.waiting
             and not any(matricule in present for present in others)
         }

@@ -16,7 +16,7 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import FeedRefused, UnsafePlan
 from piactl.flows.plan.incremental import keep, read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.plan.inputs.load_feeds import scan_feeds
+from piactl.flows.plan.inputs.load_feeds import keep_sets, scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted
 from piactl.flows.plan.inputs.older_feeds import note_older
 from piactl.flows.plan.partial_feeds import Continued, build_continuing
@@ -104,6 +104,7 @@ class Nights:
                 ready, last=replace(ready.last, losses=losses_without(ready.last.losses, allowed))
             )
         self.simulation.carry_out(ready, run, cache, listed=True)
+        keep_sets(made.feeds, lambda _said: None)
         if cache is not None and cache.kept:
             cache.release_feeds()
             keep(cache.finished(run), Path(self.settings.state_folder), self.rules(day).keys)

@@ -1,31 +1,21 @@
-"""Reads the requests of a ficAlimMENESR file one by one, safely: nothing is resolved, fetched or expanded."""
+"""Reads the requests of a ficAlimMENESR file one by one."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import IO, cast
+from typing import IO
 
 from lxml import etree
+
+from piactl.feed.formats.safe_xml import BadXml, line_of, refuse_declarations, safe_events, text_of
 
 ROOT = "ficAlimMENESR"
 KINDS = ("addRequest", "modifyRequest", "deleteRequest")
 _FACT = re.compile(
     r"\b(versionAF|versionSDET|codeAcademieExport|degre|dateGenerationExport)\b\W{1,5}([\w./-]+)"
 )
-
-
-class UnsafeXml(Exception):
-    """The file declares entities or an internal subset: AAF needs neither, attacks do."""
-
-
-class CutXml(Exception):
-    """The root is not closed."""
-
-
-class BadXml(Exception):
-    """It is not XML, or not of this form; with the line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,52 +34,39 @@ def read_requests(stream: IO[bytes], names: Collection[str], facts: dict[str, st
 
     Raises UnsafeXml, CutXml or BadXml.
     """
-    # lxml reads this fast enough in C and frees what is read; network, DTD, entities and huge texts are off
-    events = etree.iterparse(
-        stream,
-        events=("start", "end", "comment"),
-        tag=(ROOT, *KINDS, etree.Comment),
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        huge_tree=False,
-        remove_pis=True,
-    )
     root = None
-    try:
-        for event, element in events:
-            if root is None and event == "start":
-                root = _checked(element)
-            elif event == "comment":
-                facts.update(_FACT.findall(str(element.text or "")[:1000]))
-            elif event == "end" and element.tag in KINDS:
-                if root is None or element.getparent() is not root:
-                    raise BadXml(f"line {element.sourceline}: {element.tag} is not below {ROOT}")
-                yield _request(element, names)
-                element.clear()
-                while element.getprevious() is not None:
-                    del root[0]
-    except etree.XMLSyntaxError as error:
-        line, column = error.position
-        words = re.sub(r", line \d+, column \d+.*", "", str(error.msg))
-        cut = any(sign in words for sign in _CUT)
-        raise (CutXml if cut else BadXml)(f"line {line}, column {column}: {words}") from None
+    for event, element in safe_events(stream, ("start", "end", "comment"), (ROOT, *KINDS, etree.Comment)):
+        if root is None and event == "start":
+            root = _checked(element)
+        elif event == "comment":
+            facts.update(_FACT.findall(str(element.text or "")[:1000]))
+        elif event == "end" and element.tag in KINDS:
+            if root is None or element.getparent() is not root:
+                raise BadXml(f"line {element.sourceline}: {element.tag} is not below {ROOT}")
+            yield _request(element, names)
+            element.clear()
+            while element.getprevious() is not None:
+                del root[0]
     if root is None:
         raise BadXml(f"line 1: the root is not {ROOT}")
 
 
-_CUT = ("Premature end", "Extra content at the end", "not finished", "Document is empty", "no element found")
+def read_params(stream: IO[bytes]) -> dict[str, str]:
+    """The values of a file of params (InfosEducNat), by name. Raises as `read_requests`."""
+    params = {}
+    for event, element in safe_events(stream, ("start", "end"), None):
+        if event == "start" and element.getparent() is None:
+            refuse_declarations(element)
+        elif event == "end" and element.tag == "param":
+            text = " ".join(text_of(value) for value in element if value.tag == "value")
+            params[str(element.get("name"))] = " ".join(text.split())
+    return params
 
 
 def _checked(root: etree._Element) -> etree._Element:
     if root.tag != ROOT:
         raise BadXml(f"line {root.sourceline}: the root is {root.tag}, not {ROOT}")
-    dtd = root.getroottree().docinfo.internalDTD
-    declared = (*dtd.iterentities(), *dtd.iterelements()) if dtd is not None else ()  # type: ignore[attr-defined]
-    if declared:
-        raise UnsafeXml(f"line {root.sourceline}: the file declares entities or elements of its own")
-    return root
+    return refuse_declarations(root)
 
 
 def _request(element: etree._Element, names: Collection[str]) -> Request:
@@ -99,24 +76,16 @@ def _request(element: etree._Element, names: Collection[str]) -> Request:
         if part.tag == "operationalAttributes":
             for attr in part:
                 if attr.get("name") in ("categoriePersonne", "categorieStructure"):
-                    category = next((_text(value) for value in attr if value.tag == "value"), "")
+                    category = next((text_of(value) for value in attr if value.tag == "value"), "")
         elif part.tag == "identifier":
-            identifier = next((_text(value) for value in part if value.tag == "id"), "")
+            identifier = next((text_of(value) for value in part if value.tag == "id"), "")
         elif part.tag in ("attributes", "modifications"):
             for attr in part:
                 name = attr.get("name")
                 if name in names:
+                    if attr.get("operation", "replace") != "replace":
+                        raise BadXml(f"line {attr.sourceline}: a modification is no replace")
                     values.setdefault(str(name), []).extend(
-                        _text(value) for value in attr if value.tag == "value"
+                        text_of(value) for value in attr if value.tag == "value"
                     )
-    return Request(str(element.tag), identifier, category, values, _line(element))
-
-
-def _line(element: etree._Element) -> int:
-    return cast(int, element.sourceline or 0)  # the stubs do not know its type
-
-
-def _text(element: etree._Element) -> str:
-    if len(element):  # a reference to an entity is a child, and so is an element that does not belong here
-        raise UnsafeXml(f"line {element.sourceline}: a value has more than text")
-    return (element.text or "").strip()
+    return Request(str(element.tag), identifier, category, values, line_of(element))

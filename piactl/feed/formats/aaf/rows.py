@@ -3,47 +3,45 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
+from piactl.core.plan.feed_limits import Basis
 from piactl.feed.file_date import file_date
-from piactl.feed.formats.aaf.requests import BadXml, CutXml, Request, UnsafeXml, read_requests
+from piactl.feed.formats.aaf.forms import FIRST_DEGREE, GPEI, SECOND_DEGREE, Form
+from piactl.feed.formats.aaf.records import FACTS, Record, after_requests, from_line, record_of, to_line
+from piactl.feed.formats.aaf.records import first as first_of
+from piactl.feed.formats.aaf.requests import Request, read_params, read_requests
+from piactl.feed.formats.kept_sets import KeptSet
 from piactl.feed.formats.rows import RowWriter, found
+from piactl.feed.formats.safe_xml import xml_refused
 from piactl.feed.formats.set_files import SetFiles
 
 _NAME = re.compile(r"(?P<set>.+)_(?P<type>[A-Za-z]+)_(?P<piece>[0-9]{4})\.xml", re.IGNORECASE)
-_STRUCTURES, _PEOPLE = "EtabEducNat", "PersEducNat"
+_STRUCTURES, _PEOPLE, _PARAMS = "EtabEducNat", "PersEducNat", "InfosEducNat"
 _OF_ONE = re.compile(r"(?:^|_)[0-9]{7}[A-Z](?:_|$)", re.IGNORECASE)
 """The UAI in the name of a set of one establishment."""
-_STRUCTURE_NAMES = frozenset({"ENTStructureJointure", "ENTStructureUAI", "ENTEtablissementUAI"})
+_DELTA = re.compile(r"(?:^|_)delta(?=_|$)", re.IGNORECASE)
+_SORT = re.compile(r"(?:^|_)(?:delta|complet)(?=_|$)", re.IGNORECASE)
+_YES = frozenset({"O", "OUI", "1"})
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
-    """The names of the attributes of a person in one form of AAF."""
-
-    key: str = "ENTPersonJointure"
-    usage: str = "sn"
-    birth_name: str = "ENTPersonNomPatro"
-    given: str = "givenName"
-    civilite: str = "personalTitle"
-    birth: str = "ENTPersonDateNaissance"
-    home: str = "ENTPersonStructRattach"
-    functions: str = "ENTPersonFonctions"
-
-    def names(self) -> frozenset[str]:
-        own = (self.key, self.usage, self.birth_name, self.given)
-        return frozenset({*own, self.civilite, self.birth, self.home, self.functions})
-
-
-SECOND_DEGREE = Attributes()
-
-
-def write_rows(files: SetFiles, source: SourceSettings, writer: RowWriter) -> None:
-    """Writes the people of a complete set as rows. Raises FeedRefused if the set is not whole, not of the
-    perimeter of the source, or not safe to read."""
+def write_second_degree(files: SetFiles, source: SourceSettings, writer: RowWriter) -> None:
+    """Writes the people of a set as rows. Raises FeedRefused if the set is not whole, not of the perimeter of
+    the source, not safe to read, or a delta without the set that it changes."""
     _Set(files, source, writer, SECOND_DEGREE).write()
+
+
+def write_first_degree(files: SetFiles, source: SourceSettings, writer: RowWriter) -> None:
+    """The same for a set of the 1er degré."""
+    _Set(files, source, writer, FIRST_DEGREE).write()
+
+
+def write_gpei(files: SetFiles, source: SourceSettings, writer: RowWriter) -> None:
+    """The same for GPEI."""
+    _Set(files, source, writer, GPEI).write()
 
 
 @dataclass(slots=True)
@@ -51,27 +49,42 @@ class _Set:
     files: SetFiles
     source: SourceSettings
     writer: RowWriter
-    attributes: Attributes
+    form: Form
+    name: str = ""
     uais: dict[str, str] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
+    changes: dict[str, list[tuple[Request, str]]] | None = None
+    """Of a delta, the requests for each person."""
 
     def write(self) -> None:
-        structures, people = self._pieces()
-        for name in structures:
-            self._read(name, _STRUCTURE_NAMES, self._structure)
-        if not self.uais:
-            raise self.files.refuse("no-structures")
-        if any(_OF_ONE.search(name) for name in (*people[:1], self.files.path.name)):
+        structures, people, params = self._pieces()
+        if self.changes is None:
+            self._read_structures(structures)
+            if not self.uais:
+                raise self.files.refuse("no-structures")
+            self._read_params(params)
+            for name in people:
+                self._read(name, self.form.of_person, self._person)
+            basis, gone = None, frozenset[str]()
+        else:
+            self._read_params(params)
+            for name in people:
+                self._read(name, self.form.of_person, self._change)
+            base = self._base(structures)
+            self.uais = dict(base.structures)
+            self._read_structures(structures)
+            basis, gone = self._write_over(base, self.changes)
+        if self.form.declares or any(_OF_ONE.search(name) for name in (self.name, self.files.path.name)):
             self.writer.uais = frozenset(self.uais.values())
-        for name in people:
-            self._read(name, self.attributes.names(), self._person)
+        self.writer.end_set(self.uais, basis, gone)
 
-    def _pieces(self) -> tuple[list[str], list[str]]:
-        """The files with structures and those with people, in order."""
+    def _pieces(self) -> tuple[list[str], list[str], list[str]]:
+        """The files with structures, those with people and those with params, each in order."""
         if len(self.files.files) == 1:
             (name,) = self.files.files
-            self._check_set([re.sub(r"\.xml$", "", name, flags=re.IGNORECASE)])
-            return [name], [name]
+            match = _NAME.fullmatch(name)
+            self._check_set([match["set"] if match else re.sub(r"\.xml$", "", name, flags=re.IGNORECASE)])
+            return [name], [name], []
         found_types: dict[str, list[tuple[int, str]]] = {}
         sets = []
         for name in self.files.files:
@@ -87,38 +100,49 @@ class _Set:
             if missing:
                 raise self.files.refuse("missing-piece", f"piece {missing[0]:04} of {kind} is missing")
         self._check_set(sets)
-        for kind in (_STRUCTURES, _PEOPLE):
-            if kind.casefold() not in found_types:
-                raise self.files.refuse("missing-piece", f"the set has no file ..._{kind}_0000.xml")
-        for kind in {*found_types} - {_STRUCTURES.casefold(), _PEOPLE.casefold()}:
+        ours = (_STRUCTURES, _PEOPLE, *((_PARAMS,) if self.form.declares else ()))
+        lacking = [kind for kind in ours if kind.casefold() not in found_types]
+        # a delta has no file of what did not change
+        if lacking and (self.changes is None or len(lacking) == len(ours)):
+            raise self.files.refuse("missing-piece", f"the set has no file ..._{lacking[0]}_0000.xml")
+        for kind in {*found_types} - {kind.casefold() for kind in ours}:
             self.writer.passed[f"files of {kind}"] += len(found_types[kind])
-        return (
-            [name for _, name in sorted(found_types[_STRUCTURES.casefold()])],
-            [name for _, name in sorted(found_types[_PEOPLE.casefold()])],
+        structures, people, params = (
+            [name for _, name in sorted(found_types.get(kind.casefold(), ()))]
+            for kind in (_STRUCTURES, _PEOPLE, _PARAMS)
         )
+        return structures, people, params if self.form.declares else []
 
     def _check_set(self, names: list[str]) -> None:
         if len({*names}) > 1:
             both = " and ".join(sorted({*names})[:2])
             raise self.files.refuse("mixed-sets", f"it has files of several sets: {both}")
         for name in (*names[:1], self.files.path.name):
-            if re.search(r"(^|_)delta(_|$)", name, re.IGNORECASE):
-                raise self.files.refuse("delta-set")
+            self.name = self.name or name
+            if _DELTA.search(name):
+                self.changes = {}
             self.writer.day = self.writer.day or file_date(name, self.source.date_pattern)
+        # sets of one kind have the same name but for their date and their sort
+        self.writer.kind = re.sub(self.source.date_pattern or "$^", "", _SORT.sub("", self.name)).strip("_")
 
     def _read(self, name: str, names: frozenset[str], take: Callable[[Request, str], None]) -> None:
         facts: dict[str, str] = {}
-        try:
-            with self.files.opened(name) as stream:
-                for request in read_requests(stream, names, facts):
-                    take(request, name)
-        except UnsafeXml as error:
-            raise self.files.refuse("unsafe-xml", f"{name}: {error}") from None
-        except CutXml as error:
-            raise self.files.refuse("cut", f"{name}: {error}: the file was cut") from None
-        except BadXml as error:
-            raise self.files.refuse("bad-xml", f"{name}: {error}") from None
+        with xml_refused(self.files, name), self.files.opened(name) as stream:
+            for request in read_requests(stream, names, facts):
+                take(request, name)
         self._check_facts(name, facts)
+
+    def _read_structures(self, names: Iterable[str]) -> None:
+        known = dict(self.uais)
+        self.uais.clear()
+        removed: set[str] = set()
+
+        def structure(request: Request, name: str) -> None:
+            self._structure(request, name, removed)
+
+        for name in names:
+            self._read(name, self.form.of_structure, structure)
+        self.uais = {**{key: uai for key, uai in known.items() if key not in removed}, **self.uais}
 
     def _check_facts(self, name: str, facts: dict[str, str]) -> None:
         """Compares what the head of a file states with the perimeter of the source."""
@@ -132,15 +156,40 @@ class _Set:
         if self.writer.day is None:
             raise self.files.refuse("undated")
 
-    def _structure(self, request: Request, name: str) -> None:
+    def _read_params(self, names: Iterable[str]) -> None:
+        """Compares the perimeter that a set declares with that of the source."""
+        for name in names:
+            with xml_refused(self.files, name), self.files.opened(name) as stream:
+                declared = read_params(stream).get("GPEIgeneration", "")
+            for fact, setting in (
+                ("listeDept", "departements"),
+                ("listeSecteur", "secteurs"),
+                ("listeType", "types"),
+            ):
+                match = re.search(rf"\b{fact} ?= ?\[([^\]]*)\]", declared)
+                stated = (
+                    {part.lstrip("0") for part in re.split(r"[,;\s]+", match[1])} - {""} if match else set()
+                )
+                asked = {part.lstrip("0") for part in self.source.perimeter.get(setting, "").split(",")} - {
+                    ""
+                }
+                if asked and stated != asked:
+                    detail = f"{name}: {fact} is {', '.join(sorted(stated)) or 'not stated'}"
+                    detail += f", but the perimeter of the source says {', '.join(sorted(asked))}"
+                    raise self.files.refuse("wrong-perimeter", detail)
+
+    def _structure(self, request: Request, name: str, removed: set[str]) -> None:
         if request.category and request.category != _STRUCTURES:
             if request.category != _PEOPLE:
                 self.writer.passed[f"requests of {_label(request.category)}"] += 1
             return
         self._refuse_change(request, name)
         values = request.values
-        key = _first(values, "ENTStructureJointure") or request.id
-        uai = (_first(values, "ENTStructureUAI") or _first(values, "ENTEtablissementUAI")).upper()
+        key = first_of(values, self.form.structure) or request.id
+        if request.kind == "deleteRequest":
+            removed.add(key)
+            return
+        uai = next(filter(None, (first_of(values, one) for one in self.form.uais)), "").upper()
         if not uai:
             return
         if self.uais.setdefault(key, uai) != uai:
@@ -148,17 +197,80 @@ class _Set:
             raise self.files.refuse("doubled-structure", detail)
 
     def _refuse_change(self, request: Request, name: str) -> None:
-        if request.kind != "addRequest":
+        if request.kind != "addRequest" and self.changes is None:
             detail = f"{name}: line {request.line}: a {request.kind} in a complete set"
             raise self.files.refuse("delta-set", detail)
 
     def _person(self, request: Request, name: str) -> None:
-        if request.category != _PEOPLE:
-            return
-        self._refuse_change(request, name)
-        values, names = request.values, self.attributes
-        key = _first(values, names.key) or request.id
-        rows = [*self._rows(key if key == request.id or not request.id else "", request)]
+        if request.category == _PEOPLE:
+            self._refuse_change(request, name)
+            self._put(record_of(request, self.form, name))
+
+    def _change(self, request: Request, name: str) -> None:
+        own_file = not request.category and f"_{_PEOPLE}_".casefold() in name.casefold()
+        if self.changes is not None and (request.category == _PEOPLE or own_file):
+            key = request.id or first_of(request.values, self.form.key)
+            self.changes.setdefault(key, []).append((request, name))
+
+    def _base(self, names: Iterable[str]) -> KeptSet:
+        """The newest kept set that is older than this delta, or this delta itself if it was read before."""
+        if self.writer.day is None:
+            for name in names:
+                self._read(name, self.form.of_structure, lambda _request, _name: None)
+        day = self.writer.day
+        if day is None:
+            raise self.files.refuse("undated")
+        kept = self.files.kept(self.writer.kind)
+        same = [one for one in kept if one.digest == self.files.digest]
+        older = [one for one in kept if one.day < day]
+        if not same and not older:
+            raise self.files.refuse("no-complete-set")
+        return same[-1] if same else max(reversed(older), key=lambda one: one.day)
+
+    def _write_over(
+        self, base: KeptSet, changes: dict[str, list[tuple[Request, str]]]
+    ) -> tuple[Basis | None, frozenset[str]]:
+        """Writes the people of a kept set with the changes of a delta. Returns what it changes, and whom it
+        deletes."""
+        if base.digest == self.files.digest:
+            for line in base.lines():
+                self._put(from_line(line))
+            return base.basis, base.gone
+        clears, gone = self.source.empty_values == "clear", set[str]()
+        counts = dict.fromkeys(("added", "modified", "deleted"), 0)
+        known: dict[str, list[Record]] = {}
+        for line in base.lines():
+            record = from_line(line)
+            if record[0] in changes:  # more than once if the set has the person twice
+                known.setdefault(record[0], []).append(record)
+            else:
+                self._put(record)
+        for key, requests in changes.items():
+            before = known.get(key, [])
+            after = after_requests(before, requests, self.form, clears=clears)
+            if not before:
+                counts["added"] += bool(after)
+            elif after:
+                counts["modified"] += 1
+            else:
+                counts["deleted"] += 1
+                gone.add(qualified(self.source.namespace, before[0][FACTS] or key))
+                continue
+            for request, _ in () if after else requests:
+                self.writer.passed[f"{request.kind} of people whom the set before does not have"] += 1
+            for one in after:
+                self._put(one)
+        made = ", ".join(f"{number} {what}" for what, number in counts.items())
+        self.writer.remark = f"a delta on the set of {base.day}: {made}"
+        day = self.writer.day or base.day
+        return Basis(base.digest, base.day, (day - base.day).days), frozenset(gone)
+
+    def _put(self, record: Record) -> None:
+        """Writes a person: the record for later deltas, and the rows."""
+        self.writer.record(to_line(record))
+        identifier, file, line = record[:FACTS]
+        key = record[FACTS] or identifier
+        rows = [*self._rows(key if key == identifier or not identifier else "", record)]
         if not rows:
             self.writer.passed["people without a function"] += 1
             return
@@ -167,22 +279,14 @@ class _Set:
             fault = found("person-doubled", f"the set has {key} twice, with other content")
             rows = [(*row[:6], fault, *row[7:]) for row in rows]
         for row in rows:
-            self.writer.write(row, name, request.line)
+            self.writer.write(row, file, int(line))
 
-    def _rows(self, key: str, request: Request) -> Iterator[tuple[str, ...]]:
-        values, names = request.values, self.attributes
-        usage, birth_name = _first(values, names.usage), _first(values, names.birth_name)
-        person = (
-            key,
-            _first(values, names.civilite),
-            usage if birth_name else "",
-            birth_name or usage,
-            _first(values, names.given),
-            _first(values, names.birth),
-        )
-        home = _first(values, names.home)
+    def _rows(self, key: str, record: Record) -> Iterator[tuple[str, ...]]:
+        _, usage, birth_name, given, civilite, birth, home, director = record[FACTS : FACTS + 8]
+        person = (key, civilite, usage if birth_name else "", birth_name or usage, given, birth)
         posts: set[tuple[str, str]] = set()
-        for structure, function, discipline in self._functions(values.get(names.functions, ())):
+        texts = [*record[FACTS + 8 :], *_headships(director, home)]
+        for structure, function, discipline in self._functions(texts):
             uai = self.uais.get(structure) or found(
                 "structure-unknown", f"no structure {structure} in the set"
             )
@@ -201,7 +305,7 @@ class _Set:
         left to a person who has no other; one whom only other sources can give an account has another there.
         """
         every = []
-        for text in filter(None, texts):
+        for text in texts:
             structure, function, _, discipline, *_ = [*(part.strip() for part in text.split("$")), "", "", ""]
             if function:
                 every.append((structure, function, discipline))
@@ -217,8 +321,10 @@ class _Set:
         return kept
 
 
-def _first(values: Mapping[str, Sequence[str]], name: str) -> str:
-    return (values.get(name) or ("",))[0]
+def _headships(director: str, home: str) -> list[str]:
+    """The functions of the head of a school of the 1er degré, from `O` or `STRUCTURE$O`."""
+    structure, _, yes = director.rpartition("$")
+    return [f"{structure or home}$DIR"] if yes.upper() in _YES else []
 
 
 def _label(text: str) -> str:

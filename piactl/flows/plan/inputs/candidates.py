@@ -53,8 +53,9 @@ def certain_joins(
     found: dict[str, Account] = {}
     decided = {c.matricule: c.decision for c in memory.cases.values() if c.of_newcomer and c.decision}
     for sourced in feeds:
+        local = sourced.feed.local
         for matricule, person in sourced.feed.people.items():
-            supplement = sourced.source.supplement
+            supplement = sourced.source.supplement and matricule not in local
             if not (rules.matching.automatic or person.former or matricule in decided or supplement):
                 continue
             if index.entry(matricule, rules.keys) is None:
@@ -161,7 +162,8 @@ class _Search:
                     yield other
 
     def _look(self, person: Person, own: _Other) -> None:
-        """Makes the case of a newcomer, if there is anybody whom they may be."""
+        """Makes the case of a newcomer, if there is anybody whom they may be. One whom a head of school made
+        is a case anyhow: only somebody who knows them can say whose account is theirs."""
         found = {}
         for other in self._others(own, own.traces):
             words = own.traces.evidence(other.traces)
@@ -171,10 +173,11 @@ class _Search:
                 self._without_numen(person, words)
             else:
                 found[other] = words
-        if found:
+        if found or person.matricule in self.merged.local:
             case = self._case(Doubt.SAME_PERSON, person, found)
             self.merged.cases[case.id] = case
-            self.merged.hold(person.matricule, case.why, HoldCode.CASE)
+            if found or not case.answered(Answer.DIFFERENT):
+                self.merged.hold(person.matricule, case.why, HoldCode.CASE)
 
     def _first_of_two(self, own: _Other, other: _Other) -> bool:
         """Whether somebody decided that another newcomer is the same person: that one joins this one's

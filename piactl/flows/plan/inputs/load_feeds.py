@@ -22,16 +22,20 @@ from piactl.core.plan.feed_limits import (
     comparable,
     feed_refusals,
     held_refusal,
+    order_refusals,
     record_of,
 )
 from piactl.core.plan.plan import Hold
 from piactl.core.plan.run_state import Memory, SourceMemory
 from piactl.core.plan.sync_cache import MOST_SOURCES
 from piactl.core.text import counted
-from piactl.errors import FeedRefused, FeedsRefused, UnsafePlan
+from piactl.errors import FeedRefused, FeedsRefused, PiactlError, UnsafePlan
 from piactl.feed.feed import Feed
 from piactl.feed.feed_file import NoSource, feed_argument
+from piactl.feed.file_date import file_date
 from piactl.feed.fingerprints import LineDigests, digest_lines
+from piactl.feed.formats import set_to_keep
+from piactl.feed.formats.kept_sets import keep_set
 from piactl.feed.formats.md5_files import md5_beside
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
@@ -53,8 +57,7 @@ def read_feeds(arguments: Sequence[str], sources: Mapping[str, SourceSettings]) 
     """
     feeds: list[SourcedFeed] = []
     refused: list[FeedRefused] = []
-    for argument in arguments:
-        source, path = feed_argument(argument, sources)
+    for source, path in by_date([feed_argument(argument, sources) for argument in arguments]):
         try:
             feeds.append(SourcedFeed(read_feed(path, source), source, path))
         except FeedRefused as error:
@@ -124,7 +127,15 @@ def _named(
     for unread in strange:
         if warn is not None:
             warn(f"{unread.path}: not read: it matches the `files` of no source")
-    return named
+    return by_date(named)
+
+
+def by_date(named: Sequence[tuple[SourceSettings, Path]]) -> list[tuple[SourceSettings, Path]]:
+    """Feeds in an order in which a delta of a national feed comes after the sets before it."""
+    return sorted(
+        named,
+        key=lambda one: (one[0].format != "csv" and file_date(one[1].name, one[0].date_pattern)) or date.min,
+    )
 
 
 def digests_of_people(scans: Sequence[Scan]) -> dict[str, int] | None:
@@ -141,6 +152,19 @@ def digests_of_people(scans: Sequence[Scan]) -> dict[str, int] | None:
         for matricule, number in scan.lines.people.items():
             digests[matricule] = digests.get(matricule, 0) + number & 0xFFFF_FFFF_FFFF_FFFF
     return digests
+
+
+def keep_sets(feeds: Sequence[SourcedFeed], warn: Callable[[str], None]) -> None:
+    """Keeps what later deltas need of the sets of national feeds in the state folder of this host."""
+    for sourced in feeds:
+        if sourced.source.format == "csv" or not sourced.source.state_folder:
+            continue
+        kept = set_to_keep(sourced.path, sourced.source)
+        try:
+            if kept is not None:
+                keep_set(Path(sourced.source.state_folder), kept)
+        except PiactlError as error:
+            warn(f"the people of {sourced.path} could not be kept, so deltas after it are refused: {error}")
 
 
 def in_order(feeds: Sequence[SourcedFeed], sources: Mapping[str, SourceSettings]) -> list[SourcedFeed]:
@@ -211,6 +235,7 @@ def check_limits(
         name: replace(source.record, past=comparable(source.record.past, source.undone))
         for name, source in memory.sources.items()
     }
+    applied = {name: {*source.applied} - {*source.undone} for name, source in memory.sources.items()}
     refused: list[FeedRefused] = []
     for sourced in feeds:
         facts, source = sourced.feed.facts, sourced.source
@@ -234,8 +259,13 @@ def check_limits(
             as_of,
             (skipped or {}).get(source.name, 0),
         )
+        before = applied.setdefault(source.name, set())
+        if facts.digest not in before:
+            refusals += order_refusals(facts, before, source.delta_days)
+            before.add(facts.digest)
         memory_of = memory.sources.get(source.name)
-        if memory_of and _came_before(facts, memory_of):
+        # other sets of a source that lists its establishments in parts are of other ones
+        if memory_of and not facts.part and _came_before(facts, memory_of):
             message = "this file was applied before, and later ones after it: remove it. "
             message += f"To go back to its data: --accept-feed {facts.digest} --reason TEXT"
             refusals.append(("older", message))

@@ -95,6 +95,8 @@ class MergedFeeds:
     keeps their NUMEN from it."""
     asked: set[tuple[str, str]] = field(default_factory=set)
     """The sources and matricules of all people in the feeds."""
+    local: set[str] = field(default_factory=set)
+    """The matricules of people whom the head of a school made."""
 
     def hold(self, matricule: str, why: str, code: HoldCode) -> None:
         self.held.setdefault(matricule, (code, why))
@@ -115,6 +117,7 @@ def merge_feeds(
     """
     feeds = [_with_known_starts(sourced, known, rules.as_of) for sourced in feeds]
     for sourced in feeds:
+        merged.local |= sourced.feed.local
         merged.rejections += sourced.rejections
         for matricule, why in sourced.feed.held.items():
             merged.hold(matricule, why, HoldCode.REJECTED)
@@ -132,7 +135,7 @@ def _with_known_starts(
     sourced: SourcedFeed, known: Mapping[str, tuple[Assignment, ...]], as_of: date
 ) -> SourcedFeed:
     """The feed; one of a format without dates with the starts of the posts that are known."""
-    if sourced.feed.written is None:
+    if sourced.feed.written is None or "debut" in sourced.feed.written.columns:
         return sourced
     day = sourced.feed.facts.date or as_of
     people = {
@@ -362,6 +365,7 @@ def _merge_assignments(
         silence=sourced.silence,
         absent_runs=source.absent_runs,
         uais=sourced.feed.written.uais if sourced.feed.written else None,
+        gone=sourced.feed.written.gone if sourced.feed.written else frozenset(),
     )
     absences: dict[Key, Absence] = {}
     waiting_of: dict[str, dict[Key, Absence]] = {}
@@ -393,6 +397,8 @@ def _merge_assignments(
             merged.notes[matricule] = "; ".join(filter(None, (merged.notes.get(matricule), absent)))
         if after != before:
             merged.assignments[matricule] = after
+            if any(testimony.deletes(matricule, a) for a in before if a.source == source.name):
+                merged.notes.setdefault(matricule, f"{facts.file} of {source.name} deletes the person")
     merged.absents = [a for a in merged.absents if a.source != source.name]
     merged.absents += [
         AbsentAssignment(

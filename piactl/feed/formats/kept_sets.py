@@ -1,0 +1,121 @@
+"""What deltas change: the people of the last sets, kept by this host as far as piactl reads them.
+
+A delta names only what changed. It is read on top of the newest kept set of its kind that is older, so that
+it lists everyone, as a complete set does. Which of the kept sets were applied is known to the directory
+alone; the limits of the source compare them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import IO, Any
+
+from piactl.core.plan.feed_limits import Basis
+from piactl.private_files import make_private_folder, write_private
+
+FOLDER = "sets"
+_GENERATIONS = 4
+_BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSet:
+    """A set as deltas need it. `kind` is its name without date and pieces, `structures` are UAIs by the
+    numbers of structures, `gone` the matricules that it deletes, `basis` is what it changes, `records` opens
+    its people, one line each."""
+
+    source: str
+    kind: str
+    day: date
+    digest: str
+    structures: Mapping[str, str]
+    uais: frozenset[str] | None
+    gone: frozenset[str]
+    basis: Basis | None
+    records: Callable[[], IO[bytes]] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        return f"{_kind_name(self.source, self.kind)}-{self.day:%Y%m%d}-{self.digest[:32]}"
+
+    def lines(self) -> Iterator[bytes]:
+        with self.records() as stream:
+            yield from stream
+
+    def pieces(self) -> Iterator[bytes]:
+        """The content of its file."""
+        head = {
+            "source": self.source,
+            "kind": self.kind,
+            "day": self.day.isoformat(),
+            "digest": self.digest,
+            "structures": dict(self.structures),
+            "uais": sorted(self.uais) if self.uais is not None else None,
+            "gone": sorted(self.gone),
+            "basis": [self.basis.digest, self.basis.day.isoformat(), self.basis.days] if self.basis else None,
+        }
+        yield json.dumps(head, ensure_ascii=False).encode() + b"\n"
+        with self.records() as stream:
+            while piece := stream.read(_BLOCK):
+                yield piece
+
+
+def keep_set(folder: Path, kept: KeptSet) -> None:
+    """Keeps a set in the state folder, and the last ones of its kind. Raises PiactlError."""
+    folder /= FOLDER
+    make_private_folder(folder)
+    write_private(folder / kept.name, kept.pieces())
+    found = sorted(folder.glob(f"{_kind_name(kept.source, kept.kind)}-*"), key=lambda path: path.name)
+    for old in found[:-_GENERATIONS]:
+        old.unlink(missing_ok=True)
+
+
+def kept_sets(folder: str, source: str, kind: str) -> list[KeptSet]:
+    """The sets of one kind in the state folder, the one that was kept last at the end; those that cannot be
+    read are left out."""
+    if not folder:
+        return []
+    files = (Path(folder) / FOLDER).glob(f"{_kind_name(source, kind)}-*")
+    try:
+        files_by_time = sorted(files, key=lambda path: path.stat().st_mtime_ns)
+    except OSError:
+        return []
+    return [kept for kept in map(_read, files_by_time) if kept is not None]
+
+
+def _read(path: Path) -> KeptSet | None:
+    def records() -> IO[bytes]:
+        stream = path.open("rb")
+        stream.readline()
+        return stream
+
+    try:
+        with path.open("rb") as stream:
+            head: dict[str, Any] = json.loads(stream.readline())
+        return KeptSet(
+            head["source"],
+            head["kind"],
+            date.fromisoformat(head["day"]),
+            head["digest"],
+            head["structures"],
+            frozenset(head["uais"]) if head["uais"] is not None else None,
+            frozenset(head["gone"]),
+            _basis(head["basis"]),
+            records,
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _basis(found: list[Any] | None) -> Basis | None:
+    return Basis(found[0], date.fromisoformat(found[1]), found[2]) if found else None
+
+
+def _kind_name(source: str, kind: str) -> str:
+    return hashlib.sha256(f"{source}\n{kind}".encode()).hexdigest()[:16]

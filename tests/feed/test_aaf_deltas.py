@@ -1,0 +1,277 @@
+"""AAF deltas: read on top of the last set, they say what the complete set of their day says."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from piactl.core.model.person import Person
+from piactl.core.model.settings import SourceSettings
+from piactl.core.plan.feed_limits import order_refusals
+from piactl.errors import FeedRefused, PiactlError
+from piactl.feed.feed import Feed
+from piactl.feed.formats import set_to_keep
+from piactl.feed.formats.kept_sets import keep_set
+from piactl.feed.reader import read_feed
+from tests.aaf_sets import (
+    SCHOOLS,
+    Agent,
+    changes,
+    deletion,
+    delta,
+    document,
+    files,
+    folder,
+    modification,
+    person,
+    request,
+    zipped,
+)
+
+CLAIRE = Agent("500", ("4077$ENS$E$L0202", "4078$ENS$E$L0202"))
+ZOE = Agent("501", ("4079$EDU$E$E0030",), sn="NOËL", birth_name="LEFÈVRE", given="Zoé", home="4079")
+IDA = Agent("502", (), sn="ROY", given="Ida")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> SourceSettings:
+    (tmp_path / "state").mkdir(mode=0o700)
+    return SourceSettings("aaf2d", format="aaf", namespace="aaf", state_folder=str(tmp_path / "state"))
+
+
+class Sets:
+    """Sets of one source, each read and kept as a run does."""
+
+    def __init__(self, folder: Path, source: SourceSettings) -> None:
+        self.folder, self.source = folder, source
+
+    def complete(self, day: str, *agents: Agent) -> Path:
+        return zipped(self.folder / f"ENT2DVA_Complet_{day}.zip", files(agents, day))
+
+    def delta(self, day: str, *requests: str) -> Path:
+        return zipped(self.folder / f"ENT2DVA_Delta_{day}.zip", delta(requests, day))
+
+    def read(self, path: Path, *, keep: bool = True) -> Feed:
+        feed = read_feed(path, self.source)
+        kept = set_to_keep(path, self.source)
+        assert kept is not None
+        if keep:
+            keep_set(Path(self.source.state_folder), kept)
+        return feed
+
+
+@pytest.fixture
+def sets(tmp_path: Path, source: SourceSettings) -> Sets:
+    return Sets(tmp_path, source)
+
+
+def posts(feed: Feed, key: str) -> list[tuple[str, str]]:
+    return [(a.uai, a.function) for a in feed.people[f"aaf:{key}"].assignments]
+
+
+def test_a_delta_changes_what_it_names(sets):
+    sets.read(sets.complete("20260901", CLAIRE, ZOE, IDA))
+    feed = sets.read(
+        sets.delta(
+            "20260902",
+            modification("500", sn="AUBRY", ENTPersonFonctions=["4079$ENS$E$L0202"]),
+            modification("502", ENTPersonFonctions=["4077$DOC"], personalTitle=""),
+            deletion("501"),
+            person(Agent("503", sn="GRÉVIN", given="Léo")),
+            modification("900", sn="X"),
+            deletion("901"),
+        )
+    )
+    claire, ida = feed.people["aaf:500"], feed.people["aaf:502"]
+    assert (claire.usage_name, claire.family_name, claire.civilite) == ("AUBRY", "DUBREUIL", "Mme")
+    assert posts(feed, "500") == [("0800002T", "ENS")]
+    # the people without a function are known as well, and an empty value empties
+    assert (posts(feed, "502"), ida.civilite) == ([("0800009A", "DOC")], "")
+    assert set(feed.people) == {"aaf:500", "aaf:502", "aaf:503"}
+    assert feed.written.gone == {"aaf:501"}
+    assert feed.facts.date == date(2026, 9, 2)
+    assert feed.facts.full
+    assert claire.assignments[0].origin.startswith("ENT2DVA_Delta_20260902_PersEducNat_0000.xml:")
+    said = [remark.message for remark in feed.remarks]
+    assert "a delta on the set of 2026-09-01: 1 added, 2 modified, 1 deleted" in said
+    unknown = "of people whom the set before does not have (1)"
+    assert f"passed over: modifyRequest {unknown}" in said
+    assert f"passed over: deleteRequest {unknown}" in said
+
+
+def test_an_empty_value_can_mean_nothing(sets):
+    sets.source = replace(sets.source, empty_values="keep")
+    sets.read(sets.complete("20260901", CLAIRE))
+    feed = sets.read(sets.delta("20260902", modification("500", personalTitle="", ENTPersonFonctions=[])))
+    assert feed.people["aaf:500"].civilite == "Mme"
+    assert len(posts(feed, "500")) == 2
+
+
+def said(feed: Feed) -> dict[str, Person]:
+    """The people of a feed, whatever its source is called."""
+    return {
+        key: replace(person, assignments=tuple(replace(a, source="") for a in person.assignments))
+        for key, person in feed.people.items()
+    }
+
+
+def population(chance: random.Random, agents: Sequence[Agent], number: int) -> list[Agent]:
+    """The people of the next day: some leave, some change, some come."""
+    result = [agent for agent in agents if chance.random() > 0.15]
+    for place, agent in enumerate(result):
+        if chance.random() < 0.4:
+            functions = [f"{chance.choice([*SCHOOLS])}${chance.choice(['ENS', 'EDU'])}$E$L0202"]
+            result[place] = replace(
+                agent,
+                functions=tuple(chance.choice([functions, [*functions, "4077$DOC"], []])),
+                sn=chance.choice(["NOËL", "D'ORSAY", agent.sn]),
+                home=chance.choice([*SCHOOLS]),
+            )
+    known = {agent.id for agent in agents}
+    new = [Agent(str(600 + number * 10 + i), given="Léo", sn="GRÉVIN") for i in range(chance.randint(1, 3))]
+    return [*result, *(agent for agent in new if agent.id not in known)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_set_and_its_deltas_say_what_the_later_complete_set_says(tmp_path, source, seed):
+    """Also when every set is read by another run, and when all are read by one."""
+    chance, first = random.Random(seed), date(2026, 9, 1)
+    people = [CLAIRE, ZOE, IDA, *(Agent(str(510 + i), given="Ève", sn="ROUX") for i in range(5))]
+    sets, in_run = Sets(tmp_path, source), Sets(tmp_path, replace(source, name="other"))
+    path = sets.complete(f"{first:%Y%m%d}", *people)
+    sets.read(path)
+    in_run.read(path, keep=False)
+    for number in range(1, 6):
+        day = f"{first + timedelta(number):%Y%m%d}"
+        after = population(chance, people, number)
+        requests = changes(people, after)
+        chance.shuffle(requests)
+        path = sets.delta(day, *requests)
+        by_delta = sets.read(path)
+        # another source, because a delta may be read on top of any set of its own
+        other = replace(source, name="whole")
+        whole = said(read_feed(zipped(tmp_path / f"whole_{day}.zip", files(after, day)), other))
+        assert len(whole) > 2
+        assert said(by_delta) == whole, f"seed {seed}, day {day}"
+        assert by_delta.written.gone == {f"aaf:{a.id}" for a in people} - {f"aaf:{a.id}" for a in after}
+        assert said(in_run.read(path, keep=False)) == whole
+        again = read_feed(folder(tmp_path / f"set_{day}", delta(requests, day)), source)
+        assert said(again) == whole
+        people = after
+
+
+def test_structures_change_too(sets, tmp_path):
+    sets.read(sets.complete("20260901", CLAIRE, ZOE))
+    one = {"ENTStructureJointure": ["4078"], "ENTStructureUAI": ["0801616X"]}
+    other = {"ENTStructureJointure": ["4090"], "ENTStructureUAI": ["0020032Z"]}
+    requests = [
+        request("modifyRequest", "EtabEducNat", "4078", one),
+        request("addRequest", "EtabEducNat", "4090", other),
+        request("deleteRequest", "EtabEducNat", "4079", {}),
+    ]
+    found = {
+        "ENT2DVA_Delta_20260902_EtabEducNat_0000.xml": document(requests),
+        **delta([person(Agent("503", ("4090$ENS",)))], "20260902"),
+    }
+    feed = sets.read(folder(tmp_path / "ENT2DVA_Delta_20260902", found))
+    assert posts(feed, "500") == [("0800009A", "ENS"), ("0801616X", "ENS")]
+    assert posts(feed, "503") == [("0020032Z", "ENS")]
+    assert [(r.code, r.matricule) for r in feed.rejections] == [("structure-unknown", "aaf:501")]
+
+
+def test_a_person_whom_a_delta_describes_twice_is_held(sets):
+    sets.read(sets.complete("20260901", CLAIRE, ZOE))
+    twice = [modification("500", sn="AUBRY"), modification("500", sn="MOREL"), deletion("501"), person(ZOE)]
+    feed = sets.read(sets.delta("20260902", *twice))
+    assert set(feed.held) == {"aaf:500"}
+    assert {r.code for r in feed.rejections} == {"person-doubled"}
+    assert set(feed.people) == {"aaf:501"}
+    # the next delta settles it
+    feed = sets.read(sets.delta("20260903", person(replace(CLAIRE, sn="AUBRY", birth_name="DUBREUIL"))))
+    assert feed.people["aaf:500"].usage_name == "AUBRY"
+
+
+def test_a_delta_needs_the_set_before_it(sets, tmp_path):
+    early = sets.delta("20260830", deletion("501"))
+    sets.read(sets.complete("20260901", CLAIRE, ZOE))
+    with pytest.raises(FeedRefused) as caught:
+        sets.read(early)
+    assert [code for code, _ in caught.value.refusals] == ["no-complete-set"]
+    # that of another kind is none
+    other = folder(tmp_path / "ENT2DVB_Delta_20260902", delta([], "20260902", name="ENT2DVB"))
+    with pytest.raises(FeedRefused):
+        sets.read(other)
+    # what is kept and damaged is not there
+    (kept,) = (tmp_path / "state" / "sets").iterdir()
+    kept.write_bytes(b"{}\n")
+    sets.source = replace(sets.source, files=("x",))
+    late = zipped(tmp_path / "ENT2DVC_Delta_20260902.zip", delta([], "20260902"))
+    with pytest.raises(FeedRefused, match=r"feed the last complete set and every delta after it"):
+        read_feed(late, replace(sets.source, name="elsewhere"))
+
+
+def test_the_same_delta_again_says_the_same(sets):
+    """A guard may have refused the run that kept it."""
+    sets.read(sets.complete("20260901", CLAIRE, ZOE))
+    path = sets.delta("20260902", deletion("501"), modification("500", sn="AUBRY"))
+    feed = sets.read(path)
+    sets.source = replace(sets.source, absent_runs=3)  # as another run, which has not read it
+    again = sets.read(path)
+    assert again.people == feed.people
+    assert again.written.gone == {"aaf:501"}
+    assert again.facts.basis.day == date(2026, 9, 1)
+    assert again.facts.digest == feed.facts.digest
+
+
+def test_a_delta_follows_the_sets_that_were_applied(sets):
+    first = sets.read(sets.complete("20260901", CLAIRE, ZOE)).facts
+    second = sets.read(sets.delta("20260902", deletion("501"))).facts
+    fourth = sets.read(sets.delta("20260904", modification("500", sn="AUBRY"))).facts
+    assert order_refusals(second, {first.digest}, 1) == []
+    assert [code for code, _ in order_refusals(second, set(), 1)] == ["missing-delta"]
+    (refusal,) = order_refusals(fourth, {first.digest, second.digest}, 1)
+    assert refusal[0] == "missing-delta"
+    assert "comes 2 days after the set of 2026-09-02 (limit: 1, `delta_days`)" in refusal[1]
+    assert order_refusals(fourth, {first.digest, second.digest}, 3) == []
+    # another one of the day of the second
+    other = Sets(sets.folder / "other", sets.source)
+    other.folder.mkdir()
+    doubled = other.read(other.delta("20260902", deletion("500"))).facts
+    refused = order_refusals(doubled, {first.digest, second.digest}, 1)
+    assert [code for code, _ in refused] == ["doubled-delta"]
+    assert order_refusals(doubled, {first.digest}, 1) == []
+
+
+def test_a_full_disk_ends_nothing(sets, monkeypatch, tmp_path):
+    from piactl.flows.plan.inputs.load_feeds import keep_sets
+    from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
+
+    path = sets.complete("20260901", CLAIRE)
+    feed = sets.read(path, keep=False)
+    (tmp_path / "state" / "sets").write_text("no folder")
+    said: list[str] = []
+    keep_sets([SourcedFeed(feed, sets.source, path)], said.append)
+    assert "deltas after it are refused" in said[0]
+    with pytest.raises(PiactlError):
+        keep_set(tmp_path / "state", set_to_keep(path, sets.source))
+
+
+def test_one_establishment_has_its_own_deltas(sets, tmp_path):
+    """Two establishments, each with the sets of its own."""
+    for name, key in (("ENT_0800009A", "4077"), ("ENT_0800010B", "4078")):
+        agent = replace(CLAIRE, id=key, functions=(f"{key}$ENS",))
+        schools = {key: SCHOOLS[key]}
+        sets.read(folder(tmp_path / name, files([agent], name=name, schools=schools)))
+    path = folder(tmp_path / "delta", delta([deletion("4078")], "20260902", name="ENT_0800010B"))
+    with pytest.raises(FeedRefused) as caught:  # nobody is left
+        sets.read(path)
+    assert [code for code, _ in caught.value.refusals] == ["header-only"]
+    more = [modification("4077", sn="AUBRY")]
+    feed = sets.read(folder(tmp_path / "other", delta(more, "20260902", name="ENT_0800009A")))
+    assert set(feed.people) == {"aaf:4077"}
+    assert feed.written.uais == {"0800009A"}
