@@ -62,9 +62,9 @@ class FeedFacts:
     counts the rows whose person is uncertain: if there are any, absences from this feed do not count.
     `values`: per counted column, the rows with each value (blank is a value). `distinct`: per column of the
     file, the number of its distinct values without blank, at most MOST_DISTINCT; `forms`: of the first of
-    these, how many have each form (`9/9/9` of 01/09/2026). `establishments`: the valid UAIs. `basis` is what a
-    delta that was read on top of another set changes, `later` are the digests of sets of its kind that are not
-    older. `part`: it lists only some establishments of its source.
+    these, how many have each form (`9/9/9` of 01/09/2026). `establishments`: the valid UAIs. `basis` is what
+    a delta that was read on top of another set changes, `later` are the digests of sets of its kind that are
+    not older. `part`: it lists only some establishments of its source.
     """
 
     source: str
