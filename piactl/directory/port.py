@@ -92,6 +92,17 @@ class ServerFacts:
         return f"{self.uri} {self.address}".rstrip()
 
 
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """What changed in a search since a cookie (RFC 4533), by entryUUID (16 bytes): the entries `written`
+    since then; with `gone`, `named` are those not found any more, else all that are found, or all but those
+    that were written."""
+
+    written: Mapping[bytes, RawEntry]
+    named: frozenset[bytes]
+    gone: bool
+
+
 class Reader(Protocol):
     """Reads. Every search is paged and complete, or raises DirectoryTruncated or DirectoryUnreachable."""
 
@@ -110,6 +121,10 @@ class Reader(Protocol):
 
         A base that does not exist raises DirectoryRefused, it is never an empty result.
         """
+
+    def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
+        """What changed in a search since `cookie`; None where the server cannot say, or not since then.
+        `attributes` include entryUUID."""
 
 
 class Writer(Reader, Protocol):

@@ -11,7 +11,16 @@ from datetime import UTC, datetime, timedelta
 
 from piactl.directory.dn import normal_dn
 from piactl.directory.filter_matching import Key, Matcher, conjuncts, matcher
-from piactl.directory.port import EntryWrite, Outcome, RawEntry, Reader, ServerFacts, Values, WriteResult
+from piactl.directory.port import (
+    EntryWrite,
+    Outcome,
+    RawEntry,
+    Reader,
+    Refresh,
+    ServerFacts,
+    Values,
+    WriteResult,
+)
 
 _CSN, _AUTHOR = "entryCSN", "modifiersName"
 
@@ -35,6 +44,9 @@ class EmptyDirectory:
         self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree"
     ) -> Iterator[RawEntry]:
         return iter(())
+
+    def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
+        return None
 
 
 _FEW = 4
@@ -250,6 +262,9 @@ class SimulatedDirectory:
         if not any(reach.answers(base, query) for reach in self._reaches):
             yield from self._unchanged(base, query, attributes, scope)
         yield from list(self._memory.search(normal_dn(base), matcher(query), attributes, scope))
+
+    def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
+        """None: a simulated entry has no entryUUID."""
 
     def apply(self, writes: Iterable[EntryWrite]) -> None:
         """Goes on as if these writes had been made, one after the other."""

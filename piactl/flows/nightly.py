@@ -33,7 +33,8 @@ from piactl.flows.canaries import try_canaries
 from piactl.flows.helpdesk.rate_limit import forget_old_attempts
 from piactl.flows.helpdesk.second_person import forget_old_requests
 from piactl.flows.helpdesk.unblock import release_activation_policy, remove_foreign_policies
-from piactl.flows.plan.incremental import NextCache, keep, read_run_state
+from piactl.flows.plan.cache_file import keep
+from piactl.flows.plan.incremental import NextCache, read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import keep_sets, scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
@@ -81,6 +82,7 @@ def run_nightly(
         accounts = ManagedAccounts(run.writer, settings.directory, encoding(run.writer))
         finish_merges(run, AccountStore(*accounts, rules.keys, rules.policy, rules.as_of), rules)
         state = read_run_state(accounts, rules, unreadable, feeds=bool(scans))
+        state = replace(state, own_csn=run.own_csn())
         check_date(run.order, state.memory.last, settings)
         _name_unjournalled(run, state.memory.last)
         _name_removed_heads(run)

@@ -11,7 +11,7 @@ import pytest
 
 from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.open import open_reader
-from piactl.directory.port import RawEntry, Reader, ServerFacts
+from piactl.directory.port import RawEntry, Reader, Refresh, ServerFacts
 from piactl.flows.plan.inputs.load_feeds import read_feeds
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.secrets import read_password
@@ -41,6 +41,10 @@ class CountingReader:
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         self.asked += 1
         return self._reader.read(dn, attributes)
+
+    def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
+        self.asked += 1
+        return self._reader.refresh(base, query, attributes, cookie)
 
     def search(self, base: str, query: str, attributes: Sequence[str], **options: Any) -> Iterator[RawEntry]:
         self.asked += 1

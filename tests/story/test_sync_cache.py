@@ -91,12 +91,13 @@ def skipped(
 ) -> tuple[incremental.SkipSet, NextCache, Memory]:
     """The skip set of a run before any chunk, the cache that it fills, and the memory of earlier runs."""
     as_of, folder = date.fromisoformat(day), Path(configuration.settings.state_folder)
-    memory = run_state(reader, configuration, as_of, feeds=True).memory
+    state = run_state(reader, configuration, as_of, feeds=True)
+    memory = state.memory
     accounts = managed_accounts(reader, configuration)
     cache = next_cache(accounts, configuration.rules(as_of), configuration.settings, scans)
     assert cache is not None
     found = incremental.unchanged_accounts(
-        accounts, configuration.keys, folder, cache, memory.last, memory.pending()
+        accounts, configuration.keys, folder, cache, state, memory.pending()
     )
     return found, cache, memory
 

@@ -71,6 +71,17 @@ def with_csn(packed: bytes, csn: bytes) -> bytes:
     return _CSN.pack(csn_digest(csn)) + packed[_CSN.size :]
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The accounts that a run saw in the directory: the cookie of content synchronization (RFC 4533) from
+    before it read them, "" where the server has none; their entryUUIDs, 16 bytes each; and how many `nights`
+    ago all of them were read."""
+
+    cookie: str = ""
+    uuids: bytes = field(default=b"", repr=False)
+    nights: int = 0
+
+
 Home = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 """The scopes in which the census counts an account: establishments, profiles and services."""
 
@@ -94,6 +105,9 @@ class SyncCache:
     run: str = ""
     homes: list[Home] = field(default_factory=lambda: [NOT_LIVE])
     packed: dict[str, bytes] = field(default_factory=dict, repr=False)
+    seen: Seen = field(default_factory=Seen)
+    others: list[str] = field(default_factory=list, repr=False)
+    """The keys of the accounts that were seen and have no entry here."""
     more_names: dict[str, list[int]] = field(default_factory=dict, repr=False)
     """The other names of the accounts that have several, by key as in `packed`."""
     _numbers: dict[Home, int] = field(default_factory=dict, repr=False)
@@ -150,6 +164,11 @@ class NameDigests:
         digest = name_digest(str(local))
         index = bisect_left(self._digests, digest)
         return index < len(self._digests) and self._digests[index] == digest
+
+
+def uid_of(key: str) -> str:
+    """The uid in the key of an account without a matricule, "" in that of any other."""
+    return key.removeprefix(_BY_UID) if key.startswith(_BY_UID) else ""
 
 
 def key_of(uid: str, matricule: str | None) -> str:

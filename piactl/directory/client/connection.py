@@ -15,6 +15,7 @@ import ldap3
 from ldap3.core.exceptions import LDAPException
 
 from piactl.core.model.settings import DirectorySettings, Identity, TlsSettings
+from piactl.directory.client.content_sync import refresh_of
 from piactl.directory.client.controls import Control
 from piactl.directory.client.fast_search import encoded_search
 from piactl.directory.client.fast_write import ControlledWrite, PipelinedStrategy, changes_of
@@ -33,7 +34,7 @@ from piactl.directory.client.result_codes import (
 )
 from piactl.directory.client.strategy import Deadline, Spelling, VerifiedTls, spelling
 from piactl.directory.filters import ANY_ENTRY, equals
-from piactl.directory.port import EntryWrite, RawEntry, ServerFacts
+from piactl.directory.port import EntryWrite, RawEntry, Refresh, ServerFacts
 from piactl.errors import DirectoryTruncated, PiactlError
 
 _ROOT_DSE = (
@@ -215,6 +216,16 @@ class Session:
         with self._operation(doing):
             entries = self._strategy.search(operation, size, cookie)
         return self._complete(entries, doing)
+
+    def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
+        """What changed in a search since a cookie; None where the server does not say."""
+        names, doing = tuple(attributes), f"search below {base!r}"
+        self._strategy.spelled = self._spelled.setdefault(names, spelling(names))
+        operation = encoded_search(base, "subtree", int(self.operation_timeout), query, names)
+        with self._operation(doing):
+            entries, infos = self._strategy.refresh(operation, cookie.encode())
+        entries, result = self._complete(entries, doing)
+        return refresh_of(entries, infos, result)
 
     def _complete(self, entries: list[RawEntry], doing: str) -> tuple[list[RawEntry], Result]:
         """The entries of a search and its result. Raises DirectoryTruncated if a part is on another

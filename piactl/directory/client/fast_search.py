@@ -14,6 +14,7 @@ from ldap3.operation.search import search_operation
 from ldap3.protocol.rfc4511 import ProtocolOp
 from ldap3.utils import asn1 as _asn1
 
+from piactl.directory.client.content_sync import sync_control
 from piactl.directory.client.controls import (
     ENUMERATED,
     PAGED,
@@ -25,6 +26,7 @@ from piactl.directory.client.controls import (
     octets,
 )
 from piactl.directory.client.strategy import (
+    INTERMEDIATE,
     SEARCH_DONE,
     SEARCH_ENTRY,
     DeadlineStrategy,
@@ -78,6 +80,28 @@ class FastSearchStrategy(DeadlineStrategy):
             message += element(0xA0, element(SEQUENCE, octets(PAGED.encode()) + TRUE + octets(paged)))
         self.send_bytes(element(SEQUENCE, message))
         return self.get_response(number)[0]
+
+    def refresh(self, operation: bytes, cookie: bytes) -> tuple[list[RawEntry], list[bytes]]:
+        """The entries of an encoded search that changed since a cookie, and the contents of the intermediate
+        messages (see `content_sync`); `result` has the rest of the answer.
+
+        Raises OSError, ValueError or IndexError.
+        """
+        number = self.new_number("searchRequest")
+        controls = element(0xA0, sync_control(cookie))
+        self.send_bytes(element(SEQUENCE, integer(number) + operation + controls))
+        entries: list[RawEntry] = []
+        infos: list[bytes] = []
+        self.references = []
+        while (message := self.receive((number,))).tag != SEARCH_DONE:
+            if message.tag == SEARCH_ENTRY:
+                entries.append(self.entry_of(message))
+            elif message.tag == INTERMEDIATE:
+                infos.append(message.data[message.start : message.end])
+            else:
+                self.references += self._uris(message)
+        self.result = self.result_of(message)
+        return entries, infos
 
 
 def encoded_search(base: str, scope: str, time_limit: int, query: str, attributes: tuple[str, ...]) -> bytes:

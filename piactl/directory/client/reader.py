@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from piactl.directory.client.connection import Session
-from piactl.directory.client.controls import PAGED
+from piactl.directory.client.controls import PAGED, SYNC
 from piactl.directory.client.failover import Link
 from piactl.directory.client.result_codes import ConnectionLost, Result, unfinished
-from piactl.directory.port import RawEntry, ServerFacts
+from piactl.directory.port import RawEntry, Refresh, ServerFacts
 from piactl.errors import DirectoryTruncated
 
 _Answer = TypeVar("_Answer")
@@ -63,6 +63,12 @@ class DirectoryReader:
             yield from self._pages(session, base, query, attributes, scope)
         finally:
             session.close()
+
+    def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
+        session = self._link.live()
+        if SYNC not in session.facts.controls or session.paging:
+            return None
+        return self._repeated(lambda session: session.refresh(base, query, attributes, cookie))
 
     def _pages(
         self, session: Session, base: str, query: str, attributes: Sequence[str], scope: str

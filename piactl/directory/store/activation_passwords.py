@@ -16,7 +16,16 @@ from datetime import UTC, datetime
 from piactl.core.credentials.activation_password import ActivationPassword
 from piactl.core.model.settings import DirectorySettings, PasswordSettings
 from piactl.directory import filters
-from piactl.directory.port import EntryWrite, Outcome, RawEntry, Reader, ServerFacts, Writer, WriteResult
+from piactl.directory.port import (
+    EntryWrite,
+    Outcome,
+    RawEntry,
+    Reader,
+    Refresh,
+    ServerFacts,
+    Writer,
+    WriteResult,
+)
 from piactl.directory.store.accounts import IN_ACCOUNTS
 
 LOCKED, RESET, POLICY = "pwdAccountLockedTime", "pwdReset", "pwdPolicySubentry"
@@ -200,6 +209,9 @@ class Ending:
         self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree"
     ) -> Iterator[RawEntry]:
         return self.writer.search(base, query, attributes, scope=scope)
+
+    def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
+        return self.writer.refresh(base, query, attributes, cookie)
 
     def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult, None, None]:
         for write in writes:

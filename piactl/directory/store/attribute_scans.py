@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -12,6 +12,7 @@ from piactl.directory import filters
 from piactl.directory.client.connection import Password, open_session
 from piactl.directory.client.controls import PAGED
 from piactl.directory.client.strategy import Deadline
+from piactl.directory.dn import under
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import AT_ONCE, CSN, IN_ACCOUNTS, NAMES
 from piactl.directory.store.attribute_map import Encoding
@@ -20,15 +21,43 @@ from piactl.directory.store.records import IN_RECORD, RUNS, Places
 
 _TRACES = ("piactlNumenDigest", "piactlIdentityDigest", "supannMailPrive")
 
+UUID, CONTEXT_CSN = "entryUUID", "contextCSN"
+
 Stamp = tuple[str, str | None, bytes]
 """uid, matricule and entryCSN of an account."""
 
 
-def read_stamps(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[Stamp]:
-    """The uid, matricule and entryCSN of every account."""
+def read_stamps(
+    reader: Reader,
+    settings: DirectorySettings,
+    encoding: Encoding,
+    uuid: Callable[[str], object] | None = None,
+) -> Iterator[Stamp]:
+    """The uid, matricule and entryCSN of every account. `uuid` is called with the entryUUID of each."""
     uid, matricule = encoding.name("uid"), encoding.name("supannEmpId")
-    for raw in reader.search(settings.accounts, IN_ACCOUNTS, [uid, matricule, CSN]):
+    more = [UUID] if uuid is not None else []
+    for raw in reader.search(settings.accounts, IN_ACCOUNTS, [uid, matricule, CSN, *more]):
+        if uuid is not None:
+            uuid(raw.text(UUID))
         yield raw.text(uid), raw.text(matricule) or None, raw.first(CSN) or b""
+
+
+def read_context_csns(reader: Reader, base: str) -> list[str]:
+    """The contextCSN of the database that holds `base`, one by server; empty where it keeps none."""
+    contexts = [context for context in reader.facts().naming_contexts if context and under(base, context)]
+    entry = reader.read(max(contexts, key=len, default=base), [CONTEXT_CSN])
+    return [csn.decode("ascii", "replace") for csn in (entry.values.get(CONTEXT_CSN, ()) if entry else ())]
+
+
+def read_uids_of(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, matricules: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """(uid, matricule) of the accounts of these matricules."""
+    uid, matricule = encoding.name("uid"), encoding.name("supannEmpId")
+    for start in range(0, len(matricules), AT_ONCE):
+        some = filters.any_of(*(filters.equals(matricule, m) for m in matricules[start : start + AT_ONCE]))
+        for raw in reader.search(settings.accounts, filters.all_of(IN_ACCOUNTS, some), [uid, matricule]):
+            yield raw.text(uid), raw.text(matricule)
 
 
 def read_holders(

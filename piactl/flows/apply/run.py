@@ -19,6 +19,7 @@ from piactl.core.plan.run_state import LastRun
 from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.port import EntryWrite, Outcome, Writer, WriteResult
+from piactl.directory.store.accounts import CSN
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.memory_records import last_run_record, read_last_run
 from piactl.directory.store.records import (
@@ -126,6 +127,11 @@ class Run:
     @property
     def places(self) -> Places:
         return Places(self.settings.directory.state)
+
+    def own_csn(self) -> str:
+        """The entryCSN that the server gave this run when it took the lock."""
+        entry = self.writer.read(self.places.lock, [CSN])
+        return entry.text(CSN) if entry is not None else ""
 
     def record(self, status: RunStatus, **more: Any) -> None:
         """Writes the record of the run; any status but `running` ends the run."""

@@ -16,7 +16,14 @@ from piactl.directory.store.attribute_scans import read_holders
 from piactl.errors import FeedRefused
 from piactl.feed.reader import read_feed
 from piactl.flows.plan import chunks
-from piactl.flows.plan.incremental import NextCache, RunState, SkipSet, next_cache, unchanged_accounts
+from piactl.flows.plan.incremental import (
+    NextCache,
+    RunState,
+    SkipSet,
+    all_are_there,
+    next_cache,
+    unchanged_accounts,
+)
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import Scan, in_order, raise_refused
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
@@ -42,12 +49,12 @@ def build_plan(
     linked = state.linked.named(chain(*people, state.remembered.memory.waiting), rules.keys)
     state = replace(state, linked=linked)
     cache = None if state.due_only else next_cache(accounts, rules, settings, scans)
-    skip = SkipSet()
+    skip, folder = SkipSet(), Path(settings.state_folder)
     if cache is not None:
         always = {*state.memory.pending(), *state.linked.people()}
-        folder, last = Path(settings.state_folder), state.memory.last
-        skip = unchanged_accounts(accounts, rules.keys, folder, cache, last, always)
-    gone = newly_gone(accounts, state.listed, cache.uids if cache is not None else None, rules.as_of)
+        skip = unchanged_accounts(accounts, rules.keys, folder, cache, state, always)
+    uids = all_are_there(accounts, rules.keys, folder, state) if cache is None else cache.uids
+    gone = newly_gone(accounts, state.listed, uids, rules.as_of)
     state = state.with_vanished(still_gone(accounts, {**gone, **state.memory.vanished}))
     if cache is not None:
         skip = _skip_set(accounts, rules, settings, scans, state, tick, cache, skip)

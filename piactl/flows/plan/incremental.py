@@ -9,11 +9,10 @@ on has changed, a run evaluates every account and finds the same.
 from __future__ import annotations
 
 import hashlib
-import hmac
-import json
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from itertools import chain
 from pathlib import Path
 
 from piactl import __version__
@@ -25,29 +24,30 @@ from piactl.core.plan.run_state import LastRun, Memory, Vanished
 from piactl.core.plan.sync_cache import (
     MOST_SOURCES,
     NOTHING_DUE,
-    WIDTH,
     CacheEntry,
+    Seen,
     SyncCache,
     csn_digest,
     has_csn,
     key_of,
     name_digest,
+    uid_of,
     with_csn,
 )
 from piactl.core.rules.desired import Rules, local_of, verifier_day
 from piactl.directory.port import WriteResult
 from piactl.directory.store.account_list import Listed, read_account_list
-from piactl.directory.store.attribute_scans import Stamp, read_stamps
+from piactl.directory.store.attribute_scans import Stamp, read_stamps, read_uids_of
 from piactl.directory.store.memory_records import Remembered, read_memory
 from piactl.directory.store.records import Places, UnreadableRecords
 from piactl.feed.fingerprints import LineDigests, Skipped
+from piactl.flows.plan.cache_file import load, load_without_entries
+from piactl.flows.plan.changed_since import changes_since, cookie_of
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules, read_linked_matricules
 from piactl.flows.plan.inputs.load_feeds import Scan, digests_of_people
 from piactl.flows.plan.staged import StagedChanges
-from piactl.private_files import make_private_folder, write_private
 
-_FILE = "settled"
 MOST = 0.3
 """Where a larger share of the accounts has to be evaluated, evaluating all of them is as fast."""
 
@@ -62,6 +62,8 @@ class RunState:
     linked: LinkedMatricules = field(default_factory=LinkedMatricules)
     listed: Mapping[str, Listed] = field(default_factory=dict, repr=False)
     """The accounts that there were at the end of the last night, by uid."""
+    own_csn: str = ""
+    """The entryCSN of a write that this run has made, "" for none."""
 
     @property
     def memory(self) -> Memory:
@@ -121,8 +123,14 @@ class NextCache:
     skipped: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     owners: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
     """The matricule of each line of the scanned feeds, by source."""
-    uids: set[str] | None = field(default=None, repr=False)
-    """The uids of all accounts, where they were read."""
+    uids: Collection[str] | None = field(default=None, repr=False)
+    """The uids of all accounts, where they are known."""
+    seen: dict[str, str] = field(default_factory=dict, repr=False)
+    """key -> uid of the accounts that were seen and are not unchanged."""
+    unchanged: Collection[str] = field(default=(), repr=False)
+    """The keys of those that are."""
+    written: set[str] = field(default_factory=set, repr=False)
+    """The uids of the accounts that the run has written."""
     pending: dict[str, tuple[str, bytes]] = field(default_factory=dict, repr=False)
 
     def entry_of(self, account: Account, csn: bytes, as_of: date) -> bytes | None:
@@ -160,6 +168,7 @@ class NextCache:
         """
         if not result.csn_after:
             return
+        self.written.add(uid)
         key, packed = self.pending.pop(uid, ("", b""))
         unknown = result.write.op == "modify" and not result.csn_before
         if key and not unknown and has_csn(packed, result.csn_before):
@@ -176,7 +185,11 @@ class NextCache:
 
     def finished(self, run: str) -> SyncCache:
         """The cache that this run leaves."""
-        return replace(self.cache, run=run, packed={**self.skipped, **self.cache.packed})
+        packed = {**self.skipped, **self.cache.packed}
+        # what this run wrote is changed for the next one
+        seen = (key for key, uid in self.seen.items() if uid not in self.written)
+        others = [key for key in chain(self.unchanged, seen) if key not in packed]
+        return replace(self.cache, run=run, packed=packed, others=others)
 
 
 def _valid_until(account: Account, as_of: date, verifier_day: Callable[[Account, date], date | None]) -> int:
@@ -231,73 +244,6 @@ def _basis(accounts: ManagedAccounts, rules: Rules, settings: Settings) -> str:
     return hashlib.sha256(repr(facts).encode()).hexdigest()
 
 
-# The file of the cache: private, and sealed with a key of this host.
-
-
-def keep(cache: SyncCache, folder: Path, keys: DigestKeys) -> None:
-    """Writes the sync cache for the next run on this host. Raises PiactlError."""
-    # many homes have the same services
-    sets = {s: number for number, s in enumerate(dict.fromkeys(services for _, _, services in cache.homes))}
-    head = {
-        "basis": cache.basis,
-        "server": cache.server,
-        "run": cache.run,
-        "as_of": cache.as_of,
-        "sources": cache.sources,
-        "homes": [(places, profiles, sets[services]) for places, profiles, services in cache.homes],
-        "services": [*sets],
-        "count": len(cache.packed),
-        "width": WIDTH,
-        "more_names": {key: more for key, more in cache.more_names.items() if key in cache.packed},
-    }
-    body = b"".join(
-        [
-            json.dumps(head, separators=(",", ":")).encode() + b"\n",
-            "\n".join(cache.packed).encode() + b"\n\n",
-            b"".join(cache.packed.values()),
-        ]
-    )
-    make_private_folder(folder)
-    write_private(folder / _FILE, [_seal(keys, body), body])
-
-
-def load(folder: Path, keys: DigestKeys) -> SyncCache | None:
-    """The sync cache in the state folder of this host; None if there is none, or its seal is not ours."""
-    try:
-        whole = (folder / _FILE).read_bytes()
-    except OSError:
-        return None
-    seal, body = whole[:32], memoryview(whole)[32:]
-    if not hmac.compare_digest(seal, _seal(keys, body)):
-        return None
-    try:
-        end = whole.index(b"\n", 32)
-        head = json.loads(whole[32:end])
-        count = head["count"]
-        names, packed = whole[end + 1 : -WIDTH * count - 2], whole[len(whole) - WIDTH * count :]
-        cache_keys = names.decode().split("\n")
-        if count != len(cache_keys) or head["width"] != WIDTH:
-            return None
-        cache = SyncCache(head["basis"], head["as_of"], tuple(head["sources"]), head["server"], head["run"])
-        cache.more_names = head["more_names"]
-        sets = [*map(tuple, head["services"])]
-        cache.homes = [
-            (tuple(places), tuple(profiles), sets[services]) for places, profiles, services in head["homes"]
-        ]
-        cache.packed = {
-            key: packed[at : at + WIDTH]
-            for key, at in zip(cache_keys, range(0, len(packed), WIDTH), strict=True)
-        }
-    except (ValueError, LookupError, TypeError):
-        return None
-    return cache
-
-
-def _seal(keys: DigestKeys, body: bytes | memoryview) -> bytes:
-    key = hmac.new(keys.keys[keys.current], b"settled accounts", hashlib.sha256).digest()
-    return hmac.new(key, body, hashlib.sha256).digest()
-
-
 # The accounts that are skipped.
 
 
@@ -348,39 +294,109 @@ def unchanged_accounts(
     keys: DigestKeys,
     folder: Path,
     cache: NextCache,
-    last: LastRun | None,
+    state: RunState,
     always: Container[str],
 ) -> SkipSet:
     """The accounts that the sync cache in `folder` shows to be unchanged; empty if it cannot. Fills
     `cache.uids`.
 
-    The people of the matricules `always` are evaluated in any case. Reads three attributes of every account,
-    and only if there is a cache to compare them with.
+    The people of the matricules `always` are evaluated in any case. Reads what changed since the last night
+    where the server tells (see `changed_since`), else three attributes of every account, and only if there is
+    a cache to compare them with.
     """
-    new = cache.cache
+    new, last = cache.cache, state.memory.last
     old = load(folder, keys) if cache.kept else None
     if old is None or old.server != new.server or last is None:
         return SkipSet()
     if old.run != last.run and not _knows_run(accounts, old.run):
         return SkipSet()
-    uids: set[str] = set()
-    stamps = _noted(read_stamps(*accounts), uids)
     same_basis = old.basis == new.basis and old.sources == new.sources and old.as_of <= new.as_of
     # from its first write to its end a run is not clean: then the outcome of its writes is not known
     comparable = same_basis and last.clean
-    skip = _compared(stamps, old.packed, cache.rows, new.as_of, always) if comparable else SkipSet()
-    for _ in stamps:  # the rest is noted, too
-        pass
-    if accounts.reader.facts().server != old.server:
-        return SkipSet()
-    cache.uids = uids
+    skip = _changed_since(accounts, old, cache, state, always) if comparable else None
+    if skip is None:
+        skip = _all_compared(accounts, old, cache, state, always, comparable=comparable)
     if not skip:
         return skip
+    cache.unchanged = skip.unchanged.keys()
     if len(skip.evaluate) > MOST * (len(skip.evaluate) + len(skip.unchanged)):
         return SkipSet()
     # the numbers of homes and the other names of skipped accounts go on into the new cache
     new.homes[:] = old.homes
     new.more_names = old.more_names
+    return skip
+
+
+def all_are_there(
+    accounts: ManagedAccounts, keys: DigestKeys, folder: Path, state: RunState
+) -> Collection[str] | None:
+    """The uids of the listed accounts, where the server tells that none is gone since the last night with
+    feeds; else None."""
+    old = load_without_entries(folder, keys) if state.own_csn else None
+    if old is None or state.memory.last is None:
+        return None
+    changes = changes_since(accounts, old, state.own_csn, state.listed, state.memory.vanished)
+    return state.listed.keys() if changes is not None else None
+
+
+def _changed_since(
+    accounts: ManagedAccounts, old: SyncCache, cache: NextCache, state: RunState, always: Container[str]
+) -> SkipSet | None:
+    """The accounts that the cache and what changed since it was written show to be unchanged; None where
+    every account has to be read."""
+    changes = changes_since(accounts, old, state.own_csn, state.listed, state.memory.vanished)
+    if changes is None:
+        return None
+    written = {key_of(uid, matricule): (uid, csn) for uid, matricule, csn in changes.written}
+    if len(written) < len(changes.written):
+        return None  # two accounts of one person have to be evaluated together
+    unchanged: dict[str, bytes] = {}
+    evaluate = {key: uid for key, (uid, _) in written.items()}
+    other = [key for key in old.others if key not in written]
+    for key, packed in old.packed.items():
+        csn = written[key][1] if key in written else None
+        if key not in always and _holds(packed, csn, cache.rows, key, cache.cache.as_of):
+            unchanged[key] = packed
+            evaluate.pop(key, None)
+        elif key not in written:
+            other.append(key)
+    found = list(read_uids_of(*accounts, [key for key in other if not uid_of(key)]))
+    evaluate |= {key: uid_of(key) for key in other if uid_of(key)} | {key: uid for uid, key in found}
+    if len(found) != len({key for _, key in found}) or not evaluate.keys() >= {*other}:
+        return None
+    cache.uids, cache.seen, cache.cache.seen = state.listed.keys(), evaluate, changes.seen
+    return SkipSet(unchanged, None, tuple(evaluate.values()))
+
+
+def _all_compared(
+    accounts: ManagedAccounts,
+    old: SyncCache,
+    cache: NextCache,
+    state: RunState,
+    always: Container[str],
+    *,
+    comparable: bool,
+) -> SkipSet:
+    """The same from the stamps of all accounts. Not `comparable`: only their uids are noted."""
+    # the cookie first: what is written meanwhile is changed for the next night
+    cookie = cookie_of(accounts.reader, accounts.directory.accounts) if state.own_csn else ""
+    uids: set[str] = set()
+    uuids = bytearray()
+
+    def note(uuid: str) -> None:
+        uuids.extend(bytes.fromhex(uuid.replace("-", "")))
+
+    stamps = _noted(read_stamps(*accounts, note if cookie else None), uids)
+    skip = SkipSet()
+    if comparable:
+        skip = _compared(stamps, old.packed, cache, always)
+    for _ in stamps:  # the rest is noted, too
+        pass
+    if accounts.reader.facts().server != old.server:
+        return SkipSet()
+    cache.uids = uids
+    if skip and cookie:
+        cache.cache.seen = Seen(cookie, bytes(uuids))
     return skip
 
 
@@ -396,11 +412,7 @@ def _knows_run(accounts: ManagedAccounts, run: str) -> bool:
 
 
 def _compared(
-    stamps: Iterable[Stamp],
-    entries: dict[str, bytes],
-    rows: Mapping[str, int],
-    today: int,
-    always: Container[str],
+    stamps: Iterable[Stamp], entries: dict[str, bytes], cache: NextCache, always: Container[str]
 ) -> SkipSet:
     """Takes the entries of unchanged accounts out of `entries`, one by one, so that they are held only
     once."""
@@ -408,14 +420,25 @@ def _compared(
     evaluate: list[str] = []
     for uid, matricule, csn in stamps:
         key = key_of(uid, matricule)
-        if key in unchanged:  # two accounts of one person have to be evaluated together
+        if key in unchanged or key in cache.seen:  # two accounts of one person have to be evaluated together
             return SkipSet()
         packed = entries.pop(key, None)
-        if packed is not None and key not in always:
-            entry = CacheEntry.of(packed)
-            same = entry.csn == csn_digest(csn) and entry.rows == rows.get(matricule or "", 0)
-            if same and (entry.due == NOTHING_DUE or entry.due > today):
-                unchanged[key] = packed
-                continue
+        if (
+            packed is not None
+            and key not in always
+            and _holds(packed, csn, cache.rows, key, cache.cache.as_of)
+        ):
+            unchanged[key] = packed
+            continue
+        cache.seen[key] = uid
         evaluate.append(uid)
     return SkipSet(unchanged, None, tuple(evaluate))
+
+
+def _holds(packed: bytes, csn: bytes | None, rows: Mapping[str, int], key: str, today: int) -> bool:
+    """Whether a cache entry holds for the rows of the feeds, the day, and the entryCSN, where that is not
+    None, which is unchanged."""
+    entry = CacheEntry.of(packed)
+    same = entry.rows == rows.get(key if not uid_of(key) else "", 0)
+    same = same and (csn is None or entry.csn == csn_digest(csn))
+    return same and (entry.due == NOTHING_DUE or entry.due > today)

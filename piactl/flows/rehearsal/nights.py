@@ -14,7 +14,8 @@ from piactl.core.plan.guards import losses_without
 from piactl.core.rules.desired import Rules
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import FeedRefused, UnsafePlan
-from piactl.flows.plan.incremental import keep, read_run_state
+from piactl.flows.plan.cache_file import keep
+from piactl.flows.plan.incremental import read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import keep_sets, scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted

@@ -1,0 +1,95 @@
+"""What changed among all accounts since the sync cache was written, asked of the server (RFC 4533).
+
+A server with the overlay syncprov names the entries written since a cookie, and tells which are gone: a night
+with little to do reads these alone. Everybody is read where that cannot be trusted: on another server; where
+the directory lacks the end of the run that wrote the cache (a restored directory); where a write of this run
+has no later entryCSN than the cookie (a clock set back); where an entry is gone, or an account is not in the
+list of accounts; and after MOST_NIGHTS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from piactl.core.model.run_status import RunStatus
+from piactl.core.plan.run_state import Vanished
+from piactl.core.plan.sync_cache import Seen, SyncCache
+from piactl.directory.port import Reader
+from piactl.directory.store.account_list import Listed
+from piactl.directory.store.accounts import CSN, IN_ACCOUNTS
+from piactl.directory.store.attribute_scans import UUID, Stamp, read_context_csns
+from piactl.directory.store.records import DATA, Places, UnreadableRecords
+from piactl.directory.store.run_records import read_run
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
+
+MOST_NIGHTS = 7
+"""After so many nights all accounts are read again."""
+
+_UUID_SIZE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """The accounts that were written since then, and what a run has now seen of all."""
+
+    written: tuple[Stamp, ...] = field(repr=False)
+    seen: Seen
+
+
+def cookie_of(reader: Reader, base: str) -> str:
+    """The cookie for what changes from now on; "" where the server keeps no contextCSN (overlay syncprov)."""
+    csns = sorted(read_context_csns(reader, base))
+    return f"rid=000,csn={';'.join(csns)}" if csns else ""
+
+
+def changes_since(
+    accounts: ManagedAccounts,
+    old: SyncCache,
+    own_csn: str,
+    listed: Mapping[str, Listed],
+    vanished: Mapping[str, Vanished],
+) -> Changes | None:
+    """What changed since the run that wrote `old`; None where every account has to be read.
+
+    `own_csn` is the entryCSN of a write that this run has made, "" for none. `listed` are the accounts in the
+    list of accounts, `vanished` those of them that were known to be gone.
+    """
+    seen, reader = old.seen, accounts.reader
+    if not (own_csn and seen.cookie) or seen.nights >= MOST_NIGHTS or not _is_later(own_csn, seen.cookie):
+        return None
+    if reader.facts().server != old.server or not _has_end_of(reader, accounts.directory.state, old.run):
+        return None
+    uid, matricule = map(accounts.encoding.name, ("uid", "supannEmpId"))
+    cookie = cookie_of(reader, accounts.directory.accounts)
+    base, wanted = accounts.directory.accounts, (uid, matricule, CSN, UUID)
+    refresh = reader.refresh(base, IN_ACCOUNTS, wanted, seen.cookie)
+    if refresh is None or not cookie:
+        return None
+    known = {seen.uuids[at : at + _UUID_SIZE] for at in range(0, len(seen.uuids), _UUID_SIZE)}
+    written = refresh.written
+    # a server may name the written ones, too
+    lost = known & refresh.named if refresh.gone else (known ^ refresh.named) - written.keys()
+    there = known | written.keys()
+    stamps = tuple(
+        (raw.text(uid), raw.text(matricule) or None, raw.first(CSN) or b"") for raw in written.values()
+    )
+    complete = len(there) == len(listed.keys() - vanished.keys())
+    if lost or not complete or any(stamp[0] not in listed for stamp in stamps):
+        return None
+    return Changes(stamps, Seen(cookie, b"".join(there), seen.nights + 1))
+
+
+def _is_later(csn: str, cookie: str) -> bool:
+    """Whether an entryCSN is later than all that the cookie has of the same server."""
+    server = csn.split("#")[2:3]
+    csns = cookie.partition("csn=")[2].split(";")
+    return all(csn > one for one in csns if one.split("#")[2:3] == server)
+
+
+def _has_end_of(reader: Reader, state: str, run: str) -> bool:
+    """Whether the directory has the record of a run as the end of that run wrote it."""
+    place = Places(state).run(run)
+    entry = reader.read(place, [DATA])
+    record = UnreadableRecords().read(place, entry.first(DATA) if entry else None, read_run)
+    return record is not None and record["status"] == RunStatus.DONE.value

@@ -1,0 +1,147 @@
+"""A night asks the server what changed since the last one, and plans as if it had read everybody."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import ldap3
+import pytest
+
+from piactl.flows.plan import incremental
+from piactl.flows.plan.changed_since import MOST_NIGHTS, Changes
+from piactl.sandbox.server import find_software
+
+from .academy import Academy
+from .feeds import row
+
+IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy")
+LEO = row(matricule="1998", prenom="Léo", nom_famille="Kern")
+ALL = (row(), IDA, LEO)
+
+
+@pytest.fixture(autouse=True)
+def always_pass_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where few are settled, as among the few people of these tests."""
+    monkeypatch.setattr(incremental, "MOST", 1.0)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[set[str] | None]:
+    """What the server told each night: the uids of the written accounts; None where everybody was read."""
+    answers: list[set[str] | None] = []
+    original = incremental.changes_since
+
+    def recorded(*arguments: Any) -> Changes | None:
+        changes = original(*arguments)
+        if arguments[2]:  # a night, no plan
+            answers.append({stamp[0] for stamp in changes.written} if changes else None)
+        return changes
+
+    monkeypatch.setattr(incremental, "changes_since", recorded)
+    return answers
+
+
+def night(academy: Academy, day: int, *rows: str, feed: bool = True) -> Any:
+    """The plan of a night, which is that of `plan`; that one reads everybody."""
+    date = f"2026-09-{day:02}"
+    feeds = [academy.feed(*(rows or ALL), day=date)] if feed else []
+    plan = academy.run("plan", *feeds, "--as-of", date, "-o", "json").json
+    assert academy.night(date, *feeds).json["plan"] == plan["fingerprint"]
+    return plan
+
+
+@pytest.fixture
+def academy(make_academy: Callable[..., Academy], asked: list[set[str] | None]) -> Academy:
+    """An academy after two nights: the second reads all accounts of the first."""
+    academy = make_academy(accesslog=True)
+    for day in (1, 2):
+        night(academy, day)
+    assert asked == [None]
+    asked.clear()
+    return academy
+
+
+def change(academy: Academy, uid: str, **values: str) -> None:
+    """Another program."""
+    with academy.sandbox.root() as root:
+        changes = {name: [(ldap3.MODIFY_REPLACE, [value])] for name, value in values.items()}
+        assert root.modify(academy.dn(uid), changes), root.result
+
+
+def test_nights_read_what_changed_and_plan_the_same(academy: Academy, asked: list[set[str] | None]) -> None:
+    night(academy, 3)
+    assert asked == [set()]
+    change(academy, "ida.roy", displayName="Autre Main")
+    assert [one["uid"] for one in night(academy, 4)["drift"]] == ["ida.roy"]
+    # a move, a newcomer; and one more, by another command
+    rows = (row(uai="0800010B"), IDA, LEO, row(matricule="1997", prenom="Zoé", nom_famille="Kern"))
+    assert {one["uid"] for one in night(academy, 5, *rows)["changes"]} == {"claire.dubreuil", "zoe.kern"}
+    assert academy.run("account", "lock", "leo.kern", "--reason", "x", "--as-of", "2026-09-05").code == 0
+    assert {one["uid"] for one in night(academy, 6, *rows)["changes"]} == {"claire.dubreuil"}  # a handover
+    night(academy, 7, feed=False)
+    assert asked[2:] == [{"ida.roy"}, {"claire.dubreuil", "leo.kern", "zoe.kern"}, {"claire.dubreuil"}]
+    # an entry that is gone: everybody is read, with a feed and without
+    with academy.sandbox.root() as root:
+        assert root.delete(academy.dn("zoe.kern")), root.result
+    assert [(one["uid"], one["drift_class"]) for one in night(academy, 8, *rows)["drift"]] == [
+        ("zoe.kern", "vanished")
+    ]
+    with academy.sandbox.root() as root:
+        assert root.delete(academy.dn("leo.kern")), root.result
+    assert [one["uid"] for one in night(academy, 9, feed=False)["drift"]] == ["leo.kern", "zoe.kern"]
+    assert asked[5:] == [None, None]
+
+
+def test_everybody_is_read_once_in_some_nights(academy: Academy, asked: list[set[str] | None]) -> None:
+    feed = academy.feed(*ALL, day="2026-09-03")
+    for number in range(MOST_NIGHTS + 2):
+        academy.night(f"2026-09-{3 + number:02}", feed)
+    assert asked == [*[set()] * MOST_NIGHTS, None, set()]
+
+
+def test_a_restored_directory_is_asked_again(academy: Academy, asked: list[set[str] | None]) -> None:
+    night(academy, 3)
+    backup = entries(academy)
+    change(academy, "ida.roy", displayName="Autre Main")
+    restore(academy, backup)
+    assert night(academy, 4)["drift"] == []
+    change(academy, "leo.kern", displayName="Autre Main")
+    assert [one["uid"] for one in night(academy, 5)["drift"]] == ["leo.kern"]
+    assert asked == [set(), set(), {"leo.kern"}]
+
+
+def entries(academy: Academy) -> str:
+    """The directory as LDIF."""
+    slapcat = str(find_software().slapadd.with_name("slapcat"))
+    return subprocess.run([slapcat, *conf(academy)], capture_output=True, text=True, check=True).stdout
+
+
+def conf(academy: Academy) -> list[str]:
+    return ["-f", str(academy.sandbox.folder / "slapd" / "slapd.conf"), "-b", "o=gouv,c=fr"]
+
+
+def restore(academy: Academy, entries: str) -> None:
+    data = academy.sandbox.folder / "slapd" / "data"
+    academy.sandbox.stop()
+    shutil.rmtree(data)
+    data.mkdir(mode=0o700)
+    words = [str(find_software().slapadd), *conf(academy)]
+    subprocess.run(words, input=entries, text=True, check=True)
+    academy.sandbox.start()
+
+
+def test_a_clock_that_was_set_back_is_noticed(academy: Academy, asked: list[set[str] | None]) -> None:
+    """The clock of the server was ahead on the night before: what is written now has an older entryCSN."""
+    before = entries(academy)
+    ahead = re.sub(r"(?m)^contextCSN: \d{4}", "contextCSN: 2030", before)
+    assert ahead != before
+    restore(academy, ahead)
+    night(academy, 3)
+    night(academy, 4)
+    change(academy, "ida.roy", displayName="Autre Main")
+    assert [one["uid"] for one in night(academy, 5)["drift"]] == ["ida.roy"]
+    assert asked[-2:] == [None, None]
