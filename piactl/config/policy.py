@@ -17,6 +17,7 @@ from piactl.config.strict_yaml import Document, Node, quoted
 from piactl.core.model.person import read_uai
 from piactl.core.model.policy import (
     ASSIGNMENT_FIELDS,
+    EMPLOYEE,
     ESTABLISHMENT_FIELDS,
     ApprovalRule,
     Approvals,
@@ -69,6 +70,7 @@ def _policy(document: Document, file: str) -> Policy:
         name_case=accounts.at("name_case").text(_USUAL.name_case),
         urn=accounts.at("urn").text(f"urn:mace:{domain}:service:"),
         uid_form=accounts.at("uid_form").text(_USUAL.uid_form),
+        unique_id=accounts.at("unique_id").truth(_USUAL.unique_id),
         unknown_establishment=accounts.at("unknown_establishment").text(_USUAL.unknown_establishment),
         grace=_grace(document, root),
         profiles=_profiles(document, root),
@@ -156,7 +158,12 @@ def _grace(document: Document, root: Node) -> tuple[GraceRule, ...]:
 def _profiles(document: Document, root: Node) -> tuple[Profile, ...]:
     profiles = root.at("profiles")
     return tuple(
-        Profile(name, _when(document, node.at("when"), f"profiles.{name}"), profiles.key_line(name))
+        Profile(
+            name,
+            _when(document, node.at("when"), f"profiles.{name}"),
+            profiles.key_line(name),
+            EMPLOYEE if node.at("affiliations").value is None else frozenset(node.at("affiliations").texts()),
+        )
         for name, node in profiles.entries()
     )
 

@@ -177,7 +177,7 @@ def test_both_forms_of_the_schemas_define_the_same(sandbox: Any) -> None:
         with sandbox.at(server.uri).root() as root:
             ldif = subschema(root)
         own = {v for kind in conf.values() for v in kind if re.search(r"piactl|supann|eduPerson", v)}
-        assert len(own) == 4 + 9 + 23 + 5
+        assert len(own) == 4 + 14 + 23 + 6
         for kind in conf:
             assert conf[kind] == ldif[kind]
 

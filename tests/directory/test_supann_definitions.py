@@ -9,11 +9,16 @@ from pathlib import Path
 import pytest
 
 SCHEMAS = Path(__file__).parents[2] / "schemas" / "ldap"
-TEXT, IA5, TIME = (f"1.3.6.1.4.1.1466.115.121.1.{number}" for number in (15, 26, 24))
+TEXT, IA5, TIME, PRINTABLE = (f"1.3.6.1.4.1.1466.115.121.1.{number}" for number in (15, 26, 24, 44))
 DEFINED = {
+    "supannCivilite": (4, "caseIgnoreMatch", PRINTABLE, True),
+    "supannCodeEntite": (6, "caseIgnoreIA5Match", IA5, True),
+    "supannCodeEntiteParent": (7, "caseIgnoreIA5Match", IA5, False),
     "supannEntiteAffectation": (8, "caseIgnoreIA5Match", IA5, False),
     "supannEmpId": (11, "caseExactMatch", TEXT, False),
     "supannEntiteAffectationPrincipale": (13, "caseIgnoreIA5Match", IA5, True),
+    "supannEtablissement": (14, "caseIgnoreMatch", TEXT, False),
+    "supannTypeEntite": (16, "caseIgnoreMatch", TEXT, False),
     "supannEmpCorps": (35, "caseIgnoreMatch", TEXT, False),
     "supannNomDeNaissance": (38, "caseIgnoreMatch", TEXT, True),
     "supannRessourceEtatDate": (54, "caseIgnoreMatch", TEXT, False),

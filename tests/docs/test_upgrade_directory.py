@@ -163,6 +163,17 @@ def former_eduperson(text: str) -> str:
     return without(text, (r"caseExactMatch SUBSTR caseExactSubstringsMatch", "caseExactMatch"))
 
 
+def former_supann(text: str) -> str:
+    """supann.schema or supann.ldif without the attributes and the class of the second layout."""
+    names = "Attribute:(4|6|7|14|16)|ObjectClass:3"
+    text, count = re.subn(rf"(?m)^\S+ \( supann({names}) (.*\n)([ \t]+.*\n)*", "", text)
+    assert count == 6
+    return without(text, (r" \$ supannCivilite \$\s+supannEtablissement \)", " )"))
+
+
+FORMER_SCHEMAS = (("piactl", former_schema), ("eduperson", former_eduperson), ("supann", former_supann))
+
+
 def former_config(config: str) -> str:
     """config.ldif as it was, for whoever runs the test in place of root."""
     former = without(
@@ -174,7 +185,7 @@ def former_config(config: str) -> str:
     )
     for number, name in enumerate(("otp", "ppolicy"), start=1):
         former = former.replace(f"{{{number + 1}}}{name}", f"{{{number}}}{name}")
-    for name, change in (("piactl", former_schema), ("eduperson", former_eduperson)):
+    for name, change in FORMER_SCHEMAS:
         own = re.search(rf"include: file://(\S+/){name}.ldif\n", former)
         assert own is not None
         schema = change(Path(f"{own[1]}{name}.ldif").read_text(encoding="utf-8"))
@@ -288,7 +299,7 @@ def conf(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Standing:
     sandbox.stop()
     path = sandbox.folder / "slapd" / "slapd.conf"
     path.write_text(former_conf(path.read_text(encoding="utf-8")), encoding="utf-8")
-    for name, change in (("piactl", former_schema), ("eduperson", former_eduperson)):
+    for name, change in FORMER_SCHEMAS:
         schema = path.parent / "schema" / f"{name}.schema"
         schema.write_text(change(schema.read_text(encoding="utf-8")), encoding="utf-8")
     text = sandbox.config.read_text(encoding="utf-8")
@@ -332,10 +343,12 @@ APPROVALS, APPROVALS_BY_CONFIG, APPROVALS_BY_CONF = re.split(
         "piactl-approver/approver", "approver"
     ),
 )
+SUPANN_BY_CONFIG, SUPANN_BY_CONF = commands("11. SUPANN and eduPerson").split(CONF)
 ADD_APPLICATION = CONSUMERS_PAGE.split("\n## Add an application\n")[1].split("```\n")[1].rstrip("`")
 BY_CONFIG = (
     f"{NAMES}\n{commands('3. Servers configured by cn=config')}\n{LOCK_BY_CONFIG}\n{PASSWORDS_BY_CONFIG}\n"
     f"{HEADS}{HEADS_BY_CONFIG}\n{APPLICATIONS}{APPLICATIONS_BY_CONFIG}\n{APPROVALS}{APPROVALS_BY_CONFIG}"
+    f"\n{SUPANN_BY_CONFIG}"
 )
 
 
@@ -418,6 +431,7 @@ def test_by_slapd_conf(conf: Standing) -> None:
     script = commands("4. Servers configured by slapd.conf")
     script = f"{script}\n{LOCK_BY_CONF}\n{PASSWORDS_BY_CONF}\n{PROOFS_BY_CONF}\n{HEADS}{CONF}{HEADS_BY_CONF}"
     script = f"{script}\n{APPLICATIONS}{CONF}{APPLICATIONS_BY_CONF}\n{APPROVALS}{CONF}{APPROVALS_BY_CONF}"
+    script = f"{script}\n{CONF}{SUPANN_BY_CONF}"
     for file in (
         "rules.conf",
         "overlay.conf",

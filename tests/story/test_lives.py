@@ -94,7 +94,7 @@ def test_the_ordinary_end_without_any_feed(academy: Academy) -> None:
         "oathTOTPToken",
     }  # fmt: skip
     assert entry["cn"] == entry["sn"] == [b"archive"]
-    assert entry["supannRessourceEtat"] == [b"{COMPTE}I:SupannSupprCompte"]
+    assert entry["supannRessourceEtat"] == [b"{COMPTE}I:SupannSupprDonnees"]
     text = repr(entry).lower()
     for personal in ("dubreuil@example", "claire@example", "1001'", "0800009a", "madame"):
         assert personal not in text

@@ -5,8 +5,13 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
+from tests.directory.official_supann import official_schema
+
 from .academy import Academy
-from .feeds import row
+from .feeds import MICHELIS, row
+from .test_groups import grouped, is_consistent
 
 ROOT = Path(__file__).parents[2]
 DAYS = ("2026-09-01", "2026-09-02", "2026-09-03")
@@ -19,7 +24,7 @@ def test_a_night_that_the_schema_would_refuse(academy: Academy) -> None:
     academy.sandbox.stop()
     schema = academy.sandbox.folder / "slapd" / "schema" / "supann.schema"
     text = schema.read_text()
-    schema.write_text(text.replace(" $ supannMailPrive )", " )"))
+    schema.write_text(text.replace(" $ supannMailPrive $", " $"))
     assert schema.read_text() != text
     academy.sandbox.start()
     lacking = (
@@ -46,23 +51,43 @@ def test_a_night_that_the_schema_would_refuse(academy: Academy) -> None:
     assert len(academy.accounts()) == 2
 
 
-def test_the_official_schema_stands_in_place_of_ours(academy: Academy) -> None:
-    """Ours is a part of it, so that slapd refuses both."""
+@pytest.fixture
+def official(academy: Academy) -> Academy:
+    """An academy with groups whose server has the whole official schema in place of ours."""
+    academy.sandbox.stop()
+    folder = academy.sandbox.folder / "slapd"
+    (folder / "schema" / "supann.schema").write_text(official_schema())
+    academy.sandbox.start()
+    return grouped(academy)
+
+
+def test_lives_pass_with_the_whole_official_schema(official: Academy) -> None:
+    people = (
+        row(civilite="MME", courriel_prive="c@example.org", fin="2026-09-30"),
+        row(**IDA, fonction="DIR"),
+    )
+    official.twice(DAYS[0], official.feed(*people, day=DAYS[0]))
+    entry = official.entry("claire.dubreuil")
+    assert entry["supannCivilite"] == [b"Mme"]
+    assert entry["supannEtablissement"] == [b"{UAI}0800009A"]
+    assert entry["supannEmpDateFin"] == [b"20260930220000Z"]
+    assert is_consistent(official)["direction-iprof"] == {"ida.rollin"}
+    moved = (people[0], people[1].replace("0800009A", MICHELIS))
+    official.night(DAYS[1], official.feed(*moved, day=DAYS[1]))
+    official.night("2026-11-05")
+    official.nights("2027-02-02")
+    assert official.values("claire.dubreuil", "supannRessourceEtat") == ["{COMPTE}I:SupannSupprDonnees"]
+
+
+def test_the_official_schema_and_ours_are_not_loaded_together(academy: Academy) -> None:
+    """Ours is a part of it, so slapd refuses both."""
     folder = academy.sandbox.folder / "slapd"
     conf = (folder / "slapd.conf").read_text()
     [ours] = [line for line in conf.splitlines() if line.startswith("include") and "/supann.schema" in line]
-    whole = (folder / "schema" / "supann.schema").read_text().replace("supannRoot", "officialRoot")
-    more = "attributetype ( supannAttribute:4 NAME 'supannCivilite' SYNTAX 1.3.6.1.4.1.1466.115.121.1.15 )\n"
-    (folder / "schema" / "official.schema").write_text(
-        whole.replace("objectclass (", f"{more}\nobjectclass (")
-    )
-    theirs = ours.replace("supann.schema", "official.schema")
-
-    def tested(*lines: str) -> str:
-        (folder / "tried.conf").write_text(conf.replace(ours, "\n".join(lines)))
-        command = ["slapd", "-T", "test", "-u", "-f", str(folder / "tried.conf")]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60).stderr
-
-    assert "Duplicate attributeType" in tested(ours, theirs)
+    (folder / "schema" / "official.schema").write_text(official_schema())
+    both = f"{ours}\n{ours.replace('supann.schema', 'official.schema')}"
+    (folder / "tried.conf").write_text(conf.replace(ours, both))
+    command = ["slapd", "-T", "test", "-u", "-f", str(folder / "tried.conf")]
+    tested = subprocess.run(command, capture_output=True, text=True, timeout=60).stderr
+    assert "Duplicate attributeType" in tested
     assert "Duplicate attributeType" in (ROOT / "docs" / "administration.md").read_text(encoding="utf-8")
-    assert "succeeded" in tested(theirs)

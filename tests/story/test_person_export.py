@@ -56,7 +56,7 @@ def test_everything_of_an_account_and_no_secret(loaded: Academy) -> None:
     assert loaded.run("account", "lock", "claire.dubreuil", "--reason", "essai").code == 0
     view = export(loaded, "1001")
     assert view["uid"] == "claire.dubreuil"
-    assert view["entry"]["supannMailPrive"] == ["claire@example.org"]
+    assert view["entry"]["supannMailPrive"] == ["{PERSO}claire@example.org"]
     assert view["entry"]["piactlNumenDigest"] == ["keyed digest of the NUMEN"]
     assert view["entry"]["piactlMatriculeDigest"] == ["keyed digest of the matricule"]
     assert [one["state"] for one in view["devices"]] == ["pending"]
@@ -84,7 +84,7 @@ def test_what_undo_plans_and_rejects_keep(loaded: Academy) -> None:
     loaded.night("2026-03-03", loaded.feed(wrong, IDA, day="2026-03-03"))
     view = export(loaded, "1001")
     former = [one for one in view["undo"] if one["kinds"] == ["identity"]]
-    assert [one["delete"]["supannMailPrive"] for one in former] == [["claire@example.org"]]
+    assert [one["delete"]["supannMailPrive"] for one in former] == [["{PERSO}claire@example.org"]]
     assert ["create"] in [one["kinds"] for one in view["undo"]]
     kinds = [change["kind"] for plan in view["plans"] for change in plan["changes"]]
     assert {"create", "identity"} <= set(kinds)
@@ -120,7 +120,7 @@ def test_the_page_is_in_french_and_private(loaded: Academy) -> None:
     text = page.read_text(encoding="utf-8")
     assert stat.S_IMODE(page.stat().st_mode) == 0o600
     assert text.startswith("# Données détenues sur claire.dubreuil\n")
-    assert "- adresse privée (supannMailPrive) : claire@example.org" in text
+    assert "- adresse privée (supannMailPrive) : {PERSO}claire@example.org" in text
     assert "- NUMEN (piactlNumenDigest) : empreinte du NUMEN" in text
     assert "## Verrou d'un administrateur\n\nAucune donnée." in text
     assert loaded.run("account", "export", "claire.dubreuil", "--page", page).code == 1, "no file is replaced"

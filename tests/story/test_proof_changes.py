@@ -138,7 +138,7 @@ def test_an_undo_puts_the_former_proof_back_in_force(staff: Academy) -> None:
     staff.night(TODAY, changed(staff))
     assert staff.run("undo", "last", "--reason", "a thief in the HR application").code == 0
     assert staff.values(CLAIRE, "piactlProofChanged") == []
-    assert staff.values(CLAIRE, "supannMailPrive") == [MAIL]
+    assert staff.values(CLAIRE, "supannMailPrive") == [f"{{PERSO}}{MAIL}"]
     assert reset(staff, NUMEN)[0].code == 0
 
 

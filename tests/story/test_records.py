@@ -102,7 +102,7 @@ class Damaged:
 
     @property
     def applied(self) -> bool:
-        return self.academy.values(CLAIRE, "supannMailPrive") == [f"claire{self.mails}@example.org"]
+        return self.academy.values(CLAIRE, "supannMailPrive") == [f"{{PERSO}}claire{self.mails}@example.org"]
 
     def record(self, kind: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.good[self.names[kind]]["piactlData"][0])
@@ -468,7 +468,7 @@ def test_half_of_what_an_undo_needs(loaded: Damaged) -> None:
     ran = academy.run("undo", "last", *WHY)
     assert ran.code == Exit.PARTLY, ran
     assert f"cn=undo-00001,{run}" in ran.err
-    assert academy.values(CLAIRE, "supannMailPrive") == ["claire0@example.org"]
+    assert academy.values(CLAIRE, "supannMailPrive") == ["{PERSO}claire0@example.org"]
 
 
 # ---- counts of identity checks

@@ -110,7 +110,7 @@ def test_another_source_comes_first_for_what_the_configuration_says(two: Academy
     changed = {"prenom": "Clara", "courriel_prive": "c.d@example.org"}
     two.night(DAYS[1], epp(two, DAYS[1], **changed))
     assert two.values("claire.dubreuil", "givenName") == ["Clara"]
-    assert two.values("claire.dubreuil", "supannMailPrive") == ["claire@example.org"]
+    assert two.values("claire.dubreuil", "supannMailPrive") == ["{PERSO}claire@example.org"]
     two.quiet_night(DAYS[2], agape(two, DAYS[2]))
 
 
@@ -166,7 +166,7 @@ def test_shuffled_nights_end_in_the_same_state(
         ends.append({name: academy.values("claire.dubreuil", name) for name in names})
     assert ends[0] == ends[1]
     assert ends[0]["givenName"] == ["Clara"]
-    assert ends[0]["supannMailPrive"] == ["claire@example.org"]
+    assert ends[0]["supannMailPrive"] == ["{PERSO}claire@example.org"]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -200,14 +200,14 @@ def test_a_source_that_is_new_to_a_person_does_not_rename(two: Academy) -> None:
     two.twice(DAYS[1], feed)
     assert len(two.values("claire.dubreuil", "piactlAssignment")) == 2
     assert two.values("claire.dubreuil", "displayName") == ["Claire Dubreuil"]
-    assert two.values("claire.dubreuil", "supannMailPrive") == ["claire@example.org"]
+    assert two.values("claire.dubreuil", "supannMailPrive") == ["{PERSO}claire@example.org"]
     two.quiet_night(DAYS[2], agape(two, DAYS[2]))
 
 
 def test_what_one_source_has_no_word_for_the_other_may_say(two: Academy) -> None:
     two.night(DAYS[0], agape(two, DAYS[0], courriel_prive=""))
     two.twice(DAYS[1], epp(two, DAYS[1]))
-    assert two.values("claire.dubreuil", "supannMailPrive") == ["claire@example.org"]
+    assert two.values("claire.dubreuil", "supannMailPrive") == ["{PERSO}claire@example.org"]
     two.quiet_night(DAYS[2], agape(two, DAYS[2], courriel_prive=""))
     two.quiet_night(DAYS[3], agape(two, DAYS[3], courriel_prive=""), epp(two, DAYS[3]))
     two.night(DAYS[4], epp(two, DAYS[4], courriel_prive=""))
@@ -326,6 +326,6 @@ def test_a_newcomer_whom_two_sources_describe_differently(two: Academy) -> None:
     assert [hold["matricule"] for hold in plan["holds"]] == ["1501"]
     two.night(DAYS[0], *files)
     assert two.names()["1500"] == "nour.aubry"
-    assert two.values("nour.aubry", "supannMailPrive") == ["n@example.org"]
+    assert two.values("nour.aubry", "supannMailPrive") == ["{PERSO}n@example.org"]
     later = [two.feed(*others, day=DAYS[1], source="epp"), two.feed(*rows, day=DAYS[1], source="agape")]
     two.quiet_night(DAYS[1], *later)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from enum import Enum
 
@@ -78,8 +78,10 @@ class Account:
     `core.edits.merging`). `identifiers` is the ledger of names: the uid and every address and alias that the
     account has or had. `aliases` are the addresses that still deliver to it, `other_mails` and
     `other_uids` what another program added. `entitlements` are pairs (service, uai), uai "" for person scope.
-    They, `profiles`, `establishments` (UAIs, the main one first) and `corps` are those of the day the account
-    was computed for.
+    They, `profiles`, `affiliations` (of eduPerson), `establishments` (UAIs, the main one first), `corps` and
+    `ends` (the last days of the posts that have one) are those of the day the account was computed for.
+    `unique_id` is the identifier for federations, "" until the account has one; it is made of `entry_id`, the
+    entryUUID without hyphens, from the day after `made_on` on.
     `assignments` are as HR and administrators set them; `overrides` apply on top (`overrides.overridden`).
     `login_from` and `login_until` are the first and last day of the login window that the directory enforces,
     None for an open side; a window in the past refuses the login. `device` is the name of the active one-
@@ -115,8 +117,13 @@ class Account:
     login_until: date | None = None
     next_due: date | None = None
     profiles: tuple[str, ...] = ()
+    affiliations: tuple[str, ...] = ()
     establishments: tuple[str, ...] = ()
     corps: tuple[str, ...] = ()
+    ends: tuple[date, ...] = ()
+    unique_id: str = ""
+    entry_id: str = field(default="", compare=False)
+    made_on: date | None = field(default=None, compare=False)
     assignments: tuple[Assignment, ...] = ()
     entitlements: frozenset[Right] = frozenset()
     lock: Lock | None = None

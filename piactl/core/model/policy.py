@@ -8,6 +8,9 @@ from math import sqrt
 
 from piactl.core.model.person import Assignment, Register
 
+EMPLOYEE = frozenset({"employee", "member"})
+"""The affiliations of a profile that names none."""
+
 
 @dataclass(frozen=True, slots=True)
 class When:
@@ -45,11 +48,13 @@ def _field(name: str, assignment: Assignment, register: Register) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A profile and the condition under which an assignment gives it; `line` is its line of the policy."""
+    """A profile and the condition under which an assignment gives it; `line` is its line of the policy.
+    `affiliations` are those of eduPerson for people in post with this profile."""
 
     name: str
     when: When
     line: int = 0
+    affiliations: frozenset[str] = EMPLOYEE
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +237,7 @@ class Policy:
     name_case: str = "as-written"
     urn: str = "urn:mace:ac-amiens.fr:service:"
     uid_form: str = "address"
+    unique_id: bool = False
     unknown_establishment: str = "warning"
     grace: tuple[GraceRule, ...] = ()
     profiles: tuple[Profile, ...] = ()

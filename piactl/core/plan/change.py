@@ -41,6 +41,10 @@ Facts = Mapping[str, object]
 """Values before or after a change, by field name: text, numbers, lists of text, or None."""
 
 
+LAYOUT = "layout"
+"""The fact of a change that names the attributes which get the form that this version writes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Effect:
     """The effect of all changes of one account: the profiles and services that it gains and loses, and what

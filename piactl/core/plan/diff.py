@@ -10,7 +10,7 @@ from piactl.core.model.digests import digest_key_id
 from piactl.core.model.overrides import override_text, override_words
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy
-from piactl.core.plan.change import Belongings, Change, Effect, Kind, Post
+from piactl.core.plan.change import LAYOUT, Belongings, Change, Effect, Kind, Post
 from piactl.core.rules.desired import Desired, Rules
 from piactl.core.rules.proof_changes import changed_proofs
 from piactl.core.rules.reasons import (
@@ -25,7 +25,10 @@ from piactl.core.rules.same_person import NAMES, same_name
 
 _NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")
 _CLOSING = frozenset({State.DEACTIVATED, State.ARCHIVED})
-_FOLLOWING = ("state_from", "state_until", "next_due", "profiles", "establishments", "corps")
+_FOLLOWING = (
+    *("state_from", "state_until", "next_due", "profiles", "affiliations", "establishments", "corps"),
+    *("ends", "unique_id"),
+)
 _BIRTH = ("identity_digest", "birth_digest")
 _DIGESTS = ("numen_digest", "matricule_digests", *_BIRTH)
 FOLLOWING = frozenset({*_FOLLOWING, *_DIGESTS, "matricule", "further_matricules", "numen_verifier"})
@@ -33,6 +36,7 @@ FOLLOWING = frozenset({*_FOLLOWING, *_DIGESTS, "matricule", "further_matricules"
 
 _CAUSES = ("assignments", "overrides", "exceptions", "lock", "locked", "state", "entitlements")
 _NAMED_BY: Mapping[str, tuple[str, ...]] = {
+    LAYOUT: (),
     "address": ("address", "other_mails", "identifiers"),  # an address enters the ledger
     "aliases": ("aliases", "identifiers"),
     "birth": _BIRTH,
@@ -124,7 +128,7 @@ def _plain(value: object) -> object:
     """A day as ISO text, a tuple as a list."""
     if isinstance(value, date):
         return value.isoformat()
-    return list(value) if isinstance(value, tuple) else value
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _iso(day: date | None) -> str | None:
@@ -337,6 +341,8 @@ class _Maker:
                 if old != new and self._written(name):
                     before[name], after[name] = old, new
             reason = "the rules give other values"
+            if after.keys() == {"unique_id"}:
+                reason = "an account gets its identifier for federations the day after it is made"
             if not after:
                 reason = self._digests(before, after)
         if not after and not before:

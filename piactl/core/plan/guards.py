@@ -23,7 +23,7 @@ from itertools import chain
 from math import inf
 
 from piactl.core.model.policy import Guard, Limit, Policy
-from piactl.core.plan.change import LOSING, Change, Effect, Kind, Post
+from piactl.core.plan.change import LAYOUT, LOSING, Change, Effect, Kind, Post
 
 SAMPLE = 5
 
@@ -56,9 +56,9 @@ GUARD_KINDS = (
 LONGEST_WINDOW = 31
 """Days for which losses are remembered."""
 
-BOOKKEEPING = frozenset({"birth", "device", "digest_key", "verifier"})
+BOOKKEEPING = frozenset({"birth", "device", "digest_key", LAYOUT, "unique_id", "verifier"})
 """Fields without effect for the person: guards ignore an update of these alone. A new digest key moves the
-digests of all accounts; a closed account is linked to no device."""
+digests of all accounts, a new version the form of their values; a closed account is linked to no device."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,8 @@ class LastRun:
     `policy` and `register` are the digests of the files it used, `plan` the fingerprint of its plan. `losses`
     are those of the last days, including its own; `unfinished` are the further planned losses of a later run
     that began to write and has not recorded its end. `otp_schema`: it linked closed accounts to no device,
-    which requires the OTP schema on the server. `unbased` are the uids of the accounts that never had a base,
+    which requires the OTP schema on the server. `layout`: how many attributes of an account it knew.
+    `unbased` are the uids of the accounts that never had a base,
     None until a run that ended well has given one to all others; it only gets shorter. `lost`: its record
     cannot be read; only its day is known, or nothing (then the first day of the calendar).
     """
@@ -72,6 +73,7 @@ class LastRun:
     clean: bool
     census: Census = field(default_factory=Census)
     otp_schema: bool = False
+    layout: int = 0
     lost: bool = False
     losses: Losses = field(default_factory=dict)
     unfinished: Losses = field(default_factory=dict)

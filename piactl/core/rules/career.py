@@ -155,6 +155,7 @@ class AccountStatus:
     profiles: tuple[str, ...]
     establishments: tuple[str, ...]
     corps: tuple[str, ...]
+    ends: tuple[date, ...]
     entitlements: frozenset[Right]
 
 
@@ -171,7 +172,9 @@ def account_status(
     dates."""
     segment = career.segment_on(as_of)
     login_from, login_until = login_window(career, as_of, lock)
-    posts = [post.assignment for post in career.posts_behind(as_of)]
+    behind = career.posts_behind(as_of)
+    posts = [post.assignment for post in behind]
+    ends = {civil(post.last) for post in behind}
     return AccountStatus(
         state=segment.state,
         state_from=closed_on if segment.first == BEGINNING else civil(segment.first),
@@ -183,6 +186,7 @@ def account_status(
         profiles=career.profiles_on(as_of),
         establishments=_establishments(posts),
         corps=tuple(sorted({assignment.corps for assignment in posts if assignment.corps})),
+        ends=tuple(sorted(day for day in ends if day is not None)),
         entitlements=career.rights_on(as_of),
     )
 

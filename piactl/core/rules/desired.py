@@ -145,7 +145,9 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
             current, lock=lock, exceptions=exceptions, overrides=overrides, assignments=subject.assignments
         ),
         status,
+        rules.policy,
     )
+    account = _with_unique_id(account, rules)
     account = with_matricules(account, rules.keys)
     if subject.numen_digest is not None:
         # from the HR data of a person in waiting; the account does not have it yet
@@ -263,7 +265,7 @@ def _new(subject: Subject, rules: Rules) -> Desired | None:
         assignments=subject.assignments,
         overrides=subject.overrides,
     )
-    account = _with_hr_data(_with_status(blank, status), person, rules)
+    account = _with_hr_data(_with_status(blank, status, rules.policy), person, rules)
     return Desired(subject, account, path, _base(account))
 
 
@@ -278,7 +280,8 @@ def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | No
     back = replace(
         current, matricule=subject.matricule, assignments=subject.assignments, overrides=subject.overrides
     )
-    account = with_matricules(_with_status(back, status), rules.keys)
+    account = with_matricules(_with_status(back, status, rules.policy), rules.keys)
+    account = _with_unique_id(account, rules)
     account = _with_hr_data(account, subject.person, rules)
     account = with_proof_changes(account, current, subject.person, rules.keys, rules.as_of)
     return Desired(subject, account, path, _base(account))
@@ -306,7 +309,7 @@ def _digests(matricule: str, keys: DigestKeys) -> tuple[str, ...]:
     return keys.candidates(MATRICULE, matricule)
 
 
-def _with_status(account: Account, status: AccountStatus) -> Account:
+def _with_status(account: Account, status: AccountStatus, policy: Policy) -> Account:
     return replace(
         account,
         state=status.state,
@@ -317,10 +320,34 @@ def _with_status(account: Account, status: AccountStatus) -> Account:
         login_until=status.login_until,
         next_due=status.next_due,
         profiles=status.profiles,
+        affiliations=_affiliations(status, policy),
         establishments=status.establishments,
         corps=status.corps,
+        ends=status.ends,
         entitlements=status.entitlements,
     )
+
+
+def _affiliations(status: AccountStatus, policy: Policy) -> tuple[str, ...]:
+    """In post, the affiliations of the profiles; in grace, when the post is over, `affiliate`; else none."""
+    if status.state is State.GRACE:
+        return ("affiliate",)
+    if status.state not in (State.ACTIVE, State.ON_LEAVE):
+        return ()
+    profiles = (profile for profile in policy.profiles if profile.name in status.profiles)
+    return tuple(sorted({name for profile in profiles for name in profile.affiliations}))
+
+
+def _with_unique_id(account: Account, rules: Rules) -> Account:
+    """The account with its identifier for federations, which never changes.
+
+    It is made of the entryUUID, which the server gives an entry when it is added: so it comes with another
+    write, the day after, and the same feed applied twice on a day writes nothing the second time.
+    """
+    made_on = account.made_on
+    if not rules.policy.unique_id or account.unique_id or made_on is None or made_on >= rules.as_of:
+        return account
+    return replace(account, unique_id=f"{account.entry_id}@{rules.policy.domain}")
 
 
 def _with_hr_data(account: Account, person: Person, rules: Rules) -> Account:

@@ -13,7 +13,7 @@ from piactl.core.plan.drift import Fate
 from piactl.directory import filters
 from piactl.directory.dn import child
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
-from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding, UnreadableEntry
+from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding, UnreadableEntry, plain_mail
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.composite_values import read_proof_change
 from piactl.directory.store.drift import Decide, Drifted, drift_of, usual_fate
@@ -191,7 +191,7 @@ def entry_of(
         if drift is None:
             return Entry(raw.dn, encoding.account(raw), values, raw.first(CSN) or b"", base)
         _check_matricule(raw, encoding, drift)
-        account = encoding.account(RawEntry(raw.dn, drift.believed))
+        account = encoding.account(RawEntry(raw.dn, {**drift.believed, **encoding.of_server(raw)}))
         return Entry(raw.dn, account, values, raw.first(CSN) or b"", base, drift)
     except AnotherMatricule as error:
         digest = raw.text(encoding.name("piactlMatriculeDigest"))
@@ -215,7 +215,11 @@ def with_kept(entry: Entry, encoding: Encoding, decide: Decide, *, based: bool =
     """The entry with another decision on what stays of what another program changed. `based` as for
     `entry_of`."""
     values = {**entry.values, encoding.name(BASE): (entry.base,), CSN: (entry.csn,)}
-    return entry_of(RawEntry(entry.dn, values), encoding, decide, based=based)
+    found = entry_of(RawEntry(entry.dn, values), encoding, decide, based=based)
+    if isinstance(found, Unreadable):
+        return found
+    account = replace(found.account, entry_id=entry.account.entry_id, made_on=entry.account.made_on)
+    return replace(found, account=account)
 
 
 def as_found(entry: Entry, encoding: Encoding) -> Account:
@@ -304,7 +308,11 @@ def account_dn(settings: DirectorySettings, uid: str) -> str:
 def removed_private_mail(write: EntryWrite, settings: DirectorySettings) -> str:
     """The private address that a write of an account takes away or replaces, "" where there was none."""
     name = settings.attributes.get("supannMailPrive", "supannMailPrive")
-    return b"".join(write.delete.get(name, ())[:1]).decode("utf-8", "replace")
+    former, new = (
+        plain_mail(b"".join(side.get(name, ())[:1]).decode("utf-8", "replace"))
+        for side in (write.delete, write.add)
+    )
+    return former if former != new else ""
 
 
 def read_private_mail(
@@ -316,4 +324,4 @@ def read_private_mail(
     if entry is None:
         return "", ()
     texts = [value.decode("utf-8", "replace") for value in entry.values.get(changed, ())]
-    return entry.text(name), tuple(map(read_proof_change, texts))
+    return plain_mail(entry.text(name)), tuple(map(read_proof_change, texts))

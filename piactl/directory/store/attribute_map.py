@@ -5,7 +5,7 @@ Sources: inetOrgPerson (RFC 2798), eduPerson, SUPANN 2021, ppolicy (draft-behera
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
@@ -16,8 +16,8 @@ from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory.dn import child
-from piactl.directory.port import RawEntry, Reader
-from piactl.directory.store.base_digest import BASE, MANAGED, BaseKeys, base_keys
+from piactl.directory.port import EntryWrite, RawEntry, Reader
+from piactl.directory.store.base_digest import BASE, FIRST_LAYOUT, MANAGED, BaseKeys, base_keys, read_base
 from piactl.directory.store.composite_values import (
     assignment_text,
     exception_text,
@@ -47,10 +47,16 @@ SUPANN_STATES = {
     State.GRACE: "A:SupannSursis",
     State.ANTICIPATED: "I:SupannPrecree",
     State.DEACTIVATED: "I:SupannInactif",
-    State.ARCHIVED: "I:SupannSupprCompte",
+    State.ARCHIVED: "I:SupannSupprDonnees",
 }
+FORMER_ARCHIVED = "I:SupannSupprCompte"
+"""The state of archived accounts in the first layout. It announces a deletion, and none follows."""
 LOCKED_STATE = "S:SupannVerrouAdministratif"
-_ALL_STATES = (*dict.fromkeys(SUPANN_STATES.values()), LOCKED_STATE)
+_ALL_STATES = (*dict.fromkeys(SUPANN_STATES.values()), FORMER_ARCHIVED, LOCKED_STATE)
+CIVILITIES = {"M": "M.", "MR": "M.", "MME": "Mme", "MLLE": "Mlle"}
+"""The values of supannCivilite, by what HR writes without its point."""
+UNIQUE_ID = "eduPersonUniqueId"
+_ENTRY_ID, _MADE = "entryUUID", "createTimestamp"
 
 _NAME = ("given_name", "family_name", "usage_name")
 _LINK = ("device", "state", "locked")
@@ -69,6 +75,11 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "piactlMatricule": ("further_matricules",),
     "supannNomDeNaissance": ("family_name",),
     "supannMailPrive": ("private_mail",),
+    "supannCivilite": ("civilite",),
+    "supannEtablissement": ("establishments",),
+    "supannEmpDateFin": ("ends",),
+    "eduPersonAffiliation": ("affiliations",),
+    "eduPersonUniqueId": ("unique_id",),
     "supannEntiteAffectation": ("establishments",),
     "supannEntiteAffectationPrincipale": ("establishments",),
     "supannEmpCorps": ("corps",),
@@ -111,7 +122,7 @@ class Encoding:
     `accounts` is the base of the accounts. `links`: the server itself asks for the code of the linked device;
     without it devices are not linked, and a portal verifies the codes. `otp_schema`: the schema of the server
     has the link, so that closed and locked accounts can be linked to no device. `services` and `profiles` are
-    the names that the policy has.
+    the names that the policy has. `unique_ids`: eduPersonUniqueId is piactl's.
     """
 
     domain: str
@@ -123,12 +134,14 @@ class Encoding:
     otp_schema: bool = True
     services: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
+    unique_ids: bool = False
     keys: DigestKeys | None = field(default=None, repr=False)
 
     @cached_property
     def attributes(self) -> tuple[str, ...]:
         """The attributes to request when accounts are read."""
-        return tuple(self.names.get(name, name) for name in (*MANAGED, BASE))
+        more = (_ENTRY_ID, _MADE) if self.unique_ids else ()
+        return (*(self.names.get(name, name) for name in (*MANAGED, BASE)), *more)
 
     @cached_property
     def bases(self) -> BaseKeys | None:
@@ -197,7 +210,12 @@ class Encoding:
             "supannEmpId": _one(account.matricule),
             "piactlMatricule": list(account.further_matricules),
             "supannNomDeNaissance": _one(account.family_name),
-            "supannMailPrive": _one(account.private_mail),
+            "supannMailPrive": _one(labelled_mail(account.private_mail)),
+            "supannCivilite": _one(CIVILITIES.get(account.civilite.strip(". ").upper())),
+            "supannEtablissement": ["{UAI}" + uai for uai in account.establishments],
+            "supannEmpDateFin": [midnight(end + timedelta(days=1), self.timezone) for end in account.ends],
+            "eduPersonAffiliation": list(account.affiliations),
+            UNIQUE_ID: _one(account.unique_id) if self.unique_ids else [],
             "supannEntiteAffectation": list(account.establishments),
             "supannEntiteAffectationPrincipale": list(account.establishments[:1]),
             "supannEmpCorps": ["{NCORPS}" + corps for corps in account.corps],
@@ -264,9 +282,36 @@ class Encoding:
             if default == "eduPersonEntitlement":
                 urn = self.urn.encode()
                 values = tuple(v for v in values if v.startswith(urn))
-            if values:
+            if values and (default != UNIQUE_ID or self.unique_ids):
                 managed[name] = values if len(values) == 1 else tuple(sorted(values))
         return managed
+
+    def formed(self, write: EntryWrite) -> list[str]:
+        """The attributes to which a write of an account only gives the form of this version: those that the
+        base of the entry does not know, and those whose values say the same otherwise."""
+        stored = write.delete.get(self.name(BASE), ())
+        base = read_base(stored[0]) if stored else None
+        if base is None or base.known >= len(MANAGED):
+            return []
+        new = [self.name(attribute) for attribute in MANAGED[max(base.known, len(FIRST_LAYOUT)) :]]
+        return sorted({name for name in new if name in write.add} | {*self._rewritten(write)})
+
+    def _rewritten(self, write: EntryWrite) -> Iterator[str]:
+        """The attributes whose old values, in the first layout, say the same as the new ones."""
+        archived = ("{COMPTE}" + state for state in (FORMER_ARCHIVED, SUPANN_STATES[State.ARCHIVED]))
+        old_state, new_state = (state.encode() for state in archived)
+        for attribute, old, new in (
+            ("supannMailPrive", b"", LABEL.encode()),
+            ("supannRessourceEtat", old_state, new_state),
+            ("supannRessourceEtatDate", old_state, new_state),
+        ):
+            gone, come = (side.get(self.name(attribute), ()) for side in (write.delete, write.add))
+            if gone and come == tuple(new + value.removeprefix(old) for value in gone):
+                yield self.name(attribute)
+
+    def of_server(self, entry: RawEntry) -> dict[str, tuple[bytes, ...]]:
+        """What the server itself says of an entry: its entryUUID, and when it was made."""
+        return {name: entry.values[name] for name in (_ENTRY_ID, _MADE) if name in entry.values}
 
     def rights(self, entry: RawEntry) -> frozenset[tuple[str, str]]:
         """The pairs (service, uai) that an entry is entitled to under piactl's URN."""
@@ -293,6 +338,7 @@ def encoding_of(policy: Policy, directory: DirectorySettings, keys: DigestKeys |
         by_server,
         services=tuple(policy.services),
         profiles=tuple(profile.name for profile in policy.profiles),
+        unique_ids=policy.unique_id,
         keys=keys,
     )
 
@@ -308,6 +354,19 @@ def _own_address(mails: Sequence[str], identifiers: Set[str], aliases: Set[str])
 
 def _archived_texts(account: Account) -> dict[str, list[str]]:
     return {"uid": [account.uid], "cn": [PLACEHOLDER], "sn": [PLACEHOLDER]}
+
+
+LABEL = "{PERSO}"
+
+
+def labelled_mail(address: str) -> str:
+    """A private address as a value of supannMailPrive; "" for none."""
+    return LABEL + address if address else ""
+
+
+def plain_mail(value: str) -> str:
+    """The address in a value of supannMailPrive, with a label or, as in the first layout, without one."""
+    return value.partition("}")[2] if value.startswith("{") else value
 
 
 def _one(value: str | None) -> list[str]:
@@ -383,6 +442,8 @@ class _Reading:
             proof_changes = tuple(map(read_proof_change, self.all(attribute)))
             attribute = "piactlNextDue"
             next_due = read_compact_day(self.one(attribute))
+            attribute = "supannEmpDateFin"
+            ends = tuple(civil_day(t, self.encoding.timezone, last=True) for t in self.all(attribute))
             attribute = "pwdStartTime"
             login_from = self.day(attribute, last=False)
             attribute = "pwdEndTime"
@@ -414,7 +475,7 @@ class _Reading:
             family_name=PLACEHOLDER if archived else family,
             given_name=self.one("givenName"),
             usage_name="" if archived or surname == family else surname,
-            private_mail=self.one("supannMailPrive"),
+            private_mail=plain_mail(self.one("supannMailPrive")),
             address=address,
             aliases=aliases,
             other_mails=frozenset(mails).difference((address,)),
@@ -427,10 +488,15 @@ class _Reading:
             login_until=login_until,
             next_due=next_due,
             profiles=tuple(self.all("piactlProfile")),
+            affiliations=tuple(self.all("eduPersonAffiliation")),
             establishments=tuple(
                 dict.fromkeys([*([main] if main else []), *self.all("supannEntiteAffectation")])
             ),
             corps=tuple(value.removeprefix("{NCORPS}") for value in self.all("supannEmpCorps")),
+            ends=ends,
+            unique_id=self.one(UNIQUE_ID) if self.encoding.unique_ids else "",
+            entry_id=self.one(_ENTRY_ID).replace("-", ""),
+            made_on=self._made_on(),
             assignments=assignments,
             entitlements=self.encoding.rights(self.entry),
             lock=lock,
@@ -440,6 +506,10 @@ class _Reading:
             device=self.one("piactlDevice"),
             proof_changes=proof_changes,
         )
+
+    def _made_on(self) -> date | None:
+        text = self.one(_MADE) if self.one(_ENTRY_ID) else ""
+        return civil_day(text, self.encoding.timezone, last=False) if text else None
 
     def _state_dates(self) -> tuple[date | None, date | None]:
         text = self.one("supannRessourceEtatDate")

@@ -15,7 +15,7 @@ from piactl.directory.client.strategy import Deadline
 from piactl.directory.dn import under
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import AT_ONCE, CSN, IN_ACCOUNTS, NAMES
-from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.attribute_map import Encoding, labelled_mail, plain_mail
 from piactl.directory.store.credentials import instant
 from piactl.directory.store.records import IN_RECORD, RUNS, Places
 
@@ -69,7 +69,8 @@ def read_holders(
         conditions = []
         for trace in traces[start : start + AT_ONCE]:
             if trace.startswith(MAIL):
-                conditions.append(filters.equals(names[2], trace.removeprefix(MAIL)))
+                address = trace.removeprefix(MAIL)
+                conditions += [filters.equals(names[2], text) for text in (labelled_mail(address), address)]
             else:
                 conditions += [filters.equals(name, trace) for name in names[:2]]
         for raw in reader.search(
@@ -85,7 +86,7 @@ def read_traces(
     uid, matricule, *names = map(encoding.name, ("uid", "supannEmpId", *_TRACES))
     query = filters.all_of(IN_ACCOUNTS, filters.any_of(*map(filters.present, names)))
     for raw in reader.search(settings.accounts, query, [uid, matricule, *names]):
-        traces = [raw.text(names[0]), raw.text(names[1]), mail_trace(raw.text(names[2]))]
+        traces = [raw.text(names[0]), raw.text(names[1]), mail_trace(plain_mail(raw.text(names[2])))]
         yield raw.text(uid), raw.text(matricule) or None, [trace for trace in traces if trace]
 
 

@@ -28,9 +28,13 @@ MANAGED = (
     "piactlNextDue", "piactlProfile", "piactlAssignment", "piactlLock", "piactlException", "piactlOverride",
     "piactlProtected", "piactlDevice", "oathTOTPToken", "piactlMatricule",
     "piactlMergedInto", "piactlIdentityDigest", "piactlBirthDigest",
+    "supannCivilite", "supannEtablissement", "supannEmpDateFin", "eduPersonAffiliation", "eduPersonUniqueId",
 )  # fmt: skip
 """Every attribute that piactl writes; of eduPersonEntitlement only the values under its own URN. Bases number
 them by their place here: a new one goes to the end, and none goes away."""
+
+FIRST_LAYOUT = MANAGED[: MANAGED.index("supannCivilite")]
+"""What piactl wrote before it wrote SUPANN and eduPerson as they are defined."""
 
 _NUMBERS = {name: number for number, name in enumerate(MANAGED)}
 _CASELESS = frozenset(

@@ -61,6 +61,11 @@ CLASSES: Mapping[str, tuple[DriftClass, DriftClass]] = {
     "piactlMergedInto": (_LOOSENING, _LOOSENING),
     "piactlIdentityDigest": (_LOOSENING, _LOOSENING),
     "piactlBirthDigest": (_LOOSENING, _LOOSENING),
+    "supannCivilite": (_PRESENTATION, _PRESENTATION),
+    "supannEtablissement": (_LOOSENING, _TIGHTENING),
+    "supannEmpDateFin": (_PRESENTATION, _PRESENTATION),
+    "eduPersonAffiliation": (_LOOSENING, _TIGHTENING),
+    "eduPersonUniqueId": (_LOOSENING, _LOOSENING),
 }
 """The class of values that are added or replaced, and of those that are only gone; see `_class_of`."""
 
@@ -85,6 +90,7 @@ _STANDS = frozenset(
 _MULTIPLE = frozenset(
     {
         "eduPersonEntitlement", "supannEntiteAffectation", "supannEmpCorps", "piactlProfile",
+        "supannEtablissement", "supannEmpDateFin", "eduPersonAffiliation",
         "piactlAssignment", "piactlException", "piactlOverride", "piactlProofChanged", "piactlMatricule",
         "piactlMatriculeDigest",
     }
@@ -303,8 +309,15 @@ class Trials:
         return tuple(found.values())
 
     def _texts(self, name: str, values: Values) -> Iterable[bytes]:
-        if name in ("pwdStartTime", "pwdEndTime"):
+        if name in ("pwdStartTime", "pwdEndTime", "supannEmpDateFin"):
             return _days(self.midnights)
+        if name == "eduPersonAffiliation":
+            return (b"faculty", b"staff", b"employee", b"member", b"affiliate")
+        if name in ("personalTitle", "supannCivilite"):
+            return (b"M.", b"Mme", b"MME", b"M", b"MR", b"Mlle", b"MLLE")
+        if name == "supannEtablissement":
+            places = values.get(self.name("supannEntiteAffectation"), ())
+            return (b"{UAI}" + place for place in places)
         if name == "piactlProofChanged":
             return (f"{proof} {day}".encode() for proof in PROOFS for day in _calendar())
         if name in ("piactlState", "supannRessourceEtat"):

@@ -52,6 +52,7 @@ def last_run_record(last: LastRun) -> Record:
         "plan": last.plan,
         "clean": last.clean,
         "otp_schema": last.otp_schema,
+        "layout": last.layout,
         "census": {
             "total": last.census.total,
             "by_establishment": dict(last.census.by_establishment),
@@ -83,6 +84,7 @@ def read_last_run(r: Record) -> LastRun:
         ),
         # runs of older versions left no link
         otp_schema=r.get("otp_schema", False) is True,
+        layout=number_of(r, "layout") if "layout" in r else 0,
         losses=_read_losses(r.get("losses", {})),
         unfinished=_read_losses(r.get("unfinished", {})),
         unbased=texts_of(r["unbased"], "unbased") if "unbased" in r else None,

@@ -14,7 +14,7 @@ from piactl.directory.dn import same_dn, under
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 from piactl.directory.store.account_write import differences, with_base
 from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, account_dn
-from piactl.directory.store.attribute_map import LINKED_CLASS, OBJECT_CLASSES, Encoding
+from piactl.directory.store.attribute_map import LINKED_CLASS, OBJECT_CLASSES, Encoding, plain_mail
 
 _STRUCTURAL = "structuralObjectClass"
 _PERSON = "inetOrgPerson"
@@ -82,7 +82,7 @@ def _stranger(raw: RawEntry, settings: DirectorySettings, encoding: Encoding, by
         numens=tuple(by.digest(numen.reveal()) for numen in numens),
         rights=encoding.rights(raw),
         civilite="".join(_texts(raw, encoding.name("personalTitle"))[:1]),
-        private_mail="".join(_texts(raw, encoding.name("supannMailPrive"))[:1]),
+        private_mail=plain_mail("".join(_texts(raw, encoding.name("supannMailPrive"))[:1])),
     )
     inside = under(raw.dn, settings.accounts)
     if inside:

@@ -277,6 +277,7 @@ CHECKS: dict[str, Check] = {
             "D65", "approvals", _E, "A plan that needs another person cannot be approved, or by nobody else."
         ),
         Check("D66", "break-glass", _W, "Somebody applied a dangerous plan alone."),
+        Check("D67", "form of the entries", _W, "Applications find values in an earlier form."),
     )
 }
 

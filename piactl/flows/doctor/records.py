@@ -25,6 +25,7 @@ from piactl.directory.store.activation_passwords import (
     shut_out_by_others,
 )
 from piactl.directory.store.attribute_map import Encoding, encoding_of
+from piactl.directory.store.base_digest import MANAGED
 from piactl.directory.store.composite_values import read_assignment, read_proof_change
 from piactl.directory.store.devices import read_all_devices
 from piactl.directory.store.memory_records import read_last, read_memory
@@ -108,7 +109,7 @@ class Content:
 def examine_records(
     content: Content, runs: Runs | None, host: str, now: datetime, today: date
 ) -> Iterator[Finding]:
-    """D15, D27 to D30, D32, D36, D37, D41 to D43, D45, D49, D54, D62. `today` is that of the policy."""
+    """D15, D27 to D30, D32, D36, D37, D41 to D43, D45, D49, D54, D62, D67. `today` is that of the policy."""
     reader, settings, directory = content.reader, content.settings, content.directory
     yield unless_broken("D15", lambda: _bases(reader, directory))
     yield _unless_refused("D27", lambda: _needed_keys(content, today))
@@ -128,6 +129,7 @@ def examine_records(
     yield _unless_refused("D49", lambda: _proof_changes(content, today))
     yield _unless_refused("D54", lambda: _positions(content))
     yield _unless_refused("D62", lambda: _sponsors(content))
+    yield _unless_refused("D67", lambda: _layout(reader, directory))
 
 
 def _day_of_last_run(reader: Reader, settings: Settings, today: date) -> Finding:
@@ -139,6 +141,14 @@ def _day_of_last_run(reader: Reader, settings: Settings, today: date) -> Finding
     found = f"{last.as_of}, which is after today ({today})"
     advice = f'Correct the clocks, then: piactl runs rewind --to {today} --reason "..."'
     return warning("D41", found, advice) if settings.any_date else error("D41", found, advice)
+
+
+def _layout(reader: Reader, directory: DirectorySettings) -> Finding:
+    last = read_last(reader, directory.state, UnreadableRecords())
+    if last is None or last.layout >= len(MANAGED):
+        return fine("D67", "that of this version")
+    advice = "Read the plan of the next night: it gives the entries their form. docs/upgrade-directory.md"
+    return warning("D67", "the last run was of an earlier version", advice)
 
 
 def _feeds(content: Content, today: date) -> Finding:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from piactl.core.model.account import State
-from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.change import LAYOUT, Change, Facts, Kind
 from piactl.core.plan.diff import changes_of, home_establishments, owner
 from piactl.core.plan.drift import Drift, DriftClass, Fate
 from piactl.core.rules.desired import Desired, Rules
@@ -45,7 +45,8 @@ class ChangeSet:
 
     def _owner(self, attribute: str) -> Change:
         for change in self.changes:
-            if attribute in change.after.get(RESTORED, ()):  # type: ignore[operator]
+            named = (*change.after.get(RESTORED, ()), *change.after.get(LAYOUT, ()))  # type: ignore[misc]
+            if attribute in named:
                 return change
         return owner(self.fields.get(attribute, ()), self.changes)
 
@@ -72,9 +73,11 @@ def change_set(
 
     Attributes that another program changed, and that no change of the account explains, have changes of
     their own, which name them: one for each class of `drift`, and one for those that are not known as such.
-    With `every` also those that a change explains: nothing else lists them.
+    With `every` also those that a change explains: nothing else lists them. Attributes that only get the form
+    of this version have one change.
     """
-    written = sorted({*write.delete, *write.add} - {encoding.name(BASE)})
+    formed = _formed(desired, write, encoding)
+    written = sorted({*write.delete, *write.add} - {encoding.name(BASE), *formed})
     fields = {field for attribute in written for field in encoding.fields.get(attribute, ())}
     changes = changes_of(desired, rules, fields)
     foreign = _changed_by_others(desired, written, encoding) if changes else written
@@ -87,7 +90,19 @@ def change_set(
     foreign = [name for name in foreign if name not in known]
     if foreign:
         changes.append(_restored(desired, write, foreign, rules, encoding))
+    if formed:
+        reason = "an earlier version wrote the entry: it gets the form that SUPANN and eduPerson define"
+        changes.append(_update(desired, {LAYOUT: []}, {LAYOUT: formed}, reason, rules))
     return ChangeSet(write, tuple(changes), encoding.fields)
+
+
+def _formed(desired: Desired, write: EntryWrite, encoding: Encoding) -> list[str]:
+    """The attributes that only get the form of this version. An account that is archived, or comes back, has
+    other values, not another form."""
+    current, archived = desired.subject.current, desired.account.state is State.ARCHIVED
+    if current is None or (current.state is State.ARCHIVED) != archived:
+        return []
+    return encoding.formed(write)
 
 
 def _reverted(desired: Desired, drift: Sequence[Drift], rules: Rules) -> Iterator[Change]:
@@ -133,13 +148,18 @@ def _restored(
 ) -> Change:
     """The change that restores managed attributes, or that links a closed or locked account to no device so
     that the directory refuses it."""
-    before, after = {RESTORED: names}, {RESTORED: names}
+    before: Facts = {RESTORED: names}
+    after: Facts = {RESTORED: names}
     reason = "managed attributes were changed by another program: " + ", ".join(names)
     link = encoding.name("oathTOTPToken")
     if desired.account.shut and link in write.add and {link, "objectClass"}.issuperset(names):
         before, after = {"refused_by": ["dates"]}, {"refused_by": ["dates", "link to no device"]}
         shut = "locked" if desired.account.locked else "closed"
         reason = f"the account is {shut}, and its dates alone count only where a password policy applies"
+    return _update(desired, before, after, reason, rules)
+
+
+def _update(desired: Desired, before: Facts, after: Facts, reason: str, rules: Rules) -> Change:
     return Change(
         kind=Kind.UPDATE,
         uid=desired.account.uid,

@@ -9,6 +9,7 @@ on has changed, a run evaluates every account and finds the same.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -16,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 
 from piactl import __version__
-from piactl.core.model.account import LIVE, Account
+from piactl.core.model.account import LIVE, Account, State
 from piactl.core.model.digests import NUMEN, DigestKeys
 from piactl.core.model.settings import Settings
 from piactl.core.plan.diff import home_establishments, services_of
@@ -38,6 +39,7 @@ from piactl.core.rules.desired import Rules, local_of, verifier_day
 from piactl.directory.port import WriteResult
 from piactl.directory.store.account_list import Listed, read_account_list
 from piactl.directory.store.attribute_scans import Stamp, read_stamps, read_uids_of
+from piactl.directory.store.base_digest import MANAGED
 from piactl.directory.store.memory_records import Remembered, read_memory
 from piactl.directory.store.records import Places, UnreadableRecords
 from piactl.feed.fingerprints import LineDigests, Skipped
@@ -99,6 +101,7 @@ def _only_the_date_changed(accounts: ManagedAccounts, rules: Rules, last: LastRu
         and last.policy == rules.policy.digest
         and last.register == rules.register_digest
         and last.otp_schema == accounts.encoding.otp_schema
+        and last.layout == len(MANAGED)
     )
 
 
@@ -120,6 +123,8 @@ class NextCache:
     present: Sequence[Container[str]] = field(repr=False)
     kept: bool
     verifier_day: Callable[[Account, date], date | None] = lambda _account, _day: None
+    unique_ids: bool = False
+    """Whether accounts get an identifier for federations, the day after they are made."""
     skipped: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     owners: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
     """The matricule of each line of the scanned feeds, by source."""
@@ -151,6 +156,9 @@ class NextCache:
         if more:
             self.cache.more_names[key] = more
         due, home = _valid_until(account, as_of, self.verifier_day), self.home(account, as_of)
+        if self.unique_ids and not account.unique_id and account.state is not State.ARCHIVED:
+            made_on = account.made_on or as_of
+            due = min(due or sys.maxsize, max(made_on, as_of).toordinal() + 1)
         return CacheEntry(csn_digest(csn), rows, name, due, home, sources).packed()
 
     def expect(self, account: Account, read: bytes, as_of: date) -> None:
@@ -225,7 +233,8 @@ def next_cache(
         return verifier_day(account, rules.keys, day)
 
     owners = {scan.source.name: scan.lines.owners for scan in scanned if scan.lines}
-    return NextCache(cache, digests_of_people(scanned) or {}, present, kept, due, owners=owners)
+    rows, unique_ids = digests_of_people(scanned) or {}, rules.policy.unique_id
+    return NextCache(cache, rows, present, kept, due, unique_ids, owners=owners)
 
 
 def _basis(accounts: ManagedAccounts, rules: Rules, settings: Settings) -> str:
@@ -237,6 +246,7 @@ def _basis(accounts: ManagedAccounts, rules: Rules, settings: Settings) -> str:
         rules.register_digest,
         repr(settings),
         accounts.encoding.otp_schema,
+        len(MANAGED),
         rules.keys.current,
         sorted(rules.keys.keys),
         rules.keys.digest(NUMEN, ""),

@@ -17,9 +17,9 @@ from piactl.core.rules.matching import birth_digests, with_births
 from piactl.core.rules.proof_changes import changed_proofs, without_changes
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
-from piactl.directory.store.account_write import account_write, only_renews_base, with_base
+from piactl.directory.store.account_write import account_write, only_renews_base
 from piactl.directory.store.accounts import Entry, read_whole, settled
-from piactl.directory.store.devices import device_deletions, link_write
+from piactl.directory.store.devices import device_deletions
 from piactl.flows.drift import lost_words, unresolved
 from piactl.flows.plan.change_set import change_set, effective_days
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
@@ -147,12 +147,9 @@ class PlanRows:
             directory, encoding = self.accounts.directory, self.accounts.encoding
             return account_write(directory, encoding, entry, entry.account) if reverted else None
         account = self._kept_of(entry.account)
-        if account != entry.account:
-            return account_write(self.accounts.directory, self.accounts.encoding, entry, account)
-        write = link_write(self.accounts.encoding, entry, entry.account.device)
-        if write is None and not entry.base and not self._is_protected(entry.account):
-            return with_base(self.accounts.encoding, entry, EntryWrite("modify", entry.dn))
-        return write
+        write = account_write(self.accounts.directory, self.accounts.encoding, entry, account)
+        bare = write is None or only_renews_base(self.accounts.encoding, write)
+        return None if bare and self._is_protected(entry.account) else write
 
     def _kept_of(self, archived: Account) -> Account:
         return archived if self.rules.matching.identity_digests else with_births(archived, (None, None))

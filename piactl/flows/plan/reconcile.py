@@ -37,6 +37,7 @@ from piactl.directory.store.attribute_scans import (
     read_identifiers,
     read_owners,
 )
+from piactl.directory.store.base_digest import MANAGED
 from piactl.directory.store.memory_records import memory_writes
 from piactl.errors import UsageError
 from piactl.flows.drift import decided, device_drift, drift_list, remembered
@@ -260,7 +261,12 @@ class _JointEvaluation(Evaluation):
         otp_schema = self.accounts.encoding.otp_schema
         losses = losses_with(losses, plan.summary, self.as_of)
         unbased = self._unbased({write.uid for write, _ in rows})
-        last = LastRun("", self.as_of, *digests, "", True, after, otp_schema, losses=losses, unbased=unbased)
+        last = LastRun(
+            *("", self.as_of, *digests, "", True, after, otp_schema),
+            layout=len(MANAGED),
+            losses=losses,
+            unbased=unbased,
+        )
         archivals = self._archivals(by_uid)
         of_sources = self._without_archived(merged, desired)
         vanished = self.memory.vanished

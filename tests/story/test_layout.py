@@ -1,0 +1,119 @@
+"""SUPANN and eduPerson as they are defined, and a directory that an earlier version wrote: one reviewed plan
+gives its entries the form of this version, and takes nothing away."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import date, timedelta
+
+import ldap3
+
+from piactl.directory.store.base_digest import FIRST_LAYOUT, MANAGED
+from piactl.directory.store.records import Places
+
+from .academy import Academy
+from .feeds import MICHELIS, row
+from .test_undo import fates, undo
+
+DAY, NEXT, LATER = "2026-11-10", "2026-11-11", "2026-11-12"
+CLAIRE, HUGO, IDA = "claire.dubreuil", "hugo.caron", "ida.roy"
+NEW = MANAGED[len(FIRST_LAYOUT) :]
+OF_CLAIRE = row(civilite="MME", courriel_prive="claire@example.org", debut="2025-09-01")
+SECOND = OF_CLAIRE.replace("0800009A", MICHELIS).replace("2025-09-01;", "2026-09-01;2027-08-31")
+OF_HUGO = row(
+    matricule="1002", prenom="Hugo", nom_famille="Caron", civilite="M.", fonction="DIR", debut="2025-09-01"
+)
+OF_IDA = row(matricule="1003", prenom="Ida", nom_famille="Roy", debut="2025-09-01", fin="2026-07-01")
+DUE = ("2026-08-29", "2026-11-09")
+
+
+def written_by_an_earlier_version(academy: Academy) -> None:
+    """Gives every account what the first layout had, with its base, and the run its record."""
+    for uid in (CLAIRE, HUGO, IDA):
+        entry = academy.entry(uid)
+        former: dict[str, list[str]] = {name: [] for name in NEW if name in entry}
+        for name in ("supannMailPrive", "supannRessourceEtat", "supannRessourceEtatDate"):
+            values = [value.decode() for value in entry.get(name, [])]
+            older = [
+                value.removeprefix("{PERSO}").replace("SupannSupprDonnees", "SupannSupprCompte")
+                for value in values
+            ]
+            former |= {name: older} if older != values else {}
+        academy.recorded(uid, **former)
+        key, _, text = academy.values(uid, "piactlDigest")[0].partition("}")
+        body = base64.b64decode(text)
+        older_base = bytes([len(FIRST_LAYOUT)]) + body[1:]
+        academy.change(uid, piactlDigest=[f"{key}}}{base64.b64encode(older_base).decode()}"])
+    dn = Places(academy.sandbox.state).last_run
+    [data] = (academy.sandbox.entry(dn) or {})["piactlData"]
+    record = json.loads(data)
+    del record["layout"]
+    with academy.sandbox.root() as root:
+        root.modify(dn, {"piactlData": [(ldap3.MODIFY_REPLACE, [json.dumps(record)])]})
+
+
+def with_three_lives(academy: Academy) -> None:
+    academy.edit(
+        "policy.yaml",
+        "{fonction: [DIR, DEC, DECPR, DSES]}}",
+        "{fonction: [DIR]}, affiliations: [staff, member]}",
+    )
+    for day in ("2026-06-30", *DUE, DAY):
+        academy.night(day, academy.feed(OF_CLAIRE, SECOND, OF_HUGO, OF_IDA, day=day))
+
+
+def test_an_older_directory_is_brought_over_by_one_plan(academy: Academy) -> None:
+    with_three_lives(academy)
+    wanted = academy.managed()
+    claire, hugo, ida = (wanted[academy.dn(uid)] for uid in (CLAIRE, HUGO, IDA))
+    assert claire["supannMailPrive"] == [b"{PERSO}claire@example.org"]
+    assert claire["supannCivilite"] == [b"Mme"]
+    assert claire["supannEtablissement"] == [b"{UAI}0800009A", b"{UAI}0800010B"]
+    assert claire["supannEmpDateFin"] == [b"20270831220000Z"]
+    assert claire["eduPersonAffiliation"] == [b"employee", b"member"]
+    assert hugo["eduPersonAffiliation"] == [b"member", b"staff"]
+    assert ida["supannRessourceEtat"] == [b"{COMPTE}I:SupannSupprDonnees"]
+    assert not {*NEW} & ida.keys()
+
+    written_by_an_earlier_version(academy)
+    assert academy.values(CLAIRE, "supannMailPrive") == ["claire@example.org"]
+    [found] = [one for one in academy.run("doctor", "-o", "json").json if one["id"] == "D67"]
+    assert (found["result"], found["found"]) == ("warning", "the last run was of an earlier version")
+
+    # a limit of 0 on every kind: a change of form is no loss, and no other kind of change either
+    academy.edit("policy.yaml", "update:     {floor: 40, share: 0.05}", "update:     {max: 0, share: 0.0}")
+    plan = academy.plan("--as-of", NEXT)
+    assert plan["summary"] == {"update": 3}
+    assert plan["refusals"] == []
+    changes = {change["uid"]: change for change in plan["changes"]}
+    assert {change["kind"] for change in changes.values()} == {"update"}
+    assert "an earlier version wrote the entry" in changes[IDA]["reason"]
+    assert changes[IDA]["after"] == {"layout": ["supannRessourceEtat", "supannRessourceEtatDate"]}
+    assert {*changes[CLAIRE]["after"]["layout"]} == {"supannMailPrive", *NEW[:4]}
+    run = academy.night(NEXT).json["run"]
+    assert academy.managed() == wanted
+    academy.quiet_night(LATER)
+
+    result = undo(academy, "--allow", "update=3", run=run, day=LATER)
+    assert set(fates(result).values()) == {"reversed"}
+    assert academy.values(CLAIRE, "supannMailPrive") == ["claire@example.org"]
+
+
+def test_an_account_gets_its_identifier_for_federations_the_day_after_it_is_made(academy: Academy) -> None:
+    academy.edit("policy.yaml", "  retention: 30 ", "  unique_id: true\n  retention: 30 ")
+    today = date.today()
+    tomorrow, after = (str(today + timedelta(days=days)) for days in (1, 2))
+    feed = academy.feed(OF_CLAIRE, day=str(today))
+    academy.twice(str(today), feed)
+    assert "eduPersonUniqueId" not in academy.entry(CLAIRE)
+    ran = academy.night(tomorrow, academy.feed(OF_CLAIRE, day=tomorrow))
+    assert ran.json["summary"] == {"update": 1}
+    with academy.sandbox.root() as root:
+        root.search(academy.dn(CLAIRE), "(objectClass=*)", attributes=["entryUUID"])
+        uuid = str(root.entries[0]["entryUUID"].value).strip("{}").replace("-", "")
+    assert academy.values(CLAIRE, "eduPersonUniqueId") == [f"{uuid}@ac-amiens.fr"]
+    academy.quiet_night(after, academy.feed(OF_CLAIRE, day=after))
+    academy.change(CLAIRE, eduPersonUniqueId=["0123@ac-amiens.fr"])
+    academy.night(after)
+    assert academy.values(CLAIRE, "eduPersonUniqueId") == [f"{uuid}@ac-amiens.fr"]
