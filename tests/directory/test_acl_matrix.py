@@ -23,9 +23,11 @@ from ldap3.core.exceptions import (
     LDAPNoSuchObjectResult,
     LDAPOperationResult,
 )
+from ldap3.operation.search import search_operation
 
 from tests.conftest import preparing
 from tests.directory.config_server import config_server
+from tests.directory.wire import SEARCH_DONE, operation
 
 POLICIES = "ou=policies,ou=ac-amiens,ou=education,o=gouv,c=fr"
 SERVICES = "ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"
@@ -736,11 +738,17 @@ def require_refusal(who: str, refused: LDAPOperationResult, codes: Container[int
     assert refused.result in codes, f"{who}: {refused}"
 
 
-def stamps(sandbox: Any) -> dict[str, Any]:
-    """The stamp of every entry, which any change of it moves."""
+def stamps(sandbox: Any) -> list[bytes]:
+    """The answers of the server with the stamp of every entry, which any change of it moves; as they come,
+    for it is asked some thousand times."""
     with sandbox.root() as root:
-        root.search("o=gouv,c=fr", "(objectClass=*)", ldap3.SUBTREE, attributes=["entryCSN"])
-        return {e["dn"]: e["raw_attributes"]["entryCSN"] for e in root.response}
+        words = ("o=gouv,c=fr", "(objectClass=*)", ldap3.SUBTREE, ldap3.DEREF_NEVER, ["entryCSN"])
+        root.strategy.send("searchRequest", search_operation(*words, 0, 0, False, None, None))
+        answers: list[bytes] = []
+        while not answers or operation(answers[-1])[1] != SEARCH_DONE:
+            answers += root.strategy.receiving()
+        assert len(answers) > 50
+        return answers
 
 
 def unlocked(root: ldap3.Connection, place: Place) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 MODIFY, ADD, DELETE, SEARCH, BIND, UNBIND, EXTENDED = 0x66, 0x68, 0x4A, 0x63, 0x60, 0x42, 0x77
-DELETE_RESPONSE = 0x6B
+SEARCH_DONE, DELETE_RESPONSE = 0x65, 0x6B
 BUSY, UNAVAILABLE = 51, 52
 FAULTS = (
     "drop request", "drop reply", "reset before", "reset after", "half-close", "garbage", "wrong id",

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ import ldap3
 import pytest
 
 from piactl.errors import Exit
-from piactl.sandbox import start_sandbox, stop_sandbox
 from piactl.sandbox.files import identity_dn
-from tests.conftest import Sandbox
+from tests.conftest import Sandbox, preparing
+from tests.remembered import copy_prepared, kept_folder
 
 from .academy import Academy, Ran
 from .feeds import row
@@ -142,17 +143,48 @@ class Damaged:
                 root.add(name, attributes={n: v for n, v in entry.items() if n not in operational})
 
 
+@cache
+def _filled() -> tuple[Path, Damaged]:
+    """The folder of the files, and a stopped academy with the records."""
+    files = kept_folder()
+    with preparing() as sandbox:
+        one = Damaged(Academy(sandbox, files))
+        one.fill()
+    return files, one
+
+
 @pytest.fixture(scope="module")
-def damaged() -> Iterator[Damaged]:
-    folder, files = (Path(tempfile.mkdtemp(prefix="piactl-test-")) for _ in range(2))
-    status = start_sandbox(folder)
-    assert status.pid is not None
-    one = Damaged(Academy(Sandbox(folder, status.configuration, *status.uris, status.pid), files))
-    one.fill()
-    yield one
-    stop_sandbox(folder)
-    shutil.rmtree(folder)
-    shutil.rmtree(files)
+def shared() -> Iterator[Callable[[], Damaged]]:
+    """The academy of the last tests, or another one where that has had many runs: commands read them all."""
+    current: list[tuple[Damaged, int]] = []
+
+    def leave() -> None:
+        for one, _ in current:
+            one.academy.sandbox.stop()
+            for folder in (one.academy.sandbox.folder, one.academy.folder):
+                shutil.rmtree(folder)
+        current.clear()
+
+    def get() -> Damaged:
+        if not current or current[0][1] == 15:
+            leave()
+            files, prepared = _filled()
+            folder, copied = (Path(tempfile.mkdtemp(prefix="piactl-test-")) for _ in range(2))
+            copy_prepared(prepared.academy.sandbox.folder, folder)
+            shutil.copytree(files, copied, dirs_exist_ok=True)
+            academy = replace(prepared.academy, sandbox=Sandbox.started(folder), folder=copied, said=[])
+            current.append((replace(prepared, academy=academy), 0))
+        one, used = current.pop()
+        current.append((one, used + 1))
+        return one
+
+    yield get
+    leave()
+
+
+@pytest.fixture
+def damaged(shared: Callable[[], Damaged]) -> Damaged:
+    return shared()
 
 
 # ---- every kind, damaged in every way

@@ -183,7 +183,9 @@ def require_approval(
     why = reasons(ready.plan, rules)
     records = _records(run)
     found = records.all()
-    runs = read_runs(run.writer, run.settings.directory.state, run.unreadable, run.now())
+    # nearly no night has one, and the records of a year of runs are many
+    state = run.settings.directory.state
+    runs = read_runs(run.writer, state, run.unreadable, run.now()) if found else []
     others = [record for record in runs if record["run"] != run.order.run]
     request = Request(
         plan=ready.plan,
