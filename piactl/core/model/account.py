@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from enum import Enum
+from typing import Any, TypeVar
 
 from piactl.core.model.digests import digest_key_id
 from piactl.core.model.overrides import Override
 from piactl.core.model.person import Assignment
+
+_T = TypeVar("_T")
+
+
+def amended(one: _T, **values: Any) -> _T:
+    """`one` with these values of its fields: itself where it has them, as nearly every account of a night
+    has, since a copy of so many fields takes ten times as long as the comparison."""
+    if all(getattr(one, name) == value for name, value in values.items()):
+        return one
+    return replace(one, **values)  # type: ignore[type-var]
 
 
 class State(Enum):

@@ -15,6 +15,7 @@ from piactl.core.model.account import (
     PLACEHOLDER,
     Account,
     State,
+    amended,
 )
 from piactl.core.model.digests import NUMEN, DigestKeys
 from piactl.core.model.overrides import (
@@ -104,7 +105,7 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
     Raises UnusableName if the account needs an address and the name gives none.
     """
     current = subject.current
-    subject = replace(subject, assignments=rules.policy.without_codes(subject.assignments))
+    subject = amended(subject, assignments=rules.policy.without_codes(subject.assignments))
     if current is None:
         return _new(subject, rules)
     if current.lock is not None and current.lock.until is not None and current.lock.until < rules.as_of:
@@ -119,7 +120,7 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
         assignments, overrides = confirmed(
             subject.assignments, overrides, rules.policy, rules.register, rules.as_of
         )
-        subject = replace(subject, assignments=assignments)
+        subject = amended(subject, assignments=assignments)
     path = career(
         overridden(subject.assignments, overrides, rules.as_of),
         rules.policy,
@@ -141,7 +142,7 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
             status, next_due=max(filter(None, (status.next_due, next_end(overrides, rules.as_of))))
         )
     account = _with_status(
-        replace(
+        amended(
             current, lock=lock, exceptions=exceptions, overrides=overrides, assignments=subject.assignments
         ),
         status,
@@ -176,7 +177,7 @@ def with_ledger(current: Account, owners: Mapping[str, str]) -> Account:
     does not distinguish it from an address that an undo removed.
     """
     foreign = (a for a in current.foreign_addresses if owners.get(a.casefold(), current.uid) == current.uid)
-    current = replace(current, identifiers=current.identifiers.union(foreign))
+    current = amended(current, identifiers=current.identifiers.union(foreign))
     past = [name for name in current.identifiers if "@" in name]
     if current.address is not None or not past:
         return current
@@ -310,7 +311,7 @@ def _digests(matricule: str, keys: DigestKeys) -> tuple[str, ...]:
 
 
 def _with_status(account: Account, status: AccountStatus, policy: Policy) -> Account:
-    return replace(
+    return amended(
         account,
         state=status.state,
         state_from=status.state_from,
@@ -360,7 +361,7 @@ def _with_hr_data(account: Account, person: Person, rules: Rules) -> Account:
         for name in _HR_FIELDS
         if name not in person.silent
     }
-    account = replace(account, numen_digest=numen, **values)
+    account = amended(account, numen_digest=numen, **values)
     return with_births(account, birth_digests(births_of(account), person, rules.keys, rules.matching))
 
 
@@ -397,7 +398,7 @@ def _with_verifier(account: Account, subject: Subject, rules: Rules) -> Account:
 def _with_overridden_name(account: Account, current: Account, as_of: date, person: Person | None) -> Account:
     from_hr = person is not None and "usage_name" not in person.silent
     if from_hr:
-        account = replace(account, overrides=with_hr_name(account.overrides, account.usage_name))
+        account = amended(account, overrides=with_hr_name(account.overrides, account.usage_name))
     name = overridden_name(current.overrides, account.usage_name, as_of, from_hr=from_hr)
     return account if name == account.usage_name else replace(account, usage_name=name)
 

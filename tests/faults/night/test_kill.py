@@ -41,6 +41,14 @@ def where(world: World, done: set[str]) -> str:
     return "writing" if len(done) < len(world.changed) else "records"
 
 
+def writing(calls: list[tuple[str, int]]) -> range:
+    """The places of the calls from the file that a run renames before its first batch to the lines of the
+    journal before its last two, which end the run."""
+    names = [name for name, _ in calls]
+    synced = [at for at, name in enumerate(names) if name == "fdatasync"]
+    return range(names.index("rename"), synced[-3])
+
+
 def survive(world: World, kill: str, seed: int, rounds: int) -> tuple[int, Counter[str]]:
     """So many kills; how many struck a run, and where."""
     rng = random.Random(seed)
@@ -50,8 +58,10 @@ def survive(world: World, kill: str, seed: int, rounds: int) -> tuple[int, Count
     for number in range(rounds):
         world.reset()
         if kill == "call":
-            # every fourth dies among the last calls: at the records of the run itself
-            at = rng.randrange(len(calls) - 40 if number % 4 == 0 else 0, len(calls))
+            # every fourth dies among the last calls, at the records of the run itself, and half of them while
+            # it writes
+            among = [range(len(calls) - 40, len(calls)), writing(calls), range(len(calls)), writing(calls)]
+            at = rng.choice(among[number % 4])
             struck = killed_at(world, *calls[at])
             moment = f"before {calls[at][0]} {calls[at][1]}, system call {at} of {len(calls)}"
         else:
@@ -107,7 +117,11 @@ def test_killed_at_every_system_call_of_a_small_night(world: World, rounds: int)
     small = replace(world, feeds=world.feeds[1:])
     calls = calls_of(small)
     if rounds < 100:
-        calls = random.Random(1044).sample(calls, min(len(calls), 5 * rounds))
+        rng, most = random.Random(1044), 5 * rounds
+        while_writing = [calls[at] for at in writing(calls)]
+        chosen = rng.sample(while_writing, min(len(while_writing), most // 2))
+        rest = [call for call in calls if call not in chosen]
+        calls = chosen + rng.sample(rest, min(len(rest), most - len(chosen)))
     small.expect()
     print(f"{len(small.changed)} changes, {len(calls)} calls")
     assert 5 < len(small.changed) < 100
