@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections import Counter
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +192,8 @@ def test_a_year_of_nights_is_a_longer_story_of_the_same_people(tmp_path: Path, f
         assert short.read_bytes() == long.read_bytes()
     dates = [date.fromisoformat(path.stem[-10:]) for path in paths]
     assert all(d.weekday() != 6 for d in dates[3:])
-    shares = {d: changed(read(a), read(b)) for a, b, d in zip(paths[2:], paths[3:], dates[3:], strict=False)}
+    pairs = pairwise(map(read, paths[2:]))
+    shares = {day: changed(*two) for day, two in zip(dates[3:], pairs, strict=True)}
     assert 0.08 <= shares.pop(date(2027, 9, 1)) <= 0.15
     assert 0.001 <= sum(shares.values()) / len(shares) <= 0.005
     assert max(shares.values()) <= 0.015  # a handful among 2,000
