@@ -1,0 +1,68 @@
+"""A year of files is rehearsed: the three bad nights are named, and the others are ordinary."""
+
+from __future__ import annotations
+
+import json
+from contextlib import redirect_stderr, redirect_stdout
+from datetime import date
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from piactl.cli.main import run
+
+from .rehearsal import COLUMNS, Rehearsal, feed_text, write_feeds
+from .test_disasters import WRONG
+from .test_ordinary_year import nights
+
+YEAR = date(2026, 8, 24), date(2027, 7, 10)
+BAD = {
+    "half of the people missing": ("feed refused", "known from this source"),
+    "uai moved by one row": ("refused", "other_establishment"),
+    "one in 25 is a head of school": ("refused", "other_function"),
+}
+
+
+def piactl(rehearsal: Rehearsal, *words: object) -> tuple[int, str]:
+    configuration = rehearsal.folder / "piactl.yaml"
+    lines = configuration.read_text(encoding="utf-8").splitlines(keepends=True)
+    # root runs the tests on some hosts, and a configuration with users of its own is not for root
+    configuration.write_text("".join(one for one in lines if not one.startswith("      user: ")), "utf-8")
+    out, err = StringIO(), StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = run(["--config", str(configuration), *map(str, words)])
+    return code, out.getvalue() or err.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("people", "every"), [(250, 12), pytest.param(5_000, 1, marks=pytest.mark.long)], ids=["250", "5000"]
+)
+def test_the_bad_nights_of_a_year_are_named(tmp_path: Path, people: int, every: int) -> None:
+    feeds = write_feeds(tmp_path / "feeds", people, 1, list(nights(every, *YEAR)), None)
+    rehearsal = Rehearsal(tmp_path, tmp_path / "feeds" / "establishments.csv")
+    later = [one for one in feeds if one.night.day.month in (11, 1, 4) and one.night.day.year > 2025]
+    spoilt = {}
+    for (name, why), one in zip(BAD.items(), (later[0], later[len(later) // 2], later[-1]), strict=True):
+        rows = [line.split(";") for line in one.path.read_text(encoding="utf-8").splitlines()[1:-1]]
+        rows.sort(key=lambda row: row[COLUMNS.index("uai")])
+        one.path.write_text(feed_text(WRONG[name](rows), one.night.day), encoding="utf-8")
+        spoilt[one.night.day.isoformat()] = why
+    code, out = piactl(
+        rehearsal, "rehearse", "--feeds", tmp_path / "feeds", "--days", f"{YEAR[0]}..{YEAR[1]}", "--out",
+        tmp_path / "year", "-o", "ndjson",
+    )  # fmt: skip
+    assert code == 5, out
+    rehearsed = [json.loads(line) for line in out.splitlines()]
+    assert len(rehearsed) == (YEAR[1] - YEAR[0]).days + 1
+    stopped = {one["date"]: one for one in rehearsed if one["status"] != "done"}
+    assert {*stopped} == {*spoilt}
+    for day, (status, why) in spoilt.items():
+        named = " ".join(
+            [stopped[day].get("why", ""), *(one["kind"] for one in stopped[day].get("guards", ()))]
+        )
+        assert (stopped[day]["status"], why in named) == (status, True), named
+    code, table = piactl(rehearsal, "guards", "suggest", tmp_path / "year", "-o", "json")
+    assert code == 0
+    counted = {one["kind"]: one for one in json.loads(table) if not one["period"]}
+    assert all(one["limit"] is None or one["most"] <= one["limit"] for one in counted.values()), counted
