@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import date
 
 from piactl.core.model.policy import Guard, GuardPeriod, Limit, Policy
-from piactl.core.plan.guard_suggestions import LEAST, suggestions
+from piactl.core.plan.change import Change, Kind
+from piactl.core.plan.guard_suggestions import LEAST, LEAST_OF_SCOPE, suggestions
+from piactl.core.plan.guards import Census, Tally
 
 SEPTEMBER = GuardPeriod("rentree", (8, 20), (9, 30), {"revoke": Guard(Limit(100, 0.06))})
 POLICY = Policy(
@@ -37,3 +39,21 @@ def test_a_first_load_is_no_measure_and_a_limit_of_zero_is_used_up_at_once() -> 
     rows = suggestions(nights, POLICY, 2)
     assert [one.kind for one in rows] == ["lock", "revoke", "held"]
     assert rows[-1].limit is None
+
+
+def test_limits_of_establishments_have_rows_of_their_own() -> None:
+    """The establishment nearest to its limit in each night, from the changes to the row."""
+    guard = Guard(Limit(20, 0.02), Limit(5, 0.2), Limit(50, 0.5))
+    policy = Policy(guards={"deactivate": guard, "revoke": Guard(Limit(20, 0.02))})
+    tally = Tally()
+    for number, uai in enumerate(["0800009A"] * 4 + ["0800010B"] * 6):
+        change = Change(Kind.DEACTIVATE, f"u{number}", None, {}, {}, "", TERM, establishments=(uai,))
+        revoke = Change(Kind.REVOKE, f"u{number}", None, {}, {}, "", TERM, establishments=(uai,))
+        tally.add([change, revoke])
+    counted = tally.counted(Census(900, {"0800009A": 10, "0800010B": 100}), policy, TERM)
+    assert counted["deactivate per establishment"] == (4, 10), "4 of 5 is nearer than 6 of 20"
+    assert counted["deactivate"] == (10, 900)
+    assert "revoke per establishment" not in counted, "it has no such limit"
+    rows = {one.kind: one for one in suggestions([(TERM, counted)], policy, 1)}
+    one = rows["deactivate per establishment"]
+    assert (one.most, one.of, one.limit, one.suggested) == (4, 10, 5, LEAST_OF_SCOPE)

@@ -45,8 +45,8 @@ def suggest(
     """Show, for each guard, the ordinary night that came nearest to its limit, and a number that stops none.
 
     Ordinary are the nights that nothing refused and nobody had to approve, without those of --except: look
-    for a night that stands out before you take a number over. A rehearsal counts all guards; the runs of the
-    directory have the kinds of change alone. Nothing is written: the numbers are for `guards` of the policy.
+    for a night that stands out before you take a number over. `KIND per establishment` is the establishment
+    that came nearest to its limit. Nothing is written: the numbers are for `guards` of the policy.
     """
     from piactl.core.plan.guard_suggestions import suggestions
     from piactl.report.guards_text import guards_table

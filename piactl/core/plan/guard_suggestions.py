@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from datetime import date
 from math import ceil, inf
 
-from piactl.core.model.policy import Policy
-from piactl.core.plan.guards import guards_on, in_period
+from piactl.core.model.policy import Guard, Policy
+from piactl.core.plan.guards import PER, guards_on, in_period
 
 LEAST = 10
 """The smallest number that is suggested: one person can read ten accounts in a plan."""
+LEAST_OF_SCOPE = 5
+"""The same for one establishment or profile."""
 ALL_YEAR = ""
 
 NightCounts = Mapping[str, tuple[int, int]]
-"""The accounts that each kind of guard counts in one night, and among how many."""
+"""The accounts that each kind of guard counts in one night, and among how many; `KIND per establishment`
+those of the establishment that came nearest to its limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,11 @@ def suggestions(
         for kind, (found, of) in counts.items():
             if not of:
                 continue  # a first load
-            guard = guards[kind][1].overall if kind in guards else None
-            limit = guard.most(of) if guard is not None else None
+            base, _, scope = kind.partition(PER)
+            guard = guards[base][1] if base in guards else Guard()
+            own = {"establishment": guard.per_establishment, "profile": guard.per_profile}
+            number_limit = own[scope] if scope else guard.overall
+            limit = number_limit.most(of) if number_limit is not None else None
             used = inf if limit == 0 else found / limit if limit else 0.0
             key = kind, _period(policy, kind, day)
             near = used, found, of, day, limit
@@ -57,12 +63,14 @@ def suggestions(
             number[key] = number.get(key, 0) + 1
     rows = []
     for (kind, period), (used, found, of, day, limit) in nearest.items():
-        suggested = max(LEAST, ceil(largest[kind, period] * margin))
+        least = LEAST_OF_SCOPE if PER in kind else LEAST
+        suggested = max(least, ceil(largest[kind, period] * margin))
         rows.append((-used, Suggestion(kind, period, number[kind, period], found, of, day, limit, suggested)))
     return [row for _, row in sorted(rows, key=lambda one: (one[0], one[1].kind, one[1].period))]
 
 
 def _period(policy: Policy, kind: str, day: date) -> str:
     """The period whose guard of a kind applies on a day, "" for none; of several the last one in the file."""
+    kind = kind.partition(PER)[0]
     names = (p.name for p in reversed(policy.periods) if kind in p.guards and in_period(day, p.first, p.last))
     return next(names, ALL_YEAR)

@@ -40,6 +40,9 @@ OPERATIONS = {
 }
 """The guards of what the help desk does: per command, per operator and day, per day."""
 
+SCOPES, PER = ("establishment", "profile"), " per "
+"""The scopes that have limits of their own, and what stands between a kind and such a scope."""
+
 _KINDS_OF_CHANGE = tuple(kind.value for kind in Kind)
 _OF_OPERATIONS = tuple(kind for kinds in OPERATIONS.values() for kind in kinds)
 GUARD_KINDS = (
@@ -313,14 +316,23 @@ class Tally:
         losses: Losses = NO_LOSSES,
     ) -> dict[str, tuple[int, int]]:
         """The accounts that each kind of guard counts among all accounts, and how many these are; of growths
-        the largest, with the accounts before it."""
+        the largest, with the accounts before it. `KIND per SCOPE`: those of the establishment or profile that
+        is nearest to its limit."""
         counted = [*self._counted(census, NO_SOURCES), *self._growth(census), *_held(held, census)]
         counted += self._in_window(census, losses, as_of, policy.window)
         found: dict[str, tuple[int, int]] = {}
         for kind, sort, _, of, count, _ in counted:
             if not sort or kind in GROWTH.values():
                 found[kind] = max(found.get(kind, (0, 0)), (count.accounts, of))
-        return found
+        nearest: dict[str, tuple[float, int, int]] = {}
+        for _, kind, sort, _, of, limit, count, _ in _limited(counted, guards_on(policy, as_of)):
+            if sort in SCOPES and kind not in GROWTH.values() and of:
+                name, near = (
+                    f"{kind}{PER}{sort}",
+                    (count.accounts / max(1, limit.most(of)), count.accounts, of),
+                )
+                nearest[name] = max(near, nearest.get(name, near))
+        return found | {name: (number, of) for name, (_, number, of) in nearest.items()}
 
     def refusals(
         self,

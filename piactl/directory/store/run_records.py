@@ -63,6 +63,8 @@ def read_run(r: Record) -> Record:
         for row in rows:
             texts_of([row[text] for text in texts], name)
     qualities_of(r)
+    for kind, numbers in r.get("counted", {}).items():
+        counts_of(dict(zip(("found", "of"), numbers, strict=True)), kind)
     head = r.get("journal")
     if head is not None:
         number_of(head, "seq")

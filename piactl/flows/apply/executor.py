@@ -284,6 +284,7 @@ def run_facts(ready: ReadyPlan) -> dict[str, Any]:
     """What the record of a run says of its plan."""
     # an adoption looks at a feed and does not apply it: the night that does comes after
     feeds = () if Kind.ADOPT.value in ready.plan.summary else ready.plan.basis.feeds
+    counted = ready.plan.counted
     return {
         "plan": ready.fingerprint,
         "policy": ready.plan.basis.policy,
@@ -291,6 +292,7 @@ def run_facts(ready: ReadyPlan) -> dict[str, Any]:
         "feeds": [{"source": f.source, "file": f.file, "digest": f.digest} for f in feeds],
         "summary": dict(ready.plan.summary),
         **({"quality": list(map(asdict, ready.plan.quality))} if ready.plan.quality else {}),
+        **({"counted": {kind: list(n) for kind, n in counted.items()}} if counted else {}),
         **({"held": len(ready.plan.holds)} if ready.plan.holds else {}),
         **({"undoes": ready.undoes} if ready.undoes else {}),
     }

@@ -15,14 +15,19 @@ from piactl.directory.store.run_records import all_runs
 def ordinary_nights(
     reader: Reader, state: str, unreadable: UnreadableRecords
 ) -> list[tuple[date, NightCounts]]:
-    """The runs of a plan that ended well without an approval, oldest first. The record of a run does not
-    have the number of accounts: it is that of the last run."""
+    """The runs of a plan that ended well without an approval, oldest first. The record of an applied
+    plan, or of an older version, has the kinds of change alone; the number of accounts is then that of the
+    last run."""
     last = read_last(reader, state, unreadable)
     total = last.census.total if last is not None else 0
     nights: list[tuple[date, NightCounts]] = []
     for record in reversed(all_runs(reader, Places(state), unreadable)):
         of_plan = record.get("plan") and not record.get("undoes")
         if of_plan and record["status"] == RunStatus.DONE and not record.get("allowed"):
-            counts = {kind: (number, total) for kind, number in record.get("summary", {}).items()}
+            counts: NightCounts = {
+                kind: (number, total) for kind, number in record.get("summary", {}).items()
+            }
+            if "counted" in record:
+                counts = {kind: (number, of) for kind, (number, of) in record["counted"].items()}
             nights.append((date.fromisoformat(record["as_of"]), counts))
     return nights
