@@ -16,6 +16,7 @@ from piactl.directory.store.memory_records import read_memory
 from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords, stored
 from piactl.directory.store.run_records import read_runs
 from piactl.flows.apply.approvals import broken_glass, open_approvals
+from piactl.flows.apply.hooks import events_waiting
 from piactl.flows.apply.run_lock import read_lock
 from piactl.flows.helpdesk.second_person import Requests
 from piactl.flows.night_view import DAYS, coming_nights, losses_in_window
@@ -113,4 +114,5 @@ def _waiting(memory: Memory, settings: Settings, requests: int, today: date) -> 
         "drift": len(memory.drift),
         "vanished": len(memory.vanished),
         "requests": requests,
+        "events": events_waiting(settings),
     }

@@ -91,6 +91,8 @@ def _waiting(waiting: View) -> Iterator[tuple[str, str]]:
         yield f"{entries} that another program deleted", "piactl drift list"
     if waiting["requests"]:
         yield f"{counted(waiting['requests'], 'request')} for a second person", "piactl password requests"
+    if waiting["events"]:
+        yield f"{counted(waiting['events'], 'event')} for hooks of this host", "piactl doctor"
 
 
 def _alarms(runs: Sequence[View]) -> Iterator[tuple[str, ...]]:

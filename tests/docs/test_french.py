@@ -28,7 +28,9 @@ READ = (
     "cli/commands/drift.py", "cli/commands/exception.py", "cli/commands/match.py", "cli/commands/nightly.py",
     "cli/commands/otp.py", "cli/commands/otp_enroll.py", "cli/commands/override.py",
     "cli/commands/password.py", "cli/commands/second_person.py", "cli/commands/status.py",
-    "cli/commands/undo.py", "cli/commands/why.py",
+    "cli/commands/undo.py", "cli/commands/why.py", "cli/commands/approve.py", "cli/commands/feed.py",
+    "cli/commands/guards.py", "cli/commands/policy_trial.py", "cli/commands/rehearse.py", "flows/rehearsal",
+    "flows/policy_diff.py",
 )  # fmt: skip
 """What a help desk, the head of HR and a school read."""
 NOT_READ = (
@@ -40,6 +42,9 @@ NO_SENTENCES = {
     "exception grant", "exception deny", "exception end", "function CODE --until DATE", "password approve",
     "otp approve",  # commands
     "doctype html", "bar bad",  # HTML
+    "feeds DIR", "days A..B", "out DIR",  # options
+    "the old policy",  # the name of a run
+    "not a path",
     "birth salt", "read back", "set or not",  # a purpose of digests, a word of the journal, a cell of CSV
     "password: {policy: cn=default,..., activation_policy: cn=activation",  # YAML
 }  # fmt: skip

@@ -91,6 +91,9 @@ def test_a_hook_that_fails_fails_no_run_and_gets_its_events_from_the_next(
     doctor = academy.run("doctor", "-o", "json").json
     finding = next(one for one in doctor if one["id"] == "D60")
     assert (finding["result"], "6 events wait" in finding["found"]) == ("warning", True)
+    status = academy.run("status")
+    assert "6 events for hooks of this host" in status.out
+    assert academy.run("status", "-o", "json").json[0]["waiting"]["events"] == 6
     write(academy.folder / "hook", f"cat >>{heard}")
     assert academy.night("2026-09-02").err.count("hook") == 0
     assert Counter(one["kind"] for one in events(heard)) == {"create": 6}

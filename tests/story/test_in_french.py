@@ -104,6 +104,28 @@ def test_a_night_and_its_files(begun: Academy) -> None:
     assert english_in(reason.replace("bad-date", "")) == []
 
 
+def test_what_is_tried_before_it_is_live(begun: Academy) -> None:
+    """Messages and tables of rehearsals, guards, policies and the score of feeds."""
+    feeds, out = begun.folder / "feeds", begun.folder / "out"
+    feeds.mkdir()
+    (feeds / f"hr-{DAYS[0]}.csv").write_bytes(begun.feed(*PEOPLE, WRONG, day=DAYS[0]).read_bytes())
+    (feeds / "lisez-moi.txt").write_text("bonjour")
+    rehearse = ("rehearse", "--feeds", feeds, "--days", f"{DAYS[0]}..{DAYS[2]}", "--out", out)
+    policy = begun.sandbox.folder / "policy.yaml"
+    for words, code, has in (
+        ((*rehearse, "-o", "table"), 0, "3 nuits répétées"),
+        ((*rehearse[:2], begun.folder / "x", *rehearse[3:]), 2, "pas un dossier de fichiers"),
+        (("guards", "suggest", out, "-o", "table"), 0, "3 nuits ordinaires"),
+        (("guards", "suggest", "--except", DAYS[0]), 2, "aucune nuit ordinaire"),
+        (("policy", "diff", policy, policy), 0, ""),
+        (("feed", "score", "--as-of", DAYS[1], "-o", "table"), 0, "validité"),
+        (("feed", "score", "--source", "x"), 2, "aucune source"),
+    ):
+        ran = begun.run(*words)
+        assert (ran.code, has in ran.out + ran.err) == (code, True), ran
+        assert english_in((ran.out + ran.err).replace(str(begun.folder), "")) == []
+
+
 def test_machines_read_what_they_did(begun: Academy) -> None:
     commands = (
         ("account", "show", CLAIRE, "-o", "json"),

@@ -49,7 +49,6 @@ from piactl.private_files import refuse_output
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
-    from piactl.core.model.settings import Settings
     from piactl.flows.apply.executor import Done
     from piactl.flows.apply.run import Order
     from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
@@ -243,6 +242,7 @@ def _metrics(
     if not configuration.settings.metrics_file:
         return
     from piactl.directory.port import Outcome
+    from piactl.flows.apply.hooks import events_waiting
     from piactl.flows.plan.plan_file import plan_document
     from piactl.private_files import write_public
     from piactl.report.metrics import LAST_SUCCESS, metrics_text
@@ -262,23 +262,12 @@ def _metrics(
             done.let_in if done else 0,
             now if code == Exit.DONE else float(before[1]) if before else 0,
             max(((order.as_of - first).days for first in held_since.values()), default=0),
-            _waiting(configuration.settings),
+            events_waiting(configuration.settings),
             *_of_directory(configuration, order, document),
         )
         write_public(file, text.encode())
     except (PiactlError, OSError) as error:
         say(f"the metrics could not be written: {error}")
-
-
-def _waiting(settings: Settings) -> int:
-    """The events that wait for a hook; an outbox that cannot be read was said by the run."""
-    from piactl.flows.apply.hooks import read_outbox
-
-    try:
-        outbox = read_outbox(settings)
-    except PiactlError:
-        return 0
-    return outbox.events if outbox is not None else 0
 
 
 def _of_directory(

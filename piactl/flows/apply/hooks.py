@@ -72,6 +72,16 @@ def read_outbox(settings: Settings) -> Outbox | None:
         ) from None
 
 
+def events_waiting(settings: Settings) -> int:
+    """The events that wait for a hook on this host; none of an outbox that cannot be read, which each run
+    says."""
+    try:
+        outbox = read_outbox(settings)
+    except PiactlError:
+        return 0
+    return outbox.events if outbox is not None else 0
+
+
 @contextmanager
 def hooks_called(settings: Settings, say: Say) -> Iterator[None]:
     """Calls the hooks with what became of accounts in this block, and with what earlier runs left. Nothing
