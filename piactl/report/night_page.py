@@ -9,6 +9,7 @@ from html import escape
 from typing import Any
 
 from piactl.core.model.run_status import RunStatus
+from piactl.core.plan.feed_quality import FATES
 from piactl.core.text import counted
 from piactl.language import sentence, used
 from piactl.report.escaping import shown
@@ -18,6 +19,11 @@ View = Mapping[str, Any]
 
 MOST = 12
 """Rows of one table; the rest is counted."""
+
+_FATES = tuple(
+    zip(FATES, ("account changed", "unchanged", "rejected", "person held", "ignored"), strict=True)
+)
+"""What became of a row, for people."""
 
 _STYLE = """
 :root { color-scheme: light dark; --ok: #1a7f37; --bad: #b42318; --line: #8888; }
@@ -53,6 +59,7 @@ def night_page(view: View, *, public: bool = False) -> str:
         # of a small school, a number alone says who
         _section("By establishment", "" if public else _establishments(view["establishments"])),
         _section("Held: left unchanged", _holds(view, public=public)),
+        _section("Rows of the feeds", _feeds(plan)),
         _section("Rows rejected", _rejections(plan, public=public)),
         _section("The coming days, by date alone", _coming(view["coming"])),
         _section("Record", _record(record, plan, public=public)),
@@ -211,6 +218,16 @@ def _holds(view: View, *, public: bool) -> str:
         ((age(hold), hold["uid"] or hold["matricule"] or "", hold["why"]) for hold in holds), reverse=True
     )
     return _table(("days", "who", "why"), rows)
+
+
+def _feeds(plan: View | None) -> str:
+    """What became of the rows of each feed, and the columns that differ from the last feeds."""
+    qualities = plan.get("quality", ()) if plan else ()
+    rows = [(one["source"], words, one[fate]) for one in qualities for fate, words in _FATES if one[fate]]
+    rows += [
+        (one["source"], f"column {name} differs", one["rows"]) for one in qualities for name in one["warned"]
+    ]
+    return _table(("source", "", "rows"), rows, most=0)
 
 
 def _rejections(plan: View | None, *, public: bool) -> str:

@@ -21,7 +21,7 @@ from .unix_host import Host, unix_host
 
 pytestmark = pytest.mark.long
 
-DESK, NIGHT, ADMIN = "piactl-desk", "piactl", "piactl-admin"
+DESK, NIGHT, ADMIN, APPROVER = "piactl-desk", "piactl", "piactl-admin", "piactl-approver"
 OTHER_NUMEN = "20E9512346XYZ"
 OWN = f"/etc/piactl/secrets/{DESK}/desk"
 
@@ -148,6 +148,46 @@ def test_two_operators_and_no_way_to_be_both(host: Host) -> None:
     (change,) = [line for line in lines if line.get("kinds") == ["password"]]
     (run,) = [line for line in lines if line["type"] == "run" and line["run"] == change["run"]]
     assert (run["sudo_user"], f"requested by ope ({name})" in change["reason"]) == ("eva", True)
+
+
+def test_two_people_for_a_plan_and_no_way_to_be_both(host: Host) -> None:
+    """One makes the plan, and approves it under no name that sudo or the kernel can be given; another one
+    approves it, and cannot apply it."""
+    host.root(
+        "printf 'approvals:\\n  required: [{kind: [create], more_than: 0}]\\n' >> /etc/piactl/policy.yaml"
+    )
+    columns = (host.academy.folder / "hr.csv").read_text(encoding="utf-8").splitlines()[0].split(";")
+    person = {"matricule": "7001", "nom_famille": "Roussel", "prenom": "Odile", "uai": "0800009A"}
+    new = {**person, "fonction": "ENS", "corps": "553", "debut": "01/09/2025"}
+    more = ";".join(new.get(column, "") for column in columns)
+    host.root(f"sed -i '/^#FIN/d' /srv/piactl/feeds/hr.csv; echo '{more}' >> /srv/piactl/feeds/hr.csv")
+    file = "/var/lib/piactl/plans/new.json"
+    made = host.sudo("boss", NIGHT, "piactl", "plan", "/srv/piactl/feeds/hr.csv", "--out", file)
+    assert made.returncode == Exit.DONE, made.stderr
+    plan = host.sudo("vera", NIGHT, "piactl", "plan", "show", file, "-o", "json").stdout
+    assert json.loads(plan)["made_by"] == ["boss"]
+
+    def approve(caller: str, user: str = APPROVER, **options: Any) -> tuple[int, str]:
+        done = host.sudo(caller, user, "piactl", "approve", "-", *WHY, stdin=plan, **options)
+        return done.returncode, done.stderr + done.stdout
+
+    code, said = approve("boss")
+    assert (code, "boss made this plan" in said) == (Exit.REFUSED, True), said
+    code, said = approve("boss", forged_login="vera")
+    assert (code, "you are vera for the kernel, boss for sudo" in said) == (Exit.FAILED, True), said
+    code, said = approve("boss", environment={"SUDO_USER": "vera"})
+    assert (code, "boss made this plan" in said) == (Exit.REFUSED, True), said
+    assert approve("boss", NIGHT)[0] == 1, "no rule of sudo"
+    apply = ("piactl", "apply", file)
+    done = host.sudo("boss", NIGHT, *apply)
+    assert (done.returncode, "has to approve this plan" in done.stderr) == (Exit.REFUSED, True), done.stderr
+    code, said = approve("vera")
+    assert (code, "approved by vera" in said) == (Exit.DONE, True), said
+    assert host.sudo("vera", NIGHT, *apply).returncode == 1, "no rule of sudo"
+    done = host.sudo("boss", NIGHT, *apply)
+    assert (done.returncode, "approved by vera" in done.stderr) == (Exit.DONE, True), done.stderr
+    verified = host.sudo("boss", APPROVER, "piactl", "journal", "verify")
+    assert (verified.returncode, "journal intact" in verified.stdout) == (Exit.DONE, True), verified
 
 
 def test_nobody_uses_up_the_quota_of_another(host: Host) -> None:

@@ -39,13 +39,14 @@ install -D -m 644 {examples}/sysusers/piactl.conf /etc/sysusers.d/piactl.conf
  systemd-sysusers /etc/sysusers.d/piactl.conf
 install -D -m 644 {examples}/tmpfiles/piactl.conf /etc/tmpfiles.d/piactl.conf
 systemd-tmpfiles --create /etc/tmpfiles.d/piactl.conf
-groupadd helpdesk; groupadd directory-admins; groupadd careless
+groupadd helpdesk; groupadd directory-admins; groupadd directory-approvers; groupadd careless
 for name in ope eva; do useradd -m -G helpdesk $name; done
-useradd -m -G directory-admins boss; useradd -m -G careless idle
+useradd -m -G directory-admins,directory-approvers boss; useradd -m -G directory-approvers vera
+useradd -m -G careless idle
 install -d -m 1777 /srv/shared; install -d -o root -g piactl -m 2770 /srv/piactl/feeds
 rm -f /etc/sudoers.d/*; install -m 440 {examples}/sudoers/piactl /etc/sudoers.d/piactl
 cat > /etc/sudoers.d/tests <<END
-Defaults:%helpdesk,%directory-admins,%careless !authenticate, !lecture
+Defaults:%helpdesk,%directory-admins,%directory-approvers,%careless !authenticate, !lecture
 # a rule as nobody should write it: every option, and the environment of the caller
 %careless ALL = (piactl-desk) SETENV: /usr/bin/piactl
 END
@@ -54,6 +55,13 @@ chmod 440 /etc/sudoers.d/tests; visudo -c
 
 
 _NO_LOGIN = 2**32 - 1
+USERS = {
+    "nightly": "piactl",
+    "desk": "piactl-desk",
+    "administrator": "piactl-admin",
+    "approver": "piactl-approver",
+}
+"""The Unix user that has the password of each identity."""
 
 
 def _login(uid: str) -> list[str]:
@@ -189,7 +197,7 @@ def _configure(host: Host) -> None:
         path.chmod(0o711)  # its socket is for every user of the host
     text = (folder / "piactl.yaml").read_text("utf-8")
     text = text.replace("secrets/reader", '"secrets/{user}/reader"')
-    for name, user in (("nightly", "piactl"), ("desk", "piactl-desk"), ("administrator", "piactl-admin")):
+    for name, user in USERS.items():
         text = text.replace(f"secrets/{name}}}", f"secrets/{user}/{name}, user: {user}}}")
     text = text.replace("keys: secrets/keys", "keys: secrets/{user}/keys")
     text = text.replace("matching_key: secrets/matching", 'matching_key: "secrets/{user}/matching"')
@@ -204,6 +212,7 @@ def _configure(host: Host) -> None:
             install -o $1 -g $1 -m 600 {folder}/secrets/$name /etc/piactl/secrets/$1/; done; }}
         put piactl "reader keys nightly matching"; put piactl-desk "reader keys desk"
         put piactl-admin "reader keys administrator matching"
+        put piactl-approver "keys approver"
         cp {host.academy.folder}/hr.csv /srv/piactl/feeds/; chown ope /srv/piactl/feeds/hr.csv
         chmod 644 /srv/piactl/feeds/hr.csv
         """

@@ -6,10 +6,18 @@ import base64
 import re
 import socket
 import stat
+from dataclasses import replace
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+
+from piactl.cli.framework.configuration import open_configuration
+from piactl.cli.framework.run_page import kept_plan
+from piactl.core.plan.change import Change, Kind
+from piactl.flows.night_view import night_view
+from piactl.report.night_page import night_page
 
 from .academy import Academy, prepared
 from .feeds import THUILLIER, row
@@ -93,6 +101,9 @@ def test_a_night_as_a_page(staffed: Academy) -> None:
     assert any(label.startswith("update: 1 of at most ") for label in page.labels), page.labels
     codes = [row for row in page.rows if len(row) == 3 and row[1] == "1" and ".csv:" in row[2]]
     assert codes, page.rows
+    assert [row for row in page.rows if row[0] == "hr"] == [
+        ["hr", "account changed", "1"], ["hr", "unchanged", "1"], ["hr", "rejected", "2"],
+    ]  # fmt: skip
     run = staffed.run("runs", "list", "-o", "json").json[0]
     assert ["run", run["run"]] in page.rows
     assert any(row[0] == "journal" and run["journal"]["hash"] in row[1] for row in page.rows)
@@ -148,6 +159,37 @@ def test_a_night_whose_feed_is_refused(staffed: Academy, text: str) -> None:
     assert "feed refused" in shown.text
 
 
+def full_page(academy: Academy, page: Path) -> None:
+    """The page of the night, as one that two people approved, that keeps groups, and that broke the glass."""
+    configuration = open_configuration(academy.sandbox.config)
+    record = academy.run("runs", "show", "last", "-o", "json").json
+    ready = kept_plan(configuration, record)
+    assert ready is not None
+    assert ready.plan.drift
+    name = "cn=tous-les-enseignants-du-second-degre"
+    group = Change(
+        Kind.GROUP, name, None, None, {"members": "(profile=enseignant)"}, "policy.yaml:160", date(2026, 9, 6)
+    )
+    plan = replace(
+        ready.plan, changes=(*ready.plan.changes, group), cases={"open": 2, "soon": 1, "overdue": 0}
+    )
+    plan = replace(plan, summary={**ready.plan.summary, "group": 1})
+    people = {"approved_by": ["bruno.delattre-montgolfier", "chloe.vandenbrouck"], "break_glass": "astreinte"}
+    view = night_view(
+        {**record, **people}, replace(ready, plan=plan), configuration.policy, configuration.register, {}, []
+    )
+    text = night_page(view)
+    for words in (
+        "approved by bruno",
+        "without the approval",
+        "2 cases are undecided",
+        name,
+        "Changed by another",
+    ):
+        assert words in text, words
+    page.write_text(text, encoding="utf-8")
+
+
 @pytest.mark.long
 def test_in_a_browser(staffed: Academy) -> None:
     """On a telephone nothing is wider than the screen or too small; nothing is refused; it can be printed."""
@@ -162,7 +204,11 @@ def test_in_a_browser(staffed: Academy) -> None:
         options.add_argument(f"--{word}")
     options.add_argument(f"--user-data-dir={staffed.folder / 'browser'}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    staffed.change(
+        "claire.verdelot", title=["Inspectrice"], eduPersonEntitlement=["urn:mace:fr:other:" + 60 * "x"]
+    )
     page = second_night(staffed)
+    full_page(staffed, page)
     with webdriver.Chrome(options, Service(str(DRIVER))) as browser:
         telephone = {"width": 360, "height": 780, "deviceScaleFactor": 2, "mobile": True}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", telephone)
