@@ -212,7 +212,7 @@ def _configure(host: Host) -> None:
             install -o $1 -g $1 -m 600 {folder}/secrets/$name /etc/piactl/secrets/$1/; done; }}
         put piactl "reader keys nightly matching"; put piactl-desk "reader keys desk"
         put piactl-admin "reader keys administrator matching"
-        put piactl-approver "keys approver"
+        put piactl-approver "reader keys approver"
         cp {host.academy.folder}/hr.csv /srv/piactl/feeds/; chown ope /srv/piactl/feeds/hr.csv
         chmod 644 /srv/piactl/feeds/hr.csv
         """
