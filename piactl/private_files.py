@@ -284,7 +284,7 @@ def lock_file(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-IN_MEMORY = 32 << 20
+IN_MEMORY = 8 << 20
 """Bytes that are kept in memory before a temporary file is used."""
 
 BLOCK = 1 << 20

@@ -65,7 +65,7 @@ class _RegisterReader:
         try:
             for row in self.rows:
                 line = self.rows.line_num
-                if not any(cell.strip() for cell in row) or row[0].startswith("#"):
+                if not any(map(str.strip, row)) or row[0].startswith("#"):
                     continue
                 if columns is None:
                     if not any(cell.strip().casefold() in _HEADERS for cell in row):
@@ -115,7 +115,7 @@ class _RegisterReader:
                 line, 0, f"{len(row)} values for {len(columns)} columns; check the separators and quotes"
             )
             return None
-        cells = dict(zip(columns, (cell.strip() for cell in row), strict=True))
+        cells = dict(zip(columns, map(str.strip, row), strict=True))
         before = len(self.mistakes)
         uai, why = read_uai(cells["uai"])
         if uai is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from piactl import private_files
 from tests.story.academy import Academy, prepared
 from tests.story.feeds import MICHELIS, crowd, row
 
@@ -139,6 +140,19 @@ def test_list_in_every_layout(loaded: Academy) -> None:
     assert tsv == run("account", "list", "--as-of", DAY).out, "not a terminal: tsv"
     assert [line.split("\t")[0] for line in tsv.splitlines()] == ["uid", *(r["uid"] for r in rows)]
     assert "Nour Caron" in run("account", "list", "--as-of", DAY, "-o", "table").out
+
+
+def test_a_list_of_more_accounts_than_fit_in_memory_is_the_same(
+    loaded: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded.change("hugo.vasseur", displayName=["Autre Main"])
+    words = ("account", "list", "--as-of", DAY, "-o", "ndjson")
+    whole = loaded.run(*words)
+    assert [json.loads(line)["drift"] != [] for line in whole.out.splitlines()] == [False, True, False]
+    with monkeypatch.context() as patched:
+        patched.setattr(private_files, "IN_MEMORY", 0)
+        patched.setattr(private_files, "BLOCK", 0)
+        assert loaded.run(*words) == whole
 
 
 def test_list_filters(loaded: Academy) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,8 +30,8 @@ from piactl.report.table import rendered
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
-    from piactl.core.model.account import Account
     from piactl.core.model.policy import Policy
+    from piactl.directory.store.accounts import Entry
     from piactl.flows.queries.account_filters import Filters
 
 
@@ -90,10 +91,7 @@ def list_(
     configuration = this_configuration()
     filters = _filters(configuration.policy, state, profile, uai, service, sponsor, locked, idle, never)
 
-    def changed(accounts: list[Account], drifted: Container[str]) -> list[Account]:
-        return [account for account in accounts if account.uid in drifted] if drift else accounts
-
-    return _listed(configuration, filters, changed, columns, output, as_of)
+    return _listed(configuration, filters, None, columns, output, as_of, drifted=drift)
 
 
 def find(
@@ -121,13 +119,14 @@ def find(
     configuration, wanted = this_configuration(), " ".join(words)
     filters = _filters(configuration.policy, state, profile, uai, service, sponsor, locked, idle, never)
 
-    def named(accounts: list[Account], _drifted: Container[str]) -> list[Account]:
-        found, exact = find_by_name(accounts, wanted)
+    def named(entries: Iterable[Entry]) -> list[Entry]:
+        by_uid = {entry.account.uid: entry for entry in entries}
+        found, exact = find_by_name([entry.account for entry in by_uid.values()], wanted)
         if not found:
             raise NotFound(f"{wanted}: nobody has this name or a similar one")
         if not exact:
             say(f"{wanted}: nobody has this name; the nearest:")
-        return found
+        return [by_uid[account.uid] for account in found]
 
     return _listed(configuration, filters, named, columns, output, as_of)
 
@@ -135,31 +134,55 @@ def find(
 def _listed(
     configuration: Configuration,
     filters: Filters,
-    choose: Callable[[list[Account], Container[str]], list[Account]],
+    choose: Callable[[Iterable[Entry]], list[Entry]] | None,
     columns: str,
     output: Layout | None,
     as_of: str | None,
+    *,
+    drifted: bool = False,
 ) -> int:
-    """Prints the accounts that fit the filters, of those that `choose` returns for all accounts and the uids
-    of those that another program changed."""
-    from piactl.flows.queries.account_filters import filtered
-    from piactl.flows.queries.accounts import account_views, all_accounts
+    """Prints the accounts that fit the filters: those that `choose` returns for all entries, or all, by uid.
+    `drifted`: only those that another program changed."""
+    from piactl.flows.queries.account_filters import Selection, Views
+    from piactl.flows.queries.accounts import account_views, all_entries, drift_rows
     from piactl.flows.queries.person_facts import PERSON_COLUMNS, person_facts
 
     asked = {"sponsor": bool(filters.sponsor), "last_login": filters.of_logins}
     usual = (*COLUMNS, *(name for name, about in asked.items() if about))
     chosen_columns = read_columns(columns, usual, PERSON_COLUMNS)
-    day = read_day(as_of, today(configuration))
+    day, register = read_day(as_of, today(configuration)), configuration.register
     unreadable: list[str] = []
+    changed: list[Entry] = []
+    facts: dict[str, dict[str, Any]] = {}
+    of_people = bool({*chosen_columns} & {*PERSON_COLUMNS})
+
+    def noted(entries: Iterable[Entry]) -> Iterator[Entry]:
+        for entry in entries:
+            if entry.drift is not None:
+                changed.append(entry)
+            if of_people:
+                facts[entry.account.uid] = person_facts(entry.account, register, day)
+            yield entry
+
     with reading(configuration) as reader:
         store = configuration.accounts(reader, day)
-        accounts, drifted = all_accounts(store, unreadable.append)
-        drift = store.drift_and_devices(drifted.values())
-        views = account_views(store, configuration.register, choose(accounts, drift), drifted, drift)
-        rows = [*filtered(store, accounts, views, filters)]  # before a header is printed
-    if set(chosen_columns) & set(PERSON_COLUMNS):
-        by_uid = {account.uid: account for account in accounts}
-        rows = [{**row, **person_facts(by_uid[row["uid"]], configuration.register, day)} for row in rows]
+        selection = Selection(store, filters)
+        entries = selection.watch(all_entries(store, unreadable.append))
+        chosen = noted(choose(entries) if choose else entries)
+        # before a header is printed
+        folder = Path(configuration.settings.state_folder)
+        views = Views(folder, selection.shown(account_views(store, register, chosen, {})))
+        selection.check()
+        drift = store.drift_and_devices(changed)
+    if not choose:
+        views.sort()
+    rows = (
+        view | {"drift": drift_rows(drift.get(view["uid"], ()))} | facts.get(view["uid"], {})
+        if drift or facts
+        else view
+        for view in views
+        if not drifted or view["uid"] in drift
+    )
     layout = layout_or_default(output)
     display(_rendered(rows, layout, chosen_columns, only=bool(columns)), layout)
     for why in unreadable:
@@ -242,23 +265,24 @@ def show(
             try:
                 entry = find_entry(store, name)
                 uid, drift = entry.account.uid, store.drift_of(entry)
-                views += account_views(
-                    store, configuration.register, [entry.account], {uid: entry}, {uid: drift}
-                )
+                views += account_views(store, configuration.register, [entry], {uid: drift})
             except PiactlError as error:
                 if len(wanted) == 1:
                     raise
                 say(str(error))
                 code = int(Exit.PARTLY)
-    _print(views, layout_or_default(output) if output else "", day.isoformat(), one=len(wanted) == 1)
+    layout = layout_or_default(output) if output else ""
+    _print(views, layout, day.isoformat(), configuration, one=len(wanted) == 1)
     return code
 
 
-def _print(views: list[dict[str, Any]], layout: str, day: str, *, one: bool) -> None:
+def _print(
+    views: list[dict[str, Any]], layout: str, day: str, configuration: Configuration, *, one: bool
+) -> None:
     if layout == "json" and one:
         put([json.dumps(views[0], ensure_ascii=False, indent=2) + "\n"])
     elif layout:
         display(_rendered(views, layout), layout)
     else:
-        register = this_configuration().register
+        register = configuration.register
         display(with_names(account_text(view, day), register) for view in views)

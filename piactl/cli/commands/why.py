@@ -81,7 +81,8 @@ def why(
                     raise
                 say(str(error))
                 code = int(Exit.PARTLY)
-    _print(views, layout_or_default(output) if output else "", single=account != "-")
+    layout = layout_or_default(output) if output else ""
+    _print(views, layout, configuration, single=account != "-")
     return code
 
 
@@ -166,7 +167,7 @@ def _answered(
     return why_state(store, rules, name, now, settings)
 
 
-def _print(views: list[Any], layout: str, *, single: bool) -> None:
+def _print(views: list[Any], layout: str, configuration: Configuration, *, single: bool) -> None:
     if layout == "json" and single:
         put([json.dumps(views[0], ensure_ascii=False, indent=2) + "\n"])
         return
@@ -176,7 +177,7 @@ def _print(views: list[Any], layout: str, *, single: bool) -> None:
     elif layout:
         put(rendered((row for view in views for row in why_rows(view)), COLUMNS, layout))
     else:
-        register = this_configuration().register
+        register = configuration.register
         display(
             with_names("\n" * bool(number) + why_text(view), register) for number, view in enumerate(views)
         )

@@ -177,7 +177,7 @@ class Account:
     @property
     def shut(self) -> bool:
         """Whether it is closed or locked: login is refused until it is reopened or unlocked."""
-        return self.locked or self.state in (State.DEACTIVATED, State.ARCHIVED)
+        return is_shut(self.state, locked=self.locked)
 
     @property
     def surname(self) -> str:
@@ -186,3 +186,8 @@ class Account:
     @property
     def display_name(self) -> str:
         return f"{self.given_name} {self.surname}".strip()
+
+
+def is_shut(state: State, *, locked: bool) -> bool:
+    """Whether an account in this state is closed or locked."""
+    return locked or state in (State.DEACTIVATED, State.ARCHIVED)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import marshal
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from piactl.core.model.account import LIVE, Account
+from piactl.core.model.account import LIVE
 from piactl.core.model.overrides import sponsor_of
+from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_scans import LastLogin, read_last_logins
 from piactl.errors import NotFound, PiactlError
 from piactl.flows.queries.accounts import AccountStore, find_account
+from piactl.private_files import NamelessFile
 
 _OPEN = frozenset(state.value for state in LIVE)
 
@@ -37,28 +41,71 @@ class Filters:
         return self.never or self.idle is not None
 
 
-def filtered(
-    store: AccountStore, accounts: Collection[Account], views: Iterable[dict[str, Any]], filters: Filters
-) -> Iterator[dict[str, Any]]:
-    """The views that fit; those of log ins with `last_login`, UTC, None if none is known.
+class Selection:
+    """Decides which accounts a list shows. `watch` sees all of them, `check` comes after that.
 
-    Raises NotFound for an unknown sponsor, PiactlError where the server keeps no last log ins.
+    Raises PiactlError where the server keeps no last log ins.
     """
-    day = store.as_of
-    sponsor = _sponsor(store, accounts, filters.sponsor) if filters.sponsor else ""
-    logins = _last_logins(store) if filters.of_logins else {}
-    states = filters.states or (_OPEN if filters.of_logins else ())
-    for view in views:
-        if not _fits(view, filters, states, sponsor, day.isoformat()):
-            continue
-        if filters.of_logins:
-            last = logins.get(view["uid"], LastLogin())
-            since = last.at or last.made
-            recent = filters.idle is not None and (since is None or (day - since.date()).days < filters.idle)
-            if recent or (filters.never and last.at is not None):
+
+    def __init__(self, store: AccountStore, filters: Filters) -> None:
+        self._filters, self._day = filters, store.as_of
+        self._logins = _last_logins(store) if filters.of_logins else {}
+        self._states = filters.states or (_OPEN if filters.of_logins else ())
+        self._sponsor = filters.sponsor
+        self._unknown: NotFound | None = None
+        if filters.sponsor:
+            try:
+                self._sponsor = find_account(store, filters.sponsor).uid
+            except NotFound as unknown:  # a sponsor need not have an account any more
+                self._unknown = unknown
+
+    def watch(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        for entry in entries:
+            if self._unknown and sponsor_of(entry.account.overrides) == self._sponsor:
+                self._unknown = None
+            yield entry
+
+    def check(self) -> None:
+        """Raises NotFound for an unknown sponsor."""
+        if self._unknown:
+            raise self._unknown
+
+    def shown(self, views: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The views that fit; those of log ins with `last_login`, UTC, None if none is known."""
+        filters, day = self._filters, self._day
+        for view in views:
+            if not _fits(view, filters, self._states, self._sponsor, day.isoformat()):
                 continue
-            view = {**view, "last_login": last.at.isoformat() if last.at else None}
-        yield view
+            if filters.of_logins:
+                last = self._logins.get(view["uid"], LastLogin())
+                since = last.at or last.made
+                recent = filters.idle is not None and (
+                    since is None or (day - since.date()).days < filters.idle
+                )
+                if recent or (filters.never and last.at is not None):
+                    continue
+                view = {**view, "last_login": last.at.isoformat() if last.at else None}
+            yield view
+
+
+class Views:
+    """Documents of accounts, in a file without a name in `folder` where they are many. Raises PiactlError."""
+
+    def __init__(self, folder: Path, views: Iterable[dict[str, Any]]) -> None:
+        self._file = NamelessFile(folder)
+        self._places: list[tuple[str, int, int]] = []
+        for view in views:
+            data = marshal.dumps(view)
+            self._places.append((view["uid"], self._file.add(data), len(data)))
+
+    def sort(self) -> None:
+        """Puts them in the order of the uids."""
+        self._places.sort()
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        # this process alone has written what it reads here
+        for _, place, length in self._places:
+            yield marshal.loads(self._file.read(place, length))  # noqa: S302 # nosec B302
 
 
 def _fits(view: Mapping[str, Any], filters: Filters, states: Collection[str], sponsor: str, day: str) -> bool:
@@ -81,16 +128,6 @@ def _fits(view: Mapping[str, Any], filters: Filters, states: Collection[str], sp
             )
         )
     )
-
-
-def _sponsor(store: AccountStore, accounts: Iterable[Account], name: str) -> str:
-    """The uid of a sponsor, who need not have an account any more."""
-    try:
-        return find_account(store, name).uid
-    except NotFound:
-        if any(sponsor_of(account.overrides) == name for account in accounts):
-            return name
-        raise
 
 
 def _last_logins(store: AccountStore) -> dict[str, LastLogin]:

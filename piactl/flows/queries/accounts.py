@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from piactl.core.edits.merging import merged_into
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import Account, State, is_shut
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.numen import read_numen
 from piactl.core.model.overrides import closings, overridden, running, sponsor_of
@@ -177,18 +177,6 @@ def with_person_facts(
     return [{**row, **facts.get(row["uid"], {})} for row in rows]
 
 
-def all_accounts(
-    store: AccountStore, report_unreadable: Callable[[str], Any]
-) -> tuple[list[Account], dict[str, Entry]]:
-    """Every account, by uid, and the entries of those that another program changed; see `all_entries`."""
-    accounts, drifted = [], {}
-    for entry in all_entries(store, report_unreadable):
-        accounts.append(entry.account)
-        if entry.drift is not None:
-            drifted[entry.account.uid] = entry
-    return sorted(accounts, key=lambda account: account.uid), drifted
-
-
 def career_and_status(
     account: Account, policy: Policy, register: Register, as_of: date
 ) -> tuple[Career, AccountStatus]:
@@ -216,18 +204,22 @@ def career_and_status(
 def account_views(
     store: AccountStore,
     register: Register,
-    accounts: Iterable[Account],
-    drifted: Mapping[str, Entry],
+    entries: Iterable[Entry],
     drift: Mapping[str, Sequence[Drift]],
 ) -> Iterator[dict[str, Any]]:
-    """The documents of `account show -o json`; see schemas/json/account.schema.json. `drifted` are the
-    entries that another program changed, `drift` is what it changed, by uid."""
+    """The documents of `account show -o json`; see schemas/json/account.schema.json. `drift` is what another
+    program changed, by uid."""
     otp_schema = store.encoding.fitted_to(store.reader).otp_schema
-    for account in accounts:
-        uid = account.uid
-        held = uid in drifted and is_held(drifted[uid])
-        view = _view(account, store, register, otp_schema=otp_schema, held=held)
-        yield {**view, "held": held, "drift": [drift_row(one) for one in drift.get(uid, ())]}
+    for entry in entries:
+        held = is_held(entry)
+        view = _view(entry.account, store, register, otp_schema=otp_schema, held=held)
+        view["held"], view["drift"] = held, drift_rows(drift.get(entry.account.uid, ()))
+        yield view
+
+
+def drift_rows(drift: Iterable[Drift]) -> list[dict[str, Any]]:
+    """What another program changed on an account, as its document has it."""
+    return [drift_row(one) for one in drift]
 
 
 def _view(
@@ -247,7 +239,7 @@ def _view(
         status = stored_status(account)
     window = status.login_from or as_of, status.login_until or as_of
     refused_by = [] if window[0] <= as_of <= window[1] else ["dates"]
-    if otp_schema and replace(account, state=status.state, locked=status.locked).shut:
+    if otp_schema and is_shut(status.state, locked=status.locked):
         refused_by.append("link")
     profiles = {id(post.assignment): post.profile for post in path.posts}
     return {
