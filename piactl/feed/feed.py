@@ -72,9 +72,26 @@ def set_remarks(written: RowWriter) -> list[Remark]:
         remarks.append(
             Remark("understood", f"posts by function{where}: {posts}", sum(written.posts.values()))
         )
-    for what, number in sorted(written.passed.items()):
-        remarks.append(Remark("passed-over", f"passed over: {what} ({number})", number))
+    if written.at:
+        most = ", ".join(f"{uai} {number}" for uai, number in written.at.most_common(_FEW))
+        more = f" and {len(written.at) - _FEW} more" if len(written.at) > _FEW else ""
+        remarks.append(Remark("understood", f"posts by structure: {most}{more}", len(written.at)))
+    for (what, why), number in sorted(written.passed.items()):
+        remarks.append(Remark("passed-over", f"passed over: {what} ({number}): {why}", number))
     return remarks
+
+
+def understood(written: RowWriter) -> dict[str, object]:
+    """All that was understood of a set of files, as JSON values."""
+    return {
+        "posts": sum(written.posts.values()),
+        "functions": dict(sorted(written.posts.items())),
+        "structures": dict(sorted(written.at.items())),
+        "passed": [
+            {"what": what, "why": why, "number": number}
+            for (what, why), number in sorted(written.passed.items())
+        ],
+    }
 
 
 def _of_lines(code: str, subject: str, lines: Sequence[int]) -> Remark:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import random
 import stat
 import zipfile
 from collections.abc import Mapping
@@ -15,7 +14,6 @@ import pytest
 
 from piactl.core.model.settings import SourceLimits, SourceSettings
 from piactl.errors import FeedRefused
-from piactl.feed.error_codes import REFUSALS, REJECTIONS
 from piactl.feed.feed import Feed
 from piactl.feed.reader import read_feed
 from tests.aaf_sets import Agent, document, files, folder, person, structures, tarred, zipped
@@ -67,8 +65,9 @@ def test_a_set_becomes_people_with_posts(tmp_path):
     assert (tmp_path / "set" / PEOPLE).read_text("utf-8").splitlines()[int(number) - 1] == "  <addRequest>"
     assert [remark.message for remark in feed.remarks] == [
         "posts by function at 3 structures: ENS 2, DOC 1, EDU 1",
-        "passed over: functions - (1)",
-        "passed over: people without a function (1)",
+        "posts by structure: 0800009A 2, 0800010B 1, 0800002T 1",
+        "passed over: functions - (1): under drop_functions, beside another one",
+        "passed over: people without a function (1): no post",
     ]
 
 
@@ -111,7 +110,7 @@ def test_a_dropped_function_is_left_to_a_person_who_has_no_other(tmp_path, funct
     sets = folder(tmp_path / "set", files([replace(CLAIRE, functions=functions), ZOE]))
     feed = read(sets)
     assert [(a.uai, a.function) for a in feed.people["aaf:500"].assignments] == posts
-    passed = any(remark.message == "passed over: functions - (1)" for remark in feed.remarks)
+    passed = any(remark.message.startswith("passed over: functions - (1)") for remark in feed.remarks)
     assert passed is (posts[-1][1] != "-")
     # the people of a source that makes no accounts have the functions of another source
     beside = read(sets, replace(SOURCE, creates=False)).people
@@ -258,61 +257,3 @@ def test_a_set_that_does_not_agree_with_its_md5_is_refused(tmp_path, content):
     path = zipped(tmp_path / "beside.zip", files([CLAIRE]))
     (tmp_path / "beside.zip.md5").write_bytes(content)
     assert refusals(path) == ["wrong-checksum"]
-
-
-def damaged(found: Mapping[str, bytes], chance: random.Random, tmp_path: Path) -> Path:
-    """A set with one to three faults, as a folder or an archive that may be damaged itself."""
-    broken = dict(found)
-    for _ in range(chance.randint(1, 3)):
-        name = chance.choice([*broken])
-        content = bytearray(broken[name])
-        place = chance.randrange(len(content) + 1)
-        match chance.randrange(6):
-            case 0:
-                del content[place:]
-            case 1:
-                content[place:place] = bytes(chance.randrange(256) for _ in range(chance.randint(1, 8)))
-            case 2:
-                del content[place : place + chance.randint(1, 200)]
-            case 3:
-                content[place:place] = content[place : place + chance.randint(1, 400)]
-            case 4:
-                words = (b"$", b"&x;", b"<!--", b"]]>", b"<value>", b"\0", b"X", b"addRequest", b'"')
-                content[place:place] = chance.choice(words)
-            case _:
-                broken.pop(name)
-                name = chance.choice([name.replace("0000", "0007"), name.replace("2026", "2036"), "x", name])
-        broken[name] = bytes(content)
-    path = tmp_path / f"ENT2DVA_Complet_20260901{chance.choice(['', '.zip', '.tgz'])}"
-    if not path.suffix:
-        return folder(path, broken)
-    write = zipped if path.suffix == ".zip" else tarred
-    content = bytearray(write(path, broken).read_bytes())
-    if chance.random() < 0.5:
-        place = chance.randrange(len(content))
-        content[place : place + 4] = bytes(chance.randrange(256) for _ in range(chance.randint(0, 4)))
-        path.write_bytes(content)
-    return path
-
-
-def outcome(path: Path) -> tuple[set[str], Mapping[str, object]]:
-    """The codes of a set, and the table in which they must be."""
-    try:
-        feed = read(path)
-    except FeedRefused as error:
-        return {code for code, _ in error.refusals}, REFUSALS
-    return {rejection.code for rejection in feed.rejections}, REJECTIONS
-
-
-@pytest.mark.parametrize(("first", "count"), [(0, 150), pytest.param(1_000, 10_000, marks=pytest.mark.long)])
-def test_a_damaged_set_is_read_or_refused_with_a_documented_code(tmp_path, first, count):
-    found = files([CLAIRE, ZOE, NOBODY], pieces=2)
-    refused = 0
-    for seed in range(first, first + count):
-        own = tmp_path / str(seed)
-        own.mkdir()
-        path = damaged(found, random.Random(seed), own)
-        codes, why = outcome(path)
-        assert codes <= why.keys(), f"seed {seed}"
-        refused += why is REFUSALS
-    assert refused > count // 3

@@ -99,7 +99,7 @@ def test_a_delta_changes_what_it_names(sets):
     assert claire.assignments[0].origin.startswith("ENT2DVA_Delta_20260902_PersEducNat_0000.xml:")
     said = [remark.message for remark in feed.remarks]
     assert "a delta on the set of 2026-09-01: 1 added, 2 modified, 1 deleted" in said
-    unknown = "of people whom the set before does not have (1)"
+    unknown = "of unknown people (1): the set before lacks them"
     assert f"passed over: modifyRequest {unknown}" in said
     assert f"passed over: deleteRequest {unknown}" in said
 

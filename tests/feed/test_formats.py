@@ -87,7 +87,7 @@ def test_a_file_of_sts(tmp_path):
     assert feed.written.uais == {"0800009A"}
     assert feed.facts.date is None
     said = [remark.message for remark in feed.remarks]
-    assert "passed over: people without a function (1)" in said
+    assert "passed over: people without a function (1): no post" in said
 
 
 def other(old: bytes, new: bytes) -> Mapping[str, bytes]:

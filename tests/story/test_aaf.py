@@ -218,7 +218,12 @@ def test_feed_check_says_what_it_understood(both: Academy) -> None:
     ran = both.run("feed", "check", aaf(both, "20260902", CLAIRE, unknown))
     assert ran.code == 5
     assert "posts by function at 2 structures: ENS 3" in ran.out
-    assert "passed over: functions - (1)" in ran.out
+    assert "posts by structure: 0800009A 1, 0800010B 1" in ran.out
+    assert "passed over: functions - (1): under drop_functions, beside another one" in ran.out
+    found = both.run("feed", "check", aaf(both, "20260902", CLAIRE, unknown), "-o", "json").json["understood"]
+    assert (found["posts"], found["functions"]) == (3, {"ENS": 3})
+    assert found["structures"] == {"0800009A": 1, "0800010B": 1}
+    assert found["passed"][0]["number"] == 1
     assert "PersEducNat_0000.xml:" in ran.out
     assert "[structure-unknown]" in ran.out
 

@@ -46,6 +46,7 @@ def check(
     Needs no directory, so the feed is not compared with the last one. Exit codes: 0 usable, 5 rows are
     rejected, 6 the whole feed is refused.
     """
+    from piactl.feed.feed import understood
     from piactl.flows.plan.inputs.load_feeds import check_limits
 
     configuration = this_configuration()
@@ -83,6 +84,7 @@ def check(
         ],
         "held": held,
         "remarks": [remark.message for remark in feed.remarks],
+        "understood": understood(feed.written) if feed.written else None,
     }
     if output is PlanLayout.JSON:
         _put(**document)
@@ -195,6 +197,7 @@ def _put(refusals: Sequence[tuple[str, str]] = (), **facts: Any) -> None:
     """Prints the object of a feed, of which nothing is known where it was refused."""
     known = ("status", "file", "source", "digest", "date", "full", "rows", "people", "unattributed")
     usual: dict[str, Any] = dict.fromkeys(known) | {"rejections": [], "held": {}, "remarks": []}
+    usual["understood"] = None
     refused = [{"code": code, "message": message} for code, message in refusals]
     put([json.dumps({**usual, **facts, "refusals": refused}, ensure_ascii=False, indent=1) + "\n"])
 

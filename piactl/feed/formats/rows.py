@@ -22,7 +22,7 @@ DATED = (*COLUMNS, "debut", "fin")
 class RowWriter:
     """`day` is the date of the set, which is the start of a post that it lists first, unless its rows are
     dated. `uais`: absences count at these establishments alone, everywhere if None. `passed` counts what was
-    passed over, by the reason, `posts` and `at` the posts by function and by establishment.
+    passed over, with the reason, `posts` and `at` the posts by function and by establishment.
 
     For later deltas: `kind` is the name of such sets, `structures` are their UAIs by number, `records` takes
     the people, one line each. Of a delta `basis` is the set that it changes, `gone` are the matricules that
@@ -43,10 +43,13 @@ class RowWriter:
         self._line_of = array("I")
         self.day: date | None = None
         self.uais: frozenset[str] | None = None
-        self.passed: Counter[str] = Counter()
+        self.passed: Counter[tuple[str, str]] = Counter()
         self.posts: Counter[str] = Counter()
         self.at: Counter[str] = Counter()
         stream.write((";".join(columns) + "\n").encode())
+
+    def pass_over(self, what: str, why: str, number: int = 1) -> None:
+        self.passed[what, why] += number
 
     def record(self, line: bytes) -> None:
         """Adds a person as later deltas need them."""

@@ -43,6 +43,7 @@ def safe_events(
             dtd_validation=False,
             huge_tree=False,
             remove_pis=True,
+            remove_blank_text=True,
         )
     except etree.XMLSyntaxError as error:
         line, column = error.position

@@ -62,7 +62,7 @@ def write_sts(files: SetFiles, source: SourceSettings, writer: RowWriter) -> Non
         for person in _people(stream, facts):
             row, is_local = _row(person, uai)
             if row is None:
-                writer.passed["people without a function"] += 1
+                writer.pass_over("people without a function", "no post")
                 continue
             if seen.setdefault(row[0], hash(row)) != hash(row):
                 fault = found("person-doubled", f"the file has {row[0]} twice, with other content")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Form:
     """The names of attributes. `director` names where the person heads a school, "" if functions say it.
 
@@ -25,7 +26,7 @@ class Form:
     director: str = ""
     declares: bool = False
 
-    @property
+    @cached_property
     def singles(self) -> tuple[str, ...]:
         """The attributes of a person with one value, in the order of a record."""
         own = (self.key, self.usage, self.birth_name, self.given)

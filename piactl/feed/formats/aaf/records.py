@@ -18,7 +18,7 @@ FACTS = 3
 
 def record_of(request: Request, form: Form, file: str) -> Record:
     values = request.values
-    own = [first(values, name) for name in form.singles]
+    own = [found[0] if (found := values.get(name)) else "" for name in form.singles]
     return [request.id, file, str(request.line), *own, *filter(None, values.get(form.functions, ()))]
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from typing import IO
+from typing import IO, NamedTuple
 
 from lxml import etree
 
@@ -18,8 +17,7 @@ _FACT = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """`category` is that of the person or the structure, `values` has the attributes that were asked for."""
 
     kind: str
@@ -73,19 +71,25 @@ def _request(element: etree._Element, names: Collection[str]) -> Request:
     category, identifier = "", ""
     values: dict[str, list[str]] = {}
     for part in element:
-        if part.tag == "operationalAttributes":
+        tag = part.tag
+        if tag == "operationalAttributes":
             for attr in part:
                 if attr.get("name") in ("categoriePersonne", "categorieStructure"):
                     category = next((text_of(value) for value in attr if value.tag == "value"), "")
-        elif part.tag == "identifier":
+        elif tag == "identifier":
             identifier = next((text_of(value) for value in part if value.tag == "id"), "")
-        elif part.tag in ("attributes", "modifications"):
+        elif tag in ("attributes", "modifications"):
+            # most of the time of a set is spent here
             for attr in part:
-                name = attr.get("name")
+                name = attr.get("name", "")
                 if name in names:
-                    if attr.get("operation", "replace") != "replace":
+                    texts = values.setdefault(name, [])
+                    for value in attr:
+                        if len(value):
+                            text_of(value)
+                        if value.tag == "value":
+                            text = value.text
+                            texts.append(text.strip() if text else "")
+                    if tag == "modifications" and attr.get("operation", "replace") != "replace":
                         raise BadXml(f"line {attr.sourceline}: a modification is no replace")
-                    values.setdefault(str(name), []).extend(
-                        text_of(value) for value in attr if value.tag == "value"
-                    )
     return Request(str(element.tag), identifier, category, values, line_of(element))

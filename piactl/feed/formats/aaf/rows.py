@@ -90,7 +90,7 @@ class _Set:
         for name in self.files.files:
             match = _NAME.fullmatch(name)
             if match is None:
-                self.writer.passed[f"file {name}"] += 1
+                self.writer.pass_over(f"file {name}", "no name of a file of a set")
                 continue
             sets.append(match["set"])
             found_types.setdefault(match["type"].casefold(), []).append((int(match["piece"]), name))
@@ -106,7 +106,7 @@ class _Set:
         if lacking and (self.changes is None or len(lacking) == len(ours)):
             raise self.files.refuse("missing-piece", f"the set has no file ..._{lacking[0]}_0000.xml")
         for kind in {*found_types} - {kind.casefold() for kind in ours}:
-            self.writer.passed[f"files of {kind}"] += len(found_types[kind])
+            self.writer.pass_over(f"files of {kind}", "no staff", len(found_types[kind]))
         structures, people, params = (
             [name for _, name in sorted(found_types.get(kind.casefold(), ()))]
             for kind in (_STRUCTURES, _PEOPLE, _PARAMS)
@@ -181,7 +181,7 @@ class _Set:
     def _structure(self, request: Request, name: str, removed: set[str]) -> None:
         if request.category and request.category != _STRUCTURES:
             if request.category != _PEOPLE:
-                self.writer.passed[f"requests of {_label(request.category)}"] += 1
+                self.writer.pass_over(f"requests of {_label(request.category)}", "no staff")
             return
         self._refuse_change(request, name)
         values = request.values
@@ -257,7 +257,7 @@ class _Set:
                 gone.add(qualified(self.source.namespace, before[0][FACTS] or key))
                 continue
             for request, _ in () if after else requests:
-                self.writer.passed[f"{request.kind} of people whom the set before does not have"] += 1
+                self.writer.pass_over(f"{request.kind} of unknown people", "the set before lacks them")
             for one in after:
                 self._put(one)
         made = ", ".join(f"{number} {what}" for what, number in counts.items())
@@ -272,7 +272,7 @@ class _Set:
         key = record[FACTS] or identifier
         rows = [*self._rows(key if key == identifier or not identifier else "", record)]
         if not rows:
-            self.writer.passed["people without a function"] += 1
+            self.writer.pass_over("people without a function", "no post")
             return
         content = hash(tuple(rows))
         if self.seen.setdefault(key, content) != content:
@@ -291,8 +291,7 @@ class _Set:
                 "structure-unknown", f"no structure {structure} in the set"
             )
             if (uai, function) in posts:
-                # one post with several disciplines: the first counts
-                self.writer.passed["further disciplines of one post"] += 1
+                self.writer.pass_over("further disciplines", "the first of a post counts")
                 continue
             posts.add((uai, function))
             self.writer.posts[function] += 1
@@ -310,14 +309,14 @@ class _Set:
             if function:
                 every.append((structure, function, discipline))
             else:
-                self.writer.passed["functions without a code"] += 1
+                self.writer.pass_over("functions", "no code")
         dropped = self.source.drop_functions
         kept = [one for one in every if one[1] not in dropped]
         if not kept and self.source.creates:
             return every
         for _, function, _ in every:
             if function in dropped:
-                self.writer.passed[f"functions {function}"] += 1
+                self.writer.pass_over(f"functions {function}", "under drop_functions, beside another one")
         return kept
 
 
