@@ -16,8 +16,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from invented.aaf import write_aaf  # noqa: E402
 from invented.feeds import september_nights, story_nights, write_feeds  # noqa: E402
+from invented.national import NAMES, write_set, write_sts  # noqa: E402
 from invented.story import Cast  # noqa: E402
 
 
@@ -32,9 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
         cast = Cast(nights[0].day, nights[1].effective, options.today)
     for each in write_feeds(options.out, options.people, options.seed, nights, cast):
         print(f"{each.path}: {each.night.kind}, {each.people} people, {each.rows} rows")
-        if options.aaf:
-            register = options.out / "establishments.csv"
-            print(f"{write_aaf(each.path, options.out / 'aaf', each.night.day, register)}: as AAF")
+        register = options.out / "establishments.csv"
+        for form in options.forms:
+            what = each.path, options.out / form, each.night.day, register
+            print(f"{write_sts(*what) if form == 'sts' else write_set(form, *what)}: as {form}")
     return 0
 
 
@@ -54,7 +55,14 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--september", action="store_true", help="only a first load and the feed of 1 September"
     )
-    parser.add_argument("--aaf", action="store_true", help="each night as an AAF set, too, in the folder aaf")
+    parser.add_argument(
+        "--as",
+        dest="forms",
+        action="append",
+        default=[],
+        choices=[*NAMES, "sts"],
+        help="each night as a national feed, too, in a folder of this name; may be repeated",
+    )
     options = parser.parse_args(arguments)
     if options.nights > 900:
         parser.error("--nights: at most 900 feeds are written at once")

@@ -22,7 +22,7 @@ from piactl.config.policy import policy_warnings, read_policy
 from piactl.config.register import read_register
 from piactl.config.settings import read_settings
 from piactl.core.model.numen import read_numen
-from piactl.core.model.person import read_uai
+from piactl.core.model.person import Person, read_uai
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.local_part import local_part
 from piactl.feed.reader import read_feed
@@ -359,27 +359,63 @@ def test_logrotate_keeps_the_chain() -> None:
     assert not words & {"copytruncate", "olddir", "extension", "compresscmd"}
 
 
-def test_the_same_people_as_aaf(tmp_path: Path) -> None:
-    """Each set is read whole, and has exactly those whom its CSV file has at work in the 2nd degré."""
-    made = make(tmp_path, "--people", "300", "--today", str(TODAY), "--aaf")
-    source = SourceSettings("aaf2d", format="aaf", perimeter={"academie": "020", "degre": "2D"})
-    register = read_register(made / "establishments.csv")
-    sets = sorted((made / "aaf").iterdir())
+@pytest.fixture(scope="module")
+def national(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    forms = [word for form in ("aaf", "aaf1d", "gpei", "sts") for word in ("--as", form)]
+    folder = tmp_path_factory.mktemp("national")
+    return make(folder, "--people", "300", "--today", str(TODAY), *forms)
+
+
+@pytest.mark.parametrize(("form", "degree"), [("aaf", "2D"), ("aaf1d", "1D"), ("gpei", "2D")])
+def test_the_same_people_as_a_national_feed(national: Path, form: str, degree: str) -> None:
+    """Each set is read whole, and has exactly those whom its CSV file has at work in the degree."""
+    perimeter = {"academie": "020", "degre": degree} if form != "gpei" else {"secteurs": "PU,PR"}
+    source = SourceSettings(form, format=form, perimeter=perimeter)
+    register = read_register(national / "establishments.csv")
+
+    def named(person: Person) -> str:
+        """GPEI has no name at birth."""
+        return (person.usage_name or person.family_name) if form == "gpei" else person.family_name
+
+    sets = sorted((national / form).iterdir())
     assert len(sets) == 3
-    for path, night in zip(sets, sorted(made.glob("rh-night*.csv")), strict=True):
+    for path, night in zip(sets, sorted(national.glob("rh-night*.csv")), strict=True):
         feed = read_feed(path, source)
         assert feed.rejections == ()
         day = date.fromisoformat(night.stem[-10:])
         assert feed.facts.date == day
         posts = Counter(
-            (person.given_name, person.family_name, post.uai, post.function)
+            (person.given_name, named(person), post.uai, post.function)
             for person in read_feed(night, SourceSettings("hr", trailer=True)).people.values()
             for post in {(a.uai, a.function): a for a in person.assignments if a.covers(day)}.values()
-            if register[post.uai].degree == "2D"
+            if register[post.uai].degree == degree
         )
-        assert sum(posts.values()) > 100
+        assert sum(posts.values()) > 50
         assert posts == Counter(
-            (person.given_name, person.family_name, post.uai, post.function)
+            (person.given_name, named(person), post.uai, post.function)
             for person in feed.people.values()
             for post in person.assignments
         )
+
+
+def test_the_teachers_of_each_establishment_as_sts(national: Path) -> None:
+    source = SourceSettings("sts", format="sts", supplement=True, creates=False)
+    register = read_register(national / "establishments.csv")
+    night = sorted(national.glob("rh-night*.csv"))[-1]
+    day = date.fromisoformat(night.stem[-10:])
+    feeds = [read_feed(path, source) for path in sorted((national / "sts" / str(day)).iterdir())]
+    assert len(feeds) > 1
+    assert all(feed.rejections == () and len(feed.written.uais) == 1 for feed in feeds if feed.written)
+    posts = {
+        (person.given_name, person.family_name, person.birth_date, post.uai)
+        for person in read_feed(night, SourceSettings("hr", trailer=True)).people.values()
+        for post in person.assignments
+        if post.covers(day) and post.function in ("ENS", "DIR", "EDU") and register[post.uai].degree == "2D"
+    }
+    assert posts == {
+        (person.given_name, person.family_name, person.birth_date, post.uai)
+        for feed in feeds
+        for person in feed.people.values()
+        for post in person.assignments
+    }
+    assert len(posts) > 50

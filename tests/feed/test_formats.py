@@ -128,8 +128,11 @@ def test_parts_of_a_source_are_compared_with_their_own(tmp_path):
     source = SourceSettings("aaf2d", format="aaf")
     large = read_feed(folder(tmp_path / "a", files(crowd, "20260902", name="ENT_0800009A")), source).facts
     small = read_feed(folder(tmp_path / "b", files([ZOE], "20260901", name="ENT_0800010B")), source).facts
-    last = record_of(large, large.date)
+    last = record_of(replace(large, part=False), large.date)
     assert feed_refusals(small, last, frozenset(), frozenset(), source, date(2026, 9, 2)) == []
+    # nor is a whole set compared with a part
+    assert record_of(small, small.date, last) == replace(last, digest=small.digest, date=small.date)
+    assert record_of(small, small.date).rows == 0
     assert order_refusals(small, {large.digest}, 1) == []
     older = replace(small, later=frozenset({large.digest}))
     assert [code for code, _ in order_refusals(older, {large.digest}, 1)] == ["older"]

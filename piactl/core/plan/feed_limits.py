@@ -122,6 +122,10 @@ def record_of(
 ) -> SourceRecord:
     """The record of a feed dated `day`, with the columns of earlier feeds from `last`."""
     past = last.past if last else ()
+    if facts.part:  # says nothing of the size of others
+        if last is None:
+            return SourceRecord(facts.source, facts.digest, day, 0, 0)
+        return replace(last, digest=facts.digest, date=day)
     if facts.full and (not past or past[-1].digest != facts.digest):
         past = (*past, _past(facts, accepted=accepted))[-PAST:]
     places = facts.establishments if facts.full else last.establishments if last else frozenset()

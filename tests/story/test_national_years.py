@@ -1,0 +1,197 @@
+"""One invented population as HR's CSV, as AAF and as both; and a year of nights of AAF beside HR."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+from zlib import crc32
+
+import pytest
+
+from piactl.cli.framework.configuration import open_configuration
+from piactl.core.model.account import Account
+from piactl.core.model.person import Assignment
+from piactl.directory.store.accounts import Entry, read_accounts
+from piactl.feed.reader import read_feed
+from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
+from tests.planning import managed_accounts, plan_at_once
+
+from .rehearsal import Night, Rehearsal, write_feeds
+from .test_ordinary_year import nights as ordinary_nights
+
+from invented.national import jointure, write_set  # type: ignore[import-not-found]  # isort: skip
+
+FIRST, RENTREE = date(2026, 8, 20), date(2026, 9, 2)
+SUPPLEMENT = "  aaf: {format: aaf, role: supplement, namespace: aaf}\n"
+ALONE = "  aaf: {format: aaf}\n"
+
+
+class Fed(Rehearsal):
+    """A rehearsal whose sources are HR, AAF or both."""
+
+    def __init__(self, folder: Path, register: Path, aaf: str = "", *, hr: bool = True) -> None:
+        folder.mkdir()
+        super().__init__(folder, register)
+        file = folder / "piactl.yaml"
+        before, sources, own = file.read_text(encoding="utf-8").partition("sources:\n")
+        file.write_text(before + sources + (own if hr else "") + aaf, encoding="utf-8")
+        self.site = open_configuration(file)
+
+    def night(self, feeds: Sequence[Path], day: date) -> dict[str, Account]:
+        """The accounts after a night, by the matricule of HR or AAF."""
+        sourced = []
+        for path in feeds:
+            source = self.site.settings.sources["aaf" if path.name.startswith("ENT") else "rh"]
+            sourced.append(SourcedFeed(read_feed(path, source), source, path))
+        self.make(plan_at_once(self.directory, self.site, sourced, day), day)
+        found = (
+            one.account
+            for one in read_accounts(*managed_accounts(self.directory, self.site))
+            if isinstance(one, Entry)
+        )
+        return {account.matricule: account for account in found if account.matricule is not None}
+
+
+def on(account: Account, day: date, places: frozenset[str]) -> frozenset[tuple[str, str]]:
+    return frozenset((a.uai, a.function) for a in account.assignments if a.covers(day) and a.uai in places)
+
+
+def of_second_degree(register: Path) -> frozenset[str]:
+    with register.open(encoding="utf-8", newline="") as file:
+        return frozenset(row["uai"] for row in csv.DictReader(file, delimiter=";") if row["degre"] == "2D")
+
+
+def test_a_population_as_csv_as_aaf_and_as_both_ends_in_accounts_that_agree(tmp_path: Path) -> None:
+    nights = [
+        Night(1, FIRST, FIRST, "first"),
+        Night(2, RENTREE, RENTREE - timedelta(days=1), "rentree", 0.095, 0.025),
+        # two, so that what the rentrée ended is confirmed
+        *(Night(n, RENTREE + timedelta(days=n), RENTREE, "ordinary", 0.0, 0.0) for n in (3, 4)),
+    ]
+    feeds = write_feeds(tmp_path / "feeds", 150, 1, nights, None)
+    register = tmp_path / "feeds" / "establishments.csv"
+    places = of_second_degree(register)
+    sets = [write_set("aaf", one.path, tmp_path / "aaf", one.night.day, register) for one in feeds]
+    ways = {
+        "csv": Fed(tmp_path / "csv", register),
+        "aaf": Fed(tmp_path / "only", register, ALONE, hr=False),
+        "both": Fed(tmp_path / "both", register, SUPPLEMENT),
+    }
+    ends = {}
+    for one, path in zip(feeds, sets, strict=True):
+        given = {"csv": [one.path], "aaf": [path], "both": [one.path, path]}
+        ends = {way: fed.night(given[way], one.night.day) for way, fed in ways.items()}
+    day = nights[-1].day
+    known = {
+        jointure(matricule): (account, on(account, day, places))
+        for matricule, account in ends["csv"].items()
+        if on(account, day, places)
+    }
+    assert len(known) > 70
+    # AAF knows the day on which it lists a post first, and neither leave, corps nor NUMEN
+    by_aaf = {
+        matricule: (a, on(a, day, places)) for matricule, a in ends["aaf"].items() if on(a, day, places)
+    }
+    assert {m: posts for m, (_, posts) in by_aaf.items()} == {m: posts for m, (_, posts) in known.items()}
+    for matricule, (account, _) in known.items():
+        other = by_aaf[matricule][0]
+        for name in ("family_name", "usage_name", "given_name"):
+            assert getattr(account, name) == getattr(other, name), matricule
+        assert account.uid.rstrip("0123456789") == other.uid.rstrip("0123456789")
+        assert other.state.value == "active"
+    # beside HR it adds the numbers alone
+    joined = 0
+    for matricule, account in ends["both"].items():
+        joined += bool(account.further_matricules)
+        alone = ends["csv"][matricule]
+        same = {
+            "further_matricules": alone.further_matricules,
+            "matricule_digests": alone.matricule_digests,
+        }
+        assert replace(account, **same) == alone
+    assert joined > 70
+    assert ends["both"].keys() == ends["csv"].keys()
+
+
+def supplemented(feed: Path, target: Path, places: Sequence[str], day: date, last: date) -> Path:
+    """The feed with posts that HR does not know: of one in ten people, one half of them until a day."""
+    target.mkdir(exist_ok=True)
+    with feed.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file, delimiter=";") if row["matricule"] != "#FIN"]
+    made = {}
+    for row in rows:
+        number = crc32(row["matricule"].encode())
+        if number % 10 == 0 and (number % 20 or day < last):
+            uai = places[number // 20 % len(places)]
+            made[row["matricule"]] = {
+                **row,
+                "uai": uai,
+                "fonction": "ENS",
+                "modalite": "secondaire",
+                "fin": "",
+            }
+    with (target / feed.name).open("w", encoding="utf-8", newline="") as out:
+        writer = csv.DictWriter(out, rows[0], delimiter=";")
+        writer.writeheader()
+        for matricule in dict.fromkeys(row["matricule"] for row in rows):
+            own = [row for row in rows if row["matricule"] == matricule]
+            writer.writerows([*own, *([made[matricule]] if matricule in made else [])])
+    return target / feed.name
+
+
+def of_aaf(accounts: dict[str, Account]) -> dict[tuple[str, str, str], Assignment]:
+    """The posts of AAF that have not ended, by person, UAI and function."""
+    return {
+        (matricule, a.uai, a.function): a
+        for matricule, account in accounts.items()
+        for a in account.assignments
+        if a.source == "aaf" and a.end is None
+    }
+
+
+@pytest.mark.parametrize(
+    ("people", "every"),
+    [
+        pytest.param(100, 40, id="100-some"),
+        pytest.param(450, 3, id="450-twice-a-week", marks=pytest.mark.long),
+        pytest.param(5_000, 12, id="5000-fortnightly", marks=pytest.mark.long),
+    ],
+)
+def test_a_year_of_nights_of_aaf_beside_hr(tmp_path: Path, people: int, every: int) -> None:
+    """It closes no account, rewrites no start, and its absences count in the perimeter of a set alone."""
+    days = date(2026, 10, 12), date(2027, 10, 16)
+    feeds = write_feeds(tmp_path / "feeds", people, 1, [*ordinary_nights(every, *days)], None)
+    register = tmp_path / "feeds" / "establishments.csv"
+    places = sorted(of_second_degree(register))
+    alone, both = Fed(tmp_path / "alone", register), Fed(tmp_path / "both", register, SUPPLEMENT)
+    before: dict[tuple[str, str, str], Assignment] = {}
+    most = ended = 0
+    for number, one in enumerate(feeds):
+        day = one.night.day
+        richer = supplemented(one.path, tmp_path / "richer", places, day, days[0] + timedelta(days=200))
+        # now and then the set of one establishment
+        only = {places[number % len(places)]} if number % 4 == 3 else set()
+        path = write_set("aaf", richer, tmp_path / "aaf", day, register, only)
+        expected, found = alone.night([one.path], day), both.night([one.path, path], day)
+        assert {m: a.state for m, a in found.items()} == {m: a.state for m, a in expected.items()}, day
+        for matricule, account in found.items():
+            own = tuple(a for a in account.assignments if a.source != "aaf")
+            assert own == expected[matricule].assignments, (day, matricule)
+            assert account.login_until == expected[matricule].login_until
+        posts = of_aaf(found)
+        for key, post in before.items():
+            if key in posts:
+                assert posts[key].start == post.start, (day, key)
+            elif only and key[1] not in only:
+                # nothing of another establishment ends, but with the posts of HR, or where HR has it now
+                rest = found[key[0]].assignments
+                by_hr = [a for a in rest if a.source != "aaf" and a.end is None]
+                assert not by_hr or any((a.uai, a.function) == key[1:] for a in by_hr), (day, key)
+            else:
+                ended += 1
+        before, most = posts, max(most, len(posts))
+    assert most > people // 50
+    assert ended > 0
