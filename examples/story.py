@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import secrets
@@ -14,6 +15,10 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from invented.national import write_set  # noqa: E402
+
 PEOPLE, SEED = "2000", "1"
 PERSONS = {"anne": 60001, "bruno": 60002}
 APPROVALS = """
@@ -149,6 +154,7 @@ class Story:
         self._mover(people["mover"], people["head_mover"])
         self._names(people)
         self._leavers(people, today)
+        self._national(Path(nights[2][1]), today, people["mover"]["establishments"][-1], people["bride"])
         self._bad_nights(nights[2][1], str(feeds / self.cast["cut"]))
         self._two_people(nights[2][1], today)
 
@@ -205,6 +211,35 @@ class Story:
                 f"{one['uid']} ({state['state']}{until}): {'let in' if allowed else 'refused by slapd'}",
                 self.can_log_in(one["uid"], password) == allowed,
             )
+
+    def _national(self, feed: Path, today: date, uai: str, guest: dict[str, Any]) -> None:
+        self.title("AAF, the national feed of one school, beside HR: it adds posts, and makes no accounts")
+        file = self.sandbox / "piactl.yaml"
+        before, sources, rest = file.read_text(encoding="utf-8").partition("sources:\n")
+        source = '  aaf: {format: aaf, role: supplement, namespace: aaf, files: ["ENT*"]}\n'
+        file.write_text(before + sources + source + rest, encoding="utf-8")
+        with feed.open(encoding="utf-8", newline="") as lines:
+            known = [
+                row for row in csv.DictReader(lines, delimiter=";") if row["matricule"] == guest["matricule"]
+            ]
+        post = {
+            "uai": uai,
+            "fonction": "ENS",
+            "modalite": "secondaire",
+            "debut": f"{today:%d/%m/%Y}",
+            "fin": "",
+        }
+        new = {"matricule": "9", "nom_famille": "Marquivilliers", "nom_usage": "", "prenom": "Solène"}
+        more = [{**known[0], **post}, {**known[0], **post, **new, "date_naissance": "29/02/1992"}]
+        register = feed.parent / "establishments.csv"
+        made = str(write_set("aaf", feed, feed.parent / "aaf", today, register, [uai], more))
+        self.piactl("feed", "check", made)
+        said = self.piactl("nightly", made)
+        self.expect(
+            "the teacher whom HR does not have yet has no account", "1 person without an account" in said
+        )
+        posts = self.account(guest["uid"], today)["assignments"]
+        self.expect(f"{guest['uid']} teaches at {uai}, too", any(post["uai"] == uai for post in posts))
 
     def _bad_nights(self, feed: str, cut: str) -> None:
         self.title("A cut file is refused, and nothing is written")

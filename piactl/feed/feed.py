@@ -9,6 +9,7 @@ from datetime import date
 from piactl.core.model.person import Person
 from piactl.core.plan.feed_limits import FeedFacts
 from piactl.core.plan.plan import Rejection
+from piactl.core.text import counted
 from piactl.feed.formats.rows import RowWriter
 from piactl.feed.header import Layout
 from piactl.feed.mojibake import shown
@@ -68,7 +69,7 @@ def set_remarks(written: RowWriter) -> list[Remark]:
     remarks = [Remark("understood", written.remark)] if written.remark else []
     if written.posts:
         posts = ", ".join(f"{function} {number}" for function, number in written.posts.most_common())
-        where = f" at {len(written.at)} structures" if written.at else ""
+        where = f" at {counted(len(written.at), 'structure')}" if written.at else ""
         remarks.append(
             Remark("understood", f"posts by function{where}: {posts}", sum(written.posts.values()))
         )
