@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import override_text
+from piactl.core.model.person import qualified
 from piactl.core.model.settings import Settings
 from piactl.core.plan.case import Case
 from piactl.core.plan.run_state import Waiting
@@ -27,6 +28,7 @@ from piactl.directory.store.memory_records import read_memory, waiting_record
 from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, RUNS, Places, UnreadableRecords
 from piactl.directory.store.run_records import read_runs
 from piactl.errors import NotFound
+from piactl.feed.formats.kept_sets import every_kept_set
 from piactl.flows.apply.undo_log import read_kept
 from piactl.flows.drift import drift_row
 from piactl.flows.helpdesk.rate_limit import Answer, read_attempts
@@ -57,8 +59,8 @@ def person_export(
     """What `account export -o json` prints, as schemas/json/account-export.schema.json says.
 
     `name` is an account, or the matricule of a person whose account is not due yet. `undo`: the identity may
-    read undo records. Journal, plans and rejected rows are those of this Unix user and host. Secrets are left
-    out and digests are named as such. Raises as `find_entry`, and JournalUnusable.
+    read undo records. Journal, plans, rejected rows and sets are those of this Unix user and host. Secrets
+    are left out and digests are named as such. Raises as `find_entry`, and JournalUnusable.
     """
     journal, folder = settings.journal_file, Path(settings.state_folder)
     memory = read_memory(store.reader, store.directory.state, store.keys, unreadable).memory
@@ -113,6 +115,7 @@ def person_export(
         "undo": list(_undo(store, uid, unreadable)) if undo and uid else [] if undo else None,
         "plans": list(_plans(folder / "plans", uid, matricule)),
         "rejects": list(_rejects(folder / "rejects", matricule)) if matricule else [],
+        "sets": list(_sets(settings, matricules)),
         "journal": [_line(line) for line in lines],
     }
 
@@ -270,6 +273,15 @@ def _rejects(folder: Path, matricule: str) -> Iterator[Document]:
             for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
                 if cell.search(line):
                     yield {"file": file.name, "row": line}
+
+
+def _sets(settings: Settings, matricules: Sequence[str]) -> Iterator[Document]:
+    """What the kept sets of national feeds state of the person."""
+    for kept in every_kept_set(settings.state_folder):
+        source = settings.sources.get(kept.source)
+        for row in kept.rows() if source is not None else ():
+            if source is not None and qualified(source.namespace, row[0]) in matricules:
+                yield {"source": kept.source, "day": kept.day.isoformat(), "row": " | ".join(row)}
 
 
 def _line(line: JournalLine) -> Document:

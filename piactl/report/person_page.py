@@ -66,6 +66,7 @@ def _lines(view: View) -> Iterator[str]:
     yield from _section("Valeurs gardées pour annuler un traitement", map(_pairs, undo))
     yield from _section("Plans conservés sur cet hôte", map(_pairs, view["plans"]))
     yield from _section("Lignes RH rejetées, conservées sur cet hôte", map(_pairs, view["rejects"]))
+    yield from _section("Lots nationaux, conservés sur cet hôte", map(_pairs, view["sets"]))
     yield from _section("Journal", map(_pairs, view["journal"]))
 
 

@@ -208,7 +208,7 @@ def test_a_delta_needs_the_set_before_it(sets, tmp_path):
         sets.read(other)
     # what is kept and damaged is not there
     (kept,) = (tmp_path / "state" / "sets").iterdir()
-    kept.write_bytes(b"{}\n")
+    kept.write_bytes(kept.read_bytes().replace(b"DUBREUIL", b"DUBREUI"))
     sets.source = replace(sets.source, files=("x",))
     late = zipped(tmp_path / "ENT2DVC_Delta_20260902.zip", delta([], "20260902"))
     with pytest.raises(FeedRefused, match=r"feed the last complete set and every delta after it"):

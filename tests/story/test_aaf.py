@@ -172,6 +172,10 @@ def test_deltas_beside_hr(make_academy) -> None:
     with academy.nothing_written():
         ran = academy.night("2026-09-05", third, code=6)
         assert "[older]" in ran.err
+    words = ("account", "export", "claire.dubreuil", "-o", "json")
+    sets = academy.run(*words).json["sets"]
+    assert {one["day"] for one in sets} == {"2026-09-02", "2026-09-03", "2026-09-04"}
+    assert all(one["row"].startswith("500 | ") and "DUBREUIL" in one["row"] for one in sets)
     kept = [one.stat().st_mode & 0o777 for one in (academy.sandbox.folder / "state" / "sets").iterdir()]
     assert kept == [0o600] * 4
     # a host without them needs the next complete set

@@ -19,6 +19,8 @@ from piactl.core.plan.feed_limits import Basis
 from piactl.private_files import make_private_folder, write_private
 
 FOLDER = "sets"
+SEPARATOR = "\x1f"
+"""Between the texts of a person; XML cannot have it."""
 _GENERATIONS = 4
 _BLOCK = 1 << 20
 
@@ -44,9 +46,15 @@ class KeptSet:
         """The name of its file."""
         return f"{_kind_name(self.source, self.kind)}-{self.day:%Y%m%d}-{self.digest[:32]}"
 
-    def lines(self) -> Iterator[bytes]:
+    def rows(self) -> Iterator[list[str]]:
+        """The people, each as texts; the first one is the number of the person."""
         with self.records() as stream:
-            yield from stream
+            for line in stream:
+                yield line.decode("utf-8").rstrip("\n").split(SEPARATOR)
+
+    def _digest(self) -> str:
+        with self.records() as stream:
+            return _digest_of(stream)
 
     def pieces(self) -> Iterator[bytes]:
         """The content of its file."""
@@ -58,12 +66,19 @@ class KeptSet:
             "structures": dict(self.structures),
             "uais": sorted(self.uais) if self.uais is not None else None,
             "gone": sorted(self.gone),
+            "records": self._digest(),
             "basis": [self.basis.digest, self.basis.day.isoformat(), self.basis.days] if self.basis else None,
         }
         yield json.dumps(head, ensure_ascii=False).encode() + b"\n"
         with self.records() as stream:
             while piece := stream.read(_BLOCK):
                 yield piece
+
+
+def every_kept_set(folder: str) -> list[KeptSet]:
+    """All sets in the state folder that can be read."""
+    found = sorted((Path(folder) / FOLDER).glob("*-*-*")) if folder else []
+    return [kept for kept in map(_read, found) if kept is not None]
 
 
 def keep_set(folder: Path, kept: KeptSet) -> None:
@@ -98,6 +113,8 @@ def _read(path: Path) -> KeptSet | None:
     try:
         with path.open("rb") as stream:
             head: dict[str, Any] = json.loads(stream.readline())
+            if head["records"] != _digest_of(stream):
+                return None
         return KeptSet(
             head["source"],
             head["kind"],
@@ -111,6 +128,13 @@ def _read(path: Path) -> KeptSet | None:
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _digest_of(stream: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while piece := stream.read(_BLOCK):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _basis(found: list[Any] | None) -> Basis | None:

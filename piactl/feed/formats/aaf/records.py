@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from piactl.feed.formats.aaf.forms import Form
 from piactl.feed.formats.aaf.requests import Request
-
-_SEPARATOR = "\x1f"
-"""XML cannot have this character."""
+from piactl.feed.formats.kept_sets import SEPARATOR
 
 Record = list[str]
 """The id, the file and the line, the attributes with one value in the order of the form, the functions."""
@@ -55,11 +53,7 @@ def after_requests(
 
 
 def to_line(record: Record) -> bytes:
-    return (_SEPARATOR.join(record).replace("\n", " ") + "\n").encode("utf-8", "replace")
-
-
-def from_line(line: bytes) -> Record:
-    return line.decode("utf-8").rstrip("\n").split(_SEPARATOR)
+    return (SEPARATOR.join(record).replace("\n", " ") + "\n").encode("utf-8", "replace")
 
 
 def first(values: Mapping[str, Sequence[str]], name: str) -> str:

@@ -11,7 +11,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import Basis
 from piactl.feed.file_date import file_date
 from piactl.feed.formats.aaf.forms import FIRST_DEGREE, GPEI, SECOND_DEGREE, Form
-from piactl.feed.formats.aaf.records import FACTS, Record, after_requests, from_line, record_of, to_line
+from piactl.feed.formats.aaf.records import FACTS, Record, after_requests, record_of, to_line
 from piactl.feed.formats.aaf.records import first as first_of
 from piactl.feed.formats.aaf.requests import Request, read_params, read_requests
 from piactl.feed.formats.kept_sets import KeptSet
@@ -233,14 +233,13 @@ class _Set:
         """Writes the people of a kept set with the changes of a delta. Returns what it changes, and whom it
         deletes."""
         if base.digest == self.files.digest:
-            for line in base.lines():
-                self._put(from_line(line))
+            for record in base.rows():
+                self._put(record)
             return base.basis, base.gone
         clears, gone = self.source.empty_values == "clear", set[str]()
         counts = dict.fromkeys(("added", "modified", "deleted"), 0)
         known: dict[str, list[Record]] = {}
-        for line in base.lines():
-            record = from_line(line)
+        for record in base.rows():
             if record[0] in changes:  # more than once if the set has the person twice
                 known.setdefault(record[0], []).append(record)
             else:
