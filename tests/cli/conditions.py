@@ -293,6 +293,7 @@ CASES: dict[str, Case] = {
         wrong=(
             (("feed", "score", "--source", "none"), "", 2, "no source has this name"),
             (("feed", "score", "--months", "0"), "", 2, "months"),
+            (("feed", "score", "{new}"), "", 2, "has no rehearsal"),
         ),
     ),
     "account list": Case(

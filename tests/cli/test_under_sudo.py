@@ -40,6 +40,7 @@ CASES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("rehearse", "--policy"): ((*REHEARSED, "--out", "{new}", "--policy", "{own}"), WRITES),
     ("rehearse", "--compare"): ((*REHEARSED, "--out", "{new}", "--compare", "{own}"), WRITES),
     ("guards suggest", "DIR"): (("{own}",), READS),
+    ("feed score", "DIR"): (("{own}",), READS),
     ("nightly", "FEED"): (("hr={own}",), OWN),
     ("nightly", "--html"): (("--html", "{new}"), WRITES),
     ("apply", "PLAN"): (("{own}",), OWN),

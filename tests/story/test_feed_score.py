@@ -6,6 +6,8 @@ import csv
 import io
 from typing import Any
 
+from tests.docs.test_schemas import wrong
+
 from .academy import Academy
 from .feeds import MARESCHAL, MICHELIS, MILLEVOYE, crowd, row
 
@@ -49,6 +51,8 @@ def three_nights(academy: Academy) -> None:
 def test_what_became_of_the_rows_of_each_night(academy: Academy) -> None:
     three_nights(academy)
     found = score(academy)
+    assert wrong("feed-score", found) == []
+    assert wrong("feed-score", {**found, "sources": [{}]}) != []
     nights = found["nights"]
     assert [(one["date"], one["rows"]) for one in nights] == [
         ("2026-10-01", 10), ("2026-10-02", 12), ("2026-10-03", 10),
@@ -93,6 +97,6 @@ def test_the_score_can_be_sent(academy: Academy) -> None:
     assert score(academy, "--source", "hr")["sources"][0]["nights"] == 3
     none = academy.run("feed", "score", "--as-of", "2027-10-20", "-o", "json")
     assert (none.code, none.json["nights"]) == (0, [])
-    assert "no night" in none.err
+    assert "no feed was applied" in none.err
     wrong = academy.run("feed", "score", "--source", "rhh")
     assert (wrong.code, "no source" in wrong.err) == (2, True), wrong.err

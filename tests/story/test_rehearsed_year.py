@@ -66,3 +66,7 @@ def test_the_bad_nights_of_a_year_are_named(tmp_path: Path, people: int, every: 
     assert code == 0
     counted = {one["kind"]: one for one in json.loads(table) if not one["period"]}
     assert all(one["limit"] is None or one["most"] <= one["limit"] for one in counted.values()), counted
+    code, score = piactl(rehearsal, "feed", "score", tmp_path / "year", "-o", "json")
+    assert code == 0
+    scored = [one["date"] for one in json.loads(score)["nights"]]
+    assert {*scored} == {str(one.night.day) for one in feeds} - {*spoilt}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,11 +26,12 @@ from piactl.core.plan.feed_limits import SourceRecord
 from piactl.core.plan.run_state import Memory, SourceMemory
 from piactl.core.text import counted
 from piactl.errors import Exit, FeedRefused, UsageError
-from piactl.private_files import refuse_output
+from piactl.private_files import refuse_input, refuse_output
 from piactl.report.escaping import shown
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
+    from piactl.core.plan.feed_quality import FeedQuality
     from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
 
 
@@ -130,6 +131,14 @@ class Rows(StrEnum):
 
 
 def score(
+    folder: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIR",
+            help="The folder of a rehearsal; without it the runs of the directory.",
+            show_default=False,
+        ),
+    ] = "",
     source: Annotated[str, typer.Option("--source", metavar="SOURCE", help="Only this source.")] = "",
     months: Annotated[int, typer.Option("--months", metavar="N", help="How far to look back.", min=1)] = 3,
     by: Annotated[
@@ -153,23 +162,12 @@ def score(
         raise UsageError(
             f"--source {source}: no source has this name; there are: {', '.join(settings.sources)}"
         )
-    last = read_day(as_of, today(configuration))
-    first = last - timedelta(days=31 * months)
-    with reading(configuration) as reader:
-        found = feed_score(
-            reader,
-            settings.directory.state,
-            configuration.unreadable,
-            configuration.register,
-            first,
-            last,
-            source,
-        )
+    found = feed_score(_applied(folder, as_of, months, configuration), configuration.register, source)
     tables = {Rows.SOURCE: BY_SOURCE, Rows.NIGHT: BY_NIGHT, Rows.UAI: BY_UAI}
     rows = {Rows.SOURCE: found["sources"], Rows.NIGHT: found["nights"], Rows.UAI: found["establishments"]}
     layout = layout_or_default(output)
     if not found["nights"]:
-        say(f"no night from {first} to {last} has applied a feed" + (f" of {source}" if source else ""))
+        say("no feed was applied" + (f" of source {source}" if source else ""))
     if by is None and layout == "json":
         put([json.dumps(found, ensure_ascii=False, indent=2) + "\n"])
         return int(Exit.DONE)
@@ -182,6 +180,23 @@ def score(
             )
             display([*(["\n"] if number else []), *rendered(rows[one], chosen, layout)], layout)
     return int(Exit.DONE)
+
+
+def _applied(
+    folder: str, as_of: str | None, months: int, configuration: Configuration
+) -> list[tuple[date, FeedQuality]]:
+    """The applied feeds of a rehearsal, or of the runs of the last months."""
+    from piactl.flows.queries.feed_score import applied_feeds, rehearsed_feeds
+
+    if folder:
+        from piactl.flows.rehearsal.folder import RehearsalFolder
+
+        refuse_input("DIR", folder)
+        return list(rehearsed_feeds(RehearsalFolder(Path(folder)).nights()))
+    last = read_day(as_of, today(configuration))
+    first, state = last - timedelta(days=31 * months), configuration.settings.directory.state
+    with reading(configuration) as reader:
+        return list(applied_feeds(reader, state, configuration.unreadable, first, last))
 
 
 def _read(file: str, configuration: Configuration) -> SourcedFeed:

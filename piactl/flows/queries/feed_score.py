@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -43,29 +43,29 @@ BY_UAI = ("uai", "name", "faults", *FAULTS)
 Night = tuple[date, FeedQuality]
 
 
-def feed_score(
-    reader: Reader,
-    state: str,
-    unreadable: UnreadableRecords,
-    register: Register,
-    first: date,
-    last: date,
-    source: str = "",
-) -> dict[str, Any]:
-    """`sources`, `nights` and the WORST `establishments` of the runs from `first` to `last` that applied a
-    feed (of one `source`), the oldest first; see BY_SOURCE, BY_NIGHT, BY_UAI."""
-    nights = [
-        (day, quality)
-        for record in reversed(all_runs(reader, Places(state), unreadable))
-        if record["status"] in (RunStatus.DONE, RunStatus.PARTLY)
-        if first <= (day := date.fromisoformat(record["as_of"])) <= last
-        for quality in qualities_of(record)
-        if source in ("", quality.source)
-    ]
+def applied_feeds(
+    reader: Reader, state: str, unreadable: UnreadableRecords, first: date, last: date
+) -> Iterator[Night]:
+    """The feeds that the runs from `first` to `last` applied, the oldest first."""
+    for record in reversed(all_runs(reader, Places(state), unreadable)):
+        day = date.fromisoformat(record["as_of"]) if "as_of" in record else date.min
+        if record["status"] in (RunStatus.DONE, RunStatus.PARTLY) and first <= day <= last:
+            yield from ((day, quality) for quality in qualities_of(record))
+
+
+def rehearsed_feeds(nights: Iterable[Mapping[str, Any]]) -> Iterator[Night]:
+    """The feeds that the nights of a rehearsal applied."""
+    for night in nights:
+        if night["status"] == RunStatus.DONE:
+            yield from ((date.fromisoformat(night["date"]), quality) for quality in qualities_of(night))
+
+
+def feed_score(feeds: Iterable[Night], register: Register, source: str = "") -> dict[str, Any]:
+    """`sources`, `nights` and the WORST `establishments` of applied feeds (of one `source`); see BY_SOURCE,
+    BY_NIGHT, BY_UAI."""
+    nights = [(day, quality) for day, quality in feeds if source in ("", quality.source)]
     sources = dict.fromkeys(quality.source for _, quality in nights)
     return {
-        "from": first.isoformat(),
-        "to": last.isoformat(),
         "sources": [_of_source(name, nights) for name in sources],
         "nights": [_of_night(*night) for night in nights],
         "establishments": [*_establishments((quality for _, quality in nights), register)],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,7 @@ class Nights:
             "rejected": len({(one.file, one.line) for one in plan.rejections}),
             "absent": len(plan.absents),
             "cases": plan.cases.get("open", 0),
+            "quality": list(map(asdict, plan.quality)),
             "guards": [refusal_facts(refusal) for refusal in plan.refusals],
             "counted": {kind: list(numbers) for kind, numbers in sorted(plan.counted.items())},
         }
