@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from typing import Any
 
@@ -140,6 +142,10 @@ def test_the_impact_of_a_draft(academy: Academy) -> None:
     assert set(by(academy, "source", *words)) == {"hr"}
     (change,) = [one for one in academy.plan("show", file)["changes"] if one["kind"] == "deactivate"]
     assert (change["establishments"], change["source"]) == (["0800009A"], "hr")
+    line = text[: text.index("  - {days: 30}")].count("\n") + 1
+    assert (change["profiles"], change["rule"].rpartition(":")[2]) == (["enseignant"], str(line))
+    (row,) = csv.DictReader(io.StringIO(academy.run("plan", "show", file, "--by", "uai", "-o", "csv").out))
+    assert (row["name"], row["accounts"], row["share"], row["deactivate"]) == ("0800009A", "1", "0.3333", "1")
 
 
 def test_the_impact_names_the_guard_that_a_group_breaks(academy: Academy) -> None:

@@ -40,7 +40,9 @@ def reasons(plan: Plan, rules: Approvals) -> list[str]:
         if broken:
             found.append(f"breaks guards: {', '.join(broken)}")
         number = sum(plan.summary.get(kind, 0) for kind in rule.kinds)
-        if rule.kinds and number > rule.more_than:
+        if number > rule.more_than and len(rule.kinds) > 1:  # one account may have several of them
+            number = len({change.uid for change in plan.changes if change.kind.value in rule.kinds})
+        if number > rule.more_than:
             kinds = ", ".join(sorted(rule.kinds))
             found.append(f"changes many accounts ({kinds}): {number}, more than {rule.more_than}")
         protected = {change.uid for change in plan.changes if change.protected} if rule.protected else ()
