@@ -254,9 +254,14 @@ def _groups(document: Document, root: Node) -> GroupSettings:
     everything = services.value == "all"
     if not everything:
         _refuse_unknown(document, services, "services", "groups.services")
-    _refuse_unknown(document, places, "services", "groups.per_establishment")
-    known = dict(root.at("services").entries())
+    known, of_profiles = (dict(root.at(section).entries()) for section in ("services", "profiles"))
     for place in places.text_nodes():
+        if place.text() in of_profiles and place.text() not in known:
+            continue
+        if place.text() not in known:
+            names = (*known, *of_profiles)
+            label = f"groups.per_establishment: there is no service or profile {place.text()}"
+            document.mistake(place, f"{label}; {hint(place.text(), names)}")
         if place.text() in known and known[place.text()].at("scope").text("person") != "establishment":
             document.mistake(
                 place,
@@ -271,7 +276,7 @@ def _groups(document: Document, root: Node) -> GroupSettings:
         profiles, rights = tuple(one.at("profile").texts()), tuple(one.at("service").texts())
         groups.append(ExtraGroup(name, one.at("label").text(name), profiles, rights, extra.key_line(name)))
     chosen = None if everything else frozenset(services.texts()) & known.keys()
-    per_establishment = tuple(name for name in places.texts() if name in known)
+    per_establishment = tuple(name for name in places.texts() if name in known or name in of_profiles)
     return GroupSettings(
         chosen, per_establishment, tuple(groups), root.key_line("groups") if node.value else 0
     )

@@ -23,7 +23,7 @@ APPLICATION = f"cn=portail,{CONSUMERS}"
 SECTION = """
 groups:
   services: all
-  per_establishment: [siecle]
+  per_establishment: [siecle, direction]
   extra:
     tous-enseignants: {label: Les enseignants, profile: [enseignant, enseignant1d]}
     direction-iprof: {profile: [direction], service: [iprof]}
@@ -80,7 +80,8 @@ def said_by_accounts(academy: Academy) -> Answers:
         uid, state = entry["uid"][0].decode(), entry["piactlState"][0].decode()
         profiles = {value.decode() for value in entry.get("piactlProfile", [])}
         rights = {value.decode().removeprefix(URN) for value in entry.get("eduPersonEntitlement", [])}
-        names = {f"service:{right.partition(':')[0]}" for right in rights}
+        local = local_profiles(entry) if state in ("active", "on-leave") else set()
+        names = {f"service:{right.partition(':')[0]}" for right in rights} | local
         names |= {f"service:{right}" for right in rights if right.startswith("siecle:")}
         in_post = state in ("active", "on-leave")
         names |= {"tous-enseignants"} if in_post and profiles & {"enseignant", "enseignant1d"} else set()
@@ -88,6 +89,13 @@ def said_by_accounts(academy: Academy) -> Answers:
         for name in names:
             answer.setdefault(name, set()).add(uid)
     return answer
+
+
+def local_profiles(entry: dict[str, list[bytes]]) -> set[str]:
+    """Where somebody is head, by posts and profiles: who teaches elsewhere is no head there."""
+    posts = (post.decode().split("$")[:2] for post in entry["piactlAssignment"])
+    heads = {f"{uai}_direction" for uai, function in posts if function == "DIR"}
+    return {name for name in heads if name.encode() in entry["piactlProfile"]}
 
 
 def is_consistent(academy: Academy) -> Answers:
@@ -256,7 +264,7 @@ def test_a_group_that_the_policy_loses_goes_and_an_undo_puts_it_back(grouped: Ac
 def test_the_undo_of_a_first_night_takes_its_groups_away(grouped: Academy) -> None:
     grouped.night(DAY, grouped.feed(CLAIRE, HUGO, day=DAY))
     redefine(grouped, "service:iprof", description=["changed since"])
-    fate = fates(undo(grouped, "--allow", "group=174", day=DAY, code=5))
+    fate = fates(undo(grouped, "--allow", "group=334", day=DAY, code=5))
     assert fate["cn=service:iprof"] == "kept"
     assert fate["cn=tous-enseignants"] == "reversed"
     assert definition(grouped, "tous-enseignants") is None
@@ -264,7 +272,7 @@ def test_the_undo_of_a_first_night_takes_its_groups_away(grouped: Academy) -> No
 
 def test_a_guard_stops_a_policy_that_takes_many_groups_away(grouped: Academy) -> None:
     grouped.night(DAY, grouped.feed(CLAIRE, HUGO, day=DAY))
-    grouped.edit("policy.yaml", "  per_establishment: [siecle]\n", "")
+    grouped.edit("policy.yaml", "  per_establishment: [siecle, direction]\n", "")
     ran = grouped.run("nightly", "--as-of", NEXT)
     assert ran.code == 4
     assert "REFUSED by the guard group: " in ran.err + ran.out

@@ -89,8 +89,9 @@ class Account:
     `core.edits.merging`). `identifiers` is the ledger of names: the uid and every address and alias that the
     account has or had. `aliases` are the addresses that still deliver to it, `other_mails` and
     `other_uids` what another program added. `entitlements` are pairs (service, uai), uai "" for person scope.
-    They, `profiles`, `affiliations` (of eduPerson), `establishments` (UAIs, the main one first), `corps` and
-    `ends` (the last days of the posts that have one) are those of the day the account was computed for.
+    They, `profiles`, `local_profiles` (each with its establishment, `0800009A_enseignant`), `affiliations`
+    (of eduPerson), `establishments` (UAIs, the main one first), `corps` and `ends` (the last days of those
+    posts that have one) are those of the day the account was computed for.
     `unique_id` is the identifier for federations, "" until the account has one; it is made of `entry_id`, the
     entryUUID without hyphens, from the day after `made_on` on.
     `assignments` are as HR and administrators set them; `overrides` apply on top (`overrides.overridden`).
@@ -128,6 +129,7 @@ class Account:
     login_until: date | None = None
     next_due: date | None = None
     profiles: tuple[str, ...] = ()
+    local_profiles: tuple[str, ...] = ()
     affiliations: tuple[str, ...] = ()
     establishments: tuple[str, ...] = ()
     corps: tuple[str, ...] = ()

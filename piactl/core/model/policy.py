@@ -188,7 +188,7 @@ class ExtraGroup:
 @dataclass(frozen=True, slots=True)
 class GroupSettings:
     """The groups that applications see. `services`: those with a group each, None for all.
-    `per_establishment`: those with a group for each establishment of the register."""
+    `per_establishment`: services and profiles with a group for each establishment of the register."""
 
     services: frozenset[str] | None = frozenset()
     per_establishment: tuple[str, ...] = ()

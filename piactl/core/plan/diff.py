@@ -26,8 +26,8 @@ from piactl.core.rules.same_person import NAMES, same_name
 _NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")
 _CLOSING = frozenset({State.DEACTIVATED, State.ARCHIVED})
 _FOLLOWING = (
-    *("state_from", "state_until", "next_due", "profiles", "affiliations", "establishments", "corps"),
-    *("ends", "unique_id"),
+    *("state_from", "state_until", "next_due", "profiles", "local_profiles", "affiliations"),
+    *("establishments", "corps", "ends", "unique_id"),
 )
 _BIRTH = ("identity_digest", "birth_digest")
 _DIGESTS = ("numen_digest", "matricule_digests", *_BIRTH)

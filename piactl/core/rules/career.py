@@ -153,6 +153,7 @@ class AccountStatus:
     login_until: date | None
     next_due: date | None
     profiles: tuple[str, ...]
+    local_profiles: tuple[str, ...]
     establishments: tuple[str, ...]
     corps: tuple[str, ...]
     ends: tuple[date, ...]
@@ -184,11 +185,19 @@ def account_status(
         login_until=login_until,
         next_due=_next_due(career, as_of, lock, exceptions, overrides),
         profiles=career.profiles_on(as_of),
+        local_profiles=tuple(
+            sorted({local_profile(p.assignment.uai, p.profile) for p in behind if p.profile})
+        ),
         establishments=_establishments(posts),
         corps=tuple(sorted({assignment.corps for assignment in posts if assignment.corps})),
         ends=tuple(sorted(day for day in ends if day is not None)),
         entitlements=career.rights_on(as_of),
     )
+
+
+def local_profile(uai: str, profile: str) -> str:
+    """A profile at one establishment, as accounts and the names of groups have it."""
+    return f"{uai}_{profile}"
 
 
 def _establishments(assignments: Sequence[Assignment]) -> tuple[str, ...]:

@@ -321,6 +321,7 @@ def _with_status(account: Account, status: AccountStatus, policy: Policy) -> Acc
         login_until=status.login_until,
         next_due=status.next_due,
         profiles=status.profiles,
+        local_profiles=status.local_profiles,
         affiliations=_affiliations(status, policy),
         establishments=status.establishments,
         corps=status.corps,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from piactl.core.model.person import Register
 from piactl.core.model.policy import Policy
+from piactl.core.rules.career import local_profile
 
 SERVICE = "service:"
 ANYWHERE = "*"
@@ -20,8 +21,8 @@ ANYWHERE = "*"
 @dataclass(frozen=True, slots=True)
 class Group:
     """A group of accounts. Its members have one of `rights`, pairs of a service and an establishment (""
-    where the service has none), and one of `profiles`; an empty tuple asks for nothing. `line` is that of
-    the policy."""
+    where the service has none), and one of `profiles`, each at any establishment or, as `local_profile` has
+    it, at one; an empty tuple asks for nothing. `line` is that of the policy."""
 
     name: str
     label: str
@@ -46,10 +47,20 @@ def _of_services(policy: Policy) -> Iterator[Group]:
 
 def _of_establishments(policy: Policy, register: Register) -> Iterator[Group]:
     for name in policy.groups.per_establishment:
-        service = policy.services[name]
+        service = policy.services.get(name)
+        if service is None:
+            yield from _of_profile(name, policy, register)
+            continue
         for uai, establishment in register.items():
             label = f"{service.label}, {establishment.name or uai}"
             yield Group(f"{SERVICE}{name}:{uai}", label, ((name, uai),), line=policy.groups.line)
+
+
+def _of_profile(profile: str, policy: Policy, register: Register) -> Iterator[Group]:
+    for uai, establishment in register.items():
+        name = local_profile(uai, profile)
+        label = f"{profile}, {establishment.name or uai}"
+        yield Group(name, label, profiles=(name,), line=policy.groups.line)
 
 
 def _extra(policy: Policy) -> Iterator[Group]:

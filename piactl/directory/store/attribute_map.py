@@ -5,6 +5,7 @@ Sources: inetOrgPerson (RFC 2798), eduPerson, SUPANN 2021, ppolicy (draft-behera
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -56,6 +57,8 @@ _ALL_STATES = (*dict.fromkeys(SUPANN_STATES.values()), FORMER_ARCHIVED, LOCKED_S
 CIVILITIES = {"M": "M.", "MR": "M.", "MME": "Mme", "MLLE": "Mlle"}
 """The values of supannCivilite, by what HR writes without its point."""
 UNIQUE_ID = "eduPersonUniqueId"
+_LOCAL = re.compile(r"\d{7}[A-Z]_")
+"""The beginning of a profile at one establishment; profiles have no capitals."""
 _ENTRY_ID, _MADE = "entryUUID", "createTimestamp"
 
 _NAME = ("given_name", "family_name", "usage_name")
@@ -98,7 +101,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "piactlBirthDigest": ("birth_digest",),
     "piactlProofChanged": ("proof_changes",),
     "piactlNextDue": ("next_due",),
-    "piactlProfile": ("profiles",),
+    "piactlProfile": ("profiles", "local_profiles"),
     "piactlAssignment": ("assignments",),
     "piactlLock": ("lock",),
     "piactlException": ("exceptions",),
@@ -223,7 +226,7 @@ class Encoding:
             "piactlNumenVerifier": _one(account.numen_verifier),
             "piactlProofChanged": [f"{proof} {day}" for proof, day in account.proof_changes],
             "piactlNextDue": _one(f"{account.next_due:%Y%m%d}" if account.next_due else None),
-            "piactlProfile": list(account.profiles),
+            "piactlProfile": [*account.profiles, *account.local_profiles],
             "piactlAssignment": [assignment_text(a) for a in account.assignments],
             "piactlException": [exception_text(e) for e in account.exceptions],
             "piactlOverride": [override_text(p) for p in account.overrides],
@@ -300,6 +303,10 @@ class Encoding:
         """The attributes whose old values, in the first layout, say the same as the new ones."""
         archived = ("{COMPTE}" + state for state in (FORMER_ARCHIVED, SUPANN_STATES[State.ARCHIVED]))
         old_state, new_state = (state.encode() for state in archived)
+        profiles = self.name("piactlProfile")
+        come = write.add.get(profiles, ())
+        if come and profiles not in write.delete and all(_LOCAL.match(v.decode()) for v in come):
+            yield profiles
         for attribute, old, new in (
             ("supannMailPrive", b"", LABEL.encode()),
             ("supannRessourceEtat", old_state, new_state),
@@ -487,7 +494,8 @@ class _Reading:
             login_from=login_from,
             login_until=login_until,
             next_due=next_due,
-            profiles=tuple(self.all("piactlProfile")),
+            profiles=tuple(one for one in self.all("piactlProfile") if not _LOCAL.match(one)),
+            local_profiles=tuple(one for one in self.all("piactlProfile") if _LOCAL.match(one)),
             affiliations=tuple(self.all("eduPersonAffiliation")),
             establishments=tuple(
                 dict.fromkeys([*([main] if main else []), *self.all("supannEntiteAffectation")])

@@ -325,7 +325,9 @@ class Trials:
         if name == "piactlProtected":
             return (b"TRUE",)
         if name == "piactlProfile":
-            return (profile.encode() for profile in self.profiles)
+            own = values.get(self.name("piactlAssignment"), ())
+            uais = {post.partition(b"$")[0].decode("utf-8", "replace") + "_" for post in own}
+            return (f"{uai}{profile}".encode() for uai in ("", *sorted(uais)) for profile in self.profiles)
         if name == "eduPersonEntitlement":
             posts = values.get(self.name("piactlAssignment"), ())
             ends = ("", *sorted({":" + post.partition(b"$")[0].decode("utf-8", "replace") for post in posts}))
