@@ -278,7 +278,11 @@ def _groups(document: Document, root: Node) -> GroupSettings:
     chosen = None if everything else frozenset(services.texts()) & known.keys()
     per_establishment = tuple(name for name in places.texts() if name in known or name in of_profiles)
     return GroupSettings(
-        chosen, per_establishment, tuple(groups), root.key_line("groups") if node.value else 0
+        chosen,
+        per_establishment,
+        static=node.at("form").text("dynamic") == "static",
+        extra=tuple(groups),
+        line=root.key_line("groups") if node.value else 0,
     )
 
 

@@ -1,4 +1,5 @@
-"""Definitions of groups (groupOfURLs): slapd's overlay dynlist finds the members by them.
+"""Definitions of groups. Dynamic ones (groupOfURLs): slapd's overlay dynlist finds the members by them.
+Static ones (groupOfNames) list the members that their definition finds after each run.
 
 piactl owns the entries whose `owner` is the base of its records; others below the base of the groups are not
 its own.
@@ -6,8 +7,8 @@ its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from urllib.parse import quote, unquote
 
 from piactl.core.model.account import State
@@ -20,9 +21,11 @@ from piactl.directory.store.account_write import differences
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.attribute_map import Encoding
 
-GROUP_CLASS = "groupOfURLs"
-MEMBERS, OWNER = "memberURL", "owner"
-_MANAGED = ("cn", "description", MEMBERS, OWNER)
+GROUP_CLASS, STATIC_CLASS = "groupOfURLs", "groupOfNames"
+DEFINED_CLASS = "labeledURIObject"
+MEMBERS, DEFINITION, MEMBER, OWNER = "memberURL", "labeledURI", "member", "owner"
+"""The definition of a dynamic group, that of a static one, a member, and who keeps the entry."""
+_MANAGED = ("cn", "description", MEMBERS, DEFINITION, OWNER)
 _ATTRIBUTES = ("objectClass", *_MANAGED)
 _IN_POST = (State.ACTIVE, State.ON_LEAVE)
 """Who has a profile: people with a post on the day."""
@@ -35,6 +38,11 @@ class GroupEntry:
     dn: str
     values: Values
     owned: bool
+
+    @property
+    def static(self) -> bool:
+        classes = {name.lower() for name in self.values.get("objectClass", ())}
+        return STATIC_CLASS.lower().encode() in classes
 
     @property
     def name(self) -> str:
@@ -76,19 +84,24 @@ def group_values(group: Group, directory: DirectorySettings, encoding: Encoding)
     """The values of the entry of a group, except its class."""
     where = quote(directory.accounts, safe="=,")
     url = f"ldap:///{where}??sub?{quote(members_filter(group, encoding), safe='()&|=:*')}"
-    texts = {"cn": group.name, "description": group.label, MEMBERS: url, OWNER: directory.state}
+    defined = DEFINITION if group.static else MEMBERS
+    texts = {"cn": group.name, "description": group.label, defined: url, OWNER: directory.state}
     return {name: (text.encode(),) for name, text in texts.items()}
 
 
 def shown_members(values: Values) -> str:
     """The filter of a definition as people read it."""
-    urls = [url.decode("utf-8", "replace") for url in values.get(MEMBERS, ())]
+    both = (*values.get(MEMBERS, ()), *values.get(DEFINITION, ()))
+    urls = [url.decode("utf-8", "replace") for url in both]
     return " ".join(unquote(url.rpartition("?")[2]) for url in urls)
 
 
-def has_groups(reader: Reader, directory: DirectorySettings) -> bool:
+def has_groups(reader: Reader, directory: DirectorySettings, *, static: bool) -> bool:
     """Whether the server has the base of the groups, and their class."""
-    return reader.has_class(GROUP_CLASS) and reader.read(directory.groups, ["ou"]) is not None
+    return (
+        reader.has_class(STATIC_CLASS if static else GROUP_CLASS)
+        and reader.read(directory.groups, ["ou"]) is not None
+    )
 
 
 def read_groups(reader: Reader, directory: DirectorySettings) -> dict[str, GroupEntry]:
@@ -111,7 +124,10 @@ def group_write(
     """The write that makes the entry of a group right; None if it is."""
     values = group_values(group, directory, encoding)
     if current is None:
-        add = {"objectClass": (GROUP_CLASS.encode(),), **values}
+        add: dict[str, tuple[bytes, ...]] = {"objectClass": (GROUP_CLASS.encode(),), **values}
+        if group.static:
+            classes = (STATIC_CLASS.encode(), DEFINED_CLASS.encode())
+            add |= {"objectClass": classes, MEMBER: (directory.state.encode(),)}
         return EntryWrite("add", group_dn(directory, group), add=add)
     old = {name: current.values[name] for name in _MANAGED if name in current.values}
     if len(old.get(OWNER, ())) == 1 and current.owned:
@@ -124,3 +140,52 @@ def group_deletion(current: GroupEntry) -> EntryWrite:
     """The write that removes the entry of a group, as it was read."""
     old = {name: current.values[name] for name in _ATTRIBUTES if name in current.values}
     return EntryWrite("delete", current.dn, delete=old)
+
+
+# The members of static groups.
+
+
+@dataclass(frozen=True, slots=True)
+class StaticGroup:
+    """A static group: its members, by normalized DN as they are spelled, and the filter that defines it."""
+
+    dn: str
+    members: Mapping[str, bytes] = field(repr=False)
+    query: str
+
+    def becomes(self, wanted: Mapping[str, bytes]) -> EntryWrite | None:
+        """The one modification that makes these the members; None if they are."""
+        gone = [spelled for name, spelled in self.members.items() if name not in wanted]
+        come = [spelled for name, spelled in wanted.items() if name not in self.members]
+        if not gone and not come:
+            return None
+        delete = {MEMBER: tuple(sorted(gone))} if gone else {}
+        add = {MEMBER: tuple(sorted(come))} if come else {}
+        return EntryWrite("modify", self.dn, add=add, delete=delete)
+
+
+def read_static_groups(reader: Reader, directory: DirectorySettings) -> list[StaticGroup]:
+    """The static groups that piactl keeps, with their members."""
+    found = []
+    query = filters.all_of(filters.equals("objectClass", STATIC_CLASS), filters.present(DEFINITION))
+    for raw in reader.search(directory.groups, query, [*_ATTRIBUTES, MEMBER]):
+        if _owned(raw, directory):
+            members = {_name(value): value for value in raw.values.get(MEMBER, ())}
+            found.append(StaticGroup(raw.dn, members, shown_members(raw.values)))
+    return found
+
+
+def wanted_members(reader: Reader, directory: DirectorySettings, query: str) -> dict[str, bytes]:
+    """The accounts that a definition finds, and the state entry of piactl: a groupOfNames is never empty."""
+    dns = [directory.state, *(raw.dn for raw in reader.search(directory.accounts, query, ["1.1"]))]
+    return {_name(dn.encode()): dn.encode() for dn in dns}
+
+
+def moves_members(write: EntryWrite, directory: DirectorySettings) -> bool:
+    """Whether a write of an account changes what definitions ask for."""
+    asked = ("eduPersonEntitlement", "piactlProfile", "piactlState")
+    return any(directory.attributes.get(name, name) in {*write.add, *write.delete} for name in asked)
+
+
+def _name(value: bytes) -> str:
+    return normal_dn(value.decode("utf-8", "replace"))

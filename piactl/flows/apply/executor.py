@@ -18,6 +18,7 @@ from piactl.core.plan.guards import Refusal, losses_beyond, losses_without
 from piactl.core.plan.run_state import LastRun
 from piactl.core.text import counted
 from piactl.directory.port import Outcome, WriteResult
+from piactl.directory.store.groups import moves_members
 from piactl.directory.store.memory_records import last_run_record, read_last_run, waiting_record
 from piactl.directory.store.records import (
     DATA,
@@ -33,6 +34,7 @@ from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.apply.account_list import list_accounts, list_written
 from piactl.flows.apply.required_schema import require_schema
 from piactl.flows.apply.run import Run, check_date, head_facts, must, put_record, unwritten
+from piactl.flows.apply.static_groups import member_writes, wrong_after
 from piactl.flows.apply.undo_log import keep_undo, prune_runs, prune_undo
 from piactl.flows.apply.write_ahead import BATCH, JournalledWriting
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan, Writes
@@ -117,6 +119,8 @@ def apply_work(
         archives = Kind.ARCHIVE.value in ready.plan.summary
         writes = _without_devices(run, ready.writes, done, stop) if archives else ready.writes
         _write_accounts(run, writes, done, progress, stop, tell)
+        if not done.stopped:
+            _write_members(run, done, stop)
         if not done.stopped:
             # before the record of this run, which makes the next one list only what is written from now on
             _keep_house(run, partial(list_accounts, ready=ready, planned_on=planned_on))
@@ -220,6 +224,8 @@ def write_alone(
         _write_accounts(run, writes, done, lambda _made, _total: None, stop)
         for uid, rows in (then or {}).items():
             _write_then(run, uid, rows, done)
+        if any(moves_members(one.write, run.settings.directory) for one in writes):
+            _write_members(run, done, stop)
         if finish is not None:
             finish(run)
         if run.recorded:
@@ -349,6 +355,19 @@ def _count(done: Done, one: AccountWrite, result: WriteResult) -> None:
     if result.outcome in (Outcome.CONFLICT, Outcome.FAILED):
         done.problems.append((one.uid, result.outcome.value, result.message))
         done.failed.append(one)
+
+
+def _write_members(run: Run, done: Done, stop: Stop) -> None:
+    """Gives static groups their members, and reads them back."""
+    planned = member_writes(run)
+    for group, why in planned.refused.items():
+        done.problems.append((group, Outcome.CONFLICT.value, f"left as it is: {why}"))
+    if planned.refused:
+        allow = f'--allow group={planned.leaving} --reason "..."'
+        run.say(f"if these members shall leave: piactl plan --out PLAN, then piactl apply PLAN {allow}")
+    _write_accounts(run, planned.rows, done, lambda _made, _total: None, stop)
+    for group, why in () if done.stopped else wrong_after(run, planned.rows):
+        done.problems.append((group, Outcome.CONFLICT.value, why))
 
 
 def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | None) -> LastRun | None:

@@ -27,7 +27,7 @@ from piactl.directory.probe.subschema import (
 )
 from piactl.directory.store.accounts import IN_ACCOUNTS, closed_without_link
 from piactl.directory.store.attribute_map import LINKED_CLASS
-from piactl.directory.store.groups import GROUP_CLASS
+from piactl.directory.store.groups import DEFINITION, GROUP_CLASS, STATIC_CLASS
 from piactl.flows.apply.default_password_policy import PUT_BACK
 from piactl.flows.apply.run_lock import MARGIN
 from piactl.flows.doctor.checks import Finding, error, fine, note, skipped, warning, worst
@@ -403,6 +403,9 @@ def password_quality(server: Server) -> Finding:
     return fine("D46", "24 times the same letter is refused (tried)", server.uri)
 
 
+_DYNAMIC = filters.equals("objectClass", GROUP_CLASS)
+
+
 def groups(server: Server) -> Finding:
     """D64."""
     base = server.settings.groups
@@ -410,6 +413,9 @@ def groups(server: Server) -> Finding:
         return fine("D64", "directory.groups is not set", server.uri)
     if server.first.entry(base, ["ou"]) is None:
         return error("D64", f"there is no entry {base}", UPGRADE_PAGE, server.uri)
+    kept = filters.all_of(filters.equals("objectClass", STATIC_CLASS), filters.present(DEFINITION))
+    if server.first.sample(base, kept) and not server.first.sample(base, _DYNAMIC):
+        return fine("D64", "groups list their members", server.uri)
     overlays = _overlays(server)
     if overlays is None:
         return skipped("D64", "unknown: neither cn=config nor cn=monitor is readable", server.uri, _UNSEEN)
@@ -421,7 +427,7 @@ def groups(server: Server) -> Finding:
 def _groups_tried(server: Server, base: str) -> Finding:
     """Whether the overlay answers in both directions, by the first member of a group."""
     probe = server.first
-    for group in probe.entries(base, filters.equals("objectClass", GROUP_CLASS), ["cn"])[:_SOME]:
+    for group in probe.entries(base, _DYNAMIC, ["cn"])[:_SOME]:
         entry = probe.entry(group.dn, ["member"])
         member = entry.text("member") if entry else ""
         if not member:

@@ -11,6 +11,8 @@ from piactl.core.rules.groups import Group, groups_of
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
 from piactl.directory.store.groups import (
+    GROUP_CLASS,
+    STATIC_CLASS,
     GroupEntry,
     group_deletion,
     group_dn,
@@ -41,10 +43,10 @@ def plan_groups(accounts: ManagedAccounts, rules: Rules, last: LastRun | None) -
     reader, directory, encoding = accounts
     if not directory.groups:
         return PlannedGroups()
-    if not has_groups(reader, directory):
-        return PlannedGroups(
-            remarks=(f"WARNING: no groups are kept: the server lacks {directory.groups}, or groupOfURLs",)
-        )
+    static = rules.policy.groups.static
+    if not has_groups(reader, directory, static=static):
+        lacking = f"{directory.groups}, or {STATIC_CLASS if static else GROUP_CLASS}"
+        return PlannedGroups(remarks=(f"WARNING: no groups are kept: the server lacks {lacking}",))
     same = last is not None and (last.policy, last.register) == (rules.policy.digest, rules.register_digest)
     current = read_groups(reader, directory)
     rows, remarks = [], []
@@ -52,6 +54,11 @@ def plan_groups(accounts: ManagedAccounts, rules: Rules, last: LastRun | None) -
         entry = current.pop(normal_dn(group_dn(directory, group)), None)
         if entry is not None and not entry.owned:
             remarks.append(f"WARNING: {entry.name} is not kept: another program has a group of this name")
+            continue
+        if entry is not None and entry.static != static:
+            # a class cannot be exchanged: the next night makes it anew
+            reason = "the policy has another form of groups"
+            rows.append(_row(group_deletion(entry), entry, {}, reason, rules))
             continue
         write = group_write(group, entry, directory, encoding)
         if write is not None:

@@ -1,0 +1,74 @@
+"""The members of static groups: after the writes of a run, each group lists the accounts that its definition
+finds, by one modification."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from piactl.core.model.policy import Limit
+from piactl.core.plan.change import Kind
+from piactl.core.text import counted
+from piactl.directory.store.groups import (
+    MEMBER,
+    StaticGroup,
+    group_name,
+    read_static_groups,
+    wanted_members,
+)
+from piactl.flows.apply.run import Run
+from piactl.flows.plan.ready_plan import AccountWrite
+
+LEAVING = Limit(10, 0.5)
+"""A group that more members than this would leave at once is left alone: something is wrong with its
+definition, or with the accounts."""
+REASON = "the members are those whom the definition finds"
+
+
+@dataclass(slots=True)
+class MemberWrites:
+    """The writes that give static groups their members, those that take some away first. `refused` are the
+    groups that are left alone, each with the reason; `leaving` the number of members that they would lose."""
+
+    rows: list[AccountWrite] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+    leaving: int = 0
+
+
+def member_writes(run: Run) -> MemberWrites:
+    """What the members of the static groups lack; nothing where there is none."""
+    directory = run.settings.directory
+    planned = MemberWrites()
+    if not directory.groups or run.writer.read(directory.groups, ["ou"]) is None:
+        return planned
+    beyond = []
+    for group in read_static_groups(run.writer, directory):
+        write = group.becomes(wanted_members(run.writer, directory, group.query))
+        if write is None:
+            continue
+        row = AccountWrite(group_name(group.dn), (Kind.GROUP.value,), REASON, write)
+        gone, members = len(write.delete.get(MEMBER, ())), len(group.members)
+        if gone > LEAVING.max and gone > LEAVING.share * members:
+            planned.leaving += gone
+            planned.refused[row.uid] = f"{gone} of {counted(members, 'member')} would leave at once"
+            beyond.append(row)
+        else:
+            planned.rows.append(row)
+    if run.order.allowed.get(Kind.GROUP.value) == planned.leaving:
+        planned.rows += beyond
+        planned.refused = {}
+    planned.rows.sort(key=lambda row: not row.write.delete)
+    return planned
+
+
+def wrong_after(run: Run, rows: Iterable[AccountWrite]) -> Iterator[tuple[str, str]]:
+    """(group, message) of each of these groups whose members, read back, are not those of its definition."""
+    written = {row.uid for row in rows}
+    for group in read_static_groups(run.writer, run.settings.directory) if written else ():
+        if group_name(group.dn) in written and _differs(run, group):
+            yield group_name(group.dn), "read back, it has other members; the next night mends it"
+
+
+def _differs(run: Run, group: StaticGroup) -> bool:
+    wanted = wanted_members(run.writer, run.settings.directory, group.query)
+    return group.becomes(wanted) is not None
