@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -9,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from piactl.core.model.person import Assignment
+from piactl.core.model.policy import Policy, Position
+from piactl.core.rules.posts import posts_of
 from piactl.core.rules.supplements import Supplements, with_known_starts
 
 HERE, THERE = "0800009A", "0800010B"
@@ -87,3 +90,31 @@ def test_a_known_start_is_never_rewritten() -> None:
     known = [post("aaf", HERE, 2), post("aaf", THERE, 2, 5), post("hr", THERE, 1)]
     assert [a.start for a in with_known_starts(listed, known, "aaf", day(9))] == [day(2), day(9)]
     assert [a.start for a in with_known_starts(listed, known, "aaf", day(6))] == [day(2), day(2)]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "days"),
+    [
+        ("on leave from the only post", [("hr", HERE, 0, None, ""), ("hr", HERE, 3, 5, "conge")],
+         [(0, 2), (6, 9)]),
+        ("on leave from one of two", [("hr", HERE, 0, None, "conge"), ("hr", "0801616X", 2, 4, "")],
+         [(2, 4)]),
+        ("at work", [("hr", HERE, 0, None, "")], [(0, 9)]),
+        ("by hand", [("manual", HERE, 0, 9, "conge")], []),
+        ("HR has not begun", [("hr", HERE, 4, None, "conge")], [(0, 3)]),
+        ("nobody else", [], [(0, 9)]),
+    ],
+)  # fmt: skip
+def test_who_is_on_leave_from_every_other_post_is_not_at_work_in_that_of_a_supplement(
+    name: str, given: list[tuple[str, str, int, int | None, str]], days: list[tuple[int, int]]
+) -> None:
+    positions = {one.name: one for one in (Position("default"), Position("conge", keeps=frozenset()))}
+    policy = Policy(positions=positions, supplements=frozenset({"aaf"}))
+    others = [replace(post(source, uai, s, e), position=p) for source, uai, s, e, p in given]
+    (own,) = [
+        one
+        for one in posts_of([*others, post("aaf", THERE, 0, 9)], [], policy, {})
+        if one.assignment.source == "aaf"
+    ]
+    first = FIRST.toordinal()
+    assert [(a - first, b - first) for a, b in own.counts] == days, name

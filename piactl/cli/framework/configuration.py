@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -39,7 +39,9 @@ class Configuration:
 
     @cached_property
     def policy(self) -> Policy:
-        return read_policy(Path(self.settings.policy_file))
+        policy = read_policy(Path(self.settings.policy_file))
+        names = frozenset(one.name for one in self.settings.sources.values() if one.supplement)
+        return replace(policy, supplements=names) if names else policy
 
     @cached_property
     def register(self) -> Register:

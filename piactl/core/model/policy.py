@@ -226,6 +226,7 @@ class Policy:
     of the given name and the surname). `otp_issuer` is the name that authenticators show with the account,
     `otp_reach` the largest clock error, in minutes, that a resynchronisation corrects. `window` is the number
     of days whose losses count together. An account with a sponsor ends at most `sponsored_days` ahead.
+    `supplements` are the sources that the configuration calls so; they are not in the file.
     `digest` is the SHA-256 of its file, in hexadecimal, `file` its name."""
 
     timezone: str = "Europe/Paris"
@@ -254,6 +255,7 @@ class Policy:
     approvals: Approvals = Approvals()
     protected: frozenset[str] = frozenset()
     groups: GroupSettings = GroupSettings()
+    supplements: frozenset[str] = frozenset()
     digest: str = ""
     file: str = ""
     _given: dict[tuple[str, ...], tuple[Profile | None, frozenset[str]]] = field(

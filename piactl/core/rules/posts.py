@@ -5,11 +5,11 @@ Days are ordinals (see `model.periods`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from piactl.core.model.periods import OPEN, Period, difference, ordinal
+from piactl.core.model.periods import OPEN, Period, difference, ordinal, union
 from piactl.core.model.person import Assignment, Register
 from piactl.core.model.policy import Policy, Position, Service
 
@@ -90,7 +90,21 @@ def posts_of(
     )
     for post in posts:
         _place(post, posts, policy.bridge)
+    if policy.supplements:
+        _leave_to(policy.supplements, posts)
     return posts
+
+
+def _leave_to(supplements: Collection[str], posts: Sequence[Post]) -> None:
+    """Takes from the posts of supplements, which know no leave, the days on which the person is on leave from
+    every post of the other sources."""
+    others = [post for post in posts if post.assignment.source not in supplements]
+    at_work = union(period for post in others if post.position.keeps_all for period in post.counts)
+    listed = union(period for post in others for period in post.counts)
+    on_leave = difference(listed, at_work)
+    for post in posts if on_leave else ():
+        if post.assignment.source in supplements:
+            post.counts = difference(post.counts, on_leave)
 
 
 def _place(post: Post, posts: Sequence[Post], bridge: int) -> None:
