@@ -58,6 +58,8 @@ def test_a_set_of_gpei_is_of_the_perimeter_that_it_declares(tmp_path):
         other = folder(tmp_path / f"set{number}", gpei(found, declared))
         assert refused(other, GPEI) == ["wrong-perimeter"]
     assert refused(folder(tmp_path / "aaf", {**found}), GPEI) == ["missing-piece"]
+    single = {"CLG80_GPEI_Complet_20260901.xml": b"".join(gpei(found).values())}
+    assert refused(folder(tmp_path / "single", single), GPEI) == ["missing-piece"]
     both = replace(GPEI, perimeter={"departements": "002,080"})
     read_feed(folder(tmp_path / "both", gpei(found, "listeDept = [080,002]")), both)
 
@@ -84,6 +86,10 @@ def test_a_file_of_sts(tmp_path):
     assert post.origin == "sts_emp_0800009A_2026.xml:11"
     assert (eve.family_name, eve.birth_date) == ("DUBREUIL", None)
     assert feed.local == {"sts:L1"}
+    (content,) = found.values()
+    elsewhere = f"<AUTRES>{individual('7009')}</AUTRES>\n<DONNEES>".encode()
+    more = {name: content.replace(b"<DONNEES>", elsewhere) for name in found}
+    assert read_feed(zipped(tmp_path / "more.zip", more), STS).people == feed.people
     assert feed.written.uais == {"0800009A"}
     assert feed.facts.date is None
     said = [remark.message for remark in feed.remarks]

@@ -102,8 +102,9 @@ def _people(stream: IO[bytes], facts: _Facts) -> Iterator[etree._Element]:
             if parent is not None and parent.tag == "ANNEE_SCOLAIRE":
                 facts.dates[str(tag)] = text_of(element)
         if tag == _PERSON:
-            inside = False
-            yield element
+            inside, parent = False, element.getparent()
+            if parent is not None and parent.tag == "INDIVIDUS":
+                yield element
         if not inside and element is not root:
             element.clear()
             while element.getprevious() is not None:

@@ -84,6 +84,8 @@ class _Set:
             (name,) = self.files.files
             match = _NAME.fullmatch(name)
             self._check_set([match["set"] if match else re.sub(r"\.xml$", "", name, flags=re.IGNORECASE)])
+            if self.form.declares and self.changes is None:
+                raise self.files.refuse("missing-piece", f"the set has no file ..._{_PARAMS}_0000.xml")
             return [name], [name], []
         found_types: dict[str, list[tuple[int, str]]] = {}
         sets = []
