@@ -21,7 +21,7 @@ from bench.contests import Contest
 from bench.measuring import CommandFailed
 from bench.populations import TOP, make_population
 from bench.servers import KINDS, new_server
-from bench.table import document, tables
+from bench.table import document, goals, tables
 from piactl import __version__
 from piactl.sandbox.server import find_software
 
@@ -49,7 +49,9 @@ def main() -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     machine["load"] = f"{machine['load']}, {os.getloadavg()[0]:.1f} at the end"
-    if options.output == "json":
+    if options.output == "goals":
+        print("".join(goals(contests)), end="")
+    elif options.output == "json":
         print(json.dumps(document(machine, contests), ensure_ascii=False, indent=2))
     else:
         print("".join(tables(machine, contests)), end="")
@@ -97,7 +99,7 @@ def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, help="rounds of each case (default 3, with --quick 2)")
     parser.add_argument("--dir", help="where the directories are made: the disk they are measured on")
     parser.add_argument("--profile", action="store_true", help="also show where piactl's CPU goes")
-    parser.add_argument("-o", dest="output", choices=("table", "json"), default="table")
+    parser.add_argument("-o", dest="output", choices=("table", "json", "goals"), default="table")
     options = parser.parse_args(arguments)
     options.runs = (2 if options.quick else 3) if options.runs is None else options.runs
     if options.runs < 1:

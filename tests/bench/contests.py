@@ -22,14 +22,20 @@ _TOLD = 0.5  # seconds from which on a command is worth a sign of life
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """At most `limit` of `what`: `ratio` (wall clock, times that of the reference) or `cpu` (seconds).
+    """At most `limit` of `what`: `ratio` (wall clock, times that of the reference), `cpu` (seconds) or
+    `beyond` (seconds of wall clock beyond those of the contenders `beside` together).
 
-    `quiet`: and no entry written.
+    `quiet`: and no entry written. `client`: and so many seconds of CPU of the client, `slapd`: of the server;
+    `memory`: and so many MiB at the peak.
     """
 
     limit: float
     what: str = "ratio"
     quiet: bool = False
+    beside: tuple[str, ...] = ()
+    client: float | None = None
+    slapd: float | None = None
+    memory: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +96,36 @@ class Contest:
         the start of the programs."""
         return one.goal is not None and (one.goal.what == "cpu" or self.people >= GOALS_FROM)
 
+    def beyond(self, one: Result, names: Sequence[str]) -> float:
+        """The median over the rounds of the seconds beyond those of these contenders together."""
+        others = [self.result(name).samples for name in names]
+        sums = (sum(sample.wall for sample in samples) for samples in zip(*others, strict=True))
+        return median(mine.wall - theirs for mine, theirs in zip(one.samples, sums, strict=True))
+
     def met(self, one: Result) -> bool | None:
         """Whether the contender's goal was met; None where it is not judged."""
         if one.goal is None or not self.judged(one):
             return None
-        if one.goal.quiet and any(sample.writes for sample in one.samples):
+        goal = one.goal
+        if goal.quiet and any(sample.writes for sample in one.samples):
             return False
-        found = one.middle("cpu") if one.goal.what == "cpu" else self.ratio(one, "wall")
-        return found <= one.goal.limit
+        sides = ((goal.client, "cpu"), (goal.slapd, "slapd"), (goal.memory, "peak"))
+        if any(most is not None and one.middle(what) > most for most, what in sides):
+            return False
+        if goal.what == "beyond":
+            return self.beyond(one, goal.beside) <= goal.limit
+        return (one.middle("cpu") if goal.what == "cpu" else self.ratio(one, "wall")) <= goal.limit
 
 
 def hold(
     contest: Contest, contenders: Sequence[Contender], runs: int, log: Path, server: Server, say: Say
 ) -> None:
-    """Runs all contenders so many times, in turn. Raises CommandFailed where one does not do its work."""
+    """Runs all contenders so many times, in turn, every second round backwards. Raises CommandFailed where
+    one does not do its work."""
     contest.results = [Result(one.name, one.goal) for one in contenders]
     for number in range(1, runs + 1):
-        for contender, result in zip(contenders, contest.results, strict=True):
+        turns = list(zip(contenders, contest.results, strict=True))
+        for contender, result in turns if number % 2 else reversed(turns):
             contender.before()
             sample = measure(contender.command(), log, server)
             contender.after()

@@ -41,7 +41,7 @@ class Sample:
 
 def measure(command: Sequence[str], log: Path, server: Server) -> Sample:
     """Runs the command with its output in `log`. Raises CommandFailed where its exit code is not 0."""
-    since, before = datetime.now(UTC), _cpu(server.pids)
+    since, before = datetime.now(UTC), {pid: _cpu(pid) for pid in server.pids}
     begun = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -62,16 +62,15 @@ def measure(command: Sequence[str], log: Path, server: Server) -> Sample:
     if process.returncode:
         end = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         raise CommandFailed(f"{' '.join(command)}\nexit code {process.returncode}:\n{end}")
+    if not all(Path(f"/proc/{pid}").exists() for pid in server.pids):
+        server.find()  # the command has restarted it
     lag = server.settle()
-    slapd = _cpu(server.pids) - before
+    slapd = sum(_cpu(pid) - before.get(pid, 0) for pid in server.pids)
     writes = server.written_since(since)
     return Sample(wall, usage.ru_utime + usage.ru_stime, slapd, usage.ru_maxrss / 1024, writes, lag)
 
 
-def _cpu(pids: Sequence[int]) -> float:
-    """Seconds of CPU that these processes have used so far."""
-    spent = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        spent += int(fields[11]) + int(fields[12])
-    return spent / _TICKS
+def _cpu(pid: int) -> float:
+    """Seconds of CPU that a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS

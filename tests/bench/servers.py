@@ -82,8 +82,12 @@ class Server:
         return file
 
     def start(self) -> None:
-        self.running = [start_sandbox(folder) for folder in self.folders]
+        self.find()
         self.settle()
+
+    def find(self) -> None:
+        """Starts those that do not run, and notes the pids of all."""
+        self.running = [start_sandbox(folder) for folder in self.folders]
 
     def stop(self) -> None:
         self.running = []

@@ -9,7 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from bench.cases import DUMP
+from bench.cases import DUMP, NARROW
 from bench.contests import GOALS_FROM, Contest, Goal, Result
 
 MOST_MEMORY = 1024.0
@@ -41,6 +41,22 @@ def tables(machine: Mapping[str, Any], contests: Sequence[Contest]) -> Iterator[
     )
 
 
+def goals(contests: Sequence[Contest]) -> Iterator[str]:
+    """The goals, and what was found, as a table of Markdown."""
+    yield "| work | people | found | beside | goal |\n|---|---|---|---|---|\n"
+    for contest in contests:
+        for one in contest.results:
+            if one.goal is None:
+                continue
+            costs = f"{_seconds(one.middle('wall'))} s ({_seconds(one.middle('cpu'))} s of CPU, "
+            costs += f"slapd {_seconds(one.middle('slapd'))} s, {one.middle('peak'):.0f} MiB)"
+            beside = (
+                f"{contest.reference}: {contest.ratio(one, 'wall'):.2f}, CPU {contest.ratio(one, 'all'):.2f}"
+            )
+            goal = _goal(one.goal, contest.met(one))
+            yield f"| {contest.case}: {one.name} | {contest.people:,} | {costs} | {beside} | {goal} |\n"
+
+
 def document(machine: Mapping[str, Any], contests: Sequence[Contest]) -> dict[str, Any]:
     """The same as JSON values."""
     return {
@@ -59,7 +75,7 @@ def sizes(contests: Sequence[Contest]) -> list[dict[str, Any]]:
     found = []
     for before, contest in zip([None, *nights], nights, strict=False):
         for one in contest.results:
-            if base is None or one.name == DUMP:
+            if base is None or one.name in (DUMP, NARROW):
                 continue
             cpu, people = one.middle("cpu"), contest.people
             times = _per_person(contest, one) / _per_person(base, base.result(one.name))
@@ -111,7 +127,11 @@ def _row(contest: Contest, one: Result) -> list[str]:
 def _goal(goal: Goal | None, met: bool | None) -> str:
     if goal is None:
         return ""
-    limit = f"<= {goal.limit:g}" + (" s of CPU" if goal.what == "cpu" else "")
+    units = {"cpu": " s of CPU", "beyond": f" s beyond {' + '.join(goal.beside)}"}
+    limit = f"<= {goal.limit:g}" + units.get(goal.what, "")
+    limit += f", {goal.client:g} s of CPU" if goal.client is not None else ""
+    limit += f", {goal.slapd:g} s of slapd" if goal.slapd is not None else ""
+    limit += f", {goal.memory:g} MiB" if goal.memory is not None else ""
     limit += ", none written" if goal.quiet else ""
     return f"{limit} at {GOALS_FROM:,}" if met is None else f"{limit}: {_word(met)}"
 
