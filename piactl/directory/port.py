@@ -95,11 +95,11 @@ class ServerFacts:
 @dataclass(frozen=True, slots=True)
 class Refresh:
     """What changed in a search since a cookie (RFC 4533), by entryUUID (16 bytes): the entries `written`
-    since then; with `gone`, `named` are those not found any more, else all that are found, or all but those
-    that were written."""
+    since then; with `gone`, `named` are those not found any more, one after the other, else all that are
+    found, or all but those that were written."""
 
     written: Mapping[bytes, RawEntry]
-    named: frozenset[bytes]
+    named: bytes
     gone: bool
 
 

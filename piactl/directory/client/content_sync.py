@@ -44,15 +44,15 @@ def refresh_of(entries: Iterable[RawEntry], infos: Iterable[bytes], result: Resu
     try:
         deletes = _flag(done)
         written = {UUID(entry.text(UUID_ATTRIBUTE)).bytes: entry for entry in entries}
-        named: set[bytes] = set()
+        named = bytearray()
         for info in infos:
             gone, uuids = _id_set(info)
             if gone is not None and gone != deletes:
                 return None  # both kinds in one answer
-            named.update(uuids)
+            named += uuids
     except (ValueError, IndexError):
         return None
-    return Refresh(written, frozenset(named), gone=deletes)
+    return Refresh(written, bytes(named), gone=deletes)
 
 
 def _flag(done: bytes) -> bool:
@@ -65,8 +65,8 @@ def _flag(done: bytes) -> bool:
     return False
 
 
-def _id_set(info: bytes) -> tuple[bool | None, list[bytes]]:
-    """(refreshDeletes, UUIDs) of the content of an intermediate message with a syncIdSet (§2.5); (None, [])
+def _id_set(info: bytes) -> tuple[bool | None, bytes]:
+    """(refreshDeletes, UUIDs) of the content of an intermediate message with a syncIdSet (§2.5); (None, b"")
     of any other message."""
     at, value = 0, b""
     while at < len(info):
@@ -74,8 +74,8 @@ def _id_set(info: bytes) -> tuple[bool | None, list[bytes]]:
         if tag == _VALUE:
             value = info[start:at]
     if not value or value[0] != _ID_SET:
-        return None, []
-    deletes, uuids = False, list[bytes]()
+        return None, b""
+    deletes, uuids = False, b""
     _, at, end = header(value, 0)
     while at < end:
         tag, start, at = header(value, at)
@@ -86,10 +86,10 @@ def _id_set(info: bytes) -> tuple[bool | None, list[bytes]]:
     return deletes, uuids
 
 
-def _uuids(content: bytes) -> list[bytes]:
-    """The UUIDs of a SET OF OCTET STRING, each of 16 bytes. Raises ValueError."""
+def _uuids(content: bytes) -> bytes:
+    """The UUIDs of a SET OF OCTET STRING, each of 16 bytes, one after the other. Raises ValueError."""
     head = bytes((OCTETS, _UUID_SIZE))
     width = len(head) + _UUID_SIZE
     if len(content) % width or any(content[at : at + 2] != head for at in range(0, len(content), width)):
         raise ValueError("a UUID of another size")
-    return [content[at + 2 : at + width] for at in range(0, len(content), width)]
+    return b"".join(content[at + 2 : at + width] for at in range(0, len(content), width))

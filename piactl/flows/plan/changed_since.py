@@ -9,7 +9,7 @@ list of accounts; and after MOST_NIGHTS.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from piactl.core.model.run_status import RunStatus
@@ -66,18 +66,36 @@ def changes_since(
     refresh = reader.refresh(base, IN_ACCOUNTS, wanted, seen.cookie)
     if refresh is None or not cookie:
         return None
-    known = {seen.uuids[at : at + _UUID_SIZE] for at in range(0, len(seen.uuids), _UUID_SIZE)}
     written = refresh.written
-    # a server may name the written ones, too
-    lost = known & refresh.named if refresh.gone else (known ^ refresh.named) - written.keys()
-    there = known | written.keys()
+    left = set(_each(seen.uuids))  # with a million accounts, one such set is enough
+    new = [uuid for uuid in written if uuid not in left]
+    there = len(left) + len(new)
+    if refresh.gone:
+        lost = any(uuid in left for uuid in _each(refresh.named))
+    else:
+        lost = _differ(left, refresh.named, written.keys())
     stamps = tuple(
         (raw.text(uid), raw.text(matricule) or None, raw.first(CSN) or b"") for raw in written.values()
     )
-    complete = len(there) == len(listed.keys() - vanished.keys())
+    complete = there == len(listed) - sum(uid in listed for uid in vanished)
     if lost or not complete or any(stamp[0] not in listed for stamp in stamps):
         return None
-    return Changes(stamps, Seen(cookie, b"".join(there), seen.nights + 1))
+    return Changes(stamps, Seen(cookie, b"".join([seen.uuids, *new]), seen.nights + 1))
+
+
+def _each(uuids: bytes) -> Iterator[bytes]:
+    return (uuids[at : at + _UUID_SIZE] for at in range(0, len(uuids), _UUID_SIZE))
+
+
+def _differ(left: set[bytes], named: bytes, written: Collection[bytes]) -> bool:
+    """Whether those that are named, but for the written ones, which may be named too, are others than `left`.
+    Empties `left`, as far as they are the same."""
+    for uuid in _each(named):
+        if uuid in left:
+            left.discard(uuid)
+        elif uuid not in written:
+            return True
+    return any(uuid not in written for uuid in left)
 
 
 def _is_later(csn: str, cookie: str) -> bool:
