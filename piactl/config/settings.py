@@ -182,6 +182,7 @@ def _directory(document: Document, node: Node, folder: Path) -> DirectorySetting
         taken_attributes=_DIRECTORY.taken_attributes if taken.value is None else tuple(taken.texts()),
         consumers=node.at("consumers").text(),
         groups=node.at("groups").text(),
+        structures=node.at("structures").text(),
     )
 
 
@@ -246,7 +247,7 @@ def check_identities(document: Document, directory: Node) -> None:
 
 def check_tree(document: Document, directory: Node) -> None:
     """Adds a mistake if suffix, accounts, state or another place is not a DN, or is not below the suffix."""
-    given = ("consumers", "groups")
+    given = ("consumers", "groups", "structures")
     names = ("suffix", "accounts", "state", *(key for key in given if directory.at(key).value is not None))
     places = {key: directory.at(key) for key in names}
     fine = [check_dn(document, node, f"directory.{key}") for key, node in places.items()]

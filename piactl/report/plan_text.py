@@ -171,13 +171,13 @@ def _identity(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 def _group(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """The filter that finds the members of a group, old to new."""
     if not after:
-        return f"removed, {before['members']}"
+        return f"removed, {before['members'] or before['label']}"
     if not before:
-        return f"new, {after['members']}"
+        return f"new, {after['members'] or after['label']}"
     parts = [
         f"{old} -> {new}" for old, new in ((before[n], after[n]) for n in ("members", "label")) if old != new
     ]
-    return ", ".join(parts) or str(after["members"])
+    return ", ".join(parts) or str(after["members"] or after["label"])
 
 
 def _adopted(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:

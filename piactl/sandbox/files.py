@@ -46,6 +46,7 @@ ACCOUNTS = f"ou=personnels EN,{_ACADEMIE}"
 STATE = f"ou=piactl,{_ACADEMIE}"
 _SERVICES = f"ou=services,{_ACADEMIE}"
 GROUPS = f"ou=groupes,{_ACADEMIE}"
+STRUCTURES = f"ou=structures,{_ACADEMIE}"
 CONSUMERS = f"ou=consumers,{_SERVICES}"
 POLICIES = f"ou=policies,{_ACADEMIE}"
 IDENTITIES = ("reader", "nightly", "desk", "administrator", "approver")
@@ -63,6 +64,7 @@ def tree_settings() -> dict[str, str]:
         "accounts": ACCOUNTS,
         "state": STATE,
         "groups": GROUPS,
+        "structures": STRUCTURES,
         "services": _SERVICES,
         "policies": POLICIES,
         "suffix_uri": quote(SUFFIX, safe="=,"),

@@ -16,7 +16,7 @@ import pytest
 from ldap3.core.exceptions import LDAPConstraintViolationResult
 
 from piactl.cli.main import run
-from piactl.sandbox.files import CONSUMERS, GROUPS, POLICIES, identity_dn
+from piactl.sandbox.files import CONSUMERS, GROUPS, POLICIES, STRUCTURES, identity_dn
 from tests.directory.config_server import ConfigServer, config_server
 
 TOP = Path(__file__).resolve().parents[2]
@@ -142,7 +142,10 @@ def without_applications(text: str) -> str:
         text,
     )
     assert rules == 6
-    return without(text, (r'^(olcAccess:|access) to dn\.subtree="ou=groupes,.*\n(  by .*\n)+', ""))
+    bases = ("groupes", "structures")
+    return without(
+        text, *((rf'^(olcAccess:|access) to dn\.subtree="ou={base},.*\n(  by .*\n)+', "") for base in bases)
+    )
 
 
 def former_schema(text: str) -> str:
@@ -212,6 +215,7 @@ def former_tree(tree: str) -> str:
         (r"^dn: ou=requests,.*\n(.+\n)+\n", ""),
         (r"^dn: ou=consumers,.*\n(.+\n)+\n", ""),
         (r"^dn: ou=groupes,.*\n(.+\n)+\n", ""),
+        (r"^dn: ou=structures,.*\n(.+\n)+\n", ""),
         (r"^dn: ou=approvals,.*\n(.+\n)+\n", ""),
         (r"^dn: cn=piactl-approver,.*\n(.+\n)+(\n|$)", ""),
     )
@@ -318,6 +322,7 @@ def conf(sandbox: Any, capsys: pytest.CaptureFixture[str]) -> Standing:
             root.delete(f"ou={folder},{sandbox.state}")
         root.delete(CONSUMERS)
         root.delete(GROUPS)
+        root.delete(STRUCTURES)
         root.delete(f"ou=approvals,{sandbox.state}")
         root.delete(identity_dn("approver"))
     return Standing(sandbox, sandbox, capsys)
@@ -343,12 +348,14 @@ APPROVALS, APPROVALS_BY_CONFIG, APPROVALS_BY_CONF = re.split(
         "piactl-approver/approver", "approver"
     ),
 )
-SUPANN_BY_CONFIG, SUPANN_BY_CONF = commands("11. SUPANN and eduPerson").split(CONF)
+SUPANN, SUPANN_BY_CONFIG, SUPANN_BY_CONF = re.split(
+    f'(?<=structures"\n}}\n)|{CONF}', commands("11. SUPANN and eduPerson")
+)
 ADD_APPLICATION = CONSUMERS_PAGE.split("\n## Add an application\n")[1].split("```\n")[1].rstrip("`")
 BY_CONFIG = (
     f"{NAMES}\n{commands('3. Servers configured by cn=config')}\n{LOCK_BY_CONFIG}\n{PASSWORDS_BY_CONFIG}\n"
     f"{HEADS}{HEADS_BY_CONFIG}\n{APPLICATIONS}{APPLICATIONS_BY_CONFIG}\n{APPROVALS}{APPROVALS_BY_CONFIG}"
-    f"\n{SUPANN_BY_CONFIG}"
+    f"\n{SUPANN}{SUPANN_BY_CONFIG}"
 )
 
 
@@ -431,7 +438,7 @@ def test_by_slapd_conf(conf: Standing) -> None:
     script = commands("4. Servers configured by slapd.conf")
     script = f"{script}\n{LOCK_BY_CONF}\n{PASSWORDS_BY_CONF}\n{PROOFS_BY_CONF}\n{HEADS}{CONF}{HEADS_BY_CONF}"
     script = f"{script}\n{APPLICATIONS}{CONF}{APPLICATIONS_BY_CONF}\n{APPROVALS}{CONF}{APPROVALS_BY_CONF}"
-    script = f"{script}\n{CONF}{SUPANN_BY_CONF}"
+    script = f"{script}\n{SUPANN}{CONF}{SUPANN_BY_CONF}"
     for file in (
         "rules.conf",
         "overlay.conf",

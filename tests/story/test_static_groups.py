@@ -11,6 +11,7 @@ from piactl.sandbox.files import GROUPS
 from .academy import Academy, prepared
 from .feeds import crowd
 from .test_groups import CLAIRE, DAY, HUGO, NEXT, Answers, found, grouped, lives, said_by_accounts, short
+from .test_undo import fates, undo
 
 LATER = "2026-09-12"
 STATIC, DYNAMIC = "(objectClass=groupOfNames)", "(objectClass=groupOfURLs)"
@@ -118,5 +119,8 @@ def test_another_form_is_made_in_two_nights(static: Academy) -> None:
     static.edit("policy.yaml", "form: static", "form: dynamic")
     static.night(NEXT)
     assert members(static, STATIC) == {}
+    assert set(fates(undo(static, day=NEXT)).values()) == {"reversed"}
+    assert members(static, STATIC)["service:siecle"] == {"hugo.caron"}
+    static.night(NEXT)
     static.night(LATER)
     assert members(static, DYNAMIC)["service:siecle"] == {"hugo.caron"}

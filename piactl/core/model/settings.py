@@ -56,7 +56,7 @@ class DirectorySettings:
     `in_flight`: pending requests of a writer; 1 waits for each answer.
     `taken_attributes`: attributes of unmanaged entries whose addresses count as taken. `consumers`: the base
     of the entries of applications that read the directory, "" for none; `groups`: that of the groups of the
-    policy, "" where they are not kept.
+    policy, `structures`: that of the establishments, "" where they are not kept.
     """
 
     servers: tuple[str, ...]
@@ -74,6 +74,7 @@ class DirectorySettings:
     taken_attributes: tuple[str, ...] = ("uid", "mail", "mailAlternateAddress", "mailEquivalentAddress")
     consumers: str = ""
     groups: str = ""
+    structures: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ _IN_POST = (State.ACTIVE, State.ON_LEAVE)
 
 @dataclass(frozen=True, slots=True)
 class GroupEntry:
-    """An entry below the base of the groups. `owned`: piactl made it."""
+    """An entry below the base of the groups, or of the structures. `owned`: piactl made it."""
 
     dn: str
     values: Values
@@ -106,15 +106,23 @@ def has_groups(reader: Reader, directory: DirectorySettings, *, static: bool) ->
 
 def read_groups(reader: Reader, directory: DirectorySettings) -> dict[str, GroupEntry]:
     """The entries below the base of the groups, by their normalized name. Members are not read."""
+    return read_kept(reader, directory, directory.groups, _ATTRIBUTES, OWNER)
+
+
+def read_kept(
+    reader: Reader, directory: DirectorySettings, base: str, attributes: Sequence[str], keeper: str
+) -> dict[str, GroupEntry]:
+    """The entries below a base, by their normalized name. Those that name piactl as their `keeper` are its
+    own."""
     found = {}
-    for raw in reader.search(directory.groups, filters.ANY_ENTRY, _ATTRIBUTES):
-        if not same_dn(raw.dn, directory.groups):
-            found[normal_dn(raw.dn)] = GroupEntry(raw.dn, raw.values, _owned(raw, directory))
+    for raw in reader.search(base, filters.ANY_ENTRY, attributes):
+        if not same_dn(raw.dn, base):
+            found[normal_dn(raw.dn)] = GroupEntry(raw.dn, raw.values, _owned(raw, directory, keeper))
     return found
 
 
-def _owned(raw: RawEntry, directory: DirectorySettings) -> bool:
-    owners = [value.decode("utf-8", "replace") for value in raw.values.get(OWNER, ())]
+def _owned(raw: RawEntry, directory: DirectorySettings, keeper: str = OWNER) -> bool:
+    owners = [value.decode("utf-8", "replace") for value in raw.values.get(keeper, ())]
     return any(same_dn(owner, directory.state) for owner in owners if "=" in owner)
 
 
@@ -139,6 +147,8 @@ def group_write(
 def group_deletion(current: GroupEntry) -> EntryWrite:
     """The write that removes the entry of a group, as it was read."""
     old = {name: current.values[name] for name in _ATTRIBUTES if name in current.values}
+    if current.static:  # an undo needs a member to make it again
+        old[MEMBER] = current.values[OWNER]
     return EntryWrite("delete", current.dn, delete=old)
 
 

@@ -51,7 +51,7 @@ class Forecast:
         self.rules, self.first, self.until = rules, first, until
         self._sources, self._unreadable = sources, unreadable
         # no date changes a group
-        accounts = accounts._replace(directory=replace(accounts.directory, groups=""))
+        accounts = accounts._replace(directory=replace(accounts.directory, groups="", structures=""))
         self._simulation = Simulation(accounts, unreadable)
         directory, attributes = self._simulation.directory, self._simulation.attributes
         base, last = accounts.directory.accounts, f"{until:%Y%m%d}".encode()

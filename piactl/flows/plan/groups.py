@@ -1,4 +1,5 @@
-"""Plans the groups of the policy: definitions that are new, different, or no longer wanted."""
+"""Plans the groups of the policy and the structures of the register: entries that are new, different, or no
+longer wanted."""
 
 from __future__ import annotations
 
@@ -23,6 +24,15 @@ from piactl.directory.store.groups import (
     read_groups,
     shown_members,
 )
+from piactl.directory.store.structures import CLASS as STRUCTURE_CLASS
+from piactl.directory.store.structures import (
+    has_structures,
+    read_structures,
+    structure_deletion,
+    structure_dn,
+    structure_values,
+    structure_write,
+)
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.ready_plan import AccountWrite
 
@@ -38,8 +48,39 @@ class PlannedGroups:
 
 
 def plan_groups(accounts: ManagedAccounts, rules: Rules, last: LastRun | None) -> PlannedGroups:
-    """What makes the groups those of the policy. `last` is the run before: where the policy and the register
-    are still those of it, another program made the difference."""
+    """What makes the groups those of the policy, and the structures those of the register. `last` is the run
+    before: where the policy and the register are still those of it, another program made the difference."""
+    same = last is not None and (last.policy, last.register) == (rules.policy.digest, rules.register_digest)
+    groups, structures = _groups(accounts, rules, same=same), _structures(accounts, rules, same=same)
+    return PlannedGroups((*groups.rows, *structures.rows), (*groups.remarks, *structures.remarks))
+
+
+def _structures(accounts: ManagedAccounts, rules: Rules, *, same: bool) -> PlannedGroups:
+    reader, directory, _ = accounts
+    if not directory.structures:
+        return PlannedGroups()
+    if not has_structures(reader, directory):
+        lacking = f"{directory.structures}, or {STRUCTURE_CLASS}"
+        return PlannedGroups(remarks=(f"WARNING: no structures are kept: the server lacks {lacking}",))
+    current = read_structures(reader, directory)
+    rows, remarks = [], []
+    for uai, establishment in sorted(rules.register.items()):
+        entry = current.pop(normal_dn(structure_dn(directory, uai)), None)
+        if entry is not None and not entry.owned:
+            remarks.append(f"WARNING: {entry.name} is not kept: another program has a structure of this name")
+            continue
+        write = structure_write(establishment, entry, directory)
+        if write is not None:
+            reason = "another program changed it" if same else "the register has the establishment"
+            rows.append(_row(write, entry, structure_values(establishment, directory), reason, rules))
+    for entry in current.values():
+        if entry.owned:
+            reason = "the register has no such establishment"
+            rows.append(_row(structure_deletion(entry), entry, {}, reason, rules))
+    return PlannedGroups(tuple(rows), tuple(remarks))
+
+
+def _groups(accounts: ManagedAccounts, rules: Rules, *, same: bool) -> PlannedGroups:
     reader, directory, encoding = accounts
     if not directory.groups:
         return PlannedGroups()
@@ -47,7 +88,6 @@ def plan_groups(accounts: ManagedAccounts, rules: Rules, last: LastRun | None) -
     if not has_groups(reader, directory, static=static):
         lacking = f"{directory.groups}, or {STATIC_CLASS if static else GROUP_CLASS}"
         return PlannedGroups(remarks=(f"WARNING: no groups are kept: the server lacks {lacking}",))
-    same = last is not None and (last.policy, last.register) == (rules.policy.digest, rules.register_digest)
     current = read_groups(reader, directory)
     rows, remarks = [], []
     for group in groups_of(rules.policy, rules.register):

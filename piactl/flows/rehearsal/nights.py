@@ -54,7 +54,7 @@ class Nights:
         approved: bool,
     ) -> Nights:
         # the groups of applications follow the policy; no night needs them
-        accounts = accounts._replace(directory=replace(accounts.directory, groups=""))
+        accounts = accounts._replace(directory=replace(accounts.directory, groups="", structures=""))
         return cls(Simulation(accounts, unreadable), settings, rules, unreadable, approved)
 
     def night(self, day: date, feeds: Sequence[Path]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.composite_values import read_assignment
 from piactl.directory.store.devices import link_write
 from piactl.directory.store.groups import group_dn
+from piactl.directory.store.structures import structure_dn
 from piactl.directory.write.entry_state import EntryState, differing, entry_state
 from piactl.flows.apply.undo_log import Kept, values_digest
 from piactl.flows.drift import decided, is_held, lost_words
@@ -179,9 +180,12 @@ class Inverting:
         return Reversal(kept.uid, None, Fate.REVERSED, write=row, changes=tuple(changes), returns=again)
 
     def _is_wanted(self, dn: str) -> bool:
-        """Whether the policy has a group of this name."""
+        """Whether the policy has a group of this name, or the register a structure."""
         groups = groups_of(self.rules.policy, self.rules.register)
-        return any(same_dn(group_dn(self.directory, group), dn) for group in groups)
+        names = [group_dn(self.directory, group) for group in groups]
+        if self.directory.structures:
+            names += [structure_dn(self.directory, uai) for uai in self.rules.register]
+        return any(same_dn(name, dn) for name in names)
 
     def _protected(self, account: Account) -> bool:
         return account.protected or account.uid in self.rules.policy.protected
