@@ -40,6 +40,8 @@ def written_by_an_earlier_version(academy: Academy) -> None:
                 for value in values
             ]
             former |= {name: older} if older != values else {}
+        profiles = [value.decode() for value in entry.get("piactlProfile", [])]
+        former |= {"piactlProfile": [name for name in profiles if not name[0].isdigit()]} if profiles else {}
         academy.recorded(uid, **former)
         key, _, text = academy.values(uid, "piactlDigest")[0].partition("}")
         body = base64.b64decode(text)
@@ -90,7 +92,11 @@ def test_an_older_directory_is_brought_over_by_one_plan(academy: Academy) -> Non
     assert {change["kind"] for change in changes.values()} == {"update"}
     assert "an earlier version wrote the entry" in changes[IDA]["reason"]
     assert changes[IDA]["after"] == {"layout": ["supannRessourceEtat", "supannRessourceEtatDate"]}
-    assert {*changes[CLAIRE]["after"]["layout"]} == {"supannMailPrive", *NEW[:4]}
+    assert {*changes[CLAIRE]["after"]["layout"]} == {"supannMailPrive", "piactlProfile", *NEW[:4]}
+    text = academy.run("plan", "--as-of", NEXT, "--all").out
+    assert (
+        f"{IDA}: supannRessourceEtat and supannRessourceEtatDate; an earlier version wrote the entry" in text
+    )
     run = academy.night(NEXT).json["run"]
     assert academy.managed() == wanted
     academy.quiet_night(LATER)

@@ -92,7 +92,7 @@ def change_set(
         changes.append(_restored(desired, write, foreign, rules, encoding))
     if formed:
         reason = "an earlier version wrote the entry: it gets the form that SUPANN and eduPerson define"
-        changes.append(_update(desired, {LAYOUT: []}, {LAYOUT: formed}, reason, rules))
+        changes.append(_update(desired, {LAYOUT: formed}, {LAYOUT: formed}, reason, rules))
     return ChangeSet(write, tuple(changes), encoding.fields)
 
 
