@@ -13,10 +13,11 @@ from piactl.core.plan.drift import Fate
 from piactl.directory import filters
 from piactl.directory.dn import child
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
-from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding, UnreadableEntry, plain_mail
+from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding, UnreadableEntry
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.composite_values import read_proof_change
 from piactl.directory.store.drift import Decide, Drifted, drift_of, usual_fate
+from piactl.directory.store.supann_values import plain_mail
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,16 @@ from piactl.directory.store.composite_values import (
     read_proof_change,
 )
 from piactl.directory.store.drift import Trials
+from piactl.directory.store.supann_values import (
+    ALL_STATES,
+    CIVILITIES,
+    FORMER_ARCHIVED,
+    LABEL,
+    LOCKED_STATE,
+    SUPANN_STATES,
+    labelled_mail,
+    plain_mail,
+)
 from piactl.errors import PiactlError
 
 ACCOUNT_CLASS = "piactlAccount"
@@ -42,20 +52,6 @@ OBJECT_CLASSES = ("inetOrgPerson", "eduPerson", "supannPerson", ACCOUNT_CLASS)
 LINKED_CLASS = "oathTOTPUser"
 """The class of slapo-otp of accounts that are linked to a device."""
 
-SUPANN_STATES = {
-    State.ACTIVE: "A:SupannActif",
-    State.ON_LEAVE: "A:SupannActif",
-    State.GRACE: "A:SupannSursis",
-    State.ANTICIPATED: "I:SupannPrecree",
-    State.DEACTIVATED: "I:SupannInactif",
-    State.ARCHIVED: "I:SupannSupprDonnees",
-}
-FORMER_ARCHIVED = "I:SupannSupprCompte"
-"""The state of archived accounts in the first layout. It announces a deletion, and none follows."""
-LOCKED_STATE = "S:SupannVerrouAdministratif"
-_ALL_STATES = (*dict.fromkeys(SUPANN_STATES.values()), FORMER_ARCHIVED, LOCKED_STATE)
-CIVILITIES = {"M": "M.", "MR": "M.", "MME": "Mme", "MLLE": "Mlle"}
-"""The values of supannCivilite, by what HR writes without its point."""
 UNIQUE_ID = "eduPersonUniqueId"
 _LOCAL = re.compile(r"\d{7}[A-Z]_")
 """The beginning of a profile at one establishment; profiles have no capitals."""
@@ -153,7 +149,7 @@ class Encoding:
 
     @cached_property
     def trials(self) -> Trials:
-        states = (*(state.value for state in State), *("{COMPTE}" + s for s in _ALL_STATES))
+        states = (*(state.value for state in State), *("{COMPTE}" + s for s in ALL_STATES))
         keys = self.keys
 
         def digests(matricule: str) -> tuple[str, ...]:
@@ -361,19 +357,6 @@ def _own_address(mails: Sequence[str], identifiers: Set[str], aliases: Set[str])
 
 def _archived_texts(account: Account) -> dict[str, list[str]]:
     return {"uid": [account.uid], "cn": [PLACEHOLDER], "sn": [PLACEHOLDER]}
-
-
-LABEL = "{PERSO}"
-
-
-def labelled_mail(address: str) -> str:
-    """A private address as a value of supannMailPrive; "" for none."""
-    return LABEL + address if address else ""
-
-
-def plain_mail(value: str) -> str:
-    """The address in a value of supannMailPrive, with a label or, as in the first layout, without one."""
-    return value.partition("}")[2] if value.startswith("{") else value
 
 
 def _one(value: str | None) -> list[str]:

@@ -15,9 +15,10 @@ from piactl.directory.client.strategy import Deadline
 from piactl.directory.dn import under
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import AT_ONCE, CSN, IN_ACCOUNTS, NAMES
-from piactl.directory.store.attribute_map import Encoding, labelled_mail, plain_mail
+from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.credentials import instant
 from piactl.directory.store.records import IN_RECORD, RUNS, Places
+from piactl.directory.store.supann_values import labelled_mail, plain_mail
 
 _TRACES = ("piactlNumenDigest", "piactlIdentityDigest", "supannMailPrive")
 

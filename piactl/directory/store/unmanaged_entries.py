@@ -14,7 +14,8 @@ from piactl.directory.dn import same_dn, under
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 from piactl.directory.store.account_write import differences, with_base
 from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, account_dn
-from piactl.directory.store.attribute_map import LINKED_CLASS, OBJECT_CLASSES, Encoding, plain_mail
+from piactl.directory.store.attribute_map import LINKED_CLASS, OBJECT_CLASSES, Encoding
+from piactl.directory.store.supann_values import plain_mail
 
 _STRUCTURAL = "structuralObjectClass"
 _PERSON = "inetOrgPerson"
