@@ -27,7 +27,7 @@ from ldap3.operation.search import search_operation
 
 from tests.conftest import preparing
 from tests.directory.config_server import config_server
-from tests.directory.wire import SEARCH_DONE, operation
+from tests.directory.wire import SEARCH_DONE, body, operation
 
 POLICIES = "ou=policies,ou=ac-amiens,ou=education,o=gouv,c=fr"
 SERVICES = "ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"
@@ -748,7 +748,7 @@ def stamps(sandbox: Any) -> list[bytes]:
         while not answers or operation(answers[-1])[1] != SEARCH_DONE:
             answers += root.strategy.receiving()
         assert len(answers) > 50
-        return answers
+        return [body(answer) for answer in answers]
 
 
 def unlocked(root: ldap3.Connection, place: Place) -> None:

@@ -36,6 +36,13 @@ def operation(message: bytes) -> tuple[int, int]:
     return int.from_bytes(message[start : start + size], "big"), message[start + size]
 
 
+def body(message: bytes) -> bytes:
+    """A whole LDAP message without its number."""
+    _, at = _header(message, 0)
+    size, start = _header(message, at)
+    return message[start + size :]
+
+
 def result(number: int, tag: int, code: int, text: str = "") -> bytes:
     """A final message with that result."""
     body = bytes((0x0A, 1, code, 4, 0, 4, len(text))) + text.encode()
