@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,7 +75,7 @@ def run(loaded: Academy, forks: Forks) -> Run:
 
 def refused(ran: Ran, path: Path) -> None:
     assert ran.code == Exit.CONFIGURATION, ran
-    assert "bug" not in ran.err
+    assert not re.search(r"\bbug\b", ran.err)  # the name of a folder may have these letters
     assert str(path) in ran.err
     assert f"user {name_of(OTHER if ROOT else os.geteuid())} may not" in ran.err
     assert f"sudo -u {name_of(OWNER)} piactl" in ran.err if ROOT else "check its mode" in ran.err

@@ -25,7 +25,8 @@ from .test_ordinary_year import nights as ordinary_nights
 from invented.national import jointure, write_set  # type: ignore[import-not-found]  # isort: skip
 
 FIRST, RENTREE = date(2026, 8, 20), date(2026, 9, 2)
-SUPPLEMENT = "  aaf: {format: aaf, role: supplement, namespace: aaf}\n"
+SUPPLEMENT = "  aaf: {format: aaf, role: supplement, namespace: aaf, limits: {known_floor: 200}}\n"
+"""Those whom AAF knows are those with a post that HR lacks: too few for a share of them to mean anything."""
 ALONE = "  aaf: {format: aaf}\n"
 
 
