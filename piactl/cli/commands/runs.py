@@ -33,6 +33,7 @@ from piactl.cli.framework.options import (
     use_form,
 )
 from piactl.clock import utc_now
+from piactl.core.plan.feed_quality import FATES
 from piactl.core.text import counted
 from piactl.errors import Exit, NotFound, UsageError
 from piactl.report.table import rendered
@@ -192,6 +193,8 @@ def _plain(name: str, value: object) -> object:
         return value
     if name == "journal":
         return f"line {value.get('seq')}, hash {str(value.get('hash'))[:12]}..."
+    if name == "counted":  # by a guard: the number, and of how many
+        return ", ".join(f"{number} of {of} {kind}" for kind, (number, of) in sorted(value.items()))
     return ", ".join(f"{number} {name}" for name, number in sorted(value.items()))
 
 
@@ -199,6 +202,9 @@ def _plain_item(item: object) -> str:
     """One feed or one problem of a run."""
     if not isinstance(item, dict):
         return str(item)
+    if "rows" in item:  # what became of the rows of a feed
+        parts = ", ".join(f"{item.get(fate)} {fate}" for fate in FATES)
+        return f"{item.get('source')}: {item['rows']} rows, {parts}"
     if "digest" in item:
         return f"{item.get('source')}={item.get('file')} (sha256 {str(item['digest'])[:12]}...)"
     return ": ".join(str(item.get(part, "")) for part in ("uid", "outcome", "message"))
