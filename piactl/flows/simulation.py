@@ -31,6 +31,7 @@ class Simulation:
         self.accounts = accounts._replace(reader=self.directory)
         self.attributes = (*accounts.encoding.attributes, "objectClass")
         self._unreadable = unreadable
+        self._listed: datetime | None = None
 
     def carry_out(
         self, ready: ReadyPlan, run: str, cache: NextCache | None = None, *, listed: bool = False
@@ -70,8 +71,10 @@ class Simulation:
             self.directory.take(self.accounts.directory.accounts, query, self.attributes)
 
     def _list(self, ready: ReadyPlan) -> None:
-        directory, before = self.accounts.directory, self.last
-        since = before.week_began(ready.plan.basis.as_of) if before else None
+        directory, before, day = self.accounts.directory, self.last, ready.plan.basis.as_of
+        # since the last simulated night nobody else wrote
+        since = self._listed or (before.week_began(day) if before else None)
+        self._listed = datetime.combine(day, time(), UTC)
         writes = run_list_writes(self.directory, directory, self._unreadable, since)
         self.directory.apply(list(writes))
 

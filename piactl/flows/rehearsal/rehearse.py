@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import Rules
 from piactl.directory.ldif import read_ldif
@@ -62,7 +64,11 @@ def rehearse(
         directory.load(without_secrets(read_ldif(Path(start))))
     for number in range(done, total):
         day = first + timedelta(days=number)
-        folder.add(nights.night(day, feeds.feeds.get(day, ())))
+        facts = nights.night(day, feeds.feeds.get(day, ()))
+        folder.add(facts)
+        if facts["status"] != RunStatus.DONE.value:
+            # the error of a refused feed and all that was read of it hold each other, and no collector runs
+            gc.collect()
         progress(number + 1, total)
         name = stop()
         if name or (number + 1) % _SAVE_EVERY == 0 or number + 1 == total:
