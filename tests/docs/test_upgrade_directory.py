@@ -446,6 +446,7 @@ def test_by_slapd_conf(conf: Standing) -> None:
         "heads.conf",
         "applications.conf",
         "approvals.conf",
+        "structures.conf",
     ):
         script = script.replace(file, str(conf.sandbox.folder / file))
     by_conf(conf, script)
