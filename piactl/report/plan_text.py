@@ -152,7 +152,9 @@ def _update(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         if old == new:
             parts.append(_text(new))
         elif isinstance(old, list) or isinstance(new, list):
-            parts += [f"- {value}" for value in old or ()] + [f"+ {value}" for value in new or ()]
+            olds, news = old or (), new or ()
+            parts += [f"- {value}" for value in olds if value not in news]
+            parts += [f"+ {value}" for value in news if value not in olds]
         else:
             parts.append(f"{name.replace('_', ' ')} {_text(old)} -> {_text(new)}")
     return ", ".join(parts)
