@@ -310,7 +310,7 @@ def _everything(*attributes: str) -> list[str]:
 
 
 def _nights_before(bench: Bench) -> None:
-    """Two nights: the first reads all accounts where the one before left nothing to go by."""
+    """Two nights: the first reads all accounts if the night before left no cache."""
     for _ in range(2):
         measure(_quiet_night(bench), bench.log, bench.server)
 

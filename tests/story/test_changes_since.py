@@ -31,7 +31,7 @@ def always_pass_by(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[set[str] | None]:
-    """What the server told each night: the uids of the written accounts; None where everybody was read."""
+    """The server's answer in each night: the uids of the written accounts, None if all accounts were read."""
     answers: list[set[str] | None] = []
     original = incremental.changes_since
 

@@ -41,7 +41,7 @@ OPERATIONS = {
 """The guards of what the help desk does: per command, per operator and day, per day."""
 
 SCOPES, PER = ("establishment", "profile"), " per "
-"""The scopes that have limits of their own, and what stands between a kind and such a scope."""
+"""The scopes that have limits of their own, and the word between a kind and such a scope."""
 
 _KINDS_OF_CHANGE = tuple(kind.value for kind in Kind)
 _OF_OPERATIONS = tuple(kind for kinds in OPERATIONS.values() for kind in kinds)

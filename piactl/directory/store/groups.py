@@ -137,9 +137,15 @@ def group_write(
             classes = (STATIC_CLASS.encode(), DEFINED_CLASS.encode())
             add |= {"objectClass": classes, MEMBER: (directory.state.encode(),)}
         return EntryWrite("add", group_dn(directory, group), add=add)
-    old = {name: current.values[name] for name in _MANAGED if name in current.values}
-    if len(old.get(OWNER, ())) == 1 and current.owned:
-        old[OWNER] = values[OWNER]  # a DN has several spellings
+    return correction(current, values, _MANAGED, OWNER)
+
+
+def correction(current: GroupEntry, values: Values, managed: Sequence[str], owner: str) -> EntryWrite | None:
+    """The write that gives an entry these values of its managed attributes; None if it has them. `owner` is
+    the attribute with the DN of who keeps it."""
+    old = {name: current.values[name] for name in managed if name in current.values}
+    if len(old.get(owner, ())) == 1 and current.owned:
+        old[owner] = values[owner]  # a DN has several spellings
     gone, come = differences(old, values)
     return EntryWrite("modify", current.dn, add=come, delete=gone) if come or gone else None
 

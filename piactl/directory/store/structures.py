@@ -10,8 +10,7 @@ from piactl.core.model.person import Establishment
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory.dn import child
 from piactl.directory.port import EntryWrite, Reader, Values
-from piactl.directory.store.account_write import differences
-from piactl.directory.store.groups import GroupEntry, read_kept
+from piactl.directory.store.groups import GroupEntry, correction, read_kept
 
 CLASS, KEEPER = "supannEntite", "seeAlso"
 _CODE = "supannCodeEntite"
@@ -54,11 +53,7 @@ def structure_write(
         classes = (b"organizationalUnit", CLASS.encode())
         dn = structure_dn(directory, establishment.uai)
         return EntryWrite("add", dn, add={"objectClass": classes, **values})
-    old = {name: current.values[name] for name in _MANAGED if name in current.values}
-    if len(old.get(KEEPER, ())) == 1 and current.owned:
-        old[KEEPER] = values[KEEPER]  # a DN has several spellings
-    gone, come = differences(old, values)
-    return EntryWrite("modify", current.dn, add=come, delete=gone) if come or gone else None
+    return correction(current, values, _MANAGED, KEEPER)
 
 
 def structure_deletion(current: GroupEntry) -> EntryWrite:

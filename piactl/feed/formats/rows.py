@@ -60,7 +60,7 @@ class RowWriter:
         self.structures, self.basis, self.gone = structures, basis, gone
 
     def write(self, cells: tuple[str, ...], file: str, line: int) -> None:
-        """Adds a row, in the order of the columns, that stands at a line of a file."""
+        """Adds a row, in the order of the columns. It comes from this line of this file."""
         if not self.files or self.files[-1] != file:
             self.files.append(file)
         self._file_of.append(len(self.files) - 1)

@@ -1,10 +1,10 @@
 """What changed among all accounts since the sync cache was written, asked of the server (RFC 4533).
 
-A server with the overlay syncprov names the entries written since a cookie, and tells which are gone: a night
-with little to do reads these alone. Everybody is read where that cannot be trusted: on another server; where
-the directory lacks the end of the run that wrote the cache (a restored directory); where a write of this run
-has no later entryCSN than the cookie (a clock set back); where an entry is gone, or an account is not in the
-list of accounts; and after MOST_NIGHTS.
+A server with the overlay syncprov returns the entries that were written since a cookie, and names those that
+are gone. A night with little to do reads only these. It reads all accounts if the answer cannot be trusted:
+on another server; if the directory lacks the end of the run that wrote the cache (a restored directory); if a
+write of this run has no later entryCSN than the cookie (a clock set back); if an entry is gone, or an account
+is not in the list of accounts; and after MOST_NIGHTS.
 """
 
 from __future__ import annotations

@@ -310,9 +310,9 @@ def unchanged_accounts(
     """The accounts that the sync cache in `folder` shows to be unchanged; empty if it cannot. Fills
     `cache.uids`.
 
-    The people of the matricules `always` are evaluated in any case. Reads what changed since the last night
-    where the server tells (see `changed_since`), else three attributes of every account, and only if there is
-    a cache to compare them with.
+    The people of the matricules `always` are evaluated in any case. If there is a cache, reads what changed
+    since the last night if the server supports it (see `changed_since`), else three attributes of every
+    account.
     """
     new, last = cache.cache, state.memory.last
     old = load(folder, keys) if cache.kept else None
@@ -340,8 +340,8 @@ def unchanged_accounts(
 def all_are_there(
     accounts: ManagedAccounts, keys: DigestKeys, folder: Path, state: RunState
 ) -> Collection[str] | None:
-    """The uids of the listed accounts, where the server tells that none is gone since the last night with
-    feeds; else None."""
+    """The uids of the listed accounts if the server says that none is gone since the last night with feeds,
+    else None."""
     old = load_without_entries(folder, keys) if state.own_csn else None
     if old is None or state.memory.last is None:
         return None
