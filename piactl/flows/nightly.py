@@ -28,7 +28,7 @@ from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, made_already, refused
 from piactl.flows.apply.journal_heads import watch_heads
 from piactl.flows.apply.restored_directory import began_at
-from piactl.flows.apply.run import Run, check_date, head_facts
+from piactl.flows.apply.run import Run, check_date
 from piactl.flows.canaries import try_canaries
 from piactl.flows.helpdesk.rate_limit import forget_old_attempts
 from piactl.flows.helpdesk.second_person import forget_old_requests
@@ -241,8 +241,6 @@ def _record_refused(run: Run, ready: ReadyPlan, note: str) -> None:
         policy=ready.plan.basis.policy,
         feeds=plan_document(ready)["basis"]["feeds"],
         summary=dict(ready.plan.summary),
-        journal=head_facts(run.journal.head),
-        ended=run.now().isoformat(timespec="milliseconds"),
         note=note,
     )
 

@@ -13,10 +13,9 @@ from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.journal_heads import prunable_days, pruned_write
 from piactl.directory.store.records import Places
 from piactl.errors import JournalUnusable, PiactlError
-from piactl.flows.accounts.batch import CommandRun
 from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.journal_heads import StoredHeads
-from piactl.flows.apply.run import Order
+from piactl.flows.apply.run import CommandRun
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.journal import Journal, RunContext, Verification, verify
 from piactl.journal.pruning import Removable, cut_off, pruning, removable, remove_left_behind
@@ -38,23 +37,21 @@ def midnight(day: date, timezone: str) -> datetime:
 
 
 def prune_journal(
-    path: str,
-    order: Order,
+    command: CommandRun,
     before: date,
     timezone: str,
     stored: StoredHeads,
-    now: Callable[[], datetime],
-    digest: Callable[[str], str],
     store: Callable[[Anchor], None],
     *,
     trial: bool,
 ) -> Pruned:
     """Removes the lines written before a day of `timezone`: only complete runs, and no line that is still
-    needed. `digest` is the keyed digest of the journal, `store` stores its head elsewhere.
+    needed. `store` stores the head of the journal elsewhere.
 
     Verifies the whole chain and its stored heads before and after. Raises JournalUnusable, with nothing
     removed, if the journal is not intact. A trial writes nothing.
     """
+    path, order, now = command.settings.journal_file, command.order, command.now
     proof = _proved(path, stored)
     if trial or not proof.lines:
         return Pruned(removable(path, midnight(before, timezone)), proof)
@@ -67,7 +64,7 @@ def prune_journal(
         with Journal(
             path,
             now=now,
-            digest=digest,
+            digest=lambda text: command.keys.digest("journal", text),
             secret=SECRETS,
             context=context,
         ) as journal:
@@ -91,7 +88,7 @@ def prune_heads(writer: Writer, run: CommandRun, before: date, *, trial: bool) -
         return len(days)
     writes = [said, *(EntryWrite("delete", dn) for dn in days)]
     reason = f"heads of journals before {before} pruned"
-    with run.begun(writer) as begun:
+    with run.alone(writer) as begun:
         rows = [AccountWrite("", ("prune-heads",), reason, write) for write in writes if write is not None]
         done = write_beside(begun, rows)
         begun.journal.end(done.counts)

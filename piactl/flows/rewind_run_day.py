@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
 from piactl.core.edits import ActRefused
-from piactl.core.model.digests import DigestKeys
 from piactl.core.model.run_status import RunStatus
-from piactl.core.model.settings import Settings
 from piactl.core.plan.guards import losses_until
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.memory_records import last_run_record, read_last_run
 from piactl.directory.store.records import DATA, UnreadableRecords, parsed, record_write
 from piactl.directory.store.run_records import read_runs
-from piactl.flows.apply.run import Order, head_facts, locked_run, must
+from piactl.flows.apply.run import CommandRun, must
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,24 +38,14 @@ def runs_after(
     )
 
 
-def rewind(
-    writer: Writer,
-    order: Order,
-    settings: Settings,
-    keys: DigestKeys,
-    unreadable: UnreadableRecords,
-    to: date,
-    *,
-    now: Callable[[], datetime],
-    say: Callable[[str], None],
-) -> Rewound:
+def rewind(writer: Writer, command: CommandRun, to: date) -> Rewound:
     """Sets the day of the last run back to `to`, so that nights as of that day and later are accepted; the
     next one evaluates every account. Accounts stay as they are.
 
     Raises ActRefused where there is no run yet and for a day after that of the last run,
     UnreadableRecord, LockHeld, UnsafePlan for a wrong clock, JournalUnusable.
     """
-    with locked_run(writer, order, settings, keys, unreadable, now, say) as run:
+    with command.locked(writer) as run:
         entry = writer.read(run.places.last_run, [DATA])
         if entry is None:
             raise ActRefused("no run has written yet: there is nothing to set back")
@@ -67,12 +55,14 @@ def rewind(
             raise ActRefused(
                 f"--to {to}: the day of the last run, {last.run}, is {last.as_of}; name a day before it"
             )
-        after = runs_after(writer, settings.directory.state, unreadable, to, now())
+        after = runs_after(writer, run.settings.directory.state, run.unreadable, to, run.now())
         note = f"the day of the last run is set back from {last.as_of} to {to}"
-        run.journal.note(f"{note}: {order.reason}")
+        run.journal.note(f"{note}: {run.order.reason}")
         losses = losses_until(last.losses, to)
         # it is no longer the record that any plan was made on
-        record = last_run_record(replace(last, run=order.run, as_of=to, plan="", clean=False, losses=losses))
+        record = last_run_record(
+            replace(last, run=run.order.run, as_of=to, plan="", clean=False, losses=losses)
+        )
         write = record_write(entry.dn, data, record)
         if write is not None:
             must(writer, write)
@@ -82,7 +72,5 @@ def rewind(
             note=note,
             rewound=[one["run"] for one in after],
             day=to.isoformat(),
-            ended=now().isoformat(timespec="milliseconds"),
-            journal=head_facts(run.journal.head),
         )
-        return Rewound(order.run, last.as_of, to, after)
+        return Rewound(run.order.run, last.as_of, to, after)

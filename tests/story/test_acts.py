@@ -458,13 +458,13 @@ def test_dry_runs_write_nothing_and_need_only_the_reader(claire: Academy) -> Non
 def test_another_hand_in_between_is_a_conflict(claire: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     from piactl.cli.framework import account_batch as acting
 
-    confirm = acting.BatchConsole.confirm
+    confirm = acting.AccountCommand.confirm
 
     def meanwhile(*arguments: Any) -> None:
         claire.change(CLAIRE, piactlState=["grace"])
         confirm(*arguments)
 
-    monkeypatch.setattr(acting.BatchConsole, "confirm", meanwhile)
+    monkeypatch.setattr(acting.AccountCommand, "confirm", meanwhile)
     night(claire, "2026-09-06", row(fin="2026-09-30"), IDA)
     ran = act(claire, "account", "close", CLAIRE, "--until", "2026-12-31", day="2026-09-06", code=1)
     assert one(ran)["outcome"] == "conflict"

@@ -13,7 +13,6 @@ import ldap3
 import pytest
 from ldap3.core.exceptions import LDAPOperationResult
 
-from piactl.cli.commands import approve as approve_command
 from piactl.cli.framework import run_context
 from piactl.clock import utc_now
 from piactl.journal import actor as journal_actor
@@ -88,8 +87,7 @@ def folder(academy: Academy) -> str:
 @contextmanager
 def later(monkeypatch: pytest.MonkeyPatch, ahead: timedelta) -> Iterator[None]:
     with monkeypatch.context() as patch:
-        for module in (run_context, approve_command):
-            patch.setattr(module, "_now", lambda: utc_now() + ahead)
+        patch.setattr(run_context, "_now", lambda: utc_now() + ahead)
         yield
 
 

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from piactl.cli.framework.account_batch import operation_guard
+from piactl.cli.framework.account_batch import AccountCommand, Manner
 from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.core.edits import Author
 from piactl.directory.open import open_writer
 from piactl.directory.port import EntryWrite, Writer, WriteResult
 from piactl.directory.store.accounts import Entry
 from piactl.errors import DirectoryRefused, PiactlError
-from piactl.flows.accounts.batch import CommandRun, carry_out
-from piactl.flows.apply.run import Order
+from piactl.flows.accounts.batch import carry_out
+from piactl.flows.apply.run import CommandRun, Order
 from piactl.flows.helpdesk.otp import (
     Checked,
     CodeOutcome,
@@ -516,7 +516,7 @@ def test_a_crash_after_so_many_writes(claire: Academy, what: str, before: str, l
                 UID,
                 lambda _: phone.code(),
                 lambda _: None,
-                operation_guard(configuration, order()),
+                AccountCommand(configuration, Manner(""), order(), author).operation_guard(),
                 author,
                 now,
                 "desk",

@@ -39,10 +39,8 @@ def lock(
     The lock ends after --until, or with `account unlock`. Open sessions of services continue; piactl calls
     the commands under hooks.changes of the configuration, which can end them.
     """
-
-    manner = Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True)
-    configuration, order, author = acting.begin(manner)
-    return acting.act_on(names, locks.lock(author, read_date("--until", until)), manner, configuration, order)
+    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True))
+    return command.act_on(names, locks.lock(command.author, read_date("--until", until)))
 
 
 def unlock(
@@ -55,10 +53,8 @@ def unlock(
     as_of: ActAsOf = None,
 ) -> int:
     """Lift an administrator's lock. The dates of HR apply again at once."""
-
-    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
-    configuration, order, author = acting.begin(manner)
-    return acting.act_on(names, locks.unlock(author), manner, configuration, order)
+    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    return command.act_on(names, locks.unlock(command.author))
 
 
 def close(
@@ -80,13 +76,9 @@ def close(
     For a person in the HR data --until is required; after that day the HR data apply again. An assignment
     that starts after the closure reopens the account. In an emergency use `account lock`.
     """
-
-    manner = Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True)
-    configuration, order, author = acting.begin(manner)
-    day = read_date("--from", from_) or order.as_of
-    return acting.act_on(
-        names, closing.close(author, day, read_date("--until", until), grace), manner, configuration, order
-    )
+    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True))
+    day = read_date("--from", from_) or command.order.as_of
+    return command.act_on(names, closing.close(command.author, day, read_date("--until", until), grace))
 
 
 def reopen(
@@ -102,12 +94,8 @@ def reopen(
     """Reopen closed accounts: end a closure by hand or, with --until, renew the last assignment from today to
     that day. A lock stays.
     """
-
-    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
-    configuration, order, author = acting.begin(manner)
-    return acting.act_on(
-        names, closing.reopen(author, read_date("--until", until)), manner, configuration, order
-    )
+    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    return command.act_on(names, closing.reopen(command.author, read_date("--until", until)))
 
 
 def extend(
@@ -133,26 +121,16 @@ def extend(
     """
     from piactl.flows.accounts.sponsors import prepare_extension
 
-    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
-    configuration, order, author = acting.begin(manner)
+    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     last_day = read_date("--until", until)
     if last_day is None:
         raise UsageError("the new last day is missing: add --until DATE")
-    wanted = acting.read_names(names)
-    return acting.edit(
+    wanted, author, reason = acting.read_names(names), command.author, command.order.reason
+    unreadable = command.configuration.unreadable
+    return command.edit(
         lambda store, rules: prepare_extension(
-            store,
-            rules,
-            wanted,
-            author,
-            last_day,
-            sponsor,
-            order.reason,
-            configuration.unreadable,
-        ),
-        manner,
-        configuration,
-        order,
+            store, rules, wanted, author, last_day, sponsor, reason, unreadable
+        )
     )
 
 
@@ -177,10 +155,9 @@ def rename(
 
     if usage_name is None:
         raise UsageError('the new name is missing: add --usage-name NAME, or --usage-name "" for none')
-    manner = Manner(reason, dry_run, yes, output, (), as_of)
-    configuration, order, author = acting.begin(manner)
-    act = closing.rename(author, usage_name.strip(), read_date("--until", until))
-    return acting.act_on([account], act, manner, configuration, order)
+    command = acting.begin(Manner(reason, dry_run, yes, output, (), as_of))
+    act = closing.rename(command.author, usage_name.strip(), read_date("--until", until))
+    return command.act_on([account], act)
 
 
 def create(
@@ -234,16 +211,7 @@ def create(
         until=read_date("--until", until),
         sponsor=sponsor,
     )
-    configuration, order, author = acting.begin(manner)
-    return acting.edit(
-        lambda store, rules: prepare_newcomer(
-            store,
-            rules,
-            newcomer,
-            author,
-            order.reason,
-        ),
-        manner,
-        configuration,
-        order,
+    command = acting.begin(manner)
+    return command.edit(
+        lambda store, rules: prepare_newcomer(store, rules, newcomer, command.author, command.order.reason)
     )

@@ -29,21 +29,10 @@ def rekey(
     """
     from piactl.flows.accounts.matricules import prepare_rekey
 
-    manner = Manner(reason, dry_run, yes, output, (), as_of)
-    configuration, order, author = acting.begin(manner)
-    return acting.edit(
-        lambda store, rules: prepare_rekey(
-            store,
-            rules,
-            account,
-            old,
-            new,
-            author,
-            configuration.unreadable,
-        ),
-        manner,
-        configuration,
-        order,
+    command = acting.begin(Manner(reason, dry_run, yes, output, (), as_of))
+    author, unreadable = command.author, command.configuration.unreadable
+    return command.edit(
+        lambda store, rules: prepare_rekey(store, rules, account, old, new, author, unreadable)
     )
 
 
@@ -68,21 +57,12 @@ def merge(
     """
     from piactl.flows.accounts.merging import prepare_merge
 
-    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
-    configuration, order, author = acting.begin(manner)
-    return acting.edit(
+    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    author, unreadable = command.author, command.configuration.unreadable
+    return command.edit(
         lambda store, rules: prepare_merge(
-            store,
-            rules,
-            source,
-            into,
-            author,
-            configuration.unreadable,
-            protected=administrator,
-        ),
-        manner,
-        configuration,
-        order,
+            store, rules, source, into, author, unreadable, protected=administrator
+        )
     )
 
 
@@ -106,18 +86,8 @@ def split(
     """
     from piactl.flows.accounts.merging import prepare_split
 
-    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
-    configuration, order, author = acting.begin(manner)
-    return acting.edit(
-        lambda store, rules: prepare_split(
-            store,
-            rules,
-            account,
-            matricule,
-            author,
-            configuration.unreadable,
-        ),
-        manner,
-        configuration,
-        order,
+    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    author, unreadable = command.author, command.configuration.unreadable
+    return command.edit(
+        lambda store, rules: prepare_split(store, rules, account, matricule, author, unreadable)
     )

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from piactl.cli.commands.plan import read_plan_file
-from piactl.cli.framework.context import put_text, say, this_configuration, writing
+from piactl.cli.framework.context import put_text, this_configuration, writing
 from piactl.cli.framework.options import Reason, need_reason
-from piactl.cli.framework.run_context import _now, new_order
+from piactl.cli.framework.run_context import new_order, run_of
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit
 
@@ -39,16 +39,14 @@ def reject(file: PlanFile, reason: Reason = "") -> int:
 
 def _answer(file: str, reason: str, *, approved: bool) -> int:
     from piactl.flows.apply.approvals import answer_plan
-    from piactl.flows.apply.run import run_beside
 
     need_reason(reason, "approve" if approved else "reject", ["a reason"])
     configuration = this_configuration()
     ready = read_plan_file(file, configuration)
     order = new_order(configuration, ready.plan.basis.as_of, reason)
-    settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
     with (
         writing(configuration, IdentityName.APPROVER) as writer,
-        run_beside(writer, order, settings, keys, unreadable, _now, say) as run,
+        run_of(configuration, order).beside(writer) as run,
     ):
         one = answer_plan(run, ready, configuration.policy.approvals, approved=approved)
     short = ready.fingerprint[:12]

@@ -57,13 +57,11 @@ def add(
     as_of: ActAsOf = None,
 ) -> int:
     """Add an assignment to accounts, from --from (today by default) until --until."""
-
-    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
-    configuration, order, author = acting.begin(manner)
+    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     _need({"--uai": uai, "--function": function, "--until": until})
-    new = _assignment(uai, function, from_, until, order.as_of)
+    new = _assignment(uai, function, from_, until, command.order.as_of)
     new = replace(new, corps=corps.strip(), position=position.strip())
-    return acting.act_on(names, assignments.add(author, new), manner, configuration, order)
+    return command.act_on(names, assignments.add(command.author, new))
 
 
 def end_(
@@ -87,14 +85,12 @@ def end_(
     For an assignment of HR --until is required; after that day the HR data apply again. The grace of the
     policy follows as after any end.
     """
-
-    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
-    configuration, order, author = acting.begin(manner)
+    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     _need({"--on": on})
-    last_day = read_date("--on", on) or order.as_of
+    last_day = read_date("--on", on) or command.order.as_of
     meant = assignments.Meant(_uai(uai), function.strip().upper(), read_date("--from", from_))
-    act = assignments.end(author, meant, last_day, read_date("--until", until))
-    return acting.act_on(names, act, manner, configuration, order)
+    act = assignments.end(command.author, meant, last_day, read_date("--until", until))
+    return command.act_on(names, act)
 
 
 def move(
@@ -120,13 +116,11 @@ def move(
     The effect of the delays of the policy is shown day by day before the change. For a person in the HR data
     the end of the old assignment applies until --until, too.
     """
-
-    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
-    configuration, order, author = acting.begin(manner)
+    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     _need({"--to": to, "--until": until})
-    new = _assignment(to, function, from_, until, order.as_of)
-    act = assignments.move(author, assignments.Meant(_uai(uai)), new)
-    return acting.act_on(names, act, manner, configuration, order)
+    new = _assignment(to, function, from_, until, command.order.as_of)
+    act = assignments.move(command.author, assignments.Meant(_uai(uai)), new)
+    return command.act_on(names, act)
 
 
 def _need(given: dict[str, str | None]) -> None:

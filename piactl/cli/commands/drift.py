@@ -121,11 +121,6 @@ def override(
 
 
 def _decided(prepare: Callable[..., Batch], names: list[str], manner: Manner, *more: Any) -> int:
-    configuration, order, author = acting.begin(manner)
-    wanted = acting.read_names(names)
-    return acting.edit(
-        lambda store, rules: prepare(store, rules, wanted, author, *more, configuration.unreadable),
-        manner,
-        configuration,
-        order,
-    )
+    command = acting.begin(manner)
+    wanted, author, unreadable = acting.read_names(names), command.author, command.configuration.unreadable
+    return command.edit(lambda store, rules: prepare(store, rules, wanted, author, *more, unreadable))

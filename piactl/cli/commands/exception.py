@@ -89,16 +89,16 @@ def _except(
     until: str | None,
     manner: Manner,
 ) -> int:
-    configuration, order, author = acting.begin(manner)
-    place = _checked(configuration.policy, service, uai)
+    command = acting.begin(manner)
+    place = _checked(command.configuration.policy, service, uai)
     end = read_date("--until", until)
     if end is None:
         raise UsageError("an exception needs an end: add --until DATE")
-    start = read_date("--from", from_) or order.as_of
+    start = read_date("--from", from_) or command.order.as_of
     if end < start:
         raise UsageError(f"--until {end} is before the first day, {start}")
     make = exceptions.grant if grants else exceptions.deny
-    return acting.act_on(names, make(author, service, place, start, end), manner, configuration, order)
+    return command.act_on(names, make(command.author, service, place, start, end))
 
 
 def end_(
@@ -113,13 +113,11 @@ def end_(
     as_of: ActAsOf = None,
 ) -> int:
     """End exceptions before their day. The policy applies again."""
-
-    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
-    configuration, order, author = acting.begin(manner)
+    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     if not service:
         raise UsageError("add --service, as `exception list` shows it")
-    act = exceptions.end_exceptions(author, service, uai.strip().upper())
-    return acting.act_on(names, act, manner, configuration, order)
+    act = exceptions.end_exceptions(command.author, service, uai.strip().upper())
+    return command.act_on(names, act)
 
 
 def list_(

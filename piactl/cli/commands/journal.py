@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import Manner, command_run
+from piactl.cli.framework.account_batch import Manner
 from piactl.cli.framework.account_batch import begin as begin_act
 from piactl.cli.framework.context import (
     display,
@@ -336,7 +337,7 @@ def prune(
     journals of all hosts and users, but not the last ones of each. A sealed record says so, and `journal
     verify` misses every head that somebody else removes.
     """
-    from piactl.cli.framework.run_context import new_order, store_head_anywhere
+    from piactl.cli.framework.run_context import new_order, run_of, store_head_anywhere
     from piactl.flows.prune_journal import prune_heads, prune_journal
 
     configuration = this_configuration()
@@ -345,19 +346,16 @@ def prune(
     if first is None or (first.hour, first.minute) != (0, 0) or first.date() > now:
         raise UsageError(f"--before {before}: write a day that is not in the future, as 2026-09-01")
     if heads:
-        run = command_run(configuration, new_order(configuration, None), Manner("", recorded=False))
+        run = replace(run_of(configuration, new_order(configuration, None)), recorded=False)
         with writing(configuration, IdentityName.ADMINISTRATOR) as writer:
             days = prune_heads(writer, run, first.date(), trial=dry_run)
         put([f"{counted(days, 'day', 'days')} of heads {'would go' if dry_run else 'removed'}\n"])
         return int(Exit.DONE)
     done = prune_journal(
-        configuration.settings.journal_file,
-        new_order(configuration, None),
+        run_of(configuration, new_order(configuration, None)),
         first.date(),
         configuration.policy.timezone,
         _stored_heads(configuration),
-        utc_now,
-        lambda text: configuration.keys.digest("journal", text),
         lambda anchor: store_head_anywhere(configuration, anchor),
         trial=dry_run,
     )
@@ -374,13 +372,15 @@ def begin(reason: Reason = "", dry_run: DryRun = False) -> int:
     """
     from piactl.flows.recover.begin_journal import begin_journal, missing_lines
 
-    configuration, order, _ = begin_act(Manner(reason, dry_run))
-    settings, unreadable = configuration.settings, configuration.unreadable
+    command = begin_act(Manner(reason, dry_run))
+    configuration, order = command.configuration, command.order
     with writing(configuration) as writer:
-        missing = missing_lines(writer, order.actor.host, settings, unreadable, utc_now)
+        missing = missing_lines(
+            writer, order.actor.host, configuration.settings, configuration.unreadable, utc_now
+        )
         if dry_run:
             put([f"{missing}\n"])
             return int(Exit.DONE)
-        begin_journal(writer, order, missing, settings, configuration.keys, unreadable, now=utc_now, say=say)
+        begin_journal(writer, command.run(), missing)
     put([f"run {order.run}: the journal begins anew\n"])
     return int(Exit.DONE)

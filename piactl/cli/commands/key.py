@@ -8,7 +8,7 @@ import typer
 
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import Manner
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration, writing
+from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
 from piactl.cli.framework.options import DryRun, Output, Reason
 from piactl.core.edits import ActRefused
 from piactl.errors import Exit, PiactlError
@@ -74,12 +74,12 @@ def add(
     from piactl.flows.apply.key_fence import announce_key
     from piactl.secrets import add_key, read_keys
 
-    manner = Manner(reason, recorded=False)
-    configuration, order, _ = acting.begin(manner)
+    command = acting.begin(Manner(reason, recorded=False))
+    configuration = command.configuration
     path = configuration.settings.keys_file
-    with writing(configuration, manner.identity) as writer:
+    with command.writing() as writer:
         # refuse before any change: a host that lacks the current key must not add another
-        with acting.command_run(configuration, order, manner).begun(writer) as run:
+        with command.run().alone(writer) as run:
             fresh = add_key(path, name.strip())
             run.journal.note(f"digest key {fresh} was made the current one")
             run.journal.end({})
@@ -108,12 +108,11 @@ def retire(
     from piactl.journal import in_doubt
     from piactl.secrets import drop_key
 
-    manner = Manner(reason, dry_run, recorded=False)
-    configuration, order, author = acting.begin(manner)
-    command = acting.command_run(configuration, order, manner)
+    command = acting.begin(Manner(reason, dry_run, recorded=False))
+    configuration, retiring = command.configuration, command.run()
     settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
     check_retirable(keys, key)
-    with writing(configuration, manner.identity) as writer:
+    with command.writing() as writer:
         needs = key_needs(writer, settings.directory, unreadable).get(key)
         sealed = needs.counts.pop("devices", 0) if needs else 0
         refuse_needed(key, needs, unreadable)
@@ -126,12 +125,12 @@ def retire(
             first = f"{sealed} sealed secrets would move to {keys.current}, and " if sealed else ""
             say(f"{first}key {key} would be removed from {settings.keys_file}")
             return int(Exit.DONE)
-        batch = prepare_reseals(configuration.accounts(writer), key, author.reason, unreadable)
-        moved = carry_out(writer, batch, command, lambda: "")
+        batch = prepare_reseals(configuration.accounts(writer), key, command.author.reason, unreadable)
+        moved = carry_out(writer, batch, retiring, lambda: "")
         if moved.error is not None:
             raise moved.error
         refuse_needed(key, key_needs(writer, settings.directory, unreadable).get(key), unreadable)
-        with command.begun(writer) as run:
+        with retiring.alone(writer) as run:
             drop_key(settings.keys_file, key)
             run.journal.note(f"digest key {key} was retired")
             run.journal.end({})

@@ -30,7 +30,6 @@ from piactl.cli.framework.options import (
     read_columns,
     read_day,
 )
-from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit
 from piactl.report.table import rendered
@@ -108,19 +107,14 @@ def same(
     from piactl.core.plan.case import Answer
     from piactl.flows.accounts.matching import decision_on, find_case, prepare_join
 
-    manner = Manner(reason, dry_run, yes, output, (), as_of)
-    configuration, order, author = acting.begin(manner)
+    command = acting.begin(Manner(reason, dry_run, yes, output, (), as_of))
+    configuration, author, day = command.configuration, command.author, command.order.as_of
     with reading(configuration, IdentityName.ADMINISTRATOR) as reader:
         found, _ = find_case(reader, configuration.settings.directory.state, case)
-    decision = decision_on(found, Answer.SAME, account, author.by, author.reason, order.as_of)
+    decision = decision_on(found, Answer.SAME, account, author.by, author.reason, day)
     if not found.of_newcomer or (found.others and decision.one not in found.accounts):
         return _decide(case, Answer.SAME, account, reason, as_of)
-    return acting.decide(
-        lambda reader: prepare_join(configuration.accounts(reader, order.as_of), case, decision),
-        manner,
-        configuration,
-        order,
-    )
+    return command.decide(lambda reader: prepare_join(configuration.accounts(reader, day), case, decision))
 
 
 def different(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
@@ -138,20 +132,11 @@ def forget(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
 def _decide(id_: str, answer: Answer | None, one: str, reason: str, as_of: str | None) -> int:
     from piactl.flows.accounts.matching import decide, decision_on, find_case
 
-    configuration, order, author = acting.begin(Manner(reason, as_of=as_of))
-    with writing(configuration, IdentityName.ADMINISTRATOR) as writer:
-        case, _ = find_case(writer, configuration.settings.directory.state, id_)
-        decision = decision_on(case, answer, one, author.by, author.reason, order.as_of) if answer else None
-        decide(
-            writer,
-            order,
-            configuration.settings,
-            configuration.keys,
-            configuration.unreadable,
-            id_,
-            decision,
-            now=utc_now,
-            say=say,
-        )
+    command = acting.begin(Manner(reason, as_of=as_of))
+    author, day = command.author, command.order.as_of
+    with writing(command.configuration, IdentityName.ADMINISTRATOR) as writer:
+        case, _ = find_case(writer, command.configuration.settings.directory.state, id_)
+        decision = decision_on(case, answer, one, author.by, author.reason, day) if answer else None
+        decide(writer, command.run(), id_, decision)
     say(f"case {id_}: {answer.value if answer else 'open again'}")
     return int(Exit.DONE)

@@ -36,9 +36,9 @@ from piactl.cli.framework.run_context import (
     done_code,
     new_order,
     refusals_as_json,
+    run_of,
     say_refused,
     tell,
-    under_lock,
 )
 from piactl.cli.framework.run_page import HOLDS, page_of_run, read_holds
 from piactl.cli.framework.stop_flag import stop_on_signals
@@ -141,7 +141,7 @@ def _run(
     with stop_on_signals() as stop, writing(configuration) as writer:
         try:
             ready, done, file = run_nightly(
-                under_lock(configuration, writer, order),
+                run_of(configuration, order).locked(writer),
                 configuration.settings,
                 configuration.rules(order.as_of),
                 configuration.encoding.fitted_to,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import Manner, desk_manner, read_names
+from piactl.cli.framework.account_batch import AccountCommand, desk_manner, read_names
 from piactl.cli.framework.context import (
     layout_or_default,
     put,
@@ -44,8 +44,6 @@ from piactl.report.device_text import COLUMNS, devices_text
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
-    from piactl.flows.apply.run import Order
     from piactl.flows.helpdesk.otp.holder import Holder
     from piactl.flows.helpdesk.otp.verify import Prove
 
@@ -97,22 +95,20 @@ def verify(
         return request_approval(DEVICE, [name], manner, code_file, proof_file, administrator, allow)
     manner = desk_manner(reason or "verification", administrator, False, True, output)
     manner = acting.allowing(manner, allow, reason)
-    configuration, order, author = acting.begin(manner)
-    return acting.decide(
+    command = acting.begin(manner)
+    configuration = command.configuration
+    return command.decide(
         lambda writer: prepare_verification(
             configuration.accounts(writer),
             configuration.identity_checks(writer),
             name,
             lambda what: ask_code(what, code_file),
-            _proof(configuration, order, manner, reason, proof_file, writer),
-            acting.operation_guard(configuration, order),
-            author,
+            _proof(command, reason, proof_file, writer),
+            command.operation_guard(),
+            command.author,
             _now,
             manner.identity,
-        ),
-        manner,
-        configuration,
-        order,
+        )
     )
 
 
@@ -128,14 +124,14 @@ def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministra
 
     refuse_input("--code-file", code_file)
     manner = desk_manner("log in", administrator, False, True, None)
-    configuration, order, _ = acting.begin(manner)
+    command = acting.begin(manner)
+    configuration = command.configuration
     with writing(configuration, manner.identity) as writer:
         checks = configuration.identity_checks(writer)
         holder = find_holder(configuration.accounts(writer), name, checks.unreadable, manner.identity)
         uid = holder.account.uid
         code = ask_code(f"Code for {uid}", code_file)
-        command = acting.command_run(configuration, order, manner)
-        check_code(checks, holder.entry, code, configuration.encoding, command)
+        check_code(checks, holder.entry, code, configuration.encoding, command.run())
     put_text([f"{uid}: the code is good, and used up\n"])
     return int(Exit.DONE)
 
@@ -154,21 +150,19 @@ def resync(
     from piactl.flows.helpdesk.otp import prepare_resync
 
     manner = desk_manner(reason or "resynchronisation", administrator, False, True, output)
-    configuration, order, author = acting.begin(manner)
-    return acting.decide(
+    command = acting.begin(manner)
+    configuration = command.configuration
+    return command.decide(
         lambda writer: prepare_resync(
             configuration.accounts(writer),
             configuration.identity_checks(writer),
             configuration.policy.otp_reach,
             name,
             ask_code,
-            author,
+            command.author,
             _now,
             manner.identity,
-        ),
-        manner,
-        configuration,
-        order,
+        )
     )
 
 
@@ -188,20 +182,18 @@ def suspend(
     from piactl.flows.helpdesk.otp import prepare_suspension
 
     manner = replace(desk_manner(reason, administrator, dry_run, yes, output), emergency=True)
-    configuration, order, author = acting.begin(manner)
+    command = acting.begin(manner)
+    configuration = command.configuration
     wanted = read_names(names)
-    return acting.decide(
+    return command.decide(
         lambda reader: prepare_suspension(
             configuration.accounts(reader),
             configuration.unreadable,
             wanted,
-            author,
+            command.author,
             _now(),
             manner.identity,
-        ),
-        manner,
-        configuration,
-        order,
+        )
     )
 
 
@@ -223,21 +215,19 @@ def resume(
 
     refuse_input("--proof-file", proof_file)
     manner = desk_manner(reason, administrator, dry_run, yes, output)
-    configuration, order, author = acting.begin(manner)
+    command = acting.begin(manner)
+    configuration = command.configuration
     wanted = read_names(names)
     alone = len(wanted) == 1
-    return acting.decide(
+    return command.decide(
         lambda reader: prepare_resumption(
             configuration.accounts(reader),
             configuration.unreadable,
             wanted,
-            _proof(configuration, order, manner, reason, proof_file, reader, alone=alone),
-            author,
+            _proof(command, reason, proof_file, reader, alone=alone),
+            command.author,
             manner.identity,
-        ),
-        manner,
-        configuration,
-        order,
+        )
     )
 
 
@@ -266,24 +256,22 @@ def remove(
     refuse_input("--proof-file", proof_file)
     manner = desk_manner(reason, administrator, dry_run, yes, output)
     manner = acting.allowing(manner, allow, reason)
-    configuration, order, author = acting.begin(manner)
+    command = acting.begin(manner)
+    configuration = command.configuration
     wanted = read_names(names)
     alone = len(wanted) == 1
-    return acting.decide(
+    return command.decide(
         lambda reader: prepare_removal(
             configuration.accounts(reader),
             configuration.policy,
             configuration.unreadable,
             wanted,
-            _proof(configuration, order, manner, reason, proof_file, reader, alone=alone),
-            acting.operation_guard(configuration, order),
-            author,
+            _proof(command, reason, proof_file, reader, alone=alone),
+            command.operation_guard(),
+            command.author,
             manner.identity,
             password_alone=password_alone,
-        ),
-        manner,
-        configuration,
-        order,
+        )
     )
 
 
@@ -318,18 +306,13 @@ def show(names: Names, output: ShowOutput = None) -> int:
 
 
 def _proof(
-    configuration: Configuration,
-    order: Order,
-    manner: Manner,
-    reason: str,
-    proof_file: str | None,
-    writer: Any,
-    *,
-    alone: bool = True,
+    command: AccountCommand, reason: str, proof_file: str | None, writer: Any, *, alone: bool = True
 ) -> Prove:
     """Asks for what proves who somebody is before their device is replaced or removed, and checks it; an
     administrator gives a reason instead. A dry run asks for nothing. `alone`: one account is named."""
     from piactl.flows.helpdesk.identity_proof import check_proof, refuse_unprovable, understood_proof
+
+    configuration, order, manner = command.configuration, command.order, command.manner
 
     def prove(holder: Holder) -> None:
         account = holder.account
@@ -355,8 +338,7 @@ def _proof(
         if numen is not None:
             refuse_unprovable(account, holdoff, order.as_of, instead)
         checks = configuration.identity_checks(writer)
-        command = acting.command_run(configuration, order, manner)
-        check_proof(checks, holder.entry, numen, code, configuration.encoding, command)
+        check_proof(checks, holder.entry, numen, code, configuration.encoding, command.run())
 
     return prove
 

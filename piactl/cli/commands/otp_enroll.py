@@ -54,7 +54,8 @@ def enroll(
     on_screen = sys.stdout.isatty() and len(wanted) == 1 and output is None
     _need_a_way(wanted, png, uri_file, on_screen or dry_run)
     manner = desk_manner(reason or "enrolment", administrator, dry_run, yes, output)
-    configuration, order, author = acting.begin(manner)
+    command = acting.begin(manner)
+    configuration = command.configuration
     files = (None, None) if dry_run else (png, uri_file)
     with EnrolmentDelivery(*files, alone=len(wanted) == 1) as delivery:
 
@@ -64,7 +65,7 @@ def enroll(
                 configuration.policy.otp_issuer,
                 configuration.unreadable,
                 wanted,
-                author,
+                command.author,
                 utc_now(),
                 manner.identity,
             )
@@ -76,14 +77,7 @@ def enroll(
             if on_screen and delivery.made:
                 _show_once(delivery.made[0])
 
-        return acting.decide(
-            prepare,
-            manner,
-            configuration,
-            order,
-            delivery,
-            show,
-        )
+        return command.decide(prepare, delivery, show)
 
 
 def _need_a_way(names: Sequence[str], png: str | None, uri_file: str | None, otherwise: bool) -> None:

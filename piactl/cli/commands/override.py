@@ -68,7 +68,6 @@ def end_(
     unknown = [word for word in kind or [] if word not in words]
     if unknown:
         raise UsageError(f"--kind {unknown[0]}: the kinds are {', '.join(words)}")
-    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
-    configuration, order, author = acting.begin(manner)
+    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     kinds = [OverrideKind(word) for word in kind or words]
-    return acting.act_on(names, closing.end_overrides(author, kinds), manner, configuration, order)
+    return command.act_on(names, closing.end_overrides(command.author, kinds))

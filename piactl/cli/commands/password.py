@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import Manner, desk_manner, read_names
+from piactl.cli.framework.account_batch import AccountCommand, Manner, desk_manner, read_names
 from piactl.cli.framework.context import layout_or_default, put, put_text, reading, say, this_configuration
 from piactl.cli.framework.options import (
     ActOutput,
@@ -31,18 +31,14 @@ from piactl.report.account_text import activation_text
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
     from piactl.directory.port import Reader, Writer
     from piactl.flows.accounts.batch import Batch
-    from piactl.flows.apply.run import Order
     from piactl.flows.helpdesk.activation import IdentityCheck
 
 
 def hand_out(
+    command: AccountCommand,
     names: Sequence[str],
-    manner: Manner,
-    configuration: Configuration,
-    order: Order,
     to: str | None,
     private_mail: bool,
     check: IdentityCheck | None = None,
@@ -53,8 +49,9 @@ def hand_out(
     """Sets activation passwords, shows them where no file has them, and says what follows; the exit code."""
     from piactl.flows.helpdesk.activation import ActivationDelivery
 
-    rules = configuration.rules(order.as_of)
-    guard = acting.operation_guard(configuration, order)
+    configuration, reason = command.configuration, command.order.reason
+    rules = configuration.rules(command.order.as_of)
+    guard = command.operation_guard()
     delivery = ActivationDelivery(
         configuration.settings, rules, guard, to, private_mail, check, first_only=first_only
     )
@@ -81,14 +78,13 @@ def hand_out(
             "end"
         )
 
-    return acting.decide(
+    return command.decide(
         lambda reader: approving(
             reader,
-            delivery.prepare(configuration.accounts(reader), names, order.reason, utc_now(), manner.identity),
+            delivery.prepare(
+                configuration.accounts(reader), names, reason, utc_now(), command.manner.identity
+            ),
         ),
-        manner,
-        configuration,
-        order,
         delivery,
         show,
     )
@@ -138,10 +134,10 @@ def activate(
     first_only = not (administrator and reason.strip())
     manner = desk_manner(reason or "first connection", administrator, dry_run, yes, output)
     manner = acting.allowing(manner, allow, reason)
-    configuration, order, _ = acting.begin(manner)
+    command = acting.begin(manner)
     refuse_unsafe_way(manner, to)
     wanted = read_names(names)
-    return hand_out(wanted, manner, configuration, order, to, private_mail, first_only=first_only)
+    return hand_out(command, wanted, to, private_mail, first_only=first_only)
 
 
 def reset(
@@ -196,12 +192,12 @@ def reset(
         terms.reason, dry_run, yes or terms.checked, output, identity=terms.identity, recorded=False
     )
     manner = acting.allowing(manner, allow, reason)
-    configuration, order, _ = acting.begin(manner)
+    command = acting.begin(manner)
     refuse_unsafe_way(manner, to)
     check = None
     if asks_for_proof:
-        check = _identity_check(configuration, wanted[0], order, manner, numen_file, one_time_code_file)
-    return hand_out(wanted, manner, configuration, order, to, private_mail, check)
+        check = _identity_check(command, wanted[0], numen_file, one_time_code_file)
+    return hand_out(command, wanted, to, private_mail, check)
 
 
 def unblock(
@@ -219,9 +215,9 @@ def unblock(
     from piactl.flows.helpdesk.unblock import prepare_unblocking
 
     manner = desk_manner(reason or "unblocked", administrator, dry_run, yes, output)
-    configuration, order, _ = acting.begin(manner)
-    wanted = read_names(names)
-    return acting.decide(
+    command = acting.begin(manner)
+    configuration, order, wanted = command.configuration, command.order, read_names(names)
+    return command.decide(
         lambda reader: prepare_unblocking(
             configuration.accounts(reader),
             configuration.rules(order.as_of),
@@ -230,10 +226,7 @@ def unblock(
             order.reason,
             utc_now(),
             manner.identity,
-        ),
-        manner,
-        configuration,
-        order,
+        )
     )
 
 
@@ -279,30 +272,25 @@ def check(
 
 
 def _identity_check(
-    configuration: Configuration,
-    name: str,
-    order: Order,
-    manner: Manner,
-    numen_file: str | None,
-    one_time_code_file: str | None,
+    command: AccountCommand, name: str, numen_file: str | None, one_time_code_file: str | None
 ) -> IdentityCheck:
     """Asks for what proves who somebody is; the check itself is made once the directory can be written."""
     from piactl.flows.helpdesk.identity_proof import check_proof, proof_needed, understood_numen
 
-    with reading(configuration, manner.identity) as reader:
-        rules = configuration.rules(order.as_of)
+    configuration, identity = command.configuration, command.manner.identity
+    with reading(configuration, identity) as reader:
+        rules = configuration.rules(command.order.as_of)
         holdoff = configuration.settings.password.holdoff_days
-        needed = proof_needed(configuration.accounts(reader), rules, name, manner.identity, holdoff)
+        needed = proof_needed(configuration.accounts(reader), rules, name, identity, holdoff)
     uid = needed.entry.account.uid
     numen = understood_numen(ask_secret(f"NUMEN of {uid}", numen_file, "--numen-file"))
     code = None
     if needed.one_time_code:
         code = ask_secret(f"One-time code of {uid}", one_time_code_file, "--one-time-code-file")
-    command = acting.command_run(configuration, order, manner)
+    run = command.run()
 
     def check(writer: Writer) -> None:
-        check_proof(
-            configuration.identity_checks(writer), needed.entry, numen, code, configuration.encoding, command
-        )
+        checks = configuration.identity_checks(writer)
+        check_proof(checks, needed.entry, numen, code, configuration.encoding, run)
 
     return check

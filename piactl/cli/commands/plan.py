@@ -36,12 +36,12 @@ from piactl.cli.framework.options import (
     read_day,
 )
 from piactl.cli.framework.run_context import (
-    _now,
     apply_plan,
     done_code,
     new_order,
     refusals_as_json,
     refuse_broken,
+    run_of,
     say_approvals,
     show_plan,
     tell,
@@ -269,15 +269,10 @@ def _load(
         try:
             done = run_offline_load(
                 writer,
-                order,
+                run_of(configuration, order),
                 ready,
                 ldif,
-                configuration.settings,
                 configuration.policy,
-                configuration.keys,
-                configuration.unreadable,
-                now=_now,
-                say=say,
                 progress=progress,
                 stop=stop,
             )

@@ -130,17 +130,10 @@ def _confirm(report: dict[str, Any], *, yes: bool) -> None:
 def _accept(reason: str, report: dict[str, Any], output: PlanLayout) -> int:
     from piactl.flows.recover.accept import accept_lost_runs
 
-    configuration, order, _ = begin(Manner(reason))
-    with writing(configuration) as writer:
-        lost, feeds = accept_lost_runs(
-            writer,
-            order,
-            configuration.settings,
-            configuration.keys,
-            configuration.unreadable,
-            now=utc_now,
-            say=say,
-        )
+    command = begin(Manner(reason))
+    order = command.order
+    with writing(command.configuration) as writer:
+        lost, feeds = accept_lost_runs(writer, command.run())
     if output is PlanLayout.JSON:
         accepted = {"run": order.run, "accepted": [run.run for run in lost], **report}
         put([json.dumps(accepted, ensure_ascii=False, indent=1) + "\n"])
@@ -155,15 +148,15 @@ def _mend(source: str, reason: str, output: PlanLayout, *, yes: bool, dry_run: b
     from piactl.flows.recover.mend import mend, propose_mending
     from piactl.secrets import read_password
 
-    configuration, order, _ = begin(Manner(reason), changes=bool(reason))
-    settings = configuration.settings
+    command = begin(Manner(reason), changes=bool(reason))
+    configuration, settings = command.configuration, command.configuration.settings
     mending = propose_mending(
         settings.directory,
         read_password,
         configuration.encoding,
         source,
         IDENTITY,
-        order.reason,
+        command.order.reason,
         Path(settings.state_folder),
     )
     comparison = {
@@ -188,17 +181,7 @@ def _mend(source: str, reason: str, output: PlanLayout, *, yes: bool, dry_run: b
         say_text(mending_text(comparison))
     if can_ask(yes=yes):
         confirm(f"Write {counted(len(mending.writes), 'entry', 'entries')} at {mending.to}?")
-    done = mend(
-        mending,
-        order,
-        settings,
-        read_password,
-        IDENTITY,
-        configuration.keys,
-        configuration.unreadable,
-        now=utc_now,
-        say=say,
-    )
+    done = mend(mending, command.run(), read_password, IDENTITY)
     for uid in mending.passwords:
         say(f"{uid}: needs a new activation password")
     if output is PlanLayout.JSON:

@@ -124,7 +124,7 @@ def rewind(
     No account is changed: the runs after DATE are listed, and `undo RUN` undoes each, the latest first. The
     next night evaluates every account. DATE cannot be after the day of the last run.
     """
-    from piactl.cli.framework.run_context import new_order
+    from piactl.cli.framework.run_context import new_order, run_of
     from piactl.flows.rewind_run_day import rewind as set_back
 
     need_reason(reason, "runs rewind", ["a reason"])
@@ -132,16 +132,7 @@ def rewind(
     order = new_order(configuration, None, reason)
     day = read_day(to, order.today)
     with writing(configuration, "administrator") as writer:
-        done = set_back(
-            writer,
-            order,
-            configuration.settings,
-            configuration.keys,
-            configuration.unreadable,
-            day,
-            now=utc_now,
-            say=say,
-        )
+        done = set_back(writer, run_of(configuration, order), day)
     put_text([f"run {done.run}: the day of the last run is {done.after}; it was {done.before}\n"])
     changed = [run for run in done.runs if run.get("summary") and run["status"] != "refused"]
     if changed:

@@ -11,7 +11,7 @@ import typer
 from piactl.cli.commands.otp import ask_code
 from piactl.cli.commands.password import PrivateMail, To, hand_out, refuse_unsafe_way
 from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import Manner, desk_manner
+from piactl.cli.framework.account_batch import AccountCommand, Manner, desk_manner
 from piactl.cli.framework.context import layout_or_default, put, reading, this_configuration
 from piactl.cli.framework.options import ActOutput, DryRun, Output, SometimesReason, Yes
 from piactl.clock import utc_now
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
     from piactl.directory.port import Reader, Writer
     from piactl.flows.accounts.batch import Batch
-    from piactl.flows.apply.run import Order
     from piactl.flows.helpdesk.otp.holder import Holder
     from piactl.flows.helpdesk.second_person import Request, Requests
 
@@ -50,12 +49,13 @@ def approve_password(
     """
     manner = desk_manner("approval", False, dry_run, yes, output)
     refuse_unsafe_way(manner, to)
-    configuration, order, operator, one = _to_approve(name, PASSWORD, manner)
+    command, operator, one = _to_approve(name, PASSWORD, manner)
 
     def approving(writer: Reader, batch: Batch) -> Batch:
-        return requests_of(configuration, writer).approving(batch, one, operator, order.run, utc_now())
+        found = requests_of(command.configuration, writer)
+        return found.approving(batch, one, operator, command.order.run, utc_now())
 
-    return hand_out([one.account], manner, configuration, order, to, private_mail, approving=approving)
+    return hand_out(command, [one.account], to, private_mail, approving=approving)
 
 
 def approve_device(name: Name, output: ActOutput = None) -> int:
@@ -69,7 +69,8 @@ def approve_device(name: Name, output: ActOutput = None) -> int:
     from piactl.flows.helpdesk.second_person import waiting_device
 
     manner = desk_manner("approval", False, False, True, output)
-    configuration, order, operator, one = _to_approve(name, DEVICE, manner)
+    command, operator, one = _to_approve(name, DEVICE, manner)
+    configuration, order = command.configuration, command.order
 
     def prove(holder: Holder) -> None:
         if waiting_device(holder) != one.device:
@@ -82,14 +83,14 @@ def approve_device(name: Name, output: ActOutput = None) -> int:
             one.account,
             ask_code,
             prove,
-            acting.operation_guard(configuration, order),
+            command.operation_guard(),
             Author(operator, order.reason),
             utc_now,
             manner.identity,
         )
         return requests_of(configuration, writer).approving(batch, one, operator, order.run, utc_now())
 
-    return acting.decide(prepared, manner, configuration, order)
+    return command.decide(prepared)
 
 
 def requests(
@@ -127,9 +128,10 @@ def request_approval(kind: str, names: Sequence[str], manner: Manner, *beside: o
         raise UsageError(
             "--second-person is for one account, and goes with --reason, --dry-run, --yes and -o alone"
         )
-    configuration, order, _ = acting.begin(manner)
+    command = acting.begin(manner)
+    configuration, order = command.configuration, command.order
     operator = known_operator(order.actor, TWO)
-    return acting.decide(
+    return command.decide(
         lambda reader: requests_of(configuration, reader).prepare(
             configuration.accounts(reader),
             configuration.rules(order.as_of),
@@ -140,10 +142,7 @@ def request_approval(kind: str, names: Sequence[str], manner: Manner, *beside: o
             operator,
             utc_now(),
             manner.identity,
-        ),
-        manner,
-        configuration,
-        order,
+        )
     )
 
 
@@ -153,29 +152,31 @@ def _withdraw(name: str, manner: Manner) -> int:
     from piactl.flows.plan.ready_plan import AccountWrite
     from piactl.journal.actor import known_operator
 
-    configuration, order, _ = acting.begin(manner)
+    command = acting.begin(manner)
+    order = command.order
 
     def prepared(writer: Writer) -> Batch:
-        found = requests_of(configuration, writer)
+        found = requests_of(command.configuration, writer)
         one = found.open_one(name, utc_now())
         operator = known_operator(order.actor, TWO)
         write = found.end_write(one, WITHDRAWN, operator, order.run, utc_now())
         row = AccountWrite(one.account, ("request-withdrawn",), order.reason, write)
         return Batch((PreparedAccount(one.account, one.account, write=row, note=f"{name} is withdrawn"),))
 
-    return acting.decide(prepared, manner, configuration, order)
+    return command.decide(prepared)
 
 
-def _to_approve(name: str, kind: str, manner: Manner) -> tuple[Configuration, Order, str, Request]:
-    """The request that the operator may approve, and the order of the run, whose reason names who made it."""
+def _to_approve(name: str, kind: str, manner: Manner) -> tuple[AccountCommand, str, Request]:
+    """The command of the operator, whose reason names who made the request, and the request."""
     from piactl.flows.helpdesk.second_person import refuse_changed
 
-    configuration, order, _ = acting.begin(manner)
+    command = acting.begin(manner)
+    configuration, order = command.configuration, command.order
     with reading(configuration) as reader:
         one, operator = requests_of(configuration, reader).to_approve(name, kind, order.actor, utc_now())
         if kind == PASSWORD:
             refuse_changed(configuration.accounts(reader), configuration.settings.password, one)
-    return configuration, replace(order, reason=one.approving_reason), operator, one
+    return replace(command, order=replace(order, reason=one.approving_reason)), operator, one
 
 
 def requests_of(configuration: Configuration, reader: Reader) -> Requests:

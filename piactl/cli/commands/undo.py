@@ -12,7 +12,7 @@ import typer
 from piactl.cli.framework.account_batch import Manner, begin, can_ask, say_broken_guards
 from piactl.cli.framework.context import ProgressLine, display, put, put_text, reading, say, say_text, writing
 from piactl.cli.framework.options import ActAsOf, Allow, DryRun, PlanLayout, Reason, RunOutput, Yes
-from piactl.cli.framework.run_context import _now, say_approvals, under_lock
+from piactl.cli.framework.run_context import _now, run_of, say_approvals
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirm
 from piactl.core.model.run_status import RunStatus
@@ -69,7 +69,8 @@ def undo(
     from piactl.flows.undo.propose import propose_undo
 
     manner = Manner(reason, dry_run, yes, allow=allow or [], as_of=as_of, identity=IDENTITY)
-    configuration, order, _ = begin(manner, changes=not (dry_run or out))
+    command = begin(manner, changes=not (dry_run or out))
+    configuration, order = command.configuration, command.order
     if out:
         refuse_output("--out", out, configuration.settings.plans_folder)
     with reading(configuration, IDENTITY) as reader:
@@ -150,7 +151,7 @@ def _apply(undoing: Undoing, configuration: Configuration, order: Order) -> Done
     progress = ProgressLine("put back")
     with stop_on_signals() as stop, writing(configuration, IDENTITY) as writer:
         try:
-            begin_run = under_lock(configuration, writer, order, undoing.ready.fingerprint)
+            begin_run = run_of(configuration, order).locked(writer, undoing.ready.fingerprint)
             return run_apply(
                 begin_run, undoing.ready, configuration.policy.approvals, progress=progress, stop=stop
             )

@@ -21,7 +21,7 @@ from piactl.cli.framework.context import (
     writing,
 )
 from piactl.cli.framework.options import Layout, need_reason, read_allowed, read_day
-from piactl.cli.framework.run_context import _now, new_order
+from piactl.cli.framework.run_context import _now, new_order, run_of
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirm
 from piactl.core.model.settings import IdentityName
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from piactl.core.plan.guards import Refusal
     from piactl.core.rules.desired import Rules
     from piactl.directory.port import Reader, Writer
-    from piactl.flows.accounts.batch import Batch, BatchResult, CommandRun, Delivery, PreparedAccount
+    from piactl.flows.accounts.batch import Batch, BatchResult, Delivery, PreparedAccount
     from piactl.flows.apply.executor import Stop
-    from piactl.flows.apply.run import Order, Run
+    from piactl.flows.apply.run import CommandRun, Order, Run
     from piactl.flows.helpdesk.operation_counts import OperationGuard
     from piactl.flows.queries.accounts import AccountStore
 
@@ -117,9 +117,9 @@ def desk_manner(reason: str, administrator: bool, dry_run: bool, yes: bool, outp
     return Manner(reason, dry_run, yes, output, identity=identity, recorded=False)
 
 
-def begin(manner: Manner, *, changes: bool = True) -> tuple[Configuration, Order, Author]:
-    """The configuration, the order of the run and its author. Raises UsageError if a command that `changes`
-    something has no reason."""
+def begin(manner: Manner, *, changes: bool = True) -> AccountCommand:
+    """The command, once its options are read. Raises UsageError if a command that `changes` something has no
+    reason."""
     from piactl.core.edits import Author
     from piactl.core.model.numen import masked
 
@@ -129,7 +129,7 @@ def begin(manner: Manner, *, changes: bool = True) -> tuple[Configuration, Order
     day = read_day(manner.as_of, today(configuration)) if manner.as_of else None
     reason = masked(manner.reason)
     order = new_order(configuration, day, reason, read_allowed(manner.allow))
-    return configuration, order, Author(order.actor.author, reason)
+    return AccountCommand(configuration, manner, order, Author(order.actor.author, reason))
 
 
 def allowing(manner: Manner, allow: Sequence[str] | None, reason: str) -> Manner:
@@ -143,99 +143,76 @@ def allowing(manner: Manner, allow: Sequence[str] | None, reason: str) -> Manner
     return replace(manner, allow=allow)
 
 
-def operation_guard(configuration: Configuration, order: Order) -> OperationGuard:
-    """The guards on what the operator of a command hands out today."""
-    from piactl.flows.helpdesk.operation_counts import OperationGuard
-
-    settings, policy = configuration.settings, configuration.policy
-    unreadable = configuration.unreadable
-    return OperationGuard(settings, policy, order.as_of, order.actor.author, order.allowed, unreadable)
-
-
-def act_on(names: Sequence[str], act: Act, manner: Manner, configuration: Configuration, order: Order) -> int:
-    """Applies the act to each named account and returns the exit code.
-
-    On a terminal, shows what would change and asks for confirmation. Raises what refuses the change, after
-    the results where they are data, and the error of the account if only one is named.
-    """
-    from piactl.flows.accounts.edit import prepare
-
-    wanted = read_names(names)
-    return edit(
-        lambda store, rules: prepare(store, rules, wanted, act, order.reason, configuration.unreadable),
-        manner,
-        configuration,
-        order,
-    )
-
-
-def edit(
-    prepare: Callable[[AccountStore, Rules], Batch],
-    manner: Manner,
-    configuration: Configuration,
-    order: Order,
-) -> int:
-    """Like `decide`, for a batch that is prepared from the accounts and the rules of the day."""
-    day = order.as_of
-    return decide(
-        lambda reader: prepare(configuration.accounts(reader, day), configuration.rules(day)),
-        manner,
-        configuration,
-        order,
-    )
-
-
-def decide(
-    prepare: Callable[[Any], Batch],
-    manner: Manner,
-    configuration: Configuration,
-    order: Order,
-    delivery: Delivery | None = None,
-    show: Callable[[], None] | None = None,
-) -> int:
-    """Runs a batch, prints its results and returns the exit code. `show` prints the secrets of `delivery`."""
-    from piactl.flows.accounts.batch import run_batch
-
-    console = BatchConsole(configuration, manner)
-    run = command_run(configuration, order, manner)
-    batch, result = run_batch(prepare, run, console, delivery, dry_run=manner.dry_run)
-    _notify(configuration.settings, batch, result)
-    code = finish(batch, result, manner)
-    if show is not None and result.undelivered is None and result.refused is None:
-        show()
-    error = result.refused or result.error or result.undelivered
-    if error is not None:
-        raise error
-    return code
-
-
-def command_run(configuration: Configuration, order: Order, manner: Manner) -> CommandRun:
-    from piactl.flows.accounts.batch import CommandRun
-
-    def finish(run: Run) -> None:
-        from piactl.flows.accounts.merging import finish_merges
-
-        finish_merges(run, configuration.accounts(run.writer, order.as_of), configuration.rules(order.as_of))
-
-    return CommandRun(
-        order,
-        configuration.settings,
-        configuration.keys,
-        configuration.unreadable,
-        _now,
-        say,
-        recorded=manner.recorded,
-        emergency=manner.emergency,
-        finish=finish if manner.recorded else None,
-    )
-
-
 @dataclass(frozen=True, slots=True)
-class BatchConsole:
-    """The connections, signals and questions of a command, as `run_batch` needs them."""
+class AccountCommand:
+    """A command that changes accounts, before it changes any; the Console of `run_batch`."""
 
     configuration: Configuration
     manner: Manner
+    order: Order
+    author: Author
+
+    def act_on(self, names: Sequence[str], act: Act) -> int:
+        """Applies the act to each named account and returns the exit code.
+
+        On a terminal, shows what would change and asks for confirmation. Raises what refuses the change,
+        after the results where they are data, and the error of the account if only one is named.
+        """
+        from piactl.flows.accounts.edit import prepare
+
+        wanted, reason, unreadable = read_names(names), self.order.reason, self.configuration.unreadable
+        return self.edit(lambda store, rules: prepare(store, rules, wanted, act, reason, unreadable))
+
+    def edit(self, prepare: Callable[[AccountStore, Rules], Batch]) -> int:
+        """Like `decide`, for a batch that is prepared from the accounts and the rules of the day."""
+        configuration, day = self.configuration, self.order.as_of
+        return self.decide(
+            lambda reader: prepare(configuration.accounts(reader, day), configuration.rules(day))
+        )
+
+    def decide(
+        self,
+        prepare: Callable[[Any], Batch],
+        delivery: Delivery | None = None,
+        show: Callable[[], None] | None = None,
+    ) -> int:
+        """Runs a batch, prints its results and returns the exit code. `show` prints the secrets of
+        `delivery`."""
+        from piactl.flows.accounts.batch import run_batch
+
+        batch, result = run_batch(prepare, self.run(), self, delivery, dry_run=self.manner.dry_run)
+        _notify(self.configuration.settings, batch, result)
+        code = finish(batch, result, self.manner)
+        if show is not None and result.undelivered is None and result.refused is None:
+            show()
+        error = result.refused or result.error or result.undelivered
+        if error is not None:
+            raise error
+        return code
+
+    def run(self) -> CommandRun:
+        """The run of the command, which has not begun."""
+        configuration, day = self.configuration, self.order.as_of
+
+        def finish(run: Run) -> None:
+            from piactl.flows.accounts.merging import finish_merges
+
+            finish_merges(run, configuration.accounts(run.writer, day), configuration.rules(day))
+
+        return replace(
+            run_of(configuration, self.order),
+            recorded=self.manner.recorded,
+            emergency=self.manner.emergency,
+            finish=finish if self.manner.recorded else None,
+        )
+
+    def operation_guard(self) -> OperationGuard:
+        """The guards on what the operator of the command hands out today."""
+        from piactl.flows.helpdesk.operation_counts import OperationGuard
+
+        settings, policy = self.configuration.settings, self.configuration.policy
+        order, unreadable = self.order, self.configuration.unreadable
+        return OperationGuard(settings, policy, order.as_of, order.actor.author, order.allowed, unreadable)
 
     def reading(self) -> AbstractContextManager[Reader]:
         return reading(self.configuration, self.manner.reader)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +32,8 @@ from piactl.errors import Exit, FeedRefused, FeedsRefused, NotFound, PiactlError
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
     from piactl.core.journal_line import Anchor
-    from piactl.directory.port import Writer
     from piactl.flows.apply.executor import Done
-    from piactl.flows.apply.run import Order, Run
+    from piactl.flows.apply.run import CommandRun, Order
     from piactl.flows.plan.ready_plan import ReadyPlan
 
 
@@ -154,7 +153,7 @@ def apply_plan(
     progress = ProgressLine("written")
     with stop_on_signals() as stop, writing(configuration, identity) as writer:
         try:
-            begin_run = under_lock(configuration, writer, order, ready.fingerprint)
+            begin_run = run_of(configuration, order).locked(writer, ready.fingerprint)
             done = run_apply(begin_run, ready, configuration.policy.approvals, progress=progress, stop=stop)
         finally:
             progress.close()
@@ -162,15 +161,12 @@ def apply_plan(
     return done
 
 
-def under_lock(
-    configuration: Configuration, writer: Writer, order: Order, plan: str = ""
-) -> AbstractContextManager[Run]:
-    """The run of an order; entering it takes the run lock. `plan` is the fingerprint of its plan, if
-    known."""
-    from piactl.flows.apply.run import locked_run
+def run_of(configuration: Configuration, order: Order) -> CommandRun:
+    """The run of an order, which has not begun."""
+    from piactl.flows.apply.run import CommandRun
 
     settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
-    return locked_run(writer, order, settings, keys, unreadable, _now, say, plan)
+    return CommandRun(order, settings, keys, unreadable, _now, say)
 
 
 def _interrupted(configuration: Configuration, ready: ReadyPlan) -> bool:

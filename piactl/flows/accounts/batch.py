@@ -8,24 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date
 from enum import StrEnum
 from typing import Any, Protocol
 
 from piactl.core.edits import ActRefused
-from piactl.core.model.digests import DigestKeys
-from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Refusal
 from piactl.core.text import counted
 from piactl.directory.port import Outcome, Reader, Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.memory_records import read_last
-from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import Declined, Exit, PiactlError, ReplyLost, UnsafePlan
 from piactl.flows.accounts.owner_notices import OwnerNotice
 from piactl.flows.apply.executor import Done, Stop, refused, write_alone
-from piactl.flows.apply.run import Order, Run, check_date, run_alone
+from piactl.flows.apply.run import CommandRun, check_date
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
 
@@ -123,39 +120,6 @@ class BatchResult:
         if account.write.write.dn in getattr(self.error, "doubtful", ()):
             return AccountOutcome.IN_DOUBT, "no answer came: it is made or not"
         return AccountOutcome.NOT_MADE, "the command had to end"
-
-
-@dataclass(frozen=True, slots=True)
-class CommandRun:
-    """The run of a one-off command: its order, and what it is carried out with.
-
-    `recorded`: it leaves a record in the directory, which the help desk's identity may not write.
-    `emergency` as for `run_alone`. `finish` ends what earlier commands left unfinished.
-    """
-
-    order: Order
-    settings: Settings
-    keys: DigestKeys
-    unreadable: UnreadableRecords
-    now: Callable[[], datetime]
-    say: Callable[[str], None]
-    recorded: bool = True
-    emergency: bool = False
-    finish: Callable[[Run], None] | None = None
-
-    def begun(self, writer: Writer) -> AbstractContextManager[Run]:
-        """The run with its journal and its locks."""
-        return run_alone(
-            writer,
-            self.order,
-            self.settings,
-            self.keys,
-            self.unreadable,
-            self.now,
-            self.say,
-            recorded=self.recorded,
-            emergency=self.emergency,
-        )
 
 
 class Console(Protocol):
@@ -296,7 +260,7 @@ def carry_out(writer: Writer, batch: Batch, run: CommandRun, stop: Stop) -> Batc
     done = Done(run.order.run, results=result.outcomes)
     then = {account.uid: account.then for account in batch.accounts if account.then}
     try:
-        with run.begun(writer) as begun:
+        with run.alone(writer) as begun:
             if batch.reserve is not None:
                 batch.reserve(writer)
             kept = [row for one in batch.accounts for row in one.undo or filter(None, [one.write])]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from piactl.core.edits import ActRefused
 from piactl.core.edits.matricules import joined
-from piactl.core.model.digests import DigestKeys
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.plan.case import Answer, Case, Decision
@@ -22,11 +21,11 @@ from piactl.directory.port import Reader, Writer
 from piactl.directory.store.account_write import account_write
 from piactl.directory.store.accounts import Unreadable, read_accounts_named
 from piactl.directory.store.case_records import case_record, read_case
-from piactl.directory.store.records import DATA, Places, UnreadableRecords, parsed, record_write
+from piactl.directory.store.records import DATA, Places, parsed, record_write
 from piactl.errors import NotFound
 from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.accounts.matricules import owner_of
-from piactl.flows.apply.run import Order, head_facts, locked_run, must
+from piactl.flows.apply.run import CommandRun, must
 from piactl.flows.drift import is_held, lost_words
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore
@@ -116,31 +115,21 @@ def _answers(case: Case) -> dict[str, str]:
     }
 
 
-def decide(
-    writer: Writer,
-    order: Order,
-    settings: Settings,
-    keys: DigestKeys,
-    unreadable: UnreadableRecords,
-    id_: str,
-    decision: Decision | None,
-    *,
-    now: Callable[[], datetime],
-    say: Callable[[str], None],
-) -> Case:
+def decide(writer: Writer, command: CommandRun, id_: str, decision: Decision | None) -> Case:
     """Writes the decision of a case, or takes it back (None), by one asserted write; returns the case.
 
-    Raises NotFound, ActRefused if it has this decision already, and what `locked_run` raises.
+    Raises NotFound, ActRefused if it has this decision already, and what `CommandRun.locked` raises.
     """
-    with locked_run(writer, order, settings, keys, unreadable, now, say) as run:
-        case, data = find_case(writer, settings.directory.state, id_)
+    state = command.settings.directory.state
+    with command.locked(writer) as run:
+        case, data = find_case(writer, state, id_)
         if (case.decision and case.decision.answer) == (decision and decision.answer):
             raise ActRefused(f"{id_}: {'it is decided so already' if decision else 'it is not decided'}")
         answer = decision.answer.value if decision else "open again"
         note = f"case {id_} of matricule {case.matricule}: {answer}"
-        run.journal.note(f"{note}: {order.reason}")
+        run.journal.note(f"{note}: {command.order.reason}")
         case = replace(case, decision=decision)
-        write = record_write(Places(settings.directory.state).case(id_), data, case_record(case))
+        write = record_write(Places(state).case(id_), data, case_record(case))
         if write is not None:
             must(writer, write)
         run.journal.end({})
@@ -148,8 +137,6 @@ def decide(
             RunStatus.DONE,
             note=note,
             decided=[id_, answer],
-            ended=now().isoformat(timespec="milliseconds"),
-            journal=head_facts(run.journal.head),
         )
     return case
 

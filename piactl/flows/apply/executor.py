@@ -33,7 +33,7 @@ from piactl.directory.store.run_records import read_run
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.apply.account_list import list_accounts, list_written
 from piactl.flows.apply.required_schema import require_schema
-from piactl.flows.apply.run import Run, check_date, head_facts, must, put_record, unwritten
+from piactl.flows.apply.run import Run, check_date, must, put_record, unwritten
 from piactl.flows.apply.static_groups import member_writes, wrong_after
 from piactl.flows.apply.undo_log import keep_undo, prune_runs, prune_undo
 from piactl.flows.apply.write_ahead import BATCH, JournalledWriting
@@ -106,7 +106,7 @@ def apply_work(
     facts = run_facts(ready)
     if broken:
         run.journal.end({"refused": len(broken)})
-        run.record(RunStatus.REFUSED, **facts, journal=head_facts(run.journal.head))
+        run.record(RunStatus.REFUSED, **facts)
         raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written", broken)
     require_schema(run.writer, run.settings.directory, ready.writes)
     done = Done(run.order.run, brief=brief)
@@ -316,10 +316,8 @@ def _finish(run: Run, facts: Mapping[str, Any], done: Done, note: str) -> None:
         run.record(
             done.status,
             **facts,
-            ended=run.now().isoformat(timespec="milliseconds"),
             outcomes=dict(done.counts),
             problems=[{"uid": u, "outcome": o, "message": m} for u, o, m in done.problems[:100]],
-            journal=head_facts(run.journal.head),
             note=note,
         )
     except PiactlError as error:

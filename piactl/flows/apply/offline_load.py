@@ -9,16 +9,13 @@ until another run has read its accounts back (run.settle_doubts).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
-from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.run_status import RunStatus
-from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import local_of
 from piactl.core.text import counted
 from piactl.directory.ldif import ldif_entry
@@ -27,7 +24,7 @@ from piactl.directory.store.accounts import IN_ACCOUNTS, NAMES
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.attribute_scans import read_foreign_names
 from piactl.directory.store.memory_records import last_run_record, read_last
-from piactl.directory.store.records import UnreadableRecords, record_write
+from piactl.directory.store.records import record_write
 from piactl.errors import PiactlError, UnsafePlan
 from piactl.flows.apply.approvals import require_approval
 from piactl.flows.apply.executor import (
@@ -39,7 +36,7 @@ from piactl.flows.apply.executor import (
     refused,
     run_facts,
 )
-from piactl.flows.apply.run import Order, Run, head_facts, locked_run
+from piactl.flows.apply.run import CommandRun, Run
 from piactl.flows.apply.undo_log import undo_writes
 from piactl.flows.apply.write_ahead import intended_write
 from piactl.flows.plan.ready_plan import ReadyPlan
@@ -60,16 +57,11 @@ class _Stopped(PiactlError):
 
 def run_offline_load(
     writer: Writer,
-    order: Order,
+    command: CommandRun,
     ready: ReadyPlan,
     file: Path,
-    settings: Settings,
     policy: Policy,
-    keys: DigestKeys,
-    unreadable: UnreadableRecords,
     *,
-    now: Callable[[], datetime],
-    say: Callable[[str], None],
     progress: Progress,
     stop: Stop,
 ) -> Done:
@@ -80,16 +72,17 @@ def run_offline_load(
     """
     if file.exists() or file.is_symlink():
         raise NotLoadable(f"{file}: is there already, and is not overwritten; name a new file")
-    with locked_run(writer, order, settings, keys, unreadable, now, say, ready.fingerprint) as run:
-        last = read_last(writer, settings.directory.state, unreadable)
+    directory = command.settings.directory
+    with command.locked(writer, ready.fingerprint) as run:
+        last = read_last(writer, directory.state, command.unreadable)
         done = made_already(run, ready, last)
         if done is not None:
             return done
-        broken = refused(ready.plan.refusals, order.allowed)
+        broken = refused(ready.plan.refusals, command.order.allowed)
         if broken:
             raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written", broken)
         require_approval(run, ready, policy.approvals)
-        _check_loadable(run, ready, encoding_of(policy, settings.directory, None))
+        _check_loadable(run, ready, encoding_of(policy, directory, None))
         return _write_ldif(run, ready, file, progress, stop, remember=last is None)
 
 
@@ -160,7 +153,7 @@ def _write_ldif(
         return done
     done.counts = Counter({RunStatus.LOADING: len(intents)})
     run.end(done.counts, facts["feeds"])
-    run.record(RunStatus.LOADING, **facts, journal=head_facts(run.journal.head))
+    run.record(RunStatus.LOADING, **facts, journal=run.head_facts())
     return done
 
 
@@ -205,9 +198,7 @@ def _give_up(run: Run, facts: Mapping[str, object], intents: list[int], error: P
             RunStatus.STOPPED if stopped else RunStatus.FAILED,
             # without changes, so that no undo takes it for one that made some
             **{**facts, "summary": {}},
-            ended=run.now().isoformat(timespec="milliseconds"),
             note=f"stopped by {error}" if stopped else str(error),
-            journal=head_facts(run.journal.head),
         )
     except PiactlError as silent:
         run.say(f"the record of the run could not be written: {silent}")

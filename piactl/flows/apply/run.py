@@ -62,7 +62,6 @@ from piactl.flows.apply.run_lock import (
 from piactl.flows.apply.server_clock import check_clock_by_record
 from piactl.journal import (
     Actor,
-    Head,
     Intent,
     Journal,
     RunContext,
@@ -134,11 +133,13 @@ class Run:
         return entry.text(CSN) if entry is not None else ""
 
     def record(self, status: RunStatus, **more: Any) -> None:
-        """Writes the record of the run; any status but `running` ends the run."""
+        """Writes the record of the run; any status but `running` ends the run. One that is over has the time
+        and the head of the journal."""
         self.finished = status is not RunStatus.RUNNING
         if not self.recorded:
             return
         order = self.order
+        ended = {"ended": self.now().isoformat(timespec="milliseconds"), "journal": self.head_facts()}
         record = {
             "run": order.run,
             "command": " ".join(order.command),
@@ -154,10 +155,15 @@ class Run:
             "allowed": dict(order.allowed),
             **self.lock.facts(),
             **self.facts,
+            **({} if status in MARKED else ended),
             **more,
         }
         put_record(self.writer, self.places.run(order.run), without_numens(record))
         self.in_directory = True
+
+    def head_facts(self) -> dict[str, Any]:
+        """The head of the journal, as records have it."""
+        return {"seq": self.journal.head.seq, "hash": self.journal.head.hash}
 
     def end(
         self, counts: Mapping[str, int], feeds: Sequence[Mapping[str, str]] = (), *, finished: bool = True
@@ -188,12 +194,7 @@ def _finish_refused(run: Run, error: PiactlError) -> None:
     refused = isinstance(error, (FeedRefused, UnsafePlan, StalePlan))
     try:
         run.journal.end({})
-        run.record(
-            RunStatus.REFUSED if refused else RunStatus.FAILED,
-            ended=run.now().isoformat(timespec="milliseconds"),
-            note=str(error),
-            journal=head_facts(run.journal.head),
-        )
+        run.record(RunStatus.REFUSED if refused else RunStatus.FAILED, note=str(error))
     except PiactlError as silent:
         run.say(f"the record of the run could not be written: {run.lock.cause(silent)}")
 
@@ -226,141 +227,145 @@ def unwritten(dn: str, result: WriteResult) -> PiactlError:
     return error(f"{dn}: piactl's own record cannot be written: {result.message}")
 
 
-@contextmanager
-def locked_run(
-    writer: Writer,
-    order: Order,
-    settings: Settings,
-    keys: DigestKeys,
-    unreadable: UnreadableRecords,
-    now: Callable[[], datetime],
-    say: Callable[[str], None],
-    plan: str = "",
-    tolerated: Tolerated = (),
-) -> Iterator[Run]:
-    """Takes the lock, opens the journal and settles the writes that earlier runs left in doubt.
+@dataclass(frozen=True, slots=True)
+class CommandRun:
+    """The run of a command that has not begun: its order, and what it is carried out with.
 
-    Raises DefaultPolicyMissing, DirectoryOlder and JournalMissing with nothing written, unless the error is
-    `tolerated`; UnsafePlan for a wrong clock, LockHeld, JournalUnusable. Releases the lock at the end in
-    every case, if the directory can be reached.
+    `recorded`: it leaves a record in the directory, which the help desk's identity may not write.
+    `emergency`: it removes access. `finish` ends what earlier commands left unfinished.
     """
-    require_default_policy(writer, settings.password.policy)
-    compared = compare_runs(writer, order.actor.host, settings, unreadable, now, tolerated)
-    lock = RunLock(writer, settings.directory.state, _holder(order), settings.lock_seconds, now)
-    # the hooks come after the lock is released: a slow one keeps nobody out
-    with hooks_called(settings, say), host_lock(Path(settings.state_folder), lock):
-        try:
-            # checks the clock before the journal, whose lines would carry the wrong time
-            abandoned = lock.acquire(settings.clock_minutes)
-            with _journalled(
-                writer, order, settings, keys, unreadable, now, say, lock, plan, compared
-            ) as run:
-                if abandoned:
-                    say(abandoned)
-                    run.journal.note(abandoned)
-                _mark_interrupted(run, abandoned or "it ended without recording its outcome")
-                with _with_end_recorded(run):
-                    yield run
-        finally:
-            try:
-                lock.release()
-            except PiactlError as error:
-                say(f"the lock could not be released ({error}); it expires by itself")
 
+    order: Order
+    settings: Settings
+    keys: DigestKeys
+    unreadable: UnreadableRecords
+    now: Callable[[], datetime]
+    say: Callable[[str], None]
+    recorded: bool = True
+    emergency: bool = False
+    finish: Callable[[Run], None] | None = None
 
-@contextmanager
-def run_alone(
-    writer: Writer,
-    order: Order,
-    settings: Settings,
-    keys: DigestKeys,
-    unreadable: UnreadableRecords,
-    now: Callable[[], datetime],
-    say: Callable[[str], None],
-    *,
-    recorded: bool,
-    emergency: bool = False,
-) -> Iterator[Run]:
-    """A run without the lock: the preconditions of its writes protect it.
+    @contextmanager
+    def locked(self, writer: Writer, plan: str = "", tolerated: Tolerated = ()) -> Iterator[Run]:
+        """Takes the lock, opens the journal and settles the writes that earlier runs left in doubt.
 
-    Opens the journal and settles the writes that earlier runs left in doubt. Raises JournalUnusable, and
-    DefaultPolicyMissing, DirectoryOlder, JournalMissing and, for a wrong clock, UnsafePlan with no account
-    written. An `emergency`, which removes access, only warns of these four.
-    """
-    if emergency:
-        warn_of_missing_policy(writer, settings.password.policy, say)
-    else:
+        Raises DefaultPolicyMissing, DirectoryOlder and JournalMissing with nothing written, unless the error
+        is `tolerated`; UnsafePlan for a wrong clock, LockHeld, JournalUnusable. Releases the lock at the end
+        in every case, if the directory can be reached. `plan` is the fingerprint of its plan, if known.
+        """
+        settings = self.settings
         require_default_policy(writer, settings.password.policy)
-    tolerated: Tolerated = (DirectoryOlder, JournalMissing) if emergency else ()
-    compared = compare_runs(writer, order.actor.host, settings, unreadable, now, tolerated, say)
-    warn_of_old_journal(writer, order.actor.host, settings, now(), say)
-    # before the journal, whose lines would carry the wrong time
-    try:
-        check_clock_by_record(writer, settings.directory.state, order.run, now, settings.clock_minutes)
-    except PiactlError as error:
-        if not emergency or isinstance(error, (DirectoryUnreachable, ReplyLost)):
-            raise
-        say(f"warning: {str(error).splitlines()[0]}; the change is made nevertheless")
-    lock = NoLock(_holder(order))
-    with (
-        hooks_called(settings, say),
-        _journalled(writer, order, settings, keys, unreadable, now, say, lock, "", compared) as run,
-    ):
-        run.recorded = recorded
-        with _with_end_recorded(run):
+        compared = self._compared(writer, tolerated)
+        lock = RunLock(writer, settings.directory.state, _holder(self.order), settings.lock_seconds, self.now)
+        # the hooks come after the lock is released: a slow one keeps nobody out
+        with hooks_called(settings, self.say), host_lock(Path(settings.state_folder), lock):
+            try:
+                # checks the clock before the journal, whose lines would carry the wrong time
+                abandoned = lock.acquire(settings.clock_minutes)
+                with self._journalled(writer, lock, plan=plan, compared=compared) as run:
+                    if abandoned:
+                        self.say(abandoned)
+                        run.journal.note(abandoned)
+                    _mark_interrupted(run, abandoned or "it ended without recording its outcome")
+                    with _with_end_recorded(run):
+                        yield run
+            finally:
+                try:
+                    lock.release()
+                except PiactlError as error:
+                    self.say(f"the lock could not be released ({error}); it expires by itself")
+
+    @contextmanager
+    def alone(self, writer: Writer) -> Iterator[Run]:
+        """A run without the lock: the preconditions of its writes protect it.
+
+        Opens the journal and settles the writes that earlier runs left in doubt. Raises JournalUnusable, and
+        DefaultPolicyMissing, DirectoryOlder, JournalMissing and, for a wrong clock, UnsafePlan with no
+        account written. An `emergency` only warns of these four.
+        """
+        settings, say = self.settings, self.say
+        if self.emergency:
+            warn_of_missing_policy(writer, settings.password.policy, say)
+        else:
+            require_default_policy(writer, settings.password.policy)
+        tolerated: Tolerated = (DirectoryOlder, JournalMissing) if self.emergency else ()
+        compared = self._compared(writer, tolerated, say)
+        warn_of_old_journal(writer, self.order.actor.host, settings, self.now(), say)
+        # before the journal, whose lines would carry the wrong time
+        try:
+            check_clock_by_record(
+                writer, settings.directory.state, self.order.run, self.now, settings.clock_minutes
+            )
+        except PiactlError as error:
+            if not self.emergency or isinstance(error, (DirectoryUnreachable, ReplyLost)):
+                raise
+            say(f"warning: {str(error).splitlines()[0]}; the change is made nevertheless")
+        lock = NoLock(_holder(self.order))
+        with (
+            hooks_called(settings, say),
+            self._journalled(writer, lock, compared=compared, recorded=self.recorded) as run,
+            _with_end_recorded(run),
+        ):
             yield run
 
-
-@contextmanager
-def run_beside(
-    writer: Writer,
-    order: Order,
-    settings: Settings,
-    keys: DigestKeys,
-    unreadable: UnreadableRecords,
-    now: Callable[[], datetime],
-    say: Callable[[str], None],
-) -> Iterator[Run]:
-    """A run that writes records of its own and no account: journalled, but without a record and without the
-    checks that protect accounts. Raises JournalUnusable."""
-    lock = NoLock(_holder(order))
-    with _journalled(writer, order, settings, keys, unreadable, now, say, lock, "", False) as run:
-        run.recorded = False
-        with _with_end_recorded(run):
+    @contextmanager
+    def beside(self, writer: Writer) -> Iterator[Run]:
+        """A run that writes records of its own and no account: journalled, but without a record and without
+        the checks that protect accounts. Raises JournalUnusable."""
+        lock = NoLock(_holder(self.order))
+        with (
+            self._journalled(writer, lock, compared=False, recorded=False) as run,
+            _with_end_recorded(run),
+        ):
             yield run
+
+    def _compared(
+        self, writer: Writer, tolerated: Tolerated, say: Callable[[str], None] = lambda _text: None
+    ) -> bool:
+        host = self.order.actor.host
+        return compare_runs(writer, host, self.settings, self.unreadable, self.now, tolerated, say)
+
+    @contextmanager
+    def _journalled(
+        self,
+        writer: Writer,
+        lock: RunLock | NoLock,
+        *,
+        plan: str = "",
+        compared: bool,
+        recorded: bool = True,
+    ) -> Iterator[Run]:
+        order, settings, now = self.order, self.settings, self.now
+        journal = Journal(
+            settings.journal_file,
+            now=now,
+            digest=lambda text: self.keys.digest("journal", text),
+            secret=SECRETS,
+            context=RunContext(
+                order.run, order.command, order.actor, order.as_of, plan, order.policy, compared
+            ),
+        )
+        owner = journal_owner(order.actor.user, order.actor.host)
+        with journal, head_stored(journal, writer, settings, owner, order.run, now, self.say):
+            yield Run(
+                order,
+                settings,
+                self.keys,
+                self.unreadable,
+                writer,
+                journal,
+                lock,
+                now,
+                self.say,
+                now(),
+                recorded=recorded,
+                compared=compared,
+            )
 
 
 def _holder(order: Order) -> Holder:
     actor = order.actor
     return Holder(order.run, actor.host, actor.pid, process_began(actor.pid), actor.user, this_place())
-
-
-@contextmanager
-def _journalled(
-    writer: Writer,
-    order: Order,
-    settings: Settings,
-    keys: DigestKeys,
-    unreadable: UnreadableRecords,
-    now: Callable[[], datetime],
-    say: Callable[[str], None],
-    lock: RunLock | NoLock,
-    plan: str,
-    compared: bool,
-) -> Iterator[Run]:
-    journal = Journal(
-        settings.journal_file,
-        now=now,
-        digest=lambda text: keys.digest("journal", text),
-        secret=SECRETS,
-        context=RunContext(order.run, order.command, order.actor, order.as_of, plan, order.policy, compared),
-    )
-    owner = journal_owner(order.actor.user, order.actor.host)
-    with journal, head_stored(journal, writer, settings, owner, order.run, now, say):
-        started = now()
-        yield Run(
-            order, settings, keys, unreadable, writer, journal, lock, now, say, started, compared=compared
-        )
 
 
 @contextmanager
@@ -511,7 +516,3 @@ def check_date(order: Order, last: LastRun | None, settings: Settings) -> None:
             f"the date of this run, {order.as_of}, is {days} days after the last one ({name}): "
             f"if the clock is right, confirm it with --as-of {order.as_of}"
         )
-
-
-def head_facts(head: Head) -> dict[str, Any]:
-    return {"seq": head.seq, "hash": head.hash}

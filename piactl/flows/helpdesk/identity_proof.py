@@ -20,8 +20,8 @@ from piactl.directory.port import EntryWrite, Outcome
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding
 from piactl.errors import PiactlError, UsageError
-from piactl.flows.accounts.batch import CommandRun
 from piactl.flows.apply.executor import write_beside
+from piactl.flows.apply.run import CommandRun
 from piactl.flows.helpdesk.activation import refuse_activation
 from piactl.flows.helpdesk.otp import Checked, CodeOutcome, use_code
 from piactl.flows.helpdesk.otp.code_use import WrongCode, read_code
@@ -136,7 +136,7 @@ def _used(
 
     def stored(write: EntryWrite) -> Outcome:
         row = AccountWrite(entry.account.uid, ("otp-code",), command.order.reason, write)
-        with command.begun(checks.writer) as run:
+        with command.alone(checks.writer) as run:
             done = write_beside(run, [row])
             run.end(done.counts)
         return Outcome(done.results[row.uid][0])
@@ -146,7 +146,7 @@ def _used(
 
 
 def _trace(checks: IdentityChecks, text: str, command: CommandRun) -> None:
-    with command.begun(checks.writer) as run:
+    with command.alone(checks.writer) as run:
         run.journal.note(text)
         run.journal.end({})
 

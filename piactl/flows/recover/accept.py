@@ -2,46 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 
-from piactl.core.model.digests import DigestKeys
 from piactl.core.model.run_status import RunStatus
-from piactl.core.model.settings import Settings
 from piactl.core.text import counted
 from piactl.directory.port import Writer
 from piactl.directory.store.memory_records import last_run_record, read_last_run, read_source, source_record
-from piactl.directory.store.records import DATA, UnreadableRecords, record_write, stored
+from piactl.directory.store.records import DATA, record_write, stored
 from piactl.errors import DirectoryOlder, PiactlError
-from piactl.flows.apply.run import Order, Run, head_facts, locked_run, must
+from piactl.flows.apply.run import CommandRun, Run, must
 from piactl.flows.recover.lost_runs import Feed, LostRun, feeds_to_apply, lost_runs
 
 
-def accept_lost_runs(
-    writer: Writer,
-    order: Order,
-    settings: Settings,
-    keys: DigestKeys,
-    unreadable: UnreadableRecords,
-    *,
-    now: Callable[[], datetime],
-    say: Callable[[str], None],
-) -> tuple[list[LostRun], list[Feed]]:
+def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[LostRun], list[Feed]]:
     """Records in the journal and in the directory that the runs are lost. Returns these runs, and the feeds
     to apply again in order.
 
     Changes no account; the next night evaluates every account. Raises PiactlError if no run is lost,
     JournalMissing, LockHeld; then nothing is written.
     """
-    with locked_run(writer, order, settings, keys, unreadable, now, say, tolerated=(DirectoryOlder,)) as run:
-        lost = lost_runs(writer, settings, unreadable, now())
+    settings, keys, unreadable = command.settings, command.keys, command.unreadable
+    with command.locked(writer, tolerated=(DirectoryOlder,)) as run:
+        lost = lost_runs(writer, settings, unreadable, run.now())
         if run.compared and not lost:
             raise PiactlError("the directory lacks no run of this host; there is nothing to accept")
         feeds = feeds_to_apply(writer, lost, settings, keys, unreadable)
         names = [run_lost.run for run_lost in lost]
         run.record(RunStatus.RUNNING)
-        run.journal.accepted(names, order.reason)
+        run.journal.accepted(names, run.order.reason)
         for feed in feeds:
             _take_again(run, feed)
         _evaluate_everybody(run)
@@ -50,8 +38,6 @@ def accept_lost_runs(
         run.end({})
         run.record(
             RunStatus.DONE,
-            ended=run.now().isoformat(timespec="milliseconds"),
-            journal=head_facts(run.journal.head),
             note=f"accepted that the directory lacks {counted(len(names), 'run')}: {', '.join(names)}",
         )
     return lost, feeds

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from piactl.core.model.digests import DigestKeys
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
 from piactl.flows.apply.restored_directory import compare_runs
-from piactl.flows.apply.run import Order, head_facts, locked_run
+from piactl.flows.apply.run import CommandRun
 from piactl.journal.recorded_runs import rotated_without_journal
 
 
@@ -33,36 +32,23 @@ def missing_lines(
     )
 
 
-def begin_journal(
-    writer: Writer,
-    order: Order,
-    missing: str,
-    settings: Settings,
-    keys: DigestKeys,
-    unreadable: UnreadableRecords,
-    *,
-    now: Callable[[], datetime],
-    say: Callable[[str], None],
-) -> None:
+def begin_journal(writer: Writer, command: CommandRun, missing: str) -> None:
     """Starts a new chain with a line that names what is `missing` and the reason, and writes a record of it.
 
     Raises JournalUnusable if rotated files would mix with the new ones; then nothing is written.
     """
-    path = settings.journal_file
+    path = command.settings.journal_file
     rotated = rotated_without_journal(path)
     if rotated:
         raise JournalUnusable(f"{path}: move {', '.join(rotated)} to safe keeping, then begin the journal")
-    tolerated = (JournalMissing, DirectoryOlder)
-    with locked_run(writer, order, settings, keys, unreadable, now, say, tolerated=tolerated) as run:
+    with command.locked(writer, tolerated=(JournalMissing, DirectoryOlder)) as run:
         run.record(RunStatus.RUNNING, begun=True)
-        run.journal.begun(order.reason, missing)
+        run.journal.begun(run.order.reason, missing)
         # later runs compare the directory with this one
         run.compared = True
         run.end({})
         run.record(
             RunStatus.DONE,
             begun=True,
-            ended=run.now().isoformat(timespec="milliseconds"),
-            journal=head_facts(run.journal.head),
             note="began the journal of this host anew",
         )

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from pathlib import Path
 
 from piactl.core.model.account import State
-from piactl.core.model.digests import DigestKeys
 from piactl.core.model.run_status import RunStatus
-from piactl.core.model.settings import DirectorySettings, Settings
+from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.change import Kind
 from piactl.directory.client.connection import Password
 from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 from piactl.directory.store.attribute_map import SECRETS, Encoding
-from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import DirectoryOlder, NotFound
 from piactl.flows.apply.executor import Done, write_beside
 from piactl.flows.apply.restored_directory import compare_runs
-from piactl.flows.apply.run import Order, head_facts, locked_run
+from piactl.flows.apply.run import CommandRun
 from piactl.flows.apply.undo_log import keep_undo
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.recover.differences import (
@@ -148,25 +144,14 @@ def _without(values: Values, others: Values) -> dict[str, tuple[bytes, ...]]:
     return {name: own for name, own in remaining.items() if own}
 
 
-def mend(
-    mending: Mending,
-    order: Order,
-    settings: Settings,
-    password: Password,
-    identity: str,
-    keys: DigestKeys,
-    unreadable: UnreadableRecords,
-    *,
-    now: Callable[[], datetime],
-    say: Callable[[str], None],
-) -> Done:
+def mend(mending: Mending, command: CommandRun, password: Password, identity: str) -> Done:
     """Makes the planned writes on the first server, each with journal lines and preconditions.
 
     Raises JournalMissing, LockHeld, and errors that prevent every further write.
     """
     with (
-        open_writer(one_server(settings.directory, mending.to), identity, password) as writer,
-        locked_run(writer, order, settings, keys, unreadable, now, say, tolerated=(DirectoryOlder,)) as run,
+        open_writer(one_server(command.settings.directory, mending.to), identity, password) as writer,
+        command.locked(writer, tolerated=(DirectoryOlder,)) as run,
     ):
         facts = {"summary": {KIND: len(mending.undo)}} if mending.undo else {}
         run.record(RunStatus.RUNNING, **facts)
@@ -174,17 +159,16 @@ def mend(
         done = write_beside(run, mending.writes)
         done.status = RunStatus.PARTLY if done.problems else RunStatus.DONE
         # the server may now have the runs that it lacked
+        host = run.order.actor.host
         run.compared = compare_runs(
-            writer, order.actor.host, settings, unreadable, now, tolerated=(DirectoryOlder,)
+            writer, host, run.settings, run.unreadable, run.now, tolerated=(DirectoryOlder,)
         )
         run.end(done.counts)
         run.record(
             done.status,
             **facts,
-            ended=run.now().isoformat(timespec="milliseconds"),
             outcomes=dict(done.counts),
             problems=[{"uid": u, "outcome": o, "message": m} for u, o, m in done.problems[:100]],
-            journal=head_facts(run.journal.head),
             note=f"mended {mending.to} from {mending.source}",
         )
     return done
