@@ -61,7 +61,7 @@ def run(arguments: list[str]) -> int:
 
 def _outcome(arguments: list[str]) -> int:
     from piactl.errors import Exit, PiactlError
-    from piactl.language import use
+    from piactl.translation import use
 
     use("")
     try:

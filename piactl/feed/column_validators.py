@@ -14,7 +14,7 @@ from typing import Any
 from piactl.core.model.numen import read_numen
 from piactl.core.model.person import COMMON, qualified, read_uai
 from piactl.core.naming.local_part import without_invisible
-from piactl.feed.mojibake import shown
+from piactl.feed.encoding_check import shown
 
 Fault = tuple[str, str]
 Check = Callable[[str], tuple[Any, Fault | None]]

@@ -14,9 +14,9 @@ from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import COUNTED, MOST_DISTINCT
 from piactl.feed.column_validators import Check, Fault, column_checks, is_matricule
+from piactl.feed.csv_header import COLUMNS, REQUIRED, Layout
 from piactl.feed.csv_record import StrayQuote, UnclosedQuote, split_record
-from piactl.feed.header import COLUMNS, REQUIRED, Layout
-from piactl.feed.mojibake import BLANKS, CODECS, SUSPECT, text_fault, undecodable
+from piactl.feed.encoding_check import BLANKS, CODECS, SUSPECT, text_fault, undecodable
 
 Row = list[Any]
 """The values of one row in the order of COLUMNS: text ("" is none), a date or None, a Numen or None."""

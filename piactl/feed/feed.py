@@ -10,9 +10,9 @@ from piactl.core.model.person import Person
 from piactl.core.plan.feed_limits import FeedFacts
 from piactl.core.plan.plan import Rejection
 from piactl.core.text import counted
+from piactl.feed.csv_header import Layout
+from piactl.feed.encoding_check import shown
 from piactl.feed.formats.rows import RowWriter
-from piactl.feed.header import Layout
-from piactl.feed.mojibake import shown
 from piactl.feed.people_builder import PeopleBuilder
 
 _FEW = 5

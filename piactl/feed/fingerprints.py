@@ -15,10 +15,10 @@ from pathlib import Path
 
 from piactl.core.model.settings import SourceSettings
 from piactl.errors import FeedRefused
+from piactl.feed.csv_header import Layout, read_layout
 from piactl.feed.csv_row_parser import PRUNE, Pattern, RowParser, Sample, without_end
+from piactl.feed.encoding_check import CODECS
 from piactl.feed.feed_file import longest_line, open_feed
-from piactl.feed.header import Layout, read_layout
-from piactl.feed.mojibake import CODECS
 
 _MASK = (1 << 64) - 1
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.plan import Rejection
+from piactl.feed.csv_header import COLUMNS
 from piactl.feed.csv_row_parser import NONE_WHEN_BLANK, BrokenRow, Row
 from piactl.feed.error_codes import rejection_message
-from piactl.feed.header import COLUMNS
 
 _PERSON_FIELDS = {
     "numen": "numen",

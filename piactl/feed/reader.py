@@ -15,15 +15,15 @@ from pathlib import Path
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import ROW, FeedFacts
 from piactl.errors import FeedRefused
+from piactl.feed.csv_header import COLUMNS, Layout, read_layout
 from piactl.feed.csv_record import UnclosedQuote
 from piactl.feed.csv_row_parser import BrokenRow, FieldTooLong, RowParser, Sample, without_end
+from piactl.feed.encoding_check import CODECS, is_wholesale, likely_encoding
 from piactl.feed.error_codes import refusal
 from piactl.feed.feed import Feed, Remark, date_remarks, layout_remarks, row_remarks, set_remarks
 from piactl.feed.feed_file import OpenFeed, longest_line, open_feed
 from piactl.feed.file_date import file_date
 from piactl.feed.fingerprints import Skipped
-from piactl.feed.header import COLUMNS, Layout, read_layout
-from piactl.feed.mojibake import CODECS, is_wholesale, likely_encoding
 from piactl.feed.people_builder import PeopleBuilder
 
 _MARK = b"#FIN"

@@ -9,11 +9,11 @@ from pathlib import Path
 from piactl.core.model.numen import read_numen
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.plan import Rejection
+from piactl.feed.csv_header import REJECT_COLUMN, Layout, read_layout
+from piactl.feed.encoding_check import CODECS
 from piactl.feed.feed import Feed
-from piactl.feed.header import REJECT_COLUMN, Layout, read_layout
-from piactl.feed.mojibake import CODECS
-from piactl.language import sentence
 from piactl.private_files import write_private
+from piactl.translation import sentence
 
 _MASKED = b"?" * 13
 """In place of what is no NUMEN: the row stays rejected until somebody types the right one."""

@@ -30,8 +30,8 @@ from piactl.core.text import counted
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import read_accounts
 from piactl.directory.store.attribute_map import encoding_of
-from piactl.directory.store.memory_records import read_memory
 from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.state_records import read_memory
 from piactl.directory.store.unmanaged_entries import (
     Recognition,
     Stranger,

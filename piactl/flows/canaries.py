@@ -11,7 +11,7 @@ from piactl.directory.port import Reader
 from piactl.directory.probe.probe import ServerUnusable, accepts_bind
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.errors import SecretUnusable
-from piactl.secrets import read_password
+from piactl.secret_files import read_password
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
 from piactl.directory.port import Reader, WriteResult
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.state_records import read_last
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan
 from piactl.feed.formats.kept_sets import FOLDER as SETS
-from piactl.flows.accounts.merging import finish_merges
+from piactl.flows.accounts.merge import finish_merges
 from piactl.flows.accounts.owner_notices import IdentityNotices, tell_owners
 from piactl.flows.apply.approvals import ApprovalMissing, forget_old_approvals, require_approval
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
@@ -30,7 +30,7 @@ from piactl.flows.apply.journal_heads import watch_heads
 from piactl.flows.apply.restored_directory import began_at
 from piactl.flows.apply.run import Run, check_date
 from piactl.flows.canaries import try_canaries
-from piactl.flows.helpdesk.rate_limit import forget_old_attempts
+from piactl.flows.helpdesk.identity_check_limit import forget_old_attempts
 from piactl.flows.helpdesk.second_person import forget_old_requests
 from piactl.flows.helpdesk.unblock import release_activation_policy, remove_foreign_policies
 from piactl.flows.plan.cache_file import keep

@@ -15,7 +15,7 @@ from piactl.core.model.account import Account
 from piactl.core.model.overrides import override_text
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import Settings
-from piactl.core.plan.case import Case
+from piactl.core.plan.identity_case import Case
 from piactl.core.plan.run_state import Waiting
 from piactl.core.rules.reasons import exception_text
 from piactl.directory import filters
@@ -24,14 +24,14 @@ from piactl.directory.store.accounts import Entry, read_whole
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.case_records import person_record
 from piactl.directory.store.devices import read_devices, words_of
-from piactl.directory.store.memory_records import read_memory, waiting_record
 from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, RUNS, Places, UnreadableRecords
 from piactl.directory.store.run_records import read_runs
+from piactl.directory.store.state_records import read_memory, waiting_record
 from piactl.errors import NotFound
 from piactl.feed.formats.kept_sets import every_kept_set
 from piactl.flows.apply.undo_log import read_kept
 from piactl.flows.drift import drift_row
-from piactl.flows.helpdesk.rate_limit import Answer, read_attempts
+from piactl.flows.helpdesk.identity_check_limit import Answer, read_attempts
 from piactl.flows.helpdesk.second_person import Requests
 from piactl.flows.queries.accounts import AccountStore, find_entry
 from piactl.journal import JournalLine, Wanted, read_lines

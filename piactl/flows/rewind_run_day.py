@@ -11,9 +11,9 @@ from piactl.core.edits import ActRefused
 from piactl.core.model.run_status import RunStatus
 from piactl.core.plan.guards import losses_until
 from piactl.directory.port import Reader, Writer
-from piactl.directory.store.memory_records import last_run_record, read_last_run
 from piactl.directory.store.records import DATA, UnreadableRecords, parsed, record_write
 from piactl.directory.store.run_records import read_runs
+from piactl.directory.store.state_records import last_run_record, read_last_run
 from piactl.flows.apply.run import CommandRun, must
 
 

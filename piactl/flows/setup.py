@@ -12,7 +12,7 @@ from piactl.config.settings import read_settings
 from piactl.errors import PiactlError
 from piactl.private_files import make_private_folder, write_private, write_public
 from piactl.resources import example
-from piactl.secrets import new_keys_text, read_keys
+from piactl.secret_files import new_keys_text, read_keys
 
 FILES = ("piactl.yaml", "policy.yaml", "establishments.csv")
 MARK = "EDIT"

@@ -12,8 +12,8 @@ from piactl.directory.port import RawEntry
 from piactl.directory.simulated_directory import SimulatedDirectory
 from piactl.directory.store.account_list import run_list_writes
 from piactl.directory.store.accounts import Unreadable, account_dn, account_queries, entry_of
-from piactl.directory.store.memory_records import last_run_record, read_last
 from piactl.directory.store.records import DATA, Places, UnreadableRecords, record_write, stored
+from piactl.directory.store.state_records import last_run_record, read_last
 from piactl.flows.plan.incremental import NextCache
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.ready_plan import ReadyPlan

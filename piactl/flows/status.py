@@ -12,9 +12,9 @@ from piactl.core.model.settings import Settings
 from piactl.core.plan.guards import losses_before
 from piactl.core.plan.run_state import Memory
 from piactl.core.rules.desired import Rules
-from piactl.directory.store.memory_records import read_memory
 from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords, stored
 from piactl.directory.store.run_records import read_runs
+from piactl.directory.store.state_records import read_memory
 from piactl.flows.apply.approvals import broken_glass, open_approvals
 from piactl.flows.apply.hooks import events_waiting
 from piactl.flows.apply.run_lock import read_lock

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from piactl.core.model.person import Register
-from piactl.language import translated
 from piactl.report.escaping import shown
+from piactl.translation import translated
 
 _UAI = re.compile(r"(?<![\w:./=-])(?<!--uai )[0-9]{7}[A-Z](?![\w-])(?!\.\w)")
 """A UAI as a word, but not in a command, a right or a file name, which somebody may copy."""

@@ -7,8 +7,8 @@ from itertools import zip_longest
 from textwrap import wrap
 from typing import Any
 
-from piactl.language import sentence
 from piactl.report.escaping import shown
+from piactl.translation import sentence
 
 View = Mapping[str, Any]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from piactl.language import in_french
 from piactl.report.escaping import shown
+from piactl.translation import in_french
 
 View = Mapping[str, Any]
 

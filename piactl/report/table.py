@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from piactl.language import sentence
 from piactl.report.escaping import neutral, shown
+from piactl.translation import sentence
 
 FORMATS = ("table", "json", "ndjson", "csv", "tsv", "excel")
 

@@ -13,8 +13,8 @@ from xml.sax.saxutils import escape
 
 from piactl.core.model.periods import civil
 from piactl.core.timeline_rows import Group, Row, Shade, Span
-from piactl.language import sentence
 from piactl.report.escaping import shown
+from piactl.translation import sentence
 
 CLASSES = {
     Shade.COUNTS: "post",

@@ -8,8 +8,8 @@ from datetime import date
 
 from piactl.core.model.periods import civil, union
 from piactl.core.timeline_rows import Group, Row, Shade, Span
-from piactl.language import sentence
 from piactl.report.escaping import shown
+from piactl.translation import sentence
 
 _SOLID, _DENSE, _LIGHT, _FAINT, _DOTS, _NOT = range(6)
 _UNICODE = "█▓▒░·×"

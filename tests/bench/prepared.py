@@ -77,7 +77,7 @@ def _entries(configuration: str, part: Path, day: str, ldif: Path) -> None:
     from piactl.cli.framework.configuration import open_configuration
     from piactl.directory.open import open_reader
     from piactl.flows.plan.inputs.load_feeds import read_feeds
-    from piactl.secrets import read_password
+    from piactl.secret_files import read_password
     from tests.planning import plan_at_once
 
     configuration = open_configuration(Path(configuration))

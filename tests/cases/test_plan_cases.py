@@ -45,8 +45,8 @@ from piactl.directory.port import EntryWrite
 from piactl.directory.simulated_directory import EmptyDirectory, SimulatedDirectory
 from piactl.directory.store.account_write import account_write
 from piactl.directory.store.accounts import account_dn
-from piactl.directory.store.memory_records import last_run_record
 from piactl.directory.store.records import DATA, Places, record_write
+from piactl.directory.store.state_records import last_run_record
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.account_index import census_of
 from piactl.flows.plan.ready_plan import ReadyPlan

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from piactl.core.plan.case import case_id
+from piactl.core.plan.identity_case import case_id
 from piactl.core.rules.matching import Doubt
 from tests.story.academy import Academy
 from tests.story.feeds import MICHELIS, row

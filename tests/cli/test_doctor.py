@@ -25,7 +25,7 @@ from piactl.flows.doctor import CHECKS, examine, exit_code
 from piactl.flows.doctor.servers import Server, _functions, _takes_writes
 from piactl.journal import IntendedWrite, Journal, RunContext, who
 from piactl.sandbox.files import CONSUMERS, GROUPS, POLICIES
-from piactl.secrets import read_password
+from piactl.secret_files import read_password
 
 PASSWORD = "correct horse battery"
 WORKED = {"ok", "skipped", "note", "warning", "error"}

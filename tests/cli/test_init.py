@@ -17,7 +17,7 @@ from piactl.config.policy import policy_warnings, read_policy
 from piactl.config.register import read_register
 from piactl.config.settings import read_settings
 from piactl.flows.setup import write_first_files
-from piactl.secrets import read_keys
+from piactl.secret_files import read_keys
 
 TOP = Path(__file__).resolve().parents[2]
 PIP_WHEEL = [sys.executable, *"-m pip wheel --no-deps --no-build-isolation -w".split()]

@@ -16,7 +16,7 @@ from piactl.config.register import read_register
 from piactl.config.settings import read_settings
 from piactl.errors import ConfigurationInvalid, Exit, NotPermitted, PiactlError, SecretUnusable
 from piactl.private_files import lock_file, make_private_folder
-from piactl.secrets import read_password
+from piactl.secret_files import read_password
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 READERS = {

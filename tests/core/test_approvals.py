@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from piactl.core.model.policy import ApprovalRule, Approvals, Limit
-from piactl.core.plan.approvals import Approval, Request, reasons, rejection, serving
+from piactl.core.plan.approval_rules import Approval, Request, reasons, rejection, serving
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.plan import Basis, FeedBasis, Plan

@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from piactl.core.edits import ActRefused
-from piactl.core.edits.merging import joined, merge_mark, merged_into, on_its_way
+from piactl.core.edits.merged_account import joined, merge_mark, merged_into, on_its_way
 from piactl.core.model.account import Account, Lock, ServiceException
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.overrides import Override, OverrideKind

@@ -33,7 +33,7 @@ from piactl.directory.client.controls import (
     octets,
 )
 from piactl.directory.client.fast_search import FastSearchStrategy, csn_in
-from piactl.directory.client.fast_write import changes_of, encoded
+from piactl.directory.client.pipelined_write import changes_of, encoded
 from piactl.directory.client.strategy import DeadlineStrategy, message_at, spelling
 from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import EntryWrite, Outcome, Values

@@ -22,7 +22,7 @@ from piactl.directory.open import open_writer
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.store.activation_passwords import Ending, activation_write, read_released, unblock_write
 from piactl.sandbox.files import POLICIES
-from piactl.secrets import read_password
+from piactl.secret_files import read_password
 from tests.conftest import Sandbox
 
 CODES = f"cn=activation,{POLICIES}"

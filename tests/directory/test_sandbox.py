@@ -23,7 +23,7 @@ from piactl.errors import SandboxUnavailable
 from piactl.sandbox import sandbox_status, start_sandbox, stop_sandbox
 from piactl.sandbox import server as software
 from piactl.sandbox.server import Process, _observe, remember
-from piactl.secrets import read_keys, read_password
+from piactl.secret_files import read_keys, read_password
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import polib
 import pytest
 
 import piactl
-from piactl.language import Catalogue
+from piactl.translation import Catalogue
 
 HERE = Path(piactl.__file__).parent
 CATALOGUE = HERE / "locale" / "fr" / "LC_MESSAGES" / "piactl.po"

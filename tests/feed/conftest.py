@@ -12,8 +12,8 @@ import pytest
 
 from piactl.core.model.settings import SourceSettings
 from piactl.errors import FeedRefused
+from piactl.feed.csv_header import COLUMNS
 from piactl.feed.feed import Feed
-from piactl.feed.header import COLUMNS
 from piactl.feed.reader import read_feed
 
 HEADER = ";".join(COLUMNS)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from piactl.errors import FeedRefused
-from piactl.feed.header import COLUMNS
-from piactl.feed.mojibake import shown
+from piactl.feed.csv_header import COLUMNS
+from piactl.feed.encoding_check import shown
 
 CANARY = "20E0642731QZJ"
 

@@ -16,8 +16,8 @@ from piactl.cli.framework.configuration import open_configuration
 from piactl.core.plan.guards import in_period
 from piactl.core.plan.run_state import LastRun
 from piactl.directory.simulated_directory import EmptyDirectory, SimulatedDirectory
-from piactl.directory.store.memory_records import last_run_record
 from piactl.directory.store.records import DATA, Places, record_write
+from piactl.directory.store.state_records import last_run_record
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
 from piactl.flows.plan.ready_plan import ReadyPlan

@@ -23,7 +23,7 @@ from piactl.flows.plan import staged as staging
 from piactl.flows.plan.incremental import SkipSet
 from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules
 from piactl.flows.plan.inputs.load_feeds import scan_feeds
-from piactl.secrets import read_password
+from piactl.secret_files import read_password
 from tests.planning import managed_accounts
 
 from .academy import Academy

@@ -30,7 +30,7 @@ from piactl.flows.helpdesk.otp import (
 from piactl.flows.queries.accounts import find_entry
 from piactl.journal import who
 from piactl.private_files import write_private
-from piactl.secrets import read_password
+from piactl.secret_files import read_password
 
 from .academy import Academy, Ran, prepared
 from .feeds import row

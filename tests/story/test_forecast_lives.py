@@ -14,7 +14,7 @@ from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.core.model.account import Account, Lock, ServiceException
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.person import Person
-from piactl.core.naming.homonyms import TakenNames
+from piactl.core.naming.taken_names import TakenNames
 from piactl.core.plan.change import Change
 from piactl.core.plan.run_state import LastRun, waiting_for
 from piactl.core.rules.address_allocation import named
@@ -22,8 +22,8 @@ from piactl.core.rules.desired import Desired, Subject, desired_account
 from piactl.directory.port import EntryWrite
 from piactl.directory.simulated_directory import EmptyDirectory, SimulatedDirectory
 from piactl.directory.store.account_write import account_write
-from piactl.directory.store.memory_records import last_run_record, waiting_record
 from piactl.directory.store.records import DATA, Places, record_write
+from piactl.directory.store.state_records import last_run_record, waiting_record
 from piactl.flows.forecast.simulate import Forecast
 from piactl.private_files import this_user
 from tests.planning import managed_accounts, plan_at_once

@@ -7,7 +7,7 @@ import getpass
 from piactl.core.credentials.numen_verifier import numen_verifier, verifies
 from piactl.core.model.digests import DigestKeys
 from piactl.core.rules.desired import MATRICULE, VERIFIER_DAYS, verifier_turn
-from piactl.secrets import read_keys
+from piactl.secret_files import read_keys
 from tests.cli.test_password import CLAIRE, NUMEN, OTHER, reset
 
 from .academy import Academy, prepared

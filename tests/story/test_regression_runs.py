@@ -26,7 +26,7 @@ from piactl.errors import LockLost, UnsafePlan
 from piactl.flows.apply import run_lock as locking
 from piactl.flows.apply.run_lock import Holder, RunLock
 from piactl.flows.plan import reconcile as planning
-from piactl.secrets import read_password
+from piactl.secret_files import read_password
 
 from .academy import Academy, Ran
 from .feeds import row

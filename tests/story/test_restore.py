@@ -17,7 +17,7 @@ from piactl.config.settings import read_settings
 from piactl.directory.open import open_reader
 from piactl.flows.apply.restored_directory import warn_of_old_journal
 from piactl.sandbox.server import find_software
-from piactl.secrets import read_password
+from piactl.secret_files import read_password
 
 from .academy import Academy
 from .feeds import MICHELIS, THUILLIER, row

@@ -14,7 +14,7 @@ from piactl.directory.open import open_reader
 from piactl.directory.port import RawEntry, Reader, Refresh, ServerFacts
 from piactl.flows.plan.inputs.load_feeds import read_feeds
 from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.secrets import read_password
+from piactl.secret_files import read_password
 from tests.planning import plan_at_once, plan_night
 
 from .academy import Academy

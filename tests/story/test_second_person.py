@@ -206,7 +206,7 @@ def test_two_approvals_at_once(people: Academy, monkeypatch: pytest.MonkeyPatch)
     from piactl.directory.open import open_writer
     from piactl.flows.helpdesk.second_person import PASSWORD as KIND
     from piactl.flows.helpdesk.second_person import Requests
-    from piactl.secrets import read_password
+    from piactl.secret_files import read_password
 
     request = requested(people, "password", "reset", IDA)
     configuration = open_configuration(people.sandbox.config)

@@ -18,7 +18,7 @@ from piactl.directory.open import open_reader
 from piactl.flows.queries import history
 from piactl.flows.queries.unjournalled import unjournalled
 from piactl.journal import who
-from piactl.secrets import read_password
+from piactl.secret_files import read_password
 from tests.directory.test_acl_matrix import hold_lock
 
 from .academy import Academy

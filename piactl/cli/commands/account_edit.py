@@ -20,7 +20,7 @@ from piactl.cli.framework.options import (
     Yes,
     read_date,
 )
-from piactl.core.edits import closing, locks
+from piactl.core.edits import account_locks, closing
 from piactl.errors import UsageError
 
 
@@ -40,7 +40,7 @@ def lock(
     the commands under hooks.changes of the configuration, which can end them.
     """
     command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True))
-    return command.act_on(names, locks.lock(command.author, read_date("--until", until)))
+    return command.act_on(names, account_locks.lock(command.author, read_date("--until", until)))
 
 
 def unlock(
@@ -54,7 +54,7 @@ def unlock(
 ) -> int:
     """Lift an administrator's lock. The dates of HR apply again at once."""
     command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
-    return command.act_on(names, locks.unlock(command.author))
+    return command.act_on(names, account_locks.unlock(command.author))
 
 
 def close(

@@ -55,7 +55,7 @@ def merge(
     Password and devices of FROM end, and only its uid stays, which names INTO. After a crash the next night
     or command finishes the merge. `undo` takes it back, but for password and devices.
     """
-    from piactl.flows.accounts.merging import prepare_merge
+    from piactl.flows.accounts.merge import prepare_merge
 
     command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     author, unreadable = command.author, command.configuration.unreadable
@@ -84,7 +84,7 @@ def split(
     ACCOUNT keeps its addresses. Password and devices end, and both people need a first log in. To take it
     back, merge the new account.
     """
-    from piactl.flows.accounts.merging import prepare_split
+    from piactl.flows.accounts.merge import prepare_split
 
     command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     author, unreadable = command.author, command.configuration.unreadable

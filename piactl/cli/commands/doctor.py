@@ -62,7 +62,7 @@ def _compare(output: Layout | None) -> int:
 
     from piactl.cli.framework.context import this_configuration
     from piactl.flows.doctor.compare import compare_servers
-    from piactl.secrets import read_password
+    from piactl.secret_files import read_password
 
     configuration = this_configuration()
     folder = Path(configuration.settings.state_folder)

@@ -72,7 +72,7 @@ def add(
     host without the new key refuses to write. Digests move to the new key when feeds repeat their values.
     """
     from piactl.flows.apply.key_fence import announce_key
-    from piactl.secrets import add_key, read_keys
+    from piactl.secret_files import add_key, read_keys
 
     command = acting.begin(Manner(reason, recorded=False))
     configuration = command.configuration
@@ -106,7 +106,7 @@ def retire(
     from piactl.flows.accounts.batch import carry_out
     from piactl.flows.helpdesk.key_rotation import check_retirable, key_needs, prepare_reseals, refuse_needed
     from piactl.journal import in_doubt
-    from piactl.secrets import drop_key
+    from piactl.secret_files import drop_key
 
     command = acting.begin(Manner(reason, dry_run, recorded=False))
     configuration, retiring = command.configuration, command.run()

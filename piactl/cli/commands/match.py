@@ -35,7 +35,7 @@ from piactl.errors import Exit
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:
-    from piactl.core.plan.case import Answer
+    from piactl.core.plan.identity_case import Answer
 
 COLUMNS = ("case", "doubt", "source", "matricule", "name", "of", "since", "days", "urgency", "decision")
 
@@ -60,7 +60,7 @@ def list_(
     urgency: `soon`, the newcomer starts within match_days; `overdue`, open for more than max_hold_days.
     """
     from piactl.directory.store.case_records import read_cases
-    from piactl.flows.accounts.matching import case_facts
+    from piactl.flows.accounts.case_decisions import case_facts
 
     configuration, chosen = this_configuration(), read_columns(columns, COLUMNS, ())
     settings, day = configuration.settings, read_day(as_of, today(configuration))
@@ -76,7 +76,7 @@ def list_(
 
 def show(case: CaseId, output: Output = None, as_of: AsOf = None) -> int:
     """Show a case: what HR states beside each account, the evidence, and what each answer would do."""
-    from piactl.flows.accounts.matching import case_view, find_case
+    from piactl.flows.accounts.case_decisions import case_view, find_case
     from piactl.report.match_text import case_text
 
     configuration = this_configuration()
@@ -104,8 +104,8 @@ def same(
 
     A new matricule joins the account at once; the next night with the feed brings its posts.
     """
-    from piactl.core.plan.case import Answer
-    from piactl.flows.accounts.matching import decision_on, find_case, prepare_join
+    from piactl.core.plan.identity_case import Answer
+    from piactl.flows.accounts.case_decisions import decision_on, find_case, prepare_join
 
     command = acting.begin(Manner(reason, dry_run, yes, output, (), as_of))
     configuration, author, day = command.configuration, command.author, command.order.as_of
@@ -119,7 +119,7 @@ def same(
 
 def different(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
     """Decide that the feed row and the account belong to two people, until `match forget`."""
-    from piactl.core.plan.case import Answer
+    from piactl.core.plan.identity_case import Answer
 
     return _decide(case, Answer.DIFFERENT, "", reason, as_of)
 
@@ -130,7 +130,7 @@ def forget(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
 
 
 def _decide(id_: str, answer: Answer | None, one: str, reason: str, as_of: str | None) -> int:
-    from piactl.flows.accounts.matching import decide, decision_on, find_case
+    from piactl.flows.accounts.case_decisions import decide, decision_on, find_case
 
     command = acting.begin(Manner(reason, as_of=as_of))
     author, day = command.author, command.order.as_of

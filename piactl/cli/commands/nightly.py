@@ -275,8 +275,8 @@ def _of_directory(
 ) -> tuple[int, dict[str, tuple[int, int]]]:
     """The runs that did without another person, and for each source the rejected rows of the plan and the age
     of its last feed, -1 where that is not known."""
-    from piactl.directory.store.memory_records import read_memory
     from piactl.directory.store.run_records import read_runs
+    from piactl.directory.store.state_records import read_memory
     from piactl.flows.apply.approvals import broken_glass
     from piactl.flows.status import feed_ages
 

@@ -38,10 +38,10 @@ from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.guards import DEVICE
 from piactl.errors import Exit, PiactlError, UsageError
-from piactl.language import translated
 from piactl.private_files import refuse_input
 from piactl.report.device_text import COLUMNS, devices_text
 from piactl.report.table import rendered
+from piactl.translation import translated
 
 if TYPE_CHECKING:
     from piactl.flows.helpdesk.otp.holder import Holder

@@ -117,8 +117,8 @@ def check_cases(
     Needs no directory, so it can run where the policy is kept. Exit codes: 0 every case is as expected, 1 a
     case is not.
     """
-    from piactl.config.policy_cases import read_policy_cases
-    from piactl.core.explain.policy_case import case_problems
+    from piactl.config.policy_tests import read_policy_cases
+    from piactl.core.explain.policy_test import case_problems
     from piactl.report.table import rendered
 
     live = this_configuration()

@@ -146,7 +146,7 @@ def _accept(reason: str, report: dict[str, Any], output: PlanLayout) -> int:
 
 def _mend(source: str, reason: str, output: PlanLayout, *, yes: bool, dry_run: bool) -> int:
     from piactl.flows.recover.mend import mend, propose_mending
-    from piactl.secrets import read_password
+    from piactl.secret_files import read_password
 
     command = begin(Manner(reason), changes=bool(reason))
     configuration, settings = command.configuration, command.configuration.settings

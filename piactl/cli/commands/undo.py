@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from piactl.core.plan.guards import Refusal
     from piactl.flows.apply.executor import Done
     from piactl.flows.apply.run import Order
-    from piactl.flows.undo.propose import Undoing
+    from piactl.flows.undo.undo_plan import Undoing
 
 IDENTITY = IdentityName.ADMINISTRATOR
 _FIRST_GUARDS = 3
@@ -66,7 +66,7 @@ def undo(
     accounts were kept, 7 another run is writing.
     """
     from piactl.flows.accounts.batch import refuse_broken_guards
-    from piactl.flows.undo.propose import propose_undo
+    from piactl.flows.undo.undo_plan import propose_undo
 
     manner = Manner(reason, dry_run, yes, allow=allow or [], as_of=as_of, identity=IDENTITY)
     command = begin(manner, changes=not (dry_run or out))

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from piactl.flows.accounts.batch import Batch, BatchResult, Delivery, PreparedAccount
     from piactl.flows.apply.executor import Stop
     from piactl.flows.apply.run import CommandRun, Order, Run
-    from piactl.flows.helpdesk.operation_counts import OperationGuard
+    from piactl.flows.helpdesk.operator_limits import OperationGuard
     from piactl.flows.queries.accounts import AccountStore
 
 
@@ -195,7 +195,7 @@ class AccountCommand:
         configuration, day = self.configuration, self.order.as_of
 
         def finish(run: Run) -> None:
-            from piactl.flows.accounts.merging import finish_merges
+            from piactl.flows.accounts.merge import finish_merges
 
             finish_merges(run, configuration.accounts(run.writer, day), configuration.rules(day))
 
@@ -208,7 +208,7 @@ class AccountCommand:
 
     def operation_guard(self) -> OperationGuard:
         """The guards on what the operator of the command hands out today."""
-        from piactl.flows.helpdesk.operation_counts import OperationGuard
+        from piactl.flows.helpdesk.operator_limits import OperationGuard
 
         settings, policy = self.configuration.settings, self.configuration.policy
         order, unreadable = self.order, self.configuration.unreadable

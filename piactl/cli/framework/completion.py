@@ -226,7 +226,7 @@ def _settings(config: str) -> Settings:
 
 def _accounts(last: str, config: str, _first: bool) -> list[Suggestion]:
     from piactl.directory.store.attribute_scans import suggested_uids
-    from piactl.secrets import read_password
+    from piactl.secret_files import read_password
 
     settings = _settings(config)
     return [(uid, "") for uid in suggested_uids(settings.directory, read_password, last, SECONDS)]
@@ -234,7 +234,7 @@ def _accounts(last: str, config: str, _first: bool) -> list[Suggestion]:
 
 def _runs(last: str, config: str, _first: bool) -> list[Suggestion]:
     from piactl.directory.store.attribute_scans import suggested_runs
-    from piactl.secrets import read_password
+    from piactl.secret_files import read_password
 
     settings = _settings(config)
     runs = suggested_runs(settings.directory, read_password, last, SECONDS)
@@ -286,7 +286,7 @@ def _sources(_last: str, config: str, _first: bool) -> list[Suggestion]:
 
 def _cases(last: str, config: str, _first: bool) -> list[Suggestion]:
     from piactl.directory.store.attribute_scans import suggested_cases
-    from piactl.secrets import read_password
+    from piactl.secret_files import read_password
 
     return [(case, "") for case in suggested_cases(_settings(config).directory, read_password, last, SECONDS)]
 

@@ -19,11 +19,11 @@ from piactl.directory.port import Reader, Writer
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.queries.accounts import AccountStore
-from piactl.secrets import read_own_keys
+from piactl.secret_files import read_own_keys
 
 if TYPE_CHECKING:
     from piactl.core.rules.desired import Rules
-    from piactl.flows.helpdesk.rate_limit import IdentityChecks
+    from piactl.flows.helpdesk.identity_check_limit import IdentityChecks
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Configuration:
         # loaded here: few commands check an identity
         from piactl.clock import utc_now
         from piactl.flows.apply.restored_directory import compare_runs
-        from piactl.flows.helpdesk.rate_limit import IdentityChecks
+        from piactl.flows.helpdesk.identity_check_limit import IdentityChecks
         from piactl.journal import who
 
         settings = self.settings

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, TextIO
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
 from piactl.core.model.settings import IdentityName
 from piactl.errors import ConfigurationInvalid, Mistake, NotPermitted, UsageError
-from piactl.language import translated, use
 from piactl.private_files import sudo_service, this_user
+from piactl.translation import translated, use
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -102,7 +102,7 @@ def today(configuration: Configuration) -> date:
 @contextmanager
 def reading(configuration: Configuration, identity: str = IdentityName.READER) -> Iterator[Reader]:
     from piactl.directory.open import open_reader
-    from piactl.secrets import read_password
+    from piactl.secret_files import read_password
 
     _refuse_other_user(configuration, identity)
     with (
@@ -117,7 +117,7 @@ def writing(configuration: Configuration, identity: str = IdentityName.NIGHTLY) 
     from piactl.clock import utc_now
     from piactl.flows.apply.writing_server import open_writing_server
     from piactl.journal import who
-    from piactl.secrets import read_password
+    from piactl.secret_files import read_password
 
     _refuse_other_user(configuration, identity)
     opened = open_writing_server(

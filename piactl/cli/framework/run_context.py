@@ -116,7 +116,7 @@ def journal_private_reading(
 ) -> None:
     """Records that private data of these accounts are about to be shown, and stores the head of the journal.
     Raises JournalUnusable: then they are not shown."""
-    from piactl.flows.private_reading import journal_reading
+    from piactl.flows.private_data_access import journal_reading
 
     order = new_order(configuration, None)
     path, keys = configuration.settings.journal_file, configuration.keys
@@ -220,7 +220,7 @@ def say_refused(ready: ReadyPlan, name: str) -> None:
 
 def say_approvals(ready: ReadyPlan, name: str) -> None:
     """Says that another person has to approve the plan in the file `name`, if so."""
-    from piactl.core.plan.approvals import reasons
+    from piactl.core.plan.approval_rules import reasons
 
     if reasons(ready.plan, this_configuration().policy.approvals):
         say(f'Another person approves it first: piactl approve {name} --reason "..."')

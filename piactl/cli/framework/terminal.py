@@ -16,7 +16,7 @@ from io import TextIOWrapper
 from typing import Any, TextIO
 
 from piactl.errors import Declined, PiactlError, UsageError
-from piactl.language import translated
+from piactl.translation import translated
 
 _ESCAPED = "piactl-escaped"
 
@@ -154,7 +154,7 @@ def ask_secret(name: str, source: str | None, option: str) -> str:
         return _line_of_stdin(name, option)
     if source is not None:
         from piactl.private_files import refuse_input, refuse_missing
-        from piactl.secrets import read_password
+        from piactl.secret_files import read_password
 
         refuse_input(option, source)
         refuse_missing(source)

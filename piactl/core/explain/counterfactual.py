@@ -71,7 +71,7 @@ def reopen_remedy(case: Case, yes_days: YesDays) -> Iterable[Remedy]:
 
 def unlock_remedy(case: Case) -> Iterable[Remedy]:
     """The remedy to lift the administrator's lock."""
-    from piactl.core.edits.locks import unlock
+    from piactl.core.edits.account_locks import unlock
 
     words = _command(case, f"account unlock {{}}{case.as_of_option}")
     yield Remedy("lift the lock", words, case.as_of, unlock(_AUTHOR)(case.account, case.rules).account)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from piactl.core.model.numen import read_numen
-from piactl.core.naming.homonyms import has_base
+from piactl.core.naming.taken_names import has_base
 
 _UID = re.compile(r"[a-z0-9.-]+")
 _SHOWN = 40

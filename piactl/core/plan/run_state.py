@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy
-from piactl.core.plan.case import Case
 from piactl.core.plan.feed_limits import SourceRecord
 from piactl.core.plan.guards import Census, Losses
+from piactl.core.plan.identity_case import Case
 from piactl.core.rules.absences import Absence, Key
 from piactl.core.rules.matching import Births
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from piactl.core.model.account import Account
 from piactl.core.model.policy import Policy
-from piactl.core.naming.homonyms import TakenNames, has_base
 from piactl.core.naming.local_part import initial_uid
+from piactl.core.naming.taken_names import TakenNames, has_base
 from piactl.core.rules.desired import Desired, local_of
 
 

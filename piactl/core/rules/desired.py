@@ -31,9 +31,9 @@ from piactl.core.model.periods import civil
 from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import MatchingSettings
-from piactl.core.naming.homonyms import has_base
+from piactl.core.naming.capitalisation import shown_name
 from piactl.core.naming.local_part import UnusableName, local_part
-from piactl.core.naming.name_case import shown_name
+from piactl.core.naming.taken_names import has_base
 from piactl.core.rules.career import NEVER, AccountStatus, Career, account_status, career
 from piactl.core.rules.confirmation import confirmed
 from piactl.core.rules.matching import Births, birth_digests, births_of, with_births

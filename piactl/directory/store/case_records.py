@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 from piactl.core.model.person import Person
-from piactl.core.plan.case import Answer, Case, Decision
+from piactl.core.plan.identity_case import Answer, Case, Decision
 from piactl.core.rules.matching import Doubt
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn

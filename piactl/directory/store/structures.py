@@ -10,7 +10,7 @@ from piactl.core.model.person import Establishment
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory.dn import child
 from piactl.directory.port import EntryWrite, Reader, Values
-from piactl.directory.store.groups import GroupEntry, correction, read_kept
+from piactl.directory.store.group_entries import GroupEntry, correction, read_kept
 
 CLASS, KEEPER = "supannEntite", "seeAlso"
 _CODE = "supannCodeEntite"

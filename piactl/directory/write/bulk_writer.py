@@ -16,7 +16,7 @@ from piactl.directory.client.connection import Session
 from piactl.directory.client.failover import Link
 from piactl.directory.client.result_codes import AGAIN, ONE_ENTRY, STALE, SUCCESS, ConnectionLost, Result
 from piactl.directory.port import EntryWrite, WriteResult
-from piactl.directory.write.single import DirectoryWriter
+from piactl.directory.write.single_writer import DirectoryWriter
 from piactl.errors import PiactlError, ReplyLost
 
 

@@ -18,7 +18,7 @@ from piactl.core.plan.guards import Refusal
 from piactl.core.text import counted
 from piactl.directory.port import Outcome, Reader, Writer
 from piactl.directory.store.accounts import Entry
-from piactl.directory.store.memory_records import read_last
+from piactl.directory.store.state_records import read_last
 from piactl.errors import Declined, Exit, PiactlError, ReplyLost, UnsafePlan
 from piactl.flows.accounts.owner_notices import OwnerNotice
 from piactl.flows.apply.executor import Done, Stop, refused, write_alone

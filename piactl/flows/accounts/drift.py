@@ -21,8 +21,8 @@ from piactl.directory.store.attribute_map import UnreadableEntry
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import raw_delete, read_foreign_devices
 from piactl.directory.store.drift import PROPERLY
-from piactl.directory.store.memory_records import vanished_accounts
 from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.state_records import vanished_accounts
 from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.accounts.edit import broken_guards, intended, prepared_account

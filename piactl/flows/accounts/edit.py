@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from piactl.core.edits import Act, ActRefused
 from piactl.core.edits.assignments import refuse_too_long
-from piactl.core.edits.merging import merged_into
+from piactl.core.edits.merged_account import merged_into
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import HAND_ENDED, OverrideKind, next_end
 from piactl.core.model.periods import OPEN
-from piactl.core.naming.homonyms import TakenNames
 from piactl.core.naming.local_part import UnusableName
+from piactl.core.naming.taken_names import TakenNames
 from piactl.core.plan.change import Change
 from piactl.core.plan.drift import Fate
 from piactl.core.plan.guards import Refusal, refusals
@@ -28,8 +28,8 @@ from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.account_write import account_write, only_renews_base
 from piactl.directory.store.accounts import Entry, Unreadable, with_kept
 from piactl.directory.store.attribute_scans import read_foreign_names, read_identifiers
-from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.state_records import read_last
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.drift import lost_words, unresolved
 from piactl.flows.plan.change_set import change_set, effective_days

@@ -9,7 +9,7 @@ from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite
 from piactl.directory.store.account_list import account_list_writes, run_list_writes
 from piactl.directory.store.accounts import account_dn
-from piactl.directory.store.memory_records import read_last_run
+from piactl.directory.store.state_records import read_last_run
 from piactl.flows.apply.run import Run, must
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
 

@@ -18,11 +18,10 @@ from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Approvals
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
-from piactl.core.plan.approvals import Approval, Request, allowed_of, reasons, rejection, serving
+from piactl.core.plan.approval_rules import Approval, Request, allowed_of, reasons, rejection, serving
 from piactl.core.text import counted
 from piactl.directory.dn import child, same_dn
 from piactl.directory.port import EntryWrite, Outcome, Reader
-from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import (
     APPROVALS,
     DATA,
@@ -42,6 +41,7 @@ from piactl.directory.store.records import (
     texts_of,
 )
 from piactl.directory.store.run_records import read_runs
+from piactl.directory.store.state_records import read_last
 from piactl.errors import PiactlError, UnsafePlan
 from piactl.flows.apply.approved_rest import INTERRUPTED
 from piactl.flows.apply.executor import Done, check_plan_fits, write_beside

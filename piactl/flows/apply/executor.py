@@ -18,8 +18,7 @@ from piactl.core.plan.guards import Refusal, losses_beyond, losses_without
 from piactl.core.plan.run_state import LastRun
 from piactl.core.text import counted
 from piactl.directory.port import Outcome, WriteResult
-from piactl.directory.store.groups import moves_members
-from piactl.directory.store.memory_records import last_run_record, read_last_run, waiting_record
+from piactl.directory.store.group_entries import moves_members
 from piactl.directory.store.records import (
     DATA,
     UnreadableRecord,
@@ -30,6 +29,7 @@ from piactl.directory.store.records import (
     stored,
 )
 from piactl.directory.store.run_records import read_run
+from piactl.directory.store.state_records import last_run_record, read_last_run, waiting_record
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.apply.account_list import list_accounts, list_written
 from piactl.flows.apply.required_schema import require_schema

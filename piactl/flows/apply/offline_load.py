@@ -23,8 +23,8 @@ from piactl.directory.port import Outcome, Writer
 from piactl.directory.store.accounts import IN_ACCOUNTS, NAMES
 from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.attribute_scans import read_foreign_names
-from piactl.directory.store.memory_records import last_run_record, read_last
 from piactl.directory.store.records import record_write
+from piactl.directory.store.state_records import last_run_record, read_last
 from piactl.errors import PiactlError, UnsafePlan
 from piactl.flows.apply.approvals import require_approval
 from piactl.flows.apply.executor import (

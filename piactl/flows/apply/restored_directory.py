@@ -15,9 +15,9 @@ from piactl.core.plan.run_state import LastRun
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.journal_heads import highest_head
-from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords
 from piactl.directory.store.run_records import heads_of, read_run, read_runs
+from piactl.directory.store.state_records import read_last
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
 from piactl.flows.apply.run_lock import MARGIN
 from piactl.journal.query import text_of as journal_time

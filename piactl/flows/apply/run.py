@@ -21,7 +21,6 @@ from piactl.directory import filters
 from piactl.directory.port import EntryWrite, Outcome, Writer, WriteResult
 from piactl.directory.store.accounts import CSN
 from piactl.directory.store.attribute_map import SECRETS
-from piactl.directory.store.memory_records import last_run_record, read_last_run
 from piactl.directory.store.records import (
     DATA,
     IN_RECORD,
@@ -33,6 +32,7 @@ from piactl.directory.store.records import (
     stored,
 )
 from piactl.directory.store.run_records import read_run
+from piactl.directory.store.state_records import last_run_record, read_last_run
 from piactl.errors import (
     DirectoryOlder,
     DirectoryUnreachable,
@@ -48,7 +48,6 @@ from piactl.flows.apply.default_password_policy import require_default_policy, w
 from piactl.flows.apply.hooks import hooks_called
 from piactl.flows.apply.journal_heads import head_stored
 from piactl.flows.apply.key_fence import check_current_key
-from piactl.flows.apply.read_back import read_back
 from piactl.flows.apply.restored_directory import Tolerated, compare_runs, warn_of_old_journal
 from piactl.flows.apply.run_lock import (
     Holder,
@@ -60,6 +59,7 @@ from piactl.flows.apply.run_lock import (
     this_place,
 )
 from piactl.flows.apply.server_clock import check_clock_by_record
+from piactl.flows.apply.writes_in_doubt import read_back
 from piactl.journal import (
     Actor,
     Intent,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from piactl.core.model.policy import Limit
 from piactl.core.plan.change import Kind
 from piactl.core.text import counted
-from piactl.directory.store.groups import (
+from piactl.directory.store.group_entries import (
     MEMBER,
     StaticGroup,
     group_name,

@@ -34,7 +34,7 @@ from piactl.flows.doctor.server_settings import SETTINGS
 from piactl.flows.doctor.servers import examine_server, reachable
 from piactl.flows.doctor.unix_users import examine_users
 from piactl.private_files import this_user
-from piactl.secrets import read_own_keys, read_password
+from piactl.secret_files import read_own_keys, read_password
 
 __all__ = ["CHECKS", "Check", "Examination", "Finding", "Outcome", "examine", "exit_code"]
 

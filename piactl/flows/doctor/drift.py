@@ -21,8 +21,8 @@ from piactl.directory.store.accounts import (
     read_accounts,
     read_accounts_named,
 )
-from piactl.directory.store.memory_records import read_drift_memory, vanished_accounts
 from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.state_records import read_drift_memory, vanished_accounts
 from piactl.errors import PiactlError
 from piactl.flows.doctor.checks import Finding, skipped, worst
 from piactl.flows.doctor.records import Content

@@ -16,7 +16,7 @@ from piactl.errors import PiactlError
 from piactl.flows.apply.hooks import missing_program, read_outbox
 from piactl.flows.doctor.checks import Finding, error, fine, note, skipped, unless_broken, warning, worst
 from piactl.private_files import run_as, this_user
-from piactl.secrets import read_password
+from piactl.secret_files import read_password
 
 IDENTITIES = {
     "reader": "plan and every command that shows",

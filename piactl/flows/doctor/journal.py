@@ -41,7 +41,7 @@ from piactl.journal.query import begun_at, text_of
 from piactl.journal.stored_heads import SYSLOG, append_head, has_syslog
 from piactl.journal.verify import Proved
 from piactl.private_files import this_user
-from piactl.secrets import read_password
+from piactl.secret_files import read_password
 
 WRITES = timedelta(days=7)
 """How far back D51 looks."""

@@ -28,7 +28,6 @@ from piactl.directory.store.attribute_map import Encoding, encoding_of
 from piactl.directory.store.base_digest import MANAGED
 from piactl.directory.store.composite_values import read_assignment, read_proof_change
 from piactl.directory.store.devices import read_all_devices
-from piactl.directory.store.memory_records import read_last, read_memory
 from piactl.directory.store.records import (
     ATTEMPTS,
     DATA,
@@ -46,14 +45,15 @@ from piactl.directory.store.records import (
     parsed,
 )
 from piactl.directory.store.run_records import read_runs
+from piactl.directory.store.state_records import read_last, read_memory
 from piactl.errors import PiactlError
 from piactl.flows.apply.key_fence import read_announced
 from piactl.flows.apply.run_lock import LONGEST, MARGIN, process_began, read_lock
 from piactl.flows.doctor.baseline import Baseline
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning, worst
+from piactl.flows.helpdesk.identity_check_limit import operations_dn, read_all_attempts, read_attempts
 from piactl.flows.helpdesk.key_rotation import key_needs, need_words
-from piactl.flows.helpdesk.operation_counts import read_operations
-from piactl.flows.helpdesk.rate_limit import operations_dn, read_all_attempts, read_attempts
+from piactl.flows.helpdesk.operator_limits import read_operations
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.sponsors import ADVICE, leaving_sponsors
 

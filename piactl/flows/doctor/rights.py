@@ -36,7 +36,7 @@ from piactl.errors import PiactlError
 from piactl.flows.apply.run_lock import TRIAL, TRIAL_SECONDS, Holder, RunLock, process_began, this_place
 from piactl.flows.doctor.checks import Finding, error, fine, skipped, worst
 from piactl.flows.doctor.servers import UPGRADE_PAGE, Server
-from piactl.secrets import read_password
+from piactl.secret_files import read_password
 
 _RIGHTS = "Compare the access rules with schemas/ldap/slapd.conf.in; their order matters."
 

@@ -27,7 +27,7 @@ from piactl.directory.probe.subschema import (
 )
 from piactl.directory.store.accounts import IN_ACCOUNTS, closed_without_link
 from piactl.directory.store.attribute_map import LINKED_CLASS
-from piactl.directory.store.groups import DEFINITION, GROUP_CLASS, STATIC_CLASS
+from piactl.directory.store.group_entries import DEFINITION, GROUP_CLASS, STATIC_CLASS
 from piactl.flows.apply.default_password_policy import PUT_BACK
 from piactl.flows.apply.run_lock import MARGIN
 from piactl.flows.doctor.checks import Finding, error, fine, note, skipped, warning, worst

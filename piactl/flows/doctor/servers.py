@@ -25,7 +25,7 @@ from piactl.flows.doctor.checks import (
     worst,
 )
 from piactl.private_files import this_user
-from piactl.secrets import read_password
+from piactl.secret_files import read_password
 
 UPGRADE_PAGE = "docs/upgrade-directory.md has the commands for an existing directory."
 _VERSION = re.compile(r"slapd (\d+)\.(\d+)")

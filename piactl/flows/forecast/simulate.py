@@ -12,8 +12,8 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.plan import Plan
 from piactl.core.rules.desired import Rules
 from piactl.directory.store.accounts import IN_ACCOUNTS
-from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import DATA, DUE, IN_RECORD, WAITING, Places, UnreadableRecords
+from piactl.directory.store.state_records import read_last
 from piactl.flows.plan.incremental import read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.plan_file import change_facts

@@ -30,8 +30,8 @@ from piactl.directory.store.credentials import read_credentials
 from piactl.errors import ConfigurationInvalid, Mistake, PiactlError, UsageError
 from piactl.flows.accounts.batch import AccountOutcome, Batch, PreparedAccount, prepare_each
 from piactl.flows.helpdesk.activation_file import ActivationFile
-from piactl.flows.helpdesk.operation_counts import OperationGuard
-from piactl.flows.helpdesk.rate_limit import shown_time
+from piactl.flows.helpdesk.identity_check_limit import shown_time
+from piactl.flows.helpdesk.operator_limits import OperationGuard
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status
 

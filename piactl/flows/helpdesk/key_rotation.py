@@ -24,8 +24,8 @@ from piactl.directory.port import EntryWrite, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.base_digest import BASE, read_base
 from piactl.directory.store.devices import device_change, read_all_devices, read_seal_keys
-from piactl.directory.store.memory_records import read_waiting
 from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, WAITING, Places, UnreadableRecords
+from piactl.directory.store.state_records import read_waiting
 from piactl.errors import NotFound
 from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.plan.ready_plan import AccountWrite

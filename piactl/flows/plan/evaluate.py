@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Container, Iterable, Iterator,
 from dataclasses import replace
 
 from piactl.core.edits.matricules import joined
-from piactl.core.edits.merging import merged_into
+from piactl.core.edits.merged_account import merged_into
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person
@@ -27,7 +27,7 @@ from piactl.core.rules.desired import (
 )
 from piactl.flows.plan.incremental import NextCache
 from piactl.flows.plan.inputs.account_index import AccountIndex
-from piactl.flows.plan.inputs.gate import those_let_in
+from piactl.flows.plan.inputs.identity_gate import those_let_in
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, MergedFeeds, SourcedFeed, merge_feeds
 from piactl.flows.plan.vanished import vanished_words
 

@@ -40,8 +40,8 @@ from piactl.directory.port import WriteResult
 from piactl.directory.store.account_list import Listed, read_account_list
 from piactl.directory.store.attribute_scans import Stamp, read_stamps, read_uids_of
 from piactl.directory.store.base_digest import MANAGED
-from piactl.directory.store.memory_records import Remembered, read_memory
 from piactl.directory.store.records import Places, UnreadableRecords
+from piactl.directory.store.state_records import Remembered, read_memory
 from piactl.feed.fingerprints import LineDigests, Skipped
 from piactl.flows.plan.cache_file import load, load_without_entries
 from piactl.flows.plan.changed_since import changes_since, cookie_of

@@ -30,7 +30,7 @@ from piactl.core.plan.plan import (
     Rejection,
 )
 from piactl.directory.port import EntryWrite
-from piactl.directory.store.memory_records import last_run_record, read_last_run, read_waiting, waiting_record
+from piactl.directory.store.state_records import last_run_record, read_last_run, read_waiting, waiting_record
 from piactl.errors import StalePlan
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
 from piactl.private_files import BLOCK, NamelessFile

@@ -12,10 +12,10 @@ from piactl.core.model.digests import NUMEN
 from piactl.core.model.overrides import override_words
 from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
-from piactl.core.naming.homonyms import TakenNames
-from piactl.core.plan.case import Answer, Case, case_counts
+from piactl.core.naming.taken_names import TakenNames
 from piactl.core.plan.feed_quality import FeedQuality
 from piactl.core.plan.guards import NO_LOSSES, Census, Tally, losses_before, losses_with, tally
+from piactl.core.plan.identity_case import Answer, Case, case_counts
 from piactl.core.plan.plan import Basis, Changes, Contradiction, FeedBasis, Plan
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
 from piactl.core.plan.sync_cache import SyncCache
@@ -38,13 +38,13 @@ from piactl.directory.store.attribute_scans import (
     read_owners,
 )
 from piactl.directory.store.base_digest import MANAGED
-from piactl.directory.store.memory_records import memory_writes
+from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
 from piactl.flows.drift import decided, device_drift, drift_list, remembered
 from piactl.flows.plan.assemble import Names, PlanAssembly
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.feed_quality import Outcome, qualities, warnings
-from piactl.flows.plan.groups import plan_groups
+from piactl.flows.plan.group_changes import plan_groups
 from piactl.flows.plan.incremental import NextCache, RunState, SkipSet
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, census_of
 from piactl.flows.plan.inputs.candidates import certain_joins, find_cases

@@ -8,7 +8,7 @@ from datetime import date
 from functools import cached_property
 from typing import Any
 
-from piactl.core.edits.merging import merged_into
+from piactl.core.edits.merged_account import merged_into
 from piactl.core.model.account import Account, State, is_shut
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.numen import read_numen
@@ -30,8 +30,8 @@ from piactl.directory.store.accounts import (
 )
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.attribute_scans import read_uids
-from piactl.directory.store.memory_records import read_drift_memory, vanished_accounts
 from piactl.directory.store.records import UnreadableRecords
+from piactl.directory.store.state_records import read_drift_memory, vanished_accounts
 from piactl.errors import NotFound, PiactlError
 from piactl.flows.drift import decided, device_drift, drift_list, drift_row, is_held
 from piactl.flows.queries.person_facts import PERSON_COLUMNS, person_facts

@@ -54,7 +54,7 @@ def why_login(
     # loaded here: the other questions do not need them
     from piactl.core.explain.login import LoginContext, entry_differs, login_answer
     from piactl.directory.store.credentials import read_credentials
-    from piactl.directory.store.memory_records import read_last
+    from piactl.directory.store.state_records import read_last
 
     entry = find_entry(store, name)
     found = as_found(entry, store.encoding)

@@ -7,9 +7,9 @@ from datetime import date
 from piactl.core.model.run_status import RunStatus
 from piactl.core.plan.guard_suggestions import NightCounts
 from piactl.directory.port import Reader
-from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import Places, UnreadableRecords
 from piactl.directory.store.run_records import all_runs
+from piactl.directory.store.state_records import read_last
 
 
 def ordinary_nights(

@@ -7,8 +7,8 @@ from dataclasses import replace
 from piactl.core.model.run_status import RunStatus
 from piactl.core.text import counted
 from piactl.directory.port import Writer
-from piactl.directory.store.memory_records import last_run_record, read_last_run, read_source, source_record
 from piactl.directory.store.records import DATA, record_write, stored
+from piactl.directory.store.state_records import last_run_record, read_last_run, read_source, source_record
 from piactl.errors import DirectoryOlder, PiactlError
 from piactl.flows.apply.run import CommandRun, Run, must
 from piactl.flows.recover.lost_runs import Feed, LostRun, feeds_to_apply, lost_runs

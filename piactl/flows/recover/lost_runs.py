@@ -19,8 +19,8 @@ from piactl.core.model.settings import Settings
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import Reader
-from piactl.directory.store.memory_records import read_last, read_memory
 from piactl.directory.store.records import IN_RECORD, RUNS, Places, UnreadableRecords
+from piactl.directory.store.state_records import read_last, read_memory
 from piactl.flows.apply.restored_directory import began_at, is_before, is_older
 from piactl.journal import Intent, IntentOutcome, intent_outcome, read_lines
 from piactl.journal.intent import intent_of

@@ -16,7 +16,7 @@ from piactl.core.plan.diff import home_establishments
 from piactl.core.plan.redone_by_night import comes_back
 from piactl.core.plan.run_state import Memory
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
-from piactl.core.rules.groups import groups_of
+from piactl.core.rules.group_definitions import groups_of
 from piactl.directory.dn import normal_dn, same_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 from piactl.directory.simulated_directory import written
@@ -26,13 +26,13 @@ from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.composite_values import read_assignment
 from piactl.directory.store.devices import link_write
-from piactl.directory.store.groups import group_dn
+from piactl.directory.store.group_entries import group_dn
 from piactl.directory.store.structures import structure_dn
-from piactl.directory.write.entry_state import EntryState, differing, entry_state
+from piactl.directory.write.write_outcome import EntryState, differing, entry_state
 from piactl.flows.apply.undo_log import Kept, values_digest
 from piactl.flows.drift import decided, is_held, lost_words
 from piactl.flows.plan.change_set import change_set
-from piactl.flows.plan.groups import group_row
+from piactl.flows.plan.group_changes import group_row
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import career_and_status
 

@@ -7,7 +7,7 @@ more is deleted last. At no point between is an account that had a device open t
 that is what was asked for.
 """
 
-from piactl.flows.helpdesk.otp.code_use import Checked, CodeOutcome, use_code
+from piactl.flows.helpdesk.otp.check_code import Checked, CodeOutcome, use_code
 from piactl.flows.helpdesk.otp.enroll import Enrolment, EnrolmentDelivery
 from piactl.flows.helpdesk.otp.show import devices_shown
 from piactl.flows.helpdesk.otp.suspend import prepare_removal, prepare_resumption, prepare_suspension

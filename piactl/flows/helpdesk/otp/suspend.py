@@ -14,7 +14,7 @@ from piactl.core.plan.guards import DEVICE
 from piactl.directory.store.devices import device_change
 from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.accounts.batch import Batch, PreparedAccount
-from piactl.flows.helpdesk.operation_counts import OperationGuard
+from piactl.flows.helpdesk.operator_limits import OperationGuard
 from piactl.flows.helpdesk.otp.holder import (
     Holder,
     as_proved,

@@ -19,8 +19,9 @@ from piactl.core.edits import ActRefused, Author
 from piactl.core.plan.guards import DEVICE
 from piactl.directory.store.devices import DeviceEntry
 from piactl.flows.accounts.batch import Batch
-from piactl.flows.helpdesk.operation_counts import OperationGuard
-from piactl.flows.helpdesk.otp.code_use import WrongCode, checked_match, opened, read_code, used_up
+from piactl.flows.helpdesk.identity_check_limit import Answer, IdentityChecks, begin_attempt
+from piactl.flows.helpdesk.operator_limits import OperationGuard
+from piactl.flows.helpdesk.otp.check_code import WrongCode, checked_match, opened, read_code, used_up
 from piactl.flows.helpdesk.otp.holder import (
     Holder,
     as_proved,
@@ -30,7 +31,6 @@ from piactl.flows.helpdesk.otp.holder import (
     login_words,
     prepared,
 )
-from piactl.flows.helpdesk.rate_limit import Answer, IdentityChecks, begin_attempt
 from piactl.flows.queries.accounts import AccountStore
 from piactl.otp_secret import OtpSecret
 

@@ -12,8 +12,8 @@ from piactl.core.model.account import Account
 from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.case import Case
 from piactl.core.plan.feed_limits import SourceRecord, record_of
+from piactl.core.plan.identity_case import Case
 from piactl.core.plan.plan import AbsentAssignment, Disagreement, HoldCode, Rejection
 from piactl.core.plan.run_state import SourceMemory
 from piactl.core.rules.absences import Absence, Key, Testimony, after_feed

@@ -11,9 +11,9 @@ from piactl.core.edits import ActRefused
 from piactl.core.edits.matricules import joined
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
-from piactl.core.plan.case import Answer, Case, Decision
 from piactl.core.plan.change import Kind
 from piactl.core.plan.diff import masked_mail
+from piactl.core.plan.identity_case import Answer, Case, Decision
 from piactl.core.rules.matching import Doubt
 from piactl.core.rules.reasons import assignment_text
 from piactl.core.rules.same_person import name_text

@@ -16,7 +16,6 @@ from piactl.core.model.settings import Settings
 from piactl.core.plan.guards import Refusal, operation_refusals
 from piactl.core.text import counted
 from piactl.directory.port import Reader, Writer
-from piactl.directory.store.memory_records import read_last
 from piactl.directory.store.records import (
     DATA,
     Record,
@@ -25,10 +24,11 @@ from piactl.directory.store.records import (
     stored,
     text_of,
 )
+from piactl.directory.store.state_records import read_last
 from piactl.errors import UnsafePlan
 from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.accounts.owner_notices import OwnerNotice, owner_notice
-from piactl.flows.helpdesk.rate_limit import change_record, operations_dn
+from piactl.flows.helpdesk.identity_check_limit import change_record, operations_dn
 
 Counts = Mapping[str, Mapping[str, int]]
 """Operations of a day by operator and operation."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from piactl.config.schema_validation import hint, read_checked
 from piactl.config.strict_yaml import Document, Node, quoted
-from piactl.core.explain.policy_case import PolicyCase
+from piactl.core.explain.policy_test import PolicyCase
 from piactl.core.model.person import Assignment, read_uai
 from piactl.core.model.policy import Policy
 

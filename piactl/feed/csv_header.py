@@ -8,8 +8,8 @@ from difflib import get_close_matches
 
 from piactl.core.model.settings import SourceSettings
 from piactl.feed.csv_record import StrayQuote, UnclosedQuote, split_record
+from piactl.feed.encoding_check import BLANKS, shown
 from piactl.feed.error_codes import refusal
-from piactl.feed.mojibake import BLANKS, shown
 
 COLUMNS = (
     "matricule", "numen", "civilite", "nom_usage", "nom_famille", "prenom", "date_naissance",

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from piactl.core.model.account import Account
 from piactl.core.model.person import Person
-from piactl.core.plan.case import Answer, Case, renewed, stated
+from piactl.core.plan.identity_case import Answer, Case, renewed, stated
 from piactl.core.plan.plan import HoldCode
 from piactl.core.plan.run_state import Memory, bare
 from piactl.core.rules.desired import Rules

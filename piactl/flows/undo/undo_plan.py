@@ -16,17 +16,17 @@ from typing import Any
 
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import DirectorySettings, Settings
-from piactl.core.plan.case import Answer
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Losses, counts_by_kind, refusals
+from piactl.core.plan.identity_case import Answer
 from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
 from piactl.core.plan.run_state import LastRun, Memory
 from piactl.core.rules.desired import Rules
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.attribute_map import encoding_of
-from piactl.directory.store.memory_records import memory_writes, read_drift_memory, read_memory
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.run_records import read_runs
+from piactl.directory.store.state_records import memory_writes, read_drift_memory, read_memory
 from piactl.errors import NotFound, PiactlError
 from piactl.flows.apply.run_lock import alive_alone
 from piactl.flows.apply.undo_log import Kept, read_undo

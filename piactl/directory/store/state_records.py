@@ -9,9 +9,9 @@ from datetime import date
 
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.run_status import RunStatus
-from piactl.core.plan.case import Case
 from piactl.core.plan.feed_limits import PastFeed, SourceRecord
 from piactl.core.plan.guards import Census, Losses
+from piactl.core.plan.identity_case import Case
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Vanished, Waiting
 from piactl.core.rules.absences import Absence
 from piactl.core.rules.desired import address_problem

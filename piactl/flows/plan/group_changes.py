@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from piactl.core.plan.change import Change, Facts, Kind
 from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import Rules
-from piactl.core.rules.groups import Group, groups_of
+from piactl.core.rules.group_definitions import Group, groups_of
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
-from piactl.directory.store.groups import (
+from piactl.directory.store.group_entries import (
     GROUP_CLASS,
     STATIC_CLASS,
     GroupEntry,

@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote
 
 from piactl.core.model.account import State
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.rules.groups import ANYWHERE, Group
+from piactl.core.rules.group_definitions import ANYWHERE, Group
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn, same_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
