@@ -84,6 +84,7 @@ class Digesting:
         self._secret, self._names = secret, names
         # equal values of two entries must not be seen
         self._entry = dn.partition(",")[0].lower().encode() + b"\0"
+        self._begun = blake2b(self._entry, key=secret, digest_size=_ITEM - 1)
 
     def whole(self, values: Values) -> bytes:
         parts = [self._entry]
@@ -99,11 +100,12 @@ class Digesting:
             value = value.lower()
         elif number == _ASSIGNMENT:  # the feed row it came from, the last field, may be another one
             value = value.rpartition(b"$")[0]
-        text = b"%b%d\0%b" % (self._entry, number, value)
-        return bytes([number]) + blake2b(text, key=self._secret, digest_size=_ITEM - 1).digest()
+        digest = self._begun.copy()
+        digest.update(b"%d\0%b" % (number, value))
+        return bytes([number]) + digest.digest()
 
     def items(self, values: Values) -> frozenset[bytes]:
-        return frozenset(self.item(name, v) for name in self._names for v in values.get(name, ()))
+        return frozenset([self.item(name, v) for name in values if name in self._names for v in values[name]])
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,8 @@ class BaseKeys:
         """The base once piactl has written the entry, which had these managed values and this base. What
         another program changed, and this write does not, stays a difference, unless it is `agreed`; so does
         what is gone of attributes that are `kept`."""
-        result = {name: _written(values.get(name, ()), name, write) for name in self.names}
+        named = [name for name in self.names if name in values or name in write.add]
+        result = {name: _written(values.get(name, ()), name, write) for name in named}
         base = self.read(stored)
         if base is None:
             return self.fresh(dn, result)
@@ -154,7 +157,7 @@ class BaseKeys:
             items -= {old.item(name, value) for value in gone}
             items |= {old.item(name, value) for value in write.add.get(name, ())}
             if name not in kept and (name in write.add or name in write.delete):
-                here = {old.item(name, value) for value in result[name]}
+                here = {old.item(name, value) for value in result.get(name, ())}
                 items -= {item for item in items if item[0] == self.names[name] and item not in here}
         if frozenset(items) == old.items(result):
             return self.fresh(dn, result)
@@ -176,6 +179,8 @@ class BaseKeys:
 
 def _written(values: tuple[bytes, ...], name: str, write: EntryWrite) -> tuple[bytes, ...]:
     gone = write.delete.get(name)
+    if not values:
+        return tuple(sorted({*write.add.get(name, ())}))
     left = () if gone == () else tuple(v for v in values if v not in (gone or ()))
     return tuple(sorted({*left, *write.add.get(name, ())}))
 
