@@ -23,12 +23,12 @@ from piactl.feed.people_builder import PeopleBuilder
 
 class RowIndex:
     """An index of the lines of an open feed, sorted by owner. It needs less memory than a table of all
-    people."""
+    people. `descriptor` is that of the feed; reading moves no position in it."""
 
     def __init__(self, path: Path, opened: OpenFeed, lines: LineDigests) -> None:
         self._file, self._source = path.name, opened.source.name
         self._place = opened.written.place if opened.written else None
-        self._descriptor = opened.stream.fileno()
+        self.descriptor = opened.stream.fileno()
         self._rows = RowParser(lines.layout, opened.source)
         self._owners = owners = lines.owners
         self._places = array("Q", [0])
@@ -49,7 +49,7 @@ class RowIndex:
             for line in self._lines_of(matricule):
                 start, end = self._places[line], self._places[line + 1]
                 try:
-                    row = self._rows.read(without_end(os.pread(self._descriptor, end - start, start)))
+                    row = self._rows.read(without_end(os.pread(self.descriptor, end - start, start)))
                 except (UnclosedQuote, FieldTooLong):
                     raise FeedRefused(self._file, [("row", "a row cannot be read")]) from None
                 if isinstance(row, BrokenRow):

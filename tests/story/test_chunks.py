@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from piactl.directory.open import open_reader
 from piactl.directory.store.attribute_map import OBJECT_CLASSES
 from piactl.flows.plan import chunks
 from piactl.flows.plan import staged as staging
+from piactl.flows.plan.chunk_evaluation import ChunkEvaluation
 from piactl.flows.plan.incremental import SkipSet
 from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules
 from piactl.flows.plan.inputs.load_feeds import scan_feeds
@@ -56,6 +57,8 @@ def gone_over(academy: Academy, feed: Path, day: str, tick: Callable[[], object]
             memory,
             LinkedMatricules(),
             tick,
+            processes=1,
+            until=ExitStack(),
         )
 
 
@@ -159,10 +162,10 @@ def test_a_first_load_in_batches_asks_no_more_of_the_memory_than_one_batch(acade
         alive.append(sum(isinstance(one, Person | Account) for one in gc.get_objects()))
         return original(*arguments)
 
-    original = chunks._Chunks._evaluate_newcomers
+    original = ChunkEvaluation._evaluate_newcomers
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(staging, "IN_MEMORY", 0)
-        patched.setattr(chunks._Chunks, "_evaluate_newcomers", looking)
+        patched.setattr(ChunkEvaluation, "_evaluate_newcomers", looking)
         gone_over(academy, feed, DAY)
     assert len(alive) == 40
     assert max(alive) <= min(alive) + 4
@@ -175,7 +178,9 @@ def test_no_numen_is_kept_out_of_the_memory(academy: Academy, monkeypatch: pytes
     staged = gone_over(academy, feed, NEXT).staged
     assert staged is not None
     assert len(staged) == 2
-    kept = b"".join(spool._file.read(0, len(spool._file)) for spool in (staged._rows, staged._newcomers))
+    (maker,) = staged.makers
+    assert isinstance(maker, ChunkEvaluation)
+    kept = b"".join(spool._file.read(0, len(spool._file)) for spool in (maker._changed, maker._newcomers))
     assert b"claire.dubreuil" in kept
     assert b"Roy" in kept
     assert b"20E9" not in kept

@@ -21,9 +21,10 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import chain
 from math import inf
+from typing import NamedTuple
 
 from piactl.core.model.policy import Guard, Limit, Policy
-from piactl.core.plan.change import LAYOUT, LOSING, Change, Effect, Kind, Post
+from piactl.core.plan.change import LAYOUT, LOSING, Belongings, Change, Effect, Kind, Post
 
 SAMPLE = 5
 
@@ -207,6 +208,60 @@ Totals = Mapping[str, Mapping[str, Mapping[str, int]]]
 """`profiles` and `services`, by name: the accounts that `gain` and `lose` it."""
 
 
+class AccountCounts(NamedTuple):
+    """What a tally counts of all changes of one account: its kinds of change, those that guards count
+    (`overall`), these by scope, all by group, and the fields of their effect. It goes between processes, so
+    it has plain values."""
+
+    uid: str
+    kinds: tuple[str, ...]
+    overall: tuple[str, ...]
+    scoped: tuple[tuple[str, str, str], ...]
+    grouped: tuple[tuple[str, str, str], ...]
+    gains: Belongings
+    losses: Belongings
+    other: tuple[str, ...]
+    sources: frozenset[str]
+    posts: tuple[Post, ...]
+
+
+def counts_of(changes: Iterable[Change]) -> AccountCounts:
+    """What a tally counts of all changes of one account."""
+    kinds: dict[str, None] = {}
+    overall: dict[str, None] = {}
+    scoped: dict[tuple[str, str, str], None] = {}
+    grouped: dict[tuple[str, str, str], None] = {}
+    effect, uid = Effect(), ""
+    for change in changes:
+        kind, uid, effect = change.kind.value, change.uid, change.effect
+        kinds[kind] = None
+        for by, name in _groups(change):
+            grouped[by, name, kind] = None
+        if change.kind is Kind.UPDATE and change.after and change.after.keys() <= BOOKKEEPING:
+            continue
+        if change.kind is Kind.GROUP and not change.before:
+            continue
+        overall[kind] = None
+        if change.kind is Kind.DRIFT and change.after.get("class") == LOOSENING:
+            overall[LOOSENING] = None
+        for uai in change.establishments:
+            scoped[kind, "establishment", uai] = None
+        for profile in change.profiles:
+            scoped[kind, "profile", profile] = None
+    return AccountCounts(
+        uid=uid,
+        kinds=tuple(kinds),
+        overall=tuple(overall),
+        scoped=tuple(scoped),
+        grouped=tuple(grouped),
+        gains=effect.gains,
+        losses=effect.losses,
+        other=effect.other,
+        sources=effect.sources,
+        posts=effect.posts,
+    )
+
+
 class Tally:
     """Counts the accounts with each kind of change, in total and by scope, and keeps a sample of them."""
 
@@ -224,46 +279,30 @@ class Tally:
 
     def add(self, changes: Iterable[Change]) -> None:
         """Counts all changes of one account, once per kind and scope. Call it once per account."""
-        kinds: dict[str, None] = {}
-        overall: dict[str, str] = {}
-        scoped: dict[tuple[str, str, str], str] = {}
-        grouped: dict[tuple[str, str, str], None] = {}
-        effect, uid = Effect(), ""
-        for change in changes:
-            kind, uid, effect = change.kind.value, change.uid, change.effect
-            kinds[kind] = None
-            for group in _groups(change):
-                grouped[*group, kind] = None
-            if change.kind is Kind.UPDATE and change.after and change.after.keys() <= BOOKKEEPING:
-                continue
-            if change.kind is Kind.GROUP and not change.before:
-                continue
-            overall[kind] = change.uid
-            if change.kind is Kind.DRIFT and change.after.get("class") == LOOSENING:
-                overall[LOOSENING] = change.uid
-            for uai in change.establishments:
-                scoped[kind, "establishment", uai] = change.uid
-            for profile in change.profiles:
-                scoped[kind, "profile", profile] = change.uid
-        self._accounts.update([*kinds])
-        for by, group_name, kind in grouped:
+        self.count(counts_of(changes))
+
+    def count(self, account: AccountCounts) -> None:
+        """Counts one account. Call it once per account."""
+        uid = account.uid
+        self._accounts.update(account.kinds)
+        for by, group_name, kind in account.grouped:
             self._groups[by, group_name][kind] += 1
-        self._in_group.update({(by, group_name) for by, group_name, _ in grouped})
-        for kind, uid in overall.items():
+        self._in_group.update({(by, group_name) for by, group_name, _ in account.grouped})
+        for kind in account.overall:
             self._overall[kind].add(uid)
-        for key, uid in scoped.items():
+        for key in account.scoped:
             self._scoped[key].add(uid)
-        self.posts.update(effect.posts)
-        for belonging in effect.gains:
+        self.posts.update(account.posts)
+        for belonging in account.gains:
             self._gains[belonging].add(uid)
-        self._gaining.update({sort for sort, _ in effect.gains})
-        self._losses.update(effect.losses)
-        others = [OTHER[name] for name in effect.other if name != END]
+        self._gaining.update({sort for sort, _ in account.gains})
+        self._losses.update(account.losses)
+        others = [OTHER[name] for name in account.other if name != END]
         for kind in others:
             self._overall[kind].add(uid)
         # among all accounts, other ends are updates like others: contracts are renewed at the rentrée
-        others += ["update"] if END in effect.other and "update" in overall else []
-        for source in effect.sources:
+        others += ["update"] if END in account.other and "update" in account.overall else []
+        for source in account.sources:
             for kind in others:
                 self._scoped[kind, "source", source].add(uid)
 

@@ -18,6 +18,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import chain
+from typing import NamedTuple
 
 from piactl.core.plan.guards import Census
 
@@ -89,6 +90,19 @@ NOT_LIVE: Home = ((), (), ())
 """The home of number 0."""
 
 
+class EntryDraft(NamedTuple):
+    """The cache entry of an account whose home, None unless it is live, has no number yet. `names` are the
+    digests of all its names, the other fields those of CacheEntry."""
+
+    key: str
+    csn: int
+    rows: int
+    names: tuple[int, ...]
+    due: int
+    home: Home | None
+    sources: int
+
+
 @dataclass(slots=True)
 class SyncCache:
     """Cache entries by key: the matricule, or `uid:` and the uid of an account without one (an archived one).
@@ -112,9 +126,18 @@ class SyncCache:
     """The other names of the accounts that have several, by key as in `packed`."""
     _numbers: dict[Home, int] = field(default_factory=dict, repr=False)
 
-    def home(self, home: Home, *, live: bool) -> int:
-        """The number of a home; 0 unless the account is live."""
-        if not live:
+    def pack(self, draft: EntryDraft) -> bytes:
+        """The entry of a draft; its names beyond the first are kept at once."""
+        name, *more = draft.names or (0,)
+        self.more_names.pop(draft.key, None)
+        if more:
+            self.more_names[draft.key] = more
+        home = self.number(draft.home)
+        return _ENTRY.pack(draft.csn, draft.rows, name, draft.due, home, draft.sources)
+
+    def number(self, home: Home | None) -> int:
+        """The number of a home; 0 for None, an account that is not live."""
+        if home is None:
             return 0
         if not self._numbers:
             self._numbers.update({home: number for number, home in enumerate(self.homes) if number})

@@ -73,6 +73,19 @@ def read_accounts(
     """All managed accounts below the accounts base; with `due`, only those due on that day, with changes by
     hand, or that others than the nightly identity wrote since an instant; without it, those that anybody
     wrote since that instant."""
+    for raw in search_accounts(reader, settings, encoding, due=due, written_since=written_since):
+        yield entry_of(raw, encoding)
+
+
+def search_accounts(
+    reader: Reader,
+    settings: DirectorySettings,
+    encoding: Encoding,
+    *,
+    due: date | None = None,
+    written_since: datetime | None = None,
+) -> Iterator[RawEntry]:
+    """The entries of `read_accounts`."""
     query = IN_ACCOUNTS
     if due is None and written_since is not None:
         query = filters.all_of(query, written_after(written_since))
@@ -88,8 +101,7 @@ def read_accounts(
                 written.append(filters.none_of(filters.equals("modifiersName", nightly)))
             wanted.append(filters.all_of(*written))
         query = filters.all_of(query, filters.any_of(*wanted))
-    for raw in reader.search(settings.accounts, query, [*encoding.attributes, CSN]):
-        yield entry_of(raw, encoding)
+    yield from reader.search(settings.accounts, query, [*encoding.attributes, CSN])
 
 
 def written_after(since: datetime) -> str:
@@ -101,9 +113,16 @@ def read_accounts_named(
     reader: Reader, settings: DirectorySettings, encoding: Encoding, uids: Sequence[str]
 ) -> Iterator[Entry | Unreadable]:
     """The accounts of these uids."""
+    for raw in search_accounts_named(reader, settings, encoding, uids):
+        yield entry_of(raw, encoding)
+
+
+def search_accounts_named(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding, uids: Sequence[str]
+) -> Iterator[RawEntry]:
+    """The entries of `read_accounts_named`."""
     for query in account_queries(encoding, uids):
-        for raw in reader.search(settings.accounts, query, [*encoding.attributes, CSN]):
-            yield entry_of(raw, encoding)
+        yield from reader.search(settings.accounts, query, [*encoding.attributes, CSN])
 
 
 def read_unmanaged(

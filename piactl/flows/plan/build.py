@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -27,6 +28,7 @@ from piactl.flows.plan.incremental import (
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import Scan, in_order, raise_refused
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
+from piactl.flows.plan.processes import ProcessLost, process_count
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.reconcile import reconcile
 from piactl.flows.plan.vanished import newly_gone, still_gone
@@ -43,8 +45,33 @@ def build_plan(
 ) -> tuple[list[SourcedFeed], ReadyPlan, NextCache | None]:
     """The feeds and the plan of one run, and the sync cache that it prepares for the next one.
 
+    Where many people are to be evaluated, one process for each core does it. If one of them is lost, as where
+    the kernel ends it because memory is short, this process makes the plan alone.
+
     Raises FeedRefused and what `reconcile` raises.
     """
+    arguments = accounts, rules, settings, scans, state, accepted, tick
+    try:
+        with ExitStack() as until:
+            return _built(*arguments, process_count, until)
+    except ProcessLost:
+        with ExitStack() as until:
+            return _built(*arguments, lambda _people: 1, until)
+
+
+def _built(
+    accounts: ManagedAccounts,
+    rules: Rules,
+    settings: Settings,
+    scans: Sequence[Scan],
+    state: RunState,
+    accepted: Accepted,
+    tick: Callable[[], None],
+    processes: Callable[[int], int],
+    until: ExitStack,
+) -> tuple[list[SourcedFeed], ReadyPlan, NextCache | None]:
+    """The same. `processes` says how many evaluate so many people; they end with `until`. Raises
+    ProcessLost."""
     people = (scan.lines.people if scan.lines else scan.feed.present if scan.feed else () for scan in scans)
     linked = state.linked.named(chain(*people, state.remembered.memory.waiting), rules.keys)
     state = replace(state, linked=linked)
@@ -57,7 +84,7 @@ def build_plan(
     gone = newly_gone(accounts, state.listed, uids, rules.as_of)
     state = state.with_vanished(still_gone(accounts, {**gone, **state.memory.vanished}))
     if cache is not None:
-        skip = _skip_set(accounts, rules, settings, scans, state, tick, cache, skip)
+        skip = _skip_set(accounts, rules, settings, scans, state, tick, cache, skip, processes, until)
     feeds, skip = _read_feeds(accounts, rules, settings.sources, scans, skip, state)
     plan = reconcile(accounts, rules, settings.sources, feeds, state, accepted, tick, skip, cache)
     return feeds, plan, cache
@@ -72,15 +99,20 @@ def _skip_set(
     tick: Callable[[], None],
     cache: NextCache,
     skip: SkipSet,
+    processes: Callable[[int], int],
+    until: ExitStack,
 ) -> SkipSet:
     """The accounts that the joint evaluation leaves out: the unchanged ones (`skip`), and those evaluated in
     chunks."""
     memory, folder = state.memory, Path(settings.state_folder)
     count = len(skip.evaluate) if skip or memory.last is None else memory.last.census.total
-    if max(len(cache.rows) - len(skip.unchanged), count) < chunks.FEWEST:
+    people = max(len(cache.rows) - len(skip.unchanged), count)
+    if people < chunks.FEWEST:
         return skip
     return chunks.evaluate_in_chunks(
-        accounts, rules, settings.sources, folder, scans, skip, cache, memory, state.linked, tick
+        *(accounts, rules, settings.sources, folder, scans, skip, cache, memory, state.linked, tick),
+        processes(people),
+        until,
     )
 
 

@@ -14,7 +14,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.local_part import UnusableName
 from piactl.core.plan.plan import DueArchival, Hold, HoldCode, Rejection
 from piactl.core.plan.run_state import Memory, Waiting
-from piactl.core.plan.sync_cache import key_of
+from piactl.core.plan.sync_cache import EntryDraft
 from piactl.core.rules.absences import Key
 from piactl.core.rules.desired import (
     Desired,
@@ -277,9 +277,9 @@ class Evaluation:
         unsure |= {entry.account.uid for entry in self.index.entries() if entry.drift is not None}
         return unsure | {name for hold in self.holds for name in (hold.matricule, hold.uid) if name}
 
-    def cache_entries(self, but: Container[str]) -> Iterator[tuple[str, bytes]]:
-        """The keys and cache entries of the evaluated accounts that need nothing: all but those of some uids
-        and matricules."""
+    def cache_entries(self, but: Container[str]) -> Iterator[EntryDraft]:
+        """The cache entries of the evaluated accounts that need nothing: all but those of some uids and
+        matricules."""
         if self.cache is None:
             return
         for entry in self.index.entries():
@@ -289,9 +289,9 @@ class Evaluation:
             if "\n" in account.uid:  # the cache file has one key a line
                 continue
             if self.listed(account):
-                packed = self.cache.entry_of(account, entry.csn, self.as_of)
-                if packed is not None:
-                    yield key_of(account.uid, account.matricule), packed
+                draft = self.cache.draft_of(account, entry.csn, self.as_of)
+                if draft is not None:
+                    yield draft
 
     def expect(self, accounts: Iterable[tuple[Account, bytes]], unsure: Container[str]) -> None:
         """Prepares the cache entries of accounts as they will be written, each given with the entryCSN that
@@ -300,7 +300,9 @@ class Evaluation:
             return
         for account, read in accounts:
             if account.uid not in unsure and account.matricule not in unsure and self.listed(account):
-                self.cache.expect(account, read, self.as_of)
+                draft = self.cache.draft_of(account, read, self.as_of)
+                if draft is not None:
+                    self.cache.expect(account.uid, draft)
 
     def listed(self, account: Account) -> bool:
         """Whether every feed whose omissions do not count lists all assignments of the account: another night

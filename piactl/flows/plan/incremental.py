@@ -26,6 +26,8 @@ from piactl.core.plan.sync_cache import (
     MOST_SOURCES,
     NOTHING_DUE,
     CacheEntry,
+    EntryDraft,
+    Home,
     Seen,
     SyncCache,
     csn_digest,
@@ -138,10 +140,10 @@ class NextCache:
     """The uids of the accounts that the run has written."""
     pending: dict[str, tuple[str, bytes]] = field(default_factory=dict, repr=False)
 
-    def entry_of(self, account: Account, csn: bytes, as_of: date) -> bytes | None:
-        """The packed entry of an account; its names beyond the first are kept at once. None where it has to
-        be evaluated every night: it has changes by hand, which each plan compares with HR, or the feed of a
-        running assignment does not list the person, an absence that may count another night."""
+    def draft_of(self, account: Account, csn: bytes, as_of: date) -> EntryDraft | None:
+        """The cache entry of an account. None where it has to be evaluated every night: it has changes by
+        hand, which each plan compares with HR, or the feed of a running assignment does not list the person,
+        an absence that may count another night."""
         if account.overrides:
             return None
         running = {a.source for a in account.assignments if a.end is None or a.end >= as_of}
@@ -151,22 +153,17 @@ class NextCache:
         sources = sum(1 << number for number in listing)
         rows = self.rows.get(account.matricule or "", 0)
         key = key_of(account.uid, account.matricule)
-        name, *more = sorted({name_digest(local_of(text)) for text in account.names}) or [0]
-        self.cache.more_names.pop(key, None)
-        if more:
-            self.cache.more_names[key] = more
-        due, home = _valid_until(account, as_of, self.verifier_day), self.home(account, as_of)
+        names = tuple(sorted({name_digest(local_of(text)) for text in account.names}))
+        due = _valid_until(account, as_of, self.verifier_day)
         if self.unique_ids and not account.unique_id and account.state is not State.ARCHIVED:
             made_on = account.made_on or as_of
             due = min(due or sys.maxsize, max(made_on, as_of).toordinal() + 1)
-        return CacheEntry(csn_digest(csn), rows, name, due, home, sources).packed()
+        return EntryDraft(key, csn_digest(csn), rows, names, due, home_of(account, as_of), sources)
 
-    def expect(self, account: Account, read: bytes, as_of: date) -> None:
-        """Prepares the entry of an account as this run will write it; `read` is the entryCSN with which it
-        was read, b"" for a new account."""
-        packed = self.entry_of(account, read, as_of)
-        if packed is not None:
-            self.pending[account.uid] = key_of(account.uid, account.matricule), packed
+    def expect(self, uid: str, draft: EntryDraft) -> None:
+        """Keeps the entry of an account as this run will write it, made with the entryCSN with which the
+        account was read, b"" for a new one."""
+        self.pending[uid] = draft.key, self.cache.pack(draft)
 
     def confirm(self, uid: str, result: WriteResult) -> None:
         """Adds the entry of an account that this run has written.
@@ -182,11 +179,6 @@ class NextCache:
         if key and not unknown and has_csn(packed, result.csn_before):
             self.cache.packed[key] = with_csn(packed, result.csn_after)
 
-    def home(self, account: Account, as_of: date) -> int:
-        """The number in `cache.homes` of where an account counts in the census."""
-        home = (home_establishments(account, as_of), account.profiles, services_of(account))
-        return self.cache.home(home, live=account.state in LIVE)
-
     def release_feeds(self) -> None:
         """Frees what is not needed once the plan is made."""
         self.rows, self.present, self.owners = {}, (), {}
@@ -198,6 +190,13 @@ class NextCache:
         seen = (key for key, uid in self.seen.items() if uid not in self.written)
         others = [key for key in chain(self.unchanged, seen) if key not in packed]
         return replace(self.cache, run=run, packed=packed, others=others)
+
+
+def home_of(account: Account, as_of: date) -> Home | None:
+    """Where an account counts in the census; None unless it is live."""
+    if account.state not in LIVE:
+        return None
+    return (home_establishments(account, as_of), account.profiles, services_of(account))
 
 
 def _valid_until(account: Account, as_of: date, verifier_day: Callable[[Account, date], date | None]) -> int:

@@ -103,11 +103,10 @@ class PlannedChanges:
         return map(_read_change, self.rows)
 
 
-def add_row(changes: Lines, writes: Lines, write: AccountWrite, made: Iterable[Change]) -> None:
-    """Adds a write and its changes to the rows of a plan."""
-    for change in made:
-        changes.add(encode(change_facts(change)).encode())
-    writes.add(encode(_account_write_facts(write)).encode())
+def row_texts(write: AccountWrite, made: Iterable[Change]) -> tuple[tuple[bytes, ...], bytes]:
+    """The changes of a write and the write, as rows of a plan."""
+    changes = tuple(encode(change_facts(change)).encode() for change in made)
+    return changes, encode(_account_write_facts(write)).encode()
 
 
 # A plan and its JSON form.

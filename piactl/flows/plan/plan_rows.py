@@ -24,14 +24,15 @@ from piactl.flows.drift import lost_words, unresolved
 from piactl.flows.plan.change_set import change_set, effective_days
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
 from piactl.flows.plan.ready_plan import AccountWrite
+from piactl.flows.plan.staged import Place
 
 Row = tuple[AccountWrite, list[Change]]
 
 PROTECTED = "protected: no import touches it"
 
 
-def place_of(row: Row) -> tuple[bool, bool, str]:
-    """The sort key of the rows of a plan: accounts that lose something first, groups last, then by uid."""
+def place_of(row: Row) -> Place:
+    """The sort key of the rows of a plan."""
     return Kind.GROUP.value in row[0].kinds, not row[0].loses, row[0].uid
 
 

@@ -41,7 +41,7 @@ from piactl.directory.store.base_digest import MANAGED
 from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
 from piactl.flows.drift import decided, device_drift, drift_list, remembered
-from piactl.flows.plan.assemble import Names, PlanAssembly
+from piactl.flows.plan.assemble import PlanAssembly
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.feed_quality import Outcome, qualities, warnings
 from piactl.flows.plan.group_changes import plan_groups
@@ -60,6 +60,7 @@ from piactl.flows.plan.inputs.merge_feeds import (
 from piactl.flows.plan.plan_rows import PlanRows
 from piactl.flows.plan.ready_plan import ReadyPlan, Writes
 from piactl.flows.plan.sponsors import ADVICE, leaving_sponsors
+from piactl.flows.plan.staged import Names
 from piactl.flows.plan.vanished import hold_unmanaged, listed_names, vanished_drift
 
 EVERYBODY = SkipSet()
@@ -215,7 +216,7 @@ class _JointEvaluation(Evaluation):
         standing = remembered(drift, self.memory.drift, self.index.accounts(), partly=partly)
         counted = tally(changes)
         if self.cache is not None and self.skip.staged is not None:
-            assembly = PlanAssembly(self.cache, self.skip.staged, plan_rows, self.tick)
+            assembly = PlanAssembly(self.cache, self.skip.staged, self.tick)
             changes, writes = assembly.rows(rows, names)
             counted, after = assembly.tally, assembly.census(after)
         losses = NO_LOSSES
@@ -275,8 +276,9 @@ class _JointEvaluation(Evaluation):
         records = tuple(memory_writes(self.state.remembered, memory, state_base, self.rules.keys))
         unsure = self.unsure(merged, memory)
         if self.cache is not None and self.cache.kept:
-            unchanged = self.cache_entries({*unsure, *(write.uid for write, _ in rows)})
-            self.cache.cache.packed.update(unchanged)
+            into = self.cache.cache
+            for draft in self.cache_entries({*unsure, *(write.uid for write, _ in rows)}):
+                into.packed[draft.key] = into.pack(draft)
             self.cache.skipped = self.skip.unchanged
             self.expect(((d.account, self._csn(d)) for d in written), unsure)
         return ReadyPlan(plan, writes, records, last)
@@ -329,7 +331,7 @@ class _JointEvaluation(Evaluation):
         """The accounts with the names that they get, and the names of the staged newcomers."""
         staged = self.skip.staged
         if staged is None and not any(wanted.base for wanted in desired):
-            return list(desired), Names()
+            return list(desired), Names.none()
         names = set(read_foreign_names(*self.accounts)) | self.index.names
         if self.state.due_only:
             names |= set(read_identifiers(*self.accounts))
@@ -338,8 +340,8 @@ class _JointEvaluation(Evaluation):
         skipped = known.names(self.skip.entries(), self.skip, listed_names(self.state.listed))
         taken = TakenNames(map(local_of, names), policy.first_homonym_digit, skipped)
         if staged is None:
-            return named(desired, taken, policy), Names()
-        staged_names = Names()
+            return named(desired, taken, policy), Names.none()
+        staged_names = Names.none()
         return all_named(desired, staged.claims(), taken, policy, staged_names.give), staged_names
 
     def _waiting(self, merged: MergedFeeds, with_account: set[str | None]) -> dict[str, Waiting]:

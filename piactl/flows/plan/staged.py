@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import heapq
 import pickle
 import struct
 from array import array
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from piactl.core.plan.change import Change
+from piactl.core.plan.guards import AccountCounts
+from piactl.core.plan.sync_cache import EntryDraft, Home
 from piactl.core.rules.address_allocation import Claim
-from piactl.core.rules.desired import Desired
-from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.private_files import NamelessFile
 
 IN_MEMORY = 40_000
-"""Values that a spool holds as they are; the rest goes to disk."""
+"""Values that the spools of one kind hold as they are, those of all processes together; the rest goes to
+disk."""
 
 _LENGTH = struct.Struct("<I")
 
@@ -26,20 +27,21 @@ T = TypeVar("T")
 
 
 class Spool(Generic[T]):
-    """Values found again by number: in memory while they are few, then on disk.
+    """Values found again by number: in memory while they are fewer than `most`, then on disk.
 
     `folder` and the errors are those of NamelessFile.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, most: int) -> None:
         self._file = NamelessFile(folder)
+        self._most = most
         self._held: list[T] = []
         self._places = array("Q")
 
     def add(self, value: T) -> int:
         """Keeps a value; returns its number."""
         number = len(self._held) + len(self._places)
-        if number < IN_MEMORY:
+        if number < self._most:
             self._held.append(value)
         else:
             text = pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
@@ -56,35 +58,77 @@ class Spool(Generic[T]):
         return value
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedRow:
-    """What one account needs. `home` is the number of where it will count in the census, `pending` its key
-    and the cache entry that is expected for it (see `NextCache.pending`)."""
+Place = tuple[bool, bool, str]
+"""Where a row comes in a plan: groups last, accounts that lose something first, then by uid."""
 
-    write: AccountWrite
-    changes: tuple[Change, ...]
-    home: int
-    pending: tuple[str, bytes] | None
+
+class PlannedRow(NamedTuple):
+    """A row of the plan as it is written: its changes and its write as canonical JSON. `counts` is what the
+    guards count, `home` where the account will count in the census, `draft` the cache entry expected for
+    it."""
+
+    place: Place
+    changes: tuple[bytes, ...]
+    write: bytes
+    counts: AccountCounts
+    home: Home | None = None
+    draft: EntryDraft | None = None
+
+
+class Wanted(NamedTuple):
+    """A staged row by the number that its maker gave it. A newcomer gets this local part and uid; `uid` is ""
+    for an account that there is."""
+
+    number: int
+    local: str = ""
+    uid: str = ""
+
+
+class RowMaker(Protocol):
+    """What holds the staged values of some chunks, in this process or in another."""
+
+    def rows(self, wanted: Iterable[Wanted]) -> Iterator[PlannedRow]:
+        """The rows, in the same order."""
+
+
+@dataclass(slots=True)
+class Names:
+    """The uids and the local parts that staged newcomers get, with their numbers."""
+
+    uids: list[str]
+    locals: list[str]
+    numbers: array[int]
+
+    @classmethod
+    def none(cls) -> Names:
+        return cls([], [], array("I"))
+
+    def give(self, local: str, uid: str, number: int) -> None:
+        self.uids.append(uid)
+        self.locals.append(local)
+        self.numbers.append(number)
+
+    def order(self) -> array[int]:
+        """The positions of the names, by uid."""
+        return array("I", sorted(range(len(self.uids)), key=self.uids.__getitem__))
 
 
 class StagedChanges:
-    """Changes and new accounts. What orders the plan stays in memory, the rest may go to `folder` (see
-    Spool).
+    """Changes and new accounts. What orders the plan is here, the rest is with the `makers`.
 
     `changed` has, by key, the cache entry of each account as it is before the run.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, makers: Sequence[RowMaker]) -> None:
+        self.folder, self.makers = folder, makers
         self.changed: dict[str, bytes] = {}
-        self._rows: Spool[ChangedRow] = Spool(folder)
-        self._order: list[tuple[bool, str, str, int]] = []
-        self._newcomers: Spool[Desired] = Spool(folder)
+        self._order: list[tuple[bool, str, str, int, int]] = []
         self._new: set[str] = set()
         self._matricules: list[str] = []
         self._bases: list[str] = []
         self._uids: list[str] = []
         self._firsts = array("I")
+        self._makers, self._numbers = array("H"), array("I")
 
     def __contains__(self, key: object) -> bool:
         return key in self.changed or key in self._new
@@ -92,29 +136,28 @@ class StagedChanges:
     def __len__(self) -> int:
         return len(self.changed) + len(self._new)
 
-    def add_changed(self, key: str, before: bytes, row: ChangedRow) -> int:
-        """Stages the change of an account; returns its number."""
+    def add_changed(self, key: str, uid: str, before: bytes, maker: int, number: int, *, loses: bool) -> int:
+        """Stages the change of an account, which its maker has under a number; returns its number here."""
         self.changed[key] = before
-        number = self._rows.add(row)
-        self._order.append((not row.write.loses, row.write.uid, key, number))
-        return number
+        self._order.append((not loses, uid, key, maker, number))
+        return len(self._order) - 1
 
     def account(self, number: int) -> tuple[str, str]:
         """The uid and the key of a changed account."""
         return self._order[number][1:3]
 
-    def add_newcomer(self, matricule: str, desired: Desired, claim: Claim) -> int:
-        """Stages a new account, still without a name; returns its number. `matricule` is not copied, because
-        other parts hold the same text."""
-        self._new.add(matricule)
-        self._matricules.append(matricule)
+    def add_newcomer(self, claim: Claim, maker: int, number: int) -> int:
+        """Stages a new account, still without a name, which its maker has under a number; returns its number
+        here."""
+        self._new.add(claim.matricule)
+        self._matricules.append(claim.matricule)
         self._bases.append(claim.base)
         # mostly ""
         self._uids.append(claim.uid)
         self._firsts.append(claim.first)
-        # the HR data of the person, with the NUMEN, are in the account by now
-        subject = replace(desired.subject, person=None)
-        return self._newcomers.add(replace(desired, subject=subject))
+        self._makers.append(maker)
+        self._numbers.append(number)
+        return len(self._matricules) - 1
 
     def without(self, keys: Collection[str], newcomers: Collection[int]) -> StagedChanges:
         """The same without the changes of these keys and these newcomers, by number."""
@@ -122,11 +165,6 @@ class StagedChanges:
         left.changed = {key: entry for key, entry in self.changed.items() if key not in keys}
         left._new = self._new - {self._matricules[number] for number in newcomers}
         return left
-
-    def changed_rows(self) -> Iterator[ChangedRow]:
-        """In the order of a plan."""
-        order = sorted(self._order)
-        return (self._rows[number] for _, _, key, number in order if key in self.changed)
 
     def claims(self) -> Iterator[tuple[Claim, int]]:
         """The claims of the newcomers in their order, with their numbers."""
@@ -139,5 +177,19 @@ class StagedChanges:
             claim = Claim(firsts[number], matricules[number], self._bases[number], self._uids[number])
             yield claim, number
 
-    def newcomer(self, number: int) -> Desired:
-        return self._newcomers[number]
+    def rows(self, names: Names) -> Iterator[PlannedRow]:
+        """The rows in the order of a plan."""
+        changed = sorted(one for one in self._order if one[2] in self.changed)
+        order = names.order()
+
+        def wanted(maker: int) -> Iterator[tuple[tuple[bool, str], Wanted]]:
+            there = (((keeps, uid), Wanted(n)) for keeps, uid, _, m, n in changed if m == maker)
+            new = (
+                ((True, names.uids[at]), Wanted(self._numbers[n], names.locals[at], names.uids[at]))
+                for at in order
+                if self._makers[n := names.numbers[at]] == maker
+            )
+            return heapq.merge(there, new)
+
+        rows = [maker.rows(one for _, one in wanted(m)) for m, maker in enumerate(self.makers)]
+        return heapq.merge(*rows, key=lambda row: row.place)

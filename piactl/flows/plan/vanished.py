@@ -84,6 +84,11 @@ def hold_unmanaged(
     """Holds the newcomers whose matricule is on an entry that piactl does not manage."""
     known = {*index.by_matricule, *index.further, *merged.held}
     newcomers = [m for m in dict.fromkeys([*merged.people, *memory.waiting]) if m not in known]
-    for matricule, dn in read_unmanaged(*accounts, "supannEmpId", newcomers).items():
+    hold_found(merged, read_unmanaged(*accounts, "supannEmpId", newcomers))
+
+
+def hold_found(merged: MergedFeeds, unmanaged: Mapping[str, str]) -> None:
+    """Holds the people whose matricule is on an unmanaged entry, whose DN is given."""
+    for matricule, dn in unmanaged.items():
         why = f"{dn} has this matricule and is not managed; adopt it first (piactl adopt), or delete it"
         merged.hold(matricule, why, HoldCode.UNMANAGED)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 
@@ -37,6 +37,15 @@ class SharedTraces:
     def comes(self, number: int, traces: Iterable[str]) -> None:
         """Adds the traces of the staged newcomer with this number."""
         self._newcomers.add(number, traces)
+
+    def extend(self, other: SharedTraces, changed: Sequence[int], newcomers: Sequence[int]) -> None:
+        """Adds the traces of other people; a staged change or newcomer gets the number that is at its
+        number there."""
+        self._all.extend(other._all)
+        for matricule, digests in other._apart.items():
+            self._apart[matricule].update(digests)
+        self._changed.extend(other._changed, changed)
+        self._newcomers.extend(other._newcomers, newcomers)
 
     def find(self) -> Shared:
         """The traces of several people. Nothing may be added afterwards."""
@@ -67,6 +76,10 @@ class _Owned:
         for digest in map(hash, traces):
             self._digests.append(digest)
             self._numbers.append(number)
+
+    def extend(self, other: _Owned, numbers: Sequence[int]) -> None:
+        self._digests.extend(other._digests)
+        self._numbers.extend([numbers[number] for number in other._numbers])
 
     def of(self, shared: set[int]) -> Iterator[int]:
         pairs = zip(self._digests, self._numbers, strict=True)

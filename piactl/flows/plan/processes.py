@@ -1,0 +1,170 @@
+"""Evaluates chunks in processes of their own, as many as there are cores.
+
+They are forked, so that each begins with what this process has read: rules, feeds, cache. This process has no
+threads and starts none, so a fork copies no lock that a thread holds. A child has no connection, no lock and
+no journal: its first step puts /dev/null where every open file of this process was, but its pipe and the
+feeds. It writes nothing but a nameless file of its own for what it stages.
+
+A child that ends before its work does, whatever the reason, raises ProcessLost here: nothing of that plan is
+used, and `build` makes it again in one process, which meets the same error if there is one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from multiprocessing.connection import Connection, Pipe, wait
+from typing import Any
+
+from piactl.flows.plan.chunk_evaluation import Chunk, ChunkEvaluation, ChunkResult
+from piactl.flows.plan.staged import PlannedRow, Wanted
+
+PEOPLE_EACH = 2_000
+"""People to evaluate that are worth a process: starting one costs as much as some hundred people."""
+
+_ROWS = 250
+"""Rows in a message: a request for so many fits into the buffer of a pipe, so that asking never waits."""
+_AHEAD = 2
+"""Requests for rows that a child has at once."""
+
+
+class ProcessLost(Exception):
+    """A child ended before its work did."""
+
+
+def process_count(people: int) -> int:
+    """How many processes are worth their start for so many people to evaluate."""
+    return max(1, min(len(os.sched_getaffinity(0)), people // PEOPLE_EACH))
+
+
+class Child:
+    """One forked process that evaluates chunks and makes the rows of what it has staged."""
+
+    def __init__(self, evaluation: ChunkEvaluation, feeds: Iterable[int]) -> None:
+        """`feeds` are the descriptors that it reads rows from."""
+        self._pipe, theirs = Pipe()
+        # between the fork and the first step of the child no signal may run the handlers of this process
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self.pid = os.fork()
+            if self.pid == 0:
+                _child(theirs, evaluation, feeds, before)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            theirs.close()
+
+    def fileno(self) -> int:
+        return self._pipe.fileno()
+
+    def send(self, request: Chunk | list[Wanted]) -> None:
+        """Raises ProcessLost."""
+        self._io(self._pipe.send, request)
+
+    def receive(self) -> Any:
+        """The answer to the first request without one. Raises ProcessLost."""
+        return self._io(self._pipe.recv)
+
+    def rows(self, wanted: Iterable[Wanted]) -> Iterator[PlannedRow]:
+        """The rows of staged values, in the same order. Raises ProcessLost."""
+        left, asked = iter(wanted), 0
+        while True:
+            while asked < _AHEAD and (request := list(islice(left, _ROWS))):
+                self.send(request)
+                asked += 1
+            if not asked:
+                return
+            asked -= 1
+            yield from self.receive()
+
+    def end(self) -> None:
+        self._pipe.close()
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+    def _io(self, call: Callable[..., Any], *arguments: object) -> Any:
+        try:
+            return call(*arguments)
+        except (EOFError, OSError):
+            raise ProcessLost from None
+
+
+@contextmanager
+def children(number: int, evaluation: ChunkEvaluation, feeds: Sequence[int]) -> Iterator[list[Child]]:
+    """So many children, ended when the context is left. Raises ProcessLost if one cannot be started."""
+    started: list[Child] = []
+    try:
+        try:
+            for _ in range(number):
+                started.append(Child(evaluation, feeds))
+        except OSError:
+            raise ProcessLost from None
+        yield started
+    finally:
+        for child in started:
+            child.end()
+
+
+def evaluated_by(some: Sequence[Child], chunks: Iterable[Chunk]) -> Iterator[tuple[int, ChunkResult]]:
+    """The results of chunks, in the order of the chunks, each with the number of the child that has what it
+    staged. Raises ProcessLost."""
+    left, given, taken = iter(chunks), 0, 0
+    idle, busy = deque(range(len(some))), dict[Any, tuple[int, int]]()
+    done: dict[int, tuple[int, ChunkResult]] = {}
+    while True:
+        while idle and (chunk := next(left, None)) is not None:
+            number = idle.popleft()
+            some[number].send(chunk)
+            busy[some[number]] = number, given
+            given += 1
+        if not busy:
+            return
+        for child in wait([*busy]):
+            number, place = busy.pop(child)
+            done[place] = number, some[number].receive()
+            idle.append(number)
+        while taken in done:
+            yield done.pop(taken)
+            taken += 1
+
+
+def _child(pipe: Connection, evaluation: ChunkEvaluation, feeds: Iterable[int], mask: Iterable[int]) -> None:
+    """What a child does from its first to its last step: it never returns."""
+    code = 1
+    try:
+        _close_all_but({pipe.fileno(), *feeds})
+        # a Ctrl-C reaches all processes of a terminal: the parent decides, and ends this one
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        _serve(pipe, evaluation)
+        code = 0
+    finally:
+        # whatever it is, the parent finds the same and says it
+        os._exit(code)
+
+
+def _serve(pipe: Connection, evaluation: ChunkEvaluation) -> None:
+    while True:
+        try:
+            request = pipe.recv()
+        except EOFError:
+            return
+        if isinstance(request, Chunk):
+            pipe.send(evaluation.evaluate(request))
+        else:
+            pipe.send(list(evaluation.rows(request)))
+
+
+def _close_all_but(kept: set[int]) -> None:
+    """Puts /dev/null in the place of every other descriptor: objects of the parent that close theirs then
+    close nothing that is in use."""
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - numbers, not paths
+        number = int(name)
+        if number not in kept and number != nothing:
+            os.dup2(nothing, number, inheritable=False)

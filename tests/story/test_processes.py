@@ -1,0 +1,168 @@
+"""People evaluated by several processes get the plan that one process makes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from piactl.flows.plan import build, chunks, processes, staged
+from piactl.flows.plan.chunk_evaluation import ChunkEvaluation
+
+from .academy import Academy
+from .feeds import MICHELIS, crowd, row
+from .test_sync_cache import marks
+
+DAY, NEXT = "2026-09-05", "2026-09-06"
+IDAS = [
+    row(matricule=f"30{n:02}", prenom="Ida", nom_famille="Roy", debut=f"20{n:02}-09-01") for n in range(9)
+]
+SHARED = [
+    row(matricule=m, prenom="Zoé", nom_famille=name, numen="20E9512345XYZ")
+    for m, name in (("3201", "Abel"), ("3202", "Brun"))
+]
+LATE = row(matricule="3101", prenom="Noé", nom_famille="Kern", debut="2027-09-01")
+BROKEN = row(matricule="3301", prenom="Max", nom_famille="Olin").replace("2026-09-01", "2026-09-31")
+FIRST = [*reversed(IDAS), row(), LATE, SHARED[0], *crowd(8), SHARED[1], BROKEN]
+"""Homonyms, people who wait, who are held, and who share a NUMEN."""
+SECOND = [
+    *(row(matricule=f"40{n:02}", prenom="Ida", nom_famille="Roy", debut="2026-09-06") for n in range(3)),
+    *IDAS[2:],
+    row(uai=MICHELIS),
+    SHARED[1],
+    *crowd(8)[1:],
+    crowd(8)[0].replace(";ENS;", ";DIR;"),
+    row(matricule="4101", prenom="Zoé", nom_famille="Cerf", numen="20E9512345XYZ"),
+]
+"""Newcomers, homonyms of accounts, absences, a mover, a new function, a NUMEN that others have."""
+
+
+@contextmanager
+def by(count: int, size: int = 1) -> Iterator[list[int]]:
+    """Has so many processes evaluate chunks of this size; the pids of those that were started."""
+    pids: list[int] = []
+    start = processes.Child.__init__
+
+    def started(child: processes.Child, *arguments: Any) -> None:
+        start(child, *arguments)
+        pids.append(child.pid)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(chunks, "FEWEST", 0)
+        patched.setattr(chunks, "SIZE", size)
+        patched.setattr(processes, "_ROWS", 2)
+        patched.setattr(build, "process_count", lambda _people: count)
+        patched.setattr(processes.Child, "__init__", started)
+        yield pids
+
+
+def plan(academy: Academy, feed: Path, day: str) -> str:
+    result = academy.run("plan", feed, "--as-of", day, "-o", "json")
+    assert (result.code, result.err) == (0, "")
+    return str(result.out)
+
+
+def is_running(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
+
+
+def test_plans_are_the_same_byte_for_byte(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first load, and a second night of which no cache tells anything: by one process, by two and by
+    three, in chunks of several sizes, with all that is staged in memory and on disk."""
+    first = academy.feed(*FIRST, day=DAY)
+    for day, feed in ((DAY, first), (NEXT, academy.feed(*SECOND, day=NEXT))):
+        alone = plan(academy, feed, day)
+        for count, size, in_memory in ((1, 3, 0), (2, 1, 40), (2, 5, 0), (3, 2, 0)):
+            monkeypatch.setattr(staged, "IN_MEMORY", in_memory)
+            with by(count, size) as pids:
+                assert plan(academy, feed, day) == alone, (count, size)
+            assert len(pids) == (count if count > 1 else 0)
+            assert not any(map(is_running, pids))
+        if day == DAY:
+            with by(2):
+                assert academy.night(DAY, first).json["outcomes"] == {"applied": 18}
+            # what two processes left tells the next night of everybody
+            kept = marks(academy).read_bytes()
+            assert kept.count(b"\n") > 18
+            marks(academy).unlink()
+
+
+def test_a_lost_process_makes_no_smaller_plan(academy: Academy) -> None:
+    """One that is killed while it evaluates, while it makes rows, or that has no memory left."""
+    feed = academy.feed(*FIRST, day=DAY)
+    alone = plan(academy, feed, DAY)
+    parent = os.getpid()
+
+    def killed(*_: Any) -> None:
+        if os.getpid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def short(*_: Any) -> None:
+        if os.getpid() != parent:
+            raise MemoryError
+
+    for method, harm in (("_evaluate_newcomers", killed), ("rows", killed), ("_desired", short)):
+        original: Callable[..., Any] = getattr(ChunkEvaluation, method)
+
+        def harmed(*arguments: Any, harm: Any = harm, original: Any = original) -> Any:
+            harm()
+            return original(*arguments)
+
+        counts: list[int] = []
+        built = build._built
+
+        def noting(*arguments: Any, counts: list[int] = counts, built: Any = built) -> Any:
+            counts.append(arguments[-2](len(FIRST)))
+            return built(*arguments)
+
+        with by(2) as pids, pytest.MonkeyPatch.context() as patched:
+            patched.setattr(ChunkEvaluation, method, harmed)
+            patched.setattr(build, "_built", noting)
+            assert plan(academy, feed, DAY) == alone, method
+        assert (len(pids), counts) == (2, [2, 1]), method
+        assert not any(map(is_running, pids))
+
+
+def test_a_process_has_nothing_open_but_its_pipe_and_the_feeds(academy: Academy, tmp_path: Path) -> None:
+    feed = academy.feed(*FIRST, day=DAY)
+    original, parent = ChunkEvaluation.evaluate, os.getpid()
+
+    def looking(*arguments: Any) -> Any:
+        if os.getpid() != parent:
+            names = {str(link.readlink()) for link in Path("/proc/self/fd").iterdir() if link.exists()}
+            sockets = sum(
+                str(link.readlink()).startswith("socket:")
+                for link in Path("/proc/self/fd").iterdir()
+                if link.is_symlink() and os.path.lexists(link)
+            )
+            others = {name for name in names if not name.startswith(("socket:", "/proc/"))}
+            text = f"{sockets} {sorted(others)}\n"
+            with (tmp_path / "open").open("a") as log:
+                log.write(text)
+        return original(*arguments)
+
+    with by(2), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(ChunkEvaluation, "evaluate", looking)
+        plan(academy, feed, DAY)
+    lines = set((tmp_path / "open").read_text().splitlines())
+    assert lines == {f"1 {sorted(['/dev/null', str(feed)])}"}
+
+
+def test_a_process_ends_with_its_parent() -> None:
+    """Its pipe is closed when the parent ends, even by SIGKILL."""
+    evaluation: Any = None  # it is asked for nothing
+    child = processes.Child(evaluation, ())
+    child._pipe.close()
+    _, status = os.waitpid(child.pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_few_people_are_not_worth_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: {0, 1, 2})
+    counts = [processes.process_count(people) for people in (0, 300, 3_999, 4_000, 6_500, 36_000)]
+    assert counts == [1, 1, 1, 2, 3, 3]
