@@ -97,6 +97,7 @@ DIRECTIVES = {
     "logsuccess": "olcAccessLogSuccess",
     "logpurge": "olcAccessLogPurge",
     "syncprov-checkpoint": "olcSpCheckpoint",
+    "syncprov-sessionlog": "olcSpSessionlog",
 }
 GLOBAL = {"olcPidFile", "olcArgsFile", "olcModulePath", "olcModuleLoad", "olcSizeLimit", "olcTimeLimit"}
 GLOBAL |= {"olcPasswordHash", "include", "olcLocalSSF", "olcSecurity"}

@@ -11,6 +11,8 @@ from typing import Any
 import ldap3
 import pytest
 
+from piactl.directory.client.connection import Session
+from piactl.directory.port import Refresh
 from piactl.flows.plan import incremental
 from piactl.flows.plan.changed_since import MOST_NIGHTS, Changes
 from piactl.sandbox.server import find_software
@@ -94,6 +96,47 @@ def test_nights_read_what_changed_and_plan_the_same(academy: Academy, asked: lis
         assert root.delete(academy.dn("leo.kern")), root.result
     assert [one["uid"] for one in night(academy, 9, feed=False)["drift"]] == ["leo.kern", "zoe.kern"]
     assert asked[5:] == [None, None]
+
+
+def test_a_session_log_tells_what_is_gone(
+    academy: Academy, asked: list[set[str] | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without one that goes back far enough the server names the entries that are there: the same nights."""
+    phases: list[bool] = []
+    original = Session.refresh
+
+    def recorded(*arguments: Any) -> Refresh | None:
+        refresh = original(*arguments)
+        assert refresh is not None
+        phases.append(refresh.gone)
+        return refresh
+
+    monkeypatch.setattr(Session, "refresh", recorded)
+    night(academy, 3)
+    change(academy, "ida.roy", displayName="Autre Main")
+    night(academy, 4)
+    # in memory: it is empty after a restart
+    academy.sandbox.stop()
+    academy.sandbox.start()
+    change(academy, "leo.kern", displayName="Autre Main")
+    night(academy, 5)
+    conf = academy.sandbox.folder / "slapd" / "slapd.conf"
+    text = conf.read_text(encoding="utf-8")
+    assert text.count("syncprov-sessionlog 50000") == 1
+    with academy.sandbox.root() as root:
+        assert root.delete(academy.dn("leo.kern")), root.result
+    assert [one["uid"] for one in night(academy, 6)["drift"]] == ["leo.kern"]
+    # a log of two writes, and more since the last night
+    conf.write_text(text.replace("syncprov-sessionlog 50000", "syncprov-sessionlog 2"), encoding="utf-8")
+    academy.sandbox.stop()
+    academy.sandbox.start()
+    night(academy, 7)
+    for name in ("Une", "Deux", "Trois", "Quatre"):
+        change(academy, "claire.dubreuil", displayName=name)
+    assert [one["uid"] for one in night(academy, 8)["drift"]] == ["leo.kern", "claire.dubreuil"]
+    assert phases == [True, True, False, True, False, False]
+    written = [{"ida.roy"}, {"ida.roy", "leo.kern"}, None, set(), {"claire.dubreuil"}]
+    assert asked == [set(), *written]
 
 
 def test_everybody_is_read_once_in_some_nights(academy: Academy, asked: list[set[str] | None]) -> None:

@@ -37,7 +37,8 @@ from piactl.resources import schemas_folder
 PPOLICY_CONTROL = "1.3.6.1.4.1.42.2.27.8.5.1"
 _UNSEEN = "Give the reader access, as schemas/ldap/slapd.conf.in does for cn=config and cn=monitor."
 _CANNOT = "unknown: cn=config is not readable"
-_INDEX = re.compile(r"^index\s+(\S+)\s+(\w+)", re.MULTILINE)
+_INDEX = re.compile(r"^index\s+(\S+)\s+(\S+)", re.MULTILINE)
+_KINDS = frozenset({"eq", "pres"})
 _DRIFT_SECONDS = 10
 _SMALL_MAP = 256 << 20
 _SOME = 20
@@ -225,11 +226,12 @@ def indexes(server: Server) -> Finding:
     if server.config is None:
         return skipped("D20", _CANNOT, server.uri, _UNSEEN)
     named = server.settings.attributes
-    wanted = {named.get(name, name): kind for name, kind in shipped_indexes().items()}
+    wanted = {named.get(name, name): kinds for name, kinds in shipped_indexes().items()}
     have = server.config.indexes
     missing = [
         f"no {kind} index on {name}"
-        for name, kind in wanted.items()
+        for name, kinds in wanted.items()
+        for kind in kinds
         if kind not in have.get(name.lower(), ())
     ]
     advice = (
@@ -240,10 +242,14 @@ def indexes(server: Server) -> Finding:
 
 
 @cache
-def shipped_indexes() -> dict[str, str]:
-    """The attributes that the shipped settings index, each with the kind that piactl needs: eq or pres."""
+def shipped_indexes() -> dict[str, list[str]]:
+    """The attributes that the shipped settings index, each with the kinds that piactl needs: eq, pres."""
     text = (schemas_folder() / "ldap" / "slapd.conf.in").read_text(encoding="utf-8")
-    return {name: kind for names, kind in _INDEX.findall(text) for name in names.split(",")}
+    return {
+        name: [kind for kind in kinds.split(",") if kind in _KINDS]
+        for names, kinds in _INDEX.findall(text)
+        for name in names.split(",")
+    }
 
 
 def limits(server: Server) -> Finding:
