@@ -170,7 +170,7 @@ def test_a_plan_that_does_not_fit_into_the_memory_is_the_same(
 @pytest.mark.usefixtures("little_memory")
 def test_bytes_come_back_as_they_were_put(tmp_path: Path) -> None:
     chance = random.Random(7)
-    file, spool, texts = NamelessFile(tmp_path), Spool[bytes](tmp_path), Lines(tmp_path)
+    file, spool, texts = NamelessFile(tmp_path), Spool[bytes](tmp_path, 1), Lines(tmp_path)
     kept = [chance.randbytes(chance.randrange(40)) for _ in range(300)]
     places = [file.add(one) for one in kept]
     spooled = [spool.add(one) for one in kept]
