@@ -6,19 +6,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import OverrideKind, running
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.drift import DEVICE, ENTRY, Drift, DriftClass, Fate, changed_words, kept_until
-from piactl.core.plan.run_state import Memory
 from piactl.directory.port import Reader
 from piactl.directory.probe.authors import authors
 from piactl.directory.store.accounts import Entry, Unreadable, with_kept
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import read_foreign_devices
 from piactl.directory.store.drift import usual_fate
+
+if TYPE_CHECKING:
+    from piactl.core.plan.run_state import Memory
 
 Since = Mapping[str, Mapping[str, date]]
 

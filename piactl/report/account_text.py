@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from piactl.report.escaping import shown
-from piactl.report.plan_text import drift_line
 
 View = Mapping[str, Any]
 
@@ -89,3 +88,13 @@ def activation_text(uid: str, display_name: str, address: str, password: str, un
         f"  valid until          {until}\n"
         "  Type it as the password, including the hyphens; a new password is then required.\n\n"
     )
+
+
+def drift_line(drift: Mapping[str, Any]) -> str:
+    """What another program changed of one attribute, what piactl wrote, and what becomes of it."""
+    ours, theirs = (" and ".join(map(str, drift[side])) or "none" for side in ("ours", "theirs"))
+    until = f" until {drift['until']}" if drift["until"] else ""
+    owner = f", although it is a name of {drift['owner']}" if drift["owner"] else ""
+    by = f"; {drift['by']}" if drift["by"] else ""
+    since = f", since {drift['since']}" if drift["since"] else ""
+    return f"{drift['attribute']} {ours} -> {theirs}{since}{owner}: {drift['fate']}{until}{by}"

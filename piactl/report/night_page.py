@@ -11,8 +11,9 @@ from typing import Any
 from piactl.core.model.run_status import RunStatus
 from piactl.core.plan.feed_quality import FATES
 from piactl.core.text import counted
+from piactl.report.account_text import drift_line
 from piactl.report.escaping import shown
-from piactl.report.plan_text import MEANING, ORDER, change_text, drift_line
+from piactl.report.plan_text import MEANING, ORDER, change_text
 from piactl.translation import sentence, used
 
 View = Mapping[str, Any]

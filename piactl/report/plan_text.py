@@ -11,6 +11,7 @@ from typing import Any
 
 from piactl.core.plan.guards import GROWTH
 from piactl.core.rules.career import NEVER
+from piactl.report.account_text import drift_line
 from piactl.report.escaping import shown
 
 Document = Mapping[str, Any]
@@ -283,16 +284,6 @@ def _hold(hold: Mapping[str, Any]) -> str:
 
 def _contradiction(one: Mapping[str, Any]) -> str:
     return f"{one['uid']}: {one['what']}; {one['why']}"
-
-
-def drift_line(drift: Mapping[str, Any]) -> str:
-    """What another program changed of one attribute, what piactl wrote, and what becomes of it."""
-    ours, theirs = (_text(list(drift[side])) for side in ("ours", "theirs"))
-    until = f" until {drift['until']}" if drift["until"] else ""
-    owner = f", although it is a name of {drift['owner']}" if drift["owner"] else ""
-    by = f"; {drift['by']}" if drift["by"] else ""
-    since = f", since {drift['since']}" if drift["since"] else ""
-    return f"{drift['attribute']} {ours} -> {theirs}{since}{owner}: {drift['fate']}{until}{by}"
 
 
 def _archival(archival: Mapping[str, Any]) -> str:

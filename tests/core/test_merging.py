@@ -8,8 +8,8 @@ from datetime import date
 import pytest
 
 from piactl.core.edits import ActRefused
-from piactl.core.edits.merged_account import joined, merge_mark, merged_into, on_its_way
-from piactl.core.model.account import Account, Lock, ServiceException
+from piactl.core.edits.merged_account import joined, on_its_way
+from piactl.core.model.account import Account, Lock, ServiceException, merge_mark, merged_into
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.person import Assignment

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import read_names
 from piactl.cli.framework.context import (
     display,
     layout_or_default,
@@ -19,7 +18,16 @@ from piactl.cli.framework.context import (
     this_configuration,
     today,
 )
-from piactl.cli.framework.options import AsOf, Columns, Layout, Output, ShowOutput, read_columns, read_day
+from piactl.cli.framework.options import (
+    AsOf,
+    Columns,
+    Layout,
+    Output,
+    ShowOutput,
+    read_columns,
+    read_day,
+    read_names,
+)
 from piactl.config.schema_validation import hint
 from piactl.core.model.account import State
 from piactl.core.model.person import read_uai

@@ -19,6 +19,7 @@ from piactl.cli.framework.options import (
     Reason,
     Yes,
     read_date,
+    read_names,
 )
 from piactl.core.edits import account_locks, closing
 from piactl.errors import UsageError
@@ -125,7 +126,7 @@ def extend(
     last_day = read_date("--until", until)
     if last_day is None:
         raise UsageError("the new last day is missing: add --until DATE")
-    wanted, author, reason = acting.read_names(names), command.author, command.order.reason
+    wanted, author, reason = read_names(names), command.author, command.order.reason
     unreadable = command.configuration.unreadable
     return command.edit(
         lambda store, rules: prepare_extension(

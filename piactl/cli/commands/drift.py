@@ -23,6 +23,7 @@ from piactl.cli.framework.options import (
     read_columns,
     read_date,
     read_day,
+    read_names,
 )
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit, UsageError
@@ -44,7 +45,7 @@ def list_(output: Output = None, as_of: AsOf = None, columns: Columns = "") -> i
 def show(names: Names, output: Output = None, as_of: AsOf = None) -> int:
     """Show what other programs changed on accounts: attribute, value of piactl, value of the other program,
     who wrote it, and what the next night does with it."""
-    return _listed(acting.read_names(names), output, as_of)
+    return _listed(read_names(names), output, as_of)
 
 
 def _listed(names: Sequence[str], output: Any, as_of: str | None, columns: str = "") -> int:
@@ -122,5 +123,5 @@ def override(
 
 def _decided(prepare: Callable[..., Batch], names: list[str], manner: Manner, *more: Any) -> int:
     command = acting.begin(manner)
-    wanted, author, unreadable = acting.read_names(names), command.author, command.configuration.unreadable
+    wanted, author, unreadable = read_names(names), command.author, command.configuration.unreadable
     return command.edit(lambda store, rules: prepare(store, rules, wanted, author, *more, unreadable))

@@ -11,9 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import desk_manner, read_names
+from piactl.cli.framework.account_batch import desk_manner
 from piactl.cli.framework.context import put, say
-from piactl.cli.framework.options import ActOutput, AsAdministrator, DryRun, Names, SometimesReason, Yes
+from piactl.cli.framework.options import (
+    ActOutput,
+    AsAdministrator,
+    DryRun,
+    Names,
+    SometimesReason,
+    Yes,
+    read_names,
+)
 from piactl.clock import utc_now
 from piactl.errors import UsageError
 from piactl.private_files import refuse_output

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import AccountCommand, Manner, desk_manner, read_names
+from piactl.cli.framework.account_batch import AccountCommand, Manner, desk_manner
 from piactl.cli.framework.context import layout_or_default, put, put_text, reading, say, this_configuration
 from piactl.cli.framework.options import (
     ActOutput,
@@ -21,6 +21,7 @@ from piactl.cli.framework.options import (
     ShowOutput,
     SometimesReason,
     Yes,
+    read_names,
 )
 from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import read_names
 from piactl.cli.framework.context import display, layout_or_default, put, reading, say, this_configuration
-from piactl.cli.framework.options import AsOf, ShowOutput, read_day
+from piactl.cli.framework.options import AsOf, ShowOutput, read_day, read_names
 from piactl.clock import civil_today, utc_now
 from piactl.config.schema_validation import hint
 from piactl.errors import Exit, NotFound, PiactlError, UsageError

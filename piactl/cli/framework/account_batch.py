@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from piactl.cli.framework.context import (
     today,
     writing,
 )
-from piactl.cli.framework.options import Layout, need_reason, read_allowed, read_day
+from piactl.cli.framework.options import Layout, need_reason, read_allowed, read_day, read_names
 from piactl.cli.framework.run_context import _now, new_order, run_of
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirm
@@ -39,56 +38,6 @@ if TYPE_CHECKING:
     from piactl.flows.apply.run import CommandRun, Order, Run
     from piactl.flows.helpdesk.operator_limits import OperationGuard
     from piactl.flows.queries.accounts import AccountStore
-
-
-_BOM = b"\xef\xbb\xbf"
-
-
-def read_names(arguments: Sequence[str]) -> list[str]:
-    """The names on the command line; `-` reads stdin, one per line: plain, as JSON text, as an object with a
-    uid (`account list -o ndjson`), or as a list that piactl prints, with its header. Raises UsageError."""
-    names: list[str] = []
-    for argument in arguments:
-        names += _names_of_stdin() if argument == "-" else [argument]
-    return names
-
-
-def _names_of_stdin() -> Iterator[str]:
-    # as bytes, so that the message names the line that is not UTF-8, in any locale
-    header: list[str] = []
-    separator = ""
-    for number, raw in enumerate(sys.stdin.buffer, 1):
-        try:
-            line = (raw.removeprefix(_BOM) if number == 1 else raw).decode().rstrip("\r\n")
-        except UnicodeDecodeError:
-            raise UsageError(f"stdin, line {number}: not valid UTF-8; nothing was changed") from None
-        # a list that piactl prints: tsv, or a table or csv, where the uid comes first
-        separator = separator or ("\t" if "\t" in line else ",| {2,}")
-        cells = re.split(separator, line)
-        if number == 1 and "uid" in (cells if separator == "\t" else cells[:1]):
-            header = cells
-        elif header and line:
-            if separator == "\t" and len(cells) != len(header):
-                raise UsageError(f"stdin, line {number}: other columns than line 1; nothing was changed")
-            yield cells[header.index("uid")]
-        elif name := line.strip():
-            yield _name_in_json(name, number) if name[0] in '{"' else name
-
-
-def _name_in_json(line: str, number: int) -> str:
-    import json
-
-    try:
-        value = json.loads(line)
-        name = value.get("uid") if isinstance(value, dict) else value
-        usable = isinstance(name, str) and name.encode() != b""
-    except (ValueError, RecursionError):
-        usable = False
-    if not usable:
-        raise UsageError(
-            f"stdin, line {number}: neither a name nor a JSON object with a uid; nothing was changed"
-        )
-    return str(name)
 
 
 @dataclass(frozen=True, slots=True)

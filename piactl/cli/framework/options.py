@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -306,3 +308,53 @@ def _read(text: str, zone: ZoneInfo) -> tuple[datetime | None, bool]:
     except ValueError:
         return None, False
     return moment if moment.tzinfo else moment.replace(tzinfo=zone), False
+
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def read_names(arguments: Sequence[str]) -> list[str]:
+    """The names on the command line; `-` reads stdin, one per line: plain, as JSON text, as an object with a
+    uid (`account list -o ndjson`), or as a list that piactl prints, with its header. Raises UsageError."""
+    names: list[str] = []
+    for argument in arguments:
+        names += _names_of_stdin() if argument == "-" else [argument]
+    return names
+
+
+def _names_of_stdin() -> Iterator[str]:
+    # as bytes, so that the message names the line that is not UTF-8, in any locale
+    header: list[str] = []
+    separator = ""
+    for number, raw in enumerate(sys.stdin.buffer, 1):
+        try:
+            line = (raw.removeprefix(_BOM) if number == 1 else raw).decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise UsageError(f"stdin, line {number}: not valid UTF-8; nothing was changed") from None
+        # a list that piactl prints: tsv, or a table or csv, where the uid comes first
+        separator = separator or ("\t" if "\t" in line else ",| {2,}")
+        cells = re.split(separator, line)
+        if number == 1 and "uid" in (cells if separator == "\t" else cells[:1]):
+            header = cells
+        elif header and line:
+            if separator == "\t" and len(cells) != len(header):
+                raise UsageError(f"stdin, line {number}: other columns than line 1; nothing was changed")
+            yield cells[header.index("uid")]
+        elif name := line.strip():
+            yield _name_in_json(name, number) if name[0] in '{"' else name
+
+
+def _name_in_json(line: str, number: int) -> str:
+    import json
+
+    try:
+        value = json.loads(line)
+        name = value.get("uid") if isinstance(value, dict) else value
+        usable = isinstance(name, str) and name.encode() != b""
+    except (ValueError, RecursionError):
+        usable = False
+    if not usable:
+        raise UsageError(
+            f"stdin, line {number}: neither a name nor a JSON object with a uid; nothing was changed"
+        )
+    return str(name)

@@ -16,19 +16,6 @@ from piactl.core.model.person import Assignment
 from piactl.core.rules.career import NEVER
 from piactl.core.rules.desired import Rules, archived
 
-_PURPOSE = "merge"
-
-
-def merge_mark(keys: DigestKeys, uid: str, into: str) -> str:
-    """The mark of an account that is merged into another: a keyed digest, which no other program makes."""
-    return f"{keys.digest(_PURPOSE, f'{uid} {into}')} {into}"
-
-
-def merged_into(account: Account, keys: DigestKeys) -> str | None:
-    """The uid of the account that this one was merged into; None if piactl did not merge it."""
-    digest, _, into = account.merged.partition(" ")
-    return into if into and keys.matches(digest, _PURPOSE, f"{account.uid} {into}") else None
-
 
 def on_its_way(source: Account, mark: str) -> Account:
     """The account whose names go to another one. The server lets no name stand in two ledgers, so this one

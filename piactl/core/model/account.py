@@ -7,7 +7,7 @@ from datetime import date
 from enum import Enum
 from typing import Any, TypeVar
 
-from piactl.core.model.digests import digest_key_id
+from piactl.core.model.digests import DigestKeys, digest_key_id
 from piactl.core.model.overrides import Override
 from piactl.core.model.person import Assignment
 
@@ -193,3 +193,23 @@ class Account:
 def is_shut(state: State, *, locked: bool) -> bool:
     """Whether an account in this state is closed or locked."""
     return locked or state in (State.DEACTIVATED, State.ARCHIVED)
+
+
+_MERGE = "merge"
+
+
+def merge_mark(keys: DigestKeys, uid: str, into: str) -> str:
+    """The mark of an account that is merged into another: a keyed digest, which no other program makes."""
+    return f"{keys.digest(_MERGE, f'{uid} {into}')} {into}"
+
+
+def merged_into(account: Account, keys: DigestKeys) -> str | None:
+    """The uid of the account that this one was merged into; None if piactl did not merge it."""
+    digest, _, into = account.merged.partition(" ")
+    return into if into and keys.matches(digest, _MERGE, f"{account.uid} {into}") else None
+
+
+def masked_mail(address: str) -> str | None:
+    """A private address as plans show it: its first letter and its domain."""
+    local, sign, domain = address.partition("@")
+    return f"{local[:1]}***{sign}{domain}" if address else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import date
 
-from piactl.core.model.account import LIVE, MAIL_PROOF, NUMEN_PROOF, Account, Lock, Right, State
+from piactl.core.model.account import LIVE, MAIL_PROOF, NUMEN_PROOF, Account, Lock, Right, State, masked_mail
 from piactl.core.model.digests import digest_key_id
 from piactl.core.model.overrides import override_text, override_words
 from piactl.core.model.person import Assignment
@@ -411,12 +411,6 @@ class _Maker:
             if exception.end < self.rules.as_of
         ]
         return "; ".join(ended)
-
-
-def masked_mail(address: str) -> str | None:
-    """A private address as plans show it: its first letter and its domain."""
-    local, sign, domain = address.partition("@")
-    return f"{local[:1]}***{sign}{domain}" if address else None
 
 
 def home_establishments(account: Account, as_of: date) -> tuple[str, ...]:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 
-from piactl.core.model.account import NO_DEVICE, PROOFS, Lock, State
-from piactl.core.plan.diff import masked_mail
+from piactl.core.model.account import NO_DEVICE, PROOFS, Lock, State, masked_mail
 from piactl.core.plan.drift import Drift, DriftClass, Fate
 from piactl.directory.port import Values
 from piactl.directory.store.base_digest import BASE, MANAGED, BaseKeys, Digesting, numbers_of

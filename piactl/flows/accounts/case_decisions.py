@@ -9,10 +9,10 @@ from typing import Any
 
 from piactl.core.edits import ActRefused
 from piactl.core.edits.matricules import joined
+from piactl.core.model.account import masked_mail
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Kind
-from piactl.core.plan.diff import masked_mail
 from piactl.core.plan.identity_case import Answer, Case, Decision
 from piactl.core.rules.matching import Doubt
 from piactl.core.rules.reasons import assignment_text

@@ -10,8 +10,7 @@ from dataclasses import replace
 
 from piactl.core.edits import Act, ActRefused
 from piactl.core.edits.assignments import refuse_too_long
-from piactl.core.edits.merged_account import merged_into
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import Account, State, merged_into
 from piactl.core.model.overrides import HAND_ENDED, OverrideKind, next_end
 from piactl.core.model.periods import OPEN
 from piactl.core.naming.local_part import UnusableName

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from piactl.core.edits import ActRefused, Altered, Author, merged_account
-from piactl.core.model.account import NO_DEVICE, Account, State
+from piactl.core.model.account import NO_DEVICE, Account, State, merge_mark, merged_into
 from piactl.core.model.person import Assignment, Person, read_matricule
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import home_establishments
@@ -55,13 +55,13 @@ def prepare_merge(
     if source.dn == into.dn:
         raise ActRefused(f"{name} and {into_name} are the same account, {into.account.uid}")
     for one in (source.account, into.account):
-        if one.state is State.ARCHIVED and (other := merged_account.merged_into(one, store.keys)):
+        if one.state is State.ARCHIVED and (other := merged_into(one, store.keys)):
             raise ActRefused(f"{one.uid}: it was merged into {other}; name that one")
         if one.state is State.ARCHIVED:
             raise ActRefused(f"{one.uid}: it is archived, so there is nothing to merge")
         if one.protected and not protected:
             raise ActRefused(f"{one.uid}: it is protected; to merge it all the same: --administrator")
-        if merged_account.merged_into(one, store.keys) is not None:
+        if merged_into(one, store.keys) is not None:
             raise ActRefused(
                 f"{one.uid}: a merge of it is not finished; the next command that writes does it"
             )
@@ -90,9 +90,7 @@ def _rows(
     """The writes of a merge that are still to be made, in order; and what the account that lives on gets."""
     uid, reason = source.account.uid, author.reason
     encoding = store.encoding.fitted_to(store.reader)
-    on_its_way = merged_account.on_its_way(
-        source.account, merged_account.merge_mark(store.keys, uid, into.account.uid)
-    )
+    on_its_way = merged_account.on_its_way(source.account, merge_mark(store.keys, uid, into.account.uid))
     begins = account_write(store.directory, encoding, source, on_its_way)
     begun = written(source.values, begins) if begins else source.values
     base = encoding.name(BASE)
@@ -132,9 +130,7 @@ def _undone(store: AccountStore, source: Entry, rules: Rules, into: Account, aut
     deleted."""
     account = source.account
     suspended = replace(account, device=NO_DEVICE if account.device else "")
-    on_its_way = merged_account.on_its_way(
-        suspended, merged_account.merge_mark(store.keys, account.uid, into.uid)
-    )
+    on_its_way = merged_account.on_its_way(suspended, merge_mark(store.keys, account.uid, into.uid))
     values = store.encoding.fitted_to(store.reader).values(suspended)
     write = _buried(store, rules, Entry(source.dn, on_its_way, values))
     if write is None:
@@ -176,7 +172,7 @@ def finish_merges(run: Run, store: AccountStore, rules: Rules) -> None:
     for source in list(read_accounts_being_merged(store.reader, store.directory, store.encoding)):
         if not isinstance(source, Entry):
             continue
-        uid, into = source.account.uid, merged_account.merged_into(source.account, store.keys)
+        uid, into = source.account.uid, merged_into(source.account, store.keys)
         if into is None:
             run.say(f"{uid}: another program marked it as merged; that counts for nothing")
             continue

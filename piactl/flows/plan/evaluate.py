@@ -6,8 +6,7 @@ from collections.abc import Callable, Collection, Container, Iterable, Iterator,
 from dataclasses import replace
 
 from piactl.core.edits.matricules import joined
-from piactl.core.edits.merged_account import merged_into
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import Account, State, merged_into
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import SourceSettings

@@ -6,10 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from piactl.core.edits.merged_account import merged_into
-from piactl.core.model.account import Account, State, is_shut
+from piactl.core.model.account import Account, State, is_shut, merged_into
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.numen import read_numen
 from piactl.core.model.overrides import closings, overridden, running, sponsor_of
@@ -18,7 +17,6 @@ from piactl.core.model.person import COMMON, Assignment, Register, qualified, re
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.drift import Drift
-from piactl.core.plan.run_state import Memory
 from piactl.core.rules.career import AccountStatus, Career, account_status, career
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import (
@@ -29,12 +27,13 @@ from piactl.directory.store.accounts import (
     read_accounts_named,
 )
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.attribute_scans import read_uids
 from piactl.directory.store.records import UnreadableRecords
-from piactl.directory.store.state_records import read_drift_memory, vanished_accounts
 from piactl.errors import NotFound, PiactlError
 from piactl.flows.drift import decided, device_drift, drift_list, drift_row, is_held
 from piactl.flows.queries.person_facts import PERSON_COLUMNS, person_facts
+
+if TYPE_CHECKING:
+    from piactl.core.plan.run_state import Memory
 
 View = Mapping[str, Any]
 
@@ -56,6 +55,9 @@ class AccountStore:
 
     @cached_property
     def _memory(self) -> Memory:
+        # loaded here: most accounts have no drift, and few names are unknown
+        from piactl.directory.store.state_records import read_drift_memory
+
         return read_drift_memory(self.reader, self.directory.state)
 
     def decided(self, entry: Entry | Unreadable) -> Entry | Unreadable:
@@ -109,6 +111,8 @@ def find_entry(store: AccountStore, name: str) -> Entry:
         )
     entries = find_named(store, name)
     if not entries:
+        from piactl.directory.store.state_records import vanished_accounts
+
         if name in vanished_accounts(store.reader, store.directory.state, UnreadableRecords()):
             raise NotFound(
                 f"{name}: another program deleted the entry, or took it from piactl: piactl drift show {name}"
@@ -132,7 +136,10 @@ def find_entry(store: AccountStore, name: str) -> Entry:
 
 def _nearest(store: AccountStore, name: str) -> str:
     """`; did you mean UID?` if there is one that differs by a typing error after its first letters."""
-    from rapidfuzz import fuzz, process  # imported here: only a mistake needs it
+    # loaded here: only a mistake needs it
+    from rapidfuzz import fuzz, process
+
+    from piactl.directory.store.attribute_scans import read_uids
 
     local = name.partition("@")[0].lower()
     if len(local) < 4 or local.isdigit():
