@@ -1,14 +1,20 @@
-"""Singular and plural, and conditions of the policy, in messages."""
+"""Singular and plural, days, and conditions of the policy, in texts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import date
 
 
 def counted(number: int, singular: str, plural: str = "") -> str:
     """`1 row`, `2 rows`. `plural` is needed if it is not the singular with an s, as in
     `counted(n, "guard is broken", "guards are broken")`."""
     return f"{number} {singular if number == 1 else plural or singular + 's'}"
+
+
+def iso(day: date | None) -> str | None:
+    """A day as JSON has it; None stays None."""
+    return day.isoformat() if day else None
 
 
 def condition(when: Mapping[str, Iterable[str]]) -> str:

@@ -12,6 +12,7 @@ from piactl.core.model.account import Account
 from piactl.core.model.overrides import OverrideKind, running
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.drift import DEVICE, ENTRY, Drift, DriftClass, Fate, changed_words, kept_until
+from piactl.core.text import iso
 from piactl.directory.port import Reader
 from piactl.directory.probe.authors import authors
 from piactl.directory.store.accounts import Entry, Unreadable, with_kept
@@ -93,8 +94,8 @@ def drift_row(drift: Drift) -> dict[str, Any]:
         "ours": list(drift.ours),
         "theirs": list(drift.theirs),
         "fate": drift.fate,
-        "since": drift.since.isoformat() if drift.since else None,
-        "until": drift.until.isoformat() if drift.until else None,
+        "since": iso(drift.since),
+        "until": iso(drift.until),
         "by": drift.by,
         "owner": drift.owner,
     }

@@ -12,6 +12,7 @@ from piactl.core.model.settings import Settings
 from piactl.core.plan.guards import losses_before
 from piactl.core.plan.run_state import Memory
 from piactl.core.rules.desired import Rules
+from piactl.core.text import iso
 from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords, stored
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory
@@ -57,16 +58,8 @@ def status_view(
             for run in broken_glass(read_runs(reader, state, unreadable, now), now)
         ],
         "waiting": _waiting(memory, settings, len(requests.open(now)), today),
-        "overrides_ending": [
-            row
-            for row in overrides_in_force(reader, settings.directory, store.encoding, today, say)
-            if row["until"] <= soon
-        ],
-        "exceptions_ending": [
-            row
-            for row in exceptions_by_hand(reader, settings.directory, store.encoding, today, say)
-            if row["end"] <= soon
-        ],
+        "overrides_ending": [row for row in overrides_in_force(store, say) if row["until"] <= soon],
+        "exceptions_ending": [row for row in exceptions_by_hand(store, say) if row["end"] <= soon],
         "guards": [
             *losses_in_window(policy, last, losses_before(last.losses, last.unfinished, {}, today), today)
         ]
@@ -98,7 +91,7 @@ def feed_ages(settings: Settings, memory: Memory, today: date) -> Iterator[dict[
         day = one.record.date if one else None
         yield {
             "source": name,
-            "date": day.isoformat() if day else None,
+            "date": iso(day),
             "rows": one.record.rows if one else 0,
             "days": (today - day).days if day else None,
             "old": source.full and day is not None and abs((today - day).days) > source.feed_days,

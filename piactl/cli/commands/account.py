@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,7 @@ import typer
 from piactl.cli.framework.context import (
     display,
     layout_or_default,
-    put,
+    put_json,
     reading,
     say,
     this_configuration,
@@ -288,7 +287,7 @@ def _print(
     views: list[dict[str, Any]], layout: str, day: str, configuration: Configuration, *, one: bool
 ) -> None:
     if layout == "json" and one:
-        put([json.dumps(views[0], ensure_ascii=False, indent=2) + "\n"])
+        put_json(views[0])
     elif layout:
         display(_rendered(views, layout), layout)
     else:

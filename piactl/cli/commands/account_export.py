@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piactl.cli.framework.context import put, reading, say, this_configuration
+from piactl.cli.framework.context import put, put_json, reading, say, this_configuration
 from piactl.cli.framework.options import PlanLayout as Form
 from piactl.cli.framework.options import RunOutput
 from piactl.core.model.settings import IdentityName
@@ -78,7 +77,7 @@ def export(
         write_private(Path(page), person_page(document).encode(), new=True)
         say(f"written to {page} (mode 0600): hand it over, then delete it")
     if output is Form.JSON:
-        put([json.dumps(document, ensure_ascii=False, indent=2) + "\n"])
+        put_json(document)
     elif page is None:
         put([person_page(document)])
     return int(Exit.DONE)

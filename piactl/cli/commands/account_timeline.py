@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from enum import StrEnum
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piactl.cli.framework.context import put, put_text, reading, say, this_configuration, today
+from piactl.cli.framework.context import put, put_json, put_text, reading, say, this_configuration, today
 from piactl.cli.framework.options import AsOf, read_date, read_day, use_form
 from piactl.errors import Exit, PiactlError
 from piactl.private_files import refuse_output
@@ -77,7 +76,7 @@ def timeline(
         _write_svg(drawn, svg, force=force)
     elif output is TimelineLayout.JSON:
         facts = {**timeline_facts(drawn), "drift": [drift_row(one) for one in drift]}
-        put([json.dumps(facts, ensure_ascii=False, indent=2) + "\n"])
+        put_json(facts)
     else:
         put_text([_text(drawn, configuration.register)])
     if not drawn.rows:

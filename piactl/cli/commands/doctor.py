@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.context import configuration_path, display, put
+from piactl.cli.framework.context import configuration_path, display, put, put_json
 from piactl.cli.framework.options import Layout, Output
 from piactl.clock import utc_now
 from piactl.errors import ConfigurationInvalid, Exit
@@ -58,7 +58,6 @@ def doctor(
 
 
 def _compare(output: Layout | None) -> int:
-    import json
 
     from piactl.cli.framework.context import this_configuration
     from piactl.flows.doctor.compare import compare_servers
@@ -89,7 +88,7 @@ def _compare(output: Layout | None) -> int:
         "differences": rows,
     }
     if output is Layout.JSON:
-        put([json.dumps(facts, ensure_ascii=False, indent=1) + "\n"])
+        put_json(facts, 1)
     elif output in (None, Layout.TABLE):
         display([comparison_text(facts)])
     else:

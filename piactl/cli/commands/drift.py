@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import Manner
-from piactl.cli.framework.context import display, layout_or_default, reading, say, this_configuration, today
+from piactl.cli.framework.context import list_of_accounts, this_configuration
 from piactl.cli.framework.options import (
     ActAsOf,
     ActOutput,
@@ -20,19 +20,15 @@ from piactl.cli.framework.options import (
     Output,
     Reason,
     Yes,
-    read_columns,
     read_date,
-    read_day,
     read_names,
 )
 from piactl.core.model.settings import IdentityName
-from piactl.errors import Exit, UsageError
-from piactl.flows.queries.accounts import with_person_facts
-from piactl.flows.queries.person_facts import PERSON_COLUMNS
-from piactl.report.table import rendered
+from piactl.errors import UsageError
 
 if TYPE_CHECKING:
     from piactl.flows.accounts.batch import Batch
+    from piactl.flows.queries.accounts import AccountStore
 
 COLUMNS = ("uid", "attribute", "class", "ours", "theirs", "fate", "since", "until", "by", "owner")
 
@@ -52,19 +48,13 @@ def _listed(names: Sequence[str], output: Any, as_of: str | None, columns: str =
     from piactl.flows.accounts.drift import standing_drift
     from piactl.flows.drift import drift_row
 
-    configuration, chosen = this_configuration(), read_columns(columns, COLUMNS, PERSON_COLUMNS)
-    day = read_day(as_of, today(configuration))
-    unreadable: list[str] = []
-    with reading(configuration) as reader:
-        store = configuration.accounts(reader, day)
-        found = standing_drift(store, names, unreadable, configuration.unreadable)
-        rows = [{"uid": one.uid, **drift_row(one)} for one in found]
-        rows = with_person_facts(store, rows, chosen, configuration.register)
-    layout = layout_or_default(output)
-    display(rendered(rows, chosen, layout, only=bool(columns)), layout)
-    for why in unreadable:
-        say(why)
-    return int(Exit.PARTLY if unreadable else Exit.DONE)
+    configuration = this_configuration()
+
+    def rows_of(store: AccountStore, bad: Callable[[str], None]) -> list[dict[str, Any]]:
+        found = standing_drift(store, names, bad, configuration.unreadable)
+        return [{"uid": one.uid, **drift_row(one)} for one in found]
+
+    return list_of_accounts(configuration, rows_of, COLUMNS, output, as_of, columns)
 
 
 def revert(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import Manner
-from piactl.cli.framework.context import display, layout_or_default, reading, say, this_configuration, today
+from piactl.cli.framework.context import list_of_accounts, this_configuration
 from piactl.cli.framework.options import (
     ActAsOf,
     ActOutput,
@@ -21,20 +22,16 @@ from piactl.cli.framework.options import (
     Output,
     Reason,
     Yes,
-    read_columns,
     read_date,
-    read_day,
 )
 from piactl.config.schema_validation import hint
 from piactl.core.edits import exceptions
 from piactl.core.model.person import read_uai
-from piactl.errors import Exit, NotFound, UsageError
-from piactl.flows.queries.accounts import with_person_facts
-from piactl.flows.queries.person_facts import PERSON_COLUMNS
-from piactl.report.table import rendered
+from piactl.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from piactl.core.model.policy import Policy, Service
+    from piactl.flows.queries.accounts import AccountStore
 
 
 COLUMNS = ("uid", "kind", "service", "uai", "start", "end", "by", "reason")
@@ -129,20 +126,13 @@ def list_(
     """List the exceptions that have not ended, by account."""
     from piactl.flows.queries.overrides import exceptions_by_hand
 
-    configuration, chosen = this_configuration(), read_columns(columns, COLUMNS, PERSON_COLUMNS)
-    unreadable: list[str] = []
-    with reading(configuration) as reader:
-        store = configuration.accounts(reader, read_day(as_of, today(configuration)))
-        rows = exceptions_by_hand(reader, store.directory, store.encoding, store.as_of, unreadable.append)
+    def rows_of(store: AccountStore, bad: Callable[[str], None]) -> list[dict[str, Any]]:
+        rows = exceptions_by_hand(store, bad)
         if service and not any(row["service"] == service for row in rows):
-            _known(configuration.policy, service)
-        rows = [row for row in rows if service in ("", row["service"])]
-        rows = with_person_facts(store, rows, chosen, configuration.register)
-    layout = layout_or_default(output)
-    display(rendered(rows, chosen, layout, only=bool(columns)), layout)
-    for why in unreadable:
-        say(why)
-    return int(Exit.PARTLY if unreadable else Exit.DONE)
+            _known(store.policy, service)
+        return [row for row in rows if service in ("", row["service"])]
+
+    return list_of_accounts(this_configuration(), rows_of, COLUMNS, output, as_of, columns)
 
 
 def _known(policy: Policy, name: str) -> Service:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import date, timedelta
 from enum import StrEnum
@@ -14,7 +13,7 @@ import typer
 from piactl.cli.framework.context import (
     display,
     layout_or_default,
-    put,
+    put_json,
     put_text,
     reading,
     say,
@@ -24,7 +23,7 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.options import AsOf, Output, PlanLayout, RunOutput, read_day
 from piactl.core.plan.feed_limits import SourceRecord
 from piactl.core.plan.run_state import Memory, SourceMemory
-from piactl.core.text import counted
+from piactl.core.text import counted, iso
 from piactl.errors import Exit, FeedRefused, UsageError
 from piactl.private_files import refuse_input, refuse_output
 from piactl.report.escaping import shown
@@ -67,7 +66,7 @@ def check(
         "file": str(sourced.path),
         "source": facts.source,
         "digest": facts.digest,
-        "date": facts.date.isoformat() if facts.date else None,
+        "date": iso(facts.date),
         "full": facts.full,
         "rows": facts.rows,
         "people": facts.people,
@@ -169,7 +168,7 @@ def score(
     if not found["nights"]:
         say("no feed was applied" + (f" of source {source}" if source else ""))
     if by is None and layout == "json":
-        put([json.dumps(found, ensure_ascii=False, indent=2) + "\n"])
+        put_json(found)
         return int(Exit.DONE)
     several = (Rows.SOURCE, Rows.UAI) if layout == "table" else (Rows.NIGHT,)
     for number, one in enumerate((by,) if by else several):
@@ -214,7 +213,7 @@ def _put(refusals: Sequence[tuple[str, str]] = (), **facts: Any) -> None:
     usual: dict[str, Any] = dict.fromkeys(known) | {"rejections": [], "held": {}, "remarks": []}
     usual["understood"] = None
     refused = [{"code": code, "message": message} for code, message in refusals]
-    put([json.dumps({**usual, **facts, "refusals": refused}, ensure_ascii=False, indent=1) + "\n"])
+    put_json({**usual, **facts, "refusals": refused}, 1)
 
 
 def _print(document: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from piactl.cli.framework.context import (
     put,
     reading,
     say,
+    show_rows,
     this_configuration,
     today,
     writing,
@@ -69,8 +70,7 @@ def list_(
     rows = [case_facts(case, settings, day) for case in cases if case.open is not decided]
     rows = [row for row in rows if source in ("", row["source"])]
     rows = [row for row in rows if older_than is None or row["days"] > older_than]
-    layout = layout_or_default(output)
-    display(rendered(rows, chosen, layout, only=bool(columns)), layout)
+    show_rows(rows, chosen, output, only=bool(columns))
     return int(Exit.DONE)
 
 

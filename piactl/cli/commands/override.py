@@ -8,7 +8,7 @@ import typer
 
 from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import Manner
-from piactl.cli.framework.context import display, layout_or_default, reading, say, this_configuration, today
+from piactl.cli.framework.context import list_of_accounts, this_configuration
 from piactl.cli.framework.options import (
     ActAsOf,
     ActOutput,
@@ -20,15 +20,10 @@ from piactl.cli.framework.options import (
     Output,
     Reason,
     Yes,
-    read_columns,
-    read_day,
 )
 from piactl.core.edits import closing
 from piactl.core.model.overrides import OverrideKind
-from piactl.errors import Exit, UsageError
-from piactl.flows.queries.accounts import with_person_facts
-from piactl.flows.queries.person_facts import PERSON_COLUMNS
-from piactl.report.table import rendered
+from piactl.errors import UsageError
 
 COLUMNS = ("uid", "kind", "what", "until", "made", "by", "reason", "sponsor")
 
@@ -37,17 +32,8 @@ def list_(output: Output = None, as_of: AsOf = None, columns: Columns = "") -> i
     """List the overrides in force, sorted by end date."""
     from piactl.flows.queries.overrides import overrides_in_force
 
-    configuration, chosen = this_configuration(), read_columns(columns, COLUMNS, PERSON_COLUMNS)
-    unreadable: list[str] = []
-    with reading(configuration) as reader:
-        store = configuration.accounts(reader, read_day(as_of, today(configuration)))
-        rows = overrides_in_force(reader, store.directory, store.encoding, store.as_of, unreadable.append)
-        rows = with_person_facts(store, rows, chosen, configuration.register)
-    layout = layout_or_default(output)
-    display(rendered(rows, chosen, layout, only=bool(columns)), layout)
-    for why in unreadable:
-        say(why)
-    return int(Exit.PARTLY if unreadable else Exit.DONE)
+    configuration = this_configuration()
+    return list_of_accounts(configuration, overrides_in_force, COLUMNS, output, as_of, columns)
 
 
 def end_(

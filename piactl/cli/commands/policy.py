@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
 
-from piactl.cli.framework.context import layout_or_default, put, put_text, this_configuration
+from piactl.cli.framework.context import layout_or_default, put, put_json, put_text, this_configuration
 from piactl.cli.framework.options import Output, ShowOutput
 from piactl.core.text import condition
 from piactl.report.policy_text import profile_text, service_text
@@ -114,7 +113,7 @@ def _put_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], layout: str)
 def _put_object(view: dict[str, Any], row: dict[str, Any], layout: str) -> None:
     """Prints one object as json or ndjson, else its fields line by line."""
     if layout == "json":
-        put([json.dumps(view, ensure_ascii=False, indent=2) + "\n"])
+        put_json(view)
     elif layout == "ndjson":
         put(rendered([view], (), layout))
     else:

@@ -12,22 +12,14 @@ from piactl.cli.commands.plan import with_policy
 from piactl.cli.framework.context import (
     display,
     layout_or_default,
-    put,
+    put_json,
     reading,
     say,
     this_configuration,
     today,
 )
 from piactl.cli.framework.impact import check_form, show_impact
-from piactl.cli.framework.options import (
-    AsOf,
-    By,
-    Feeds,
-    Output,
-    PlanForm,
-    PlanOrImpact,
-    read_day,
-)
+from piactl.cli.framework.options import AsOf, By, Feeds, Output, PlanForm, PlanOrImpact, read_day
 from piactl.core.text import counted
 from piactl.errors import Exit
 from piactl.private_files import refuse_input, refuse_missing
@@ -95,9 +87,7 @@ def _show(plan: Plan, old: str, new: str, output: PlanForm | None, *, everything
 
     facts = {"old": old, "new": new, **plan_facts(plan)}
     if output is PlanForm.JSON:
-        import json
-
-        put([json.dumps(facts, ensure_ascii=False, indent=1) + "\n"])
+        put_json(facts, 1)
     else:
         text = difference_text(facts, most=0 if everything else 3)
         display([with_names(text, this_configuration().register)])

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from piactl.cli.framework.account_batch import Manner, begin, can_ask
-from piactl.cli.framework.context import put, put_text, reading, say, say_text, this_configuration, writing
+from piactl.cli.framework.context import (
+    put_json,
+    put_text,
+    reading,
+    say,
+    say_text,
+    this_configuration,
+    writing,
+)
 from piactl.cli.framework.options import DryRun, PlanLayout, RunOutput, SometimesReason, Yes
 from piactl.cli.framework.run_context import done_code, tell
 from piactl.cli.framework.terminal import confirm
@@ -114,7 +121,7 @@ def _recovery_report(configuration: Configuration, reader: Reader) -> dict[str, 
 
 def _print(report: dict[str, Any], output: PlanLayout) -> None:
     if output is PlanLayout.JSON:
-        put([json.dumps(report, ensure_ascii=False, indent=1) + "\n"])
+        put_json(report, 1)
     else:
         put_text([lost_text(report)])
 
@@ -136,7 +143,7 @@ def _accept(reason: str, report: dict[str, Any], output: PlanLayout) -> int:
         lost, feeds = accept_lost_runs(writer, command.run())
     if output is PlanLayout.JSON:
         accepted = {"run": order.run, "accepted": [run.run for run in lost], **report}
-        put([json.dumps(accepted, ensure_ascii=False, indent=1) + "\n"])
+        put_json(accepted, 1)
         return int(Exit.DONE)
     put_text([f"run {order.run}: accepted that the directory lacks {counted(len(lost), 'run')}\n"])
     for feed in feeds:
@@ -195,6 +202,6 @@ def _mend(source: str, reason: str, output: PlanLayout, *, yes: bool, dry_run: b
 
 def _put_mending(comparison: dict[str, Any], output: PlanLayout) -> None:
     if output is PlanLayout.JSON:
-        put([json.dumps(comparison, ensure_ascii=False, indent=1) + "\n"])
+        put_json(comparison, 1)
     else:
         put_text([mending_text(comparison)])

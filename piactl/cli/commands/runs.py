@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -16,6 +15,7 @@ from piactl.cli.framework.context import (
     display,
     layout_or_default,
     put,
+    put_json,
     put_text,
     reading,
     say,
@@ -95,7 +95,7 @@ def show(
     shown = _shown(record)
     layout = layout_or_default(output)
     if layout == "json":
-        put([json.dumps(shown, ensure_ascii=False, indent=2) + "\n"])
+        put_json(shown)
     elif layout == "ndjson":
         put(rendered([shown], (), layout))
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piactl.cli.framework.account_batch import Manner, begin, can_ask, say_broken_guards
-from piactl.cli.framework.context import ProgressLine, display, put, put_text, reading, say, say_text, writing
+from piactl.cli.framework.context import (
+    ProgressLine,
+    display,
+    put_json,
+    put_text,
+    reading,
+    say,
+    say_text,
+    writing,
+)
 from piactl.cli.framework.options import ActAsOf, Allow, DryRun, PlanLayout, Reason, RunOutput, Yes
 from piactl.cli.framework.run_context import _now, run_of, say_approvals
 from piactl.cli.framework.stop_flag import stop_on_signals
@@ -202,7 +210,7 @@ def _was_reversed(account: Mapping[str, Any]) -> bool:
 
 def _print(result: Mapping[str, Any], output: PlanLayout, *, everything: bool) -> None:
     if output is PlanLayout.JSON:
-        put([json.dumps(result, ensure_ascii=False, indent=1) + "\n"])
+        put_json(result, 1)
     else:
         display([undo_text(result, most=0 if everything else 5)])
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.context import display, layout_or_default, put, reading, say, this_configuration
+from piactl.cli.framework.context import (
+    display,
+    layout_or_default,
+    put,
+    put_json,
+    reading,
+    say,
+    this_configuration,
+)
 from piactl.cli.framework.options import AsOf, ShowOutput, read_day, read_names
 from piactl.clock import civil_today, utc_now
 from piactl.config.schema_validation import hint
@@ -126,7 +133,7 @@ def _through_run(
 
 def _print_steps(views: Sequence[Any], layout: str, *, single: bool) -> None:
     if layout == "json" and single:
-        put([json.dumps(views[0], ensure_ascii=False, indent=2) + "\n"])
+        put_json(views[0])
     elif layout in ("json", "ndjson"):
         put(rendered(views, STEP_COLUMNS, layout))
     elif layout:
@@ -168,7 +175,7 @@ def _answered(
 
 def _print(views: list[Any], layout: str, configuration: Configuration, *, single: bool) -> None:
     if layout == "json" and single:
-        put([json.dumps(views[0], ensure_ascii=False, indent=2) + "\n"])
+        put_json(views[0])
         return
 
     if layout in ("json", "ndjson"):

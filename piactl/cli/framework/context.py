@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
 from piactl.core.model.settings import IdentityName
-from piactl.errors import ConfigurationInvalid, Mistake, NotPermitted, UsageError
+from piactl.errors import ConfigurationInvalid, Exit, Mistake, NotPermitted, UsageError
 from piactl.private_files import sudo_service, this_user
 from piactl.translation import translated, use
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
     from piactl.directory.port import Reader, Writer
+    from piactl.flows.queries.accounts import AccountStore
 
 _MOST_UNREADABLE = 5
 SYSTEM_CONFIGURATION = Path("/etc/piactl/piactl.yaml")
@@ -200,6 +201,13 @@ def put(pieces: Iterable[str]) -> None:
         discard(sys.stdout)
 
 
+def put_json(value: object, indent: int = 2) -> None:
+    """Prints one JSON value. Raises as `put`."""
+    import json
+
+    put([json.dumps(value, ensure_ascii=False, indent=indent) + "\n"])
+
+
 def put_text(pieces: Iterable[str]) -> None:
     """Prints text for people where nothing may wait for a reader. Raises as `put`."""
     put([translated("".join(pieces))])
@@ -219,6 +227,43 @@ def display(pieces: Iterable[str], layout: str = "text") -> None:
     text = _painted(text, sys.stdout)
     if not paged(text):
         put([text])
+
+
+def show_rows(
+    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output: object, *, only: bool = False
+) -> None:
+    """Prints rows in the chosen layout, by default a table on a terminal, else tsv. With `only`, json and
+    ndjson have no other columns. Raises as `put`."""
+    from piactl.report.table import rendered
+
+    layout = layout_or_default(output)
+    display(rendered(rows, columns, layout, only=only), layout)
+
+
+def list_of_accounts(
+    configuration: Configuration,
+    rows_of: Callable[[AccountStore, Callable[[str], None]], Sequence[Mapping[str, Any]]],
+    usual: Sequence[str],
+    output: object,
+    as_of: str | None,
+    columns: str,
+) -> int:
+    """Prints rows about accounts (`uid`) on a day, with facts of the people where `columns` asks for them.
+    `rows_of` is given what reads the accounts, and what takes the reason for each that is unreadable. Returns
+    the exit code."""
+    from piactl.cli.framework.options import read_columns, read_day
+    from piactl.flows.queries.accounts import with_person_facts
+    from piactl.flows.queries.person_facts import PERSON_COLUMNS
+
+    wanted = read_columns(columns, usual, PERSON_COLUMNS)
+    unreadable: list[str] = []
+    with reading(configuration) as reader:
+        store = configuration.accounts(reader, read_day(as_of, today(configuration)))
+        rows = with_person_facts(store, rows_of(store, unreadable.append), wanted, configuration.register)
+    show_rows(rows, wanted, output, only=bool(columns))
+    for why in unreadable:
+        say(why)
+    return int(Exit.PARTLY if unreadable else Exit.DONE)
 
 
 def layout_or_default(layout: object) -> str:

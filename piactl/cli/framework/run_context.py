@@ -14,6 +14,7 @@ from piactl.cli.framework.context import (
     ProgressLine,
     display,
     put,
+    put_json,
     put_text,
     reading,
     say,
@@ -260,7 +261,6 @@ def tell(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None
 
 def put_run(**facts: Any) -> None:
     """Prints a run as one json object, whatever became of it."""
-    import json
 
     usual: dict[str, Any] = {
         "run": None,
@@ -274,7 +274,7 @@ def put_run(**facts: Any) -> None:
         "summary": {},
         "plan": None,
     }
-    put([json.dumps({**usual, **facts}, ensure_ascii=False, indent=1) + "\n"])
+    put_json({**usual, **facts}, 1)
 
 
 def _plan_facts(ready: ReadyPlan | None) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from piactl.core.rules.reasons import (
     state_reason,
 )
 from piactl.core.rules.same_person import NAMES, same_name
+from piactl.core.text import iso
 
 _NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")
 _CLOSING = frozenset({State.DEACTIVATED, State.ARCHIVED})
@@ -119,8 +120,8 @@ def account_facts(account: Account) -> dict[str, object]:
         "address": account.address,
         "display_name": account.display_name,
         "services": sorted(":".join(filter(None, right)) for right in account.entitlements),
-        "login_from": _iso(account.login_from),
-        "login_until": _iso(account.login_until),
+        "login_from": iso(account.login_from),
+        "login_until": iso(account.login_until),
     }
 
 
@@ -129,10 +130,6 @@ def _plain(value: object) -> object:
     if isinstance(value, date):
         return value.isoformat()
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _iso(day: date | None) -> str | None:
-    return day.isoformat() if day else None
 
 
 def _lock_text(lock: Lock | None) -> str | None:
@@ -323,7 +320,7 @@ class _Maker:
         if current.device != account.device:
             before["device"], after["device"] = current.device, account.device
         for name in ("login_from", "login_until"):
-            old, new = _iso(getattr(current, name)), _iso(getattr(account, name))
+            old, new = iso(getattr(current, name)), iso(getattr(account, name))
             if old != new:
                 before[name], after[name] = old, new
         if current.address is None and account.address is not None:

@@ -15,6 +15,7 @@ from piactl.core.plan.identity_case import Case
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Vanished, Waiting
 from piactl.core.rules.absences import Absence
 from piactl.core.rules.desired import address_problem
+from piactl.core.text import iso
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader
@@ -104,7 +105,7 @@ def source_record(memory: SourceMemory) -> Record:
     return {
         "source": record.source,
         "digest": record.digest,
-        "date": _iso(record.date),
+        "date": iso(record.date),
         "rows": record.rows,
         "people": record.people,
         "past": [_past_record(feed) for feed in record.past],
@@ -339,10 +340,6 @@ def vanished_accounts(reader: Reader, state: str, unreadable: UnreadableRecords)
 
 def _day(text: str | None) -> date | None:
     return read_day(text) if text else None
-
-
-def _iso(day: date | None) -> str | None:
-    return day.isoformat() if day else None
 
 
 def _last_run(reader: Reader, places: Places, unreadable: UnreadableRecords) -> LastRun | None:

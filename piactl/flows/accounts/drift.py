@@ -47,17 +47,17 @@ _OTHERWISE = "a correction in HR, or piactl assignment add"
 
 
 def standing_drift(
-    store: AccountStore, names: Sequence[str], unreadable: list[str], records: UnreadableRecords
+    store: AccountStore, names: Sequence[str], unreadable: Callable[[str], None], records: UnreadableRecords
 ) -> list[Drift]:
-    """The drift of these accounts, of all without names, as the next run would find it. The reasons of
-    entries that cannot be read are added to `unreadable`. Raises as `find_entry`."""
+    """The drift of these accounts, of all without names, as the next run would find it. `unreadable` is
+    called with the reason for each entry that cannot be read. Raises as `find_entry`."""
     accounts = ManagedAccounts(store.reader, store.directory, store.encoding.fitted_to(store.reader))
     gone = still_gone(accounts, vanished_accounts(store.reader, store.directory.state, records))
     shown = {uid: one for uid, one in gone.items() if not names or uid in names}
     if names:
         found = [one for name in names if name not in gone for one in store.drift_of(find_entry(store, name))]
     else:
-        by_uid = store.drift_and_devices(all_entries(store, unreadable.append))
+        by_uid = store.drift_and_devices(all_entries(store, unreadable))
         found = [one for drift in by_uid.values() for one in drift]
     return sorted([*found, *vanished_drift(accounts, shown)], key=lambda one: one.rank)
 

@@ -10,6 +10,7 @@ from typing import Any
 from piactl.core.model.account import Account, Right, State
 from piactl.core.model.periods import civil
 from piactl.core.plan.change import LOSING, Change, Kind
+from piactl.core.text import iso
 from piactl.flows.forecast.simulate import Forecast, Night
 from piactl.flows.queries.accounts import career_and_status
 from piactl.flows.queries.person_facts import PRIVATE_MAIL, person_facts, private_mail
@@ -101,9 +102,9 @@ def _row(leaver: _Leaver, forecast: Forecast) -> dict[str, Any]:
             for (service, uai), last in sorted(leaver.lost.items())
         ],
         "login_ends": _login_ends(leaver, then, forecast),
-        "grace_ends": _iso(grace),
-        "deactivated_on": _iso(deactivated),
-        "archived_on": _iso(archived),
+        "grace_ends": iso(grace),
+        "deactivated_on": iso(deactivated),
+        "archived_on": iso(archived),
         "reason": leaver.why,
     }
 
@@ -161,7 +162,3 @@ def _segments_after(account: Account, forecast: Forecast) -> dict[State, date]:
             if first is not None:
                 ahead.setdefault(segment.state, first)
     return ahead
-
-
-def _iso(day: date | None) -> str | None:
-    return day.isoformat() if day else None

@@ -18,6 +18,7 @@ from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.drift import Drift
 from piactl.core.rules.career import AccountStatus, Career, account_status, career
+from piactl.core.text import iso
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import (
     Entry,
@@ -258,10 +259,10 @@ def _view(
         "display_name": account.display_name,
         "state": status.state.value,
         "locked": status.locked,
-        "login_from": _iso(status.login_from),
-        "login_until": _iso(status.login_until),
+        "login_from": iso(status.login_from),
+        "login_until": iso(status.login_until),
         "refused_by": refused_by,
-        "next_due": _iso(status.next_due),
+        "next_due": iso(status.next_due),
         "profiles": list(status.profiles),
         "assignments": [
             {
@@ -271,7 +272,7 @@ def _view(
                 "position": a.position or None,
                 "modality": a.modality or None,
                 "start": a.start.isoformat(),
-                "end": _iso(a.end),
+                "end": iso(a.end),
                 "profile": profiles.get(id(a)) or _profile(a, policy, register),
             }
             for a in account.assignments
@@ -301,7 +302,7 @@ def _profile(assignment: Assignment, policy: Policy, register: Register) -> str 
 def _entitlements(path: Career, as_of: date) -> list[dict[str, Any]]:
     today = as_of.toordinal()
     return [
-        {"service": service, "uai": uai or None, "from": _iso(civil(first)), "to": _iso(civil(last))}
+        {"service": service, "uai": uai or None, "from": iso(civil(first)), "to": iso(civil(last))}
         for (service, uai), periods in sorted(path.rights.items())
         for first, last in periods
         if last >= today
@@ -312,7 +313,7 @@ def _lock(account: Account) -> dict[str, Any] | None:
     lock = account.lock
     if lock is None:
         return None
-    return {"since": _iso(lock.since), "until": _iso(lock.until), "by": lock.by, "reason": lock.reason}
+    return {"since": iso(lock.since), "until": iso(lock.until), "by": lock.by, "reason": lock.reason}
 
 
 def _archived(account: Account) -> dict[str, Any]:
@@ -327,7 +328,7 @@ def _archived(account: Account) -> dict[str, Any]:
         "state": account.state.value,
         "locked": account.locked,
         "login_from": None,
-        "login_until": _iso(account.login_until),
+        "login_until": iso(account.login_until),
         "next_due": None,
         "profiles": [],
         "assignments": [],
@@ -335,7 +336,3 @@ def _archived(account: Account) -> dict[str, Any]:
         "lock": _lock(account),
         "sponsor": None,
     }
-
-
-def _iso(day: date | None) -> str | None:
-    return day.isoformat() if day else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,6 +18,7 @@ from piactl.core.model.settings import Settings
 from piactl.core.plan.plan import Plan
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.reasons import assignment_text
+from piactl.core.text import iso
 from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import Entry, as_found
 from piactl.directory.store.records import Record, UnreadableRecords
@@ -165,8 +166,8 @@ def _answer(answer: Answer) -> dict[str, Any]:
         "label": answer.label or None,
         "yes": answer.yes,
         "verdict": answer.verdict,
-        "since": _iso(answer.since),
-        "until": _iso(answer.until),
+        "since": iso(answer.since),
+        "until": iso(answer.until),
         "reason": answer.reason,
         "rules": [_rule(rule) for rule in answer.rules],
         "assignment": _assignment(answer),
@@ -177,13 +178,13 @@ def _answer(answer: Answer) -> dict[str, Any]:
                 "kind": cause.kind,
                 "effect": cause.effect.value,
                 "text": cause.text,
-                "until": _iso(cause.until),
+                "until": iso(cause.until),
                 "command": cause.command or None,
             }
             for cause in answer.causes
         ],
         "remedies": [
-            {"text": remedy.text, "day": _iso(remedy.day), "command": remedy.command or None}
+            {"text": remedy.text, "day": iso(remedy.day), "command": remedy.command or None}
             for remedy in answer.remedies
         ],
     }
@@ -202,12 +203,8 @@ def _assignment(answer: Answer) -> dict[str, Any] | None:
         "uai": row.uai,
         "function": row.function,
         "start": row.start.isoformat(),
-        "end": _iso(row.end),
+        "end": iso(row.end),
         "position": row.position or None,
         "source": row.source or None,
         "origin": row.origin or None,
     }
-
-
-def _iso(day: date | datetime | None) -> str | None:
-    return day.isoformat() if day else None

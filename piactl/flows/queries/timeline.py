@@ -11,6 +11,7 @@ from piactl.core.model.account import Account, State
 from piactl.core.model.periods import OPEN, civil
 from piactl.core.model.person import Register
 from piactl.core.model.policy import Policy
+from piactl.core.text import iso
 from piactl.core.timeline_rows import Group, Piece, Row, timeline_rows
 from piactl.errors import UsageError
 from piactl.flows.queries.accounts import career_and_status
@@ -111,4 +112,4 @@ def _row_facts(row: Row) -> dict[str, Any]:
 
 def _iso(day: int) -> str | None:
     day_found = civil(day)
-    return day_found.isoformat() if day_found else None
+    return iso(day_found)
