@@ -80,7 +80,8 @@ def run_nightly(
     scans = scan_feeds(arguments, settings.sources, rules.keys, settings.go_on, say)
     with ExitStack() as after, under_lock as run:
         accounts = ManagedAccounts(run.writer, settings.directory, encoding(run.writer))
-        finish_merges(run, AccountStore(*accounts, rules.keys, rules.policy, rules.as_of), rules)
+        store = AccountStore(*accounts, rules.keys, rules.policy, rules.as_of, unreadable=unreadable)
+        finish_merges(run, store, rules)
         state = read_run_state(accounts, rules, unreadable, feeds=bool(scans))
         state = replace(state, own_csn=run.own_csn())
         check_date(run.order, state.memory.last, settings)

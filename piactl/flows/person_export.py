@@ -24,7 +24,7 @@ from piactl.directory.store.accounts import Entry, read_whole
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.case_records import person_record
 from piactl.directory.store.devices import read_devices, words_of
-from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, RUNS, Places, UnreadableRecords
+from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, RUNS, Places
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory, waiting_record
 from piactl.errors import NotFound
@@ -50,7 +50,6 @@ NOT_SHOWN = "secret, not shown"
 def person_export(
     store: AccountStore,
     settings: Settings,
-    unreadable: UnreadableRecords,
     name: str,
     now: datetime,
     *,
@@ -63,7 +62,7 @@ def person_export(
     are left out and digests are named as such. Raises as `find_entry`, and JournalUnusable.
     """
     journal, folder = settings.journal_file, Path(settings.state_folder)
-    memory = read_memory(store.reader, store.directory.state, store.keys, unreadable).memory
+    memory = read_memory(store.reader, store.directory.state, store.keys, store.unreadable).memory
     waiting = memory.waiting.get(name.strip())
     entry: Entry | None = None
     try:
@@ -83,13 +82,13 @@ def person_export(
         "matricules": [*matricules],
         "made": now.isoformat(timespec="seconds"),
         "entry": _values(store, uid) if uid else None,
-        "devices": [dict(words_of(d)) for d in read_devices(store.reader, entry.dn, unreadable)]
+        "devices": [dict(words_of(d)) for d in read_devices(store.reader, entry.dn, store.unreadable)]
         if entry
         else [],
         "drift": [drift_row(one) for one in store.drift_of(entry)] if entry else [],
         **_by_hand(account),
-        "attempts": _attempts(store, uid, unreadable) if uid else None,
-        "requests": list(_requests(store, uid, unreadable)) if uid else [],
+        "attempts": _attempts(store, uid) if uid else None,
+        "requests": list(_requests(store, uid)) if uid else [],
         "waiting": _waiting(waiting) if waiting else None,
         "absences": [
             {
@@ -111,8 +110,8 @@ def person_export(
         ],
         "cases": list(_cases(memory.cases.values(), {uid, *matricules} - {""})),
         "archival_noted": str(memory.archivals[uid]) if uid in memory.archivals else None,
-        "runs": list(_runs(store, journal, uid, unreadable)) if uid else [],
-        "undo": list(_undo(store, uid, unreadable)) if undo and uid else [] if undo else None,
+        "runs": list(_runs(store, journal, uid)) if uid else [],
+        "undo": list(_undo(store, uid)) if undo and uid else [] if undo else None,
         "plans": list(_plans(folder / "plans", uid, matricule)),
         "rejects": list(_rejects(folder / "rejects", matricule)) if matricule else [],
         "sets": list(_sets(settings, matricules)),
@@ -187,22 +186,22 @@ def _by_hand(account: Account | None) -> Document:
     }
 
 
-def _attempts(store: AccountStore, uid: str, unreadable: UnreadableRecords) -> Document | None:
+def _attempts(store: AccountStore, uid: str) -> Document | None:
     """The identity checks that failed and still count, of NUMENs and of codes together."""
     folder = Places(store.directory.state).folder(ATTEMPTS)
     failures, last = 0, None
     for digest in (one for answer in Answer for one in store.keys.candidates(answer, uid)):
         entry = store.reader.read(child(folder, "cn", digest), [DATA])
-        found = unreadable.read(entry.dn, entry.first(DATA), read_attempts) if entry else None
+        found = store.unreadable.read(entry.dn, entry.first(DATA), read_attempts) if entry else None
         if found is not None and found.last is not None:
             failures += found.failures
             last = max(last, found.last) if last is not None else found.last
     return {"failures": failures, "last": last.isoformat(timespec="seconds")} if last is not None else None
 
 
-def _requests(store: AccountStore, uid: str, unreadable: UnreadableRecords) -> Iterator[Document]:
+def _requests(store: AccountStore, uid: str) -> Iterator[Document]:
     """What a second person had or has to approve."""
-    for one in Requests(store.reader, store.directory.state, store.keys, unreadable, "UTC").all():
+    for one in Requests(store.reader, store.directory.state, store.keys, store.unreadable, "UTC").all():
         if one.account == uid:
             ended = (
                 {name: str(one.ended.get(name)) for name in ("outcome", "by", "at")} if one.ended else None
@@ -210,9 +209,9 @@ def _requests(store: AccountStore, uid: str, unreadable: UnreadableRecords) -> I
             yield {"request": one.name, **one.record, "ended": ended}
 
 
-def _runs(store: AccountStore, journal: str, uid: str, unreadable: UnreadableRecords) -> Iterator[Document]:
+def _runs(store: AccountStore, journal: str, uid: str) -> Iterator[Document]:
     """The runs that changed the account, the oldest first. Only some leave a record, which has the status."""
-    records = {r["run"]: r for r in read_runs(store.reader, store.directory.state, unreadable, None)}
+    records = {r["run"]: r for r in read_runs(store.reader, store.directory.state, store.unreadable, None)}
     seen = set()
     for change in changes(journal, Wanted(uid=uid)):
         if change.run in seen:
@@ -229,7 +228,7 @@ def _runs(store: AccountStore, journal: str, uid: str, unreadable: UnreadableRec
         }
 
 
-def _undo(store: AccountStore, uid: str, unreadable: UnreadableRecords) -> Iterator[Document]:
+def _undo(store: AccountStore, uid: str) -> Iterator[Document]:
     """Former and later values of the writes that can be undone, the oldest first; digests are named."""
     folder = Places(store.directory.state).folder(RUNS)
     query = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
@@ -237,7 +236,7 @@ def _undo(store: AccountStore, uid: str, unreadable: UnreadableRecords) -> Itera
     for entry in sorted(
         store.reader.search(folder, query, [DATA]), key=lambda one: one.dn.partition(",")[::-1]
     ):
-        for kept in unreadable.read(entry.dn, entry.first(DATA), read_kept) or ():
+        for kept in store.unreadable.read(entry.dn, entry.first(DATA), read_kept) or ():
             if kept.uid == uid:
                 run = entry.dn.partition(",")[2].partition("=")[2].partition(",")[0]
                 row: Document = {"run": run, "kinds": list(kept.kinds), "add": {}, "delete": {}}

@@ -13,7 +13,7 @@ from piactl.core.plan.guards import losses_before
 from piactl.core.plan.run_state import Memory
 from piactl.core.rules.desired import Rules
 from piactl.core.text import iso
-from piactl.directory.store.records import DATA, Places, Record, UnreadableRecords, stored
+from piactl.directory.store.records import DATA, Places, Record, stored
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory
 from piactl.flows.apply.approvals import broken_glass, open_approvals
@@ -32,7 +32,6 @@ def status_view(
     store: AccountStore,
     rules: Callable[[date], Rules],
     settings: Settings,
-    unreadable: UnreadableRecords,
     now: datetime,
     today: date,
     say: Callable[[str], None],
@@ -41,21 +40,23 @@ def status_view(
     reader, state = store.reader, settings.directory.state
     usual = rules(today)
     policy = usual.policy
-    memory = read_memory(reader, state, usual.keys, unreadable, due=today).memory
-    requests = Requests(reader, state, usual.keys, unreadable, policy.timezone)
+    memory = read_memory(reader, state, usual.keys, store.unreadable, due=today).memory
+    requests = Requests(reader, state, usual.keys, store.unreadable, policy.timezone)
     soon = (today + timedelta(days=DAYS)).isoformat()
     last = memory.last
     accounts = ManagedAccounts(reader, settings.directory, store.encoding.fitted_to(reader))
     return {
         "as_of": today.isoformat(),
         "accounts": last.census.total if last else 0,
-        "running": _running(store, state, unreadable),
-        "runs": [_run(record) for record in islice(read_runs(reader, state, unreadable, now), RUNS)],
+        "running": _running(store, state),
+        "runs": [_run(record) for record in islice(read_runs(reader, state, store.unreadable, now), RUNS)],
         "feeds": [*feed_ages(settings, memory, today)],
-        "approvals": [*open_approvals(reader, settings, usual.keys, unreadable, now, policy.approvals.hours)],
+        "approvals": [
+            *open_approvals(reader, settings, usual.keys, store.unreadable, now, policy.approvals.hours)
+        ],
         "break_glass": [
             {name: run.get(name) for name in ("run", "as_of", "user", "sudo_user", "break_glass")}
-            for run in broken_glass(read_runs(reader, state, unreadable, now), now)
+            for run in broken_glass(read_runs(reader, state, store.unreadable, now), now)
         ],
         "waiting": _waiting(memory, settings, len(requests.open(now)), today),
         "overrides_ending": [row for row in overrides_in_force(store, say) if row["until"] <= soon],
@@ -65,14 +66,14 @@ def status_view(
         ]
         if last
         else [],
-        "coming": [*coming_nights(accounts, rules, settings, unreadable, today)],
+        "coming": [*coming_nights(accounts, rules, settings, store.unreadable, today)],
     }
 
 
-def _running(store: AccountStore, state: str, unreadable: UnreadableRecords) -> dict[str, str] | None:
+def _running(store: AccountStore, state: str) -> dict[str, str] | None:
     dn = Places(state).lock
     data = stored(store.reader.read(dn, [DATA]))
-    held = unreadable.read(dn, data, read_lock) if data is not None else None
+    held = store.unreadable.read(dn, data, read_lock) if data is not None else None
     if held is None:
         return None
     holder = held.holder

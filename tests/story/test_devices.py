@@ -359,8 +359,8 @@ def test_the_rights_alone_keep_the_desk_away(claire: Academy) -> None:
     phone = verified(claire, UID)
     configuration, _ = configuration_and_entry(claire)
     with open_writer(configuration.settings.directory, "desk", read_password) as writer:
-        store, unreadable = configuration.accounts(writer), configuration.unreadable
-        made = prepare_suspension(store, unreadable, [UID], Author("t", "t"), now(), "desk")
+        store = configuration.accounts(writer)
+        made = prepare_suspension(store, [UID], Author("t", "t"), now(), "desk")
         claire.change(UID, piactlProtected=["TRUE"])
         [row_] = made.writes
         with pytest.raises(DirectoryRefused):
@@ -521,8 +521,8 @@ def test_a_crash_after_so_many_writes(claire: Academy, what: str, before: str, l
                 now,
                 "desk",
             ),
-            "suspend": lambda: prepare_suspension(store, unreadable, [UID], author, now(), "desk"),
-            "resume": lambda: prepare_resumption(store, unreadable, [UID], lambda _: None, author, "desk"),
+            "suspend": lambda: prepare_suspension(store, [UID], author, now(), "desk"),
+            "resume": lambda: prepare_resumption(store, [UID], lambda _: None, author, "desk"),
         }[what]()
         assert made.accounts[0].error is None
         command = CommandRun(

@@ -127,11 +127,8 @@ def extend(
     if last_day is None:
         raise UsageError("the new last day is missing: add --until DATE")
     wanted, author, reason = read_names(names), command.author, command.order.reason
-    unreadable = command.configuration.unreadable
     return command.edit(
-        lambda store, rules: prepare_extension(
-            store, rules, wanted, author, last_day, sponsor, reason, unreadable
-        )
+        lambda store, rules: prepare_extension(store, rules, wanted, author, last_day, sponsor, reason)
     )
 
 

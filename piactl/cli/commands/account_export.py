@@ -64,7 +64,6 @@ def export(
         document = person_export(
             configuration.accounts(reader),
             settings,
-            configuration.unreadable,
             account,
             utc_now(),
             undo=identity is not IdentityName.READER,

@@ -30,10 +30,7 @@ def rekey(
     from piactl.flows.accounts.matricules import prepare_rekey
 
     command = acting.begin(Manner(reason, dry_run, yes, output, (), as_of))
-    author, unreadable = command.author, command.configuration.unreadable
-    return command.edit(
-        lambda store, rules: prepare_rekey(store, rules, account, old, new, author, unreadable)
-    )
+    return command.edit(lambda store, rules: prepare_rekey(store, rules, account, old, new, command.author))
 
 
 def merge(
@@ -58,10 +55,9 @@ def merge(
     from piactl.flows.accounts.merge import prepare_merge
 
     command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
-    author, unreadable = command.author, command.configuration.unreadable
     return command.edit(
         lambda store, rules: prepare_merge(
-            store, rules, source, into, author, unreadable, protected=administrator
+            store, rules, source, into, command.author, protected=administrator
         )
     )
 
@@ -87,7 +83,4 @@ def split(
     from piactl.flows.accounts.merge import prepare_split
 
     command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
-    author, unreadable = command.author, command.configuration.unreadable
-    return command.edit(
-        lambda store, rules: prepare_split(store, rules, account, matricule, author, unreadable)
-    )
+    return command.edit(lambda store, rules: prepare_split(store, rules, account, matricule, command.author))

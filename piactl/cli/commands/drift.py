@@ -48,13 +48,10 @@ def _listed(names: Sequence[str], output: Any, as_of: str | None, columns: str =
     from piactl.flows.accounts.drift import standing_drift
     from piactl.flows.drift import drift_row
 
-    configuration = this_configuration()
-
     def rows_of(store: AccountStore, bad: Callable[[str], None]) -> list[dict[str, Any]]:
-        found = standing_drift(store, names, bad, configuration.unreadable)
-        return [{"uid": one.uid, **drift_row(one)} for one in found]
+        return [{"uid": one.uid, **drift_row(one)} for one in standing_drift(store, names, bad)]
 
-    return list_of_accounts(configuration, rows_of, COLUMNS, output, as_of, columns)
+    return list_of_accounts(this_configuration(), rows_of, COLUMNS, output, as_of, columns)
 
 
 def revert(
@@ -113,5 +110,5 @@ def override(
 
 def _decided(prepare: Callable[..., Batch], names: list[str], manner: Manner, *more: Any) -> int:
     command = acting.begin(manner)
-    wanted, author, unreadable = read_names(names), command.author, command.configuration.unreadable
-    return command.edit(lambda store, rules: prepare(store, rules, wanted, author, *more, unreadable))
+    wanted = read_names(names)
+    return command.edit(lambda store, rules: prepare(store, rules, wanted, command.author, *more))

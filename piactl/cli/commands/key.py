@@ -125,7 +125,7 @@ def retire(
             first = f"{sealed} sealed secrets would move to {keys.current}, and " if sealed else ""
             say(f"{first}key {key} would be removed from {settings.keys_file}")
             return int(Exit.DONE)
-        batch = prepare_reseals(configuration.accounts(writer), key, command.author.reason, unreadable)
+        batch = prepare_reseals(configuration.accounts(writer), key, command.author.reason)
         moved = carry_out(writer, batch, retiring, lambda: "")
         if moved.error is not None:
             raise moved.error

@@ -129,7 +129,7 @@ def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministra
     configuration = command.configuration
     with writing(configuration, manner.identity) as writer:
         checks = configuration.identity_checks(writer)
-        holder = find_holder(configuration.accounts(writer), name, checks.unreadable, manner.identity)
+        holder = find_holder(configuration.accounts(writer), name, manner.identity)
         uid = holder.account.uid
         code = ask_code(f"Code for {uid}", code_file)
         check_code(checks, holder.entry, code, configuration.encoding, command.run())
@@ -189,7 +189,6 @@ def suspend(
     return command.decide(
         lambda reader: prepare_suspension(
             configuration.accounts(reader),
-            configuration.unreadable,
             wanted,
             command.author,
             _now(),
@@ -223,7 +222,6 @@ def resume(
     return command.decide(
         lambda reader: prepare_resumption(
             configuration.accounts(reader),
-            configuration.unreadable,
             wanted,
             _proof(command, reason, proof_file, reader, alone=alone),
             command.author,
@@ -265,7 +263,6 @@ def remove(
         lambda reader: prepare_removal(
             configuration.accounts(reader),
             configuration.policy,
-            configuration.unreadable,
             wanted,
             _proof(command, reason, proof_file, reader, alone=alone),
             command.operation_guard(),
@@ -289,11 +286,7 @@ def show(names: Names, output: ShowOutput = None) -> int:
     with reading(configuration) as reader:
         for name in wanted:
             try:
-                views.append(
-                    devices_shown(
-                        configuration.accounts(reader), configuration.policy, configuration.unreadable, name
-                    )
-                )
+                views.append(devices_shown(configuration.accounts(reader), configuration.policy, name))
             except PiactlError as error:
                 if len(wanted) == 1:
                     raise

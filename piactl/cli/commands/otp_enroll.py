@@ -71,7 +71,6 @@ def enroll(
             batch = delivery.prepare(
                 configuration.accounts(reader),
                 configuration.policy.otp_issuer,
-                configuration.unreadable,
                 wanted,
                 command.author,
                 utc_now(),

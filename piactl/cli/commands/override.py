@@ -32,8 +32,7 @@ def list_(output: Output = None, as_of: AsOf = None, columns: Columns = "") -> i
     """List the overrides in force, sorted by end date."""
     from piactl.flows.queries.overrides import overrides_in_force
 
-    configuration = this_configuration()
-    return list_of_accounts(configuration, overrides_in_force, COLUMNS, output, as_of, columns)
+    return list_of_accounts(this_configuration(), overrides_in_force, COLUMNS, output, as_of, columns)
 
 
 def end_(

@@ -33,7 +33,6 @@ def status(output: ShowOutput = None, as_of: AsOf = None) -> int:
             configuration.accounts(reader),
             configuration.rules,
             configuration.settings,
-            configuration.unreadable,
             utc_now(),
             read_day(as_of, today(configuration)),
             say,

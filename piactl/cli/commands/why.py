@@ -169,7 +169,7 @@ def _answered(
     if service is not None:
         return why_service(store, rules, name, service, now, settings)
     if subject == LOGIN:
-        return why_login(store, rules, name, now, settings, configuration.unreadable)
+        return why_login(store, rules, name, now, settings)
     return why_state(store, rules, name, now, settings)
 
 

@@ -109,8 +109,8 @@ class AccountCommand:
         """
         from piactl.flows.accounts.edit import prepare
 
-        wanted, reason, unreadable = read_names(names), self.order.reason, self.configuration.unreadable
-        return self.edit(lambda store, rules: prepare(store, rules, wanted, act, reason, unreadable))
+        wanted, reason = read_names(names), self.order.reason
+        return self.edit(lambda store, rules: prepare(store, rules, wanted, act, reason))
 
     def edit(self, prepare: Callable[[AccountStore, Rules], Batch]) -> int:
         """Like `decide`, for a batch that is prepared from the accounts and the rules of the day."""

@@ -70,7 +70,14 @@ class Configuration:
         settings, day = self.settings, as_of or civil_today(self.policy.timezone)
         namespaces = {COMMON, *(source.namespace for source in settings.sources.values())}
         return AccountStore(
-            reader, settings.directory, self.encoding, self.keys, self.policy, day, namespaces
+            reader,
+            settings.directory,
+            self.encoding,
+            self.keys,
+            self.policy,
+            day,
+            namespaces,
+            self.unreadable,
         )
 
     def identity_checks(self, writer: Writer) -> IdentityChecks:

@@ -21,7 +21,6 @@ from piactl.directory.store.attribute_map import UnreadableEntry
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import raw_delete, read_foreign_devices
 from piactl.directory.store.drift import PROPERLY
-from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import vanished_accounts
 from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
@@ -47,12 +46,12 @@ _OTHERWISE = "a correction in HR, or piactl assignment add"
 
 
 def standing_drift(
-    store: AccountStore, names: Sequence[str], unreadable: Callable[[str], None], records: UnreadableRecords
+    store: AccountStore, names: Sequence[str], unreadable: Callable[[str], None]
 ) -> list[Drift]:
     """The drift of these accounts, of all without names, as the next run would find it. `unreadable` is
     called with the reason for each entry that cannot be read. Raises as `find_entry`."""
     accounts = ManagedAccounts(store.reader, store.directory, store.encoding.fitted_to(store.reader))
-    gone = still_gone(accounts, vanished_accounts(store.reader, store.directory.state, records))
+    gone = still_gone(accounts, vanished_accounts(store.reader, store.directory.state, store.unreadable))
     shown = {uid: one for uid, one in gone.items() if not names or uid in names}
     if names:
         found = [one for name in names if name not in gone for one in store.drift_of(find_entry(store, name))]
@@ -62,9 +61,7 @@ def standing_drift(
     return sorted([*found, *vanished_drift(accounts, shown)], key=lambda one: one.rank)
 
 
-def prepare_revert(
-    store: AccountStore, rules: Rules, names: Iterable[str], author: Author, unreadable: UnreadableRecords
-) -> Batch:
+def prepare_revert(store: AccountStore, rules: Rules, names: Iterable[str], author: Author) -> Batch:
     """Everything that another program changed on these accounts is put back, as far as it is known. An entry
     that was deleted is made again: see `rebuilt`."""
 
@@ -94,12 +91,12 @@ def prepare_revert(
         return replace(made, changes=changes, write=rows[0] if rows else None, then=tuple(rows[1:]))
 
     def made_again(name: str, gone: Vanished) -> PreparedAccount:
-        desired = rebuilt(store, rules, name, gone, unreadable)
+        desired = rebuilt(store, rules, name, gone)
         made = intended(store, name, None, desired, rules, author.reason)
         changes = tuple(replace(change, reason=f"{change.reason}; {author.note}") for change in made.changes)
         return replace(made, changes=changes, note=_rebuilt_words(desired.account))
 
-    return _batch(store, rules, _each(store, names, prepared, unreadable, made_again), unreadable)
+    return _batch(store, rules, _each(store, names, prepared, made_again))
 
 
 def _based(
@@ -124,9 +121,7 @@ def _based(
     return replace(made, changes=changes, write=row, note=_ITS_OWN)
 
 
-def prepare_adopt(
-    store: AccountStore, rules: Rules, names: Iterable[str], author: Author, unreadable: UnreadableRecords
-) -> Batch:
+def prepare_adopt(store: AccountStore, rules: Rules, names: Iterable[str], author: Author) -> Batch:
     """The names and addresses that another program wrote become piactl's own. Raises ActRefused for what
     only a command of its own may give."""
 
@@ -165,7 +160,7 @@ def prepare_adopt(
         row = AccountWrite(account.uid, (change.kind.value,), author.reason, write)
         return PreparedAccount(name, account.uid, (change,), row)
 
-    return _batch(store, rules, _each(store, names, prepared, unreadable), unreadable)
+    return _batch(store, rules, _each(store, names, prepared))
 
 
 def prepare_keep(
@@ -174,7 +169,6 @@ def prepare_keep(
     names: Iterable[str],
     author: Author,
     until: date,
-    unreadable: UnreadableRecords,
 ) -> Batch:
     """What another program changed on these accounts stays until a day. Raises ActRefused for what gives
     access."""
@@ -202,19 +196,18 @@ def prepare_keep(
             raise ActRefused(stays.why)
         return prepared_account(store, name, stays, act, rules, author.reason)
 
-    return _batch(store, rules, _each(store, names, prepared, unreadable), unreadable)
+    return _batch(store, rules, _each(store, names, prepared))
 
 
 def _each(
     store: AccountStore,
     names: Iterable[str],
     prepare: Callable[[str, Entry], PreparedAccount],
-    unreadable: UnreadableRecords,
     of_gone: Callable[[str, Vanished], PreparedAccount] | None = None,
 ) -> tuple[PreparedAccount, ...]:
     """As `prepare_each`; of accounts whose entry is gone, `of_gone`."""
     names = list(names)
-    vanished = vanished_accounts(store.reader, store.directory.state, unreadable)
+    vanished = vanished_accounts(store.reader, store.directory.state, store.unreadable)
     accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
     gone = still_gone(accounts, {name: vanished[name] for name in names if name in vanished})
 
@@ -231,9 +224,7 @@ def _each(
     return tuple(prepared(name) if name in gone else next(there) for name in names)
 
 
-def rebuilt(
-    store: AccountStore, rules: Rules, uid: str, gone: Vanished, unreadable: UnreadableRecords
-) -> Desired:
+def rebuilt(store: AccountStore, rules: Rules, uid: str, gone: Vanished) -> Desired:
     """The account that stands again for an entry that was deleted: its matricule, and what the undo logs of
     runs have of it, its names at least as those of its uid. Without assignments it is closed until the next
     feed.
@@ -245,7 +236,7 @@ def rebuilt(
             f"{uid}: the account was archived, and its entry held only names, which nobody gets; restore "
             "it from a backup of the server if you need it"
         )
-    known = kept_values(store.reader, store.directory.state, uid, unreadable)
+    known = kept_values(store.reader, store.directory.state, uid, store.unreadable)
     encoding, dn = store.encoding, account_dn(store.directory, uid)
     values = {encoding.name(one): known.get(encoding.name(one), ()) for one in _REBUILT}
     fixed = {"uid": uid, "supannEmpId": gone.matricule, "piactlState": State.DEACTIVATED.value}
@@ -311,7 +302,6 @@ def _batch(
     store: AccountStore,
     rules: Rules,
     accounts: tuple[PreparedAccount, ...],
-    unreadable: UnreadableRecords,
 ) -> Batch:
     changes = [change for account in accounts for change in account.changes]
-    return Batch(accounts, tuple(broken_guards(store, changes, rules, unreadable)))
+    return Batch(accounts, tuple(broken_guards(store, changes, rules)))

@@ -43,7 +43,6 @@ def prepare(
     names: Iterable[str],
     act: Act,
     reason: str,
-    unreadable: UnreadableRecords,
 ) -> Batch:
     """What the act would change of each account, in the order of `names`. Nothing here can write.
 
@@ -53,7 +52,7 @@ def prepare(
         store, names, lambda name, entry: prepared_account(store, name, entry, act, rules, reason)
     )
     changes = [change for account in accounts for change in account.changes]
-    return Batch(accounts, tuple(broken_guards(store, changes, rules, unreadable)))
+    return Batch(accounts, tuple(broken_guards(store, changes, rules)))
 
 
 def prepared_account(
@@ -178,11 +177,9 @@ def _addressed(store: AccountStore, desired: Desired, rules: Rules) -> Desired:
     return named([desired], names, rules.policy)[0]
 
 
-def broken_guards(
-    store: AccountStore, changes: Sequence[Change], rules: Rules, unreadable: UnreadableRecords
-) -> Sequence[Refusal]:
+def broken_guards(store: AccountStore, changes: Sequence[Change], rules: Rules) -> Sequence[Refusal]:
     """The guards of the day, against the accounts that the last run counted."""
     if not changes:
         return ()
-    last = read_last(store.reader, store.directory.state, unreadable)
+    last = read_last(store.reader, store.directory.state, store.unreadable)
     return refusals(changes, last.census, rules.policy, rules.as_of) if last else ()

@@ -6,7 +6,6 @@ from piactl.core.edits import ActRefused, Author, matricules
 from piactl.core.model.person import read_matricule
 from piactl.core.rules.desired import Rules
 from piactl.directory.store.accounts import Entry, read_accounts_of
-from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError, UsageError
 from piactl.feed.column_validators import check_matricule
 from piactl.flows.accounts.batch import Batch
@@ -21,7 +20,6 @@ def prepare_rekey(
     old: str,
     new: str,
     author: Author,
-    unreadable: UnreadableRecords,
 ) -> Batch:
     """The account of `name` with the matricule `new` in place of `old`. Raises UsageError, ActRefused if
     another account has `new`."""
@@ -33,7 +31,7 @@ def prepare_rekey(
             f"matricule {new} is that of the account {owner.account.uid}; if both are one person: "
             f'piactl account merge {owner.account.uid} {uid} --reason "..."'
         )
-    return prepare(store, rules, [name], matricules.rekey(author, old, new), author.reason, unreadable)
+    return prepare(store, rules, [name], matricules.rekey(author, old, new), author.reason)
 
 
 def named_matricule(option: str, text: str) -> str:

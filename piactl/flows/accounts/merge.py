@@ -23,7 +23,6 @@ from piactl.directory.store.account_write import account_change, account_write, 
 from piactl.directory.store.accounts import Entry, read_accounts_being_merged, read_accounts_of
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import device_deletions
-from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.accounts.edit import broken_guards, intended, prepared_account
@@ -45,7 +44,6 @@ def prepare_merge(
     name: str,
     into_name: str,
     author: Author,
-    unreadable: UnreadableRecords,
     *,
     protected: bool,
 ) -> Batch:
@@ -81,7 +79,7 @@ def prepare_merge(
         note=f"it is merged into {into.account.uid}, which has its addresses; its password and devices end",
         undo=(undo, *filter(None, [taking.write])),
     )
-    return Batch((done,), tuple(broken_guards(store, changes, rules, unreadable)))
+    return Batch((done,), tuple(broken_guards(store, changes, rules)))
 
 
 def _rows(
@@ -219,7 +217,6 @@ def prepare_split(
     name: str,
     matricule: str,
     author: Author,
-    unreadable: UnreadableRecords,
 ) -> Batch:
     """The split of a matricule and its posts off an account. The new account is made before the other one
     gives up the matricule: where a crash comes between, both have it, every run holds both, and the same
@@ -268,4 +265,4 @@ def prepare_split(
         note=note,
         undo=tuple(ends[-1:]),
     )
-    return Batch((split,), tuple(broken_guards(store, changes, rules, unreadable)))
+    return Batch((split,), tuple(broken_guards(store, changes, rules)))

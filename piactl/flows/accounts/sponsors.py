@@ -9,7 +9,6 @@ from piactl.core.edits import ActRefused, Author
 from piactl.core.edits.closing import extend
 from piactl.core.model.account import LIVE
 from piactl.core.rules.desired import Rules
-from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import NotFound
 from piactl.flows.accounts.batch import Batch
 from piactl.flows.accounts.edit import prepare
@@ -35,8 +34,7 @@ def prepare_extension(
     until: date,
     sponsor: str,
     reason: str,
-    unreadable: UnreadableRecords,
 ) -> Batch:
     """What an extension to `until` would change of each account. Raises as `find_sponsor`."""
     uid = find_sponsor(store, sponsor) if sponsor else ""
-    return prepare(store, rules, names, extend(author, until, uid), reason, unreadable)
+    return prepare(store, rules, names, extend(author, until, uid), reason)

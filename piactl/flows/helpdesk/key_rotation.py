@@ -117,11 +117,13 @@ def need_words(need: Need) -> str:
     return ", ".join(counted(need.counts[what], *words) for what, words in WHAT.items() if need.counts[what])
 
 
-def reseals(store: AccountStore, key: str, unreadable: UnreadableRecords) -> Iterator[tuple[str, EntryWrite]]:
+def reseals(store: AccountStore, key: str) -> Iterator[tuple[str, EntryWrite]]:
     """(uid, write) that moves each secret that is sealed with `key` to the current one. The reader has to be
     bound as the administrator. Raises SealBroken."""
     keys = store.keys
-    for uid, entry in read_all_devices(store.reader, store.directory.accounts, store.encoding, unreadable):
+    for uid, entry in read_all_devices(
+        store.reader, store.directory.accounts, store.encoding, store.unreadable
+    ):
         if entry.device.sealed_with != key:
             continue
         secret = unsealed(entry.sealed, keys, uid, entry.device.name)
@@ -162,10 +164,10 @@ def refuse_needed(key: str, need: Need | None, unreadable: UnreadableRecords) ->
     raise ActRefused(f"key {key} stays: {total} ({need_words(need)}).\n" + "; ".join(ways))
 
 
-def prepare_reseals(store: AccountStore, key: str, reason: str, unreadable: UnreadableRecords) -> Batch:
+def prepare_reseals(store: AccountStore, key: str, reason: str) -> Batch:
     """The writes that move every secret sealed with `key` to the current key, by account."""
     by_uid: dict[str, list[AccountWrite]] = {}
-    for uid, write in reseals(store, key, unreadable):
+    for uid, write in reseals(store, key):
         by_uid.setdefault(uid, []).append(AccountWrite(uid, ("reseal",), reason, write))
     return Batch(
         tuple(PreparedAccount(uid, uid, write=rows[0], then=tuple(rows[1:])) for uid, rows in by_uid.items())

@@ -204,7 +204,7 @@ class Requests:
                 refuse_activation(entry.account, rules, identity)
                 changed = _changed(store, entry, settings)
             else:
-                device = _replacing(find_holder(store, uid, self.unreadable, identity))
+                device = _replacing(find_holder(store, uid, identity))
             at = now.replace(microsecond=0)
             one = Request(_new_name(), kind, uid, device, changed, operator, at, reason)
             record = {**one.record, "seal": self.keys.digest("request", _sealed(one))}

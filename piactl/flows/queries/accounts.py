@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,7 @@ class AccountStore:
     """The accounts of one directory, read through `reader` as of a day and found by name.
 
     Matricules are found by their digests under `keys`, in all `namespaces` where none is named.
+    `unreadable` are the records of piactl that had to be skipped.
     """
 
     reader: Reader
@@ -53,6 +54,7 @@ class AccountStore:
     policy: Policy
     as_of: date
     namespaces: Collection[str] = (COMMON,)
+    unreadable: UnreadableRecords = field(default_factory=UnreadableRecords, compare=False)
 
     @cached_property
     def _memory(self) -> Memory:

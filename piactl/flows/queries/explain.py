@@ -21,7 +21,7 @@ from piactl.core.rules.reasons import assignment_text
 from piactl.core.text import iso
 from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import Entry, as_found
-from piactl.directory.store.records import Record, UnreadableRecords
+from piactl.directory.store.records import Record
 from piactl.flows.drift import is_held, lost_words
 from piactl.flows.queries.accounts import AccountStore, career_and_status, find_entry
 
@@ -49,7 +49,6 @@ def why_login(
     name: str,
     now: datetime,
     settings: Settings,
-    unreadable: UnreadableRecords,
 ) -> View:
     """Whether the account can log in, and every reason why it cannot."""
     # loaded here: the other questions do not need them
@@ -64,7 +63,7 @@ def why_login(
     credentials = read_credentials(store.reader, entry.dn, entry.account.device, settings.password)
     last_night = None
     if entry_differs(case, credentials):
-        last = read_last(store.reader, store.directory.state, unreadable)
+        last = read_last(store.reader, store.directory.state, store.unreadable)
         last_night = last.as_of if last and not last.lost else None
     zone = ZoneInfo(rules.policy.timezone)
 

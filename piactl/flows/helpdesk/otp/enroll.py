@@ -14,7 +14,6 @@ from piactl.core.edits import Author
 from piactl.core.model.digests import DigestKeys
 from piactl.directory.port import Writer
 from piactl.directory.store.devices import device_add
-from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import AccountOutcome, Batch, PreparedAccount
 from piactl.flows.helpdesk.otp.holder import Holder, deletions, prepare_holders, prepared
@@ -52,7 +51,6 @@ class EnrolmentDelivery:
         self,
         store: AccountStore,
         issuer: str,
-        unreadable: UnreadableRecords,
         names: Sequence[str],
         author: Author,
         now: datetime,
@@ -66,7 +64,7 @@ class EnrolmentDelivery:
             self.prepared.append(enrolment)
             return account
 
-        return prepare_holders(store, names, unreadable, identity, prepare)
+        return prepare_holders(store, names, identity, prepare)
 
     def __enter__(self) -> Self:
         """Makes the files, empty and of mode 0600. Raises PiactlError where one exists."""

@@ -13,7 +13,6 @@ from piactl.directory.port import EntryWrite
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import DeviceEntry, device_delete, link_write, read_devices
-from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
@@ -59,15 +58,13 @@ class Holder:
         return [one for one in self.devices if one is not kept]
 
 
-def find_holder(store: AccountStore, name: str, unreadable: UnreadableRecords, identity: str = "") -> Holder:
+def find_holder(store: AccountStore, name: str, identity: str = "") -> Holder:
     """Raises NotFound, and ActRefused for an archived account, which has no devices any more, or a
     protected one, where `identity`, that will write, is the help desk's."""
-    return _holder(store, name, find_entry(store, name), unreadable, identity)
+    return _holder(store, name, find_entry(store, name), identity)
 
 
-def _holder(
-    store: AccountStore, name: str, entry: Entry, unreadable: UnreadableRecords, identity: str
-) -> Holder:
+def _holder(store: AccountStore, name: str, entry: Entry, identity: str) -> Holder:
     if entry.account.protected and identity == IdentityName.DESK:
         raise ActRefused(
             f"{name}: the account is protected, and out of the help desk's reach.\n"
@@ -75,27 +72,24 @@ def _holder(
         )
     if entry.account.state is State.ARCHIVED:
         raise ActRefused(f"{name}: the account is archived; it logs in nowhere and has no device")
-    devices = tuple(read_devices(store.reader, entry.dn, unreadable))
+    devices = tuple(read_devices(store.reader, entry.dn, store.unreadable))
     return Holder(name, entry, devices, store.encoding.fitted_to(store.reader))
 
 
-def as_proved(store: AccountStore, holder: Holder, unreadable: UnreadableRecords) -> Holder:
+def as_proved(store: AccountStore, holder: Holder) -> Holder:
     """The holder once a proof was given: a code of the device in force changed its entry."""
-    return replace(holder, devices=tuple(read_devices(store.reader, holder.entry.dn, unreadable)))
+    return replace(holder, devices=tuple(read_devices(store.reader, holder.entry.dn, store.unreadable)))
 
 
 def prepare_holders(
     store: AccountStore,
     names: Iterable[str],
-    unreadable: UnreadableRecords,
     identity: str,
     prepare: Callable[[Holder], PreparedAccount],
 ) -> Batch:
     """A batch with what `prepare` makes of each account, as `prepare_each` has it."""
     return Batch(
-        prepare_each(
-            store, names, lambda name, entry: prepare(_holder(store, name, entry, unreadable, identity))
-        )
+        prepare_each(store, names, lambda name, entry: prepare(_holder(store, name, entry, identity)))
     )
 
 

@@ -8,23 +8,20 @@ from typing import Any
 from piactl.core.credentials.totp import DeviceState, services_with_code
 from piactl.core.model.policy import Policy
 from piactl.directory.store.devices import DeviceEntry, device_dn, words_of
-from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.helpdesk.otp.holder import Holder, find_holder
 from piactl.flows.queries.accounts import AccountStore
 
 
-def devices_shown(
-    store: AccountStore, policy: Policy, unreadable: UnreadableRecords, name: str
-) -> Mapping[str, Any]:
+def devices_shown(store: AccountStore, policy: Policy, name: str) -> Mapping[str, Any]:
     """An account's devices and what they mean for it; no secret. `login` is what the directory asks for at
     a bind, `refused_by` why it refuses: "closure" or "lock", whatever the device, or "device"; `blocked` are
     the services that always need a code while no device is in force."""
-    holder = find_holder(store, name, unreadable)
+    holder = find_holder(store, name)
     account = holder.account
     services = services_with_code(account.entitlements, policy)
     # the server asks for codes of a device whether piactl can read its record or not
     named = device_dn(holder.entry.dn, account.device) if account.device else ""
-    active = holder.in_force is not None or bool(named and named in unreadable)
+    active = holder.in_force is not None or bool(named and named in store.unreadable)
     return {
         "uid": account.uid,
         "state": account.state.value,

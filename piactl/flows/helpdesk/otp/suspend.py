@@ -12,7 +12,6 @@ from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.policy import Policy
 from piactl.core.plan.guards import DEVICE
 from piactl.directory.store.devices import device_change
-from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.helpdesk.operator_limits import OperationGuard
 from piactl.flows.helpdesk.otp.holder import (
@@ -30,7 +29,6 @@ from piactl.flows.queries.accounts import AccountStore
 
 def prepare_suspension(
     store: AccountStore,
-    unreadable: UnreadableRecords,
     names: Iterable[str],
     author: Author,
     now: datetime,
@@ -57,12 +55,11 @@ def prepare_suspension(
         )
         return prepared(holder, "otp-suspend", author.reason, [link(holder, NO_DEVICE), mark], note)
 
-    return prepare_holders(store, names, unreadable, identity, prepare)
+    return prepare_holders(store, names, identity, prepare)
 
 
 def prepare_resumption(
     store: AccountStore,
-    unreadable: UnreadableRecords,
     names: Iterable[str],
     prove: Prove,
     author: Author,
@@ -84,13 +81,12 @@ def prepare_resumption(
         note = f"{named} is in force again: {login_words(holder, named)}"
         return prepared(holder, "otp-resume", author.reason, [mark, link(holder, named)], note)
 
-    return prepare_holders(store, names, unreadable, identity, prepare)
+    return prepare_holders(store, names, identity, prepare)
 
 
 def prepare_removal(
     store: AccountStore,
     policy: Policy,
-    unreadable: UnreadableRecords,
     names: Iterable[str],
     prove: Prove,
     guard: OperationGuard,
@@ -107,14 +103,14 @@ def prepare_removal(
         _refuse_needed(policy, holder, password_alone)
         if holder.account.device:
             prove(holder)
-            holder = as_proved(store, holder, unreadable)
+            holder = as_proved(store, holder)
         words = login_words(holder, "")
         note = f"it has no device any more: {words}" if holder.devices or holder.account.device else ""
         writes = [link(holder, ""), *deletions(holder.devices)]
         removed = prepared(holder, "otp-remove", author.reason, writes, note or "it has no device")
         return replace(removed, notice=guard.notice(holder.account, DEVICE))
 
-    batch = prepare_holders(store, names, unreadable, identity, prepare)
+    batch = prepare_holders(store, names, identity, prepare)
     return guard.guarded(store.reader, DEVICE, batch.accounts)
 
 

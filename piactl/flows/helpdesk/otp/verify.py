@@ -60,7 +60,7 @@ def prepare_verification(
     Raises WrongCode, TooManyAttempts, and what `prove` raises; that the account is not found, or no device
     waits, is raised before anything is asked for.
     """
-    holder = find_holder(store, name, checks.unreadable, identity)
+    holder = find_holder(store, name, identity)
     device = holder.entry_of(to_verify(holder.plain, holder.account.device))
     if device is None:
         raise ActRefused(_nothing_waits(holder))
@@ -69,7 +69,7 @@ def prepare_verification(
     replaces = bool(holder.account.device)
     if replaces:
         prove(holder)
-        holder = as_proved(store, holder, checks.unreadable)
+        holder = as_proved(store, holder)
         device = holder.named(named) or device
     code = read_code(ask(f"Code of {named} for {uid}"))
     instant = now()
@@ -112,7 +112,7 @@ def prepare_resync(
 
     It is the device in force; where the codes are not its, or none is, the one that waits to be verified.
     """
-    holder = find_holder(store, name, checks.unreadable, identity)
+    holder = find_holder(store, name, identity)
     tried = [holder.in_force, holder.entry_of(to_verify(holder.plain, holder.account.device))]
     devices = [one for one in tried if one is not None]
     uid = holder.account.uid
