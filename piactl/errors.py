@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, Self
 
 
 class Exit(IntEnum):
@@ -62,6 +62,11 @@ class ConfigurationInvalid(PiactlError):
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
         super().__init__("\n".join(str(m) for m in self.mistakes))
+
+    @classmethod
+    def of(cls, file: object, message: str, line: int = 0, column: int = 0) -> Self:
+        """The error for one mistake."""
+        return cls([Mistake(str(file), line, column, message)])
 
 
 class Declined(PiactlError):

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -42,12 +41,9 @@ DEFAULT_GRACE_DAYS = 30
 _USUAL = Policy()
 
 
-def read_policy(path: Path, *, validated: Collection[str] = ()) -> Policy:
-    """The policy in a file. Raises ConfigurationInvalid with every mistake in it, by line and column.
-
-    `validated`: see `read_checked`.
-    """
-    document = read_checked(path, "policy", validated)
+def read_policy(path: Path) -> Policy:
+    """The policy in a file. Raises ConfigurationInvalid with every mistake in it, by line and column."""
+    document = read_checked(path, "policy")
     policy = _policy(document, path.name)
     document.refuse_mistakes()
     return policy

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -215,16 +215,11 @@ def _pattern(validator: Any, pattern: str, instance: object, _schema: object) ->
         yield ValidationError(f"does not match {pattern}")
 
 
-def read_checked(path: Path, name: str, validated: Collection[str] = ()) -> Document:
+def read_checked(path: Path, name: str) -> Document:
     """The document in a file, with every mistake that schema `name` reports. Raises ConfigurationInvalid if
-    there is no such document in it.
-
-    `validated`: SHA-256 digests (hexadecimal) of contents that this version of piactl has already accepted.
-    For these the schema check, which is slow to load, is skipped.
-    """
+    there is no such document in it."""
     document = read_document(path, name, schema(name)["required"])
-    if document.digest not in validated:
-        check_schema(document, name)
+    check_schema(document, name)
     return document
 
 

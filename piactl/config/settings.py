@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -28,13 +27,12 @@ _DIRECTORY = DirectorySettings((), "", "", "", {})
 _USUAL = Settings("", _DIRECTORY, "", "", "", "", "")
 
 
-def read_settings(path: Path, *, validated: Collection[str] = ()) -> Settings:
+def read_settings(path: Path) -> Settings:
     """The settings in a file. Raises ConfigurationInvalid with every mistake in it, by line and column.
 
-    Relative paths start at the folder of the file; returned paths are absolute. `validated`: see
-    `read_checked`.
+    Relative paths start at the folder of the file; returned paths are absolute.
     """
-    document = read_checked(path, "configuration", validated)
+    document = read_checked(path, "configuration")
     settings = _settings(document, path.absolute())
     document.refuse_mistakes()
     return settings

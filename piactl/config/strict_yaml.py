@@ -40,18 +40,20 @@ def read_content(path: Path, *, max_bytes: int = MAX_BYTES) -> Content:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
-        raise _unusable(
+        raise ConfigurationInvalid.of(
             path,
             "not UTF-8; save the file as UTF-8 (`iconv -f windows-1252 -t utf-8` converts an old one)",
             line,
             column,
         ) from None
     if not text.strip():
-        raise _unusable(path, "the file is empty; write it, or restore the last working version")
+        raise ConfigurationInvalid.of(
+            path, "the file is empty; write it, or restore the last working version"
+        )
     strange = _UNPRINTABLE.search(text)
     if strange is not None:
         line, column = place_of(text, strange.start())
-        raise _unusable(path, "a control character; remove it", line, column)
+        raise ConfigurationInvalid.of(path, "a control character; remove it", line, column)
     return Content(text, hashlib.sha256(raw).hexdigest())
 
 
@@ -63,32 +65,32 @@ def place_of(text: str, offset: int) -> tuple[int, int]:
 def _read_bytes(path: Path, max_bytes: int) -> bytes:
     try:
         if path.is_dir():
-            raise _unusable(path, "this is a folder; name a file in it")
+            raise ConfigurationInvalid.of(path, "this is a folder; name a file in it")
         if path.exists() and not path.is_file():
-            raise _unusable(path, "this is not a regular file; name a file")
+            raise ConfigurationInvalid.of(path, "this is not a regular file; name a file")
         with path.open("rb") as file:
             exposed = exposure(path)
             if exposed:
-                raise _unusable(path, exposed)
+                raise ConfigurationInvalid.of(path, exposed)
             raw = file.read(max_bytes + 1)
     except FileNotFoundError:
-        raise _unusable(
+        raise ConfigurationInvalid.of(
             path,
             "there is no such file; check the path, or copy the one in examples/ "
             "(for a trial: piactl sandbox start)",
         ) from None
     except PermissionError:
-        raise _unusable(path, may_not(path)) from None
+        raise ConfigurationInvalid.of(path, may_not(path)) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "the path is not valid"
-        raise _unusable(path, f"cannot be read: {reason}; check its owner, its mode and its path") from None
+        raise ConfigurationInvalid.of(
+            path, f"cannot be read: {reason}; check its owner, its mode and its path"
+        ) from None
     if len(raw) > max_bytes:
-        raise _unusable(path, f"larger than {max_bytes:,} bytes; this is probably the wrong file")
+        raise ConfigurationInvalid.of(
+            path, f"larger than {max_bytes:,} bytes; this is probably the wrong file"
+        )
     return raw
-
-
-def _unusable(path: Path, message: str, line: int = 0, column: int = 0) -> ConfigurationInvalid:
-    return ConfigurationInvalid([Mistake(str(path), line, column, message)])
 
 
 MAX_DEPTH = 20
@@ -142,7 +144,7 @@ def read_document(path: Path, kind: str, keys: Collection[str]) -> Document:
     content = read_content(path)
     if not re.search(rf"^(\{{\s*)?[\"']?({'|'.join(keys)})[\"']?\s*:", content.text, re.MULTILINE):
         some = ", ".join(keys)
-        raise _unusable(
+        raise ConfigurationInvalid.of(
             path,
             f"this is not a {kind} of piactl: no line begins with one of its keys ({some}); check the path",
             1,

@@ -77,8 +77,6 @@ class ServerFacts:
 
     uri: str
     controls: frozenset[str]
-    extensions: frozenset[str]
-    features: frozenset[str]
     naming_contexts: tuple[str, ...]
     vendor: str = ""
     config_context: str = ""

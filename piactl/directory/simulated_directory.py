@@ -32,7 +32,7 @@ class EmptyDirectory:
         self._otp = otp
 
     def facts(self) -> ServerFacts:
-        return ServerFacts("", frozenset(), frozenset(), frozenset(), ())
+        return ServerFacts("", frozenset(), ())
 
     def has_class(self, name: str) -> bool:
         return self._otp

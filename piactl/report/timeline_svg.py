@@ -123,10 +123,8 @@ class _Scale:
         return LEFT + (WIDTH - LEFT - RIGHT) * max(0.0, min(1.0, part))
 
 
-def timeline_svg(
-    title: str, rows: Sequence[Row], *, as_of: date, first: date, last: date, mark: str = "today"
-) -> str:
-    """The SVG text of the rows from `first` to `last`, both included. `mark` is the word beside `as_of`."""
+def timeline_svg(title: str, rows: Sequence[Row], *, as_of: date, first: date, last: date) -> str:
+    """The SVG text of the rows from `first` to `last`, both included."""
     scale = _Scale(first.toordinal(), last.toordinal())
     body = list(_rows(_one_state_row(rows), scale))
     height = TOP + sum(used for used, _ in body) + 14
@@ -149,7 +147,7 @@ def timeline_svg(
         *_grid(scale, height - 14),
     ]
     parts += [drawn for _, drawn in body]
-    parts += [*_today(scale, as_of, mark, height - 14), *legend, "</svg>"]
+    parts += [*_today(scale, as_of, height - 14), *legend, "</svg>"]
     return "\n".join(parts) + "\n"
 
 
@@ -265,11 +263,11 @@ def _outline(x: float, y: float, width: float, span: Span, scale: _Scale) -> str
     )  # fmt: skip
 
 
-def _today(scale: _Scale, as_of: date, mark: str, bottom: float) -> Iterator[str]:
+def _today(scale: _Scale, as_of: date, bottom: float) -> Iterator[str]:
     if not scale.first <= as_of.toordinal() <= scale.last:
         return
     x = (scale.x(as_of.toordinal()) + scale.x(as_of.toordinal() + 1)) / 2
-    word = sentence(f"{mark} {as_of}")
+    word = sentence(f"today {as_of}")
     wide = len(word) * 5.9 + 12
     left = max(LEFT - 20, min(x - wide / 2, WIDTH - RIGHT - wide))
     yield f'<line class="today" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 4}" y2="{bottom}"/>'

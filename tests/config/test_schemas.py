@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -114,9 +113,9 @@ def test_the_code_asks_for_no_key_that_the_schema_lacks(name, monkeypatch):
         return original(self, key)
 
     path, reader = FULL[name]
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setattr(Node, "at", at)
-    reader(path, validated={digest})  # building alone
+    monkeypatch.setattr("piactl.config.schema_validation.check_schema", lambda *_: None)  # building alone
+    reader(path)
     assert len(asked) > 20
     assert asked <= properties(load(name))
 

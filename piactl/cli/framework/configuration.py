@@ -55,10 +55,6 @@ class Configuration:
     def keys(self) -> DigestKeys:
         return read_own_keys(self.settings)
 
-    def get_keys(self) -> DigestKeys:
-        """The keys, read only by whom asks for them."""
-        return self.keys
-
     @cached_property
     def encoding(self) -> Encoding:
         return encoding_of(self.policy, self.settings.directory, self.keys)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
 from piactl.core.model.settings import IdentityName
-from piactl.errors import ConfigurationInvalid, Exit, Mistake, NotPermitted, UsageError
+from piactl.errors import ConfigurationInvalid, Exit, NotPermitted, UsageError
 from piactl.private_files import sudo_service, this_user
 from piactl.translation import translated, use
 
@@ -49,18 +49,12 @@ def configuration_path() -> Path:
         )
     path = Path(given) if given else SYSTEM_CONFIGURATION
     if not given and not _is_there(path):
-        raise ConfigurationInvalid(
-            [
-                Mistake(
-                    str(path),
-                    0,
-                    0,
-                    "there is no configuration; name one with --config FILE or PIACTL_CONFIG.\n"
-                    "To try piactl out: piactl sandbox start --dir DIR, "
-                    "then: piactl --config DIR/piactl.yaml COMMAND\n"
-                    "For a real directory: piactl init writes the files to edit.",
-                )
-            ]
+        raise ConfigurationInvalid.of(
+            path,
+            "there is no configuration; name one with --config FILE or PIACTL_CONFIG.\n"
+            "To try piactl out: piactl sandbox start --dir DIR, "
+            "then: piactl --config DIR/piactl.yaml COMMAND\n"
+            "For a real directory: piactl init writes the files to edit.",
         )
     return path
 
@@ -72,7 +66,7 @@ def _is_there(path: Path) -> bool:
     except PermissionError:
         from piactl.private_files import may_not
 
-        raise ConfigurationInvalid([Mistake(str(path), 0, 0, may_not(path))]) from None
+        raise ConfigurationInvalid.of(path, may_not(path)) from None
     except OSError:
         return False
     return True

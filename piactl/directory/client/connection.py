@@ -38,8 +38,7 @@ from piactl.directory.port import EntryWrite, RawEntry, Refresh, ServerFacts
 from piactl.errors import DirectoryTruncated, PiactlError
 
 _ROOT_DSE = (
-    "supportedControl supportedExtension supportedFeatures namingContexts vendorName vendorVersion "
-    "configContext monitorContext subschemaSubentry"
+    "supportedControl namingContexts vendorName vendorVersion configContext monitorContext subschemaSubentry"
 ).split()
 _LDAPI_DEFAULTS = ("/run/slapd/ldapi", "/var/run/slapd/ldapi", "/var/run/ldapi", "/run/openldap/ldapi")
 _START_TLS = "1.3.6.1.4.1.1466.20037"
@@ -119,7 +118,7 @@ class Session:
         self._connection: Any = connection  # whose stubs lack types
         self._strategy = connection.strategy
         self._spelled: dict[tuple[str, ...], Spelling] = {}
-        self.facts = ServerFacts(uri, frozenset(), frozenset(), frozenset(), ())
+        self.facts = ServerFacts(uri, frozenset(), ())
 
     def __repr__(self) -> str:
         return f"Session({self.uri})"
@@ -396,8 +395,6 @@ def _facts(session: Session) -> ServerFacts:
     return ServerFacts(
         uri=session.uri,
         controls=frozenset(texts("supportedControl")),
-        extensions=frozenset(texts("supportedExtension")),
-        features=frozenset(texts("supportedFeatures")),
         naming_contexts=texts("namingContexts"),
         vendor=" ".join(texts("vendorName") + texts("vendorVersion")),
         config_context="".join(texts("configContext")[:1]),

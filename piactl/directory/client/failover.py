@@ -17,7 +17,7 @@ from piactl.directory.client.controls import never_control
 from piactl.directory.client.result_codes import REFERRAL, UNWILLING, described
 from piactl.directory.dn import under
 from piactl.directory.port import EntryWrite, ServerFacts
-from piactl.errors import ConfigurationInvalid, DirectoryUnreachable, Mistake, PiactlError
+from piactl.errors import ConfigurationInvalid, DirectoryUnreachable, PiactlError
 
 _ONE_SERVER = (
     "\nThis command has written to that server and does not switch to another one."
@@ -34,8 +34,8 @@ class Servers:
     ) -> None:
         if identity not in settings.identities:
             known = ", ".join(sorted(settings.identities)) or "none"
-            raise ConfigurationInvalid(
-                [Mistake("directory.identities", 0, 0, f"there is no identity {identity!r} (known: {known})")]
+            raise ConfigurationInvalid.of(
+                "directory.identities", f"there is no identity {identity!r} (known: {known})"
             )
         self._settings = settings
         self._name = identity

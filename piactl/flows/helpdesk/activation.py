@@ -27,7 +27,7 @@ from piactl.directory.store.accounts import Entry
 from piactl.directory.store.activation_passwords import Ending, activation_write, policy_faults
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.credentials import read_credentials
-from piactl.errors import ConfigurationInvalid, Mistake, PiactlError, UsageError
+from piactl.errors import ConfigurationInvalid, PiactlError, UsageError
 from piactl.flows.accounts.batch import AccountOutcome, Batch, PreparedAccount, prepare_each
 from piactl.flows.helpdesk.activation_file import ActivationFile
 from piactl.flows.helpdesk.identity_check_limit import shown_time
@@ -200,16 +200,10 @@ def activation_policy(settings: Settings) -> str:
     policy = settings.password.activation_policy
     if not policy:
         example = "password: {policy: cn=default,..., activation_policy: cn=activation,...}"
-        raise ConfigurationInvalid(
-            [
-                Mistake(
-                    settings.file,
-                    0,
-                    0,
-                    f"activation passwords need a password policy of their own: add\n{example}\n"
-                    "with the policies of schemas/ldap/tree.ldif.in",
-                )
-            ]
+        raise ConfigurationInvalid.of(
+            settings.file,
+            f"activation passwords need a password policy of their own: add\n{example}\n"
+            "with the policies of schemas/ldap/tree.ldif.in",
         )
     return policy
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
@@ -110,9 +110,3 @@ class Nights:
         if cache is not None and cache.kept:
             cache.release_feeds()
             keep(cache.finished(run), Path(self.settings.state_folder), self.rules(day).keys)
-
-
-def why_refused(facts: Mapping[str, Any]) -> str:
-    """Why a night of a rehearsal was stopped or a feed of it refused, "" if neither is."""
-    broken = ", ".join(f"{one['kind']} ({one['found']} of {one['of']})" for one in facts.get("guards", ()))
-    return "; ".join(filter(None, (facts.get("why", ""), broken)))
