@@ -108,7 +108,6 @@ def propose_adoption(
     reader: Reader,
     directory: DirectorySettings,
     rules: Rules,
-    register_digest: str,
     unreadable: UnreadableRecords,
     feeds: Sequence[SourcedFeed],
     *,
@@ -127,7 +126,7 @@ def propose_adoption(
         numen_attribute,
         lambda numen: rules.keys.digest(NUMEN, numen),
     )
-    return _Adopting(reader, directory, rules, register_digest, unreadable, feeds, by).plan(accepted)
+    return _Adopting(reader, directory, rules, unreadable, feeds, by).plan(accepted)
 
 
 class _Adopting:
@@ -136,13 +135,12 @@ class _Adopting:
         reader: Reader,
         directory: DirectorySettings,
         rules: Rules,
-        register_digest: str,
         unreadable: UnreadableRecords,
         feeds: Sequence[SourcedFeed],
         by: Recognition,
     ) -> None:
         self.reader, self.directory, self.rules, self.by = reader, directory, rules, by
-        self.register_digest, self.as_of = register_digest, rules.as_of
+        self.as_of = rules.as_of
         self.encoding = encoding_of(rules.policy, directory, rules.keys)
         self.feeds = [judged(sourced, rules.policy, rules.register) for sourced in feeds]
         self.memory = read_memory(reader, directory.state, rules.keys, unreadable).memory
@@ -274,7 +272,7 @@ class _Adopting:
         return Basis(
             feeds=tuple(FeedBasis(f.source, f.file, f.digest, f.date, f.rows, f.full) for f in facts),
             policy=self.rules.policy.digest,
-            register=self.register_digest,
+            register=self.rules.register_digest,
             directory=self.directory.accounts,
             after=self.memory.last.run if self.memory.last else "",
             as_of=self.as_of,

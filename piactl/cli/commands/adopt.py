@@ -122,7 +122,6 @@ def _planned(
             reader,
             configuration.settings.directory,
             configuration.rules(day),
-            configuration.register_digest,
             configuration.unreadable,
             read,
             matricule_attribute=matricule,

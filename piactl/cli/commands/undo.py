@@ -86,7 +86,6 @@ def undo(
             reader,
             configuration.settings,
             configuration.rules(order.as_of),
-            configuration.register_digest,
             configuration.unreadable,
             run,
             order.reason,

@@ -55,7 +55,6 @@ def propose_undo(
     reader: Reader,
     settings: Settings,
     rules: Rules,
-    register_digest: str,
     unreadable: UnreadableRecords,
     name: str,
     reason: str,
@@ -95,7 +94,7 @@ def propose_undo(
     memory = read_drift_memory(reader, directory.state)
     inverting = Inverting(reader, directory, encoding, rules, record, reason, since.words, memory)
     reversals = tuple(inverting.reversals(undo_entries))
-    ready = _planned(reader, directory, rules, register_digest, unreadable, records, record, reversals)
+    ready = _planned(reader, directory, rules, unreadable, records, record, reversals)
     plan = sealed(ready, rules.keys, Path(settings.state_folder), made_by)
     return Undoing(record, reversals, plan, incomplete)
 
@@ -181,7 +180,6 @@ def _planned(
     reader: Reader,
     directory: DirectorySettings,
     rules: Rules,
-    register_digest: str,
     unreadable: UnreadableRecords,
     records: Sequence[Record],
     record: Record,
@@ -205,7 +203,7 @@ def _planned(
         basis=Basis(
             feeds=(),
             policy=rules.policy.digest,
-            register=register_digest,
+            register=rules.register_digest,
             directory=directory.accounts,
             after=last.run if last else "",
             as_of=as_of,
