@@ -7,6 +7,7 @@ NUL, blanks at its ends, bytes that are no text. A name that is no attribute des
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 
 _NAME = re.compile(r"(?:[A-Za-z][A-Za-z0-9-]*|\d+(?:\.\d+)*)(?:;[A-Za-z0-9-]+)*\Z")
 _HARMLESS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._@:")
@@ -71,3 +72,9 @@ def _joined(filters: tuple[str, ...]) -> str:
     if not filters:
         raise ValueError("a filter of no filters")
     return "".join(filters)
+
+
+def equals_one(name: str, values: Sequence[str], most: int) -> Iterator[str]:
+    """The filters of the entries with one of these values, at most so many values in each."""
+    for start in range(0, len(values), most):
+        yield any_of(*(equals(name, value) for value in values[start : start + most]))

@@ -29,6 +29,10 @@ class RawEntry:
         """The first value as text, "" where there is none."""
         return (self.first(attribute) or b"").decode("utf-8", "replace")
 
+    def texts(self, attribute: str) -> list[str]:
+        """Every value as text."""
+        return [value.decode("utf-8", "replace") for value in self.values.get(attribute, ())]
+
 
 @dataclass(frozen=True, slots=True)
 class EntryWrite:

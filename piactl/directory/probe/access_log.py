@@ -92,8 +92,7 @@ def logged_writes(
 ) -> Iterator[LoggedWrite]:
     """The writes of the entries with these DNs, in no order. Raises as every search does."""
     wanted = sorted(set(names))
-    for start in range(0, len(wanted), _AT_ONCE):
-        some = filters.any_of(*(filters.equals("reqDN", dn) for dn in wanted[start : start + _AT_ONCE]))
+    for some in filters.equals_one("reqDN", wanted, _AT_ONCE):
         parts = [filters.equals("objectClass", "auditWriteObject"), some]
         if since is not None:
             parts.append(filters.at_least("reqStart", f"{since.astimezone(UTC):%Y%m%d%H%M%S.%fZ}"))

@@ -128,6 +128,5 @@ def _there(reader: Reader, settings: DirectorySettings, those: str) -> Iterator[
     query = filters.all_of(IN_ACCOUNTS, those) if those else IN_ACCOUNTS
     for raw in reader.search(settings.accounts, query, [uid, matricule, ledger]):
         own = raw.text(uid)
-        texts = (value.decode("utf-8", "replace") for value in raw.values.get(ledger, ()))
-        others = {name_digest(local_of(text)) for text in texts} - {name_digest(own)}
+        others = {name_digest(local_of(text)) for text in raw.texts(ledger)} - {name_digest(own)}
         yield own, (raw.text(matricule), tuple(sorted(others)))

@@ -132,12 +132,10 @@ def read_unmanaged(
     wanted values of an attribute (by its default name)."""
     name, folded = encoding.name(attribute), {value.casefold(): value for value in wanted}
     found = {}
-    for start in range(0, len(wanted), AT_ONCE):
-        some = filters.any_of(*(filters.equals(name, value) for value in wanted[start : start + AT_ONCE]))
+    for some in filters.equals_one(name, wanted, AT_ONCE):
         query = filters.all_of(filters.none_of(IN_ACCOUNTS), some)
         for raw in reader.search(settings.accounts, query, [name]):
-            for value in raw.values.get(name, ()):
-                text = value.decode("utf-8", "replace").casefold()
+            for text in map(str.casefold, raw.texts(name)):
                 if text in folded:
                     found[folded[text]] = raw.dn
     return found
@@ -148,10 +146,8 @@ def account_queries(encoding: Encoding, uids: Sequence[str] | None) -> Iterator[
     if uids is None:
         yield IN_ACCOUNTS
         return
-    name = encoding.name("uid")
-    for start in range(0, len(uids), AT_ONCE):
-        some = [filters.equals(name, uid) for uid in uids[start : start + AT_ONCE]]
-        yield filters.all_of(IN_ACCOUNTS, filters.any_of(*some))
+    for some in filters.equals_one(encoding.name("uid"), uids, AT_ONCE):
+        yield filters.all_of(IN_ACCOUNTS, some)
 
 
 def read_accounts_with(
@@ -173,10 +169,8 @@ def read_accounts_of(
     """The accounts of these people, including archived ones, by the digests of their matricules."""
     name = encoding.name("piactlMatriculeDigest")
     digests = [digest for matricule in matricules for digest in keys.candidates("matricule", matricule)]
-    for start in range(0, len(digests), AT_ONCE):
-        wanted = (filters.equals(name, digest) for digest in digests[start : start + AT_ONCE])
-        query = filters.all_of(IN_ACCOUNTS, filters.any_of(*wanted))
-        for raw in reader.search(settings.accounts, query, encoding.attributes):
+    for some in filters.equals_one(name, digests, AT_ONCE):
+        for raw in reader.search(settings.accounts, filters.all_of(IN_ACCOUNTS, some), encoding.attributes):
             yield entry_of(raw, encoding)
 
 
@@ -221,12 +215,11 @@ def entry_of(
 
 
 def _unreadable(raw: RawEntry, encoding: Encoding, error: UnreadableEntry) -> Unreadable:
-    identifiers = [value for name in NAMES for value in raw.values.get(encoding.name(name), ())]
     return Unreadable(
         dn=raw.dn,
         uid=raw.text(encoding.name("uid")),
         matricule=raw.text(encoding.name("supannEmpId")) or None,
-        identifiers=tuple(value.decode("utf-8", "replace") for value in identifiers),
+        identifiers=tuple(text for name in NAMES for text in raw.texts(encoding.name(name))),
         why=str(error),
     )
 
@@ -343,5 +336,4 @@ def read_private_mail(
     entry = reader.read(dn, [name, changed])
     if entry is None:
         return "", ()
-    texts = [value.decode("utf-8", "replace") for value in entry.values.get(changed, ())]
-    return plain_mail(entry.text(name)), tuple(map(read_proof_change, texts))
+    return plain_mail(entry.text(name)), tuple(map(read_proof_change, entry.texts(changed)))

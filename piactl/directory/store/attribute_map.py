@@ -319,8 +319,7 @@ class Encoding:
     def rights(self, entry: RawEntry) -> frozenset[tuple[str, str]]:
         """The pairs (service, uai) that an entry is entitled to under piactl's URN."""
         rights = set()
-        for value in entry.values.get(self.name("eduPersonEntitlement"), ()):
-            text = value.decode("utf-8", "replace")
+        for text in entry.texts(self.name("eduPersonEntitlement")):
             if text.startswith(self.urn):
                 service, _, uai = text[len(self.urn) :].partition(":")
                 rights.add((service, uai))

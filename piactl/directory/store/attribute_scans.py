@@ -55,8 +55,7 @@ def read_uids_of(
 ) -> Iterator[tuple[str, str]]:
     """(uid, matricule) of the accounts of these matricules."""
     uid, matricule = encoding.name("uid"), encoding.name("supannEmpId")
-    for start in range(0, len(matricules), AT_ONCE):
-        some = filters.any_of(*(filters.equals(matricule, m) for m in matricules[start : start + AT_ONCE]))
+    for some in filters.equals_one(matricule, matricules, AT_ONCE):
         for raw in reader.search(settings.accounts, filters.all_of(IN_ACCOUNTS, some), [uid, matricule]):
             yield raw.text(uid), raw.text(matricule)
 
@@ -96,7 +95,7 @@ def read_tombstones(reader: Reader, settings: DirectorySettings, encoding: Encod
     digest, matricule = map(encoding.name, ("piactlMatriculeDigest", "supannEmpId"))
     query = filters.all_of(IN_ACCOUNTS, filters.none_of(filters.present(matricule)))
     for raw in reader.search(settings.accounts, query, [digest]):
-        yield from (value.decode("utf-8", "replace") for value in raw.values.get(digest, ()))
+        yield from raw.texts(digest)
 
 
 def read_linked(
@@ -107,8 +106,7 @@ def read_linked(
     query = filters.all_of(IN_ACCOUNTS, filters.present(further))
     for raw in reader.search(settings.accounts, query, [name, further]):
         if raw.text(name):
-            others = raw.values.get(further, ())
-            yield raw.text(name), tuple(value.decode("utf-8", "replace") for value in others)
+            yield raw.text(name), tuple(raw.texts(further))
 
 
 def read_identifiers(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:
@@ -117,8 +115,7 @@ def read_identifiers(reader: Reader, settings: DirectorySettings, encoding: Enco
     names = [encoding.name(name) for name in NAMES]
     for raw in reader.search(settings.accounts, IN_ACCOUNTS, names):
         for name in names:
-            for value in raw.values.get(name, ()):
-                yield value.decode("utf-8", "replace")
+            yield from raw.texts(name)
 
 
 def read_owners(
@@ -127,12 +124,9 @@ def read_owners(
     """(name, uid) of each account whose ledger has one of these names; the name in lower case."""
     name, uid = encoding.name("piactlIdentifier"), encoding.name("uid")
     wanted = {wanted_name.casefold() for wanted_name in names}
-    for start in range(0, len(names), AT_ONCE):
-        conditions = (filters.equals(name, wanted_name) for wanted_name in names[start : start + AT_ONCE])
-        query = filters.all_of(IN_ACCOUNTS, filters.any_of(*conditions))
-        for raw in reader.search(settings.accounts, query, [uid, name]):
-            for value in raw.values.get(name, ()):
-                name_found = value.decode("utf-8", "replace").casefold()
+    for some in filters.equals_one(name, names, AT_ONCE):
+        for raw in reader.search(settings.accounts, filters.all_of(IN_ACCOUNTS, some), [uid, name]):
+            for name_found in map(str.casefold, raw.texts(name)):
                 if name_found in wanted:
                     yield name_found, raw.text(uid)
 
@@ -180,9 +174,8 @@ def read_foreign_names(reader: Reader, settings: DirectorySettings, encoding: En
     if beside:
         query = filters.any_of(query, *(filters.present(name) for name in beside))
     for raw in reader.search(settings.suffix, query, attributes):
-        for values in raw.values.values():
-            for value in values:
-                yield value.decode("utf-8", "replace")
+        for name in raw.values:
+            yield from raw.texts(name)
 
 
 MOST = 50

@@ -122,8 +122,7 @@ def read_kept(
 
 
 def _owned(raw: RawEntry, directory: DirectorySettings, keeper: str = OWNER) -> bool:
-    owners = [value.decode("utf-8", "replace") for value in raw.values.get(keeper, ())]
-    return any(same_dn(owner, directory.state) for owner in owners if "=" in owner)
+    return any(same_dn(owner, directory.state) for owner in raw.texts(keeper) if "=" in owner)
 
 
 def group_write(

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn
-from piactl.directory.port import EntryWrite, RawEntry, Reader
+from piactl.directory.port import EntryWrite, RawEntry, Reader, Writer, WriteResult
 from piactl.errors import Exit, PiactlError
 
 DATA = "piactlData"
@@ -294,3 +294,10 @@ def record_write(
     if due is not None:
         delete[DUE], add[DUE] = (), (f"{due:%Y%m%d}".encode(),)
     return EntryWrite("modify", dn, add=add, delete=delete)
+
+
+def set_record(writer: Writer, dn: str, record: Record | None, due: date | None = None) -> WriteResult | None:
+    """Writes the record of `dn`, or deletes it if `record` is None, if it is as it is read here. None if
+    nothing changes."""
+    write = record_write(dn, stored(writer.read(dn, [DATA])), record, due)
+    return next(iter(writer.write([write]))) if write is not None else None

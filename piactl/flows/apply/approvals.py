@@ -36,7 +36,7 @@ from piactl.directory.store.records import (
     dumps,
     instant_of,
     record_write,
-    stored,
+    set_record,
     text_of,
     texts_of,
 )
@@ -260,10 +260,8 @@ def forget_old_approvals(run: Run, rules: Approvals, keep_days: int) -> int:
         over = timedelta(hours=rules.hours) if one.approved else timedelta(days=keep_days)
         if now < one.at + over:
             continue
-        dn = child(records.folder, "cn", one.name)
-        write = record_write(dn, stored(run.writer.read(dn, [DATA])), None)
-        if write is not None:
-            gone += next(iter(run.writer.write([write]))).outcome is Outcome.APPLIED
+        result = set_record(run.writer, child(records.folder, "cn", one.name), None)
+        gone += result is not None and result.outcome is Outcome.APPLIED
     return gone
 
 

@@ -26,7 +26,7 @@ from piactl.directory.store.records import (
     is_record,
     misplaced_entries,
     record_write,
-    stored,
+    set_record,
 )
 from piactl.directory.store.run_records import read_run
 from piactl.directory.store.state_records import last_run_record, read_last_run, waiting_record
@@ -440,10 +440,9 @@ def _keep_waiting(run: Run, one: AccountWrite) -> None:
     if waiting is None:
         return
     digest = run.keys.digest("matricule", waiting.person.matricule)
-    dn = run.places.waiting(digest)
-    write = record_write(dn, stored(run.writer.read(dn, [DATA])), waiting_record(waiting), waiting.due)
-    if write is not None:
-        _check_written(run, next(iter(run.writer.write([write]))))
+    result = set_record(run.writer, run.places.waiting(digest), waiting_record(waiting), waiting.due)
+    if result is not None:
+        _check_written(run, result)
 
 
 def made_already(run: Run, ready: ReadyPlan, last: LastRun | None) -> Done | None:

@@ -15,8 +15,7 @@ from piactl.directory.store.records import (
     Places,
     Record,
     UnreadableRecords,
-    record_write,
-    stored,
+    set_record,
     text_of,
 )
 from piactl.errors import PiactlError, SecretUnusable
@@ -29,11 +28,8 @@ def announce_key(writer: Writer, state: str, keys: DigestKeys) -> None:
     PiactlError."""
     dn = Places(state).keys
     record = {"current": keys.current, "check": keys.digest(_CHECK, keys.current)}
-    write = record_write(dn, stored(writer.read(dn, [DATA])), record)
-    if write is None:
-        return
-    result = next(iter(writer.write([write])))
-    if result.outcome not in (Outcome.APPLIED, Outcome.ALREADY):
+    result = set_record(writer, dn, record)
+    if result is not None and result.outcome not in (Outcome.APPLIED, Outcome.ALREADY):
         raise PiactlError(f"{dn} cannot be written: {result.message}")
 
 

@@ -439,7 +439,7 @@ def _end_loads(run: Run, intents: Sequence[Intent], settled: Sequence[Settlement
             continue
         status, note = _load_ended(counts)
         if status is not RunStatus.DONE:
-            _mark_unclean_after(run, name)
+            unclean_last(run, name)
         put_record(run.writer, dn, {**record, **facts, "status": status, "note": note})
         run.say(f"run {name}: {note}")
 
@@ -460,17 +460,17 @@ def _load_ended(counts: Mapping[str, int]) -> tuple[RunStatus, str]:
     return RunStatus.PARTLY, f"its LDIF was loaded in part: {accounts} of {total}; plan again for the rest"
 
 
-def _mark_unclean_after(run: Run, name: str) -> None:
-    """The next night looks at everything, where this load left the record of the last run."""
+def unclean_last(run: Run, only: str = "") -> None:
+    """The next night evaluates everybody: the last run, if it is the run `only`, counts as one that did not
+    end well."""
     entry = run.writer.read(run.places.last_run, [DATA])
-    if entry is None:
+    data = entry.first(DATA) if entry is not None else None
+    last = run.unreadable.read(run.places.last_run, data, read_last_run) if data else None
+    if last is None or (only and last.run != only):
         return
-    data = entry.first(DATA)
-    last = run.unreadable.read(entry.dn, data, read_last_run)
-    if last is not None and last.run == name:
-        write = record_write(entry.dn, data, last_run_record(replace(last, clean=False)))
-        if write is not None:
-            must(run.writer, write)
+    write = record_write(run.places.last_run, data, last_run_record(replace(last, clean=False)))
+    if write is not None:
+        must(run.writer, write)
 
 
 def _mark_interrupted(run: Run, why: str) -> None:

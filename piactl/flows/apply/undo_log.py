@@ -26,7 +26,7 @@ from piactl.directory.store.records import (
     UnreadableRecord,
     UnreadableRecords,
     record_write,
-    stored,
+    set_record,
     text_of,
     texts_of,
 )
@@ -184,10 +184,9 @@ _RUN_ID = re.compile(r"cn=\d{8}T\d{6}-", re.IGNORECASE)
 def _deleted(run: Run, dn: str) -> bool:
     """Deletes a record unless it has changed; returns whether it was deleted. Reports one that cannot be
     deleted."""
-    write = record_write(dn, stored(run.writer.read(dn, [DATA])), None)
-    if write is None:
+    result = set_record(run.writer, dn, None)
+    if result is None:
         return False
-    result = next(iter(run.writer.write([write])))
     if result.outcome is Outcome.FAILED:
         why = f"the record is old and cannot be deleted ({result.message})"
         run.unreadable.add(UnreadableRecord(dn, why, "delete the entries below it"))

@@ -23,8 +23,7 @@ from piactl.directory.store.records import (
     Places,
     UnreadableRecords,
     instant_of,
-    record_write,
-    stored,
+    set_record,
     text_of,
 )
 from piactl.directory.store.run_records import read_runs
@@ -197,8 +196,6 @@ def _put(writer: Writer, state: str, move: Move | None) -> None:
         if move is None
         else {name: getattr(move, name) for name in ("server", "reason", "by", "since", "known")}
     )
-    write = record_write(dn, stored(writer.read(dn, [DATA])), record)
-    if write is not None:
-        result = next(iter(writer.write([write])))
-        if result.outcome not in (Outcome.APPLIED, Outcome.ALREADY):
-            raise PiactlError(f"{dn}: the move of the writes cannot be recorded: {result.message}")
+    result = set_record(writer, dn, record)
+    if result is not None and result.outcome not in (Outcome.APPLIED, Outcome.ALREADY):
+        raise PiactlError(f"{dn}: the move of the writes cannot be recorded: {result.message}")

@@ -39,7 +39,7 @@ from piactl.directory.store.records import (
     dumps,
     instant_of,
     parsed,
-    record_write,
+    set_record,
     stored,
     text_of,
 )
@@ -258,14 +258,10 @@ def forget_old_requests(run: Run) -> int:
     for one in requests.all():
         if run.now() < one.until:
             continue
-        for name in (
-            one.name + _ENDED,
-            one.name,
-        ):  # the end has no meaning without its request, and is found by it
-            dn = child(run.places.folder(REQUESTS), "cn", name)
-            write = record_write(dn, stored(run.writer.read(dn, [DATA])), None)
-            if write is not None:
-                gone += next(iter(run.writer.write([write]))).outcome is Outcome.APPLIED
+        # the end has no meaning without its request, and is found by it
+        for name in (one.name + _ENDED, one.name):
+            result = set_record(run.writer, child(run.places.folder(REQUESTS), "cn", name), None)
+            gone += result is not None and result.outcome is Outcome.APPLIED
     return gone
 
 

@@ -8,9 +8,9 @@ from piactl.core.model.run_status import RunStatus
 from piactl.core.text import counted
 from piactl.directory.port import Writer
 from piactl.directory.store.records import DATA, record_write, stored
-from piactl.directory.store.state_records import last_run_record, read_last_run, read_source, source_record
+from piactl.directory.store.state_records import read_source, source_record
 from piactl.errors import DirectoryOlder, PiactlError
-from piactl.flows.apply.run import CommandRun, Run, must
+from piactl.flows.apply.run import CommandRun, Run, must, unclean_last
 from piactl.flows.recover.lost_runs import Feed, LostRun, feeds_to_apply, lost_runs
 
 
@@ -32,7 +32,7 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[LostRun]
         run.journal.accepted(names, run.order.reason)
         for feed in feeds:
             _take_again(run, feed)
-        _evaluate_everybody(run)
+        unclean_last(run)
         # later runs compare the directory with this one
         run.compared = True
         run.end({})
@@ -52,16 +52,5 @@ def _take_again(run: Run, feed: Feed) -> None:
         return  # no earlier feed of this source could refuse it
     again = dict.fromkeys([*memory.again, feed["digest"]])
     write = record_write(dn, stored(entry), source_record(replace(memory, again=tuple(again))))
-    if write is not None:
-        must(run.writer, write)
-
-
-def _evaluate_everybody(run: Run) -> None:
-    entry = run.writer.read(run.places.last_run, [DATA])
-    data = entry.first(DATA) if entry is not None else None
-    last = run.unreadable.read(run.places.last_run, data, read_last_run) if data else None
-    if last is None:
-        return
-    write = record_write(run.places.last_run, data, last_run_record(replace(last, clean=False)))
     if write is not None:
         must(run.writer, write)
