@@ -239,13 +239,11 @@ def tell(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None
     if done.lagging:
         say("The next run evaluates every account again.")
     if output is PlanLayout.JSON:
-        problems = [{"uid": u, "outcome": o, "message": m} for u, o, m in done.problems]
         refused_feeds = [fact for error in done.without_feeds for fact in refused_feed_facts(error)]
         put_run(
             run=done.run,
             status=done.status,
-            outcomes=dict(done.counts),
-            problems=problems,
+            **done.facts(),
             lagging=list(done.lagging),
             refused_feeds=refused_feeds,
             **_plan_facts(ready),

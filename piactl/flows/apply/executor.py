@@ -39,6 +39,9 @@ from piactl.flows.apply.undo_log import keep_undo, prune_runs, prune_undo
 from piactl.flows.apply.write_ahead import BATCH, JournalledWriting
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan, Writes
 
+MOST_PROBLEMS = 100
+"""Problems that the record of a run names."""
+
 
 @dataclass(slots=True)
 class Done:
@@ -66,6 +69,11 @@ class Done:
         if self.stopped:
             return RunStatus.STOPPED
         return RunStatus.PARTLY if self.problems or self.lagging else RunStatus.DONE
+
+    def facts(self, most: int | None = None) -> dict[str, Any]:
+        """The outcomes and the first `most` problems, as JSON has them."""
+        problems = [{"uid": u, "outcome": o, "message": m} for u, o, m in self.problems[:most]]
+        return {"outcomes": dict(self.counts), "problems": problems}
 
 
 Progress = Callable[[int, int], None]
@@ -316,8 +324,7 @@ def _finish(run: Run, facts: Mapping[str, Any], done: Done, note: str) -> None:
         run.record(
             done.status,
             **facts,
-            outcomes=dict(done.counts),
-            problems=[{"uid": u, "outcome": o, "message": m} for u, o, m in done.problems[:100]],
+            **done.facts(MOST_PROBLEMS),
             note=note,
         )
     except PiactlError as error:

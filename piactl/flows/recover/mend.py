@@ -16,7 +16,7 @@ from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 from piactl.directory.store.attribute_map import SECRETS, Encoding
 from piactl.errors import DirectoryOlder, NotFound
-from piactl.flows.apply.executor import Done, write_beside
+from piactl.flows.apply.executor import MOST_PROBLEMS, Done, write_beside
 from piactl.flows.apply.restored_directory import compare_runs
 from piactl.flows.apply.run import CommandRun
 from piactl.flows.apply.undo_log import keep_undo
@@ -167,8 +167,7 @@ def mend(mending: Mending, command: CommandRun, password: Password, identity: st
         run.record(
             done.status,
             **facts,
-            outcomes=dict(done.counts),
-            problems=[{"uid": u, "outcome": o, "message": m} for u, o, m in done.problems[:100]],
+            **done.facts(MOST_PROBLEMS),
             note=f"mended {mending.to} from {mending.source}",
         )
     return done
