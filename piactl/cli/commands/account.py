@@ -11,6 +11,7 @@ import typer
 from piactl.cli.framework.context import (
     display,
     layout_or_default,
+    of_each,
     put_json,
     reading,
     say,
@@ -30,7 +31,7 @@ from piactl.cli.framework.options import (
 from piactl.config.schema_validation import hint
 from piactl.core.model.account import State
 from piactl.core.model.person import read_uai
-from piactl.errors import Exit, NotFound, PiactlError, UsageError
+from piactl.errors import Exit, NotFound, UsageError
 from piactl.report.account_text import account_text
 from piactl.report.establishments import with_names
 from piactl.report.table import rendered
@@ -263,21 +264,16 @@ def show(
 
     configuration = this_configuration()
     day = read_day(as_of, today(configuration))
-    views: list[dict[str, Any]] = []
-    code = int(Exit.DONE)
     wanted = read_names(names)
     with reading(configuration) as reader:
         store = configuration.accounts(reader, day)
-        for name in wanted:
-            try:
-                entry = find_entry(store, name)
-                uid, drift = entry.account.uid, store.drift_of(entry)
-                views += account_views(store, configuration.register, [entry], {uid: drift})
-            except PiactlError as error:
-                if len(wanted) == 1:
-                    raise
-                say(str(error))
-                code = int(Exit.PARTLY)
+
+        def view_of(name: str) -> dict[str, Any]:
+            entry = find_entry(store, name)
+            drift = {entry.account.uid: store.drift_of(entry)}
+            return next(account_views(store, configuration.register, [entry], drift))
+
+        views, code = of_each(wanted, view_of, alone=len(wanted) == 1)
     layout = layout_or_default(output) if output else ""
     _print(views, layout, day.isoformat(), configuration, one=len(wanted) == 1)
     return code

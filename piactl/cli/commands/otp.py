@@ -12,10 +12,10 @@ from piactl.cli.framework import account_batch as acting
 from piactl.cli.framework.account_batch import AccountCommand, desk_manner
 from piactl.cli.framework.context import (
     layout_or_default,
+    of_each,
     put,
     put_text,
     reading,
-    say,
     this_configuration,
     writing,
 )
@@ -38,7 +38,7 @@ from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.guards import DEVICE
-from piactl.errors import Exit, PiactlError, UsageError
+from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_input
 from piactl.report.device_text import COLUMNS, devices_text
 from piactl.report.table import rendered
@@ -282,16 +282,12 @@ def show(names: Names, output: ShowOutput = None) -> int:
 
     configuration = this_configuration()
     wanted = read_names(names)
-    views, code = [], int(Exit.DONE)
     with reading(configuration) as reader:
-        for name in wanted:
-            try:
-                views.append(devices_shown(configuration.accounts(reader), configuration.policy, name))
-            except PiactlError as error:
-                if len(wanted) == 1:
-                    raise
-                say(str(error))
-                code = int(Exit.PARTLY)
+        views, code = of_each(
+            wanted,
+            lambda name: devices_shown(configuration.accounts(reader), configuration.policy, name),
+            alone=len(wanted) == 1,
+        )
     if output is None:
         put_text(devices_text(view, configuration.policy.timezone) for view in views)
     else:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from piactl.cli.framework.context import layout_or_default, put, put_json, put_text, this_configuration
+from piactl.cli.framework.context import layout_or_default, put, put_object, put_text, this_configuration
 from piactl.cli.framework.options import Output, ShowOutput
 from piactl.core.text import condition
 from piactl.report.policy_text import profile_text, service_text
@@ -40,7 +40,7 @@ def list_services(output: Output = None) -> None:
         rows = [{**row, "profiles": _few(row["profiles"], len(policy.profiles))} for row in rows]
     if layout not in _OBJECTS:
         rows = [{**row, "when": condition(row["when"]) if row["when"] else None} for row in rows]
-    _put_rows(rows, SERVICE_COLUMNS, layout)
+    put(rendered(rows, SERVICE_COLUMNS, layout))
 
 
 def show_service(
@@ -58,7 +58,7 @@ def show_service(
         rows = {**view, "given_by": [entry["name"] for entry in view["given_by"]]}
         rows["when"] = condition(view["when"]) if view["when"] else None
         keeping = [entry["name"] for entry in view["positions"] if entry["keeps"]]
-        _put_object(view, {**rows, "positions": keeping}, output.value)
+        put_object(view, {**rows, "positions": keeping}, output.value)
 
 
 def list_profiles(output: Output = None) -> None:
@@ -69,7 +69,7 @@ def list_profiles(output: Output = None) -> None:
     rows = profile_rows(this_configuration().policy)
     if layout not in _OBJECTS:
         rows = [{**row, "when": condition(row["when"])} for row in rows]
-    _put_rows(rows, PROFILE_COLUMNS, layout)
+    put(rendered(rows, PROFILE_COLUMNS, layout))
 
 
 def show_profile(
@@ -92,7 +92,7 @@ def show_profile(
                 f"{entry['days']} days: {condition(entry['when'])}" for entry in view["grace"]
             ),
         }
-        _put_object(view, row, output.value)
+        put_object(view, row, output.value)
 
 
 _OBJECTS = ("json", "ndjson")
@@ -104,18 +104,3 @@ def _few(profiles: list[str], total: int) -> str:
     if len(profiles) == total:
         return "all"
     return " ".join(profiles) if len(profiles) <= _FEW else f"{len(profiles)} of {total}"
-
-
-def _put_rows(rows: list[dict[str, Any]], columns: tuple[str, ...], layout: str) -> None:
-    put(rendered(rows, columns, layout))
-
-
-def _put_object(view: dict[str, Any], row: dict[str, Any], layout: str) -> None:
-    """Prints one object as json or ndjson, else its fields line by line."""
-    if layout == "json":
-        put_json(view)
-    elif layout == "ndjson":
-        put(rendered([view], (), layout))
-    else:
-        fields = [{"field": name, "value": value} for name, value in row.items()]
-        put(rendered(fields, ("field", "value"), layout))

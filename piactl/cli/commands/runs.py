@@ -15,7 +15,7 @@ from piactl.cli.framework.context import (
     display,
     layout_or_default,
     put,
-    put_json,
+    put_object,
     put_text,
     reading,
     say,
@@ -93,14 +93,7 @@ def show(
     if record is None:
         raise NotFound(f"{run}: no such run; see: piactl runs list")
     shown = _shown(record)
-    layout = layout_or_default(output)
-    if layout == "json":
-        put_json(shown)
-    elif layout == "ndjson":
-        put(rendered([shown], (), layout))
-    else:
-        rows = [{"field": name, "value": _plain(name, value)} for name, value in shown.items()]
-        put(rendered(rows, ("field", "value"), layout))
+    put_object(shown, {name: _plain(name, value) for name, value in shown.items()}, layout_or_default(output))
 
 
 def _put_page(run: str, *, public: bool) -> None:

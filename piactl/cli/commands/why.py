@@ -11,6 +11,7 @@ import typer
 from piactl.cli.framework.context import (
     display,
     layout_or_default,
+    of_each,
     put,
     put_json,
     reading,
@@ -20,7 +21,7 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.options import AsOf, ShowOutput, read_day, read_names
 from piactl.clock import civil_today, utc_now
 from piactl.config.schema_validation import hint
-from piactl.errors import Exit, NotFound, PiactlError, UsageError
+from piactl.errors import Exit, NotFound, UsageError
 from piactl.report.establishments import with_names
 from piactl.report.table import rendered
 from piactl.report.why_text import COLUMNS, STEP_COLUMNS, step_lines, why_rows, why_text
@@ -76,17 +77,12 @@ def why(
     day = read_day(as_of, civil_today(configuration.policy.timezone))
     now = utc_now()
     names = read_names([account])
-    views: list[Any] = []
-    code = int(Exit.DONE)
     with reading(configuration) as reader:
-        for name in names:
-            try:
-                views.append(_answered(reader, configuration, name, subject, service, day, now))
-            except PiactlError as error:
-                if account != "-":
-                    raise
-                say(str(error))
-                code = int(Exit.PARTLY)
+        views, code = of_each(
+            names,
+            lambda name: _answered(reader, configuration, name, subject, service, day, now),
+            alone=account != "-",
+        )
     layout = layout_or_default(output) if output else ""
     _print(views, layout, configuration, single=account != "-")
     return code

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
 from piactl.core.model.settings import IdentityName
-from piactl.errors import ConfigurationInvalid, Exit, NotPermitted, UsageError
+from piactl.errors import ConfigurationInvalid, Exit, NotPermitted, PiactlError, UsageError
 from piactl.private_files import sudo_service, this_user
 from piactl.translation import translated, use
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from piactl.directory.port import Reader, Writer
     from piactl.flows.queries.accounts import AccountStore
 
+View = TypeVar("View")
 _MOST_UNREADABLE = 5
 SYSTEM_CONFIGURATION = Path("/etc/piactl/piactl.yaml")
 
@@ -258,6 +259,34 @@ def list_of_accounts(
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)
+
+
+def put_object(view: Mapping[str, Any], row: Mapping[str, Any], layout: str) -> None:
+    """Prints one object as json or ndjson, else the fields of `row` line by line. Raises as `put`."""
+    from piactl.report.table import rendered
+
+    if layout == "json":
+        put_json(view)
+    elif layout == "ndjson":
+        put(rendered([view], (), layout))
+    else:
+        fields = [{"field": name, "value": value} for name, value in row.items()]
+        put(rendered(fields, ("field", "value"), layout))
+
+
+def of_each(names: Iterable[str], view_of: Callable[[str], View], *, alone: bool) -> tuple[list[View], int]:
+    """What `view_of` returns for each name, and the exit code. An error of a name is said, or raised where
+    the name is `alone`."""
+    views, code = [], Exit.DONE
+    for name in names:
+        try:
+            views.append(view_of(name))
+        except PiactlError as error:
+            if alone:
+                raise
+            say(str(error))
+            code = Exit.PARTLY
+    return views, int(code)
 
 
 def layout_or_default(layout: object) -> str:
