@@ -51,6 +51,19 @@ class EntryWrite:
     add: Values = field(default_factory=dict, repr=False)
     delete: Values = field(default_factory=dict, repr=False)
 
+    def made_on(self, values: Values) -> Values:
+        """The values of an entry after this write of it."""
+        result = dict(values)
+        for name, gone in self.delete.items():
+            left = tuple(value for value in result.get(name, ()) if value not in gone) if gone else ()
+            if left:
+                result[name] = left
+            else:
+                result.pop(name, None)
+        for name, new in self.add.items():
+            result[name] = (*result.get(name, ()), *new)
+        return result
+
 
 class Outcome(Enum):
     APPLIED = "applied"

@@ -289,7 +289,7 @@ class SimulatedDirectory:
             csn = f"{self._now:%Y%m%d%H%M%S.%f}Z#000000#000#000000".encode()
             old = (values.get(_CSN) or (b"",))[0]
             stamps = {_CSN: (csn,), _AUTHOR: (self._author.encode(),)}
-            self._memory.put(name, RawEntry(write.dn, {**written(values, write), **stamps}))
+            self._memory.put(name, RawEntry(write.dn, {**write.made_on(values), **stamps}))
             yield WriteResult(write, Outcome.APPLIED, csn_before=old, csn_after=csn)
 
     def _unchanged(self, base: str, query: str, attributes: Sequence[str], scope: str) -> Iterator[RawEntry]:
@@ -303,17 +303,3 @@ class SimulatedDirectory:
         for name, entry in pairs:
             if name not in self._memory and name not in self._gone:
                 yield entry
-
-
-def written(values: Values, write: EntryWrite) -> Values:
-    """The values of an entry after a write of it."""
-    result = dict(values)
-    for name, gone in write.delete.items():
-        left = tuple(value for value in result.get(name, ()) if value not in gone) if gone else ()
-        if left:
-            result[name] = left
-        else:
-            result.pop(name, None)
-    for name, new in write.add.items():
-        result[name] = (*result.get(name, ()), *new)
-    return result

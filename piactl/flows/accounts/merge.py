@@ -18,7 +18,6 @@ from piactl.core.plan.diff import home_establishments
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
-from piactl.directory.simulated_directory import written
 from piactl.directory.store.account_write import account_change, account_write, with_base
 from piactl.directory.store.accounts import Entry, read_accounts_being_merged, read_accounts_of
 from piactl.directory.store.base_digest import BASE
@@ -90,7 +89,7 @@ def _rows(
     encoding = store.encoding.fitted_to(store.reader)
     on_its_way = merged_account.on_its_way(source.account, merge_mark(store.keys, uid, into.account.uid))
     begins = account_write(store.directory, encoding, source, on_its_way)
-    begun = written(source.values, begins) if begins else source.values
+    begun = begins.made_on(source.values) if begins else source.values
     base = encoding.name(BASE)
     values = {name: found for name, found in begun.items() if name != base}
     first = begun.get(base, (source.base,))[-1]

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from piactl.core.credentials.activation_password import ALPHABET, LENGTH
 from piactl.core.credentials.totp import to_verify
@@ -46,12 +46,13 @@ from piactl.directory.store.records import (
 from piactl.errors import Exit, PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.apply.run import Run
-from piactl.flows.helpdesk.activation import refuse_activation
 from piactl.flows.helpdesk.identity_check_limit import shown_time
-from piactl.flows.helpdesk.otp.holder import Holder, find_holder
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
 from piactl.journal.actor import Actor, known_operator
+
+if TYPE_CHECKING:
+    from piactl.flows.helpdesk.otp.holder import Holder
 
 HOURS = timedelta(hours=8)
 """How long a request can be approved."""
@@ -195,6 +196,10 @@ class Requests:
     ) -> Batch:
         """The request of an activation password, or of the device that waits to be verified. Raises
         PiactlError in a directory that has no place for it."""
+        # loaded here: a night only forgets old requests
+        from piactl.flows.helpdesk.activation import refuse_activation
+        from piactl.flows.helpdesk.otp.holder import find_holder
+
         if self.reader.read(self._folder, ["ou"]) is None:
             raise PiactlError(f"{self._folder} is missing: docs/upgrade-directory.md, section 8")
 

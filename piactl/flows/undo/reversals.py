@@ -19,7 +19,6 @@ from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.core.rules.group_definitions import groups_of
 from piactl.directory.dn import normal_dn, same_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
-from piactl.directory.simulated_directory import written
 from piactl.directory.store.account_write import account_change, account_write, differences, with_base
 from piactl.directory.store.accounts import Entry, Unreadable, entry_of, read_whole
 from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding
@@ -174,7 +173,7 @@ class Inverting:
             return Reversal(kept.uid, None, Fate.KEPT, why)
         before: Values = raw.values if raw is not None else {}
         write = _opposite(kept.write)
-        after = {} if write.op == "delete" else written(before, write)
+        after = {} if write.op == "delete" else write.made_on(before)
         row, changes = group_row(write, before, after, self.reason, self.rules)
         again = ("the group of the policy",) if self._is_wanted(kept.write.dn) != (write.op == "add") else ()
         return Reversal(kept.uid, None, Fate.REVERSED, write=row, changes=tuple(changes), returns=again)
@@ -226,7 +225,7 @@ class Inverting:
         write = self._linked(raw, _inverse(kept, raw))
         if not write.add and not write.delete:
             return self._kept(entry, "a closed or locked account keeps its link to no device")
-        after = RawEntry(raw.dn, written(raw.values, write))
+        after = RawEntry(raw.dn, write.made_on(raw.values))
         account = entry.account
         if not _managed(after):
             name = self.encoding.name(BASE)
@@ -248,7 +247,7 @@ class Inverting:
         """The write with the right link to a device: a closed or locked account needs the link to no device,
         an open one must not have it, and a night may have changed it since."""
         encoding = self.encoding.fitted_to(self.reader)
-        after = RawEntry(raw.dn, written(raw.values, write))
+        after = RawEntry(raw.dn, write.made_on(raw.values))
         undone = entry_of(_without_base(after, encoding), encoding)
         if not _managed(after):
             link = encoding.name("oathTOTPToken")
@@ -339,7 +338,7 @@ def _inverse(kept: Kept, raw: RawEntry) -> EntryWrite:
 
 def _in_one(raw: RawEntry, first: EntryWrite, second: EntryWrite) -> EntryWrite:
     """Combines two successive writes of an entry."""
-    after = written(written(raw.values, first), second)
+    after = second.made_on(first.made_on(raw.values))
     names = {*second.add, *second.delete} - {BASE}
     delete, add = differences(
         {name: raw.values.get(name, ()) for name in names}, {name: after.get(name, ()) for name in names}
