@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
@@ -209,15 +209,21 @@ def read_date(option: str, text: str | None) -> date | None:
     """The day of an option, None if it is not given. Raises UsageError."""
     if not text:
         return None
+    day = _day(text)
+    if day is None:
+        raise UsageError(f"{option} {text}: not a valid date; use YYYY-MM-DD")
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise UsageError(f"{option} {text}: is not between {FIRST_DAY} and {LAST_DAY}")
+    return day
+
+
+def _day(text: str) -> date | None:
     for form in ("%Y-%m-%d", "%d/%m/%Y"):
         try:
-            day = datetime.strptime(text, form).date()  # noqa: DTZ007
+            return datetime.strptime(text, form).date()  # noqa: DTZ007
         except ValueError:
             continue
-        if not FIRST_DAY <= day <= LAST_DAY:
-            raise UsageError(f"{option} {text}: is not between {FIRST_DAY} and {LAST_DAY}")
-        return day
-    raise UsageError(f"{option} {text}: not a valid date; use YYYY-MM-DD")
+    return None
 
 
 def read_allowed(values: Sequence[str]) -> dict[str, int]:
@@ -258,8 +264,6 @@ Until = Annotated[
     ),
 ]
 
-_DAYS = ("%Y-%m-%d", "%d/%m/%Y")
-
 
 def read_period(
     configuration: Configuration, since: str, until: str, *, option: str = "--from"
@@ -298,11 +302,9 @@ def _instant(
 
 def _read(text: str, zone: ZoneInfo) -> tuple[datetime | None, bool]:
     """The instant, and whether the text is a day without a time."""
-    for form in _DAYS:
-        try:
-            return datetime.strptime(text, form).replace(tzinfo=zone), True
-        except ValueError:
-            continue
+    day = _day(text)
+    if day is not None:
+        return datetime.combine(day, time(), zone), True
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -152,10 +152,12 @@ def denial_in_force(case: Case, service: Service, uai: str) -> ServiceException 
     return denials[0] if held or (granted and open_) else None
 
 
-def lose_remedies(case: Case, service: Service, uai: str) -> Iterator[Remedy]:
-    def yes_days(changed_case: Case) -> list[tuple[int, int]]:
-        return changed_case.right_days(service.name, uai)
+def _right_days(service: Service, uai: str) -> YesDays:
+    return lambda case: case.right_days(service.name, uai)
 
+
+def lose_remedies(case: Case, service: Service, uai: str) -> Iterator[Remedy]:
+    yes_days = _right_days(service, uai)
     for exception in exceptions_on(case, service, uai):
         if exception.grants:
             yield from end_exception_remedy(case, service, exception.uai, "grant", yes_days, yes=False)
@@ -164,10 +166,7 @@ def lose_remedies(case: Case, service: Service, uai: str) -> Iterator[Remedy]:
 
 def gain_remedies(case: Case, service: Service, uai: str, until: date | None) -> Iterator[Remedy]:
     """Remedies that give the right. After `until` the date alone gives it."""
-
-    def yes_days(changed_case: Case) -> list[tuple[int, int]]:
-        return changed_case.right_days(service.name, uai)
-
+    yes_days = _right_days(service, uai)
     denial = denial_in_force(case, service, uai)
     if denial is not None:
         yield from end_exception_remedy(case, service, denial.uai, "denial", yes_days, yes=True)
