@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import Manner
+from piactl.cli.framework.account_batch import Manner, begin
 from piactl.cli.framework.options import (
     ActAsOf,
     ActOutput,
@@ -40,7 +39,7 @@ def lock(
     The lock ends after --until, or with `account unlock`. Open sessions of services continue; piactl calls
     the commands under hooks.changes of the configuration, which can end them.
     """
-    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True))
+    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True))
     return command.act_on(names, account_locks.lock(command.author, read_date("--until", until)))
 
 
@@ -54,7 +53,7 @@ def unlock(
     as_of: ActAsOf = None,
 ) -> int:
     """Lift an administrator's lock. The dates of HR apply again at once."""
-    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     return command.act_on(names, account_locks.unlock(command.author))
 
 
@@ -77,7 +76,7 @@ def close(
     For a person in the HR data --until is required; after that day the HR data apply again. An assignment
     that starts after the closure reopens the account. In an emergency use `account lock`.
     """
-    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True))
+    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True))
     day = read_date("--from", from_) or command.order.as_of
     return command.act_on(names, closing.close(command.author, day, read_date("--until", until), grace))
 
@@ -95,7 +94,7 @@ def reopen(
     """Reopen closed accounts: end a closure by hand or, with --until, renew the last assignment from today to
     that day. A lock stays.
     """
-    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     return command.act_on(names, closing.reopen(command.author, read_date("--until", until)))
 
 
@@ -122,7 +121,7 @@ def extend(
     """
     from piactl.flows.accounts.sponsors import prepare_extension
 
-    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     last_day = read_date("--until", until)
     if last_day is None:
         raise UsageError("the new last day is missing: add --until DATE")
@@ -153,7 +152,7 @@ def rename(
 
     if usage_name is None:
         raise UsageError('the new name is missing: add --usage-name NAME, or --usage-name "" for none')
-    command = acting.begin(Manner(reason, dry_run, yes, output, (), as_of))
+    command = begin(Manner(reason, dry_run, yes, output, (), as_of))
     act = closing.rename(command.author, usage_name.strip(), read_date("--until", until))
     return command.act_on([account], act)
 
@@ -209,7 +208,7 @@ def create(
         until=read_date("--until", until),
         sponsor=sponsor,
     )
-    command = acting.begin(manner)
+    command = begin(manner)
     return command.edit(
         lambda store, rules: prepare_newcomer(store, rules, newcomer, command.author, command.order.reason)
     )

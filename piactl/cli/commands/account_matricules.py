@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import Manner
+from piactl.cli.framework.account_batch import Manner, begin
 from piactl.cli.framework.options import ActAsOf, ActOutput, Allow, DryRun, Reason, Yes
 
 One = Annotated[str, typer.Argument(metavar="ACCOUNT", help="A uid, an address or a matricule.")]
@@ -29,7 +28,7 @@ def rekey(
     """
     from piactl.flows.accounts.matricules import prepare_rekey
 
-    command = acting.begin(Manner(reason, dry_run, yes, output, (), as_of))
+    command = begin(Manner(reason, dry_run, yes, output, (), as_of))
     return command.edit(lambda store, rules: prepare_rekey(store, rules, account, old, new, command.author))
 
 
@@ -54,7 +53,7 @@ def merge(
     """
     from piactl.flows.accounts.merge import prepare_merge
 
-    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     return command.edit(
         lambda store, rules: prepare_merge(
             store, rules, source, into, command.author, protected=administrator
@@ -82,5 +81,5 @@ def split(
     """
     from piactl.flows.accounts.merge import prepare_split
 
-    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     return command.edit(lambda store, rules: prepare_split(store, rules, account, matricule, command.author))

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import Manner
+from piactl.cli.framework.account_batch import Manner, begin
 from piactl.cli.framework.options import (
     ActAsOf,
     ActOutput,
@@ -57,7 +56,7 @@ def add(
     as_of: ActAsOf = None,
 ) -> int:
     """Add an assignment to accounts, from --from (today by default) until --until."""
-    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     _need({"--uai": uai, "--function": function, "--until": until})
     new = _assignment(uai, function, from_, until, command.order.as_of)
     new = replace(new, corps=corps.strip(), position=position.strip())
@@ -85,7 +84,7 @@ def end_(
     For an assignment of HR --until is required; after that day the HR data apply again. The grace of the
     policy follows as after any end.
     """
-    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     _need({"--on": on})
     last_day = read_date("--on", on) or command.order.as_of
     meant = assignments.Meant(_uai(uai), function.strip().upper(), read_date("--from", from_))
@@ -116,7 +115,7 @@ def move(
     The effect of the delays of the policy is shown day by day before the change. For a person in the HR data
     the end of the old assignment applies until --until, too.
     """
-    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     _need({"--to": to, "--until": until})
     new = _assignment(to, function, from_, until, command.order.as_of)
     act = assignments.move(command.author, assignments.Meant(_uai(uai)), new)

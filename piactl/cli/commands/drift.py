@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import Manner
+from piactl.cli.framework.account_batch import Manner, begin
 from piactl.cli.framework.context import list_of_accounts, this_configuration
 from piactl.cli.framework.options import (
     ActAsOf,
@@ -109,6 +108,6 @@ def override(
 
 
 def _decided(prepare: Callable[..., Batch], names: list[str], manner: Manner, *more: Any) -> int:
-    command = acting.begin(manner)
+    command = begin(manner)
     wanted = read_names(names)
     return command.edit(lambda store, rules: prepare(store, rules, wanted, command.author, *more))

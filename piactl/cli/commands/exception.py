@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import Manner
+from piactl.cli.framework.account_batch import Manner, begin
 from piactl.cli.framework.context import list_of_accounts, this_configuration
 from piactl.cli.framework.options import (
     ActAsOf,
@@ -86,7 +85,7 @@ def _except(
     until: str | None,
     manner: Manner,
 ) -> int:
-    command = acting.begin(manner)
+    command = begin(manner)
     place = _checked(command.configuration.policy, service, uai)
     end = read_date("--until", until)
     if end is None:
@@ -110,7 +109,7 @@ def end_(
     as_of: ActAsOf = None,
 ) -> int:
     """End exceptions before their day. The policy applies again."""
-    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     if not service:
         raise UsageError("add --service, as `exception list` shows it")
     act = exceptions.end_exceptions(command.author, service, uai.strip().upper())

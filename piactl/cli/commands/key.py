@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import Manner
+from piactl.cli.framework.account_batch import Manner, begin
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
 from piactl.cli.framework.options import DryRun, Output, Reason
 from piactl.core.edits import ActRefused
@@ -74,7 +73,7 @@ def add(
     from piactl.flows.apply.key_fence import announce_key
     from piactl.secret_files import add_key, read_keys
 
-    command = acting.begin(Manner(reason, recorded=False))
+    command = begin(Manner(reason, recorded=False))
     configuration = command.configuration
     path = configuration.settings.keys_file
     with command.writing() as writer:
@@ -108,7 +107,7 @@ def retire(
     from piactl.journal import in_doubt
     from piactl.secret_files import drop_key
 
-    command = acting.begin(Manner(reason, dry_run, recorded=False))
+    command = begin(Manner(reason, dry_run, recorded=False))
     configuration, retiring = command.configuration, command.run()
     settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
     check_retirable(keys, key)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import Manner
+from piactl.cli.framework.account_batch import Manner, begin
 from piactl.cli.framework.context import (
     display,
     layout_or_default,
@@ -107,7 +106,7 @@ def same(
     from piactl.core.plan.identity_case import Answer
     from piactl.flows.accounts.case_decisions import decision_on, find_case, prepare_join
 
-    command = acting.begin(Manner(reason, dry_run, yes, output, (), as_of))
+    command = begin(Manner(reason, dry_run, yes, output, (), as_of))
     configuration, author, day = command.configuration, command.author, command.order.as_of
     with reading(configuration, IdentityName.ADMINISTRATOR) as reader:
         found, _ = find_case(reader, configuration.settings.directory.state, case)
@@ -132,7 +131,7 @@ def forget(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
 def _decide(id_: str, answer: Answer | None, one: str, reason: str, as_of: str | None) -> int:
     from piactl.flows.accounts.case_decisions import decide, decision_on, find_case
 
-    command = acting.begin(Manner(reason, as_of=as_of))
+    command = begin(Manner(reason, as_of=as_of))
     author, day = command.author, command.order.as_of
     with writing(command.configuration, IdentityName.ADMINISTRATOR) as writer:
         case, _ = find_case(writer, command.configuration.settings.directory.state, id_)

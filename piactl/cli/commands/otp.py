@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import AccountCommand, desk_manner
+from piactl.cli.framework.account_batch import AccountCommand, allowing, begin, desk_manner
 from piactl.cli.framework.context import (
     layout_or_default,
     of_each,
@@ -95,8 +94,8 @@ def verify(
         manner = desk_manner(reason, False, False, True, output)
         return request_approval(DEVICE, [name], manner, code_file, proof_file, administrator, allow)
     manner = desk_manner(reason or "verification", administrator, False, True, output)
-    manner = acting.allowing(manner, allow, reason)
-    command = acting.begin(manner)
+    manner = allowing(manner, allow, reason)
+    command = begin(manner)
     configuration = command.configuration
     return command.decide(
         lambda writer: prepare_verification(
@@ -125,7 +124,7 @@ def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministra
 
     refuse_input("--code-file", code_file)
     manner = desk_manner("log in", administrator, False, True, None)
-    command = acting.begin(manner)
+    command = begin(manner)
     configuration = command.configuration
     with writing(configuration, manner.identity) as writer:
         checks = configuration.identity_checks(writer)
@@ -151,7 +150,7 @@ def resync(
     from piactl.flows.helpdesk.otp import prepare_resync
 
     manner = desk_manner(reason or "resynchronisation", administrator, False, True, output)
-    command = acting.begin(manner)
+    command = begin(manner)
     configuration = command.configuration
     return command.decide(
         lambda writer: prepare_resync(
@@ -183,7 +182,7 @@ def suspend(
     from piactl.flows.helpdesk.otp import prepare_suspension
 
     manner = replace(desk_manner(reason, administrator, dry_run, yes, output), emergency=True)
-    command = acting.begin(manner)
+    command = begin(manner)
     configuration = command.configuration
     wanted = read_names(names)
     return command.decide(
@@ -215,7 +214,7 @@ def resume(
 
     refuse_input("--proof-file", proof_file)
     manner = desk_manner(reason, administrator, dry_run, yes, output)
-    command = acting.begin(manner)
+    command = begin(manner)
     configuration = command.configuration
     wanted = read_names(names)
     alone = len(wanted) == 1
@@ -254,8 +253,8 @@ def remove(
 
     refuse_input("--proof-file", proof_file)
     manner = desk_manner(reason, administrator, dry_run, yes, output)
-    manner = acting.allowing(manner, allow, reason)
-    command = acting.begin(manner)
+    manner = allowing(manner, allow, reason)
+    command = begin(manner)
     configuration = command.configuration
     wanted = read_names(names)
     alone = len(wanted) == 1

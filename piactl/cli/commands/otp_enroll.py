@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import desk_manner
+from piactl.cli.framework.account_batch import begin, desk_manner
 from piactl.cli.framework.context import put, say
 from piactl.cli.framework.options import (
     ActOutput,
@@ -62,7 +61,7 @@ def enroll(
     on_screen = sys.stdout.isatty() and len(wanted) == 1 and output is None
     _need_a_way(wanted, png, uri_file, on_screen or dry_run)
     manner = desk_manner(reason or "enrolment", administrator, dry_run, yes, output)
-    command = acting.begin(manner)
+    command = begin(manner)
     configuration = command.configuration
     files = (None, None) if dry_run else (png, uri_file)
     with EnrolmentDelivery(*files, alone=len(wanted) == 1) as delivery:

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import Manner
+from piactl.cli.framework.account_batch import Manner, begin
 from piactl.cli.framework.context import list_of_accounts, this_configuration
 from piactl.cli.framework.options import (
     ActAsOf,
@@ -53,6 +52,6 @@ def end_(
     unknown = [word for word in kind or [] if word not in words]
     if unknown:
         raise UsageError(f"--kind {unknown[0]}: the kinds are {', '.join(words)}")
-    command = acting.begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     kinds = [OverrideKind(word) for word in kind or words]
     return command.act_on(names, closing.end_overrides(command.author, kinds))

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import AccountCommand, Manner, desk_manner
+from piactl.cli.framework.account_batch import AccountCommand, Manner, allowing, begin, desk_manner
 from piactl.cli.framework.context import layout_or_default, put, put_text, reading, say, this_configuration
 from piactl.cli.framework.options import (
     ActOutput,
@@ -134,8 +133,8 @@ def activate(
     """
     first_only = not (administrator and reason.strip())
     manner = desk_manner(reason or "first connection", administrator, dry_run, yes, output)
-    manner = acting.allowing(manner, allow, reason)
-    command = acting.begin(manner)
+    manner = allowing(manner, allow, reason)
+    command = begin(manner)
     refuse_unsafe_way(manner, to)
     wanted = read_names(names)
     return hand_out(command, wanted, to, private_mail, first_only=first_only)
@@ -192,8 +191,8 @@ def reset(
     manner = Manner(
         terms.reason, dry_run, yes or terms.checked, output, identity=terms.identity, recorded=False
     )
-    manner = acting.allowing(manner, allow, reason)
-    command = acting.begin(manner)
+    manner = allowing(manner, allow, reason)
+    command = begin(manner)
     refuse_unsafe_way(manner, to)
     check = None
     if asks_for_proof:
@@ -216,7 +215,7 @@ def unblock(
     from piactl.flows.helpdesk.unblock import prepare_unblocking
 
     manner = desk_manner(reason or "unblocked", administrator, dry_run, yes, output)
-    command = acting.begin(manner)
+    command = begin(manner)
     configuration, order, wanted = command.configuration, command.order, read_names(names)
     return command.decide(
         lambda reader: prepare_unblocking(

@@ -10,8 +10,7 @@ import typer
 
 from piactl.cli.commands.otp import ask_code
 from piactl.cli.commands.password import PrivateMail, To, hand_out, refuse_unsafe_way
-from piactl.cli.framework import account_batch as acting
-from piactl.cli.framework.account_batch import AccountCommand, Manner, desk_manner
+from piactl.cli.framework.account_batch import AccountCommand, Manner, begin, desk_manner
 from piactl.cli.framework.context import layout_or_default, put, reading, this_configuration
 from piactl.cli.framework.options import ActOutput, DryRun, Output, SometimesReason, Yes
 from piactl.clock import utc_now
@@ -128,7 +127,7 @@ def request_approval(kind: str, names: Sequence[str], manner: Manner, *beside: o
         raise UsageError(
             "--second-person is for one account, and goes with --reason, --dry-run, --yes and -o alone"
         )
-    command = acting.begin(manner)
+    command = begin(manner)
     configuration, order = command.configuration, command.order
     operator = known_operator(order.actor, TWO)
     return command.decide(
@@ -152,7 +151,7 @@ def _withdraw(name: str, manner: Manner) -> int:
     from piactl.flows.plan.ready_plan import AccountWrite
     from piactl.journal.actor import known_operator
 
-    command = acting.begin(manner)
+    command = begin(manner)
     order = command.order
 
     def prepared(writer: Writer) -> Batch:
@@ -170,7 +169,7 @@ def _to_approve(name: str, kind: str, manner: Manner) -> tuple[AccountCommand, s
     """The command of the operator, whose reason names who made the request, and the request."""
     from piactl.flows.helpdesk.second_person import refuse_changed
 
-    command = acting.begin(manner)
+    command = begin(manner)
     configuration, order = command.configuration, command.order
     with reading(configuration) as reader:
         one, operator = requests_of(configuration, reader).to_approve(name, kind, order.actor, utc_now())
