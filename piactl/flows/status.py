@@ -33,11 +33,10 @@ def status_view(
     rules: Callable[[date], Rules],
     settings: Settings,
     now: datetime,
-    today: date,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """One object for output; `say` gets the reasons of accounts that cannot be read."""
-    reader, state = store.reader, settings.directory.state
+    reader, state, today = store.reader, settings.directory.state, store.as_of
     usual = rules(today)
     policy = usual.policy
     memory = read_memory(reader, state, usual.keys, store.unreadable, due=today).memory

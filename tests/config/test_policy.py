@@ -284,18 +284,6 @@ guards: {deactivate: {max: 3}}
     ]  # fmt: skip
 
 
-def test_a_known_content_needs_no_schema_and_gives_the_same(monkeypatch):
-    policy = read_policy(EXAMPLE)
-
-    def refuse(*_arguments):
-        raise AssertionError("the schema was asked")
-
-    monkeypatch.setattr("piactl.config.schema_validation.check_schema", refuse)
-    assert read_policy(EXAMPLE, validated={policy.digest}) == policy
-    with pytest.raises(AssertionError, match="the schema was asked"):
-        read_policy(EXAMPLE)
-
-
 def test_warnings_of_the_example():
     found = policy_warnings(read_policy(EXAMPLE), "p.yaml")
     assert [(m.file, m.line) for m in found] == [("p.yaml", 5), ("p.yaml", 10)]

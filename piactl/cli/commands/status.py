@@ -30,11 +30,10 @@ def status(output: ShowOutput = None, as_of: AsOf = None) -> int:
     configuration = this_configuration()
     with reading(configuration) as reader:
         view = status_view(
-            configuration.accounts(reader),
+            configuration.accounts(reader, read_day(as_of, today(configuration))),
             configuration.rules,
             configuration.settings,
             utc_now(),
-            read_day(as_of, today(configuration)),
             say,
         )
     if output is None:
