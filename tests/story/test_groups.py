@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from random import Random
 from typing import Any
@@ -32,6 +32,7 @@ URN = "urn:mace:ac-amiens.fr:service:"
 CLAIRE = row(debut="2025-09-01")
 HUGO = row(matricule="1002", prenom="Hugo", nom_famille="Caron", fonction="DIR", debut="2025-09-01")
 Answers = dict[str, set[str]]
+HEADS = {"DIR": "direction"}
 
 
 def grouped(academy: Academy) -> Academy:
@@ -73,15 +74,16 @@ def members(academy: Academy) -> Answers:
     return {name: uids for name, uids in answer.items() if uids}
 
 
-def said_by_accounts(academy: Academy) -> Answers:
-    """The members that the accounts themselves give each group."""
+def said_by_accounts(academy: Academy, local: Mapping[str, str] = HEADS) -> Answers:
+    """The members that the accounts themselves give each group; `local` has the profiles of which each
+    establishment has a group, by their functions."""
     answer: Answers = {}
     for entry in academy.accounts().values():
         uid, state = entry["uid"][0].decode(), entry["piactlState"][0].decode()
         profiles = {value.decode() for value in entry.get("piactlProfile", [])}
         rights = {value.decode().removeprefix(URN) for value in entry.get("eduPersonEntitlement", [])}
-        local = local_profiles(entry) if state in ("active", "on-leave") else set()
-        names = {f"service:{right.partition(':')[0]}" for right in rights} | local
+        names = {f"service:{right.partition(':')[0]}" for right in rights}
+        names |= local_profiles(entry, local) if state in ("active", "on-leave") else set()
         names |= {f"service:{right}" for right in rights if right.startswith("siecle:")}
         in_post = state in ("active", "on-leave")
         names |= {"tous-enseignants"} if in_post and profiles & {"enseignant", "enseignant1d"} else set()
@@ -91,11 +93,11 @@ def said_by_accounts(academy: Academy) -> Answers:
     return answer
 
 
-def local_profiles(entry: dict[str, list[bytes]]) -> set[str]:
+def local_profiles(entry: dict[str, list[bytes]], local: Mapping[str, str]) -> set[str]:
     """Where somebody is head, by posts and profiles: who teaches elsewhere is no head there."""
     posts = (post.decode().split("$")[:2] for post in entry["piactlAssignment"])
-    heads = {f"{uai}_direction" for uai, function in posts if function == "DIR"}
-    return {name for name in heads if name.encode() in entry["piactlProfile"]}
+    names = {f"{uai}_{local[function]}" for uai, function in posts if function in local}
+    return {name for name in names if name.encode() in entry["piactlProfile"]}
 
 
 def is_consistent(academy: Academy) -> Answers:

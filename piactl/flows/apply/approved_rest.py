@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import GROWTH, HELD, OTHER, WINDOW, Refusal
 from piactl.core.plan.plan import Basis, Plan
 from piactl.directory.port import Reader
@@ -62,6 +63,18 @@ def allow_rest(run: Run, plan: Plan) -> None:
     _allow(run, first, [refusal for refusal in plan.refusals if _was_approved(refusal, new, held)])
 
 
+def allow_leaving(run: Run, basis: Basis, leaving: int) -> bool:
+    """Whether so many members may leave groups because an interrupted run with this basis was allowed to take
+    that many away, or more."""
+    group = Kind.GROUP.value
+    for record in _interrupted(run, basis):
+        # where it changed definitions, these may be what was approved
+        if record.get("allowed", {}).get(group, 0) >= leaving and not record.get("summary", {}).get(group):
+            _say_allowed(run, record["run"], {group: leaving})
+            return True
+    return False
+
+
 def _was_approved(refusal: Refusal, new: Collection[str], held: int) -> bool:
     """Whether the guard counts nothing that the interrupted run did not plan: no change of the kinds `new`,
     no more than `held` people who are held."""
@@ -91,8 +104,12 @@ def _allow(run: Run, first: str, refusals: Sequence[Refusal]) -> None:
     if not refusals:
         return
     allowed = {refusal.kind: refusal.total for refusal in refusals}
+    run.order = replace(run.order, allowed={**run.order.allowed, **allowed})
+    _say_allowed(run, first, allowed)
+
+
+def _say_allowed(run: Run, first: str, allowed: Mapping[str, int]) -> None:
     kinds = ", ".join(f"{kind}={number}" for kind, number in sorted(allowed.items()))
     words = f"goes on with the rest of run {first}, which was approved and interrupted: {kinds}"
-    run.order = replace(run.order, allowed={**run.order.allowed, **allowed})
     run.journal.note(words)
     run.say(words)

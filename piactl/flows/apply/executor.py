@@ -15,6 +15,7 @@ from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal, losses_beyond, losses_without
+from piactl.core.plan.plan import Basis
 from piactl.core.plan.run_state import LastRun
 from piactl.core.text import counted
 from piactl.directory.port import Outcome, WriteResult
@@ -128,7 +129,7 @@ def apply_work(
         writes = _without_devices(run, ready.writes, done, stop) if archives else ready.writes
         _write_accounts(run, writes, done, progress, stop, tell)
         if not done.stopped:
-            _write_members(run, done, stop)
+            _write_members(run, done, stop, ready.plan.basis)
         if not done.stopped:
             # before the record of this run, which makes the next one list only what is written from now on
             _keep_house(run, partial(list_accounts, ready=ready, planned_on=planned_on))
@@ -362,9 +363,9 @@ def _count(done: Done, one: AccountWrite, result: WriteResult) -> None:
         done.failed.append(one)
 
 
-def _write_members(run: Run, done: Done, stop: Stop) -> None:
-    """Gives static groups their members, and reads them back."""
-    planned = member_writes(run)
+def _write_members(run: Run, done: Done, stop: Stop, basis: Basis | None = None) -> None:
+    """Gives static groups their members, and reads them back. `basis` is that of the plan, if any."""
+    planned = member_writes(run, basis)
     for group, why in planned.refused.items():
         done.problems.append((group, Outcome.CONFLICT.value, f"left as it is: {why}"))
     if planned.refused:

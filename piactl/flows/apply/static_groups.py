@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from piactl.core.model.policy import Limit
 from piactl.core.plan.change import Kind
+from piactl.core.plan.plan import Basis
 from piactl.core.text import counted
 from piactl.directory.store.group_entries import (
     MEMBER,
@@ -16,6 +17,7 @@ from piactl.directory.store.group_entries import (
     read_static_groups,
     wanted_members,
 )
+from piactl.flows.apply.approved_rest import allow_leaving
 from piactl.flows.apply.run import Run
 from piactl.flows.plan.ready_plan import AccountWrite
 
@@ -35,8 +37,9 @@ class MemberWrites:
     leaving: int = 0
 
 
-def member_writes(run: Run) -> MemberWrites:
-    """What the members of the static groups lack; nothing where there is none."""
+def member_writes(run: Run, basis: Basis | None = None) -> MemberWrites:
+    """What the members of the static groups lack; nothing where there is none. `basis` is that of the plan of
+    the run: the rest of what an interrupted one was allowed to take away goes on."""
     directory = run.settings.directory
     planned = MemberWrites()
     if not directory.groups or run.writer.read(directory.groups, ["ou"]) is None:
@@ -54,7 +57,10 @@ def member_writes(run: Run) -> MemberWrites:
             beyond.append(row)
         else:
             planned.rows.append(row)
-    if run.order.allowed.get(Kind.GROUP.value) == planned.leaving:
+    if beyond and (
+        run.order.allowed.get(Kind.GROUP.value) == planned.leaving
+        or (basis is not None and allow_leaving(run, basis, planned.leaving))
+    ):
         planned.rows += beyond
         planned.refused = {}
     planned.rows.sort(key=lambda row: not row.write.delete)

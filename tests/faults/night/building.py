@@ -13,6 +13,7 @@ import yaml
 
 from piactl.journal import read_lines
 from piactl.sandbox import start_sandbox, stop_sandbox
+from piactl.sandbox.files import GROUPS
 
 from .world import FIRST, NEXT, ROOT, World
 
@@ -70,6 +71,7 @@ def _settle_configuration(world: World, people: int) -> None:
     settings = yaml.safe_load(world.config.read_text())
     settings["directory"]["operation_timeout"] = 5
     settings["directory"]["connect_timeout"] = 2
+    settings["directory"]["groups"] = GROUPS
     settings["sources"] = {
         # the rentrée of this little académie would otherwise be taken for another one's file
         "hr": {
@@ -88,6 +90,11 @@ def _settle_configuration(world: World, people: int) -> None:
             if isinstance(guard, dict) and "floor" in guard:
                 guard["floor"] = 2 * people
                 guard.get("per_establishment", {}).update(max=2 * people)
+    policy["groups"] = {
+        "form": "static",
+        "services": ["messagerie", "iprof", "viescolaire"],
+        "extra": {"tous-enseignants": {"profile": ["enseignant", "enseignant1d"]}},
+    }
     file.write_text(yaml.safe_dump(policy, allow_unicode=True))
 
 

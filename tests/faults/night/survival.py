@@ -81,7 +81,8 @@ def check_directory(world: World) -> None:
     extra = sorted(found.accounts.keys() - world.reference.accounts.keys())
     assert not missing, f"accounts that are not there: {missing[:5]}"
     assert not extra, f"accounts that should not be there: {extra[:5]}"
-    assert _differing(found, world.reference) == {}
+    differing = _differing(found, world.reference)
+    assert not differing, f"attributes that differ: {differing}"
     memory, wanted = found.memory, world.reference.memory
     other = {dn for dn in {*memory, *wanted} if memory.get(dn) != wanted.get(dn)}
     assert not other, {dn: (memory.get(dn), wanted.get(dn)) for dn in other}

@@ -16,7 +16,7 @@ PASSWORD = "Une longue phrase de passe 2026"
 
 def test_mistyped_passwords_between_plan_and_apply_are_no_conflict(world: World) -> None:
     """A failed bind changes entryCSN and modifiersName, and nothing that piactl manages."""
-    people = sorted(world.changed & world.before.accounts.keys())[:6]
+    people = sorted(dn for dn in world.changed & world.before.accounts.keys() if dn.endswith(ACCOUNTS))[:6]
     with world.root() as connection:
         for name in people:
             connection.modify(name, {"userPassword": [(ldap3.MODIFY_REPLACE, [PASSWORD])]})

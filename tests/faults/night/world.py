@@ -29,7 +29,7 @@ from piactl.core.journal_line import JournalLine
 from piactl.core.model.settings import DirectorySettings
 from piactl.journal import read_lines
 from piactl.sandbox import start_sandbox, stop_sandbox
-from piactl.sandbox.files import ACCOUNTS, STATE, SUFFIX
+from piactl.sandbox.files import ACCOUNTS, GROUPS, STATE, SUFFIX
 from piactl.sandbox.server import find_software
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -40,8 +40,9 @@ IN_FLIGHT = DirectorySettings((), "", "", "", {}).in_flight
 
 _VOLATILE = frozenset(
     "entryUUID entryCSN createTimestamp modifyTimestamp creatorsName modifiersName structuralObjectClass "
-    "entryDN subschemaSubentry hasSubordinates".split()
+    "entryDN subschemaSubentry hasSubordinates memberOf".split()
 )
+"""The server's own, and what it says of an account by the groups, which are compared themselves."""
 _KEPT = ("slapd/data", "slapd/log", "journal", "state")
 """The folders that make the morning before the night."""
 Entries = dict[str, dict[str, list[bytes]]]
@@ -59,7 +60,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that a run is to leave: every attribute of every account, and piactl's memory."""
+    """All that a run is to leave: every attribute of every account and static group, and piactl's memory."""
 
     accounts: Mapping[str, Mapping[str, list[bytes]]]
     memory: Mapping[str, Any]
@@ -289,7 +290,7 @@ def snapshot(entries: Entries) -> Snapshot:
     accounts: dict[str, dict[str, list[bytes]]] = {}
     memory: dict[str, Any] = {}
     for dn, values in entries.items():
-        if dn.endswith("," + ACCOUNTS):
+        if dn.endswith(("," + ACCOUNTS, "," + GROUPS)):
             accounts[dn] = {name: sorted(v) for name, v in values.items() if name not in _VOLATILE}
         elif dn.endswith((f",ou=sources,{STATE}", f",ou=waiting,{STATE}")):
             memory[dn] = (values["piactlData"], values.get("piactlNextDue"))
