@@ -39,10 +39,11 @@ def jointure(key: str) -> str:
 
 def write_set(
     form: str, feed: Path, folder: Path, day: date, register: Path, only: Collection[str] = (),
-    more: Sequence[Row] = (),
+    more: Sequence[Row] = (), ample: bool = False,
 ) -> Path:  # fmt: skip
     """Writes the set of a night's CSV file into a folder of its own: of all establishments, or `only` these;
-    with `more` people, each with one row."""
+    with `more` people, each with one row. `ample`: as large as delivered ones, by what piactl does not read.
+    """
     name, degree, prefix, named = NAMES[form]
     stem = f"{name if len(only) != 1 else f'ENT_{next(iter(only))}'}_Complet_{day:%Y%m%d}"
     target = folder / stem
@@ -60,7 +61,7 @@ def write_set(
         for rows in (*_people(feed), *([row] for row in more)):
             posts = [row for row in rows if row["uai"] in known and _runs(row, day)]
             if posts:
-                _person(out, prefix, named, posts)
+                _person(out, prefix, named, posts, ample=ample)
 
     known = {place["uai"] for place in places}
     _file(target / f"{stem}_EtabEducNat_0000.xml", degree, structures)
@@ -139,7 +140,7 @@ def _people(feed: Path) -> Iterator[list[Row]]:
             yield list(found)
 
 
-def _person(out: TextIO, prefix: str, named: tuple[str, str, str], posts: list[Row]) -> None:
+def _person(out: TextIO, prefix: str, named: tuple[str, str, str], posts: list[Row], *, ample: bool) -> None:
     """The request of a person with these posts."""
     home = next((row for row in posts if row["modalite"] == "principale"), posts[0])
     number, (usage, given, civilite) = jointure(home["matricule"]), named
@@ -155,6 +156,17 @@ def _person(out: TextIO, prefix: str, named: tuple[str, str, str], posts: list[R
             f"{jointure(row['uai'])}${row['fonction']}$LIBELLE${row['discipline']}$LIBELLE" for row in posts
         ],
     }
+    if ample:
+        classes = [f"{jointure(home['uai'])}${level}EME{room}" for level in (6, 5, 4) for room in (1, 3)]
+        attributes |= {
+            "ENTPersonAutresPrenoms": [home["prenom"]],
+            "ENTPersonMail": [f"{number}@example.org"],
+            "PersEducNatPresenceDevantEleves": ["O"],
+            "ENTAuxEnsCategoDiscipline": ["ENSEIGNANT SECOND DEGRE"],
+            "ENTAuxEnsDisciplinesPoste": [row["discipline"] for row in posts],
+            "ENTAuxEnsMatiereEnseignEtab": [f"{one}$MATHEMATIQUES" for one in classes[:2]],
+            "ENTAuxEnsClasses": classes,
+        }
     _request(out, "Personne", "PersEducNat", number, attributes)
 
 

@@ -318,6 +318,7 @@ class FeedReader:
             columns |= {c: (rows.values[i], rows.bad[i]) for i, c in enumerate(COLUMNS)}
         is_rejects = layout is not None and layout.is_rejects
         sample = self.skipped.lines.sample if self.skipped else rows.sample() if rows else Sample()
+        part = self.written is not None and self.written.uais is not None
         return FeedFacts(
             source=self.source.name,
             file=self.path.name,
@@ -335,7 +336,8 @@ class FeedReader:
             establishments=sample.establishments,
             basis=self.written.basis if self.written else None,
             later=self.written.later if self.written else frozenset(),
-            part=self.written is not None and self.written.uais is not None,
+            part=part,
+            kind=self.written.kind if self.written and part else "",
         )
 
     def _remarks(self) -> list[Remark]:

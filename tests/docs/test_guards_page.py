@@ -79,4 +79,4 @@ def test_the_limits_of_a_source_are_the_usual_ones() -> None:
         assert numbers == f"{getattr(usual, share) * 100:g} %, {getattr(usual, floor)}"
     assert len(told) == len([name for name in SourceLimits.__slots__ if name.endswith("_share")])
     named = {code for code in LIMIT_CODES if f"`{code}`" in PAGE}
-    assert named == {*LIMIT_CODES} - {"older", "undone", "missing-delta", "doubled-delta"}
+    assert named == {*LIMIT_CODES} - {"older", "undone", "missing-delta", "doubled-delta", "order-unknown"}

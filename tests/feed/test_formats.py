@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.feed_limits import feed_refusals, order_refusals, record_of
+from piactl.core.plan.feed_limits import PartRecord, feed_refusals, order_refusals, part_refusals, record_of
 from piactl.errors import FeedRefused
 from piactl.feed.feed import Feed
 from piactl.feed.reader import read_feed
@@ -75,6 +75,9 @@ def test_a_file_of_sts(tmp_path):
     feeds = [read_feed(path, STS) for path in paths]
     assert feeds[0].people == feeds[1].people
     feed = feeds[0]
+    assert {one.facts.kind for one in feeds} == {"sts_emp_0800009A_2026"}
+    dated = read_feed(zipped(tmp_path / "sts_emp_0800009A_2026_20261003.zip", found), STS)
+    assert (dated.facts.date, dated.people) == (date(2026, 10, 3), feed.people)
     claire, leo, eve = (feed.people[f"sts:{key}"] for key in ("7001", "7002", "L1"))
     assert (claire.family_name, claire.usage_name, claire.civilite) == ("DUBREUIL", "AUBRY", "Mme")
     assert (leo.given_name, leo.civilite, leo.birth_date) == ("Léo", "M.", date(1980, 7, 14))
@@ -140,8 +143,9 @@ def test_parts_of_a_source_are_compared_with_their_own(tmp_path):
     assert record_of(small, small.date, last) == replace(last, digest=small.digest, date=small.date)
     assert record_of(small, small.date).rows == 0
     assert order_refusals(small, {large.digest}, 1) == []
-    older = replace(small, later=frozenset({large.digest}))
-    assert [code for code, _ in order_refusals(older, {large.digest}, 1)] == ["older"]
+    assert small.kind == "ENT_0800010B"
+    (refusal,) = part_refusals(small, PartRecord(large.date, (large.digest,)))
+    assert refusal[0] == "older"
     whole = replace(small, part=False)
     codes = [code for code, _ in feed_refusals(whole, last, frozenset(), frozenset(), source, date.max)]
     assert codes[:2] == ["older", "size"]

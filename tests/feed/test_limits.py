@@ -12,6 +12,7 @@ from piactl.core.plan.feed_limits import (
     LIMIT_CODES,
     ROW,
     FeedFacts,
+    PartRecord,
     PastFeed,
     SourceRecord,
     column_warnings,
@@ -19,8 +20,10 @@ from piactl.core.plan.feed_limits import (
     feed_refusals,
     held_refusal,
     limits_on,
+    part_refusals,
     record_of,
 )
+from piactl.core.plan.run_state import SourceMemory
 
 DAY = date(2026, 11, 3)
 SOURCE = SourceSettings("epp")
@@ -42,6 +45,47 @@ def test_an_ordinary_feed_is_fit():
 
 def test_the_first_feed_is_fit():
     assert _codes(last=None, known=frozenset()) == []
+
+
+PART = replace(FACTS, part=True, kind="sts_emp_0800009A_2026")
+
+
+@pytest.mark.parametrize(
+    ("day", "digest", "last", "applied", "others", "codes"),
+    [
+        (None, "b", None, "", "", []),
+        (None, "b", None, "ab", "", []),
+        (None, "a", None, "ab", "", ["older"]),
+        (None, "c", None, "ab", "", []),
+        # the one that was applied last, and a newer one in the same run
+        (None, "b", None, "ab", "c", ["older"]),
+        (None, "c", None, "ab", "c", []),
+        # two new ones
+        (None, "c", None, "ab", "cd", ["order-unknown"]),
+        # dates
+        (DAY, "c", date(2026, 11, 4), "ab", "", ["older"]),
+        (DAY, "c", date(2026, 11, 2), "ab", "", []),
+        (DAY, "a", date(2026, 11, 2), "ab", "", []),
+        (DAY, "a", DAY, "ab", "", ["older"]),
+        (DAY, "c", DAY, "ab", "", []),
+        (None, "c", DAY, "ab", "", []),
+    ],
+)
+def test_a_set_of_some_establishments_that_is_not_later(day, digest, last, applied, others, codes):
+    facts = replace(PART, date=day, digest=digest)
+    refusals = part_refusals(facts, PartRecord(last, tuple(applied)), {one: f"{one}.xml" for one in others})
+    assert [code for code, _ in refusals] == codes
+    assert all(f"--accept-feed {digest}" in message for _, message in refusals)
+
+
+def test_the_last_sets_of_a_kind_are_remembered():
+    record = PartRecord()
+    for number in range(12):
+        record = record.after(f"{number}", DAY if number < 3 else None)
+    assert record == PartRecord(DAY, tuple(map(str, range(4, 12))))
+    assert record.after("5", DAY).digests[-2:] == ("11", "5")
+    memory = SourceMemory(LAST, applied=("x", "y"), undone=("5", "x"), parts={"k": record, "l": PartRecord()})
+    assert memory.every_applied == {"y", *map(str, range(4, 12))} - {"5"}
 
 
 @pytest.mark.parametrize(

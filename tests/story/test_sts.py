@@ -77,6 +77,22 @@ def test_a_year_of_sts_beside_hr(academy: Academy) -> None:
     assert posts(academy, "2026-09-09", "claire.dubreuil")[0] == own
     assert posts(academy, "2026-09-09", "claire.dubreuil")[1][2] == "2026-09-07"
     assert academy.show("claire.dubreuil", "2026-09-09")["state"] == "active"
+    # a file that a later one has replaced is older, although it has no date; of two new ones nobody knows
+    new = file(academy, individual("7010", PRENOM="Ugo")), file(academy, individual("7011", PRENOM="Guy"))
+    dated = [academy.folder / f"sts_emp_{MICHELIS}_2026_{day}.zip" for day in ("20260909", "20260908")]
+    for given, path in zip(new, dated, strict=True):
+        path.write_bytes(given.read_bytes())
+    with academy.nothing_written():
+        assert (
+            "before, and a later one of its establishments is newer"
+            in academy.night("2026-09-09", there, code=6).err
+        )
+        both = academy.night("2026-09-09", *new, code=6).err
+        assert both.count("[order-unknown]") == 2
+        assert "remove the older one, or add the date of the export to both names" in both
+    academy.night("2026-09-10", dated[0])
+    older = academy.night("2026-09-10", dated[1], code=6).err
+    assert "it is dated 2026-09-08, but one dated 2026-09-09 of the same establishments" in older
 
 
 def test_a_source_of_sts_is_a_supplement(academy: Academy) -> None:

@@ -11,6 +11,7 @@
 | `undone` | the run that applied it was undone |
 | `missing-delta` | it changes a set that was not applied, or a delta between them is missing |
 | `doubled-delta` | another set of its day, or a later one, was applied |
+| `order-unknown` | another file of its establishment and year is in the run, and neither has a date |
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import date
+from types import MappingProxyType
 
 from piactl.core.model.settings import SourceLimits, SourceSettings
 
@@ -37,6 +39,9 @@ MOST_DISTINCT = 1_000
 
 PAST = 10
 """The number of full feeds remembered per source."""
+
+PARTS = 8
+"""The number of sets remembered of each kind."""
 
 _FREQUENT, _FREQUENT_ROWS = 8, 5
 """The number of values remembered of a counted column, and the rows that each must have."""
@@ -64,7 +69,8 @@ class FeedFacts:
     file, the number of its distinct values without blank, at most MOST_DISTINCT; `forms`: of the first of
     these, how many have each form (`9/9/9` of 01/09/2026). `establishments`: the valid UAIs. `basis` is what
     a delta that was read on top of another set changes, `later` are the digests of sets of its kind that are
-    not older. `part`: it lists only some establishments of its source.
+    of its day or later. `part`: it lists only some establishments of its source; `kind` is then the name that
+    the sets of the same ones share.
     """
 
     source: str
@@ -84,6 +90,21 @@ class FeedFacts:
     basis: Basis | None = None
     later: frozenset[str] = frozenset()
     part: bool = False
+    kind: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PartRecord:
+    """What is remembered of the applied sets of one kind of a source that gets its establishments in parts:
+    the date of the last dated one, and the digests of the last PARTS, the latest last."""
+
+    day: date | None = None
+    digests: tuple[str, ...] = ()
+
+    def after(self, digest: str, day: date | None) -> PartRecord:
+        """The record once a set with this date was applied."""
+        others = (one for one in self.digests if one != digest)
+        return PartRecord(day or self.day, (*others, digest)[-PARTS:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +189,7 @@ LIMIT_CODES = (
     "undone",
     "missing-delta",
     "doubled-delta",
+    "order-unknown",
 )
 
 VARIED = 3
@@ -241,9 +263,7 @@ def order_refusals(facts: FeedFacts, applied: Collection[str], days: int) -> lis
     `days` between them."""
     basis, accept = facts.basis, f"--accept-feed {facts.digest} --reason TEXT"
     if basis is None:
-        message = "a later one of its kind has been applied;\n  remove it. To go back to its data:"
-        is_older = facts.part and facts.later.intersection(applied)
-        return [("older", f"{message} {accept}")] if is_older else []
+        return []
     if facts.later.intersection(applied):
         message = (
             "a set of its day, or a later one, has been applied: remove it, or feed the next complete set."
@@ -257,6 +277,34 @@ def order_refusals(facts: FeedFacts, applied: Collection[str], days: int) -> lis
         return []
     first = f"feed the deltas after the set of {basis.day} first, or the next complete set."
     return [("missing-delta", f"{message} {first}\nIf none is missing: {accept}")]
+
+
+def part_refusals(
+    facts: FeedFacts, last: PartRecord, others: Mapping[str, str] = MappingProxyType({})
+) -> list[tuple[str, str]]:
+    """Why a complete set of some establishments is not later than the `last` one of its kind. `others` are
+    the sets of that kind in the run without a date that were not applied before, file by digest."""
+    if facts.basis is not None:
+        return []
+    accept = f"--accept-feed {facts.digest} --reason TEXT"
+    newest = last.digests[-1] if last.digests else ""
+    new = sorted({file for digest, file in others.items() if digest != facts.digest})
+    if facts.date and last.day and facts.date != last.day:
+        if facts.date > last.day:
+            return []
+        message = f"it is dated {facts.date}, but one dated {last.day} of the same establishments"
+        return [("older", f"{message} has been applied;\n  remove it. To go back to its data: {accept}")]
+    if facts.digest in last.digests:
+        if facts.digest == newest and not new:
+            return []
+        newer = new[0] if new else "a later one of its establishments"
+        message = f"this file was applied before, and {newer} is newer;"
+        return [("older", f"{message}\n  remove it. To go back to its data: {accept}")]
+    if facts.digest in others and new:
+        message = f"{new[0]} is of the same establishment and year, and neither has a date in its name;"
+        advice = "remove the older one, or add the date of the export to both names (..._AAAAMMJJ.xml)"
+        return [("order-unknown", f"{message}\n  {advice}.\nIf it has to count: {accept}")]
+    return []
 
 
 def held_refusal(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy
-from piactl.core.plan.feed_limits import SourceRecord
+from piactl.core.plan.feed_limits import PartRecord, SourceRecord
 from piactl.core.plan.guards import Census, Losses
 from piactl.core.plan.identity_case import Case
 from piactl.core.rules.absences import Absence, Key
@@ -114,7 +115,8 @@ class SourceMemory:
     `applied` are the digests of the last hundred feeds, the latest last: such a feed is older than the last
     one, whatever its date. `undone` are the digests of feeds whose run was undone: they would repeat it.
     `deviations` are by matricule (see flows.plan.inputs.disagreements). `again` are the digests of feeds
-    whose runs the directory lost: they may be applied once more, whatever their date.
+    whose runs the directory lost: they may be applied once more, whatever their date. `parts` are by kind
+    (see FeedFacts), the one that was applied last at the end.
     """
 
     record: SourceRecord
@@ -123,6 +125,12 @@ class SourceMemory:
     undone: tuple[str, ...] = ()
     deviations: Mapping[str, Deviation] = field(default_factory=dict)
     again: tuple[str, ...] = ()
+    parts: Mapping[str, PartRecord] = field(default_factory=dict)
+
+    @property
+    def every_applied(self) -> set[str]:
+        """The digests of all sets that are known to be applied, and not undone."""
+        return {*self.applied, *chain.from_iterable(p.digests for p in self.parts.values())} - {*self.undone}
 
 
 @dataclass(frozen=True, slots=True)

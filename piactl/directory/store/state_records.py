@@ -9,7 +9,7 @@ from datetime import date
 
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.run_status import RunStatus
-from piactl.core.plan.feed_limits import PastFeed, SourceRecord
+from piactl.core.plan.feed_limits import PartRecord, PastFeed, SourceRecord
 from piactl.core.plan.guards import Census, Losses
 from piactl.core.plan.identity_case import Case
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Vanished, Waiting
@@ -114,6 +114,9 @@ def source_record(memory: SourceMemory) -> Record:
         **({"undone": list(memory.undone)} if memory.undone else {}),
         **({"again": list(memory.again)} if memory.again else {}),
         **(
+            {"parts": [[k, _iso(p.day), *p.digests] for k, p in memory.parts.items()]} if memory.parts else {}
+        ),
+        **(
             {"deviations": {m: dict(feed) for m, feed in memory.deviations.items()}}
             if memory.deviations
             else {}
@@ -171,7 +174,12 @@ def read_source(r: Record) -> SourceMemory:
         deviations[matricule] = dict(digests)
     applied = texts_of(r["applied"], "applied")
     again = texts_of(r.get("again", []), "again")
-    return SourceMemory(record, {a.key: a for a in absences}, applied, undone, deviations, again)
+    parts = {
+        kind: PartRecord(_day(day), texts_of(digests, "parts"))
+        for kind, day, *digests in r.get("parts", [])
+        if texts_of([kind], "parts")
+    }
+    return SourceMemory(record, {a.key: a for a in absences}, applied, undone, deviations, again, parts)
 
 
 def waiting_record(waiting: Waiting) -> Record:

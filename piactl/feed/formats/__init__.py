@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from io import BufferedReader
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -121,7 +120,8 @@ def _translated(path: Path, source: SourceSettings) -> TranslatedSet:
         raise FeedRefused(str(path), [refusal("unreadable", detail)]) from None
     if state != state_of(path):
         raise FeedRefused(str(path), [refusal("changed")])
-    day = {"debut": writer.day.isoformat()} if writer.day and "debut" not in writer.columns else {}
+    undated = "debut" not in writer.columns
+    day = {"debut": writer.day.isoformat()} if writer.day and undated else {}
     layout = replace(
         source,
         delimiter=";",
@@ -132,11 +132,10 @@ def _translated(path: Path, source: SourceSettings) -> TranslatedSet:
         date_formats=("%d/%m/%Y", "%Y-%m-%d"),
     )
     kept = None
-    if writer.kind and writer.day:
-        # a delta is not of the day of another set
-        first = writer.day + timedelta(days=writer.basis is None)
-        others = (one for one in before(writer.kind) if one.day >= first)
-        writer.later = frozenset(one.digest for one in others) - {digest}
+    if writer.kind and writer.day and undated:  # a format whose rows have dates has no deltas
+        if writer.basis is not None:  # a delta is not of the day of another set
+            others = (one for one in before(writer.kind) if one.day >= writer.day)
+            writer.later = frozenset(one.digest for one in others) - {digest}
         kept = KeptSet(
             source.name,
             writer.kind,

@@ -26,7 +26,7 @@ class RowWriter:
 
     For later deltas: `kind` is the name of such sets, `structures` are their UAIs by number, `records` takes
     the people, one line each. Of a delta `basis` is the set that it changes, `gone` are the matricules that
-    it deletes, `remark` says what it changes. `later` are the digests of kept sets that are not older,
+    it deletes, `remark` says what it changes. `later` are the digests of kept sets of its day or later,
     `local` the matricules of people whom a head of school made.
     """
 

@@ -12,6 +12,7 @@ from lxml import etree
 
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
+from piactl.feed.file_date import file_date
 from piactl.feed.formats.rows import RowWriter, found
 from piactl.feed.formats.safe_xml import (
     BadXml,
@@ -57,6 +58,9 @@ def write_sts(files: SetFiles, source: SourceSettings, writer: RowWriter) -> Non
     if named is None:
         raise files.refuse("bad-name")
     uai, year = named["uai"].upper(), int(named["year"])
+    writer.kind = f"sts_emp_{uai}_{year}"
+    rest = (match.string[match.end() :] for match in map(_NAME.search, (name, files.path.name)) if match)
+    writer.day = next(filter(None, (file_date(text, source.date_pattern) for text in rest)), None)
     facts, local, seen = _Facts(), set[str](), dict[str, int]()
     with xml_refused(files, name), files.opened(name) as stream:
         for person in _people(stream, facts):

@@ -18,11 +18,13 @@ from piactl.core.model.person import Assignment
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import (
     FeedFacts,
+    PartRecord,
     SourceRecord,
     comparable,
     feed_refusals,
     held_refusal,
     order_refusals,
+    part_refusals,
     record_of,
 )
 from piactl.core.plan.plan import Hold
@@ -235,7 +237,9 @@ def check_limits(
         name: replace(source.record, past=comparable(source.record.past, source.undone))
         for name, source in memory.sources.items()
     }
-    applied = {name: {*source.applied} - {*source.undone} for name, source in memory.sources.items()}
+    applied = {name: source.every_applied for name, source in memory.sources.items()}
+    parts = {name: dict(source.parts) for name, source in memory.sources.items()}
+    new = _undated_parts(feeds, parts)
     refused: list[FeedRefused] = []
     for sourced in feeds:
         facts, source = sourced.feed.facts, sourced.source
@@ -265,7 +269,12 @@ def check_limits(
             before.add(facts.digest)
         memory_of = memory.sources.get(source.name)
         # other sets of a source that lists its establishments in parts are of other ones
-        if memory_of and not facts.part and _came_before(facts, memory_of):
+        if facts.part:
+            known_parts = parts.setdefault(source.name, {})
+            last_part = known_parts.get(facts.kind, PartRecord())
+            refusals += part_refusals(facts, last_part, new.get((source.name, facts.kind), {}))
+            known_parts[facts.kind] = last_part.after(facts.digest, facts.date)
+        elif memory_of and _came_before(facts, memory_of):
             message = "this file was applied before, and later ones after it: remove it. "
             message += f"To go back to its data: --accept-feed {facts.digest} --reason TEXT"
             refusals.append(("older", message))
@@ -282,6 +291,20 @@ def check_limits(
         if facts.full or not source.full:
             last[source.name] = record_of(facts, facts.date, last.get(source.name))
     raise_refused(refused)
+
+
+def _undated_parts(
+    feeds: Sequence[SourcedFeed], parts: Mapping[str, Mapping[str, PartRecord]]
+) -> dict[tuple[str, str], dict[str, str]]:
+    """The sets of some establishments without a date that were not applied before: file by digest, by source
+    and kind."""
+    new: dict[tuple[str, str], dict[str, str]] = {}
+    for sourced in feeds:
+        facts = sourced.feed.facts
+        known = parts.get(facts.source, {}).get(facts.kind, PartRecord())
+        if facts.part and facts.date is None and facts.digest not in known.digests:
+            new.setdefault((facts.source, facts.kind), {})[facts.digest] = str(sourced.path)
+    return new
 
 
 def check_held(

@@ -12,7 +12,7 @@ from piactl.core.model.account import Account
 from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.feed_limits import SourceRecord, record_of
+from piactl.core.plan.feed_limits import PartRecord, SourceRecord, record_of
 from piactl.core.plan.identity_case import Case
 from piactl.core.plan.plan import AbsentAssignment, Disagreement, HoldCode, Rejection
 from piactl.core.plan.run_state import SourceMemory
@@ -27,6 +27,8 @@ from piactl.flows.plan.inputs.disagreements import Resolver
 
 REMEMBERED = 100
 """The number of digests of applied feeds stored per source."""
+MOST_PARTS = 1_000
+"""The number of kinds of sets stored per source that gets its establishments in parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,8 +424,18 @@ def _merge_assignments(
     undone = tuple(d for d in before_it.undone if d != facts.digest) if before_it else ()
     deviations = before_it.deviations if before_it else {}
     again = tuple(d for d in before_it.again if d != facts.digest) if before_it else ()
+    parts = dict(before_it.parts) if before_it else {}
+    if facts.part:
+        day = min(facts.date, rules.as_of) if facts.date else None
+        parts[facts.kind] = parts.pop(facts.kind, PartRecord()).after(facts.digest, day)
     merged.sources[source.name] = SourceMemory(
-        record, absences, applied[-REMEMBERED:], undone, deviations, again
+        record,
+        absences,
+        applied[-REMEMBERED:],
+        undone,
+        deviations,
+        again,
+        dict([*parts.items()][-MOST_PARTS:]),
     )
 
 
