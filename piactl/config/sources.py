@@ -63,6 +63,7 @@ def _source(document: Document, name: str, node: Node) -> SourceSettings:
         drop_functions=tuple(node.at("drop_functions").texts()),
         empty_values=node.at("empty_values").text(_USUAL.empty_values),
         delta_days=node.at("delta_days").integer(_USUAL.delta_days),
+        delta_weekdays=tuple(node.at("delta_weekdays").texts()) or _USUAL.delta_weekdays,
         feed_days=node.at("feed_days").integer(_USUAL.feed_days),
         limits=limits,
         periods=_periods(document, node.at("limits").at("periods"), limits, label),
@@ -70,7 +71,7 @@ def _source(document: Document, name: str, node: Node) -> SourceSettings:
 
 
 _OF_CSV = ("trailer", "delimiter", "encoding", "date_formats", "columns")
-_OF_SETS = ("perimeter", "drop_functions", "empty_values", "delta_days")
+_OF_SETS = ("perimeter", "drop_functions", "empty_values", "delta_days", "delta_weekdays")
 
 
 def _check_format(document: Document, node: Node, label: str) -> None:
@@ -82,7 +83,7 @@ def _check_format(document: Document, node: Node, label: str) -> None:
             document.mistake(given[name], f"{label}.{name}: the format {form} has no such setting")
     if form == "sts" and (node.at("role").text() != "supplement" or node.at("creates").truth(default=False)):
         document.mistake(node, f"{label}: the format sts needs role: supplement, and makes no accounts")
-    for name in ("perimeter", "drop_functions", "empty_values", "delta_days") if form == "sts" else ():
+    for name in _OF_SETS if form == "sts" else ():
         if name in given:
             document.mistake(given[name], f"{label}.{name}: the format sts has no such setting")
     if form == "csv" and "kind" not in given:

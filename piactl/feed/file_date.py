@@ -1,4 +1,4 @@
-"""The date in the name of a feed."""
+"""The date in the name of a feed, and what orders those of one day."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from datetime import date
 
 def file_date(name: str, pattern: str) -> date | None:
     """The first real date that `pattern` (groups year, month, day) finds in a file name."""
-    if not pattern:
-        return None
-    for match in re.finditer(pattern, name):
+    return file_order(name, pattern)[0]
+
+
+def file_order(name: str, pattern: str) -> tuple[date | None, int]:
+    """That date, and the group `number` beside it, a time or a number in sequence; 0 without one."""
+    for match in re.finditer(pattern, name) if pattern else ():
         parts = match.groupdict()
         try:
-            return date(int(parts["year"]), int(parts["month"]), int(parts["day"]))
+            day = date(int(parts["year"]), int(parts["month"]), int(parts["day"]))
+            return day, int(parts.get("number") or 0)
         except (ValueError, KeyError, TypeError):
             continue
-    return None
+    return None, 0

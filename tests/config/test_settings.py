@@ -144,6 +144,7 @@ def test_a_configuration_that_says_everything():
             drop_functions=("-",),
             empty_values="keep",
             delta_days=7,
+            delta_weekdays=("mon", "tue", "wed", "thu", "fri"),
             state_folder=settings.state_folder,
         ),
     }

@@ -18,6 +18,7 @@ from piactl.feed.feed import Feed
 from piactl.feed.formats import set_to_keep
 from piactl.feed.formats.kept_sets import keep_set
 from piactl.feed.reader import read_feed
+from piactl.flows.plan.inputs.load_feeds import by_date
 from tests.aaf_sets import (
     SCHOOLS,
     Agent,
@@ -201,11 +202,14 @@ def test_a_delta_needs_the_set_before_it(sets, tmp_path):
     sets.read(sets.complete("20260901", CLAIRE, ZOE))
     with pytest.raises(FeedRefused) as caught:
         sets.read(early)
-    assert [code for code, _ in caught.value.refusals] == ["no-complete-set"]
+    # later nights leave it out
+    assert [code for code, _ in caught.value.refusals] == ["older"]
+    assert "it is dated 2026-08-30, but one dated 2026-09-01 of its kind" in str(caught.value)
     # that of another kind is none
     other = folder(tmp_path / "ENT2DVB_Delta_20260902", delta([], "20260902", name="ENT2DVB"))
-    with pytest.raises(FeedRefused):
+    with pytest.raises(FeedRefused) as caught:
         sets.read(other)
+    assert [code for code, _ in caught.value.refusals] == ["no-complete-set"]
     # what is kept and damaged is not there
     (kept,) = (tmp_path / "state" / "sets").iterdir()
     kept.write_bytes(kept.read_bytes().replace(b"DUBREUIL", b"DUBREUI"))
@@ -245,6 +249,38 @@ def test_a_delta_follows_the_sets_that_were_applied(sets):
     refused = order_refusals(doubled, {first.digest, second.digest}, 1)
     assert [code for code, _ in refused] == ["doubled-delta"]
     assert order_refusals(doubled, {first.digest}, 1) == []
+
+
+def test_days_on_which_no_delta_comes_do_not_count(sets):
+    friday = sets.read(sets.complete("20260904", CLAIRE, ZOE)).facts
+    # a set that was read is in the run of those after it
+    tuesday, monday = (sets.read(sets.delta(day, deletion("501"))) for day in ("20260908", "20260907"))
+    week = ("mon", "tue", "wed", "thu", "fri")
+    assert order_refusals(monday.facts, {friday.digest}, 1, week) == []
+    (refusal,) = order_refusals(tuesday.facts, {friday.digest}, 1, week)
+    assert refusal[0] == "missing-delta"
+    assert "comes 2 days after the set of 2026-09-04" in refusal[1]
+    assert [code for code, _ in order_refusals(monday.facts, {friday.digest}, 1)] == ["missing-delta"]
+
+
+def test_several_deltas_of_one_day_are_ordered_by_a_number_in_their_names(sets):
+    pattern = r"(?P<year>20\d\d)(?P<month>\d\d)(?P<day>\d\d)(?P<number>\d{4})?"
+    sets.source = replace(sets.source, date_pattern=pattern)
+    first = sets.read(sets.complete("20260901", CLAIRE, ZOE, IDA)).facts
+    requests = {"202609020600": modification("500", sn="AUBRY"), "202609021830": deletion("501")}
+    paths = [sets.delta(day, one) for day, one in requests.items()]
+    arguments = [(sets.source, path) for path in reversed(paths)]
+    assert [path for _, path in by_date(arguments)] == paths
+    morning, evening = (sets.read(path) for path in paths)
+    assert set(evening.people) == {"aaf:500"}
+    assert evening.people["aaf:500"].usage_name == "AUBRY"
+    assert order_refusals(evening.facts, {first.digest, morning.facts.digest}, 1) == []
+    (refusal,) = order_refusals(evening.facts, {first.digest}, 1)
+    assert refusal[0] == "missing-delta"
+    # one between them comes too late
+    late = sets.read(sets.delta("202609021200", deletion("500"), deletion("502")), keep=False).facts
+    everything = {first.digest, morning.facts.digest, evening.facts.digest}
+    assert [code for code, _ in order_refusals(late, everything, 1)] == ["doubled-delta"]
 
 
 def test_a_full_disk_ends_nothing(sets, monkeypatch, tmp_path):

@@ -115,6 +115,9 @@ class LimitsPeriod:
     limits: SourceLimits
 
 
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
 @dataclass(frozen=True, slots=True)
 class SourceSettings:
     """A source of HR data and the mapping of its layout to the canonical one.
@@ -123,17 +126,17 @@ class SourceSettings:
     `delimiter` "" is detected in the header (`;` `,` or tab). `encoding` is utf-8, windows-1252 or
     iso-8859-15, decoded strictly. `files` are patterns (fnmatch) of the file names of the source.
     `date_pattern` is a regular expression with groups `year`, `month`, `day` for the feed's date in the
-    file name. `columns`: canonical column -> header name there. `values`: canonical column -> raw value
-    -> canonical value. `constants`: canonical column -> value for every row. `date_formats` are
-    strptime formats, tried in order. `feed_days`: how many days the date of a feed may be from that of the
-    run. `namespace`: that of its matricules.
+    file name, and `number` for what orders the sets of one day. `columns`: canonical column -> header name
+    there. `values`: canonical column -> raw value -> canonical value. `constants`: canonical column -> value
+    for every row. `date_formats` are strptime formats, tried in order. `feed_days`: how many days the date of
+    a feed may be from that of the run. `namespace`: that of its matricules.
 
     `format` is csv, or that of a set of files (piactl.feed.formats); `perimeter` is what the head of such a
     set must state (`academie`, `degre`), `drop_functions` are function codes that make no post beside another
     function. `empty_values`: what an attribute without a value in a modification does, clear or keep.
-    `delta_days`: the most days from one set to the next delta. `state_folder` is where this host keeps the
-    last sets. `supplement`: the source only adds posts to people whom others know; those whom nobody knows
-    get an account if it `creates`.
+    `delta_days`: the most days from one set to the next delta, of those `delta_weekdays`. `state_folder` is
+    where this host keeps the last sets. `supplement`: the source only adds posts to people whom others know;
+    those whom nobody knows get an account if it `creates`.
     """
 
     name: str
@@ -157,6 +160,7 @@ class SourceSettings:
     drop_functions: tuple[str, ...] = ()
     empty_values: str = "clear"
     delta_days: int = 1
+    delta_weekdays: tuple[str, ...] = WEEKDAYS
     state_folder: str = ""
     limits: SourceLimits = SourceLimits()
     periods: tuple[LimitsPeriod, ...] = ()

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from types import MappingProxyType
 
-from piactl.core.model.settings import SourceLimits, SourceSettings
+from piactl.core.model.settings import WEEKDAYS, SourceLimits, SourceSettings
 
 ROW = "row"
 """The key of `FeedFacts.columns` that counts rows; bad rows are those that could not be split."""
@@ -258,9 +258,11 @@ def feed_refusals(
     ]
 
 
-def order_refusals(facts: FeedFacts, applied: Collection[str], days: int) -> list[tuple[str, str]]:
-    """Why a set does not follow those of its kind whose digests were `applied`; a delta with at most so many
-    `days` between them."""
+def order_refusals(
+    facts: FeedFacts, applied: Collection[str], days: int, weekdays: Collection[str] = WEEKDAYS
+) -> list[tuple[str, str]]:
+    """Why a delta does not follow the sets of its kind whose digests were `applied`, at most so many `days`
+    after one of them; of these the `weekdays` count."""
     basis, accept = facts.basis, f"--accept-feed {facts.digest} --reason TEXT"
     if basis is None:
         return []
@@ -271,12 +273,19 @@ def order_refusals(facts: FeedFacts, applied: Collection[str], days: int) -> lis
         return [("doubled-delta", f"{message}\nIf it has to count: {accept}")]
     if basis.digest not in applied:
         message = f"it changes the set of {basis.day}, which has not been applied;"
-    elif basis.days > days:
-        message = f"it comes {basis.days} days after the set of {basis.day} (limit: {days}, `delta_days`);"
+    elif (counted := _days_of(basis, weekdays)) > days:
+        message = f"it comes {counted} days after the set of {basis.day} (limit: {days}, `delta_days`);"
     else:
         return []
     first = f"feed the deltas after the set of {basis.day} first, or the next complete set."
     return [("missing-delta", f"{message} {first}\nIf none is missing: {accept}")]
+
+
+def _days_of(basis: Basis, weekdays: Collection[str]) -> int:
+    """How many of the days after the basis, up to that of the delta, are such weekdays."""
+    first = basis.day.toordinal() + 1
+    days = range(first, first + basis.days)
+    return sum(WEEKDAYS[date.fromordinal(day).weekday()] in weekdays for day in days)
 
 
 def part_refusals(

@@ -134,7 +134,8 @@ def _translated(path: Path, source: SourceSettings) -> TranslatedSet:
     kept = None
     if writer.kind and writer.day and undated:  # a format whose rows have dates has no deltas
         if writer.basis is not None:  # a delta is not of the day of another set
-            others = (one for one in before(writer.kind) if one.day >= writer.day)
+            order = writer.day, writer.number
+            others = (one for one in before(writer.kind) if one.order >= order)
             writer.later = frozenset(one.digest for one in others) - {digest}
         kept = KeptSet(
             source.name,
@@ -146,5 +147,6 @@ def _translated(path: Path, source: SourceSettings) -> TranslatedSet:
             writer.gone,
             writer.basis,
             lambda: records.opened("rb"),
+            writer.number,
         )
     return TranslatedSet(rows, layout, writer, digest, state, kept)

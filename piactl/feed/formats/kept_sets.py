@@ -40,11 +40,17 @@ class KeptSet:
     gone: frozenset[str]
     basis: Basis | None
     records: Callable[[], IO[bytes]] = field(repr=False)
+    number: int = 0
+    """What orders it among the sets of its day, in their names."""
+
+    @property
+    def order(self) -> tuple[date, int]:
+        return self.day, self.number
 
     @property
     def name(self) -> str:
         """The name of its file."""
-        return f"{_kind_name(self.source, self.kind)}-{self.day:%Y%m%d}-{self.digest[:32]}"
+        return f"{_kind_name(self.source, self.kind)}-{self.day:%Y%m%d}{self.number:08}-{self.digest[:32]}"
 
     def rows(self) -> Iterator[list[str]]:
         """The people, each as texts; the first one is the number of the person."""
@@ -62,6 +68,7 @@ class KeptSet:
             "source": self.source,
             "kind": self.kind,
             "day": self.day.isoformat(),
+            "number": self.number,
             "digest": self.digest,
             "structures": dict(self.structures),
             "uais": sorted(self.uais) if self.uais is not None else None,
@@ -125,6 +132,7 @@ def _read(path: Path) -> KeptSet | None:
             frozenset(head["gone"]),
             _basis(head["basis"]),
             records,
+            head.get("number", 0),
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None

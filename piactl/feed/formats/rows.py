@@ -24,15 +24,15 @@ class RowWriter:
     dated. `uais`: absences count at these establishments alone, everywhere if None. `passed` counts what was
     passed over, with the reason, `posts` and `at` the posts by function and by establishment.
 
-    For later deltas: `kind` is the name of such sets, `structures` are their UAIs by number, `records` takes
-    the people, one line each. Of a delta `basis` is the set that it changes, `gone` are the matricules that
-    it deletes, `remark` says what it changes. `later` are the digests of kept sets of its day or later,
-    `local` the matricules of people whom a head of school made.
+    For later deltas: `kind` is the name of such sets, `number` orders those of one day, `structures` are
+    their UAIs by number, `records` takes the people, one line each. Of a delta `basis` is the set that it
+    changes, `gone` are the matricules that it deletes, `remark` says what it changes, `later` are the digests
+    of kept sets of its day or later. `local` are the matricules of people whom a head of school made.
     """
 
     def __init__(self, stream: IO[bytes], records: IO[bytes], columns: tuple[str, ...] = COLUMNS) -> None:
         self._stream, self._records, self.columns = stream, records, columns
-        self.kind, self.remark = "", ""
+        self.kind, self.remark, self.number = "", "", 0
         self.structures: Mapping[str, str] = {}
         self.basis: Basis | None = None
         self.gone: frozenset[str] = frozenset()

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import Basis
-from piactl.feed.file_date import file_date
+from piactl.errors import FeedRefused
+from piactl.feed.file_date import file_date, file_order
 from piactl.feed.formats.aaf.forms import FIRST_DEGREE, GPEI, SECOND_DEGREE, Form
 from piactl.feed.formats.aaf.records import FACTS, Record, after_requests, record_of, to_line
 from piactl.feed.formats.aaf.records import first as first_of
@@ -123,7 +124,8 @@ class _Set:
             self.name = self.name or name
             if _DELTA.search(name):
                 self.changes = {}
-            self.writer.day = self.writer.day or file_date(name, self.source.date_pattern)
+            if self.writer.day is None:
+                self.writer.day, self.writer.number = file_order(name, self.source.date_pattern)
         # sets of one kind have the same name but for their date and their sort
         self.writer.kind = re.sub(self.source.date_pattern or "$^", "", _SORT.sub("", self.name)).strip("_")
 
@@ -224,10 +226,14 @@ class _Set:
             raise self.files.refuse("undated")
         kept = self.files.kept(self.writer.kind)
         same = [one for one in kept if one.digest == self.files.digest]
-        older = [one for one in kept if one.day < day]
+        older = [one for one in kept if one.order < (day, self.writer.number)]
         if not same and not older:
+            if kept:
+                newest = max(one.day for one in kept)
+                detail = f"it is dated {day}, but one dated {newest} of its kind has been read; remove it"
+                raise FeedRefused(str(self.files.path), [("older", detail)])
             raise self.files.refuse("no-complete-set")
-        return same[-1] if same else max(reversed(older), key=lambda one: one.day)
+        return same[-1] if same else max(reversed(older), key=lambda one: one.order)
 
     def _write_over(
         self, base: KeptSet, changes: dict[str, list[tuple[Request, str]]]

@@ -34,7 +34,7 @@ from piactl.core.text import counted
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError, UnsafePlan
 from piactl.feed.feed import Feed
 from piactl.feed.feed_file import NoSource, feed_argument
-from piactl.feed.file_date import file_date
+from piactl.feed.file_date import file_order
 from piactl.feed.fingerprints import LineDigests, digest_lines
 from piactl.feed.formats import set_to_keep
 from piactl.feed.formats.kept_sets import keep_set
@@ -134,10 +134,13 @@ def _named(
 
 def by_date(named: Sequence[tuple[SourceSettings, Path]]) -> list[tuple[SourceSettings, Path]]:
     """Feeds in an order in which a delta of a national feed comes after the sets before it."""
-    return sorted(
-        named,
-        key=lambda one: (one[0].format != "csv" and file_date(one[1].name, one[0].date_pattern)) or date.min,
-    )
+
+    def order(one: tuple[SourceSettings, Path]) -> tuple[date, int]:
+        source, path = one
+        day, number = file_order(path.name, source.date_pattern) if source.format != "csv" else (None, 0)
+        return day or date.min, number
+
+    return sorted(named, key=order)
 
 
 def digests_of_people(scans: Sequence[Scan]) -> dict[str, int] | None:
@@ -265,7 +268,7 @@ def check_limits(
         )
         before = applied.setdefault(source.name, set())
         if facts.digest not in before:
-            refusals += order_refusals(facts, before, source.delta_days)
+            refusals += order_refusals(facts, before, source.delta_days, source.delta_weekdays)
             before.add(facts.digest)
         memory_of = memory.sources.get(source.name)
         # other sets of a source that lists its establishments in parts are of other ones

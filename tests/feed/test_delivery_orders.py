@@ -1,0 +1,116 @@
+"""Complete sets and deltas of AAF in every order of delivery: the end is that of the right order, and what is
+refused on the way says why.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+
+from piactl.core.model.person import Person
+from piactl.core.model.settings import SourceSettings
+from piactl.core.plan.feed_limits import record_of
+from piactl.core.plan.run_state import Memory, SourceMemory
+from piactl.errors import FeedRefused, FeedsRefused
+from piactl.feed.formats import _kept
+from piactl.feed.reader import read_feed
+from piactl.flows.plan.inputs.load_feeds import check_limits, keep_sets, read_feeds
+from tests.aaf_sets import Agent, changes, delta, files, zipped
+
+from .test_aaf_deltas import CLAIRE, IDA, ZOE, population, said
+
+MONDAY = date(2026, 9, 7)
+WHY = {"missing-delta", "no-complete-set", "older", "doubled-delta"}
+"""The reasons for which a set may be refused for its order."""
+People = dict[str, Person]
+
+
+class Host:
+    """A host that applies what was delivered as its nights do: all of it together, or nothing."""
+
+    def __init__(self, folder: Path, **settings: object) -> None:
+        folder.mkdir(mode=0o700)
+        source = SourceSettings("aaf", format="aaf", namespace="aaf", state_folder=str(folder))
+        self.source = replace(source, **settings)  # type: ignore[arg-type]
+        self.memory = Memory()
+        self.waiting: list[Path] = []
+        self.people: People = {}
+        self.why: list[str] = []
+
+    def night(self, delivered: Iterable[Path]) -> None:
+        """Older feeds are left out by later nights; what else is refused waits for the next one."""
+        _kept.clear()  # each night is a process of its own
+        self.waiting += delivered
+        while self.waiting:
+            try:
+                feeds = read_feeds([str(path) for path in self.waiting], {"aaf": self.source})
+                check_limits(feeds, self.memory, {}, MONDAY, ())
+            except (FeedRefused, FeedsRefused) as error:
+                refused = error.errors if isinstance(error, FeedsRefused) else [error]
+                self.why += [code for one in refused for code, _ in one.refusals]
+                older = {
+                    Path(one.file)
+                    for one in refused
+                    if {code for code, _ in one.refusals} & {"older", "doubled-delta"}
+                }
+                self.waiting = [path for path in self.waiting if path not in older]
+                if older:
+                    continue
+                return
+            for sourced in feeds:
+                before = self.memory.sources.get("aaf")
+                facts = sourced.feed.facts
+                record = record_of(facts, facts.date, before.record if before else None)
+                applied = (*(before.applied if before else ()), facts.digest)
+                self.memory = Memory(sources={"aaf": SourceMemory(record, applied=applied)})
+                self.people = said(sourced.feed)
+            keep_sets(feeds, pytest.fail)
+            self.waiting = []
+
+
+def deliveries(folder: Path, sorts: str, seed: int) -> tuple[list[Path], People]:
+    """Sets of days one after the other, C complete and D a delta, and the people at their end."""
+    chance, people, paths = random.Random(seed), [CLAIRE, ZOE, IDA, Agent("509", given="Ève", sn="ROUX")], []
+    folder.mkdir()
+    for number, sort in enumerate(sorts):
+        day = f"{MONDAY + timedelta(number):%Y%m%d}"
+        after = population(chance, people, number) if number else people
+        found = files(after, day) if sort == "C" else delta(changes(people, after), day)
+        word = "Complet" if sort == "C" else "Delta"
+        paths.append(zipped(folder / f"ENT2DVA_{word}_{day}.zip", found))
+        people = after
+    whole = zipped(folder / f"whole_{day}.zip", files(people, day))
+    return paths, said(read_feed(whole, SourceSettings("whole", format="aaf", namespace="aaf")))
+
+
+def test_every_order_of_one_set_a_night_ends_the_same(tmp_path: Path) -> None:
+    paths, end = deliveries(tmp_path / "sets", "CDDCD", seed=3)
+    for number, order in enumerate(permutations(paths)):
+        host = Host(tmp_path / f"{number}")
+        for path in order:
+            host.night([path])
+        assert host.people == end, [path.name for path in order]
+        assert {*host.why} <= WHY
+        assert host.waiting == []
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_sets_that_come_in_heaps_and_again_end_the_same(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)
+    paths, end = deliveries(tmp_path / "sets", "C" + "".join(chance.choices("DDDC", k=5)), seed)
+    host = Host(tmp_path / "host")
+    left: Sequence[Path] = chance.sample([*paths, *chance.choices(paths, k=3)], len(paths) + 3)
+    while left:
+        size = chance.randint(1, 3)
+        host.night(dict.fromkeys(left[:size]))
+        left = left[size:]
+    # what an earlier refusal of the whole night left behind
+    host.night(dict.fromkeys(paths))
+    assert host.people == end
+    assert {*host.why} <= WHY
