@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import subprocess
@@ -12,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.aaf_sets import Agent, files, folder, individual, sts, tarred, zipped
+
 from .academy import Academy
 from .feeds import row, text
 
+CLAIRE = Agent("500", ("4077$ENS",))
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
@@ -123,6 +127,47 @@ def test_what_a_good_night_applied_is_moved(host: Host, run: Callable[[Host], in
     assert (host.applied / "hr-1.csv.~1~").read_text() == "of an earlier day"
     assert run(host) == 0  # a night without feeds
     assert len(names(host.applied)) == 3
+
+
+@pytest.mark.parametrize("run", WAYS, ids=["timer", "cron"])
+def test_sets_of_several_files_move_as_a_whole(host: Host, run: Callable[[Host], int]) -> None:
+    """Folders, and archives with their .md5; a folder in which a file changed or came since stays."""
+    own = [f'  {form}: {{format: {form}, role: supplement, namespace: {form}, files: ["{files}"]}}\n'
+           for form, files in (("aaf", "ENT*"), ("sts", "sts_emp_*"))]  # fmt: skip
+    host.academy.edit("piactl.yaml", "\n  hr: {", "\n" + "".join(own) + "  hr: {")
+    host.deliver("hr-1.csv", day=DAYS[1])
+    day, school = DAYS[1].replace("-", ""), "0800009A"
+    whole = folder(host.feeds / f"ENT2DVA_Complet_{day}", files([CLAIRE], day, pieces=3))
+    part = files([CLAIRE], day, name=f"ENT_{school}", schools={"4077": school})
+    archive = tarred(host.feeds / f"ENT_{school}_Complet_{day}.tgz", part)
+    posts = zipped(host.feeds / f"sts_emp_{school}_2026.zip", sts(individual("7001")))
+    for path in (archive, posts):
+        digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+        Path(f"{path}.md5").write_text(f"{digest}  {path.name}\n")
+    pieces = names(whole)
+    older = host.applied / whole.name
+    older.mkdir()
+    assert run(host) == 0
+    assert names(host.feeds) == []
+    moved = [whole.name, f"{whole.name}.~1~", "hr-1.csv"]
+    moved += [f"{path.name}{suffix}" for path in (archive, posts) for suffix in ("", ".md5")]
+    assert names(host.applied) == sorted(moved)
+    assert names(host.applied / whole.name) == pieces
+    assert len(pieces) == 4
+    if run == Host.cron:  # it moves at once
+        return
+    next_day = DAYS[2].replace("-", "")
+    following = [
+        folder(host.feeds / f"ENT2DVA_Complet_{next_day}", files([CLAIRE], next_day)),
+        folder(host.feeds / f"ENT_{school}_Complet_{next_day}", files(
+            [CLAIRE], next_day, name=f"ENT_{school}", schools={"4077": school}
+        )),
+    ]  # fmt: skip
+    assert host.run(command_line("piactl-nightly.service")).returncode == 0
+    (following[0] / "late.xml").write_text("<x/>")
+    next(following[1].iterdir()).write_text("<x/>")
+    assert host.mover().returncode == 0
+    assert names(host.feeds) == [one.name for one in following]
 
 
 @pytest.mark.parametrize("run", WAYS, ids=["timer", "cron"])
