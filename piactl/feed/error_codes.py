@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 _AT_SOURCE = "correct it in HR, or correct the rejects file and feed it"
+_IN_SET = "correct it in the application that exports the set"
 _EXPORT = "request a new export"
 
 REJECTIONS: Mapping[str, tuple[str, str]] = {
@@ -89,7 +90,10 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
         "its name is not that of its format",
         "keep its name as delivered",
     ),
-    "wrong-perimeter": ("the set is of another académie or degree", "check `perimeter` of the source"),
+    "wrong-perimeter": (
+        "the set is of another académie or degree",
+        "request the right one, or correct `perimeter`",
+    ),
     "undated": ("neither the name of the set nor its head has a date", "keep its name as delivered"),
     "unsafe-xml": ("the file declares entities or a structure of its own", _EXPORT),
     "bad-xml": ("the file is not XML of the form ficAlimMENESR", _EXPORT),
@@ -98,9 +102,12 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
 """Code of a refused feed -> (meaning, next step)."""
 
 
-def rejection_message(code: str, detail: str = "") -> str:
-    """One line: the problem (`detail`, or else the meaning of the code) and the next step."""
+def rejection_message(code: str, detail: str = "", *, of_set: bool = False) -> str:
+    """One line: the problem (`detail`, or else the meaning of the code) and the next step. The rejects file
+    of a set, XML, cannot be fed."""
     meaning, advice = REJECTIONS[code]
+    if of_set and advice == _AT_SOURCE:
+        advice = _IN_SET
     return f"{detail or meaning}; {advice}"
 
 

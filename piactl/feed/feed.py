@@ -77,6 +77,11 @@ def set_remarks(written: RowWriter) -> list[Remark]:
         most = ", ".join(f"{uai} {number}" for uai, number in written.at.most_common(_FEW))
         more = f" and {len(written.at) - _FEW} more" if len(written.at) > _FEW else ""
         remarks.append(Remark("understood", f"posts by structure: {most}{more}", len(written.at)))
+    if written.local:
+        local = len(written.local)
+        remarks.append(
+            Remark("understood", f"people made by the head of a school: {local}; each is a case", local)
+        )
     for (what, why), number in sorted(written.passed.items()):
         remarks.append(Remark("passed-over", f"passed over: {what} ({number}): {why}", number))
     return remarks

@@ -41,6 +41,7 @@ class PeopleBuilder:
     def __init__(self, file: str, source: str, place: Place | None = None) -> None:
         self.source = source
         self.place = place or (lambda line: (file, line))
+        self._of_set = place is not None
         self.people: dict[str, Person] = {}
         self.rejections: list[Rejection] = []
         self.held: dict[str, str] = {}
@@ -133,7 +134,7 @@ class PeopleBuilder:
             self.unusable.append((self._person(row, line), frozenset(column for column, _ in broken.faults)))
 
     def _reject(self, line: int, column: str, code: str, detail: str, matricule: str | None) -> None:
-        message = rejection_message(code, detail)
+        message = rejection_message(code, detail, of_set=self._of_set)
         file, at = self.place(line)
         self.rejections.append(Rejection(file, at, column, code, message, matricule))
         self.rejected_lines[line] = None

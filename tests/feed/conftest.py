@@ -14,6 +14,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.errors import FeedRefused
 from piactl.feed.csv_header import COLUMNS
 from piactl.feed.feed import Feed
+from piactl.feed.formats import _kept as translated_sets
 from piactl.feed.reader import read_feed
 
 HEADER = ";".join(COLUMNS)
@@ -36,6 +37,14 @@ DEFAULTS = {
     "debut": "01/09/2026",
     "fin": "31/08/2027",
 }
+
+
+@pytest.fixture(autouse=True)
+def of_no_other_run() -> None:
+    """A set changes those that were read in the same run; each test is one."""
+    translated_sets.clear()
+
+
 NUMENS = {"0001": "01E9501234ABC", "0002": "01E9501235ABD", "0003": "01G9501236ABE", "0004": "01A9501237ABF"}
 
 

@@ -177,6 +177,29 @@ def test_a_set_is_refused_as_a_whole(tmp_path, code, found):
     assert refusals(zipped(tmp_path / "set.zip", found)) == [code]
 
 
+def test_a_file_that_is_cut_anywhere_is_cut(tmp_path):
+    """Also where the parser takes the end for another mistake, such as in an attribute."""
+    found = files([CLAIRE])
+    path = folder(tmp_path / "set", found)
+    content = found[PEOPLE].rstrip()
+    for end in range(content.index(b"<ficAlim") + 1, len(content), 5):
+        (path / PEOPLE).write_bytes(content[:end])
+        assert refusals(path) == ["cut"], content[:end][-30:]
+
+
+def test_messages_name_files_and_values_as_they_are_spelled(tmp_path):
+    found = files([CLAIRE, replace(ZOE, birth="31/02/1980")], pieces=2)
+    path = folder(tmp_path / "set", without(found, "PersEducNat_0000"))
+    with pytest.raises(FeedRefused, match=r"no file ENT2DVA_Complet_20260901_PersEducNat_0000\.xml; fetch"):
+        read(path)
+    pupils = {"ENT2DVA_Complet_20260901_Eleve_0000.xml": document([])}
+    feed = read(folder(tmp_path / "more", {**found, **pupils}))
+    assert "passed over: files of Eleve (1): no staff" in [remark.message for remark in feed.remarks]
+    (rejection,) = feed.rejections
+    # the rejects file of a set is no feed
+    assert rejection.message.endswith("; correct it in the application that exports the set")
+
+
 def test_archives_made_to_harm_are_refused(tmp_path):
     found = files([CLAIRE])
     (name, content), *_ = found.items()

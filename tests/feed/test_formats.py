@@ -97,6 +97,7 @@ def test_a_file_of_sts(tmp_path):
     assert feed.facts.date is None
     said = [remark.message for remark in feed.remarks]
     assert "passed over: people without a function (1): no post" in said
+    assert "people made by the head of a school: 1; each is a case" in said
 
 
 def other(old: bytes, new: bytes) -> Mapping[str, bytes]:

@@ -27,14 +27,33 @@ class BadXml(Exception):
 _CUT = ("Premature end", "Extra content at the end", "not finished", "Document is empty", "no element found")
 
 
+class _Watched:
+    """A stream that knows how it ends."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream, self._end = stream, b""
+
+    def read(self, size: int = -1) -> bytes:
+        piece = self._stream.read(size)
+        self._end = piece or self._end
+        return piece
+
+    def ends_with_tag(self) -> bool:
+        """Whether the last thing in it is the end of a tag."""
+        while self.read(1 << 20):
+            pass
+        return self._end.rstrip().endswith(b">")
+
+
 def safe_events(
     stream: IO[bytes], events: Collection[str], tag: object
 ) -> Iterator[tuple[str, etree._Element]]:
     """What a parser meets that resolves, fetches and expands nothing. Raises UnsafeXml, CutXml or BadXml."""
     # lxml reads this fast enough in C and frees what is read; network, DTD, entities and huge texts are off
+    watched = _Watched(stream)
     try:
         yield from etree.iterparse(
-            stream,
+            watched,
             events=tuple(events),
             tag=tag,
             resolve_entities=False,
@@ -48,7 +67,7 @@ def safe_events(
     except etree.XMLSyntaxError as error:
         line, column = error.position
         words = re.sub(r", line \d+, column \d+.*", "", str(error.msg))
-        cut = any(sign in words for sign in _CUT)
+        cut = any(sign in words for sign in _CUT) or not watched.ends_with_tag()
         raise (CutXml if cut else BadXml)(f"line {line}, column {column}: {words}") from None
 
 

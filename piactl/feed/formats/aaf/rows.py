@@ -89,6 +89,7 @@ class _Set:
                 raise self.files.refuse("missing-piece", f"the set has no file ..._{_PARAMS}_0000.xml")
             return [name], [name], []
         found_types: dict[str, list[tuple[int, str]]] = {}
+        spelled: dict[str, str] = {}
         sets = []
         for name in self.files.files:
             match = _NAME.fullmatch(name)
@@ -96,20 +97,23 @@ class _Set:
                 self.writer.pass_over(f"file {name}", "no name of a file of a set")
                 continue
             sets.append(match["set"])
+            spelled[match["type"].casefold()] = f"{match['set']}_{match['type']}"
             found_types.setdefault(match["type"].casefold(), []).append((int(match["piece"]), name))
         for kind, pieces in sorted(found_types.items()):
             numbers = sorted(number for number, _ in pieces)
             missing = sorted({*range(numbers[-1] + 1)} - {*numbers})
             if missing:
-                raise self.files.refuse("missing-piece", f"piece {missing[0]:04} of {kind} is missing")
+                lacking = f"{spelled[kind]}_{missing[0]:04}.xml"
+                raise self.files.refuse("missing-piece", f"the set has no file {lacking}")
         self._check_set(sets)
         ours = (_STRUCTURES, _PEOPLE, *((_PARAMS,) if self.form.declares else ()))
-        lacking = [kind for kind in ours if kind.casefold() not in found_types]
+        absent = [kind for kind in ours if kind.casefold() not in found_types]
         # a delta has no file of what did not change
-        if lacking and (self.changes is None or len(lacking) == len(ours)):
-            raise self.files.refuse("missing-piece", f"the set has no file ..._{lacking[0]}_0000.xml")
+        if absent and (self.changes is None or len(absent) == len(ours)):
+            raise self.files.refuse("missing-piece", f"the set has no file ..._{absent[0]}_0000.xml")
         for kind in {*found_types} - {kind.casefold() for kind in ours}:
-            self.writer.pass_over(f"files of {kind}", "no staff", len(found_types[kind]))
+            name = spelled[kind].rpartition("_")[2]
+            self.writer.pass_over(f"files of {name}", "no staff", len(found_types[kind]))
         structures, people, params = (
             [name for _, name in sorted(found_types.get(kind.casefold(), ()))]
             for kind in (_STRUCTURES, _PEOPLE, _PARAMS)
@@ -171,15 +175,11 @@ class _Set:
                 ("listeType", "types"),
             ):
                 match = re.search(rf"\b{fact} ?= ?\[([^\]]*)\]", declared)
-                stated = (
-                    {part.lstrip("0") for part in re.split(r"[,;\s]+", match[1])} - {""} if match else set()
-                )
-                asked = {part.lstrip("0") for part in self.source.perimeter.get(setting, "").split(",")} - {
-                    ""
-                }
-                if asked and stated != asked:
-                    detail = f"{name}: {fact} is {', '.join(sorted(stated)) or 'not stated'}"
-                    detail += f", but the perimeter of the source says {', '.join(sorted(asked))}"
+                stated = sorted({*re.split(r"[,;\s]+", match[1])} - {""}) if match else []
+                asked = sorted({*self.source.perimeter.get(setting, "").split(",")} - {""})
+                if asked and {one.lstrip("0") for one in stated} != {one.lstrip("0") for one in asked}:
+                    detail = f"{name}: {fact} is {', '.join(stated) or 'not stated'}"
+                    detail += f", but the perimeter of the source says {', '.join(asked)}"
                     raise self.files.refuse("wrong-perimeter", detail)
 
     def _structure(self, request: Request, name: str, removed: set[str]) -> None:
