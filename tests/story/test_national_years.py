@@ -1,9 +1,12 @@
-"""One invented population as HR's CSV, as AAF and as both; and a year of nights of AAF beside HR."""
+"""One invented population as HR's CSV, as AAF and as both; and a year of nights of AAF beside HR. In a
+directory that is only memory, and on a real slapd by the command of the night.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,15 +14,18 @@ from zlib import crc32
 
 import pytest
 
-from piactl.cli.framework.configuration import open_configuration
+from piactl.cli.framework.configuration import Configuration, open_configuration
+from piactl.cli.framework.context import reading
 from piactl.core.model.account import Account
 from piactl.core.model.person import Assignment
+from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry, read_accounts
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
 from tests.planning import managed_accounts, plan_at_once
 
-from .rehearsal import Night, Rehearsal, write_feeds
+from .academy import Academy
+from .rehearsal import TOP, Night, Rehearsal, write_feeds
 from .test_ordinary_year import nights as ordinary_nights
 
 from invented.national import jointure, write_set  # type: ignore[import-not-found]  # isort: skip
@@ -28,6 +34,12 @@ FIRST, RENTREE = date(2026, 8, 20), date(2026, 9, 2)
 SUPPLEMENT = "  aaf: {format: aaf, role: supplement, namespace: aaf, limits: {known_floor: 200}}\n"
 """Those whom AAF knows are those with a post that HR lacks: too few for a share of them to mean anything."""
 ALONE = "  aaf: {format: aaf}\n"
+
+
+def by_matricule(reader: Reader, site: Configuration) -> dict[str, Account]:
+    """The accounts by the matricule of HR or AAF."""
+    found = (one.account for one in read_accounts(*managed_accounts(reader, site)) if isinstance(one, Entry))
+    return {account.matricule: account for account in found if account.matricule is not None}
 
 
 class Fed(Rehearsal):
@@ -42,18 +54,52 @@ class Fed(Rehearsal):
         self.site = open_configuration(file)
 
     def night(self, feeds: Sequence[Path], day: date) -> dict[str, Account]:
-        """The accounts after a night, by the matricule of HR or AAF."""
+        """The accounts after a night."""
         sourced = []
         for path in feeds:
             source = self.site.settings.sources["aaf" if path.name.startswith("ENT") else "rh"]
             sourced.append(SourcedFeed(read_feed(path, source), source, path))
         self.make(plan_at_once(self.directory, self.site, sourced, day), day)
-        found = (
-            one.account
-            for one in read_accounts(*managed_accounts(self.directory, self.site))
-            if isinstance(one, Entry)
-        )
-        return {account.matricule: account for account in found if account.matricule is not None}
+        return by_matricule(self.directory, self.site)
+
+
+class Served:
+    """The same on a server, with guards that so few people cannot break."""
+
+    def __init__(self, academy: Academy, register: Path, aaf: str = "", *, hr: bool = True) -> None:
+        self.academy = academy
+        shutil.copy(register, academy.sandbox.folder / "establishments.csv")
+        own = '  rh: {kind: full, files: ["rh-*.csv"]}\n' if hr else ""
+        academy.edit("piactl.yaml", '  hr: {kind: full, files: ["*.csv"]}\n', own + aaf)
+        shutil.copy(TOP / "examples" / "policy.yaml", academy.sandbox.folder)
+        academy.allow_up_to(1000)
+        self.site = open_configuration(academy.sandbox.config)
+
+    def night(self, feeds: Sequence[Path], day: date) -> dict[str, Account]:
+        named = [f"{'aaf' if path.name.startswith('ENT') else 'rh'}={path}" for path in feeds]
+        self.academy.night(day.isoformat(), *named)
+        with reading(self.site) as reader:
+            return by_matricule(reader, self.site)
+
+
+Way = Callable[..., "Fed | Served"]
+"""Makes a directory by a name, a register and the settings of AAF."""
+
+
+@pytest.fixture
+def ways(request: pytest.FixtureRequest, tmp_path: Path) -> Way:
+    """Of the `server` where the test asks for it, else of memory."""
+
+    def served(name: str, *settings: object, **more: bool) -> Served:
+        academy = request.getfixturevalue("make_academy")()
+        academy.folder = tmp_path / name
+        academy.folder.mkdir()
+        return Served(academy, *settings, **more)
+
+    def fed(name: str, *settings: object, **more: bool) -> Fed:
+        return Fed(tmp_path / name, *settings, **more)
+
+    return served if "server" in request.node.callspec.id else fed
 
 
 def on(account: Account, day: date, places: frozenset[str]) -> frozenset[tuple[str, str]]:
@@ -65,33 +111,36 @@ def of_second_degree(register: Path) -> frozenset[str]:
         return frozenset(row["uai"] for row in csv.DictReader(file, delimiter=";") if row["degre"] == "2D")
 
 
-def test_a_population_as_csv_as_aaf_and_as_both_ends_in_accounts_that_agree(tmp_path: Path) -> None:
+@pytest.mark.parametrize("people", [pytest.param(150, id="memory"), pytest.param(40, id="server")])
+def test_a_population_as_csv_as_aaf_and_as_both_ends_in_accounts_that_agree(
+    tmp_path: Path, ways: Way, people: int
+) -> None:
     nights = [
         Night(1, FIRST, FIRST, "first"),
         Night(2, RENTREE, RENTREE - timedelta(days=1), "rentree", 0.095, 0.025),
         # two, so that what the rentrée ended is confirmed
         *(Night(n, RENTREE + timedelta(days=n), RENTREE, "ordinary", 0.0, 0.0) for n in (3, 4)),
     ]
-    feeds = write_feeds(tmp_path / "feeds", 150, 1, nights, None)
+    feeds = write_feeds(tmp_path / "feeds", people, 1, nights, None)
     register = tmp_path / "feeds" / "establishments.csv"
     places = of_second_degree(register)
     sets = [write_set("aaf", one.path, tmp_path / "aaf", one.night.day, register) for one in feeds]
-    ways = {
-        "csv": Fed(tmp_path / "csv", register),
-        "aaf": Fed(tmp_path / "only", register, ALONE, hr=False),
-        "both": Fed(tmp_path / "both", register, SUPPLEMENT),
+    directories = {
+        "csv": ways("csv", register),
+        "aaf": ways("only", register, ALONE, hr=False),
+        "both": ways("both", register, SUPPLEMENT),
     }
     ends = {}
     for one, path in zip(feeds, sets, strict=True):
         given = {"csv": [one.path], "aaf": [path], "both": [one.path, path]}
-        ends = {way: fed.night(given[way], one.night.day) for way, fed in ways.items()}
+        ends = {way: fed.night(given[way], one.night.day) for way, fed in directories.items()}
     day = nights[-1].day
     known = {
         jointure(matricule): (account, on(account, day, places))
         for matricule, account in ends["csv"].items()
         if on(account, day, places)
     }
-    assert len(known) > 70
+    assert len(known) > people // 3
     # AAF knows the day on which it lists a post first, and neither leave, corps nor NUMEN
     by_aaf = {
         matricule: (a, on(a, day, places)) for matricule, a in ends["aaf"].items() if on(a, day, places)
@@ -113,7 +162,7 @@ def test_a_population_as_csv_as_aaf_and_as_both_ends_in_accounts_that_agree(tmp_
             "matricule_digests": alone.matricule_digests,
         }
         assert replace(account, **same) == alone
-    assert joined > 70
+    assert joined > people // 3
     assert ends["both"].keys() == ends["csv"].keys()
 
 
@@ -161,15 +210,16 @@ def of_aaf(accounts: dict[str, Account]) -> dict[tuple[str, str, str], Assignmen
         pytest.param(100, 40, id="100-some"),
         pytest.param(450, 3, id="450-twice-a-week", marks=pytest.mark.long),
         pytest.param(5_000, 12, id="5000-fortnightly", marks=pytest.mark.long),
+        pytest.param(100, 12, id="server-fortnightly", marks=pytest.mark.long),
     ],
 )
-def test_a_year_of_nights_of_aaf_beside_hr(tmp_path: Path, people: int, every: int) -> None:
+def test_a_year_of_nights_of_aaf_beside_hr(tmp_path: Path, ways: Way, people: int, every: int) -> None:
     """It closes no account, rewrites no start, and its absences count in the perimeter of a set alone."""
     days = date(2026, 10, 12), date(2027, 10, 16)
     feeds = write_feeds(tmp_path / "feeds", people, 1, [*ordinary_nights(every, *days)], None)
     register = tmp_path / "feeds" / "establishments.csv"
     places = sorted(of_second_degree(register))
-    alone, both = Fed(tmp_path / "alone", register), Fed(tmp_path / "both", register, SUPPLEMENT)
+    alone, both = ways("alone", register), ways("both", register, SUPPLEMENT)
     before: dict[tuple[str, str, str], Assignment] = {}
     most = ended = 0
     for number, one in enumerate(feeds):
