@@ -7,9 +7,9 @@ degré, GPEI and STS have the establishments of the 2nd degré, AAF of the 1er d
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import date
-from itertools import groupby
+from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import TextIO
@@ -58,12 +58,9 @@ def write_set(
             _request(out, "Structure", "EtabEducNat", number, attributes)
 
     def people(out: TextIO) -> None:
-        for rows in (*_people(feed), *([row] for row in more)):
-            posts = [row for row in rows if row["uai"] in known and _runs(row, day)]
-            if posts:
-                _person(out, prefix, named, posts, ample=ample)
+        for posts in posts_by_person(chain(_people(feed), ([row] for row in more)), places, day):
+            _person(out, prefix, named, posts, ample=ample)
 
-    known = {place["uai"] for place in places}
     _file(target / f"{stem}_EtabEducNat_0000.xml", degree, structures)
     _file(target / f"{stem}_PersEducNat_0000.xml", degree, people)
     if form == "gpei":
@@ -74,6 +71,27 @@ def write_set(
             encoding="utf-8",
         )
     return target
+
+
+def posts_by_person(people: Iterable[Sequence[Row]], places: Iterable[Row], day: date) -> Iterator[list[Row]]:
+    """The rows of each person that are posts at one of these places on the day; people without any are left
+    out."""
+    known = {place["uai"] for place in places}
+    for rows in people:
+        posts = [row for row in rows if row["uai"] in known and _runs(row, day)]
+        if posts:
+            yield posts
+
+
+def write_same_people(feed: Path, target: Path, day: date, register: Path) -> None:
+    """Writes the people of the set of the 2nd degré as CSV, with the posts that they have there."""
+    with target.open("w", encoding="utf-8", newline="") as out:
+        writer: csv.DictWriter[str] | None = None
+        for posts in posts_by_person(_people(feed), _places(register, "2D"), day):
+            if writer is None:
+                writer = csv.DictWriter(out, posts[0], delimiter=";")
+                writer.writeheader()
+            writer.writerows(posts)
 
 
 def write_sts(feed: Path, folder: Path, day: date, register: Path) -> Path:

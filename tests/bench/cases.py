@@ -18,7 +18,7 @@ from bench.requests import EVERYTHING, OWN_ACCOUNTS, Changes, changes_of_dump, c
 from bench.servers import TOLD, Server, load_quickly
 from piactl.sandbox.files import ACCOUNTS, identity_dn
 
-CASES = ("load", "migration", "quiet", "half", "rentree", "due", "commands", "lists")
+CASES = ("load", "migration", "quiet", "half", "rentree", "due", "commands", "lists", "set", "set-plan")
 """In the order in which they run."""
 
 LARGE = 100_000
@@ -236,7 +236,36 @@ def lists(bench: Bench) -> Contest:
     return bench.contest("lists", DUMP, [dump, whole, doctor])
 
 
+def national(bench: Bench) -> Contest:
+    """A set of AAF, read beside the same people as CSV."""
+    return _beside_csv(bench, "a set, read", "feed", "check")
+
+
+def national_plan(bench: Bench) -> Contest:
+    """The plan of the first night with a set, beside that with the same people as CSV."""
+    return _beside_csv(bench, "a set, planned", "plan", "--as-of", str(FIRST))
+
+
+def _beside_csv(bench: Bench, case: str, *command: str) -> Contest:
+    bench.empty()
+    feed, files = bench.population.same_as_csv_and_aaf()
+    before, _, after = (bench.server.home / "piactl.yaml").read_text(encoding="utf-8").partition("  hr: {")
+    sources = '  rh: {kind: full, files: ["same-*"]}\n  aaf: {format: aaf, files: ["ENT*"]}\n'
+    config = bench.server.home / "national.yaml"
+    config.write_text(before + sources + after.partition("\n")[2], encoding="utf-8")
+
+    def contender(name: str, path: Path, goal: Goal | None = None) -> Contender:
+        # two numbers of invented people may be the same: they are held (5)
+        found = ["sh", "-c", '"$0" "$@" || [ $? = 5 ]', PIACTL, "--config", str(config), *command, str(path)]
+        return Contender(name, lambda: found, goal=goal)
+
+    goal = Goal(3.0, "all", memory=1024)
+    return bench.contest(case, "CSV", [contender("CSV", feed), contender("AAF", files, goal)])
+
+
 RUN = {
+    "set": national,
+    "set-plan": national_plan,
     "load": load,
     "migration": migration,
     "lists": lists,

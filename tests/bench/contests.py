@@ -22,8 +22,9 @@ _TOLD = 0.5  # seconds from which on a command is worth a sign of life
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """At most `limit` of `what`: `ratio` (wall clock, times that of the reference), `cpu` (seconds) or
-    `beyond` (seconds of wall clock beyond those of the contenders `beside` together).
+    """At most `limit` of `what`: `ratio` (wall clock, times that of the reference), `all` (CPU of both sides,
+    times that), `cpu` (seconds) or `beyond` (seconds of wall clock beyond those of the contenders `beside`
+    together).
 
     `quiet`: and no entry written. `client`: and so many seconds of CPU of the client, `slapd`: of the server;
     `memory`: and so many MiB at the peak.
@@ -114,6 +115,8 @@ class Contest:
             return False
         if goal.what == "beyond":
             return self.beyond(one, goal.beside) <= goal.limit
+        if goal.what == "all":
+            return self.ratio(one, "all") <= goal.limit
         return (one.middle("cpu") if goal.what == "cpu" else self.ratio(one, "wall")) <= goal.limit
 
 

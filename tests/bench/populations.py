@@ -1,6 +1,7 @@
 """The people of a bench: invented, seeded, and the feeds of a few of their nights.
 
-As a program it writes them: python -m bench.populations PEOPLE SEED FOLDER.
+As a program it writes them: python -m bench.populations PEOPLE SEED FOLDER, and then those of the
+2nd degré as AAF and as CSV: python -m bench.populations FOLDER.
 """
 
 from __future__ import annotations
@@ -42,6 +43,12 @@ class Population:
     @property
     def register(self) -> Path:
         return self.folder / "establishments.csv"
+
+    def same_as_csv_and_aaf(self) -> tuple[Path, Path]:
+        """The people of the 2nd degré on the first day: a feed, and a set as large as a delivered one."""
+        words = [sys.executable, "-m", "bench.populations", str(self.folder)]
+        subprocess.run(words, cwd=TOP, check=True)
+        return self.folder / f"same-{FIRST}.csv", self.folder / "aaf" / f"ENT2DVA_Complet_{FIRST:%Y%m%d}"
 
     def again(self) -> Path:
         """A feed of the first day with the very same rows in an order that none had before: no file twice."""
@@ -101,5 +108,17 @@ def _turn(source: Path, target: Path, share: float) -> None:
         turned.write(end)
 
 
+def _write_national(population: Population) -> None:
+    sys.path.insert(0, str(TOP / "examples"))
+    from invented.national import write_same_people, write_set  # type: ignore[import-not-found]
+
+    folder = population.folder
+    write_same_people(population.first, folder / f"same-{FIRST}.csv", FIRST, population.register)
+    write_set("aaf", population.first, folder / "aaf", FIRST, population.register, ample=True)
+
+
 if __name__ == "__main__":
-    _write(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    if len(sys.argv) == 2:
+        _write_national(Population(0, Path(sys.argv[1])))
+    else:
+        _write(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

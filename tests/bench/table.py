@@ -127,7 +127,7 @@ def _row(contest: Contest, one: Result) -> list[str]:
 def _goal(goal: Goal | None, met: bool | None) -> str:
     if goal is None:
         return ""
-    units = {"cpu": " s of CPU", "beyond": f" s beyond {' + '.join(goal.beside)}"}
+    units = {"cpu": " s of CPU", "all": " x CPU", "beyond": f" s beyond {' + '.join(goal.beside)}"}
     limit = f"<= {goal.limit:g}" + units.get(goal.what, "")
     limit += f", {goal.client:g} s of CPU" if goal.client is not None else ""
     limit += f", {goal.slapd:g} s of slapd" if goal.slapd is not None else ""
