@@ -113,9 +113,7 @@ def source_record(memory: SourceMemory) -> Record:
         **({"establishments": sorted(record.establishments)} if record.establishments else {}),
         **({"undone": list(memory.undone)} if memory.undone else {}),
         **({"again": list(memory.again)} if memory.again else {}),
-        **(
-            {"parts": [[k, _iso(p.day), *p.digests] for k, p in memory.parts.items()]} if memory.parts else {}
-        ),
+        **({"parts": [[k, iso(p.day), *p.digests] for k, p in memory.parts.items()]} if memory.parts else {}),
         **(
             {"deviations": {m: dict(feed) for m, feed in memory.deviations.items()}}
             if memory.deviations
