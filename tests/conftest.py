@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -30,6 +31,11 @@ from .remembered import (
     remember_commands_and_configurations,
     stop_kept,
 )
+
+# today of the tests is today of the policy (Europe/Paris), also in the hours in which UTC has another day;
+# in this form no file of time zones is needed
+os.environ["TZ"] = "CET-1CEST,M3.5.0,M10.5.0/3"
+time.tzset()
 
 # how long one example takes depends on what else the machine does; the same examples each time, but for --all
 settings.register_profile("piactl", deadline=None, derandomize=True)

@@ -111,7 +111,7 @@ def run_nightly(
         feeds.clear()
         # people who are held can break a guard although nothing changes
         kept = ready.plan.changes or ready.plan.refusals
-        file = _keep_plan(run, ready, folder, settings.keep_undo_days) if kept else None
+        file = _keep_plan(run, ready) if kept else None
         if ready.plan.refusals and file is not None:
             allow_rest(run, ready.plan)
             if refused(ready.plan.refusals, run.order.allowed):
@@ -215,13 +215,13 @@ def _keep_cache(run: Run, cache: NextCache, folder: Path, rules: Rules) -> None:
         run.say(f"what is settled could not be kept, so the next night looks at everybody: {error}")
 
 
-def _keep_plan(run: Run, ready: ReadyPlan, folder: Path, days: int) -> Path:
-    """Keeps the plan on this host, where it can be read and approved, and deletes those older than `days`."""
-    folder = folder / "plans"
-    file = folder / f"{ready.fingerprint[:16]}.json"
+def _keep_plan(run: Run, ready: ReadyPlan) -> Path:
+    """Keeps the plan on this host, where it can be read and approved, and deletes old ones."""
+    settings = run.settings
+    folder, file = Path(settings.plans_folder), Path(settings.kept_plan(ready.fingerprint))
     make_private_folder(folder)
     write_private(file, plan_pieces(ready))
-    forget_old(folder, days, run.now())
+    forget_old(folder, settings.keep_undo_days, run.now())
     return file
 
 
@@ -273,6 +273,6 @@ def run_apply(
         if done is not None:
             return done
         allow_same_plan(run, ready.fingerprint, refused(ready.plan.refusals, run.order.allowed))
-        require_approval(run, ready, approvals)
+        require_approval(run, ready, approvals, str(_keep_plan(run, ready)))
         notices = _tell_after(after, run, ready)
         return apply_work(run, ready, progress=progress, stop=stop, tell=notices.add)

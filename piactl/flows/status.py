@@ -3,18 +3,19 @@ ends soon, what is left of the guards, and what the dates of the coming days cha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, timedelta
-from itertools import islice
+from pathlib import Path
 from typing import Any
 
+from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.plan.guards import losses_before
 from piactl.core.plan.run_state import Memory
 from piactl.core.rules.desired import Rules
 from piactl.core.text import iso
 from piactl.directory.store.records import DATA, Places, Record, stored
-from piactl.directory.store.run_records import read_runs
+from piactl.directory.store.run_records import author_of_run, read_runs
 from piactl.directory.store.state_records import read_memory
 from piactl.flows.apply.approvals import broken_glass, open_approvals
 from piactl.flows.apply.hooks import events_waiting
@@ -41,6 +42,7 @@ def status_view(
     policy = usual.policy
     memory = read_memory(reader, state, usual.keys, store.unreadable, due=today).memory
     requests = Requests(reader, state, usual.keys, store.unreadable, policy.timezone)
+    runs = read_runs(reader, state, store.unreadable, now)
     soon = (today + timedelta(days=DAYS)).isoformat()
     last = memory.last
     accounts = ManagedAccounts(reader, settings.directory, store.encoding.fitted_to(reader))
@@ -48,14 +50,18 @@ def status_view(
         "as_of": today.isoformat(),
         "accounts": last.census.total if last else 0,
         "running": _running(store, state),
-        "runs": [_run(record) for record in islice(read_runs(reader, state, store.unreadable, now), RUNS)],
+        "runs": [_run(record) for record in runs[:RUNS]],
         "feeds": [*feed_ages(settings, memory, today)],
         "approvals": [
-            *open_approvals(reader, settings, usual.keys, store.unreadable, now, policy.approvals.hours)
+            *open_approvals(reader, settings, usual.keys, store.unreadable, runs, now, policy.approvals.hours)
         ],
+        "refused_plan": _refused_plan(runs, settings),
         "break_glass": [
-            {name: run.get(name) for name in ("run", "as_of", "user", "sudo_user", "break_glass")}
-            for run in broken_glass(read_runs(reader, state, store.unreadable, now), now)
+            {
+                **{name: run.get(name) for name in ("run", "as_of", "break_glass")},
+                "author": author_of_run(run),
+            }
+            for run in broken_glass(runs, now)
         ],
         "waiting": _waiting(memory, settings, len(requests.open(now)), today),
         "overrides_ending": [row for row in overrides_in_force(store, say) if row["until"] <= soon],
@@ -82,6 +88,21 @@ def _running(store: AccountStore, state: str) -> dict[str, str] | None:
 def _run(record: Record) -> dict[str, Any]:
     names = ("run", "command", "as_of", "status", "started", "ended", "outcomes", "held")
     return {name: record[name] for name in names if record.get(name) is not None}
+
+
+def _refused_plan(runs: Sequence[Record], settings: Settings) -> dict[str, Any] | None:
+    """The last plan of a run, if it was refused and waits for a decision; with the file where this user
+    keeps it, "" where it is elsewhere."""
+    last: Record = next((run for run in runs if run.get("plan")), {})
+    if last.get("status") != RunStatus.REFUSED:
+        return None
+    file = Path(settings.kept_plan(last["plan"]))
+    return {
+        "plan": last["plan"],
+        "run": last["run"],
+        "why": str(last.get("note") or ""),
+        "file": str(file) if file.is_file() else "",
+    }
 
 
 def feed_ages(settings: Settings, memory: Memory, today: date) -> Iterator[dict[str, Any]]:

@@ -273,7 +273,12 @@ def _record(record: View, plan: View | None, *, public: bool) -> str:
         *(("feed", _feed(feed)) for feed in (plan["basis"]["feeds"] if plan else ())),
         ("began", record.get("started", "")),
         ("ended", record.get("ended", "")),
-        ("by", "" if public else " on ".join(filter(None, (record.get("user"), record.get("host"))))),
+        (
+            "by",
+            ""
+            if public
+            else " on ".join(filter(None, (record.get("author") or record.get("user"), record.get("host")))),
+        ),
         ("server", "" if public else record.get("server", "")),
         ("journal", f"line {journal['seq']}, hash {journal['hash']}" if journal else ""),
     ]

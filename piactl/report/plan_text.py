@@ -316,11 +316,12 @@ def refusal_lines(refusals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"  such as {shown(', '.join(refusal['sample']))}"
 
 
-def approval(refusals: Sequence[Mapping[str, Any]], file: str) -> str:
-    """The exact command that approves a refused plan."""
+def apply_command(refusals: Sequence[Mapping[str, Any]], file: str) -> str:
+    """The exact command that applies the plan in a file, with the guards that it breaks."""
     totals = {refusal["kind"]: refusal["total"] for refusal in refusals}
-    allow = " ".join(f"--allow {kind}={total}" for kind, total in sorted(totals.items()))
-    return f'piactl apply {shlex.quote(file)} {allow} --reason "..."'
+    allow = "".join(f" --allow {kind}={total}" for kind, total in sorted(totals.items()))
+    reason = ' --reason "..."' if allow else ""
+    return f"piactl apply {shlex.quote(file)}{allow}{reason}"
 
 
 Result = Mapping[str, Any]

@@ -25,7 +25,11 @@ def status_text(view: View) -> str:
         ("feeds", _lines([_feed(feed) for feed in view["feeds"]])),
         ("alarms", _lines([*_alarms(view["break_glass"])])),
         ("approvals", _lines([*_approvals(view["approvals"])])),
-        ("waiting", _lines([*_waiting(view["waiting"]), *_held(view["runs"])]) or ["nothing"]),
+        (
+            "waiting",
+            _lines([*_refused(view["refused_plan"]), *_waiting(view["waiting"]), *_held(view["runs"])])
+            or ["nothing"],
+        ),
         ("end soon", _lines([*_ending(view)])),
         ("guards", [_guard(guard) for guard in view["guards"] if guard["accounts"]]),
         ("coming", _lines([_night(night) for night in view["coming"]]) or ["nothing is due"]),
@@ -98,9 +102,8 @@ def _waiting(waiting: View) -> Iterator[tuple[str, str]]:
 def _alarms(runs: Sequence[View]) -> Iterator[tuple[str, ...]]:
     """The runs that did without the approval that their plan needed."""
     for run in runs:
-        who = run["sudo_user"] or run["user"] or ""
         yield (
-            f"applied without another person by {who}: {run['break_glass']}",
+            f"applied without another person by {run['author']}: {run['break_glass']}",
             f"piactl runs show {run['run']}",
         )
 
@@ -109,6 +112,14 @@ def _approvals(answers: Sequence[View]) -> Iterator[tuple[str, ...]]:
     for one in answers:
         until = f" until {one['until'][:16].replace('T', ' ')} UTC" if one["until"] else ""
         yield f"plan {one['plan'][:12]}", f"{one['verdict']} by {one['by']}{until}", one["reason"]
+
+
+def _refused(plan: View | None) -> Iterator[tuple[str, str]]:
+    """The plan that the last run made and may not apply."""
+    if plan:
+        why = plan["why"].split("\n", 1)[0]
+        show = f"piactl plan show {plan['file']}" if plan["file"] else f"piactl runs show {plan['run']}"
+        yield f"plan {plan['plan'][:12]}: {why}", show
 
 
 def _held(runs: Sequence[View]) -> Iterator[tuple[str, str]]:

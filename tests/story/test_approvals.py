@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -62,7 +63,7 @@ def dangerous(academy: Academy, feed: Path | None = None, name: str = "plan") ->
     return file
 
 
-def approve(academy: Academy, monkeypatch: pytest.MonkeyPatch, file: Path, by: str = OTHER) -> Ran:
+def approve(academy: Academy, monkeypatch: pytest.MonkeyPatch, file: Path | str, by: str = OTHER) -> Ran:
     log_in(monkeypatch, by)
     ran = academy.run("approve", file, *WHY)
     log_in(monkeypatch, MAKER)
@@ -102,10 +103,16 @@ def test_one_makes_and_another_approves(people: Academy, monkeypatch: pytest.Mon
     assert (ran.code, "approved by bruno for 2 hours" in ran.out) == (0, True), ran
     (record,) = answers(people).values()
     assert (record["by"], record["approved"], record["reason"]) == (OTHER, True, WHY[1])
+    (status,) = people.run("status", "-o", "json", "--as-of", DAY).json
+    assert [one["verdict"] for one in status["approvals"]] == ["approved"]
     ran = people.run("apply", file)
     assert (ran.code, "approved by bruno" in ran.err) == (0, True), ran
     shown = people.run("runs", "show", "last", "-o", "json").json
-    assert shown["approved_by"] == [OTHER]
+    assert (shown["approved_by"], shown["author"]) == ([OTHER], MAKER)
+    # the approval is used up, and the host knows the plan, although it was in a file of hers
+    assert people.run("status", "-o", "json", "--as-of", DAY).json[0]["approvals"] == []
+    steps = people.run("why", "louise.vaubanaaa", "--run", "last", "-o", "json").json["steps"]
+    assert [one["code"] for one in steps][2:] == ["differs", "changes", "within-limits", "applied"], steps
     (line,) = [one for one in journal(people) if one.get("kinds") == ["approve"]]
     (run,) = [one for one in journal(people) if one["type"] == "run" and one["run"] == line["run"]]
     assert run["login"] == OTHER
@@ -173,6 +180,8 @@ def test_an_undo_is_a_plan_like_any_other(people: Academy, monkeypatch: pytest.M
     undo = people.folder / "undo.json"
     ran = people.run("undo", "last", "--as-of", DAY, *WHY, "--yes")
     assert (ran.code, "has to approve this plan" in ran.err) == (4, True), ran
+    (kept,) = re.findall(r"piactl approve (\S+) --reason", ran.err)
+    assert people.run("plan", "show", kept).code == 0
     ran = people.run("undo", "last", "--as-of", DAY, *WHY, "--out", undo)
     assert ran.code == 0, ran
     refused(people, undo, "has to approve this plan")
@@ -184,7 +193,6 @@ def test_a_change_by_hand_of_a_protected_account_is_undone_by_two(
     people: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uid = "louise.vaubanaaa"
-    people.edit("policy.yaml", "  hours: 2\n", "  hours: 2\n")
     people.edit("policy.yaml", "    - {refused: any}\n", "    - {refused: any}\n    - {protected: true}\n")
     people.edit("policy.yaml", "protected: [admin.secours]", f"protected: [admin.secours, {uid}]")
     assert people.run("account", "lock", uid, "--as-of", DAY, *WHY).code == 0
@@ -193,7 +201,7 @@ def test_a_change_by_hand_of_a_protected_account_is_undone_by_two(
     assert (ran.code, f"changes protected accounts: {uid}" in ran.err) == (4, True), ran
     file = people.folder / "undo.json"
     ran = people.run("undo", "last", "--as-of", DAY, *WHY, "--out", file)
-    assert (ran.code, "Another person approves it first: piactl approve" in ran.err) == (0, True), ran
+    assert (ran.code, "It needs the approval of another person: piactl approve" in ran.err) == (0, True), ran
     assert approve(people, monkeypatch, file).code == 0
     assert people.run("apply", file).code == 0
     assert people.run("account", "show", uid, "-o", "json", "--as-of", DAY).json["locked"] is False
@@ -207,6 +215,10 @@ def test_the_night_waits_for_another_person(people: Academy, monkeypatch: pytest
     assert (ran.code, "As another person: piactl approve" in ran.err) == (4, True), ran
     kept = Path(ran.plan_file)
     assert people.run("runs", "list", "-o", "json").json[0]["note"].startswith("1 other person has")
+    status = people.run("status", "--as-of", DAY).out
+    assert re.search(rf"waiting +plan \w{{12}}: 1 other person has to .* piactl plan show {kept}", status), (
+        status
+    )
     assert approve(people, monkeypatch, kept).code == 0
     log_in(monkeypatch, OTHER)
     with people.nothing_written():
@@ -220,10 +232,11 @@ def test_a_broken_guard_needs_both(people: Academy, monkeypatch: pytest.MonkeyPa
     people.allow_up_to(2, "update")
     log_in(monkeypatch, "")
     ran = people.run("nightly", ends(people), "--as-of", DAY)
-    assert (ran.code, "Another person approves it first: piactl approve" in ran.err) == (4, True), ran
+    assert (ran.code, "It needs the approval of another person: piactl approve" in ran.err) == (4, True), ran
     file = Path(ran.plan_file)
     log_in(monkeypatch, MAKER)
     refused(people, file, "1 guard is broken")
+    refused(people, file, "--allow update=4: it is 5", "--allow", "update=4", *WHY)
     refused(people, file, "breaks guards: update", "--allow", "update=5", *WHY)
     assert approve(people, monkeypatch, file).code == 0
     refused(people, file, "1 guard is broken")
@@ -245,7 +258,14 @@ def test_a_rejected_feed_is_remembered(people: Academy, monkeypatch: pytest.Monk
         people.edit("policy.yaml", "more_than: 3", "more_than: 300")
         ran = people.run("nightly", feed, "--as-of", DAY)
         assert (ran.code, "rejected this plan" in ran.err) == (4, True), ran
-    people.night(DAY, ends(people, "2026-04-30"))
+        (way_out,) = re.findall(r"another person approves this one: piactl approve (\S+) --reason", ran.err)
+        # a draft's plan would stop the next plan of its feeds as well
+        log_in(monkeypatch, OTHER)
+        ran = people.run("reject", file, *WHY)
+        assert (ran.code, "made with another policy" in ran.err) == (1, True), ran
+    assert approve(people, monkeypatch, way_out).code == 0
+    people.night(DAY, feed)
+    people.night("2026-03-03", ends(people, "2026-04-30"))
 
 
 def test_two_other_people(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:

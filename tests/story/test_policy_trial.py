@@ -84,7 +84,7 @@ def test_the_text_names_both_policies_and_what_is_left_out(staffed: Academy) -> 
     assert ran.code == 3
     assert ran.out.startswith(f"Policy {live(staffed)} -> {new} as of 2026-03-23\n")
     assert "services: annuaire -2" in ran.out
-    assert "1 account changes under" in ran.err, "the end of a grace is no difference of policies"
+    assert "1 account would change under" in ran.err, "the end of a grace is no difference of policies"
     assert "leo.petit" not in ran.out
     rows = staffed.run("policy", "diff", live(staffed), new, "--as-of", DAY, "--by", "profile", "-o", "tsv")
     assert [line.split("\t")[0] for line in rows.out.splitlines()] == ["name", "administratif", "enseignant"]
@@ -131,6 +131,11 @@ def test_cases_that_hold(staffed: Academy) -> None:
     assert ran.code == 0, ran.out
     assert [row["ok"] for row in ran.json] == [True, True, True]
     assert "3 cases: 0 not as expected" in ran.err
+    # in the pipeline of a repository there is neither a directory nor a configuration
+    files = [staffed.sandbox.folder / name for name in ("policy.yaml", "establishments.csv")]
+    options = ("--policy", files[0], "--establishments", files[1])
+    ran = staffed.spawn("policy", "test", file, *options, PIACTL_CONFIG="/nowhere/piactl.yaml")
+    assert (ran.code, "3 cases: 0 not as expected" in ran.err) == (0, True), ran
 
 
 def test_cases_that_a_draft_breaks(staffed: Academy) -> None:

@@ -20,7 +20,7 @@ from piactl.cli.framework.options import (
     read_allowed,
     read_day,
 )
-from piactl.cli.framework.run_context import show_plan
+from piactl.cli.framework.run_context import say_next_steps, show_plan
 from piactl.cli.framework.terminal import confirm
 from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_output
@@ -92,16 +92,9 @@ def adopt(
     if apply_:
         return _apply(configuration, ready, file, allowed, reason, output, yes=yes)
     show_plan(ready, output, most=0 if everything else 5)
-    if ready.plan.refusals:
-        from piactl.flows.plan.plan_file import refusal_facts
-        from piactl.report.plan_text import approval
-
-        refusals = list(map(refusal_facts, ready.plan.refusals))
-        say(f"To approve it: {approval(refusals, file or 'FILE')}")
-        return int(Exit.REFUSED)
-    if file and ready.writes:
-        say(f"To carry it out: piactl apply {file}")
-    return int(Exit.DONE)
+    if ready.plan.refusals or (file and ready.writes):
+        say_next_steps(ready, file or "FILE")
+    return int(Exit.REFUSED if ready.plan.refusals else Exit.DONE)
 
 
 def _planned(
@@ -141,9 +134,8 @@ def _sealed(
     folder = Path(configuration.settings.state_folder)
     ready = sealed(planned, configuration.keys, folder, who().names)
     if not out and write:
-        folder = Path(configuration.settings.plans_folder)
-        make_private_folder(folder)
-        out = str(folder / f"{ready.fingerprint[:16]}.json")
+        make_private_folder(Path(configuration.settings.plans_folder))
+        out = configuration.settings.kept_plan(ready.fingerprint)
     if out:
         write_private(Path(out), plan_pieces(ready))
         say(f"plan written to {out}")

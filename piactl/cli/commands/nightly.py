@@ -155,7 +155,7 @@ def _run(
             )
         except RefusedPlan as refused:
             if refused.broken:
-                say_refused(refused.ready, str(refused.file))
+                say_refused(refused.ready, str(refused.file), refused.ready.plan.refusals)
             raise
         finally:
             progress.close()

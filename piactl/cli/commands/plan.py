@@ -42,7 +42,7 @@ from piactl.cli.framework.run_context import (
     refusals_as_json,
     refuse_broken,
     run_of,
-    say_approvals,
+    say_next_steps,
     show_plan,
     tell,
 )
@@ -93,7 +93,7 @@ def plan(
     from piactl.flows.plan.inputs.load_feeds import keep_sets, scan_feeds
     from piactl.flows.plan.inputs.merge_feeds import Accepted
     from piactl.flows.plan.partial_feeds import build_continuing
-    from piactl.flows.plan.plan_file import plan_pieces, refusal_facts, sealed
+    from piactl.flows.plan.plan_file import plan_pieces, sealed
     from piactl.journal import who
 
     need_reason(reason, "--accept-feed", accept_feed or [])
@@ -119,19 +119,18 @@ def plan(
 
         write_private(Path(out), plan_pieces(ready))
         keep_sets(planned.feeds, say)
+        say(f"Plan written to {out}")
+    _show_plan(ready, configuration, output, by, everything=everything)
+    if ready.plan.refusals:
+        from piactl.core.text import counted
+
+        broken = counted(len(ready.plan.refusals), "guard is broken", "guards are broken")
+        say(f"{broken}; this plan would not be applied")
+    if out or ready.plan.refusals:
         drafted = configuration.policy.digest != live.policy.digest
         first = f"make {draft} the policy ({live.settings.policy_file}), then " if drafted else ""
-        say(f"Plan written to {out}. To carry it out: {first}piactl apply {out}")
-        say_approvals(ready, out)
-    _show_plan(ready, configuration, output, by, everything=everything)
-    refusals = list(map(refusal_facts, ready.plan.refusals))
-    if refusals:
-        from piactl.core.text import counted
-        from piactl.report.plan_text import approval
-
-        broken = counted(len(refusals), "guard is broken", "guards are broken")
-        say(f"{broken}; this plan would not be applied")
-        say(f"To approve it: {approval(refusals, out or 'FILE')}")
+        say_next_steps(ready, out or "FILE", first)
+    if ready.plan.refusals:
         return int(Exit.REFUSED)
     if planned.refused:
         return int(Exit.FEED_REFUSED)

@@ -72,7 +72,7 @@ def diff(
         )
     if due.summary:
         number = len({change.uid for change in due.changes})
-        say(f"{counted(number, 'account changes', 'accounts change')} under {old} too: left out here")
+        say(f"{counted(number, 'account', 'accounts')} would change under {old} today; this is not shown")
     if by is not None:
         show_impact(plan, after, output, by)
     else:
@@ -100,22 +100,29 @@ def check_cases(
     draft: Annotated[
         str, typer.Option("--policy", metavar="FILE", help="Test this draft of a policy; - is stdin.")
     ] = "",
+    establishments: Annotated[
+        str, typer.Option("--establishments", metavar="FILE", help="Test with this establishment register.")
+    ] = "",
     output: Output = None,
 ) -> int:
     """Test the policy with cases: posts and a day, then the state and the services that follow.
 
-    Needs no directory, so it can run where the policy is kept. Exit codes: 0 every case is as expected, 1 a
-    case is not.
+    Needs no directory. With --policy and --establishments it needs no configuration either, so it can run
+    where the policy is kept. Exit codes: 0 every case is as expected, 1 a case is not.
     """
+    from piactl.config.policy import read_policy
     from piactl.config.policy_tests import read_policy_cases
+    from piactl.config.register import read_register
     from piactl.core.explain.policy_test import case_problems
     from piactl.report.table import rendered
 
-    live = this_configuration()
-    configuration = with_policy("--policy", draft, live) if draft else live
-    refuse_input("FILE", file)
-    refuse_missing(file)
-    policy, register = configuration.policy, configuration.register
+    for name, value in (("FILE", file), ("--policy", draft), ("--establishments", establishments)):
+        refuse_input(name, value or None)
+    for named in filter(None, (file, establishments, draft if draft != "-" else "")):
+        refuse_missing(named)
+    policy_file = Path("/dev/stdin" if draft == "-" else draft) if draft else None
+    policy = read_policy(policy_file) if policy_file else this_configuration().policy
+    register = read_register(Path(establishments)) if establishments else this_configuration().register
     rows = []
     for case in read_policy_cases(Path(file), policy):
         problems = list(case_problems(case, policy, register))

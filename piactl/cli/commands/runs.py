@@ -49,7 +49,7 @@ class RunLayout(StrEnum):
     HTML = "html"
 
 
-COLUMNS = ("run", "as_of", "status", "user", "host", "started", "ended", "outcomes", "note")
+COLUMNS = ("run", "as_of", "status", "author", "user", "host", "started", "ended", "outcomes", "note")
 
 
 def list_(

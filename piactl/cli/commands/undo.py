@@ -20,7 +20,7 @@ from piactl.cli.framework.context import (
     writing,
 )
 from piactl.cli.framework.options import ActAsOf, Allow, DryRun, PlanLayout, Reason, RunOutput, Yes
-from piactl.cli.framework.run_context import _now, run_of, say_approvals
+from piactl.cli.framework.run_context import _now, run_of, say_next_steps, say_refused
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirm
 from piactl.core.model.run_status import RunStatus
@@ -95,7 +95,7 @@ def undo(
     if out:
         _write_plan_file(undoing, out)
     if dry_run or out:
-        return _show_dry_run(undoing, configuration, order, output, everything=everything)
+        return _show_dry_run(undoing, configuration, order, output, out, everything=everything)
     if not undoing.ready.writes and not undoing.ready.records:
         return _finish(undoing, _result(undoing, configuration), output, everything=everything)
     try:
@@ -120,12 +120,17 @@ def _write_plan_file(undoing: Undoing, out: str) -> None:
     from piactl.private_files import write_private
 
     write_private(Path(out), plan_pieces(undoing.ready))
-    say(f"Plan written to {out}. To carry it out: piactl apply {out}")
-    say_approvals(undoing.ready, out)
+    say(f"Plan written to {out}")
 
 
 def _show_dry_run(
-    undoing: Undoing, configuration: Configuration, order: Order, output: PlanLayout, *, everything: bool
+    undoing: Undoing,
+    configuration: Configuration,
+    order: Order,
+    output: PlanLayout,
+    out: str,
+    *,
+    everything: bool,
 ) -> int:
     from piactl.flows.apply.executor import refused
 
@@ -133,8 +138,12 @@ def _show_dry_run(
     if undoing.incomplete:
         say(_INCOMPLETE)
     broken = refused(undoing.ready.plan.refusals, order.allowed)
-    if broken:
+    if broken and out:
+        say_refused(undoing.ready, out, broken)
+    elif broken:
         _say_broken(broken)
+    elif out:
+        say_next_steps(undoing.ready, out)
     return int(Exit.REFUSED if broken else Exit.DONE)
 
 

@@ -33,6 +33,7 @@ from piactl.errors import Exit, FeedRefused, FeedsRefused, NotFound, PiactlError
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
     from piactl.core.journal_line import Anchor
+    from piactl.core.plan.guards import Refusal
     from piactl.flows.apply.executor import Done
     from piactl.flows.apply.run import CommandRun, Order
     from piactl.flows.plan.ready_plan import ReadyPlan
@@ -200,31 +201,35 @@ def refuse_broken(ready: ReadyPlan, name: str, allowed: Mapping[str, int]) -> No
 
     broken = refused(ready.plan.refusals, allowed)
     if broken:
-        say_refused(ready, name)
+        say_refused(ready, name, broken)
         number = counted(len(broken), "guard is broken", "guards are broken")
-        raise UnsafePlan(f"{number}; nothing was written", broken)
+        other = [one for one in broken if one.kind in allowed]
+        wrong = "".join(f"\n--allow {one.kind}={allowed[one.kind]}: it is {one.total}" for one in other)
+        raise UnsafePlan(f"{number}; nothing was written{wrong}", broken)
 
 
-def say_refused(ready: ReadyPlan, name: str) -> None:
-    """Reports the broken guards of a plan, and how to show and approve it."""
+def say_refused(ready: ReadyPlan, name: str, broken: Sequence[Refusal]) -> None:
+    """Reports broken guards of the plan in the file `name`, and how to show and apply it."""
     from piactl.flows.plan.plan_file import refusal_facts
-    from piactl.report.plan_text import approval, refusal_lines
+    from piactl.report.plan_text import refusal_lines
 
-    refusals = list(map(refusal_facts, ready.plan.refusals))
-    for line in refusal_lines(refusals):
+    for line in refusal_lines(list(map(refusal_facts, broken))):
         if line:
             say(line)
     say(f"To show it: piactl plan show {name}")
-    say_approvals(ready, name)
-    say(f"To approve this plan: {approval(refusals, name)}")
+    say_next_steps(ready, name)
 
 
-def say_approvals(ready: ReadyPlan, name: str) -> None:
-    """Says that another person has to approve the plan in the file `name`, if so."""
+def say_next_steps(ready: ReadyPlan, name: str, first: str = "") -> None:
+    """Says what carries out the plan in the file `name`: the approval of another person, if the policy asks
+    for it, and the command. `first` is what has to happen before."""
     from piactl.core.plan.approval_rules import reasons
+    from piactl.flows.plan.plan_file import refusal_facts
+    from piactl.report.plan_text import apply_command
 
     if reasons(ready.plan, this_configuration().policy.approvals):
-        say(f'Another person approves it first: piactl approve {name} --reason "..."')
+        say(f'It needs the approval of another person: piactl approve {name} --reason "..."')
+    say(f"To carry it out: {first}{apply_command(list(map(refusal_facts, ready.plan.refusals)), name)}")
 
 
 def tell(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None:

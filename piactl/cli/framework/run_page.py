@@ -31,7 +31,7 @@ def kept_plan(configuration: Configuration, record: Mapping[str, Any]) -> ReadyP
     from piactl.flows.plan.plan_file import read_plan
 
     settings = configuration.settings
-    file = Path(settings.plans_folder) / f"{str(record.get('plan'))[:16]}.json"
+    file = Path(settings.kept_plan(str(record.get("plan"))))
     if not file.is_file():
         return None
     with file.open("rb") as stream:

@@ -81,7 +81,9 @@ def steps_without_plan(end: RunEnd) -> list[Step]:
     if end.status == "refused":
         return [Step("row", Verdict.HELD, "refused", end.note or "the run was refused as a whole")]
     why = "the plan of the run is not kept on this host"
-    return [*(Step(name, Verdict.SKIPPED, "not-kept", why) for name in _STEPS[:-1]), _write(end, "")]
+    nothing = Step("write", Verdict.SKIPPED, "no-write", "the run wrote nothing to the account")
+    write = nothing if end.status == "done" and not end.writes and not end.host else _write(end, "")
+    return [*(Step(name, Verdict.SKIPPED, "not-kept", why) for name in _STEPS[:-1]), write]
 
 
 class _Way:

@@ -281,5 +281,9 @@ class Settings:
 
     @property
     def plans_folder(self) -> str:
-        """Where plans are that wait for an approval."""
+        """Where plans are kept: those that wait for an approval, and those of the last runs."""
         return f"{self.state_folder}/plans"
+
+    def kept_plan(self, fingerprint: str) -> str:
+        """The file there of the plan with this fingerprint."""
+        return f"{self.plans_folder}/{fingerprint[:16]}.json"

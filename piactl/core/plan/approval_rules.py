@@ -68,14 +68,11 @@ class Request:
     used: Mapping[str, str]
     later: Sequence[datetime]
 
-    def is_about(self, one: Approval) -> bool:
-        return one.plan == self.fingerprint
 
-
-def rejection(request: Request, found: Iterable[Approval]) -> Approval | None:
-    """The last word about the plan or one of its feeds, if it is a no."""
-    feeds = {feed.digest for feed in request.plan.basis.feeds}
-    about = [one for one in found if request.is_about(one) or (not one.approved and feeds & {*one.feeds})]
+def rejection(plan: Plan, fingerprint: str, found: Iterable[Approval]) -> Approval | None:
+    """The last word about the plan with this fingerprint or one of its feeds, if it is a no."""
+    feeds = {feed.digest for feed in plan.basis.feeds}
+    about = [one for one in found if one.plan == fingerprint or (not one.approved and feeds & {*one.feeds})]
     last = max(about, key=lambda one: one.at, default=None)
     return last if last is not None and not last.approved else None
 
@@ -87,7 +84,7 @@ def serving(
     serve: dict[str, Approval] = {}
     why_not = []
     for one in found:
-        if not one.approved or not request.is_about(one):
+        if not one.approved or one.plan != request.fingerprint:
             continue
         wrong = next(_wrong(one, request, rules, now), "")
         if wrong:

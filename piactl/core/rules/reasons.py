@@ -150,6 +150,8 @@ def revoke_reason(
         return "the policy no longer has this service", None, as_of, 0
     if state not in (State.ACTIVE, State.ON_LEAVE):
         text, assignment = state_reason(career, as_of)
+        if state is State.GRACE and not service.in_grace:
+            return f"not kept in the grace: {text}", assignment, since or as_of, service.line
         rows = [post.assignment for post in career.posts]
         return text, assignment, since or as_of, state_line(career, rows, as_of, policy, register)
     for post in career.posts_on(as_of):

@@ -29,7 +29,7 @@ AHEAD = timedelta(minutes=1)
 """How far the start of a run may be ahead of the clock of this host."""
 
 _RUN_TEXTS = (
-    *("command", "user", "sudo_user", "origin", "host", "reason", "note", "ended"),
+    *("command", "user", "sudo_user", "author", "origin", "host", "reason", "note", "ended"),
     *("plan", "policy", "after", "undoes", "undone_by", "break_glass"),
 )
 
@@ -75,6 +75,11 @@ def read_run(r: Record) -> Record:
         number_of(alone, "began")
         text_of(alone, "place")
     return r
+
+
+def author_of_run(r: Record) -> str:
+    """The person behind a run; records of older versions have the user of sudo at best."""
+    return str(r.get("author") or r.get("sudo_user") or r.get("user") or "somebody")
 
 
 def qualities_of(r: Record) -> list[FeedQuality]:

@@ -8,7 +8,7 @@ made without them, does not count; neither does one that another identity added.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -132,13 +132,19 @@ def _sealed(one: Approval) -> str:
 
 def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool) -> Approval:
     """Records the yes or the no of the operator behind the run, who binds as approver. Raises PiactlError:
-    the plan needs no other person, is not the one that would be applied now, or was made by the operator."""
+    the plan needs no other person, is not the one that would be applied now, or was made by the operator; or
+    a plan of another policy is rejected."""
     operator = known_operator(run.order.actor, TWO)
     records = _records(run)
     if run.writer.read(records.folder, ["ou"]) is None:
         raise PiactlError(f"{records.folder} is missing: docs/upgrade-directory.md, section 10")
     if approved:
-        _check_answer(run, ready, rules, operator)
+        _check_answer(run, ready, rules, records, operator)
+    elif ready.plan.basis.policy != run.order.policy:
+        raise PiactlError(
+            "this plan was made with another policy, a draft or an older one: it cannot be applied, and a "
+            "rejection would stop the next plan of its feeds too"
+        )
     basis = ready.plan.basis
     one = Approval(
         name=f"{ready.fingerprint[:16]}-{secrets.token_hex(4)}",
@@ -163,8 +169,10 @@ def _problem(done: Done) -> str:
     return "; ".join(message for _, _, message in done.problems)
 
 
-def _check_answer(run: Run, ready: ReadyPlan, rules: Approvals, operator: str) -> None:
-    if not reasons(ready.plan, rules):
+def _check_answer(
+    run: Run, ready: ReadyPlan, rules: Approvals, records: ApprovalRecords, operator: str
+) -> None:
+    if not reasons(ready.plan, rules) and not rejection(ready.plan, ready.fingerprint, records.all()):
         raise PiactlError("this plan needs no other person: piactl apply PLAN")
     last = read_last(run.writer, run.settings.directory.state, run.unreadable)
     made = check_plan_fits(ready, run.settings, run.order.policy, last)
@@ -175,10 +183,10 @@ def _check_answer(run: Run, ready: ReadyPlan, rules: Approvals, operator: str) -
 
 
 def require_approval(
-    run: Run, ready: ReadyPlan, rules: Approvals, place: str = "PLAN", *, by_timer: bool = False
+    run: Run, ready: ReadyPlan, rules: Approvals, file: str = "PLAN", *, by_timer: bool = False
 ) -> None:
     """Returns if the plan needs no other person, or has what it needs; the record of the run then says who
-    approved it. `place` is the file of the plan. `by_timer`: nobody in particular has to apply it. Raises
+    approved it. `file` is that of the plan. `by_timer`: nobody in particular has to apply it. Raises
     ApprovalMissing before the first write, and UnknownOperator where nobody knows who applies it."""
     why = reasons(ready.plan, rules)
     records = _records(run)
@@ -191,26 +199,18 @@ def require_approval(
         plan=ready.plan,
         fingerprint=ready.fingerprint,
         people={*ready.made_by, *run.order.actor.names},
-        used={
-            name: record["run"]
-            for record in others
-            for name in record.get("approvals", [])
-            if record["status"] not in INTERRUPTED
-        },
-        later=[
-            instant_of(record["started"])
-            for record in others
-            if record.get("plan", ready.fingerprint) != ready.fingerprint
-        ],
+        used=_used(others),
+        later=_of_other_plans(others, ready.fingerprint),
     )
-    no = rejection(request, found)
+    no = rejection(ready.plan, ready.fingerprint, found)
     if run.order.break_glass and (why or no):
-        _break_glass(run, ready, [*why, *([f"rejected by {no.by}"] if no else [])])
+        _break_glass(run, ready, [*why, *([f"was rejected by {no.by}"] if no else [])])
         return
     if no is not None:
         raise ApprovalMissing(
             f"{no.by} rejected this plan, or a feed of it, at {no.at:%Y-%m-%d %H:%M} UTC: {no.reason}\n"
-            "Nothing was written. Make a plan from a corrected feed"
+            "Nothing was written. Make a plan from a corrected feed, or another person approves this one: "
+            f'piactl approve {file} --reason "..."'
         )
     if not why:
         return
@@ -227,8 +227,19 @@ def require_approval(
     has = "".join(f"\nAn approval does not serve, {one}" for one in not_serving)
     raise ApprovalMissing(
         f"{needed} to approve this plan, which {'; it '.join(why)}. Nothing was written{has}\n"
-        f'As another person: piactl approve {place} --reason "..."'
+        f'As another person: piactl approve {file} --reason "..."'
     )
+
+
+def _used(runs: Iterable[Record]) -> dict[str, str]:
+    """The approvals that a run used up, by their name, with the run."""
+    ended = (record for record in runs if record["status"] not in INTERRUPTED)
+    return {name: record["run"] for record in ended for name in record.get("approvals", [])}
+
+
+def _of_other_plans(runs: Iterable[Record], fingerprint: str) -> list[datetime]:
+    """When the runs began that made another plan."""
+    return [instant_of(one["started"]) for one in runs if one.get("plan", fingerprint) != fingerprint]
 
 
 def _break_glass(run: Run, ready: ReadyPlan, why: Sequence[str]) -> None:
@@ -239,7 +250,7 @@ def _break_glass(run: Run, ready: ReadyPlan, why: Sequence[str]) -> None:
         dn=run.places.run(run.order.run),
         op="add",
         kinds=(BREAK_GLASS,),
-        reason=f"{run.order.reason} (the plan {'; '.join(why)})",
+        reason=f"{run.order.reason} (the plan {'; it '.join(why)})",
         added={},
         removed={},
         load=False,
@@ -275,13 +286,17 @@ def open_approvals(
     settings: Settings,
     keys: DigestKeys,
     unreadable: UnreadableRecords,
+    runs: Collection[Record],
     now: datetime,
     hours: int,
 ) -> Iterator[dict[str, Any]]:
-    """The approvals that are not over, and the rejections, for people."""
+    """The approvals that still serve their plan, and the rejections, for people. `runs` are all of the
+    directory."""
+    used = _used(runs)
     for one in ApprovalRecords(reader, settings.directory, keys, unreadable).all():
         until = one.at + timedelta(hours=hours)
-        if not one.approved or now < until:
+        over = one.name in used or any(start > one.at for start in _of_other_plans(runs, one.plan))
+        if not one.approved or (now < until and not over):
             yield {
                 "plan": one.plan,
                 "verdict": "approved" if one.approved else "rejected",

@@ -145,6 +145,7 @@ class Run:
             "command": " ".join(order.command),
             "user": order.actor.user,
             "sudo_user": order.actor.sudo_user,
+            "author": order.actor.author,
             "origin": order.actor.origin,
             "host": order.actor.host,
             "server": self.writer.facts().uri,

@@ -25,7 +25,7 @@ from piactl.core.rules.desired import Rules
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.attribute_map import encoding_of
 from piactl.directory.store.records import UnreadableRecords
-from piactl.directory.store.run_records import read_runs
+from piactl.directory.store.run_records import author_of_run, read_runs
 from piactl.directory.store.state_records import memory_writes, read_drift_memory, read_memory
 from piactl.errors import NotFound, PiactlError
 from piactl.flows.apply.run_lock import alive_alone
@@ -147,9 +147,8 @@ class _Since:
         attributes = {*kept.write.add, *kept.write.delete} if not kept.made else set()
         for record, touched in self.later.get(kept.uid, ()):
             if not attributes or touched & attributes:
-                return (
-                    f"changed since by run {record['run']} of {_author(record)}: {record.get('command', '')}"
-                )
+                author, command = author_of_run(record), record.get("command", "")
+                return f"changed since by run {record['run']} of {author}: {command}"
         author, when = raw.text(WHO[0]) or "somebody", _spoken_time(raw.text(WHO[1]))
         fields = f" in {', '.join(names)}" if names else ""
         return f"changed since{fields}; last modified by {author} {when}"
@@ -162,10 +161,6 @@ class _Since:
             for kept in read_undo(self.reader, self.state, record["run"], self.unreadable):
                 later[kept.uid].append((record, frozenset({*kept.write.add, *kept.write.delete})))
         return later
-
-
-def _author(record: Record) -> str:
-    return str(record.get("sudo_user") or record.get("user") or "somebody")
 
 
 def _spoken_time(text: str) -> str:
@@ -261,7 +256,7 @@ def _facts(record: Record, reversals: Sequence[Reversal]) -> dict[str, Any]:
     return {
         "run": record["run"],
         "command": record.get("command", ""),
-        "user": _author(record),
+        "user": author_of_run(record),
         "as_of": record.get("as_of", ""),
         "started": record["started"],
         "feeds": list(record.get("feeds", [])),
