@@ -52,8 +52,9 @@ def rendered(
     if layout == "json":
         yield json.dumps(list(rows), ensure_ascii=False, indent=2) + "\n"
     elif layout == "ndjson":
+        encode = json.JSONEncoder(ensure_ascii=False).encode  # dumps makes one for each row
         for row in rows:
-            yield json.dumps(row, ensure_ascii=False) + "\n"
+            yield encode(row) + "\n"
     elif layout == "csv":
         yield _csv_line(columns)
         for row in rows:

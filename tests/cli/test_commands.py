@@ -7,11 +7,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from piactl import private_files
+from piactl.cli.commands import account
+from piactl.flows.queries import account_filters, accounts
 from tests.story.academy import Academy, prepared
 from tests.story.feeds import MICHELIS, crowd, row
 
@@ -146,13 +150,43 @@ def test_a_list_of_more_accounts_than_fit_in_memory_is_the_same(
     loaded: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded.change("hugo.vasseur", displayName=["Autre Main"])
-    words = ("account", "list", "--as-of", DAY, "-o", "ndjson")
+    words = ("account", "list", "--as-of", DAY, "-o", "json")
     whole = loaded.run(*words)
-    assert [json.loads(line)["drift"] != [] for line in whole.out.splitlines()] == [False, True, False]
+    assert [one["drift"] != [] for one in whole.json] == [False, True, False]
     with monkeypatch.context() as patched:
         patched.setattr(private_files, "IN_MEMORY", 0)
         patched.setattr(private_files, "BLOCK", 0)
         assert loaded.run(*words) == whole
+
+
+def test_ndjson_is_written_while_the_directory_is_read(
+    loaded: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded.change("hugo.vasseur", displayName=["Autre Main"])
+    steps: list[str] = []
+    read, written = accounts.read_accounts, account.display
+
+    def reading(*arguments: Any) -> Iterator[Any]:
+        for entry in read(*arguments):
+            steps.append("read")
+            yield entry
+
+    def writing(pieces: Iterable[str], layout: str) -> None:
+        def noted() -> Iterator[str]:
+            for piece in pieces:
+                steps.append(piece)
+                yield piece
+
+        written(noted(), layout)
+
+    monkeypatch.setattr(accounts, "read_accounts", reading)
+    monkeypatch.setattr(account, "display", writing)
+    monkeypatch.setattr(account_filters, "AT_ONCE", 1)
+    words = ("account", "list", "--as-of", DAY, "-o")
+    whole = loaded.run(*words, "json").json
+    steps.clear()
+    assert [json.loads(line) for line in loaded.run(*words, "ndjson").out.splitlines()] == whole
+    assert ["read" if step == "read" else "line" for step in steps] == ["read", "line"] * 3
 
 
 def test_list_filters(loaded: Academy) -> None:

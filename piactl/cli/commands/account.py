@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -92,7 +92,8 @@ def list_(
         bool, typer.Option("--drift", help="Only accounts that another program changed.")
     ] = False,
 ) -> int:
-    """List the accounts, by uid. `drift` is what another program changed: see `piactl drift list`.
+    """List the accounts, by uid; -o ndjson lists them as the directory gives them, while it is read. `drift`
+    is what another program changed: see `piactl drift list`.
 
     --idle and --never-logged-in need a server that keeps last log ins.
     """
@@ -149,50 +150,40 @@ def _listed(
     *,
     drifted: bool = False,
 ) -> int:
-    """Prints the accounts that fit the filters: those that `choose` returns for all entries, or all, by uid.
-    `drifted`: only those that another program changed."""
-    from piactl.flows.queries.account_filters import Selection, Views
-    from piactl.flows.queries.accounts import account_views, all_entries, drift_rows
-    from piactl.flows.queries.person_facts import PERSON_COLUMNS, person_facts
+    """Prints the accounts that fit the filters: those that `choose` returns for all entries, or all, by uid,
+    in ndjson as they are read. `drifted`: only those that another program changed."""
+    from piactl.flows.queries.account_filters import Selection, Views, listed
+    from piactl.flows.queries.accounts import all_entries
+    from piactl.flows.queries.person_facts import PERSON_COLUMNS
 
     asked = {"sponsor": bool(filters.sponsor), "last_login": filters.of_logins}
     usual = (*COLUMNS, *(name for name, about in asked.items() if about))
     chosen_columns = read_columns(columns, usual, PERSON_COLUMNS)
     day, register = read_day(as_of, today(configuration)), configuration.register
     unreadable: list[str] = []
-    changed: list[Entry] = []
-    facts: dict[str, dict[str, Any]] = {}
     of_people = bool({*chosen_columns} & {*PERSON_COLUMNS})
+    layout = layout_or_default(output)
 
-    def noted(entries: Iterable[Entry]) -> Iterator[Entry]:
-        for entry in entries:
-            if entry.drift is not None:
-                changed.append(entry)
-            if of_people:
-                facts[entry.account.uid] = person_facts(entry.account, register, day)
-            yield entry
+    def show(rows: Iterable[dict[str, Any]]) -> None:
+        display(_rendered(rows, layout, chosen_columns, only=bool(columns)), layout)
 
     with reading(configuration) as reader:
         store = configuration.accounts(reader, day)
         selection = Selection(store, filters)
         entries = selection.watch(all_entries(store, unreadable.append))
-        chosen = noted(choose(entries) if choose else entries)
-        # before a header is printed
-        folder = Path(configuration.settings.state_folder)
-        views = Views(folder, selection.shown(account_views(store, register, chosen, {})))
-        selection.check()
-        drift = store.drift_and_devices(changed)
-    if not choose:
-        views.sort()
-    rows = (
-        view | {"drift": drift_rows(drift.get(view["uid"], ()))} | facts.get(view["uid"], {})
-        if drift or facts
-        else view
-        for view in views
-        if not drifted or view["uid"] in drift
-    )
-    layout = layout_or_default(output)
-    display(_rendered(rows, layout, chosen_columns, only=bool(columns)), layout)
+        chosen = choose(entries) if choose else entries
+        rows = listed(store, register, chosen, selection, drifted=drifted, of_people=of_people)
+        streams = layout == "ndjson" and not choose and not selection.doubtful
+        if streams:
+            show(rows)
+        else:
+            # before a header is printed
+            views = Views(Path(configuration.settings.state_folder), rows)
+            selection.check()
+    if not streams:
+        if not choose:
+            views.sort()
+        show(views)
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)

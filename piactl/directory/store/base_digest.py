@@ -47,17 +47,27 @@ _WHOLE, _ITEM = 6, 5
 @dataclass(frozen=True, slots=True)
 class Base:
     """`whole` is the digest of all values together, zeros where another program's change stood when the base
-    was written. `items` are the digests of single values, each behind the number of its attribute. `known`
-    attributes, from the first on, are in the base."""
+    was written. `packed` are the digests of single values, sorted. `known` attributes, from the first on, are
+    in the base."""
 
     key: str
     known: int
     whole: bytes
-    items: frozenset[bytes]
+    packed: bytes
+
+    @property
+    def items(self) -> frozenset[bytes]:
+        """The digests of single values, each behind the number of its attribute."""
+        packed = self.packed
+        return frozenset([packed[at : at + _ITEM] for at in range(0, len(packed), _ITEM)])
 
     def text(self) -> bytes:
-        body = bytes([self.known]) + self.whole + b"".join(sorted(self.items))
+        body = bytes([self.known]) + self.whole + self.packed
         return b"{%b}%b" % (self.key.encode(), base64.b64encode(body))
+
+
+def packed(items: Iterable[bytes]) -> bytes:
+    return b"".join(sorted(items))
 
 
 @lru_cache(maxsize=4)
@@ -72,8 +82,7 @@ def read_base(text: bytes) -> Base | None:
     items = found[1 + _WHOLE :]
     if not brace or len(found) < 1 + _WHOLE or len(items) % _ITEM:
         return None
-    parts = (items[at : at + _ITEM] for at in range(0, len(items), _ITEM))
-    return Base(name, found[0], found[1 : 1 + _WHOLE], frozenset(parts))
+    return Base(name, found[0], found[1 : 1 + _WHOLE], items)
 
 
 class Digesting:
@@ -127,7 +136,9 @@ class BaseKeys:
     def fresh(self, dn: str, values: Values) -> bytes:
         """The base of an entry that has exactly these managed values, all of them piactl's."""
         digesting = self.digesting(dn)
-        return Base(self.current, len(MANAGED), digesting.whole(values), digesting.items(values)).text()
+        return Base(
+            self.current, len(MANAGED), digesting.whole(values), packed(digesting.items(values))
+        ).text()
 
     def after(
         self,
@@ -161,7 +172,7 @@ class BaseKeys:
                 items -= {item for item in items if item[0] == self.names[name] and item not in here}
         if frozenset(items) == old.items(result):
             return self.fresh(dn, result)
-        return Base(base.key, len(MANAGED), bytes(_WHOLE), frozenset(items)).text()
+        return Base(base.key, len(MANAGED), bytes(_WHOLE), packed(items)).text()
 
     def known_items(self, base: Base, digesting: Digesting, values: Values) -> frozenset[bytes]:
         """The digests of a base, with those of the attributes that it does not know yet."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 import marshal
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from piactl.core.model.account import LIVE
 from piactl.core.model.overrides import sponsor_of
+from piactl.core.model.person import Register
+from piactl.core.plan.drift import Drift
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_scans import LastLogin, read_last_logins
 from piactl.errors import NotFound, PiactlError
-from piactl.flows.queries.accounts import AccountStore, find_account
+from piactl.flows.queries.accounts import AccountStore, account_views, find_account
+from piactl.flows.queries.person_facts import person_facts
 from piactl.private_files import NamelessFile
 
 _OPEN = frozenset(state.value for state in LIVE)
@@ -41,6 +45,10 @@ class Filters:
         return self.never or self.idle is not None
 
 
+AT_ONCE = 500
+"""Accounts of a list that are made into documents together: who changed them is asked for together."""
+
+
 class Selection:
     """Decides which accounts a list shows. `watch` sees all of them, `check` comes after that.
 
@@ -65,6 +73,11 @@ class Selection:
                 self._unknown = None
             yield entry
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether `check` may raise, so that nothing can be shown before all accounts are read."""
+        return self._unknown is not None
+
     def check(self) -> None:
         """Raises NotFound for an unknown sponsor."""
         if self._unknown:
@@ -85,6 +98,32 @@ class Selection:
                 if recent or (filters.never and last.at is not None):
                     continue
                 view = {**view, "last_login": last.at.isoformat() if last.at else None}
+            yield view
+
+
+def listed(
+    store: AccountStore,
+    register: Register,
+    entries: Iterable[Entry],
+    selection: Selection,
+    *,
+    drifted: bool,
+    of_people: bool,
+) -> Iterator[dict[str, Any]]:
+    """The documents of the accounts that a list shows, in the order of the entries, some read ahead; only
+    those that another program changed with `drifted`; with the facts of the person with `of_people`."""
+    rest = iter(entries)
+    devices: dict[str, list[Drift]] = {}
+    for device in store.devices():
+        devices.setdefault(device.uid, []).append(device)
+    while some := list(islice(rest, AT_ONCE)):
+        by_uid = {entry.account.uid: entry.account for entry in some}
+        drift = store.drift(some, (one for uid in devices.keys() & by_uid for one in devices[uid]))
+        for view in selection.shown(account_views(store, register, some, drift)):
+            if drifted and not view["drift"]:
+                continue
+            if of_people:
+                view |= person_facts(by_uid[view["uid"]], register, store.as_of)
             yield view
 
 

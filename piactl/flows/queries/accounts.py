@@ -69,24 +69,26 @@ class AccountStore:
             return entry
         return decided(entry, self.encoding, self._memory, self.as_of, self.policy.drift_days)
 
-    def drift(self, entries: Iterable[Entry]) -> dict[str, list[Drift]]:
-        """What other programs changed on these accounts, by uid, without devices below them."""
+    def drift(self, entries: Iterable[Entry], devices: Iterable[Drift] = ()) -> dict[str, list[Drift]]:
+        """What other programs changed on these accounts, by uid, with these devices of any account."""
         drifted = [entry for entry in entries if entry.drift is not None]
-        if not drifted:
-            return {}
         days = self.policy.drift_days
         found: dict[str, list[Drift]] = {}
-        for one in drift_list(self.reader, self.directory, drifted, self._memory, self.as_of, days):
-            found.setdefault(one.uid, []).append(one)
+        if drifted:
+            for one in drift_list(self.reader, self.directory, drifted, self._memory, self.as_of, days):
+                found.setdefault(one.uid, []).append(one)
+        for one in devices:
+            found[one.uid] = sorted([*found.get(one.uid, ()), one], key=lambda drift: drift.rank)
         return found
+
+    def devices(self, below: str = "") -> Iterator[Drift]:
+        """The devices that other programs added below any account, or `below` this DN."""
+        return device_drift(self.reader, self.directory, below)
 
     def drift_and_devices(self, entries: Iterable[Entry], below: str = "") -> dict[str, list[Drift]]:
         """What other programs changed on these accounts, and the devices that they added below any account,
         or `below` this DN, by uid."""
-        found = self.drift(entries)
-        for one in device_drift(self.reader, self.directory, below):
-            found[one.uid] = sorted([*found.get(one.uid, ()), one], key=lambda drift: drift.rank)
-        return found
+        return self.drift(entries, self.devices(below))
 
     def drift_of(self, entry: Entry) -> list[Drift]:
         """What other programs changed on an account, with the devices that they added below it."""
