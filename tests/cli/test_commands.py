@@ -132,6 +132,25 @@ def test_a_bare_environment(loaded: Academy) -> None:
         assert b"\x1b" not in ran.stdout + ran.stderr
 
 
+def test_an_account_is_shown_without_what_plans_need(loaded: Academy) -> None:
+    """Each module costs a command half a millisecond or more."""
+    code = (
+        "import sys\nfrom piactl.cli.main import run\nrun(sys.argv[1:])\nprint(*sys.modules, file=sys.stderr)"
+    )
+    for words, most in ((("account", "show"), 90), (("why",), 115)):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "--config", str(loaded.sandbox.config), *words, "claire.dubreuil"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "Claire Dubreuil" in done.stdout
+        modules = {name for name in done.stderr.split() if name.partition(".")[0] == "piactl"}
+        assert len(modules) <= most, (words, sorted(modules))
+        unwanted = {"journal", "feed", "flows.plan", "core.plan.run_state", "directory.store.state_records"}
+        assert not modules & {f"piactl.{name}" for name in unwanted}, words
+
+
 def test_list_in_every_layout(loaded: Academy) -> None:
     run = loaded.run
     rows = run("account", "list", "--as-of", DAY, "-o", "json").json
