@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields
 from datetime import date
 from enum import Enum
+from functools import cache
 from typing import Any, TypeVar
 
 from piactl.core.model.digests import DigestKeys, digest_key_id
@@ -16,10 +17,27 @@ _T = TypeVar("_T")
 
 def amended(one: _T, **values: Any) -> _T:
     """`one` with these values of its fields: itself where it has them, as nearly every account of a night
-    has, since a copy of so many fields takes ten times as long as the comparison."""
+    has, since a copy of so many fields takes ten times as long as the comparison.
+
+    `one` is of a dataclass with slots and without __post_init__: then a copy slot by slot takes half the time
+    of `dataclasses.replace`. Raises AttributeError or KeyError for a name that is no field.
+    """
     if all(getattr(one, name) == value for name, value in values.items()):
         return one
-    return replace(one, **values)  # type: ignore[type-var]
+    kind: Any = type(one)
+    slots = _slots(kind)
+    copy = object.__new__(kind)
+    for name, slot in slots.items():
+        if name not in values:
+            slot.__set__(copy, slot.__get__(one))
+    for name, value in values.items():
+        slots[name].__set__(copy, value)
+    return copy  # type: ignore[no-any-return]
+
+
+@cache
+def _slots(kind: Any) -> dict[str, Any]:
+    return {one.name: getattr(kind, one.name) for one in fields(kind)}
 
 
 class State(Enum):

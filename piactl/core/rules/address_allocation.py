@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from piactl.core.model.account import Account
+from piactl.core.model.account import Account, amended
 from piactl.core.model.policy import Policy
 from piactl.core.naming.local_part import initial_uid
 from piactl.core.naming.taken_names import TakenNames, has_base
@@ -52,7 +52,7 @@ def addressed(desired: Desired, local: str, uid: str, policy: Policy) -> Desired
     address = f"{local}@{policy.domain}" if local else _of_old(account, base)[0]
     uid = account.uid or uid or local_of(address)
     past = {name for name in account.names if "@" in name}
-    account = replace(
+    account = amended(
         account,
         uid=uid,
         address=address,

@@ -9,7 +9,7 @@ from datetime import date
 from enum import StrEnum
 from functools import lru_cache
 
-from piactl.core.model.account import PLACEHOLDER, Account
+from piactl.core.model.account import PLACEHOLDER, Account, amended
 from piactl.core.model.digests import NUMEN, DigestKeys, digest_key_id
 from piactl.core.model.person import Person
 from piactl.core.model.settings import MatchingSettings
@@ -61,7 +61,7 @@ def births_of(account: Account) -> Births:
 def with_births(account: Account, births: Births) -> Account:
     if births_of(account) == births:
         return account
-    return replace(account, identity_digest=births[0], birth_digest=births[1])
+    return amended(account, identity_digest=births[0], birth_digest=births[1])
 
 
 def birth_digests(before: Births, person: Person, keys: DigestKeys, settings: MatchingSettings) -> Births:
