@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from collections.abc import Mapping
@@ -188,8 +189,11 @@ def test_two_policies_rehearsed_and_compared(academy: Academy) -> None:
     assert other.code == 3, other.err
     nights = {one["name"]: one["here"] for one in other.json if one["what"] == "night"}
     assert "deactivate 1" in nights["2026-09-08"]
-    entries = {one["name"].partition(",")[0] for one in other.json if one["what"] == "entry"}
-    assert "uid=leo.petit" in entries
+    entries = {one["name"].partition(",")[0]: one for one in other.json if one["what"] == "entry"}
+    leo = entries["uid=leo.petit"]
+    assert "piactlState deactivated" in leo["here"]
+    assert re.search(r"eduPersonEntitlement .*service:messagerie", leo["there"]), leo
+    assert not any("piactlDigest" in f"{one['here']}{one['there']}" for one in entries.values())
 
 
 def test_from_an_ldif_and_with_approval(academy: Academy) -> None:

@@ -7,7 +7,7 @@ it has seen, and which feeds they refused as older, so that what was written aft
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,10 @@ class RehearsalFolder:
         """Each entry of the directory with a hash of the values of each attribute."""
         for entry in read_ldif(self.folder / _DIRECTORY):
             yield entry.dn, contents_of(entry)
+
+    def entries(self, dns: Collection[str]) -> dict[str, RawEntry]:
+        """The entries of the directory with these DNs."""
+        return {entry.dn: entry for entry in read_ldif(self.folder / _DIRECTORY) if entry.dn in dns}
 
     def _known(self) -> dict[str, Any] | None:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from piactl.core.rules.desired import Rules
 from piactl.directory.ldif import read_ldif
 from piactl.directory.port import RawEntry
 from piactl.directory.store.attribute_map import SECRETS
+from piactl.directory.store.base_digest import BASE
 from piactl.errors import UsageError
 from piactl.flows.rehearsal.feeds_by_night import FeedsByNight
 from piactl.flows.rehearsal.folder import RehearsalFolder
@@ -23,6 +24,10 @@ from piactl.flows.rehearsal.nights import Nights
 EMPTY = "empty"
 _SAVE_EVERY = 30
 """Nights between two savings of the directory, which take a second or two."""
+
+_DIGESTS = frozenset({BASE})
+_LONGEST = 100
+"""Bytes of a value that a difference shows."""
 
 _SECRETS = frozenset(name.lower() for name in SECRETS)
 
@@ -88,30 +93,47 @@ def without_secrets(entries: Iterator[RawEntry]) -> Iterator[RawEntry]:
 def differences(here: RehearsalFolder, there: RehearsalFolder) -> Iterator[dict[str, Any]]:
     """How two rehearsals differ: by night what became of it, then the entries of the directory at the end.
 
-    A row has `what` (night or entry), `name`, and `here` and `there`: the night, or the names of the
-    attributes with other values; None if only the other one has it. Raises UsageError.
+    A row has `what` (night or entry), `name`, and `here` and `there`: the night, or the values that only this
+    one has; None if only the other one has the entry. Digests, which follow from other values, are left out.
+    Raises UsageError.
     """
     ours, theirs = ({night["date"]: _outcome(night) for night in one.nights()} for one in (here, there))
     for day in sorted({*ours, *theirs}):
         if ours.get(day) != theirs.get(day):
             yield {"what": "night", "name": day, "here": ours.get(day), "there": theirs.get(day)}
-    left = dict(there.contents())
+    left, changed = dict(there.contents()), dict[str, list[str]]()
     for dn, values in here.contents():
         other = left.pop(dn, None)
         if other is None:
             yield {"what": "entry", "name": dn, "here": "there", "there": None}
-        elif other != values:
-            names = sorted(name for name in {*values, *other} if values.get(name) != other.get(name))
-            yield {"what": "entry", "name": dn, "here": " ".join(names), "there": " ".join(names)}
+        else:
+            names = {name for name in {*values, *other} if values.get(name) != other.get(name)}
+            if names - _DIGESTS:
+                changed[dn] = sorted(names - _DIGESTS)
+    a, b = here.entries(changed), there.entries(changed)
+    for dn, attributes in changed.items():
+        ours_alone, theirs_alone = _alone(a[dn], b[dn], attributes), _alone(b[dn], a[dn], attributes)
+        yield {"what": "entry", "name": dn, "here": ours_alone, "there": theirs_alone}
     for dn in left:
         yield {"what": "entry", "name": dn, "here": None, "there": "there"}
+
+
+def _alone(entry: RawEntry, other: RawEntry, attributes: Iterable[str]) -> str:
+    """The values of these attributes that only this entry has; long ones, such as records, as `...`."""
+    parts = []
+    for name in attributes:
+        values = sorted({*entry.values.get(name, ())} - {*other.values.get(name, ())})
+        texts = [value.decode(errors="replace") if len(value) <= _LONGEST else "..." for value in values]
+        parts += [f"{name} {', '.join(texts)}"] if texts else []
+    return "; ".join(parts)
 
 
 def _outcome(night: dict[str, Any]) -> str:
     """A night in one line."""
     kinds = ", ".join(f"{kind} {number}" for kind, number in night.get("summary", {}).items())
+    broken = (f"{one['guard']}: {one['found']} of {one['of']}" for one in night.get("guards", ()))
     counts = (f"{name} {night[name]}" for name in ("held", "rejected") if night.get(name))
-    return "; ".join([night["status"], *filter(None, [kinds]), *counts])
+    return "; ".join([night["status"], *broken, *filter(None, [kinds]), *counts])
 
 
 def _digest(path: Path) -> str:
