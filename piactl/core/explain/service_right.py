@@ -21,7 +21,7 @@ from piactl.core.model.periods import civil, holding
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Position, Service
 from piactl.core.plan.drift import drift_words
-from piactl.core.rules.entitlements import own_periods
+from piactl.core.rules.entitlements import handed_over
 from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import exception_text
 from piactl.core.text import condition, counted
@@ -118,24 +118,13 @@ def _granting_posts(case: Case, service: Service, uai: str) -> Iterator[Ground]:
         after = f", {_delay(post, service)} after the start" if delay else ""
         yield f"profile {post.profile} has it{after}", _rules(case, service, post), post.assignment
     for post in case.career.posts:
-        if _handed_over(post, service, uai, case.number):
+        if handed_over(post, service, uai, case.number):
             days = counted(service.handover, "day")
             text = f"handover: {days} after the post that ended on {civil(post.last)}, a mutation"
             yield text, _rules(case, service, post), post.assignment
     for post in waiting_posts:
         text = f"held before; kept until the delay of {_delay(post, service)} ends"
         yield text, _rules(case, service, post), post.assignment
-
-
-def _handed_over(post: Post, service: Service, uai: str, number: int) -> bool:
-    return (
-        service.per_establishment
-        and post.followed
-        and post.assignment.uai == uai
-        and post.has(service)
-        and post.last < number <= post.last + service.handover
-        and holding(own_periods(post, service), post.last) is not None
-    )
 
 
 def _rule(service: Service) -> Rule:

@@ -116,3 +116,15 @@ def with_exceptions(
         for denied in [r for r in result if r == right or (r[0] == exception.service and not exception.uai)]:
             result[denied] = difference(result[denied], [period])
     return {right: periods for right, periods in result.items() if periods}
+
+
+def handed_over(post: Post, service: Service, uai: str, number: int) -> bool:
+    """Whether a right at `uai` lasts on a day because the post there ended by a mutation."""
+    return (
+        service.per_establishment
+        and post.followed
+        and post.assignment.uai == uai
+        and post.has(service)
+        and post.last < number <= post.last + service.handover
+        and holding(own_periods(post, service), post.last) is not None
+    )

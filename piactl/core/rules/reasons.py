@@ -10,8 +10,9 @@ from piactl.core.model.periods import OPEN, civil, holding
 from piactl.core.model.person import Assignment, Register
 from piactl.core.model.policy import Policy, Service
 from piactl.core.rules.career import Career
+from piactl.core.rules.entitlements import handed_over
 from piactl.core.rules.posts import Post
-from piactl.core.text import condition
+from piactl.core.text import condition, counted
 
 RightReason = tuple[str, Assignment | None, date, int]
 """Sentence, assignment, first day with or without the right, and line of the policy (0: none)."""
@@ -127,7 +128,12 @@ def grant_reason(career: Career, right: Right, as_of: date, policy: Policy) -> R
         return text, post.assignment, since, place
     if career.state_on(as_of) is State.GRACE:
         return "lasts through the grace", None, since, place
-    return "handover after a mutation, or an exception", None, since, place
+    for post in career.posts:
+        if service is not None and handed_over(post, service, right[1], number):
+            days = counted(service.handover, "day")
+            text = f"handover of {days} after a mutation: {assignment_text(post.assignment)} is over"
+            return text, post.assignment, since, place
+    return "an exception", None, since, place
 
 
 def revoke_reason(
