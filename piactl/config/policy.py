@@ -25,6 +25,7 @@ from piactl.core.model.policy import (
     GroupSettings,
     Policy,
     Position,
+    PosixSettings,
     Profile,
     Service,
     When,
@@ -36,6 +37,8 @@ from piactl.errors import Mistake
 __all__ = ["DEFAULT_GRACE_DAYS", "policy_warnings", "read_policy"]
 
 DEFAULT_GRACE_DAYS = 30
+
+_NOBODY = 65_535
 
 # `Policy` has slots, so its defaults are no class attributes: an empty policy holds them
 _USUAL = Policy()
@@ -66,6 +69,7 @@ def _policy(document: Document, file: str) -> Policy:
         name_case=accounts.at("name_case").text(_USUAL.name_case),
         urn=accounts.at("urn").text(f"urn:mace:{domain}:service:"),
         uid_form=accounts.at("uid_form").text(_USUAL.uid_form),
+        posix=_posix(document, accounts.at("posix")),
         unique_id=accounts.at("unique_id").truth(_USUAL.unique_id),
         unknown_establishment=accounts.at("unknown_establishment").text(_USUAL.unknown_establishment),
         grace=_grace(document, root),
@@ -84,6 +88,18 @@ def _policy(document: Document, file: str) -> Policy:
         digest=document.digest,
         file=file,
     )
+
+
+def _posix(document: Document, node: Node) -> PosixSettings | None:
+    if node.value is None:
+        return None
+    first, last = node.at("first").integer(0), node.at("last").integer(0)
+    if first > last:
+        document.mistake(node.at("last"), f"accounts.posix.last: {last} is less than first, {first}")
+    if first <= _NOBODY and last >= _NOBODY - 1:
+        document.mistake(node.at("first"), "accounts.posix.first: Unix hosts have 65534 and 65535 for nobody")
+    home, shell = node.at("home").text("/home/{uid}"), node.at("shell").text("/bin/bash")
+    return PosixSettings(first, last, node.at("group").integer(0), home, shell)
 
 
 def _approvals(document: Document, node: Node) -> Approvals:

@@ -24,10 +24,12 @@ from piactl.core.plan.diff import account_facts, changes_of, home_establishments
 from piactl.core.plan.guards import tally
 from piactl.core.plan.plan import Basis, FeedBasis, Hold, HoldCode, Plan
 from piactl.core.plan.run_state import LastRun
+from piactl.core.rules.address_allocation import numbered
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account
 from piactl.core.rules.reasons import state_reason
 from piactl.core.text import counted
 from piactl.directory.port import Reader
+from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.accounts import read_accounts
 from piactl.directory.store.attribute_map import encoding_of
 from piactl.directory.store.records import UnreadableRecords
@@ -36,15 +38,17 @@ from piactl.directory.store.unmanaged_entries import (
     Recognition,
     Stranger,
     adoption_write,
+    posix_values,
     read_strangers,
     replaced_values,
 )
 from piactl.errors import UsageError
 from piactl.flows.plan.change_set import effective_days
-from piactl.flows.plan.inputs.account_index import AccountIndex
+from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
 from piactl.flows.plan.inputs.candidates import find_cases
 from piactl.flows.plan.inputs.load_feeds import check_limits
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed, judged, merge_feeds
+from piactl.flows.plan.inputs.numbers import numbers_of
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
 
 
@@ -148,6 +152,9 @@ class _Adopting:
         for entry in read_accounts(reader, directory, self.encoding):
             self.index.add(entry)
         self.holds: list[Hold] = []
+        listed = read_account_list(reader, directory.state, unreadable)
+        accounts = ManagedAccounts(reader, directory, self.encoding)
+        self.numbers = numbers_of(accounts, rules.policy, dict(listed.accounts()))
 
     def plan(self, accepted: Collection[str]) -> ReadyPlan:
         known = {m: entry.account.assignments for m, entry in self.index.by_matricule.items()}
@@ -221,7 +228,12 @@ class _Adopting:
     def _adoption(self, match: Match, stranger: Stranger, desired: Desired) -> _Adoption:
         # its NUMEN and private address are as new as the account; of a password nobody can tell
         found = ((ADOPTED, self.as_of),)
-        account = replace(desired.account, proof_changes=found)
+        posix = posix_values(stranger, self.encoding)
+        desired = replace(desired, account=replace(desired.account, proof_changes=found, posix=posix))
+        if posix:
+            # the next night gives the others a number
+            desired = numbered(desired, self.numbers, stranger.incumbent.dn) or desired
+        account = desired.account
         write = adoption_write(stranger, account, self.encoding.fitted_to(self.reader), self.by)
         before, after = replaced_values(stranger, write)
         reason, behind = state_reason(desired.career, self.as_of)

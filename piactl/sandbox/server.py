@@ -40,7 +40,7 @@ _MODULE_FOLDERS = (
 _SCHEMA_FOLDERS = ("/etc/ldap/schema", "/etc/openldap/schema", "/usr/local/etc/openldap/schema")
 _MODULES = ("back_mdb", "otp", "ppolicy", "ppm", "unique", "constraint", "argon2", "dynlist", "syncprov")
 _LOG_MODULES = ("accesslog",)
-_SCHEMAS = ("core", "cosine", "inetorgperson", "dyngroup")
+_SCHEMAS = ("core", "cosine", "inetorgperson", "dyngroup", "nis")
 
 
 @dataclass(frozen=True, slots=True)

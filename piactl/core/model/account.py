@@ -55,6 +55,8 @@ class State(Enum):
 NO_DEVICE = "suspended"
 """The device name of an account whose device is suspended, and in the link of a closed or locked account. No
 device has this name, so the server asks for a code that nobody has, and refuses the log in."""
+NUMBER = "uidNumber="
+"""The beginning of the uidNumber in the ledger of names."""
 PLACEHOLDER = "archive"
 """The names of an archived account."""
 LIVE = frozenset({State.ACTIVE, State.ON_LEAVE, State.GRACE, State.ANTICIPATED})
@@ -104,14 +106,16 @@ class Account:
     `matricule` is None for an archived account; the keyed digests of all matricules of the person remain.
     `further_matricules` are the others that HR calls the person by; one that only its digest is known of
     stands as that digest. `merged` is the mark of an account that was merged into another (see
-    `core.edits.merging`). `identifiers` is the ledger of names: the uid and every address and alias that the
-    account has or had. `aliases` are the addresses that still deliver to it, `other_mails` and
-    `other_uids` what another program added. `entitlements` are pairs (service, uai), uai "" for person scope.
+    `core.edits.merging`). `identifiers` is the ledger of names: the uid, every address and alias that the
+    account has or had, and its uidNumber behind NUMBER. `aliases` are the addresses that still deliver to it,
+    `other_mails` and `other_uids` what another program added.
+    `entitlements` are pairs (service, uai), uai "" for person scope.
     They, `profiles`, `local_profiles` (each with its establishment, `0800009A_enseignant`), `affiliations`
     (of eduPerson), `establishments` (UAIs, the main one first), `corps` and `ends` (the last days of those
     posts that have one) are those of the day the account was computed for.
-    `unique_id` is the identifier for federations, "" until the account has one; it is made of `entry_id`, the
-    entryUUID without hyphens, from the day after `made_on` on.
+    `posix` is what Unix hosts see of the account: uidNumber, gidNumber, homeDirectory, loginShell; empty for
+    none. `unique_id` is the identifier for federations, "" until the account has one; it is made of
+    `entry_id`, the entryUUID without hyphens, from the day after `made_on` on.
     `assignments` are as HR and administrators set them; `overrides` apply on top (`overrides.overridden`).
     `login_from` and `login_until` are the first and last day of the login window that the directory enforces,
     None for an open side; a window in the past refuses the login. `device` is the name of the active one-
@@ -153,6 +157,7 @@ class Account:
     corps: tuple[str, ...] = ()
     ends: tuple[date, ...] = ()
     unique_id: str = ""
+    posix: tuple[str, ...] = ()
     entry_id: str = field(default="", compare=False)
     made_on: date | None = field(default=None, compare=False)
     assignments: tuple[Assignment, ...] = ()
@@ -191,8 +196,14 @@ class Account:
 
     @property
     def names(self) -> frozenset[str]:
-        """Every name reserved for this account: the ledger and all addresses on the entry."""
-        return self.identifiers | self.addresses
+        """Every name reserved for this account: those of the ledger and all addresses on the entry."""
+        return frozenset(i for i in self.identifiers if not i.startswith(NUMBER)) | self.addresses
+
+    @property
+    def number(self) -> int | None:
+        """The uidNumber in the ledger, which is the account's for ever; None where it has none yet."""
+        texts = (i.removeprefix(NUMBER) for i in self.identifiers if i.startswith(NUMBER))
+        return min((int(text) for text in texts if text.isdecimal()), default=None)
 
     @property
     def shut(self) -> bool:

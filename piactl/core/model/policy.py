@@ -221,6 +221,22 @@ class Approvals:
 
 
 @dataclass(frozen=True, slots=True)
+class PosixSettings:
+    """What Unix hosts see of accounts (RFC 2307): a uidNumber from `first` to `last`, the primary group, the
+    home directory, in which {uid} is the uid, and the shell."""
+
+    first: int
+    last: int
+    group: int
+    home: str
+    shell: str
+
+    def attributes(self, uid: str, number: int) -> tuple[str, str, str, str]:
+        """uidNumber, gidNumber, homeDirectory and loginShell of an account."""
+        return str(number), str(self.group), self.home.replace("{uid}", uid), self.shell
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The whole policy. `uid_form` is address (the local part of the first address) or initial (first letter
     of the given name and the surname). `otp_issuer` is the name that authenticators show with the account,
@@ -241,6 +257,7 @@ class Policy:
     urn: str = "urn:mace:ac-amiens.fr:service:"
     uid_form: str = "address"
     unique_id: bool = False
+    posix: PosixSettings | None = None
     unknown_establishment: str = "warning"
     grace: tuple[GraceRule, ...] = ()
     profiles: tuple[Profile, ...] = ()

@@ -28,7 +28,7 @@ _NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")
 _CLOSING = frozenset({State.DEACTIVATED, State.ARCHIVED})
 _FOLLOWING = (
     *("state_from", "state_until", "next_due", "profiles", "local_profiles", "affiliations"),
-    *("establishments", "corps", "ends", "unique_id"),
+    *("establishments", "corps", "ends", "unique_id", "posix"),
 )
 _BIRTH = ("identity_digest", "birth_digest")
 _DIGESTS = ("numen_digest", "matricule_digests", *_BIRTH)
@@ -44,6 +44,7 @@ _NAMED_BY: Mapping[str, tuple[str, ...]] = {
     "digest_key": _DIGESTS,
     "matricules": ("matricule", "further_matricules", "matricule_digests"),
     "display_name": ("given_name", "family_name", "usage_name"),
+    "posix": ("posix", "identifiers"),
     "numen": ("numen_digest", "numen_verifier", "proof_changes"),
     "verifier": ("numen_verifier",),
     "private_mail": ("private_mail", "proof_changes"),
@@ -340,6 +341,8 @@ class _Maker:
             reason = "the rules give other values"
             if after.keys() == {"unique_id"}:
                 reason = "an account gets its identifier for federations the day after it is made"
+            if after.keys() == {"posix"}:
+                reason = "Unix hosts see the account as accounts.posix of the policy says"
             if not after:
                 reason = self._digests(before, after)
         if not after and not before:

@@ -60,7 +60,7 @@ GUARD_KINDS = (
 LONGEST_WINDOW = 31
 """Days for which losses are remembered."""
 
-BOOKKEEPING = frozenset({"birth", "device", "digest_key", LAYOUT, "unique_id", "verifier"})
+BOOKKEEPING = frozenset({"birth", "device", "digest_key", LAYOUT, "posix", "unique_id", "verifier"})
 """Fields without effect for the person: guards ignore an update of these alone. A new digest key moves the
 digests of all accounts, a new version the form of their values; a closed account is linked to no device."""
 

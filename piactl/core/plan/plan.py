@@ -39,6 +39,7 @@ class HoldCode(StrEnum):
     MERGE = "merge"
     ASSIGNMENT = "assignment"
     NAME = "name"
+    NUMBER = "number"
     ABSENCE = "absence"
     DRIFT = "drift"
     PROTECTED = "protected"

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from piactl.core.model.account import Account, amended
-from piactl.core.model.policy import Policy
+from piactl.core.model.account import NUMBER, Account, State, amended
+from piactl.core.model.policy import Policy, PosixSettings
 from piactl.core.naming.local_part import initial_uid
+from piactl.core.naming.numbers import GivenNumbers, Numbers
 from piactl.core.naming.taken_names import TakenNames, has_base
-from piactl.core.rules.desired import Desired, local_of
+from piactl.core.rules.desired import Desired, local_of, with_posix
 
 
 class Claim(NamedTuple):
@@ -63,9 +64,15 @@ def addressed(desired: Desired, local: str, uid: str, policy: Policy) -> Desired
     return replace(desired, account=account, base=None)
 
 
-def named(desired: Sequence[Desired], taken: TakenNames, policy: Policy) -> list[Desired]:
-    """The desired accounts, in the same order, with addresses allocated in the order of their claims."""
-    return all_named(desired, (), taken, policy, lambda *_: None)
+def named(
+    desired: Sequence[Desired],
+    taken: TakenNames,
+    policy: Policy,
+    numbers: Numbers | GivenNumbers | None = None,
+) -> list[Desired | None]:
+    """The desired accounts, in the same order, with addresses and uidNumbers allocated in the order of their
+    claims; None for an account for which no number is left (see `numbered`)."""
+    return all_named(desired, (), taken, policy, lambda *_: None, numbers)
 
 
 def all_named(
@@ -74,7 +81,8 @@ def all_named(
     taken: TakenNames,
     policy: Policy,
     give: Callable[[str, str, int], None],
-) -> list[Desired]:
+    numbers: Numbers | GivenNumbers | None = None,
+) -> list[Desired | None]:
     """Like `named`, with further sorted claims in `others`, each with a number. Calls `give` with the local
     part, the uid and the number of each of these."""
     own = sorted(
@@ -82,15 +90,34 @@ def all_named(
         for index, account in enumerate(desired)
         if (claim := claim_of(account, policy)) is not None
     )
-    result = list(desired)
+    result: list[Desired | None] = list(desired)
     tagged = heapq.merge(((claim, True, index) for claim, index in own), ((c, False, n) for c, n in others))
     for claim, is_own, number in tagged:
         local, uid = take(claim, taken)
         if is_own:
-            result[number] = addressed(desired[number], local, uid, policy)
+            result[number] = numbered(addressed(desired[number], local, uid, policy), numbers)
         else:
             give(local, uid, number)
     return result
+
+
+def numbered(desired: Desired, numbers: Numbers | GivenNumbers | None, dn: str = "") -> Desired | None:
+    """The desired account with its uidNumber. An existing account lives on where none is left; None for one
+    that should be made or restored. `dn`: see `Numbers.number_for`."""
+    account, current = desired.account, desired.subject.current
+    if numbers is None or not account.uid or account.state is State.ARCHIVED or account.number is not None:
+        return desired
+    on_entry = account.posix[0] if account.posix else ""
+    there = current is not None and current.state is not State.ARCHIVED
+    number = numbers.number_for(account.uid, on_entry, dn, there=there)
+    if number is None:
+        return desired if there or on_entry else None
+    return replace(desired, account=with_number(account, number, numbers.settings))
+
+
+def with_number(account: Account, number: int, settings: PosixSettings) -> Account:
+    """The account with this uidNumber in its ledger."""
+    return with_posix(amended(account, identifiers=account.identifiers | {f"{NUMBER}{number}"}), settings)
 
 
 def _of_old(account: Account, base: str) -> list[str]:

@@ -29,7 +29,7 @@ from piactl.core.model.overrides import (
 )
 from piactl.core.model.periods import civil
 from piactl.core.model.person import Assignment, Person, Register
-from piactl.core.model.policy import Policy
+from piactl.core.model.policy import Policy, PosixSettings
 from piactl.core.model.settings import MatchingSettings
 from piactl.core.naming.capitalisation import shown_name
 from piactl.core.naming.local_part import UnusableName, local_part
@@ -148,7 +148,7 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
         status,
         rules.policy,
     )
-    account = _with_unique_id(account, rules)
+    account = with_posix(_with_unique_id(account, rules), rules.policy.posix)
     account = with_matricules(account, rules.keys)
     if subject.numen_digest is not None:
         # from the HR data of a person in waiting; the account does not have it yet
@@ -282,7 +282,7 @@ def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | No
         current, matricule=subject.matricule, assignments=subject.assignments, overrides=subject.overrides
     )
     account = with_matricules(_with_status(back, status, rules.policy), rules.keys)
-    account = _with_unique_id(account, rules)
+    account = with_posix(_with_unique_id(account, rules), rules.policy.posix)
     account = _with_hr_data(account, subject.person, rules)
     account = with_proof_changes(account, current, subject.person, rules.keys, rules.as_of)
     return Desired(subject, account, path, _base(account))
@@ -350,6 +350,13 @@ def _with_unique_id(account: Account, rules: Rules) -> Account:
     if not rules.policy.unique_id or account.unique_id or made_on is None or made_on >= rules.as_of:
         return account
     return replace(account, unique_id=f"{account.entry_id}@{rules.policy.domain}")
+
+
+def with_posix(account: Account, settings: PosixSettings | None) -> Account:
+    """The account with what Unix hosts see of it, if its ledger has a number."""
+    if settings is None or account.number is None:
+        return account
+    return amended(account, posix=settings.attributes(account.uid, account.number))
 
 
 def _with_hr_data(account: Account, person: Person, rules: Rules) -> Account:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from piactl.directory.port import RawEntry
-from piactl.directory.store.attribute_map import OBJECT_CLASSES
-from piactl.directory.store.base_digest import MANAGED
+from piactl.directory.store.attribute_map import OBJECT_CLASSES, POSIX_CLASS
+from piactl.directory.store.base_digest import MANAGED, POSIX
 from piactl.directory.store.records import RECORD_CLASS
 from piactl.resources import schemas_folder
 
@@ -18,7 +18,11 @@ PASSWORD_ATTRIBUTES = ("pwdStartTime", "pwdEndTime", "pwdReset", "pwdAccountLock
 _OF_OVERLAYS = (*PASSWORD_ATTRIBUTES, "oathTOTPToken")
 _MORE = ("userPassword", "piactlDigest")
 _OF_RECORDS = ("piactlData", "piactlSealed")
-_CLASSES = (*OBJECT_CLASSES, RECORD_CLASS)
+_CLASSES = (*OBJECT_CLASSES, POSIX_CLASS, RECORD_CLASS)
+_CLASSES_OF = {
+    **dict.fromkeys(_OF_RECORDS, (RECORD_CLASS,)),
+    **dict.fromkeys(POSIX, (*OBJECT_CLASSES, POSIX_CLASS)),
+}
 _NAMES = re.compile(r"NAME\s+(?:'(?P<one>[^']+)'|\((?P<many>[^)]*)\))")
 _ALLOWED = re.compile(r"\b(MUST|MAY|SUP)\s+(?:\(([^)]*)\)|([\w.;-]+))")
 _WORD = re.compile(r"\b(?P<word>EQUALITY|ORDERING|SUP)\s+(?P<value>[\w.-]+)")
@@ -77,7 +81,8 @@ def _parsed(attributes: tuple[bytes, ...], classes: tuple[bytes, ...]) -> Subsch
 
 def schema_faults(schema: Subschema, renamed: Mapping[str, str]) -> list[str]:
     """What is missing or other than piactl needs it, all of it; `renamed` is default name -> name there."""
-    faults = list(lacking(schema, renamed).values())
+    posix = {POSIX_CLASS, *(renamed.get(name, name) for name in POSIX)}  # not every directory has them
+    faults = [why for name, why in lacking(schema, renamed).items() if name not in posix]
     shipped = _shipped()
     for default, name in _wanted(renamed):
         there = schema.attributes.get(name.lower())
@@ -95,7 +100,7 @@ def lacking(schema: Subschema, renamed: Mapping[str, str]) -> dict[str, str]:
     """What the server would refuse in a new entry, classes and attributes, each with the reason."""
     found = {name: f"class {name} is missing" for name in _CLASSES if name.lower() not in schema.classes}
     for default, name in _wanted(renamed):
-        classes = (RECORD_CLASS,) if default in _OF_RECORDS else OBJECT_CLASSES
+        classes = _CLASSES_OF.get(default, OBJECT_CLASSES)
         if not schema.has_attribute(name):
             found[name] = f"attribute {name} is missing"
         elif not schema.allows(classes, name):

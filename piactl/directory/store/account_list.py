@@ -66,6 +66,11 @@ def _read(record: Record) -> dict[str, Listed]:
     return {uid: (matricule, tuple(map(int, names))) for uid, (matricule, *names) in record.items()}
 
 
+def listed_names(listed: Mapping[str, Listed]) -> Iterator[int]:
+    """The digests of the names of the listed accounts, which nobody else gets, with or without the entry."""
+    return (name for uid, (_, names) in listed.items() for name in (name_digest(uid), *names))
+
+
 def read_uids(reader: Reader, settings: DirectorySettings) -> Iterator[str]:
     """The uids of all accounts."""
     name = settings.attributes.get("uid", "uid")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Container
 from dataclasses import replace
 
 from piactl.core.model.account import Account
@@ -10,7 +10,7 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.directory.dn import same_dn
 from piactl.directory.port import EntryWrite, Values
 from piactl.directory.store.accounts import Entry, account_dn
-from piactl.directory.store.attribute_map import LINKED_CLASS, OBJECT_CLASSES, Encoding
+from piactl.directory.store.attribute_map import FOLLOWING_CLASSES, OBJECT_CLASSES, Encoding
 from piactl.directory.store.base_digest import BASE
 
 
@@ -26,8 +26,7 @@ def account_write(
     wrote it."""
     values = encoding.values(desired)
     if current is None:
-        linked = (LINKED_CLASS,) if encoding.name("oathTOTPToken") in values else ()
-        classes = [name.encode() for name in (*OBJECT_CLASSES, *linked)]
+        classes = [name.encode() for name in (*OBJECT_CLASSES, *following_classes(encoding, values))]
         dn = account_dn(settings, desired.uid)
         return with_base(encoding, None, EntryWrite("add", dn, add={"objectClass": tuple(classes), **values}))
     if current.drift is not None:
@@ -70,16 +69,23 @@ def _is_fresh(encoding: Encoding, entry: Entry) -> bool:
 
 def account_change(encoding: Encoding, dn: str, current: Values, values: Values) -> EntryWrite | None:
     """The modify from the `current` values of an account to the desired ones, None if they are equal. The
-    class that requires a link to a device is added and removed with the link."""
+    classes that follow an attribute are added and removed with it."""
     link = encoding.name("oathTOTPToken")
     delete, add = map(dict, differences(current, _spelled(current, values, link)))
     if not delete and not add:
         return None
-    if link in add and link not in delete:
-        add["objectClass"] = (LINKED_CLASS.encode(),)
-    if link in delete and link not in add:
-        delete["objectClass"] = (LINKED_CLASS.encode(),)
+    come, go = (
+        tuple(name.encode() for name in following_classes(encoding, one.keys() - other.keys()))
+        for one, other in ((add, delete), (delete, add))
+    )
+    add |= {"objectClass": come} if come else {}
+    delete |= {"objectClass": go} if go else {}
     return EntryWrite("modify", dn, add=add, delete=delete)
+
+
+def following_classes(encoding: Encoding, attributes: Container[str]) -> list[str]:
+    """The classes that an account has together with these attributes."""
+    return [one for name, one in FOLLOWING_CLASSES.items() if encoding.name(name) in attributes]
 
 
 def _spelled(current: Values, values: Values, name: str) -> Values:

@@ -18,7 +18,16 @@ from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory.dn import child
 from piactl.directory.port import EntryWrite, RawEntry, Reader
-from piactl.directory.store.base_digest import BASE, FIRST_LAYOUT, MANAGED, BaseKeys, base_keys, read_base
+from piactl.directory.store.base_digest import (
+    BASE,
+    FIRST_LAYOUT,
+    LAYOUT,
+    MANAGED,
+    POSIX,
+    BaseKeys,
+    base_keys,
+    read_base,
+)
 from piactl.directory.store.composite_values import (
     assignment_text,
     exception_text,
@@ -51,6 +60,10 @@ SECRETS = frozenset({"userPassword", "oathSecret", "piactlSealed"})
 OBJECT_CLASSES = ("inetOrgPerson", "eduPerson", "supannPerson", ACCOUNT_CLASS)
 LINKED_CLASS = "oathTOTPUser"
 """The class of slapo-otp of accounts that are linked to a device."""
+POSIX_CLASS = "posixAccount"
+"""The class of accounts that Unix hosts see (RFC 2307)."""
+FOLLOWING_CLASSES = {"oathTOTPToken": LINKED_CLASS, POSIX[0]: POSIX_CLASS}
+"""The classes that an account has together with an attribute."""
 
 UNIQUE_ID = "eduPersonUniqueId"
 _LOCAL = re.compile(r"\d{7}[A-Z]_")
@@ -79,6 +92,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "supannEmpDateFin": ("ends",),
     "eduPersonAffiliation": ("affiliations",),
     "eduPersonUniqueId": ("unique_id",),
+    **dict.fromkeys(POSIX, ("posix",)),
     "supannEntiteAffectation": ("establishments",),
     "supannEntiteAffectationPrincipale": ("establishments",),
     "supannEmpCorps": ("corps",),
@@ -105,7 +119,7 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "piactlProtected": ("protected",),
     "piactlDevice": ("device",),
     "oathTOTPToken": _LINK,
-    "objectClass": _LINK,
+    "objectClass": (*_LINK, "posix"),
 }
 """The fields of an account that each attribute is made of."""
 
@@ -121,7 +135,8 @@ class Encoding:
     `accounts` is the base of the accounts. `links`: the server itself asks for the code of the linked device;
     without it devices are not linked, and a portal verifies the codes. `otp_schema`: the schema of the server
     has the link, so that closed and locked accounts can be linked to no device. `services` and `profiles` are
-    the names that the policy has. `unique_ids`: eduPersonUniqueId is piactl's.
+    the names that the policy has. `unique_ids`: eduPersonUniqueId is piactl's; `posix`: so are those of
+    POSIX.
     """
 
     domain: str
@@ -134,18 +149,36 @@ class Encoding:
     services: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
     unique_ids: bool = False
+    posix: bool = False
     keys: DigestKeys | None = field(default=None, repr=False)
 
     @cached_property
     def attributes(self) -> tuple[str, ...]:
         """The attributes to request when accounts are read."""
         more = (_ENTRY_ID, _MADE) if self.unique_ids else ()
-        return (*(self.names.get(name, name) for name in (*MANAGED, BASE)), *more)
+        return (*self._managed.values(), self.name(BASE), *more)
+
+    @cached_property
+    def _unmanaged(self) -> frozenset[str]:
+        """The attributes of MANAGED that this directory leaves to other programs."""
+        return frozenset((*([] if self.unique_ids else [UNIQUE_ID]), *([] if self.posix else POSIX)))
+
+    @cached_property
+    def classes(self) -> frozenset[str]:
+        """The classes of accounts that are piactl's, in lower case."""
+        posix = (POSIX_CLASS,) if self.posix else ()
+        names = ("top", "person", "organizationalPerson", *OBJECT_CLASSES, LINKED_CLASS, *posix)
+        return frozenset(name.lower() for name in names)
+
+    @cached_property
+    def _managed(self) -> Mapping[str, str]:
+        """The other attributes of MANAGED: default name -> name in this directory."""
+        return {name: self.name(name) for name in MANAGED if name not in self._unmanaged}
 
     @cached_property
     def bases(self) -> BaseKeys | None:
         """The keys of the bases of accounts; None where they are neither read nor written."""
-        return base_keys(self.keys, self.names) if self.keys else None
+        return base_keys(self.keys, self.names, self._unmanaged) if self.keys else None
 
     @cached_property
     def trials(self) -> Trials:
@@ -215,6 +248,7 @@ class Encoding:
             "supannEmpDateFin": [midnight(end + timedelta(days=1), self.timezone) for end in account.ends],
             "eduPersonAffiliation": list(account.affiliations),
             UNIQUE_ID: _one(account.unique_id) if self.unique_ids else [],
+            **{name: _one(value) for name, value in zip(POSIX, account.posix, strict=False)},
             "supannEntiteAffectation": list(account.establishments),
             "supannEntiteAffectationPrincipale": list(account.establishments[:1]),
             "supannEmpCorps": ["{NCORPS}" + corps for corps in account.corps],
@@ -275,13 +309,12 @@ class Encoding:
     def managed(self, entry: RawEntry) -> dict[str, tuple[bytes, ...]]:
         """The current managed values of an entry, in the order of `values`."""
         managed: dict[str, tuple[bytes, ...]] = {}
-        for default in MANAGED:
-            name = self.names.get(default, default)
+        for default, name in self._managed.items():
             values = entry.values.get(name, ())
             if default == "eduPersonEntitlement":
                 urn = self.urn.encode()
                 values = tuple(v for v in values if v.startswith(urn))
-            if values and (default != UNIQUE_ID or self.unique_ids):
+            if values:
                 managed[name] = values if len(values) == 1 else tuple(sorted(values))
         return managed
 
@@ -290,9 +323,9 @@ class Encoding:
         base of the entry does not know, and those whose values say the same otherwise."""
         stored = write.delete.get(self.name(BASE), ())
         base = read_base(stored[0]) if stored else None
-        if base is None or base.known >= len(MANAGED):
+        if base is None or base.known >= LAYOUT:
             return []
-        new = [self.name(attribute) for attribute in MANAGED[max(base.known, len(FIRST_LAYOUT)) :]]
+        new = [self.name(attribute) for attribute in MANAGED[max(base.known, len(FIRST_LAYOUT)) : LAYOUT]]
         return sorted({name for name in new if name in write.add} | {*self._rewritten(write)})
 
     def _rewritten(self, write: EntryWrite) -> Iterator[str]:
@@ -341,6 +374,7 @@ def encoding_of(policy: Policy, directory: DirectorySettings, keys: DigestKeys |
         services=tuple(policy.services),
         profiles=tuple(profile.name for profile in policy.profiles),
         unique_ids=policy.unique_id,
+        posix=policy.posix is not None,
         keys=keys,
     )
 
@@ -485,6 +519,7 @@ class _Reading:
             corps=tuple(value.removeprefix("{NCORPS}") for value in self.all("supannEmpCorps")),
             ends=ends,
             unique_id=self.one(UNIQUE_ID) if self.encoding.unique_ids else "",
+            posix=self._posix(),
             entry_id=self.one(_ENTRY_ID).replace("-", ""),
             made_on=self._made_on(),
             assignments=assignments,
@@ -496,6 +531,12 @@ class _Reading:
             device=self.one("piactlDevice"),
             proof_changes=proof_changes,
         )
+
+    def _posix(self) -> tuple[str, ...]:
+        if not self.encoding.posix:
+            return ()
+        values = tuple(self.one(name) for name in POSIX)
+        return values if any(values) else ()
 
     def _made_on(self) -> date | None:
         text = self.one(_MADE) if self.one(_ENTRY_ID) else ""

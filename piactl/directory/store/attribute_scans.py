@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from piactl.core.model.account import NUMBER, State
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.rules.matching import MAIL, mail_trace
 from piactl.directory import filters
@@ -13,9 +14,10 @@ from piactl.directory.client.connection import Password, open_session
 from piactl.directory.client.controls import PAGED
 from piactl.directory.client.strategy import Deadline
 from piactl.directory.dn import under
-from piactl.directory.port import Reader
+from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.accounts import AT_ONCE, CSN, IN_ACCOUNTS, NAMES
 from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.base_digest import POSIX
 from piactl.directory.store.credentials import instant
 from piactl.directory.store.records import IN_RECORD, RUNS, Places
 from piactl.directory.store.supann_values import labelled_mail, plain_mail
@@ -129,6 +131,34 @@ def read_owners(
             for name_found in map(str.casefold, raw.texts(name)):
                 if name_found in wanted:
                     yield name_found, raw.text(uid)
+
+
+def read_numbers(
+    reader: Reader, settings: DirectorySettings, encoding: Encoding
+) -> Iterator[tuple[int, str]]:
+    """(uidNumber, owner) of all entries below the suffix, with those in the ledgers of accounts."""
+    uid, number, ledger = map(encoding.name, ("uid", POSIX[0], "piactlIdentifier"))
+    query = filters.any_of(
+        filters.present(number), filters.all_of(IN_ACCOUNTS, filters.begins(ledger, NUMBER))
+    )
+    for raw in reader.search(settings.suffix, query, [uid, number, ledger]):
+        names = (value.decode("utf-8", "replace") for value in raw.values.get(ledger, ()))
+        texts = [name.removeprefix(NUMBER) for name in names if name.startswith(NUMBER)]
+        owner = raw.text(uid) if raw.values.get(ledger) else raw.dn
+        for text in {*texts, *filter(None, [raw.text(number)])}:
+            if text.isdecimal():
+                yield int(text), owner
+
+
+def without_number(entries: Iterable[RawEntry], encoding: Encoding) -> Iterator[tuple[str, str]]:
+    """(uid, uidNumber on the entry) of those of these accounts that have none in the ledger; not of archived
+    ones."""
+    uid, number, ledger, state = map(encoding.name, ("uid", POSIX[0], "piactlIdentifier", "piactlState"))
+    beginning, archived = NUMBER.encode(), State.ARCHIVED.value.encode()
+    for raw in entries:
+        has_one = any(name.startswith(beginning) for name in raw.values.get(ledger, ()))
+        if not has_one and raw.first(state) != archived:
+            yield raw.text(uid), raw.text(number)
 
 
 def read_uids(reader: Reader, settings: DirectorySettings, encoding: Encoding, prefix: str) -> Iterator[str]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 
 from piactl.core.model.digests import DigestKeys
@@ -29,12 +29,19 @@ MANAGED = (
     "piactlProtected", "piactlDevice", "oathTOTPToken", "piactlMatricule",
     "piactlMergedInto", "piactlIdentityDigest", "piactlBirthDigest",
     "supannCivilite", "supannEtablissement", "supannEmpDateFin", "eduPersonAffiliation", "eduPersonUniqueId",
+    "uidNumber", "gidNumber", "homeDirectory", "loginShell",
 )  # fmt: skip
 """Every attribute that piactl writes; of eduPersonEntitlement only the values under its own URN. Bases number
 them by their place here: a new one goes to the end, and none goes away."""
 
 FIRST_LAYOUT = MANAGED[: MANAGED.index("supannCivilite")]
 """What piactl wrote before it wrote SUPANN and eduPerson as they are defined."""
+
+POSIX = MANAGED[MANAGED.index("uidNumber") :]
+"""What piactl writes only with `posix` of the policy."""
+
+LAYOUT = len(MANAGED) - len(POSIX)
+"""The attributes that every directory has of this version."""
 
 _NUMBERS = {name: number for number, name in enumerate(MANAGED)}
 _CASELESS = frozenset(
@@ -124,6 +131,8 @@ class BaseKeys:
     current: str
     secrets: Mapping[str, bytes]
     names: Mapping[str, int]
+    known: int = len(MANAGED)
+    """How many attributes, from the first on, the bases of this directory have."""
 
     def digesting(self, dn: str, key: str = "") -> Digesting:
         return Digesting(self.secrets[key or self.current], dn, self.names)
@@ -136,9 +145,7 @@ class BaseKeys:
     def fresh(self, dn: str, values: Values) -> bytes:
         """The base of an entry that has exactly these managed values, all of them piactl's."""
         digesting = self.digesting(dn)
-        return Base(
-            self.current, len(MANAGED), digesting.whole(values), packed(digesting.items(values))
-        ).text()
+        return Base(self.current, self.known, digesting.whole(values), packed(digesting.items(values))).text()
 
     def after(
         self,
@@ -172,20 +179,27 @@ class BaseKeys:
                 items -= {item for item in items if item[0] == self.names[name] and item not in here}
         if frozenset(items) == old.items(result):
             return self.fresh(dn, result)
-        return Base(base.key, len(MANAGED), bytes(_WHOLE), packed(items)).text()
+        return Base(base.key, self.known, bytes(_WHOLE), packed(items)).text()
 
     def known_items(self, base: Base, digesting: Digesting, values: Values) -> frozenset[bytes]:
-        """The digests of a base, with those of the attributes that it does not know yet."""
+        """The digests of a base, without those of attributes that piactl no longer manages, and with those of
+        the attributes that it does not know yet."""
         new = {
             name: values[name]
             for name, number in self.names.items()
             if number >= base.known and name in values
         }
-        return base.items | digesting.items(new) if new else base.items
+        managed = self._managed
+        items = base.items if len(managed) == len(MANAGED) else {i for i in base.items if i[0] in managed}
+        return frozenset(items) | digesting.items(new) if new else frozenset(items)
+
+    @cached_property
+    def _managed(self) -> frozenset[int]:
+        return frozenset(self.names.values())
 
     def is_fresh(self, base: Base | None) -> bool:
         """Whether the base is under the current key and has all attributes."""
-        return base is not None and base.key == self.current and base.known == len(MANAGED)
+        return base is not None and base.key == self.current and base.known == self.known
 
 
 def _written(values: tuple[bytes, ...], name: str, write: EntryWrite) -> tuple[bytes, ...]:
@@ -196,10 +210,12 @@ def _written(values: tuple[bytes, ...], name: str, write: EntryWrite) -> tuple[b
     return tuple(sorted({*left, *write.add.get(name, ())}))
 
 
-def base_keys(keys: DigestKeys, name: Mapping[str, str]) -> BaseKeys:
-    """`name` maps default names of attributes to those of the directory."""
+def base_keys(keys: DigestKeys, name: Mapping[str, str], unmanaged: Container[str] = ()) -> BaseKeys:
+    """`name` maps default names of attributes to those of the directory. `unmanaged` are the attributes of
+    MANAGED that piactl leaves to others there, by their default names."""
     secrets = {key: hmac.digest(secret, b"base of an account", "sha256") for key, secret in keys.keys.items()}
-    return BaseKeys(keys.current, secrets, {name.get(one, one): n for one, n in _NUMBERS.items()})
+    names = {name.get(one, one): n for one, n in _NUMBERS.items() if one not in unmanaged}
+    return BaseKeys(keys.current, secrets, names, LAYOUT if POSIX[0] in unmanaged else len(MANAGED))
 
 
 def numbers_of(items: Iterable[bytes]) -> dict[int, frozenset[bytes]]:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from piactl.core.model.account import NO_DEVICE, PROOFS, Lock, State, masked_mail
 from piactl.core.plan.drift import Drift, DriftClass, Fate
 from piactl.directory.port import Values
-from piactl.directory.store.base_digest import BASE, MANAGED, BaseKeys, Digesting, numbers_of
+from piactl.directory.store.base_digest import BASE, MANAGED, POSIX, BaseKeys, Digesting, numbers_of
 from piactl.directory.store.composite_values import lock_text
 
 _LOOSENING, _TIGHTENING = DriftClass.LOOSENING, DriftClass.TIGHTENING
@@ -65,6 +65,7 @@ CLASSES: Mapping[str, tuple[DriftClass, DriftClass]] = {
     "supannEmpDateFin": (_PRESENTATION, _PRESENTATION),
     "eduPersonAffiliation": (_LOOSENING, _TIGHTENING),
     "eduPersonUniqueId": (_LOOSENING, _LOOSENING),
+    **dict.fromkeys(POSIX, (_LOOSENING, _LOOSENING)),
 }
 """The class of values that are added or replaced, and of those that are only gone; see `_class_of`."""
 

@@ -12,9 +12,10 @@ from piactl.core.plan.adoption import Incumbent, harmless
 from piactl.directory import filters
 from piactl.directory.dn import same_dn, under
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
-from piactl.directory.store.account_write import differences, with_base
+from piactl.directory.store.account_write import differences, following_classes, with_base
 from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, account_dn
-from piactl.directory.store.attribute_map import LINKED_CLASS, OBJECT_CLASSES, Encoding
+from piactl.directory.store.attribute_map import OBJECT_CLASSES, Encoding
+from piactl.directory.store.base_digest import POSIX
 from piactl.directory.store.supann_values import plain_mail
 
 _STRUCTURAL = "structuralObjectClass"
@@ -141,9 +142,10 @@ def adoption_write(stranger: Stranger, account: Account, encoding: Encoding, by:
     write.
     """
     delete, add = differences(stranger.values, encoding.values(account))
-    linked = (LINKED_CLASS,) if encoding.name("oathTOTPToken") in add else ()
     missing = tuple(
-        name.encode() for name in (*OBJECT_CLASSES, *linked) if name.lower() not in stranger.classes
+        name.encode()
+        for name in (*OBJECT_CLASSES, *following_classes(encoding, add))
+        if name.lower() not in stranger.classes
     )
     asserted = [encoding.name("mail")]
     if by.matricule.lower() in (name.lower() for name in stranger.values):
@@ -157,6 +159,12 @@ def adoption_write(stranger: Stranger, account: Account, encoding: Encoding, by:
             removed[name], added[name] = (), encoding.values(account).get(name, ())
     write = EntryWrite("modify", stranger.incumbent.dn, add=added, delete=removed)
     return with_base(encoding, Entry(write.dn, account, stranger.values), write)
+
+
+def posix_values(stranger: Stranger, encoding: Encoding) -> tuple[str, ...]:
+    """What Unix hosts see of the entry; empty where nothing or where piactl leaves that to others."""
+    texts = tuple(stranger.values.get(encoding.name(name), (b"",))[0].decode() for name in POSIX)
+    return texts if any(texts) else ()
 
 
 Shown = dict[str, list[str]]

@@ -23,7 +23,7 @@ from piactl.core.rules.address_allocation import named
 from piactl.core.rules.career import login_window, outlook
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base
 from piactl.core.rules.lifecycle import BEGINNING
-from piactl.directory.store.account_list import read_account_list
+from piactl.directory.store.account_list import listed_names, read_account_list
 from piactl.directory.store.account_write import account_write, only_renews_base
 from piactl.directory.store.accounts import Entry, Unreadable, with_kept
 from piactl.directory.store.attribute_scans import read_foreign_names, read_identifiers
@@ -32,8 +32,9 @@ from piactl.directory.store.state_records import read_last
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.drift import lost_words, unresolved
 from piactl.flows.plan.change_set import change_set, effective_days
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
+from piactl.flows.plan.inputs.numbers import numbers_of
 from piactl.flows.plan.ready_plan import AccountWrite
-from piactl.flows.plan.vanished import listed_names
 from piactl.flows.queries.accounts import AccountStore, career_and_status
 
 
@@ -174,7 +175,12 @@ def _addressed(store: AccountStore, desired: Desired, rules: Rules) -> Desired:
     listed = read_account_list(store.reader, store.directory.state, UnreadableRecords())
     also = NameDigests(listed_names(dict(listed.accounts())))
     names = TakenNames((local_of(name) for name in taken), rules.policy.first_homonym_digit, also)
-    return named([desired], names, rules.policy)[0]
+    accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
+    numbers = numbers_of(accounts, rules.policy, dict(listed.accounts()))
+    [with_number] = named([desired], names, rules.policy, numbers)
+    if with_number is None:
+        raise ActRefused(numbers.none_left if numbers else "")
+    return with_number
 
 
 def broken_guards(store: AccountStore, changes: Sequence[Change], rules: Rules) -> Sequence[Refusal]:

@@ -25,7 +25,7 @@ from piactl.directory.store.activation_passwords import (
     shut_out_by_others,
 )
 from piactl.directory.store.attribute_map import Encoding, encoding_of
-from piactl.directory.store.base_digest import MANAGED
+from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.composite_values import read_assignment, read_proof_change
 from piactl.directory.store.devices import read_all_devices
 from piactl.directory.store.records import (
@@ -145,7 +145,7 @@ def _day_of_last_run(reader: Reader, settings: Settings, today: date) -> Finding
 
 def _layout(reader: Reader, directory: DirectorySettings) -> Finding:
     last = read_last(reader, directory.state, UnreadableRecords())
-    if last is None or last.layout >= len(MANAGED):
+    if last is None or last.layout >= LAYOUT:
         return fine("D67", "that of this version")
     advice = "Read the plan of the next night: it gives the entries their form. docs/upgrade-directory.md"
     return warning("D67", "the last run was of an earlier version", advice)

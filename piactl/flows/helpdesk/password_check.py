@@ -54,7 +54,7 @@ def _words(account: Account) -> list[tuple[str, str]]:
     names = (account.given_name, account.family_name, account.usage_name)
     for name in names:
         words += [(part, "a name of its owner") for part in name.replace("-", " ").replace("'", " ").split()]
-    words += [(address.partition("@")[0], "an address of its owner") for address in account.identifiers]
+    words += [(address.partition("@")[0], "an address of its owner") for address in account.names]
     if account.matricule:
         words.append((account.matricule, "the matricule"))
     return words

@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from piactl.core.model.settings import Settings, SourceSettings
+from piactl.core.naming.numbers import Numbers
 from piactl.core.plan.sync_cache import key_of
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import mail_trace, traces_of
@@ -28,6 +29,7 @@ from piactl.flows.plan.incremental import (
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import Scan, in_order, raise_refused
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
+from piactl.flows.plan.inputs.numbers import numbers_of
 from piactl.flows.plan.processes import ProcessLost, process_count
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.reconcile import reconcile
@@ -83,10 +85,13 @@ def _built(
     uids = all_are_there(accounts, rules.keys, folder, state) if cache is None else cache.uids
     gone = newly_gone(accounts, state.listed, uids, rules.as_of)
     state = state.with_vanished(still_gone(accounts, {**gone, **state.memory.vanished}))
+    numbers = numbers_of(accounts, rules.policy, state.listed)
     if cache is not None:
-        skip = _skip_set(accounts, rules, settings, scans, state, tick, cache, skip, processes, until)
+        skip = _skip_set(
+            accounts, rules, settings, scans, state, tick, cache, skip, processes, until, numbers
+        )
     feeds, skip = _read_feeds(accounts, rules, settings.sources, scans, skip, state)
-    plan = reconcile(accounts, rules, settings.sources, feeds, state, accepted, tick, skip, cache)
+    plan = reconcile(accounts, rules, settings.sources, feeds, state, accepted, tick, skip, cache, numbers)
     return feeds, plan, cache
 
 
@@ -101,6 +106,7 @@ def _skip_set(
     skip: SkipSet,
     processes: Callable[[int], int],
     until: ExitStack,
+    numbers: Numbers | None,
 ) -> SkipSet:
     """The accounts that the joint evaluation leaves out: the unchanged ones (`skip`), and those evaluated in
     chunks."""
@@ -113,6 +119,7 @@ def _skip_set(
         *(accounts, rules, settings.sources, folder, scans, skip, cache, memory, state.linked, tick),
         processes(people),
         until,
+        numbers,
     )
 
 

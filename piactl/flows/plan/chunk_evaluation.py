@@ -14,11 +14,12 @@ from pathlib import Path
 from piactl.core.model.account import State
 from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
+from piactl.core.naming.numbers import GivenNumbers
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import counts_of
 from piactl.core.plan.run_state import Memory
 from piactl.core.plan.sync_cache import EntryDraft, Home, key_of
-from piactl.core.rules.address_allocation import Claim, addressed, claim_of
+from piactl.core.rules.address_allocation import Claim, addressed, claim_of, with_number
 from piactl.core.rules.desired import Desired, Rules
 from piactl.core.rules.matching import traces_of
 from piactl.directory.port import EntryWrite, RawEntry
@@ -40,10 +41,11 @@ from piactl.flows.plan.vanished import hold_found
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The entries of some accounts; or some people without an account, by matricule, with the DN of the
-    unmanaged entry that has the matricule, if any has."""
+    """The entries of some accounts, with the uidNumber of each uid that needs one; or some people without an
+    account, by matricule, with the DN of the unmanaged entry that has the matricule, if any has."""
 
     entries: Sequence[RawEntry] = ()
+    numbers: Mapping[str, int] = field(default_factory=dict)
     newcomers: Sequence[str] = ()
     unmanaged: Mapping[str, str] = field(default_factory=dict)
 
@@ -113,7 +115,7 @@ class ChunkEvaluation:
 
     def evaluate(self, chunk: Chunk) -> ChunkResult:
         """Raises FeedRefused."""
-        return self._evaluate_newcomers(chunk) if chunk.newcomers else self._evaluate_accounts(chunk.entries)
+        return self._evaluate_newcomers(chunk) if chunk.newcomers else self._evaluate_accounts(chunk)
 
     def rows(self, wanted: Iterable[Wanted]) -> Iterator[PlannedRow]:
         """The rows of staged values, in the same order."""
@@ -124,7 +126,10 @@ class ChunkEvaluation:
                 row = self._changed[one.number]
                 yield planned_row((row.write, list(row.changes)), row.home, row.draft)
                 continue
-            desired = addressed(self._newcomers[one.number], one.local, one.uid, self.rules.policy)
+            policy = self.rules.policy
+            desired = addressed(self._newcomers[one.number], one.local, one.uid, policy)
+            if policy.posix is not None and one.posix:
+                desired = replace(desired, account=with_number(desired.account, one.posix, policy.posix))
             write = plan_rows.write(desired)
             if write is None:
                 raise AssertionError("a new account takes a write")
@@ -141,14 +146,14 @@ class ChunkEvaluation:
         feed = replace(feed, people=rows.people, held=held, remarked=remarked, unusable=())
         return judged(replace(sourced, feed=feed), self.rules.policy, self.rules.register)
 
-    def _evaluate_accounts(self, entries: Iterable[RawEntry]) -> ChunkResult:
+    def _evaluate_accounts(self, chunk: Chunk) -> ChunkResult:
         """Keeps the cache entries of the accounts that need nothing, stages what others need, leaves the rest
         to the joint evaluation."""
         index, result = AccountIndex(), ChunkResult()
         # what earlier runs noted of an account is for the joint evaluation, which also ends the note
         noted = self.memory.drift.keys() | self.memory.archivals.keys()
         uids, days, encoding = [], self.rules.policy.drift_days, self.accounts.encoding
-        for raw in entries:
+        for raw in chunk.entries:
             entry = decided(entry_of(raw, encoding), encoding, self.memory, self.as_of, days)
             matricule, uid = (
                 (entry.matricule, entry.uid)
@@ -165,7 +170,7 @@ class ChunkEvaluation:
                 index.add(entry)
             else:
                 result.traces.add_apart(matricule, traces_of_account(entry.account))
-        evaluation, merged = self._evaluation(index, index.by_matricule)
+        evaluation, merged = self._evaluation(index, index.by_matricule, chunk.numbers)
         stated = dict(merged.people)  # with all NUMENs, also those that a case keeps out
         for entry in index.entries():
             own = traces_of_account(entry.account)
@@ -239,11 +244,15 @@ class ChunkEvaluation:
                 result.traces.comes(numbers[matricule], traces)
         return result
 
-    def _evaluation(self, index: AccountIndex, matricules: Iterable[str]) -> tuple[Evaluation, MergedFeeds]:
+    def _evaluation(
+        self, index: AccountIndex, matricules: Iterable[str], given: Mapping[str, int] | None = None
+    ) -> tuple[Evaluation, MergedFeeds]:
         feeds = [self.of(sourced, matricules) for sourced in self.feeds]
         evaluation = Evaluation(
             self.rules, self.sources, feeds, self.chunk_memory, index, self.cache, lambda: None
         )
+        if self.rules.policy.posix is not None:
+            evaluation.numbers = GivenNumbers(self.rules.policy.posix, given or {})
         # the joint evaluation, to which archivals are left, knows what earlier runs noted
         evaluation.archives_at_once = True
         return evaluation, evaluation.merge()

@@ -17,13 +17,19 @@ from pathlib import Path
 from typing import TypeVar
 
 from piactl.core.model.settings import SourceSettings
+from piactl.core.naming.numbers import Numbers
 from piactl.core.plan.run_state import Memory
 from piactl.core.plan.sync_cache import key_of
 from piactl.core.rules.desired import MATRICULE, Rules
 from piactl.core.rules.matching import traces_of
 from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import read_unmanaged, search_accounts, search_accounts_named
-from piactl.directory.store.attribute_scans import read_stamps, read_tombstones, read_traces
+from piactl.directory.store.attribute_scans import (
+    read_stamps,
+    read_tombstones,
+    read_traces,
+    without_number,
+)
 from piactl.errors import FeedRefused
 from piactl.feed.feed import Feed
 from piactl.feed.fingerprints import Skipped
@@ -63,6 +69,7 @@ def evaluate_in_chunks(
     tick: Callable[[], None],
     processes: int,
     until: ExitStack,
+    numbers: Numbers | None = None,
 ) -> SkipSet:
     """The skip set with the accounts that need nothing and the staged changes, which `folder` holds if they
     are many. People with several matricules are left to the joint evaluation. More than one of `processes`
@@ -74,6 +81,7 @@ def evaluate_in_chunks(
     try:
         with ExitStack() as stack:
             chunks = _Chunks(accounts, rules, sources, folder, skip, cache, memory, linked, processes)
+            chunks.numbers = numbers
             for scan in scans:
                 if scan.lines is None:
                     if scan.feed is not None:
@@ -110,6 +118,7 @@ class _Chunks:
         self.evaluation = ChunkEvaluation(accounts, rules, sources, cache, memory, self.apart, folder, most)
         self.processes, self.size = processes, SIZE if processes == 1 else min(SIZE, SIZE_OF_MANY)
         self.children: list[Child] = []
+        self.numbers: Numbers | None = None
         self.traces = SharedTraces()
         self.matricules = array("q")
         self.unchanged: dict[str, bytes] = {}
@@ -138,13 +147,22 @@ class _Chunks:
             for uid, matricule, traces in read_traces(*self.accounts):
                 if key_of(uid, matricule) in self.skip:
                     self.traces.add(traces)
-        self._evaluate((Chunk(entries=entries) for entries in _cut(self._entries(), self.size)), tick)
+        self._evaluate(map(self._of_accounts, _cut(self._entries(), self.size)), tick)
         self.matricules = array("q", sorted(self.matricules))
         self._evaluate(self._newcomers(), tick)
         self._read_traces_apart()
         unchanged = {**self.skip.unchanged, **self.unchanged} if self.skip else self.unchanged
         staged = self.staged if len(self.staged) else None
         return self._without_doubles(SkipSet(unchanged, staged, tuple(self.evaluate)))
+
+    def _of_accounts(self, entries: Sequence[RawEntry]) -> Chunk:
+        """The chunk of these accounts. What needs a number gets it here: no two processes give one."""
+        given: dict[str, int] = {}
+        if self.numbers is not None:
+            for uid, on_entry in without_number(entries, self.accounts.encoding):
+                number = self.numbers.number_for(uid, on_entry, there=True)
+                given |= {uid: number} if number is not None else {}
+        return Chunk(entries, given)
 
     def _entries(self) -> Iterator[RawEntry]:
         """The entries of the accounts to evaluate."""

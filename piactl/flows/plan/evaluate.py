@@ -11,10 +11,12 @@ from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.local_part import UnusableName
+from piactl.core.naming.numbers import GivenNumbers, Numbers
 from piactl.core.plan.plan import DueArchival, Hold, HoldCode, Rejection
 from piactl.core.plan.run_state import Memory, Waiting
 from piactl.core.plan.sync_cache import EntryDraft
 from piactl.core.rules.absences import Key
+from piactl.core.rules.address_allocation import numbered
 from piactl.core.rules.desired import (
     Desired,
     Rules,
@@ -48,11 +50,12 @@ class Evaluation:
         cache: NextCache | None,
         tick: Callable[[], None],
         accepted: Accepted = NOTHING,
+        numbers: Numbers | GivenNumbers | None = None,
     ) -> None:
         self.rules, self.sources, self.feeds, self.tick = rules, sources, feeds, tick
         self.as_of = rules.as_of
         self.memory, self.index, self.cache = memory, index, cache
-        self.accepted = accepted
+        self.accepted, self.numbers = accepted, numbers
         self.owners: dict[str, str] = {}
         """The owners of addresses that another program put on entries (see `with_ledger`)."""
         self.rejections: list[Rejection] = []
@@ -229,8 +232,17 @@ class Evaluation:
                 self.holds.append(Hold(subject.matricule, uid, why, HoldCode.ABSENCE))
                 continue
             if desired is not None:
-                result.append(self._noted_before(desired))
+                noted = self._noted_before(desired)
+                with_number = numbered(noted, self.numbers)
+                result += [with_number] if with_number else []
+                if with_number is None:
+                    self.hold_without_number(noted.subject.matricule, uid)
         return result
+
+    def hold_without_number(self, matricule: str | None, uid: str | None = None) -> None:
+        """Holds a person for whose account no uidNumber is left."""
+        why = self.numbers.none_left if self.numbers else ""
+        self.holds.append(Hold(matricule, uid, why, HoldCode.NUMBER))
 
     def _noted_before(self, one: Desired) -> Desired:
         """The desired account; instead of an archived one, which is final, one that waits for a second run

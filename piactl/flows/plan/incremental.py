@@ -41,7 +41,7 @@ from piactl.core.rules.desired import Rules, local_of, verifier_day
 from piactl.directory.port import WriteResult
 from piactl.directory.store.account_list import Listed, read_account_list
 from piactl.directory.store.attribute_scans import Stamp, read_stamps, read_uids_of
-from piactl.directory.store.base_digest import MANAGED
+from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.records import Places, UnreadableRecords
 from piactl.directory.store.state_records import Remembered, read_memory
 from piactl.feed.fingerprints import LineDigests, Skipped
@@ -103,7 +103,7 @@ def _only_the_date_changed(accounts: ManagedAccounts, rules: Rules, last: LastRu
         and last.policy == rules.policy.digest
         and last.register == rules.register_digest
         and last.otp_schema == accounts.encoding.otp_schema
-        and last.layout == len(MANAGED)
+        and last.layout == LAYOUT
     )
 
 
@@ -245,7 +245,7 @@ def _basis(accounts: ManagedAccounts, rules: Rules, settings: Settings) -> str:
         rules.register_digest,
         repr(settings),
         accounts.encoding.otp_schema,
-        len(MANAGED),
+        LAYOUT,
         rules.keys.current,
         sorted(rules.keys.keys),
         rules.keys.digest(NUMEN, ""),

@@ -28,6 +28,8 @@ from piactl.flows.plan.staged import Place
 
 Row = tuple[AccountWrite, list[Change]]
 
+_STRUCTURAL = "structuralObjectClass"
+
 PROTECTED = "protected: no import touches it"
 
 
@@ -72,7 +74,10 @@ class PlanRows:
                 continue
             if wanted.account.state is State.ARCHIVED:
                 # without values, because nobody can read some of them and some have no equality
-                write = replace(write, delete={**write.delete, **foreign.get(uid, {})})
+                erased = foreign.get(uid, {})
+                classes = (*write.delete.get("objectClass", ()), *erased.get("objectClass", ()))
+                delete = {**write.delete, **erased, **({"objectClass": classes} if classes else {})}
+                write = replace(write, delete=delete)
             rows.append(self.row(wanted, write))
         # before the accounts, because the sort is stable: a crash in between leaves no device behind
         rows = [*self._devices_of_archived([row for row, _ in rows]), *rows]
@@ -193,13 +198,17 @@ class PlanRows:
 
 
 def foreign_values(accounts: ManagedAccounts, uids: Sequence[str]) -> dict[str, Values]:
-    """What an archival removes besides the managed values, by uid: attributes of other programs, rights of
-    other systems, the password."""
+    """What an archival removes besides the managed values, by uid: attributes and classes of other programs,
+    rights of other systems, the password."""
     encoding = accounts.encoding
-    kept = {"objectclass", *(name.lower() for name in encoding.attributes)}
+    kept = {"objectclass", _STRUCTURAL.lower(), *(name.lower() for name in encoding.attributes)}
     kept.discard(encoding.name("eduPersonEntitlement").lower())
     removed: dict[str, Values] = {}
-    for raw in read_whole(*accounts, uids):
+    for raw in read_whole(*accounts, uids, ("*", _STRUCTURAL)):
         names = [name for name in raw.values if name.lower() not in kept]
-        removed[raw.text(encoding.name("uid"))] = dict.fromkeys((*names, "userPassword"), ())
+        own = {*encoding.classes, raw.text(_STRUCTURAL).lower()}
+        # a class may require an attribute that goes
+        classes = tuple(v for v in raw.values.get("objectClass", ()) if v.decode().lower() not in own)
+        erased: Values = dict.fromkeys((*names, "userPassword"), ())
+        removed[raw.text(encoding.name("uid"))] = {**erased, **({"objectClass": classes} if classes else {})}
     return removed

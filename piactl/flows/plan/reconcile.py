@@ -12,6 +12,7 @@ from piactl.core.model.digests import NUMEN
 from piactl.core.model.overrides import override_words
 from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
+from piactl.core.naming.numbers import Numbers
 from piactl.core.naming.taken_names import TakenNames
 from piactl.core.plan.feed_quality import FeedQuality
 from piactl.core.plan.guards import NO_LOSSES, Census, Tally, losses_before, losses_with, tally
@@ -19,12 +20,13 @@ from piactl.core.plan.identity_case import Answer, Case, case_counts
 from piactl.core.plan.plan import Basis, Changes, Contradiction, FeedBasis, Plan
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
 from piactl.core.plan.sync_cache import SyncCache
-from piactl.core.rules.address_allocation import all_named, named
+from piactl.core.rules.address_allocation import all_named
 from piactl.core.rules.confirmation import contradicted
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, local_of
 from piactl.core.rules.matching import Births, birth_digests
 from piactl.core.rules.reasons import assignment_text
 from piactl.core.text import counted
+from piactl.directory.store.account_list import listed_names
 from piactl.directory.store.accounts import (
     Entry,
     Unreadable,
@@ -37,7 +39,7 @@ from piactl.directory.store.attribute_scans import (
     read_identifiers,
     read_owners,
 )
-from piactl.directory.store.base_digest import MANAGED
+from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
 from piactl.flows.drift import decided, device_drift, drift_list, remembered
@@ -57,11 +59,12 @@ from piactl.flows.plan.inputs.merge_feeds import (
     SourcedFeed,
     judged,
 )
+from piactl.flows.plan.inputs.numbers import numbers_of
 from piactl.flows.plan.plan_rows import PlanRows
 from piactl.flows.plan.ready_plan import ReadyPlan, Writes
 from piactl.flows.plan.sponsors import ADVICE, leaving_sponsors
 from piactl.flows.plan.staged import Names
-from piactl.flows.plan.vanished import hold_unmanaged, listed_names, vanished_drift
+from piactl.flows.plan.vanished import hold_unmanaged, vanished_drift
 
 EVERYBODY = SkipSet()
 
@@ -76,11 +79,13 @@ def reconcile(
     tick: Callable[[], None] = lambda: None,
     skip: SkipSet = EVERYBODY,
     cache: NextCache | None = None,
+    numbers: Numbers | None = None,
 ) -> ReadyPlan:
     """The plan of one run and its writes; without feeds, what dates and the policy alone change.
 
     Evaluates together everybody but the accounts of `skip`, without which the feeds were read, and adds the
-    staged changes. `cache` collects what the run leaves for the next. `tick` is called now and then.
+    staged changes. `cache` collects what the run leaves for the next, `numbers` are those that the
+    chunks have taken. `tick` is called now and then.
 
     Reads the directory in whole searches, never one per person. Raises FeedRefused if a feed breaks a limit
     of its source and is not `accepted`, UnsafePlan if the date of one is far from that of the run, UsageError
@@ -95,7 +100,9 @@ def reconcile(
         )
     if not accepted.date:
         check_feed_dates(feeds, rules.as_of, accepted.feeds)
-    evaluation = _JointEvaluation(accounts, rules, sources, feeds, state, accepted, tick, skip, cache)
+    evaluation = _JointEvaluation(
+        accounts, rules, sources, feeds, state, accepted, tick, skip, cache, numbers
+    )
     skipped = cache.cache.known(skip.entries()) if cache else {}
     check_limits(evaluation.feeds, state.memory, evaluation.known(), rules.as_of, accepted.feeds, skipped)
     return evaluation.plan()
@@ -115,9 +122,11 @@ class _JointEvaluation(Evaluation):
         tick: Callable[[], None],
         skip: SkipSet,
         cache: NextCache | None,
+        numbers: Numbers | None,
     ) -> None:
         self.accounts, self.state, self.skip = accounts, state, skip
-        super().__init__(rules, sources, feeds, state.memory, AccountIndex(), cache, tick, accepted)
+        numbers = numbers or numbers_of(accounts, rules.policy, state.listed)
+        super().__init__(rules, sources, feeds, state.memory, AccountIndex(), cache, tick, accepted, numbers)
         for entry in self._entries():
             self._add(entry)
         self._read_feeds_of(state.linked)
@@ -250,7 +259,13 @@ class _JointEvaluation(Evaluation):
                 )
             ),
             archivals=tuple(one for _, one in sorted(self.archivals.items())),
-            remarks=(*self._remarks(), *self._urgent(cases), *self._sponsors(by_uid), *groups.remarks),
+            remarks=(
+                *self._remarks(),
+                *self._urgent(cases),
+                *self._sponsors(by_uid),
+                *self._without_number(),
+                *groups.remarks,
+            ),
             cases=case_counts(cases.values(), self.rules.matching, self.as_of),
             summary=counted.by_kind(),
             totals=counted.totals(),
@@ -264,7 +279,7 @@ class _JointEvaluation(Evaluation):
         unbased = self._unbased({write.uid for write, _ in rows})
         last = LastRun(
             *("", self.as_of, *digests, "", True, after, otp_schema),
-            layout=len(MANAGED),
+            layout=LAYOUT,
             losses=losses,
             unbased=unbased,
         )
@@ -339,10 +354,25 @@ class _JointEvaluation(Evaluation):
         known = self.cache.cache if self.cache else SyncCache("", 0, ())
         skipped = known.names(self.skip.entries(), self.skip, listed_names(self.state.listed))
         taken = TakenNames(map(local_of, names), policy.first_homonym_digit, skipped)
-        if staged is None:
-            return named(desired, taken, policy), Names.none()
-        staged_names = Names.none()
-        return all_named(desired, staged.claims(), taken, policy, staged_names.give), staged_names
+        staged_names, without = Names.none(), list[int]()
+
+        def give(local: str, uid: str, number: int) -> None:
+            posix = self.numbers.number_for(uid) if self.numbers else 0
+            if posix is None:
+                without.append(number)
+            else:
+                staged_names.give(local, uid, number, posix)
+
+        claims = staged.claims() if staged is not None else ()
+        result = all_named(desired, claims, taken, policy, give, self.numbers)
+        for wanted, one in zip(desired, result, strict=True):
+            if one is None:
+                self.hold_without_number(wanted.subject.matricule)
+        if staged is not None and without:
+            self.skip = replace(self.skip, staged=staged.without((), without))
+            for number in without:
+                self.hold_without_number(staged.matricule(number))
+        return [one for one in result if one is not None], staged_names
 
     def _waiting(self, merged: MergedFeeds, with_account: set[str | None]) -> dict[str, Waiting]:
         waiting: dict[str, Waiting] = {}
@@ -399,6 +429,19 @@ class _JointEvaluation(Evaluation):
         known = self.index.accounts() if self.skip.staged is None else None
         for sentence in leaving_sponsors(self.accounts, known, written):
             yield f"WARNING: {sentence}: {ADVICE}"
+
+    def _without_number(self) -> Iterator[str]:
+        """The existing accounts that Unix hosts cannot see."""
+        if not isinstance(self.numbers, Numbers):
+            return
+        if self.numbers.lacking:
+            some = counted(len(self.numbers.lacking), "account goes on", "accounts go on")
+            yield f"WARNING: {some} without a uidNumber: {self.numbers.none_left}"
+        for uid, number in sorted(self.numbers.shared.items()):
+            yield (
+                f"WARNING: {uid} has uidNumber {number}, which another entry has too: remove it from one of "
+                "them; until then it is not kept for the account"
+            )
 
     def _contradictions(self, by_uid: Mapping[str, Desired]) -> Iterator[Contradiction]:
         """The changes by hand that HR contradicts, by uid; of what this run leaves as it is too."""

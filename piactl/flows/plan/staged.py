@@ -76,12 +76,13 @@ class PlannedRow(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """A staged row by the number that its maker gave it. A newcomer gets this local part and uid; `uid` is ""
-    for an account that there is."""
+    """A staged row by the number that its maker gave it. A newcomer gets this local part, uid and
+    uidNumber (0 for none); `uid` is "" for an account that there is."""
 
     number: int
     local: str = ""
     uid: str = ""
+    posix: int = 0
 
 
 class RowMaker(Protocol):
@@ -93,19 +94,21 @@ class RowMaker(Protocol):
 
 @dataclass(slots=True)
 class Names:
-    """The uids and the local parts that staged newcomers get, with their numbers."""
+    """The uids, local parts and uidNumbers (0 for none) that staged newcomers get, with their numbers."""
 
     uids: list[str]
     locals: list[str]
+    posix: array[int]
     numbers: array[int]
 
     @classmethod
     def none(cls) -> Names:
-        return cls([], [], array("I"))
+        return cls([], [], array("I"), array("I"))
 
-    def give(self, local: str, uid: str, number: int) -> None:
+    def give(self, local: str, uid: str, number: int, posix: int) -> None:
         self.uids.append(uid)
         self.locals.append(local)
+        self.posix.append(posix)
         self.numbers.append(number)
 
     def order(self) -> array[int]:
@@ -146,6 +149,10 @@ class StagedChanges:
         """The uid and the key of a changed account."""
         return self._order[number][1:3]
 
+    def matricule(self, number: int) -> str:
+        """The matricule of a newcomer."""
+        return self._matricules[number]
+
     def add_newcomer(self, claim: Claim, maker: int, number: int) -> int:
         """Stages a new account, still without a name, which its maker has under a number; returns its number
         here."""
@@ -185,7 +192,10 @@ class StagedChanges:
         def wanted(maker: int) -> Iterator[tuple[tuple[bool, str], Wanted]]:
             there = (((keeps, uid), Wanted(n)) for keeps, uid, _, m, n in changed if m == maker)
             new = (
-                ((True, names.uids[at]), Wanted(self._numbers[n], names.locals[at], names.uids[at]))
+                (
+                    (True, names.uids[at]),
+                    Wanted(self._numbers[n], names.locals[at], names.uids[at], names.posix[at]),
+                )
                 for at in order
                 if self._makers[n := names.numbers[at]] == maker
             )

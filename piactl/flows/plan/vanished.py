@@ -12,7 +12,6 @@ from datetime import date
 from piactl.core.plan.drift import ENTRY, Drift, DriftClass, Fate
 from piactl.core.plan.plan import HoldCode
 from piactl.core.plan.run_state import Memory, Vanished
-from piactl.core.plan.sync_cache import name_digest
 from piactl.directory.probe.authors import authors
 from piactl.directory.store.account_list import Listed, read_uids
 from piactl.directory.store.accounts import Entry, account_dn, read_accounts_named, read_unmanaged
@@ -71,11 +70,6 @@ def vanished_drift(accounts: ManagedAccounts, vanished: Mapping[str, Vanished]) 
             since=one.since,
             by=by.get(dn, ""),
         )
-
-
-def listed_names(listed: Mapping[str, Listed]) -> Iterator[int]:
-    """The digests of the names of the listed accounts, which nobody else gets, with or without the entry."""
-    return (name for uid, (_, names) in listed.items() for name in (name_digest(uid), *names))
 
 
 def hold_unmanaged(

@@ -39,7 +39,7 @@ def find_by_name(accounts: Iterable[Account], wanted: str) -> tuple[list[Account
 
 def _names(account: Account) -> tuple[str, ...]:
     text = (account.given_name, account.usage_name, account.family_name, account.uid)
-    addresses = (name.partition("@")[0] for name in account.identifiers)
+    addresses = (name.partition("@")[0] for name in account.names)
     return tuple(dict.fromkeys(word for part in (*text, *addresses) for word in _folded(part)))
 
 

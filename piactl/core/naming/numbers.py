@@ -1,0 +1,100 @@
+"""Allocates uidNumbers: one for each person, never given twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from piactl.core.model.policy import PosixSettings
+
+
+class Numbers:
+    """The numbers in use, now or before, by accounts, archived accounts and unmanaged entries.
+
+    `read` returns each with its owner: the uid of an account, or the DN of another entry. It is called when
+    the first number is asked for. `gone` returns whether a number was that of another account than `uid`,
+    whose entry is no longer there. `lacking` are the uids of accounts that have no number because none is
+    left, `shared` those that another entry has the number of, each with it.
+    """
+
+    def __init__(
+        self,
+        settings: PosixSettings,
+        read: Callable[[], Iterable[tuple[int, str]]],
+        gone: Callable[[int, str], bool] = lambda _number, _uid: False,
+    ) -> None:
+        self.settings = settings
+        self._read, self._gone = read, gone
+        self._owners: dict[int, str] | None = None
+        self._doubled: set[int] = set()
+        self._taken: dict[str, int] = {}
+        self._full = False
+        self.lacking: set[str] = set()
+        self.shared: dict[str, int] = {}
+
+    @property
+    def none_left(self) -> str:
+        return (
+            f"no uidNumber is left from {self.settings.first} to {self.settings.last}: raise "
+            "accounts.posix.last of the policy"
+        )
+
+    def number_for(self, uid: str, on_entry: str = "", dn: str = "", *, there: bool = False) -> int | None:
+        """The number of an account that has none in its ledger: the one that its entry has, if no other has
+        it, else a free one; None if there is none. `dn` is an entry that piactl does not manage yet. An
+        account that is `there` and gets none is noted."""
+        if on_entry:
+            if self.is_of(int(on_entry), dn or uid):
+                return int(on_entry)
+            self.shared[uid] = int(on_entry)
+            return None
+        number = self.take(uid)
+        if number is None and there:
+            self.lacking.add(uid)
+        return number
+
+    def take(self, uid: str) -> int | None:
+        """Takes and returns a free number for the account `uid`; None where none is left.
+
+        The search begins at a digest of the uid, which is the person's for ever: a directory restored from an
+        older copy gives the accounts that are made again the numbers that they had.
+        """
+        owners = self._known()
+        if uid in self._taken or self._full:
+            return self._taken.get(uid)
+        first, size = self.settings.first, self.settings.last - self.settings.first + 1
+        start = int.from_bytes(blake2b(uid.lower().encode(), digest_size=8).digest(), "big") % size
+        for step in range(size):
+            number = first + (start + step) % size
+            if number not in owners and not self._gone(number, uid):
+                owners[number] = uid
+                self._taken[uid] = number
+                return number
+        self._full = True
+        return None
+
+    def is_of(self, number: int, owner: str) -> bool:
+        """Whether this entry is the only one that has or had a number."""
+        only = self._known().get(number) == owner and number not in self._doubled
+        return only and not self._gone(number, owner)
+
+    def _known(self) -> dict[int, str]:
+        if self._owners is None:
+            self._owners = {}
+            for number, owner in self._read():
+                if self._owners.setdefault(number, owner) != owner:
+                    self._doubled.add(number)
+        return self._owners
+
+
+@dataclass(frozen=True, slots=True)
+class GivenNumbers:
+    """The numbers that a process was given for accounts, by uid: it takes none itself."""
+
+    settings: PosixSettings
+    given: Mapping[str, int]
+    none_left = ""
+
+    def number_for(self, uid: str, _on_entry: str = "", _dn: str = "", *, there: bool = False) -> int | None:
+        return self.given.get(uid)

@@ -1,0 +1,170 @@
+"""`accounts.posix`: Unix hosts see accounts, each by a number that is one person's for ever."""
+
+from __future__ import annotations
+
+import ldap3
+import pytest
+from ldap3.core.exceptions import LDAPConstraintViolationResult
+
+from piactl.core.model.policy import PosixSettings
+from piactl.core.naming.numbers import Numbers
+
+from .academy import Academy
+from .feeds import row
+from .test_sync_cache import sifted
+
+CLAIRE, HUGO, IDA, JEAN, LEA = "claire.dubreuil", "hugo.caron", "ida.roy", "jean.roy", "lea.roy"
+OF_CLAIRE, FOR_YEARS = row(), row(fin="2026-09-30")
+OF_HUGO = row(matricule="1002", prenom="Hugo", nom_famille="Caron")
+OF_IDA, OF_JEAN, OF_LEA = (
+    row(matricule=str(1003 + n), prenom=name, nom_famille="Roy")
+    for n, name in enumerate(("Ida", "Jean", "Léa"))
+)
+POSIX = "posix: {{first: 70000, last: {last}, group: 500, home: '/home/{{uid}}', shell: {shell}}}"
+FULL = "no uidNumber is left from 70000 to 70002: raise accounts.posix.last of the policy"
+
+
+def set_posix(academy: Academy, last: int = 70002, shell: str = "/bin/bash", old: str = "") -> str:
+    """Puts the setting in the policy; returns its text."""
+    text = POSIX.format(last=last, shell=shell)
+    academy.edit("policy.yaml", old or "  retention: 30 ", text if old else f"  {text}\n  retention: 30 ")
+    return text
+
+
+def number(academy: Academy, uid: str) -> int | None:
+    """The number of an account, which stands on its entry and in its ledger."""
+    [found] = academy.values(uid, "uidNumber") or [""]
+    ledger = [n for n in academy.values(uid, "piactlIdentifier") if n.startswith("uidNumber=")]
+    assert ledger == ([f"uidNumber={found}"] if found else [])
+    assert ("posixAccount" in academy.values(uid, "objectClass")) == bool(found)
+    return int(found) if found else None
+
+
+def other_entry(academy: Academy, uid_number: str) -> None:
+    """Another program has a user with this number."""
+    values = {"uidNumber": uid_number, "gidNumber": "500", "homeDirectory": "/", "cn": "unix", "sn": "unix"}
+    academy.sandbox.add(academy.dn("unix"), {"objectClass": ["inetOrgPerson", "posixAccount"], **values})
+
+
+def with_number_of_its_own(academy: Academy, uid: str, uid_number: str) -> None:
+    values = {"uidNumber": uid_number, "gidNumber": "7", "homeDirectory": "/h", "loginShell": "/bin/sh"}
+    changes = {name: [(ldap3.MODIFY_ADD, [value])] for name, value in values.items()}
+    with academy.sandbox.root() as root:
+        root.modify(academy.dn(uid), {"objectClass": [(ldap3.MODIFY_ADD, ["posixAccount"])], **changes})
+
+
+def test_numbers_are_given_once_and_for_ever(academy: Academy) -> None:
+    academy.night("2026-09-05", academy.feed(FOR_YEARS, OF_HUGO, day="2026-09-05"))
+    with_number_of_its_own(academy, HUGO, "1500")
+    other_entry(academy, "70001")
+
+    # existing accounts by one plan, which no guard counts; a number that the entry has stays
+    posix = set_posix(academy)
+    academy.edit("policy.yaml", "update:     {floor: 40, share: 0.05}", "update:     {max: 0, share: 0.0}")
+    plan = academy.plan("--as-of", "2026-09-06")
+    assert (plan["summary"], plan["refusals"]) == ({"update": 2}, [])
+    assert {change["reason"] for change in plan["changes"]} == {
+        "Unix hosts see the account as accounts.posix of the policy says"
+    }
+    academy.night("2026-09-06")
+    of_claire = number(academy, CLAIRE)
+    assert of_claire in (70000, 70002)
+    assert [academy.values(CLAIRE, name)[0] for name in ("gidNumber", "homeDirectory", "loginShell")] == [
+        "500", "/home/claire.dubreuil", "/bin/bash",
+    ]  # fmt: skip
+    assert number(academy, HUGO) == 1500
+    assert academy.values(HUGO, "loginShell") == ["/bin/bash"]
+    academy.quiet_night("2026-09-06")
+    assert academy.show(f"uidNumber={of_claire}", "2026-09-06")["uid"] == CLAIRE
+
+    # two newcomers and one number: the first by start and matricule gets it, the other is held
+    everybody = (FOR_YEARS, OF_HUGO, OF_JEAN, OF_IDA)
+    feed = academy.feed(*everybody, day="2026-09-07")
+    plan = academy.plan(feed, "--as-of", "2026-09-07")
+    assert plan["summary"] == {"create": 1}
+    assert [(hold["matricule"], hold["code"], hold["why"]) for hold in plan["holds"]] == [
+        ("1004", "number", FULL)
+    ]
+    academy.night("2026-09-07", feed)
+    assert {number(academy, CLAIRE), number(academy, IDA)} == {70000, 70002}
+    made = academy.run(
+        "account", "create", "--family-name", "Roy", "--given-name", "Léa", "--uai", "0800009A",
+        "--function", "ENS", "--until", "2026-12-01", "--sponsor", HUGO, "--reason", "essai", "-y",
+        "--as-of", "2026-09-07",
+    )  # fmt: skip
+    assert (made.code, FULL in made.err) == (1, True)
+
+    # archived, the account keeps its number in the ledger, and nobody else gets it
+    academy.night("2026-12-05", academy.feed(*everybody, day="2026-12-05"))
+    academy.nights("2026-12-08")
+    assert academy.values(CLAIRE, "piactlState") == ["archived"]
+    assert "posixAccount" not in academy.values(CLAIRE, "objectClass")
+    assert not {"uidNumber", "gidNumber", "homeDirectory", "loginShell"} & academy.entry(CLAIRE).keys()
+    assert JEAN not in academy.names().values()
+
+    # a wider range; the return after years has the number again, an undo takes it from nobody
+    posix = set_posix(academy, last=70009, old=posix)
+    back = academy.feed(row(debut="2029-09-01"), OF_HUGO, OF_JEAN, OF_IDA, day="2029-09-02")
+    academy.twice("2029-09-02", back)
+    assert number(academy, CLAIRE) == of_claire
+    numbers = {number(academy, uid) for uid in (CLAIRE, HUGO, IDA, JEAN)}
+    assert len(numbers) == 4
+    assert 70001 not in numbers
+
+    # what another program changes is put back; the server lets nobody else have a number
+    academy.change(CLAIRE, uidNumber=["4711"], loginShell=["/bin/false"])
+    assert academy.night("2029-09-03").json["summary"] == {"drift": 1}
+    assert number(academy, CLAIRE) == of_claire
+    assert academy.values(CLAIRE, "loginShell") == ["/bin/bash"]
+    with pytest.raises(LDAPConstraintViolationResult):
+        academy.change("unix", uidNumber=[str(of_claire)])
+
+
+def test_without_the_setting_numbers_stay_and_newcomers_get_none(academy: Academy) -> None:
+    posix = set_posix(academy)
+    academy.twice("2026-09-05", academy.feed(OF_CLAIRE, day="2026-09-05"))
+    of_claire = number(academy, CLAIRE)
+    academy.edit("policy.yaml", f"  {posix}\n", "")
+    academy.twice("2026-09-06", academy.feed(OF_CLAIRE, OF_HUGO, day="2026-09-06"))
+    assert number(academy, CLAIRE) == of_claire
+    assert number(academy, HUGO) is None
+    assert academy.run("drift", "list", "-o", "json").json == []
+    # archived without it, nothing of Unix is left on the entry but the number in the ledger
+    academy.night("2026-09-07", academy.feed(FOR_YEARS, OF_HUGO, day="2026-09-07"))
+    academy.nights("2026-12-08")
+    assert academy.values(CLAIRE, "piactlState") == ["archived"]
+    assert "posixAccount" not in academy.values(CLAIRE, "objectClass")
+    # set again, and other settings: everybody has their own number, in chunks as well
+    set_posix(academy, shell="/usr/bin/zsh")
+    with sifted():
+        academy.twice("2029-09-02", academy.feed(row(debut="2029-09-01"), OF_HUGO, day="2029-09-02"))
+    assert number(academy, CLAIRE) == of_claire
+    assert number(academy, HUGO) not in (None, of_claire)
+    assert academy.values(CLAIRE, "loginShell") == ["/usr/bin/zsh"]
+
+
+SETTINGS = PosixSettings(100, 103, 1, "/home/{uid}", "/bin/sh")
+
+
+def test_a_number_begins_at_a_digest_of_the_uid() -> None:
+    wide = PosixSettings(100_000, 1_100_000, 1, "/home/{uid}", "/bin/sh")
+    uids = [f"p{n}" for n in range(1_000)]
+    one, other = Numbers(wide, list), Numbers(wide, list)
+    given = {uid: one.take(uid) for uid in uids}
+    assert len({*given.values()}) == len(uids)
+    # whatever was made before or after
+    again = {uid: other.take(uid) for uid in reversed(uids)}
+    assert sum(given[uid] == again[uid] for uid in uids) >= 998
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_no_number_is_given_twice(gone: bool) -> None:
+    read = [(100, "a"), (101, "cn=b"), (101, "c"), (7, "d")]
+    numbers = Numbers(SETTINGS, lambda: read, lambda number, uid: gone and (number, uid) != (103, "x"))
+    assert [numbers.take("x"), numbers.take("x")] == ([103, 103] if gone else [numbers.take("x")] * 2)
+    assert numbers.take("y") == (None if gone else ({102, 103} - {numbers.take("x")}).pop())
+    assert numbers.take("z") is None
+    assert numbers.take("x") is not None
+    assert [numbers.is_of(n, owner) for n, owner in read] == (
+        [False] * 4 if gone else [True, False, False, True]
+    )
