@@ -841,6 +841,15 @@ def test_groups_that_a_server_cannot_fill(clinic: Clinic) -> None:
     clinic.finds("D64", "ok", "members, memberOf and a search by memberOf answer (tried)", 0)
     clinic.reconfigure((r"member\+memberOf@groupOfNames", "member"))
     clinic.finds("D64", "error", "and memberOf does not have it (tried)", 1)
+    clinic.reconfigure((r"(memberURL member)\n", r"\1+memberOf@groupOfNames\n"))
+    everywhere = url.replace("(uid=claire.exemple)", "(%26(uid=*)(eduPersonEntitlement=urn:x:siecle:*))")
+    clinic.sandbox.add(f"cn=service:siecle,{GROUPS}", {"objectClass": "groupOfURLs", "memberURL": everywhere})
+    clinic.finds("D64", "ok", "members, memberOf and a search by memberOf answer (tried)", 0)
+    # as the official schema of eduPerson has it
+    clinic.reconfigure((" SUBSTR caseExactSubstringsMatch", ""), file="schema/eduperson.schema")
+    empty = "no substring rule for eduPersonEntitlement: 1 group is empty, such as cn=service:siecle"
+    clinic.finds("D64", "error", empty, 1)
+    clinic.remove(f"cn=service:siecle,{GROUPS}")
     clinic.remove(f"cn=claire,{GROUPS}")
     clinic.reconfigure((r"overlay dynlist\ndynlist-attrset .*\n", ""))
     clinic.finds("D64", "error", "the overlay dynlist is not loaded", 1)

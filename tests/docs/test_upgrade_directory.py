@@ -92,6 +92,9 @@ RULES = (
     (r"^(olcDbIndex:|index) piactlProofChanged pres\n", ""),
     (r"^(olcModuleLoad:|moduleload) dynlist\n", ""),
     (r"^(include: file:/)?(include )?\S+dyngroup\.\S+\n\n?", ""),
+    (r"^(include: file:/)?(include )?\S+nis\.\S+\n\n?", ""),
+    (r"^(olcDbIndex:|index) uidNumber eq\n", ""),
+    (r"^(olcUniqueURI:|unique_uri) .*\?uidNumber\?.*\n", ""),
 )
 
 
@@ -142,7 +145,7 @@ def without_applications(text: str) -> str:
         "",
         text,
     )
-    assert rules == 6
+    assert rules == 8
     bases = ("groupes", "structures")
     return without(
         text, *((rf'^(olcAccess:|access) to dn\.subtree="ou={base},.*\n(  by .*\n)+', "") for base in bases)
@@ -353,11 +356,14 @@ SUPANN, SUPANN_BY_CONFIG, SUPANN_BY_CONF = re.split(
     f'(?<=structures"\n}}\n)|{CONF}', commands("11. SUPANN and eduPerson")
 )
 QUIET_BY_CONFIG, QUIET_BY_CONF = commands("12. Nights with nothing to do").split(CONF)
+UNIX, UNIX_BY_CONFIG, UNIX_BY_CONF = re.split(
+    f'(?<=services/"\n}}\n)|{CONF}', commands("13. Unix hosts").partition("\n")[2]
+)
 ADD_APPLICATION = CONSUMERS_PAGE.split("\n## Add an application\n")[1].split("```\n")[1].rstrip("`")
 BY_CONFIG = (
     f"{NAMES}\n{commands('3. Servers configured by cn=config')}\n{LOCK_BY_CONFIG}\n{PASSWORDS_BY_CONFIG}\n"
     f"{HEADS}{HEADS_BY_CONFIG}\n{APPLICATIONS}{APPLICATIONS_BY_CONFIG}\n{APPROVALS}{APPROVALS_BY_CONFIG}"
-    f"\n{SUPANN}{SUPANN_BY_CONFIG}\n{QUIET_BY_CONFIG}"
+    f"\n{SUPANN}{SUPANN_BY_CONFIG}\n{QUIET_BY_CONFIG}\n{UNIX}{UNIX_BY_CONFIG}"
 )
 
 
@@ -440,7 +446,7 @@ def test_by_slapd_conf(conf: Standing) -> None:
     script = commands("4. Servers configured by slapd.conf")
     script = f"{script}\n{LOCK_BY_CONF}\n{PASSWORDS_BY_CONF}\n{PROOFS_BY_CONF}\n{HEADS}{CONF}{HEADS_BY_CONF}"
     script = f"{script}\n{APPLICATIONS}{CONF}{APPLICATIONS_BY_CONF}\n{APPROVALS}{CONF}{APPROVALS_BY_CONF}"
-    script = f"{script}\n{SUPANN}{CONF}{SUPANN_BY_CONF}{CONF}{QUIET_BY_CONF}"
+    script = f"{script}\n{SUPANN}{CONF}{SUPANN_BY_CONF}{CONF}{QUIET_BY_CONF}\n{UNIX}{CONF}{UNIX_BY_CONF}"
     for file in (
         "rules.conf",
         "overlay.conf",
@@ -449,6 +455,7 @@ def test_by_slapd_conf(conf: Standing) -> None:
         "applications.conf",
         "approvals.conf",
         "structures.conf",
+        "unix.conf",
     ):
         script = script.replace(file, str(conf.sandbox.folder / file))
     by_conf(conf, script)

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import ldap3
@@ -41,6 +42,7 @@ from tests.directory.test_private_ca import HERE, RIGHT_CA, Certificates
 from .academy import Academy
 from .feeds import row
 from .test_groups import grouped
+from .test_posix import number, set_posix
 
 pytestmark = pytest.mark.long
 
@@ -247,7 +249,7 @@ def each_state(site: Site, login: Login, service: str) -> None:
 
 
 @contextmanager
-def running(command: list[str], ready: Callable[[], object], log: Path) -> Iterator[None]:
+def running(command: list[str], ready: Callable[[], object], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A program in the foreground, ended by its pid; `ready` is tried until it raises no OSError."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
@@ -261,7 +263,7 @@ def running(command: list[str], ready: Callable[[], object], log: Path) -> Itera
                 assert process.poll() is None, log.read_text(errors="replace")
                 assert time.monotonic() < deadline, log.read_text(errors="replace")
                 time.sleep(0.05)
-        yield
+        yield process
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -600,3 +602,97 @@ def test_lemonldap_as_the_portal_replaces_activation_passwords(
             assert portal.session(name, fresh)
             assert "pwdReset" not in academy.entry(name)
             assert portal.login(name, fresh)
+
+
+# sssd
+
+
+SSSD = """
+set -e
+for place in /var/lib/sss /var/log/sssd /etc/sssd /run; do
+  mkdir -p $place
+  mount -t tmpfs tmpfs $place
+done
+cd /var/lib/sss
+mkdir -p db mc pipes/private pubconf/krb5.include.d deskprofile gpo_cache secrets keytabs
+cp {folder}/sssd.conf /etc/sssd/sssd.conf
+chmod 600 /etc/sssd/sssd.conf
+mount --bind {folder}/pam.d /etc/pam.d
+mount --bind {folder}/nsswitch.conf /etc/nsswitch.conf
+exec {sssd} -i --logger=stderr
+"""
+"""In a mount namespace of its own: sssd has its folders built in."""
+UNIX_GROUP = "cn=unix-iprof,ou=groupes,ou=ac-amiens,ou=education,o=gouv,c=fr"
+
+
+@dataclass
+class UnixHost:
+    """What programs of a host see through sssd."""
+
+    pid: int
+
+    def run(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        inside = ["nsenter", f"--mount=/proc/{self.pid}/ns/mnt", *command]
+        return subprocess.run(inside, input=stdin, capture_output=True, text=True, check=False, timeout=60)
+
+    def look_up(self, table: str, name: str) -> str:
+        return self.run("getent", "-s", "sss", table, name).stdout.strip()
+
+    def login(self, name: str, password: str) -> bool:
+        """By PAM: the password, and whether the account may log in here."""
+        words = ("pamtester", "unix", name, "authenticate", "acct_mgmt")
+        return self.run(*words, stdin=f"{password}\n").returncode == 0
+
+
+def with_numbers(academy: Academy) -> Academy:
+    set_posix(academy, last=70999)
+    populated(academy)
+    rights = quote("(eduPersonEntitlement=urn:mace:ac-amiens.fr:service:iprof)", safe="()=:")
+    url = f"ldap:///{quote(academy.sandbox.accounts, safe='=,')}??sub?{rights}"
+    academy.sandbox.add(
+        UNIX_GROUP,
+        {"objectClass": ["groupOfURLs", "extensibleObject"], "gidNumber": "71000", "memberURL": url},
+    )
+    return academy
+
+
+def test_sssd(make_academy: Callable[..., Academy], ca: Certificates, tmp_path: Path) -> None:
+    as_root()
+    binary = program("sssd", "sssd-ldap libnss-sss libpam-sss")
+    program("pamtester", "pamtester")
+    academy = make_academy(after=with_numbers)
+    folder = tmp_path / "sssd"
+    (folder / "pam.d").mkdir(parents=True)
+    (folder / "pam.d" / "unix").write_text("auth required pam_sss.so\naccount required pam_sss.so\n")
+    (folder / "nsswitch.conf").write_text("passwd: files sss\ngroup: files sss\n")
+    with over_tls(academy.sandbox, ca) as port, readable(ca) as place:
+        site = Site(academy, academy.sandbox, port, place, tmp_path)
+        site.application("sssd")
+        text = site.example("sssd.conf", **{"authtok = EDIT": f"authtok = {WORD}"})
+        (folder / "sssd.conf").write_text(text, encoding="utf-8")
+        script = SSSD.format(folder=folder, sssd=binary)
+        with running(["unshare", "-m", "sh", "-c", script], lambda: None, folder / "out.txt") as process:
+            host = UnixHost(process.pid)
+            wait_for(lambda: host.look_up("passwd", "active.essai"), folder / "out.txt")
+            line = f"active.essai:*:{number(academy, 'active.essai')}:500:Active Essai:/home/active.essai:"
+            assert host.look_up("passwd", "active.essai") == f"{line}/bin/bash"
+            members = set(host.look_up("group", "unix-iprof").rpartition(":")[2].split(","))
+            assert members == {f"{name}.essai" for name in ("active", "leave", "locked", "device", "denied")}
+            assert host.run("id", "-G", "leave.essai").stdout == "500 71000\n"
+            assert host.run("id", "-G", "grace.essai").stdout == "500\n"
+            seen = {name for name in PEOPLE if host.look_up("passwd", f"{name}.essai")}
+            assert seen == {*PEOPLE} - {"activated"}
+            each_state(site, host.login, "iprof")
+        # why the example turns paging off: slapd answers a paged search by member with nobody
+        of_leave = f"(member={academy.dn('leave.essai')})"
+        with academy.sandbox.root() as root:
+            for paged, found in ((None, True), (100, False)):
+                root.search(UNIX_GROUP, of_leave, attributes=["cn"], paged_size=paged)
+                assert bool(root.entries) == found
+
+
+def wait_for(answer: Callable[[], object], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not answer():
+        assert time.monotonic() < deadline, log.read_text(errors="replace")
+        time.sleep(0.1)

@@ -63,6 +63,10 @@ THEIRS: dict[str, str] = {
     "supannEmpDateFin": "20300101000000Z",
     "eduPersonAffiliation": "student",
     "eduPersonUniqueId": "{n}@ac-amiens.fr",
+    "uidNumber": "{n}",
+    "gidNumber": "{n}",
+    "homeDirectory": "/srv/{n}",
+    "loginShell": "/bin/{n}",
 }
 """A value of another program for each attribute; a new attribute fails until it has one. `n` is a number."""
 
@@ -125,6 +129,10 @@ EXPECTED: dict[str, str] = {
     "supannEmpDateFin": "RRR",
     "eduPersonAffiliation": "RRK",
     "eduPersonUniqueId": "R--",
+    "uidNumber": "-R-",
+    "gidNumber": "-R-",
+    "homeDirectory": "-R-",
+    "loginShell": "-RR",
 }
 """What becomes of what is added, replaced and deleted. R: back as it was. K (kept), W (waits for a decision),
 H (held): as the other program left it. U (waits), h and k (held): likewise until the next feed, which puts it
@@ -161,7 +169,8 @@ def test_every_managed_attribute_has_a_class_and_a_row() -> None:
 @pytest.mark.parametrize("fed", [False, True], ids=["dates alone", "feed"])
 def test_what_another_program_changes_is_settled(academy: Academy, fed: bool) -> None:
     academy.allow_up_to(1000)
-    academy.edit("policy.yaml", "  retention: 30 ", "  unique_id: true\n  retention: 30 ")
+    more = "unique_id: true\n  posix: {first: 70000, last: 99999, group: 500}"
+    academy.edit("policy.yaml", "  retention: 30 ", f"  {more}\n  retention: 30 ")
     cases = {str(5000 + n): case for n, case in enumerate((name, how) for name in MANAGED for how in HOW)}
     people = [person(n) for n in range(len(cases))]
     academy.night(DAYS[0], academy.feed(*people, day=DAYS[0]))

@@ -40,6 +40,11 @@ def number(academy: Academy, uid: str) -> int | None:
     return int(found) if found else None
 
 
+def finding(academy: Academy) -> tuple[str, str]:
+    [found] = [one for one in academy.run("doctor", "-o", "json").json if one["id"] == "D68"]
+    return found["result"], found["found"]
+
+
 def other_entry(academy: Academy, uid_number: str) -> None:
     """Another program has a user with this number."""
     values = {"uidNumber": uid_number, "gidNumber": "500", "homeDirectory": "/", "cn": "unix", "sn": "unix"}
@@ -101,6 +106,11 @@ def test_numbers_are_given_once_and_for_ever(academy: Academy) -> None:
     assert "posixAccount" not in academy.values(CLAIRE, "objectClass")
     assert not {"uidNumber", "gidNumber", "homeDirectory", "loginShell"} & academy.entry(CLAIRE).keys()
     assert JEAN not in academy.names().values()
+    assert finding(academy) == ("error", "0 of 3 numbers are left")
+    academy.change("unix", uidNumber=[str(of_claire)])
+    shared = f"{of_claire} is of claire.dubreuil and {academy.dn('unix')}"
+    assert finding(academy) == ("error", shared)
+    academy.change("unix", uidNumber=["70001"])
 
     # a wider range; the return after years has the number again, an undo takes it from nobody
     posix = set_posix(academy, last=70009, old=posix)
@@ -110,6 +120,7 @@ def test_numbers_are_given_once_and_for_ever(academy: Academy) -> None:
     numbers = {number(academy, uid) for uid in (CLAIRE, HUGO, IDA, JEAN)}
     assert len(numbers) == 4
     assert 70001 not in numbers
+    assert finding(academy) == ("ok", "6 of 10 numbers are left")
 
     # what another program changes is put back; the server lets nobody else have a number
     academy.change(CLAIRE, uidNumber=["4711"], loginShell=["/bin/false"])

@@ -25,7 +25,7 @@ _CLASSES_OF = {
 }
 _NAMES = re.compile(r"NAME\s+(?:'(?P<one>[^']+)'|\((?P<many>[^)]*)\))")
 _ALLOWED = re.compile(r"\b(MUST|MAY|SUP)\s+(?:\(([^)]*)\)|([\w.;-]+))")
-_WORD = re.compile(r"\b(?P<word>EQUALITY|ORDERING|SUP)\s+(?P<value>[\w.-]+)")
+_WORD = re.compile(r"\b(?P<word>EQUALITY|ORDERING|SUBSTR|SUP)\s+(?P<value>[\w.-]+)")
 _DEFINITION = re.compile(r"^attributetype\s*\((?P<text>.*?)\)\s*$", re.MULTILINE | re.DOTALL)
 
 Read = Callable[[str, Sequence[str]], RawEntry | None]
@@ -33,11 +33,13 @@ Read = Callable[[str, Sequence[str]], RawEntry | None]
 
 @dataclass(frozen=True, slots=True)
 class AttributeType:
-    """What matters of a definition: `equality` and `ordering` are names of matching rules, "" for none."""
+    """What matters of a definition: `equality`, `ordering` and `substr` are names of matching rules, "" for
+    none."""
 
     name: str
     equality: str
     ordering: str
+    substr: str
     single: bool
     sup: str
 
@@ -54,10 +56,17 @@ class Subschema:
 
     def equality(self, name: str) -> str:
         """The rule by which values are compared, also where it is inherited."""
+        return self._rule(name, "equality")
+
+    def substr(self, name: str) -> str:
+        """The rule by which parts of values are compared, also where it is inherited."""
+        return self._rule(name, "substr")
+
+    def _rule(self, name: str, kind: str) -> str:
         found = self.attributes.get(name.lower())
-        while found is not None and not found.equality and found.sup:
+        while found is not None and not getattr(found, kind) and found.sup:
             found = self.attributes.get(found.sup.lower())
-        return found.equality if found else ""
+        return str(getattr(found, kind)) if found else ""
 
     def allows(self, classes: Iterable[str], name: str) -> bool:
         """Whether an entry of these classes can have the attribute; true where one of them is missing."""
@@ -141,8 +150,10 @@ def _types(texts: Iterable[str]) -> dict[str, AttributeType]:
         words = {match["word"]: match["value"] for match in _WORD.finditer(bare)}
         single = "SINGLE-VALUE" in bare
         for name in _names(bare):
-            equality, ordering = words.get("EQUALITY", ""), words.get("ORDERING", "")
-            found[name.lower()] = AttributeType(name, equality, ordering, single, words.get("SUP", ""))
+            equality, ordering, substr = (words.get(rule, "") for rule in ("EQUALITY", "ORDERING", "SUBSTR"))
+            found[name.lower()] = AttributeType(
+                name, equality, ordering, substr, single, words.get("SUP", "")
+            )
     return found
 
 

@@ -42,7 +42,7 @@ _OF_CONFIGURATION = ("D01", "D02", "D03", "D04", "D05")
 _OF_RECORDS = tuple(
     (
         "D15 D27 D28 D29 D30 D32 D36 D37 D40 D41 D42 D43 D45 D47 D49 D51 D54 D55 D56 D57 D58 D59 D62 D63 "
-        "D65 D66 D67"
+        "D65 D66 D67 D68"
     ).split()
 )
 _OF_JOURNAL = ("D08", "D09", "D10", "D50")

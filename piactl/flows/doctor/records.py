@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from piactl.directory.store.activation_passwords import (
     shut_out_by_others,
 )
 from piactl.directory.store.attribute_map import Encoding, encoding_of
+from piactl.directory.store.attribute_scans import read_numbers
 from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.composite_values import read_assignment, read_proof_change
 from piactl.directory.store.devices import read_all_devices
@@ -59,6 +61,9 @@ from piactl.flows.plan.sponsors import ADVICE, leaving_sponsors
 
 _RECOUNT = timedelta(days=7)
 """After so many days all entries are counted again that need a key."""
+
+_FEW_LEFT = 0.1
+"""The share of the range of uidNumbers below which few are left."""
 
 _FEW = 10
 """How many accounts are named in one finding."""
@@ -109,7 +114,7 @@ class Content:
 def examine_records(
     content: Content, runs: Runs | None, host: str, now: datetime, today: date
 ) -> Iterator[Finding]:
-    """D15, D27 to D30, D32, D36, D37, D41 to D43, D45, D49, D54, D62, D67. `today` is that of the policy."""
+    """D15, D27 to D30, D32, D36, D37, D41 to D43, D45, D49, D54, D62, D67, D68. `today` is the policy's."""
     reader, settings, directory = content.reader, content.settings, content.directory
     yield unless_broken("D15", lambda: _bases(reader, directory))
     yield _unless_refused("D27", lambda: _needed_keys(content, today))
@@ -130,6 +135,7 @@ def examine_records(
     yield _unless_refused("D54", lambda: _positions(content))
     yield _unless_refused("D62", lambda: _sponsors(content))
     yield _unless_refused("D67", lambda: _layout(reader, directory))
+    yield _unless_refused("D68", lambda: _numbers(content))
 
 
 def _day_of_last_run(reader: Reader, settings: Settings, today: date) -> Finding:
@@ -149,6 +155,28 @@ def _layout(reader: Reader, directory: DirectorySettings) -> Finding:
         return fine("D67", "that of this version")
     advice = "Read the plan of the next night: it gives the entries their form. docs/upgrade-directory.md"
     return warning("D67", "the last run was of an earlier version", advice)
+
+
+def _numbers(content: Content) -> Finding:
+    """No two entries have one uidNumber, and there is room for more accounts."""
+    posix = content.policy().posix
+    if posix is None:
+        return fine("D68", "the policy gives none")
+    owners = defaultdict[int, set[str]](set)
+    for number, owner in read_numbers(content.reader, content.directory, content.encoding):
+        owners[number].add(owner)
+    shared = [
+        f"{number} is of {' and '.join(sorted(those))}"
+        for number, those in sorted(owners.items())
+        if len(those) > 1
+    ]
+    size = posix.last - posix.first + 1
+    left = size - sum(posix.first <= number <= posix.last for number in owners)
+    words = f"{left} of {size} numbers are left"
+    full = [words] if left == 0 else []
+    advice = "Take the number from one of the entries; raise accounts.posix.last where few are left."
+    scarce = [words] if 0 < left < _FEW_LEFT * size else []
+    return worst("D68", [*_few(shared), *full], scarce, advice, words)
 
 
 def _feeds(content: Content, today: date) -> Finding:

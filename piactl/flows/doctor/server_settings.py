@@ -8,6 +8,7 @@ from functools import cache
 from urllib.parse import urlsplit
 
 from piactl.core.credentials.totp import WINDOW
+from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
 from piactl.directory.probe.probe import accepts_in_clear
@@ -27,7 +28,13 @@ from piactl.directory.probe.subschema import (
 )
 from piactl.directory.store.accounts import IN_ACCOUNTS, closed_without_link
 from piactl.directory.store.attribute_map import LINKED_CLASS
-from piactl.directory.store.group_entries import DEFINITION, GROUP_CLASS, STATIC_CLASS
+from piactl.directory.store.group_entries import (
+    DEFINITION,
+    GROUP_CLASS,
+    MEMBERS,
+    STATIC_CLASS,
+    shown_members,
+)
 from piactl.flows.apply.default_password_policy import PUT_BACK
 from piactl.flows.apply.run_lock import MARGIN
 from piactl.flows.doctor.checks import Finding, error, fine, note, skipped, warning, worst
@@ -409,6 +416,7 @@ def password_quality(server: Server) -> Finding:
     return fine("D46", "24 times the same letter is refused (tried)", server.uri)
 
 
+_PART = re.compile(r"\(([\w.;-]+)=[^()]*[^()=]\*[^()]*\)")
 _DYNAMIC = filters.equals("objectClass", GROUP_CLASS)
 
 
@@ -427,7 +435,32 @@ def groups(server: Server) -> Finding:
         return skipped("D64", "unknown: neither cn=config nor cn=monitor is readable", server.uri, _UNSEEN)
     if not any(overlay.endswith("dynlist") for overlay in overlays):
         return error("D64", "the overlay dynlist is not loaded", UPGRADE_PAGE, server.uri)
-    return _groups_tried(server, base)
+    return _searched_by_part(server, base) or _groups_tried(server, base)
+
+
+def _searched_by_part(server: Server, base: str) -> Finding | None:
+    """A finding where groups ask for a part of an attribute that the schema compares as a whole alone: such a
+    filter finds nobody."""
+    schema = _subschema(server)
+    if schema is None:
+        return None
+    empty: dict[str, list[str]] = {}
+    for group in server.first.entries(base, _DYNAMIC, ["cn", MEMBERS]):
+        for name in sorted(set(_PART.findall(shown_members(group.values)))):
+            if schema.has_attribute(name) and not schema.substr(name):
+                empty.setdefault(name, []).append(group.text("cn"))
+    if not empty:
+        return None
+    words = "; ".join(
+        f"the server's schema has no substring rule for {name}: "
+        f"{counted(len(groups), 'group is', 'groups are')} empty, such as cn={groups[0]}"
+        for name, groups in empty.items()
+    )
+    advice = (
+        "In the schema that defines it (that of eduPerson for eduPersonEntitlement), add to the attribute "
+        "SUBSTR caseExactSubstringsMatch, as in schemas/ldap/eduperson.schema."
+    )
+    return error("D64", words, advice, server.uri)
 
 
 def _groups_tried(server: Server, base: str) -> Finding:

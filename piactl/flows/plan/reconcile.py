@@ -435,8 +435,8 @@ class _JointEvaluation(Evaluation):
         if not isinstance(self.numbers, Numbers):
             return
         if self.numbers.lacking:
-            some = counted(len(self.numbers.lacking), "account goes on", "accounts go on")
-            yield f"WARNING: {some} without a uidNumber: {self.numbers.none_left}"
+            yield f"WARNING: accounts without a uidNumber: {len(self.numbers.lacking)}"
+            yield f"WARNING: {self.numbers.none_left}"
         for uid, number in sorted(self.numbers.shared.items()):
             yield (
                 f"WARNING: {uid} has uidNumber {number}, which another entry has too: remove it from one of "
