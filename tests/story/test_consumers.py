@@ -47,7 +47,7 @@ from .test_posix import number, set_posix
 pytestmark = pytest.mark.long
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples" / "consumers"
-PROGRAMS = ("/usr/sbin", "/usr/bin")
+PROGRAMS = ("/usr/sbin", "/usr/bin", "/usr/share/lemonldap-ng/bin")
 PASSWORD, WORD = "quatre chats gris et lents", "a long word of an application"
 TODAY = utc_now().astimezone(ZoneInfo("Europe/Paris")).date()
 """The server compares starts and ends with its own clock."""
@@ -496,6 +496,7 @@ localStorageOptions = {{ 'namespace' => 'conf', 'cache_root' => '{folder}/cache'
 templateDir = /usr/share/lemonldap-ng/portal/templates
 languages = en, fr
 """
+TOOL = 'tool="/usr/share/lemonldap-ng/bin/lemonldap-ng-sessions"'
 SERVICE = "https://iprof.example.org/"
 USED = ("conf", "cache", "sessions/lock", "psessions/lock")
 
@@ -523,6 +524,10 @@ class Portal:
     def session(self, name: str, password: str, **more: str) -> str:
         """The session of somebody who logs in, "" where they may not."""
         return str(self.ask("/", user=name, password=password, **more)[1].get("id", ""))
+
+    def asks(self, session: str) -> bool:
+        """Whether the portal asks for name and password."""
+        return 'name="password"' in self.ask("/", session)[1]["text"]
 
     def ticket(self, session: str) -> str:
         """A ticket of CAS for I-Prof, "" where the session gets none."""
@@ -582,8 +587,29 @@ def test_lemonldap_and_its_cas(site: Site) -> None:
         assert portal.session("grace.essai", PASSWORD)  # to the portal, not to I-Prof
         goes_on = portal.session("active.essai", PASSWORD)
         each_state(site, portal.login, "iprof")
-        # active.essai is locked now, and the session of before gets tickets until it ends
+        # active.essai is locked now, and without the hook the session of before gets tickets until it ends
         assert portal.ticket(goes_on)
+
+
+def test_a_lock_ends_the_sessions_of_lemonldap(site: Site) -> None:
+    tool = program("lemonldap-ng-sessions", "lemonldap-ng")
+    hook = site.folder / "end-lemonldap-sessions"
+    text = (EXAMPLES.parent / "hooks" / hook.name).read_text(encoding="utf-8")
+    with lemonldap(site) as portal:
+        ini = site.folder / "lemonldap" / "lemonldap-ng.ini"
+        owner = pwd.getpwuid(os.geteuid()).pw_name
+        own = f"env LLNG_DEFAULTCONFFILE={ini} {tool} --user {owner} --group {owner}"
+        assert text.count(TOOL) == 1
+        hook.write_text(text.replace(TOOL, f'tool="{own}"'), encoding="utf-8")
+        hook.chmod(0o755)
+        line = f"hooks: {{changes: [{{kinds: [lock], run: [{hook}], seconds: 60}}]}}\n"
+        site.academy.edit("piactl.yaml", "state_folder: state\n", f"state_folder: state\n{line}")
+        sessions = [portal.session(f"{name}.essai", PASSWORD) for name in ("active", "active", "leave")]
+        assert not any(map(portal.asks, sessions))
+        assert portal.ticket(sessions[0])
+        site.lock("active.essai")
+        assert [portal.asks(session) for session in sessions] == [True, True, False]
+        assert [bool(portal.ticket(session)) for session in sessions] == [False, False, True]
 
 
 def test_lemonldap_as_the_portal_replaces_activation_passwords(

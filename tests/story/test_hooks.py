@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import signal
 import stat
 import subprocess
@@ -181,20 +181,17 @@ def _journal(academy: Academy) -> bytes:
 
 
 def test_the_example_ends_sessions(tmp_path: Path) -> None:
-    """The form of the call is that of the manual of lemonldap-ng-sessions; the tool itself is not here."""
-    script = Path(__file__).parents[2] / "examples" / "hooks" / "end-lemonldap-sessions"
-    tool, log = tmp_path / "tool", tmp_path / "log"
+    """What it does with what it reads; `test_consumers` has it end sessions of LemonLDAP::NG."""
+    script, tool, log = (tmp_path / name for name in ("script", "tool", "log"))
+    example = Path(__file__).parents[2] / "examples" / "hooks" / "end-lemonldap-sessions"
+    text, count = re.subn(r"(?m)^tool=.*$", f"tool={tool}", example.read_text(encoding="utf-8"))
+    assert count == 1
+    write(script, text.removeprefix("#!/bin/sh\n"))
     write(tool, f'echo "$@" >>{log}; test "$3" != "uid=bad.one"')
     lines = "".join(
         json.dumps({"id": "1.1-0", "uid": uid, "kind": "lock", "address": {"old": None, "new": None}}) + "\n"
         for uid in ("a.b", "c.d1", "a.b", "x'; rm *", "bad.one")
     )
-    done = subprocess.run(
-        [str(script)],
-        input=lines,
-        text=True,
-        env={**os.environ, "LEMONLDAP_SESSIONS": str(tool)},
-        check=False,
-    )
+    done = subprocess.run([str(script)], input=lines, text=True, check=False)
     assert log.read_text().splitlines() == [f"delete --where uid={uid}" for uid in ("a.b", "bad.one")]
     assert done.returncode != 0
