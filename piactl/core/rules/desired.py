@@ -148,7 +148,7 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
         status,
         rules.policy,
     )
-    account = with_posix(_with_unique_id(account, rules), rules.policy.posix)
+    account = with_posix(_with_unique_id(account, rules, current), rules.policy.posix)
     account = with_matricules(account, rules.keys)
     if subject.numen_digest is not None:
         # from the HR data of a person in waiting; the account does not have it yet
@@ -266,7 +266,8 @@ def _new(subject: Subject, rules: Rules) -> Desired | None:
         assignments=subject.assignments,
         overrides=subject.overrides,
     )
-    account = _with_hr_data(_with_status(blank, status, rules.policy), person, rules)
+    account = _with_unique_id(_with_status(blank, status, rules.policy), rules, None)
+    account = _with_hr_data(account, person, rules)
     return Desired(subject, account, path, _base(account))
 
 
@@ -282,7 +283,7 @@ def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | No
         current, matricule=subject.matricule, assignments=subject.assignments, overrides=subject.overrides
     )
     account = with_matricules(_with_status(back, status, rules.policy), rules.keys)
-    account = with_posix(_with_unique_id(account, rules), rules.policy.posix)
+    account = with_posix(_with_unique_id(account, rules, current), rules.policy.posix)
     account = _with_hr_data(account, subject.person, rules)
     account = with_proof_changes(account, current, subject.person, rules.keys, rules.as_of)
     return Desired(subject, account, path, _base(account))
@@ -340,16 +341,22 @@ def _affiliations(status: AccountStatus, policy: Policy) -> tuple[str, ...]:
     return tuple(sorted({name for profile in profiles for name in profile.affiliations}))
 
 
-def _with_unique_id(account: Account, rules: Rules) -> Account:
+def _with_unique_id(account: Account, rules: Rules, current: Account | None) -> Account:
     """The account with its identifier for federations, which never changes.
 
     It is made of the entryUUID, which the server gives an entry when it is added: so it comes with another
-    write, the day after, and the same feed applied twice on a day writes nothing the second time.
+    write, for which the account is due the day after. The same feed applied twice on a day writes nothing the
+    second time.
     """
     made_on = account.made_on
-    if not rules.policy.unique_id or account.unique_id or made_on is None or made_on >= rules.as_of:
+    if not rules.policy.unique_id or account.unique_id:
         return account
-    return replace(account, unique_id=f"{account.entry_id}@{rules.policy.domain}")
+    if made_on is not None and made_on < rules.as_of:
+        return replace(account, unique_id=f"{account.entry_id}@{rules.policy.domain}")
+    due = (made_on or rules.as_of) + timedelta(days=1)
+    if made_on is None and current is not None and current.next_due is not None:
+        due = min(due, current.next_due)  # a simulated entry gets no entryUUID, and stays due
+    return amended(account, next_due=min(account.next_due or due, due))
 
 
 def with_posix(account: Account, settings: PosixSettings | None) -> Account:

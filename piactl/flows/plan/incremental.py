@@ -9,7 +9,6 @@ on has changed, a run evaluates every account and finds the same.
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
@@ -17,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 
 from piactl import __version__
-from piactl.core.model.account import LIVE, Account, State
+from piactl.core.model.account import LIVE, Account
 from piactl.core.model.digests import NUMEN, DigestKeys
 from piactl.core.model.settings import Settings
 from piactl.core.plan.diff import home_establishments, services_of
@@ -125,7 +124,6 @@ class NextCache:
     present: Sequence[Container[str]] = field(repr=False)
     kept: bool
     verifier_day: Callable[[Account, date], date | None] = lambda _account, _day: None
-    unique_ids: bool = False
     """Whether accounts get an identifier for federations, the day after they are made."""
     skipped: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     owners: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
@@ -155,9 +153,6 @@ class NextCache:
         key = key_of(account.uid, account.matricule)
         names = tuple(sorted({name_digest(local_of(text)) for text in account.names}))
         due = _valid_until(account, as_of, self.verifier_day)
-        if self.unique_ids and not account.unique_id and account.state is not State.ARCHIVED:
-            made_on = account.made_on or as_of
-            due = min(due or sys.maxsize, max(made_on, as_of).toordinal() + 1)
         return EntryDraft(key, csn_digest(csn), rows, names, due, home_of(account, as_of), sources)
 
     def expect(self, uid: str, draft: EntryDraft) -> None:
@@ -232,8 +227,7 @@ def next_cache(
         return verifier_day(account, rules.keys, day)
 
     owners = {scan.source.name: scan.lines.owners for scan in scanned if scan.lines}
-    rows, unique_ids = digests_of_people(scanned) or {}, rules.policy.unique_id
-    return NextCache(cache, rows, present, kept, due, unique_ids, owners=owners)
+    return NextCache(cache, digests_of_people(scanned) or {}, present, kept, due, owners=owners)
 
 
 def _basis(accounts: ManagedAccounts, rules: Rules, settings: Settings) -> str:
