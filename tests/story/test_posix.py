@@ -10,7 +10,8 @@ from piactl.core.model.policy import PosixSettings
 from piactl.core.naming.numbers import Numbers
 
 from .academy import Academy
-from .feeds import row
+from .feeds import crowd, row
+from .test_processes import by, plan
 from .test_sync_cache import sifted
 
 CLAIRE, HUGO, IDA, JEAN, LEA = "claire.dubreuil", "hugo.caron", "ida.roy", "jean.roy", "lea.roy"
@@ -152,6 +153,22 @@ def test_without_the_setting_numbers_stay_and_newcomers_get_none(academy: Academ
     assert number(academy, CLAIRE) == of_claire
     assert number(academy, HUGO) not in (None, of_claire)
     assert academy.values(CLAIRE, "loginShell") == ["/usr/bin/zsh"]
+
+
+def test_several_processes_give_no_number_twice(academy: Academy) -> None:
+    """Ten people, and as many numbers; then one less: the last newcomer by start and matricule is held."""
+    academy.night("2026-09-05", academy.feed(*crowd(7), day="2026-09-05"))
+    posix = set_posix(academy, last=70009)
+    feed = academy.feed(*reversed(crowd(10)), day="2026-09-06")
+    alone = plan(academy, feed, "2026-09-06")
+    for count, size in ((1, 2), (2, 1), (3, 2)):
+        with by(count, size):
+            assert plan(academy, feed, "2026-09-06") == alone, (count, size)
+    set_posix(academy, last=70008, old=posix)
+    with by(2):
+        academy.night("2026-09-06", feed)
+    assert {number(academy, uid) for uid in academy.names().values()} == {*range(70000, 70009)}
+    assert academy.names().keys() == {str(5000 + n) for n in range(9)}
 
 
 SETTINGS = PosixSettings(100, 103, 1, "/home/{uid}", "/bin/sh")
