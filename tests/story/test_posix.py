@@ -11,6 +11,7 @@ from piactl.core.naming.numbers import Numbers
 
 from .academy import Academy
 from .feeds import crowd, row
+from .test_adopt import entry, supann
 from .test_processes import by, plan
 from .test_sync_cache import sifted
 
@@ -153,6 +154,30 @@ def test_without_the_setting_numbers_stay_and_newcomers_get_none(academy: Academ
     assert number(academy, CLAIRE) == of_claire
     assert number(academy, HUGO) not in (None, of_claire)
     assert academy.values(CLAIRE, "loginShell") == ["/usr/bin/zsh"]
+
+
+def test_adoption_and_merge_leave_a_person_one_number(academy: Academy) -> None:
+    set_posix(academy, last=70009)
+    unix = {"uidNumber": "4711", "gidNumber": "7", "homeDirectory": "/h"}
+    old = supann("1001", mail="claire.dubreuil@ac-amiens.fr", **unix)
+    entry(academy, "cdubreuil", **{**old, "objectClass": [*old["objectClass"], "posixAccount"]})
+    entry(academy, "hcaron", **supann("1002", mail="hugo.caron@ac-amiens.fr"))
+    kept = academy.folder / "adoption.json"
+    feed = academy.feed(row(debut="2026-09-01"), OF_HUGO, day="2026-09-05")
+    assert academy.run("adopt", feed, "--as-of", "2026-09-05", "--out", kept).code == 0
+    assert academy.run("apply", kept).code == 0
+    assert number(academy, "cdubreuil") == 4711
+    assert academy.values("cdubreuil", "homeDirectory") == ["/home/cdubreuil"]
+    academy.twice("2026-09-05", feed)
+    of_hugo = number(academy, "hcaron")
+    assert of_hugo in range(70000, 70010)
+    ran = academy.run(
+        "account", "merge", "cdubreuil", "hcaron", "--reason", "x", "--as-of", "2026-09-05", "-y"
+    )
+    assert ran.code == 0, ran.err
+    assert number(academy, "hcaron") == of_hugo
+    assert "posixAccount" not in academy.values("cdubreuil", "objectClass")
+    assert "uidNumber=4711" in academy.values("cdubreuil", "piactlIdentifier")
 
 
 def test_several_processes_give_no_number_twice(academy: Academy) -> None:
