@@ -154,9 +154,11 @@ def test_a_process_has_nothing_open_but_its_pipe_and_the_feeds(academy: Academy,
 
 
 def test_a_process_ends_with_its_parent() -> None:
-    """Its pipe is closed when the parent ends, even by SIGKILL."""
+    """Its pipe is closed when the parent ends, even by SIGKILL. What asks both to end is for the parent."""
     evaluation: Any = None  # it is asked for nothing
     child = processes.Child(evaluation, ())
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        os.kill(child.pid, number)
     child._pipe.close()
     _, status = os.waitpid(child.pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0

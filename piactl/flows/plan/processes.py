@@ -136,10 +136,9 @@ def _child(pipe: Connection, evaluation: ChunkEvaluation, feeds: Iterable[int], 
     code = 1
     try:
         _close_all_but({pipe.fileno(), *feeds})
-        # a Ctrl-C reaches all processes of a terminal: the parent decides, and ends this one
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # a Ctrl-C, or the end of a service, reaches all processes: the parent decides, and ends this one
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         _serve(pipe, evaluation)
         code = 0
