@@ -114,7 +114,8 @@ class _Chunks:
         self.accounts, self.rules, self.sources, self.folder = accounts, rules, sources, folder
         self.skip, self.cache = skip, cache
         self.apart = {*memory.pending(), *linked.people()}
-        most = staging.IN_MEMORY // processes
+        many = len(cache.rows) - len(skip.unchanged) > staging.IN_MEMORY
+        most = 0 if many else staging.IN_MEMORY // processes
         self.evaluation = ChunkEvaluation(accounts, rules, sources, cache, memory, self.apart, folder, most)
         self.processes, self.size = processes, SIZE if processes == 1 else min(SIZE, SIZE_OF_MANY)
         self.children: list[Child] = []

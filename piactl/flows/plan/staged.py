@@ -18,8 +18,8 @@ from piactl.core.rules.address_allocation import Claim
 from piactl.private_files import NamelessFile
 
 IN_MEMORY = 40_000
-"""Values that the spools of one kind hold as they are, those of all processes together; the rest goes to
-disk."""
+"""People to evaluate up to whom spools hold values as they are, some 8 KiB each, in all processes together;
+what is staged of more people goes to disk."""
 
 _LENGTH = struct.Struct("<I")
 
