@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.run_status import RunStatus
@@ -274,30 +275,25 @@ def read_memory(
     if callable(due):
         due = due(last_run)
     # the bytes of unreadable records are not stored: a write replaces them
-    drift: Mapping[str, Mapping[str, date]] = {}
-    archivals: Mapping[str, date] = {}
-    vanished: Mapping[str, Vanished] = {}
-    single = filters.any_of(
-        *(filters.equals("cn", name) for name in ("drift", "archivals", "addresses", "vanished")), CASES
-    )
+    single: dict[str, tuple[str, Callable[[Record], Mapping[str, Any]] | None]] = {
+        normal_dn(places.drift): ("drift", read_drift),
+        normal_dn(places.vanished): ("vanished", read_vanished),
+        normal_dn(places.archivals): ("archivals", read_archivals),
+        normal_dn(places.addresses): ("addresses", None),  # of older versions; a write deletes it
+    }
+    found: dict[str, Mapping[str, Any]] = {}
+    query = filters.any_of(*(filters.equals("cn", name) for name, _ in single.values()), CASES)
     cases: dict[str, Case] = {}
-    for entry in reader.search(state, single, ["objectClass", DATA], scope="one"):
-        if normal_dn(entry.dn) == normal_dn(places.drift):
-            seen = unreadable.read(entry.dn, entry.first(DATA), read_drift)
-            readable, drift = seen is not None, seen or {}
-        elif normal_dn(entry.dn) == normal_dn(places.addresses):
-            readable = True
-        elif normal_dn(entry.dn) == normal_dn(places.vanished):
-            gone = unreadable.read(entry.dn, entry.first(DATA), read_vanished)
-            readable, vanished = gone is not None, gone or {}
-        elif cn_of(entry) != "archivals":
+    for entry in reader.search(state, query, ["objectClass", DATA], scope="one"):
+        if normal_dn(entry.dn) in single:
+            name, parse = single[normal_dn(entry.dn)]
+            content = unreadable.read(entry.dn, entry.first(DATA), parse) if parse else {}
+            readable, found[name] = content is not None, content or {}
+        else:
             case = case_in(entry, places, unreadable)
             readable = case is not None
             if case is not None:
                 cases[case.id] = case
-        else:
-            noted = unreadable.read(entry.dn, entry.first(DATA), read_archivals)
-            readable, archivals = noted is not None, noted or {}
         raw[entry.dn] = (entry.first(DATA) or b"") if readable else b""
     sources = {}
     for entry in reader.search(places.folder(SOURCES), filters.ANY_ENTRY, ["objectClass", DATA], scope="one"):
@@ -321,6 +317,7 @@ def read_memory(
         else:
             why = "its name is not the digest of its matricule under a key of this host"
             unreadable.add(UnreadableRecord(entry.dn, why, "restore the key, or delete the entry"))
+    drift, archivals, vanished = (found.get(name, {}) for name in ("drift", "archivals", "vanished"))
     memory = Memory(last_run, sources, waiting, drift, archivals, cases, vanished)
     return Remembered(memory, raw, complete=due is None)
 
@@ -407,40 +404,24 @@ def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKey
     """
     places = Places(state)
     raw = {dn.lower(): data for dn, data in before.raw.items()}
-    for name, source in after.sources.items():
-        dn = places.source(name)
-        write = record_write(dn, raw.get(dn.lower()), source_record(source))
-        if write is not None:
-            yield write
-    dn, drift = places.drift, after.drift
-    write = record_write(dn, raw.get(dn.lower()), drift_record(drift) if drift else None)
-    if write is not None:
-        yield write
-    write = record_write(places.addresses, raw.get(places.addresses.lower()), None)
-    if write is not None:
-        yield write
-    dn, gone = places.vanished, after.vanished
-    write = record_write(dn, raw.get(dn.lower()), vanished_record(gone) if gone else None)
-    if write is not None:
-        yield write
-    dn, noted = places.archivals, after.archivals
-    write = record_write(dn, raw.get(dn.lower()), archivals_record(noted) if noted else None)
-    if write is not None:
-        yield write
-    for id_ in sorted({*before.memory.cases, *after.cases}):
-        dn, case = places.case(id_), after.cases.get(id_)
-        write = record_write(dn, raw.get(dn.lower()), case_record(case) if case else None)
-        if write is not None:
-            yield write
-    for matricule in sorted({*before.memory.waiting, *after.waiting}):
-        names = [places.waiting(digest) for digest in keys.candidates("matricule", matricule)]
-        dn = next((name for name in names if name.lower() in raw), names[0])
-        person = after.waiting.get(matricule)
-        write = record_write(
-            dn,
-            raw.get(dn.lower()),
-            waiting_record(person) if person else None,
-            person.due if person else None,
-        )
+
+    def records() -> Iterator[tuple[str, Record | None, date | None]]:
+        for name, source in after.sources.items():
+            yield places.source(name), source_record(source), None
+        yield places.drift, drift_record(after.drift) or None, None
+        yield places.addresses, None, None
+        yield places.vanished, vanished_record(after.vanished) or None, None
+        yield places.archivals, archivals_record(after.archivals) or None, None
+        for id_ in sorted({*before.memory.cases, *after.cases}):
+            case = after.cases.get(id_)
+            yield places.case(id_), case_record(case) if case else None, None
+        for matricule in sorted({*before.memory.waiting, *after.waiting}):
+            names = [places.waiting(digest) for digest in keys.candidates("matricule", matricule)]
+            dn = next((name for name in names if name.lower() in raw), names[0])
+            person = after.waiting.get(matricule)
+            yield dn, waiting_record(person) if person else None, person.due if person else None
+
+    for dn, record, due in records():
+        write = record_write(dn, raw.get(dn.lower()), record, due)
         if write is not None:
             yield write
