@@ -18,18 +18,17 @@ from piactl.core.model.settings import Settings
 from piactl.core.plan.identity_case import Case
 from piactl.core.plan.run_state import Waiting
 from piactl.core.rules.reasons import exception_text
-from piactl.directory import filters
 from piactl.directory.dn import child
 from piactl.directory.store.accounts import Entry, read_whole
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.case_records import person_record
 from piactl.directory.store.devices import read_devices, words_of
-from piactl.directory.store.records import ATTEMPTS, DATA, IN_RECORD, RUNS, Places
+from piactl.directory.store.records import ATTEMPTS, DATA, RUNS, Places
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory, waiting_record
 from piactl.errors import NotFound
 from piactl.feed.formats.kept_sets import every_kept_set
-from piactl.flows.apply.undo_log import read_kept
+from piactl.flows.apply.undo_log import IN_UNDO_LOG, read_kept
 from piactl.flows.drift import drift_row
 from piactl.flows.helpdesk.identity_check_limit import Answer, read_attempts
 from piactl.flows.helpdesk.second_person import Requests
@@ -231,10 +230,9 @@ def _runs(store: AccountStore, journal: str, uid: str) -> Iterator[Document]:
 def _undo(store: AccountStore, uid: str) -> Iterator[Document]:
     """Former and later values of the writes that can be undone, the oldest first; digests are named."""
     folder = Places(store.directory.state).folder(RUNS)
-    query = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
     shown = _shown_instead(store)
     for entry in sorted(
-        store.reader.search(folder, query, [DATA]), key=lambda one: one.dn.partition(",")[::-1]
+        store.reader.search(folder, IN_UNDO_LOG, [DATA]), key=lambda one: one.dn.partition(",")[::-1]
     ):
         for kept in store.unreadable.read(entry.dn, entry.first(DATA), read_kept) or ():
             if kept.uid == uid:

@@ -34,6 +34,7 @@ from piactl.flows.apply.run import Run, must
 from piactl.flows.plan.ready_plan import AccountWrite
 
 UNDO_CHUNK = 400
+IN_UNDO_LOG = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
 _MADE_BY_RULES = ("piactlAssignment", "piactlOverride", "piactlException")
 """What is kept of a new account: what the rules go by, which a deleted entry is made again from."""
 
@@ -113,17 +114,17 @@ def read_undo(reader: Reader, state: str, run: str, unreadable: UnreadableRecord
 
     Only the writing identities can read the log.
     """
-    query = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
-    chunks = sorted(reader.search(Places(state).run(run), query, [DATA], scope="one"), key=lambda c: c.dn)
+    chunks = sorted(
+        reader.search(Places(state).run(run), IN_UNDO_LOG, [DATA], scope="one"), key=lambda c: c.dn
+    )
     for chunk in chunks:
         yield from unreadable.read(chunk.dn, chunk.first(DATA), read_kept) or ()
 
 
 def kept_values(reader: Reader, state: str, uid: str, unreadable: UnreadableRecords) -> Values:
     """What the logged writes of an account leave of each attribute, the latest last. Empty without writes."""
-    query = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
     found = []
-    for chunk in reader.search(Places(state).folder(RUNS), query, [DATA]):
+    for chunk in reader.search(Places(state).folder(RUNS), IN_UNDO_LOG, [DATA]):
         chunk_name, _, run = chunk.dn.partition(",")
         for kept in unreadable.read(chunk.dn, chunk.first(DATA), read_kept) or ():
             if kept.uid == uid:
@@ -170,8 +171,7 @@ def prune_undo(run: Run, days: int) -> int:
     """Deletes the undo log of runs older than `days`; returns the number of deleted records."""
     limit = f"{run.now() - timedelta(days=days):%Y%m%dT%H%M%S}"
     gone = 0
-    query = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
-    for name in [chunk.dn for chunk in run.writer.search(run.places.folder(RUNS), query, ["cn"])]:
+    for name in [chunk.dn for chunk in run.writer.search(run.places.folder(RUNS), IN_UNDO_LOG, ["cn"])]:
         if _RUN_ID.match(name.partition(",")[2]) and name.partition("=")[2].partition("=")[2] < limit:
             gone += _deleted(run, name)
     return gone
@@ -197,8 +197,7 @@ def prune_runs(run: Run, days: int) -> int:
     """Deletes the records of runs older than `days` that have no undo log; returns their number."""
     limit = f"{run.now() - timedelta(days=days):%Y%m%dT%H%M%S}"
     folder = run.places.folder(RUNS)
-    undo = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
-    kept = {chunk.dn.partition(",")[2].lower() for chunk in run.writer.search(folder, undo, ["cn"])}
+    kept = {chunk.dn.partition(",")[2].lower() for chunk in run.writer.search(folder, IN_UNDO_LOG, ["cn"])}
     old = [
         entry.dn
         for entry in run.writer.search(folder, IN_RECORD, ["cn"], scope="one")
