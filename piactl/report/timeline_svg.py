@@ -14,6 +14,8 @@ from xml.sax.saxutils import escape
 from piactl.core.model.periods import civil
 from piactl.core.timeline_rows import Group, Row, Shade, Span
 from piactl.report.escaping import shown
+from piactl.report.timeline_text import MEANING as LEGEND_OF_TEXT
+from piactl.report.timeline_text import MONTHS
 from piactl.translation import sentence
 
 CLASSES = {
@@ -42,19 +44,7 @@ CLASSES = {
 }
 """The class of each shade in the picture."""
 
-MEANING = {
-    Shade.HELD: "held",
-    Shade.KEPT: "kept over a delay",
-    Shade.HANDOVER: "after a mutation",
-    Shade.IN_GRACE: "through the grace",
-    Shade.GRANTED: "by a grant",
-    Shade.WAITING: "not yet: a delay runs",
-    Shade.DENIED: "denied",
-    Shade.LEAVE: "on leave",
-    Shade.UNCOUNTED: "does not count",
-    Shade.ENDING: "ends all posts",
-    Shade.LOCK: "locked",
-}
+MEANING = {**LEGEND_OF_TEXT, Shade.LEAVE: "on leave", Shade.LOCK: "locked"}
 """The shades in the legend below the picture; the others need none."""
 
 PATTERNS = (
@@ -109,7 +99,6 @@ _GROUPS = {
     Group.EXCEPTIONS: "Exceptions",
     Group.OVERRIDES: "By hand",
 }
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +191,7 @@ def _grid(scale: _Scale, bottom: float) -> Iterator[str]:
             yield f'<text class="yearword" x="{x + 3:.1f}" y="{TOP - 24}">{day.year}</text>'
         if x - months_from > 26 and wide >= 9 and x < WIDTH - RIGHT - 20:
             months_from = x
-            month = _text(_MONTHS[day.month - 1])
+            month = _text(MONTHS[day.month - 1])
             yield f'<text class="monthword" x="{x + 3:.1f}" y="{TOP - 10}">{month}</text>'
         if (day.year, day.month) == (date.max.year, 12):
             return

@@ -31,7 +31,7 @@ _LOOK = {
     Shade.DENIED: _NOT,
     Shade.DENIAL: _NOT,
 }
-_MEANING = {
+MEANING = {
     Shade.HELD: "held",
     Shade.KEPT: "kept over a delay",
     Shade.HANDOVER: "after a mutation",
@@ -43,9 +43,10 @@ _MEANING = {
     Shade.UNCOUNTED: "does not count",
     Shade.ENDING: "ends all posts",
 }
+"""The shades in the legend; the others need none."""
 _HAD = (Shade.HELD, Shade.KEPT, Shade.HANDOVER, Shade.IN_GRACE, Shade.GRANTED)
 _DATES = 24
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def _axis(scale: _Scale, as_of: date, *, ascii_only: bool) -> Iterator[str]:
         column = scale.column(day.toordinal())
         if day.month == 1 or day.toordinal() == scale.first:
             _write(years, column, str(day.year))
-        _write(months, column, sentence(_MONTHS[day.month - 1]))
+        _write(months, column, sentence(MONTHS[day.month - 1]))
     yield "".join(years)
     yield "".join(months)
     if scale.first <= as_of.toordinal() <= scale.last:
@@ -172,7 +173,7 @@ def _legend(rows: Sequence[Row], glyphs: str, width: int) -> Iterator[str]:
     """The legend of the glyphs in use; each glyph is explained once."""
     used = {span.shade for row in rows for span in row.spans}
     looks: dict[str, list[str]] = {}
-    for shade, meaning in _MEANING.items():
+    for shade, meaning in MEANING.items():
         if shade in used:
             looks.setdefault(glyphs[_LOOK.get(shade, _SOLID)], []).append(meaning)
     line = ""
