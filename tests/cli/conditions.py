@@ -8,8 +8,9 @@ exit code and a piece of the sentence.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 
+from piactl.clock import civil_today
 from piactl.core.plan.identity_case import case_id
 from piactl.core.rules.matching import Doubt
 from tests.story.academy import Academy
@@ -17,7 +18,7 @@ from tests.story.feeds import MICHELIS, row
 
 CLAIRE, IDA = "claire.dubreuil", "ida.roy"
 NUMEN = "20E9512345XYZ"
-TODAY = date.today()
+TODAY = civil_today("Europe/Paris")
 UNTIL = (TODAY + timedelta(days=30)).isoformat()
 LATER = (TODAY + timedelta(days=60)).isoformat()
 WHY = ("--reason", "appel du proviseur")

@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -16,7 +16,7 @@ import ldap3
 import pytest
 
 from piactl.cli.main import run
-from piactl.clock import utc_now
+from piactl.clock import civil_today, utc_now
 from piactl.config.settings import read_settings
 from piactl.core.model.digests import DigestKeys
 from piactl.directory.probe.probe import open_probe
@@ -444,7 +444,7 @@ def test_a_day_of_the_last_run_that_is_to_come(clinic: Clinic) -> None:
     clinic.finds("D41", "warning", "2099-01-01, which is after today", 0)
     clinic.configure(("any_date: true", "any_date: false"))
     row = clinic.finds("D41", "error", "2099-01-01, which is after today", 1)
-    assert f"piactl runs rewind --to {date.today()}" in row["advice"]
+    assert f"piactl runs rewind --to {civil_today('Europe/Paris')}" in row["advice"]
 
 
 def test_a_source_without_a_new_feed(clinic: Clinic) -> None:
@@ -454,7 +454,7 @@ def test_a_source_without_a_new_feed(clinic: Clinic) -> None:
     source = {"source": "hr", "digest": "d", "rows": 1, "people": 1, "columns": {}}
     source |= {"applied": [], "absences": []}
     for days, outcome in ((7, "ok"), (8, "warning")):
-        day = (date.today() - timedelta(days=days)).isoformat()
+        day = (civil_today("Europe/Paris") - timedelta(days=days)).isoformat()
         clinic.record("cn=hr,ou=sources", {**source, "date": day})
         clinic.finds("D42", outcome, "none is old" if days == 7 else f"hr: the last feed is of {day}", 0)
         clinic.remove(f"cn=hr,ou=sources,{clinic.sandbox.state}")
@@ -489,7 +489,7 @@ def test_a_metrics_file_that_the_exporter_cannot_read(clinic: Clinic, tmp_path: 
 
 
 def test_proofs_that_changed_on_a_day_ahead_and_counts_that_cannot_be_read(clinic: Clinic) -> None:
-    clinic.account("lea.faure", piactlProofChanged=f"numen {date.today()}")
+    clinic.account("lea.faure", piactlProofChanged=f"numen {civil_today('Europe/Paris')}")
     clinic.finds("D49", "ok", "1 account in the hold-off", 0)
     clinic.account("ida.roy", piactlProofChanged="private_mail 2099-01-01")
     clinic.record("cn=operations,ou=attempts", {"day": "2026-09-01", "operators": {"x": {"password": "9"}}})

@@ -9,13 +9,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from piactl.cli.framework.terminal import StdoutLost, WatchedStdout
 from piactl.cli.main import run
+from piactl.clock import civil_today
 from piactl.core.text import counted
 from piactl.errors import Exit
 from piactl.flows.doctor import records
@@ -313,7 +314,7 @@ def test_a_journal_that_was_removed_is_found_by_the_anchors(academy: Academy, go
 
 @pytest.mark.parametrize("any_date", [True, False])
 def test_a_day_before_the_last_run_is_told_with_the_way_on(academy: Academy, any_date: bool) -> None:
-    later = date.today() + timedelta(days=3)
+    later = civil_today("Europe/Paris") + timedelta(days=3)
     academy.night(later.isoformat())
     if not any_date:
         academy.edit("piactl.yaml", "any_date: true ", "any_date: false ")

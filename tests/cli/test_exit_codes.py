@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from piactl.clock import civil_today
 from piactl.errors import Exit
 from tests.story.academy import Academy, Ran
 from tests.story.feeds import crowd, row
@@ -259,7 +260,7 @@ def test_a_broken_chain_is_found(academy: Academy) -> None:
 
 def test_yesterday_is_refused_without_a_word_on_the_command_line(academy: Academy) -> None:
     """The clock says a day before that of the last run."""
-    academy.night((date.today() + timedelta(days=3)).isoformat(), academy.feed(row(), day=DAY))
+    academy.night((civil_today("Europe/Paris") + timedelta(days=3)).isoformat(), academy.feed(row(), day=DAY))
     ran = academy.run("nightly")
     assert ran.code == Exit.REFUSED
     assert "clock" in ran.err

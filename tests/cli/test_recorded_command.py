@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import date
 from unittest.mock import patch
 
 import pytest
 
 from piactl.cli.framework.run_context import recorded_words
+from piactl.clock import civil_today
 from tests.story.academy import Academy
 from tests.story.feeds import row
 
@@ -29,7 +29,10 @@ def test_values_of_personal_options_are_redacted(words: str, recorded: str) -> N
 
 
 def test_a_create_leaves_no_name_in_the_journal_or_the_run(academy: Academy) -> None:
-    academy.night(date.today().isoformat(), academy.feed(row(), day=date.today().isoformat()))
+    academy.night(
+        civil_today("Europe/Paris").isoformat(),
+        academy.feed(row(), day=civil_today("Europe/Paris").isoformat()),
+    )
     words = [
         "account", "create", "--family-name", "Noirfontaine", "--given-name", "Gaspard", "--private-mail",
         "secret@example.org", "--uai", "0800009A", "--function", "ENS", "--until", "2099-08-31",

@@ -8,12 +8,14 @@ import re
 import stat
 import subprocess
 import sys
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import ldap3
 import pytest
+
+from piactl.clock import civil_today
 
 from .academy import Academy, Ran, prepared
 from .feeds import MARESCHAL, MICHELIS, THUILLIER, row
@@ -62,7 +64,7 @@ def can_log_in(academy: Academy, uid: str = CLAIRE) -> bool:
 
 
 def test_a_lock_beats_hr_and_a_password_reset_at_once(academy: Academy) -> None:
-    today = date.today().isoformat()
+    today = civil_today("Europe/Paris").isoformat()
     academy.night(today, academy.feed(row(debut="2020-09-01", fin="2090-08-31"), day=today))
     academy.change(CLAIRE, userPassword=[PASSWORD])
     assert can_log_in(academy)
@@ -393,7 +395,7 @@ def test_the_pipe_of_the_documents(academy: Academy, tmp_path: Path) -> None:
     """The pipe of docs/accounts.md, run with a shell, jq and the command."""
     page = (Path(__file__).parents[2] / "docs" / "accounts.md").read_text()
     (pipe,) = re.findall(r"^piactl account list .* \|\n    piactl account lock - .*$", page, re.MULTILINE)
-    today = date.today()
+    today = civil_today("Europe/Paris")
     left = {"debut": "2020-09-01", "fin": (today - timedelta(days=1)).isoformat()}
     people = [
         row(debut="2020-09-01", fin="2090-08-31"),

@@ -8,11 +8,12 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from piactl.clock import civil_today
 from tests.aaf_sets import Agent, files, folder, individual, sts, tarred, zipped
 
 from .academy import Academy
@@ -109,7 +110,7 @@ def names(folder: Path) -> list[str]:
     return sorted(os.listdir(folder))  # noqa: PTH208
 
 
-DAYS = [(date.today() + timedelta(days=ago)).isoformat() for ago in (-2, -1, 0)]
+DAYS = [(civil_today("Europe/Paris") + timedelta(days=ago)).isoformat() for ago in (-2, -1, 0)]
 """The command is given no date: the feeds are of these days."""
 WAYS: list[Callable[[Host], int]] = [Host.timer, Host.cron]
 

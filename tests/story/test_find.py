@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
+
+from piactl.clock import civil_today
 
 from .academy import Academy, prepared
 from .feeds import MICHELIS, THUILLIER, row
@@ -131,7 +133,7 @@ def test_did_you_mean(staff: Academy, name: str) -> None:
 
 
 def test_by_what_they_are(academy: Academy) -> None:
-    today = date.today()
+    today = civil_today("Europe/Paris")
 
     def listed(*words: str, code: int = 0, verb: tuple[str, ...] = ("list",)) -> Any:
         if "--as-of" not in words:

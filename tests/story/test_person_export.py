@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import stat
-from datetime import date, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+
+from piactl.clock import civil_today
 
 from .academy import Academy, prepared
 from .feeds import row
@@ -44,13 +46,13 @@ def reads(academy: Academy) -> list[dict[str, Any]]:
 
 
 def test_everything_of_an_account_and_no_secret(loaded: Academy) -> None:
-    until = (date.today() + timedelta(days=100)).isoformat()
+    until = (civil_today("Europe/Paris") + timedelta(days=100)).isoformat()
     assert loaded.run("account", "lock", "claire.dubreuil", *WHY).code == 0
     where = ("--service", "siecle", "--uai", "0800009A", "--until", until)
     assert loaded.run("exception", "grant", "claire.dubreuil", *where, *WHY).code == 0
     uri = loaded.folder / "uri"
     assert loaded.run("account", "unlock", "claire.dubreuil", *WHY).code == 0
-    loaded.night(date.today().isoformat())
+    loaded.night(civil_today("Europe/Paris").isoformat())
     assert loaded.run("otp", "enroll", "claire.dubreuil", "--uri-file", uri, "--reason", "essai").code == 0
     secret = uri.read_text().partition("secret=")[2].partition("&")[0]
     assert loaded.run("account", "lock", "claire.dubreuil", "--reason", "essai").code == 0

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import ldap3
 import pytest
 
+from piactl.clock import civil_today
 from piactl.errors import Exit
 from piactl.sandbox.files import identity_dn
 from tests.conftest import Sandbox, preparing
@@ -27,7 +28,7 @@ from .phones import enrolled, verified
 
 CLAIRE, HUGO = "claire.dubreuil", "hugo.caron"
 NUMEN, WRONG = "20E9512345XYZ", "20E9512346XYZ"
-TODAY = date.today()
+TODAY = civil_today("Europe/Paris")
 DAY = TODAY.isoformat()
 AHEAD = "2099-01-01T00:00:00+00:00"
 WHY = ("--reason", "sur demande")

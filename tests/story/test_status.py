@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
+
+from piactl.clock import civil_today
 
 from .academy import Academy
 from .feeds import row
 
-TODAY = date.today()
+TODAY = civil_today("Europe/Paris")
 YESTERDAY = TODAY - timedelta(days=1)
 
 
