@@ -2,7 +2,7 @@
 
 A format turns the files of a source into such rows, in a private file without a name. All else (columns,
 rejections, limits, chunks) is the same for every format. A new format is a module or a folder here with a
-function like `aaf.rows.write_second_degree`, and a line in FORMATS.
+function like `aaf.rows.write_second_degree`, and a line in `formats`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,25 @@ from typing import IO, cast
 from piactl.core.model.settings import SourceSettings
 from piactl.errors import FeedRefused
 from piactl.feed.error_codes import refusal
-from piactl.feed.formats.aaf.rows import write_first_degree, write_gpei, write_second_degree
 from piactl.feed.formats.kept_sets import KeptSet, kept_sets
 from piactl.feed.formats.rows import COLUMNS, DATED, RowWriter
 from piactl.feed.formats.set_files import SetFiles, State, digest_of, open_set, state_of
-from piactl.feed.formats.sts import write_sts
 
 Writes = Callable[[SetFiles, SourceSettings, RowWriter], None]
-FORMATS: Mapping[str, tuple[Writes, tuple[str, ...]]] = {
-    "aaf": (write_second_degree, COLUMNS),
-    "aaf1d": (write_first_degree, COLUMNS),
-    "gpei": (write_gpei, COLUMNS),
-    "sts": (write_sts, DATED),
-}
-"""How each format but csv writes its rows, and their columns."""
+
+
+def formats() -> Mapping[str, tuple[Writes, tuple[str, ...]]]:
+    """How each format but csv writes its rows, and their columns."""
+    # loaded here, with lxml: most feeds are CSV
+    from piactl.feed.formats.aaf.rows import write_first_degree, write_gpei, write_second_degree
+    from piactl.feed.formats.sts import write_sts
+
+    return {
+        "aaf": (write_second_degree, COLUMNS),
+        "aaf1d": (write_first_degree, COLUMNS),
+        "gpei": (write_gpei, COLUMNS),
+        "sts": (write_sts, DATED),
+    }
 
 
 class _RowsFile:
@@ -112,7 +117,7 @@ def _translated(path: Path, source: SourceSettings) -> TranslatedSet:
             records.opened("wb") as lines,
             open_set(path, source.limits, digest, before) as files,
         ):
-            write, columns = FORMATS[source.format]
+            write, columns = formats()[source.format]
             writer = RowWriter(stream, lines, columns)
             write(files, source, writer)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The forms of AAF: which attribute has what. A further form is an entry here and a line in FORMATS."""
+"""The forms of AAF: which attribute has what. A further form is an entry here and a line in `formats`."""
 
 from __future__ import annotations
 
