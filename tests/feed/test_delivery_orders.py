@@ -80,7 +80,11 @@ def deliveries(folder: Path, sorts: str, seed: int) -> tuple[list[Path], People]
     folder.mkdir()
     for number, sort in enumerate(sorts):
         day = f"{MONDAY + timedelta(number):%Y%m%d}"
-        after = population(chance, people, number) if number else people
+        # nobody is born on the day of another, who may be the same person
+        after = [
+            replace(one, birth=f"{int(one.id) % 28 + 1:02}/0{int(one.id) % 9 + 1}/{1950 + int(one.id) % 50}")
+            for one in (population(chance, people, number) if number else people)
+        ]
         found = files(after, day) if sort == "C" else delta(changes(people, after), day)
         word = "Complet" if sort == "C" else "Delta"
         paths.append(zipped(folder / f"ENT2DVA_{word}_{day}.zip", found))
@@ -89,8 +93,11 @@ def deliveries(folder: Path, sorts: str, seed: int) -> tuple[list[Path], People]
     return paths, said(read_feed(whole, SourceSettings("whole", format="aaf", namespace="aaf")))
 
 
-def test_every_order_of_one_set_a_night_ends_the_same(tmp_path: Path) -> None:
-    paths, end = deliveries(tmp_path / "sets", "CDDCD", seed=3)
+@pytest.mark.parametrize(
+    "sorts", ["CDDD", "CDCD", pytest.param("CDDCD", marks=pytest.mark.long)], ids=lambda sorts: sorts
+)
+def test_every_order_of_one_set_a_night_ends_the_same(tmp_path: Path, sorts: str) -> None:
+    paths, end = deliveries(tmp_path / "sets", sorts, seed=3)
     for number, order in enumerate(permutations(paths)):
         host = Host(tmp_path / f"{number}")
         for path in order:

@@ -117,7 +117,6 @@ def merge_feeds(
 
     A person with a rejected row in any of the feeds is held: nothing of them changes in this run.
     """
-    feeds = [_with_known_starts(sourced, known, rules.as_of) for sourced in feeds]
     for sourced in feeds:
         merged.local |= sourced.feed.local
         merged.rejections += sourced.rejections
@@ -125,18 +124,26 @@ def merge_feeds(
             merged.hold(matricule, why, HoldCode.REJECTED)
         for rejection in sourced.judgement:
             merged.hold(rejection.matricule or "", f"rejected rows: {rejection.message}", HoldCode.REJECTED)
-    for sourced in feeds:
+    started = []
+    for unstarted in feeds:
+        # several sets of a source in one run: a post that the first one lists began then
+        sourced = _with_known_starts(unstarted, merged.assignments, known, rules.as_of)
         _merge_people(sourced, known, accounts, merged, rules)
         _merge_assignments(sourced, known, accounts, merged, rules, accepted)
+        started.append(sourced)
     for matricule, assignments in merged.assignments.items():
         merged.assignments[matricule] = rules.supplements.beside(assignments)
-    _resolve_disagreements(feeds, known, accounts, merged, rules)
+    _resolve_disagreements(started, known, accounts, merged, rules)
 
 
 def _with_known_starts(
-    sourced: SourcedFeed, known: Mapping[str, tuple[Assignment, ...]], as_of: date
+    sourced: SourcedFeed,
+    merged: Mapping[str, tuple[Assignment, ...]],
+    known: Mapping[str, tuple[Assignment, ...]],
+    as_of: date,
 ) -> SourcedFeed:
-    """The feed; one of a format without dates with the starts of the posts that are known."""
+    """The feed; one of a format without dates with the starts of the posts that are known, or `merged` from
+    earlier feeds of the run."""
     if sourced.feed.written is None or "debut" in sourced.feed.written.columns:
         return sourced
     day = sourced.feed.facts.date or as_of
@@ -144,7 +151,10 @@ def _with_known_starts(
         matricule: replace(
             person,
             assignments=with_known_starts(
-                person.assignments, known.get(matricule, ()), sourced.source.name, day
+                person.assignments,
+                merged.get(matricule, known.get(matricule, ())),
+                sourced.source.name,
+                day,
             ),
         )
         for matricule, person in sourced.feed.people.items()
@@ -231,12 +241,15 @@ def _merge_people(
 ) -> None:
     """Merges the rows of a person in several feeds. A contradiction holds the person; but if only the data of
     an account differ between two sources, those of an account that exists stay and the assignments change,
-    and for a newcomer the source of the higher rank counts. A supplement says nothing of the data of people
-    whom an authoritative source knows."""
+    and for a newcomer the source of the higher rank counts. Of several sets of a national feed the last
+    counts. A supplement says nothing of the data of people whom an authoritative source knows."""
     silent = _silent(sourced)
     for matricule, listed in sourced.feed.people.items():
         person = replace(listed, silent=silent) if silent else listed
         before = merged.people.get(matricule)
+        is_set = sourced.feed.written is not None
+        if before is not None and is_set and before.assignments[0].source == sourced.source.name:
+            before = None
         if sourced.source.supplement:
             if before is not None:
                 continue
