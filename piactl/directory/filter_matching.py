@@ -1,32 +1,40 @@
-"""Evaluates the filters that `filters` makes on entries in memory."""
+"""Finds entries in memory with the filters that `filters` makes, by an index of attributes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
-
-from piactl.directory.port import Values
-
-Matches = Callable[[Values], bool]
-Key = tuple[str, bytes | None]
-"""An attribute and a value, both in lower case; None is any value."""
-
-_CLASS = "objectclass"
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Matcher:
-    """`finds` says whether a filter finds an entry, of its values by names of attributes in lower case. Every
-    entry that it finds has one of the `keys`, for an index; None if the filter says nothing of the kind."""
+class AttributeIndex(Protocol):
+    """The names of entries by their attributes. Names of attributes and values are in lower case."""
 
-    finds: Matches
-    keys: tuple[Key, ...] | None
+    def names(self) -> AbstractSet[str]:
+        """All names."""
+
+    def with_attribute(self, attribute: str) -> AbstractSet[str]: ...
+
+    def by_value(self, attribute: str) -> Mapping[bytes, AbstractSet[str]]: ...
+
+
+Find = Callable[[AttributeIndex], AbstractSet[str]]
+"""The names of the entries that a filter finds. The set may be one of the index: do not change it."""
+
+_NONE: frozenset[str] = frozenset()
+
+
+class _Part(NamedTuple):
+    """A filter that finds what `find` finds, or with `others` everything but that."""
+
+    find: Find
+    others: bool
 
 
 @lru_cache(maxsize=512)
-def matcher(query: str) -> Matcher:
-    """The matcher of a filter.
+def parsed(query: str) -> Find:
+    """What a filter finds.
 
     Values are compared without the case of ASCII letters, and ordered as bytes: so are the digits of days.
     Understands what `filters` makes and nothing else; other text is a ValueError.
@@ -34,7 +42,7 @@ def matcher(query: str) -> Matcher:
     found, end = _read(query, 0)
     if end != len(query):
         raise ValueError(f"not a filter: {query!r}")
-    return found
+    return lambda index: _all(index, found)
 
 
 def conjuncts(query: str) -> list[str]:
@@ -51,14 +59,14 @@ def _members(text: str, at: int) -> Iterator[str]:
         at = end
 
 
-def _read(text: str, at: int) -> tuple[Matcher, int]:
+def _read(text: str, at: int) -> tuple[_Part, int]:
     """The filter that begins at `at`, and where it ends."""
     if text[at : at + 1] != "(":
         raise ValueError(f"not a filter: {text!r}")
     sign = text[at + 1 : at + 2]
     if sign not in ("&", "|", "!"):
         end = text.index(")", at)
-        return _simple(text[at + 1 : end]), end + 1
+        return _Part(_simple(text[at + 1 : end]), others=False), end + 1
     members, at = [], at + 2
     while text[at : at + 1] == "(":
         member, at = _read(text, at)
@@ -68,44 +76,54 @@ def _read(text: str, at: int) -> tuple[Matcher, int]:
     return _joined(sign, members), at + 1
 
 
-def _joined(sign: str, members: list[Matcher]) -> Matcher:
-    finds = [member.finds for member in members]
-    known = [member.keys for member in members if member.keys is not None]
-    if sign == "&":
-        # nearly every entry has the class that a search asks for
-        keys = min(known, key=lambda some: (any(name == _CLASS for name, _ in some), len(some)), default=None)
-        return Matcher(lambda values: all(one(values) for one in finds), keys)
+def _joined(sign: str, members: list[_Part]) -> _Part:
+    if sign == "!":
+        return _Part(members[0].find, not members[0].others)
     if sign == "|":
-        every = tuple(key for some in known for key in some) if len(known) == len(members) else None
-        return Matcher(lambda values: any(one(values) for one in finds), every)
-    return Matcher(lambda values: not finds[0](values), None)
+        return _Part(lambda index: set().union(*(_all(index, member) for member in members)), others=False)
+    wanted = [find for find, others in members if not others]
+    unwanted = [find for find, others in members if others]
+
+    def in_all(index: AttributeIndex) -> AbstractSet[str]:
+        # the smallest set first: every other one is only asked for its members
+        found, *more = sorted((find(index) for find in wanted), key=len) or [index.names()]
+        for one in more:
+            found = found & one
+        for find in unwanted:
+            found = found - find(index)
+        return found
+
+    return _Part(in_all, others=False)
 
 
-def _simple(text: str) -> Matcher:
+def _all(index: AttributeIndex, part: _Part) -> AbstractSet[str]:
+    find, others = part
+    return index.names() - find(index) if others else find(index)
+
+
+def _simple(text: str) -> Find:
     attribute, sign, written = text.partition("=")
     if not sign:
         raise ValueError(f"not a filter: ({text})")
     name = attribute.lower()
     if name[-1:] in "<>":
-        order, name = name[-1], name[:-1]
-        bound, any_value = _plain(written), ((name, None),)
+        order, name, bound = name[-1], name[:-1], _plain(written)
         if order == "<":
-            return Matcher(lambda values: any(one <= bound for one in values.get(name, ())), any_value)
-        return Matcher(lambda values: any(one >= bound for one in values.get(name, ())), any_value)
+            return lambda index: _where(index, name, lambda value: value <= bound)
+        return lambda index: _where(index, name, lambda value: value >= bound)
     if written == "*":
-        return Matcher(lambda values: name in values, ((name, None),))
-    wanted = _plain(written.removesuffix("*")).lower()
+        return lambda index: index.with_attribute(name)
+    wanted = _plain(written.removesuffix("*"))
     if written.endswith("*"):
-        return Matcher(
-            lambda values: any(one.lower().startswith(wanted) for one in values.get(name, ())),
-            ((name, None),),
-        )
-    return Matcher(
-        lambda values: any(one.lower() == wanted for one in values.get(name, ())), ((name, wanted),)
-    )
+        return lambda index: _where(index, name, lambda value: value.startswith(wanted))
+    return lambda index: index.by_value(name).get(wanted, _NONE)
+
+
+def _where(index: AttributeIndex, attribute: str, fits: Callable[[bytes], bool]) -> AbstractSet[str]:
+    return set().union(*(names for value, names in index.by_value(attribute).items() if fits(value)))
 
 
 def _plain(written: str) -> bytes:
-    """A value without its escapes."""
+    """A value without its escapes, in lower case."""
     first, *rest = written.encode().split(b"\\")
-    return first + b"".join(bytes([int(part[:2], 16)]) + part[2:] for part in rest)
+    return (first + b"".join(bytes([int(part[:2], 16)]) + part[2:] for part in rest)).lower()

@@ -5,12 +5,13 @@ Reads go to the real directory, or to none; entries changed by simulated writes 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from piactl.directory.dn import normal_dn
-from piactl.directory.filter_matching import Key, Matcher, conjuncts, matcher
+from piactl.directory.filter_matching import Find, conjuncts, parsed
 from piactl.directory.port import (
     EntryWrite,
     Outcome,
@@ -71,8 +72,8 @@ class _Reach:
 
 
 class _Entries:
-    """Entries in memory by their normal DN, in the order in which they came. An index of an attribute is made
-    for the first search that needs it. Attributes are kept in lower case, and spelled as in the first entry
+    """Entries in memory by their normal DN, in the order in which they came, with an index of each
+    attribute that a search asks for. Attributes are kept in lower case, and spelled as in the first entry
     that has them, or as a search asks for them."""
 
     def __init__(self) -> None:
@@ -80,7 +81,8 @@ class _Entries:
         self._places: dict[str, int] = {}
         self._came = 0
         self._below: dict[str, set[str]] = {}
-        self._index: dict[str, dict[bytes | None, set[str]]] = {}
+        self._having: dict[str, set[str]] = {}
+        self._by_value: dict[str, dict[bytes, set[str]]] = {}
         self._spelled: dict[str, str] = {}
 
     def __contains__(self, name: str) -> bool:
@@ -116,65 +118,78 @@ class _Entries:
 
     def read(self, name: str, attributes: Sequence[str]) -> RawEntry | None:
         entry = self._entries.get(name)
-        return self._only(entry, attributes) if entry is not None else None
+        return self._only(entry, _lowered(attributes)) if entry is not None else None
 
-    def search(self, base: str, found: Matcher, attributes: Sequence[str], scope: str) -> Iterator[RawEntry]:
+    def search(self, base: str, find: Find, attributes: Sequence[str], scope: str) -> Iterator[RawEntry]:
         """The entries that a filter finds below a normal DN, with it in the subtree."""
-        names = self._with(found.keys)
+        found = find(self)
         if scope == "one":
-            below = self._below.get(base, set())
-            names = below if names is None or len(below) <= len(names) else names & below
-        end = "," + base
-        for name in [*self._entries] if names is None else sorted(names, key=self._places.__getitem__):
-            inside = scope == "one" and name.partition(",")[2] == base
-            inside = inside or (scope != "one" and (name == base or name.endswith(end)))
-            if inside and found.finds(self._entries[name].values):
-                yield self._only(self._entries[name], attributes)
+            found = found & self._below.get(base, set())
+        lowered, end = _lowered(attributes), "," + base
+        for name in self._in_order(found):
+            if scope == "one" or name.endswith(end) or name == base:
+                yield self._only(self._entries[name], lowered)
 
-    def _only(self, entry: RawEntry, attributes: Sequence[str]) -> RawEntry:
-        if "*" in attributes:
+    def _in_order(self, names: AbstractSet[str]) -> list[str]:
+        if len(names) * _MANY < len(self._entries):
+            return sorted(names, key=self._places.__getitem__)
+        return [name for name in self._entries if name in names]
+
+    def _only(self, entry: RawEntry, lowered: Sequence[tuple[str, str]]) -> RawEntry:
+        if ("*", "*") in lowered:
             return self._as_spelled(entry)
         values = entry.values
-        lows = ((name, name.lower()) for name in attributes)
-        return RawEntry(entry.dn, {name: values[low] for name, low in lows if low in values})
+        return RawEntry(entry.dn, {name: values[low] for name, low in lowered if low in values})
 
     def _as_spelled(self, entry: RawEntry) -> RawEntry:
         spelled = self._spelled
         return RawEntry(entry.dn, {spelled[low]: found for low, found in entry.values.items()})
 
-    def _with(self, keys: Sequence[Key] | None) -> set[str] | None:
-        """The names of the entries with one of these keys."""
-        if keys is None:
-            return None
-        sets = [self._indexed(attribute).get(value, set()) for attribute, value in keys]
-        return sets[0] if len(sets) == 1 else set().union(*sets)
+    def names(self) -> AbstractSet[str]:
+        return self._entries.keys()
 
-    def _indexed(self, attribute: str) -> dict[bytes | None, set[str]]:
-        index = self._index.get(attribute)
+    def with_attribute(self, attribute: str) -> AbstractSet[str]:
+        having = self._having.get(attribute)
+        if having is None:
+            having = {name for name, entry in self._entries.items() if entry.values.get(attribute)}
+            self._having[attribute] = having
+        return having
+
+    def by_value(self, attribute: str) -> Mapping[bytes, AbstractSet[str]]:
+        index = self._by_value.get(attribute)
         if index is None:
-            index = self._index[attribute] = {}
+            index = self._by_value[attribute] = {}
             for name, entry in self._entries.items():
-                for value in _keys_of(entry.values.get(attribute, ())):
-                    index.setdefault(value, set()).add(name)
+                for value in entry.values.get(attribute, ()):
+                    index.setdefault(value.lower(), set()).add(name)
         return index
 
     def _reindex(self, name: str, before: Values, after: Values) -> None:
-        for attribute, index in self._index.items():
+        for attribute, having in self._having.items():
+            if after.get(attribute):
+                having.add(name)
+            else:
+                having.discard(name)
+        for attribute, index in self._by_value.items():
             old, new = before.get(attribute, ()), after.get(attribute, ())
             if old == new:
                 continue
-            for value in _keys_of(old):
-                index[value].discard(name)
-            for value in _keys_of(new):
+            for value in map(bytes.lower, old):
+                left = index.get(value)
+                if left is not None:
+                    left.discard(name)
+                    if not left:
+                        del index[value]
+            for value in map(bytes.lower, new):
                 index.setdefault(value, set()).add(name)
 
 
-def _keys_of(values: tuple[bytes, ...]) -> Iterator[bytes | None]:
-    """The keys of the values of an attribute in an index."""
-    if values:
-        yield None
-    for value in values:
-        yield value.lower()
+_MANY = 8
+"""More entries than one in so many are found in the order in which they came without being sorted."""
+
+
+def _lowered(attributes: Sequence[str]) -> list[tuple[str, str]]:
+    return [(name, name.lower()) for name in attributes]
 
 
 class SimulatedDirectory:
@@ -218,7 +233,7 @@ class SimulatedDirectory:
         """(DN, value) of each entry in memory that `take_up_to` was asked for, by its bounding attribute."""
         for reach in self._reaches:
             below = normal_dn(reach.base)
-            found = self._memory.search(below, matcher(reach.query), [reach.attribute], "subtree")
+            found = self._memory.search(below, parsed(reach.query), [reach.attribute], "subtree")
             for entry in found:
                 value = entry.first(reach.attribute)
                 if value is not None:
@@ -261,7 +276,7 @@ class SimulatedDirectory:
         """Searches as if the simulated writes had been made; simulated entries come last."""
         if not any(reach.answers(base, query) for reach in self._reaches):
             yield from self._unchanged(base, query, attributes, scope)
-        yield from list(self._memory.search(normal_dn(base), matcher(query), attributes, scope))
+        yield from list(self._memory.search(normal_dn(base), parsed(query), attributes, scope))
 
     def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
         """None: a simulated entry has no entryUUID."""
