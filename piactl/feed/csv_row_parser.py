@@ -137,6 +137,8 @@ class RowParser:
         own = [(name, place) for name, place in layout.places.items() if name not in COUNTED]
         self._distinct: dict[str, set[str]] = {name: set() for name, _ in own}
         self._watched = [(self._distinct[name].add, name, place) for name, place in own]
+        self.watched = tuple(place for _, _, place in self._watched)
+        """The places of the fields whose values are sampled."""
         self._lines = 0
         self.patterns: list[Pattern] = [(0, ())]
         self._numbers: dict[Pattern, int] = {self.patterns[0]: 0}
@@ -168,9 +170,10 @@ class RowParser:
             return self._wrong_width(fields)
         return self._read_fields(fields, {} if clean else self._damage(fields))
 
-    def owner(self, raw: bytes) -> tuple[str, int]:
-        """The matricule that `read` would find in the line ("" for none), and the index of its pattern in
-        `patterns` (0 for a line without values). Counts nothing and raises nothing."""
+    def owner(self, raw: bytes) -> tuple[str, int, list[str]]:
+        """The matricule that `read` would find in the line ("" for none), the index of its pattern in
+        `patterns` (0 for a line without values), and its fields (none if they are too many or too few).
+        Counts nothing and raises nothing."""
         delimiter = self.layout.delimiter
         try:
             text = raw.decode(self._codec)
@@ -181,12 +184,24 @@ class RowParser:
         except (StrayQuote, UnclosedQuote):
             fields = text.split(delimiter)
         if len(fields) != self.layout.width:
-            return self._guess(fields) or "", 0
+            return self._guess(fields) or "", 0, []
         for add, _, place in self._watched:
             add(fields[place])
         key = self.columns[_MATRICULE]
         owner = key.cell(fields[key.place] if key.place >= 0 else key.constant)[0]
-        return owner or "", self._number(text, fields)
+        return owner or "", self._number(text, fields), fields
+
+    def again(self, pattern: Pattern, sampled: Sequence[str]) -> int:
+        """The index of the pattern of a line that another file has too, with its values at `watched`."""
+        for value, (add, _, _) in zip(sampled, self._watched, strict=False):
+            add(value)
+        return self._index(pattern)
+
+    def _index(self, pattern: Pattern) -> int:
+        number = self._numbers.setdefault(pattern, len(self.patterns))
+        if number == len(self.patterns):
+            self.patterns.append(pattern)
+        return number
 
     def _number(self, text: str, fields: Sequence[str]) -> int:
         """The number of the pattern of a line."""
@@ -217,11 +232,7 @@ class RowParser:
         for _, place, constant, memo, cell in self._counted_plan:
             cut = fields[place] if place >= 0 else constant
             values.append((memo.get(cut) or cell(cut))[0] or "")
-        pattern = (mask, tuple(values))
-        number = self._numbers.setdefault(pattern, len(self.patterns))
-        if number == len(self.patterns):
-            self.patterns.append(pattern)
-        return number
+        return self._index((mask, tuple(values)))
 
     def count(self, pattern: Pattern, lines: int) -> None:
         """Adds a number of skipped lines of a pattern to the statistics."""
@@ -256,6 +267,7 @@ class RowParser:
             for column in self._watched
             if len(self._distinct[column[1]]) < (MOST_PLACES if column[1] == "uai" else MOST_DISTINCT) + 2
         ]
+        self.watched = tuple(place for _, _, place in self._watched)
 
     def _read_fields(self, fields: Sequence[str], damage: Mapping[int, Fault]) -> Row | BrokenRow:
         for add, _, place in self._watched:

@@ -46,12 +46,49 @@ class Skipped:
     people: Container[str]
 
 
-def digest_lines(path: Path, source: SourceSettings, key: bytes) -> LineDigests | None:
+_Line = tuple[tuple[int, ...], str, Pattern, int, tuple[str, ...]]
+"""The places that were sampled, the owner of a line, its pattern, its digest, and its values there."""
+
+
+class KnownLines:
+    """What was found of each line of a file, for the next one of the same source: most of its lines are the
+    same in the feeds of two nights, and a process that reads both need not split them again."""
+
+    def __init__(self) -> None:
+        self._basis: tuple[bytes, SourceSettings, bytes] | None = None
+        self._before: dict[bytes, _Line] = {}
+        self._lines: dict[bytes, _Line] = {}
+
+    def begin(self, header: bytes, source: SourceSettings, key: bytes) -> None:
+        """Goes on with the next file. What is known serves files with the same header and settings."""
+        basis = header, source, key
+        self._before, self._lines = self._lines if basis == self._basis else {}, {}
+        self._basis = basis
+
+    def find(self, bare: bytes, rows: RowParser, start: hashlib.blake2b) -> tuple[str, int, int]:
+        line, watched = self._before.get(bare), rows.watched
+        if line is not None and line[0] == watched:
+            self._lines[bare] = line
+            return line[1], rows.again(line[2], line[4]), line[3]
+        owner, pattern, fields = rows.owner(bare)
+        digest = _digest(start, bare)
+        sampled = tuple([fields[place] for place in watched]) if fields else ()
+        self._lines[bare] = watched, owner, rows.patterns[pattern], digest, sampled
+        return owner, pattern, digest
+
+    def end(self) -> None:
+        self._before = {}
+
+
+def digest_lines(
+    path: Path, source: SourceSettings, key: bytes, known: KnownLines | None = None
+) -> LineDigests | None:
     """The digests of a feed under a key, without validating rows. None if the feed cannot be read;
-    `read_feed` then reports the reason."""
+    `read_feed` then reports the reason. `known` are the lines of the file before, and then those of this one.
+    """
     try:
         with open_feed(path, source) as opened:
-            lines = _digests(opened.stream, opened.source, key)
+            lines = _digests(opened.stream, opened.source, key, known)
     except (FeedRefused, UnicodeDecodeError):
         return None
     if lines is not None and opened.digest:
@@ -59,7 +96,9 @@ def digest_lines(path: Path, source: SourceSettings, key: bytes) -> LineDigests 
     return lines
 
 
-def _digests(stream: BufferedReader, source: SourceSettings, key: bytes) -> LineDigests | None:
+def _digests(
+    stream: BufferedReader, source: SourceSettings, key: bytes, known: KnownLines | None
+) -> LineDigests | None:
     longest = longest_line(source)
     header = stream.readline(longest + 1)
     file_digest = hashlib.sha256(header)
@@ -74,6 +113,8 @@ def _digests(stream: BufferedReader, source: SourceSettings, key: bytes) -> Line
     owners, numbers, people = digests.owners, digests.numbers, digests.people
     owners.append("")
     numbers.append(0)
+    if known is not None:
+        known.begin(header, source, key)
     last = ""
     most = source.limits.max_rows + 2
     while raw := stream.readline(longest + 1):
@@ -81,17 +122,26 @@ def _digests(stream: BufferedReader, source: SourceSettings, key: bytes) -> Line
             return None
         file_digest.update(raw)
         bare = without_end(raw)
-        owner, pattern = rows.owner(bare)
+        if known is not None:
+            owner, pattern, number = known.find(bare, rows, start)
+        else:
+            owner, pattern, _ = rows.owner(bare)
+            number = _digest(start, bare) if owner else 0
         if owner:
             # the rows of a person are mostly adjacent: share one string for all of them
             last = owner = last if owner == last else owner
-            line = start.copy()
-            line.update(bare)
-            number = int.from_bytes(line.digest(), "little")
             people[owner] = people.get(owner, 0) + number & _MASK
         owners.append(owner)
         numbers.append(pattern)
         if not len(owners) % PRUNE:
             rows.prune()
+    if known is not None:
+        known.end()
     digests.digest, digests.sample = file_digest.hexdigest(), rows.sample()
     return digests
+
+
+def _digest(start: hashlib.blake2b, bare: bytes) -> int:
+    line = start.copy()
+    line.update(bare)
+    return int.from_bytes(line.digest(), "little")

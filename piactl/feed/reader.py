@@ -6,8 +6,7 @@ import hashlib
 import os
 import re
 from array import array
-from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -222,12 +221,14 @@ class FeedReader:
         owners = self.skipped.lines.owners if self.skipped else ()
         known: Container[str] = self.skipped.people if self.skipped else ()
         numbers = self.skipped.lines.numbers if self.skipped else array("I")
-        passed: Counter[int] = Counter()
-        while raw := self.stream.readline(self.longest + 1):
+        passed = [0] * (len(self.skipped.lines.patterns) if self.skipped else 0)
+        readline, digest, longest = self.stream.readline, self.digest.update, self.longest + 1
+        while raw := readline(longest):
             line += 1
             offsets.append(place)
             place += len(raw)
-            self._check_end(raw)
+            if not raw.endswith(b"\n"):
+                self._check_end(raw)
             if raw[:1] == b"#" and not self.trailer_line and is_trailer(raw):
                 self._read_trailer(raw, line)
             elif self.trailer_line:
@@ -247,15 +248,16 @@ class FeedReader:
                         add_broken(row, line)
                     else:
                         add(row, line)
-            self.digest.update(raw)
+            digest(raw)
         self._count_skipped(passed)
 
-    def _count_skipped(self, lines: Mapping[int, int]) -> None:
+    def _count_skipped(self, lines: Sequence[int]) -> None:
         """Adds skipped lines, given as counts by pattern, to the column statistics."""
         if self.skipped is None or self.rows is None:
             return
-        for number, count in lines.items():
-            self.rows.count(self.skipped.lines.patterns[number], count)
+        for pattern, count in zip(self.skipped.lines.patterns, lines, strict=True):
+            if count:
+                self.rows.count(pattern, count)
         known = self.skipped.people
         self.passed = sum(1 for matricule in self.skipped.lines.people if matricule in known)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
+from types import MappingProxyType
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.sync_cache import name_digest
@@ -21,9 +23,11 @@ from piactl.directory.store.records import (
     DATA,
     Places,
     Record,
+    UnreadableRecord,
     UnreadableRecords,
     cn_of,
     foreign_entry,
+    parsed,
     record_write,
     texts_of,
 )
@@ -39,7 +43,7 @@ the uid."""
 class AccountList:
     """The accounts by uid in each record, by its number, and the content of the records that can be read."""
 
-    records: dict[int, dict[str, Listed]] = field(default_factory=dict)
+    records: dict[int, Mapping[str, Listed]] = field(default_factory=dict)
     raw: dict[int, bytes] = field(default_factory=dict, repr=False)
 
     def accounts(self) -> Iterator[tuple[str, Listed]]:
@@ -55,13 +59,24 @@ def read_account_list(reader: Reader, state: str, unreadable: UnreadableRecords)
         if not digits.isdecimal() or normal_dn(entry.dn) != normal_dn(Places(state).accounts(int(digits))):
             unreadable.add(foreign_entry(entry.dn))
             continue
-        number, accounts = int(digits), unreadable.read(entry.dn, data, _read)
+        number, accounts = int(digits), None
+        try:
+            accounts = _read(entry.dn, data)
+        except UnreadableRecord as error:
+            unreadable.add(error)
         found.records[number] = accounts or {}
         found.raw[number] = (data or b"") if accounts is not None else b""
     return found
 
 
-def _read(record: Record) -> dict[str, Listed]:
+@lru_cache(maxsize=64)
+def _read(dn: str, data: bytes | None) -> Mapping[str, Listed]:
+    """The accounts in a record. They are kept: a night reads the list at its begin and its end, a rehearsal
+    some hundred times, and few records change. Raises UnreadableRecord."""
+    return MappingProxyType(parsed(dn, data, _accounts))
+
+
+def _accounts(record: Record) -> dict[str, Listed]:
     texts_of([matricule for matricule, *_ in record.values()], "matricules")
     return {uid: (matricule, tuple(map(int, names))) for uid, (matricule, *names) in record.items()}
 
@@ -107,16 +122,22 @@ def account_list_writes(
         there = [*_there(reader, settings, "")]
     number_of = {uid: number for number, accounts in known.records.items() for uid in accounts}
     last = max(known.records, default=0)
-    after = {number: dict(accounts) for number, accounts in known.records.items()}
-    changed = {number_of[uid] for uid in released if uid in number_of}
+    after: dict[int, dict[str, Listed]] = {}  # of the records that may change
+
+    def record_of(number: int) -> dict[str, Listed]:
+        if number not in after:
+            after[number] = dict(known.records.get(number, {}))
+        return after[number]
+
+    for uid in released:
+        if uid in number_of:
+            record_of(number_of[uid])
     for uid, listed in there:
-        if uid not in number_of and len(after.setdefault(last, {})) >= PER_RECORD:
+        if uid not in number_of and len(record_of(last)) >= PER_RECORD:
             last += 1
-        number = number_of.get(uid, last)
-        accounts, (matricule, names) = after.setdefault(number, {}), listed
+        accounts, (matricule, names) = record_of(number_of.get(uid, last)), listed
         accounts[uid] = matricule, tuple(sorted({*names, *accounts.get(uid, listed)[1]}))
-        changed.add(number)
-    for number in sorted(changed):
+    for number in sorted(after):
         record = {
             uid: [matricule, *names]
             for uid, (matricule, names) in sorted(after[number].items())

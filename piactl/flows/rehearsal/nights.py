@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, time
@@ -14,6 +15,7 @@ from piactl.core.plan.guards import losses_without
 from piactl.core.rules.desired import Rules
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import FeedRefused, UnsafePlan
+from piactl.feed.fingerprints import KnownLines
 from piactl.flows.plan.cache_file import keep
 from piactl.flows.plan.incremental import read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
@@ -42,6 +44,7 @@ class Nights:
     unreadable: UnreadableRecords
     approved: bool = False
     accepted: Accepted = field(default_factory=Accepted)
+    lines: defaultdict[str, KnownLines] = field(default_factory=lambda: defaultdict(KnownLines), repr=False)
 
     @classmethod
     def of(
@@ -94,7 +97,9 @@ class Nights:
         rules, settings = self.rules(day), self.settings
         accounts = self.simulation.accounts
         arguments = [str(path) for path in feeds]
-        scans = scan_feeds(arguments, settings.sources, rules.keys, settings.go_on, lambda _said: None)
+        scans = scan_feeds(
+            arguments, settings.sources, rules.keys, settings.go_on, lambda _said: None, self.lines
+        )
         state = read_run_state(accounts, rules, self.unreadable, feeds=bool(scans))
         return build_continuing(accounts, rules, settings, scans, state, self.accepted)
 

@@ -35,7 +35,7 @@ from piactl.errors import FeedRefused, FeedsRefused, PiactlError, UnsafePlan
 from piactl.feed.feed import Feed
 from piactl.feed.feed_file import NoSource, feed_argument
 from piactl.feed.file_date import file_order
-from piactl.feed.fingerprints import LineDigests, digest_lines
+from piactl.feed.fingerprints import KnownLines, LineDigests, digest_lines
 from piactl.feed.formats import set_to_keep
 from piactl.feed.formats.kept_sets import keep_set
 from piactl.feed.formats.md5_files import md5_beside
@@ -85,9 +85,11 @@ def scan_feeds(
     keys: DigestKeys,
     go_on: Collection[str] = (),
     warn: Callable[[str], None] | None = None,
+    known: Mapping[str, KnownLines] | None = None,
 ) -> list[Scan]:
     """Scans the feeds of the arguments. With `warn`, files that match no source are reported and skipped, if
-    another file is a feed or they are of another kind (a LISEZMOI.txt).
+    another file is a feed or they are of another kind (a LISEZMOI.txt). `known` are the lines of the last
+    feed of each source, for a process that reads many.
 
     Raises UsageError for an argument that matches no source, and FeedRefused for a feed that was read
     completely, unless its source is in `go_on`; a second reading then gives the reason.
@@ -99,7 +101,8 @@ def scan_feeds(
     refused: list[FeedRefused] = []
     for source, path in named:
         try:
-            lines = digest_lines(path, source, key) if source.full else None
+            known_lines = known[source.name] if known is not None else None
+            lines = digest_lines(path, source, key, known_lines) if source.full else None
             scans.append(Scan(source, path, lines, None if lines is not None else read_feed(path, source)))
         except FeedRefused as error:
             if source.name in go_on:
