@@ -30,6 +30,7 @@ from piactl.core.model.policy import (
     Service,
     When,
 )
+from piactl.core.plan.approval_rules import MERGE
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import GUARD_KINDS
 from piactl.errors import Mistake
@@ -108,7 +109,10 @@ def _approvals(document: Document, node: Node) -> Approvals:
         if isinstance(rule.value, dict) and len({"refused", "kind", "protected"} & {*rule.value}) > 1:
             wrong = "approvals.required: write `refused`, `kind` and `protected` as rules of their own"
             document.mistake(rule, wrong)
-        for key, known in (("refused", ("any", *GUARD_KINDS)), ("kind", [kind.value for kind in Kind])):
+        for key, known in (
+            ("refused", ("any", *GUARD_KINDS)),
+            ("kind", [*(kind.value for kind in Kind), MERGE]),
+        ):
             for name in rule.at(key).text_nodes():
                 if name.text() not in known:
                     why = f"approvals.required.{key}: there is no {quoted(name)}; {hint(name.text(), known)}"

@@ -55,6 +55,7 @@ CASES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("feed rejects", "FEED"): (("hr={own}", "--out", "{new}"), WRITES),
     ("feed rejects", "--out"): (("hr={own}", "--out", "{new}"), WRITES),
     ("account export", "--page"): ((CLAIRE, "--page", "{new}"), WRITES),
+    ("account merge", "--out"): ((CLAIRE, "ida.roy", *WHY, "--out", "{new}"), WRITES),
     ("account timeline", "--svg"): ((CLAIRE, "--svg", "{new}"), WRITES),
     ("password activate", "--out"): ((CLAIRE, "--out", "{new}"), WRITES),
     ("password reset", "--out"): ((CLAIRE, "--out", "{new}"), WRITES),

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from piactl.cli.framework.account_batch import Manner, begin
+from piactl.cli.framework.context import say
 from piactl.cli.framework.options import ActAsOf, ActOutput, Allow, DryRun, Reason, Yes
+from piactl.cli.framework.run_context import say_approvals
+from piactl.errors import Exit
+from piactl.private_files import refuse_output, write_private
+
+if TYPE_CHECKING:
+    from piactl.core.rules.desired import Rules
+    from piactl.flows.accounts.batch import Batch
+    from piactl.flows.plan.ready_plan import ReadyPlan
+    from piactl.flows.queries.accounts import AccountStore
 
 One = Annotated[str, typer.Argument(metavar="ACCOUNT", help="A uid, an address or a matricule.")]
 
@@ -44,21 +55,50 @@ def merge(
     output: ActOutput = None,
     allow: Allow = None,
     as_of: ActAsOf = None,
+    out: Annotated[
+        str,
+        typer.Option("--out", metavar="FILE", help="Write it as a plan for `approve`; change nothing."),
+    ] = "",
 ) -> int:
     """Merge two accounts of one person: INTO lives on with the matricules, assignments, exceptions and
     overrides of both, and FROM's addresses lead to it.
 
     Password and devices of FROM end, and only its uid stays, which names INTO. After a crash the next night
     or command finishes the merge. `undo` takes it back, but for password and devices.
+    Where the policy asks for two people (`approvals`): write the plan with --out, another person approves it,
+    then repeat the command with the same reason and without --out.
     """
-    from piactl.flows.accounts.merge import prepare_merge
+    from pathlib import Path
+
+    from piactl.flows.accounts.merge import merge_plan, prepare_merge
+    from piactl.flows.apply.approvals import require_approval
+    from piactl.flows.plan.plan_file import plan_pieces, sealed
 
     command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
-    return command.edit(
-        lambda store, rules: prepare_merge(
-            store, rules, source, into, command.author, protected=administrator
-        )
-    )
+    configuration = command.configuration
+    settings, approvals = configuration.settings, configuration.policy.approvals
+    if out:
+        refuse_output("--out", out, settings.plans_folder)
+
+    def prepare(store: AccountStore, rules: Rules) -> tuple[Batch, ReadyPlan]:
+        batch = prepare_merge(store, rules, source, into, command.author, protected=administrator)
+        plan, folder = merge_plan(batch, store, rules), Path(settings.state_folder)
+        return batch, sealed(plan, configuration.keys, folder, command.order.actor.names)
+
+    def with_approval(store: AccountStore, rules: Rules) -> Batch:
+        batch, ready = prepare(store, rules)
+        then = "\nThis command writes FILE with --out FILE. Then repeat it without, with the same reason"
+        return replace(batch, approval=lambda run: require_approval(run, ready, approvals, "FILE", then=then))
+
+    if not out:
+        return command.edit(with_approval)
+    with command.reading() as reader:
+        day = command.order.as_of
+        _, ready = prepare(configuration.accounts(reader, day), configuration.rules(day))
+    write_private(Path(out), plan_pieces(ready))
+    say(f"Plan written to {out}. To carry it out: the same command without --out, with the same reason")
+    say_approvals(ready, out)
+    return int(Exit.DONE)
 
 
 def split(

@@ -47,6 +47,7 @@ from piactl.cli.framework.run_context import (
     tell,
 )
 from piactl.cli.framework.stop_flag import stop_on_signals
+from piactl.core.plan.approval_rules import MERGE
 from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_input, refuse_output, refuse_own_file
 
@@ -243,6 +244,11 @@ def apply(
     if ldif:
         refuse_output("--ldif", ldif)
     ready = read_plan_file(file, configuration)
+    if MERGE in ready.plan.summary:
+        raise UsageError(
+            f"{file}: is the plan of a merge; the command that wrote it carries it out: "
+            "piactl account merge FROM INTO, with the same reason"
+        )
     with refusals_as_json(output, ready=ready):
         if ldif:
             order = new_order(configuration, ready.plan.basis.as_of, reason, allowed, break_glass=break_glass)

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from piactl.core.model.policy import Approvals
+from piactl.core.plan.change import Change
 from piactl.core.plan.guards import SAMPLE
 from piactl.core.plan.plan import Plan
 
+MERGE = "merge"
+"""Of a merge of two accounts by hand, in the summary of its plan; it is no kind of change."""
 AHEAD = timedelta(minutes=1)
 """How far the time of an approval may be ahead of the clock of the host that uses it."""
 
@@ -41,7 +44,7 @@ def reasons(plan: Plan, rules: Approvals) -> list[str]:
             found.append(f"breaks guards: {', '.join(broken)}")
         number = sum(plan.summary.get(kind, 0) for kind in rule.kinds)
         if number > rule.more_than and len(rule.kinds) > 1:  # one account may have several of them
-            number = len({change.uid for change in plan.changes if change.kind.value in rule.kinds})
+            number = len({change.uid for change in plan.changes if _kinds(change) & rule.kinds})
         if number > rule.more_than:
             kinds = ", ".join(sorted(rule.kinds))
             found.append(f"changes many accounts ({kinds}): {number}, more than {rule.more_than}")
@@ -49,6 +52,11 @@ def reasons(plan: Plan, rules: Approvals) -> list[str]:
         if protected:
             found.append(f"changes protected accounts: {', '.join(sorted(protected)[:SAMPLE])}")
     return list(dict.fromkeys(found))
+
+
+def _kinds(change: Change) -> set[str]:
+    merged = "merged_into" in (change.after or {})
+    return {change.kind.value, MERGE} if merged else {change.kind.value}
 
 
 def allowed_of(plan: Plan) -> dict[str, int]:

@@ -22,7 +22,7 @@ from piactl.directory.store.state_records import read_last
 from piactl.errors import Declined, Exit, PiactlError, ReplyLost, UnsafePlan
 from piactl.flows.accounts.owner_notices import OwnerNotice
 from piactl.flows.apply.executor import Done, Stop, refused, write_alone
-from piactl.flows.apply.run import CommandRun, check_date
+from piactl.flows.apply.run import CommandRun, Run, check_date
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
 
@@ -70,11 +70,13 @@ class PreparedAccount:
 @dataclass(frozen=True, slots=True)
 class Batch:
     """All accounts of a command, in the order of their names, and the guards that they break together.
-    `reserve` counts the batch before its first write, and raises UnsafePlan where it may not be made."""
+    `reserve` counts the batch before its first write, and raises UnsafePlan where it may not be made;
+    `approval` raises it where another person has to approve the batch and did not."""
 
     accounts: tuple[PreparedAccount, ...]
     refusals: tuple[Refusal, ...] = ()
     reserve: Callable[[Writer], None] | None = None
+    approval: Callable[[Run], None] | None = None
 
     @property
     def writes(self) -> list[AccountWrite]:
@@ -261,6 +263,8 @@ def carry_out(writer: Writer, batch: Batch, run: CommandRun, stop: Stop) -> Batc
     then = {account.uid: account.then for account in batch.accounts if account.then}
     try:
         with run.alone(writer) as begun:
+            if batch.approval is not None:
+                batch.approval(begun)
             if batch.reserve is not None:
                 batch.reserve(writer)
             kept = [row for one in batch.accounts for row in one.undo or filter(None, [one.write])]

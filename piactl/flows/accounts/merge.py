@@ -7,14 +7,17 @@ mark is the intent: whatever run or command comes after a crash finishes the mer
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from piactl.core.edits import ActRefused, Altered, Author, merged_account
 from piactl.core.model.account import NO_DEVICE, Account, State, merge_mark, merged_into
 from piactl.core.model.person import Assignment, Person, read_matricule
+from piactl.core.plan.approval_rules import MERGE
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import home_establishments
+from piactl.core.plan.plan import Basis, Plan
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
@@ -22,6 +25,7 @@ from piactl.directory.store.account_write import account_change, account_write, 
 from piactl.directory.store.accounts import Entry, read_accounts_being_merged, read_accounts_of
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import device_deletions
+from piactl.directory.store.state_records import read_last
 from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.accounts.edit import broken_guards, intended, prepared_account
@@ -30,7 +34,7 @@ from piactl.flows.apply.run import Run
 from piactl.flows.drift import is_held, lost_words
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.plan_rows import foreign_values
-from piactl.flows.plan.ready_plan import AccountWrite
+from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
 from piactl.flows.queries.accounts import AccountStore, find_entry
 
 _GOES = (Kind.DEACTIVATE.value,)
@@ -79,6 +83,25 @@ def prepare_merge(
         undo=(undo, *filter(None, [taking.write])),
     )
     return Batch((done,), tuple(broken_guards(store, changes, rules)))
+
+
+def merge_plan(batch: Batch, store: AccountStore, rules: Rules) -> ReadyPlan:
+    """A merge as a plan: another person reads and approves it, and the command that merges makes the same one
+    again. `apply` does not carry it out, for its writes need their order."""
+    (merge,) = batch.accounts
+    last = read_last(store.reader, store.directory.state, store.unreadable)
+    basis = Basis(
+        feeds=(),
+        policy=rules.policy.digest,
+        register=rules.register_digest,
+        directory=store.directory.accounts,
+        after=last.run if last else "",
+        as_of=rules.as_of,
+    )
+    accounts = {(change.kind.value, change.uid) for change in merge.changes}
+    summary = {**Counter(kind for kind, _ in sorted(accounts)), MERGE: 1}
+    plan = Plan(basis, merge.changes, refusals=batch.refusals, summary=summary)
+    return ReadyPlan(plan, [*filter(None, [merge.write]), *merge.then], (), None)
 
 
 def _rows(

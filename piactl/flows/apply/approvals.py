@@ -183,10 +183,17 @@ def _check_answer(
 
 
 def require_approval(
-    run: Run, ready: ReadyPlan, rules: Approvals, file: str = "PLAN", *, by_timer: bool = False
+    run: Run,
+    ready: ReadyPlan,
+    rules: Approvals,
+    file: str = "PLAN",
+    *,
+    by_timer: bool = False,
+    then: str = "",
 ) -> None:
     """Returns if the plan needs no other person, or has what it needs; the record of the run then says who
-    approved it. `file` is that of the plan. `by_timer`: nobody in particular has to apply it. Raises
+    approved it. `file` is that of the plan, `then` what follows the approval. `by_timer`: nobody in
+    particular has to apply it. Raises
     ApprovalMissing before the first write, and UnknownOperator where nobody knows who applies it."""
     why = reasons(ready.plan, rules)
     records = _records(run)
@@ -227,7 +234,7 @@ def require_approval(
     has = "".join(f"\nAn approval does not serve, {one}" for one in not_serving)
     raise ApprovalMissing(
         f"{needed} to approve this plan, which {'; it '.join(why)}. Nothing was written{has}\n"
-        f'As another person: piactl approve {file} --reason "..."'
+        f'As another person: piactl approve {file} --reason "..."{then}'
     )
 
 

@@ -1,0 +1,102 @@
+"""A merge that needs two people: written as a plan, approved by another person, then made, and that alone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from .academy import Academy, prepared
+from .test_second_person import log_in
+from .two_accounts import AS_OF, LUC, WHY, doubled, merge, with_two_sources
+
+MAKER, OTHER = "anne", "bruno"
+NEEDED = (
+    "1 other person has to approve this plan, which changes many accounts (archive, merge): 1, more than 0"
+)
+
+
+@prepared
+def asked(academy: Academy) -> Academy:
+    with_two_sources(academy)
+    doubled(academy)
+    policy = academy.sandbox.folder / "policy.yaml"
+    rules = "\napprovals:\n  required:\n    - {kind: [archive, merge], more_than: 0}\n"
+    policy.write_text(policy.read_text(encoding="utf-8") + rules, encoding="utf-8")
+    return academy
+
+
+@pytest.fixture
+def two(asked: Academy, monkeypatch: pytest.MonkeyPatch) -> Academy:
+    log_in(monkeypatch, MAKER)
+    return asked
+
+
+def written_plan(academy: Academy, name: str = "merge.json") -> Path:
+    file = academy.folder / name
+    with academy.nothing_written():
+        merge(academy, "--out", str(file))
+    return file
+
+
+def approve(academy: Academy, monkeypatch: pytest.MonkeyPatch, file: Path, by: str = OTHER) -> None:
+    log_in(monkeypatch, by)
+    ran = academy.run("approve", file, *WHY[:2])
+    log_in(monkeypatch, MAKER)
+    assert ran.code == (0 if by == OTHER else 4), ran.err
+
+
+def test_a_merge_is_approved_by_another_person(two: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    with two.nothing_written():
+        ran = merge(two, code=4)
+    assert NEEDED in ran.err
+    assert "piactl approve FILE" in ran.err
+    assert "writes FILE with --out FILE" in ran.err
+
+    # nobody approves their own, and `apply` does not know the order of these writes
+    file = written_plan(two)
+    assert f"{LUC}1" in two.run("plan", "show", file).out
+    approve(two, monkeypatch, file, by=MAKER)
+    approve(two, monkeypatch, file)
+    with two.nothing_written():
+        ran = two.run("apply", file)
+    assert (ran.code, "is the plan of a merge" in ran.err) == (2, True), ran
+
+    # not for another reason, another person, or another pair of accounts
+    other = ("account", "merge", f"{LUC}1", LUC, "--reason", "autre chose", "--yes", *AS_OF)
+    turned = ("account", "merge", LUC, f"{LUC}1", *WHY, *AS_OF)
+    for words, login in (
+        (other, MAKER),
+        (turned, MAKER),
+        (("account", "merge", f"{LUC}1", LUC, *WHY, *AS_OF), OTHER),
+    ):
+        log_in(monkeypatch, login)
+        with two.nothing_written():
+            ran = two.run(*words)
+        assert (ran.code, NEEDED in ran.err) == (4, True), ran
+    log_in(monkeypatch, MAKER)
+
+    # nor for accounts that have changed since
+    two.change(LUC, telephoneNumber=["0322000001"])
+    denied = ("exception", "deny", LUC, "--service", "iprof", "--until", "2026-09-27")
+    assert two.run(*denied, *WHY, *AS_OF).code == 0
+    with two.nothing_written():
+        assert NEEDED in merge(two, code=4).err
+
+    approve(two, monkeypatch, written_plan(two, "again.json"))
+    ran = merge(two)
+    assert "approved by bruno" in ran.err
+    assert f"{LUC}1" not in set(two.names().values())
+    shown = two.run("runs", "show", "last", "-o", "json").json
+    assert shown["approved_by"] == [OTHER]
+    assert json.loads(file.read_text(encoding="utf-8"))["made_by"] == [MAKER]
+
+
+def test_a_rejected_merge_is_not_made(two: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = written_plan(two)
+    log_in(monkeypatch, OTHER)
+    assert two.run("reject", file, *WHY[:2]).code == 0
+    log_in(monkeypatch, MAKER)
+    with two.nothing_written():
+        assert "bruno rejected this plan" in merge(two, code=4).err
