@@ -82,16 +82,25 @@ class UsageError(PiactlError):
 
 
 class FeedRefused(PiactlError):
-    """A whole feed is refused and nothing of it is used; `refusals` are the (code, message) pairs."""
+    """A whole feed is refused and nothing of it is used; `refusals` are the (code, message) pairs, `rows`
+    those that were read, where that is known."""
 
     exit_code = Exit.FEED_REFUSED
 
-    def __init__(self, file: str, refusals: Sequence[tuple[str, str]]) -> None:
-        self.file = file
+    def __init__(
+        self, file: str, refusals: Sequence[tuple[str, str]], source: str = "", rows: int | None = None
+    ) -> None:
+        self.file, self.source, self.rows = file, source, rows
         self.refusals = tuple(refusals)
         super().__init__(
             "\n".join(f"{file}: feed refused: {message} [{code}]" for code, message in self.refusals)
         )
+
+    def feeds(self) -> list[dict[str, Any]]:
+        """What is known of each refused feed, as the record of a run keeps it: it names no person."""
+        why = list(dict.fromkeys(code for code, _ in self.refusals))
+        name = self.file.rsplit("/", 1)[-1]
+        return [{"source": self.source, "file": name, "rows": self.rows, "why": why}]
 
 
 class FeedsRefused(FeedRefused):
@@ -102,6 +111,9 @@ class FeedsRefused(FeedRefused):
         self.file = ", ".join(error.file for error in errors)
         self.refusals = tuple(refusal for error in errors for refusal in error.refusals)
         PiactlError.__init__(self, "\n".join(str(error) for error in errors))
+
+    def feeds(self) -> list[dict[str, Any]]:
+        return [facts for error in self.errors for facts in error.feeds()]
 
 
 class DirectoryUnreachable(PiactlError):

@@ -171,7 +171,7 @@ class FeedReader:
     def _stop(self, code: str, detail: str = "") -> None:
         """Raises FeedRefused with this reason and all found so far."""
         self._refuse(code, detail)
-        raise FeedRefused(str(self.path), self.refusals)
+        raise FeedRefused(str(self.path), self.refusals, self.source.name, self.count)
 
     def _read_header(self) -> None:
         raw = self.stream.readline(self.longest + 1)
@@ -300,7 +300,7 @@ class FeedReader:
             self._refuse("header-only")
         self._check_encoding()
         if self.refusals:
-            raise FeedRefused(str(self.path), self.refusals)
+            raise FeedRefused(str(self.path), self.refusals, self.source.name, self.count)
 
     def _check_encoding(self) -> None:
         rows, configured = self.rows, self.source.encoding
@@ -374,5 +374,5 @@ def read_feed(path: Path, source: SourceSettings, skipped: Skipped | None = None
         after = os.fstat(opened.stream.fileno())
     moved = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
     if moved or (skipped is not None and skipped.lines.digest != feed.facts.digest):
-        raise FeedRefused(str(path), [refusal("changed")])
+        raise FeedRefused(str(path), [refusal("changed")], source.name)
     return feed

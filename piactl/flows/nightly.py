@@ -36,7 +36,7 @@ from piactl.flows.helpdesk.unblock import release_activation_policy, remove_fore
 from piactl.flows.plan.cache_file import keep
 from piactl.flows.plan.incremental import NextCache, read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.plan.inputs.load_feeds import keep_sets, scan_feeds
+from piactl.flows.plan.inputs.load_feeds import keep_sets, refused_feeds, scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
 from piactl.flows.plan.inputs.older_feeds import note_older
 from piactl.flows.plan.partial_feeds import build_continuing
@@ -95,6 +95,8 @@ def run_nightly(
             raise
         for refusal in made.refused:
             note_older(refusal, folder)
+        if made.refused:
+            run.facts = {"refused_feeds": refused_feeds(made.refused)}
         feeds, ready, cache = made.feeds, made.ready, made.cache
         for message in made.messages:
             say(message)
@@ -242,6 +244,7 @@ def _record_refused(run: Run, ready: ReadyPlan, note: str) -> None:
         policy=ready.plan.basis.policy,
         feeds=plan_document(ready)["basis"]["feeds"],
         summary=dict(ready.plan.summary),
+        broken=sorted({refusal.kind for refusal in ready.plan.refusals}),
         note=note,
     )
 

@@ -100,3 +100,32 @@ def test_the_score_can_be_sent(academy: Academy) -> None:
     assert "no feed was applied" in none.err
     wrong = academy.run("feed", "score", "--source", "rhh")
     assert (wrong.code, "no source" in wrong.err) == (2, True), wrong.err
+
+
+def test_refused_nights_are_a_figure_of_their_own(academy: Academy) -> None:
+    academy.allow_up_to(2, "deactivate", "revoke")
+    academy.night("2026-10-01", academy.feed(*FIRST, day="2026-10-01"))
+    cut = academy.feed(*FIRST, day="2026-10-02")
+    cut.write_text(cut.read_text(encoding="utf-8").replace("rows=6", "rows=9"), encoding="utf-8")
+    assert academy.run("nightly", cut, "--as-of", "2026-10-02").code == 6
+    ended = [f"{line.removesuffix(';')};2026-03-31" for line in FIRST]
+    assert academy.run("nightly", academy.feed(*ended, day="2026-10-03"), "--as-of", "2026-10-03").code == 4
+    found = score(academy)
+    assert wrong("feed-score", found) == []
+    first, second = found["refused"]
+    assert (first["date"], first["source"], first["rows"], first["why"]) == (
+        "2026-10-02",
+        "hr",
+        6,
+        ["wrong-count"],
+    )
+    assert (second["date"], second["source"], second["rows"]) == ("2026-10-03", "hr", 6)
+    assert "deactivate" in second["why"]
+    assert [one["date"] for one in found["nights"]] == ["2026-10-01"]
+    (source,) = found["sources"]
+    assert (source["nights"], source["refused"], source["rows"]) == (1, 2, 6)
+    assert source["rows"] == sum(source[fate] for fate in FATES)
+    sent = academy.run("feed", "score", "--as-of", "2026-10-20", "--by", "refused", "-o", "csv")
+    assert [row["date"] for row in csv.DictReader(io.StringIO(sent.out))] == ["2026-10-02", "2026-10-03"]
+    assert "wrong-count" in sent.out
+    assert "wrong-count" in academy.run("feed", "score", "--as-of", "2026-10-20", "-o", "table").out

@@ -70,3 +70,9 @@ def test_the_bad_nights_of_a_year_are_named(tmp_path: Path, people: int, every: 
     assert code == 0
     scored = [one["date"] for one in json.loads(score)["nights"]]
     assert {*scored} == {str(one.night.day) for one in feeds} - {*spoilt}
+    refused = json.loads(score)["refused"]
+    assert [(one["source"], one["date"]) for one in refused] == [("rh", day) for day in spoilt]
+    words = zip((one["why"] for one in refused), ("known", "establishment", "function"), strict=True)
+    assert all(any(word in code for code in why) for why, word in words), refused
+    assert json.loads(score)["sources"][0]["refused"] == len(spoilt)
+    assert all(one["rows"] > people / 3 for one in refused)

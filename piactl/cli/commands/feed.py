@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -126,6 +126,7 @@ class Rows(StrEnum):
 
     SOURCE = "source"
     NIGHT = "night"
+    REFUSED = "refused"
     UAI = "uai"
 
 
@@ -141,18 +142,19 @@ def score(
     source: Annotated[str, typer.Option("--source", metavar="SOURCE", help="Only this source.")] = "",
     months: Annotated[int, typer.Option("--months", metavar="N", help="How far to look back.", min=1)] = 3,
     by: Annotated[
-        Rows | None, typer.Option("--by", metavar="source|night|uai", help="Show these rows alone.")
+        Rows | None, typer.Option("--by", metavar="source|night|refused|uai", help="Show these rows alone.")
     ] = None,
     as_of: AsOf = None,
     output: Output = None,
 ) -> int:
     """Show how good the feeds of the last months were: what became of their rows, and a score with its parts.
 
-    Each part is the share of what is right. Without --by a table shows the sources and the ten worst
-    establishments, and json has the nights too; other forms have one row for each source and night. No person
-    is named, so that the rows can be sent to HR.
+    Each part is the share of what is right. A feed that was refused counts in `refused` alone. Without --by a
+    table shows the sources, the refused feeds and the ten worst establishments, and json has the nights too;
+    other forms have one row for each source and night. No person is named, so that the rows can be sent to
+    HR.
     """
-    from piactl.flows.queries.feed_score import BY_NIGHT, BY_SOURCE, BY_UAI, feed_score
+    from piactl.flows.queries.feed_score import BY_NIGHT, BY_REFUSED, BY_SOURCE, BY_UAI, feed_score
     from piactl.report.table import rendered
 
     configuration = this_configuration()
@@ -161,16 +163,22 @@ def score(
         raise UsageError(
             f"--source {source}: no source has this name; there are: {', '.join(settings.sources)}"
         )
-    found = feed_score(_applied(folder, as_of, months, configuration), configuration.register, source)
-    tables = {Rows.SOURCE: BY_SOURCE, Rows.NIGHT: BY_NIGHT, Rows.UAI: BY_UAI}
-    rows = {Rows.SOURCE: found["sources"], Rows.NIGHT: found["nights"], Rows.UAI: found["establishments"]}
+    found = feed_score(*_feeds(folder, as_of, months, configuration), configuration.register, source)
+    tables = {
+        Rows.SOURCE: BY_SOURCE,
+        Rows.NIGHT: BY_NIGHT,
+        Rows.REFUSED: BY_REFUSED,
+        Rows.UAI: BY_UAI,
+    }
+    names = ("sources", "nights", "refused", "establishments")
+    rows = {one: found[name] for one, name in zip(tables, names, strict=True)}
     layout = layout_or_default(output)
     if not found["nights"]:
         say("no feed was applied" + (f" of source {source}" if source else ""))
     if by is None and layout == "json":
         put_json(found)
         return int(Exit.DONE)
-    several = (Rows.SOURCE, Rows.UAI) if layout == "table" else (Rows.NIGHT,)
+    several = (Rows.SOURCE, Rows.REFUSED, Rows.UAI) if layout == "table" else (Rows.NIGHT,)
     for number, one in enumerate((by,) if by else several):
         if rows[one] or layout != "table":
             columns = tables[one]
@@ -181,21 +189,28 @@ def score(
     return int(Exit.DONE)
 
 
-def _applied(
+def _feeds(
     folder: str, as_of: str | None, months: int, configuration: Configuration
-) -> list[tuple[date, FeedQuality]]:
-    """The applied feeds of a rehearsal, or of the runs of the last months."""
-    from piactl.flows.queries.feed_score import applied_feeds, rehearsed_feeds
+) -> tuple[list[tuple[date, FeedQuality]], list[Mapping[str, Any]]]:
+    """The applied and the refused feeds of a rehearsal, or of the runs of the last months."""
+    from piactl.flows.queries.feed_score import (
+        applied_feeds,
+        refused_by_runs,
+        refused_in_rehearsal,
+        rehearsed_feeds,
+    )
 
     if folder:
         from piactl.flows.rehearsal.folder import RehearsalFolder
 
         refuse_input("DIR", folder)
-        return list(rehearsed_feeds(RehearsalFolder(Path(folder)).nights()))
+        nights = RehearsalFolder(Path(folder)).nights()
+        return list(rehearsed_feeds(nights)), list(refused_in_rehearsal(nights))
     last = read_day(as_of, today(configuration))
     first, state = last - timedelta(days=31 * months), configuration.settings.directory.state
     with reading(configuration) as reader:
-        return list(applied_feeds(reader, state, configuration.unreadable, first, last))
+        of_runs = reader, state, configuration.unreadable, first, last
+        return list(applied_feeds(*of_runs)), list(refused_by_runs(*of_runs))
 
 
 def _read(file: str, configuration: Configuration) -> SourcedFeed:

@@ -225,7 +225,8 @@ def require_approval(
     if len(serve) >= rules.count:
         if not by_timer:
             known_operator(run.order.actor, TWO)
-        run.facts = {"approvals": [one.name for one in serve], "approved_by": [one.by for one in serve]}
+        answers = {"approvals": [one.name for one in serve], "approved_by": [one.by for one in serve]}
+        run.facts = {**run.facts, **answers}
         by = " and ".join(one.by for one in serve)
         run.journal.note(f"approved by {by}")
         run.say(f"approved by {by}")
@@ -251,7 +252,7 @@ def _of_other_plans(runs: Iterable[Record], fingerprint: str) -> list[datetime]:
 
 def _break_glass(run: Run, ready: ReadyPlan, why: Sequence[str]) -> None:
     """Lets the plan through with an alarm: a journal line of a kind of its own, and the record of the run."""
-    run.facts = {"break_glass": run.order.reason}
+    run.facts = {**run.facts, "break_glass": run.order.reason}
     intent = IntendedWrite(
         uid=run.order.run,
         dn=run.places.run(run.order.run),

@@ -60,6 +60,7 @@ from piactl.flows.apply.run_lock import (
 )
 from piactl.flows.apply.server_clock import check_clock_by_record
 from piactl.flows.apply.writes_in_doubt import read_back
+from piactl.flows.plan.inputs.load_feeds import refused_feeds
 from piactl.journal import (
     Actor,
     Intent,
@@ -195,7 +196,9 @@ def _finish_refused(run: Run, error: PiactlError) -> None:
     refused = isinstance(error, (FeedRefused, UnsafePlan, StalePlan))
     try:
         run.journal.end({})
-        run.record(RunStatus.REFUSED if refused else RunStatus.FAILED, note=str(error))
+        found = refused_feeds([error])
+        feeds = {"refused_feeds": found} if found else {}
+        run.record(RunStatus.REFUSED if refused else RunStatus.FAILED, note=str(error), **feeds)
     except PiactlError as silent:
         run.say(f"the record of the run could not be written: {run.lock.cause(silent)}")
 

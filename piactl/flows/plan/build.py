@@ -167,6 +167,7 @@ def _read(sources: Mapping[str, SourceSettings], scans: Sequence[Scan], skip: Sk
         try:
             feed = scan.feed or read_feed(scan.path, scan.source, skip.lines(scan.lines))
         except FeedRefused as error:
+            error.source = scan.source.name
             refused.append(error)
         else:
             feeds.append(SourcedFeed(feed, scan.source, scan.path))

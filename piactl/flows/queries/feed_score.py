@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
@@ -36,11 +37,15 @@ _COUNTS = (
     "missing",
 )
 _SCORED = ("score", *COMPONENTS)
-BY_SOURCE = ("source", "nights", *_SCORED, *_COUNTS[:-2])
+BY_SOURCE = ("source", "nights", "refused", *_SCORED, *_COUNTS[:-2])
 BY_NIGHT = ("source", "date", "file", *_SCORED, *_COUNTS, "warned")
+BY_REFUSED = ("source", "date", "file", "rows", "why")
 BY_UAI = ("uai", "name", "faults", *FAULTS)
 
 Night = tuple[date, FeedQuality]
+Refused = Mapping[str, Any]
+"""A feed that a night refused, see BY_REFUSED: `rows` are those that were read, None where nobody knows;
+`why` are codes of feeds, guards that its plan broke, or `approval`."""
 
 
 def applied_feeds(
@@ -53,6 +58,19 @@ def applied_feeds(
             yield from ((day, quality) for quality in qualities_of(record))
 
 
+def refused_by_runs(
+    reader: Reader, state: str, unreadable: UnreadableRecords, first: date, last: date
+) -> Iterator[Refused]:
+    """The feeds that the nights from `first` to `last` refused, the oldest first."""
+    for record in reversed(all_runs(reader, Places(state), unreadable)):
+        if "as_of" not in record or not first <= date.fromisoformat(record["as_of"]) <= last:
+            continue
+        yield from _refused(record["as_of"], record.get("refused_feeds", ()))
+        if record["status"] == RunStatus.REFUSED and "broken" in record:
+            why = record["broken"] or [_APPROVAL]
+            yield from _refused(record["as_of"], ({**feed, "why": why} for feed in record.get("feeds", ())))
+
+
 def rehearsed_feeds(nights: Iterable[Mapping[str, Any]]) -> Iterator[Night]:
     """The feeds that the nights of a rehearsal applied."""
     for night in nights:
@@ -60,21 +78,50 @@ def rehearsed_feeds(nights: Iterable[Mapping[str, Any]]) -> Iterator[Night]:
             yield from ((date.fromisoformat(night["date"]), quality) for quality in qualities_of(night))
 
 
-def feed_score(feeds: Iterable[Night], register: Register, source: str = "") -> dict[str, Any]:
-    """`sources`, `nights` and the WORST `establishments` of applied feeds (of one `source`); see BY_SOURCE,
-    BY_NIGHT, BY_UAI."""
+def refused_in_rehearsal(nights: Iterable[Mapping[str, Any]]) -> Iterator[Refused]:
+    """The feeds that the nights of a rehearsal refused."""
+    for night in nights:
+        yield from _refused(night["date"], night.get("refused_feeds", ()))
+        if night["status"] == RunStatus.REFUSED:
+            why = sorted({guard["kind"] for guard in night["guards"]})
+            yield from _refused(night["date"], ({**asdict(one), "why": why} for one in qualities_of(night)))
+
+
+_APPROVAL = "approval"
+"""Another person had to approve the plan of the night."""
+
+
+def _refused(day: str, feeds: Iterable[Mapping[str, Any]]) -> Iterator[Refused]:
+    for feed in feeds:
+        yield {
+            "source": str(feed["source"]),
+            "date": day,
+            "file": str(feed["file"]),
+            "rows": feed.get("rows"),
+            "why": list(map(str, feed["why"])),
+        }
+
+
+def feed_score(
+    feeds: Iterable[Night], refused: Iterable[Refused], register: Register, source: str = ""
+) -> dict[str, Any]:
+    """`sources`, `nights` and the WORST `establishments` of applied feeds (of one `source`), and those that
+    were `refused`; see BY_SOURCE, BY_NIGHT, BY_UAI, BY_REFUSED."""
     nights = [(day, quality) for day, quality in feeds if source in ("", quality.source)]
-    sources = dict.fromkeys(quality.source for _, quality in nights)
+    stopped = [one for one in refused if source in ("", one["source"])]
+    sources = dict.fromkeys([*(quality.source for _, quality in nights), *(one["source"] for one in stopped)])
     return {
-        "sources": [_of_source(name, nights) for name in sources],
+        "sources": [_of_source(name, nights, stopped) for name in sources],
         "nights": [_of_night(*night) for night in nights],
+        "refused": stopped,
         "establishments": [*_establishments((quality for _, quality in nights), register)],
     }
 
 
-def _of_source(name: str, nights: Iterable[Night]) -> dict[str, Any]:
+def _of_source(name: str, nights: Iterable[Night], refused: Iterable[Refused]) -> dict[str, Any]:
     of_source = [quality for _, quality in nights if quality.source == name]
-    return {"source": name, "nights": len(of_source), **_scored(of_source), **_counts(of_source)}
+    numbers = {"nights": len(of_source), "refused": sum(one["source"] == name for one in refused)}
+    return {"source": name, **numbers, **_scored(of_source), **_counts(of_source)}
 
 
 def _of_night(day: date, quality: FeedQuality) -> dict[str, Any]:

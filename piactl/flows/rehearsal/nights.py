@@ -14,12 +14,12 @@ from piactl.core.model.settings import Settings
 from piactl.core.plan.guards import losses_without
 from piactl.core.rules.desired import Rules
 from piactl.directory.store.records import UnreadableRecords
-from piactl.errors import FeedRefused, UnsafePlan
+from piactl.errors import FeedRefused, PiactlError, UnsafePlan
 from piactl.feed.fingerprints import KnownLines
 from piactl.flows.plan.cache_file import keep
 from piactl.flows.plan.incremental import read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.plan.inputs.load_feeds import keep_sets, scan_feeds
+from piactl.flows.plan.inputs.load_feeds import keep_sets, refused_feeds, scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted
 from piactl.flows.plan.inputs.older_feeds import note_older
 from piactl.flows.plan.partial_feeds import Continued, build_continuing
@@ -68,9 +68,9 @@ class Nights:
             made = self._plan(day, feeds)
         except FeedRefused as error:
             note_older(error, Path(self.settings.state_folder))
-            return {**facts, "status": "feed refused", "why": str(error)}
+            return {**facts, **_refused(error)}
         except UnsafePlan as error:
-            return {**facts, "status": "feed refused", "why": str(error)}
+            return {**facts, **_refused(error)}
         for refusal in made.refused:
             note_older(refusal, Path(self.settings.state_folder))
         plan = made.ready.plan
@@ -82,6 +82,7 @@ class Nights:
             "status": RunStatus.REFUSED.value if stopped else RunStatus.DONE.value,
             **({"approved": True} if plan.refusals and self.approved else {}),
             **({"why": str(made.refused[0])} if made.refused else {}),
+            **({"refused_feeds": refused_feeds(made.refused)} if made.refused else {}),
             "summary": dict(plan.summary),
             "accounts": len({change.uid for change in plan.changes}),
             "held": len(plan.holds),
@@ -115,3 +116,7 @@ class Nights:
         if cache is not None and cache.kept:
             cache.release_feeds()
             keep(cache.finished(run), Path(self.settings.state_folder), self.rules(day).keys)
+
+
+def _refused(error: PiactlError) -> dict[str, Any]:
+    return {"status": "feed refused", "why": str(error), "refused_feeds": refused_feeds([error])}

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.person import Assignment
@@ -49,6 +50,19 @@ class FeedsOfAnotherDay(UnsafePlan):
     def __init__(self, message: str, files: Sequence[str], *, others_fit: bool) -> None:
         self.files, self.others_fit = tuple(files), others_fit
         super().__init__(message)
+
+
+def refused_feeds(errors: Iterable[PiactlError]) -> list[dict[str, Any]]:
+    """What is known of the feeds that these errors refuse, as the record of a run keeps it; no person is
+    named."""
+    found: list[dict[str, Any]] = []
+    for error in errors:
+        if isinstance(error, FeedRefused):
+            found += error.feeds()
+        elif isinstance(error, FeedsOfAnotherDay):
+            names = (Path(file).name for file in error.files)
+            found += ({"source": "", "file": name, "rows": None, "why": ["another-day"]} for name in names)
+    return found
 
 
 def read_feeds(arguments: Sequence[str], sources: Mapping[str, SourceSettings]) -> list[SourcedFeed]:
@@ -105,6 +119,7 @@ def scan_feeds(
             lines = digest_lines(path, source, key, known_lines) if source.full else None
             scans.append(Scan(source, path, lines, None if lines is not None else read_feed(path, source)))
         except FeedRefused as error:
+            error.source = source.name
             if source.name in go_on:
                 scans.append(Scan(source, path, None))
             else:
@@ -293,7 +308,7 @@ def check_limits(
             message += f"\n  If it is correct: --accept-feed {facts.digest} --reason TEXT"
             refusals.append(("undone", message))
         if refusals and facts.digest not in accepted:
-            refused.append(FeedRefused(str(sourced.path), refusals))
+            refused.append(_refused(sourced, refusals))
         if facts.full or not source.full:
             last[source.name] = record_of(facts, facts.date, last.get(source.name))
     raise_refused(refused)
@@ -311,6 +326,10 @@ def _undated_parts(
         if facts.part and facts.date is None and facts.digest not in known.digests:
             new.setdefault((facts.source, facts.kind), {})[facts.digest] = str(sourced.path)
     return new
+
+
+def _refused(sourced: SourcedFeed, refusals: Sequence[tuple[str, str]]) -> FeedRefused:
+    return FeedRefused(str(sourced.path), refusals, sourced.source.name, sourced.feed.facts.rows)
 
 
 def check_held(
@@ -332,5 +351,5 @@ def check_held(
         held = {matricule: why[matricule] for matricule in sorted(sourced.feed.present & why.keys())}
         too_many = held_refusal(facts, held, sourced.source, as_of)
         if too_many is not None and facts.digest not in accepted:
-            refused.append(FeedRefused(str(sourced.path), [too_many]))
+            refused.append(_refused(sourced, [too_many]))
     raise_refused(refused)
