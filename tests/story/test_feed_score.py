@@ -129,3 +129,36 @@ def test_refused_nights_are_a_figure_of_their_own(academy: Academy) -> None:
     assert [row["date"] for row in csv.DictReader(io.StringIO(sent.out))] == ["2026-10-02", "2026-10-03"]
     assert "wrong-count" in sent.out
     assert "wrong-count" in academy.run("feed", "score", "--as-of", "2026-10-20", "-o", "table").out
+
+
+def test_a_check_compares_the_columns_with_the_last_feeds(academy: Academy) -> None:
+    people = crowd(40, debut="2026-01-01", civilite="MME")
+    days = [f"2026-10-0{day}" for day in range(1, 6)]
+    feed = academy.feed(*people, day=days[0])
+    plain = academy.run("feed", "check", feed)
+    assert "not compared with the last feeds: --compare does" in plain.out
+    assert "compared with nothing: the directory knows 0 full feeds" in academy.run(
+        "feed", "check", feed, "--compare"
+    ).out  # fmt: skip
+    for number, day in enumerate(days[:3]):
+        academy.night(day, academy.feed(*people[number:], day=day))
+    other = academy.feed(*people[:25], *(line.replace(";MME;", ";;") for line in people[25:]), day=days[3])
+    academy.sandbox.stop()
+    try:
+        alone = academy.run("feed", "check", other, "-o", "json")
+        assert (alone.code, alone.json["compared"], alone.json["warnings"]) == (0, None, [])
+        assert academy.run("feed", "check", other, "--compare").code == 8
+    finally:
+        academy.sandbox.start()
+    with academy.nothing_written():
+        found = academy.run("feed", "check", other, "--compare", "-o", "json")
+        shown = academy.run("feed", "check", other, "--compare")
+    assert wrong("feed-check", found.json) == []
+    (warning,) = found.json["warnings"]
+    assert (found.code, found.json["compared"], warning["column"]) == (0, 3, "civilite")
+    assert f"warning: civilite: {warning['message']}" in shown.out
+    assert "compared with the last 3 feeds: 1 column differs" in shown.out
+    # the limits that compare feeds count too
+    half = academy.run("feed", "check", academy.feed(*people[:3], day=days[4]), "--compare", "-o", "json")
+    assert (half.code, {one["code"] for one in half.json["refusals"]}) == (6, {"changed-column"})
+    assert wrong("feed-check", half.json) == []

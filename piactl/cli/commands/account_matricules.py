@@ -10,7 +10,7 @@ import typer
 from piactl.cli.framework.account_batch import Manner, begin
 from piactl.cli.framework.context import say
 from piactl.cli.framework.options import ActAsOf, ActOutput, Allow, DryRun, Reason, Yes
-from piactl.cli.framework.run_context import say_approvals
+from piactl.cli.framework.run_context import say_approval
 from piactl.errors import Exit
 from piactl.private_files import refuse_output, write_private
 
@@ -96,8 +96,9 @@ def merge(
         day = command.order.as_of
         _, ready = prepare(configuration.accounts(reader, day), configuration.rules(day))
     write_private(Path(out), plan_pieces(ready))
-    say(f"Plan written to {out}. To carry it out: the same command without --out, with the same reason")
-    say_approvals(ready, out)
+    say(f"Plan written to {out}")
+    say_approval(ready, out)
+    say("To carry it out: the same command without --out, with the same reason")
     return int(Exit.DONE)
 
 

@@ -21,7 +21,7 @@ from piactl.cli.framework.context import (
     today,
 )
 from piactl.cli.framework.options import AsOf, Output, PlanLayout, RunOutput, read_day
-from piactl.core.plan.feed_limits import SourceRecord
+from piactl.core.plan.feed_limits import WARNING_PAST, SourceRecord, comparable
 from piactl.core.plan.run_state import Memory, SourceMemory
 from piactl.core.text import counted, iso
 from piactl.errors import Exit, FeedRefused, UsageError
@@ -39,20 +39,28 @@ File = Annotated[str, typer.Argument(metavar="FEED", help="A feed file, PATH or 
 
 def check(
     file: File,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Compare it with the last feeds of the source in the directory.")
+    ] = False,
     output: RunOutput = PlanLayout.TEXT,
 ) -> int:
     """Check a feed against the layout of its source and the policy, and report every problem.
 
-    Needs no directory, so the feed is not compared with the last one. Exit codes: 0 usable, 5 rows are
-    rejected, 6 the whole feed is refused.
+    Without --compare it needs no directory. With it, it asks the directory for the last feeds, and warns of
+    columns whose blanks, values or forms differ from theirs, as a night does; the limits that compare feeds
+    count too. Exit codes: 0 usable, 5 rows are rejected, 6 the whole feed is refused.
     """
     from piactl.feed.feed import understood
+    from piactl.flows.plan.feed_quality import warnings
     from piactl.flows.plan.inputs.load_feeds import check_limits
 
     configuration = this_configuration()
+    day = today(configuration)
     try:
         sourced = _read(file, configuration)
-        check_limits([sourced], _memory_of(sourced), {}, today(configuration), ())
+        before = _last_feeds(sourced, configuration) if compare else None
+        memory = Memory(sources={sourced.source.name: before}) if before else _memory_of(sourced)
+        check_limits([sourced], memory, {}, day, ())
     except FeedRefused as error:
         if output is PlanLayout.JSON:
             _put(file=error.file, status="refused", refusals=error.refusals)
@@ -84,6 +92,11 @@ def check(
         ],
         "held": held,
         "remarks": [remark.message for remark in feed.remarks],
+        "compared": _feeds_before(sourced, before) if compare else None,
+        "warnings": [
+            {"column": column, "message": message}
+            for column, message in warnings(sourced, before, day).items()
+        ],
         "understood": understood(feed.written) if feed.written else None,
     }
     if output is PlanLayout.JSON:
@@ -99,6 +112,16 @@ def _memory_of(sourced: SourcedFeed) -> Memory:
     basis, source = sourced.feed.facts.basis, sourced.source.name
     record = SourceRecord(source, "", None, 0, 0)
     return Memory(sources={source: SourceMemory(record, applied=(basis.digest,))} if basis else {})
+
+
+def _last_feeds(sourced: SourcedFeed, configuration: Configuration) -> SourceMemory | None:
+    """What the directory knows of the last feeds of the source; None of none."""
+    from piactl.directory.store.state_records import read_memory
+
+    state, unreadable = configuration.settings.directory.state, configuration.unreadable
+    with reading(configuration) as reader:
+        memory = read_memory(reader, state, configuration.keys, unreadable, due=date.min).memory
+    return memory.sources.get(sourced.source.name)
 
 
 def rejects(
@@ -226,7 +249,7 @@ def _put(refusals: Sequence[tuple[str, str]] = (), **facts: Any) -> None:
     """Prints the object of a feed, of which nothing is known where it was refused."""
     known = ("status", "file", "source", "digest", "date", "full", "rows", "people", "unattributed")
     usual: dict[str, Any] = dict.fromkeys(known) | {"rejections": [], "held": {}, "remarks": []}
-    usual["understood"] = None
+    usual |= {"compared": None, "warnings": [], "understood": None}
     refused = [{"code": code, "message": message} for code, message in refusals]
     put_json({**usual, **facts, "refusals": refused}, 1)
 
@@ -241,6 +264,8 @@ def _print(document: dict[str, Any]) -> None:
         f"  sha256 {document['digest']}",
     ]
     lines += [f"  {remark}" for remark in document["remarks"]]
+    lines += [f"  warning: {one['column']}: {one['message']}" for one in document["warnings"]]
+    lines.append(f"  {_comparison(document['compared'], len(document['warnings']))}")
     for r in document["rejections"]:
         lines.append(f"{r['file']}:{r['line']}: {r['column'] or 'row'}: {r['message']} [{r['code']}]")
     rows = len({r["line"] for r in document["rejections"]})
@@ -251,3 +276,21 @@ def _print(document: dict[str, Any]) -> None:
         else "nothing is rejected"
     )
     put_text(shown(line) + "\n" for line in lines)
+
+
+def _feeds_before(sourced: SourcedFeed, before: SourceMemory | None) -> int:
+    """The last full feeds with which a full feed is compared."""
+    if before is None or not sourced.feed.facts.full:
+        return 0
+    return len(comparable(before.record.past, before.undone))
+
+
+def _comparison(compared: int | None, warnings: int) -> str:
+    """What the columns were compared with."""
+    if compared is None:
+        return "not compared with the last feeds: --compare does, and asks the directory"
+    if compared < WARNING_PAST:
+        last = counted(compared, "full feed")
+        return f"compared with nothing: the directory knows {last} of the source, {WARNING_PAST} are needed"
+    differ = counted(warnings, "column differs", "columns differ") if warnings else "no column differs"
+    return f"compared with the last {compared} feeds: {differ}"

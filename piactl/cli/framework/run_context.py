@@ -223,13 +223,19 @@ def say_refused(ready: ReadyPlan, name: str, broken: Sequence[Refusal]) -> None:
 def say_next_steps(ready: ReadyPlan, name: str, first: str = "") -> None:
     """Says what carries out the plan in the file `name`: the approval of another person, if the policy asks
     for it, and the command. `first` is what has to happen before."""
-    from piactl.core.plan.approval_rules import reasons
     from piactl.flows.plan.plan_file import refusal_facts
     from piactl.report.plan_text import apply_command
 
+    say_approval(ready, name)
+    say(f"To carry it out: {first}{apply_command(list(map(refusal_facts, ready.plan.refusals)), name)}")
+
+
+def say_approval(ready: ReadyPlan, name: str) -> None:
+    """Says that the plan in the file `name` needs the approval of another person, if so."""
+    from piactl.core.plan.approval_rules import reasons
+
     if reasons(ready.plan, this_configuration().policy.approvals):
         say(f'It needs the approval of another person: piactl approve {name} --reason "..."')
-    say(f"To carry it out: {first}{apply_command(list(map(refusal_facts, ready.plan.refusals)), name)}")
 
 
 def tell(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None:
