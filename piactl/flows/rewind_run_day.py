@@ -9,7 +9,7 @@ from typing import Any
 
 from piactl.core.edits import ActRefused
 from piactl.core.model.run_status import RunStatus
-from piactl.core.plan.guards import losses_until
+from piactl.core.plan.losses import losses_until
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.records import DATA, UnreadableRecords, parsed, record_write
 from piactl.directory.store.run_records import read_runs

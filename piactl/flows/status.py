@@ -10,7 +10,7 @@ from typing import Any
 
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
-from piactl.core.plan.guards import losses_before
+from piactl.core.plan.losses import losses_before
 from piactl.core.plan.run_state import Memory
 from piactl.core.rules.desired import Rules
 from piactl.core.text import iso

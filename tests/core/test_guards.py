@@ -7,18 +7,14 @@ import pytest
 
 from piactl.core.model.policy import Guard, GuardPeriod, Limit, Policy
 from piactl.core.plan.change import Change, Effect, Kind
-from piactl.core.plan.guards import (
-    Census,
-    counts_by_kind,
-    in_period,
+from piactl.core.plan.guards import Census, counts_by_kind, in_period, refusals, tally
+from piactl.core.plan.losses import (
     losses_before,
     losses_beyond,
     losses_since,
     losses_until,
     losses_with,
     losses_without,
-    refusals,
-    tally,
 )
 
 CENSUS = Census(1000, {"0800009A": 20, "0800010B": 500}, {"enseignant": 900})

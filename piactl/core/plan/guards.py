@@ -24,7 +24,8 @@ from math import inf
 from typing import NamedTuple
 
 from piactl.core.model.policy import Guard, Limit, Policy
-from piactl.core.plan.change import LAYOUT, LOSING, Belongings, Change, Effect, Kind, Post
+from piactl.core.plan.change import LAYOUT, Belongings, Change, Effect, Kind, Post
+from piactl.core.plan.losses import NO_LOSSES, WINDOW, Losses, losses_since
 
 SAMPLE = 5
 
@@ -34,7 +35,6 @@ END = "end"
 """In `Effect.other`: the guard `update` counts it."""
 HELD = "held"
 LOOSENING = "loosening"
-WINDOW = {kind.value: f"{kind.value}_window" for kind in Kind if kind in LOSING}
 PASSWORD, DEVICE = "password", "device"
 OPERATIONS = {
     operation: (operation, f"{operation}_operator", f"{operation}_day") for operation in (PASSWORD, DEVICE)
@@ -57,8 +57,6 @@ GUARD_KINDS = (
 )
 """The kinds of guard: what policies limit and `--allow` names."""
 
-LONGEST_WINDOW = 31
-"""Days for which losses are remembered."""
 
 BOOKKEEPING = frozenset({"birth", "device", "digest_key", LAYOUT, "posix", "unique_id", "verifier"})
 """Fields without effect for the person: guards ignore an update of these alone. A new digest key moves the
@@ -133,57 +131,7 @@ class Impact:
     limit: int | None = None
 
 
-Losses = Mapping[date, Mapping[str, int]]
-"""Accounts with each kind of loss, by day of the run."""
-
-NO_LOSSES: Losses = {}
 NO_SOURCES: Mapping[str, int] = {}
-
-
-def losses_since(losses: Losses, first: date) -> Counter[str]:
-    """The losses since a day, by kind."""
-    total: Counter[str] = Counter()
-    for day, counts in losses.items():
-        if day >= first:
-            total.update(counts)
-    return total
-
-
-def losses_with(losses: Losses, summary: Mapping[str, int], as_of: date) -> Losses:
-    """The losses including those of one more run; those older than LONGEST_WINDOW are dropped."""
-    recent = {d: counts for d, counts in losses.items() if (as_of - d).days < LONGEST_WINDOW}
-    lost = {kind: summary[kind] for kind in WINDOW if summary.get(kind)}
-    return {**recent, as_of: dict(Counter(recent.get(as_of, {})) + Counter(lost))} if lost else recent
-
-
-def losses_beyond(losses: Losses, recorded: Losses) -> Losses:
-    """The losses that are not in `recorded`."""
-    more = {day: dict(Counter(counts) - Counter(recorded.get(day, {}))) for day, counts in losses.items()}
-    return {day: counts for day, counts in more.items() if counts}
-
-
-def losses_before(losses: Losses, unfinished: Losses, summary: Mapping[str, int], as_of: date) -> Losses:
-    """The losses of the runs before a plan with this summary. An unfinished run of another day counts with
-    all its planned losses, one of the same day only with those that the plan does not repeat."""
-    for day, planned in unfinished.items():
-        made = Counter(planned) - Counter(summary if day == as_of else {})
-        losses = losses_with(losses, made, day)
-    return losses
-
-
-def losses_until(losses: Losses, last: date) -> Losses:
-    """The losses, with those of days after `last` moved to that day."""
-    moved: dict[date, Counter[str]] = {}
-    for day, counts in sorted(losses.items()):
-        moved.setdefault(min(day, last), Counter()).update(counts)
-    return {day: dict(counts) for day, counts in moved.items()}
-
-
-def losses_without(losses: Losses, allowed: Iterable[str]) -> Losses:
-    """The losses without the approved kinds (of one plan or in the window), whose count starts again."""
-    approved = {kind for kind, window in WINDOW.items() if {kind, window} & {*allowed}}
-    remaining = {d: {k: n for k, n in counts.items() if k not in approved} for d, counts in losses.items()}
-    return {d: counts for d, counts in remaining.items() if counts}
 
 
 def guards_on(policy: Policy, as_of: date) -> dict[str, tuple[str, Guard]]:

@@ -10,8 +10,9 @@ from itertools import chain
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy
 from piactl.core.plan.feed_limits import PartRecord, SourceRecord
-from piactl.core.plan.guards import Census, Losses
+from piactl.core.plan.guards import Census
 from piactl.core.plan.identity_case import Case
+from piactl.core.plan.losses import Losses
 from piactl.core.rules.absences import Absence, Key
 from piactl.core.rules.matching import Births
 

@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from piactl.core.plan.change import Kind
-from piactl.core.plan.guards import GROWTH, HELD, OTHER, WINDOW, Refusal
+from piactl.core.plan.guards import GROWTH, HELD, OTHER, Refusal
+from piactl.core.plan.losses import WINDOW
 from piactl.core.plan.plan import Basis, Plan
 from piactl.directory.port import Reader
 from piactl.directory.store.records import Record, UnreadableRecords

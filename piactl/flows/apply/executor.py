@@ -14,7 +14,8 @@ from piactl.config.register import register_digest
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Kind
-from piactl.core.plan.guards import Refusal, losses_beyond, losses_without
+from piactl.core.plan.guards import Refusal
+from piactl.core.plan.losses import losses_beyond, losses_without
 from piactl.core.plan.plan import Basis
 from piactl.core.plan.run_state import LastRun
 from piactl.core.text import counted

@@ -15,8 +15,9 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.numbers import Numbers
 from piactl.core.naming.taken_names import TakenNames
 from piactl.core.plan.feed_quality import FeedQuality
-from piactl.core.plan.guards import NO_LOSSES, Census, Tally, losses_before, losses_with, tally
+from piactl.core.plan.guards import Census, Tally, tally
 from piactl.core.plan.identity_case import Answer, Case, case_counts
+from piactl.core.plan.losses import NO_LOSSES, losses_before, losses_with
 from piactl.core.plan.plan import Basis, Changes, Contradiction, FeedBasis, Plan
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
 from piactl.core.plan.sync_cache import SyncCache

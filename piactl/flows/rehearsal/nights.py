@@ -11,7 +11,7 @@ from typing import Any
 
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
-from piactl.core.plan.guards import losses_without
+from piactl.core.plan.losses import losses_without
 from piactl.core.rules.desired import Rules
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan
