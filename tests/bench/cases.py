@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 from bench.contests import Contender, Contest, Goal, Say, hold, profile
@@ -20,13 +22,26 @@ from bench.requests import EVERYTHING, OWN_ACCOUNTS, Changes, changes_of_dump, c
 from bench.servers import TOLD, Server, load_quickly
 from piactl.sandbox.files import ACCOUNTS, identity_dn
 
-CASES = ("load", "migration", "quiet", "half", "rentree", "due", "commands", "lists", "set", "set-plan")
+CASES = (
+    "load",
+    "migration",
+    "quiet",
+    "half",
+    "rentree",
+    "due",
+    "commands",
+    "lists",
+    "rehearsal",
+    "set",
+    "set-plan",
+)
 """In the order in which they run."""
 
 LARGE = 100_000
 """From so many people on the directory is made by slapadd, and what would have to be put back is left out."""
 
 PIACTL = str(Path(sys.executable).with_name("piactl"))
+REHEARSED = 20
 _DUE_SHARE = 100 / 36_000
 _EACH_COMMAND = 5
 _DOCTOR_LOOKS_BACK = 330
@@ -263,6 +278,24 @@ def lists(bench: Bench) -> Contest:
     return bench.contest("lists", DUMP, [dump, whole, doctor])
 
 
+def rehearsal(bench: Bench) -> Contest:
+    """The first load and REHEARSED nights after it in memory, beside the first load alone."""
+    feeds = bench.folder / "rehearsed-feeds"
+    last = bench.population.nights(REHEARSED, feeds)
+
+    def contender(name: str, until: date, goal: Goal | None = None) -> Contender:
+        out = bench.folder / "rehearsed"
+        words = [PIACTL, "rehearse", "--approve", "--feeds", str(feeds), "--out", str(out), "-o", "ndjson"]
+        words += ["--days", f"{FIRST}..{until}"]
+        return Contender(name, lambda: words, after=lambda: shutil.rmtree(out), goal=goal)
+
+    first = contender("rehearse, the first load", FIRST)
+    nights = contender(f"rehearse, {REHEARSED} more nights", last, Goal(2.0, "all", memory=1024))
+    contest = bench.contest("rehearsal", first.name, [first, nights])
+    shutil.rmtree(feeds)
+    return contest
+
+
 def national(bench: Bench) -> Contest:
     """A set of AAF, read beside the same people as CSV."""
     return _beside_csv(bench, "a set, read", "feed", "check")
@@ -296,6 +329,7 @@ RUN = {
     "load": load,
     "migration": migration,
     "lists": lists,
+    "rehearsal": rehearsal,
     "quiet": quiet,
     "half": half,
     "rentree": rentree,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
@@ -57,6 +57,20 @@ class Population:
         target.with_name(f"again{self.told_again - 1:03}-{FIRST}.csv").unlink(missing_ok=True)
         _turn(self.first, target, self.told_again / (self.told_again + 1))
         return target
+
+    def nights(self, number: int, folder: Path) -> date:
+        """Writes the feeds of the first day and of `number` nights after it, of which each changes 0.5 % of
+        the people or changes them back; the last day."""
+        folder.mkdir()
+        day = FIRST
+        for night in range(number + 1):
+            day = FIRST + timedelta(days=night)
+            source = self.some_changes if night % 2 else self.first
+            rows = source.read_text(encoding="utf-8")
+            other = SOME_CHANGES if night % 2 else FIRST
+            target = folder / f"night-{day}.csv"
+            target.write_text(rows.replace(f";date={other}", f";date={day}"), encoding="utf-8")
+        return day
 
     def _feed(self, number: str, day: date) -> Path:
         return self.folder / f"rh-night{number}-{day}.csv"
