@@ -54,6 +54,7 @@ def test_which_plans_need_another_person(rule: ApprovalRule, needs: bool) -> Non
     [
         (YES, REQUEST, ""),
         (replace(YES, by="anne"), REQUEST, "made or applies the plan"),
+        (replace(YES, by="ANNE"), REQUEST, "made or applies the plan"),
         (replace(YES, policy="p2"), REQUEST, "other limits"),
         (replace(YES, allowed={"deactivate": 60}), REQUEST, "other limits"),
         (replace(YES, at=NOW + timedelta(minutes=2)), REQUEST, "ahead of the clock"),
@@ -70,16 +71,22 @@ def test_what_an_approval_is_worth(one: Approval, request_: Request, why: str) -
 
 
 def test_two_approvals_of_one_person_are_one() -> None:
-    two = [YES, replace(YES, name="two"), replace(YES, plan="x2"), replace(YES, approved=False)]
+    two = [
+        replace(YES, by=YES.by.upper()),
+        replace(YES, name="two"),
+        replace(YES, plan="x2"),
+        replace(YES, approved=False),
+    ]
     serve, not_serving = serving(REQUEST, two, Approvals(), NOW)
     assert ([one.name for one in serve], not_serving) == (["two"], [])
 
 
 def test_the_last_word_counts() -> None:
     no = replace(YES, approved=False, at=NOW, plan="x2", reason="test")
-    assert rejection(REQUEST, []) is None
-    assert rejection(REQUEST, [YES]) is None
-    assert rejection(REQUEST, [YES, no]) == no
-    assert rejection(REQUEST, [no, replace(YES, at=NOW + timedelta(minutes=1))]) is None
-    assert rejection(REQUEST, [replace(no, feeds=("f2",))]) is None
-    assert rejection(REQUEST, [replace(no, feeds=(), plan="x1")]) is not None
+    about = REQUEST.plan, REQUEST.fingerprint
+    assert rejection(*about, []) is None
+    assert rejection(*about, [YES]) is None
+    assert rejection(*about, [YES, no]) == no
+    assert rejection(*about, [no, replace(YES, at=NOW + timedelta(minutes=1))]) is None
+    assert rejection(*about, [replace(no, feeds=("f2",))]) is None
+    assert rejection(*about, [replace(no, feeds=(), plan="x1")]) is not None

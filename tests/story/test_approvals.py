@@ -125,6 +125,9 @@ def test_nobody_approves_a_plan_of_their_own(people: Academy, monkeypatch: pytes
     file = dangerous(people)
     ran = approve(people, monkeypatch, file, by=MAKER)
     assert (ran.code, "anne made this plan" in ran.err) == (4, True), ran
+    # nor under the name that another host spells in another case
+    ran = approve(people, monkeypatch, file, by="Anne")
+    assert (ran.code, "Anne made this plan" in ran.err) == (4, True), ran
     # as another Unix user of hers: the kernel still has her login, or nobody knows her
     monkeypatch.setattr(journal_actor, "_sudo_user", lambda said, login: OTHER)
     ran = people.run("approve", file, *WHY)

@@ -89,7 +89,7 @@ def serving(
     request: Request, found: Iterable[Approval], rules: Approvals, now: datetime
 ) -> tuple[list[Approval], list[str]]:
     """The approvals of different people that serve the plan now, and why the others about it do not."""
-    serve: dict[str, Approval] = {}
+    serve: dict[str, Approval] = {}  # by person
     why_not = []
     for one in found:
         if not one.approved or one.plan != request.fingerprint:
@@ -98,12 +98,17 @@ def serving(
         if wrong:
             why_not.append(f"that of {one.by}: {wrong}")
         else:
-            serve[one.by] = one
+            serve[one.by.casefold()] = one
     return [*serve.values()], why_not
 
 
+def is_one_of(name: str, people: Iterable[str]) -> bool:
+    """Whether a person is one of these. Hosts may spell a name of the same person in another case."""
+    return name.casefold() in map(str.casefold, people)
+
+
 def _wrong(one: Approval, request: Request, rules: Approvals, now: datetime) -> Iterator[str]:
-    if one.by in request.people:
+    if is_one_of(one.by, request.people):
         yield "made or applies the plan"
     if one.policy != request.plan.basis.policy or dict(one.allowed) != allowed_of(request.plan):
         yield "is about other limits"

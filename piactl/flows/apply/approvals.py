@@ -18,7 +18,15 @@ from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Approvals
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
-from piactl.core.plan.approval_rules import Approval, Request, allowed_of, reasons, rejection, serving
+from piactl.core.plan.approval_rules import (
+    Approval,
+    Request,
+    allowed_of,
+    is_one_of,
+    reasons,
+    rejection,
+    serving,
+)
 from piactl.core.text import counted
 from piactl.directory.dn import child, same_dn
 from piactl.directory.port import EntryWrite, Outcome, Reader
@@ -178,7 +186,7 @@ def _check_answer(
     made = check_plan_fits(ready, run.settings, run.order.policy, last)
     if made:
         raise PiactlError(f"this plan was applied already, by run {made}")
-    if operator in ready.made_by:
+    if is_one_of(operator, ready.made_by):
         raise ApprovalMissing(f"{operator} made this plan, so another person has to approve it")
 
 

@@ -20,6 +20,7 @@ from piactl.core.credentials.totp import to_verify
 from piactl.core.edits import ActRefused
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import PasswordSettings
+from piactl.core.plan.approval_rules import is_one_of
 from piactl.core.plan.guards import DEVICE, PASSWORD
 from piactl.core.rules.desired import Rules
 from piactl.directory.dn import child
@@ -155,7 +156,7 @@ class Requests:
         operator = known_operator(actor, TWO)
         if one.kind != kind:
             raise ActRefused(f"{name}: requests a {one.kind}: piactl {COMMANDS[one.kind]} {name}")
-        if one.by == operator:
+        if is_one_of(operator, [one.by]):
             raise ActRefused(f"{name}: {operator} requested it, so somebody else has to approve it")
         return one, operator
 
