@@ -18,6 +18,7 @@ from piactl.core.model.policy import (
     ASSIGNMENT_FIELDS,
     EMPLOYEE,
     ESTABLISHMENT_FIELDS,
+    MERGE,
     ApprovalRule,
     Approvals,
     ExtraGroup,
@@ -30,7 +31,6 @@ from piactl.core.model.policy import (
     Service,
     When,
 )
-from piactl.core.plan.approval_rules import MERGE
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import GUARD_KINDS
 from piactl.errors import Mistake

@@ -47,7 +47,6 @@ from piactl.cli.framework.run_context import (
     tell,
 )
 from piactl.cli.framework.stop_flag import stop_on_signals
-from piactl.core.plan.approval_rules import MERGE
 from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_input, refuse_output, refuse_own_file
 
@@ -244,6 +243,8 @@ def apply(
     if ldif:
         refuse_output("--ldif", ldif)
     ready = read_plan_file(file, configuration)
+    from piactl.core.model.policy import MERGE
+
     if MERGE in ready.plan.summary:
         raise UsageError(
             f"{file}: is the plan of a merge; the command that wrote it carries it out: "

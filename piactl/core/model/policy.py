@@ -198,6 +198,11 @@ class GroupSettings:
     line: int = 0
 
 
+MERGE = "merge"
+"""Of a merge of two accounts by hand, in a rule for approvals and in the summary of its plan; it is no kind
+of change."""
+
+
 @dataclass(frozen=True, slots=True)
 class ApprovalRule:
     """A plan that needs another person: one that breaks a guard of these kinds (`refused`; `any` is all), one

@@ -6,13 +6,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from piactl.core.model.policy import Approvals
+from piactl.core.model.policy import MERGE, Approvals
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import SAMPLE
 from piactl.core.plan.plan import Plan
 
-MERGE = "merge"
-"""Of a merge of two accounts by hand, in the summary of its plan; it is no kind of change."""
 AHEAD = timedelta(minutes=1)
 """How far the time of an approval may be ahead of the clock of the host that uses it."""
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from piactl.core.edits import ActRefused, Altered, Author, merged_account
 from piactl.core.model.account import NO_DEVICE, Account, State, merge_mark, merged_into
 from piactl.core.model.person import Assignment, Person, read_matricule
-from piactl.core.plan.approval_rules import MERGE
+from piactl.core.model.policy import MERGE
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import home_establishments
 from piactl.core.plan.plan import Basis, Plan
