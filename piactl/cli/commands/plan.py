@@ -236,6 +236,8 @@ def apply(
     server is stopped. The next run reads the loaded accounts back.
     Exit codes: 0 done, 4 refused by a guard, 5 done in part, 7 another run is writing.
     """
+    from piactl.core.model.policy import MERGE
+
     allowed = read_allowed(allow or [])
     need_reason(reason, "--allow", allowed)
     need_reason(reason, "--break-glass", ["--break-glass"] if break_glass else [])
@@ -243,8 +245,6 @@ def apply(
     if ldif:
         refuse_output("--ldif", ldif)
     ready = read_plan_file(file, configuration)
-    from piactl.core.model.policy import MERGE
-
     if MERGE in ready.plan.summary:
         raise UsageError(
             f"{file}: is the plan of a merge; the command that wrote it carries it out: "
