@@ -22,7 +22,7 @@ from piactl.core.plan.sync_cache import SyncCache, with_csn
 from piactl.directory.open import open_reader
 from piactl.directory.port import Reader
 from piactl.directory.store.attribute_map import UNIQUE_ID
-from piactl.directory.store.base_digest import MANAGED
+from piactl.directory.store.base_digest import MANAGED, POSIX
 from piactl.flows import nightly
 from piactl.flows.plan import chunks, incremental
 from piactl.flows.plan.incremental import NextCache, next_cache
@@ -163,7 +163,7 @@ def test_what_the_date_makes_due_is_looked_at(academy: Academy) -> None:
     assert {c["uid"] for c in same(academy, NEXT, feed)["changes"]} == {"claire.dubreuil"}
 
 
-@pytest.mark.parametrize("attribute", [name for name in MANAGED if name not in ("uid", UNIQUE_ID)])
+@pytest.mark.parametrize("attribute", [name for name in MANAGED if name not in ("uid", UNIQUE_ID, *POSIX)])
 def test_another_hand_on_any_managed_attribute_is_noticed(academy: Academy, attribute: str) -> None:
     full = row(nom_usage="Aubry", civilite="MME", courriel_prive="c@example.org", numen="20E9500001AAA")
     night(academy, DAY, full, IDA)
