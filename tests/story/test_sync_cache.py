@@ -186,12 +186,8 @@ def test_another_hand_on_any_managed_attribute_is_noticed(academy: Academy, attr
         "piactlLock": "2026-01-01$$x$y",
         "piactlMatriculeDigest": "{k1}00",
     }.get(attribute, "autre")
-    posix = {"uidNumber": "70001", "gidNumber": "70001", "homeDirectory": "/home/x", "loginShell": "/bin/x"}
     with academy.sandbox.root() as root:
         changes = {attribute: [(ldap3.MODIFY_REPLACE, [other])]}
-        if attribute in posix:  # their class asks for most of them
-            changes = {name: [(ldap3.MODIFY_REPLACE, [value])] for name, value in posix.items()}
-            changes["objectClass"] = [(ldap3.MODIFY_ADD, ["posixAccount"])]
         if attribute == "oathTOTPToken":
             changes["objectClass"] = [(ldap3.MODIFY_ADD, ["oathTOTPUser"])]
         root.modify(academy.dn("claire.aubry"), changes)
