@@ -15,9 +15,9 @@ from piactl.core.model.periods import Period, difference, intersection, ordinal,
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy
 from piactl.core.rules.career import Career
-from piactl.core.rules.entitlements import own_periods, rights_of
 from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import assignment_text, exception_text
+from piactl.core.rules.service_rights import own_periods, rights_of
 
 
 class Shade(Enum):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from piactl.core.model.settings import SourceSettings
-from piactl.feed.csv_record import StrayQuote, UnclosedQuote, split_record
+from piactl.feed.csv_syntax import StrayQuote, UnclosedQuote, split_record
 from piactl.feed.encoding_check import BLANKS, shown
 from piactl.feed.error_codes import refusal
 

@@ -15,7 +15,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import COUNTED, MOST_DISTINCT
 from piactl.feed.column_validators import Check, Fault, column_checks, is_matricule
 from piactl.feed.csv_header import COLUMNS, REQUIRED, Layout
-from piactl.feed.csv_record import StrayQuote, UnclosedQuote, split_record
+from piactl.feed.csv_syntax import StrayQuote, UnclosedQuote, split_record
 from piactl.feed.encoding_check import BLANKS, CODECS, SUSPECT, text_fault, undecodable
 
 Row = list[Any]

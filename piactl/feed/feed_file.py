@@ -16,8 +16,8 @@ from pathlib import Path
 from piactl.core.model.settings import SourceSettings
 from piactl.errors import FeedRefused, NotFound, UsageError
 from piactl.feed.error_codes import refusal
-from piactl.feed.formats import open_translated
 from piactl.feed.formats.md5_files import is_md5
+from piactl.feed.formats.registry import open_translated
 from piactl.feed.formats.rows import RowWriter
 from piactl.feed.formats.set_files import digest_of
 from piactl.private_files import refuse_missing, refuse_own_file

@@ -18,8 +18,8 @@ from piactl.flows.apply.journal_heads import StoredHeads
 from piactl.flows.apply.run import CommandRun
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.journal import Journal, RunContext, Verification, verify
-from piactl.journal.pruning import Removable, cut_off, pruning, removable, remove_left_behind
 from piactl.journal.query import text_of
+from piactl.journal.removable_lines import Removable, cut_off, pruning, removable, remove_left_behind
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 
 from piactl.core.model.person import Assignment
-from piactl.core.rules.absences import Absence, Testimony, after_feed
+from piactl.core.rules.feed_absences import Absence, Testimony, after_feed
 
 POST = Assignment("0800009A", "ENS", date(2026, 9, 1), source="rh", origin="a.csv:2")
 ELSEWHERE = Assignment("0800010B", "ENS", date(2026, 9, 1), source="assed")

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piactl.core.credentials.credentials import Credentials, PasswordPolicy
-from piactl.core.explain.account_state import state_answer
-from piactl.core.explain.login import LoginContext, login_answer
 from piactl.core.explain.question import Answer, Case
-from piactl.core.explain.service_right import right_answer, right_answers
+from piactl.core.explain.why_login import LoginContext, login_answer
+from piactl.core.explain.why_service import right_answer, right_answers
+from piactl.core.explain.why_state import state_answer
 from piactl.core.model.account import Account, Lock, ServiceException, State
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.overrides import Override, OverrideKind

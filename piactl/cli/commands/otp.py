@@ -45,7 +45,7 @@ from piactl.translation import translated
 
 if TYPE_CHECKING:
     from piactl.flows.helpdesk.otp.holder import Holder
-    from piactl.flows.helpdesk.otp.verify import Prove
+    from piactl.flows.helpdesk.otp.verify_device import Prove
 
 
 OneName = Annotated[

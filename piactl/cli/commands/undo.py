@@ -179,7 +179,7 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
     """The result as `-o json` prints it; documented in docs/undo.md."""
     from piactl.directory.port import Outcome
     from piactl.flows.plan.plan_file import plan_document
-    from piactl.flows.undo.reversals import Fate
+    from piactl.flows.undo.account_reversal import Fate
 
     document = plan_document(undoing.ready)
     facts = document["undo"]
@@ -211,7 +211,7 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
 
 
 def _was_reversed(account: Mapping[str, Any]) -> bool:
-    from piactl.flows.undo.reversals import Fate
+    from piactl.flows.undo.account_reversal import Fate
 
     return bool(account["outcome"] == Fate.REVERSED)
 

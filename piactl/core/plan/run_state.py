@@ -13,7 +13,7 @@ from piactl.core.plan.feed_limits import PartRecord, SourceRecord
 from piactl.core.plan.guards import Census
 from piactl.core.plan.identity_case import Case
 from piactl.core.plan.losses import Losses
-from piactl.core.rules.absences import Absence, Key
+from piactl.core.rules.feed_absences import Absence, Key
 from piactl.core.rules.matching import Births
 
 

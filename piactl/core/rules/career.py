@@ -14,9 +14,9 @@ from piactl.core.model.overrides import Override, next_end
 from piactl.core.model.periods import OPEN, Period, civil, difference, holding, ordinal
 from piactl.core.model.person import Assignment, Register
 from piactl.core.model.policy import Policy
-from piactl.core.rules.entitlements import rights_of, with_exceptions
 from piactl.core.rules.lifecycle import BEGINNING, Segment, lock_periods, login_periods, state_segments
 from piactl.core.rules.posts import Post, endings_of, posts_of
+from piactl.core.rules.service_rights import rights_of, with_exceptions
 
 
 @dataclass(frozen=True, slots=True)

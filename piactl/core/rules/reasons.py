@@ -10,8 +10,8 @@ from piactl.core.model.periods import OPEN, civil, holding
 from piactl.core.model.person import Assignment, Register
 from piactl.core.model.policy import Policy, Service
 from piactl.core.rules.career import Career
-from piactl.core.rules.entitlements import handed_over
 from piactl.core.rules.posts import Post
+from piactl.core.rules.service_rights import handed_over
 from piactl.core.text import condition, counted
 
 RightReason = tuple[str, Assignment | None, date, int]

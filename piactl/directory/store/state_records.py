@@ -15,8 +15,8 @@ from piactl.core.plan.guards import Census
 from piactl.core.plan.identity_case import Case
 from piactl.core.plan.losses import Losses
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Vanished, Waiting
-from piactl.core.rules.absences import Absence
 from piactl.core.rules.desired import address_problem
+from piactl.core.rules.feed_absences import Absence
 from piactl.core.text import iso
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn

@@ -26,9 +26,9 @@ from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.accounts.edit import broken_guards, intended, prepared_account
 from piactl.flows.apply.undo_log import kept_values
+from piactl.flows.plan.deleted_entries import still_gone, vanished_drift, vanished_words
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.ready_plan import AccountWrite
-from piactl.flows.plan.vanished import still_gone, vanished_drift, vanished_words
 from piactl.flows.queries.accounts import AccountStore, all_entries, find_entry
 
 _REBUILT = (

@@ -27,8 +27,8 @@ from piactl.errors import PiactlError
 from piactl.flows.doctor.checks import Finding, skipped, worst
 from piactl.flows.doctor.records import Content
 from piactl.flows.drift import decided
+from piactl.flows.plan.deleted_entries import still_gone, vanished_words
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.plan.vanished import still_gone, vanished_words
 
 _FEW = 10
 """How many accounts are named in one finding."""

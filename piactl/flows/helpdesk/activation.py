@@ -15,7 +15,7 @@ from piactl.core.credentials.activation_password import (
     new_activation_password,
     valid_until,
 )
-from piactl.core.credentials.holdoff import held_off_until
+from piactl.core.credentials.changed_proof_holdoff import held_off_until
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import ADOPTED, MAIL_PROOF, NO_DEVICE, Account, State
 from piactl.core.model.settings import IdentityName, Settings

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from piactl.core.credentials.holdoff import held_off_until
+from piactl.core.credentials.changed_proof_holdoff import held_off_until
 from piactl.core.credentials.numen_verifier import verifies
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE, NUMEN_PROOF, Account

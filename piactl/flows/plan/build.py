@@ -18,6 +18,7 @@ from piactl.directory.store.attribute_scans import read_holders
 from piactl.errors import FeedRefused
 from piactl.feed.reader import read_feed
 from piactl.flows.plan import chunks
+from piactl.flows.plan.deleted_entries import newly_gone, still_gone
 from piactl.flows.plan.incremental import (
     NextCache,
     RunState,
@@ -33,7 +34,6 @@ from piactl.flows.plan.inputs.numbers import numbers_of
 from piactl.flows.plan.processes import ProcessLost, process_count
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.reconcile import reconcile
-from piactl.flows.plan.vanished import newly_gone, still_gone
 
 
 def build_plan(

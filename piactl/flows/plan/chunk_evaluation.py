@@ -26,6 +26,7 @@ from piactl.directory.port import EntryWrite, RawEntry
 from piactl.directory.store.accounts import Entry, Unreadable, entry_of
 from piactl.feed.row_index import RowIndex
 from piactl.flows.drift import decided
+from piactl.flows.plan.deleted_entries import hold_found
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.incremental import NextCache, home_of
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, traces_of_account
@@ -36,7 +37,6 @@ from piactl.flows.plan.plan_file import row_texts
 from piactl.flows.plan.plan_rows import PlanRows, Row, place_of
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.plan.staged import PlannedRow, Spool, Wanted
-from piactl.flows.plan.vanished import hold_found
 
 
 @dataclass(frozen=True, slots=True)

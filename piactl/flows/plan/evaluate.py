@@ -15,7 +15,6 @@ from piactl.core.naming.numbers import GivenNumbers, Numbers
 from piactl.core.plan.plan import DueArchival, Hold, HoldCode, Rejection
 from piactl.core.plan.run_state import Memory, Waiting
 from piactl.core.plan.sync_cache import EntryDraft
-from piactl.core.rules.absences import Key
 from piactl.core.rules.address_allocation import numbered
 from piactl.core.rules.desired import (
     Desired,
@@ -26,11 +25,12 @@ from piactl.core.rules.desired import (
     desired_account,
     with_ledger,
 )
+from piactl.core.rules.feed_absences import Key
+from piactl.flows.plan.deleted_entries import vanished_words
 from piactl.flows.plan.incremental import NextCache
 from piactl.flows.plan.inputs.account_index import AccountIndex
 from piactl.flows.plan.inputs.identity_gate import those_let_in
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, MergedFeeds, SourcedFeed, merge_feeds
-from piactl.flows.plan.vanished import vanished_words
 
 TICK = 5_000
 """People between two calls of `tick`."""

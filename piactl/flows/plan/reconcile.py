@@ -45,6 +45,7 @@ from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
 from piactl.flows.drift import decided, device_drift, drift_list, remembered
 from piactl.flows.plan.assemble import PlanAssembly
+from piactl.flows.plan.deleted_entries import hold_unmanaged, vanished_drift
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.feed_quality import Outcome, qualities, warnings
 from piactl.flows.plan.group_changes import plan_groups
@@ -65,7 +66,6 @@ from piactl.flows.plan.plan_rows import PlanRows
 from piactl.flows.plan.ready_plan import ReadyPlan, Writes
 from piactl.flows.plan.sponsors import ADVICE, leaving_sponsors
 from piactl.flows.plan.staged import Names
-from piactl.flows.plan.vanished import hold_unmanaged, vanished_drift
 
 EVERYBODY = SkipSet()
 

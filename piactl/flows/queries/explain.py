@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from piactl.core.explain.account_state import state_answer
 from piactl.core.explain.question import Answer, Case, Rule
-from piactl.core.explain.run_steps import RunEnd, run_steps, step_rows, steps_without_plan
-from piactl.core.explain.service_right import right_answers
+from piactl.core.explain.why_run import RunEnd, run_steps, step_rows, steps_without_plan
+from piactl.core.explain.why_service import right_answers
+from piactl.core.explain.why_state import state_answer
 from piactl.core.model.account import Right, State
 from piactl.core.model.policy import Service
 from piactl.core.model.settings import Settings
@@ -52,7 +52,7 @@ def why_login(
 ) -> View:
     """Whether the account can log in, and every reason why it cannot."""
     # loaded here: the other questions do not need them
-    from piactl.core.explain.login import LoginContext, entry_differs, login_answer
+    from piactl.core.explain.why_login import LoginContext, entry_differs, login_answer
     from piactl.directory.store.credentials import read_credentials
     from piactl.directory.store.state_records import read_last
 

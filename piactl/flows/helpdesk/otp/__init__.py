@@ -11,7 +11,7 @@ from piactl.flows.helpdesk.otp.check_code import Checked, CodeOutcome, use_code
 from piactl.flows.helpdesk.otp.enroll import Enrolment, EnrolmentDelivery
 from piactl.flows.helpdesk.otp.show import devices_shown
 from piactl.flows.helpdesk.otp.suspend import prepare_removal, prepare_resumption, prepare_suspension
-from piactl.flows.helpdesk.otp.verify import prepare_resync, prepare_verification
+from piactl.flows.helpdesk.otp.verify_device import prepare_resync, prepare_verification
 
 __all__ = [
     "Checked",

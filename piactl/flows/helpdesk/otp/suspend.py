@@ -23,7 +23,7 @@ from piactl.flows.helpdesk.otp.holder import (
     prepare_holders,
     prepared,
 )
-from piactl.flows.helpdesk.otp.verify import Prove
+from piactl.flows.helpdesk.otp.verify_device import Prove
 from piactl.flows.queries.accounts import AccountStore
 
 

@@ -16,8 +16,8 @@ from piactl.core.plan.feed_limits import PartRecord, SourceRecord, record_of
 from piactl.core.plan.identity_case import Case
 from piactl.core.plan.plan import AbsentAssignment, Disagreement, HoldCode, Rejection
 from piactl.core.plan.run_state import SourceMemory
-from piactl.core.rules.absences import Absence, Key, Testimony, after_feed
 from piactl.core.rules.desired import Rules, address_problem, assignment_problems
+from piactl.core.rules.feed_absences import Absence, Key, Testimony, after_feed
 from piactl.core.rules.matching import doubt_about
 from piactl.core.rules.same_person import NAMES, PERSON_DATA, Ranks, same_name
 from piactl.core.rules.supplements import with_known_starts

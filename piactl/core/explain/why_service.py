@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from piactl.core.explain.account_state import state_ground
 from piactl.core.explain.counterfactual import (
     ASSIGNED,
     denial_in_force,
@@ -15,15 +14,16 @@ from piactl.core.explain.counterfactual import (
     wait_remedy,
 )
 from piactl.core.explain.question import Answer, Case, Cause, Effect, Remedy, Rule, absence, next_day, span
+from piactl.core.explain.why_state import state_ground
 from piactl.core.model.account import Right, State
 from piactl.core.model.overrides import override_text, running
 from piactl.core.model.periods import civil, holding
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Position, Service
 from piactl.core.plan.drift import drift_words
-from piactl.core.rules.entitlements import handed_over
 from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import exception_text
+from piactl.core.rules.service_rights import handed_over
 from piactl.core.text import condition, counted
 
 Ground = tuple[str, tuple[Rule, ...], Assignment | None]

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from piactl.core.credentials.credentials import Credentials
-from piactl.core.explain.account_state import drift_note, state_ground, state_span
 from piactl.core.explain.counterfactual import wait_remedy
 from piactl.core.explain.question import Answer, Case, Cause, Effect, Rule, absence, next_day, span
+from piactl.core.explain.why_state import drift_note, state_ground, state_span
 from piactl.core.model.account import NO_DEVICE, State
 from piactl.core.model.periods import OPEN, Period, civil, difference, holding
 from piactl.core.plan.drift import drift_words

@@ -1,0 +1,157 @@
+"""The one door of formats: whatever a source delivers is read as rows of the canonical layout.
+
+A format turns the files of a source into such rows, in a private file without a name. All else (columns,
+rejections, limits, chunks) is the same for every format. A new format is a module or a folder here with a
+function like `aaf.rows.write_second_degree`, and a line in `formats`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from io import BufferedReader
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO, cast
+
+from piactl.core.model.settings import SourceSettings
+from piactl.errors import FeedRefused
+from piactl.feed.error_codes import refusal
+from piactl.feed.formats.kept_sets import KeptSet, kept_sets
+from piactl.feed.formats.rows import COLUMNS, DATED, RowWriter
+from piactl.feed.formats.set_files import SetFiles, State, digest_of, open_set, state_of
+
+Writes = Callable[[SetFiles, SourceSettings, RowWriter], None]
+
+
+def formats() -> Mapping[str, tuple[Writes, tuple[str, ...]]]:
+    """How each format but csv writes its rows, and their columns."""
+    # loaded here, with lxml: most feeds are CSV
+    from piactl.feed.formats.aaf.rows import write_first_degree, write_gpei, write_second_degree
+    from piactl.feed.formats.sts import write_sts
+
+    return {
+        "aaf": (write_second_degree, COLUMNS),
+        "aaf1d": (write_first_degree, COLUMNS),
+        "gpei": (write_gpei, COLUMNS),
+        "sts": (write_sts, DATED),
+    }
+
+
+class _RowsFile:
+    """A private file without a name: its rows are personal data, and gone with the process at the latest."""
+
+    def __init__(self) -> None:
+        with TemporaryFile("w+b") as stream:
+            self.descriptor = os.dup(stream.fileno())
+
+    def opened(self, mode: str) -> IO[bytes]:
+        """The file, from its beginning; for one reader at a time."""
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        return os.fdopen(os.dup(self.descriptor), mode)
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class TranslatedSet:
+    """A set of files as rows: `rows` begins with their header, `source` has their layout. `digest` is that of
+    the files."""
+
+    rows: _RowsFile
+    source: SourceSettings
+    written: RowWriter
+    digest: str
+    state: State
+    kept: KeptSet | None
+
+
+_MOST = 16
+_kept: dict[tuple[Path, str], TranslatedSet] = {}
+"""The last translated sets. A run reads a feed up to three times, and XML is slow to read; and a delta may
+change another set of its run."""
+
+
+@contextmanager
+def open_translated(path: Path, source: SourceSettings) -> Iterator[tuple[BufferedReader, TranslatedSet]]:
+    """The rows of a set. Raises FeedRefused with every reason for which the set cannot be trusted."""
+    key = (path.absolute(), repr(source))
+    kept = _kept.pop(key, None)
+    if kept is None or kept.state != state_of(path):
+        kept = _translated(path, source)
+    _kept[key] = kept
+    for oldest in [*_kept][:-_MOST]:
+        del _kept[oldest]
+    with kept.rows.opened("rb") as stream:
+        yield cast(BufferedReader, stream), kept
+
+
+def set_to_keep(path: Path, source: SourceSettings) -> KeptSet | None:
+    """What deltas need of a set that was read, None if nothing."""
+    translated = _kept.get((path.absolute(), repr(source)))
+    return translated.kept if translated else None
+
+
+def _translated(path: Path, source: SourceSettings) -> TranslatedSet:
+    state = state_of(path)
+
+    def before(kind: str) -> list[KeptSet]:
+        # of two sets of one day the one that was kept last is the likelier one
+        in_run = [
+            one.kept
+            for one in _kept.values()
+            if one.kept is not None
+            and one.kept.kind == kind
+            and (one.source.name, one.source.state_folder) == (source.name, source.state_folder)
+        ]
+        return [*in_run, *kept_sets(source.state_folder, source.name, kind)]
+
+    try:
+        digest = digest_of(path)
+        rows, records = _RowsFile(), _RowsFile()
+        with (
+            rows.opened("wb") as stream,
+            records.opened("wb") as lines,
+            open_set(path, source.limits, digest, before) as files,
+        ):
+            write, columns = formats()[source.format]
+            writer = RowWriter(stream, lines, columns)
+            write(files, source, writer)
+    except OSError as error:
+        detail = f"it cannot be read ({error.strerror or error})"
+        raise FeedRefused(str(path), [refusal("unreadable", detail)]) from None
+    if state != state_of(path):
+        raise FeedRefused(str(path), [refusal("changed")])
+    undated = "debut" not in writer.columns
+    day = {"debut": writer.day.isoformat()} if writer.day and undated else {}
+    layout = replace(
+        source,
+        delimiter=";",
+        encoding="utf-8",
+        trailer=False,
+        columns={},
+        constants={**source.constants, **day},
+        date_formats=("%d/%m/%Y", "%Y-%m-%d"),
+    )
+    kept = None
+    if writer.kind and writer.day and undated:  # a format whose rows have dates has no deltas
+        if writer.basis is not None:  # a delta is not of the day of another set
+            order = writer.day, writer.number
+            others = (one for one in before(writer.kind) if one.order >= order)
+            writer.later = frozenset(one.digest for one in others) - {digest}
+        kept = KeptSet(
+            source.name,
+            writer.kind,
+            writer.day,
+            digest,
+            writer.structures,
+            writer.uais,
+            writer.gone,
+            writer.basis,
+            lambda: records.opened("rb"),
+            writer.number,
+        )
+    return TranslatedSet(rows, layout, writer, digest, state, kept)
