@@ -7,27 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any, Self
 
-
-class Exit(IntEnum):
-    """Exit codes of the command; each has one meaning."""
-
-    DONE = 0
-    FAILED = 1
-    USAGE = 2
-    CHANGES = 3
-    REFUSED = 4
-    PARTLY = 5
-    FEED_REFUSED = 6
-    LOCKED = 7
-    UNREACHABLE = 8
-    NOT_FOUND = 9
-    CONFIGURATION = 10
-    OLDER = 11
-    DECLINED = 12
-    BUG = 70
+from piactl.exit_codes import Exit
 
 
 class PiactlError(Exception):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import stat
 
-from piactl.errors import Exit, JournalUnusable, PiactlError
+from piactl.errors import JournalUnusable, PiactlError
+from piactl.exit_codes import Exit
 from piactl.private_files import may_not
 
 

@@ -31,7 +31,8 @@ from piactl.cli.framework.options import (
 from piactl.config.schema_validation import hint
 from piactl.core.model.account import State
 from piactl.core.model.person import read_uai
-from piactl.errors import Exit, NotFound, UsageError
+from piactl.errors import NotFound, UsageError
+from piactl.exit_codes import Exit
 from piactl.report.account_text import account_text
 from piactl.report.establishments import with_names
 from piactl.report.table import rendered

@@ -12,7 +12,8 @@ from piactl.cli.framework.context import put, put_json, reading, say, this_confi
 from piactl.cli.framework.options import PlanLayout as Form
 from piactl.cli.framework.options import RunOutput
 from piactl.core.model.settings import IdentityName
-from piactl.errors import Exit, NotPermitted, SecretUnusable
+from piactl.errors import NotPermitted, SecretUnusable
+from piactl.exit_codes import Exit
 from piactl.private_files import refuse_output
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from piactl.cli.framework.options import Output, Since, Until, read_period
 from piactl.core.model.numen import read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
-from piactl.errors import DirectoryUnreachable, Exit, NotFound, PiactlError
+from piactl.errors import DirectoryUnreachable, NotFound, PiactlError
+from piactl.exit_codes import Exit
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from piactl.cli.framework.account_batch import Manner, begin
 from piactl.cli.framework.context import say
 from piactl.cli.framework.options import ActAsOf, ActOutput, Allow, DryRun, Reason, Yes
 from piactl.cli.framework.run_context import say_approval
-from piactl.errors import Exit
+from piactl.exit_codes import Exit
 from piactl.private_files import refuse_output, write_private
 
 if TYPE_CHECKING:

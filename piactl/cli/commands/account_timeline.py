@@ -12,7 +12,8 @@ import typer
 
 from piactl.cli.framework.context import put, put_json, put_text, reading, say, this_configuration, today
 from piactl.cli.framework.options import AsOf, read_date, read_day, use_form
-from piactl.errors import Exit, PiactlError
+from piactl.errors import PiactlError
+from piactl.exit_codes import Exit
 from piactl.private_files import refuse_output
 from piactl.report.establishments import legend
 from piactl.report.timeline_text import timeline_text

@@ -11,7 +11,7 @@ from piactl.cli.framework.context import put_text, this_configuration, writing
 from piactl.cli.framework.options import Reason, need_reason
 from piactl.cli.framework.run_context import new_order, run_of
 from piactl.core.model.settings import IdentityName
-from piactl.errors import Exit
+from piactl.exit_codes import Exit
 
 PlanFile = Annotated[
     str, typer.Argument(metavar="PLAN", help="The file of the plan; - is stdin.", show_default=False)

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from piactl.cli.framework.context import put
-from piactl.errors import Exit, UsageError
+from piactl.errors import UsageError
+from piactl.exit_codes import Exit
 
 # bash splits words at `=`, and expects suggestions for the part after it
 _BASH = """\

@@ -10,7 +10,8 @@ import typer
 from piactl.cli.framework.context import configuration_path, display, put, put_json
 from piactl.cli.framework.options import Layout, Output
 from piactl.clock import utc_now
-from piactl.errors import ConfigurationInvalid, Exit
+from piactl.errors import ConfigurationInvalid
+from piactl.exit_codes import Exit
 from piactl.report.doctor_text import doctor_text
 from piactl.report.recover_text import comparison_text
 from piactl.report.table import rendered

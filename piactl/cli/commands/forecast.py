@@ -17,7 +17,8 @@ from piactl.cli.framework.context import (
     today,
 )
 from piactl.cli.framework.options import AsOf, Columns, Output, read_columns, read_date, read_day
-from piactl.errors import Exit, UsageError
+from piactl.errors import UsageError
+from piactl.exit_codes import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -37,7 +37,8 @@ from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.guards import DEVICE
-from piactl.errors import Exit, UsageError
+from piactl.errors import UsageError
+from piactl.exit_codes import Exit
 from piactl.private_files import refuse_input
 from piactl.report.device_text import COLUMNS, devices_text
 from piactl.report.table import rendered

@@ -21,7 +21,7 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.impact import check_form, show_impact
 from piactl.cli.framework.options import AsOf, By, Feeds, Output, PlanForm, PlanOrImpact, read_day
 from piactl.core.text import counted
-from piactl.errors import Exit
+from piactl.exit_codes import Exit
 from piactl.private_files import refuse_input, refuse_missing
 
 if TYPE_CHECKING:

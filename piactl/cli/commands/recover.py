@@ -22,7 +22,8 @@ from piactl.cli.framework.run_context import done_code, tell
 from piactl.cli.framework.terminal import confirm
 from piactl.clock import utc_now
 from piactl.core.text import counted
-from piactl.errors import DirectoryOlder, Exit, UsageError
+from piactl.errors import DirectoryOlder, UsageError
+from piactl.exit_codes import Exit
 from piactl.report.recover_text import lost_text, mending_text
 
 if TYPE_CHECKING:

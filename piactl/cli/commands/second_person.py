@@ -16,7 +16,8 @@ from piactl.cli.framework.options import ActOutput, DryRun, Output, SometimesRea
 from piactl.clock import utc_now
 from piactl.core.edits import ActRefused, Author
 from piactl.core.plan.guards import DEVICE, PASSWORD
-from piactl.errors import Exit, UsageError
+from piactl.errors import UsageError
+from piactl.exit_codes import Exit
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:

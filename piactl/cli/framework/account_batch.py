@@ -24,7 +24,8 @@ from piactl.cli.framework.run_context import _now, new_order, run_of
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirm
 from piactl.core.model.settings import IdentityName
-from piactl.errors import Exit, PiactlError, UsageError
+from piactl.errors import PiactlError, UsageError
+from piactl.exit_codes import Exit
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration

@@ -28,7 +28,8 @@ from piactl.cli.framework.terminal import StdoutLost
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
-from piactl.errors import Exit, FeedRefused, FeedsRefused, NotFound, PiactlError, UnsafePlan, UsageError
+from piactl.errors import FeedRefused, FeedsRefused, NotFound, PiactlError, UnsafePlan, UsageError
+from piactl.exit_codes import Exit
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Writer, WriteResult
-from piactl.errors import Exit, PiactlError
+from piactl.errors import PiactlError
+from piactl.exit_codes import Exit
 
 DATA = "piactlData"
 DUE = "piactlNextDue"

@@ -17,7 +17,8 @@ from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.directory.open import open_reader
 from piactl.directory.store.records import UnreadableRecords
-from piactl.errors import ConfigurationInvalid, Exit, PiactlError
+from piactl.errors import ConfigurationInvalid, PiactlError
+from piactl.exit_codes import Exit
 from piactl.flows.apply.journal_heads import stored_heads
 from piactl.flows.doctor.applications import examine_applications
 from piactl.flows.doctor.approvals import examine_approvals

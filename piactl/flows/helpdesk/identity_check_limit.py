@@ -32,7 +32,8 @@ from piactl.directory.store.records import (
     record_write,
     stored,
 )
-from piactl.errors import Exit, PiactlError
+from piactl.errors import PiactlError
+from piactl.exit_codes import Exit
 from piactl.flows.apply.default_password_policy import require_default_policy
 
 if TYPE_CHECKING:

@@ -44,7 +44,8 @@ from piactl.directory.store.records import (
     stored,
     text_of,
 )
-from piactl.errors import Exit, PiactlError
+from piactl.errors import PiactlError
+from piactl.exit_codes import Exit
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.apply.run import Run
 from piactl.flows.helpdesk.identity_check_limit import shown_time
