@@ -221,8 +221,9 @@ def _keep_plan(run: Run, ready: ReadyPlan) -> Path:
     """Keeps the plan on this host, where it can be read and approved, and deletes old ones."""
     settings = run.settings
     folder, file = Path(settings.plans_folder), Path(settings.kept_plan(ready.fingerprint))
-    make_private_folder(folder)
-    write_private(file, plan_pieces(ready))
+    if not file.is_file():
+        make_private_folder(folder)
+        write_private(file, plan_pieces(ready))
     forget_old(folder, settings.keep_undo_days, run.now())
     return file
 

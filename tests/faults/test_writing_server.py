@@ -52,10 +52,10 @@ def test_a_run_is_done_when_the_other_server_has_what_it_wrote(pair: Pair) -> No
     pair.converge()
     pair.lag(0.4)
     ended = night(pair, both(pair))
-    accounts = pair.two.snapshot().accounts
+    accounts = pair.two.snapshot().entries
     assert ended.code == 0, ended.said
     assert "not yet on" not in ended.said
-    assert accounts == pair.one.snapshot().accounts
+    assert accounts == pair.one.snapshot().entries
     pair.converge()
     assert pair.findings() == []
 
@@ -68,7 +68,7 @@ def test_a_run_names_the_server_that_lacks_what_it_wrote(pair: Pair) -> None:
     assert ended.code == 5, ended.said
     assert f"not yet on {pair.two.uri}: does not have everything yet" in ended.said
     assert "The next run evaluates every account again." in ended.said
-    assert pair.one.snapshot().accounts == pair.one.reference.accounts
+    assert pair.one.snapshot().entries == pair.one.reference.entries
     [record] = [one for one in pair.one.runs().values() if one["status"] == "partly"]
     assert f"not yet on {pair.two.uri}" in record["note"]
     pair.heal()
@@ -109,7 +109,7 @@ def test_writes_move_to_another_server_by_the_word_of_an_operator_only(pair: Pai
     assert f"writes go to {pair.two.uri} from now on" in moved.said
     # the first server lacks all of it
     assert moved.code == 5, moved.said
-    assert pair.two.snapshot().accounts == pair.two.reference.accounts
+    assert pair.two.snapshot().entries == pair.two.reference.entries
 
     # every later command goes there by itself
     locked = pair.one.run(

@@ -77,8 +77,8 @@ def check_journal(world: World) -> Story:
 def check_directory(world: World) -> None:
     """What is there is what an undisturbed run leaves, attribute by attribute."""
     found = world.snapshot()
-    missing = sorted(world.reference.accounts.keys() - found.accounts.keys())
-    extra = sorted(found.accounts.keys() - world.reference.accounts.keys())
+    missing = sorted(world.reference.entries.keys() - found.entries.keys())
+    extra = sorted(found.entries.keys() - world.reference.entries.keys())
     assert not missing, f"accounts that are not there: {missing[:5]}"
     assert not extra, f"accounts that should not be there: {extra[:5]}"
     differing = _differing(found, world.reference)
@@ -87,7 +87,7 @@ def check_directory(world: World) -> None:
     other = {dn for dn in {*memory, *wanted} if memory.get(dn) != wanted.get(dn)}
     assert not other, {dn: (memory.get(dn), wanted.get(dn)) for dn in other}
     for name in ("supannEmpId", "piactlIdentifier"):
-        values = Counter(v for entry in found.accounts.values() for v in entry.get(name, ()))
+        values = Counter(v for entry in found.entries.values() for v in entry.get(name, ()))
         assert max(values.values()) == 1, f"{name} doubled: {values.most_common(2)}"
 
 
@@ -96,11 +96,11 @@ def check_half(world: World) -> set[str]:
 
     Gives the names of those that are as after it, of those that the night changes.
     """
-    found = world.snapshot().accounts
+    found = world.snapshot().entries
     after = set()
-    for name in {*found, *world.before.accounts, *world.reference.accounts}:
+    for name in {*found, *world.before.entries, *world.reference.entries}:
         entry = found.get(name)
-        was, will = world.before.accounts.get(name), world.reference.accounts.get(name)
+        was, will = world.before.entries.get(name), world.reference.entries.get(name)
         assert entry in (was, will), f"{name} is half-made: {entry}"
         if entry == will and name in world.changed:
             after.add(name)
@@ -139,7 +139,7 @@ def check_survived(world: World, killed: str = "") -> Story:
 
 def _differing(found: Snapshot, wanted: Snapshot) -> dict[str, list[str]]:
     return {
-        dn: [n for n in {*entry, *wanted.accounts[dn]} if entry.get(n) != wanted.accounts[dn].get(n)]
-        for dn, entry in found.accounts.items()
-        if entry != wanted.accounts[dn]
+        dn: [n for n in {*entry, *wanted.entries[dn]} if entry.get(n) != wanted.entries[dn].get(n)]
+        for dn, entry in found.entries.items()
+        if entry != wanted.entries[dn]
     }

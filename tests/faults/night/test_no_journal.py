@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import resource
 import shutil
 import subprocess
@@ -120,10 +121,13 @@ def test_a_disk_that_fills_up_in_mid_run(world: World, full_disk: Path) -> None:
 
 def limited(world: World, room: int) -> Ended:
     """The plan of a night, applied by a process whose files cannot get longer than the journal is now, and so
-    many bytes. A night would keep its plan, which is longer than that."""
-    plan = world.folder / "own.json"
-    made = world.run(world.command("plan", "--as-of", str(NEXT), *world.feeds, "--out", str(plan)))
+    many bytes. The plan, which is longer than that, is kept already."""
+    own = world.folder / "own.json"
+    made = world.run(world.command("plan", "--as-of", str(NEXT), *world.feeds, "--out", str(own)))
     assert made.code == 0, made.said
+    plan = world.folder / "state" / "plans" / f"{json.loads(own.read_bytes())['fingerprint'][:16]}.json"
+    plan.parent.mkdir(mode=0o700, exist_ok=True)
+    own.rename(plan)
     size = world.journal.stat().st_size + room
 
     def limit() -> None:

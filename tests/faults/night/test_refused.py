@@ -32,8 +32,8 @@ def test_mistyped_passwords_between_plan_and_apply_are_no_conflict(world: World)
     assert applied.code == 0, applied.said
     assert f"{len(world.changed)} applied" in applied.out
     assert "conflict" not in applied.out + applied.said
-    found = world.snapshot().accounts
-    for name, entry in world.reference.accounts.items():
+    found = world.snapshot().entries
+    for name, entry in world.reference.entries.items():
         assert {n: v for n, v in found[name].items() if n in entry} == entry
     check_journal(world)
     logins = [name for name in people if accepts(world, name, PASSWORD)]

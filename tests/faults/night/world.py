@@ -62,8 +62,13 @@ class Ended:
 class Snapshot:
     """All that a run is to leave: every attribute of every account and static group, and piactl's memory."""
 
-    accounts: Mapping[str, Mapping[str, list[bytes]]]
+    entries: Mapping[str, Mapping[str, list[bytes]]]
     memory: Mapping[str, Any]
+
+    @property
+    def accounts(self) -> Mapping[str, Mapping[str, list[bytes]]]:
+        """The entries without the groups."""
+        return {dn: entry for dn, entry in self.entries.items() if dn.endswith(ACCOUNTS)}
 
 
 @dataclass
@@ -257,7 +262,7 @@ class World:
     def expect(self) -> None:
         """Takes what is there now, after an undisturbed night, for what every night has to end in."""
         self.reference = self.snapshot()
-        was, now = self.before.accounts, self.reference.accounts
+        was, now = self.before.entries, self.reference.entries
         self.changed = frozenset(dn for dn in {*was, *now} if was.get(dn) != now.get(dn))
 
     def runs(self) -> dict[str, dict[str, Any]]:
