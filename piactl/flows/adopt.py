@@ -48,7 +48,7 @@ from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
 from piactl.flows.plan.inputs.candidates import find_cases
 from piactl.flows.plan.inputs.load_feeds import check_limits
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed, judged, merge_feeds
-from piactl.flows.plan.inputs.numbers import numbers_of
+from piactl.flows.plan.inputs.posix_numbers import numbers_of
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
 
 

@@ -7,7 +7,7 @@ import pytest
 from ldap3.core.exceptions import LDAPConstraintViolationResult
 
 from piactl.core.model.policy import PosixSettings
-from piactl.core.naming.numbers import Numbers
+from piactl.core.naming.posix_numbers import Numbers
 
 from .academy import Academy
 from .feeds import crowd, row
@@ -34,7 +34,7 @@ def set_posix(academy: Academy, last: int = 70002, shell: str = "/bin/bash", old
 
 
 def number(academy: Academy, uid: str) -> int | None:
-    """The number of an account, which stands on its entry and in its ledger."""
+    """The number of an account, which its entry and its ledger both have."""
     [found] = academy.values(uid, "uidNumber") or [""]
     ledger = [n for n in academy.values(uid, "piactlIdentifier") if n.startswith("uidNumber=")]
     assert ledger == ([f"uidNumber={found}"] if found else [])

@@ -72,7 +72,7 @@ def is_running(pid: int) -> bool:
 
 
 def test_plans_are_the_same_byte_for_byte(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A first load, and a second night of which no cache tells anything: by one process, by two and by
+    """A first load, and a second night without a cache: by one process, by two and by
     three, in chunks of several sizes, with all that is staged in memory and on disk."""
     first = academy.feed(*FIRST, day=DAY)
     for day, feed in ((DAY, first), (NEXT, academy.feed(*SECOND, day=NEXT))):
@@ -86,7 +86,7 @@ def test_plans_are_the_same_byte_for_byte(academy: Academy, monkeypatch: pytest.
         if day == DAY:
             with by(2):
                 assert academy.night(DAY, first).json["outcomes"] == {"applied": 18}
-            # what two processes left tells the next night of everybody
+            # the cache that two processes made has an entry for everybody
             kept = marks(academy).read_bytes()
             assert kept.count(b"\n") > 18
             marks(academy).unlink()

@@ -199,8 +199,8 @@ class GroupSettings:
 
 
 MERGE = "merge"
-"""Of a merge of two accounts by hand, in a rule for approvals and in the summary of its plan; it is no kind
-of change."""
+"""The word for a merge by hand in rules for approvals and in the summary of its plan; it is not a kind of
+change."""
 
 
 @dataclass(frozen=True, slots=True)

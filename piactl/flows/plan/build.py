@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from piactl.core.model.settings import Settings, SourceSettings
-from piactl.core.naming.numbers import Numbers
+from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.sync_cache import key_of
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import mail_trace, traces_of
@@ -30,7 +30,7 @@ from piactl.flows.plan.incremental import (
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import Scan, in_order, raise_refused
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
-from piactl.flows.plan.inputs.numbers import numbers_of
+from piactl.flows.plan.inputs.posix_numbers import numbers_of
 from piactl.flows.plan.processes import ProcessLost, process_count
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.reconcile import reconcile

@@ -14,7 +14,7 @@ from pathlib import Path
 from piactl.core.model.account import State
 from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
-from piactl.core.naming.numbers import GivenNumbers
+from piactl.core.naming.posix_numbers import GivenNumbers
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import counts_of
 from piactl.core.plan.run_state import Memory

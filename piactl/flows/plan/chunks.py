@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from piactl.core.model.settings import SourceSettings
-from piactl.core.naming.numbers import Numbers
+from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.run_state import Memory
 from piactl.core.plan.sync_cache import key_of
 from piactl.core.rules.desired import MATRICULE, Rules

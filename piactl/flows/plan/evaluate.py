@@ -11,7 +11,7 @@ from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.local_part import UnusableName
-from piactl.core.naming.numbers import GivenNumbers, Numbers
+from piactl.core.naming.posix_numbers import GivenNumbers, Numbers
 from piactl.core.plan.plan import DueArchival, Hold, HoldCode, Rejection
 from piactl.core.plan.run_state import Memory, Waiting
 from piactl.core.plan.sync_cache import EntryDraft

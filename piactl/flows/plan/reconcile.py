@@ -12,7 +12,7 @@ from piactl.core.model.digests import NUMEN
 from piactl.core.model.overrides import override_words
 from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
-from piactl.core.naming.numbers import Numbers
+from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.naming.taken_names import TakenNames
 from piactl.core.plan.feed_quality import FeedQuality
 from piactl.core.plan.guards import Census, Tally, tally
@@ -61,7 +61,7 @@ from piactl.flows.plan.inputs.merge_feeds import (
     SourcedFeed,
     judged,
 )
-from piactl.flows.plan.inputs.numbers import numbers_of
+from piactl.flows.plan.inputs.posix_numbers import numbers_of
 from piactl.flows.plan.plan_rows import PlanRows
 from piactl.flows.plan.ready_plan import ReadyPlan, Writes
 from piactl.flows.plan.sponsors import ADVICE, leaving_sponsors

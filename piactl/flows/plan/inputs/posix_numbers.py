@@ -7,7 +7,7 @@ from functools import cache
 
 from piactl.core.model.account import NUMBER
 from piactl.core.model.policy import Policy
-from piactl.core.naming.numbers import Numbers
+from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.sync_cache import NameDigests, name_digest
 from piactl.directory.store.account_list import Listed, listed_names
 from piactl.directory.store.attribute_scans import read_numbers
