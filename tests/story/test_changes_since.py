@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import ldap3
@@ -13,6 +13,8 @@ import pytest
 
 from piactl.directory.client.connection import Session
 from piactl.directory.port import Refresh
+from piactl.directory.store import account_list
+from piactl.directory.store.account_list import Listed
 from piactl.flows.plan import incremental
 from piactl.flows.plan.changed_since import MOST_NIGHTS, Changes
 from piactl.sandbox.server import find_software
@@ -96,6 +98,31 @@ def test_nights_read_what_changed_and_plan_the_same(academy: Academy, asked: lis
         assert root.delete(academy.dn("leo.kern")), root.result
     assert [one["uid"] for one in night(academy, 9, feed=False)["drift"]] == ["leo.kern", "zoe.kern"]
     assert asked[5:] == [None, None]
+
+
+def test_a_night_lists_what_was_written_since_the_last_one(
+    academy: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not all of the last ten minutes again, however short ago the accounts were made."""
+    compared: list[set[str]] = []
+    original = account_list._there
+
+    def recorded(*arguments: Any) -> Iterator[tuple[str, Listed]]:
+        there = [*original(*arguments)]
+        compared.append({uid for uid, _ in there})
+        yield from there
+
+    monkeypatch.setattr(account_list, "_there", recorded)
+    night(academy, 3)
+    change(academy, "ida.roy", displayName="Autre Main")
+    night(academy, 4)
+    night(academy, 4, feed=False)
+    # night 4 wrote it, too
+    assert compared == [set(), {"ida.roy"}, {"ida.roy"}]
+    # without a cache only the begin of the last run is known
+    (academy.sandbox.folder / "state" / "settled").unlink()
+    night(academy, 4)
+    assert compared[3:] == [{"claire.dubreuil", "ida.roy", "leo.kern"}]
 
 
 def test_a_session_log_tells_what_is_gone(

@@ -23,7 +23,7 @@ from piactl.flows.plan.incremental import (
     NextCache,
     RunState,
     SkipSet,
-    all_are_there,
+    changes_since_feeds,
     next_cache,
     unchanged_accounts,
 )
@@ -82,7 +82,12 @@ def _built(
     if cache is not None:
         always = {*state.memory.pending(), *state.linked.people()}
         skip = unchanged_accounts(accounts, rules.keys, folder, cache, state, always)
-    uids = all_are_there(accounts, rules.keys, folder, state) if cache is None else cache.uids
+    if cache is not None:
+        uids, since = cache.uids, cache.since
+    else:
+        changes = changes_since_feeds(accounts, rules.keys, folder, state)
+        uids, since = (state.listed.keys(), changes.since) if changes else (None, None)
+    state = replace(state, since=since)
     gone = newly_gone(accounts, state.listed, uids, rules.as_of)
     state = state.with_vanished(still_gone(accounts, {**gone, **state.memory.vanished}))
     numbers = numbers_of(accounts, rules.policy, state.listed)

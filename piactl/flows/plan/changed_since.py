@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from piactl.core.model.run_status import RunStatus
 from piactl.core.plan.run_state import Vanished
@@ -31,10 +32,14 @@ _UUID_SIZE = 16
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The accounts that were written since then, and what a run has now seen of all."""
+    """The accounts that were written since then, and what a run has now seen of all.
+
+    `since`: no account whose entryCSN has an earlier time was written since then; None where that is unknown.
+    """
 
     written: tuple[Stamp, ...] = field(repr=False)
     seen: Seen
+    since: datetime | None = None
 
 
 def cookie_of(reader: Reader, base: str) -> str:
@@ -80,7 +85,8 @@ def changes_since(
     complete = there == len(listed) - sum(uid in listed for uid in vanished)
     if lost or not complete or any(stamp[0] not in listed for stamp in stamps):
         return None
-    return Changes(stamps, Seen(cookie, b"".join([seen.uuids, *new]), seen.nights + 1))
+    after = Seen(cookie, b"".join([seen.uuids, *new]), seen.nights + 1)
+    return Changes(stamps, after, _first_change(seen.cookie, cookie))
 
 
 def _each(uuids: bytes) -> Iterator[bytes]:
@@ -100,9 +106,28 @@ def _differ(left: set[bytes], named: bytes, written: Collection[bytes]) -> bool:
 
 def _is_later(csn: str, cookie: str) -> bool:
     """Whether an entryCSN is later than all that the cookie has of the same server."""
-    server = csn.split("#")[2:3]
-    csns = cookie.partition("csn=")[2].split(";")
-    return all(csn > one for one in csns if one.split("#")[2:3] == server)
+    return csn > _csns(cookie).get(_server(csn), "")
+
+
+def _first_change(before: str, after: str) -> datetime | None:
+    """The time of the earliest entryCSN that a write between two cookies can have: of the servers that wrote,
+    the one whose last write before is the oldest. None where a server wrote for the first time."""
+    known, now = _csns(before), _csns(after)
+    if not now.keys() <= known.keys():
+        return None
+    moved = [min(known[server], now[server]) for server in now if now[server] != known[server]]
+    if not moved:
+        return None
+    return datetime.strptime(min(moved).partition("#")[0], "%Y%m%d%H%M%S.%fZ").replace(tzinfo=UTC)
+
+
+def _csns(cookie: str) -> dict[str, str]:
+    """The last entryCSN of each server in a cookie, by its number."""
+    return {_server(csn): csn for csn in cookie.partition("csn=")[2].split(";")}
+
+
+def _server(csn: str) -> str:
+    return "".join(csn.split("#")[2:3])
 
 
 def _has_end_of(reader: Reader, state: str, run: str) -> bool:

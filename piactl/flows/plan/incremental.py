@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import chain
 from pathlib import Path
 
@@ -45,7 +45,7 @@ from piactl.directory.store.records import Places, UnreadableRecords
 from piactl.directory.store.state_records import Remembered, read_memory
 from piactl.feed.fingerprints import LineDigests, Skipped
 from piactl.flows.plan.cache_file import load, load_without_entries
-from piactl.flows.plan.changed_since import changes_since, cookie_of
+from piactl.flows.plan.changed_since import Changes, changes_since, cookie_of
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules, read_linked_matricules
 from piactl.flows.plan.inputs.load_feeds import Scan, digests_of_people
@@ -67,6 +67,9 @@ class RunState:
     """The accounts that there were at the end of the last night, by uid."""
     own_csn: str = ""
     """The entryCSN of a write that this run has made, "" for none."""
+    since: datetime | None = None
+    """No account whose entryCSN has an earlier time was written since the last run. None where only the time
+    at which that run began is known."""
 
     @property
     def memory(self) -> Memory:
@@ -130,6 +133,8 @@ class NextCache:
     """The matricule of each line of the scanned feeds, by source."""
     uids: Collection[str] | None = field(default=None, repr=False)
     """The uids of all accounts, where they are known."""
+    since: datetime | None = None
+    """As in RunState, if the server said what changed."""
     seen: dict[str, str] = field(default_factory=dict, repr=False)
     """key -> uid of the accounts that were seen and are not unchanged."""
     unchanged: Collection[str] = field(default=(), repr=False)
@@ -330,16 +335,15 @@ def unchanged_accounts(
     return skip
 
 
-def all_are_there(
+def changes_since_feeds(
     accounts: ManagedAccounts, keys: DigestKeys, folder: Path, state: RunState
-) -> Collection[str] | None:
-    """The uids of the listed accounts if the server says that none is gone since the last night with feeds,
-    else None."""
+) -> Changes | None:
+    """What changed since the last night with feeds, as the server says; None if it cannot be trusted. Else
+    all listed accounts are there."""
     old = load_without_entries(folder, keys) if state.own_csn else None
     if old is None or state.memory.last is None:
         return None
-    changes = changes_since(accounts, old, state.own_csn, state.listed, state.memory.vanished)
-    return state.listed.keys() if changes is not None else None
+    return changes_since(accounts, old, state.own_csn, state.listed, state.memory.vanished)
 
 
 def _changed_since(
@@ -368,6 +372,7 @@ def _changed_since(
     if len(found) != len({key for _, key in found}) or not evaluate.keys() >= {*other}:
         return None
     cache.uids, cache.seen, cache.cache.seen = state.listed.keys(), evaluate, changes.seen
+    cache.since = changes.since
     return SkipSet(unchanged, None, tuple(evaluate.values()))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from typing import Any, Protocol
 
 from piactl.core.plan.change import LOSING
@@ -50,7 +50,7 @@ class ReadyPlan:
     `writes` are those of accounts, `records` those of piactl's own entries, which follow. `last` is the
     record of the run that carries the plan out. `undo` describes the run that the plan undoes. `fingerprint`
     and `signature` are "" until the plan is sealed (see `plan_file.sealed`); `made_by` are the people behind
-    it, as the kernel and sudo name them.
+    it, as the kernel and sudo name them. `since` is as in `incremental.RunState`; no file has it.
     """
 
     plan: Plan
@@ -61,6 +61,7 @@ class ReadyPlan:
     fingerprint: str = ""
     made_by: tuple[str, ...] = ()
     signature: str = ""
+    since: datetime | None = None
 
     @property
     def undoes(self) -> str:

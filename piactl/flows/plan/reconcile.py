@@ -167,7 +167,7 @@ class _JointEvaluation(Evaluation):
             return read_accounts_named(*self.accounts, self.skip.evaluate)
         if not self.state.due_only:
             return read_accounts(*self.accounts)
-        since = self.memory.last.began if self.memory.last else None
+        since = self.state.since or (self.memory.last.began if self.memory.last else None)
         entries = read_accounts(*self.accounts, due=self.as_of, written_since=since)
         found = {entry.dn: entry for entry in entries}
         # what stands of what other programs changed is listed every night
@@ -297,7 +297,7 @@ class _JointEvaluation(Evaluation):
                 into.packed[draft.key] = into.pack(draft)
             self.cache.skipped = self.skip.unchanged
             self.expect(((d.account, self._csn(d)) for d in written), unsure)
-        return ReadyPlan(plan, writes, records, last)
+        return ReadyPlan(plan, writes, records, last, since=self.state.since)
 
     def _quality(
         self, written: Iterable[Desired], desired: Iterable[Desired], counted: Tally
