@@ -54,7 +54,7 @@ def test_the_guards_are_those_of_the_shipped_policy() -> None:
 def test_the_built_in_guards_are_told() -> None:
     for kind in ("grant", "update", "reopen", "unlock", "adopt", "group"):
         limit = overall(DEFAULT_GUARDS[kind])
-        assert f"`{kind}` {limit.max} and {limit.share * 100:g} %" in PAGE.replace("\n  ", " "), kind
+        assert f"`{kind}` {limit.max} and {limit.share * 100:g} %" in " ".join(PAGE.split()), kind
 
 
 def test_the_guards_on_proofs_are_as_drawn() -> None:
