@@ -1,4 +1,4 @@
-"""What docs/administration.md says of a restore, done on real servers: the end is that of a directory in
+"""What docs/restore.md says of a restore, done on real servers: the end is that of a directory in
 which nothing was lost."""
 
 from __future__ import annotations
