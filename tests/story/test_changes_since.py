@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -101,7 +102,7 @@ def test_nights_read_what_changed_and_plan_the_same(academy: Academy, asked: lis
 
 
 def test_a_night_lists_what_was_written_since_the_last_one(
-    academy: Academy, monkeypatch: pytest.MonkeyPatch
+    academy: Academy, asked: list[set[str] | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not all of the last ten minutes again, however short ago the accounts were made."""
     compared: list[set[str]] = []
@@ -119,10 +120,23 @@ def test_a_night_lists_what_was_written_since_the_last_one(
     night(academy, 4, feed=False)
     # night 4 wrote it, too
     assert compared == [set(), {"ida.roy"}, {"ida.roy"}]
+    # another program removes a record of the list
+    record = f"cn=accounts-00000,{academy.sandbox.state}"
+    with academy.sandbox.root() as root:
+        assert root.delete(record), root.result
+    night(academy, 5)
+    everybody = {"claire.dubreuil", "ida.roy", "leo.kern"}
+    assert asked[3:] == [None]
+    assert {*map(frozenset, compared[3:])} == {frozenset(everybody)}
+    compared.clear()
+    assert json.loads(academy.sandbox.entry(record)["piactlData"][0]).keys() == everybody
+    # the first night of a week has no need to list all
+    night(academy, 7)
+    assert compared == [set()]
     # without a cache only the begin of the last run is known
     (academy.sandbox.folder / "state" / "settled").unlink()
-    night(academy, 4)
-    assert compared[3:] == [{"claire.dubreuil", "ida.roy", "leo.kern"}]
+    night(academy, 8)
+    assert compared == [set(), everybody]
 
 
 def test_a_session_log_tells_what_is_gone(

@@ -15,14 +15,13 @@ from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
 
 
 def list_accounts(run: Run, ready: ReadyPlan, planned_on: bytes | None) -> None:
-    """Lists the accounts that were written since the run before this one: `planned_on` is its record, and it
-    listed all others. Every account is listed by the first run of a week, in case another program removed a
-    record. Accounts that an undo put out of management go off the list. Raises PiactlError."""
+    """Lists the accounts that were written since `ready.since`. Where that is None, those that were written
+    since the run before this one began (`planned_on` is its record), and by the first run of a week all, in
+    case another program removed a record. Accounts that an undo put out of management go off the list. Raises
+    PiactlError."""
     before = run.unreadable.read(run.places.last_run, planned_on, read_last_run) if planned_on else None
     released = {change.uid for change in ready.plan.changes if change.before == {"managed": "yes"}}
-    since = before.week_began(run.order.as_of) if before else None
-    if since is not None:
-        since = ready.since or since
+    since = ready.since or (before.week_began(run.order.as_of) if before else None)
     _write(run, run_list_writes(run.writer, run.settings.directory, run.unreadable, since, released))
 
 

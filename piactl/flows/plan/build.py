@@ -85,9 +85,9 @@ def _built(
     if cache is not None:
         uids, since = cache.uids, cache.since
     else:
-        changes = changes_since_feeds(accounts, rules.keys, folder, state)
-        uids, since = (state.listed.keys(), changes.since) if changes else (None, None)
-    state = replace(state, since=since)
+        changes, since = changes_since_feeds(accounts, rules.keys, folder, state)
+        uids = state.listed.keys() if changes else None
+        state = replace(state, since=changes.since if changes else None)
     gone = newly_gone(accounts, state.listed, uids, rules.as_of)
     state = state.with_vanished(still_gone(accounts, {**gone, **state.memory.vanished}))
     numbers = numbers_of(accounts, rules.policy, state.listed)
@@ -97,7 +97,7 @@ def _built(
         )
     feeds, skip = _read_feeds(accounts, rules, settings.sources, scans, skip, state)
     plan = reconcile(accounts, rules, settings.sources, feeds, state, accepted, tick, skip, cache, numbers)
-    return feeds, plan, cache
+    return feeds, replace(plan, since=since), cache
 
 
 def _skip_set(

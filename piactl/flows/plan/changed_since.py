@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from piactl.core.model.run_status import RunStatus
 from piactl.core.plan.run_state import Vanished
@@ -27,6 +27,9 @@ from piactl.flows.plan.inputs.account_index import ManagedAccounts
 MOST_NIGHTS = 7
 """After so many nights all accounts are read again."""
 
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
+"""The instant since which all accounts were written."""
+
 _UUID_SIZE = 16
 
 
@@ -34,7 +37,8 @@ _UUID_SIZE = 16
 class Changes:
     """The accounts that were written since then, and what a run has now seen of all.
 
-    `since`: no account whose entryCSN has an earlier time was written since then; None where that is unknown.
+    `since`: no account whose entryCSN has an earlier time was written since then. None where that is unknown,
+    or the cookie is older than MOST_NIGHTS days.
     """
 
     written: tuple[Stamp, ...] = field(repr=False)
@@ -86,7 +90,8 @@ def changes_since(
     if lost or not complete or any(stamp[0] not in listed for stamp in stamps):
         return None
     after = Seen(cookie, b"".join([seen.uuids, *new]), seen.nights + 1)
-    return Changes(stamps, after, _first_change(seen.cookie, cookie))
+    since = _first_change(seen.cookie, cookie) if _age(seen.cookie, own_csn).days < MOST_NIGHTS else None
+    return Changes(stamps, after, since)
 
 
 def _each(uuids: bytes) -> Iterator[bytes]:
@@ -116,9 +121,16 @@ def _first_change(before: str, after: str) -> datetime | None:
     if not now.keys() <= known.keys():
         return None
     moved = [min(known[server], now[server]) for server in now if now[server] != known[server]]
-    if not moved:
-        return None
-    return datetime.strptime(min(moved).partition("#")[0], "%Y%m%d%H%M%S.%fZ").replace(tzinfo=UTC)
+    return _time(min(moved)) if moved else None
+
+
+def _age(cookie: str, csn: str) -> timedelta:
+    """The time from the last write that a cookie knows to that of an entryCSN."""
+    return _time(csn) - max(map(_time, _csns(cookie).values()))
+
+
+def _time(csn: str) -> datetime:
+    return datetime.strptime(csn.partition("#")[0], "%Y%m%d%H%M%S.%fZ").replace(tzinfo=UTC)
 
 
 def _csns(cookie: str) -> dict[str, str]:

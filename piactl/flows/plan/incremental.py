@@ -45,7 +45,7 @@ from piactl.directory.store.records import Places, UnreadableRecords
 from piactl.directory.store.state_records import Remembered, read_memory
 from piactl.feed.fingerprints import LineDigests, Skipped
 from piactl.flows.plan.cache_file import load, load_without_entries
-from piactl.flows.plan.changed_since import Changes, changes_since, cookie_of
+from piactl.flows.plan.changed_since import EVER, Changes, changes_since, cookie_of
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules, read_linked_matricules
 from piactl.flows.plan.inputs.load_feeds import Scan, digests_of_people
@@ -68,8 +68,8 @@ class RunState:
     own_csn: str = ""
     """The entryCSN of a write that this run has made, "" for none."""
     since: datetime | None = None
-    """No account whose entryCSN has an earlier time was written since the last run. None where only the time
-    at which that run began is known."""
+    """No account whose entryCSN has an earlier time was written since the last run; None where that is not
+    known."""
 
     @property
     def memory(self) -> Memory:
@@ -134,7 +134,7 @@ class NextCache:
     uids: Collection[str] | None = field(default=None, repr=False)
     """The uids of all accounts, where they are known."""
     since: datetime | None = None
-    """As in RunState, if the server said what changed."""
+    """As `list_since` returns it."""
     seen: dict[str, str] = field(default_factory=dict, repr=False)
     """key -> uid of the accounts that were seen and are not unchanged."""
     unchanged: Collection[str] = field(default=(), repr=False)
@@ -323,6 +323,7 @@ def unchanged_accounts(
     comparable = same_basis and last.clean
     skip = _changed_since(accounts, old, cache, state, always) if comparable else None
     if skip is None:
+        cache.since = list_since(old, None)
         skip = _all_compared(accounts, old, cache, state, always, comparable=comparable)
     if not skip:
         return skip
@@ -337,13 +338,22 @@ def unchanged_accounts(
 
 def changes_since_feeds(
     accounts: ManagedAccounts, keys: DigestKeys, folder: Path, state: RunState
-) -> Changes | None:
-    """What changed since the last night with feeds, as the server says; None if it cannot be trusted. Else
-    all listed accounts are there."""
+) -> tuple[Changes | None, datetime | None]:
+    """What changed since the last night with feeds, None if the server does not say it, and what `list_since`
+    returns for it."""
     old = load_without_entries(folder, keys) if state.own_csn else None
     if old is None or state.memory.last is None:
-        return None
-    return changes_since(accounts, old, state.own_csn, state.listed, state.memory.vanished)
+        return None, None
+    changes = changes_since(accounts, old, state.own_csn, state.listed, state.memory.vanished)
+    return changes, list_since(old, changes)
+
+
+def list_since(old: SyncCache, changes: Changes | None) -> datetime | None:
+    """Since when accounts were written that the list of accounts may lack, None where only the begin of the
+    last run is known. EVER where the server could have said what changed, and its answer is not trusted."""
+    if changes is None:
+        return EVER if old.seen.cookie else None
+    return changes.since
 
 
 def _changed_since(
@@ -372,7 +382,7 @@ def _changed_since(
     if len(found) != len({key for _, key in found}) or not evaluate.keys() >= {*other}:
         return None
     cache.uids, cache.seen, cache.cache.seen = state.listed.keys(), evaluate, changes.seen
-    cache.since = changes.since
+    cache.since = list_since(old, changes)
     return SkipSet(unchanged, None, tuple(evaluate.values()))
 
 

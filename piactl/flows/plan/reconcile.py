@@ -297,7 +297,7 @@ class _JointEvaluation(Evaluation):
                 into.packed[draft.key] = into.pack(draft)
             self.cache.skipped = self.skip.unchanged
             self.expect(((d.account, self._csn(d)) for d in written), unsure)
-        return ReadyPlan(plan, writes, records, last, since=self.state.since)
+        return ReadyPlan(plan, writes, records, last)
 
     def _quality(
         self, written: Iterable[Desired], desired: Iterable[Desired], counted: Tally
