@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -42,6 +43,10 @@ SECOND = [
 """Newcomers, homonyms of accounts, absences, a mover, a new function, a NUMEN that others have."""
 
 
+LOST = "one of the processes ended early, as where memory is short"
+ALONE = "piactl: warning: {}: one process makes the plan alone, which takes longer\n"
+
+
 @contextmanager
 def by(count: int, size: int = 1) -> Iterator[list[int]]:
     """Has so many processes evaluate chunks of this size; the pids of those that were started."""
@@ -61,9 +66,9 @@ def by(count: int, size: int = 1) -> Iterator[list[int]]:
         yield pids
 
 
-def plan(academy: Academy, feed: Path, day: str) -> str:
+def plan(academy: Academy, feed: Path, day: str, said: str = "") -> str:
     result = academy.run("plan", feed, "--as-of", day, "-o", "json")
-    assert (result.code, result.err) == (0, "")
+    assert (result.code, result.err) == (0, said)
     return str(result.out)
 
 
@@ -93,7 +98,8 @@ def test_plans_are_the_same_byte_for_byte(academy: Academy, monkeypatch: pytest.
 
 
 def test_a_lost_process_makes_no_smaller_plan(academy: Academy) -> None:
-    """One that is killed while it evaluates, while it makes rows, or that has no memory left."""
+    """One that is killed while it evaluates, while it makes rows, or that has no memory left; or that the
+    kernel does not start. The operator reads why the plan took longer."""
     feed = academy.feed(*FIRST, day=DAY)
     alone = plan(academy, feed, DAY)
     parent = os.getpid()
@@ -123,9 +129,17 @@ def test_a_lost_process_makes_no_smaller_plan(academy: Academy) -> None:
         with by(2) as pids, pytest.MonkeyPatch.context() as patched:
             patched.setattr(ChunkEvaluation, method, harmed)
             patched.setattr(build, "_built", noting)
-            assert plan(academy, feed, DAY) == alone, method
+            assert plan(academy, feed, DAY, ALONE.format(LOST)) == alone, method
         assert (len(pids), counts) == (2, [2, 1]), method
         assert not any(map(is_running, pids))
+
+    def full() -> int:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    why = f"a process could not be started ({os.strerror(errno.EAGAIN)})"
+    with by(2), pytest.MonkeyPatch.context() as patched:
+        patched.setattr(os, "fork", full)
+        assert plan(academy, feed, DAY, ALONE.format(why)) == alone
 
 
 def test_a_process_has_nothing_open_but_its_pipe_and_the_feeds(academy: Academy, tmp_path: Path) -> None:

@@ -44,11 +44,13 @@ def build_plan(
     state: RunState,
     accepted: Accepted = NOTHING,
     tick: Callable[[], None] = lambda: None,
+    warn: Callable[[str], None] = lambda _text: None,
 ) -> tuple[list[SourcedFeed], ReadyPlan, NextCache | None]:
     """The feeds and the plan of one run, and the sync cache that it prepares for the next one.
 
     Where many people are to be evaluated, one process for each core does it. If one of them is lost, as where
-    the kernel ends it because memory is short, this process makes the plan alone.
+    the kernel ends it because memory is short, this process makes the plan alone, and `warn` is given a
+    sentence.
 
     Raises FeedRefused and what `reconcile` raises.
     """
@@ -56,7 +58,8 @@ def build_plan(
     try:
         with ExitStack() as until:
             return _built(*arguments, process_count, until)
-    except ProcessLost:
+    except ProcessLost as lost:
+        warn(f"warning: {lost}: one process makes the plan alone, which takes longer")
         with ExitStack() as until:
             return _built(*arguments, lambda _people: 1, until)
 

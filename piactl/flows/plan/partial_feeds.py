@@ -29,10 +29,12 @@ class Continued:
     cache: NextCache | None
     refused: tuple[PiactlError, ...] = ()
     remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What happened while the plan was made and is no part of it."""
 
     @property
     def messages(self) -> tuple[str, ...]:
-        return (*map(str, self.refused), *self.remarks)
+        return (*map(str, self.refused), *self.remarks, *self.warnings)
 
 
 def build_continuing(
@@ -48,12 +50,14 @@ def build_continuing(
 
     Of a refused source no feed is used. Raises FeedRefused and what else `build_plan` raises.
     """
-    left, sources, remarks = list(scans), list[str](), list[str]()
+    left, sources, remarks, warnings = list(scans), list[str](), list[str](), list[str]()
     refused: list[PiactlError] = []
     older = read_older(Path(settings.state_folder))
     while True:
         try:
-            feeds, ready, cache = build_plan(accounts, rules, settings, left, state, accepted, tick)
+            feeds, ready, cache = build_plan(
+                accounts, rules, settings, left, state, accepted, tick, warnings.append
+            )
             break
         except (FeedRefused, FeedsOfAnotherDay) as error:
             if files := refused_before(error, older):
@@ -71,7 +75,7 @@ def build_continuing(
         remarks.append(f"feed refused of {', '.join(sources)}: dates and the other sources go on without it")
     if remarks:
         ready = replace(ready, plan=replace(ready.plan, remarks=(*ready.plan.remarks, *remarks)))
-    return Continued(feeds, ready, cache, tuple(refused), tuple(remarks))
+    return Continued(feeds, ready, cache, tuple(refused), tuple(remarks), tuple(warnings))
 
 
 def _files(error: FeedRefused | FeedsOfAnotherDay) -> set[str]:

@@ -33,7 +33,7 @@ _AHEAD = 2
 
 
 class ProcessLost(Exception):
-    """A child ended before its work did."""
+    """A child could not be started, or ended before its work did. Its text says which."""
 
 
 def process_count(people: int) -> int:
@@ -89,7 +89,7 @@ class Child:
         try:
             return call(*arguments)
         except (EOFError, OSError):
-            raise ProcessLost from None
+            raise ProcessLost("one of the processes ended early, as where memory is short") from None
 
 
 @contextmanager
@@ -100,8 +100,8 @@ def children(number: int, evaluation: ChunkEvaluation, feeds: Sequence[int]) -> 
         try:
             for _ in range(number):
                 started.append(Child(evaluation, feeds))
-        except OSError:
-            raise ProcessLost from None
+        except OSError as error:
+            raise ProcessLost(f"a process could not be started ({error.strerror})") from None
         yield started
     finally:
         for child in started:
