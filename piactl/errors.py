@@ -6,9 +6,9 @@ A message says what, where and what next, in one to three lines, and never holds
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
+from piactl.dataclass import dataclass
 from piactl.exit_codes import Exit
 
 

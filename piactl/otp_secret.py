@@ -27,11 +27,12 @@ import hashlib
 import hmac
 import io
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from piactl.core.credentials.totp import DIGITS, PERIOD
 from piactl.core.model.digests import DigestKeys, digest_key_id
+from piactl.dataclass import dataclass
 from piactl.errors import PiactlError
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from piactl.dataclass import dataclass
 from piactl.errors import ConfigurationInvalid, Mistake
 from piactl.private_files import exposure, may_not
 

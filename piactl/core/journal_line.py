@@ -12,8 +12,9 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from piactl.dataclass import dataclass
 
 MAX_LINE = 4 * 1024 * 1024
 """The maximum length of a line in bytes."""

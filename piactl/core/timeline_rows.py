@@ -6,7 +6,7 @@ The periods come from careers, which apply the rules; this module only sorts the
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 from piactl.core.model.account import Account, Right, State
@@ -18,6 +18,7 @@ from piactl.core.rules.career import Career
 from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import assignment_text, exception_text
 from piactl.core.rules.service_rights import own_periods, rights_of
+from piactl.dataclass import dataclass
 
 
 class Shade(Enum):

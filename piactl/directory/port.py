@@ -6,9 +6,11 @@ Nothing here knows ldap3. A flow is given one of these and never picks one; `pla
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Protocol
+
+from piactl.dataclass import dataclass
 
 Values = Mapping[str, tuple[bytes, ...]]
 """Raw values by LDAP attribute name, spelled as asked for."""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from piactl.dataclass import dataclass
 from piactl.directory.dn import normal_dn
 from piactl.directory.filter_matching import Find, conjuncts, parsed
 from piactl.directory.port import (

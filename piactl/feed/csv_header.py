@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from difflib import get_close_matches
 
 from piactl.core.model.settings import SourceSettings
+from piactl.dataclass import dataclass
 from piactl.feed.csv_syntax import StrayQuote, UnclosedQuote, split_record
 from piactl.feed.encoding_check import BLANKS, shown
 from piactl.feed.error_codes import refusal

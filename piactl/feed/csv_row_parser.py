@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import COUNTED, MOST_DISTINCT
+from piactl.dataclass import dataclass
 from piactl.feed.column_validators import Check, Fault, column_checks, is_matricule
 from piactl.feed.csv_header import COLUMNS, REQUIRED, Layout
 from piactl.feed.csv_syntax import StrayQuote, UnclosedQuote, split_record

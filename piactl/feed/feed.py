@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 
 from piactl.core.model.person import Person
 from piactl.core.plan.feed_limits import FeedFacts
 from piactl.core.plan.plan import Rejection
 from piactl.core.text import counted
+from piactl.dataclass import dataclass
 from piactl.feed.csv_header import Layout
 from piactl.feed.encoding_check import shown
 from piactl.feed.formats.rows import RowWriter

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from io import BufferedReader
 from pathlib import Path
 
 from piactl.core.model.settings import SourceSettings
+from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
 from piactl.feed.csv_header import Layout, read_layout
 from piactl.feed.csv_row_parser import PRUNE, Pattern, RowParser, Sample, without_end

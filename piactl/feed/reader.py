@@ -7,12 +7,12 @@ import os
 import re
 from array import array
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import ROW, FeedFacts
+from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
 from piactl.feed.csv_header import COLUMNS, Layout, read_layout
 from piactl.feed.csv_row_parser import BrokenRow, FieldTooLong, RowParser, Sample, without_end

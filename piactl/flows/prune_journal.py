@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
 from piactl.core.journal_line import Anchor, journal_owner
+from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Writer
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.journal_heads import prunable_days, pruned_write

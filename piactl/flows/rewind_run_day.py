@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
 from piactl.core.edits import ActRefused
 from piactl.core.model.run_status import RunStatus
 from piactl.core.plan.losses import losses_until
+from piactl.dataclass import dataclass
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.records import DATA, UnreadableRecords, parsed, record_write
 from piactl.directory.store.run_records import read_runs

@@ -6,9 +6,9 @@ import os
 import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
+from piactl.dataclass import dataclass
 from piactl.journal.errors import UnknownOperator
 from piactl.private_files import this_user, user_name
 

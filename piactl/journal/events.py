@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from piactl.core.journal_line import CUT, BrokenLine, JournalLine, replaced
+from piactl.dataclass import dataclass
 from piactl.errors import NotFound, UsageError
 from piactl.journal.errors import refused_by_system, unreadable
 from piactl.journal.query import lines_of

@@ -13,7 +13,6 @@ anything outside the period.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
 from piactl.core.journal_line import (
@@ -27,6 +26,7 @@ from piactl.core.journal_line import (
     proved,
     sealed_in_place,
 )
+from piactl.dataclass import dataclass
 from piactl.journal.errors import chain_broken, unreadable
 from piactl.journal.query import read_lines, text_of
 from piactl.journal.rotated_files import files_of, raw_lines

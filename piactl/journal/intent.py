@@ -8,11 +8,12 @@ there: it costs what was written since the last run that left nothing in doubt, 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import NamedTuple
 
 from piactl.core.journal_line import BrokenLine, JournalLine
+from piactl.dataclass import dataclass
 from piactl.journal.errors import refused_by_system, unreadable
 from piactl.journal.head_file import alive_runs
 from piactl.journal.rotated_files import newest_first

@@ -7,12 +7,13 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any
 
 from piactl.core.journal_line import BrokenLine, JournalLine, ended, parsed
+from piactl.dataclass import dataclass
 from piactl.journal.actor import author_of
 from piactl.journal.errors import unreadable
 from piactl.journal.head_file import alive_runs

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from piactl.core.journal_line import CUT, BrokenLine, JournalLine
+from piactl.dataclass import dataclass
 from piactl.journal.errors import refused_by_system, unreadable
 from piactl.journal.head_file import SUFFIX, HeadDamaged, read_head
 from piactl.journal.query import lines_of

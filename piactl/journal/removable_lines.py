@@ -15,12 +15,12 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 from piactl.core.journal_line import CUT, Head, parsed, sealed_in_place
+from piactl.dataclass import dataclass
 from piactl.errors import JournalUnusable
 from piactl.journal import head_file as locks
 from piactl.journal.append_file import open_private, same_file, sync_folder

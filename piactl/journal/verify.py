@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -37,6 +37,7 @@ from piactl.core.journal_line import (
     proved,
     replaced,
 )
+from piactl.dataclass import dataclass
 from piactl.journal.head_file import SUFFIX, HeadDamaged, read_head
 from piactl.journal.rotated_files import files_of, opened, pieces, raw_lines
 

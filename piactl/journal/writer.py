@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
 from piactl.core.journal_line import GENESIS, OUTCOMES, Head, LineTooLong
 from piactl.core.model.numen import masked
+from piactl.dataclass import dataclass
 from piactl.errors import JournalUnusable
 from piactl.journal.actor import Actor
 from piactl.journal.append_file import Body, ChainFile

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date
 
 from piactl.core.model.periods import civil, union
 from piactl.core.timeline_rows import Group, Row, Shade, Span
+from piactl.dataclass import dataclass
 from piactl.report.escaping import shown
 from piactl.translation import sentence
 

@@ -12,9 +12,10 @@ import stat
 import subprocess
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+from piactl.dataclass import dataclass
 from piactl.errors import SandboxUnavailable
 from piactl.sandbox.files import (
     checked_sandbox,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,7 @@ from piactl.cli.framework.options import Output, Since, Until, read_period
 from piactl.core.model.numen import read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
+from piactl.dataclass import dataclass
 from piactl.errors import DirectoryUnreachable, NotFound, PiactlError
 from piactl.exit_codes import Exit
 from piactl.report.table import rendered

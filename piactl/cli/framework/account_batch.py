@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from piactl.cli.framework.context import (
@@ -24,6 +24,7 @@ from piactl.cli.framework.run_context import _now, new_order, run_of
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirm
 from piactl.core.model.settings import IdentityName
+from piactl.dataclass import dataclass
 from piactl.errors import PiactlError, UsageError
 from piactl.exit_codes import Exit
 

@@ -11,12 +11,12 @@ in bash, 178 and 197 in zsh.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin, get_type_hints
 
 from piactl.cli.framework.commands import COMMANDS, NOUNS
+from piactl.dataclass import dataclass
 
 if TYPE_CHECKING:
     from piactl.core.model.settings import Settings

@@ -6,13 +6,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
 from piactl.core.model.settings import IdentityName
+from piactl.dataclass import dataclass
 from piactl.errors import ConfigurationInvalid, NotPermitted, PiactlError, UsageError
 from piactl.exit_codes import Exit
 from piactl.private_files import sudo_service, this_user

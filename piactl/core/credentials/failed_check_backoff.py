@@ -7,8 +7,9 @@ therefore give no more tries than attempts one after another.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+
+from piactl.dataclass import dataclass
 
 FREE_TRIES = 5
 FIRST_WAIT = timedelta(minutes=1)

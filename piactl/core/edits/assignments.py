@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 
 from piactl.core.edits import Act, ActRefused, Altered, Author, override_end
@@ -12,6 +12,7 @@ from piactl.core.model.overrides import MANUAL, Override, OverrideKind, overridd
 from piactl.core.model.person import Assignment
 from piactl.core.rules.desired import Rules, assignment_problems
 from piactl.core.rules.reasons import assignment_text
+from piactl.dataclass import dataclass
 
 _CODE_LENGTH = 40
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from piactl.core.credentials.credentials import Credentials
@@ -18,6 +17,7 @@ from piactl.core.rules.lifecycle import BEGINNING
 from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import assignment_text
 from piactl.core.text import counted
+from piactl.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from datetime import date
 from enum import Enum
 from functools import cache
@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from piactl.core.model.digests import DigestKeys, digest_key_id
 from piactl.core.model.overrides import Override
 from piactl.core.model.person import Assignment
+from piactl.dataclass import dataclass
 
 _T = TypeVar("_T")
 

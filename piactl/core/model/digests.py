@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from piactl.dataclass import dataclass
 
 NUMEN = "numen"
 """The purpose of the digests of NUMENs."""

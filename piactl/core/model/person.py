@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 
 from piactl.core.model.numen import Numen
+from piactl.dataclass import dataclass
 
 COMMON = "hr"
 """The namespace of sources that name none: their matricules stand as they are."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 
 from piactl.core.model.person import COMMON
+from piactl.dataclass import dataclass
 
 CREDENTIAL = "credential:"
 """`credential:NAME` in place of a path names a systemd credential (LoadCredential=)."""

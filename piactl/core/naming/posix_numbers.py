@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 
 from piactl.core.model.policy import PosixSettings
+from piactl.dataclass import dataclass
 
 
 class Numbers:

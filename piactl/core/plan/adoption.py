@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from piactl.core.model.numen import read_numen
 from piactl.core.naming.taken_names import has_base
+from piactl.dataclass import dataclass
 
 _UID = re.compile(r"[a-z0-9.-]+")
 _SHOWN = 40

@@ -18,11 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date
 from types import MappingProxyType
 
 from piactl.core.model.settings import WEEKDAYS, SourceLimits, SourceSettings
+from piactl.dataclass import dataclass
 
 ROW = "row"
 """The key of `FeedFacts.columns` that counts rows; bad rows are those that could not be split."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from piactl.dataclass import dataclass
 
 EXPECTED = ("numen", "civilite", "date_naissance", "courriel_prive", "corps")
 """The columns that should have a value in every row; a blank in any other column may mean something."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, timedelta
 from itertools import chain
 from math import inf
@@ -26,6 +26,7 @@ from typing import NamedTuple
 from piactl.core.model.policy import Guard, Limit, Policy
 from piactl.core.plan.change import LAYOUT, Belongings, Change, Effect, Kind, Post
 from piactl.core.plan.losses import NO_LOSSES, WINDOW, Losses, losses_since
+from piactl.dataclass import dataclass
 
 SAMPLE = 5
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 from enum import StrEnum
 from typing import Protocol
@@ -12,6 +12,7 @@ from piactl.core.plan.change import Change
 from piactl.core.plan.drift import Drift
 from piactl.core.plan.feed_quality import FeedQuality
 from piactl.core.plan.guards import Impact, Refusal, Totals
+from piactl.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

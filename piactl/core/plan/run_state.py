@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 
@@ -15,6 +15,7 @@ from piactl.core.plan.identity_case import Case
 from piactl.core.plan.losses import Losses
 from piactl.core.rules.feed_absences import Absence, Key
 from piactl.core.rules.matching import Births
+from piactl.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,13 @@ from array import array
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import blake2b
 from itertools import chain
 from typing import NamedTuple
 
 from piactl.core.plan.guards import Census
+from piactl.dataclass import dataclass
 
 NOTHING_DUE = 0
 _ENTRY = struct.Struct("<QQQIIB")

@@ -6,7 +6,6 @@ From it follow the status of the account on one day, and the events that a chang
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 
 from piactl.core.model.account import Lock, Right, ServiceException, State
@@ -17,6 +16,7 @@ from piactl.core.model.policy import Policy
 from piactl.core.rules.lifecycle import BEGINNING, Segment, lock_periods, login_periods, state_segments
 from piactl.core.rules.posts import Post, endings_of, posts_of
 from piactl.core.rules.service_rights import rights_of, with_exceptions
+from piactl.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

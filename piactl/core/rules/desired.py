@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date, timedelta
 from typing import Any
 from zlib import crc32
@@ -40,6 +40,7 @@ from piactl.core.rules.matching import Births, birth_digests, births_of, with_bi
 from piactl.core.rules.proof_changes import changed_proofs, with_proof_changes
 from piactl.core.rules.same_person import Ranks
 from piactl.core.rules.supplements import Supplements
+from piactl.dataclass import dataclass
 
 OPENING = frozenset({State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED})
 """The states in which an account is created, or restored from the archive."""

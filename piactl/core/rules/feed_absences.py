@@ -6,10 +6,11 @@ An absence ends an assignment only after several distinct complete feeds agree.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 
 from piactl.core.model.person import Assignment
+from piactl.dataclass import dataclass
 
 Key = tuple[str, str, str, date]
 """Matricule, UAI, function, start."""

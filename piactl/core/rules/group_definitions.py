@@ -7,11 +7,12 @@ applications that ask for groups.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from piactl.core.model.person import Register
 from piactl.core.model.policy import Policy
 from piactl.core.rules.career import local_profile
+from piactl.dataclass import dataclass
 
 SERVICE = "service:"
 ANYWHERE = "*"

@@ -6,12 +6,12 @@ Days are ordinals. Segments are sorted and disjoint, and cover all days from `BE
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from piactl.core.model.account import State
 from piactl.core.model.periods import OPEN, Period, difference, intersection, union
 from piactl.core.model.policy import Policy
 from piactl.core.rules.posts import Ending, Post
+from piactl.dataclass import dataclass
 
 BEGINNING = 1
 

@@ -4,7 +4,7 @@ may be those of a newcomer."""
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from enum import StrEnum
 from functools import lru_cache
@@ -14,6 +14,7 @@ from piactl.core.model.digests import NUMEN, DigestKeys, digest_key_id
 from piactl.core.model.person import Person
 from piactl.core.model.settings import MatchingSettings
 from piactl.core.rules.same_person import Named, folded
+from piactl.dataclass import dataclass
 
 IDENTITY, BIRTH = "identity", "birth"
 """The purposes of the two digests of a birth date."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import OverrideKind
 from piactl.core.naming.local_part import UnusableName, name_words
+from piactl.dataclass import dataclass
 
 PERSON_DATA = {
     "family_name": "nom_famille",

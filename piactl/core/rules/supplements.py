@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 
 from piactl.core.model.person import Assignment
+from piactl.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ by few (see schemas/ldap/accesslog*), and where `reqMod` itself is hidden, who a
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from piactl.core.model.settings import DirectorySettings
+from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS

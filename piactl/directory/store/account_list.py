@@ -7,7 +7,7 @@ night writes few of them.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from types import MappingProxyType
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.sync_cache import name_digest
 from piactl.core.rules.desired import local_of
+from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Reader

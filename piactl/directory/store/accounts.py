@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, date, datetime
 
 from piactl.core.model.account import Account, State
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.drift import Fate
+from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import child
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values

@@ -10,11 +10,11 @@ with pwdReset. pwdPolicySubentry stays until the next night removes it.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from piactl.core.credentials.activation_password import ActivationPassword
 from piactl.core.model.settings import DirectorySettings, PasswordSettings
+from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.port import (
     EntryWrite,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from piactl.core.model.account import NUMBER, State
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.rules.matching import MAIL, mail_trace
+from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.client.connection import Password, open_session
 from piactl.directory.client.controls import PAGED

@@ -11,11 +11,11 @@ import base64
 import binascii
 import hmac
 from collections.abc import Collection, Container, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 
 from piactl.core.model.digests import DigestKeys
+from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Values
 
 BASE = "piactlDigest"

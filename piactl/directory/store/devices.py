@@ -8,12 +8,13 @@ attribute (state, dates, author) are JSON in piactlData.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from piactl.core.credentials.totp import DIGITS, PERIOD, WINDOW, Device, DeviceState
 from piactl.core.model.settings import DirectorySettings, IdentityName
+from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn, under
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values

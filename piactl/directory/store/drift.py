@@ -7,12 +7,12 @@ days of some years, the services and profiles of the policy, and what the rules 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 
 from piactl.core.model.account import NO_DEVICE, PROOFS, Lock, State, masked_mail
 from piactl.core.plan.drift import Drift, DriftClass, Fate
+from piactl.dataclass import dataclass
 from piactl.directory.port import Values
 from piactl.directory.store.base_digest import BASE, MANAGED, POSIX, BaseKeys, Digesting, numbers_of
 from piactl.directory.store.composite_values import lock_text

@@ -8,12 +8,13 @@ its own.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import quote, unquote
 
 from piactl.core.model.account import State
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.rules.group_definitions import ANYWHERE, Group
+from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn, same_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values

@@ -4,7 +4,7 @@ due archivals."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 from typing import Any
 
@@ -18,6 +18,7 @@ from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Vanished, 
 from piactl.core.rules.desired import address_problem
 from piactl.core.rules.feed_absences import Absence
 from piactl.core.text import iso
+from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader

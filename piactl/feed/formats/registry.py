@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, cast
 
 from piactl.core.model.settings import SourceSettings
+from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
 from piactl.feed.error_codes import refusal
 from piactl.feed.formats.kept_sets import KeptSet, kept_sets

@@ -15,12 +15,12 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, TypeVar
 
 from piactl.core.model.settings import SourceLimits
+from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
 from piactl.feed.error_codes import refusal
 from piactl.feed.formats.kept_sets import KeptSet

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 from enum import StrEnum
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from piactl.core.edits import ActRefused
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Refusal
 from piactl.core.text import counted
+from piactl.dataclass import dataclass
 from piactl.directory.port import Outcome, Reader, Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.state_records import read_last

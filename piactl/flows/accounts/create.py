@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from datetime import date
 
 from piactl.core.edits import ActRefused, Author
@@ -12,6 +11,7 @@ from piactl.core.model.account import State
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person, read_matricule, read_uai
 from piactl.core.rules.desired import Rules, Subject, address_problem, desired_account
+from piactl.dataclass import dataclass
 from piactl.directory.store.accounts import Entry, read_accounts_of
 from piactl.errors import PiactlError, UsageError
 from piactl.feed.column_validators import check_code, check_mail, check_matricule

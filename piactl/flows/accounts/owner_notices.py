@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, datetime
 
 from piactl.core.credentials.changed_proof_holdoff import held_off_until
 from piactl.core.model.account import MAIL_PROOF, Account
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Change, Kind
+from piactl.dataclass import dataclass
 from piactl.directory.port import Outcome, Reader, WriteResult
 from piactl.directory.store.accounts import read_private_mail, removed_private_mail
 from piactl.errors import PiactlError

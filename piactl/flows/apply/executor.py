@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -19,6 +19,7 @@ from piactl.core.plan.losses import losses_beyond, losses_without
 from piactl.core.plan.plan import Basis
 from piactl.core.plan.run_state import LastRun
 from piactl.core.text import counted
+from piactl.dataclass import dataclass
 from piactl.directory.port import Outcome, WriteResult
 from piactl.directory.store.group_entries import moves_members
 from piactl.directory.store.records import (

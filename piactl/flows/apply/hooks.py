@@ -17,13 +17,14 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from piactl.core.model.settings import ChangeHook, Settings
 from piactl.core.text import counted
+from piactl.dataclass import dataclass
 from piactl.errors import NotFound, PiactlError
 from piactl.journal.events import Cursor, EventStream, head_cursor, read_cursor
 from piactl.private_files import exposure, lock_file, write_private

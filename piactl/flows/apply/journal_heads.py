@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 
 from piactl.core.journal_line import GENESIS, Anchor, Head, journal_owner
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import Settings
+from piactl.dataclass import dataclass
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.journal_heads import (
     add_head,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import LastRun
 from piactl.core.text import counted
+from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.port import EntryWrite, Outcome, Writer, WriteResult
 from piactl.directory.store.accounts import CSN

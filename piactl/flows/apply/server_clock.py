@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Outcome, Writer, WriteResult
 from piactl.directory.store.records import DATA, Places, dumps, foreign_entry, is_record, record_write
 from piactl.errors import PiactlError, UnsafePlan

@@ -4,12 +4,13 @@ finds, by one modification."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from piactl.core.model.policy import Limit
 from piactl.core.plan.change import Kind
 from piactl.core.plan.plan import Basis
 from piactl.core.text import counted
+from piactl.dataclass import dataclass
 from piactl.directory.store.group_entries import (
     MEMBER,
     StaticGroup,

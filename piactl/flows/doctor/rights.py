@@ -10,9 +10,10 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from piactl.core.model.settings import DirectorySettings
+from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
 from piactl.directory.open import open_writer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from piactl.core.model.account import Account, Right, State
 from piactl.core.model.periods import civil
 from piactl.core.plan.change import LOSING, Change, Kind
 from piactl.core.text import iso
+from piactl.dataclass import dataclass
 from piactl.flows.forecast.simulate import Forecast, Night
 from piactl.flows.queries.accounts import career_and_status
 from piactl.flows.queries.person_facts import PRIVATE_MAIL, person_facts, private_mail

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from piactl.core.model.account import Account
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.plan import Plan
 from piactl.core.rules.desired import Rules
+from piactl.dataclass import dataclass
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.records import DATA, DUE, IN_RECORD, WAITING, Places, UnreadableRecords
 from piactl.directory.store.state_records import read_last

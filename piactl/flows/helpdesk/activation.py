@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
@@ -22,6 +22,7 @@ from piactl.core.model.settings import IdentityName, Settings
 from piactl.core.plan.guards import PASSWORD
 from piactl.core.rules.career import AccountStatus
 from piactl.core.rules.desired import Rules
+from piactl.dataclass import dataclass
 from piactl.directory.port import Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.activation_passwords import Ending, activation_write, policy_faults

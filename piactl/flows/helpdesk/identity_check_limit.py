@@ -7,7 +7,7 @@ about who guessed the NUMEN.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from piactl.core.credentials.failed_check_backoff import FREE_TRIES, Attempts, all_open_at, recent
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import PasswordSettings
+from piactl.dataclass import dataclass
 from piactl.directory.dn import child
 from piactl.directory.port import Outcome, Writer
 from piactl.directory.store.records import (

@@ -4,7 +4,6 @@ of the device in force."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 
 from piactl.core.credentials.changed_proof_holdoff import held_off_until
@@ -16,6 +15,7 @@ from piactl.core.model.numen import Numen, read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
+from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Outcome
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding

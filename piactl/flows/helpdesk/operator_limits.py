@@ -7,7 +7,6 @@ writes, by compare-and-swap: two at once do not both take what is left.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 
 from piactl.core.model.account import Account
@@ -15,6 +14,7 @@ from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.plan.guards import Refusal, operation_refusals
 from piactl.core.text import counted
+from piactl.dataclass import dataclass
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.records import (
     DATA,

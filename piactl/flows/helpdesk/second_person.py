@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from piactl.core.model.settings import PasswordSettings
 from piactl.core.plan.approval_rules import is_one_of
 from piactl.core.plan.guards import DEVICE, PASSWORD
 from piactl.core.rules.desired import Rules
+from piactl.dataclass import dataclass
 from piactl.directory.dn import child
 from piactl.directory.port import EntryWrite, Outcome, Reader, Writer
 from piactl.directory.store.accounts import Entry

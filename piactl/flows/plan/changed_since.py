@@ -10,12 +10,13 @@ is not in the list of accounts; and after MOST_NIGHTS.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 
 from piactl.core.model.run_status import RunStatus
 from piactl.core.plan.run_state import Vanished
 from piactl.core.plan.sync_cache import Seen, SyncCache
+from piactl.dataclass import dataclass
 from piactl.directory.port import Reader
 from piactl.directory.store.account_list import Listed
 from piactl.directory.store.accounts import CSN, IN_ACCOUNTS

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from piactl.core.model.account import State
@@ -22,6 +22,7 @@ from piactl.core.plan.sync_cache import EntryDraft, Home, key_of
 from piactl.core.rules.address_allocation import Claim, addressed, claim_of, with_number
 from piactl.core.rules.desired import Desired, Rules
 from piactl.core.rules.matching import traces_of
+from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, RawEntry
 from piactl.directory.store.accounts import Entry, Unreadable, entry_of
 from piactl.feed.row_index import RowIndex

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 
 from piactl.core.plan.change import Post
@@ -13,6 +13,7 @@ from piactl.core.plan.feed_limits import ROW, SourceRecord, column_warnings, com
 from piactl.core.plan.feed_quality import EXPECTED, PLACES, FeedQuality, Place, worst
 from piactl.core.plan.plan import Rejection
 from piactl.core.plan.run_state import SourceMemory
+from piactl.dataclass import dataclass
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
 
 _CONTRADICT = frozenset({"assignment-contradicts", "person-contradicts"})

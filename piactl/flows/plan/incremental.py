@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date, datetime, timedelta
 from itertools import chain
 from pathlib import Path
@@ -37,6 +37,7 @@ from piactl.core.plan.sync_cache import (
     with_csn,
 )
 from piactl.core.rules.desired import Rules, local_of, verifier_day
+from piactl.dataclass import dataclass
 from piactl.directory.port import WriteResult
 from piactl.directory.store.account_list import Listed, read_account_list
 from piactl.directory.store.attribute_scans import Stamp, read_stamps, read_uids_of

@@ -4,11 +4,12 @@ older feeds that a night refused before."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import Rules
+from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused, FeedsRefused, PiactlError
 from piactl.flows.plan.build import build_plan
 from piactl.flows.plan.incremental import NextCache, RunState

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -29,6 +29,7 @@ from piactl.core.plan.plan import (
     Plan,
     Rejection,
 )
+from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite
 from piactl.directory.store.state_records import last_run_record, read_last_run, read_waiting, waiting_record
 from piactl.errors import StalePlan

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date, datetime
 from typing import Any, Protocol
 
 from piactl.core.plan.change import LOSING
 from piactl.core.plan.plan import Plan
 from piactl.core.plan.run_state import LastRun, Waiting
+from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite
 
 

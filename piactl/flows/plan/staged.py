@@ -8,13 +8,13 @@ import struct
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from piactl.core.plan.guards import AccountCounts
 from piactl.core.plan.sync_cache import EntryDraft, Home
 from piactl.core.rules.address_allocation import Claim
+from piactl.dataclass import dataclass
 from piactl.private_files import NamelessFile
 
 IN_MEMORY = 40_000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import marshal
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from piactl.core.model.account import LIVE
 from piactl.core.model.overrides import sponsor_of
 from piactl.core.model.person import Register
 from piactl.core.plan.drift import Drift
+from piactl.dataclass import dataclass
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_scans import LastLogin, read_last_logins
 from piactl.errors import NotFound, PiactlError

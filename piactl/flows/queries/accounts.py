@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.drift import Drift
 from piactl.core.rules.career import AccountStatus, Career, account_status, career
 from piactl.core.text import iso
+from piactl.dataclass import dataclass
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import (
     Entry,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from piactl.dataclass import dataclass
 from piactl.directory.dn import normal_dn
 from piactl.directory.probe.access_log import LoggedWrite
 from piactl.directory.store.accounts import Entry

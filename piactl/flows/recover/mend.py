@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from piactl.core.model.account import State
 from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.change import Kind
+from piactl.dataclass import dataclass
 from piactl.directory.client.connection import Password
 from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 from pathlib import Path
 
 from piactl.core.model.settings import SourceSettings
+from piactl.dataclass import dataclass
 from piactl.errors import UsageError
 from piactl.feed.feed_file import source_of
 from piactl.feed.file_date import file_date

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -17,6 +17,7 @@ from piactl.core.plan.redone_by_night import comes_back
 from piactl.core.plan.run_state import Memory
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.core.rules.group_definitions import groups_of
+from piactl.dataclass import dataclass
 from piactl.directory.dn import normal_dn, same_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 from piactl.directory.store.account_write import account_change, account_write, differences, with_base

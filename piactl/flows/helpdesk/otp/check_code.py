@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
 from piactl.core.credentials.totp import DIGITS, CodeUsed, Match, match_code
 from piactl.core.edits import ActRefused
 from piactl.core.model.digests import DigestKeys
+from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding

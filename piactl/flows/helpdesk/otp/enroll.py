@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import Self
@@ -12,6 +12,7 @@ from typing import Self
 from piactl.core.credentials.totp import Device, DeviceState, suspended
 from piactl.core.edits import Author
 from piactl.core.model.digests import DigestKeys
+from piactl.dataclass import dataclass
 from piactl.directory.port import Writer
 from piactl.directory.store.devices import device_add
 from piactl.errors import PiactlError

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from piactl.core.credentials.totp import Device, in_force
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE, Account, State
 from piactl.core.model.settings import IdentityName
+from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding

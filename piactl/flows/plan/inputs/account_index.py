@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.diff import home_establishments, services_of
 from piactl.core.plan.guards import Census
 from piactl.core.rules.matching import Traces, stored_traces
+from piactl.dataclass import dataclass
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry, Unreadable
 from piactl.directory.store.attribute_map import Encoding

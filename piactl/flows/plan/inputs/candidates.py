@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from piactl.core.model.account import Account
 from piactl.core.model.digests import NUMEN, DigestKeys
@@ -27,6 +27,7 @@ from piactl.core.rules.matching import (
     stored_traces,
     traces_of,
 )
+from piactl.dataclass import dataclass
 from piactl.flows.plan.inputs.account_index import AccountIndex, traces_of_account
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed
 

@@ -7,13 +7,14 @@ absences and news under a further one are read as those of the first, so that no
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date
 
 from piactl.core.model.digests import DigestKeys, digest_key_id
 from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.run_state import Memory, SourceMemory, Waiting
 from piactl.core.rules.desired import MATRICULE
+from piactl.dataclass import dataclass
 from piactl.directory.store.attribute_scans import read_linked
 from piactl.feed.feed import Feed
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import date
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from piactl.core.rules.feed_absences import Absence, Key, Testimony, after_feed
 from piactl.core.rules.matching import doubt_about
 from piactl.core.rules.same_person import NAMES, PERSON_DATA, Ranks, same_name
 from piactl.core.rules.supplements import with_known_starts
+from piactl.dataclass import dataclass
 from piactl.feed.feed import Feed
 from piactl.feed.people_builder import Place
 from piactl.flows.plan.inputs.disagreements import Resolver
