@@ -10,9 +10,8 @@ from pathlib import Path
 
 from piactl.core.journal_line import journal_owner
 from piactl.core.model.policy import Approvals
-from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
-from piactl.core.plan.run_state import LastRun
+from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
 from piactl.directory.port import Reader, WriteResult

@@ -8,8 +8,8 @@ from datetime import date, datetime
 from typing import Any
 
 from piactl.core.edits import ActRefused
-from piactl.core.model.run_status import RunStatus
 from piactl.core.plan.losses import losses_until
+from piactl.core.plan.run_state import RunStatus
 from piactl.dataclass import dataclass
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.records import DATA, UnreadableRecords, parsed, record_write

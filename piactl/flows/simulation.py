@@ -6,8 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, time
 
 from piactl.core.model.account import Account
-from piactl.core.model.run_status import RunStatus
-from piactl.core.plan.run_state import LastRun
+from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.directory.port import RawEntry
 from piactl.directory.simulated_directory import SimulatedDirectory
 from piactl.directory.store.account_list import run_list_writes

@@ -8,10 +8,9 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.plan.losses import losses_before
-from piactl.core.plan.run_state import Memory
+from piactl.core.plan.run_state import Memory, RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.core.text import iso
 from piactl.directory.store.records import DATA, Places, Record, stored

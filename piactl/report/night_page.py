@@ -8,8 +8,8 @@ from datetime import date
 from html import escape
 from typing import Any
 
-from piactl.core.model.run_status import RunStatus
 from piactl.core.plan.feed_quality import FATES
+from piactl.core.plan.run_state import RunStatus
 from piactl.core.text import counted
 from piactl.report.account_text import drift_line
 from piactl.report.escaping import shown

@@ -131,7 +131,7 @@ def test_a_bug_says_where_and_nothing_of_what(academy: Academy, monkeypatch: pyt
     def broken(*_: object, **__: object) -> None:
         raise KeyError("20E9512345XYZ")
 
-    monkeypatch.setattr("piactl.core.edits.account_locks.lock", broken)
+    monkeypatch.setattr("piactl.core.edits.accounts.lock", broken)
     err, out = io.StringIO(), io.StringIO()
     with redirect_stderr(err), redirect_stdout(out):
         code = run(["--config", str(academy.sandbox.config), "account", "lock", CLAIRE, *WHY])

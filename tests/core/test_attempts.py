@@ -8,14 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from piactl.core.credentials.activation_password import (
+from piactl.core.credentials.failed_check_backoff import Attempts, all_open_at, recent, wait_after
+from piactl.core.credentials.passwords import (
     ALPHABET,
     GROUPS,
     LENGTH,
     new_activation_password,
     valid_until,
 )
-from piactl.core.credentials.failed_check_backoff import Attempts, all_open_at, recent, wait_after
 
 NOW = datetime(2026, 9, 1, 8, tzinfo=UTC)
 

@@ -12,8 +12,7 @@ from piactl.core.model.digests import DigestKeys
 from piactl.core.model.numen import read_numen
 from piactl.core.model.person import Assignment, Establishment, Person
 from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
-from piactl.core.naming.local_part import UnusableName
-from piactl.core.naming.taken_names import TakenNames
+from piactl.core.naming.local_part import TakenNames, UnusableName
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import changes_of, effect_on, home_establishments, state_kind
 from piactl.core.rules.address_allocation import named

@@ -11,7 +11,7 @@ from piactl.core.model.digests import DigestKeys, digest_key_id
 from piactl.core.model.numen import read_numen
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy, Profile, When
-from piactl.core.naming.taken_names import TakenNames
+from piactl.core.naming.local_part import TakenNames
 from piactl.core.plan.change import Change
 from piactl.core.plan.diff import changes_of
 from piactl.core.rules.address_allocation import named

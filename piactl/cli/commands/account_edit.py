@@ -20,7 +20,7 @@ from piactl.cli.framework.options import (
     read_date,
     read_names,
 )
-from piactl.core.edits import account_locks, closing
+from piactl.core.edits import accounts
 from piactl.errors import UsageError
 
 
@@ -40,7 +40,7 @@ def lock(
     the commands under hooks.changes of the configuration, which can end them.
     """
     command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True))
-    return command.act_on(names, account_locks.lock(command.author, read_date("--until", until)))
+    return command.act_on(names, accounts.lock(command.author, read_date("--until", until)))
 
 
 def unlock(
@@ -54,7 +54,7 @@ def unlock(
 ) -> int:
     """Lift an administrator's lock. The dates of HR apply again at once."""
     command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
-    return command.act_on(names, account_locks.unlock(command.author))
+    return command.act_on(names, accounts.unlock(command.author))
 
 
 def close(
@@ -78,7 +78,7 @@ def close(
     """
     command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True))
     day = read_date("--from", from_) or command.order.as_of
-    return command.act_on(names, closing.close(command.author, day, read_date("--until", until), grace))
+    return command.act_on(names, accounts.close(command.author, day, read_date("--until", until), grace))
 
 
 def reopen(
@@ -95,7 +95,7 @@ def reopen(
     that day. A lock stays.
     """
     command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
-    return command.act_on(names, closing.reopen(command.author, read_date("--until", until)))
+    return command.act_on(names, accounts.reopen(command.author, read_date("--until", until)))
 
 
 def extend(
@@ -153,7 +153,7 @@ def rename(
     if usage_name is None:
         raise UsageError('the new name is missing: add --usage-name NAME, or --usage-name "" for none')
     command = begin(Manner(reason, dry_run, yes, output, (), as_of))
-    act = closing.rename(command.author, usage_name.strip(), read_date("--until", until))
+    act = accounts.rename(command.author, usage_name.strip(), read_date("--until", until))
     return command.act_on([account], act)
 
 

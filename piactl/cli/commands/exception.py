@@ -24,7 +24,7 @@ from piactl.cli.framework.options import (
     read_date,
 )
 from piactl.config.schema_validation import hint
-from piactl.core.edits import exceptions
+from piactl.core.edits import exceptions_and_overrides as edits
 from piactl.core.model.person import read_uai
 from piactl.errors import NotFound, UsageError
 
@@ -93,7 +93,7 @@ def _except(
     start = read_date("--from", from_) or command.order.as_of
     if end < start:
         raise UsageError(f"--until {end} is before the first day, {start}")
-    make = exceptions.grant if grants else exceptions.deny
+    make = edits.grant if grants else edits.deny
     return command.act_on(names, make(command.author, service, place, start, end))
 
 
@@ -112,7 +112,7 @@ def end_(
     command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     if not service:
         raise UsageError("add --service, as `exception list` shows it")
-    act = exceptions.end_exceptions(command.author, service, uai.strip().upper())
+    act = edits.end_exceptions(command.author, service, uai.strip().upper())
     return command.act_on(names, act)
 
 

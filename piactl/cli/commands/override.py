@@ -20,7 +20,7 @@ from piactl.cli.framework.options import (
     Reason,
     Yes,
 )
-from piactl.core.edits import closing
+from piactl.core.edits import exceptions_and_overrides as edits
 from piactl.core.model.overrides import OverrideKind
 from piactl.errors import UsageError
 
@@ -54,4 +54,4 @@ def end_(
         raise UsageError(f"--kind {unknown[0]}: the kinds are {', '.join(words)}")
     command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     kinds = [OverrideKind(word) for word in kind or words]
-    return command.act_on(names, closing.end_overrides(command.author, kinds))
+    return command.act_on(names, edits.end_overrides(command.author, kinds))

@@ -267,7 +267,7 @@ def _load(
     order: Order,
     output: PlanLayout,
 ) -> int:
-    from piactl.core.model.run_status import RunStatus
+    from piactl.core.plan.run_state import RunStatus
     from piactl.flows.apply.offline_load import run_offline_load
 
     refuse_broken(ready, name, order.allowed)

@@ -23,9 +23,9 @@ from piactl.cli.framework.options import ActAsOf, Allow, DryRun, PlanLayout, Rea
 from piactl.cli.framework.run_context import _now, run_of, say_next_steps, say_refused
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirm
-from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
+from piactl.core.plan.run_state import RunStatus
 from piactl.core.text import counted
 from piactl.errors import UnsafePlan
 from piactl.exit_codes import Exit

@@ -25,9 +25,9 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.options import PlanLayout
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost
-from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
+from piactl.core.plan.run_state import RunStatus
 from piactl.errors import FeedRefused, FeedsRefused, NotFound, PiactlError, UnsafePlan, UsageError
 from piactl.exit_codes import Exit
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 
 from piactl.core.edits import Act, ActRefused, Author
-from piactl.core.edits.exceptions import deny, end_exceptions, grant
+from piactl.core.edits.exceptions_and_overrides import deny, end_exceptions, grant
 from piactl.core.explain.question import Case, Remedy
 from piactl.core.model.account import Account, ServiceException, State
 from piactl.core.model.overrides import OverrideKind, running
@@ -57,7 +57,7 @@ def end_exception_remedy(
 
 def reopen_remedy(case: Case, yes_days: YesDays) -> Iterable[Remedy]:
     """The remedy for an account without current assignment: undo a closure by hand, or renew the last one."""
-    from piactl.core.edits.closing import reopen  # loaded where an account is closed
+    from piactl.core.edits.accounts import reopen  # loaded where an account is closed
 
     if any(override.kind is OverrideKind.CLOSE for override in running(case.account.overrides, case.as_of)):
         text, act, until = "the closure by hand taken back", reopen(_AUTHOR), ""
@@ -71,7 +71,7 @@ def reopen_remedy(case: Case, yes_days: YesDays) -> Iterable[Remedy]:
 
 def unlock_remedy(case: Case) -> Iterable[Remedy]:
     """The remedy to lift the administrator's lock."""
-    from piactl.core.edits.account_locks import unlock
+    from piactl.core.edits.accounts import unlock
 
     words = _command(case, f"account unlock {{}}{case.as_of_option}")
     yield Remedy("lift the lock", words, case.as_of, unlock(_AUTHOR)(case.account, case.rules).account)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import date
 
+from piactl.core.credentials.proofs import changed_proofs
 from piactl.core.model.account import LIVE, MAIL_PROOF, NUMEN_PROOF, Account, Lock, Right, State, masked_mail
 from piactl.core.model.digests import digest_key_id
 from piactl.core.model.overrides import override_text, override_words
@@ -12,7 +13,6 @@ from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy
 from piactl.core.plan.change import LAYOUT, Belongings, Change, Effect, Kind, Post
 from piactl.core.rules.desired import Desired, Rules
-from piactl.core.rules.proof_changes import changed_proofs
 from piactl.core.rules.reasons import (
     assignment_text,
     exception_text,

@@ -1,10 +1,13 @@
-"""The state that runs keep besides the accounts: the last run, sources, absences and people in waiting."""
+"""The state that runs keep besides the accounts: the status of a run, the last run, sources, absences and
+people in waiting.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
 from itertools import chain
 
 from piactl.core.model.person import Assignment, Person
@@ -16,6 +19,20 @@ from piactl.core.plan.losses import Losses
 from piactl.core.rules.feed_absences import Absence, Key
 from piactl.core.rules.matching import Births
 from piactl.dataclass import dataclass
+
+
+class RunStatus(StrEnum):
+    """The state of a run, or how it ended. LOADING: it wrote an LDIF, and no run has read the accounts back.
+    INTERRUPTED: it was killed, and a later run found its record unfinished."""
+
+    RUNNING = "running"
+    LOADING = "loading"
+    DONE = "done"
+    PARTLY = "partly"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    REFUSED = "refused"
+    INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True)

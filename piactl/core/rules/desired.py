@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import Any
 from zlib import crc32
 
-from piactl.core.credentials.numen_verifier import numen_verifier
+from piactl.core.credentials.proofs import changed_proofs, numen_verifier, with_proof_changes
 from piactl.core.model.account import (
     NO_DEVICE,
     NUMEN_PROOF,
@@ -32,12 +32,10 @@ from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy, PosixSettings
 from piactl.core.model.settings import MatchingSettings
 from piactl.core.naming.capitalisation import shown_name
-from piactl.core.naming.local_part import UnusableName, local_part
-from piactl.core.naming.taken_names import has_base
+from piactl.core.naming.local_part import UnusableName, has_base, local_part
 from piactl.core.rules.career import NEVER, AccountStatus, Career, account_status, career
 from piactl.core.rules.confirmation import confirmed
 from piactl.core.rules.matching import Births, birth_digests, births_of, with_births
-from piactl.core.rules.proof_changes import changed_proofs, with_proof_changes
 from piactl.core.rules.same_person import Ranks
 from piactl.core.rules.supplements import Supplements
 from piactl.dataclass import dataclass

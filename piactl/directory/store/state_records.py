@@ -9,12 +9,11 @@ from datetime import date
 from typing import Any
 
 from piactl.core.model.digests import DigestKeys
-from piactl.core.model.run_status import RunStatus
 from piactl.core.plan.feed_limits import PartRecord, PastFeed, SourceRecord
 from piactl.core.plan.guards import Census
 from piactl.core.plan.identity_case import Case
 from piactl.core.plan.losses import Losses
-from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Vanished, Waiting
+from piactl.core.plan.run_state import LastRun, Memory, RunStatus, SourceMemory, Vanished, Waiting
 from piactl.core.rules.desired import address_problem
 from piactl.core.rules.feed_absences import Absence
 from piactl.core.text import iso

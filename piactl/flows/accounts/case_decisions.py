@@ -8,12 +8,12 @@ from datetime import date
 from typing import Any
 
 from piactl.core.edits import ActRefused
-from piactl.core.edits.matricules import joined
+from piactl.core.edits.merge_split_rekey import with_matricule
 from piactl.core.model.account import masked_mail
-from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Kind
 from piactl.core.plan.identity_case import Answer, Case, Decision
+from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.matching import Doubt
 from piactl.core.rules.reasons import assignment_text
 from piactl.core.rules.same_person import name_text
@@ -163,7 +163,7 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
         raise ActRefused(lost_words(entry, entry.drift.unknown))
     if entry.account.protected:
         raise ActRefused(f"{decision.one}: the account is protected")
-    account = joined(entry.account, case.matricule, store.keys)
+    account = with_matricule(entry.account, case.matricule, store.keys)
     encoding = store.encoding.fitted_to(store.reader)
     write = account_write(store.directory, encoding, entry, account)
     record = case_record(replace(case, decision=decision))

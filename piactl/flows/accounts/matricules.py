@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from piactl.core.edits import ActRefused, Author, matricules
+from piactl.core.edits import ActRefused, Author, merge_split_rekey
 from piactl.core.model.person import read_matricule
 from piactl.core.rules.desired import Rules
 from piactl.directory.store.accounts import Entry, read_accounts_of
@@ -31,7 +31,7 @@ def prepare_rekey(
             f"matricule {new} is that of the account {owner.account.uid}; if both are one person: "
             f'piactl account merge {owner.account.uid} {uid} --reason "..."'
         )
-    return prepare(store, rules, [name], matricules.rekey(author, old, new), author.reason)
+    return prepare(store, rules, [name], merge_split_rekey.rekey(author, old, new), author.reason)
 
 
 def named_matricule(option: str, text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import date
 
 from piactl.core.edits import ActRefused, Author
-from piactl.core.edits.closing import extend
+from piactl.core.edits.accounts import extend
 from piactl.core.model.account import LIVE
 from piactl.core.rules.desired import Rules
 from piactl.errors import NotFound

@@ -15,7 +15,6 @@ from typing import Any
 
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Approvals
-from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
 from piactl.core.plan.approval_rules import (
     Approval,
@@ -26,6 +25,7 @@ from piactl.core.plan.approval_rules import (
     rejection,
     serving,
 )
+from piactl.core.plan.run_state import RunStatus
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory.dn import child, same_dn

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from piactl.config.register import register_digest
-from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.losses import losses_beyond, losses_without
 from piactl.core.plan.plan import Basis
-from piactl.core.plan.run_state import LastRun
+from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory.port import Outcome, WriteResult

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from piactl.core.model.policy import Policy
-from piactl.core.model.run_status import RunStatus
+from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.desired import local_of
 from piactl.core.text import counted
 from piactl.directory.ldif import ldif_entry

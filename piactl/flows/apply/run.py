@@ -13,9 +13,8 @@ from typing import Any
 from piactl.core.journal_line import journal_owner
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.numen import masked
-from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
-from piactl.core.plan.run_state import LastRun
+from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory import filters

@@ -12,8 +12,8 @@ from typing import Any
 from piactl.core.model.account import LIVE
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Policy
-from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import DirectorySettings, Settings
+from piactl.core.plan.run_state import RunStatus
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory import filters

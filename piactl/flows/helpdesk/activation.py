@@ -10,12 +10,12 @@ from dataclasses import field
 from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
-from piactl.core.credentials.activation_password import (
+from piactl.core.credentials.passwords import (
     ActivationPassword,
     new_activation_password,
     valid_until,
 )
-from piactl.core.credentials.changed_proof_holdoff import held_off_until
+from piactl.core.credentials.proofs import held_off_until
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import ADOPTED, MAIL_PROOF, NO_DEVICE, Account, State
 from piactl.core.model.settings import IdentityName, Settings

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 
-from piactl.core.credentials.changed_proof_holdoff import held_off_until
-from piactl.core.credentials.numen_verifier import verifies
+from piactl.core.credentials.proofs import held_off_until, verifies
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE, NUMEN_PROOF, Account
 from piactl.core.model.digests import NUMEN, DigestKeys

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from piactl.core.credentials.activation_password import ALPHABET, LENGTH
+from piactl.core.credentials.passwords import ALPHABET, LENGTH
 from piactl.core.credentials.totp import to_verify
 from piactl.core.edits import ActRefused
 from piactl.core.model.digests import DigestKeys

@@ -13,8 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import field
 from datetime import UTC, datetime, timedelta
 
-from piactl.core.model.run_status import RunStatus
-from piactl.core.plan.run_state import Vanished
+from piactl.core.plan.run_state import RunStatus, Vanished
 from piactl.core.plan.sync_cache import Seen, SyncCache
 from piactl.dataclass import dataclass
 from piactl.directory.port import Reader

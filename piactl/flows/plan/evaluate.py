@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from piactl.core.edits.matricules import joined
+from piactl.core.edits.merge_split_rekey import with_matricule
 from piactl.core.model.account import Account, State, merged_into
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person
@@ -263,7 +263,7 @@ class Evaluation:
     def _desired(self, subject: Subject, *, archives: bool = True) -> Desired | None:
         current = subject.current
         if current is not None and subject.joining:
-            current = joined(current, subject.joining, self.rules.keys)
+            current = with_matricule(current, subject.joining, self.rules.keys)
         if current is not None and current.state is not State.ARCHIVED:
             current = with_ledger(current, self.owners)
         named = replace(subject, current=current)

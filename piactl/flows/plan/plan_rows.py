@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 
+from piactl.core.credentials.proofs import changed_proofs, without_changes
 from piactl.core.model.account import Account, State
 from piactl.core.model.digests import NUMEN
 from piactl.core.plan.change import Change, Kind
@@ -14,7 +15,6 @@ from piactl.core.plan.run_state import Waiting, bare
 from piactl.core.rules.career import career
 from piactl.core.rules.desired import Desired, Rules, Subject
 from piactl.core.rules.matching import birth_digests, with_births
-from piactl.core.rules.proof_changes import changed_proofs, without_changes
 from piactl.dataclass import dataclass
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values

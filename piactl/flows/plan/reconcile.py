@@ -12,8 +12,8 @@ from piactl.core.model.digests import NUMEN
 from piactl.core.model.overrides import override_words
 from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
+from piactl.core.naming.local_part import TakenNames
 from piactl.core.naming.posix_numbers import Numbers
-from piactl.core.naming.taken_names import TakenNames
 from piactl.core.plan.feed_quality import FeedQuality
 from piactl.core.plan.guards import Census, Tally, tally
 from piactl.core.plan.identity_case import Answer, Case, case_counts

@@ -8,7 +8,6 @@ from datetime import date
 from typing import Any
 
 from piactl.core.model.person import Register
-from piactl.core.model.run_status import RunStatus
 from piactl.core.plan.feed_quality import (
     COMPONENTS,
     FATES,
@@ -19,6 +18,7 @@ from piactl.core.plan.feed_quality import (
     score,
     worst,
 )
+from piactl.core.plan.run_state import RunStatus
 from piactl.directory.port import Reader
 from piactl.directory.store.records import Places, UnreadableRecords
 from piactl.directory.store.run_records import all_runs, qualities_of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
-from piactl.core.model.run_status import RunStatus
 from piactl.core.plan.guard_suggestions import NightCounts
+from piactl.core.plan.run_state import RunStatus
 from piactl.directory.port import Reader
 from piactl.directory.store.records import Places, UnreadableRecords
 from piactl.directory.store.run_records import all_runs

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-from piactl.core.credentials.changed_proof_holdoff import held_off_until
+from piactl.core.credentials.proofs import held_off_until
 from piactl.core.model.account import MAIL_PROOF, Account
 from piactl.core.model.person import Register
 

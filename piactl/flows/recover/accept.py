@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from piactl.core.model.run_status import RunStatus
+from piactl.core.plan.run_state import RunStatus
 from piactl.core.text import counted
 from piactl.directory.port import Writer
 from piactl.directory.store.records import DATA, record_write, stored

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
+from piactl.core.plan.run_state import RunStatus
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError

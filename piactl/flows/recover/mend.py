@@ -8,9 +8,9 @@ from dataclasses import field, replace
 from pathlib import Path
 
 from piactl.core.model.account import State
-from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.change import Kind
+from piactl.core.plan.run_state import RunStatus
 from piactl.dataclass import dataclass
 from piactl.directory.client.connection import Password
 from piactl.directory.open import open_reader, open_writer

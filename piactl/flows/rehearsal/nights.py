@@ -9,9 +9,9 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
-from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
 from piactl.core.plan.losses import losses_without
+from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.dataclass import dataclass
 from piactl.directory.store.records import UnreadableRecords

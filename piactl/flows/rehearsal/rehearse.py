@@ -9,8 +9,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import Settings
+from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.directory.ldif import read_ldif
 from piactl.directory.port import RawEntry

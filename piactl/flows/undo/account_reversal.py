@@ -13,7 +13,6 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.local_part import UnusableName
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import home_establishments
-from piactl.core.plan.redone_by_night import comes_back
 from piactl.core.plan.run_state import Memory
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account
 from piactl.core.rules.group_definitions import groups_of
@@ -349,3 +348,26 @@ def _in_one(raw: RawEntry, first: EntryWrite, second: EntryWrite) -> EntryWrite:
         add={**{name: values for name, values in first.add.items() if name not in names}, **add},
         delete={**{name: values for name, values in first.delete.items() if name not in names}, **delete},
     )
+
+
+def comes_back(current: Account, undone: Account, redone: Account) -> tuple[str, ...]:
+    """What the next night would change back, in words. `current` is the account before the undo, `undone`
+    after it, `redone` the account that the rules then give."""
+    returning = []
+    if undone.state is not current.state and redone.state is current.state:
+        returning.append(f"state {current.state.value}")
+    if undone.locked != current.locked and redone.locked == current.locked:
+        returning.append("locked" if current.locked else "no longer locked")
+    if undone.surname != current.surname and redone.surname == current.surname:
+        returning.append(f"the name {current.display_name}")
+    for right in sorted(current.entitlements ^ undone.entitlements):
+        if (right in redone.entitlements) == (right in current.entitlements):
+            verb = "gets" if right in current.entitlements else "loses"
+            returning.append(f"{verb} {':'.join(filter(None, right))}")
+    window = (current.login_from, current.login_until)
+    same = (redone.login_from, redone.login_until) == window != (undone.login_from, undone.login_until)
+    if same and not returning:
+        returning.append(
+            f"log in until {current.login_until}" if current.login_until else "log in without an end"
+        )
+    return tuple(returning)

@@ -14,14 +14,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from piactl.core.model.run_status import RunStatus
 from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import counts_by_kind, refusals
 from piactl.core.plan.identity_case import Answer
 from piactl.core.plan.losses import Losses
 from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
-from piactl.core.plan.run_state import LastRun, Memory
+from piactl.core.plan.run_state import LastRun, Memory, RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.dataclass import dataclass
 from piactl.directory.port import RawEntry, Reader

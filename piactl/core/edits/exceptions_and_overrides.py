@@ -1,12 +1,14 @@
-"""Dated grants and denials of one service to one account."""
+"""Dated grants and denials of one service to one account, and the end of changes by hand."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 from piactl.core.edits import Act, ActRefused, Altered, Author
 from piactl.core.model.account import Account, ServiceException
+from piactl.core.model.overrides import MANUAL, OverrideKind
 from piactl.core.rules.desired import Rules
 from piactl.errors import NotFound
 
@@ -60,3 +62,27 @@ def end_exceptions(author: Author, service: str, uai: str = "") -> Act:
 
 def _means(exception: ServiceException, service: str, uai: str) -> bool:
     return exception.service == service and exception.uai == uai
+
+
+def end_overrides(author: Author, kinds: Collection[OverrideKind]) -> Act:
+    """Ends the overrides of these kinds today; the HR data apply again. An added assignment ends yesterday,
+    or is removed if it has not begun."""
+
+    def act(account: Account, rules: Rules) -> Altered:
+        ended = [p for p in account.overrides if p.kind in kinds]
+        if not ended:
+            return Altered(account)
+        added = {(p.uai, p.function, p.start) for p in ended if p.kind is OverrideKind.ADD}
+        yesterday = rules.as_of - timedelta(days=1)
+        rows = []
+        for row in account.assignments:
+            if row.source != MANUAL or row.key not in added or (row.end and row.end <= yesterday):
+                rows.append(row)
+            elif row.start <= yesterday:
+                rows.append(replace(row, end=yesterday))
+        name = next((p.was for p in ended if p.kind is OverrideKind.NAME), account.usage_name)
+        others = tuple(p for p in account.overrides if p not in ended)
+        altered = replace(account, overrides=others, assignments=tuple(rows), usage_name=name)
+        return Altered(altered, author.note)
+
+    return act

@@ -1,14 +1,17 @@
-"""Closes and reopens accounts, changes usage names, and ends overrides."""
+"""Locks, closes, extends, reopens and renames accounts.
+
+A lock applies at once, over the HR data, and survives a password reset.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
 from piactl.core.edits import Act, ActRefused, Altered, Author, override_end, told_by_hr
 from piactl.core.edits.assignments import added_override, check_assignment, ended_by_hand
-from piactl.core.model.account import Account, State
+from piactl.core.model.account import Account, Lock, State
 from piactl.core.model.overrides import (
     MANUAL,
     Override,
@@ -22,6 +25,44 @@ from piactl.core.model.person import Assignment
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.core.rules.posts import endings_of, posts_of
 from piactl.core.rules.reasons import assignment_text
+
+
+def lock(author: Author, until: date | None = None) -> Act:
+    """Locks the account from today to `until` inclusive; None means without end. A current lock keeps its
+    start and gets the new end and reason."""
+
+    def act(account: Account, rules: Rules) -> Altered:
+        if until is not None and until < rules.as_of:
+            raise ActRefused(f"{account.uid}: --until {until} is past; give the last day of the lock")
+        current = account.lock
+        since = current.since if current is not None and current.covers(rules.as_of) else rules.as_of
+        if current is not None and (current.since, current.until, current.reason) == (
+            since,
+            until,
+            author.reason,
+        ):
+            return Altered(account)
+        return Altered(replace(account, lock=Lock(since, until, author.by, author.reason)), author.note)
+
+    return act
+
+
+def unlock(author: Author) -> Act:
+    """Lifts an administrator's lock. Raises ActRefused if only a position in the HR data locks the
+    account."""
+
+    def act(account: Account, rules: Rules) -> Altered:
+        if account.lock is not None:
+            return Altered(replace(account, lock=None), author.note)
+        if account.locked:
+            raise ActRefused(
+                f"{account.uid}: it is locked by its position in HR, not by an administrator; "
+                f"see: piactl why {account.uid}"
+            )
+        return Altered(account)
+
+    return act
+
 
 _CLOSED = frozenset({State.DEACTIVATED, State.GRACE})
 
@@ -253,29 +294,5 @@ def rename(author: Author, usage_name: str, until: date | None = None) -> Act:
             was=hr_name,
         )
         return Altered(replace(account, overrides=(*overrides, override)), author.note)
-
-    return act
-
-
-def end_overrides(author: Author, kinds: Collection[OverrideKind]) -> Act:
-    """Ends the overrides of these kinds today; the HR data apply again. An added assignment ends yesterday,
-    or is removed if it has not begun."""
-
-    def act(account: Account, rules: Rules) -> Altered:
-        ended = [p for p in account.overrides if p.kind in kinds]
-        if not ended:
-            return Altered(account)
-        added = {(p.uai, p.function, p.start) for p in ended if p.kind is OverrideKind.ADD}
-        yesterday = rules.as_of - timedelta(days=1)
-        rows = []
-        for row in account.assignments:
-            if row.source != MANUAL or row.key not in added or (row.end and row.end <= yesterday):
-                rows.append(row)
-            elif row.start <= yesterday:
-                rows.append(replace(row, end=yesterday))
-        name = next((p.was for p in ended if p.kind is OverrideKind.NAME), account.usage_name)
-        others = tuple(p for p in account.overrides if p not in ended)
-        altered = replace(account, overrides=others, assignments=tuple(rows), usage_name=name)
-        return Altered(altered, author.note)
 
     return act

@@ -1,5 +1,4 @@
-"""Two accounts of one person become one: what the account that lives on has of both, and what is left of the
-other. And one account of two people: what goes to an account of its own."""
+"""Gives a person another matricule of HR, merges two accounts of one person, splits the account of two."""
 
 from __future__ import annotations
 
@@ -7,14 +6,59 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import date
 
-from piactl.core.edits import ActRefused
-from piactl.core.edits.matricules import without_matricule
+from piactl.core.edits import Act, ActRefused, Altered, Author
 from piactl.core.model.account import NO_DEVICE, Account, Lock, ServiceException
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind, running
 from piactl.core.model.person import Assignment
 from piactl.core.rules.career import NEVER
-from piactl.core.rules.desired import Rules, archived
+from piactl.core.rules.desired import MATRICULE, Rules, archived, with_matricules
+
+
+def rekey(author: Author, old: str, new: str) -> Act:
+    """Replaces the matricule `old` of the account by `new`. Raises ActRefused if it does not have `old`."""
+
+    def act(account: Account, rules: Rules) -> Altered:
+        if new in account.matricules and old not in account.matricules:
+            return Altered(account)
+        if new in account.matricules:
+            raise ActRefused(f"{account.uid}: it has matricule {new} already, beside {old}")
+        without = without_matricule(account, old, rules)
+        further, digests = without.further_matricules, without.matricule_digests
+        posts = (replace(a, matricule=new) if a.matricule == old else a for a in account.assignments)
+        altered = replace(
+            account,
+            matricule=new if account.matricule == old else account.matricule,
+            further_matricules=further if account.matricule == old else (*further, new),
+            matricule_digests=(*digests, rules.keys.digest(MATRICULE, new)),
+            assignments=tuple(posts),
+        )
+        return Altered(with_matricules(altered, rules.keys), author.note)
+
+    return act
+
+
+def without_matricule(account: Account, matricule: str, rules: Rules) -> Account:
+    """The account without the digests and the further matricule; the first one is left to the caller. Raises
+    ActRefused if the account does not have it."""
+    if matricule not in account.matricules:
+        known = ", ".join(account.matricules) or "none in clear"
+        raise ActRefused(f"{account.uid}: it has no matricule {matricule}; it has {known}")
+    gone = rules.keys.candidates(MATRICULE, matricule)
+    return replace(
+        account,
+        further_matricules=tuple(m for m in account.further_matricules if m != matricule),
+        matricule_digests=tuple(digest for digest in account.matricule_digests if digest not in gone),
+    )
+
+
+def with_matricule(account: Account, matricule: str, keys: DigestKeys) -> Account:
+    """The account with one more matricule. An archived account keeps its digest alone."""
+    digests = tuple(sorted({*account.matricule_digests, keys.digest(MATRICULE, matricule)}))
+    further = account.further_matricules
+    if account.matricule is not None:
+        further = tuple(sorted({*further, matricule}))
+    return replace(account, matricule_digests=digests, further_matricules=further)
 
 
 def on_its_way(source: Account, mark: str) -> Account:

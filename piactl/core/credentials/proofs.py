@@ -1,0 +1,112 @@
+"""What people prove their identity with: the verifier of the NUMEN, changed proofs and their hold-off.
+
+The verifier is slow to compute, so that somebody who has it and the key guesses a few NUMENs a second. It is
+scrypt over a keyed digest of the NUMEN. Its parameters are part of the value, so that a later version can
+raise them: `{key}scrypt$LN$R$P$SALT$HASH`, with LN the binary logarithm of n.
+
+In the hold-off a changed NUMEN proves nothing, and a changed private address gets nothing. Somebody who
+changes both in an HR application could otherwise take an account over within minutes. The hold-off gives its
+owner, who is notified at the former address, time to object.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import date, timedelta
+
+from piactl.core.model.account import MAIL_PROOF, NUMEN_PROOF, Account, State
+from piactl.core.model.digests import NUMEN, DigestKeys, digest_key_id
+from piactl.core.model.person import Person
+
+LOG_N, R, P = 14, 8, 1
+_MOST_MEMORY = 1 << 28
+_MOST_R, _MOST_P = 16, 4
+_PURPOSE = "numen-proof"
+
+
+def numen_verifier(keys: DigestKeys, numen: str, salt: str) -> str:
+    """The verifier of a NUMEN under the current key. `salt` differs by account and is no secret."""
+    salted = hashlib.sha256(salt.encode()).hexdigest()[:32]
+    fields = (LOG_N, R, P, salted, _hash(keys, keys.current, numen, salted, LOG_N, R, P))
+    return "{" + keys.current + "}scrypt$" + "$".join(map(str, fields))
+
+
+def verifies(keys: DigestKeys, stored: str, numen: str) -> bool:
+    """Whether `stored` is a verifier of the NUMEN, compared in constant time; False for what is none, or is
+    under a key that is not known."""
+    key = digest_key_id(stored)
+    try:
+        scheme, log_n, r, p, salt, expected = stored[stored.find("}") + 1 :].split("$")
+        if scheme != "scrypt" or key not in keys.keys or not 10 <= int(log_n) <= 17:
+            return False
+        if not (1 <= int(r) <= _MOST_R and 1 <= int(p) <= _MOST_P):
+            return False
+        found = _hash(keys, key, numen, salt, int(log_n), int(r), int(p))
+    except ValueError:
+        return False
+    return hmac.compare_digest(found.encode(), expected.encode())
+
+
+def _hash(keys: DigestKeys, key: str, numen: str, salt: str, log_n: int, r: int, p: int) -> str:
+    secret = hmac.digest(keys.keys[key], f"{_PURPOSE}\0{numen}".encode(), "sha256")
+    return hashlib.scrypt(
+        secret, salt=bytes.fromhex(salt), n=1 << log_n, r=r, p=p, maxmem=_MOST_MEMORY, dklen=32
+    ).hex()
+
+
+def changed_proofs(
+    account: Account, current: Account | None, person: Person | None, keys: DigestKeys
+) -> tuple[str, ...]:
+    """The PROOFS that `account` has otherwise than the `current` one of a person, or newly.
+
+    A NUMEN that only moves to another key is the same. A NUMEN whose former digest is under a key that is
+    not known counts as changed: nobody can tell. What comes back with an archived account is no change of its
+    private address, which the archive does not hold.
+    """
+    if current is None:
+        return ()
+    changed = []
+    old, new = current.numen_digest, account.numen_digest
+    if new is not None and old != new:
+        numen = person.numen if person is not None else None
+        if numen is not None:
+            same = old is not None and keys.matches(old, NUMEN, numen.reveal())
+        else:
+            same = old is not None and digest_key_id(old) != digest_key_id(new)
+        if not same:
+            changed.append(NUMEN_PROOF)
+    if current.private_mail != account.private_mail and current.state is not State.ARCHIVED:
+        changed.append(MAIL_PROOF)
+    return tuple(changed)
+
+
+def with_proof_changes(
+    account: Account, current: Account, person: Person | None, keys: DigestKeys, as_of: date
+) -> Account:
+    """The account with the day on which each proof changed."""
+    changed = changed_proofs(account, current, person, keys)
+    if not changed:
+        return account
+    names = sorted({*dict(account.proof_changes), *changed})
+    known = ((name, account.proof_changed(name)) for name in names)
+    days = [(name, max(day or as_of, as_of) if name in changed else day) for name, day in known]
+    return replace(account, proof_changes=tuple((name, day) for name, day in days if day is not None))
+
+
+def without_changes(account: Account, proofs: Iterable[str], current: Account) -> Account:
+    """The account with the days of these proofs as the `current` one has them: they did not change."""
+    kept = [change for change in account.proof_changes if change[0] not in proofs]
+    before = [change for change in current.proof_changes if change[0] in proofs]
+    return replace(account, proof_changes=tuple(sorted([*kept, *before])))
+
+
+def held_off_until(account: Account, proof: str, days: int, today: date) -> date | None:
+    """The first day on which a proof (one of PROOFS) counts again; None if it counts today."""
+    changed = account.proof_changed(proof)
+    if changed is None:
+        return None
+    until = changed + timedelta(days=days)
+    return until if today < until else None
