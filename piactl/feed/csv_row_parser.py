@@ -1,23 +1,207 @@
-"""Parses a feed line into the values of a row, or into every fault of it."""
+"""Parses a feed line into the values of a row, or into every fault of it.
+
+The check of a column takes trimmed, mapped text that is not blank. It returns `(value, None)` or
+`(None, fault)`; a fault is a code of `error_codes.REJECTIONS` with a message about the value.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
+from datetime import date, datetime
 from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from piactl.core.model.person import qualified
+from piactl.core.model.numen import read_numen
+from piactl.core.model.person import COMMON, qualified, read_uai
 from piactl.core.model.settings import SourceSettings
+from piactl.core.naming.local_part import without_invisible
 from piactl.core.plan.feed_limits import COUNTED, MOST_DISTINCT
 from piactl.dataclass import dataclass
-from piactl.feed.column_validators import Check, Fault, column_checks, is_matricule
-from piactl.feed.csv_header import COLUMNS, REQUIRED, Layout
-from piactl.feed.csv_syntax import StrayQuote, UnclosedQuote, split_record
-from piactl.feed.encoding_check import BLANKS, CODECS, SUSPECT, text_fault, undecodable
+from piactl.feed.encoding_and_header import (
+    BLANKS,
+    CODECS,
+    COLUMNS,
+    REQUIRED,
+    SUSPECT,
+    Layout,
+    StrayQuote,
+    UnclosedQuote,
+    shown,
+    split_record,
+    text_fault,
+    undecodable,
+)
+
+Fault = tuple[str, str]
+Check = Callable[[str], tuple[Any, Fault | None]]
+
+_MATRICULE = re.compile(r"[A-Za-z0-9]{1,20}")
+_NUMEN = re.compile(r"[0-9]{2}[A-Z][0-9]{7}[A-Z]{3}", re.IGNORECASE)
+_MAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_NUMBER = re.compile(r"([0-9]{1,3}(?:[.,][0-9]{1,6})?)\s*%?")
+_FRACTION = re.compile(r"([0-9]{1,4})\s*/\s*([0-9]{1,4})")
+_MODALITIES = frozenset({"principale", "secondaire", "suppleance"})
+_OPEN = date(9999, 12, 31)
+_EARLIEST, _LATEST = date(1950, 1, 1), date(2100, 12, 31)
+_EARLIEST_BIRTH = date(1900, 1, 1)
+_CODE_LENGTH = 40
+FOUND = "!"
+"""Begins a cell `!CODE DETAIL` with a fault that the format of a set found in its place."""
+
+
+def is_matricule(text: str) -> bool:
+    """Whether the text can be a matricule. A NUMEN cannot: it is a secret, not a key."""
+    return _MATRICULE.fullmatch(text) is not None and _NUMEN.fullmatch(text) is None
+
+
+def check_matricule(text: str) -> tuple[Any, Fault | None]:
+    """The matricule as text, because leading zeros count."""
+    if _MATRICULE.fullmatch(text) is None:
+        return None, (
+            "bad-matricule",
+            f"{shown(text)} is not a matricule: expected 1 to 20 letters and digits",
+        )
+    if _NUMEN.fullmatch(text) is not None:
+        return None, ("matricule-is-numen", "the column matricule contains a NUMEN")
+    return text, None
+
+
+def check_numen(text: str) -> tuple[Any, Fault | None]:
+    """The NUMEN. The message never shows the value."""
+    numen = read_numen(text)
+    if numen is None:
+        return None, (
+            "bad-numen",
+            "not a NUMEN: expected 13 characters such as 01E9501234ABC (value not shown)",
+        )
+    return numen, None
+
+
+def check_name(text: str) -> tuple[Any, Fault | None]:
+    """The name without invisible characters, inner blanks collapsed. `core.naming` decides whether it gives
+    an address."""
+    return " ".join(without_invisible(text).split()), None
+
+
+def check_code(text: str) -> tuple[Any, Fault | None]:
+    if len(text) > _CODE_LENGTH or not text.isprintable():
+        return None, (
+            "bad-code",
+            f"{shown(text)} is not a code: expected at most {_CODE_LENGTH} printable characters",
+        )
+    return text, None
+
+
+def check_uai(text: str) -> tuple[Any, Fault | None]:
+    uai, why = read_uai(text)
+    if uai is None:
+        code, _, detail = text.removeprefix(FOUND).partition(" ")
+        if text.startswith(FOUND) and code in ("structure-unknown", "person-doubled"):
+            return None, (code, detail)
+        known = "wrong:" in why or "is wrong" in why
+        return None, (
+            "bad-uai",
+            why if known else f"{shown(text)} is not a UAI: expected seven digits and a letter",
+        )
+    return uai, None
+
+
+def check_mail(text: str) -> tuple[Any, Fault | None]:
+    if _MAIL.fullmatch(text) is None or not text.isprintable():
+        return None, ("bad-mail", f"{shown(text)} is not a mail address: expected one @ and no blanks")
+    return text, None
+
+
+def check_modality(text: str) -> tuple[Any, Fault | None]:
+    if text.lower() not in _MODALITIES:
+        return None, (
+            "bad-modality",
+            f"{shown(text)} is not a modalite: expected principale, secondaire or suppleance",
+        )
+    return text.lower(), None
+
+
+def check_quotite(text: str) -> tuple[Any, Fault | None]:
+    """The quotite, as text."""
+    number, fraction = _NUMBER.fullmatch(text), _FRACTION.fullmatch(text)
+    if number is not None and float(number.group(1).replace(",", ".")) <= 100:
+        return text, None
+    if fraction is not None and 0 < int(fraction.group(2)) >= int(fraction.group(1)):
+        return text, None
+    return None, (
+        "bad-quotite",
+        f"{shown(text)} is not a quotite: expected 0 to 100, or a fraction such as 9/18",
+    )
+
+
+class DateCheck:
+    """Reads a date in one of the strptime formats of a source, tried in order."""
+
+    def __init__(self, formats: Sequence[str], first: date, last: date, *, may_be_open: bool = False) -> None:
+        self._formats = tuple(formats)
+        self._first, self._last = first, last
+        self._may_be_open = may_be_open
+
+    def __call__(self, text: str) -> tuple[Any, Fault | None]:
+        day = self._read(text)
+        if day is None:
+            return None, ("bad-date", f"{shown(text)} is not a valid date in a format of the source")
+        if self._may_be_open and day == _OPEN:
+            return None, None
+        if not self._first <= day <= self._last:
+            between = f"{self._first.isoformat()} and {self._last.isoformat()}"
+            return None, ("date-out-of-range", f"{day.isoformat()} is not between {between}")
+        return day, None
+
+    def _read(self, text: str) -> date | None:
+        if self._may_be_open and text in ("31/12/9999", "9999-12-31"):
+            return _OPEN
+        if not text.isascii():
+            return None
+        for style in self._formats:
+            try:
+                return datetime.strptime(text, style).date()  # noqa: DTZ007 - a civil day has no zone
+            except ValueError:
+                continue
+        return None
+
+
+def column_checks(date_formats: Sequence[str], namespace: str) -> dict[str, Check]:
+    """The check of each canonical column, in canonical order. Matricules get their `namespace`."""
+
+    def check_qualified(text: str) -> tuple[Any, Fault | None]:
+        matricule, fault = check_matricule(text)
+        return matricule if fault else qualified(namespace, matricule), fault
+
+    def check_former(text: str) -> tuple[Any, Fault | None]:
+        matricule, fault = check_matricule(text)
+        return ("", ("bad-former-matricule", fault[1])) if fault else (qualified(namespace, matricule), None)
+
+    return {
+        "matricule": check_matricule if namespace == COMMON else check_qualified,
+        "numen": check_numen,
+        "civilite": check_code,
+        "nom_usage": check_name,
+        "nom_famille": check_name,
+        "prenom": check_name,
+        "date_naissance": DateCheck(date_formats, _EARLIEST_BIRTH, _LATEST),
+        "courriel_prive": check_mail,
+        "ancien_matricule": check_former,
+        "corps": check_code,
+        "position": check_code,
+        "uai": check_uai,
+        "fonction": check_code,
+        "discipline": check_code,
+        "modalite": check_modality,
+        "quotite": check_quotite,
+        "debut": DateCheck(date_formats, _EARLIEST, _LATEST),
+        "fin": DateCheck(date_formats, _EARLIEST, _LATEST, may_be_open=True),
+    }
+
 
 Row = list[Any]
 """The values of one row in the order of COLUMNS: text ("" is none), a date or None, a Numen or None."""
@@ -29,8 +213,8 @@ counted columns."""
 _MEMO = 50_000
 _UNIQUE = frozenset({"matricule", "numen", "courriel_prive"})
 NONE_WHEN_BLANK = frozenset({"numen", "date_naissance", "debut", "fin"})
-_UAI = COLUMNS.index("uai")
-_MATRICULE, _NUMEN, _USAGE, _FAMILY, _BIRTH, _START, _END = (
+_AT_UAI = COLUMNS.index("uai")
+_AT_MATRICULE, _AT_NUMEN, _AT_USAGE, _AT_FAMILY, _AT_BIRTH, _AT_START, _AT_END = (
     COLUMNS.index(c)
     for c in ("matricule", "numen", "nom_usage", "nom_famille", "date_naissance", "debut", "fin")
 )
@@ -188,7 +372,7 @@ class RowParser:
             return self._guess(fields) or "", 0, []
         for add, _, place in self._watched:
             add(fields[place])
-        key = self.columns[_MATRICULE]
+        key = self.columns[_AT_MATRICULE]
         owner = key.cell(fields[key.place] if key.place >= 0 else key.constant)[0]
         return owner or "", self._number(text, fields), fields
 
@@ -254,7 +438,7 @@ class RowParser:
     def sample(self) -> Sample:
         """What was seen of the columns whose values are not counted."""
         seen = {name: values - {"", "X"} for name, values in self._distinct.items()}
-        cell = self.columns[_UAI].cell
+        cell = self.columns[_AT_UAI].cell
         return Sample(
             {name: min(len(values), MOST_DISTINCT) for name, values in seen.items()},
             {name: dict(Counter(map(form, values))) for name, values in seen.items()},
@@ -295,24 +479,24 @@ class RowParser:
             faults += [(self.layout.names[place], damage[place]) for place in unread]
         faults += self._between(row)
         if faults:
-            matricule = row[_MATRICULE]
+            matricule = row[_AT_MATRICULE]
             return BrokenRow(matricule, matricule is not None, faults, row)
-        if row[_USAGE] == row[_FAMILY]:
-            row[_USAGE] = ""
+        if row[_AT_USAGE] == row[_AT_FAMILY]:
+            row[_AT_USAGE] = ""
         return row
 
     def _between(self, row: Row) -> list[tuple[str, Fault]]:
         """Faults between values of a row: end before start, birth after start."""
-        start, end, birth = row[_START], row[_END], row[_BIRTH]
+        start, end, birth = row[_AT_START], row[_AT_END], row[_AT_BIRTH]
         if start is None:
             return []
         faults: list[tuple[str, Fault]] = []
         if end is not None and end < start:
-            self.bad[_END] += 1
+            self.bad[_AT_END] += 1
             detail = f"fin {end.isoformat()} is before debut {start.isoformat()}"
             faults.append(("fin", ("end-before-start", detail)))
         if birth is not None and birth >= start:
-            self.bad[_BIRTH] += 1
+            self.bad[_AT_BIRTH] += 1
             faults.append(("date_naissance", ("birth-after-start", "date_naissance is not before debut")))
         return faults
 
@@ -351,7 +535,7 @@ class RowParser:
         if isinstance(broken, BrokenRow):
             return broken
         return BrokenRow(
-            broken[_MATRICULE], attributed=True, faults=[("", ("undecodable", self._undecodable(raw)))]
+            broken[_AT_MATRICULE], attributed=True, faults=[("", ("undecodable", self._undecodable(raw)))]
         )
 
     def _wrong_width(self, fields: Sequence[str]) -> BrokenRow:

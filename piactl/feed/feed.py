@@ -11,8 +11,7 @@ from piactl.core.plan.feed_limits import FeedFacts
 from piactl.core.plan.plan import Rejection
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
-from piactl.feed.csv_header import Layout
-from piactl.feed.encoding_check import shown
+from piactl.feed.encoding_and_header import Layout, shown
 from piactl.feed.formats.rows import RowWriter
 from piactl.feed.people_builder import PeopleBuilder
 

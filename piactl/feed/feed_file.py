@@ -16,10 +16,9 @@ from piactl.core.model.settings import SourceSettings
 from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused, NotFound, UsageError
 from piactl.feed.error_codes import refusal
-from piactl.feed.formats.md5_files import is_md5
 from piactl.feed.formats.registry import open_translated
 from piactl.feed.formats.rows import RowWriter
-from piactl.feed.formats.set_files import digest_of
+from piactl.feed.formats.set_files import digest_of, is_md5
 from piactl.private_files import refuse_missing, refuse_own_file
 
 _WORD = re.compile(r"[^\W\d_]+")

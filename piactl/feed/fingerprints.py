@@ -16,9 +16,8 @@ from pathlib import Path
 from piactl.core.model.settings import SourceSettings
 from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
-from piactl.feed.csv_header import Layout, read_layout
 from piactl.feed.csv_row_parser import PRUNE, Pattern, RowParser, Sample, without_end
-from piactl.feed.encoding_check import CODECS
+from piactl.feed.encoding_and_header import CODECS, Layout, read_layout
 from piactl.feed.feed_file import longest_line, open_feed
 
 _MASK = (1 << 64) - 1

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.plan import Rejection
-from piactl.feed.csv_header import COLUMNS
 from piactl.feed.csv_row_parser import NONE_WHEN_BLANK, BrokenRow, Row
+from piactl.feed.encoding_and_header import COLUMNS
 from piactl.feed.error_codes import rejection_message
 
 _PERSON_FIELDS = {

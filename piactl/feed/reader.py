@@ -14,10 +14,16 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import ROW, FeedFacts
 from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
-from piactl.feed.csv_header import COLUMNS, Layout, read_layout
 from piactl.feed.csv_row_parser import BrokenRow, FieldTooLong, RowParser, Sample, without_end
-from piactl.feed.csv_syntax import UnclosedQuote
-from piactl.feed.encoding_check import CODECS, is_wholesale, likely_encoding
+from piactl.feed.encoding_and_header import (
+    CODECS,
+    COLUMNS,
+    Layout,
+    UnclosedQuote,
+    is_wholesale,
+    likely_encoding,
+    read_layout,
+)
 from piactl.feed.error_codes import refusal
 from piactl.feed.feed import Feed, Remark, date_remarks, layout_remarks, row_remarks, set_remarks
 from piactl.feed.feed_file import OpenFeed, longest_line, open_feed

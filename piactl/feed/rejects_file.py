@@ -9,8 +9,7 @@ from pathlib import Path
 from piactl.core.model.numen import read_numen
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.plan import Rejection
-from piactl.feed.csv_header import REJECT_COLUMN, Layout, read_layout
-from piactl.feed.encoding_check import CODECS
+from piactl.feed.encoding_and_header import CODECS, REJECT_COLUMN, Layout, read_layout
 from piactl.feed.feed import Feed
 from piactl.private_files import write_private
 from piactl.translation import sentence

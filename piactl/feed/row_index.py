@@ -14,7 +14,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.plan import Rejection
 from piactl.errors import FeedRefused
 from piactl.feed.csv_row_parser import BrokenRow, FieldTooLong, RowParser, without_end
-from piactl.feed.csv_syntax import UnclosedQuote
+from piactl.feed.encoding_and_header import UnclosedQuote
 from piactl.feed.feed import Feed
 from piactl.feed.feed_file import OpenFeed, open_feed
 from piactl.feed.fingerprints import LineDigests

@@ -28,9 +28,9 @@ from piactl.core.journal_line import (
     sealed,
 )
 from piactl.errors import JournalUnusable
-from piactl.journal import head_file as locks
+from piactl.journal import heads as locks
 from piactl.journal.errors import chain_broken, no_file
-from piactl.journal.head_file import SUFFIX, HeadDamaged, HeadRecord, read_head, write_head
+from piactl.journal.heads import SUFFIX, HeadDamaged, HeadRecord, read_head, write_head
 from piactl.journal.rotated_files import last_line, lines_backwards
 from piactl.private_files import user_name
 

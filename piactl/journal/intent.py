@@ -15,7 +15,7 @@ from typing import NamedTuple
 from piactl.core.journal_line import BrokenLine, JournalLine
 from piactl.dataclass import dataclass
 from piactl.journal.errors import refused_by_system, unreadable
-from piactl.journal.head_file import alive_runs
+from piactl.journal.heads import alive_runs
 from piactl.journal.rotated_files import newest_first
 
 SECRET = "{secret}"  # noqa: S105 - the mark, not a secret

@@ -16,7 +16,7 @@ from piactl.core.journal_line import BrokenLine, JournalLine, ended, parsed
 from piactl.dataclass import dataclass
 from piactl.journal.actor import author_of
 from piactl.journal.errors import unreadable
-from piactl.journal.head_file import alive_runs
+from piactl.journal.heads import alive_runs
 from piactl.journal.rotated_files import files_of, newest_first, raw_lines
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from piactl.core.journal_line import CUT, BrokenLine, JournalLine
 from piactl.dataclass import dataclass
 from piactl.journal.errors import refused_by_system, unreadable
-from piactl.journal.head_file import SUFFIX, HeadDamaged, read_head
+from piactl.journal.heads import SUFFIX, HeadDamaged, read_head
 from piactl.journal.query import lines_of
 from piactl.journal.rotated_files import files_of, newest_first
 

@@ -38,7 +38,7 @@ from piactl.core.journal_line import (
     replaced,
 )
 from piactl.dataclass import dataclass
-from piactl.journal.head_file import SUFFIX, HeadDamaged, read_head
+from piactl.journal.heads import SUFFIX, HeadDamaged, read_head
 from piactl.journal.rotated_files import files_of, opened, pieces, raw_lines
 
 CUT_FACTS = ("removed", "lines", "before", "by")

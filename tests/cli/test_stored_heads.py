@@ -14,7 +14,7 @@ import ldap3
 from piactl.clock import utc_now
 from piactl.core.journal_line import Anchor, Head, journal_owner, read_anchor, sealed
 from piactl.journal import who
-from piactl.journal.stored_heads import has_syslog, log_head
+from piactl.journal.heads import has_syslog, log_head
 from tests.directory.test_acl_matrix import hold_lock
 from tests.story.academy import Academy, Ran, prepared
 from tests.story.feeds import row

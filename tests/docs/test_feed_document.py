@@ -13,7 +13,7 @@ from piactl.core.model.account import State
 from piactl.core.plan.feed_limits import LIMIT_CODES
 from piactl.core.rules.career import Career, career
 from piactl.errors import FeedRefused
-from piactl.feed.csv_header import COLUMNS, PERSON_COLUMNS, REQUIRED
+from piactl.feed.encoding_and_header import COLUMNS, PERSON_COLUMNS, REQUIRED
 from piactl.feed.error_codes import REFUSALS, REJECTIONS
 from piactl.feed.feed import Feed
 from piactl.feed.reader import read_feed

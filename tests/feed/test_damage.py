@@ -7,7 +7,7 @@ import random
 import pytest
 
 from piactl.errors import FeedRefused
-from piactl.feed.csv_header import COLUMNS
+from piactl.feed.encoding_and_header import COLUMNS
 
 
 def test_cut_at_every_byte_with_a_trailer(sample, read):

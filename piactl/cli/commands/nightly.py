@@ -119,7 +119,7 @@ def _run(
 ) -> tuple[int, ReadyPlan, Done]:
     from piactl.core.text import counted
     from piactl.feed.feed_file import digest_of_feed
-    from piactl.feed.formats.md5_files import md5_beside
+    from piactl.feed.formats.set_files import md5_beside
     from piactl.flows.apply.hooks import missing_programs
     from piactl.flows.nightly import RefusedPlan, run_nightly
     from piactl.flows.plan.inputs.merge_feeds import Accepted

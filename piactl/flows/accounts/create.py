@@ -14,7 +14,7 @@ from piactl.core.rules.desired import Rules, Subject, address_problem, desired_a
 from piactl.dataclass import dataclass
 from piactl.directory.store.accounts import Entry, read_accounts_of
 from piactl.errors import PiactlError, UsageError
-from piactl.feed.column_validators import check_code, check_mail, check_matricule
+from piactl.feed.csv_row_parser import check_code, check_mail, check_matricule
 from piactl.flows.accounts.batch import Batch
 from piactl.flows.accounts.edit import intended
 from piactl.flows.accounts.sponsors import find_sponsor

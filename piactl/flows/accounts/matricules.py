@@ -7,7 +7,7 @@ from piactl.core.model.person import read_matricule
 from piactl.core.rules.desired import Rules
 from piactl.directory.store.accounts import Entry, read_accounts_of
 from piactl.errors import PiactlError, UsageError
-from piactl.feed.column_validators import check_matricule
+from piactl.feed.csv_row_parser import check_matricule
 from piactl.flows.accounts.batch import Batch
 from piactl.flows.accounts.edit import prepare
 from piactl.flows.queries.accounts import AccountStore, find_account

@@ -31,9 +31,8 @@ from piactl.directory.store.records import Places, UnreadableRecords, instant_of
 from piactl.directory.store.run_records import read_runs, written_by
 from piactl.errors import DirectoryUnreachable, PiactlError, ReplyLost
 from piactl.journal import Journal, Verification
-from piactl.journal.head_file import alive_runs
+from piactl.journal.heads import alive_runs, append_head, log_head, read_heads
 from piactl.journal.query import text_of
-from piactl.journal.stored_heads import append_head, log_head, read_heads
 from piactl.private_files import write_private
 
 REMEMBERED = "journal-head"

@@ -37,8 +37,8 @@ from piactl.flows.doctor.files import doctor_as, may_write, nearest_folder
 from piactl.flows.queries.unjournalled import unjournalled
 from piactl.journal import Verification, in_doubt, verify
 from piactl.journal.append_file import open_private
+from piactl.journal.heads import SYSLOG, append_head, has_syslog
 from piactl.journal.query import begun_at, text_of
-from piactl.journal.stored_heads import SYSLOG, append_head, has_syslog
 from piactl.journal.verify import Proved
 from piactl.private_files import this_user
 from piactl.secret_files import read_password

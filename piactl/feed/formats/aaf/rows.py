@@ -13,9 +13,17 @@ from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
 from piactl.feed.file_date import file_date, file_order
 from piactl.feed.formats.aaf.forms import FIRST_DEGREE, GPEI, SECOND_DEGREE, Form
-from piactl.feed.formats.aaf.records import FACTS, Record, after_requests, record_of, to_line
-from piactl.feed.formats.aaf.records import first as first_of
-from piactl.feed.formats.aaf.requests import Request, read_params, read_requests
+from piactl.feed.formats.aaf.requests import (
+    FACTS,
+    Record,
+    Request,
+    after_requests,
+    read_params,
+    read_requests,
+    record_of,
+    to_line,
+)
+from piactl.feed.formats.aaf.requests import first as first_of
 from piactl.feed.formats.kept_sets import KeptSet
 from piactl.feed.formats.rows import RowWriter, found
 from piactl.feed.formats.safe_xml import xml_refused

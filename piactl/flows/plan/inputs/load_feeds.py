@@ -39,8 +39,8 @@ from piactl.feed.feed_file import NoSource, feed_argument
 from piactl.feed.file_date import file_order
 from piactl.feed.fingerprints import KnownLines, LineDigests, digest_lines
 from piactl.feed.formats.kept_sets import keep_set
-from piactl.feed.formats.md5_files import md5_beside
 from piactl.feed.formats.registry import set_to_keep
+from piactl.feed.formats.set_files import md5_beside
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
 

@@ -1,12 +1,14 @@
-"""The head file `<journal>.head`: where the chain ends, and the locks of the journal.
+"""The heads of the journal: the head file `<journal>.head` with the locks, and heads stored elsewhere.
 
-The record makes the chain go on after the journal was rotated away. It has a fixed length and is overwritten
-in place: it lies within one sector, needs no new space on a full disk, and its check detects damage. It is
-written after the journal was synced, so it is never ahead of it.
+The record in the head file makes the chain go on after the journal was rotated away. It has a fixed length
+and is overwritten in place: it lies within one sector, needs no new space on a full disk, and its check
+detects damage. It is written after the journal was synced, so it is never ahead of it.
 
-The locks are taken on this file, because rotation never touches it: one to append, and one for each run that
-is alive. They are open-file-description locks on byte ranges: the kernel drops them when their process ends,
-and closing another descriptor of the file does not drop them (as it would with POSIX locks).
+The locks are taken on the head file, because rotation never touches it: one to append, and one for each run
+that is alive. They are open-file-description locks on byte ranges: the kernel drops them when their process
+ends, and closing another descriptor of the file does not drop them (as it would with POSIX locks).
+
+Outside the directory, the head is stored in the log of the host, and in a file.
 """
 
 from __future__ import annotations
@@ -15,13 +17,16 @@ import errno
 import fcntl
 import hashlib
 import os
+import socket
 import struct
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from piactl.core.journal_line import GENESIS, Head
+from piactl.core.journal_line import GENESIS, Anchor, Head, read_anchor
 from piactl.dataclass import dataclass
+from piactl.errors import PiactlError
 
 SUFFIX = ".head"
 _LENGTH = 20 + 1 + 64 + 1 + 20 + 1 + 20 + 1 + 16 + 1
@@ -152,3 +157,58 @@ def alive_runs(path: str, runs: Collection[str]) -> set[str]:
         return {run for run in runs if is_alive(fd, run)}
     finally:
         os.close(fd)
+
+
+SYSLOG = "/dev/log"
+_NOTICE_OF_AUTHPRIV = 10 << 3 | 5
+_PATIENCE = 1.0
+
+
+def log_head(anchor: Anchor, address: str = SYSLOG) -> bool:
+    """Sends the head to syslog (authpriv.notice, in the form that syslog(3) writes); false where nothing
+    listens. Waits a second at most."""
+    text = f"<{_NOTICE_OF_AUTHPRIV}>piactl[{os.getpid()}]: journal head {anchor}"
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+            log.settimeout(_PATIENCE)
+            log.connect(address)
+            log.send(text.encode())
+    except OSError:
+        return False
+    return True
+
+
+def has_syslog(address: str = SYSLOG) -> bool:
+    """Whether a program takes messages at `address`."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
+            log.settimeout(_PATIENCE)
+            log.connect(address)
+    except OSError:
+        return False
+    return True
+
+
+def append_head(path: str, anchor: Anchor | None = None) -> None:
+    """Appends the head to a file that is there, which may be append-only, and syncs it; without a head only
+    opens it. Raises PiactlError."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if anchor is not None:
+                os.write(fd, f"{anchor}\n".encode())
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise PiactlError(f"{path}: the head of the journal cannot be appended ({error.strerror})") from None
+
+
+def read_heads(path: str) -> list[Anchor]:
+    """The heads in a file, without lines that are no head. Raises PiactlError where it cannot be read."""
+    try:
+        text = Path(path).read_text(encoding="ascii", errors="replace")
+    except OSError as error:
+        raise PiactlError(f"{path}: the heads of the journal cannot be read ({error.strerror})") from None
+    anchors = map(read_anchor, text.splitlines())
+    return [anchor for anchor in anchors if anchor is not None]
