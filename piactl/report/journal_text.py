@@ -6,7 +6,7 @@ from typing import Protocol
 
 from piactl.core.journal_line import Head, JournalLine
 from piactl.core.text import counted
-from piactl.report.escaping import shown
+from piactl.report.escaping_and_colours import shown
 
 
 class Pruned(Protocol):

@@ -7,7 +7,7 @@ from itertools import zip_longest
 from textwrap import wrap
 from typing import Any
 
-from piactl.report.escaping import shown
+from piactl.report.escaping_and_colours import shown
 from piactl.translation import sentence
 
 View = Mapping[str, Any]

@@ -12,7 +12,7 @@ from piactl.core.plan.feed_quality import FATES
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.text import counted
 from piactl.report.account_text import drift_line
-from piactl.report.escaping import shown
+from piactl.report.escaping_and_colours import shown
 from piactl.report.plan_text import MEANING, ORDER, change_text
 from piactl.translation import sentence, used
 

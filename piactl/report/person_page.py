@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from piactl.report.escaping import shown
+from piactl.report.escaping_and_colours import shown
 from piactl.translation import in_french
 
 View = Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""The text output of a plan: changes by account with reasons, refusals and skipped accounts."""
+"""The text output of a plan: changes by account with reasons, refusals, skipped accounts, and its impact."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 from piactl.core.plan.guards import GROWTH
 from piactl.core.rules.career import NEVER
 from piactl.report.account_text import drift_line
-from piactl.report.escaping import shown
+from piactl.report.escaping_and_colours import shown
+from piactl.report.table import rendered
 
 Document = Mapping[str, Any]
 
@@ -348,3 +349,42 @@ def _result_lines(result: Result) -> Iterator[str]:
         yield f"  {event['day']} {event['what']}"
     if len(ahead) > _FIRST_DAYS:
         yield f"  ... and {len(ahead) - _FIRST_DAYS} more; see: piactl account timeline {uid}"
+
+
+_BEFORE, _AFTER = ("name", "label", "accounts", "of", "share"), ("guard", "found", "limit", "broken")
+
+
+def impact_rows(impact: Iterable[Document], labels: Mapping[str, str]) -> list[Document]:
+    """The rows, those with most accounts first; `labels` are the words for the names of the groups."""
+    rows = [
+        {
+            "name": one["name"],
+            "label": labels.get(one["name"]),
+            "accounts": one["accounts"],
+            "of": one["of"],
+            "share": round(one["accounts"] / one["of"], 4) if one["of"] else None,
+            **{kind: one["kinds"].get(kind, 0) for kind in ORDER},
+            "guard": one["guard"] or None,
+            "found": one["found"],
+            "limit": one["limit"],
+            "broken": one["found"] > one["limit"] if one["guard"] else None,
+        }
+        for one in impact
+    ]
+    return sorted(rows, key=lambda row: (-row["accounts"], row["name"]))
+
+
+def impact_table(rows: Sequence[Document], layout: str) -> Iterable[str]:
+    """A table has only the kinds of change that occur, and `broken` only if a guard is."""
+    if layout != "table":
+        return rendered(rows, (*_BEFORE, *ORDER, *_AFTER), layout)
+    kinds = [kind for kind in ORDER if any(row[kind] for row in rows)]
+    lines = [{**row, "share": _percent(row["share"]), **{k: row[k] or "" for k in kinds}} for row in rows]
+    labels = ("label",) if any(row["label"] for row in rows) else ()
+    refused = ("broken",) if any(row["broken"] for row in rows) else ()
+    columns = ("name", *labels, "accounts", "of", "share", *kinds, "guard", "found", "limit", *refused)
+    return rendered(lines, columns, layout)
+
+
+def _percent(share: float | None) -> str:
+    return f"{share:.1%}" if share is not None else ""

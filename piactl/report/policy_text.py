@@ -1,12 +1,13 @@
-"""The text output of one service or one profile of the policy."""
+"""The text output of one service, of one profile, and of guards beside what ordinary nights counted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from piactl.core.text import condition, counted
-from piactl.report.escaping import shown
+from piactl.report.escaping_and_colours import shown
+from piactl.report.table import rendered
 
 View = Mapping[str, Any]
 
@@ -94,3 +95,31 @@ def _profile_lines(view: View, file: str) -> Iterator[str]:
 
 def _line(name: str, value: str) -> str:
     return f"  {name:<10} {value}"
+
+
+GUARD_COLUMNS = ("kind", "period", "nights", "most", "of", "day", "limit", "suggested")
+_WIDTH = 24
+
+
+def guards_table(rows: Sequence[View], layout: str) -> Iterable[str]:
+    """One line per guard. A table has the picture: what the night counted (filled) of what the policy allows,
+    and `|` where the suggested number is."""
+    if layout != "table":
+        return rendered(rows, GUARD_COLUMNS, layout)
+    lines = [{**row, "picture": picture(row)} for row in rows]
+    return rendered(lines, (*GUARD_COLUMNS, "picture"), layout)
+
+
+def picture(row: View) -> str:
+    """`████░░░░░│░░░░`: the whole bar is the larger one of the limit and the suggested number."""
+    limit, most, suggested = row["limit"] or 0, row["most"], row["suggested"]
+    whole = max(limit, most, suggested, 1)
+    cells = ["░" if place < _cells(limit, whole) else " " for place in range(_WIDTH)]
+    for place in range(_cells(most, whole)):
+        cells[place] = "█"
+    cells[max(0, _cells(suggested, whole) - 1)] = "│"
+    return "".join(cells).rstrip()
+
+
+def _cells(number: int, whole: int) -> int:
+    return min(_WIDTH, -(-number * _WIDTH // whole))

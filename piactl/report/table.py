@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from piactl.report.escaping import neutral, shown
+from piactl.report.escaping_and_colours import neutral, shown
 from piactl.translation import sentence
 
 FORMATS = ("table", "json", "ndjson", "csv", "tsv", "excel")

@@ -13,7 +13,7 @@ from xml.sax.saxutils import escape
 from piactl.core.model.periods import civil
 from piactl.core.timeline_rows import Group, Row, Shade, Span
 from piactl.dataclass import dataclass
-from piactl.report.escaping import shown
+from piactl.report.escaping_and_colours import shown
 from piactl.report.timeline_text import MEANING as LEGEND_OF_TEXT
 from piactl.report.timeline_text import MONTHS
 from piactl.translation import sentence

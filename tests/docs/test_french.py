@@ -20,23 +20,22 @@ CATALOGUE = HERE / "locale" / "fr" / "LC_MESSAGES" / "piactl.po"
 READ = (
     "core/text.py", "core/timeline_rows.py", "core/explain", "core/rules", "core/plan", "core/edits",
     "core/naming", "core/model/overrides.py", "report", "feed/error_codes.py", "feed/csv_row_parser.py",
-    "feed/csv_row_parser.py", "feed/people_builder.py", "feed/rejects_file.py", "flows/drift.py",
+    "feed/people_builder.py", "feed/rejects_file.py", "flows/drift.py",
     "flows/plan", "flows/accounts", "flows/queries", "flows/helpdesk", "cli/framework/account_batch.py",
     "cli/framework/run_context.py", "cli/framework/terminal.py", "cli/commands/account.py",
-    "cli/commands/account_edit.py", "cli/commands/account_history.py",
-    "cli/commands/forecast.py", "cli/commands/account_timeline.py", "cli/commands/assignment.py",
-    "cli/commands/drift.py", "cli/commands/exception.py", "cli/commands/match.py", "cli/commands/nightly.py",
-    "cli/commands/otp.py", "cli/commands/otp_enroll.py", "cli/commands/override.py",
-    "cli/commands/password.py", "cli/commands/second_person.py", "cli/commands/status.py",
-    "cli/commands/undo.py", "cli/commands/why.py", "cli/commands/approve.py", "cli/commands/feed.py",
-    "cli/commands/guards.py", "cli/commands/policy_trial.py", "cli/commands/rehearse.py", "flows/rehearsal",
+    "cli/commands/account_edit.py", "cli/commands/account_history.py", "cli/commands/approve.py",
+    "cli/commands/assignment.py", "cli/commands/drift.py", "cli/commands/exception_and_override.py",
+    "cli/commands/feed.py", "cli/commands/forecast.py", "cli/commands/match.py", "cli/commands/nightly.py",
+    "cli/commands/otp.py", "cli/commands/password.py", "cli/commands/status.py", "cli/commands/undo.py",
+    "cli/commands/why.py",
+    "cli/commands/guards.py", "cli/commands/policy.py", "cli/commands/rehearse.py", "flows/rehearsal",
     "flows/policy_diff.py",
 )  # fmt: skip
 """What a help desk, the head of HR and a school read."""
 NOT_READ = (
     "report/person_page.py",  # French already
-    "report/metrics.py", "report/recover_text.py", "report/doctor_text.py",
-    "report/journal_text.py", "report/colours.py",
+    "report/metrics.py", "report/doctor_and_recover_text.py",
+    "report/journal_text.py", "report/escaping_and_colours.py",
 )  # fmt: skip
 NO_SENTENCES = {
     "exception grant", "exception deny", "exception end", "function CODE --until DATE", "password approve",

@@ -71,11 +71,11 @@ def journal(academy: Academy) -> list[dict[str, Any]]:
 @contextmanager
 def at(monkeypatch: pytest.MonkeyPatch, ahead: timedelta) -> Iterator[None]:
     """Inside, the clock of the commands is ahead."""
-    from piactl.cli.commands import second_person
+    from piactl.cli.commands import approve
     from piactl.clock import utc_now
 
     with monkeypatch.context() as patch:
-        patch.setattr(second_person, "utc_now", lambda: utc_now() + ahead)
+        patch.setattr(approve, "utc_now", lambda: utc_now() + ahead)
         yield
 
 

@@ -1,17 +1,34 @@
-"""`approve`, `reject`: a second person says yes or no to a plan."""
+"""`approve`, `reject`, `password approve|requests`, `otp approve`: what a second person decides."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from piactl.cli.commands.otp import ask_code
+from piactl.cli.commands.password import PrivateMail, To, hand_out, refuse_unsafe_way
 from piactl.cli.commands.plan import read_plan_file
-from piactl.cli.framework.context import put_text, this_configuration, writing
-from piactl.cli.framework.options import Reason, need_reason
+from piactl.cli.framework.account_batch import AccountCommand, Manner, begin, desk_manner
+from piactl.cli.framework.context import (
+    layout_or_default,
+    put,
+    put_text,
+    reading,
+    this_configuration,
+    writing,
+)
+from piactl.cli.framework.options import ActOutput, DryRun, Output, Reason, SometimesReason, Yes, need_reason
 from piactl.cli.framework.run_context import new_order, run_of
+from piactl.clock import utc_now
+from piactl.core.edits import ActRefused, Author
 from piactl.core.model.settings import IdentityName
+from piactl.core.plan.guards import DEVICE, PASSWORD
+from piactl.errors import UsageError
 from piactl.exit_codes import Exit
+from piactl.report.table import rendered
 
 PlanFile = Annotated[
     str, typer.Argument(metavar="PLAN", help="The file of the plan; - is stdin.", show_default=False)
@@ -56,3 +73,169 @@ def _answer(file: str, reason: str, *, approved: bool) -> int:
     hours = configuration.policy.approvals.hours
     put_text([f"plan {short}: approved by {one.by} for {hours} hours; another person applies it\n"])
     return int(Exit.DONE)
+
+
+if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration
+    from piactl.directory.port import Reader, Writer
+    from piactl.flows.accounts.batch import Batch
+    from piactl.flows.helpdesk.otp.holder import Holder
+    from piactl.flows.helpdesk.second_person import Request, Requests
+
+COLUMNS = ("request", "kind", "account", "by", "at", "until", "reason")
+Name = Annotated[
+    str,
+    typer.Argument(metavar="REQUEST", help="As `password requests` names it.", show_default=False),
+]
+
+
+def approve_password(
+    name: Name,
+    to: To = None,
+    private_mail: PrivateMail = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: ActOutput = None,
+) -> int:
+    """Give the activation password that another operator requested with `password reset --second-person`.
+
+    You vouch for the person with your name: the journal has both operators. You get the password, as with
+    `password activate`. A request is approved once, within eight hours, by another operator.
+    """
+    manner = desk_manner("approval", False, dry_run, yes, output)
+    refuse_unsafe_way(manner, to)
+    command, operator, one = _to_approve(name, PASSWORD, manner)
+
+    def approving(writer: Reader, batch: Batch) -> Batch:
+        found = requests_of(command.configuration, writer)
+        return found.approving(batch, one, operator, command.order.run, utc_now())
+
+    return hand_out(command, [one.account], to, private_mail, approving=approving)
+
+
+def approve_device(name: Name, output: ActOutput = None) -> int:
+    """Put the new device in force that another operator requested with `otp verify --second-person`.
+
+    A code that the new device shows is asked for on a terminal, else read from stdin, one line. You vouch for
+    the person with your name: the journal has both operators. A request is approved once, within eight hours,
+    by another operator.
+    """
+    from piactl.flows.helpdesk.otp import prepare_verification
+    from piactl.flows.helpdesk.second_person import waiting_device
+
+    manner = desk_manner("approval", False, False, True, output)
+    command, operator, one = _to_approve(name, DEVICE, manner)
+    configuration, order = command.configuration, command.order
+
+    def prove(holder: Holder) -> None:
+        if waiting_device(holder) != one.device:
+            raise ActRefused(f"{name}: another device was enrolled since; request it again")
+
+    def prepared(writer: Writer) -> Batch:
+        batch = prepare_verification(
+            configuration.accounts(writer),
+            configuration.identity_checks(writer),
+            one.account,
+            ask_code,
+            prove,
+            command.operation_guard(),
+            Author(operator, order.reason),
+            utc_now,
+            manner.identity,
+        )
+        return requests_of(configuration, writer).approving(batch, one, operator, order.run, utc_now())
+
+    return command.decide(prepared)
+
+
+def requests(
+    withdraw: Annotated[
+        str | None, typer.Option("--withdraw", metavar="REQUEST", help="Withdraw it; needs --reason.")
+    ] = None,
+    reason: SometimesReason = "",
+    yes: Yes = False,
+    output: Output = None,
+) -> int:
+    """List the open requests of activation passwords and devices, the oldest first, or withdraw one.
+
+    They are made by `password reset --second-person` and `otp verify --second-person`. Any operator may
+    withdraw a request.
+    """
+    if withdraw is not None:
+        return _withdraw(withdraw, desk_manner(reason, False, False, yes, output))
+    configuration = this_configuration()
+    with reading(configuration) as reader:
+        found = requests_of(configuration, reader).open(utc_now())
+    rows = [
+        {**one.record, "request": one.name, "until": one.until.isoformat(timespec="seconds")} for one in found
+    ]
+    put(rendered(rows, COLUMNS, layout_or_default(output)))
+    return int(Exit.PARTLY if len(configuration.unreadable) else Exit.DONE)
+
+
+def request_approval(kind: str, names: Sequence[str], manner: Manner, *beside: object) -> int:
+    """Requests what `kind` says for one account. Raises UsageError where an option `beside` goes without a
+    request."""
+    from piactl.flows.helpdesk.second_person import TWO
+    from piactl.journal.actor import known_operator
+
+    if len(names) != 1 or any(beside):
+        raise UsageError(
+            "--second-person is for one account, and goes with --reason, --dry-run, --yes and -o alone"
+        )
+    command = begin(manner)
+    configuration, order = command.configuration, command.order
+    operator = known_operator(order.actor, TWO)
+    return command.decide(
+        lambda reader: requests_of(configuration, reader).prepare(
+            configuration.accounts(reader),
+            configuration.rules(order.as_of),
+            configuration.settings.password,
+            kind,
+            names,
+            order.reason,
+            operator,
+            utc_now(),
+            manner.identity,
+        )
+    )
+
+
+def _withdraw(name: str, manner: Manner) -> int:
+    from piactl.flows.accounts.batch import Batch, PreparedAccount
+    from piactl.flows.helpdesk.second_person import TWO, WITHDRAWN
+    from piactl.flows.plan.ready_plan import AccountWrite
+    from piactl.journal.actor import known_operator
+
+    command = begin(manner)
+    order = command.order
+
+    def prepared(writer: Writer) -> Batch:
+        found = requests_of(command.configuration, writer)
+        one = found.open_one(name, utc_now())
+        operator = known_operator(order.actor, TWO)
+        write = found.end_write(one, WITHDRAWN, operator, order.run, utc_now())
+        row = AccountWrite(one.account, ("request-withdrawn",), order.reason, write)
+        return Batch((PreparedAccount(one.account, one.account, write=row, note=f"{name} is withdrawn"),))
+
+    return command.decide(prepared)
+
+
+def _to_approve(name: str, kind: str, manner: Manner) -> tuple[AccountCommand, str, Request]:
+    """The command of the operator, whose reason names who made the request, and the request."""
+    from piactl.flows.helpdesk.second_person import refuse_changed
+
+    command = begin(manner)
+    configuration, order = command.configuration, command.order
+    with reading(configuration) as reader:
+        one, operator = requests_of(configuration, reader).to_approve(name, kind, order.actor, utc_now())
+        if kind == PASSWORD:
+            refuse_changed(configuration.accounts(reader), configuration.settings.password, one)
+    return replace(command, order=replace(order, reason=one.approving_reason)), operator, one
+
+
+def requests_of(configuration: Configuration, reader: Reader) -> Requests:
+    from piactl.flows.helpdesk.second_person import Requests
+
+    state, timezone = configuration.settings.directory.state, configuration.policy.timezone
+    return Requests(reader, state, configuration.keys, configuration.unreadable, timezone)

@@ -12,8 +12,7 @@ from piactl.cli.framework.options import Layout, Output
 from piactl.clock import utc_now
 from piactl.errors import ConfigurationInvalid
 from piactl.exit_codes import Exit
-from piactl.report.doctor_text import doctor_text
-from piactl.report.recover_text import comparison_text
+from piactl.report.doctor_and_recover_text import comparison_text, doctor_text
 from piactl.report.table import rendered
 
 COLUMNS = ("id", "title", "where", "result", "severity", "found", "meaning", "advice")

@@ -27,7 +27,7 @@ from piactl.core.text import counted, iso
 from piactl.errors import FeedRefused, UsageError
 from piactl.exit_codes import Exit
 from piactl.private_files import refuse_input, refuse_output
-from piactl.report.escaping import shown
+from piactl.report.escaping_and_colours import shown
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration

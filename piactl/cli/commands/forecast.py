@@ -119,7 +119,7 @@ def _last_day(first: date, until: str | None, leavers: int | None) -> date:
 
 def _nights(run: Forecast, layout: str, list_: bool) -> list[Night]:
     from piactl.flows.forecast.simulate import change_rows, day_row
-    from piactl.report.forecast_text import change_table, day_table
+    from piactl.report.forecast_and_rehearsal_text import change_table, day_table
 
     progress = ProgressLine("days computed")
     nights = []
@@ -143,7 +143,7 @@ def _nights(run: Forecast, layout: str, list_: bool) -> list[Night]:
 def _columns(text: str, *, private_mail: bool) -> tuple[str, ...]:
     """Raises UsageError."""
     from piactl.flows.queries.person_facts import PERSON_COLUMNS, PRIVATE_MAIL
-    from piactl.report.forecast_text import LEAVER_COLUMNS
+    from piactl.report.forecast_and_rehearsal_text import LEAVER_COLUMNS
 
     more = (*PERSON_COLUMNS, *([PRIVATE_MAIL] if private_mail else []))
     columns = read_columns(text, LEAVER_COLUMNS, more)
@@ -157,7 +157,7 @@ def _leavers(run: Forecast, layout: str, columns: Sequence[str], *, departures: 
     from piactl.cli.framework.run_context import journal_private_reading
     from piactl.flows.forecast.leavers import leavers
     from piactl.flows.queries.person_facts import PRIVATE_MAIL
-    from piactl.report.forecast_text import leaver_table
+    from piactl.report.forecast_and_rehearsal_text import leaver_table
 
     private_mail = PRIVATE_MAIL in columns
     holdoff = this_configuration().settings.password.holdoff_days
@@ -176,7 +176,7 @@ def _say_remarks(nights: Sequence[Night], last: date) -> None:
     night."""
     from piactl.core.text import counted
     from piactl.flows.plan.plan_file import refusal_facts
-    from piactl.report.forecast_text import stopped_text
+    from piactl.report.forecast_and_rehearsal_text import stopped_text
 
     if not any(night.plan.changes for night in nights):
         say(f"nothing is due until {last}")

@@ -50,7 +50,7 @@ def suggest(
     that came nearest to its limit. Nothing is written: the numbers are for `guards` of the policy.
     """
     from piactl.core.plan.guard_suggestions import suggestions
-    from piactl.report.guards_text import guards_table
+    from piactl.report.policy_text import guards_table
 
     if not 1 <= margin <= 100:
         raise UsageError(f"--margin {margin}: give a number from 1 to 100")

@@ -179,7 +179,7 @@ def reset(
     refuse_input("--one-time-code-file", one_time_code_file)
     wanted = read_names(names)
     if second_person:
-        from piactl.cli.commands.second_person import request_approval
+        from piactl.cli.commands.approve import request_approval
 
         others = (numen_file, one_time_code_file, without_check, to, private_mail, administrator, allow)
         manner = desk_manner(reason, False, dry_run, yes, output)

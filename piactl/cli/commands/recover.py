@@ -24,7 +24,7 @@ from piactl.clock import utc_now
 from piactl.core.text import counted
 from piactl.errors import DirectoryOlder, UsageError
 from piactl.exit_codes import Exit
-from piactl.report.recover_text import lost_text, mending_text
+from piactl.report.doctor_and_recover_text import lost_text, mending_text
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration

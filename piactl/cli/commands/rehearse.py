@@ -127,7 +127,7 @@ def _show(
     nights: Sequence[dict[str, Any]], folder: RehearsalFolder, other: RehearsalFolder | None, layout: str
 ) -> int:
     from piactl.flows.rehearsal.rehearse import differences
-    from piactl.report.rehearsal_text import DIFFERENCE_COLUMNS, nights_table
+    from piactl.report.forecast_and_rehearsal_text import DIFFERENCE_COLUMNS, nights_table
     from piactl.report.table import rendered
 
     refused = [night for night in nights if night["status"] != "done"]

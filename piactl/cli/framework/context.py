@@ -161,7 +161,7 @@ def _reporting(configuration: Configuration) -> Iterator[None]:
 
 def say(text: str) -> None:
     """Prints a message to stderr, with control characters escaped. A closed stderr is not an error."""
-    from piactl.report.escaping import shown
+    from piactl.report.escaping_and_colours import shown
 
     try:
         for line in translated(text).split("\n"):
@@ -180,7 +180,7 @@ def _painted(text: str, stream: TextIO) -> str:
     """The text with colours, if the stream is a terminal that has some."""
     if not stream.isatty() or os.environ.get("NO_COLOR") or is_dumb():
         return text
-    from piactl.report.colours import coloured
+    from piactl.report.escaping_and_colours import coloured
 
     return coloured(text)
 

@@ -1,4 +1,4 @@
-"""`exception grant|deny|list|end`: dated exceptions to what the policy gives."""
+"""`exception grant|deny|list|end` and `override list|end`: what stands over the policy and the HR data."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from piactl.cli.framework.options import (
 )
 from piactl.config.schema_validation import hint
 from piactl.core.edits import exceptions_and_overrides as edits
+from piactl.core.model.overrides import OverrideKind
 from piactl.core.model.person import read_uai
 from piactl.errors import NotFound, UsageError
 
@@ -97,7 +98,7 @@ def _except(
     return command.act_on(names, make(command.author, service, place, start, end))
 
 
-def end_(
+def end_exceptions(
     names: Names,
     service: ServiceName = "",
     uai: Uai = "",
@@ -116,7 +117,7 @@ def end_(
     return command.act_on(names, act)
 
 
-def list_(
+def list_exceptions(
     output: Output = None,
     as_of: AsOf = None,
     service: Annotated[str, typer.Option("--service", help="Only those of this service.")] = "",
@@ -158,3 +159,38 @@ def _checked(policy: Policy, service: str, uai: str) -> str:
     if known_uai is None:
         raise UsageError(f"--uai: {why}")
     return known_uai
+
+
+OVERRIDE_COLUMNS = ("uid", "kind", "what", "until", "made", "by", "reason", "sponsor")
+
+
+def list_overrides(output: Output = None, as_of: AsOf = None, columns: Columns = "") -> int:
+    """List the overrides in force, sorted by end date."""
+    from piactl.flows.queries.overrides import overrides_in_force
+
+    return list_of_accounts(
+        this_configuration(), overrides_in_force, OVERRIDE_COLUMNS, output, as_of, columns
+    )
+
+
+def end_overrides(
+    names: Names,
+    kind: Annotated[
+        list[str] | None, typer.Option("--kind", help="Only add, end, close, name or keep; can be repeated.")
+    ] = None,
+    reason: Reason = "",
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    output: ActOutput = None,
+    allow: Allow = None,
+    as_of: ActAsOf = None,
+) -> int:
+    """End overrides before their day. The HR data apply again."""
+
+    words = [kind.value for kind in OverrideKind]
+    unknown = [word for word in kind or [] if word not in words]
+    if unknown:
+        raise UsageError(f"--kind {unknown[0]}: the kinds are {', '.join(words)}")
+    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    kinds = [OverrideKind(word) for word in kind or words]
+    return command.act_on(names, edits.end_overrides(command.author, kinds))
