@@ -20,7 +20,7 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import read_last
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan
 from piactl.feed.formats.kept_sets import FOLDER as SETS
-from piactl.flows.accounts.merge import finish_merges
+from piactl.flows.accounts.merge_split_rekey import finish_merges
 from piactl.flows.accounts.owner_notices import IdentityNotices, tell_owners
 from piactl.flows.apply.approvals import ApprovalMissing, forget_old_approvals, require_approval
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan

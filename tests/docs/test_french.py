@@ -28,7 +28,7 @@ READ = (
     "cli/commands/feed.py", "cli/commands/forecast.py", "cli/commands/match.py", "cli/commands/nightly.py",
     "cli/commands/otp.py", "cli/commands/password.py", "cli/commands/status.py", "cli/commands/undo.py",
     "cli/commands/why.py",
-    "cli/commands/guards.py", "cli/commands/policy.py", "cli/commands/rehearse.py", "flows/rehearsal",
+    "cli/commands/guards.py", "cli/commands/policy.py", "cli/commands/rehearse.py", "flows/rehearsal.py",
     "flows/policy_diff.py",
 )  # fmt: skip
 """What a help desk, the head of HR and a school read."""

@@ -20,7 +20,7 @@ import pytest
 from piactl.core.journal_line import Head, sealed, sealed_in_place
 from piactl.errors import JournalUnusable
 from piactl.journal import Settlement, in_doubt, read_lines, verify
-from piactl.journal.removable_lines import cut_off, pruning, removable, remove_left_behind
+from piactl.journal.prune import cut_off, pruning, removable, remove_left_behind
 from piactl.journal.rotated_files import files_of
 
 from .journals import digest, intend, journal_path, make_journal
@@ -270,8 +270,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from piactl.journal import Actor, Journal, RunContext
-from piactl.journal.removable_lines import cut_off, pruning, remove_left_behind
-from piactl.journal.removable_lines import removable
+from piactl.journal.prune import cut_off, pruning, remove_left_behind
+from piactl.journal.prune import removable
 path, before = sys.argv[1], datetime.fromisoformat(sys.argv[2])
 with pruning(path):
     remove_left_behind(path)

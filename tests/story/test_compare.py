@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from piactl.flows.doctor import compare
 from piactl.flows.recover import differences
 
 from .academy import Academy
@@ -90,7 +89,7 @@ def test_what_replication_is_still_to_bring_is_counted_apart(
     two.copy()
     two.academy.sandbox.start()
     assert compared(two.academy)["level"]
-    monkeypatch.setattr(compare, "PATIENCE", 0.0)
+    monkeypatch.setattr(differences, "PATIENCE", 0.0)
     two.academy.change("claire.dubreuil", description=["two"])
     found = compared(two.academy, code=1)
     assert (found["level"], found["coming"], found["differing"]) == (False, 1, {"account": 1})

@@ -173,7 +173,7 @@ def _cut_before_the_last_run(path: Path) -> None:
     from datetime import UTC, datetime
 
     from piactl.journal import Actor, Journal, RunContext, read_lines
-    from piactl.journal.removable_lines import cut_off, pruning, removable
+    from piactl.journal.prune import cut_off, pruning, removable
 
     runs = [line for line in read_lines(str(path)) if line.type == "run"]
     context = RunContext("pruner", ("piactl",), Actor("a", "", "", "cron", "h", 1))

@@ -124,7 +124,7 @@ def extend(
     The rights go on without a gap. The extension ends by itself once HR has it too. --sponsor also changes
     the sponsor, or only the sponsor if the accounts last until that day already.
     """
-    from piactl.flows.accounts.sponsors import prepare_extension
+    from piactl.flows.accounts.create_and_extend import prepare_extension
 
     command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     last_day = read_date("--until", until)
@@ -196,7 +196,7 @@ def create(
     The account gets an address by the usual rule and its rights from the function, and ends after --until.
     The matricule of a person who left restores that person's account and addresses.
     """
-    from piactl.flows.accounts.create import Newcomer, prepare_newcomer
+    from piactl.flows.accounts.create_and_extend import Newcomer, prepare_newcomer
 
     manner = Manner(reason, dry_run, yes, output, (), as_of)
     newcomer = Newcomer(
@@ -242,7 +242,7 @@ def rekey(
 
     A matricule of a source with a namespace of its own is NAMESPACE:MATRICULE.
     """
-    from piactl.flows.accounts.matricules import prepare_rekey
+    from piactl.flows.accounts.merge_split_rekey import prepare_rekey
 
     command = begin(Manner(reason, dry_run, yes, output, (), as_of))
     return command.edit(lambda store, rules: prepare_rekey(store, rules, account, old, new, command.author))
@@ -275,7 +275,7 @@ def merge(
     """
     from pathlib import Path
 
-    from piactl.flows.accounts.merge import merge_plan, prepare_merge
+    from piactl.flows.accounts.merge_split_rekey import merge_plan, prepare_merge
     from piactl.flows.apply.approvals import require_approval
     from piactl.flows.plan.plan_file import plan_pieces, sealed
 
@@ -325,7 +325,7 @@ def split(
     ACCOUNT keeps its addresses. Password and devices end, and both people need a first log in. To take it
     back, merge the new account.
     """
-    from piactl.flows.accounts.merge import prepare_split
+    from piactl.flows.accounts.merge_split_rekey import prepare_split
 
     command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     return command.edit(lambda store, rules: prepare_split(store, rules, account, matricule, command.author))

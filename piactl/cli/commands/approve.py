@@ -79,7 +79,7 @@ if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
     from piactl.directory.port import Reader, Writer
     from piactl.flows.accounts.batch import Batch
-    from piactl.flows.helpdesk.otp.holder import Holder
+    from piactl.flows.helpdesk.otp.devices import Holder
     from piactl.flows.helpdesk.second_person import Request, Requests
 
 COLUMNS = ("request", "kind", "account", "by", "at", "until", "reason")

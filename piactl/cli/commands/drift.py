@@ -44,7 +44,7 @@ def show(names: Names, output: Output = None, as_of: AsOf = None) -> int:
 
 
 def _listed(names: Sequence[str], output: Any, as_of: str | None, columns: str = "") -> int:
-    from piactl.flows.accounts.drift import standing_drift
+    from piactl.flows.accounts.drift_decisions import standing_drift
     from piactl.flows.drift import drift_row
 
     def rows_of(store: AccountStore, bad: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -63,7 +63,7 @@ def revert(
     as_of: ActAsOf = None,
 ) -> int:
     """Put back what other programs changed on accounts, at once and of every class."""
-    from piactl.flows.accounts.drift import prepare_revert
+    from piactl.flows.accounts.drift_decisions import prepare_revert
 
     # a deleted entry is made again from undo logs, which the reader may not see
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of, reader=IdentityName.ADMINISTRATOR)
@@ -81,7 +81,7 @@ def adopt(
 ) -> int:
     """Adopt the addresses and names that other programs gave accounts. Everything else is refused, with the
     command that gives it."""
-    from piactl.flows.accounts.drift import prepare_adopt
+    from piactl.flows.accounts.drift_decisions import prepare_adopt
 
     return _decided(prepare_adopt, names, Manner(reason, dry_run, yes, output, allow or (), as_of))
 
@@ -98,7 +98,7 @@ def override(
 ) -> int:
     """Keep what other programs changed on accounts until --until inclusive, unless it gives access.
     `override list` lists it, `override end` ends it."""
-    from piactl.flows.accounts.drift import prepare_keep
+    from piactl.flows.accounts.drift_decisions import prepare_keep
 
     last = read_date("--until", until)
     if last is None:

@@ -225,7 +225,7 @@ def _feeds(
     )
 
     if folder:
-        from piactl.flows.rehearsal.folder import RehearsalFolder
+        from piactl.flows.rehearsal import RehearsalFolder
 
         refuse_input("DIR", folder)
         nights = RehearsalFolder(Path(folder)).nights()

@@ -73,7 +73,7 @@ def suggest(
 
 
 def _rehearsed(folder: str) -> Sequence[tuple[date, NightCounts]]:
-    from piactl.flows.rehearsal.folder import RehearsalFolder
+    from piactl.flows.rehearsal import RehearsalFolder
 
     refuse_input("DIR", folder)
     return [

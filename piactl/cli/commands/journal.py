@@ -339,7 +339,7 @@ def prune(
     verify` misses every head that somebody else removes.
     """
     from piactl.cli.framework.run_context import new_order, run_of, store_head_anywhere
-    from piactl.flows.prune_journal import prune_heads, prune_journal
+    from piactl.flows.journal_commands import prune_heads, prune_journal
 
     configuration = this_configuration()
     first, _ = read_period(configuration, before, "", option="--before")
@@ -371,7 +371,7 @@ def begin(reason: Reason = "", dry_run: DryRun = False) -> int:
     missing, by which user it was begun and why; `journal verify` no longer compares earlier runs with it.
     Refused where no line is missing. Exit codes: 0 begun, 1 no line is missing, 7 another run is writing.
     """
-    from piactl.flows.recover.begin_journal import begin_journal, missing_lines
+    from piactl.flows.journal_commands import begin_journal, missing_lines
 
     command = begin_act(Manner(reason, dry_run))
     configuration, order = command.configuration, command.order

@@ -149,8 +149,8 @@ def _show_once(enrolment: Enrolment) -> None:
 
 
 if TYPE_CHECKING:
-    from piactl.flows.helpdesk.otp.holder import Holder
-    from piactl.flows.helpdesk.otp.verify_device import Prove
+    from piactl.flows.helpdesk.otp.device_changes import Prove
+    from piactl.flows.helpdesk.otp.devices import Holder
 
 
 OneName = Annotated[
@@ -225,7 +225,7 @@ def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministra
     code is read as by `otp verify`. Wrong codes count as there.
     """
     from piactl.flows.helpdesk.identity_proof import check_code
-    from piactl.flows.helpdesk.otp.holder import find_holder
+    from piactl.flows.helpdesk.otp.devices import find_holder
 
     refuse_input("--code-file", code_file)
     manner = desk_manner("log in", administrator, False, True, None)

@@ -136,7 +136,7 @@ def _confirm(report: dict[str, Any], *, yes: bool) -> None:
 
 
 def _accept(reason: str, report: dict[str, Any], output: PlanLayout) -> int:
-    from piactl.flows.recover.accept import accept_lost_runs
+    from piactl.flows.recover.lost_runs import accept_lost_runs
 
     command = begin(Manner(reason))
     order = command.order

@@ -20,7 +20,7 @@ from piactl.private_files import refuse_input, refuse_output
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from piactl.flows.rehearsal.folder import RehearsalFolder
+    from piactl.flows.rehearsal import RehearsalFolder
 
 _MOST_DAYS = 3660
 
@@ -68,11 +68,8 @@ def rehearse(
     """
     from piactl.directory.simulated_directory import EmptyDirectory
     from piactl.flows.plan.inputs.account_index import ManagedAccounts
-    from piactl.flows.rehearsal.feeds_by_night import feeds_by_night
-    from piactl.flows.rehearsal.folder import RehearsalFolder
-    from piactl.flows.rehearsal.nights import Nights
-    from piactl.flows.rehearsal.rehearse import EMPTY, inputs_of
-    from piactl.flows.rehearsal.rehearse import rehearse as rehearse_nights
+    from piactl.flows.rehearsal import EMPTY, Nights, RehearsalFolder, feeds_by_night, inputs_of
+    from piactl.flows.rehearsal import rehearse as rehearse_nights
 
     first, last = _period(feeds, days, out)
     if start != EMPTY:
@@ -126,7 +123,7 @@ def _period(feeds: str, days: str, out: str) -> tuple[date, date]:
 def _show(
     nights: Sequence[dict[str, Any]], folder: RehearsalFolder, other: RehearsalFolder | None, layout: str
 ) -> int:
-    from piactl.flows.rehearsal.rehearse import differences
+    from piactl.flows.rehearsal import differences
     from piactl.report.forecast_and_rehearsal_text import DIFFERENCE_COLUMNS, nights_table
     from piactl.report.table import rendered
 

@@ -146,7 +146,7 @@ class AccountCommand:
         configuration, day = self.configuration, self.order.as_of
 
         def finish(run: Run) -> None:
-            from piactl.flows.accounts.merge import finish_merges
+            from piactl.flows.accounts.merge_split_rekey import finish_merges
 
             finish_merges(run, configuration.accounts(run.writer, day), configuration.rules(day))
 

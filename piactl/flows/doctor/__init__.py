@@ -20,13 +20,14 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import ConfigurationInvalid, PiactlError
 from piactl.exit_codes import Exit
 from piactl.flows.apply.journal_heads import stored_heads
-from piactl.flows.doctor.applications import examine_applications
-from piactl.flows.doctor.approvals import examine_approvals
+from piactl.flows.doctor.applications_approvals_canaries import (
+    examine_applications,
+    examine_approvals,
+    examine_canaries,
+)
 from piactl.flows.doctor.baseline import Baseline
-from piactl.flows.doctor.canaries import examine_canaries
-from piactl.flows.doctor.cases import examine_cases
+from piactl.flows.doctor.cases_and_drift import examine_cases, examine_drift
 from piactl.flows.doctor.checks import CHECKS, Check, Finding, Outcome, broken, error, fine, skipped
-from piactl.flows.doctor.drift import examine_drift
 from piactl.flows.doctor.files import FreeBytes, examine_files, free_bytes
 from piactl.flows.doctor.journal import examine_journal, examine_runs, examine_writes
 from piactl.flows.doctor.records import Content, Runs, examine_records, runs_of

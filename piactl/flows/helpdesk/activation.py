@@ -1,13 +1,21 @@
 """Activation passwords: who gets one, and what is handed out. Each is for one log in, under a policy of its
 own, and has to be replaced at once.
-"""
+
+
+The file that hands out activation passwords: it holds each that was set, and none that was not.
+
+All are written and synced to FILE.unfinished before the first is set. FILE, made empty before, gets those
+that were set at the end, and then FILE.unfinished is deleted. If the command dies in between, every one that
+was set can be read, and a FILE with content is complete and true."""
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 from datetime import date, datetime, time
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from piactl.core.credentials.passwords import (
@@ -30,11 +38,12 @@ from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.credentials import read_credentials
 from piactl.errors import ConfigurationInvalid, PiactlError, UsageError
 from piactl.flows.accounts.batch import AccountOutcome, Batch, PreparedAccount, prepare_each
-from piactl.flows.helpdesk.activation_file import ActivationFile
 from piactl.flows.helpdesk.identity_check_limit import shown_time
 from piactl.flows.helpdesk.operator_limits import OperationGuard
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status
+from piactl.private_files import create_private, write_private
+from piactl.report.table import rendered
 
 IdentityCheck = Callable[[Writer], None]
 """Raises PiactlError where the person has not proved who they are."""
@@ -255,3 +264,59 @@ def _refuse_closed(account: Account, status: AccountStatus, as_of: date, identit
             f"{uid}: {status.state.value}{since}, and nobody may log in; an activation password would "
             f"not open it.\nSee: piactl why {uid} login"
         )
+
+
+Row = Mapping[str, str]
+COLUMNS = ("uid", "address", "display_name", "activation_password", "valid_until", "outcome")
+
+
+class ActivationFileUnfinished(PiactlError):
+    """FILE could not be finished; the activation passwords are in FILE.unfinished."""
+
+
+class ActivationFile:
+    """A new file of mode 0600, fit for a mail merge: CSV, one row for each activation password that was set.
+
+    `private_mail`: with a column of that name. Raises PiactlError where FILE or FILE.unfinished is there
+    already or cannot be made.
+    """
+
+    def __init__(self, path: str, *, private_mail: bool) -> None:
+        self.path, self.unfinished = Path(path), Path(path + ".unfinished")
+        mail = ("private_mail",) if private_mail else ()
+        self.columns = (*COLUMNS[:3], *mail, *COLUMNS[3:])
+        if os.path.lexists(self.unfinished):
+            raise PiactlError(
+                f"{self.unfinished}: left by a command that did not end; any of its passwords may be set.\n"
+                "Give those accounts new ones, then delete it; or name another file"
+            )
+        os.close(create_private(self.path))
+
+    def promise(self, rows: Iterable[Row]) -> None:
+        """Keeps all of them before the first is set. Raises PiactlError, and nothing is left behind."""
+        try:
+            write_private(self.unfinished, self._content(rows))
+        except PiactlError:
+            self.drop()
+            raise
+
+    def keep(self, rows: Sequence[Row]) -> None:
+        """Keeps those that were set, or may have been. Raises ActivationFileUnfinished."""
+        if not rows:
+            self.drop()
+            return
+        try:
+            write_private(self.path, self._content(rows))
+        except PiactlError as error:
+            raise ActivationFileUnfinished(
+                f"{error}\nThe activation passwords are in {self.unfinished}"
+            ) from None
+        self.unfinished.unlink(missing_ok=True)
+
+    def drop(self) -> None:
+        """Nothing was set: both files go."""
+        self.unfinished.unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+    def _content(self, rows: Iterable[Row]) -> bytes:
+        return "".join(rendered(list(rows), self.columns, "csv")).encode()

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from piactl.core.credentials.devices_and_codes import to_verify
 from piactl.core.credentials.passwords import ALPHABET, LENGTH
-from piactl.core.credentials.totp import to_verify
 from piactl.core.edits import ActRefused
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import PasswordSettings
@@ -55,7 +55,7 @@ from piactl.flows.queries.accounts import AccountStore, find_entry
 from piactl.journal.actor import Actor, known_operator
 
 if TYPE_CHECKING:
-    from piactl.flows.helpdesk.otp.holder import Holder
+    from piactl.flows.helpdesk.otp.devices import Holder
 
 HOURS = timedelta(hours=8)
 """How long a request can be approved."""
@@ -201,7 +201,7 @@ class Requests:
         PiactlError in a directory that has no place for it."""
         # loaded here: a night only forgets old requests
         from piactl.flows.helpdesk.activation import refuse_activation
-        from piactl.flows.helpdesk.otp.holder import find_holder
+        from piactl.flows.helpdesk.otp.devices import find_holder
 
         if self.reader.read(self._folder, ["ou"]) is None:
             raise PiactlError(f"{self._folder} is missing: docs/upgrade-directory.md, section 8")

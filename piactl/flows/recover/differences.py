@@ -1,8 +1,4 @@
-"""Compares servers value by value: accounts, devices, the records of piactl, and the state of passwords.
-
-Each server is read once, in pages. The digests of the entries are sorted in blocks on disk. Entries whose
-digests differ are read again from each server to find the differing attributes.
-"""
+"""Compares servers value by value: accounts, devices, the records of piactl, and the state of passwords."""
 
 from __future__ import annotations
 
@@ -12,15 +8,21 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import field, replace
 from operator import itemgetter
 from pathlib import Path
 
+from piactl.core.model.settings import DirectorySettings
 from piactl.dataclass import dataclass
 from piactl.directory import filters
+from piactl.directory.client.connection import Password
 from piactl.directory.dn import normal_dn, same_dn, under
+from piactl.directory.open import open_reader
 from piactl.directory.port import RawEntry, Reader, Values
 from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding
 from piactl.directory.store.records import IN_RECORD, Places
+from piactl.errors import PiactlError, UsageError
 from piactl.private_files import NamelessFile
 
 PASSWORD, CHANGED = "userPassword", "pwdChangedTime"
@@ -217,3 +219,67 @@ def wait_until_equal(readers: Sequence[Reader], suffix: str, patience: float) ->
         if time.monotonic() >= deadline:
             return False
         time.sleep(0.25)
+
+
+PATIENCE = 30.0
+"""How many seconds servers have to catch up before they are compared."""
+SHOWN = 20
+"""So many differences are told one by one."""
+_ORDER = ("administrator", "nightly", "reader")
+"""The identities by what they may read: not every one sees what runs keep for an undo."""
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What the servers have in common. `entries` and `differing` are numbers by kind, `coming` those of the
+    differing entries that replication is about to bring, `first` the first differences. `level`: all servers
+    had the same contextCSN before they were compared."""
+
+    servers: tuple[str, ...]
+    identity: str
+    level: bool
+    entries: Counter[str] = field(default_factory=Counter)
+    differing: Counter[str] = field(default_factory=Counter)
+    coming: int = 0
+    first: list[Difference] = field(default_factory=list)
+
+
+def compare_servers(
+    settings: DirectorySettings, password: Password, encoding: Encoding, folder: Path
+) -> Comparison:
+    """Compares all servers of the list; `folder` is where what exceeds the memory goes. Changes nothing.
+
+    Raises UsageError where there is one server only, DirectoryUnreachable for the first one that cannot be
+    read.
+    """
+    servers = tuple(settings.servers)
+    if len(servers) < 2:
+        raise UsageError("directory.servers has one server only; there is nothing to compare")
+    scope = Scope(settings.accounts, settings.state, encoding)
+    identity = _identity(settings, password)
+    with ExitStack() as stack:
+        readers = {
+            uri: stack.enter_context(open_reader(replace(settings, servers=(uri,)), identity, password))
+            for uri in servers
+        }
+        level = wait_until_equal(list(readers.values()), settings.suffix, PATIENCE)
+        comparison = Comparison(servers, identity, level)
+        for one in differences(readers, scope, settings.suffix, folder, comparison.entries):
+            comparison.differing[one.kind] += 1
+            comparison.coming += one.coming
+            if len(comparison.first) < SHOWN:
+                comparison.first.append(one)
+    return comparison
+
+
+def _identity(settings: DirectorySettings, password: Password) -> str:
+    """The first of the identities whose password this user may read."""
+    names = [name for name in _ORDER if name in settings.identities]
+    for name in names[:-1]:
+        try:
+            if file := settings.identities[name].password_file:
+                password(file)
+        except PiactlError:
+            continue
+        return name
+    return names[-1]

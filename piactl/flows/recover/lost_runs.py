@@ -1,7 +1,6 @@
-"""Finds the runs that the journal of this host has and the directory lacks, and what each intended.
+"""Finds the runs that the journal of this host has and the directory lacks, and accepts the loss.
 
-A run is lost if it left a record that the directory lacks, if it was the last run and `cn=state` is that of
-an earlier one, if an entry is as before its write, or if it comes after such a run and left no record.
+Once it is accepted, commands can write and sources accept their feeds again.
 """
 
 from __future__ import annotations
@@ -9,20 +8,32 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from piactl.core.journal_line import JournalLine
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import Settings
+from piactl.core.plan.run_state import RunStatus
+from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
-from piactl.directory.port import Reader
-from piactl.directory.store.records import IN_RECORD, RUNS, Places, UnreadableRecords
-from piactl.directory.store.state_records import read_last, read_memory
+from piactl.directory.port import Reader, Writer
+from piactl.directory.store.records import (
+    DATA,
+    IN_RECORD,
+    RUNS,
+    Places,
+    UnreadableRecords,
+    record_write,
+    stored,
+)
+from piactl.directory.store.state_records import read_last, read_memory, read_source, source_record
+from piactl.errors import DirectoryOlder, PiactlError
 from piactl.flows.apply.restored_directory import began_at, is_before, is_older
+from piactl.flows.apply.run import CommandRun, Run, must, unclean_last
 from piactl.journal import Intent, IntentOutcome, intent_outcome, read_lines
 from piactl.journal.intent import intent_of
 from piactl.journal.recorded_runs import stamped_writes
@@ -201,3 +212,45 @@ def feeds_to_apply(
         if source is not None and not source.full and not applied:
             feeds.setdefault(feed["digest"], feed)
     return list(feeds.values())
+
+
+def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[LostRun], list[Feed]]:
+    """Records in the journal and in the directory that the runs are lost. Returns these runs, and the feeds
+    to apply again in order.
+
+    Changes no account; the next night evaluates every account. Raises PiactlError if no run is lost,
+    JournalMissing, LockHeld; then nothing is written.
+    """
+    settings, keys, unreadable = command.settings, command.keys, command.unreadable
+    with command.locked(writer, tolerated=(DirectoryOlder,)) as run:
+        lost = lost_runs(writer, settings, unreadable, run.now())
+        if run.compared and not lost:
+            raise PiactlError("the directory lacks no run of this host; there is nothing to accept")
+        feeds = feeds_to_apply(writer, lost, settings, keys, unreadable)
+        names = [run_lost.run for run_lost in lost]
+        run.record(RunStatus.RUNNING)
+        run.journal.accepted(names, run.order.reason)
+        for feed in feeds:
+            _take_again(run, feed)
+        unclean_last(run)
+        # later runs compare the directory with this one
+        run.compared = True
+        run.end({})
+        run.record(
+            RunStatus.DONE,
+            note=f"accepted that the directory lacks {counted(len(names), 'run')}: {', '.join(names)}",
+        )
+    return lost, feeds
+
+
+def _take_again(run: Run, feed: Feed) -> None:
+    """Lets the source accept a feed once more, whatever its date."""
+    dn = run.places.source(feed["source"])
+    entry = run.writer.read(dn, [DATA])
+    memory = run.unreadable.read(dn, entry.first(DATA), read_source) if entry is not None else None
+    if memory is None:
+        return  # no earlier feed of this source could refuse it
+    again = dict.fromkeys([*memory.again, feed["digest"]])
+    write = record_write(dn, stored(entry), source_record(replace(memory, again=tuple(again))))
+    if write is not None:
+        must(run.writer, write)

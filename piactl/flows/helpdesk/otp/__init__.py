@@ -7,11 +7,17 @@ more is deleted last. At no point between is an account that had a device open t
 that is what was asked for.
 """
 
-from piactl.flows.helpdesk.otp.check_code import Checked, CodeOutcome, use_code
-from piactl.flows.helpdesk.otp.enroll import Enrolment, EnrolmentDelivery
-from piactl.flows.helpdesk.otp.show import devices_shown
-from piactl.flows.helpdesk.otp.suspend import prepare_removal, prepare_resumption, prepare_suspension
-from piactl.flows.helpdesk.otp.verify_device import prepare_resync, prepare_verification
+from piactl.flows.helpdesk.otp.device_changes import (
+    Enrolment,
+    EnrolmentDelivery,
+    prepare_removal,
+    prepare_resumption,
+    prepare_resync,
+    prepare_suspension,
+    prepare_verification,
+)
+from piactl.flows.helpdesk.otp.devices import devices_shown
+from piactl.flows.helpdesk.otp.use_up_code import Checked, CodeOutcome, use_code
 
 __all__ = [
     "Checked",

@@ -1,8 +1,8 @@
-"""Merges two accounts of one person, and splits the account of two.
+"""Merges two accounts of one person, splits the account of two, and gives a person another matricule.
 
 A merge is three writes of accounts, in the one order that the server allows: the account that goes gives up
 its names, with a mark that says to whom; the other one takes everything; the first becomes a tombstone. The
-mark is the intent: whatever run or command comes after a crash finishes the merge from the entries alone.
+mark is the intent: the next run or command after a crash finishes the merge from the entries alone.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ from piactl.directory.store.accounts import Entry, read_accounts_being_merged, r
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import device_deletions
 from piactl.directory.store.state_records import read_last
-from piactl.errors import PiactlError
+from piactl.errors import PiactlError, UsageError
+from piactl.feed.csv_row_parser import check_matricule
 from piactl.flows.accounts.batch import Batch, PreparedAccount
-from piactl.flows.accounts.edit import broken_guards, intended, prepared_account
+from piactl.flows.accounts.edit import broken_guards, intended, prepare, prepared_account
 from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.run import Run
 from piactl.flows.drift import is_held, lost_words
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.plan_rows import foreign_values
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
-from piactl.flows.queries.accounts import AccountStore, find_entry
+from piactl.flows.queries.accounts import AccountStore, find_account, find_entry
 
 _GOES = (Kind.DEACTIVATE.value,)
 PASSWORD: Values = {"userPassword": ()}
@@ -290,3 +291,41 @@ def prepare_split(
         undo=tuple(ends[-1:]),
     )
     return Batch((split,), tuple(broken_guards(store, changes, rules)))
+
+
+def prepare_rekey(
+    store: AccountStore,
+    rules: Rules,
+    name: str,
+    old: str,
+    new: str,
+    author: Author,
+) -> Batch:
+    """The account of `name` with the matricule `new` in place of `old`. Raises UsageError, ActRefused if
+    another account has `new`."""
+    old, new = read_matricule(old), named_matricule("--to", new)
+    uid = find_account(store, name).uid
+    owner = owner_of(store, new)
+    if owner is not None and owner.account.uid != uid:
+        raise ActRefused(
+            f"matricule {new} is that of the account {owner.account.uid}; if both are one person: "
+            f'piactl account merge {owner.account.uid} {uid} --reason "..."'
+        )
+    return prepare(store, rules, [name], merge_split_rekey.rekey(author, old, new), author.reason)
+
+
+def named_matricule(option: str, text: str) -> str:
+    """The matricule of an option, with its namespace. Raises UsageError if HR cannot write it so."""
+    fault = check_matricule(text.strip().rpartition(":")[2])[1]
+    if fault is not None:
+        raise UsageError(f"{option}: {fault[1]}")
+    return read_matricule(text)
+
+
+def owner_of(store: AccountStore, matricule: str) -> Entry | None:
+    """The account that has a matricule, an archived one too. Raises PiactlError if it cannot be read."""
+    for entry in read_accounts_of(store.reader, store.directory, store.encoding, store.keys, [matricule]):
+        if not isinstance(entry, Entry):
+            raise PiactlError(entry.why)
+        return entry
+    return None

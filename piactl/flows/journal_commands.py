@@ -1,4 +1,7 @@
-"""Retention of the journal: removes its oldest lines and records the removal verifiably."""
+"""`journal prune` and `journal begin`: removes the oldest lines, begins a new journal after lines were lost.
+
+The removal is recorded verifiably.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,23 @@ from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
 from piactl.core.journal_line import Anchor, journal_owner
+from piactl.core.model.settings import Settings
+from piactl.core.plan.run_state import RunStatus
 from piactl.dataclass import dataclass
-from piactl.directory.port import EntryWrite, Writer
+from piactl.directory.port import EntryWrite, Reader, Writer
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.journal_heads import prunable_days, pruned_write
-from piactl.directory.store.records import Places
-from piactl.errors import JournalUnusable, PiactlError
+from piactl.directory.store.records import Places, UnreadableRecords
+from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
 from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.journal_heads import StoredHeads
+from piactl.flows.apply.restored_directory import compare_runs
 from piactl.flows.apply.run import CommandRun
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.journal import Journal, RunContext, Verification, verify
+from piactl.journal.prune import Removable, cut_off, pruning, removable, remove_left_behind
 from piactl.journal.query import text_of
-from piactl.journal.removable_lines import Removable, cut_off, pruning, removable, remove_left_behind
+from piactl.journal.recorded_runs import rotated_without_journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +112,42 @@ def _proved(path: str, stored: StoredHeads) -> Verification:
             "See: piactl journal verify"
         )
     return proof
+
+
+def missing_lines(
+    reader: Reader,
+    host: str,
+    settings: Settings,
+    unreadable: UnreadableRecords,
+    now: Callable[[], datetime],
+) -> str:
+    """The reason why lines of the journal count as missing. Raises PiactlError if none is missing."""
+    try:
+        compare_runs(reader, host, settings, unreadable, now, (DirectoryOlder,))
+    except JournalMissing as missing:
+        return str(missing).split("\n", 1)[0]
+    raise PiactlError(
+        f"{settings.journal_file}: no line of the journal of this host is missing; there is nothing to begin"
+    )
+
+
+def begin_journal(writer: Writer, command: CommandRun, missing: str) -> None:
+    """Starts a new chain with a line that names what is `missing` and the reason, and writes a record of it.
+
+    Raises JournalUnusable if rotated files would mix with the new ones; then nothing is written.
+    """
+    path = command.settings.journal_file
+    rotated = rotated_without_journal(path)
+    if rotated:
+        raise JournalUnusable(f"{path}: move {', '.join(rotated)} to safe keeping, then begin the journal")
+    with command.locked(writer, tolerated=(JournalMissing, DirectoryOlder)) as run:
+        run.record(RunStatus.RUNNING, begun=True)
+        run.journal.begun(run.order.reason, missing)
+        # later runs compare the directory with this one
+        run.compared = True
+        run.end({})
+        run.record(
+            RunStatus.DONE,
+            begun=True,
+            note="began the journal of this host anew",
+        )

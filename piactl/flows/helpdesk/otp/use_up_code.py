@@ -1,8 +1,8 @@
-"""The check of one-time codes: good once, and used up before anything follows from them.
+"""Checks a one-time code and uses it up, before anything follows from it.
 
-A code is used up by a compare-and-swap on the device's entry: the last step it was read with is taken away
-and the new one put in, in one modify. Of two checks of one code at the same instant one finds the old value
-gone: for it the code was used already.
+A code is used up by a compare-and-swap on the device's entry: one modify deletes the last step that was read
+and adds the new one. Of two checks of one code at the same instant, one finds the old value gone: for it the
+code has already been used.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
-from piactl.core.credentials.totp import DIGITS, CodeUsed, Match, match_code
+from piactl.core.credentials.devices_and_codes import DIGITS, CodeUsed, Match, match_code
 from piactl.core.edits import ActRefused
 from piactl.core.model.digests import DigestKeys
 from piactl.dataclass import dataclass
@@ -24,7 +24,7 @@ from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import DeviceEntry, device_change, device_dn, read_devices
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError
-from piactl.flows.helpdesk.otp.holder import Holder
+from piactl.flows.helpdesk.otp.devices import Holder
 from piactl.otp_secret import OtpSecret, sealed, unsealed
 
 _CODE = re.compile(rf"[0-9]{{{DIGITS}}}")

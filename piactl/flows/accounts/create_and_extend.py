@@ -1,24 +1,25 @@
-"""Accounts for people whom HR does not know: a source of their own, a sponsor, and an end."""
+"""Accounts for people whom HR does not know: a source of their own, a sponsor, an end, and its extension."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from datetime import date
 
 from piactl.core.edits import ActRefused, Author
+from piactl.core.edits.accounts import extend
 from piactl.core.edits.assignments import added_override, check_assignment, refuse_too_long
-from piactl.core.model.account import State
+from piactl.core.model.account import LIVE, State
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person, read_matricule, read_uai
 from piactl.core.rules.desired import Rules, Subject, address_problem, desired_account
 from piactl.dataclass import dataclass
 from piactl.directory.store.accounts import Entry, read_accounts_of
-from piactl.errors import PiactlError, UsageError
+from piactl.errors import NotFound, PiactlError, UsageError
 from piactl.feed.csv_row_parser import check_code, check_mail, check_matricule
 from piactl.flows.accounts.batch import Batch
-from piactl.flows.accounts.edit import intended
-from piactl.flows.accounts.sponsors import find_sponsor
-from piactl.flows.queries.accounts import AccountStore
+from piactl.flows.accounts.edit import intended, prepare
+from piactl.flows.queries.accounts import AccountStore, find_account
 
 OWN_MATRICULES = "EXT-"
 """What the matricules begin with that stand for people whom no HR knows."""
@@ -123,3 +124,28 @@ def _earlier(store: AccountStore, matricule: str) -> Entry | None:
             )
         return entry
     return None
+
+
+def find_sponsor(store: AccountStore, name: str) -> str:
+    """The uid of the account of a sponsor. Raises NotFound, ActRefused for one that is closed."""
+    try:
+        sponsor = find_account(store, name)
+    except NotFound as error:
+        raise NotFound(f"--sponsor {error}") from None
+    if sponsor.state not in LIVE:
+        raise ActRefused(f"--sponsor {sponsor.uid}: is {sponsor.state.value}; name an open account")
+    return sponsor.uid
+
+
+def prepare_extension(
+    store: AccountStore,
+    rules: Rules,
+    names: Iterable[str],
+    author: Author,
+    until: date,
+    sponsor: str,
+    reason: str,
+) -> Batch:
+    """What an extension to `until` would change of each account. Raises as `find_sponsor`."""
+    uid = find_sponsor(store, sponsor) if sponsor else ""
+    return prepare(store, rules, names, extend(author, until, uid), reason)

@@ -1,4 +1,4 @@
-"""Checks of what other programs changed on accounts, and of what only another program can have written."""
+"""Checks of cases that wait for a decision, of digests of birth dates, and of what other programs changed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import date
 
+from piactl.core.model.settings import Settings
 from piactl.core.plan.drift import DriftClass
 from piactl.core.plan.run_state import Memory
 from piactl.core.plan.sync_cache import name_digest
 from piactl.core.rules.desired import local_of
 from piactl.core.text import counted
 from piactl.directory import filters
+from piactl.directory.port import Reader
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.accounts import (
     IN_ACCOUNTS,
@@ -21,14 +23,46 @@ from piactl.directory.store.accounts import (
     read_accounts,
     read_accounts_named,
 )
+from piactl.directory.store.case_records import read_cases
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import read_drift_memory, vanished_accounts
 from piactl.errors import PiactlError
-from piactl.flows.doctor.checks import Finding, skipped, worst
+from piactl.flows.doctor.checks import Finding, fine, note, skipped, unless_broken, worst
 from piactl.flows.doctor.records import Content
 from piactl.flows.drift import decided
 from piactl.flows.plan.deleted_entries import still_gone, vanished_words
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
+
+
+def examine_cases(reader: Reader, settings: Settings, today: date) -> Iterator[Finding]:
+    """D58 and D59."""
+    if settings.matching.identity_digests:
+        yield fine("D58", "birth dates are compared, by digests")
+    else:
+        yield note(
+            "D58",
+            "matching.identity_digests is off: people are recognised by names and NUMEN alone",
+            "Switch it on, unless your académie may not keep digests of birth dates.",
+        )
+    yield unless_broken("D59", lambda: _cases(reader, settings, today))
+
+
+def _cases(reader: Reader, settings: Settings, today: date) -> Finding:
+    try:
+        cases = read_cases(reader, settings.directory.state, UnreadableRecords())
+    except PiactlError as refused:
+        return skipped("D59", str(refused).split("\n", 1)[0])
+    matching = settings.matching
+    overdue = [f"case {c.id} is open since {c.since}" for c in cases if c.overdue(matching, today)]
+    soon = [
+        f"case {c.id}: the newcomer starts on {c.start}, or has started"
+        for c in cases
+        if c.urgent(matching, today) and not c.overdue(matching, today)
+    ]
+    number = sum(case.open for case in cases)
+    advice = "Decide them: piactl match list (docs/identity.md)."
+    return worst("D59", overdue, soon, advice, f"{number} open, none is urgent")
+
 
 _FEW = 10
 """How many accounts are named in one finding."""

@@ -1,0 +1,433 @@
+"""Rehearses a period night by night in a simulated directory: which files are the feeds of which night, the
+nights themselves, and the folder of the rehearsal.
+
+In the folder, `directory.ldif` is written now and then and where the rehearsal stops. Its first line says how
+many nights it has seen, and which feeds they refused as older, so that what was written after it does not
+count.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+from piactl.core.model.settings import Settings, SourceSettings
+from piactl.core.plan.losses import losses_without
+from piactl.core.plan.run_state import RunStatus
+from piactl.core.rules.desired import Rules
+from piactl.dataclass import dataclass
+from piactl.directory.ldif import ldif_entry, read_ldif
+from piactl.directory.port import RawEntry
+from piactl.directory.simulated_directory import SimulatedDirectory
+from piactl.directory.store.attribute_map import SECRETS
+from piactl.directory.store.base_digest import BASE
+from piactl.directory.store.records import UnreadableRecords
+from piactl.errors import FeedRefused, PiactlError, UnsafePlan, UsageError
+from piactl.feed.feed_file import source_of
+from piactl.feed.file_date import file_date
+from piactl.feed.fingerprints import KnownLines
+from piactl.feed.reader import last_line, read_trailer
+from piactl.flows.plan.cache_file import keep
+from piactl.flows.plan.incremental import read_run_state
+from piactl.flows.plan.inputs.account_index import ManagedAccounts
+from piactl.flows.plan.inputs.load_feeds import keep_sets, refused_feeds, scan_feeds
+from piactl.flows.plan.inputs.merge_feeds import Accepted
+from piactl.flows.plan.inputs.older_feeds import note_older, read_noted, write_noted
+from piactl.flows.plan.partial_feeds import Continued, build_continuing
+from piactl.flows.plan.plan_file import refusal_facts
+from piactl.flows.simulation import Simulation
+from piactl.private_files import make_private_folder, write_private
+
+
+@dataclass(frozen=True, slots=True)
+class FeedsByNight:
+    """The feeds by the day on which they came, and a sentence for each file that is the feed of none."""
+
+    feeds: Mapping[date, tuple[Path, ...]]
+    left: tuple[str, ...] = ()
+    facts: tuple[tuple[str, int], ...] = field(default=(), repr=False)
+    """Name and size of each feed, to see that the folder is the same."""
+
+
+def feeds_by_night(
+    folder: Path, sources: Mapping[str, SourceSettings], first: date, last: date
+) -> FeedsByNight:
+    """The files in a folder, not below it, that match a source and came from `first` to `last`.
+
+    A file came on the day in its name, because a cut file has no last line; without one, on the day of its
+    last line. Raises UsageError if the folder cannot be read, or no file is a feed of these days.
+    """
+    feeds: dict[date, list[Path]] = {}
+    left: list[str] = []
+    facts: list[tuple[str, int]] = []
+    outside = 0
+    for path in _files(folder):
+        try:
+            source = source_of(path, sources)
+        except UsageError:
+            left.append(f"{path}: not read: it matches the `files` of no single source")
+            continue
+        day = file_date(path.name, source.date_pattern) or _date_inside(path)
+        if day is None:
+            left.append(f"{path}: not read: neither its name nor its last line has a date")
+        elif first <= day <= last:
+            feeds.setdefault(day, []).append(path)
+            facts.append((path.name, path.stat().st_size))
+        else:
+            outside += 1
+    if outside:
+        left.append(f"{folder}: not read: {outside} feeds of days before {first} or after {last}")
+    if not feeds:
+        raise UsageError("\n".join([*left[:3], f"{folder}: no feed of the days from {first} to {last}"]))
+    return FeedsByNight(
+        {day: tuple(paths) for day, paths in sorted(feeds.items())}, tuple(left), tuple(facts)
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise UsageError(f"{folder}: is no folder with feeds")
+    try:
+        found = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    except OSError as error:
+        raise UsageError(f"{folder}: the folder cannot be read ({error.strerror})") from None
+    return sorted(found)
+
+
+def _date_inside(path: Path) -> date | None:
+    trailer = read_trailer(last_line(path))
+    return trailer.date if trailer else None
+
+
+_FACTS, _NIGHTS, _DIRECTORY = "rehearsal.json", "nights.ndjson", "directory.ldif"
+_MARK = "# rehearsed: "
+_CHANGING = frozenset({"entrycsn", "modifiersname"})
+"""Attributes that say when and by whom, which no comparison looks at."""
+
+
+class RehearsalFolder:
+    """The files of one rehearsal in a folder, made with mode 0700 if it is missing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._nights: list[bytes] = []
+
+    @property
+    def state(self) -> Path:
+        """The state folder of the rehearsed nights."""
+        return self.folder / "state"
+
+    def begin(self, facts: Mapping[str, Any], directory: SimulatedDirectory) -> int:
+        """Begins the rehearsal that `facts` describe, or goes on with it: the number of nights that are done,
+        whose directory is read into `directory`. Raises UsageError if the folder has another rehearsal or
+        other files, PiactlError if it cannot be written."""
+        known = self._known()
+        if known is None:
+            if self.folder.is_dir() and any(self.folder.iterdir()):
+                raise UsageError(f"--out {self.folder}: is no folder of a rehearsal; name a new one")
+            make_private_folder(self.folder)
+            make_private_folder(self.state)
+            write_private(self.folder / _FACTS, _text(facts))
+            return 0
+        if known != json.loads(_text(facts)):
+            other = ", ".join(name for name in facts if known.get(name) != json.loads(_text(facts[name])))
+            raise UsageError(
+                f"--out {self.folder}: has a rehearsal with other inputs ({other}); name a new folder"
+            )
+        done, older = self._done()
+        write_noted(self.state, older.encode(errors="surrogateescape"))
+        if done:
+            directory.load(read_ldif(self.folder / _DIRECTORY))
+            self._nights = self._lines()[:done]
+        return done
+
+    def add(self, night: Mapping[str, Any]) -> None:
+        self._nights.append(_text(night))
+
+    def save(self, directory: SimulatedDirectory) -> None:
+        """Writes what became of the nights so far, and the directory after them."""
+        write_private(self.folder / _NIGHTS, self._nights)
+        write_private(self.folder / _DIRECTORY, self._ldif(directory.entries()))
+
+    def _ldif(self, entries: Iterable[RawEntry]) -> Iterator[bytes]:
+        older = read_noted(self.state)
+        yield _MARK.encode() + _text(
+            {"nights": len(self._nights), "older": older.decode(errors="surrogateescape")}
+        )
+        for entry in entries:
+            yield ldif_entry(entry.dn, entry.values)
+
+    def nights(self) -> list[dict[str, Any]]:
+        """What became of each night. Raises UsageError if the folder has no rehearsal."""
+        if self._known() is None:
+            raise UsageError(f"{self.folder}: has no rehearsal; make one with: piactl rehearse --out FOLDER")
+        return [json.loads(line) for line in self._lines()]
+
+    def contents(self) -> Iterator[tuple[str, dict[str, int]]]:
+        """Each entry of the directory with a hash of the values of each attribute."""
+        for entry in read_ldif(self.folder / _DIRECTORY):
+            yield entry.dn, contents_of(entry)
+
+    def entries(self, dns: Collection[str]) -> dict[str, RawEntry]:
+        """The entries of the directory with these DNs."""
+        return {entry.dn: entry for entry in read_ldif(self.folder / _DIRECTORY) if entry.dn in dns}
+
+    def _known(self) -> dict[str, Any] | None:
+        try:
+            known: dict[str, Any] = json.loads((self.folder / _FACTS).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return known
+
+    def _done(self) -> tuple[int, str]:
+        with suppress(OSError, ValueError, KeyError), (self.folder / _DIRECTORY).open("rb") as stream:
+            head = json.loads(stream.readline().decode().removeprefix(_MARK))
+            return head["nights"], head["older"]
+        return 0, ""
+
+    def _lines(self) -> list[bytes]:
+        with suppress(OSError):
+            return (self.folder / _NIGHTS).read_bytes().splitlines(keepends=True)
+        return []
+
+
+def contents_of(entry: RawEntry) -> dict[str, int]:
+    return {
+        name: hash(tuple(sorted(values)))
+        for name, values in entry.values.items()
+        if name.lower() not in _CHANGING
+    }
+
+
+def _text(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True).encode() + b"\n"
+
+
+BEGINS = time(3, tzinfo=UTC)
+"""When a rehearsed night begins."""
+
+
+@dataclass(slots=True)
+class Nights:
+    """Rehearses one night after the other. `settings` name a folder of the rehearsal's own as state folder.
+
+    `approved`: a plan that breaks guards is carried out as if somebody had approved it. Otherwise nothing is,
+    and later nights plan the same again, as real ones do.
+    """
+
+    simulation: Simulation
+    settings: Settings
+    rules: Callable[[date], Rules]
+    unreadable: UnreadableRecords
+    approved: bool = False
+    accepted: Accepted = field(default_factory=Accepted)
+    lines: defaultdict[str, KnownLines] = field(default_factory=lambda: defaultdict(KnownLines), repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        accounts: ManagedAccounts,
+        settings: Settings,
+        rules: Callable[[date], Rules],
+        unreadable: UnreadableRecords,
+        *,
+        approved: bool,
+    ) -> Nights:
+        # the groups of applications follow the policy; no night needs them
+        accounts = accounts._replace(directory=replace(accounts.directory, groups="", structures=""))
+        return cls(Simulation(accounts, unreadable), settings, rules, unreadable, approved)
+
+    def night(self, day: date, feeds: Sequence[Path]) -> dict[str, Any]:
+        """One night, and what became of it, as JSON values."""
+        self.simulation.directory.begin(datetime.combine(day, BEGINS))
+        facts: dict[str, Any] = {"date": day.isoformat(), "feeds": [path.name for path in feeds]}
+        try:
+            made = self._plan(day, feeds)
+        except FeedRefused as error:
+            note_older(error, Path(self.settings.state_folder))
+            return {**facts, **_refused(error)}
+        except UnsafePlan as error:
+            return {**facts, **_refused(error)}
+        for refusal in made.refused:
+            note_older(refusal, Path(self.settings.state_folder))
+        plan = made.ready.plan
+        stopped = bool(plan.refusals) and not self.approved
+        if not stopped:
+            self._carry_out(day, made)
+        return {
+            **facts,
+            "status": RunStatus.REFUSED.value if stopped else RunStatus.DONE.value,
+            **({"approved": True} if plan.refusals and self.approved else {}),
+            **({"why": str(made.refused[0])} if made.refused else {}),
+            **({"refused_feeds": refused_feeds(made.refused)} if made.refused else {}),
+            "summary": dict(plan.summary),
+            "accounts": len({change.uid for change in plan.changes}),
+            "held": len(plan.holds),
+            "rejected": len({(one.file, one.line) for one in plan.rejections}),
+            "absent": len(plan.absents),
+            "cases": plan.cases.get("open", 0),
+            "quality": list(map(asdict, plan.quality)),
+            "guards": [refusal_facts(refusal) for refusal in plan.refusals],
+            "counted": {kind: list(numbers) for kind, numbers in sorted(plan.counted.items())},
+        }
+
+    def _plan(self, day: date, feeds: Sequence[Path]) -> Continued:
+        rules, settings = self.rules(day), self.settings
+        accounts = self.simulation.accounts
+        arguments = [str(path) for path in feeds]
+        scans = scan_feeds(
+            arguments, settings.sources, rules.keys, settings.go_on, lambda _said: None, self.lines
+        )
+        state = read_run_state(accounts, rules, self.unreadable, feeds=bool(scans))
+        return build_continuing(accounts, rules, settings, scans, state, self.accepted)
+
+    def _carry_out(self, day: date, made: Continued) -> None:
+        ready, cache, run = made.ready, made.cache, f"{day:%Y%m%d}T030000-rehearsed"
+        if ready.plan.refusals and ready.last is not None:
+            allowed = {refusal.kind for refusal in ready.plan.refusals}
+            ready = replace(
+                ready, last=replace(ready.last, losses=losses_without(ready.last.losses, allowed))
+            )
+        self.simulation.carry_out(ready, run, cache, listed=True)
+        keep_sets(made.feeds, lambda _said: None)
+        if cache is not None and cache.kept:
+            cache.release_feeds()
+            keep(cache.finished(run), Path(self.settings.state_folder), self.rules(day).keys)
+
+
+def _refused(error: PiactlError) -> dict[str, Any]:
+    return {"status": "feed refused", "why": str(error), "refused_feeds": refused_feeds([error])}
+
+
+EMPTY = "empty"
+_SAVE_EVERY = 30
+"""Nights between two savings of the directory, which take a second or two."""
+
+_DIGESTS = frozenset({BASE})
+_LONGEST = 100
+"""Bytes of a value that a difference shows."""
+
+_SECRETS = frozenset(name.lower() for name in SECRETS)
+
+
+def inputs_of(
+    start: str, feeds: FeedsByNight, rules: Rules, settings: Settings, days: Sequence[date], *, approved: bool
+) -> dict[str, Any]:
+    """What a rehearsal depends on. Raises UsageError if the file of the first directory cannot be read."""
+    return {
+        "from": EMPTY if start == EMPTY else _digest(Path(start)),
+        "feeds": [list(fact) for fact in feeds.facts],
+        "policy": rules.policy.digest,
+        "register": rules.register_digest,
+        "configuration": hashlib.sha256(repr(settings).encode()).hexdigest(),
+        "key": rules.keys.current,
+        "days": [day.isoformat() for day in days],
+        "approved": approved,
+    }
+
+
+def rehearse(
+    nights: Nights,
+    folder: RehearsalFolder,
+    inputs: dict[str, Any],
+    start: str,
+    feeds: FeedsByNight,
+    *,
+    progress: Callable[[int, int], None],
+    stop: Callable[[], str],
+) -> str:
+    """Rehearses the nights that are not done yet; the signal that stopped it, "" at the end of the period.
+
+    Raises UsageError for a folder with another rehearsal, and for a file that is no LDIF.
+    """
+    directory = nights.simulation.directory
+    first, last = (date.fromisoformat(day) for day in inputs["days"])
+    done, total = folder.begin(inputs, directory), (last - first).days + 1
+    if not done and start != EMPTY:
+        directory.load(without_secrets(read_ldif(Path(start))))
+    for number in range(done, total):
+        day = first + timedelta(days=number)
+        facts = nights.night(day, feeds.feeds.get(day, ()))
+        folder.add(facts)
+        if facts["status"] != RunStatus.DONE.value:
+            # the error of a refused feed and all that was read of it hold each other, and no collector runs
+            gc.collect()
+        progress(number + 1, total)
+        name = stop()
+        if name or (number + 1) % _SAVE_EVERY == 0 or number + 1 == total:
+            folder.save(directory)
+        if name and number + 1 < total:
+            return name
+    return ""
+
+
+def without_secrets(entries: Iterator[RawEntry]) -> Iterator[RawEntry]:
+    """Entries without passwords and secrets of devices, which no night needs."""
+    for entry in entries:
+        values = {name: found for name, found in entry.values.items() if name.lower() not in _SECRETS}
+        yield RawEntry(entry.dn, values)
+
+
+def differences(here: RehearsalFolder, there: RehearsalFolder) -> Iterator[dict[str, Any]]:
+    """How two rehearsals differ: by night what became of it, then the entries of the directory at the end.
+
+    A row has `what` (night or entry), `name`, and `here` and `there`: the night, or the values that only this
+    one has; None if only the other one has the entry. Digests, which follow from other values, are left out.
+    Raises UsageError.
+    """
+    ours, theirs = ({night["date"]: _outcome(night) for night in one.nights()} for one in (here, there))
+    for day in sorted({*ours, *theirs}):
+        if ours.get(day) != theirs.get(day):
+            yield {"what": "night", "name": day, "here": ours.get(day), "there": theirs.get(day)}
+    left, changed = dict(there.contents()), dict[str, list[str]]()
+    for dn, values in here.contents():
+        other = left.pop(dn, None)
+        if other is None:
+            yield {"what": "entry", "name": dn, "here": "there", "there": None}
+        else:
+            names = {name for name in {*values, *other} if values.get(name) != other.get(name)}
+            if names - _DIGESTS:
+                changed[dn] = sorted(names - _DIGESTS)
+    a, b = here.entries(changed), there.entries(changed)
+    for dn, attributes in changed.items():
+        ours_alone, theirs_alone = _alone(a[dn], b[dn], attributes), _alone(b[dn], a[dn], attributes)
+        yield {"what": "entry", "name": dn, "here": ours_alone, "there": theirs_alone}
+    for dn in left:
+        yield {"what": "entry", "name": dn, "here": None, "there": "there"}
+
+
+def _alone(entry: RawEntry, other: RawEntry, attributes: Iterable[str]) -> str:
+    """The values of these attributes that only this entry has; long ones, such as records, as `...`."""
+    parts = []
+    for name in attributes:
+        values = sorted({*entry.values.get(name, ())} - {*other.values.get(name, ())})
+        texts = [value.decode(errors="replace") if len(value) <= _LONGEST else "..." for value in values]
+        parts += [f"{name} {', '.join(texts)}"] if texts else []
+    return "; ".join(parts)
+
+
+def _outcome(night: dict[str, Any]) -> str:
+    """A night in one line."""
+    kinds = ", ".join(f"{kind} {number}" for kind, number in night.get("summary", {}).items())
+    broken = (f"{one['guard']}: {one['found']} of {one['of']}" for one in night.get("guards", ()))
+    counts = (f"{name} {night[name]}" for name in ("held", "rejected") if night.get(name))
+    return "; ".join([night["status"], *broken, *filter(None, [kinds]), *counts])
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "not a path"
+        raise UsageError(
+            f"--from {path}: cannot be read ({why}); give an LDIF file, or: --from empty"
+        ) from None
