@@ -35,31 +35,31 @@ IDENTITY_PAGE = TOP / "docs" / "identity.md"
 EXIT_CODES = {
     Exit.DONE: "done, or nothing to do",
     Exit.FAILED: "failed",
-    Exit.USAGE: "the command line is wrong, or a file that it names is not there",
+    Exit.USAGE: "the command line is wrong, or names a file that does not exist",
     Exit.CHANGES: "the plan has changes (`plan --detailed-exitcode`)",
     Exit.REFUSED: "refused by a guard; nothing was written",
     Exit.PARTLY: "done in part: conflicts, failures, a signal; with `--strict` also rejected rows",
     Exit.FEED_REFUSED: "a feed is refused as a whole; nothing was written",
     Exit.LOCKED: "another run holds the lock, or the lock cannot be read",
     Exit.UNREACHABLE: "no directory server can be used",
-    Exit.NOT_FOUND: "there is no such account, run, case, request, service, profile, source, server or key",
-    Exit.CONFIGURATION: "configuration, policy, register or a secret file is invalid, or this user may not "
-    "read it, or the default password policy is missing",
+    Exit.NOT_FOUND: "no such account, run, case, request, service, profile, source, server or key",
+    Exit.CONFIGURATION: "a configuration, policy, register or secret file is invalid or not readable by this "
+    "user, or the default password policy is missing",
     Exit.OLDER: "the directory lacks a run that the journal of this host has: `piactl recover`",
-    Exit.DECLINED: "no was the answer to the question of confirmation; nothing was changed",
+    Exit.DECLINED: "the confirmation was declined; nothing was changed",
     Exit.BUG: "a bug in piactl",
 }
 
 STREAMS = """\
-Data go to stdout, messages to stderr. Lists print a table on a terminal and tsv elsewhere; `-o` selects
-`table`, `json`, `ndjson`, `csv`, `tsv` or `excel`; all but `table` are UTF-8 in any locale. `excel` is csv as
-Excel and LibreOffice in French open it: separated by semicolons, and a matricule stays text.
+Data go to stdout, messages to stderr. Lists are printed as a table on a terminal, and as tsv elsewhere. `-o`
+selects `table`, `json`, `ndjson`, `csv`, `tsv` or `excel`; all but `table` are UTF-8 in any locale. `excel` is
+csv for the French Excel and LibreOffice: separated by semicolons, with matricules as text.
 
-The name of an account can be its uid, an address, an alias or the matricule; `-` reads names from stdin, one
-per line, as plain text or as JSON objects with a `uid`.
+Name an account by uid, address, alias or matricule. `-` reads names from stdin, one per line, as plain text or
+as JSON objects with a `uid`.
 
-Dates are civil days, written YYYY-MM-DD. `--as-of` answers for another day than today. A command that writes
-accepts another day only where the configuration says `any_date: true`, as that of a sandbox does."""
+Dates are civil days, written YYYY-MM-DD. `--as-of` answers for another day than today. Commands that write
+accept another day only if the configuration says `any_date: true`, as that of a sandbox does."""
 
 
 @dataclass(frozen=True)
