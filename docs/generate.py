@@ -52,11 +52,11 @@ EXIT_CODES = {
 
 STREAMS = """\
 Data go to stdout, messages to stderr. Lists are printed as a table on a terminal, and as tsv elsewhere. `-o`
-selects `table`, `json`, `ndjson`, `csv`, `tsv` or `excel`; all but `table` are UTF-8 in any locale. `excel` is
-csv for the French Excel and LibreOffice: separated by semicolons, with matricules as text.
+selects `table`, `json`, `ndjson`, `csv`, `tsv` or `excel`; all but `table` are UTF-8 in any locale. `excel`
+is csv for the French Excel and LibreOffice: separated by semicolons, with matricules as text.
 
-Name an account by uid, address, alias or matricule. `-` reads names from stdin, one per line, as plain text or
-as JSON objects with a `uid`.
+Name an account by uid, address, alias or matricule. `-` reads names from stdin, one per line, as plain text
+or as JSON objects with a `uid`.
 
 Dates are civil days, written YYYY-MM-DD. `--as-of` answers for another day than today. Commands that write
 accept another day only if the configuration says `any_date: true`, as that of a sandbox does."""
