@@ -6,9 +6,8 @@ A message says what, where and what next, in one to three lines, and never holds
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-from piactl.dataclass import dataclass
 from piactl.exit_codes import Exit
 
 
@@ -18,8 +17,7 @@ class PiactlError(Exception):
     exit_code = Exit.FAILED
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
+class Mistake(NamedTuple):
     """One mistake in a file written by hand; `line` and `column` count from 1, 0 means unknown."""
 
     file: str

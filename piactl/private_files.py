@@ -5,14 +5,12 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import secrets
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import BinaryIO
 
 from piactl.errors import NotPermitted, PiactlError, UsageError
@@ -224,7 +222,7 @@ def write_private(
     `content` may come in pieces; where making them raises, no file is left.
     Raises PiactlError.
     """
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}"
+    temporary = path.parent / f".{path.name}.{os.urandom(8).hex()}"
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
@@ -348,6 +346,8 @@ class NamelessFile:
 
     def _descriptor(self) -> int:
         if self._file is None:
+            from tempfile import TemporaryFile  # loaded here: few plans are so large
+
             folder = self._folder if os.access(self._folder, os.W_OK) else None
             self._file = TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - closed with the object
         return self._file.fileno()

@@ -10,7 +10,6 @@ import re
 import stat
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from secrets import token_hex
 
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import CREDENTIAL, Settings
@@ -83,7 +82,7 @@ def read_own_keys(settings: Settings) -> DigestKeys:
 def new_keys_text() -> str:
     """The content of a key file with one new random key, `k1`."""
     comment = "# keys of the digests: <id> <64 hex digits>, the first is the current one. Keep a copy."
-    return f"{comment}\nk1 {token_hex(32)}\n"
+    return f"{comment}\nk1 {os.urandom(32).hex()}\n"
 
 
 def add_key(path: str, key: str = "") -> str:
@@ -101,7 +100,7 @@ def add_key(path: str, key: str = "") -> str:
         raise SecretUnusable(f"{fresh}: not the id of a key: letters, digits, - and _, at most 32 of them")
     lines = _read_private(path).decode("utf-8", "surrogateescape").split("\n")
     first = next(n for n, line in enumerate(lines) if _KEY_LINE.fullmatch(line.strip()))
-    _write_lines(path, [*lines[:first], f"{fresh} {token_hex(32)}", *lines[first:]])
+    _write_lines(path, [*lines[:first], f"{fresh} {os.urandom(32).hex()}", *lines[first:]])
     return fresh
 
 

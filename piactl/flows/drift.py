@@ -14,7 +14,6 @@ from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.drift import DEVICE, ENTRY, Drift, DriftClass, Fate, changed_words, kept_until
 from piactl.core.text import iso
 from piactl.directory.port import Reader
-from piactl.directory.probe.authors import authors
 from piactl.directory.store.accounts import Entry, Unreadable, with_kept
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import read_foreign_devices
@@ -68,6 +67,8 @@ def drift_list(
     drifted = [(entry, entry.drift.drift) for entry in entries if entry.drift is not None]
     if not drifted:
         return []
+    from piactl.directory.probe.authors import authors  # loaded here: few accounts have drift
+
     by = authors(reader, directory, [entry.dn for entry, _ in drifted])
     found = []
     for entry, drift in drifted:
@@ -105,7 +106,11 @@ def device_drift(reader: Reader, directory: DirectorySettings, base: str = "") -
     """The devices below the accounts, or below one (a DN), that another program added. What the account is
     linked to is another question: see `drift_list`."""
     found = {raw.dn: raw.dn.partition(",")[2] for raw in read_foreign_devices(reader, directory, base)}
-    by = authors(reader, directory, [*found]) if found else {}
+    if not found:
+        return
+    from piactl.directory.probe.authors import authors
+
+    by = authors(reader, directory, [*found])
     uid = directory.attributes.get("uid", "uid")
     for dn, owner in found.items():
         entry = reader.read(owner, [uid])

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import codecs
 import os
-import select
-import shlex
-import shutil
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -100,6 +95,11 @@ def is_dumb() -> bool:
 def paged(text: str) -> bool:
     """Shows a text that is longer than the screen in the pager ($PAGER, else less); whether it did. Not under
     sudo: a pager can start a shell, with rights that are not the caller's."""
+    import shlex  # these are loaded here: most commands start no pager
+    import shutil
+    import signal
+    import subprocess
+
     pager = os.environ.get("PAGER", "less").strip()
     long = text.count("\n") >= shutil.get_terminal_size().lines
     if not (long and pager and sys.stdin.isatty()) or is_dumb() or os.environ.get("SUDO_UID"):
@@ -132,6 +132,9 @@ def confirm(question: str) -> None:
 def _wait_for_answer() -> None:
     """Waits until stdin can be read. A signal that arrives between the question and the read interrupts this
     wait; it would not interrupt the read."""
+    import select
+    import signal
+
     awake, wake = os.pipe()
     os.set_blocking(wake, False)
     before = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
