@@ -22,6 +22,7 @@ def main() -> None:
     sys.stdout = WatchedStdout(stdout)
     code = run(sys.argv[1:])
     sys.stdout = stdout
+    gc.freeze()  # at exit, too, the interpreter would look for cycles
     sys.exit(code)
 
 
