@@ -122,3 +122,13 @@ def _read(runtime: object, value: object, parameter: object) -> object:
         return runtime.coerce(value, param=parameter, ctx=None)  # type: ignore[attr-defined]
     except Exception as error:  # both must fail alike
         return str(error)
+
+
+def test_a_command_named_first_is_assembled_alone() -> None:
+    for words in ("account show", "why"):
+        noun, _, verb = words.partition(" ")
+        alone, beside = assembled(noun, verb, alone=True), assembled(noun, verb)
+        assert list(alone.commands) == [noun]  # type: ignore[attr-defined]
+        for part in words.split():
+            alone, beside = alone.commands[part], beside.commands[part]  # type: ignore[attr-defined]
+        assert [p.name for p in alone.params] == [p.name for p in beside.params]

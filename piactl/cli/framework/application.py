@@ -146,7 +146,7 @@ def _application(noun: str, verb: str, *, whole: bool, alone: bool) -> typer.Typ
     nouns: dict[str, typer.Typer] = {}
     for words, (module, function, short) in COMMANDS.items():
         first, _, second = words.partition(" ")
-        if alone and words != f"{noun} {verb}":
+        if alone and words not in (noun, f"{noun} {verb}"):
             continue
         wanted = whole or (first, second) in ((noun, ""), (noun, verb))
         if second and (whole or first == noun):
@@ -212,7 +212,8 @@ def application(arguments: list[str]) -> int:
     _refuse_undecodable(arguments)
     try:
         try:
-            alone = " ".join(arguments[:2]) in COMMANDS
+            begins = (*arguments[:1], " ".join(arguments[:2]))
+            alone = any(words in COMMANDS for words in begins)
             result = _run(assembled(*asked(arguments), alone=alone), arguments)
         except NotLoaded:
             result = _run(assembled(whole=True), arguments)
