@@ -84,7 +84,7 @@ def stopped_at(pair: Pair, steps: list[int], rng: random.Random, *, takes_over: 
             pair.converge()
             # the identity of the other host is no part of the undisturbed night
             found = [one for one in pair.findings() if "cn=piactl-nightly," not in one]
-            assert not found, f"step {step}: {found[:4]}"
+            assert not found, "\n".join([f"step {step}: {len(found)} findings:", *found])
     print(f"{'taken over' if takes_over else 'server lost'} at requests {steps}: {dict(counts)}")
 
 

@@ -19,13 +19,11 @@ from piactl.sandbox.files import SUFFIX
 
 from .night.moments import calls_of, killed_at, need_strace, some_moment, wait_for_lines
 from .night.test_kill import WITHOUT_READ_BACK
-from .night.world import Ended
-from .providers.checker import directory, lost_writes
+from .night.world import LOG, Ended
+from .providers.checker import directory, lost_writes, outcome_faults, parsed
 from .providers.pair import Pair
 
 LAGS = (0.0, 0.1, 0.3, 0.6)
-FEW = 4
-"""The longest list of findings that a failure shows."""
 MID_BATCH = 190
 """The number of the `sendto` in a night, one write at a time, that is in the middle of the second batch."""
 
@@ -49,7 +47,7 @@ def finished(pair: Pair, prelude: str = "") -> Ended:
 def check(pair: Pair, context: str) -> None:
     pair.converge()
     found = pair.findings()
-    assert not found, f"{context}: {len(found)} findings: {found[:FEW]}"
+    assert not found, "\n".join([f"{context}: {len(found)} findings:", *found])
 
 
 def report(name: str, seed: int, rounds: int, counts: Counter[str]) -> None:
@@ -214,9 +212,16 @@ def test_r3_writer_lost_often(either_pair: Pair, rounds: int) -> None:
 # ---- negative controls
 
 
-def test_r1_fails_without_the_read_back(pair: Pair) -> None:
+def test_r1_fails_without_the_read_back(pair: Pair, tmp_path: Path) -> None:
     need_strace()
     assert killed_at(pair.one, "sendto", MID_BATCH, one_by_one(pair))
     finished(pair, WITHOUT_READ_BACK)
     with pytest.raises(AssertionError, match="0 outcomes"):
         check(pair, "without the read-back")
+    # what a failed test keeps shows the same, and the entries of both servers
+    pair.keep(tmp_path)
+    assert outcome_faults(tmp_path / "first" / "journal" / "piactl.jsonl")
+    for name in ("first", "second"):
+        entries, log = (parsed((tmp_path / name / f"{base}.ldif").read_bytes()) for base in (SUFFIX, LOG))
+        assert entries.keys() == directory(pair.one.uri, SUFFIX).keys()
+        assert any(b"uid=" in entry.get("reqdn", [b""])[0] for entry in log.values())

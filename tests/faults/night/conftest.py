@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,6 @@ def built_world() -> Iterator[World]:
 
 
 @pytest.fixture
-def world(built_world: World) -> World:
+def world(built_world: World, tmp_path: Path) -> World:
     built_world.reset()
     return built_world

@@ -35,6 +35,7 @@ from piactl.sandbox.server import find_software
 ROOT = Path(__file__).resolve().parents[3]
 FIRST, NEXT = date(2026, 8, 22), date(2026, 9, 2)
 LOCK = f"cn=lock,{STATE}"
+LOG = "cn=accesslog"
 IN_FLIGHT = DirectorySettings((), "", "", "", {}).in_flight
 """How many writes of a night may be on their way at once."""
 
@@ -220,6 +221,20 @@ class World:
             shutil.copytree(self.folder / name, saved / name)
         shutil.copy(self.folder / "slapd" / "slapd.conf", saved / "slapd.conf")
         self.start_slapd()
+
+    def keep(self, folder: Path) -> None:
+        """Copies what a fault left to a new folder: journal, state files, messages of the server, and its
+        entries and access log as LDIF, also where the server is down."""
+        for name in ("journal", "state"):
+            shutil.copytree(self.folder / name, folder / name)
+        shutil.copy(self.folder / "slapd.log", folder)
+        settings = self.folder / "slapd" / "slapd.conf"
+        slapcat = find_software().slapadd.with_name("slapcat")
+        for base in (SUFFIX, LOG):
+            if f'suffix "{base}"' in settings.read_text():
+                command = [slapcat, "-f", settings, "-o", "ldif-wrap=no", "-b", base]
+                with (folder / f"{base}.ldif").open("wb") as file:
+                    subprocess.run(command, stdout=file, stderr=subprocess.PIPE, check=True)
 
     # ---- what is there
 

@@ -25,7 +25,7 @@ from piactl.sandbox.files import ACCOUNTS, SUFFIX, tree_settings
 from tests.directory.plain_slapd import free_port
 from tests.directory.test_private_ca import HERE, RIGHT_CA, Certificates
 from tests.faults.night.building import PEOPLE, build_world, end_world
-from tests.faults.night.world import FIRST, World
+from tests.faults.night.world import FIRST, LOG, World
 
 from .checker import (
     OF_A_RUN,
@@ -49,7 +49,6 @@ from datetime import date
 import piactl.clock as clock
 clock.civil_today = lambda timezone: date.fromisoformat("{FIRST}")
 """
-LOG = "cn=accesslog"
 _LOG_PROVIDER = """
 overlay syncprov
 syncprov-nopresent TRUE
@@ -169,6 +168,12 @@ class Pair:
         for journal in (self.one.journal, *journals):
             found += [f"journal: {one}" for one in [*chain_faults(journal), *outcome_faults(journal)]]
         return found
+
+    def keep(self, folder: Path) -> None:
+        """Copies what a fault left on both servers to `folder`, see `World.keep`."""
+        for name, world in (("first", self.one), ("second", self.two)):
+            (folder / name).mkdir()
+            world.keep(folder / name)
 
     # ---- the morning before the night
 
