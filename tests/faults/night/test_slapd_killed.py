@@ -15,6 +15,8 @@ from .world import IN_FLIGHT, World
 LIMIT = 40.0
 """Seconds within which a run has to end, whatever becomes of the server: four tries to read one write back,
 and the last words of the run, each within the 5 seconds of one operation."""
+ENOUGH = 20
+"""Rounds of which each way to end has its share."""
 
 
 def kill_the_server(world: World, seed: int, rounds: int) -> Counter[str]:
@@ -65,10 +67,13 @@ def test_slapd_killed_while_it_writes(world: World) -> None:
 
 @pytest.mark.long
 def test_slapd_killed_while_it_writes_often(world: World, rounds: int) -> None:
+    """Each way in which a run ends comes often enough to be tried, where there are enough rounds to ask it:
+    in a few, chance may leave one of them out."""
     ends = kill_the_server(world, seed=1061, rounds=rounds)
-    assert ends["too late"] <= 0.2 * rounds
-    assert ends["exit 0"] >= 0.08 * rounds
-    assert ends["exit 8"] >= 0.08 * rounds
+    assert ends["too late"] <= max(0.2 * rounds, min(1, rounds - 1))
+    if rounds >= ENOUGH:
+        assert ends["exit 0"] >= 0.08 * rounds
+        assert ends["exit 8"] >= 0.08 * rounds
 
 
 def test_a_directory_that_is_full_stops_the_run_with_the_advice(world: World) -> None:
