@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from piactl.flows.recover import differences
+from piactl.flows import server_differences
 
 from .academy import Academy
 from .feeds import crowd, row
@@ -40,7 +40,7 @@ def test_equal_servers_are_equal(two: Pair) -> None:
 
 
 def test_every_difference_is_counted_and_named(two: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(differences, "_BLOCK", 3)
+    monkeypatch.setattr(server_differences, "_BLOCK", 3)
     academy, second = two.academy, two.second
     academy.change("claire.dubreuil", telephoneNumber=["0322000000"])
     second.change("ida.rollin", pwdReset=["TRUE"])
@@ -89,7 +89,7 @@ def test_what_replication_is_still_to_bring_is_counted_apart(
     two.copy()
     two.academy.sandbox.start()
     assert compared(two.academy)["level"]
-    monkeypatch.setattr(differences, "PATIENCE", 0.0)
+    monkeypatch.setattr(server_differences, "PATIENCE", 0.0)
     two.academy.change("claire.dubreuil", description=["two"])
     found = compared(two.academy, code=1)
     assert (found["level"], found["coming"], found["differing"]) == (False, 1, {"account": 1})

@@ -60,7 +60,7 @@ def doctor(
 def _compare(output: Layout | None) -> int:
 
     from piactl.cli.framework.context import this_configuration
-    from piactl.flows.recover.differences import compare_servers
+    from piactl.flows.server_differences import compare_servers
     from piactl.secret_files import read_password
 
     configuration = this_configuration()

@@ -113,12 +113,14 @@ def reading(configuration: Configuration, identity: str = IdentityName.READER) -
 def writing(configuration: Configuration, identity: str = IdentityName.NIGHTLY) -> Iterator[Writer]:
     from piactl.clock import utc_now
     from piactl.flows.apply.writing_server import open_writing_server
+    from piactl.flows.server_differences import Scope
     from piactl.journal import who
     from piactl.secret_files import read_password
 
     _refuse_other_user(configuration, identity)
+    directory = configuration.settings.directory
     opened = open_writing_server(
-        configuration.settings.directory,
+        directory,
         identity,
         read_password,
         configuration.unreadable,
@@ -126,6 +128,13 @@ def writing(configuration: Configuration, identity: str = IdentityName.NIGHTLY) 
         reason=chosen.reason,
         # commands that change single accounts are protected by the preconditions of their writes
         ask_all=identity == IdentityName.NIGHTLY,
+        scope=Scope(
+            directory.accounts,
+            directory.state,
+            configuration.encoding,
+            tuple(base for base in (directory.groups, directory.structures) if base),
+        ),
+        folder=Path(configuration.settings.state_folder),
         actor=who(),
         now=utc_now(),
     )

@@ -7,13 +7,18 @@ moved to; it holds for every command and host until the first server is back and
 
 from __future__ import annotations
 
+import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from piactl.core.model.settings import DirectorySettings, IdentityName
+from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory.client.connection import Password
 from piactl.directory.open import open_reader, open_writer
@@ -29,7 +34,13 @@ from piactl.directory.store.records import (
 )
 from piactl.directory.store.run_records import read_runs
 from piactl.errors import DirectoryUnreachable, NotFound, PiactlError, UnsafePlan, UsageError
+from piactl.flows.server_differences import ACCOUNT, Difference, Scope, differences
 from piactl.journal import Actor
+
+_MOST = 1000
+"""The number of differing entries after which a comparison stops: each is read again from both servers."""
+_PAUSE = 1.0
+"""Seconds between two comparisons of a server that is back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +71,18 @@ def open_writing_server(
     on: str = "",
     reason: str = "",
     ask_all: bool = True,
+    scope: Scope,
+    folder: Path,
     actor: Actor,
     now: datetime,
 ) -> Iterator[tuple[Writer, str]]:
     """A writer of the server that piactl writes to, and a sentence about a move, "" where there is none.
 
     `on` moves the writes to that server, for a `reason`. Without `ask_all` the other servers are only asked
-    for the record of a move if the first does not answer. Raises UsageError for a server that is not listed
-    or a move without a reason, UnsafePlan for a return after two servers were written to, and
-    DirectoryUnreachable.
+    for the record of a move if the first does not answer, and a move goes on while the servers differ in
+    entries of `scope`; else that is refused. `folder` is for what exceeds the memory.
+    Raises UsageError for a server that is not listed or a move without a reason, UnsafePlan for a return
+    after two servers were written to or to a server that differs, and DirectoryUnreachable.
     """
     first, *others = settings.servers
     if on:
@@ -78,15 +92,24 @@ def open_writing_server(
             raise UsageError("--on needs a reason: piactl --on SERVER --reason TEXT COMMAND")
     move = None if on or not others else _find_move(settings, identity, password, unreadable, ask_all)
     server = on or (move.server if move else first)
-    back = move is not None and move.server != first and _has_everything(settings, move, identity, password)
+    back = returns = False
     # the help desk may not end a move: it follows until another command has
-    returns = back and identity != IdentityName.DESK
+    if move is not None and move.server != first:
+        back = _has_everything(settings, move, identity, password)
+        if back:
+            with open_reader(replace(settings, servers=(move.server,)), identity, password) as reader:
+                _refuse_two_writers(reader, settings.state, unreadable, move, first, now)
+        if identity != IdentityName.DESK and (back or ask_all):
+            patience = settings.replication_seconds if ask_all else 0
+            returns, wrong = _compared(settings, move, identity, password, scope, folder, back, patience)
+            if wrong and ask_all:
+                raise UnsafePlan(_unequal(wrong, first, move))
     if returns:
         server = first
     order = replace(settings, servers=(server, *(uri for uri in settings.servers if uri != server)))
     try:
         with open_writer(order, identity, password) as writer:
-            if back and move is not None:
+            if returns and not back and move is not None:
                 _refuse_two_writers(writer, settings.state, unreadable, move, first, now)
             if on and on != first:
                 old = _move_at(writer, settings.state, unreadable)
@@ -151,6 +174,60 @@ def _has_everything(settings: DirectorySettings, move: Move, identity: str, pass
             return not writer.lagging(0)
     except PiactlError:
         return False
+
+
+def _compared(
+    settings: DirectorySettings,
+    move: Move,
+    identity: str,
+    password: Password,
+    scope: Scope,
+    folder: Path,
+    back: bool,
+    patience: float,
+) -> tuple[bool, list[Difference]]:
+    """Whether writes may return to the first server, by its entries and those of the server of the move; and
+    the entries that are wrong after `patience` seconds: different, although replication has nothing more to
+    bring. `back`: by its contextCSN the first server has everything.
+
+    contextCSN alone does not show it. A slapd that refreshes takes it over with the first deletion, before
+    the entries; one that asks it at that moment deletes its own entries that the other does not have yet. A
+    slapd that was killed keeps an older one of its own until it writes again.
+    """
+    deadline = time.monotonic() + patience
+    try:
+        with ExitStack() as stack:
+            readers = {
+                uri: stack.enter_context(open_reader(replace(settings, servers=(uri,)), identity, password))
+                for uri in (settings.servers[0], move.server)
+            }
+            while True:
+                found = differences(readers, scope, settings.suffix, folder, Counter(), by_csn=True)
+                differing = list(islice(found, _MOST))
+                wrong = [one for one in differing if not one.coming and (back or _lost(one, move.server))]
+                if not wrong or time.monotonic() + _PAUSE > deadline:
+                    return not (wrong if back else differing), wrong
+                time.sleep(_PAUSE)
+    except PiactlError:
+        return False, []
+
+
+def _lost(difference: Difference, server: str) -> bool:
+    """Whether the server lacks an account. piactl deletes none; other entries may be gone there by a run."""
+    return difference.kind == ACCOUNT and server in difference.lacking
+
+
+def _unequal(wrong: list[Difference], first: str, move: Move) -> str:
+    lacking = Counter(uri for difference in wrong for uri in difference.lacking)
+    lacks = "".join(f"; {uri} lacks {number} of them" for uri, number in lacking.items())
+    return (
+        f"{first} is back, but {counted(len(wrong), 'entry differs', 'entries differ')} between it and "
+        f"{move.server}, although replication has nothing more to bring (contextCSN){lacks}: "
+        f"{wrong[0].dn}{', ...' if wrong[1:] else ''}\n"
+        "Nothing was written. See all: piactl doctor --compare. Copy the one that is right to the other "
+        '(docs/administration.md, "Replace or mend a server")\n'
+        f'Then go on: piactl --on {first} --reason "..." COMMAND'
+    )
 
 
 def _runs(

@@ -22,7 +22,7 @@ from piactl.flows.apply.restored_directory import compare_runs
 from piactl.flows.apply.run import CommandRun
 from piactl.flows.apply.undo_log import keep_undo
 from piactl.flows.plan.ready_plan import AccountWrite
-from piactl.flows.recover.differences import (
+from piactl.flows.server_differences import (
     ACCOUNT,
     CHANGED,
     CSN,

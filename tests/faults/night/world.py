@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -183,20 +183,22 @@ class World:
         path.write_text(head + mark + tail)
         self.start_slapd()
 
-    def rewrite_database(self) -> None:
-        """Writes the database anew, without the free pages that earlier writes left in its file."""
+    def rewrite_database(
+        self, *, like: World | None = None, edit: Callable[[str], str] = lambda ldif: ldif
+    ) -> None:
+        """Writes the database anew, without the free pages that earlier writes left in its file: its own
+        content or that of another server, edited."""
         stop_sandbox(self.folder)
-        server = self.folder / "slapd"
         slapadd = find_software().slapadd
-        database = ["-f", str(server / "slapd.conf"), "-b", SUFFIX]
-        content = server / "content.ldif"
-        subprocess.run(
-            [slapadd.with_name("slapcat"), *database, "-l", content], check=True, capture_output=True
-        )
-        for file in (server / "data").iterdir():
+        slapcat = [slapadd.with_name("slapcat"), "-o", "ldif-wrap=no", "-b", SUFFIX, "-f"]
+        settings = Path("slapd", "slapd.conf")
+        content = subprocess.run(
+            [*slapcat, (like or self).folder / settings], check=True, capture_output=True, text=True
+        ).stdout
+        for file in (self.folder / "slapd" / "data").iterdir():
             file.unlink()
-        subprocess.run([slapadd, *database, "-l", content], check=True, capture_output=True)
-        content.unlink()
+        command = [slapadd, "-b", SUFFIX, "-f", self.folder / settings]
+        subprocess.run(command, input=edit(content), check=True, capture_output=True, text=True)
         self.start_slapd()
 
     def reset(self) -> None:

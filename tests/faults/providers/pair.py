@@ -271,6 +271,9 @@ def _replicate(world: World, made_in: Path, number: int, other: Link, password: 
     )
     text = _inserted(text, r"# ---- overlays\n", consumer)
     (world.folder / "slapd" / "slapd.conf").write_text(text)
+    # its minCSN would name a server 0, which it never finds among its own: whoever was away reads everything
+    for file in (world.folder / "slapd" / "log").iterdir():
+        file.unlink()
 
 
 def _serve_ldaps(world: World, ca: Path) -> int:

@@ -43,23 +43,26 @@ Stamped = tuple[str, bytes]
 @dataclass(frozen=True, slots=True)
 class Scope:
     """The compared entries: below the base of the accounts and below the state entry, without the run
-    lock."""
+    lock; all entries below the bases `whole`."""
 
     accounts: str
     state: str
     encoding: Encoding
+    whole: tuple[str, ...] = ()
 
     @property
     def attributes(self) -> tuple[str, ...]:
         # `*` does not include the operational attributes
         return tuple(dict.fromkeys(["*", *self.encoding.attributes, *PASSWORD_STATE, CHANGED, CSN]))
 
-    def entries(self, reader: Reader) -> Iterator[RawEntry]:
+    def entries(self, reader: Reader, attributes: Sequence[str]) -> Iterator[RawEntry]:
         lock = normal_dn(Places(self.state).lock)
-        yield from reader.search(self.accounts, _IN_ACCOUNTS, self.attributes)
-        for entry in reader.search(self.state, IN_RECORD, self.attributes):
+        yield from reader.search(self.accounts, _IN_ACCOUNTS, attributes)
+        for entry in reader.search(self.state, IN_RECORD, attributes):
             if normal_dn(entry.dn) != lock:
                 yield entry
+        for base in self.whole:
+            yield from reader.search(base, filters.ANY_ENTRY, attributes)
 
     def entry(self, reader: Reader, dn: str) -> RawEntry | None:
         return reader.read(dn, self.attributes)
@@ -108,12 +111,12 @@ def differing_attributes(entries: Sequence[RawEntry]) -> tuple[str, ...]:
 class SortedStamps:
     """The stamps of the entries of one server, sorted by DN; blocks of them are stored in `folder`."""
 
-    def __init__(self, entries: Iterator[RawEntry], key: bytes, folder: Path) -> None:
+    def __init__(self, entries: Iterator[tuple[str, bytes]], folder: Path) -> None:
         self._file = NamelessFile(folder)
         self._blocks: list[tuple[int, int]] = []
         block: list[Stamped] = []
-        for entry in entries:
-            block.append((normal_dn(entry.dn), _digest(entry, key)))
+        for dn, digest in entries:
+            block.append((normal_dn(dn), digest))
             if len(block) == _BLOCK:
                 self._put(block)
         self._put(block)
@@ -138,22 +141,34 @@ class SortedStamps:
             offset += 4 + length + _LENGTH
 
 
-def _digest(entry: RawEntry, key: bytes) -> bytes:
-    text = repr(sorted((name, sorted(values)) for name, values in compared_values(entry).items()))
+def _digest(values: Values, key: bytes) -> bytes:
+    text = repr(sorted((name, sorted(own)) for name, own in values.items()))
     return hashlib.blake2b(text.encode(), key=key, digest_size=_LENGTH).digest()
 
 
 def differences(
-    readers: Mapping[str, Reader], scope: Scope, suffix: str, folder: Path, counts: Counter[str]
+    readers: Mapping[str, Reader],
+    scope: Scope,
+    suffix: str,
+    folder: Path,
+    counts: Counter[str],
+    *,
+    by_csn: bool = False,
 ) -> Iterator[Difference]:
     """The entries that differ between the servers, by DN. Adds the number of entries of each kind to
     `counts`.
 
     `readers` are by URI. An entry that is equal when read again counts as equal: it was being written.
+    `by_csn` reads first the entryCSN alone: entries of which it is the same count as equal.
     """
     key = secrets.token_bytes(32)
+
+    def digests_of(reader: Reader) -> Iterator[tuple[str, bytes]]:
+        for entry in scope.entries(reader, [CSN] if by_csn else scope.attributes):
+            yield entry.dn, _digest(entry.values if by_csn else compared_values(entry), key)
+
     stamps = [
-        ((dn, uri, digest) for dn, digest in SortedStamps(scope.entries(reader), key, folder))
+        ((dn, uri, digest) for dn, digest in SortedStamps(digests_of(reader), folder))
         for uri, reader in readers.items()
     ]
     current = ""
