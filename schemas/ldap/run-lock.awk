@@ -1,5 +1,5 @@
-# Puts the run lock into the access rules of an earlier piactl: where they let the nightly identity write accounts
-# and records, they then let the identity write that holds the lock. docs/upgrade-directory.md shows its use.
+# Puts the run lock into the access rules of an earlier piactl: the rules let the holder of the lock write accounts and
+# records where they let the nightly identity write before. docs/upgrade-directory.md shows its use.
 #
 #   awk -v nightly=DN -v administrator=DN -v desk=DN -v reader=DN -v state=DN -f run-lock.awk RULES
 #
@@ -13,7 +13,7 @@ BEGIN {
     full = "  by dn.exact=\"" administrator "\" write\n"
 }
 
-# the identity of each host is an entry below the one that all hosts had
+# the identity of each host is an entry below the former common one
 { gsub(/dn\.base=/, "dn.exact=") }
 /^(olcLimits: |limits )/ {
     at = index($0, "dn.exact=\"" nightly "\"")
