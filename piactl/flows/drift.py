@@ -67,7 +67,7 @@ def drift_list(
     drifted = [(entry, entry.drift.drift) for entry in entries if entry.drift is not None]
     if not drifted:
         return []
-    from piactl.directory.probe.authors import authors  # loaded here: few accounts have drift
+    from piactl.directory.probe.access_log import authors  # loaded here: few accounts have drift
 
     by = authors(reader, directory, [entry.dn for entry, _ in drifted])
     found = []
@@ -108,7 +108,7 @@ def device_drift(reader: Reader, directory: DirectorySettings, base: str = "") -
     found = {raw.dn: raw.dn.partition(",")[2] for raw in read_foreign_devices(reader, directory, base)}
     if not found:
         return
-    from piactl.directory.probe.authors import authors
+    from piactl.directory.probe.access_log import authors
 
     by = authors(reader, directory, [*found])
     uid = directory.attributes.get("uid", "uid")

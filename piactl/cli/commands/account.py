@@ -154,8 +154,7 @@ def _listed(
     """Prints the accounts that fit the filters: those that `choose` returns for all entries, or all, by uid,
     in ndjson as they are read. `drifted`: only those that another program changed."""
     from piactl.flows.queries.account_filters import Selection, Views, listed
-    from piactl.flows.queries.accounts import all_entries
-    from piactl.flows.queries.person_facts import PERSON_COLUMNS
+    from piactl.flows.queries.accounts import PERSON_COLUMNS, all_entries
 
     asked = {"sponsor": bool(filters.sponsor), "last_login": filters.of_logins}
     usual = (*COLUMNS, *(name for name, about in asked.items() if about))

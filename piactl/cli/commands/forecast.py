@@ -142,7 +142,7 @@ def _nights(run: Forecast, layout: str, list_: bool) -> list[Night]:
 
 def _columns(text: str, *, private_mail: bool) -> tuple[str, ...]:
     """Raises UsageError."""
-    from piactl.flows.queries.person_facts import PERSON_COLUMNS, PRIVATE_MAIL
+    from piactl.flows.queries.accounts import PERSON_COLUMNS, PRIVATE_MAIL
     from piactl.report.forecast_and_rehearsal_text import LEAVER_COLUMNS
 
     more = (*PERSON_COLUMNS, *([PRIVATE_MAIL] if private_mail else []))
@@ -156,7 +156,7 @@ def _columns(text: str, *, private_mail: bool) -> tuple[str, ...]:
 def _leavers(run: Forecast, layout: str, columns: Sequence[str], *, departures: bool) -> list[Night]:
     from piactl.cli.framework.run_context import journal_private_reading
     from piactl.flows.forecast.leavers import leavers
-    from piactl.flows.queries.person_facts import PRIVATE_MAIL
+    from piactl.flows.queries.accounts import PRIVATE_MAIL
     from piactl.report.forecast_and_rehearsal_text import leaver_table
 
     private_mail = PRIVATE_MAIL in columns

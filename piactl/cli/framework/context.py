@@ -257,8 +257,7 @@ def list_of_accounts(
     `rows_of` is given what reads the accounts, and what takes the reason for each that is unreadable. Returns
     the exit code."""
     from piactl.cli.framework.options import read_columns, read_day
-    from piactl.flows.queries.accounts import with_person_facts
-    from piactl.flows.queries.person_facts import PERSON_COLUMNS
+    from piactl.flows.queries.accounts import PERSON_COLUMNS, with_person_facts
 
     wanted = read_columns(columns, usual, PERSON_COLUMNS)
     unreadable: list[str] = []

@@ -431,8 +431,13 @@ class _Reading:
             raise self.unreadable(attribute, "is not UTF-8") from None
 
     def one(self, attribute: str) -> str:
-        values = self.all(attribute)
-        return values[0] if values else ""
+        values = self.entry.values.get(self._names.get(attribute, attribute))
+        if values and len(values) == 1:  # without a list: there are some thirty of them in an entry
+            try:
+                return values[0].decode()
+            except UnicodeDecodeError:
+                raise self.unreadable(attribute, "is not UTF-8") from None
+        return self.all(attribute)[0] if values else ""
 
     def day(self, attribute: str, *, last: bool) -> date | None:
         text = self.one(attribute)

@@ -13,8 +13,7 @@ from piactl.core.plan.change import LOSING, Change, Kind
 from piactl.core.text import iso
 from piactl.dataclass import dataclass
 from piactl.flows.forecast.simulate import Forecast, Night
-from piactl.flows.queries.accounts import career_and_status
-from piactl.flows.queries.person_facts import PRIVATE_MAIL, person_facts, private_mail
+from piactl.flows.queries.accounts import PRIVATE_MAIL, career_and_status, person_facts, private_mail
 
 _OVER = (State.GRACE, State.DEACTIVATED, State.ARCHIVED)
 

@@ -12,7 +12,7 @@ from datetime import date
 from piactl.core.plan.drift import ENTRY, Drift, DriftClass, Fate
 from piactl.core.plan.plan import HoldCode
 from piactl.core.plan.run_state import Memory, Vanished
-from piactl.directory.probe.authors import authors
+from piactl.directory.probe.access_log import authors
 from piactl.directory.store.account_list import Listed, read_uids
 from piactl.directory.store.accounts import Entry, account_dn, read_accounts_named, read_unmanaged
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts

@@ -16,8 +16,7 @@ from piactl.dataclass import dataclass
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_scans import LastLogin, read_last_logins
 from piactl.errors import NotFound, PiactlError
-from piactl.flows.queries.accounts import AccountStore, account_views, find_account
-from piactl.flows.queries.person_facts import person_facts
+from piactl.flows.queries.accounts import AccountStore, account_views, find_account, person_facts
 from piactl.private_files import NamelessFile
 
 _OPEN = frozenset(state.value for state in LIVE)
