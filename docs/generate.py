@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ sys.path.insert(0, str(TOP))
 from piactl import __version__  # noqa: E402
 from piactl.cli.framework.application import assembled  # noqa: E402
 from piactl.cli.framework.commands import COMMANDS, NOUNS  # noqa: E402
+from piactl.dataclass import dataclass  # noqa: E402
 from piactl.exit_codes import Exit  # noqa: E402
 
 COMMANDS_PAGE = TOP / "docs" / "commands.md"
