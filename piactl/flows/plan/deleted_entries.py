@@ -5,18 +5,37 @@ No second account is made for such a person: they are held, with and without fee
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date
+from itertools import chain
 
 from piactl.core.plan.drift import ENTRY, Drift, DriftClass, Fate
 from piactl.core.plan.plan import HoldCode
 from piactl.core.plan.run_state import Memory, Vanished
+from piactl.core.plan.sync_cache import SyncCache, name_digest
 from piactl.directory.probe.access_log import authors
 from piactl.directory.store.account_list import Listed, read_uids
 from piactl.directory.store.accounts import Entry, account_dn, read_accounts_named, read_unmanaged
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds
+
+
+class ListedNames:
+    """The names of the listed accounts, which nobody else gets, with or without the entry, and those of the
+    cache entries `packed`, which have these keys."""
+
+    def __init__(
+        self, listed: Mapping[str, Listed], cache: SyncCache, packed: Iterable[bytes], keys: Container[str]
+    ) -> None:
+        # most names are uids in lower case, which are found without a digest
+        self._listed = listed
+        upper = (name_digest(uid) for uid in listed if uid != uid.lower())
+        former = chain.from_iterable(names for _, names in listed.values())
+        self._digests = cache.names(packed, keys, chain(former, upper))
+
+    def __contains__(self, local: object) -> bool:
+        return str(local).lower() in self._listed or local in self._digests
 
 
 def newly_gone(
@@ -26,9 +45,8 @@ def newly_gone(
     None where they were not read yet."""
     if listed and uids is None:
         uids = {*read_uids(accounts.reader, accounts.directory)}
-    return {
-        uid: Vanished(matricule, day) for uid, (matricule, _) in listed.items() if uid not in (uids or ())
-    }
+    gone = listed.keys() - (uids or ())
+    return {uid: Vanished(listed[uid][0], day) for uid in sorted(gone)}
 
 
 def still_gone(accounts: ManagedAccounts, vanished: Mapping[str, Vanished]) -> dict[str, Vanished]:

@@ -27,7 +27,6 @@ from piactl.core.rules.desired import MATRICULE, Desired, Rules, local_of
 from piactl.core.rules.matching import Births, birth_digests
 from piactl.core.rules.reasons import assignment_text
 from piactl.core.text import counted
-from piactl.directory.store.account_list import listed_names
 from piactl.directory.store.accounts import (
     Entry,
     Unreadable,
@@ -45,7 +44,7 @@ from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
 from piactl.flows.drift import decided, device_drift, drift_list, remembered
 from piactl.flows.plan.assemble import PlanAssembly
-from piactl.flows.plan.deleted_entries import hold_unmanaged, vanished_drift
+from piactl.flows.plan.deleted_entries import ListedNames, hold_unmanaged, vanished_drift
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.feed_quality import Outcome, qualities, warnings
 from piactl.flows.plan.group_changes import plan_groups
@@ -353,7 +352,7 @@ class _JointEvaluation(Evaluation):
             names |= set(read_identifiers(*self.accounts))
         policy = self.rules.policy
         known = self.cache.cache if self.cache else SyncCache("", 0, ())
-        skipped = known.names(self.skip.entries(), self.skip, listed_names(self.state.listed))
+        skipped = ListedNames(self.state.listed, known, self.skip.entries(), self.skip)
         taken = TakenNames(map(local_of, names), policy.first_homonym_digit, skipped)
         staged_names, without = Names.none(), list[int]()
 
