@@ -59,7 +59,7 @@ from piactl.flows.apply.run_lock import (
     this_place,
 )
 from piactl.flows.apply.server_clock import check_clock_by_record
-from piactl.flows.apply.writes_in_doubt import read_back
+from piactl.flows.apply.write_ahead import read_back
 from piactl.flows.plan.inputs.load_feeds import refused_feeds
 from piactl.journal import (
     Actor,

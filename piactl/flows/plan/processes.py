@@ -17,11 +17,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from multiprocessing.connection import Connection, Pipe, wait
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from piactl.flows.plan.chunk_evaluation import Chunk, ChunkEvaluation, ChunkResult
 from piactl.flows.plan.staged import PlannedRow, Wanted
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 PEOPLE_EACH = 2_000
 """People to evaluate that are worth a process: starting one costs as much as some hundred people."""
@@ -46,6 +48,8 @@ class Child:
 
     def __init__(self, evaluation: ChunkEvaluation, feeds: Iterable[int]) -> None:
         """`feeds` are the descriptors that it reads rows from."""
+        from multiprocessing.connection import Pipe  # most nights evaluate few people, and need none
+
         self._pipe, theirs = Pipe()
         # between the fork and the first step of the child no signal may run the handlers of this process
         before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -111,6 +115,8 @@ def children(number: int, evaluation: ChunkEvaluation, feeds: Sequence[int]) -> 
 def evaluated_by(some: Sequence[Child], chunks: Iterable[Chunk]) -> Iterator[tuple[int, ChunkResult]]:
     """The results of chunks, in the order of the chunks, each with the number of the child that has what it
     staged. Raises ProcessLost."""
+    from multiprocessing.connection import wait
+
     left, given, taken = iter(chunks), 0, 0
     idle, busy = deque(range(len(some))), dict[Any, tuple[int, int]]()
     done: dict[int, tuple[int, ChunkResult]] = {}
