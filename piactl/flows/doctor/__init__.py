@@ -21,13 +21,25 @@ from piactl.errors import ConfigurationInvalid, PiactlError
 from piactl.exit_codes import Exit
 from piactl.flows.apply.journal_heads import stored_heads
 from piactl.flows.doctor.applications_approvals_canaries import (
-    examine_applications,
-    examine_approvals,
-    examine_canaries,
+    applications,
+    approval_place,
+    canaries_refused,
+    runs_without_approval,
 )
 from piactl.flows.doctor.baseline import Baseline
-from piactl.flows.doctor.cases_and_drift import examine_cases, examine_drift
-from piactl.flows.doctor.checks import CHECKS, Check, Finding, Outcome, broken, error, fine, skipped
+from piactl.flows.doctor.cases_and_drift import birth_digests, examine_drift, open_cases
+from piactl.flows.doctor.checks import (
+    CHECKS,
+    Check,
+    Finding,
+    Outcome,
+    broken,
+    error,
+    examined,
+    finding,
+    fine,
+    skipped,
+)
 from piactl.flows.doctor.files import FreeBytes, examine_files, free_bytes
 from piactl.flows.doctor.journal import examine_journal, examine_runs, examine_writes
 from piactl.flows.doctor.records import Content, Runs, examine_records, runs_of
@@ -104,21 +116,21 @@ def _all(
     try:
         settings = _settings(configuration)
     except ConfigurationInvalid as invalid:
-        yield error("D01", str(invalid), "Correct the file, then run piactl doctor again.")
+        yield finding("D01", error(str(invalid), "Correct the file, then run piactl doctor again."))
         for id_ in CHECKS:
             if id_ != "D01":
-                yield skipped(id_, "there is no valid configuration (D01)")
+                yield finding(id_, skipped("there is no valid configuration (D01)"))
         return
     except Exception as bug:  # noqa: BLE001 - reported as a finding, like every problem
         yield broken("D01", bug)
         for id_ in CHECKS:
             if id_ != "D01":
-                yield skipped(id_, "the check of the configuration failed (D01)")
+                yield finding(id_, skipped("the check of the configuration failed (D01)"))
         return
     # each file is read once; one that is not valid raises its error at each call
     policy = cache(lambda: read_policy(Path(settings.policy_file)))
     keys = cache(lambda: read_own_keys(settings))
-    yield fine("D01", settings.file)
+    yield finding("D01", fine(settings.file))
     yield from examine_files(settings, policy, keys, free)
     yield from examine_users(settings)
     checks, portal = {**SETTINGS, **RIGHTS}, False
@@ -126,7 +138,7 @@ def _all(
         portal = policy().otp_enforced_by == "portal"
     for uri in settings.directory.servers:
         yield from examine_server(uri, settings.directory, settings.password, now, checks, portal=portal)
-    yield from _with_reader(settings, policy, keys, now, host, canaries=canaries)
+    yield from _with_reader(settings, policy, keys, now, host, bind=canaries)
 
 
 def _settings(configuration: Path | ConfigurationInvalid) -> Settings:
@@ -142,7 +154,7 @@ def _with_reader(
     now: Callable[[], datetime],
     host: str,
     *,
-    canaries: bool,
+    bind: bool,
 ) -> Iterator[Finding]:
     """Checks journal, records and canaries as the first configured identity that can read."""
     names = [n for n in ("reader", "nightly", "administrator") if n in settings.directory.identities]
@@ -163,9 +175,10 @@ def _with_reader(
                     examine_runs(reader, host, settings, content.unreadable, now(), chain),
                     examine_writes(reader, settings, host, now(), baseline),
                     *_records(content, runs, host, now()),
-                    examine_canaries(reader, settings, bind=canaries),
-                    examine_applications(reader, settings),
-                    *examine_approvals(content, now()),
+                    examined("D47", lambda: canaries_refused(reader, settings, bind=bind)),
+                    examined("D63", lambda: applications(reader, settings)),
+                    examined("D65", partial(approval_place, content)),
+                    examined("D66", partial(runs_without_approval, content, now())),
                 ]
                 baseline.store()
         except PiactlError:
@@ -179,7 +192,7 @@ def _with_reader(
         return
     yield from examine_journal(settings, host, None, now())
     for id_ in _OF_RECORDS:
-        yield skipped(id_, "no server can be queried (D11, D12)")
+        yield finding(id_, skipped("no server can be queried (D11, D12)"))
 
 
 def _records(content: Content, runs: Runs | None, host: str, now: datetime) -> Iterator[Finding]:
@@ -190,4 +203,5 @@ def _records(content: Content, runs: Runs | None, host: str, now: datetime) -> I
     today = now.astimezone(ZoneInfo(zone)).date()
     yield from examine_records(content, runs, host, now, today)
     yield from examine_drift(content)
-    yield from examine_cases(content.reader, content.settings, today)
+    yield examined("D58", lambda: birth_digests(content.settings))
+    yield examined("D59", lambda: open_cases(content, today))

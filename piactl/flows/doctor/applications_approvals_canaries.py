@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
-from functools import partial
 
 from piactl.core.model.settings import IdentityName, Settings
 from piactl.core.text import counted
@@ -12,30 +11,23 @@ from piactl.directory import filters
 from piactl.directory.dn import same_dn
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.run_records import read_runs
-from piactl.errors import PiactlError
 from piactl.flows.apply.approvals import ALARM, ApprovalRecords, broken_glass
 from piactl.flows.canaries import try_canaries
-from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning, worst
+from piactl.flows.doctor.checks import Result, error, fine, skipped, warning, worst
 from piactl.flows.doctor.records import Content
 from piactl.flows.doctor.servers import UPGRADE_PAGE
 
 _FEW = 5
 
 
-def examine_applications(reader: Reader, settings: Settings) -> Finding:
-    """Whether each application has an entry of its own that nobody can shut out and that no identity is."""
+def applications(reader: Reader, settings: Settings) -> Result:
+    """D63. Whether each application has an entry of its own that nobody can shut out and that no identity
+    is."""
     base = settings.directory.consumers
     if not base:
-        return fine("D63", "directory.consumers is not set")
-    try:
-        return unless_broken("D63", lambda: _examined(reader, settings, base))
-    except PiactlError as refused:
-        return skipped("D63", str(refused).split("\n", 1)[0])
-
-
-def _examined(reader: Reader, settings: Settings, base: str) -> Finding:
+        return fine("directory.consumers is not set")
     if reader.read(base, ["ou"]) is None:
-        return error("D63", f"there is no entry {base}", UPGRADE_PAGE)
+        return error(f"there is no entry {base}", UPGRADE_PAGE)
     entries = [
         entry
         for entry in reader.search(base, filters.ANY_ENTRY, ["cn", "pwdPolicySubentry"])
@@ -43,7 +35,7 @@ def _examined(reader: Reader, settings: Settings, base: str) -> Finding:
     ]
     wrong = [*_blocked(reader, settings, entries)]
     advice = "Set its pwdPolicySubentry to the policy of the services (docs/consumers.md)."
-    return worst("D63", [], wrong, advice, counted(len(entries), "application"))
+    return worst([], wrong, advice, counted(len(entries), "application"))
 
 
 def _blocked(reader: Reader, settings: Settings, entries: list[RawEntry]) -> Iterator[str]:
@@ -66,21 +58,10 @@ def _blocked(reader: Reader, settings: Settings, entries: list[RawEntry]) -> Ite
 _PAGE = "See docs/approvals.md."
 
 
-def examine_approvals(content: Content, now: datetime) -> Iterator[Finding]:
-    checks: tuple[tuple[str, Callable[[Content], Finding]], ...] = (
-        ("D65", _place),
-        ("D66", partial(_alarms, now=now)),
-    )
-    for id_, check in checks:
-        try:
-            yield unless_broken(id_, partial(check, content))
-        except PiactlError as refused:
-            yield skipped(id_, str(refused).split("\n", 1)[0])
-
-
-def _place(content: Content) -> Finding:
+def approval_place(content: Content) -> Result:
+    """D65."""
     if not content.policy().approvals.required:
-        return fine("D65", "the policy asks for no other person")
+        return fine("the policy asks for no other person")
     directory = content.settings.directory
     records = ApprovalRecords(content.reader, directory, content.keys(), content.unreadable)
     wrong = []
@@ -100,33 +81,25 @@ def _place(content: Content) -> Finding:
         if len(same) > 1:
             wrong.append(f"{' and '.join(same)} have one Unix user")
     found = len(records.all())
-    return worst("D65", wrong, [], f"{UPGRADE_PAGE} {_PAGE}", counted(found, "answer"))
+    return worst(wrong, [], f"{UPGRADE_PAGE} {_PAGE}", counted(found, "answer"))
 
 
-def _alarms(content: Content, now: datetime) -> Finding:
+def runs_without_approval(content: Content, now: datetime) -> Result:
+    """D66."""
     runs = read_runs(content.reader, content.settings.directory.state, content.unreadable, now)
     alone = [f"{run['run']} ({run['break_glass']})" for run in broken_glass(runs, now)]
     if not alone:
-        return fine("D66", f"no run of the last {ALARM.days} days")
+        return fine(f"no run of the last {ALARM.days} days")
     words = f"applied without another person: {'; '.join(alone)}"
-    return warning("D66", words, f"Talk about it with who did. {_PAGE}")
+    return warning(words, f"Talk about it with who did. {_PAGE}")
 
 
-def examine_canaries(reader: Reader, settings: Settings, *, bind: bool) -> Finding:
-    """An error for each server that lets a canary in. Without `bind` nothing is tried."""
+def canaries_refused(reader: Reader, settings: Settings, *, bind: bool) -> Result:
+    """D47. An error for each server that lets a canary in. Without `bind` nothing is tried."""
     if not settings.canaries:
-        return fine("D47", "none is configured")
+        return fine("none is configured")
     if not bind:
-        return skipped(
-            "D47", "not tried", advice="Run piactl doctor --canaries; the night tries them as well."
-        )
-    try:
-        return unless_broken("D47", lambda: _tried(reader, settings))
-    except PiactlError as refused:
-        return skipped("D47", str(refused).split("\n", 1)[0])
-
-
-def _tried(reader: Reader, settings: Settings) -> Finding:
+        return skipped("not tried", "Run piactl doctor --canaries; the night tries them as well.")
     results = list(try_canaries(reader, settings))
     let_in = [str(result) for result in results if result.let_in]
     unknown = [str(result) for result in results if result.let_in is None]
@@ -134,4 +107,4 @@ def _tried(reader: Reader, settings: Settings) -> Finding:
         "Find out why the account opens (piactl why ACCOUNT login), and which others do. A canary that "
         "proves nothing needs a password and its file."
     )
-    return worst("D47", let_in, unknown, advice, f"{counted(len(results), 'bind')}, all refused")
+    return worst(let_in, unknown, advice, f"{counted(len(results), 'bind')}, all refused")

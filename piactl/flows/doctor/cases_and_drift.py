@@ -13,7 +13,6 @@ from piactl.core.plan.sync_cache import name_digest
 from piactl.core.rules.desired import local_of
 from piactl.core.text import counted
 from piactl.directory import filters
-from piactl.directory.port import Reader
 from piactl.directory.store.account_list import read_account_list
 from piactl.directory.store.accounts import (
     IN_ACCOUNTS,
@@ -27,32 +26,27 @@ from piactl.directory.store.case_records import read_cases
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import read_drift_memory, vanished_accounts
 from piactl.errors import PiactlError
-from piactl.flows.doctor.checks import Finding, fine, note, skipped, unless_broken, worst
+from piactl.flows.doctor.checks import Finding, Result, finding, fine, note, skipped, worst
 from piactl.flows.doctor.records import Content
 from piactl.flows.drift import decided
 from piactl.flows.plan.deleted_entries import still_gone, vanished_words
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 
 
-def examine_cases(reader: Reader, settings: Settings, today: date) -> Iterator[Finding]:
-    """D58 and D59."""
+def birth_digests(settings: Settings) -> Result:
+    """D58."""
     if settings.matching.identity_digests:
-        yield fine("D58", "birth dates are compared, by digests")
-    else:
-        yield note(
-            "D58",
-            "matching.identity_digests is off: people are recognised by names and NUMEN alone",
-            "Switch it on, unless your académie may not keep digests of birth dates.",
-        )
-    yield unless_broken("D59", lambda: _cases(reader, settings, today))
+        return fine("birth dates are compared, by digests")
+    return note(
+        "matching.identity_digests is off: people are recognised by names and NUMEN alone",
+        "Switch it on, unless your académie may not keep digests of birth dates.",
+    )
 
 
-def _cases(reader: Reader, settings: Settings, today: date) -> Finding:
-    try:
-        cases = read_cases(reader, settings.directory.state, UnreadableRecords())
-    except PiactlError as refused:
-        return skipped("D59", str(refused).split("\n", 1)[0])
-    matching = settings.matching
+def open_cases(content: Content, today: date) -> Result:
+    """D59."""
+    cases = read_cases(content.reader, content.directory.state, UnreadableRecords())
+    matching = content.settings.matching
     overdue = [f"case {c.id} is open since {c.since}" for c in cases if c.overdue(matching, today)]
     soon = [
         f"case {c.id}: the newcomer starts on {c.start}, or has started"
@@ -61,7 +55,7 @@ def _cases(reader: Reader, settings: Settings, today: date) -> Finding:
     ]
     number = sum(case.open for case in cases)
     advice = "Decide them: piactl match list (docs/identity.md)."
-    return worst("D59", overdue, soon, advice, f"{number} open, none is urgent")
+    return worst(overdue, soon, advice, f"{number} open, none is urgent")
 
 
 _FEW = 10
@@ -72,13 +66,15 @@ _SHARED = "Show them with piactl account show; two accounts of one person: piact
 def examine_drift(content: Content) -> Iterator[Finding]:
     """D55 to D57."""
     try:
-        yield from (*_entries(content), _gone(content))
+        (changed, named), gone = _entries(content), _gone(content)
     except PiactlError as refused:
-        why = str(refused).split("\n", 1)[0]
-        yield from (skipped(id_, why) for id_ in ("D55", "D56", "D57"))
+        changed = named = gone = skipped(str(refused).split("\n", 1)[0])
+    yield finding("D55", changed)
+    yield finding("D56", gone)
+    yield finding("D57", named)
 
 
-def _entries(content: Content) -> Iterator[Finding]:
+def _entries(content: Content) -> tuple[Result, Result]:
     """D55, and D57: a name or matricule is that of one account, whose ledger has its names."""
     encoding = content.encoding
     classes, holders = Counter[str](), defaultdict[str, set[str]](set)
@@ -92,11 +88,11 @@ def _entries(content: Content) -> Iterator[Finding]:
     counts = {one: f"{counted(classes[one], 'account')} with {one}" for one in DriftClass if classes[one]}
     errors = [counts.pop(DriftClass.LOOSENING)] if DriftClass.LOOSENING in counts else []
     advice = "Decide what stays, the next night reverts the rest: piactl drift list (docs/drift.md)."
-    yield worst("D55", errors, [*counts.values()], advice, "no other program has changed one")
+    changed = worst(errors, [*counts.values()], advice, "no other program has changed one")
     shared = [f"{', '.join(sorted(uids))} share {name}" for name, uids in holders.items() if len(uids) > 1]
     unlisted = [f"{one}, which its ledger of names lacks" for one in unlisted]
     advice = f"{_SHARED} The next night enters a name that nobody else has in the ledger."
-    yield worst("D57", _few(shared), _few(unlisted), advice, "each stands for one account")
+    return changed, worst(_few(shared), _few(unlisted), advice, "each stands for one account")
 
 
 def _suspects(content: Content) -> Iterator[Entry]:
@@ -141,16 +137,16 @@ def _suspects(content: Content) -> Iterator[Entry]:
 def _decided(content: Content, memory: Memory, entries: Iterable[Entry | Unreadable]) -> Iterator[Entry]:
     days = content.policy().drift_days
     for read in entries:
-        entry = decided(read, content.encoding, memory, date.min, days)  # whatever its fate
+        entry = decided(read, content.encoding, memory, date.min, days)  # for every fate
         if isinstance(entry, Entry):
             yield entry
 
 
-def _gone(content: Content) -> Finding:
+def _gone(content: Content) -> Result:
     gone = vanished_accounts(content.reader, content.directory.state, UnreadableRecords())
     there = still_gone(ManagedAccounts(content.reader, content.directory, content.encoding), gone)
     words = [vanished_words(uid, unmanaged=one.unmanaged) for uid, one in there.items()]
-    return worst("D56", _few(words), [], "See piactl drift list and docs/drift.md.", "no entry is gone")
+    return worst(_few(words), [], "See piactl drift list and docs/drift.md.", "no entry is gone")
 
 
 def _few(findings: list[str]) -> list[str]:

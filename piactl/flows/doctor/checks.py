@@ -284,11 +284,17 @@ CHECKS: dict[str, Check] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check. `where` is a server's URI, or "" for this host or the whole directory.
+class Result:
+    """What a check found: `found` is always set, `advice` only where the operator has to act."""
 
-    `found` is always set, `advice` only where the operator has to act.
-    """
+    outcome: Outcome
+    found: str
+    advice: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The result of a numbered check. `where` is the URI of a server, or "" for this host or all servers."""
 
     check: Check
     outcome: Outcome
@@ -310,36 +316,56 @@ class Finding:
         }
 
 
-def fine(id_: str, found: str, where: str = "") -> Finding:
-    return Finding(CHECKS[id_], Outcome.OK, found, where=where)
+def fine(found: str) -> Result:
+    return Result(Outcome.OK, found)
 
 
-def skipped(id_: str, why: str, where: str = "", advice: str = "") -> Finding:
-    return Finding(CHECKS[id_], Outcome.SKIPPED, why, advice, where)
+def skipped(why: str, advice: str = "") -> Result:
+    return Result(Outcome.SKIPPED, why, advice)
 
 
-def note(id_: str, found: str, advice: str, where: str = "") -> Finding:
-    return Finding(CHECKS[id_], Outcome.NOTE, found, advice, where)
+def note(found: str, advice: str) -> Result:
+    return Result(Outcome.NOTE, found, advice)
 
 
-def warning(id_: str, found: str, advice: str, where: str = "") -> Finding:
-    return Finding(CHECKS[id_], Outcome.WARNING, found, advice, where)
+def warning(found: str, advice: str) -> Result:
+    return Result(Outcome.WARNING, found, advice)
 
 
-def error(id_: str, found: str, advice: str, where: str = "") -> Finding:
-    return Finding(CHECKS[id_], Outcome.ERROR, found, advice, where)
+def error(found: str, advice: str) -> Result:
+    return Result(Outcome.ERROR, found, advice)
 
 
-def unless_broken(id_: str, check: Callable[[], Finding], where: str = "") -> Finding:
-    """Returns the finding of `check`. An unexpected exception becomes an error finding, so that the other
-    checks go on. Raises PiactlError, which each caller handles in its own way."""
+def worst(errors: list[str], warnings: list[str], advice: str, good: str) -> Result:
+    """Combines errors and warnings into one result; an error if there is at least one error."""
+    problems = "; ".join([*errors, *warnings])
+    if errors:
+        return error(problems, advice)
+    return warning(problems, advice) if warnings else fine(good)
+
+
+def finding(id_: str, result: Result, where: str = "") -> Finding:
+    return Finding(CHECKS[id_], result.outcome, result.found, result.advice, where)
+
+
+def examined(id_: str, check: Callable[[], Result], where: str = "") -> Finding:
+    """As `unless_broken`, but a check that an error of piactl ends is skipped: another one reports it."""
     try:
-        return check()
+        return unless_broken(id_, check, where)
+    except PiactlError as refused:
+        return finding(id_, skipped(str(refused).split("\n", 1)[0]), where)
+
+
+def unless_broken(id_: str, check: Callable[[], Result], where: str = "") -> Finding:
+    """The finding of `check`. An unexpected exception becomes an error finding, so that the other checks go
+    on. Raises PiactlError."""
+    try:
+        return finding(id_, check(), where)
     except PiactlError:
         raise
     except PermissionError as forbidden:
         path = str(forbidden.filename or "a file")
-        return error(id_, f"{path}: {may_not(path, 'use')}", run_as(path).capitalize(), where)
+        return finding(id_, error(f"{path}: {may_not(path, 'use')}", run_as(path).capitalize()), where)
     except Exception as bug:  # noqa: BLE001 - a check that breaks must not hide what the others find
         return broken(id_, bug, where)
 
@@ -347,16 +373,5 @@ def unless_broken(id_: str, check: Callable[[], Finding], where: str = "") -> Fi
 def broken(id_: str, bug: Exception, where: str = "") -> Finding:
     """The finding of a check that failed with a bug; leaves out values that the exception may hold."""
     found = f"the check itself failed: {type(bug).__name__}"
-    return error(id_, found, "This is a bug in piactl: please report it with this line.", where)
-
-
-def worst(
-    id_: str, errors: list[str], warnings: list[str], advice: str, good: str, where: str = ""
-) -> Finding:
-    """Combines errors and warnings into one finding; an error if there is at least one error."""
-    problems = "; ".join([*errors, *warnings])
-    if errors:
-        return error(id_, problems, advice, where)
-    if warnings:
-        return warning(id_, problems, advice, where)
-    return fine(id_, good, where)
+    advice = "This is a bug in piactl: please report it with this line."
+    return finding(id_, error(found, advice), where)

@@ -14,7 +14,17 @@ from piactl.core.model.settings import Settings
 from piactl.core.text import counted
 from piactl.errors import PiactlError
 from piactl.flows.apply.hooks import missing_program, read_outbox
-from piactl.flows.doctor.checks import Finding, error, fine, note, skipped, unless_broken, warning, worst
+from piactl.flows.doctor.checks import (
+    Finding,
+    Result,
+    error,
+    fine,
+    note,
+    skipped,
+    unless_broken,
+    warning,
+    worst,
+)
 from piactl.private_files import run_as, this_user
 from piactl.secret_files import read_password
 
@@ -49,37 +59,37 @@ def examine_files(
     yield unless_broken("D05", lambda: _passwords(settings))
     yield unless_broken("D06", lambda: _state_folder(settings))
     yield unless_broken("D07", lambda: _disk(settings, free))
-    yield _proof_hook(settings.proof_hook)
+    yield unless_broken("D48", lambda: _proof_hook(settings.proof_hook))
     yield unless_broken("D60", lambda: _change_hooks(settings))
     yield unless_broken("D61", lambda: _metrics(settings.metrics_file))
 
 
-def _policy(read: Callable[[], Policy], file: str) -> Finding:
+def _policy(read: Callable[[], Policy], file: str) -> Result:
     try:
         policy = read()
     except PiactlError as refused:
-        return error("D02", str(refused), "Correct the file; every mistake is listed.")
+        return error(str(refused), "Correct the file; every mistake is listed.")
     warnings = [str(mistake) for mistake in policy_warnings(policy, file)]
     good = f"{len(policy.profiles)} profiles, {len(policy.services)} services, time zone {policy.timezone}"
-    return worst("D02", [], warnings, "Change the policy, or keep it if this is intended.", good)
+    return worst([], warnings, "Change the policy, or keep it if this is intended.", good)
 
 
-def _register(file: Path) -> Finding:
+def _register(file: Path) -> Result:
     try:
-        return fine("D03", f"{len(read_register(file))} establishments")
+        return fine(f"{len(read_register(file))} establishments")
     except PiactlError as refused:
-        return error("D03", str(refused), "Correct the register, or export it again.")
+        return error(str(refused), "Correct the register, or export it again.")
 
 
-def _keys(read: Callable[[], DigestKeys]) -> Finding:
+def _keys(read: Callable[[], DigestKeys]) -> Result:
     try:
         keys = read()
     except PiactlError as refused:
-        return error("D04", str(refused), "Restore this file; do not replace it by a new key.")
-    return fine("D04", f"current key {keys.current}, {len(keys.keys)} in all")
+        return error(str(refused), "Restore this file; do not replace it by a new key.")
+    return fine(f"current key {keys.current}, {len(keys.keys)} in all")
 
 
-def _passwords(settings: Settings) -> Finding:
+def _passwords(settings: Settings) -> Result:
     user = this_user()
     bad = []
     for name, identity in settings.directory.identities.items():
@@ -99,32 +109,32 @@ def _passwords(settings: Settings) -> Finding:
     if others:
         good += f"; of other users: {', '.join(sorted(others))}"
     if bad or not lacking:
-        return worst("D05", bad, lacking, "Follow the advice for each file.", good)
+        return worst(bad, lacking, "Follow the advice for each file.", good)
     advice = "If this host needs one of them, add it under directory.identities."
-    return note("D05", "; ".join([good, *lacking]), advice)
+    return note("; ".join([good, *lacking]), advice)
 
 
-def _state_folder(settings: Settings) -> Finding:
+def _state_folder(settings: Settings) -> Result:
     folder = Path(settings.state_folder)
     if folder.exists() and not folder.is_dir():
-        return error("D06", f"{folder} is not a folder", "Name a folder as state_folder.")
+        return error(f"{folder} is not a folder", "Name a folder as state_folder.")
     if not folder.exists():
         above = nearest_folder(folder)
         if not may_write(above):
             return error(
-                "D06", f"{folder} does not exist and cannot be created in {above}", f"mkdir -m 700 {folder}"
+                f"{folder} does not exist and cannot be created in {above}", f"mkdir -m 700 {folder}"
             )
-        return fine("D06", f"{folder} will be created by the first run")
+        return fine(f"{folder} will be created by the first run")
     if not may_write(folder):
-        return error("D06", f"this user cannot write to {folder}", doctor_as(folder))
+        return error(f"this user cannot write to {folder}", doctor_as(folder))
     mode = folder.stat().st_mode
     if mode & 0o022:
         found = f"others can write to {folder} (mode {mode & 0o7777:04o})"
-        return error("D06", found, f"chmod 700 {folder}")
+        return error(found, f"chmod 700 {folder}")
     if mode & 0o055:
         found = f"others can read {folder} (mode {mode & 0o7777:04o}); plans hold personal data"
-        return warning("D06", found, f"chmod 700 {folder}")
-    return fine("D06", str(folder))
+        return warning(found, f"chmod 700 {folder}")
+    return fine(str(folder))
 
 
 def doctor_as(path: Path) -> str:
@@ -132,21 +142,21 @@ def doctor_as(path: Path) -> str:
     return f"Run doctor as the user that runs the nights: {run_as(path)}"
 
 
-def _proof_hook(command: Sequence[str]) -> Finding:
+def _proof_hook(command: Sequence[str]) -> Result:
     """The program is there and may be run; it is not run, for others would act on it."""
     if not command:
-        return fine("D48", "hooks.proof_changed names no command: owners are not notified")
+        return fine("hooks.proof_changed names no command: owners are not notified")
     missing = missing_program(command)
-    return error("D48", missing, _INSTALL) if missing else fine("D48", command[0])
+    return error(missing, _INSTALL) if missing else fine(command[0])
 
 
-def _change_hooks(settings: Settings) -> Finding:
+def _change_hooks(settings: Settings) -> Result:
     """The programs are there, and nothing waits for them."""
     if not settings.change_hooks:
-        return fine("D60", "hooks.changes names no command: sessions of locked accounts go on")
+        return fine("hooks.changes names no command: sessions of locked accounts go on")
     missing = list(filter(None, (missing_program(hook.command) for hook in settings.change_hooks)))
     if missing:
-        return error("D60", "; ".join(missing), _INSTALL)
+        return error("; ".join(missing), _INSTALL)
     outbox = read_outbox(settings)
     waiting = [
         f"{command[0]}: {counted(len(events), 'event waits', 'events wait')}"
@@ -155,28 +165,26 @@ def _change_hooks(settings: Settings) -> Finding:
     ]
     if waiting:
         found = "; ".join(waiting)
-        return warning("D60", found, "See why it fails: each run tries again, and says how it ended.")
-    return fine("D60", ", ".join(hook.command[0] for hook in settings.change_hooks))
+        return warning(found, "See why it fails: each run tries again, and says how it ended.")
+    return fine(", ".join(hook.command[0] for hook in settings.change_hooks))
 
 
-def _metrics(file: str) -> Finding:
+def _metrics(file: str) -> Result:
     """The exporter runs as another user: it has to enter each folder, and to list the last one."""
     if not file:
-        return fine("D61", "metrics names no file")
+        return fine("metrics names no file")
     folder = Path(file).parent
     if not folder.is_dir():
-        return error("D61", f"{folder} is not a folder", f"install -d -m 755 {folder}")
+        return error(f"{folder} is not a folder", f"install -d -m 755 {folder}")
     shut = [path for path in folder.parents if not path.stat().st_mode & 0o001]
     shut += [folder] if folder.stat().st_mode & 0o005 != 0o005 else []
     if not shut:
-        return fine("D61", file)
+        return fine(file)
     found = f"{file}: only its user and group can read it, because of the mode of {shut[0]}"
-    return warning(
-        "D61", found, "Set metrics to a file in a folder of mode 0755, outside of private folders."
-    )
+    return warning(found, "Set metrics to a file in a folder of mode 0755, outside of private folders.")
 
 
-def _disk(settings: Settings, free: FreeBytes) -> Finding:
+def _disk(settings: Settings, free: FreeBytes) -> Result:
     errors, warnings, free_space = [], [], []
     for purpose, path in (
         ("journal", Path(settings.journal_file).parent),
@@ -185,7 +193,7 @@ def _disk(settings: Settings, free: FreeBytes) -> Finding:
         try:
             left, inodes = free(nearest_folder(path))
         except OSError as refused:
-            return skipped("D07", f"{path}: {refused.strerror}")
+            return skipped(f"{path}: {refused.strerror}")
         words = f"{left // MEGABYTE:,} MiB free for the {purpose}"
         free_space.append(words)
         if left < 50 * MEGABYTE or 0 <= inodes < 100:
@@ -193,7 +201,7 @@ def _disk(settings: Settings, free: FreeBytes) -> Finding:
         elif left < 500 * MEGABYTE or 0 <= inodes < 2000:
             warnings.append(words if left < 500 * MEGABYTE else f"{inodes} inodes left for the {purpose}")
     advice = "Free space, rotate the journal (logrotate), or move it to another file system."
-    return worst("D07", errors, warnings, advice, ", ".join(free_space))
+    return worst(errors, warnings, advice, ", ".join(free_space))
 
 
 def nearest_folder(path: Path) -> Path:

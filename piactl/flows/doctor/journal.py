@@ -25,8 +25,11 @@ from piactl.flows.doctor.baseline import Baseline
 from piactl.flows.doctor.checks import (
     Finding,
     Outcome,
+    Result,
     broken,
     error,
+    examined,
+    finding,
     fine,
     skipped,
     unless_broken,
@@ -67,16 +70,16 @@ def examine_journal(
         proof = verify(path, heads.heads, runs=heads.runs, proved=before) if heads else verify(path)
         if baseline and proof.proved:
             baseline.now["journal"] = proof.proved.as_json()
-        yield _chain(proof, heads)
+        yield finding("D09", _chain(proof, heads))
     except PiactlError as refused:
-        yield error("D09", str(refused), "See: piactl journal verify")
+        yield finding("D09", error(str(refused), "See: piactl journal verify"))
     except Exception as bug:  # noqa: BLE001 - a check that breaks must not hide what the others find
         yield broken("D09", bug)
     yield unless_broken("D50", lambda: _stored(settings, host, proof, heads, now))
     try:
         yield unless_broken("D10", lambda: _doubts(path))
     except PiactlError:
-        yield skipped("D10", "the journal cannot be read (D09)")
+        yield finding("D10", skipped("the journal cannot be read (D09)"))
 
 
 def examine_runs(
@@ -89,37 +92,29 @@ def examine_runs(
 ) -> Finding:
     """D40. Skipped where the chain of the journal is not whole, or the directory cannot be asked."""
     if chain.outcome is not Outcome.OK:
-        return skipped("D40", "the journal is not whole (D09)")
+        return finding("D40", skipped("the journal is not whole (D09)"))
 
-    def compared() -> Finding:
+    def compared() -> Result:
         try:
             if not compare_runs(reader, host, settings, unreadable, lambda: now):
-                return skipped("D40", "the journal cannot be read (D08)")
+                return skipped("the journal cannot be read (D08)")
         except (DirectoryOlder, JournalMissing) as error_found:
             found, _, advice = str(error_found).partition("\n")
-            return error("D40", found, advice)
-        return fine("D40", "the directory has the last run of this host")
+            return error(found, advice)
+        return fine("the directory has the last run of this host")
 
-    try:
-        return unless_broken("D40", compared)
-    except PiactlError as refused:
-        return skipped("D40", str(refused).split("\n", 1)[0])
+    return examined("D40", compared)
 
 
 def examine_writes(
     reader: Reader, settings: Settings, host: str, now: datetime, baseline: Baseline
 ) -> Finding:
     """D51. As the administrator where this host has that password: no other identity reads the access log."""
-    try:
-        since = max(begun_at(settings.journal_file) or now, now - WRITES)
-        return unless_broken("D51", lambda: _writes(reader, settings, host, since, now, baseline))
-    except PiactlError as refused:
-        return skipped("D51", str(refused).split("\n", 1)[0])
+    return examined("D51", lambda: _writes(reader, settings, host, now, baseline))
 
 
-def _writes(
-    reader: Reader, settings: Settings, host: str, since: datetime, now: datetime, baseline: Baseline
-) -> Finding:
+def _writes(reader: Reader, settings: Settings, host: str, now: datetime, baseline: Baseline) -> Result:
+    since = max(begun_at(settings.journal_file) or now, now - WRITES)
     directory, root = settings.directory, root_of(reader, settings.directory.suffix)
     with ExitStack() as stack:
         if IdentityName.ADMINISTRATOR in directory.identities:
@@ -141,7 +136,7 @@ def _writes(
     good = f"{counted(found.compared, 'write')} of accounts since {period} are in the journal"
     if found.log and not warnings:
         baseline.now["writes"] = {"server": server, "at": text_of(now), "logs": dict(found.reached)}
-    return worst("D51", [], warnings, " ".join(advice), good)
+    return worst([], warnings, " ".join(advice), good)
 
 
 def _compared(baseline: Baseline, server: str, now: datetime) -> tuple[Mapping[str, str], str]:
@@ -163,19 +158,17 @@ def _minute_before(start: str) -> str:
     return f"{second - timedelta(minutes=1):%Y%m%d%H%M%S}.000000Z"
 
 
-def _writable(path: str) -> Finding:
+def _writable(path: str) -> Result:
     folder = nearest_folder(Path(path).parent)
     above = Path(path).parent
     if above.exists() and not above.is_dir():
-        return error("D08", f"{above} is not a folder", "Name another file as `journal`.")
+        return error(f"{above} is not a folder", "Name another file as `journal`.")
     if Path(path).is_dir():
-        return error("D08", f"{path} is a folder", "Name the file in it as `journal`.")
+        return error(f"{path} is a folder", "Name the file in it as `journal`.")
     if not may_write(folder):
-        return error("D08", f"this user cannot write to {folder}", doctor_as(folder))
+        return error(f"this user cannot write to {folder}", doctor_as(folder))
     if folder.stat().st_mode & 0o022 and not folder.stat().st_mode & 0o1000:
-        return error(
-            "D08", f"others can write to {folder} and could replace the journal", f"chmod 700 {folder}"
-        )
+        return error(f"others can write to {folder} and could replace the journal", f"chmod 700 {folder}")
     found = []
     for name in (path, f"{path}.head"):
         if not os.path.lexists(name):  # also a symbolic link that leads nowhere
@@ -185,33 +178,33 @@ def _writable(path: str) -> Finding:
         except OSError as refused:
             forbidden = isinstance(refused, PermissionError)
             advice = doctor_as(Path(name)) if forbidden else "Replace it by a regular file."
-            return error("D08", f"{name}: {refused.strerror}", advice)
+            return error(f"{name}: {refused.strerror}", advice)
         except PiactlError as refused:
             words, _, advice = str(refused).rpartition("\n")
-            return error("D08", words, advice)
+            return error(words, advice)
         found.append(name)
-    return fine("D08", path if found else f"{path} will be created by the first run")
+    return fine(path if found else f"{path} will be created by the first run")
 
 
-def _chain(proof: Verification, stored: StoredHeads | None) -> Finding:
+def _chain(proof: Verification, stored: StoredHeads | None) -> Result:
     if proof.problem is not None:
         advice = (
             "Keep the file and its .head unchanged, find out who changed it, then restore it from a backup."
             if proof.lines
             else f"Restore it from a copy; if there is none: {BEGIN}"
         )
-        return error("D09", str(proof.problem), advice)
+        return error(str(proof.problem), advice)
     words = f"journal intact: {counted(proof.lines, 'line')}"
     if stored is None:
-        return fine("D09", f"{words}; stored heads not compared")
+        return fine(f"{words}; stored heads not compared")
     agree = len(stored.heads) - len(proof.uncovered)
     words += f", {counted(agree, 'stored head matches', 'stored heads match')}"
-    return fine("D09", f"{words}; begun anew by run {stored.begun}" if stored.begun else words)
+    return fine(f"{words}; begun anew by run {stored.begun}" if stored.begun else words)
 
 
 def _stored(
     settings: Settings, host: str, proof: Verification | None, stored: StoredHeads | None, now: datetime
-) -> Finding:
+) -> Result:
     """D50: where the head of the journal is stored. Remembers the head of an intact journal."""
     errors, warnings, advice = [], [], []
     if stored is not None and not stored.folder:
@@ -237,7 +230,7 @@ def _stored(
     places = ["the directory"] if stored is not None else []
     places += [settings.journal_heads] if settings.journal_heads else []
     good = f"stored in syslog{''.join(f', {place}' for place in places)}"
-    return worst("D50", errors, warnings, " ".join(advice), good)
+    return worst(errors, warnings, " ".join(advice), good)
 
 
 def _remember(settings: Settings, anchor: Anchor) -> None:
@@ -247,13 +240,13 @@ def _remember(settings: Settings, anchor: Anchor) -> None:
         remember_heads(settings, [anchor, *others])
 
 
-def _doubts(path: str) -> Finding:
+def _doubts(path: str) -> Result:
     doubtful = in_doubt(path)
     if not doubtful:
-        return fine("D10", "none")
+        return fine("none")
     runs = ", ".join(sorted({intent.run for intent in doubtful}))
     writes, have = counted(len(doubtful), "write"), "has" if len(doubtful) == 1 else "have"
     found = f"{writes} of run {runs} {have} no outcome"
     return warning(
-        "D10", found, "Run piactl nightly or apply: it first reads these entries and records the outcome."
+        found, "Run piactl nightly or apply: it first reads these entries and records the outcome."
     )

@@ -52,7 +52,18 @@ from piactl.errors import PiactlError
 from piactl.flows.apply.key_fence import read_announced
 from piactl.flows.apply.run_lock import LONGEST, MARGIN, process_began, read_lock
 from piactl.flows.doctor.baseline import Baseline
-from piactl.flows.doctor.checks import Finding, error, fine, skipped, unless_broken, warning, worst
+from piactl.flows.doctor.checks import (
+    Finding,
+    Result,
+    error,
+    examined,
+    finding,
+    fine,
+    skipped,
+    unless_broken,
+    warning,
+    worst,
+)
 from piactl.flows.helpdesk.identity_check_limit import operations_dn, read_all_attempts, read_attempts
 from piactl.flows.helpdesk.key_rotation import key_needs, need_words
 from piactl.flows.helpdesk.operator_limits import read_operations
@@ -60,7 +71,7 @@ from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.sponsors import ADVICE, leaving_sponsors
 
 _RECOUNT = timedelta(days=7)
-"""After so many days all entries are counted again that need a key."""
+"""The days after which all entries that need a key are counted again."""
 
 _FEW_LEFT = 0.1
 """The share of the range of uidNumbers below which few are left."""
@@ -117,51 +128,51 @@ def examine_records(
     """D15, D27 to D30, D32, D36, D37, D41 to D43, D45, D49, D54, D62, D67, D68. `today` is the policy's."""
     reader, settings, directory = content.reader, content.settings, content.directory
     yield unless_broken("D15", lambda: _bases(reader, directory))
-    yield _unless_refused("D27", lambda: _needed_keys(content, today))
-    yield _unless_refused("D28", lambda: _lock(reader, directory, host, now))
+    yield examined("D27", lambda: _needed_keys(content, today))
+    yield examined("D28", lambda: _lock(reader, directory, host, now))
     if runs is None:
-        yield skipped("D29", "the records of runs cannot be read")
+        yield finding("D29", skipped("the records of runs cannot be read"))
     else:
         yield unless_broken("D29", lambda: _last_run(reader, settings, runs, today))
-    yield _unless_refused("D30", lambda: _activation_policy(reader, settings.password.activation_policy))
-    yield _unless_refused("D32", lambda: _protected(content))
-    yield _unless_refused("D36", lambda: _addresses(content))
-    yield _unless_refused("D37", lambda: _unreadable(content, now))
-    yield _unless_refused("D41", lambda: _day_of_last_run(reader, settings, today))
-    yield _unless_refused("D42", lambda: _feeds(content, today))
-    yield _unless_refused("D43", lambda: _foreign_policies(content))
-    yield _unless_refused("D45", lambda: _blocks_of_protected(content))
-    yield _unless_refused("D49", lambda: _proof_changes(content, today))
-    yield _unless_refused("D54", lambda: _positions(content))
-    yield _unless_refused("D62", lambda: _sponsors(content))
-    yield _unless_refused("D67", lambda: _layout(reader, directory))
-    yield _unless_refused("D68", lambda: _numbers(content))
+    yield examined("D30", lambda: _activation_policy(reader, settings.password.activation_policy))
+    yield examined("D32", lambda: _protected(content))
+    yield examined("D36", lambda: _addresses(content))
+    yield examined("D37", lambda: _unreadable(content, now))
+    yield examined("D41", lambda: _day_of_last_run(reader, settings, today))
+    yield examined("D42", lambda: _feeds(content, today))
+    yield examined("D43", lambda: _foreign_policies(content))
+    yield examined("D45", lambda: _blocks_of_protected(content))
+    yield examined("D49", lambda: _proof_changes(content, today))
+    yield examined("D54", lambda: _positions(content))
+    yield examined("D62", lambda: _sponsors(content))
+    yield examined("D67", lambda: _layout(reader, directory))
+    yield examined("D68", lambda: _numbers(content))
 
 
-def _day_of_last_run(reader: Reader, settings: Settings, today: date) -> Finding:
+def _day_of_last_run(reader: Reader, settings: Settings, today: date) -> Result:
     last = read_last(reader, settings.directory.state, UnreadableRecords())
     if last is None:
-        return fine("D41", "no run has written yet")
+        return fine("no run has written yet")
     if last.as_of <= today:
-        return fine("D41", f"{last.as_of}")
+        return fine(f"{last.as_of}")
     found = f"{last.as_of}, which is after today ({today})"
     advice = f'Correct the clocks, then: piactl runs rewind --to {today} --reason "..."'
-    return warning("D41", found, advice) if settings.any_date else error("D41", found, advice)
+    return warning(found, advice) if settings.any_date else error(found, advice)
 
 
-def _layout(reader: Reader, directory: DirectorySettings) -> Finding:
+def _layout(reader: Reader, directory: DirectorySettings) -> Result:
     last = read_last(reader, directory.state, UnreadableRecords())
     if last is None or last.layout >= LAYOUT:
-        return fine("D67", "that of this version")
+        return fine("that of this version")
     advice = "Read the plan of the next night: it gives the entries their form. docs/upgrade-directory.md"
-    return warning("D67", "the last run was of an earlier version", advice)
+    return warning("the last run was of an earlier version", advice)
 
 
-def _numbers(content: Content) -> Finding:
+def _numbers(content: Content) -> Result:
     """No two entries have one uidNumber, and there is room for more accounts."""
     posix = content.policy().posix
     if posix is None:
-        return fine("D68", "the policy gives none")
+        return fine("the policy gives none")
     owners = defaultdict[int, set[str]](set)
     for number, owner in read_numbers(content.reader, content.directory, content.encoding):
         owners[number].add(owner)
@@ -176,13 +187,13 @@ def _numbers(content: Content) -> Finding:
     full = [words] if left == 0 else []
     advice = "Take the number from one of the entries; raise accounts.posix.last where few are left."
     scarce = [words] if 0 < left < _FEW_LEFT * size else []
-    return worst("D68", [*_few(shared), *full], scarce, advice, words)
+    return worst([*_few(shared), *full], scarce, advice, words)
 
 
-def _feeds(content: Content, today: date) -> Finding:
+def _feeds(content: Content, today: date) -> Result:
     """The last feed that was applied of each source is not older than `feed_days`."""
     if content.settings.any_date:
-        return fine("D42", "not compared: trials choose their date (any_date)")
+        return fine("not compared: trials choose their date (any_date)")
     memory = read_memory(content.reader, content.directory.state, content.keys(), UnreadableRecords()).memory
     old = []
     for name, source in content.settings.sources.items():
@@ -191,10 +202,10 @@ def _feeds(content: Content, today: date) -> Finding:
         if source.full and day is not None and abs((today - day).days) > source.feed_days:
             old.append(f"{name}: the last feed is of {day}")
     advice = "Ask HR for the feed of today; a night with a refused feed exits with 6."
-    return worst("D42", [], old, advice, "none is old")
+    return worst([], old, advice, "none is old")
 
 
-def _positions(content: Content) -> Finding:
+def _positions(content: Content) -> Result:
     """No position of the policy has a telling name, and no entry holds a code that its position replaces."""
     policy, name = content.policy(), content.encoding.name("piactlAssignment")
     wrong = [
@@ -220,15 +231,7 @@ def _positions(content: Content) -> Finding:
         "Name the position for its effect, and give HR's word among its codes (docs/policy.md); the next "
         "night replaces it on the entries."
     )
-    return worst("D54", [], wrong, advice, "only effects are stored")
-
-
-def _unless_refused(id_: str, check: Callable[[], Finding]) -> Finding:
-    """Skips a check that a directory error ends; another check reports that error."""
-    try:
-        return unless_broken(id_, check)
-    except PiactlError as refused:
-        return skipped(id_, str(refused).split("\n", 1)[0])
+    return worst([], wrong, advice, "only effects are stored")
 
 
 def runs_of(content: Content, now: datetime) -> Runs | None:
@@ -239,7 +242,7 @@ def runs_of(content: Content, now: datetime) -> Runs | None:
         return None
 
 
-def _bases(reader: Reader, directory: DirectorySettings) -> Finding:
+def _bases(reader: Reader, directory: DirectorySettings) -> Result:
     places = Places(directory.state)
     wanted = [directory.suffix, directory.accounts, directory.state]
     wanted += [places.folder(name) for name in (RUNS, SOURCES, WAITING)]
@@ -248,21 +251,21 @@ def _bases(reader: Reader, directory: DirectorySettings) -> Finding:
     minor = [dn for dn in later if reader.read(dn, ["objectClass"]) is None]
     advice = "Add them (schemas/ldap/tree.ldif.in has them), or correct the bases."
     errors, warnings = ([f"{dn} is missing" for dn in group] for group in (missing, minor))
-    return worst("D15", errors, warnings, advice, f"{len(wanted) + len(later)} entries are there")
+    return worst(errors, warnings, advice, f"{len(wanted) + len(later)} entries are there")
 
 
-def _activation_policy(reader: Reader, policy: str) -> Finding:
+def _activation_policy(reader: Reader, policy: str) -> Result:
     if not policy:
-        return skipped("D30", "password.activation_policy is not set: no activation passwords are issued")
+        return skipped("password.activation_policy is not set: no activation passwords are issued")
     faults = [*policy_faults(reader, policy), *reuse_faults(reader, policy)]
     advice = f"Set {policy} as cn=activation in schemas/ldap/tree.ldif.in: docs/upgrade-directory.md."
-    return worst("D30", faults, [], advice, "activation passwords expire and must be changed")
+    return worst(faults, [], advice, "activation passwords expire and must be changed")
 
 
-def _foreign_policies(content: Content) -> Finding:
+def _foreign_policies(content: Content) -> Result:
     passwords = content.settings.password
     if not passwords.policy:
-        return skipped("D43", "password.policy is not set", advice="Set it to the DN of ppolicy_default.")
+        return skipped("password.policy is not set", advice="Set it to the DN of ppolicy_default.")
     name = content.encoding.name("uid")
     known = " ".join(sorted(passwords.known_policies))
     accounts = content.baseline.accounts("D43", known)
@@ -276,10 +279,10 @@ def _foreign_policies(content: Content) -> Finding:
         "Find out who set it. piactl nightly removes it; of a protected account: piactl password unblock "
         "ACCOUNT --administrator. If the policy is yours, add it to password.other_policies."
     )
-    return worst("D43", _few(foreign), [], advice, "no account names one")
+    return worst(_few(foreign), [], advice, "no account names one")
 
 
-def _blocks_of_protected(content: Content) -> Finding:
+def _blocks_of_protected(content: Content) -> Result:
     """Protected accounts that wrong passwords block. One whose activation password waits for its owner is
     under the policy of activation passwords until then."""
     passwords = content.settings.password
@@ -292,7 +295,7 @@ def _blocks_of_protected(content: Content) -> Finding:
         "Set password.protected_policy to cn=protected of schemas/ldap/tree.ldif.in, then put each account "
         'under it: piactl password unblock ACCOUNT --administrator --reason "..."'
     )
-    return worst("D45", [], _few(blocked), advice, "wrong passwords block no protected account")
+    return worst([], _few(blocked), advice, "wrong passwords block no protected account")
 
 
 def _few(findings: list[str]) -> list[str]:
@@ -300,11 +303,11 @@ def _few(findings: list[str]) -> list[str]:
     return [*findings[:_FEW], f"and {more} more"] if more > 0 else findings
 
 
-def _protected(content: Content) -> Finding:
+def _protected(content: Content) -> Result:
     """Every account that the policy protects has the mark that the access rules test."""
     wanted = sorted(content.policy().protected)
     if not wanted:
-        return skipped("D32", "the policy protects no account")
+        return skipped("the policy protects no account")
     named = filters.any_of(*(filters.equals("uid", uid) for uid in wanted))
     unmarked = filters.none_of(filters.equals("piactlProtected", "TRUE"))
     query = filters.all_of(IN_ACCOUNTS, named, unmarked)
@@ -312,10 +315,10 @@ def _protected(content: Content) -> Finding:
     uids = sorted(entry.text("uid") for entry in entries)
     wrong = [f"{uid} is protected by the policy, but its entry is not marked" for uid in uids]
     advice = 'Any change of it by an administrator marks it: piactl account unlock ACCOUNT --reason "..."'
-    return worst("D32", wrong, [], advice, "every protected account is marked")
+    return worst(wrong, [], advice, "every protected account is marked")
 
 
-def _proof_changes(content: Content, today: date) -> Finding:
+def _proof_changes(content: Content, today: date) -> Result:
     """No proof changed on a day that lies ahead, and the counts of today's operations can be read."""
     name, days = content.encoding.name, content.settings.password.holdoff_days
     query = filters.all_of(IN_ACCOUNTS, filters.present(name("piactlProofChanged")))
@@ -338,10 +341,10 @@ def _proof_changes(content: Content, today: date) -> Finding:
         unreadable.read(counts.dn, counts.first(DATA), read_operations)
     wrong += [str(one) for one in unreadable]
     advice = "Correct the clocks and the value of piactlProofChanged; delete a record that cannot be read."
-    return worst("D49", [], wrong, advice, f"{counted(held_off, 'account')} in the hold-off")
+    return worst([], wrong, advice, f"{counted(held_off, 'account')} in the hold-off")
 
 
-def _addresses(content: Content) -> Finding:
+def _addresses(content: Content) -> Result:
     """Every open or coming account has an address."""
     name = content.encoding.name
     live = filters.any_of(*(filters.equals(name("piactlState"), state.value) for state in LIVE))
@@ -354,15 +357,15 @@ def _addresses(content: Content) -> Finding:
     if not wrong:
         content.baseline.in_order("D36")
     advice = "Another program removed it (see D55): the next night restores it from the ledger of names."
-    return worst("D36", wrong, [], advice, "every open or coming account has one")
+    return worst(wrong, [], advice, "every open or coming account has one")
 
 
-def _sponsors(content: Content) -> Finding:
+def _sponsors(content: Content) -> Result:
     found = [*leaving_sponsors(ManagedAccounts(content.reader, content.directory, content.encoding))]
-    return worst("D62", [], found, ADVICE, "no sponsor has left")
+    return worst([], found, ADVICE, "no sponsor has left")
 
 
-def _unreadable(content: Content, now: datetime) -> Finding:
+def _unreadable(content: Content, now: datetime) -> Result:
     """Reads every record as the commands do, and reports the unreadable and misplaced ones."""
     reader, directory, unreadable = content.reader, content.directory, UnreadableRecords()
     places = Places(directory.state)
@@ -384,7 +387,7 @@ def _unreadable(content: Content, now: datetime) -> Finding:
     found = [str(one) for one in unreadable if one.dn != places.lock]
     total = counted(len(found), "record cannot be read", "records cannot be read")
     advice = "Restore these entries from a backup of the directory, or delete them by hand."
-    return worst("D37", [], [f"{total}: {'; '.join(found)}"] if found else [], advice, "all can be read")
+    return worst([], [f"{total}: {'; '.join(found)}"] if found else [], advice, "all can be read")
 
 
 def _instants(record: Mapping[str, Any]) -> tuple[datetime, ...]:
@@ -395,18 +398,18 @@ def _instants(record: Mapping[str, Any]) -> tuple[datetime, ...]:
     return (last,) if last is not None else ()
 
 
-def _needed_keys(content: Content, today: date) -> Finding:
+def _needed_keys(content: Content, today: date) -> Result:
     try:
         have = content.keys().keys
     except PiactlError:
-        return skipped("D27", "the key file cannot be read (D04)")
+        return skipped("the key file cannot be read (D04)")
     reader, directory, baseline = content.reader, content.directory, content.baseline
     day, before = _counted_before(baseline)
     if baseline.since and day > today - _RECOUNT and before.keys() <= have.keys():
         query = filters.all_of(IN_ACCOUNTS, written_after(baseline.since))
         if key_needs(reader, directory, content.unreadable, query).keys() <= before.keys():
             baseline.now["keys"] = baseline.before["keys"]
-            return fine("D27", f"{_needs_in_words(before)} (counted on {day})")
+            return fine(f"{_needs_in_words(before)} (counted on {day})")
     needs = key_needs(reader, directory, content.unreadable)
     lost = [
         f"key {k or '(none)'}: {counted(need.counts.total(), 'digest')}, such as that of {need.example}"
@@ -417,7 +420,7 @@ def _needed_keys(content: Content, today: date) -> Finding:
     if not lost:
         baseline.now["keys"] = {"day": str(today), "needs": words}
     advice = "Restore the key's line in the key file from its copy; a lost key cannot be made again."
-    return worst("D27", lost, [], advice, _needs_in_words(words))
+    return worst(lost, [], advice, _needs_in_words(words))
 
 
 def _counted_before(baseline: Baseline) -> tuple[date, Mapping[str, str]]:
@@ -433,44 +436,44 @@ def _needs_in_words(needs: Mapping[str, str]) -> str:
     return f"needed by key: {counts}" if needs else "no digest is stored yet"
 
 
-def _lock(reader: Reader, directory: DirectorySettings, host: str, now: datetime) -> Finding:
+def _lock(reader: Reader, directory: DirectorySettings, host: str, now: datetime) -> Result:
     dn = Places(directory.state).lock
     entry = reader.read(dn, [DATA])
     if entry is None:
-        return fine("D28", "free")
+        return fine("free")
     end = "If no run is under way, delete this entry."
     try:
         held = parsed(dn, entry.first(DATA), read_lock)
     except UnreadableRecord as unreadable:
-        return error("D28", f"{dn} cannot be read: {unreadable.why}", end)
+        return error(f"{dn} cannot be read: {unreadable.why}", end)
     holder, expires = held.holder, held.expires
     whose = f"run {holder.run} of {holder.who} on {holder.host} since {held.since}"
     late = now > expires + MARGIN
     if expires > now + LONGEST + MARGIN:
-        return error("D28", f"{dn} expires on {expires:%Y-%m-%d}, later than any lock can: {whose}", end)
+        return error(f"{dn} expires on {expires:%Y-%m-%d}, later than any lock can: {whose}", end)
     if holder.host == host and not (holder.began and process_began(holder.pid) == holder.began):
         advice = "Run piactl nightly: it takes the lock over and completes the records of that run."
-        return warning("D28", f"abandoned by {whose}: its process has ended", advice)
+        return warning(f"abandoned by {whose}: its process has ended", advice)
     if late:
         advice = "If that process hangs, end it; the next writing run takes the lock over."
-        return warning("D28", f"expired at {expires.isoformat(timespec='seconds')}: {whose}", advice)
-    return fine("D28", f"held by {whose}, until {expires.isoformat(timespec='seconds')} unless renewed")
+        return warning(f"expired at {expires.isoformat(timespec='seconds')}: {whose}", advice)
+    return fine(f"held by {whose}, until {expires.isoformat(timespec='seconds')} unless renewed")
 
 
-def _last_run(reader: Reader, settings: Settings, runs: Runs, today: date) -> Finding:
+def _last_run(reader: Reader, settings: Settings, runs: Runs, today: date) -> Result:
     if not runs:
-        return fine("D29", "no run has written yet")
+        return fine("no run has written yet")
     last = runs[0]
     name, status = last["run"], str(last.get("status"))
     words = f"run {name} as of {last.get('as_of')}: {status}"
     if status == RunStatus.RUNNING:
         if reader.read(Places(settings.directory.state).lock, [DATA]) is not None:
-            return fine("D29", words)
-        return warning("D29", f"{words}, but no run holds the lock", f"It {_ENDS[RunStatus.INTERRUPTED]}")
+            return fine(words)
+        return warning(f"{words}, but no run holds the lock", f"It {_ENDS[RunStatus.INTERRUPTED]}")
     if status in _ENDS:
-        return warning("D29", words, f"It {_ENDS[status].format(run=name)}")
+        return warning(words, f"It {_ENDS[status].format(run=name)}")
     if str(last.get("as_of")) > today.isoformat():
         found = f"{words}; that is after today ({today}), so a run as of today is refused"
         advice = "Correct the clock. In a trial, use --as-of with that day or a later one."
-        return warning("D29", found, advice) if settings.any_date else error("D29", found, advice)
-    return fine("D29", words)
+        return warning(found, advice) if settings.any_date else error(found, advice)
+    return fine(words)

@@ -35,7 +35,7 @@ from piactl.directory.store.records import (
 )
 from piactl.errors import PiactlError
 from piactl.flows.apply.run_lock import TRIAL, TRIAL_SECONDS, Holder, RunLock, process_began, this_place
-from piactl.flows.doctor.checks import Finding, error, fine, skipped, worst
+from piactl.flows.doctor.checks import Result, error, fine, skipped, worst
 from piactl.flows.doctor.servers import UPGRADE_PAGE, Server
 from piactl.secret_files import read_password
 
@@ -106,23 +106,23 @@ TRIALS = (
 )
 
 
-def rights(server: Server) -> Finding:
+def rights(server: Server) -> Result:
     """D23. Kinds of entry that do not exist yet are named in the finding."""
     places = _places(server)
     tried = _try(server, TRIALS, places)
     wrong = [*_root(server), *tried.wrong, *_readable_passwords(server)]
     if not tried.answers and not wrong:
-        return skipped("D23", "the server's answers do not show the rights", server.uri)
+        return skipped("the server's answers do not show the rights")
     lacking = sorted({trial.entry for trial in TRIALS if trial.identity in server.probes} - places.keys())
     good = f"{tried.answers} tried, all as expected"
     if lacking:
         good += f" (not tried: there is no {' and no '.join(lacking)} entry yet)"
     if tried.no_lock:
         good += f" (nightly not tried: {tried.no_lock})"
-    return worst("D23", wrong, [], _RIGHTS, good, server.uri)
+    return worst(wrong, [], _RIGHTS, good)
 
 
-def policy_of_an_account(server: Server) -> Finding:
+def policy_of_an_account(server: Server) -> Result:
     """D33. Tried on an account: the server must refuse every policy except that of activation passwords."""
     policy = server.passwords.activation_policy
     trials = [
@@ -140,10 +140,10 @@ def policy_of_an_account(server: Server) -> Finding:
         trials.append(Trial("desk", "account", True, words, "oathTOTPToken", put))
     rule = f'attrs=pwdPolicySubentry val.base="{policy or "the policy of activation passwords"}"'
     advice = f"Let the desk write only {rule}, by a rule before the one without val. {UPGRADE_PAGE}"
-    return _told("D33", server, trials, _places(server), advice, "only the policy of activation passwords")
+    return _judged(server, trials, _places(server), advice, "only the policy of activation passwords")
 
 
-def one_password(server: Server) -> Finding:
+def one_password(server: Server) -> Result:
     """D34. Tried on an account that has a password: the overlay must refuse a second one. slapd asks it
     before it checks the rights and the assertion that no entry meets.
 
@@ -153,21 +153,21 @@ def one_password(server: Server) -> Finding:
     known = server.first.sample(server.settings.accounts, query)
     account = known or server.first.sample(server.settings.accounts, IN_ACCOUNTS)
     if account is None:
-        return skipped("D34", "not tried: there is no account yet", server.uri)
+        return skipped("not tried: there is no account yet")
     advice = "Add the overlay constraint with `constraint_attribute userPassword count 1`, restricted to "
     advice += f"accounts (olcConstraintAttribute). {UPGRADE_PAGE}"
     takes = server.first.takes_second(account.dn, "userPassword", _SECOND)
     if takes is None:
         words = "unknown: the server refuses for another reason before it counts passwords"
-        return skipped("D34", words, server.uri, advice)
+        return skipped(words, advice)
     if takes and known is None:
-        return skipped("D34", "not tried: no account is known to have a password", server.uri)
+        return skipped("not tried: no account is known to have a password")
     if takes:
-        return error("D34", "the server accepts a second password (tried on an account)", advice, server.uri)
-    return fine("D34", "a second one is refused (tried on an account)", server.uri)
+        return error("the server accepts a second password (tried on an account)", advice)
+    return fine("a second one is refused (tried on an account)")
 
 
-def passwords_of_identities(server: Server) -> Finding:
+def passwords_of_identities(server: Server) -> Result:
     """D35. Tried by each identity on its own entry and on those of the others."""
     named = [name for name in server.settings.identities if _named(server, name)]
     places: dict[str, str] = {name: server.settings.identities[name].dn for name in named}
@@ -178,7 +178,7 @@ def passwords_of_identities(server: Server) -> Finding:
     ]
     advice = 'Put `access to dn.subtree="the entries of the identities" attrs=userPassword by anonymous auth '
     advice += f"by * none` before other rules on userPassword. {UPGRADE_PAGE}"
-    return _told("D35", server, trials, places, advice, "refused")
+    return _judged(server, trials, places, advice, "refused")
 
 
 def _named(server: Server, name: str) -> bool:
@@ -243,16 +243,16 @@ def _holds_lock(server: Server) -> bool:
     return entry is not None and same_dn(entry.text(LOCK_WRITER), server.probes["nightly"].who())
 
 
-def run_lock(server: Server) -> Finding:
+def run_lock(server: Server) -> Result:
     """D39. Tried: without the run lock the nightly identity must change no account and no record."""
     advice = f"Upgrade the schema and the access rules (by group). {UPGRADE_PAGE}"
     if not any(probe.has_class(LOCK_CLASS) for probe in server.each()):
         words = (
             "the server lacks piactlRunLock: a run that lost its lock while it was stopped can still write"
         )
-        return error("D39", words, advice, server.uri)
+        return error(words, advice)
     if "nightly" not in server.probes:
-        return skipped("D39", "not tried: nightly cannot bind", server.uri)
+        return skipped("not tried: nightly cannot bind")
     trials = [
         Trial("nightly", place, False, f"{words} without the run lock", deleted)
         for place, words, deleted in (
@@ -263,15 +263,15 @@ def run_lock(server: Server) -> Finding:
         )
     ]
     if _holds_lock(server):
-        return skipped("D39", "not tried: a run of this host holds the run lock", server.uri)
+        return skipped("not tried: a run of this host holds the run lock")
     places = _places(server)
     tried = _tried(server, [trial for trial in trials if trial.entry in places], places, "")
     if tried.wrong and _holds_lock(server):
-        return skipped("D39", "not tried: a run of this host took the run lock meanwhile", server.uri)
+        return skipped("not tried: a run of this host took the run lock meanwhile")
     if not tried.answers:
-        return skipped("D39", "the server's answers do not show the rights", server.uri)
+        return skipped("the server's answers do not show the rights")
     good = f"{tried.answers} changes tried without the run lock, all refused"
-    return worst("D39", list(tried.wrong), [], advice, good, server.uri)
+    return worst(list(tried.wrong), [], advice, good)
 
 
 def _tried(server: Server, trials: Iterable[Trial], places: Mapping[str, str], no_lock: str) -> Tried:
@@ -300,17 +300,17 @@ def _tried(server: Server, trials: Iterable[Trial], places: Mapping[str, str], n
     return Tried(tuple(wrong), answers, tuple(untried), no_lock)
 
 
-def _told(
-    id_: str, server: Server, trials: Iterable[Trial], places: Mapping[str, str], advice: str, good: str
-) -> Finding:
+def _judged(
+    server: Server, trials: Iterable[Trial], places: Mapping[str, str], advice: str, good: str
+) -> Result:
     """An error if a trial had a wrong answer; skipped if one could not be made."""
     tried = _try(server, trials, places)
     if tried.wrong:
-        return error(id_, "; ".join(tried.wrong), advice, server.uri)
+        return error("; ".join(tried.wrong), advice)
     if tried.untried or not tried.answers:
         words = f"{tried.answers} tried, all as expected; not tried: {'; '.join(tried.untried)}"
-        return skipped(id_, words, server.uri)
-    return fine(id_, f"{good}: {tried.answers} tried, all as expected", server.uri)
+        return skipped(words)
+    return fine(f"{good}: {tried.answers} tried, all as expected")
 
 
 def _places(server: Server) -> dict[str, str]:
@@ -367,20 +367,20 @@ def _readable_passwords(server: Server) -> list[str]:
     return found
 
 
-def rights_on_adds(server: Server) -> Finding:
+def rights_on_adds(server: Server) -> Result:
     """D22. Reads the setting only. Nothing is tried: on a database that is still empty, a
     trial add (no-op control) leaves back-mdb 2.6.10 with attribute numbers that it never wrote."""
     advice = "Set `add_content_acl on` (olcAddContentAcl: TRUE) on the database."
     config = server.config
     if config is None:
         words = "unknown: cn=config is not readable"
-        return skipped("D22", words, server.uri, "Let the reader read olcAddContentAcl in cn=config.")
+        return skipped(words, "Let the reader read olcAddContentAcl in cn=config.")
     if not config.checks_adds:
-        return error("D22", "add_content_acl is off", advice, server.uri)
-    return fine("D22", "add_content_acl is on", server.uri)
+        return error("add_content_acl is off", advice)
+    return fine("add_content_acl is on")
 
 
-RIGHTS: Mapping[str, Callable[[Server], Finding]] = {
+RIGHTS: Mapping[str, Callable[[Server], Result]] = {
     "D22": rights_on_adds,
     "D23": rights,
     "D33": policy_of_an_account,

@@ -37,7 +37,7 @@ from piactl.directory.store.group_entries import (
 )
 from piactl.flows.apply.default_password_policy import PUT_BACK
 from piactl.flows.apply.run_lock import MARGIN
-from piactl.flows.doctor.checks import Finding, error, fine, note, skipped, warning, worst
+from piactl.flows.doctor.checks import Result, error, fine, note, skipped, warning, worst
 from piactl.flows.doctor.servers import UPGRADE_PAGE, Server
 from piactl.resources import schemas_folder
 
@@ -56,21 +56,19 @@ def _subschema(server: Server) -> Subschema | None:
     return read_subschema(server.first.entry, server.first.facts.subschema)
 
 
-def schema(server: Server) -> Finding:
+def schema(server: Server) -> Result:
     found = _subschema(server)
     if found is None:
-        return skipped("D16", "the schema is not readable", server.uri, "Let the reader read cn=Subschema.")
+        return skipped("the schema is not readable", "Let the reader read cn=Subschema.")
     faults = schema_faults(found, server.settings.attributes)
     advice = (
         "Load the files of schemas/ldap (eduperson, supann, piactl), or correct directory.attributes. Beside "
         "another SUPANN or eduPerson schema: docs/administration.md, step 5."
     )
-    return worst(
-        "D16", faults, [], advice, "all classes and attributes exist, with their matching rules", server.uri
-    )
+    return worst(faults, [], advice, "all classes and attributes exist, with their matching rules")
 
 
-def password_policy(server: Server) -> Finding:
+def password_policy(server: Server) -> Result:
     found = _subschema(server)
     faults = []
     if PPOLICY_CONTROL not in server.first.facts.controls:
@@ -94,10 +92,8 @@ def password_policy(server: Server) -> Finding:
         advice = f"{PUT_BACK}."
     warnings += default_warnings
     if not faults and overlays is None:
-        return skipped(
-            "D17", "unknown: the module is loaded, but the overlays are not readable", server.uri, _UNSEEN
-        )
-    return worst("D17", faults, warnings, advice, "ppolicy is on, passwords are hashed", server.uri)
+        return skipped("unknown: the module is loaded, but the overlays are not readable", _UNSEEN)
+    return worst(faults, warnings, advice, "ppolicy is on, passwords are hashed")
 
 
 def _default_policy(server: Server) -> tuple[list[str], list[str]]:
@@ -118,7 +114,7 @@ def _default_policy(server: Server) -> tuple[list[str], list[str]]:
     return faults, warnings
 
 
-def one_time_codes(server: Server) -> Finding:
+def one_time_codes(server: Server) -> Result:
     """D18. Where a portal asks for the codes, the server only stores the devices."""
     found = _subschema(server)
     faults = []
@@ -127,16 +123,14 @@ def one_time_codes(server: Server) -> Finding:
     overlays = _overlays(server)
     if server.portal and faults:
         advice = "Add `moduleload otp` (slapd-contrib), unless the portal has devices of its own."
-        return note("D18", f"{'; '.join(faults)}: piactl can store no devices", advice, server.uri)
+        return note(f"{'; '.join(faults)}: piactl can store no devices", advice)
     if overlays is not None and "otp" not in overlays and not server.portal:
         faults.append(f"the overlay otp is not on the database of {server.settings.suffix}")
     advice = "Add `moduleload otp` and `overlay otp` (slapd-contrib), or set otp.enforced_by: portal."
     if not faults and overlays is None and not server.portal:
-        return skipped(
-            "D18", "unknown: the module is loaded, but the overlays are not readable", server.uri, _UNSEEN
-        )
+        return skipped("unknown: the module is loaded, but the overlays are not readable", _UNSEEN)
     if faults:
-        return error("D18", "; ".join(faults), advice, server.uri)
+        return error("; ".join(faults), advice)
     query = filters.all_of(
         filters.equals("objectClass", "oathTOTPParams"),  # which is indexed
         filters.present("oathTOTPTimeStepWindow"),
@@ -145,14 +139,12 @@ def one_time_codes(server: Server) -> Finding:
     wider = server.first.sample(server.settings.accounts, query)
     if wider is not None:
         words = f"devices whose window is not {WINDOW}, such as {wider.dn}: more codes fit than need to"
-        return warning(
-            "D18", words, f"Set their oathTOTPTimeStepWindow to {WINDOW}. {UPGRADE_PAGE}", server.uri
-        )
+        return warning(words, f"Set their oathTOTPTimeStepWindow to {WINDOW}. {UPGRADE_PAGE}")
     asks = "a portal asks for codes" if server.portal else "otp is on"
-    return fine("D18", f"{asks}, and each device has a window of {WINDOW}", server.uri)
+    return fine(f"{asks}, and each device has a window of {WINDOW}")
 
 
-def closures(server: Server) -> Finding:
+def closures(server: Server) -> Result:
     """D38. Whether a link to no device also makes the server refuse closed and locked accounts."""
     lacking = [name for name, one in server.probes.items() if not one.has_class(LINKED_CLASS)]
     overlays = _overlays(server)
@@ -162,35 +154,31 @@ def closures(server: Server) -> Finding:
         "next night then links closed accounts to no device."
     )
     if len(lacking) == len(server.probes):
-        return warning("D38", f"{alone}: class {LINKED_CLASS} is missing", advice, server.uri)
+        return warning(f"{alone}: class {LINKED_CLASS} is missing", advice)
     if lacking:
         found = f"{', '.join(lacking)} cannot read the class {LINKED_CLASS} and would unlink closed accounts"
-        return warning("D38", found, "Let every identity read cn=Subschema.", server.uri)
+        return warning(found, "Let every identity read cn=Subschema.")
     if overlays is None:
-        return skipped(
-            "D38", "unknown: the module is loaded, but the overlays are not readable", server.uri, _UNSEEN
-        )
+        return skipped("unknown: the module is loaded, but the overlays are not readable", _UNSEEN)
     if "otp" not in overlays:
         found = f"{alone}: the overlay otp is not on the database of {server.settings.suffix}"
-        return warning("D38", found, advice, server.uri)
+        return warning(found, advice)
     return _unlinked(server)
 
 
-def _unlinked(server: Server) -> Finding:
+def _unlinked(server: Server) -> Result:
     names = server.settings.attributes
     query = closed_without_link(lambda attribute: names.get(attribute, attribute))
     one = server.first.sample(server.settings.accounts, query)
     if one is None:
-        return fine("D38", "refused by the password policy and by a link to no device", server.uri)
+        return fine("refused by the password policy and by a link to no device")
     advice = (
         "Run `piactl nightly`, which links them; a protected one: the same `piactl account close`, or a lock."
     )
-    return warning(
-        "D38", f"closed accounts without a link to no device, such as {one.dn}", advice, server.uri
-    )
+    return warning(f"closed accounts without a link to no device, such as {one.dn}", advice)
 
 
-def unique_names(server: Server) -> Finding:
+def unique_names(server: Server) -> Result:
     names = [server.settings.attributes.get(name, name) for name in ("piactlIdentifier", "mail")]
     seen = {name: _guarded(server, name) for name in names}
     advice = (
@@ -200,12 +188,10 @@ def unique_names(server: Server) -> Finding:
     if config is None:
         open_ = [f"{name} can be given twice" for name, holds in seen.items() if holds is False]
         if open_:
-            return worst("D19", open_[:1], open_[1:], advice, "", server.uri)
+            return worst(open_[:1], open_[1:], advice, "")
         if all(seen.values()):
-            return fine("D19", f"{' and '.join(names)}: a taken value was refused", server.uri)
-        return skipped(
-            "D19", "unknown: there is no account to try with, and cn=config is not readable", server.uri
-        )
+            return fine(f"{' and '.join(names)}: a taken value was refused")
+        return skipped("unknown: there is no account to try with, and cn=config is not readable")
     faults: dict[str, list[str]] = {name: [] for name in names}
     for name in names:
         rule = config.unique_rule(name, server.settings.accounts)
@@ -216,7 +202,7 @@ def unique_names(server: Server) -> Finding:
                 f"{name} is guarded without `serialize`: two simultaneous writers get past it"
             )
     good = f"{' and '.join(names)} are guarded" + (", tried" if all(seen.values()) else "")
-    return worst("D19", faults[names[0]], faults[names[1]], advice, good, server.uri)
+    return worst(faults[names[0]], faults[names[1]], advice, good)
 
 
 def _guarded(server: Server, attribute: str) -> bool | None:
@@ -229,9 +215,9 @@ def _guarded(server: Server, attribute: str) -> bool | None:
     return server.first.guards_value(server.settings.accounts, attribute, taken) if taken else None
 
 
-def indexes(server: Server) -> Finding:
+def indexes(server: Server) -> Result:
     if server.config is None:
-        return skipped("D20", _CANNOT, server.uri, _UNSEEN)
+        return skipped(_CANNOT, _UNSEEN)
     named = server.settings.attributes
     wanted = {named.get(name, name): kinds for name, kinds in shipped_indexes().items()}
     have = server.config.indexes
@@ -245,7 +231,7 @@ def indexes(server: Server) -> Finding:
         "Add `index NAME eq` (or pres) to the database (olcDbIndex: slapd then makes it by itself); after a "
     )
     advice += "change of slapd.conf run slapindex."
-    return worst("D20", [], missing, advice, f"{len(wanted)} attributes", server.uri)
+    return worst([], missing, advice, f"{len(wanted)} attributes")
 
 
 @cache
@@ -259,7 +245,7 @@ def shipped_indexes() -> dict[str, list[str]]:
     }
 
 
-def limits(server: Server) -> Finding:
+def limits(server: Server) -> Result:
     errors, warnings, unknown = [], [], []
     least = 0
     for name, probe in server.of_accounts():
@@ -281,42 +267,40 @@ def limits(server: Server) -> Finding:
     advice = 'Set `limits dn.exact="DN of the identity" size=unlimited time=unlimited` on the database.'
     if not errors and not warnings and unknown:
         words = f"unknown beyond the {least} entries of today: limits of {', '.join(unknown)}"
-        return skipped("D21", words, server.uri, _UNSEEN)
-    return worst("D21", errors, warnings, advice, f"none for {', '.join(server.probes)}", server.uri)
+        return skipped(words, _UNSEEN)
+    return worst(errors, warnings, advice, f"none for {', '.join(server.probes)}")
 
 
-def checkpoint(server: Server) -> Finding:
+def checkpoint(server: Server) -> Result:
     suffix = server.first.entry(server.settings.suffix, ["contextCSN"])
     replicated = bool(suffix and suffix.values.get("contextCSN"))
     overlays = _overlays(server)
     if "syncprov" not in (overlays or ()) and not replicated:
         words = "not replicated" if overlays is not None else "no contextCSN: not replicated"
-        return fine("D24", words, server.uri)
+        return fine(words)
     config = server.config
     if config is None:
-        return skipped("D24", f"replicated; {_CANNOT}", server.uri, _UNSEEN)
+        return skipped(f"replicated; {_CANNOT}", _UNSEEN)
     if "syncprov" not in config.overlays:
         return note(
-            "D24",
             "a consumer, or a former provider: no overlay syncprov",
             "No action, if this is intended.",
-            server.uri,
         )
     advice = (
         "Set `syncprov-checkpoint 1 1` (olcSpCheckpoint: 1 1); it costs about a quarter of the write rate."
     )
     if not config.checkpoint:
-        return error("D24", "syncprov has no visible checkpoint", advice, server.uri)
+        return error("syncprov has no visible checkpoint", advice)
     operations = int(config.checkpoint.split()[0])
     if operations > 1:
-        return error("D24", f"syncprov-checkpoint {config.checkpoint} is coarse", advice, server.uri)
-    return fine("D24", f"syncprov-checkpoint {config.checkpoint}", server.uri)
+        return error(f"syncprov-checkpoint {config.checkpoint} is coarse", advice)
+    return fine(f"syncprov-checkpoint {config.checkpoint}")
 
 
-def room(server: Server) -> Finding:
+def room(server: Server) -> Result:
     found = next(filter(None, (database_room(q, server.settings.suffix) for q in server.each())), None)
     if found is None and server.config is None:
-        return skipped("D25", "unknown: cn=monitor is not readable", server.uri, _UNSEEN)
+        return skipped("unknown: cn=monitor is not readable", _UNSEEN)
     size = found.size if found else server.config.max_size if server.config else 0
     words = f"maxsize {size >> 20:,} MiB"
     if found:
@@ -325,13 +309,13 @@ def room(server: Server) -> Finding:
         "Raise `maxsize` of the mdb database (olcDbMaxSize, bytes): it is sparse and costs nothing unused."
     )
     if found and found.share > 0.9:
-        return error("D25", words, advice, server.uri)
+        return error(words, advice)
     if size < _SMALL_MAP or (found and found.share > 0.7):
-        return warning("D25", words, advice, server.uri)
-    return fine("D25", words, server.uri)
+        return warning(words, advice)
+    return fine(words)
 
 
-def clock(server: Server) -> Finding:
+def clock(server: Server) -> Result:
     for probe in server.each():
         before = server.now()
         there = server_time(probe)
@@ -345,24 +329,24 @@ def clock(server: Server) -> Finding:
         words = f"this host is {apart:.0f} s {'ahead of' if ahead > behind else 'behind'} the server"
         advice = "Set both clocks by NTP (timedatectl, chronyc tracking)."
         if apart > MARGIN.total_seconds():
-            return error("D26", words, advice, server.uri)
+            return error(words, advice)
         if apart > _DRIFT_SECONDS:
-            return warning("D26", words, advice, server.uri)
-        return fine("D26", "agrees with this host within two seconds" if apart <= 2 else words, server.uri)
-    return skipped("D26", "unknown: cn=monitor is not readable", server.uri, _UNSEEN)
+            return warning(words, advice)
+        return fine("agrees with this host within two seconds" if apart <= 2 else words)
+    return skipped("unknown: cn=monitor is not readable", _UNSEEN)
 
 
-def requests_in_flight(server: Server) -> Finding:
+def requests_in_flight(server: Server) -> Result:
     """Whether the server accepts as many pending requests on one connection as piactl sends."""
     most = server.settings.in_flight
     words = f"up to {most} writes in flight" if most > 1 else "one write at a time"
     if server.config is not None and 0 < server.config.pending < most:
         words += f"; the server closes a connection with more than {server.config.pending} pending requests"
         advice = "Raise olcConnMaxPendingAuth (conn_max_pending_auth), or lower directory.in_flight."
-        return note("D31", words, advice, server.uri)
+        return note(words, advice)
     if most == 1:
-        return note("D31", words, "Set directory.in_flight: 64 for faster nights.", server.uri)
-    return fine("D31", words, server.uri)
+        return note(words, "Set directory.in_flight: 64 for faster nights.")
+    return fine(words)
 
 
 def _overlays(server: Server) -> tuple[str, ...] | None:
@@ -372,7 +356,7 @@ def _overlays(server: Server) -> tuple[str, ...] | None:
     return next((o for q in server.each() if (o := database_overlays(q, suffix)) is not None), None)
 
 
-def passwords_in_clear(server: Server) -> Finding:
+def passwords_in_clear(server: Server) -> Result:
     """D44. Tried with a made-up name and password at each TCP address of the server."""
     advice = (
         "Set `localSSF 128` and `security simple_bind=128` (olcLocalSSF, olcSecurity): slapd then refuses "
@@ -383,62 +367,60 @@ def passwords_in_clear(server: Server) -> Finding:
     ports = sorted({urlsplit(uri).port or 389 for uri in uris or () if uri.startswith("ldap://")})
     if uris is None:
         if url.scheme == "ldapi":
-            return skipped("D44", "unknown: cn=monitor is not readable", server.uri, _UNSEEN)
+            return skipped("unknown: cn=monitor is not readable", _UNSEEN)
         ports = [url.port or 389] if url.scheme == "ldap" else [389]
     host = url.hostname if url.scheme != "ldapi" and url.hostname else "127.0.0.1"
     answers = {f"{host}:{port}": accepts_in_clear(host, port, server.settings) for port in ports}
     open_ = [address for address, accepted in answers.items() if accepted]
     if open_:
-        return error("D44", f"accepted at {', '.join(open_)} (tried)", advice, server.uri)
+        return error(f"accepted at {', '.join(open_)} (tried)", advice)
     tried = [address for address, accepted in answers.items() if accepted is False]
-    return fine(
-        "D44", f"refused at {', '.join(tried)} (tried)" if tried else "no port without TLS", server.uri
-    )
+    return fine(f"refused at {', '.join(tried)} (tried)" if tried else "no port without TLS")
 
 
-def password_quality(server: Server) -> Finding:
+def password_quality(server: Server) -> Result:
     """D46. Tried on an account: the server must refuse a password of one character."""
     desk = server.probes.get("desk")
     unprotected = filters.none_of(filters.equals("piactlProtected", "TRUE"))
     account = server.first.sample(server.settings.accounts, filters.all_of(IN_ACCOUNTS, unprotected))
     if desk is None or account is None:
         lacking = "desk cannot bind" if desk is None else "there is no account yet"
-        return fine("D46", f"not tried: {lacking}", server.uri)
+        return fine(f"not tried: {lacking}")
     advice = (
         "Load ppm (Debian: slapd-contrib) as ppolicy_check_module (olcPPolicyCheckModule), and set "
         f"pwdUseCheckModule in the policies. {UPGRADE_PAGE}"
     )
     accepted = desk.takes_password(account.dn, b"a" * 24)
     if accepted is None:
-        return skipped("D46", "the server's answer does not show its rules", server.uri)
+        return skipped("the server's answer does not show its rules")
     if accepted:
-        return warning("D46", "the server accepts 24 times the same letter (tried)", advice, server.uri)
-    return fine("D46", "24 times the same letter is refused (tried)", server.uri)
+        return warning("the server accepts 24 times the same letter (tried)", advice)
+    return fine("24 times the same letter is refused (tried)")
 
 
 _PART = re.compile(r"\(([\w.;-]+)=[^()]*[^()=]\*[^()]*\)")
 _DYNAMIC = filters.equals("objectClass", GROUP_CLASS)
 
 
-def groups(server: Server) -> Finding:
+def groups(server: Server) -> Result:
     """D64."""
     base = server.settings.groups
     if not base:
-        return fine("D64", "directory.groups is not set", server.uri)
+        return fine("directory.groups is not set")
     if server.first.entry(base, ["ou"]) is None:
-        return error("D64", f"there is no entry {base}", UPGRADE_PAGE, server.uri)
+        return error(f"there is no entry {base}", UPGRADE_PAGE)
     kept = filters.all_of(filters.equals("objectClass", STATIC_CLASS), filters.present(DEFINITION))
     if server.first.sample(base, kept) and not server.first.sample(base, _DYNAMIC):
-        return fine("D64", "groups list their members", server.uri)
+        return fine("groups list their members")
     overlays = _overlays(server)
     if overlays is None:
-        return skipped("D64", "unknown: neither cn=config nor cn=monitor is readable", server.uri, _UNSEEN)
+        return skipped("unknown: neither cn=config nor cn=monitor is readable", _UNSEEN)
     if not any(overlay.endswith("dynlist") for overlay in overlays):
-        return error("D64", "the overlay dynlist is not loaded", UPGRADE_PAGE, server.uri)
+        return error("the overlay dynlist is not loaded", UPGRADE_PAGE)
     return _searched_by_part(server, base) or _groups_tried(server, base)
 
 
-def _searched_by_part(server: Server, base: str) -> Finding | None:
+def _searched_by_part(server: Server, base: str) -> Result | None:
     """A finding where groups ask for a part of an attribute that the schema compares as a whole alone: such a
     filter finds nobody."""
     schema = _subschema(server)
@@ -460,10 +442,10 @@ def _searched_by_part(server: Server, base: str) -> Finding | None:
         "In the schema that defines it (that of eduPerson for eduPersonEntitlement), add to the attribute "
         "SUBSTR caseExactSubstringsMatch, as in schemas/ldap/eduperson.schema."
     )
-    return error("D64", words, advice, server.uri)
+    return error(words, advice)
 
 
-def _groups_tried(server: Server, base: str) -> Finding:
+def _groups_tried(server: Server, base: str) -> Result:
     """Whether the overlay answers in both directions, by the first member of a group."""
     probe = server.first
     for group in probe.entries(base, _DYNAMIC, ["cn"])[:_SOME]:
@@ -475,14 +457,14 @@ def _groups_tried(server: Server, base: str) -> Finding:
         of = account.values.get("memberOf", ()) if account else ()
         named = any(same_dn(dn.decode("utf-8", "replace"), group.dn) for dn in of)
         if named and probe.sample(member, filters.equals("memberOf", group.dn)):
-            return fine("D64", "members, memberOf and a search by memberOf answer (tried)", server.uri)
+            return fine("members, memberOf and a search by memberOf answer (tried)")
         words = f"{member} is a member of {group.dn}, and memberOf does not have it (tried)"
         advice = "Set `dynlist-attrset groupOfURLs memberURL member+memberOf@groupOfNames`. "
-        return error("D64", words, advice + UPGRADE_PAGE, server.uri)
-    return fine("D64", "the overlay dynlist is there; not tried: no group has a member yet", server.uri)
+        return error(words, advice + UPGRADE_PAGE)
+    return fine("the overlay dynlist is there; not tried: no group has a member yet")
 
 
-SETTINGS: Mapping[str, Callable[[Server], Finding]] = {
+SETTINGS: Mapping[str, Callable[[Server], Result]] = {
     "D16": schema,
     "D17": password_policy,
     "D18": one_time_codes,

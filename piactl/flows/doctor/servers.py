@@ -13,12 +13,14 @@ from piactl.dataclass import dataclass
 from piactl.directory.client.controls import ASSERTION, PAGED, POST_READ, PRE_READ
 from piactl.directory.probe.probe import Probe, ServerUnusable, open_probe
 from piactl.directory.probe.server_config import ServerConfig, read_server_config, server_version
-from piactl.errors import DirectoryTruncated, DirectoryUnreachable, PiactlError, SecretUnusable
+from piactl.errors import PiactlError, SecretUnusable
 from piactl.flows.doctor.checks import (
     CHECKS,
     Finding,
+    Result,
     broken,
     error,
+    finding,
     fine,
     skipped,
     unless_broken,
@@ -59,39 +61,31 @@ class Server:
         return ((name, one) for name, one in self.probes.items() if name != IdentityName.APPROVER)
 
 
-@dataclass(frozen=True, slots=True)
-class BindResult:
-    """The result of the attempts to bind to one server."""
-
-    findings: tuple[Finding, ...]
-    probes: Mapping[str, Probe]
-    answers: bool
-
-
 def examine_server(
     uri: str,
     settings: DirectorySettings,
     passwords: PasswordSettings,
     now: Callable[[], datetime],
-    checks: Mapping[str, Callable[[Server], Finding]],
+    checks: Mapping[str, Callable[[Server], Result]],
     *,
     portal: bool = False,
 ) -> Iterator[Finding]:
     """Yields D11 to D14, then `checks`, in order. A check is skipped if no identity can bind, or if the
     connection breaks."""
     with ExitStack() as stack:
+        probes: dict[str, Probe] = {}
         try:
-            bound = _bind_all(uri, settings, stack)
+            answers, binds, probes = _bind_all(uri, settings, stack)
+            yield finding("D11", answers, uri)
         except Exception as bug:  # noqa: BLE001 - the other servers must still be checked
-            bound = BindResult(
-                (broken("D11", bug, uri), skipped("D12", "the check of D11 failed", uri)), {}, False
-            )
-        yield from bound.findings
-        if not bound.probes:
+            yield broken("D11", bug, uri)
+            binds = skipped("the check of D11 failed")
+        yield finding("D12", binds, uri)
+        if not probes:
             for id_ in ("D13", "D14", *checks):
-                yield skipped(id_, "no identity can bind (D12)", uri)
+                yield finding(id_, skipped("no identity can bind (D12)"), uri)
             return
-        server = Server(uri, settings, dict(bound.probes), now=now, passwords=passwords, portal=portal)
+        server = Server(uri, settings, probes, now=now, passwords=passwords, portal=portal)
         try:
             server.config = _config(server)
         except Exception as bug:  # noqa: BLE001 - the checks that do not need it go on
@@ -100,11 +94,11 @@ def examine_server(
             yield _asked(id_, check, server)
 
 
-def _asked(id_: str, check: Callable[[Server], Finding], server: Server) -> Finding:
+def _asked(id_: str, check: Callable[[Server], Result], server: Server) -> Finding:
     try:
         return unless_broken(id_, lambda: check(server), server.uri)
-    except (DirectoryUnreachable, DirectoryTruncated, PiactlError) as lost:
-        return skipped(id_, f"interrupted: {str(lost).removeprefix(f'{server.uri}: ')}", server.uri)
+    except PiactlError as lost:
+        return finding(id_, skipped(f"interrupted: {str(lost).removeprefix(f'{server.uri}: ')}"), server.uri)
 
 
 def _config(server: Server) -> ServerConfig | None:
@@ -118,7 +112,10 @@ def _config(server: Server) -> ServerConfig | None:
     return None
 
 
-def _bind_all(uri: str, settings: DirectorySettings, stack: ExitStack) -> BindResult:
+def _bind_all(
+    uri: str, settings: DirectorySettings, stack: ExitStack
+) -> tuple[Result, Result, dict[str, Probe]]:
+    """The results of D11 and D12, and a probe for each identity that could bind."""
     probes: dict[str, Probe] = {}
     refused: list[str] = []
     unreadable: list[str] = []
@@ -132,32 +129,20 @@ def _bind_all(uri: str, settings: DirectorySettings, stack: ExitStack) -> BindRe
             refused.append(f"{name}: {why}")
         except ServerUnusable as why:
             if not why.refused:
-                return BindResult(
-                    (_silent(uri, str(why)), skipped("D12", "the server does not answer", uri)), {}, False
-                )
+                return _silent(str(why)), skipped("the server does not answer"), {}
             refused.append(f"{name}: {why}")
     if not probes and len(unreadable) == len(mine):
-        found = (
-            skipped("D11", "no password can be read (D05)", uri),
-            skipped("D12", "no password can be read", uri),
-        )
-        return BindResult(found, {}, False)
-    who = worst(
-        "D12",
-        refused,
-        [],
-        "Correct the DN, the password file, or the identity's entry on the server.",
-        f"{', '.join(probes)} can bind",
-        uri,
-    )
-    return BindResult((fine("D11", _transport(uri, settings), uri), who), probes, True)
+        return skipped("no password can be read (D05)"), skipped("no password can be read"), {}
+    advice = "Correct the DN, the password file, or the identity's entry on the server."
+    binds = worst(refused, [], advice, f"{', '.join(probes)} can bind")
+    return fine(_transport(uri, settings)), binds, probes
 
 
-def _silent(uri: str, why: str) -> Finding:
+def _silent(why: str) -> Result:
     advice = "Start the server, or correct its address under directory.servers (or directory.tls)."
     if why.startswith("TLS: "):  # the server answers, and the reason says what to do
         advice = "Correct the certificates or directory.tls."
-    return error("D11", why, advice, uri)
+    return error(why, advice)
 
 
 def _transport(uri: str, settings: DirectorySettings) -> str:
@@ -170,7 +155,7 @@ def _transport(uri: str, settings: DirectorySettings) -> str:
     return f"{'TLS' if scheme == 'ldaps' else 'StartTLS'}, {verified}"
 
 
-def _functions(server: Server) -> Finding:
+def _functions(server: Server) -> Result:
     facts = server.first.facts
     version = next(filter(None, map(server_version, server.each())), "") or facts.vendor
     lacking = []
@@ -184,19 +169,19 @@ def _functions(server: Server) -> Finding:
     if number and (int(number[1]), int(number[2])) < (2, 5):
         lacking.append(f"{version} is older than OpenLDAP 2.5")
     good = f"{version or 'unknown version'}; assertions, paged results"
-    return worst("D13", [], lacking, "Use OpenLDAP 2.5 or later.", good, server.uri)
+    return worst([], lacking, "Use OpenLDAP 2.5 or later.", good)
 
 
-def _takes_writes(server: Server) -> Finding:
+def _takes_writes(server: Server) -> Result:
     if ASSERTION not in server.first.facts.controls:
-        return skipped("D14", "not tried: the server has no assertions (RFC 4528)", server.uri)
+        return skipped("not tried: the server has no assertions (RFC 4528)")
     why = server.first.refuses_writes(server.settings.suffix)
     if not why:
-        return fine("D14", "yes", server.uri)
+        return fine("yes")
     advice = "Name a provider that accepts writes in directory.servers; check olcReadOnly of its database."
     if len(server.settings.servers) > 1:
-        return warning("D14", f"{why}; it is used for reading only", advice, server.uri)
-    return error("D14", why, advice, server.uri)
+        return warning(f"{why}; it is used for reading only", advice)
+    return error(why, advice)
 
 
 def reachable(findings: list[Finding]) -> bool:

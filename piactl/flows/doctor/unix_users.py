@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from piactl.core.model.settings import CREDENTIAL, Identity, Settings
-from piactl.flows.doctor.checks import Finding, fine, note, skipped, unless_broken, worst
+from piactl.flows.doctor.checks import Finding, Result, fine, note, skipped, unless_broken, worst
 from piactl.private_files import this_user, user_name
 
 _PROGRAM = "/usr/bin/piactl"
@@ -30,12 +30,10 @@ def examine_users(
     )
 
 
-def _passwords(users: Mapping[str, Identity], settings: Settings) -> Finding:
+def _passwords(users: Mapping[str, Identity], settings: Settings) -> Result:
     if not users:
         found = "one Unix user has the passwords of all identities"
-        return note(
-            "D52", found, 'Give each identity its `user`: docs/administration.md, "Who may run what".'
-        )
+        return note(found, 'Give each identity its `user`: docs/administration.md, "Who may run what".')
     bad = [f"{name}: {wrong}" for name, one in users.items() if (wrong := _password(one))]
     good = ", ".join(f"{name} for {one.user}" for name, one in users.items())
     file, more = settings.matching_key_file, []
@@ -43,7 +41,7 @@ def _passwords(users: Mapping[str, Identity], settings: Settings) -> Finding:
         more = [
             f"the help desk needs no matching key once every account has its verifier (30 nights): rm {file}"
         ]
-    return worst("D52", bad, more, "Follow the advice for each file.", f"only its user reads each: {good}")
+    return worst(bad, more, "Follow the advice for each file.", f"only its user reads each: {good}")
 
 
 def _password(identity: Identity) -> str:
@@ -71,9 +69,9 @@ def _password(identity: Identity) -> str:
     return ""
 
 
-def _sudo(settings: Settings, users: set[str], sudoers: Path, isolated: bool) -> Finding:
+def _sudo(settings: Settings, users: set[str], sudoers: Path, isolated: bool) -> Result:
     if not users:
-        return fine("D53", "no identity has a Unix user of its own (D52)")
+        return fine("no identity has a Unix user of its own (D52)")
     warnings = []
     for file in (settings.file, settings.policy_file, settings.establishments_file):
         owner = user_name(Path(file).stat().st_uid)
@@ -83,17 +81,17 @@ def _sudo(settings: Settings, users: set[str], sudoers: Path, isolated: bool) ->
         warnings.append("piactl was started without `python -I`: install examples/bin/piactl")
     if os.geteuid() != 0:
         if warnings:
-            return worst("D53", [], warnings, "Follow the advice for each.", "")
-        return skipped("D53", "only root can read the rules of sudo; run piactl doctor as root too")
+            return worst([], warnings, "Follow the advice for each.", "")
+        return skipped("only root can read the rules of sudo; run piactl doctor as root too")
     checker, reader = shutil.which("visudo"), shutil.which("cvtsudoers")
     if checker is None or reader is None or not sudoers.exists():
-        return worst("D53", [], warnings, "Follow the advice for each.", "sudo is not installed here")
+        return worst([], warnings, "Follow the advice for each.", "sudo is not installed here")
     if _output([checker, "-c", "-f", str(sudoers)]) is None:
-        return worst("D53", ["the rules are not valid"], warnings, "Run `visudo -c`.", "")
+        return worst(["the rules are not valid"], warnings, "Run `visudo -c`.", "")
     rules = _output([reader, "-e", "-f", "json", str(sudoers)])
     bad = _too_wide(json.loads(rules or "{}"), users)
     advice = "Let people run named commands only: examples/sudoers/piactl."
-    return worst("D53", bad, warnings, advice, f"named commands only, as {', '.join(sorted(users))}")
+    return worst(bad, warnings, advice, f"named commands only, as {', '.join(sorted(users))}")
 
 
 def _output(command: list[str]) -> str | None:
