@@ -37,7 +37,8 @@ from piactl.feed.encoding_and_header import (
 )
 
 Fault = tuple[str, str]
-Check = Callable[[str], tuple[Any, Fault | None]]
+Checked = tuple[Any, Fault | None]
+Check = Callable[[str], Checked]
 
 _MATRICULE = re.compile(r"[A-Za-z0-9]{1,20}")
 _NUMEN = re.compile(r"[0-9]{2}[A-Z][0-9]{7}[A-Z]{3}", re.IGNORECASE)
@@ -55,87 +56,81 @@ FOUND = "!"
 
 def is_matricule(text: str) -> bool:
     """Whether the text can be a matricule. A NUMEN cannot: it is a secret, not a key."""
-    return _MATRICULE.fullmatch(text) is not None and _NUMEN.fullmatch(text) is None
+    return check_matricule(text)[1] is None
 
 
-def check_matricule(text: str) -> tuple[Any, Fault | None]:
+def check_matricule(text: str) -> Checked:
     """The matricule as text, because leading zeros count."""
     if _MATRICULE.fullmatch(text) is None:
-        return None, (
-            "bad-matricule",
-            f"{shown(text)} is not a matricule: expected 1 to 20 letters and digits",
+        return _fault(
+            "bad-matricule", f"{shown(text)} is not a matricule: expected 1 to 20 letters and digits"
         )
     if _NUMEN.fullmatch(text) is not None:
-        return None, ("matricule-is-numen", "the column matricule contains a NUMEN")
+        return _fault("matricule-is-numen", "the column matricule contains a NUMEN")
     return text, None
 
 
-def check_numen(text: str) -> tuple[Any, Fault | None]:
+def check_numen(text: str) -> Checked:
     """The NUMEN. The message never shows the value."""
     numen = read_numen(text)
     if numen is None:
-        return None, (
-            "bad-numen",
-            "not a NUMEN: expected 13 characters such as 01E9501234ABC (value not shown)",
+        return _fault(
+            "bad-numen", "not a NUMEN: expected 13 characters such as 01E9501234ABC (value not shown)"
         )
     return numen, None
 
 
-def check_name(text: str) -> tuple[Any, Fault | None]:
+def check_name(text: str) -> Checked:
     """The name without invisible characters, inner blanks collapsed. `core.naming` decides whether it gives
     an address."""
     return " ".join(without_invisible(text).split()), None
 
 
-def check_code(text: str) -> tuple[Any, Fault | None]:
-    if len(text) > _CODE_LENGTH or not text.isprintable():
-        return None, (
-            "bad-code",
-            f"{shown(text)} is not a code: expected at most {_CODE_LENGTH} printable characters",
-        )
-    return text, None
+def check_code(text: str) -> Checked:
+    if len(text) <= _CODE_LENGTH and text.isprintable():
+        return text, None
+    expected = f"at most {_CODE_LENGTH} printable characters"
+    return _fault("bad-code", f"{shown(text)} is not a code: expected {expected}")
 
 
-def check_uai(text: str) -> tuple[Any, Fault | None]:
+def check_uai(text: str) -> Checked:
     uai, why = read_uai(text)
-    if uai is None:
-        code, _, detail = text.removeprefix(FOUND).partition(" ")
-        if text.startswith(FOUND) and code in ("structure-unknown", "person-doubled"):
-            return None, (code, detail)
-        known = "wrong:" in why or "is wrong" in why
-        return None, (
-            "bad-uai",
-            why if known else f"{shown(text)} is not a UAI: expected seven digits and a letter",
-        )
-    return uai, None
+    if uai is not None:
+        return uai, None
+    code, _, detail = text.removeprefix(FOUND).partition(" ")
+    if text.startswith(FOUND) and code in ("structure-unknown", "person-doubled"):
+        return _fault(code, detail)
+    if "wrong:" in why or "is wrong" in why:
+        return _fault("bad-uai", why)
+    return _fault("bad-uai", f"{shown(text)} is not a UAI: expected seven digits and a letter")
 
 
-def check_mail(text: str) -> tuple[Any, Fault | None]:
-    if _MAIL.fullmatch(text) is None or not text.isprintable():
-        return None, ("bad-mail", f"{shown(text)} is not a mail address: expected one @ and no blanks")
-    return text, None
+def check_mail(text: str) -> Checked:
+    if _MAIL.fullmatch(text) and text.isprintable():
+        return text, None
+    return _fault("bad-mail", f"{shown(text)} is not a mail address: expected one @ and no blanks")
 
 
-def check_modality(text: str) -> tuple[Any, Fault | None]:
-    if text.lower() not in _MODALITIES:
-        return None, (
-            "bad-modality",
-            f"{shown(text)} is not a modalite: expected principale, secondaire or suppleance",
-        )
-    return text.lower(), None
+def check_modality(text: str) -> Checked:
+    if text.lower() in _MODALITIES:
+        return text.lower(), None
+    expected = "principale, secondaire or suppleance"
+    return _fault("bad-modality", f"{shown(text)} is not a modalite: expected {expected}")
 
 
-def check_quotite(text: str) -> tuple[Any, Fault | None]:
+def check_quotite(text: str) -> Checked:
     """The quotite, as text."""
     number, fraction = _NUMBER.fullmatch(text), _FRACTION.fullmatch(text)
     if number is not None and float(number.group(1).replace(",", ".")) <= 100:
         return text, None
     if fraction is not None and 0 < int(fraction.group(2)) >= int(fraction.group(1)):
         return text, None
-    return None, (
-        "bad-quotite",
-        f"{shown(text)} is not a quotite: expected 0 to 100, or a fraction such as 9/18",
-    )
+    expected = "0 to 100, or a fraction such as 9/18"
+    return _fault("bad-quotite", f"{shown(text)} is not a quotite: expected {expected}")
+
+
+def _fault(code: str, message: str) -> Checked:
+    return None, (code, message)
 
 
 class DateCheck:
@@ -146,15 +141,15 @@ class DateCheck:
         self._first, self._last = first, last
         self._may_be_open = may_be_open
 
-    def __call__(self, text: str) -> tuple[Any, Fault | None]:
+    def __call__(self, text: str) -> Checked:
         day = self._read(text)
         if day is None:
-            return None, ("bad-date", f"{shown(text)} is not a valid date in a format of the source")
+            return _fault("bad-date", f"{shown(text)} is not a valid date in a format of the source")
         if self._may_be_open and day == _OPEN:
             return None, None
         if not self._first <= day <= self._last:
             between = f"{self._first.isoformat()} and {self._last.isoformat()}"
-            return None, ("date-out-of-range", f"{day.isoformat()} is not between {between}")
+            return _fault("date-out-of-range", f"{day.isoformat()} is not between {between}")
         return day, None
 
     def _read(self, text: str) -> date | None:
@@ -173,11 +168,11 @@ class DateCheck:
 def column_checks(date_formats: Sequence[str], namespace: str) -> dict[str, Check]:
     """The check of each canonical column, in canonical order. Matricules get their `namespace`."""
 
-    def check_qualified(text: str) -> tuple[Any, Fault | None]:
+    def check_qualified(text: str) -> Checked:
         matricule, fault = check_matricule(text)
         return matricule if fault else qualified(namespace, matricule), fault
 
-    def check_former(text: str) -> tuple[Any, Fault | None]:
+    def check_former(text: str) -> Checked:
         matricule, fault = check_matricule(text)
         return ("", ("bad-former-matricule", fault[1])) if fault else (qualified(namespace, matricule), None)
 
@@ -213,10 +208,9 @@ counted columns."""
 _MEMO = 50_000
 _UNIQUE = frozenset({"matricule", "numen", "courriel_prive"})
 NONE_WHEN_BLANK = frozenset({"numen", "date_naissance", "debut", "fin"})
-_AT_UAI = COLUMNS.index("uai")
-_AT_MATRICULE, _AT_NUMEN, _AT_USAGE, _AT_FAMILY, _AT_BIRTH, _AT_START, _AT_END = (
+_AT_MATRICULE, _AT_USAGE, _AT_FAMILY, _AT_BIRTH, _AT_UAI, _AT_START, _AT_END = (
     COLUMNS.index(c)
-    for c in ("matricule", "numen", "nom_usage", "nom_famille", "date_naissance", "debut", "fin")
+    for c in ("matricule", "nom_usage", "nom_famille", "date_naissance", "uai", "debut", "fin")
 )
 _COUNTED = tuple(COLUMNS.index(c) for c in COUNTED)
 _COUNTED_VALUES = itemgetter(*_COUNTED)
@@ -391,7 +385,7 @@ class RowParser:
     def _number(self, text: str, fields: Sequence[str]) -> int:
         """The number of the pattern of a line."""
         if self._odd.search(text) is not None:
-            return self._number_of(fields)
+            return self._number_with(self._mask_of(fields), fields)
         # every blank field is empty here
         shape = (tuple(map(bool, fields)), tuple([fields[place] for place in self._counted_places]))
         number = self._seen.get(shape)
@@ -401,9 +395,6 @@ class RowParser:
                 mask = self._masks[shape[0]] = self._mask_of(fields)
             number = self._seen[shape] = self._number_with(mask, fields)
         return number
-
-    def _number_of(self, fields: Sequence[str]) -> int:
-        return self._number_with(self._mask_of(fields), fields)
 
     def _mask_of(self, fields: Sequence[str]) -> int:
         mask = 0
@@ -531,20 +522,18 @@ class RowParser:
             except UnicodeDecodeError:
                 fields.append("")
                 damage[place] = ("undecodable", self._undecodable(part.encode("latin-1")))
-        broken = self._read_fields(fields, damage)
-        if isinstance(broken, BrokenRow):
-            return broken
-        return BrokenRow(
-            broken[_AT_MATRICULE], attributed=True, faults=[("", ("undecodable", self._undecodable(raw)))]
-        )
+        row = self._read_fields(fields, damage)
+        if isinstance(row, BrokenRow):
+            return row
+        fault = ("undecodable", self._undecodable(raw))
+        return BrokenRow(row[_AT_MATRICULE], attributed=True, faults=[("", fault)])
 
     def _wrong_width(self, fields: Sequence[str]) -> BrokenRow:
         if fields == [""]:
             return self._shapeless(fields, "empty-row", "")
         code = "too-few-fields" if len(fields) < self.layout.width else "too-many-fields"
-        return self._shapeless(
-            fields, code, f"the row has {len(fields)} fields, the header {self.layout.width}"
-        )
+        detail = f"the row has {len(fields)} fields, the header {self.layout.width}"
+        return self._shapeless(fields, code, detail)
 
     def _shapeless(self, fields: Sequence[str], code: str, detail: str) -> BrokenRow:
         """A row whose fields may be shifted: it holds the probable matricule, without certainty."""
@@ -559,6 +548,4 @@ class RowParser:
 
 def without_end(raw: bytes) -> bytes:
     """A line without its end."""
-    if raw.endswith(b"\r\n"):
-        return raw[:-2]
-    return raw[:-1] if raw.endswith(b"\n") else raw
+    return raw.removesuffix(b"\r\n").removesuffix(b"\n")

@@ -116,7 +116,7 @@ class OpenFeed:
 @contextmanager
 def open_feed(path: Path, source: SourceSettings) -> Iterator[OpenFeed]:
     """The rows of a feed. Raises FeedRefused if it is not a regular file, is too large, or cannot be read,
-    then or while the caller reads it; for a set of files, for whatever refuses it as a whole."""
+    then or while the caller reads it; for a set of files, for each reason that refuses it as a whole."""
     if source.format != "csv":
         with open_translated(path, source) as (rows, found):
             yield OpenFeed(rows, found.source, found.written, found.digest)

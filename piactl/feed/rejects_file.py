@@ -15,7 +15,7 @@ from piactl.private_files import write_private
 from piactl.translation import sentence
 
 _MASKED = b"?" * 13
-"""In place of what is no NUMEN: the row stays rejected until somebody types the right one."""
+"""In place of a mistyped NUMEN: the row stays rejected until the right one is typed."""
 _HELD_WITH_OTHERS = "held because of other rows of this person"
 
 
@@ -25,7 +25,7 @@ def write_rejects(path: Path, feed: Feed, source: SourceSettings) -> int:
     Each row is unchanged, byte for byte, but for NUMENs, plus a field `rejet` with codes and messages; it
     replaces a `rejet` field from an earlier rejects file. A NUMEN is left out, which changes nothing when the
     row is fed again: a blank one never erases a digest. Where the NUMEN itself is rejected it is masked, also
-    a mistyped one, so that the row stays rejected until somebody types the right one. The reader ignores the
+    a mistyped one, so that the row stays rejected until the right one is typed. The reader ignores the
     column and treats the file as a delta without a trailer, even from a full source: it lists only rejected
     people, so nobody counts as absent.
 

@@ -1,7 +1,7 @@
 """The file of the journal: lines are appended under a lock and synced; the chain continues where it ended.
 
 The head is written last, so the lines between the head record and the end of the file were never
-acknowledged. After a crash only these lines need a check, whatever the size of the file: whole lines are
+acknowledged. After a crash only these lines need a check, however large the file: whole lines are
 kept, a torn one is discarded, everything else is refused.
 """
 

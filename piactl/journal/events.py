@@ -78,7 +78,7 @@ _WHOLE_LINE = 999
 
 
 def head_cursor(path: str) -> Cursor | None:
-    """The end of the journal as it is now; None where there is no line. Raises JournalUnusable."""
+    """The end of the journal as it is now; None if it has no line. Raises JournalUnusable."""
     try:
         line = next(newest_first(path), None)
     except BrokenLine as broken:

@@ -36,7 +36,7 @@ class IntendedWrite:
     `added` and `removed` are raw values by attribute; the journal stores only keyed digests of them.
     `reason` is stored unchanged, so it must name facts (a feed line, a rule), never personal data. `load`:
     the write is in an LDIF, which a person loads later. `facts` are what `events` shows of the write (see
-    `piactl.directory.store.event_facts`); empty where it is no event.
+    `piactl.directory.store.event_facts`); empty if it is not an event.
     """
 
     uid: str

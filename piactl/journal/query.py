@@ -102,7 +102,7 @@ _NOTHING: Mapping[str, Any] = {}
 @dataclass(frozen=True, slots=True)
 class JournalledChange:
     """One intent and its outcome. `seq` is the number of the intent's line, `time` and `settled` are UTC, ISO
-    8601 ("" while there is no outcome). `user`, `sudo_user` and `login` are those of the run. `attributes`
+    8601 ("" without an outcome). `user`, `sudo_user` and `login` are those of the run. `attributes`
     are names. `outcome` is a word of OUTCOMES, IN_DOUBT if the run died before it was known, UNDER_WAY if the
     run is still alive."""
 

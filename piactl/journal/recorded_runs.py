@@ -33,7 +33,7 @@ class RecordedRun:
 
 @dataclass(frozen=True, slots=True)
 class LastRecorded:
-    """The last recorded run, None where there is none. `known` is false where no line tells: in a new
+    """The last recorded run, None if there is none. `known` is false if no line says so: in a new
     journal, in one that only earlier versions wrote, and before a line that cannot be read."""
 
     run: RecordedRun | None
@@ -82,7 +82,7 @@ class StampedWrite:
 
 
 def stamped_writes(path: str, lines: int | None = None) -> Iterator[StampedWrite]:
-    """All such writes, newest first, since somebody accepted a loss or began the journal; among the last
+    """All such writes, newest first, since a loss was accepted or the journal was begun; among the last
     `lines` lines only, None for all. Raises JournalUnusable."""
     ended: set[str] = set()
     stamps: dict[int, str] = {}

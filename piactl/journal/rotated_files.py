@@ -130,7 +130,7 @@ def _placed(path: str) -> tuple[int, bool, str]:
 def opened(path: str) -> Iterator[IO[bytes]]:
     """The file for reading from its beginning, decompressed. Raises JournalUnusable."""
     try:
-        # not blocking: a pipe that stands there would be waited for
+        # not blocking: opening a named pipe would wait
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as refused:
         raise refused_by_system(path, refused) from None

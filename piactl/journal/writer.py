@@ -110,7 +110,7 @@ class Journal:
         """Records outcomes of intents of this run. Raises ValueError for a second outcome of an intent."""
         numbers = [s.intent for s in settlements]
         if len(set(numbers)) < len(numbers) or not set(numbers) <= self._pending.keys():
-            raise ValueError("an outcome for what is no open intent of this run")
+            raise ValueError("an outcome without an open intent of this run")
         self._append([_settlement("outcome", s, self._pending[s.intent]) for s in settlements])
         for number in numbers:
             del self._pending[number]
@@ -126,8 +126,8 @@ class Journal:
         self._append([{"type": "note", "text": masked(text)}])
 
     def read(self, identity: str, kind: str, accounts: int, first: str) -> None:
-        """Records that private data of so many accounts are about to be shown: one line a command, with the
-        uid of the first account."""
+        """Records that private data of a number of accounts are about to be shown: one line a command, with
+        the uid of the first account."""
         self._append(
             [{"type": "read", "identity": identity, "data": kind, "accounts": accounts, "first": first}]
         )
@@ -209,7 +209,7 @@ class Journal:
         return min([*self._doubts, *self._pending], default=self._seen.seq + 1)
 
     def _guarded(self, work: Callable[[], _T]) -> _T:
-        """Does `work`; whatever interrupts it, a signal too, ends the use of this object."""
+        """Does `work`. An exception, also one raised by a signal, ends the use of this object."""
         if self._unusable:
             raise JournalUnusable(self._unusable)
         self._unusable = (

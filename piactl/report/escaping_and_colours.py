@@ -28,7 +28,7 @@ def _escape(char: str) -> str:
 
 def neutral(text: str) -> str:
     """A cell that a spreadsheet does not read as a formula, nor as several cells of which one is a formula: a
-    French one splits at semicolons, whatever the file separates by."""
+    French one splits at semicolons, even if the file has another delimiter."""
     return _FORMULA.sub("'", text)
 
 

@@ -9,7 +9,7 @@ from piactl.report.escaping_and_colours import shown
 from piactl.translation import translated
 
 _UAI = re.compile(r"(?<![\w:./=-])(?<!--uai )[0-9]{7}[A-Z](?![\w-])(?!\.\w)")
-"""A UAI as a word, but not in a command, a right or a file name, which somebody may copy."""
+"""A UAI as a word, but not in a command, a right or a file name, which may be copied."""
 
 
 def with_names(text: str, register: Register) -> str:

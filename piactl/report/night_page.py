@@ -300,7 +300,7 @@ def _section(title: str, content: str) -> str:
 
 
 def _table(names: Sequence[str], rows: Iterable[Sequence[object]], most: int = MOST) -> str:
-    """The rows, the first `most` of them, 0 for all; "" without any. Numbers stand to the right."""
+    """The rows, the first `most` of them, 0 for all; "" without any. Numbers are aligned to the right."""
     cells = list(rows)
     if not cells:
         return ""

@@ -1,4 +1,4 @@
-"""The page of all that is held of one person, in French: it is handed to a French agent."""
+"""The page of all that is held of one person, in French, for the agent."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _ATTRIBUTES = {
 
 
 def person_page(view: View) -> str:
-    """Markdown. Every value that piactl holds stands in it, in a section of its kind."""
+    """Markdown: every value that piactl holds, in a section of its kind."""
     return "\n".join(shown(line) for line in _lines(view)) + "\n"
 
 

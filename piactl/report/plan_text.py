@@ -211,7 +211,7 @@ def change_text(change: Mapping[str, Any], *, with_uid: bool = True) -> str:
 
 
 def _changes_text(changes: Iterable[Mapping[str, Any]]) -> str:
-    """The changes of one kind of one account in one line; a reason that several share stands once."""
+    """The changes of one kind of one account in one line; a shared reason is given once."""
     together: dict[str, list[str]] = {}
     last = ""
     for change in changes:

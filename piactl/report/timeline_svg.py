@@ -162,7 +162,7 @@ def _days(span: Span) -> str:
 
 
 def _one_state_row(rows: Sequence[Row]) -> list[Row]:
-    """The rows with all states merged into one row; colours tell them apart."""
+    """The rows with all states merged into one row, in different colours."""
     states = [row for row in rows if row.group is Group.STATES]
     result = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""`exception grant|deny|list|end` and `override list|end`: what stands over the policy and the HR data."""
+"""`exception grant|deny|list|end`, `override list|end`: exceptions to the policy, overrides of HR data."""
 
 from __future__ import annotations
 

@@ -228,7 +228,7 @@ def _keep_rejects(
 
 
 def _csv_name(file: str) -> str:
-    """The name of a rejects file: it is CSV, whatever the format of the feed."""
+    """The name of a rejects file: it is CSV for every format of feed."""
     return file if Path(file).suffix not in {"", ".xml", ".zip", ".tgz", ".gz"} else f"{file}.csv"
 
 

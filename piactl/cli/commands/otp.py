@@ -402,7 +402,7 @@ def show(names: Names, output: ShowOutput = None) -> int:
 def _proof(
     command: AccountCommand, reason: str, proof_file: str | None, writer: Any, *, alone: bool = True
 ) -> Prove:
-    """Asks for what proves who somebody is before their device is replaced or removed, and checks it; an
+    """Asks for the proof of identity before a device is replaced or removed, and checks it; an
     administrator gives a reason instead. A dry run asks for nothing. `alone`: one account is named."""
     from piactl.flows.helpdesk.identity_proof import check_proof, refuse_unprovable, understood_proof
 

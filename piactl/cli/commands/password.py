@@ -274,7 +274,7 @@ def check(
 def _identity_check(
     command: AccountCommand, name: str, numen_file: str | None, one_time_code_file: str | None
 ) -> IdentityCheck:
-    """Asks for what proves who somebody is; the check itself is made once the directory can be written."""
+    """Asks for the proof of identity; it is checked once the directory can be written."""
     from piactl.flows.helpdesk.identity_proof import check_proof, proof_needed, understood_numen
 
     configuration, identity = command.configuration, command.manner.identity

@@ -60,10 +60,10 @@ def _hash(keys: DigestKeys, key: str, numen: str, salt: str, log_n: int, r: int,
 def changed_proofs(
     account: Account, current: Account | None, person: Person | None, keys: DigestKeys
 ) -> tuple[str, ...]:
-    """The PROOFS that `account` has otherwise than the `current` one of a person, or newly.
+    """The PROOFS in which `account` differs from the `current` account of a person, or that are new.
 
     A NUMEN that only moves to another key is the same. A NUMEN whose former digest is under a key that is
-    not known counts as changed: nobody can tell. What comes back with an archived account is no change of its
+    not known counts as changed, because it cannot be compared. A return from the archive does not change the
     private address, which the archive does not hold.
     """
     if current is None:

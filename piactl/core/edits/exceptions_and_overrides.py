@@ -19,7 +19,7 @@ def grant(author: Author, service: str, uai: str, start: date, end: date) -> Act
 
 
 def deny(author: Author, service: str, uai: str, start: date, end: date) -> Act:
-    """Denies a service from `start` to `end`, whatever the rules grant."""
+    """Denies a service from `start` to `end`, even if the rules grant it."""
     return _exception(author, ServiceException(False, service, uai, start, end, author.by, author.reason))
 
 

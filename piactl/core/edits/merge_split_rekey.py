@@ -62,8 +62,8 @@ def with_matricule(account: Account, matricule: str, keys: DigestKeys) -> Accoun
 
 
 def on_its_way(source: Account, mark: str) -> Account:
-    """The account whose names go to another one. The server lets no name stand in two ledgers, so this one
-    gives them up first; as its aliases they stay taken until the other one has them."""
+    """The account whose names go to another one. The server refuses a name in two ledgers, so this one
+    gives them up first; as its aliases they stay taken until the other account has them."""
     names = frozenset(name for name in source.names if "@" in name)
     own = frozenset(name for name in source.identifiers if "@" not in name) | {source.uid}
     return replace(source, merged=mark, address=None, other_mails=frozenset(), aliases=names, identifiers=own)

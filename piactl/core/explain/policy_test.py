@@ -31,7 +31,7 @@ class PolicyCase:
 
 
 def case_problems(case: PolicyCase, policy: Policy, register: Register) -> Iterator[str]:
-    """What is otherwise than the case expects, each with the line of the policy that decides."""
+    """What differs from the expectations of the case, each with the line of the policy that decides."""
     problems = assignment_problems(case.posts, policy, register)
     if problems:
         yield f"the feed row would be rejected: {problems[0][3]}"

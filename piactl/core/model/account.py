@@ -21,7 +21,7 @@ def amended(one: _T, **values: Any) -> _T:
     has, since a copy of so many fields takes ten times as long as the comparison.
 
     `one` is of a dataclass with slots and without __post_init__: then a copy slot by slot takes half the time
-    of `dataclasses.replace`. Raises AttributeError or KeyError for a name that is no field.
+    of `dataclasses.replace`. Raises AttributeError or KeyError for a name that is not a field.
     """
     if all(getattr(one, name) == value for name, value in values.items()):
         return one
@@ -68,7 +68,7 @@ PROOFS = (NUMEN_PROOF, MAIL_PROOF)
 """What proves who somebody is, or reaches them outside their account."""
 
 ADOPTED = "adopted"
-"""Stands among the changes of proofs for the day on which an entry was adopted: it may have a password."""
+"""Among the changes of proofs, the day on which an entry was adopted: it may have a password."""
 
 Right = tuple[str, str]
 """A service, and the UAI of an establishment if the service has that scope, else ""."""

@@ -11,7 +11,7 @@ from piactl.core.model.numen import Numen
 from piactl.dataclass import dataclass
 
 COMMON = "hr"
-"""The namespace of sources that name none: their matricules stand as they are."""
+"""The namespace of sources without a setting: their matricules have no prefix."""
 
 
 def qualified(namespace: str, matricule: str) -> str:
@@ -21,7 +21,7 @@ def qualified(namespace: str, matricule: str) -> str:
 
 
 def read_matricule(text: str) -> str:
-    """The matricule that somebody names as `matricule` or `namespace:matricule`, as `qualified` has it."""
+    """A matricule given as `matricule` or `namespace:matricule`, in the form of `qualified`."""
     namespace, _, matricule = text.strip().rpartition(":")
     return qualified(namespace or COMMON, matricule)
 

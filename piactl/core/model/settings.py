@@ -220,7 +220,7 @@ class Canary:
 
 @dataclass(frozen=True, slots=True)
 class ChangeHook:
-    """A command with arguments that gets the changes of these kinds, and may run for so many seconds."""
+    """A command with arguments that gets the changes of these kinds. It is killed after `seconds`."""
 
     kinds: frozenset[str]
     command: tuple[str, ...]

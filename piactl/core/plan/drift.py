@@ -26,14 +26,14 @@ class DriftClass(StrEnum):
 
 
 ENTRY, DEVICE = "entry", "device"
-"""Stand for the attribute where the entry itself is gone, and where a device was added below it."""
+"""Used in place of an attribute: the entry itself is gone; a device was added below it."""
 
 ADOPTABLE = frozenset({DriftClass.IDENTITY, DriftClass.PRESENTATION})
 
 
 class Fate(StrEnum):
-    """What a run does with a drift. WAITS: until somebody decides. UNKNOWN: what piactl wrote is known again
-    with the next feed only."""
+    """What a run does with a drift. WAITS: until an administrator decides. UNKNOWN: only the next
+    feed says again what piactl wrote."""
 
     REVERTED = "reverted"
     KEPT = "kept"
@@ -86,6 +86,6 @@ def drift_words(drift: Drift) -> str:
 
 def kept_until(attribute: str, since: date, drift_days: int, overrides: Iterable[Override]) -> date:
     """The last day on which a tightening of this attribute, seen since a day, is kept: until it has stood for
-    `drift_days`, or as long as somebody decided."""
+    `drift_days`, or as long as an administrator decided."""
     decided = (o.until for o in overrides if o.kind is OverrideKind.KEEP and o.value == attribute)
     return max(since + timedelta(days=drift_days - 1), *decided, since)

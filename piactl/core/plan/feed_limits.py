@@ -203,7 +203,7 @@ MANY = 20
 """The forms of a column are compared if this many distinct values were seen."""
 
 WARNING, WARNING_PAST = 0.25, 3
-"""A column that differs by this share of what refuses the feed is a warning, after so many feeds."""
+"""A column that differs by this share of the limit is a warning, once there are WARNING_PAST feeds."""
 
 LEFT = 0.1
 """A column no longer varies if less than this share of those rows or values is left."""
@@ -262,8 +262,8 @@ def feed_refusals(
 def order_refusals(
     facts: FeedFacts, applied: Collection[str], days: int, weekdays: Collection[str] = WEEKDAYS
 ) -> list[tuple[str, str]]:
-    """Why a delta does not follow the sets of its kind whose digests were `applied`, at most so many `days`
-    after one of them; of these the `weekdays` count."""
+    """Why a delta does not follow the sets of its kind whose digests were `applied`. It may come at most
+    `days` after one of them; only `weekdays` count."""
     basis, accept = facts.basis, f"--accept-feed {facts.digest} --reason TEXT"
     if basis is None:
         return []

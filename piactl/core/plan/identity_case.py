@@ -1,4 +1,4 @@
-"""Cases: data of HR and an account of which somebody has to say whether they are one person."""
+"""Cases: HR data and an account, and the question whether they are one person."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def renewed(case: Case, person: Person, before: Mapping[str, Case], keys: Digest
         return case
     same = keys.matches(old.stated, _STATED, _names(person))
     if case.of_newcomer and old.answered(Answer.SAME):
-        # whom it joins has no account yet; what was joined is no newcomer, unless that was undone
+        # the other person has no account yet; a joined matricule is not a newcomer, unless that was undone
         waits = old.decision is not None and old.decision.one in case.people
         return replace(case, since=old.since, decision=old.decision if waits else None)
     fits = case.others <= old.others and (same or (case.doubt in _WORDS and old.answered(Answer.DIFFERENT)))

@@ -21,8 +21,8 @@ IDENTITY, BIRTH = "identity", "birth"
 
 
 class Doubt(StrEnum):
-    """Why somebody has to decide: three about a known matricule, one about an unknown one, one about the
-    NUMEN that HR gives to somebody known."""
+    """Why a case needs a decision: three about a known matricule, one about an unknown one, one about the
+    NUMEN that HR gives to a known person."""
 
     OTHER_PERSON = "other-person"
     PERHAPS_OTHER = "other-person?"
@@ -100,7 +100,7 @@ def same_birth(person: Person, identity: str | None, birth: str | None, keys: Di
 
 
 def doubt_about(person: Person, known: Named, born: bool | None) -> Doubt | None:
-    """Why a person may not be the one whom their matricule stands for; None where they are. `born`: the
+    """Why a person may not be the owner of the account of their matricule; None if they are. `born`: the
     result of `same_birth`. A family name agrees if any two of those at birth and in usage do. Where no birth
     date speaks, the uid counts too, so that names do not change one after the other into those of somebody
     else; an archived account has no other names."""
@@ -166,7 +166,7 @@ class Traces:
     mail: str = ""
 
     def __iter__(self) -> Iterator[str]:
-        """The values by which somebody with the same evidence is looked up."""
+        """The values by which a person with the same evidence is looked up."""
         yield from self.numens
         yield from self.identities
         if self.mail:

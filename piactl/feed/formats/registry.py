@@ -1,4 +1,4 @@
-"""The one door of formats: whatever a source delivers is read as rows of the canonical layout.
+"""The formats of feeds: each delivery of a source is read as rows of the canonical layout.
 
 A format turns the files of a source into such rows, in a private file without a name. All else (columns,
 rejections, limits, chunks) is the same for every format. A new format is a module or a folder here with a

@@ -71,7 +71,7 @@ class RowWriter:
         self._stream.write(text.encode("utf-8", "replace") + b"\n")
 
     def place(self, line: int) -> tuple[str, int]:
-        """The file and the line at which a line of the rows, counted from 1 at the header, stands."""
+        """The file and the line of a line of the rows, counted from 1 at the header."""
         index = line - 2
         if not 0 <= index < len(self._line_of):
             return (self.files[0] if self.files else ""), 0

@@ -40,7 +40,7 @@ class WrongMd5(Exception):
 
 
 def is_md5(name: str) -> bool:
-    """Whether a file is named as one with digests: it is no feed."""
+    """Whether a name is that of a file of digests, which is not a feed."""
     return name.casefold().endswith(SUFFIX)
 
 
@@ -163,8 +163,8 @@ def _opened(path: Path) -> BufferedReader:
 def open_set(
     path: Path, limits: SourceLimits, digest: str, kept: Callable[[str], Sequence[KeptSet]]
 ) -> Iterator[SetFiles]:
-    """The files of a set; `digest` and `kept` as there. Raises FeedRefused if they cannot be read, are too
-    large, made to harm, or do not agree with the .md5 of the set."""
+    """The files of a set; `digest` and `kept` as in SetFiles. Raises FeedRefused if they cannot be read, are
+    too large, made to harm, or do not agree with the .md5 of the set."""
     with ExitStack() as stack:
         try:
             files = _folder(path, limits) if path.is_dir() else _file(path, limits, stack)
@@ -292,7 +292,7 @@ def _too_large(path: Path, limits: SourceLimits) -> FeedRefused:
 
 
 class _Bounded:
-    """A file of an archive that gives no more bytes than the source allows, whatever the archive says."""
+    """A file of an archive that gives at most the bytes that the source allows; the archive may lie."""
 
     def __init__(self, stream: IO[bytes], path: Path, limits: SourceLimits) -> None:
         self._stream, self._path, self._limits = stream, path, limits

@@ -50,7 +50,7 @@ class _Facts:
 
 def write_sts(files: SetFiles, source: SourceSettings, writer: RowWriter) -> None:
     """Writes the people of one establishment as rows that begin and end with the school year. Raises
-    FeedRefused if it is no single file of one establishment and one year, or not safe to read."""
+    FeedRefused if it is not a single file of one establishment and one year, or not safe to read."""
     names = [name for name in files.files if name.casefold().endswith(".xml")]
     if len(names) != 1:
         raise files.refuse("mixed-sets", f"it has {len(names)} files .xml; a set of STS is one")

@@ -111,7 +111,7 @@ def record_of(request: Request, form: Form, file: str) -> Record:
 
 def modified(record: Record, request: Request, form: Form, file: str, *, clears: bool) -> Record:
     """The person after a modification: an attribute that it lacks is unchanged, and so is one without a value
-    unless such a one `clears`."""
+    unless empty ones clear (`clears`)."""
     result = [record[0], file, str(request.line), *record[FACTS:]]
     for place, name in enumerate(form.singles, FACTS):
         if name in request.values:
@@ -129,7 +129,7 @@ def after_requests(
     records: Sequence[Record], requests: Sequence[tuple[Request, str]], form: Form, *, clears: bool
 ) -> list[Record]:
     """What the requests for one person make of their records; several differing ones if they contradict each
-    other, none if the person is deleted. A modification of somebody unknown makes none."""
+    other, none if the person is deleted. A modification of an unknown person makes none."""
     added = [record_of(one, form, file) for one, file in requests if one.kind == "addRequest"]
     result = list(added)
     for request, file in requests:

@@ -30,7 +30,7 @@ from piactl.flows.queries.accounts import AccountStore, find_entry
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """An account that `name` stands for, and the devices below it."""
+    """An account, the name by which it was given, and the devices below it."""
 
     name: str
     entry: Entry
