@@ -22,7 +22,7 @@ from piactl.core.plan.adoption import (
 from piactl.core.plan.change import LOSING, Change, Kind
 from piactl.core.plan.diff import account_facts, changes_of, home_establishments
 from piactl.core.plan.guards import tally
-from piactl.core.plan.plan import Basis, FeedBasis, Hold, HoldCode, Plan
+from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
 from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.address_allocation import numbered
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account
@@ -264,8 +264,9 @@ class _Adopting:
     ) -> ReadyPlan:
         changes = [change for adoption in adoptions for change in adoption.changes]
         census, counted = self.index.census(self.as_of), tally(changes)
+        facts = (sourced.feed.facts for sourced in self.feeds)
         plan = Plan(
-            basis=self._basis(),
+            basis=Basis.of(self.rules, self.directory.accounts, self.memory.last, facts),
             changes=tuple(changes),
             rejections=tuple(merged.rejections),
             holds=tuple(sorted(self.holds, key=lambda hold: (hold.matricule or "", hold.uid or ""))),
@@ -279,17 +280,6 @@ class _Adopting:
         last = LastRun("", self.as_of, "", "", "", True, census, unbased=unbased)
         writes = tuple(adoption.write for adoption in adoptions)
         return ReadyPlan(plan, writes, (), last)
-
-    def _basis(self) -> Basis:
-        facts = [sourced.feed.facts for sourced in self.feeds]
-        return Basis(
-            feeds=tuple(FeedBasis(f.source, f.file, f.digest, f.date, f.rows, f.full) for f in facts),
-            policy=self.rules.policy.digest,
-            register=self.rules.register_digest,
-            directory=self.directory.accounts,
-            after=self.memory.last.run if self.memory.last else "",
-            as_of=self.as_of,
-        )
 
     def _remarks(
         self, adoptions: Sequence[_Adoption], strangers: Mapping[str, Stranger], merged: MergedFeeds

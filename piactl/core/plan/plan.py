@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from datetime import date
 from enum import StrEnum
@@ -10,8 +10,11 @@ from typing import Protocol
 
 from piactl.core.plan.change import Change
 from piactl.core.plan.drift import Drift
+from piactl.core.plan.feed_limits import FeedFacts
 from piactl.core.plan.feed_quality import FeedQuality
 from piactl.core.plan.guards import Impact, Refusal, Totals
+from piactl.core.plan.run_state import LastRun
+from piactl.core.rules.desired import Rules
 from piactl.dataclass import dataclass
 
 
@@ -135,6 +138,17 @@ class Basis:
     directory: str
     after: str
     as_of: date
+
+    @classmethod
+    def of(cls, rules: Rules, directory: str, last: LastRun | None, feeds: Iterable[FeedFacts] = ()) -> Basis:
+        return cls(
+            feeds=tuple(FeedBasis(f.source, f.file, f.digest, f.date, f.rows, f.full) for f in feeds),
+            policy=rules.policy.digest,
+            register=rules.register_digest,
+            directory=directory,
+            after=last.run if last else "",
+            as_of=rules.as_of,
+        )
 
 
 @dataclass(frozen=True, slots=True)

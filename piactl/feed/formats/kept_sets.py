@@ -140,10 +140,7 @@ def _read(path: Path) -> KeptSet | None:
 
 
 def _digest_of(stream: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    while piece := stream.read(_BLOCK):
-        digest.update(piece)
-    return digest.hexdigest()
+    return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def _basis(found: list[Any] | None) -> Basis | None:

@@ -2,7 +2,7 @@
 
 A format turns the files of a source into such rows, in a private file without a name. All else (columns,
 rejections, limits, chunks) is the same for every format. A new format is a module or a folder here with a
-function like `aaf.rows.write_second_degree`, and a line in `formats`.
+function like `aaf.rows.write_aaf`, and a line in `formats`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from io import BufferedReader
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -30,13 +31,14 @@ Writes = Callable[[SetFiles, SourceSettings, RowWriter], None]
 def formats() -> Mapping[str, tuple[Writes, tuple[str, ...]]]:
     """How each format but csv writes its rows, and their columns."""
     # loaded here, with lxml: most feeds are CSV
-    from piactl.feed.formats.aaf.rows import write_first_degree, write_gpei, write_second_degree
+    from piactl.feed.formats.aaf.forms import FIRST_DEGREE, GPEI, SECOND_DEGREE
+    from piactl.feed.formats.aaf.rows import write_aaf
     from piactl.feed.formats.sts import write_sts
 
     return {
-        "aaf": (write_second_degree, COLUMNS),
-        "aaf1d": (write_first_degree, COLUMNS),
-        "gpei": (write_gpei, COLUMNS),
+        "aaf": (partial(write_aaf, form=SECOND_DEGREE), COLUMNS),
+        "aaf1d": (partial(write_aaf, form=FIRST_DEGREE), COLUMNS),
+        "gpei": (partial(write_aaf, form=GPEI), COLUMNS),
         "sts": (write_sts, DATED),
     }
 

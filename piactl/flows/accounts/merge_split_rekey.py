@@ -91,14 +91,7 @@ def merge_plan(batch: Batch, store: AccountStore, rules: Rules) -> ReadyPlan:
     again. `apply` does not carry it out, for its writes need their order."""
     (merge,) = batch.accounts
     last = read_last(store.reader, store.directory.state, store.unreadable)
-    basis = Basis(
-        feeds=(),
-        policy=rules.policy.digest,
-        register=rules.register_digest,
-        directory=store.directory.accounts,
-        after=last.run if last else "",
-        as_of=rules.as_of,
-    )
+    basis = Basis.of(rules, store.directory.accounts, last)
     accounts = {(change.kind.value, change.uid) for change in merge.changes}
     summary = {**Counter(kind for kind, _ in sorted(accounts)), MERGE: 1}
     plan = Plan(basis, merge.changes, refusals=batch.refusals, summary=summary)

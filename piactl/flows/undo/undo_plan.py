@@ -196,14 +196,7 @@ def _planned(
     marks = memory_writes(remembered, marked, directory.state, rules.keys)
     remaining = [reversal for reversal in reversals if reversal.fate in (Fate.KEPT, Fate.IMPOSSIBLE)]
     plan = Plan(
-        basis=Basis(
-            feeds=(),
-            policy=rules.policy.digest,
-            register=rules.register_digest,
-            directory=directory.accounts,
-            after=last.run if last else "",
-            as_of=as_of,
-        ),
+        basis=Basis.of(rules, directory.accounts, last),
         changes=tuple(changes),
         holds=tuple(
             Hold(reversal.matricule, reversal.uid, reversal.why, HoldCode.UNDO) for reversal in remaining

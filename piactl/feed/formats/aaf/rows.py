@@ -12,7 +12,7 @@ from piactl.core.plan.feed_limits import Basis
 from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
 from piactl.feed.file_date import file_date, file_order
-from piactl.feed.formats.aaf.forms import FIRST_DEGREE, GPEI, SECOND_DEGREE, Form
+from piactl.feed.formats.aaf.forms import Form
 from piactl.feed.formats.aaf.requests import (
     FACTS,
     Record,
@@ -38,20 +38,10 @@ _SORT = re.compile(r"(?:^|_)(?:delta|complet)(?=_|$)", re.IGNORECASE)
 _YES = frozenset({"O", "OUI", "1"})
 
 
-def write_second_degree(files: SetFiles, source: SourceSettings, writer: RowWriter) -> None:
+def write_aaf(files: SetFiles, source: SourceSettings, writer: RowWriter, form: Form) -> None:
     """Writes the people of a set as rows. Raises FeedRefused if the set is not whole, not of the perimeter of
     the source, not safe to read, or a delta without the set that it changes."""
-    _Set(files, source, writer, SECOND_DEGREE).write()
-
-
-def write_first_degree(files: SetFiles, source: SourceSettings, writer: RowWriter) -> None:
-    """The same for a set of the 1er degré."""
-    _Set(files, source, writer, FIRST_DEGREE).write()
-
-
-def write_gpei(files: SetFiles, source: SourceSettings, writer: RowWriter) -> None:
-    """The same for GPEI."""
-    _Set(files, source, writer, GPEI).write()
+    _Set(files, source, writer, form).write()
 
 
 @dataclass(slots=True)
