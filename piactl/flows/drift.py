@@ -62,8 +62,7 @@ def drift_list(
     drift_days: int,
     owners: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Drift]:
-    """The drift of these entries, which were `decided`, what gives access first, with who wrote it as far as
-    that is known."""
+    """The drift of these `decided` entries, what gives access first, with its author as far as known."""
     drifted = [(entry, entry.drift.drift) for entry in entries if entry.drift is not None]
     if not drifted:
         return []
@@ -138,7 +137,7 @@ def remembered(drift: Sequence[Drift], before: Since, evaluated: Iterable[Accoun
 
 
 def drift_summary(entry: Entry, drift: Iterable[Drift]) -> str:
-    """This drift of an account, in a sentence."""
+    """The drift of an account in a sentence."""
     uid = entry.account.uid
     if entry.drift is not None and is_held(entry):
         return lost_words(entry, entry.drift.unknown)

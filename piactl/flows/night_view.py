@@ -24,7 +24,7 @@ from piactl.flows.plan.plan_file import plan_document
 from piactl.flows.plan.ready_plan import ReadyPlan
 
 DAYS = 7
-"""How far it looks ahead."""
+"""The days ahead that the page shows."""
 
 _UAI = re.compile(r"\b[0-9]{7}[A-Z]\b")
 

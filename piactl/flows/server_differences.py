@@ -237,11 +237,11 @@ def wait_until_equal(readers: Sequence[Reader], suffix: str, patience: float) ->
 
 
 PATIENCE = 30.0
-"""How many seconds servers have to catch up before they are compared."""
+"""The seconds in which servers may catch up before they are compared."""
 SHOWN = 20
-"""So many differences are told one by one."""
+"""The number of differences that are listed one by one."""
 _ORDER = ("administrator", "nightly", "reader")
-"""The identities by what they may read: not every one sees what runs keep for an undo."""
+"""The identities, those that may read most first: not every one can read undo logs."""
 
 
 @dataclass(slots=True)
@@ -262,11 +262,8 @@ class Comparison:
 def compare_servers(
     settings: DirectorySettings, password: Password, encoding: Encoding, folder: Path
 ) -> Comparison:
-    """Compares all servers of the list; `folder` is where what exceeds the memory goes. Changes nothing.
-
-    Raises UsageError where there is one server only, DirectoryUnreachable for the first one that cannot be
-    read.
-    """
+    """Compares all servers of the list; `folder` is for what exceeds the memory. Changes nothing. Raises
+    UsageError if there is only one server, DirectoryUnreachable for the first one that cannot be read."""
     servers = tuple(settings.servers)
     if len(servers) < 2:
         raise UsageError("directory.servers has one server only; there is nothing to compare")

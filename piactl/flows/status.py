@@ -1,5 +1,5 @@
-"""What an administrator looks at first: the last runs, the age of the feeds, what waits for a decision, what
-ends soon, what is left of the guards, and what the dates of the coming days change."""
+"""The status view: the last runs, the age of the feeds, open decisions, what ends soon, the room of the
+guards, and what the dates of the coming days change."""
 
 from __future__ import annotations
 

@@ -104,7 +104,7 @@ _PIECE = 1 << 20
 
 @contextmanager
 def pruning(path: str) -> Iterator[None]:
-    """Only one process at a time prunes the journal. Raises JournalUnusable where another does."""
+    """The lock of a prune: one process at a time. Raises JournalUnusable if another has it."""
     fd = open_private(path + SUFFIX, os.O_RDWR)
     try:
         if not locks.say_alive(fd, _PRUNE):
@@ -138,7 +138,8 @@ def cut_off(path: str, what: Removable, journal: Journal, before: str, by: str, 
 
 
 def remove_left_behind(path: str) -> int:
-    """Removes rotated files and copies that an interrupted prune left; how many. Raises OSError."""
+    """Removes rotated files and copies that an interrupted prune left; returns their number. Raises
+    OSError."""
     folder = Path(path).parent
     gone = [*map(Path, left_behind(path)), *folder.glob(f".{Path(path).name}.cut-*")]
     for file in gone:
@@ -186,7 +187,7 @@ def _rewrite(path: str, name: str, seq: int, opening: bytes) -> None:
 
 
 def _put_in_place(path: str, name: str, old: int, temporary: Path, moved: int, head_fd: int) -> None:
-    """Renames, and says in the head file where the end of the journal is now: `moved` bytes further on."""
+    """Renames, and updates the head file: the journal now ends `moved` bytes further on."""
     if not same_file(old, name):
         raise JournalUnusable(
             f"{name}: was rotated while it was being pruned; it is as it was.\nPrune again."
@@ -199,7 +200,7 @@ def _put_in_place(path: str, name: str, old: int, temporary: Path, moved: int, h
 
 
 def _offset(name: str, source: IO[bytes], seq: int) -> int:
-    """Where the line with that number begins. Raises JournalUnusable."""
+    """The offset of the line with that number. Raises JournalUnusable."""
     offset = 0
     for raw in source:
         line = parsed(raw)

@@ -127,7 +127,7 @@ class JournalledChange:
 
     @property
     def author(self) -> str:
-        """The person behind it, as far as known."""
+        """The person who made it, as far as known."""
         return author_of(self.user, self.sudo_user, self.login)
 
 

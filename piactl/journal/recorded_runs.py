@@ -125,7 +125,7 @@ class Extent:
 
 
 def extent(path: str) -> Extent:
-    """Which lines of the journal are there. Raises JournalUnusable."""
+    """The lines of the journal that exist. Raises JournalUnusable."""
     written = written_up_to(path)  # first: what is appended meanwhile is then no missing line
     files = files_of(path)
     try:

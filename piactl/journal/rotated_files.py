@@ -159,7 +159,7 @@ def pieces(path: str, most: int) -> Iterator[bytes]:
 
 @contextmanager
 def _decompressed(path: str) -> Iterator[None]:
-    """Says what is wrong with a file that cannot be read on."""
+    """The error of a file that cannot be read further."""
     try:
         yield
     except OSError as refused:

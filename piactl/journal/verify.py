@@ -85,7 +85,7 @@ class Proved:
 
     @classmethod
     def from_json(cls, content: Any) -> Proved | None:
-        """What `as_json` made; None for anything else."""
+        """The value that `as_json` made; None for anything else."""
         try:
             cut, ended_run = content["cut"], content["ended"]
             return cls(

@@ -1,4 +1,4 @@
-"""What an administrator decides about what another program changed: put back, adopted, kept until a day."""
+"""Decisions about what another program changed: put back, adopted, or kept until a day."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ def standing_drift(
 
 
 def prepare_revert(store: AccountStore, rules: Rules, names: Iterable[str], author: Author) -> Batch:
-    """Everything that another program changed on these accounts is put back, as far as it is known. An entry
-    that was deleted is made again: see `rebuilt`."""
+    """Puts everything back that another program changed on these accounts, as far as it is known. A deleted
+    entry is made again: see `rebuilt`."""
 
     def prepared(name: str, entry: Entry) -> PreparedAccount:
         devices = [
@@ -122,7 +122,7 @@ def _based(
 
 
 def prepare_adopt(store: AccountStore, rules: Rules, names: Iterable[str], author: Author) -> Batch:
-    """The names and addresses that another program wrote become piactl's own. Raises ActRefused for what
+    """Makes names and addresses that another program wrote piactl's own. Raises ActRefused for values that
     only a command of its own may give."""
 
     def prepared(name: str, entry: Entry) -> PreparedAccount:
@@ -170,7 +170,7 @@ def prepare_keep(
     author: Author,
     until: date,
 ) -> Batch:
-    """What another program changed on these accounts stays until a day. Raises ActRefused for what gives
+    """Keeps until a day what another program changed on these accounts. Raises ActRefused for what gives
     access."""
 
     def prepared(name: str, entry: Entry) -> PreparedAccount:
@@ -205,7 +205,7 @@ def _each(
     prepare: Callable[[str, Entry], PreparedAccount],
     of_gone: Callable[[str, Vanished], PreparedAccount] | None = None,
 ) -> tuple[PreparedAccount, ...]:
-    """As `prepare_each`; of accounts whose entry is gone, `of_gone`."""
+    """As `prepare_each`; for accounts whose entry is gone, `of_gone`."""
     names = list(names)
     vanished = vanished_accounts(store.reader, store.directory.state, store.unreadable)
     accounts = ManagedAccounts(store.reader, store.directory, store.encoding)

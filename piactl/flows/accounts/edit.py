@@ -1,6 +1,6 @@
-"""One-off changes of accounts: the same rules, guards, preconditions and journal as a night.
+"""One-off changes of accounts: the same rules, guards, preconditions and journal as in a night.
 
-An act says what an administrator changes of an account; the rules then say what follows from it.
+An act makes the change of the administrator; the rules compute what follows from it.
 """
 
 from __future__ import annotations
@@ -44,10 +44,8 @@ def prepare(
     act: Act,
     reason: str,
 ) -> Batch:
-    """What the act would change of each account, in the order of `names`. Nothing here can write.
-
-    An account that cannot be found or changed is an error of its own; the others go on.
-    """
+    """The changes by the act to each account, in the order of `names`. Nothing here can write. An account
+    that cannot be found or changed is an error of its own; the others go on."""
     accounts = prepare_each(
         store, names, lambda name, entry: prepared_account(store, name, entry, act, rules, reason)
     )

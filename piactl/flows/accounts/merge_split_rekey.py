@@ -101,7 +101,7 @@ def merge_plan(batch: Batch, store: AccountStore, rules: Rules) -> ReadyPlan:
 def _rows(
     store: AccountStore, rules: Rules, source: Entry, into: Entry, author: Author
 ) -> tuple[list[AccountWrite], PreparedAccount]:
-    """The writes of a merge that are still to be made, in order; and what the account that lives on gets."""
+    """The remaining writes of a merge, in order; and the changes of the account that lives on."""
     uid, reason = source.account.uid, author.reason
     encoding = store.encoding.fitted_to(store.reader)
     on_its_way = merge_split_rekey.on_its_way(source.account, merge_mark(store.keys, uid, into.account.uid))
@@ -199,7 +199,7 @@ def finish_merges(run: Run, store: AccountStore, rules: Rules) -> None:
 
 
 def _finished(run: Run, store: AccountStore, rules: Rules, source: Entry, into: Entry) -> str:
-    """Makes the writes of a merge that are left, one after the other; the message of one that failed."""
+    """Makes the remaining writes of a merge in order; returns the message of one that failed."""
     author = Author(run.order.actor.user, f"the merge into {into.account.uid} was cut short")
     for row in _rows(store, rules, source, into, author)[0]:
         for _, _, message in write_beside(run, [row]).problems:

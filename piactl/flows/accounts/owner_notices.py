@@ -21,7 +21,7 @@ Say = Callable[[str], None]
 
 
 def say_sessions_go_on(settings: Settings, say: Say) -> None:
-    """Says after a lock that open sessions go on, where no hook ends them."""
+    """Says after a lock that open sessions go on, if no hook ends them."""
     if not any(Kind.LOCK.value in hook.kinds for hook in settings.change_hooks):
         say(
             "sessions that are open elsewhere go on: end them there, or name a command in hooks.changes "
@@ -31,8 +31,8 @@ def say_sessions_go_on(settings: Settings, say: Say) -> None:
 
 @dataclass(frozen=True, slots=True)
 class OwnerNotice:
-    """What the owner of an account is told at `private_mail`, the address known before; "" where there is
-    none. `changed`: numen, private_mail, password, device."""
+    """The notice to the owner of an account at `private_mail`, the address known before; "" if there is none.
+    `changed`: numen, private_mail, password, device."""
 
     uid: str
     private_mail: str
@@ -40,15 +40,15 @@ class OwnerNotice:
 
 
 def owner_notice(account: Account, changed: str, holdoff_days: int, today: date) -> OwnerNotice:
-    """The notice of a change that a command makes. A private address in its hold-off is told nothing: it may
-    be a thief's."""
+    """The notice of a change that a command makes. A private address in its hold-off gets none: it may be
+    that of a thief."""
     held_off = held_off_until(account, MAIL_PROOF, holdoff_days, today) is not None
     return OwnerNotice(account.uid, "" if held_off else account.private_mail, (changed,))
 
 
 def tell_owners(settings: Settings, notices: Sequence[OwnerNotice], now: datetime, say: Say) -> None:
-    """Calls the configured command once, with {"event": "proof-changed", "accounts": [...]}, no secret in it.
-    A failure is said, and is none of the command that changed the accounts."""
+    """Calls the configured command once, with {"event": "proof-changed", "accounts": [...]} and no secret. A
+    failure is reported, but does not fail the command that changed the accounts."""
     command = settings.proof_hook
     if not command or not notices:
         return

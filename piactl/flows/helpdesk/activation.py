@@ -1,12 +1,12 @@
-"""Activation passwords: who gets one, and what is handed out. Each is for one log in, under a policy of its
-own, and has to be replaced at once.
+"""Activation passwords: who gets one, and how they are handed out.
 
+Each is for one log in, under a password policy of its own, and must be replaced at once.
 
-The file that hands out activation passwords: it holds each that was set, and none that was not.
-
-All are written and synced to FILE.unfinished before the first is set. FILE, made empty before, gets those
-that were set at the end, and then FILE.unfinished is deleted. If the command dies in between, every one that
-was set can be read, and a FILE with content is complete and true."""
+The file that hands them out holds each that was set, and no other. All are written and synced to
+FILE.unfinished before the first is set. FILE, created empty before, gets those that were set at the end; then
+FILE.unfinished is deleted. If the command dies in between, every password that was set can be read, and a
+FILE with content is complete.
+"""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ from piactl.private_files import create_private, write_private
 from piactl.report.table import rendered
 
 IdentityCheck = Callable[[Writer], None]
-"""Raises PiactlError where the person has not proved who they are."""
+"""Raises PiactlError if the person has not proved who they are."""
 
 
 def refuse_unsafe_way(*, to_file: bool, results_printed: bool, on_terminal: bool) -> None:
-    """Raises UsageError where an activation password could reach nobody, or a person who must not have it."""
+    """Raises UsageError if an activation password would reach nobody, or a person who must not have it."""
     if to_file:
         return
     if results_printed:
@@ -64,7 +64,7 @@ def refuse_unsafe_way(*, to_file: bool, results_printed: bool, on_terminal: bool
 
 @dataclass(frozen=True, slots=True)
 class Activation:
-    """The activation password that an account is to have, and when it ends."""
+    """The activation password for an account, and when it expires."""
 
     account: Account
     password: ActivationPassword
@@ -95,10 +95,9 @@ class ActivationDelivery:
     def prepare(
         self, store: AccountStore, names: Sequence[str], reason: str, now: datetime, identity: str
     ) -> Batch:
-        """One for each account that may have one, in the order of `names`; nothing is written.
-
-        Raises ConfigurationInvalid without a policy for them, PiactlError where it does not do for them.
-        """
+        """One for each account that may have one, in the order of `names`; nothing is written. Raises
+        ConfigurationInvalid without a policy for activation passwords, PiactlError if that policy is not
+        strict enough."""
         policy = activation_policy(self.settings)
         faults = policy_faults(store.reader, policy)
         if faults:
@@ -206,7 +205,7 @@ def _refuse_chosen(store: AccountStore, entry: Entry, settings: Settings) -> Non
 
 
 def activation_policy(settings: Settings) -> str:
-    """The DN of the policy of activation passwords. Raises ConfigurationInvalid where none is set."""
+    """The DN of the policy of activation passwords. Raises ConfigurationInvalid if none is set."""
     policy = settings.password.activation_policy
     if not policy:
         example = "password: {policy: cn=default,..., activation_policy: cn=activation,...}"
@@ -275,11 +274,9 @@ class ActivationFileUnfinished(PiactlError):
 
 
 class ActivationFile:
-    """A new file of mode 0600, fit for a mail merge: CSV, one row for each activation password that was set.
-
-    `private_mail`: with a column of that name. Raises PiactlError where FILE or FILE.unfinished is there
-    already or cannot be made.
-    """
+    """A new file of mode 0600 for a mail merge: CSV, one row for each activation password that was set.
+    `private_mail`: with a column of that name. Raises PiactlError if FILE or FILE.unfinished exists or cannot
+    be created."""
 
     def __init__(self, path: str, *, private_mail: bool) -> None:
         self.path, self.unfinished = Path(path), Path(path + ".unfinished")
@@ -293,7 +290,7 @@ class ActivationFile:
         os.close(create_private(self.path))
 
     def promise(self, rows: Iterable[Row]) -> None:
-        """Keeps all of them before the first is set. Raises PiactlError, and nothing is left behind."""
+        """Stores all passwords before the first is set. Raises PiactlError, and leaves no file behind."""
         try:
             write_private(self.unfinished, self._content(rows))
         except PiactlError:
@@ -301,7 +298,7 @@ class ActivationFile:
             raise
 
     def keep(self, rows: Sequence[Row]) -> None:
-        """Keeps those that were set, or may have been. Raises ActivationFileUnfinished."""
+        """Stores those that were set, or may have been. Raises ActivationFileUnfinished."""
         if not rows:
             self.drop()
             return
@@ -314,7 +311,7 @@ class ActivationFile:
         self.unfinished.unlink(missing_ok=True)
 
     def drop(self) -> None:
-        """Nothing was set: both files go."""
+        """Deletes both files: nothing was set."""
         self.unfinished.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
 

@@ -1,7 +1,7 @@
-"""Counts identity checks in the directory, so that every host slows down somebody who guesses.
+"""Counts identity checks in the directory, so that guessing is slowed down on every host.
 
-Wrong NUMENs and wrong one-time codes of an account are two counts: a good code of a new device says nothing
-about who guessed the NUMEN.
+Wrong NUMENs and wrong one-time codes of an account are counted apart: a correct code of a new device says
+nothing about who guessed the NUMEN.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Answer(StrEnum):
 
 
 class TooManyAttempts(PiactlError):
-    """Too many identity checks were wrong: the next is made at `open_at`, not before."""
+    """Too many identity checks were wrong: the next is allowed at `open_at`."""
 
     exit_code = Exit.REFUSED
 
@@ -93,7 +93,7 @@ class Attempt:
     before: dict[str, Attempts] = field(default_factory=dict)
 
     def right(self) -> None:
-        """The answers were right: no wrong ones of their kind count against the account any more."""
+        """The answers were correct: wrong ones of their kind no longer count against the account."""
         counts = _counts(self.checks, self.at)
         for answer in self.answers:
             for dn in _records(self.checks, self.uid, answer):
@@ -101,8 +101,8 @@ class Attempt:
         self._without_all(counts)
 
     def take_back(self) -> None:
-        """The answer was right and proves nothing, as the code of a device that is new: it alone does not
-        count, those before it still do."""
+        """The answer was correct but proves nothing, as a code of a new device: it does not count, earlier
+        ones do."""
         counts = _counts(self.checks, self.at)
         for dn, before in self.before.items():
 
@@ -172,7 +172,7 @@ def begin_attempt(checks: IdentityChecks, uid: str, now: datetime, *answers: Ans
 
 
 def tries_left(checks: IdentityChecks, uid: str, now: datetime, *answers: Answer) -> int:
-    """How many checks of an account may still be wrong before the next has to wait."""
+    """How many checks of an account may still be wrong before a wait begins."""
     counts = _counts(checks, now)
     failures = [
         sum(counts.own(dn).remembered(now).failures for dn in _records(checks, uid, answer))
@@ -182,7 +182,7 @@ def tries_left(checks: IdentityChecks, uid: str, now: datetime, *answers: Answer
 
 
 def forget_old_attempts(run: Run) -> int:
-    """Deletes the counts that count no more; how many. Raises PiactlError."""
+    """Deletes expired counts and returns their number. Raises PiactlError."""
     gone = 0
     now, writer = run.now(), run.writer
     state, limit = run.settings.directory.state, run.settings.password.failures_per_hour

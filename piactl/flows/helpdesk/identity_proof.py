@@ -1,5 +1,5 @@
-"""Who a person is before their password is reset or their device replaced: proved by the NUMEN, and by codes
-of the device in force."""
+"""Proofs of identity before a password is reset or a device replaced: the NUMEN, and codes of the device in
+force."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
 
 Proof = Callable[[str], bool]
-"""Whether a code of the device in force is good; a good one is used up by it."""
+"""Whether a code of the device in force is correct; if so, it is used up."""
 
 
 class NotProved(PiactlError):
-    """What was given is not what is known of the account; which of it was wrong is not said."""
+    """The answers do not match the account. The message does not say which one was wrong."""
 
 
 def understood_numen(text: str) -> Numen:
-    """Raises UsageError for what cannot be a NUMEN: a slip of the keyboard, which is not counted."""
+    """Raises UsageError for text that cannot be a NUMEN: a typing error, which is not counted."""
     numen = read_numen(text)
     if numen is None:
         raise UsageError("this is no NUMEN, which has 13 characters as in 01E9501234ABC; nothing was changed")
@@ -69,7 +69,7 @@ def reset_terms(
 
 @dataclass(frozen=True, slots=True)
 class ProofNeeded:
-    """What the person of an account has to give: the NUMEN, and a code where a device is in force."""
+    """The answers that the person of an account must give: the NUMEN, and a code if a device is in force."""
 
     entry: Entry
     one_time_code: bool
@@ -151,8 +151,8 @@ def _trace(checks: IdentityChecks, text: str, command: CommandRun) -> None:
 
 
 def refuse_unprovable(account: Account, holdoff_days: int, today: date, instead: str) -> None:
-    """Raises ActRefused where nothing is known that could be compared, or the NUMEN changed in the last
-    `holdoff_days`. `instead` are the options of an administrator."""
+    """Raises ActRefused if the account has nothing to compare an answer with, or its NUMEN changed in the
+    last `holdoff_days`. `instead` are the options of an administrator."""
     go_on = f"An administrator who knows the person can go on: {instead}"
     if account.numen_digest is None:
         raise ActRefused(
@@ -167,8 +167,8 @@ def refuse_unprovable(account: Account, holdoff_days: int, today: date, instead:
 
 
 def understood_proof(account: Account, text: str) -> tuple[Numen | None, str | None]:
-    """The NUMEN or the code of the device in force in what somebody answered. Raises UsageError for what is
-    neither, which is not counted."""
+    """The NUMEN or the code of the device in force in an answer. Raises UsageError for other text, which is
+    not counted."""
     numen = read_numen(text)
     if numen is not None:
         return numen, None
@@ -181,7 +181,7 @@ def understood_proof(account: Account, text: str) -> tuple[Numen | None, str | N
 
 
 def _is_numen(keys: DigestKeys, account: Account, numen: str) -> bool:
-    """Whether it is the NUMEN of the account: by the slow verifier where there is one, else by the digest."""
+    """Whether it is the NUMEN of the account: by the slow verifier if there is one, else by the digest."""
     if account.numen_verifier is not None:
         return verifies(keys, account.numen_verifier, numen)
     return keys.matches(account.numen_digest or "", NUMEN, numen)

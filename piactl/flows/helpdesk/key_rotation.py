@@ -43,7 +43,7 @@ WHAT: Mapping[str, tuple[str, str]] = {
     "attempts": ("count of identity checks", "counts of identity checks"),
     "bases": ("base of an account", "bases of accounts"),
 }
-"""What needs a key: the word of `key list`, and in words, one and more."""
+"""The kinds of values that need a key: the word of `key list`, singular and plural."""
 
 
 @dataclass(slots=True)
@@ -145,7 +145,7 @@ def check_retirable(keys: DigestKeys, key: str) -> None:
 
 
 def refuse_needed(key: str, need: Need | None, unreadable: UnreadableRecords) -> None:
-    """Raises ActRefused where anything still needs a key, or may, with what is to be done about it."""
+    """Raises ActRefused if anything needs the key, or may need it, with the next step."""
     unsure = next(iter(unreadable), None)
     if unsure is not None:
         raise ActRefused(f"key {key} stays: a record that may need it cannot be read: {unsure}")

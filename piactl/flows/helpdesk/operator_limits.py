@@ -1,7 +1,7 @@
 """How many activation passwords and devices each operator gave out today, and the guards on it.
 
-The counts are one record in the directory, so those of another host count too. A command is counted before it
-writes, by compare-and-swap: two at once do not both take what is left.
+The counts are one record in the directory, so those of another host count too. A command is counted by
+compare-and-swap before it writes: of two at once, only one takes what is left.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class OperationGuard:
         return operation_refusals(operation, uids, earlier, accounts, self.policy, self.day, allowed)
 
     def _counts(self, data: bytes | None) -> Counts:
-        """The counts of the day in a record; none of another day, or where it cannot be read."""
+        """The counts of the day in a record; empty for those of another day, or if they cannot be read."""
         if data is None:
             return {}
         counts = self.unreadable.read(operations_dn(self._state), data, read_operations)

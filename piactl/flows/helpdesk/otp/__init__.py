@@ -1,10 +1,10 @@
-"""One-time-code devices: enrolled, verified, suspended, given back, removed, resynchronised; and the check of
-a code wherever piactl itself has one to check.
+"""One-time-code devices: enrolled, verified, suspended, resumed, removed, resynchronised; and the check of
+codes that piactl makes itself.
 
-The order of the writes is what keeps an account safe in a crash: a code is used up before it has any effect,
-the link of the account moves in one write from the old device to the new one, and what nothing links to any
-more is deleted last. At no point between is an account that had a device open to the password alone, unless
-that is what was asked for.
+The order of the writes keeps an account safe in a crash: a code is used up before it has any effect, one
+write moves the link of the account from the old device to the new one, and what no account links to is
+deleted last. At no point in between can an account that had a device be opened by the password alone, unless
+that was requested.
 """
 
 from piactl.flows.helpdesk.otp.device_changes import (

@@ -54,7 +54,7 @@ from piactl.private_files import create_private, write_private
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """What has to reach the person's telephone, and nobody else: `uri` holds the secret."""
+    """What must reach the telephone of the person, and nobody else: `uri` holds the secret."""
 
     uid: str
     address: str
@@ -97,7 +97,7 @@ class EnrolmentDelivery:
         return prepare_holders(store, names, identity, prepare)
 
     def __enter__(self) -> Self:
-        """Makes the files, empty and of mode 0600. Raises PiactlError where one exists."""
+        """Creates the files, empty and of mode 0600. Raises PiactlError if one exists."""
         try:
             for path in map(Path, filter(None, (self.png, self.uri_file))):
                 os.close(create_private(path))
@@ -166,7 +166,7 @@ def _enrolled(
 
 
 def _until(holder: Holder) -> str:
-    """What holds until the new device is verified."""
+    """What is true until the new device is verified."""
     if holder.account.shut:
         return f"{holder.shut_words}, before it is verified and after"
     if holder.is_suspended:
@@ -182,8 +182,8 @@ def _until(holder: Holder) -> str:
 
 
 Prove = Callable[[Holder], None]
-"""Has the person of an account prove who they are before their device is replaced or removed. Raises
-PiactlError where they do not."""
+"""Asks the person of an account for a proof before their device is replaced or removed. Raises PiactlError if
+they do not give it."""
 Ask = Callable[[str], str]
 """Asks a person for a code; given what to ask, returns what they typed."""
 
@@ -307,7 +307,7 @@ def _matching(
 
 
 def _went_back(uid: str, device: DeviceEntry, now: datetime) -> str:
-    """Codes up to the last step are used up for ever; a clock that was put back has to reach it again."""
+    """Codes up to the last step stay used up; a clock that was set back has to reach it again."""
     ahead = (device.device.last_step + 1) * PERIOD - int(now.timestamp())
     if ahead <= 3 * PERIOD:
         return f"{uid}: these codes, or later ones, were used before; give the next two"
@@ -325,8 +325,8 @@ def prepare_suspension(
     now: datetime,
     identity: str,
 ) -> Batch:
-    """The account is linked to a device that is none, so that logging in is refused until another is
-    verified or this one given back; then the device says so of itself."""
+    """Links the account to no device, so that logging in is refused until another device is verified or this
+    one resumed; then marks the device as suspended."""
 
     def prepare(holder: Holder) -> PreparedAccount:
         uid = holder.account.uid
@@ -356,7 +356,7 @@ def prepare_resumption(
     author: Author,
     identity: str,
 ) -> Batch:
-    """The suspended device is in force again, once `prove` was asked: who has the telephone may not be its
+    """Puts the suspended device in force again, after `prove`: the finder of the telephone may not be its
     owner."""
 
     def prepare(holder: Holder) -> PreparedAccount:
@@ -386,9 +386,8 @@ def prepare_removal(
     *,
     password_alone: bool,
 ) -> Batch:
-    """The account is unlinked and its devices are deleted. Refused where a service of the account asks for
-    a code, unless `password_alone` says that it is meant. `prove` is asked where a device is in force or
-    suspended."""
+    """Unlinks the account and deletes its devices. Refused if a service of the account asks for a code,
+    unless `password_alone` is set. `prove` is asked if a device is in force or suspended."""
 
     def prepare(holder: Holder) -> PreparedAccount:
         _refuse_needed(policy, holder, password_alone)

@@ -87,7 +87,7 @@ def _holder(store: AccountStore, name: str, entry: Entry, identity: str) -> Hold
 
 
 def as_proved(store: AccountStore, holder: Holder) -> Holder:
-    """The holder once a proof was given: a code of the device in force changed its entry."""
+    """The holder after a proof: a code of the device in force changed its entry."""
     return replace(holder, devices=tuple(read_devices(store.reader, holder.entry.dn, store.unreadable)))
 
 
@@ -97,7 +97,7 @@ def prepare_holders(
     identity: str,
     prepare: Callable[[Holder], PreparedAccount],
 ) -> Batch:
-    """A batch with what `prepare` makes of each account, as `prepare_each` has it."""
+    """A batch of the results of `prepare` for each account, as of `prepare_each`."""
     return Batch(
         prepare_each(store, names, lambda name, entry: prepare(_holder(store, name, entry, identity)))
     )
@@ -110,7 +110,7 @@ def row(holder: Holder, kind: str, reason: str, write: EntryWrite) -> AccountWri
 def prepared(
     holder: Holder, kind: str, reason: str, writes: Sequence[EntryWrite | None], note: str
 ) -> PreparedAccount:
-    """The writes, one after the other; None among them change nothing."""
+    """The writes in order, without those that are None."""
     rows = [row(holder, kind, reason, write) for write in writes if write is not None]
     uid = holder.account.uid
     if not rows:
@@ -127,7 +127,7 @@ def deletions(devices: Iterable[DeviceEntry]) -> list[EntryWrite]:
 
 
 def login_words(holder: Holder, device: str) -> str:
-    """What logging in takes once `device` is in force for the account."""
+    """What logging in requires once `device` is in force for the account."""
     if not holder.encoding.links:
         words = "the portal asks for its codes" if device else "the portal asks for no code"
     else:

@@ -31,7 +31,7 @@ _CODE = re.compile(rf"[0-9]{{{DIGITS}}}")
 
 
 class CodeOutcome(StrEnum):
-    """What became of the check of a code. NONE: the account has no device, so no code is asked for."""
+    """The result of the check of a code. NONE: the account has no device, so no code is asked for."""
 
     GOOD = "good"
     WRONG = "wrong"
@@ -49,12 +49,11 @@ class Checked:
 
 
 class WrongCode(ActRefused):
-    """A code that is not good; it counts as a failed try."""
+    """A wrong code; it counts as a failed try."""
 
 
 def read_code(text: str) -> str:
-    """The code in what somebody typed: blanks count for nothing. Raises WrongCode for what cannot be one,
-    without repeating it."""
+    """The code in typed text, without blanks. Raises WrongCode, without the text, if it cannot be a code."""
     code = "".join(text.split())
     if not _CODE.fullmatch(code):
         raise WrongCode(f"not a code: it has {DIGITS} digits, as the telephone shows them now")
@@ -62,7 +61,7 @@ def read_code(text: str) -> str:
 
 
 def opened(keys: DigestKeys, uid: str, entry: DeviceEntry) -> OtpSecret:
-    """The secret of a device. Raises PiactlError where there is no copy that this identity may read, and
+    """The secret of a device. Raises PiactlError if there is no copy that this identity may read, and
     SealBroken."""
     if not entry.sealed:
         raise PiactlError(
@@ -73,7 +72,7 @@ def opened(keys: DigestKeys, uid: str, entry: DeviceEntry) -> OtpSecret:
 
 
 def checked_match(uid: str, entry: DeviceEntry, secret: OtpSecret, code: str, now: datetime) -> Match:
-    """Where a code of a device stands. Raises WrongCode, which says why."""
+    """The match of a code of a device. Raises WrongCode, which says why."""
     try:
         match = match_code(entry.device, secret.code, read_code(code), now)
     except CodeUsed:
@@ -88,7 +87,7 @@ def checked_match(uid: str, entry: DeviceEntry, secret: OtpSecret, code: str, no
 
 def used_up(keys: DigestKeys, uid: str, entry: DeviceEntry, match: Match, **changed: object) -> EntryWrite:
     """The write that uses a code up, changes other fields of the device with it, and seals its secret under
-    the current key where that is another."""
+    the current key if it was sealed under another."""
     device = replace(entry.device, last_step=match.step, drift=match.drift, **changed)  # type: ignore[arg-type]
     fresh = b""
     if device.sealed_with != keys.current:
@@ -111,10 +110,10 @@ def use_code(
     *,
     stored: Callable[[EntryWrite], Outcome] | None = None,
 ) -> Checked:
-    """Checks a code of the device in force and uses it up: GOOD is said of one code once, ever.
+    """Checks a code of the device in force and uses it up: GOOD is returned once for one code, ever.
 
     `writer` must be bound as an identity that may change devices (desk, administrator). `stored` makes the
-    write in another way than by `writer`, journalled say. Raises SealBroken, PiactlError where the code
+    write in place of `writer`, for example with the journal. Raises SealBroken, PiactlError if the code
     cannot be checked.
     """
     devices = tuple(read_devices(writer, entry.dn, unreadable))
