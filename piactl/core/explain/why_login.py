@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 
 from piactl.core.credentials.credentials import Credentials
-from piactl.core.explain.counterfactual import wait_remedy
 from piactl.core.explain.question import Answer, Case, Cause, Effect, Rule, absence, next_day, span
+from piactl.core.explain.remedies import wait_remedy
 from piactl.core.explain.why_state import drift_note, state_ground, state_span
 from piactl.core.model.account import NO_DEVICE, State
 from piactl.core.model.periods import OPEN, Period, civil, difference, holding

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from piactl.core.explain.counterfactual import (
+from piactl.core.explain.question import Answer, Case, Cause, Effect, Remedy, Rule, absence, next_day, span
+from piactl.core.explain.remedies import (
     ASSIGNED,
     denial_in_force,
     exceptions_on,
@@ -13,7 +14,6 @@ from piactl.core.explain.counterfactual import (
     posts_with,
     wait_remedy,
 )
-from piactl.core.explain.question import Answer, Case, Cause, Effect, Remedy, Rule, absence, next_day, span
 from piactl.core.explain.why_state import state_ground
 from piactl.core.model.account import Right, State
 from piactl.core.model.overrides import override_text, running

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from piactl.core.explain.counterfactual import reopen_remedy, unlock_remedy, wait_remedy
 from piactl.core.explain.question import Answer, Case, Remedy, Rule, next_day, span
+from piactl.core.explain.remedies import reopen_remedy, unlock_remedy, wait_remedy
 from piactl.core.model.account import State
 from piactl.core.model.overrides import HAND_ENDED, OverrideKind, next_end, override_text, running
 from piactl.core.model.person import Assignment

@@ -96,8 +96,8 @@ class ActivationDelivery:
         self, store: AccountStore, names: Sequence[str], reason: str, now: datetime, identity: str
     ) -> Batch:
         """One for each account that may have one, in the order of `names`; nothing is written. Raises
-        ConfigurationInvalid without a policy for activation passwords, PiactlError if that policy is not
-        strict enough."""
+        ConfigurationInvalid without a policy for activation passwords, PiactlError if that policy is
+        unsuitable."""
         policy = activation_policy(self.settings)
         faults = policy_faults(store.reader, policy)
         if faults:
