@@ -9,7 +9,7 @@ from datetime import date
 from piactl.core.model.person import Person
 from piactl.core.plan.feed_limits import FeedFacts
 from piactl.core.plan.plan import Rejection
-from piactl.core.text import counted
+from piactl.core.text import counted, few
 from piactl.dataclass import dataclass
 from piactl.feed.encoding_and_header import Layout, shown
 from piactl.feed.formats.rows import RowWriter
@@ -46,9 +46,8 @@ def layout_remarks(layout: Layout) -> list[Remark]:
     """Remarks about the header."""
     remarks = []
     if layout.extras:
-        names = ", ".join(shown(name) for name in layout.extras[:_FEW])
-        more = f" and {len(layout.extras) - _FEW} more" if len(layout.extras) > _FEW else ""
-        remarks.append(Remark("unknown-columns", f"columns not read: {names}{more}", len(layout.extras)))
+        names = few([*map(shown, layout.extras)], _FEW)
+        remarks.append(Remark("unknown-columns", f"columns not read: {names}", len(layout.extras)))
     if layout.is_rejects:
         remarks.append(Remark("rejects-file", "a file of corrected rejects; nobody counts as absent"))
     return remarks
@@ -74,9 +73,8 @@ def set_remarks(written: RowWriter) -> list[Remark]:
             Remark("understood", f"posts by function{where}: {posts}", sum(written.posts.values()))
         )
     if written.at:
-        most = ", ".join(f"{uai} {number}" for uai, number in written.at.most_common(_FEW))
-        more = f" and {len(written.at) - _FEW} more" if len(written.at) > _FEW else ""
-        remarks.append(Remark("understood", f"posts by structure: {most}{more}", len(written.at)))
+        most = few([f"{uai} {number}" for uai, number in written.at.most_common()], _FEW)
+        remarks.append(Remark("understood", f"posts by structure: {most}", len(written.at)))
     if written.local:
         local = len(written.local)
         remarks.append(

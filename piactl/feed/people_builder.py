@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.plan import Rejection
+from piactl.core.text import few
 from piactl.feed.csv_row_parser import NONE_WHEN_BLANK, BrokenRow, Row
 from piactl.feed.encoding_and_header import COLUMNS
 from piactl.feed.error_codes import rejection_message
@@ -148,7 +149,7 @@ class PeopleBuilder:
         """Removes held people from `people`. Returns the lines of their rows and of all rejections."""
         for matricule, (columns, lines) in self._contradictions.items():
             everywhere = sorted({*self.people[matricule].lines, *lines})
-            where = f"rows of one person disagree in {', '.join(columns)}: lines {_few(everywhere)}"
+            where = f"rows of one person disagree in {', '.join(columns)}: lines {few(everywhere, _FEW)}"
             for line in everywhere:
                 self._reject(line, columns[0], "person-contradicts", where, matricule)
         lines = list(self.rejected_lines)
@@ -163,8 +164,3 @@ class PeopleBuilder:
 
 def _differing(left: object, right: object, fields: dict[str, str]) -> list[str]:
     return [column for column, name in fields.items() if getattr(left, name) != getattr(right, name)]
-
-
-def _few(items: Sequence[object]) -> str:
-    text = ", ".join(str(item) for item in items[:_FEW])
-    return text if len(items) <= _FEW else f"{text} and {len(items) - _FEW} more"

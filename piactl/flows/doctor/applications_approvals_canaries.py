@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from piactl.core.model.settings import IdentityName, Settings
-from piactl.core.text import counted
+from piactl.core.text import counted, few
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
 from piactl.directory.port import RawEntry, Reader
@@ -51,8 +51,7 @@ def _blocked(reader: Reader, settings: Settings, entries: list[RawEntry]) -> Ite
         if blocks[policy]:
             found.append(entry.text("cn"))
     if found:
-        more = f" and {len(found) - _FEW} more" if len(found) > _FEW else ""
-        yield f"wrong passwords of anybody block {', '.join(found[:_FEW])}{more}"
+        yield f"wrong passwords of anybody block {few(found, _FEW)}"
 
 
 _PAGE = "See docs/approvals.md."

@@ -27,7 +27,7 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import read_drift_memory, vanished_accounts
 from piactl.errors import PiactlError
 from piactl.flows.doctor.checks import Finding, Result, finding, fine, note, skipped, worst
-from piactl.flows.doctor.records import Content
+from piactl.flows.doctor.records import Content, first_ones
 from piactl.flows.drift import decided
 from piactl.flows.plan.deleted_entries import still_gone, vanished_words
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
@@ -58,8 +58,6 @@ def open_cases(content: Content, today: date) -> Result:
     return worst(overdue, soon, advice, f"{number} open, none is urgent")
 
 
-_FEW = 10
-"""How many accounts are named in one finding."""
 _SHARED = "Show them with piactl account show; two accounts of one person: piactl account merge."
 
 
@@ -92,7 +90,7 @@ def _entries(content: Content) -> tuple[Result, Result]:
     shared = [f"{', '.join(sorted(uids))} share {name}" for name, uids in holders.items() if len(uids) > 1]
     unlisted = [f"{one}, which its ledger of names lacks" for one in unlisted]
     advice = f"{_SHARED} The next night enters a name that nobody else has in the ledger."
-    return changed, worst(_few(shared), _few(unlisted), advice, "each stands for one account")
+    return changed, worst(first_ones(shared), first_ones(unlisted), advice, "each stands for one account")
 
 
 def _suspects(content: Content) -> Iterator[Entry]:
@@ -146,9 +144,4 @@ def _gone(content: Content) -> Result:
     gone = vanished_accounts(content.reader, content.directory.state, UnreadableRecords())
     there = still_gone(ManagedAccounts(content.reader, content.directory, content.encoding), gone)
     words = [vanished_words(uid, unmanaged=one.unmanaged) for uid, one in there.items()]
-    return worst(_few(words), [], "See piactl drift list and docs/drift.md.", "no entry is gone")
-
-
-def _few(findings: list[str]) -> list[str]:
-    more = len(findings) - _FEW
-    return [*findings[:_FEW], f"and {more} more"] if more > 0 else findings
+    return worst(first_ones(words), [], "See piactl drift list and docs/drift.md.", "no entry is gone")

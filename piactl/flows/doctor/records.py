@@ -14,7 +14,7 @@ from piactl.core.model.digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.plan.run_state import RunStatus
-from piactl.core.text import counted
+from piactl.core.text import counted, few
 from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.port import Reader
@@ -187,7 +187,7 @@ def _numbers(content: Content) -> Result:
     full = [words] if left == 0 else []
     advice = "Take the number from one of the entries; raise accounts.posix.last where few are left."
     scarce = [words] if 0 < left < _FEW_LEFT * size else []
-    return worst([*_few(shared), *full], scarce, advice, words)
+    return worst([*first_ones(shared), *full], scarce, advice, words)
 
 
 def _feeds(content: Content, today: date) -> Result:
@@ -223,7 +223,7 @@ def _positions(content: Content) -> Result:
             if policy.without_codes(stored) is not stored:
                 held.add(entry.text("uid"))
     if held:
-        some = ", ".join(sorted(held)[:_FEW]) + (f" and {len(held) - _FEW} more" if len(held) > _FEW else "")
+        some = few(sorted(held), _FEW)
         wrong.append(f"{counted(len(held), 'entry holds', 'entries hold')} a code of HR: {some}")
     else:
         content.baseline.in_order("D54", digest)
@@ -279,7 +279,7 @@ def _foreign_policies(content: Content) -> Result:
         "Find out who set it. piactl nightly removes it; of a protected account: piactl password unblock "
         "ACCOUNT --administrator. If the policy is yours, add it to password.other_policies."
     )
-    return worst(_few(foreign), [], advice, "no account names one")
+    return worst(first_ones(foreign), [], advice, "no account names one")
 
 
 def _blocks_of_protected(content: Content) -> Result:
@@ -295,10 +295,11 @@ def _blocks_of_protected(content: Content) -> Result:
         "Set password.protected_policy to cn=protected of schemas/ldap/tree.ldif.in, then put each account "
         'under it: piactl password unblock ACCOUNT --administrator --reason "..."'
     )
-    return worst([], _few(blocked), advice, "wrong passwords block no protected account")
+    return worst([], first_ones(blocked), advice, "wrong passwords block no protected account")
 
 
-def _few(findings: list[str]) -> list[str]:
+def first_ones(findings: list[str]) -> list[str]:
+    """The first ones, and how many more there are."""
     more = len(findings) - _FEW
     return [*findings[:_FEW], f"and {more} more"] if more > 0 else findings
 
@@ -352,7 +353,7 @@ def _addresses(content: Content) -> Result:
     query = filters.all_of(content.baseline.accounts("D36"), live, without)
     entries = content.reader.search(content.directory.accounts, query, [name("uid")])
     uids = sorted(entry.text(name("uid")) for entry in entries)
-    some = ", ".join(uids[:_FEW]) + (f" and {len(uids) - _FEW} more" if len(uids) > _FEW else "")
+    some = few(uids, _FEW)
     wrong = [f"{counted(len(uids), 'account')} without an address: {some}"] if uids else []
     if not wrong:
         content.baseline.in_order("D36")
