@@ -427,7 +427,7 @@ class RowParser:
         return {name: dict(column) for name, column in counts.items()}
 
     def sample(self) -> Sample:
-        """What was seen of the columns whose values are not counted."""
+        """The sample of the columns whose values are not counted."""
         seen = {name: values - {"", "X"} for name, values in self._distinct.items()}
         cell = self.columns[_AT_UAI].cell
         return Sample(

@@ -67,7 +67,7 @@ def is_wholesale(bad: int, rows: int, not_ascii: int, limits: SourceLimits) -> b
 
 
 def undecodable(raw: bytes, configured: str) -> str:
-    """What is wrong with bytes that do not decode: the encoding that was expected, and that of the bytes."""
+    """The fault of bytes that do not decode: the encoding that was expected, and that of the bytes."""
     return f"bytes are not {configured}, as expected; they look like {likely_encoding(raw, configured)}"
 
 

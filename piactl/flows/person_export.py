@@ -129,7 +129,7 @@ def _values(store: AccountStore, uid: str) -> dict[str, list[str]]:
 
 
 def _shown_instead(store: AccountStore) -> dict[str, str]:
-    """What is shown in place of the values of these attributes."""
+    """The texts shown in place of the values of these attributes."""
     name = store.encoding.name
     return {
         name("piactlMatriculeDigest"): MATRICULE_DIGEST,
@@ -199,7 +199,7 @@ def _attempts(store: AccountStore, uid: str) -> Document | None:
 
 
 def _requests(store: AccountStore, uid: str) -> Iterator[Document]:
-    """What a second person had or has to approve."""
+    """The requests to a second person."""
     for one in Requests(store.reader, store.directory.state, store.keys, store.unreadable, "UTC").all():
         if one.account == uid:
             ended = (
@@ -247,7 +247,7 @@ def _undo(store: AccountStore, uid: str) -> Iterator[Document]:
 
 
 def _plans(folder: Path, uid: str, matricule: str | None) -> Iterator[Document]:
-    """What the plans kept on this host say of the person."""
+    """The changes for the person in the plans kept on this host."""
     for file in sorted(folder.glob("*.json")):
         try:
             plan = json.loads(file.read_bytes())
@@ -273,7 +273,7 @@ def _rejects(folder: Path, matricule: str) -> Iterator[Document]:
 
 
 def _sets(settings: Settings, matricules: Sequence[str]) -> Iterator[Document]:
-    """What the kept sets of national feeds state of the person."""
+    """The data of the person in the kept sets of national feeds."""
     for kept in every_kept_set(settings.state_folder):
         source = settings.sources.get(kept.source)
         for row in kept.rows() if source is not None else ():

@@ -51,7 +51,7 @@ class Simulation:
             self._remember(replace(ready.last, run=run, plan=ready.fingerprint))
 
     def account(self, uid: str) -> Account | None:
-        """An account as it is now; None if no plan so far changed it."""
+        """An account after the plans so far; None if none of them changed it."""
         raw = self._held(uid)
         entry = entry_of(raw, self.accounts.encoding) if raw else None
         return None if entry is None or isinstance(entry, Unreadable) else entry.account

@@ -105,7 +105,7 @@ def _cut_lines(cut: Pruned | None) -> list[str]:
 
 
 def pruned_text(gone: Gone | None, before: str, *, trial: bool) -> str:
-    """Which lines were removed, or with `trial` would be."""
+    """The lines that were removed, or with `trial` would be."""
     if gone is None:
         return f"no line before {before} can be removed; the journal is unchanged\n"
     verb = "would be removed" if trial else "removed"

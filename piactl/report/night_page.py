@@ -19,12 +19,12 @@ from piactl.translation import sentence, used
 View = Mapping[str, Any]
 
 MOST = 12
-"""Rows of one table; the rest is counted."""
+"""The number of rows of one table; the rest is only counted."""
 
 _FATES = tuple(
     zip(FATES, ("account changed", "unchanged", "rejected", "person held", "ignored"), strict=True)
 )
-"""What became of a row, for people."""
+"""The outcomes of rows, in words for people."""
 
 _STYLE = """
 :root { color-scheme: light dark; --ok: #1a7f37; --bad: #b42318; --line: #8888; }
@@ -144,7 +144,7 @@ def _typed(words: str) -> _Markup:
 
 
 def _bar(label: str, number: int, whole: int, bad: bool = False) -> _Markup:
-    """A bar as long as a number is of a whole, at most that; `label` is for who does not see it."""
+    """A bar for the share of a number in a whole, at most all of it; `label` is for screen readers."""
     share = min(100, round(100 * number / whole)) if whole else 100
     sort, width = "bar bad" if bad else "bar", f"width:{share}%"
     return _Markup(
@@ -222,7 +222,7 @@ def _holds(view: View, *, public: bool) -> str:
 
 
 def _feeds(plan: View | None) -> str:
-    """What became of the rows of each feed, and the columns that differ from the last feeds."""
+    """The outcomes of the rows of each feed, and the columns that differ from the last feeds."""
     qualities = plan.get("quality", ()) if plan else ()
     rows = [(one["source"], words, one[fate]) for one in qualities for fate, words in _FATES if one[fate]]
     rows += [

@@ -47,7 +47,7 @@ def plan_text(document: Document, *, most: int = 3, rest: str = "every change: -
 
 
 def difference_text(document: Document, *, most: int = 3) -> str:
-    """What the policy `new` changes where `old` was in force; `most` as for `plan_text`."""
+    """The changes by the policy `new` in place of `old`; `most` as for `plan_text`."""
     head = f"Policy {shown(document['old'])} -> {shown(document['new'])} as of {document['basis']['as_of']}"
     return "\n".join([head, *_changes(document, most, "every change: --all")]) + "\n"
 
@@ -163,7 +163,7 @@ def _update(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
 
 
 def _identity(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
-    """What of the proofs of identity changes; a plan has them masked."""
+    """The proofs of identity that change; a plan has them masked."""
     parts = []
     if "numen" in after:
         parts.append("NUMEN changed" if before.get("numen") else "first NUMEN")

@@ -13,11 +13,11 @@ View = Mapping[str, Any]
 
 _MARGIN = 12
 _MOST = 10
-"""Lines of one part; the rest is counted."""
+"""The number of lines of one part; the rest is only counted."""
 
 
 def status_text(view: View) -> str:
-    """The object of `status_view` as text, a part after the other; parts without content are left out."""
+    """The object of `status_view` as text, part by part; parts without content are left out."""
     parts = (
         ("", [f"{view['as_of']}: {counted(view['accounts'], 'account')} in use"]),
         ("running", [*_running(view["running"])]),
@@ -100,7 +100,7 @@ def _waiting(waiting: View) -> Iterator[tuple[str, str]]:
 
 
 def _alarms(runs: Sequence[View]) -> Iterator[tuple[str, ...]]:
-    """The runs that did without the approval that their plan needed."""
+    """The runs that had no approval although their plan needed one."""
     for run in runs:
         yield (
             f"applied without another person by {run['author']}: {run['break_glass']}",
@@ -115,7 +115,7 @@ def _approvals(answers: Sequence[View]) -> Iterator[tuple[str, ...]]:
 
 
 def _refused(plan: View | None) -> Iterator[tuple[str, str]]:
-    """The plan that the last run made and may not apply."""
+    """The plan that the last run made and was not allowed to apply."""
     if plan:
         why = plan["why"].split("\n", 1)[0]
         show = f"piactl plan show {plan['file']}" if plan["file"] else f"piactl runs show {plan['run']}"
@@ -123,7 +123,7 @@ def _refused(plan: View | None) -> Iterator[tuple[str, str]]:
 
 
 def _held(runs: Sequence[View]) -> Iterator[tuple[str, str]]:
-    """The people whom the last run left unchanged, for rejected rows among other things."""
+    """The people whom the last run left unchanged, for example because of rejected rows."""
     if runs and runs[0].get("held"):
         people = counted(runs[0]["held"], "person", "people")
         yield f"{people} held by the last run", "piactl runs show last"

@@ -61,7 +61,7 @@ STEP_COLUMNS = ("uid", "run", "step", "verdict", "code", "text")
 
 
 def step_lines(view: View) -> str:
-    """The way of a person through a run, one line for each step."""
+    """The steps of a person in a run, one line for each."""
     who = f"{view['display_name'] or view['matricule'] or '(archived)'}  {view['uid'] or '(no account)'}"
     lines = [f"{who}: run {view['run']} as of {view['as_of']}: {view['status']}"]
     for one in view["steps"]:

@@ -12,7 +12,7 @@ from piactl.dataclass import dataclass
 
 
 class Verdict(StrEnum):
-    """What became of a step: done, skipped because there was nothing to do, or held."""
+    """The verdict on a step: done, skipped because there was nothing to do, or held."""
 
     DONE = "done"
     SKIPPED = "skipped"
@@ -52,7 +52,7 @@ _AT: Mapping[HoldCode, str] = {
     HoldCode.PROTECTED: "difference",
     HoldCode.UNDO: "difference",
 }
-"""The step that a hold stops, where it is not the matching."""
+"""The step that a hold stops, if it is not the matching."""
 
 _WRITES = {
     "applied": (Verdict.DONE, "applied", "the account was written"),
@@ -77,7 +77,7 @@ def run_steps(plan: Plan, uid: str, matricules: Collection[str], end: RunEnd) ->
 
 
 def steps_without_plan(end: RunEnd) -> list[Step]:
-    """What the record of a run and the journal say where the plan is not known."""
+    """The steps by the record of a run and the journal, if the plan is not known."""
     if end.status == "refused":
         return [Step("row", Verdict.HELD, "refused", end.note or "the run was refused as a whole")]
     why = "the plan of the run is not kept on this host"

@@ -65,7 +65,7 @@ LIVE = frozenset({State.ACTIVE, State.ON_LEAVE, State.GRACE, State.ANTICIPATED})
 
 NUMEN_PROOF, MAIL_PROOF = "numen", "private_mail"
 PROOFS = (NUMEN_PROOF, MAIL_PROOF)
-"""What proves who somebody is, or reaches them outside their account."""
+"""The proofs: what shows who a person is, or reaches them outside their account."""
 
 ADOPTED = "adopted"
 """Among the changes of proofs, the day on which an entry was adopted: it may have a password."""
@@ -202,7 +202,7 @@ class Account:
 
     @property
     def number(self) -> int | None:
-        """The uidNumber in the ledger, which is the account's for ever; None where it has none yet."""
+        """The uidNumber in the ledger, permanent for the account; None if it has none yet."""
         texts = (i.removeprefix(NUMBER) for i in self.identifiers if i.startswith(NUMBER))
         return min((int(text) for text in texts if text.isdecimal()), default=None)
 

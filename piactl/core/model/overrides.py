@@ -19,7 +19,7 @@ MANUAL = "manual"
 
 
 HAND_ENDED = "a change by hand has ended: the HR data apply again"
-"""What happens on the day after the last one of an override."""
+"""The effect on the day after the last one of an override."""
 
 
 class OverrideKind(Enum):

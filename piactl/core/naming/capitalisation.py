@@ -1,4 +1,4 @@
-"""The case of names as accounts show them, where HR writes them in capitals."""
+"""The case of names on accounts, if HR writes them in capitals."""
 
 from __future__ import annotations
 

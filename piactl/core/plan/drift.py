@@ -69,7 +69,7 @@ class Drift:
 
 
 def changed_words(drift: Iterable[Drift]) -> str:
-    """What another program did to one account, as a clause."""
+    """The change by another program to one account, as a clause."""
     attributes = {one.attribute for one in drift}
     names = ", ".join(sorted(attributes - {DEVICE}))
     done = [f"changed {names}"] if names else []

@@ -1,4 +1,4 @@
-"""How good a feed is: what a night made of its rows, and the components of a score."""
+"""The quality of a feed: what a night made of its rows, and the components of a score."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ EXPECTED = ("numen", "civilite", "date_naissance", "courriel_prive", "corps")
 """The columns that should have a value in every row; a blank in any other column may mean something."""
 
 FATES = ("applied", "unchanged", "rejected", "held", "ignored")
-"""What became of a row; the numbers of all five are the rows of the feed."""
+"""The outcome of a row; the numbers of all five add up to the rows of the feed."""
 
 FAULTS = ("rejected", "held", "late", "back", "missing")
-"""What counts against an establishment."""
+"""The outcomes that count against an establishment."""
 
 PLACES = 20
 """The most establishments that one night keeps."""

@@ -175,7 +175,7 @@ class AccountCounts(NamedTuple):
 
 
 def counts_of(changes: Iterable[Change]) -> AccountCounts:
-    """What a tally counts of all changes of one account."""
+    """The counts of all changes of one account for a tally."""
     kinds: dict[str, None] = {}
     overall: dict[str, None] = {}
     scoped: dict[tuple[str, str, str], None] = {}
@@ -270,7 +270,7 @@ class Tally:
     def impact(
         self, census: Census, policy: Policy, as_of: date, sources: Mapping[str, int] = NO_SOURCES
     ) -> list[Impact]:
-        """What the plan does to each group that it touches, by name."""
+        """The impact of the plan on each group that it touches, by name."""
         nearest: dict[tuple[str, str], tuple[float, str, int, int]] = {}
         counted = chain(self._counted(census, sources), self._growth(census))
         for name, kind, sort, scope, of, limit, count, _ in _limited(counted, guards_on(policy, as_of)):
@@ -397,7 +397,7 @@ _WITH_SERVICES = frozenset(
 
 
 def _limited(counted: Iterable[_Counted], guards: Mapping[str, tuple[str, Guard]]) -> Iterator[_Limited]:
-    """What was counted where a guard has a limit for it."""
+    """The counts for which a guard has a limit."""
     for kind, sort, scope, of, count, total in counted:
         name, guard = guards.get(kind, (kind, Guard()))
         per_scope = {"establishment": guard.per_establishment, "profile": guard.per_profile}

@@ -123,7 +123,7 @@ def case_counts(cases: Iterable[Case], settings: MatchingSettings, as_of: date) 
 
 
 def case_id(doubt: Doubt, source: str, matricule: str) -> str:
-    """The name of a case: the same whenever the same question comes up."""
+    """The name of a case, always the same for the same question."""
     asked = f"{_WORDS.get(doubt, source)}\0{matricule}"
     return hashlib.sha256(asked.encode()).hexdigest()[:8]
 
@@ -157,7 +157,7 @@ def renewed(case: Case, person: Person, before: Mapping[str, Case], keys: Digest
 
 
 def kept_apart(left: Collection[str], right: Collection[str], cases: Mapping[str, Case]) -> bool:
-    """Whether somebody decided that two people, each given by uid and matricules, are different."""
+    """Whether a decision says that two people, each given by uid and matricules, are different."""
     return any(
         case.answered(Answer.DIFFERENT) and (case.matricule in one and not case.others.isdisjoint(other))
         for case in cases.values()

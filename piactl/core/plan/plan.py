@@ -31,7 +31,7 @@ class Rejection:
 
 
 class HoldCode(StrEnum):
-    """What holds an account or a person, in one word: for metrics and programs."""
+    """The reason of a hold in one word, for metrics and programs."""
 
     REJECTED = "rejected"
     CONTRADICTION = "contradiction"

@@ -77,7 +77,7 @@ def _added(override: Override, assignments: Sequence[Assignment]) -> Assignment 
 
 
 def _is_ended(override: Override, assignments: Sequence[Assignment]) -> bool:
-    """Whether HR ends by itself what this END ends."""
+    """Whether HR itself ends the assignment that this END ends."""
     rows, last = override.ended(assignments), ordinal(override.day)
     return bool(rows) and all(ordinal(row.end) <= last for row in rows)
 
@@ -94,8 +94,8 @@ def _outlasts(post: Post, override: Override, assignments: Sequence[Assignment])
 def _otherwise(
     of_hr: Sequence[Post], override: Override, row: Assignment, policy: Policy, as_of: date
 ) -> Post | None:
-    """What HR has instead of an added assignment: the same post with other days, or since then another one
-    elsewhere."""
+    """The assignment that HR has instead of an added one: the same post with other days, or since then
+    another one elsewhere."""
     first, last = max(row.start, as_of).toordinal(), ordinal(row.end)
     if any(_covers(post, row, policy, as_of) for post in of_hr):
         return None

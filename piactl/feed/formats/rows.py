@@ -1,4 +1,4 @@
-"""Writes what a format understood as rows of the canonical layout, each with its place in the files."""
+"""Writes the people that a format reads as rows of the canonical layout, each with its place in the files."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from piactl.flows.queries.accounts import AccountStore, find_entry
 
 
 class AccountOutcome(StrEnum):
-    """What became of one account of a command, as results show it. Journals say `already so` for ALREADY."""
+    """The outcome of one account of a command, as results show it. Journals say `already so` for ALREADY."""
 
     APPLIED = "applied"
     ALREADY = "unchanged"
@@ -127,7 +127,8 @@ class BatchResult:
 
 
 class Console(Protocol):
-    """What a command gives the pipeline: connections, signals, and the words with the person who asked."""
+    """The parts of a command that the pipeline needs: connections, signals, and the dialogue with the
+    operator."""
 
     def reading(self) -> AbstractContextManager[Reader]: ...
 
@@ -138,7 +139,7 @@ class Console(Protocol):
     def show_broken_guards(self, broken: Sequence[Refusal]) -> None: ...
 
     def confirm(self, batch: Batch) -> None:
-        """Asks whether the batch may be written. Raises Declined."""
+        """Asks the operator to confirm the batch. Raises Declined."""
 
 
 class Delivery(Protocol):
@@ -152,7 +153,7 @@ class Delivery(Protocol):
         """Called after the last write with the outcomes by uid. Raises PiactlError."""
 
     def drop(self) -> None:
-        """Nothing was set: leaves nothing behind."""
+        """Cleans up after a batch that set nothing."""
 
 
 def prepare_each(
@@ -225,7 +226,7 @@ def run_batch(
 def refuse_broken_guards(
     refusals: Sequence[Refusal], allowed: Mapping[str, int], show: Callable[[Sequence[Refusal]], None]
 ) -> None:
-    """Shows the guards that are broken and not allowed, and raises UnsafePlan where there are any."""
+    """Shows the guards that are broken and not allowed, and raises UnsafePlan if there are any."""
     broken = refused(refusals, allowed)
     if broken:
         show(broken)

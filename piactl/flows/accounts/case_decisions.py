@@ -1,4 +1,4 @@
-"""The decisions of people about cases."""
+"""The decisions of administrators about cases."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _side(who: str, name: str, one: Any, state: str, words: Iterable[str]) -> di
 
 
 def _answers(case: Case) -> dict[str, str]:
-    """What each answer would do."""
+    """The effect of each answer, in words."""
     whose = " or ".join(case.evidence)
     if not case.others:
         return {

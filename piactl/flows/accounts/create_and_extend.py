@@ -22,12 +22,12 @@ from piactl.flows.accounts.edit import intended, prepare
 from piactl.flows.queries.accounts import AccountStore, find_account
 
 OWN_MATRICULES = "EXT-"
-"""What the matricules begin with that stand for people whom no HR knows."""
+"""The beginning of matricules of people whom HR does not know."""
 
 
 @dataclass(frozen=True, slots=True)
 class Newcomer:
-    """What the command line says of a person. Blank text is none."""
+    """A person as given on the command line. Blank text is none."""
 
     family_name: str
     given_name: str
@@ -79,7 +79,7 @@ def prepare_newcomer(
 
 
 def _check_values(newcomer: Newcomer) -> None:
-    """Raises UsageError with everything that a feed may not hold either."""
+    """Raises UsageError with every value that a feed may not have either."""
     bare = newcomer.matricule.strip().rpartition(":")[2]
     given = {
         "--civilite": (newcomer.civilite, check_code),
@@ -112,7 +112,8 @@ def _post(newcomer: Newcomer, as_of: date) -> Assignment:
 
 
 def _earlier(store: AccountStore, matricule: str) -> Entry | None:
-    """The archived account of a person who is back. Raises ActRefused where they have one that is not."""
+    """The archived account of a person who returns. Raises ActRefused if they have an account that is not
+    archived."""
     for entry in read_accounts_of(store.reader, store.directory, store.encoding, store.keys, [matricule]):
         if not isinstance(entry, Entry):
             raise PiactlError(entry.why)
@@ -146,6 +147,6 @@ def prepare_extension(
     sponsor: str,
     reason: str,
 ) -> Batch:
-    """What an extension to `until` would change of each account. Raises as `find_sponsor`."""
+    """The changes by an extension to `until`, by account. Raises as `find_sponsor`."""
     uid = find_sponsor(store, sponsor) if sponsor else ""
     return prepare(store, rules, names, extend(author, until, uid), reason)

@@ -14,7 +14,7 @@ from piactl.directory.store.activation_passwords import POLICY, read_minimum
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """`minimum` is what applied. `remarks` are about the check, not about the password."""
+    """`minimum` is the length that was required. `remarks` are about the check, not about the password."""
 
     uid: str
     minimum: int
@@ -23,11 +23,9 @@ class Checked:
 
 
 def check_password(reader: Reader, settings: PasswordSettings, entry: Entry | None, password: str) -> Checked:
-    """What is wrong with a password for the account of an entry, or for anybody where there is no entry.
-
-    The minimum is the greater one of the setting and of the directory's own policy; protected accounts are
-    administrators'.
-    """
+    """The faults of a password for the account of an entry, or in general without one. The minimum is the
+    greater one of the setting and the directory's own policy; protected accounts have that of
+    administrators."""
     minimum, policy = settings.minimum, settings.policy
     owner = Owner()
     if entry is not None:

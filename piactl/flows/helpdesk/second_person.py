@@ -67,16 +67,16 @@ _ENDED = "-ended"
 
 
 class RequestNotFound(PiactlError):
-    """There is no such request, or it is long over."""
+    """There is no such request, or it was deleted long after its end."""
 
     exit_code = Exit.NOT_FOUND
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What `by` requested at `at`, and why: `kind` is PASSWORD or DEVICE, `device` the name of the new one,
-    `changed` when the password was last set, "" for never. `ended` is the record of its end, None while it is
-    open."""
+    """A request of `by` at `at`, with its reason: `kind` is PASSWORD or DEVICE, `device` the name of the new
+    one, `changed` when the password was last set, "" for never. `ended` is the record of its end, None while
+    it is open."""
 
     name: str
     kind: str
@@ -163,12 +163,12 @@ class Requests:
         return one, operator
 
     def end_write(self, one: Request, outcome: str, operator: str, run: str, now: datetime) -> EntryWrite:
-        """The record that ends a request, which fails where there is one."""
+        """The record that ends a request; its write fails if there is one."""
         facts = {"outcome": outcome, "by": operator, "run": run, "at": now.isoformat(timespec="seconds")}
         return _added(child(self._folder, "cn", one.name + _ENDED), facts)
 
     def approve(self, writer: Writer, one: Request, operator: str, run: str, now: datetime) -> None:
-        """Uses the request up. Raises ActRefused where another operator was faster."""
+        """Uses the request up. Raises ActRefused if another operator was faster."""
         result = next(iter(writer.write([self.end_write(one, APPROVED, operator, run, now)])))
         if result.outcome is Outcome.CONFLICT:
             raise ActRefused(f"{one.name}: another operator ended this request at the same moment")
@@ -176,7 +176,7 @@ class Requests:
             raise PiactlError(f"{one.name}: the request cannot be used up: {result.message}")
 
     def approving(self, batch: Batch, one: Request, operator: str, run: str, now: datetime) -> Batch:
-        """The batch that the request is used up for, once no guard refuses it and before the first write."""
+        """The batch, which uses the request up once no guard refuses it and before the first write."""
 
         def reserve(writer: Writer) -> None:
             if batch.reserve is not None:
@@ -240,15 +240,15 @@ class Requests:
         return one
 
     def _end(self, name: str) -> Record | None:
-        """Any record there ends the request, readable or not."""
+        """The record that ends the request, {} if it cannot be read, None if there is none."""
         dn = child(self._folder, "cn", name + _ENDED)
         data = stored(self.reader.read(dn, [DATA]))
         return None if data is None else self.unreadable.read(dn, data, dict) or {}
 
 
 def refuse_changed(store: AccountStore, settings: PasswordSettings, one: Request) -> None:
-    """Raises ActRefused where the account has another password since the request: it served already, though
-    somebody took its end away, or nobody needs it any more."""
+    """Raises ActRefused if the password of the account was changed since the request: the request has been
+    used, though its end was removed, or nobody needs it any more."""
     if _changed(store, find_entry(store, one.account), settings) != one.changed:
         raise ActRefused(f"{one.name}: {one.account} has got another password since; request it again")
 
@@ -260,7 +260,7 @@ def waiting_device(holder: Holder) -> str:
 
 
 def forget_old_requests(run: Run) -> int:
-    """Deletes the requests that are over, with their ends; how many. Raises PiactlError."""
+    """Deletes the requests that are over, with their ends; returns their number. Raises PiactlError."""
     requests = Requests(run.writer, run.settings.directory.state, run.keys, run.unreadable, "UTC")
     gone = 0
     for one in requests.all():
@@ -279,7 +279,7 @@ def _changed(store: AccountStore, entry: Entry, settings: PasswordSettings) -> s
 
 
 def _replacing(holder: Holder) -> str:
-    """The name of the device that takes the place of another. Raises ActRefused."""
+    """The name of the device that replaces another. Raises ActRefused."""
     uid, device = holder.account.uid, waiting_device(holder)
     if not device:
         raise ActRefused(f"{uid}: no device waits to be verified.\nEnrol one: piactl otp enroll {uid}")

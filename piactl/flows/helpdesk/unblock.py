@@ -1,5 +1,5 @@
-"""How a block by wrong passwords ends, and which password policy an account is under afterwards: nothing else
-changes, no lock of an administrator, no password."""
+"""Lifts blocks by wrong passwords, and keeps accounts under the right password policy. Locks by
+administrators and passwords stay."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def prepare_unblocking(
     now: datetime,
     identity: str,
 ) -> Batch:
-    """What takes away the blocks of these accounts, in the order of `names`; nothing is written."""
+    """The writes that lift the blocks of these accounts, in the order of `names`; nothing is written."""
     return Batch(
         prepare_each(
             store,
@@ -102,8 +102,8 @@ def _policy(known: Credentials, passwords: PasswordSettings, *, protected: bool)
 def activation_end(
     known: Credentials, entry: Entry, timezone: str, activation_hours: int, now: datetime
 ) -> datetime | None:
-    """When the activation password ends, None where the password is none: a block by wrong tries stands where
-    its end stood, so that is counted again from when it was given."""
+    """When the activation password expires, None for another password. A block by wrong passwords replaces
+    the stored end, so the hours count again from when it was set."""
     if not known.is_activation or known.changed is None:
         return None
     if known.blocked is not None and known.blocked > now:
@@ -114,7 +114,7 @@ def activation_end(
 
 
 def _note(rules: Rules, known: Credentials, entry: Entry, *, blocked: bool, ends: datetime | None) -> str:
-    """What was or is in the way, for the person who asked."""
+    """The blocks and other obstacles, in words for the operator."""
     uid = entry.account.uid
     said = "the block by wrong passwords is gone" if blocked else "no wrong passwords block it"
     if ends is not None:
@@ -164,7 +164,7 @@ def remove_foreign_policies(run: Run) -> int:
 
 
 def _written(run: Run, writes: Sequence[AccountWrite], where: str) -> int:
-    """How many were written; names the accounts that stay `where` they are."""
+    """The number of writes that were made; reports the accounts that stay `where` they are."""
     try:
         done = write_beside(run, writes)
     except DirectoryRefused as refused:
