@@ -11,30 +11,12 @@ from piactl.report.table import rendered
 Row = Mapping[str, Any]
 
 CHANGE_COLUMNS = (
-    "date",
-    "kind",
-    "uid",
-    "matricule",
-    "before",
-    "after",
-    "effective",
-    "reason",
-    "stopped_by",
-)
+    "date", "kind", "uid", "matricule", "before", "after", "effective", "reason", "stopped_by",
+)  # fmt: skip
 LEAVER_COLUMNS = (
-    "uid",
-    "matricule",
-    "display_name",
-    "address",
-    "state",
-    "state_then",
-    "login_ends",
-    "services_ending",
-    "grace_ends",
-    "deactivated_on",
-    "archived_on",
-    "reason",
-)
+    "uid", "matricule", "display_name", "address", "state", "state_then", "login_ends",
+    "services_ending", "grace_ends", "deactivated_on", "archived_on", "reason",
+)  # fmt: skip
 
 
 def day_table(rows: Sequence[Row], layout: str) -> Iterable[str]:

@@ -17,18 +17,9 @@ FORMATS = ("table", "json", "ndjson", "csv", "tsv", "excel")
 Row = Mapping[str, Any]
 
 _TYPED = (
-    "kind",
-    "kinds",
-    "guard",
-    "service",
-    "profile",
-    "uid",
-    "address",
-    "given_name",
-    "family_name",
-    "display_name",
-    "name",
-)
+    "kind", "kinds", "guard", "service", "profile", "uid", "address", "given_name", "family_name",
+    "display_name", "name",
+)  # fmt: skip
 """Columns with words that people type again, and with names: they stay as they are in every language."""
 _NARROWEST = 8
 """The width below which columns are left out rather than cut further."""

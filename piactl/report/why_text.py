@@ -11,19 +11,9 @@ from piactl.report.escaping_and_colours import shown
 View = Mapping[str, Any]
 
 COLUMNS = (
-    "uid",
-    "as_of",
-    "subject",
-    "uai",
-    "verdict",
-    "since",
-    "until",
-    "reason",
-    "policy",
-    "assignment",
-    "origin",
-    "remedy",
-)
+    "uid", "as_of", "subject", "uai", "verdict", "since", "until", "reason", "policy", "assignment",
+    "origin", "remedy",
+)  # fmt: skip
 _FIRST_DAYS = 6
 _WIDTH = 11
 

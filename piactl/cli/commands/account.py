@@ -45,17 +45,9 @@ if TYPE_CHECKING:
 
 
 COLUMNS = (
-    "uid",
-    "matricule",
-    "address",
-    "display_name",
-    "state",
-    "locked",
-    "login_until",
-    "next_due",
-    "profiles",
-    "drift",
-)
+    "uid", "matricule", "address", "display_name", "state", "locked", "login_until", "next_due",
+    "profiles", "drift",
+)  # fmt: skip
 
 
 States = Annotated[

@@ -15,18 +15,9 @@ from piactl.exit_codes import Exit
 from piactl.report.table import rendered
 
 COLUMNS = (
-    "key",
-    "current",
-    "here",
-    "matricules",
-    "archived",
-    "numens",
-    "births",
-    "waiting",
-    "devices",
-    "attempts",
-    "bases",
-)
+    "key", "current", "here", "matricules", "archived", "numens", "births", "waiting", "devices",
+    "attempts", "bases",
+)  # fmt: skip
 
 
 def list_(output: Output = None) -> int:

@@ -30,19 +30,9 @@ from piactl.report.policy_text import profile_text, service_text
 from piactl.report.table import rendered
 
 SERVICE_COLUMNS = (
-    "name",
-    "label",
-    "scope",
-    "grant_delay",
-    "mutation_delay",
-    "meanwhile",
-    "handover",
-    "in_grace",
-    "otp",
-    "profiles",
-    "when",
-    "line",
-)
+    "name", "label", "scope", "grant_delay", "mutation_delay", "meanwhile", "handover", "in_grace",
+    "otp", "profiles", "when", "line",
+)  # fmt: skip
 PROFILE_COLUMNS = ("name", "when", "services", "line")
 
 

@@ -181,17 +181,9 @@ def comparable(past: Sequence[PastFeed], undone: Collection[str]) -> tuple[PastF
 
 
 LIMIT_CODES = (
-    "older",
-    "bad-column",
-    "few-known",
-    "size",
-    "changed-column",
-    "held",
-    "undone",
-    "missing-delta",
-    "doubled-delta",
-    "order-unknown",
-)
+    "older", "bad-column", "few-known", "size", "changed-column", "held", "undone", "missing-delta",
+    "doubled-delta", "order-unknown",
+)  # fmt: skip
 
 VARIED = 3
 """A coded column varies in a feed if this many rows have another value than its most common one."""

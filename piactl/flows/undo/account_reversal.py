@@ -37,15 +37,9 @@ from piactl.flows.queries.accounts import career_and_status
 
 WHO = ("modifiersName", "modifyTimestamp")
 _HR_ATTRIBUTES = (
-    "sn",
-    "givenName",
-    "personalTitle",
-    "supannNomDeNaissance",
-    "supannMailPrive",
-    "piactlNumenDigest",
-    "piactlIdentityDigest",
-    "piactlBirthDigest",
-)
+    "sn", "givenName", "personalTitle", "supannNomDeNaissance", "supannMailPrive", "piactlNumenDigest",
+    "piactlIdentityDigest", "piactlBirthDigest",
+)  # fmt: skip
 _CLOSED = (State.DEACTIVATED, State.ARCHIVED)
 
 
