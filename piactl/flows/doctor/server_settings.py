@@ -44,6 +44,8 @@ from piactl.resources import schemas_folder
 PPOLICY_CONTROL = "1.3.6.1.4.1.42.2.27.8.5.1"
 _UNSEEN = "Give the reader access, as schemas/ldap/slapd.conf.in does for cn=config and cn=monitor."
 _CANNOT = "unknown: cn=config is not readable"
+_OVERLAYS_UNKNOWN = skipped("unknown: the module is loaded, but the overlays are not readable", _UNSEEN)
+_MONITOR_UNKNOWN = skipped("unknown: cn=monitor is not readable", _UNSEEN)
 _INDEX = re.compile(r"^index\s+(\S+)\s+(\S+)", re.MULTILINE)
 _KINDS = frozenset({"eq", "pres"})
 _DRIFT_SECONDS = 10
@@ -92,7 +94,7 @@ def password_policy(server: Server) -> Result:
         advice = f"{PUT_BACK}."
     warnings += default_warnings
     if not faults and overlays is None:
-        return skipped("unknown: the module is loaded, but the overlays are not readable", _UNSEEN)
+        return _OVERLAYS_UNKNOWN
     return worst(faults, warnings, advice, "ppolicy is on, passwords are hashed")
 
 
@@ -128,7 +130,7 @@ def one_time_codes(server: Server) -> Result:
         faults.append(f"the overlay otp is not on the database of {server.settings.suffix}")
     advice = "Add `moduleload otp` and `overlay otp` (slapd-contrib), or set otp.enforced_by: portal."
     if not faults and overlays is None and not server.portal:
-        return skipped("unknown: the module is loaded, but the overlays are not readable", _UNSEEN)
+        return _OVERLAYS_UNKNOWN
     if faults:
         return error("; ".join(faults), advice)
     query = filters.all_of(
@@ -159,7 +161,7 @@ def closures(server: Server) -> Result:
         found = f"{', '.join(lacking)} cannot read the class {LINKED_CLASS} and would unlink closed accounts"
         return warning(found, "Let every identity read cn=Subschema.")
     if overlays is None:
-        return skipped("unknown: the module is loaded, but the overlays are not readable", _UNSEEN)
+        return _OVERLAYS_UNKNOWN
     if "otp" not in overlays:
         found = f"{alone}: the overlay otp is not on the database of {server.settings.suffix}"
         return warning(found, advice)
@@ -229,8 +231,8 @@ def indexes(server: Server) -> Result:
     ]
     advice = (
         "Add `index NAME eq` (or pres) to the database (olcDbIndex: slapd then makes it by itself); after a "
+        "change of slapd.conf run slapindex."
     )
-    advice += "change of slapd.conf run slapindex."
     return worst([], missing, advice, f"{len(wanted)} attributes")
 
 
@@ -300,7 +302,7 @@ def checkpoint(server: Server) -> Result:
 def room(server: Server) -> Result:
     found = next(filter(None, (database_room(q, server.settings.suffix) for q in server.each())), None)
     if found is None and server.config is None:
-        return skipped("unknown: cn=monitor is not readable", _UNSEEN)
+        return _MONITOR_UNKNOWN
     size = found.size if found else server.config.max_size if server.config else 0
     words = f"maxsize {size >> 20:,} MiB"
     if found:
@@ -333,7 +335,7 @@ def clock(server: Server) -> Result:
         if apart > _DRIFT_SECONDS:
             return warning(words, advice)
         return fine("agrees with this host within two seconds" if apart <= 2 else words)
-    return skipped("unknown: cn=monitor is not readable", _UNSEEN)
+    return _MONITOR_UNKNOWN
 
 
 def requests_in_flight(server: Server) -> Result:
@@ -367,7 +369,7 @@ def passwords_in_clear(server: Server) -> Result:
     ports = sorted({urlsplit(uri).port or 389 for uri in uris or () if uri.startswith("ldap://")})
     if uris is None:
         if url.scheme == "ldapi":
-            return skipped("unknown: cn=monitor is not readable", _UNSEEN)
+            return _MONITOR_UNKNOWN
         ports = [url.port or 389] if url.scheme == "ldap" else [389]
     host = url.hostname if url.scheme != "ldapi" and url.hostname else "127.0.0.1"
     answers = {f"{host}:{port}": accepts_in_clear(host, port, server.settings) for port in ports}
