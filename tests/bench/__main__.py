@@ -63,7 +63,7 @@ def _of_size(people: int, options: argparse.Namespace, folder: Path) -> list[Con
     population = make_population(people, SEED, folder / "feeds")
     cases = options.case or (_LARGE_CASES if people >= LARGE else CASES)
     contests = []
-    for kind in KINDS:
+    for kind in options.server:
         # the cases other than a load are run where most directories are: with an access log
         mine = [case for case in CASES if case in cases and (case == "load" or kind == "accesslog")]
         if not mine:
@@ -96,6 +96,13 @@ def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--people", type=_sizes, help="one size or several: 36000,1200000 (default 36000)")
     parser.add_argument("--quick", action="store_true", help="2,000 people")
     parser.add_argument("--case", nargs="+", choices=CASES, help="only these")
+    parser.add_argument(
+        "--server",
+        nargs="+",
+        choices=KINDS,
+        default=KINDS,
+        help="only these; the other cases run with accesslog",
+    )
     parser.add_argument("--runs", type=int, help="rounds of each case (default 3, with --quick 2)")
     parser.add_argument("--dir", help="where the directories are made: the disk they are measured on")
     parser.add_argument("--profile", action="store_true", help="also show where piactl's CPU goes")
