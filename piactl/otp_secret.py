@@ -30,7 +30,7 @@ import secrets
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from piactl.core.credentials.devices_and_codes import DIGITS, PERIOD
+from piactl.core.credentials.totp_devices import DIGITS, PERIOD
 from piactl.core.model.digests import DigestKeys, digest_key_id
 from piactl.dataclass import dataclass
 from piactl.errors import PiactlError

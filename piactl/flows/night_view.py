@@ -20,8 +20,8 @@ from piactl.core.rules.desired import Rules
 from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.forecast.simulate import Forecast, day_row, first_night
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.plan.plan_file import plan_document
 from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.flows.plan.signed_plan_file import plan_document
 
 DAYS = 7
 """The days ahead that the page shows."""

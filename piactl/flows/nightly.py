@@ -39,8 +39,8 @@ from piactl.flows.plan.inputs.load_feeds import keep_sets, refused_feeds, scan_f
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
 from piactl.flows.plan.inputs.older_feeds import note_older
 from piactl.flows.plan.partial_feeds import build_continuing
-from piactl.flows.plan.plan_file import plan_document, plan_pieces, sealed
 from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces, sealed
 from piactl.flows.queries.accounts import AccountStore
 from piactl.flows.queries.unjournalled import unjournalled
 from piactl.private_files import forget_old, make_private_folder, write_private

@@ -42,7 +42,7 @@ from piactl.flows.plan.inputs.load_feeds import keep_sets, refused_feeds, scan_f
 from piactl.flows.plan.inputs.merge_feeds import Accepted
 from piactl.flows.plan.inputs.older_feeds import note_older, read_noted, write_noted
 from piactl.flows.plan.partial_feeds import Continued, build_continuing
-from piactl.flows.plan.plan_file import refusal_facts
+from piactl.flows.plan.signed_plan_file import refusal_facts
 from piactl.flows.simulation import Simulation
 from piactl.private_files import make_private_folder, write_private
 

@@ -2,7 +2,14 @@
 
 from piactl.core.journal_line import Head, JournalLine
 from piactl.journal.actor import Actor, who
-from piactl.journal.intent import IntendedWrite, Intent, IntentOutcome, Settlement, in_doubt, intent_outcome
+from piactl.journal.intent_lines import (
+    IntendedWrite,
+    Intent,
+    IntentOutcome,
+    Settlement,
+    in_doubt,
+    intent_outcome,
+)
 from piactl.journal.query import Wanted, read_lines
 from piactl.journal.verify import Cut, Problem, Verification, verify, verify_file
 from piactl.journal.writer import Journal, RunContext

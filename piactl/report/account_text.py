@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from piactl.core.credentials.devices_and_codes import PERIOD, drift_words
+from piactl.core.credentials.totp_devices import PERIOD, drift_words
 from piactl.report.escaping_and_colours import shown
 
 View = Mapping[str, Any]

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from piactl.core.credentials.failed_check_backoff import Attempts, all_open_at, recent, wait_after
-from piactl.core.credentials.passwords import (
+from piactl.core.credentials.password_generation_and_rules import (
     ALPHABET,
     GROUPS,
     LENGTH,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from piactl.core.credentials.devices_and_codes import (
+from piactl.core.credentials.totp_devices import (
     PERIOD,
     WINDOW,
     CodeUsed,

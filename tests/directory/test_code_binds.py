@@ -17,7 +17,7 @@ import pytest
 from ldap3.core.exceptions import LDAPInsufficientAccessRightsResult
 
 from piactl.cli.framework.configuration import open_configuration
-from piactl.core.credentials.passwords import ActivationPassword
+from piactl.core.credentials.password_generation_and_rules import ActivationPassword
 from piactl.directory.open import open_writer
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.store.activation_passwords import Ending, activation_write, read_released, unblock_write

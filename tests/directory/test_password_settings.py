@@ -18,7 +18,7 @@ from ldap3.core.exceptions import (
     LDAPOperationResult,
 )
 
-from piactl.core.credentials.passwords import FEWEST, Owner, password_problems
+from piactl.core.credentials.password_generation_and_rules import FEWEST, Owner, password_problems
 from piactl.resources import schemas_folder
 from piactl.sandbox.files import POLICIES, identity_dn
 

@@ -277,7 +277,7 @@ def merge(
 
     from piactl.flows.accounts.merge_split_rekey import merge_plan, prepare_merge
     from piactl.flows.apply.approvals import require_approval
-    from piactl.flows.plan.plan_file import plan_pieces, sealed
+    from piactl.flows.plan.signed_plan_file import plan_pieces, sealed
 
     command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     configuration = command.configuration

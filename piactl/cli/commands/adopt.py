@@ -128,7 +128,7 @@ def _sealed(
     configuration: Configuration, planned: ReadyPlan, out: str, *, write: bool
 ) -> tuple[ReadyPlan, str]:
     """The sealed plan, and the file it was written to, or ""."""
-    from piactl.flows.plan.plan_file import plan_pieces, sealed
+    from piactl.flows.plan.signed_plan_file import plan_pieces, sealed
     from piactl.journal import who
     from piactl.private_files import make_private_folder, write_private
 
@@ -154,7 +154,7 @@ def _apply(
     yes: bool,
 ) -> int:
     from piactl.cli.framework.run_context import apply_plan, done_code
-    from piactl.flows.plan.plan_file import plan_document
+    from piactl.flows.plan.signed_plan_file import plan_document
 
     if ready.writes and can_ask(yes=yes):
         say_text(plan_text(plan_document(ready)))

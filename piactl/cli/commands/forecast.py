@@ -175,7 +175,7 @@ def _say_remarks(nights: Sequence[Night], last: date) -> None:
     """Prints the remarks below the table: no change due, full nights, held people, guards that would stop a
     night."""
     from piactl.core.text import counted
-    from piactl.flows.plan.plan_file import refusal_facts
+    from piactl.flows.plan.signed_plan_file import refusal_facts
     from piactl.report.forecast_and_rehearsal_text import stopped_text
 
     if not any(night.plan.changes for night in nights):

@@ -123,7 +123,7 @@ def _run(
     from piactl.flows.apply.hooks import missing_programs
     from piactl.flows.nightly import RefusedPlan, run_nightly
     from piactl.flows.plan.inputs.merge_feeds import Accepted
-    from piactl.flows.plan.plan_file import plan_document
+    from piactl.flows.plan.signed_plan_file import plan_document
     from piactl.report.establishments import with_names
     from piactl.report.plan_text import plan_text
 
@@ -244,7 +244,7 @@ def _metrics(
         return
     from piactl.directory.port import Outcome
     from piactl.flows.apply.hooks import events_waiting
-    from piactl.flows.plan.plan_file import plan_document
+    from piactl.flows.plan.signed_plan_file import plan_document
     from piactl.private_files import write_public
     from piactl.report.metrics import LAST_SUCCESS, metrics_text
 

@@ -94,7 +94,7 @@ def plan(
     from piactl.flows.plan.inputs.load_feeds import keep_sets, scan_feeds
     from piactl.flows.plan.inputs.merge_feeds import Accepted
     from piactl.flows.plan.partial_feeds import build_continuing
-    from piactl.flows.plan.plan_file import plan_pieces, sealed
+    from piactl.flows.plan.signed_plan_file import plan_pieces, sealed
     from piactl.journal import who
 
     need_reason(reason, "--accept-feed", accept_feed or [])
@@ -175,7 +175,7 @@ def _show(files: list[str], output: PlanForm | None, by: Group | None, *, everyt
 
 def read_plan_file(name: str, configuration: Configuration) -> ReadyPlan:
     """The plan in a file, `-` is stdin. Raises UsageError, StalePlan."""
-    from piactl.flows.plan.plan_file import read_plan
+    from piactl.flows.plan.signed_plan_file import read_plan
 
     folder = Path(configuration.settings.state_folder)
     try:

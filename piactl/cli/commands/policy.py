@@ -170,7 +170,7 @@ def diff(
 
 
 def _show(plan: Plan, old: str, new: str, output: PlanForm | None, *, everything: bool) -> None:
-    from piactl.flows.plan.plan_file import plan_facts
+    from piactl.flows.plan.signed_plan_file import plan_facts
     from piactl.report.establishments import with_names
     from piactl.report.plan_text import difference_text
 

@@ -117,7 +117,7 @@ def undo(
 
 
 def _write_plan_file(undoing: Undoing, out: str) -> None:
-    from piactl.flows.plan.plan_file import plan_pieces
+    from piactl.flows.plan.signed_plan_file import plan_pieces
     from piactl.private_files import write_private
 
     write_private(Path(out), plan_pieces(undoing.ready))
@@ -179,7 +179,7 @@ def _apply(undoing: Undoing, configuration: Configuration, order: Order) -> Done
 def _result(undoing: Undoing, configuration: Configuration, done: Done | None = None) -> dict[str, Any]:
     """The result as `-o json` prints it; documented in docs/undo.md."""
     from piactl.directory.port import Outcome
-    from piactl.flows.plan.plan_file import plan_document
+    from piactl.flows.plan.signed_plan_file import plan_document
     from piactl.flows.undo.account_reversal import Fate
 
     document = plan_document(undoing.ready)

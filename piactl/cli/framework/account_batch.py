@@ -197,7 +197,7 @@ def can_ask(*, yes: bool) -> bool:
 def say_broken_guards(broken: Sequence[Refusal], *, most: int | None = None, more: str = "") -> None:
     """Reports the broken guards, at most `most`, and how to approve them. `more` is appended to the options
     that approve."""
-    from piactl.flows.plan.plan_file import refusal_facts
+    from piactl.flows.plan.signed_plan_file import refusal_facts
     from piactl.report.plan_text import refusal_lines
 
     shown = broken[:most]
@@ -218,7 +218,7 @@ def results_of(batch: Batch, result: BatchResult) -> list[dict[str, Any]]:
 def result_facts(account: PreparedAccount, result: BatchResult) -> dict[str, Any]:
     """The result object of one account; see docs/accounts.md."""
     from piactl.core.model.numen import read_numen
-    from piactl.flows.plan.plan_file import change_facts, refusal_facts
+    from piactl.flows.plan.signed_plan_file import change_facts, refusal_facts
 
     outcome, message = result.of(account)
     return {

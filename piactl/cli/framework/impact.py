@@ -23,7 +23,7 @@ def check_form(output: PlanForm | None, by: Group | None) -> None:
 
 def show_impact(plan: Plan, configuration: Configuration, output: PlanForm | None, by: Group) -> None:
     """Prints a row for each group that the plan touches, with the words of the configuration for it."""
-    from piactl.flows.plan.plan_file import impact_facts
+    from piactl.flows.plan.signed_plan_file import impact_facts
     from piactl.report.plan_text import impact_rows, impact_table
 
     labels = {uai: place.name for uai, place in configuration.register.items()} if by is Group.UAI else {}

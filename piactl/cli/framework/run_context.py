@@ -183,7 +183,7 @@ def _interrupted(configuration: Configuration, ready: ReadyPlan) -> bool:
 
 def show_plan(ready: ReadyPlan, output: PlanLayout, *, most: int) -> None:
     """Prints a sealed plan; as text with at most `most` changes of each kind, 0 for all."""
-    from piactl.flows.plan.plan_file import plan_document, plan_pieces
+    from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces
 
     if output is PlanLayout.JSON:
         put(piece.decode() for piece in plan_pieces(ready))
@@ -211,7 +211,7 @@ def refuse_broken(ready: ReadyPlan, name: str, allowed: Mapping[str, int]) -> No
 
 def say_refused(ready: ReadyPlan, name: str, broken: Sequence[Refusal]) -> None:
     """Reports broken guards of the plan in the file `name`, and how to show and apply it."""
-    from piactl.flows.plan.plan_file import refusal_facts
+    from piactl.flows.plan.signed_plan_file import refusal_facts
     from piactl.report.plan_text import refusal_lines
 
     for line in refusal_lines(list(map(refusal_facts, broken))):
@@ -224,7 +224,7 @@ def say_refused(ready: ReadyPlan, name: str, broken: Sequence[Refusal]) -> None:
 def say_next_steps(ready: ReadyPlan, name: str, first: str = "") -> None:
     """Says what carries out the plan in the file `name`: the approval of another person, if the policy asks
     for it, and the command. `first` is what has to happen before."""
-    from piactl.flows.plan.plan_file import refusal_facts
+    from piactl.flows.plan.signed_plan_file import refusal_facts
     from piactl.report.plan_text import apply_command
 
     say_approval(ready, name)
@@ -300,7 +300,7 @@ def refusals_as_json(
         yield
     except PiactlError as error:
         if output is PlanLayout.JSON and not isinstance(error, UsageError | NotFound | StdoutLost):
-            from piactl.flows.plan.plan_file import refusal_facts
+            from piactl.flows.plan.signed_plan_file import refusal_facts
 
             refused = error.exit_code in (Exit.REFUSED, Exit.FEED_REFUSED)
             guards = error.refusals if isinstance(error, UnsafePlan) else ()

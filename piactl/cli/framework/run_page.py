@@ -28,7 +28,7 @@ def read_holds(file: Path) -> dict[str, date]:
 
 def kept_plan(configuration: Configuration, record: Mapping[str, Any]) -> ReadyPlan | None:
     """The plan of a run, where this host kept it. Raises StalePlan for a file that was edited."""
-    from piactl.flows.plan.plan_file import read_plan
+    from piactl.flows.plan.signed_plan_file import read_plan
 
     settings = configuration.settings
     file = Path(settings.kept_plan(str(record.get("plan"))))

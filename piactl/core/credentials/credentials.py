@@ -21,7 +21,7 @@ class PasswordPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
+class DeviceStatus:
     """The device in force. `there`: its entry exists. `drift` is the error of its clock at the last correct
     code, in steps of `step` seconds; positive is ahead."""
 
@@ -44,7 +44,7 @@ class Credentials:
     blocked: datetime | None = None
     blocked_for_good: bool = False
     policy: PasswordPolicy | None = None
-    device: Device | None = None
+    device: DeviceStatus | None = None
     linked: bool = False
     denied: bool = False
     failures: tuple[datetime, ...] = ()

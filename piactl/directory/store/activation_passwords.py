@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
-from piactl.core.credentials.passwords import ActivationPassword
+from piactl.core.credentials.password_generation_and_rules import ActivationPassword
 from piactl.core.model.settings import DirectorySettings, PasswordSettings
 from piactl.dataclass import dataclass
 from piactl.directory import filters

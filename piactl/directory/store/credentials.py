@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from piactl.core.credentials.credentials import Credentials, Device, PasswordPolicy
+from piactl.core.credentials.credentials import Credentials, DeviceStatus, PasswordPolicy
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import PasswordSettings
 from piactl.directory import filters
@@ -58,15 +58,15 @@ def _policy(reader: Reader, dn: str, settings: PasswordSettings) -> PasswordPoli
     )
 
 
-def _device(reader: Reader, entries: Sequence[RawEntry], dn: str, name: str) -> Device:
+def _device(reader: Reader, entries: Sequence[RawEntry], dn: str, name: str) -> DeviceStatus:
     entry = next((raw for raw in entries if same_dn(raw.dn, dn)), None)
     if entry is None:
-        return Device(name, there=False)
+        return DeviceStatus(name, there=False)
     place = entry.text("oathTOTPParams") or dn
     params = next((raw for raw in entries if same_dn(raw.dn, place)), None) or reader.read(place, _TOKEN)
     if params is None:
-        return Device(name, there=True)
-    return Device(
+        return DeviceStatus(name, there=True)
+    return DeviceStatus(
         name,
         there=True,
         drift=_whole(params.text("oathTOTPTimeStepDrift"), 0),

@@ -12,7 +12,7 @@ from dataclasses import field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from piactl.core.credentials.devices_and_codes import DIGITS, PERIOD, WINDOW, Device, DeviceState
+from piactl.core.credentials.totp_devices import DIGITS, PERIOD, WINDOW, Device, DeviceState
 from piactl.core.model.settings import DirectorySettings, IdentityName
 from piactl.dataclass import dataclass
 from piactl.directory import filters

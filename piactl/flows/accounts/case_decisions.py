@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from piactl.core.edits import ActRefused
-from piactl.core.edits.merge_split_rekey import with_matricule
+from piactl.core.edits.merged_and_split_accounts import with_matricule
 from piactl.core.model.account import masked_mail
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Kind

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from urllib.parse import urlsplit
 
-from piactl.core.credentials.devices_and_codes import WINDOW
+from piactl.core.credentials.totp_devices import WINDOW
 from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.dn import same_dn

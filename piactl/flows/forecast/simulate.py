@@ -17,8 +17,8 @@ from piactl.directory.store.records import DATA, DUE, IN_RECORD, WAITING, Places
 from piactl.directory.store.state_records import read_last
 from piactl.flows.plan.incremental import read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.plan.plan_file import change_facts
 from piactl.flows.plan.reconcile import reconcile
+from piactl.flows.plan.signed_plan_file import change_facts
 from piactl.flows.simulation import Simulation
 
 

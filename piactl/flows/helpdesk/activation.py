@@ -18,7 +18,7 @@ from datetime import date, datetime, time
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from piactl.core.credentials.passwords import (
+from piactl.core.credentials.password_generation_and_rules import (
     ActivationPassword,
     new_activation_password,
     valid_until,

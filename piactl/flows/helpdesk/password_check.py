@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from piactl.core.credentials.passwords import Owner, password_problems
+from piactl.core.credentials.password_generation_and_rules import Owner, password_problems
 from piactl.core.model.account import Account
 from piactl.core.model.settings import PasswordSettings
 from piactl.dataclass import dataclass

@@ -15,8 +15,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from piactl.core.credentials.devices_and_codes import to_verify
-from piactl.core.credentials.passwords import ALPHABET, LENGTH
+from piactl.core.credentials.password_generation_and_rules import ALPHABET, LENGTH
+from piactl.core.credentials.totp_devices import to_verify
 from piactl.core.edits import ActRefused
 from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import PasswordSettings

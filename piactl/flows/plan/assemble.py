@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from piactl.core.plan.guards import Census, Tally
 from piactl.flows.plan.chunk_evaluation import planned_row
 from piactl.flows.plan.incremental import NextCache
-from piactl.flows.plan.plan_file import Lines, PlannedChanges, PlannedWrites
 from piactl.flows.plan.plan_rows import Row
+from piactl.flows.plan.signed_plan_file import Lines, PlannedChanges, PlannedWrites
 from piactl.flows.plan.staged import Names, StagedChanges
 
 _TICK = 5_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from piactl.core.edits.merge_split_rekey import with_matricule
+from piactl.core.edits.merged_and_split_accounts import with_matricule
 from piactl.core.model.account import Account, State, merged_into
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person

@@ -50,8 +50,8 @@ class ReadyPlan:
 
     `writes` are those of accounts, `records` those of piactl's own entries, which follow. `last` is the
     record of the run that carries the plan out. `undo` describes the run that the plan undoes. `fingerprint`
-    and `signature` are "" until the plan is sealed (see `plan_file.sealed`); `made_by` are the people behind
-    it, as the kernel and sudo name them. `since` is what `incremental.list_since` returns; no file has it.
+    and `signature` are "" until `signed_plan_file.sealed`. `made_by` are the people behind the plan, as the
+    kernel and sudo name them. `since` is what `incremental.list_since` returns; no file has it.
     """
 
     plan: Plan

@@ -35,7 +35,7 @@ from piactl.errors import DirectoryOlder, PiactlError
 from piactl.flows.apply.restored_directory import began_at, is_before, is_older
 from piactl.flows.apply.run import CommandRun, Run, must, unclean_last
 from piactl.journal import Intent, IntentOutcome, intent_outcome, read_lines
-from piactl.journal.intent import intent_of
+from piactl.journal.intent_lines import intent_of
 from piactl.journal.recorded_runs import stamped_writes
 
 Feed = Mapping[str, str]

@@ -31,8 +31,8 @@ from piactl.directory.store.state_records import memory_writes, read_drift_memor
 from piactl.errors import NotFound, PiactlError
 from piactl.flows.apply.run_lock import alive_alone
 from piactl.flows.apply.undo_log import Kept, read_undo
-from piactl.flows.plan.plan_file import sealed
 from piactl.flows.plan.ready_plan import ReadyPlan
+from piactl.flows.plan.signed_plan_file import sealed
 from piactl.flows.undo.account_reversal import WHO, Fate, Inverting, Reversal
 
 Record = Mapping[str, Any]

@@ -17,7 +17,7 @@ from piactl.flows.helpdesk.otp.device_changes import (
     prepare_verification,
 )
 from piactl.flows.helpdesk.otp.devices import devices_shown
-from piactl.flows.helpdesk.otp.use_up_code import Checked, CodeOutcome, use_code
+from piactl.flows.helpdesk.otp.verify_code import Checked, CodeOutcome, use_code
 
 __all__ = [
     "Checked",

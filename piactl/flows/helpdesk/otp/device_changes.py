@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 
-from piactl.core.credentials.devices_and_codes import (
+from piactl.core.credentials.totp_devices import (
     PERIOD,
     CodeUsed,
     Device,
@@ -46,7 +46,7 @@ from piactl.flows.helpdesk.otp.devices import (
     prepare_holders,
     prepared,
 )
-from piactl.flows.helpdesk.otp.use_up_code import WrongCode, checked_match, opened, read_code, used_up
+from piactl.flows.helpdesk.otp.verify_code import WrongCode, checked_match, opened, read_code, used_up
 from piactl.flows.queries.accounts import AccountStore
 from piactl.otp_secret import OtpSecret, new_device_name, new_secret, sealed
 from piactl.private_files import create_private, write_private

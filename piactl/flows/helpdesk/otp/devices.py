@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from piactl.core.credentials.devices_and_codes import Device, DeviceState, in_force, services_with_code
+from piactl.core.credentials.totp_devices import Device, DeviceState, in_force, services_with_code
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE, Account, State
 from piactl.core.model.policy import Policy

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
-from piactl.core.credentials.devices_and_codes import DIGITS, CodeUsed, Match, match_code
+from piactl.core.credentials.totp_devices import DIGITS, CodeUsed, Match, match_code
 from piactl.core.edits import ActRefused
 from piactl.core.model.digests import DigestKeys
 from piactl.dataclass import dataclass
