@@ -221,7 +221,7 @@ def test_the_entries_decide_whether_writes_return(pair: Pair) -> None:
     """contextCSN does not: a slapd that was killed keeps an older one of its own than the other one gets from
     its access log; and where two servers refresh at once, one may have deleted entries that it alone had."""
     config = both(pair, seconds=2)
-    pair.converge()
+    pair.begin_logs()
     earlier, lost = own_csn(pair.one), f"uid={an_uid(pair, 1)},{ACCOUNTS}"
     pair.part()
     with pair.one.root() as connection:

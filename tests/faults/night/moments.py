@@ -19,6 +19,8 @@ from .world import World
 AFTER_LOSSES = 140
 """A night's journal has more lines than this once a hundred are in hand of those that gain: two for each of
 the 60 accounts that lose something, then the hundred intents."""
+IN_FIRST_BATCH = 102
+"""It has so many with the intents of the first hundred; each hundred has two hundred lines."""
 CALLS = "sendto recvfrom write pwrite64 fsync fdatasync ftruncate rename unlink".split()
 """The system calls by which a run does anything that outlives it: each is a moment to die at."""
 
@@ -147,10 +149,15 @@ def wait_into_batch(world: World, process: subprocess.Popen[str], lines: int, rn
     """Waits until the run, started just now, has written so many lines, then a random part of a batch; the
     seconds of that part."""
     share, began = rng.uniform(0, 0.12), time.monotonic()
+    # at the pace of this very run: on a busy machine that of another run says little
+    whole = 1.0
+    if lines > IN_FIRST_BATCH:
+        # of the writes alone: what came before them takes longer, and in its part of it the rest is written
+        wait_for_lines(world, process, IN_FIRST_BATCH)
+        began, whole = time.monotonic(), 5 * 200 / (lines - IN_FIRST_BATCH)
     if not wait_for_lines(world, process, lines):
         return 0.0
-    # at the pace of this very run: on a busy machine that of another run says little
-    seconds = share * (time.monotonic() - began)
+    seconds = share * whole * (time.monotonic() - began)
     time.sleep(seconds)
     return seconds
 

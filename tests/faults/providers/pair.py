@@ -146,6 +146,18 @@ class Pair:
             time.sleep(0.02)
         self.links[0].mend()
 
+    def begin_logs(self) -> None:
+        """Empties the access logs, which began before the servers had numbers: a server that was away read
+        everything anew, and resumes from the log of the other from now on."""
+        for world in (self.one, self.two):
+            world.kill_slapd()
+            for file in (world.folder / "slapd" / "log").iterdir():
+                file.unlink()
+        for world in (self.one, self.two):
+            world.start_slapd()
+            write_once(world)
+        self.converge()
+
     # ---- what is there
 
     def directories(self) -> tuple[Entries, Entries]:
@@ -240,7 +252,7 @@ def build_pair(people: int = PEOPLE, *, tls: bool = False) -> Pair:
         for world in (one, two):
             world.start_slapd()
         for world in (one, two):
-            _write_once(world)
+            write_once(world)
         pair.converge()
         for world in (one, two):
             world.save()
@@ -271,9 +283,6 @@ def _replicate(world: World, made_in: Path, number: int, other: Link, password: 
     )
     text = _inserted(text, r"# ---- overlays\n", consumer)
     (world.folder / "slapd" / "slapd.conf").write_text(text)
-    # its minCSN would name a server 0, which it never finds among its own: whoever was away reads everything
-    for file in (world.folder / "slapd" / "log").iterdir():
-        file.unlink()
 
 
 def _serve_ldaps(world: World, ca: Path) -> int:
@@ -304,7 +313,7 @@ def ldaps_too() -> Iterator[None]:
         yield
 
 
-def _write_once(world: World) -> None:
+def write_once(world: World) -> None:
     """A write and its contrary: the provider has a CSN of its own from now on."""
     with world.root() as connection:
         for operation in (ldap3.MODIFY_ADD, ldap3.MODIFY_DELETE):
