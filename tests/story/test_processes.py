@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from piactl.flows.plan import build, chunks, processes, staged
+from piactl.flows import processes
+from piactl.flows.plan import build, chunks, staged
 from piactl.flows.plan.chunk_evaluation import ChunkEvaluation
+from piactl.flows.queries import account_filters
 
 from .academy import Academy
 from .feeds import MICHELIS, crowd, row
@@ -60,7 +62,7 @@ def by(count: int, size: int = 1) -> Iterator[list[int]]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(chunks, "FEWEST", 0)
         patched.setattr(chunks, "SIZE", size)
-        patched.setattr(processes, "_ROWS", 2)
+        patched.setattr(chunks, "_ROWS", 2)
         patched.setattr(build, "process_count", lambda _people: count)
         patched.setattr(processes.Child, "__init__", started)
         yield pids
@@ -142,6 +144,46 @@ def test_a_lost_process_makes_no_smaller_plan(academy: Academy) -> None:
         assert plan(academy, feed, DAY, ALONE.format(why)) == alone
 
 
+def test_lists_are_the_same_byte_for_byte(academy: Academy) -> None:
+    """In blocks of two accounts, by one process, by two and by three, and where one is killed: with an account
+    that another program changed, one that cannot be read, and a sponsor without an account."""
+    assert academy.night(DAY, academy.feed(*FIRST, day=DAY)).code == 0
+    academy.change("ida.roy3", displayName=["Autre Main"])
+    academy.recorded("ida.roy5", piactlState=["unknown"])
+    lists = [
+        ("-o", "ndjson"),
+        ("-o", "ndjson", "--columns", "uid,given_name,functions"),
+        ("-o", "json"),
+        ("-o", "csv", "--state", "active"),
+        ("-o", "ndjson", "--drift"),
+        ("-o", "ndjson", "--sponsor", "nobody.here"),
+    ]
+
+    def listed(*words: str) -> tuple[int, str, str]:
+        result = academy.run("account", "list", "--as-of", DAY, *words)
+        return result.code, result.out, result.err
+
+    alone = {words: listed(*words) for words in lists}
+    assert [code for code, _, _ in alone.values()] == [5, 5, 5, 5, 5, 9]
+    assert len(alone[lists[0]][1].splitlines()) > 15
+    parent, original = os.getpid(), account_filters.entry_of
+
+    def killed(*arguments: Any) -> Any:
+        if os.getpid() != parent and arguments[0].dn.startswith("uid=ida.roy7,"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments)
+
+    for count, entry_of in ((2, original), (3, original), (2, killed)):
+        for words in lists:
+            with by(count) as pids, pytest.MonkeyPatch.context() as patched:
+                patched.setattr(account_filters, "AT_ONCE", 2)
+                patched.setattr(account_filters, "core_count", lambda count=count: count)
+                patched.setattr(account_filters, "entry_of", entry_of)
+                assert listed(*words) == alone[words], (count, words)
+            assert len(pids) == (0 if "--sponsor" in words else count)
+            assert not any(map(is_running, pids))
+
+
 def test_a_process_has_nothing_open_but_its_pipe_and_the_feeds(academy: Academy, tmp_path: Path) -> None:
     feed = academy.feed(*FIRST, day=DAY)
     original, parent = ChunkEvaluation.evaluate, os.getpid()
@@ -169,8 +211,7 @@ def test_a_process_has_nothing_open_but_its_pipe_and_the_feeds(academy: Academy,
 
 def test_a_process_ends_with_its_parent() -> None:
     """Its pipe is closed when the parent ends, even by SIGKILL. What asks both to end is for the parent."""
-    evaluation: Any = None  # it is asked for nothing
-    child = processes.Child(evaluation, ())
+    child = processes.Child(str)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         os.kill(child.pid, number)
     child._pipe.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -145,7 +146,7 @@ def _listed(
 ) -> int:
     """Prints the accounts that fit the filters: those that `choose` returns for all entries, or all, by uid,
     in ndjson as they are read. `drifted`: only those that another program changed."""
-    from piactl.flows.queries.account_filters import Selection, Views, listed
+    from piactl.flows.queries.account_filters import Listing, Selection, Views
     from piactl.flows.queries.accounts import PERSON_COLUMNS, all_entries
 
     asked = {"sponsor": bool(filters.sponsor), "last_login": filters.of_logins}
@@ -156,26 +157,29 @@ def _listed(
     of_people = bool({*chosen_columns} & {*PERSON_COLUMNS})
     layout = layout_or_default(output)
 
-    def show(rows: Iterable[dict[str, Any]]) -> None:
-        display(_rendered(rows, layout, chosen_columns, only=bool(columns)), layout)
+    def pieces(rows: Iterable[dict[str, Any]]) -> Iterable[str]:
+        return _rendered(rows, layout, chosen_columns, only=bool(columns))
 
     with reading(configuration) as reader:
         store = configuration.accounts(reader, day)
         selection = Selection(store, filters)
-        entries = selection.watch(all_entries(store, unreadable.append))
-        chosen = choose(entries) if choose else entries
-        rows = listed(store, register, chosen, selection, drifted=drifted, of_people=of_people)
+        listing = partial(Listing, store, register, selection, drifted=drifted, of_people=of_people)
         streams = layout == "ndjson" and not choose and not selection.doubtful
         if streams:
-            show(rows)
+            display(listing(pieces).of_all(unreadable.append), layout)
         else:
+            if choose:
+                entries = selection.watch(all_entries(store, unreadable.append))
+                rows = listing(list).of(choose(entries))
+            else:
+                rows = listing(list).of_all(unreadable.append)
             # before a header is printed
             views = Views(Path(configuration.settings.state_folder), rows)
             selection.check()
     if not streams:
         if not choose:
             views.sort()
-        show(views)
+        display(pieces(views), layout)
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)

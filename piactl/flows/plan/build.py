@@ -31,9 +31,9 @@ from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import Scan, in_order, raise_refused
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
 from piactl.flows.plan.inputs.posix_numbers import numbers_of
-from piactl.flows.plan.processes import ProcessLost, process_count
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.reconcile import reconcile
+from piactl.flows.processes import ProcessLost, process_count
 
 
 def build_plan(

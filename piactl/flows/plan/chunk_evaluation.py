@@ -1,7 +1,7 @@
 """Evaluates one chunk of people, and makes the rows of the plan for those who need something.
 
-Nothing here talks to the directory, so a process of its own may do it (see `processes`): what it needs of the
-directory comes with the chunk.
+Nothing here talks to the directory, so a process of its own may do it (see `flows/processes`): what it needs
+of the directory comes with the chunk.
 """
 
 from __future__ import annotations
@@ -113,6 +113,10 @@ class ChunkEvaluation:
         self.rows_of: dict[str, RowIndex] = {}
         self._changed: Spool[_ChangedRow] = Spool(folder, most)
         self._newcomers: Spool[Desired] = Spool(folder, most)
+
+    def answer(self, request: Chunk | list[Wanted]) -> ChunkResult | list[PlannedRow]:
+        """What a process of its own answers. Raises FeedRefused."""
+        return self.evaluate(request) if isinstance(request, Chunk) else list(self.rows(request))
 
     def evaluate(self, chunk: Chunk) -> ChunkResult:
         """Raises FeedRefused."""

@@ -3,7 +3,7 @@
 Evaluating everybody at once would hold all accounts and all rows in memory. A chunk keeps a cache entry of
 each account that needs nothing and stages what others need. People whose result depends on people outside of
 their chunk are left to the joint evaluation (see `reconcile`). Where many people are to be evaluated,
-processes of their own do it (see `processes`); the plan is the same.
+processes of their own do it (see `flows/processes`); the plan is the same.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules
 from piactl.flows.plan.inputs.load_feeds import Scan, in_order
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
 from piactl.flows.plan.inputs.shared_traces import SharedTraces, twice
-from piactl.flows.plan.processes import Child, children, evaluated_by
-from piactl.flows.plan.staged import RowMaker, StagedChanges
+from piactl.flows.plan.staged import PlannedRow, RowMaker, StagedChanges, Wanted
+from piactl.flows.processes import Child, answers, children
 
 SIZE = 4_000
 """People in a chunk of this process: some 14 KiB each."""
@@ -54,6 +54,11 @@ SIZE_OF_MANY = 1_000
 
 FEWEST = SIZE
 """Fewer people to evaluate fit into the joint evaluation alone."""
+
+_ROWS = 250
+"""Rows in a message: a request for so many fits into the buffer of a pipe, so that asking never waits."""
+_AHEAD = 2
+"""Requests for rows that a child has at once."""
 
 
 def evaluate_in_chunks(
@@ -142,7 +147,8 @@ class _Chunks:
         makers: Sequence[RowMaker] = [self.evaluation]
         if self.processes > 1:
             feeds = [rows.descriptor for rows in self.evaluation.rows_of.values()]
-            makers = self.children = until.enter_context(children(self.processes, self.evaluation, feeds))
+            self.children = until.enter_context(children(self.processes, self.evaluation.answer, feeds))
+            makers = [_RowsOfChild(child) for child in self.children]
         self.staged = StagedChanges(self.folder, makers)
         if self.skip:
             for uid, matricule, traces in read_traces(*self.accounts):
@@ -224,11 +230,11 @@ class _Chunks:
                 yield chunk
 
         if self.children:
-            results = evaluated_by(self.children, ticking())
+            for maker, _, result in answers(self.children, ticking()):
+                self._add(result, maker)
         else:
-            results = ((0, self.evaluation.evaluate(chunk)) for chunk in ticking())
-        for maker, result in results:
-            self._add(result, maker)
+            for chunk in ticking():
+                self._add(self.evaluation.evaluate(chunk), 0)
 
     def _add(self, result: ChunkResult, maker: int) -> None:
         cache = self.cache.cache
@@ -255,6 +261,25 @@ class _Chunks:
     def _keep_traces(self, feed: Feed) -> None:
         for matricule, person in feed.people.items():
             self.traces.add_apart(matricule, traces_of(person, self.rules.keys))
+
+
+class _RowsOfChild:
+    """The rows of what a child has staged."""
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
+
+    def rows(self, wanted: Iterable[Wanted]) -> Iterator[PlannedRow]:
+        """Raises ProcessLost."""
+        left, asked = iter(wanted), 0
+        while True:
+            while asked < _AHEAD and (request := list(islice(left, _ROWS))):
+                self._child.send(request)
+                asked += 1
+            if not asked:
+                return
+            asked -= 1
+            yield from self._child.receive()
 
 
 T = TypeVar("T")

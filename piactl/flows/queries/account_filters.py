@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import marshal
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from itertools import islice
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from piactl.core.model.account import LIVE
 from piactl.core.model.overrides import sponsor_of
 from piactl.core.model.person import Register
 from piactl.core.plan.drift import Drift
 from piactl.dataclass import dataclass
-from piactl.directory.store.accounts import Entry
+from piactl.directory.port import RawEntry
+from piactl.directory.store.accounts import Entry, Unreadable, entry_of, search_accounts
 from piactl.directory.store.attribute_scans import LastLogin, read_last_logins
 from piactl.errors import NotFound, PiactlError
-from piactl.flows.queries.accounts import AccountStore, account_views, find_account, person_facts
+from piactl.flows.processes import ProcessLost, answers, children, core_count
+from piactl.flows.queries.accounts import (
+    AccountStore,
+    account_views,
+    find_account,
+    is_settled,
+    person_facts,
+    readable,
+)
 from piactl.private_files import NamelessFile
 
 _OPEN = frozenset(state.value for state in LIVE)
@@ -46,6 +56,9 @@ class Filters:
 
 AT_ONCE = 500
 """Accounts of a list that are made into documents together: who changed them is asked for together."""
+_ALONE = 1
+"""So many times AT_ONCE accounts are not worth the start of processes."""
+T = TypeVar("T")
 
 
 class Selection:
@@ -100,30 +113,86 @@ class Selection:
             yield view
 
 
-def listed(
-    store: AccountStore,
-    register: Register,
-    entries: Iterable[Entry],
-    selection: Selection,
-    *,
-    drifted: bool,
-    of_people: bool,
-) -> Iterator[dict[str, Any]]:
-    """The documents of the accounts that a list shows, in the order of the entries, some read ahead; only
-    those that another program changed with `drifted`; with the facts of the person with `of_people`."""
-    rest = iter(entries)
-    devices: dict[str, list[Drift]] = {}
-    for device in store.devices():
-        devices.setdefault(device.uid, []).append(device)
-    while some := list(islice(rest, AT_ONCE)):
+class Listing(Generic[T]):
+    """Makes what a list shows of accounts: `make` of their documents. `drifted`: only those that another
+    program changed; `of_people`: with the facts of the person."""
+
+    def __init__(
+        self,
+        store: AccountStore,
+        register: Register,
+        selection: Selection,
+        make: Callable[[Iterable[dict[str, Any]]], Iterable[T]],
+        *,
+        drifted: bool,
+        of_people: bool,
+    ) -> None:
+        self._store, self._register, self._selection, self._make = store, register, selection, make
+        self._drifted, self._of_people = drifted, of_people
+        self._encoding = store.encoding.fitted_to(store.reader)
+        self._devices: dict[str, list[Drift]] = {}
+        for device in store.devices():
+            self._devices.setdefault(device.uid, []).append(device)
+
+    def of(self, entries: Iterable[Entry]) -> Iterator[T]:
+        """In the order of the entries, some of which are read ahead."""
+        rest = iter(entries)
+        while some := list(islice(rest, AT_ONCE)):
+            yield from self._make(self._documents(some))
+
+    def of_all(self, report_unreadable: Callable[[str], Any]) -> Iterator[T]:
+        """Of every account, in directory order, while the directory is read, by a process for each core;
+        calls `report_unreadable` with the reason for each unreadable entry."""
+        raws = search_accounts(self._store.reader, self._store.directory, self._encoding)
+        blocks = iter(lambda: list(islice(raws, AT_ONCE)), [])
+
+        def here(block: list[RawEntry]) -> Iterator[T]:
+            read = (entry_of(raw, self._encoding) for raw in block)
+            return self.of(self._selection.watch(readable(self._store, read, report_unreadable)))
+
+        for block in islice(blocks, _ALONE):
+            yield from here(block)
+        waiting: deque[list[RawEntry]] = deque()
+
+        def given() -> Iterator[list[RawEntry]]:
+            for block in blocks:
+                waiting.append(block)
+                yield block
+
+        # in the end `watch` knows what only this process has seen
+        count = 1 if self._selection.doubtful else core_count()
+        if count > 1 and (first := next(blocks, None)) is not None:
+            blocks = chain([first], blocks)
+            try:
+                with children(count, self._without_server) as some:
+                    for _, block, made in answers(some, given()):
+                        waiting.popleft()
+                        yield from here(block) if made is None else made
+            except ProcessLost:
+                pass  # this process does the rest
+        for block in chain(waiting, blocks):
+            yield from here(block)
+
+    def _documents(self, some: Sequence[Entry]) -> Iterator[dict[str, Any]]:
         by_uid = {entry.account.uid: entry.account for entry in some}
-        drift = store.drift(some, (one for uid in devices.keys() & by_uid for one in devices[uid]))
-        for view in selection.shown(account_views(store, register, some, drift)):
-            if drifted and not view["drift"]:
+        devices = (one for uid in self._devices.keys() & by_uid for one in self._devices[uid])
+        drift = self._store.drift(some, devices)
+        for view in self._selection.shown(account_views(self._store, self._register, some, drift)):
+            if self._drifted and not view["drift"]:
                 continue
-            if of_people:
-                view |= person_facts(by_uid[view["uid"]], register, store.as_of)
+            if self._of_people:
+                view |= person_facts(by_uid[view["uid"]], self._register, self._store.as_of)
             yield view
+
+    def _without_server(self, block: list[RawEntry]) -> list[T] | None:
+        """What a process without a connection makes; None if something has to be asked of the server."""
+        entries = []
+        for raw in block:
+            entry = entry_of(raw, self._encoding)
+            if isinstance(entry, Unreadable) or not is_settled(entry) or entry.account.uid in self._devices:
+                return None
+            entries.append(entry)
+        return list(self.of(entries))
 
 
 class Views:

@@ -77,7 +77,7 @@ class AccountStore:
 
     def decided(self, entry: Entry | Unreadable) -> Entry | Unreadable:
         """The entry as the night of the day goes by it, where another program changed it."""
-        if isinstance(entry, Unreadable) or (entry.drift is None and entry.base):
+        if isinstance(entry, Unreadable) or is_settled(entry):
             return entry
         return decided(entry, self.encoding, self._memory, self.as_of, self.policy.drift_days)
 
@@ -105,6 +105,11 @@ class AccountStore:
     def drift_of(self, entry: Entry) -> list[Drift]:
         """What other programs changed on an account, with the devices that they added below it."""
         return self.drift_and_devices([entry], entry.dn).get(entry.account.uid, [])
+
+
+def is_settled(entry: Entry) -> bool:
+    """Whether nobody but piactl has changed the account since it has a base."""
+    return entry.drift is None and bool(entry.base)
 
 
 def find_account(store: AccountStore, name: str) -> Account:
@@ -177,8 +182,15 @@ def all_entries(store: AccountStore, report_unreadable: Callable[[str], Any]) ->
     """Every account, in directory order, as a night goes by it; calls `report_unreadable` with the reason for
     each unreadable entry."""
     encoding = store.encoding.fitted_to(store.reader)
-    for read in read_accounts(store.reader, store.directory, encoding):
-        entry = store.decided(read)
+    return readable(store, read_accounts(store.reader, store.directory, encoding), report_unreadable)
+
+
+def readable(
+    store: AccountStore, read: Iterable[Entry | Unreadable], report_unreadable: Callable[[str], Any]
+) -> Iterator[Entry]:
+    """The accounts among what was read, as a night goes by them; as `all_entries`."""
+    for one in read:
+        entry = store.decided(one)
         if isinstance(entry, Unreadable):
             report_unreadable(entry.why)
         else:

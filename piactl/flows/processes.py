@@ -1,12 +1,12 @@
-"""Evaluates chunks in processes of their own, as many as there are cores.
+"""Does work on many accounts in processes of its own, as many as there are cores: planning and lists.
 
 They are forked, so that each begins with what this process has read: rules, feeds, cache. This process has no
 threads and starts none, so a fork copies no lock that a thread holds. A child has no connection, no lock and
 no journal: its first step puts /dev/null where every open file of this process was, but its pipe and the
-feeds. It writes nothing but a nameless file of its own for what it stages.
+files that it is given. It writes nothing but a nameless file of its own for what it stages.
 
-A child that ends before its work does, whatever the reason, raises ProcessLost here: nothing of that plan is
-used, and `build` makes it again in one process, which meets the same error if there is one.
+A child that ends before its work does, whatever the reason, raises ProcessLost here. One process then does
+the work, and meets the same error if there is one.
 """
 
 from __future__ import annotations
@@ -16,11 +16,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
-from typing import TYPE_CHECKING, Any
-
-from piactl.flows.plan.chunk_evaluation import Chunk, ChunkEvaluation, ChunkResult
-from piactl.flows.plan.staged import PlannedRow, Wanted
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -28,10 +24,8 @@ if TYPE_CHECKING:
 PEOPLE_EACH = 2_000
 """People to evaluate that are worth a process: starting one costs as much as some hundred people."""
 
-_ROWS = 250
-"""Rows in a message: a request for so many fits into the buffer of a pipe, so that asking never waits."""
-_AHEAD = 2
-"""Requests for rows that a child has at once."""
+Answer = Callable[[Any], Any]
+R = TypeVar("R")
 
 
 class ProcessLost(Exception):
@@ -40,14 +34,19 @@ class ProcessLost(Exception):
 
 def process_count(people: int) -> int:
     """How many processes are worth their start for so many people to evaluate."""
-    return max(1, min(len(os.sched_getaffinity(0)), people // PEOPLE_EACH))
+    return max(1, min(core_count(), people // PEOPLE_EACH))
+
+
+def core_count() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 class Child:
-    """One forked process that evaluates chunks and makes the rows of what it has staged."""
+    """One forked process that answers requests with `answer`."""
 
-    def __init__(self, evaluation: ChunkEvaluation, feeds: Iterable[int]) -> None:
-        """`feeds` are the descriptors that it reads rows from."""
+    def __init__(self, answer: Answer, files: Iterable[int] = ()) -> None:
+        """`files` are the descriptors that stay open in it."""
         from multiprocessing.connection import Pipe  # most nights evaluate few people, and need none
 
         self._pipe, theirs = Pipe()
@@ -56,7 +55,7 @@ class Child:
         try:
             self.pid = os.fork()
             if self.pid == 0:
-                _child(theirs, evaluation, feeds, before)
+                _child(theirs, answer, files, before)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
@@ -64,25 +63,13 @@ class Child:
     def fileno(self) -> int:
         return self._pipe.fileno()
 
-    def send(self, request: Chunk | list[Wanted]) -> None:
+    def send(self, request: Any) -> None:
         """Raises ProcessLost."""
         self._io(self._pipe.send, request)
 
     def receive(self) -> Any:
         """The answer to the first request without one. Raises ProcessLost."""
         return self._io(self._pipe.recv)
-
-    def rows(self, wanted: Iterable[Wanted]) -> Iterator[PlannedRow]:
-        """The rows of staged values, in the same order. Raises ProcessLost."""
-        left, asked = iter(wanted), 0
-        while True:
-            while asked < _AHEAD and (request := list(islice(left, _ROWS))):
-                self.send(request)
-                asked += 1
-            if not asked:
-                return
-            asked -= 1
-            yield from self.receive()
 
     def end(self) -> None:
         self._pipe.close()
@@ -97,13 +84,13 @@ class Child:
 
 
 @contextmanager
-def children(number: int, evaluation: ChunkEvaluation, feeds: Sequence[int]) -> Iterator[list[Child]]:
+def children(number: int, answer: Answer, files: Sequence[int] = ()) -> Iterator[list[Child]]:
     """So many children, ended when the context is left. Raises ProcessLost if one cannot be started."""
     started: list[Child] = []
     try:
         try:
             for _ in range(number):
-                started.append(Child(evaluation, feeds))
+                started.append(Child(answer, files))
         except OSError as error:
             raise ProcessLost(f"a process could not be started ({error.strerror})") from None
         yield started
@@ -112,57 +99,54 @@ def children(number: int, evaluation: ChunkEvaluation, feeds: Sequence[int]) -> 
             child.end()
 
 
-def evaluated_by(some: Sequence[Child], chunks: Iterable[Chunk]) -> Iterator[tuple[int, ChunkResult]]:
-    """The results of chunks, in the order of the chunks, each with the number of the child that has what it
-    staged. Raises ProcessLost."""
+def answers(some: Sequence[Child], requests: Iterable[R]) -> Iterator[tuple[int, R, Any]]:
+    """The answers to requests, in the order of the requests, each with the number of the child that gave it
+    and its request. Raises ProcessLost."""
     from multiprocessing.connection import wait
 
-    left, given, taken = iter(chunks), 0, 0
-    idle, busy = deque(range(len(some))), dict[Any, tuple[int, int]]()
-    done: dict[int, tuple[int, ChunkResult]] = {}
+    left, given, taken = iter(requests), 0, 0
+    idle, busy = deque(range(len(some))), dict[Any, tuple[int, int, R]]()
+    done: dict[int, tuple[int, R, Any]] = {}
     while True:
-        while idle and (chunk := next(left, None)) is not None:
+        while idle and (request := next(left, None)) is not None:
             number = idle.popleft()
-            some[number].send(chunk)
-            busy[some[number]] = number, given
+            some[number].send(request)
+            busy[some[number]] = number, given, request
             given += 1
         if not busy:
             return
         for child in wait([*busy]):
-            number, place = busy.pop(child)
-            done[place] = number, some[number].receive()
+            number, place, request = busy.pop(child)
+            done[place] = number, request, some[number].receive()
             idle.append(number)
         while taken in done:
             yield done.pop(taken)
             taken += 1
 
 
-def _child(pipe: Connection, evaluation: ChunkEvaluation, feeds: Iterable[int], mask: Iterable[int]) -> None:
+def _child(pipe: Connection, answer: Answer, files: Iterable[int], mask: Iterable[int]) -> None:
     """What a child does from its first to its last step: it never returns."""
     code = 1
     try:
-        _close_all_but({pipe.fileno(), *feeds})
+        _close_all_but({pipe.fileno(), *files})
         # a Ctrl-C, or the end of a service, reaches all processes: the parent decides, and ends this one
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        _serve(pipe, evaluation)
+        _serve(pipe, answer)
         code = 0
     finally:
         # whatever it is, the parent finds the same and says it
         os._exit(code)
 
 
-def _serve(pipe: Connection, evaluation: ChunkEvaluation) -> None:
+def _serve(pipe: Connection, answer: Answer) -> None:
     while True:
         try:
             request = pipe.recv()
         except EOFError:
             return
-        if isinstance(request, Chunk):
-            pipe.send(evaluation.evaluate(request))
-        else:
-            pipe.send(list(evaluation.rows(request)))
+        pipe.send(answer(request))
 
 
 def _close_all_but(kept: set[int]) -> None:
