@@ -1,15 +1,14 @@
 """`dataclass` as in the standard library, for commands that start often.
 
 The standard library compiles up to seven methods of each class when its module is loaded, which was a
-fifth of the CPU of `account show`. Here only `__init__` is compiled, once some objects are made. It sets the
-fields of a frozen class by their slots, which takes half the time of `object.__setattr__`.
+fifth of the CPU of `account show`. Here only `__init__` is compiled, when the first object is made. It sets
+the fields of a frozen class by their slots, which takes half the time of `object.__setattr__`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from functools import partial
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -73,40 +72,17 @@ def _restore(self: Any, values: tuple[Any, ...]) -> None:
         object.__setattr__(self, field.name, value)
 
 
-_FIRST = 3
-
-
 class _Init:
-    """The `__init__` of a dataclass until the compiled one takes its place. It makes the first objects: three
-    of four classes that a command loads make no more, and compiling takes as long as ten of them."""
+    """The `__init__` of a dataclass until it is used: then the compiled one takes its place."""
 
-    __slots__ = ("_cls", "_frozen", "_left", "_slots")
+    __slots__ = ("_cls", "_frozen", "_slots")
 
     def __init__(self, cls: Any, frozen: bool, slots: bool) -> None:
-        self._cls, self._frozen, self._slots, self._left = cls, frozen, slots, _FIRST
+        self._cls, self._frozen, self._slots = cls, frozen, slots
 
     def __get__(self, instance: object, owner: type) -> Any:
-        if instance is not None and self._left:
-            self._left -= 1
-            return partial(self._fill, instance)
         self._cls.__init__ = _compiled(self._cls, self._frozen, self._slots)
         return getattr(owner if instance is None else instance, "__init__")  # noqa: B009 - for mypy
-
-    def _fill(self, instance: Any, *given: Any, **named: Any) -> None:
-        fields = dataclasses.fields(self._cls)
-        values = dict(zip([f.name for f in fields if f.init and not f.kw_only], given, strict=False))
-        fits = len(values) == len(given) and values.keys().isdisjoint(named)
-        values |= named
-        for field in fields:
-            value = values.pop(field.name, field.default) if field.init else field.default
-            if value is dataclasses.MISSING:
-                fits = fits and field.default_factory is not dataclasses.MISSING
-                value = field.default_factory() if fits else None  # type: ignore[operator]
-            object.__setattr__(instance, field.name, value)
-        if values or not fits:
-            _compiled(self._cls, self._frozen, self._slots)(instance, *given, **named)  # which refuses them
-        if hasattr(instance, "__post_init__"):
-            instance.__post_init__()
 
 
 def _compiled(cls: Any, frozen: bool, slots: bool) -> Any:

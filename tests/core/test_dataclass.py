@@ -112,7 +112,7 @@ def _facts(cls: type[Any], arguments: tuple[Any, ...], named: dict[str, Any]) ->
         "hash": lambda: hash(one),
         "set": lambda: setattr(one, "a", 9),
         "delete": lambda: delattr(one, "a"),
-        "unknown": lambda: cls(*arguments, unknown=1),
+        "missing": lambda: cls(unknown=1),
     }.items():
         try:
             facts[name] = act()
@@ -126,21 +126,7 @@ def test_a_dataclass_behaves_as_that_of_the_standard_library(
     made: Callable[..., type[Any]], arguments: tuple[Any, ...], named: dict[str, Any]
 ) -> None:
     expected = _facts(made(dataclasses.dataclass), arguments, named)
-    cls = made(own.dataclass)
-    for _ in range(3):  # of the first objects, and then of those that the compiled __init__ makes
-        assert _facts(cls, arguments, named) == expected
-
-
-@pytest.mark.parametrize(
-    ("arguments", "named"), [((), {}), ((1, 2, 3, 4, 5), {}), ((1,), {"a": 1}), ((1,), {"e": 1})]
-)
-def test_wrong_arguments_are_refused_from_the_first_object_on(
-    arguments: tuple[Any, ...], named: dict[str, Any]
-) -> None:
-    cls = _frozen(own.dataclass)
-    for _ in range(5):
-        with pytest.raises(TypeError, match="__init__"):
-            cls(*arguments, **named)
+    assert _facts(made(own.dataclass), arguments, named) == expected
 
 
 def test_objects_that_are_not_equal_differ() -> None:
@@ -160,10 +146,8 @@ def test_a_frozen_object_survives_pickling() -> None:
     assert pickle.loads(pickle.dumps(_Stored(1, ("x",)))) == _Stored(1, ("x",))
 
 
-def test_init_is_compiled_after_some_objects() -> None:
+def test_init_is_compiled_when_it_is_first_used() -> None:
     cls = _frozen(own.dataclass)
-    made = [cls(number) for number in range(3)]
     assert not inspect.isfunction(cls.__dict__["__init__"])
-    made.append(cls(3))
+    cls(1)
     assert inspect.isfunction(cls.__dict__["__init__"])
-    assert [(one.a, one.c) for one in made] == [(0, []), (1, []), (2, []), (3, [])]
