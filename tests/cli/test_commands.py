@@ -15,7 +15,7 @@ import pytest
 
 from piactl import private_files
 from piactl.cli.commands import account
-from piactl.flows.queries import account_filters, accounts
+from piactl.flows.queries import account_filters
 from tests.story.academy import Academy, prepared
 from tests.story.feeds import MICHELIS, crowd, row
 
@@ -183,7 +183,7 @@ def test_ndjson_is_written_while_the_directory_is_read(
 ) -> None:
     loaded.change("hugo.vasseur", displayName=["Autre Main"])
     steps: list[str] = []
-    read, written = accounts.read_accounts, account.display
+    read, written = account_filters.search_accounts, account.display
 
     def reading(*arguments: Any) -> Iterator[Any]:
         for entry in read(*arguments):
@@ -198,9 +198,10 @@ def test_ndjson_is_written_while_the_directory_is_read(
 
         written(noted(), layout)
 
-    monkeypatch.setattr(accounts, "read_accounts", reading)
-    monkeypatch.setattr(account, "display", writing)
+    monkeypatch.setattr(account_filters, "search_accounts", reading)
     monkeypatch.setattr(account_filters, "AT_ONCE", 1)
+    monkeypatch.setattr(account_filters, "core_count", lambda: 1)
+    monkeypatch.setattr(account, "display", writing)
     words = ("account", "list", "--as-of", DAY, "-o")
     whole = loaded.run(*words, "json").json
     steps.clear()

@@ -127,12 +127,12 @@ def test_one_outcome_per_intent(make_journal, intend, journal_path):
     journal.outcomes([Settlement(number, "applied")])
     before = Path(journal_path).read_bytes()
     for wrong in ([Settlement(number, "failed")], [Settlement(number + 9, "applied")]):
-        with pytest.raises(ValueError, match="no open intent"):
+        with pytest.raises(ValueError, match="without an open intent"):
             journal.outcomes(wrong)
     (other,) = journal.intents([intend("c.d")])
     with pytest.raises(ValueError, match="is not an outcome"):
         journal.outcomes([Settlement(other, "done")])
-    with pytest.raises(ValueError, match="no open intent"):
+    with pytest.raises(ValueError, match="without an open intent"):
         journal.outcomes([Settlement(other, "applied"), Settlement(other, "applied")])
     assert len(lines(journal_path)) == before.count(b"\n") + 1
 

@@ -145,8 +145,8 @@ def test_a_lost_process_makes_no_smaller_plan(academy: Academy) -> None:
 
 
 def test_lists_are_the_same_byte_for_byte(academy: Academy) -> None:
-    """In blocks of two accounts, by one process, by two and by three, and where one is killed: with an account
-    that another program changed, one that cannot be read, and a sponsor without an account."""
+    """In blocks of two accounts, by one process, by two and by three, and where one is killed: with an
+    account that another program changed, one that cannot be read, and a sponsor without an account."""
     assert academy.night(DAY, academy.feed(*FIRST, day=DAY)).code == 0
     academy.change("ida.roy3", displayName=["Autre Main"])
     academy.recorded("ida.roy5", piactlState=["unknown"])
