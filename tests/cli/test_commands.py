@@ -151,12 +151,16 @@ def test_an_account_is_shown_without_what_plans_need(loaded: Academy) -> None:
         assert not modules & {f"piactl.{name}" for name in unwanted}, words
 
 
+def by_uid(ndjson: str) -> list[dict[str, Any]]:
+    """The accounts of a list in ndjson, which has them in the order of the directory."""
+    return sorted((json.loads(line) for line in ndjson.splitlines()), key=lambda one: str(one["uid"]))
+
+
 def test_list_in_every_layout(loaded: Academy) -> None:
     run = loaded.run
     rows = run("account", "list", "--as-of", DAY, "-o", "json").json
     assert [r["uid"] for r in rows] == ["claire.dubreuil", "hugo.vasseur", "nour.caron"]
-    lines = run("account", "list", "--as-of", DAY, "-o", "ndjson").out.splitlines()
-    assert [json.loads(line) for line in lines] == rows
+    assert by_uid(run("account", "list", "--as-of", DAY, "-o", "ndjson").out) == rows
     table = list(csv.DictReader(run("account", "list", "--as-of", DAY, "-o", "csv").out.splitlines()))
     assert [r["state"] for r in table] == ["active", "active", "anticipated"]
     tsv = run("account", "list", "--as-of", DAY, "-o", "tsv").out
@@ -205,7 +209,7 @@ def test_ndjson_is_written_while_the_directory_is_read(
     words = ("account", "list", "--as-of", DAY, "-o")
     whole = loaded.run(*words, "json").json
     steps.clear()
-    assert [json.loads(line) for line in loaded.run(*words, "ndjson").out.splitlines()] == whole
+    assert by_uid(loaded.run(*words, "ndjson").out) == whole
     assert ["read" if step == "read" else "line" for step in steps] == ["read", "line"] * 3
 
 
