@@ -381,7 +381,8 @@ def test_an_exception_that_makes_no_sense(claire: Academy, words: tuple[str, ...
 
 def test_a_pipe_of_accounts_in_their_order(claire: Academy) -> None:
     listed = claire.run("account", "list", "-o", "ndjson", "--as-of", DAY).out
-    lines = [listed.splitlines()[1], "personne", '"claire.dubreuil"', "1999"]
+    (ida,) = [line for line in listed.splitlines() if json.loads(line)["uid"] == "ida.roy"]
+    lines = [ida, "personne", '"claire.dubreuil"', "1999"]
     words = ("account", "lock", "-", "--as-of", DAY, "--reason", "x", "-o", "ndjson")
     ran = claire.run(*words, stdin="\n".join(lines))
     assert ran.code == 5
