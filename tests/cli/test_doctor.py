@@ -869,7 +869,7 @@ def test_positions_that_tell_of_health_or_discipline(clinic: Clinic) -> None:
     path.write_text(
         text.replace("  retraite: ", "  conge_maladie: {keeps: all}\n  retraite: "), encoding="utf-8"
     )
-    clinic.finds("D54", "warning", "position conge_maladie tells of health or discipline", 0)
+    clinic.finds("D54", "warning", "position conge_maladie reveals health or discipline", 0)
 
 
 # ---- a server whose settings may not be seen

@@ -298,7 +298,7 @@ class Policy:
 
     def without_codes(self, assignments: tuple[Assignment, ...]) -> tuple[Assignment, ...]:
         """The assignments with the name of the position in place of HR's code for it. Entries, plans and
-        journals hold what a position does, and not a word that tells of health or discipline."""
+        journals hold what a position does, and not a word that reveals health or discipline."""
         if not any(a.position in self._of_code for a in assignments):
             return assignments
         return tuple(replace(a, position=self._of_code.get(a.position, a.position)) for a in assignments)

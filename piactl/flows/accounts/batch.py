@@ -30,7 +30,7 @@ from piactl.flows.queries.accounts import AccountStore, find_entry
 
 
 class AccountOutcome(StrEnum):
-    """The outcome of one account of a command, as results show it. Journals say `already so` for ALREADY."""
+    """What a command did with one account. In journals the value of ALREADY is `already so`."""
 
     APPLIED = "applied"
     ALREADY = "unchanged"

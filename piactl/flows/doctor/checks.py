@@ -123,7 +123,7 @@ CHECKS: dict[str, Check] = {
         Check("D53", "rules of sudo", _E,
           "A rule for more than named commands gives the passwords of its Unix user away."),
         Check("D54", "names of positions", _W,
-          "A position that tells of health or discipline shows in the directory, in plans and in journals."),
+          "A position that reveals health or discipline shows in the directory, in plans and in journals."),
         Check("D55", "drift", _E, "Another program changed accounts; the first to see is what gives access."),
         Check("D56", "entries that are gone", _E,
           "People whose entry is gone are held until somebody decides."),

@@ -83,7 +83,7 @@ _TELLING = (
     "malad", "matern", "patern", "parent", "invalid", "inapt", "therap", "medic", "suspen", "disciplin",
     "sanction", "exclu", "radiat", "revoc",
 )  # fmt: skip
-"""What names of positions that tell of health, family or discipline contain."""
+"""What names of positions that reveal health, family or discipline contain."""
 
 Runs = Sequence[Mapping[str, Any]]
 
@@ -209,7 +209,7 @@ def _positions(content: Content) -> Result:
     """No position of the policy has a telling name, and no entry holds a code that its position replaces."""
     policy, name = content.policy(), content.encoding.name("piactlAssignment")
     wrong = [
-        f"{content.settings.policy_file}:{one.line}: position {one.name} tells of health or discipline"
+        f"{content.settings.policy_file}:{one.line}: position {one.name} reveals health or discipline"
         for one in policy.positions.values()
         if any(word in one.name.lower() for word in _TELLING)
     ]

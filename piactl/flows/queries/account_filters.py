@@ -114,8 +114,8 @@ class Selection:
 
 
 class Listing(Generic[T]):
-    """Makes what a list shows of accounts: `make` of their documents. `drifted`: only those that another
-    program changed; `of_people`: with the facts of the person."""
+    """The rows of a list: what `make` returns for the documents of accounts. `drifted`: only accounts that
+    another program changed; `of_people`: documents with the facts of the person."""
 
     def __init__(
         self,
@@ -135,14 +135,14 @@ class Listing(Generic[T]):
             self._devices.setdefault(device.uid, []).append(device)
 
     def of(self, entries: Iterable[Entry]) -> Iterator[T]:
-        """In the order of the entries, some of which are read ahead."""
+        """The rows of these accounts, in their order. Reads AT_ONCE accounts ahead."""
         rest = iter(entries)
         while some := list(islice(rest, AT_ONCE)):
             yield from self._make(self._documents(some))
 
     def of_all(self, report_unreadable: Callable[[str], Any]) -> Iterator[T]:
-        """Of every account, in directory order, while the directory is read, by a process for each core;
-        calls `report_unreadable` with the reason for each unreadable entry."""
+        """The rows of all accounts, in directory order, yielded while the directory is read. A process for
+        each core makes them. Calls `report_unreadable` with the reason for each unreadable entry."""
         raws = search_accounts(self._store.reader, self._store.directory, self._encoding)
         blocks = iter(lambda: list(islice(raws, AT_ONCE)), [])
 
@@ -159,7 +159,7 @@ class Listing(Generic[T]):
                 waiting.append(block)
                 yield block
 
-        # in the end `watch` knows what only this process has seen
+        # only this process records which sponsors `watch` has seen
         count = 1 if self._selection.doubtful else core_count()
         if count > 1 and (first := next(blocks, None)) is not None:
             blocks = chain([first], blocks)
@@ -185,7 +185,7 @@ class Listing(Generic[T]):
             yield view
 
     def _without_server(self, block: list[RawEntry]) -> list[T] | None:
-        """What a process without a connection makes; None if something has to be asked of the server."""
+        """The rows that need no query of the server; None if an account of the block needs one."""
         entries = []
         for raw in block:
             entry = entry_of(raw, self._encoding)

@@ -47,7 +47,6 @@ PERSON_COLUMNS = (
     "establishments",
     "establishment_names",
 )
-
 """What a mail merge needs of a person, beside the account."""
 
 
@@ -76,7 +75,7 @@ class AccountStore:
         return read_drift_memory(self.reader, self.directory.state)
 
     def decided(self, entry: Entry | Unreadable) -> Entry | Unreadable:
-        """The entry as the night of the day goes by it, where another program changed it."""
+        """The entry as a night of that day evaluates it, if another program changed it."""
         if isinstance(entry, Unreadable) or is_settled(entry):
             return entry
         return decided(entry, self.encoding, self._memory, self.as_of, self.policy.drift_days)
@@ -179,8 +178,8 @@ def find_named(store: AccountStore, name: str) -> list[Entry | Unreadable]:
 
 
 def all_entries(store: AccountStore, report_unreadable: Callable[[str], Any]) -> Iterator[Entry]:
-    """Every account, in directory order, as a night goes by it; calls `report_unreadable` with the reason for
-    each unreadable entry."""
+    """Every account, in directory order, as a night evaluates it. Calls `report_unreadable` with the reason
+    for each unreadable entry."""
     encoding = store.encoding.fitted_to(store.reader)
     return readable(store, read_accounts(store.reader, store.directory, encoding), report_unreadable)
 
@@ -188,7 +187,7 @@ def all_entries(store: AccountStore, report_unreadable: Callable[[str], Any]) ->
 def readable(
     store: AccountStore, read: Iterable[Entry | Unreadable], report_unreadable: Callable[[str], Any]
 ) -> Iterator[Entry]:
-    """The accounts among what was read, as a night goes by them; as `all_entries`."""
+    """The readable accounts, as a night evaluates them. Calls `report_unreadable` as `all_entries` does."""
     for one in read:
         entry = store.decided(one)
         if isinstance(entry, Unreadable):
