@@ -26,7 +26,7 @@ from piactl import __version__  # noqa: E402
 from piactl.cli.framework.application import assembled  # noqa: E402
 from piactl.cli.framework.commands import COMMANDS, NOUNS  # noqa: E402
 from piactl.dataclass import dataclass  # noqa: E402
-from piactl.exit_codes import Exit  # noqa: E402
+from piactl.errors import Exit  # noqa: E402
 
 COMMANDS_PAGE = TOP / "docs" / "commands.md"
 README = TOP / "README.md"

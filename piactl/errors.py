@@ -1,4 +1,4 @@
-"""The expected errors of piactl, each with its exit code.
+"""The expected errors of piactl and their exit codes; `cli.main` ends the process with it.
 
 A message says what, where and what next, in one to three lines, and never holds a secret.
 """
@@ -6,9 +6,27 @@ A message says what, where and what next, in one to three lines, and never holds
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import Any, NamedTuple, Self
 
-from piactl.exit_codes import Exit
+
+class Exit(IntEnum):
+    """Exit codes of the command; each has one meaning."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    CHANGES = 3
+    REFUSED = 4
+    PARTLY = 5
+    FEED_REFUSED = 6
+    LOCKED = 7
+    UNREACHABLE = 8
+    NOT_FOUND = 9
+    CONFIGURATION = 10
+    OLDER = 11
+    DECLINED = 12
+    BUG = 70
 
 
 class PiactlError(Exception):

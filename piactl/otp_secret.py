@@ -31,7 +31,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from piactl.core.credentials.totp_devices import DIGITS, PERIOD
-from piactl.core.model.digests import DigestKeys, digest_key_id
+from piactl.core.model.numen_and_digests import DigestKeys, digest_key_id
 from piactl.dataclass import dataclass
 from piactl.errors import PiactlError
 

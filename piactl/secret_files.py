@@ -11,7 +11,7 @@ import stat
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import CREDENTIAL, Settings
 from piactl.errors import SecretUnusable
 from piactl.private_files import exposure, may_not, this_user, user_name, write_private

@@ -61,8 +61,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _outcome(arguments: list[str]) -> int:
-    from piactl.errors import PiactlError
-    from piactl.exit_codes import Exit
+    from piactl.errors import Exit, PiactlError
     from piactl.translation import use
 
     use("")

@@ -15,7 +15,7 @@ from functools import partial
 from operator import itemgetter
 from typing import Any
 
-from piactl.core.model.numen import read_numen
+from piactl.core.model.numen_and_digests import read_numen
 from piactl.core.model.person import COMMON, qualified, read_uai
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.local_part import without_invisible

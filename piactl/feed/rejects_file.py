@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from piactl.core.model.numen import read_numen
+from piactl.core.model.numen_and_digests import read_numen
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.plan import Rejection
 from piactl.feed.encoding_and_header import CODECS, REJECT_COLUMN, Layout, read_layout

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from piactl.core.model.account import ADOPTED, Account, State
-from piactl.core.model.digests import NUMEN
+from piactl.core.model.numen_and_digests import NUMEN
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.local_part import UnusableName, local_part

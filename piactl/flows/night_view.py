@@ -18,7 +18,7 @@ from piactl.core.plan.plan import Plan
 from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import Rules
 from piactl.directory.store.records import UnreadableRecords
-from piactl.flows.forecast.simulate import Forecast, day_row, first_night
+from piactl.flows.forecast import Forecast, day_row, first_night
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.signed_plan_file import plan_document

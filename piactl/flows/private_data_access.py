@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from piactl.core.journal_line import Anchor, journal_owner
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import IdentityName
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.errors import JournalUnusable

@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 import stat
 
-from piactl.errors import JournalUnusable, PiactlError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, JournalUnusable, PiactlError
 from piactl.private_files import may_not
 
 

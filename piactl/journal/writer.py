@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from piactl.core.journal_line import GENESIS, OUTCOMES, Head, LineTooLong
-from piactl.core.model.numen import masked
+from piactl.core.model.numen_and_digests import masked
 from piactl.dataclass import dataclass
 from piactl.errors import JournalUnusable
 from piactl.journal.actor import Actor

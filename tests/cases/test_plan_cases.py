@@ -43,8 +43,7 @@ from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import Subject, desired_account
 from piactl.directory.port import EntryWrite
 from piactl.directory.simulated_directory import EmptyDirectory, SimulatedDirectory
-from piactl.directory.store.account_write import account_write
-from piactl.directory.store.accounts import account_dn
+from piactl.directory.store.accounts import account_dn, account_write
 from piactl.directory.store.records import DATA, Places, record_write
 from piactl.directory.store.state_records import last_run_record
 from piactl.feed.reader import read_feed

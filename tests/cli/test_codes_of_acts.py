@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from piactl.cli.main import run
-from piactl.exit_codes import Exit
+from piactl.errors import Exit
 from tests.story.academy import Academy, Ran
 from tests.story.feeds import crowd, row
 

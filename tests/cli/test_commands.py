@@ -15,7 +15,7 @@ import pytest
 
 from piactl import private_files
 from piactl.cli.commands import account
-from piactl.flows.queries import account_filters
+from piactl.flows.queries import find_and_filter
 from tests.story.academy import Academy, prepared
 from tests.story.feeds import MICHELIS, crowd, row
 
@@ -187,7 +187,7 @@ def test_ndjson_is_written_while_the_directory_is_read(
 ) -> None:
     loaded.change("hugo.vasseur", displayName=["Autre Main"])
     steps: list[str] = []
-    read, written = account_filters.search_accounts, account.display
+    read, written = find_and_filter.search_accounts, account.display
 
     def reading(*arguments: Any) -> Iterator[Any]:
         for entry in read(*arguments):
@@ -202,9 +202,9 @@ def test_ndjson_is_written_while_the_directory_is_read(
 
         written(noted(), layout)
 
-    monkeypatch.setattr(account_filters, "search_accounts", reading)
-    monkeypatch.setattr(account_filters, "AT_ONCE", 1)
-    monkeypatch.setattr(account_filters, "core_count", lambda: 1)
+    monkeypatch.setattr(find_and_filter, "search_accounts", reading)
+    monkeypatch.setattr(find_and_filter, "AT_ONCE", 1)
+    monkeypatch.setattr(find_and_filter, "core_count", lambda: 1)
     monkeypatch.setattr(account, "display", writing)
     words = ("account", "list", "--as-of", DAY, "-o")
     whole = loaded.run(*words, "json").json

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from piactl.cli.framework.application import assembled
-from piactl.exit_codes import Exit
+from piactl.errors import Exit
 from piactl.sandbox import start_sandbox, stop_sandbox
 from tests.conftest import Sandbox
 from tests.story.academy import Academy, Ran, prepared

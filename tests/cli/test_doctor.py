@@ -18,7 +18,7 @@ import pytest
 from piactl.cli.main import run
 from piactl.clock import civil_today, utc_now
 from piactl.config.settings import read_settings
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.directory.probe.probe import open_probe
 from piactl.flows.apply.run_lock import process_began
 from piactl.flows.doctor import CHECKS, examine, exit_code

@@ -18,7 +18,7 @@ from piactl.cli.framework.terminal import StdoutLost, WatchedStdout
 from piactl.cli.main import run
 from piactl.clock import civil_today
 from piactl.core.text import counted
-from piactl.exit_codes import Exit
+from piactl.errors import Exit
 from piactl.flows.doctor import records
 from piactl.flows.doctor.checks import CHECKS
 from piactl.sandbox import start_sandbox, stop_sandbox

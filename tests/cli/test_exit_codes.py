@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from piactl.clock import civil_today
-from piactl.exit_codes import Exit
+from piactl.errors import Exit
 from tests.story.academy import Academy, Ran
 from tests.story.feeds import crowd, row
 

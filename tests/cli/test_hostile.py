@@ -17,7 +17,7 @@ from xml.dom import minidom
 import pytest
 
 from piactl.cli.main import run
-from piactl.exit_codes import Exit
+from piactl.errors import Exit
 from tests.story.academy import Academy, Ran, prepared
 from tests.story.feeds import MICHELIS
 

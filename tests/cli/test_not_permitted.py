@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.exit_codes import Exit
+from piactl.errors import Exit
 from tests.story.academy import Academy, Ran
 
 from .conditions import CLAIRE, WHY, load

@@ -288,7 +288,7 @@ def test_a_crash_leaves_every_code_that_was_set_readable(staff: Academy, when: s
 def test_a_directory_that_goes_away_leaves_no_code_untold(
     staff: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from piactl.directory.store.activation_passwords import Ending
+    from piactl.directory.store.password_state_and_activation import Ending
     from piactl.errors import ReplyLost
 
     real = Ending.write

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from piactl.cli.framework.application import assembled
-from piactl.exit_codes import Exit
+from piactl.errors import Exit
 from tests.story.academy import Academy
 
 from .conditions import CLAIRE, WHY, load

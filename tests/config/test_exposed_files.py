@@ -14,8 +14,7 @@ import pytest
 from piactl.config.policy import read_policy
 from piactl.config.register import read_register
 from piactl.config.settings import read_settings
-from piactl.errors import ConfigurationInvalid, NotPermitted, PiactlError, SecretUnusable
-from piactl.exit_codes import Exit
+from piactl.errors import ConfigurationInvalid, Exit, NotPermitted, PiactlError, SecretUnusable
 from piactl.private_files import lock_file, make_private_folder
 from piactl.secret_files import read_password
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from piactl.core.model.account import Account, State
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy, Profile, When
 from piactl.core.model.settings import DirectorySettings
@@ -17,8 +17,7 @@ from piactl.core.plan.diff import FOLLOWING, changes_of, named_fields
 from piactl.core.rules.address_allocation import addressed
 from piactl.core.rules.desired import Desired, Rules, Subject, archived, desired_account
 from piactl.directory.port import RawEntry
-from piactl.directory.store.account_write import account_write
-from piactl.directory.store.accounts import Entry, Unreadable, entry_of
+from piactl.directory.store.accounts import Entry, Unreadable, account_write, entry_of
 from piactl.directory.store.attribute_map import FIELDS, Encoding
 from piactl.directory.store.base_digest import BASE
 from piactl.flows.plan.change_set import change_set

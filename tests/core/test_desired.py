@@ -8,8 +8,7 @@ from datetime import date, timedelta
 import pytest
 
 from piactl.core.model.account import PLACEHOLDER, Account, Lock, ServiceException, State
-from piactl.core.model.digests import DigestKeys
-from piactl.core.model.numen import read_numen
+from piactl.core.model.numen_and_digests import DigestKeys, read_numen
 from piactl.core.model.person import Assignment, Establishment, Person
 from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
 from piactl.core.naming.local_part import TakenNames, UnusableName

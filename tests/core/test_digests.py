@@ -7,8 +7,7 @@ from datetime import date
 
 import pytest
 
-from piactl.core.model.digests import DigestKeys, digest_key_id
-from piactl.core.model.numen import read_numen
+from piactl.core.model.numen_and_digests import DigestKeys, digest_key_id, read_numen
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy, Profile, When
 from piactl.core.naming.local_part import TakenNames

@@ -16,7 +16,7 @@ from piactl.core.explain.why_login import LoginContext, login_answer
 from piactl.core.explain.why_service import right_answer, right_answers
 from piactl.core.explain.why_state import state_answer
 from piactl.core.model.account import Account, Lock, ServiceException, State
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.periods import holding
 from piactl.core.model.person import Assignment

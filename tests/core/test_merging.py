@@ -10,7 +10,7 @@ import pytest
 from piactl.core.edits import ActRefused
 from piactl.core.edits.merged_and_split_accounts import joined, on_its_way
 from piactl.core.model.account import Account, Lock, ServiceException, merge_mark, merged_into
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.person import Assignment
 

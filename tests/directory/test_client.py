@@ -32,8 +32,7 @@ from piactl.directory.client.controls import (
     integer,
     octets,
 )
-from piactl.directory.client.fast_search import FastSearchStrategy, csn_in
-from piactl.directory.client.pipelined_write import changes_of, encoded
+from piactl.directory.client.fast_search_and_write import FastSearchStrategy, changes_of, csn_in, encoded
 from piactl.directory.client.strategy import DeadlineStrategy, message_at, spelling
 from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import EntryWrite, Outcome, Values

@@ -20,7 +20,12 @@ from piactl.cli.framework.configuration import open_configuration
 from piactl.core.credentials.password_generation_and_rules import ActivationPassword
 from piactl.directory.open import open_writer
 from piactl.directory.port import EntryWrite, Outcome, Writer
-from piactl.directory.store.activation_passwords import Ending, activation_write, read_released, unblock_write
+from piactl.directory.store.password_state_and_activation import (
+    Ending,
+    activation_write,
+    read_released,
+    unblock_write,
+)
 from piactl.sandbox.files import POLICIES
 from piactl.secret_files import read_password
 from tests.conftest import Sandbox

@@ -21,7 +21,7 @@ import pytest
 from piactl.config.policy import policy_warnings, read_policy
 from piactl.config.register import read_register
 from piactl.config.settings import read_settings
-from piactl.core.model.numen import read_numen
+from piactl.core.model.numen_and_digests import read_numen
 from piactl.core.model.person import Person, read_uai
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.local_part import local_part

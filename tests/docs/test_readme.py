@@ -17,7 +17,7 @@ import pytest
 
 from piactl.cli.framework.commands import COMMANDS
 from piactl.cli.main import run
-from piactl.exit_codes import Exit
+from piactl.errors import Exit
 
 TOP = Path(__file__).resolve().parents[2]
 PAGES = sorted(

@@ -21,10 +21,10 @@ from piactl.core.rules.address_allocation import named
 from piactl.core.rules.desired import Desired, Subject, desired_account
 from piactl.directory.port import EntryWrite
 from piactl.directory.simulated_directory import EmptyDirectory, SimulatedDirectory
-from piactl.directory.store.account_write import account_write
+from piactl.directory.store.accounts import account_write
 from piactl.directory.store.records import DATA, Places, record_write
 from piactl.directory.store.state_records import last_run_record, waiting_record
-from piactl.flows.forecast.simulate import Forecast
+from piactl.flows.forecast import Forecast
 from piactl.private_files import this_user
 from tests.planning import managed_accounts, plan_at_once
 from tests.story.test_timelines import FIRST, collected

@@ -15,7 +15,7 @@ import pytest
 from piactl.flows import processes
 from piactl.flows.plan import build, chunks, staged
 from piactl.flows.plan.chunk_evaluation import ChunkEvaluation
-from piactl.flows.queries import account_filters
+from piactl.flows.queries import find_and_filter
 
 from .academy import Academy
 from .feeds import MICHELIS, crowd, row
@@ -166,7 +166,7 @@ def test_lists_are_the_same_byte_for_byte(academy: Academy) -> None:
     alone = {words: listed(*words) for words in lists}
     assert [code for code, _, _ in alone.values()] == [5, 5, 5, 5, 5, 9]
     assert len(alone[lists[0]][1].splitlines()) > 15
-    parent, original = os.getpid(), account_filters.entry_of
+    parent, original = os.getpid(), find_and_filter.entry_of
 
     def killed(*arguments: Any) -> Any:
         if os.getpid() != parent and arguments[0].dn.startswith("uid=ida.roy7,"):
@@ -176,9 +176,9 @@ def test_lists_are_the_same_byte_for_byte(academy: Academy) -> None:
     for count, entry_of in ((2, original), (3, original), (2, killed)):
         for words in lists:
             with by(count) as pids, pytest.MonkeyPatch.context() as patched:
-                patched.setattr(account_filters, "AT_ONCE", 2)
-                patched.setattr(account_filters, "core_count", lambda count=count: count)
-                patched.setattr(account_filters, "entry_of", entry_of)
+                patched.setattr(find_and_filter, "AT_ONCE", 2)
+                patched.setattr(find_and_filter, "core_count", lambda count=count: count)
+                patched.setattr(find_and_filter, "entry_of", entry_of)
                 assert listed(*words) == alone[words], (count, words)
             assert len(pids) == (0 if "--sponsor" in words else count)
             assert not any(map(is_running, pids))

@@ -17,7 +17,7 @@ import ldap3
 import pytest
 
 from piactl.clock import civil_today
-from piactl.exit_codes import Exit
+from piactl.errors import Exit
 from piactl.sandbox.files import identity_dn
 from tests.conftest import Sandbox, preparing
 from tests.remembered import copy_prepared, kept_folder

@@ -16,7 +16,7 @@ import ldap3
 import pytest
 
 from piactl.cli.framework.configuration import Configuration, open_configuration
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.plan.run_state import Memory
 from piactl.core.plan.sync_cache import SyncCache, with_csn
 from piactl.directory.open import open_reader

@@ -32,8 +32,7 @@ from piactl.cli.framework.options import (
 from piactl.config.schema_validation import hint
 from piactl.core.model.account import State
 from piactl.core.model.person import read_uai
-from piactl.errors import NotFound, UsageError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, NotFound, UsageError
 from piactl.report.account_text import account_text
 from piactl.report.establishments import with_names
 from piactl.report.table import rendered
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
     from piactl.core.model.policy import Policy
     from piactl.directory.store.accounts import Entry
-    from piactl.flows.queries.account_filters import Filters
+    from piactl.flows.queries.find_and_filter import Filters
 
 
 COLUMNS = (
@@ -117,7 +116,7 @@ def find(
 
     Accents, case, hyphens and apostrophes do not count. If nobody has the name, the nearest names are listed.
     """
-    from piactl.flows.queries.find import find_by_name
+    from piactl.flows.queries.find_and_filter import find_by_name
 
     configuration, wanted = this_configuration(), " ".join(words)
     filters = _filters(configuration.policy, state, profile, uai, service, sponsor, locked, idle, never)
@@ -146,8 +145,8 @@ def _listed(
 ) -> int:
     """Prints the accounts that fit the filters: those that `choose` returns for all entries, or all, by uid,
     in ndjson as they are read. `drifted`: only those that another program changed."""
-    from piactl.flows.queries.account_filters import Listing, Selection, Views
     from piactl.flows.queries.accounts import PERSON_COLUMNS, all_entries
+    from piactl.flows.queries.find_and_filter import Listing, Selection, Views
 
     asked = {"sponsor": bool(filters.sponsor), "last_login": filters.of_logins}
     usual = (*COLUMNS, *(name for name, about in asked.items() if about))
@@ -206,7 +205,7 @@ def _filters(
     never: bool,
 ) -> Filters:
     """Raises UsageError and NotFound: a word that fits nothing would look like nobody."""
-    from piactl.flows.queries.account_filters import Filters
+    from piactl.flows.queries.find_and_filter import Filters
 
     valid = [one.value for one in State]
     wrong = [

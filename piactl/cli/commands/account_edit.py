@@ -24,8 +24,7 @@ from piactl.cli.framework.options import (
 )
 from piactl.cli.framework.run_context import say_approval
 from piactl.core.edits import accounts
-from piactl.errors import UsageError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_output, write_private
 
 

@@ -38,12 +38,11 @@ from piactl.cli.framework.options import (
     use_form,
 )
 from piactl.cli.framework.options import PlanLayout as Form
-from piactl.core.model.numen import read_numen
+from piactl.core.model.numen_and_digests import read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
-from piactl.errors import DirectoryUnreachable, NotFound, NotPermitted, PiactlError, SecretUnusable
-from piactl.exit_codes import Exit
+from piactl.errors import DirectoryUnreachable, Exit, NotFound, NotPermitted, PiactlError, SecretUnusable
 from piactl.private_files import refuse_output
 from piactl.report.establishments import legend
 from piactl.report.table import rendered

@@ -22,8 +22,7 @@ from piactl.cli.framework.options import (
 )
 from piactl.cli.framework.run_context import say_next_steps, show_plan
 from piactl.cli.framework.terminal import confirm
-from piactl.errors import UsageError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_output
 from piactl.report.plan_text import plan_text
 

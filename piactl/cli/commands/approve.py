@@ -26,8 +26,7 @@ from piactl.clock import utc_now
 from piactl.core.edits import ActRefused, Author
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.guards import DEVICE, PASSWORD
-from piactl.errors import UsageError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, UsageError
 from piactl.report.table import rendered
 
 PlanFile = Annotated[

@@ -7,8 +7,7 @@ from typing import Annotated
 import typer
 
 from piactl.cli.framework.context import put
-from piactl.errors import UsageError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, UsageError
 
 # bash splits words at `=`, and expects suggestions for the part after it
 _BASH = """\

@@ -10,8 +10,7 @@ import typer
 from piactl.cli.framework.context import configuration_path, display, put, put_json
 from piactl.cli.framework.options import Layout, Output
 from piactl.clock import utc_now
-from piactl.errors import ConfigurationInvalid
-from piactl.exit_codes import Exit
+from piactl.errors import ConfigurationInvalid, Exit
 from piactl.report.doctor_and_recover_text import comparison_text, doctor_text
 from piactl.report.table import rendered
 

@@ -14,8 +14,7 @@ from piactl.cli.framework.context import display, layout_or_default, this_config
 from piactl.cli.framework.options import Layout, Output, use_form
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import discard
-from piactl.errors import UsageError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, UsageError
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:

@@ -24,8 +24,7 @@ from piactl.cli.framework.options import AsOf, Output, PlanLayout, RunOutput, re
 from piactl.core.plan.feed_limits import WARNING_PAST, SourceRecord, comparable
 from piactl.core.plan.run_state import Memory, SourceMemory
 from piactl.core.text import counted, iso
-from piactl.errors import FeedRefused, UsageError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, FeedRefused, UsageError
 from piactl.private_files import refuse_input, refuse_output
 from piactl.report.escaping_and_colours import shown
 

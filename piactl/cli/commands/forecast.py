@@ -17,13 +17,12 @@ from piactl.cli.framework.context import (
     today,
 )
 from piactl.cli.framework.options import AsOf, Columns, Output, read_columns, read_date, read_day
-from piactl.errors import UsageError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from piactl.flows.forecast.simulate import Forecast, Night
+    from piactl.flows.forecast import Forecast, Night
 
 _USUAL_DAYS = 30
 _MOST_DAYS = 3660
@@ -61,7 +60,7 @@ def forecast(
     the result. `--leavers 30` lists the people who lose something, one row per person, so that you can warn
     them; for a mail merge give --columns and `-o excel`. Nothing is written.
     """
-    from piactl.flows.forecast.simulate import Forecast, first_night
+    from piactl.flows.forecast import Forecast, first_night
     from piactl.flows.plan.inputs.account_index import ManagedAccounts
 
     of_leavers = {"--private-mail": private_mail, "--departures": departures, "--columns": bool(columns)}
@@ -118,7 +117,7 @@ def _last_day(first: date, until: str | None, leavers: int | None) -> date:
 
 
 def _nights(run: Forecast, layout: str, list_: bool) -> list[Night]:
-    from piactl.flows.forecast.simulate import change_rows, day_row
+    from piactl.flows.forecast import change_rows, day_row
     from piactl.report.forecast_and_rehearsal_text import change_table, day_table
 
     progress = ProgressLine("days computed")
@@ -155,7 +154,7 @@ def _columns(text: str, *, private_mail: bool) -> tuple[str, ...]:
 
 def _leavers(run: Forecast, layout: str, columns: Sequence[str], *, departures: bool) -> list[Night]:
     from piactl.cli.framework.run_context import journal_private_reading
-    from piactl.flows.forecast.leavers import leavers
+    from piactl.flows.forecast import leavers
     from piactl.flows.queries.accounts import PRIVATE_MAIL
     from piactl.report.forecast_and_rehearsal_text import leaver_table
 

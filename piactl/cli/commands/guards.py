@@ -12,8 +12,7 @@ import typer
 from piactl.cli.framework.context import display, layout_or_default, reading, say, this_configuration
 from piactl.cli.framework.options import Output, read_date
 from piactl.core.text import counted
-from piactl.errors import UsageError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_input
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from piactl.cli.framework.context import SYSTEM_CONFIGURATION, put, say
-from piactl.exit_codes import Exit
+from piactl.errors import Exit
 from piactl.private_files import refuse_output
 
 _NEXT = """\

@@ -26,11 +26,10 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.options import DryRun, Output, Reason, Since, Until, read_period
 from piactl.clock import utc_now
 from piactl.core.journal_line import BrokenLine
-from piactl.core.model.numen import masked
+from piactl.core.model.numen_and_digests import masked
 from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
-from piactl.errors import NotFound, NotPermitted, PiactlError, UsageError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, NotFound, NotPermitted, PiactlError, UsageError
 from piactl.private_files import may_not, refuse_missing, refuse_output, refuse_own_file
 from piactl.report.journal_text import file_text, proof_text, pruned_text
 from piactl.report.table import rendered

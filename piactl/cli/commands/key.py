@@ -10,8 +10,7 @@ from piactl.cli.framework.account_batch import Manner, begin
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
 from piactl.cli.framework.options import DryRun, Output, Reason
 from piactl.core.edits import ActRefused
-from piactl.errors import PiactlError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, PiactlError
 from piactl.report.table import rendered
 
 COLUMNS = (

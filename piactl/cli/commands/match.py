@@ -31,7 +31,7 @@ from piactl.cli.framework.options import (
     read_day,
 )
 from piactl.core.model.settings import IdentityName
-from piactl.exit_codes import Exit
+from piactl.errors import Exit
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:

@@ -44,8 +44,7 @@ from piactl.cli.framework.run_page import HOLDS, page_of_run, read_holds
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost
 from piactl.core.plan.run_state import RunStatus
-from piactl.errors import PiactlError, UsageError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, PiactlError, UsageError
 from piactl.private_files import refuse_output
 
 if TYPE_CHECKING:

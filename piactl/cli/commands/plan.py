@@ -47,8 +47,7 @@ from piactl.cli.framework.run_context import (
     tell,
 )
 from piactl.cli.framework.stop_flag import stop_on_signals
-from piactl.errors import UsageError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_input, refuse_output, refuse_own_file
 
 if TYPE_CHECKING:

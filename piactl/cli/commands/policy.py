@@ -24,7 +24,7 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.impact import check_form, show_impact
 from piactl.cli.framework.options import AsOf, By, Feeds, Output, PlanForm, PlanOrImpact, ShowOutput, read_day
 from piactl.core.text import condition, counted
-from piactl.exit_codes import Exit
+from piactl.errors import Exit
 from piactl.private_files import refuse_input, refuse_missing
 from piactl.report.policy_text import profile_text, service_text
 from piactl.report.table import rendered

@@ -22,8 +22,7 @@ from piactl.cli.framework.run_context import done_code, tell
 from piactl.cli.framework.terminal import confirm
 from piactl.clock import utc_now
 from piactl.core.text import counted
-from piactl.errors import DirectoryOlder, UsageError
-from piactl.exit_codes import Exit
+from piactl.errors import DirectoryOlder, Exit, UsageError
 from piactl.report.doctor_and_recover_text import lost_text, mending_text
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def recover(
 def _recovery_report(configuration: Configuration, reader: Reader) -> dict[str, Any]:
     """The runs that the directory lacks, as `-o json` prints them."""
     from piactl.flows.apply.restored_directory import compare_runs
-    from piactl.flows.recover.lost_runs import feeds_to_apply, intended_accounts, lost_runs
+    from piactl.flows.recover import feeds_to_apply, intended_accounts, lost_runs
     from piactl.journal import who
 
     settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
@@ -136,7 +135,7 @@ def _confirm(report: dict[str, Any], *, yes: bool) -> None:
 
 
 def _accept(reason: str, report: dict[str, Any], output: PlanLayout) -> int:
-    from piactl.flows.recover.lost_runs import accept_lost_runs
+    from piactl.flows.recover import accept_lost_runs
 
     command = begin(Manner(reason))
     order = command.order
@@ -153,7 +152,7 @@ def _accept(reason: str, report: dict[str, Any], output: PlanLayout) -> int:
 
 
 def _mend(source: str, reason: str, output: PlanLayout, *, yes: bool, dry_run: bool) -> int:
-    from piactl.flows.recover.mend import mend, propose_mending
+    from piactl.flows.recover import mend, propose_mending
     from piactl.secret_files import read_password
 
     command = begin(Manner(reason), changes=bool(reason))

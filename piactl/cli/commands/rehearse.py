@@ -13,8 +13,7 @@ from piactl.cli.framework.context import ProgressLine, display, layout_or_defaul
 from piactl.cli.framework.options import Output, read_date
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.core.text import counted
-from piactl.errors import UsageError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_input, refuse_output
 
 if TYPE_CHECKING:

@@ -35,8 +35,7 @@ from piactl.cli.framework.options import (
 from piactl.clock import utc_now
 from piactl.core.plan.feed_quality import FATES
 from piactl.core.text import counted
-from piactl.errors import NotFound, UsageError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, NotFound, UsageError
 from piactl.report.table import rendered
 
 

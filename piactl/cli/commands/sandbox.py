@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from piactl.cli.framework.context import put, say
-from piactl.exit_codes import Exit
+from piactl.errors import Exit
 from piactl.private_files import refuse_output
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from piactl.cli.framework.context import (
 )
 from piactl.cli.framework.options import AsOf, ShowOutput, read_day
 from piactl.clock import utc_now
-from piactl.exit_codes import Exit
+from piactl.errors import Exit
 from piactl.report.table import rendered
 
 

@@ -27,8 +27,7 @@ from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.text import counted
-from piactl.errors import UnsafePlan
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, UnsafePlan
 from piactl.private_files import refuse_output
 from piactl.report.undo_text import undo_summary, undo_text
 

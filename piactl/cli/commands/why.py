@@ -21,8 +21,7 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.options import AsOf, ShowOutput, read_day, read_names
 from piactl.clock import civil_today, utc_now
 from piactl.config.schema_validation import hint
-from piactl.errors import NotFound, UsageError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, NotFound, UsageError
 from piactl.report.establishments import with_names
 from piactl.report.table import rendered
 from piactl.report.why_text import COLUMNS, STEP_COLUMNS, step_lines, why_rows, why_text

@@ -25,8 +25,7 @@ from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirm
 from piactl.core.model.settings import IdentityName
 from piactl.dataclass import dataclass
-from piactl.errors import PiactlError, UsageError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, PiactlError, UsageError
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -72,7 +71,7 @@ def begin(manner: Manner, *, changes: bool = True) -> AccountCommand:
     """The command, once its options are read. Raises UsageError if a command that `changes` something has no
     reason."""
     from piactl.core.edits import Author
-    from piactl.core.model.numen import masked
+    from piactl.core.model.numen_and_digests import masked
 
     if changes and not manner.reason.strip():
         raise UsageError('a change by hand needs a reason: add --reason "..."')
@@ -217,7 +216,7 @@ def results_of(batch: Batch, result: BatchResult) -> list[dict[str, Any]]:
 
 def result_facts(account: PreparedAccount, result: BatchResult) -> dict[str, Any]:
     """The result object of one account; see docs/accounts.md."""
-    from piactl.core.model.numen import read_numen
+    from piactl.core.model.numen_and_digests import read_numen
     from piactl.flows.plan.signed_plan_file import change_facts, refusal_facts
 
     outcome, message = result.of(account)

@@ -15,8 +15,7 @@ from piactl import __version__
 from piactl.cli.framework.commands import COMMANDS, NOUNS, asked
 from piactl.cli.framework.context import chosen, say
 from piactl.cli.framework.terminal import discard
-from piactl.errors import UsageError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, UsageError
 
 # Newer versions of typer convert every value with pydantic, whose import takes 116 ms of CPU: `account show`
 # takes 278 ms with `PlainValue` and 394 ms without (medians of 20 on a busy machine). typer has no public way

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from piactl.config.policy import read_policy
 from piactl.config.register import read_register, register_digest
 from piactl.config.settings import read_settings
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.person import COMMON, Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings

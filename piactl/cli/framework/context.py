@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
 from piactl.core.model.settings import IdentityName
 from piactl.dataclass import dataclass
-from piactl.errors import ConfigurationInvalid, NotPermitted, PiactlError, UsageError
-from piactl.exit_codes import Exit
+from piactl.errors import ConfigurationInvalid, Exit, NotPermitted, PiactlError, UsageError
 from piactl.private_files import sudo_service, this_user
 from piactl.translation import translated, use
 

@@ -28,8 +28,7 @@ from piactl.cli.framework.terminal import StdoutLost
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.plan.run_state import RunStatus
-from piactl.errors import FeedRefused, FeedsRefused, NotFound, PiactlError, UnsafePlan, UsageError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, FeedRefused, FeedsRefused, NotFound, PiactlError, UnsafePlan, UsageError
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 
-from piactl.core.model.numen import read_numen
+from piactl.core.model.numen_and_digests import read_numen
 from piactl.dataclass import dataclass
 
 ALPHABET = "2346789cfhkmprtwx"

@@ -18,7 +18,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from piactl.core.model.account import MAIL_PROOF, NUMEN_PROOF, Account, State
-from piactl.core.model.digests import NUMEN, DigestKeys, digest_key_id
+from piactl.core.model.numen_and_digests import NUMEN, DigestKeys, digest_key_id
 from piactl.core.model.person import Person
 
 LOG_N, R, P = 14, 8, 1

@@ -8,7 +8,7 @@ from datetime import date
 
 from piactl.core.edits import Act, ActRefused, Altered, Author
 from piactl.core.model.account import NO_DEVICE, Account, Lock, ServiceException
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind, running
 from piactl.core.model.person import Assignment
 from piactl.core.rules.career import NEVER

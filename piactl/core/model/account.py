@@ -8,7 +8,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, TypeVar
 
-from piactl.core.model.digests import DigestKeys, digest_key_id
+from piactl.core.model.numen_and_digests import DigestKeys, digest_key_id
 from piactl.core.model.overrides import Override
 from piactl.core.model.person import Assignment
 from piactl.dataclass import dataclass
@@ -107,8 +107,8 @@ class Account:
     `matricule` is None for an archived account; the keyed digests of all matricules of the person remain.
     `further_matricules` are the others that HR calls the person by; one that only its digest is known of
     stands as that digest. `merged` is the mark of an account that was merged into another (see
-    `core.edits.merging`). `identifiers` is the ledger of names: the uid, every address and alias that the
-    account has or had, and its uidNumber behind NUMBER. `aliases` are the addresses that still deliver to it,
+    `merge_mark`). `identifiers` is the ledger of names: the uid, every address and alias that the account has
+    or had, and its uidNumber behind NUMBER. `aliases` are the addresses that still deliver to it,
     `other_mails` and `other_uids` what another program added.
     `entitlements` are pairs (service, uai), uai "" for person scope.
     They, `profiles`, `local_profiles` (each with its establishment, `0800009A_enseignant`), `affiliations`

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import field
 from datetime import date
 
-from piactl.core.model.numen import Numen
+from piactl.core.model.numen_and_digests import Numen
 from piactl.dataclass import dataclass
 
 COMMON = "hr"

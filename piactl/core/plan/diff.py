@@ -7,7 +7,7 @@ from datetime import date
 
 from piactl.core.credentials.proofs import changed_proofs
 from piactl.core.model.account import LIVE, MAIL_PROOF, NUMEN_PROOF, Account, Lock, Right, State, masked_mail
-from piactl.core.model.digests import digest_key_id
+from piactl.core.model.numen_and_digests import digest_key_id
 from piactl.core.model.overrides import override_text, override_words
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy

@@ -169,7 +169,7 @@ class Plan:
     archivals: tuple[DueArchival, ...] = ()
     remarks: tuple[str, ...] = ()
     cases: Mapping[str, int] = field(default_factory=dict)
-    """The numbers of open cases after the run (see `case.case_counts`)."""
+    """The numbers of open cases after the run (see `identity_case.case_counts`)."""
     summary: Mapping[str, int] = field(default_factory=dict)
     """Accounts by kind of change."""
     totals: Totals = field(default_factory=dict)

@@ -17,7 +17,7 @@ from piactl.core.model.account import (
     State,
     amended,
 )
-from piactl.core.model.digests import NUMEN, DigestKeys
+from piactl.core.model.numen_and_digests import NUMEN, DigestKeys
 from piactl.core.model.overrides import (
     Override,
     closings,

@@ -10,7 +10,7 @@ from enum import StrEnum
 from functools import lru_cache
 
 from piactl.core.model.account import PLACEHOLDER, Account, amended
-from piactl.core.model.digests import NUMEN, DigestKeys, digest_key_id
+from piactl.core.model.numen_and_digests import NUMEN, DigestKeys, digest_key_id
 from piactl.core.model.person import Person
 from piactl.core.model.settings import MatchingSettings
 from piactl.core.rules.same_person import Named, folded

@@ -17,8 +17,12 @@ from ldap3.core.exceptions import LDAPException
 from piactl.core.model.settings import DirectorySettings, Identity, TlsSettings
 from piactl.directory.client.content_sync import refresh_of
 from piactl.directory.client.controls import Control
-from piactl.directory.client.fast_search import encoded_search
-from piactl.directory.client.pipelined_write import ControlledWrite, PipelinedStrategy, changes_of
+from piactl.directory.client.fast_search_and_write import (
+    ControlledWrite,
+    PipelinedStrategy,
+    changes_of,
+    encoded_search,
+)
 from piactl.directory.client.result_codes import (
     BAD_CREDENTIALS,
     NO_RIGHT,

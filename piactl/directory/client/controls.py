@@ -104,8 +104,8 @@ def csn_controls(op: str, supported: Container[str]) -> list[Control]:
     """The controls, as far as `supported` by the server, that return the entryCSN before a modify and after
     an add or a modify (RFC 4527).
 
-    The answers are in `Result.controls`; `fast_search.csn_in` decodes them. No control is critical, so that
-    no write fails because its entryCSN cannot be returned.
+    The answers are in `Result.controls`; `fast_search_and_write.csn_in` decodes them. No control is
+    critical: no write fails because its entryCSN cannot be returned.
     """
     return [control for control in _CSN_CONTROLS[op] if control.oid in supported]
 

@@ -13,12 +13,33 @@ from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
 from piactl.core.model.account import NO_DEVICE, PLACEHOLDER, Account, State
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
 from piactl.dataclass import dataclass
 from piactl.directory.dn import child
 from piactl.directory.port import EntryWrite, RawEntry, Reader
+from piactl.directory.store.attribute_values import (
+    ALL_STATES,
+    CIVILITIES,
+    FORMER_ARCHIVED,
+    LABEL,
+    LOCKED_STATE,
+    SUPANN_STATES,
+    assignment_text,
+    exception_text,
+    labelled_mail,
+    lock_text,
+    override_text,
+    plain_mail,
+    read_assignment,
+    read_compact_day,
+    read_day,
+    read_exception,
+    read_lock,
+    read_override,
+    read_proof_change,
+)
 from piactl.directory.store.base_digest import (
     BASE,
     FIRST_LAYOUT,
@@ -29,30 +50,7 @@ from piactl.directory.store.base_digest import (
     base_keys,
     read_base,
 )
-from piactl.directory.store.composite_values import (
-    assignment_text,
-    exception_text,
-    lock_text,
-    override_text,
-    read_assignment,
-    read_compact_day,
-    read_day,
-    read_exception,
-    read_lock,
-    read_override,
-    read_proof_change,
-)
 from piactl.directory.store.drift import Trials
-from piactl.directory.store.supann_values import (
-    ALL_STATES,
-    CIVILITIES,
-    FORMER_ARCHIVED,
-    LABEL,
-    LOCKED_STATE,
-    SUPANN_STATES,
-    labelled_mail,
-    plain_mail,
-)
 from piactl.errors import PiactlError
 
 ACCOUNT_CLASS = "piactlAccount"

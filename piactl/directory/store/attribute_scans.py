@@ -18,10 +18,10 @@ from piactl.directory.dn import under
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.accounts import AT_ONCE, CSN, IN_ACCOUNTS, NAMES
 from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.attribute_values import labelled_mail, plain_mail
 from piactl.directory.store.base_digest import POSIX
-from piactl.directory.store.credentials import instant
+from piactl.directory.store.password_state_and_activation import instant
 from piactl.directory.store.records import IN_RECORD, RUNS, Places
-from piactl.directory.store.supann_values import labelled_mail, plain_mail
 
 _TRACES = ("piactlNumenDigest", "piactlIdentityDigest", "supannMailPrive")
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Container, Iterable, Mapping
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Values
 

@@ -10,7 +10,7 @@ from piactl.core.rules.matching import Doubt
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import RawEntry, Reader
-from piactl.directory.store.composite_values import assignment_text, read_assignment, read_day
+from piactl.directory.store.attribute_values import assignment_text, read_assignment, read_day
 from piactl.directory.store.records import (
     DATA,
     Places,

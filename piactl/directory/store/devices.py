@@ -18,8 +18,7 @@ from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn, under
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
-from piactl.directory.store.account_write import account_change, with_base
-from piactl.directory.store.accounts import IN_ACCOUNTS, Entry
+from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, account_change, with_base
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.records import (
     DATA,

@@ -14,8 +14,8 @@ from piactl.core.model.account import NO_DEVICE, PROOFS, Lock, State, masked_mai
 from piactl.core.plan.drift import Drift, DriftClass, Fate
 from piactl.dataclass import dataclass
 from piactl.directory.port import Values
+from piactl.directory.store.attribute_values import lock_text
 from piactl.directory.store.base_digest import BASE, MANAGED, POSIX, BaseKeys, Digesting, numbers_of
-from piactl.directory.store.composite_values import lock_text
 
 _LOOSENING, _TIGHTENING = DriftClass.LOOSENING, DriftClass.TIGHTENING
 _IDENTITY, _PRESENTATION = DriftClass.IDENTITY, DriftClass.PRESENTATION

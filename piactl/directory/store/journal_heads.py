@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import date
 
 from piactl.core.journal_line import Anchor, read_anchor
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.directory import filters
 from piactl.directory.dn import child
 from piactl.directory.port import EntryWrite, Outcome, RawEntry, Reader, Writer

@@ -13,8 +13,7 @@ from typing import Any, TypeVar
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Writer, WriteResult
-from piactl.errors import PiactlError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, PiactlError
 
 DATA = "piactlData"
 DUE = "piactlNextDue"

@@ -8,7 +8,7 @@ from dataclasses import field
 from datetime import date
 from typing import Any
 
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.plan.feed_limits import PartRecord, PastFeed, SourceRecord
 from piactl.core.plan.guards import Census
 from piactl.core.plan.identity_case import Case
@@ -21,8 +21,8 @@ from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader
+from piactl.directory.store.attribute_values import assignment_text, read_assignment, read_day
 from piactl.directory.store.case_records import CASES, case_in, case_record, person_record, read_person
-from piactl.directory.store.composite_values import assignment_text, read_assignment, read_day
 from piactl.directory.store.records import (
     DATA,
     DUE,

@@ -6,18 +6,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import field, replace
 
 from piactl.core.model.account import Account
-from piactl.core.model.numen import read_numen
+from piactl.core.model.numen_and_digests import read_numen
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.adoption import Incumbent, harmless
 from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import same_dn, under
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
-from piactl.directory.store.account_write import differences, following_classes, with_base
-from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, account_dn
+from piactl.directory.store.accounts import (
+    IN_ACCOUNTS,
+    Entry,
+    account_dn,
+    differences,
+    following_classes,
+    with_base,
+)
 from piactl.directory.store.attribute_map import OBJECT_CLASSES, Encoding
+from piactl.directory.store.attribute_values import plain_mail
 from piactl.directory.store.base_digest import POSIX
-from piactl.directory.store.supann_values import plain_mail
 
 _STRUCTURAL = "structuralObjectClass"
 _PERSON = "inetOrgPerson"

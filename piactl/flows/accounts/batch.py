@@ -20,8 +20,7 @@ from piactl.dataclass import dataclass
 from piactl.directory.port import Outcome, Reader, Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.state_records import read_last
-from piactl.errors import Declined, PiactlError, ReplyLost, UnsafePlan
-from piactl.exit_codes import Exit
+from piactl.errors import Declined, Exit, PiactlError, ReplyLost, UnsafePlan
 from piactl.flows.accounts.owner_notices import OwnerNotice
 from piactl.flows.apply.executor import Done, Stop, refused, write_alone
 from piactl.flows.apply.run import CommandRun, Run, check_date

@@ -18,8 +18,7 @@ from piactl.core.rules.matching import Doubt
 from piactl.core.rules.reasons import assignment_text
 from piactl.core.rules.same_person import name_text
 from piactl.directory.port import Reader, Writer
-from piactl.directory.store.account_write import account_write
-from piactl.directory.store.accounts import Unreadable, read_accounts_named
+from piactl.directory.store.accounts import Unreadable, account_write, read_accounts_named
 from piactl.directory.store.case_records import case_record, read_case
 from piactl.directory.store.records import DATA, Places, parsed, record_write
 from piactl.errors import NotFound

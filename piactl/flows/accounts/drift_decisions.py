@@ -15,8 +15,7 @@ from piactl.core.plan.run_state import Vanished
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account, with_ledger
 from piactl.core.text import counted
 from piactl.directory.port import EntryWrite, RawEntry
-from piactl.directory.store.account_write import account_write, with_base
-from piactl.directory.store.accounts import Entry, Unreadable, account_dn, with_kept
+from piactl.directory.store.accounts import Entry, Unreadable, account_dn, account_write, with_base, with_kept
 from piactl.directory.store.attribute_map import UnreadableEntry
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import raw_delete, read_foreign_devices

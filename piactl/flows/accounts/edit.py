@@ -23,8 +23,7 @@ from piactl.core.rules.career import login_window, outlook
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base
 from piactl.core.rules.lifecycle import BEGINNING
 from piactl.directory.store.account_list import listed_names, read_account_list
-from piactl.directory.store.account_write import account_write, only_renews_base
-from piactl.directory.store.accounts import Entry, Unreadable, with_kept
+from piactl.directory.store.accounts import Entry, Unreadable, account_write, only_renews_base, with_kept
 from piactl.directory.store.attribute_scans import read_foreign_names, read_identifiers
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import read_last

@@ -21,8 +21,14 @@ from piactl.core.plan.plan import Basis, Plan
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
-from piactl.directory.store.account_write import account_change, account_write, with_base
-from piactl.directory.store.accounts import Entry, read_accounts_being_merged, read_accounts_of
+from piactl.directory.store.accounts import (
+    Entry,
+    account_change,
+    account_write,
+    read_accounts_being_merged,
+    read_accounts_of,
+    with_base,
+)
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import device_deletions
 from piactl.directory.store.state_records import read_last

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.policy import Approvals
 from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
 from piactl.core.plan.approval_rules import (

@@ -20,7 +20,7 @@ from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory.port import Outcome, WriteResult
-from piactl.directory.store.group_entries import moves_members
+from piactl.directory.store.groups_and_structures import moves_members
 from piactl.directory.store.records import (
     DATA,
     UnreadableRecord,
@@ -33,10 +33,14 @@ from piactl.directory.store.records import (
 from piactl.directory.store.run_records import read_run
 from piactl.directory.store.state_records import last_run_record, read_last_run, waiting_record
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
-from piactl.flows.apply.account_list import list_accounts, list_written
-from piactl.flows.apply.required_schema import require_schema
+from piactl.flows.apply.account_list_and_static_groups import (
+    list_accounts,
+    list_written,
+    member_writes,
+    wrong_after,
+)
 from piactl.flows.apply.run import Run, check_date, must, put_record, unwritten
-from piactl.flows.apply.static_groups import member_writes, wrong_after
+from piactl.flows.apply.server_checks import require_schema
 from piactl.flows.apply.undo_log import keep_undo, prune_runs, prune_undo
 from piactl.flows.apply.write_ahead import BATCH, JournalledWriting
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan, Writes

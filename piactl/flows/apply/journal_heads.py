@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from piactl.core.journal_line import GENESIS, Anchor, Head, journal_owner
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import Settings
 from piactl.dataclass import dataclass
 from piactl.directory.port import Reader, Writer

@@ -6,7 +6,7 @@ of the same id would recognise nobody. Both must stop before they write.
 
 from __future__ import annotations
 
-from piactl.core.model.digests import DigestKeys, digest_key_id
+from piactl.core.model.numen_and_digests import DigestKeys, digest_key_id
 from piactl.core.model.settings import Settings
 from piactl.directory.port import Outcome, Reader, Writer
 from piactl.directory.store.accounts import IN_ACCOUNTS

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from piactl.core.journal_line import journal_owner
-from piactl.core.model.digests import DigestKeys
-from piactl.core.model.numen import masked
+from piactl.core.model.numen_and_digests import DigestKeys, masked
 from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.text import counted
@@ -44,7 +43,6 @@ from piactl.errors import (
     StalePlan,
     UnsafePlan,
 )
-from piactl.flows.apply.default_password_policy import require_default_policy, warn_of_missing_policy
 from piactl.flows.apply.hooks import hooks_called
 from piactl.flows.apply.journal_heads import head_stored
 from piactl.flows.apply.key_fence import check_current_key
@@ -58,7 +56,11 @@ from piactl.flows.apply.run_lock import (
     process_began,
     this_place,
 )
-from piactl.flows.apply.server_clock import check_clock_by_record
+from piactl.flows.apply.server_checks import (
+    check_clock_by_record,
+    require_default_policy,
+    warn_of_missing_policy,
+)
 from piactl.flows.apply.write_ahead import read_back
 from piactl.flows.plan.inputs.load_feeds import refused_feeds
 from piactl.journal import (

@@ -12,7 +12,7 @@ from contextlib import closing
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn, under
 from piactl.directory.port import EntryWrite, Outcome, Reader, Values, WriteResult

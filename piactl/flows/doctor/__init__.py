@@ -11,14 +11,13 @@ from zoneinfo import ZoneInfo
 
 from piactl.config.policy import read_policy
 from piactl.config.settings import read_settings
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.dataclass import dataclass
 from piactl.directory.open import open_reader
 from piactl.directory.store.records import UnreadableRecords
-from piactl.errors import ConfigurationInvalid, PiactlError
-from piactl.exit_codes import Exit
+from piactl.errors import ConfigurationInvalid, Exit, PiactlError
 from piactl.flows.apply.journal_heads import stored_heads
 from piactl.flows.doctor.applications_approvals_canaries import (
     applications,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from piactl.config.policy import policy_warnings
 from piactl.config.register import read_register
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.text import counted

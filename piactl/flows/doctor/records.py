@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from piactl.core.model.account import LIVE
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.plan.run_state import RunStatus
@@ -19,17 +19,17 @@ from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS, written_after
-from piactl.directory.store.activation_passwords import (
+from piactl.directory.store.attribute_map import Encoding, encoding_of
+from piactl.directory.store.attribute_scans import read_numbers
+from piactl.directory.store.attribute_values import read_assignment, read_proof_change
+from piactl.directory.store.base_digest import LAYOUT
+from piactl.directory.store.devices import read_all_devices
+from piactl.directory.store.password_state_and_activation import (
     foreign_policies,
     policy_faults,
     reuse_faults,
     shut_out_by_others,
 )
-from piactl.directory.store.attribute_map import Encoding, encoding_of
-from piactl.directory.store.attribute_scans import read_numbers
-from piactl.directory.store.base_digest import LAYOUT
-from piactl.directory.store.composite_values import read_assignment, read_proof_change
-from piactl.directory.store.devices import read_all_devices
 from piactl.directory.store.records import (
     ATTEMPTS,
     DATA,

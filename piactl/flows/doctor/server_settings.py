@@ -28,15 +28,15 @@ from piactl.directory.probe.subschema import (
 )
 from piactl.directory.store.accounts import IN_ACCOUNTS, closed_without_link
 from piactl.directory.store.attribute_map import LINKED_CLASS
-from piactl.directory.store.group_entries import (
+from piactl.directory.store.groups_and_structures import (
     DEFINITION,
     GROUP_CLASS,
     MEMBERS,
     STATIC_CLASS,
     shown_members,
 )
-from piactl.flows.apply.default_password_policy import PUT_BACK
 from piactl.flows.apply.run_lock import MARGIN
+from piactl.flows.apply.server_checks import PUT_BACK
 from piactl.flows.doctor.checks import Result, error, fine, note, skipped, warning, worst
 from piactl.flows.doctor.servers import UPGRADE_PAGE, Server
 from piactl.resources import schemas_folder

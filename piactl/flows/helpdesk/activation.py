@@ -33,9 +33,13 @@ from piactl.core.rules.desired import Rules
 from piactl.dataclass import dataclass
 from piactl.directory.port import Writer
 from piactl.directory.store.accounts import Entry
-from piactl.directory.store.activation_passwords import Ending, activation_write, policy_faults
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.credentials import read_credentials
+from piactl.directory.store.password_state_and_activation import (
+    Ending,
+    activation_write,
+    policy_faults,
+    read_credentials,
+)
 from piactl.errors import ConfigurationInvalid, PiactlError, UsageError
 from piactl.flows.accounts.batch import AccountOutcome, Batch, PreparedAccount, prepare_each
 from piactl.flows.helpdesk.identity_check_limit import shown_time

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
 
 from piactl.core.credentials.failed_check_backoff import FREE_TRIES, Attempts, all_open_at, recent
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import PasswordSettings
 from piactl.dataclass import dataclass
 from piactl.directory.dn import child
@@ -33,9 +33,8 @@ from piactl.directory.store.records import (
     record_write,
     stored,
 )
-from piactl.errors import PiactlError
-from piactl.exit_codes import Exit
-from piactl.flows.apply.default_password_policy import require_default_policy
+from piactl.errors import Exit, PiactlError
+from piactl.flows.apply.server_checks import require_default_policy
 
 if TYPE_CHECKING:
     from piactl.flows.apply.run import Run

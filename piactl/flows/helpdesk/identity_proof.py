@@ -9,8 +9,7 @@ from datetime import date, datetime
 from piactl.core.credentials.proofs import held_off_until, verifies
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE, NUMEN_PROOF, Account
-from piactl.core.model.digests import NUMEN, DigestKeys
-from piactl.core.model.numen import Numen, read_numen
+from piactl.core.model.numen_and_digests import NUMEN, DigestKeys, Numen, read_numen
 from piactl.core.model.settings import IdentityName
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted

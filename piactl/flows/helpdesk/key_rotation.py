@@ -17,7 +17,7 @@ from functools import lru_cache
 
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import State
-from piactl.core.model.digests import DigestKeys, digest_key_id
+from piactl.core.model.numen_and_digests import DigestKeys, digest_key_id
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.text import counted
 from piactl.dataclass import dataclass

@@ -9,7 +9,7 @@ from piactl.dataclass import dataclass
 from piactl.directory.dn import same_dn
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry
-from piactl.directory.store.activation_passwords import POLICY, read_minimum
+from piactl.directory.store.password_state_and_activation import POLICY, read_minimum
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from piactl.core.credentials.password_generation_and_rules import ALPHABET, LENGTH
 from piactl.core.credentials.totp_devices import to_verify
 from piactl.core.edits import ActRefused
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import PasswordSettings
 from piactl.core.plan.approval_rules import is_one_of
 from piactl.core.plan.guards import DEVICE, PASSWORD
@@ -27,7 +27,7 @@ from piactl.dataclass import dataclass
 from piactl.directory.dn import child
 from piactl.directory.port import EntryWrite, Outcome, Reader, Writer
 from piactl.directory.store.accounts import Entry
-from piactl.directory.store.credentials import read_credentials
+from piactl.directory.store.password_state_and_activation import read_credentials
 from piactl.directory.store.records import (
     DATA,
     IN_RECORD,
@@ -45,8 +45,7 @@ from piactl.directory.store.records import (
     stored,
     text_of,
 )
-from piactl.errors import PiactlError
-from piactl.exit_codes import Exit
+from piactl.errors import Exit, PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.apply.run import Run
 from piactl.flows.helpdesk.identity_check_limit import shown_time

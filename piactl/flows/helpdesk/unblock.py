@@ -16,8 +16,12 @@ from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
 from piactl.directory.dn import same_dn
 from piactl.directory.store.accounts import Entry
-from piactl.directory.store.activation_passwords import read_foreign, read_released, unblock_write
-from piactl.directory.store.credentials import read_credentials
+from piactl.directory.store.password_state_and_activation import (
+    read_credentials,
+    read_foreign,
+    read_released,
+    unblock_write,
+)
 from piactl.errors import DirectoryRefused
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.apply.executor import write_beside

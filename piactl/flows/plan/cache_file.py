@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.plan.sync_cache import WIDTH, Seen, SyncCache
 from piactl.private_files import make_private_folder, write_private
 

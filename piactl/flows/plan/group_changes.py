@@ -10,7 +10,8 @@ from piactl.core.rules.group_definitions import Group, groups_of
 from piactl.dataclass import dataclass
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
-from piactl.directory.store.group_entries import (
+from piactl.directory.store.groups_and_structures import CLASS as STRUCTURE_CLASS
+from piactl.directory.store.groups_and_structures import (
     GROUP_CLASS,
     STATIC_CLASS,
     GroupEntry,
@@ -20,13 +21,10 @@ from piactl.directory.store.group_entries import (
     group_values,
     group_write,
     has_groups,
-    read_groups,
-    shown_members,
-)
-from piactl.directory.store.structures import CLASS as STRUCTURE_CLASS
-from piactl.directory.store.structures import (
     has_structures,
+    read_groups,
     read_structures,
+    shown_members,
     structure_deletion,
     structure_dn,
     structure_values,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from piactl import __version__
 from piactl.core.model.account import LIVE, Account
-from piactl.core.model.digests import NUMEN, DigestKeys
+from piactl.core.model.numen_and_digests import NUMEN, DigestKeys
 from piactl.core.model.settings import Settings
 from piactl.core.plan.diff import home_establishments, services_of
 from piactl.core.plan.run_state import LastRun, Memory, Vanished

@@ -7,7 +7,7 @@ from dataclasses import field, replace
 
 from piactl.core.credentials.proofs import changed_proofs, without_changes
 from piactl.core.model.account import Account, State
-from piactl.core.model.digests import NUMEN
+from piactl.core.model.numen_and_digests import NUMEN
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.drift import Drift, Fate
 from piactl.core.plan.plan import Hold, HoldCode
@@ -18,8 +18,7 @@ from piactl.core.rules.matching import birth_digests, with_births
 from piactl.dataclass import dataclass
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
-from piactl.directory.store.account_write import account_write, only_renews_base
-from piactl.directory.store.accounts import Entry, read_whole, settled
+from piactl.directory.store.accounts import Entry, account_write, only_renews_base, read_whole, settled
 from piactl.directory.store.devices import device_deletions
 from piactl.flows.drift import lost_words, unresolved
 from piactl.flows.plan.change_set import change_set, effective_days

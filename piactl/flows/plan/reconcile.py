@@ -8,7 +8,7 @@ from datetime import date
 from itertools import chain
 
 from piactl.core.model.account import State
-from piactl.core.model.digests import NUMEN
+from piactl.core.model.numen_and_digests import NUMEN
 from piactl.core.model.overrides import override_words
 from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings

@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.policy import Limit
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.drift import Drift

@@ -53,7 +53,7 @@ def why_login(
     """Whether the account can log in, and every reason why it cannot."""
     # loaded here: the other questions do not need them
     from piactl.core.explain.why_login import LoginContext, entry_differs, login_answer
-    from piactl.directory.store.credentials import read_credentials
+    from piactl.directory.store.password_state_and_activation import read_credentials
     from piactl.directory.store.state_records import read_last
 
     entry = find_entry(store, name)

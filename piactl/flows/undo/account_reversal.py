@@ -19,14 +19,21 @@ from piactl.core.rules.group_definitions import groups_of
 from piactl.dataclass import dataclass
 from piactl.directory.dn import normal_dn, same_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
-from piactl.directory.store.account_write import account_change, account_write, differences, with_base
-from piactl.directory.store.accounts import Entry, Unreadable, entry_of, read_whole
+from piactl.directory.store.accounts import (
+    Entry,
+    Unreadable,
+    account_change,
+    account_write,
+    differences,
+    entry_of,
+    read_whole,
+    with_base,
+)
 from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding
+from piactl.directory.store.attribute_values import read_assignment
 from piactl.directory.store.base_digest import BASE
-from piactl.directory.store.composite_values import read_assignment
 from piactl.directory.store.devices import link_write
-from piactl.directory.store.group_entries import group_dn
-from piactl.directory.store.structures import structure_dn
+from piactl.directory.store.groups_and_structures import group_dn, structure_dn
 from piactl.directory.write.write_outcome import EntryState, differing, entry_state
 from piactl.flows.apply.undo_log import Kept, values_digest
 from piactl.flows.drift import decided, is_held, lost_words

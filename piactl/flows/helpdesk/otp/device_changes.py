@@ -26,7 +26,7 @@ from piactl.core.credentials.totp_devices import (
 )
 from piactl.core.edits import ActRefused, Author
 from piactl.core.model.account import NO_DEVICE
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.plan.guards import DEVICE
 from piactl.dataclass import dataclass

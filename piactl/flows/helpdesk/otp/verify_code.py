@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from piactl.core.credentials.totp_devices import DIGITS, CodeUsed, Match, match_code
 from piactl.core.edits import ActRefused
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.store.accounts import Entry

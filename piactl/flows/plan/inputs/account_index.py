@@ -9,7 +9,7 @@ from datetime import date
 from typing import NamedTuple
 
 from piactl.core.model.account import LIVE, Account, State
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.diff import home_establishments, services_of
 from piactl.core.plan.guards import Census

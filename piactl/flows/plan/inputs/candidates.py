@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from piactl.core.model.account import Account
-from piactl.core.model.digests import NUMEN, DigestKeys
+from piactl.core.model.numen_and_digests import NUMEN, DigestKeys
 from piactl.core.model.person import Person
 from piactl.core.plan.identity_case import Answer, Case, Decision, kept_apart, renewed, stated
 from piactl.core.plan.plan import HoldCode

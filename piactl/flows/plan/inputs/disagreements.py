@@ -14,7 +14,7 @@ from dataclasses import field, replace
 from datetime import date
 
 from piactl.core.model.account import Account
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person
 from piactl.core.naming.capitalisation import AS_WRITTEN, shown_name

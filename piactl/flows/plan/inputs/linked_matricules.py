@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from datetime import date
 
-from piactl.core.model.digests import DigestKeys, digest_key_id
+from piactl.core.model.numen_and_digests import DigestKeys, digest_key_id
 from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.run_state import Memory, SourceMemory, Waiting
 from piactl.core.rules.desired import MATRICULE

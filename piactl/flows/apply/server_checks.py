@@ -1,14 +1,24 @@
-"""The clock of the directory: a run whose host disagrees with it writes nothing."""
+"""What a run requires of the server before its first write: its clock, the default password policy, the
+schema.
+
+A run on a host that disagrees with the clock of the server writes nothing. slapd's ppolicy looks the default
+password policy up at every bind: without its entry pwdStartTime, pwdEndTime, lockouts and the quality of
+passwords have no effect, and closed accounts log in again.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from piactl.core.model.settings import DirectorySettings
 from piactl.dataclass import dataclass
-from piactl.directory.port import EntryWrite, Outcome, Writer, WriteResult
+from piactl.directory.port import EntryWrite, Outcome, Reader, Writer, WriteResult
+from piactl.directory.probe.subschema import lacking, read_subschema
+from piactl.directory.store.password_state_and_activation import policy_exists
 from piactl.directory.store.records import DATA, Places, dumps, foreign_entry, is_record, record_write
-from piactl.errors import PiactlError, UnsafePlan
+from piactl.errors import DefaultPolicyMissing, PiactlError, SchemaLacking, UnsafePlan
+from piactl.flows.plan.ready_plan import Writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +103,47 @@ def check_clock_by_record(
     raise PiactlError(
         f"{dn}: the record that shows the clock of the server cannot be written: {result.message}"
     )
+
+
+PUT_BACK = (
+    'Put it back from schemas/ldap/tree.ldif.in, by the commands of docs/upgrade-directory.md ("A password '
+    'policy is missing")'
+)
+
+
+def require_default_policy(reader: Reader, policy: str) -> None:
+    """Raises DefaultPolicyMissing where there is no entry `policy` (the DN in `password.policy`): what a run
+    would write has no effect then. Nothing is required where the DN is empty; `doctor` warns of that."""
+    if policy and not policy_exists(reader, policy):
+        raise DefaultPolicyMissing(
+            f"{policy} (password.policy) is missing, or may not be read: without the default password policy "
+            f"the server applies no end and no lock of an account. Nothing was changed.\n{PUT_BACK}"
+        )
+
+
+def warn_of_missing_policy(reader: Reader, policy: str, say: Callable[[str], None]) -> None:
+    """Says that the entry is missing, for a change that takes access away and is made nevertheless."""
+    if policy and not policy_exists(reader, policy):
+        say(
+            f"warning: {policy} (password.policy) is missing, or may not be read: until it is back, "
+            f"the server applies no end and no lock of an account.\n{PUT_BACK}"
+        )
+
+
+def require_schema(writer: Writer, directory: DirectorySettings, writes: Writes) -> None:
+    """Raises SchemaLacking where the schema lacks a class or an attribute that one of the writes adds. A
+    schema that may not be read requires nothing."""
+    schema = read_subschema(writer.read, writer.facts().subschema) if len(writes) else None
+    missing = lacking(schema, directory.attributes) if schema is not None else {}
+    if not missing:
+        return
+    refused = {name: why for row in writes for name, why in missing.items() if _adds(row.write, name)}
+    if refused:
+        raise SchemaLacking(
+            f"the server would refuse writes of this run: {'; '.join(sorted(refused.values()))}. Nothing was "
+            "changed.\nLoad the files of schemas/ldap (docs/upgrade-directory.md); see piactl doctor, D16."
+        )
+
+
+def _adds(write: EntryWrite, name: str) -> bool:
+    return name in write.add or name.encode() in write.add.get("objectClass", ())

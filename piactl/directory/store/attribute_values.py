@@ -1,4 +1,5 @@
-"""Encodes values with several fields: assignments, locks, exceptions.
+"""The values of single attributes: SUPANN's words, and values with several fields (assignments, locks,
+exceptions, overrides).
 
 Fields are joined by `$`; `$` and `\\` inside a field are written `\\24` and `\\5C`, as the Postal Address
 syntax of RFC 4517 does. Days are ISO dates, an open end is blank.
@@ -10,9 +11,37 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from functools import lru_cache
 
-from piactl.core.model.account import Lock, ServiceException
+from piactl.core.model.account import Lock, ServiceException, State
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.person import Assignment
+
+SUPANN_STATES = {
+    State.ACTIVE: "A:SupannActif",
+    State.ON_LEAVE: "A:SupannActif",
+    State.GRACE: "A:SupannSursis",
+    State.ANTICIPATED: "I:SupannPrecree",
+    State.DEACTIVATED: "I:SupannInactif",
+    State.ARCHIVED: "I:SupannSupprDonnees",
+}
+FORMER_ARCHIVED = "I:SupannSupprCompte"
+"""The state of archived accounts in the first layout. It announces a deletion, and none follows."""
+LOCKED_STATE = "S:SupannVerrouAdministratif"
+ALL_STATES = (*dict.fromkeys(SUPANN_STATES.values()), FORMER_ARCHIVED, LOCKED_STATE)
+CIVILITIES = {"M": "M.", "MR": "M.", "MME": "Mme", "MLLE": "Mlle"}
+"""The values of supannCivilite, by what HR writes without its point."""
+
+LABEL = "{PERSO}"
+
+
+def labelled_mail(address: str) -> str:
+    """A private address as a value of supannMailPrive; "" for none."""
+    return LABEL + address if address else ""
+
+
+def plain_mail(value: str) -> str:
+    """The address in a value of supannMailPrive, with a label or, as in the first layout, without one."""
+    return value.partition("}")[2] if value.startswith("{") else value
+
 
 MOST_GRACE = 3660
 

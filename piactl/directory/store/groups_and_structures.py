@@ -1,8 +1,11 @@
-"""Definitions of groups. Dynamic ones (groupOfURLs): slapd's overlay dynlist finds the members by them.
-Static ones (groupOfNames) list the members that their definition finds after each run.
+"""Definitions of groups, and structures.
 
-piactl owns the entries whose `owner` is the base of its records; others below the base of the groups are not
-its own.
+Dynamic groups (groupOfURLs): slapd's overlay dynlist finds the members by their definitions. Static groups
+(groupOfNames) list the members that their definition finds after each run. Structures (supannEntite): an
+entry for each establishment of the register, which the affectation of an account names by its code.
+
+piactl owns the groups whose `owner` is the base of its records, and the structures whose `seeAlso` is; other
+entries beside them are not its own.
 """
 
 from __future__ import annotations
@@ -12,14 +15,14 @@ from dataclasses import field
 from urllib.parse import quote, unquote
 
 from piactl.core.model.account import State
+from piactl.core.model.person import Establishment
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.rules.group_definitions import ANYWHERE, Group
 from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn, same_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
-from piactl.directory.store.account_write import differences
-from piactl.directory.store.accounts import IN_ACCOUNTS
+from piactl.directory.store.accounts import IN_ACCOUNTS, differences
 from piactl.directory.store.attribute_map import Encoding
 
 GROUP_CLASS, STATIC_CLASS = "groupOfURLs", "groupOfNames"
@@ -205,3 +208,53 @@ def moves_members(write: EntryWrite, directory: DirectorySettings) -> bool:
 
 def _name(value: bytes) -> str:
     return normal_dn(value.decode("utf-8", "replace"))
+
+
+CLASS, KEEPER = "supannEntite", "seeAlso"
+_CODE = "supannCodeEntite"
+_OF_STRUCTURE = ("ou", _CODE, "description", "l", KEEPER)
+_OF_STRUCTURE_ENTRY = ("objectClass", *_OF_STRUCTURE)
+
+
+def structure_dn(directory: DirectorySettings, uai: str) -> str:
+    return child(directory.structures, _CODE, uai)
+
+
+def structure_values(establishment: Establishment, directory: DirectorySettings) -> Values:
+    """The values of the entry of an establishment, except its classes."""
+    texts = {
+        "ou": establishment.uai,
+        _CODE: establishment.uai,
+        "description": establishment.name,
+        "l": establishment.commune,
+        KEEPER: directory.state,
+    }
+    return {name: (text.encode(),) for name, text in texts.items() if text}
+
+
+def has_structures(reader: Reader, directory: DirectorySettings) -> bool:
+    """Whether the server has the base of the structures, and their class."""
+    return reader.has_class(CLASS) and reader.read(directory.structures, ["ou"]) is not None
+
+
+def read_structures(reader: Reader, directory: DirectorySettings) -> dict[str, GroupEntry]:
+    """The entries below the base of the structures, by their normalized name."""
+    return read_kept(reader, directory, directory.structures, _OF_STRUCTURE_ENTRY, KEEPER)
+
+
+def structure_write(
+    establishment: Establishment, current: GroupEntry | None, directory: DirectorySettings
+) -> EntryWrite | None:
+    """The write that makes the entry of an establishment right; None if it is."""
+    values = structure_values(establishment, directory)
+    if current is None:
+        classes = (b"organizationalUnit", CLASS.encode())
+        dn = structure_dn(directory, establishment.uai)
+        return EntryWrite("add", dn, add={"objectClass": classes, **values})
+    return correction(current, values, _OF_STRUCTURE, KEEPER)
+
+
+def structure_deletion(current: GroupEntry) -> EntryWrite:
+    """The write that removes the entry of an establishment, as it was read."""
+    old = {name: current.values[name] for name in _OF_STRUCTURE_ENTRY if name in current.values}
+    return EntryWrite("delete", current.dn, delete=old)

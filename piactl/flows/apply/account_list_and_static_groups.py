@@ -1,5 +1,7 @@
-"""The members of static groups: after the writes of a run, each group lists the accounts that its definition
-finds, by one modification."""
+"""What follows the writes of a run: the list of accounts, by which the next run, on any host, sees what is
+gone, and the members of static groups. Each group gets those that its definition finds, by one
+modification.
+"""
 
 from __future__ import annotations
 
@@ -11,16 +13,56 @@ from piactl.core.plan.change import Kind
 from piactl.core.plan.plan import Basis
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
-from piactl.directory.store.group_entries import (
+from piactl.directory import filters
+from piactl.directory.dn import normal_dn
+from piactl.directory.port import EntryWrite
+from piactl.directory.store.account_list import account_list_writes, run_list_writes
+from piactl.directory.store.accounts import account_dn
+from piactl.directory.store.groups_and_structures import (
     MEMBER,
     StaticGroup,
     group_name,
     read_static_groups,
     wanted_members,
 )
+from piactl.directory.store.state_records import read_last_run
 from piactl.flows.apply.approved_rest import allow_leaving
-from piactl.flows.apply.run import Run
-from piactl.flows.plan.ready_plan import AccountWrite
+from piactl.flows.apply.run import Run, must
+from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
+
+
+def list_accounts(run: Run, ready: ReadyPlan, planned_on: bytes | None) -> None:
+    """Lists the accounts that were written since `ready.since`. Where that is None, those that were written
+    since the run before this one began (`planned_on` is its record), and by the first run of a week all, in
+    case another program removed a record. Accounts that an undo put out of management go off the list. Raises
+    PiactlError."""
+    before = run.unreadable.read(run.places.last_run, planned_on, read_last_run) if planned_on else None
+    released = {change.uid for change in ready.plan.changes if change.before == {"managed": "yes"}}
+    since = ready.since or (before.week_began(run.order.as_of) if before else None)
+    _write(run, run_list_writes(run.writer, run.settings.directory, run.unreadable, since, released))
+
+
+def list_written(run: Run, writes: Iterable[AccountWrite]) -> None:
+    """Lists the accounts that these writes of a one-off command made, or gave a name or matricule. Raises
+    PiactlError."""
+    directory = run.settings.directory
+    uid, *watched = (directory.attributes.get(n, n) for n in ("uid", "supannEmpId", "piactlIdentifier"))
+    uids = {
+        row.uid
+        for row in writes
+        if row.write.add.keys() & {*watched}
+        and normal_dn(row.write.dn) == normal_dn(account_dn(directory, row.uid))
+    }
+    if uids:
+        those = filters.any_of(*(filters.equals(uid, one) for one in sorted(uids)))
+        _write(run, account_list_writes(run.writer, directory, run.unreadable, those))
+
+
+def _write(run: Run, writes: Iterable[EntryWrite]) -> None:
+    for write in writes:
+        run.lock.keep()
+        must(run.writer, write)
+
 
 LEAVING = Limit(10, 0.5)
 """A group that more members than this would leave at once is left alone: something is wrong with its
