@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from piactl.config.strict_yaml import Document, Node, quoted
 from piactl.core.model.policy import Guard, GuardPeriod, Limit
-from piactl.core.plan.guards import GUARD_KINDS
+from piactl.core.plan.change import GUARD_KINDS
 
 _LEAP_YEAR = 2028
 """A year that has all days of the calendar, 02-29 included."""

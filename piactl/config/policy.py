@@ -31,8 +31,7 @@ from piactl.core.model.policy import (
     Service,
     When,
 )
-from piactl.core.plan.change import Kind
-from piactl.core.plan.guards import GUARD_KINDS
+from piactl.core.plan.change import GUARD_KINDS, Kind
 from piactl.errors import Mistake
 
 __all__ = ["DEFAULT_GRACE_DAYS", "policy_warnings", "read_policy"]

@@ -16,8 +16,7 @@ from piactl.core.text import iso
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry, Unreadable, with_kept
 from piactl.directory.store.attribute_map import Encoding
-from piactl.directory.store.devices import read_foreign_devices
-from piactl.directory.store.drift import usual_fate
+from piactl.directory.store.drift import read_foreign_devices, usual_fate
 
 if TYPE_CHECKING:
     from piactl.core.plan.run_state import Memory

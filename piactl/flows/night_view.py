@@ -11,9 +11,9 @@ from typing import Any
 from piactl.core.model.person import Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
-from piactl.core.plan.change import Kind
-from piactl.core.plan.guards import HELD, guards_on
-from piactl.core.plan.losses import WINDOW, losses_since
+from piactl.core.plan.change import HELD, WINDOW, Kind
+from piactl.core.plan.guards import guards_on
+from piactl.core.plan.losses import losses_since
 from piactl.core.plan.plan import Plan
 from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import Rules

@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from piactl.core.plan.guards import GROWTH
+from piactl.core.plan.change import GROWTH
 from piactl.core.rules.career import NEVER
 from piactl.report.account_text import drift_line
 from piactl.report.escaping_and_colours import shown

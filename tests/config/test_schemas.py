@@ -20,8 +20,7 @@ from piactl.config.strict_yaml import Node
 from piactl.core.model.account import State
 from piactl.core.model.person import read_uai, uai_letter
 from piactl.core.model.policy import ASSIGNMENT_FIELDS, ESTABLISHMENT_FIELDS
-from piactl.core.plan.change import Kind
-from piactl.core.plan.guards import GUARD_KINDS
+from piactl.core.plan.change import GUARD_KINDS, Kind
 from piactl.errors import ConfigurationInvalid
 from piactl.resources import schemas_folder
 

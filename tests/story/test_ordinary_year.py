@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from piactl.core.model.policy import Guard, Limit
-from piactl.core.plan.change import Kind
-from piactl.core.plan.guards import GUARD_KINDS, tally
+from piactl.core.plan.change import GUARD_KINDS, Kind
+from piactl.core.plan.guards import tally
 from piactl.core.plan.run_state import LastRun
 
 from .rehearsal import Night, Rehearsal, write_feeds

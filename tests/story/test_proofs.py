@@ -239,7 +239,7 @@ def test_another_host_counts_too(forty: Academy) -> None:
 
 def test_two_commands_at_once_do_not_both_take_what_is_left(forty: Academy) -> None:
     from piactl.cli.framework.configuration import open_configuration
-    from piactl.core.plan.guards import PASSWORD
+    from piactl.core.plan.change import PASSWORD
     from piactl.directory.open import open_writer
     from piactl.directory.port import EntryWrite
     from piactl.errors import UnsafePlan

@@ -25,7 +25,7 @@ from piactl.cli.framework.run_context import new_order, run_of
 from piactl.clock import utc_now
 from piactl.core.edits import ActRefused, Author
 from piactl.core.model.settings import IdentityName
-from piactl.core.plan.guards import DEVICE, PASSWORD
+from piactl.core.plan.change import DEVICE, PASSWORD
 from piactl.errors import Exit, UsageError
 from piactl.report.table import rendered
 

@@ -40,7 +40,7 @@ from piactl.clock import utc_now
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import IdentityName
-from piactl.core.plan.guards import DEVICE
+from piactl.core.plan.change import DEVICE
 from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_input, refuse_output
 from piactl.report.account_text import DEVICE_COLUMNS, devices_text

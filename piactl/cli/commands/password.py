@@ -24,7 +24,7 @@ from piactl.cli.framework.options import (
 )
 from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
-from piactl.core.plan.guards import PASSWORD
+from piactl.core.plan.change import PASSWORD
 from piactl.errors import Exit
 from piactl.private_files import refuse_input, refuse_output
 from piactl.report.account_text import activation_text

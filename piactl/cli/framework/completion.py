@@ -298,7 +298,7 @@ def _states(_last: str, _config: str, _first: bool) -> list[Suggestion]:
 
 
 def _guarded(_last: str, _config: str, _first: bool) -> list[Suggestion]:
-    from piactl.core.plan.guards import GUARD_KINDS
+    from piactl.core.plan.change import GUARD_KINDS
 
     return [(f"{kind}=", "") for kind in GUARD_KINDS]
 

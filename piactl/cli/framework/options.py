@@ -228,7 +228,7 @@ def _day(text: str) -> date | None:
 
 def read_allowed(values: Sequence[str]) -> dict[str, int]:
     """The values of `--allow KIND=N` as numbers by kind. Raises UsageError."""
-    from piactl.core.plan.guards import GUARD_KINDS
+    from piactl.core.plan.change import GUARD_KINDS
 
     allowed: dict[str, int] = {}
     for value in values:

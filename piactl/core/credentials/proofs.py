@@ -15,7 +15,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 
 from piactl.core.model.account import MAIL_PROOF, NUMEN_PROOF, Account, State
 from piactl.core.model.numen_and_digests import NUMEN, DigestKeys, digest_key_id
@@ -101,12 +101,3 @@ def without_changes(account: Account, proofs: Iterable[str], current: Account) -
     kept = [change for change in account.proof_changes if change[0] not in proofs]
     before = [change for change in current.proof_changes if change[0] in proofs]
     return replace(account, proof_changes=tuple(sorted([*kept, *before])))
-
-
-def held_off_until(account: Account, proof: str, days: int, today: date) -> date | None:
-    """The first day on which a proof (one of PROOFS) counts again; None if it counts today."""
-    changed = account.proof_changed(proof)
-    if changed is None:
-        return None
-    until = changed + timedelta(days=days)
-    return until if today < until else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field, fields
-from datetime import date
+from datetime import date, timedelta
 from enum import Enum
 from functools import cache
 from typing import Any, TypeVar
@@ -243,3 +243,12 @@ def masked_mail(address: str) -> str | None:
     """A private address as plans show it: its first letter and its domain."""
     local, sign, domain = address.partition("@")
     return f"{local[:1]}***{sign}{domain}" if address else None
+
+
+def held_off_until(account: Account, proof: str, days: int, today: date) -> date | None:
+    """The first day on which a proof (one of PROOFS) counts again; None if it counts today."""
+    changed = account.proof_changed(proof)
+    if changed is None:
+        return None
+    until = changed + timedelta(days=days)
+    return until if today < until else None

@@ -1,4 +1,4 @@
-"""The steps of a plan, each with its reason."""
+"""The steps of a plan, each with its reason, and the kinds of change and of guard."""
 
 from __future__ import annotations
 
@@ -32,6 +32,30 @@ class Kind(Enum):
 
 LOSING = frozenset({Kind.REVOKE, Kind.SUSPEND, Kind.DEACTIVATE, Kind.ARCHIVE, Kind.LOCK})
 """Kinds that take something away: accounts with one of them are written first."""
+
+GROWTH = {"profile": "profile_growth", "service": "service_growth"}
+OTHER = {name: f"other_{name}" for name in ("establishment", "function", "details", "name")}
+END = "end"
+"""In `Effect.other`: the guard `update` counts it."""
+HELD = "held"
+LOOSENING = "loosening"
+WINDOW = {kind.value: f"{kind.value}_window" for kind in Kind if kind in LOSING}
+"""The guard on several days, by kind of loss."""
+PASSWORD, DEVICE = "password", "device"
+OPERATIONS = {
+    operation: (operation, f"{operation}_operator", f"{operation}_day") for operation in (PASSWORD, DEVICE)
+}
+"""The guards of what the help desk does: per command, per operator and day, per day."""
+GUARD_KINDS = (
+    *(kind.value for kind in Kind),
+    *GROWTH.values(),
+    *OTHER.values(),
+    HELD,
+    LOOSENING,
+    *WINDOW.values(),
+    *(kind for kinds in OPERATIONS.values() for kind in kinds),
+)
+"""The kinds of guard, which `guards` explains: what policies limit and `--allow` names."""
 
 Belongings = frozenset[tuple[str, str]]
 """Pairs of "profile" or "service" and a name of the policy."""

@@ -24,40 +24,28 @@ from math import inf
 from typing import NamedTuple
 
 from piactl.core.model.policy import Guard, Limit, Policy
-from piactl.core.plan.change import LAYOUT, Belongings, Change, Effect, Kind, Post
-from piactl.core.plan.losses import NO_LOSSES, WINDOW, Losses, losses_since
+from piactl.core.plan.change import (
+    END,
+    GROWTH,
+    HELD,
+    LAYOUT,
+    LOOSENING,
+    OPERATIONS,
+    OTHER,
+    WINDOW,
+    Belongings,
+    Change,
+    Effect,
+    Kind,
+    Post,
+)
+from piactl.core.plan.losses import NO_LOSSES, Losses, losses_since
 from piactl.dataclass import dataclass
 
 SAMPLE = 5
 
-GROWTH = {"profile": "profile_growth", "service": "service_growth"}
-OTHER = {name: f"other_{name}" for name in ("establishment", "function", "details", "name")}
-END = "end"
-"""In `Effect.other`: the guard `update` counts it."""
-HELD = "held"
-LOOSENING = "loosening"
-PASSWORD, DEVICE = "password", "device"
-OPERATIONS = {
-    operation: (operation, f"{operation}_operator", f"{operation}_day") for operation in (PASSWORD, DEVICE)
-}
-"""The guards of what the help desk does: per command, per operator and day, per day."""
-
 SCOPES, PER = ("establishment", "profile"), " per "
 """The scopes that have limits of their own, and the word between a kind and such a scope."""
-
-_KINDS_OF_CHANGE = tuple(kind.value for kind in Kind)
-_OF_OPERATIONS = tuple(kind for kinds in OPERATIONS.values() for kind in kinds)
-GUARD_KINDS = (
-    *_KINDS_OF_CHANGE,
-    *GROWTH.values(),
-    *OTHER.values(),
-    HELD,
-    LOOSENING,
-    *WINDOW.values(),
-    *_OF_OPERATIONS,
-)
-"""The kinds of guard: what policies limit and `--allow` names."""
-
 
 BOOKKEEPING = frozenset({"birth", "device", "digest_key", LAYOUT, "posix", "unique_id", "verifier"})
 """Fields without effect for the person: guards ignore an update of these alone. A new digest key moves the

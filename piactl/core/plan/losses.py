@@ -6,10 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date
 
-from piactl.core.plan.change import LOSING, Kind
-
-WINDOW = {kind.value: f"{kind.value}_window" for kind in Kind if kind in LOSING}
-"""The guard on several days, by kind of loss."""
+from piactl.core.plan.change import WINDOW
 
 LONGEST_WINDOW = 31
 """Days for which losses are remembered."""

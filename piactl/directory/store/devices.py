@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from piactl.core.credentials.totp_devices import DIGITS, PERIOD, WINDOW, Device, DeviceState
-from piactl.core.model.settings import DirectorySettings, IdentityName
 from piactl.dataclass import dataclass
 from piactl.directory import filters
-from piactl.directory.dn import child, normal_dn, under
+from piactl.directory.dn import child, normal_dn
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values
 from piactl.directory.store.accounts import IN_ACCOUNTS, Entry, account_change, with_base
 from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.drift import ANY_DEVICE
 from piactl.directory.store.records import (
     DATA,
     RECORD_CLASS,
@@ -35,9 +35,7 @@ _STEP, _DRIFT = "oathTOTPLastTimeStep", "oathTOTPTimeStepDrift"
 _HMAC_SHA1 = b"1.2.840.113549.2.7"
 _CLASSES = (RECORD_CLASS.encode(), b"oathTOTPToken", b"oathTOTPParams")
 _ATTRIBUTES = ("cn", DATA, _STEP, _DRIFT, SEALED)
-_ANY_DEVICE = filters.equals("objectClass", "oathTOTPToken")
-IN_DEVICE = filters.all_of(filters.equals("objectClass", RECORD_CLASS), _ANY_DEVICE)
-ADDING_DEVICES = (IdentityName.DESK, IdentityName.ADMINISTRATOR)
+IN_DEVICE = filters.all_of(filters.equals("objectClass", RECORD_CLASS), ANY_DEVICE)
 _FEW = 20
 """The largest number of accounts whose devices are searched one by one."""
 
@@ -71,7 +69,7 @@ def device_deletions(reader: Reader, accounts: str, owners: Sequence[str]) -> di
     wanted = {normal_dn(dn) for dn in owners}
     deletions: dict[str, list[EntryWrite]] = {}
     for base, scope in bases:
-        for raw in reader.search(base, _ANY_DEVICE, [DATA], scope=scope):
+        for raw in reader.search(base, ANY_DEVICE, [DATA], scope=scope):
             owner = normal_dn(raw.dn).partition(",")[2]
             if owner in wanted:
                 deletions.setdefault(owner, []).append(raw_delete(raw))
@@ -82,20 +80,6 @@ def raw_delete(raw: RawEntry) -> EntryWrite:
     """The deletion of the entry of a device. `raw` was read with its data; any program may have added it."""
     data = raw.values.get(DATA, ())
     return EntryWrite("delete", raw.dn, delete={DATA: data} if data else {})
-
-
-def read_foreign_devices(reader: Reader, settings: DirectorySettings, base: str = "") -> Iterator[RawEntry]:
-    """The devices below the accounts, or below one (a DN), that no identity of piactl added; each with what a
-    deletion asserts. None where the configuration does not name the identities that add devices."""
-    ours = [one.dn for one in settings.identities.values() if one.dn]
-    if not all(name in settings.identities and settings.identities[name].dn for name in ADDING_DEVICES):
-        return
-    others = filters.none_of(filters.any_of(*(filters.equals("creatorsName", dn) for dn in ours)))
-    query = filters.all_of(_ANY_DEVICE, others)
-    for raw in reader.search(base or settings.accounts, query, [DATA, "creatorsName"]):
-        # the identities of other hosts are below those of this one
-        if not any(under(raw.text("creatorsName"), dn) for dn in ours):
-            yield raw
 
 
 def read_seal_keys(reader: Reader, accounts: str, unreadable: UnreadableRecords) -> Iterator[tuple[str, str]]:

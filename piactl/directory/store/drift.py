@@ -11,12 +11,18 @@ from datetime import date, timedelta
 from functools import lru_cache
 
 from piactl.core.model.account import NO_DEVICE, PROOFS, Lock, State, masked_mail
+from piactl.core.model.settings import DirectorySettings, IdentityName
 from piactl.core.plan.drift import Drift, DriftClass, Fate
 from piactl.dataclass import dataclass
-from piactl.directory.port import Values
+from piactl.directory import filters
+from piactl.directory.dn import under
+from piactl.directory.port import RawEntry, Reader, Values
 from piactl.directory.store.attribute_values import lock_text
 from piactl.directory.store.base_digest import BASE, MANAGED, POSIX, BaseKeys, Digesting, numbers_of
+from piactl.directory.store.records import DATA
 
+ANY_DEVICE = filters.equals("objectClass", "oathTOTPToken")
+_ADDING_DEVICES = (IdentityName.DESK, IdentityName.ADMINISTRATOR)
 _LOOSENING, _TIGHTENING = DriftClass.LOOSENING, DriftClass.TIGHTENING
 _IDENTITY, _PRESENTATION = DriftClass.IDENTITY, DriftClass.PRESENTATION
 
@@ -362,3 +368,17 @@ def _calendar() -> tuple[date, ...]:
 @lru_cache(maxsize=4)
 def _days(midnights: Callable[[date], str]) -> tuple[bytes, ...]:
     return tuple(midnights(day).encode() for day in (date(1970, 1, 1), date(1970, 1, 2), *_calendar()))
+
+
+def read_foreign_devices(reader: Reader, settings: DirectorySettings, base: str = "") -> Iterator[RawEntry]:
+    """The devices below the accounts, or below one (a DN), that no identity of piactl added; each with what a
+    deletion asserts. None where the configuration does not name the identities that add devices."""
+    ours = [one.dn for one in settings.identities.values() if one.dn]
+    if not all(name in settings.identities and settings.identities[name].dn for name in _ADDING_DEVICES):
+        return
+    others = filters.none_of(filters.any_of(*(filters.equals("creatorsName", dn) for dn in ours)))
+    query = filters.all_of(ANY_DEVICE, others)
+    for raw in reader.search(base or settings.accounts, query, [DATA, "creatorsName"]):
+        # the identities of other hosts are below those of this one
+        if not any(under(raw.text("creatorsName"), dn) for dn in ours):
+            yield raw

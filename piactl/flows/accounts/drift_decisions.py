@@ -18,8 +18,8 @@ from piactl.directory.port import EntryWrite, RawEntry
 from piactl.directory.store.accounts import Entry, Unreadable, account_dn, account_write, with_base, with_kept
 from piactl.directory.store.attribute_map import UnreadableEntry
 from piactl.directory.store.base_digest import BASE
-from piactl.directory.store.devices import raw_delete, read_foreign_devices
-from piactl.directory.store.drift import PROPERLY
+from piactl.directory.store.devices import raw_delete
+from piactl.directory.store.drift import PROPERLY, read_foreign_devices
 from piactl.directory.store.state_records import vanished_accounts
 from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each

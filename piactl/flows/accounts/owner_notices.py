@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 from datetime import date, datetime
 
-from piactl.core.credentials.proofs import held_off_until
-from piactl.core.model.account import MAIL_PROOF, Account
+from piactl.core.model.account import MAIL_PROOF, Account, held_off_until
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Change, Kind
 from piactl.dataclass import dataclass

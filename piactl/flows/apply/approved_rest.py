@@ -6,9 +6,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from piactl.core.plan.change import Kind
-from piactl.core.plan.guards import GROWTH, HELD, OTHER, Refusal
-from piactl.core.plan.losses import WINDOW
+from piactl.core.plan.change import GROWTH, HELD, OTHER, WINDOW, Kind
+from piactl.core.plan.guards import Refusal
 from piactl.core.plan.plan import Basis, Plan
 from piactl.directory.port import Reader
 from piactl.directory.store.records import Record, UnreadableRecords

@@ -23,11 +23,10 @@ from piactl.core.credentials.password_generation_and_rules import (
     new_activation_password,
     valid_until,
 )
-from piactl.core.credentials.proofs import held_off_until
 from piactl.core.edits import ActRefused
-from piactl.core.model.account import ADOPTED, MAIL_PROOF, NO_DEVICE, Account, State
+from piactl.core.model.account import ADOPTED, MAIL_PROOF, NO_DEVICE, Account, State, held_off_until
 from piactl.core.model.settings import IdentityName, Settings
-from piactl.core.plan.guards import PASSWORD
+from piactl.core.plan.change import PASSWORD
 from piactl.core.rules.career import AccountStatus
 from piactl.core.rules.desired import Rules
 from piactl.dataclass import dataclass

@@ -21,7 +21,7 @@ from piactl.core.edits import ActRefused
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import PasswordSettings
 from piactl.core.plan.approval_rules import is_one_of
-from piactl.core.plan.guards import DEVICE, PASSWORD
+from piactl.core.plan.change import DEVICE, PASSWORD
 from piactl.core.rules.desired import Rules
 from piactl.dataclass import dataclass
 from piactl.directory.dn import child

@@ -8,8 +8,7 @@ from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from piactl.core.credentials.proofs import held_off_until
-from piactl.core.model.account import MAIL_PROOF, Account, State, is_shut, merged_into
+from piactl.core.model.account import MAIL_PROOF, Account, State, held_off_until, is_shut, merged_into
 from piactl.core.model.numen_and_digests import DigestKeys, read_numen
 from piactl.core.model.overrides import closings, overridden, running, sponsor_of
 from piactl.core.model.periods import civil

@@ -28,7 +28,7 @@ from piactl.core.edits import ActRefused, Author
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.policy import Policy
-from piactl.core.plan.guards import DEVICE
+from piactl.core.plan.change import DEVICE
 from piactl.dataclass import dataclass
 from piactl.directory.port import Writer
 from piactl.directory.store.devices import DeviceEntry, device_add, device_change
