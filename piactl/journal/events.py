@@ -16,8 +16,8 @@ from piactl.core.journal_line import CUT, BrokenLine, JournalLine, replaced
 from piactl.dataclass import dataclass
 from piactl.errors import NotFound, UsageError
 from piactl.journal.errors import refused_by_system, unreadable
+from piactl.journal.heads import stored_head
 from piactl.journal.query import lines_of
-from piactl.journal.recorded_runs import written_up_to
 from piactl.journal.rotated_files import files_from, newest_first
 
 _ID = re.compile(r"([0-9]{1,18})\.([0-9]{1,3})-([0-9a-f]{16})")
@@ -120,7 +120,7 @@ class EventStream:
         if self._last is not None and seen == self._seen:
             return
         self._seen = seen
-        written = written_up_to(self._path)
+        written = stored_head(self._path).seq
         for line in self._later() if self._last is not None else self._first():
             if written and line.seq > written:
                 self._seen = ()

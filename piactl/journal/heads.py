@@ -69,6 +69,22 @@ def read_head(fd: int) -> HeadRecord | None:
     return record
 
 
+def stored_head(path: str) -> Head:
+    """The last line that was synced, as the head file of the journal at `path` says it; GENESIS without one
+    that can be read."""
+    try:
+        fd = os.open(path + SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return GENESIS
+    try:
+        record = read_head(fd)
+    except (HeadDamaged, OSError):  # OSError: a folder
+        return GENESIS
+    finally:
+        os.close(fd)
+    return record.head if record else GENESIS
+
+
 def write_head(fd: int, record: HeadRecord) -> None:
     """Overwrites the record and syncs it. Raises OSError."""
     raw = record.packed()

@@ -40,7 +40,7 @@ def read_lines(path: str, wanted: Wanted | None = None) -> Iterator[JournalLine]
     JournalUnusable for a line that cannot be read.
     """
     wanted = wanted or Wanted()
-    since, until = _text(wanted.since), _text(wanted.until)
+    since, until = _period(wanted)
     runs: set[str] = set()
     intents: set[int] = set()
     for name in files_of(path):
@@ -56,7 +56,7 @@ def read_lines(path: str, wanted: Wanted | None = None) -> Iterator[JournalLine]
                 continue
             if wanted.uid is not None and not {line.seq, line.fields.get("intent")} & intents:
                 continue
-            if (since is None or line.time >= since) and (until is None or line.time <= until):
+            if since <= line.time <= until:
                 yield line
 
 
@@ -83,8 +83,9 @@ def _users(line: JournalLine) -> tuple[object, ...]:
     return tuple(line.fields.get(name) for name in ("user", "sudo_user", "login"))
 
 
-def _text(instant: datetime | None) -> str | None:
-    return None if instant is None else text_of(instant)
+def _period(wanted: Wanted) -> tuple[str, str]:
+    """The first and the last time of the wanted lines, in the format of the journal."""
+    return text_of(wanted.since) if wanted.since else "", text_of(wanted.until) if wanted.until else "~"
 
 
 def text_of(instant: datetime) -> str:
@@ -141,16 +142,12 @@ def changes(path: str, wanted: Wanted | None = None, kind: str = "") -> Iterator
     for name in files_of(path):
         for line in lines_of(name, reading.skips):
             yield from reading.take(line)
-    alive: set[str] = set()
-    with suppress(OSError):  # a reader that may not open the head file
-        alive = alive_runs(path, reading.runs_waiting())
-    yield from reading.rest(alive)
+    yield from reading.rest(path)
 
 
-def begun_at(path: str) -> datetime | None:
-    """The time of the first line that is left, None where there is none. Raises JournalUnusable."""
-    line = next((line for name in files_of(path) for line in lines_of(name)), None)
-    return datetime.fromisoformat(line.time) if line is not None else None
+def first_line(path: str) -> JournalLine | None:
+    """The first line that is left, None where there is none. Raises JournalUnusable."""
+    return next((line for name in files_of(path) for line in lines_of(name)), None)
 
 
 def changes_since(path: str, since: datetime) -> Iterator[JournalledChange]:
@@ -164,10 +161,7 @@ def changes_since(path: str, since: datetime) -> Iterator[JournalledChange]:
         raise unreadable(path, 0, str(broken)) from None
     for line in reversed(lines):
         yield from reading.take(line)
-    alive: set[str] = set()
-    with suppress(OSError):
-        alive = alive_runs(path, reading.runs_waiting())
-    yield from reading.rest(alive)
+    yield from reading.rest(path)
 
 
 class _Reading:
@@ -176,8 +170,7 @@ class _Reading:
     def __init__(self, wanted: Wanted, kind: str) -> None:
         self._wanted = wanted
         self._kind = kind
-        self._since = text_of(wanted.since) if wanted.since else ""
-        self._until = text_of(wanted.until) if wanted.until else "~"
+        self._since, self._until = _period(wanted)
         named = (("uid", wanted.uid), ("run", wanted.run))
         self._needed = [_as_written(name, text) for name, text in named if text is not None]
         self._runs: dict[str, Mapping[str, Any]] = {}
@@ -221,10 +214,11 @@ class _Reading:
             and self._since <= change.time <= self._until
         )
 
-    def runs_waiting(self) -> set[str]:
-        return {change.run for change in self._waiting.values() if not change.outcome}
-
-    def rest(self, alive: set[str]) -> Iterator[JournalledChange]:
+    def rest(self, path: str) -> Iterator[JournalledChange]:
+        """The changes left once the journal at `path` is read; those without an outcome say why."""
+        alive: set[str] = set()
+        with suppress(OSError):  # a reader that may not open the head file
+            alive = alive_runs(path, {one.run for one in self._waiting.values() if not one.outcome})
         for change in self._waiting.values():
             if change.outcome:
                 yield change

@@ -7,17 +7,16 @@ run that began, not what the journal holds.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from piactl.core.journal_line import CUT, BrokenLine, JournalLine
+from piactl.core.journal_line import CUT, BrokenLine
 from piactl.dataclass import dataclass
 from piactl.journal.errors import refused_by_system, unreadable
-from piactl.journal.heads import SUFFIX, HeadDamaged, read_head
-from piactl.journal.query import lines_of
+from piactl.journal.heads import SUFFIX, stored_head
+from piactl.journal.query import first_line
 from piactl.journal.rotated_files import files_of, newest_first
 
 
@@ -126,13 +125,12 @@ class Extent:
 
 def extent(path: str) -> Extent:
     """The lines of the journal that exist. Raises JournalUnusable."""
-    written = written_up_to(path)  # first: what is appended meanwhile is then no missing line
-    files = files_of(path)
+    written = stored_head(path).seq  # first: what is appended meanwhile is then no missing line
     try:
         last = next(newest_first(path), None)
     except BrokenLine as broken:
         raise unreadable(path, 0, str(broken)) from None
-    first: JournalLine | None = next((line for name in files for line in lines_of(name)), None)
+    first = first_line(path)
     empty = not Path(path).exists() or not Path(path).stat().st_size
     if first is None or last is None:
         return Extent(0, 0, pruned=False, written=written, empty=empty)
@@ -143,18 +141,3 @@ def rotated_without_journal(path: str) -> tuple[str, ...]:
     """The rotated files beside which neither the journal nor its head file is."""
     there = Path(path).exists() or Path(path + SUFFIX).exists()
     return () if there else files_of(path)
-
-
-def written_up_to(path: str) -> int:
-    """The number of the last line that was synced, as the head file says it, 0 without that file."""
-    try:
-        fd = os.open(path + SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return 0
-    try:
-        record = read_head(fd)
-    except (HeadDamaged, OSError):
-        return 0
-    finally:
-        os.close(fd)
-    return record.head.seq if record else 0

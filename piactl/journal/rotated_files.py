@@ -71,18 +71,13 @@ def files_of(path: str) -> tuple[str, ...]:
     """
     journal = Path(path)
     try:
-        names = [p.name for p in journal.parent.iterdir()]
+        beside = [*journal.parent.iterdir()]
     except FileNotFoundError:
         return ()
     except OSError as refused:
         raise refused_by_system(path, refused) from None
-    rotated = [
-        str(journal.parent / name)
-        for name in names
-        if name.startswith(journal.name) and _ROTATED.fullmatch(name[len(journal.name) :])
-    ]
-    files = sorted(_placed(name) for name in rotated)
-    if journal.name in names:
+    files = sorted(_placed(str(file)) for file in beside if _is_rotated(journal, file))
+    if journal in beside:
         files.append(_placed(path))
     cuts = [at for at, (_seq, cut, _name) in enumerate(files) if cut]
     return tuple(name for _seq, _cut, name in files[cuts[-1] if cuts else 0 :])
@@ -99,18 +94,14 @@ def files_from(path: str, seq: int) -> tuple[str, ...]:
 
 def left_behind(path: str) -> tuple[str, ...]:
     """The rotated files that a prune should have removed and did not: those before the last cut."""
-    there = files_of(path)
-    folder = Path(path).parent
-    names = (p.name for p in folder.iterdir())
-    return tuple(
-        sorted(
-            str(folder / name)
-            for name in names
-            if name.startswith(Path(path).name)
-            and _ROTATED.fullmatch(name[len(Path(path).name) :])
-            and str(folder / name) not in there
-        )
-    )
+    there, journal = files_of(path), Path(path)
+    rotated = (str(file) for file in journal.parent.iterdir() if _is_rotated(journal, file))
+    return tuple(sorted(name for name in rotated if name not in there))
+
+
+def _is_rotated(journal: Path, file: Path) -> bool:
+    name = file.name.removeprefix(journal.name)
+    return name != file.name and _ROTATED.fullmatch(name) is not None
 
 
 def _placed(path: str) -> tuple[int, bool, str]:

@@ -15,7 +15,6 @@ the last anchor. An anchor older than the cut (`uncovered`) belongs to a pruned 
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -38,7 +37,7 @@ from piactl.core.journal_line import (
     replaced,
 )
 from piactl.dataclass import dataclass
-from piactl.journal.heads import SUFFIX, HeadDamaged, read_head
+from piactl.journal.heads import stored_head
 from piactl.journal.rotated_files import files_of, opened, pieces, raw_lines
 
 CUT_FACTS = ("removed", "lines", "before", "by")
@@ -321,8 +320,7 @@ def verify(
 def _verified(
     path: str, named: list[tuple[str, Head]], runs: Mapping[str, str], before: Proved | None = None
 ) -> Verification:
-    local = _local_head(path)
-    proof = Proof(named + ([("the .head file", local)] if local is not None else []))
+    proof = Proof([*named, ("the .head file", stored_head(path))])
     proof.runs_missing.update(runs)
     name, problem = path, None
     try:
@@ -392,17 +390,3 @@ def verify_file(path: str, head: tuple[int, str] | None = None) -> Verification:
     return Verification(
         problem, proof.lines, proof.first, proof.at, proof.torn, anchored, (), proof.cut, proof.opening
     )
-
-
-def _local_head(path: str) -> Head | None:
-    try:
-        fd = os.open(path + SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        record = read_head(fd)
-    except (HeadDamaged, OSError):  # damaged, or a folder
-        return None
-    finally:
-        os.close(fd)
-    return record.head if record else None

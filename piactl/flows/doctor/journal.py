@@ -41,7 +41,7 @@ from piactl.flows.queries.unjournalled import unjournalled
 from piactl.journal import Verification, in_doubt, verify
 from piactl.journal.append_file import open_private
 from piactl.journal.heads import SYSLOG, append_head, has_syslog
-from piactl.journal.query import begun_at, text_of
+from piactl.journal.query import first_line, text_of
 from piactl.journal.verify import Proved
 from piactl.private_files import this_user
 from piactl.secret_files import read_password
@@ -114,7 +114,8 @@ def examine_writes(
 
 
 def _writes(reader: Reader, settings: Settings, host: str, now: datetime, baseline: Baseline) -> Result:
-    since = max(begun_at(settings.journal_file) or now, now - WRITES)
+    first = first_line(settings.journal_file)
+    since = max(datetime.fromisoformat(first.time) if first else now, now - WRITES)
     directory, root = settings.directory, root_of(reader, settings.directory.suffix)
     with ExitStack() as stack:
         if IdentityName.ADMINISTRATOR in directory.identities:
