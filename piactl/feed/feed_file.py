@@ -102,6 +102,10 @@ def _existing(path: str) -> Path:
 _LEAST = 65_536
 
 
+FileState = tuple[int, ...]
+"""Differs between two readings of a file if it was written or replaced between them."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenFeed:
     """The rows of a feed: `stream` has them, `source` their layout. `written` has what else the format
@@ -111,6 +115,10 @@ class OpenFeed:
     source: SourceSettings
     written: RowWriter | None = None
     digest: str = ""
+
+    def state(self) -> FileState:
+        facts = os.fstat(self.stream.fileno())
+        return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns
 
 
 @contextmanager
@@ -151,6 +159,11 @@ def _open_file(path: Path, source: SourceSettings) -> Iterator[BufferedReader]:
         raise FeedRefused(str(path), [refusal("unreadable", detail)]) from None
     finally:
         os.close(descriptor)
+
+
+def is_trailer(raw: bytes) -> bool:
+    """Whether a line is a trailer, valid or not."""
+    return raw[:4].upper() == b"#FIN"
 
 
 def longest_line(source: SourceSettings) -> int:

@@ -10,7 +10,6 @@ import hashlib
 from array import array
 from collections.abc import Container, Sequence
 from dataclasses import field
-from io import BufferedReader
 from pathlib import Path
 
 from piactl.core.model.settings import SourceSettings
@@ -18,23 +17,35 @@ from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
 from piactl.feed.csv_row_parser import PRUNE, Pattern, RowParser, Sample, without_end
 from piactl.feed.encoding_and_header import CODECS, Layout, read_layout
-from piactl.feed.feed_file import longest_line, open_feed
+from piactl.feed.feed_file import FileState, OpenFeed, is_trailer, longest_line, open_feed
 
-_MASK = (1 << 64) - 1
+MASK = (1 << 64) - 1
 
 
 @dataclass(slots=True)
 class LineDigests:
     """`owners` and `numbers` have one item per line, the header first: the matricule of the line ("" if it
-    has none) and the index of its pattern in `patterns`. `people`: matricule -> digest of all its lines.
-    `digest` is the SHA-256 of the file."""
+    has none, as a #FIN line) and the index of its pattern in `patterns`. `offsets` are where the lines begin,
+    and the end of the file.
+
+    `people`: matricule -> digest of all its lines; `others` is that of the lines without an owner. Each is a
+    sum of digests that begin as `start`. `not_ascii` counts the lines with an owner that are not ASCII.
+    `digest` is the SHA-256 of the file, `before_trailer` that of what is before its #FIN line, "" without
+    one. `state` is that of the file when it was read.
+    """
 
     layout: Layout
+    start: hashlib.blake2b = field(repr=False)
+    state: FileState | None = None
     owners: list[str] = field(default_factory=list, repr=False)
+    offsets: array[int] = field(default_factory=lambda: array("Q"), repr=False)
     numbers: array[int] = field(default_factory=lambda: array("I"), repr=False)
     patterns: Sequence[Pattern] = field(default=(), repr=False)
     people: dict[str, int] = field(default_factory=dict, repr=False)
+    others: int = 0
+    not_ascii: int = 0
     digest: str = ""
+    before_trailer: str = ""
     sample: Sample = field(default_factory=Sample, repr=False)
 
 
@@ -71,7 +82,7 @@ class KnownLines:
             self._lines[bare] = line
             return line[1], rows.again(line[2], line[4]), line[3]
         owner, pattern, fields = rows.owner(bare)
-        digest = _digest(start, bare)
+        digest = line_digest(start, bare)
         sampled = tuple([fields[place] for place in watched]) if fields else ()
         self._lines[bare] = watched, owner, rows.patterns[pattern], digest, sampled
         return owner, pattern, digest
@@ -88,7 +99,7 @@ def digest_lines(
     """
     try:
         with open_feed(path, source) as opened:
-            lines = _digests(opened.stream, opened.source, key, known)
+            lines = _digests(opened, key, known)
     except (FeedRefused, UnicodeDecodeError):
         return None
     if lines is not None and opened.digest:
@@ -96,9 +107,8 @@ def digest_lines(
     return lines
 
 
-def _digests(
-    stream: BufferedReader, source: SourceSettings, key: bytes, known: KnownLines | None
-) -> LineDigests | None:
+def _digests(opened: OpenFeed, key: bytes, known: KnownLines | None) -> LineDigests | None:
+    stream, source = opened.stream, opened.source
     longest = longest_line(source)
     header = stream.readline(longest + 1)
     file_digest = hashlib.sha256(header)
@@ -106,13 +116,14 @@ def _digests(
     layout, _ = read_layout(text, source)
     if layout is None or len(header) > longest:
         return None
-    digests = LineDigests(layout)
+    start = hashlib.blake2b(header + source.name.encode(), key=key, digest_size=8)
+    digests = LineDigests(layout, start, opened.state())
     rows = RowParser(layout, source)
     digests.patterns = rows.patterns
-    start = hashlib.blake2b(header + source.name.encode(), key=key, digest_size=8)
-    owners, numbers, people = digests.owners, digests.numbers, digests.people
+    owners, numbers, people, offsets = digests.owners, digests.numbers, digests.people, digests.offsets
     owners.append("")
     numbers.append(0)
+    offsets.extend((0, len(header)))
     if known is not None:
         known.begin(header, source, key)
     last = ""
@@ -120,17 +131,24 @@ def _digests(
     while raw := stream.readline(longest + 1):
         if len(raw) > longest or len(owners) > most:
             return None
-        file_digest.update(raw)
         bare = without_end(raw)
-        if known is not None:
+        if raw[:1] == b"#" and is_trailer(raw):
+            digests.before_trailer = digests.before_trailer or file_digest.hexdigest()
+            owner, pattern, number = "", 0, line_digest(start, bare)
+        elif known is not None:
             owner, pattern, number = known.find(bare, rows, start)
         else:
             owner, pattern, _ = rows.owner(bare)
-            number = _digest(start, bare) if owner else 0
+            number = line_digest(start, bare)
+        file_digest.update(raw)
         if owner:
             # the rows of a person are mostly adjacent: share one string for all of them
             last = owner = last if owner == last else owner
-            people[owner] = people.get(owner, 0) + number & _MASK
+            people[owner] = people.get(owner, 0) + number & MASK
+            digests.not_ascii += not raw.isascii()
+        else:
+            digests.others = digests.others + number & MASK
+        offsets.append(offsets[-1] + len(raw))
         owners.append(owner)
         numbers.append(pattern)
         if not len(owners) % PRUNE:
@@ -141,7 +159,8 @@ def _digests(
     return digests
 
 
-def _digest(start: hashlib.blake2b, bare: bytes) -> int:
+def line_digest(start: hashlib.blake2b, bare: bytes) -> int:
+    """The digest of a line without its end."""
     line = start.copy()
     line.update(bare)
     return int.from_bytes(line.digest(), "little")

@@ -6,9 +6,11 @@ import hashlib
 import os
 import re
 from array import array
-from collections.abc import Container, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import NoReturn
 
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import ROW, FeedFacts
@@ -26,12 +28,11 @@ from piactl.feed.encoding_and_header import (
 )
 from piactl.feed.error_codes import refusal
 from piactl.feed.feed import Feed, Remark, date_remarks, layout_remarks, row_remarks, set_remarks
-from piactl.feed.feed_file import OpenFeed, longest_line, open_feed
+from piactl.feed.feed_file import OpenFeed, digest_of_feed, is_trailer, longest_line, open_feed
 from piactl.feed.file_date import file_date
-from piactl.feed.fingerprints import Skipped
+from piactl.feed.fingerprints import MASK, Skipped, line_digest
 from piactl.feed.people_builder import PeopleBuilder
 
-_MARK = b"#FIN"
 _TAIL = 4_096
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _COUNT = re.compile(r"[0-9]{1,12}")
@@ -59,11 +60,6 @@ def last_line(path: Path) -> bytes:
             return (stream.read().rstrip().splitlines() or [b""])[-1]
     except OSError:
         return b""
-
-
-def is_trailer(raw: bytes) -> bool:
-    """Whether a line is a trailer, valid or not."""
-    return raw[:4].upper() == _MARK
 
 
 def read_trailer(raw: bytes) -> Trailer | None:
@@ -127,12 +123,13 @@ class FeedReader:
         self.builder = PeopleBuilder(path.name, self.source.name, place)
         self.digest = hashlib.sha256()
         self.offsets = array("Q", [0])
+        """Where each line begins, and the last one ends."""
         self.header = b""
         self.layout: Layout | None = None
         self.rows: RowParser | None = None
         self.trailer: Trailer | None = None
         self.trailer_line = 0
-        self.after_trailer = 0
+        self.lines = 1
         self.second_header = 0
         self.ended = True
         self.count = 0
@@ -142,16 +139,12 @@ class FeedReader:
     def feed(self) -> Feed:
         """The feed. Raises FeedRefused with every reason found, or OSError."""
         self._read_header()
-        try:
+        if self.skipped is None:
             self._read_rows()
-        except UnclosedQuote:
-            line = len(self.offsets)
-            self._stop(
-                "unclosed-quote", f"line {line}: a quote is not closed on its line, so rows would be lost"
-            )
-        except FieldTooLong:
-            most = self.source.limits.max_field
-            self._stop("field-too-long", f"line {len(self.offsets)}: a field has more than {most} characters")
+        else:
+            self._read_needed_rows(self.skipped)
+        self.count = (self.trailer_line - 1 if self.trailer_line else self.lines) - 1
+        self._check_count()
         self._check_complete()
         lines = self.builder.finish()
         return Feed(
@@ -174,7 +167,7 @@ class FeedReader:
     def _refuse(self, code: str, detail: str = "") -> None:
         self.refusals.append(refusal(code, detail))
 
-    def _stop(self, code: str, detail: str = "") -> None:
+    def _stop(self, code: str, detail: str = "") -> NoReturn:
         """Raises FeedRefused with this reason and all found so far."""
         self._refuse(code, detail)
         raise FeedRefused(str(self.path), self.refusals, self.source.name, self.count)
@@ -183,6 +176,7 @@ class FeedReader:
         raw = self.stream.readline(self.longest + 1)
         self.digest.update(raw)
         self.header = raw
+        self.offsets.append(len(raw))
         if not raw:
             self._stop("empty")
         if raw.startswith(_WIDE_BOMS):
@@ -191,7 +185,7 @@ class FeedReader:
         bare = raw[3:] if has_bom else raw
         if has_bom and not bare and not self.stream.peek(1):
             self._stop("bom-only")
-        self._check_end(raw)
+        self._check_end(raw, 1)
         if has_bom and self.source.encoding != "utf-8":
             self._refuse(
                 "wrong-encoding", f"{self.source.encoding} is expected, but the file starts like UTF-8"
@@ -214,65 +208,84 @@ class FeedReader:
                 if fault is not None:
                     self._refuse("bad-constant", f"constant {column.name}: {fault[1]}")
 
-    def _check_end(self, raw: bytes) -> None:
+    def _check_end(self, raw: bytes, line: int) -> None:
         self.ended = raw.endswith(b"\n")
         if not self.ended and len(raw) > self.longest:
-            line = len(self.offsets)
             self._stop("line-too-long", f"line {line} is longer than {self.longest} bytes")
 
     def _read_rows(self) -> None:
-        read = self.rows.read if self.rows else None
-        add, add_broken, offsets = self.builder.add, self.builder.add_broken, self.offsets
-        most, place, line = self.source.limits.max_rows, len(self.header), 1
-        owners = self.skipped.lines.owners if self.skipped else ()
-        known: Container[str] = self.skipped.people if self.skipped else ()
-        numbers = self.skipped.lines.numbers if self.skipped else array("I")
-        passed = [0] * (len(self.skipped.lines.patterns) if self.skipped else 0)
+        """Reads all rows."""
         readline, digest, longest = self.stream.readline, self.digest.update, self.longest + 1
         while raw := readline(longest):
-            line += 1
-            offsets.append(place)
-            place += len(raw)
-            if not raw.endswith(b"\n"):
-                self._check_end(raw)
-            if raw[:1] == b"#" and not self.trailer_line and is_trailer(raw):
-                self._read_trailer(raw, line)
-            elif self.trailer_line:
-                self.after_trailer += 1
-            else:
-                self.count += 1
-                if self.count > most:
-                    self._stop("too-many-rows", f"more than the {most} rows that the source allows")
-                if line <= len(owners) and owners[line - 1] in known:
-                    passed[numbers[line - 1]] += 1
-                    if self.rows is not None and not raw.isascii():
-                        self.rows.not_ascii += 1
-                elif read is not None:
-                    row = read(without_end(raw))
-                    if isinstance(row, BrokenRow):
-                        self._check_whole_file(raw, line)
-                        add_broken(row, line)
-                    else:
-                        add(row, line)
+            self.offsets.append(self.offsets[-1] + len(raw))
+            self.lines += 1
+            self._read_line(raw, self.lines)
             digest(raw)
-        self._count_skipped(passed)
 
-    def _count_skipped(self, lines: Sequence[int]) -> None:
-        """Adds skipped lines, given as counts by pattern, to the column statistics."""
-        if self.skipped is None or self.rows is None:
+    def _read_needed_rows(self, skipped: Skipped) -> None:
+        """Reads the rows of the people who are not skipped, and those without an owner; the first reading
+        counted the others. Raises FeedRefused if they are not as they were then."""
+        known, first, stream, again = skipped.people, skipped.lines, self.stream.fileno(), dict[str, int]()
+        self.offsets, not_ascii, passed = first.offsets, first.not_ascii, Counter(first.numbers)
+        for index, owner in enumerate(first.owners):
+            if owner in known or not index:
+                continue
+            start, end = self.offsets[index], self.offsets[index + 1]
+            raw = os.pread(stream, end - start, start)
+            again[owner] = again.get(owner, 0) + line_digest(first.start, without_end(raw)) & MASK
+            passed[first.numbers[index]] -= 1
+            not_ascii -= bool(owner) and not raw.isascii()
+            self._read_line(raw, index + 1)
+        self.lines = len(first.owners)
+        if any(number != first.people.get(owner, first.others) for owner, number in again.items()):
+            self._stop("changed")
+        self.ended = os.pread(stream, 1, self.offsets[-1] - 1) == b"\n"
+        if self.rows is not None:
+            self.rows.not_ascii += not_ascii
+            passed[0] = 0
+            for number, count in passed.items():
+                self.rows.count(first.patterns[number], count)
+        self.passed = sum(1 for matricule in first.people if matricule in known)
+
+    def _read_line(self, raw: bytes, line: int) -> None:
+        if not raw.endswith(b"\n"):
+            self._check_end(raw, line)
+        if self.trailer_line:
             return
-        for pattern, count in zip(self.skipped.lines.patterns, lines, strict=True):
-            if count:
-                self.rows.count(pattern, count)
-        known = self.skipped.people
-        self.passed = sum(1 for matricule in self.skipped.lines.people if matricule in known)
+        if raw[:1] == b"#" and is_trailer(raw):
+            self._read_trailer(raw, line)
+            return
+        self.count = line - 1
+        self._check_count()
+        if self.rows is None:
+            return
+        try:
+            row = self.rows.read(without_end(raw))
+        except UnclosedQuote:
+            self._stop(
+                "unclosed-quote", f"line {line}: a quote is not closed on its line, so rows would be lost"
+            )
+        except FieldTooLong:
+            most = self.source.limits.max_field
+            self._stop("field-too-long", f"line {line}: a field has more than {most} characters")
+        if isinstance(row, BrokenRow):
+            self._check_whole_file(raw, line)
+            self.builder.add_broken(row, line)
+        else:
+            self.builder.add(row, line)
+
+    def _check_count(self) -> None:
+        most = self.source.limits.max_rows
+        if self.count > most:
+            self._stop("too-many-rows", f"more than the {most} rows that the source allows")
 
     def _read_trailer(self, raw: bytes, line: int) -> None:
         self.trailer_line = line
         self.trailer = read_trailer(raw)
         if self.trailer is None:
             self._refuse("bad-trailer", f"line {line}: the #FIN line is cut or wrong")
-        elif self.trailer.sha256 and self.trailer.sha256 != self.digest.hexdigest():
+        before = self.skipped.lines.before_trailer if self.skipped else self.digest.hexdigest()
+        if self.trailer is not None and self.trailer.sha256 not in ("", before):
             self._refuse("wrong-digest")
 
     def _check_whole_file(self, raw: bytes, line: int) -> None:
@@ -290,16 +303,15 @@ class FeedReader:
 
     def _check_complete(self) -> None:
         """Makes the checks that need the whole file."""
-        if self.after_trailer:
-            self._refuse(
-                "after-trailer", f"{self.after_trailer} lines follow the #FIN line {self.trailer_line}"
-            )
+        if self.trailer_line and self.lines > self.trailer_line:
+            after = self.lines - self.trailer_line
+            self._refuse("after-trailer", f"{after} lines follow the #FIN line {self.trailer_line}")
         if self.trailer is not None and self.trailer.rows != self.count:
             self._refuse(
                 "wrong-count", f"the file has {self.count} rows, but the #FIN line says {self.trailer.rows}"
             )
         if not self.trailer_line and not self.ended:
-            self._refuse("cut", f"line {len(self.offsets)} has no line end: the file was cut")
+            self._refuse("cut", f"line {self.lines} has no line end: the file was cut")
         if self.source.trailer and not self.trailer_line and not (self.layout and self.layout.is_rejects):
             self._refuse("no-trailer")
         if not self.count:
@@ -330,7 +342,9 @@ class FeedReader:
         return FeedFacts(
             source=self.source.name,
             file=self.path.name,
-            digest=self.opened.digest or self.digest.hexdigest(),
+            digest=self.skipped.lines.digest
+            if self.skipped
+            else self.opened.digest or self.digest.hexdigest(),
             date=self.trailer.date if self.trailer else self._named(),
             full=self.source.full and not is_rejects,
             complete=self.trailer is not None or not self.source.trailer,
@@ -375,10 +389,15 @@ def read_feed(path: Path, source: SourceSettings, skipped: Skipped | None = None
     limits against the last feed applied (`core.plan.feed_limits.feed_refusals`).
     """
     with open_feed(path, source) as opened:
-        before = os.fstat(opened.stream.fileno())
+        before = opened.state()
+        if skipped is not None and before != skipped.lines.state:
+            _check_same(path, source, skipped.lines.digest)
         feed = FeedReader(path, opened, skipped).feed()
-        after = os.fstat(opened.stream.fileno())
-    moved = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
-    if moved or (skipped is not None and skipped.lines.digest != feed.facts.digest):
-        raise FeedRefused(str(path), [refusal("changed")], source.name)
+        if before != opened.state():
+            _check_same(path, source, feed.facts.digest)
     return feed
+
+
+def _check_same(path: Path, source: SourceSettings, digest: str) -> None:
+    if digest_of_feed(path) != digest:
+        raise FeedRefused(str(path), [refusal("changed")], source.name)

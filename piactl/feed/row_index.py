@@ -31,14 +31,9 @@ class RowIndex:
         self.descriptor = opened.stream.fileno()
         self._rows = RowParser(lines.layout, opened.source)
         self._owners = owners = lines.owners
-        self._places = array("Q", [0])
-        place = 0
-        for raw in opened.stream:
-            place += len(raw)
-            self._places.append(place)
-        most = min(len(owners), len(self._places) - 1)
+        self._places = lines.offsets
         self._order = array(
-            "I", sorted((line for line in range(most) if owners[line]), key=owners.__getitem__)
+            "I", sorted((line for line, owner in enumerate(owners) if owner), key=owners.__getitem__)
         )
 
     def of(self, matricules: Iterable[str]) -> PeopleBuilder:
