@@ -25,6 +25,9 @@ from piactl.dataclass import dataclass
 
 NOTHING_DUE = 0
 _ENTRY = struct.Struct("<QQQIIB")
+"""A cache entry: `csn_digest`; the digest of the person's lines in the feeds (0: none); the `name_digest` of
+one name of the account (0: none); the ordinal of the next day on which the date changes the account or its
+home (NOTHING_DUE: none); a number in `SyncCache.homes`; one bit for each source that has an assignment."""
 _CSN = struct.Struct("<Q")
 WIDTH = _ENTRY.size
 MOST_SOURCES = 8
@@ -41,26 +44,15 @@ def name_digest(local: str) -> int:
     return int.from_bytes(blake2b(local.lower().encode(), digest_size=8).digest(), "little")
 
 
-@dataclass(frozen=True, slots=True)
-class CacheEntry:
-    """`csn` is `csn_digest`, `rows` the digest of the person's lines in the feeds (0: none), `name` the
-    `name_digest` of one name of the account (0: none), `due` the ordinal of the next day on which the date
-    changes the account or its home (NOTHING_DUE: none), `home` a number in `SyncCache.homes`, `sources` one
-    bit per source that has an assignment of the person."""
-
-    csn: int
-    rows: int
-    name: int
-    due: int
-    home: int
-    sources: int
-
-    def packed(self) -> bytes:
-        return _ENTRY.pack(self.csn, self.rows, self.name, self.due, self.home, self.sources)
-
-    @classmethod
-    def of(cls, packed: bytes) -> CacheEntry:
-        return cls(*_ENTRY.unpack(packed))
+def holds(packed: bytes, rows: Mapping[str, int], key: str, today: int, csn: bytes | None) -> bool:
+    """Whether the cache entry of a key is valid on a day (an ordinal), beside the digests of all people in
+    the feeds and the entryCSN, None if that is unchanged."""
+    entry_csn, entry_rows, _, due, _, _ = _ENTRY.unpack(packed)
+    return (
+        entry_rows == (0 if key.startswith(_BY_UID) else rows.get(key, 0))
+        and (due == NOTHING_DUE or due > today)
+        and (csn is None or entry_csn == csn_digest(csn))
+    )
 
 
 def has_csn(packed: bytes, csn: bytes) -> bool:
@@ -93,7 +85,7 @@ NOT_LIVE: Home = ((), (), ())
 
 class EntryDraft(NamedTuple):
     """The cache entry of an account whose home, None unless it is live, has no number yet. `names` are the
-    digests of all its names, the other fields those of CacheEntry."""
+    digests of all its names, the other fields those of a cache entry."""
 
     key: str
     csn: int
@@ -109,7 +101,7 @@ class SyncCache:
     """Cache entries by key: the matricule, or `uid:` and the uid of an account without one (an archived one).
 
     `basis` is a digest of everything that all entries depend on, `as_of` the ordinal of the day of the run.
-    `sources` are the names of the sources, in the order of the bits of `CacheEntry.sources`. `server` is the
+    `sources` are the names of the sources, in the order of the bits of a cache entry. `server` is the
     server the accounts were read from and written to, `run` the run that wrote the cache.
     """
 

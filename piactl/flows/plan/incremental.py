@@ -24,13 +24,13 @@ from piactl.core.plan.run_state import LastRun, Memory, Vanished
 from piactl.core.plan.sync_cache import (
     MOST_SOURCES,
     NOTHING_DUE,
-    CacheEntry,
     EntryDraft,
     Home,
     Seen,
     SyncCache,
     csn_digest,
     has_csn,
+    holds,
     key_of,
     name_digest,
     uid_of,
@@ -371,9 +371,10 @@ def _changed_since(
     unchanged: dict[str, bytes] = {}
     evaluate = {key: uid for key, (uid, _) in written.items()}
     other = [key for key in old.others if key not in written]
+    rows, today = cache.rows, cache.cache.as_of
     for key, packed in old.packed.items():
         csn = written[key][1] if key in written else None
-        if key not in always and _holds(packed, csn, cache.rows, key, cache.cache.as_of):
+        if key not in always and holds(packed, rows, key, today, csn):
             unchanged[key] = packed
             evaluate.pop(key, None)
         elif key not in written:
@@ -445,19 +446,10 @@ def _compared(
         if (
             packed is not None
             and key not in always
-            and _holds(packed, csn, cache.rows, key, cache.cache.as_of)
+            and holds(packed, cache.rows, key, cache.cache.as_of, csn)
         ):
             unchanged[key] = packed
             continue
         cache.seen[key] = uid
         evaluate.append(uid)
     return SkipSet(unchanged, None, tuple(evaluate))
-
-
-def _holds(packed: bytes, csn: bytes | None, rows: Mapping[str, int], key: str, today: int) -> bool:
-    """Whether a cache entry holds for the rows of the feeds, the day, and the entryCSN, where that is not
-    None, which is unchanged."""
-    entry = CacheEntry.of(packed)
-    same = entry.rows == rows.get(key if not uid_of(key) else "", 0)
-    same = same and (csn is None or entry.csn == csn_digest(csn))
-    return same and (entry.due == NOTHING_DUE or entry.due > today)
