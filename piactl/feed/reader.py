@@ -245,7 +245,7 @@ class FeedReader:
             passed[0] = 0
             for number, count in passed.items():
                 self.rows.count(first.patterns[number], count)
-        self.passed = sum(1 for matricule in first.people if matricule in known)
+        self.passed = sum(map(known.__contains__, first.people))
 
     def _read_line(self, raw: bytes, line: int) -> None:
         if not raw.endswith(b"\n"):

@@ -18,6 +18,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import field
 from hashlib import blake2b
 from itertools import chain
+from operator import itemgetter
 from typing import NamedTuple
 
 from piactl.core.plan.guards import Census
@@ -29,6 +30,7 @@ _ENTRY = struct.Struct("<QQQIIB")
 one name of the account (0: none); the ordinal of the next day on which the date changes the account or its
 home (NOTHING_DUE: none); a number in `SyncCache.homes`; one bit for each source that has an assignment."""
 _CSN = struct.Struct("<Q")
+_HOME = itemgetter(slice(-5, -1))
 WIDTH = _ENTRY.size
 MOST_SOURCES = 8
 _BY_UID = "uid:"
@@ -146,7 +148,8 @@ class SyncCache:
 
     def census(self, packed: Iterable[bytes]) -> Census:
         """The census of the accounts with these cache entries."""
-        return self.census_at(Counter(_ENTRY.unpack(entry)[4] for entry in packed))
+        homes = Counter(map(_HOME, packed))
+        return self.census_at({int.from_bytes(home, "little"): count for home, count in homes.items()})
 
     def census_at(self, counts: Mapping[int, int]) -> Census:
         """The census of these numbers of accounts by number of home."""
@@ -162,7 +165,7 @@ class SyncCache:
 
     def known(self, packed: Iterable[bytes]) -> dict[str, int]:
         """The number of these accounts that each source has an assignment of."""
-        counts = Counter(entry[-1] for entry in packed)
+        counts = Counter(map(itemgetter(-1), packed))
         return {
             name: sum(count for bits, count in counts.items() if bits >> bit & 1)
             for bit, name in enumerate(self.sources)

@@ -79,7 +79,10 @@ def _read(dn: str, data: bytes | None) -> Mapping[str, Listed]:
 
 def _accounts(record: Record) -> dict[str, Listed]:
     texts_of([matricule for matricule, *_ in record.values()], "matricules")
-    return {uid: (matricule, tuple(map(int, names))) for uid, (matricule, *names) in record.items()}
+    return {
+        uid: (matricule, tuple(map(int, names)) if names else ())
+        for uid, (matricule, *names) in record.items()
+    }
 
 
 def listed_names(listed: Mapping[str, Listed]) -> Iterator[int]:
