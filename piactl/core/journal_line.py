@@ -19,8 +19,10 @@ from piactl.dataclass import dataclass
 MAX_LINE = 4 * 1024 * 1024
 """The maximum length of a line in bytes."""
 
-OUTCOMES = ("applied", "already so", "conflict", "failed")
+OUTCOMES = ("applied", "unchanged", "conflict", "failed")
 """The possible outcomes of an intent."""
+_FORMER_OUTCOMES = {"already so": "unchanged"}
+"""Words of 0.2.0 and earlier, in journals and in records of runs."""
 
 _TAIL = re.compile(rb',"hash":"([0-9a-f]{64})"\}$')
 _HASH = re.compile(r"[0-9a-f]{64}")
@@ -172,6 +174,11 @@ def gap(after: Head, line: JournalLine) -> str:
     if line.prev != after.hash:
         return f"does not follow line {after.seq}: one of the two was replaced"
     return ""
+
+
+def current_outcome(word: str) -> str:
+    """The word of OUTCOMES for the outcome of a line or record, which an older version may have written."""
+    return _FORMER_OUTCOMES.get(word, word)
 
 
 def opens_file(line: JournalLine) -> bool:

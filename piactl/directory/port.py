@@ -69,7 +69,7 @@ class EntryWrite:
 
 class Outcome(Enum):
     APPLIED = "applied"
-    ALREADY = "already so"
+    UNCHANGED = "unchanged"
     CONFLICT = "conflict"
     FAILED = "failed"
 

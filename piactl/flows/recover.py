@@ -14,7 +14,7 @@ from dataclasses import field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from piactl.core.journal_line import JournalLine
+from piactl.core.journal_line import JournalLine, current_outcome
 from piactl.core.model.account import State
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings, Settings
@@ -63,7 +63,7 @@ Feed = Mapping[str, str]
 
 MISSING, PRESENT, DIFFERS, SECRET = "missing", "present", "differs", "unknown"
 _STATES = {IntentOutcome.DONE: PRESENT, IntentOutcome.UNKNOWN: SECRET}
-_MADE = ("applied", "already so", "")
+_MADE = ("applied", "unchanged", "")
 """The outcomes of writes that were or may have been made; "" is the outcome in a killed run."""
 
 
@@ -180,7 +180,7 @@ def _add(run: LostRun, line: JournalLine) -> None:
     if line.type == "intent":
         run.intents[line.seq] = intent_of(line)
     elif line.type in ("outcome", "resolved"):
-        run.outcomes[f["intent"]] = str(f["outcome"])
+        run.outcomes[f["intent"]] = current_outcome(str(f["outcome"]))
     elif line.type == "note" and str(f["text"]).startswith("plan "):
         run.plan = str(f["text"]).removeprefix("plan ")
     elif line.type == "end":

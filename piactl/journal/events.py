@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from piactl.core.journal_line import CUT, BrokenLine, JournalLine, replaced
+from piactl.core.journal_line import CUT, BrokenLine, JournalLine, current_outcome, replaced
 from piactl.dataclass import dataclass
 from piactl.errors import NotFound, UsageError
 from piactl.journal.errors import refused_by_system, unreadable
@@ -22,7 +22,7 @@ from piactl.journal.rotated_files import files_from, newest_first
 
 _ID = re.compile(r"([0-9]{1,18})\.([0-9]{1,3})-([0-9a-f]{16})")
 _SEQ = re.compile(rb'"seq":(\d+),"time":')
-_MADE = ("applied", "already so")
+_MADE = ("applied", "unchanged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +204,7 @@ class EventStream:
 def _was_made(line: JournalLine) -> bool:
     """Whether the write was made. One that was read back after a crash, from an entry that others changed
     since, may have been: rather an event too many than one too few."""
-    outcome = line.fields.get("outcome")
+    outcome = current_outcome(str(line.fields.get("outcome")))
     return outcome in _MADE or (line.type == "resolved" and outcome == "conflict")
 
 

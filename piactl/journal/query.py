@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from typing import Any
 
-from piactl.core.journal_line import BrokenLine, JournalLine, ended, parsed
+from piactl.core.journal_line import BrokenLine, JournalLine, current_outcome, ended, parsed
 from piactl.dataclass import dataclass
 from piactl.journal.actor import author_of
 from piactl.journal.errors import unreadable
@@ -201,7 +201,10 @@ class _Reading:
         number = line.fields.get("intent")
         change = self._waiting.get(number) if isinstance(number, int) else None
         if change is not None:
-            outcome, message = str(line.fields.get("outcome")), str(line.fields.get("message", ""))
+            outcome, message = (
+                current_outcome(str(line.fields.get("outcome"))),
+                str(line.fields.get("message", "")),
+            )
             self._waiting[change.seq] = replace(change, settled=line.time, outcome=outcome, message=message)
 
     def _fits(self, change: JournalledChange) -> bool:

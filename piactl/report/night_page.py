@@ -97,7 +97,7 @@ def _verdict(view: View, *, public: bool) -> Iterator[str]:
     rest = [
         counted(number, "account") + f" {outcome}"
         for outcome, number in sorted(outcomes.items())
-        if number and outcome not in ("applied", "already")
+        if number and outcome not in ("applied", "unchanged")
     ]
     if plan and plan["holds"]:
         rest.append(counted(len(plan["holds"]), "person is held", "people are held"))

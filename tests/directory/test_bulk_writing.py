@@ -175,7 +175,14 @@ def test_conflicts_and_failures_among_many(slapd: PlainSlapd) -> None:
     others = {
         n: result.outcome.name for n, result in enumerate(results) if result.outcome is not Outcome.APPLIED
     }
-    assert others == {3: "CONFLICT", 77: "CONFLICT", 10: "ALREADY", 90: "ALREADY", 50: "FAILED", 60: "FAILED"}
+    assert others == {
+        3: "CONFLICT",
+        77: "CONFLICT",
+        10: "UNCHANGED",
+        90: "UNCHANGED",
+        50: "FAILED",
+        60: "FAILED",
+    }
     assert "its parent entry is missing" in results[60].message
     assert "cn=root" in results[3].message
 

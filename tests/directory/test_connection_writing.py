@@ -61,7 +61,7 @@ def held(writer: Writer, *attributes: str) -> Values:
 
 def test_add_modify_delete_and_each_again(writer: Writer) -> None:
     assert held(writer, *ENTRY) == ENTRY
-    assert one(writer, EntryWrite("add", ALICE, add=ENTRY)).outcome is Outcome.ALREADY
+    assert one(writer, EntryWrite("add", ALICE, add=ENTRY)).outcome is Outcome.UNCHANGED
     change = EntryWrite(
         "modify",
         ALICE,
@@ -70,11 +70,11 @@ def test_add_modify_delete_and_each_again(writer: Writer) -> None:
     )
     assert one(writer, change).outcome is Outcome.APPLIED
     assert set(held(writer, "mail")["mail"]) == {b"alice.durand@example.fr", b"a.durand@example.fr"}
-    assert one(writer, change).outcome is Outcome.ALREADY
+    assert one(writer, change).outcome is Outcome.UNCHANGED
     end = EntryWrite("delete", ALICE, delete={"title": (b"ENS",)})
     assert one(writer, end).outcome is Outcome.APPLIED
     assert writer.read(ALICE, ["uid"]) is None
-    assert one(writer, end).outcome is Outcome.ALREADY
+    assert one(writer, end).outcome is Outcome.UNCHANGED
     gone = one(writer, change)
     assert (gone.outcome, gone.message) == (Outcome.CONFLICT, "the entry is gone")
 
@@ -114,10 +114,12 @@ def test_the_same_without_assertions(slapd: PlainSlapd, monkeypatch: pytest.Monk
         one(writer, EntryWrite("add", ALICE, add=ENTRY))
         change = EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Bernard",)})
         assert one(writer, change).outcome is Outcome.APPLIED
-        assert one(writer, change).outcome is Outcome.ALREADY
+        assert one(writer, change).outcome is Outcome.UNCHANGED
         stale = replace(change, add={"sn": (b"Petit",)})
         assert one(writer, stale).outcome is Outcome.CONFLICT
-        assert one(writer, EntryWrite("modify", ALICE, add={"sn": (b"Bernard",)})).outcome is Outcome.ALREADY
+        assert (
+            one(writer, EntryWrite("modify", ALICE, add={"sn": (b"Bernard",)})).outcome is Outcome.UNCHANGED
+        )
         assert (
             one(writer, EntryWrite("delete", ALICE, delete={"sn": (b"Durand",)})).outcome is Outcome.CONFLICT
         )
@@ -221,7 +223,7 @@ def test_hostile_values_are_written_and_asserted_as_they_are(writer: Writer, val
     )
     assert one(writer, put).outcome is Outcome.APPLIED
     assert held(writer, "description") == {"description": (value,)}
-    assert one(writer, put).outcome is Outcome.ALREADY
+    assert one(writer, put).outcome is Outcome.UNCHANGED
     back = EntryWrite("modify", ALICE, delete={"description": (value,)}, add={"title": (b"back",)})
     assert one(writer, back).outcome is Outcome.APPLIED
     assert held(writer, "description", "title") == {"title": (b"back",)}
@@ -297,7 +299,7 @@ def test_a_write_tells_which_version_of_the_entry_it_made_of_which(slapd: PlainS
         assert (changed.csn_before, changed.csn_after) == (first, csn())
         assert changed.csn_after > first > b""
         again = one(writer, change)
-        assert (again.outcome, again.csn_after) == (Outcome.ALREADY, b"")
+        assert (again.outcome, again.csn_after) == (Outcome.UNCHANGED, b"")
         gone = one(writer, EntryWrite("delete", ALICE, delete={"sn": (b"Bernard",)}))
         assert (gone.outcome, gone.csn_before, gone.csn_after) == (Outcome.APPLIED, b"", b"")
 

@@ -16,8 +16,20 @@ from pathlib import Path
 import pytest
 
 from piactl.core.journal_line import GENESIS, MAX_LINE
+from piactl.directory.store.run_records import read_run
 from piactl.errors import JournalUnusable
-from piactl.journal import IntentOutcome, Settlement, Wanted, in_doubt, intent_outcome, read_lines, verify
+from piactl.journal import (
+    IntentOutcome,
+    Settlement,
+    Wanted,
+    in_doubt,
+    intent_outcome,
+    read_lines,
+    verify,
+    writer,
+)
+from piactl.journal.events import EventStream
+from piactl.journal.query import changes
 
 from .journals import digest, intend, journal_path, make_journal
 
@@ -434,6 +446,25 @@ def test_reading_by_run_entry_user_and_period(make_journal, intend, journal_path
     assert times[0] == start
     assert found(since=times[2], until=times[4]) == [3, 4, 5]
     assert found(since=times[9] + timedelta(seconds=1)) == []
+
+
+def test_the_former_word_for_an_outcome_is_read_as_the_present_one(
+    make_journal, intend, journal_path, monkeypatch
+):
+    """0.2.0 wrote `already so` for `unchanged`, in the journal and in the records of runs."""
+    monkeypatch.setattr(writer, "OUTCOMES", ("already so",))
+    facts = {"effective": {"grant": "2027-09-01"}}
+    with make_journal("one") as journal:
+        (intent,) = journal.intents([intend("a.b", facts=facts)])
+        journal.outcomes([Settlement(intent, "already so")])
+        journal.end({"already so": 1})
+    assert b'"already so"' in Path(journal_path).read_bytes()
+    assert verify(journal_path).problem is None
+    assert [change.outcome for change in changes(journal_path)] == ["unchanged"]
+    assert [event.uid for event in EventStream(journal_path, None).new()] == ["a.b"]
+    record = {"run": "one", "status": "done", "started": "2027-09-01T00:00:00+00:00"}
+    counts = {"already so": 2, "applied": 1}
+    assert read_run({**record, "outcomes": counts})["outcomes"] == {"unchanged": 2, "applied": 1}
 
 
 def test_reading_stops_at_a_bad_line_and_ignores_a_tail_in_the_making(make_journal, intend, journal_path):

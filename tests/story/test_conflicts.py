@@ -113,7 +113,7 @@ def test_the_same_plan_again(academy: Academy) -> None:
     with academy.nothing_written():
         ran = applied(academy, file, 0)
     assert ran.json["outcomes"] == {}
-    assert "made true already" in ran.err
+    assert "already applied by run" in ran.err
 
 
 def test_the_same_plan_again_after_a_conflict(academy: Academy) -> None:
@@ -123,9 +123,9 @@ def test_the_same_plan_again_after_a_conflict(academy: Academy) -> None:
     applied(academy, file, 5)
     with academy.nothing_written():
         ran = applied(academy, file, 5)
-    assert ran.json["outcomes"] == {"already so": 2, "conflict": 1}
+    assert ran.json["outcomes"] == {"unchanged": 2, "conflict": 1}
     academy.change("hugo.vasseur", displayName=["Hugo Vasseur"])
-    assert applied(academy, file, 0).json["outcomes"] == {"already so": 2, "applied": 1}
+    assert applied(academy, file, 0).json["outcomes"] == {"unchanged": 2, "applied": 1}
     assert mails(academy) == ["claire.aubry", "hugo.aubin", "nour.auclair"]
 
 

@@ -83,7 +83,7 @@ def test_an_approved_plan_that_was_killed_goes_on(academy: Academy, refused: Pat
     again = academy.run("apply", refused)
     assert again.code == 0, again.err
     assert "goes on with the rest of run" in again.err
-    assert "made true already" in academy.run("apply", refused).err
+    assert "already applied by run" in academy.run("apply", refused).err
     open_ = [e for e in academy.accounts().values() if e["piactlState"] == [b"active"]]
     assert len(open_) == 1
 

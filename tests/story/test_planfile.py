@@ -141,7 +141,7 @@ def test_a_plan_comes_through_a_pipe(academy: Academy, plan: Path) -> None:
     ran = academy.run("apply", pipe)
     os.wait()
     assert (ran.code, "3 applied" in ran.out) == (0, True), ran.err
-    assert "made true already" in academy.run("apply", "-", stdin=plan.read_text()).err
+    assert "already applied by run" in academy.run("apply", "-", stdin=plan.read_text()).err
 
 
 @pytest.fixture

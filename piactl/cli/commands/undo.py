@@ -193,7 +193,7 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
             outcome = "would be reversed"
         elif outcome == Fate.REVERSED and done is not None:
             written, message = done.results.get(account["uid"], ("not made", f"stopped by {done.stopped}"))
-            made = written in (Outcome.APPLIED.value, Outcome.ALREADY.value)
+            made = written in (Outcome.APPLIED.value, Outcome.UNCHANGED.value)
             outcome = Fate.REVERSED.value if made else written
         accounts.append(
             {**account, "outcome": outcome, "message": message, "changes": changes.get(account["uid"], [])}

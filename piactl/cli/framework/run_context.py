@@ -240,8 +240,6 @@ def say_approval(ready: ReadyPlan, name: str) -> None:
 
 def tell(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None:
     """Prints the outcome of a run to stdout, as json or as a sentence, and each problem to stderr."""
-    from piactl.directory.port import Outcome
-    from piactl.flows.accounts.batch import AccountOutcome
 
     for uid, outcome, message in done.problems:
         say(f"{uid}: {outcome}: {message}")
@@ -260,11 +258,7 @@ def tell(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None
             **_plan_facts(ready),
         )
         return
-    # the word for stored outcomes differs
-    shown = {Outcome.ALREADY.value: AccountOutcome.ALREADY.value}
-    counts = ", ".join(
-        f"{number} {shown.get(outcome, outcome)}" for outcome, number in sorted(done.counts.items())
-    )
+    counts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(done.counts.items()))
     put_text([f"run {done.run}: {done.status}; {counts or 'nothing to do'}\n"])
 
 

@@ -56,7 +56,7 @@ _AT: Mapping[HoldCode, str] = {
 
 _WRITES = {
     "applied": (Verdict.DONE, "applied", "the account was written"),
-    "already so": (Verdict.DONE, "unchanged", "the account already had these values"),
+    "unchanged": (Verdict.DONE, "unchanged", "the account already had these values"),
     "conflict": (Verdict.HELD, "conflict", "the account changed since the plan was made"),
     "failed": (Verdict.HELD, "failed", "the server refused the write"),
     "not made": (Verdict.HELD, "not-made", "the run ended before the write"),

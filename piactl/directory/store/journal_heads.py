@@ -74,7 +74,7 @@ def add_head(writer: Writer, places: Places, anchor: Anchor) -> None:
     result = next(iter(writer.write([more if there else new])))
     if result.outcome is Outcome.CONFLICT and not there:  # another command was the first of the day
         result = next(iter(writer.write([more])))
-    if result.outcome not in (Outcome.APPLIED, Outcome.ALREADY):
+    if result.outcome not in (Outcome.APPLIED, Outcome.UNCHANGED):
         raise PiactlError(f"{dn}: {result.message}")
 
 

@@ -307,7 +307,7 @@ class Ending:
         write = result.write
         if LOCKED not in write.add:
             return result
-        if result.outcome is Outcome.ALREADY:  # set by another command, because no password can be read
+        if result.outcome is Outcome.UNCHANGED:  # set by another command, because no password can be read
             return WriteResult(
                 write, Outcome.CONFLICT, "another activation password was set at the same moment"
             )

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from datetime import date, datetime, timedelta
 
+from piactl.core.journal_line import current_outcome
 from piactl.core.plan.feed_quality import FeedQuality
 from piactl.directory.port import Reader
 from piactl.directory.store.records import (
@@ -35,7 +36,8 @@ _RUN_TEXTS = (
 
 
 def read_run(r: Record) -> Record:
-    """The unchanged record of a run, after a check of its fields; older versions wrote fewer."""
+    """The record of a run, after a check of its fields; older versions wrote fewer, and other words for
+    outcomes."""
     for name in ("run", "status"):
         text_of(r, name)
     instant_of(r["started"])
@@ -74,7 +76,9 @@ def read_run(r: Record) -> Record:
         number_of(alone, "pid")
         number_of(alone, "began")
         text_of(alone, "place")
-    return r
+    if not r.get("outcomes"):
+        return r
+    return {**r, "outcomes": {current_outcome(word): number for word, number in r["outcomes"].items()}}
 
 
 def author_of_run(r: Record) -> str:

@@ -166,7 +166,7 @@ class DirectoryWriter(DirectoryReader):
             entry = self._read_back(write, lost)
         state = entry_state(write, entry)
         if state is EntryState.DONE:
-            return WriteResult(write, Outcome.APPLIED if doubtful else Outcome.ALREADY)
+            return WriteResult(write, Outcome.APPLIED if doubtful else Outcome.UNCHANGED)
         if state is EntryState.OTHER:
             return _conflict(write, entry)
         return None

@@ -29,10 +29,10 @@ from piactl.flows.queries.accounts import AccountStore, find_entry
 
 
 class AccountOutcome(StrEnum):
-    """What a command did with one account. In journals the value of ALREADY is `already so`."""
+    """What a command did with one account."""
 
     APPLIED = "applied"
-    ALREADY = "unchanged"
+    UNCHANGED = "unchanged"
     CONFLICT = "conflict"
     FAILED = "failed"
     WOULD_CHANGE = "would change"
@@ -43,7 +43,7 @@ class AccountOutcome(StrEnum):
 
     @property
     def is_good(self) -> bool:
-        return self in (AccountOutcome.APPLIED, AccountOutcome.ALREADY, AccountOutcome.WOULD_CHANGE)
+        return self in (AccountOutcome.APPLIED, AccountOutcome.UNCHANGED, AccountOutcome.WOULD_CHANGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class BatchResult:
             missing = account.error.exit_code == Exit.NOT_FOUND
             return AccountOutcome.NOT_FOUND if missing else AccountOutcome.REFUSED, str(account.error)
         if account.write is None:
-            return AccountOutcome.ALREADY, account.note
+            return AccountOutcome.UNCHANGED, account.note
         if self.refused is not None:
             return AccountOutcome.REFUSED, str(self.refused)
         if self.planned:

@@ -258,11 +258,11 @@ def _write_then(run: Run, uid: str, rows: Sequence[AccountWrite], done: Done) ->
     """No signal ends it: it is the rest of what was begun."""
     first = done.results.get(uid)
     for row in rows:
-        if first is None or done.results[uid][0] not in (Outcome.APPLIED.value, Outcome.ALREADY.value):
+        if first is None or done.results[uid][0] not in (Outcome.APPLIED.value, Outcome.UNCHANGED.value):
             return
         _write_accounts(run, [row], done, lambda _made, _total: None, lambda: "")
         done.results[uid] = done.results[row.uid]
-    if first is not None and done.results[uid][0] in (Outcome.APPLIED.value, Outcome.ALREADY.value):
+    if first is not None and done.results[uid][0] in (Outcome.APPLIED.value, Outcome.UNCHANGED.value):
         done.results[uid] = first
 
 
@@ -464,9 +464,9 @@ def made_already(run: Run, ready: ReadyPlan, last: LastRun | None) -> Done | Non
     order = run.order
     made = check_plan_fits(ready, run.settings, order.policy, last)
     if made:
-        run.say(f"this plan was made true already by run {made}; nothing to do")
+        run.say(f"this plan was already applied by run {made}; nothing to do")
         run.journal.end({})
-        run.record(RunStatus.DONE, plan=ready.fingerprint, note=f"made true already by {made}")
+        run.record(RunStatus.DONE, plan=ready.fingerprint, note=f"already applied by {made}")
         return Done(order.run)
     if order.as_of != order.today and not run.settings.any_date:
         raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")

@@ -29,7 +29,7 @@ def announce_key(writer: Writer, state: str, keys: DigestKeys) -> None:
     dn = Places(state).keys
     record = {"current": keys.current, "check": keys.digest(_CHECK, keys.current)}
     result = set_record(writer, dn, record)
-    if result is not None and result.outcome not in (Outcome.APPLIED, Outcome.ALREADY):
+    if result is not None and result.outcome not in (Outcome.APPLIED, Outcome.UNCHANGED):
         raise PiactlError(f"{dn} cannot be written: {result.message}")
 
 

@@ -223,7 +223,7 @@ def put_record(writer: Writer, dn: str, record: Mapping[str, Any]) -> None:
 def must(writer: Writer, write: EntryWrite) -> None:
     """Makes one write of piactl's own records. Raises PiactlError if it fails."""
     result = next(iter(writer.write([write])))
-    if result.outcome not in (Outcome.APPLIED, Outcome.ALREADY):
+    if result.outcome not in (Outcome.APPLIED, Outcome.UNCHANGED):
         raise unwritten(write.dn, result)
 
 

@@ -307,7 +307,7 @@ class RunLock:
     def _done(self, result: WriteResult) -> bool:
         if result.outcome is Outcome.FAILED:
             raise PiactlError(f"{self._dn}: the lock cannot be written: {result.message}")
-        return result.outcome in (Outcome.APPLIED, Outcome.ALREADY)
+        return result.outcome in (Outcome.APPLIED, Outcome.UNCHANGED)
 
 
 @contextmanager

@@ -190,7 +190,7 @@ def _deleted(run: Run, dn: str) -> bool:
     if result.outcome is Outcome.FAILED:
         why = f"the record is old and cannot be deleted ({result.message})"
         run.unreadable.add(UnreadableRecord(dn, why, "delete the entries below it"))
-    return result.outcome in (Outcome.APPLIED, Outcome.ALREADY)
+    return result.outcome in (Outcome.APPLIED, Outcome.UNCHANGED)
 
 
 def prune_runs(run: Run, days: int) -> int:

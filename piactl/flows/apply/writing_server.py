@@ -275,5 +275,5 @@ def _put(writer: Writer, state: str, move: Move | None) -> None:
         else {name: getattr(move, name) for name in ("server", "reason", "by", "since", "known")}
     )
     result = set_record(writer, dn, record)
-    if result is not None and result.outcome not in (Outcome.APPLIED, Outcome.ALREADY):
+    if result is not None and result.outcome not in (Outcome.APPLIED, Outcome.UNCHANGED):
         raise PiactlError(f"{dn}: the move of the writes cannot be recorded: {result.message}")

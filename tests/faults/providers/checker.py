@@ -25,7 +25,7 @@ OF_A_SERVER = frozenset(
 """What each server has of its own, or stamps anew where replication resolves a conflict."""
 OF_A_RUN = OF_A_SERVER | frozenset("entryuuid createtimestamp creatorsname".split())
 """What differs between two runs of the same nights."""
-ACKNOWLEDGED = ("applied", "already so")
+ACKNOWLEDGED = ("applied", "unchanged")
 BEGINNING = 6
 """The hexadecimal digits that the intent of a new entry has of each digest."""
 
