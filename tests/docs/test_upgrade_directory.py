@@ -13,10 +13,10 @@ from urllib.parse import unquote
 
 import ldap3
 import pytest
-from ldap3.core.exceptions import LDAPConstraintViolationResult
+from ldap3.core.exceptions import LDAPConstraintViolationResult, LDAPNoSuchObjectResult
 
 from piactl.cli.main import run
-from piactl.sandbox.files import CONSUMERS, GROUPS, POLICIES, STRUCTURES, identity_dn
+from piactl.sandbox.files import CONSUMERS, GROUPS, POLICIES, STATE, STRUCTURES, identity_dn
 from tests.directory.config_server import ConfigServer, config_server
 
 TOP = Path(__file__).resolve().parents[2]
@@ -223,6 +223,7 @@ def former_tree(tree: str) -> str:
         (r"^dn: ou=approvals,.*\n(.+\n)+\n", ""),
         (r"^dn: cn=piactl-approver,.*\n(.+\n)+(\n|$)", ""),
     )
+    tree += f"\ndn: ou=overrides,{STATE}\nobjectClass: organizationalUnit\nou: overrides\n"
     return re.sub(r"(?m)^(objectClass: pwdPolicyChecker|pwdUseCheckModule|pwdCheckModuleArg).*\n", "", tree)
 
 
@@ -379,6 +380,15 @@ def test_by_cn_config(config: tuple[Standing, ConfigServer]) -> None:
     assert pasted(twice, folder, server.uri) == ""
     pasted(BY_CONFIG, folder, server.uri)
     standing.is_brought_over()
+    unused = f"ou=overrides,{standing.sandbox.state}"
+    with standing.server.connect("administrator") as administrator:
+        assert administrator.search(unused, "(objectClass=*)", ldap3.BASE)
+        functions = BY_CONFIG[BY_CONFIG.index("open_to_root() {") : BY_CONFIG.index('open_to_root "')]
+        find = next(line for line in BY_CONFIG.splitlines() if line.startswith("database="))
+        pasted(f"{NAMES}\n{find}\n{functions}\n{commands('An entry without use')}", folder, server.uri)
+        with pytest.raises(LDAPNoSuchObjectResult):
+            administrator.search(unused, "(objectClass=*)", ldap3.BASE)
+    assert standing.errors() == set()
     # root on the host has no right left that it had not before
     with pytest.raises(AssertionError, match="Insufficient access"):
         pasted(

@@ -22,9 +22,11 @@ IN_RECORD = filters.equals("objectClass", RECORD_CLASS)
 LOCK_CLASS, LOCK_WRITER = "piactlRunLock", "piactlWriter"
 """The class of the run lock, and the attribute with its holder for the access rules."""
 
-SOURCES, WAITING, RUNS, ATTEMPTS, OVERRIDES = "sources", "waiting", "runs", "attempts", "overrides"
+SOURCES, WAITING, RUNS, ATTEMPTS = "sources", "waiting", "runs", "attempts"
 JOURNALS, REQUESTS, APPROVALS = "journals", "requests", "approvals"
-FOLDERS = (SOURCES, WAITING, RUNS, ATTEMPTS, OVERRIDES, JOURNALS, REQUESTS, APPROVALS)
+FOLDERS = (SOURCES, WAITING, RUNS, ATTEMPTS, JOURNALS, REQUESTS, APPROVALS)
+_FORMER_FOLDER = "overrides"
+"""Empty in a directory that 0.2.0 or an earlier version set up."""
 
 Record = Mapping[str, Any]
 T = TypeVar("T")
@@ -222,7 +224,7 @@ def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
     """The entries below the state entry that are not piactl's."""
     places = Places(state)
     top = normal_dn(state)
-    folders = {normal_dn(places.folder(name)) for name in FOLDERS}
+    folders = {normal_dn(places.folder(name)) for name in (*FOLDERS, _FORMER_FOLDER)}
     own = (
         places.last_run,
         places.drift,

@@ -35,7 +35,6 @@ from piactl.directory.store.records import (
     DATA,
     IN_RECORD,
     JOURNALS,
-    OVERRIDES,
     REQUESTS,
     RUNS,
     SOURCES,
@@ -246,7 +245,7 @@ def _bases(reader: Reader, directory: DirectorySettings) -> Result:
     places = Places(directory.state)
     wanted = [directory.suffix, directory.accounts, directory.state]
     wanted += [places.folder(name) for name in (RUNS, SOURCES, WAITING)]
-    later = [places.folder(name) for name in (ATTEMPTS, OVERRIDES, JOURNALS, REQUESTS)]
+    later = [places.folder(name) for name in (ATTEMPTS, JOURNALS, REQUESTS)]
     missing = [dn for dn in wanted if reader.read(dn, ["objectClass"]) is None]
     minor = [dn for dn in later if reader.read(dn, ["objectClass"]) is None]
     advice = "Add them (schemas/ldap/tree.ldif.in has them), or correct the bases."
