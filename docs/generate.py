@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ selects `table`, `json`, `ndjson`, `csv`, `tsv` or `excel`; all but `table` are 
 is csv for the French Excel and LibreOffice: separated by semicolons, with matricules as text.
 
 Name an account by uid, address, alias or matricule. `-` reads names from stdin, one per line, as plain text
-or as JSON objects with a `uid`.
+or as JSON objects with a `uid`. The results are in that order.
 
 Dates are civil days, written YYYY-MM-DD. `--as-of` answers for another day than today. Commands that write
 accept another day only if the configuration says `any_date: true`, as that of a sandbox does."""
@@ -72,6 +73,7 @@ class Command:
     paragraphs: tuple[str, ...]
     arguments: tuple[tuple[str, str], ...]
     options: tuple[tuple[str, str], ...]
+    example: str
 
 
 def program() -> list[Command]:
@@ -107,12 +109,13 @@ def _command(words: str, summary: str, command: Any, context: Any) -> Command:
         usage.append(f"{name}{several}" if parameter.required else f"[{name}{several}]")
     help_text = command.help or summary
     paragraphs = tuple(" ".join(p.split()) for p in help_text.split("\n\n"))
-    return Command(words, summary, " ".join(usage), paragraphs, tuple(arguments), tuple(options))
+    example = textwrap.dedent(command.epilog.partition("Example:\n")[2])
+    return Command(words, summary, " ".join(usage), paragraphs, tuple(arguments), tuple(options), example)
 
 
 def _option(parameter: Any, context: Any) -> tuple[str, str]:
     term, text = parameter.get_help_record(context)
-    return term, _sentence(text)
+    return term, _sentence(text.replace("[required]", "Required."))
 
 
 def _sentence(text: str) -> str:
@@ -144,6 +147,11 @@ def commands_page() -> str:
         lines += ["", f"## piactl {command.words}", "", "```", command.usage, "```"]
         for paragraph in command.paragraphs:
             lines += ["", *_filled(paragraph)]
+        example = command.example.splitlines()
+        block = (
+            [f"Example: `{example[0]}`"] if len(example) == 1 else ["Example:", "", "```", *example, "```"]
+        )
+        lines += ["", *block]
         parameters = command.arguments + command.options
         if parameters:
             lines += [""]
@@ -216,6 +224,7 @@ def _group(noun: str, commands: list[Command]) -> str:
         lines += [f'.SH "{_roff(command.words.upper())}"' if several else ".SH DESCRIPTION"]
         for paragraph in command.paragraphs:
             lines += [".PP", _roff(paragraph)]
+        lines += [".PP", "Example:", ".PP", ".nf", *map(_roff, command.example.splitlines()), ".fi"]
         lines += _terms(command.arguments + command.options)
     lines += [".SH EXIT STATUS", r"See \fBpiactl\fR(1).", ".SH SEE ALSO", r"\fBpiactl\fR(1)"]
     return "\n".join(lines) + "\n"

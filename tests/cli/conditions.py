@@ -7,9 +7,11 @@ exit code and a piece of the sentence.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from datetime import timedelta
 
+from piactl.cli.framework.application import assembled
 from piactl.clock import civil_today
 from piactl.core.plan.identity_case import case_id
 from piactl.core.rules.matching import Doubt
@@ -86,6 +88,17 @@ def feed_of(academy: Academy) -> None:
     academy.feed(*rows, newcomer, day=TODAY.isoformat()).rename(academy.folder / "hr-newcomer.csv")
 
 
+def example_of(words: str) -> Words:
+    """The example in the help of a command, with files, days and ids of the loaded academy."""
+    command = assembled(whole=True)
+    for word in words.split():
+        command = command.commands[word]
+    text = command.epilog.partition("Example:")[2].replace("\\\n", " ")
+    first, *example = shlex.split(text)
+    assert first == "piactl"
+    return tuple(HERE.get(word, word) for word in example)
+
+
 def filled(words: Words, academy: Academy) -> list[str]:
     folder = str(academy.folder)
     return [w.format(folder=folder, feed=f"{folder}/hr.csv", new=f"{folder}/new") for w in words]
@@ -102,6 +115,17 @@ PERSON = ("--family-name", "Petit", "--given-name", "Jules", *POST, "--sponsor",
 MOVE = ("--to", MICHELIS, "--until", UNTIL)
 
 NEWCOMER = case_id(Doubt.SAME_PERSON, "", "2001")
+HERE = {
+    "2026-10-31": UNTIL, "2026-12-31": LATER, "2026-09-01..2026-09-30": PERIOD, "1f0c9a3e": NEWCOMER,
+    "claire.dubreuil1": IDA, "rh.csv": "{feed}", "plan.json": "{folder}/p.json", "feeds": "{folder}",
+    "policy.yaml": "{folder}/draft.yaml", "draft.yaml": "{folder}/draft.yaml",
+    "policy-cases.yaml": "{folder}/policy-cases.yaml", "numen.txt": "-",
+    **dict.fromkeys(
+        ("piactl", "september", "trial", "rejects.csv", "passwords.csv", "password.csv", "claire.png"),
+        "{new}",
+    ),
+}  # fmt: skip
+"""What examples name -> what the loaded academy has in its place."""
 COMES = ((("nightly", "{folder}/hr-newcomer.csv"), ""),)
 
 

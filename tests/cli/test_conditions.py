@@ -21,7 +21,7 @@ from tests.conftest import Sandbox
 from tests.story.academy import Academy, Ran, prepared
 from tests.story.phones import verified
 
-from .conditions import CASES, CLAIRE, IDA, TODAY, WHY, filled, load
+from .conditions import CASES, CLAIRE, IDA, TODAY, WHY, example_of, filled, load
 from .streams import CLOSED, FULL, GONE, Forks, forking
 from .terminal import at_terminal
 
@@ -74,6 +74,8 @@ def commands(command: Any, words: str = "") -> Iterator[str]:
 
 def test_every_command_is_in_the_table() -> None:
     assert sorted(commands(assembled(whole=True))) == sorted(CASES)
+    for words in CASES:
+        assert " ".join(example_of(words)).startswith(words)
 
 
 def command_of(tree: Any, words: str) -> Any:
@@ -190,9 +192,10 @@ READING = [
 
 @pytest.mark.parametrize("words", READING)
 def test_reading_under_cron(shared: Academy, cron: Forks, words: str) -> None:
+    """The example of the help works."""
     case = CASES[words]
     with shared.nothing_written():
-        ran = cron.run(shared, *filled(case.right, shared), stdin=case.stdin or CLOSED)
+        ran = cron.run(shared, *filled(example_of(words), shared), stdin=case.stdin or CLOSED)
     assert ran.code == case.code, ran
     assert ran.out
     assert not list(shared.folder.glob("new*"))
@@ -200,7 +203,7 @@ def test_reading_under_cron(shared: Academy, cron: Forks, words: str) -> None:
 
 @pytest.mark.parametrize("words", [w for w in CASES if w not in READING])
 def test_acting_under_cron(loaded: Academy, cron: Forks, words: str) -> None:
-    """It does its work or says why not; it asks nobody and waits for nobody."""
+    """The example of the help does its work or says why not; it asks nobody and waits for nobody."""
     case = CASES[words]
     try:
         for given, stdin in case.before:
@@ -210,7 +213,7 @@ def test_acting_under_cron(loaded: Academy, cron: Forks, words: str) -> None:
         if words == "otp resume":
             assert loaded.run("otp", "suspend", CLAIRE, *WHY).code == 0
         before = loaded.managed()
-        ran = cron.run(loaded, *filled(case.right, loaded), stdin=case.stdin or CLOSED)
+        ran = cron.run(loaded, *filled(example_of(words), loaded), stdin=case.stdin or CLOSED)
         assert ran.code == case.code, ran
         assert "[y/N]" not in ran.out + ran.err
         if case.code:

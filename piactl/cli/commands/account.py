@@ -51,14 +51,14 @@ COLUMNS = (
 
 
 States = Annotated[
-    list[str] | None, typer.Option("--state", help="Only accounts in this state; may be given again.")
+    list[str] | None, typer.Option("--state", help="Only accounts in this state; can be repeated.")
 ]
 Profile = Annotated[str, typer.Option("--profile", help="Only accounts with this profile.")]
 Uai = Annotated[
     str, typer.Option("--uai", "--establishment", help="Only accounts assigned there on the day.")
 ]
 Service = Annotated[str, typer.Option("--service", help="Only accounts that have this service on the day.")]
-Sponsor = Annotated[str, typer.Option("--sponsor", help="Only accounts that this account answers for.")]
+Sponsor = Annotated[str, typer.Option("--sponsor", help="Only accounts with this sponsor.")]
 Locked = Annotated[bool, typer.Option("--locked", help="Only locked accounts.")]
 Idle = Annotated[
     int | None,
@@ -85,10 +85,12 @@ def list_(
         bool, typer.Option("--drift", help="Only accounts that another program changed.")
     ] = False,
 ) -> int:
-    """List the accounts, by uid; -o ndjson lists them as the directory gives them, while it is read. `drift`
-    is what another program changed: see `piactl drift list`.
+    """List the accounts, by uid; with -o ndjson in the order of the directory, while it is read.
 
-    --idle and --never-logged-in need a server that keeps last log ins.
+    The column `drift` is what another program changed: see `piactl drift list`. --idle and
+    --never-logged-in need a server that keeps last log ins.
+
+    Example: piactl account list --state grace -o csv
     """
     configuration = this_configuration()
     filters = _filters(configuration.policy, state, profile, uai, service, sponsor, locked, idle, never)
@@ -112,9 +114,12 @@ def find(
     never: Never = False,
     columns: Columns = "",
 ) -> int:
-    """Find accounts by the names of people: `account find claire dubr`.
+    """Find accounts by the names of people.
 
-    Accents, case, hyphens and apostrophes do not count. If nobody has the name, the nearest names are listed.
+    Accents, case, hyphens and apostrophes do not count. If nobody has the name, the nearest names are
+    listed.
+
+    Example: piactl account find claire dubr
     """
     from piactl.flows.queries.find_and_filter import find_by_name
 
@@ -236,15 +241,17 @@ def _filters(
 def show(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule; - is stdin."),
+        typer.Argument(
+            metavar="ACCOUNT",
+            help="A uid, an address, an alias or a matricule; - reads them from stdin, one per line.",
+        ),
     ],
     output: ShowOutput = None,
     as_of: AsOf = None,
 ) -> int:
-    """Show accounts: state, log in, assignments, services, and what another program changed, as of any day.
+    """Show accounts on any day: state, log in, assignments, services, and what another program changed.
 
-    With `-` the names come from stdin, one per line, plain or as objects with a uid, and the answers are in
-    that order.
+    Example: piactl account show claire.dubreuil --as-of 2026-10-01
     """
     from piactl.flows.queries.accounts import account_views, find_entry
 

@@ -38,10 +38,13 @@ def lock(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Lock accounts at once, whatever the HR data say. A password reset does not lift the lock.
+    """Lock accounts at once, whatever the HR data say.
 
-    The lock ends after --until, or with `account unlock`. Open sessions of services continue; piactl calls
-    the commands under hooks.changes of the configuration, which can end them.
+    The lock ends after --until, or with `account unlock`; a password reset does not lift it. Open sessions
+    of services continue; piactl calls the commands under hooks.changes of the configuration, which can end
+    them.
+
+    Example: piactl account lock claire.dubreuil --reason "stolen password"
     """
     command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True))
     return command.act_on(names, accounts.lock(command.author, read_date("--until", until)))
@@ -56,7 +59,10 @@ def unlock(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Lift an administrator's lock. The dates of HR apply again at once."""
+    """Lift an administrator's lock. The HR data apply again at once.
+
+    Example: piactl account unlock claire.dubreuil --reason "new password"
+    """
     command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     return command.act_on(names, accounts.unlock(command.author))
 
@@ -65,7 +71,8 @@ def close(
     names: Names,
     reason: Reason = "",
     from_: Annotated[
-        str | None, typer.Option("--from", metavar="DATE", help="The first closed day; today by default.")
+        str | None,
+        typer.Option("--from", metavar="DATE", help="The first closed day (YYYY-MM-DD); today by default."),
     ] = None,
     grace: Annotated[int, typer.Option("--grace", min=0, max=3660, help="Days of grace from that day.")] = 0,
     until: LastDay = None,
@@ -79,6 +86,8 @@ def close(
 
     For a person in the HR data --until is required; after that day the HR data apply again. An assignment
     that starts after the closure reopens the account. In an emergency use `account lock`.
+
+    Example: piactl account close claire.dubreuil --until 2026-10-31 --reason "left, HR follows"
     """
     command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True))
     day = read_date("--from", from_) or command.order.as_of
@@ -95,8 +104,12 @@ def reopen(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Reopen closed accounts: end a closure by hand or, with --until, renew the last assignment from today to
-    that day. A lock stays.
+    """Reopen closed accounts.
+
+    Ends a closure by hand or, with --until, renews the last assignment from today to that day. A lock
+    stays.
+
+    Example: piactl account reopen claire.dubreuil --reason "closed by mistake"
     """
     command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     return command.act_on(names, accounts.reopen(command.author, read_date("--until", until)))
@@ -108,9 +121,7 @@ def extend(
     reason: Reason = "",
     sponsor: Annotated[
         str,
-        typer.Option(
-            "--sponsor", help="The account that is responsible from now on, for a person not in HR data."
-        ),
+        typer.Option("--sponsor", help="The new sponsor, for a person who is not in the HR data."),
     ] = "",
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -118,10 +129,13 @@ def extend(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Extend accounts to a day: the assignments that end last go on, and a closed account is reopened.
+    """Extend accounts to a later day. Closed accounts are reopened.
 
-    The rights go on without a gap. The extension ends by itself once HR has it too. --sponsor also changes
-    the sponsor, or only the sponsor if the accounts last until that day already.
+    The assignments that end last continue, without a gap in the rights. The extension ends by itself once
+    HR has it too. --sponsor also changes the sponsor, or only the sponsor if the accounts last until that
+    day already.
+
+    Example: piactl account extend claire.dubreuil --until 2026-10-31 --reason "renewed"
     """
     from piactl.flows.accounts.create_and_extend import prepare_extension
 
@@ -136,7 +150,9 @@ def extend(
 
 
 def rename(
-    account: Annotated[str, typer.Argument(metavar="ACCOUNT", help="A uid, an address or a matricule.")],
+    account: Annotated[
+        str, typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule.")
+    ],
     usage_name: Annotated[
         str | None,
         typer.Option("--usage-name", help='The new usage name; "" for the family name alone. [required]'),
@@ -150,8 +166,10 @@ def rename(
 ) -> int:
     """Change the usage name of a person. The address follows; the old one becomes an alias.
 
-    A return to a former name restores the former address. The uid never changes. For a person in the HR data
-    --until is required, so that HR can correct its data by then.
+    A return to a former name restores the former address. The uid never changes. For a person in the HR
+    data --until is required: HR has to correct its data by then.
+
+    Example: piactl account rename claire.dubreuil --usage-name Aubry --until 2026-10-31 --reason "marriage"
     """
 
     if usage_name is None:
@@ -163,12 +181,12 @@ def rename(
 
 def create(
     family_name: Annotated[
-        str, typer.Option("--family-name", help="As on the identity card. [required]")
+        str, typer.Option("--family-name", help="The family name, as on the identity card. [required]")
     ] = "",
     given_name: Annotated[str, typer.Option("--given-name", help="The first names. [required]")] = "",
     uai: Annotated[str, typer.Option("--uai", help="The establishment. [required]")] = "",
     function: Annotated[
-        str, typer.Option("--function", help="The function code, as ENS or ADM. [required]")
+        str, typer.Option("--function", help="The code of the function, as ENS or DIR. [required]")
     ] = "",
     until: NeededLastDay = None,
     sponsor: Annotated[
@@ -176,14 +194,15 @@ def create(
     ] = "",
     reason: Reason = "",
     from_: Annotated[
-        str | None, typer.Option("--from", metavar="DATE", help="The first day; today by default.")
+        str | None,
+        typer.Option("--from", metavar="DATE", help="The first day (YYYY-MM-DD); today by default."),
     ] = None,
-    usage_name: Annotated[str, typer.Option("--usage-name")] = "",
+    usage_name: Annotated[str, typer.Option("--usage-name", help="The usage name, if there is one.")] = "",
     civilite: Annotated[str, typer.Option("--civilite", help="M. or MME.")] = "",
-    corps: Annotated[str, typer.Option("--corps", help="The code of the corps, if any.")] = "",
-    private_mail: Annotated[str, typer.Option("--private-mail")] = "",
+    corps: Annotated[str, typer.Option("--corps", help="The code of the corps.")] = "",
+    private_mail: Annotated[str, typer.Option("--private-mail", help="The private mail address.")] = "",
     matricule: Annotated[
-        str, typer.Option("--matricule", help="The matricule of the person; made up by default.")
+        str, typer.Option("--matricule", help="The matricule of the person; generated by default.")
     ] = "",
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -192,8 +211,11 @@ def create(
 ) -> int:
     """Create an account for a person who is not in the HR data: an external speaker, a private contract.
 
-    The account gets an address by the usual rule and its rights from the function, and ends after --until.
-    The matricule of a person who left restores that person's account and addresses.
+    The address follows the usual rule, the rights follow the function, and the account ends after --until.
+    The matricule of a person who left restores their account and addresses.
+
+    Example: piactl account create --family-name Petit --given-name Jules --uai 0800010B --function ENS
+    --until 2026-10-31 --sponsor ida.roy --reason "speaker"
     """
     from piactl.flows.accounts.create_and_extend import Newcomer, prepare_newcomer
 
@@ -224,22 +246,24 @@ if TYPE_CHECKING:
     from piactl.flows.plan.ready_plan import ReadyPlan
     from piactl.flows.queries.accounts import AccountStore
 
-One = Annotated[str, typer.Argument(metavar="ACCOUNT", help="A uid, an address or a matricule.")]
+One = Annotated[str, typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule.")]
 
 
 def rekey(
     account: One,
     old: Annotated[str, typer.Option("--from", metavar="MATRICULE", help="The matricule that HR gave up.")],
-    new: Annotated[str, typer.Option("--to", metavar="MATRICULE", help="The one that HR gave instead.")],
+    new: Annotated[str, typer.Option("--to", metavar="MATRICULE", help="The matricule that replaces it.")],
     reason: Reason = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     output: ActOutput = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Give a person the matricule that HR gave instead of another one. The account stays as it is.
+    """Give a person another matricule of HR. The account stays as it is.
 
-    A matricule of a source with a namespace of its own is NAMESPACE:MATRICULE.
+    Write a matricule of a source with a namespace of its own as NAMESPACE:MATRICULE.
+
+    Example: piactl account rekey claire.dubreuil --from 1001 --to 2001 --reason "new in HR"
     """
     from piactl.flows.accounts.merge_split_rekey import prepare_rekey
 
@@ -249,10 +273,10 @@ def rekey(
 
 def merge(
     source: Annotated[str, typer.Argument(metavar="FROM", help="The account that ends.")],
-    into: Annotated[str, typer.Argument(metavar="INTO", help="The account that lives on.")],
+    into: Annotated[str, typer.Argument(metavar="INTO", help="The account that remains.")],
     reason: Reason = "",
     administrator: Annotated[
-        bool, typer.Option("--administrator", help="Merge protected accounts as well.")
+        bool, typer.Option("--administrator", help="Merge protected accounts too.")
     ] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -261,16 +285,23 @@ def merge(
     as_of: ActAsOf = None,
     out: Annotated[
         str,
-        typer.Option("--out", metavar="FILE", help="Write it as a plan for `approve`; change nothing."),
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Write the plan of the merge to a file for `approve`; change nothing.",
+        ),
     ] = "",
 ) -> int:
-    """Merge two accounts of one person: INTO lives on with the matricules, assignments, exceptions and
-    overrides of both, and FROM's addresses lead to it.
+    """Merge two accounts of one person.
 
-    Password and devices of FROM end, and only its uid stays, which names INTO. After a crash the next night
-    or command finishes the merge. `undo` takes it back, but for password and devices.
-    Where the policy asks for two people (`approvals`): write the plan with --out, another person approves it,
-    then repeat the command with the same reason and without --out.
+    INTO gets the matricules, assignments, exceptions and overrides of both, and the addresses of FROM lead
+    to it. The password and devices of FROM end; only its uid stays, and names INTO. After a crash the next
+    night or command finishes the merge. `undo` reverts it, except for password and devices.
+
+    If the policy asks for two people (`approvals`), write the plan with --out, let another person approve
+    it, then repeat the command with the same reason and without --out.
+
+    Example: piactl account merge claire.dubreuil1 claire.dubreuil --reason "one person"
     """
     from pathlib import Path
 
@@ -318,11 +349,12 @@ def split(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Split an account that two people have: a matricule and the assignments that HR lists under it go to a
-    new account, with a name of its own by the rules.
+    """Split an account that two people share: one matricule and its assignments get an account of their own.
 
-    ACCOUNT keeps its addresses. Password and devices end, and both people need a first log in. To take it
-    back, merge the new account.
+    ACCOUNT keeps its addresses; the new account gets its name by the rules. Password and devices end: both
+    people need an activation password. To reverse a split, merge the new account.
+
+    Example: piactl account split claire.dubreuil --matricule 1999 --reason "two people"
     """
     from piactl.flows.accounts.merge_split_rekey import prepare_split
 

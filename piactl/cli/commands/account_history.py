@@ -80,17 +80,20 @@ def history(
     since: Since = "",
     until: Until = "",
     logins: Annotated[
-        bool, typer.Option("--logins", help="Include the notes of the server about each log in.")
+        bool, typer.Option("--logins", help="Include the log ins that the server recorded.")
     ] = False,
     output: Output = None,
 ) -> int:
     """Show the changes of one account, the oldest first: when, by whom, why, which attributes.
 
-    The changes come from the journal of this host and from the access log of the server, if there is one that
-    an identity of this host may read. It also shows changes made by other programs or by piactl on another
-    host. A change found in both sources is shown once. Values are never shown. Times are UTC.
+    The changes come from the journal of this host, and from the access log of the server if an identity of
+    this host may read it. The access log also has the changes of other programs, and of piactl on other
+    hosts. A change in both sources is shown once. Values are never shown. Times are UTC.
 
-    Exit codes: 0 shown, 8 shown from the journal alone because no server answers, 9 account unknown to both.
+    Exit codes: 0 shown, 8 shown from the journal alone because no server answers, 9 account unknown to
+    both.
+
+    Example: piactl account history claire.dubreuil --from 2026-09-01
     """
     from piactl.flows.queries.history import recounted
 
@@ -246,14 +249,21 @@ def timeline(
     ] = None,
     output: Annotated[
         TimelineLayout,
-        typer.Option("-o", "--output", help="json has the periods, each with its days.", callback=use_form),
+        typer.Option(
+            "-o",
+            "--output",
+            help="The output format; json has the periods, each with its days.",
+            callback=use_form,
+        ),
     ] = TimelineLayout.TEXT,
     as_of: AsOf = None,
 ) -> int:
-    """Draw the life of an account over time: assignments, states, log in, locks, each service, exceptions.
+    """Draw the life of an account over time: assignments, states, log in, locks, services, exceptions.
 
-    The picture follows from the current assignments and policy. For the changes that were really made, see
-    `account history`. `--svg` writes a picture for a browser or a document.
+    The picture follows from the current assignments and policy; `account history` shows the changes that
+    were made. --svg writes a picture for a browser or a document.
+
+    Example: piactl account timeline claire.dubreuil
     """
     from piactl.flows.drift import drift_row, drift_summary
     from piactl.flows.queries.accounts import find_entry
@@ -355,19 +365,21 @@ def export(
     ],
     page: Annotated[
         str | None,
-        typer.Option("--page", metavar="FILE", help="Write the page in French to a new file of mode 0600."),
+        typer.Option("--page", metavar="FILE", help="Write the page, in French, to a new file (mode 0600)."),
     ] = None,
     output: RunOutput = Form.TEXT,
 ) -> int:
-    """Show all that is held of one person, as a page to hand over or as json.
+    """Show all that is stored about one person, as a page to hand over or as json.
 
-    The entry, devices without their secrets, exceptions, overrides, an administrator's lock, failed identity
-    checks, requests to a second person, rows that wait, the runs that changed the account and the values kept
-    to undo them; and of this Unix user and host the journal, the plans and the rejected rows. Digests are
-    named as such; secrets are left out. The page is in French, for the agent. The feeds and the access log of
-    the server are not piactl's: docs/personal-data.md says where else to look.
+    From the directory: the entry, devices without their secrets, exceptions, overrides, an administrator's
+    lock, failed identity checks, requests to a second person, waiting rows, the runs that changed the
+    account, and the values kept to undo them. From this host and Unix user: the journal, the plans and the
+    rejected rows. Digests are named as such; secrets are left out. The page is in French, for the agent.
+    Feeds and the access log of the server are not piactl's: docs/personal-data.md says where else to look.
 
-    The journal records the reading first. Where it cannot be written nothing is shown.
+    The journal records the reading first. If it cannot be written, nothing is shown.
+
+    Example: piactl account export claire.dubreuil -o json
     """
     from piactl.cli.framework.run_context import journal_private_reading
     from piactl.clock import utc_now

@@ -70,12 +70,15 @@ def adopt(
 ) -> int:
     """Make accounts of existing entries of the directory whose matricule is in the feeds.
 
-    An adopted entry keeps its uid, its address, its other addresses of the domain (as aliases), its password
-    and everything that piactl does not manage. The plan shows each value that would be replaced, and each
-    entry that is left alone, with the reason. Nothing is written without --apply or `apply PLAN`. Names never
-    identify an entry. Run it before the first night, which creates an account for everybody who has none.
+    An adopted entry keeps its uid, its address, its other addresses of the domain (as aliases), its
+    password and every value that piactl does not manage. The plan shows each value that would be replaced,
+    and each entry that stays unmanaged, with the reason. Nothing is written without --apply; `apply PLAN`
+    applies a plan of --out. Names never identify an entry. Adopt before the first night: a night creates an
+    account for everybody who has none.
 
     Exit codes: 0 done, 4 refused by a guard, 5 done in part.
+
+    Example: piactl adopt rh.csv --all
     """
     allowed = read_allowed(allow or [])
     need_reason(reason, "--accept-feed", accept_feed or [])

@@ -35,20 +35,26 @@ PlanFile = Annotated[
 
 
 def approve(file: PlanFile, reason: Reason = "") -> int:
-    """Approve a plan that another person made, so that it can be applied.
+    """Approve a plan that another person made.
 
-    The policy says which plans need that (`approvals`). Read the plan first: `plan show PLAN`. An approval is
-    for this plan alone, with the guards that it breaks and their numbers. It serves once, for the hours that
-    the policy says, until another plan is made. The person who made the plan cannot approve it, and the
-    person who approves it cannot apply it. Exit codes: 0 approved, 4 refused: you made the plan.
+    The policy says which plans need an approval (`approvals`). Read the plan first: `plan show PLAN`. An
+    approval covers this plan only, with the guards that it breaks and their numbers. It can be used once,
+    for the hours that the policy sets, until another plan is made. You cannot approve a plan that you made,
+    or apply a plan that you approved.
+
+    Exit codes: 0 approved, 4 refused: you made the plan.
+
+    Example: piactl approve plan.json --reason "read with the head of HR"
     """
     return _answer(file, reason, approved=True)
 
 
 def reject(file: PlanFile, reason: Reason = "") -> int:
-    """Reject a plan: neither it nor another plan with one of its feeds is applied.
+    """Reject a plan. Neither it nor another plan with one of its feeds can be applied.
 
     A later approval of a plan ends the rejection for that plan.
+
+    Example: piactl reject plan.json --reason "HR sends a new file"
     """
     return _answer(file, reason, approved=False)
 
@@ -84,7 +90,9 @@ if TYPE_CHECKING:
 COLUMNS = ("request", "kind", "account", "by", "at", "until", "reason")
 Name = Annotated[
     str,
-    typer.Argument(metavar="REQUEST", help="As `password requests` names it.", show_default=False),
+    typer.Argument(
+        metavar="REQUEST", help="The id of a request, as in `password requests`.", show_default=False
+    ),
 ]
 
 
@@ -98,8 +106,10 @@ def approve_password(
 ) -> int:
     """Give the activation password that another operator requested with `password reset --second-person`.
 
-    You vouch for the person with your name: the journal has both operators. You get the password, as with
-    `password activate`. A request is approved once, within eight hours, by another operator.
+    You vouch for the person: the journal names both operators. You get the password as with `password
+    activate`. A request can be approved once, within eight hours, by another operator.
+
+    Example: piactl password approve 2222-2222 --out password.csv
     """
     manner = desk_manner("approval", False, dry_run, yes, output)
     refuse_unsafe_way(manner, to)
@@ -115,9 +125,11 @@ def approve_password(
 def approve_device(name: Name, output: ActOutput = None) -> int:
     """Put the new device in force that another operator requested with `otp verify --second-person`.
 
-    A code that the new device shows is asked for on a terminal, else read from stdin, one line. You vouch for
-    the person with your name: the journal has both operators. A request is approved once, within eight hours,
-    by another operator.
+    Reads a code of the new device on a terminal, otherwise from a line of stdin. You vouch for the person:
+    the journal names both operators. A request can be approved once, within eight hours, by another
+    operator.
+
+    Example: piactl otp approve 2222-2222
     """
     from piactl.flows.helpdesk.otp import prepare_verification
     from piactl.flows.helpdesk.second_person import waiting_device
@@ -149,16 +161,19 @@ def approve_device(name: Name, output: ActOutput = None) -> int:
 
 def requests(
     withdraw: Annotated[
-        str | None, typer.Option("--withdraw", metavar="REQUEST", help="Withdraw it; needs --reason.")
+        str | None,
+        typer.Option("--withdraw", metavar="REQUEST", help="Withdraw this request; needs --reason."),
     ] = None,
     reason: SometimesReason = "",
     yes: Yes = False,
     output: Output = None,
 ) -> int:
-    """List the open requests of activation passwords and devices, the oldest first, or withdraw one.
+    """List the open requests for activation passwords and devices, the oldest first, or withdraw one.
 
-    They are made by `password reset --second-person` and `otp verify --second-person`. Any operator may
+    `password reset --second-person` and `otp verify --second-person` make requests. Any operator may
     withdraw a request.
+
+    Example: piactl password requests
     """
     if withdraw is not None:
         return _withdraw(withdraw, desk_manner(reason, False, False, yes, output))

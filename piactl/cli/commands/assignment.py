@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from piactl.core.model.person import Assignment
 
 
-Uai = Annotated[str, typer.Option("--uai", help="The establishment, if there are several.")]
-Function = Annotated[str, typer.Option("--function", help="Its function code, as ENS or DIR.")]
+Uai = Annotated[str, typer.Option("--uai", help="The establishment of the assignment.")]
+Function = Annotated[str, typer.Option("--function", help="The code of its function, as ENS or DIR.")]
 FirstDay = Annotated[
-    str | None, typer.Option("--from", metavar="DATE", help="The first day; today by default.")
+    str | None, typer.Option("--from", metavar="DATE", help="The first day (YYYY-MM-DD); today by default.")
 ]
 Corps = Annotated[str, typer.Option("--corps", help="The code of the corps.")]
 
@@ -42,7 +42,7 @@ def add(
     names: Names,
     uai: Annotated[str, typer.Option("--uai", help="The establishment. [required]")] = "",
     function: Annotated[
-        str, typer.Option("--function", help="The function code, as ENS or DIR. [required]")
+        str, typer.Option("--function", help="The code of the function, as ENS or DIR. [required]")
     ] = "",
     from_: FirstDay = None,
     until: NeededLastDay = None,
@@ -55,7 +55,11 @@ def add(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Add an assignment to accounts, from --from (today by default) until --until."""
+    """Add an assignment to accounts.
+
+    Example: piactl assignment add claire.dubreuil --uai 0800010B --function ENS --until 2026-10-31 --reason
+    "replaces a teacher"
+    """
     command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     _need({"--uai": uai, "--function": function, "--until": until})
     new = _assignment(uai, function, from_, until, command.order.as_of)
@@ -66,11 +70,14 @@ def add(
 def end_(
     names: Names,
     on: Annotated[
-        str | None, typer.Option("--on", metavar="DATE", help="The last day of the assignment. [required]")
+        str | None,
+        typer.Option("--on", metavar="DATE", help="The last day of the assignment (YYYY-MM-DD). [required]"),
     ] = None,
     uai: Uai = "",
     function: Function = "",
-    from_: Annotated[str | None, typer.Option("--from", metavar="DATE", help="Its first day.")] = None,
+    from_: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="Its first day (YYYY-MM-DD).")
+    ] = None,
     until: LastDay = None,
     reason: Reason = "",
     dry_run: DryRun = False,
@@ -79,10 +86,12 @@ def end_(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """End an assignment on a day. If there are several, --uai, --function and --from select one.
+    """End an assignment on a day. If there are several, select one with --uai, --function and --from.
 
     For an assignment of HR --until is required; after that day the HR data apply again. The grace of the
-    policy follows as after any end.
+    policy follows, as after any end.
+
+    Example: piactl assignment end claire.dubreuil --on 2026-10-31 --until 2026-12-31 --reason "resigned"
     """
     command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     _need({"--on": on})
@@ -101,7 +110,7 @@ def move(
         str, typer.Option("--function", help="The function there; the same by default.")
     ] = "",
     uai: Annotated[
-        str, typer.Option("--uai", help="The UAI of the old establishment, if there are several.")
+        str, typer.Option("--uai", help="The UAI of the old establishment, if there are several assignments.")
     ] = "",
     reason: Reason = "",
     dry_run: DryRun = False,
@@ -110,10 +119,12 @@ def move(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Move accounts to another establishment: the old assignment ends the day before the new one starts.
+    """Move accounts to another establishment. The old assignment ends the day before the new one starts.
 
-    The effect of the delays of the policy is shown day by day before the change. For a person in the HR data
-    the end of the old assignment applies until --until, too.
+    The output shows the effect of the delays of the policy, day by day, before the change. For a person in
+    the HR data the end of the old assignment applies until --until, too.
+
+    Example: piactl assignment move claire.dubreuil --to 0800010B --until 2026-10-31 --reason "moved"
     """
     command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     _need({"--to": to, "--until": until})

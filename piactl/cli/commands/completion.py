@@ -80,11 +80,13 @@ SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 def completion(
     shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
 ) -> int:
-    """Print the script that completes commands, options, accounts, services, profiles and runs in a shell.
+    """Print the completion script for a shell: commands, options, accounts, services, profiles and runs.
 
     bash: eval "$(piactl completion bash)" in ~/.bashrc. zsh: the same in ~/.zshrc, after compinit. fish:
-    piactl completion fish > ~/.config/fish/completions/piactl.fish. Accounts are looked up as the reader, at
-    most fifty, for at most a sixth of a second; without a directory none are suggested.
+    piactl completion fish > ~/.config/fish/completions/piactl.fish. Accounts are looked up as the reader,
+    at most fifty, for at most a sixth of a second; without a directory none are suggested.
+
+    Example: piactl completion bash
     """
     script = SCRIPTS.get(shell.strip().lower())
     if script is None:

@@ -21,7 +21,8 @@ def doctor(
     output: Output = None,
     strict: Annotated[bool, typer.Option("--strict", help="Treat warnings as errors.")] = False,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Only compare all configured servers, value by value.")
+        bool,
+        typer.Option("--compare", help="Compare all configured servers, value by value; check nothing else."),
     ] = False,
     canaries: Annotated[
         bool, typer.Option("--canaries", help="Also bind as the accounts of `canaries`, on every server.")
@@ -30,12 +31,16 @@ def doctor(
     """Check the server, its schema, overlays, indexes, limits and rights, the clock, the lock, the journal.
 
     Each check has a permanent number, and says what a failure means and what to do. Nothing is changed, but
-    with --canaries servers may count the binds as failed log ins.
-    With --compare the servers of directory.servers are compared instead: accounts, devices, the records of
-    piactl, and the state of passwords. They have 30 seconds to catch up; entries that replication has not yet
-    delivered are counted separately. Exit codes of --compare: 0 equal, 1 different, 8 a server cannot be
-    read. Without it: 0 no error (with --strict: no warning), 1 an error was found, 8 no server can be
-    reached, 10 configuration, policy or secrets cannot be used.
+    servers may count the binds of --canaries as failed log ins. --compare compares the servers of
+    directory.servers instead: accounts, devices, the records of piactl and the state of passwords. The
+    servers have 30 seconds to catch up; entries that replication has not yet delivered are counted
+    separately.
+
+    Exit codes: 0 no error (with --strict: no warning), 1 an error, 8 no server can be reached, 10
+    configuration, policy or secrets cannot be used. With --compare: 0 equal, 1 different, 8 a server cannot
+    be read.
+
+    Example: piactl doctor -o json
     """
     if compare:
         return _compare(output)

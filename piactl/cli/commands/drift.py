@@ -33,13 +33,19 @@ COLUMNS = ("uid", "attribute", "class", "ours", "theirs", "fate", "since", "unti
 
 
 def list_(output: Output = None, as_of: AsOf = None, columns: Columns = "") -> int:
-    """List what other programs changed on accounts since piactl wrote them; what gives access comes first."""
+    """List what other programs changed on accounts. Changes that give access come first.
+
+    Example: piactl drift list
+    """
     return _listed((), output, as_of, columns)
 
 
 def show(names: Names, output: Output = None, as_of: AsOf = None) -> int:
     """Show what other programs changed on accounts: attribute, value of piactl, value of the other program,
-    who wrote it, and what the next night does with it."""
+    who wrote it, and what the next night does.
+
+    Example: piactl drift show claire.dubreuil
+    """
     return _listed(read_names(names), output, as_of)
 
 
@@ -62,7 +68,10 @@ def revert(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Put back what other programs changed on accounts, at once and of every class."""
+    """Put back what other programs changed on accounts, at once, also what a night would keep.
+
+    Example: piactl drift revert claire.dubreuil --reason "a script of the portal"
+    """
     from piactl.flows.accounts.drift_decisions import prepare_revert
 
     # a deleted entry is made again from undo logs, which the reader may not see
@@ -79,8 +88,12 @@ def adopt(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Adopt the addresses and names that other programs gave accounts. Everything else is refused, with the
-    command that gives it."""
+    """Adopt the addresses and names that other programs gave accounts.
+
+    Everything else is refused, with the command that gives it.
+
+    Example: piactl drift adopt claire.dubreuil --reason "address of the mail team"
+    """
     from piactl.flows.accounts.drift_decisions import prepare_adopt
 
     return _decided(prepare_adopt, names, Manner(reason, dry_run, yes, output, allow or (), as_of))
@@ -96,8 +109,12 @@ def override(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Keep what other programs changed on accounts until --until inclusive, unless it gives access.
-    `override list` lists it, `override end` ends it."""
+    """Keep what other programs changed on accounts until a day, unless it gives access.
+
+    `override list` lists such an override, `override end` ends it.
+
+    Example: piactl drift override claire.dubreuil --until 2026-10-31 --reason "inquiry"
+    """
     from piactl.flows.accounts.drift_decisions import prepare_keep
 
     last = read_date("--until", until)

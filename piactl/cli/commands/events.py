@@ -28,24 +28,27 @@ _PAUSE = 0.5
 def events(
     since: Annotated[
         str,
-        typer.Option("--since", metavar="ID", help="Only what came after the event with this id."),
+        typer.Option("--since", metavar="ID", help="Only events after the one with this id."),
     ] = "",
     follow: Annotated[
-        bool, typer.Option("--follow", help="Wait for more, until a signal ends it. Prints ndjson.")
+        bool,
+        typer.Option("--follow", help="Wait for more events until a signal ends the command; prints ndjson."),
     ] = False,
     output: Output = None,
 ) -> int:
-    """Show what became of accounts, for programs that act on it: one event for each kind of change.
+    """Show what became of accounts, for other programs: one event for each kind of change.
 
-    Only changes that were made are events; the journal of this host and user has them. Keep the `id` of the
-    last event that you dealt with, and give it to --since: you get every later event, in order. After a
-    crash you may get an event twice, with the same id, and never miss one: an outcome that a killed run left
-    open becomes an event of the next run. No two events have the same id.
+    Only changes that were made are events; they come from the journal of this host and user. Keep the `id`
+    of the last event that you handled, and give it to --since: you get every later event, in order. After a
+    crash you may get an event twice, with the same id, and never miss one: an outcome that a killed run
+    left open becomes an event of the next run. No two events have the same id.
 
     state, services and address are what the write changed, and null or empty where it changed nothing of
     that; the events of one write share them. schemas/json/events.schema.json describes a record.
 
-    Exit codes: 0 done, 9 the events after this id are no longer there, or it is of another journal.
+    Exit codes: 0 done, 9 the events after this id are no longer there, or the id is of another journal.
+
+    Example: piactl events -o ndjson
     """
     from piactl.journal.events import EventStream, read_cursor
 

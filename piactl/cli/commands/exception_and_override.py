@@ -38,7 +38,9 @@ COLUMNS = ("uid", "kind", "service", "uai", "start", "end", "by", "reason")
 
 ServiceName = Annotated[str, typer.Option("--service", help="A service of the policy. [required]")]
 Uai = Annotated[str, typer.Option("--uai", help="The establishment, for a service of establishment scope.")]
-From = Annotated[str | None, typer.Option("--from", metavar="DATE", help="The first day; today by default.")]
+From = Annotated[
+    str | None, typer.Option("--from", metavar="DATE", help="The first day (YYYY-MM-DD); today by default.")
+]
 
 
 def grant(
@@ -54,7 +56,11 @@ def grant(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Give accounts a service that the policy does not give them, until --until inclusive."""
+    """Give accounts a service that the policy does not give them.
+
+    Example: piactl exception grant claire.dubreuil --service sts --uai 0800010B --until 2026-10-31 --reason
+    "timetables"
+    """
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
     return _except(names, True, service, uai, from_, until, manner)
 
@@ -72,7 +78,10 @@ def deny(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Deny accounts a service, whatever the policy gives, until --until inclusive."""
+    """Deny accounts a service, whatever the policy gives.
+
+    Example: piactl exception deny claire.dubreuil --service iprof --until 2026-10-31 --reason "dispute"
+    """
     manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
     return _except(names, False, service, uai, from_, until, manner)
 
@@ -109,7 +118,10 @@ def end_exceptions(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """End exceptions before their day. The policy applies again."""
+    """End exceptions before their day. The policy applies again.
+
+    Example: piactl exception end claire.dubreuil --service iprof --reason "settled"
+    """
     command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
     if not service:
         raise UsageError("add --service, as `exception list` shows it")
@@ -120,10 +132,13 @@ def end_exceptions(
 def list_exceptions(
     output: Output = None,
     as_of: AsOf = None,
-    service: Annotated[str, typer.Option("--service", help="Only those of this service.")] = "",
+    service: Annotated[str, typer.Option("--service", help="Only exceptions of this service.")] = "",
     columns: Columns = "",
 ) -> int:
-    """List the exceptions that have not ended, by account."""
+    """List the exceptions that have not ended, by account.
+
+    Example: piactl exception list --service iprof
+    """
     from piactl.flows.queries.overrides import exceptions_by_hand
 
     def rows_of(store: AccountStore, bad: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -165,7 +180,10 @@ OVERRIDE_COLUMNS = ("uid", "kind", "what", "until", "made", "by", "reason", "spo
 
 
 def list_overrides(output: Output = None, as_of: AsOf = None, columns: Columns = "") -> int:
-    """List the overrides in force, sorted by end date."""
+    """List the overrides in force, sorted by last day.
+
+    Example: piactl override list
+    """
     from piactl.flows.queries.overrides import overrides_in_force
 
     return list_of_accounts(
@@ -185,7 +203,10 @@ def end_overrides(
     allow: Allow = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """End overrides before their day. The HR data apply again."""
+    """End overrides before their day. The HR data apply again.
+
+    Example: piactl override end claire.dubreuil --kind close --reason "HR has it now"
+    """
 
     words = [kind.value for kind in OverrideKind]
     unknown = [word for word in kind or [] if word not in words]

@@ -46,9 +46,13 @@ def check(
 ) -> int:
     """Check a feed against the layout of its source and the policy, and report every problem.
 
-    Without --compare it needs no directory. With it, it asks the directory for the last feeds, and warns of
-    columns whose blanks, values or forms differ from theirs, as a night does; the limits that compare feeds
-    count too. Exit codes: 0 usable, 5 rows are rejected, 6 the whole feed is refused.
+    Without --compare it needs no directory. With --compare it reads the last feeds of the source from the
+    directory, warns of columns whose blanks, values or forms differ from theirs, and applies the limits
+    that compare feeds, as a night does.
+
+    Exit codes: 0 usable, 5 rows are rejected, 6 the whole feed is refused.
+
+    Example: piactl feed check rh.csv
     """
     from piactl.feed.feed import understood
     from piactl.flows.plan.feed_quality import warnings
@@ -126,12 +130,14 @@ def _last_feeds(sourced: SourcedFeed, configuration: Configuration) -> SourceMem
 
 def rejects(
     file: File,
-    out: Annotated[str, typer.Option("--out", metavar="FILE", help="Where to write them (mode 0600).")],
+    out: Annotated[str, typer.Option("--out", metavar="FILE", help="The file to write (mode 0600).")],
 ) -> int:
-    """Write the rejected rows of a feed to a file, without NUMENs, with the reasons in a further column.
+    """Write the rejected rows of a feed to a file, with the reasons in a further column and without NUMENs.
 
-    Correct the file and feed it again: it counts as an addition to the feed, never as a full feed. A row
-    without a NUMEN changes no NUMEN.
+    Correct the file and feed it again: it adds to the feed, and never counts as a full feed. A row without
+    a NUMEN changes no NUMEN.
+
+    Example: piactl feed rejects rh.csv --out rejects.csv
     """
     from piactl.feed.rejects_file import write_rejects
     from piactl.feed.row_index import with_rejections
@@ -158,24 +164,25 @@ def score(
         str,
         typer.Argument(
             metavar="DIR",
-            help="The folder of a rehearsal; without it the runs of the directory.",
+            help="The folder of a rehearsal; by default the runs in the directory.",
             show_default=False,
         ),
     ] = "",
     source: Annotated[str, typer.Option("--source", metavar="SOURCE", help="Only this source.")] = "",
     months: Annotated[int, typer.Option("--months", metavar="N", help="How far to look back.", min=1)] = 3,
     by: Annotated[
-        Rows | None, typer.Option("--by", metavar="source|night|refused|uai", help="Show these rows alone.")
+        Rows | None, typer.Option("--by", metavar="source|night|refused|uai", help="Show only these rows.")
     ] = None,
     as_of: AsOf = None,
     output: Output = None,
 ) -> int:
     """Show how good the feeds of the last months were: what became of their rows, and a score with its parts.
 
-    Each part is the share of what is right. A feed that was refused counts in `refused` alone. Without --by a
-    table shows the sources, the refused feeds and the ten worst establishments, and json has the nights too;
-    other forms have one row for each source and night. No person is named, so that the rows can be sent to
-    HR.
+    Each part is the share of what is right. A refused feed counts in `refused` alone. Without --by, a table
+    shows the sources, the refused feeds and the ten worst establishments, and json also has the nights;
+    other formats have one row for each source and night. No person is named: the rows can be sent to HR.
+
+    Example: piactl feed score --months 1
     """
     from piactl.flows.queries.feed_score import BY_NIGHT, BY_REFUSED, BY_SOURCE, BY_UAI, feed_score
     from piactl.report.table import rendered

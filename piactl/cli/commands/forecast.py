@@ -43,7 +43,10 @@ def forecast(
         ),
     ] = None,
     private_mail: Annotated[
-        bool, typer.Option("--private-mail", help="With --leavers: include the private address; journalled.")
+        bool,
+        typer.Option(
+            "--private-mail", help="With --leavers: add the private address; the journal records it."
+        ),
     ] = False,
     departures: Annotated[
         bool,
@@ -53,12 +56,17 @@ def forecast(
     output: Output = None,
     as_of: AsOf = None,
 ) -> int:
-    """Show what dates alone will change: the effect of each night without a feed, by day and kind of change.
+    """Show what dates alone will change: each coming night without a feed, by day and kind of change. Writes
+    nothing.
 
     json and ndjson have every change with its day, as in a plan. If a guard would stop a night, the output
-    says so, and later nights are computed as if it had been approved. Future feeds are unknown and can change
-    the result. `--leavers 30` lists the people who lose something, one row per person, so that you can warn
-    them; for a mail merge give --columns and `-o excel`. Nothing is written.
+    says so, and later nights are computed as if it had been approved. Future feeds are unknown and can
+    change the result.
+
+    --leavers lists the people who lose something within so many days, one row per person, to warn them. For
+    a mail merge add --columns and `-o excel`.
+
+    Example: piactl forecast --leavers 30
     """
     from piactl.flows.forecast import Forecast, first_night
     from piactl.flows.plan.inputs.account_index import ManagedAccounts

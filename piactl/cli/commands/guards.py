@@ -26,27 +26,31 @@ def suggest(
         str,
         typer.Argument(
             metavar="DIR",
-            help="The folder of a rehearsal; without it the runs of the directory.",
+            help="The folder of a rehearsal; by default the runs in the directory.",
             show_default=False,
         ),
     ] = "",
     unusual: Annotated[
         list[str] | None,
-        typer.Option("--except", metavar="DATE", help="A night that was not ordinary; may be given again."),
+        typer.Option("--except", metavar="DATE", help="A night that was not ordinary; can be repeated."),
     ] = None,
     margin: Annotated[
         float,
         typer.Option(
-            "--margin", metavar="NUMBER", help="Suggest the most of one night, multiplied by this (1 to 100)."
+            "--margin",
+            metavar="NUMBER",
+            help="Suggest the highest number of one night, times this (1 to 100).",
         ),
     ] = 1.5,
     output: Output = None,
 ) -> int:
-    """Show, for each guard, the ordinary night that came nearest to its limit, and a number that stops none.
+    """Show, for each guard, the ordinary night nearest to its limit, and a limit that stops none of them.
 
-    Ordinary are the nights that nothing refused and nobody had to approve, without those of --except: look
-    for a night that stands out before you take a number over. `KIND per establishment` is the establishment
-    that came nearest to its limit. Nothing is written: the numbers are for `guards` of the policy.
+    Ordinary nights are those that nothing refused and nobody had to approve, except those of --except.
+    Before you use a number, look for a night that stands out. `KIND per establishment` is the establishment
+    nearest to its limit. Nothing is written: the numbers are for `guards` of the policy.
+
+    Example: piactl guards suggest --margin 2
     """
     from piactl.core.plan.guard_suggestions import suggestions
     from piactl.report.policy_text import guards_table

@@ -30,14 +30,16 @@ def init(
         typer.Option(
             "--dir",
             metavar="DIR",
-            help="The target folder; by default where piactl looks for its configuration.",
+            help="The folder to write to; by default where piactl looks for its configuration.",
         ),
     ] = str(SYSTEM_CONFIGURATION.parent),
 ) -> int:
-    """Write a first configuration to edit: piactl.yaml, policy.yaml, establishments.csv, a digest key.
+    """Write a first configuration to edit: piactl.yaml, policy.yaml, establishments.csv and a digest key.
 
-    Existing files are never overwritten. Lines that need your attention are marked EDIT. For a trial without
-    editing: piactl sandbox start.
+    Existing files are never overwritten. Edit the lines marked EDIT. For a trial without editing use
+    `piactl sandbox start`.
+
+    Example: piactl init --dir piactl
     """
     from piactl.flows.setup import FILES, write_first_files
     from piactl.resources import schemas_folder

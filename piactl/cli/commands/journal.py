@@ -147,23 +147,28 @@ def _uid_of(configuration: Configuration, name: str) -> str:
 def show(
     account: Annotated[
         str,
-        typer.Option("--account", help="Only of this account: a uid, an address, an alias or a matricule."),
+        typer.Option(
+            "--account", help="Only changes of this account: a uid, an address, an alias or a matricule."
+        ),
     ] = "",
-    run: Annotated[str, typer.Option("--run", help="Only of this run; `last` is the latest.")] = "",
+    run: Annotated[str, typer.Option("--run", help="Only changes of this run; `last` is the latest.")] = "",
     author: Annotated[
-        str, typer.Option("--author", help="Only by this user: who logged in, used sudo, or ran piactl.")
+        str,
+        typer.Option("--author", help="Only changes by this user: who logged in, used sudo, or ran piactl."),
     ] = "",
     since: Since = "",
     until: Until = "",
     kind: Annotated[str, typer.Option("--kind", help="Only changes of this kind: create, lock, ...")] = "",
     output: Output = None,
 ) -> int:
-    """Show what was changed: one row per change, the oldest first, with who was behind it and its outcome.
+    """Show changes, the oldest first: one row each, with its author and outcome.
 
-    An outcome is `in doubt` where a run died before it knew it, which the next run settles, and `under way`
-    where the run is still at work. A uid needs no directory. json and ndjson hold everything, csv and tsv
-    nearly so, the table what fits a screen. Instants are UTC. Values are not shown: names of attributes
-    are.
+    The outcome is `in doubt` if the run died before it was known, which the next run settles, and `under
+    way` while the run works. With a uid no directory is needed. json and ndjson have everything, csv and
+    tsv nearly so, the table what fits a screen. Times are UTC. Attributes are named; values are never
+    shown.
+
+    Example: piactl journal show --account claire.dubreuil --from 2026-09-01
     """
 
     configuration = this_configuration()
@@ -183,24 +188,26 @@ def verify(
         Path | None,
         typer.Argument(
             metavar="FILE",
-            help="An export, or a copy of one file of a journal, proved by itself.",
+            help="An export, or a copy of one file of a journal.",
             readable=False,  # refused below, in our words
         ),
     ] = None,
     head: Annotated[
         str,
-        typer.Option("--head", metavar="SEQ:HASH", help="A line kept elsewhere that must be in the FILE."),
+        typer.Option("--head", metavar="SEQ:HASH", help="A line, kept elsewhere, that FILE must contain."),
     ] = "",
 ) -> int:
-    """Check the chain of the journal, and compare it with the heads that commands stored elsewhere: in the
+    """Verify the chain of the journal, and compare it with the heads that commands stored elsewhere: in the
     directory, in the file of `journal_heads`, and the last one that doctor saw.
 
-    With FILE only that file is looked at, and neither configuration nor directory is needed: between its
-    first and its last line nothing was edited, removed or added. Only --head proves that it was not all made
-    anew.
+    With FILE, verifies only that file, and needs neither configuration nor directory: between its first and
+    its last line nothing was edited, removed or added. Only --head proves that the file was not made anew
+    as a whole.
 
-    Exit codes: 0 whole, 1 an edited, removed, inserted, reordered or cut line was found, or no stored head
-    covers the last run, 8 the chain is whole but the stored heads cannot be read.
+    Exit codes: 0 intact, 1 an edited, removed, inserted, reordered or cut line was found, or no stored head
+    covers the last run, 8 the chain is intact but the stored heads cannot be read.
+
+    Example: piactl journal verify
     """
     from piactl.journal import verify as verify_journal
 
@@ -282,15 +289,17 @@ def export(
     since: Since = "",
     until: Until = "",
     out: Annotated[
-        Path | None, typer.Option("--out", help="The file, made with mode 600; stdout without.")
+        Path | None, typer.Option("--out", help="The file to write (mode 0600); stdout by default.")
     ] = None,
 ) -> int:
-    """Export the lines of a period as they are, in a file that `journal verify FILE` can prove by itself.
+    """Export the lines of a period, unchanged, to a file that `journal verify FILE` can verify by itself.
 
-    Its first line holds the hash before the first exported line and the head after the last, which is also
-    told on stderr: keep that apart from the file. The export proves that nothing in it was edited, removed
-    or added since; against somebody who makes all hashes anew only the head kept elsewhere does
+    Its first line has the hash before the first exported line and the head after the last. The head is also
+    printed on stderr: keep it apart from the file. The export proves that nothing in it was edited, removed
+    or added since; against somebody who computes all hashes anew, only the head kept elsewhere does
     (`journal verify FILE --head`). It proves nothing outside its period.
+
+    Example: piactl journal export --from 2026-09-01
     """
 
     from piactl.journal import who
@@ -318,24 +327,30 @@ def export(
 
 def prune(
     before: Annotated[
-        str, typer.Option("--before", metavar="DATE", help="Lines written before that day go.")
+        str,
+        typer.Option("--before", metavar="DATE", help="Remove lines written before that day (YYYY-MM-DD)."),
     ],
     heads: Annotated[
         bool,
-        typer.Option("--heads", help="As the administrator: the stored heads of all journals instead."),
+        typer.Option("--heads", help="Remove stored heads of all journals instead, as the administrator."),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would change; change nothing.")
+    ] = False,
 ) -> int:
-    """Remove the oldest lines of the journal, for good, and leave a provable cut.
+    """Remove the oldest lines of the journal for good. The rest can still be verified.
 
-    Whole runs go, never one that is under way, in doubt, or not over before DATE. What is left begins with a
-    line that says what was removed, by whom and when; `journal verify` shows it. Nothing is removed where
-    the chain is not whole, or where the directory cannot be asked for the stored heads. Export first what you
-    have to keep. The CNIL advises to keep logs for 6 to 12 months; nothing is ever pruned by itself.
+    Whole runs are removed, never one that is under way, in doubt, or not over before DATE. The journal then
+    begins with a line that says what was removed, by whom and when; `journal verify` shows it. Nothing is
+    removed if the chain is not intact, or if the stored heads cannot be read from the directory. Export
+    first what you have to keep. The CNIL advises to keep logs for 6 to 12 months; piactl never prunes by
+    itself.
 
-    With --heads no line goes: the heads in the directory that were stored before DATE (UTC) do, of the
-    journals of all hosts and users, but not the last ones of each. A sealed record says so, and `journal
+    With --heads no line is removed, but the heads in the directory that were stored before DATE (UTC), of
+    the journals of all hosts and users, except the last ones of each. A sealed record says so, and `journal
     verify` misses every head that somebody else removes.
+
+    Example: piactl journal prune --before 2026-01-01 --dry-run
     """
     from piactl.cli.framework.run_context import new_order, run_of, store_head_anywhere
     from piactl.flows.journal_commands import prune_heads, prune_journal
@@ -364,11 +379,15 @@ def prune(
 
 
 def begin(reason: Reason = "", dry_run: DryRun = False) -> int:
-    """Begin the journal of this host anew, where lines that its runs wrote are missing.
+    """Begin a new journal on this host after lines that its runs wrote were lost.
 
-    First restore the journal from a copy, if there is one. The new chain begins with a line that says what is
-    missing, by which user it was begun and why; `journal verify` no longer compares earlier runs with it.
-    Refused where no line is missing. Exit codes: 0 begun, 1 no line is missing, 7 another run is writing.
+    First restore the journal from a copy, if there is one. The new chain begins with a line that says what
+    is missing, who began it and why; `journal verify` no longer compares earlier runs with it. Refused if
+    no line is missing.
+
+    Exit codes: 0 begun, 1 no line is missing, 7 another run is writing.
+
+    Example: piactl journal begin --reason "the disk was lost"
     """
     from piactl.flows.journal_commands import begin_journal, missing_lines
 

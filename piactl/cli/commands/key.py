@@ -20,10 +20,12 @@ COLUMNS = (
 
 
 def list_(output: Output = None) -> int:
-    """List the keys, the current one first, and how many entries need each.
+    """List the digest keys, the current one first, and how many entries need each.
 
-    `here` says whether the key file of this host has the key. Without a key that entries need, this host
-    cannot recognise the people of those entries.
+    The column `here` says whether the key file of this host has the key. Without a key that entries need,
+    this host cannot recognise the people of those entries.
+
+    Example: piactl key list
     """
     from piactl.flows.helpdesk.key_rotation import WHAT, Need, key_needs
 
@@ -56,10 +58,12 @@ def add(
     ] = "",
     reason: Reason = "",
 ) -> int:
-    """Create a key, make it the current one, and print its id. The older keys still verify.
+    """Create a digest key, make it the current one, and print its id. The older keys still verify.
 
     The key is added to the key file of this host. Copy the file to every other host before its next run: a
     host without the new key refuses to write. Digests move to the new key when feeds repeat their values.
+
+    Example: piactl key add --reason "yearly rotation"
     """
     from piactl.flows.apply.key_fence import announce_key
     from piactl.secret_files import add_key, read_keys
@@ -88,10 +92,12 @@ def retire(
     reason: Reason = "",
     dry_run: DryRun = False,
 ) -> int:
-    """Remove a key from the key file if nothing needs it any more.
+    """Remove a digest key from the key file if nothing needs it any more.
 
-    Sealed secrets of devices are moved to the current key first. The command refuses, with numbers, while
+    Sealed secrets of devices move to the current key first. The command refuses, with numbers, while
     digests need the key. The digests of archived accounts never move to another key.
+
+    Example: piactl key retire k0 --reason "rotated last year"
     """
     from piactl.flows.accounts.batch import carry_out
     from piactl.flows.helpdesk.key_rotation import check_retirable, key_needs, prepare_reseals, refuse_needed

@@ -39,25 +39,30 @@ if TYPE_CHECKING:
 
 COLUMNS = ("case", "doubt", "source", "matricule", "name", "of", "since", "days", "urgency", "decision")
 
-CaseId = Annotated[str, typer.Argument(metavar="CASE", help="A case, as `match list` shows it.")]
+CaseId = Annotated[str, typer.Argument(metavar="CASE", help="The id of a case, as in `match list`.")]
 Which = Annotated[
-    str, typer.Option("--account", help="Which one is the same person, where the case names several.")
+    str, typer.Option("--account", help="The account of the person, if the case names several.")
 ]
 
 
 def list_(
     older_than: Annotated[
-        int | None, typer.Option("--older-than", metavar="DAYS", help="Only those older than so many days.")
+        int | None, typer.Option("--older-than", metavar="DAYS", help="Only cases older than so many days.")
     ] = None,
-    source: Annotated[str, typer.Option("--source", help="Only those of this source.")] = "",
-    decided: Annotated[bool, typer.Option("--decided", help="The decisions, instead of open cases.")] = False,
+    source: Annotated[str, typer.Option("--source", help="Only cases of this source.")] = "",
+    decided: Annotated[
+        bool, typer.Option("--decided", help="Show decided cases instead of open ones.")
+    ] = False,
     output: Output = None,
     as_of: AsOf = None,
     columns: OwnColumns = "",
 ) -> int:
     """List the people in the feeds whose account is uncertain, the oldest case first.
 
-    urgency: `soon`, the newcomer starts within match_days; `overdue`, open for more than max_hold_days.
+    The column `urgency` is `soon` if the newcomer starts within match_days, and `overdue` if the case is
+    open for more than max_hold_days.
+
+    Example: piactl match list --older-than 7
     """
     from piactl.directory.store.case_records import read_cases
     from piactl.flows.accounts.case_decisions import case_facts
@@ -74,7 +79,10 @@ def list_(
 
 
 def show(case: CaseId, output: Output = None, as_of: AsOf = None) -> int:
-    """Show a case: what HR states beside each account, the evidence, and what each answer would do."""
+    """Show a case: the HR data beside each account, the evidence, and what each answer would do.
+
+    Example: piactl match show 1f0c9a3e
+    """
     from piactl.flows.accounts.case_decisions import case_view, find_case
     from piactl.report.match_text import case_text
 
@@ -99,9 +107,11 @@ def same(
     output: ActOutput = None,
     as_of: ActAsOf = None,
 ) -> int:
-    """Decide that the feed row and the account belong to one person.
+    """Decide that the feed row and the account are one person.
 
-    A new matricule joins the account at once; the next night with the feed brings its posts.
+    A new matricule joins the account at once; the next night with the feed adds its assignments.
+
+    Example: piactl match same 1f0c9a3e --reason "asked by telephone"
     """
     from piactl.core.plan.identity_case import Answer
     from piactl.flows.accounts.case_decisions import decision_on, find_case, prepare_join
@@ -117,14 +127,20 @@ def same(
 
 
 def different(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
-    """Decide that the feed row and the account belong to two people, until `match forget`."""
+    """Decide that the feed row and the account are two people. The decision lasts until `match forget`.
+
+    Example: piactl match different 1f0c9a3e --reason "asked by telephone"
+    """
     from piactl.core.plan.identity_case import Answer
 
     return _decide(case, Answer.DIFFERENT, "", reason, as_of)
 
 
 def forget(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
-    """Take back the decision of a case. Changes already made stay; `undo` their run to reverse them."""
+    """Take back the decision of a case. Changes already made stay; `undo` their run to reverse them.
+
+    Example: piactl match forget 1f0c9a3e --reason "wrong case"
+    """
     return _decide(case, None, "", reason, as_of)
 
 

@@ -66,15 +66,19 @@ def nightly(
         str, typer.Option("--html", metavar="FILE", help="Also write a page about the night; replaces FILE.")
     ] = "",
     public: Annotated[
-        bool, typer.Option("--public", help="With --html: numbers alone, without accounts and names.")
+        bool, typer.Option("--public", help="With --html: only numbers, without accounts and names.")
     ] = False,
 ) -> int:
     """Read the feeds, plan, check the guards and apply, in one run.
 
-    Without feeds it makes the changes due by date and policy alone. Exit codes: 0 done, 4 refused by a guard
-    or a clock, 5 done in part or a canary was let in, 6 feed refused (nothing written, unless the
-    configuration says `continue`), 7 another run is writing, 8 directory unreachable, 10 configuration or
-    policy invalid, or the default password policy missing (nothing written).
+    Without feeds, makes the changes due by date and policy alone.
+
+    Exit codes: 0 done, 4 refused by a guard or a clock, 5 done in part or a server let a canary log in, 6 a
+    feed is refused (nothing is written, unless the configuration says `continue`), 7 another run is
+    writing, 8 directory unreachable, 10 configuration or policy invalid, or the default password policy
+    missing (nothing is written).
+
+    Example: piactl nightly rh.csv
     """
     need_reason(reason, "--accept-feed", accept_feed or [])
     if html:

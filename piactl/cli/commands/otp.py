@@ -56,14 +56,14 @@ if TYPE_CHECKING:
 def enroll(
     names: Names,
     png: Annotated[
-        str | None, typer.Option("--png", metavar="FILE", help="The QR code as a new file of mode 0600.")
+        str | None, typer.Option("--png", metavar="FILE", help="Write the QR code to a new file (mode 0600).")
     ] = None,
     uri_file: Annotated[
         str | None,
         typer.Option(
             "--uri-file",
             metavar="FILE",
-            help="The otpauth URI in a new file of mode 0600; of several accounts one line each, as TSV.",
+            help="Write the otpauth URI to a new file (mode 0600); for several accounts as TSV, a line each.",
         ),
     ] = None,
     reason: SometimesReason = "",
@@ -72,10 +72,12 @@ def enroll(
     output: ActOutput = None,
     administrator: AsAdministrator = False,
 ) -> int:
-    """Make a new device for accounts, and show it once: its QR code in the terminal, or in files.
+    """Create a device for accounts, and show it once: as a QR code in the terminal, or in files.
 
-    It takes over only when a code of it was given: `otp verify`. Until then an older device stays in force,
-    and an account that has none logs in with the password alone.
+    `otp verify` with one of its codes puts the device in force. Until then an older device stays in force,
+    and an account without one logs in with the password alone.
+
+    Example: piactl otp enroll claire.dubreuil --png claire.png
     """
     from piactl.flows.helpdesk.otp import EnrolmentDelivery
 
@@ -153,18 +155,19 @@ if TYPE_CHECKING:
 
 
 OneName = Annotated[
-    str, typer.Argument(metavar="ACCOUNT", help="A uid, an address or a matricule.", show_default=False)
+    str,
+    typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule.", show_default=False),
 ]
 CodeFile = Annotated[
     str | None,
-    typer.Option("--code-file", metavar="FILE", help="Where the code is (mode 0600); - for stdin."),
+    typer.Option("--code-file", metavar="FILE", help="Read the code from this file (mode 0600); - is stdin."),
 ]
 ProofFile = Annotated[
     str | None,
     typer.Option(
         "--proof-file",
         metavar="FILE",
-        help="Where a code of the device in force, or the NUMEN, is; - for stdin.",
+        help="Read a code of the device in force, or the NUMEN, from this file; - is stdin.",
     ),
 ]
 
@@ -181,12 +184,14 @@ def verify(
 ) -> int:
     """Put a new device in force, with a code that it shows now.
 
-    The code is asked for on a terminal, else read from stdin, one line. From then on older devices are no
-    good; the code given here is used up. Where another device is in force or suspended, a code of it or the
-    NUMEN is asked for first. An administrator goes on without, with --administrator and --reason.
+    Reads the code on a terminal, otherwise from a line of stdin. Older devices end, and the code is used
+    up. If another device is in force or suspended, the command first asks for a code of it or for the
+    NUMEN; an administrator skips this with --administrator and --reason.
 
-    For somebody who has neither: --second-person with --reason requests it, and another operator approves it,
-    with a code of the new device (`otp approve`).
+    If the person has neither, --second-person with --reason requests the device, and another operator
+    approves it with a code of the new device (`otp approve`).
+
+    Example: piactl otp verify claire.dubreuil
     """
     from piactl.flows.helpdesk.otp import prepare_verification
 
@@ -217,11 +222,14 @@ def verify(
 
 
 def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministrator = False) -> int:
-    """Check a code of the device in force. The exit code is 0 if it is good, and it is then used up; 1 if it
-    is not; 4 if the next check has to wait.
+    """Check a code of the device in force, for a portal that asks for codes itself (otp.enforced_by: portal).
 
-    For a portal that asks for codes itself (otp.enforced_by: portal), after it has checked the password. The
-    code is read as by `otp verify`. Wrong codes count as there.
+    The portal checks the password first. The code is read as by `otp verify`, and is used up if it is good.
+    Wrong codes are counted as there.
+
+    Exit codes: 0 the code is good, 1 it is not, 4 the next check has to wait.
+
+    Example: piactl otp check claire.dubreuil
     """
     from piactl.flows.helpdesk.identity_proof import check_code
     from piactl.flows.helpdesk.otp.devices import find_holder
@@ -246,10 +254,12 @@ def resync(
     output: ActOutput = None,
     administrator: AsAdministrator = False,
 ) -> int:
-    """Make the codes of a telephone good again whose clock is wrong, from two that follow each other.
+    """Resynchronise a device whose clock is wrong, with two codes that follow each other.
 
-    They are asked for on a terminal, else read from stdin, one line each. How wrong the clock may be is a
-    setting of the policy (otp.resync_minutes).
+    Reads the codes on a terminal, otherwise from stdin, one per line. otp.resync_minutes of the policy
+    limits the error of the clock.
+
+    Example: piactl otp resync claire.dubreuil
     """
     from piactl.flows.helpdesk.otp import prepare_resync
 
@@ -278,10 +288,12 @@ def suspend(
     output: ActOutput = None,
     administrator: AsAdministrator = False,
 ) -> int:
-    """Suspend the device of accounts (a lost telephone): logging in is refused until another is verified.
+    """Suspend the device of accounts, such as a lost telephone. Log in is refused until another is verified.
 
-    The password alone does not log in meanwhile. `otp resume` gives the same device back. Sessions already
-    open elsewhere go on.
+    The password alone is not enough meanwhile. `otp resume` puts the same device in force again. Open
+    sessions of services continue.
+
+    Example: piactl otp suspend claire.dubreuil --reason "telephone lost"
     """
     from piactl.flows.helpdesk.otp import prepare_suspension
 
@@ -309,10 +321,12 @@ def resume(
     output: ActOutput = None,
     administrator: AsAdministrator = False,
 ) -> int:
-    """Give a suspended device back: the telephone was found.
+    """Put a suspended device in force again, such as a telephone that was found.
 
-    The NUMEN is asked for, because who found it may be somebody else. An administrator goes on without, with
+    Asks for the NUMEN, because the finder may be somebody else. An administrator skips this with
     --administrator and --reason.
+
+    Example: piactl otp resume claire.dubreuil --administrator --reason "telephone found"
     """
     from piactl.flows.helpdesk.otp import prepare_resumption
 
@@ -337,7 +351,7 @@ def remove(
     names: Names,
     password_alone: Annotated[
         bool,
-        typer.Option("--password-alone", help="Also where a service of the account asks for a code."),
+        typer.Option("--password-alone", help="Remove it although a service of the account asks for a code."),
     ] = False,
     proof_file: ProofFile = None,
     reason: Reason = "",
@@ -347,11 +361,13 @@ def remove(
     administrator: AsAdministrator = False,
     allow: Allow = None,
 ) -> int:
-    """Take the devices of accounts away: back to the password alone. Their secrets are deleted.
+    """Remove the devices of accounts, and delete their secrets. The password alone is enough again.
 
-    Refused where a service of the account asks for a code. For a lost telephone use `otp suspend`. Where a
-    device is in force or suspended, a code of it or the NUMEN is asked for. An administrator goes on without,
-    with --administrator.
+    Refused if a service of the account asks for a code. For a lost telephone use `otp suspend`. If a device
+    is in force or suspended, the command asks for a code of it or for the NUMEN; an administrator skips
+    this with --administrator.
+
+    Example: piactl otp remove claire.dubreuil --reason "never used"
     """
     from piactl.flows.helpdesk.otp import prepare_removal
 
@@ -377,9 +393,12 @@ def remove(
 
 
 def show(names: Names, output: ShowOutput = None) -> int:
-    """Show the devices of accounts: what is in force, since when, its last use, how wrong its clock is.
+    """Show the devices of accounts: which is in force, since when, its last use, the error of its clock.
 
-    Services that always ask for a code are shown as blocked while no device is in force. Never a secret.
+    Services that always ask for a code are shown as blocked while no device is in force. Secrets are never
+    shown.
+
+    Example: piactl otp show claire.dubreuil
     """
     from piactl.flows.helpdesk.otp import devices_shown
 

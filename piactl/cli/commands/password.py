@@ -104,11 +104,11 @@ def refuse_unsafe_way(manner: Manner, to: str | None) -> None:
 To = Annotated[
     str | None,
     typer.Option(
-        "--out", metavar="FILE", help="Write them to a new CSV file of mode 0600, for a mail merge."
+        "--out", metavar="FILE", help="Write the passwords to a new CSV file (mode 0600), for a mail merge."
     ),
 ]
 PrivateMail = Annotated[
-    bool, typer.Option("--private-mail", help="With --out: the private address of each person too.")
+    bool, typer.Option("--private-mail", help="With --out: add the private address of each person.")
 ]
 
 
@@ -123,13 +123,14 @@ def activate(
     administrator: AsAdministrator = False,
     allow: Allow = None,
 ) -> int:
-    """Give accounts an activation password: for one log in, to be replaced at once.
+    """Give accounts an activation password. It works for one log in; its owner has to replace it at once.
 
     For accounts whose owner has not chosen a password yet. For others use `password reset`, which asks for
-    a proof of identity, or --administrator with --reason.
-    It is shown once, on a terminal, or written to a new file. It takes the place of any password, and ends
-    by itself (password.activation_hours). piactl sends it nowhere: hand it over, or send it by another way
-    than the mailbox of the account.
+    a proof of identity, or --administrator with --reason. The activation password is shown once, on a
+    terminal, or written to a new file. It replaces any password, and expires (password.activation_hours).
+    piactl sends it nowhere: hand it over, or send it by another way than the mailbox of the account.
+
+    Example: piactl password activate claire.dubreuil --out passwords.csv
     """
     first_only = not (administrator and reason.strip())
     manner = desk_manner(reason or "first connection", administrator, dry_run, yes, output)
@@ -144,15 +145,20 @@ def reset(
     names: Names,
     numen_file: Annotated[
         str | None,
-        typer.Option("--numen-file", metavar="FILE", help="Where the NUMEN is; - for stdin."),
+        typer.Option("--numen-file", metavar="FILE", help="Read the NUMEN from this file; - is stdin."),
     ] = None,
     one_time_code_file: Annotated[
         str | None,
-        typer.Option("--one-time-code-file", metavar="FILE", help="Where the one-time code is; - for stdin."),
+        typer.Option(
+            "--one-time-code-file", metavar="FILE", help="Read the one-time code from this file; - is stdin."
+        ),
     ] = None,
     without_check: Annotated[
         bool,
-        typer.Option("--without-check", help="As the administrator, who knows the person: needs --reason."),
+        typer.Option(
+            "--without-check",
+            help="Skip the proof, as the administrator, who knows the person; needs --reason.",
+        ),
     ] = False,
     to: To = None,
     private_mail: PrivateMail = False,
@@ -164,14 +170,16 @@ def reset(
     allow: Allow = None,
     second_person: SecondPerson = False,
 ) -> int:
-    """Give an account an activation password, once the person has proved who they are.
+    """Give an account an activation password after a proof of identity.
 
-    The NUMEN is asked for, and a one-time code where a device is in force; on a terminal without echo, else
-    from files or stdin. Wrong answers are counted for all hosts: after five the next has to wait, longer
-    each time. Which answer was wrong is not said.
+    Asks for the NUMEN, and for a one-time code if a device is in force: on a terminal without echo,
+    otherwise from files or stdin. Wrong answers are counted for all hosts: after five, the next attempt has
+    to wait, longer each time. The command does not say which answer was wrong.
 
-    For somebody who cannot prove it: --second-person with --reason requests it, and another operator approves
-    it (`password approve`).
+    If the person cannot prove who they are, --second-person with --reason requests the password, and
+    another operator approves it (`password approve`).
+
+    Example: piactl password reset claire.dubreuil --numen-file numen.txt --out password.csv
     """
     from piactl.flows.helpdesk.identity_proof import reset_terms
 
@@ -208,9 +216,11 @@ def unblock(
     output: ActOutput = None,
     administrator: AsAdministrator = False,
 ) -> int:
-    """Take a block by wrong passwords away. The password stays, and so does an administrator's lock.
+    """Lift a block by wrong passwords. The password stays, and so does an administrator's lock.
 
-    A block ends by itself after some time; this ends it now.
+    A block ends by itself after some time; this command ends it now.
+
+    Example: piactl password unblock claire.dubreuil
     """
     from piactl.flows.helpdesk.unblock import prepare_unblocking
 
@@ -232,18 +242,22 @@ def unblock(
 
 def check(
     name: Annotated[
-        str, typer.Argument(metavar="[ACCOUNT]", help="Whose password it is to be.", show_default=False)
+        str,
+        typer.Argument(metavar="[ACCOUNT]", help="The account that the password is for.", show_default=False),
     ] = "",
     password_file: Annotated[
         str | None,
-        typer.Option("--password-file", metavar="FILE", help="Where the password is; - for stdin."),
+        typer.Option("--password-file", metavar="FILE", help="Read the password from this file; - is stdin."),
     ] = None,
     output: ShowOutput = None,
 ) -> int:
-    """Check a new password against the rules, and say everything that is wrong with it. Changes nothing.
+    """Check a new password against the rules, and report everything that is wrong with it. Changes nothing.
 
-    It is asked for on a terminal without echo, else read from a line of stdin. Exit code 0 where it is good,
-    1 where not.
+    Reads the password on a terminal without echo, otherwise from a line of stdin.
+
+    Exit codes: 0 the password is good, 1 it is not.
+
+    Example: piactl password check claire.dubreuil
     """
     from piactl.flows.helpdesk.password_check import check_password
     from piactl.flows.queries.accounts import find_entry

@@ -76,13 +76,16 @@ def plan(
         str, typer.Option("--policy", metavar="FILE", help="Plan with this draft of a policy; - is stdin.")
     ] = "",
 ) -> int:
-    """Show what would change, and why.
+    """Show what would change, and why. Writes nothing to the directory.
 
-    Writes nothing to the directory. Without feeds it shows the changes due by date and policy alone. A plan
-    made with --policy can be applied only once the draft has become the policy.
-    `plan show FILE` shows a plan from a file. With --by, one row for each group that changes: how many of its
-    accounts, by kind of change, and the guard that is nearest to its limit.
-    Exit codes: 0 (with --detailed-exitcode 3 if there are changes), 4 a guard is broken, 6 a feed is refused.
+    Without feeds, shows the changes due by date and policy alone. `plan show FILE` shows a stored plan.
+    With --by, prints one row for each group: its accounts that change, by kind, and the guard nearest to
+    its limit. A plan made with --policy can be applied once the draft has become the policy.
+
+    Exit codes: 0 done, 3 the plan has changes (with --detailed-exitcode), 4 a guard is broken, 6 a feed is
+    refused.
+
+    Example: piactl plan rh.csv --all
     """
     check_form(output, by)
     form = PlanLayout.JSON if output is PlanForm.JSON and by is None else PlanLayout.TEXT
@@ -219,22 +222,28 @@ def apply(
     break_glass: Annotated[
         bool,
         typer.Option(
-            "--break-glass", help="Do without the approval of another person; an alarm, needs --reason."
+            "--break-glass",
+            help="Apply without the approval of another person; raises an alarm, needs --reason.",
         ),
     ] = False,
     ldif: Annotated[
         str,
         typer.Option(
-            "--ldif", metavar="FILE", help="Write a first migration to a new file, for slapadd to load."
+            "--ldif",
+            metavar="FILE",
+            help="Write a first migration to a new LDIF file for slapadd, not to the directory.",
         ),
     ] = "",
 ) -> int:
     """Apply exactly this plan, entry by entry.
 
-    An entry that changed since the plan was made is a conflict: it is reported and skipped.
-    With --ldif no account is written: load the LDIF with slapadd into a directory without accounts while its
-    server is stopped. The next run reads the loaded accounts back.
+    An entry that changed since the plan was made is a conflict: it is reported and skipped. With --ldif, no
+    account is written: load the file with slapadd into a directory without accounts, while its server is
+    stopped. The next run reads the loaded accounts back.
+
     Exit codes: 0 done, 4 refused by a guard, 5 done in part, 7 another run is writing.
+
+    Example: piactl apply plan.json
     """
     from piactl.core.model.policy import MERGE
 

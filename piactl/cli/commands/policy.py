@@ -37,7 +37,10 @@ PROFILE_COLUMNS = ("name", "when", "services", "line")
 
 
 def list_services(output: Output = None) -> None:
-    """List the services of the policy: scope, delays in days, one-time code, profiles, line."""
+    """List the services of the policy: scope, delays in days, one-time code, profiles, line.
+
+    Example: piactl service list
+    """
     from piactl.flows.queries.policy import service_rows
 
     policy = this_configuration().policy
@@ -54,7 +57,10 @@ def show_service(
     service: Annotated[str, typer.Argument(help="The name of a service, as in `service list`.")],
     output: ShowOutput = None,
 ) -> None:
-    """Show one service: when its rights begin and end, which profiles and positions give or take it."""
+    """Show one service: when its rights begin and end, which profiles and positions give or take it.
+
+    Example: piactl service show iprof
+    """
     from piactl.flows.queries.policy import service_view
 
     configuration = this_configuration()
@@ -69,7 +75,10 @@ def show_service(
 
 
 def list_profiles(output: Output = None) -> None:
-    """List the profiles in the order they are tried: whom they fit, what they give, line."""
+    """List the profiles in the order in which they are tried: whom they fit, what they give, line.
+
+    Example: piactl profile list
+    """
     from piactl.flows.queries.policy import profile_rows
 
     layout = layout_or_default(output)
@@ -83,7 +92,10 @@ def show_profile(
     profile: Annotated[str, typer.Argument(help="The name of a profile, as in `profile list`.")],
     output: ShowOutput = None,
 ) -> None:
-    """Show one profile: which assignments fit it, and what it gives."""
+    """Show one profile: which assignments fit it, and what it gives.
+
+    Example: piactl profile show enseignant
+    """
     from piactl.flows.queries.policy import profile_view
 
     configuration = this_configuration()
@@ -128,11 +140,14 @@ def diff(
         bool, typer.Option("--all", help="Show every change, not the first few of each kind.")
     ] = False,
 ) -> int:
-    """Show what changes for whom where NEW takes the place of OLD, and the line of the policy that does it.
+    """Show what changes, and for whom, if policy NEW replaces OLD, with the line that decides.
 
-    Both policies are applied to the same people on the same day, in memory: the accounts of the directory,
-    with the feeds if any are given. What is due anyway is not shown. Nothing is written. Exit codes: 0 nobody
-    is touched, 3 accounts differ, 6 a feed is refused.
+    Both policies are applied in memory to the same people on the same day: the accounts of the directory,
+    with the feeds if any are given. Changes that are due anyway are not shown. Nothing is written.
+
+    Exit codes: 0 no account differs, 3 accounts differ, 6 a feed is refused.
+
+    Example: piactl policy diff policy.yaml draft.yaml
     """
     from piactl.flows.plan.inputs.account_index import ManagedAccounts
     from piactl.flows.plan.inputs.load_feeds import scan_feeds
@@ -194,10 +209,14 @@ def check_cases(
     ] = "",
     output: Output = None,
 ) -> int:
-    """Test the policy with cases: posts and a day, then the state and the services that follow.
+    """Test the policy with cases: assignments and a day, and the state and services expected.
 
-    Needs no directory. With --policy and --establishments it needs no configuration either, so it can run
-    where the policy is kept. Exit codes: 0 every case is as expected, 1 a case is not.
+    Needs no directory. With --policy and --establishments it needs no configuration either, and can run
+    where the policy is kept.
+
+    Exit codes: 0 every case is as expected, 1 a case is not.
+
+    Example: piactl policy test policy-cases.yaml
     """
     from piactl.config.policy import read_policy
     from piactl.config.policy_tests import read_policy_cases

@@ -35,11 +35,15 @@ IDENTITY = "administrator"
 
 def recover(
     accept: Annotated[
-        bool, typer.Option("--accept", help="Record that these runs are lost, so that writing is possible.")
+        bool, typer.Option("--accept", help="Record that these runs are lost; commands can then write again.")
     ] = False,
     source: Annotated[
         str,
-        typer.Option("--from", metavar="SERVER", help="Give the first server the entries of this one."),
+        typer.Option(
+            "--from",
+            metavar="SERVER",
+            help="Compare the first server with this one; with --reason, copy its entries.",
+        ),
     ] = "",
     reason: SometimesReason = "",
     dry_run: DryRun = False,
@@ -48,19 +52,23 @@ def recover(
 ) -> int:
     """Show the runs that the journal of this host has and the directory lacks.
 
-    This happens after a backup was restored, or when another server answers that never received the runs.
+    The directory lacks runs after a backup was restored, or if a server answers that never received them.
     Each run is shown with its feeds and the state of each account it wrote: present, missing or different.
-    The state of passwords is unknown, because the journal does not record them. Then follow the delta feeds
-    to apply again, in order. Nothing is changed.
+    The state of passwords is unknown, because the journal does not record them. The delta feeds to apply
+    again follow, in order. Without options nothing is changed.
 
-    --accept marks the runs as lost in the journal and in the directory: commands can write again, and the
-    sources accept these feeds again. No account is changed.
+    --accept marks the runs as lost, in the journal and in the directory: commands can write again, and the
+    sources accept these feeds again. It changes no account.
 
-    --from compares the first server of directory.servers with SERVER, and shows the entries that are missing
-    or different on the first server. Entries that only the first server has are left alone. With --reason
-    they are written, entry by entry, after the list. `undo` puts the accounts back. Passwords are not copied:
-    the accounts that need a new activation password are listed. Exit codes: 0 the directory lacks no run, or
-    done, 5 done in part, 7 another run is writing, 11 the directory lacks runs.
+    --from compares the first server of directory.servers with SERVER, and shows the entries that the first
+    server lacks or has with other values. Entries that only the first server has stay as they are. With
+    --reason the shown entries are then written to the first server, one by one; `undo` puts the accounts
+    back. Passwords are not copied: the accounts that need a new activation password are listed.
+
+    Exit codes: 0 the directory lacks no run, or done, 5 done in part, 7 another run is writing, 11 the
+    directory lacks runs.
+
+    Example: piactl recover --dry-run
     """
     if source and accept:
         raise UsageError("--accept and --from exclude each other")

@@ -38,7 +38,9 @@ def rehearse(
     start: Annotated[
         str,
         typer.Option(
-            "--from", metavar="FILE", help="The directory before it (LDIF), as of slapcat; or the word empty."
+            "--from",
+            metavar="FILE",
+            help="The directory before the first night: an LDIF file, as of slapcat, or `empty`.",
         ),
     ] = "empty",
     draft: Annotated[
@@ -47,23 +49,26 @@ def rehearse(
     ] = "",
     approve: Annotated[
         bool,
-        typer.Option(
-            "--approve", help="Carry out what guards refuse, as if somebody had approved each night."
-        ),
+        typer.Option("--approve", help="Apply what guards refuse, as if somebody had approved each night."),
     ] = False,
     compare: Annotated[
         str,
-        typer.Option("--compare", metavar="DIR", help="Then show how it differs from another rehearsal."),
+        typer.Option("--compare", metavar="DIR", help="Also show how it differs from another rehearsal."),
     ] = "",
     output: Output = None,
 ) -> int:
     """Rehearse every night of a period in memory: feeds, dates, absences, guards and cases.
 
-    A feed belongs to the night of the day in its name, else of that in its last line. Without --approve a
-    night that a guard refuses changes nothing, as in reality. The folder of --out has what became of each
-    night (nights.ndjson) and the directory after it (directory.ldif, without passwords). If it is stopped,
-    the same command goes on. The directory and the state of this host are neither read nor written.
-    Exit codes: 0 done, 3 with --compare if the two differ, 5 nights were refused or it was stopped.
+    A feed belongs to the night of the day in its name, otherwise of that in its last line. Without
+    --approve, a night that a guard refuses changes nothing, as in reality. The folder of --out gets the
+    outcome of each night (nights.ndjson) and the directory after the last one (directory.ldif, without
+    passwords). To continue an interrupted rehearsal, repeat the command. The directory and the state of
+    this host are neither read nor written.
+
+    Exit codes: 0 done, 3 the two rehearsals differ (with --compare), 5 nights were refused, or the
+    rehearsal was interrupted.
+
+    Example: piactl rehearse --feeds feeds --days 2026-09-01..2026-09-30 --out september
     """
     from piactl.directory.simulated_directory import EmptyDirectory
     from piactl.flows.plan.inputs.account_index import ManagedAccounts

@@ -57,7 +57,10 @@ def list_(
     most: Annotated[int, typer.Option("--most", help="The number of runs to list; 0 for all.")] = 20,
     columns: OwnColumns = "",
 ) -> None:
-    """List the runs, the latest first."""
+    """List the runs, the latest first.
+
+    Example: piactl runs list --most 5
+    """
     chosen = read_columns(columns, COLUMNS, ())
     rows = [_shown(record) for record in _records()]
     layout = layout_or_default(output)
@@ -73,16 +76,19 @@ def show(
         typer.Option(
             "-o",
             "--output",
-            help="The form of the output; html is a page with the plan that this host kept.",
+            help="The output format; html is a page with the plan that this host kept.",
             show_default=False,
             callback=use_form,
         ),
     ] = None,
     public: Annotated[
-        bool, typer.Option("--public", help="With -o html: numbers alone, without accounts and names.")
+        bool, typer.Option("--public", help="With -o html: only numbers, without accounts and names.")
     ] = False,
 ) -> None:
-    """Show one run: its command, its plan and its outcome."""
+    """Show one run: its command, its plan and its outcome.
+
+    Example: piactl runs show last
+    """
     if output is RunLayout.HTML:
         _put_page(run, public=public)
         return
@@ -109,13 +115,17 @@ def _put_page(run: str, *, public: bool) -> None:
 
 
 def rewind(
-    to: Annotated[str, typer.Option("--to", metavar="DATE", help="The new day of the last run.")],
+    to: Annotated[
+        str, typer.Option("--to", metavar="DATE", help="The new day of the last run (YYYY-MM-DD).")
+    ],
     reason: Reason = "",
 ) -> int:
-    """Set the day of the last run back after a run with a wrong clock, so that nights can run again.
+    """Set the day of the last run back after a run with a wrong clock. Nights can then run again.
 
-    No account is changed: the runs after DATE are listed, and `undo RUN` undoes each, the latest first. The
-    next night evaluates every account. DATE cannot be after the day of the last run.
+    No account is changed: the command lists the runs after DATE, and `undo RUN` undoes each, the latest
+    first. The next night evaluates every account. DATE cannot be after the day of the last run.
+
+    Example: piactl runs rewind --to 2020-01-01 --reason "the clock was a year ahead"
     """
     from piactl.cli.framework.run_context import new_order, run_of
     from piactl.flows.rewind_run_day import rewind as set_back

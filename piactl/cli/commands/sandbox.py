@@ -22,7 +22,10 @@ def start(
     folder: Folder = "piactl-sandbox",
     accesslog: Annotated[bool, typer.Option("--accesslog", help="Also keep an access log.")] = False,
 ) -> int:
-    """Start the sandbox. Creates it if it does not exist; leaves a running one alone."""
+    """Start the sandbox; create it if it does not exist. A running sandbox is left alone.
+
+    Example: piactl sandbox start --dir trial
+    """
     from piactl.sandbox import start_sandbox
 
     refuse_output("--dir", folder)
@@ -34,7 +37,10 @@ def start(
 
 
 def stop(folder: Folder = "piactl-sandbox") -> int:
-    """Stop the sandbox; its data stay."""
+    """Stop the sandbox. Its data stay.
+
+    Example: piactl sandbox stop --dir trial
+    """
     from piactl.sandbox import stop_sandbox
 
     status = stop_sandbox(Path(folder))
@@ -43,7 +49,10 @@ def stop(folder: Folder = "piactl-sandbox") -> int:
 
 
 def status(folder: Folder = "piactl-sandbox") -> int:
-    """Show whether the sandbox runs, and where."""
+    """Show whether the sandbox runs, and where.
+
+    Example: piactl sandbox status --dir trial
+    """
     from piactl.sandbox import sandbox_status
 
     _print(sandbox_status(Path(folder)))

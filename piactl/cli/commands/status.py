@@ -18,11 +18,13 @@ from piactl.report.table import rendered
 
 
 def status(output: ShowOutput = None, as_of: AsOf = None) -> int:
-    """Show on one screen what an administrator looks at first.
+    """Show on one screen what an administrator looks at first. Writes nothing.
 
-    The last runs, the age of the feeds, what waits for a decision, overrides and exceptions that end within
-    seven days, what the guards have counted in their window, and what the dates of the next seven days
-    change. Nothing is written. `doctor` checks the rest.
+    The last runs, the age of the feeds, open decisions, overrides and exceptions that end within seven
+    days, the counts of the guards in their window, and the changes that are due within seven days. `doctor`
+    checks the rest.
+
+    Example: piactl status
     """
     from piactl.flows.status import status_view
     from piactl.report.status_text import status_text

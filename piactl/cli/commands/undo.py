@@ -65,13 +65,17 @@ def undo(
     output: RunOutput = PlanLayout.TEXT,
     as_of: ActAsOf = None,
 ) -> int:
-    """Put back what a run changed, account by account.
+    """Undo a run, account by account.
 
-    Each account is restored completely. An account is left as it is if anything that the run wrote was
-    changed later; the output says who changed it. An account that the run created is closed, never deleted.
-    An archival cannot be undone. Changes that the next night would make again are listed. To finish an
-    interrupted undo, repeat it. Exit codes: 0 all accounts are as before, 4 refused by a guard, 5 some
-    accounts were kept, 7 another run is writing.
+    An account is restored completely, or not at all: if anything that the run wrote has changed since, the
+    account stays as it is, and the output says who changed it. An account that the run created is closed,
+    never deleted. An archival cannot be undone. The output lists the changes that the next night would make
+    again. To finish an interrupted undo, repeat it.
+
+    Exit codes: 0 all accounts are as before, 4 refused by a guard, 5 some accounts were kept, 7 another run
+    is writing.
+
+    Example: piactl undo last --reason "the file was that of another year"
     """
     from piactl.flows.accounts.batch import refuse_broken_guards
     from piactl.flows.undo.undo_plan import propose_undo

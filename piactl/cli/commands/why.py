@@ -37,7 +37,10 @@ LOGIN = "login"
 def why(
     account: Annotated[
         str,
-        typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule; - is stdin."),
+        typer.Argument(
+            metavar="ACCOUNT",
+            help="A uid, an address, an alias or a matricule; - reads them from stdin, one per line.",
+        ),
     ],
     subject: Annotated[
         str,
@@ -51,21 +54,21 @@ def why(
     as_of: AsOf = None,
     run: Annotated[
         str,
-        typer.Option("--run", metavar="RUN", help="The way of the person through this run; `last` is one."),
+        typer.Option(
+            "--run", metavar="RUN", help="Follow the person through this run; `last` is the latest."
+        ),
     ] = "",
 ) -> int:
-    """Explain why an account is in its state, has a service or not, can log in or not, on any day.
+    """Explain why an account is in its state, has a service or not, or can log in or not, on any day.
 
-    The answer names the rule with its line in the policy, the assignment with its feed row, and the smallest
-    change that would reverse it. `why ACCOUNT login` lists everything that prevents a log in, in the order to
-    fix it, each with the command that helps.
+    The answer names the rule with its line in the policy, the assignment with its feed row, and the
+    smallest change that would reverse the answer. `why ACCOUNT login` lists everything that prevents a log
+    in, in the order to fix it, each with the command that helps.
 
-    `why ACCOUNT --run RUN` shows the way of one person through a run: row, matching, rules, difference,
-    guards, write, each done, skipped or held, with a code. Of a person without an account, give the
-    matricule.
+    With --run, follows one person through a run: row, matching, rules, difference, guards and write, each
+    done, skipped or held, with a code. For a person without an account give the matricule.
 
-    With `-` the accounts are read from stdin, one per line, plain or as objects with a uid; the answers
-    follow in that order.
+    Example: piactl why claire.dubreuil iprof --as-of 2026-10-01
     """
 
     configuration = this_configuration()

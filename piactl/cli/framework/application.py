@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from enum import Enum
@@ -171,7 +172,18 @@ def _add(app: typer.Typer, name: str, function: Callable[..., Any], short: str) 
         settings = {"ignore_unknown_options": True, "allow_extra_args": True}
         app.command(name, short_help=short, context_settings=settings)(function)
     else:
-        app.command(name, short_help=short)(function)
+        text, _, example = (function.__doc__ or "").partition("Example: ")
+        app.command(name, short_help=short, help=text, epilog=_at_the_end(example))(function)
+
+
+def _at_the_end(example: str) -> str:
+    """An example below the options, in lines that are not wrapped: a long command breaks before options."""
+    lines = [""]
+    for piece in re.split(r" (?=--)", " ".join(example.split())):
+        if lines[-1] and len(lines[-1]) + len(piece) > 70:
+            lines.append("")
+        lines[-1] += f" {piece}" if lines[-1] else piece
+    return "\b\nExample:\n  " + " \\\n      ".join(lines)
 
 
 # newer versions of typer bundle click, older ones use the library: typer's own exceptions lead to the right

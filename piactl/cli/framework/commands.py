@@ -1,7 +1,8 @@
 """The table of commands, so that only the requested one is loaded.
 
 A new command needs one line here: its words, its module in piactl.cli.commands, its function, and a summary
-of at most sixty characters. A new noun also needs a line in NOUNS. The docstring of the function is its help.
+of at most sixty characters. A new noun also needs a line in NOUNS. The docstring of the function is its help,
+and ends with an example.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ Output = Annotated[
     typer.Option(
         "-o",
         "--output",
-        help="The form of the output; by default a table on a terminal, else tsv.",
+        help="The output format; by default a table on a terminal, else tsv.",
         show_default=False,
         callback=use_form,
     ),
@@ -90,38 +90,41 @@ Columns = Annotated[
     typer.Option(
         "--columns",
         metavar="NAME,...",
-        help="The columns, in this order. Beside the usual ones: civilite, given_name, family_name, "
+        help="The columns, in this order. Besides the usual ones: civilite, given_name, family_name, "
         "functions, establishments, establishment_names.",
     ),
 ]
 OwnColumns = Annotated[
     str,
-    typer.Option("--columns", metavar="NAME,...", help="The columns of the list, in this order."),
+    typer.Option("--columns", metavar="NAME,...", help="The columns, in this order."),
 ]
 ShowOutput = Annotated[
     Layout | None,
     typer.Option(
         "-o",
         "--output",
-        help="The form of the output; text by default.",
+        help="The output format; text by default.",
         show_default=False,
         callback=use_form,
     ),
 ]
 RunOutput = Annotated[
-    PlanLayout, typer.Option("-o", "--output", help="json is one object.", callback=use_form)
+    PlanLayout,
+    typer.Option("-o", "--output", help="The output format; json is one object.", callback=use_form),
 ]
 PlanOutput = Annotated[
     PlanLayout,
-    typer.Option("-o", "--output", help="json is the plan that `apply` takes.", callback=use_form),
+    typer.Option(
+        "-o", "--output", help="The output format; json is the plan that `apply` takes.", callback=use_form
+    ),
 ]
 PlanOrImpact = Annotated[
     PlanForm | None,
     typer.Option(
         "-o",
         "--output",
-        help="text by default; json has everything (of `plan`: what `apply` takes). With --by: a table on a "
-        "terminal, else tsv.",
+        help="The output format; text by default. json has everything (of `plan`: what `apply` takes). "
+        "With --by: a table on a terminal, else tsv.",
         show_default=False,
         callback=use_form,
     ),
@@ -147,7 +150,7 @@ Names = Annotated[
     list[str],
     typer.Argument(
         metavar="ACCOUNT...",
-        help="A uid, an address or a matricule; - reads them from stdin, one per line.",
+        help="A uid, an address, an alias or a matricule; - reads them from stdin, one per line.",
         show_default=False,
     ),
 ]
@@ -158,7 +161,7 @@ ActOutput = Annotated[
     typer.Option(
         "-o",
         "--output",
-        help="The form of the results; text by default.",
+        help="The output format; text by default.",
         show_default=False,
         callback=use_form,
     ),
@@ -170,18 +173,22 @@ Allow = Annotated[
 AsAdministrator = Annotated[
     bool,
     typer.Option(
-        "--administrator", help="Act as the administrator, not as the help desk: protected accounts."
+        "--administrator",
+        help="Act as the administrator instead of the help desk, also on protected accounts.",
     ),
 ]
 SecondPerson = Annotated[
     bool,
-    typer.Option("--second-person", help="Without a proof: request it, for another operator to approve."),
+    typer.Option(
+        "--second-person", help="Request it without a proof of identity; another operator approves it."
+    ),
 ]
 LastDay = Annotated[
     str | None, typer.Option("--until", metavar="DATE", help="The last day, inclusive (YYYY-MM-DD).")
 ]
 NeededLastDay = Annotated[
-    str | None, typer.Option("--until", metavar="DATE", help="The last day, inclusive. [required]")
+    str | None,
+    typer.Option("--until", metavar="DATE", help="The last day, inclusive (YYYY-MM-DD). [required]"),
 ]
 ActAsOf = Annotated[
     str | None, typer.Option("--as-of", metavar="DATE", help="Act as of another day (only for trials).")
@@ -254,13 +261,13 @@ def need_reason(reason: str, why: str, given: Mapping[str, object] | Sequence[ob
 Since = Annotated[
     str,
     typer.Option(
-        "--from", metavar="DATE", help="First day, inclusive (YYYY-MM-DD, or with a time: ...T03:15)."
+        "--from", metavar="DATE", help="The first day or time, inclusive (YYYY-MM-DD or YYYY-MM-DDT03:15)."
     ),
 ]
 Until = Annotated[
     str,
     typer.Option(
-        "--until", metavar="DATE", help="Last day, inclusive (YYYY-MM-DD, or with a time: ...T03:15)."
+        "--until", metavar="DATE", help="The last day or time, inclusive (YYYY-MM-DD or YYYY-MM-DDT03:15)."
     ),
 ]
 
