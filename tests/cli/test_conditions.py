@@ -33,7 +33,7 @@ WRITE_BY_THEMSELVES = {
     *("sandbox start", "sandbox stop", "sandbox status"),
 }
 TOLD = re.compile(
-    "(carried out|changes were made); see: piactl (journal show --run|runs show) [0-9T]+-[0-9a-f]{6}"
+    "(undo itself was made|changes were made); see: piactl (journal show --run|runs show) [0-9T]+-[0-9a-f]{6}"
 )
 
 

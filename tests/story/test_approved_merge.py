@@ -54,14 +54,11 @@ def test_a_merge_is_approved_by_another_person(two: Academy, monkeypatch: pytest
     assert "piactl approve FILE" in ran.err
     assert "writes FILE with --out FILE" in ran.err
 
-    # nobody approves their own, and `apply` does not know the order of these writes
+    # nobody approves their own
     file = written_plan(two)
     assert f"{LUC}1" in two.run("plan", "show", file).out
     approve(two, monkeypatch, file, by=MAKER)
     approve(two, monkeypatch, file)
-    with two.nothing_written():
-        ran = two.run("apply", file)
-    assert (ran.code, "is the plan of a merge" in ran.err) == (2, True), ran
 
     # not for another reason, another person, or another pair of accounts
     other = ("account", "merge", f"{LUC}1", LUC, "--reason", "autre chose", "--yes", *AS_OF)
@@ -83,6 +80,8 @@ def test_a_merge_is_approved_by_another_person(two: Academy, monkeypatch: pytest
     assert two.run(*denied, *WHY, *AS_OF).code == 0
     with two.nothing_written():
         assert NEEDED in merge(two, code=4).err
+        ran = two.run("apply", file)
+    assert (ran.code, f"account merge {LUC}1 {LUC} --reason" in ran.err) == (1, True), ran
 
     approve(two, monkeypatch, written_plan(two, "again.json"))
     ran = merge(two)
@@ -93,6 +92,19 @@ def test_a_merge_is_approved_by_another_person(two: Academy, monkeypatch: pytest
     assert json.loads(file.read_text(encoding="utf-8"))["made_by"] == [MAKER]
 
 
+def test_a_stored_merge_is_applied(two: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = written_plan(two)
+    with two.nothing_written():
+        ran = two.run("apply", file)
+    assert (ran.code, NEEDED in ran.err, f"piactl approve {file}" in ran.err) == (4, True, True), ran
+    approve(two, monkeypatch, file)
+    ran = two.run("apply", file, "-o", "json")
+    assert (ran.code, ran.json["status"], ran.json["outcomes"]) == (0, "done", {"applied": 1}), ran
+    assert "approved by bruno" in ran.err
+    assert f"{LUC}1" not in set(two.names().values())
+    assert two.run("runs", "show", "last", "-o", "json").json["approved_by"] == [OTHER]
+
+
 def test_a_rejected_merge_is_not_made(two: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     file = written_plan(two)
     log_in(monkeypatch, OTHER)
@@ -100,3 +112,8 @@ def test_a_rejected_merge_is_not_made(two: Academy, monkeypatch: pytest.MonkeyPa
     log_in(monkeypatch, MAKER)
     with two.nothing_written():
         assert "bruno rejected this plan" in merge(two, code=4).err
+        assert "bruno rejected this plan" in two.run("apply", file).err
+    ran = two.run("apply", file, "--break-glass", "--reason", "urgent")
+    assert (ran.code, "ALARM" in ran.err, f"merged into {LUC}" in ran.out) == (0, True, True), ran
+    assert two.run("runs", "show", "last", "-o", "json").json["break_glass"] == "urgent"
+    assert "urgent" in two.run("status").out

@@ -107,7 +107,7 @@ def states(academy: Academy) -> list[str]:
 
 def test_the_refused_plan_is_kept_and_the_printed_command_applies_it(academy: Academy) -> None:
     ran = refused(academy)
-    command = re.search(r"To carry it out: (.+)$", ran.err, re.MULTILINE)
+    command = re.search(r"To apply it: (.+)$", ran.err, re.MULTILINE)
     assert command is not None
     words = shlex.split(command[1].replace('"..."', '"fin des contrats, vu avec la DRH"'))
     assert words[:2] == ["piactl", "apply"]
@@ -194,7 +194,7 @@ def test_a_service_for_everybody_is_stopped_and_approved(academy: Academy) -> No
         "guard service_growth: 30 accounts more than 0 (service stylo); the limit is 10 and 5.0%" in ran.err
     )
     assert "such as " in ran.err
-    command = re.search(r"To carry it out: (.+)$", ran.err, re.MULTILINE)
+    command = re.search(r"To apply it: (.+)$", ran.err, re.MULTILINE)
     assert command is not None
     assert "--allow grant=30 --allow service_growth=30" in command[1]
     words = shlex.split(command[1].replace('"..."', '"Stylo opens"'))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piactl.cli.framework.account_batch import Manner, begin
+from piactl.cli.framework.account_batch import AccountCommand, Manner, begin, finish
 from piactl.cli.framework.context import say
 from piactl.cli.framework.options import (
     ActAsOf,
@@ -17,12 +19,13 @@ from piactl.cli.framework.options import (
     LastDay,
     Names,
     NeededLastDay,
+    PlanLayout,
     Reason,
     Yes,
     read_date,
     read_names,
 )
-from piactl.cli.framework.run_context import say_approval
+from piactl.cli.framework.run_context import put_run, say_approval
 from piactl.core.edits import accounts
 from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_output, write_private
@@ -242,6 +245,7 @@ def create(
 
 if TYPE_CHECKING:
     from piactl.core.rules.desired import Rules
+    from piactl.directory.port import Reader
     from piactl.flows.accounts.batch import Batch
     from piactl.flows.plan.ready_plan import ReadyPlan
     from piactl.flows.queries.accounts import AccountStore
@@ -299,42 +303,101 @@ def merge(
     night or command finishes the merge. `undo` reverts it, except for password and devices.
 
     If the policy asks for two people (`approvals`), write the plan with --out, let another person approve
-    it, then repeat the command with the same reason and without --out.
+    it, then apply it with `apply FILE`.
 
     Example: piactl account merge claire.dubreuil1 claire.dubreuil --reason "one person"
     """
+    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    settings = command.configuration.settings
+    if not out:
+        then = "\nThis command writes FILE with --out FILE. Then: piactl apply FILE"
+        return command.edit(
+            lambda store, rules: _approvable(
+                command, *_merge(command, store, rules, source, into, protected=administrator), then=then
+            )
+        )
     from pathlib import Path
 
-    from piactl.flows.accounts.merge_split_rekey import merge_plan, prepare_merge
-    from piactl.flows.apply.approvals import require_approval
-    from piactl.flows.plan.signed_plan_file import plan_pieces, sealed
+    from piactl.flows.plan.signed_plan_file import plan_pieces
 
-    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
-    configuration = command.configuration
-    settings, approvals = configuration.settings, configuration.policy.approvals
-    if out:
-        refuse_output("--out", out, settings.plans_folder)
-
-    def prepare(store: AccountStore, rules: Rules) -> tuple[Batch, ReadyPlan]:
-        batch = prepare_merge(store, rules, source, into, command.author, protected=administrator)
-        plan, folder = merge_plan(batch, store, rules), Path(settings.state_folder)
-        return batch, sealed(plan, configuration.keys, folder, command.order.actor.names)
-
-    def with_approval(store: AccountStore, rules: Rules) -> Batch:
-        batch, ready = prepare(store, rules)
-        then = "\nThis command writes FILE with --out FILE. Then repeat it without, with the same reason"
-        return replace(batch, approval=lambda run: require_approval(run, ready, approvals, "FILE", then=then))
-
-    if not out:
-        return command.edit(with_approval)
+    refuse_output("--out", out, settings.plans_folder)
     with command.reading() as reader:
-        day = command.order.as_of
-        _, ready = prepare(configuration.accounts(reader, day), configuration.rules(day))
+        day, configuration = command.order.as_of, command.configuration
+        store, rules = configuration.accounts(reader, day), configuration.rules(day)
+        _, ready = _merge(command, store, rules, source, into, protected=administrator)
     write_private(Path(out), plan_pieces(ready))
     say(f"Plan written to {out}")
     say_approval(ready, out)
-    say("To carry it out: the same command without --out, with the same reason")
+    say(f"To apply it: piactl apply {out}")
     return int(Exit.DONE)
+
+
+def _merge(
+    command: AccountCommand, store: AccountStore, rules: Rules, source: str, into: str, *, protected: bool
+) -> tuple[Batch, ReadyPlan]:
+    """The merge of two accounts, and the plan of it."""
+    from pathlib import Path
+
+    from piactl.flows.accounts.merge_split_rekey import merge_plan, prepare_merge
+    from piactl.flows.plan.signed_plan_file import sealed
+
+    batch = prepare_merge(store, rules, source, into, command.author, protected=protected)
+    plan, configuration = merge_plan(batch, store, rules), command.configuration
+    folder, people = Path(configuration.settings.state_folder), command.order.actor.names
+    return batch, sealed(plan, configuration.keys, folder, people)
+
+
+def _approvable(
+    command: AccountCommand, batch: Batch, ready: ReadyPlan, file: str = "FILE", *, then: str = ""
+) -> Batch:
+    """The batch, with a check of the approvals that its plan needs."""
+    from piactl.flows.apply.approvals import require_approval
+
+    rules = command.configuration.policy.approvals
+    return replace(batch, approval=lambda run: require_approval(run, ready, rules, file, then=then))
+
+
+def apply_merge(
+    ready: ReadyPlan,
+    file: str,
+    allow: Sequence[str],
+    reason: str,
+    output: PlanLayout,
+    *,
+    break_glass: bool,
+) -> int:
+    """Applies a stored plan of `merge`: makes the same plan again, whose writes need their order. Raises
+    ActRefused if it comes out different."""
+    from piactl.core.edits import ActRefused
+    from piactl.core.plan.run_state import RunStatus
+    from piactl.flows.accounts.batch import run_batch
+
+    first, day = next(iter(ready.writes)), ready.plan.basis.as_of
+    source, into = dict.fromkeys(row.uid for row in ready.writes)
+    command = begin(Manner(first.reason, yes=True, allow=allow, as_of=day.isoformat()))
+    order = replace(command.order, reason=reason or first.reason, break_glass=break_glass)
+    command, configuration = replace(command, order=order), command.configuration
+
+    def prepare(reader: Reader) -> Batch:
+        store, rules = configuration.accounts(reader, day), configuration.rules(day)
+        batch, made = _merge(command, store, rules, source, into, protected=True)
+        if made.fingerprint != ready.fingerprint:
+            raise ActRefused(
+                f"{file}: an account of this merge has changed since, or somebody else made the plan\n"
+                "Nothing was written. Make it again: "
+                f'piactl account merge {source} {into} --reason "..." --out FILE'
+            )
+        return _approvable(command, batch, ready, file)
+
+    batch, result = run_batch(prepare, command.run(), command, dry_run=False)
+    error = result.refused or result.error
+    if error is not None:
+        raise error
+    if output is not PlanLayout.JSON:
+        return finish(batch, result, command.manner)
+    outcomes = Counter(result.of(account)[0].value for account in batch.accounts)
+    put_run(run=result.run, status=RunStatus.DONE, outcomes=outcomes, lagging=list(result.lagging))
+    return int(Exit.PARTLY if result.lagging else Exit.DONE)
 
 
 def split(

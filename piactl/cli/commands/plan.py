@@ -254,12 +254,11 @@ def apply(
     if ldif:
         refuse_output("--ldif", ldif)
     ready = read_plan_file(file, configuration)
-    if MERGE in ready.plan.summary:
-        raise UsageError(
-            f"{file}: is the plan of a merge; the command that wrote it carries it out: "
-            "piactl account merge FROM INTO, with the same reason"
-        )
     with refusals_as_json(output, ready=ready):
+        if MERGE in ready.plan.summary:
+            from piactl.cli.commands.account_edit import apply_merge
+
+            return apply_merge(ready, file, allow or [], reason, output, break_glass=break_glass)
         if ldif:
             order = new_order(configuration, ready.plan.basis.as_of, reason, allowed, break_glass=break_glass)
             return _load(configuration, ready, file, Path(ldif), order, output)

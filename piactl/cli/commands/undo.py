@@ -236,7 +236,7 @@ def _finish(undoing: Undoing, result: Mapping[str, Any], output: PlanLayout, *, 
     except StdoutLost as error:
         if not result["run"]:
             raise
-        say(f"{error}\nThe undo itself was carried out; see: piactl runs show {result['run']}")
+        say(f"{error}\nThe undo itself was made; see: piactl runs show {result['run']}")
         return int(Exit.FAILED)
     remaining = [account for account in result["accounts"] if not _was_reversed(account)]
     if remaining:

@@ -221,13 +221,13 @@ def say_refused(ready: ReadyPlan, name: str, broken: Sequence[Refusal]) -> None:
 
 
 def say_next_steps(ready: ReadyPlan, name: str, first: str = "") -> None:
-    """Says what carries out the plan in the file `name`: the approval of another person, if the policy asks
+    """Says how to apply the plan in the file `name`: the approval of another person, if the policy asks
     for it, and the command. `first` is what has to happen before."""
     from piactl.flows.plan.signed_plan_file import refusal_facts
     from piactl.report.plan_text import apply_command
 
     say_approval(ready, name)
-    say(f"To carry it out: {first}{apply_command(list(map(refusal_facts, ready.plan.refusals)), name)}")
+    say(f"To apply it: {first}{apply_command(list(map(refusal_facts, ready.plan.refusals)), name)}")
 
 
 def say_approval(ready: ReadyPlan, name: str) -> None:

@@ -94,7 +94,7 @@ def prepare_merge(
 
 def merge_plan(batch: Batch, store: AccountStore, rules: Rules) -> ReadyPlan:
     """A merge as a plan: another person reads and approves it, and the command that merges makes the same one
-    again. `apply` does not carry it out, for its writes need their order."""
+    again, whose writes need their order."""
     (merge,) = batch.accounts
     last = read_last(store.reader, store.directory.state, store.unreadable)
     basis = Basis.of(rules, store.directory.accounts, last)
