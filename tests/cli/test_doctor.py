@@ -367,7 +367,7 @@ def test_rights_of_which_none_could_be_tried_are_not_called_fine(clinic: Clinic)
 
 
 def test_base_entries_that_are_gone(clinic: Clinic) -> None:
-    for name, result, code in (("overrides", "warning", 0), ("waiting", "error", 1)):
+    for name, result, code in (("attempts", "warning", 0), ("waiting", "error", 1)):
         clinic.remove(f"ou={name},{clinic.sandbox.state}")
         clinic.finds("D15", result, f"ou={name},", code)
 
