@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from piactl.core.model.settings import Settings, SourceSettings
+from piactl.core.plan.change import Change
 from piactl.core.plan.losses import losses_without
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.desired import Rules
@@ -107,7 +108,7 @@ def _date_inside(path: Path) -> date | None:
     return trailer.date if trailer else None
 
 
-_FACTS, _NIGHTS, _DIRECTORY = "rehearsal.json", "nights.ndjson", "directory.ldif"
+_FACTS, _NIGHTS, _CHANGES, _DIRECTORY = "rehearsal.json", "nights.ndjson", "changes.ndjson", "directory.ldif"
 _MARK = "# rehearsed: "
 _CHANGING = frozenset({"entrycsn", "modifiersname"})
 """Attributes that say when and by whom, which no comparison looks at."""
@@ -119,20 +120,25 @@ class RehearsalFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._nights: list[bytes] = []
+        self._changes: list[bytes] = []
 
     @property
     def state(self) -> Path:
         """The state folder of the rehearsed nights."""
         return self.folder / "state"
 
-    def begin(self, facts: Mapping[str, Any], directory: SimulatedDirectory) -> int:
-        """Begins the rehearsal that `facts` describe, or goes on with it: the number of nights that are done,
-        whose directory is read into `directory`. Raises UsageError if the folder has another rehearsal or
-        other files, PiactlError if it cannot be written."""
+    def begin(
+        self, facts: Mapping[str, Any], directory: SimulatedDirectory, start: Iterable[RawEntry]
+    ) -> int:
+        """Begins the rehearsal that `facts` describe, or goes on with it: the number of nights that are done.
+        Their directory is read into `directory`, or `start` if there are none. Raises UsageError if the
+        folder has another rehearsal or other files, or `start` cannot be read; PiactlError if the folder
+        cannot be written."""
         known = self._known()
         if known is None:
             if self.folder.is_dir() and any(self.folder.iterdir()):
                 raise UsageError(f"--out {self.folder}: is no folder of a rehearsal; name a new one")
+            directory.load(start)
             make_private_folder(self.folder)
             make_private_folder(self.state)
             write_private(self.folder / _FACTS, _text(facts))
@@ -144,17 +150,19 @@ class RehearsalFolder:
             )
         done, older = self._done()
         write_noted(self.state, older.encode(errors="surrogateescape"))
-        if done:
-            directory.load(read_ldif(self.folder / _DIRECTORY))
-            self._nights = self._lines()[:done]
+        directory.load(read_ldif(self.folder / _DIRECTORY) if done else start)
+        self._nights, self._changes = self._lines(_NIGHTS)[:done], self._lines(_CHANGES)[:done]
         return done
 
-    def add(self, night: Mapping[str, Any]) -> None:
+    def add(self, night: Mapping[str, Any], changes: Mapping[str, Sequence[str]]) -> None:
+        """Adds a night, with the changes of each account by uid."""
         self._nights.append(_text(night))
+        self._changes.append(_text({"date": night["date"], "changes": changes}))
 
     def save(self, directory: SimulatedDirectory) -> None:
         """Writes what became of the nights so far, and the directory after them."""
         write_private(self.folder / _NIGHTS, self._nights)
+        write_private(self.folder / _CHANGES, self._changes)
         write_private(self.folder / _DIRECTORY, self._ldif(directory.entries()))
 
     def _ldif(self, entries: Iterable[RawEntry]) -> Iterator[bytes]:
@@ -169,7 +177,11 @@ class RehearsalFolder:
         """What became of each night. Raises UsageError if the folder has no rehearsal."""
         if self._known() is None:
             raise UsageError(f"{self.folder}: has no rehearsal; make one with: piactl rehearse --out FOLDER")
-        return [json.loads(line) for line in self._lines()]
+        return [json.loads(line) for line in self._lines(_NIGHTS)]
+
+    def changes(self) -> dict[str, bytes]:
+        """The line with the changes of each account, by night; empty if an older version rehearsed."""
+        return {json.loads(line)["date"]: line for line in self._lines(_CHANGES)}
 
     def contents(self) -> Iterator[tuple[str, dict[str, int]]]:
         """Each entry of the directory with a hash of the values of each attribute."""
@@ -193,9 +205,9 @@ class RehearsalFolder:
             return head["nights"], head["older"]
         return 0, ""
 
-    def _lines(self) -> list[bytes]:
+    def _lines(self, name: str) -> list[bytes]:
         with suppress(OSError):
-            return (self.folder / _NIGHTS).read_bytes().splitlines(keepends=True)
+            return (self.folder / name).read_bytes().splitlines(keepends=True)
         return []
 
 
@@ -245,24 +257,28 @@ class Nights:
         accounts = accounts._replace(directory=replace(accounts.directory, groups="", structures=""))
         return cls(Simulation(accounts, unreadable), settings, rules, unreadable, approved)
 
-    def night(self, day: date, feeds: Sequence[Path]) -> dict[str, Any]:
-        """One night, and what became of it, as JSON values."""
+    def night(self, day: date, feeds: Sequence[Path]) -> tuple[dict[str, Any], dict[str, list[str]]]:
+        """One night: what became of it, as JSON values, and the changes of each account that were made, by
+        uid."""
         self.simulation.directory.begin(datetime.combine(day, BEGINS))
         facts: dict[str, Any] = {"date": day.isoformat(), "feeds": [path.name for path in feeds]}
         try:
             made = self._plan(day, feeds)
         except FeedRefused as error:
             note_older(error, Path(self.settings.state_folder))
-            return {**facts, **_refused(error)}
+            return {**facts, **_refused(error)}, {}
         except UnsafePlan as error:
-            return {**facts, **_refused(error)}
+            return {**facts, **_refused(error)}, {}
         for refusal in made.refused:
             note_older(refusal, Path(self.settings.state_folder))
         plan = made.ready.plan
         stopped = bool(plan.refusals) and not self.approved
+        changes: defaultdict[str, list[str]] = defaultdict(list)
         if not stopped:
+            for change in plan.changes:
+                changes[change.uid] += _change_texts(change)
             self._carry_out(day, made)
-        return {
+        outcome = {
             **facts,
             "status": RunStatus.REFUSED.value if stopped else RunStatus.DONE.value,
             **({"approved": True} if plan.refusals and self.approved else {}),
@@ -278,6 +294,7 @@ class Nights:
             "guards": [refusal_facts(refusal) for refusal in plan.refusals],
             "counted": {kind: list(numbers) for kind, numbers in sorted(plan.counted.items())},
         }
+        return outcome, changes
 
     def _plan(self, day: date, feeds: Sequence[Path]) -> Continued:
         rules, settings = self.rules(day), self.settings
@@ -301,6 +318,12 @@ class Nights:
         if cache is not None and cache.kept:
             cache.release_feeds()
             keep(cache.finished(run), Path(self.settings.state_folder), self.rules(day).keys)
+
+
+def _change_texts(change: Change) -> list[str]:
+    """`create login_until=2026-09-25`: the values that a change makes different, one by one."""
+    before, kind = change.before or {}, change.kind.value
+    return [f"{kind} {name}={value}" for name, value in change.after.items() if value != before.get(name)]
 
 
 def _refused(error: PiactlError) -> dict[str, Any]:
@@ -350,13 +373,12 @@ def rehearse(
     """
     directory = nights.simulation.directory
     first, last = (date.fromisoformat(day) for day in inputs["days"])
-    done, total = folder.begin(inputs, directory), (last - first).days + 1
-    if not done and start != EMPTY:
-        directory.load(without_secrets(read_ldif(Path(start))))
+    entries = without_secrets(read_ldif(Path(start))) if start != EMPTY else iter(())
+    done, total = folder.begin(inputs, directory, entries), (last - first).days + 1
     for number in range(done, total):
         day = first + timedelta(days=number)
-        facts = nights.night(day, feeds.feeds.get(day, ()))
-        folder.add(facts)
+        facts, changes = nights.night(day, feeds.feeds.get(day, ()))
+        folder.add(facts, changes)
         if facts["status"] != RunStatus.DONE.value:
             # the error of a refused feed and all that was read of it hold each other, and no collector runs
             gc.collect()
@@ -377,11 +399,12 @@ def without_secrets(entries: Iterator[RawEntry]) -> Iterator[RawEntry]:
 
 
 def differences(here: RehearsalFolder, there: RehearsalFolder) -> Iterator[dict[str, Any]]:
-    """How two rehearsals differ: by night what became of it, then the entries of the directory at the end.
+    """How two rehearsals differ: by night what became of it, then the entries of the directory at the end,
+    then the accounts that end the same, but changed on other nights.
 
-    A row has `what` (night or entry), `name`, and `here` and `there`: the night, or the values that only this
-    one has; None if only the other one has the entry. Digests, which follow from other values, are left out.
-    Raises UsageError.
+    A row has `what` (night, entry or account), `name`, and `here` and `there`: the night, the values that
+    only this one has, or the changes with their nights; None if only the other one has the entry. Digests,
+    which follow from other values, are left out. Raises UsageError.
     """
     ours, theirs = ({night["date"]: _outcome(night) for night in one.nights()} for one in (here, there))
     for day in sorted({*ours, *theirs}):
@@ -402,6 +425,37 @@ def differences(here: RehearsalFolder, there: RehearsalFolder) -> Iterator[dict[
         yield {"what": "entry", "name": dn, "here": ours_alone, "there": theirs_alone}
     for dn in left:
         yield {"what": "entry", "name": dn, "here": None, "there": "there"}
+    shown = {dn.partition(",")[0].removeprefix("uid=") for dn in (*changed, *left)}
+    ours_by_uid, theirs_by_uid = _other_changes(here.changes(), there.changes())
+    for uid in sorted({*ours_by_uid, *theirs_by_uid} - shown):
+        rows = ("; ".join(texts.get(uid, ())) for texts in (ours_by_uid, theirs_by_uid))
+        yield {"what": "account", "name": uid, **dict(zip(("here", "there"), rows, strict=True))}
+
+
+def _other_changes(
+    here: Mapping[str, bytes], there: Mapping[str, bytes]
+) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """The changes that only one of two rehearsals has on a night, by uid, each with its night. None at all if
+    one of them does not know its changes."""
+    ours, theirs = defaultdict[str, list[str]](list), defaultdict[str, list[str]](list)
+    if not here or not there:
+        return ours, theirs
+    for day in sorted({*here, *there}):
+        if here.get(day) == there.get(day):
+            continue
+        a, b = (json.loads(lines[day])["changes"] if day in lines else {} for lines in (here, there))
+        for uid in {*a, *b}:
+            if a.get(uid) != b.get(uid):
+                ours[uid] += _texts_alone(day, a.get(uid, ()), b.get(uid, ()))
+                theirs[uid] += _texts_alone(day, b.get(uid, ()), a.get(uid, ()))
+    return ours, theirs
+
+
+def _texts_alone(day: str, texts: Sequence[str], other: Sequence[str]) -> list[str]:
+    """The changes of an account on a night that the other rehearsal has not; only their kinds if it has none
+    on that night."""
+    alone = [text for text in texts if text not in other]
+    return [f"{day} {text}" for text in (alone if other else dict.fromkeys(t.split()[0] for t in alone))]
 
 
 def _alone(entry: RawEntry, other: RawEntry, attributes: Iterable[str]) -> str:

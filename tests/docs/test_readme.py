@@ -133,7 +133,7 @@ def test_man_pages(tmp_path: Path) -> None:
         assert lines[0].startswith(f'.TH "{name[:-2].upper()}"'.replace("-", "\\-"))
         assert {".SH NAME", ".SH SYNOPSIS", ".SH EXIT STATUS"} <= {*lines}, name
         macros = {line.split()[0] for line in lines if line.startswith((".", "'"))}
-        assert macros <= {".TH", ".SH", ".PP", ".TP", ".br"}, name
+        assert macros <= {".TH", ".SH", ".PP", ".TP", ".br", ".nf", ".fi"}, name
         assert not any("`" in line for line in lines), name
     for words in COMMANDS:
         plain = pages[f"piactl-{words.split()[0]}.1"].replace("\\-", "-")

@@ -37,6 +37,7 @@ def feeds_of_an_autumn(folder: Path) -> dict[date, Path]:
         row(**HUGO, debut="2026-08-01", fin="2026-09-20"),
         row(matricule="2009", prenom="Léo", nom_famille="Petit", debut="2026-08-01", fin="2026-09-02"),
         row(matricule="2010", prenom="Ida", nom_famille="Roy", debut="2026-08-01", courriel_prive="i@x.fr"),
+        row(matricule="2012", prenom="Zoé", nom_famille="Lenoir", debut="2026-09-10"),
     ]  # fmt: skip
     moved = [*first, row(**HUGO, debut="2026-09-21", uai=MARESCHAL, position="disponibilite")]
     absent = [one for one in moved if ";Roy;" not in one]
@@ -159,7 +160,7 @@ def test_twice_and_stopped_between_gives_equal_bytes(academy: Academy) -> None:
         stops += 1
     assert stops, "it was never stopped"
     folders.append(academy.folder / "three")
-    for name in ("nights.ndjson", "directory.ldif"):
+    for name in ("nights.ndjson", "changes.ndjson", "directory.ldif"):
         first, *others = ((folder / name).read_bytes() for folder in folders)
         assert all(one == first for one in others), name
         assert (folders[0] / name).stat().st_mode & 0o777 == 0o600
@@ -181,7 +182,8 @@ def test_two_policies_rehearsed_and_compared(academy: Academy) -> None:
     assert (same.code, same.json) == (0, [])
     draft = academy.folder / "draft.yaml"
     text = (academy.sandbox.folder / "policy.yaml").read_text(encoding="utf-8")
-    draft.write_text(text.replace("  - {days: 30}", "  - {days: 5}"), encoding="utf-8")
+    text = text.replace("  - {days: 30}", "  - {days: 5}").replace("open_before: 15", "open_before: 5")
+    draft.write_text(text, encoding="utf-8")
     other = academy.run(
         "rehearse", "--feeds", academy.folder / "feeds", "--days", "2026-08-28..2026-09-12",
         "--out", academy.folder / "draft", "--policy", draft, "--compare", usual, "-o", "json",
@@ -193,6 +195,15 @@ def test_two_policies_rehearsed_and_compared(academy: Academy) -> None:
     leo = entries["uid=leo.petit"]
     assert "piactlState deactivated" in leo["here"]
     assert re.search(r"eduPersonEntitlement .*service:messagerie", leo["there"]), leo
+    # ends the same, and was created on another night
+    others = {one["name"]: (one["here"], one["there"]) for one in other.json if one["what"] == "account"}
+    assert others == {
+        "zoe.lenoir": ("2026-09-05 create", "2026-08-28 create"),
+        "hugo.vidal": (
+            "2026-08-28 create login_until=2026-09-25",
+            "2026-08-28 create login_until=2026-10-20",
+        ),
+    }
     assert not any("piactlDigest" in f"{one['here']}{one['there']}" for one in entries.values())
 
 
@@ -233,7 +244,7 @@ def test_what_cannot_be_rehearsed(academy: Academy, words: tuple[str, ...], said
     ran = academy.run("rehearse", *(word.format(academy.folder) for word in words))
     assert ran.code == 2, ran.err
     assert said in ran.err
-    assert not (academy.folder / "x" / "nights.ndjson").exists()
+    assert not (academy.folder / "x").exists()
 
 
 def test_a_folder_goes_on_only_with_the_same_inputs(academy: Academy) -> None:
@@ -252,6 +263,7 @@ def test_a_folder_goes_on_only_with_the_same_inputs(academy: Academy) -> None:
     )  # fmt: skip
     assert ran.code == 2
     assert "bad.ldif:2: an entry begins with" in ran.err
+    assert not (academy.folder / "new").exists()
 
 
 def test_without_a_terminal_it_is_a_program_for_programs(academy: Academy) -> None:
