@@ -44,7 +44,7 @@ class EntryWrite:
     the entry must still hold every value of `delete` and none of `add` (RFC 4528 assertion where the
     server has it), else nothing is changed; an attribute with no values in `delete` is replaced whatever
     it holds, which is how passwords, that nobody may read, are written. delete: `delete` are values that
-    it must still hold.
+    it must still hold. `csn`: the entryCSN that it must still have, b"" for any.
     """
 
     op: str
@@ -52,6 +52,7 @@ class EntryWrite:
     # no value is shown by whatever prints a write: some are secrets
     add: Values = field(default_factory=dict, repr=False)
     delete: Values = field(default_factory=dict, repr=False)
+    csn: bytes = b""
 
     def made_on(self, values: Values) -> Values:
         """The values of an entry after this write of it."""
@@ -79,7 +80,8 @@ class WriteResult:
     """The result of one write. For a conflict `message` says what changed, by whom and when.
 
     `csn_before` and `csn_after`: the entryCSN of the entry just before a modify, and just after an add or a
-    modify, from the controls of the answer; empty without them.
+    modify, from the controls of the answer; empty without them. `unanswered`: it was read back, because no
+    answer to it came.
     """
 
     write: EntryWrite
@@ -87,6 +89,7 @@ class WriteResult:
     message: str = ""
     csn_before: bytes = b""
     csn_after: bytes = b""
+    unanswered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +153,18 @@ class Writer(Reader, Protocol):
     def who(self) -> str:
         """The DN that the server knows this identity by."""
 
+    def unanswered(self) -> list[EntryWrite]:
+        """The writes so far that were sent without an answer, other than those that, read back, were not
+        made."""
+
     def lagging(self, seconds: float) -> list[str]:
         """A sentence for each other server of the list that does not have, after so many seconds at most,
-        everything that this server has now."""
+        everything that this server has now, by its contextCSN."""
+
+    def unequal(self, seconds: float, entries: Mapping[str, Sequence[str]]) -> dict[str, str]:
+        """Which of these entries another server of the list has otherwise than this one, after so many
+        seconds at most, and a sentence about each. `entries` are DNs, each with operational attributes to
+        compare."""
 
     def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
         """One result per write, in order. A write whose reply was lost is read back and resolved.

@@ -37,6 +37,7 @@ from piactl.directory.store.records import (
     record_write,
     stored,
 )
+from piactl.directory.store.replicated_values import CHANGED, CSN, PASSWORD
 from piactl.directory.store.state_records import read_last, read_memory, read_source, source_record
 from piactl.errors import DirectoryOlder, NotFound, PiactlError
 from piactl.flows.apply.executor import MOST_PROBLEMS, Done, write_beside
@@ -44,16 +45,7 @@ from piactl.flows.apply.restored_directory import began_at, compare_runs, is_bef
 from piactl.flows.apply.run import CommandRun, Run, must, unclean_last
 from piactl.flows.apply.undo_log import keep_undo
 from piactl.flows.plan.ready_plan import AccountWrite
-from piactl.flows.server_differences import (
-    ACCOUNT,
-    CHANGED,
-    CSN,
-    DEVICE,
-    PASSWORD,
-    Difference,
-    Scope,
-    differences,
-)
+from piactl.flows.server_differences import ACCOUNT, DEVICE, Difference, Scope, differences
 from piactl.journal import Intent, IntentOutcome, intent_outcome, read_lines
 from piactl.journal.intent_lines import intent_of
 from piactl.journal.recorded_runs import stamped_writes

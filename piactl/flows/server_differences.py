@@ -22,13 +22,16 @@ from piactl.directory.open import open_reader
 from piactl.directory.port import RawEntry, Reader, Values
 from piactl.directory.store.attribute_map import ACCOUNT_CLASS, Encoding
 from piactl.directory.store.records import IN_RECORD, Places
+from piactl.directory.store.replicated_values import (
+    CSN,
+    REPLICATED,
+    compared_values,
+    differing_attributes,
+)
 from piactl.errors import PiactlError, UsageError
 from piactl.private_files import NamelessFile
 
-PASSWORD, CHANGED = "userPassword", "pwdChangedTime"
-PASSWORD_STATE = ("pwdReset", "pwdAccountLockedTime", "pwdPolicySubentry")
-"""The replicated state of a password; failures and last uses are not replicated."""
-CSN, SERVER_CSN = "entryCSN", "contextCSN"
+SERVER_CSN = "contextCSN"
 
 ACCOUNT, DEVICE, RECORD = "account", "device", "record"
 _BLOCK = 20_000
@@ -53,7 +56,7 @@ class Scope:
     @property
     def attributes(self) -> tuple[str, ...]:
         # `*` does not include the operational attributes
-        return tuple(dict.fromkeys(["*", *self.encoding.attributes, *PASSWORD_STATE, CHANGED, CSN]))
+        return tuple(dict.fromkeys(["*", *self.encoding.attributes, *REPLICATED, CSN]))
 
     def entries(self, reader: Reader, attributes: Sequence[str]) -> Iterator[RawEntry]:
         lock = normal_dn(Places(self.state).lock)
@@ -85,27 +88,6 @@ class Difference:
     lacking: tuple[str, ...]
     attributes: tuple[str, ...]
     coming: bool
-
-
-def compared_values(entry: RawEntry) -> Values:
-    """The values that must be equal on all servers. The time of the last change replaces a password that the
-    identity may not read."""
-    return {
-        name: values
-        for name, values in entry.values.items()
-        if values and name != CSN and not (name == CHANGED and entry.values.get(PASSWORD))
-    }
-
-
-def differing_attributes(entries: Sequence[RawEntry]) -> tuple[str, ...]:
-    """The names of the attributes that differ between these entries."""
-    values_of = [
-        {name: sorted(values) for name, values in compared_values(entry).items()} for entry in entries
-    ]
-    names = sorted({name for values in values_of for name in values})
-    return tuple(
-        name for name in names if any(values.get(name) != values_of[0].get(name) for values in values_of)
-    )
 
 
 class SortedStamps:

@@ -11,7 +11,7 @@ slapd removes it together with pwdReset. pwdPolicySubentry stays until the next 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from piactl.core.credentials.credentials import Credentials, DeviceStatus, PasswordPolicy
@@ -284,8 +284,14 @@ class Ending:
     def who(self) -> str:
         return self.writer.who()
 
+    def unanswered(self) -> list[EntryWrite]:
+        return self.writer.unanswered()
+
     def lagging(self, seconds: float) -> list[str]:
         return self.writer.lagging(seconds)
+
+    def unequal(self, seconds: float, entries: Mapping[str, Sequence[str]]) -> dict[str, str]:
+        return self.writer.unequal(seconds, entries)
 
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         return self.writer.read(dn, attributes)

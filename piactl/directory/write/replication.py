@@ -1,13 +1,21 @@
-"""Whether the other servers of the list have what one server has, by its contextCSN."""
+"""Whether the other servers of the list have what one server has: by its contextCSN, and entries by value."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from typing import NamedTuple
 
 from piactl.directory.client.connection import Session, Unusable
 from piactl.directory.dn import under
+from piactl.directory.store.replicated_values import (
+    CHANGED,
+    CSN,
+    PASSWORD,
+    REPLICATED,
+    differing_attributes,
+)
 from piactl.errors import PiactlError
 
 _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)
@@ -33,7 +41,7 @@ def lagging_servers(
     seconds: float,
 ) -> list[str]:
     """A sentence for each server of `peers` that does not have, within so many seconds in all, what the
-    server of `session` has now.
+    server of `session` has now, by its contextCSN.
 
     `written` is the DN of the last entry written and its entryCSN: where the server keeps no contextCSN,
     only a peer with that very entry counts as in step.
@@ -46,6 +54,65 @@ def lagging_servers(
         if why:
             found.append(f"{uri}: {why}")
     return found
+
+
+def unequal_entries(
+    session: Session,
+    peers: Sequence[str],
+    connect: Connect,
+    entries: Mapping[str, Sequence[str]],
+    seconds: float,
+) -> dict[str, str]:
+    """The entries that a server of `peers` does not have, within so many seconds in all, as the server of
+    `session` has them, and a sentence about each. See `Writer.unequal`."""
+    deadline = time.monotonic() + seconds
+    found: dict[str, str] = {}
+    for uri in peers if entries else ():
+        try:
+            with closing(connect(uri)) as peer:
+                unequal = _unequal(session, peer, entries, deadline)
+        except (Unusable, PiactlError) as error:
+            unequal = dict.fromkeys(entries, f"cannot be read: {error}".replace("\n", " "))
+        found = {dn: f"{uri}: {words}" for dn, words in unequal.items()} | found
+    return found
+
+
+def _unequal(
+    session: Session, peer: Session, entries: Mapping[str, Sequence[str]], deadline: float
+) -> dict[str, str]:
+    pauses = iter(_PAUSES)
+    while True:
+        compared = {dn: _difference(session, peer, dn, names) for dn, names in entries.items()}
+        unequal = {dn: difference.words for dn, difference in compared.items() if difference.words}
+        pause = next(pauses, _PAUSES[-1])
+        coming = any(difference.coming for difference in compared.values() if difference.words)
+        if not coming or time.monotonic() + pause > deadline:
+            return unequal
+        time.sleep(pause)
+
+
+class _Difference(NamedTuple):
+    """A sentence about an entry of another server, "" if it is the same. `coming`: the server does not
+    have the last write of it yet."""
+
+    words: str
+    coming: bool = False
+
+
+def _difference(session: Session, peer: Session, dn: str, names: Sequence[str]) -> _Difference:
+    attributes = tuple(dict.fromkeys(("*", *REPLICATED, *names, CSN)))
+    own, other = session.entry(dn, attributes), peer.entry(dn, attributes)
+    if own is None:
+        return _Difference(f"{dn} is still there: delete it there" if other else "", coming=True)
+    if other is None:
+        return _Difference(f"{dn} is not there: see piactl doctor --compare", coming=True)
+    differing = differing_attributes([own, other])
+    coming = own.first(CSN) != other.first(CSN)
+    if not differing:
+        return _Difference("")
+    if {PASSWORD, CHANGED}.issuperset(differing):
+        return _Difference(f"the password of {dn} is another one there: set it again", coming)
+    return _Difference(f"{dn} differs there ({', '.join(differing)}): see piactl doctor --compare", coming)
 
 
 def _lag(

@@ -6,11 +6,13 @@ A write without an answer may or may not have been made: the entry is read back 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from piactl.directory.client.connection import Session
 from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
 from piactl.directory.client.controls import POST_READ, PRE_READ, Control, assertion_control, csn_controls
+from piactl.directory.client.failover import Link
 from piactl.directory.client.fast_search_and_write import csn_in
 from piactl.directory.client.reader import DirectoryReader
 from piactl.directory.client.result_codes import (
@@ -26,7 +28,7 @@ from piactl.directory.client.result_codes import (
 )
 from piactl.directory.client.strategy import Deadline
 from piactl.directory.port import EntryWrite, Outcome, RawEntry, Values, WriteResult
-from piactl.directory.write.replication import lagging_servers
+from piactl.directory.write.replication import lagging_servers, unequal_entries
 from piactl.directory.write.write_outcome import UNREADABLE, EntryState, differing, entry_state, folded
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, ReplyLost
 
@@ -42,11 +44,22 @@ class DirectoryWriter(DirectoryReader):
 
     _written: tuple[str, bytes] = ("", b"")
 
+    def __init__(self, link: Link, page_size: int) -> None:
+        super().__init__(link, page_size)
+        self._silent: list[EntryWrite] = []
+
+    def unanswered(self) -> list[EntryWrite]:
+        return self._silent
+
     def lagging(self, seconds: float) -> list[str]:
         servers = self._link.servers
         return lagging_servers(
             self._link.live(), servers.suffix, iter(servers.peers), servers.peer, self._written, seconds
         )
+
+    def unequal(self, seconds: float, entries: Mapping[str, Sequence[str]]) -> dict[str, str]:
+        servers = self._link.servers
+        return unequal_entries(self._link.live(), servers.peers, servers.peer, entries, seconds)
 
     def who(self) -> str:
         return self._repeated(lambda session: session.who_am_i())
@@ -98,12 +111,14 @@ class DirectoryWriter(DirectoryReader):
 
     def _after_silence(self, write: EntryWrite, lost: ConnectionLost, doubtful: bool) -> WriteResult | None:
         """The result of a write without an answer; None if it was not made and can be sent once more."""
+        self._silent.append(write)
         entry = self._read_back(write, lost)
         state = entry_state(write, entry)
         if state is EntryState.DONE:
-            return WriteResult(write, Outcome.APPLIED)
+            return WriteResult(write, Outcome.APPLIED, unanswered=True)
         if state is EntryState.OTHER:
-            return _conflict(write, entry)
+            return replace(_conflict(write, entry), unanswered=True)
+        self._silent.pop()
         if doubtful:
             raise _still_in_doubt(write, lost) from None
         return None
@@ -135,7 +150,8 @@ class DirectoryWriter(DirectoryReader):
         controls = csn_controls(write.op, supported)
         if write.op != "add" and self._asserts():
             absent = _new_values(write) if strict and write.op == "modify" else {}
-            assertion = assertion_control(_readable(write.delete), absent)
+            present = {**_readable(write.delete), **({"entryCSN": (write.csn,)} if write.csn else {})}
+            assertion = assertion_control(present, absent)
             controls += [assertion] if assertion else []
         return controls
 
@@ -165,10 +181,13 @@ class DirectoryWriter(DirectoryReader):
         except ConnectionLost as lost:
             entry = self._read_back(write, lost)
         state = entry_state(write, entry)
+        if doubtful and state is not EntryState.UNTOUCHED:
+            self._silent.append(write)
         if state is EntryState.DONE:
-            return WriteResult(write, Outcome.APPLIED if doubtful else Outcome.UNCHANGED)
+            outcome = Outcome.APPLIED if doubtful else Outcome.UNCHANGED
+            return WriteResult(write, outcome, unanswered=doubtful)
         if state is EntryState.OTHER:
-            return _conflict(write, entry)
+            return replace(_conflict(write, entry), unanswered=doubtful)
         return None
 
     def _current(self, session: Session, write: EntryWrite) -> RawEntry | None:

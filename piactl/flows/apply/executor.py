@@ -42,6 +42,7 @@ from piactl.flows.apply.account_list_and_static_groups import (
 from piactl.flows.apply.run import Run, check_date, must, put_record, unwritten
 from piactl.flows.apply.server_checks import require_schema
 from piactl.flows.apply.undo_log import keep_undo, prune_runs, prune_undo
+from piactl.flows.apply.write_again import others_have
 from piactl.flows.apply.write_ahead import BATCH, JournalledWriting
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan, Writes
 
@@ -180,7 +181,7 @@ def _wait_for_servers(run: Run, done: Done, last: LastRun | None) -> None:
         return
     try:
         run.lock.keep()
-        done.lagging = run.writer.lagging(directory.replication_seconds)
+        done.lagging = others_have(run, directory.replication_seconds)
         run.lock.keep()
         if last is not None and last.clean and not done.lagging:
             _put_last_run(run, last, dumps(last_run_record(replace(last, clean=False))))

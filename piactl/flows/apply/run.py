@@ -61,6 +61,13 @@ from piactl.flows.apply.server_checks import (
     require_default_policy,
     warn_of_missing_policy,
 )
+from piactl.flows.apply.write_again import (
+    Rewritten,
+    change_of_intent,
+    leave_in_doubt,
+    records_since,
+    write_again,
+)
 from piactl.flows.apply.write_ahead import read_back
 from piactl.flows.plan.inputs.load_feeds import refused_feeds
 from piactl.journal import (
@@ -125,6 +132,9 @@ class Run:
     """Whether it is the last run of `cn=state`."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What its record says of the people who approved its plan."""
+    again: dict[int, Rewritten] = field(default_factory=dict)
+    """The entries written again for the other servers, by the number of their intent, which gets its outcome
+    once the others have them."""
 
     @property
     def places(self) -> Places:
@@ -383,6 +393,7 @@ def _with_end_recorded(run: Run) -> Iterator[None]:
         yield
     except PiactlError as error:
         cause = run.lock.cause(error)
+        leave_in_doubt(run)
         if not run.finished:
             _finish_refused(run, cause)
         if cause is error:
@@ -402,6 +413,13 @@ def settle_doubts(run: Run) -> int:
         # before the journal calls them settled: a run that dies in between leaves them to the next one
         _end_loads(run, intents, settled)
     if settled:
+        made = zip(intents, settled, strict=True)
+        again = [
+            change_of_intent(intent, run.writer, run.keys, made=settlement.outcome == "applied")
+            for intent, settlement in made
+            if settlement.outcome != "failed" and not intent.load
+        ]
+        write_again(run, again)
         run.journal.resolved(settled)
         done = sum(1 for one in settled if one.outcome == "applied")
         writes = counted(
@@ -483,6 +501,7 @@ def _mark_interrupted(run: Run, why: str) -> None:
     """The record of a run that died says so."""
     for dn, record in _unfinished(run, RunStatus.RUNNING):
         if not alive_alone(record, run.now()):
+            write_again(run, [*records_since(run, record["started"])])
             put_record(run.writer, dn, {**record, "status": RunStatus.INTERRUPTED, "note": why})
             feeds = ", ".join(feed["file"] for feed in record.get("feeds", []))
             if feeds:

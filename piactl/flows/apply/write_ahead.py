@@ -1,7 +1,7 @@
 """Writes accounts with a write-ahead journal: the intent before each write, the outcome after it.
 
 The writes that a run leaves in doubt are read back by the next one: what became of each, by the entry as it
-is now.
+is now. What other servers may lack of them is written again (`write_again`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from piactl.directory.dn import normal_dn, under
 from piactl.directory.port import EntryWrite, Outcome, Reader, Values, WriteResult
 from piactl.directory.store.event_facts import event_facts
 from piactl.errors import PiactlError, ReplyLost
+from piactl.flows.apply.write_again import change_of, write_again
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.journal import IntendedWrite, Intent, IntentOutcome, Settlement, intent_outcome
 
@@ -47,6 +48,7 @@ class JournalledWriting:
         self._run, self._stop = run, stop
         self._open: dict[int, tuple[int, AccountWrite]] = {}
         self._settlements: list[Settlement] = []
+        self._unanswered: list[tuple[Settlement, EntryWrite]] = []
 
     def results(self, writes: Iterable[AccountWrite]) -> Generator[tuple[AccountWrite, WriteResult]]:
         """Yields the result of each write, in order. Raises an error that ends all writes, after the known
@@ -72,7 +74,11 @@ class JournalledWriting:
                 for result in results:
                     number, one = self._open.pop(id(result.write))
                     csn = result.csn_after.decode("ascii", "replace")
-                    self._settlements.append(Settlement(number, result.outcome.value, result.message, csn))
+                    settlement = Settlement(number, result.outcome.value, result.message, csn)
+                    if result.unanswered:
+                        self._unanswered.append((settlement, one.write))
+                    else:
+                        self._settlements.append(settlement)
                     if len(self._settlements) >= BATCH:
                         self._settle()
                     yield one, result
@@ -82,6 +88,7 @@ class JournalledWriting:
             self._settle()
             raise
         self._end("not made: the run was stopped")
+        self._settle_unanswered()
         self._settle()
 
     def _intended(self, writes: Iterator[AccountWrite]) -> Iterator[EntryWrite]:
@@ -111,6 +118,14 @@ class JournalledWriting:
         settlements, self._settlements = self._settlements, []
         if settlements:
             self._run.journal.outcomes(settlements)
+
+    def _settle_unanswered(self) -> None:
+        """Settles the writes that were read back because no answer came. If an error ends the run, they stay
+        in doubt."""
+        unanswered, self._unanswered = self._unanswered, []
+        applied = Outcome.APPLIED.value
+        write_again(self._run, [change_of(write, made=s.outcome == applied) for s, write in unanswered])
+        self._settlements += [settlement for settlement, _ in unanswered]
 
 
 def intended_write(run: Run, one: AccountWrite, *, load: bool = False) -> IntendedWrite:

@@ -184,20 +184,24 @@ class World:
         self.start_slapd()
 
     def rewrite_database(
-        self, *, like: World | None = None, edit: Callable[[str], str] = lambda ldif: ldif
+        self,
+        *,
+        like: World | None = None,
+        edit: Callable[[str], str] = lambda ldif: ldif,
+        base: str = SUFFIX,
     ) -> None:
-        """Writes the database anew, without the free pages that earlier writes left in its file: its own
-        content or that of another server, edited."""
+        """Writes the database of `base` anew, without the free pages that earlier writes left in its file:
+        its own content or that of another server, edited."""
         stop_sandbox(self.folder)
         slapadd = find_software().slapadd
-        slapcat = [slapadd.with_name("slapcat"), "-o", "ldif-wrap=no", "-b", SUFFIX, "-f"]
+        slapcat = [slapadd.with_name("slapcat"), "-o", "ldif-wrap=no", "-b", base, "-f"]
         settings = Path("slapd", "slapd.conf")
         content = subprocess.run(
             [*slapcat, (like or self).folder / settings], check=True, capture_output=True, text=True
         ).stdout
-        for file in (self.folder / "slapd" / "data").iterdir():
+        for file in (self.folder / "slapd" / ("log" if base == LOG else "data")).iterdir():
             file.unlink()
-        command = [slapadd, "-b", SUFFIX, "-f", self.folder / settings]
+        command = [slapadd, "-b", base, "-f", self.folder / settings]
         subprocess.run(command, input=edit(content), check=True, capture_output=True, text=True)
         self.start_slapd()
 

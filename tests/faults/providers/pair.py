@@ -254,6 +254,7 @@ def build_pair(people: int = PEOPLE, *, tls: bool = False) -> Pair:
         for world in (one, two):
             write_once(world)
         pair.converge()
+        pair.begin_logs()
         for world in (one, two):
             world.save()
         pair.converge()

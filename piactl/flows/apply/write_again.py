@@ -1,0 +1,215 @@
+"""Writes entries again that other servers may never get, and compares them there.
+
+A slapd that is killed between the commits of its database and of its access log has a write that no other
+server ever gets by delta-syncrepl. contextCSN does not show it: the next write carries a newer one. slapd has
+not answered such a write. So, where there are other servers, every write that was made without an answer is
+made again, with the values that the entry has now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
+from typing import TYPE_CHECKING, NamedTuple
+
+from piactl.core.model.numen_and_digests import DigestKeys
+from piactl.core.text import counted
+from piactl.directory import filters
+from piactl.directory.dn import normal_dn, under
+from piactl.directory.port import EntryWrite, Outcome, Reader
+from piactl.directory.store.attribute_map import SECRETS
+from piactl.directory.store.records import DATA, IN_RECORD, instant_of
+from piactl.directory.store.replicated_values import CSN
+from piactl.errors import DirectoryRefused, JournalUnusable
+from piactl.journal import IntendedWrite, Intent, Settlement
+from piactl.journal.intent_lines import digest_text
+
+if TYPE_CHECKING:
+    from piactl.flows.apply.run import Run
+
+OBJECT_CLASS = "objectClass"
+
+
+class Change(NamedTuple):
+    """A write that other servers may lack: the names of what it added and removed, the object classes that it
+    added to an entry, and the names of the secrets that the entry has no longer."""
+
+    dn: str
+    op: str
+    added: frozenset[str]
+    removed: frozenset[str]
+    classes: tuple[bytes, ...] = ()
+    erased: frozenset[str] = frozenset()
+
+
+class Rewritten(NamedTuple):
+    """An entry that was written again: the names of what was written, and the entryCSN that it left."""
+
+    dn: str
+    names: tuple[str, ...]
+    csn: str
+
+
+AGAIN = "written again for the other servers: its answer was lost"
+_TIMES = 3
+"""How often a write is made again of an entry that others change at the same time."""
+
+
+def change_of(write: EntryWrite, *, made: bool) -> Change:
+    """What a write changed; `made`: the entry was as after it."""
+    added, removed = frozenset(write.add), frozenset(write.delete)
+    classes = write.add.get(OBJECT_CLASS, ()) if write.op == "modify" else ()
+    return Change(write.dn, write.op, added, removed, classes, _erased(added, removed, made))
+
+
+def change_of_intent(intent: Intent, reader: Reader, keys: DigestKeys, *, made: bool) -> Change:
+    """The same of the intent of an earlier run."""
+    added, removed = frozenset(intent.added), frozenset(intent.removed)
+    classes: tuple[bytes, ...] = ()
+    if intent.op == "modify" and (digests := {*intent.added.get(OBJECT_CLASS, ())}):
+        entry = reader.read(intent.dn, [OBJECT_CLASS])
+        classes = tuple(
+            name
+            for name in (entry.values.get(OBJECT_CLASS, ()) if entry else ())
+            if digests & {*keys.candidates("journal", digest_text(intent.dn, OBJECT_CLASS, name))}
+        )
+    return Change(intent.dn, intent.op, added, removed, classes, _erased(added, removed, made))
+
+
+def _erased(added: frozenset[str], removed: frozenset[str], made: bool) -> frozenset[str]:
+    return (removed - added) & SECRETS if made else frozenset()
+
+
+def records_since(run: Run, began: str) -> Iterator[Change]:
+    """The records of piactl that were written since a run began, which did not end: it may have died with its
+    server, and they have no intents."""
+    stamp = instant_of(began).strftime("%Y%m%d%H%M%S.000000Z#000000#000#000000")
+    written = filters.all_of(IN_RECORD, filters.at_least(CSN, stamp))
+    for entry in run.writer.search(run.places.state, written, ["cn"]):
+        if normal_dn(entry.dn) != normal_dn(run.places.lock):
+            yield Change(entry.dn, "modify", frozenset({DATA}), frozenset())
+
+
+def write_again(run: Run, changes: Sequence[Change]) -> None:
+    """Writes the present values of what these changes wrote once more, where there are other servers.
+
+    Their intents stay open until the other servers are seen to have the entries (`others_have`), so that the
+    next run does the same if this one does not come so far. What is refused is left to that comparison.
+    """
+    if len(run.settings.directory.servers) == 1 or not changes:
+        return
+    by_dn: dict[str, Change] = {}
+    for change in changes:
+        same = by_dn.get(change.dn)
+        by_dn[change.dn] = _both(same, change) if same else change
+    present = ((change, _present(run, change)) for change in by_dn.values())
+    rows = [(change, write) for change, write in present if write is not None]
+    numbers = run.journal.intents([_intended(run, write) for _, write in rows])
+    for number, (change, write) in zip(numbers, rows, strict=True):
+        run.again[number] = Rewritten(
+            change.dn, (*change.added, *change.removed), _written(run, change, write)
+        )
+
+
+def _intended(run: Run, write: EntryWrite) -> IntendedWrite:
+    """Its intent; without the values of a record, whose other writes are not in the journal."""
+    name = write.dn.partition("=")[2].partition(",")[0]
+    if under(write.dn, run.places.state):
+        return IntendedWrite(name, write.dn, write.op, (), AGAIN)
+    return IntendedWrite(name, write.dn, write.op, (), AGAIN, write.add, write.delete)
+
+
+def _both(first: Change, second: Change) -> Change:
+    """Two changes of one entry as one. A server that lacks the entry gets it whole by any change."""
+    if "delete" in (first.op, second.op):
+        return second
+    modified = [change for change in (first, second) if change.op == "modify"] or [first]
+    return Change(
+        first.dn,
+        modified[0].op,
+        frozenset().union(*(change.added for change in modified)),
+        frozenset().union(*(change.removed for change in modified)),
+        tuple(dict.fromkeys(chain.from_iterable(change.classes for change in modified))),
+        second.erased,
+    )
+
+
+def _present(run: Run, change: Change) -> EntryWrite | None:
+    """The write of the present values; None where the entry is not as after a write of this kind."""
+    rdn = change.dn.partition("=")[0].lower()
+    names = sorted(change.added | change.removed) or [DATA]
+    entry = run.writer.read(change.dn, [*names, CSN])
+    if (entry is None) != (change.op == "delete"):
+        return None
+    if entry is None:
+        return EntryWrite("delete", change.dn)
+    plain = [name for name in names if name not in (*SECRETS, OBJECT_CLASS) and name.lower() != rdn]
+    if change.op == "add":
+        # a server without the entry refuses any change of it, and then reads the entry
+        plain = [name for name in plain if entry.values.get(name)][-1:]
+    delete: dict[str, tuple[bytes, ...]] = dict.fromkeys(plain, ())
+    add = {name: entry.values[name] for name in plain if entry.values.get(name)}
+    if change.op == "modify":
+        delete |= dict.fromkeys(change.erased, ())
+        here = {name.lower() for name in entry.values.get(OBJECT_CLASS, ())}
+        if classes := tuple(name for name in change.classes if name.lower() in here):
+            delete[OBJECT_CLASS] = add[OBJECT_CLASS] = classes
+        elif OBJECT_CLASS in change.removed:
+            delete[OBJECT_CLASS], add[OBJECT_CLASS] = (), entry.values.get(OBJECT_CLASS, ())
+    return EntryWrite("modify", change.dn, add, delete, entry.first(CSN) or b"")
+
+
+def _written(run: Run, change: Change, write: EntryWrite) -> str:
+    """Makes the write; the entryCSN that it left, "" where it was not made."""
+    present: EntryWrite | None = write
+    for _ in range(_TIMES):
+        if present is None or not (present.add or present.delete):
+            break
+        run.lock.check()
+        try:
+            result = next(iter(run.writer.write([present])))
+        except DirectoryRefused:
+            break
+        if result.outcome is Outcome.APPLIED:
+            return result.csn_after.decode("ascii", "replace")
+        present = _present(run, change)
+    return ""
+
+
+def others_have(run: Run, seconds: float) -> list[str]:
+    """A sentence for each other server that does not have, within so many seconds, everything that was
+    written; if all have it, one about the entries that were written again and are not the same everywhere.
+    The intents of the others get their outcome."""
+    write_again(run, [change_of(write, made=True) for write in _unanswered_records(run)])
+    lagging = run.writer.lagging(seconds)
+    if lagging or not run.again:
+        return lagging
+    unequal = run.writer.unequal(seconds, {one.dn: one.names for one in run.again.values()})
+    equal = {number: one for number, one in run.again.items() if one.dn not in unequal}
+    outcome, message = Outcome.APPLIED.value, "the other servers have it"
+    run.journal.outcomes([Settlement(n, outcome, message, one.csn) for n, one in equal.items()])
+    for number in equal:
+        del run.again[number]
+    first, more = next(iter(unequal.values()), ""), len(unequal) - 1
+    return [first + (f" (and {counted(more, 'more entry', 'more entries')})" if more > 0 else "")][
+        : len(unequal)
+    ]
+
+
+def leave_in_doubt(run: Run) -> None:
+    """Leaves intents of the records of piactl that this run wrote without an answer: an error ends it before
+    it compares them."""
+    if len(run.settings.directory.servers) > 1:
+        with suppress(JournalUnusable):
+            run.journal.intents([_intended(run, write) for write in _unanswered_records(run)])
+
+
+def _unanswered_records(run: Run) -> list[EntryWrite]:
+    """They have no intents, and the lock is written all the time."""
+    known = {normal_dn(dn) for dn in (run.places.lock, *(one.dn for one in run.again.values()))}
+    return [
+        write
+        for write in run.writer.unanswered()
+        if under(write.dn, run.places.state) and normal_dn(write.dn) not in known
+    ]

@@ -1,0 +1,134 @@
+"""A write that the database of a killed server has and its access log lacks: no other server would get it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from piactl.sandbox.files import ACCOUNTS, STATE
+
+from .night.world import LOG, Ended, World
+from .providers.checker import differences
+from .providers.pair import Pair
+from .test_writing_server import ON_THE_NIGHT
+
+DIES = """
+import os
+from piactl.journal import Journal
+outcomes, calls = Journal.outcomes, []
+def dies(journal, settlements):
+    calls.append(1)
+    if len(calls) == {number}:
+        os._exit(9)
+    outcomes(journal, settlements)
+Journal.outcomes = dies
+"""
+"""The run dies when it is about to record outcomes for that time: the writes are made."""
+
+
+def doubtful(world: World) -> set[str]:
+    """The names of the entries whose intents have no outcome."""
+    open_: dict[int, str] = {}
+    for line in map(json.loads, world.journal.read_text().splitlines()):
+        if line["type"] == "intent":
+            open_[line["seq"]] = line["dn"]
+        elif line["type"] in ("outcome", "resolved"):
+            del open_[line["intent"]]
+    return {*open_.values()}
+
+
+def unlog(world: World, names: set[str]) -> int:
+    """Takes the last write of each of these entries out of the access log; how many there were."""
+    last: dict[str, str] = {}
+
+    def edit(ldif: str) -> str:
+        blocks = ldif.split("\n\n")
+        for block in blocks:
+            found = re.search(r"(?m)^reqDN: (.*)$", block)
+            if found and found[1] in names and "\nreqResult: 0\n" in block + "\n":
+                last[found[1]] = block
+        return "\n\n".join(block for block in blocks if block not in last.values())
+
+    world.rewrite_database(edit=edit, base=LOG)
+    return len(last)
+
+
+def lose(pair: Pair, words: list[str]) -> set[str]:
+    """Has this run die with writes in doubt, and the first server without them, and without the records of
+    the run, in its access log; their names. The second server hears nothing of it meanwhile."""
+    pair.part()
+    runs = f"ou=runs,{STATE}"
+    before = {*pair.one.entries(runs, ("cn",))}
+    died = pair.one.run(words)
+    assert died.code == 9, died.said
+    names = doubtful(pair.one) | {*pair.one.entries(runs, ("cn",))} - before
+    assert unlog(pair.one, names) > 0
+    return names
+
+
+def test_writes_of_a_night_that_the_access_log_lacks_reach_the_other_server(pair: Pair) -> None:
+    pair.converge()
+    assert len(lose(pair, pair.one.night(config=pair.config, prelude=DIES.format(number=2)))) > 50
+    pair.heal()
+    ended = pair.one.run(pair.one.night(config=pair.config))
+    assert ended.code == 0, ended.said
+    pair.converge()
+    assert pair.findings() == []
+
+
+COMMANDS = (
+    "account close {} --until 2026-10-01 --reason trial --yes",
+    "exception grant {} --service iprof --until 2026-10-01 --reason trial --yes",
+    "otp enroll {} --uri-file uri-{} --yes",
+    "account lock {} --reason trial --yes",
+)
+
+
+def test_writes_by_hand_that_the_access_log_lacks_reach_the_other_server(pair: Pair) -> None:
+    pair.converge()
+    accounts = sorted(set(pair.one.before.accounts) - pair.one.changed)
+    uids = [dn.split(",")[0].removeprefix("uid=") for dn in accounts]
+    brief = pair.one.configure("brief.yaml", base=pair.config, directory__replication_seconds=1)
+    dies = ON_THE_NIGHT + DIES.format(number=1)
+
+    def words(command: str, uid: str) -> list[str]:
+        return command.replace("{}", uid).split()
+
+    def other(config: Path) -> Ended:
+        lock = words("account lock {} --reason trial --yes", uids.pop())
+        return pair.one.run(pair.one.command(*lock, config=config, prelude=ON_THE_NIGHT))
+
+    for command in COMMANDS:
+        lost = lose(pair, pair.one.command(*words(command, uids.pop()), config=brief, prelude=dies))
+        if command == COMMANDS[0]:
+            # written again, and not forgotten as long as the other server cannot be seen to have it
+            early = other(brief)
+            assert early.code == 5, early.said
+            assert "does not have everything yet" in early.said
+            assert doubtful(pair.one) == {dn for dn in lost if dn.startswith("uid=")}
+        pair.heal()
+        ended = other(pair.config)
+        assert ended.code == 0, ended.said
+        assert "read back" in ended.said
+        assert doubtful(pair.one) == set()
+
+    # nobody can write a password again: it has to be set again, and every run says so until then
+    activate = "password activate {} --out codes-{} --yes"
+    uid = uids.pop()
+    lose(pair, pair.one.command(*words(activate, uid), config=brief, prelude=dies))
+    pair.heal()
+    for _ in range(2):
+        ended = other(pair.config)
+        assert ended.code == 5, ended.said
+        assert f"the password of uid={uid},{ACCOUNTS} is another one there: set it again" in ended.said
+    set_again = words(activate.replace("codes-", "more-"), uid)
+    ended = pair.one.run(pair.one.command(*set_again, config=pair.config, prelude=ON_THE_NIGHT))
+    assert ended.code == 0, ended.said
+
+    # the records of the runs that died, which only a night looks after
+    assert differences(*pair.directories()) != []
+    ended = pair.one.run(pair.one.night(config=pair.config))
+    assert ended.code == 0, ended.said
+    pair.converge()
+    assert differences(*pair.directories()) == []
