@@ -214,11 +214,17 @@ def write_public(path: Path, content: bytes) -> None:
 
 
 def write_private(
-    path: Path, content: bytes | Iterable[bytes], *, mode: int = 0o600, new: bool = False
+    path: Path,
+    content: bytes | Iterable[bytes],
+    *,
+    mode: int = 0o600,
+    new: bool = False,
+    sync: bool = True,
 ) -> None:
     """Writes a file of mode 0600: a temporary beside it, synced, renamed, and the folder synced.
 
-    A symbolic link at `path` is replaced, not followed. `new`: what is there already is not replaced.
+    A symbolic link at `path` is replaced, not followed. `new`: what is there already is not replaced. Not
+    `sync`, for a sealed cache: after a crash of the host the file may have no content.
     `content` may come in pieces; where making them raises, no file is left.
     Raises PiactlError.
     """
@@ -230,7 +236,8 @@ def write_private(
                 os.fchmod(stream.fileno(), mode)  # whatever the umask
                 stream.writelines([content] if isinstance(content, bytes) else content)
                 stream.flush()
-                os.fsync(stream.fileno())
+                if sync:
+                    os.fsync(stream.fileno())
             if new:
                 os.link(temporary, path)
                 temporary.unlink()
@@ -239,6 +246,8 @@ def write_private(
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+        if not sync:
+            return
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)

@@ -254,6 +254,11 @@ class Sample:
     establishments: frozenset[str] = frozenset()
 
 
+def is_sampled(column: str, values: int) -> bool:
+    """Whether the values of a column are sampled beyond so many distinct ones."""
+    return values < (MOST_PLACES if column == "uai" else MOST_DISTINCT) + 2
+
+
 class FieldTooLong(Exception):
     """A field is longer than the source allows."""
 
@@ -316,8 +321,6 @@ class RowParser:
         own = [(name, place) for name, place in layout.places.items() if name not in COUNTED]
         self._distinct: dict[str, set[str]] = {name: set() for name, _ in own}
         self._watched = [(self._distinct[name].add, name, place) for name, place in own]
-        self.watched = tuple(place for _, _, place in self._watched)
-        """The places of the fields whose values are sampled."""
         self._lines = 0
         self.patterns: list[Pattern] = [(0, ())]
         self._numbers: dict[Pattern, int] = {self.patterns[0]: 0}
@@ -364,17 +367,14 @@ class RowParser:
             fields = text.split(delimiter)
         if len(fields) != self.layout.width:
             return self._guess(fields) or "", 0, []
-        for add, _, place in self._watched:
-            add(fields[place])
         key = self.columns[_AT_MATRICULE]
         owner = key.cell(fields[key.place] if key.place >= 0 else key.constant)[0]
         return owner or "", self._number(text, fields), fields
 
-    def again(self, pattern: Pattern, sampled: Sequence[str]) -> int:
-        """The index of the pattern of a line that another file has too, with its values at `watched`."""
-        for value, (add, _, _) in zip(sampled, self._watched, strict=False):
-            add(value)
-        return self._index(pattern)
+    def know(self, patterns: Sequence[Pattern]) -> None:
+        """Begins with these patterns, of which the first is that of a line without values."""
+        self.patterns = [*patterns]
+        self._numbers = {pattern: number for number, pattern in enumerate(patterns)}
 
     def _index(self, pattern: Pattern) -> int:
         number = self._numbers.setdefault(pattern, len(self.patterns))
@@ -429,21 +429,22 @@ class RowParser:
     def sample(self) -> Sample:
         """The sample of the columns whose values are not counted."""
         seen = {name: values - {"", "X"} for name, values in self._distinct.items()}
-        cell = self.columns[_AT_UAI].cell
         return Sample(
             {name: min(len(values), MOST_DISTINCT) for name, values in seen.items()},
             {name: dict(Counter(map(form, values))) for name, values in seen.items()},
-            frozenset(uai for raw in seen.get("uai", ()) if (uai := cell(raw)[0])),
+            frozenset(uai for raw in seen.get("uai", ()) if (uai := self.uai(raw))),
         )
+
+    def uai(self, raw: str) -> str | None:
+        """The UAI in the text of its column, None if it is none."""
+        uai: str | None = self.columns[_AT_UAI].cell(raw)[0]
+        return uai
 
     def prune(self) -> None:
         """Stops counting columns that have reached MOST_DISTINCT, or MOST_PLACES for establishments."""
         self._watched = [
-            column
-            for column in self._watched
-            if len(self._distinct[column[1]]) < (MOST_PLACES if column[1] == "uai" else MOST_DISTINCT) + 2
+            column for column in self._watched if is_sampled(column[1], len(self._distinct[column[1]]))
         ]
-        self.watched = tuple(place for _, _, place in self._watched)
 
     def _read_fields(self, fields: Sequence[str], damage: Mapping[int, Fault]) -> Row | BrokenRow:
         for add, _, place in self._watched:

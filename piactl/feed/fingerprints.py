@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import field
+from io import BufferedReader, BytesIO
+from itertools import accumulate
 from pathlib import Path
 
+from piactl import __version__
 from piactl.core.model.settings import SourceSettings
+from piactl.core.plan.feed_limits import COUNTED
 from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
-from piactl.feed.csv_row_parser import PRUNE, Pattern, RowParser, Sample, without_end
+from piactl.feed.csv_row_parser import Pattern, RowParser, Sample, without_end
 from piactl.feed.encoding_and_header import CODECS, Layout, read_layout
 from piactl.feed.feed_file import FileState, OpenFeed, is_trailer, longest_line, open_feed
+from piactl.feed.known_lines import KnownLines, blocks
 
+_AT_ONCE = 1 << 20
 MASK = (1 << 64) - 1
 
 
@@ -29,7 +35,7 @@ class LineDigests:
     and the end of the file.
 
     `people`: matricule -> digest of all its lines; `others` is that of the lines without an owner. Each is a
-    sum of digests that begin as `start`. `not_ascii` counts the lines with an owner that are not ASCII.
+    sum of digests that begin as `start`. `not_ascii` counts the lines that are not ASCII.
     `digest` is the SHA-256 of the file, `before_trailer` that of what is before its #FIN line, "" without
     one. `state` is that of the file when it was read.
     """
@@ -57,40 +63,6 @@ class Skipped:
     people: Container[str]
 
 
-_Line = tuple[tuple[int, ...], str, Pattern, int, tuple[str, ...]]
-"""The places that were sampled, the owner of a line, its pattern, its digest, and its values there."""
-
-
-class KnownLines:
-    """What was found of each line of a file, for the next one of the same source: most of its lines are the
-    same in the feeds of two nights, and a process that reads both need not split them again."""
-
-    def __init__(self) -> None:
-        self._basis: tuple[bytes, SourceSettings, bytes] | None = None
-        self._before: dict[bytes, _Line] = {}
-        self._lines: dict[bytes, _Line] = {}
-
-    def begin(self, header: bytes, source: SourceSettings, key: bytes) -> None:
-        """Goes on with the next file. What is known serves files with the same header and settings."""
-        basis = header, source, key
-        self._before, self._lines = self._lines if basis == self._basis else {}, {}
-        self._basis = basis
-
-    def find(self, bare: bytes, rows: RowParser, start: hashlib.blake2b) -> tuple[str, int, int]:
-        line, watched = self._before.get(bare), rows.watched
-        if line is not None and line[0] == watched:
-            self._lines[bare] = line
-            return line[1], rows.again(line[2], line[4]), line[3]
-        owner, pattern, fields = rows.owner(bare)
-        digest = line_digest(start, bare)
-        sampled = tuple([fields[place] for place in watched]) if fields else ()
-        self._lines[bare] = watched, owner, rows.patterns[pattern], digest, sampled
-        return owner, pattern, digest
-
-    def end(self) -> None:
-        self._before = {}
-
-
 def digest_lines(
     path: Path, source: SourceSettings, key: bytes, known: KnownLines | None = None
 ) -> LineDigests | None:
@@ -99,7 +71,7 @@ def digest_lines(
     """
     try:
         with open_feed(path, source) as opened:
-            lines = _digests(opened, key, known)
+            lines = _digests(opened, key, known or KnownLines())
     except (FeedRefused, UnicodeDecodeError):
         return None
     if lines is not None and opened.digest:
@@ -107,7 +79,7 @@ def digest_lines(
     return lines
 
 
-def _digests(opened: OpenFeed, key: bytes, known: KnownLines | None) -> LineDigests | None:
+def _digests(opened: OpenFeed, key: bytes, known: KnownLines) -> LineDigests | None:
     stream, source = opened.stream, opened.source
     longest = longest_line(source)
     header = stream.readline(longest + 1)
@@ -117,46 +89,62 @@ def _digests(opened: OpenFeed, key: bytes, known: KnownLines | None) -> LineDige
     if layout is None or len(header) > longest:
         return None
     start = hashlib.blake2b(header + source.name.encode(), key=key, digest_size=8)
-    digests = LineDigests(layout, start, opened.state())
+    found = LineDigests(layout, start, opened.state(), offsets=array("Q", [0, len(header)]))
     rows = RowParser(layout, source)
-    digests.patterns = rows.patterns
-    owners, numbers, people, offsets = digests.owners, digests.numbers, digests.people, digests.offsets
-    owners.append("")
-    numbers.append(0)
-    offsets.extend((0, len(header)))
-    if known is not None:
-        known.begin(header, source, key)
-    last = ""
+    sampled = {name: place for name, place in layout.places.items() if name not in COUNTED}
+    basis = hashlib.blake2b(repr((__version__, header, source)).encode(), key=key, digest_size=16).hexdigest()
+    sampler = known.begin(basis, [*sampled], key)
+    rows.know(sampler.before.patterns or rows.patterns)
+    sampler.add(b"", [("", 0, 0, ())])  # the header
+    places = [*sampled.values()]
     most = source.limits.max_rows + 2
-    while raw := stream.readline(longest + 1):
-        if len(raw) > longest or len(owners) > most:
+    for block in blocks(_line_groups(stream, longest)):
+        if max(map(len, block)) > longest or len(found.offsets) + len(block) > most + 2:
             return None
-        bare = without_end(raw)
-        if raw[:1] == b"#" and is_trailer(raw):
-            digests.before_trailer = digests.before_trailer or file_digest.hexdigest()
-            owner, pattern, number = "", 0, line_digest(start, bare)
-        elif known is not None:
-            owner, pattern, number = known.find(bare, rows, start)
-        else:
-            owner, pattern, _ = rows.owner(bare)
-            number = line_digest(start, bare)
-        file_digest.update(raw)
-        if owner:
-            # the rows of a person are mostly adjacent: share one string for all of them
-            last = owner = last if owner == last else owner
-            people[owner] = people.get(owner, 0) + number & MASK
-            digests.not_ascii += not raw.isascii()
-        else:
-            digests.others = digests.others + number & MASK
-        offsets.append(offsets[-1] + len(raw))
-        owners.append(owner)
-        numbers.append(pattern)
-        if not len(owners) % PRUNE:
-            rows.prune()
-    if known is not None:
-        known.end()
-    digests.digest, digests.sample = file_digest.hexdigest(), rows.sample()
-    return digests
+        found.offsets.extend(accumulate(map(len, block), initial=found.offsets.pop()))
+        whole = b"".join(block)
+        if not whole.isascii():
+            found.not_ascii += len(block) - sum(map(bytes.isascii, block))
+        block_key = sampler.key_of(whole)
+        if sampler.takes(block_key):
+            file_digest.update(whole)
+            continue
+        described = []
+        for raw in block:
+            bare = without_end(raw)
+            if raw[:1] == b"#" and is_trailer(raw):
+                found.before_trailer = found.before_trailer or file_digest.hexdigest()
+                owner, pattern, fields, block_key = "", 0, list[str](), b""
+            else:
+                owner, pattern, fields = rows.owner(bare)
+            values = [fields[places[column]] for column in sampler.watched] if fields else ()
+            described.append((owner, pattern, line_digest(start, bare), values))
+            file_digest.update(raw)
+        sampler.add(block_key, described)
+    found.sample = sampler.end(rows.patterns, rows.uai)
+    known.end(sampler)
+    lines = sampler.lines
+    found.owners, found.numbers, found.patterns = lines.owners, lines.numbers, lines.patterns
+    people = found.people
+    for owner, number in zip(lines.owners, lines.digests, strict=True):
+        people[owner] = people.get(owner, 0) + number & MASK
+    found.others = people.pop("")
+    found.digest = file_digest.hexdigest()
+    return found
+
+
+def _line_groups(stream: BufferedReader, longest: int) -> Iterator[list[bytes]]:
+    """The lines of a file, some at a time; of a line that is too long only the begin."""
+    rest = b""
+    while data := stream.read(_AT_ONCE):
+        lines = BytesIO(rest + data).readlines()
+        rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
+        if lines:
+            yield lines
+        if len(rest) > longest:
+            break
+    if rest:
+        yield [rest]
 
 
 def line_digest(start: hashlib.blake2b, bare: bytes) -> int:

@@ -234,7 +234,7 @@ class FeedReader:
             raw = os.pread(stream, end - start, start)
             again[owner] = again.get(owner, 0) + line_digest(first.start, without_end(raw)) & MASK
             passed[first.numbers[index]] -= 1
-            not_ascii -= bool(owner) and not raw.isascii()
+            not_ascii -= not raw.isascii()
             self._read_line(raw, index + 1)
         self.lines = len(first.owners)
         if any(number != first.people.get(owner, first.others) for owner, number in again.items()):

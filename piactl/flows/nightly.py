@@ -32,7 +32,7 @@ from piactl.flows.canaries import try_canaries
 from piactl.flows.helpdesk.identity_check_limit import forget_old_attempts
 from piactl.flows.helpdesk.second_person import forget_old_requests
 from piactl.flows.helpdesk.unblock import release_activation_policy, remove_foreign_policies
-from piactl.flows.plan.cache_file import keep
+from piactl.flows.plan.cache_file import LINES, KeptLines, keep
 from piactl.flows.plan.incremental import NextCache, read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.load_feeds import keep_sets, refused_feeds, scan_feeds
@@ -76,7 +76,13 @@ def run_nightly(
 
     Raises FeedRefused with nothing written, RefusedPlan if guards are broken, LockHeld at once.
     """
-    scans = scan_feeds(arguments, settings.sources, rules.keys, settings.go_on, say)
+    known = KeptLines(Path(settings.state_folder), rules.keys)
+    scans = scan_feeds(arguments, settings.sources, rules.keys, settings.go_on, say, known)
+    try:
+        known.keep()
+    except PiactlError as error:
+        say(f"the lines of the feeds could not be kept, so the next night takes longer: {error}")
+    known.clear()
     with ExitStack() as after, under_lock as run:
         accounts = ManagedAccounts(run.writer, settings.directory, encoding(run.writer))
         store = AccountStore(*accounts, rules.keys, rules.policy, rules.as_of, unreadable=unreadable)
@@ -108,7 +114,8 @@ def run_nightly(
         run.journal.note(f"plan {ready.fingerprint}")
         keep_rejects(feeds, ready)
         keep_sets(feeds, run.say)
-        forget_old(folder / SETS, settings.keep_undo_days, run.now())
+        for of_feeds in (SETS, LINES):
+            forget_old(folder / of_feeds, settings.keep_undo_days, run.now())
         feeds.clear()
         # people who are held can break a guard although nothing changes
         kept = ready.plan.changes or ready.plan.refusals

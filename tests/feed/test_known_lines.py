@@ -6,17 +6,21 @@ from pathlib import Path
 
 import pytest
 
+from piactl.core.model.digests import DigestKeys
 from piactl.core.model.settings import SourceSettings
-from piactl.feed import csv_row_parser
-from piactl.feed.fingerprints import KnownLines, digest_lines
+from piactl.feed import csv_row_parser, known_lines
+from piactl.feed.fingerprints import digest_lines
+from piactl.feed.known_lines import KnownLines, packed, unpacked
+from piactl.flows.plan.cache_file import LINES, KeptLines
 
-HEADER = "matricule;nom_famille;prenom;uai;fonction;corps;debut"
+HEADER = "matricule;numen;nom_famille;prenom;uai;fonction;corps;debut"
 SOURCE = SourceSettings("rh")
 FILES = [
-    [f"{n:04};Nom {n};Ada;0800009A;ENS;{n % 3};2026-09-{n % 28 + 1:02}" for n in range(90)],
-    [f"{n:04};Nom {n};Ada;0800010B;ENS; ;2026-09-01" for n in range(40, 60)],
-    ["1;Nom;Ada", '0002;"Nom;quoté";Ada;0800009A;DIR;1;X', "0003;Nom;Léa;0800009A;ENS;;2026-09-01", "X"],
+    [f"{n:04};;Nom {n};Ada;0800009A;ENS;{n % 3};2026-09-{n % 28 + 1:02}" for n in range(90)],
+    [f"{n:04};01E95{n:05}ABC;Nom {n};Ada;0800010B;ENS; ;2026-09-01" for n in range(40, 60)],
+    ["1;Nom;Ada", '0002;;"Nom;quoté";Ada;0800009A;DIR;1;X', "0003;X;Nom;Léa;0800009A;ENS;;2026-09-01", "X"],
 ]
+TRAILER = ["#FIN;rows=1;date=2026-09-01"]
 
 
 def write(path: Path, rows: list[str], header: str = HEADER) -> Path:
@@ -27,22 +31,39 @@ def write(path: Path, rows: list[str], header: str = HEADER) -> Path:
 def found(path: Path, key: bytes, known: KnownLines | None) -> tuple:
     lines = digest_lines(path, SOURCE, key, known)
     assert lines is not None
-    people = (lines.owners, lines.people, [lines.patterns[number] for number in lines.numbers])
-    return (*people, list(lines.patterns), lines.sample, lines.digest)
+    people = (lines.owners, lines.people, lines.others, [lines.patterns[number] for number in lines.numbers])
+    file = lines.digest, lines.before_trailer, lines.offsets, lines.not_ascii
+    return (*people, list(lines.patterns), lines.sample, *file)
 
 
+def again(known: KnownLines) -> KnownLines:
+    """The same, written and read."""
+    return unpacked(memoryview(b"".join(packed(known.basis, known.lines))))
+
+
+@pytest.mark.parametrize("size", [1, 4, 16])
 @pytest.mark.parametrize("most", [1_000, 3])
 def test_known_lines_change_nothing_but_the_time(
-    most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    most: int, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # columns with more distinct values are no longer sampled from the next multiple of so many lines on
     monkeypatch.setattr(csv_row_parser, "MOST_DISTINCT", most)
-    monkeypatch.setattr("piactl.feed.fingerprints.PRUNE", 16)
+    monkeypatch.setattr(known_lines, "PRUNE", 16)
+    monkeypatch.setattr(known_lines, "LINES", size)
     first, second, third = FILES
-    known = KnownLines()
-    for number, rows in enumerate([first, first[5:] + second, third + first[::-1], third + second, first]):
-        path = write(tmp_path / f"{number}.csv", rows)
-        assert found(path, b"k", known) == found(path, b"k", None), number
+    files = [
+        first,
+        first[5:] + second,
+        third + first[::-1],
+        third + second + TRAILER,
+        first,
+        first + third[:1],
+    ]
+    known, kept = KnownLines(), KnownLines()
+    for number, rows in enumerate(files):
+        path, kept = write(tmp_path / f"{number}.csv", rows), again(kept) if number else kept
+        expected = found(path, b"k", None)
+        assert found(path, b"k", known) == found(path, b"k", kept) == expected, number
 
 
 def test_lines_of_another_header_or_key_are_not_taken(tmp_path: Path) -> None:
@@ -54,13 +75,47 @@ def test_lines_of_another_header_or_key_are_not_taken(tmp_path: Path) -> None:
     assert found(turned, b"another", known) == found(turned, b"another", None)
 
 
-def test_a_known_line_is_not_split_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("place", [0, 33, 89])
+def test_a_new_row_costs_the_lines_of_its_block(
+    place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known, path = KnownLines(), write(tmp_path / "a.csv", FILES[0])
     found(path, b"k", known)
-    split: list[bytes] = []
+    split: list[str] = []
     owner = csv_row_parser.RowParser.owner
     monkeypatch.setattr(
-        csv_row_parser.RowParser, "owner", lambda self, raw: (split.append(raw), owner(self, raw))[1]
+        csv_row_parser.RowParser, "owner", lambda self, raw: (split.append(raw.decode()), owner(self, raw))[1]
     )
-    found(write(tmp_path / "b.csv", [*FILES[0], FILES[1][0]]), b"k", known)
-    assert [raw.decode() for raw in split] == [FILES[1][0]]
+    found(write(tmp_path / "same.csv", FILES[0]), b"k", known)
+    assert not known.changed
+    assert split == []
+    rows = [*FILES[0][:place], FILES[1][0], *FILES[0][place:]]
+    found(write(tmp_path / "b.csv", rows), b"k", known)
+    assert known.changed
+    assert FILES[1][0] in split
+    blocks = list(known_lines.blocks([[f"{row}\n".encode() for row in rows]]))
+    assert len(split) == max(len(block) for block in blocks if f"{FILES[1][0]}\n".encode() in block)
+
+
+def test_a_file_without_ends_of_blocks_is_read(tmp_path: Path) -> None:
+    path, known = write(tmp_path / "a.csv", ["x"] * 70_000), KnownLines()
+    expected = found(path, b"k", None)
+    assert found(path, b"k", known) == found(path, b"k", again(known)) == expected
+
+
+def test_a_file_keeps_no_value_of_a_person_and_counts_only_if_it_is_whole(tmp_path: Path) -> None:
+    keys = DigestKeys("a", {"a": b"k" * 32})
+    path, kept = write(tmp_path / "a.csv", FILES[1]), KeptLines(tmp_path, keys)
+    found(path, b"k", kept["rh"])
+    kept.keep()
+    file = tmp_path / LINES / "rh"
+    whole = file.read_bytes()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert b"0800010B" in whole
+    assert not [secret for secret in (b"01E95", b"Nom 4", b"Ada") if secret in whole]
+    assert KeptLines(tmp_path, keys)["rh"].basis
+    for wrong in (whole[:-1], whole[:40] + b"x" + whole[41:], b""):
+        file.write_bytes(wrong)
+        assert not KeptLines(tmp_path, keys)["rh"].basis
+    file.write_bytes(whole)
+    assert not KeptLines(tmp_path, DigestKeys("a", {"a": b"x" * 32}))["rh"].basis

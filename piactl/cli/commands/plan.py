@@ -91,6 +91,7 @@ def plan(
     form = PlanLayout.JSON if output is PlanForm.JSON and by is None else PlanLayout.TEXT
     if feeds and feeds[0] == "show":
         return _show(feeds[1:], output, by, everything=everything)
+    from piactl.flows.plan.cache_file import KeptLines
     from piactl.flows.plan.incremental import read_run_state
     from piactl.flows.plan.inputs.account_index import ManagedAccounts
     from piactl.flows.plan.inputs.load_feeds import keep_sets, scan_feeds
@@ -107,7 +108,8 @@ def plan(
         refuse_output("--out", out, settings.plans_folder)
     day = read_day(as_of, today(configuration))
     with refusals_as_json(form), ExitStack() as stack:
-        scans = scan_feeds(feeds or [], settings.sources, configuration.keys, settings.go_on, say)
+        known = KeptLines(Path(settings.state_folder), configuration.keys)
+        scans = scan_feeds(feeds or [], settings.sources, configuration.keys, settings.go_on, say, known)
         reader = stack.enter_context(reading(configuration))
         accounts = ManagedAccounts(reader, settings.directory, configuration.encoding.fitted_to(reader))
         rules = configuration.rules(day)

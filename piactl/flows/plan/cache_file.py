@@ -1,4 +1,4 @@
-"""The file of the sync cache: private, and sealed with a key of this host."""
+"""The files of the sync cache and of the known lines of feeds: private, sealed with a key of this host."""
 
 from __future__ import annotations
 
@@ -10,9 +10,40 @@ from typing import Any
 
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.plan.sync_cache import WIDTH, Seen, SyncCache
+from piactl.feed.known_lines import KnownLines, packed, unpacked
 from piactl.private_files import make_private_folder, write_private
 
+_SEAL = 32
+_OF_ACCOUNTS, _OF_LINES = b"settled accounts", b"known lines"
 _FILE = "settled"
+LINES = "lines"
+"""The folder with the known lines of the feeds."""
+
+
+class KeptLines(dict[str, KnownLines]):
+    """The known lines of each source, as the last night on this host kept them."""
+
+    def __init__(self, folder: Path, keys: DigestKeys) -> None:
+        self._folder, self._keys = folder / LINES, keys
+
+    def __missing__(self, source: str) -> KnownLines:
+        known = KnownLines()
+        try:
+            known = unpacked(memoryview(_unsealed(self._folder / source, self._keys, _OF_LINES))[_SEAL:])
+        except (OSError, ValueError, LookupError, TypeError):
+            pass
+        self[source] = known
+        return known
+
+    def keep(self) -> None:
+        """Writes the lines that changed. Raises PiactlError."""
+        make_private_folder(self._folder.parent)
+        make_private_folder(self._folder)
+        for source, known in self.items():
+            if known.changed:
+                _write(
+                    self._folder / source, b"".join(packed(known.basis, known.lines)), self._keys, _OF_LINES
+                )
 
 
 def keep(cache: SyncCache, folder: Path, keys: DigestKeys) -> None:
@@ -43,7 +74,7 @@ def keep(cache: SyncCache, folder: Path, keys: DigestKeys) -> None:
         ]
     )
     make_private_folder(folder)
-    write_private(folder / _FILE, [_seal(keys, body), body])
+    _write(folder / _FILE, body, keys, _OF_ACCOUNTS)
 
 
 def load(folder: Path, keys: DigestKeys) -> SyncCache | None:
@@ -81,11 +112,9 @@ def load_without_entries(folder: Path, keys: DigestKeys) -> SyncCache | None:
 
 def _opened(folder: Path, keys: DigestKeys) -> tuple[dict[str, Any], bytes, int]:
     """The head, the whole file, and where the head ends. Raises ValueError if the seal is not ours."""
-    whole = (folder / _FILE).read_bytes()
-    if not hmac.compare_digest(whole[:32], _seal(keys, memoryview(whole)[32:])):
-        raise ValueError
-    end = whole.index(b"\n", 32)
-    return json.loads(whole[32:end]), whole, end + 1
+    whole = _unsealed(folder / _FILE, keys, _OF_ACCOUNTS)
+    end = whole.index(b"\n", _SEAL)
+    return json.loads(whole[_SEAL:end]), whole, end + 1
 
 
 def _without_entries(head: dict[str, Any], whole: bytes, at: int) -> SyncCache:
@@ -95,6 +124,18 @@ def _without_entries(head: dict[str, Any], whole: bytes, at: int) -> SyncCache:
     return cache
 
 
-def _seal(keys: DigestKeys, body: bytes | memoryview) -> bytes:
-    key = hmac.new(keys.keys[keys.current], b"settled accounts", hashlib.sha256).digest()
+def _write(path: Path, body: bytes, keys: DigestKeys, what: bytes) -> None:
+    write_private(path, [_seal(keys, body, what), body], sync=False)
+
+
+def _unsealed(path: Path, keys: DigestKeys, what: bytes) -> bytes:
+    """A file with its seal. Raises OSError, or ValueError if the seal is not ours."""
+    whole = path.read_bytes()
+    if not hmac.compare_digest(whole[:_SEAL], _seal(keys, memoryview(whole)[_SEAL:], what)):
+        raise ValueError
+    return whole
+
+
+def _seal(keys: DigestKeys, body: bytes | memoryview, what: bytes) -> bytes:
+    key = hmac.new(keys.keys[keys.current], what, hashlib.sha256).digest()
     return hmac.new(key, body, hashlib.sha256).digest()

@@ -37,10 +37,11 @@ from piactl.errors import FeedRefused, FeedsRefused, PiactlError, UnsafePlan
 from piactl.feed.feed import Feed
 from piactl.feed.feed_file import NoSource, feed_argument
 from piactl.feed.file_date import file_order
-from piactl.feed.fingerprints import KnownLines, LineDigests, digest_lines
+from piactl.feed.fingerprints import LineDigests, digest_lines
 from piactl.feed.formats.kept_sets import keep_set
 from piactl.feed.formats.registry import set_to_keep
 from piactl.feed.formats.set_files import md5_beside
+from piactl.feed.known_lines import KnownLines
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
 
