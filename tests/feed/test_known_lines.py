@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.core.model.digests import DigestKeys
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import SourceSettings
 from piactl.feed import csv_row_parser, known_lines
 from piactl.feed.fingerprints import digest_lines
