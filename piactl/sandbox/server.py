@@ -273,8 +273,10 @@ def _unused_port() -> int:
         return port
 
 
+_START_SECONDS = 10
 _STOP_SECONDS = 15.0
 _KILL_SECONDS = 5.0
+_LAST_LINES = 8
 
 # An anonymous simple bind, message 1: the shortest question that every LDAP server answers.
 _ANONYMOUS_BIND = bytes.fromhex("300c020101600702010304008000")
@@ -338,19 +340,19 @@ def launch(command: list[str], log: Path) -> Process:
     return process
 
 
-def wait_until_answering(process: Process, path: Path, log: Path, *, seconds: float = 10.0) -> None:
+def wait_until_answering(process: Process, path: Path, log: Path) -> None:
     """Returns when the server on the Unix socket `path` answers a bind.
 
-    Raises SandboxUnavailable with the end of its log when it dies or is silent for `seconds`.
+    Raises SandboxUnavailable with the end of its log when it dies or stays silent.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         if _answers(path):
             return
         if not process.alive():
             raise SandboxUnavailable(f"slapd ended while it started\n{last_lines(log)}")
         time.sleep(0.01)
-    raise SandboxUnavailable(f"slapd did not answer within {seconds:.0f} seconds\n{last_lines(log)}")
+    raise SandboxUnavailable(f"slapd did not answer within {_START_SECONDS} seconds\n{last_lines(log)}")
 
 
 def _answers(path: Path) -> bool:
@@ -381,10 +383,10 @@ def stop_process(process: Process) -> None:
         raise SandboxUnavailable(f"slapd (pid {process.pid}) does not end")
 
 
-def last_lines(log: Path, count: int = 8) -> str:
+def last_lines(log: Path) -> str:
     """The last lines of a log for an error message, or a note that the log is empty."""
     try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:]
     except OSError:
         lines = []
     shown = "\n".join(f"  {line}" for line in lines)

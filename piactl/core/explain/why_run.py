@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 
 from piactl.core.plan.change import Change, Kind
@@ -178,9 +178,3 @@ def _change_text(change: Change) -> str:
 def _refusal_text(refusal: Refusal) -> str:
     most = refusal.limit.most(refusal.of)
     return f"{refusal.kind}: {refusal.found} of {refusal.of} accounts ({refusal.scope}); at most {most}"
-
-
-def step_rows(steps: Sequence[Step]) -> Iterator[dict[str, str]]:
-    """The steps as JSON values."""
-    for one in steps:
-        yield {"step": one.step, "verdict": one.verdict, "code": one.code, "text": one.text}

@@ -145,7 +145,7 @@ def _own_rules(service: Service) -> tuple[Rule, ...]:
 
 def _delay(post: Post, service: Service) -> str:
     name = "mutation_delay" if post.follows else "grant_delay"
-    return f"{counted(post.delay(service), 'day', 'days')} ({name})"
+    return f"{counted(post.delay(service), 'day')} ({name})"
 
 
 def _refused(case: Case, service: Service, uai: str) -> Ground:
@@ -184,27 +184,22 @@ def _without(case: Case, service: Service, uai: str) -> Ground:
     over = max((p for p in with_service if p.last < case.number), key=lambda p: p.last, default=None)
     if uai and over is not None:
         after = (
-            f", and the handover of {counted(service.handover, 'day', 'days')} with it"
-            if service.handover
-            else ""
+            f", and the handover of {counted(service.handover, 'day')} with it" if service.handover else ""
         )
         return f"the post there ended on {civil(over.last)}{after}", (_rule(service),), over.assignment
     if uai and with_service:
-        return (
-            f"the post there begins on {civil(with_service[0].first)}",
-            (_rule(service),),
-            with_service[0].assignment,
-        )
+        first = with_service[0]
+        return f"the post there begins on {civil(first.first)}", (_rule(service),), first.assignment
     posts = case.career.posts_on(case.as_of)
     elsewhere = next((p for p in posts if service.serves(p.profile) and uai in ("", p.assignment.uai)), None)
     if elsewhere is not None:
         text = f"profile {elsewhere.profile} has it only where {condition(service.when.conditions)}"
         return text, _rules(case, service, elsewhere), elsewhere.assignment
     profiles = ", ".join(sorted({post.profile for post in posts if post.profile}))
-    first = posts[0].assignment if posts else None
+    assignment = posts[0].assignment if posts else None
     served = ", ".join(sorted(service.profiles or ())) or "all profiles"
     text = f"profile {profiles} does not have it" if profiles else "no profile fits an assignment of the day"
-    return f"{text}; it is for {served}", (_rule(service),), first
+    return f"{text}; it is for {served}", (_rule(service),), assignment
 
 
 def _position(position: Position) -> Rule:

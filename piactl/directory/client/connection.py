@@ -282,14 +282,10 @@ def open_session(
     """
     secret = b"" if identity.external else _allowed_password(uri, settings, identity, password)
     deadline = Deadline(2 * settings.connect_timeout)
-    try:
-        address = _address(uri)
-        connection = SilentConnection(address, settings, identity, secret, deadline, read_only=read_only)
-    except (ValueError, LDAPException) as error:
-        raise Unusable(f"not an address of a server ({str(error) or type(error).__name__})") from None
+    connection = _connection(uri, settings, identity, secret, deadline, read_only=read_only)
     session = Session(uri, connection, settings.operation_timeout)
     try:
-        _establish(connection, _starttls(address, settings))
+        _establish(connection, settings)
         connection.bind(read_server_info=False)
         _check_bound(connection.strategy.result, identity)
         session.operation_timeout = deadline.remaining()
@@ -300,7 +296,7 @@ def open_session(
         if isinstance(error, PiactlError | LDAPException) or of_transport(error):
             cause = connection.strategy.failure or error
             if isinstance(cause, ssl.SSLCertVerificationError) and settings.tls.strict:
-                cause = _without_strict(cause, address, settings, deadline)
+                cause = _without_strict(cause, uri, settings, deadline)
             words = str(cause).removeprefix(f"{uri}: ") if isinstance(cause, PiactlError) else reason(cause)
             raise Unusable(words) from None
         raise
@@ -321,13 +317,9 @@ def bind_result(
     settings = replace(settings, tls=tls)
     secret = password("") if clear else _allowed_password(uri, settings, identity, password)
     deadline = Deadline(2 * settings.connect_timeout)
+    connection = _connection(uri, settings, identity, secret, deadline, read_only=True)
     try:
-        address = _address(uri)
-        connection = SilentConnection(address, settings, identity, secret, deadline, read_only=True)
-    except (ValueError, LDAPException) as error:
-        raise Unusable(f"not an address of a server ({str(error) or type(error).__name__})") from None
-    try:
-        _establish(connection, _starttls(address, settings))
+        _establish(connection, settings)
         connection.bind(read_server_info=False)
         return connection.strategy.result
     except (LDAPException, OSError, PiactlError) as error:
@@ -337,19 +329,31 @@ def bind_result(
         connection.strategy.release()
 
 
-def _starttls(address: str, settings: DirectorySettings) -> bool:
-    return settings.tls.starttls and address.startswith("ldap://")
+def _connection(
+    uri: str,
+    settings: DirectorySettings,
+    identity: Identity,
+    secret: bytes,
+    deadline: Deadline,
+    *,
+    read_only: bool,
+) -> SilentConnection:
+    """A connection that is not open yet. Raises Unusable for a URI that is none of a server."""
+    try:
+        return SilentConnection(_address(uri), settings, identity, secret, deadline, read_only=read_only)
+    except (ValueError, LDAPException) as error:
+        raise Unusable(f"not an address of a server ({str(error) or type(error).__name__})") from None
 
 
 def _without_strict(
-    refused: ssl.SSLCertVerificationError, address: str, settings: DirectorySettings, deadline: Deadline
+    refused: ssl.SSLCertVerificationError, uri: str, settings: DirectorySettings, deadline: Deadline
 ) -> Exception:
     """The error behind a refused certificate. Makes a second connection without the strict check, on which
     nothing is sent. If only the strict check fails, raises Unusable with what the certificates lack."""
     lenient = replace(settings, tls=replace(settings.tls, strict=False))
-    second = SilentConnection(address, lenient, Identity(external=True), b"", deadline, read_only=True)
+    second = _connection(uri, lenient, Identity(external=True), b"", deadline, read_only=True)
     try:
-        _establish(second, _starttls(address, settings))
+        _establish(second, lenient)
     except (LDAPException, OSError, PiactlError, Unusable) as error:
         without_strict = second.strategy.failure or error
         return without_strict if isinstance(without_strict, ssl.SSLCertVerificationError) else refused
@@ -359,7 +363,7 @@ def _without_strict(
         second.strategy.release()
 
 
-def _establish(connection: SilentConnection, starttls: bool) -> None:
+def _establish(connection: SilentConnection, settings: DirectorySettings) -> None:
     """Connects, with TLS if configured. Raises a transport error, or Unusable."""
     try:
         connection.open(read_server_info=False)
@@ -367,7 +371,7 @@ def _establish(connection: SilentConnection, starttls: bool) -> None:
         if connection.strategy.failure is None:
             raise OSError(f"no address found for {connection.server.host}") from None
         raise
-    if not starttls:
+    if not settings.tls.starttls or not connection.server.name.startswith("ldap://"):
         return
     connection.extended(_START_TLS)
     result = connection.strategy.result
@@ -390,20 +394,15 @@ def _check_bound(result: Result, identity: Identity) -> None:
 
 
 def _facts(session: Session) -> ServerFacts:
-    entry = session.entry("", _ROOT_DSE)
-    values = entry.values if entry else {}
-
-    def texts(attribute: str) -> tuple[str, ...]:
-        return tuple(value.decode("utf-8", "replace") for value in values.get(attribute, ()))
-
+    entry = session.entry("", _ROOT_DSE) or RawEntry("", {})
     return ServerFacts(
         uri=session.uri,
-        controls=frozenset(texts("supportedControl")),
-        naming_contexts=texts("namingContexts"),
-        vendor=" ".join(texts("vendorName") + texts("vendorVersion")),
-        config_context="".join(texts("configContext")[:1]),
-        monitor_context="".join(texts("monitorContext")[:1]),
-        subschema="".join(texts("subschemaSubentry")[:1]) or "cn=Subschema",
+        controls=frozenset(entry.texts("supportedControl")),
+        naming_contexts=tuple(entry.texts("namingContexts")),
+        vendor=" ".join([*entry.texts("vendorName"), *entry.texts("vendorVersion")]),
+        config_context=entry.text("configContext"),
+        monitor_context=entry.text("monitorContext"),
+        subschema=entry.text("subschemaSubentry") or "cn=Subschema",
         address=session.address(),
     )
 

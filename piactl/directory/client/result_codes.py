@@ -17,16 +17,8 @@ from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreach
 
 SUCCESS, TIME_LIMIT, SIZE_LIMIT, REFERRAL, ADMIN_LIMIT = 0, 3, 4, 10, 11
 NO_SUCH_ATTRIBUTE, VALUE_EXISTS, NO_SUCH_OBJECT = 16, 20, 32
-BAD_CREDENTIALS, NO_RIGHT, BUSY, UNAVAILABLE, UNWILLING, EXISTS, OTHER, ASSERTION = (
-    49,
-    50,
-    51,
-    52,
-    53,
-    68,
-    80,
-    122,
-)
+BAD_CREDENTIALS, NO_RIGHT, BUSY, UNAVAILABLE, UNWILLING = 49, 50, 51, 52, 53
+EXISTS, OTHER, ASSERTION = 68, 80, 122
 
 TRUNCATING = frozenset({TIME_LIMIT, SIZE_LIMIT, 9, REFERRAL, ADMIN_LIMIT})
 AGAIN = frozenset({BUSY, UNAVAILABLE})
@@ -84,9 +76,7 @@ def described(result: Result) -> str:
 
 def refusal(result: Result, uri: str, doing: str) -> PiactlError:
     """The error for a failed operation: unreachable, truncated, or refused."""
-    message = f"{uri}: {doing}: {described(result)}."
-    advice = _ADVICE.get(result.code, "")
-    text = f"{message}\n{advice}" if advice else message
+    text = f"{uri}: {doing}: {described(result)}.\n{_ADVICE.get(result.code, '')}".rstrip()
     if result.code in AGAIN:
         return DirectoryUnreachable(text)
     return DirectoryRefused(text, result.code)

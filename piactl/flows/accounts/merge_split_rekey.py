@@ -306,7 +306,7 @@ def prepare_rekey(
 ) -> Batch:
     """The account of `name` with the matricule `new` in place of `old`. Raises UsageError, ActRefused if
     another account has `new`."""
-    old, new = read_matricule(old), named_matricule("--to", new)
+    old, new = read_matricule(old), _new_matricule(new)
     uid = find_account(store, name).uid
     owner = owner_of(store, new)
     if owner is not None and owner.account.uid != uid:
@@ -317,11 +317,11 @@ def prepare_rekey(
     return prepare(store, rules, [name], merged_and_split_accounts.rekey(author, old, new), author.reason)
 
 
-def named_matricule(option: str, text: str) -> str:
-    """The matricule of an option, with its namespace. Raises UsageError if HR cannot write it so."""
+def _new_matricule(text: str) -> str:
+    """The matricule of --to, with its namespace. Raises UsageError if HR cannot write it so."""
     fault = check_matricule(text.strip().rpartition(":")[2])[1]
     if fault is not None:
-        raise UsageError(f"{option}: {fault[1]}")
+        raise UsageError(f"--to: {fault[1]}")
     return read_matricule(text)
 
 

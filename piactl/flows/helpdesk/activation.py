@@ -232,13 +232,8 @@ def _with_device(account: Account, encoding: Encoding) -> str:
 def refuse_activation(account: Account, rules: Rules, identity: str) -> AccountStatus:
     """The status of an account that may have an activation password. Raises ActRefused for an account that it
     would not open, or that `identity` may not change."""
-    _, status = career_and_status(account, rules.policy, rules.register, rules.as_of)
-    _refuse_closed(account, status, rules.as_of, identity)
-    return status
-
-
-def _refuse_closed(account: Account, status: AccountStatus, as_of: date, identity: str) -> None:
-    uid = account.uid
+    uid, as_of = account.uid, rules.as_of
+    _, status = career_and_status(account, rules.policy, rules.register, as_of)
     if account.state is State.ARCHIVED:
         raise ActRefused(f"{uid}: the account is archived; nobody can log in with it any more")
     if account.protected and identity != IdentityName.ADMINISTRATOR:
@@ -266,6 +261,7 @@ def _refuse_closed(account: Account, status: AccountStatus, as_of: date, identit
             f"{uid}: {status.state.value}{since}, and nobody may log in; an activation password would "
             f"not open it.\nSee: piactl why {uid} login"
         )
+    return status
 
 
 Row = Mapping[str, str]

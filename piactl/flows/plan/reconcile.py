@@ -18,7 +18,7 @@ from piactl.core.plan.feed_quality import FeedQuality
 from piactl.core.plan.guards import Census, Tally, tally
 from piactl.core.plan.identity_case import Answer, Case, case_counts
 from piactl.core.plan.losses import NO_LOSSES, losses_before, losses_with
-from piactl.core.plan.plan import Basis, Changes, Contradiction, FeedBasis, Plan
+from piactl.core.plan.plan import Basis, Changes, Contradiction, Plan
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
 from piactl.core.plan.sync_cache import SyncCache
 from piactl.core.rules.address_allocation import all_named
@@ -34,11 +34,7 @@ from piactl.directory.store.accounts import (
     read_accounts_named,
     read_accounts_of,
 )
-from piactl.directory.store.attribute_scans import (
-    read_foreign_names,
-    read_identifiers,
-    read_owners,
-)
+from piactl.directory.store.attribute_scans import read_foreign_names, read_identifiers, read_owners
 from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
@@ -53,13 +49,7 @@ from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
 from piactl.flows.plan.inputs.candidates import certain_joins, find_cases
 from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules
 from piactl.flows.plan.inputs.load_feeds import check_feed_dates, check_held, check_limits
-from piactl.flows.plan.inputs.merge_feeds import (
-    NOTHING,
-    Accepted,
-    MergedFeeds,
-    SourcedFeed,
-    judged,
-)
+from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, MergedFeeds, SourcedFeed, judged
 from piactl.flows.plan.inputs.posix_numbers import numbers_of
 from piactl.flows.plan.plan_rows import PlanRows
 from piactl.flows.plan.ready_plan import ReadyPlan, Writes
@@ -233,12 +223,12 @@ class _JointEvaluation(Evaluation):
             past, unfinished = self.memory.last.losses, self.memory.last.unfinished
             losses = losses_before(past, unfinished, counted.by_kind(), self.as_of)
         cases = self._cases(merged)
+        policy, facts = self.rules.policy, [sourced.feed.facts for sourced in self.feeds]
         held = [hold.uid or hold.matricule or "" for hold in self.holds]
-        full = [f.feed.facts for f in self.feeds if f.feed.facts.full]
         several = sum(one.full for one in self.sources.values()) > 1
-        in_sources = {facts.source: facts.people for facts in full} if several else {}
+        in_sources = {one.source: one.people for one in facts if one.full} if several else {}
         plan = Plan(
-            basis=self._basis(),
+            basis=Basis.of(self.rules, directory.accounts, self.memory.last, facts),
             changes=changes,
             rejections=tuple(self.rejections),
             holds=tuple(sorted(self.holds, key=lambda hold: (hold.matricule or "", hold.uid or ""))),
@@ -249,14 +239,7 @@ class _JointEvaluation(Evaluation):
                 sorted(merged.disagreements, key=lambda one: (one.uid or "", one.matricule or ""))
             ),
             refusals=tuple(
-                counted.refusals(
-                    before,
-                    self.rules.policy,
-                    self.as_of,
-                    held=held,
-                    losses=losses,
-                    sources=in_sources,
-                )
+                counted.refusals(before, policy, self.as_of, held=held, losses=losses, sources=in_sources)
             ),
             archivals=tuple(one for _, one in sorted(self.archivals.items())),
             remarks=(
@@ -269,26 +252,27 @@ class _JointEvaluation(Evaluation):
             cases=case_counts(cases.values(), self.rules.matching, self.as_of),
             summary=counted.by_kind(),
             totals=counted.totals(),
-            counted=counted.counted(before, self.rules.policy, self.as_of, held=held, losses=losses),
-            impact=tuple(counted.impact(before, self.rules.policy, self.as_of, in_sources)),
+            counted=counted.counted(before, policy, self.as_of, held=held, losses=losses),
+            impact=tuple(counted.impact(before, policy, self.as_of, in_sources)),
         )
         plan = replace(plan, quality=tuple(self._quality(written, desired, counted)))
-        digests = self.rules.policy.digest, self.rules.register_digest
-        otp_schema = self.accounts.encoding.otp_schema
-        losses = losses_with(losses, plan.summary, self.as_of)
-        unbased = self._unbased({write.uid for write, _ in rows})
         last = LastRun(
-            *("", self.as_of, *digests, "", True, after, otp_schema),
+            run="",
+            as_of=self.as_of,
+            policy=policy.digest,
+            register=self.rules.register_digest,
+            plan="",
+            clean=True,
+            census=after,
+            otp_schema=self.accounts.encoding.otp_schema,
             layout=LAYOUT,
-            losses=losses,
-            unbased=unbased,
+            losses=losses_with(losses, plan.summary, self.as_of),
+            unbased=self._unbased({write.uid for write, _ in rows}),
         )
         archivals = self._archivals(by_uid)
         of_sources = self._without_archived(merged, desired)
-        vanished = self.memory.vanished
-        memory = Memory(last, of_sources, waiting, standing, archivals, cases, vanished)
-        state_base = self.accounts.directory.state
-        records = tuple(memory_writes(self.state.remembered, memory, state_base, self.rules.keys))
+        memory = Memory(last, of_sources, waiting, standing, archivals, cases, self.memory.vanished)
+        records = tuple(memory_writes(self.state.remembered, memory, directory.state, self.rules.keys))
         unsure = self.unsure(merged, memory)
         if self.cache is not None and self.cache.kept:
             into = self.cache.cache
@@ -388,11 +372,8 @@ class _JointEvaluation(Evaluation):
             person = merged.people.get(matricule) or (old.person if old else None)
             if person is None:
                 continue
-            numen = old.numen_digest if old else None
-            if person.numen is not None:
-                numen = self.rules.keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
+            numen, births = self._digests(person, old)
             assignments = merged.assignments.get(matricule, old.assignments if old else ())
-            births = self._births(person, old)
             record = waiting_for(person, numen, births, assignments, self.rules.policy, self.as_of)
             if record is not None:
                 waiting[matricule] = record
@@ -404,17 +385,15 @@ class _JointEvaluation(Evaluation):
         applied again."""
         for matricule in {hold.matricule for hold in self.holds} & merged.once.keys():
             person, assignments = merged.once[matricule or ""]
-            old = self.memory.waiting.get(matricule or "")
-            numen = old.numen_digest if old else None
-            if person.numen is not None:
-                numen = self.rules.keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
-            waiting[matricule or ""] = Waiting(
-                bare(person), numen, assignments, self.as_of, self._births(person, old)
-            )
+            numen, births = self._digests(person, self.memory.waiting.get(matricule or ""))
+            waiting[matricule or ""] = Waiting(bare(person), numen, assignments, self.as_of, births)
 
-    def _births(self, person: Person, old: Waiting | None) -> Births:
-        before = old.births if old else (None, None)
-        return birth_digests(before, person, self.rules.keys, self.rules.matching)
+    def _digests(self, person: Person, old: Waiting | None) -> tuple[str | None, Births]:
+        """The digests of the NUMEN and of the birth of a person in waiting; `old` is their present record."""
+        numen, births = (old.numen_digest, old.births) if old else (None, (None, None))
+        if person.numen is not None:
+            numen = self.rules.keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
+        return numen, birth_digests(births, person, self.rules.keys, self.rules.matching)
 
     def _urgent(self, cases: Mapping[str, Case]) -> Iterator[str]:
         for case in cases.values():
@@ -494,17 +473,6 @@ class _JointEvaluation(Evaluation):
                 left = {m: deviation for m, deviation in source.deviations.items() if m not in archived}
                 sources[name] = replace(source, deviations=left)
         return sources
-
-    def _basis(self) -> Basis:
-        facts = [sourced.feed.facts for sourced in self.feeds]
-        return Basis(
-            feeds=tuple(FeedBasis(f.source, f.file, f.digest, f.date, f.rows, f.full) for f in facts),
-            policy=self.rules.policy.digest,
-            register=self.rules.register_digest,
-            directory=self.accounts.directory.accounts,
-            after=self.memory.last.run if self.memory.last else "",
-            as_of=self.as_of,
-        )
 
     def _remarks(self) -> Iterable[str]:
         run, policy = self.memory.last, self.rules.policy

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from piactl.core.explain.question import Answer, Case, Rule
-from piactl.core.explain.why_run import RunEnd, run_steps, step_rows, steps_without_plan
+from piactl.core.explain.why_run import RunEnd, run_steps, steps_without_plan
 from piactl.core.explain.why_service import right_answers
 from piactl.core.explain.why_state import state_answer
 from piactl.core.model.account import Right, State
@@ -107,7 +107,7 @@ def why_run(
         "run": record["run"],
         "as_of": record.get("as_of"),
         "status": record["status"],
-        "steps": [*step_rows(steps)],
+        "steps": [asdict(step) for step in steps],
     }
 
 
