@@ -106,7 +106,7 @@ def test_a_pipe_as_journal_is_not_waited_for(academy: Academy) -> None:
         ("piactl.flows.doctor.servers", "_bind_all", "D11"),
         ("piactl.flows.doctor.servers", "_functions", "D13"),
         ("piactl.flows.doctor.records", "_bases", "D15"),
-        ("piactl.flows.doctor.records", "_lock", "D28"),
+        ("piactl.flows.doctor.records", "_needs_in_words", "D27"),
     ],
 )
 def test_a_check_of_doctor_that_breaks_is_that_check_s_error(

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import cache, partial
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from piactl.config.policy import read_policy
 from piactl.config.settings import read_settings
@@ -32,6 +31,7 @@ from piactl.flows.doctor.checks import (
     Check,
     Finding,
     Outcome,
+    Result,
     broken,
     error,
     examined,
@@ -40,8 +40,8 @@ from piactl.flows.doctor.checks import (
     skipped,
 )
 from piactl.flows.doctor.files import FreeBytes, examine_files, free_bytes
-from piactl.flows.doctor.journal import examine_journal, examine_runs, examine_writes
-from piactl.flows.doctor.records import Content, Runs, examine_records, runs_of
+from piactl.flows.doctor.journal import examine_journal, examine_runs, writes_in_journal
+from piactl.flows.doctor.records import RECORDS, Content, examine_bases
 from piactl.flows.doctor.rights import RIGHTS
 from piactl.flows.doctor.server_settings import SETTINGS
 from piactl.flows.doctor.servers import examine_server, reachable
@@ -52,14 +52,17 @@ from piactl.secret_files import read_own_keys, read_password
 __all__ = ["CHECKS", "Check", "Examination", "Finding", "Outcome", "examine", "exit_code"]
 
 _OF_CONFIGURATION = ("D01", "D02", "D03", "D04", "D05")
-_OF_RECORDS = tuple(
-    (
-        "D15 D27 D28 D29 D30 D32 D36 D37 D40 D41 D42 D43 D45 D47 D49 D51 D54 D55 D56 D57 D58 D59 D62 D63 "
-        "D65 D66 D67 D68"
-    ).split()
-)
-_OF_JOURNAL = ("D08", "D09", "D10", "D50")
-_OF_FILES = ("D02", "D03", "D04", "D05", "D06", "D07")
+_OF_CONTENT: Mapping[str, Callable[[Content], Result]] = {
+    **RECORDS,
+    "D51": writes_in_journal,
+    "D58": birth_digests,
+    "D59": open_cases,
+    "D63": applications,
+    "D65": approval_place,
+    "D66": runs_without_approval,
+}
+_OF_READER = ("D15", "D40", "D47", "D55", "D56", "D57", *_OF_CONTENT)
+"""The checks that need an identity which can read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +119,11 @@ def _all(
         settings = _settings(configuration)
     except ConfigurationInvalid as invalid:
         yield finding("D01", error(str(invalid), "Correct the file, then run piactl doctor again."))
-        for id_ in CHECKS:
-            if id_ != "D01":
-                yield finding(id_, skipped("there is no valid configuration (D01)"))
+        yield from _all_skipped("there is no valid configuration (D01)")
         return
     except Exception as bug:  # noqa: BLE001 - reported as a finding, like every problem
         yield broken("D01", bug)
-        for id_ in CHECKS:
-            if id_ != "D01":
-                yield finding(id_, skipped("the check of the configuration failed (D01)"))
+        yield from _all_skipped("the check of the configuration failed (D01)")
         return
     # each file is read once; one that is not valid raises its error at each call
     policy = cache(lambda: read_policy(Path(settings.policy_file)))
@@ -138,6 +137,11 @@ def _all(
     for uri in settings.directory.servers:
         yield from examine_server(uri, settings.directory, settings.password, now, checks, portal=portal)
     yield from _with_reader(settings, policy, keys, now, host, bind=canaries)
+
+
+def _all_skipped(why: str) -> Iterator[Finding]:
+    """The findings of all checks but the first."""
+    return (finding(id_, skipped(why)) for id_ in CHECKS if id_ != "D01")
 
 
 def _settings(configuration: Path | ConfigurationInvalid) -> Settings:
@@ -162,8 +166,7 @@ def _with_reader(
             with open_reader(settings.directory, name, read_password) as reader:
                 baseline = Baseline(settings)
                 baseline.look_at(reader, settings.directory.suffix, now())
-                content = Content(reader, settings, policy, keys, UnreadableRecords(), baseline)
-                runs = runs_of(content, now())
+                content = Content(reader, settings, policy, keys, UnreadableRecords(), baseline, host, now())
                 stored = partial(
                     stored_heads, reader, settings, keys, content.unreadable, this_user(), host, now()
                 )
@@ -171,13 +174,11 @@ def _with_reader(
                 chain = next(one for one in of_journal if one.check.id == "D09")
                 found = [
                     *of_journal,
-                    examine_runs(reader, host, settings, content.unreadable, now(), chain),
-                    examine_writes(reader, settings, host, now(), baseline),
-                    *_records(content, runs, host, now()),
-                    examined("D47", lambda: canaries_refused(reader, settings, bind=bind)),
-                    examined("D63", lambda: applications(reader, settings)),
-                    examined("D65", partial(approval_place, content)),
-                    examined("D66", partial(runs_without_approval, content, now())),
+                    examine_runs(content, chain),
+                    examine_bases(content),
+                    *(examined(id_, partial(check, content)) for id_, check in _OF_CONTENT.items()),
+                    *examine_drift(content),
+                    examined("D47", partial(canaries_refused, content, bind=bind)),
                 ]
                 baseline.store()
         except PiactlError:
@@ -185,22 +186,10 @@ def _with_reader(
         except Exception as bug:  # noqa: BLE001 - the journal must still be checked
             found = [
                 *examine_journal(settings, host, None, now()),
-                *(broken(id_, bug) for id_ in _OF_RECORDS),
+                *(broken(id_, bug) for id_ in _OF_READER),
             ]
         yield from found
         return
     yield from examine_journal(settings, host, None, now())
-    for id_ in _OF_RECORDS:
+    for id_ in _OF_READER:
         yield finding(id_, skipped("no server can be queried (D11, D12)"))
-
-
-def _records(content: Content, runs: Runs | None, host: str, now: datetime) -> Iterator[Finding]:
-    try:
-        zone = content.policy().timezone
-    except PiactlError:
-        zone = "UTC"
-    today = now.astimezone(ZoneInfo(zone)).date()
-    yield from examine_records(content, runs, host, now, today)
-    yield from examine_drift(content)
-    yield examined("D58", lambda: birth_digests(content.settings))
-    yield examined("D59", lambda: open_cases(content, today))

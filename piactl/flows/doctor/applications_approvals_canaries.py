@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 
 from piactl.core.model.settings import IdentityName, Settings
 from piactl.core.text import counted, few
@@ -20,10 +19,10 @@ from piactl.flows.doctor.servers import UPGRADE_PAGE
 _FEW = 5
 
 
-def applications(reader: Reader, settings: Settings) -> Result:
+def applications(content: Content) -> Result:
     """D63. Whether each application has an entry of its own that nobody can shut out and that no identity
     is."""
-    base = settings.directory.consumers
+    reader, settings, base = content.reader, content.settings, content.directory.consumers
     if not base:
         return fine("directory.consumers is not set")
     if reader.read(base, ["ou"]) is None:
@@ -61,7 +60,7 @@ def approval_place(content: Content) -> Result:
     """D65."""
     if not content.policy().approvals.required:
         return fine("the policy asks for no other person")
-    directory = content.settings.directory
+    directory = content.directory
     records = ApprovalRecords(content.reader, directory, content.keys(), content.unreadable)
     wrong = []
     if content.reader.read(records.folder, ["ou"]) is None:
@@ -83,23 +82,23 @@ def approval_place(content: Content) -> Result:
     return worst(wrong, [], f"{UPGRADE_PAGE} {_PAGE}", counted(found, "answer"))
 
 
-def runs_without_approval(content: Content, now: datetime) -> Result:
+def runs_without_approval(content: Content) -> Result:
     """D66."""
-    runs = read_runs(content.reader, content.settings.directory.state, content.unreadable, now)
-    alone = [f"{run['run']} ({run['break_glass']})" for run in broken_glass(runs, now)]
+    runs = read_runs(content.reader, content.directory.state, content.unreadable, content.now)
+    alone = [f"{run['run']} ({run['break_glass']})" for run in broken_glass(runs, content.now)]
     if not alone:
         return fine(f"no run of the last {ALARM.days} days")
     words = f"applied without another person: {'; '.join(alone)}"
     return warning(words, f"Talk about it with who did. {_PAGE}")
 
 
-def canaries_refused(reader: Reader, settings: Settings, *, bind: bool) -> Result:
+def canaries_refused(content: Content, *, bind: bool) -> Result:
     """D47. An error for each server that lets a canary in. Without `bind` nothing is tried."""
-    if not settings.canaries:
+    if not content.settings.canaries:
         return fine("none is configured")
     if not bind:
         return skipped("not tried", "Run piactl doctor --canaries; the night tries them as well.")
-    results = list(try_canaries(reader, settings))
+    results = list(try_canaries(content.reader, content.settings))
     let_in = [str(result) for result in results if result.let_in]
     unknown = [str(result) for result in results if result.let_in is None]
     advice = (

@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import date
 
-from piactl.core.model.settings import Settings
 from piactl.core.plan.drift import DriftClass
 from piactl.core.plan.run_state import Memory
 from piactl.core.plan.sync_cache import name_digest
@@ -33,9 +32,9 @@ from piactl.flows.plan.deleted_entries import still_gone, vanished_words
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 
 
-def birth_digests(settings: Settings) -> Result:
+def birth_digests(content: Content) -> Result:
     """D58."""
-    if settings.matching.identity_digests:
+    if content.settings.matching.identity_digests:
         return fine("birth dates are compared, by digests")
     return note(
         "matching.identity_digests is off: people are recognised by names and NUMEN alone",
@@ -43,10 +42,10 @@ def birth_digests(settings: Settings) -> Result:
     )
 
 
-def open_cases(content: Content, today: date) -> Result:
+def open_cases(content: Content) -> Result:
     """D59."""
     cases = read_cases(content.reader, content.directory.state, UnreadableRecords())
-    matching = content.settings.matching
+    matching, today = content.settings.matching, content.today
     overdue = [f"case {c.id} is open since {c.since}" for c in cases if c.overdue(matching, today)]
     soon = [
         f"case {c.id}: the newcomer starts on {c.start}, or has started"

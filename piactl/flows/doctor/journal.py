@@ -15,9 +15,8 @@ from piactl.core.journal_line import GENESIS, Anchor, journal_owner
 from piactl.core.model.settings import IdentityName, Settings
 from piactl.core.text import counted
 from piactl.directory.open import open_reader
-from piactl.directory.port import Reader
 from piactl.directory.probe.server_config import root_of
-from piactl.directory.store.records import JOURNALS, Places, UnreadableRecords
+from piactl.directory.store.records import JOURNALS, Places
 from piactl.errors import DirectoryOlder, JournalMissing, PiactlError
 from piactl.flows.apply.journal_heads import StoredHeads, remember_heads, remembered_heads
 from piactl.flows.apply.restored_directory import BEGIN, compare_runs
@@ -37,6 +36,7 @@ from piactl.flows.doctor.checks import (
     worst,
 )
 from piactl.flows.doctor.files import doctor_as, may_write, nearest_folder
+from piactl.flows.doctor.records import Content
 from piactl.flows.queries.unjournalled import unjournalled
 from piactl.journal import Verification, in_doubt, verify
 from piactl.journal.append_file import open_private
@@ -82,21 +82,15 @@ def examine_journal(
         yield finding("D10", skipped("the journal cannot be read (D09)"))
 
 
-def examine_runs(
-    reader: Reader,
-    host: str,
-    settings: Settings,
-    unreadable: UnreadableRecords,
-    now: datetime,
-    chain: Finding,
-) -> Finding:
+def examine_runs(content: Content, chain: Finding) -> Finding:
     """D40. Skipped where the chain of the journal is not whole, or the directory cannot be asked."""
     if chain.outcome is not Outcome.OK:
         return finding("D40", skipped("the journal is not whole (D09)"))
 
     def compared() -> Result:
         try:
-            if not compare_runs(reader, host, settings, unreadable, lambda: now):
+            known = content.reader, content.host, content.settings, content.unreadable
+            if not compare_runs(*known, lambda: content.now):
                 return skipped("the journal cannot be read (D08)")
         except (DirectoryOlder, JournalMissing) as error_found:
             found, _, advice = str(error_found).partition("\n")
@@ -106,14 +100,9 @@ def examine_runs(
     return examined("D40", compared)
 
 
-def examine_writes(
-    reader: Reader, settings: Settings, host: str, now: datetime, baseline: Baseline
-) -> Finding:
+def writes_in_journal(content: Content) -> Result:
     """D51. As the administrator where this host has that password: no other identity reads the access log."""
-    return examined("D51", lambda: _writes(reader, settings, host, now, baseline))
-
-
-def _writes(reader: Reader, settings: Settings, host: str, now: datetime, baseline: Baseline) -> Result:
+    reader, settings, now, baseline = content.reader, content.settings, content.now, content.baseline
     first = first_line(settings.journal_file)
     since = max(datetime.fromisoformat(first.time) if first else now, now - WRITES)
     directory, root = settings.directory, root_of(reader, settings.directory.suffix)
@@ -125,7 +114,9 @@ def _writes(reader: Reader, settings: Settings, host: str, now: datetime, baseli
                 )
         server = reader.facts().uri
         after, at = _compared(baseline, server, now)
-        found = unjournalled(reader, directory, settings.journal_file, this_user(), host, since, root, after)
+        found = unjournalled(
+            reader, directory, settings.journal_file, this_user(), content.host, since, root, after
+        )
     warnings, advice = [], []
     if not found.log:
         warnings.append("no access log can be read: only the last write of each account is seen")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import date, datetime, timedelta
 from hashlib import sha256
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from piactl.core.model.account import LIVE
 from piactl.core.model.numen_and_digests import DigestKeys
@@ -55,8 +56,6 @@ from piactl.flows.doctor.checks import (
     Finding,
     Result,
     error,
-    examined,
-    finding,
     fine,
     skipped,
     unless_broken,
@@ -84,8 +83,6 @@ _TELLING = (
 )  # fmt: skip
 """What names of positions that reveal health, family or discipline contain."""
 
-Runs = Sequence[Mapping[str, Any]]
-
 _ENDS: Mapping[str, str] = {
     RunStatus.INTERRUPTED: "was killed; run piactl nightly, which completes its records and makes a new plan",
     RunStatus.FAILED: "failed; see piactl runs show {run}, correct the cause, and run it again",
@@ -103,7 +100,7 @@ _ENDS: Mapping[str, str] = {
 @dataclass(frozen=True, slots=True)
 class Content:
     """The content of the directory, with what this host needs to read it. `policy` and `keys` raise
-    PiactlError where their file is not valid."""
+    PiactlError where their file is not valid. `host` is the name of this host in the records of runs."""
 
     reader: Reader
     settings: Settings
@@ -111,6 +108,17 @@ class Content:
     keys: Callable[[], DigestKeys]
     unreadable: UnreadableRecords
     baseline: Baseline
+    host: str
+    now: datetime
+
+    @property
+    def today(self) -> date:
+        """The day in the time zone of the policy."""
+        try:
+            zone = self.policy().timezone
+        except PiactlError:
+            zone = "UTC"
+        return self.now.astimezone(ZoneInfo(zone)).date()
 
     @property
     def directory(self) -> DirectorySettings:
@@ -121,46 +129,19 @@ class Content:
         return encoding_of(self.policy(), self.directory, self.keys())
 
 
-def examine_records(
-    content: Content, runs: Runs | None, host: str, now: datetime, today: date
-) -> Iterator[Finding]:
-    """D15, D27 to D30, D32, D36, D37, D41 to D43, D45, D49, D54, D62, D67, D68. `today` is the policy's."""
-    reader, settings, directory = content.reader, content.settings, content.directory
-    yield unless_broken("D15", lambda: _bases(reader, directory))
-    yield examined("D27", lambda: _needed_keys(content, today))
-    yield examined("D28", lambda: _lock(reader, directory, host, now))
-    if runs is None:
-        yield finding("D29", skipped("the records of runs cannot be read"))
-    else:
-        yield unless_broken("D29", lambda: _last_run(reader, settings, runs, today))
-    yield examined("D30", lambda: _activation_policy(reader, settings.password.activation_policy))
-    yield examined("D32", lambda: _protected(content))
-    yield examined("D36", lambda: _addresses(content))
-    yield examined("D37", lambda: _unreadable(content, now))
-    yield examined("D41", lambda: _day_of_last_run(reader, settings, today))
-    yield examined("D42", lambda: _feeds(content, today))
-    yield examined("D43", lambda: _foreign_policies(content))
-    yield examined("D45", lambda: _blocks_of_protected(content))
-    yield examined("D49", lambda: _proof_changes(content, today))
-    yield examined("D54", lambda: _positions(content))
-    yield examined("D62", lambda: _sponsors(content))
-    yield examined("D67", lambda: _layout(reader, directory))
-    yield examined("D68", lambda: _numbers(content))
-
-
-def _day_of_last_run(reader: Reader, settings: Settings, today: date) -> Result:
-    last = read_last(reader, settings.directory.state, UnreadableRecords())
+def _day_of_last_run(content: Content) -> Result:
+    last, today = read_last(content.reader, content.directory.state, UnreadableRecords()), content.today
     if last is None:
         return fine("no run has written yet")
     if last.as_of <= today:
         return fine(f"{last.as_of}")
     found = f"{last.as_of}, which is after today ({today})"
     advice = f'Correct the clocks, then: piactl runs rewind --to {today} --reason "..."'
-    return warning(found, advice) if settings.any_date else error(found, advice)
+    return warning(found, advice) if content.settings.any_date else error(found, advice)
 
 
-def _layout(reader: Reader, directory: DirectorySettings) -> Result:
-    last = read_last(reader, directory.state, UnreadableRecords())
+def _layout(content: Content) -> Result:
+    last = read_last(content.reader, content.directory.state, UnreadableRecords())
     if last is None or last.layout >= LAYOUT:
         return fine("that of this version")
     advice = "Read the plan of the next night: it gives the entries their form. docs/upgrade-directory.md"
@@ -189,7 +170,7 @@ def _numbers(content: Content) -> Result:
     return worst([*first_ones(shared), *full], scarce, advice, words)
 
 
-def _feeds(content: Content, today: date) -> Result:
+def _feeds(content: Content) -> Result:
     """The last feed that was applied of each source is not older than `feed_days`."""
     if content.settings.any_date:
         return fine("not compared: trials choose their date (any_date)")
@@ -198,7 +179,7 @@ def _feeds(content: Content, today: date) -> Result:
     for name, source in content.settings.sources.items():
         one = memory.sources.get(name)
         day = one.record.date if one else None
-        if source.full and day is not None and abs((today - day).days) > source.feed_days:
+        if source.full and day is not None and abs((content.today - day).days) > source.feed_days:
             old.append(f"{name}: the last feed is of {day}")
     advice = "Ask HR for the feed of today; a night with a refused feed exits with 6."
     return worst([], old, advice, "none is old")
@@ -233,15 +214,8 @@ def _positions(content: Content) -> Result:
     return worst([], wrong, advice, "only effects are stored")
 
 
-def runs_of(content: Content, now: datetime) -> Runs | None:
-    """The records of all runs, the latest first; None where they cannot be read."""
-    try:
-        return read_runs(content.reader, content.directory.state, content.unreadable, now)
-    except PiactlError:
-        return None
-
-
-def _bases(reader: Reader, directory: DirectorySettings) -> Result:
+def _bases(content: Content) -> Result:
+    reader, directory = content.reader, content.directory
     places = Places(directory.state)
     wanted = [directory.suffix, directory.accounts, directory.state]
     wanted += [places.folder(name) for name in (RUNS, SOURCES, WAITING)]
@@ -253,7 +227,8 @@ def _bases(reader: Reader, directory: DirectorySettings) -> Result:
     return worst(errors, warnings, advice, f"{len(wanted) + len(later)} entries are there")
 
 
-def _activation_policy(reader: Reader, policy: str) -> Result:
+def _activation_policy(content: Content) -> Result:
+    reader, policy = content.reader, content.settings.password.activation_policy
     if not policy:
         return skipped("password.activation_policy is not set: no activation passwords are issued")
     faults = [*policy_faults(reader, policy), *reuse_faults(reader, policy)]
@@ -318,7 +293,7 @@ def _protected(content: Content) -> Result:
     return worst(wrong, [], advice, "every protected account is marked")
 
 
-def _proof_changes(content: Content, today: date) -> Result:
+def _proof_changes(content: Content) -> Result:
     """No proof changed on a day that lies ahead, and the counts of today's operations can be read."""
     name, days = content.encoding.name, content.settings.password.holdoff_days
     query = filters.all_of(IN_ACCOUNTS, filters.present(name("piactlProofChanged")))
@@ -331,9 +306,9 @@ def _proof_changes(content: Content, today: date) -> Result:
             last = max(day for _, day in map(read_proof_change, texts))
         except ValueError:  # such an account is reported by every run
             continue
-        if last > today:
+        if last > content.today:
             ahead.append(entry.text(name("uid")))
-        held_off += today < last + timedelta(days=days)
+        held_off += content.today < last + timedelta(days=days)
     wrong = [f"{', '.join(sorted(ahead)[:_FEW])}: changed on a day that lies ahead"] if ahead else []
     unreadable = UnreadableRecords()
     counts = content.reader.read(operations_dn(content.directory.state), [DATA])
@@ -365,18 +340,18 @@ def _sponsors(content: Content) -> Result:
     return worst([], found, ADVICE, "no sponsor has left")
 
 
-def _unreadable(content: Content, now: datetime) -> Result:
+def _unreadable(content: Content) -> Result:
     """Reads every record as the commands do, and reports the unreadable and misplaced ones."""
     reader, directory, unreadable = content.reader, content.directory, UnreadableRecords()
     places = Places(directory.state)
     read_memory(reader, directory.state, content.keys(), unreadable)
-    read_runs(reader, directory.state, unreadable, now)
+    read_runs(reader, directory.state, unreadable, content.now)
     announced = reader.read(places.keys, [DATA])
     if announced is not None:
         unreadable.read(announced.dn, announced.first(DATA), read_announced)
     for entry in reader.search(places.folder(ATTEMPTS), IN_RECORD, ["cn", DATA], scope="one"):
         instants = unreadable.read(entry.dn, entry.first(DATA), _instants)
-        if instants and max(instants) > now + MARGIN:
+        if instants and max(instants) > content.now + MARGIN:
             why = "the last identity check counted there is in the future"
             unreadable.add(UnreadableRecord(entry.dn, why, "check the clocks of the hosts"))
     for _ in read_all_devices(reader, directory.accounts, content.encoding, unreadable):
@@ -398,14 +373,14 @@ def _instants(record: Mapping[str, Any]) -> tuple[datetime, ...]:
     return (last,) if last is not None else ()
 
 
-def _needed_keys(content: Content, today: date) -> Result:
+def _needed_keys(content: Content) -> Result:
     try:
         have = content.keys().keys
     except PiactlError:
         return skipped("the key file cannot be read (D04)")
     reader, directory, baseline = content.reader, content.directory, content.baseline
     day, before = _counted_before(baseline)
-    if baseline.since and day > today - _RECOUNT and before.keys() <= have.keys():
+    if baseline.since and day > content.today - _RECOUNT and before.keys() <= have.keys():
         query = filters.all_of(IN_ACCOUNTS, written_after(baseline.since))
         if key_needs(reader, directory, content.unreadable, query).keys() <= before.keys():
             baseline.now["keys"] = baseline.before["keys"]
@@ -418,7 +393,7 @@ def _needed_keys(content: Content, today: date) -> Result:
     ]
     words = {key: need_words(need) for key, need in sorted(needs.items())}
     if not lost:
-        baseline.now["keys"] = {"day": str(today), "needs": words}
+        baseline.now["keys"] = {"day": str(content.today), "needs": words}
     advice = "Restore the key's line in the key file from its copy; a lost key cannot be made again."
     return worst(lost, [], advice, _needs_in_words(words))
 
@@ -436,9 +411,9 @@ def _needs_in_words(needs: Mapping[str, str]) -> str:
     return f"needed by key: {counts}" if needs else "no digest is stored yet"
 
 
-def _lock(reader: Reader, directory: DirectorySettings, host: str, now: datetime) -> Result:
-    dn = Places(directory.state).lock
-    entry = reader.read(dn, [DATA])
+def _lock(content: Content) -> Result:
+    dn, now = Places(content.directory.state).lock, content.now
+    entry = content.reader.read(dn, [DATA])
     if entry is None:
         return fine("free")
     end = "If no run is under way, delete this entry."
@@ -451,7 +426,7 @@ def _lock(reader: Reader, directory: DirectorySettings, host: str, now: datetime
     late = now > expires + MARGIN
     if expires > now + LONGEST + MARGIN:
         return error(f"{dn} expires on {expires:%Y-%m-%d}, later than any lock can: {whose}", end)
-    if holder.host == host and not (holder.began and process_began(holder.pid) == holder.began):
+    if holder.host == content.host and not (holder.began and process_began(holder.pid) == holder.began):
         advice = "Run piactl nightly: it takes the lock over and completes the records of that run."
         return warning(f"abandoned by {whose}: its process has ended", advice)
     if late:
@@ -460,14 +435,19 @@ def _lock(reader: Reader, directory: DirectorySettings, host: str, now: datetime
     return fine(f"held by {whose}, until {expires.isoformat(timespec='seconds')} unless renewed")
 
 
-def _last_run(reader: Reader, settings: Settings, runs: Runs, today: date) -> Result:
+def _last_run(content: Content) -> Result:
+    today, state = content.today, content.directory.state
+    try:
+        runs = read_runs(content.reader, state, content.unreadable, content.now)
+    except PiactlError:
+        return skipped("the records of runs cannot be read")
     if not runs:
         return fine("no run has written yet")
     last = runs[0]
     name, status = last["run"], str(last.get("status"))
     words = f"run {name} as of {last.get('as_of')}: {status}"
     if status == RunStatus.RUNNING:
-        if reader.read(Places(settings.directory.state).lock, [DATA]) is not None:
+        if content.reader.read(Places(state).lock, [DATA]) is not None:
             return fine(words)
         return warning(f"{words}, but no run holds the lock", f"It {_ENDS[RunStatus.INTERRUPTED]}")
     if status in _ENDS:
@@ -475,5 +455,30 @@ def _last_run(reader: Reader, settings: Settings, runs: Runs, today: date) -> Re
     if str(last.get("as_of")) > today.isoformat():
         found = f"{words}; that is after today ({today}), so a run as of today is refused"
         advice = "Correct the clock. In a trial, use --as-of with that day or a later one."
-        return warning(found, advice) if settings.any_date else error(found, advice)
+        return warning(found, advice) if content.settings.any_date else error(found, advice)
     return fine(words)
+
+
+RECORDS: Mapping[str, Callable[[Content], Result]] = {
+    "D27": _needed_keys,
+    "D28": _lock,
+    "D29": _last_run,
+    "D30": _activation_policy,
+    "D32": _protected,
+    "D36": _addresses,
+    "D37": _unreadable,
+    "D41": _day_of_last_run,
+    "D42": _feeds,
+    "D43": _foreign_policies,
+    "D45": _blocks_of_protected,
+    "D49": _proof_changes,
+    "D54": _positions,
+    "D62": _sponsors,
+    "D67": _layout,
+    "D68": _numbers,
+}
+
+
+def examine_bases(content: Content) -> Finding:
+    """D15. Raises PiactlError: another identity may see the entries."""
+    return unless_broken("D15", lambda: _bases(content))
