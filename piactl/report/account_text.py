@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from piactl.core.credentials.totp_devices import PERIOD, drift_words
+from piactl.core.credentials.totp_devices import PERIOD, clock_words
 from piactl.report.escaping_and_colours import shown
 
 View = Mapping[str, Any]
@@ -151,7 +151,7 @@ def _one_device(uid: str, device: View, zone: ZoneInfo) -> Iterator[str]:
         ("verified", _minute(device["verified"], zone)),
         ("suspended", _minute(device["suspended"], zone)),
         ("last code", _minute(device["last_use"], zone) or "never"),
-        ("clock", drift_words(device["drift_seconds"] // PERIOD)),
+        ("clock", clock_words(device["drift_seconds"] // PERIOD)),
     ]
     for name, value in rows:
         if value:

@@ -15,7 +15,7 @@ from piactl.core.credentials.totp_devices import (
     CodeUsed,
     Device,
     DeviceState,
-    drift_words,
+    clock_words,
     in_force,
     match_code,
     match_pair,
@@ -140,7 +140,7 @@ def test_services_that_ask_for_a_code() -> None:
     ],
 )
 def test_a_clock_in_words(drift: int, words: str) -> None:
-    assert drift_words(drift) == words
+    assert clock_words(drift) == words
 
 
 def test_a_sealed_copy_opens_at_its_own_place_alone() -> None:

@@ -35,7 +35,6 @@ from piactl.core.model.person import read_uai
 from piactl.errors import Exit, NotFound, UsageError
 from piactl.report.account_text import account_text
 from piactl.report.establishments import with_names
-from piactl.report.table import rendered
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -195,6 +194,8 @@ def _rendered(
     """The views as rows, in which the drift of an account is its classes. `only` as in `rendered`."""
     if layout not in ("json", "ndjson"):
         views = ({**v, "drift": [*dict.fromkeys(one["class"] for one in v["drift"])]} for v in views)
+    from piactl.report.table import rendered  # loaded here: `account show` prints no table
+
     return rendered(views, columns, layout, only=only)
 
 

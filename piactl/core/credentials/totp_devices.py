@@ -161,7 +161,7 @@ def services_with_code(entitlements: Collection[Right], policy: Policy) -> list[
     return [service for service in services if service is not None and service.otp != "never"]
 
 
-def drift_words(drift: int) -> str:
+def clock_words(drift: int) -> str:
     """The drift of a clock in words: `1 min 30 s ahead`."""
     if not drift:
         return "none"

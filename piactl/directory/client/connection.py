@@ -15,7 +15,6 @@ import ldap3
 from ldap3.core.exceptions import LDAPException
 
 from piactl.core.model.settings import DirectorySettings, Identity, TlsSettings
-from piactl.directory.client.content_sync import refresh_of
 from piactl.directory.client.controls import Control
 from piactl.directory.client.fast_search_and_write import (
     ControlledWrite,
@@ -222,11 +221,13 @@ class Session:
 
     def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
         """What changed in a search since a cookie; None where the server does not say."""
+        from piactl.directory.client.content_sync import refresh_of, sync_control  # loaded here: for nights
+
         names, doing = tuple(attributes), f"search below {base!r}"
         self._strategy.spelled = self._spelled.setdefault(names, spelling(names))
         operation = encoded_search(base, "subtree", int(self.operation_timeout), query, names)
         with self._operation(doing):
-            entries, infos = self._strategy.refresh(operation, cookie.encode())
+            entries, infos = self._strategy.refresh(operation, sync_control(cookie.encode()))
         entries, result = self._complete(entries, doing)
         return refresh_of(entries, infos, result)
 

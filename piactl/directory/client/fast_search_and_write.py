@@ -18,7 +18,6 @@ from ldap3.operation.search import search_operation
 from ldap3.protocol.rfc4511 import ProtocolOp
 from ldap3.utils import asn1 as _asn1
 
-from piactl.directory.client.content_sync import sync_control
 from piactl.directory.client.controls import (
     ENUMERATED,
     PAGED,
@@ -88,14 +87,14 @@ class FastSearchStrategy(DeadlineStrategy):
         self.send_bytes(element(SEQUENCE, message))
         return self.get_response(number)[0]
 
-    def refresh(self, operation: bytes, cookie: bytes) -> tuple[list[RawEntry], list[bytes]]:
-        """The entries of an encoded search that changed since a cookie, and the contents of the intermediate
-        messages (see `content_sync`); `result` has the rest of the answer.
+    def refresh(self, operation: bytes, control: bytes) -> tuple[list[RawEntry], list[bytes]]:
+        """The entries of an encoded search with a control of `content_sync`, and the contents of the
+        intermediate messages; `result` has the rest of the answer.
 
         Raises OSError, ValueError or IndexError.
         """
         number = self.new_number("searchRequest")
-        controls = element(0xA0, sync_control(cookie))
+        controls = element(0xA0, control)
         self.send_bytes(element(SEQUENCE, integer(number) + operation + controls))
         entries: list[RawEntry] = []
         infos: list[bytes] = []

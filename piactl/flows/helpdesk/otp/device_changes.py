@@ -18,7 +18,7 @@ from piactl.core.credentials.totp_devices import (
     Device,
     DeviceState,
     Match,
-    drift_words,
+    clock_words,
     match_pair,
     services_with_code,
     suspended,
@@ -278,7 +278,7 @@ def prepare_resync(
     else:
         attempt.take_back()
     writes = [used_up(store.keys, uid, device, match)]
-    said = drift_words(match.drift)
+    said = clock_words(match.drift)
     clock = "right" if not match.drift else f"{said} of the time"
     note = f"the clock of {device.device.name} is {clock}; its codes count so from now on, the next one first"
     return Batch((prepared(holder, "otp-resync", author.reason, writes, note),))
