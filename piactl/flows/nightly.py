@@ -42,7 +42,7 @@ from piactl.flows.plan.partial_feeds import build_continuing
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces, sealed
 from piactl.flows.queries.accounts import AccountStore
-from piactl.flows.queries.unjournalled import unjournalled
+from piactl.flows.queries.history_and_unjournalled import unjournalled
 from piactl.private_files import forget_old, make_private_folder, write_private
 
 

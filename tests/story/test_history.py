@@ -14,7 +14,7 @@ import ldap3
 import pytest
 
 from piactl.directory.probe.access_log import LoggedWrite
-from piactl.flows.queries.history import recounted
+from piactl.flows.queries.history_and_unjournalled import recounted
 from piactl.journal.query import JournalledChange
 
 from .academy import Academy

@@ -15,8 +15,8 @@ import pytest
 from piactl.cli.framework.configuration import open_configuration
 from piactl.clock import utc_now
 from piactl.directory.open import open_reader
-from piactl.flows.queries import history
-from piactl.flows.queries.unjournalled import unjournalled
+from piactl.flows.queries import history_and_unjournalled
+from piactl.flows.queries.history_and_unjournalled import unjournalled
 from piactl.journal import who
 from piactl.secret_files import read_password
 from tests.directory.test_acl_matrix import hold_lock
@@ -34,7 +34,7 @@ def academy(
 ) -> Academy:
     """An account that a night, an administrator and the help desk wrote. Host and server have one clock, so a
     write a moment later is told from theirs."""
-    monkeypatch.setattr(history, "APART", timedelta(milliseconds=2))
+    monkeypatch.setattr(history_and_unjournalled, "APART", timedelta(milliseconds=2))
     academy = make_academy(accesslog=request.param)
     academy.night("2026-09-05", academy.feed(row(), day="2026-09-05"))
     academy.run("account", "lock", UID, *WHY)

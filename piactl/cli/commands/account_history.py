@@ -51,7 +51,7 @@ from piactl.report.timeline_text import timeline_text
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
     from piactl.directory.probe.access_log import LoggedWrite
-    from piactl.flows.queries.history import Event
+    from piactl.flows.queries.history_and_unjournalled import Event
     from piactl.journal.query import JournalledChange
 
 IDENTITIES = (IdentityName.READER, IdentityName.DESK, IdentityName.ADMINISTRATOR)
@@ -95,7 +95,7 @@ def history(
 
     Example: piactl account history claire.dubreuil --from 2026-09-01
     """
-    from piactl.flows.queries.history import recounted
+    from piactl.flows.queries.history_and_unjournalled import recounted
 
     configuration, name = this_configuration(), account.strip()
     first, last = read_period(configuration, since, until)
@@ -141,7 +141,7 @@ def _of_journal(
 
 def _resolve(configuration: Configuration, name: str) -> _Answer:
     """The account of this name in the directory."""
-    from piactl.flows.queries.history import find_uid
+    from piactl.flows.queries.history_and_unjournalled import find_uid
 
     answer = _Answer()
     try:

@@ -127,7 +127,7 @@ def _last_run(path: str) -> str:
 
 def _uid_of(configuration: Configuration, name: str) -> str:
     """The uid of an account that the journal does not know by this name. Raises NotFound."""
-    from piactl.flows.queries.history import find_uid
+    from piactl.flows.queries.history_and_unjournalled import find_uid
 
     called = masked(name)
     try:

@@ -37,7 +37,7 @@ from piactl.flows.doctor.checks import (
 )
 from piactl.flows.doctor.files import doctor_as, may_write, nearest_folder
 from piactl.flows.doctor.records import Content
-from piactl.flows.queries.unjournalled import unjournalled
+from piactl.flows.queries.history_and_unjournalled import unjournalled
 from piactl.journal import Verification, in_doubt, verify
 from piactl.journal.append_file import open_private
 from piactl.journal.heads import SYSLOG, append_head, has_syslog
