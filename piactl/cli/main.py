@@ -61,7 +61,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _outcome(arguments: list[str]) -> int:
-    from piactl.errors import Exit, PiactlError
+    from piactl.errors import ConfigurationInvalid, Exit, PiactlError
     from piactl.translation import use
 
     use("")
@@ -71,6 +71,8 @@ def _outcome(arguments: list[str]) -> int:
             sys.stdout.flush()
         return code
     except PiactlError as error:
+        if isinstance(error, ConfigurationInvalid) and any(mistake.line for mistake in error.mistakes):
+            use("en")  # they quote YAML and the schemas, which are English
         _say(str(error))
         return int(error.exit_code)
     except (BrokenPipeError, KeyboardInterrupt):

@@ -155,3 +155,9 @@ def test_the_environment_decides_where_the_configuration_does_not(
         monkeypatch.setenv(name, "en_GB.UTF-8" if name != "LANG" else "C")
         assert "active, LOCKED" in begun.run(*show).out
         monkeypatch.delenv(name)
+
+
+def test_mistakes_in_a_policy_are_english_as_a_whole(begun: Academy) -> None:
+    begun.edit("policy.yaml", "\naccounts:", "\nacounts:")
+    ran = begun.run("plan")
+    assert (ran.code, "unknown key acounts; did you mean accounts?" in ran.err) == (10, True), ran.err
