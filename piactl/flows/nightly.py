@@ -220,7 +220,10 @@ def _keep_cache(run: Run, cache: NextCache, folder: Path, rules: Rules) -> None:
     try:
         keep(cache.finished(run.order.run), folder, rules.keys)
     except PiactlError as error:
-        run.say(f"what is settled could not be kept, so the next night looks at everybody: {error}")
+        run.say(
+            "the cache of unchanged accounts could not be written, so the next night evaluates "
+            f"everybody: {error}"
+        )
 
 
 def _keep_plan(run: Run, ready: ReadyPlan) -> Path:

@@ -95,7 +95,7 @@ def feeds_by_night(
 
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        raise UsageError(f"{folder}: is no folder with feeds")
+        raise UsageError(f"{folder}: is not a folder; name the one with the feeds")
     try:
         found = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
     except OSError as error:

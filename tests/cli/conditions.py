@@ -168,7 +168,7 @@ CASES: dict[str, Case] = {
                 ("rehearse", "--feeds", "{new}", "--days", PERIOD, "--out", "{new}"),
                 "",
                 2,
-                "no folder with feeds",
+                "name the one with the feeds",
             ),
         ),
         missing=("rehearse",),
@@ -284,7 +284,7 @@ CASES: dict[str, Case] = {
             (("why", "-", "login"), "nobody.here\n" + CLAIRE, 5, NOBODY),
             (("why", CLAIRE, "--as-of", "9999-12-31"), "", 2, "is not between"),
             (("why", CLAIRE, "--run", "none"), "", 9, "none: no such run"),
-            (("why", CLAIRE, "iprof", "--run", "last"), "", 2, "without a service"),
+            (("why", CLAIRE, "iprof", "--run", "last"), "", 2, "goes with an account alone"),
         ),
         missing=("why",),
     ),
@@ -754,7 +754,7 @@ CASES: dict[str, Case] = {
     "journal show": Case(
         ("journal", "show"),
         wrong=(
-            (("journal", "show", "--account", "nobody.here"), "", 9, "no change that fits"),
+            (("journal", "show", "--account", "nobody.here"), "", 9, "no change of this uid fits"),
             (("journal", "show", "--from", "0001-01-01"), "", 2, "is not between"),
             (("journal", "show", "--from", "2026-09-02", "--until", "2026-09-01"), "", 2, "is after"),
         ),

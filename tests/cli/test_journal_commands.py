@@ -149,7 +149,7 @@ def test_a_uid_needs_no_directory_and_other_names_do(academy: Academy) -> None:
     assert [one[1] for one in shown(academy, "--account", "claire.dubreuil")] == ["claire.dubreuil"]
     ran = academy.run("journal", "show", "--account", "1001")
     assert (ran.code, ran.out) == (8, "")
-    assert "is no uid in this journal" in ran.err
+    assert "no uid of this journal" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_what_is_tried_before_it_is_live(begun: Academy) -> None:
     policy = begun.sandbox.folder / "policy.yaml"
     for words, code, has in (
         ((*rehearse, "-o", "table"), 0, "3 nuits répétées"),
-        ((*rehearse[:2], begun.folder / "x", *rehearse[3:]), 2, "pas un dossier de fichiers"),
+        ((*rehearse[:2], begun.folder / "x", *rehearse[3:]), 2, "pas un dossier ; indiquer"),
         (("guards", "suggest", out, "-o", "table"), 0, "3 nuits ordinaires"),
         (("guards", "suggest", "--except", DAYS[0]), 2, "aucune nuit ordinaire"),
         (("policy", "diff", policy, policy), 0, ""),

@@ -181,7 +181,7 @@ def test_what_is_not_merged(two: Academy) -> None:
     two.change(f"{LUC}1", piactlProtected=[], piactlMergedInto=[f"{{k1}}00 {LUC}"])
     # every command ignores the mark of another program
     ran = two.night(DAYS[0])
-    assert "counts for nothing" in ran.err
+    assert "piactl ignores the mark" in ran.err
     assert two.show(f"{LUC}1", DAYS[0])["merged_into"] is None
     assert two.values(f"{LUC}1", "piactlState") == ["active"]
     two.change(f"{LUC}1", piactlProtected=["TRUE"])

@@ -230,7 +230,7 @@ def test_from_an_ldif_and_with_approval(academy: Academy) -> None:
     ("words", "said"),
     [
         (("--days", DAYS, "--out", "{}/x"), "--feeds DIR: is missing"),
-        (("--feeds", "{}/none", "--days", DAYS, "--out", "{}/x"), "is no folder with feeds"),
+        (("--feeds", "{}/none", "--days", DAYS, "--out", "{}/x"), "name the one with the feeds"),
         (("--feeds", "{}/feeds", "--days", "2027-01-01..2027-01-03", "--out", "{}/x"), "no feed of the days"),
         (("--feeds", "{}/feeds", "--days", "2026-09-03", "--out", "{}/x"), "write the first and the last"),
         (("--feeds", "{}/feeds", "--days", "2026-09-03..2026-09-01", "--out", "{}/x"), "the first one first"),

@@ -129,7 +129,9 @@ def find(
         by_uid = {entry.account.uid: entry for entry in entries}
         found, exact = find_by_name([entry.account for entry in by_uid.values()], wanted)
         if not found:
-            raise NotFound(f"{wanted}: nobody has this name or a similar one")
+            raise NotFound(
+                f"{wanted}: nobody has this name or a similar one; try fewer words, or the beginnings of them"
+            )
         if not exact:
             say(f"{wanted}: nobody has this name; the nearest:")
         return [by_uid[account.uid] for account in found]

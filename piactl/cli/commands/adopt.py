@@ -141,7 +141,7 @@ def _sealed(
         out = configuration.settings.kept_plan(ready.fingerprint)
     if out:
         write_private(Path(out), plan_pieces(ready))
-        say(f"plan written to {out}")
+        say(f"Plan written to {out}")
     return ready, out
 
 

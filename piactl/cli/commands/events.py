@@ -53,7 +53,7 @@ def events(
     from piactl.journal.events import EventStream, read_cursor
 
     if follow and output not in (None, Layout.NDJSON):
-        raise UsageError("--follow goes with -o ndjson: other forms need an end")
+        raise UsageError("--follow prints ndjson only: leave -o out")
     cursor = read_cursor(since) if since else None
     stream = EventStream(this_configuration().settings.journal_file, cursor)
     if follow:

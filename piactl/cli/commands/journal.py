@@ -134,12 +134,11 @@ def _uid_of(configuration: Configuration, name: str) -> str:
         with reading(configuration) as reader:
             uid = find_uid(configuration.accounts(reader), name)
     except PiactlError:
-        say(f"{called}: is no uid in this journal; whether it is another name of an account cannot be asked:")
+        say(f"{called}: no uid of this journal, and the directory cannot be asked for other names:")
         raise
     if not uid:
         raise NotFound(
-            f"{called}: no change that fits is of this uid, and no account has this uid, address, alias or "
-            "matricule"
+            f"{called}: no change of this uid fits, and no account has this uid, address, alias or matricule"
         )
     return uid
 
@@ -214,7 +213,7 @@ def verify(
     if file is not None:
         return _verify_file(file, head)
     if head:
-        raise UsageError("--head goes with a FILE; without one the heads are asked of the directory")
+        raise UsageError("--head goes with a FILE; without a FILE the heads come from the directory")
     configuration = this_configuration()
     path, stored = configuration.settings.journal_file, None
     try:

@@ -84,7 +84,7 @@ def nightly(
     if html:
         refuse_output("--html", html)
     elif public:
-        raise UsageError("--public: only with --html FILE")
+        raise UsageError("--public needs --html FILE")
     configuration = this_configuration()
     order = new_order(configuration, read_day(as_of, today(configuration)) if as_of else None, reason)
     try:
@@ -317,7 +317,7 @@ def _held_since(configuration: Configuration, day: date, ready: ReadyPlan) -> di
     try:
         write_private(file, json.dumps({name: first.isoformat() for name, first in since.items()}).encode())
     except PiactlError as error:
-        say(f"since when people are held could not be kept: {error}")
+        say(f"the days since when people are held could not be stored: {error}")
     return since
 
 

@@ -73,10 +73,7 @@ def hand_out(
             say("shown this once: read it out or hand it over, then clear the screen")
         else:
             say(f"the activation passwords are in {to}, mode 0600; delete it once they are handed over")
-        say(
-            "applications that still log in with an old password stop; sessions that are open go on to their "
-            "end"
-        )
+        say("applications that still log in with an old password stop; open sessions continue")
 
     return command.decide(
         lambda reader: approving(

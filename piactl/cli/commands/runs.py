@@ -93,7 +93,7 @@ def show(
         _put_page(run, public=public)
         return
     if public:
-        raise UsageError("--public: only with -o html")
+        raise UsageError("--public needs -o html")
     records = _records()
     record = next((r for r in records if run in (r["run"], "last")), None)
     if record is None:

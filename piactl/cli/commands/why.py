@@ -74,7 +74,7 @@ def why(
     configuration = this_configuration()
     if run:
         if subject or as_of:
-            raise UsageError("--run: without a service and without --as-of")
+            raise UsageError("--run goes with an account alone: leave the service and --as-of out")
         return _through_run(configuration, read_names([account]), run, output, single=account != "-")
     service = _service(configuration.policy.services, subject)
     day = read_day(as_of, civil_today(configuration.policy.timezone))

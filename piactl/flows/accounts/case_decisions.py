@@ -123,7 +123,11 @@ def decide(writer: Writer, command: CommandRun, id_: str, decision: Decision | N
     with command.locked(writer) as run:
         case, data = find_case(writer, state, id_)
         if (case.decision and case.decision.answer) == (decision and decision.answer):
-            raise ActRefused(f"{id_}: {'it is decided so already' if decision else 'it is not decided'}")
+            raise ActRefused(
+                f"{id_}: this is the decision already"
+                if decision
+                else f"{id_}: it is not decided; see: piactl match list --decided"
+            )
         answer = decision.answer.value if decision else "open again"
         note = f"case {id_} of matricule {case.matricule}: {answer}"
         run.journal.note(f"{note}: {command.order.reason}")
@@ -161,14 +165,16 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
     if entry.drift is not None and is_held(entry):
         raise ActRefused(lost_words(entry, entry.drift.unknown))
     if entry.account.protected:
-        raise ActRefused(f"{decision.one}: the account is protected")
+        raise ActRefused(
+            f"{decision.one}: the account is protected; remove it from `protected` of the policy first"
+        )
     account = with_matricule(entry.account, case.matricule, store.keys)
     encoding = store.encoding.fitted_to(store.reader)
     write = account_write(store.directory, encoding, entry, account)
     record = case_record(replace(case, decision=decision))
     then = record_write(Places(store.directory.state).case(id_), data, record)
     if write is None or then is None:
-        raise ActRefused(f"{id_}: it is decided so already")
+        raise ActRefused(f"{id_}: this is the decision already")
     reason = f"case {id_}: {decision.reason}"
     rows = [AccountWrite(decision.one, (Kind.UPDATE.value,), reason, one) for one in (write, then)]
     note = "the next night with the feed brings the posts of the matricule"

@@ -71,7 +71,8 @@ def prepare_newcomer(
     desired = desired_account(subject, rules)
     if desired is None:
         raise ActRefused(
-            f"the start, {post.start}, is more than {rules.policy.open_before} days ahead: make it then"
+            f"the start, {post.start}, is more than {rules.policy.open_before} days ahead; "
+            "create the account then"
         )
     refuse_too_long(desired.account, rules)
     name = f"{person.given_name} {person.usage_name or person.family_name}"

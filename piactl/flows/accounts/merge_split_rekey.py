@@ -198,7 +198,7 @@ def finish_merges(run: Run, store: AccountStore, rules: Rules) -> None:
             continue
         uid, into = source.account.uid, merged_into(source.account, store.keys)
         if into is None:
-            run.say(f"{uid}: another program marked it as merged; that counts for nothing")
+            run.say(f"{uid}: another program marked it as merged; piactl ignores the mark")
             continue
         try:
             problem = _finished(run, store, rules, source, find_entry(store, into))
@@ -251,7 +251,7 @@ def prepare_split(
     entry = find_entry(store, name)
     account = entry.account
     if account.protected:
-        raise ActRefused(f"{account.uid}: it is protected; end the protection first")
+        raise ActRefused(f"{account.uid}: it is protected; remove it from `protected` of the policy first")
     _, posts = merged_and_split_accounts.split_off(account, matricule, rules)
     left = prepared_account(
         store,

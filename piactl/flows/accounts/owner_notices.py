@@ -20,10 +20,10 @@ Say = Callable[[str], None]
 
 
 def say_sessions_go_on(settings: Settings, say: Say) -> None:
-    """Says after a lock that open sessions go on, if no hook ends them."""
+    """Says after a lock that open sessions continue, if no hook ends them."""
     if not any(Kind.LOCK.value in hook.kinds for hook in settings.change_hooks):
         say(
-            "sessions that are open elsewhere go on: end them there, or name a command in hooks.changes "
+            "open sessions continue: end them in each application, or name a command in hooks.changes "
             "that does"
         )
 

@@ -145,7 +145,7 @@ def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool)
     operator = known_operator(run.order.actor, TWO)
     records = _records(run)
     if run.writer.read(records.folder, ["ou"]) is None:
-        raise PiactlError(f"{records.folder} is missing: docs/upgrade-directory.md, section 10")
+        raise PiactlError(f"{records.folder} is missing; add it: docs/upgrade-directory.md, section 10")
     if approved:
         _check_answer(run, ready, rules, records, operator)
     elif ready.plan.basis.policy != run.order.policy:

@@ -376,7 +376,7 @@ def _write_members(run: Run, done: Done, stop: Stop, basis: Basis | None = None)
         done.problems.append((group, Outcome.CONFLICT.value, f"left as it is: {why}"))
     if planned.refused:
         allow = f'--allow group={planned.leaving} --reason "..."'
-        run.say(f"if these members shall leave: piactl plan --out PLAN, then piactl apply PLAN {allow}")
+        run.say(f"if these members have to leave: piactl plan --out PLAN, then piactl apply PLAN {allow}")
     _write_accounts(run, planned.rows, done, lambda _made, _total: None, stop)
     for group, why in () if done.stopped else wrong_after(run, planned.rows):
         done.problems.append((group, Outcome.CONFLICT.value, why))
@@ -483,7 +483,10 @@ def check_plan_fits(ready: ReadyPlan, settings: Settings, policy: str, last: Las
     """
     accounts = settings.directory.accounts
     if ready.plan.basis.directory != accounts:
-        raise StalePlan(f"the plan was made for {ready.plan.basis.directory}, this directory is {accounts}")
+        raise StalePlan(
+            f"the plan was made for {ready.plan.basis.directory}, this directory is {accounts}; "
+            "make the plan again"
+        )
     if last is not None and last.plan == ready.fingerprint and last.clean:
         return last.run
     if ready.plan.basis.policy != policy:
@@ -497,8 +500,9 @@ def check_plan_fits(ready: ReadyPlan, settings: Settings, policy: str, last: Las
     again = last is not None and last.plan == ready.fingerprint
     if last is not None and last.lost and ready.plan.basis.after:
         raise StalePlan(
-            "the record of the last run cannot be read: nobody can tell if the plan still fits; make it again"
+            "the record of the last run cannot be read, so piactl cannot tell if the plan still fits; "
+            "make it again"
         )
     if ready.plan.basis.after != after and not again:
-        raise StalePlan(f"another run, {after}, has been made since the plan was; make the plan again")
+        raise StalePlan(f"another run, {after}, was made after the plan; make the plan again")
     return ""

@@ -174,7 +174,7 @@ class RunLock:
     def _must(self, result: WriteResult) -> None:
         """Raises LockHeld if another run was faster."""
         if not self._done(result):
-            raise LockHeld("another run has just taken the lock")
+            raise LockHeld("another run has just taken the lock; run again when it has ended")
 
     def _read(self) -> RawEntry | None:
         return self._writer.read(self._dn, ["objectClass", DATA, LOCK_WRITER])

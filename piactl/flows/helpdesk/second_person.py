@@ -203,7 +203,7 @@ class Requests:
         from piactl.flows.helpdesk.otp.devices import find_holder
 
         if self.reader.read(self._folder, ["ou"]) is None:
-            raise PiactlError(f"{self._folder} is missing: docs/upgrade-directory.md, section 8")
+            raise PiactlError(f"{self._folder} is missing; add it: docs/upgrade-directory.md, section 8")
 
         def prepared(name: str, entry: Entry) -> PreparedAccount:
             uid, device, changed = entry.account.uid, "", ""

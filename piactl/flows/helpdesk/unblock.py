@@ -72,7 +72,7 @@ def _prepared(
     if known.blocked_for_good:
         raise ActRefused(
             f"{uid}: the directory holds a lock without an end that wrong passwords do not make; "
-            "the administrator of the directory who set it takes it away"
+            "the administrator of the directory who set it has to remove it"
         )
     timezone = rules.policy.timezone
     ends = activation_end(known, entry, timezone, passwords.activation_hours, now)

@@ -85,8 +85,8 @@ def reconcile(
     strangers = sorted(set(accepted.feeds) - {sourced.feed.facts.digest for sourced in feeds})
     if strangers:
         raise UsageError(
-            f"--accept-feed {strangers[0]}: no feed of this run has this digest; the message that refused it "
-            "says the right one"
+            f"--accept-feed {strangers[0]}: no feed of this run has this digest; copy it from the message "
+            "that refused the feed"
         )
     if not accepted.date:
         check_feed_dates(feeds, rules.as_of, accepted.feeds)

@@ -81,7 +81,9 @@ def propose_undo(
     undo_entries = list(read_undo(reader, directory.state, record["run"], unreadable))
     incomplete = len(unreadable) > before
     if not undo_entries and incomplete:
-        raise PiactlError(f"run {record['run']}: its undo log cannot be read; nothing was changed")
+        raise PiactlError(
+            f"run {record['run']}: its undo log cannot be read; nothing was changed. See: piactl doctor"
+        )
     if (
         not undo_entries
         and (record.get("outcomes") or record.get("summary"))
