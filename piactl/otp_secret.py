@@ -17,7 +17,7 @@ verified, resynchronised, or stands in for the person at a password reset. Ways 
 
 AES-256-GCM; the key is HMAC-SHA-256 of a fixed text under the key of the file, so that digests and seals
 never share a key; account and device are authenticated with it, so that a copy put on another entry does not
-open. The id of the key stands before the copy; a copy under an older key is sealed anew when it is used.
+open. The id of the key comes before the copy; a copy under an older key is sealed anew when it is used.
 """
 
 from __future__ import annotations

@@ -173,7 +173,7 @@ def _steps(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
                 place = Path(target.anchor)
             rest += reversed(target.parts[1:] if target.is_absolute() else target.parts)
     except (OSError, ValueError):
-        return  # whoever opens it is told why that fails
+        return  # opening it says why that fails
 
 
 def make_private_folder(folder: Path) -> None:

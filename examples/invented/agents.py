@@ -1,4 +1,4 @@
-"""One invented agent: who they are, the posts that they hold, and the feed rows that tell it."""
+"""One invented agent: who they are, the posts that they hold, and their feed rows."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ class Agent:
 
     @property
     def kept(self) -> int:
-        """Days for which HR goes on listing a post that has ended: not the same for all, so that those of
+        """Days for which HR still lists a post that has ended: not the same for all, so that those of
         one rentrée do not vanish in one night.
         """
         return 90 + int(self.matricule) % 120
 
     def listed(self, day: date) -> list[Post]:
-        """The posts that HR still tells of on that day."""
+        """The posts that HR still lists on that day."""
         oldest = day - timedelta(days=self.kept)
         return [post for post in self.posts if post.end is None or post.end >= oldest]
 

@@ -189,7 +189,7 @@ class People:
 
 
 def leave(post: Post, position: str, begin: date, end: date) -> Post:
-    """A leave inside a post: a row of its own, after which the post goes on."""
+    """A leave inside a post: a row of its own, after which the post continues."""
     begin = max(begin, post.start + timedelta(days=1))
     return Post(post.uai, post.function, begin, max(begin, end), post.corps, position, post.discipline)
 

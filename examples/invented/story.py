@@ -17,7 +17,7 @@ from invented.people import last_of_school_year, last_rentree
 
 @dataclass(slots=True)
 class Member:
-    """One of the cast: `nights` is how HR tells of them on the three nights, None where it does not yet."""
+    """One of the cast: `nights` are the HR data on the three nights, None where HR does not list them yet."""
 
     role: str
     uid: str

@@ -29,7 +29,7 @@ def main() -> None:
 def hide_memory() -> None:
     """Keeps passwords and keys in the memory of this process from core files and from other processes of its
     user: no core file, and only root reads /proc/PID/environ and mem or attaches to it. Programs that it
-    starts write no core file either. A system without these calls goes on without them."""
+    starts write no core file either. A system may lack these calls."""
     import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -52,7 +52,7 @@ def run(arguments: list[str]) -> int:
     try:
         return _outcome(arguments)
     except BrokenPipeError:
-        # whoever read our output has gone; what would be flushed at exit has nowhere to go either
+        # the reader of our output has ended; nothing can be flushed at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
@@ -86,7 +86,7 @@ def _outcome(arguments: list[str]) -> int:
 
 
 def _command(arguments: list[str]) -> int:
-    # looked at first because a shell asks for it often, and it needs nothing of what follows
+    # first, because shells often ask for it, and it needs nothing of what follows
     if arguments == ["--version"]:
         from piactl import __version__
 
@@ -116,7 +116,7 @@ def _forbidden(error: PermissionError) -> str:
 
 
 def _bug(error: Exception) -> str:
-    """A bug, told without the values that a traceback would show."""
+    """A report of a bug, without the values that a traceback would show."""
     places = []
     trace = error.__traceback__
     while trace is not None:

@@ -335,7 +335,7 @@ def read_sources(document: Document, node: Node) -> dict[str, SourceSettings]:
     """The sources by name. Adds to the document the mistakes that the schema cannot find."""
     sources = {name: _source(document, name, source) for name, source in node.entries()}
     _refuse_shared_files(document, node)
-    # a supplement has the lowest rank, wherever it stands
+    # a supplement has the lowest rank, wherever it is listed
     return dict(sorted(sources.items(), key=lambda item: item[1].supplement))
 
 

@@ -57,7 +57,7 @@ def none_of(*filters: str) -> str:
 
 
 def escaped(value: str | bytes) -> str:
-    """The value as it stands in a filter."""
+    """The value as a filter has it."""
     raw = value.encode("utf-8") if isinstance(value, str) else value
     return "".join([_ESCAPED[byte] for byte in raw])
 

@@ -125,7 +125,7 @@ def device_drift(reader: Reader, directory: DirectorySettings, base: str = "") -
 
 
 def remembered(drift: Sequence[Drift], before: Since, evaluated: Iterable[Account], *, partly: bool) -> Since:
-    """What stands after a run, and since when: of evaluated accounts what this run does not revert, and of
+    """What is left after a run, and since when: of evaluated accounts what this run does not revert, and of
     others, where it evaluates only some, what was known before."""
     seen = {account.uid for account in evaluated}
     after = {uid: dict(found) for uid, found in before.items() if partly and uid not in seen}
@@ -144,13 +144,13 @@ def drift_summary(entry: Entry, drift: Iterable[Drift]) -> str:
 
 
 def is_held(entry: Entry) -> bool:
-    """Whether another program removed what the rules go by, or the base, and it is not known: nights leave
+    """Whether another program removed what the rules need, or the base, and it is unknown: nights leave
     the account as it is."""
     return entry.drift is not None and bool(entry.drift.unknown)
 
 
 def unresolved(entry: Entry, encoding: Encoding, desired: Account) -> tuple[str, ...]:
-    """The attributes that the rules go by, of which another program removed a value that is not known."""
+    """The attributes that the rules need, of which another program removed a value that is not known."""
     drift = entry.drift
     if drift is None or not drift.unknown:
         return ()

@@ -111,7 +111,7 @@ def _date_inside(path: Path) -> date | None:
 _FACTS, _NIGHTS, _CHANGES, _DIRECTORY = "rehearsal.json", "nights.ndjson", "changes.ndjson", "directory.ldif"
 _MARK = "# rehearsed: "
 _CHANGING = frozenset({"entrycsn", "modifiersname"})
-"""Attributes that say when and by whom, which no comparison looks at."""
+"""Attributes that say when and by whom; comparisons leave them out."""
 
 
 class RehearsalFolder:
@@ -130,7 +130,7 @@ class RehearsalFolder:
     def begin(
         self, facts: Mapping[str, Any], directory: SimulatedDirectory, start: Iterable[RawEntry]
     ) -> int:
-        """Begins the rehearsal that `facts` describe, or goes on with it: the number of nights that are done.
+        """Begins the rehearsal that `facts` describe, or continues it: the number of nights that are done.
         Their directory is read into `directory`, or `start` if there are none. Raises UsageError if the
         folder has another rehearsal or other files, or `start` cannot be read; PiactlError if the folder
         cannot be written."""
@@ -231,7 +231,7 @@ BEGINS = time(3, tzinfo=UTC)
 class Nights:
     """Rehearses one night after the other. `settings` name a folder of the rehearsal's own as state folder.
 
-    `approved`: a plan that breaks guards is carried out as if somebody had approved it. Otherwise nothing is,
+    `approved`: a plan that breaks guards is applied as if somebody had approved it. Otherwise nothing is,
     and later nights plan the same again, as real ones do.
     """
 

@@ -22,11 +22,11 @@ def render(name: str, values: Mapping[str, str]) -> str:
     """The text of `schemas/ldap/<name>` with each `${placeholder}` replaced by its value.
 
     Raises KeyError for a placeholder without a value, and ValueError for a value that would end the
-    line or the quotes it stands in, and so change the meaning of the settings.
+    line or the quotes around it, and so change the meaning of the settings.
     """
     for key, value in values.items():
         if not key.startswith("accesslog_") and any(c in value for c in '"\\\n\r\0'):
-            raise ValueError(f"{key}: quotes, backslashes and line ends cannot stand in server settings")
+            raise ValueError(f"{key}: server settings cannot have quotes, backslashes or line ends")
     return Template((schemas_folder() / "ldap" / name).read_text(encoding="utf-8")).substitute(values)
 
 

@@ -284,7 +284,7 @@ _ANONYMOUS_BIND = bytes.fromhex("300c020101600702010304008000")
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process of this boot; the start time tells it from a later process with the same pid."""
+    """One process of this boot; the start time distinguishes it from a later process with the same pid."""
 
     pid: int
     started_ticks: int

@@ -51,7 +51,7 @@ class Population:
         return self.folder / f"same-{FIRST}.csv", self.folder / "aaf" / f"ENT2DVA_Complet_{FIRST:%Y%m%d}"
 
     def again(self) -> Path:
-        """A feed of the first day with the very same rows in an order that none had before: no file twice."""
+        """A feed of the first day with the same rows in an order that none had before: no file twice."""
         self.told_again += 1
         target = self.folder / f"again{self.told_again:03}-{FIRST}.csv"
         target.with_name(f"again{self.told_again - 1:03}-{FIRST}.csv").unlink(missing_ok=True)

@@ -47,7 +47,7 @@ def _shares(spent: Mapping[str, float]) -> list[tuple[float, str]]:
 
 
 def by_module(stats: Mapping[Function, Any]) -> dict[str, float]:
-    """Seconds by module of piactl. The time of any other function goes to whoever called it, in shares."""
+    """Seconds by module of piactl. The time of any other function goes to its callers, in shares."""
     own: dict[Function, float] = {function: found[2] for function, found in stats.items()}
     spent: defaultdict[str, float] = defaultdict(float)
     for _ in range(_ROUNDS):

@@ -1,4 +1,4 @@
-"""The very changes that piactl makes, in the forms in which others can make them.
+"""The changes that piactl makes, in the forms in which others can make them.
 
     python -m bench.requests dump FILE.ldif FOLDER     entries, as ldapsearch dumped them: to be added
     python -m bench.requests plan PLAN.json FOLDER     the writes of a plan of piactl

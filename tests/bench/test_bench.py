@@ -40,7 +40,7 @@ def test_a_quick_bench_shows_every_case() -> None:
         assert case["reference"] in names
         rounds = {len(one["rounds"]) for one in case["contenders"]}
         assert rounds == {5 if case["case"] == "commands" else 1}  # those are short, and often run
-        # whoever is compared wrote the same entries; a night with nothing to do is the one that wrote none
+        # all contenders wrote the same entries; a night with nothing to do is the one that wrote none
         written = {
             one["name"]: one["median"]["writes"]
             for one in case["contenders"]

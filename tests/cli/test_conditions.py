@@ -112,7 +112,7 @@ will do without --reason."""
 
 
 def test_every_acting_command_is_marked() -> None:
-    """Whoever takes names takes them from stdin, can be tried out, and answers as data."""
+    """Commands that take names take them from stdin, can be tried out, and answer as data."""
     tree = assembled(whole=True)
     for words in CASES:
         command = command_of(tree, words)

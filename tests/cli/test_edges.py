@@ -207,9 +207,7 @@ def somebody_else() -> Iterator[None]:
 @pytest.mark.parametrize("verb", ["start", "stop", "status"])
 @pytest.mark.parametrize("shut", ["", "slapd"])
 def test_another_user_s_sandbox_is_left_alone(verb: str, shut: str) -> None:
-    command(
-        "sandbox", verb, "--dir", "/dev/null"
-    )  # whoever comes after may not read what is not imported yet
+    command("sandbox", verb, "--dir", "/dev/null")  # later code may not read what is not imported yet
     with tempfile.TemporaryDirectory(prefix="piactl-test-") as name:
         folder = Path(name) / "theirs"
         Path(name).chmod(0o755)

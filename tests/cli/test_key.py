@@ -90,7 +90,7 @@ def test_archived_accounts_need_their_key_for_ever(academy: Academy) -> None:
     refused = academy.run("key", "retire", "k1", *WHY)
     assert refused.code == 1
     assert "can never move" in refused.err
-    # whoever returns is known by the old key, and moves to the new one
+    # a person who returns is known by the old key, and moves to the new one
     back = row(matricule="1500", prenom="Jean", nom_famille="Parti", debut=day(-78).isoformat())
     academy.night(second, feed(academy, second, gone, back))
     assert academy.values("jean.parti", "piactlState") == ["active"]

@@ -293,7 +293,7 @@ def test_left_and_closed(academy: Academy) -> None:
 
 def test_left_and_still_gets_in(academy: Academy) -> None:
     """The entry lets in for longer than the rules: named, with the day of the last run. Dates alone do not
-    open a closed account; another hand must also have unlinked it."""
+    open a closed account; another program must also have unlinked it."""
     told(academy, post(-100, -40), before=60)
     academy.change(CLAIRE, userPassword=[PASSWORD], pwdEndTime=[f"{TODAY.year + 2}0101000000Z"])
     assert answer(academy, "login")["yes"] is lets_in(academy) is False

@@ -149,7 +149,7 @@ def test_the_growth_of_a_profile() -> None:
         "profile_growth", 11, 20, "profile direction", 11,
     )  # fmt: skip
     assert one.sample == ("u0", "u1", "u2", "u3", "u4")
-    # whoever leaves the profile makes room, and the approval names all who come to any profile
+    # people who leave the profile make room, and the approval names all who come to any profile
     both = [*becoming(11), *becoming(1, 11, "enseignant", "direction")]
     assert refusals(both, HEADS, GROWING, TODAY) == []
     more = [*becoming(13), *becoming(2, 13, "enseignant", "direction")]

@@ -48,7 +48,7 @@ def settings_for(folder: Path, schema: Path) -> dict[str, str]:
 
 
 def mapped_to_root(config: str) -> str:
-    """The settings, by which whoever runs the test is the rootdn over ldapi."""
+    """The settings, by which the user of the test is the rootdn over ldapi."""
     owner = f"gidNumber={os.getgid()}[+]uidNumber={os.getuid()},cn=peercred,cn=external,cn=auth"
     return config.replace("cn: config\n", f'cn: config\nolcAuthzRegexp: "^{owner}$" "{ROOT}"\n', 1)
 

@@ -205,7 +205,7 @@ def test_the_module_counts_different_characters(sandbox: Any) -> None:
 
 
 def test_an_owner_can_delete_the_own_password(sandbox: Any) -> None:
-    """Whoever may replace a value may delete it; pwdSafeModify would refuse the help desk as well."""
+    """An identity that may replace a value may delete it; pwdSafeModify would refuse the help desk, too."""
     dn = account(sandbox, "a")
     give(sandbox, dn, PASSWORD)
     with sandbox.bind(dn, PASSWORD) as owner:

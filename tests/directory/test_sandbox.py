@@ -130,7 +130,7 @@ def test_a_pid_that_another_process_has_now_is_left_alone(sandbox: Any) -> None:
             assert not sandbox_status(sandbox.folder).running
             assert not stop_sandbox(sandbox.folder).changed
             assert other.poll() is None
-            # the same check ends it when it is the very process
+            # the same check ends it when it is the same process
             remember(now, sandbox.folder / "slapd" / "process.json")
             assert stop_sandbox(sandbox.folder).changed
             assert other.wait(5) == -signal.SIGTERM

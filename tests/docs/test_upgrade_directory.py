@@ -182,7 +182,7 @@ FORMER_SCHEMAS = (("piactl", former_schema), ("eduperson", former_eduperson), ("
 
 
 def former_config(config: str) -> str:
-    """config.ldif as it was, for whoever runs the test in place of root."""
+    """config.ldif as it was, for the user of the test in place of root."""
     former = without(
         without_applications(without_heads(without_fence(without_approvals(config)))),
         *RULES,

@@ -41,7 +41,7 @@ STATE_OF_PASSWORDS = (
 
 
 def put(world: World, dn: str, attribute: str, value: str) -> None:
-    """Another hand sets one value, as root."""
+    """Another program sets one value, as root."""
     with world.root() as connection:
         connection.modify(dn, {attribute: [(ldap3.MODIFY_REPLACE, [value])]})
 

@@ -160,7 +160,7 @@ class Academy:
         assert self.stamps() == before
 
     def twice(self, as_of: str, *feeds: Path) -> Ran:
-        """A night, and the very same once more, which must write to no account."""
+        """A night, and the same once more, which must write to no account."""
         ran = self.night(as_of, *feeds)
         self.quiet_night(as_of, *feeds)
         return ran
@@ -213,7 +213,7 @@ class Academy:
         }
 
     def change(self, uid: str, **attributes: list[str]) -> None:
-        """Another hand: root replaces values of an account."""
+        """Another program: root replaces values of an account."""
         changes = {name: [(ldap3.MODIFY_REPLACE, values)] for name, values in attributes.items()}
         with self.sandbox.root() as connection:
             connection.modify(self.dn(uid), changes)

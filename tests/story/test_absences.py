@@ -177,7 +177,7 @@ def test_absence_of_one_source_leaves_what_others_tell(academy: Academy) -> None
 
 
 def test_a_retirement_forgotten_on_the_day_of_archival_does_not_reopen(academy: Academy) -> None:
-    """Archival erases what was known: the very feed that archives reopens when it is fed again."""
+    """Archival erases what was known: the feed that archives reopens when it is fed again."""
     post = row(debut="2020-09-01")
     retired = row(debut="2026-03-01", position="retraite")
     ida = row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-09-01")

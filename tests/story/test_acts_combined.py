@@ -128,7 +128,7 @@ def test_another_end_of_a_lock_is_told_as_such(claire: Academy) -> None:
     act(claire, "account", "lock", CLAIRE)
     (change,) = one(act(claire, "account", "lock", CLAIRE, "--until", "2026-10-01"))["changes"]
     assert "2026-10-01" in change["after"]["lock"]
-    assert "another hand" not in change["reason"]
+    assert "another program" not in change["reason"]
 
 
 @pytest.mark.parametrize("fed", [True, False])

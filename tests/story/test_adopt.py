@@ -299,7 +299,7 @@ def test_the_next_night_sees_a_change_of_policy_made_before(academy: Academy) ->
     more = academy.feed(*PEOPLE, row(matricule="3001", prenom="Yvonne", nom_famille="Arrivee"), day=DAY)
     assert academy.run("adopt", more, "--as-of", DAY, "--apply", "--reason", "x").code == 0
     plan = academy.plan("--as-of", DAY)
-    assert not any("only what the date makes due" in remark for remark in plan["remarks"])
+    assert not any("only the changes that are due" in remark for remark in plan["remarks"])
 
 
 def test_undone_it_is_as_before_and_the_feed_is_still_good(academy: Academy) -> None:

@@ -1,4 +1,4 @@
-"""Feeds that a night has applied leave the folder of the feeds, by the very lines of the shipped examples."""
+"""Feeds that a night has applied leave the folder of the feeds, by the lines of the shipped examples."""
 
 from __future__ import annotations
 

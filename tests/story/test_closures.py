@@ -213,8 +213,8 @@ def test_refused_without_any_policy_until_a_return(staff: Staff, name: str) -> N
 
 
 def test_archived_and_back(staff: Staff) -> None:
-    """Whoever can still set a password opens nothing by that. What is left of a lost telephone is that it is
-    lost; a device that was in force went with the archival."""
+    """A password that can still be set opens nothing. A lost telephone stays lost; a device that was in force
+    went with the archival."""
     for night in (-2, -1):
         feed(staff.academy, night, post(-300, -120))
     assert staff.academy.values(CLAIRE, "piactlState") == ["archived"]
@@ -226,7 +226,7 @@ def test_archived_and_back(staff: Staff) -> None:
 
 
 def test_a_device_is_asked_for_whatever_the_policy(staff: Staff) -> None:
-    """The password alone lets in nobody who has a device, and nothing whoever has a suspended one."""
+    """The password alone lets in nobody who has a device, whether in force or suspended."""
     for policy in POLICY:
         with policy(staff.academy):
             assert staff.lets_in() == {CLAIRE, f"{IDA}+code"}, policy.__name__
@@ -353,7 +353,7 @@ def test_adopted_closed_or_locked(academy: Academy) -> None:
 
 
 def unlink(academy: Academy, uid: str) -> None:
-    """Another hand takes the link away."""
+    """Another program takes the link away."""
     classes = [name for name in academy.values(uid, "objectClass") if name != "oathTOTPUser"]
     academy.change(uid, oathTOTPToken=[], objectClass=classes)
 

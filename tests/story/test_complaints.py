@@ -160,7 +160,7 @@ def test_i_left_and_still_get_in(academy: Academy) -> None:
 
 
 def test_i_left_long_ago_and_still_get_in(academy: Academy) -> None:
-    """Another hand opened the entry for longer than the rules do, and no night was run since."""
+    """Another program opened the entry for longer than the rules do, and no night was run since."""
     told(academy, post(-100, -40), before=60)
     academy.change(CLAIRE, pwdEndTime=["20991231230000Z"])
     chosen(academy, OWN)

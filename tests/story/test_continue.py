@@ -71,7 +71,7 @@ def test_a_limit_that_a_feed_breaks_stops_its_source_only(two: Academy) -> None:
     ran = two.night(NEXT, older, two.feed(HUGO, comes, day=NEXT, source="epp"), code=6)
     assert "[older]" in ran.err
     assert ran.json["summary"]["create"] == 1
-    # passed by on another night: the dates alone
+    # left out on another night: the dates alone
     assert two.night(NEXT, older).json["status"] == "done"
     two.quiet_night(NEXT)
 

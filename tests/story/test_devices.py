@@ -267,7 +267,7 @@ def test_no_secret_outlives_the_person(claire: Academy, jump: bool) -> None:
 
 
 def test_an_account_whose_device_cannot_be_deleted_is_not_archived(claire: Academy) -> None:
-    """A device changed between the plan and its apply: whoever is archived would leave it behind."""
+    """A device changed between the plan and its apply: an archived account would leave it behind."""
     verified(claire, UID)
     eve, last = day(-1).isoformat(), day(0).isoformat()
     claire.night(eve, claire.feed(post(-100, -70), day=eve))

@@ -124,7 +124,7 @@ def test_what_is_loaded_is_what_apply_would_have_written(make_academy: Any) -> N
         # the server takes what was loaded as its own: indexes, schema, the next write
         connection.search(offline.sandbox.accounts, "(mail=anne.vasseur@ac-amiens.fr)")
         assert len(connection.response) == 1
-    offline.change("anne.vasseur", description=["another hand"])
+    offline.change("anne.vasseur", description=["another program"])
 
 
 def test_the_next_run_reads_everything_back_and_has_nothing_to_do(academy: Academy) -> None:

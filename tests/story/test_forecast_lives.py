@@ -72,7 +72,7 @@ def settled(desired: Desired, account: Account, configuration: Configuration) ->
 
 
 def peopled(configuration: Configuration, number: int, *, otp: bool = True) -> SimulatedDirectory:
-    """A directory in memory on the evening of FIRST: accounts, and whoever is to have one later."""
+    """A directory in memory on the evening of FIRST: accounts, and people who are to have one later."""
     rules, places = configuration.rules(FIRST), Places(configuration.settings.directory.state)
     directory = SimulatedDirectory(EmptyDirectory(otp=otp))
     writes: list[EntryWrite | None] = []

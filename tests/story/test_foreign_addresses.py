@@ -1,4 +1,4 @@
-"""Addresses that another hand puts on an entry, or takes away: seen, told, kept, and given to nobody else."""
+"""Addresses that another program adds or removes: shown, kept, and given to nobody else."""
 
 from __future__ import annotations
 

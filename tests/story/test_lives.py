@@ -67,7 +67,7 @@ def test_a_return_is_the_same_account(academy: Academy, state: str, again: str) 
 
 
 def test_the_ordinary_end_without_any_feed(academy: Academy) -> None:
-    """Active, grace, deactivated on the very days, archived a night later; what is left is a tombstone."""
+    """Active, grace, deactivated on the days, archived a night later; what is left is a tombstone."""
     night(academy, "2026-01-05", claire(**CONTRACT), claire(**{**CONTRACT, "uai": MICHELIS}))
     seen = {}
     for day in (

@@ -146,7 +146,7 @@ def test_two_columns_moved_by_one_row(tmp_path: Path, people: int, day: date) ->
 
 @pytest.mark.parametrize(("people", "day"), SIZES)
 def test_a_delta_that_contains_everybody(tmp_path: Path, people: int, day: date) -> None:
-    """Whoever the two sources list, too: a post has one source, so each account would change."""
+    """Also people whom two sources list: a post has one source, so each account would change."""
     two = TwoSources(tmp_path, people, day)
     everybody = [row for part in two.parts() for row in part]
     delta = two.files(day, everybody, names=["moves"])

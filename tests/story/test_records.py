@@ -1,5 +1,5 @@
-"""Records below piactl's state entry, and devices, that another hand damaged, replaced or brought: commands
-report them and go on; where that would not be safe, they refuse in a sentence."""
+"""Records below piactl's state entry, and devices, that another program damaged, replaced or added: commands
+report them and continue; if that is not safe, they refuse with a sentence."""
 
 from __future__ import annotations
 

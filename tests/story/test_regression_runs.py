@@ -44,7 +44,7 @@ def record(academy: Academy, name: str) -> Any:
 
 
 def put(academy: Academy, name: str, data: str) -> None:
-    """Another hand writes into a record, or makes one."""
+    """Another program writes into a record, or makes one."""
     dn = f"{name},{academy.sandbox.state}"
     if academy.sandbox.entry(dn) is None:
         academy.sandbox.add(dn, {"objectClass": ["piactlRecord"], "piactlData": [data]})
@@ -221,7 +221,7 @@ def killed(academy: Academy, *feeds: Path) -> None:
 
 def test_a_night_for_what_is_due_looks_at_everything_after_a_killed_run(academy: Academy) -> None:
     academy.night(DAY, academy.feed(CLAIRE, HUGO, day=DAY))
-    due_only = "no feed: only what the date makes due was looked at"
+    due_only = "no feed: only the changes that are due were evaluated"
     assert due_only in academy.plan("--as-of", NEXT)["remarks"]
     killed(academy, academy.feed(RENAMED, HUGO, day=NEXT))
     assert due_only not in academy.plan("--as-of", NEXT)["remarks"]

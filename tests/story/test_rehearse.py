@@ -1,4 +1,4 @@
-"""A rehearsed period ends as the same nights on a server, and can be stopped and gone on with."""
+"""A rehearsed period ends as the same nights on a server, and can be stopped and continued."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_twice_and_stopped_between_gives_equal_bytes(academy: Academy) -> None:
             process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=60)
         assert process.returncode == 5, said
-        if b"the same command goes on" not in said:
+        if b"to continue, repeat the command" not in said:
             break
         stops += 1
     assert stops, "it was never stopped"

@@ -1,5 +1,5 @@
-"""A plan reads the directory in whole searches: their number does not follow the number of people. Of whoever
-needs nothing it asks for no more than shows that."""
+"""A plan reads the directory in whole searches: their number does not follow the number of people. For
+people who need nothing it asks only for what shows that."""
 
 from __future__ import annotations
 

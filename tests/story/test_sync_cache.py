@@ -80,7 +80,7 @@ def marks(academy: Academy) -> Path:
 
 
 def passed(academy: Academy, feed: Path, day: str) -> set[str]:
-    """Who would be passed by."""
+    """Who would be left out."""
     configuration = open_configuration(academy.sandbox.config)
     scans = scan_feeds([str(feed)], configuration.settings.sources, configuration.keys)
     with open_reader(configuration.settings.directory, "reader", read_password) as reader:
@@ -290,7 +290,7 @@ def test_silence_that_did_not_count_may_count_the_next_night(academy: Academy) -
 
 
 def test_silence_on_one_post_of_several_may_count_the_next_night(academy: Academy) -> None:
-    """The person is in the feed, with the very lines of the night in which silence meant nothing."""
+    """The person is in the feed, with the lines of the night in which silence meant nothing."""
     night(academy, DAY, row(), row(uai=MARESCHAL, debut="2025-09-01"), IDA)
     academy.night(NEXT, academy.feed(row(), IDA, row(matricule=""), day=NEXT))
     feed = academy.feed(row(), IDA, day="2026-09-07")
@@ -386,7 +386,7 @@ def test_several_sources_at_once(academy: Academy) -> None:
 
 
 def grant(academy: Academy, identity: str) -> None:
-    """Another hand: it gives Claire a right that the date will end, and nothing else."""
+    """Another program: it gives Claire a right that the date will end, and nothing else."""
     with academy.sandbox.connect(identity) as connection:
         changes = {
             "piactlException": [(ldap3.MODIFY_ADD, ["grant$siecle$0800009A$2026-09-01$2026-09-20$x$y"])],
@@ -398,7 +398,7 @@ def grant(academy: Academy, identity: str) -> None:
 def change_is_noticed(
     academy: Academy, monkeypatch: pytest.MonkeyPatch, moment: str, identity: str = "administrator"
 ) -> None:
-    """A night writes to Claire, and another hand does at that moment: the next night has to look at her."""
+    """A night and another program write to Claire at the same moment: the next night evaluates her."""
     night(academy, DAY, row(), IDA)
     if identity == "nightly":
         academy.edit("piactl.yaml", identity_dn("administrator"), identity_dn("nightly"))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("id", "at", "kind", "uid", "state", "added", "removed", "old", "new", "effective", "run")
 _PAUSE = 0.5
-"""Seconds between two looks at the journal."""
+"""Seconds between two readings of the journal."""
 
 
 def events(

@@ -190,7 +190,7 @@ def _say_remarks(nights: Sequence[Night], last: date) -> None:
     for night in nights:
         if night.whole:
             say(
-                f"{night.day}: this night looks at every account, because the policy, the register or the "
+                f"{night.day}: this night evaluates every account, because the policy, the register or the "
                 "server's functions changed, or the last night did not finish"
             )
     held = {hold.uid or hold.matricule or "": hold.why for night in nights for hold in night.plan.holds}

@@ -104,7 +104,7 @@ def rehearse(
             progress.close()
     done = folder.nights()
     if stopped:
-        say(f"stopped by {stopped} after {done[-1]['date']}; the same command goes on")
+        say(f"stopped by {stopped} after {done[-1]['date']}; to continue, repeat the command")
         return int(Exit.PARTLY)
     return _show(done, folder, other, layout_or_default(output))
 

@@ -89,7 +89,7 @@ def allowing(manner: Manner, allow: Sequence[str] | None, reason: str) -> Manner
         return manner
     need_reason(reason, "--allow", allow)
     if manner.identity != IdentityName.ADMINISTRATOR:
-        raise UsageError("only an administrator approves what the help desk hands out: add --administrator")
+        raise UsageError("only an administrator approves guards of the help desk: add --administrator")
     return replace(manner, allow=allow)
 
 
@@ -157,7 +157,7 @@ class AccountCommand:
         )
 
     def operation_guard(self) -> OperationGuard:
-        """The guards on what the operator of the command hands out today."""
+        """The guards on the operations of the operator of the command today."""
         from piactl.flows.helpdesk.operator_limits import OperationGuard
 
         settings, policy = self.configuration.settings, self.configuration.policy

@@ -49,7 +49,7 @@ def page_of_run(
     *,
     public: bool,
 ) -> str:
-    """The page of the run with this id, or `last`. `unknown` stands for a record that the directory does not
+    """The page of the run with this id, or `last`. `unknown` replaces a record that the directory does not
     have; without it raises NotFound. `plan_of` is the plan of a record, where it is known. The coming days
     from `today`, and since when people are held (`held_since`), are those of the last run alone."""
     from piactl.clock import utc_now

@@ -311,7 +311,7 @@ def bind_result(
 ) -> Result:
     """The server's answer to one simple bind; nothing else is asked on that connection.
 
-    `clear`: without TLS, for a made-up password; the server must refuse it before it looks at it. Raises
+    `clear`: without TLS, for a made-up password; the server must refuse it unread. Raises
     Unusable if no answer comes, or if the password would be sent in clear to another host.
     """
     tls = TlsSettings() if clear else settings.tls

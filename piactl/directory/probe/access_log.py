@@ -2,7 +2,7 @@
 
 The log repeats every value that was written. Nothing of them leaves this module: names only. No rule of the
 server could give the names alone, since name and value are one value of `reqMod`; so the log stays readable
-by few (see schemas/ldap/accesslog*), and where `reqMod` itself is hidden, who and when is what is told.
+by few (see schemas/ldap/accesslog*), and where `reqMod` itself is hidden, only author and time are known.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class LoggedWrite:
 
 @dataclass(frozen=True, slots=True)
 class FoundLogs:
-    """The logs that may be read, and other naming contexts that may not be looked at: one may be a log."""
+    """The logs that may be read, and other naming contexts that may not be read: one may be a log."""
 
     readable: tuple[str, ...]
     hidden: tuple[str, ...]

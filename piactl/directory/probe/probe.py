@@ -61,7 +61,7 @@ def open_probe(uri: str, settings: DirectorySettings, identity: str, password: P
 
 
 def accepts_in_clear(host: str, port: int, settings: DirectorySettings) -> bool | None:
-    """Whether a server looks at a password that arrives in clear over TCP; None if nothing answers there.
+    """Whether a server checks a password that arrives in clear over TCP; None if nothing answers there.
     The password is made up."""
     identity = Identity(dn=f"cn=nobody,{settings.suffix}")
     uri = f"ldap://{f'[{host}]' if ':' in host else host}:{port}"

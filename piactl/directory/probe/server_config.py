@@ -112,7 +112,7 @@ UNLIMITED = -1
 
 @dataclass(frozen=True, slots=True)
 class UniqueRule:
-    """Values of `attributes` stand once below `base`; `serialize`: also for two writers at once."""
+    """Values of `attributes` are unique below `base`; `serialize`: also for two writers at once."""
 
     base: str
     attributes: frozenset[str]
@@ -124,7 +124,7 @@ class ServerConfig:
     """The database that holds the suffix. Attribute names are in lower case.
 
     `limits` are (who, what) in their order, `size_limit` is everybody else's. `pending` requests may wait
-    on one connection, 0 where that is not told. `checkpoint` is that of syncprov, "" without one. Overlays
+    on one connection, 0 where that is unknown. `checkpoint` is that of syncprov, "" without one. Overlays
     are in the order of the server; an empty tuple is none.
     """
 
@@ -242,7 +242,7 @@ def _who_what(text: str) -> tuple[str, str]:
 
 
 def _fits(who: str, dn: str) -> bool | None:
-    """Whether a limit is for that DN; None where only the server can tell (groups, patterns)."""
+    """Whether a limit is for that DN; None where only the server knows (groups, patterns)."""
     if who in ("*", "users"):
         return True
     if who == "anonymous":

@@ -32,7 +32,7 @@ from piactl.directory.store.drift import Decide, Drifted, drift_of, usual_fate
 class Entry:
     """An account with the exact values of its entry, which a later write asserts.
 
-    `account` is what piactl goes by: where another program changed the entry, as `drift` says. `csn` is the
+    `account` is what piactl relies on, even if another program changed the entry (`drift`). `csn` is the
     entryCSN when it was read; every write changes it. `base` is the base of the entry, b"" for none.
     """
 
@@ -281,7 +281,7 @@ def _check_matricule(raw: RawEntry, encoding: Encoding, drift: Drifted) -> None:
     name = encoding.name("supannEmpId")
     if name in drift.gone or name in drift.added:
         raise AnotherMatricule(
-            f"{raw.dn}: another program changed {name}, so nobody can tell whose account it is; "
+            f"{raw.dn}: another program changed {name}, so nobody can know whose account it is; "
             "set it as the journal and HR have it, then run again"
         )
 

@@ -1,6 +1,6 @@
 """The base of an account: short keyed digests of the managed values as piactl last wrote them.
 
-It stands on the account itself and is renewed by every write of piactl. A value on the entry that has no
+It is on the account itself, and is renewed by every write of piactl. A value on the entry that has no
 digest in the base was written by another program; a digest without a value is one that another program
 removed.
 """

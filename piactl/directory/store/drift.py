@@ -1,4 +1,4 @@
-"""Compares an entry with its base: what another program changed, and what piactl goes by all the same.
+"""Compares an entry with its base: what another program changed, and which values piactl relies on.
 
 Only digests are stored, so a value that is gone is found again by trial: among the values of the entry, the
 days of some years, the services and profiles of the policy, and what the rules want.
@@ -88,7 +88,7 @@ _STORED = frozenset(
         "piactlMergedInto",
     }
 )  # fmt: skip
-"""What the rules go by: an account with a value of them that is gone and not known is held."""
+"""What the rules need: an account is held if a value of these is gone and unknown."""
 _STANDS = frozenset(
     {"uid", "mail", "piactlAlias", "piactlIdentifier", "piactlProtected", "piactlProofChanged", "piactlLock"}
 )
@@ -134,9 +134,9 @@ _FIRST, _LAST = date(2015, 1, 1), date(2046, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class Drifted:
-    """The drift of one entry. `believed` are the managed values that piactl goes by. `kept` are the
+    """The drift of one entry. `believed` are the managed values that piactl relies on. `kept` are the
     attributes that stay as another program left them although the rules want them otherwise; a change of
-    those in `multiple` is one of single values. `unknown` are attributes that the rules go by of which a
+    those in `multiple` is one of single values. `unknown` are attributes that the rules need of which a
     value is gone and not known. `baseless`: another program removed the base, so nothing else is known. Names
     are those of the directory."""
 

@@ -174,7 +174,7 @@ def foreign_policies(
 ) -> Iterator[tuple[RawEntry, str]]:
     """(entry, DN of its password policy) of each account, protected or not, that names a policy which is not
     in the configuration. Nothing if the configuration does not name the default policy. `accounts` is the
-    filter of the accounts that are looked at."""
+    filter of the accounts to read."""
     if not passwords.policy:
         return
     named = [filters.equals(POLICY, dn) for dn in sorted(passwords.known_policies)]

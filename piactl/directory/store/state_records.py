@@ -329,7 +329,7 @@ def read_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> Last
 
 
 def read_drift_memory(reader: Reader, state: str) -> Memory:
-    """Of the memory of earlier runs, the last run, and since when what other programs changed stands."""
+    """Of the memory of earlier runs, the last run, and since when the changes of other programs are there."""
     last = read_last(reader, state, UnreadableRecords())
     entry = reader.read(Places(state).drift, [DATA])
     since = UnreadableRecords().read(entry.dn, entry.first(DATA), read_drift) if entry else None

@@ -19,7 +19,7 @@ from piactl.directory.store.replicated_values import (
 from piactl.errors import PiactlError
 
 _PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0)
-"""Seconds between two looks at a server; the last one is repeated."""
+"""Seconds between two readings of a server; the last one is repeated."""
 
 Connect = Callable[[str], Session]
 """Opens a session with one server. Raises Unusable."""

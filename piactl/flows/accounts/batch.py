@@ -90,7 +90,7 @@ class BatchResult:
     by uid.
 
     `refused` says why nothing may be written, `error` ended the batch early, `stopped` is the signal that
-    did; `undelivered` says why the secrets that were set could not be handed out. `planned`: nothing was to
+    did; `undelivered` says why the secrets that were set could not be delivered. `planned`: nothing was to
     be written. `lagging` are the servers that do not have everything yet, each with the reason.
     """
 
@@ -191,7 +191,7 @@ def run_batch(
     *,
     dry_run: bool,
 ) -> tuple[Batch, BatchResult]:
-    """Prepares a batch, asks, writes it and hands out its secrets. `prepare` is given a Writer, and a Reader
+    """Prepares a batch, asks, writes it and delivers its secrets. `prepare` is given a Writer, and a Reader
     if `dry_run`.
 
     A broken guard that the order does not allow, and what ends the run before anything was written, is

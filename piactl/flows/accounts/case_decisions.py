@@ -110,7 +110,7 @@ def _answers(case: Case) -> dict[str, str]:
         }
     return {
         "same": f"the next night with the feed takes over what {case.source} states of {case.matricule}",
-        "different": f"what {case.source} states of {case.matricule} stays aside; ask HR to correct it there",
+        "different": f"what {case.source} states of {case.matricule} is not applied; ask HR to correct it",
     }
 
 

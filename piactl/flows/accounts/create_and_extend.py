@@ -85,7 +85,7 @@ def _check_values(newcomer: Newcomer) -> None:
     given = {
         "--civilite": (newcomer.civilite, check_code),
         "--private-mail": (newcomer.private_mail, check_mail),
-        # those that were made up stand for the same person again
+        # generated ones mean the same person again
         "--matricule": (bare.removeprefix(OWN_MATRICULES), check_matricule),
     }
     faults = {name: check(text.strip())[1] for name, (text, check) in given.items() if text.strip()}

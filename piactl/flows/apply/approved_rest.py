@@ -1,4 +1,4 @@
-"""The rest of a plan whose run was interrupted: it was approved, and goes on without a second approval."""
+"""The rest of a plan whose run was interrupted: it was approved, and continues without a second approval."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def _entries(content: Content) -> tuple[Result, Result]:
     shared = [f"{', '.join(sorted(uids))} share {name}" for name, uids in holders.items() if len(uids) > 1]
     unlisted = [f"{one}, which its ledger of names lacks" for one in unlisted]
     advice = f"{_SHARED} The next night enters a name that nobody else has in the ledger."
-    return changed, worst(first_ones(shared), first_ones(unlisted), advice, "each stands for one account")
+    return changed, worst(first_ones(shared), first_ones(unlisted), advice, "each is of one account")
 
 
 def _suspects(content: Content) -> Iterator[Entry]:

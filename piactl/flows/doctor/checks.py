@@ -96,7 +96,7 @@ CHECKS: dict[str, Check] = {
         Check("D38", "closures", _W,
           "If only the password policy refuses closed and locked accounts, a fault in it opens them."),
         Check("D39", "run lock", _E,
-          "A run that was stopped, and whose lock another host took over, must not write when it goes on."),
+          "A run that was stopped, and whose lock another host took over, must not write when it continues."),
         Check("D40", "runs in the directory", _E,
           "A restored directory lacks changes, and a journal without lines proves none: no run writes."),
         Check("D41", "day of the last run", _E, "No run is made before the day of the last one."),

@@ -94,7 +94,7 @@ def _passwords(settings: Settings) -> Result:
     bad = []
     for name, identity in settings.directory.identities.items():
         if identity.external or identity.is_of_another(user):
-            continue  # D52 looks at those of other users
+            continue  # D52 checks those of other users
         try:
             read_password(identity.password_file)
         except PiactlError as refused:

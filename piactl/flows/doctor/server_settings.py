@@ -51,7 +51,7 @@ _KINDS = frozenset({"eq", "pres"})
 _DRIFT_SECONDS = 10
 _SMALL_MAP = 256 << 20
 _SOME = 20
-"""Groups that are looked at to find one with a member."""
+"""Groups that are read to find one with a member."""
 
 
 def _subschema(server: Server) -> Subschema | None:

@@ -1,4 +1,4 @@
-"""Activation passwords: who gets one, and how they are handed out.
+"""Activation passwords: who gets one, and how they are delivered.
 
 Each is for one log in, under a password policy of its own, and must be replaced at once.
 
@@ -76,7 +76,7 @@ class Activation:
 
 @dataclass(slots=True)
 class ActivationDelivery:
-    """The activation passwords of a batch, and how they are handed out: in a new file, else as `rows`.
+    """The activation passwords of a batch, and how they are delivered: in a new file, else as `rows`.
 
     All are in the file before the first is set. `check`, where there is one, is made before that: none is set
     for a person who has not proved who they are. `first_only`: nobody has proved it, so an account whose

@@ -196,7 +196,7 @@ def prove(
     trace: Callable[[str], None],
 ) -> None:
     """Compares the NUMEN in constant time with the keyed digest of the account, under every key that is
-    known, and has the code used up; None for what is not needed. Both are looked at, whichever is wrong.
+    known, and has the code used up; None for what is not needed. Both are checked, whichever is wrong.
 
     The check is counted before it is made; `trace` notes a wrong one. Raises NotProved, TooManyAttempts.
     """

@@ -58,7 +58,7 @@ def key_needs(
     reader: Reader, directory: DirectorySettings, unreadable: UnreadableRecords, accounts: str = IN_ACCOUNTS
 ) -> dict[str, Need]:
     """What the directory needs of each key, by id; "" is that of a digest that names none. `accounts` is the
-    filter of the accounts that are looked at."""
+    filter of the accounts to read."""
     needs: dict[str, Need] = {}
     for what, dn, key in _uses(reader, directory, unreadable, accounts):
         need = needs.setdefault(key, Need())

@@ -50,7 +50,7 @@ class OperationGuard:
         return self.settings.directory.state
 
     def notice(self, account: Account, operation: str) -> OwnerNotice:
-        """What the owner of an account is told of an operation."""
+        """What the notice to the owner of an account says of an operation."""
         return owner_notice(account, operation, self.settings.password.holdoff_days, self.day)
 
     def guarded(self, reader: Reader, operation: str, accounts: tuple[PreparedAccount, ...]) -> Batch:

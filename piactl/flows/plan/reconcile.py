@@ -159,7 +159,7 @@ class _JointEvaluation(Evaluation):
         since = self.state.since or (self.memory.last.began if self.memory.last else None)
         entries = read_accounts(*self.accounts, due=self.as_of, written_since=since)
         found = {entry.dn: entry for entry in entries}
-        # what stands of what other programs changed is listed every night
+        # the changes of other programs that are left are listed every night
         for entry in read_accounts_named(*self.accounts, [*self.memory.drift]):
             found.setdefault(entry.dn, entry)
         return found.values()
@@ -495,8 +495,8 @@ class _JointEvaluation(Evaluation):
                 )
             if facts.unattributed:
                 yield (
-                    f"{facts.file}: {facts.unattributed} rows could not be told whose they are: no absence "
+                    f"{facts.file}: {facts.unattributed} rows have no known person: no absence "
                     f"from source {facts.source} counts in this run"
                 )
         if self.state.due_only:
-            yield "no feed: only what the date makes due was looked at"
+            yield "no feed: only the changes that are due were evaluated"

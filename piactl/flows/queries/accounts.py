@@ -295,7 +295,7 @@ def _view(
             "refused_by": ["dates", *(["link"] if otp_schema else [])],
         }
     path, status = career_and_status(account, policy, register, as_of)
-    if held:  # what the rules would go by is not known
+    if held:  # what the rules need is unknown
         status = stored_status(account)
     window = status.login_from or as_of, status.login_until or as_of
     refused_by = [] if window[0] <= as_of <= window[1] else ["dates"]

@@ -177,7 +177,7 @@ _LAST = ("entryCSN", "modifiersName", "createTimestamp", "modifyTimestamp")
 
 @dataclass(frozen=True, slots=True)
 class Unjournalled:
-    """The writes, the latest first. `compared` is how many writes were looked at, `log` whether an access log
+    """The writes, the latest first. `compared` is how many writes were read, `log` whether an access log
     was read. `too_many`: there were more than MOST, and none is named. `owners`: of other journals. `reached`
     is the last reqStart of each log."""
 

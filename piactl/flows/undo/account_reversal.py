@@ -90,7 +90,7 @@ class Inverting:
     reason: str
     since: Since
     memory: Memory = field(default_factory=Memory)
-    """Of earlier runs: the last one, and since when what other programs changed stands."""
+    """Of earlier runs: the last one, and since when the changes of other programs are there."""
     moved: Collection[bytes] = ()
     """The names that the run took from the ledgers of accounts."""
 

@@ -106,7 +106,7 @@ def _write_feeds(world: World, people: int) -> Path:
     first, second = (folder / name for name in nights)
     *rows, trailer = second.read_text().splitlines()
     assert trailer.startswith("#FIN;")
-    # a dozen homonyms arrive at once: whoever is made after a fault gets the number that was meant
+    # a dozen homonyms arrive at once: an account made after a fault gets the number that was meant
     rows += [_row(i, "LEROY", "CAMILLE", "01/09/2026") for i in range(12)]
     second.write_text("\n".join([*rows, f"#FIN;rows={len(rows) - 1};date={NEXT}"]) + "\n")
     delta = folder / f"ce-{NEXT}.csv"

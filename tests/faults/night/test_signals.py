@@ -124,7 +124,7 @@ def test_a_reader_that_goes_away_is_no_error(world: World, layout: str) -> None:
 
 
 def test_a_closed_stdout_is_no_error(world: World) -> None:
-    """A pipe that nobody reads from, so that the very first write fails."""
+    """A pipe that nobody reads from, so that the first write fails."""
     reading, writing = os.pipe()
     os.close(reading)
     try:

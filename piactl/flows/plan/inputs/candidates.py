@@ -92,10 +92,10 @@ def _certain(
 
 
 def find_cases(merged: MergedFeeds, index: AccountIndex, memory: Memory, rules: Rules) -> None:
-    """Holds each newcomer who may be the person of an account, or another newcomer; the account goes on. A
+    """Holds each newcomer who may be the person of an account, or another newcomer. The account stays. A
     NUMEN that another account has is not taken over by a known person. The cases are in `merged`.
 
-    A case of an earlier run goes on until its newcomer is in a feed again.
+    A case of an earlier run stays open until its newcomer is in a feed again.
     """
     for case in memory.cases.values():
         unheard = case.matricule not in merged.people

@@ -1,6 +1,6 @@
 """People whom HR calls by several matricules: each is one person, under the first one.
 
-The first matricule of an account stands in the clear where all accounts have it (`Account.matricule`). Rows,
+The first matricule of an account is stored in clear where all accounts have it (`Account.matricule`). Rows,
 absences and news under a further one are read as those of the first, so that nothing else has to know.
 """
 

@@ -197,7 +197,7 @@ def judged(sourced: SourcedFeed, policy: Policy, register: Register) -> SourcedF
 
 
 def _is_certain(rejection: Rejection, person: Person, faulty: frozenset[str], policy: Policy) -> bool:
-    """Whether a rejection holds whatever stands in the columns that could not be read. The profile of a
+    """Whether a rejection holds, whatever is in the columns that could not be read. The profile of a
     function can depend on them."""
     if rejection.column != "fonction" or not faulty:
         return rejection.column not in faulty
