@@ -257,7 +257,7 @@ def apply(
         refuse_output("--ldif", ldif)
     ready = read_plan_file(file, configuration)
     with refusals_as_json(output, ready=ready):
-        if MERGE in ready.plan.summary:
+        if MERGE in ready.plan.summary and not ldif:
             from piactl.cli.commands.account_edit import apply_merge
 
             return apply_merge(ready, file, allow or [], reason, output, break_glass=break_glass)
