@@ -31,7 +31,7 @@ _JOINTS = ("\n", "; ", _AT_END, ": ", ", ", "", " (", " [", " and ", " or ")
 "" it stays whole: the forms that reach over no joint are tried."""
 _BRACKETS = (" (", " [")
 _MOST = 100
-"""A text with more joints is no sentence: somebody made it to be slow."""
+"""A text with more joints is not a sentence: somebody made it to be slow."""
 _COLUMNS = re.compile(r"( {2,})")
 
 
@@ -119,7 +119,7 @@ _ENGLISH = re.compile(
     r"(?<![\w-])(?:the|is|are|was|were|been|of|and|or|not|until|since|from|by|at|to|with|has|have|its|it|that|"
     r"which|this|these|another|nothing|no|be|as|for)(?![\w-])"
 )
-"""Words by which an English sentence shows; in French and in names they are rare. Options are no words."""
+"""Words by which an English sentence shows; in French and in names they are rare. Options are not words."""
 
 
 class Catalogue:

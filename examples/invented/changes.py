@@ -154,7 +154,7 @@ def _return(agent: Agent, night: Night, people: People, rng: Random) -> bool:
 
 
 def _accents(agent: Agent, night: Night, people: People, rng: Random) -> bool:
-    """A correction of spelling, which is no change of name."""
+    """A correction of spelling, which is not a change of name."""
     before = (agent.family_name, agent.given_name)
     agent.family_name, agent.given_name = capitals(agent.family_name), capitals(agent.given_name)
     agent.usage_name = capitals(agent.usage_name)

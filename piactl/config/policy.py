@@ -40,7 +40,7 @@ DEFAULT_GRACE_DAYS = 30
 
 _NOBODY = 65_535
 
-# `Policy` has slots, so its defaults are no class attributes: an empty policy holds them
+# `Policy` has slots, so its defaults are not class attributes: an empty policy holds them
 _USUAL = Policy()
 
 

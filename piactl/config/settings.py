@@ -113,7 +113,7 @@ def _ranks(document: Document, root: Node) -> dict[str, str]:
     for data, place in root.at("ranks").entries():
         ranks[data] = place.text()
         if place.text() not in sources:
-            wrong = f"ranks.{data}: {place.text()!r} is no source; {hint(place.text(), sources)}"
+            wrong = f"ranks.{data}: {place.text()!r} is not a source; {hint(place.text(), sources)}"
             document.mistake(place, wrong)
     return ranks
 
@@ -122,7 +122,9 @@ def _go_on(document: Document, root: Node) -> frozenset[str]:
     sources = dict(root.at("sources").entries())
     for place in root.at("continue").text_nodes():
         if place.text() not in sources:
-            document.mistake(place, f"continue: {place.text()!r} is no source; {hint(place.text(), sources)}")
+            document.mistake(
+                place, f"continue: {place.text()!r} is not a source; {hint(place.text(), sources)}"
+            )
     return frozenset(root.at("continue").texts())
 
 

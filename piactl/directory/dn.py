@@ -60,7 +60,7 @@ def normal_dn(dn: str) -> str:
     """A spelling that is the same for all spellings of one name, itself a valid name.
 
     Values are compared without case and with runs of blanks as one, as the naming attributes of
-    directories are. Raises ValueError for what is no distinguished name.
+    directories are. Raises ValueError for what is not a distinguished name.
     """
     if _PLAIN_DN.fullmatch(dn) and "  " not in dn:  # nearly every name, in a hundredth of the time
         return dn.casefold()

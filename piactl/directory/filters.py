@@ -1,7 +1,7 @@
 """Search filters (RFC 4515), built from values and never from text that somebody wrote.
 
 Every byte of a value that is not plainly harmless is escaped, so a value can hold anything: `*`, `(`, `\\`,
-NUL, blanks at its ends, bytes that are no text. A name that is no attribute description is a ValueError.
+NUL, blanks at its ends, bytes that are not text. A name that is not an attribute description is a ValueError.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ def _line(name: str, value: bytes) -> bytes:
 
 
 def read_ldif(path: Path) -> Iterator[RawEntry]:
-    """The entries of a file. Raises UsageError with the line of what is no entry: changes, references to
-    files, text that is no LDIF."""
+    """The entries of a file. Raises UsageError with the line of what is not an entry: changes, references to
+    files, text that is not LDIF."""
     dn, values = "", dict[str, list[bytes]]()
     for number, line in _logical_lines(path):
         if not line:

@@ -275,7 +275,7 @@ class Column:
     memo: dict[str, tuple[Any, Fault | None, int]] = field(default_factory=dict)
 
     def cell(self, raw: str) -> tuple[Any, Fault | None, int]:
-        """(value, fault, 1 if it counts as a value). Blank and `X` are no value, also after mapping."""
+        """(value, fault, 1 if it counts as a value). Blank and `X` mean no value, also after mapping."""
         text = raw.strip(BLANKS)
         text = self.table.get(text, text).strip(BLANKS)
         result: tuple[Any, Fault | None, int]

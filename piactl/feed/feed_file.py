@@ -43,7 +43,7 @@ def source_of(path: Path, sources: Mapping[str, SourceSettings]) -> SourceSettin
     of a similar name, and for a .md5.
     """
     if is_md5(path.name):
-        raise NoSource(f"{path}: a .md5 is no feed; name the feed that it belongs to", path, is_other=True)
+        raise NoSource(f"{path}: a .md5 is not a feed; name the feed that it belongs to", path, is_other=True)
     fitting = [s for s in sources.values() if any(fnmatchcase(path.name, pattern) for pattern in s.files)]
     if len(fitting) == 1:
         return fitting[0]

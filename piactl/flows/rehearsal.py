@@ -137,7 +137,7 @@ class RehearsalFolder:
         known = self._known()
         if known is None:
             if self.folder.is_dir() and any(self.folder.iterdir()):
-                raise UsageError(f"--out {self.folder}: is no folder of a rehearsal; name a new one")
+                raise UsageError(f"--out {self.folder}: is not a folder of a rehearsal; name a new one")
             directory.load(start)
             make_private_folder(self.folder)
             make_private_folder(self.state)
@@ -369,7 +369,7 @@ def rehearse(
 ) -> str:
     """Rehearses the nights that are not done yet; the signal that stopped it, "" at the end of the period.
 
-    Raises UsageError for a folder with another rehearsal, and for a file that is no LDIF.
+    Raises UsageError for a folder with another rehearsal, and for a file that is not LDIF.
     """
     directory = nights.simulation.directory
     first, last = (date.fromisoformat(day) for day in inputs["days"])

@@ -16,7 +16,9 @@ from piactl.secret_files import new_keys_text, read_keys
 
 FILES = ("piactl.yaml", "policy.yaml", "establishments.csv")
 MARK = "EDIT"
-_REGISTER_COMMENT = f"# {MARK}: your establishments, one a line; these are examples. A blank is no value.\n"
+_REGISTER_COMMENT = (
+    f"# {MARK}: your establishments, one a line; these are examples. A blank means no value.\n"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -221,7 +221,7 @@ def append_head(path: str, anchor: Anchor | None = None) -> None:
 
 
 def read_heads(path: str) -> list[Anchor]:
-    """The heads in a file, without lines that are no head. Raises PiactlError where it cannot be read."""
+    """The heads in a file, without lines that are not heads. Raises PiactlError where it cannot be read."""
     try:
         text = Path(path).read_text(encoding="ascii", errors="replace")
     except OSError as error:

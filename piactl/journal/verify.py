@@ -270,7 +270,7 @@ class Verification:
     """The result of a verification.
 
     `lines` lines are intact, from number `first` to `head`. `torn` counts the bytes of an unfinished last
-    line, which is no problem because it was never acknowledged. `anchored` is the highest number covered by
+    line, which is harmless because it was never acknowledged. `anchored` is the highest number covered by
     an anchor (0: none). `uncovered` are anchors of lines that are no longer in the files. `cut` describes
     pruned lines, `opening` is the first line of an export, `ended` the last run that ended. `proved` is what
     a later verification may take as proved, None where there is nothing or a problem.

@@ -205,7 +205,7 @@ def create_or_lock(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def locked_sandbox(folder: Path) -> Iterator[None]:
-    """Locks the folder of a sandbox. Raises SandboxUnavailable like `claimed`, and if it is no sandbox."""
+    """Locks the folder of a sandbox. Raises SandboxUnavailable like `claimed`, and if it is not a sandbox."""
     with checked_sandbox(folder), _alone(folder):
         yield
 

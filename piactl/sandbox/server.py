@@ -136,7 +136,7 @@ def start_sandbox(folder: Path, *, accesslog: bool = False) -> SandboxStatus:
 def stop_sandbox(folder: Path) -> SandboxStatus:
     """Stops the server that this sandbox started, and no other; its data stay.
 
-    Raises SandboxUnavailable if `folder` is no sandbox, or its server does not stop.
+    Raises SandboxUnavailable if `folder` is not a sandbox, or its server does not stop.
     """
     folder = folder.absolute()
     with locked_sandbox(folder):
@@ -325,7 +325,7 @@ def recall(file: Path) -> Process | None:
 def launch(command: list[str], log: Path) -> Process:
     """Starts `command` in its own session, so that it outlives this process; output goes to `log`."""
     with log.open("ab") as output:
-        # the shell ends at once, so that the server is no child of this process and needs no wait
+        # the shell ends at once, so that the server is not a child of this process and needs no wait
         shell = subprocess.run(
             ["/bin/sh", "-c", '"$@" </dev/null >&2 & echo $!', "sh", *command],
             stdin=subprocess.DEVNULL,

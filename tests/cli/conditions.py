@@ -152,7 +152,7 @@ CASES: dict[str, Case] = {
             (("plan", "{new}"), "", 2, "no such file"),
             (("plan", "--as-of", "2026-02-30"), "", 2, "not a valid date"),
             (("plan", "show", "{new}"), "", 2, "cannot be read"),
-            (("plan", "show", "{feed}"), "", 1, "is no plan"),
+            (("plan", "show", "{feed}"), "", 1, "is not a plan"),
         ),
     ),
     "rehearse": Case(
@@ -208,7 +208,7 @@ CASES: dict[str, Case] = {
         before=((("plan", "--out", "{folder}/p.json"), ""),),
         wrong=(
             (("apply", "{new}"), "", 2, "cannot be read"),
-            (("apply", "-"), "[" * 100_000, 1, "is no plan"),
+            (("apply", "-"), "[" * 100_000, 1, "is not a plan"),
             (("apply", "-"), '{"fingerprint": "é", "signature": "é"}', 1, "was edited"),
         ),
         missing=("apply",),
@@ -219,7 +219,7 @@ CASES: dict[str, Case] = {
         wrong=(
             (("approve", "{new}", *WHY), "", 2, "cannot be read"),
             (("approve", "{folder}/p.json"), "", 2, "needs a reason"),
-            (("approve", "-", *WHY), "{}", 1, "is no plan"),
+            (("approve", "-", *WHY), "{}", 1, "is not a plan"),
         ),
         missing=("approve",),
         code=1,  # nobody knows who this is, or the plan needs nobody
@@ -324,7 +324,7 @@ CASES: dict[str, Case] = {
     "account list": Case(
         ("account", "list"),
         wrong=(
-            (("account", "list", "--state", "dead"), "", 2, "is no state"),
+            (("account", "list", "--state", "dead"), "", 2, "is not a state"),
             (("account", "list", "--profile", "ensegnant"), "", 9, "enseignant"),
             (("account", "list", "--as-of", "0001-01-01"), "", 2, "is not between"),
         ),
@@ -635,7 +635,7 @@ CASES: dict[str, Case] = {
                 ("password", "reset", CLAIRE, "--numen-file", "-", "--out", "{new}"),
                 "\0\n",
                 2,
-                "this is no NUMEN",
+                "this is not a NUMEN",
             ),
             (
                 ("password", "reset", CLAIRE, "--numen-file", "{new}", "--out", "{new}"),

@@ -157,7 +157,7 @@ def test_a_forged_head_raises_the_alarm_and_stops_no_night(locked: Academy) -> N
     found = locked.run("journal", "verify")
     assert found.code == 1
     assert "anchors 100000000000000000" in found.err
-    assert "is no head of a journal" in found.err
+    assert "is not a head of a journal" in found.err
     locked.quiet_night("2026-09-02")
 
 

@@ -173,7 +173,7 @@ def test_an_edited_plan_is_refused(academy: Academy, edit: Any) -> None:
     with academy.nothing_written():
         ran = applied(academy, file, 1)
     assert str(file) in ran.err
-    assert "make the plan again" in ran.err or "is no plan" in ran.err
+    assert "make the plan again" in ran.err or "is not a plan" in ran.err
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"fingerprint": 1, "signature": 2}', "\x00"])

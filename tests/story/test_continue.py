@@ -115,4 +115,4 @@ def test_the_sources_that_may_be_left_out_must_exist(two: Academy) -> None:
     go_on(two, "agap")
     ran = two.run("nightly", "--as-of", NEXT)
     assert ran.code == 10
-    assert "'agap' is no source; did you mean agape?" in ran.err
+    assert "'agap' is not a source; did you mean agape?" in ran.err

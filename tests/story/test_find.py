@@ -71,7 +71,7 @@ def test_columns_for_a_mail_merge(staff: Academy) -> None:
     assert reads(staff) == []
     wrong = staff.run(*words, "nom", "-o", "json")
     assert (wrong.code, wrong.out) == (2, "")
-    assert "--columns nom: is no column; valid values:" in wrong.err
+    assert "--columns nom: is not a column; valid values:" in wrong.err
 
 
 def test_columns_of_the_other_lists(staff: Academy) -> None:

@@ -284,10 +284,10 @@ def test_departures_leave_out_who_only_moves(leaving: Academy) -> None:
         (("--columns", "uid", "--departures"), "--departures: only with --leavers"),
         (
             ("--leavers", "30", "--columns", "uid,famly_name"),
-            "famly_name: is no column; did you mean family_name?",
+            "famly_name: is not a column; did you mean family_name?",
         ),
         (("--leavers", "30", "--columns", ","), "--columns: names no column"),
-        (("--leavers", "30", "--columns", "private_mail"), "private_mail: is no column"),
+        (("--leavers", "30", "--columns", "private_mail"), "private_mail: is not a column"),
     ],
 )
 def test_wrong_words(leaving: Academy, words: tuple[str, ...], said: str) -> None:

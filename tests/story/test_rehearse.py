@@ -234,7 +234,7 @@ def test_from_an_ldif_and_with_approval(academy: Academy) -> None:
         (("--feeds", "{}/feeds", "--days", "2027-01-01..2027-01-03", "--out", "{}/x"), "no feed of the days"),
         (("--feeds", "{}/feeds", "--days", "2026-09-03", "--out", "{}/x"), "write the first and the last"),
         (("--feeds", "{}/feeds", "--days", "2026-09-03..2026-09-01", "--out", "{}/x"), "the first one first"),
-        (("--feeds", "{}/feeds", "--days", DAYS, "--out", "{}/feeds"), "is no folder of a rehearsal"),
+        (("--feeds", "{}/feeds", "--days", DAYS, "--out", "{}/feeds"), "is not a folder of a rehearsal"),
         (("--feeds", "{}/feeds", "--days", DAYS, "--out", "{}/x", "--from", "{}/none"), "cannot be read"),
         (("--feeds", "{}/feeds", "--days", DAYS, "--out", "{}/x", "--compare", "{}"), "has no rehearsal"),
     ],

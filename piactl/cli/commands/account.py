@@ -217,7 +217,7 @@ def _filters(
 
     valid = [one.value for one in State]
     wrong = [
-        f"--state {wanted}: is no state; the states are: {', '.join(valid)}"
+        f"--state {wanted}: is not a state; the states are: {', '.join(valid)}"
         for wanted in states or ()
         if wanted not in valid
     ]

@@ -62,7 +62,7 @@ def read_columns(text: str, usual: Sequence[str], more: Sequence[str]) -> tuple[
 
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     known = (*usual, *more)
-    wrong = [f"--columns {name}: is no column; {hint(name, known)}" for name in names if name not in known]
+    wrong = [f"--columns {name}: is not a column; {hint(name, known)}" for name in names if name not in known]
     if wrong or (text and not names):
         raise UsageError("\n".join(wrong) or f"--columns: names no column; there are: {', '.join(known)}")
     return names or tuple(usual)

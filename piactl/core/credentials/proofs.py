@@ -28,7 +28,7 @@ _PURPOSE = "numen-proof"
 
 
 def numen_verifier(keys: DigestKeys, numen: str, salt: str) -> str:
-    """The verifier of a NUMEN under the current key. `salt` differs by account and is no secret."""
+    """The verifier of a NUMEN under the current key. `salt` differs by account and is not a secret."""
     salted = hashlib.sha256(salt.encode()).hexdigest()[:32]
     fields = (LOG_N, R, P, salted, _hash(keys, keys.current, numen, salted, LOG_N, R, P))
     return "{" + keys.current + "}scrypt$" + "$".join(map(str, fields))

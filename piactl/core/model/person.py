@@ -64,7 +64,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """The data of one matricule in one feed. "" is no value."""
+    """The data of one matricule in one feed. "" means no value."""
 
     matricule: str
     family_name: str
@@ -85,7 +85,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Establishment:
-    """One line of the establishment register; "" is no value."""
+    """One line of the establishment register; "" means no value."""
 
     uai: str
     name: str = ""

@@ -73,7 +73,7 @@ def state_kind(before: State, after: State) -> Kind | None:
 
 def changes_of(desired: Desired, rules: Rules, fields: Container[str] | None = None) -> list[Change]:
     """The changes that turn the current account into the desired one. `fields` are those whose attributes
-    differ on the entry (None: all). A difference that no attribute shows is no change."""
+    differ on the entry (None: all). A difference that no attribute shows is not a change."""
     current, account = desired.subject.current, desired.account
     maker = _Maker(desired, rules, fields)
     if current is None:

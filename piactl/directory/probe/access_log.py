@@ -104,7 +104,7 @@ def logged_writes(
 def writes_since(reader: Reader, log: str, since: datetime, after: str = "") -> Iterator[LoggedWrite]:
     """All writes since then, in no order. Raises as every search does. With `after`, all that came into the
     log later than that reqStart, however old (one may come late from another server)."""
-    # the fraction of a reqStart counts the operations of its second, and is no time; an entryCSN has one
+    # the fraction of a reqStart counts the operations of its second, and is not a time; an entryCSN has one
     first = since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     begun = filters.at_least("reqStart", after or f"{since.astimezone(UTC):%Y%m%d%H%M%S}.000000Z")
     query = filters.all_of(filters.equals("objectClass", "auditWriteObject"), begun)

@@ -173,7 +173,7 @@ def heads_of_journal(
         for value in entry.values.get(HEAD, ()):
             anchor = read_anchor(value.decode("ascii", "replace"))
             if anchor is None:
-                why = "a value is no head of a journal: piactl did not write it"
+                why = "a value is not a head of a journal: piactl did not write it"
                 unreadable.add(
                     UnreadableRecord(entry.dn, why, "find out who added it, then delete the value")
                 )

@@ -84,7 +84,7 @@ def _digests(name: str, content: bytes) -> Iterator[tuple[str, str]]:
         elif match := _LINE.fullmatch(text):
             digest, named = match[1], match[2] or name[: -len(SUFFIX)]
         else:
-            raise WrongMd5(f"{name}: line {number} is no digest of a file")
+            raise WrongMd5(f"{name}: line {number} is not the digest of a file")
         yield re.split(r"[/\\]", named)[-1], digest.lower()
 
 
@@ -279,7 +279,7 @@ def _members(path: Path, members: list[Member], limits: SourceLimits) -> dict[st
     for name, _, regular, opener in members:
         parts = name.split("/")
         if not regular or name.startswith("/") or "\\" in name or ".." in parts or not name.isprintable():
-            raise _refuse(path, "bad-archive", f"the archive names {name!r}, which is no file below it")
+            raise _refuse(path, "bad-archive", f"the archive names {name!r}, which is not a file below it")
         if parts[-1] in files:
             raise _refuse(path, "bad-archive", f"the archive has {parts[-1]} twice")
         files[parts[-1]] = opener

@@ -268,7 +268,7 @@ def _write_then(run: Run, uid: str, rows: Sequence[AccountWrite], done: Done) ->
 
 
 def write_beside(run: Run, writes: Sequence[AccountWrite]) -> Done:
-    """Journalled writes of what is no part of the plan: no record of the run counts them."""
+    """Journalled writes of what is not part of the plan: no record of the run counts them."""
     done = Done(run.order.run)
     if writes:
         _write_accounts(run, writes, done, lambda _made, _total: None, lambda: "")

@@ -130,7 +130,7 @@ def began_at(run: str) -> datetime | None:
 
 
 def _second(run: str) -> str:
-    """The second in which a run began, as its id has it; what follows in an id is no order."""
+    """The second in which a run began, as its id has it; what follows in an id does not order."""
     return run.partition("-")[0]
 
 

@@ -89,7 +89,7 @@ def _row(one: AccountWrite) -> dict[str, Any]:
         and not SECRETS & {*write.add, *write.delete}
         and all(write.delete.values())
     ):
-        # values of other programs that are no text are not kept; an undo makes the base anew
+        # values of other programs that are not text are not kept; an undo makes the base anew
         sides = {
             side: {name: found for name, found in values.items() if name != BASE}
             for side, values in (("add", write.add), ("delete", write.delete))

@@ -175,7 +175,7 @@ class ActivationDelivery:
 
     def _row(self, activation: Activation, outcome: str) -> dict[str, str]:
         account, policy = activation.account, self.rules.policy
-        # the mailbox that it is to open is no way to send it
+        # the mailbox that it is to open is not a way to send it
         own = account.private_mail.casefold().endswith(f"@{policy.domain.casefold()}")
         hidden = own or self._mail_held_off(account) is not None
         return {
@@ -190,7 +190,7 @@ class ActivationDelivery:
 
 
 def chose_password(store: AccountStore, entry: Entry, settings: Settings) -> bool:
-    """Whether the owner of an account has ever chosen a password: it was set, and is no activation password
+    """Whether the owner of an account has ever chosen a password: one is set, and not an activation password
     that waits to be replaced. One that an adopted entry may have had counts."""
     known = read_credentials(store.reader, entry.dn, "", settings.password)
     found = entry.account.proof_changed(ADOPTED) is not None

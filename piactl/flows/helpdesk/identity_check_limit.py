@@ -127,8 +127,8 @@ def begin_attempt(checks: IdentityChecks, uid: str, now: datetime, *answers: Ans
     """Counts one identity check of an account, by compare-and-swap, before it is made.
 
     Raises TooManyAttempts where the next may not be made yet, and DefaultPolicyMissing; that is not counted.
-    Raises UnreadableRecord where an entry that is no record of piactl is in the place of a count: no check is
-    made uncounted.
+    Raises UnreadableRecord where an entry that is not a record of piactl is in the place of a count: no
+    check is made uncounted.
     """
     require_default_policy(checks.writer, checks.passwords.policy)
     limit = checks.passwords.failures_per_hour

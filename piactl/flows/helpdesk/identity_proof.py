@@ -39,7 +39,9 @@ def understood_numen(text: str) -> Numen:
     """Raises UsageError for text that cannot be a NUMEN: a typing error, which is not counted."""
     numen = read_numen(text)
     if numen is None:
-        raise UsageError("this is no NUMEN, which has 13 characters as in 01E9501234ABC; nothing was changed")
+        raise UsageError(
+            "this is not a NUMEN, which has 13 characters as in 01E9501234ABC; nothing was changed"
+        )
     return numen
 
 
@@ -173,7 +175,9 @@ def understood_proof(account: Account, text: str) -> tuple[Numen | None, str | N
         return numen, None
     code = "".join(text.split())
     if account.device in ("", NO_DEVICE):
-        raise UsageError(f"{account.uid}: this is no NUMEN; no device is in force, so no code counts either")
+        raise UsageError(
+            f"{account.uid}: this is not a NUMEN; no device is in force, so no code counts either"
+        )
     if not (code.isascii() and code.isdigit()):
         raise UsageError(f"{account.uid}: neither a code nor a NUMEN; nothing was changed")
     return None, code

@@ -90,7 +90,7 @@ def _uses(
                 yield "numens", entry.dn, key
     places = Places(directory.state)
     for entry in reader.search(places.folder(WAITING), IN_RECORD, ["cn", DATA], scope="one"):
-        # an entry of another name is no record of a person
+        # an entry of another name is not a record of a person
         keys = {digest_key_id(entry.text("cn"))} if entry.text("cn").startswith("{") else set()
         waiting = unreadable.read(entry.dn, entry.first(DATA), read_waiting)
         numen = waiting.numen_digest if waiting else None

@@ -208,7 +208,7 @@ class _Chunks:
                 continue
             if tombstones is None:
                 tombstones = set(read_tombstones(*self.accounts)) | (self.lost - {""})
-            # people with an archived account are no newcomers
+            # people with an archived account are not newcomers
             digests = self.rules.keys.candidates(MATRICULE, matricule) if tombstones else ()
             if tombstones.isdisjoint(digests):
                 yield matricule

@@ -31,7 +31,7 @@ class Continued:
     refused: tuple[PiactlError, ...] = ()
     remarks: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    """What happened while the plan was made and is no part of it."""
+    """What happened while the plan was made and is not part of it."""
 
     @property
     def messages(self) -> tuple[str, ...]:

@@ -206,7 +206,7 @@ def _canonical(document: Mapping[str, Any], end: bytes) -> Iterator[bytes]:
 def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path) -> ReadyPlan:
     """The plan in a file that can be read twice; its rows are kept in `folder` if they are many.
 
-    Raises StalePlan for a file that is no plan, was edited or was signed with another key.
+    Raises StalePlan for a file that is not a plan, was edited or was signed with another key.
     """
     try:
         document = _rowwise(stream, folder)
@@ -218,7 +218,7 @@ def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path) -> Re
         found = fingerprint(document)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise StalePlan(
-            f"{name}: is no plan of piactl; make one with: piactl plan FEED... --out FILE"
+            f"{name}: is not a plan of piactl; make one with: piactl plan FEED... --out FILE"
         ) from None
     if not hmac.compare_digest(found.encode(), str(claimed).encode()) or not keys.matches(
         str(signature), _PURPOSE, signed

@@ -62,7 +62,7 @@ def propose_undo(
     now: datetime,
     made_by: Sequence[str],
 ) -> Undoing:
-    """The plan that undoes the run `name`; `last` is the last run that changed accounts and is no undo.
+    """The plan that undoes the run `name`; `last` is the last run that changed accounts and is not an undo.
 
     `reader` must be allowed to read the undo log. Raises NotFound if there is no such run, PiactlError
     if it is still running or its undo log is gone. A plan that breaks guards is returned with its refusals.
@@ -110,7 +110,8 @@ def _chosen(records: Sequence[Record], name: str, now: datetime) -> Record:
     if chosen is None:
         which = "no run has changed accounts" if name == "last" else f"{name}: no such run"
         raise NotFound(
-            f"{which}; see: piactl runs list\nChanges of passwords and devices by the help desk are no runs; "
+            f"{which}; see: piactl runs list\n"
+            "Changes of passwords and devices by the help desk are not runs; "
             "they are in the journal and cannot be undone"
         )
     if chosen["status"] == RunStatus.RUNNING and alive_alone(chosen, now):

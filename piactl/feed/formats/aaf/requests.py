@@ -93,7 +93,7 @@ def _request(element: etree._Element, names: Collection[str]) -> Request:
                             text = value.text
                             texts.append(text.strip() if text else "")
                     if tag == "modifications" and attr.get("operation", "replace") != "replace":
-                        raise BadXml(f"line {attr.sourceline}: a modification is no replace")
+                        raise BadXml(f"line {attr.sourceline}: a modification is not a replace")
     return Request(str(element.tag), identifier, category, values, line_of(element))
 
 
