@@ -764,7 +764,7 @@ CASES: dict[str, Case] = {
         wrong=(
             (("events", "--since", "soon"), "", 2, "--since soon: is not the id of an event"),
             (("events", "--since", f"{10**6}.1-{'a' * 16}"), "", 9, "are of another journal"),
-            (("events", "--follow", "-o", "csv"), "", 2, "--follow goes with -o ndjson"),
+            (("events", "--follow", "-o", "csv"), "", 2, "--follow prints ndjson only"),
         ),
     ),
     "journal verify": Case(
