@@ -190,7 +190,7 @@ def test_the_first_night_says_that_the_policy_is_another(academy: Academy) -> No
     assert (quiet.out, quiet.code) == ("", 0)
     assert "nothing is due until 2026-11-01" in quiet.err
     academy.edit("policy.yaml", "open_before: 15 ", "open_before: 16 ")
-    assert "this night looks at every account" in academy.run("forecast", "--as-of", "2026-10-02").err
+    assert "this night evaluates every account" in academy.run("forecast", "--as-of", "2026-10-02").err
 
 
 LEAVER = {"prenom": "Yann", "nom_famille": "Le Goff", "courriel_prive": "yann@example.org"}
