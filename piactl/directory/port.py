@@ -180,3 +180,8 @@ class Writer(Reader, Protocol):
         other write without a result was not made. To close the generator before its end waits for what is
         on its way, and tells nothing of it.
         """
+
+
+def write_one(writer: Writer, write: EntryWrite) -> WriteResult:
+    """Makes one write, and waits for its result."""
+    return next(iter(writer.write([write])))

@@ -8,6 +8,7 @@ run that began, not what the journal holds.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,7 @@ class LastRecorded:
     def facts(self, upto: int) -> dict[str, object]:
         """What a `run` line says of it, for the lines up to this number."""
         run = self.run
-        told = None if run is None else {"run": run.run, "ended": run.ended, "remembered": run.remembered}
-        return {"last": told, "upto": upto}
+        return {"last": asdict(run) if run is not None else None, "upto": upto}
 
 
 def last_recorded(path: str) -> LastRecorded:
@@ -59,7 +59,10 @@ def last_recorded(path: str) -> LastRecorded:
                 remembered = line.fields.get("remembered") is True
                 return LastRecorded(RecordedRun(line.run, line.time, remembered), known=True)
             if found is None and line.type == "run" and "last" in line.fields:
-                found, upto = LastRecorded(_told(line.fields["last"]), known=True), int(line.fields["upto"])
+                found, upto = (
+                    LastRecorded(_recorded(line.fields["last"]), known=True),
+                    int(line.fields["upto"]),
+                )
     except BrokenLine:
         pass  # a run that begins reads what it needs of the chain itself, and says what is wrong with it
     except (KeyError, TypeError, ValueError):
@@ -102,7 +105,7 @@ def stamped_writes(path: str, lines: int | None = None) -> Iterator[StampedWrite
         raise refused_by_system(path, refused) from None
 
 
-def _told(facts: Mapping[str, Any] | None) -> RecordedRun | None:
+def _recorded(facts: Mapping[str, Any] | None) -> RecordedRun | None:
     if facts is None:
         return None
     return RecordedRun(str(facts["run"]), str(facts["ended"]), facts["remembered"] is True)

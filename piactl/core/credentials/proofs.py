@@ -1,8 +1,8 @@
 """What people prove their identity with: the verifier of the NUMEN, changed proofs and their hold-off.
 
-The verifier is slow to compute, so that somebody who has it and the key guesses a few NUMENs a second. It is
-scrypt over a keyed digest of the NUMEN. Its parameters are part of the value, so that a later version can
-raise them: `{key}scrypt$LN$R$P$SALT$HASH`, with LN the binary logarithm of n.
+The verifier is slow to compute: somebody who has it and the key can guess only a few NUMENs a second. It is
+scrypt over a keyed digest of the NUMEN. Its parameters are part of the value; a later version can raise
+them: `{key}scrypt$LN$R$P$SALT$HASH`, with LN the binary logarithm of n.
 
 In the hold-off a changed NUMEN proves nothing, and a changed private address gets nothing. Somebody who
 changes both in an HR application could otherwise take an account over within minutes. The hold-off gives its

@@ -71,7 +71,7 @@ def on_its_way(source: Account, mark: str) -> Account:
 
 def merged_tombstone(source: Account, keys: DigestKeys, as_of: date) -> Account:
     """What is left of a merged account: its uid, and the mark that names the other one. Nothing of the person
-    stays, so that nobody is taken for them here."""
+    stays: nobody can be taken for them here."""
     return replace(
         archived(source),
         matricule_digests=(keys.digest("merged", source.uid),),

@@ -118,7 +118,7 @@ class Session:
         self.uri = uri
         self.operation_timeout = operation_timeout
         self.paging = False
-        self._connection: Any = connection  # whose stubs lack types
+        self._connection: Any = connection  # ldap3's stubs lack types
         self._strategy = connection.strategy
         self._spelled: dict[tuple[str, ...], Spelling] = {}
         self.facts = ServerFacts(uri, frozenset(), ())
@@ -151,7 +151,7 @@ class Session:
     def _operation(self, doing: str, deadline: Deadline | None = None) -> Iterator[None]:
         """Runs one operation within its deadline. Raises ConnectionLost.
 
-        An error closes the session, so that a late answer is not taken for that of another request.
+        An error closes the session: a late answer cannot be taken for that of another request.
         """
         try:
             with translated(self.uri, doing):

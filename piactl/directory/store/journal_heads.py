@@ -15,7 +15,7 @@ from piactl.core.journal_line import Anchor, read_anchor
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.directory import filters
 from piactl.directory.dn import child
-from piactl.directory.port import EntryWrite, Outcome, RawEntry, Reader, Writer
+from piactl.directory.port import EntryWrite, Outcome, RawEntry, Reader, Writer, write_one
 from piactl.directory.store.records import (
     DATA,
     IN_RECORD,
@@ -71,9 +71,9 @@ def add_head(writer: Writer, places: Places, anchor: Anchor) -> None:
         },
     )
     more = EntryWrite("modify", dn, add=value)
-    result = next(iter(writer.write([more if there else new])))
+    result = write_one(writer, more if there else new)
     if result.outcome is Outcome.CONFLICT and not there:  # another command was the first of the day
-        result = next(iter(writer.write([more])))
+        result = write_one(writer, more)
     if result.outcome not in (Outcome.APPLIED, Outcome.UNCHANGED):
         raise PiactlError(f"{dn}: {result.message}")
 

@@ -30,6 +30,7 @@ from piactl.directory.port import (
     ServerFacts,
     Writer,
     WriteResult,
+    write_one,
 )
 from piactl.directory.store.accounts import IN_ACCOUNTS
 
@@ -323,7 +324,7 @@ class Ending:
         if entry is not None and entry.first(LOCKED) is not None:
             return result
         end = EntryWrite("modify", write.dn, add={LOCKED: write.add[LOCKED]})
-        second = next(iter(self.writer.write([end])))
+        second = write_one(self.writer, end)
         if second.outcome is Outcome.APPLIED:
             return result
         return WriteResult(

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn
-from piactl.directory.port import EntryWrite, RawEntry, Reader, Writer, WriteResult
+from piactl.directory.port import EntryWrite, RawEntry, Reader, Writer, WriteResult, write_one
 from piactl.errors import Exit, PiactlError
 
 DATA = "piactlData"
@@ -302,4 +302,4 @@ def set_record(writer: Writer, dn: str, record: Record | None, due: date | None 
     """Writes the record of `dn`, or deletes it if `record` is None, if it is as it is read here. None if
     nothing changes."""
     write = record_write(dn, stored(writer.read(dn, [DATA])), record, due)
-    return next(iter(writer.write([write]))) if write is not None else None
+    return write_one(writer, write) if write is not None else None

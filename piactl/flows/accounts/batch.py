@@ -163,8 +163,8 @@ def prepare_each(
 ) -> tuple[PreparedAccount, ...]:
     """The accounts of `names`, in their order, each prepared on its own.
 
-    An account that cannot be found or prepared has an error of its own; so has a name of an account that an
-    earlier name stands for, which says `once`.
+    An account that cannot be found or prepared has an error of its own. So has a second name of one account;
+    that error says `once`.
     """
     first_names: dict[str, str] = {}
     accounts = []

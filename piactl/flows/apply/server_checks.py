@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.dataclass import dataclass
-from piactl.directory.port import EntryWrite, Outcome, Reader, Writer, WriteResult
+from piactl.directory.port import EntryWrite, Outcome, Reader, Writer, WriteResult, write_one
 from piactl.directory.probe.subschema import lacking, read_subschema
 from piactl.directory.store.password_state_and_activation import policy_exists
 from piactl.directory.store.records import DATA, Places, dumps, foreign_entry, is_record, record_write
@@ -49,7 +49,7 @@ def timed_write(
 ) -> tuple[WriteResult, ClockReading | None]:
     """Makes one write; when the server made it by the entryCSN in the answer, None if there is none."""
     before = now()
-    result = next(iter(writer.write([write])))
+    result = write_one(writer, write)
     server = server_instant(result.csn_after)
     return result, ClockReading(before, server, now()) if server is not None else None
 

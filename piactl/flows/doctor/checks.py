@@ -221,7 +221,7 @@ def examined(id_: str, check: Callable[[], Result], where: str = "") -> Finding:
 
 
 def unless_broken(id_: str, check: Callable[[], Result], where: str = "") -> Finding:
-    """The finding of `check`. An unexpected exception becomes an error finding, so that the other checks go
+    """The finding of `check`. An unexpected exception becomes an error finding, and the other checks go
     on. Raises PiactlError."""
     try:
         return finding(id_, check(), where)

@@ -1,4 +1,4 @@
-"""Counts identity checks in the directory, so that guessing is slowed down on every host.
+"""Counts identity checks in the directory, to slow guessing down on every host.
 
 Wrong NUMENs and wrong one-time codes of an account are counted apart: a correct code of a new device says
 nothing about who guessed the NUMEN.
@@ -18,7 +18,7 @@ from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import PasswordSettings
 from piactl.dataclass import dataclass
 from piactl.directory.dn import child
-from piactl.directory.port import Outcome, Writer
+from piactl.directory.port import Outcome, Writer, write_one
 from piactl.directory.store.records import (
     ATTEMPTS,
     DATA,
@@ -201,7 +201,7 @@ def forget_old_attempts(run: Run) -> int:
         elif not attempts.remembered(now).failures:
             write = record_write(entry.dn, stored(entry), None)
             if write is not None:
-                gone += next(iter(writer.write([write]))).outcome is Outcome.APPLIED
+                gone += write_one(writer, write).outcome is Outcome.APPLIED
     return gone
 
 
@@ -251,8 +251,8 @@ class _Counts:
     """The counts in the directory as they are taken at `now`.
 
     An unreadable count is neither none nor full: of an account, one more check may be made before the next
-    has to wait; of all accounts, half of what an hour allows is used up. An instant that lies ahead stands
-    for now, so that it makes nobody wait for longer than it would today, and lets nobody try more often.
+    has to wait; of all accounts, half of what an hour allows is used up. An instant that lies ahead counts
+    as now: nobody waits for longer than today, and nobody gets more tries.
     """
 
     def __init__(
@@ -269,7 +269,7 @@ class _Counts:
         return self._all(self._dn_of_all, stored(self._writer.read(self._dn_of_all, [DATA])))
 
     def settle(self, dn: str) -> None:
-        """Stores counts whose instants lie ahead as of now, so that their time begins to run."""
+        """Stores counts with instants that lie ahead as of now: their time begins to run."""
         data = stored(self._writer.read(dn, [DATA]))
         attempts = None if data is None else self._unreadable.read(dn, data, read_attempts)
         if attempts and attempts.last is not None and attempts.last > self._now:
@@ -336,7 +336,7 @@ def change_record(writer: Writer, dn: str, change: Callable[[bytes | None], Reco
         write = record_write(dn, data, new)
         if write is None:
             return
-        result = next(iter(writer.write([write])))
+        result = write_one(writer, write)
         if result.outcome is Outcome.APPLIED:
             return
         if result.outcome is Outcome.FAILED and new is None:

@@ -79,8 +79,8 @@ class ProofNeeded:
 def proof_needed(
     store: AccountStore, rules: Rules, name: str, identity: str, holdoff_days: int
 ) -> ProofNeeded:
-    """Raises NotFound, and ActRefused for an account that gets no activation password, or of whose
-    person nothing is known that could be compared."""
+    """Raises NotFound, and ActRefused for an account that gets no activation password, or if nothing is known
+    of its person that could be compared."""
     entry = find_entry(store, name)
     refuse_activation(entry.account, rules, identity)
     refuse_unprovable(entry.account, holdoff_days, rules.as_of, '--without-check --reason "..."')

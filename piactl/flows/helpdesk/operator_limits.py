@@ -66,7 +66,7 @@ class OperationGuard:
                 counts = self._counts(data)
                 if self._refusals(writer, operation, uids, counts, self.allowed):
                     raise UnsafePlan(
-                        f"{counted(len(uids), 'account', 'accounts')}: another command used up what was left "
+                        f"{counted(len(uids), 'account')}: another command used up what was left "
                         "of today; nothing was written. Repeat it to see the guard"
                     )
                 own = counts.get(self.operator, {})

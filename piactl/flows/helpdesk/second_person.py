@@ -25,7 +25,7 @@ from piactl.core.plan.change import DEVICE, PASSWORD
 from piactl.core.rules.desired import Rules
 from piactl.dataclass import dataclass
 from piactl.directory.dn import child
-from piactl.directory.port import EntryWrite, Outcome, Reader, Writer
+from piactl.directory.port import EntryWrite, Outcome, Reader, Writer, write_one
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.password_state_and_activation import read_credentials
 from piactl.directory.store.records import (
@@ -168,7 +168,7 @@ class Requests:
 
     def approve(self, writer: Writer, one: Request, operator: str, run: str, now: datetime) -> None:
         """Uses the request up. Raises ActRefused if another operator was faster."""
-        result = next(iter(writer.write([self.end_write(one, APPROVED, operator, run, now)])))
+        result = write_one(writer, self.end_write(one, APPROVED, operator, run, now))
         if result.outcome is Outcome.CONFLICT:
             raise ActRefused(f"{one.name}: another operator ended this request at the same moment")
         if result.outcome is not Outcome.APPLIED:

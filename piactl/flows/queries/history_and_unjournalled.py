@@ -198,7 +198,7 @@ class Unjournalled:
         named = "; ".join(f"{event.dn} at {event.time} by {_author(event)}" for event in self.writes[:NAMED])
         more = len(self.writes) - NAMED
         rest = f"; and {more} more ({authors})" if more > 0 else ""
-        writes = counted(len(self.writes), "write", "writes")
+        writes = counted(len(self.writes), "write")
         others = f" (those of {', '.join(self.owners)} may have them)" if self.owners else ""
         return f"{writes} of accounts not in this journal{others}: {named}{rest}"
 

@@ -18,7 +18,7 @@ from piactl.core.credentials.totp_devices import DIGITS, CodeUsed, Match, match_
 from piactl.core.edits import ActRefused
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.dataclass import dataclass
-from piactl.directory.port import EntryWrite, Outcome, Writer
+from piactl.directory.port import EntryWrite, Outcome, Writer, write_one
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import DeviceEntry, device_change, device_dn, read_devices
@@ -136,7 +136,7 @@ def use_code(
         used = isinstance(wrong.__context__, CodeUsed)
         return Checked(CodeOutcome.USED if used else CodeOutcome.WRONG, str(wrong))
     write = used_up(keys, uid, device, match)
-    outcome = stored(write) if stored else next(iter(writer.write([write]))).outcome
+    outcome = stored(write) if stored else write_one(writer, write).outcome
     if outcome is not Outcome.APPLIED:
         return Checked(
             CodeOutcome.USED, f"{uid}: this code was used at the same moment; wait for the next one"
