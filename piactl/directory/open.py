@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 from piactl.core.model.settings import DirectorySettings
 from piactl.directory.client.connection import Password
-from piactl.directory.client.failover import Link, Servers
-from piactl.directory.client.reader import DirectoryReader
+from piactl.directory.client.failover_and_reader import DirectoryReader, Link, Servers
 from piactl.directory.port import Reader, Writer
 
 if TYPE_CHECKING:

@@ -354,7 +354,7 @@ def test_a_writer_uses_no_other_server_before_its_first_write_either() -> None:
 def test_a_server_that_cannot_be_asked_before_refuses_at_the_first_write(
     extra: str, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("piactl.directory.client.failover.ASSERTION_OID", "0.0.0")
+    monkeypatch.setattr("piactl.directory.client.failover_and_reader.ASSERTION_OID", "0.0.0")
     with running(extra=extra) as copy, open_writer(copy.settings(), "clerk", password) as writer:
         with pytest.raises(DirectoryRefused) as refused:
             list(writer.write([EntryWrite("add", ALICE, add=ENTRY)]))

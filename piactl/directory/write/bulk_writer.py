@@ -14,7 +14,7 @@ from functools import lru_cache
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory.client.connection import Session
-from piactl.directory.client.failover import Link
+from piactl.directory.client.failover_and_reader import Link
 from piactl.directory.client.result_codes import AGAIN, ONE_ENTRY, STALE, SUCCESS, ConnectionLost, Result
 from piactl.directory.port import EntryWrite, WriteResult
 from piactl.directory.write.single_writer import DirectoryWriter

@@ -12,9 +12,8 @@ from dataclasses import replace
 from piactl.directory.client.connection import Session
 from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
 from piactl.directory.client.controls import POST_READ, PRE_READ, Control, assertion_control, csn_controls
-from piactl.directory.client.failover import Link
+from piactl.directory.client.failover_and_reader import DirectoryReader, Link
 from piactl.directory.client.fast_search_and_write import csn_in
-from piactl.directory.client.reader import DirectoryReader
 from piactl.directory.client.result_codes import (
     AGAIN,
     NO_SUCH_OBJECT,
