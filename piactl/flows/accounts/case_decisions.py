@@ -23,7 +23,7 @@ from piactl.directory.store.case_records import case_record, read_case
 from piactl.directory.store.records import DATA, Places, parsed, record_write
 from piactl.errors import NotFound
 from piactl.flows.accounts.batch import Batch, PreparedAccount
-from piactl.flows.accounts.merge_split_rekey import owner_of
+from piactl.flows.accounts.edit import owner_of
 from piactl.flows.apply.run import CommandRun, must
 from piactl.flows.drift import is_held, lost_words
 from piactl.flows.plan.ready_plan import AccountWrite

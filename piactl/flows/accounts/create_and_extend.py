@@ -14,11 +14,11 @@ from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person, read_matricule, read_uai
 from piactl.core.rules.desired import Rules, Subject, address_problem, desired_account
 from piactl.dataclass import dataclass
-from piactl.directory.store.accounts import Entry, read_accounts_of
-from piactl.errors import NotFound, PiactlError, UsageError
+from piactl.directory.store.accounts import Entry
+from piactl.errors import NotFound, UsageError
 from piactl.feed.csv_row_parser import check_code, check_mail, check_matricule
 from piactl.flows.accounts.batch import Batch
-from piactl.flows.accounts.edit import intended, prepare
+from piactl.flows.accounts.edit import intended, owner_of, prepare
 from piactl.flows.queries.accounts import AccountStore, find_account
 
 OWN_MATRICULES = "EXT-"
@@ -115,17 +115,14 @@ def _post(newcomer: Newcomer, as_of: date) -> Assignment:
 def _earlier(store: AccountStore, matricule: str) -> Entry | None:
     """The archived account of a person who returns. Raises ActRefused if they have an account that is not
     archived."""
-    for entry in read_accounts_of(store.reader, store.directory, store.encoding, store.keys, [matricule]):
-        if not isinstance(entry, Entry):
-            raise PiactlError(entry.why)
-        if entry.account.state is not State.ARCHIVED:
-            uid = entry.account.uid
-            raise ActRefused(
-                f"matricule {matricule} has the account {uid} already; see: piactl account show {uid}\n"
-                f"An assignment more: piactl assignment add {uid} ..."
-            )
-        return entry
-    return None
+    entry = owner_of(store, matricule)
+    if entry is not None and entry.account.state is not State.ARCHIVED:
+        uid = entry.account.uid
+        raise ActRefused(
+            f"matricule {matricule} has the account {uid} already; see: piactl account show {uid}\n"
+            f"An assignment more: piactl assignment add {uid} ..."
+        )
+    return entry
 
 
 def find_sponsor(store: AccountStore, name: str) -> str:

@@ -23,7 +23,7 @@ from piactl.directory.store.drift import PROPERLY, read_foreign_devices
 from piactl.directory.store.state_records import vanished_accounts
 from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
-from piactl.flows.accounts.edit import broken_guards, intended, prepared_account
+from piactl.flows.accounts.edit import guarded, intended, prepared_account
 from piactl.flows.apply.undo_log import kept_values
 from piactl.flows.plan.deleted_entries import still_gone, vanished_drift, vanished_words
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
@@ -95,7 +95,7 @@ def prepare_revert(store: AccountStore, rules: Rules, names: Iterable[str], auth
         changes = tuple(replace(change, reason=f"{change.reason}; {author.note}") for change in made.changes)
         return replace(made, changes=changes, note=_rebuilt_words(desired.account))
 
-    return _batch(store, rules, _each(store, names, prepared, made_again))
+    return guarded(store, rules, _each(store, names, prepared, made_again))
 
 
 def _based(
@@ -159,7 +159,7 @@ def prepare_adopt(store: AccountStore, rules: Rules, names: Iterable[str], autho
         row = AccountWrite(account.uid, (change.kind.value,), author.reason, write)
         return PreparedAccount(name, account.uid, (change,), row)
 
-    return _batch(store, rules, _each(store, names, prepared))
+    return guarded(store, rules, _each(store, names, prepared))
 
 
 def prepare_keep(
@@ -195,7 +195,7 @@ def prepare_keep(
             raise ActRefused(stays.why)
         return prepared_account(store, name, stays, act, rules, author.reason)
 
-    return _batch(store, rules, _each(store, names, prepared))
+    return guarded(store, rules, _each(store, names, prepared))
 
 
 def _each(
@@ -295,12 +295,3 @@ def _removed(account: Account, devices: Sequence[AccountWrite], rules: Rules, au
 
 def _none(name: str, entry: Entry) -> PreparedAccount:
     return PreparedAccount(name, entry.account.uid, note="no other program has changed it")
-
-
-def _batch(
-    store: AccountStore,
-    rules: Rules,
-    accounts: tuple[PreparedAccount, ...],
-) -> Batch:
-    changes = [change for account in accounts for change in account.changes]
-    return Batch(accounts, tuple(broken_guards(store, changes, rules)))

@@ -5,7 +5,7 @@ An act makes the change of the administrator; the rules compute what follows fro
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
 from piactl.core.edits import Act, ActRefused
@@ -14,19 +14,26 @@ from piactl.core.model.account import Account, State, merged_into
 from piactl.core.model.overrides import HAND_ENDED, OverrideKind, next_end
 from piactl.core.model.periods import OPEN
 from piactl.core.naming.local_part import TakenNames, UnusableName
-from piactl.core.plan.change import Change
 from piactl.core.plan.drift import Fate
-from piactl.core.plan.guards import Refusal, refusals
+from piactl.core.plan.guards import refusals
 from piactl.core.plan.sync_cache import NameDigests
 from piactl.core.rules.address_allocation import named
 from piactl.core.rules.career import login_window, outlook
 from piactl.core.rules.desired import Desired, Rules, Subject, desired_account, local_of, renamed_base
 from piactl.core.rules.lifecycle import BEGINNING
 from piactl.directory.store.account_list import listed_names, read_account_list
-from piactl.directory.store.accounts import Entry, Unreadable, account_write, only_renews_base, with_kept
+from piactl.directory.store.accounts import (
+    Entry,
+    Unreadable,
+    account_write,
+    only_renews_base,
+    read_accounts_of,
+    with_kept,
+)
 from piactl.directory.store.attribute_scans import read_foreign_names, read_identifiers
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import read_last
+from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.drift import lost_words, unresolved
 from piactl.flows.plan.change_set import change_set, effective_days
@@ -45,11 +52,13 @@ def prepare(
 ) -> Batch:
     """The changes by the act to each account, in the order of `names`. Nothing here can write. An account
     that cannot be found or changed is an error of its own; the others go on."""
-    accounts = prepare_each(
-        store, names, lambda name, entry: prepared_account(store, name, entry, act, rules, reason)
+    return guarded(
+        store,
+        rules,
+        prepare_each(
+            store, names, lambda name, entry: prepared_account(store, name, entry, act, rules, reason)
+        ),
     )
-    changes = [change for account in accounts for change in account.changes]
-    return Batch(accounts, tuple(broken_guards(store, changes, rules)))
 
 
 def prepared_account(
@@ -179,9 +188,19 @@ def _addressed(store: AccountStore, desired: Desired, rules: Rules) -> Desired:
     return with_number
 
 
-def broken_guards(store: AccountStore, changes: Sequence[Change], rules: Rules) -> Sequence[Refusal]:
-    """The guards of the day, against the accounts that the last run counted."""
-    if not changes:
-        return ()
-    last = read_last(store.reader, store.directory.state, store.unreadable)
-    return refusals(changes, last.census, rules.policy, rules.as_of) if last else ()
+def guarded(store: AccountStore, rules: Rules, accounts: tuple[PreparedAccount, ...]) -> Batch:
+    """The batch of these accounts, with the guards of the day that it breaks. They count it against the
+    accounts that the last run counted."""
+    changes = [change for account in accounts for change in account.changes]
+    last = read_last(store.reader, store.directory.state, store.unreadable) if changes else None
+    broken = refusals(changes, last.census, rules.policy, rules.as_of) if last else ()
+    return Batch(accounts, tuple(broken))
+
+
+def owner_of(store: AccountStore, matricule: str) -> Entry | None:
+    """The account that has a matricule, an archived one too. Raises PiactlError if it cannot be read."""
+    for entry in read_accounts_of(store.reader, store.directory, store.encoding, store.keys, [matricule]):
+        if not isinstance(entry, Entry):
+            raise PiactlError(entry.why)
+        return entry
+    return None

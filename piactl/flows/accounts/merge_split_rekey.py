@@ -35,7 +35,7 @@ from piactl.directory.store.state_records import read_last
 from piactl.errors import PiactlError, UsageError
 from piactl.feed.csv_row_parser import check_matricule
 from piactl.flows.accounts.batch import Batch, PreparedAccount
-from piactl.flows.accounts.edit import broken_guards, intended, prepare, prepared_account
+from piactl.flows.accounts.edit import guarded, intended, owner_of, prepare, prepared_account
 from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.run import Run
 from piactl.flows.drift import is_held, lost_words
@@ -89,7 +89,7 @@ def prepare_merge(
         note=f"it is merged into {into.account.uid}, which has its addresses; its password and devices end",
         undo=(undo, *filter(None, [taking.write])),
     )
-    return Batch((done,), tuple(broken_guards(store, changes, rules)))
+    return guarded(store, rules, (done,))
 
 
 def merge_plan(batch: Batch, store: AccountStore, rules: Rules) -> ReadyPlan:
@@ -293,7 +293,7 @@ def prepare_split(
         note=note,
         undo=tuple(ends[-1:]),
     )
-    return Batch((split,), tuple(broken_guards(store, changes, rules)))
+    return guarded(store, rules, (split,))
 
 
 def prepare_rekey(
@@ -323,12 +323,3 @@ def _new_matricule(text: str) -> str:
     if fault is not None:
         raise UsageError(f"--to: {fault[1]}")
     return read_matricule(text)
-
-
-def owner_of(store: AccountStore, matricule: str) -> Entry | None:
-    """The account that has a matricule, an archived one too. Raises PiactlError if it cannot be read."""
-    for entry in read_accounts_of(store.reader, store.directory, store.encoding, store.keys, [matricule]):
-        if not isinstance(entry, Entry):
-            raise PiactlError(entry.why)
-        return entry
-    return None
