@@ -212,13 +212,11 @@ def read_foreign_names(reader: Reader, settings: DirectorySettings, encoding: En
 MOST = 50
 """The largest number of names that completion offers."""
 
-_ACCOUNT = filters.equals("objectClass", "piactlAccount")
-
 
 def suggested_uids(settings: DirectorySettings, password: Password, prefix: str, seconds: float) -> list[str]:
     """At most MOST uids of accounts with that prefix. Raises the error if the search fails or is too slow."""
     uid = settings.attributes.get("uid", "uid")
-    query = filters.all_of(_ACCOUNT, filters.begins(uid, prefix) if prefix else filters.present(uid))
+    query = filters.all_of(IN_ACCOUNTS, filters.begins(uid, prefix) if prefix else filters.present(uid))
     return _suggested(settings, password, settings.accounts, query, uid, seconds)
 
 

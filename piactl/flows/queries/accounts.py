@@ -115,8 +115,8 @@ def find_account(store: AccountStore, name: str) -> Account:
 
 
 def find_entry(store: AccountStore, name: str) -> Entry:
-    """The account with this uid, address, alias or matricule, with the values of its entry, as a night goes
-    by it. It is protected if its entry is marked or the policy names it.
+    """The account with this uid, address, alias or matricule, with the values of its entry, as a night
+    evaluates it. It is protected if its entry is marked or the policy names it.
 
     Raises NotFound, and PiactlError if the entry is unreadable or several accounts match.
     """
