@@ -37,7 +37,7 @@ def remember_commands_and_configurations() -> None:
     typer.main.get_params_from_function = cache(typer.main.get_params_from_function)  # type: ignore[attr-defined]
     for reader in (read_policy, read_register, read_settings):
         once = _once_per_content(reader)
-        for module in (configuration, doctor, doctor.files):
+        for module in (configuration, doctor, doctor.this_host):
             if hasattr(module, reader.__name__):
                 setattr(module, reader.__name__, once)
 

@@ -100,8 +100,8 @@ def test_a_pipe_as_journal_is_not_waited_for(academy: Academy) -> None:
 @pytest.mark.parametrize(
     ("module", "name", "id_"),
     [
-        ("piactl.flows.doctor.files", "_register", "D03"),
-        ("piactl.flows.doctor.files", "_disk", "D07"),
+        ("piactl.flows.doctor.this_host", "_register", "D03"),
+        ("piactl.flows.doctor.this_host", "_disk", "D07"),
         ("piactl.flows.doctor.journal", "_writable", "D08"),
         ("piactl.flows.doctor.servers", "_bind_all", "D11"),
         ("piactl.flows.doctor.servers", "_functions", "D13"),

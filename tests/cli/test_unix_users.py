@@ -12,7 +12,7 @@ import pytest
 from piactl.config.settings import read_settings
 from piactl.core.model.settings import Settings
 from piactl.flows.doctor.checks import Finding, Outcome
-from piactl.flows.doctor.unix_users import examine_users
+from piactl.flows.doctor.this_host import examine_users
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ME = pwd.getpwuid(os.geteuid()).pw_name

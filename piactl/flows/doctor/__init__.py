@@ -39,13 +39,12 @@ from piactl.flows.doctor.checks import (
     fine,
     skipped,
 )
-from piactl.flows.doctor.files import FreeBytes, examine_files, free_bytes
 from piactl.flows.doctor.journal import examine_journal, examine_runs, writes_in_journal
 from piactl.flows.doctor.records import RECORDS, Content, examine_bases
 from piactl.flows.doctor.rights import RIGHTS
 from piactl.flows.doctor.server_settings import SETTINGS
 from piactl.flows.doctor.servers import examine_server, reachable
-from piactl.flows.doctor.unix_users import examine_users
+from piactl.flows.doctor.this_host import FreeBytes, examine_files, examine_users, free_bytes
 from piactl.private_files import this_user
 from piactl.secret_files import read_own_keys, read_password
 

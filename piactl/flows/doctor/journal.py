@@ -35,8 +35,8 @@ from piactl.flows.doctor.checks import (
     warning,
     worst,
 )
-from piactl.flows.doctor.files import doctor_as, may_write, nearest_folder
 from piactl.flows.doctor.records import Content
+from piactl.flows.doctor.this_host import doctor_as, may_write, nearest_folder
 from piactl.flows.queries.history_and_unjournalled import unjournalled
 from piactl.journal import Verification, in_doubt, verify
 from piactl.journal.append_file import open_private
