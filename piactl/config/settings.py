@@ -261,10 +261,10 @@ def check_tree(document: Document, directory: Node) -> None:
     fine = [check_dn(document, node, f"directory.{key}") for key, node in places.items()]
     if not all(fine):
         return
-    suffix = normal_dn(places["suffix"].text())
+    suffix = _rdns(places["suffix"].text())
     for key in names[1:]:
         node = places[key]
-        parts = normal_dn(node.text())
+        parts = _rdns(node.text())
         if len(parts) <= len(suffix) or parts[-len(suffix) :] != suffix:
             document.mistake(
                 node,
@@ -281,7 +281,7 @@ def check_attributes(document: Document, directory: Node) -> None:
             document.mistake(node, f"directory.attributes.{name}: {node.text()} is already used for {owner}")
 
 
-def normal_dn(dn: str) -> list[str]:
+def _rdns(dn: str) -> list[str]:
     """The RDNs of a DN in lower case and without blanks, for comparison."""
     return [re.sub(r"\s*=\s*", "=", part.strip().casefold(), count=1) for part in _COMMA.split(dn)]
 

@@ -47,7 +47,7 @@ class Author:
         return f"by hand, {self.by}: {self.reason}" if self.reason else f"by hand, {self.by}"
 
 
-def told_by_hr(account: Account, as_of: date) -> bool:
+def known_to_hr(account: Account, as_of: date) -> bool:
     """Whether HR has an assignment of the account on the day or later: a change by hand then needs an end."""
     return any(a.source != MANUAL and (a.end is None or a.end >= as_of) for a in account.assignments)
 
@@ -60,7 +60,7 @@ def override_end(account: Account, until: date | None, as_of: date) -> date:
             raise ActRefused(f"{account.uid}: --until {until} is past; give the last day of the change")
         return until
     ends = [a.end for a in account.assignments if a.end is not None]
-    if told_by_hr(account, as_of) or not ends:
+    if known_to_hr(account, as_of) or not ends:
         raise ActRefused(
             f"{account.uid}: this person is in the HR data, so a change by hand needs an end: "
             "add --until DATE.\nAfter that day the HR data apply again"

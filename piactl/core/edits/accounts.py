@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
-from piactl.core.edits import Act, ActRefused, Altered, Author, override_end, told_by_hr
+from piactl.core.edits import Act, ActRefused, Altered, Author, known_to_hr, override_end
 from piactl.core.edits.assignments import added_override, check_assignment, ended_by_hand
 from piactl.core.model.account import Account, Lock, State
 from piactl.core.model.overrides import (
@@ -84,13 +84,13 @@ def close(author: Author, day: date, until: date | None = None, grace: int = 0) 
         override = Override(
             OverrideKind.CLOSE, override_until, rules.as_of, author.by, author.reason, day=day, grace=grace
         )
-        closures = [p for p in account.overrides if p.kind is OverrideKind.CLOSE]
+        closures = [o for o in account.overrides if o.kind is OverrideKind.CLOSE]
         if any(
-            (p.day, p.until, p.grace, p.reason) == (day, override_until, grace, author.reason)
-            for p in closures
+            (o.day, o.until, o.grace, o.reason) == (day, override_until, grace, author.reason)
+            for o in closures
         ):
             return Altered(account)
-        others = tuple(p for p in account.overrides if p not in closures)
+        others = tuple(o for o in account.overrides if o not in closures)
         return Altered(replace(account, overrides=(*others, override)), author.note)
 
     return act
@@ -159,7 +159,7 @@ def extend(author: Author, until: date, sponsor: str = "") -> Act:
 
 def _without_closure(account: Account, rules: Rules) -> tuple[Account, State]:
     """The account without its closure by hand, and its state then. Raises ActRefused if that lies ahead."""
-    closed = [p for p in running(account.overrides, rules.as_of) if p.kind is OverrideKind.CLOSE]
+    closed = [o for o in running(account.overrides, rules.as_of) if o.kind is OverrideKind.CLOSE]
     if not closed:
         return account, account.state
     if account.state not in _CLOSED:
@@ -167,7 +167,7 @@ def _without_closure(account: Account, rules: Rules) -> tuple[Account, State]:
             f"{account.uid}: by hand it is to be closed on {closed[0].day}; take that back first: "
             f'piactl account reopen {account.uid} --reason "..."'
         )
-    account = replace(account, overrides=tuple(p for p in account.overrides if p not in closed))
+    account = replace(account, overrides=tuple(o for o in account.overrides if o not in closed))
     return account, _state(account, rules)
 
 
@@ -176,7 +176,7 @@ def _extended_by_hand(
 ) -> Account:
     """The account with another end of an assignment by hand, whose override may have ended with it."""
     account = ended_by_hand(account, row, until)
-    if any(p.kind is OverrideKind.ADD and (p.uai, p.function, p.start) == row.key for p in account.overrides):
+    if any(o.kind is OverrideKind.ADD and o.key == row.key for o in account.overrides):
         return account
     made = added_override(replace(row, end=until), author, sponsor, rules.as_of)
     return replace(account, overrides=(*account.overrides, made))
@@ -187,9 +187,9 @@ def reopen(author: Author, until: date | None = None, sponsor: str = "") -> Act:
     stays. `sponsor` as for `extend`."""
 
     def act(account: Account, rules: Rules) -> Altered:
-        closed = [p for p in running(account.overrides, rules.as_of) if p.kind is OverrideKind.CLOSE]
+        closed = [o for o in running(account.overrides, rules.as_of) if o.kind is OverrideKind.CLOSE]
         if closed:
-            account = replace(account, overrides=tuple(p for p in account.overrides if p not in closed))
+            account = replace(account, overrides=tuple(o for o in account.overrides if o not in closed))
             state = _state(account, rules)
             if state not in _CLOSED or (until is None and state is State.GRACE):
                 return Altered(account, author.note)
@@ -240,7 +240,7 @@ def _sponsored(account: Account, altered: Account, sponsor: str, author: Author)
             )
     elif sponsor:
         added = OverrideKind.ADD
-        overrides = (replace(p, sponsor=sponsor) if p.kind is added else p for p in altered.overrides)
+        overrides = (replace(o, sponsor=sponsor) if o.kind is added else o for o in altered.overrides)
         altered = replace(altered, overrides=tuple(overrides))
     elif not sponsor_of(altered.overrides):
         raise ActRefused(
@@ -274,11 +274,11 @@ def rename(author: Author, usage_name: str, until: date | None = None) -> Act:
     one becomes an alias. For a person in the HR data the name applies until `until`."""
 
     def act(account: Account, rules: Rules) -> Altered:
-        before = next((p for p in account.overrides if p.kind is OverrideKind.NAME), None)
+        before = next((o for o in account.overrides if o.kind is OverrideKind.NAME), None)
         if account.usage_name == usage_name and (before is None or until in (None, before.until)):
             return Altered(account)
-        overrides = tuple(p for p in account.overrides if p.kind is not OverrideKind.NAME)
-        if not told_by_hr(account, rules.as_of):
+        overrides = tuple(o for o in account.overrides if o.kind is not OverrideKind.NAME)
+        if not known_to_hr(account, rules.as_of):
             return Altered(replace(account, usage_name=usage_name, overrides=overrides), author.note)
         hr_name = before.was if before else account.usage_name
         if usage_name == hr_name:

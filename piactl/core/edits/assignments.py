@@ -123,7 +123,7 @@ def _ended(
 ) -> Account:
     if assignment.source == MANUAL:
         return account if assignment.end == last_day else ended_by_hand(account, assignment, last_day)
-    others = tuple(p for p in account.overrides if not p.made_for(assignment, account.assignments))
+    others = tuple(o for o in account.overrides if not o.made_for(assignment, account.assignments))
     if assignment.end is not None and last_day > assignment.end:
         raise ActRefused(
             f"{account.uid}: HR already ends it on {assignment.end}; by hand it can only end sooner: "
@@ -151,7 +151,7 @@ def _ended(
         day=last_day,
     )
     same = (override.day, override.until, override.reason)
-    if any((p.day, p.until, p.reason) == same for p in account.overrides if p not in others):
+    if any((o.day, o.until, o.reason) == same for o in account.overrides if o not in others):
         return account
     return replace(account, overrides=(*others, override))
 
@@ -172,16 +172,11 @@ def _last_days(account: Account, assignment: Assignment, rules: Rules) -> list[d
 
 def ended_by_hand(account: Account, assignment: Assignment, last_day: date) -> Account:
     """Changes the end of an assignment made by hand, or removes it if it would not have begun."""
-    key = assignment.key
     rest = [a for a in account.assignments if a is not assignment]
-    overrides = [
-        p
-        for p in account.overrides
-        if not (p.kind is OverrideKind.ADD and (p.uai, p.function, p.start) == key)
-    ]
+    overrides = [o for o in account.overrides if not (o.kind is OverrideKind.ADD and o.key == assignment.key)]
     if last_day >= assignment.start:
         rest.append(replace(assignment, end=last_day))
-        overrides += [replace(p, until=last_day) for p in account.overrides if p not in overrides]
+        overrides += [replace(o, until=last_day) for o in account.overrides if o not in overrides]
     return replace(account, assignments=_sorted(rest), overrides=tuple(overrides))
 
 

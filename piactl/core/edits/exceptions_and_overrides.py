@@ -69,10 +69,10 @@ def end_overrides(author: Author, kinds: Collection[OverrideKind]) -> Act:
     or is removed if it has not begun."""
 
     def act(account: Account, rules: Rules) -> Altered:
-        ended = [p for p in account.overrides if p.kind in kinds]
+        ended = [o for o in account.overrides if o.kind in kinds]
         if not ended:
             return Altered(account)
-        added = {(p.uai, p.function, p.start) for p in ended if p.kind is OverrideKind.ADD}
+        added = {o.key for o in ended if o.kind is OverrideKind.ADD}
         yesterday = rules.as_of - timedelta(days=1)
         rows = []
         for row in account.assignments:
@@ -80,8 +80,8 @@ def end_overrides(author: Author, kinds: Collection[OverrideKind]) -> Act:
                 rows.append(row)
             elif row.start <= yesterday:
                 rows.append(replace(row, end=yesterday))
-        name = next((p.was for p in ended if p.kind is OverrideKind.NAME), account.usage_name)
-        others = tuple(p for p in account.overrides if p not in ended)
+        name = next((o.was for o in ended if o.kind is OverrideKind.NAME), account.usage_name)
+        others = tuple(o for o in account.overrides if o not in ended)
         altered = replace(account, overrides=others, assignments=tuple(rows), usage_name=name)
         return Altered(altered, author.note)
 

@@ -138,11 +138,11 @@ def _exceptions(exceptions: Sequence[ServiceException]) -> Iterable[ServiceExcep
 
 
 def _overrides(of_into: Iterable[Override], of_source: Iterable[Override]) -> tuple[Override, ...]:
-    overrides = {(p.kind, p.uai, p.function, p.start): p for p in of_into}
+    overrides = {(o.kind, o.key): o for o in of_into}
     for override in of_source:
         if override.kind not in (OverrideKind.NAME, OverrideKind.CLOSE):
-            key = (override.kind, override.uai, override.function, override.start)
-            overrides[key] = max(overrides.get(key, override), override, key=lambda p: p.until)
+            key = override.kind, override.key
+            overrides[key] = max(overrides.get(key, override), override, key=lambda o: o.until)
     return tuple(overrides.values())
 
 

@@ -56,6 +56,11 @@ class Override:
     sponsor: str = ""
     grace: int = 0
 
+    @property
+    def key(self) -> tuple[str, str, date | None]:
+        """Identifies the assignment, as `Assignment.key` does."""
+        return (self.uai, self.function, self.start)
+
     def ended(self, assignments: Iterable[Assignment]) -> tuple[Assignment, ...]:
         """The HR assignments that this END ends: the one it was made for, and those inside it. If HR has
         corrected the start, it is the assignment with the nearest start. An assignment that begins after the

@@ -228,10 +228,10 @@ def _as_now(
     """The account that a split made before, with names and posts as they are now: runs hold both accounts
     until it ends, but one may have changed the other account while it was under way."""
     names = {name: getattr(person, name) for name in ("family_name", "given_name", "usage_name", "civilite")}
-    keys = {(post.uai, post.function, post.start) for post in posts}
+    keys = {post.key for post in posts}
 
     def act(account: Account, _rules: Rules) -> Altered:
-        own = (post for post in account.assignments if (post.uai, post.function, post.start) not in keys)
+        own = (post for post in account.assignments if post.key not in keys)
         return Altered(replace(account, **names, assignments=(*posts, *own)), author.note)
 
     return prepared_account(store, made.account.uid, made, act, rules, author.reason)
