@@ -32,7 +32,7 @@ from piactl.flows.apply.undo_log import IN_UNDO_LOG, read_kept
 from piactl.flows.drift import drift_row
 from piactl.flows.helpdesk.identity_check_limit import Answer, read_attempts
 from piactl.flows.helpdesk.second_person import Requests
-from piactl.flows.queries.accounts import AccountStore, find_entry
+from piactl.flows.queries.accounts import AccountStore, find_entry, lock_row
 from piactl.journal import JournalLine, Wanted, read_lines
 from piactl.journal.query import changes
 
@@ -174,14 +174,10 @@ def _text(value: bytes) -> str:
 
 
 def _by_hand(account: Account | None) -> Document:
-    lock = account.lock if account else None
-    until = str(lock.until) if lock and lock.until else None
     return {
         "exceptions": [exception_text(one) for one in account.exceptions] if account else [],
         "overrides": [override_text(one) for one in account.overrides] if account else [],
-        "lock": {"since": str(lock.since), "until": until, "by": lock.by, "reason": lock.reason}
-        if lock
-        else None,
+        "lock": lock_row(account) if account else None,
     }
 
 

@@ -114,7 +114,7 @@ def feed_ages(settings: Settings, memory: Memory, today: date) -> Iterator[dict[
             "date": iso(day),
             "rows": one.record.rows if one else 0,
             "days": (today - day).days if day else None,
-            "old": source.full and day is not None and abs((today - day).days) > source.feed_days,
+            "old": source.is_old(day, today),
         }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field, replace
+from datetime import date
 from enum import StrEnum
 
 from piactl.core.model.person import COMMON
@@ -165,6 +166,10 @@ class SourceSettings:
     state_folder: str = ""
     limits: SourceLimits = SourceLimits()
     periods: tuple[LimitsPeriod, ...] = ()
+
+    def is_old(self, day: date | None, today: date) -> bool:
+        """Whether its last full feed, of this day (None: not known), is too far from today."""
+        return self.full and day is not None and abs((today - day).days) > self.feed_days
 
 
 @dataclass(frozen=True, slots=True)

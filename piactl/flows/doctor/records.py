@@ -179,7 +179,7 @@ def _feeds(content: Content) -> Result:
     for name, source in content.settings.sources.items():
         one = memory.sources.get(name)
         day = one.record.date if one else None
-        if source.full and day is not None and abs((content.today - day).days) > source.feed_days:
+        if source.is_old(day, content.today):
             old.append(f"{name}: the last feed is of {day}")
     advice = "Ask HR for the feed of today; a night with a refused feed exits with 6."
     return worst([], old, advice, "none is old")

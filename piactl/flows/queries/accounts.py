@@ -335,7 +335,7 @@ def _view(
         ]
         if held
         else _entitlements(path, as_of),
-        "lock": _lock(account),
+        "lock": lock_row(account),
         "sponsor": sponsor_of(running(account.overrides, as_of)) or None,
         "merged_into": None,
     }
@@ -361,7 +361,8 @@ def _entitlements(path: Career, as_of: date) -> list[dict[str, Any]]:
     ]
 
 
-def _lock(account: Account) -> dict[str, Any] | None:
+def lock_row(account: Account) -> dict[str, Any] | None:
+    """The lock of an account as documents have it."""
     lock = account.lock
     if lock is None:
         return None
@@ -385,6 +386,6 @@ def _archived(account: Account) -> dict[str, Any]:
         "profiles": [],
         "assignments": [],
         "entitlements": [],
-        "lock": _lock(account),
+        "lock": lock_row(account),
         "sponsor": None,
     }
