@@ -6,7 +6,7 @@ Both readings of the rules are held to them: piactl's own, and the day by day on
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -106,7 +106,7 @@ def read_policy(case: dict[str, Any]) -> Policy:
     )
 
 
-def counts(assignments: tuple[Assignment, ...]) -> list[str]:
+def counts(assignments: Iterable[Assignment]) -> list[str]:
     return sorted(f"{a.uai} {a.start}" for a in assignments)
 
 
@@ -122,7 +122,7 @@ def by_the_rules(case: dict[str, Any], rows: list[Assignment], asked: list[date]
             "rights": rights(said.rights_on(day)),
             "locked": said.locked_on(day),
             "login": said.login_on(day),
-            "counts": counts(said.counting_on(day)),
+            "counts": counts(post.assignment for post in said.posts_on(day)),
             "profiles": sorted(said.profiles_on(day)),
         }
 

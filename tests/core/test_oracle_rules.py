@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -29,7 +29,7 @@ ORDINARY = settings(
 LONG = settings(ORDINARY, max_examples=5_000)
 
 
-def names(assignments: tuple[Assignment, ...]) -> list[tuple[str, ...]]:
+def names(assignments: Iterable[Assignment]) -> list[tuple[str, ...]]:
     """Assignments without their ends, which a retirement cuts."""
     return sorted(
         (a.uai, a.function, a.start.isoformat(), a.position, a.corps, a.source) for a in assignments
@@ -41,7 +41,10 @@ QUESTIONS: dict[str, tuple[Callable[[Career, date], Any], Callable[[oracle.Day],
     "rights": (lambda c, day: sorted(c.rights_on(day)), lambda d: sorted(d.rights)),
     "locked": (lambda c, day: c.locked_on(day), lambda d: d.locked),
     "login": (lambda c, day: c.login_on(day), lambda d: d.login),
-    "counting": (lambda c, day: names(c.counting_on(day)), lambda d: names(d.assignments)),
+    "counting": (
+        lambda c, day: names(post.assignment for post in c.posts_on(day)),
+        lambda d: names(d.assignments),
+    ),
     "profiles": (lambda c, day: sorted(c.profiles_on(day)), lambda d: sorted(d.profiles)),
 }
 

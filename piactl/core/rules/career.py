@@ -55,9 +55,6 @@ class Career:
         number = day.toordinal()
         return [post for post in reversed(self.posts) if holding(post.counts, number)]
 
-    def counting_on(self, day: date) -> tuple[Assignment, ...]:
-        return tuple(post.assignment for post in self.posts_on(day))
-
     def posts_behind(self, day: date) -> list[Post]:
         """The posts that determine the account on the day: those that count; in grace those of the last day;
         while anticipated those about to start; else none."""
