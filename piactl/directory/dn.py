@@ -10,6 +10,8 @@ from functools import lru_cache
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*\Z|\d+(\.\d+)*\Z")
 _SPECIAL = frozenset('"+,;<>\\=')
+_PLAIN = re.compile(r"[A-Za-z0-9.@_-]+\Z")
+"""A value in which nothing is escaped, as nearly all are."""
 _HEX = frozenset("0123456789abcdefABCDEF")
 _PLAIN_VALUE = r"""[^\s,;+\\"<>=#\x00-\x1f\x7f](?:[^,;+\\"<>=\x00-\x1f\x7f]*[^\s,;+\\"<>=\x00-\x1f\x7f])?"""
 _PLAIN_PART = rf"[A-Za-z][A-Za-z0-9-]*={_PLAIN_VALUE}"
@@ -31,6 +33,8 @@ def child(base: str, attribute: str, value: str) -> str:
 def _escaped(value: str) -> str:
     if not value:
         raise ValueError("an entry cannot be named by an empty value")
+    if _PLAIN.match(value):
+        return value
     last = len(value) - 1
     out = []
     for at, char in enumerate(value):

@@ -24,7 +24,7 @@ from piactl.directory.store.attribute_map import (
     UnreadableEntry,
 )
 from piactl.directory.store.attribute_values import plain_mail, read_proof_change
-from piactl.directory.store.base_digest import BASE
+from piactl.directory.store.base_digest import BASE, BaseKeys
 from piactl.directory.store.drift import Decide, Drifted, drift_of, usual_fate
 
 
@@ -361,7 +361,9 @@ def account_write(
     if current is None:
         classes = [name.encode() for name in (*OBJECT_CLASSES, *following_classes(encoding, values))]
         dn = account_dn(settings, desired.uid)
-        return with_base(encoding, None, EntryWrite("add", dn, add={"objectClass": tuple(classes), **values}))
+        base = _bases(encoding).fresh(dn, values)
+        add = {"objectClass": tuple(classes), **values, encoding.name(BASE): (base,)}
+        return EntryWrite("add", dn, add=add)
     if current.drift is not None:
         values = current.drift.with_theirs(values, current.values, encoding.values(current.account))
     write = account_change(encoding, current.dn, current.values, values)
@@ -372,26 +374,29 @@ def account_write(
 
 def only_renews_base(encoding: Encoding, write: EntryWrite) -> bool:
     """Whether the write changes nothing but the base."""
-    return {*write.add, *write.delete} == {encoding.name(BASE)}
+    return len(write.add) <= 1 and {*write.add, *write.delete} == {encoding.name(BASE)}
 
 
 def with_base(
-    encoding: Encoding, entry: Entry | None, write: EntryWrite, agreed: Collection[str] = ()
+    encoding: Encoding, entry: Entry, write: EntryWrite, agreed: Collection[str] = ()
 ) -> EntryWrite:
-    """The write of an account, with the base that it has after it. `entry` is None for a new one. Where
-    another program removed the base, a write makes no other: it would say that all is piactl's own."""
-    if entry is not None and entry.drift is not None and entry.drift.baseless:
+    """The write of an account, with the base that it has after it. Where another program removed the base, a
+    write makes no other: it would say that all is piactl's own."""
+    if entry.drift is not None and entry.drift.baseless:
         return write
-    bases = encoding.bases
-    if bases is None:
-        raise AssertionError("an account is written by an encoding with keys")
-    old, values = (entry.base, entry.values) if entry is not None else (b"", {})
-    kept = entry.drift.kept if entry is not None and entry.drift is not None else ()
-    new, name = bases.after(write.dn, values, old, write, agreed, kept), encoding.name(BASE)
+    bases, old = _bases(encoding), entry.base
+    kept = entry.drift.kept if entry.drift is not None else ()
+    new, name = bases.after(write.dn, entry.values, old, write, agreed, kept), encoding.name(BASE)
     if new == old:
         return write
     delete = {**write.delete, name: (old,)} if old else write.delete
     return replace(write, add={**write.add, name: (new,)}, delete=delete)
+
+
+def _bases(encoding: Encoding) -> BaseKeys:
+    if encoding.bases is None:
+        raise AssertionError("an account is written by an encoding with keys")
+    return encoding.bases
 
 
 def _is_fresh(encoding: Encoding, entry: Entry) -> bool:

@@ -49,6 +49,8 @@ _CASELESS = frozenset(
 )
 _ASSIGNMENT = _NUMBERS["piactlAssignment"]
 _WHOLE, _ITEM = 6, 5
+_TAGS = [(bytes([number]), b"%d\0" % number) for number in range(len(MANAGED))]
+"""What is before the digest of a value, and before the value in what is digested, by the number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,23 +107,32 @@ class Digesting:
     def whole(self, values: Values) -> bytes:
         parts = [self._entry]
         for name in self._names:
-            found = values.get(name)
-            if found:
-                parts += [b"\0\0", name.encode(), *found]
+            if found := values.get(name):
+                parts += (b"\0\0", name.encode(), *found)
         return blake2b(b"\0".join(parts), key=self._secret, digest_size=_WHOLE).digest()
 
     def item(self, name: str, value: bytes) -> bytes:
-        number = self._names[name]
-        if number in _CASELESS:
-            value = value.lower()
-        elif number == _ASSIGNMENT:  # the feed row it came from, the last field, may be another one
-            value = value.rpartition(b"$")[0]
-        digest = self._begun.copy()
-        digest.update(b"%d\0%b" % (number, value))
-        return bytes([number]) + digest.digest()
+        (item,) = self.items({name: (value,)})
+        return item
 
     def items(self, values: Values) -> frozenset[bytes]:
-        return frozenset([self.item(name, v) for name in values if name in self._names for v in values[name]])
+        """The digests of single values, each behind the number of its attribute."""
+        begun, numbers = self._begun.copy, self._names
+        found = []
+        for name, texts in values.items():
+            number = numbers.get(name)
+            if number is None:
+                continue
+            tag, head = _TAGS[number]
+            if number in _CASELESS:
+                texts = tuple(text.lower() for text in texts)
+            elif number == _ASSIGNMENT:  # the feed row it came from, the last field, may be another one
+                texts = tuple(text.rpartition(b"$")[0] for text in texts)
+            for text in texts:
+                digest = begun()
+                digest.update(head + text)
+                found.append(tag + digest.digest())
+        return frozenset(found)
 
 
 @dataclass(frozen=True)
