@@ -15,7 +15,7 @@ from piactl.core.naming.local_part import TakenNames, UnusableName
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import changes_of, effect_on, home_establishments, state_kind
 from piactl.core.rules.address_allocation import named
-from piactl.core.rules.career import NEVER
+from piactl.core.rules.career import NEVER, account_status, career
 from piactl.core.rules.desired import (
     Desired,
     Rules,
@@ -365,3 +365,25 @@ def test_what_an_account_gains_and_loses() -> None:
     everything = {("profile", "enseignant"), ("service", "iprof"), ("service", "siecle")}
     assert effect_on(None, teacher).gains == everything
     assert effect_on(teacher, replace(teacher, state=State.DEACTIVATED)).losses == everything
+
+
+def test_a_kept_career_gives_what_the_rules_give() -> None:
+    """People with one assignment share a career of these days, position, profile and services."""
+    used = replace(POLICY)
+    ends = (None, date(2027, 8, 31), date(2026, 9, 1))
+    for uai in ("0800009A", "0801616X"):
+        for position in ("", *POLICY.positions, "unknown"):
+            for end in ends:
+                alone = replace(post(uai, end=end, position=position), origin=f"{uai}.csv:3")
+                kept, made = (career((alone,), policy, {}) for policy in (used, replace(POLICY)))
+                assert kept == made
+                assert [one.assignment.origin for one in kept.posts] == [
+                    o.assignment.origin for o in made.posts
+                ]
+                for day in (date(2026, 8, 25), START, date(2027, 9, 10), date(2028, 1, 1)):
+                    assert account_status(kept, day) == account_status(made, day)
+    # both establishments share the careers of the first
+    assert len(used.careers) == (len(POLICY.positions) + 2) * len(ends)
+    other = replace(POLICY, grace=(GraceRule(When(), 60),))
+    assert not other.careers
+    assert career((post(end=date(2026, 9, 1)),), other, {}) != career((post(end=date(2026, 9, 1)),), used, {})

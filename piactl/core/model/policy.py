@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import field, replace
 from math import sqrt
+from typing import Any
 
 from piactl.core.model.person import Assignment, Register
 from piactl.dataclass import dataclass
@@ -286,6 +287,8 @@ class Policy:
     )
     _asked: dict[bool, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _of_code: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    careers: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What `core.rules.career` keeps of the careers under this policy."""
 
     def __post_init__(self) -> None:
         self._of_code.update({code: p.name for p in self.positions.values() for code in p.codes})

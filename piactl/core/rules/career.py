@@ -6,6 +6,7 @@ From it follow the status of the account on one day, and the events that a chang
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import field
 from datetime import date, timedelta
 
 from piactl.core.model.account import Lock, Right, ServiceException, State
@@ -18,10 +19,14 @@ from piactl.core.rules.posts import Post, endings_of, posts_of
 from piactl.core.rules.service_rights import rights_of, with_exceptions
 from piactl.dataclass import dataclass
 
+_MOST_KEPT = 20_000
+"""Careers that are kept of a policy, some 3 KiB each."""
+
 
 @dataclass(frozen=True, slots=True)
 class Career:
-    """Posts, states, locks by position, login and rights over time. Built by `career`."""
+    """Posts, states, locks by position, login and rights over time. Built by `career`. `next_changes` keeps
+    the answers of `next_change`."""
 
     posts: tuple[Post, ...]
     segments: tuple[Segment, ...]
@@ -29,6 +34,7 @@ class Career:
     login: tuple[Period, ...]
     rights: dict[Right, list[Period]]
     open_before: int
+    next_changes: dict[date, date | None] = field(default_factory=dict, repr=False, compare=False)
 
     def segment_on(self, day: date) -> Segment:
         number = day.toordinal()
@@ -71,6 +77,11 @@ class Career:
 
     def next_change(self, day: date) -> date | None:
         """The next day on which state, rights, locks, login or counting posts change by date alone."""
+        if day not in self.next_changes:
+            self.next_changes[day] = self._next_change(day)
+        return self.next_changes[day]
+
+    def _next_change(self, day: date) -> date | None:
         number = day.toordinal()
         ahead = sorted({b for b in self._boundaries() if b > number})
         now = self._facts_on(number)
@@ -117,6 +128,48 @@ def career(
     apply last. An assignment without a matching profile has no service, and one in an unknown position keeps
     none; callers report both first. `closings` are closures by hand: first closed day and days of grace.
     """
+    if len(assignments) == 1 and assignments[0].uai and not (exceptions or closings) and closed_on is None:
+        return _of_one(assignments[0], policy, register)
+    return _career(assignments, policy, register, exceptions, closed_on, closings)
+
+
+def _of_one(assignment: Assignment, policy: Policy, register: Register) -> Career:
+    """The career of one assignment. Most people have one, and few differ in more than the establishment:
+    careers are kept by days, position, profile, services and grace."""
+    profile, services = policy.given_by(assignment, register)
+    key = (
+        *(assignment.start, assignment.end, assignment.position),
+        *(profile.name if profile else None, services, policy.grace_days(assignment, register)),
+    )
+    kept: Career | None = policy.careers.get(key)
+    if kept is None:
+        if len(policy.careers) >= _MOST_KEPT:
+            policy.careers.clear()
+        made = policy.careers[key] = _career((assignment,), policy, register)
+        return made
+    uai = assignment.uai
+    return Career(
+        posts=tuple(
+            Post(assignment, p.first, p.last, p.profile, p.position, p.grace, p.counts, services=p.services)
+            for p in kept.posts
+        ),
+        segments=kept.segments,
+        locked=kept.locked,
+        login=kept.login,
+        rights={(service, place and uai): periods for (service, place), periods in kept.rights.items()},
+        open_before=kept.open_before,
+        next_changes=kept.next_changes,
+    )
+
+
+def _career(
+    assignments: Sequence[Assignment],
+    policy: Policy,
+    register: Register,
+    exceptions: Sequence[ServiceException] = (),
+    closed_on: date | None = None,
+    closings: Sequence[tuple[date, int]] = (),
+) -> Career:
     endings = endings_of(assignments, policy, register, closings)
     posts = posts_of(assignments, endings, policy, register)
     segments = state_segments(posts, endings, policy, None if closed_on is None else ordinal(closed_on))
@@ -181,7 +234,7 @@ def account_status(
         login_from=login_from,
         login_until=login_until,
         next_due=_next_due(career, as_of, lock, exceptions, overrides),
-        profiles=career.profiles_on(as_of),
+        profiles=tuple(sorted({post.profile for post in behind if post.profile})),
         local_profiles=tuple(
             sorted({local_profile(p.assignment.uai, p.profile) for p in behind if p.profile})
         ),
