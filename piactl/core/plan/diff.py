@@ -417,6 +417,8 @@ class _Maker:
 
 def home_establishments(account: Account, as_of: date) -> tuple[str, ...]:
     """The establishments of an account for guards: those of the day, else the last ones."""
+    if len(account.assignments) == 1:
+        return (account.assignments[0].uai,)
     today = {a.uai for a in account.assignments if a.covers(as_of)}
     if today:
         return tuple(sorted(today))

@@ -43,7 +43,6 @@ def state_reason(career: Career, as_of: date) -> tuple[str, Assignment | None]:
     """Why the account is in its state, and the assignment behind it."""
     state = career.state_on(as_of)
     posts = career.posts_behind(as_of)
-    last = last_post(career, as_of)
     if state is State.ANTICIPATED:
         soonest = min(posts, key=lambda post: post.first)
         return f"{assignment_text(soonest.assignment)} begins soon", soonest.assignment
@@ -53,6 +52,7 @@ def state_reason(career: Career, as_of: date) -> tuple[str, Assignment | None]:
         return f"position {posts[0].position.name}: {assignment_text(posts[0].assignment)}", posts[
             0
         ].assignment
+    last = last_post(career, as_of)
     if last is None:
         return "no assignment is left: the start was cancelled or moved", None
     ended = _day(last.last)
@@ -73,12 +73,13 @@ def state_line(
     career: Career, assignments: Sequence[Assignment], as_of: date, policy: Policy, register: Register
 ) -> int:
     """The line of the policy that decides the state, 0 if there is none."""
-    state, posts, last = career.state_on(as_of), career.posts_behind(as_of), last_post(career, as_of)
+    state, posts = career.state_on(as_of), career.posts_behind(as_of)
     if state is State.ON_LEAVE:
         return posts[0].position.line
     if state in (State.ACTIVE, State.ANTICIPATED):
         post = posts[0] if state is State.ACTIVE else min(posts, key=lambda post: post.first)
         return next((profile.line for profile in policy.profiles if profile.name == post.profile), 0)
+    last = last_post(career, as_of)
     return grace_place(assignments, last, as_of, policy, register)[1] if last is not None else 0
 
 

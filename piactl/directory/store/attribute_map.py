@@ -6,13 +6,13 @@ Sources: inetOrgPerson (RFC 2798), eduPerson, SUPANN 2021, ppolicy (draft-behera
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
 from zoneinfo import ZoneInfo
 
-from piactl.core.model.account import NO_DEVICE, PLACEHOLDER, Account, State
+from piactl.core.model.account import NO_DEVICE, PLACEHOLDER, Account, Right, State
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
@@ -123,6 +123,10 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 """The fields of an account that each attribute is made of."""
 
 
+_Texts = str | None | Collection[str]
+"""One value, or several; None and "" are none."""
+
+
 class UnreadableEntry(PiactlError):
     """A managed value of an entry cannot be parsed; the entry is reported and left unchanged."""
 
@@ -214,72 +218,78 @@ class Encoding:
         """All managed values of an account, except objectClass; none is empty."""
         texts = _archived_texts(account) if account.state is State.ARCHIVED else self._texts(account)
         texts.update(self._state_texts(account))
-        texts["piactlDevice"] = _one(account.device)
-        texts["oathTOTPToken"] = _one(self.link(account))
-        return {
-            self.names.get(name, name): (
-                (values[0].encode(),)
-                if len(values) == 1
-                else tuple(value.encode() for value in sorted(values))
-            )
-            for name, values in texts.items()
-            if values
-        }
+        texts["piactlDevice"] = account.device
+        texts["oathTOTPToken"] = self.link(account)
+        values: dict[str, tuple[bytes, ...]] = {}
+        for name, text in texts.items():
+            if not text:
+                continue
+            if isinstance(text, str):
+                found: tuple[bytes, ...] = (text.encode(),)
+            elif len(text) == 1:
+                (only,) = text
+                found = (only.encode(),)
+            else:
+                found = tuple([value.encode() for value in sorted(text)])
+            values[self.names.get(name, name)] = found
+        return values
 
-    def _texts(self, account: Account) -> dict[str, list[str]]:
-        rights = account.entitlements
+    def _texts(self, account: Account) -> dict[str, _Texts]:
+        surname, shown, establishments = account.surname, account.display_name, account.establishments
         return {
-            "uid": [account.uid, *account.other_uids],
-            "cn": [account.display_name],
-            "sn": [account.surname],
-            "givenName": _one(account.given_name),
-            "displayName": [account.display_name],
-            "personalTitle": _one(account.civilite),
-            "mail": [*_one(account.address), *account.other_mails],
-            "eduPersonPrincipalName": [f"{account.uid}@{self.domain}"],
-            "eduPersonEntitlement": [self.urn + ":".join(filter(None, right)) for right in rights],
-            "supannEmpId": _one(account.matricule),
-            "piactlMatricule": list(account.further_matricules),
-            "supannNomDeNaissance": _one(account.family_name),
-            "supannMailPrive": _one(labelled_mail(account.private_mail)),
-            "supannCivilite": _one(CIVILITIES.get(account.civilite.strip(". ").upper())),
-            "supannEtablissement": ["{UAI}" + uai for uai in account.establishments],
+            "uid": (account.uid, *account.other_uids),
+            "cn": shown,
+            "sn": surname,
+            "givenName": account.given_name,
+            "displayName": shown,
+            "personalTitle": account.civilite,
+            "mail": (account.address, *account.other_mails) if account.address else account.other_mails,
+            "eduPersonPrincipalName": f"{account.uid}@{self.domain}",
+            "eduPersonEntitlement": [self._urns[right] for right in account.entitlements],
+            "supannEmpId": account.matricule,
+            "piactlMatricule": account.further_matricules,
+            "supannNomDeNaissance": account.family_name,
+            "supannMailPrive": labelled_mail(account.private_mail),
+            "supannCivilite": CIVILITIES.get(account.civilite.strip(". ").upper()),
+            "supannEtablissement": ["{UAI}" + uai for uai in establishments],
             "supannEmpDateFin": [midnight(end + timedelta(days=1), self.timezone) for end in account.ends],
-            "eduPersonAffiliation": list(account.affiliations),
-            UNIQUE_ID: _one(account.unique_id) if self.unique_ids else [],
-            **{name: _one(value) for name, value in zip(POSIX, account.posix, strict=False)},
-            "supannEntiteAffectation": list(account.establishments),
-            "supannEntiteAffectationPrincipale": list(account.establishments[:1]),
+            "eduPersonAffiliation": account.affiliations,
+            UNIQUE_ID: account.unique_id if self.unique_ids else "",
+            **dict(zip(POSIX, account.posix, strict=False)),
+            "supannEntiteAffectation": establishments,
+            "supannEntiteAffectationPrincipale": establishments[:1],
             "supannEmpCorps": ["{NCORPS}" + corps for corps in account.corps],
-            "piactlAlias": list(account.aliases),
-            "piactlNumenVerifier": _one(account.numen_verifier),
+            "piactlAlias": account.aliases,
+            "piactlNumenVerifier": account.numen_verifier,
             "piactlProofChanged": [f"{proof} {day}" for proof, day in account.proof_changes],
-            "piactlNextDue": _one(f"{account.next_due:%Y%m%d}" if account.next_due else None),
-            "piactlProfile": [*account.profiles, *account.local_profiles],
+            "piactlNextDue": _compact(account.next_due),
+            "piactlProfile": (*account.profiles, *account.local_profiles),
             "piactlAssignment": [assignment_text(a) for a in account.assignments],
             "piactlException": [exception_text(e) for e in account.exceptions],
             "piactlOverride": [override_text(p) for p in account.overrides],
         }
 
-    def _state_texts(self, account: Account) -> dict[str, list[str]]:
+    @cached_property
+    def _urns(self) -> _Urns:
+        return _Urns(self.urn)
+
+    def _state_texts(self, account: Account) -> dict[str, _Texts]:
         state = "{COMPTE}" + (LOCKED_STATE if account.locked else SUPANN_STATES[account.state])
-        begin, end = (
-            day.strftime("%Y%m%d") if day else "" for day in (account.state_from, account.state_until)
-        )
+        begin, end = _compact(account.state_from), _compact(account.state_until)
         return {
-            "supannRessourceEtat": [state],
-            "supannRessourceEtatDate": [f"{state}:{begin}:{end}"],
-            "pwdStartTime": _one(self._midnight(account.login_from, 0)),
-            "pwdEndTime": _one(self._midnight(account.login_until, 1)),
-            "piactlState": [account.state.value],
-            "piactlIdentifier": list(account.identifiers),
-            "piactlMatriculeDigest": list(account.matricule_digests),
-            "piactlMergedInto": _one(account.merged),
-            "piactlNumenDigest": _one(account.numen_digest),
-            "piactlIdentityDigest": _one(account.identity_digest),
-            "piactlBirthDigest": _one(account.birth_digest),
-            "piactlLock": [lock_text(account.lock)] if account.lock else [],
-            "piactlProtected": ["TRUE"] if account.protected else [],
+            "supannRessourceEtat": state,
+            "supannRessourceEtatDate": f"{state}:{begin}:{end}",
+            "pwdStartTime": self._midnight(account.login_from, 0),
+            "pwdEndTime": self._midnight(account.login_until, 1),
+            "piactlState": account.state.value,
+            "piactlIdentifier": account.identifiers,
+            "piactlMatriculeDigest": account.matricule_digests,
+            "piactlMergedInto": account.merged,
+            "piactlNumenDigest": account.numen_digest,
+            "piactlIdentityDigest": account.identity_digest,
+            "piactlBirthDigest": account.birth_digest,
+            "piactlLock": lock_text(account.lock) if account.lock else "",
+            "piactlProtected": "TRUE" if account.protected else "",
         }
 
     def link(self, account: Account) -> str:
@@ -387,12 +397,26 @@ def _own_address(mails: Sequence[str], identifiers: Set[str], aliases: Set[str])
     return min(mails, key=lambda mail: (mail.casefold() not in known, mail in aliases, mail))
 
 
-def _archived_texts(account: Account) -> dict[str, list[str]]:
-    return {"uid": [account.uid], "cn": [PLACEHOLDER], "sn": [PLACEHOLDER]}
+def _archived_texts(account: Account) -> dict[str, _Texts]:
+    return {"uid": account.uid, "cn": PLACEHOLDER, "sn": PLACEHOLDER}
 
 
-def _one(value: str | None) -> list[str]:
-    return [value] if value else []
+class _Urns(dict[Right, str]):
+    """The URN of each right, made when it is first asked for."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__()
+        self._prefix = prefix
+
+    def __missing__(self, right: Right) -> str:
+        urn = self[right] = self._prefix + ":".join(filter(None, right))
+        return urn
+
+
+@lru_cache(maxsize=4096)
+def _compact(day: date | None) -> str:
+    """A day as YYYYMMDD, "" for none."""
+    return day.strftime("%Y%m%d") if day else ""
 
 
 @lru_cache(maxsize=4096)

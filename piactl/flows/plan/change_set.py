@@ -76,6 +76,8 @@ def change_set(
     With `every` also those that a change explains: nothing else lists them. Attributes that only get the form
     of this version have one change.
     """
+    if desired.subject.current is None:
+        return ChangeSet(write, tuple(changes_of(desired, rules)), encoding.fields)
     formed = _formed(desired, write, encoding)
     written = sorted({*write.delete, *write.add} - {encoding.name(BASE), *formed})
     fields = {field for attribute in written for field in encoding.fields.get(attribute, ())}

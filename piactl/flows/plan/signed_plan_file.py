@@ -40,7 +40,9 @@ VERSION = 1
 _PURPOSE = "plan"
 _SEALS = ("fingerprint", "made_by", "signature")
 
-encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+encode = json.JSONEncoder(
+    ensure_ascii=False, check_circular=False, sort_keys=True, separators=(",", ":")
+).encode
 """A value as canonical JSON: no blanks, the names of each object sorted."""
 
 
@@ -416,7 +418,11 @@ def _days(days: Mapping[str, date]) -> dict[str, str]:
 
 
 def _texts(values: Mapping[str, tuple[bytes, ...]]) -> dict[str, list[str]]:
-    return {name: list(map(bytes.decode, texts)) for name, texts in values.items()}
+    # most attributes have one value
+    return {
+        name: [texts[0].decode()] if len(texts) == 1 else list(map(bytes.decode, texts))
+        for name, texts in values.items()
+    }
 
 
 def _bytes(values: Mapping[str, list[str]]) -> dict[str, tuple[bytes, ...]]:
