@@ -45,7 +45,12 @@ def _methods(cls: Any, frozen: bool, slots: bool) -> dict[str, Any]:
         methods |= {"__setattr__": _refuse_assignment, "__delattr__": _refuse_deletion}
     if frozen and slots:  # the default state is restored by assignment
         stored = _values([field.name for field in fields])
-        methods |= {"__getstate__": lambda self: stored(self), "__setstate__": _restore}
+
+        def restore(self: Any, values: tuple[Any, ...]) -> None:
+            for field, value in zip(fields, values, strict=True):
+                getattr(cls, field.name).__set__(self, value)
+
+        methods |= {"__getstate__": lambda self: stored(self), "__setstate__": restore}
     return methods
 
 
@@ -65,11 +70,6 @@ def _refuse_assignment(self: Any, name: str, value: object) -> None:
 
 def _refuse_deletion(self: Any, name: str) -> None:
     raise dataclasses.FrozenInstanceError(f"cannot delete field {name!r}")
-
-
-def _restore(self: Any, values: tuple[Any, ...]) -> None:
-    for field, value in zip(dataclasses.fields(self), values, strict=True):
-        object.__setattr__(self, field.name, value)
 
 
 class _Init:

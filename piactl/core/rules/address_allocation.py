@@ -60,7 +60,7 @@ def addressed(desired: Desired, local: str, uid: str, policy: Policy) -> Desired
         other_mails=account.other_mails - {address},
         identifiers=account.identifiers | account.foreign_addresses | {uid, address},
     )
-    return replace(desired, account=account, base=None)
+    return Desired(desired.subject, account, desired.career)
 
 
 def named(

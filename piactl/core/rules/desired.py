@@ -255,18 +255,16 @@ def _new(subject: Subject, rules: Rules) -> Desired | None:
     status = account_status(path, rules.as_of, overrides=subject.overrides)
     if status.state not in OPENING:
         return None
-    blank = Account(
+    account = Account(
         uid="",
         matricule=subject.matricule,
         matricule_digests=(rules.keys.digest(MATRICULE, subject.matricule),),
-        numen_digest=subject.numen_digest,
-        identity_digest=subject.births[0],
-        birth_digest=subject.births[1],
         assignments=subject.assignments,
         overrides=subject.overrides,
+        **_of_status(status, rules.policy),
+        **_of_hr(person, rules, subject.numen_digest, subject.births),
     )
-    account = _with_unique_id(_with_status(blank, status, rules.policy), rules, None)
-    account = _with_hr_data(account, person, rules)
+    account = _with_unique_id(account, rules, None)
     return Desired(subject, account, path, _base(account))
 
 
@@ -311,23 +309,27 @@ def _digests(matricule: str, keys: DigestKeys) -> tuple[str, ...]:
 
 
 def _with_status(account: Account, status: AccountStatus, policy: Policy) -> Account:
-    return amended(
-        account,
-        state=status.state,
-        state_from=status.state_from,
-        state_until=status.state_until,
-        locked=status.locked,
-        login_from=status.login_from,
-        login_until=status.login_until,
-        next_due=status.next_due,
-        profiles=status.profiles,
-        local_profiles=status.local_profiles,
-        affiliations=_affiliations(status, policy),
-        establishments=status.establishments,
-        corps=status.corps,
-        ends=status.ends,
-        entitlements=status.entitlements,
-    )
+    return amended(account, **_of_status(status, policy))
+
+
+def _of_status(status: AccountStatus, policy: Policy) -> dict[str, Any]:
+    """The fields of an account that its status gives."""
+    return {
+        "state": status.state,
+        "state_from": status.state_from,
+        "state_until": status.state_until,
+        "locked": status.locked,
+        "login_from": status.login_from,
+        "login_until": status.login_until,
+        "next_due": status.next_due,
+        "profiles": status.profiles,
+        "local_profiles": status.local_profiles,
+        "affiliations": _affiliations(status, policy),
+        "establishments": status.establishments,
+        "corps": status.corps,
+        "ends": status.ends,
+        "entitlements": status.entitlements,
+    }
 
 
 def _affiliations(status: AccountStatus, policy: Policy) -> tuple[str, ...]:
@@ -366,17 +368,25 @@ def with_posix(account: Account, settings: PosixSettings | None) -> Account:
 
 
 def _with_hr_data(account: Account, person: Person, rules: Rules) -> Account:
-    numen = account.numen_digest
+    return amended(account, **_of_hr(person, rules, account.numen_digest, births_of(account)))
+
+
+def _of_hr(person: Person, rules: Rules, numen: str | None, births: Births) -> dict[str, Any]:
+    """The fields of an account that the HR data give. `numen` and `births` are its digests before."""
     if person.numen is not None:
         numen = rules.keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
+    identity, birth = birth_digests(births, person, rules.keys, rules.matching)
     case = rules.policy.name_case
-    values: dict[str, Any] = {
-        name: shown_name(name, getattr(person, name), case)
-        for name in _HR_FIELDS
-        if name not in person.silent
+    return {
+        "numen_digest": numen,
+        "identity_digest": identity,
+        "birth_digest": birth,
+        **{
+            name: shown_name(name, getattr(person, name), case)
+            for name in _HR_FIELDS
+            if name not in person.silent
+        },
     }
-    account = amended(account, numen_digest=numen, **values)
-    return with_births(account, birth_digests(births_of(account), person, rules.keys, rules.matching))
 
 
 def verifier_turn(matricule_digest: str) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
 
-from piactl.core.model.account import State
+from piactl.core.model.account import Account, State
 from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.posix_numbers import GivenNumbers
@@ -20,8 +20,9 @@ from piactl.core.plan.guards import counts_of
 from piactl.core.plan.run_state import Memory
 from piactl.core.plan.sync_cache import EntryDraft, Home, key_of
 from piactl.core.rules.address_allocation import Claim, addressed, claim_of, with_number
-from piactl.core.rules.desired import Desired, Rules
-from piactl.core.rules.matching import traces_of
+from piactl.core.rules.career import career
+from piactl.core.rules.desired import Desired, Rules, Subject
+from piactl.core.rules.matching import Traces, traces_of
 from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, RawEntry
 from piactl.directory.store.accounts import Entry, Unreadable, entry_of
@@ -112,7 +113,8 @@ class ChunkEvaluation:
         self.feeds: list[SourcedFeed] = []
         self.rows_of: dict[str, RowIndex] = {}
         self._changed: Spool[_ChangedRow] = Spool(folder, most)
-        self._newcomers: Spool[Desired] = Spool(folder, most)
+        self._newcomers: Spool[tuple[Account, str]] = Spool(folder, most)
+        """The accounts, still without a name, each with the note of its person."""
 
     def answer(self, request: Chunk | list[Wanted]) -> ChunkResult | list[PlannedRow]:
         """What a process of its own answers. Raises FeedRefused."""
@@ -132,15 +134,23 @@ class ChunkEvaluation:
                 yield planned_row((row.write, list(row.changes)), row.home, row.draft)
                 continue
             policy = self.rules.policy
-            desired = addressed(self._newcomers[one.number], one.local, one.uid, policy)
+            desired = addressed(self._newcomer(one), one.local, one.uid, policy)
             if policy.posix is not None and one.posix:
                 desired = replace(desired, account=with_number(desired.account, one.posix, policy.posix))
             write = plan_rows.write(desired)
             if write is None:
                 raise AssertionError("a new account takes a write")
-            account = desired.account
-            draft = self.cache.draft_of(account, b"", self.as_of)
-            yield planned_row(plan_rows.row(desired, write), home_of(account, self.as_of), draft)
+            draft = self.cache.draft_of(desired.account, b"", self.as_of)
+            home = draft.home if draft is not None else home_of(desired.account, self.as_of)
+            yield planned_row(plan_rows.row(desired, write), home, draft)
+
+    def _newcomer(self, staged: Wanted) -> Desired:
+        """A staged newcomer. The HR data of the person, with the NUMEN, are in the account; the career is
+        made again, because keeping it takes longer."""
+        account, note = self._newcomers[staged.number]
+        subject = Subject(account.matricule, None, None, account.assignments, note=note)
+        path = career(account.assignments, self.rules.policy, self.rules.register)
+        return Desired(subject, account, path, staged.local)
 
     def of(self, sourced: SourcedFeed, people: Iterable[str]) -> SourcedFeed:
         """The feed with the rows of these people alone, judged."""
@@ -180,7 +190,7 @@ class ChunkEvaluation:
         for entry in index.entries():
             own = traces_of_account(entry.account)
             result.traces.add({*self._traces(stated, entry.account.matricule), *own})
-        desired = self._desired(evaluation, merged)
+        desired, _ = self._desired(evaluation, merged)
         unsure = evaluation.unsure(merged, Memory(None, merged.sources))
         changed = set()
         plan_rows = PlanRows(self.accounts, self.rules, index, {}, has_delta=False)
@@ -228,8 +238,7 @@ class ChunkEvaluation:
         evaluation, merged = self._evaluation(AccountIndex(), matricules)
         unheld = merged.people.keys() - merged.held.keys()
         hold_found(merged, {m: dn for m, dn in chunk.unmanaged.items() if m in unheld})
-        stated = dict(merged.people)
-        desired = self._desired(evaluation, merged)
+        desired, found = self._desired(evaluation, merged)
         unsure = evaluation.unsure(merged, Memory(None, merged.sources))
         by_matricule = {wanted.subject.matricule: wanted for wanted in desired}
         numbers = {}
@@ -239,11 +248,9 @@ class ChunkEvaluation:
             former = wanted is not None and wanted.subject.person is not None and wanted.subject.person.former
             if wanted is not None and claim is not None and matricule not in unsure and not former:
                 numbers[matricule] = len(result.newcomers)
-                # the HR data of the person, with the NUMEN, are in the account by now
-                bare = replace(wanted, subject=replace(wanted.subject, person=None))
-                result.newcomers.append((claim, self._newcomers.add(bare)))
-        for matricule in stated:
-            traces = self._traces(stated, matricule)
+                staged = self._newcomers.add((wanted.account, wanted.subject.note))
+                result.newcomers.append((claim, staged))
+        for matricule, traces in found.items():
             result.traces.add(traces)
             if matricule in numbers:
                 result.traces.comes(numbers[matricule], traces)
@@ -262,9 +269,12 @@ class ChunkEvaluation:
         evaluation.archives_at_once = True
         return evaluation, evaluation.merge()
 
-    def _desired(self, evaluation: Evaluation, merged: MergedFeeds) -> list[Desired]:
-        find_cases(merged, evaluation.index, self.chunk_memory, self.rules)
-        return evaluation.desired(evaluation.subjects(merged), ())
+    def _desired(
+        self, evaluation: Evaluation, merged: MergedFeeds
+    ) -> tuple[list[Desired], dict[str, Traces]]:
+        """The desired accounts, and the traces of the newcomers by matricule."""
+        traces = find_cases(merged, evaluation.index, self.chunk_memory, self.rules)
+        return evaluation.desired(evaluation.subjects(merged), ()), traces
 
     def _traces(self, people: Mapping[str, Person], matricule: str | None) -> set[str]:
         """The traces of a person in the feeds."""

@@ -266,9 +266,11 @@ class Evaluation:
             current = with_matricule(current, subject.joining, self.rules.keys)
         if current is not None and current.state is not State.ARCHIVED:
             current = with_ledger(current, self.owners)
-        named = replace(subject, current=current)
+        named = replace(subject, current=current) if current is not None else subject
         desired = desired_account(named, self.rules, archives=archives)
-        return replace(desired, subject=subject) if desired else None
+        if desired is None or desired.subject is subject:
+            return desired
+        return replace(desired, subject=subject)
 
     def unconfirmed(self, merged: MergedFeeds, source: str) -> list[Key]:
         """The absences of a source that further feeds have to confirm."""

@@ -91,9 +91,10 @@ def _certain(
     return account if joins(words, born, names, former, rules.matching) else None
 
 
-def find_cases(merged: MergedFeeds, index: AccountIndex, memory: Memory, rules: Rules) -> None:
-    """Holds each newcomer who may be the person of an account, or another newcomer. The account stays. A
-    NUMEN that another account has is not taken over by a known person. The cases are in `merged`.
+def find_cases(merged: MergedFeeds, index: AccountIndex, memory: Memory, rules: Rules) -> dict[str, Traces]:
+    """Holds each newcomer who may be the person of an account, or another newcomer; the account stays. A
+    NUMEN that another account has is not taken over by a known person. The cases are in `merged`. Returns
+    the traces of the newcomers, by matricule.
 
     A case of an earlier run stays open until its newcomer is in a feed again.
     """
@@ -101,7 +102,9 @@ def find_cases(merged: MergedFeeds, index: AccountIndex, memory: Memory, rules: 
         unheard = case.matricule not in merged.people
         if case.of_newcomer and case.open and unheard and index.entry(case.matricule, rules.keys) is None:
             merged.hold(case.matricule, case.why, HoldCode.CASE)
-    _Search(merged, index, memory, rules).find()
+    search = _Search(merged, index, memory, rules)
+    search.find()
+    return {matricule: newcomer.traces for matricule, newcomer in search.newcomers.items()}
 
 
 @dataclass(slots=True)
