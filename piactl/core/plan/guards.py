@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from datetime import date, timedelta
 from itertools import chain
@@ -200,9 +200,13 @@ def counts_of(changes: Iterable[Change]) -> AccountCounts:
 
 
 class Tally:
-    """Counts the accounts with each kind of change, in total and by scope, and keeps a sample of them."""
+    """Counts the accounts with each kind of change, in total and by scope, and keeps a sample of them.
 
-    def __init__(self) -> None:
+    `known` are the sources that have had a feed before: only their new assignments are counted.
+    """
+
+    def __init__(self, known: Container[str] = ()) -> None:
+        self._known = known
         self._accounts: Counter[str] = Counter()
         self._overall: dict[str, _Count] = defaultdict(_Count)
         self._scoped: dict[tuple[str, str, str], _Count] = defaultdict(_Count)
@@ -233,7 +237,8 @@ class Tally:
         for key in account.scoped:
             self._scoped[key].add(uid)
         for post in account.posts:
-            self.posts[post] += 1
+            if post[0] in self._known:
+                self.posts[post] += 1
         for belonging in account.gains:
             self._gains[belonging].add(uid)
         for sort in {sort for sort, _ in account.gains}:
@@ -439,12 +444,12 @@ class _Count:
         return Refusal(guard, kind, self.accounts, of, limit, scope, tuple(self.sample), total)
 
 
-def tally(changes: Iterable[Change]) -> Tally:
-    """The tally of changes in any order."""
+def tally(changes: Iterable[Change], known: Container[str] = ()) -> Tally:
+    """The tally of changes in any order; `known` as in Tally."""
     accounts: dict[str, list[Change]] = defaultdict(list)
     for change in changes:
         accounts[change.uid].append(change)
-    result = Tally()
+    result = Tally(known)
     for of_account in accounts.values():
         result.add(of_account)
     return result

@@ -19,6 +19,7 @@ from dataclasses import field
 from hashlib import blake2b
 from itertools import chain
 from operator import itemgetter
+from sys import intern
 from typing import NamedTuple
 
 from piactl.core.plan.guards import Census
@@ -120,6 +121,7 @@ class SyncCache:
     more_names: dict[str, list[int]] = field(default_factory=dict, repr=False)
     """The other names of the accounts that have several, by key as in `packed`."""
     _numbers: dict[Home, int] = field(default_factory=dict, repr=False)
+    _names: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     def pack(self, draft: EntryDraft) -> bytes:
         """The entry of a draft; its names beyond the first are kept at once."""
@@ -136,10 +138,17 @@ class SyncCache:
             return 0
         if not self._numbers:
             self._numbers.update({home: number for number, home in enumerate(self.homes) if number})
-        number = self._numbers.setdefault(home, len(self.homes))
-        if number == len(self.homes):
-            self.homes.append(home)
+        number = self._numbers.get(home)
+        if number is None:
+            # a home from another process comes with names of its own: there is one of each
+            establishments, profiles, services = (tuple(map(intern, names)) for names in home)
+            shared = (establishments, self._same(profiles), self._same(services))
+            number = self._numbers[shared] = len(self.homes)
+            self.homes.append(shared)
         return number
+
+    def _same(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        return self._names.setdefault(names, names)
 
     def names(self, packed: Iterable[bytes], keys: Container[str], also: Iterable[int] = ()) -> NameDigests:
         """The digests of all names of the accounts with these cache entries and keys, and `also`."""

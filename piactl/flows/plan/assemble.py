@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 
 from piactl.core.plan.guards import Census, Tally
 from piactl.flows.plan.chunk_evaluation import planned_row
@@ -19,13 +19,16 @@ _TICK = 5_000
 class PlanAssembly:
     """Makes the rows of a plan out of those of the joint evaluation and the staged ones.
 
-    `homes` counts the staged accounts by the number of their home in the census after the run.
+    `homes` counts the staged accounts by the number of their home in the census after the run. `known` are
+    the sources that have had a feed before.
     """
 
-    def __init__(self, cache: NextCache, staged: StagedChanges, tick: Callable[[], None]) -> None:
+    def __init__(
+        self, cache: NextCache, staged: StagedChanges, tick: Callable[[], None], known: Container[str]
+    ) -> None:
         self.cache, self.staged, self.tick = cache, staged, tick
         self.homes: Counter[int] = Counter()
-        self.tally = Tally()
+        self.tally = Tally(known)
 
     def rows(self, joint: Sequence[Row], names: Names) -> tuple[PlannedChanges, PlannedWrites]:
         """The changes and writes of `joint` and the staged ones, in the order of the plan."""

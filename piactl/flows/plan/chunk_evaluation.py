@@ -69,14 +69,15 @@ class StagedAccount:
 class ChunkResult:
     """What a chunk yields. `unchanged` are the cache entries of the accounts that need nothing, `others` the
     uids of those left to the joint evaluation, `lost` the digests of matricules that another program changed,
-    `matricules` the hashes of all. The numbers of `traces` count `changed` and `newcomers` from 0."""
+    `matricules` the hashes of all. Of each newcomer there are the place in the chunk, the claim without the
+    matricule, and the number; those of `traces` count `changed` and `newcomers` from 0."""
 
     matricules: array[int] = field(default_factory=lambda: array("q"))
     traces: SharedTraces = field(default_factory=SharedTraces)
     lost: set[str] = field(default_factory=set)
     unchanged: list[EntryDraft] = field(default_factory=list)
     changed: list[StagedAccount] = field(default_factory=list)
-    newcomers: list[tuple[Claim, int]] = field(default_factory=list)
+    newcomers: list[tuple[int, Claim, int]] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
 
 
@@ -242,14 +243,14 @@ class ChunkEvaluation:
         unsure = evaluation.unsure(merged, Memory(None, merged.sources))
         by_matricule = {wanted.subject.matricule: wanted for wanted in desired}
         numbers = {}
-        for matricule in matricules:
+        for place, matricule in enumerate(matricules):
             wanted = by_matricule.get(matricule)
             claim = claim_of(wanted, self.rules.policy) if wanted else None
             former = wanted is not None and wanted.subject.person is not None and wanted.subject.person.former
             if wanted is not None and claim is not None and matricule not in unsure and not former:
                 numbers[matricule] = len(result.newcomers)
                 staged = self._newcomers.add((wanted.account, wanted.subject.note))
-                result.newcomers.append((claim, staged))
+                result.newcomers.append((place, claim._replace(matricule=""), staged))
         for matricule, traces in found.items():
             result.traces.add(traces)
             if matricule in numbers:

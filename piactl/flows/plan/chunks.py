@@ -230,13 +230,13 @@ class _Chunks:
                 yield chunk
 
         if self.children:
-            for maker, _, result in answers(self.children, ticking()):
-                self._add(result, maker)
+            for maker, chunk, result in answers(self.children, ticking()):
+                self._add(chunk, result, maker)
         else:
             for chunk in ticking():
-                self._add(self.evaluation.evaluate(chunk), 0)
+                self._add(chunk, self.evaluation.evaluate(chunk), 0)
 
-    def _add(self, result: ChunkResult, maker: int) -> None:
+    def _add(self, chunk: Chunk, result: ChunkResult, maker: int) -> None:
         cache = self.cache.cache
         self.matricules.extend(result.matricules)
         self.lost |= result.lost
@@ -248,7 +248,11 @@ class _Chunks:
                 cache.pack(one.after)  # its names are taken from now on
             number = self.staged.add_changed(one.key, one.uid, before, maker, one.number, loses=one.loses)
             changed.append(number)
-        newcomers = [self.staged.add_newcomer(claim, maker, n) for claim, n in result.newcomers]
+        newcomers = [
+            # the matricule as this process has it: that of another one would be a second text
+            self.staged.add_newcomer(claim._replace(matricule=chunk.newcomers[place]), maker, n)
+            for place, claim, n in result.newcomers
+        ]
         self.traces.extend(result.traces, changed, newcomers)
         self.evaluate += result.others
 

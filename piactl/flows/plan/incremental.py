@@ -24,6 +24,7 @@ from piactl.core.plan.run_state import LastRun, Memory, Vanished
 from piactl.core.plan.sync_cache import (
     MOST_SOURCES,
     NOTHING_DUE,
+    WIDTH,
     EntryDraft,
     Home,
     Seen,
@@ -118,9 +119,10 @@ class NextCache:
     """Collects the cache entries of the accounts that are, or will be after the run, what the rules want.
 
     `rows` are the digests of all people in the feeds, `present` the people in the feed of each source.
-    `skipped` are the entries of the accounts that the run does not evaluate. `pending` has, by uid, the keys
-    and entries of the accounts that the run will write: until the write is confirmed, an entry has the
-    entryCSN that was read, or that of b"" for a new account. `kept`: the cache is written for the next run.
+    `skipped` are the entries of the accounts that the run does not evaluate. `pending` has, by uid, the entry
+    of each account that the run will write, followed by its key: until the write is confirmed, the entry
+    has the entryCSN that was read, or that of b"" for a new account. `kept`: the cache is written for the
+    next run.
     """
 
     cache: SyncCache
@@ -142,7 +144,7 @@ class NextCache:
     """The keys of those that are."""
     written: set[str] = field(default_factory=set, repr=False)
     """The uids of the accounts that the run has written."""
-    pending: dict[str, tuple[str, bytes]] = field(default_factory=dict, repr=False)
+    pending: dict[str, bytes] = field(default_factory=dict, repr=False)
 
     def draft_of(self, account: Account, csn: bytes, as_of: date) -> EntryDraft | None:
         """The cache entry of an account. None where it has to be evaluated every night: it has changes by
@@ -164,7 +166,7 @@ class NextCache:
     def expect(self, uid: str, draft: EntryDraft) -> None:
         """Keeps the entry of an account as this run will write it, made with the entryCSN with which the
         account was read, b"" for a new one."""
-        self.pending[uid] = draft.key, self.cache.pack(draft)
+        self.pending[uid] = self.cache.pack(draft) + draft.key.encode()
 
     def confirm(self, uid: str, result: WriteResult) -> None:
         """Adds the entry of an account that this run has written.
@@ -175,7 +177,8 @@ class NextCache:
         if not result.csn_after:
             return
         self.written.add(uid)
-        key, packed = self.pending.pop(uid, ("", b""))
+        pending = self.pending.pop(uid, b"")
+        packed, key = pending[:WIDTH], pending[WIDTH:].decode()
         unknown = result.write.op == "modify" and not result.csn_before
         if key and not unknown and has_csn(packed, result.csn_before):
             self.cache.packed[key] = with_csn(packed, result.csn_after)

@@ -213,9 +213,9 @@ class _JointEvaluation(Evaluation):
         drift = plan_rows.left_over(rows)
         partly = self.state.due_only or bool(self.skip)
         standing = remembered(drift, self.memory.drift, self.index.accounts(), partly=partly)
-        counted = tally(changes)
+        counted = tally(changes, self.memory.sources)
         if self.cache is not None and self.skip.staged is not None:
-            assembly = PlanAssembly(self.cache, self.skip.staged, self.tick)
+            assembly = PlanAssembly(self.cache, self.skip.staged, self.tick, self.memory.sources)
             changes, writes = assembly.rows(rows, names)
             counted, after = assembly.tally, assembly.census(after)
         losses = NO_LOSSES
