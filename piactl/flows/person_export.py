@@ -1,4 +1,4 @@
-"""All that is held of one person, for the right of access (RGPD, article 15)."""
+"""All that is stored about one person, for the right of access (RGPD, article 15)."""
 
 from __future__ import annotations
 

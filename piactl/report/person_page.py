@@ -1,4 +1,4 @@
-"""The page of all that is held of one person, in French, for the agent."""
+"""The page of all that is stored about one person, in French, for the agent."""
 
 from __future__ import annotations
 
