@@ -30,7 +30,10 @@ from piactl.errors import Exit, UsageError
 from piactl.report.table import rendered
 
 PlanFile = Annotated[
-    str, typer.Argument(metavar="PLAN", help="The file of the plan; - is stdin.", show_default=False)
+    str,
+    typer.Argument(
+        metavar="PLAN", help="The file of a plan, as `plan --out` writes it; - is stdin.", show_default=False
+    ),
 ]
 
 

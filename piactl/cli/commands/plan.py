@@ -214,7 +214,9 @@ def _seekable(name: str, plans: str) -> BinaryIO:
 
 
 def apply(
-    file: Annotated[str, typer.Argument(metavar="PLAN", help="A plan made with `plan --out`; - is stdin.")],
+    file: Annotated[
+        str, typer.Argument(metavar="PLAN", help="The file of a plan, as `plan --out` writes it; - is stdin.")
+    ],
     allow: Annotated[
         list[str] | None,
         typer.Option("--allow", metavar="KIND=N", help="Approve a broken guard for exactly N accounts."),
