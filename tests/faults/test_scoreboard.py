@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from piactl.flows.apply.write_again import AGAIN
 from piactl.sandbox.files import SUFFIX
 
 from .night.moments import calls_of, killed_at, need_strace, some_moment, wait_for_lines
@@ -52,6 +53,11 @@ def check(pair: Pair, context: str) -> None:
 
 def report(name: str, seed: int, rounds: int, counts: Counter[str]) -> None:
     print(f"{name}, seed {seed}: {rounds} rounds, {dict(counts)}")
+
+
+def written_again(pair: Pair) -> int:
+    """How many entries were written again because no answer to their write came."""
+    return sum(line.fields.get("reason") == AGAIN for line in pair.one.lines())
 
 
 def while_it_writes(pair: Pair, run: subprocess.Popen[str], rng: random.Random) -> tuple[str, bool]:
@@ -138,6 +144,7 @@ def server_killed(pair: Pair, seed: int, rounds: int) -> None:
         assert ended.code in (0, 5, 8), ended.said
         counts[f"exit {ended.code}"] += 1
         finished(pair)
+        counts["written again"] += written_again(pair)
         check(pair, f"R2, seed {seed}, round {number}, slapd killed {moment}")
     report("R2", seed, rounds, counts)
     assert counts["struck"] == rounds, "a run had ended before its server was killed"

@@ -199,7 +199,9 @@ def test_what_only_the_help_desk_wrote_is_told_too(pair: Pair, tmp_path: Path) -
     assert night(pair, both(pair)).code == 0
 
 
-def test_the_help_desk_follows_a_move_until_another_command_ends_it(pair: Pair, tmp_path: Path) -> None:
+def test_help_desk_and_approver_follow_a_move_until_another_command_ends_it(
+    pair: Pair, tmp_path: Path
+) -> None:
     config, uid = both(pair, seconds=1), an_uid(pair)
     pair.one.kill_slapd()
     lock = ["account", "lock", uid, "--reason", "stolen", "--yes", "--as-of", str(NEXT)]
@@ -211,6 +213,15 @@ def test_the_help_desk_follows_a_move_until_another_command_ends_it(pair: Pair, 
     back = pair.one.run(pair.one.command(*activate, config=both(pair), prelude=ON_THE_NIGHT))
     assert back.code == 0, back.said
     assert f"writes go to {pair.servers[1]} since" in back.said
+    plan = pair.one.folder / "plan.json"
+    assert (
+        pair.one.run(
+            pair.one.command("plan", "--as-of", str(NEXT), "--out", str(plan), config=both(pair))
+        ).code
+        == 0
+    )
+    answered = pair.one.run(pair.one.command("reject", str(plan), "--reason", "trial", config=both(pair)))
+    assert f"writes go to {pair.servers[1]} since" in answered.said
     pair.converge()
     ended = night(pair, both(pair))
     assert ended.code == 0, ended.said

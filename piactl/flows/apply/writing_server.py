@@ -39,6 +39,8 @@ from piactl.journal import Actor
 
 _MOST = 1000
 """The number of differing entries after which a comparison stops: each is read again from both servers."""
+FOLLOWING = (IdentityName.DESK, IdentityName.APPROVER)
+"""The identities that may not delete the record of a move."""
 _PAUSE = 1.0
 """Seconds between two comparisons of a server that is back."""
 
@@ -93,13 +95,13 @@ def open_writing_server(
     move = None if on or not others else _find_move(settings, identity, password, unreadable, ask_all)
     server = on or (move.server if move else first)
     back = returns = False
-    # the help desk may not end a move: it follows until another command has
+    # the help desk and approvers may not end a move: they follow until another command has
     if move is not None and move.server != first:
         back = _has_everything(settings, move, identity, password)
         if back:
             with open_reader(replace(settings, servers=(move.server,)), identity, password) as reader:
                 _refuse_two_writers(reader, settings.state, unreadable, move, first, now)
-        if identity != IdentityName.DESK and (back or ask_all):
+        if identity not in FOLLOWING and (back or ask_all):
             patience = settings.replication_seconds if ask_all else 0
             returns, wrong = _compared(settings, move, identity, password, scope, folder, back, patience)
             if wrong and ask_all:
