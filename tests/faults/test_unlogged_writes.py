@@ -79,16 +79,18 @@ def test_writes_of_a_night_that_the_access_log_lacks_reach_the_other_server(pair
 
 COMMANDS = (
     "account close {} --until 2026-10-01 --reason trial --yes",
-    "exception grant {} --service iprof --until 2026-10-01 --reason trial --yes",
     "otp enroll {} --uri-file uri-{} --yes",
-    "account lock {} --reason trial --yes",
 )
+"""One that modifies an account, and one that adds an entry below it."""
 
 
 def test_writes_by_hand_that_the_access_log_lacks_reach_the_other_server(pair: Pair) -> None:
     pair.converge()
-    accounts = sorted(set(pair.one.before.accounts) - pair.one.changed)
-    uids = [dn.split(",")[0].removeprefix("uid=") for dn in accounts]
+    before = set(pair.one.before.accounts)
+    uids, others = (
+        [dn.split(",")[0].removeprefix("uid=") for dn in sorted(these)]
+        for these in (before - pair.one.changed, before & pair.one.changed)
+    )
     brief = pair.one.configure("brief.yaml", base=pair.config, directory__replication_seconds=1)
     dies = ON_THE_NIGHT + DIES.format(number=1)
 
@@ -96,7 +98,7 @@ def test_writes_by_hand_that_the_access_log_lacks_reach_the_other_server(pair: P
         return command.replace("{}", uid).split()
 
     def other(config: Path) -> Ended:
-        lock = words("account lock {} --reason trial --yes", uids.pop())
+        lock = words("account lock {} --reason trial --yes", others.pop())
         return pair.one.run(pair.one.command(*lock, config=config, prelude=ON_THE_NIGHT))
 
     for command in COMMANDS:
@@ -125,6 +127,20 @@ def test_writes_by_hand_that_the_access_log_lacks_reach_the_other_server(pair: P
     set_again = words(activate.replace("codes-", "more-"), uid)
     ended = pair.one.run(pair.one.command(*set_again, config=pair.config, prelude=ON_THE_NIGHT))
     assert ended.code == 0, ended.said
+
+    # a deletion cannot be made twice
+    uid = uids.pop()
+    enroll = words("otp enroll {} --uri-file uri-{} --yes", uid)
+    assert pair.one.run(pair.one.command(*enroll, config=pair.config, prelude=ON_THE_NIGHT)).code == 0
+    remove = words("otp remove {} --reason trial --yes", uid)
+    device = next(iter(lose(pair, pair.one.command(*remove, config=brief, prelude=dies))))
+    pair.heal()
+    ended = other(pair.one.configure("some.yaml", base=pair.config, directory__replication_seconds=8))
+    assert ended.code == 5, ended.said
+    assert f"{device} is still there: delete it there" in ended.said
+    with pair.two.root() as connection:
+        connection.delete(device)
+    assert other(pair.config).code == 0
 
     # the records of the runs that died, which only a night looks after
     assert differences(*pair.directories()) != []
