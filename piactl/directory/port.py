@@ -135,9 +135,16 @@ class Reader(Protocol):
         """One entry by its DN; None if there is none."""
 
     def search(
-        self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree"
+        self,
+        base: str,
+        query: str,
+        attributes: Sequence[str],
+        *,
+        scope: str = "subtree",
+        few: bool = False,
     ) -> Iterator[RawEntry]:
-        """Entries that `query` (an RFC 4515 filter from `filters`) finds; scope is one or subtree.
+        """Entries that `query` (an RFC 4515 filter from `filters`) finds; scope is one or subtree. `few`: it
+        is likely that there are no more than some hundred, which a server finds faster without pages.
 
         A base that does not exist raises DirectoryRefused, it is never an empty result.
         """

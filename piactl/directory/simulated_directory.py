@@ -166,7 +166,13 @@ class EmptyDirectory:
         return None
 
     def search(
-        self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree"
+        self,
+        base: str,
+        query: str,
+        attributes: Sequence[str],
+        *,
+        scope: str = "subtree",
+        few: bool = False,
     ) -> Iterator[RawEntry]:
         return iter(())
 
@@ -395,11 +401,17 @@ class SimulatedDirectory:
         return self._real.read(dn, attributes)
 
     def search(
-        self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree"
+        self,
+        base: str,
+        query: str,
+        attributes: Sequence[str],
+        *,
+        scope: str = "subtree",
+        few: bool = False,
     ) -> Iterator[RawEntry]:
         """Searches as if the simulated writes had been made; simulated entries come last."""
         if not any(reach.answers(base, query) for reach in self._reaches):
-            yield from self._unchanged(base, query, attributes, scope)
+            yield from self._unchanged(base, query, attributes, scope, few=few)
         yield from list(self._memory.search(normal_dn(base), parsed(query), attributes, scope))
 
     def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
@@ -431,11 +443,13 @@ class SimulatedDirectory:
             self._memory.put(name, RawEntry(write.dn, {**write.made_on(values), **stamps}))
             yield WriteResult(write, Outcome.APPLIED, csn_before=old, csn_after=csn)
 
-    def _unchanged(self, base: str, query: str, attributes: Sequence[str], scope: str) -> Iterator[RawEntry]:
+    def _unchanged(
+        self, base: str, query: str, attributes: Sequence[str], scope: str, *, few: bool
+    ) -> Iterator[RawEntry]:
         key = (base, query, tuple(attributes), scope)
         pairs: Iterable[tuple[str, RawEntry]] = self._answers.get(key, ())
         if not pairs:
-            found = self._real.search(base, query, attributes, scope=scope)
+            found = self._real.search(base, query, attributes, scope=scope, few=few)
             pairs = ((normal_dn(entry.dn), entry) for entry in found)
             if len(attributes) <= _FEW and "*" not in attributes:
                 pairs = self._answers[key] = list(pairs)

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from piactl.directory.client.connection import Session
 from piactl.directory.filters import ANY_ENTRY, any_of, equals, none_of, present
 from piactl.directory.open import open_reader
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable
@@ -32,6 +34,23 @@ def test_pages_of_any_size_give_every_entry_once(slapd: PlainSlapd, page: int) -
         assert found == [""] * 50  # spelled as asked for, not as the server writes it
         names = [entry.values["UID"][0].decode() for entry in reader.search(PEOPLE, PERSON, ["UID"])]
     assert sorted(names) == [f"p{number:05d}" for number in range(50)]
+
+
+@pytest.mark.parametrize("options", [{"scope": "one"}, {"few": True}], ids=str)
+@pytest.mark.parametrize(("page", "searches"), [(13, 1), (12, 6)])
+def test_few_entries_come_at_once_and_more_in_pages(
+    slapd: PlainSlapd, page: int, searches: int, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[bool] = []
+    asked = Session.page
+    monkeypatch.setattr(
+        Session, "page", lambda *a, **k: (sent.append(bool(k.get("size"))), asked(*a, **k))[1]
+    )
+    with open_reader(slapd.settings(page=page), "clerk", password) as reader:
+        sent.clear()
+        found = uids(reader.search(PEOPLE, PERSON, ["uid"], **options))
+    assert sorted(found) == [f"p{number:05d}" for number in range(50)]
+    assert sent == [False, *[True] * (searches - 1)]
 
 
 def test_searches_within_searches_and_readings_between_pages(slapd: PlainSlapd) -> None:

@@ -203,18 +203,19 @@ class Session:
 
     def page(
         self, base: str, scope: str, query: str, attributes: Sequence[str],
-        *, size: int | None = None, cookie: bytes = b"",
+        *, size: int | None = None, cookie: bytes = b"", most: int = 0,
     ) -> tuple[list[RawEntry], Result]:  # fmt: skip
         """One search request and its answer; the caller checks the result.
 
         With `size` it requests one page (RFC 2696), always critical, because a server that ignored the
-        control would cut the answer. Raises DirectoryTruncated if a part of the tree is on another server.
+        control would cut the answer; with `most`, at most so many entries (result code 4). Raises
+        DirectoryTruncated if a part of the tree is on another server.
         """
         doing = f"search below {base!r}" if base else "read the root DSE"
         names = tuple(attributes)
         self._strategy.spelled = self._spelled.setdefault(names, spelling(names))
         seconds = int(self.operation_timeout)
-        operation = encoded_search(base, scope, seconds, query, names)
+        operation = encoded_search(base, scope, seconds, query, names, most)
         with self._operation(doing):
             entries = self._strategy.search(operation, size, cookie)
         return self._complete(entries, doing)

@@ -19,6 +19,7 @@ from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
 from piactl.directory.client.controls import PAGED, SYNC, never_control
 from piactl.directory.client.result_codes import (
     REFERRAL,
+    SIZE_LIMIT,
     UNWILLING,
     ConnectionLost,
     Result,
@@ -191,11 +192,14 @@ def sandbox_start(uri: str, why: str) -> list[str]:
     return [f"piactl sandbox start --dir {shlex.quote(str(folder))}"] if stopped and own else []
 
 
+_FEW = 4
+"""Few entries are those of so many pages."""
 _Answer = TypeVar("_Answer")
 
 
 class DirectoryReader:
-    """The Reader of `port` over one connection; a nested search opens another.
+    """The Reader of `port` over one connection; a nested search opens another. Few entries, as those below
+    another one, come at once, without pages.
 
     If the server has closed an idle connection, a read is repeated once on a new one. A search that has
     already yielded entries is not repeated.
@@ -228,18 +232,25 @@ class DirectoryReader:
             return read(self._link.again())
 
     def search(
-        self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree"
+        self,
+        base: str,
+        query: str,
+        attributes: Sequence[str],
+        *,
+        scope: str = "subtree",
+        few: bool = False,
     ) -> Iterator[RawEntry]:
+        few = few or scope == "one"
         if scope not in ("one", "subtree"):
             raise ValueError(f"no such scope: {scope!r}")
         session = self._link.live()
         if not session.paging:
-            yield from self._pages(session, base, query, attributes, scope)
+            yield from self._pages(session, base, query, attributes, scope, few)
             return
         # a server keeps one paged search per connection: a second one ends the first
         session = self._link.another()
         try:
-            yield from self._pages(session, base, query, attributes, scope)
+            yield from self._pages(session, base, query, attributes, scope, few)
         finally:
             session.close()
 
@@ -250,14 +261,21 @@ class DirectoryReader:
         return self._repeated(lambda session: session.refresh(base, query, attributes, cookie))
 
     def _pages(
-        self, session: Session, base: str, query: str, attributes: Sequence[str], scope: str
+        self, session: Session, base: str, query: str, attributes: Sequence[str], scope: str, few: bool
     ) -> Iterator[RawEntry]:
         paged = PAGED in session.facts.controls
         doing = f"search below {base!r}"
         cookie = b""
         try:
-            entries, result = self._first(session, base, query, attributes, scope, paged)
+            # asked for a page, slapd goes over all entries of the database, also those elsewhere
+            few = few and paged
+            size, most = self._page_size if paged and not few else None, _FEW * self._page_size if few else 0
+            entries, result = self._first(session, base, query, attributes, scope, size, most)
             session = session if not session.closed else self._link.session
+            if few and result.code == SIZE_LIMIT:
+                entries, result = session.page(base, scope, query, attributes, size=self._page_size)
+            elif few:
+                paged = False
             session.paging = paged
             while True:
                 following = _checked(result, paged, session.uri, doing)
@@ -274,15 +292,21 @@ class DirectoryReader:
             session.paging = False
 
     def _first(
-        self, session: Session, base: str, query: str, attributes: Sequence[str], scope: str, paged: bool
+        self,
+        session: Session,
+        base: str,
+        query: str,
+        attributes: Sequence[str],
+        scope: str,
+        size: int | None,
+        most: int,
     ) -> tuple[list[RawEntry], Result]:
-        size = self._page_size if paged else None
         try:
-            return session.page(base, scope, query, attributes, size=size)
+            return session.page(base, scope, query, attributes, size=size, most=most)
         except ConnectionLost as lost:
             if lost.late or session is not self._link.session:
                 raise
-            return self._link.again().page(base, scope, query, attributes, size=size)
+            return self._link.again().page(base, scope, query, attributes, size=size, most=most)
 
     def close(self) -> None:
         self._link.close()

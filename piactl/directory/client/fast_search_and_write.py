@@ -110,24 +110,31 @@ class FastSearchStrategy(DeadlineStrategy):
         return entries, infos
 
 
-def encoded_search(base: str, scope: str, time_limit: int, query: str, attributes: tuple[str, ...]) -> bytes:
-    """The operation of a search (RFC 4511 §4.5.1). `scope`: base, one, subtree; `time_limit`: seconds."""
+def encoded_search(
+    base: str, scope: str, time_limit: int, query: str, attributes: tuple[str, ...], size_limit: int = 0
+) -> bytes:
+    """The operation of a search (RFC 4511 §4.5.1). `scope`: base, one, subtree; `time_limit`: seconds;
+    `size_limit`: entries, 0 for no limit."""
     encode = _search_of_many if len(query) >= _LONG_FILTER else _search
-    return encode(base, _SCOPES[scope], time_limit, query, attributes)
+    return encode(base, _SCOPES[scope], time_limit, query, attributes, size_limit)
 
 
 @lru_cache(maxsize=1000)
-def _search(base: str, scope: str, time_limit: int, query: str, attributes: tuple[str, ...]) -> bytes:
+def _search(
+    base: str, scope: str, time_limit: int, query: str, attributes: tuple[str, ...], size_limit: int
+) -> bytes:
     """Encoded by ldap3; the same few searches are made again and again."""
     search = search_operation(
-        base, query, scope, DEREF_NEVER, attributes, 0, time_limit, types_only=False,
+        base, query, scope, DEREF_NEVER, attributes, size_limit, time_limit, types_only=False,
         auto_escape=True, auto_encode=True,
     )  # fmt: skip
     operation: bytes = asn1.encode(ProtocolOp().setComponentByName("searchRequest", search))
     return operation
 
 
-def _search_of_many(base: str, scope: str, time_limit: int, query: str, attributes: tuple[str, ...]) -> bytes:
+def _search_of_many(
+    base: str, scope: str, time_limit: int, query: str, attributes: tuple[str, ...], size_limit: int
+) -> bytes:
     """Byte for byte as ldap3 encodes it."""
     names = b"".join(octets(name.encode()) for name in attributes)
     return element(
@@ -135,7 +142,7 @@ def _search_of_many(base: str, scope: str, time_limit: int, query: str, attribut
         octets(base.encode())
         + integer(tuple(_SCOPES.values()).index(scope), ENUMERATED)
         + integer(0, ENUMERATED)  # aliases are not followed
-        + integer(0)  # no size limit
+        + integer(size_limit)
         + integer(time_limit)
         + element(0x01, b"\0")  # values too
         + encoded_filter(query)

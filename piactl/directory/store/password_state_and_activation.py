@@ -298,9 +298,15 @@ class Ending:
         return self.writer.read(dn, attributes)
 
     def search(
-        self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree"
+        self,
+        base: str,
+        query: str,
+        attributes: Sequence[str],
+        *,
+        scope: str = "subtree",
+        few: bool = False,
     ) -> Iterator[RawEntry]:
-        return self.writer.search(base, query, attributes, scope=scope)
+        return self.writer.search(base, query, attributes, scope=scope, few=few)
 
     def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
         return self.writer.refresh(base, query, attributes, cookie)

@@ -237,7 +237,7 @@ def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:
     )
     single = {normal_dn(dn) for dn in own}
     misplaced = []
-    for entry in reader.search(state, filters.ANY_ENTRY, ["objectClass"]):
+    for entry in reader.search(state, filters.ANY_ENTRY, ["objectClass"], few=True):
         name = normal_dn(entry.dn)
         above = name.partition(",")[2]
         of_run = name.startswith("cn=undo-") and above.partition(",")[2] == normal_dn(places.folder(RUNS))
