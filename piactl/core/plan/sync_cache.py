@@ -31,7 +31,7 @@ _ENTRY = struct.Struct("<QQQIIB")
 one name of the account (0: none); the ordinal of the next day on which the date changes the account or its
 home (NOTHING_DUE: none); a number in `SyncCache.homes`; one bit for each source that has an assignment."""
 _CSN = struct.Struct("<Q")
-_HOME = itemgetter(slice(-5, -1))
+_NAME, _HOME = itemgetter(slice(16, 24)), itemgetter(slice(-5, -1))
 WIDTH = _ENTRY.size
 MOST_SOURCES = 8
 _BY_UID = "uid:"
@@ -152,8 +152,10 @@ class SyncCache:
 
     def names(self, packed: Iterable[bytes], keys: Container[str], also: Iterable[int] = ()) -> NameDigests:
         """The digests of all names of the accounts with these cache entries and keys, and `also`."""
-        more = (names for key, names in self.more_names.items() if key in keys)
-        return NameDigests(chain((_ENTRY.unpack(entry)[2] for entry in packed), *more, also))
+        digests = array("Q")
+        digests.frombytes(b"".join(map(_NAME, packed)))
+        digests.extend(chain(*(names for key, names in self.more_names.items() if key in keys), also))
+        return NameDigests(digests)
 
     def census(self, packed: Iterable[bytes]) -> Census:
         """The census of the accounts with these cache entries."""
@@ -186,9 +188,11 @@ class NameDigests:
     look-ups; that account then gets a digit."""
 
     def __init__(self, digests: Iterable[int]) -> None:
-        self._digests = array("Q", sorted(digests))
+        self._digests, self._sorted = array("Q", digests), False
 
     def __contains__(self, local: object) -> bool:
+        if not self._sorted:  # many runs look nothing up
+            self._digests, self._sorted = array("Q", sorted(self._digests)), True
         digest = name_digest(str(local))
         index = bisect_left(self._digests, digest)
         return index < len(self._digests) and self._digests[index] == digest

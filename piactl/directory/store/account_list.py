@@ -137,10 +137,15 @@ def account_list_writes(
         if uid in number_of:
             record_of(number_of[uid])
     for uid, listed in there:
-        if uid not in number_of and len(record_of(last)) >= PER_RECORD:
+        matricule, names = listed
+        if uid in number_of:
+            before = known.records[number_of[uid]][uid]
+            listed = matricule, tuple(sorted({*names, *before[1]}))
+            if listed == before:
+                continue
+        elif len(record_of(last)) >= PER_RECORD:
             last += 1
-        accounts, (matricule, names) = record_of(number_of.get(uid, last)), listed
-        accounts[uid] = matricule, tuple(sorted({*names, *accounts.get(uid, listed)[1]}))
+        record_of(number_of.get(uid, last))[uid] = listed
     for number in sorted(after):
         record = {
             uid: [matricule, *names]
