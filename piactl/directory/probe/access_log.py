@@ -153,13 +153,13 @@ def _names(values: Iterable[bytes]) -> tuple[str, ...] | None:
 
 def _iso(text: str) -> str:
     """`20261125025153.175927Z` in ISO 8601, as the journal writes instants."""
-    for form in ("%Y%m%d%H%M%S.%fZ", "%Y%m%d%H%M%SZ"):
-        try:
-            moment = datetime.strptime(text, form).replace(tzinfo=UTC)
-        except ValueError:
-            continue
-        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return text
+    if not text.endswith("Z"):
+        return text
+    try:
+        moment = datetime.fromisoformat(f"{text[:8]}T{text[8:]}")
+    except ValueError:
+        return text
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 _LAST = ("entryCSN", "modifiersName", "createTimestamp", "modifyTimestamp")
