@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 from datetime import date, datetime
 from functools import partial
@@ -410,13 +410,16 @@ class RowParser:
             values.append((memo.get(cut) or cell(cut))[0] or "")
         return self._index((mask, tuple(values)))
 
-    def count(self, pattern: Pattern, lines: int) -> None:
-        """Adds a number of skipped lines of a pattern to the statistics."""
-        mask, codes = pattern
-        for i in range(len(COLUMNS)):
-            self.values[i] += lines * (mask >> i & 1)
-        if codes:
-            self.codes[codes] += lines
+    def count(self, skipped: Iterable[tuple[Pattern, int]]) -> None:
+        """Adds numbers of skipped lines, by their patterns, to the statistics."""
+        masks: Counter[int] = Counter()
+        for (mask, codes), lines in skipped:
+            masks[mask] += lines
+            if codes:
+                self.codes[codes] += lines
+        for mask, lines in masks.items():
+            for i in range(len(COLUMNS)):
+                self.values[i] += lines * (mask >> i & 1)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """For each counted column, the number of rows with each value; blank is a value."""

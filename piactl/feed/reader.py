@@ -242,9 +242,8 @@ class FeedReader:
         self.ended = os.pread(stream, 1, self.offsets[-1] - 1) == b"\n"
         if self.rows is not None:
             self.rows.not_ascii += not_ascii
-            passed[0] = 0
-            for number, count in passed.items():
-                self.rows.count(first.patterns[number], count)
+            del passed[0]
+            self.rows.count((first.patterns[number], count) for number, count in passed.items() if count)
         self.passed = sum(map(known.__contains__, first.people))
 
     def _read_line(self, raw: bytes, line: int) -> None:
