@@ -12,6 +12,7 @@ from piactl.core.model.account import Account, Right, State
 from piactl.core.model.overrides import running
 from piactl.core.model.periods import OPEN, Period, civil, holding, intersection, union
 from piactl.core.model.person import Assignment
+from piactl.core.model.policy import Position
 from piactl.core.plan.drift import Drift
 from piactl.core.rules.career import AccountStatus, Career
 from piactl.core.rules.desired import Rules, Subject, desired_account
@@ -25,6 +26,10 @@ class Rule:
 
     key: str
     line: int = 0
+
+    @classmethod
+    def of_position(cls, position: Position) -> Rule:
+        return cls(f"positions.{position.name}", position.line)
 
 
 @dataclass(frozen=True, slots=True)

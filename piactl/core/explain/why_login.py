@@ -285,8 +285,8 @@ def _position_rules(case: Case) -> tuple[Rule, ...]:
     """The positions that decide about login on leave."""
     if case.state is not State.ON_LEAVE:
         return ()
-    positions = {post.position.name: post.position for post in case.career.posts_on(case.as_of)}
-    return tuple(Rule(f"positions.{name}", position.line) for name, position in positions.items())
+    posts = case.career.posts_on(case.as_of)
+    return tuple(dict.fromkeys(Rule.of_position(post.position) for post in posts))
 
 
 def _services(case: Case) -> Iterator[Cause]:

@@ -19,7 +19,7 @@ from piactl.core.model.account import Right, State
 from piactl.core.model.overrides import override_text, running
 from piactl.core.model.periods import civil, holding
 from piactl.core.model.person import Assignment
-from piactl.core.model.policy import Position, Service
+from piactl.core.model.policy import Service
 from piactl.core.plan.drift import drift_words
 from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import exception_text
@@ -160,7 +160,7 @@ def _refused(case: Case, service: Service, uai: str) -> Ground:
     for post in posts_with(case, service, uai):
         if not post.position.keeps_service(service.name):
             text = f"position {post.position.name} does not keep it"
-            return text, (_position(post.position), _rule(service)), post.assignment
+            return text, (Rule.of_position(post.position), _rule(service)), post.assignment
         begins = civil(post.first + post.delay(service))
         if case.number < post.first + post.delay(service):
             text = f"the right begins on {begins}, after a delay of {_delay(post, service)}"
@@ -200,10 +200,6 @@ def _without(case: Case, service: Service, uai: str) -> Ground:
     served = ", ".join(sorted(service.profiles or ())) or "all profiles"
     text = f"profile {profiles} does not have it" if profiles else "no profile fits an assignment of the day"
     return f"{text}; it is for {served}", (_rule(service),), assignment
-
-
-def _position(position: Position) -> Rule:
-    return Rule(f"positions.{position.name}", position.line)
 
 
 def _notes(case: Case, service: Service, uai: str) -> Iterator[str]:

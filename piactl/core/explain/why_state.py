@@ -72,7 +72,7 @@ def state_ground(case: Case) -> tuple[str, tuple[Rule, ...], Assignment | None]:
 def _rules(case: Case) -> Iterator[Rule]:
     posts = case.career.posts_behind(case.as_of)
     if case.state in (State.ACTIVE, State.ON_LEAVE):
-        yield _position(posts[0])
+        yield Rule.of_position(posts[0].position)
         yield from _profile(case, posts[0])
     elif case.state is State.ANTICIPATED:
         yield Rule("accounts.open_before")
@@ -83,10 +83,6 @@ def _rules(case: Case) -> Iterator[Rule]:
             yield Rule("accounts.retention")
         if last is not None:
             yield Rule(*_grace_place(case, last))
-
-
-def _position(post: Post) -> Rule:
-    return Rule(f"positions.{post.position.name}", post.position.line)
 
 
 def _profile(case: Case, post: Post) -> Iterator[Rule]:
