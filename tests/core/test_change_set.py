@@ -18,7 +18,7 @@ from piactl.core.rules.address_allocation import addressed
 from piactl.core.rules.desired import Desired, Rules, Subject, archived, desired_account
 from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import Entry, Unreadable, account_write, entry_of
-from piactl.directory.store.attribute_map import FIELDS, Encoding
+from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE
 from piactl.flows.plan.change_set import change_set
 
@@ -96,7 +96,7 @@ def check(entry: Entry, desired: Desired, rules: Rules) -> None:
         if attribute == BASE:
             continue
         assert change in changes.changes
-        fields = set(FIELDS[attribute])
+        fields = set(ENCODING.fields[attribute])
         if desired.account.state is State.ARCHIVED or fields & named_fields(change):
             continue
         if attribute in change.after.get("attributes", ()):  # type: ignore[operator]
@@ -104,7 +104,7 @@ def check(entry: Entry, desired: Desired, rules: Rules) -> None:
         differing = {name for name in fields if differs(entry.account, desired.account, name)}
         assert differing <= FOLLOWING, (attribute, differing, change)
         assert differing or not fields, (attribute, change)
-    written = {field for name in {*write.add, *write.delete} - {BASE} for field in FIELDS[name]}
+    written = {field for name in {*write.add, *write.delete} - {BASE} for field in ENCODING.fields[name]}
     for change in changes.changes:
         assert named_fields(change) - {"attributes", "held", "uai"} <= written | IMPLIED, change
 

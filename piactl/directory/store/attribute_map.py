@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import field, replace
-from datetime import UTC, date, datetime, time, timedelta
-from functools import cached_property, lru_cache
-from zoneinfo import ZoneInfo
+from datetime import date, timedelta
+from functools import cached_property
 
 from piactl.core.model.account import NO_DEVICE, PLACEHOLDER, Account, Right, State
 from piactl.core.model.numen_and_digests import DigestKeys
@@ -27,14 +26,16 @@ from piactl.directory.store.attribute_values import (
     LOCKED_STATE,
     SUPANN_STATES,
     assignment_text,
+    civil_day,
+    compact_day,
     exception_text,
     labelled_mail,
     lock_text,
+    midnight,
     override_text,
     plain_mail,
     read_assignment,
     read_compact_day,
-    read_day,
     read_exception,
     read_lock,
     read_override,
@@ -42,6 +43,7 @@ from piactl.directory.store.attribute_values import (
 )
 from piactl.directory.store.base_digest import (
     BASE,
+    FIELDS,
     FIRST_LAYOUT,
     LAYOUT,
     MANAGED,
@@ -68,59 +70,6 @@ UNIQUE_ID = "eduPersonUniqueId"
 _LOCAL = re.compile(r"\d{7}[A-Z]_")
 """The beginning of a profile at one establishment; profiles have no capitals."""
 _ENTRY_ID, _MADE = "entryUUID", "createTimestamp"
-
-_NAME = ("given_name", "family_name", "usage_name")
-_LINK = ("device", "state", "locked")
-
-FIELDS: Mapping[str, tuple[str, ...]] = {
-    "uid": ("uid", "other_uids"),
-    "cn": _NAME,
-    "sn": _NAME,
-    "givenName": _NAME,
-    "displayName": _NAME,
-    "personalTitle": ("civilite",),
-    "mail": ("address", "other_mails"),
-    "eduPersonPrincipalName": ("uid", "state"),
-    "eduPersonEntitlement": ("entitlements",),
-    "supannEmpId": ("matricule",),
-    "piactlMatricule": ("further_matricules",),
-    "supannNomDeNaissance": ("family_name",),
-    "supannMailPrive": ("private_mail",),
-    "supannCivilite": ("civilite",),
-    "supannEtablissement": ("establishments",),
-    "supannEmpDateFin": ("ends",),
-    "eduPersonAffiliation": ("affiliations",),
-    "eduPersonUniqueId": ("unique_id",),
-    **dict.fromkeys(POSIX, ("posix",)),
-    "supannEntiteAffectation": ("establishments",),
-    "supannEntiteAffectationPrincipale": ("establishments",),
-    "supannEmpCorps": ("corps",),
-    "supannRessourceEtat": ("state", "locked"),
-    "supannRessourceEtatDate": ("state", "locked", "state_from", "state_until"),
-    "pwdStartTime": ("login_from",),
-    "pwdEndTime": ("login_until",),
-    "piactlState": ("state",),
-    "piactlIdentifier": ("identifiers",),
-    "piactlAlias": ("aliases",),
-    "piactlMatriculeDigest": ("matricule_digests",),
-    "piactlMergedInto": ("merged",),
-    "piactlNumenDigest": ("numen_digest",),
-    "piactlNumenVerifier": ("numen_verifier",),
-    "piactlIdentityDigest": ("identity_digest",),
-    "piactlBirthDigest": ("birth_digest",),
-    "piactlProofChanged": ("proof_changes",),
-    "piactlNextDue": ("next_due",),
-    "piactlProfile": ("profiles", "local_profiles"),
-    "piactlAssignment": ("assignments",),
-    "piactlLock": ("lock",),
-    "piactlException": ("exceptions",),
-    "piactlOverride": ("overrides",),
-    "piactlProtected": ("protected",),
-    "piactlDevice": ("device",),
-    "oathTOTPToken": _LINK,
-    "objectClass": (*_LINK, "posix"),
-}
-"""The fields of an account that each attribute is made of."""
 
 
 _Texts = str | None | Collection[str]
@@ -212,7 +161,8 @@ class Encoding:
     @cached_property
     def fields(self) -> Mapping[str, tuple[str, ...]]:
         """The fields of an account that each attribute of this directory is made of."""
-        return {self.name(attribute): fields for attribute, fields in FIELDS.items()}
+        fields = {**FIELDS, "objectClass": (*FIELDS["oathTOTPToken"], "posix")}
+        return {self.name(attribute): made_of for attribute, made_of in fields.items()}
 
     def values(self, account: Account) -> dict[str, tuple[bytes, ...]]:
         """All managed values of an account, except objectClass; none is empty."""
@@ -262,7 +212,7 @@ class Encoding:
             "piactlAlias": account.aliases,
             "piactlNumenVerifier": account.numen_verifier,
             "piactlProofChanged": [f"{proof} {day}" for proof, day in account.proof_changes],
-            "piactlNextDue": _compact(account.next_due),
+            "piactlNextDue": compact_day(account.next_due),
             "piactlProfile": (*account.profiles, *account.local_profiles),
             "piactlAssignment": [assignment_text(a) for a in account.assignments],
             "piactlException": [exception_text(e) for e in account.exceptions],
@@ -275,7 +225,7 @@ class Encoding:
 
     def _state_texts(self, account: Account) -> dict[str, _Texts]:
         state = "{COMPTE}" + (LOCKED_STATE if account.locked else SUPANN_STATES[account.state])
-        begin, end = _compact(account.state_from), _compact(account.state_until)
+        begin, end = compact_day(account.state_from), compact_day(account.state_until)
         return {
             "supannRessourceEtat": state,
             "supannRessourceEtatDate": f"{state}:{begin}:{end}",
@@ -411,29 +361,6 @@ class _Urns(dict[Right, str]):
     def __missing__(self, right: Right) -> str:
         urn = self[right] = self._prefix + ":".join(filter(None, right))
         return urn
-
-
-@lru_cache(maxsize=4096)
-def _compact(day: date | None) -> str:
-    """A day as YYYYMMDD, "" for none."""
-    return day.strftime("%Y%m%d") if day else ""
-
-
-@lru_cache(maxsize=4096)
-def midnight(day: date, timezone: str) -> str:
-    """The beginning of a day as GeneralizedTime in UTC."""
-    local = datetime.combine(day, time(), ZoneInfo(timezone))
-    return local.astimezone(UTC).strftime("%Y%m%d%H%M%SZ")
-
-
-@lru_cache(maxsize=4096)
-def civil_day(value: str, timezone: str, *, last: bool) -> date:
-    """The civil day of a GeneralizedTime; `last`: the last day that it does not end."""
-    instant = datetime.strptime(value, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
-    read_day(instant.date().isoformat())
-    if last:
-        instant -= timedelta(seconds=1)
-    return instant.astimezone(ZoneInfo(timezone)).date()
 
 
 class _Reading:

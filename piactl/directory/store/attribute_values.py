@@ -8,8 +8,9 @@ syntax of RFC 4517 does. Days are ISO dates, an open end is blank.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from zoneinfo import ZoneInfo
 
 from piactl.core.model.account import Lock, ServiceException, State
 from piactl.core.model.overrides import Override, OverrideKind
@@ -189,3 +190,26 @@ def read_proof_change(text: str) -> tuple[str, date]:
 def read_compact_day(text: str) -> date | None:
     """The day of a YYYYMMDD text; None for an empty text. Raises ValueError."""
     return read_day(datetime.strptime(text, "%Y%m%d").date().isoformat()) if text else None  # noqa: DTZ007
+
+
+@lru_cache(maxsize=4096)
+def midnight(day: date, timezone: str) -> str:
+    """The beginning of a day as GeneralizedTime in UTC."""
+    local = datetime.combine(day, time(), ZoneInfo(timezone))
+    return local.astimezone(UTC).strftime("%Y%m%d%H%M%SZ")
+
+
+@lru_cache(maxsize=4096)
+def civil_day(value: str, timezone: str, *, last: bool) -> date:
+    """The civil day of a GeneralizedTime; `last`: the last day that it does not end."""
+    instant = datetime.strptime(value, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+    read_day(instant.date().isoformat())
+    if last:
+        instant -= timedelta(seconds=1)
+    return instant.astimezone(ZoneInfo(timezone)).date()
+
+
+@lru_cache(maxsize=4096)
+def compact_day(day: date | None) -> str:
+    """A day as YYYYMMDD, "" for none."""
+    return day.strftime("%Y%m%d") if day else ""

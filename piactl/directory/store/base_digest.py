@@ -19,20 +19,64 @@ from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Values
 
 BASE = "piactlDigest"
-MANAGED = (
-    "uid", "cn", "sn", "givenName", "displayName", "personalTitle", "mail", "eduPersonPrincipalName",
-    "eduPersonEntitlement", "supannEmpId", "supannNomDeNaissance", "supannMailPrive",
-    "supannEntiteAffectation", "supannEntiteAffectationPrincipale", "supannEmpCorps", "supannRessourceEtat",
-    "supannRessourceEtatDate", "pwdStartTime", "pwdEndTime", "piactlState", "piactlIdentifier", "piactlAlias",
-    "piactlMatriculeDigest", "piactlNumenDigest", "piactlNumenVerifier", "piactlProofChanged",
-    "piactlNextDue", "piactlProfile", "piactlAssignment", "piactlLock", "piactlException", "piactlOverride",
-    "piactlProtected", "piactlDevice", "oathTOTPToken", "piactlMatricule",
-    "piactlMergedInto", "piactlIdentityDigest", "piactlBirthDigest",
-    "supannCivilite", "supannEtablissement", "supannEmpDateFin", "eduPersonAffiliation", "eduPersonUniqueId",
-    "uidNumber", "gidNumber", "homeDirectory", "loginShell",
-)  # fmt: skip
-"""Every attribute that piactl writes; of eduPersonEntitlement only the values under its own URN. Bases number
-them by their place here: a new one goes to the end, and none goes away."""
+_NAME = ("given_name", "family_name", "usage_name")
+_LINK = ("device", "state", "locked")
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "uid": ("uid", "other_uids"),
+    "cn": _NAME,
+    "sn": _NAME,
+    "givenName": _NAME,
+    "displayName": _NAME,
+    "personalTitle": ("civilite",),
+    "mail": ("address", "other_mails"),
+    "eduPersonPrincipalName": ("uid", "state"),
+    "eduPersonEntitlement": ("entitlements",),
+    "supannEmpId": ("matricule",),
+    "supannNomDeNaissance": ("family_name",),
+    "supannMailPrive": ("private_mail",),
+    "supannEntiteAffectation": ("establishments",),
+    "supannEntiteAffectationPrincipale": ("establishments",),
+    "supannEmpCorps": ("corps",),
+    "supannRessourceEtat": ("state", "locked"),
+    "supannRessourceEtatDate": ("state", "locked", "state_from", "state_until"),
+    "pwdStartTime": ("login_from",),
+    "pwdEndTime": ("login_until",),
+    "piactlState": ("state",),
+    "piactlIdentifier": ("identifiers",),
+    "piactlAlias": ("aliases",),
+    "piactlMatriculeDigest": ("matricule_digests",),
+    "piactlNumenDigest": ("numen_digest",),
+    "piactlNumenVerifier": ("numen_verifier",),
+    "piactlProofChanged": ("proof_changes",),
+    "piactlNextDue": ("next_due",),
+    "piactlProfile": ("profiles", "local_profiles"),
+    "piactlAssignment": ("assignments",),
+    "piactlLock": ("lock",),
+    "piactlException": ("exceptions",),
+    "piactlOverride": ("overrides",),
+    "piactlProtected": ("protected",),
+    "piactlDevice": ("device",),
+    "oathTOTPToken": _LINK,
+    "piactlMatricule": ("further_matricules",),
+    "piactlMergedInto": ("merged",),
+    "piactlIdentityDigest": ("identity_digest",),
+    "piactlBirthDigest": ("birth_digest",),
+    "supannCivilite": ("civilite",),
+    "supannEtablissement": ("establishments",),
+    "supannEmpDateFin": ("ends",),
+    "eduPersonAffiliation": ("affiliations",),
+    "eduPersonUniqueId": ("unique_id",),
+    "uidNumber": ("posix",),
+    "gidNumber": ("posix",),
+    "homeDirectory": ("posix",),
+    "loginShell": ("posix",),
+}
+"""Every attribute that piactl writes, with the fields of an account that it is made of. Of
+eduPersonEntitlement only the values under its own URN. Bases number them by their place here: a new one goes
+to the end, and none goes away."""
+
+MANAGED = tuple(FIELDS)
 
 FIRST_LAYOUT = MANAGED[: MANAGED.index("supannCivilite")]
 """What piactl wrote before it wrote SUPANN and eduPerson as they are defined."""
