@@ -9,7 +9,7 @@ from datetime import date
 from typing import IO
 
 from piactl.core.plan.feed_limits import Basis
-from piactl.feed.csv_row_parser import FOUND
+from piactl.feed.value_checks import FOUND
 
 COLUMNS = (
     "matricule", "civilite", "nom_usage", "nom_famille", "prenom", "date_naissance",

@@ -16,7 +16,7 @@ from piactl.core.rules.desired import Rules, Subject, address_problem, desired_a
 from piactl.dataclass import dataclass
 from piactl.directory.store.accounts import Entry
 from piactl.errors import NotFound, UsageError
-from piactl.feed.csv_row_parser import check_code, check_mail, check_matricule
+from piactl.feed.value_checks import check_code, check_mail, check_matricule
 from piactl.flows.accounts.batch import Batch
 from piactl.flows.accounts.edit import intended, owner_of, prepare
 from piactl.flows.queries.accounts import AccountStore, find_account

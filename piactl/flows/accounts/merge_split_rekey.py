@@ -33,7 +33,7 @@ from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import device_deletions
 from piactl.directory.store.state_records import read_last
 from piactl.errors import PiactlError, UsageError
-from piactl.feed.csv_row_parser import check_matricule
+from piactl.feed.value_checks import check_matricule
 from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.accounts.edit import guarded, intended, owner_of, prepare, prepared_account
 from piactl.flows.apply.executor import write_beside

@@ -1,0 +1,178 @@
+"""The checks of single values, by column.
+
+The check of a column takes trimmed, mapped text that is not blank. It returns `(value, None)` or
+`(None, fault)`; a fault is a code of `error_codes.REJECTIONS` with a message about the value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from piactl.core.model.numen_and_digests import read_numen
+from piactl.core.model.person import COMMON, qualified, read_uai
+from piactl.core.naming.local_part import without_invisible
+from piactl.feed.encoding_and_header import shown
+
+Fault = tuple[str, str]
+Checked = tuple[Any, Fault | None]
+Check = Callable[[str], Checked]
+
+_MATRICULE = re.compile(r"[A-Za-z0-9]{1,20}")
+_NUMEN = re.compile(r"[0-9]{2}[A-Z][0-9]{7}[A-Z]{3}", re.IGNORECASE)
+_MAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_NUMBER = re.compile(r"([0-9]{1,3}(?:[.,][0-9]{1,6})?)\s*%?")
+_FRACTION = re.compile(r"([0-9]{1,4})\s*/\s*([0-9]{1,4})")
+_MODALITIES = frozenset({"principale", "secondaire", "suppleance"})
+_OPEN = date(9999, 12, 31)
+_EARLIEST, _LATEST = date(1950, 1, 1), date(2100, 12, 31)
+_EARLIEST_BIRTH = date(1900, 1, 1)
+_CODE_LENGTH = 40
+FOUND = "!"
+"""Begins a cell `!CODE DETAIL` with a fault that the format of a set found in its place."""
+
+
+def is_matricule(text: str) -> bool:
+    """Whether the text can be a matricule. A NUMEN cannot: it is a secret, not a key."""
+    return check_matricule(text)[1] is None
+
+
+def check_matricule(text: str) -> Checked:
+    """The matricule as text, because leading zeros count."""
+    if _MATRICULE.fullmatch(text) is None:
+        return _fault(
+            "bad-matricule", f"{shown(text)} is not a matricule: expected 1 to 20 letters and digits"
+        )
+    if _NUMEN.fullmatch(text) is not None:
+        return _fault("matricule-is-numen", "the column matricule contains a NUMEN")
+    return text, None
+
+
+def check_numen(text: str) -> Checked:
+    """The NUMEN. The message never shows the value."""
+    numen = read_numen(text)
+    if numen is None:
+        return _fault(
+            "bad-numen", "not a NUMEN: expected 13 characters such as 01E9501234ABC (value not shown)"
+        )
+    return numen, None
+
+
+def check_name(text: str) -> Checked:
+    """The name without invisible characters, inner blanks collapsed. `core.naming` decides whether it gives
+    an address."""
+    return " ".join(without_invisible(text).split()), None
+
+
+def check_code(text: str) -> Checked:
+    if len(text) <= _CODE_LENGTH and text.isprintable():
+        return text, None
+    expected = f"at most {_CODE_LENGTH} printable characters"
+    return _fault("bad-code", f"{shown(text)} is not a code: expected {expected}")
+
+
+def check_uai(text: str) -> Checked:
+    uai, why = read_uai(text)
+    if uai is not None:
+        return uai, None
+    code, _, detail = text.removeprefix(FOUND).partition(" ")
+    if text.startswith(FOUND) and code in ("structure-unknown", "person-doubled"):
+        return _fault(code, detail)
+    if "wrong:" in why or "is wrong" in why:
+        return _fault("bad-uai", why)
+    return _fault("bad-uai", f"{shown(text)} is not a UAI: expected seven digits and a letter")
+
+
+def check_mail(text: str) -> Checked:
+    if _MAIL.fullmatch(text) and text.isprintable():
+        return text, None
+    return _fault("bad-mail", f"{shown(text)} is not a mail address: expected one @ and no blanks")
+
+
+def check_modality(text: str) -> Checked:
+    if text.lower() in _MODALITIES:
+        return text.lower(), None
+    expected = "principale, secondaire or suppleance"
+    return _fault("bad-modality", f"{shown(text)} is not a modalite: expected {expected}")
+
+
+def check_quotite(text: str) -> Checked:
+    """The quotite, as text."""
+    number, fraction = _NUMBER.fullmatch(text), _FRACTION.fullmatch(text)
+    if number is not None and float(number.group(1).replace(",", ".")) <= 100:
+        return text, None
+    if fraction is not None and 0 < int(fraction.group(2)) >= int(fraction.group(1)):
+        return text, None
+    expected = "0 to 100, or a fraction such as 9/18"
+    return _fault("bad-quotite", f"{shown(text)} is not a quotite: expected {expected}")
+
+
+def _fault(code: str, message: str) -> Checked:
+    return None, (code, message)
+
+
+class DateCheck:
+    """Reads a date in one of the strptime formats of a source, tried in order."""
+
+    def __init__(self, formats: Sequence[str], first: date, last: date, *, may_be_open: bool = False) -> None:
+        self._formats = tuple(formats)
+        self._first, self._last = first, last
+        self._may_be_open = may_be_open
+
+    def __call__(self, text: str) -> Checked:
+        day = self._read(text)
+        if day is None:
+            return _fault("bad-date", f"{shown(text)} is not a valid date in a format of the source")
+        if self._may_be_open and day == _OPEN:
+            return None, None
+        if not self._first <= day <= self._last:
+            between = f"{self._first.isoformat()} and {self._last.isoformat()}"
+            return _fault("date-out-of-range", f"{day.isoformat()} is not between {between}")
+        return day, None
+
+    def _read(self, text: str) -> date | None:
+        if self._may_be_open and text in ("31/12/9999", "9999-12-31"):
+            return _OPEN
+        if not text.isascii():
+            return None
+        for style in self._formats:
+            try:
+                return datetime.strptime(text, style).date()  # noqa: DTZ007 - a civil day has no zone
+            except ValueError:
+                continue
+        return None
+
+
+def column_checks(date_formats: Sequence[str], namespace: str) -> dict[str, Check]:
+    """The check of each canonical column, in canonical order. Matricules get their `namespace`."""
+
+    def check_qualified(text: str) -> Checked:
+        matricule, fault = check_matricule(text)
+        return matricule if fault else qualified(namespace, matricule), fault
+
+    def check_former(text: str) -> Checked:
+        matricule, fault = check_matricule(text)
+        return ("", ("bad-former-matricule", fault[1])) if fault else (qualified(namespace, matricule), None)
+
+    return {
+        "matricule": check_matricule if namespace == COMMON else check_qualified,
+        "numen": check_numen,
+        "civilite": check_code,
+        "nom_usage": check_name,
+        "nom_famille": check_name,
+        "prenom": check_name,
+        "date_naissance": DateCheck(date_formats, _EARLIEST_BIRTH, _LATEST),
+        "courriel_prive": check_mail,
+        "ancien_matricule": check_former,
+        "corps": check_code,
+        "position": check_code,
+        "uai": check_uai,
+        "fonction": check_code,
+        "discipline": check_code,
+        "modalite": check_modality,
+        "quotite": check_quotite,
+        "debut": DateCheck(date_formats, _EARLIEST, _LATEST),
+        "fin": DateCheck(date_formats, _EARLIEST, _LATEST, may_be_open=True),
+    }
