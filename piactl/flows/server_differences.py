@@ -149,10 +149,11 @@ def differences(
         for entry in scope.entries(reader, [CSN] if by_csn else scope.attributes):
             yield entry.dn, _digest(entry.values if by_csn else compared_values(entry), key)
 
-    stamps = [
-        ((dn, uri, digest) for dn, digest in SortedStamps(digests_of(reader), folder))
-        for uri, reader in readers.items()
-    ]
+    def stamped(uri: str, stamps: SortedStamps) -> Iterator[tuple[str, str, bytes]]:
+        for dn, digest in stamps:
+            yield dn, uri, digest
+
+    stamps = [stamped(uri, SortedStamps(digests_of(reader), folder)) for uri, reader in readers.items()]
     current = ""
     digests: dict[str, bytes] = {}
     for dn, uri, digest in heapq.merge(*stamps, key=itemgetter(0)):
