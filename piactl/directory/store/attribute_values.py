@@ -48,6 +48,9 @@ MOST_GRACE = 3660
 
 
 def join_fields(fields: Sequence[str]) -> str:
+    joined = "$".join(fields)
+    if "\\" not in joined and joined.count("$") == len(fields) - 1:  # nothing to escape
+        return joined
     return "$".join(field.replace("\\", "\\5C").replace("$", "\\24") for field in fields)
 
 
