@@ -90,29 +90,38 @@ class IntentOutcome(Enum):
 def digest_text(dn: str, attribute: str, value: bytes) -> str:
     """The text that is digested. It includes entry and attribute, so that digests do not show that two
     people have equal values; latin-1 maps every byte string to a different text."""
-    return f"{dn.lower()}\0{attribute.lower()}\0{value.decode('latin-1')}"
+    return _beginning(dn, attribute) + value.decode("latin-1")
+
+
+def _beginning(dn: str, attribute: str) -> str:
+    return f"{dn.lower()}\0{attribute.lower()}\0"
 
 
 def digests(
     dn: str, values: Values, digest: Callable[[str], str], secret: Collection[str]
 ) -> dict[str, list[str]]:
     """The digests of `values` by attribute; `secret` holds attribute names in lower case."""
-    return {
-        name: [SECRET if name.lower() in secret else digest(digest_text(dn, name, v)) for v in found]
-        for name, found in values.items()
-    }
+    made = {}
+    for name, found in values.items():
+        if name.lower() in secret:
+            made[name] = [SECRET for _ in found]
+        else:
+            beginning = _beginning(dn, name)
+            made[name] = [digest(beginning + value.decode("latin-1")) for value in found]
+    return made
 
 
 def of_new_entry(found: Mapping[str, list[str]]) -> dict[str, object]:
     """What the intent of a new entry holds: the beginnings of the digests by attribute, and once the id of
     their key. New entries are most of a journal, and this is a third of them."""
-    ids = {digest[: digest.find("}") + 1] for some in found.values() for digest in some if digest != SECRET}
-    beginning = min(ids, default="{}")
+    some = next((digest for made in found.values() for digest in made if digest != SECRET), "{}")
+    begin = some.find("}") + 1
+    end = begin + TAG
     return {
-        "key": beginning[1:-1],
+        "key": some[1 : begin - 1],
         "attributes": {
-            name: " ".join(d if d == SECRET else d.removeprefix(beginning)[:TAG] for d in some)
-            for name, some in found.items()
+            name: " ".join([one if one == SECRET else one[begin:end] for one in made])
+            for name, made in found.items()
         },
     }
 

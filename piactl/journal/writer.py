@@ -61,7 +61,7 @@ class Journal:
         self._secret = frozenset(name.lower() for name in secret)
         self._context = context
         self._file = ChainFile(path, self._stamp, patience=patience)
-        self._pending: dict[int, tuple[str, ...]] = {}
+        self._pending: dict[int, IntendedWrite] = {}
         self._doubts: set[int] | None = None
         self._seen = GENESIS
         self._unusable = f"{path}: the run was not begun in the journal. No change is made.\nThis is a bug."
@@ -103,7 +103,7 @@ class Journal:
         """Records intents and returns their numbers. Call this before the writes are sent."""
         heads = self._append([self._intent(write) for write in writes])
         for head, write in zip(heads, writes, strict=True):
-            self._pending[head.seq] = _texts(write)
+            self._pending[head.seq] = write
         return [head.seq for head in heads]
 
     def outcomes(self, settlements: Sequence[Settlement]) -> None:
@@ -117,7 +117,7 @@ class Journal:
 
     def resolved(self, settlements: Sequence[Settlement]) -> None:
         """Records the outcomes, read back, of intents that earlier runs left in doubt."""
-        self._append([_settlement("resolved", s, ()) for s in settlements])
+        self._append([_settlement("resolved", s, None) for s in settlements])
         if self._doubts is not None:
             self._doubts -= {s.intent for s in settlements}
 
@@ -273,11 +273,11 @@ def _texts(write: IntendedWrite) -> tuple[str, ...]:
     )
 
 
-def _settlement(kind: str, settlement: Settlement, values: Sequence[str]) -> Body:
+def _settlement(kind: str, settlement: Settlement, write: IntendedWrite | None) -> Body:
     if settlement.outcome not in OUTCOMES:
         raise ValueError(f"{settlement.outcome!r} is not an outcome: {', '.join(OUTCOMES)}")
     message = settlement.message
-    for value in values if message else ():
+    for value in _texts(write) if message and write is not None else ():
         message = message.replace(value, "[value]")
     return {
         "type": kind,
