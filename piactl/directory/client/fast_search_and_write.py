@@ -319,7 +319,13 @@ def encoded_operation(write: EntryWrite) -> bytes:
 
 
 def _attribute(name: str, values: Sequence[bytes]) -> bytes:
-    return element(SEQUENCE, octets(name.encode()) + element(SET, b"".join(octets(v) for v in values)))
+    content = octets(values[0]) if len(values) == 1 else b"".join(map(octets, values))
+    return element(SEQUENCE, _name(name) + element(SET, content))
+
+
+@lru_cache(maxsize=256)
+def _name(attribute: str) -> bytes:
+    return octets(attribute.encode())
 
 
 def _control(oid: str, critical: bool, value: bytes) -> bytes:
