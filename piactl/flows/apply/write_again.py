@@ -8,6 +8,7 @@ made again, with the values that the entry has now.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
@@ -182,10 +183,12 @@ def others_have(run: Run, seconds: float) -> list[str]:
     written; if all have it, one about the entries that were written again and are not the same everywhere.
     The intents of the others get their outcome."""
     write_again(run, [change_of(write, made=True) for write in _unanswered_records(run)])
+    deadline = time.monotonic() + seconds
     lagging = run.writer.lagging(seconds)
     if lagging or not run.again:
         return lagging
-    unequal = run.writer.unequal(seconds, {one.dn: one.names for one in run.again.values()})
+    left = max(0.0, deadline - time.monotonic())
+    unequal = run.writer.unequal(left, {one.dn: one.names for one in run.again.values()})
     equal = {number: one for number, one in run.again.items() if one.dn not in unequal}
     outcome, message = Outcome.APPLIED.value, "the other servers have it"
     run.journal.outcomes([Settlement(n, outcome, message, one.csn) for n, one in equal.items()])
