@@ -10,7 +10,7 @@ from pathlib import Path
 
 from piactl.core.journal_line import journal_owner
 from piactl.core.model.policy import Approvals
-from piactl.core.model.settings import Settings
+from piactl.core.model.settings import IdentityName, Settings
 from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.core.text import counted
@@ -43,7 +43,9 @@ from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces, sealed
 from piactl.flows.queries.accounts import AccountStore
 from piactl.flows.queries.history_and_unjournalled import unjournalled
+from piactl.flows.server_differences import Scope, unequal_servers
 from piactl.private_files import forget_old, make_private_folder, write_private
+from piactl.secret_files import read_password
 
 
 class RefusedPlan(UnsafePlan):
@@ -149,6 +151,15 @@ def run_nightly(
                 partial(
                     forget_old_approvals, rules=rules.policy.approvals, keep_days=settings.keep_runs_days
                 ),
+            ),
+            compare=partial(
+                unequal_servers,
+                run.writer,
+                settings.directory,
+                IdentityName.NIGHTLY,
+                read_password,
+                Scope.of_runs(settings.directory, accounts.encoding),
+                folder,
             ),
         )
         done.without_feeds = made.refused

@@ -10,10 +10,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import field, replace
+from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 
 from piactl.core.model.settings import DirectorySettings
+from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.client.connection import Password
@@ -52,6 +54,12 @@ class Scope:
     state: str
     encoding: Encoding
     whole: tuple[str, ...] = ()
+
+    @classmethod
+    def of_runs(cls, directory: DirectorySettings, encoding: Encoding) -> Scope:
+        """Everything that runs write."""
+        whole = tuple(base for base in (directory.groups, directory.structures) if base)
+        return cls(directory.accounts, directory.state, encoding, whole)
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -217,6 +225,38 @@ def wait_until_equal(readers: Sequence[Reader], suffix: str, patience: float) ->
         if time.monotonic() >= deadline:
             return False
         time.sleep(0.25)
+
+
+MOST = 1000
+"""The number of differing entries after which a comparison by entryCSN stops: each is read again from all."""
+
+
+def first_differences(
+    readers: Mapping[str, Reader], scope: Scope, suffix: str, folder: Path
+) -> list[Difference]:
+    """The first entries that differ, of those that do not have the same entryCSN everywhere."""
+    return list(islice(differences(readers, scope, suffix, folder, Counter(), by_csn=True), MOST))
+
+
+def unequal_servers(
+    own: Reader, settings: DirectorySettings, identity: str, password: Password, scope: Scope, folder: Path
+) -> list[str]:
+    """A sentence for each other server of the list that has entries otherwise than the server of `own`,
+    although replication has nothing more to bring. Raises DirectoryUnreachable."""
+    server, found = own.facts().uri, []
+    for uri in settings.servers:
+        if uri == server:
+            continue
+        with open_reader(replace(settings, servers=(uri,)), identity, password) as other:
+            readers = {server: own, uri: other}
+            wrong = [
+                one for one in first_differences(readers, scope, settings.suffix, folder) if not one.coming
+            ]
+        if wrong:
+            entries = counted(len(wrong), "entry differs", "entries differ")
+            first = f"{wrong[0].dn}{', ...' if wrong[1:] else ''}"
+            found.append(f"{uri}: {entries} there ({first}): see piactl doctor --compare")
+    return found
 
 
 PATIENCE = 30.0

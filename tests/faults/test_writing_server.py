@@ -274,6 +274,30 @@ def test_the_entries_decide_whether_writes_return(pair: Pair) -> None:
     assert f"writes go to {pair.servers[1]} since" in stays.said, stays.said
 
 
+def test_a_night_names_entries_that_another_server_lacks(pair: Pair) -> None:
+    """Another program may have written them, and only one server has it: contextCSN is the same."""
+    config, uid = both(pair, seconds=2), an_uid(pair)
+    pair.converge()
+    block = ""
+
+    def remove(ldif: str) -> str:
+        nonlocal block
+        block = next(one for one in ldif.split("\n\n") if one.startswith(f"dn: uid={uid},{ACCOUNTS}\n"))
+        return ldif.replace(f"{block}\n\n", "")
+
+    pair.two.rewrite_database(edit=remove)
+    pair.converge()
+    for _ in range(2):
+        differs = night(pair, config)
+        assert differs.code == 5, differs.said
+        named = f"1 entry differs there (uid={uid},{ACCOUNTS}): see piactl doctor --compare"
+        assert f"not yet on {pair.servers[1]}: {named}" in differs.said
+    pair.two.rewrite_database(edit=lambda ldif: f"{ldif.rstrip()}\n\n{block}\n\n")
+    pair.converge()
+    mended = night(pair, config)
+    assert mended.code == 0, mended.said
+
+
 def own_csn(world: World) -> str:
     """contextCSN of the writes that the first server made, as `world` has it."""
     found = world.entries(SUFFIX, ("contextCSN",))[SUFFIX]["contextCSN"]

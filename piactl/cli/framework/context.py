@@ -127,12 +127,7 @@ def writing(configuration: Configuration, identity: str = IdentityName.NIGHTLY) 
         reason=chosen.reason,
         # commands that change single accounts are protected by the preconditions of their writes
         ask_all=identity == IdentityName.NIGHTLY,
-        scope=Scope(
-            directory.accounts,
-            directory.state,
-            configuration.encoding,
-            tuple(base for base in (directory.groups, directory.structures) if base),
-        ),
+        scope=Scope.of_runs(directory, configuration.encoding),
         folder=Path(configuration.settings.state_folder),
         actor=who(),
         now=utc_now(),

@@ -19,7 +19,7 @@ from piactl.core.plan.plan import Basis
 from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
-from piactl.directory.port import Outcome, WriteResult
+from piactl.directory.port import Outcome, WriteResult, write_one
 from piactl.directory.store.groups_and_structures import moves_members
 from piactl.directory.store.records import (
     DATA,
@@ -92,6 +92,7 @@ Tell = Callable[[str, WriteResult], None]
 
 Housekeeping = Callable[[Run], object]
 """A step after the changes of a run, which they do not need."""
+Compare = Callable[[], list[str]]
 
 
 def refused(refusals: Sequence[Refusal], allowed: Mapping[str, int]) -> list[Refusal]:
@@ -107,11 +108,13 @@ def apply_work(
     stop: Stop,
     brief: bool = False,
     housekeeping: Sequence[Housekeeping] = (),
+    compare: Compare | None = None,
     tell: Tell | None = None,
 ) -> Done:
     """Makes the plan true; `brief` is as in Done. Raises UnsafePlan before the first write where a guard is
     broken, and SchemaLacking. The `housekeeping` comes after all changes; what fails of it is said, and is no
-    failure of the run.
+    failure of the run. `compare` gives a sentence for each other server that differs from this one, once all
+    have what the run wrote.
 
     Conflicts and failures of single accounts are counted and the rest goes on. What refuses every write
     (DirectoryUnreachable, DirectoryRefused, LockLost, JournalUnusable) is raised after the record of the
@@ -149,7 +152,7 @@ def apply_work(
     if not done.stopped:
         for step in (_prune, _report_misplaced, *housekeeping):
             _keep_house(run, step)
-        _wait_for_servers(run, done, last)
+        _wait_for_servers(run, done, last, compare)
     _finish_written(run, facts, done)
     return done
 
@@ -173,15 +176,17 @@ def _keep_house(run: Run, step: Housekeeping) -> None:
         )
 
 
-def _wait_for_servers(run: Run, done: Done, last: LastRun | None) -> None:
-    """Waits until every server of the list has what this run wrote. Only then does the record of the last
-    night say that it ended well, as `last` does, if the run is a night."""
+def _wait_for_servers(run: Run, done: Done, last: LastRun | None, compare: Compare | None) -> None:
+    """Waits until every server of the list has what this run wrote, and compares them. Only then does the
+    record of the last night say that it ended well, as `last` does, if the run is a night."""
     directory = run.settings.directory
     if len(directory.servers) == 1:
         return
     try:
         run.lock.keep()
         done.lagging = others_have(run, directory.replication_seconds)
+        if compare is not None and not done.lagging:
+            done.lagging = compare()
         run.lock.keep()
         if last is not None and last.clean and not done.lagging:
             _put_last_run(run, last, dumps(last_run_record(replace(last, clean=False))))
@@ -434,7 +439,7 @@ def _put_last_run(run: Run, last: LastRun, planned_on: bytes | None) -> None:
     """Replaces the record that the plan was made on, and no other."""
     write = record_write(run.places.last_run, planned_on, last_run_record(last))
     if write is not None:
-        _check_written(run, next(iter(run.writer.write([write]))))
+        _check_written(run, write_one(run.writer, write))
     run.remembered = True
 
 

@@ -17,7 +17,7 @@ from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory import filters
-from piactl.directory.port import EntryWrite, Outcome, Writer, WriteResult
+from piactl.directory.port import EntryWrite, Outcome, Writer, WriteResult, write_one
 from piactl.directory.store.accounts import CSN
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.records import (
@@ -232,7 +232,7 @@ def put_record(writer: Writer, dn: str, record: Mapping[str, Any]) -> None:
 
 def must(writer: Writer, write: EntryWrite) -> None:
     """Makes one write of piactl's own records. Raises PiactlError if it fails."""
-    result = next(iter(writer.write([write])))
+    result = write_one(writer, write)
     if result.outcome not in (Outcome.APPLIED, Outcome.UNCHANGED):
         raise unwritten(write.dn, result)
 

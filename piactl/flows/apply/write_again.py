@@ -18,7 +18,7 @@ from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn, under
-from piactl.directory.port import EntryWrite, Outcome, Reader
+from piactl.directory.port import EntryWrite, Outcome, Reader, write_one
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.records import DATA, IN_RECORD, instant_of
 from piactl.directory.store.replicated_values import CSN
@@ -169,7 +169,7 @@ def _written(run: Run, change: Change, write: EntryWrite) -> str:
             break
         run.lock.check()
         try:
-            result = next(iter(run.writer.write([present])))
+            result = write_one(run.writer, present)
         except DirectoryRefused:
             break
         if result.outcome is Outcome.APPLIED:

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +33,9 @@ from piactl.directory.store.records import (
 )
 from piactl.directory.store.run_records import read_runs
 from piactl.errors import DirectoryUnreachable, NotFound, PiactlError, UnsafePlan, UsageError
-from piactl.flows.server_differences import ACCOUNT, Difference, Scope, differences
+from piactl.flows.server_differences import ACCOUNT, Difference, Scope, first_differences
 from piactl.journal import Actor
 
-_MOST = 1000
-"""The number of differing entries after which a comparison stops: each is read again from both servers."""
 FOLLOWING = (IdentityName.DESK, IdentityName.APPROVER)
 """The identities that may not delete the record of a move."""
 _PAUSE = 1.0
@@ -204,8 +201,7 @@ def _compared(
                 for uri in (settings.servers[0], move.server)
             }
             while True:
-                found = differences(readers, scope, settings.suffix, folder, Counter(), by_csn=True)
-                differing = list(islice(found, _MOST))
+                differing = first_differences(readers, scope, settings.suffix, folder)
                 wrong = [one for one in differing if not one.coming and (back or _lost(one, move.server))]
                 if not wrong or time.monotonic() + _PAUSE > deadline:
                     return not (wrong if back else differing), wrong
