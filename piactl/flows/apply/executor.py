@@ -176,7 +176,9 @@ def _keep_house(run: Run, step: Housekeeping) -> None:
         )
 
 
-def _wait_for_servers(run: Run, done: Done, last: LastRun | None, compare: Compare | None) -> None:
+def _wait_for_servers(
+    run: Run, done: Done, last: LastRun | None = None, compare: Compare | None = None
+) -> None:
     """Waits until every server of the list has what this run wrote, and compares them. Only then does the
     record of the last night say that it ended well, as `last` does, if the run is a night."""
     directory = run.settings.directory
@@ -256,7 +258,7 @@ def write_alone(
         _finish(run, facts, done, str(error))
         raise
     if not done.stopped:
-        _wait_for_servers(run, done, None)
+        _wait_for_servers(run, done)
     _finish_written(run, facts, done)
 
 
