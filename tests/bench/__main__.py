@@ -69,7 +69,8 @@ def _of_size(people: int, options: argparse.Namespace, folder: Path) -> list[Con
         if not mine:
             continue
         with new_server(kind, folder, population.register, people) as server:
-            bench = Bench(population, server, options.runs, folder, _say, options.profile)
+            goals_only = options.output == "goals"
+            bench = Bench(population, server, options.runs, folder, _say, options.profile, goals_only)
             contests += [RUN[case](bench) for case in mine]
         shutil.rmtree(folder / kind)
     return contests

@@ -66,6 +66,8 @@ class Bench:
     folder: Path
     say: Say
     profiled: bool = False
+    goals_only: bool = False
+    """Leaves out contenders that no goal needs."""
     _kept: set[str] = field(default_factory=set)
     _loaded_at: float = -math.inf
 
@@ -75,6 +77,9 @@ class Bench:
 
     def contest(self, case: str, reference: str, contenders: Sequence[Contender], rounds: int = 1) -> Contest:
         contest = Contest(case, TOLD[self.server.kind], self.population.people, reference)
+        if self.goals_only:
+            beside = {reference}.union(*(one.goal.beside for one in contenders if one.goal))
+            contenders = [one for one in contenders if one.goal or one.name in beside]
         hold(contest, contenders, self.runs * rounds, self.log, self.server, self.say)
         if self.profiled:
             profile(contest, contenders, PIACTL, self.log, self.server, self.say)
