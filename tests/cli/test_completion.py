@@ -184,7 +184,7 @@ def test_without_a_directory_there_is_silence(people: Academy, capsys: pytest.Ca
     ):
         assert run(["--complete", *typed]) == 0
     said = capsys.readouterr()
-    assert (said.out.replace("show\tShow accounts as of any day.\n", ""), said.err) == ("", "")
+    assert (said.out.replace("show\tShow accounts on any day.\n", ""), said.err) == ("", "")
 
 
 def test_a_server_that_says_nothing_is_not_waited_for(people: Academy) -> None:

@@ -173,7 +173,7 @@ def _add(app: typer.Typer, name: str, function: Callable[..., Any], short: str) 
         app.command(name, short_help=short, context_settings=settings)(function)
     else:
         text, _, example = (function.__doc__ or "").partition("Example: ")
-        app.command(name, short_help=short, help=text, epilog=_at_the_end(example))(function)
+        app.command(name, short_help=short, help=text.rstrip(), epilog=_at_the_end(example))(function)
 
 
 def _at_the_end(example: str) -> str:
