@@ -169,9 +169,8 @@ class Writer(Reader, Protocol):
         everything that this server has now, by its contextCSN."""
 
     def unequal(self, seconds: float, entries: Mapping[str, Sequence[str]]) -> dict[str, str]:
-        """Which of these entries another server of the list has otherwise than this one, after so many
-        seconds at most, and a sentence about each. `entries` are DNs, each with operational attributes to
-        compare."""
+        """A sentence for each of these entries that, after so many seconds at most, still differs on another
+        server of the list. `entries` are DNs, each with operational attributes to compare."""
 
     def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
         """One result per write, in order. A write whose reply was lost is read back and resolved.

@@ -67,7 +67,8 @@ def digest_lines(
     path: Path, source: SourceSettings, key: bytes, known: KnownLines | None = None
 ) -> LineDigests | None:
     """The digests of a feed under a key, without validating rows. None if the feed cannot be read;
-    `read_feed` then reports the reason. `known` are the lines of the file before, and then those of this one.
+    `read_feed` then reports the reason. `known` has the lines of the last file, and
+    afterwards those of this one.
     """
     try:
         with open_feed(path, source) as opened:

@@ -1,8 +1,8 @@
-"""What was found of the lines of a feed, for the next feed of its source: most lines are in both.
+"""Remembers the lines of the last feed of a source: most lines of the next feed are the same.
 
-Lines are compared in blocks. A block ends after a line with a certain checksum, so that a row which is added,
-changed or removed changes one block, wherever the block is. Of a block with the same keyed digest as one of
-the feed before, all is known.
+Lines are compared in blocks. A block ends after each line with a certain checksum. So an added, changed or
+removed row changes one block, and no other block moves. A block with the keyed digest of a block of the last
+feed is not read again.
 """
 
 from __future__ import annotations
@@ -22,11 +22,14 @@ from piactl.feed.csv_row_parser import PRUNE, Pattern, Sample, form, is_sampled
 from piactl.feed.encoding_and_header import PERSON_COLUMNS
 
 LINES = 16
-"""The average number of lines of a block. More of them make a change dearer, fewer what is unchanged."""
+"""The average number of lines of a block. More lines make changed rows dearer, fewer lines unchanged ones."""
 _MOST_LINES = 1_024
 _DIGEST = 16
+"""The length of the digest of a block in bytes."""
 _UNKNOWN = bytes(_DIGEST)
+"""Replaces the digest of a block that is always read again."""
 _TOKEN = 16
+"""The length of the digest of a person's value in hexadecimal digits."""
 _NO_VALUE = ("", "X")
 
 
@@ -135,8 +138,8 @@ class KnownLines:
         """Whether the lines differ from those that were known."""
 
     def begin(self, basis: str, names: Sequence[str], key: bytes) -> LineSampler:
-        """Goes on with the next file. Known lines serve files with the same basis: the header, the settings
-        of the source and the key."""
+        """Begins the next file. The known lines are used if it has the same basis: the digest of the header
+        and the settings of the source."""
         before = self.lines if basis == self.basis else Lines()
         self.basis = basis
         return LineSampler(before, names, key)
@@ -149,8 +152,8 @@ class KnownLines:
 class LineSampler:
     """Collects the lines of a file in blocks, known or new, and samples the columns that are not counted.
 
-    A column with many distinct values is sampled at the begin of the file alone. Values of persons are kept
-    as a digest and a form (see `form`).
+    A column with many distinct values is sampled only at the beginning of the file. Values of persons are
+    stored as a digest and a form (see `form`).
     """
 
     def __init__(self, before: Lines, names: Sequence[str], key: bytes) -> None:
@@ -178,7 +181,8 @@ class LineSampler:
         return digest.digest()
 
     def takes(self, key: bytes) -> bool:
-        """Whether a block is known, with all columns that are sampled now; then it is added."""
+        """Adds the block with this digest if it is known, with all columns that are sampled now. Returns
+        whether it was added."""
         number = self._places.get(key, -1)
         if number < 0 or self._mask & ~self.before.masks[number]:
             return False
@@ -224,7 +228,7 @@ class LineSampler:
         return number
 
     def _add_known(self) -> None:
-        """Adds the blocks of the run: known ones that follow each other there as here."""
+        """Adds the blocks of the run: known blocks with the same order in both files."""
         first, after, lines, before = self._run.start, self._run.stop, self.lines, self.before
         self._run = range(0)
         if first == after:
@@ -253,8 +257,8 @@ class LineSampler:
         self._mask = sum(1 << column for column in self.watched)
 
     def end(self, patterns: Sequence[Pattern], uai_of: Callable[[str], str | None]) -> Sample:
-        """Ends the file, with the patterns of all files, of which it keeps its own in their order. The sample
-        of its lines; `uai_of` is the UAI in a value, None if it is none."""
+        """Ends the file and returns the sample of its lines. Of `patterns`, those of both files, it keeps its
+        own. `uai_of` returns the UAI in a value, or None."""
         self._add_known()
         lines, order = self.lines, dict.fromkeys(self.lines.numbers)
         number_of = {old: number for number, old in enumerate(order)}

@@ -241,8 +241,8 @@ def first_differences(
 def unequal_servers(
     own: Reader, settings: DirectorySettings, identity: str, password: Password, scope: Scope, folder: Path
 ) -> list[str]:
-    """A sentence for each other server of the list that has entries otherwise than the server of `own`,
-    although replication has nothing more to bring. Raises DirectoryUnreachable."""
+    """A sentence for each other server of the list with entries that differ from those of `own`, although
+    replication has nothing more to bring. Raises DirectoryUnreachable."""
     server, found = own.facts().uri, []
     for uri in settings.servers:
         if uri == server:

@@ -288,25 +288,25 @@ def test_a_crash_leaves_every_code_that_was_set_readable(staff: Academy, when: s
 def test_a_directory_that_goes_away_leaves_no_code_untold(
     staff: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from piactl.directory.store.password_state_and_activation import Ending
+    from piactl.directory.store.password_state_and_activation import ActivationPasswordWriter
     from piactl.errors import ReplyLost
 
-    real = Ending.write
+    real = ActivationPasswordWriter.write
 
-    def lost(self: Ending, writes: object) -> object:
+    def lost(self: ActivationPasswordWriter, writes: object) -> object:
         for write in writes:  # type: ignore[attr-defined]
             yield from real(self, [write])
             if IDA in write.dn:
                 raise ReplyLost(f"{write.dn}: no answer came", [write.dn])
 
-    def losing(self: Ending, writes: object) -> object:
+    def losing(self: ActivationPasswordWriter, writes: object) -> object:
         results = lost(self, writes)
         for write_result in results:  # type: ignore[attr-defined]
             if IDA in write_result.write.dn:
                 continue
             yield write_result
 
-    monkeypatch.setattr(Ending, "write", losing)
+    monkeypatch.setattr(ActivationPasswordWriter, "write", losing)
     path = staff.folder / "codes.csv"
     ran = staff.run("password", "activate", CLAIRE, IDA, LEA, "--out", path, "-o", "json")
     assert ran.code == 8

@@ -451,7 +451,7 @@ def test_reading_by_run_entry_user_and_period(make_journal, intend, journal_path
 def test_the_former_word_for_an_outcome_is_read_as_the_present_one(
     make_journal, intend, journal_path, monkeypatch
 ):
-    """0.2.0 wrote `already so` for `unchanged`, in the journal and in the records of runs."""
+    """0.2.0 wrote `already so` instead of `unchanged` into journals and records of runs."""
     monkeypatch.setattr(writer, "OUTCOMES", ("already so",))
     facts = {"effective": {"grant": "2027-09-01"}}
     with make_journal("one") as journal:

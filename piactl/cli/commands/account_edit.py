@@ -189,7 +189,7 @@ def create(
     given_name: Annotated[str, typer.Option("--given-name", help="The first names. [required]")] = "",
     uai: Annotated[str, typer.Option("--uai", help="The establishment. [required]")] = "",
     function: Annotated[
-        str, typer.Option("--function", help="The code of the function, as ENS or DIR. [required]")
+        str, typer.Option("--function", help="The code of the function, such as ENS or DIR. [required]")
     ] = "",
     until: NeededLastDay = None,
     sponsor: Annotated[

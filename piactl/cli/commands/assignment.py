@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 Uai = Annotated[str, typer.Option("--uai", help="The establishment of the assignment.")]
-Function = Annotated[str, typer.Option("--function", help="The code of its function, as ENS or DIR.")]
+Function = Annotated[str, typer.Option("--function", help="The code of its function, such as ENS or DIR.")]
 FirstDay = Annotated[
     str | None, typer.Option("--from", metavar="DATE", help="The first day (YYYY-MM-DD); today by default.")
 ]
@@ -42,7 +42,7 @@ def add(
     names: Names,
     uai: Annotated[str, typer.Option("--uai", help="The establishment. [required]")] = "",
     function: Annotated[
-        str, typer.Option("--function", help="The code of the function, as ENS or DIR. [required]")
+        str, typer.Option("--function", help="The code of the function, such as ENS or DIR. [required]")
     ] = "",
     from_: FirstDay = None,
     until: NeededLastDay = None,

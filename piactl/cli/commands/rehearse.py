@@ -40,7 +40,7 @@ def rehearse(
         typer.Option(
             "--from",
             metavar="FILE",
-            help="The directory before the first night: an LDIF file, as of slapcat, or `empty`.",
+            help="The directory before the first night: an LDIF file of slapcat, or `empty`.",
         ),
     ] = "empty",
     draft: Annotated[

@@ -270,7 +270,7 @@ def _generalized(instant: datetime) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class ActivationPasswordWriter:
     """A writer that checks the end of each activation password it sets, and sets it again if it is missing:
     ppolicy deletes it if a block by wrong passwords comes between reading and writing."""
 

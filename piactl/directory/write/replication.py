@@ -63,8 +63,8 @@ def unequal_entries(
     entries: Mapping[str, Sequence[str]],
     seconds: float,
 ) -> dict[str, str]:
-    """The entries that a server of `peers` does not have, within so many seconds in all, as the server of
-    `session` has them, and a sentence about each. See `Writer.unequal`."""
+    """A sentence for each entry that, after so many seconds in all, still differs between the server of
+    `session` and one of `peers`. See `Writer.unequal`."""
     deadline = time.monotonic() + seconds
     found: dict[str, str] = {}
     for uri in peers if entries else ():

@@ -42,7 +42,7 @@ from piactl.flows.apply.account_list_and_static_groups import (
 from piactl.flows.apply.run import Run, check_date, must, put_record, unwritten
 from piactl.flows.apply.server_checks import require_schema
 from piactl.flows.apply.undo_log import keep_undo, prune_runs, prune_undo
-from piactl.flows.apply.write_again import others_have
+from piactl.flows.apply.write_again import wait_for_others
 from piactl.flows.apply.write_ahead import BATCH, JournalledWriting
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan, Writes
 
@@ -186,7 +186,7 @@ def _wait_for_servers(
         return
     try:
         run.lock.keep()
-        done.lagging = others_have(run, directory.replication_seconds)
+        done.lagging = wait_for_others(run, directory.replication_seconds)
         if compare is not None and not done.lagging:
             done.lagging = compare()
         run.lock.keep()

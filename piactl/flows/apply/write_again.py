@@ -1,9 +1,8 @@
-"""Writes entries again that other servers may never get, and compares them there.
+"""Repeats writes that got no answer, if there are other servers, and compares the entries on all servers.
 
-A slapd that is killed between the commits of its database and of its access log has a write that no other
-server ever gets by delta-syncrepl. contextCSN does not show it: the next write carries a newer one. slapd has
-not answered such a write. So, where there are other servers, every write that was made without an answer is
-made again, with the values that the entry has now.
+If slapd is killed between the commits of its database and of its access log, its last write reaches no other
+server by delta-syncrepl. contextCSN does not show it, because the next write has a newer one. slapd never
+answered that write. So every write without an answer is repeated, with the present values of the entry.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ OBJECT_CLASS = "objectClass"
 
 
 class Change(NamedTuple):
-    """A write that other servers may lack: the names of what it added and removed, the object classes that it
-    added to an entry, and the names of the secrets that the entry has no longer."""
+    """A write that other servers may lack. `added` and `removed` are names of attributes, `classes` the
+    object classes that it added to an entry, `erased` the names of the secrets that it removed."""
 
     dn: str
     op: str
@@ -45,7 +44,7 @@ class Change(NamedTuple):
 
 
 class Rewritten(NamedTuple):
-    """An entry that was written again: the names of what was written, and the entryCSN that it left."""
+    """An entry that was written again: the names of the written attributes, and its entryCSN after that."""
 
     dn: str
     names: tuple[str, ...]
@@ -54,18 +53,18 @@ class Rewritten(NamedTuple):
 
 AGAIN = "written again for the other servers: its answer was lost"
 _TIMES = 3
-"""How often a write is made again of an entry that others change at the same time."""
+"""The number of tries to write an entry again that others change at the same time."""
 
 
 def change_of(write: EntryWrite, *, made: bool) -> Change:
-    """What a write changed; `made`: the entry was as after it."""
+    """The change of a write. `made`: the entry was found as after the write."""
     added, removed = frozenset(write.add), frozenset(write.delete)
     classes = write.add.get(OBJECT_CLASS, ()) if write.op == "modify" else ()
     return Change(write.dn, write.op, added, removed, classes, _erased(added, removed, made))
 
 
 def change_of_intent(intent: Intent, reader: Reader, keys: DigestKeys, *, made: bool) -> Change:
-    """The same of the intent of an earlier run."""
+    """The change of an intent of an earlier run; see `change_of`."""
     added, removed = frozenset(intent.added), frozenset(intent.removed)
     classes: tuple[bytes, ...] = ()
     if intent.op == "modify" and (digests := {*intent.added.get(OBJECT_CLASS, ())}):
@@ -83,8 +82,8 @@ def _erased(added: frozenset[str], removed: frozenset[str], made: bool) -> froze
 
 
 def records_since(run: Run, began: str) -> Iterator[Change]:
-    """The records of piactl that were written since a run began, which did not end: it may have died with its
-    server, and they have no intents."""
+    """The changes of all records of piactl since a run began that did not end. Records have no intents, and
+    the run may have died with its server."""
     stamp = instant_of(began).strftime("%Y%m%d%H%M%S.000000Z#000000#000#000000")
     written = filters.all_of(IN_RECORD, filters.at_least(CSN, stamp))
     for entry in run.writer.search(run.places.state, written, ["cn"]):
@@ -93,10 +92,10 @@ def records_since(run: Run, began: str) -> Iterator[Change]:
 
 
 def write_again(run: Run, changes: Sequence[Change]) -> None:
-    """Writes the present values of what these changes wrote once more, where there are other servers.
+    """Writes the present values of the changed attributes once more, if there are other servers.
 
-    Their intents stay open until the other servers are seen to have the entries (`others_have`), so that the
-    next run does the same if this one does not come so far. What is refused is left to that comparison.
+    The intents of these writes stay open until all servers have the entries (`wait_for_others`): the next run
+    repeats them if this one ends before. A refused write is left to that comparison.
     """
     if len(run.settings.directory.servers) == 1 or not changes:
         return
@@ -114,7 +113,7 @@ def write_again(run: Run, changes: Sequence[Change]) -> None:
 
 
 def _intended(run: Run, write: EntryWrite) -> IntendedWrite:
-    """Its intent; without the values of a record, whose other writes are not in the journal."""
+    """The intent of a write. That of a record has no values, because the journal has no other write of it."""
     name = write.dn.partition("=")[2].partition(",")[0]
     if under(write.dn, run.places.state):
         return IntendedWrite(name, write.dn, write.op, (), AGAIN)
@@ -122,7 +121,8 @@ def _intended(run: Run, write: EntryWrite) -> IntendedWrite:
 
 
 def _both(first: Change, second: Change) -> Change:
-    """Two changes of one entry as one. A server that lacks the entry gets it whole by any change."""
+    """Two changes of one entry as one. Any change of an entry that a server lacks makes it fetch the whole
+    entry."""
     if "delete" in (first.op, second.op):
         return second
     modified = [change for change in (first, second) if change.op == "modify"] or [first]
@@ -137,7 +137,7 @@ def _both(first: Change, second: Change) -> Change:
 
 
 def _present(run: Run, change: Change) -> EntryWrite | None:
-    """The write of the present values; None where the entry is not as after a write of this kind."""
+    """The write of the present values; None if the entry was deleted or added since."""
     rdn = change.dn.partition("=")[0].lower()
     names = sorted(change.added | change.removed) or [DATA]
     entry = run.writer.read(change.dn, [*names, CSN])
@@ -162,7 +162,7 @@ def _present(run: Run, change: Change) -> EntryWrite | None:
 
 
 def _written(run: Run, change: Change, write: EntryWrite) -> str:
-    """Makes the write; the entryCSN that it left, "" where it was not made."""
+    """Makes the write. Returns the entryCSN after it, "" if it was not made."""
     present: EntryWrite | None = write
     for _ in range(_TIMES):
         if present is None or not (present.add or present.delete):
@@ -178,10 +178,13 @@ def _written(run: Run, change: Change, write: EntryWrite) -> str:
     return ""
 
 
-def others_have(run: Run, seconds: float) -> list[str]:
-    """A sentence for each other server that does not have, within so many seconds, everything that was
-    written; if all have it, one about the entries that were written again and are not the same everywhere.
-    The intents of the others get their outcome."""
+def wait_for_others(run: Run, seconds: float) -> list[str]:
+    """Waits, for so many seconds at most, until all servers have what was written, and settles the intents of
+    the entries that were written again.
+
+    Returns a sentence for each server that lags behind. If none does, returns one sentence about the entries
+    that were written again and still differ, if there are any.
+    """
     write_again(run, [change_of(write, made=True) for write in _unanswered_records(run)])
     deadline = time.monotonic() + seconds
     lagging = run.writer.lagging(seconds)
@@ -194,22 +197,22 @@ def others_have(run: Run, seconds: float) -> list[str]:
     run.journal.outcomes([Settlement(n, outcome, message, one.csn) for n, one in equal.items()])
     for number in equal:
         del run.again[number]
-    first, more = next(iter(unequal.values()), ""), len(unequal) - 1
-    return [first + (f" (and {counted(more, 'more entry', 'more entries')})" if more > 0 else "")][
-        : len(unequal)
-    ]
+    if not unequal:
+        return []
+    first, *others = unequal.values()
+    return [f"{first} (and {counted(len(others), 'more entry', 'more entries')})" if others else first]
 
 
 def leave_in_doubt(run: Run) -> None:
-    """Leaves intents of the records of piactl that this run wrote without an answer: an error ends it before
-    it compares them."""
+    """Writes intents for the records that this run wrote without an answer, for the next run: an error ends
+    this one before it compares them."""
     if len(run.settings.directory.servers) > 1:
         with suppress(JournalUnusable):
             run.journal.intents([_intended(run, write) for write in _unanswered_records(run)])
 
 
 def _unanswered_records(run: Run) -> list[EntryWrite]:
-    """They have no intents, and the lock is written all the time."""
+    """The writes of records without an answer, but for the lock, which every run writes again and again."""
     known = {normal_dn(dn) for dn in (run.places.lock, *(one.dn for one in run.again.values()))}
     return [
         write

@@ -34,7 +34,7 @@ from piactl.directory.port import Writer
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.password_state_and_activation import (
-    Ending,
+    ActivationPasswordWriter,
     activation_write,
     policy_faults,
     read_credentials,
@@ -150,7 +150,7 @@ class ActivationDelivery:
             self.check(writer)
         if self._file is not None:
             self._file.promise([self._row(one, "set or not") for one in self._activations.values()])
-        return Ending(writer)
+        return ActivationPasswordWriter(writer)
 
     def keep(self, outcomes: Mapping[str, AccountOutcome]) -> None:
         """Finishes the file with the activation passwords that were set or may have been.
