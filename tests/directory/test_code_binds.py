@@ -21,7 +21,7 @@ from piactl.core.credentials.password_generation_and_rules import ActivationPass
 from piactl.directory.open import open_writer
 from piactl.directory.port import EntryWrite, Outcome, Writer
 from piactl.directory.store.password_state_and_activation import (
-    Ending,
+    ActivationPasswordWriter,
     activation_write,
     read_released,
     unblock_write,
@@ -69,7 +69,7 @@ def soon(seconds: float) -> datetime:
 def set_code(sandbox: Sandbox, seconds: float, code: str = CODE) -> Outcome:
     with desk(sandbox) as writer:
         write = activation_write(writer, dn(sandbox), ActivationPassword(code), soon(seconds), CODES)
-        return next(iter(Ending(writer).write([write]))).outcome
+        return next(iter(ActivationPasswordWriter(writer).write([write]))).outcome
 
 
 def block(sandbox: Sandbox, times: int = 5) -> None:
@@ -159,7 +159,7 @@ def test_a_block_between_reading_and_writing_leaves_no_code_without_an_end(place
     with desk(place) as writer:
         write = activation_write(writer, dn(place), ActivationPassword(SECOND), soon(5), CODES)
         block(place)
-        result = next(iter(Ending(writer).write([write])))
+        result = next(iter(ActivationPasswordWriter(writer).write([write])))
     assert result.outcome in (Outcome.APPLIED, Outcome.CONFLICT)
     if result.outcome is Outcome.CONFLICT:
         assert not place.accepts(dn(place), SECOND)
@@ -189,7 +189,10 @@ class Meddled:
 def test_a_code_that_lost_its_end_gets_it_again(place: Sandbox) -> None:
     with desk(place) as writer:
         write = activation_write(writer, dn(place), ActivationPassword(CODE), soon(600), CODES)
-        assert next(iter(Ending(Meddled(writer, place)).write([write]))).outcome is Outcome.APPLIED
+        assert (
+            next(iter(ActivationPasswordWriter(Meddled(writer, place)).write([write]))).outcome
+            is Outcome.APPLIED
+        )
     assert held(place, "pwdAccountLockedTime") == [write.add["pwdAccountLockedTime"][0]]
 
 
@@ -201,7 +204,7 @@ def test_two_codes_at_the_same_moment_are_not_both_told(place: Sandbox) -> None:
             activation_write(writer, dn(place), ActivationPassword(text), ends, CODES)
             for text in (CODE, CODE[::-1])
         ]
-        outcomes = [next(iter(Ending(writer).write([write]))).outcome for write in writes]
+        outcomes = [next(iter(ActivationPasswordWriter(writer).write([write]))).outcome for write in writes]
     assert outcomes == [Outcome.APPLIED, Outcome.CONFLICT]
     assert place.accepts(dn(place), CODE)
 
