@@ -12,7 +12,7 @@ from enum import Enum
 from piactl.core.model.account import Account, Right, State
 from piactl.core.model.overrides import override_text
 from piactl.core.model.periods import Period, difference, intersection, ordinal, union
-from piactl.core.model.person import Assignment
+from piactl.core.model.person import Assignment, by_start
 from piactl.core.model.policy import Policy
 from piactl.core.rules.career import Career
 from piactl.core.rules.posts import Post
@@ -114,7 +114,7 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
 
 
 def _assignment_rows(account: Account, pieces: Sequence[Piece], policy: Policy) -> Iterable[Row]:
-    for assignment in sorted(account.assignments, key=lambda a: (a.start, a.uai, a.function, a.source)):
+    for assignment in sorted(account.assignments, key=by_start):
         note = assignment_text(assignment) + (
             f", position {assignment.position}" if assignment.position else ""
         )
@@ -128,9 +128,7 @@ def _assigned(assignment: Assignment, path: Career, policy: Policy, inside: Peri
     post = next((post for post in path.posts if _of(post, assignment)), None)
     days = [(assignment.start.toordinal(), ordinal(assignment.end))]
     if post is None:
-        position = policy.position(assignment.position)
-        ends = position is not None and position.ends
-        return _spans(days, inside, Shade.ENDING if ends else Shade.UNCOUNTED)
+        return _spans(days, inside, Shade.ENDING if policy.ends_all(assignment) else Shade.UNCOUNTED)
     shade = Shade.COUNTS if post.position.keeps_all else Shade.LEAVE
     rest = difference(days, post.counts)
     return _spans(post.counts, inside, shade) + _spans(rest, inside, Shade.UNCOUNTED)

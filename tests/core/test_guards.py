@@ -5,9 +5,10 @@ from datetime import date, timedelta
 
 import pytest
 
+from piactl.core.model.periods import in_period
 from piactl.core.model.policy import Guard, GuardPeriod, Limit, Policy
 from piactl.core.plan.change import Change, Effect, Kind
-from piactl.core.plan.guards import Census, counts_by_kind, in_period, refusals, tally
+from piactl.core.plan.guards import Census, counts_by_kind, refusals, tally
 from piactl.core.plan.losses import (
     losses_before,
     losses_beyond,

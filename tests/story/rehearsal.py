@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 
 from piactl.cli.framework.configuration import open_configuration
-from piactl.core.plan.guards import in_period
+from piactl.core.model.periods import in_period
 from piactl.core.plan.run_state import LastRun
 from piactl.directory.simulated_directory import EmptyDirectory, SimulatedDirectory
 from piactl.directory.store.records import DATA, Places, record_write

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from typing import Any
 
 from piactl.core.model.account import Account
-from piactl.core.model.overrides import MANUAL
+from piactl.core.model.overrides import MANUAL, Override, OverrideKind
 from piactl.core.model.person import Person
 from piactl.core.rules.desired import Rules
 from piactl.dataclass import dataclass
@@ -46,10 +47,14 @@ class Author:
     def note(self) -> str:
         return f"by hand, {self.by}: {self.reason}" if self.reason else f"by hand, {self.by}"
 
+    def override(self, kind: OverrideKind, until: date, made: date, **values: Any) -> Override:
+        """An override by this author; `values` are its other fields."""
+        return Override(kind, until, made, self.by, self.reason, **values)
+
 
 def known_to_hr(account: Account, as_of: date) -> bool:
     """Whether HR has an assignment of the account on the day or later: a change by hand then needs an end."""
-    return any(a.source != MANUAL and (a.end is None or a.end >= as_of) for a in account.assignments)
+    return any(a.source != MANUAL and not a.is_over(as_of) for a in account.assignments)
 
 
 def override_end(account: Account, until: date | None, as_of: date) -> date:

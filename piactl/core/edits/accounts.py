@@ -14,7 +14,6 @@ from piactl.core.edits.assignments import added_override, check_assignment, ende
 from piactl.core.model.account import Account, Lock, State
 from piactl.core.model.overrides import (
     MANUAL,
-    Override,
     OverrideKind,
     overridden,
     running,
@@ -36,11 +35,8 @@ def lock(author: Author, until: date | None = None) -> Act:
             raise ActRefused(f"{account.uid}: --until {until} is past; give the last day of the lock")
         current = account.lock
         since = current.since if current is not None and current.covers(rules.as_of) else rules.as_of
-        if current is not None and (current.since, current.until, current.reason) == (
-            since,
-            until,
-            author.reason,
-        ):
+        same = (since, until, author.reason)
+        if current is not None and (current.since, current.until, current.reason) == same:
             return Altered(account)
         return Altered(replace(account, lock=Lock(since, until, author.by, author.reason)), author.note)
 
@@ -72,23 +68,19 @@ def close(author: Author, day: date, until: date | None = None, grace: int = 0) 
     person in the HR data it applies until `until`. An assignment that starts after `day` is a return."""
 
     def act(account: Account, rules: Rules) -> Altered:
-        open_ = [a for a in account.assignments if a.end is None or a.end >= day]
+        open_ = [a for a in account.assignments if not a.is_over(day)]
         if account.state is State.DEACTIVATED and not open_:
             return Altered(account)
         _refuse_to_miss(account, open_, day, rules)
-        override_until = override_end(account, until, rules.as_of)
-        if override_until < day:
+        last = override_end(account, until, rules.as_of)
+        if last < day:
             raise ActRefused(
-                f"{account.uid}: a closure from {day} cannot end on {override_until}; give a later --until"
+                f"{account.uid}: a closure from {day} cannot end on {last}; give a later --until"
             )
-        override = Override(
-            OverrideKind.CLOSE, override_until, rules.as_of, author.by, author.reason, day=day, grace=grace
-        )
+        override = author.override(OverrideKind.CLOSE, last, rules.as_of, day=day, grace=grace)
         closures = [o for o in account.overrides if o.kind is OverrideKind.CLOSE]
-        if any(
-            (o.day, o.until, o.grace, o.reason) == (day, override_until, grace, author.reason)
-            for o in closures
-        ):
+        same = (day, last, grace, author.reason)
+        if any((o.day, o.until, o.grace, o.reason) == same for o in closures):
             return Altered(account)
         others = tuple(o for o in account.overrides if o not in closures)
         return Altered(replace(account, overrides=(*others, override)), author.note)
@@ -194,9 +186,8 @@ def reopen(author: Author, until: date | None = None, sponsor: str = "") -> Act:
             if state not in _CLOSED or (until is None and state is State.GRACE):
                 return Altered(account, author.note)
         elif account.state not in _CLOSED:
-            use = (
-                f'it is open; to prolong it: piactl account extend {account.uid} --until DATE --reason "..."'
-            )
+            extend_it = f'piactl account extend {account.uid} --until DATE --reason "..."'
+            use = f"it is open; to prolong it: {extend_it}"
             if until is not None and until not in [a.end for a in account.assignments]:
                 raise ActRefused(f"{account.uid}: {use}")
             return Altered(account, hint=use)
@@ -257,11 +248,7 @@ def _state(account: Account, rules: Rules) -> State:
 
 
 def _last(account: Account, rules: Rules) -> Assignment:
-    posts = [
-        a
-        for a in account.assignments
-        if not ((position := rules.policy.position(a.position)) is not None and position.ends)
-    ]
+    posts = [a for a in account.assignments if not rules.policy.ends_all(a)]
     if not posts:
         raise ActRefused(
             f"{account.uid}: it never had an assignment; add one: piactl assignment add {account.uid} ..."
@@ -284,15 +271,8 @@ def rename(author: Author, usage_name: str, until: date | None = None) -> Act:
         if usage_name == hr_name:
             return Altered(replace(account, usage_name=hr_name, overrides=overrides), author.note)
         override_until = override_end(account, until, rules.as_of)
-        override = Override(
-            OverrideKind.NAME,
-            override_until,
-            rules.as_of,
-            author.by,
-            author.reason,
-            value=usage_name,
-            was=hr_name,
-        )
+        names = {"value": usage_name, "was": hr_name}
+        override = author.override(OverrideKind.NAME, override_until, rules.as_of, **names)
         return Altered(replace(account, overrides=(*overrides, override)), author.note)
 
     return act

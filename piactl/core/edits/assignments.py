@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from typing import Any
 
 from piactl.core.edits import Act, ActRefused, Altered, Author, override_end
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind, overridden, sponsor_of
-from piactl.core.model.person import Assignment
+from piactl.core.model.person import Assignment, by_start
 from piactl.core.rules.desired import Rules, assignment_problems
 from piactl.core.rules.reasons import assignment_text
 from piactl.dataclass import dataclass
@@ -36,27 +37,19 @@ class Meant:
 def add(author: Author, new: Assignment, sponsor: str = "") -> Act:
     """Adds an assignment with an end. Raises ActRefused if the policy does not cover it."""
 
-    def act(account: Account, rules: Rules) -> Altered:
-        return _added(account, new, author, sponsor, rules)
-
-    return act
+    return lambda account, rules: _added(account, new, author, sponsor, rules)
 
 
 def added_override(new: Assignment, author: Author, sponsor: str, as_of: date) -> Override:
     """The override that records the author, reason and sponsor of an added assignment."""
     if new.end is None:
         raise ActRefused("an assignment by hand needs an end: add --until DATE")
-    return Override(
-        OverrideKind.ADD,
-        new.end,
-        as_of,
-        author.by,
-        author.reason,
-        uai=new.uai,
-        function=new.function,
-        start=new.start,
-        sponsor=sponsor,
-    )
+    return author.override(OverrideKind.ADD, new.end, as_of, sponsor=sponsor, **_identified(new))
+
+
+def _identified(assignment: Assignment) -> dict[str, Any]:
+    """The fields of an override that identify its assignment."""
+    return {"uai": assignment.uai, "function": assignment.function, "start": assignment.start}
 
 
 def refuse_too_long(account: Account, rules: Rules) -> None:
@@ -82,9 +75,9 @@ def check_assignment(new: Assignment, rules: Rules) -> None:
         if len(code) > _CODE_LENGTH or not code.isprintable()
     ]
     problems += [problem[3] for problem in assignment_problems([new], rules.policy, rules.register)]
-    if new.end is not None and new.end < new.start:
+    if new.is_over(new.start):
         problems.append(f"the end, {new.end}, is before the start, {new.start}")
-    if new.end is not None and new.end < rules.as_of:
+    if new.is_over(rules.as_of):
         problems.append(f"the end, {new.end}, is past")
     if problems:
         raise ActRefused("\n".join(problems))
@@ -98,7 +91,7 @@ def _added(account: Account, new: Assignment, author: Author, sponsor: str, rule
         raise ActRefused(f"{account.uid}: it already has this assignment: {assignment_text(existing)}")
     if existing is not None:
         return Altered(account)
-    assignments = _sorted([*account.assignments, new])
+    assignments = tuple(sorted([*account.assignments, new], key=by_start))
     return Altered(
         replace(account, assignments=assignments, overrides=(*account.overrides, override)), author.note
     )
@@ -139,17 +132,8 @@ def _ended(
             f"{account.uid}: a change by hand until {override_until} cannot end an assignment on {last_day}: "
             "the HR data would apply again the next day.\nGive a later --until"
         )
-    override = Override(
-        OverrideKind.END,
-        override_until,
-        rules.as_of,
-        author.by,
-        author.reason,
-        uai=assignment.uai,
-        function=assignment.function,
-        start=assignment.start,
-        day=last_day,
-    )
+    of_row = _identified(assignment)
+    override = author.override(OverrideKind.END, override_until, rules.as_of, day=last_day, **of_row)
     same = (override.day, override.until, override.reason)
     if any((o.day, o.until, o.reason) == same for o in account.overrides if o not in others):
         return account
@@ -177,7 +161,8 @@ def ended_by_hand(account: Account, assignment: Assignment, last_day: date) -> A
     if last_day >= assignment.start:
         rest.append(replace(assignment, end=last_day))
         overrides += [replace(o, until=last_day) for o in account.overrides if o not in overrides]
-    return replace(account, assignments=_sorted(rest), overrides=tuple(overrides))
+    assignments = tuple(sorted(rest, key=by_start))
+    return replace(account, assignments=assignments, overrides=tuple(overrides))
 
 
 def move(author: Author, meant: Meant, new: Assignment, *, same_post: bool = True) -> Act:
@@ -209,12 +194,10 @@ def _meant(account: Account, meant: Meant, last_day: date, rules: Rules) -> list
     """The selected assignment, among those that are not over on `last_day`. It is listed twice if both HR and
     an administrator entered it. Rows that end all others (a retirement) are not considered."""
     day = min(last_day, rules.as_of)
-    fits = [a for a in account.assignments if meant.fits(a) and not _is_ending(a, rules)]
+    fits = [a for a in account.assignments if meant.fits(a) and not rules.policy.ends_all(a)]
     going_on = [a for a in fits if any(e is None or e >= day for e in _last_days(account, a, rules))]
     # an assignment ended by hand may be given another last day
-    going_on = going_on or [
-        a for a in fits if _last_days(account, a, rules) and (a.end is None or a.end >= day)
-    ]
+    going_on = going_on or [a for a in fits if _last_days(account, a, rules) and not a.is_over(day)]
     if len({a.key for a in going_on}) == 1:
         return going_on
     if not going_on:
@@ -225,14 +208,5 @@ def _meant(account: Account, meant: Meant, last_day: date, rules: Rules) -> list
     )
 
 
-def _is_ending(assignment: Assignment, rules: Rules) -> bool:
-    position = rules.policy.position(assignment.position)
-    return position is not None and position.ends
-
-
 def _list(account: Account) -> str:
     return "\n".join(f"  {assignment_text(a)}" for a in account.assignments) or "  none"
-
-
-def _sorted(assignments: Sequence[Assignment]) -> tuple[Assignment, ...]:
-    return tuple(sorted(assignments, key=lambda a: (a.start, a.uai, a.function, a.source)))

@@ -10,7 +10,7 @@ from piactl.core.edits import Act, ActRefused, Altered, Author
 from piactl.core.model.account import NO_DEVICE, Account, Lock, ServiceException
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind, running
-from piactl.core.model.person import Assignment
+from piactl.core.model.person import Assignment, by_start
 from piactl.core.rules.career import NEVER
 from piactl.core.rules.desired import MATRICULE, Rules, archived, with_matricules
 
@@ -122,7 +122,7 @@ def _posts(into: Account, source: Account) -> tuple[Assignment, ...]:
             posts[(post.source, *post.key)] = replace(post, matricule=post.matricule or first)
         elif same.end is not None and (post.end is None or post.end > same.end):
             posts[(post.source, *post.key)] = replace(same, end=post.end)
-    return tuple(sorted(posts.values(), key=lambda a: (a.start, a.uai, a.function, a.source)))
+    return tuple(sorted(posts.values(), key=by_start))
 
 
 def _exceptions(exceptions: Sequence[ServiceException]) -> Iterable[ServiceException]:

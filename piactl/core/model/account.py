@@ -78,6 +78,11 @@ Right = tuple[str, str]
 """A service, and the UAI of an establishment if the service has that scope, else ""."""
 
 
+def right_text(right: Right) -> str:
+    """`iprof`, or `siecle:0800009A`."""
+    return ":".join(filter(None, right))
+
+
 @dataclass(frozen=True, slots=True)
 class Lock:
     """A suspension by an administrator from `since` to `until` (None: no known end), both included."""

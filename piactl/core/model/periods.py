@@ -79,3 +79,9 @@ def holding(periods: Iterable[Period], day: int) -> Period | None:
         if period[0] <= day <= period[1]:
             return period
     return None
+
+
+def in_period(day: date, first: tuple[int, int], last: tuple[int, int]) -> bool:
+    """Whether a day is in a period of the year, (month, day) both included; it may span New Year."""
+    place = (day.month, day.day)
+    return first <= place <= last if first <= last else place >= first or place <= last

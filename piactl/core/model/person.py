@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import field
 from datetime import date
+from operator import attrgetter
 
 from piactl.core.model.numen_and_digests import Numen
 from piactl.dataclass import dataclass
@@ -53,13 +54,21 @@ class Assignment:
         """Identifies the assignment among those of one person in one source."""
         return (self.uai, self.function, self.start)
 
+    def is_over(self, day: date) -> bool:
+        """Whether it ended before the day."""
+        return self.end is not None and self.end < day
+
     def covers(self, day: date) -> bool:
-        return self.start <= day and (self.end is None or day <= self.end)
+        return self.start <= day and not self.is_over(day)
 
     def overlaps(self, other: Assignment) -> bool:
         return (self.end is None or other.start <= self.end) and (
             other.end is None or self.start <= other.end
         )
+
+
+by_start = attrgetter("start", "uai", "function", "source")
+"""The sort key of assignments on accounts and in lists."""
 
 
 @dataclass(frozen=True, slots=True)

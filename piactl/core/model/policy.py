@@ -299,6 +299,11 @@ class Policy:
             return self.positions.get("default") or Position("default")
         return self.positions.get(self._of_code.get(name, name))
 
+    def ends_all(self, assignment: Assignment) -> bool:
+        """Whether the position of an assignment ends all assignments of the person."""
+        position = self.position(assignment.position)
+        return position is not None and position.ends
+
     def without_codes(self, assignments: tuple[Assignment, ...]) -> tuple[Assignment, ...]:
         """The assignments with the name of the position in place of HR's code for it. Entries, plans and
         journals hold what a position does, and not a word that reveals health or discipline."""

@@ -6,11 +6,20 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import date
 
 from piactl.core.credentials.proofs import changed_proofs
-from piactl.core.model.account import LIVE, MAIL_PROOF, NUMEN_PROOF, Account, Lock, Right, State, masked_mail
+from piactl.core.model.account import (
+    LIVE,
+    MAIL_PROOF,
+    NUMEN_PROOF,
+    Account,
+    Lock,
+    Right,
+    State,
+    masked_mail,
+    right_text,
+)
 from piactl.core.model.numen_and_digests import digest_key_id
 from piactl.core.model.overrides import override_text, override_words
 from piactl.core.model.person import Assignment
-from piactl.core.model.policy import Policy
 from piactl.core.plan.change import LAYOUT, Belongings, Change, Effect, Kind, Post
 from piactl.core.rules.desired import Desired, Rules
 from piactl.core.rules.reasons import (
@@ -120,7 +129,7 @@ def account_facts(account: Account) -> dict[str, object]:
         "state": account.state.value,
         "address": account.address,
         "display_name": account.display_name,
-        "services": sorted(":".join(filter(None, right)) for right in account.entitlements),
+        "services": sorted(map(right_text, account.entitlements)),
         "login_from": iso(account.login_from),
         "login_until": iso(account.login_until),
     }
@@ -255,15 +264,14 @@ class _Maker:
         return next(iter(person.assignments), None) if person is not None else None
 
     def grant(self, right: Right) -> Change:
-        return self._right(
-            Kind.GRANT, right, *grant_reason(self.desired.career, right, *self._day_and_policy)
-        )
+        found = grant_reason(self.desired.career, right, self.rules.as_of, self.rules.policy)
+        return self._right(Kind.GRANT, right, *found)
 
     def revoke(self, right: Right) -> Change:
         names = ("assignments", "overrides", "exceptions")
         same = all(getattr(self.current, name) == getattr(self.account, name) for name in names)
-        career, register = self.desired.career, self.rules.register
-        found = revoke_reason(career, right, *self._day_and_policy, register, same_assignments=same)
+        rules, path = self.rules, self.desired.career
+        found = revoke_reason(path, right, rules.as_of, rules.policy, rules.register, same_assignments=same)
         return self._right(Kind.REVOKE, right, *found)
 
     def _exception(self, right: Right, *, grants: bool) -> str:
@@ -279,10 +287,6 @@ class _Maker:
             ),
             "",
         )
-
-    @property
-    def _day_and_policy(self) -> tuple[date, Policy]:
-        return self.rules.as_of, self.rules.policy
 
     def _right(
         self, kind: Kind, right: Right, reason: str, behind: Assignment | None, since: date, place: int
@@ -422,7 +426,7 @@ def home_establishments(account: Account, as_of: date) -> tuple[str, ...]:
     today = {a.uai for a in account.assignments if a.covers(as_of)}
     if today:
         return tuple(sorted(today))
-    ended = [a for a in account.assignments if a.end is not None and a.end < as_of]
+    ended = [a for a in account.assignments if a.is_over(as_of)]
     if not ended:
         return tuple(sorted({a.uai for a in account.assignments}))
     last = max(a.end for a in ended if a.end is not None)

@@ -22,8 +22,12 @@ from dataclasses import field, replace
 from datetime import date
 from types import MappingProxyType
 
+from piactl.core.model.periods import in_period
 from piactl.core.model.settings import WEEKDAYS, SourceLimits, SourceSettings
 from piactl.dataclass import dataclass
+
+Refusal = tuple[str, str]
+"""The code of a limit, and a message."""
 
 ROW = "row"
 """The key of `FeedFacts.columns` that counts rows; bad rows are those that could not be split."""
@@ -204,17 +208,9 @@ _SAMPLE = 5
 
 
 def limits_on(source: SourceSettings, day: date) -> SourceLimits:
-    """The limits of the first period of the year that covers `day`, else the ordinary ones. A period whose
-    last day is before its first day spans New Year."""
-    today = (day.month, day.day)
-    for period in source.periods:
-        if period.first <= period.last:
-            covers = period.first <= today <= period.last
-        else:
-            covers = today >= period.first or today <= period.last
-        if covers:
-            return period.limits
-    return source.limits
+    """The limits of the first period of the year that covers `day`, else the ordinary ones."""
+    covering = (p.limits for p in source.periods if in_period(day, p.first, p.last))
+    return next(covering, source.limits)
 
 
 def feed_refusals(
@@ -225,7 +221,7 @@ def feed_refusals(
     source: SourceSettings,
     as_of: date,
     passed: int = 0,
-) -> list[tuple[str, str]]:
+) -> list[Refusal]:
     """Every limit of the source that the feed exceeds on `as_of`, as (code, message).
 
     `known` are the matricules that the directory has from this source, `present` those that the feed names,
@@ -242,9 +238,7 @@ def feed_refusals(
             refusals += _size(facts, last, limits)
             words = f" (limit: {_percent(limits.column_share)} of the rows apart, from {limits.column_floor})"
             changed = _changed_columns(facts, last.past if last else (), limits, words)
-            refusals += [
-                ("changed-column", f"column {column}: {message}") for column, message in changed.items()
-            ]
+            refusals += [("changed-column", f"column {name}: {message}") for name, message in changed.items()]
     return [
         (code, f"{message};\n  {_advice(facts)}") if code != "older" else (code, message)
         for code, message in refusals
@@ -253,10 +247,10 @@ def feed_refusals(
 
 def order_refusals(
     facts: FeedFacts, applied: Collection[str], days: int, weekdays: Collection[str] = WEEKDAYS
-) -> list[tuple[str, str]]:
+) -> list[Refusal]:
     """Why a delta does not follow the sets of its kind whose digests were `applied`. It may come at most
     `days` after one of them; only `weekdays` count."""
-    basis, accept = facts.basis, f"--accept-feed {facts.digest} --reason TEXT"
+    basis, accept = facts.basis, _accept(facts)
     if basis is None:
         return []
     if facts.later.intersection(applied):
@@ -283,12 +277,12 @@ def _days_of(basis: Basis, weekdays: Collection[str]) -> int:
 
 def part_refusals(
     facts: FeedFacts, last: PartRecord, others: Mapping[str, str] = MappingProxyType({})
-) -> list[tuple[str, str]]:
+) -> list[Refusal]:
     """Why a complete set of some establishments is not later than the `last` one of its kind. `others` are
     the sets of that kind in the run without a date that were not applied before, file by digest."""
     if facts.basis is not None:
         return []
-    accept = f"--accept-feed {facts.digest} --reason TEXT"
+    accept = _accept(facts)
     newest = last.digests[-1] if last.digests else ""
     new = sorted({file for digest, file in others.items() if digest != facts.digest})
     if facts.date and last.day and facts.date != last.day:
@@ -311,84 +305,59 @@ def part_refusals(
 
 def held_refusal(
     facts: FeedFacts, held: Mapping[str, str], source: SourceSettings, as_of: date
-) -> tuple[str, str] | None:
+) -> Refusal | None:
     """(code, message) if too many people of a feed are `held` (matricule -> why), by its rows or by their
     accounts; else None."""
     limits = limits_on(source, as_of)
-    if len(held) < max(limits.held_floor, 1) or len(held) <= limits.held_share * facts.people:
+    if not _exceeds(len(held), limits.held_share * facts.people, limits.held_floor):
         return None
     sample = "; ".join(f"{matricule}: {why}" for matricule, why in list(held.items())[:_SAMPLE])
-    allowed = _percent(limits.held_share)
-    return (
-        "held",
-        f"{len(held)} of its {facts.people} people are held (limit: {allowed}, from {limits.held_floor}), "
-        f"such as {sample};\n  {_advice(facts)}",
-    )
+    message = f"{len(held)} of its {facts.people} people are held"
+    limit = _limit(limits.held_share, limits.held_floor)
+    return "held", f"{message} {limit}, such as {sample};\n  {_advice(facts)}"
+
+
+def _accept(facts: FeedFacts) -> str:
+    return f"--accept-feed {facts.digest} --reason TEXT"
 
 
 def _advice(facts: FeedFacts) -> str:
-    return (
-        f"ask HR for a correct feed; if it is correct, accept it: --accept-feed {facts.digest} --reason TEXT"
-    )
+    return f"ask HR for a correct feed; if it is correct, accept it: {_accept(facts)}"
 
 
-def _older(facts: FeedFacts, last: SourceRecord | None) -> list[tuple[str, str]]:
-    if facts.part or last is None or last.date is None or facts.date is None or facts.date >= last.date:
-        return []
-    return [
-        (
-            "older",
-            f"it is dated {facts.date.isoformat()}, but one dated {last.date.isoformat()} has been applied;\n"
-            f"  remove it. To go back to its data: --accept-feed {facts.digest} --reason TEXT",
-        )
-    ]
+def _older(facts: FeedFacts, last: SourceRecord | None) -> Iterator[Refusal]:
+    if not facts.part and last and last.date and facts.date and facts.date < last.date:
+        message = f"it is dated {facts.date}, but one dated {last.date} has been applied;\n  remove it."
+        yield "older", f"{message} To go back to its data: {_accept(facts)}"
 
 
-def _bad_columns(facts: FeedFacts, limits: SourceLimits) -> list[tuple[str, str]]:
-    refusals = []
+def _bad_columns(facts: FeedFacts, limits: SourceLimits) -> Iterator[Refusal]:
+    limit = _limit(limits.bad_share, limits.bad_floor)
     for column, (values, bad) in facts.columns.items():
-        if bad >= max(limits.bad_floor, 1) and bad > limits.bad_share * values:
+        if _exceeds(bad, limits.bad_share * values, limits.bad_floor):
             subject = "rows cannot be split" if column == ROW else f"values of column {column} are wrong"
-            allowed = _percent(limits.bad_share)
-            refusals.append(
-                ("bad-column", f"{bad} of {values} {subject} (limit: {allowed}, from {limits.bad_floor})")
-            )
-    return refusals
+            yield "bad-column", f"{bad} of {values} {subject} {limit}"
 
 
 def _few_known(
     known: AbstractSet[str], present: AbstractSet[str], passed: int, limits: SourceLimits
-) -> list[tuple[str, str]]:
+) -> Iterator[Refusal]:
     total = len(known) + passed
-    if not total or total < limits.known_floor:
-        return []
     still = passed + sum(1 for matricule in known if matricule in present)
-    if still >= limits.known_share * total:
-        return []
-    asked = _percent(limits.known_share)
-    return [
-        (
-            "few-known",
-            f"it has only {still} of the {total} matricules known from this source (limit: {asked})",
-        )
-    ]
+    if total >= max(limits.known_floor, 1) and still < limits.known_share * total:
+        asked = _percent(limits.known_share)
+        message = f"it has only {still} of the {total} matricules known from this source"
+        yield "few-known", f"{message} (limit: {asked})"
 
 
-def _size(facts: FeedFacts, last: SourceRecord | None, limits: SourceLimits) -> list[tuple[str, str]]:
+def _size(facts: FeedFacts, last: SourceRecord | None, limits: SourceLimits) -> Iterator[Refusal]:
     if last is None or not last.rows:  # no feed of no rows was ever applied: their number is not known
-        return []
+        return
     apart = abs(facts.rows - last.rows)
-    if apart < max(limits.size_floor, 1) or apart <= limits.size_share * last.rows:
-        return []
-    word = "more" if facts.rows > last.rows else "fewer"
-    allowed = _percent(limits.size_share)
-    return [
-        (
-            "size",
-            f"{facts.rows} rows, {apart} {word} than the {last.rows} of the last one "
-            f"(limit: {allowed}, from {limits.size_floor})",
-        )
-    ]
+    if _exceeds(apart, limits.size_share * last.rows, limits.size_floor):
+        word = "more" if facts.rows > last.rows else "fewer"
+        limit = _limit(limits.size_share, limits.size_floor)
+        yield "size", f"{facts.rows} rows, {apart} {word} than the {last.rows} of the last one {limit}"
 
 
 def column_warnings(
@@ -483,8 +452,16 @@ def _share(past: Sequence[PastFeed], rows: Sequence[int]) -> float:
 
 
 def _apart(now: int, before: float, rows: int, limits: SourceLimits) -> bool:
-    apart = abs(now - before * rows)
-    return apart >= max(limits.column_floor, 1) and apart > limits.column_share * rows
+    return _exceeds(abs(now - before * rows), limits.column_share * rows, limits.column_floor)
+
+
+def _exceeds(number: float, most: float, floor: int) -> bool:
+    """Whether a number is beyond its share, and no less than its floor."""
+    return number >= max(floor, 1) and number > most
+
+
+def _limit(share: float, floor: int) -> str:
+    return f"(limit: {_percent(share)}, from {floor})"
 
 
 def _of(some: int, rows: int) -> str:

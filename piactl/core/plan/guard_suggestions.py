@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 from math import ceil, inf
 
+from piactl.core.model.periods import in_period
 from piactl.core.model.policy import Guard, Policy
-from piactl.core.plan.guards import PER, guards_on, in_period
+from piactl.core.plan.guards import PER, guards_on
 from piactl.dataclass import dataclass
 
 LEAST = 10

@@ -23,6 +23,7 @@ from itertools import chain
 from math import inf
 from typing import NamedTuple
 
+from piactl.core.model.periods import in_period
 from piactl.core.model.policy import Guard, Limit, Policy
 from piactl.core.plan.change import (
     END,
@@ -131,14 +132,6 @@ def guards_on(policy: Policy, as_of: date) -> dict[str, tuple[str, Guard]]:
             for kind, guard in period.guards.items():
                 result[kind] = (f"{kind} ({period.name})", guard)
     return result
-
-
-def in_period(day: date, first: tuple[int, int], last: tuple[int, int]) -> bool:
-    """Whether a day is in a period of the year, (month, day) both included; it may span New Year."""
-    place = (day.month, day.day)
-    if first <= last:
-        return first <= place <= last
-    return place >= first or place <= last
 
 
 Totals = Mapping[str, Mapping[str, Mapping[str, int]]]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field
 from datetime import date, timedelta
 
-from piactl.core.model.account import Lock, Right, ServiceException, State
+from piactl.core.model.account import Lock, Right, ServiceException, State, right_text
 from piactl.core.model.overrides import Override, next_end
 from piactl.core.model.periods import OPEN, Period, civil, difference, holding, ordinal
 from piactl.core.model.person import Assignment, Register
@@ -313,10 +313,6 @@ def _events(career: Career, as_of: date) -> Iterator[tuple[date, str]]:
     for right, periods in career.rights.items():
         for first, last in periods:
             if today < first < OPEN:
-                yield date.fromordinal(first), f"gets {_spoken(right)}"
+                yield date.fromordinal(first), f"gets {right_text(right)}"
             if today <= last < OPEN and not holding(periods, last + 1):
-                yield date.fromordinal(last + 1), f"loses {_spoken(right)}"
-
-
-def _spoken(right: Right) -> str:
-    return ":".join(filter(None, right))
+                yield date.fromordinal(last + 1), f"loses {right_text(right)}"

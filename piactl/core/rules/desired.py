@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import field, fields, replace
 from datetime import date, timedelta
+from operator import attrgetter
 from typing import Any
 from zlib import crc32
 
@@ -140,12 +141,13 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
         status = replace(
             status, next_due=max(filter(None, (status.next_due, next_end(overrides, rules.as_of))))
         )
-    account = _with_status(
-        amended(
-            current, lock=lock, exceptions=exceptions, overrides=overrides, assignments=subject.assignments
-        ),
-        status,
-        rules.policy,
+    account = amended(
+        current,
+        lock=lock,
+        exceptions=exceptions,
+        overrides=overrides,
+        assignments=subject.assignments,
+        **_of_status(status, rules.policy),
     )
     account = with_posix(_with_unique_id(account, rules, current), rules.policy.posix)
     account = with_matricules(account, rules.keys)
@@ -191,11 +193,10 @@ def with_ledger(current: Account, owners: Mapping[str, str]) -> Account:
 
 
 def _retained(current: Account, path: Career, rules: Rules) -> bool:
-    """Whether an account stays although its first retention is over. It does while it has overrides, and if
-    it was reopened for a start that was cancelled, until a whole retention has passed again: archiving is
-    final."""
+    """Whether an account stays although its first retention is over: archiving is final. It stays while it
+    has overrides, which expire, and if it was reopened for a start that was cancelled, until a whole
+    retention has passed again."""
     if running(current.overrides, rules.as_of):
-        # archiving is final, but an override expires
         return True
     if current.state_from is None:
         return False
@@ -277,9 +278,13 @@ def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | No
     if status.state not in OPENING:
         return None
     back = replace(
-        current, matricule=subject.matricule, assignments=subject.assignments, overrides=subject.overrides
+        current,
+        matricule=subject.matricule,
+        assignments=subject.assignments,
+        overrides=subject.overrides,
+        **_of_status(status, rules.policy),
     )
-    account = with_matricules(_with_status(back, status, rules.policy), rules.keys)
+    account = with_matricules(back, rules.keys)
     account = with_posix(_with_unique_id(account, rules, current), rules.policy.posix)
     account = _with_hr_data(account, subject.person, rules)
     account = with_proof_changes(account, current, subject.person, rules.keys, rules.as_of)
@@ -308,28 +313,14 @@ def _digests(matricule: str, keys: DigestKeys) -> tuple[str, ...]:
     return keys.candidates(MATRICULE, matricule)
 
 
-def _with_status(account: Account, status: AccountStatus, policy: Policy) -> Account:
-    return amended(account, **_of_status(status, policy))
+_STATUS = tuple(field.name for field in fields(AccountStatus))
+_status_values = attrgetter(*_STATUS)
 
 
 def _of_status(status: AccountStatus, policy: Policy) -> dict[str, Any]:
     """The fields of an account that its status gives."""
-    return {
-        "state": status.state,
-        "state_from": status.state_from,
-        "state_until": status.state_until,
-        "locked": status.locked,
-        "login_from": status.login_from,
-        "login_until": status.login_until,
-        "next_due": status.next_due,
-        "profiles": status.profiles,
-        "local_profiles": status.local_profiles,
-        "affiliations": _affiliations(status, policy),
-        "establishments": status.establishments,
-        "corps": status.corps,
-        "ends": status.ends,
-        "entitlements": status.entitlements,
-    }
+    values = zip(_STATUS, _status_values(status), strict=True)
+    return dict(values, affiliations=_affiliations(status, policy))
 
 
 def _affiliations(status: AccountStatus, policy: Policy) -> tuple[str, ...]:

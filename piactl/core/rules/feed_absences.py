@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
-from piactl.core.model.person import Assignment
+from piactl.core.model.person import Assignment, by_start
 from piactl.dataclass import dataclass
 
 Key = tuple[str, str, str, date]
@@ -97,7 +97,7 @@ def after_feed(
             result[key] = assignment
             continue
         ending = ends(assignment) and assignment.start <= testimony.day
-        past = assignment.end is not None and assignment.end < testimony.day
+        past = assignment.is_over(testimony.day)
         if (ending and not _contradicted(assignment, listed, testimony.day, ends)) or (past and not ending):
             result[key] = assignment
             continue
@@ -106,7 +106,7 @@ def after_feed(
             result[key] = remaining
         if wait is not None:
             waits.append(wait)
-    ordered = sorted([*others, *result.values()], key=lambda a: (a.start, a.uai, a.function, a.source))
+    ordered = sorted([*others, *result.values()], key=by_start)
     return tuple(ordered), waits
 
 
@@ -122,10 +122,7 @@ def _contradicted(
     ending: Assignment, listed: Sequence[Assignment], day: date, ends: Callable[[Assignment], bool]
 ) -> bool:
     """Whether the feed still lists a current or future post that this row ended."""
-    return any(
-        not ends(post) and post.start <= ending.start and (post.end is None or post.end >= day)
-        for post in listed
-    )
+    return any(not ends(post) and post.start <= ending.start and not post.is_over(day) for post in listed)
 
 
 def _absent(

@@ -49,18 +49,15 @@ def state_reason(career: Career, as_of: date) -> tuple[str, Assignment | None]:
     if state is State.ACTIVE:
         return f"assigned: {assignment_text(posts[0].assignment)}", posts[0].assignment
     if state is State.ON_LEAVE:
-        return f"position {posts[0].position.name}: {assignment_text(posts[0].assignment)}", posts[
-            0
-        ].assignment
+        post = posts[0]
+        return f"position {post.position.name}: {assignment_text(post.assignment)}", post.assignment
     last = last_post(career, as_of)
     if last is None:
         return "no assignment is left: the start was cancelled or moved", None
     ended = _day(last.last)
     if state is State.GRACE:
-        return (
-            f"{assignment_text(last.assignment)} ended on {ended}; grace until {_day(_grace(career, as_of))}",
-            (last.assignment),
-        )
+        until = _day(career.segment_on(as_of).last)
+        return f"{assignment_text(last.assignment)} ended on {ended}; grace until {until}", last.assignment
     graces = [s.last for s in career.segments if s.state is State.GRACE and s.last < as_of.toordinal()]
     grace = max((g for g in graces if g >= last.last), default=last.last)
     return (
@@ -90,17 +87,12 @@ def grace_place(
     name and its line."""
     row = last.assignment
     for assignment in assignments:
-        position = policy.position(assignment.position)
-        if position is not None and position.ends and row.start < assignment.start <= as_of:
+        if policy.ends_all(assignment) and row.start < assignment.start <= as_of:
             row = assignment
     position = policy.position(row.position)
     if position is not None and position.grace is not None:
         return f"positions.{position.name}", position.line
     return "grace", next((g.line for g in policy.grace if g.when.fits(row, register)), 0)
-
-
-def _grace(career: Career, as_of: date) -> int:
-    return career.segment_on(as_of).last
 
 
 def _day(number: int) -> str:

@@ -41,7 +41,7 @@ class Supplements:
         result = []
         for one in assignments:
             if one.source in self.names:
-                opens = [a.start for a in first if a.end is None or a.end >= one.start]
+                opens = [a.start for a in first if not a.is_over(one.start)]
                 idle = (one.source, one.function) in self.idle
                 if (one.uai, one.function) in known or idle or not opens:
                     continue
@@ -64,7 +64,7 @@ def with_known_starts(
     starts = {
         (a.uai, a.function): a.start
         for a in sorted(known, key=lambda a: a.start, reverse=True)
-        if a.source == source and (a.end is None or a.end >= eve)
+        if a.source == source and not a.is_over(eve)
     }
     return tuple(
         a if (a.uai, a.function) not in starts else replace(a, start=starts[a.uai, a.function])

@@ -152,7 +152,7 @@ class NextCache:
         an absence that may count another night."""
         if account.overrides:
             return None
-        running = {a.source for a in account.assignments if a.end is None or a.end >= as_of}
+        running = {a.source for a in account.assignments if not a.is_over(as_of)}
         listing = [number for number, name in enumerate(self.cache.sources) if name in running]
         if any(account.matricule not in self.present[number] for number in listing):
             return None

@@ -119,7 +119,7 @@ class Resolver:
     def _sources_of(self, assignments: Sequence[Assignment]) -> set[str]:
         """The sources that count: those of assignments that are not over, else those of all assignments."""
         of_sources = [a for a in assignments if a.source != MANUAL]
-        running = {a.source for a in of_sources if a.end is None or a.end >= self.as_of}
+        running = {a.source for a in of_sources if not a.is_over(self.as_of)}
         return running or {a.source for a in of_sources}
 
     def _stored(self, source: str, matricule: str) -> Deviation:

@@ -271,9 +271,7 @@ def check_limits(
             matricule
             for matricule, assignments in known.items()
             if any(
-                a.source == source.name
-                and (a.end is None or a.end >= as_of)
-                and (uais is None or a.uai in uais)
+                a.source == source.name and not a.is_over(as_of) and (uais is None or a.uai in uais)
                 for a in assignments
             )
         }

@@ -59,7 +59,7 @@ class SourcedFeed:
         person = self.feed.people.get(matricule)
         listed = {a.key for a in person.assignments} if person else set()
         mine = (a for a in assignments if a.source == self.source.name)
-        return all(a.key in listed or (a.end is not None and a.end < day) for a in mine)
+        return all(a.key in listed or a.is_over(day) for a in mine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,10 +365,7 @@ def _merge_assignments(
     rules: Rules,
     accepted: Accepted,
 ) -> None:
-    def ends(assignment: Assignment) -> bool:
-        position = rules.policy.position(assignment.position)
-        return position is not None and position.ends
-
+    ends = rules.policy.ends_all
     facts, source = sourced.feed.facts, sourced.source
     waiting: Mapping[Key, Absence] = {}
     if source.name in merged.sources:
