@@ -34,7 +34,7 @@ from piactl.directory.store.records import (
     RUNS,
     Places,
     UnreadableRecords,
-    record_write,
+    replace_record,
     stored,
 )
 from piactl.directory.store.replicated_values import CHANGED, CSN, PASSWORD
@@ -42,8 +42,9 @@ from piactl.directory.store.state_records import read_last, read_memory, read_so
 from piactl.errors import DirectoryOlder, NotFound, PiactlError
 from piactl.flows.apply.executor import MOST_PROBLEMS, Done, write_beside
 from piactl.flows.apply.restored_directory import began_at, compare_runs, is_before, is_older
-from piactl.flows.apply.run import CommandRun, Run, must, unclean_last
+from piactl.flows.apply.run import CommandRun, Run
 from piactl.flows.apply.undo_log import keep_undo
+from piactl.flows.apply.unfinished_runs import unclean_last
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.server_differences import ACCOUNT, DEVICE, Difference, Scope, differences
 from piactl.journal import Intent, IntentOutcome, intent_outcome, read_lines
@@ -263,9 +264,7 @@ def _take_again(run: Run, feed: Feed) -> None:
     if memory is None:
         return  # no earlier feed of this source could refuse it
     again = dict.fromkeys([*memory.again, feed["digest"]])
-    write = record_write(dn, stored(entry), source_record(replace(memory, again=tuple(again))))
-    if write is not None:
-        must(run.writer, write)
+    replace_record(run.writer, dn, stored(entry), source_record(replace(memory, again=tuple(again))))
 
 
 KIND = "mend"

@@ -12,10 +12,10 @@ from piactl.core.plan.losses import losses_until
 from piactl.core.plan.run_state import RunStatus
 from piactl.dataclass import dataclass
 from piactl.directory.port import Reader, Writer
-from piactl.directory.store.records import DATA, UnreadableRecords, parsed, record_write
+from piactl.directory.store.records import DATA, UnreadableRecords, parsed, replace_record
 from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import last_run_record, read_last_run
-from piactl.flows.apply.run import CommandRun, must
+from piactl.flows.apply.run import CommandRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +64,7 @@ def rewind(writer: Writer, command: CommandRun, to: date) -> Rewound:
         record = last_run_record(
             replace(last, run=run.order.run, as_of=to, plan="", clean=False, losses=losses)
         )
-        write = record_write(entry.dn, data, record)
-        if write is not None:
-            must(writer, write)
+        replace_record(writer, entry.dn, data, record)
         run.journal.end({})
         run.record(
             RunStatus.DONE,

@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 
 from piactl.directory import filters
 from piactl.directory.dn import child, normal_dn
-from piactl.directory.port import EntryWrite, RawEntry, Reader, Writer, WriteResult, write_one
-from piactl.errors import Exit, PiactlError
+from piactl.directory.port import EntryWrite, Outcome, RawEntry, Reader, Writer, WriteResult, write_one
+from piactl.errors import Exit, PiactlError, RecordChanged
 
 DATA = "piactlData"
 DUE = "piactlNextDue"
@@ -303,3 +303,23 @@ def set_record(writer: Writer, dn: str, record: Record | None, due: date | None 
     nothing changes."""
     write = record_write(dn, stored(writer.read(dn, [DATA])), record, due)
     return write_one(writer, write) if write is not None else None
+
+
+def replace_record(writer: Writer, dn: str, old: bytes | None, record: Record) -> None:
+    """Writes the record of `dn` if its content is still `old`. Raises PiactlError if that fails."""
+    write = record_write(dn, old, record)
+    if write is not None:
+        must(writer, write)
+
+
+def must(writer: Writer, write: EntryWrite) -> None:
+    """Makes one write of piactl's own records. Raises PiactlError if it fails."""
+    result = write_one(writer, write)
+    if result.outcome not in (Outcome.APPLIED, Outcome.UNCHANGED):
+        raise unwritten(write.dn, result)
+
+
+def unwritten(dn: str, result: WriteResult) -> PiactlError:
+    """The error for a record of piactl's own that was not written."""
+    error = RecordChanged if result.outcome is Outcome.CONFLICT else PiactlError
+    return error(f"{dn}: piactl's own record cannot be written: {result.message}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from piactl.core.journal_line import current_outcome
 from piactl.core.plan.feed_quality import FeedQuality
-from piactl.directory.port import Reader
+from piactl.core.plan.run_state import RunStatus
+from piactl.directory.port import EntryWrite, Reader, Writer
 from piactl.directory.store.records import (
     DATA,
     IN_RECORD,
@@ -21,11 +23,16 @@ from piactl.directory.store.records import (
     cn_of,
     counts_of,
     instant_of,
+    must,
     number_of,
+    record_write,
+    stored,
     text_of,
     texts_of,
 )
 
+MARK, MARKED = "description", (RunStatus.RUNNING, RunStatus.LOADING)
+"""What the record of a run carries while its status is one of these, so that a search finds it."""
 AHEAD = timedelta(minutes=1)
 """How far the start of a run may be ahead of the clock of this host."""
 
@@ -79,6 +86,21 @@ def read_run(r: Record) -> Record:
     if not r.get("outcomes"):
         return r
     return {**r, "outcomes": {current_outcome(word): number for word, number in r["outcomes"].items()}}
+
+
+def put_run_record(writer: Writer, dn: str, record: Mapping[str, Any]) -> None:
+    """Writes the record of a run, and marks one that has not ended, so that a search finds it. Raises
+    PiactlError."""
+    entry = writer.read(dn, [DATA, MARK])
+    write = record_write(dn, stored(entry), record)
+    marks = entry.values.get(MARK, ()) if entry is not None else ()
+    wanted = tuple(status.encode() for status in MARKED if record.get("status") == status)
+    add: dict[str, tuple[bytes, ...]] = {MARK: wanted} if wanted and marks != wanted else {}
+    delete: dict[str, tuple[bytes, ...]] = {MARK: tuple(marks)} if marks and marks != wanted else {}
+    if write is None and not add and not delete:
+        return
+    write = write or EntryWrite("modify", dn)
+    must(writer, replace(write, add={**write.add, **add}, delete={**write.delete, **delete}))
 
 
 def author_of_run(r: Record) -> str:

@@ -20,11 +20,11 @@ from piactl.core.rules.same_person import name_text
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.accounts import Unreadable, account_write, read_accounts_named
 from piactl.directory.store.case_records import case_record, read_case
-from piactl.directory.store.records import DATA, Places, parsed, record_write
+from piactl.directory.store.records import DATA, Places, parsed, record_write, replace_record
 from piactl.errors import NotFound
 from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.accounts.edit import owner_of
-from piactl.flows.apply.run import CommandRun, must
+from piactl.flows.apply.run import CommandRun
 from piactl.flows.drift import is_held, lost_words
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore
@@ -132,9 +132,7 @@ def decide(writer: Writer, command: CommandRun, id_: str, decision: Decision | N
         note = f"case {id_} of matricule {case.matricule}: {answer}"
         run.journal.note(f"{note}: {command.order.reason}")
         case = replace(case, decision=decision)
-        write = record_write(Places(state).case(id_), data, case_record(case))
-        if write is not None:
-            must(writer, write)
+        replace_record(writer, Places(state).case(id_), data, case_record(case))
         run.journal.end({})
         run.record(
             RunStatus.DONE,

@@ -25,9 +25,10 @@ from piactl.directory.store.groups_and_structures import (
     read_static_groups,
     wanted_members,
 )
+from piactl.directory.store.records import must
 from piactl.directory.store.state_records import read_last_run
 from piactl.flows.apply.approved_rest import allow_leaving
-from piactl.flows.apply.run import Run, must
+from piactl.flows.apply.run import Run
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
 
 

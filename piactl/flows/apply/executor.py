@@ -28,9 +28,11 @@ from piactl.directory.store.records import (
     is_record,
     misplaced_entries,
     record_write,
+    replace_record,
     set_record,
+    unwritten,
 )
-from piactl.directory.store.run_records import read_run
+from piactl.directory.store.run_records import put_run_record, read_run
 from piactl.directory.store.state_records import last_run_record, read_last_run, waiting_record
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.apply.account_list_and_static_groups import (
@@ -39,7 +41,7 @@ from piactl.flows.apply.account_list_and_static_groups import (
     member_writes,
     wrong_after,
 )
-from piactl.flows.apply.run import Run, check_date, must, put_record, unwritten
+from piactl.flows.apply.run import Run, check_date
 from piactl.flows.apply.server_checks import require_schema
 from piactl.flows.apply.undo_log import keep_undo, prune_runs, prune_undo
 from piactl.flows.apply.write_again import wait_for_others
@@ -302,9 +304,7 @@ def mark_unclean(run: Run, ready: ReadyPlan) -> bytes | None:
     planned = losses_without(ready.last.losses, run.order.allowed) if ready.last else last.losses
     unfinished = losses_beyond(planned, last.losses) or last.unfinished
     record = last_run_record(replace(last, clean=False, unfinished=unfinished))
-    write = record_write(run.places.last_run, data, record)
-    if write is not None:
-        must(run.writer, write)
+    replace_record(run.writer, run.places.last_run, data, record)
     return dumps(record)
 
 
@@ -452,7 +452,7 @@ def _mark_undone(run: Run, undone: str) -> None:
     if entry is not None:
         record = run.unreadable.read(dn, entry.first(DATA), read_run)
         if record is not None:
-            put_record(run.writer, dn, {**record, "undone_by": run.order.run})
+            put_run_record(run.writer, dn, {**record, "undone_by": run.order.run})
 
 
 def _keep_waiting(run: Run, one: AccountWrite) -> None:

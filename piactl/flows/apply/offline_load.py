@@ -3,7 +3,7 @@
 slapadd runs no overlay and checks no schema, so everything that they would refuse is checked here. The
 LDIF holds, in this order: what an undo of the run needs, the accounts, piactl's memory of the feeds. A load
 that ended early therefore lacks the memory, and the next run plans for everybody. The run stays `loading`
-until another run has read its accounts back (run.settle_doubts).
+until another run has read its accounts back (unfinished_runs.settle_doubts).
 """
 
 from __future__ import annotations

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import field, replace
+from dataclasses import field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,31 +13,21 @@ from piactl.core.journal_line import journal_owner
 from piactl.core.model.numen_and_digests import DigestKeys, masked
 from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import LastRun, RunStatus
-from piactl.core.text import counted
 from piactl.dataclass import dataclass
-from piactl.directory import filters
-from piactl.directory.port import EntryWrite, Outcome, Writer, WriteResult, write_one
+from piactl.directory.port import Writer
 from piactl.directory.store.accounts import CSN
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.records import (
-    DATA,
-    IN_RECORD,
-    RUNS,
     Places,
-    Record,
     UnreadableRecords,
-    record_write,
-    stored,
 )
-from piactl.directory.store.run_records import read_run
-from piactl.directory.store.state_records import last_run_record, read_last_run
+from piactl.directory.store.run_records import MARKED, put_run_record
 from piactl.errors import (
     DirectoryOlder,
     DirectoryUnreachable,
     FeedRefused,
     JournalMissing,
     PiactlError,
-    RecordChanged,
     ReplyLost,
     StalePlan,
     UnsafePlan,
@@ -51,7 +40,6 @@ from piactl.flows.apply.run_lock import (
     Holder,
     NoLock,
     RunLock,
-    alive_alone,
     host_lock,
     process_began,
     this_place,
@@ -61,26 +49,18 @@ from piactl.flows.apply.server_checks import (
     require_default_policy,
     warn_of_missing_policy,
 )
+from piactl.flows.apply.unfinished_runs import mark_interrupted, settle_doubts
 from piactl.flows.apply.write_again import (
     Rewritten,
-    change_of_intent,
     leave_in_doubt,
-    records_since,
-    write_again,
 )
-from piactl.flows.apply.write_ahead import read_back
 from piactl.flows.plan.inputs.load_feeds import refused_feeds
 from piactl.journal import (
     Actor,
-    Intent,
     Journal,
     RunContext,
-    Settlement,
-    in_doubt,
 )
 
-MARK, MARKED = "description", (RunStatus.RUNNING, RunStatus.LOADING)
-"""What the record of a run carries while its status is one of these, so that a search finds it."""
 FAR = timedelta(days=92)
 """A clock this far after the last run counts as wrong."""
 
@@ -172,7 +152,7 @@ class Run:
             **({} if status in MARKED else ended),
             **more,
         }
-        put_record(self.writer, self.places.run(order.run), without_numens(record))
+        put_run_record(self.writer, self.places.run(order.run), without_numens(record))
         self.in_directory = True
 
     def head_facts(self) -> dict[str, Any]:
@@ -215,34 +195,6 @@ def _finish_refused(run: Run, error: PiactlError) -> None:
         run.say(f"the record of the run could not be written: {run.lock.cause(silent)}")
 
 
-def put_record(writer: Writer, dn: str, record: Mapping[str, Any]) -> None:
-    """Writes the record of a run, and marks one that has not ended, so that a search finds it. Raises
-    PiactlError."""
-    entry = writer.read(dn, [DATA, MARK])
-    write = record_write(dn, stored(entry), record)
-    marks = entry.values.get(MARK, ()) if entry is not None else ()
-    wanted = tuple(status.encode() for status in MARKED if record.get("status") == status)
-    add: dict[str, tuple[bytes, ...]] = {MARK: wanted} if wanted and marks != wanted else {}
-    delete: dict[str, tuple[bytes, ...]] = {MARK: tuple(marks)} if marks and marks != wanted else {}
-    if write is None and not add and not delete:
-        return
-    write = write or EntryWrite("modify", dn)
-    must(writer, replace(write, add={**write.add, **add}, delete={**write.delete, **delete}))
-
-
-def must(writer: Writer, write: EntryWrite) -> None:
-    """Makes one write of piactl's own records. Raises PiactlError if it fails."""
-    result = write_one(writer, write)
-    if result.outcome not in (Outcome.APPLIED, Outcome.UNCHANGED):
-        raise unwritten(write.dn, result)
-
-
-def unwritten(dn: str, result: WriteResult) -> PiactlError:
-    """The error for a record of piactl's own that was not written."""
-    error = RecordChanged if result.outcome is Outcome.CONFLICT else PiactlError
-    return error(f"{dn}: piactl's own record cannot be written: {result.message}")
-
-
 @dataclass(frozen=True, slots=True)
 class CommandRun:
     """The run of a command that has not begun: its order, and what it is carried out with.
@@ -282,7 +234,7 @@ class CommandRun:
                     if abandoned:
                         self.say(abandoned)
                         run.journal.note(abandoned)
-                    _mark_interrupted(run, abandoned or "it ended without recording its outcome")
+                    mark_interrupted(run, abandoned or "it ended without recording its outcome")
                     with _with_end_recorded(run):
                         yield run
             finally:
@@ -399,113 +351,6 @@ def _with_end_recorded(run: Run) -> Iterator[None]:
         if cause is error:
             raise
         raise cause from error
-
-
-def settle_doubts(run: Run) -> int:
-    """Reads back the writes that earlier runs on this host left in doubt, and journals their outcomes.
-
-    Only a run under the lock accounts for what a load by LDIF left: until then it may yet be loaded.
-    """
-    locked = isinstance(run.lock, RunLock)
-    intents = [one for one in in_doubt(run.settings.journal_file) if locked or not one.load]
-    settled = read_back(run.writer, run.settings.directory.accounts, intents, run.keys)
-    if locked:
-        # before the journal calls them settled: a run that dies in between leaves them to the next one
-        _end_loads(run, intents, settled)
-    if settled:
-        made = zip(intents, settled, strict=True)
-        again = [
-            change_of_intent(intent, run.writer, run.keys, made=settlement.outcome == "applied")
-            for intent, settlement in made
-            if settlement.outcome != "failed" and not intent.load
-        ]
-        write_again(run, again)
-        run.journal.resolved(settled)
-        done = sum(1 for one in settled if one.outcome == "applied")
-        writes = counted(
-            len(settled),
-            "write that an earlier run left in doubt was",
-            "writes that an earlier run left in doubt were",
-        )
-        run.say(f"{writes} read back: {done} had been made")
-    return len(settled)
-
-
-def _unfinished(run: Run, status: str) -> Iterator[tuple[str, Record]]:
-    """Name and record of the other runs that are marked with this status."""
-    marked = filters.all_of(IN_RECORD, filters.equals(MARK, status))
-    for entry in list(run.writer.search(run.places.folder(RUNS), marked, [DATA], scope="one")):
-        record = run.unreadable.read(entry.dn, entry.first(DATA), read_run)
-        if record is not None and record["status"] == status and record["run"] != run.order.run:
-            yield entry.dn, record
-
-
-def _end_loads(run: Run, intents: Sequence[Intent], settled: Sequence[Settlement]) -> None:
-    """The records of runs that wrote an LDIF say what became of it; one that is not loaded by now is never
-    loaded: its first entry is made here, and slapadd refuses the file.
-
-    What the journal of another host knows is left to the runs there.
-    """
-    outcomes: dict[str, Counter[str]] = defaultdict(Counter)
-    for intent, settlement in zip(intents, settled, strict=True):
-        if intent.load:
-            outcomes[intent.run][settlement.outcome] += 1
-    for dn, record in _unfinished(run, RunStatus.LOADING):
-        name = record["run"]
-        counts = outcomes[name]
-        facts: dict[str, Any] = {"outcomes": dict(counts)}
-        if run.writer.read(run.places.undo(name, 0), ["cn"]) is None:
-            first = record_write(run.places.undo(name, 0), None, {"run": name, "changes": []})
-            if first is not None:
-                must(run.writer, first)
-            facts = {"summary": {}, "outcomes": {}}  # an undo has nothing to undo
-        elif not counts and record.get("host") != run.order.actor.host:
-            continue
-        status, note = _load_ended(counts)
-        if status is not RunStatus.DONE:
-            unclean_last(run, name)
-        put_record(run.writer, dn, {**record, **facts, "status": status, "note": note})
-        run.say(f"run {name}: {note}")
-
-
-def _load_ended(counts: Mapping[str, int]) -> tuple[RunStatus, str]:
-    """Status and note of a run whose LDIF was read back."""
-    made, total = counts["applied"], sum(counts.values())
-    if not total:
-        return (
-            RunStatus.FAILED,
-            "nothing of its LDIF can be read back from the journal of this host; see the accounts",
-        )
-    if not made:
-        return RunStatus.FAILED, "its LDIF was not loaded and can no longer be; delete the file"
-    accounts = counted(made, "account")
-    if made == total:
-        return RunStatus.DONE, f"its LDIF was loaded: {accounts}; delete the file"
-    return RunStatus.PARTLY, f"its LDIF was loaded in part: {accounts} of {total}; plan again for the rest"
-
-
-def unclean_last(run: Run, only: str = "") -> None:
-    """The next night evaluates everybody: the last run, if it is the run `only`, counts as one that did not
-    end well."""
-    entry = run.writer.read(run.places.last_run, [DATA])
-    data = entry.first(DATA) if entry is not None else None
-    last = run.unreadable.read(run.places.last_run, data, read_last_run) if data else None
-    if last is None or (only and last.run != only):
-        return
-    write = record_write(run.places.last_run, data, last_run_record(replace(last, clean=False)))
-    if write is not None:
-        must(run.writer, write)
-
-
-def _mark_interrupted(run: Run, why: str) -> None:
-    """The record of a run that died says so."""
-    for dn, record in _unfinished(run, RunStatus.RUNNING):
-        if not alive_alone(record, run.now()):
-            write_again(run, [*records_since(run, record["started"])])
-            put_record(run.writer, dn, {**record, "status": RunStatus.INTERRUPTED, "note": why})
-            feeds = ", ".join(feed["file"] for feed in record.get("feeds", []))
-            if feeds:
-                run.say(f"run {record['run']} was interrupted; apply its feeds again: {feeds}")
 
 
 def check_date(order: Order, last: LastRun | None, settings: Settings) -> None:

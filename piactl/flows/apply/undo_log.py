@@ -25,12 +25,13 @@ from piactl.directory.store.records import (
     Record,
     UnreadableRecord,
     UnreadableRecords,
+    must,
     record_write,
     set_record,
     text_of,
     texts_of,
 )
-from piactl.flows.apply.run import Run, must
+from piactl.flows.apply.run import Run
 from piactl.flows.plan.ready_plan import AccountWrite
 
 UNDO_CHUNK = 400

@@ -236,12 +236,12 @@ def test_the_server_refuses_a_run_whose_lock_was_taken_over(world: World, identi
 STOPS_BEFORE_ITS_RECORD = """
 import os, signal
 from piactl.flows.apply import run
-put_record = run.put_record
+put_run_record = run.put_run_record
 def stopping(*arguments):
-    run.put_record = put_record
+    run.put_run_record = put_run_record
     os.kill(os.getpid(), signal.SIGSTOP)
-    put_record(*arguments)
-run.put_record = stopping
+    put_run_record(*arguments)
+run.put_run_record = stopping
 """
 
 
