@@ -22,16 +22,17 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.options import (
     AsOf,
     Columns,
-    Layout,
     Output,
     ShowOutput,
     read_columns,
     read_day,
     read_names,
+    with_shared_options,
 )
 from piactl.config.schema_validation import hint
 from piactl.core.model.account import State
 from piactl.core.model.person import read_uai
+from piactl.dataclass import dataclass
 from piactl.errors import Exit, NotFound, UsageError
 from piactl.report.account_text import account_text
 from piactl.report.establishments import with_names
@@ -49,37 +50,39 @@ COLUMNS = (
 )  # fmt: skip
 
 
-States = Annotated[
-    list[str] | None, typer.Option("--state", help="Only accounts in this state; can be repeated.")
-]
-Profile = Annotated[str, typer.Option("--profile", help="Only accounts with this profile.")]
-Uai = Annotated[
-    str, typer.Option("--uai", "--establishment", help="Only accounts assigned there on the day.")
-]
-Service = Annotated[str, typer.Option("--service", help="Only accounts that have this service on the day.")]
-Sponsor = Annotated[str, typer.Option("--sponsor", help="Only accounts with this sponsor.")]
-Locked = Annotated[bool, typer.Option("--locked", help="Only locked accounts.")]
-Idle = Annotated[
-    int | None,
-    typer.Option("--idle", metavar="DAYS", min=1, help="Only open accounts without a log in for DAYS days."),
-]
-Never = Annotated[
-    bool, typer.Option("--never-logged-in", help="Only open accounts without any known log in.")
-]
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    """Which accounts are listed, as of which day, and how."""
+
+    output: Output = None
+    as_of: AsOf = None
+    state: Annotated[
+        list[str] | None, typer.Option("--state", help="Only accounts in this state; can be repeated.")
+    ] = None
+    profile: Annotated[str, typer.Option("--profile", help="Only accounts with this profile.")] = ""
+    uai: Annotated[
+        str, typer.Option("--uai", "--establishment", help="Only accounts assigned there on the day.")
+    ] = ""
+    service: Annotated[
+        str, typer.Option("--service", help="Only accounts that have this service on the day.")
+    ] = ""
+    sponsor: Annotated[str, typer.Option("--sponsor", help="Only accounts with this sponsor.")] = ""
+    locked: Annotated[bool, typer.Option("--locked", help="Only locked accounts.")] = False
+    idle: Annotated[
+        int | None,
+        typer.Option(
+            "--idle", metavar="DAYS", min=1, help="Only open accounts without a log in for DAYS days."
+        ),
+    ] = None
+    never: Annotated[
+        bool, typer.Option("--never-logged-in", help="Only open accounts without any known log in.")
+    ] = False
+    columns: Columns = ""
 
 
+@with_shared_options
 def list_(
-    output: Output = None,
-    as_of: AsOf = None,
-    state: States = None,
-    profile: Profile = "",
-    uai: Uai = "",
-    service: Service = "",
-    sponsor: Sponsor = "",
-    locked: Locked = False,
-    idle: Idle = None,
-    never: Never = False,
-    columns: Columns = "",
+    options: ListOptions,
     drift: Annotated[
         bool, typer.Option("--drift", help="Only accounts that another program changed.")
     ] = False,
@@ -92,26 +95,15 @@ def list_(
     Example: piactl account list --state grace -o csv
     """
     configuration = this_configuration()
-    filters = _filters(configuration.policy, state, profile, uai, service, sponsor, locked, idle, never)
-
-    return _listed(configuration, filters, None, columns, output, as_of, drifted=drift)
+    return _listed(configuration, options, _filters(configuration.policy, options), drifted=drift)
 
 
+@with_shared_options
 def find(
     words: Annotated[
         list[str], typer.Argument(metavar="NAME", help="Names of a person, or the beginnings of them.")
     ],
-    output: Output = None,
-    as_of: AsOf = None,
-    state: States = None,
-    profile: Profile = "",
-    uai: Uai = "",
-    service: Service = "",
-    sponsor: Sponsor = "",
-    locked: Locked = False,
-    idle: Idle = None,
-    never: Never = False,
-    columns: Columns = "",
+    options: ListOptions,
 ) -> int:
     """Find accounts by the names of people.
 
@@ -123,7 +115,7 @@ def find(
     from piactl.flows.queries.find_and_filter import find_by_name
 
     configuration, wanted = this_configuration(), " ".join(words)
-    filters = _filters(configuration.policy, state, profile, uai, service, sponsor, locked, idle, never)
+    filters = _filters(configuration.policy, options)
 
     def named(entries: Iterable[Entry]) -> list[Entry]:
         by_uid = {entry.account.uid: entry for entry in entries}
@@ -136,16 +128,14 @@ def find(
             say(f"{wanted}: nobody has this name; the nearest:")
         return [by_uid[account.uid] for account in found]
 
-    return _listed(configuration, filters, named, columns, output, as_of)
+    return _listed(configuration, options, filters, named)
 
 
 def _listed(
     configuration: Configuration,
+    options: ListOptions,
     filters: Filters,
-    choose: Callable[[Iterable[Entry]], list[Entry]] | None,
-    columns: str,
-    output: Layout | None,
-    as_of: str | None,
+    choose: Callable[[Iterable[Entry]], list[Entry]] | None = None,
     *,
     drifted: bool = False,
 ) -> int:
@@ -156,14 +146,14 @@ def _listed(
 
     asked = {"sponsor": bool(filters.sponsor), "last_login": filters.of_logins}
     usual = (*COLUMNS, *(name for name, about in asked.items() if about))
-    chosen_columns = read_columns(columns, usual, PERSON_COLUMNS)
-    day, register = read_day(as_of, today(configuration)), configuration.register
+    chosen_columns = read_columns(options.columns, usual, PERSON_COLUMNS)
+    day, register = read_day(options.as_of, today(configuration)), configuration.register
     unreadable: list[str] = []
     of_people = bool({*chosen_columns} & {*PERSON_COLUMNS})
-    layout = layout_or_default(output)
+    layout = layout_or_default(options.output)
 
     def pieces(rows: Iterable[dict[str, Any]]) -> Iterable[str]:
-        return _rendered(rows, layout, chosen_columns, only=bool(columns))
+        return _rendered(rows, layout, chosen_columns, only=bool(options.columns))
 
     with reading(configuration) as reader:
         store = configuration.accounts(reader, day)
@@ -201,33 +191,23 @@ def _rendered(
     return rendered(views, columns, layout, only=only)
 
 
-def _filters(
-    policy: Policy,
-    states: list[str] | None,
-    profile: str,
-    uai: str,
-    service: str,
-    sponsor: str,
-    locked: bool,
-    idle: int | None,
-    never: bool,
-) -> Filters:
+def _filters(policy: Policy, options: ListOptions) -> Filters:
     """Raises UsageError and NotFound: a word that fits nothing would look like nobody."""
     from piactl.flows.queries.find_and_filter import Filters
 
     valid = [one.value for one in State]
     wrong = [
         f"--state {wanted}: is not a state; the states are: {', '.join(valid)}"
-        for wanted in states or ()
+        for wanted in options.state or ()
         if wanted not in valid
     ]
-    if uai:
-        known_uai, why = read_uai(uai)
+    if options.uai:
+        known_uai, why = read_uai(options.uai)
         if known_uai is None:
             wrong.append(f"--uai: {why}")
     names = {
-        "profile": (profile, [p.name for p in policy.profiles]),
-        "service": (service, [*policy.services]),
+        "profile": (options.profile, [p.name for p in policy.profiles]),
+        "service": (options.service, [*policy.services]),
     }
     unknown = [
         f"--{sort} {name}: the policy has no such {sort}; {hint(name, known)}"
@@ -238,7 +218,16 @@ def _filters(
         raise UsageError("\n".join([*wrong, *unknown]))
     if unknown:
         raise NotFound("\n".join(unknown))
-    return Filters(states or (), profile, uai.strip().upper(), service, sponsor, locked, idle, never)
+    return Filters(
+        options.state or (),
+        options.profile,
+        options.uai.strip().upper(),
+        options.service,
+        options.sponsor,
+        options.locked,
+        options.idle,
+        options.never,
+    )
 
 
 def show(

@@ -9,21 +9,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piactl.cli.framework.account_batch import AccountCommand, Manner, begin, finish
+from piactl.cli.framework.account_batch import (
+    AccountCommand,
+    BatchOptions,
+    EditOptions,
+    Manner,
+    begin,
+    finish,
+)
 from piactl.cli.framework.context import say
 from piactl.cli.framework.options import (
-    ActAsOf,
-    ActOutput,
-    Allow,
-    DryRun,
     LastDay,
     Names,
     NeededLastDay,
     PlanLayout,
-    Reason,
-    Yes,
     read_date,
     read_names,
+    with_shared_options,
 )
 from piactl.cli.framework.run_context import put_run, say_approval
 from piactl.core.edits import accounts
@@ -31,15 +33,11 @@ from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_output, write_private
 
 
+@with_shared_options
 def lock(
     names: Names,
-    reason: Reason = "",
+    options: BatchOptions,
     until: LastDay = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    allow: Allow = None,
-    as_of: ActAsOf = None,
 ) -> int:
     """Lock accounts at once, whatever the HR data say.
 
@@ -49,41 +47,33 @@ def lock(
 
     Example: piactl account lock claire.dubreuil --reason "stolen password"
     """
-    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True))
+    command = begin(options.manner(emergency=True))
     return command.act_on(names, accounts.lock(command.author, read_date("--until", until)))
 
 
+@with_shared_options
 def unlock(
     names: Names,
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    allow: Allow = None,
-    as_of: ActAsOf = None,
+    options: BatchOptions,
 ) -> int:
     """Lift an administrator's lock. The HR data apply again at once.
 
     Example: piactl account unlock claire.dubreuil --reason "new password"
     """
-    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    command = begin(options.manner())
     return command.act_on(names, accounts.unlock(command.author))
 
 
+@with_shared_options
 def close(
     names: Names,
-    reason: Reason = "",
+    options: BatchOptions,
     from_: Annotated[
         str | None,
         typer.Option("--from", metavar="DATE", help="The first closed day (YYYY-MM-DD); today by default."),
     ] = None,
     grace: Annotated[int, typer.Option("--grace", min=0, max=3660, help="Days of grace from that day.")] = 0,
     until: LastDay = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    allow: Allow = None,
-    as_of: ActAsOf = None,
 ) -> int:
     """Close accounts: all their assignments end the day before, without grace unless --grace is given.
 
@@ -92,20 +82,16 @@ def close(
 
     Example: piactl account close claire.dubreuil --until 2026-10-31 --reason "left, HR follows"
     """
-    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of, emergency=True))
+    command = begin(options.manner(emergency=True))
     day = read_date("--from", from_) or command.order.as_of
     return command.act_on(names, accounts.close(command.author, day, read_date("--until", until), grace))
 
 
+@with_shared_options
 def reopen(
     names: Names,
-    reason: Reason = "",
+    options: BatchOptions,
     until: LastDay = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    allow: Allow = None,
-    as_of: ActAsOf = None,
 ) -> int:
     """Reopen closed accounts.
 
@@ -114,23 +100,19 @@ def reopen(
 
     Example: piactl account reopen claire.dubreuil --reason "closed by mistake"
     """
-    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    command = begin(options.manner())
     return command.act_on(names, accounts.reopen(command.author, read_date("--until", until)))
 
 
+@with_shared_options
 def extend(
     names: Names,
+    options: BatchOptions,
     until: NeededLastDay = None,
-    reason: Reason = "",
     sponsor: Annotated[
         str,
         typer.Option("--sponsor", help="The new sponsor, for a person who is not in the HR data."),
     ] = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    allow: Allow = None,
-    as_of: ActAsOf = None,
 ) -> int:
     """Extend accounts to a later day. Closed accounts are reopened.
 
@@ -142,7 +124,7 @@ def extend(
     """
     from piactl.flows.accounts.create_and_extend import prepare_extension
 
-    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    command = begin(options.manner())
     last_day = read_date("--until", until)
     if last_day is None:
         raise UsageError("the new last day is missing: add --until DATE")
@@ -152,20 +134,17 @@ def extend(
     )
 
 
+@with_shared_options
 def rename(
     account: Annotated[
         str, typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule.")
     ],
+    options: EditOptions,
     usage_name: Annotated[
         str | None,
         typer.Option("--usage-name", help='The new usage name; "" for the family name alone. [required]'),
     ] = None,
-    reason: Reason = "",
     until: LastDay = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    as_of: ActAsOf = None,
 ) -> int:
     """Change the usage name of a person. The address follows; the old one becomes an alias.
 
@@ -177,12 +156,14 @@ def rename(
 
     if usage_name is None:
         raise UsageError('the new name is missing: add --usage-name NAME, or --usage-name "" for none')
-    command = begin(Manner(reason, dry_run, yes, output, (), as_of))
+    command = begin(options.manner())
     act = accounts.rename(command.author, usage_name.strip(), read_date("--until", until))
     return command.act_on([account], act)
 
 
+@with_shared_options
 def create(
+    options: EditOptions,
     family_name: Annotated[
         str, typer.Option("--family-name", help="The family name, as on the identity card. [required]")
     ] = "",
@@ -195,7 +176,6 @@ def create(
     sponsor: Annotated[
         str, typer.Option("--sponsor", help="The account of the person who is responsible for it. [required]")
     ] = "",
-    reason: Reason = "",
     from_: Annotated[
         str | None,
         typer.Option("--from", metavar="DATE", help="The first day (YYYY-MM-DD); today by default."),
@@ -207,10 +187,6 @@ def create(
     matricule: Annotated[
         str, typer.Option("--matricule", help="The matricule of the person; generated by default.")
     ] = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    as_of: ActAsOf = None,
 ) -> int:
     """Create an account for a person who is not in the HR data: an external speaker, a private contract.
 
@@ -222,7 +198,7 @@ def create(
     """
     from piactl.flows.accounts.create_and_extend import Newcomer, prepare_newcomer
 
-    manner = Manner(reason, dry_run, yes, output, (), as_of)
+    manner = options.manner()
     newcomer = Newcomer(
         family_name=family_name,
         given_name=given_name,
@@ -253,15 +229,12 @@ if TYPE_CHECKING:
 One = Annotated[str, typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule.")]
 
 
+@with_shared_options
 def rekey(
     account: One,
     old: Annotated[str, typer.Option("--from", metavar="MATRICULE", help="The matricule that HR gave up.")],
     new: Annotated[str, typer.Option("--to", metavar="MATRICULE", help="The matricule that replaces it.")],
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    as_of: ActAsOf = None,
+    options: EditOptions,
 ) -> int:
     """Give a person another matricule of HR. The account stays as it is.
 
@@ -271,22 +244,18 @@ def rekey(
     """
     from piactl.flows.accounts.merge_split_rekey import prepare_rekey
 
-    command = begin(Manner(reason, dry_run, yes, output, (), as_of))
+    command = begin(options.manner())
     return command.edit(lambda store, rules: prepare_rekey(store, rules, account, old, new, command.author))
 
 
+@with_shared_options
 def merge(
     source: Annotated[str, typer.Argument(metavar="FROM", help="The account that ends.")],
     into: Annotated[str, typer.Argument(metavar="INTO", help="The account that remains.")],
-    reason: Reason = "",
+    options: BatchOptions,
     administrator: Annotated[
         bool, typer.Option("--administrator", help="Merge protected accounts too.")
     ] = False,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    allow: Allow = None,
-    as_of: ActAsOf = None,
     out: Annotated[
         str,
         typer.Option(
@@ -307,7 +276,7 @@ def merge(
 
     Example: piactl account merge claire.dubreuil1 claire.dubreuil --reason "one person"
     """
-    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    command = begin(options.manner())
     settings = command.configuration.settings
     if not out:
         then = "\nThis command writes FILE with --out FILE. Then: piactl apply FILE"
@@ -400,17 +369,13 @@ def apply_merge(
     return int(Exit.PARTLY if result.lagging else Exit.DONE)
 
 
+@with_shared_options
 def split(
     account: One,
     matricule: Annotated[
         str, typer.Option("--matricule", metavar="MATRICULE", help="The matricule of the other person.")
     ],
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    allow: Allow = None,
-    as_of: ActAsOf = None,
+    options: BatchOptions,
 ) -> int:
     """Split an account that two people share: one matricule and its assignments get an account of their own.
 
@@ -421,5 +386,5 @@ def split(
     """
     from piactl.flows.accounts.merge_split_rekey import prepare_split
 
-    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    command = begin(options.manner())
     return command.edit(lambda store, rules: prepare_split(store, rules, account, matricule, command.author))

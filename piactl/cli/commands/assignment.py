@@ -8,18 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piactl.cli.framework.account_batch import Manner, begin
+from piactl.cli.framework.account_batch import BatchOptions, begin
 from piactl.cli.framework.options import (
-    ActAsOf,
-    ActOutput,
-    Allow,
-    DryRun,
     LastDay,
     Names,
     NeededLastDay,
-    Reason,
-    Yes,
     read_date,
+    with_shared_options,
 )
 from piactl.core.edits import assignments
 from piactl.core.model.overrides import MANUAL
@@ -38,8 +33,10 @@ FirstDay = Annotated[
 Corps = Annotated[str, typer.Option("--corps", help="The code of the corps.")]
 
 
+@with_shared_options
 def add(
     names: Names,
+    options: BatchOptions,
     uai: Annotated[str, typer.Option("--uai", help="The establishment. [required]")] = "",
     function: Annotated[
         str, typer.Option("--function", help="The code of the function, such as ENS or DIR. [required]")
@@ -48,27 +45,23 @@ def add(
     until: NeededLastDay = None,
     corps: Corps = "",
     position: Annotated[str, typer.Option("--position", help="A position of the policy.")] = "",
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    allow: Allow = None,
-    as_of: ActAsOf = None,
 ) -> int:
     """Add an assignment to accounts.
 
     Example: piactl assignment add claire.dubreuil --uai 0800010B --function ENS --until 2026-10-31 --reason
     "replaces a teacher"
     """
-    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    command = begin(options.manner())
     _need({"--uai": uai, "--function": function, "--until": until})
     new = _assignment(uai, function, from_, until, command.order.as_of)
     new = replace(new, corps=corps.strip(), position=position.strip())
     return command.act_on(names, assignments.add(command.author, new))
 
 
+@with_shared_options
 def end_(
     names: Names,
+    options: BatchOptions,
     on: Annotated[
         str | None,
         typer.Option("--on", metavar="DATE", help="The last day of the assignment (YYYY-MM-DD). [required]"),
@@ -79,12 +72,6 @@ def end_(
         str | None, typer.Option("--from", metavar="DATE", help="Its first day (YYYY-MM-DD).")
     ] = None,
     until: LastDay = None,
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    allow: Allow = None,
-    as_of: ActAsOf = None,
 ) -> int:
     """End an assignment on a day. If there are several, select one with --uai, --function and --from.
 
@@ -93,7 +80,7 @@ def end_(
 
     Example: piactl assignment end claire.dubreuil --on 2026-10-31 --until 2026-12-31 --reason "resigned"
     """
-    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    command = begin(options.manner())
     _need({"--on": on})
     last_day = read_date("--on", on) or command.order.as_of
     meant = assignments.Meant(_uai(uai), function.strip().upper(), read_date("--from", from_))
@@ -101,8 +88,10 @@ def end_(
     return command.act_on(names, act)
 
 
+@with_shared_options
 def move(
     names: Names,
+    options: BatchOptions,
     to: Annotated[str, typer.Option("--to", metavar="UAI", help="The new establishment. [required]")] = "",
     from_: FirstDay = None,
     until: NeededLastDay = None,
@@ -112,12 +101,6 @@ def move(
     uai: Annotated[
         str, typer.Option("--uai", help="The UAI of the old establishment, if there are several assignments.")
     ] = "",
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    allow: Allow = None,
-    as_of: ActAsOf = None,
 ) -> int:
     """Move accounts to another establishment. The old assignment ends the day before the new one starts.
 
@@ -126,7 +109,7 @@ def move(
 
     Example: piactl assignment move claire.dubreuil --to 0800010B --until 2026-10-31 --reason "moved"
     """
-    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    command = begin(options.manner())
     _need({"--to": to, "--until": until})
     new = _assignment(to, function, from_, until, command.order.as_of)
     act = assignments.move(command.author, assignments.Meant(_uai(uai)), new)

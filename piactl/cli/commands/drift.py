@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from piactl.cli.framework.account_batch import Manner, begin
+from piactl.cli.framework.account_batch import BatchOptions, Manner, begin
 from piactl.cli.framework.context import list_of_accounts, this_configuration
 from piactl.cli.framework.options import (
-    ActAsOf,
-    ActOutput,
-    Allow,
     AsOf,
     Columns,
-    DryRun,
     LastDay,
     Names,
     Output,
-    Reason,
-    Yes,
     read_date,
     read_names,
+    with_shared_options,
 )
 from piactl.core.model.settings import IdentityName
 from piactl.errors import UsageError
@@ -59,14 +54,10 @@ def _listed(names: Sequence[str], output: Any, as_of: str | None, columns: str =
     return list_of_accounts(this_configuration(), rows_of, COLUMNS, output, as_of, columns)
 
 
+@with_shared_options
 def revert(
     names: Names,
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    allow: Allow = None,
-    as_of: ActAsOf = None,
+    options: BatchOptions,
 ) -> int:
     """Put back what other programs changed on accounts, at once, also what a night would keep.
 
@@ -75,18 +66,14 @@ def revert(
     from piactl.flows.accounts.drift_decisions import prepare_revert
 
     # a deleted entry is made again from undo logs, which the reader may not see
-    manner = Manner(reason, dry_run, yes, output, allow or (), as_of, reader=IdentityName.ADMINISTRATOR)
+    manner = options.manner(reader=IdentityName.ADMINISTRATOR)
     return _decided(prepare_revert, names, manner)
 
 
+@with_shared_options
 def adopt(
     names: Names,
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    allow: Allow = None,
-    as_of: ActAsOf = None,
+    options: BatchOptions,
 ) -> int:
     """Adopt the addresses and names that other programs gave accounts.
 
@@ -96,18 +83,14 @@ def adopt(
     """
     from piactl.flows.accounts.drift_decisions import prepare_adopt
 
-    return _decided(prepare_adopt, names, Manner(reason, dry_run, yes, output, allow or (), as_of))
+    return _decided(prepare_adopt, names, options.manner())
 
 
+@with_shared_options
 def override(
     names: Names,
+    options: BatchOptions,
     until: LastDay = None,
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    allow: Allow = None,
-    as_of: ActAsOf = None,
 ) -> int:
     """Keep what other programs changed on accounts until a day, unless it gives access.
 
@@ -120,7 +103,7 @@ def override(
     last = read_date("--until", until)
     if last is None:
         raise UsageError("what another program changed stays until a day: add --until DATE")
-    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
+    manner = options.manner()
     return _decided(prepare_keep, names, manner, last)
 
 

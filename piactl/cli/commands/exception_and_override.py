@@ -7,21 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import Manner, begin
+from piactl.cli.framework.account_batch import BatchOptions, Manner, begin
 from piactl.cli.framework.context import list_of_accounts, this_configuration
 from piactl.cli.framework.options import (
-    ActAsOf,
-    ActOutput,
-    Allow,
     AsOf,
     Columns,
-    DryRun,
     Names,
     NeededLastDay,
     Output,
-    Reason,
-    Yes,
     read_date,
+    with_shared_options,
 )
 from piactl.config.schema_validation import hint
 from piactl.core.edits import exceptions_and_overrides as edits
@@ -43,46 +38,38 @@ From = Annotated[
 ]
 
 
+@with_shared_options
 def grant(
     names: Names,
+    options: BatchOptions,
     service: ServiceName = "",
     uai: Uai = "",
     until: NeededLastDay = None,
     from_: From = None,
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    allow: Allow = None,
-    as_of: ActAsOf = None,
 ) -> int:
     """Give accounts a service that the policy does not give them.
 
     Example: piactl exception grant claire.dubreuil --service sts --uai 0800010B --until 2026-10-31 --reason
     "timetables"
     """
-    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
+    manner = options.manner()
     return _except(names, True, service, uai, from_, until, manner)
 
 
+@with_shared_options
 def deny(
     names: Names,
+    options: BatchOptions,
     service: ServiceName = "",
     uai: Uai = "",
     until: NeededLastDay = None,
     from_: From = None,
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    allow: Allow = None,
-    as_of: ActAsOf = None,
 ) -> int:
     """Deny accounts a service, whatever the policy gives.
 
     Example: piactl exception deny claire.dubreuil --service iprof --until 2026-10-31 --reason "dispute"
     """
-    manner = Manner(reason, dry_run, yes, output, allow or (), as_of)
+    manner = options.manner()
     return _except(names, False, service, uai, from_, until, manner)
 
 
@@ -107,22 +94,18 @@ def _except(
     return command.act_on(names, make(command.author, service, place, start, end))
 
 
+@with_shared_options
 def end_exceptions(
     names: Names,
+    options: BatchOptions,
     service: ServiceName = "",
     uai: Uai = "",
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    allow: Allow = None,
-    as_of: ActAsOf = None,
 ) -> int:
     """End exceptions before their day. The policy applies again.
 
     Example: piactl exception end claire.dubreuil --service iprof --reason "settled"
     """
-    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    command = begin(options.manner())
     if not service:
         raise UsageError("add --service, as `exception list` shows it")
     act = edits.end_exceptions(command.author, service, uai.strip().upper())
@@ -191,17 +174,13 @@ def list_overrides(output: Output = None, as_of: AsOf = None, columns: Columns =
     )
 
 
+@with_shared_options
 def end_overrides(
     names: Names,
+    options: BatchOptions,
     kind: Annotated[
         list[str] | None, typer.Option("--kind", help="Only add, end, close, name or keep; can be repeated.")
     ] = None,
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    allow: Allow = None,
-    as_of: ActAsOf = None,
 ) -> int:
     """End overrides before their day. The HR data apply again.
 
@@ -212,6 +191,6 @@ def end_overrides(
     unknown = [word for word in kind or [] if word not in words]
     if unknown:
         raise UsageError(f"--kind {unknown[0]}: the kinds are {', '.join(words)}")
-    command = begin(Manner(reason, dry_run, yes, output, allow or (), as_of))
+    command = begin(options.manner())
     kinds = [OverrideKind(word) for word in kind or words]
     return command.act_on(names, edits.end_overrides(command.author, kinds))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piactl.cli.framework.account_batch import Manner, begin
+from piactl.cli.framework.account_batch import EditOptions, Manner, begin
 from piactl.cli.framework.context import (
     display,
     layout_or_default,
@@ -20,15 +20,13 @@ from piactl.cli.framework.context import (
 )
 from piactl.cli.framework.options import (
     ActAsOf,
-    ActOutput,
     AsOf,
-    DryRun,
     Output,
     OwnColumns,
     Reason,
-    Yes,
     read_columns,
     read_day,
+    with_shared_options,
 )
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit
@@ -98,14 +96,11 @@ def show(case: CaseId, output: Output = None, as_of: AsOf = None) -> int:
     return int(Exit.DONE)
 
 
+@with_shared_options
 def same(
     case: CaseId,
+    options: EditOptions,
     account: Which = "",
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    as_of: ActAsOf = None,
 ) -> int:
     """Decide that the feed row and the account are one person.
 
@@ -116,13 +111,13 @@ def same(
     from piactl.core.plan.identity_case import Answer
     from piactl.flows.accounts.case_decisions import decision_on, find_case, prepare_join
 
-    command = begin(Manner(reason, dry_run, yes, output, (), as_of))
+    command = begin(options.manner())
     configuration, author, day = command.configuration, command.author, command.order.as_of
     with reading(configuration, IdentityName.ADMINISTRATOR) as reader:
         found, _ = find_case(reader, configuration.settings.directory.state, case)
     decision = decision_on(found, Answer.SAME, account, author.by, author.reason, day)
     if not found.of_newcomer or (found.others and decision.one not in found.accounts):
-        return _decide(case, Answer.SAME, account, reason, as_of)
+        return _decide(case, Answer.SAME, account, options.reason, options.as_of)
     return command.decide(lambda reader: prepare_join(configuration.accounts(reader, day), case, decision))
 
 

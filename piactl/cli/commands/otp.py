@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import AccountCommand, allowing, begin, desk_manner
+from piactl.cli.framework.account_batch import (
+    AccountCommand,
+    DeskOptions,
+    DeskReasonOptions,
+    allowing,
+    begin,
+    desk_manner,
+)
 from piactl.cli.framework.context import (
     layout_or_default,
     of_each,
@@ -26,14 +33,12 @@ from piactl.cli.framework.options import (
     ActOutput,
     Allow,
     AsAdministrator,
-    DryRun,
     Names,
-    Reason,
     SecondPerson,
     ShowOutput,
     SometimesReason,
-    Yes,
     read_names,
+    with_shared_options,
 )
 from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
@@ -53,8 +58,10 @@ if TYPE_CHECKING:
     from piactl.flows.helpdesk.otp import Enrolment
 
 
+@with_shared_options
 def enroll(
     names: Names,
+    options: DeskOptions,
     png: Annotated[
         str | None, typer.Option("--png", metavar="FILE", help="Write the QR code to a new file (mode 0600).")
     ] = None,
@@ -66,11 +73,6 @@ def enroll(
             help="Write the otpauth URI to a new file (mode 0600); for several accounts as TSV, a line each.",
         ),
     ] = None,
-    reason: SometimesReason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    administrator: AsAdministrator = False,
 ) -> int:
     """Create a device for accounts, and show it once: as a QR code in the terminal, or in files.
 
@@ -82,12 +84,12 @@ def enroll(
     from piactl.flows.helpdesk.otp import EnrolmentDelivery
 
     wanted = read_names(names)
-    on_screen = sys.stdout.isatty() and len(wanted) == 1 and output is None
-    _need_a_way(wanted, png, uri_file, on_screen or dry_run)
-    manner = desk_manner(reason or "enrolment", administrator, dry_run, yes, output)
+    on_screen = sys.stdout.isatty() and len(wanted) == 1 and options.output is None
+    _need_a_way(wanted, png, uri_file, on_screen or options.dry_run)
+    manner = options.manner("enrolment")
     command = begin(manner)
     configuration = command.configuration
-    files = (None, None) if dry_run else (png, uri_file)
+    files = (None, None) if options.dry_run else (png, uri_file)
     with EnrolmentDelivery(*files, alone=len(wanted) == 1) as delivery:
 
         def prepare(reader: Reader) -> Batch:
@@ -280,13 +282,10 @@ def resync(
     )
 
 
+@with_shared_options
 def suspend(
     names: Names,
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    administrator: AsAdministrator = False,
+    options: DeskReasonOptions,
 ) -> int:
     """Suspend the device of accounts, such as a lost telephone. Log in is refused until another is verified.
 
@@ -297,7 +296,7 @@ def suspend(
     """
     from piactl.flows.helpdesk.otp import prepare_suspension
 
-    manner = replace(desk_manner(reason, administrator, dry_run, yes, output), emergency=True)
+    manner = replace(options.manner(), emergency=True)
     command = begin(manner)
     configuration = command.configuration
     wanted = read_names(names)
@@ -312,14 +311,11 @@ def suspend(
     )
 
 
+@with_shared_options
 def resume(
     names: Names,
+    options: DeskReasonOptions,
     proof_file: ProofFile = None,
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    administrator: AsAdministrator = False,
 ) -> int:
     """Put a suspended device in force again, such as a telephone that was found.
 
@@ -331,7 +327,7 @@ def resume(
     from piactl.flows.helpdesk.otp import prepare_resumption
 
     refuse_input("--proof-file", proof_file)
-    manner = desk_manner(reason, administrator, dry_run, yes, output)
+    manner = options.manner()
     command = begin(manner)
     configuration = command.configuration
     wanted = read_names(names)
@@ -340,25 +336,22 @@ def resume(
         lambda reader: prepare_resumption(
             configuration.accounts(reader),
             wanted,
-            _proof(command, reason, proof_file, reader, alone=alone),
+            _proof(command, options.reason, proof_file, reader, alone=alone),
             command.author,
             manner.identity,
         )
     )
 
 
+@with_shared_options
 def remove(
     names: Names,
+    options: DeskReasonOptions,
     password_alone: Annotated[
         bool,
         typer.Option("--password-alone", help="Remove it although a service of the account asks for a code."),
     ] = False,
     proof_file: ProofFile = None,
-    reason: Reason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    administrator: AsAdministrator = False,
     allow: Allow = None,
 ) -> int:
     """Remove the devices of accounts, and delete their secrets. The password alone is enough again.
@@ -372,8 +365,7 @@ def remove(
     from piactl.flows.helpdesk.otp import prepare_removal
 
     refuse_input("--proof-file", proof_file)
-    manner = desk_manner(reason, administrator, dry_run, yes, output)
-    manner = allowing(manner, allow, reason)
+    manner = allowing(options.manner(), allow, options.reason)
     command = begin(manner)
     configuration = command.configuration
     wanted = read_names(names)
@@ -383,7 +375,7 @@ def remove(
             configuration.accounts(reader),
             configuration.policy,
             wanted,
-            _proof(command, reason, proof_file, reader, alone=alone),
+            _proof(command, options.reason, proof_file, reader, alone=alone),
             command.operation_guard(),
             command.author,
             manner.identity,

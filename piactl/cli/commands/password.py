@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from piactl.cli.framework.account_batch import AccountCommand, Manner, allowing, begin, desk_manner
+from piactl.cli.framework.account_batch import (
+    AccountCommand,
+    DeskOptions,
+    Manner,
+    allowing,
+    begin,
+)
 from piactl.cli.framework.context import layout_or_default, put, put_text, reading, say, this_configuration
 from piactl.cli.framework.options import (
-    ActOutput,
     Allow,
-    AsAdministrator,
-    DryRun,
     Names,
     SecondPerson,
     ShowOutput,
-    SometimesReason,
-    Yes,
     read_names,
+    with_shared_options,
 )
 from piactl.cli.framework.terminal import ask_secret
 from piactl.clock import utc_now
@@ -109,15 +112,12 @@ PrivateMail = Annotated[
 ]
 
 
+@with_shared_options
 def activate(
     names: Names,
+    options: DeskOptions,
     to: To = None,
     private_mail: PrivateMail = False,
-    reason: SometimesReason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    administrator: AsAdministrator = False,
     allow: Allow = None,
 ) -> int:
     """Give accounts an activation password. It works for one log in; its owner has to replace it at once.
@@ -129,17 +129,18 @@ def activate(
 
     Example: piactl password activate claire.dubreuil --out passwords.csv
     """
-    first_only = not (administrator and reason.strip())
-    manner = desk_manner(reason or "first connection", administrator, dry_run, yes, output)
-    manner = allowing(manner, allow, reason)
+    first_only = not (options.administrator and options.reason.strip())
+    manner = allowing(options.manner("first connection"), allow, options.reason)
     command = begin(manner)
     refuse_unsafe_way(manner, to)
     wanted = read_names(names)
     return hand_out(command, wanted, to, private_mail, first_only=first_only)
 
 
+@with_shared_options
 def reset(
     names: Names,
+    options: DeskOptions,
     numen_file: Annotated[
         str | None,
         typer.Option("--numen-file", metavar="FILE", help="Read the NUMEN from this file; - is stdin."),
@@ -159,11 +160,6 @@ def reset(
     ] = False,
     to: To = None,
     private_mail: PrivateMail = False,
-    reason: SometimesReason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    administrator: AsAdministrator = False,
     allow: Allow = None,
     second_person: SecondPerson = False,
 ) -> int:
@@ -186,32 +182,34 @@ def reset(
     if second_person:
         from piactl.cli.commands.approve import request_approval
 
-        others = (numen_file, one_time_code_file, without_check, to, private_mail, administrator, allow)
-        manner = desk_manner(reason, False, dry_run, yes, output)
-        return request_approval(PASSWORD, wanted, manner, *others)
+        others = (numen_file, one_time_code_file, without_check, to, private_mail, options.administrator)
+        return request_approval(PASSWORD, wanted, options.manner(), *others, allow)
     terms = reset_terms(
-        wanted, reason, administrator=administrator, without_check=without_check, dry_run=dry_run
+        wanted,
+        options.reason,
+        administrator=options.administrator,
+        without_check=without_check,
+        dry_run=options.dry_run,
     )
-    asks_for_proof = terms.checked and not dry_run
-    manner = Manner(
-        terms.reason, dry_run, yes or terms.checked, output, identity=terms.identity, recorded=False
+    manner = replace(
+        options.manner(),
+        reason=terms.reason,
+        yes=options.yes or terms.checked,
+        identity=terms.identity,
     )
-    manner = allowing(manner, allow, reason)
+    manner = allowing(manner, allow, options.reason)
     command = begin(manner)
     refuse_unsafe_way(manner, to)
     check = None
-    if asks_for_proof:
+    if terms.checked and not options.dry_run:
         check = _identity_check(command, wanted[0], numen_file, one_time_code_file)
     return hand_out(command, wanted, to, private_mail, check)
 
 
+@with_shared_options
 def unblock(
     names: Names,
-    reason: SometimesReason = "",
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    output: ActOutput = None,
-    administrator: AsAdministrator = False,
+    options: DeskOptions,
 ) -> int:
     """Lift a block by wrong passwords. The password stays, and so does an administrator's lock.
 
@@ -221,7 +219,7 @@ def unblock(
     """
     from piactl.flows.helpdesk.unblock import prepare_unblocking
 
-    manner = desk_manner(reason or "unblocked", administrator, dry_run, yes, output)
+    manner = options.manner("unblocked")
     command = begin(manner)
     configuration, order, wanted = command.configuration, command.order, read_names(names)
     return command.decide(

@@ -19,7 +19,21 @@ from piactl.cli.framework.context import (
     today,
     writing,
 )
-from piactl.cli.framework.options import Layout, need_reason, read_allowed, read_day, read_names
+from piactl.cli.framework.options import (
+    ActAsOf,
+    ActOutput,
+    Allow,
+    AsAdministrator,
+    DryRun,
+    Layout,
+    Reason,
+    SometimesReason,
+    Yes,
+    need_reason,
+    read_allowed,
+    read_day,
+    read_names,
+)
 from piactl.cli.framework.run_context import _now, new_order, run_of
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirm
@@ -58,6 +72,52 @@ class Manner:
     """Whether the run writes a record to the directory; the help desk's identity may not."""
     emergency: bool = False
     """Whether the command takes access away. It then runs even if the default password policy is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class EditOptions:
+    """The options of a command that changes one account by hand."""
+
+    reason: Reason = ""
+    dry_run: DryRun = False
+    yes: Yes = False
+    output: ActOutput = None
+    as_of: ActAsOf = None
+
+    allow: list[str] | None = None
+
+    def manner(self, *, emergency: bool = False, reader: str = IdentityName.READER) -> Manner:
+        given = self.reason, self.dry_run, self.yes, self.output, self.allow or (), self.as_of
+        return Manner(*given, reader=reader, emergency=emergency)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOptions(EditOptions):
+    """The options of a command that changes any number of accounts by hand."""
+
+    allow: Allow = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeskOptions:
+    """The options of a command of the help desk that needs a reason only as an administrator."""
+
+    reason: SometimesReason = ""
+    dry_run: DryRun = False
+    yes: Yes = False
+    output: ActOutput = None
+    administrator: AsAdministrator = False
+
+    def manner(self, usual_reason: str = "") -> Manner:
+        reason = self.reason or usual_reason
+        return desk_manner(reason, self.administrator, self.dry_run, self.yes, self.output)
+
+
+@dataclass(frozen=True, slots=True)
+class DeskReasonOptions(DeskOptions):
+    """The options of a command of the help desk that always needs a reason."""
+
+    reason: Reason = ""
 
 
 def desk_manner(reason: str, administrator: bool, dry_run: bool, yes: bool, output: Layout | None) -> Manner:

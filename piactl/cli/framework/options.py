@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from functools import wraps
+from typing import TYPE_CHECKING, Annotated, Any, get_origin, get_type_hints
 from zoneinfo import ZoneInfo
 
 import typer
@@ -201,6 +204,28 @@ AcceptFeed = Annotated[
         help="Accept this feed although it exceeds the limits of its source.",
     ),
 ]
+
+
+def with_shared_options(command: Callable[..., int]) -> Callable[..., int]:
+    """The command, whose parameter `options` is a dataclass: its annotated fields become options, the last
+    ones."""
+    parameters = dict(inspect.signature(command, eval_str=True).parameters)
+    group = parameters.pop("options")
+    hints = get_type_hints(group.annotation, include_extras=True)
+    shared = {
+        field.name: group.replace(name=field.name, annotation=hints[field.name], default=field.default)
+        for field in fields(group.annotation)
+        if get_origin(hints[field.name]) is Annotated
+    }
+
+    @wraps(command)
+    def called(**given: Any) -> int:
+        return command(options=group.annotation(**{name: given.pop(name) for name in shared}), **given)
+
+    parameters |= shared
+    called.__dict__["__signature__"] = inspect.Signature([*parameters.values()])
+    called.__annotations__ = {name: parameter.annotation for name, parameter in parameters.items()}
+    return called
 
 
 def read_day(text: str | None, today: date) -> date:
