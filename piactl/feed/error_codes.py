@@ -8,6 +8,9 @@ The codes of the limits of a source (`older`, `bad-column`, `held` and others) a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+
+from piactl.errors import FeedRefused
 
 _AT_SOURCE = "correct it in HR, or correct the rejects file and feed it"
 _IN_SET = "correct it in the application that exports the set"
@@ -115,3 +118,8 @@ def refusal(code: str, detail: str = "") -> tuple[str, str]:
     """The pair that `FeedRefused` takes; `detail` replaces the meaning of the code."""
     meaning, advice = REFUSALS[code]
     return code, f"{detail or meaning}; {advice}"
+
+
+def refused(path: Path, code: str, detail: str = "", source: str = "") -> FeedRefused:
+    """The error for a feed that is refused for this one reason."""
+    return FeedRefused(str(path), [refusal(code, detail)], source)

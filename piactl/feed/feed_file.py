@@ -14,8 +14,8 @@ from pathlib import Path
 
 from piactl.core.model.settings import SourceSettings
 from piactl.dataclass import dataclass
-from piactl.errors import FeedRefused, NotFound, UsageError
-from piactl.feed.error_codes import refusal
+from piactl.errors import NotFound, UsageError
+from piactl.feed.error_codes import refused
 from piactl.feed.formats.registry import open_translated
 from piactl.feed.formats.rows import RowWriter
 from piactl.feed.formats.set_files import digest_of, is_md5
@@ -148,15 +148,14 @@ def _open_file(path: Path, source: SourceSettings) -> Iterator[BufferedReader]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "the name is not valid"
-        raise FeedRefused(str(path), [refusal("unreadable", f"the file cannot be read ({why})")]) from None
+        raise refused(path, "unreadable", f"the file cannot be read ({why})") from None
     try:
         refuse_own_file(str(path), descriptor)
         _check_kind(path, os.fstat(descriptor), source)
         with os.fdopen(descriptor, "rb", closefd=False) as stream:
             yield stream
     except OSError as error:
-        detail = f"the file cannot be read ({error.strerror})"
-        raise FeedRefused(str(path), [refusal("unreadable", detail)]) from None
+        raise refused(path, "unreadable", f"the file cannot be read ({error.strerror})") from None
     finally:
         os.close(descriptor)
 
@@ -173,7 +172,7 @@ def longest_line(source: SourceSettings) -> int:
 
 def _check_kind(path: Path, facts: os.stat_result, source: SourceSettings) -> None:
     if not stat.S_ISREG(facts.st_mode):
-        raise FeedRefused(str(path), [refusal("not-a-file")])
+        raise refused(path, "not-a-file")
     if facts.st_size > source.limits.max_bytes:
         detail = f"the file has {facts.st_size} bytes, but the source allows {source.limits.max_bytes}"
-        raise FeedRefused(str(path), [refusal("too-many-bytes", detail)])
+        raise refused(path, "too-many-bytes", detail)

@@ -26,7 +26,7 @@ from piactl.feed.encoding_and_header import (
     likely_encoding,
     read_layout,
 )
-from piactl.feed.error_codes import refusal
+from piactl.feed.error_codes import refusal, refused
 from piactl.feed.feed import Feed, Remark, date_remarks, layout_remarks, row_remarks, set_remarks
 from piactl.feed.feed_file import OpenFeed, digest_of_feed, is_trailer, longest_line, open_feed
 from piactl.feed.file_date import file_date
@@ -399,4 +399,4 @@ def read_feed(path: Path, source: SourceSettings, skipped: Skipped | None = None
 
 def _check_same(path: Path, source: SourceSettings, digest: str) -> None:
     if digest_of_feed(path) != digest:
-        raise FeedRefused(str(path), [refusal("changed")], source.name)
+        raise refused(path, "changed", source=source.name)

@@ -42,9 +42,7 @@ def is_matricule(text: str) -> bool:
 def check_matricule(text: str) -> Checked:
     """The matricule as text, because leading zeros count."""
     if _MATRICULE.fullmatch(text) is None:
-        return _fault(
-            "bad-matricule", f"{shown(text)} is not a matricule: expected 1 to 20 letters and digits"
-        )
+        return _not(text, "bad-matricule", "a matricule", "1 to 20 letters and digits")
     if _NUMEN.fullmatch(text) is not None:
         return _fault("matricule-is-numen", "the column matricule contains a NUMEN")
     return text, None
@@ -69,8 +67,7 @@ def check_name(text: str) -> Checked:
 def check_code(text: str) -> Checked:
     if len(text) <= _CODE_LENGTH and text.isprintable():
         return text, None
-    expected = f"at most {_CODE_LENGTH} printable characters"
-    return _fault("bad-code", f"{shown(text)} is not a code: expected {expected}")
+    return _not(text, "bad-code", "a code", f"at most {_CODE_LENGTH} printable characters")
 
 
 def check_uai(text: str) -> Checked:
@@ -80,22 +77,21 @@ def check_uai(text: str) -> Checked:
     code, _, detail = text.removeprefix(FOUND).partition(" ")
     if text.startswith(FOUND) and code in ("structure-unknown", "person-doubled"):
         return _fault(code, detail)
-    if "wrong:" in why or "is wrong" in why:
+    if "is wrong" in why:
         return _fault("bad-uai", why)
-    return _fault("bad-uai", f"{shown(text)} is not a UAI: expected seven digits and a letter")
+    return _not(text, "bad-uai", "a UAI", "seven digits and a letter")
 
 
 def check_mail(text: str) -> Checked:
     if _MAIL.fullmatch(text) and text.isprintable():
         return text, None
-    return _fault("bad-mail", f"{shown(text)} is not a mail address: expected one @ and no blanks")
+    return _not(text, "bad-mail", "a mail address", "one @ and no blanks")
 
 
 def check_modality(text: str) -> Checked:
     if text.lower() in _MODALITIES:
         return text.lower(), None
-    expected = "principale, secondaire or suppleance"
-    return _fault("bad-modality", f"{shown(text)} is not a modalite: expected {expected}")
+    return _not(text, "bad-modality", "a modalite", "principale, secondaire or suppleance")
 
 
 def check_quotite(text: str) -> Checked:
@@ -105,12 +101,15 @@ def check_quotite(text: str) -> Checked:
         return text, None
     if fraction is not None and 0 < int(fraction.group(2)) >= int(fraction.group(1)):
         return text, None
-    expected = "0 to 100, or a fraction such as 9/18"
-    return _fault("bad-quotite", f"{shown(text)} is not a quotite: expected {expected}")
+    return _not(text, "bad-quotite", "a quotite", "0 to 100, or a fraction such as 9/18")
 
 
 def _fault(code: str, message: str) -> Checked:
     return None, (code, message)
+
+
+def _not(text: str, code: str, what: str, expected: str) -> Checked:
+    return _fault(code, f"{shown(text)} is not {what}: expected {expected}")
 
 
 class DateCheck:

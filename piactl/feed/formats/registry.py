@@ -19,8 +19,7 @@ from typing import IO, cast
 
 from piactl.core.model.settings import SourceSettings
 from piactl.dataclass import dataclass
-from piactl.errors import FeedRefused
-from piactl.feed.error_codes import refusal
+from piactl.feed.error_codes import refused
 from piactl.feed.formats.kept_sets import KeptSet, kept_sets
 from piactl.feed.formats.rows import COLUMNS, DATED, RowWriter
 from piactl.feed.formats.set_files import SetFiles, State, digest_of, open_set, state_of
@@ -124,10 +123,9 @@ def _translated(path: Path, source: SourceSettings) -> TranslatedSet:
             writer = RowWriter(stream, lines, columns)
             write(files, source, writer)
     except OSError as error:
-        detail = f"it cannot be read ({error.strerror or error})"
-        raise FeedRefused(str(path), [refusal("unreadable", detail)]) from None
+        raise refused(path, "unreadable", f"it cannot be read ({error.strerror or error})") from None
     if state != state_of(path):
-        raise FeedRefused(str(path), [refusal("changed")])
+        raise refused(path, "changed")
     undated = "debut" not in writer.columns
     day = {"debut": writer.day.isoformat()} if writer.day and undated else {}
     layout = replace(

@@ -12,16 +12,14 @@ from lxml import etree
 from piactl.feed.formats.set_files import SetFiles
 
 
-class UnsafeXml(Exception):
-    """The file declares entities or an internal subset: AAF needs neither, attacks do."""
+class XmlFault(Exception):
+    """Why a file cannot be read, with the line. `code` is unsafe-xml (it declares entities or an internal
+    subset: feeds need neither, attacks do), cut (the root is not closed) or bad-xml (it is not XML, or not of
+    this form)."""
 
-
-class CutXml(Exception):
-    """The root is not closed."""
-
-
-class BadXml(Exception):
-    """It is not XML, or not of this form; with the line."""
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
 
 
 _CUT = ("Premature end", "Extra content at the end", "not finished", "Document is empty", "no element found")
@@ -48,7 +46,7 @@ class _Watched:
 def safe_events(
     stream: IO[bytes], events: Collection[str], tag: object
 ) -> Iterator[tuple[str, etree._Element]]:
-    """What a parser meets that resolves, fetches and expands nothing. Raises UnsafeXml, CutXml or BadXml."""
+    """What a parser meets that resolves, fetches and expands nothing. Raises XmlFault."""
     # lxml reads this fast enough in C and frees what is read; network, DTD, entities and huge texts are off
     watched = _Watched(stream)
     try:
@@ -67,16 +65,21 @@ def safe_events(
     except etree.XMLSyntaxError as error:
         line, column = error.position
         words = re.sub(r", line \d+, column \d+.*", "", str(error.msg))
-        cut = any(sign in words for sign in _CUT) or not watched.ends_with_tag()
-        raise (CutXml if cut else BadXml)(f"line {line}, column {column}: {words}") from None
+        message = f"line {line}, column {column}: {words}"
+        if any(sign in words for sign in _CUT) or not watched.ends_with_tag():
+            raise XmlFault("cut", f"{message}: the file was cut") from None
+        raise XmlFault("bad-xml", message) from None
 
 
-def refuse_declarations(root: etree._Element) -> etree._Element:
-    """The root. Raises UnsafeXml if the file declares entities or elements."""
+def checked_root(root: etree._Element, tag: str = "") -> etree._Element:
+    """The root. Raises XmlFault if the file declares entities or elements, or the root is not a `tag`."""
+    if tag and root.tag != tag:
+        raise XmlFault("bad-xml", f"line {line_of(root)}: the root is {root.tag}, not {tag}")
     dtd = root.getroottree().docinfo.internalDTD
     declared = (*dtd.iterentities(), *dtd.iterelements()) if dtd is not None else ()  # type: ignore[attr-defined]
     if declared:
-        raise UnsafeXml(f"line {root.sourceline}: the file declares entities or elements of its own")
+        why = f"line {root.sourceline}: the file declares entities or elements of its own"
+        raise XmlFault("unsafe-xml", why)
     return root
 
 
@@ -85,10 +88,17 @@ def line_of(element: etree._Element) -> int:
 
 
 def text_of(element: etree._Element) -> str:
-    """The text of an element, without the blanks around it. Raises UnsafeXml."""
+    """The text of an element, without the blanks around it. Raises XmlFault."""
     if len(element):  # a reference to an entity is a child, and so is an element that does not belong here
-        raise UnsafeXml(f"line {element.sourceline}: a value has more than text")
+        raise XmlFault("unsafe-xml", f"line {element.sourceline}: a value has more than text")
     return (element.text or "").strip()
+
+
+def free(element: etree._Element) -> None:
+    """Frees an element that was dealt with, and those before it."""
+    element.clear()
+    while element.getprevious() is not None:
+        del element.getparent()[0]  # type: ignore[union-attr]
 
 
 @contextmanager
@@ -96,9 +106,5 @@ def xml_refused(files: SetFiles, name: str) -> Iterator[None]:
     """Makes a fault of a file refuse its set."""
     try:
         yield
-    except UnsafeXml as error:
-        raise files.refuse("unsafe-xml", f"{name}: {error}") from None
-    except CutXml as error:
-        raise files.refuse("cut", f"{name}: {error}: the file was cut") from None
-    except BadXml as error:
-        raise files.refuse("bad-xml", f"{name}: {error}") from None
+    except XmlFault as fault:
+        raise files.refuse(fault.code, f"{name}: {fault}") from None

@@ -16,6 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import IO, TypeVar
@@ -23,7 +24,7 @@ from typing import IO, TypeVar
 from piactl.core.model.settings import SourceLimits
 from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
-from piactl.feed.error_codes import refusal
+from piactl.feed.error_codes import refused
 from piactl.feed.formats.kept_sets import KeptSet
 from piactl.private_files import refuse_own_file
 
@@ -100,7 +101,7 @@ def _md5(opener: Opener) -> str:
 MOST_FILES = 1_000
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError)
 T = TypeVar("T")
-Member = tuple[str, int, bool, Callable[[], IO[bytes]]]
+Member = tuple[str, int, bool, Opener]
 """Name, size, whether it is a regular file, and how it is opened."""
 
 
@@ -110,7 +111,7 @@ class SetFiles:
     gives the sets of a kind that deltas may change."""
 
     path: Path
-    files: Mapping[str, Callable[[], IO[bytes]]]
+    files: Mapping[str, Opener]
     digest: str = ""
     kept: Callable[[str], Sequence[KeptSet]] = lambda _kind: ()
 
@@ -121,7 +122,7 @@ class SetFiles:
             yield stream
 
     def refuse(self, code: str, detail: str = "") -> FeedRefused:
-        return FeedRefused(str(self.path), [refusal(code, detail)])
+        return refused(self.path, code, detail)
 
 
 State = tuple[tuple[str, int, int], ...]
@@ -170,63 +171,54 @@ def open_set(
             files = _folder(path, limits) if path.is_dir() else _file(path, limits, stack)
             yield SetFiles(path, _agreeing(path, files), digest, kept)
         except _DAMAGED as error:
-            detail = f"the archive is damaged or cut ({error})"
-            raise FeedRefused(str(path), [refusal("bad-archive", detail)]) from None
+            raise refused(path, "bad-archive", f"the archive is damaged or cut ({error})") from None
 
 
-def _agreeing(path: Path, files: dict[str, Callable[[], IO[bytes]]]) -> dict[str, Callable[[], IO[bytes]]]:
+def _agreeing(path: Path, files: dict[str, Opener]) -> dict[str, Opener]:
     """The files, without those that have digests. Raises FeedRefused if a digest is another."""
     others = {name: opener for name, opener in files.items() if not is_md5(name)}
-    whole = {} if path.is_dir() else {path.name: _opener(path)}
+    whole = {} if path.is_dir() else {path.name: partial(_opened, path)}
     try:
         for name in sorted(files.keys() - others.keys()):
             check_md5(name, files[name], others)
         for beside in md5_beside(path):
-            check_md5(beside.name, _opener(beside), {**whole, **others})
+            check_md5(beside.name, partial(_opened, beside), {**whole, **others})
     except WrongMd5 as error:
-        raise _refuse(path, "wrong-checksum", str(error)) from None
+        raise refused(path, "wrong-checksum", str(error)) from None
     return others
 
 
-def _refuse(path: Path, code: str, detail: str = "") -> FeedRefused:
-    return FeedRefused(str(path), [refusal(code, detail)])
-
-
-def _folder(path: Path, limits: SourceLimits) -> dict[str, Callable[[], IO[bytes]]]:
-    files: dict[str, Callable[[], IO[bytes]]] = {}
+def _folder(path: Path, limits: SourceLimits) -> dict[str, Opener]:
+    files: dict[str, Opener] = {}
     size = 0
     for one in sorted(path.iterdir()):
         facts = one.lstat()
         if not stat.S_ISREG(facts.st_mode):
-            raise _refuse(path, "not-a-file", f"{one.name}: a set has regular files only")
+            raise refused(path, "not-a-file", f"{one.name}: a set has regular files only")
         size += facts.st_size
         if size > limits.max_bytes or len(files) >= MOST_FILES:
             raise _too_large(path, limits)
-        files[one.name] = _opener(one)
+        files[one.name] = partial(_opened, one)
     return files
 
 
-def _opener(path: Path) -> Callable[[], IO[bytes]]:
-    return lambda: _opened(path)
-
-
-def _file(path: Path, limits: SourceLimits, stack: ExitStack) -> dict[str, Callable[[], IO[bytes]]]:
+def _file(path: Path, limits: SourceLimits, stack: ExitStack) -> dict[str, Opener]:
     stream = stack.enter_context(_opened(path))
     facts = os.fstat(stream.fileno())
     if not stat.S_ISREG(facts.st_mode):
-        raise _refuse(path, "not-a-file")
+        raise refused(path, "not-a-file")
     if facts.st_size > limits.max_bytes:
         raise _too_large(path, limits)
     start = stream.read(4)
     stream.seek(0)
     if not start:
-        raise _refuse(path, "empty")
+        raise refused(path, "empty")
     if start[:2] == b"PK":
         return _zip(path, stack.enter_context(_archive(lambda: zipfile.ZipFile(stream))), limits)
     if start[:2] == b"\x1f\x8b":
         archive = _archive(lambda: tarfile.open(fileobj=stream, mode="r:gz"))  # noqa: SIM115 the stack closes it
         return _tar(path, stack.enter_context(archive), limits)
-    return {path.name: _opener(path)}
+    return {path.name: partial(_opened, path)}
 
 
 def _archive(opener: Callable[[], T]) -> T:
@@ -236,25 +228,24 @@ def _archive(opener: Callable[[], T]) -> T:
         raise zipfile.BadZipFile(str(error)) from None
 
 
-def _zip(path: Path, archive: zipfile.ZipFile, limits: SourceLimits) -> dict[str, Callable[[], IO[bytes]]]:
+def _zip(path: Path, archive: zipfile.ZipFile, limits: SourceLimits) -> dict[str, Opener]:
     members: list[Member] = []
     for info in archive.infolist():
         kind = info.external_attr >> 16
         if info.flag_bits & 0x1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise _refuse(path, "bad-archive", f"{info.filename!r} is encrypted, or packed in a rare way")
+            raise refused(path, "bad-archive", f"{info.filename!r} is encrypted, or packed in a rare way")
         regular = not kind or stat.S_IFMT(kind) in (0, stat.S_IFREG)
         if not info.is_dir():
-            members.append((info.filename, info.file_size, regular, _bounded(path, limits, archive, info)))
+            opener = partial(_bounded, partial(archive.open, info), path, limits)
+            members.append((info.filename, info.file_size, regular, opener))
     return _members(path, members, limits)
 
 
-def _bounded(
-    path: Path, limits: SourceLimits, archive: zipfile.ZipFile, info: zipfile.ZipInfo
-) -> Callable[[], IO[bytes]]:
-    return lambda: _Bounded(archive.open(info), path, limits)  # type: ignore[return-value]
+def _bounded(opener: Callable[[], IO[bytes] | None], path: Path, limits: SourceLimits) -> IO[bytes]:
+    return _Bounded(opener(), path, limits)  # type: ignore[arg-type, return-value]
 
 
-def _tar(path: Path, archive: tarfile.TarFile, limits: SourceLimits) -> dict[str, Callable[[], IO[bytes]]]:
+def _tar(path: Path, archive: tarfile.TarFile, limits: SourceLimits) -> dict[str, Opener]:
     members: list[Member] = []
     size = 0
     for info in archive:
@@ -262,33 +253,28 @@ def _tar(path: Path, archive: tarfile.TarFile, limits: SourceLimits) -> dict[str
         if size > limits.max_bytes or len(members) > MOST_FILES:
             raise _too_large(path, limits)
         if not info.isdir():
-            members.append((info.name, info.size, info.isreg(), _tar_opener(path, limits, archive, info)))
+            opener = partial(_bounded, partial(archive.extractfile, info), path, limits)
+            members.append((info.name, info.size, info.isreg(), opener))
     return _members(path, members, limits)
 
 
-def _tar_opener(
-    path: Path, limits: SourceLimits, archive: tarfile.TarFile, info: tarfile.TarInfo
-) -> Callable[[], IO[bytes]]:
-    return lambda: _Bounded(archive.extractfile(info), path, limits)  # type: ignore[arg-type, return-value]
-
-
-def _members(path: Path, members: list[Member], limits: SourceLimits) -> dict[str, Callable[[], IO[bytes]]]:
-    files: dict[str, Callable[[], IO[bytes]]] = {}
+def _members(path: Path, members: list[Member], limits: SourceLimits) -> dict[str, Opener]:
+    files: dict[str, Opener] = {}
     if sum(size for _, size, _, _ in members) > limits.max_bytes or len(members) > MOST_FILES:
         raise _too_large(path, limits)
     for name, _, regular, opener in members:
         parts = name.split("/")
         if not regular or name.startswith("/") or "\\" in name or ".." in parts or not name.isprintable():
-            raise _refuse(path, "bad-archive", f"the archive names {name!r}, which is not a file below it")
+            raise refused(path, "bad-archive", f"the archive names {name!r}, which is not a file below it")
         if parts[-1] in files:
-            raise _refuse(path, "bad-archive", f"the archive has {parts[-1]} twice")
+            raise refused(path, "bad-archive", f"the archive has {parts[-1]} twice")
         files[parts[-1]] = opener
     return files
 
 
 def _too_large(path: Path, limits: SourceLimits) -> FeedRefused:
     detail = f"it has more than the {limits.max_bytes} bytes, or {MOST_FILES} files, that the source allows"
-    return _refuse(path, "too-many-bytes", detail)
+    return refused(path, "too-many-bytes", detail)
 
 
 class _Bounded:

@@ -15,14 +15,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.dataclass import dataclass
 from piactl.feed.file_date import file_date
 from piactl.feed.formats.rows import RowWriter, found
-from piactl.feed.formats.safe_xml import (
-    BadXml,
-    line_of,
-    refuse_declarations,
-    safe_events,
-    text_of,
-    xml_refused,
-)
+from piactl.feed.formats.safe_xml import checked_root, free, line_of, safe_events, text_of, xml_refused
 from piactl.feed.formats.set_files import SetFiles
 
 ROOT, _PERSON = "STS_EDT", "INDIVIDU"
@@ -92,9 +85,7 @@ def _people(stream: IO[bytes], facts: _Facts) -> Iterator[etree._Element]:
     for event, element in safe_events(stream, ("start", "end"), None):
         tag = element.tag
         if root is None:
-            root = refuse_declarations(element)
-            if tag != ROOT:
-                raise BadXml(f"line {line_of(element)}: the root is {tag}, not {ROOT}")
+            root = checked_root(element, ROOT)
         if event == "start":
             inside = inside or tag == _PERSON
             if tag == "UAJ":
@@ -111,9 +102,7 @@ def _people(stream: IO[bytes], facts: _Facts) -> Iterator[etree._Element]:
             if parent is not None and parent.tag == "INDIVIDUS":
                 yield element
         if not inside and element is not root:
-            element.clear()
-            while element.getprevious() is not None:
-                del element.getparent()[0]  # type: ignore[union-attr]
+            free(element)
 
 
 def _row(person: etree._Element, uai: str) -> tuple[tuple[str, ...] | None, bool]:

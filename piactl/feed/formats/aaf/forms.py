@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
 from piactl.dataclass import dataclass
@@ -42,8 +43,6 @@ class Form:
         return frozenset({self.structure, *self.uais})
 
 
-_ENT = ("ENTStructureUAI", "ENTEtablissementUAI")
-
 SECOND_DEGREE = Form(
     key="ENTPersonJointure",
     usage="sn",
@@ -54,19 +53,13 @@ SECOND_DEGREE = Form(
     home="ENTPersonStructRattach",
     functions="ENTPersonFonctions",
     structure="ENTStructureJointure",
-    uais=_ENT,
+    uais=("ENTStructureUAI", "ENTEtablissementUAI"),
 )
-FIRST_DEGREE = Form(
-    key="ENTPersonJointure",
+FIRST_DEGREE = replace(
+    SECOND_DEGREE,
     usage="ENTPersonNom",
-    birth_name="ENTPersonNomPatro",
     given="ENTPersonPrenom",
     civilite="ENTPersonCivilite",
-    birth="ENTPersonDateNaissance",
-    home="ENTPersonStructRattach",
-    functions="ENTPersonFonctions",
-    structure="ENTStructureJointure",
-    uais=_ENT,
     director="ENTEnsFonctionDir",
 )
 GPEI = Form(

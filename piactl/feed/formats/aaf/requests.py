@@ -10,7 +10,7 @@ from lxml import etree
 
 from piactl.feed.formats.aaf.forms import Form
 from piactl.feed.formats.kept_sets import SEPARATOR
-from piactl.feed.formats.safe_xml import BadXml, line_of, refuse_declarations, safe_events, text_of
+from piactl.feed.formats.safe_xml import XmlFault, checked_root, free, line_of, safe_events, text_of
 
 ROOT = "ficAlimMENESR"
 KINDS = ("addRequest", "modifyRequest", "deleteRequest")
@@ -32,23 +32,21 @@ class Request(NamedTuple):
 def read_requests(stream: IO[bytes], names: Collection[str], facts: dict[str, str]) -> Iterator[Request]:
     """The requests of a file, with the attributes `names`; `facts` gets those that its comments state.
 
-    Raises UnsafeXml, CutXml or BadXml.
+    Raises XmlFault.
     """
     root = None
     for event, element in safe_events(stream, ("start", "end", "comment"), (ROOT, *KINDS, etree.Comment)):
         if root is None and event == "start":
-            root = _checked(element)
+            root = checked_root(element, ROOT)
         elif event == "comment":
             facts.update(_FACT.findall(str(element.text or "")[:1000]))
         elif event == "end" and element.tag in KINDS:
             if root is None or element.getparent() is not root:
-                raise BadXml(f"line {element.sourceline}: {element.tag} is not below {ROOT}")
+                raise XmlFault("bad-xml", f"line {element.sourceline}: {element.tag} is not below {ROOT}")
             yield _request(element, names)
-            element.clear()
-            while element.getprevious() is not None:
-                del root[0]
+            free(element)
     if root is None:
-        raise BadXml(f"line 1: the root is not {ROOT}")
+        raise XmlFault("bad-xml", f"line 1: the root is not {ROOT}")
 
 
 def read_params(stream: IO[bytes]) -> dict[str, str]:
@@ -56,17 +54,11 @@ def read_params(stream: IO[bytes]) -> dict[str, str]:
     params = {}
     for event, element in safe_events(stream, ("start", "end"), None):
         if event == "start" and element.getparent() is None:
-            refuse_declarations(element)
+            checked_root(element)
         elif event == "end" and element.tag == "param":
             text = " ".join(text_of(value) for value in element if value.tag == "value")
             params[str(element.get("name"))] = " ".join(text.split())
     return params
-
-
-def _checked(root: etree._Element) -> etree._Element:
-    if root.tag != ROOT:
-        raise BadXml(f"line {root.sourceline}: the root is {root.tag}, not {ROOT}")
-    return refuse_declarations(root)
 
 
 def _request(element: etree._Element, names: Collection[str]) -> Request:
@@ -93,7 +85,7 @@ def _request(element: etree._Element, names: Collection[str]) -> Request:
                             text = value.text
                             texts.append(text.strip() if text else "")
                     if tag == "modifications" and attr.get("operation", "replace") != "replace":
-                        raise BadXml(f"line {attr.sourceline}: a modification is not a replace")
+                        raise XmlFault("bad-xml", f"line {attr.sourceline}: a modification is not a replace")
     return Request(str(element.tag), identifier, category, values, line_of(element))
 
 
