@@ -38,6 +38,11 @@ class Head(NamedTuple):
     seq: int
     hash: str
 
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Head:
+        """The head that a line names, as `_asdict` writes it. Raises KeyError, TypeError or ValueError."""
+        return cls(int(facts["seq"]), str(facts["hash"]))
+
 
 @dataclass(frozen=True, slots=True)
 class Anchor:

@@ -142,14 +142,10 @@ class ChainFile:
             )
 
     def _continued(self, head: Head) -> Body:
-        return {**self._stamp(), "type": "continued", "after": {"seq": head.seq, "hash": head.hash}}
+        return {**self._stamp(), "type": "continued", "after": head._asdict()}
 
     def _ends_in(self, record: HeadRecord) -> bool:
-        raw = last_line(self._fd, record.end)
-        try:
-            return raw.endswith(b"\n") and proved(raw).head == record.head
-        except BrokenLine:
-            return False
+        return _head_of(last_line(self._fd, record.end)) == record.head
 
     def _continues(self, head: Head) -> bool:
         """Whether the file begins with the line that names `head` as the one it continues."""

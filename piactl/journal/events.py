@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from piactl.core.journal_line import CUT, BrokenLine, JournalLine, current_outcome, replaced
+from piactl.core.journal_line import CUT, Head, JournalLine, current_outcome, replaced
 from piactl.dataclass import dataclass
 from piactl.errors import NotFound, UsageError
-from piactl.journal.errors import refused_by_system, unreadable
 from piactl.journal.heads import stored_head
 from piactl.journal.query import lines_of
-from piactl.journal.rotated_files import files_from, newest_first
+from piactl.journal.rotated_files import files_from, newest_lines
 
 _ID = re.compile(r"([0-9]{1,18})\.([0-9]{1,3})-([0-9a-f]{16})")
 _SEQ = re.compile(rb'"seq":(\d+),"time":')
@@ -79,15 +78,17 @@ _WHOLE_LINE = 999
 
 def head_cursor(path: str) -> Cursor | None:
     """The end of the journal as it is now; None if it has no line. Raises JournalUnusable."""
-    try:
-        line = next(newest_first(path), None)
-    except BrokenLine as broken:
-        raise unreadable(path, 0, str(broken)) from None
+    line = next(newest_lines(path), None)
     return _after(line) if line is not None else None
 
 
+def _reached(line: JournalLine) -> Head:
+    """The head of a line; that of a cut is the one of the last line that it replaces."""
+    return replaced(line) if line.type == CUT else line.head
+
+
 def _after(line: JournalLine) -> Cursor:
-    head = replaced(line) if line.type == CUT else line.head
+    head = _reached(line)
     return Cursor(head.seq, _WHOLE_LINE, head.hash[:16])
 
 
@@ -153,23 +154,18 @@ class EventStream:
         """The lines, newest first, on to the first one or, with `stop`, to the line of that number. Raises
         NotFound where that line, with that hash, is not among them."""
         met = False
-        try:
-            for line in newest_first(self._path):
-                if not met and line.seq <= seq:
-                    head = replaced(line) if line.type == CUT else line.head
-                    if head.seq != seq or not head.hash.startswith(hash_):
-                        raise self._lost(seq, line)
-                    met = True
-                    if stop:
-                        return
-                if line.type != CUT:
-                    yield line
-                elif line.seq > seq:
+        for line in newest_lines(self._path):
+            if not met and line.seq <= seq:
+                head = _reached(line)
+                if head.seq != seq or not head.hash.startswith(hash_):
                     raise self._lost(seq, line)
-        except BrokenLine as broken:
-            raise unreadable(self._path, 0, str(broken)) from None
-        except OSError as refused:
-            raise refused_by_system(self._path, refused) from None
+                met = True
+                if stop:
+                    return
+            if line.type != CUT:
+                yield line
+            elif line.seq > seq:
+                raise self._lost(seq, line)
         if not met:
             raise self._lost(seq, None)
 

@@ -64,8 +64,8 @@ def export_lines(path: str, what: Extract, facts: Mapping[str, str], now: dateti
     `facts` are fields of the first line: since, until (the days of the request, "" for none), host, by.
     Raises JournalUnusable for a broken line; the lines before it are then no valid export.
     """
-    head = {"seq": what.head.seq, "hash": what.head.hash}
-    body = {**facts, "type": EXPORT, "time": text_of(now), "run": "", "lines": what.lines, "head": head}
+    opening = {"type": EXPORT, "time": text_of(now), "run": "", "lines": what.lines}
+    body = {**facts, **opening, "head": what.head._asdict()}
     yield sealed_in_place(body, what.before)
     at = what.before
     for name in files_of(path):

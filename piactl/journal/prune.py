@@ -120,15 +120,13 @@ def cut_off(path: str, what: Removable, journal: Journal, before: str, by: str, 
     Raises JournalUnusable: the journal is then as it was, but for the `prune` line.
     """
     facts: dict[str, Any] = {
-        "removed": {"seq": what.removed.seq, "hash": what.removed.hash},
+        "removed": what.removed._asdict(),
         "lines": what.lines,
         "before": before,
         "by": by,
     }
     announced = journal.prune(facts)
-    body = {
-        **facts, "type": CUT, "time": now, "run": run, "told": {"seq": announced.seq, "hash": announced.hash}
-    }  # fmt: skip
+    body = {**facts, "type": CUT, "time": now, "run": run, "told": announced._asdict()}
     opening = sealed_in_place(body, what.removed)
     try:
         _rewrite(path, _file_with(path, what.removed.seq + 1), what.removed.seq + 1, opening)

@@ -17,7 +17,7 @@ from piactl.dataclass import dataclass
 from piactl.journal.actor import author_of
 from piactl.journal.errors import unreadable
 from piactl.journal.heads import alive_runs
-from piactl.journal.rotated_files import files_of, newest_first, raw_lines
+from piactl.journal.rotated_files import files_of, newest_lines, raw_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,10 +155,7 @@ def changes_since(path: str, since: datetime) -> Iterator[JournalledChange]:
     Raises JournalUnusable."""
     first = text_of(since)
     reading = _Reading(Wanted(), "")
-    try:
-        lines = list(takewhile(lambda line: line.time >= first, newest_first(path)))
-    except BrokenLine as broken:
-        raise unreadable(path, 0, str(broken)) from None
+    lines = list(takewhile(lambda line: line.time >= first, newest_lines(path)))
     for line in reversed(lines):
         yield from reading.take(line)
     yield from reading.rest(path)
@@ -201,10 +198,8 @@ class _Reading:
         number = line.fields.get("intent")
         change = self._waiting.get(number) if isinstance(number, int) else None
         if change is not None:
-            outcome, message = (
-                current_outcome(str(line.fields.get("outcome"))),
-                str(line.fields.get("message", "")),
-            )
+            outcome = current_outcome(str(line.fields.get("outcome")))
+            message = str(line.fields.get("message", ""))
             self._waiting[change.seq] = replace(change, settled=line.time, outcome=outcome, message=message)
 
     def _fits(self, change: JournalledChange) -> bool:

@@ -18,7 +18,7 @@ from piactl.dataclass import dataclass
 from piactl.journal.errors import refused_by_system, unreadable
 from piactl.journal.heads import SUFFIX, stored_head
 from piactl.journal.query import first_line
-from piactl.journal.rotated_files import files_of, newest_first
+from piactl.journal.rotated_files import files_of, newest_first, newest_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,8 @@ def last_recorded(path: str) -> LastRecorded:
                 remembered = line.fields.get("remembered") is True
                 return LastRecorded(RecordedRun(line.run, line.time, remembered), known=True)
             if found is None and line.type == "run" and "last" in line.fields:
-                found, upto = (
-                    LastRecorded(_recorded(line.fields["last"]), known=True),
-                    int(line.fields["upto"]),
-                )
+                found = LastRecorded(_recorded(line.fields["last"]), known=True)
+                upto = int(line.fields["upto"])
     except BrokenLine:
         pass  # a run that begins reads what it needs of the chain itself, and says what is wrong with it
     except (KeyError, TypeError, ValueError):
@@ -129,10 +127,7 @@ class Extent:
 def extent(path: str) -> Extent:
     """The lines of the journal that exist. Raises JournalUnusable."""
     written = stored_head(path).seq  # first: what is appended meanwhile is then no missing line
-    try:
-        last = next(newest_first(path), None)
-    except BrokenLine as broken:
-        raise unreadable(path, 0, str(broken)) from None
+    last = next(newest_lines(path), None)
     first = first_line(path)
     empty = not Path(path).exists() or not Path(path).stat().st_size
     if first is None or last is None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from piactl.core.journal_line import CUT, MAX_LINE, BrokenLine, JournalLine, ended, parsed, proved
-from piactl.journal.errors import no_file, refused_by_system
+from piactl.journal.errors import no_file, refused_by_system, unreadable
 
 _CHUNK = 64 * 1024
 
@@ -194,6 +194,16 @@ def newest_first(path: str) -> Iterator[JournalLine]:
                     continue
                 raise
             yield line
+
+
+def newest_lines(path: str) -> Iterator[JournalLine]:
+    """The same; a line that cannot be read raises JournalUnusable too."""
+    try:
+        yield from newest_first(path)
+    except BrokenLine as broken:
+        raise unreadable(path, 0, str(broken)) from None
+    except OSError as refused:
+        raise refused_by_system(path, refused) from None
 
 
 def _raw_newest_first(name: str) -> Iterator[bytes]:

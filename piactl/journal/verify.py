@@ -183,18 +183,17 @@ class Proof:
             if line.type == CUT:
                 self._take_cut(line)
             else:
-                last = line.fields["head"]
-                self.end = Head(int(last["seq"]), str(last["hash"]))
+                self.end = Head.of(line.fields["head"])
                 self._expect_later("its first line", self.end)
         except (KeyError, TypeError, ValueError):
             raise Bad(self.number, "lacks what belongs to its type") from None
 
     def _take_cut(self, line: JournalLine) -> None:
         f = line.fields
-        removed = Head(int(f["removed"]["seq"]), str(f["removed"]["hash"]))
+        removed = Head.of(f["removed"])
         if removed != self.at:
             raise Bad(self.number, "is a cut whose number or hash is not that of the last line removed")
-        announced = Head(int(f["told"]["seq"]), str(f["told"]["hash"]))
+        announced = Head.of(f["told"])
         self.cut = Cut(removed, int(f["lines"]), str(f["before"]), str(f["by"]), line.time, line.run)
         self._announced = announced.seq, {name: f[name] for name in CUT_FACTS}
         self._expect_later("the cut", announced)
@@ -240,17 +239,30 @@ class Proof:
         for seq in sorted(self._due):
             if seq > self.at.seq:
                 label = self._due[seq][0][0]
-                raise Bad(
-                    self.number + 1,
-                    f"is missing: the file ends at number {self.at.seq}, {label} anchors {seq}",
-                )
+                why = f"is missing: the file ends at number {self.at.seq}, {label} anchors {seq}"
+                raise Bad(self.number + 1, why)
         if self.end is not None and self.at != self.end:
-            raise Bad(
-                self.number, f"goes on after number {self.end.seq}, which its first line calls the last"
-            )
+            why = f"goes on after number {self.end.seq}, which its first line calls the last"
+            raise Bad(self.number, why)
         if self.runs_missing:
             run = min(self.runs_missing)
             raise Bad(self.number, f"is the last line, and run {run}, recorded in the directory, has none")
+
+    def problem(self, file: str, fault: Bad | BrokenLine) -> Problem:
+        """The fault of a line of a file."""
+        return Problem(file, fault.line if isinstance(fault, Bad) else self.number, str(fault))
+
+    def result(
+        self,
+        problem: Problem | None,
+        anchored: int,
+        uncovered: tuple[str, ...] = (),
+        proved: Proved | None = None,
+    ) -> Verification:
+        return Verification(
+            problem, self.lines, self.first, self.at, self.torn, anchored, uncovered, self.cut, self.opening,
+            self.ended, proved,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,11 +341,8 @@ def _verified(
             proof.file(name, last=name == files[-1], start=start)
         name = path
         proof.finish()
-    except Bad as bad:
-        problem = Problem(name, bad.line, str(bad))
-    except BrokenLine as broken:
-        problem = Problem(name, proof.number, str(broken))
-    reached = proof.at.seq
+    except (Bad, BrokenLine) as fault:
+        problem = proof.problem(name, fault)
     older = {label for label, anchor in named if 0 < anchor.seq < proof.first}
     proved = None
     if problem is None and proof.lines:
@@ -342,21 +351,8 @@ def _verified(
             proof.size, proof.digest.hexdigest(), proof.first, proof.lines, proof.at, frozenset(compared),
             frozenset(runs), proof.cut, proof.ended,
         )  # fmt: skip
-    return Verification(
-        problem,
-        proof.lines,
-        proof.first,
-        proof.at,
-        proof.torn,
-        max(
-            (anchor.seq for label, anchor in named if label not in older and anchor.seq <= reached), default=0
-        ),
-        tuple(sorted(older)),
-        proof.cut,
-        proof.opening,
-        proof.ended,
-        proved,
-    )
+    covered = (anchor.seq for label, anchor in named if label not in older and anchor.seq <= proof.at.seq)
+    return proof.result(problem, max(covered, default=0), tuple(sorted(older)), proved)
 
 
 def verify_file(path: str, head: tuple[int, str] | None = None) -> Verification:
@@ -382,11 +378,7 @@ def verify_file(path: str, head: tuple[int, str] | None = None) -> Verification:
             problem = Problem(path, 1, f"begins after number {head[0]}, that of the head that was given")
         elif proof.first == 0:
             problem = Problem(path, 1, "is missing: there is no line of a journal in the file")
-    except Bad as bad:
-        problem = Problem(path, bad.line, str(bad))
-    except BrokenLine as broken:
-        problem = Problem(path, proof.number, str(broken))
+    except (Bad, BrokenLine) as fault:
+        problem = proof.problem(path, fault)
     anchored = head[0] if head is not None and head[0] <= proof.at.seq else 0
-    return Verification(
-        problem, proof.lines, proof.first, proof.at, proof.torn, anchored, (), proof.cut, proof.opening
-    )
+    return proof.result(problem, anchored)
