@@ -46,20 +46,9 @@ def gone_over(academy: Academy, feed: Path, day: str, tick: Callable[[], object]
         as_of = date.fromisoformat(day)
         accounts, rules = managed_accounts(reader, configuration), configuration.rules(as_of)
         folder = Path(configuration.settings.state_folder)
-        return chunks.evaluate_in_chunks(
-            accounts,
-            rules,
-            configuration.settings.sources,
-            folder,
-            scans,
-            skip,
-            cache,
-            memory,
-            LinkedMatricules(),
-            tick,
-            processes=1,
-            until=ExitStack(),
-        )
+        sources, linked = configuration.settings.sources, LinkedMatricules()
+        made = chunks.Chunks(accounts, rules, sources, folder, skip, cache, memory, linked, processes=1)
+        return made.evaluated(scans, tick, ExitStack())
 
 
 def looked_at(academy: Academy, feed: Path, day: str) -> tuple[set[str], list[str]]:
@@ -252,9 +241,9 @@ def test_a_change_of_the_policy_without_a_feed_is_the_same_plan(academy: Academy
     slow = academy.run("plan", "--as-of", NEXT, "-o", "json")
     with sifted():
         calls = []
-        original = chunks.evaluate_in_chunks
+        original = chunks.Chunks.evaluated
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(chunks, "evaluate_in_chunks", lambda *a: (calls.append(a), original(*a))[1])
+            patched.setattr(chunks.Chunks, "evaluated", lambda *a: (calls.append(a), original(*a))[1])
             assert academy.run("plan", "--as-of", NEXT, "-o", "json") == slow
         assert len(slow.json["writes"]) == 10
         assert academy.night(NEXT).json["outcomes"] == {"applied": 10}
@@ -319,14 +308,14 @@ def test_a_feed_that_is_refused_is_refused_in_the_same_words(
     feed = academy.feed(row(), IDA, *PEOPLE, day=NEXT)
     whole = feed.read_bytes()
     if harm == "changed":
-        original = chunks.evaluate_in_chunks
+        original = chunks.Chunks.evaluated
 
         def evaluate(*arguments: Any) -> SkipSet:
             skip = original(*arguments)
             feed.write_bytes(whole.replace(b"Ida", b"Ada"))
             return skip
 
-        monkeypatch.setattr(chunks, "evaluate_in_chunks", evaluate)
+        monkeypatch.setattr(chunks.Chunks, "evaluated", evaluate)
     elif harm == "quote":
         feed.write_bytes(whole.replace(b"Ida", b'"Ida'))
     elif harm == "field":

@@ -22,7 +22,7 @@ from piactl.cli.framework.configuration import open_configuration
 from piactl.errors import PiactlError, StalePlan
 from piactl.flows.plan import signed_plan_file as lines
 from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.flows.plan.signed_plan_file import Lines, PlannedWrites, plan_document, read_plan
+from piactl.flows.plan.signed_plan_file import Lines, PlannedRows, plan_document, read_plan
 from piactl.flows.plan.staged import Spool
 from piactl.private_files import NamelessFile
 
@@ -78,7 +78,7 @@ def test_the_file_is_json_with_each_row_on_a_line_of_its_own(academy: Academy, p
 @pytest.mark.parametrize("layout", [{}, {"indent": 1}, {"sort_keys": True}, {"separators": (",", ":")}])
 def test_a_plan_in_another_layout_is_the_same_plan(academy: Academy, plan: Path, layout: Any) -> None:
     as_written = read(academy, plan.read_bytes())
-    assert isinstance(as_written.writes, PlannedWrites)
+    assert isinstance(as_written.writes, PlannedRows)
     assert isinstance(as_written.writes.rows, Lines)
     other = read(academy, json.dumps(json.loads(plan.read_bytes()), **layout).encode())
     assert other.fingerprint == as_written.fingerprint

@@ -250,7 +250,7 @@ def order_refusals(
 ) -> list[Refusal]:
     """Why a delta does not follow the sets of its kind whose digests were `applied`. It may come at most
     `days` after one of them; only `weekdays` count."""
-    basis, accept = facts.basis, _accept(facts)
+    basis, accept = facts.basis, accepting(facts)
     if basis is None:
         return []
     if facts.later.intersection(applied):
@@ -282,7 +282,7 @@ def part_refusals(
     the sets of that kind in the run without a date that were not applied before, file by digest."""
     if facts.basis is not None:
         return []
-    accept = _accept(facts)
+    accept = accepting(facts)
     newest = last.digests[-1] if last.digests else ""
     new = sorted({file for digest, file in others.items() if digest != facts.digest})
     if facts.date and last.day and facts.date != last.day:
@@ -317,18 +317,19 @@ def held_refusal(
     return "held", f"{message} {limit}, such as {sample};\n  {_advice(facts)}"
 
 
-def _accept(facts: FeedFacts) -> str:
+def accepting(facts: FeedFacts) -> str:
+    """The options that let a feed through."""
     return f"--accept-feed {facts.digest} --reason TEXT"
 
 
 def _advice(facts: FeedFacts) -> str:
-    return f"ask HR for a correct feed; if it is correct, accept it: {_accept(facts)}"
+    return f"ask HR for a correct feed; if it is correct, accept it: {accepting(facts)}"
 
 
 def _older(facts: FeedFacts, last: SourceRecord | None) -> Iterator[Refusal]:
     if not facts.part and last and last.date and facts.date and facts.date < last.date:
         message = f"it is dated {facts.date}, but one dated {last.date} has been applied;\n  remove it."
-        yield "older", f"{message} To go back to its data: {_accept(facts)}"
+        yield "older", f"{message} To go back to its data: {accepting(facts)}"
 
 
 def _bad_columns(facts: FeedFacts, limits: SourceLimits) -> Iterator[Refusal]:

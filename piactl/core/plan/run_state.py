@@ -12,7 +12,7 @@ from itertools import chain
 
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.policy import Policy
-from piactl.core.plan.feed_limits import PartRecord, SourceRecord
+from piactl.core.plan.feed_limits import PartRecord, SourceRecord, comparable
 from piactl.core.plan.guards import Census
 from piactl.core.plan.identity_case import Case
 from piactl.core.plan.losses import Losses
@@ -145,6 +145,11 @@ class SourceMemory:
     deviations: Mapping[str, Deviation] = field(default_factory=dict)
     again: tuple[str, ...] = ()
     parts: Mapping[str, PartRecord] = field(default_factory=dict)
+
+    @property
+    def comparable(self) -> SourceRecord:
+        """The record with those past feeds that the next one is compared with."""
+        return replace(self.record, past=comparable(self.record.past, self.undone))
 
     @property
     def every_applied(self) -> set[str]:

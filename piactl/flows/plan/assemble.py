@@ -6,11 +6,13 @@ import heapq
 from collections import Counter
 from collections.abc import Callable, Container, Sequence
 
+from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Census, Tally
 from piactl.flows.plan.chunk_evaluation import planned_row
 from piactl.flows.plan.incremental import NextCache
 from piactl.flows.plan.plan_rows import Row
-from piactl.flows.plan.signed_plan_file import Lines, PlannedChanges, PlannedWrites
+from piactl.flows.plan.ready_plan import AccountWrite
+from piactl.flows.plan.signed_plan_file import Lines, PlannedRows, planned_changes, planned_writes
 from piactl.flows.plan.staged import Names, StagedChanges
 
 _TICK = 5_000
@@ -30,7 +32,9 @@ class PlanAssembly:
         self.homes: Counter[int] = Counter()
         self.tally = Tally(known)
 
-    def rows(self, joint: Sequence[Row], names: Names) -> tuple[PlannedChanges, PlannedWrites]:
+    def rows(
+        self, joint: Sequence[Row], names: Names
+    ) -> tuple[PlannedRows[Change], PlannedRows[AccountWrite]]:
         """The changes and writes of `joint` and the staged ones, in the order of the plan."""
         changes, writes = Lines(self.staged.folder), Lines(self.staged.folder)
         own = (planned_row(row) for row in joint)
@@ -46,7 +50,7 @@ class PlanAssembly:
             self.homes[self.cache.cache.number(row.home)] += 1
             if row.draft is not None:
                 self.cache.expect(row.place[2], row.draft)
-        return PlannedChanges(changes), PlannedWrites(writes)
+        return planned_changes(changes), planned_writes(writes)
 
     def census(self, before: Census) -> Census:
         """The census once the staged changes are written."""

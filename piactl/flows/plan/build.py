@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from piactl.core.model.settings import Settings, SourceSettings
+from piactl.core.model.settings import Settings
 from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.sync_cache import key_of
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import mail_trace, traces_of
+from piactl.dataclass import dataclass
 from piactl.directory.store.accounts import Entry, read_accounts_of
 from piactl.directory.store.attribute_scans import read_holders
 from piactl.errors import FeedRefused
@@ -28,7 +29,7 @@ from piactl.flows.plan.incremental import (
     unchanged_accounts,
 )
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.plan.inputs.load_feeds import Scan, in_order, raise_refused
+from piactl.flows.plan.inputs.load_feeds import Scan, each_read, in_order
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
 from piactl.flows.plan.inputs.posix_numbers import numbers_of
 from piactl.flows.plan.ready_plan import ReadyPlan
@@ -54,130 +55,112 @@ def build_plan(
 
     Raises FeedRefused and what `reconcile` raises.
     """
-    arguments = accounts, rules, settings, scans, state, accepted, tick
-    try:
+
+    def built(processes: Callable[[int], int]) -> tuple[list[SourcedFeed], ReadyPlan, NextCache | None]:
         with ExitStack() as until:
-            return _built(*arguments, process_count, until)
+            build = _Build(accounts, rules, settings, scans, accepted, tick, processes, until)
+            return build.plan(state)
+
+    try:
+        return built(process_count)
     except ProcessLost as lost:
         warn(f"warning: {lost}: one process makes the plan alone, which takes longer")
-        with ExitStack() as until:
-            return _built(*arguments, lambda _people: 1, until)
+        return built(lambda _people: 1)
 
 
-def _built(
-    accounts: ManagedAccounts,
-    rules: Rules,
-    settings: Settings,
-    scans: Sequence[Scan],
-    state: RunState,
-    accepted: Accepted,
-    tick: Callable[[], None],
-    processes: Callable[[int], int],
-    until: ExitStack,
-) -> tuple[list[SourcedFeed], ReadyPlan, NextCache | None]:
-    """The same. `processes` says how many evaluate so many people; they end with `until`. Raises
-    ProcessLost."""
-    people = (scan.lines.people if scan.lines else scan.feed.present if scan.feed else () for scan in scans)
-    linked = state.linked.named(chain(*people, state.remembered.memory.waiting), rules.keys)
-    state = replace(state, linked=linked)
-    cache = None if state.due_only else next_cache(accounts, rules, settings, scans)
-    skip, folder = SkipSet(), Path(settings.state_folder)
-    if cache is not None:
-        always = {*state.memory.pending(), *state.linked.people()}
-        skip = unchanged_accounts(accounts, rules.keys, folder, cache, state, always)
-    if cache is not None:
-        uids, since = cache.uids, cache.since
-    else:
-        changes, since = changes_since_feeds(accounts, rules.keys, folder, state)
-        uids = state.listed.keys() if changes else None
-        state = replace(state, since=changes.since if changes else None)
-    gone = newly_gone(accounts, state.listed, uids, rules.as_of)
-    state = state.with_vanished(still_gone(accounts, {**gone, **state.memory.vanished}))
-    numbers = numbers_of(accounts, rules.policy, state.listed)
-    if cache is not None:
-        skip = _skip_set(
-            accounts, rules, settings, scans, state, tick, cache, skip, processes, until, numbers
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """`processes` says how many evaluate so many people; they end with `until`."""
+
+    accounts: ManagedAccounts
+    rules: Rules
+    settings: Settings
+    scans: Sequence[Scan]
+    accepted: Accepted
+    tick: Callable[[], None]
+    processes: Callable[[int], int]
+    until: ExitStack
+
+    def plan(self, state: RunState) -> tuple[list[SourcedFeed], ReadyPlan, NextCache | None]:
+        """What `build_plan` returns. Raises ProcessLost."""
+        accounts, rules, scans = self.accounts, self.rules, self.scans
+        people = (
+            scan.lines.people if scan.lines else scan.feed.present if scan.feed else () for scan in scans
         )
-    feeds, skip = _read_feeds(accounts, rules, settings.sources, scans, skip, state)
-    plan = reconcile(accounts, rules, settings.sources, feeds, state, accepted, tick, skip, cache, numbers)
-    return feeds, replace(plan, since=since), cache
-
-
-def _skip_set(
-    accounts: ManagedAccounts,
-    rules: Rules,
-    settings: Settings,
-    scans: Sequence[Scan],
-    state: RunState,
-    tick: Callable[[], None],
-    cache: NextCache,
-    skip: SkipSet,
-    processes: Callable[[int], int],
-    until: ExitStack,
-    numbers: Numbers | None,
-) -> SkipSet:
-    """The accounts that the joint evaluation leaves out: the unchanged ones (`skip`), and those evaluated in
-    chunks."""
-    memory, folder = state.memory, Path(settings.state_folder)
-    count = len(skip.evaluate) if skip or memory.last is None else memory.last.census.total
-    people = max(len(cache.rows) - len(skip.unchanged), count)
-    if people < chunks.FEWEST:
-        return skip
-    return chunks.evaluate_in_chunks(
-        *(accounts, rules, settings.sources, folder, scans, skip, cache, memory, state.linked, tick),
-        processes(people),
-        until,
-        numbers,
-    )
-
-
-def _read_feeds(
-    accounts: ManagedAccounts,
-    rules: Rules,
-    sources: Mapping[str, SourceSettings],
-    scans: Sequence[Scan],
-    skip: SkipSet,
-    state: RunState,
-) -> tuple[list[SourcedFeed], SkipSet]:
-    """The feeds without the rows of skipped accounts, and the skip set without the accounts that have a
-    trace of a person who is evaluated or waits: they are evaluated too, and so on until none is added."""
-    checked: set[str] = set()
-    # a run between may have left people in waiting whom the cache does not know
-    waiting = {
-        trace
-        for record in state.memory.waiting.values()
-        for trace in (record.numen_digest, record.births[0], mail_trace(record.person.private_mail))
-        if trace
-    }
-    while True:
-        feeds = _read(sources, scans, skip)
-        if not skip:
-            return feeds, skip
-        people = [person for sourced in feeds for person in sourced.feed.people.values()]
-        traces = {trace for person in people for trace in traces_of(person, rules.keys)}
-        new = sorted((traces | waiting) - checked)
-        holders = read_holders(*accounts, new)
-        former = read_accounts_of(*accounts, rules.keys, sorted({p.former for p in people if p.former}))
-        found = chain(
-            holders, ((one.account.uid, one.account.matricule) for one in former if isinstance(one, Entry))
-        )
-        skipped = [(uid, matricule) for uid, matricule in found if key_of(uid, matricule) in skip]
-        if not skipped:
-            return feeds, skip
-        checked.update(new)
-        skip = skip.without(skipped)
-
-
-def _read(sources: Mapping[str, SourceSettings], scans: Sequence[Scan], skip: SkipSet) -> list[SourcedFeed]:
-    feeds: list[SourcedFeed] = []
-    refused: list[FeedRefused] = []
-    for scan in scans:
-        try:
-            feed = scan.feed or read_feed(scan.path, scan.source, skip.lines(scan.lines))
-        except FeedRefused as error:
-            error.source = scan.source.name
-            refused.append(error)
+        linked = state.linked.named(chain(*people, state.remembered.memory.waiting), rules.keys)
+        state = replace(state, linked=linked)
+        cache = None if state.due_only else next_cache(accounts, rules, self.settings, scans)
+        skip, folder = SkipSet(), Path(self.settings.state_folder)
+        if cache is not None:
+            always = {*state.memory.pending(), *state.linked.people()}
+            skip = unchanged_accounts(accounts, rules.keys, folder, cache, state, always)
+            uids, since = cache.uids, cache.since
         else:
-            feeds.append(SourcedFeed(feed, scan.source, scan.path))
-    raise_refused(refused)
-    return in_order(feeds, sources)
+            changes, since = changes_since_feeds(accounts, rules.keys, folder, state)
+            uids = state.listed.keys() if changes else None
+            state = replace(state, since=changes.since if changes else None)
+        gone = newly_gone(accounts, state.listed, uids, rules.as_of)
+        state = state.with_vanished(still_gone(accounts, {**gone, **state.memory.vanished}))
+        numbers = numbers_of(accounts, rules.policy, state.listed)
+        if cache is not None:
+            skip = self._skip_set(state, cache, skip, numbers)
+        feeds, skip = self._read_feeds(skip, state)
+        sources = self.settings.sources
+        plan = reconcile(
+            *(accounts, rules, sources, feeds, state, self.accepted, self.tick, skip, cache, numbers)
+        )
+        return feeds, replace(plan, since=since), cache
+
+    def _skip_set(self, state: RunState, cache: NextCache, skip: SkipSet, numbers: Numbers | None) -> SkipSet:
+        """The accounts that the joint evaluation leaves out: the unchanged ones (`skip`), and those evaluated
+        in chunks."""
+        memory = state.memory
+        count = len(skip.evaluate) if skip or memory.last is None else memory.last.census.total
+        people = max(len(cache.rows) - len(skip.unchanged), count)
+        if people < chunks.FEWEST:
+            return skip
+        settings = self.settings
+        return chunks.Chunks(
+            *(self.accounts, self.rules, settings.sources, Path(settings.state_folder), skip, cache, memory),
+            *(state.linked, self.processes(people), numbers),
+        ).evaluated(self.scans, self.tick, self.until)
+
+    def _read_feeds(self, skip: SkipSet, state: RunState) -> tuple[list[SourcedFeed], SkipSet]:
+        """The feeds without the rows of skipped accounts, and the skip set without the accounts that have a
+        trace of a person who is evaluated or waits: they are evaluated too, and so on until none is added."""
+        accounts, keys, checked = self.accounts, self.rules.keys, set[str]()
+        # a run between may have left people in waiting whom the cache does not know
+        waiting = {
+            trace
+            for record in state.memory.waiting.values()
+            for trace in (record.numen_digest, record.births[0], mail_trace(record.person.private_mail))
+            if trace
+        }
+        while True:
+            feeds = self._read(skip)
+            if not skip:
+                return feeds, skip
+            people = [person for sourced in feeds for person in sourced.feed.people.values()]
+            traces = {trace for person in people for trace in traces_of(person, keys)}
+            new = sorted((traces | waiting) - checked)
+            former = read_accounts_of(*accounts, keys, sorted({p.former for p in people if p.former}))
+            found = chain(
+                read_holders(*accounts, new),
+                ((one.account.uid, one.account.matricule) for one in former if isinstance(one, Entry)),
+            )
+            skipped = [(uid, matricule) for uid, matricule in found if key_of(uid, matricule) in skip]
+            if not skipped:
+                return feeds, skip
+            checked.update(new)
+            skip = skip.without(skipped)
+
+    def _read(self, skip: SkipSet) -> list[SourcedFeed]:
+        def read(scan: Scan) -> SourcedFeed:
+            try:
+                feed = scan.feed or read_feed(scan.path, scan.source, skip.lines(scan.lines))
+            except FeedRefused as error:
+                error.source = scan.source.name
+                raise
+            return SourcedFeed(feed, scan.source, scan.path)
+
+        return in_order(each_read(self.scans, read), self.settings.sources)

@@ -32,7 +32,7 @@ from piactl.directory.store.attribute_scans import (
 )
 from piactl.errors import FeedRefused
 from piactl.feed.feed import Feed
-from piactl.feed.fingerprints import Skipped
+from piactl.feed.fingerprints import LineDigests, Skipped
 from piactl.feed.reader import read_feed
 from piactl.feed.row_index import RowIndex, open_row_index
 from piactl.flows.plan import staged as staging
@@ -61,48 +61,10 @@ _AHEAD = 2
 """Requests for rows that a child has at once."""
 
 
-def evaluate_in_chunks(
-    accounts: ManagedAccounts,
-    rules: Rules,
-    sources: Mapping[str, SourceSettings],
-    folder: Path,
-    scans: Sequence[Scan],
-    skip: SkipSet,
-    cache: NextCache,
-    memory: Memory,
-    linked: LinkedMatricules,
-    tick: Callable[[], None],
-    processes: int,
-    until: ExitStack,
-    numbers: Numbers | None = None,
-) -> SkipSet:
-    """The skip set with the accounts that need nothing and the staged changes, which `folder` holds if they
-    are many. People with several matricules are left to the joint evaluation. More than one of `processes`
-    are forked; they end with `until`.
-
-    Empty if a feed is refused: reading it as a whole then gives the reason. `tick` is called between two
-    chunks. Raises ProcessLost.
-    """
-    try:
-        with ExitStack() as stack:
-            chunks = _Chunks(accounts, rules, sources, folder, skip, cache, memory, linked, processes)
-            chunks.numbers = numbers
-            for scan in scans:
-                if scan.lines is None:
-                    if scan.feed is not None:
-                        chunks.put_apart(scan.feed)
-                    continue
-                rows = stack.enter_context(open_row_index(scan.path, scan.source, scan.lines))
-                # the facts of the file as a whole, without the rows of people
-                feed = read_feed(scan.path, scan.source, Skipped(scan.lines, scan.lines.people))
-                chunks.add(SourcedFeed(feed, scan.source, scan.path), rows)
-            return chunks.evaluated(tick, until)
-    except FeedRefused:
-        return SkipSet()
-
-
-class _Chunks:
-    """`apart` are the people left to the joint evaluation, by matricule."""
+class Chunks:
+    """Evaluates the people outside of `skip` in chunks. `folder` holds the staged changes if they are many.
+    People with several matricules (`linked`) are left to the joint evaluation, and so are those `apart`, by
+    matricule. More than one of `processes` are forked."""
 
     def __init__(
         self,
@@ -115,6 +77,7 @@ class _Chunks:
         memory: Memory,
         linked: LinkedMatricules,
         processes: int,
+        numbers: Numbers | None = None,
     ) -> None:
         self.accounts, self.rules, self.sources, self.folder = accounts, rules, sources, folder
         self.skip, self.cache = skip, cache
@@ -124,7 +87,7 @@ class _Chunks:
         self.evaluation = ChunkEvaluation(accounts, rules, sources, cache, memory, self.apart, folder, most)
         self.processes, self.size = processes, SIZE if processes == 1 else min(SIZE, SIZE_OF_MANY)
         self.children: list[Child] = []
-        self.numbers: Numbers | None = None
+        self.numbers = numbers
         self.traces = SharedTraces()
         self.matricules = array("q")
         self.unchanged: dict[str, bytes] = {}
@@ -133,17 +96,35 @@ class _Chunks:
         self.lost: set[str] = set()
         """The digests of the matricules that another program changed."""
 
-    def add(self, feed: SourcedFeed, rows: RowIndex) -> None:
+    def evaluated(self, scans: Sequence[Scan], tick: Callable[[], None], until: ExitStack) -> SkipSet:
+        """The skip set with the accounts that need nothing and the staged changes. Processes end with
+        `until`, `tick` is called between two chunks.
+
+        Empty if a feed is refused: reading it as a whole then gives the reason. Raises ProcessLost.
+        """
+        try:
+            with ExitStack() as stack:
+                for scan in scans:
+                    if scan.lines is not None:
+                        rows = stack.enter_context(open_row_index(scan.path, scan.source, scan.lines))
+                        self._add(scan, scan.lines, rows)
+                    elif scan.feed is not None:
+                        # the people of a delta are left to the joint evaluation
+                        self.apart |= {*scan.feed.people, *scan.feed.held}
+                        self._keep_traces(scan.feed)
+                return self._evaluated(tick, until)
+        except FeedRefused:
+            return SkipSet()
+
+    def _add(self, scan: Scan, lines: LineDigests, rows: RowIndex) -> None:
         evaluation = self.evaluation
-        evaluation.feeds = in_order([*evaluation.feeds, feed], self.sources)
-        evaluation.rows_of[feed.source.name] = rows
+        # the facts of the file as a whole, without the rows of people
+        feed = read_feed(scan.path, scan.source, Skipped(lines, lines.people))
+        sourced = SourcedFeed(feed, scan.source, scan.path)
+        evaluation.feeds = in_order([*evaluation.feeds, sourced], self.sources)
+        evaluation.rows_of[scan.source.name] = rows
 
-    def put_apart(self, delta: Feed) -> None:
-        """Leaves the people of a delta to the joint evaluation."""
-        self.apart |= {*delta.people, *delta.held}
-        self._keep_traces(delta)
-
-    def evaluated(self, tick: Callable[[], None], until: ExitStack) -> SkipSet:
+    def _evaluated(self, tick: Callable[[], None], until: ExitStack) -> SkipSet:
         makers: Sequence[RowMaker] = [self.evaluation]
         if self.processes > 1:
             feeds = [rows.descriptor for rows in self.evaluation.rows_of.values()]
@@ -231,12 +212,12 @@ class _Chunks:
 
         if self.children:
             for maker, chunk, result in answers(self.children, ticking()):
-                self._add(chunk, result, maker)
+                self._keep(chunk, result, maker)
         else:
             for chunk in ticking():
-                self._add(chunk, self.evaluation.evaluate(chunk), 0)
+                self._keep(chunk, self.evaluation.evaluate(chunk), 0)
 
-    def _add(self, chunk: Chunk, result: ChunkResult, maker: int) -> None:
+    def _keep(self, chunk: Chunk, result: ChunkResult, maker: int) -> None:
         cache = self.cache.cache
         self.matricules.extend(result.matricules)
         self.lost |= result.lost

@@ -9,7 +9,7 @@ from dataclasses import field
 from datetime import date
 
 from piactl.core.plan.change import Post
-from piactl.core.plan.feed_limits import ROW, SourceRecord, column_warnings, comparable
+from piactl.core.plan.feed_limits import ROW, column_warnings
 from piactl.core.plan.feed_quality import EXPECTED, PLACES, FeedQuality, Place, worst
 from piactl.core.plan.plan import Rejection
 from piactl.core.plan.run_state import SourceMemory
@@ -47,10 +47,7 @@ def warnings(sourced: SourcedFeed, before: SourceMemory | None, as_of: date) -> 
     """How the columns of a feed differ from the last ones, by column."""
     if before is None:
         return {}
-    record: SourceRecord = before.record
-    past = comparable(record.past, before.undone)
-    last = SourceRecord(record.source, record.digest, record.date, record.rows, record.people, past)
-    return column_warnings(sourced.feed.facts, last, sourced.source, as_of)
+    return column_warnings(sourced.feed.facts, before.comparable, sourced.source, as_of)
 
 
 def _quality(sourced: SourcedFeed, outcome: Outcome, before: SourceMemory | None, as_of: date) -> FeedQuality:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from piactl.core.plan.change import Change, Facts, Kind
 from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import Rules
-from piactl.core.rules.group_definitions import Group, groups_of
+from piactl.core.rules.group_definitions import groups_of
 from piactl.dataclass import dataclass
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
@@ -100,16 +100,12 @@ def _groups(accounts: ManagedAccounts, rules: Rules, *, same: bool) -> PlannedGr
         write = group_write(group, entry, directory, encoding)
         if write is not None:
             values = group_values(group, directory, encoding)
-            reason = "another program changed it" if same else _asked_by(group, rules)
+            reason = "another program changed it" if same else f"the policy has the group {group.label}"
             rows.append(_row(write, entry, values, reason, rules, group.line))
     for entry in current.values():
         if entry.owned:
             rows.append(_row(group_deletion(entry), entry, {}, "the policy has no such group", rules))
     return PlannedGroups(tuple(rows), tuple(remarks))
-
-
-def _asked_by(group: Group, rules: Rules) -> str:
-    return f"the policy has the group {group.label}"
 
 
 def _row(

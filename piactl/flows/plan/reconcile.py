@@ -91,8 +91,17 @@ def reconcile(
     if not accepted.date:
         check_feed_dates(feeds, rules.as_of, accepted.feeds)
     evaluation = _JointEvaluation(
-        accounts, rules, sources, feeds, state, accepted, tick, skip, cache, numbers
+        rules,
+        sources,
+        feeds,
+        state.memory,
+        AccountIndex(),
+        cache,
+        tick,
+        accepted,
+        numbers or numbers_of(accounts, rules.policy, state.listed),
     )
+    evaluation.read(accounts, state, skip)
     skipped = cache.cache.known(skip.entries()) if cache else {}
     check_limits(evaluation.feeds, state.memory, evaluation.known(), rules.as_of, accepted.feeds, skipped)
     return evaluation.plan()
@@ -101,22 +110,14 @@ def reconcile(
 class _JointEvaluation(Evaluation):
     """Evaluates together everybody who is not in the skip set, and makes the plan of all."""
 
-    def __init__(
-        self,
-        accounts: ManagedAccounts,
-        rules: Rules,
-        sources: Mapping[str, SourceSettings],
-        feeds: Sequence[SourcedFeed],
-        state: RunState,
-        accepted: Accepted,
-        tick: Callable[[], None],
-        skip: SkipSet,
-        cache: NextCache | None,
-        numbers: Numbers | None,
-    ) -> None:
+    accounts: ManagedAccounts
+    state: RunState
+    skip: SkipSet
+
+    def read(self, accounts: ManagedAccounts, state: RunState, skip: SkipSet) -> None:
+        """Reads the accounts, and the feeds as those of people with one matricule each, judged."""
         self.accounts, self.state, self.skip = accounts, state, skip
-        numbers = numbers or numbers_of(accounts, rules.policy, state.listed)
-        super().__init__(rules, sources, feeds, state.memory, AccountIndex(), cache, tick, accepted, numbers)
+        keys, policy, register = self.rules.keys, self.rules.policy, self.rules.register
         for entry in self._entries():
             self._add(entry)
         self._read_feeds_of(state.linked)
@@ -126,9 +127,9 @@ class _JointEvaluation(Evaluation):
         elif skip:
             former = (p.former for sourced in self.feeds for p in sourced.feed.people.values() if p.former)
             self._add_others(dict.fromkeys([*self._people(), *self.memory.waiting, *former]))
-        self._read_feeds_of(LinkedMatricules().returning(self.index, self._people(), rules.keys))
+        self._read_feeds_of(LinkedMatricules().returning(self.index, self._people(), keys))
         self._join()
-        self.feeds = [judged(sourced, rules.policy, rules.register) for sourced in self.feeds]
+        self.feeds = [judged(sourced, policy, register) for sourced in self.feeds]
 
     def _join(self) -> None:
         """Reads the rows of newcomers who need no decision as those of their account."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Generic, TypeVar
 
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.policy import Limit
@@ -29,7 +29,6 @@ from piactl.core.plan.plan import (
     Plan,
     Rejection,
 )
-from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite
 from piactl.directory.store.state_records import last_run_record, read_last_run, read_waiting, waiting_record
 from piactl.errors import StalePlan
@@ -80,30 +79,30 @@ class Lines:
         return self._count
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedWrites:
-    """The writes that the rows of a plan describe, read when they are asked for."""
-
-    rows: Lines | Sequence[Mapping[str, Any]]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __iter__(self) -> Iterator[AccountWrite]:
-        return map(_read_account_write, self.rows)
+T = TypeVar("T")
+Rows = Lines | Sequence[Mapping[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedChanges:
-    """The changes that the rows of a plan describe, without their effects, which only the guards use."""
+class PlannedRows(Generic[T]):
+    """The changes or the writes that the rows of a plan describe, read when they are asked for."""
 
-    rows: Lines | Sequence[Mapping[str, Any]]
+    def __init__(self, rows: Rows, read: Callable[[Mapping[str, Any]], T]) -> None:
+        self.rows, self._read = rows, read
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __iter__(self) -> Iterator[Change]:
-        return map(_read_change, self.rows)
+    def __iter__(self) -> Iterator[T]:
+        return map(self._read, self.rows)
+
+
+def planned_changes(rows: Rows) -> PlannedRows[Change]:
+    """The changes, without their effects, which only the guards use."""
+    return PlannedRows(rows, _read_change)
+
+
+def planned_writes(rows: Rows) -> PlannedRows[AccountWrite]:
+    return PlannedRows(rows, _read_account_write)
 
 
 def row_texts(write: AccountWrite, made: Iterable[Change]) -> tuple[tuple[bytes, ...], bytes]:
@@ -119,10 +118,10 @@ def sealed(plan: ReadyPlan, keys: DigestKeys, folder: Path, made_by: Sequence[st
     """The plan with its fingerprint, who made it, and its signature under the current key. Its changes and
     writes become rows, which are kept in `folder` if they are many."""
     changes, writes = plan.plan.changes, plan.writes
-    if not isinstance(changes, PlannedChanges):
-        changes = PlannedChanges(Lines(folder, map(change_facts, changes)))
-    if not isinstance(writes, PlannedWrites):
-        writes = PlannedWrites(Lines(folder, map(_account_write_facts, writes)))
+    if not isinstance(changes, PlannedRows):
+        changes = planned_changes(Lines(folder, map(change_facts, changes)))
+    if not isinstance(writes, PlannedRows):
+        writes = planned_writes(Lines(folder, map(_account_write_facts, writes)))
     plan = replace(plan, plan=replace(plan.plan, changes=changes), writes=writes)
     found = fingerprint(plan_document(plan))
     signature = keys.digest(_PURPOSE, _signed(found, made_by))
@@ -141,9 +140,7 @@ def plan_document(plan: ReadyPlan) -> dict[str, Any]:
     return {
         "version": VERSION,
         **plan_facts(shown),
-        "writes": writes.rows
-        if isinstance(writes, PlannedWrites)
-        else list(map(_account_write_facts, writes)),
+        "writes": writes.rows if isinstance(writes, PlannedRows) else [*map(_account_write_facts, writes)],
         "records": [_write_facts(write) for write in plan.records],
         "last": last_run_record(plan.last) if plan.last else None,
         **({"undo": plan.undo} if plan.undo else {}),
@@ -159,7 +156,7 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
         "summary": dict(plan.summary),
         "totals": dict(plan.totals),
         "impact": list(map(impact_facts, plan.impact)),
-        "changes": changes.rows if isinstance(changes, PlannedChanges) else list(map(change_facts, changes)),
+        "changes": changes.rows if isinstance(changes, PlannedRows) else list(map(change_facts, changes)),
         **{name: list(map(_facts, getattr(plan, name))) for name in _LISTS},
         "refusals": [refusal_facts(refusal) for refusal in plan.refusals],
         "remarks": list(plan.remarks),
@@ -229,11 +226,15 @@ def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path) -> Re
             f"{name}: was edited since it was made, or made with another key; make the plan again"
         )
     if document["version"] != VERSION:
-        raise StalePlan(f"{name}: was made by another version of piactl; make the plan again")
+        raise _of_another_version(name)
     try:
         return _read_document(document)
     except (ValueError, KeyError, TypeError):
-        raise StalePlan(f"{name}: was made by another version of piactl; make the plan again") from None
+        raise _of_another_version(name) from None
+
+
+def _of_another_version(name: str) -> StalePlan:
+    return StalePlan(f"{name}: was made by another version of piactl; make the plan again")
 
 
 def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
@@ -242,7 +243,7 @@ def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
     }
     plan = Plan(
         basis=_read_basis(document["basis"]),
-        changes=PlannedChanges(document["changes"]),
+        changes=planned_changes(document["changes"]),
         refusals=tuple(map(_read_refusal, document["refusals"])),
         remarks=tuple(document["remarks"]),
         cases=document.get("cases", {}),
@@ -255,7 +256,7 @@ def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
     )
     return ReadyPlan(
         plan=plan,
-        writes=PlannedWrites(document["writes"]),
+        writes=planned_writes(document["writes"]),
         records=tuple(map(_read_write, document["records"])),
         last=read_last_run(document["last"]) if document["last"] else None,
         undo=document.get("undo"),

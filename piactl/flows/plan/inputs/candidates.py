@@ -123,7 +123,7 @@ class _Search:
         for matricule, person in self.merged.people.items():
             entry = self.index.entry(matricule, keys)
             if entry is None:
-                self._add(self.newcomers, matricule, traces_of(person, keys))
+                self._add(matricule, traces_of(person, keys))
             elif person.numen is not None:
                 account = entry.account
                 traces = Traces(person, frozenset(keys.candidates(NUMEN, person.numen.reveal())))
@@ -134,7 +134,7 @@ class _Search:
             if matricule not in self.merged.people and self.index.entry(matricule, keys) is None:
                 named, numen, identity = waiting.person, waiting.numen_digest, waiting.births[0]
                 traces = stored_traces(named, numen, identity, named.private_mail)
-                self._add(self.newcomers, matricule, traces)
+                self._add(matricule, traces)
         for matricule, other in self.newcomers.items():
             if matricule in self.merged.people and matricule not in self.merged.held:
                 self._look(self.merged.people[matricule], other)
@@ -142,8 +142,8 @@ class _Search:
             if matricule not in self.merged.held:
                 self._look_at_numen(matricule, account, traces)
 
-    def _add(self, newcomers: dict[str, _Other], matricule: str, traces: Traces) -> None:
-        newcomers[matricule] = other = _Other(matricule, traces)
+    def _add(self, matricule: str, traces: Traces) -> None:
+        self.newcomers[matricule] = other = _Other(matricule, traces)
         self._put(other, traces)
 
     def _put(self, other: _Other, traces: Iterable[str]) -> None:
@@ -236,4 +236,4 @@ class _Search:
 def _beside(person: Person, other: _Other, words: Iterable[str], keys: DigestKeys) -> tuple[str, ...]:
     """How birth date and names compare, where the identity does not say it."""
     born = same_birth(person, *births_of(other.account), keys) if other.account is not None else None
-    return () if "same identity" in words else compared(person, other.traces.named, born)
+    return () if SAME_IDENTITY in words else compared(person, other.traces.named, born)

@@ -9,10 +9,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.person import Assignment
@@ -20,8 +19,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import (
     FeedFacts,
     PartRecord,
-    SourceRecord,
-    comparable,
+    accepting,
     feed_refusals,
     held_refusal,
     order_refusals,
@@ -44,6 +42,9 @@ from piactl.feed.formats.set_files import md5_beside
 from piactl.feed.known_lines import KnownLines
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class FeedsOfAnotherDay(UnsafePlan):
@@ -73,15 +74,22 @@ def read_feeds(arguments: Sequence[str], sources: Mapping[str, SourceSettings]) 
     Raises UsageError for an argument that matches no source, FeedRefused with all reasons of each refused
     feed.
     """
-    feeds: list[SourcedFeed] = []
+    named = by_date([feed_argument(argument, sources) for argument in arguments])
+    feeds = each_read(named, lambda one: SourcedFeed(read_feed(one[1], one[0]), *one))
+    return in_order(feeds, sources)
+
+
+def each_read(items: Iterable[T], read: Callable[[T], R]) -> list[R]:
+    """What is read of each item. Raises FeedRefused, or FeedsRefused if several feeds are refused."""
+    done: list[R] = []
     refused: list[FeedRefused] = []
-    for source, path in by_date([feed_argument(argument, sources) for argument in arguments]):
+    for item in items:
         try:
-            feeds.append(SourcedFeed(read_feed(path, source), source, path))
+            done.append(read(item))
         except FeedRefused as error:
             refused.append(error)
     raise_refused(refused)
-    return in_order(feeds, sources)
+    return done
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,21 +121,20 @@ def scan_feeds(
     named = _named(arguments, sources, warn)
     # the lines hold NUMENs, so their digests have a key
     key = hmac.new(keys.keys[keys.current], b"lines of feeds", hashlib.sha256).digest()
-    scans: list[Scan] = []
-    refused: list[FeedRefused] = []
-    for source, path in named:
+
+    def scanned(one: tuple[SourceSettings, Path]) -> Scan:
+        source, path = one
+        known_lines = known[source.name] if known is not None else None
+        lines = digest_lines(path, source, key, known_lines) if source.full else None
         try:
-            known_lines = known[source.name] if known is not None else None
-            lines = digest_lines(path, source, key, known_lines) if source.full else None
-            scans.append(Scan(source, path, lines, None if lines is not None else read_feed(path, source)))
+            return Scan(source, path, lines, None if lines is not None else read_feed(path, source))
         except FeedRefused as error:
             error.source = source.name
-            if source.name in go_on:
-                scans.append(Scan(source, path, None))
-            else:
-                refused.append(error)
-    raise_refused(refused)
-    return scans
+            if source.name not in go_on:
+                raise
+            return Scan(source, path, None)
+
+    return each_read(named, scanned)
 
 
 def _named(
@@ -256,10 +263,7 @@ def check_limits(
 
     `skipped` counts per source the skipped people, who are in the feed and not in `known`.
     """
-    last: dict[str, SourceRecord] = {
-        name: replace(source.record, past=comparable(source.record.past, source.undone))
-        for name, source in memory.sources.items()
-    }
+    last = {name: source.comparable for name, source in memory.sources.items()}
     applied = {name: source.every_applied for name, source in memory.sources.items()}
     parts = {name: dict(source.parts) for name, source in memory.sources.items()}
     new = _undated_parts(feeds, parts)
@@ -296,17 +300,14 @@ def check_limits(
             refusals += part_refusals(facts, last_part, new.get((source.name, facts.kind), {}))
             known_parts[facts.kind] = last_part.after(facts.digest, facts.date)
         elif memory_of and _came_before(facts, memory_of):
-            message = "this file was applied before, and later ones after it: remove it. "
-            message += f"To go back to its data: --accept-feed {facts.digest} --reason TEXT"
-            refusals.append(("older", message))
+            message = "this file was applied before, and later ones after it: remove it."
+            refusals.append(("older", f"{message} To go back to its data: {accepting(facts)}"))
         if memory_of and facts.digest in memory_of.again:
             refusals = [refusal for refusal in refusals if refusal[0] != "older"]
         if memory_of and facts.digest in memory_of.undone:
-            message = (
-                "the run that applied it was undone, and it would make the same changes; ask HR for another."
-            )
-            message += f"\n  If it is correct: --accept-feed {facts.digest} --reason TEXT"
-            refusals.append(("undone", message))
+            message = "the run that applied it was undone, and it would make the same changes;"
+            advice = f"ask HR for another.\n  If it is correct: {accepting(facts)}"
+            refusals.append(("undone", f"{message} {advice}"))
         if refusals and facts.digest not in accepted:
             refused.append(_refused(sourced, refusals))
         if facts.full or not source.full:

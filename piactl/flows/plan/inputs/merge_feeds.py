@@ -416,7 +416,7 @@ def _merge_assignments(
     merged.absents += [
         AbsentAssignment(
             matricule=a.matricule,
-            uid=_uid(a.matricule, accounts),
+            uid=accounts[a.matricule].uid if a.matricule in accounts else None,
             source=source.name,
             uai=a.uai,
             function=a.function,
@@ -428,31 +428,22 @@ def _merge_assignments(
         for _, a in sorted(absences.items())
         if len(a.feeds) < source.absent_runs
     ]
-    before_it = merged.sources.get(source.name)
     record = _record(sourced, merged, rules.as_of, accepted)
-    earlier = before_it.applied if before_it else ()
-    applied = (*(digest for digest in earlier if digest != record.digest), record.digest)
-    undone = tuple(d for d in before_it.undone if d != facts.digest) if before_it else ()
-    deviations = before_it.deviations if before_it else {}
-    again = tuple(d for d in before_it.again if d != facts.digest) if before_it else ()
-    parts = dict(before_it.parts) if before_it else {}
+    earlier = merged.sources.get(source.name) or SourceMemory(record)
+    applied = (*(digest for digest in earlier.applied if digest != record.digest), record.digest)
+    parts = dict(earlier.parts)
     if facts.part:
         day = min(facts.date, rules.as_of) if facts.date else None
         parts[facts.kind] = parts.pop(facts.kind, PartRecord()).after(facts.digest, day)
-    merged.sources[source.name] = SourceMemory(
-        record,
-        absences,
-        applied[-REMEMBERED:],
-        undone,
-        deviations,
-        again,
-        dict([*parts.items()][-MOST_PARTS:]),
+    merged.sources[source.name] = replace(
+        earlier,
+        record=record,
+        absences=absences,
+        applied=applied[-REMEMBERED:],
+        undone=tuple(d for d in earlier.undone if d != facts.digest),
+        again=tuple(d for d in earlier.again if d != facts.digest),
+        parts=dict([*parts.items()][-MOST_PARTS:]),
     )
-
-
-def _uid(matricule: str, accounts: Mapping[str, Account]) -> str | None:
-    account = accounts.get(matricule)
-    return account.uid if account else None
 
 
 def _ended(key: Key, before: Sequence[Assignment], after: Sequence[Assignment]) -> bool:
