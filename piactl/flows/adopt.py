@@ -45,11 +45,10 @@ from piactl.directory.store.unmanaged_entries import (
 )
 from piactl.errors import UsageError
 from piactl.flows.plan.change_set import effective_days
-from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
-from piactl.flows.plan.inputs.candidates import find_cases
+from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, numbers_of
+from piactl.flows.plan.inputs.identity_cases import find_cases
 from piactl.flows.plan.inputs.load_feeds import check_limits
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed, judged, merge_feeds
-from piactl.flows.plan.inputs.posix_numbers import numbers_of
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
 
 

@@ -32,13 +32,12 @@ from piactl.flows.canaries import try_canaries
 from piactl.flows.helpdesk.identity_check_limit import forget_old_attempts
 from piactl.flows.helpdesk.second_person import forget_old_requests
 from piactl.flows.helpdesk.unblock import release_activation_policy, remove_foreign_policies
+from piactl.flows.plan.build import build_continuing
 from piactl.flows.plan.cache_file import LINES, KeptLines, keep
 from piactl.flows.plan.incremental import NextCache, read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.plan.inputs.load_feeds import keep_sets, refused_feeds, scan_feeds
+from piactl.flows.plan.inputs.load_feeds import keep_sets, note_older, refused_feeds, scan_feeds
 from piactl.flows.plan.inputs.merge_feeds import Accepted, SourcedFeed
-from piactl.flows.plan.inputs.older_feeds import note_older
-from piactl.flows.plan.partial_feeds import build_continuing
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.signed_plan_file import plan_document, plan_pieces, sealed
 from piactl.flows.queries.accounts import AccountStore

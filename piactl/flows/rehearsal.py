@@ -36,13 +36,19 @@ from piactl.feed.feed_file import source_of
 from piactl.feed.file_date import file_date
 from piactl.feed.known_lines import KnownLines
 from piactl.feed.reader import last_line, read_trailer
+from piactl.flows.plan.build import Continued, build_continuing
 from piactl.flows.plan.cache_file import keep
 from piactl.flows.plan.incremental import read_run_state
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.plan.inputs.load_feeds import keep_sets, refused_feeds, scan_feeds
+from piactl.flows.plan.inputs.load_feeds import (
+    keep_sets,
+    note_older,
+    read_noted,
+    refused_feeds,
+    scan_feeds,
+    write_noted,
+)
 from piactl.flows.plan.inputs.merge_feeds import Accepted
-from piactl.flows.plan.inputs.older_feeds import note_older, read_noted, write_noted
-from piactl.flows.plan.partial_feeds import Continued, build_continuing
 from piactl.flows.plan.signed_plan_file import refusal_facts
 from piactl.flows.simulation import Simulation
 from piactl.private_files import make_private_folder, write_private

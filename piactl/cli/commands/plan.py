@@ -91,12 +91,12 @@ def plan(
     form = PlanLayout.JSON if output is PlanForm.JSON and by is None else PlanLayout.TEXT
     if feeds and feeds[0] == "show":
         return _show(feeds[1:], output, by, everything=everything)
+    from piactl.flows.plan.build import build_continuing
     from piactl.flows.plan.cache_file import KeptLines
     from piactl.flows.plan.incremental import read_run_state
     from piactl.flows.plan.inputs.account_index import ManagedAccounts
     from piactl.flows.plan.inputs.load_feeds import keep_sets, scan_feeds
     from piactl.flows.plan.inputs.merge_feeds import Accepted
-    from piactl.flows.plan.partial_feeds import build_continuing
     from piactl.flows.plan.signed_plan_file import plan_pieces, sealed
     from piactl.journal import who
 

@@ -37,8 +37,7 @@ from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.drift import lost_words, unresolved
 from piactl.flows.plan.change_set import change_set, effective_days
-from piactl.flows.plan.inputs.account_index import ManagedAccounts
-from piactl.flows.plan.inputs.posix_numbers import numbers_of
+from piactl.flows.plan.inputs.account_index import ManagedAccounts, numbers_of
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status
 

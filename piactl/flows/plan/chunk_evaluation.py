@@ -32,13 +32,12 @@ from piactl.flows.plan.deleted_entries import hold_found
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.incremental import NextCache, home_of
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, traces_of_account
-from piactl.flows.plan.inputs.candidates import find_cases
+from piactl.flows.plan.inputs.identity_cases import find_cases
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed, judged
-from piactl.flows.plan.inputs.shared_traces import SharedTraces
 from piactl.flows.plan.plan_rows import PlanRows, Row, place_of
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.plan.signed_plan_file import row_texts
-from piactl.flows.plan.staged import PlannedRow, Spool, Wanted
+from piactl.flows.plan.staged import PlannedRow, SharedTraces, Spool, Wanted
 
 
 @dataclass(frozen=True, slots=True)

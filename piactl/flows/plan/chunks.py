@@ -1,4 +1,4 @@
-"""Evaluates people chunk by chunk, each chunk with the feed rows of its people alone.
+"""Evaluates people chunk by chunk, each chunk with the feed rows of its people alone, and assembles the plan.
 
 Evaluating everybody at once would hold all accounts and all rows in memory. A chunk keeps a cache entry of
 each account that needs nothing and stages what others need. People whose result depends on people outside of
@@ -8,9 +8,11 @@ processes of their own do it (see `flows/processes`); the plan is the same.
 
 from __future__ import annotations
 
+import heapq
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
@@ -18,6 +20,8 @@ from typing import TypeVar
 
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.posix_numbers import Numbers
+from piactl.core.plan.change import Change
+from piactl.core.plan.guards import Census, Tally
 from piactl.core.plan.run_state import Memory
 from piactl.core.plan.sync_cache import key_of
 from piactl.core.rules.desired import MATRICULE, Rules
@@ -36,14 +40,16 @@ from piactl.feed.fingerprints import LineDigests, Skipped
 from piactl.feed.reader import read_feed
 from piactl.feed.row_index import RowIndex, open_row_index
 from piactl.flows.plan import staged as staging
-from piactl.flows.plan.chunk_evaluation import Chunk, ChunkEvaluation, ChunkResult
+from piactl.flows.plan.chunk_evaluation import Chunk, ChunkEvaluation, ChunkResult, planned_row
 from piactl.flows.plan.incremental import NextCache, SkipSet
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules
 from piactl.flows.plan.inputs.load_feeds import Scan, in_order
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
-from piactl.flows.plan.inputs.shared_traces import SharedTraces, twice
-from piactl.flows.plan.staged import PlannedRow, RowMaker, StagedChanges, Wanted
+from piactl.flows.plan.plan_rows import Row
+from piactl.flows.plan.ready_plan import AccountWrite
+from piactl.flows.plan.signed_plan_file import Lines, PlannedRows, planned_changes, planned_writes
+from piactl.flows.plan.staged import Names, PlannedRow, RowMaker, SharedTraces, StagedChanges, Wanted, twice
 from piactl.flows.processes import Child, answers, children
 
 SIZE = 4_000
@@ -274,3 +280,47 @@ def _cut(items: Iterator[T], size: int) -> Iterator[list[T]]:
     """The items in chunks."""
     while chunk := list(islice(items, size)):
         yield chunk
+
+
+_TICK = 5_000
+
+
+class PlanAssembly:
+    """Makes the rows of a plan out of those of the joint evaluation and the staged ones.
+
+    `homes` counts the staged accounts by the number of their home in the census after the run. `known` are
+    the sources that have had a feed before.
+    """
+
+    def __init__(
+        self, cache: NextCache, staged: StagedChanges, tick: Callable[[], None], known: Container[str]
+    ) -> None:
+        self.cache, self.staged, self.tick = cache, staged, tick
+        self.homes: Counter[int] = Counter()
+        self.tally = Tally(known)
+
+    def rows(
+        self, joint: Sequence[Row], names: Names
+    ) -> tuple[PlannedRows[Change], PlannedRows[AccountWrite]]:
+        """The changes and writes of `joint` and the staged ones, in the order of the plan."""
+        changes, writes = Lines(self.staged.folder), Lines(self.staged.folder)
+        own = (planned_row(row) for row in joint)
+        merged = heapq.merge(own, self.staged.rows(names), key=lambda row: row.place)
+        for number, row in enumerate(merged):
+            if number % _TICK == 0:
+                self.tick()
+            self.tally.count(row.counts)
+            for change in row.changes:
+                changes.add(change)
+            writes.add(row.write)
+            # 0 is that of accounts that are not live, and of the joint evaluation, which counts its own
+            self.homes[self.cache.cache.number(row.home)] += 1
+            if row.draft is not None:
+                self.cache.expect(row.place[2], row.draft)
+        return planned_changes(changes), planned_writes(writes)
+
+    def census(self, before: Census) -> Census:
+        """The census once the staged changes are written."""
+        cache = self.cache.cache
+        gone = cache.census(self.staged.changed.values())
+        return before.plus(gone, -1).plus(cache.census_at(self.homes))

@@ -29,7 +29,7 @@ from piactl.core.rules.feed_absences import Key
 from piactl.flows.plan.deleted_entries import vanished_words
 from piactl.flows.plan.incremental import NextCache
 from piactl.flows.plan.inputs.account_index import AccountIndex
-from piactl.flows.plan.inputs.identity_gate import those_let_in
+from piactl.flows.plan.inputs.identity_cases import those_let_in
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, MergedFeeds, SourcedFeed, merge_feeds
 
 TICK = 5_000

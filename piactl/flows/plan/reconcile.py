@@ -39,18 +39,17 @@ from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
 from piactl.flows.drift import decided, device_drift, drift_list, remembered
-from piactl.flows.plan.assemble import PlanAssembly
+from piactl.flows.plan.chunks import PlanAssembly
 from piactl.flows.plan.deleted_entries import ListedNames, hold_unmanaged, vanished_drift
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.feed_quality import Outcome, qualities, warnings
 from piactl.flows.plan.group_changes import plan_groups
 from piactl.flows.plan.incremental import NextCache, RunState, SkipSet
-from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, census_of
-from piactl.flows.plan.inputs.candidates import certain_joins, find_cases
+from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, census_of, numbers_of
+from piactl.flows.plan.inputs.identity_cases import certain_joins, find_cases
 from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules
 from piactl.flows.plan.inputs.load_feeds import check_feed_dates, check_held, check_limits
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, MergedFeeds, SourcedFeed, judged
-from piactl.flows.plan.inputs.posix_numbers import numbers_of
 from piactl.flows.plan.plan_rows import PlanRows
 from piactl.flows.plan.ready_plan import ReadyPlan, Writes
 from piactl.flows.plan.sponsors import ADVICE, leaving_sponsors

@@ -1,23 +1,29 @@
-"""Indexes the accounts of a run by the identifiers of their people."""
+"""Indexes the accounts of a run by the identifiers of their people, and the uidNumbers of the directory."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 from datetime import date
+from functools import cache
 from typing import NamedTuple
 
-from piactl.core.model.account import LIVE, Account, State
+from piactl.core.model.account import LIVE, NUMBER, Account, State
 from piactl.core.model.numen_and_digests import DigestKeys
+from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
+from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.diff import home_establishments, services_of
 from piactl.core.plan.guards import Census
+from piactl.core.plan.sync_cache import NameDigests, name_digest
 from piactl.core.rules.matching import Traces, stored_traces
 from piactl.dataclass import dataclass
 from piactl.directory.port import Reader
+from piactl.directory.store.account_list import Listed, listed_names
 from piactl.directory.store.accounts import Entry, Unreadable
 from piactl.directory.store.attribute_map import Encoding
+from piactl.directory.store.attribute_scans import read_numbers
 
 
 class ManagedAccounts(NamedTuple):
@@ -106,3 +112,20 @@ def census_of(accounts: Iterable[Account], as_of: date) -> Census:
             profiles.update(account.profiles)
             services.update(services_of(account))
     return Census(total, *(dict(sorted(counts.items())) for counts in (places, profiles, services)))
+
+
+def numbers_of(accounts: ManagedAccounts, policy: Policy, listed: Mapping[str, Listed]) -> Numbers | None:
+    """The numbers of the directory, read when the first one is asked for; None where the policy gives none.
+    `listed` is the list of accounts, with those that another program deleted."""
+    if policy.posix is None:
+        return None
+
+    @cache
+    def kept() -> NameDigests:
+        return NameDigests(listed_names(listed))
+
+    def gone(number: int, uid: str) -> bool:
+        name = f"{NUMBER}{number}".lower()
+        return name in kept() and name_digest(name) not in listed.get(uid, ("", ()))[1]
+
+    return Numbers(policy.posix, lambda: read_numbers(*accounts), gone)
