@@ -1,4 +1,4 @@
-"""Builds the plan of a run: skip set, chunks, joint evaluation. It may go on without feeds that are refused."""
+"""Builds the plan of a run: skip set, chunks, joint evaluation. It may go on without refused feeds."""
 
 from __future__ import annotations
 
