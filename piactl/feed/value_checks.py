@@ -13,7 +13,7 @@ from typing import Any
 
 from piactl.core.model.numen_and_digests import read_numen
 from piactl.core.model.person import COMMON, qualified, read_uai
-from piactl.core.naming.local_part import without_invisible
+from piactl.core.naming.local_part_and_capitalisation import without_invisible
 from piactl.feed.encoding_and_header import shown
 
 Fault = tuple[str, str]

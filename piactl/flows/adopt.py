@@ -10,7 +10,7 @@ from piactl.core.model.account import ADOPTED, Account, State
 from piactl.core.model.numen_and_digests import NUMEN
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.naming.local_part import UnusableName, local_part
+from piactl.core.naming.local_part_and_capitalisation import UnusableName, local_part
 from piactl.core.plan.adoption import (
     Match,
     clashes,

@@ -25,7 +25,7 @@ from piactl.flows.apply.run import CommandRun
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.journal import Journal, RunContext, Verification, verify
 from piactl.journal.prune import Removable, cut_off, pruning, removable, remove_left_behind
-from piactl.journal.query import text_of
+from piactl.journal.query_and_export import text_of
 from piactl.journal.recorded_runs import rotated_without_journal
 
 

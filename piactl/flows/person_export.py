@@ -34,7 +34,7 @@ from piactl.flows.helpdesk.identity_check_limit import Answer, read_attempts
 from piactl.flows.helpdesk.second_person import Requests
 from piactl.flows.queries.accounts import AccountStore, find_entry, lock_row
 from piactl.journal import JournalLine, Wanted, read_lines
-from piactl.journal.query import changes
+from piactl.journal.query_and_export import changes
 
 Document = dict[str, Any]
 

@@ -12,7 +12,7 @@ from piactl.directory.store.attribute_map import SECRETS
 from piactl.errors import JournalUnusable
 from piactl.flows.apply.run import Order
 from piactl.journal import Journal, RunContext
-from piactl.journal.query import text_of
+from piactl.journal.query_and_export import text_of
 
 
 def journal_reading(

@@ -34,7 +34,7 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan, UsageError
 from piactl.feed.feed_file import source_of
 from piactl.feed.file_date import file_date
-from piactl.feed.known_lines import KnownLines
+from piactl.feed.fingerprints import KnownLines
 from piactl.feed.reader import last_line, read_trailer
 from piactl.flows.plan.build import Continued, build_continuing
 from piactl.flows.plan.cache_file import keep

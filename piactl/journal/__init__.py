@@ -10,7 +10,7 @@ from piactl.journal.intent_lines import (
     in_doubt,
     intent_outcome,
 )
-from piactl.journal.query import Wanted, read_lines
+from piactl.journal.query_and_export import Wanted, read_lines
 from piactl.journal.verify import Cut, Problem, Verification, verify, verify_file
 from piactl.journal.writer import Journal, RunContext
 

@@ -16,7 +16,7 @@ from piactl.core.journal_line import CUT, Head, JournalLine, current_outcome, re
 from piactl.dataclass import dataclass
 from piactl.errors import NotFound, UsageError
 from piactl.journal.heads import stored_head
-from piactl.journal.query import lines_of
+from piactl.journal.query_and_export import lines_of
 from piactl.journal.rotated_files import files_from, newest_lines
 
 _ID = re.compile(r"([0-9]{1,18})\.([0-9]{1,3})-([0-9a-f]{16})")

@@ -26,7 +26,7 @@ from piactl.journal import heads as locks
 from piactl.journal.append_file import open_private, same_file, sync_folder
 from piactl.journal.errors import chain_broken, refused_by_system
 from piactl.journal.heads import SUFFIX, HeadRecord, alive_runs, read_head, write_head
-from piactl.journal.query import read_lines, text_of
+from piactl.journal.query_and_export import read_lines, text_of
 from piactl.journal.rotated_files import files_of, left_behind, opened
 from piactl.journal.writer import Journal
 

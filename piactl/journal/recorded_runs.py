@@ -17,7 +17,7 @@ from piactl.core.journal_line import CUT, BrokenLine
 from piactl.dataclass import dataclass
 from piactl.journal.errors import refused_by_system, unreadable
 from piactl.journal.heads import SUFFIX, stored_head
-from piactl.journal.query import first_line
+from piactl.journal.query_and_export import first_line
 from piactl.journal.rotated_files import files_of, newest_first, newest_lines
 
 

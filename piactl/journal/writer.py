@@ -15,7 +15,7 @@ from piactl.journal.actor import Actor
 from piactl.journal.append_file import Body, ChainFile
 from piactl.journal.errors import refused_by_system
 from piactl.journal.intent_lines import IntendedWrite, Settlement, digests, of_new_entry, unsettled
-from piactl.journal.query import text_of
+from piactl.journal.query_and_export import text_of
 from piactl.journal.recorded_runs import last_recorded
 
 _SHORTEST_VALUE = 4

@@ -54,7 +54,7 @@ def main(configuration: str, feed: str, day: str, ldif: str) -> None:
 
 def _parts(feed: Path, folder: Path) -> list[Path]:
     """The feed in parts, all rows of all people of one name in the same."""
-    from piactl.core.naming.local_part import local_part
+    from piactl.core.naming.local_part_and_capitalisation import local_part
 
     folder.mkdir()
     paths = [folder / f"{number:04}.csv" for number in range(feed.stat().st_size // BYTES_A_PART + 1)]

@@ -5,8 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from piactl.core.naming.capitalisation import AS_WRITTEN, NOM, PROPER, shown_name
-from piactl.core.naming.local_part import TakenNames, UnusableName, has_base, initial_uid, local_part
+from piactl.core.naming.local_part_and_capitalisation import (
+    AS_WRITTEN,
+    NOM,
+    PROPER,
+    TakenNames,
+    UnusableName,
+    has_base,
+    initial_uid,
+    local_part,
+    shown_name,
+)
 
 FILE = Path(__file__).parent.parent / "cases" / "names.jsonl"
 CASES = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitlines()]

@@ -24,7 +24,7 @@ from piactl.config.settings import read_settings
 from piactl.core.model.numen_and_digests import read_numen
 from piactl.core.model.person import Person, read_uai
 from piactl.core.model.settings import SourceSettings
-from piactl.core.naming.local_part import local_part
+from piactl.core.naming.local_part_and_capitalisation import local_part
 from piactl.feed.reader import read_feed
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from piactl.config.settings import read_settings
-from piactl.core.credentials import failed_check_backoff as backoff
+from piactl.core.credentials import proofs_and_backoff as backoff
 from piactl.core.model.settings import Settings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

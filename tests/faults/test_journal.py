@@ -29,7 +29,7 @@ from piactl.journal import (
     writer,
 )
 from piactl.journal.events import EventStream
-from piactl.journal.query import changes
+from piactl.journal.query_and_export import changes
 
 from .journals import digest, intend, journal_path, make_journal
 

@@ -8,9 +8,8 @@ import pytest
 
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import SourceSettings
-from piactl.feed import csv_row_parser, known_lines
-from piactl.feed.fingerprints import digest_lines
-from piactl.feed.known_lines import KnownLines, packed, unpacked
+from piactl.feed import csv_row_parser, fingerprints
+from piactl.feed.fingerprints import KnownLines, digest_lines, packed, unpacked
 from piactl.flows.plan.cache_file import LINES, KeptLines
 
 HEADER = "matricule;numen;nom_famille;prenom;uai;fonction;corps;debut"
@@ -48,8 +47,8 @@ def test_known_lines_change_nothing_but_the_time(
 ) -> None:
     # columns with more distinct values are no longer sampled from the next multiple of so many lines on
     monkeypatch.setattr(csv_row_parser, "MOST_DISTINCT", most)
-    monkeypatch.setattr(known_lines, "PRUNE", 16)
-    monkeypatch.setattr(known_lines, "LINES", size)
+    monkeypatch.setattr(fingerprints, "PRUNE", 16)
+    monkeypatch.setattr(fingerprints, "LINES", size)
     first, second, third = FILES
     files = [
         first,
@@ -93,7 +92,7 @@ def test_a_new_row_costs_the_lines_of_its_block(
     found(write(tmp_path / "b.csv", rows), b"k", known)
     assert known.changed
     assert FILES[1][0] in split
-    blocks = list(known_lines.blocks([[f"{row}\n".encode() for row in rows]]))
+    blocks = list(fingerprints.blocks([[f"{row}\n".encode() for row in rows]]))
     assert len(split) == max(len(block) for block in blocks if f"{FILES[1][0]}\n".encode() in block)
 
 

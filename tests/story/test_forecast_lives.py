@@ -14,7 +14,7 @@ from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.core.model.account import Account, Lock, ServiceException
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.person import Person
-from piactl.core.naming.local_part import TakenNames
+from piactl.core.naming.local_part_and_capitalisation import TakenNames
 from piactl.core.plan.change import Change
 from piactl.core.plan.run_state import LastRun, waiting_for
 from piactl.core.rules.address_allocation import named

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 
-from piactl.core.credentials.proofs import numen_verifier, verifies
+from piactl.core.credentials.proofs_and_backoff import numen_verifier, verifies
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.rules.desired import MATRICULE, VERIFIER_DAYS, verifier_turn
 from piactl.secret_files import read_keys

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
     from piactl.directory.probe.access_log import LoggedWrite
     from piactl.flows.queries.history_and_unjournalled import Event
-    from piactl.journal.query import JournalledChange
+    from piactl.journal.query_and_export import JournalledChange
 
 IDENTITIES = (IdentityName.READER, IdentityName.DESK, IdentityName.ADMINISTRATOR)
 """Identities tried in this order to read the access log, the least privileged first."""
@@ -134,7 +134,7 @@ def _of_journal(
     configuration: Configuration, uid: str, since: datetime | None, until: datetime | None
 ) -> list[JournalledChange]:
     from piactl.journal import Wanted
-    from piactl.journal.query import changes
+    from piactl.journal.query_and_export import changes
 
     return list(changes(configuration.settings.journal_file, Wanted(uid=uid, since=since, until=until)))
 

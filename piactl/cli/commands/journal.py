@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
     from piactl.flows.apply.journal_heads import StoredHeads
     from piactl.journal import Wanted
-    from piactl.journal.query import JournalledChange
+    from piactl.journal.query_and_export import JournalledChange
 
 
 # `journal show`: the rows, by account where one is named.
@@ -81,7 +81,7 @@ def _some(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]] | None:
 
 
 def _rows(path: str, wanted: Wanted, kind: str) -> Iterator[dict[str, Any]]:
-    from piactl.journal.query import changes
+    from piactl.journal.query_and_export import changes
 
     return (row_of(change) for change in changes(path, wanted, kind.strip()))
 
@@ -302,7 +302,7 @@ def export(
     """
 
     from piactl.journal import who
-    from piactl.journal.export import export_lines, extract
+    from piactl.journal.query_and_export import export_lines, extract
     from piactl.private_files import write_private
 
     if out is not None:

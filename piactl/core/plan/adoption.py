@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 
 from piactl.core.model.numen_and_digests import read_numen
-from piactl.core.naming.local_part import has_base
+from piactl.core.naming.local_part_and_capitalisation import has_base
 from piactl.dataclass import dataclass
 
 _UID = re.compile(r"[a-z0-9.-]+")

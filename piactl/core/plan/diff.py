@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Mapping, Sequence
 from datetime import date
 
-from piactl.core.credentials.proofs import changed_proofs
+from piactl.core.credentials.proofs_and_backoff import changed_proofs
 from piactl.core.model.account import (
     LIVE,
     MAIL_PROOF,

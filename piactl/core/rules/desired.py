@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any
 from zlib import crc32
 
-from piactl.core.credentials.proofs import changed_proofs, numen_verifier, with_proof_changes
+from piactl.core.credentials.proofs_and_backoff import changed_proofs, numen_verifier, with_proof_changes
 from piactl.core.model.account import (
     NO_DEVICE,
     NUMEN_PROOF,
@@ -32,8 +32,7 @@ from piactl.core.model.periods import civil
 from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy, PosixSettings
 from piactl.core.model.settings import MatchingSettings
-from piactl.core.naming.capitalisation import shown_name
-from piactl.core.naming.local_part import UnusableName, has_base, local_part
+from piactl.core.naming.local_part_and_capitalisation import UnusableName, has_base, local_part, shown_name
 from piactl.core.rules.career import NEVER, AccountStatus, Career, account_status, career
 from piactl.core.rules.confirmation import confirmed
 from piactl.core.rules.matching import Births, birth_digests, births_of, with_births

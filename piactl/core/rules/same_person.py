@@ -8,7 +8,7 @@ from typing import Protocol
 
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import OverrideKind
-from piactl.core.naming.local_part import UnusableName, name_words
+from piactl.core.naming.local_part_and_capitalisation import UnusableName, name_words
 from piactl.dataclass import dataclass
 
 PERSON_DATA = {

@@ -30,7 +30,7 @@ Writes = Callable[[SetFiles, SourceSettings, RowWriter], None]
 def formats() -> Mapping[str, tuple[Writes, tuple[str, ...]]]:
     """How each format but csv writes its rows, and their columns."""
     # loaded here, with lxml: most feeds are CSV
-    from piactl.feed.formats.aaf.forms import FIRST_DEGREE, GPEI, SECOND_DEGREE
+    from piactl.feed.formats.aaf.forms_and_requests import FIRST_DEGREE, GPEI, SECOND_DEGREE
     from piactl.feed.formats.aaf.rows import write_aaf
     from piactl.feed.formats.sts import write_sts
 

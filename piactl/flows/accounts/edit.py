@@ -13,7 +13,7 @@ from piactl.core.edits.assignments import refuse_too_long
 from piactl.core.model.account import Account, State, merged_into
 from piactl.core.model.overrides import HAND_ENDED, OverrideKind, next_end
 from piactl.core.model.periods import OPEN
-from piactl.core.naming.local_part import TakenNames, UnusableName
+from piactl.core.naming.local_part_and_capitalisation import TakenNames, UnusableName
 from piactl.core.plan.drift import Fate
 from piactl.core.plan.guards import refusals
 from piactl.core.plan.sync_cache import NameDigests

@@ -32,7 +32,7 @@ from piactl.directory.store.run_records import read_runs, written_by
 from piactl.errors import DirectoryUnreachable, PiactlError, ReplyLost
 from piactl.journal import Journal, Verification
 from piactl.journal.heads import alive_runs, append_head, log_head, read_heads
-from piactl.journal.query import text_of
+from piactl.journal.query_and_export import text_of
 from piactl.private_files import write_private
 
 REMEMBERED = "journal-head"

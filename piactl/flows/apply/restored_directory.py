@@ -20,7 +20,7 @@ from piactl.directory.store.run_records import heads_of, read_run, read_runs
 from piactl.directory.store.state_records import read_last
 from piactl.errors import DirectoryOlder, JournalMissing, JournalUnusable, PiactlError
 from piactl.flows.apply.run_lock import MARGIN
-from piactl.journal.query import text_of as journal_time
+from piactl.journal.query_and_export import text_of as journal_time
 from piactl.journal.recorded_runs import (
     Extent,
     LastRecorded,

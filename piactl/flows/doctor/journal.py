@@ -41,7 +41,7 @@ from piactl.flows.queries.history_and_unjournalled import unjournalled
 from piactl.journal import Verification, in_doubt, verify
 from piactl.journal.append_file import open_private
 from piactl.journal.heads import SYSLOG, append_head, has_syslog
-from piactl.journal.query import first_line, text_of
+from piactl.journal.query_and_export import first_line, text_of
 from piactl.journal.verify import Proved
 from piactl.private_files import this_user
 from piactl.secret_files import read_password

@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 from zoneinfo import ZoneInfo
 
-from piactl.core.credentials.failed_check_backoff import FREE_TRIES, Attempts, all_open_at, recent
+from piactl.core.credentials.proofs_and_backoff import FREE_TRIES, Attempts, all_open_at, recent
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import PasswordSettings
 from piactl.dataclass import dataclass

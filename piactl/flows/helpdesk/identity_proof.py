@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 
-from piactl.core.credentials.proofs import verifies
+from piactl.core.credentials.proofs_and_backoff import verifies
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import NO_DEVICE, NUMEN_PROOF, Account, held_off_until
 from piactl.core.model.numen_and_digests import NUMEN, DigestKeys, Numen, read_numen

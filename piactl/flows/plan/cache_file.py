@@ -10,7 +10,7 @@ from typing import Any
 
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.plan.sync_cache import WIDTH, Seen, SyncCache
-from piactl.feed.known_lines import KnownLines, packed, unpacked
+from piactl.feed.fingerprints import KnownLines, packed, unpacked
 from piactl.private_files import make_private_folder, write_private
 
 _SEAL = 32

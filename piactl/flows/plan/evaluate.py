@@ -10,7 +10,7 @@ from piactl.core.model.account import Account, State, merged_into
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import SourceSettings
-from piactl.core.naming.local_part import UnusableName
+from piactl.core.naming.local_part_and_capitalisation import UnusableName
 from piactl.core.naming.posix_numbers import GivenNumbers, Numbers
 from piactl.core.plan.plan import DueArchival, Hold, HoldCode, Rejection
 from piactl.core.plan.run_state import Memory, Waiting

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 
-from piactl.core.credentials.proofs import changed_proofs, without_changes
+from piactl.core.credentials.proofs_and_backoff import changed_proofs, without_changes
 from piactl.core.model.account import Account, State
 from piactl.core.model.numen_and_digests import NUMEN
 from piactl.core.plan.change import Change, Kind

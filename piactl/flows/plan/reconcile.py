@@ -12,7 +12,7 @@ from piactl.core.model.numen_and_digests import NUMEN
 from piactl.core.model.overrides import override_words
 from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
-from piactl.core.naming.local_part import TakenNames
+from piactl.core.naming.local_part_and_capitalisation import TakenNames
 from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.feed_quality import FeedQuality
 from piactl.core.plan.guards import Census, Tally, tally

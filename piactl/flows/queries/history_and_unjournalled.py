@@ -28,7 +28,7 @@ from piactl.directory.store.journal_heads import owners_with_heads
 from piactl.directory.store.records import Places
 from piactl.errors import PiactlError
 from piactl.flows.queries.accounts import AccountStore, find_named
-from piactl.journal.query import IN_DOUBT, UNDER_WAY, JournalledChange, changes_since
+from piactl.journal.query_and_export import IN_DOUBT, UNDER_WAY, JournalledChange, changes_since
 
 JOURNAL, ACCESS_LOG = "journal", "access log"
 

@@ -10,7 +10,7 @@ from typing import Any
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.naming.local_part import UnusableName
+from piactl.core.naming.local_part_and_capitalisation import UnusableName
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import home_establishments
 from piactl.core.plan.run_state import Memory

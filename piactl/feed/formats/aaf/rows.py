@@ -12,9 +12,9 @@ from piactl.core.plan.feed_limits import Basis
 from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
 from piactl.feed.file_date import file_date, file_order
-from piactl.feed.formats.aaf.forms import Form
-from piactl.feed.formats.aaf.requests import (
+from piactl.feed.formats.aaf.forms_and_requests import (
     FACTS,
+    Form,
     Record,
     Request,
     after_requests,
@@ -23,7 +23,7 @@ from piactl.feed.formats.aaf.requests import (
     record_of,
     to_line,
 )
-from piactl.feed.formats.aaf.requests import first as first_of
+from piactl.feed.formats.aaf.forms_and_requests import first as first_of
 from piactl.feed.formats.kept_sets import KeptSet
 from piactl.feed.formats.rows import RowWriter, found
 from piactl.feed.formats.safe_xml import xml_refused

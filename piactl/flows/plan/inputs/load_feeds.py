@@ -35,11 +35,10 @@ from piactl.errors import FeedRefused, FeedsRefused, PiactlError, UnsafePlan
 from piactl.feed.feed import Feed
 from piactl.feed.feed_file import NoSource, digest_of_feed, feed_argument
 from piactl.feed.file_date import file_order
-from piactl.feed.fingerprints import LineDigests, digest_lines
+from piactl.feed.fingerprints import KnownLines, LineDigests, digest_lines
 from piactl.feed.formats.kept_sets import keep_set
 from piactl.feed.formats.registry import set_to_keep
 from piactl.feed.formats.set_files import md5_beside
-from piactl.feed.known_lines import KnownLines
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
 from piactl.private_files import write_private

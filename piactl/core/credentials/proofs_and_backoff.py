@@ -1,25 +1,30 @@
-"""What people prove their identity with: the verifier of the NUMEN, changed proofs and their hold-off.
+"""What people prove their identity with, and the wait after failed checks.
 
-The verifier is slow to compute: somebody who has it and the key can guess only a few NUMENs a second. It is
-scrypt over a keyed digest of the NUMEN. Its parameters are part of the value; a later version can raise
-them: `{key}scrypt$LN$R$P$SALT$HASH`, with LN the binary logarithm of n.
+The verifier of the NUMEN is slow to compute: somebody who has it and the key can guess only a few NUMENs a
+second. It is scrypt over a keyed digest of the NUMEN. Its parameters are part of the value; a later version
+can raise them: `{key}scrypt$LN$R$P$SALT$HASH`, with LN the binary logarithm of n.
 
 In the hold-off a changed NUMEN proves nothing, and a changed private address gets nothing. Somebody who
 changes both in an HR application could otherwise take an account over within minutes. The hold-off gives its
 owner, who is notified at the former address, time to object.
+
+Failed checks are counted per account and over all accounts. An attempt is counted before it is checked, and
+uncounted if it was right. Parallel attempts on several hosts therefore give no more tries than attempts one
+after another.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime, timedelta
 
 from piactl.core.model.account import MAIL_PROOF, NUMEN_PROOF, Account, State
 from piactl.core.model.numen_and_digests import NUMEN, DigestKeys, digest_key_id
 from piactl.core.model.person import Person
+from piactl.dataclass import dataclass
 
 LOG_N, R, P = 14, 8, 1
 _MOST_MEMORY = 1 << 28
@@ -101,3 +106,54 @@ def without_changes(account: Account, proofs: Iterable[str], current: Account) -
     kept = [change for change in account.proof_changes if change[0] not in proofs]
     before = [change for change in current.proof_changes if change[0] in proofs]
     return replace(account, proof_changes=tuple(sorted([*kept, *before])))
+
+
+FREE_TRIES = 5
+FIRST_WAIT = timedelta(minutes=1)
+LONGEST_WAIT = timedelta(days=1)
+FORGOTTEN_AFTER = timedelta(days=7)
+WINDOW = timedelta(hours=1)
+"""The time over which the failures of all accounts are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """The failed checks of one account since the last successful one, and the time of the last failure."""
+
+    failures: int = 0
+    last: datetime | None = None
+
+    def remembered(self, now: datetime) -> Attempts:
+        """The attempts that still count: none if the last failure is older than FORGOTTEN_AFTER."""
+        if self.last is None or now - self.last >= FORGOTTEN_AFTER:
+            return Attempts()
+        return self
+
+    def failed(self, now: datetime) -> Attempts:
+        return Attempts(self.failures + 1, now)
+
+    @property
+    def open_at(self) -> datetime | None:
+        """When the next check is allowed; None is at once."""
+        wait = wait_after(self.failures)
+        return self.last + wait if self.last is not None and wait else None
+
+
+def wait_after(failures: int) -> timedelta:
+    """No wait before FREE_TRIES failures, then FIRST_WAIT, doubled by each further failure."""
+    beyond = failures - FREE_TRIES
+    if beyond < 0:
+        return timedelta()
+    # twenty doublings exceed LONGEST_WAIT; many more would overflow a timedelta
+    doublings: int = 2 ** min(beyond, 20)
+    return min(FIRST_WAIT * doublings, LONGEST_WAIT)
+
+
+def recent(failures: Sequence[datetime], now: datetime) -> tuple[datetime, ...]:
+    """The failures of all accounts within WINDOW, the oldest first."""
+    return tuple(sorted(failure for failure in failures if now - failure < WINDOW))
+
+
+def all_open_at(failures: Sequence[datetime], limit: int) -> datetime | None:
+    """When the next check of any account is allowed; None is at once. `failures` are the recent ones."""
+    return failures[-limit] + WINDOW if len(failures) >= limit else None
