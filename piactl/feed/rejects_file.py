@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from piactl.core.model.numen_and_digests import read_numen
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.plan import Rejection
+from piactl.errors import FeedRefused
 from piactl.feed.encoding_and_header import CODECS, REJECT_COLUMN, Layout, read_layout
 from piactl.feed.feed import Feed
+from piactl.feed.feed_file import open_feed
 from piactl.private_files import write_private
 from piactl.translation import sentence
 
@@ -111,3 +114,26 @@ def _reason(rejections: list[Rejection], delimiter: str) -> str:
     instead = {";": ",", ",": ";", "\t": " "}.get(delimiter, " ")
     text = text.replace(f" {delimiter} ", f"{instead} ").replace(delimiter, instead).replace('"', "'")
     return "".join(c if c.isprintable() else " " for c in text)
+
+
+def with_rejections(feed: Feed, path: Path, source: SourceSettings, rejections: Iterable[Rejection]) -> Feed:
+    """The feed with more rejections, made by the policy or the naming rule, and the raw bytes of their rows.
+
+    Includes all rows of the people concerned. If the feed at `path` can no longer be read, the rejections are
+    added without the bytes.
+    """
+    more = tuple(rejections)
+    if not more:
+        return feed
+    people = {r.matricule for r in more if r.matricule in feed.people}
+    lines = {line for matricule in people for line in feed.people[matricule or ""].lines}
+    places = {(r.file, r.line) for r in more if r.line}
+    raw = dict(feed.raw_lines)
+    try:
+        with open_feed(path, source) as opened:
+            for number, text in enumerate(opened.stream, start=1):
+                if number in lines or feed.place(number) in places:
+                    raw[number] = text
+    except (OSError, FeedRefused):
+        pass
+    return replace(feed, rejections=(*feed.rejections, *more), raw_lines=raw)

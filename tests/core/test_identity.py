@@ -10,15 +10,8 @@ import pytest
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.person import Person
-from piactl.core.rules.matching import Doubt, doubt_about
-from piactl.core.rules.same_person import (
-    Ranks,
-    data_of,
-    differs,
-    name_text,
-    ranked_value,
-    same_name,
-)
+from piactl.core.rules.matching import Doubt, doubt_about, name_text, same_name
+from piactl.core.rules.sources import Ranks, data_of, differs, ranked_value
 
 PERSON = Person("C110", "Petit", "Julie")
 ACCOUNT = Account(

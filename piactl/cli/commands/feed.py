@@ -139,8 +139,7 @@ def rejects(
 
     Example: piactl feed rejects rh.csv --out rejects.csv
     """
-    from piactl.feed.rejects_file import write_rejects
-    from piactl.feed.row_index import with_rejections
+    from piactl.feed.rejects_file import with_rejections, write_rejects
 
     refuse_output("--out", out)
     sourced = _read(file, this_configuration())

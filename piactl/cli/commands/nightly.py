@@ -207,8 +207,7 @@ def _keep_rejects(
 ) -> None:
     """Writes the rejected rows of each feed to the state folder, to be corrected and fed again."""
     from piactl.core.text import counted
-    from piactl.feed.rejects_file import write_rejects
-    from piactl.feed.row_index import with_rejections
+    from piactl.feed.rejects_file import with_rejections, write_rejects
     from piactl.private_files import forget_old, make_private_folder
 
     forget_old(

@@ -95,8 +95,7 @@ class Configuration:
         """The inputs of the rules on a day."""
         # loaded here: `account show` needs no rules
         from piactl.core.rules.desired import Rules
-        from piactl.core.rules.same_person import Ranks
-        from piactl.core.rules.supplements import Supplements
+        from piactl.core.rules.sources import Ranks, Supplements
 
         settings = self.settings
         ranks = Ranks(tuple(settings.sources), settings.ranks)

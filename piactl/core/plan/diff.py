@@ -22,6 +22,7 @@ from piactl.core.model.overrides import override_text, override_words
 from piactl.core.model.person import Assignment
 from piactl.core.plan.change import LAYOUT, Belongings, Change, Effect, Kind, Post
 from piactl.core.rules.desired import Desired, Rules
+from piactl.core.rules.matching import NAMES, same_name
 from piactl.core.rules.reasons import (
     assignment_text,
     exception_text,
@@ -30,7 +31,6 @@ from piactl.core.rules.reasons import (
     state_line,
     state_reason,
 )
-from piactl.core.rules.same_person import NAMES, same_name
 from piactl.core.text import iso
 
 _NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")

@@ -11,8 +11,7 @@ from enum import StrEnum
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.person import Person
 from piactl.core.model.settings import MatchingSettings
-from piactl.core.rules.matching import Doubt
-from piactl.core.rules.same_person import folded, name_text
+from piactl.core.rules.matching import Doubt, folded, name_text
 from piactl.dataclass import dataclass
 
 _WORDS = {Doubt.SAME_PERSON: "may be the person of", Doubt.SHARED_NUMEN: "has the NUMEN of"}

@@ -36,8 +36,7 @@ from piactl.core.naming.local_part_and_capitalisation import UnusableName, has_b
 from piactl.core.rules.career import NEVER, AccountStatus, Career, account_status, career
 from piactl.core.rules.confirmation import confirmed
 from piactl.core.rules.matching import Births, birth_digests, births_of, with_births
-from piactl.core.rules.same_person import Ranks
-from piactl.core.rules.supplements import Supplements
+from piactl.core.rules.sources import Ranks, Supplements
 from piactl.dataclass import dataclass
 
 OPENING = frozenset({State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED})

@@ -1,5 +1,6 @@
 """Whose account is it? Whether a person may speak for the account of their matricule, and which accounts
-may be those of a newcomer."""
+may be those of a newcomer, by names, digests of birth dates, NUMENs and private addresses.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +9,49 @@ from dataclasses import replace
 from datetime import date
 from enum import StrEnum
 from functools import lru_cache
+from typing import Protocol
 
 from piactl.core.model.account import PLACEHOLDER, Account, amended
 from piactl.core.model.numen_and_digests import NUMEN, DigestKeys, digest_key_id
 from piactl.core.model.person import Person
 from piactl.core.model.settings import MatchingSettings
-from piactl.core.rules.same_person import Named, folded
+from piactl.core.naming.local_part_and_capitalisation import UnusableName, name_words
 from piactl.dataclass import dataclass
+
+NAMES = ("family_name", "given_name", "usage_name")
+
+
+class Named(Protocol):
+    """A person in the HR data, or an account."""
+
+    @property
+    def family_name(self) -> str: ...
+
+    @property
+    def usage_name(self) -> str: ...
+
+    @property
+    def given_name(self) -> str: ...
+
+
+def same_name(left: str, right: str) -> bool:
+    """Whether two names give the same address: accents, case, hyphens and apostrophes do not count."""
+    return folded(left) == folded(right)
+
+
+def name_text(person: Named) -> str:
+    """The names of a person in a sentence, with the name at birth if it differs."""
+    name = f"{person.given_name} {person.usage_name or person.family_name}".strip()
+    return f"{name} ({person.family_name} at birth)" if person.usage_name else name
+
+
+def folded(name: str) -> str:
+    """A name as it is compared: in the letters of an address."""
+    try:
+        return name_words(name, "nom_famille") if name.strip() else ""
+    except UnusableName:  # an entry may have any name
+        return " ".join(name.casefold().split())
+
 
 IDENTITY, BIRTH = "identity", "birth"
 """The purposes of the two digests of a birth date."""

@@ -14,9 +14,8 @@ from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Kind
 from piactl.core.plan.identity_case import Answer, Case, Decision
 from piactl.core.plan.run_state import RunStatus
-from piactl.core.rules.matching import Doubt
+from piactl.core.rules.matching import Doubt, name_text
 from piactl.core.rules.reasons import assignment_text
-from piactl.core.rules.same_person import name_text
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.accounts import Unreadable, account_write, read_accounts_named
 from piactl.directory.store.case_records import case_record, read_case

@@ -26,7 +26,7 @@ from piactl.core.rules.matching import Traces, traces_of
 from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, RawEntry
 from piactl.directory.store.accounts import Entry, Unreadable, entry_of
-from piactl.feed.row_index import RowIndex
+from piactl.feed.people_builder import RowIndex
 from piactl.flows.drift import decided
 from piactl.flows.plan.deleted_entries import hold_found
 from piactl.flows.plan.evaluate import Evaluation

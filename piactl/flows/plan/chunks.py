@@ -37,8 +37,8 @@ from piactl.directory.store.attribute_scans import (
 from piactl.errors import FeedRefused
 from piactl.feed.feed import Feed
 from piactl.feed.fingerprints import LineDigests, Skipped
+from piactl.feed.people_builder import RowIndex, open_row_index
 from piactl.feed.reader import read_feed
-from piactl.feed.row_index import RowIndex, open_row_index
 from piactl.flows.plan import staged as staging
 from piactl.flows.plan.chunk_evaluation import Chunk, ChunkEvaluation, ChunkResult, planned_row
 from piactl.flows.plan.incremental import NextCache, SkipSet

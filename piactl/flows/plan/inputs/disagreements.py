@@ -20,7 +20,7 @@ from piactl.core.model.person import Assignment, Person
 from piactl.core.naming.local_part_and_capitalisation import AS_WRITTEN, shown_name
 from piactl.core.plan.plan import Disagreement
 from piactl.core.plan.run_state import Deviation
-from piactl.core.rules.same_person import PERSON_DATA, Ranks, data_of, differs, ranked_value
+from piactl.core.rules.sources import PERSON_DATA, Ranks, data_of, differs, ranked_value
 from piactl.dataclass import dataclass
 
 

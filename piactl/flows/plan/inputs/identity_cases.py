@@ -21,6 +21,7 @@ from piactl.core.rules.matching import (
     SAME_IDENTITY,
     SAME_NUMEN,
     Doubt,
+    Named,
     Traces,
     births_of,
     compared,
@@ -32,7 +33,6 @@ from piactl.core.rules.matching import (
     stored_traces,
     traces_of,
 )
-from piactl.core.rules.same_person import Named
 from piactl.dataclass import dataclass
 from piactl.flows.plan.inputs.account_index import AccountIndex, traces_of_account
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed

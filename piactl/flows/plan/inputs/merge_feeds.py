@@ -18,9 +18,8 @@ from piactl.core.plan.plan import AbsentAssignment, Disagreement, HoldCode, Reje
 from piactl.core.plan.run_state import SourceMemory
 from piactl.core.rules.desired import Rules, address_problem, assignment_problems
 from piactl.core.rules.feed_absences import Absence, Key, Testimony, after_feed
-from piactl.core.rules.matching import doubt_about
-from piactl.core.rules.same_person import NAMES, PERSON_DATA, Ranks, same_name
-from piactl.core.rules.supplements import with_known_starts
+from piactl.core.rules.matching import NAMES, doubt_about, same_name
+from piactl.core.rules.sources import PERSON_DATA, Ranks, with_known_starts
 from piactl.dataclass import dataclass
 from piactl.feed.feed import Feed
 from piactl.feed.people_builder import Place

@@ -1,12 +1,18 @@
-"""Supplements: sources that add posts to people whom an authoritative source knows, and never close one."""
+"""Sources of HR data: which one counts for a person, and supplements.
+
+Supplements add posts to people whom an authoritative source knows, and never close an account.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import field, replace
 from datetime import date, timedelta
 
+from piactl.core.model.account import Account
+from piactl.core.model.overrides import OverrideKind
 from piactl.core.model.person import Assignment
+from piactl.core.rules.matching import NAMES, same_name
 from piactl.dataclass import dataclass
 
 
@@ -70,3 +76,63 @@ def with_known_starts(
         a if (a.uai, a.function) not in starts else replace(a, start=starts[a.uai, a.function])
         for a in listed
     )
+
+
+PERSON_DATA = {
+    "family_name": "nom_famille",
+    "given_name": "prenom",
+    "usage_name": "nom_usage",
+    "civilite": "civilite",
+    "private_mail": "courriel_prive",
+}
+"""The fields of a person on an account, with their feed columns."""
+
+GROUPS = {
+    "names": ("family_name", "given_name", "usage_name", "civilite"),
+    "courriel_prive": ("private_mail",),
+}
+"""The fields for which the configuration may name the source that comes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """The sources by rank, and for some GROUPS of fields the one that comes first."""
+
+    sources: tuple[str, ...] = ()
+    first: Mapping[str, str] = field(default_factory=dict)
+
+    def place(self, source: str, name: str) -> tuple[bool, int]:
+        """The sort key of a source for a field of a person."""
+        preferred = any(self.first.get(group) == source for group, names in GROUPS.items() if name in names)
+        known = source in self.sources
+        return not preferred, self.sources.index(source) if known else len(self.sources)
+
+
+def ranked_value(current: str, stated: Sequence[str | None]) -> str:
+    """The value of a field of a person in several sources, given by rank: what the first one states, if it
+    is no blank. None is a source that this run does not have, and whose last value, not blank, is not
+    known: the current value stays."""
+    for value in stated:
+        if value is None:
+            return current
+        if value:
+            return value
+    return ""
+
+
+def differs(name: str, value: str, stated: str) -> bool:
+    """Whether a source states another value than that of the account. A blank is none."""
+    return bool(stated) and not _same(name, stated, value)
+
+
+def _same(name: str, left: str, right: str) -> bool:
+    return left == right or (name in NAMES and bool(left) and bool(right) and same_name(left, right))
+
+
+def data_of(account: Account) -> dict[str, str]:
+    """The data of the person from sources, without overrides."""
+    data = {name: str(getattr(account, name)) for name in PERSON_DATA}
+    for override in account.overrides:
+        if override.kind is OverrideKind.NAME and account.usage_name == override.value:
+            data["usage_name"] = override.was
+    return data
