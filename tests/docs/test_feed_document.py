@@ -49,7 +49,9 @@ def codes(heading: str) -> list[str]:
 
 def codes_of_names_and_policy() -> set[str]:
     """The codes that the names rule and the policy reject with."""
-    names = (TOP / "piactl" / "core" / "naming" / "local_part.py").read_text(encoding="utf-8")
+    names = (TOP / "piactl" / "core" / "naming" / "local_part_and_capitalisation.py").read_text(
+        encoding="utf-8"
+    )
     policy = (TOP / "piactl" / "core" / "rules" / "desired.py").read_text(encoding="utf-8")
     found = set(re.findall(r'"(name-[a-z-]+)"', names))
     found |= set(re.findall(r'\(assignment, "[a-z]+", "([a-z-]+)", message\)', policy))

@@ -46,6 +46,7 @@ NO_SENTENCES = {
     "feeds DIR", "days A..B", "out DIR",  # options
     "the old policy",  # the name of a run
     "not a path",
+    "a row cannot be read",  # the feed is then read as a whole, which says why
     "birth salt", "read back", "set or not",  # a purpose of digests, a word of the journal, a cell of CSV
     "password: {policy: cn=default,..., activation_policy: cn=activation",  # YAML
 }  # fmt: skip

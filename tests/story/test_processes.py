@@ -122,15 +122,15 @@ def test_a_lost_process_makes_no_smaller_plan(academy: Academy) -> None:
             return original(*arguments)
 
         counts: list[int] = []
-        built = build._built
+        built = build._Build.plan
 
-        def noting(*arguments: Any, counts: list[int] = counts, built: Any = built) -> Any:
-            counts.append(arguments[-2](len(FIRST)))
-            return built(*arguments)
+        def noting(one: Any, state: Any, counts: list[int] = counts, built: Any = built) -> Any:
+            counts.append(one.processes(len(FIRST)))
+            return built(one, state)
 
         with by(2) as pids, pytest.MonkeyPatch.context() as patched:
             patched.setattr(ChunkEvaluation, method, harmed)
-            patched.setattr(build, "_built", noting)
+            patched.setattr(build._Build, "plan", noting)
             assert plan(academy, feed, DAY, ALONE.format(LOST)) == alone, method
         assert (len(pids), counts) == (2, [2, 1]), method
         assert not any(map(is_running, pids))
