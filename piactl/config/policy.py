@@ -32,6 +32,7 @@ from piactl.core.model.policy import (
     When,
 )
 from piactl.core.plan.change import GUARD_KINDS, Kind
+from piactl.core.text import counted
 from piactl.errors import Mistake
 
 __all__ = ["DEFAULT_GRACE_DAYS", "policy_warnings", "read_policy"]
@@ -377,7 +378,7 @@ def _too_long(policy: Policy) -> list[tuple[int, str]]:
     return [
         (
             line,
-            f"{label}: {days} days of grace and {policy.retention} of retention keep data for"
+            f"{label}: {counted(days, 'day')} of grace and {policy.retention} of retention keep data for"
             f" {days + policy.retention} days;"
             f" the arrêté du 30/11/2006, art. 6, allows three months ({LONGEST_KEEPING})",
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 from piactl.config.schema_validation import hint
 from piactl.config.strict_yaml import read_content
 from piactl.core.model.person import Establishment, Register, read_uai
+from piactl.core.text import counted
 from piactl.errors import ConfigurationInvalid, Mistake
 
 MAX_REGISTER_BYTES = 50_000_000
@@ -112,7 +113,9 @@ class _RegisterReader:
     def _establishment(self, columns: list[str], row: list[str], line: int) -> Establishment | None:
         if len(row) != len(columns):
             self.mistake(
-                line, 0, f"{len(row)} values for {len(columns)} columns; check the separators and quotes"
+                line,
+                0,
+                f"{counted(len(row), 'value')} for {len(columns)} columns; check the separators and quotes",
             )
             return None
         cells = dict(zip(columns, map(str.strip, row), strict=True))

@@ -17,6 +17,7 @@ from piactl.core.plan.losses import losses_since
 from piactl.core.plan.plan import Plan
 from piactl.core.plan.run_state import LastRun
 from piactl.core.rules.desired import Rules
+from piactl.core.text import counted
 from piactl.directory.store.records import UnreadableRecords
 from piactl.flows.forecast import Forecast, day_row, first_night
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
@@ -106,7 +107,7 @@ def _guards(plan: Plan, last: LastRun | None, policy: Policy) -> Iterator[dict[s
             rows += [(kind, "all accounts", counts[kind], most)] if counts[kind] <= most else []
     for row in losses_in_window(policy, last, last.losses, day) if last else ():
         if row["accounts"] and WINDOW[row["kind"]] not in known:
-            rows.append((WINDOW[row["kind"]], f"{row['days']} days", row["accounts"], row["limit"]))
+            rows.append((WINDOW[row["kind"]], counted(row["days"], "day"), row["accounts"], row["limit"]))
     for kind, scope, accounts, limit in sorted(rows, key=lambda row: -row[2] / max(1, row[3])):
         yield {"kind": kind, "scope": scope, "accounts": accounts, "limit": limit, "broken": False}
 

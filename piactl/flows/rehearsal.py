@@ -24,6 +24,7 @@ from piactl.core.plan.change import Change
 from piactl.core.plan.losses import losses_without
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.desired import Rules
+from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory.ldif import ldif_entry, read_ldif
 from piactl.directory.port import RawEntry
@@ -91,7 +92,7 @@ def feeds_by_night(
         else:
             outside += 1
     if outside:
-        left.append(f"{folder}: not read: {outside} feeds of days before {first} or after {last}")
+        left.append(f"{folder}: not read: {counted(outside, 'feed')} of days before {first} or after {last}")
     if not feeds:
         raise UsageError("\n".join([*left[:3], f"{folder}: no feed of the days from {first} to {last}"]))
     return FeedsByNight(

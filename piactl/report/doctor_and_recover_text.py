@@ -34,10 +34,9 @@ def _check_lines(row: Mapping[str, str], *, several: bool) -> list[str]:
 
 def _check_summary(rows: Sequence[Mapping[str, str]]) -> str:
     counts = Counter(row["result"] for row in rows)
-    counted_results = [
-        f"{counts[name]} {name}" for name in ("error", "warning", "note", "skipped", "ok") if counts[name]
-    ]
-    return f"{len(rows)} checks: {', '.join(counted_results)}"
+    results = [counted(counts[name], name) for name in ("error", "warning", "note") if counts[name]]
+    results += [f"{counts[name]} {name}" for name in ("skipped", "ok") if counts[name]]
+    return f"{len(rows)} checks: {', '.join(results)}"
 
 
 _MOST = 5

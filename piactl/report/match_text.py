@@ -7,6 +7,7 @@ from itertools import zip_longest
 from textwrap import wrap
 from typing import Any
 
+from piactl.core.text import counted
 from piactl.report.escaping_and_colours import shown
 from piactl.translation import sentence
 
@@ -22,7 +23,7 @@ def case_text(view: View) -> str:
 
 
 def _lines(view: View) -> Iterator[str]:
-    yield f"Case {view['case']}: {view['doubt']}, since {view['since']} ({view['days']} days)"
+    yield f"Case {view['case']}: {view['doubt']}, since {view['since']} ({counted(view['days'], 'day')})"
     yield f"  HR, {view['source']}  {view['matricule']} [{view['origin']}]"
     stated, *others = view["sides"]
     for other in others:

@@ -11,6 +11,7 @@ from typing import Any
 
 from piactl.core.plan.change import GROWTH
 from piactl.core.rules.career import NEVER
+from piactl.core.text import counted
 from piactl.report.account_text import drift_line
 from piactl.report.escaping_and_colours import shown
 from piactl.report.table import rendered
@@ -58,7 +59,8 @@ def _lines(document: Document, most: int, rest: str) -> Iterator[str]:
     for feed in basis["feeds"]:
         of = f" of {feed['date']}" if feed["date"] else ""
         sort = "full" if feed["full"] else "delta"
-        yield f"  feed {shown(feed['file'])}{of}: {feed['rows']} rows, source {feed['source']} ({sort})"
+        rows = counted(feed["rows"], "row")
+        yield f"  feed {shown(feed['file'])}{of}: {rows}, source {feed['source']} ({sort})"
     for remark in document["remarks"]:
         yield f"  {shown(remark)}"
     yield from _drift(document, most)
@@ -306,9 +308,9 @@ def refusal_lines(refusals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         share = f", {accounts / of:.1%}" if of else ""
         counts = f"{accounts} of {of} accounts{share} ({refusal['scope']})"
         if refusal["kind"] in GROWTH.values():
-            counts = f"{accounts} accounts more than {of}{share} ({refusal['scope']})"
+            counts = f"{counted(accounts, 'account')} more than {of}{share} ({refusal['scope']})"
         if refusal["kind"] == "group":
-            counts = f"{accounts} groups change or go"
+            counts = counted(accounts, "group changes or goes", "groups change or go")
         yield ""
         yield (
             f"REFUSED by the guard {refusal['guard']}: {counts}; "

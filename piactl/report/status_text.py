@@ -138,7 +138,9 @@ def _ending(view: View) -> Iterator[tuple[str, ...]]:
 
 
 def _guard(guard: View) -> str:
-    return f"{guard['kind']}: {guard['accounts']} of at most {guard['limit']} in {guard['days']} days"
+    return (
+        f"{guard['kind']}: {guard['accounts']} of at most {guard['limit']} in {counted(guard['days'], 'day')}"
+    )
 
 
 def _night(night: View) -> tuple[str, str, str]:

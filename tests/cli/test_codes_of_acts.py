@@ -95,7 +95,7 @@ CODES: dict[str, tuple[Exit, Callable[[Academy], Ran], tuple[str, ...]]] = {
         guarded,
         ("lock: 13 of 13", "--allow lock=13", "nothing was"),
     ),
-    "in part": (Exit.PARTLY, partly, ("1 of 2 accounts were not changed",)),
+    "in part": (Exit.PARTLY, partly, ("1 of 2 accounts was not changed",)),
     "feed refused": (Exit.FEED_REFUSED, feed_refused, ("hr-002.csv", "[empty]")),
     "lock held": (Exit.LOCKED, locked, ("is writing since", "elsewhere")),
     "unreachable": (Exit.UNREACHABLE, unreachable, ("ldapi", "piactl sandbox start")),

@@ -357,7 +357,7 @@ def test_runs_are_told_plainly(academy: Academy) -> None:
     assert f"hr=hr-001.csv (sha256 {shown['feeds'][0]['digest'][:12]}...)" in table
     assert "1 applied" in table
     assert "1 of 0 create" in table
-    assert "hr: 1 rows, 1 applied, 0 unchanged, 0 rejected, 0 held, 0 ignored" in table
+    assert "hr: 1 row, 1 applied, 0 unchanged, 0 rejected, 0 held, 0 ignored" in table
     assert not set('{}[]"') & set(table)
     assert "1 applied" in academy.run("runs", "list", "-o", "tsv").out
 

@@ -246,7 +246,7 @@ def test_a_mutation_says_its_delays_and_its_handover() -> None:
     held = wanted(date(2026, 11, 1), moved, account).account
     second = changed(date(2026, 11, 2), moved, held)
     assert [c.after["uai"] for c in second[Kind.GRANT]] == ["0800010B"]
-    assert "1 days after the start of a mutation" in second[Kind.GRANT][0].reason
+    assert "1 day after the start of a mutation" in second[Kind.GRANT][0].reason
     last = changed(date(2026, 11, 6), moved, wanted(date(2026, 11, 5), moved, held).account)
     assert "the handover of 5 days" in last[Kind.REVOKE][0].reason
 

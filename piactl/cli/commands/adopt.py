@@ -22,6 +22,7 @@ from piactl.cli.framework.options import (
 )
 from piactl.cli.framework.run_context import say_next_steps, show_plan
 from piactl.cli.framework.terminal import confirm
+from piactl.core.text import counted
 from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_output
 from piactl.report.plan_text import plan_text
@@ -160,5 +161,5 @@ def _apply(
 
     if ready.writes and can_ask(yes=yes):
         say_text(plan_text(plan_document(ready)))
-        confirm(f"Adopt {len(ready.writes)} entries?")
+        confirm(f"Adopt {counted(len(ready.writes), 'entry', 'entries')}?")
     return done_code(apply_plan(configuration, ready, file, allowed, reason, output))

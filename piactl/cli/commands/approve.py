@@ -26,6 +26,7 @@ from piactl.clock import utc_now
 from piactl.core.edits import ActRefused, Author
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import DEVICE, PASSWORD
+from piactl.core.text import counted
 from piactl.errors import Exit, UsageError
 from piactl.report.table import rendered
 
@@ -79,7 +80,9 @@ def _answer(file: str, reason: str, *, approved: bool) -> int:
         put_text([f"plan {short}: rejected by {one.by}; its feeds are not applied\n"])
         return int(Exit.DONE)
     hours = configuration.policy.approvals.hours
-    put_text([f"plan {short}: approved by {one.by} for {hours} hours; another person applies it\n"])
+    put_text(
+        [f"plan {short}: approved by {one.by} for {counted(hours, 'hour')}; another person applies it\n"]
+    )
     return int(Exit.DONE)
 
 

@@ -10,6 +10,7 @@ from piactl.cli.framework.account_batch import Manner, begin
 from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
 from piactl.cli.framework.options import DryRun, Output, Reason
 from piactl.core.edits import ActRefused
+from piactl.core.text import counted
 from piactl.errors import Exit, PiactlError
 from piactl.report.table import rendered
 
@@ -118,7 +119,8 @@ def retire(
                 "\nRun piactl nightly, which reads them back, then try again"
             )
         if dry_run:
-            first = f"{sealed} sealed secrets would move to {keys.current}, and " if sealed else ""
+            secrets = counted(sealed, "sealed secret")
+            first = f"{secrets} would move to {keys.current}, and " if sealed else ""
             say(f"{first}key {key} would be removed from {settings.keys_file}")
             return int(Exit.DONE)
         batch = prepare_reseals(configuration.accounts(writer), key, command.author.reason)

@@ -108,7 +108,7 @@ def show_profile(
             "when": condition(view["when"]),
             "services": [entry["name"] for entry in view["services"]],
             "grace": "; ".join(
-                f"{entry['days']} days: {condition(entry['when'])}" for entry in view["grace"]
+                f"{counted(entry['days'], 'day')}: {condition(entry['when'])}" for entry in view["grace"]
             ),
         }
         put_object(view, row, output.value)

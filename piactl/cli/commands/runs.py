@@ -198,7 +198,7 @@ def _plain_item(item: object) -> str:
         return str(item)
     if "rows" in item:  # what became of the rows of a feed
         parts = ", ".join(f"{item.get(fate)} {fate}" for fate in FATES)
-        return f"{item.get('source')}: {item['rows']} rows, {parts}"
+        return f"{item.get('source')}: {counted(item['rows'], 'row')}, {parts}"
     if "digest" in item:
         return f"{item.get('source')}={item.get('file')} (sha256 {str(item['digest'])[:12]}...)"
     return ": ".join(str(item.get(part, "")) for part in ("uid", "outcome", "message"))

@@ -38,6 +38,7 @@ from piactl.cli.framework.run_context import _now, new_order, run_of
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirm
 from piactl.core.model.settings import IdentityName
+from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.errors import Exit, PiactlError, UsageError
 
@@ -264,7 +265,8 @@ def say_broken_guards(broken: Sequence[Refusal], *, most: int | None = None, mor
         if line:
             say(line)
     if len(broken) > len(shown):
-        say(f"... and {len(broken) - len(shown)} more guards; all of them: --dry-run -o json")
+        more_guards = counted(len(broken) - len(shown), "more guard")
+        say(f"... and {more_guards}; all of them: --dry-run -o json")
     totals = {refusal.kind: refusal.total for refusal in broken}
     allow = " ".join(f"--allow {kind}={total}" for kind, total in sorted(totals.items()))
     say(f"If this is intended, repeat the command with {allow}{more}")
@@ -316,7 +318,7 @@ def finish(batch: Batch, result: BatchResult, manner: Manner) -> int:
     if len(accounts) == 1:
         error: PiactlError | None = accounts[0].error
         return int(error.exit_code if error else Exit.FAILED)
-    say(f"{len(failed)} of {len(accounts)} accounts were not changed")
+    say(f"{len(failed)} of {len(accounts)} accounts {'was' if len(failed) == 1 else 'were'} not changed")
     return int(Exit.PARTLY)
 
 

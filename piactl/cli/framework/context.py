@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
 from piactl.core.model.settings import IdentityName
+from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.errors import ConfigurationInvalid, Exit, NotPermitted, PiactlError, UsageError
 from piactl.private_files import sudo_service, this_user
@@ -159,7 +160,7 @@ def _reporting(configuration: Configuration) -> Iterator[None]:
             say(f"skipped {error}")
         if len(unreadable) > _MOST_UNREADABLE:
             more = len(unreadable) - _MOST_UNREADABLE
-            say(f"skipped {more} more records of piactl; all of them: piactl doctor")
+            say(f"skipped {counted(more, 'more record')} of piactl; all of them: piactl doctor")
 
 
 def say(text: str) -> None:

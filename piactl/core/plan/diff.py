@@ -31,7 +31,7 @@ from piactl.core.rules.reasons import (
     state_line,
     state_reason,
 )
-from piactl.core.text import iso
+from piactl.core.text import counted, iso
 
 _NAMES = ("given_name", "family_name", "usage_name", "civilite", "private_mail")
 _CLOSING = frozenset({State.DEACTIVATED, State.ARCHIVED})
@@ -217,7 +217,7 @@ class _Maker:
         effective = self.account.state_from or self.rules.as_of
         reason = self.reason
         if kind is Kind.ARCHIVE:
-            reason += f"; the retention of {self.rules.policy.retention} days is over"
+            reason += f"; the retention of {counted(self.rules.policy.retention, 'day')} is over"
         return self._change(kind, before, after, reason, effective, self.behind, self.place)
 
     def lock(self) -> Change:

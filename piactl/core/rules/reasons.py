@@ -112,11 +112,11 @@ def grant_reason(career: Career, right: Right, as_of: date, policy: Policy) -> R
             continue
         delay = post.delay(service)
         if number < post.first + delay:
-            text = f"kept during the delay of {delay} days of {assignment_text(post.assignment)}"
+            text = f"kept during the delay of {counted(delay, 'day')} of {assignment_text(post.assignment)}"
             return text, post.assignment, since, place
         after = ""
         if delay:
-            after = f", {delay} days after the start" + (" of a mutation" if post.follows else "")
+            after = f", {counted(delay, 'day')} after the start" + (" of a mutation" if post.follows else "")
         text = f"profile {post.profile}: {assignment_text(post.assignment)}{after}"
         return text, post.assignment, since, place
     if career.state_on(as_of) is State.GRACE:
@@ -161,7 +161,7 @@ def revoke_reason(
             return text, post.assignment, since or as_of, post.position.line
         begins = post.first + post.delay(service)
         if number < begins:
-            text = f"the delay of {post.delay(service)} days runs until {_day(begins - 1)}"
+            text = f"the delay of {counted(post.delay(service), 'day')} runs until {_day(begins - 1)}"
             text = f"{text}: {assignment_text(post.assignment)}"
             return text, post.assignment, since or as_of, service.line
     over = _ended_with(career, right, ended)
@@ -172,7 +172,7 @@ def revoke_reason(
         return text, behind, since or as_of, line
     text = f"{assignment_text(over.assignment)} is over"
     if over.last < max(ended):
-        text += f", and the handover of {service.handover} days after it"
+        text += f", and the handover of {counted(service.handover, 'day')} after it"
     return text, over.assignment, since, service.line
 
 

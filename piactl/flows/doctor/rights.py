@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from piactl.core.model.settings import DirectorySettings
+from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
@@ -270,7 +271,7 @@ def run_lock(server: Server) -> Result:
         return skipped("not tried: a run of this host took the run lock meanwhile")
     if not tried.answers:
         return skipped("the server's answers do not show the rights")
-    good = f"{tried.answers} changes tried without the run lock, all refused"
+    good = f"{counted(tried.answers, 'change')} tried without the run lock, all refused"
     return worst(list(tried.wrong), [], advice, good)
 
 

@@ -259,7 +259,7 @@ def limits(server: Server) -> Result:
         cut, count = probe.is_cut(server.settings.suffix, filters.ANY_ENTRY)
         least = max(least, count)
         if cut:
-            errors.append(f"{name}: a search was truncated at {count} entries")
+            errors.append(f"{name}: a search was truncated at {counted(count, 'entry', 'entries')}")
         elif size is None:
             unknown.append(name)
         elif size < 2 * count:

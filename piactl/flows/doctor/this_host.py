@@ -78,13 +78,14 @@ def _policy(read: Callable[[], Policy], file: str) -> Result:
     except PiactlError as refused:
         return error(str(refused), "Correct the file; every mistake is listed.")
     warnings = [str(mistake) for mistake in policy_warnings(policy, file)]
-    good = f"{len(policy.profiles)} profiles, {len(policy.services)} services, time zone {policy.timezone}"
+    good = f"{counted(len(policy.profiles), 'profile')}, {counted(len(policy.services), 'service')}"
+    good += f", time zone {policy.timezone}"
     return worst([], warnings, "Change the policy, or keep it if this is intended.", good)
 
 
 def _register(file: Path) -> Result:
     try:
-        return fine(f"{len(read_register(file))} establishments")
+        return fine(counted(len(read_register(file)), "establishment"))
     except PiactlError as refused:
         return error(str(refused), "Correct the register, or export it again.")
 

@@ -495,8 +495,8 @@ class _JointEvaluation(Evaluation):
                 )
             if facts.unattributed:
                 yield (
-                    f"{facts.file}: {facts.unattributed} rows have no known person: no absence "
-                    f"from source {facts.source} counts in this run"
+                    f"{facts.file}: {counted(facts.unattributed, 'row has', 'rows have')} no known person: "
+                    f"no absence from source {facts.source} counts in this run"
                 )
         if self.state.due_only:
             yield "no feed: only the changes that are due were evaluated"

@@ -22,6 +22,7 @@ from piactl.core.plan.losses import Losses
 from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
 from piactl.core.plan.run_state import LastRun, Memory, RunStatus
 from piactl.core.rules.desired import Rules
+from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.attribute_map import encoding_of
@@ -126,7 +127,7 @@ def _chosen(records: Sequence[Record], name: str, now: datetime) -> Record:
 
 def _explain_nothing_kept(record: Record, days: int) -> None:
     raise PiactlError(
-        f"run {record['run']}: its undo log is gone; it is deleted after {days} days "
+        f"run {record['run']}: its undo log is gone; it is deleted after {counted(days, 'day')} "
         "(keep_undo_days).\nWhat the run changed is in the journal: piactl journal show --run "
         f"{record['run']}"
     )

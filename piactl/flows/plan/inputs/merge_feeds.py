@@ -20,6 +20,7 @@ from piactl.core.rules.desired import Rules, address_problem, assignment_problem
 from piactl.core.rules.feed_absences import Absence, Key, Testimony, after_feed
 from piactl.core.rules.matching import NAMES, doubt_about, same_name
 from piactl.core.rules.sources import PERSON_DATA, Ranks, with_known_starts
+from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.feed.feed import Feed
 from piactl.feed.people_builder import Place
@@ -405,7 +406,7 @@ def _merge_assignments(
             feeds = tuple(dict.fromkeys([*absence.feeds, facts.digest]))
             absences[key] = replace(absence, feeds=feeds)
             since = absence.since.isoformat()
-            absent = f"absent from {len(feeds)} feeds of {source.name} since {since}"
+            absent = f"absent from {counted(len(feeds), 'feed')} of {source.name} since {since}"
             merged.notes[matricule] = "; ".join(filter(None, (merged.notes.get(matricule), absent)))
         if after != before:
             merged.assignments[matricule] = after
