@@ -69,7 +69,7 @@ def population(people: int, seed: int, today: date) -> Iterator[Row]:
         yield from crowd.agent(index).rows(today)
 
 
-def told(
+def lines_by_night(
     people: int, seed: int, nights: Sequence[Night], cast: Cast | None
 ) -> Iterator[list[tuple[str, int]]]:
     """For each person the lines of each night and how many they are; memory does not grow with `people`."""
@@ -135,7 +135,7 @@ def write_feeds(
         files = [stack.enter_context(path.open("w", encoding="utf-8", newline="")) for path in paths]
         for file in files:
             file.write(";".join(COLUMNS) + "\n")
-        for lines in told(people, seed, nights, cast):
+        for lines in lines_by_night(people, seed, nights, cast):
             for at, (text, count) in enumerate(lines):
                 if count:
                     files[at].write(text)

@@ -196,7 +196,7 @@ def migration(bench: Bench) -> Contest:
 
 
 def quiet(bench: Bench) -> Contest:
-    """HR tells of everybody what it told last night."""
+    """HR says of everybody what it said last night."""
     bench.fill()
     narrow = Contender(NARROW, lambda: bench.server.tool("ldapsearch", *_everything(*_STAMP)))
     dump = Contender(DUMP, lambda: bench.server.tool("ldapsearch", *_everything()))
@@ -395,10 +395,10 @@ def _planned(bench: Bench, feed: Path, day: object, name: str) -> Changes:
 
 
 def _way_of_writing(server: Server) -> str:
-    """Which way piactl writes there, as `piactl doctor` tells it."""
+    """Which way piactl writes there, as `piactl doctor` says it."""
     words = [PIACTL, "doctor", "-o", "json"]
-    told = subprocess.run(words, env=server.environment, capture_output=True, text=True, check=False)
-    found = (one["found"] for one in json.loads(told.stdout) if one["title"] == "requests in flight")
+    doctor = subprocess.run(words, env=server.environment, capture_output=True, text=True, check=False)
+    found = (one["found"] for one in json.loads(doctor.stdout) if one["title"] == "requests in flight")
     return str(next(found, "doctor does not tell how it writes"))
 
 

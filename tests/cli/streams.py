@@ -43,7 +43,7 @@ class Forks:
         system: Path | None = None,
     ) -> Ran:
         """What a command did. `stdin` is text, or CLOSED; the others are kept, FULL, CLOSED, or GONE. `user`
-        is who it runs as, `system` where it looks for the configuration, which it is then not told."""
+        is who it runs as, `system` where it looks for the configuration, if no option names one."""
         from tests.story.academy import Ran
 
         files = [str(academy.folder / f"stream{number}") for number in (1, 2)]

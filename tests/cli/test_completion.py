@@ -50,9 +50,9 @@ def test_options_are_those_of_the_commands() -> None:
         command = assembled(noun, verb)
         for part in path.split():
             command = command.commands[part]
-        told = {word for one in parameters(path) for word in one.words}
+        suggested = {word for one in parameters(path) for word in one.words}
         options = [one for one in command.params if one.param_type_name == "option"]
-        assert told == {word for one in options for word in (*one.opts, *one.secondary_opts)}, path
+        assert suggested == {word for one in options for word in (*one.opts, *one.secondary_opts)}, path
         offered = set(words(*path.split(), "--"))
         assert offered == {max(one.opts, key=len) for one in options} | {"--help"}, path
         flags = {word for one in parameters(path) for word in one.words if one.kind == "flag"}

@@ -41,22 +41,22 @@ class Clinic:
     def doctor(self, *options: str) -> tuple[int, dict[str, list[dict[str, str]]]]:
         """The exit code, and the rows by the id of their check."""
         code = run(["--config", str(self.sandbox.config), "doctor", "-o", "json", *options])
-        told: dict[str, list[dict[str, str]]] = {}
+        checks: dict[str, list[dict[str, str]]] = {}
         for row in json.loads(self._capsys.readouterr().out):
-            told.setdefault(row["id"], []).append(row)
-        return code, told
+            checks.setdefault(row["id"], []).append(row)
+        return code, checks
 
     def finds(self, id_: str, result: str, words: str, code: int, *options: str) -> dict[str, str]:
         """The one row of a check, which says `words`; no other check finds anything as bad."""
-        got, told = self.doctor(*options)
-        (row,) = told[id_]
+        got, checks = self.doctor(*options)
+        (row,) = checks[id_]
         assert row["result"] == result, row
         assert words in row["found"]
         assert row["meaning"]
         if result != "ok":
             assert row["advice"] or result == "skipped"
         others = {
-            i: r["found"] for i, rows in told.items() for r in rows if i != id_ and r["result"] == "error"
+            i: r["found"] for i, rows in checks.items() for r in rows if i != id_ and r["result"] == "error"
         }
         assert not others
         assert got == code
@@ -139,13 +139,13 @@ def test_a_healthy_directory_is_fine_and_is_left_as_it_was(logged: Clinic, capsy
     clinic = logged
     before = entries_of(clinic)
     files = sorted(str(p) for p in clinic.sandbox.folder.rglob("*"))
-    code, told = clinic.doctor("--strict")
+    code, checks = clinic.doctor("--strict")
     assert code == 0
-    assert list(told) == sorted(CHECKS)
-    (d52,) = told.pop("D52")  # one Unix user has all passwords of a sandbox
+    assert list(checks) == sorted(CHECKS)
+    (d52,) = checks.pop("D52")  # one Unix user has all passwords of a sandbox
     assert d52["result"] == "note"
-    assert {row["result"] for rows in told.values() for row in rows} == {"ok"}
-    assert "not tried" not in told["D23"][0]["found"]
+    assert {row["result"] for rows in checks.values() for row in rows} == {"ok"}
+    assert "not tried" not in checks["D23"][0]["found"]
     assert entries_of(clinic) == before
     baseline = str(clinic.sandbox.folder / "state" / "doctor.json")
     assert sorted(str(p) for p in clinic.sandbox.folder.rglob("*") if str(p) != baseline) == files
@@ -163,22 +163,22 @@ def entries_of(clinic: Clinic) -> dict[str, Any]:
 
 
 def test_an_empty_directory_says_what_could_not_be_tried(sandbox: Any, capsys: Any) -> None:
-    code, told = Clinic(sandbox, capsys).doctor()
+    code, checks = Clinic(sandbox, capsys).doctor()
     assert code == 0
-    assert "not tried: there is no account and no protected entry yet" in told["D23"][0]["found"]
-    assert told["D19"][0]["found"] == "piactlIdentifier and mail are guarded"
-    assert told["D33"][0]["result"] == "skipped"
-    assert "0 tried, all as expected; not tried: there is no account entry yet" in told["D33"][0]["found"]
-    assert told["D34"][0]["found"] == "not tried: there is no account yet"
+    assert "not tried: there is no account and no protected entry yet" in checks["D23"][0]["found"]
+    assert checks["D19"][0]["found"] == "piactlIdentifier and mail are guarded"
+    assert checks["D33"][0]["result"] == "skipped"
+    assert "0 tried, all as expected; not tried: there is no account entry yet" in checks["D33"][0]["found"]
+    assert checks["D34"][0]["found"] == "not tried: there is no account yet"
 
 
 def test_a_journal_that_agrees_with_its_run_is_fine(logged: Clinic, capsys: Any) -> None:
     assert nightly(logged) == 0
     capsys.readouterr()
-    code, told = logged.doctor("--strict")
-    assert code == 0, told
-    assert "1 stored head matches" in told["D09"][0]["found"]
-    assert told["D29"][0]["found"].endswith("done")
+    code, checks = logged.doctor("--strict")
+    assert code == 0, checks
+    assert "1 stored head matches" in checks["D09"][0]["found"]
+    assert checks["D29"][0]["found"].endswith("done")
 
 
 def nightly(clinic: Clinic) -> int:
@@ -223,11 +223,11 @@ def test_a_wrong_register(clinic: Clinic) -> None:
 def test_secrets_that_others_can_read(clinic: Clinic) -> None:
     for name in ("keys", "desk"):
         (clinic.sandbox.folder / "secrets" / name).chmod(0o644)
-    code, told = clinic.doctor()
+    code, checks = clinic.doctor()
     assert code == 10
     for id_ in ("D04", "D05"):
-        assert told[id_][0]["result"] == "error"
-        assert "chmod 600" in told[id_][0]["found"]
+        assert checks[id_][0]["result"] == "error"
+        assert "chmod 600" in checks[id_][0]["found"]
 
 
 def test_an_identity_that_is_not_configured(clinic: Clinic) -> None:
@@ -299,11 +299,11 @@ def test_writes_in_doubt(clinic: Clinic) -> None:
 
 def test_a_stopped_server(clinic: Clinic) -> None:
     clinic.sandbox.stop()
-    code, told = clinic.doctor()
+    code, checks = clinic.doctor()
     assert code == 8
-    assert told["D11"][0]["result"] == "error"
-    assert told["D02"][0]["result"] == told["D08"][0]["result"] == "ok"
-    assert {told[i][0]["result"] for i in ("D12", "D16", "D19", "D27", "D28")} == {"skipped"}
+    assert checks["D11"][0]["result"] == "error"
+    assert checks["D02"][0]["result"] == checks["D08"][0]["result"] == "ok"
+    assert {checks[i][0]["result"] for i in ("D12", "D16", "D19", "D27", "D28")} == {"skipped"}
 
 
 def test_how_many_writes_are_in_flight(clinic: Clinic) -> None:
@@ -319,13 +319,13 @@ def test_a_server_that_lets_few_requests_wait(clinic: Clinic) -> None:
 
 def test_one_of_two_servers_is_down(clinic: Clinic) -> None:
     clinic.configure((r'servers: \["', 'servers: ["ldap://127.0.0.1:1", "'))
-    code, told = clinic.doctor()
+    code, checks = clinic.doctor()
     assert code == 1
-    assert [(r["where"], r["result"]) for r in told["D11"]] == [
+    assert [(r["where"], r["result"]) for r in checks["D11"]] == [
         ("ldap://127.0.0.1:1", "error"),
         (clinic.sandbox.uri, "ok"),
     ]
-    assert [r["result"] for r in told["D16"]] == ["skipped", "ok"]
+    assert [r["result"] for r in checks["D16"]] == ["skipped", "ok"]
 
 
 def test_a_wrong_password(clinic: Clinic) -> None:
@@ -349,10 +349,10 @@ def test_a_server_that_lacks_functions(clinic: Clinic) -> None:
 
 def test_a_server_that_takes_no_writes(clinic: Clinic) -> None:
     clinic.reconfigure((r"(?m)^maxsize", "readonly on\nmaxsize"))
-    code, told = clinic.doctor()
+    code, checks = clinic.doctor()
     assert code == 1
-    assert told["D14"][0]["result"] == "error"
-    assert "(53)" in told["D14"][0]["found"]
+    assert checks["D14"][0]["result"] == "error"
+    assert "(53)" in checks["D14"][0]["found"]
 
 
 def test_rights_of_which_none_could_be_tried_are_not_called_fine(clinic: Clinic) -> None:
@@ -520,9 +520,9 @@ def test_a_schema_that_is_not_as_shipped_tells_every_fault(clinic: Clinic) -> No
     )
     edit(clinic.sandbox.folder / "slapd" / "slapd.conf", *rules)
     clinic.reconfigure(*(fault[:2] for fault in faults), file="schema/piactl.schema")
-    code, told = clinic.doctor()
-    assert (code, told["D16"][0]["result"]) == (1, "error")
-    assert [words for *_, words in faults if words not in told["D16"][0]["found"]] == []
+    code, checks = clinic.doctor()
+    assert (code, checks["D16"][0]["result"]) == (1, "error")
+    assert [words for *_, words in faults if words not in checks["D16"][0]["found"]] == []
 
 
 def test_where_the_head_of_the_journal_is_not_stored(clinic: Clinic, monkeypatch: Any) -> None:
@@ -741,9 +741,9 @@ def test_the_password_of_an_identity_that_another_can_change(clinic: Clinic) -> 
 
 def test_an_identity_that_is_not_at_hand_is_not_called_fine(clinic: Clinic) -> None:
     clinic.configure((r"    desk: .*\n", ""))
-    told = clinic.doctor()[1]
-    assert (told["D33"][0]["result"], "desk cannot bind" in told["D33"][0]["found"]) == ("skipped", True)
-    assert told["D35"][0]["result"] == "ok"
+    checks = clinic.doctor()[1]
+    assert (checks["D33"][0]["result"], "desk cannot bind" in checks["D33"][0]["found"]) == ("skipped", True)
+    assert checks["D35"][0]["result"] == "ok"
 
 
 def test_a_code_that_may_be_its_own_replacement(clinic: Clinic) -> None:
@@ -779,9 +779,9 @@ def test_an_identity_that_may_not_see_the_default_policy(clinic: Clinic) -> None
 
 def test_an_identity_that_is_the_rootdn(clinic: Clinic) -> None:
     clinic.reconfigure(("cn=root,ou=services", "cn=piactl-nightly,ou=services"))
-    code, told = clinic.doctor()
+    code, checks = clinic.doctor()
     assert code == 1
-    assert "nightly is the rootdn" in told["D23"][0]["found"]
+    assert "nightly is the rootdn" in checks["D23"][0]["found"]
 
 
 @pytest.mark.parametrize(
@@ -877,14 +877,14 @@ def test_positions_that_tell_of_health_or_discipline(clinic: Clinic) -> None:
 
 def test_what_cannot_be_seen_is_tried_or_skipped_and_never_called_fine(clinic: Clinic) -> None:
     clinic.reconfigure((HIDDEN, ""))
-    code, told = clinic.doctor()
+    code, checks = clinic.doctor()
     assert code == 0
-    results = {i: rows[0]["result"] for i, rows in told.items()}
+    results = {i: rows[0]["result"] for i, rows in checks.items()}
     assert {i for i, result in results.items() if result == "skipped"} == {
         "D17", "D18", "D20", "D21", "D22", "D25", "D26", "D38", "D44",
     }  # fmt: skip
-    assert all(told[i][0]["advice"] for i in ("D17", "D20", "D21", "D22", "D25", "D26"))
-    assert told["D19"][0]["found"].endswith("a taken value was refused")
+    assert all(checks[i][0]["advice"] for i in ("D17", "D20", "D21", "D22", "D25", "D26"))
+    assert checks["D19"][0]["found"].endswith("a taken value was refused")
 
 
 @pytest.mark.parametrize(

@@ -348,10 +348,10 @@ def test_runs_are_told_plainly(academy: Academy) -> None:
     (listed,) = academy.run("runs", "list", "-o", "json").json
     shown = academy.run("runs", "show", "last", "-o", "json").json
     assert shown == academy.run("runs", "show", listed["run"], "-o", "ndjson").json
-    for told in (listed, shown):
-        assert told["outcomes"] == {"applied": 1}
-        assert told["started"] <= told["ended"]
-        assert len(told["started"]) == len(told["ended"])
+    for record in (listed, shown):
+        assert record["outcomes"] == {"applied": 1}
+        assert record["started"] <= record["ended"]
+        assert len(record["started"]) == len(record["ended"])
     table = academy.run("runs", "show", "last", "-o", "table").out
     assert f"line {shown['journal']['seq']}, hash {shown['journal']['hash'][:12]}..." in table
     assert f"hr=hr-001.csv (sha256 {shown['feeds'][0]['digest'][:12]}...)" in table

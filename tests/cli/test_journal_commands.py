@@ -184,7 +184,7 @@ def test_nothing_that_fits(academy: Academy) -> None:
 
 
 def exported(academy: Academy, *words: str) -> tuple[Path, str]:
-    """The file, and the head that was told."""
+    """The file, and the head that was printed."""
     out = academy.folder / "export.jsonl"
     ran = academy.run("journal", "export", "--out", out, *words)
     assert (ran.code, ran.out) == (0, ""), ran.err
@@ -309,10 +309,10 @@ def test_prune_removes_what_is_old_and_says_so(academy: Academy, settled: Past) 
     assert "12 lines removed" in done.out
     assert {one[0] for one in shown(academy)} >= {"r3"}
     assert not {one[0] for one in shown(academy)} & {"r1", "r2"}
-    told = academy.run("journal", "verify")
-    assert told.code == 0, told.err
-    assert "lines up to 12, written before 2022-06-01, were pruned by" in told.out
-    assert "2 stored heads match" in told.out  # that of the night, and that of the prune
+    verified = academy.run("journal", "verify")
+    assert verified.code == 0, verified.err
+    assert "lines up to 12, written before 2022-06-01, were pruned by" in verified.out
+    assert "2 stored heads match" in verified.out  # that of the night, and that of the prune
     assert academy.run("doctor").code == 0
     academy.quiet_night("2026-09-06")
     assert "4 stored heads match" in academy.run("journal", "verify").out
@@ -325,10 +325,10 @@ def test_anchors_before_the_cut_are_told_as_pruned(academy: Academy) -> None:
     academy.night("2026-09-06", academy.feed(row(fonction="DIR"), day="2026-09-06"))
     reanchor(academy, path)
     assert academy.run("journal", "prune", "--before", "2022-01-01").code == 0
-    told = academy.run("journal", "verify")
-    assert told.code == 0, told.err
-    assert "1 stored head is older: their lines were pruned" in told.out
-    assert "2 stored heads match" in told.out
+    verified = academy.run("journal", "verify")
+    assert verified.code == 0, verified.err
+    assert "1 stored head is older: their lines were pruned" in verified.out
+    assert "2 stored heads match" in verified.out
     assert "2 stored heads match" in academy.run("doctor").out
 
 

@@ -1,4 +1,4 @@
-"""A user who may not use a file that piactl needs is told which file, who they are, what to do: exit 10."""
+"""Where a user may not use a file that piactl needs, it says which file, which user, what to do: exit 10."""
 
 from __future__ import annotations
 
@@ -151,10 +151,10 @@ def test_doctor_says_it_and_finds_no_bug(loaded: Academy, run: Run, name: str) -
     ran = run("doctor", "-o", "json")
     assert ran.code in (Exit.CONFIGURATION, Exit.FAILED), ran
     found = [one for one in json.loads(ran.out) if one["result"] == "error"]
-    told = " ".join(one["found"] + " " + one["advice"] for one in found)
-    assert str(path) in told
-    assert "a bug" not in told
-    assert f"sudo -u {name_of(OWNER)} piactl" in told if ROOT else "check its mode" in told
+    text = " ".join(one["found"] + " " + one["advice"] for one in found)
+    assert str(path) in text
+    assert "a bug" not in text
+    assert f"sudo -u {name_of(OWNER)} piactl" in text if ROOT else "check its mode" in text
 
 
 @pytest.mark.skipif(not ROOT, reason="only root is refused")
@@ -197,7 +197,7 @@ def test_doctor_as_root_does_not_say_to_give_the_files_to_root(loaded: Academy) 
     found = {one["id"]: one for one in ran.json if one["result"] == "error"}
     assert {"D04", "D05", "D08"} <= set(found)
     for id_ in ("D04", "D05", "D08"):
-        told = found[id_]["found"] + " " + found[id_]["advice"]
-        assert "chown" not in told
-        assert "give the file" not in told.lower()
-        assert f"runuser -u {name_of(OTHER)} -- piactl" in told
+        text = found[id_]["found"] + " " + found[id_]["advice"]
+        assert "chown" not in text
+        assert "give the file" not in text.lower()
+        assert f"runuser -u {name_of(OTHER)} -- piactl" in text

@@ -347,8 +347,8 @@ def test_no_codes_under_a_policy_that_does_not_end_them(
         ran = staff.run("password", "activate", CLAIRE, IDA, "--out", staff.folder / "x.csv")
     assert (ran.code, said in ran.err) == (1, True), ran.err
     assert not (staff.folder / "x.csv").exists()
-    told = {one["id"]: one for one in staff.run("doctor", "-o", "json").json}
-    assert told["D30"]["result"] == "error"
+    checks = {one["id"]: one for one in staff.run("doctor", "-o", "json").json}
+    assert checks["D30"]["result"] == "error"
 
 
 # ---- what the night does
@@ -384,8 +384,8 @@ def test_a_night_that_may_not_do_that_goes_on(staff: Academy) -> None:
     assert ran.code == 0, ran.err
     assert "under the policy of activation passwords: " in ran.err
     assert staff.entry(CLAIRE)["pwdPolicySubentry"] == [CODES]
-    told = {one["id"]: one for one in staff.run("doctor", "-o", "json").json}
-    assert "nightly cannot remove the policy of activation passwords" in told["D23"]["found"]
+    checks = {one["id"]: one for one in staff.run("doctor", "-o", "json").json}
+    assert "nightly cannot remove the policy of activation passwords" in checks["D23"]["found"]
     assert staff.run("journal", "verify").code == 0
 
 

@@ -387,8 +387,8 @@ def test_a_careless_rule_and_any_environment(host: Host) -> None:
             (("otp", "show", IDA), {"EDITOR": "cat", "CREDENTIALS_DIRECTORY": "/srv/shared"}, Exit.DONE),
             (("otp", "show", IDA), {"SUDO_USER": "boss", "SUDO_UID": "0"}, Exit.DONE),
         ):
-            told = [f"{name}={value}" for name, value in environment.items()]
-            done = host.sudo("idle", DESK, *told, "piactl", *words, environment=environment)
+            variables = [f"{name}={value}" for name, value in environment.items()]
+            done = host.sudo("idle", DESK, *variables, "piactl", *words, environment=environment)
             assert done.returncode == code, (words, environment, done)
             said += [done.stdout, done.stderr]
         with pytest.raises(TimeoutError):

@@ -102,8 +102,8 @@ def test_picture(moved: Academy) -> None:
     assert "&lt;script&gt;" in text
     assert r"\x1b[31m\u202e" in text
     assert "prefers-color-scheme:dark" in text
-    told = [node.firstChild.data for node in svg.getElementsByTagName("title")]
-    assert "iprof: kept, from 2026-11-01 to 2026-11-02. I-Prof" in told
+    titles = [node.firstChild.data for node in svg.getElementsByTagName("title")]
+    assert "iprof: kept, from 2026-11-01 to 2026-11-02. I-Prof" in titles
     classes = set(re.findall(r'class="bar (\w+)"', text))
     style = text.partition("<style>")[2].partition("</style>")[0]
     assert classes >= {"post", "active", "grace", "held", "kept", "handover", "faint"}

@@ -133,9 +133,9 @@ def windows(text: str) -> Iterator[str]:
 
 def test_the_configuration_is_that_of_the_host(loaded: Academy) -> None:
     with forking(**os.environ, LOAD_ALL="1", SUDO_UID="4242") as forks:
-        told = forks.run(loaded, "account", "list", user=SERVICE if ROOT else None)
-        assert told.code == Exit.USAGE
-        assert told.err == (
+        refused = forks.run(loaded, "account", "list", user=SERVICE if ROOT else None)
+        assert refused.code == Exit.USAGE
+        assert refused.err == (
             f"piactl: under sudo {NAME} reads /etc/piactl/piactl.yaml only; "
             "leave --config and PIACTL_CONFIG out\n"
         )

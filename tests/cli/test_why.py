@@ -29,7 +29,7 @@ def post(start: int, end: int | None = None, **values: str) -> str:
     return row(debut=day(start), fin="" if end is None else day(end), **values)
 
 
-def told(academy: Academy, *rows: str, as_of: int = 0, before: int = 10) -> None:
+def apply_rows(academy: Academy, *rows: str, as_of: int = 0, before: int = 10) -> None:
     """A night some days before and one on the day, so that what has ended had an account."""
     for offset in (as_of - before, as_of):
         academy.night(day(offset), academy.feed(*rows, day=day(offset)))
@@ -70,7 +70,7 @@ def proposed(one: Any, part: str) -> str:
 
 
 def test_the_state_and_what_stands_behind_it(academy: Academy) -> None:
-    told(academy, post(-100, 200))
+    apply_rows(academy, post(-100, 200))
     view = why(academy)
     state, *services = view["answers"]
     assert (state["verdict"], state["since"], state["until"]) == ("active", day(-100), day(200))
@@ -101,7 +101,7 @@ def test_the_state_and_what_stands_behind_it(academy: Academy) -> None:
 )
 def test_the_remedy_of_a_state_turns_it(academy: Academy, rows: list[str], state: str) -> None:
     """Waiting until the day, or the command, and the state is another."""
-    told(academy, *rows, before=60 if state == "deactivated" else 10)
+    apply_rows(academy, *rows, before=60 if state == "deactivated" else 10)
     one = answer(academy)
     assert one["verdict"] == state
     waits = [r["day"] for r in one["remedies"] if r["command"] is None and r["day"]]
@@ -116,7 +116,7 @@ def test_the_remedy_of_a_state_turns_it(academy: Academy, rows: list[str], state
 
 
 def test_an_archived_account(academy: Academy) -> None:
-    told(academy, post(-100, -80), as_of=-75)
+    apply_rows(academy, post(-100, -80), as_of=-75)
     academy.nights(day(0))
     one = answer(academy)
     assert (one["verdict"], one["yes"]) == ("archived", False)
@@ -130,7 +130,7 @@ def test_an_archived_account(academy: Academy) -> None:
 def test_moved_and_no_iprof_yet(academy: Academy) -> None:
     """The complaint "I moved and see no I-Prof": the delay is named with its line and its last day."""
     academy.edit("policy.yaml", "meanwhile: keep\n    otp", "meanwhile: none\n    otp")
-    told(academy, post(-100, -1), post(0, uai=MICHELIS))
+    apply_rows(academy, post(-100, -1), post(0, uai=MICHELIS))
     one = answer(academy, "iprof")
     assert not one["yes"]
     assert one["until"] == day(1)
@@ -148,7 +148,7 @@ def test_moved_and_no_iprof_yet(academy: Academy) -> None:
 
 
 def test_a_denial_and_its_end(academy: Academy) -> None:
-    told(academy, post(-100))
+    apply_rows(academy, post(-100))
     done(academy, proposed(answer(academy, "iprof"), "exception deny"))
     one = answer(academy, "iprof")
     assert not one["yes"]
@@ -160,7 +160,7 @@ def test_a_denial_and_its_end(academy: Academy) -> None:
 
 def test_a_service_of_establishments(academy: Academy) -> None:
     """After a mutation: the old one by handover to its last day, the new one."""
-    told(academy, post(-100, -2), post(-1, uai=MICHELIS))
+    apply_rows(academy, post(-100, -2), post(-1, uai=MICHELIS))
     old, new = why(academy, "livret")["answers"]
     assert (old["uai"], old["yes"], old["until"]) == (THUILLIER, True, day(5))
     assert "handover" in old["reason"]
@@ -171,7 +171,7 @@ def test_a_service_of_establishments(academy: Academy) -> None:
 
 
 def test_a_position_that_does_not_keep_it(academy: Academy) -> None:
-    told(academy, post(-100), post(-5, 20, position="conge_parental"))
+    apply_rows(academy, post(-100), post(-5, 20, position="conge_parental"))
     one = answer(academy, "iprof")
     assert not one["yes"]
     assert one["until"] == day(20)
@@ -181,7 +181,7 @@ def test_a_position_that_does_not_keep_it(academy: Academy) -> None:
 
 
 def test_another_profile(academy: Academy) -> None:
-    told(academy, post(-100))
+    apply_rows(academy, post(-100))
     one = answer(academy, "siecle")
     assert "it is for cpe, direction" in one["reason"]
     done(academy, proposed(one, "exception grant"))
@@ -189,7 +189,7 @@ def test_another_profile(academy: Academy) -> None:
 
 
 def test_a_change_by_hand_is_named(academy: Academy) -> None:
-    told(academy, post(-100))
+    apply_rows(academy, post(-100))
     ran = academy.run("account", "close", CLAIRE, "--until", day(10), "--reason", "left early")
     assert ran.code == 0, ran.err
     one = answer(academy, "iprof")
@@ -205,7 +205,7 @@ def test_a_change_by_hand_is_named(academy: Academy) -> None:
 
 
 def with_password(academy: Academy, *rows: str) -> None:
-    told(academy, *(rows or [post(-100)]))
+    apply_rows(academy, *(rows or [post(-100)]))
     academy.change(CLAIRE, userPassword=[PASSWORD])
     # what another sets must be changed, by the policy of passwords
     academy.change(CLAIRE, pwdReset=["FALSE"])
@@ -224,7 +224,7 @@ def test_a_log_in_that_works(academy: Academy) -> None:
 
 
 def test_no_password_was_ever_set(academy: Academy) -> None:
-    told(academy, post(-100))
+    apply_rows(academy, post(-100))
     found = causes(academy)
     assert found["no-password"]["command"] == f"piactl password activate {CLAIRE}"
 
@@ -243,7 +243,7 @@ def test_blocked_by_wrong_passwords(academy: Academy) -> None:
 
 
 def test_must_be_changed(academy: Academy) -> None:
-    told(academy, post(-100))
+    apply_rows(academy, post(-100))
     academy.change(CLAIRE, userPassword=[PASSWORD])
     one = answer(academy, "login")
     assert one["yes"]
@@ -283,7 +283,7 @@ def test_by_the_rules(academy: Academy, rows: list[str], kind: str, works: bool)
 
 
 def test_left_and_closed(academy: Academy) -> None:
-    told(academy, post(-100, -40), before=60)
+    apply_rows(academy, post(-100, -40), before=60)
     academy.change(CLAIRE, userPassword=[PASSWORD])
     one = answer(academy, "login")
     assert one["yes"] is lets_in(academy) is False
@@ -294,7 +294,7 @@ def test_left_and_closed(academy: Academy) -> None:
 def test_left_and_still_gets_in(academy: Academy) -> None:
     """The entry lets in for longer than the rules: named, with the day of the last run. Dates alone do not
     open a closed account; another program must also have unlinked it."""
-    told(academy, post(-100, -40), before=60)
+    apply_rows(academy, post(-100, -40), before=60)
     academy.change(CLAIRE, userPassword=[PASSWORD], pwdEndTime=[f"{TODAY.year + 2}0101000000Z"])
     assert answer(academy, "login")["yes"] is lets_in(academy) is False
     assert "entry" not in causes(academy)
@@ -371,7 +371,7 @@ def test_nobody(academy: Academy) -> None:
 
 
 def test_many_in_a_pipe(academy: Academy) -> None:
-    told(academy, post(-100), post(-100, matricule="1002", prenom="Alix", nom_famille="Vie"))
+    apply_rows(academy, post(-100), post(-100, matricule="1002", prenom="Alix", nom_famille="Vie"))
     ran = academy.run("why", "-", "iprof", "-o", "json", stdin=f"alix.vie\nnobody\n{CLAIRE}\n")
     assert ran.code == 5
     assert [view["uid"] for view in ran.json] == ["alix.vie", CLAIRE]
@@ -384,7 +384,7 @@ def test_many_in_a_pipe(academy: Academy) -> None:
 
 
 def test_it_writes_nothing(academy: Academy) -> None:
-    told(academy, post(-100))
+    apply_rows(academy, post(-100))
     with academy.nothing_written():
         for words in ([], ["iprof"], ["login"]):
             assert academy.run("why", CLAIRE, *words).code == 0

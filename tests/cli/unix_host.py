@@ -103,10 +103,10 @@ class Host:
         """`sudo -u USER WORDS...`, run by `caller`, whose shell has `environment`, on a `terminal` or not.
 
         The caller logged in as themselves, or not at all and then writes the login record of a colleague."""
-        told = [f"{name}={value}" for name, value in environment.items()]
+        variables = [f"{name}={value}" for name, value in environment.items()]
         command = [
             *_login(str(_NO_LOGIN) if forged_login else f"$(id -u {caller})"),
-            *("runuser", "-u", caller, "--", "env", "-C", "/srv/shared", *told),
+            *("runuser", "-u", caller, "--", "env", "-C", "/srv/shared", *variables),
             *(_login(f"$(id -u {forged_login})") if forged_login else ()),
         ]
         command_line = ["sudo", "-n", "-u", user, *words]

@@ -27,8 +27,8 @@ def private(tmp_path):
 def refusal(reader, path: str) -> str:
     with pytest.raises(SecretUnusable) as caught:
         reader(path)
-    told = "".join(traceback.format_exception(caught.value))
-    assert CANARY not in told
+    text = "".join(traceback.format_exception(caught.value))
+    assert CANARY not in text
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

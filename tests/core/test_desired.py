@@ -321,7 +321,7 @@ def test_the_main_establishment_comes_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "other"),
+    ("changed", "other"),
     [
         ({"uai": "0800010B"}, ("establishment",)),
         ({"function": "DIR"}, ("function",)),
@@ -334,10 +334,10 @@ def test_the_main_establishment_comes_first() -> None:
     ],
 )
 def test_what_is_another_value_without_a_new_assignment(
-    told: dict[str, object], other: tuple[str, ...]
+    changed: dict[str, object], other: tuple[str, ...]
 ) -> None:
     before = replace(made(), assignments=(post(),))
-    after = replace(before, assignments=(replace(post(), **told),))  # type: ignore[arg-type]
+    after = replace(before, assignments=(replace(post(), **changed),))  # type: ignore[arg-type]
     assert effect_on(before, after).other == other
     # a post beside the known one that has its start and its function says the same
     if "establishment" in other:

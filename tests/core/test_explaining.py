@@ -195,7 +195,7 @@ def test_logins_agree_with_the_plan(
     asked: tuple[Life, Account, date], locked: tuple[int, int | None] | None
 ) -> None:
     """With a password that is fine, the log in is what the plan writes, and the entry as planned has no
-    difference; no cause is told of a log in that works, and one at least of one that does not."""
+    difference; no cause is given for a log in that works, and one at least for one that does not."""
     life, account, day = asked
     if locked is not None:
         ends = None if locked[1] is None else day + timedelta(days=locked[1])

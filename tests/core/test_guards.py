@@ -179,12 +179,12 @@ def test_the_growth_of_a_service_where_it_is_known() -> None:
 @pytest.mark.parametrize("name", ["establishment", "function", "details", "name"])
 def test_other_values_without_a_new_assignment(name: str) -> None:
     guarded = Policy(guards={f"other_{name}": Guard(Limit(3, 0.001))})
-    told = [replace(one, effect=Effect(other=(name,))) for one in becoming(3)]
-    assert refusals(told, CENSUS, guarded, TODAY) == []
-    told = [replace(one, effect=Effect(other=(name,))) for one in becoming(4)]
-    (one,) = refusals(told, CENSUS, guarded, TODAY)
+    changes = [replace(one, effect=Effect(other=(name,))) for one in becoming(3)]
+    assert refusals(changes, CENSUS, guarded, TODAY) == []
+    changes = [replace(one, effect=Effect(other=(name,))) for one in becoming(4)]
+    (one,) = refusals(changes, CENSUS, guarded, TODAY)
     assert (one.guard, one.found, one.of, one.total) == (f"other_{name}", 4, 1000, 4)
-    assert refusals(told, CENSUS, guarded, TODAY, {f"other_{name}": 4}) == []
+    assert refusals(changes, CENSUS, guarded, TODAY, {f"other_{name}": 4}) == []
 
 
 def test_people_who_are_held() -> None:

@@ -118,7 +118,7 @@ def rows_of(one: Account, *, until: date | None = None) -> dict[tuple[str, str],
     return {(row.group.value, row.label): row for row in timeline_rows(one, pieces, POLICY)}
 
 
-def told(row: Row) -> list[tuple[str, str, str]]:
+def spans(row: Row) -> list[tuple[str, str, str]]:
     return [
         (date.fromordinal(s.first).isoformat(), date.fromordinal(s.last).isoformat(), s.shade.value)
         for s in row.spans
@@ -127,16 +127,16 @@ def told(row: Row) -> list[tuple[str, str, str]]:
 
 def test_a_mutation_in_all_its_shades() -> None:
     rows = rows_of(account(MOVE))
-    assert told(rows["services", "iprof"]) == [
+    assert spans(rows["services", "iprof"]) == [
         ("2026-09-01", "2026-12-31", "held"),
         ("2027-01-01", "2027-01-02", "kept"),
         ("2027-01-03", "2027-06-30", "held"),
     ]
-    assert told(rows["services", f"siecle {A}"]) == [
+    assert spans(rows["services", f"siecle {A}"]) == [
         ("2026-09-01", "2026-12-31", "held"),
         ("2027-01-01", "2027-01-10", "handover"),
     ]
-    assert told(rows["services", f"siecle {B}"]) == [
+    assert spans(rows["services", f"siecle {B}"]) == [
         ("2027-01-01", "2027-01-03", "waiting"),
         ("2027-01-04", "2027-06-30", "held"),
     ]
@@ -160,7 +160,7 @@ def test_leave_ending_and_lock() -> None:
         ["leave"],
         ["ends all"],
     ]
-    assert told(rows_of(account(posts))["locks", "by position"]) == [("2027-02-01", "2027-02-10", "locked")]
+    assert spans(rows_of(account(posts))["locks", "by position"]) == [("2027-02-01", "2027-02-10", "locked")]
 
 
 def told_open(row: Row) -> list[tuple[int, int, str]]:
@@ -176,18 +176,18 @@ def test_what_was_done_by_hand() -> None:
     )  # fmt: skip
     one = account(MOVE[:1], lock=lock, exceptions=(deny,), overrides=(override,))
     rows = rows_of(one, until=override.until)
-    assert told(rows["locks", "by hand"]) == [("2026-10-05", "2026-10-09", "locked")]
+    assert spans(rows["locks", "by hand"]) == [("2026-10-05", "2026-10-09", "locked")]
     assert rows["locks", "by hand"].note == "dupond: telephone lost"
-    assert ("2026-10-10", "2026-10-31", "log in") in told(rows["login", "log in"])
-    assert told(rows["services", "iprof"]) == [
+    assert ("2026-10-10", "2026-10-31", "log in") in spans(rows["login", "log in"])
+    assert spans(rows["services", "iprof"]) == [
         ("2026-09-01", "2026-10-19", "held"),
         ("2026-10-20", "2026-10-31", "denied"),
         ("2026-12-01", "2026-12-31", "held"),
     ]
-    assert told(rows["assignments", f"ENS {A}"]) == [
+    assert spans(rows["assignments", f"ENS {A}"]) == [
         ("2026-09-01", "2026-10-31", "counts"),
         ("2026-11-01", "2026-11-30", "not counted"),
         ("2026-12-01", "2026-12-31", "counts"),
     ]
-    assert told(rows["exceptions", "deny iprof"]) == [("2026-10-20", "2026-10-31", "denial")]
-    assert told(rows["overrides", f"end {A}"]) == [("2026-09-20", "2026-11-30", "by hand")]
+    assert spans(rows["exceptions", "deny iprof"]) == [("2026-10-20", "2026-10-31", "denial")]
+    assert spans(rows["overrides", f"end {A}"]) == [("2026-09-20", "2026-11-30", "by hand")]

@@ -80,7 +80,7 @@ def person_ldif(number: int, more: str = "") -> str:
 class PlainSlapd:
     """One server in `folder`; `start` and `kill` may alternate, the data stays.
 
-    `in_flight` goes into the settings that it gives: it tells which writer these open.
+    `in_flight` goes into the settings that it gives: it decides which writer these open.
     """
 
     in_flight = 64

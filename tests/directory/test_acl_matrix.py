@@ -63,7 +63,7 @@ OWNERS = SEES | {"self"}
 ADMINISTRATOR = {"administrator"}
 NOBODY: set[str] = set()
 
-# strongerAuthRequired (an anonymous write), noSuchObject (it may not even be told), insufficientAccessRights
+# strongerAuthRequired (an anonymous write), noSuchObject (it may not know of it), insufficientAccessRights
 REFUSALS = {8, 32, 50}
 CONSTRAINT = 19
 

@@ -198,7 +198,7 @@ def test_what_refuses_all_is_raised_after_what_became_of_the_others(slapd: Plain
     assert refused.value.result == 53
     assert steps_done(slapd) == {result.write.dn: 1 for result in known}
     assert [result.write for result in known] == [w for w in writes if w in [r.write for r in known]]
-    # those behind it were on their way already, and are told; nothing was sent after it was known
+    # those behind it were on their way already, and are answered; nothing was sent after it was known
     assert 70 < len(known) < 70 + 64
     assert step(69).dn not in {result.write.dn for result in known}
 
@@ -215,12 +215,12 @@ def test_nobody_left_to_ask_names_every_write_in_doubt(slapd: PlainSlapd) -> Non
             killer.join()
     slapd.start()
     done = steps_done(slapd)
-    told = {result.write.dn for result in known}
-    assert len(told) == 39
+    answered = {result.write.dn for result in known}
+    assert len(answered) == 39
     assert len(lost.value.doubtful) > 30
-    assert not told & set(lost.value.doubtful)
+    assert not answered & set(lost.value.doubtful)
     # nothing that is not named was made
-    assert told <= done.keys() <= told | set(lost.value.doubtful)
+    assert answered <= done.keys() <= answered | set(lost.value.doubtful)
     assert f"{len(lost.value.doubtful)} writes in doubt" in str(lost.value)
 
 

@@ -155,14 +155,14 @@ def test_strict_false_takes_them(certificates: Certificates, name: str, ca: str)
 def test_doctor_names_it_and_says_where_it_is_waived(certificates: Certificates, tmp_path: Path) -> None:
     write_private(tmp_path / "clerk", PASSWORDS["clerk"])
     reader = Identity(dn=CLERK, password_file=str(tmp_path / "clerk"))
-    told = []
+    findings = []
     with server_with(certificates, "of-plain") as server:
         uri = f"ldaps://127.0.0.1:{server.tls_port}"
         for strict in (True, False):
             tls = TlsSettings(str(certificates.folder / "plain.pem"), strict=strict)
             settings = replace(server.settings(uri, tls=tls), identities={"reader": reader})
-            told.append(next(examine_server(uri, settings, PasswordSettings(), utc_now, {})))
-    refused, taken = told
+            findings.append(next(examine_server(uri, settings, PasswordSettings(), utc_now, {})))
+    refused, taken = findings
     assert refused.check.id == "D11"
     assert CA_LACKS in refused.found
     assert "Start the server" not in refused.advice

@@ -66,7 +66,7 @@ def test_on_a_clean_debian(tmp_path: Path) -> None:
     assert not list((root / "etc" / "systemd" / "system").rglob("piactl*")), (
         "the timer waits for its configuration"
     )
-    told = done(*inside, MOUNTED + STEPS)
-    found = [line.split("\t") for line in told.splitlines() if re.match(r"D\d\d\t", line)]
+    output = done(*inside, MOUNTED + STEPS)
+    found = [line.split("\t") for line in output.splitlines() if re.match(r"D\d\d\t", line)]
     assert len(found) > 150
     assert [line for line in found if "error" in line[:4]] == []

@@ -145,8 +145,8 @@ def test_the_columns_are_those_of_the_code() -> None:
     assert len(PERSON_COLUMNS) == 9
     assert {row[0].strip("`") for row in rows if row[1] == "yes"} == set(REQUIRED)
     known = set(REJECTIONS) | codes_of_names_and_policy()
-    told = {code for row in rows for code in re.findall(r"`([a-z]+-[a-z-]+)`", row[4])}
-    assert told <= known
+    documented = {code for row in rows for code in re.findall(r"`([a-z]+-[a-z-]+)`", row[4])}
+    assert documented <= known
 
 
 def test_every_code_is_told_once_and_no_other() -> None:

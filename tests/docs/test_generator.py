@@ -291,12 +291,12 @@ def test_posts_arrivals_and_leaves(story: Story) -> None:
 
 
 def test_nobody_else_has_a_name_of_the_cast(story: Story) -> None:
-    alone = {role: told for role, told in story.people.items() if role not in {"homonyms", "other_julie"}}
+    alone = {role: person for role, person in story.people.items() if role not in {"homonyms", "other_julie"}}
     assert len(alone) >= 15
-    for role, told in alone.items():
-        uid = "julie.bernard" if role == "bride" else told["uid"]
+    for role, person in alone.items():
+        uid = "julie.bernard" if role == "bride" else person["uid"]
         alike = [m for m, rows in story.third.items() if local(rows[0]) == uid]
-        assert alike == [told["matricule"]], role
+        assert alike == [person["matricule"]], role
 
 
 def test_the_example_files_can_be_used() -> None:

@@ -73,10 +73,10 @@ def test_the_guards_on_proofs_are_as_drawn() -> None:
 
 def test_the_limits_of_a_source_are_the_usual_ones() -> None:
     usual = SourceLimits()
-    told = rows("Limits of a source")
-    for names, _, numbers in told:
+    limits = rows("Limits of a source")
+    for names, _, numbers in limits:
         share, floor = re.findall(r"`([a-z_]+)`", names)
         assert numbers == f"{getattr(usual, share) * 100:g} %, {getattr(usual, floor)}"
-    assert len(told) == len([name for name in SourceLimits.__slots__ if name.endswith("_share")])
+    assert len(limits) == len([name for name in SourceLimits.__slots__ if name.endswith("_share")])
     named = {code for code in LIMIT_CODES if f"`{code}`" in PAGE}
     assert named == {*LIMIT_CODES} - {"older", "undone", "missing-delta", "doubled-delta", "order-unknown"}

@@ -261,8 +261,8 @@ class Standing:
         code = run(["--config", str(self.sandbox.config), "doctor", "-o", "json"])
         seen = self._capsys.readouterr()
         assert seen.out, seen.err
-        told = json.loads(seen.out)
-        return code, {one["id"]: one["result"] for one in told}
+        results = json.loads(seen.out)
+        return code, {one["id"]: one["result"] for one in results}
 
     def piactl(self, *words: str) -> int:
         code = run(["--config", str(self.sandbox.config), *words])
@@ -274,9 +274,9 @@ class Standing:
 
     def is_brought_over(self) -> None:
         """Doctor finds nothing, and the doors are shut."""
-        code, told = self.doctor()
+        code, results = self.doctor()
         expected = {**dict.fromkeys((*CHANGED, "D20", "D44", "D46"), "ok"), "D45": "warning"}
-        assert (code, {id_: told[id_] for id_ in expected}) == (0, expected)
+        assert (code, {id_: results[id_] for id_ in expected}) == (0, expected)
         assert self.piactl("password", "unblock", "paul.garde", "--administrator", "--reason", "upgrade") == 0
         assert self.doctor()[1]["D45"] == "ok"
         self.code(CODE)

@@ -36,14 +36,14 @@ def lines(path: str) -> list[dict]:
     return [json.loads(line) for line in Path(path).read_text().splitlines()]
 
 
-def told(output: str, word: str) -> set[int]:
+def numbers_of(output: str, word: str) -> set[int]:
     """The numbers that a writer said were synced or settled; a line cut by its death is left out."""
     whole = output[: output.rfind("\n") + 1].splitlines()
     return {int(n) for line in whole if line.startswith(word + " ") for n in line.split()[1:]}
 
 
 def goes_on(make_journal, path: str, run: str, synced: set[int], settled: set[int]) -> None:
-    """The next run opens the journal; the chain is whole, all that was told is there, the rest in doubt."""
+    """The next run opens the journal; the chain is whole, what was confirmed is there, the rest in doubt."""
     with make_journal(run, path) as journal:
         doubts = {intent.seq for intent in in_doubt(path)}
         there = {line.seq for line in read_lines(path) if line.type == "intent"}
@@ -95,7 +95,7 @@ def at_every_call(make_journal, path: str, fault: str, code: int, words: str = "
             place = f"{fault} at {name} {number}"
             assert ended.returncode == code, f"{place}: {ended.stderr}"
             assert words in ended.stderr, place
-            synced, settled = told(ended.stdout, "synced"), told(ended.stdout, "settled")
+            synced, settled = numbers_of(ended.stdout, "synced"), numbers_of(ended.stdout, "settled")
             goes_on(make_journal, path, f"{name}-{number}", synced, settled)
             fired[name] = number
     print(f"{fault}: {fired}")
@@ -179,7 +179,13 @@ def cut_short_at(make_journal, folder: Path, first: int, last: int) -> None:
         said = (place / "said").read_text()
         assert (place / "code").read_text() == "3", f"limit {limit}: {said}"
         assert "File too large" in said
-        goes_on(make_journal, str(place / "log" / "j"), "after", told(said, "synced"), told(said, "settled"))
+        goes_on(
+            make_journal,
+            str(place / "log" / "j"),
+            "after",
+            numbers_of(said, "synced"),
+            numbers_of(said, "settled"),
+        )
         shutil.rmtree(place)
 
 
@@ -451,8 +457,8 @@ def kill_writers(make_journal, path: str, rounds: int) -> None:
         for writer in writers:
             output, _ = writer.communicate(timeout=60)
             assert writer.returncode == -signal.SIGKILL
-            synced |= told(output, "synced")
-            settled |= told(output, "settled")
+            synced |= numbers_of(output, "synced")
+            settled |= numbers_of(output, "settled")
         goes_on(make_journal, path, f"after-{number}", synced, settled)
     torn = sum(1 for line in read_lines(path) if line.type == "repair")
     resolved = sum(1 for line in read_lines(path) if line.type == "resolved")

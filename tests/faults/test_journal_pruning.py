@@ -389,7 +389,7 @@ def test_a_disk_that_fails_leaves_the_old_journal(kept: Kept, intend, fault: str
 
 
 def test_others_that_write_meanwhile_lose_nothing(kept: Kept) -> None:
-    """Two processes append while the journal is pruned thrice: every line they were told of is there."""
+    """Two processes append while the journal is pruned thrice: every confirmed line is there."""
     script = Path(__file__).with_name("journal_writer.py")
     writers = [
         subprocess.Popen(

@@ -15,9 +15,9 @@ CANARY = "20E0642731QZJ"
 def test_no_message_and_no_repr_shows_a_numen(column, written, sample, read):
     rows = (sample.row(**{"numen": CANARY, column: written}), sample.row(matricule="0002", numen=CANARY))
     feed = read(sample.text(*rows, sample.row(uai="0800010B"), sample.row(matricule="0003")))
-    told = [repr(feed), repr(feed.people), *feed.held.values(), *feed.held]
-    told += [str(r) for r in feed.rejections] + [str(r) for r in feed.remarks]
-    for text in told:
+    texts = [repr(feed), repr(feed.people), *feed.held.values(), *feed.held]
+    texts += [str(r) for r in feed.rejections] + [str(r) for r in feed.remarks]
+    for text in texts:
         # A matricule or a name that only looks like one is what HR says it is; it is in no message then.
         if column in (
             "nom_famille",

@@ -358,7 +358,7 @@ def test_exceptions_are_given_listed_respected_and_end(claire: Academy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("--service", "iproff", "--until", "2026-12-31"), "iprof"),
         (("--service", "siecle", "--until", "2026-12-31"), "--uai"),
@@ -369,11 +369,11 @@ def test_exceptions_are_given_listed_respected_and_end(claire: Academy) -> None:
         (("--service", "iprof", "--until", "2026-09-01"), "before the first day"),
     ],
 )
-def test_an_exception_that_makes_no_sense(claire: Academy, words: tuple[str, ...], told: str) -> None:
+def test_an_exception_that_makes_no_sense(claire: Academy, words: tuple[str, ...], message: str) -> None:
     with claire.nothing_written():
         ran = claire.run("exception", "grant", CLAIRE, *words, "--as-of", DAY, "--reason", "x")
-    assert ran.code == (9 if told == "iprof" else 2)
-    assert told in ran.err
+    assert ran.code == (9 if message == "iprof" else 2)
+    assert message in ran.err
 
 
 # ---- many at once

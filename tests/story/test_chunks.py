@@ -248,7 +248,7 @@ def test_a_change_of_the_policy_without_a_feed_is_the_same_plan(academy: Academy
         assert len(slow.json["writes"]) == 10
         assert academy.night(NEXT).json["outcomes"] == {"applied": 10}
     assert len(calls) == 1
-    # what it found without a feed tells nothing of the lines of people
+    # what it found without a feed says nothing of the lines of people
     assert marks(academy).read_bytes() == before
 
 
@@ -271,7 +271,7 @@ def test_a_delta_among_very_many_is_the_same_plan(academy: Academy, alone: bool)
 def test_a_newcomer_with_the_numen_of_somebody_who_was_put_apart_is_held(
     academy: Academy, other: str
 ) -> None:
-    """HR tells the NUMEN of both for the first time: no entry has it yet."""
+    """HR gives the NUMEN of both for the first time: no entry has it yet."""
     late = {"debut": "2027-09-01"} if other == "waits" else {"debut": "2020-09-01"}
     gone = {"fin": "2026-09-20"} if other == "comes back" else {}
     second = {"uai": MICHELIS, "modalite": "secondaire"}
@@ -285,8 +285,10 @@ def test_a_newcomer_with_the_numen_of_somebody_who_was_put_apart_is_held(
         assert any(entry["piactlState"] == [b"archived"] for entry in academy.accounts().values())
         posts = [row(matricule="2001", prenom="Léa", nom_famille="Abel", debut="2032-12-31", numen="")]
     day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
-    told = [one.replace(";;", ";20E9512345XYZ;", 1) if ";20E" not in one else one for one in posts]
-    feed = academy.feed(*PEOPLE, *told, row(matricule="1998", prenom="Ben", numen="20E9512345XYZ"), day=day)
+    with_numens = [one.replace(";;", ";20E9512345XYZ;", 1) if ";20E" not in one else one for one in posts]
+    feed = academy.feed(
+        *PEOPLE, *with_numens, row(matricule="1998", prenom="Ben", numen="20E9512345XYZ"), day=day
+    )
     holds = same(academy, day, feed)["holds"]
     held = {"1998", "2001"} if other == "waits" else {"1998"}
     assert {hold["matricule"] for hold in holds} >= held

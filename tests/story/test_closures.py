@@ -479,8 +479,8 @@ def test_a_directory_that_stands(standing: tuple[Academy, str], fed: bool) -> No
         assert one["after"] == {"refused_by": ["dates", "link to no device"]}
         assert "its dates alone count only where a password policy applies" in one["reason"]
     if not fed:
-        told = academy.run("forecast", "-o", "json")
-        assert [one["uid"] for one in told.json if one["kind"] == "update"] == [
+        forecast = academy.run("forecast", "-o", "json")
+        assert [one["uid"] for one in forecast.json if one["kind"] == "update"] == [
             one["uid"] for one in plan["changes"]
         ]
     today = day(0).isoformat()

@@ -51,8 +51,10 @@ def test_every_difference_is_counted_and_named(two: Pair, monkeypatch: pytest.Mo
         root.delete(f"cn=state,{second.sandbox.state}")
     found = compared(academy, code=1)
     assert found["differing"] == {"account": 3, "record": 1}
-    told = {one["dn"].split(",")[0]: (one["lacking"], one["attributes"]) for one in found["differences"]}
-    assert told == {
+    differences = {
+        one["dn"].split(",")[0]: (one["lacking"], one["attributes"]) for one in found["differences"]
+    }
+    assert differences == {
         "uid=claire.dubreuil": ([], ["telephoneNumber"]),
         "uid=ida.rollin": ([], ["pwdReset"]),
         "uid=louise.vaubanaaa": ([second.sandbox.uri], []),

@@ -24,12 +24,12 @@ NEW = "trois poules rousses et vives"
 @prepared
 def claire(academy: Academy) -> Academy:
     """Claire, in her post for long, who chose a password herself."""
-    told(academy, post(-100, numen=NUMEN))
+    apply_rows(academy, post(-100, numen=NUMEN))
     chosen(academy, OWN)
     return academy
 
 
-def told(academy: Academy, *rows: str, before: int = 0) -> None:
+def apply_rows(academy: Academy, *rows: str, before: int = 0) -> None:
     academy.night(day(-before).isoformat(), academy.feed(*rows, day=day(-before).isoformat()))
 
 
@@ -118,8 +118,8 @@ def test_my_telephone_is_lost(claire: Academy) -> None:
 def test_i_moved_and_see_no_iprof(academy: Academy) -> None:
     """After a gap nothing bridges the delay of a mutation; until when, by which line, and what helps now."""
     old, new = post(-300, -10), post(-1, uai=MICHELIS)
-    told(academy, old, new, before=1)
-    told(academy, old, new)
+    apply_rows(academy, old, new, before=1)
+    apply_rows(academy, old, new)
     one = answer(academy, "iprof")
     assert not one["yes"]
     assert one["until"] == day(0).isoformat()
@@ -147,8 +147,8 @@ def test_my_account_is_blocked(claire: Academy) -> None:
 
 def test_i_left_and_still_get_in(academy: Academy) -> None:
     """In grace it is meant so, and said to which day; an administrator can end it at once."""
-    told(academy, post(-100, -10), before=40)
-    told(academy, post(-100, -10))
+    apply_rows(academy, post(-100, -10), before=40)
+    apply_rows(academy, post(-100, -10))
     chosen(academy, OWN)
     one = answer(academy, "login")
     assert one["yes"]
@@ -161,7 +161,7 @@ def test_i_left_and_still_get_in(academy: Academy) -> None:
 
 def test_i_left_long_ago_and_still_get_in(academy: Academy) -> None:
     """Another program opened the entry for longer than the rules do, and no night was run since."""
-    told(academy, post(-100, -40), before=60)
+    apply_rows(academy, post(-100, -40), before=60)
     academy.change(CLAIRE, pwdEndTime=["20991231230000Z"])
     chosen(academy, OWN)
     assert lets_in(academy, OWN)

@@ -581,9 +581,9 @@ def test_lemonldap_and_its_cas(site: Site) -> None:
     with lemonldap(site) as portal:
         session = portal.session("leave.essai", PASSWORD)
         query = urllib.parse.urlencode({"service": SERVICE, "ticket": portal.ticket(session)})
-        told = portal.ask(f"/cas/p3/serviceValidate?{query}")[1]["text"]
-        assert "<cas:user>leave.essai</cas:user>" in told
-        assert "<cas:mail>leave.essai@ac-amiens.fr</cas:mail>" in told
+        answer = portal.ask(f"/cas/p3/serviceValidate?{query}")[1]["text"]
+        assert "<cas:user>leave.essai</cas:user>" in answer
+        assert "<cas:mail>leave.essai@ac-amiens.fr</cas:mail>" in answer
         assert portal.session("grace.essai", PASSWORD)  # to the portal, not to I-Prof
         goes_on = portal.session("active.essai", PASSWORD)
         each_state(site, portal.login, "iprof")

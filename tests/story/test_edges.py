@@ -237,10 +237,10 @@ def test_the_plan_is_the_same_whatever_the_order_of_the_rows(academy: Academy) -
         IDA,
     ]
 
-    def told(*lines: str) -> str:
+    def plan_text(*lines: str) -> str:
         plan = academy.plan(academy.feed(*lines, day="2026-03-02"), "--as-of", "2026-03-02")
         return json.dumps(
             [{k: v for k, v in c.items() if k not in ("feed", "line")} for c in plan["changes"]]
         )
 
-    assert told(*rows) == told(*rows[::-1])
+    assert plan_text(*rows) == plan_text(*rows[::-1])

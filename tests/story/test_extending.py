@@ -116,9 +116,9 @@ def test_accounts_with_a_sponsor(academy: Academy) -> None:
 
     # Paul leaves: the night that finds it says so, and so does doctor
     gone = feed(academy, "2026-09-08", m15="2026-09-07")
-    told = academy.plan(gone, "--as-of", "2026-09-08")["remarks"]
+    remarks = academy.plan(gone, "--as-of", "2026-09-08")["remarks"]
     words = f"sponsor paul.hugo is in grace, and answers for {EXT}"
-    assert [remark for remark in told if words in remark and "account extend" in remark]
+    assert [remark for remark in remarks if words in remark and "account extend" in remark]
     academy.night("2026-09-08", gone)
     checks = {check["id"]: check for check in academy.run("doctor", "-o", "json").json}
     assert (checks["D62"]["result"], words in checks["D62"]["found"]) == ("warning", True)

@@ -1,4 +1,4 @@
-"""Two servers, the second of which has not got all that the first was told: what it lacks is made again.
+"""Two servers, the second of which lacks what was written to the first last: that is made again.
 
 The second is a copy of the first from an earlier moment, as a replica that lags.
 """

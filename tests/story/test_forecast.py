@@ -1,4 +1,4 @@
-"""What `forecast` tells is what the nights then do: change by change, name by name, guard by guard."""
+"""What `forecast` shows is what the nights then do: change by change, name by name, guard by guard."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def as_told(day: date, plan: Any) -> list[dict[str, Any]]:
 def same(academy: Academy, as_of: str, until: str) -> list[dict[str, Any]]:
     """Foretells, runs, compares; what was foretold."""
     with academy.nothing_written():
-        told = foretold(academy, as_of, until)
+        forecast = foretold(academy, as_of, until)
     done = nights(academy, as_of, until)
-    assert told == done
-    return told
+    assert forecast == done
+    return forecast
 
 
 def kinds(rows: list[dict[str, Any]]) -> set[str]:
@@ -84,9 +84,9 @@ def test_a_population(academy: Academy) -> None:
         feed, file = academy.folder / "feeds" / f"rh-{name}-{day}.csv", academy.folder / name
         academy.run("plan", feed, "--as-of", day, "--out", file)
         approve(academy, academy.run("plan", "show", file, "-o", "json").json, file)
-    told = same(academy, "2026-11-23", "2026-12-28")
-    assert len(told) > 40
-    assert kinds(told) >= {"revoke", "deactivate"}
+    forecast = same(academy, "2026-11-23", "2026-12-28")
+    assert len(forecast) > 40
+    assert kinds(forecast) >= {"revoke", "deactivate"}
 
 
 def test_everything_that_a_date_can_do(academy: Academy) -> None:
@@ -127,18 +127,18 @@ def test_everything_that_a_date_can_do(academy: Academy) -> None:
     ):  # fmt: skip
         ran = academy.run(*command, *words)
         assert ran.code == 0, (command, ran.err)
-    told = same(academy, "2026-09-11", "2026-12-20")
-    assert kinds(told) == {
+    forecast = same(academy, "2026-09-11", "2026-12-20")
+    assert kinds(forecast) == {
         "create", "update", "grant", "revoke", "suspend", "reopen", "deactivate", "archive", "lock", "unlock",
     }  # fmt: skip
-    made = {one["matricule"]: (one["date"], one["uid"]) for one in told if one["kind"] == "create"}
+    made = {one["matricule"]: (one["date"], one["uid"]) for one in forecast if one["kind"] == "create"}
     assert made == {
         "2002": ("2026-10-05", "marie.martin1"),
         "2003": ("2026-10-05", "marie.martin2"),
         "2004": ("2026-10-10", "marie.martin3"),
     }
-    assert "admin.secours" not in {one["uid"] for one in told}
-    assert ("2013", "reopen") in {(one["matricule"], one["kind"]) for one in told}
+    assert "admin.secours" not in {one["uid"] for one in forecast}
+    assert ("2013", "reopen") in {(one["matricule"], one["kind"]) for one in forecast}
 
 
 def strict(academy: Academy) -> None:
@@ -152,8 +152,8 @@ def test_where_a_guard_stops(academy: Academy) -> None:
     rows = [*crowd(6, fin="2027-01-10", debut="2026-09-01"), row(debut="2020-09-01")]
     academy.night("2027-01-05", academy.feed(*rows, day="2027-01-05"))
     academy.night("2027-02-03")
-    told = same(academy, "2027-02-04", "2027-02-18")
-    stopped = {(one["date"], *one["stopped_by"]) for one in told if one["stopped_by"]}
+    forecast = same(academy, "2027-02-04", "2027-02-18")
+    stopped = {(one["date"], *one["stopped_by"]) for one in forecast if one["stopped_by"]}
     assert stopped == {("2027-02-10", "deactivate")}
 
 
@@ -178,10 +178,10 @@ def test_another_policy_is_seen_and_said(academy: Academy) -> None:
     """The first night then looks at everything, as the night itself will."""
     academy.night("2026-10-01", academy.feed(*crowd(4), row(fin="2026-10-20"), day="2026-10-01"))
     academy.edit("policy.yaml", "Annuaire académique, profiles: all", "Annuaire, profiles: [direction]")
-    told = same(academy, "2026-10-02", "2026-10-24")
-    first = [one for one in told if one["date"] == "2026-10-02"]
+    forecast = same(academy, "2026-10-02", "2026-10-24")
+    first = [one for one in forecast if one["date"] == "2026-10-02"]
     assert len({one["uid"] for one in first}) == 5
-    assert {one["date"] for one in told} == {"2026-10-02", "2026-10-21"}
+    assert {one["date"] for one in forecast} == {"2026-10-02", "2026-10-21"}
 
 
 def test_the_first_night_says_that_the_policy_is_another(academy: Academy) -> None:

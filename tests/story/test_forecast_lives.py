@@ -1,5 +1,5 @@
 """Random lives in a directory that is only memory: the forecast, which leaps from one due day to the next and
-looks at what is due alone, tells what a look at everybody on every single day finds."""
+looks at what is due alone, finds what a look at everybody on every single day finds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.planning import managed_accounts, plan_at_once
 from tests.story.test_timelines import FIRST, collected
 
 TOP = Path(__file__).resolve().parents[2]
-Told = list[tuple[date, Change]]
+DatedChanges = list[tuple[date, Change]]
 
 
 @pytest.fixture
@@ -108,9 +108,9 @@ def peopled(configuration: Configuration, number: int, *, otp: bool = True) -> S
 
 def one_by_one(
     directory: SimulatedDirectory, configuration: Configuration, until: date, *, whole: bool
-) -> Told:
+) -> DatedChanges:
     """Every night after FIRST, one after the other; `whole`: each looks at everybody."""
-    told: Told = []
+    dated_changes: DatedChanges = []
     dn = Places(configuration.settings.directory.state).last_run
     day = FIRST
     while day < until:
@@ -118,7 +118,7 @@ def one_by_one(
         if whole:
             directory.apply([EntryWrite("delete", dn)])
         ready = plan_at_once(directory, configuration, [], day)
-        told += [(day, change) for change in ready.plan.changes]
+        dated_changes += [(day, change) for change in ready.plan.changes]
         directory.apply(one.write for one in ready.writes)
         directory.apply(ready.records)
         entry = directory.read(dn, [DATA])
@@ -126,7 +126,7 @@ def one_by_one(
         record = last_run_record(ready.last)
         write = record_write(dn, entry.first(DATA) if entry else None, record)
         directory.apply([write] if write else [])
-    return told
+    return dated_changes
 
 
 def forecast(
@@ -138,21 +138,25 @@ def forecast(
     )
 
 
-def compare(configuration: Configuration, number: int, days: int, *, whole: bool, otp: bool = True) -> Told:
+def compare(
+    configuration: Configuration, number: int, days: int, *, whole: bool, otp: bool = True
+) -> DatedChanges:
     until = FIRST + timedelta(days=days)
     nights = forecast(
         peopled(configuration, number, otp=otp), configuration, FIRST + timedelta(days=1), until
     ).nights()
-    told = [(night.day, change) for night in nights for change in night.plan.changes]
-    assert told == one_by_one(peopled(configuration, number, otp=otp), configuration, until, whole=whole)
-    return told
+    dated_changes = [(night.day, change) for night in nights for change in night.plan.changes]
+    assert dated_changes == one_by_one(
+        peopled(configuration, number, otp=otp), configuration, until, whole=whole
+    )
+    return dated_changes
 
 
 @pytest.mark.parametrize("otp", [True, False])
 def test_random_lives(configuration: Configuration, otp: bool) -> None:
-    told = compare(configuration, 25, 150, whole=True, otp=otp)
-    assert len(told) > 150
-    assert {change.kind.value for _, change in told} >= {
+    dated_changes = compare(configuration, 25, 150, whole=True, otp=otp)
+    assert len(dated_changes) > 150
+    assert {change.kind.value for _, change in dated_changes} >= {
         "create", "update", "grant", "revoke", "suspend", "reopen", "deactivate", "archive", "lock", "unlock",
     }  # fmt: skip
 

@@ -237,8 +237,8 @@ def test_a_name_of_another_account_is_told_and_stops_nothing(academy: Academy) -
     academy.night(DAYS[1], academy.feed(row(), married, day=DAYS[1]))
     academy.change(CLAIRE, mail=["ida.roy@ac-amiens.fr"])
     plan = same(academy, DAYS[2], academy.feed(row(), married, day=DAYS[2]))
-    (told,) = plan["drift"]
-    assert (told["uid"], told["owner"]) == (CLAIRE, "ida.roy")
+    (foreign,) = plan["drift"]
+    assert (foreign["uid"], foreign["owner"]) == (CLAIRE, "ida.roy")
     academy.quiet_night(DAYS[2], academy.feed(row(), married, day=DAYS[2]))
     more = academy.feed(row(civilite="MME"), married, day=DAYS[3])
     assert academy.twice(DAYS[3], more).json["outcomes"] == {"applied": 1}

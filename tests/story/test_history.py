@@ -37,7 +37,7 @@ def two_nights(academy: Academy) -> None:
     academy.night("2026-09-06", academy.feed(row(fonction="DIR"), day="2026-09-06"))
 
 
-def told(academy: Academy, name: str = UID, *words: str, code: int = 0) -> list[dict[str, Any]]:
+def history_rows(academy: Academy, name: str = UID, *words: str, code: int = 0) -> list[dict[str, Any]]:
     ran = academy.run("account", "history", name, *words, "-o", "json")
     assert ran.code == code, ran.err
     return list(ran.json)
@@ -56,7 +56,7 @@ def by_desk(academy: Academy) -> None:
 
 
 def test_what_both_know_is_one_row(logged: Academy) -> None:
-    rows = told(logged)
+    rows = history_rows(logged)
     assert [(one["kinds"][0], one["sources"]) for one in rows] == [
         ("create", ["journal", "access log"]),
         ("grant", ["journal", "access log"]),
@@ -64,14 +64,14 @@ def test_what_both_know_is_one_row(logged: Academy) -> None:
     assert {one["identity"] for one in rows} == {"nightly"}
     assert all(one["run"] and one["reason"] and one["outcome"] == "applied" for one in rows)
     for name in ("1001", f"{UID}@ac-amiens.fr"):
-        assert told(logged, name) == rows
+        assert history_rows(logged, name) == rows
 
 
 def test_another_hand_is_told_from_the_access_log_in_its_place(logged: Academy) -> None:
     logged.change(UID, telephoneNumber=["0322000000"])
     by_desk(logged)
     logged.night("2026-09-07", logged.feed(row(nom_usage="Martin", fonction="DIR"), day="2026-09-07"))
-    rows = told(logged)
+    rows = history_rows(logged)
     assert [one["sources"] for one in rows] == [
         ["journal", "access log"], ["journal", "access log"], ["access log"], ["access log"],
         ["journal", "access log"],
@@ -91,7 +91,7 @@ def test_log_ins_are_shown_when_asked_for(logged: Academy) -> None:
     ran = logged.run("account", "history", UID, "-o", "json")
     assert len(ran.json) == 3
     assert "2 notes of the server about logging in are left out; --logins shows them" in ran.err
-    more = told(logged, UID, "--logins")
+    more = history_rows(logged, UID, "--logins")
     assert len(more) == 5
     assert [one["attributes"] for one in more if one not in ran.json] == [["pwdFailureTime"]] * 2
 
@@ -115,15 +115,15 @@ def test_devices_belong_to_the_account(logged: Academy) -> None:
         desk.add(
             device, attributes={"objectClass": ["piactlRecord", "oathTOTPToken", "oathTOTPParams"], **values}
         )
-    last = told(logged)[-1]
+    last = history_rows(logged)[-1]
     assert (last["dn"].split(",")[0], last["operation"], last["identity"]) == ("cn=otp", "add", "desk")
 
 
 def test_a_period(logged: Academy) -> None:
     today = datetime.now(UTC).date()
-    assert len(told(logged, UID, "--from", f"{today - timedelta(days=1)}")) == 2
-    assert told(logged, UID, "--from", f"{today + timedelta(days=2)}") == []
-    assert told(logged, UID, "--until", f"{today - timedelta(days=2)}") == []
+    assert len(history_rows(logged, UID, "--from", f"{today - timedelta(days=1)}")) == 2
+    assert history_rows(logged, UID, "--from", f"{today + timedelta(days=2)}") == []
+    assert history_rows(logged, UID, "--until", f"{today - timedelta(days=2)}") == []
 
 
 def test_without_an_access_log_the_journal_is_told(academy: Academy) -> None:
@@ -152,7 +152,7 @@ def test_a_log_whose_values_are_hidden_still_tells_who_and_when(logged: Academy)
     logged.sandbox.stop()
     conf.write_text(text.replace(rule, f"access to attrs=reqMod by * none\n{rule}"))
     logged.sandbox.start()
-    rows = told(logged)
+    rows = history_rows(logged)
     assert rows[-1]["attributes"] is None
     assert [one["sources"] for one in rows] == [["journal", "access log"]] * 2 + [["access log"]]
     assert "(not shown)" in logged.run("account", "history", UID, "-o", "table").out
@@ -171,7 +171,7 @@ def test_who_is_not_known_and_a_directory_that_is_away(logged: Academy) -> None:
 def test_an_unreadable_entry_has_a_history(logged: Academy) -> None:
     logged.recorded(UID, piactlAssignment=["nonsense"])
     assert logged.run("account", "show", UID).code == 1
-    damage, base = told(logged)[-2:]
+    damage, base = history_rows(logged)[-2:]
     assert (damage["attributes"], damage["sources"]) == (["piactlAssignment"], ["access log"])
     assert base["attributes"] == ["piactlDigest"]
 

@@ -62,7 +62,7 @@ CASES: dict[str, tuple[int, list[str], bool, str]] = {
         True,
         "on-leave",
     ),
-    "suspended today, told before": (-5, [post(-200), post(0, 30, position="suspension")], False, "active"),
+    "suspended today, known before": (-5, [post(-200), post(0, 30, position="suspension")], False, "active"),
     "suspended": (0, [post(-200), post(-2, 30, position="suspension")], False, "on-leave"),
 }
 

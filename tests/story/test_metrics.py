@@ -30,7 +30,7 @@ SAMPLE = re.compile(rf"(?P<series>(?P<name>{NAME})(?:{LABELS})?) (?P<value>-?\d+
 
 
 def samples(text: str) -> dict[str, int]:
-    """The value of each series, after a strict reading of the text format 0.0.4: each family once, told by a
+    """The value of each series, after a strict reading of the text format 0.0.4: each family once, after a
     HELP and a TYPE line before its samples, no series twice, the last line ended."""
     assert text.endswith("\n")
     found: dict[str, int] = {}
@@ -38,11 +38,11 @@ def samples(text: str) -> dict[str, int]:
     lines = iter(text.splitlines())
     for line in lines:
         if line.startswith("#"):
-            told = re.fullmatch(rf"# HELP ({NAME}) [^\\\n]+", line)
-            assert told, line
-            assert next(lines) == f"# TYPE {told[1]} gauge"
-            assert told[1] not in families
-            families.append(told[1])
+            series = re.fullmatch(rf"# HELP ({NAME}) [^\\\n]+", line)
+            assert series, line
+            assert next(lines) == f"# TYPE {series[1]} gauge"
+            assert series[1] not in families
+            families.append(series[1])
             continue
         sample = SAMPLE.fullmatch(line)
         assert sample, line
@@ -81,33 +81,33 @@ def test_nights_leave_what_prometheus_reads(academy: Academy) -> None:
         wrong = row(matricule="1002", prenom="Hugo", debut="30/02/2026")
         ran = academy.night("2026-09-02", academy.feed(row(), wrong, day="2026-09-02"))
         assert "warning: hooks.changes: /no/hook: there is no such program to run" in ran.err
-        told = samples(file.read_text(encoding="utf-8"))
-        assert told["piactl_last_run_exit_code"] == 0
-        assert told['piactl_last_run_accounts{kind="create"}'] == 1
-        assert told['piactl_last_run_writes{outcome="applied"}'] >= 1
-        assert told["piactl_last_run_rejections"] == 1
-        assert told['piactl_last_run_accounts{kind="lock"}'] == 0
-        assert told['piactl_last_run_writes{outcome="failed"}'] == 0
-        assert told['piactl_last_run_cases{cases="overdue"}'] == 0
-        assert told["piactl_last_run_oldest_hold_days"] == 0
-        assert told["piactl_hook_events_waiting"] == 0
-        assert told['piactl_last_run_holds_by_code{code="rejected"}'] == 1
-        assert told['piactl_last_run_holds_by_code{code="case"}'] == 0
-        assert told['piactl_last_run_drift_by_class{class="loosening"}'] == 0
-        assert told['piactl_last_run_rejected_rows{source="hr"}'] == 1
-        assert told['piactl_last_run_feed_age_days{source="hr"}'] == 0
-        assert told["piactl_break_glass_runs"] == 0
-        first = told["piactl_last_success_timestamp_seconds"]
-        assert first == told["piactl_last_run_timestamp_seconds"]
+        series = samples(file.read_text(encoding="utf-8"))
+        assert series["piactl_last_run_exit_code"] == 0
+        assert series['piactl_last_run_accounts{kind="create"}'] == 1
+        assert series['piactl_last_run_writes{outcome="applied"}'] >= 1
+        assert series["piactl_last_run_rejections"] == 1
+        assert series['piactl_last_run_accounts{kind="lock"}'] == 0
+        assert series['piactl_last_run_writes{outcome="failed"}'] == 0
+        assert series['piactl_last_run_cases{cases="overdue"}'] == 0
+        assert series["piactl_last_run_oldest_hold_days"] == 0
+        assert series["piactl_hook_events_waiting"] == 0
+        assert series['piactl_last_run_holds_by_code{code="rejected"}'] == 1
+        assert series['piactl_last_run_holds_by_code{code="case"}'] == 0
+        assert series['piactl_last_run_drift_by_class{class="loosening"}'] == 0
+        assert series['piactl_last_run_rejected_rows{source="hr"}'] == 1
+        assert series['piactl_last_run_feed_age_days{source="hr"}'] == 0
+        assert series["piactl_break_glass_runs"] == 0
+        first = series["piactl_last_success_timestamp_seconds"]
+        assert first == series["piactl_last_run_timestamp_seconds"]
         academy.night("2026-09-03", academy.feed(row(), day="2026-09-01"), code=6)
-        told = samples(file.read_text(encoding="utf-8"))
-        assert told["piactl_last_run_exit_code"] == 6
-        assert told["piactl_last_success_timestamp_seconds"] == first
-        assert told['piactl_last_run_accounts{kind="create"}'] == 0
-        assert told['piactl_last_run_feed_age_days{source="hr"}'] == 1
+        series = samples(file.read_text(encoding="utf-8"))
+        assert series["piactl_last_run_exit_code"] == 6
+        assert series["piactl_last_success_timestamp_seconds"] == first
+        assert series['piactl_last_run_accounts{kind="create"}'] == 0
+        assert series['piactl_last_run_feed_age_days{source="hr"}'] == 1
         academy.night("2026-09-06", academy.feed(row(), wrong, day="2026-09-06"))
-        told = samples(file.read_text(encoding="utf-8"))
-        assert told["piactl_last_run_oldest_hold_days"] == 4
+        series = samples(file.read_text(encoding="utf-8"))
+        assert series["piactl_last_run_oldest_hold_days"] == 4
         academy.night("2026-09-07", academy.feed(row(), day="2026-09-07"))
         assert samples(file.read_text(encoding="utf-8"))["piactl_last_run_oldest_hold_days"] == 0
     finally:

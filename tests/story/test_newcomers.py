@@ -51,9 +51,9 @@ def test_a_numen_that_comes_back_under_another_matricule(academy: Academy) -> No
     assert plan["cases"] == {"open": 1, "soon": 1, "overdue": 1}
     assert 'piactl_last_run_cases{cases="overdue"} 1' in metrics_text("r", 0.0, 0, plan, {})
     academy.edit("piactl.yaml", "sources:", "matching: {identity_digests: false}\nsources:")
-    told = {one["id"]: one for one in academy.run("doctor", "-o", "json").json}
-    assert told["D58"]["result"] == "note"
-    assert told["D59"]["result"] == "error"
+    checks = {one["id"]: one for one in academy.run("doctor", "-o", "json").json}
+    assert checks["D58"]["result"] == "note"
+    assert checks["D59"]["result"] == "error"
     academy.edit("piactl.yaml", "matching: {identity_digests: false}\n", "")
     assert set(academy.names()) == {"C200", "C300", "1999"}
     # both in one feed is the same

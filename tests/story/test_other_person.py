@@ -302,7 +302,7 @@ def test_a_case_that_cannot_be_read_is_named_and_passed_by(two: Academy) -> None
 
 @pytest.mark.parametrize("other", [OTHER, OTHER.replace(";ENS;", ";???;")])
 def test_a_delta_does_not_bring_another_person_in_later(academy: Academy, other: str) -> None:
-    """What a delta tells of a held person waits; what it tells of another one does not."""
+    """What a delta says of a held person waits; what it says of another one does not."""
     academy.sources(agape="kind: full", epp="kind: delta")
     academy.night(DAYS[0], academy.feed(PAUL, day=DAYS[0], source="agape"))
     academy.quiet_night(DAYS[1], academy.feed(other, day=DAYS[1], source="epp"))

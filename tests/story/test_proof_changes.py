@@ -1,4 +1,4 @@
-"""A feed that changes what proves who somebody is: shown first, held off, and told to the owner."""
+"""A feed that changes what proves who somebody is: shown first, held off, and the owner is notified."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_many_changes_in_one_night_are_refused(academy: Academy) -> None:
     assert "--allow identity=30" in ran.err
 
 
-# ---- the owner is told
+# ---- the owner is notified
 
 
 def hooked(academy: Academy, script: str) -> Path:
@@ -173,8 +173,8 @@ def hooked(academy: Academy, script: str) -> Path:
     return heard
 
 
-def told(heard: Path) -> list[dict[str, Any]]:
-    """The accounts that the hook was told of, without the instants; then it has heard nothing."""
+def notified(heard: Path) -> list[dict[str, Any]]:
+    """The accounts in the notices to the hook, without the instants; empties its file."""
     accounts = []
     for line in heard.read_text(encoding="utf-8").splitlines():
         message = json.loads(line)
@@ -188,29 +188,29 @@ def told(heard: Path) -> list[dict[str, Any]]:
 def test_the_owner_is_told_at_the_address_known_before(staff: Academy) -> None:
     heard = hooked(staff, "cat >>{heard}")
     staff.night(TODAY, changed(staff))
-    assert told(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["numen", "private_mail"]}]
+    assert notified(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["numen", "private_mail"]}]
     staff.quiet_night(TODAY)
     assert not heard.exists()
     # the new address is in its hold-off, and the former is not known any more
     given(staff, CLAIRE)
-    assert told(heard) == [{"uid": CLAIRE, "private_mail": "", "changed": ["password"]}]
+    assert notified(heard) == [{"uid": CLAIRE, "private_mail": "", "changed": ["password"]}]
     assert staff.run("undo", "last", "--reason", "a thief in the HR application").code == 0
-    (account,) = told(heard)
+    (account,) = notified(heard)
     assert (account["uid"], account["private_mail"]) == (CLAIRE, THIEFS)
 
 
 def test_the_owner_is_told_of_a_numen_an_activation_password_and_another_device(staff: Academy) -> None:
     heard = hooked(staff, "cat >>{heard}")
     staff.night(TODAY, changed(staff, mail=MAIL))
-    assert told(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["numen"]}]
+    assert notified(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["numen"]}]
     given(staff, CLAIRE)
     verified(staff, CLAIRE)
-    assert [one["changed"] for one in told(heard)] == [["password"]], "a first device replaces none"
+    assert [one["changed"] for one in notified(heard)] == [["password"]], "a first device replaces none"
     assert verify(staff, CLAIRE, enrolled(staff, CLAIRE).code(), *KNOWN).code == 0
-    assert told(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["device"]}]
+    assert notified(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["device"]}]
     words = ("--password-alone", "--administrator", "--reason", "no telephone")
     assert staff.run("otp", "remove", CLAIRE, *words).code == 0
-    assert told(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["device"]}]
+    assert notified(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["device"]}]
 
 
 @pytest.mark.parametrize(

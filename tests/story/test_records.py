@@ -361,14 +361,14 @@ def test_other_commands_go_on_without_it(damaged: Damaged, kind: str, damage: st
                 assert ran.err or ran.out, ran
             if name == "doctor":
                 found = {one["id"]: one for one in ran.json}
-        told = found["D28"] if kind == "lock" and damage != "an entry below" else found["D37"]
+        check = found["D28"] if kind == "lock" and damage != "an entry below" else found["D37"]
         if kind == "undo" and damage != "an entry below":
             return  # the reader may not see what undo needs; undo says it
         if (kind, damage) in NOT_UNREADABLE or (kind, damage) == ("state", "a future instant"):
             return
-        assert told["result"] in ("warning", "error"), told
-        assert dn in told["found"], told
-        assert told["advice"]
+        assert check["result"] in ("warning", "error"), check
+        assert dn in check["found"], check
+        assert check["advice"]
     finally:
         damaged.restore(kind)
         for device in academy.sandbox.entries(academy.dn(CLAIRE), "(objectClass=oathTOTPToken)"):
@@ -599,8 +599,8 @@ def test_a_person_whose_record_cannot_be_read_is_written_anew_when_hr_tells_them
     assert loaded.names["waiting"] in ran.err
     entry = loaded.academy.sandbox.entry(loaded.names["waiting"])
     assert entry is not None
-    told = json.loads(entry["piactlData"][0])
-    assert {**told, "assignments": 0, "numen_digest": 0} == {**good, "assignments": 0, "numen_digest": 0}
+    check = json.loads(entry["piactlData"][0])
+    assert {**check, "assignments": 0, "numen_digest": 0} == {**good, "assignments": 0, "numen_digest": 0}
     assert loaded.names["waiting"] not in loaded.night().err
 
 
@@ -668,8 +668,8 @@ def test_many_are_counted_and_the_first_few_named(loaded: Damaged) -> None:
     assert ran.err.count("skipped cn=odd-") == 5
     assert "skipped 4 more records of piactl; all of them: piactl doctor" in ran.err
     assert "\npiactl_last_run_unreadable_records 9\n" in metrics.read_text()
-    told = {one["id"]: one for one in loaded.academy.run("doctor", "-o", "json").json}
-    assert told["D37"]["found"].startswith("9 records cannot be read: cn=odd-")
+    check = {one["id"]: one for one in loaded.academy.run("doctor", "-o", "json").json}
+    assert check["D37"]["found"].startswith("9 records cannot be read: cn=odd-")
 
 
 def test_old_records_that_cannot_be_deleted_end_no_night(loaded: Damaged) -> None:

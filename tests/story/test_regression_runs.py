@@ -64,7 +64,7 @@ def runs(academy: Academy) -> list[dict[str, Any]]:
 
 @dataclass
 class Leaps:
-    """A clock that only moves when it is told to."""
+    """A clock that only moves when the test moves it."""
 
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -256,8 +256,8 @@ def test_a_damaged_lock_is_told_in_a_sentence(academy: Academy, data: str) -> No
 def test_a_damaged_record_of_a_source_is_told_in_a_sentence(academy: Academy, data: str) -> None:
     put(academy, "cn=hr,ou=sources", data)
     feed = academy.feed(CLAIRE, day=DAY)
-    told = [academy.run("plan", feed, "--as-of", DAY), academy.night(DAY, feed)]
-    for ran in told:
+    runs = [academy.run("plan", feed, "--as-of", DAY), academy.night(DAY, feed)]
+    for ran in runs:
         assert ran.code == 0
         assert f"cn=hr,ou=sources,{academy.sandbox.state}: the record " in ran.err
         assert "restore the entry, or delete it" in ran.err

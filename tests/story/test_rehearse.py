@@ -42,13 +42,13 @@ def feeds_of_an_autumn(folder: Path) -> dict[date, Path]:
     moved = [*first, row(**HUGO, debut="2026-09-21", uai=MARESCHAL, position="disponibilite")]
     absent = [one for one in moved if ";Roy;" not in one]
     twin = row(matricule="2011", prenom="Marie", nom_famille="Martine", debut="2026-09-10", numen=NUMEN)
-    told: dict[str, list[str]] = {
+    nights: dict[str, list[str]] = {
         "2026-08-28": first, "2026-09-01": first, "2026-09-03": moved, "2026-09-10": [*absent, twin],
         "2026-09-11": absent, "2026-09-12": absent, "2026-09-14": moved[: len(moved) // 2],
         "2026-09-15": moved, "2026-10-01": moved, "2026-11-02": moved[1:], "2026-11-03": moved[1:],
     }  # fmt: skip
     made = {}
-    for day, rows in told.items():
+    for day, rows in nights.items():
         lines = [HEADER, *rows, f"#FIN;rows={len(rows)};date={day}"]
         made[date.fromisoformat(day)] = write(folder, day, "".join(f"{line}\n" for line in lines))
     cut = made[date(2026, 9, 15)].read_text(encoding="utf-8")
@@ -117,12 +117,12 @@ def test_the_directory_is_that_of_the_same_nights_on_a_server(academy: Academy, 
         )
         statuses[day.isoformat()] = (ran.code, ran.json["summary"])
         day += timedelta(days=1)
-    told = nights_of(folder)
+    nights = nights_of(folder)
     codes = {"done": 0, "refused": 4, "feed refused": 6}
-    assert {one["date"]: (codes[one["status"]], one.get("summary", {})) for one in told} == statuses
-    refused = {one["date"]: one["status"] for one in told if one["status"] != "done"}
+    assert {one["date"]: (codes[one["status"]], one.get("summary", {})) for one in nights} == statuses
+    refused = {one["date"]: one["status"] for one in nights if one["status"] != "done"}
     assert {*refused} >= {"2026-09-14", "2026-09-16", "2026-09-17"}, refused
-    kinds = {kind for one in told for kind in one.get("summary", {})}
+    kinds = {kind for one in nights for kind in one.get("summary", {})}
     assert kinds >= {"create", "update", "revoke", "deactivate", "archive"}, kinds
     base = open_configuration(academy.sandbox.config).settings.directory.suffix
     there = contents(academy.sandbox.entries(base, "(objectClass=*)").items(), academy)

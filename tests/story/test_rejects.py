@@ -1,4 +1,4 @@
-"""Rows that cannot be read: told, kept, corrected and fed again."""
+"""Rows that cannot be read: reported, kept, corrected and fed again."""
 
 from __future__ import annotations
 

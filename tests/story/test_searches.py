@@ -26,11 +26,11 @@ STAMP = {"uid", "supannEmpId", "entryCSN"}
 
 
 class CountingReader:
-    """A reader that counts what is asked of it: `asked` questions, `told` attributes by entry."""
+    """A reader that counts what is asked of it: `asked` questions, `answered` attributes by entry."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader, self.asked = reader, 0
-        self.told: dict[str, set[str]] = {}
+        self.answered: dict[str, set[str]] = {}
 
     def facts(self) -> ServerFacts:
         return self._reader.facts()
@@ -49,15 +49,15 @@ class CountingReader:
     def search(self, base: str, query: str, attributes: Sequence[str], **options: Any) -> Iterator[RawEntry]:
         self.asked += 1
         for entry in self._reader.search(base, query, attributes, **options):
-            self.told.setdefault(entry.dn, set()).update(attributes)
+            self.answered.setdefault(entry.dn, set()).update(attributes)
             yield entry
 
     def accounts(self, academy: Academy) -> dict[str, set[str]]:
         """uid -> what was asked of that account."""
         below = f",{academy.sandbox.accounts}"
         return {
-            dn.removeprefix("uid=").removesuffix(below): told
-            for dn, told in self.told.items()
+            dn.removeprefix("uid=").removesuffix(below): answered
+            for dn, answered in self.answered.items()
             if dn.startswith("uid=") and dn.endswith(below)
         }
 
@@ -130,4 +130,4 @@ def test_a_night_without_a_feed_reads_only_those_who_are_due(academy: Academy) -
     due = {write.uid for write in ready.writes}
     assert len(due) == 3
     # of the others only that they are there
-    assert {uid for uid, told in counting.accounts(academy).items() if told != {"uid"}} == due
+    assert {uid for uid, answered in counting.accounts(academy).items() if answered != {"uid"}} == due

@@ -66,7 +66,7 @@ class Year:
         self.look(day)
 
     def deltas(self) -> None:
-        """What comes late: refused where its source told of a later day already, else applied, whatever the
+        """What comes late: refused where its source has one of a later day, else applied, whatever the
         other sources said since."""
         day = self.world.day.isoformat()
         for one in [one for one in self.world.late if one.comes == self.world.day]:

@@ -127,10 +127,10 @@ def test_in_one_run_the_first_source_counts_and_the_posts_go_on(two: Academy) ->
     one, other = agape(two, DAYS[1], prenom="Clara", fin="2026-10-31"), epp(two, DAYS[1])
     plan = two.plan(other, one, "--as-of", DAYS[1])
     assert plan["holds"] == []
-    (told,) = plan["disagreements"]
-    assert (told["matricule"], told["uid"], told["columns"]) == ("1001", "claire.dubreuil", ["prenom"])
+    (known,) = plan["disagreements"]
+    assert (known["matricule"], known["uid"], known["columns"]) == ("1001", "claire.dubreuil", ["prenom"])
     for file in (one, other):
-        assert f"{file.name}:2" in told["why"]
+        assert f"{file.name}:2" in known["why"]
     two.twice(DAYS[1], other, one)
     assert two.values("claire.dubreuil", "givenName") == ["Clara"]
     ends = {a["uai"]: a["end"] for a in two.show("claire.dubreuil", DAYS[1])["assignments"]}
@@ -182,14 +182,14 @@ def test_nights_in_any_order_turn_nothing_back(two: Academy, seed: int) -> None:
         ],
     ]
     order = list(product(range(3), repeat=3))[seed::9]
-    told: set[int] = set()
+    known: set[int] = set()
     for number, night in enumerate([seed, *(n for nights in order for n in nights)]):
         day = f"2026-10-{number + 1:02}"
-        if night in told:
+        if night in known:
             two.quiet_night(day, *words[night](day))
         two.night(day, *words[night](day))
-        told |= {0, 1, 2} if night == 2 else {night}
-        told |= {2} if {0, 1} <= told else set()
+        known |= {0, 1, 2} if night == 2 else {night}
+        known |= {2} if {0, 1} <= known else set()
 
 
 def test_a_source_that_is_new_to_a_person_does_not_rename(two: Academy) -> None:

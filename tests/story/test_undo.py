@@ -1,4 +1,4 @@
-"""`undo`: what a run changed is put back, what was changed since is kept, and what comes back is told."""
+"""`undo`: what a run changed is put back, what was changed since is kept, and what comes back is shown."""
 
 from __future__ import annotations
 
@@ -129,10 +129,10 @@ def test_dry_run_and_plan_write_nothing_and_the_plan_can_be_applied(academy: Aca
     before, _, _ = bad_night(academy)
     file = academy.folder / "undo.json"
     with academy.nothing_written():
-        told = undo(academy, "--dry-run")
+        planned = undo(academy, "--dry-run")
         undo(academy, "--out", file)
-    assert set(fates(told).values()) == {"would be reversed"}
-    assert of(told, "hugo.caron")["sources"] == ["hr"]
+    assert set(fates(planned).values()) == {"would be reversed"}
+    assert of(planned, "hugo.caron")["sources"] == ["hr"]
     document = academy.run("plan", "show", file, "-o", "json").json
     assert wrong("plan", document) == []
     assert academy.run("apply", file).code == 0
@@ -228,8 +228,8 @@ def test_a_guard_stops_an_undo_until_it_is_allowed(academy: Academy) -> None:
     assert "REFUSED by the guard deactivate" in ran.err
     assert "repeat the command with --allow deactivate=12" in ran.err
     assert academy.run("undo", "last", "--as-of", DAY, "--allow", "deactivate=12").code == 2
-    told = undo(academy, "--dry-run", code=4)
-    assert {(one["kind"], one["total"]) for one in told["refusals"]} == {("deactivate", 12)}
+    planned = undo(academy, "--dry-run", code=4)
+    assert {(one["kind"], one["total"]) for one in planned["refusals"]} == {("deactivate", 12)}
     result = undo(academy, "--allow", "deactivate=12", "--reason", "mauvais fichier")
     assert list(fates(result).values()) == ["reversed"] * 12
 
@@ -392,12 +392,12 @@ import os, signal, sys
 from piactl.cli.main import run
 from piactl.flows.apply import write_ahead as writing
 from piactl.journal import Journal
-told, calls = Journal.outcomes, []
+outcomes_of_journal, calls = Journal.outcomes, []
 def dying(self, outcomes):
     calls.append(outcomes)
     if len(calls) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-    return told(self, outcomes)
+    return outcomes_of_journal(self, outcomes)
 writing.BATCH, Journal.outcomes = 5, dying
 sys.exit(run(sys.argv[1:]))
 """

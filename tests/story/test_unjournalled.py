@@ -33,7 +33,7 @@ def academy(
     request: pytest.FixtureRequest, make_academy: Callable[..., Academy], monkeypatch: pytest.MonkeyPatch
 ) -> Academy:
     """An account that a night, an administrator and the help desk wrote. Host and server have one clock, so a
-    write a moment later is told from theirs."""
+    write a moment later is not taken for one of theirs."""
     monkeypatch.setattr(history_and_unjournalled, "APART", timedelta(milliseconds=2))
     academy = make_academy(accesslog=request.param)
     academy.night("2026-09-05", academy.feed(row(), day="2026-09-05"))
@@ -104,9 +104,9 @@ def test_many_are_counted(academy: Academy) -> None:
             desk.modify(dn, {"pwdReset": [(ldap3.MODIFY_REPLACE, ["TRUE"])]})
     text = found(academy)["found"]
     # where the server is slow, the activation of the fixture ends later than the tolerance of these tests
-    told = re.search(r"(\d+) writes of accounts not in this journal.* and (\d+) more \(desk (\d+)\)", text)
-    assert told is not None, text
-    total, more, desk = map(int, told.groups())
+    counts = re.search(r"(\d+) writes of accounts not in this journal.* and (\d+) more \(desk (\d+)\)", text)
+    assert counts is not None, text
+    total, more, desk = map(int, counts.groups())
     assert (more, desk) == (total - 5, total)
     assert total in (len(names), len(names) + 1)
 

@@ -37,7 +37,7 @@ def wait_for_lines(world: World, process: subprocess.Popen[str], lines: int) -> 
 
 
 def wait_until_it_listens(process: subprocess.Popen[str]) -> None:
-    """Until the run has taken the signals into its own hands, as the kernel tells it."""
+    """Until the run has taken the signals into its own hands, by what the kernel says."""
     until = time.monotonic() + 30
     while process.poll() is None:
         status = Path(f"/proc/{process.pid}/status").read_text()

@@ -15,7 +15,7 @@ MADE = frozenset({"applied"})
 
 @dataclass
 class Story:
-    """What the journal tells of the night: per intent its verdicts, per account how often it was written."""
+    """What the journal says of the night: per intent its verdicts, per account how often it was written."""
 
     verdicts: dict[int, list[str]] = field(default_factory=dict)
     names: dict[int, tuple[str, str]] = field(default_factory=dict)
@@ -38,16 +38,16 @@ class Story:
 
 
 def story(world: World) -> Story:
-    told = Story()
+    journalled = Story()
     for line in world.lines():
         if line.type == "intent":
-            told.verdicts[line.seq] = []
-            told.names[line.seq] = (line.fields["uid"], line.fields["dn"])
-            told.runs[line.seq] = line.run
+            journalled.verdicts[line.seq] = []
+            journalled.names[line.seq] = (line.fields["uid"], line.fields["dn"])
+            journalled.runs[line.seq] = line.run
         elif line.type in ("outcome", "resolved"):
-            told.verdicts[line.fields["intent"]].append(line.fields["outcome"])
-            told.resolved += line.type == "resolved"
-    return told
+            journalled.verdicts[line.fields["intent"]].append(line.fields["outcome"])
+            journalled.resolved += line.type == "resolved"
+    return journalled
 
 
 def check_journal(world: World) -> Story:
@@ -61,17 +61,17 @@ def check_journal(world: World) -> Story:
     proved = verify(str(world.journal), anchors)
     assert proved.ok, str(proved.problem)
     assert not proved.torn, f"{proved.torn} bytes of a torn line are left"
-    told = story(world)
-    wrong = {seq: all_ for seq, all_ in told.verdicts.items() if len(all_) != 1}
+    journalled = story(world)
+    wrong = {seq: all_ for seq, all_ in journalled.verdicts.items() if len(all_) != 1}
     assert not wrong, f"intents without exactly one outcome: {wrong}"
-    twice = {name: n for name, n in told.written.items() if n > 1}
+    twice = {name: n for name, n in journalled.written.items() if n > 1}
     assert not twice, f"written more than once: {twice}"
-    written = set(told.written)
+    written = set(journalled.written)
     assert written == world.changed, (
-        f"not told as written: {sorted(world.changed - written)[:3]}; "
-        f"told, but not of this night: {sorted(written - world.changed)[:3]}"
+        f"not journalled as written: {sorted(world.changed - written)[:3]}; "
+        f"journalled, but not of this night: {sorted(written - world.changed)[:3]}"
     )
-    return told
+    return journalled
 
 
 def check_directory(world: World) -> None:
@@ -108,7 +108,7 @@ def check_half(world: World) -> set[str]:
 
 
 def check_runs(world: World, killed: str, rerun: Ended) -> None:
-    """Nobody holds the lock, and the record of the killed run, if there is one, tells how it ended."""
+    """Nobody holds the lock, and the record of the killed run, if there is one, says how it ended."""
     assert world.lock() is None
     runs = world.runs()
     assert all(record["status"] != "running" for record in runs.values()), runs
@@ -132,9 +132,9 @@ def check_survived(world: World, killed: str = "") -> Story:
     rerun = world.run(world.night())
     assert rerun.code == 0, rerun.said
     check_directory(world)
-    told = check_journal(world)
+    journalled = check_journal(world)
     check_runs(world, killed, rerun)
-    return told
+    return journalled
 
 
 def _differing(found: Snapshot, wanted: Snapshot) -> dict[str, list[str]]:

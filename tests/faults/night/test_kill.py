@@ -73,9 +73,9 @@ def survive(world: World, kill: str, seed: int, rounds: int) -> tuple[int, Count
             f"{kill} {number}: kill {moment}: struck={struck} {place}, "
             f"{len(done)} of {len(world.changed)} made"
         )
-        told = check_survived(world, run)
+        journalled = check_survived(world, run)
         fired += struck
-        resolved += told.resolved
+        resolved += journalled.resolved
         places[place] += struck
     print(f"seed {seed}: {fired} of {rounds} kills struck, {dict(places)}, {resolved} doubts resolved")
     return fired, places
@@ -132,8 +132,8 @@ def test_killed_at_every_system_call_of_a_small_night(world: World, rounds: int)
         run, done = killed_run(small), check_half(small)
         assert struck or done == small.changed, f"{call} {number}: neither killed nor done"
         place = where(small, done)
-        told = check_survived(small, run)
-        print(f"{call} {number}: struck={struck} {place}, {len(done)} made, {told.resolved} resolved")
+        journalled = check_survived(small, run)
+        print(f"{call} {number}: struck={struck} {place}, {len(done)} made, {journalled.resolved} resolved")
         missed[call] += not struck
         places[place] += struck
     print(f"{len(calls) - missed.total()} of {len(calls)} calls, {dict(places)}, missed {+missed}")

@@ -42,11 +42,11 @@ def stopped(world: World, seed: int, rounds: int) -> Counter[str]:
         sent = time.monotonic()
         ended = world.wait(run, began)
         done = check_half(world)
-        told = story(world)
+        journalled = story(world)
         assert world.lock() is None, "the lock was not given back"
-        # what was made is told as made, what was not as not made, nothing is in doubt
-        assert all(len(verdicts) == 1 for verdicts in told.verdicts.values())
-        assert set(told.written) == done
+        # what was made is journalled as made, the rest as not made, nothing is in doubt
+        assert all(len(verdicts) == 1 for verdicts in journalled.verdicts.values())
+        assert set(journalled.written) == done
         records = [r for r in world.runs().values() if r["as_of"] == "2026-09-02"]
         if ended.code == 5:
             name = "stopped"
@@ -94,9 +94,9 @@ def test_what_is_on_its_way_ends_and_nothing_more_is_begun(world: World) -> None
     assert ended.code == 5, ended.said
     done = check_half(world)
     assert before <= len(done) < before + IN_FLIGHT
-    told = story(world)
-    outcomes = Counter(one for all_ in told.verdicts.values() for one in all_)
-    assert outcomes == {"applied": len(done), "failed": len(told.verdicts) - len(done)}
+    journalled = story(world)
+    outcomes = Counter(one for all_ in journalled.verdicts.values() for one in all_)
+    assert outcomes == {"applied": len(done), "failed": len(journalled.verdicts) - len(done)}
     check_survived(world)
 
 

@@ -42,12 +42,12 @@ def kill_the_server(world: World, seed: int, rounds: int) -> Counter[str]:
             world.start_slapd()
         assert ended.code in (0, 8), ended.said
         done = check_half(world)
-        told = story(world)
-        lost = told.written.keys() - done
+        journalled = story(world)
+        lost = journalled.written.keys() - done
         assert not lost, f"acknowledged and not there: {sorted(lost)[:3]}"
         if ended.code == 0:
             assert done == world.changed
-        open_ = sum(1 for verdicts in told.verdicts.values() if not verdicts)
+        open_ = sum(1 for verdicts in journalled.verdicts.values() if not verdicts)
         assert open_ <= IN_FLIGHT, f"{open_} writes in doubt, {IN_FLIGHT} were on their way"
         name = f"exit {ended.code}" if struck else "too late"
         ends[name] += 1
@@ -88,9 +88,9 @@ def test_a_directory_that_is_full_stops_the_run_with_the_advice(world: World) ->
     done = check_half(world)
     print(f"full after {len(done)} of {len(world.changed)} writes")
     assert 0 < len(done) < len(world.changed)
-    told = story(world)
-    assert set(told.written) == done
-    assert all(len(verdicts) == 1 for verdicts in told.verdicts.values())
+    journalled = story(world)
+    assert set(journalled.written) == done
+    assert all(len(verdicts) == 1 for verdicts in journalled.verdicts.values())
     # still full: it stops again, and makes nothing worse
     again = world.run(world.night())
     assert again.code == 1, (again.code, again.said)

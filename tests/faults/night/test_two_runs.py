@@ -97,8 +97,8 @@ def pairs(world: World, seed: int, rounds: int) -> Counter[str]:
         assert codes in ([0, 7], [0, 0]), [ended.said for ended in both]
         ends["collided" if codes == [0, 7] else "one after the other"] += 1
         check_directory(world)
-        told = check_journal(world)
-        assert len({told.runs[seq] for seq in told.runs}) == 1, "more than one run wrote"
+        journalled = check_journal(world)
+        assert len({journalled.runs[seq] for seq in journalled.runs}) == 1, "more than one run wrote"
         if codes == [0, 7]:
             loser = next(ended for ended in both if ended.code == 7)
             reasons = ("is writing since", "has just taken the lock", "begins or ends at this moment")
@@ -153,10 +153,10 @@ def test_a_lock_taken_by_another_hand_in_mid_run_ends_the_run(world: World) -> N
     held = world.lock()
     assert held is not None, "the lock of the other run was given back by this one"
     assert held["host"] == "other.example"
-    told = story(world)
-    outcomes = Counter(one for all_ in told.verdicts.values() for one in all_)
+    journalled = story(world)
+    outcomes = Counter(one for all_ in journalled.verdicts.values() for one in all_)
     assert outcomes["applied"] == len(done)
-    assert outcomes["failed"] == len(told.verdicts) - len(done)
+    assert outcomes["failed"] == len(journalled.verdicts) - len(done)
     put_lock(world, expires=(datetime.now(UTC) - timedelta(seconds=300)).isoformat())
     check_survived(world)
 
@@ -191,9 +191,9 @@ def test_a_run_that_slept_longer_than_its_lock_writes_nothing_more(world: World)
     done = check_half(world)
     # only what was on its way when it was stopped
     assert before <= len(done) < before + IN_FLIGHT
-    told = story(world)
-    outcomes = Counter(one for all_ in told.verdicts.values() for one in all_)
-    assert outcomes == {"applied": len(done), "failed": len(told.verdicts) - len(done)}
+    journalled = story(world)
+    outcomes = Counter(one for all_ in journalled.verdicts.values() for one in all_)
+    assert outcomes == {"applied": len(done), "failed": len(journalled.verdicts) - len(done)}
     put_lock(world, expires=(datetime.now(UTC) - timedelta(seconds=300)).isoformat())
     check_survived(world)
 

@@ -103,7 +103,7 @@ class Pair:
     # ---- lag and partition
 
     def lag(self, seconds: float) -> None:
-        """Whatever one provider tells the other arrives so much later."""
+        """What one provider sends to the other arrives so much later."""
         for link in self.links:
             link.delay = seconds
 
