@@ -27,10 +27,10 @@ from piactl.cli.framework.options import (
     read_names,
     with_shared_options,
 )
-from piactl.cli.framework.run_context import put_run, say_approval
+from piactl.cli.framework.run_context import put_run, say_approval, write_plan
 from piactl.core.edits import accounts
 from piactl.errors import Exit, UsageError
-from piactl.private_files import refuse_output, write_private
+from piactl.private_files import refuse_output
 
 
 @with_shared_options
@@ -285,17 +285,12 @@ def merge(
                 command, *_merge(command, store, rules, source, into, protected=administrator), then=then
             )
         )
-    from pathlib import Path
-
-    from piactl.flows.plan.signed_plan_file import plan_pieces
-
     refuse_output("--out", out, settings.plans_folder)
     with command.reading() as reader:
         day, configuration = command.order.as_of, command.configuration
         store, rules = configuration.accounts(reader, day), configuration.rules(day)
         _, ready = _merge(command, store, rules, source, into, protected=administrator)
-    write_private(Path(out), plan_pieces(ready))
-    say(f"Plan written to {out}")
+    write_plan(ready, out)
     say_approval(ready, out)
     say(f"To apply it: piactl apply {out}")
     return int(Exit.DONE)

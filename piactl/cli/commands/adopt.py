@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from piactl.cli.framework.account_batch import can_ask
-from piactl.cli.framework.context import reading, say, say_text, this_configuration, today
+from piactl.cli.framework.context import reading, say_text, this_configuration, today
 from piactl.cli.framework.options import (
     AcceptFeed,
     AsOf,
@@ -20,7 +20,7 @@ from piactl.cli.framework.options import (
     read_allowed,
     read_day,
 )
-from piactl.cli.framework.run_context import say_next_steps, show_plan
+from piactl.cli.framework.run_context import say_next_steps, show_plan, write_plan
 from piactl.cli.framework.terminal import confirm
 from piactl.core.text import counted
 from piactl.errors import Exit, UsageError
@@ -131,9 +131,9 @@ def _sealed(
     configuration: Configuration, planned: ReadyPlan, out: str, *, write: bool
 ) -> tuple[ReadyPlan, str]:
     """The sealed plan, and the file it was written to, or ""."""
-    from piactl.flows.plan.signed_plan_file import plan_pieces, sealed
+    from piactl.flows.plan.signed_plan_file import sealed
     from piactl.journal import who
-    from piactl.private_files import make_private_folder, write_private
+    from piactl.private_files import make_private_folder
 
     folder = Path(configuration.settings.state_folder)
     ready = sealed(planned, configuration.keys, folder, who().names)
@@ -141,8 +141,7 @@ def _sealed(
         make_private_folder(Path(configuration.settings.plans_folder))
         out = configuration.settings.kept_plan(ready.fingerprint)
     if out:
-        write_private(Path(out), plan_pieces(ready))
-        say(f"Plan written to {out}")
+        write_plan(ready, out)
     return ready, out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -64,7 +65,7 @@ def doctor(
 def _compare(output: Layout | None) -> int:
 
     from piactl.cli.framework.context import this_configuration
-    from piactl.flows.server_differences import compare_servers
+    from piactl.flows.server_differences import Difference, compare_servers
     from piactl.secret_files import read_password
 
     configuration = this_configuration()
@@ -72,16 +73,7 @@ def _compare(output: Layout | None) -> int:
     comparison = compare_servers(
         configuration.settings.directory, read_password, configuration.encoding, folder
     )
-    rows = [
-        {
-            "dn": difference.dn,
-            "kind": difference.kind,
-            "lacking": list(difference.lacking),
-            "attributes": list(difference.attributes),
-            "coming": difference.coming,
-        }
-        for difference in comparison.first
-    ]
+    rows = list(map(asdict, comparison.first))
     facts = {
         "servers": list(comparison.servers),
         "identity": comparison.identity,
@@ -96,5 +88,5 @@ def _compare(output: Layout | None) -> int:
     elif output in (None, Layout.TABLE):
         display([comparison_text(facts)])
     else:
-        put(rendered(rows, ("dn", "kind", "lacking", "attributes", "coming"), output.value))
+        put(rendered(rows, [field.name for field in fields(Difference)], output.value))
     return int(Exit.FAILED if comparison.differing else Exit.DONE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import date, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -83,17 +84,7 @@ def check(
         "rows": facts.rows,
         "people": facts.people,
         "unattributed": facts.unattributed,
-        "rejections": [
-            {
-                "file": r.file,
-                "line": r.line,
-                "column": r.column,
-                "code": r.code,
-                "message": r.message,
-                "matricule": r.matricule,
-            }
-            for r in rejections
-        ],
+        "rejections": list(map(asdict, rejections)),
         "held": held,
         "remarks": [remark.message for remark in feed.remarks],
         "compared": _feeds_before(sourced, before) if compare else None,

@@ -128,12 +128,11 @@ def _nights(run: Forecast, layout: str, list_: bool) -> list[Night]:
     from piactl.flows.forecast import change_rows, day_row
     from piactl.report.forecast_and_rehearsal_text import change_table, day_table
 
-    progress = ProgressLine("days computed")
     nights = []
-    for night in run.nights():
-        nights.append(night)
-        progress((night.day - run.first).days + 1, (run.until - run.first).days + 2)
-    progress.close()
+    with ProgressLine("days computed") as progress:
+        for night in run.nights():
+            nights.append(night)
+            progress((night.day - run.first).days + 1, (run.until - run.first).days + 2)
     if list_ or layout in ("json", "ndjson"):
         rows = (row for night in nights for row in change_rows(night))
         if layout != "table" or any(night.plan.changes for night in nights):

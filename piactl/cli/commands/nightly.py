@@ -132,7 +132,6 @@ def _run(
 
     for missing in missing_programs(configuration.settings):
         say(f"warning: {missing}")
-    progress = ProgressLine("written")
     read: list[tuple[str, Path]] = []
 
     def keep_rejects(sourced: Sequence[SourcedFeed], ready: ReadyPlan) -> None:
@@ -142,7 +141,11 @@ def _run(
             read.extend((digest_of_feed(one), one) for one in md5_beside(feed.path))
         _keep_rejects(configuration, order, sourced, ready)
 
-    with stop_on_signals() as stop, writing(configuration) as writer:
+    with (
+        stop_on_signals() as stop,
+        writing(configuration) as writer,
+        ProgressLine("written") as progress,
+    ):
         try:
             ready, done, file = run_nightly(
                 run_of(configuration, order).locked(writer),
@@ -161,8 +164,6 @@ def _run(
             if refused.broken:
                 say_refused(refused.ready, str(refused.file), refused.ready.plan.refusals)
             raise
-        finally:
-            progress.close()
     lost = None
     try:
         if output is PlanLayout.TEXT:

@@ -45,6 +45,7 @@ from piactl.cli.framework.run_context import (
     say_next_steps,
     show_plan,
     tell,
+    write_plan,
 )
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.errors import Exit, UsageError
@@ -97,7 +98,7 @@ def plan(
     from piactl.flows.plan.inputs.account_index import ManagedAccounts
     from piactl.flows.plan.inputs.load_feeds import keep_sets, scan_feeds
     from piactl.flows.plan.inputs.merge_feeds import Accepted
-    from piactl.flows.plan.signed_plan_file import plan_pieces, sealed
+    from piactl.flows.plan.signed_plan_file import sealed
     from piactl.journal import who
 
     need_reason(reason, "--accept-feed", accept_feed or [])
@@ -120,11 +121,8 @@ def plan(
         say(message)
     ready = sealed(planned.ready, configuration.keys, Path(settings.state_folder), who().names)
     if out:
-        from piactl.private_files import write_private
-
-        write_private(Path(out), plan_pieces(ready))
+        write_plan(ready, out)
         keep_sets(planned.feeds, say)
-        say(f"Plan written to {out}")
     _show_plan(ready, configuration, output, by, everything=everything)
     if ready.plan.refusals:
         from piactl.core.text import counted
@@ -282,20 +280,13 @@ def _load(
     from piactl.flows.apply.offline_load import run_offline_load
 
     refuse_broken(ready, name, order.allowed)
-    progress = ProgressLine("prepared")
-    with stop_on_signals() as stop, writing(configuration) as writer:
-        try:
-            done = run_offline_load(
-                writer,
-                run_of(configuration, order),
-                ready,
-                ldif,
-                configuration.policy,
-                progress=progress,
-                stop=stop,
-            )
-        finally:
-            progress.close()
+    run, policy = run_of(configuration, order), configuration.policy
+    with (
+        stop_on_signals() as stop,
+        writing(configuration) as writer,
+        ProgressLine("prepared") as progress,
+    ):
+        done = run_offline_load(writer, run, ready, ldif, policy, progress=progress, stop=stop)
     tell(done, output)
     if done.status is not RunStatus.LOADING:
         return done_code(done)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -111,15 +112,7 @@ def _recovery_report(configuration: Configuration, reader: Reader) -> dict[str, 
             "command": list(run.command),
             "user": run.user,
             "feeds": [dict(feed) for feed in run.feeds],
-            "accounts": [
-                {
-                    "uid": account.uid,
-                    "kinds": list(account.kinds),
-                    "attributes": list(account.attributes),
-                    "state": account.state,
-                }
-                for account in intended_accounts(reader, run, keys)
-            ],
+            "accounts": list(map(asdict, intended_accounts(reader, run, keys))),
         }
         for run in lost
     ]

@@ -96,12 +96,8 @@ def rehearse(
     reader = EmptyDirectory()
     accounts = ManagedAccounts(reader, settings.directory, configuration.encoding.fitted_to(reader))
     nights = Nights.of(accounts, settings, configuration.rules, configuration.unreadable, approved=approve)
-    progress = ProgressLine("nights rehearsed")
-    with stop_on_signals() as stop:
-        try:
-            stopped = rehearse_nights(nights, folder, inputs, start, found, progress=progress, stop=stop)
-        finally:
-            progress.close()
+    with stop_on_signals() as stop, ProgressLine("nights rehearsed") as progress:
+        stopped = rehearse_nights(nights, folder, inputs, start, found, progress=progress, stop=stop)
     done = folder.nights()
     if stopped:
         say(f"stopped by {stopped} after {done[-1]['date']}; to continue, repeat the command")

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from piactl.cli.framework.account_batch import Manner, begin, can_ask, say_broken_guards
 from piactl.cli.framework.context import (
-    ProgressLine,
     display,
     put_json,
     put_text,
     reading,
     say,
     say_text,
-    writing,
 )
 from piactl.cli.framework.options import ActAsOf, Allow, DryRun, PlanLayout, Reason, RunOutput, Yes
-from piactl.cli.framework.run_context import _now, run_of, say_next_steps, say_refused
-from piactl.cli.framework.stop_flag import stop_on_signals
+from piactl.cli.framework.run_context import _now, run_plan, say_next_steps, say_refused, write_plan
 from piactl.cli.framework.terminal import StdoutLost, confirm
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
@@ -97,7 +93,7 @@ def undo(
             order.actor.names,
         )
     if out:
-        _write_plan_file(undoing, out)
+        write_plan(undoing.ready, out)
     if dry_run or out:
         return _show_dry_run(undoing, configuration, order, output, out, everything=everything)
     if not undoing.ready.writes and not undoing.ready.records:
@@ -110,21 +106,13 @@ def undo(
             _print({**result, "status": RunStatus.REFUSED}, output, everything=everything)
         raise
     _confirm(undoing, configuration, yes=yes)
-    done = _apply(undoing, configuration, order)
+    done = run_plan(configuration, order, undoing.ready, IDENTITY, "put back")
     result = _result(undoing, configuration, done)
     if any(Kind.LOCK.value in one["kinds"] and _was_reversed(one) for one in result["accounts"]):
         from piactl.flows.accounts.owner_notices import say_sessions_go_on
 
         say_sessions_go_on(configuration.settings, say)
     return _finish(undoing, result, output, everything=everything)
-
-
-def _write_plan_file(undoing: Undoing, out: str) -> None:
-    from piactl.flows.plan.signed_plan_file import plan_pieces
-    from piactl.private_files import write_private
-
-    write_private(Path(out), plan_pieces(undoing.ready))
-    say(f"Plan written to {out}")
 
 
 def _show_dry_run(
@@ -163,20 +151,6 @@ def _confirm(undoing: Undoing, configuration: Configuration, *, yes: bool) -> No
     say_text(undo_text(_result(undoing, configuration)))
     accounts = counted(len(writes), "account", "accounts")
     confirm(f"Put back {accounts}?" if writes else "Change no account, but record the undo?")
-
-
-def _apply(undoing: Undoing, configuration: Configuration, order: Order) -> Done:
-    from piactl.flows.nightly import run_apply
-
-    progress = ProgressLine("put back")
-    with stop_on_signals() as stop, writing(configuration, IDENTITY) as writer:
-        try:
-            begin_run = run_of(configuration, order).locked(writer, undoing.ready.fingerprint)
-            return run_apply(
-                begin_run, undoing.ready, configuration.policy.approvals, progress=progress, stop=stop
-            )
-        finally:
-            progress.close()
 
 
 def _result(undoing: Undoing, configuration: Configuration, done: Done | None = None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TextIO, TypeVar
 
 from piactl.cli.framework.terminal import discard, is_dumb, paged, print_utf8
 from piactl.core.model.settings import IdentityName
@@ -304,11 +304,18 @@ def layout_or_default(layout: object) -> str:
 
 
 class ProgressLine:
-    """Shows the progress of a run on stderr, rewritten in place; only on a terminal."""
+    """Shows the progress of a run on stderr, rewritten in place; only on a terminal. Leaving it ends the
+    line."""
 
     def __init__(self, task: str) -> None:
         self.what = task
         self.shown = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def __call__(self, done: int, total: int) -> None:
         if sys.stderr.isatty():

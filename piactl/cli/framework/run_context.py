@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piactl.cli.framework.commands import asked
@@ -142,7 +143,6 @@ def apply_plan(
     break_glass: bool = False,
 ) -> Done:
     from piactl.flows.apply.executor import refused
-    from piactl.flows.nightly import run_apply
 
     if refused(ready.plan.refusals, allowed) and not _interrupted(configuration, ready):
         refuse_broken(ready, name, allowed)
@@ -152,15 +152,34 @@ def apply_plan(
     # the nightly identity may not write protected accounts
     by_hand = ready.undo is not None and any(change.protected for change in ready.plan.changes)
     identity = IdentityName.ADMINISTRATOR if adopts or by_hand else IdentityName.NIGHTLY
-    progress = ProgressLine("written")
-    with stop_on_signals() as stop, writing(configuration, identity) as writer:
-        try:
-            begin_run = run_of(configuration, order).locked(writer, ready.fingerprint)
-            done = run_apply(begin_run, ready, configuration.policy.approvals, progress=progress, stop=stop)
-        finally:
-            progress.close()
+    done = run_plan(configuration, order, ready, identity, "written")
     tell(done, output)
     return done
+
+
+def run_plan(
+    configuration: Configuration, order: Order, ready: ReadyPlan, identity: IdentityName, task: str
+) -> Done:
+    """Applies a plan in a run of its own; `task` is the word of its progress. Raises as `run_apply`."""
+    from piactl.flows.nightly import run_apply
+
+    run, approvals = run_of(configuration, order), configuration.policy.approvals
+    with (
+        stop_on_signals() as stop,
+        writing(configuration, identity) as writer,
+        ProgressLine(task) as progress,
+    ):
+        locked = run.locked(writer, ready.fingerprint)
+        return run_apply(locked, ready, approvals, progress=progress, stop=stop)
+
+
+def write_plan(ready: ReadyPlan, file: str) -> None:
+    """Writes a sealed plan to a private file, and says so."""
+    from piactl.flows.plan.signed_plan_file import plan_pieces
+    from piactl.private_files import write_private
+
+    write_private(Path(file), plan_pieces(ready))
+    say(f"Plan written to {file}")
 
 
 def run_of(configuration: Configuration, order: Order) -> CommandRun:
