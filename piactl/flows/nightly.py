@@ -21,15 +21,15 @@ from piactl.directory.store.state_records import read_last
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan
 from piactl.feed.formats.kept_sets import FOLDER as SETS
 from piactl.flows.accounts.merge_split_rekey import finish_merges
-from piactl.flows.accounts.owner_notices import IdentityNotices, tell_owners
 from piactl.flows.apply.approvals import ApprovalMissing, forget_old_approvals, require_approval
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, made_already, refused
+from piactl.flows.apply.hooks_and_owner_notices import IdentityNotices, tell_owners
 from piactl.flows.apply.journal_heads import watch_heads
 from piactl.flows.apply.restored_directory import began_at
 from piactl.flows.apply.run import Run, check_date
 from piactl.flows.canaries import try_canaries
-from piactl.flows.helpdesk.identity_check_limit import forget_old_attempts
+from piactl.flows.helpdesk.identity_check_and_operator_limits import forget_old_attempts
 from piactl.flows.helpdesk.second_person import forget_old_requests
 from piactl.flows.helpdesk.unblock import release_activation_policy, remove_foreign_policies
 from piactl.flows.plan.build import build_continuing

@@ -30,7 +30,7 @@ from piactl.errors import NotFound
 from piactl.feed.formats.kept_sets import every_kept_set
 from piactl.flows.apply.undo_log import IN_UNDO_LOG, read_kept
 from piactl.flows.drift import drift_row
-from piactl.flows.helpdesk.identity_check_limit import Answer, read_attempts
+from piactl.flows.helpdesk.identity_check_and_operator_limits import Answer, read_attempts
 from piactl.flows.helpdesk.second_person import Requests
 from piactl.flows.queries.accounts import AccountStore, find_entry, lock_row
 from piactl.journal import JournalLine, Wanted, read_lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 _PROGRAM = """
 import os, signal, sys
 from piactl.cli.main import run
-from piactl.flows.apply import executor, hooks, write_ahead
+from piactl.flows.apply import executor, hooks_and_owner_notices as hooks, write_ahead
 write_ahead.BATCH = 2
 number, *words = sys.argv[1:]
 made = 0

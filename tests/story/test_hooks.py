@@ -101,7 +101,7 @@ def test_a_hook_that_fails_fails_no_run_and_gets_its_events_from_the_next(
 
 
 def test_a_hook_that_others_may_change_by_then_is_not_run(academy: Academy) -> None:
-    from piactl.flows.apply.hooks import called
+    from piactl.flows.apply.hooks_and_owner_notices import called
 
     heard = hooked(academy, "cat >>{heard}")
     hook = academy.folder / "hook"

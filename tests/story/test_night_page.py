@@ -16,7 +16,7 @@ import pytest
 from piactl.cli.framework.configuration import open_configuration
 from piactl.cli.framework.run_page import kept_plan
 from piactl.core.plan.change import Change, Kind
-from piactl.flows.night_view import night_view
+from piactl.flows.status_and_night_view import night_view
 from piactl.report.night_page import night_page
 
 from .academy import Academy, prepared

@@ -244,7 +244,7 @@ def test_two_commands_at_once_do_not_both_take_what_is_left(forty: Academy) -> N
     from piactl.directory.port import EntryWrite
     from piactl.errors import UnsafePlan
     from piactl.flows.accounts.batch import PreparedAccount
-    from piactl.flows.helpdesk.operator_limits import OperationGuard
+    from piactl.flows.helpdesk.identity_check_and_operator_limits import OperationGuard
     from piactl.flows.plan.ready_plan import AccountWrite
     from piactl.secret_files import read_password
 

@@ -123,7 +123,7 @@ def _run(
     from piactl.core.text import counted
     from piactl.feed.feed_file import digest_of_feed
     from piactl.feed.formats.set_files import md5_beside
-    from piactl.flows.apply.hooks import missing_programs
+    from piactl.flows.apply.hooks_and_owner_notices import missing_programs
     from piactl.flows.nightly import RefusedPlan, run_nightly
     from piactl.flows.plan.inputs.merge_feeds import Accepted
     from piactl.flows.plan.signed_plan_file import plan_document
@@ -246,7 +246,7 @@ def _metrics(
     if not configuration.settings.metrics_file:
         return
     from piactl.directory.port import Outcome
-    from piactl.flows.apply.hooks import events_waiting
+    from piactl.flows.apply.hooks_and_owner_notices import events_waiting
     from piactl.flows.plan.signed_plan_file import plan_document
     from piactl.private_files import write_public
     from piactl.report.metrics import LAST_SUCCESS, metrics_text
@@ -282,7 +282,7 @@ def _of_directory(
     from piactl.directory.store.run_records import read_runs
     from piactl.directory.store.state_records import read_memory
     from piactl.flows.apply.approvals import broken_glass
-    from piactl.flows.status import feed_ages
+    from piactl.flows.status_and_night_view import feed_ages
 
     settings, unreadable = configuration.settings, configuration.unreadable
     state, now = settings.directory.state, _now()

@@ -109,7 +109,7 @@ def undo(
     done = run_plan(configuration, order, undoing.ready, IDENTITY, "put back")
     result = _result(undoing, configuration, done)
     if any(Kind.LOCK.value in one["kinds"] and _was_reversed(one) for one in result["accounts"]):
-        from piactl.flows.accounts.owner_notices import say_sessions_go_on
+        from piactl.flows.apply.hooks_and_owner_notices import say_sessions_go_on
 
         say_sessions_go_on(configuration.settings, say)
     return _finish(undoing, result, output, everything=everything)

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from piactl.flows.accounts.batch import Batch, BatchResult, Delivery, PreparedAccount
     from piactl.flows.apply.executor import Stop
     from piactl.flows.apply.run import CommandRun, Order, Run
-    from piactl.flows.helpdesk.operator_limits import OperationGuard
+    from piactl.flows.helpdesk.identity_check_and_operator_limits import OperationGuard
     from piactl.flows.queries.accounts import AccountStore
 
 
@@ -219,7 +219,7 @@ class AccountCommand:
 
     def operation_guard(self) -> OperationGuard:
         """The guards on the operations of the operator of the command today."""
-        from piactl.flows.helpdesk.operator_limits import OperationGuard
+        from piactl.flows.helpdesk.identity_check_and_operator_limits import OperationGuard
 
         settings, policy = self.configuration.settings, self.configuration.policy
         order, unreadable = self.order, self.configuration.unreadable
@@ -336,7 +336,7 @@ def _notify(settings: Settings, batch: Batch, result: BatchResult) -> None:
     """Notifies the owners of changed proofs, and says after a lock that sessions go on."""
     from piactl.core.plan.change import Kind
     from piactl.flows.accounts.batch import AccountOutcome
-    from piactl.flows.accounts.owner_notices import say_sessions_go_on, tell_owners
+    from piactl.flows.apply.hooks_and_owner_notices import say_sessions_go_on, tell_owners
 
     made = [
         account

@@ -24,7 +24,7 @@ from piactl.secret_files import read_own_keys
 
 if TYPE_CHECKING:
     from piactl.core.rules.desired import Rules
-    from piactl.flows.helpdesk.identity_check_limit import IdentityChecks
+    from piactl.flows.helpdesk.identity_check_and_operator_limits import IdentityChecks
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Configuration:
         # loaded here: few commands check an identity
         from piactl.clock import utc_now
         from piactl.flows.apply.restored_directory import compare_runs
-        from piactl.flows.helpdesk.identity_check_limit import IdentityChecks
+        from piactl.flows.helpdesk.identity_check_and_operator_limits import IdentityChecks
         from piactl.journal import who
 
         settings = self.settings

@@ -55,8 +55,8 @@ def page_of_run(
     from piactl.clock import utc_now
     from piactl.directory.store.run_records import read_runs
     from piactl.errors import NotFound
-    from piactl.flows.night_view import coming_nights, night_view
     from piactl.flows.plan.inputs.account_index import ManagedAccounts
+    from piactl.flows.status_and_night_view import coming_nights, night_view
     from piactl.report.night_page import night_page
 
     settings, unreadable = configuration.settings, configuration.unreadable

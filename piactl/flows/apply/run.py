@@ -32,7 +32,7 @@ from piactl.errors import (
     StalePlan,
     UnsafePlan,
 )
-from piactl.flows.apply.hooks import hooks_called
+from piactl.flows.apply.hooks_and_owner_notices import hooks_called
 from piactl.flows.apply.journal_heads import head_stored
 from piactl.flows.apply.key_fence import check_current_key
 from piactl.flows.apply.restored_directory import Tolerated, compare_runs, warn_of_old_journal

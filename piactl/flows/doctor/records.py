@@ -62,9 +62,13 @@ from piactl.flows.doctor.checks import (
     warning,
     worst,
 )
-from piactl.flows.helpdesk.identity_check_limit import operations_dn, read_all_attempts, read_attempts
+from piactl.flows.helpdesk.identity_check_and_operator_limits import (
+    operations_dn,
+    read_all_attempts,
+    read_attempts,
+    read_operations,
+)
 from piactl.flows.helpdesk.key_rotation import key_needs, need_words
-from piactl.flows.helpdesk.operator_limits import read_operations
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.sponsors import ADVICE, leaving_sponsors
 

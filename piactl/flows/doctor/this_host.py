@@ -21,7 +21,7 @@ from piactl.core.model.policy import Policy
 from piactl.core.model.settings import CREDENTIAL, Identity, Settings
 from piactl.core.text import counted
 from piactl.errors import PiactlError
-from piactl.flows.apply.hooks import missing_program, read_outbox
+from piactl.flows.apply.hooks_and_owner_notices import missing_program, read_outbox
 from piactl.flows.doctor.checks import (
     Finding,
     Result,

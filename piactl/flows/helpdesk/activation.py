@@ -41,8 +41,7 @@ from piactl.directory.store.password_state_and_activation import (
 )
 from piactl.errors import ConfigurationInvalid, PiactlError, UsageError
 from piactl.flows.accounts.batch import AccountOutcome, Batch, PreparedAccount, prepare_each
-from piactl.flows.helpdesk.identity_check_limit import shown_time
-from piactl.flows.helpdesk.operator_limits import OperationGuard
+from piactl.flows.helpdesk.identity_check_and_operator_limits import OperationGuard, shown_time
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status
 from piactl.private_files import create_private, write_private

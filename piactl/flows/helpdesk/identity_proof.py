@@ -21,7 +21,12 @@ from piactl.errors import PiactlError, UsageError
 from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.run import CommandRun
 from piactl.flows.helpdesk.activation import refuse_activation
-from piactl.flows.helpdesk.identity_check_limit import Answer, IdentityChecks, begin_attempt, tries_left
+from piactl.flows.helpdesk.identity_check_and_operator_limits import (
+    Answer,
+    IdentityChecks,
+    begin_attempt,
+    tries_left,
+)
 from piactl.flows.helpdesk.otp import Checked, CodeOutcome, use_code
 from piactl.flows.helpdesk.otp.verify_code import WrongCode, read_code
 from piactl.flows.plan.ready_plan import AccountWrite

@@ -48,7 +48,7 @@ from piactl.directory.store.records import (
 from piactl.errors import Exit, PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.apply.run import Run
-from piactl.flows.helpdesk.identity_check_limit import shown_time
+from piactl.flows.helpdesk.identity_check_and_operator_limits import shown_time
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
 from piactl.journal.actor import Actor, known_operator

@@ -26,7 +26,7 @@ from piactl.errors import DirectoryRefused
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.run import Run
-from piactl.flows.helpdesk.identity_check_limit import shown_time
+from piactl.flows.helpdesk.identity_check_and_operator_limits import shown_time
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status
 

@@ -34,8 +34,12 @@ from piactl.directory.port import Writer
 from piactl.directory.store.devices import DeviceEntry, device_add, device_change
 from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import AccountOutcome, Batch, PreparedAccount
-from piactl.flows.helpdesk.identity_check_limit import Answer, IdentityChecks, begin_attempt
-from piactl.flows.helpdesk.operator_limits import OperationGuard
+from piactl.flows.helpdesk.identity_check_and_operator_limits import (
+    Answer,
+    IdentityChecks,
+    OperationGuard,
+    begin_attempt,
+)
 from piactl.flows.helpdesk.otp.devices import (
     Holder,
     as_proved,

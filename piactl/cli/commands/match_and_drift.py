@@ -1,15 +1,18 @@
-"""`match list|show|same|different|forget`: decides whether a feed row and an account belong to one person."""
+"""`match list|show|same|different|forget`: whose account it is; `drift list|show|revert|adopt|override`: what
+becomes of the changes of other programs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from piactl.cli.framework.account_batch import EditOptions, Manner, begin
+from piactl.cli.framework.account_batch import BatchOptions, EditOptions, Manner, begin
 from piactl.cli.framework.context import (
     display,
     layout_or_default,
+    list_of_accounts,
     put,
     reading,
     say,
@@ -21,21 +24,26 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.options import (
     ActAsOf,
     AsOf,
+    Columns,
+    LastDay,
+    Names,
     Output,
     OwnColumns,
     Reason,
     read_columns,
+    read_date,
     read_day,
+    read_names,
     with_shared_options,
 )
 from piactl.core.model.settings import IdentityName
-from piactl.errors import Exit
+from piactl.errors import Exit, UsageError
 from piactl.report.table import rendered
 
 if TYPE_CHECKING:
     from piactl.core.plan.identity_case import Answer
 
-COLUMNS = ("case", "doubt", "source", "matricule", "name", "of", "since", "days", "urgency", "decision")
+CASE_COLUMNS = ("case", "doubt", "source", "matricule", "name", "of", "since", "days", "urgency", "decision")
 
 CaseId = Annotated[str, typer.Argument(metavar="CASE", help="The id of a case, as in `match list`.")]
 Which = Annotated[
@@ -43,7 +51,7 @@ Which = Annotated[
 ]
 
 
-def list_(
+def list_cases(
     older_than: Annotated[
         int | None, typer.Option("--older-than", metavar="DAYS", help="Only cases older than so many days.")
     ] = None,
@@ -65,7 +73,7 @@ def list_(
     from piactl.directory.store.case_records import read_cases
     from piactl.flows.accounts.case_decisions import case_facts
 
-    configuration, chosen = this_configuration(), read_columns(columns, COLUMNS, ())
+    configuration, chosen = this_configuration(), read_columns(columns, CASE_COLUMNS, ())
     settings, day = configuration.settings, read_day(as_of, today(configuration))
     with reading(configuration) as reader:
         cases = read_cases(reader, settings.directory.state, configuration.unreadable)
@@ -76,7 +84,7 @@ def list_(
     return int(Exit.DONE)
 
 
-def show(case: CaseId, output: Output = None, as_of: AsOf = None) -> int:
+def show_case(case: CaseId, output: Output = None, as_of: AsOf = None) -> int:
     """Show a case: the HR data beside each account, the evidence, and what each answer would do.
 
     Example: piactl match show 1f0c9a3e
@@ -92,7 +100,7 @@ def show(case: CaseId, output: Output = None, as_of: AsOf = None) -> int:
     if output is None:
         display([case_text(view)])
     else:
-        put(rendered([view], COLUMNS, layout_or_default(output)))
+        put(rendered([view], CASE_COLUMNS, layout_or_default(output)))
     return int(Exit.DONE)
 
 
@@ -117,7 +125,7 @@ def same(
         found, _ = find_case(reader, configuration.settings.directory.state, case)
     decision = decision_on(found, Answer.SAME, account, author.by, author.reason, day)
     if not found.of_newcomer or (found.others and decision.one not in found.accounts):
-        return _decide(case, Answer.SAME, account, options.reason, options.as_of)
+        return _decide_case(case, Answer.SAME, account, options.reason, options.as_of)
     return command.decide(lambda reader: prepare_join(configuration.accounts(reader, day), case, decision))
 
 
@@ -128,7 +136,7 @@ def different(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
     """
     from piactl.core.plan.identity_case import Answer
 
-    return _decide(case, Answer.DIFFERENT, "", reason, as_of)
+    return _decide_case(case, Answer.DIFFERENT, "", reason, as_of)
 
 
 def forget(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
@@ -136,10 +144,10 @@ def forget(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
 
     Example: piactl match forget 1f0c9a3e --reason "wrong case"
     """
-    return _decide(case, None, "", reason, as_of)
+    return _decide_case(case, None, "", reason, as_of)
 
 
-def _decide(id_: str, answer: Answer | None, one: str, reason: str, as_of: str | None) -> int:
+def _decide_case(id_: str, answer: Answer | None, one: str, reason: str, as_of: str | None) -> int:
     from piactl.flows.accounts.case_decisions import decide, decision_on, find_case
 
     command = begin(Manner(reason, as_of=as_of))
@@ -150,3 +158,96 @@ def _decide(id_: str, answer: Answer | None, one: str, reason: str, as_of: str |
         decide(writer, command.run(), id_, decision)
     say(f"case {id_}: {answer.value if answer else 'open again'}")
     return int(Exit.DONE)
+
+
+if TYPE_CHECKING:
+    from piactl.flows.accounts.batch import Batch
+    from piactl.flows.queries.accounts import AccountStore
+
+DRIFT_COLUMNS = ("uid", "attribute", "class", "ours", "theirs", "fate", "since", "until", "by", "owner")
+
+
+def list_drift(output: Output = None, as_of: AsOf = None, columns: Columns = "") -> int:
+    """List what other programs changed on accounts. Changes that give access come first.
+
+    Example: piactl drift list
+    """
+    return _list_drift((), output, as_of, columns)
+
+
+def show_drift(names: Names, output: Output = None, as_of: AsOf = None) -> int:
+    """Show what other programs changed on accounts: attribute, value of piactl, value of the other program,
+    who wrote it, and what the next night does.
+
+    Example: piactl drift show claire.dubreuil
+    """
+    return _list_drift(read_names(names), output, as_of)
+
+
+def _list_drift(names: Sequence[str], output: Any, as_of: str | None, columns: str = "") -> int:
+    from piactl.flows.accounts.drift_decisions import standing_drift
+    from piactl.flows.drift import drift_row
+
+    def rows_of(store: AccountStore, bad: Callable[[str], None]) -> list[dict[str, Any]]:
+        return [{"uid": one.uid, **drift_row(one)} for one in standing_drift(store, names, bad)]
+
+    return list_of_accounts(this_configuration(), rows_of, DRIFT_COLUMNS, output, as_of, columns)
+
+
+@with_shared_options
+def revert(
+    names: Names,
+    options: BatchOptions,
+) -> int:
+    """Put back what other programs changed on accounts, at once, also what a night would keep.
+
+    Example: piactl drift revert claire.dubreuil --reason "a script of the portal"
+    """
+    from piactl.flows.accounts.drift_decisions import prepare_revert
+
+    # a deleted entry is made again from undo logs, which the reader may not see
+    manner = options.manner(reader=IdentityName.ADMINISTRATOR)
+    return _decide_drift(prepare_revert, names, manner)
+
+
+@with_shared_options
+def adopt(
+    names: Names,
+    options: BatchOptions,
+) -> int:
+    """Adopt the addresses and names that other programs gave accounts.
+
+    Everything else is refused, with the command that gives it.
+
+    Example: piactl drift adopt claire.dubreuil --reason "address of the mail team"
+    """
+    from piactl.flows.accounts.drift_decisions import prepare_adopt
+
+    return _decide_drift(prepare_adopt, names, options.manner())
+
+
+@with_shared_options
+def override(
+    names: Names,
+    options: BatchOptions,
+    until: LastDay = None,
+) -> int:
+    """Keep what other programs changed on accounts until a day, unless it gives access.
+
+    `override list` lists such an override, `override end` ends it.
+
+    Example: piactl drift override claire.dubreuil --until 2026-10-31 --reason "inquiry"
+    """
+    from piactl.flows.accounts.drift_decisions import prepare_keep
+
+    last = read_date("--until", until)
+    if last is None:
+        raise UsageError("what another program changed stays until a day: add --until DATE")
+    manner = options.manner()
+    return _decide_drift(prepare_keep, names, manner, last)
+
+
+def _decide_drift(prepare: Callable[..., Batch], names: list[str], manner: Manner, *more: Any) -> int:
+    command = begin(manner)
+    wanted = read_names(names)
+    return command.edit(lambda store, rules: prepare(store, rules, wanted, command.author, *more))

@@ -1,16 +1,73 @@
-"""`init`: writes the files of a first configuration."""
+"""`init`: the files of a first configuration; `sandbox start|stop|status`: a private slapd for trials."""
 
 from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from piactl.cli.framework.context import SYSTEM_CONFIGURATION, put, say
 from piactl.errors import Exit
 from piactl.private_files import refuse_output
+
+if TYPE_CHECKING:
+    from piactl.sandbox import SandboxStatus
+
+
+Folder = Annotated[str, typer.Option("--dir", metavar="DIR", help="The folder of the sandbox.")]
+
+
+def start(
+    folder: Folder = "piactl-sandbox",
+    accesslog: Annotated[bool, typer.Option("--accesslog", help="Also keep an access log.")] = False,
+) -> int:
+    """Start the sandbox; create it if it does not exist. A running sandbox is left alone.
+
+    Example: piactl sandbox start --dir trial
+    """
+    from piactl.sandbox import start_sandbox
+
+    refuse_output("--dir", folder)
+    status = start_sandbox(Path(folder), accesslog=accesslog)
+    say("started" if status.changed else "already running")
+    _print(status)
+    say(f"To use it: export PIACTL_CONFIG={status.configuration}")
+    return int(Exit.DONE)
+
+
+def stop(folder: Folder = "piactl-sandbox") -> int:
+    """Stop the sandbox. Its data stay.
+
+    Example: piactl sandbox stop --dir trial
+    """
+    from piactl.sandbox import stop_sandbox
+
+    status = stop_sandbox(Path(folder))
+    say("stopped" if status.changed else "not running")
+    return int(Exit.DONE)
+
+
+def status(folder: Folder = "piactl-sandbox") -> int:
+    """Show whether the sandbox runs, and where.
+
+    Example: piactl sandbox status --dir trial
+    """
+    from piactl.sandbox import sandbox_status
+
+    _print(sandbox_status(Path(folder)))
+    return int(Exit.DONE)
+
+
+def _print(status: SandboxStatus) -> None:
+    lines = [f"{'running' if status.running else 'stopped'}  {status.folder}"]
+    if status.pid:
+        lines.append(f"pid      {status.pid}")
+    lines += [f"server   {uri}" for uri in status.uris]
+    lines.append(f"config   {status.configuration}")
+    put(line + "\n" for line in lines)
+
 
 _NEXT = """\
 Next steps (docs/administration.md has the details):

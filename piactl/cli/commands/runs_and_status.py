@@ -1,4 +1,4 @@
-"""`runs list|show|rewind`: shows the runs, and sets the day of the last one back."""
+"""`runs list|show|rewind`: the runs, and the day of the last one; `status`: one screen to look at first."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ from piactl.cli.framework.context import (
     writing,
 )
 from piactl.cli.framework.options import (
+    AsOf,
     Output,
     OwnColumns,
     Reason,
+    ShowOutput,
     need_reason,
     read_columns,
     read_day,
@@ -202,3 +204,31 @@ def _plain_item(item: object) -> str:
     if "digest" in item:
         return f"{item.get('source')}={item.get('file')} (sha256 {str(item['digest'])[:12]}...)"
     return ": ".join(str(item.get(part, "")) for part in ("uid", "outcome", "message"))
+
+
+def status(output: ShowOutput = None, as_of: AsOf = None) -> int:
+    """Show on one screen what an administrator looks at first. Writes nothing.
+
+    The last runs, the age of the feeds, open decisions, overrides and exceptions that end within seven
+    days, the counts of the guards in their window, and the changes that are due within seven days. `doctor`
+    checks the rest.
+
+    Example: piactl status
+    """
+    from piactl.flows.status_and_night_view import status_view
+    from piactl.report.status_text import status_text
+
+    configuration = this_configuration()
+    with reading(configuration) as reader:
+        view = status_view(
+            configuration.accounts(reader, read_day(as_of, today(configuration))),
+            configuration.rules,
+            configuration.settings,
+            utc_now(),
+            say,
+        )
+    if output is None:
+        display([status_text(view)])
+    else:
+        put(rendered([view], tuple(view), layout_or_default(output)))
+    return int(Exit.DONE)
