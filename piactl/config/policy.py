@@ -96,9 +96,14 @@ def _posix(document: Document, node: Node) -> PosixSettings | None:
         return None
     first, last = node.at("first").integer(0), node.at("last").integer(0)
     if first > last:
-        document.mistake(node.at("last"), f"accounts.posix.last: {last} is less than first, {first}")
+        document.mistake(
+            node.at("last"), f"accounts.posix.last: {last} is less than first, {first}; change one of them"
+        )
     if first <= _NOBODY and last >= _NOBODY - 1:
-        document.mistake(node.at("first"), "accounts.posix.first: Unix hosts have 65534 and 65535 for nobody")
+        document.mistake(
+            node.at("first"),
+            "accounts.posix.first: Unix hosts have 65534 and 65535 for nobody; leave them out of the range",
+        )
     home, shell = node.at("home").text("/home/{uid}"), node.at("shell").text("/bin/bash")
     return PosixSettings(first, last, node.at("group").integer(0), home, shell)
 
@@ -315,11 +320,18 @@ def policy_warnings(policy: Policy, file: str = "policy.yaml") -> list[Mistake]:
     found = [*unreachable.values(), *_too_long(policy)]
     for service in policy.services.values():
         if service.profiles is not None and not service.profiles - set(unreachable):
-            found.append((service.line, f"services.{service.name}: no profile gets it"))
+            found.append(
+                (service.line, f"services.{service.name}: no profile gets it; name another, or remove it")
+            )
         elif service.when.conditions and not any(
             _together(p.when, service.when) for p in policy.profiles if service.serves(p.name)
         ):
-            found.append((service.when.line, f"services.{service.name}.when: fits none of its profiles"))
+            found.append(
+                (
+                    service.when.line,
+                    f"services.{service.name}.when: fits none of its profiles; change one of them",
+                )
+            )
     return [Mistake(file, line, 0, message) for line, message in sorted(found)]
 
 
@@ -379,7 +391,7 @@ def _too_long(policy: Policy) -> list[tuple[int, str]]:
         (
             line,
             f"{label}: {counted(days, 'day')} of grace and {policy.retention} of retention keep data for"
-            f" {days + policy.retention} days;"
+            f" {days + policy.retention} days; shorten one of them:"
             f" the arrêté du 30/11/2006, art. 6, allows three months ({LONGEST_KEEPING})",
         )
         for line, label, days in graces

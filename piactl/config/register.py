@@ -71,7 +71,9 @@ class _RegisterReader:
                 if columns is None:
                     if not any(cell.strip().casefold() in _HEADERS for cell in row):
                         # another file, a password file perhaps: nothing of it is shown
-                        self.mistake(line, 0, f"this is not a register: its header is {_HEADER}")
+                        self.mistake(
+                            line, 0, f"this is not a register, with the header {_HEADER}; check the path"
+                        )
                         break
                     columns = self._columns(row, line)
                     if "uai" not in columns:
@@ -81,10 +83,9 @@ class _RegisterReader:
                 if establishment is None:
                     continue
                 if establishment.uai in found:
+                    first = lines[establishment.uai]
                     self.mistake(
-                        line,
-                        0,
-                        f"{establishment.uai} appears twice, first on line {lines[establishment.uai]}",
+                        line, 0, f"{establishment.uai} appears twice, first on line {first}; keep one"
                     )
                     continue
                 found[establishment.uai], lines[establishment.uai] = establishment, line
@@ -107,7 +108,7 @@ class _RegisterReader:
                 self.mistake(line, number, f"column {name} appears twice; keep one")
             columns.append(column)
         if "uai" not in columns:
-            self.mistake(line, 0, f"column uai is missing; the header is {_HEADER}")
+            self.mistake(line, 0, f"column uai is missing; write the header as {_HEADER}")
         return columns
 
     def _establishment(self, columns: list[str], row: list[str], line: int) -> Establishment | None:
@@ -125,9 +126,15 @@ class _RegisterReader:
             self.mistake(line, columns.index("uai") + 1, why)
         degree, nature = cells.get("degree", "").upper(), cells.get("nature", "").upper()
         if degree not in DEGREES:
-            self.mistake(line, columns.index("degree") + 1, f"degree {degree!r} is not 1D, 2D or blank")
+            self.mistake(
+                line, columns.index("degree") + 1, f"degree {degree!r} is not valid; write 1D, 2D or nothing"
+            )
         if not _NATURE.fullmatch(nature):
-            self.mistake(line, columns.index("nature") + 1, f"nature {nature!r} is not a code such as 300")
+            self.mistake(
+                line,
+                columns.index("nature") + 1,
+                f"nature {nature!r} is not valid; write a code such as 300, or nothing",
+            )
         if uai is None or len(self.mistakes) > before:
             return None
         return Establishment(

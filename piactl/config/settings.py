@@ -243,12 +243,13 @@ def check_identities(document: Document, directory: Node) -> None:
         given = [key for key in ("dn", "password_file") if node.at(key).value is not None]
         if external and given:
             document.mistake(
-                node.at(given[0]), f"{label}: `external: true` cannot be combined with {' and '.join(given)}"
+                node.at(given[0]),
+                f"{label}: `external: true` goes without {' and '.join(given)}; keep one of them",
             )
         elif not external and len(given) < 2:
             lacking = " and ".join(key for key in ("dn", "password_file") if key not in given)
             document.mistake(
-                node, f"{label}: {lacking} is missing; or write `external: true` (over ldapi://)"
+                node, f"{label}: {lacking} is missing; add it, or write `external: true` (over ldapi://)"
             )
         check_dn(document, node.at("dn"), f"{label}.dn")
 
@@ -268,7 +269,8 @@ def check_tree(document: Document, directory: Node) -> None:
         if len(parts) <= len(suffix) or parts[-len(suffix) :] != suffix:
             document.mistake(
                 node,
-                f"directory.{key}: {quoted(node)} is not below the suffix {places['suffix'].text()}",
+                f"directory.{key}: {quoted(node)} is not below the suffix; write a DN that ends with "
+                f"{places['suffix'].text()}, or correct the suffix",
             )
 
 
@@ -278,7 +280,9 @@ def check_attributes(document: Document, directory: Node) -> None:
     for name, node in directory.at("attributes").entries():
         owner = first.setdefault(node.text().casefold(), name)
         if owner != name and node.text():
-            document.mistake(node, f"directory.attributes.{name}: {node.text()} is already used for {owner}")
+            document.mistake(
+                node, f"directory.attributes.{name}: {node.text()} is already used for {owner}; name another"
+            )
 
 
 def _rdns(dn: str) -> list[str]:
@@ -397,17 +401,23 @@ def _check_format(document: Document, node: Node, label: str) -> None:
     given = dict(node.entries())
     for name in _OF_SETS if form == "csv" else _OF_CSV:
         if name in given:
-            document.mistake(given[name], f"{label}.{name}: the format {form} has no such setting")
+            document.mistake(given[name], f"{label}.{name}: not a setting of the format {form}; remove it")
     if form == "sts" and (node.at("role").text() != "supplement" or node.at("creates").truth(default=False)):
-        document.mistake(node, f"{label}: the format sts needs role: supplement, and makes no accounts")
+        document.mistake(
+            node,
+            f"{label}: the format sts makes no accounts; write `role: supplement`, without `creates: true`",
+        )
     for name in _OF_SETS if form == "sts" else ():
         if name in given:
-            document.mistake(given[name], f"{label}.{name}: the format sts has no such setting")
+            document.mistake(given[name], f"{label}.{name}: not a setting of the format sts; remove it")
     if form == "csv" and "kind" not in given:
         expected = "expected full (a feed lists everyone) or delta"
         document.mistake(node, f"kind is missing in {label}; {expected}")
     if form != "csv" and node.at("kind").text("full") != "full":
-        document.mistake(given["kind"], f"{label}.kind: the format {form} is read as complete sets: full")
+        document.mistake(
+            given["kind"],
+            f"{label}.kind: the format {form} is read as complete sets; write full, or remove it",
+        )
 
 
 def _table(node: Node) -> dict[str, str]:
@@ -451,12 +461,12 @@ def _check_date_pattern(document: Document, node: Node, label: str) -> None:
     try:
         groups = re.compile(node.value).groupindex
     except (re.error, OverflowError, RecursionError) as error:
-        document.mistake(node, f"{label}.date_pattern: not a regular expression: {error}")
+        document.mistake(node, f"{label}.date_pattern: not a valid regular expression ({error}); correct it")
         return
     missing = [group for group in _DATE_GROUPS if group not in groups]
     if missing:
         wanted = " and ".join(f"(?P<{group}>...)" for group in missing)
-        document.mistake(node, f"{label}.date_pattern: the group {wanted} is missing")
+        document.mistake(node, f"{label}.date_pattern: the group {wanted} is missing; add it")
 
 
 def _check_date_format(document: Document, node: Node, label: str) -> None:

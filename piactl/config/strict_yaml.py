@@ -89,7 +89,7 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
         ) from None
     if len(raw) > max_bytes:
         raise ConfigurationInvalid.of(
-            path, f"larger than {max_bytes:,} bytes; this is probably the wrong file"
+            path, f"larger than {max_bytes:,} bytes; this is probably the wrong file: check the path"
         )
     return raw
 
@@ -285,7 +285,7 @@ class _Builder:
     def _key(self, parent: _Open, node: Node) -> str | None:
         """The text of a key, or None if its value is to be dropped. Records the mistakes in it."""
         if isinstance(node.value, list | dict):
-            self.document.mistake(node, "a list or mapping cannot be a key")
+            self.document.mistake(node, "a list or mapping cannot be a key; quote it if it is text")
             return None
         if node.raw == "<<" and node.plain:
             self.document.mistake(node, "`<<` is not supported; write the values out")

@@ -65,7 +65,7 @@ REFUSED = [
     ("051: x", 1, 1, 'key 051 must be quoted: "051"'),
     ("on: x", 1, 1, 'key on must be quoted: "on"'),
     ("~: x", 1, 1, 'key ~ must be quoted: "~"'),
-    ("? [a, b]\n: x", 1, 3, "a list or mapping cannot be a key"),
+    ("? [a, b]\n: x", 1, 3, "a list or mapping cannot be a key; quote it if it is text"),
     ("a:\n\tb: 1\n\tc: 2", 2, 1, "a tab in the indentation; use spaces"),
     ("a:\n\tb: 1\n\tc: 2", 3, 1, "a tab in the indentation; use spaces"),
     ("a: b: c", 1, 5, "quote text that contains `: `"),

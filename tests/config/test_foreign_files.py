@@ -90,7 +90,9 @@ def test_it_says_which_kind_of_file_this_is_not(written, mistakes_of, reader, ki
 
 def test_a_header_without_any_column_of_a_register(written, mistakes_of):
     (mistake,) = mistakes_of(read_register, written(f"{SECRET};x"))
-    assert mistake.message == "this is not a register: its header is uai;nom;nature;degre;secteur;commune"
+    assert mistake.message == (
+        "this is not a register, with the header uai;nom;nature;degre;secteur;commune; check the path"
+    )
 
 
 @pytest.mark.parametrize(

@@ -327,7 +327,11 @@ services:
   s3: {label: S, profiles: [a, b]}
 """
     found = policy_warnings(read_policy(written(text)))
-    assert [(m.line, "no profile gets it" in m.message) for m in found] == [(4, False), (6, True), (7, True)]
+    assert [(m.line, "no profile gets it; name another, or remove it" in m.message) for m in found] == [
+        (4, False),
+        (6, True),
+        (7, True),
+    ]
 
 
 def test_a_condition_that_no_profile_of_the_service_can_meet(written):
@@ -340,7 +344,9 @@ services:
   s2: {label: S, when: {corps: ["1", "2"], uai: 0800009A}}
 """
     found = policy_warnings(read_policy(written(text)))
-    assert [(m.line, m.message) for m in found] == [(5, "services.s1.when: fits none of its profiles")]
+    assert [(m.line, m.message) for m in found] == [
+        (5, "services.s1.when: fits none of its profiles; change one of them")
+    ]
 
 
 @pytest.mark.parametrize(("grace", "retention", "warned"), [(32, 60, 0), (33, 60, 1), (0, 92, 0), (0, 93, 1)])

@@ -232,11 +232,11 @@ WRONG = [
     ("identities: {reader: {external: true}}\n  servers: [\"ldaps://l.fr\"]", 12, 13, "needs ldapi://"),
     ("identities: {reader: {dn: c=fr}}", 11, 24, "password_file is missing"),
     ("identities: {reader: {}}", 11, 24, "dn and password_file is missing"),
-    ("identities: {reader: {external: true, dn: c=fr}}", 11, 45, "cannot be combined with dn"),
+    ("identities: {reader: {external: true, dn: c=fr}}", 11, 45, "goes without dn; keep one of them"),
     ("identities: {reader: {dn: 'c=fr,,', password_file: x}}", 11, 29, "is not a distinguished name"),
     ("identities: {raeder: {external: true}}", 11, 16, "did you mean reader?"),
     ("identities: {}", 11, 15, "an empty mapping"),
-    ("attributes: {mail: courriel, cn: Courriel}", 11, 36, "is already used for mail"),
+    ("attributes: {mail: courriel, cn: Courriel}", 11, 36, "is already used for mail; name another"),
     ("attributes: {'a b': x}", 11, 16, "the name of an LDAP attribute"),
     ("page_size: 0", 11, 14, "entries, a whole number from 1"),
     ("connect_timeout: 5s", 11, 20, "found 5s"),
@@ -267,7 +267,7 @@ def test_case_and_blanks_of_names_do_not_matter(written):
 
 
 WRONG_SOURCES = [
-    ("date_pattern: '(?P<year>x'", 15, "not a regular expression"),
+    ("date_pattern: '(?P<year>x'", 15, "not a valid regular expression"),
     ("date_pattern: '(?P<year>x)'", 15, "(?P<month>...) and (?P<day>...)"),
     ("delimiter: ':'", 12, "is not valid"),
     ("encoding: latin1", 11, "utf-8, windows-1252 or iso-8859-15"),
@@ -288,8 +288,8 @@ WRONG_SOURCES = [
     ("limits: {bad_share: 2}", 21, "a share from 0 to 1"),
     ("limits: {periods: {r: {from: 04-31, to: 05-01}}}", 30, "04-31 is not a day of the year"),
     ("trailer: no", 10, "write false, not no"),
-    ("format: aaf, encoding: utf-8", 24, "the format aaf has no such setting"),
-    ("perimeter: {degre: 2D}", 12, "the format csv has no such setting"),
+    ("format: aaf, encoding: utf-8", 24, "not a setting of the format aaf; remove it"),
+    ("perimeter: {degre: 2D}", 12, "not a setting of the format csv; remove it"),
     ("role: second", 7, "second is not valid"),
 ]
 
@@ -306,7 +306,7 @@ def test_an_aaf_source_is_full_and_a_csv_source_says_what_it_is(written, mistake
     text = LOCAL + "sources:\n  a: {format: aaf, kind: delta}\n  b: {format: csv}\n"
     found = mistakes_of(read_settings, written(text))
     assert [m.line for m in found] == [14, 15]
-    assert "complete sets: full" in found[0].message
+    assert "complete sets; write full, or remove it" in found[0].message
     assert "kind is missing in sources.b" in found[1].message
 
 

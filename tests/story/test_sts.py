@@ -103,5 +103,5 @@ def test_a_source_of_sts_is_a_supplement(academy: Academy) -> None:
     )
     ran = academy.run("plan")
     assert ran.code == 10
-    assert "the format sts needs role: supplement, and makes no accounts" in ran.err
-    assert "sources.sts.delta_days: the format sts has no such setting" in ran.err
+    assert "the format sts makes no accounts; write `role: supplement`, without `creates: true`" in ran.err
+    assert "sources.sts.delta_days: not a setting of the format sts; remove it" in ran.err
