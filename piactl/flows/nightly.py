@@ -24,7 +24,7 @@ from piactl.flows.accounts.merge_split_rekey import finish_merges
 from piactl.flows.apply.approvals import ApprovalMissing, forget_old_approvals, require_approval
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, made_already, refused
-from piactl.flows.apply.hooks_and_owner_notices import IdentityNotices, tell_owners
+from piactl.flows.apply.hooks_and_owner_notices import IdentityNotices, notify_owners
 from piactl.flows.apply.journal_heads import watch_heads
 from piactl.flows.apply.restored_directory import began_at
 from piactl.flows.apply.run import Run, check_date
@@ -177,7 +177,7 @@ def _tell_after(after: ExitStack, run: Run, ready: ReadyPlan) -> IdentityNotices
     notices = IdentityNotices.of(ready.plan.changes, ready.plan.summary, settings)
 
     def tell() -> None:
-        tell_owners(settings, notices.notices(run.writer, run.order.today), run.now(), run.say)
+        notify_owners(settings, notices.notices(run.writer, run.order.today), run.now(), run.say)
 
     after.callback(tell)
     return notices

@@ -35,10 +35,10 @@ from piactl.cli.framework.run_context import (
     _now,
     done_code,
     new_order,
+    put_outcome,
     refusals_as_json,
     run_of,
     say_refused,
-    tell,
 )
 from piactl.cli.framework.run_page import HOLDS, page_of_run, read_holds
 from piactl.cli.framework.stop_flag import stop_on_signals
@@ -172,7 +172,7 @@ def _run(
     except StdoutLost as error:
         lost = error
     try:
-        tell(done, output, ready)  # reports problems on stderr in any case
+        put_outcome(done, output, ready)  # reports problems on stderr in any case
     except StdoutLost as error:
         lost = error
     code = done_code(done)
@@ -333,8 +333,7 @@ def _write_page(
     error: str = "",
     public: bool,
 ) -> None:
-    """Writes the page of the night, which says too what went wrong; a page that cannot be written is said.
-    `status` and `outcomes` are for a night whose record cannot be read."""
+    """Writes the page of the night, with what went wrong; says so if it cannot be written. `status` and `outcomes` are for a night whose record cannot be read."""
     from piactl.private_files import write_private, write_public
 
     unknown = {"run": order.run, "as_of": order.as_of.isoformat(), "status": status, "outcomes": outcomes}

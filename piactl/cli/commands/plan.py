@@ -39,12 +39,12 @@ from piactl.cli.framework.run_context import (
     apply_plan,
     done_code,
     new_order,
+    put_outcome,
     refusals_as_json,
     refuse_broken,
     run_of,
     say_next_steps,
     show_plan,
-    tell,
     write_plan,
 )
 from piactl.cli.framework.stop_flag import stop_on_signals
@@ -287,7 +287,7 @@ def _load(
         ProgressLine("prepared") as progress,
     ):
         done = run_offline_load(writer, run, ready, ldif, policy, progress=progress, stop=stop)
-    tell(done, output)
+    put_outcome(done, output)
     if done.status is not RunStatus.LOADING:
         return done_code(done)
     for line in _next_steps(configuration.settings.directory.suffix, ldif):

@@ -19,7 +19,7 @@ from piactl.cli.framework.context import (
     writing,
 )
 from piactl.cli.framework.options import DryRun, PlanLayout, RunOutput, SometimesReason, Yes
-from piactl.cli.framework.run_context import done_code, tell
+from piactl.cli.framework.run_context import done_code, put_outcome
 from piactl.cli.framework.terminal import confirm
 from piactl.clock import utc_now
 from piactl.core.text import counted
@@ -197,7 +197,7 @@ def _mend(source: str, reason: str, output: PlanLayout, *, yes: bool, dry_run: b
             {**comparison, "run": done.run, "status": done.status, "outcomes": dict(done.counts)}, output
         )
     else:
-        tell(done, output)
+        put_outcome(done, output)
     return done_code(done)
 
 

@@ -336,14 +336,14 @@ def _notify(settings: Settings, batch: Batch, result: BatchResult) -> None:
     """Notifies the owners of changed proofs, and says after a lock that sessions go on."""
     from piactl.core.plan.change import Kind
     from piactl.flows.accounts.batch import AccountOutcome
-    from piactl.flows.apply.hooks_and_owner_notices import say_sessions_go_on, tell_owners
+    from piactl.flows.apply.hooks_and_owner_notices import notify_owners, say_sessions_go_on
 
     made = [
         account
         for account in batch.accounts
         if account.write is not None and result.of(account)[0] is AccountOutcome.APPLIED
     ]
-    tell_owners(settings, [one.notice for one in made if one.notice is not None], _now(), say)
+    notify_owners(settings, [one.notice for one in made if one.notice is not None], _now(), say)
     rows = (row for one in made for row in (one.write, *one.then) if row is not None)
     if any(Kind.LOCK.value in row.kinds for row in rows):
         say_sessions_go_on(settings, say)

@@ -279,8 +279,8 @@ def put_object(view: Mapping[str, Any], row: Mapping[str, Any], layout: str) -> 
 
 
 def of_each(names: Iterable[str], view_of: Callable[[str], View], *, alone: bool) -> tuple[list[View], int]:
-    """What `view_of` returns for each name, and the exit code. An error of a name is said, or raised where
-    the name is `alone`."""
+    """What `view_of` returns for each name, and the exit code. Reports the error of a name, or raises it
+    if the name is `alone`."""
     views, code = [], Exit.DONE
     for name in names:
         try:

@@ -153,7 +153,7 @@ def apply_plan(
     by_hand = ready.undo is not None and any(change.protected for change in ready.plan.changes)
     identity = IdentityName.ADMINISTRATOR if adopts or by_hand else IdentityName.NIGHTLY
     done = run_plan(configuration, order, ready, identity, "written")
-    tell(done, output)
+    put_outcome(done, output)
     return done
 
 
@@ -257,7 +257,7 @@ def say_approval(ready: ReadyPlan, name: str) -> None:
         say(f'It needs the approval of another person: piactl approve {name} --reason "..."')
 
 
-def tell(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None:
+def put_outcome(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) -> None:
     """Prints the outcome of a run to stdout, as json or as a sentence, and each problem to stderr."""
 
     for uid, outcome, message in done.problems:

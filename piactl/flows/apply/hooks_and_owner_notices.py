@@ -267,7 +267,7 @@ def owner_notice(account: Account, changed: str, holdoff_days: int, today: date)
     return OwnerNotice(account.uid, "" if held_off else account.private_mail, (changed,))
 
 
-def tell_owners(settings: Settings, notices: Sequence[OwnerNotice], now: datetime, say: Say) -> None:
+def notify_owners(settings: Settings, notices: Sequence[OwnerNotice], now: datetime, say: Say) -> None:
     """Calls the configured command once, with {"event": "proof-changed", "accounts": [...]} and no secret. A
     failure is reported, but does not fail the command that changed the accounts."""
     command = settings.proof_hook

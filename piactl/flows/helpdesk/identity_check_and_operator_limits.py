@@ -243,7 +243,7 @@ def _records(checks: IdentityChecks, uid: str, answer: Answer) -> list[str]:
 
 
 def operations_dn(state: str) -> str:
-    """The DN of the counts of what operators did today (see `operation_counts`)."""
+    """The DN of the counts of what operators did today (see `OperationGuard`)."""
     return child(Places(state).folder(ATTEMPTS), "cn", "operations")
 
 
@@ -335,7 +335,7 @@ class _Counts:
 
 
 def change_record(writer: Writer, dn: str, change: Callable[[bytes | None], Record | None]) -> None:
-    """Makes a count what `change` makes of its content (None: gone), whatever other hosts do meanwhile.
+    """Replaces the content of a count by the result of `change`, None to delete it, by compare-and-swap.
 
     Raises what `change` raises, UnreadableRecord, and PiactlError where it changes faster than it is written.
     """
