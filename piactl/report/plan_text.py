@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -101,12 +101,7 @@ def _drift(document: Document, most: int) -> Iterator[str]:
         shorter = most if drift_class != "loosening" else 0
         yield ""
         yield f"{len(some):>7}  {drift_class} by another program"
-        yield from (
-            f"{'':11}{shown(one['uid'])}: {shown(drift_line(one))}"
-            for one in (some[:shorter] if shorter else some)
-        )
-        if shorter and len(some) > shorter:
-            yield f"{'':11}... and {len(some) - shorter} more"
+        yield from first_lines(some, lambda one: f"{one['uid']}: {drift_line(one)}", shorter)
 
 
 def _totals(document: Document) -> Iterator[str]:
@@ -270,10 +265,16 @@ def _left_alone(document: Document, most: int) -> Iterator[str]:
             continue
         yield ""
         yield f"{len(facts):>7}  {meaning}"
-        for fact in facts if not most else facts[:most]:
-            yield f"{'':11}{shown(line(fact))}"
-        if most and len(facts) > most:
-            yield f"{'':11}... and {len(facts) - most} more"
+        yield from first_lines(facts, line, most)
+
+
+def first_lines(facts: Sequence[Any], line: Callable[[Any], str], most: int, rest: str = "") -> Iterator[str]:
+    """A line for each of the first `most` facts, 0 for all, and how many more there are; `rest` says how to
+    show all."""
+    for fact in facts[:most] if most else facts:
+        yield f"{'':11}{shown(line(fact))}"
+    if most and len(facts) > most:
+        yield f"{'':11}... and {len(facts) - most} more{rest}"
 
 
 def _rejection(rejection: Mapping[str, Any]) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from piactl.core.plan.change import Kind
 from piactl.core.text import counted
 from piactl.report.escaping_and_colours import shown
-from piactl.report.plan_text import what_changes
+from piactl.report.plan_text import first_lines, what_changes
 
 Result = Mapping[str, Any]
+
+_ALL = "; all of them: --all"
 
 _MEANING = {
     "would be reversed": "would be put back as before the run",
@@ -39,7 +41,7 @@ def _lines(result: Result, most: int) -> Iterator[str]:
         accounts = by_outcome.get(outcome, [])
         if accounts:
             yield f"{len(accounts):>7}  {outcome}: {meaning}"
-            yield from _some([_account(account) for account in accounts], most)
+            yield from first_lines(accounts, _account, most, _ALL)
     if result["unchanged"]:
         yield f"{result['unchanged']:>7}  already as before the run"
     if not result["accounts"]:
@@ -62,13 +64,6 @@ def _account(account: Mapping[str, Any]) -> str:
     return f"{account['uid']}: {'; '.join([*others, *right_changes])}"
 
 
-def _some(lines: Sequence[str], most: int) -> Iterator[str]:
-    for line in lines[:most] if most else lines:
-        yield f"{'':11}{line}"
-    if most and len(lines) > most:
-        yield f"{'':11}... and {len(lines) - most} more; all of them: --all"
-
-
 def _returning(result: Result, most: int) -> Iterator[str]:
     """The changes that coming nights would repeat."""
     back = [account for account in result["accounts"] if account["outcome"].endswith("reversed")]
@@ -80,14 +75,14 @@ def _returning(result: Result, most: int) -> Iterator[str]:
     if rules:
         yield ""
         yield f"{len(rules):>7}  come back with the next night, by policy and dates alone"
-        yield from _some(rules, most)
+        yield from first_lines(rules, str, most, _ALL)
     for source, uids in sorted(fed.items()):
         yield ""
         yield (
             f"{len(uids):>7}  come back with the next feed of {source} that has the same values: "
             "correct the feed before the next night"
         )
-        yield from _some(uids, most)
+        yield from first_lines(uids, str, most, _ALL)
         if source in result["deltas"]:
             yield f"{'':9}{source} sends each change only once: HR has to send the correct rows again"
     if back:

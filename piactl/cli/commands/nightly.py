@@ -333,7 +333,8 @@ def _write_page(
     error: str = "",
     public: bool,
 ) -> None:
-    """Writes the page of the night, with what went wrong; says so if it cannot be written. `status` and `outcomes` are for a night whose record cannot be read."""
+    """Writes the page of the night, with what went wrong; says so if it cannot be written. `status` and
+    `outcomes` are for a night whose record cannot be read."""
     from piactl.private_files import write_private, write_public
 
     unknown = {"run": order.run, "as_of": order.as_of.isoformat(), "status": status, "outcomes": outcomes}
