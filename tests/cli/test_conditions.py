@@ -282,7 +282,9 @@ def test_streams_that_take_nothing(shared: Academy, forks: Forks, words: str) ->
 
 
 @pytest.mark.parametrize("how", STREAMS)
-def test_what_was_written_is_told_though_its_words_are_lost(loaded: Academy, forks: Forks, how: str) -> None:
+def test_what_was_written_is_reported_though_its_words_are_lost(
+    loaded: Academy, forks: Forks, how: str
+) -> None:
     streams = STREAMS[how]
     lost = streams.get("stdout") == FULL
     for given in (("account", "lock", CLAIRE, *WHY), ("undo", "last", *WHY), ("password", "unblock", IDA)):

@@ -195,7 +195,7 @@ def test_without_a_configuration_everything_else_is_skipped(clinic: Clinic) -> N
     clinic.finds("D01", "error", "there is no such file", 10)
 
 
-def test_a_wrong_configuration_tells_all_mistakes(clinic: Clinic) -> None:
+def test_a_wrong_configuration_reports_all_mistakes(clinic: Clinic) -> None:
     clinic.configure(("any_date: true", "any_day: true"), ("strict|page_size|$", ""))
     row = clinic.finds("D01", "error", "any_day", 10)
     assert "piactl.yaml:" in row["found"]
@@ -500,7 +500,7 @@ def test_proofs_that_changed_on_a_day_ahead_and_counts_that_cannot_be_read(clini
 # ---- the server's settings
 
 
-def test_a_schema_that_is_not_as_shipped_tells_every_fault(clinic: Clinic) -> None:
+def test_a_schema_that_is_not_as_shipped_reports_every_fault(clinic: Clinic) -> None:
     faults = [
         (r"(NAME 'piactlLock'(?s:.*?)) SINGLE-VALUE", r"\1", "piactlLock is not SINGLE-VALUE"),
         (r" ORDERING integerOrderingMatch", "", "piactlNextDue has no ORDERING"),
@@ -763,7 +763,7 @@ def test_the_default_policy_is_missing(clinic: Clinic) -> None:
     clinic.finds("D17", "error", f"cannot find cn=default,{POLICIES} (password.policy)", 1)
 
 
-def test_the_default_policy_is_another_or_not_told(clinic: Clinic) -> None:
+def test_the_default_policy_is_another_or_not_known(clinic: Clinic) -> None:
     clinic.configure((r"  policy: cn=default,", "  policy: cn=services,"))
     clinic.finds("D17", "warning", "runs check the first", 0)
     clinic.configure((r"  policy: cn=services,.*\n", ""))

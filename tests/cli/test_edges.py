@@ -64,14 +64,14 @@ def test_a_state_folder_that_cannot_be_made_stops_the_night_with_a_sentence(acad
 
 
 @pytest.mark.parametrize(("sign", "code"), [("", Exit.USAGE), ("=a.csv", Exit.NOT_FOUND)])
-def test_a_name_that_is_too_long_for_a_file_is_told(academy: Academy, sign: str, code: Exit) -> None:
+def test_a_name_that_is_too_long_for_a_file_is_reported(academy: Academy, sign: str, code: Exit) -> None:
     ran = academy.run("plan", "x" * 300 + sign)
     assert ran.code == code
     assert ("there is no such file" if code == Exit.USAGE else "the sources are") in ran.err
 
 
 @pytest.mark.parametrize("words", [["nightly", "--as-of", DAY], ["journal", "verify"]], ids=" ".join)
-def test_a_folder_as_journal_is_told(academy: Academy, words: list[str]) -> None:
+def test_a_folder_as_journal_is_reported(academy: Academy, words: list[str]) -> None:
     folder = academy.sandbox.folder / "journal"
     academy.edit("piactl.yaml", "journal: journal/piactl.jsonl", "journal: journal")
     ran = academy.run(*words)
@@ -126,7 +126,7 @@ def test_a_check_of_doctor_that_breaks_is_that_check_s_error(
     assert ran.code in (Exit.FAILED, Exit.CONFIGURATION, Exit.UNREACHABLE)
 
 
-def test_doctor_tells_when_the_runs_break_it(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_when_the_runs_break_it(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "read_runs", lambda *_: {}["run"])
     found = {finding["id"]: finding for finding in academy.run("doctor", "-o", "json").json}
     assert found["D29"]["found"] == "the check itself failed: KeyError"
@@ -255,7 +255,7 @@ def test_an_empty_folder_is_taken_and_made_private() -> None:
 # A server that does not run
 
 
-def test_a_stopped_sandbox_is_told_with_the_command_that_starts_it(academy: Academy) -> None:
+def test_a_stopped_sandbox_is_reported_with_the_command_that_starts_it(academy: Academy) -> None:
     folder = academy.sandbox.folder
     academy.sandbox.stop()
     ran = academy.run("account", "list")
@@ -266,7 +266,7 @@ def test_a_stopped_sandbox_is_told_with_the_command_that_starts_it(academy: Acad
     assert "%2F" not in ran.err
 
 
-def test_a_socket_of_no_sandbox_is_told_without_one(academy: Academy) -> None:
+def test_a_socket_of_no_sandbox_is_reported_without_one(academy: Academy) -> None:
     uri = academy.sandbox.uri
     academy.edit("piactl.yaml", uri, "ldapi://%2Fno%2Fslapd%2Fldapi")
     ran = academy.run("account", "list")
@@ -311,7 +311,7 @@ def test_a_journal_that_was_removed_is_found_by_the_anchors(academy: Academy, go
 
 
 @pytest.mark.parametrize("any_date", [True, False])
-def test_a_day_before_the_last_run_is_told_with_the_way_on(academy: Academy, any_date: bool) -> None:
+def test_a_day_before_the_last_run_is_reported_with_the_way_on(academy: Academy, any_date: bool) -> None:
     later = civil_today("Europe/Paris") + timedelta(days=3)
     academy.night(later.isoformat())
     if not any_date:
@@ -324,7 +324,7 @@ def test_a_day_before_the_last_run_is_told_with_the_way_on(academy: Academy, any
         assert academy.run("nightly", "--as-of", str(later)).code == Exit.DONE
 
 
-def test_filters_that_fit_nothing_are_told_all_at_once(academy: Academy) -> None:
+def test_filters_that_fit_nothing_are_reported_all_at_once(academy: Academy) -> None:
     words = ["--uai", "foo", "--profile", "ensegnant", "--state", "dead"]
     ran = academy.run("account", "list", *words)
     assert ran.code == Exit.USAGE
@@ -343,7 +343,7 @@ def test_filters_that_fit_find(academy: Academy) -> None:
         assert [view["uid"] for view in shown.json] == ["claire.dubreuil"]
 
 
-def test_runs_are_told_plainly(academy: Academy) -> None:
+def test_runs_are_shown_plainly(academy: Academy) -> None:
     academy.night(DAY, academy.feed(row(), day=DAY))
     (listed,) = academy.run("runs", "list", "-o", "json").json
     shown = academy.run("runs", "show", "last", "-o", "json").json
@@ -381,7 +381,7 @@ def test_the_help_that_is_named_is_the_command_s(words: list[str], place: str, s
     assert f"See: {place} --help\n" in ran.err
 
 
-def test_without_a_configuration_the_whole_command_is_told(tmp_path: Path) -> None:
+def test_without_a_configuration_the_whole_command_is_shown(tmp_path: Path) -> None:
     root = str(Path(__file__).parents[2])
     done = subprocess.run(
         [sys.executable, "-m", "piactl", "plan"],

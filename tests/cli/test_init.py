@@ -89,7 +89,7 @@ def test_where_it_cannot_write(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert said.out == ""
 
 
-def test_without_a_configuration_it_is_told_how_to_get_one(
+def test_without_a_configuration_it_says_how_to_get_one(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("piactl.cli.framework.context.SYSTEM_CONFIGURATION", tmp_path / "none.yaml")

@@ -318,7 +318,7 @@ def test_prune_removes_what_is_old_and_says_so(academy: Academy, settled: Past) 
     assert "4 stored heads match" in academy.run("journal", "verify").out
 
 
-def test_anchors_before_the_cut_are_told_as_pruned(academy: Academy) -> None:
+def test_anchors_before_the_cut_are_reported_as_pruned(academy: Academy) -> None:
     academy.night("2026-09-05", academy.feed(row(), day="2026-09-05"))
     path = academy.sandbox.folder / "journal" / "piactl.jsonl"
     age(path)

@@ -232,7 +232,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "line", "column", "words"), WRONG, ids=[case[0] for case in WRONG])
-def test_a_mistake_is_told_with_its_place(written, mistakes_of, text, line, column, words):
+def test_a_mistake_is_reported_with_its_place(written, mistakes_of, text, line, column, words):
     whole = text if line == 1 else SMALL + text
     found = mistakes_of(read_policy, written(whole))
     assert any((m.line, m.column) == (line, column) and words in m.message for m in found), found
@@ -257,7 +257,7 @@ WRONG_SERVICES = [
 @pytest.mark.parametrize(
     ("text", "column", "words"), WRONG_SERVICES, ids=[case[0] for case in WRONG_SERVICES]
 )
-def test_a_mistake_in_a_service_is_told_with_its_place(written, mistakes_of, text, column, words):
+def test_a_mistake_in_a_service_is_reported_with_its_place(written, mistakes_of, text, column, words):
     opening = "services: {s: {label: S, "
     whole = SMALL.replace("services: {messagerie: {label: Messagerie}}", f"{opening}{text}}}}}")
     (mistake,) = mistakes_of(read_policy, written(whole))
@@ -265,7 +265,7 @@ def test_a_mistake_in_a_service_is_told_with_its_place(written, mistakes_of, tex
     assert words in mistake.message
 
 
-def test_all_mistakes_are_told_at_once(written, mistakes_of):
+def test_all_mistakes_are_reported_at_once(written, mistakes_of):
     text = """\
 version: 1
 timezone: Europe/Pariss

@@ -65,13 +65,13 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("text", "line", "column", "words"), WRONG)
-def test_a_mistake_is_told_with_its_line(written, mistakes_of, text, line, column, words):
+def test_a_mistake_is_reported_with_its_line(written, mistakes_of, text, line, column, words):
     (mistake,) = mistakes_of(read_register, written(text))
     assert (mistake.line, mistake.column) == (line, column)
     assert words in mistake.message
 
 
-def test_all_bad_lines_are_told_at_once(written, mistakes_of):
+def test_all_bad_lines_are_reported_at_once(written, mistakes_of):
     lines = ["0800009B;;;;;", "0800010B;;;;;", "x;;;4D;;", "0800010B;;;;;", "0800002T;;"]
     found = mistakes_of(read_register, written(HEADER + "\n".join(lines)))
     assert [(m.line, m.column) for m in found] == [(2, 1), (4, 1), (4, 4), (5, 0), (6, 0)]

@@ -114,7 +114,7 @@ def test_new_keys_are_random_and_can_be_read(private):
     assert first.keys["k1"] != second.keys["k1"]
 
 
-def test_every_bad_line_of_a_key_file_is_told_and_none_is_shown(private):
+def test_every_bad_line_of_a_key_file_is_reported_and_none_is_shown(private):
     good = f"k1 {'ab' * 32}"
     lines = [good, f"k2 {CANARY}", f"k1 {'cd' * 32}", f"k3: {'ab' * 32}", f"k4 {'AB' * 32}", CANARY, "é"]
     message = refusal(read_keys, private("\n".join(lines).encode()))

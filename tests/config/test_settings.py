@@ -316,7 +316,7 @@ def test_one_file_name_leads_to_one_source(written, mistakes_of):
     assert (mistake.line, mistake.column) == (15, 34)
 
 
-def test_all_mistakes_are_told_at_once(written, mistakes_of):
+def test_all_mistakes_are_reported_at_once(written, mistakes_of):
     text = """\
 version: 1
 policy:

@@ -74,7 +74,7 @@ def test_history_is_no_absence() -> None:
     assert after_feed("1", [ended], [], says(date(2026, 10, 5)), {}) == ((ended,), [])
 
 
-def test_what_is_told_counts_at_once_and_an_equal_row_keeps_its_origin() -> None:
+def test_what_hr_says_counts_at_once_and_an_equal_row_keeps_its_origin() -> None:
     again = replace(POST, origin="b.csv:9")
     after, _ = after_feed("1", [POST], [again], says(date(2026, 10, 5)), {})
     assert after[0].origin == "a.csv:2"

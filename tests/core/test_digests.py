@@ -60,7 +60,7 @@ def test_a_night_moves_digests_once() -> None:
     assert night(NEW, person(), moved) == (moved, [])
 
 
-def test_what_is_not_told_stays_under_its_key() -> None:
+def test_what_hr_does_not_say_stays_under_its_key() -> None:
     account, _ = night(OLD, person())
     moved, changes = night(BOTH, None, account)
     assert len(changes) == 1
@@ -72,14 +72,14 @@ def test_what_is_not_told_stays_under_its_key() -> None:
     ("before", "words", "was"),
     [("20E1234567ABC", "another NUMEN in the HR data", "known"), (None, "first NUMEN in the HR data", None)],
 )
-def test_a_numen_that_HR_tells_otherwise(before: str | None, words: str, was: str | None) -> None:  # noqa: N802
+def test_a_numen_that_HR_says_otherwise(before: str | None, words: str, was: str | None) -> None:  # noqa: N802
     account, _ = night(OLD, person(before))
     _, changes = night(OLD, person(), account)
     assert [(c.reason, c.before, c.after) for c in changes] == [(words, {"numen": was}, {"numen": "another"})]
     assert "20E" not in repr(changes)
 
 
-def test_nothing_else_is_told_of_what_only_the_entry_knows() -> None:
+def test_nothing_else_is_reported_of_what_only_the_entry_knows() -> None:
     account, _ = night(OLD, person())
     other = replace(account, aliases=frozenset({"x@ac-amiens.fr"}))  # type: ignore[type-var]
     assert night(OLD, person(), other)[1] == []

@@ -118,7 +118,7 @@ def test_a_small_floor_does_not_grow_below_its_reference() -> None:
     assert Limit(20, 0.02).among(36_000) == Limit(20, 0.02)
 
 
-def test_a_refusal_tells_the_floor_of_its_scope() -> None:
+def test_a_refusal_reports_the_floor_of_its_scope() -> None:
     guarded = policy(Guard(Limit(20, 0.01, scales=True)))
     assert refusals(closing(13), replace(CENSUS, total=450), guarded, TODAY) == []
     (one,) = refusals(closing(14), replace(CENSUS, total=450), guarded, TODAY)

@@ -62,7 +62,7 @@ def test_a_good_one(password: str) -> None:
 
 
 @pytest.mark.parametrize("password", BAD)
-def test_all_that_is_wrong_is_told_at_once(password: str) -> None:
+def test_all_that_is_wrong_is_reported_at_once(password: str) -> None:
     problems = password_problems(password, 12, CLAIRE)
     assert len(problems) == len(BAD[password]), problems
     for said in BAD[password]:

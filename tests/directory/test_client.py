@@ -106,7 +106,7 @@ def test_an_answer_to_another_kind_of_request_is_none(slapd: PlainSlapd) -> None
                 reader.read(FIRST, ["uid"])
 
 
-def test_a_result_that_ldap3_does_not_know_is_told(slapd: PlainSlapd) -> None:
+def test_a_result_that_ldap3_does_not_know_is_reported(slapd: PlainSlapd) -> None:
     with wire(slapd.port, MODIFY, "result 113", at=2) as proxy:
         with open_writer(slapd.settings(proxy.uri), "clerk", password) as writer:
             with pytest.raises(DirectoryRefused, match=r"\(113\)") as refused:

@@ -196,7 +196,7 @@ def test_a_code_that_lost_its_end_gets_it_again(place: Sandbox) -> None:
     assert held(place, "pwdAccountLockedTime") == [write.add["pwdAccountLockedTime"][0]]
 
 
-def test_two_codes_at_the_same_moment_are_not_both_told(place: Sandbox) -> None:
+def test_two_codes_at_the_same_moment_are_not_both_accepted(place: Sandbox) -> None:
     """Neither can read the password, and all else of the two writes is the same."""
     ends = soon(600)
     with desk(place) as writer:

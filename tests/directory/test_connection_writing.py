@@ -285,7 +285,7 @@ def test_if_the_first_server_takes_no_writes_no_other_is_tried(extra: str, words
             assert one(writer, EntryWrite("add", ALICE, add=ENTRY)).outcome is Outcome.APPLIED
 
 
-def test_a_write_tells_which_version_of_the_entry_it_made_of_which(slapd: PlainSlapd) -> None:
+def test_a_write_says_which_version_of_the_entry_it_made_of_which(slapd: PlainSlapd) -> None:
     def csn() -> bytes:
         entry = writer.read(ALICE, ["entryCSN"])
         return entry.values["entryCSN"][0] if entry else b""

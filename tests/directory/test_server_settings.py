@@ -377,7 +377,7 @@ def logged(connection: ldap3.Connection, dn: str) -> list[dict[str, list[bytes]]
     return [dict(e["raw_attributes"]) for e in connection.response]
 
 
-def test_the_access_log_tells_who_did_what_and_no_secret(make_sandbox: Callable[..., Any]) -> None:
+def test_the_access_log_shows_who_did_what_and_no_secret(make_sandbox: Callable[..., Any]) -> None:
     sandbox = make_sandbox(accesslog=True)
     dn = f"uid=a,{sandbox.accounts}"
     with as_nightly(sandbox) as nightly:

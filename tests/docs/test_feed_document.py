@@ -149,7 +149,7 @@ def test_the_columns_are_those_of_the_code() -> None:
     assert documented <= known
 
 
-def test_every_code_is_told_once_and_no_other() -> None:
+def test_every_code_is_reported_once_and_no_other() -> None:
     refusing = codes("What refuses the whole feed")
     assert sorted(refusing) == sorted([*REFUSALS, *LIMIT_CODES])
     rejecting = codes("What rejects a row")

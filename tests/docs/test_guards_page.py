@@ -51,7 +51,7 @@ def test_the_guards_are_those_of_the_shipped_policy() -> None:
     assert (rentree.first, rentree.last, graces.last) == ((8, 20), (9, 30), (12, 31))
 
 
-def test_the_built_in_guards_are_told() -> None:
+def test_the_built_in_guards_are_shown() -> None:
     for kind in ("grant", "update", "reopen", "unlock", "adopt", "group"):
         limit = overall(DEFAULT_GUARDS[kind])
         assert f"`{kind}` {limit.max} and {limit.share * 100:g} %" in " ".join(PAGE.split()), kind

@@ -198,7 +198,7 @@ def test_of_a_new_entry_the_beginnings_of_the_digests_are_kept(make_journal, int
     assert intent.added == {"mail": tuple(f"{{{key}}}{tag}" for tag in tags), "userPassword": ("{secret}",)}
 
 
-def test_equal_values_of_two_people_cannot_be_told_to_be_equal(make_journal, intend, journal_path):
+def test_equal_values_of_two_people_do_not_look_equal(make_journal, intend, journal_path):
     with make_journal() as journal:
         journal.intents([intend("a.b"), intend("c.d")])
     digests = [line["attributes"]["eduPersonEntitlement"]["added"][0] for line in lines(journal_path)[1:]]

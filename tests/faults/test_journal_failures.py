@@ -126,7 +126,7 @@ def test_killed_at_every_call(make_journal, journal_path):
 
 
 @needs_strace
-def test_an_intent_is_on_the_disk_before_anybody_is_told(journal_path, tmp_path):
+def test_an_intent_is_on_the_disk_before_anybody_knows(journal_path, tmp_path):
     """The order of system calls: line, sync of it, head, sync of that, and only then the answer."""
     log = tmp_path / "calls"
     trace = ["strace", "-qq", "-y", "-s", "6", "-o", log, "-e", f"trace={','.join(CALLS)}"]

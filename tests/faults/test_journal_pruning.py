@@ -80,7 +80,7 @@ def kept(make_journal, intend, journal_path) -> Kept:
     return Kept(Path(journal_path), anchors, make_journal)
 
 
-def test_the_cut_is_told_and_proved(kept: Kept, intend) -> None:
+def test_the_cut_is_reported_and_proved(kept: Kept, intend) -> None:
     before, second = kept.lines, kept.anchors["two"]
     gone = kept.prune(kept.time_of("three"))
     assert (gone.lines, gone.removed, gone.kept) == (16, second, ())

@@ -262,7 +262,7 @@ def resealed(lines: list[dict[str, object]]) -> str:
     return text
 
 
-def test_the_checker_sees_an_outcome_missing_or_told_twice(quiet: Quiet, tmp_path: Path) -> None:
+def test_the_checker_sees_an_outcome_missing_or_reported_twice(quiet: Quiet, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in quiet.journal.read_text().splitlines()]
     at = max(number for number, line in enumerate(lines) if line["type"] == "outcome")
     damaged = tmp_path / "journal"

@@ -142,7 +142,7 @@ def test_writes_move_to_another_server_by_the_word_of_an_operator_only(pair: Pai
             world.entries(MOVE)
 
 
-def test_two_servers_that_were_written_to_are_told_when_they_meet(pair: Pair) -> None:
+def test_two_servers_that_were_written_to_are_reported_when_they_meet(pair: Pair) -> None:
     """In a partition an operator of another host believes that the first server is lost; of two people with
     the same name each gets it on one server. Afterwards only one of them has it."""
     other = another_host(pair, [*pair.servers])
@@ -171,7 +171,7 @@ def test_two_servers_that_were_written_to_are_told_when_they_meet(pair: Pair) ->
     assert night(pair, both(pair)).code == 0
 
 
-def test_what_only_the_help_desk_wrote_is_told_too(pair: Pair, tmp_path: Path) -> None:
+def test_what_only_the_help_desk_wrote_is_reported_too(pair: Pair, tmp_path: Path) -> None:
     """In a partition an operator of another host moves the writes and locks an account; at the first server
     the help desk meanwhile gives its owner an activation password."""
     other = another_host(pair, [*pair.servers])

@@ -273,7 +273,7 @@ def test_a_file_with_wrong_rows_holds_their_people(case, sample, read):
         assert feed.present >= {"0001", "0002"}
 
 
-def test_all_refusals_are_told_at_once(sample, refused):
+def test_all_refusals_are_reported_at_once(sample, refused):
     content = _plain(sample).replace(b"uai", b"rne", 1).replace(b"quotite", b"debut", 1)[:-3]
     assert refused(content, trailer=True) == ["missing-column", "doubled-column", "cut", "no-trailer"]
 

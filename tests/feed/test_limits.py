@@ -278,7 +278,7 @@ def test_values_are_compared_with_all_feeds_that_are_remembered():
     assert _columns(columns={}, uncommon={"fonction": 293}, past=past[-1:]) == []
 
 
-def test_every_head_of_school_is_told_with_both_shares():
+def test_every_head_of_school_is_reported_with_both_shares():
     values = {"fonction": {"DIR": 1000}}
     past = replace(_past(), values={"fonction": {"ENS": 998, "DIR": 2}})
     facts = replace(FACTS, values=values)

@@ -118,7 +118,7 @@ def test_a_bad_value_rejects_its_row_and_holds_its_person(case, sample, read):
     assert set(feed.raw_lines) == {2}
 
 
-def test_all_that_is_wrong_in_a_row_is_told(sample, read):
+def test_all_that_is_wrong_in_a_row_is_reported(sample, read):
     feed = read(sample.text(sample.row(uai="1", debut="x", quotite="101"), sample.row(matricule="0002")))
     assert [r.column for r in feed.rejections] == ["debut", "quotite", "uai"]
 
@@ -128,7 +128,7 @@ def test_the_right_letter_of_a_uai_is_named(sample, read):
     assert "0800009A" in feed.rejections[0].message
 
 
-def test_an_assignment_tells_its_source_and_its_row(sample, read):
+def test_an_assignment_has_its_source_and_its_row(sample, read):
     feed = read(sample.text(*sample.four()))
     second = feed.people["0003"].assignments[1]
     assert (second.source, second.origin) == ("epp", "epp-20260901.csv:5")

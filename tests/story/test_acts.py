@@ -516,7 +516,9 @@ def test_a_night_does_not_take_a_living_command_for_a_dead_one(claire: Academy) 
         assert claire.run("runs", "show", run, "-o", "json").json["status"] == status
 
 
-def test_what_was_made_before_the_server_failed_is_told_and_hooked(claire: Academy, tmp_path: Path) -> None:
+def test_what_was_made_before_the_server_failed_is_reported_and_hooked(
+    claire: Academy, tmp_path: Path
+) -> None:
     heard, hook = tmp_path / "heard", tmp_path / "hook"
     hook.write_text(f"#!/bin/sh\ncat >>{heard}\n")
     hook.chmod(stat.S_IRWXU)

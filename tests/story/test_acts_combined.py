@@ -124,7 +124,7 @@ def test_a_closure_that_would_not_close_is_refused(academy: Academy) -> None:
     assert state(academy) == "deactivated"
 
 
-def test_another_end_of_a_lock_is_told_as_such(claire: Academy) -> None:
+def test_another_end_of_a_lock_is_reported_as_such(claire: Academy) -> None:
     act(claire, "account", "lock", CLAIRE)
     (change,) = one(act(claire, "account", "lock", CLAIRE, "--until", "2026-10-01"))["changes"]
     assert "2026-10-01" in change["after"]["lock"]

@@ -139,7 +139,7 @@ def test_a_night_lists_what_was_written_since_the_last_one(
     assert compared == [set(), everybody]
 
 
-def test_a_session_log_tells_what_is_gone(
+def test_a_session_log_reports_what_is_gone(
     academy: Academy, asked: list[set[str] | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without one that goes back far enough the server names the entries that are there: the same nights."""

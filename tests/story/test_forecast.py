@@ -157,7 +157,7 @@ def test_where_a_guard_stops(academy: Academy) -> None:
     assert stopped == {("2027-02-10", "deactivate")}
 
 
-def test_a_guard_is_told_with_its_numbers(academy: Academy) -> None:
+def test_a_guard_is_reported_with_its_numbers(academy: Academy) -> None:
     strict(academy)
     for day in ("2027-01-05", "2027-01-06"):
         academy.night(day, academy.feed(*crowd(6, fin="2027-01-10"), row(), day=day))

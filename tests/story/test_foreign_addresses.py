@@ -50,7 +50,7 @@ def addresses(plan: Any) -> list[tuple[str, str, str]]:
 
 
 @HANDS
-def test_it_enters_the_ledger_at_once_and_is_told_every_night(academy: Academy, hand: Hand) -> None:
+def test_it_enters_the_ledger_at_once_and_is_reported_every_night(academy: Academy, hand: Hand) -> None:
     academy.night(DAYS[0], feed(academy, DAYS[0]))
     hand(academy)
     before = stands(academy)
@@ -100,7 +100,9 @@ def test_an_account_made_by_hand_does_not_get_it(academy: Academy, hand: Hand) -
 
 
 @HANDS
-def test_one_that_is_taken_away_again_is_no_longer_told_and_never_given(academy: Academy, hand: Hand) -> None:
+def test_one_that_is_taken_away_again_is_no_longer_reported_and_never_given(
+    academy: Academy, hand: Hand
+) -> None:
     academy.night(DAYS[0], feed(academy, DAYS[0]))
     hand(academy)
     academy.night(DAYS[1], feed(academy, DAYS[1]))
@@ -230,7 +232,7 @@ def test_addresses_in_other_attributes_of_an_account_are_taken(academy: Academy)
     assert academy.names()["1003"] == "leo.petit1"
 
 
-def test_a_name_of_another_account_is_told_and_stops_nothing(academy: Academy) -> None:
+def test_a_name_of_another_account_is_reported_and_stops_nothing(academy: Academy) -> None:
     """It is in the ledger of that account already, and the server lets no second one have it there."""
     married = row(matricule="1999", prenom="Ida", nom_famille="Roy", nom_usage="Kern", debut="2020-09-01")
     academy.night(DAYS[0], feed(academy, DAYS[0]))

@@ -67,7 +67,7 @@ def test_what_both_know_is_one_row(logged: Academy) -> None:
         assert history_rows(logged, name) == rows
 
 
-def test_another_hand_is_told_from_the_access_log_in_its_place(logged: Academy) -> None:
+def test_another_author_is_read_from_the_access_log_in_its_place(logged: Academy) -> None:
     logged.change(UID, telephoneNumber=["0322000000"])
     by_desk(logged)
     logged.night("2026-09-07", logged.feed(row(nom_usage="Martin", fonction="DIR"), day="2026-09-07"))
@@ -126,7 +126,7 @@ def test_a_period(logged: Academy) -> None:
     assert history_rows(logged, UID, "--until", f"{today - timedelta(days=2)}") == []
 
 
-def test_without_an_access_log_the_journal_is_told(academy: Academy) -> None:
+def test_without_an_access_log_the_journal_is_shown(academy: Academy) -> None:
     academy.night("2026-09-05", academy.feed(row(), day="2026-09-05"))
     ran = academy.run("account", "history", UID, "-o", "json")
     assert [one["sources"] for one in ran.json] == [["journal"]]
@@ -142,7 +142,7 @@ def test_an_access_log_that_nobody_here_may_read(logged: Academy) -> None:
     assert all(one["sources"] == ["journal"] for one in ran.json)
 
 
-def test_a_log_whose_values_are_hidden_still_tells_who_and_when(logged: Academy) -> None:
+def test_a_log_whose_values_are_hidden_still_shows_who_and_when(logged: Academy) -> None:
     """The rules of a site may hide reqMod altogether."""
     conf = logged.sandbox.folder / "slapd" / "slapd.conf"
     text = conf.read_text()

@@ -200,7 +200,7 @@ def no_file_longer_than(length: int) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("little_memory")
-def test_a_disk_without_room_is_told_and_nothing_is_written(academy: Academy, tmp_path: Path) -> None:
+def test_a_disk_without_room_is_reported_and_nothing_is_written(academy: Academy, tmp_path: Path) -> None:
     feed = academy.feed(*crowd(20), day=DAY)
     with no_file_longer_than(8_000):
         ran = academy.run("plan", feed, "--as-of", DAY)

@@ -185,7 +185,7 @@ def notified(heard: Path) -> list[dict[str, Any]]:
     return accounts
 
 
-def test_the_owner_is_told_at_the_address_known_before(staff: Academy) -> None:
+def test_the_owner_is_notified_at_the_address_known_before(staff: Academy) -> None:
     heard = hooked(staff, "cat >>{heard}")
     staff.night(TODAY, changed(staff))
     assert notified(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["numen", "private_mail"]}]
@@ -199,7 +199,7 @@ def test_the_owner_is_told_at_the_address_known_before(staff: Academy) -> None:
     assert (account["uid"], account["private_mail"]) == (CLAIRE, THIEFS)
 
 
-def test_the_owner_is_told_of_a_numen_an_activation_password_and_another_device(staff: Academy) -> None:
+def test_the_owner_is_notified_of_a_numen_an_activation_password_and_another_device(staff: Academy) -> None:
     heard = hooked(staff, "cat >>{heard}")
     staff.night(TODAY, changed(staff, mail=MAIL))
     assert notified(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["numen"]}]

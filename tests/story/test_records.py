@@ -591,7 +591,7 @@ def test_an_entry_below_a_count_keeps_nobody_out(loaded: Damaged) -> None:
 # ---- people in waiting, and runs
 
 
-def test_a_person_whose_record_cannot_be_read_is_written_anew_when_hr_tells_them(loaded: Damaged) -> None:
+def test_a_person_whose_record_cannot_be_read_is_written_anew_when_hr_sends_them(loaded: Damaged) -> None:
     good = loaded.record("waiting")
     loaded.data("waiting", b"rubbish")
     ran = loaded.night()

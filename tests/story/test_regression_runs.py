@@ -244,7 +244,7 @@ def test_a_run_that_was_killed_is_not_listed_as_running_for_ever(academy: Academ
 
 
 @pytest.mark.parametrize("data", ["rubbish", "[]", "{}", '{"expires": "soon", "pid": 1, "began": 1}'])
-def test_a_damaged_lock_is_told_in_a_sentence(academy: Academy, data: str) -> None:
+def test_a_damaged_lock_is_reported_in_a_sentence(academy: Academy, data: str) -> None:
     put(academy, "cn=lock", data)
     with academy.nothing_written():
         ran = academy.night(DAY, academy.feed(CLAIRE, day=DAY), code=7)
@@ -253,7 +253,7 @@ def test_a_damaged_lock_is_told_in_a_sentence(academy: Academy, data: str) -> No
 
 
 @pytest.mark.parametrize("data", ["rubbish", "[]", "{}", '{"source": "hr"}'])
-def test_a_damaged_record_of_a_source_is_told_in_a_sentence(academy: Academy, data: str) -> None:
+def test_a_damaged_record_of_a_source_is_reported_in_a_sentence(academy: Academy, data: str) -> None:
     put(academy, "cn=hr,ou=sources", data)
     feed = academy.feed(CLAIRE, day=DAY)
     runs = [academy.run("plan", feed, "--as-of", DAY), academy.night(DAY, feed)]

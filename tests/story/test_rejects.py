@@ -89,7 +89,7 @@ def test_feed_check(academy: Academy) -> None:
     assert "0800009A would be right" in text.partition(f"{feed.name}:4: uai:")[2].split("\n")[0]
 
 
-def test_feed_check_tells_what_only_the_policy_knows(academy: Academy) -> None:
+def test_feed_check_reports_what_only_the_policy_knows(academy: Academy) -> None:
     feed = academy.feed(
         GOOD,
         row(matricule="1005", fonction="QQQ", prenom="Ida"),

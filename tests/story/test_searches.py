@@ -100,7 +100,7 @@ def test_a_night_with_nothing_to_do_asks_three_attributes_and_writes_nothing(aca
     academy.quiet_night(NEXT, feed)
 
 
-def test_only_those_of_whom_hr_tells_otherwise_are_read_whole(academy: Academy) -> None:
+def test_only_those_of_whom_hr_says_something_else_are_read_whole(academy: Academy) -> None:
     people = crowd(30)
     academy.night(DAY, academy.feed(*people, day=DAY))
     moved = [people[0].replace("0800009A", MICHELIS), *people[1:]]

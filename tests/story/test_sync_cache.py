@@ -455,7 +455,7 @@ def test_a_mark_that_guesses_is_found_out(
 @pytest.mark.parametrize(
     "answer", [None, SEARCHED, MODIFIED], ids=["in the answer", "not supported", "not in the answer"]
 )
-def test_only_a_write_that_the_server_tells_the_entrycsn_of_is_marked(
+def test_only_a_write_that_the_server_gives_the_entrycsn_of_is_marked(
     academy: Academy, answer: int | None
 ) -> None:
     """The others are looked at once more, and are marked then."""

@@ -114,7 +114,7 @@ def test_another_source_comes_first_for_what_the_configuration_says(two: Academy
     two.quiet_night(DAYS[2], agape(two, DAYS[2]))
 
 
-def test_it_is_told_in_the_summary(two: Academy) -> None:
+def test_it_is_reported_in_the_summary(two: Academy) -> None:
     together(two)
     feed = epp(two, DAYS[1], prenom="Clara")
     out = two.run("nightly", feed, "--as-of", DAYS[1]).out
@@ -238,7 +238,7 @@ def test_a_source_without_a_running_post_has_no_say_beside_one_that_has(two: Aca
     two.quiet_night(DAYS[5], agape(two, DAYS[5], prenom="Klara"))
 
 
-def test_a_mover_is_told_by_the_new_source_alone_once_the_old_post_is_over(two: Academy) -> None:
+def test_a_mover_is_in_the_new_source_alone_once_the_old_post_is_over(two: Academy) -> None:
     two.night(DAYS[0], agape(two, DAYS[0], fin=DAYS[2]))
     two.night(DAYS[1], epp(two, DAYS[1], prenom="Clara"))
     assert two.values("claire.dubreuil", "givenName") == ["Claire"]

@@ -234,7 +234,7 @@ def test_a_guard_stops_an_undo_until_it_is_allowed(academy: Academy) -> None:
     assert list(fates(result).values()) == ["reversed"] * 12
 
 
-def test_what_the_rules_alone_do_again_is_told_and_done(academy: Academy) -> None:
+def test_what_the_rules_alone_do_again_is_shown_and_done(academy: Academy) -> None:
     ending = row(debut="2025-09-01", fin="2026-09-10")
     academy.night(EVE, academy.feed(ending, HUGO, day=EVE))
     before = state(academy)
