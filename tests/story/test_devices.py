@@ -19,14 +19,12 @@ from piactl.directory.store.accounts import Entry
 from piactl.errors import DirectoryRefused, PiactlError
 from piactl.flows.accounts.batch import carry_out
 from piactl.flows.apply.run import CommandRun, Order
-from piactl.flows.helpdesk.otp import (
-    Checked,
-    CodeOutcome,
+from piactl.flows.helpdesk.otp.device_changes import (
     prepare_resumption,
     prepare_suspension,
     prepare_verification,
-    use_code,
 )
+from piactl.flows.helpdesk.otp.verify_code import Checked, CodeOutcome, use_code
 from piactl.flows.queries.accounts import find_entry
 from piactl.journal import who
 from piactl.private_files import write_private

@@ -137,7 +137,7 @@ def approve_device(name: Name, output: ActOutput = None) -> int:
 
     Example: piactl otp approve 2222-2222
     """
-    from piactl.flows.helpdesk.otp import prepare_verification
+    from piactl.flows.helpdesk.otp.device_changes import prepare_verification
     from piactl.flows.helpdesk.second_person import waiting_device
 
     manner = desk_manner("approval", False, False, True, output)

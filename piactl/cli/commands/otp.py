@@ -55,7 +55,7 @@ from piactl.translation import translated
 if TYPE_CHECKING:
     from piactl.directory.port import Reader
     from piactl.flows.accounts.batch import Batch
-    from piactl.flows.helpdesk.otp import Enrolment
+    from piactl.flows.helpdesk.otp.device_changes import Enrolment
 
 
 @with_shared_options
@@ -81,7 +81,7 @@ def enroll(
 
     Example: piactl otp enroll claire.dubreuil --png claire.png
     """
-    from piactl.flows.helpdesk.otp import EnrolmentDelivery
+    from piactl.flows.helpdesk.otp.device_changes import EnrolmentDelivery
 
     wanted = read_names(names)
     on_screen = sys.stdout.isatty() and len(wanted) == 1 and options.output is None
@@ -195,7 +195,7 @@ def verify(
 
     Example: piactl otp verify claire.dubreuil
     """
-    from piactl.flows.helpdesk.otp import prepare_verification
+    from piactl.flows.helpdesk.otp.device_changes import prepare_verification
 
     refuse_input("--code-file", code_file)
     refuse_input("--proof-file", proof_file)
@@ -263,7 +263,7 @@ def resync(
 
     Example: piactl otp resync claire.dubreuil
     """
-    from piactl.flows.helpdesk.otp import prepare_resync
+    from piactl.flows.helpdesk.otp.device_changes import prepare_resync
 
     manner = desk_manner(reason or "resynchronisation", administrator, False, True, output)
     command = begin(manner)
@@ -294,7 +294,7 @@ def suspend(
 
     Example: piactl otp suspend claire.dubreuil --reason "telephone lost"
     """
-    from piactl.flows.helpdesk.otp import prepare_suspension
+    from piactl.flows.helpdesk.otp.device_changes import prepare_suspension
 
     manner = replace(options.manner(), emergency=True)
     command = begin(manner)
@@ -324,7 +324,7 @@ def resume(
 
     Example: piactl otp resume claire.dubreuil --administrator --reason "telephone found"
     """
-    from piactl.flows.helpdesk.otp import prepare_resumption
+    from piactl.flows.helpdesk.otp.device_changes import prepare_resumption
 
     refuse_input("--proof-file", proof_file)
     manner = options.manner()
@@ -362,7 +362,7 @@ def remove(
 
     Example: piactl otp remove claire.dubreuil --reason "never used"
     """
-    from piactl.flows.helpdesk.otp import prepare_removal
+    from piactl.flows.helpdesk.otp.device_changes import prepare_removal
 
     refuse_input("--proof-file", proof_file)
     manner = allowing(options.manner(), allow, options.reason)
@@ -392,7 +392,7 @@ def show(names: Names, output: ShowOutput = None) -> int:
 
     Example: piactl otp show claire.dubreuil
     """
-    from piactl.flows.helpdesk.otp import devices_shown
+    from piactl.flows.helpdesk.otp.devices import devices_shown
 
     configuration = this_configuration()
     wanted = read_names(names)

@@ -27,8 +27,7 @@ from piactl.flows.helpdesk.identity_check_and_operator_limits import (
     begin_attempt,
     tries_left,
 )
-from piactl.flows.helpdesk.otp import Checked, CodeOutcome, use_code
-from piactl.flows.helpdesk.otp.verify_code import WrongCode, read_code
+from piactl.flows.helpdesk.otp.verify_code import Checked, CodeOutcome, WrongCode, read_code, use_code
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
 

@@ -6,29 +6,3 @@ write moves the link of the account from the old device to the new one, and what
 deleted last. At no point in between can an account that had a device be opened by the password alone, unless
 that was requested.
 """
-
-from piactl.flows.helpdesk.otp.device_changes import (
-    Enrolment,
-    EnrolmentDelivery,
-    prepare_removal,
-    prepare_resumption,
-    prepare_resync,
-    prepare_suspension,
-    prepare_verification,
-)
-from piactl.flows.helpdesk.otp.devices import devices_shown
-from piactl.flows.helpdesk.otp.verify_code import Checked, CodeOutcome, use_code
-
-__all__ = [
-    "Checked",
-    "CodeOutcome",
-    "Enrolment",
-    "EnrolmentDelivery",
-    "devices_shown",
-    "prepare_removal",
-    "prepare_resumption",
-    "prepare_resync",
-    "prepare_suspension",
-    "prepare_verification",
-    "use_code",
-]
