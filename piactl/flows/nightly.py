@@ -27,7 +27,8 @@ from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, made_a
 from piactl.flows.apply.hooks_and_owner_notices import IdentityNotices, notify_owners
 from piactl.flows.apply.journal_heads import watch_heads
 from piactl.flows.apply.restored_directory import began_at
-from piactl.flows.apply.run import Run, check_date
+from piactl.flows.apply.run import Run
+from piactl.flows.apply.run_checks import check_date
 from piactl.flows.canaries import try_canaries
 from piactl.flows.helpdesk.identity_check_and_operator_limits import forget_old_attempts
 from piactl.flows.helpdesk.second_person import forget_old_requests

@@ -23,7 +23,8 @@ from piactl.directory.store.state_records import read_last
 from piactl.errors import Declined, Exit, PiactlError, ReplyLost, UnsafePlan
 from piactl.flows.apply.executor import Done, Stop, refused, write_alone
 from piactl.flows.apply.hooks_and_owner_notices import OwnerNotice
-from piactl.flows.apply.run import CommandRun, Run, check_date
+from piactl.flows.apply.run import CommandRun, Run
+from piactl.flows.apply.run_checks import check_date
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
 

@@ -52,8 +52,9 @@ from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_last
 from piactl.errors import PiactlError, UnsafePlan
 from piactl.flows.apply.approved_rest import INTERRUPTED
-from piactl.flows.apply.executor import Done, check_plan_fits, write_beside
+from piactl.flows.apply.executor import Done, write_beside
 from piactl.flows.apply.run import Run
+from piactl.flows.apply.run_checks import check_plan_fits
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
 from piactl.journal import IntendedWrite, Settlement
 from piactl.journal.actor import known_operator

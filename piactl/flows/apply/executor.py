@@ -7,11 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, field, replace
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
-from piactl.config.register import register_digest
-from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.losses import losses_beyond, losses_without
@@ -41,8 +38,8 @@ from piactl.flows.apply.account_list_and_static_groups import (
     member_writes,
     wrong_after,
 )
-from piactl.flows.apply.run import Run, check_date
-from piactl.flows.apply.server_checks import require_schema
+from piactl.flows.apply.run import Run
+from piactl.flows.apply.run_checks import check_date, check_plan_fits, require_schema
 from piactl.flows.apply.undo_log import keep_undo, prune_runs, prune_undo
 from piactl.flows.apply.write_again import wait_for_others
 from piactl.flows.apply.write_ahead import BATCH, JournalledWriting
@@ -480,36 +477,3 @@ def made_already(run: Run, ready: ReadyPlan, last: LastRun | None) -> Done | Non
         raise StalePlan(f"the plan is of {order.as_of}, which is not today; make the plan again")
     check_date(order, last, run.settings)
     return None
-
-
-def check_plan_fits(ready: ReadyPlan, settings: Settings, policy: str, last: LastRun | None) -> str:
-    """Checks that a plan read from a file still fits; returns the run that already applied it, "" for none.
-    `policy` is the digest of today's policy.
-
-    Raises StalePlan if policy, register, directory or the last run are not those the plan was made from.
-    """
-    accounts = settings.directory.accounts
-    if ready.plan.basis.directory != accounts:
-        raise StalePlan(
-            f"the plan was made for {ready.plan.basis.directory}, this directory is {accounts}; "
-            "make the plan again"
-        )
-    if last is not None and last.plan == ready.fingerprint and last.clean:
-        return last.run
-    if ready.plan.basis.policy != policy:
-        raise StalePlan(
-            "the plan was made with another policy, a draft or an older one; "
-            "make that one the policy, or make the plan again"
-        )
-    if ready.plan.basis.register != register_digest(Path(settings.establishments_file)):
-        raise StalePlan("the establishment register has changed since the plan was made; make the plan again")
-    after = last.run if last else ""
-    again = last is not None and last.plan == ready.fingerprint
-    if last is not None and last.lost and ready.plan.basis.after:
-        raise StalePlan(
-            "the record of the last run cannot be read, so piactl cannot tell if the plan still fits; "
-            "make it again"
-        )
-    if ready.plan.basis.after != after and not again:
-        raise StalePlan(f"another run, {after}, was made after the plan; make the plan again")
-    return ""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from piactl.core.journal_line import journal_owner
 from piactl.core.model.numen_and_digests import DigestKeys, masked
 from piactl.core.model.settings import Settings
-from piactl.core.plan.run_state import LastRun, RunStatus
+from piactl.core.plan.run_state import RunStatus
 from piactl.dataclass import dataclass
 from piactl.directory.port import Writer
 from piactl.directory.store.accounts import CSN
@@ -36,6 +36,11 @@ from piactl.flows.apply.hooks_and_owner_notices import hooks_called
 from piactl.flows.apply.journal_heads import head_stored
 from piactl.flows.apply.key_fence import check_current_key
 from piactl.flows.apply.restored_directory import Tolerated, compare_runs, warn_of_old_journal
+from piactl.flows.apply.run_checks import (
+    check_clock_by_record,
+    require_default_policy,
+    warn_of_missing_policy,
+)
 from piactl.flows.apply.run_lock import (
     Holder,
     NoLock,
@@ -43,11 +48,6 @@ from piactl.flows.apply.run_lock import (
     host_lock,
     process_began,
     this_place,
-)
-from piactl.flows.apply.server_checks import (
-    check_clock_by_record,
-    require_default_policy,
-    warn_of_missing_policy,
 )
 from piactl.flows.apply.unfinished_runs import mark_interrupted, settle_doubts
 from piactl.flows.apply.write_again import (
@@ -60,9 +60,6 @@ from piactl.journal import (
     Journal,
     RunContext,
 )
-
-FAR = timedelta(days=92)
-"""A clock this far after the last run counts as wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,38 +348,3 @@ def _with_end_recorded(run: Run) -> Iterator[None]:
         if cause is error:
             raise
         raise cause from error
-
-
-def check_date(order: Order, last: LastRun | None, settings: Settings) -> None:
-    """Raises UnsafePlan if the run must not write as of its date."""
-    any_date = settings.any_date
-    if order.as_of != order.today and not any_date:
-        raise UnsafePlan(
-            f"writing as of {order.as_of}, which is not today, is for trials: this directory's configuration "
-            "does not allow it (any_date)"
-        )
-    if last is None:
-        return
-    name = last.run or "its record cannot be read"
-    if order.as_of < last.as_of:
-        trial = (
-            f"if this is a trial go on with --as-of {last.as_of} or a later day, else " if any_date else ""
-        )
-        way = (
-            f'If the clock was wrong in that run: piactl runs rewind --to {order.as_of} --reason "..."'
-            if not last.lost
-            else f"If no run was made as of {last.as_of}: "
-            f"delete {Places(settings.directory.state).last_run}, and the next run checks every account"
-        )
-        raise UnsafePlan(
-            f"the date of this run, {order.as_of}, is before that of the last one, {last.as_of} "
-            f"({name}):\n{trial}check the clock (`date`)\n{way}"
-        )
-    if last.as_of == date.min:  # lost, and no record of a run has its date
-        return
-    if order.as_of - last.as_of > FAR and not order.explicit:
-        days = (order.as_of - last.as_of).days
-        raise UnsafePlan(
-            f"the date of this run, {order.as_of}, is {days} days after the last one ({name}): "
-            f"if the clock is right, confirm it with --as-of {order.as_of}"
-        )

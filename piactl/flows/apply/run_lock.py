@@ -35,7 +35,7 @@ from piactl.directory.store.records import (
     text_of,
 )
 from piactl.errors import DirectoryRefused, LockHeld, LockLost, PiactlError, RecordChanged, StalePlan
-from piactl.flows.apply.server_checks import (
+from piactl.flows.apply.run_checks import (
     ClockReading,
     check_server_clock,
     time_of_last_write,

@@ -35,8 +35,8 @@ from piactl.directory.store.groups_and_structures import (
     STATIC_CLASS,
     shown_members,
 )
+from piactl.flows.apply.run_checks import PUT_BACK
 from piactl.flows.apply.run_lock import MARGIN
-from piactl.flows.apply.server_checks import PUT_BACK
 from piactl.flows.doctor.checks import Result, error, fine, note, skipped, warning, worst
 from piactl.flows.doctor.servers import UPGRADE_PAGE, Server
 from piactl.resources import schemas_folder

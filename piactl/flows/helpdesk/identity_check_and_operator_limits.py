@@ -43,7 +43,7 @@ from piactl.directory.store.state_records import read_last
 from piactl.errors import Exit, PiactlError, UnsafePlan
 from piactl.flows.accounts.batch import Batch, PreparedAccount
 from piactl.flows.apply.hooks_and_owner_notices import OwnerNotice, owner_notice
-from piactl.flows.apply.server_checks import require_default_policy
+from piactl.flows.apply.run_checks import require_default_policy
 
 if TYPE_CHECKING:
     from piactl.flows.apply.run import Run

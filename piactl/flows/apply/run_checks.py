@@ -1,5 +1,5 @@
-"""What a run requires of the server before its first write: its clock, the default password policy, the
-schema.
+"""What a run requires before its first write: of the server its clock, the default password policy and the
+schema; a date that is not before the last run's; of a stored plan that it still fits.
 
 A run on a host that disagrees with the clock of the server writes nothing. slapd's ppolicy looks the default
 password policy up at every bind: without its entry pwdStartTime, pwdEndTime, lockouts and the quality of
@@ -9,16 +9,23 @@ passwords have no effect, and closed accounts log in again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from piactl.core.model.settings import DirectorySettings
+from piactl.config.register import register_digest
+from piactl.core.model.settings import DirectorySettings, Settings
+from piactl.core.plan.run_state import LastRun
 from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Outcome, Reader, Writer, WriteResult, write_one
 from piactl.directory.probe.subschema import lacking, read_subschema
 from piactl.directory.store.password_state_and_activation import policy_exists
 from piactl.directory.store.records import DATA, Places, dumps, foreign_entry, is_record, record_write
-from piactl.errors import DefaultPolicyMissing, PiactlError, SchemaLacking, UnsafePlan
-from piactl.flows.plan.ready_plan import Writes
+from piactl.errors import DefaultPolicyMissing, PiactlError, SchemaLacking, StalePlan, UnsafePlan
+from piactl.flows.plan.ready_plan import ReadyPlan, Writes
+
+if TYPE_CHECKING:
+    from piactl.flows.apply.run import Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,3 +154,75 @@ def require_schema(writer: Writer, directory: DirectorySettings, writes: Writes)
 
 def _adds(write: EntryWrite, name: str) -> bool:
     return name in write.add or name.encode() in write.add.get("objectClass", ())
+
+
+FAR = timedelta(days=92)
+"""A clock this far after the last run counts as wrong."""
+
+
+def check_date(order: Order, last: LastRun | None, settings: Settings) -> None:
+    """Raises UnsafePlan if the run must not write as of its date."""
+    any_date = settings.any_date
+    if order.as_of != order.today and not any_date:
+        raise UnsafePlan(
+            f"writing as of {order.as_of}, which is not today, is for trials: this directory's configuration "
+            "does not allow it (any_date)"
+        )
+    if last is None:
+        return
+    name = last.run or "its record cannot be read"
+    if order.as_of < last.as_of:
+        trial = (
+            f"if this is a trial go on with --as-of {last.as_of} or a later day, else " if any_date else ""
+        )
+        way = (
+            f'If the clock was wrong in that run: piactl runs rewind --to {order.as_of} --reason "..."'
+            if not last.lost
+            else f"If no run was made as of {last.as_of}: "
+            f"delete {Places(settings.directory.state).last_run}, and the next run checks every account"
+        )
+        raise UnsafePlan(
+            f"the date of this run, {order.as_of}, is before that of the last one, {last.as_of} "
+            f"({name}):\n{trial}check the clock (`date`)\n{way}"
+        )
+    if last.as_of == date.min:  # lost, and no record of a run has its date
+        return
+    if order.as_of - last.as_of > FAR and not order.explicit:
+        days = (order.as_of - last.as_of).days
+        raise UnsafePlan(
+            f"the date of this run, {order.as_of}, is {days} days after the last one ({name}): "
+            f"if the clock is right, confirm it with --as-of {order.as_of}"
+        )
+
+
+def check_plan_fits(ready: ReadyPlan, settings: Settings, policy: str, last: LastRun | None) -> str:
+    """Checks that a plan read from a file still fits; returns the run that already applied it, "" for none.
+    `policy` is the digest of today's policy.
+
+    Raises StalePlan if policy, register, directory or the last run are not those the plan was made from.
+    """
+    accounts = settings.directory.accounts
+    if ready.plan.basis.directory != accounts:
+        raise StalePlan(
+            f"the plan was made for {ready.plan.basis.directory}, this directory is {accounts}; "
+            "make the plan again"
+        )
+    if last is not None and last.plan == ready.fingerprint and last.clean:
+        return last.run
+    if ready.plan.basis.policy != policy:
+        raise StalePlan(
+            "the plan was made with another policy, a draft or an older one; "
+            "make that one the policy, or make the plan again"
+        )
+    if ready.plan.basis.register != register_digest(Path(settings.establishments_file)):
+        raise StalePlan("the establishment register has changed since the plan was made; make the plan again")
+    after = last.run if last else ""
+    again = last is not None and last.plan == ready.fingerprint
+    if last is not None and last.lost and ready.plan.basis.after:
+        raise StalePlan(
+            "the record of the last run cannot be read, so piactl cannot tell if the plan still fits; "
+            "make it again"
+        )
+    if ready.plan.basis.after != after and not again:
+        raise StalePlan(f"another run, {after}, was made after the plan; make the plan again")
+    return ""
