@@ -99,21 +99,23 @@ class Journal:
         }
         return self._append([body])[0]
 
-    def intents(self, writes: Sequence[IntendedWrite]) -> list[int]:
-        """Records intents and returns their numbers. Call this before the writes are sent."""
-        heads = self._append([self._intent(write) for write in writes])
+    def intents(self, writes: Sequence[IntendedWrite], settled: Sequence[Settlement] = ()) -> list[int]:
+        """Records intents and returns their numbers, with the outcomes of earlier ones in the same sync. Call
+        this before the writes are sent. Raises ValueError as `outcomes`."""
+        numbers = [s.intent for s in settled]
+        if len(set(numbers)) < len(numbers) or not set(numbers) <= self._pending.keys():
+            raise ValueError("an outcome without an open intent of this run")
+        outcomes = [_settlement("outcome", s, self._pending[s.intent]) for s in settled]
+        heads = self._append([*outcomes, *(self._intent(write) for write in writes)])[len(outcomes) :]
+        for number in numbers:
+            del self._pending[number]
         for head, write in zip(heads, writes, strict=True):
             self._pending[head.seq] = write
         return [head.seq for head in heads]
 
     def outcomes(self, settlements: Sequence[Settlement]) -> None:
         """Records outcomes of intents of this run. Raises ValueError for a second outcome of an intent."""
-        numbers = [s.intent for s in settlements]
-        if len(set(numbers)) < len(numbers) or not set(numbers) <= self._pending.keys():
-            raise ValueError("an outcome without an open intent of this run")
-        self._append([_settlement("outcome", s, self._pending[s.intent]) for s in settlements])
-        for number in numbers:
-            del self._pending[number]
+        self.intents((), settlements)
 
     def resolved(self, settlements: Sequence[Settlement]) -> None:
         """Records the outcomes, read back, of intents that earlier runs left in doubt."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from piactl.flows.apply.run import Run
 
 BATCH = 100
-"""The number of intents, or outcomes, that one sync of the journal covers."""
+"""The number of intents that one sync of the journal covers, with the outcomes of those before them."""
 
 MANY = 50
 """From so many intents below one base on, one search is cheaper than a read of each entry."""
@@ -79,8 +79,6 @@ class JournalledWriting:
                         self._unanswered.append((settlement, one.write))
                     else:
                         self._settlements.append(settlement)
-                    if len(self._settlements) >= BATCH:
-                        self._settle()
                     yield one, result
         except PiactlError as error:
             doubtful = error.doubtful if isinstance(error, ReplyLost) else ()
@@ -97,9 +95,11 @@ class JournalledWriting:
             self.stopped = self._stop()
             if self.stopped:
                 return
-            self._run.lock.keep()
-            numbers = self._run.journal.intents([intended_write(self._run, one) for one in batch])
+            intents = [intended_write(self._run, one) for one in batch]
+            numbers = self._run.journal.intents(intents, self._taken_settlements())
             self._open |= {id(one.write): (number, one) for number, one in zip(numbers, batch, strict=True)}
+            # the server answers after most writes in flight: what is made before, it does not wait for
+            self._run.lock.keep()
             for one in batch:
                 self.stopped = self._stop()
                 if self.stopped:
@@ -115,9 +115,12 @@ class JournalledWriting:
         return len(unmade)
 
     def _settle(self) -> None:
-        settlements, self._settlements = self._settlements, []
-        if settlements:
+        if settlements := self._taken_settlements():
             self._run.journal.outcomes(settlements)
+
+    def _taken_settlements(self) -> list[Settlement]:
+        settlements, self._settlements = self._settlements, []
+        return settlements
 
     def _settle_unanswered(self) -> None:
         """Settles the writes that were read back because no answer came. If an error ends the run, they stay
