@@ -71,7 +71,7 @@ def prune_journal(
         with Journal(
             path,
             now=now,
-            digest=lambda text: command.keys.digest("journal", text),
+            digest=command.keys.digester("journal"),
             secret=SECRETS,
             context=context,
         ) as journal:

@@ -32,7 +32,7 @@ def journal_reading(
     context = RunContext(order.run, order.command, order.actor, order.as_of, "", order.policy)
     try:
         with Journal(
-            path, now=now, digest=lambda text: keys.digest("journal", text), secret=SECRETS, context=context
+            path, now=now, digest=keys.digester("journal"), secret=SECRETS, context=context
         ) as journal:
             journal.read(identity.value, kind, len(uids), min(uids, default=""))
             head = journal.end({"read": len(uids)})

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from piactl.core.journal_line import BrokenLine, JournalLine
+from piactl.core.model.numen_and_digests import digest_key_id
 from piactl.dataclass import dataclass
 from piactl.journal.errors import refused_by_system, unreadable
 from piactl.journal.heads import alive_runs
@@ -27,6 +28,8 @@ attribute share them once in 16 million."""
 
 Values = Mapping[str, Iterable[bytes]]
 Digests = Mapping[str, tuple[str, ...]]
+Made = Mapping[str, list[str]]
+"""The digests of the values of a write by attribute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +114,21 @@ def digests(
     return made
 
 
-def of_new_entry(found: Mapping[str, list[str]]) -> dict[str, object]:
-    """What the intent of a new entry holds: the beginnings of the digests by attribute, and once the id of
-    their key. New entries are most of a journal, and this is a third of them."""
-    some = next((digest for made in found.values() for digest in made if digest != SECRET), "{}")
-    begin = some.find("}") + 1
-    end = begin + TAG
-    return {
-        "key": some[1 : begin - 1],
-        "attributes": {
-            name: " ".join([one if one == SECRET else one[begin:end] for one in made])
-            for name, made in found.items()
-        },
-    }
+def key_of(entries: Iterable[Made]) -> str:
+    """The id of the key of their digests."""
+    made = (digest for entry in entries for found in entry.values() for digest in found if digest != SECRET)
+    return digest_key_id(next(made, ""))
+
+
+def tags_of(added: Made, names: Iterable[str]) -> str:
+    """What the intent of a new entry holds: the beginnings of its digests, separated by commas, of each name
+    in turn, separated by blanks."""
+    return " ".join([",".join([_bare_tag(one) for one in added.get(name, ())]) for name in names])
+
+
+def _bare_tag(digest: str) -> str:
+    begin = digest.find("}") + 1
+    return digest if digest == SECRET else digest[begin : begin + TAG]
 
 
 def _tag(digest: str) -> str:

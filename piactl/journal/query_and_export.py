@@ -28,6 +28,7 @@ from typing import Any
 from piactl.core.journal_line import (
     CUT,
     EXPORT,
+    NAMES,
     BrokenLine,
     Head,
     JournalLine,
@@ -37,6 +38,7 @@ from piactl.core.journal_line import (
     parsed,
     proved,
     sealed_in_place,
+    with_names,
 )
 from piactl.dataclass import dataclass
 from piactl.journal.actor import author_of
@@ -86,19 +88,21 @@ def read_lines(path: str, wanted: Wanted | None = None) -> Iterator[JournalLine]
 
 
 def lines_of(name: str, skips: Callable[[bytes], bool] | None = None) -> Iterator[JournalLine]:
-    """Yields the lines of one file, without those that `skips` names. Raises JournalUnusable."""
-    number = 0
+    """Yields the lines of one file, without those that `skips` names, and intents with their names
+    (`with_names`). Raises JournalUnusable."""
+    number, names = 0, None
     try:
         for raw, more in raw_lines(name):
             number += 1
             if more and skips is not None and skips(raw):
                 continue
             try:
-                line = parsed(ended(raw))
+                line = with_names(parsed(ended(raw)), names)
             except BrokenLine as broken:
                 if broken.torn and not more:
                     return
                 raise
+            names = line if line.type == NAMES else names
             yield line
     except BrokenLine as broken:
         raise unreadable(name, number, str(broken)) from None

@@ -17,7 +17,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, cast
 
-from piactl.core.journal_line import CUT, MAX_LINE, BrokenLine, JournalLine, ended, parsed, proved
+from piactl.core.journal_line import (
+    CUT,
+    MAX_LINE,
+    NAMES,
+    BrokenLine,
+    JournalLine,
+    ended,
+    parsed,
+    proved,
+    with_names,
+)
 from piactl.journal.errors import no_file, refused_by_system, unreadable
 
 _CHUNK = 64 * 1024
@@ -180,12 +190,14 @@ def raw_lines(path: str, start: int = 0) -> Iterator[tuple[bytes, bool]]:
 
 
 def newest_first(path: str) -> Iterator[JournalLine]:
-    """The lines of all files of the chain, last first, each proved by its hash; a torn tail is left out.
+    """The lines of all files of the chain, last first, each proved by its hash, and intents with their names
+    (`with_names`); a torn tail is left out.
 
     Plain files are read from their end, as far as asked; compressed ones need reading whole.
     Raises JournalUnusable; BrokenLine at a line in the middle that cannot be read.
     """
     for name in reversed(files_of(path)):
+        unnamed: list[JournalLine] = []
         for number, raw in enumerate(_raw_newest_first(name)):
             try:
                 line = proved(ended(raw))
@@ -193,7 +205,14 @@ def newest_first(path: str) -> Iterator[JournalLine]:
                 if number == 0 and broken.torn:
                     continue
                 raise
-            yield line
+            if unnamed or "tags" in line.fields:
+                unnamed.append(line)
+                if line.type == NAMES:
+                    yield from (with_names(one, line) for one in unnamed)
+                    unnamed = []
+            else:
+                yield line
+        yield from unnamed
 
 
 def newest_lines(path: str) -> Iterator[JournalLine]:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from types import TracebackType
 from typing import Self, TypeVar
 
-from piactl.core.journal_line import GENESIS, OUTCOMES, Head, LineTooLong
+from piactl.core.journal_line import GENESIS, NAMES, OUTCOMES, Head, LineTooLong
 from piactl.core.model.numen_and_digests import masked
 from piactl.dataclass import dataclass
 from piactl.errors import JournalUnusable
 from piactl.journal.actor import Actor
 from piactl.journal.append_file import Body, ChainFile
 from piactl.journal.errors import refused_by_system
-from piactl.journal.intent_lines import IntendedWrite, Settlement, digests, of_new_entry, unsettled
+from piactl.journal.intent_lines import IntendedWrite, Made, Settlement, digests, key_of, tags_of, unsettled
 from piactl.journal.query_and_export import text_of
 from piactl.journal.recorded_runs import last_recorded
 
@@ -106,7 +106,8 @@ class Journal:
         if len(set(numbers)) < len(numbers) or not set(numbers) <= self._pending.keys():
             raise ValueError("an outcome without an open intent of this run")
         outcomes = [_settlement("outcome", s, self._pending[s.intent]) for s in settled]
-        heads = self._append([*outcomes, *(self._intent(write) for write in writes)])[len(outcomes) :]
+        heads = self._append([*outcomes, *self._intents(writes)])
+        heads = heads[len(heads) - len(writes) :]
         for number in numbers:
             del self._pending[number]
         for head, write in zip(heads, writes, strict=True):
@@ -238,17 +239,25 @@ class Journal:
             raise ValueError("the journal needs aware instants")
         return {"time": text_of(now), "run": self._context.run}
 
-    def _intent(self, write: IntendedWrite) -> Body:
-        added = digests(write.dn, write.added, self._digest, self._secret)
+    def _intents(self, writes: Sequence[IntendedWrite]) -> Iterator[Body]:
+        """The lines of intents, after the names of those of new entries."""
+        added = [digests(write.dn, write.added, self._digest, self._secret) for write in writes]
+        new = [found for write, found in zip(writes, added, strict=True) if write.op == "add"]
+        names = sorted({name for found in new for name in found})
+        if new:
+            yield {"type": NAMES, "attributes": names, "key": key_of(new)}
+        for write, found in zip(writes, added, strict=True):
+            if write.op == "add":
+                yield self._intent(write, {"tags": tags_of(found, names)})
+            else:
+                yield self._intent(write, {"attributes": self._both(write, found)})
+
+    def _both(self, write: IntendedWrite, added: Made) -> Body:
         removed = digests(write.dn, write.removed, self._digest, self._secret)
-        names = [*added, *(name for name in removed if name not in added)]
-        content = (
-            of_new_entry(added)
-            if write.op == "add"
-            else {
-                "attributes": {n: {"added": added.get(n, []), "removed": removed.get(n, [])} for n in names}
-            }
-        )
+        names = dict.fromkeys([*added, *removed])
+        return {n: {"added": added.get(n, []), "removed": removed.get(n, [])} for n in names}
+
+    def _intent(self, write: IntendedWrite, content: Body) -> Body:
         return {
             "type": "intent",
             "uid": write.uid,
@@ -285,6 +294,6 @@ def _settlement(kind: str, settlement: Settlement, write: IntendedWrite | None) 
         "type": kind,
         "intent": settlement.intent,
         "outcome": settlement.outcome,
-        "message": masked(message),
+        **({"message": masked(message)} if message else {}),
         **({"csn": settlement.csn} if settlement.csn else {}),
     }

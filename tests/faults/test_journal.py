@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.core.journal_line import GENESIS, MAX_LINE
+from piactl.core.journal_line import GENESIS, MAX_LINE, Head, sealed
 from piactl.directory.store.run_records import read_run
 from piactl.errors import JournalUnusable
 from piactl.journal import (
@@ -185,17 +185,56 @@ def test_values_are_kept_as_keyed_digests_only(make_journal, intend, digest, jou
 
 
 def test_of_a_new_entry_the_beginnings_of_the_digests_are_kept(make_journal, intend, digest, journal_path):
-    """Once the key, and of each value 24 bits: most lines of a journal are of such entries."""
+    """Of each value 24 bits, and once for all that are written at a time the key and the names: most lines of
+    a journal are of such entries."""
     values = {"mail": (b"canary@ac-amiens.fr", b"x@ac-amiens.fr"), "userPassword": (b"canary-password",)}
-    write = intend("lea.petit", op="add", added=values)
+    write, other = intend("lea.petit", op="add", added=values), intend("a.b", op="add", added={"sn": (b"B",)})
     with make_journal() as journal:
-        journal.intents([write])
-    (line,) = [line for line in lines(journal_path) if line["type"] == "intent"]
+        journal.intents([write, intend("c.d"), other])
+    names, line, _modified, last = lines(journal_path)[1:]
     found = [digest(f"{write.dn.lower()}\0mail\0{one}@ac-amiens.fr") for one in ("canary", "x")]
     key, *tags = found[0][1:].partition("}")[0], *(one.partition("}")[2][:6] for one in found)
-    assert (line["key"], line["attributes"]) == (key, {"mail": " ".join(tags), "userPassword": "{secret}"})
-    (intent,) = in_doubt(journal_path)
-    assert intent.added == {"mail": tuple(f"{{{key}}}{tag}" for tag in tags), "userPassword": ("{secret}",)}
+    of_other = digest(f"{other.dn.lower()}\0sn\0B").partition("}")[2][:6]
+    assert (names["type"], names["key"]) == ("names", key)
+    assert names["attributes"] == ["mail", "sn", "userPassword"]
+    assert (line["tags"], last["tags"]) == (f"{','.join(tags)}  {{secret}}", f" {of_other} ")
+    first, second, third = in_doubt(journal_path)
+    assert first.added == {"mail": tuple(f"{{{key}}}{tag}" for tag in tags), "userPassword": ("{secret}",)}
+    assert (list(second.added), third.added) == (["eduPersonEntitlement"], {"sn": (f"{{{key}}}{of_other}",)})
+    assert [change.attributes for change in changes(journal_path)] == [
+        ("mail", "userPassword"),
+        ("eduPersonEntitlement",),
+        ("sn",),
+    ]
+    assert verify(journal_path).ok
+
+
+def test_intents_of_new_entries_by_earlier_versions_are_read(make_journal, intend, journal_path):
+    """Each named its attributes and its key."""
+    with make_journal() as journal:
+        journal.intents([intend("lea.petit", op="add", added={"sn": (b"B",), "userPassword": (b"x",)})])
+    begun, _names, intent = lines(journal_path)
+    own = {"attributes": {"mail": "a1b2c3 0f0f0f", "userPassword": "{secret}"}, "key": "k0"}
+    body = {name: value for name, value in intent.items() if name not in ("tags", "seq", "prev", "hash")}
+    line, _head = sealed({**body, **own}, Head(1, begun["hash"]))
+    Path(journal_path).write_bytes(Path(journal_path).read_bytes().splitlines(True)[0] + line)
+    (found,) = in_doubt(journal_path)
+    assert found.added == {"mail": ("{k0}a1b2c3", "{k0}0f0f0f"), "userPassword": ("{secret}",)}
+    assert [change.attributes for change in changes(journal_path)] == [("mail", "userPassword")]
+
+
+def test_a_line_of_names_that_does_not_fit_is_refused(make_journal, intend, journal_path):
+    with make_journal() as journal:
+        journal.intents([intend("lea.petit", op="add", added={"sn": (b"B",)})])
+    begun, names, _intent = lines(journal_path)
+    raw = Path(journal_path).read_bytes().splitlines(True)
+    body = {name: value for name, value in names.items() if name not in ("seq", "prev", "hash")}
+    other, head = sealed({**body, "attributes": ["mail", "sn"]}, Head(1, begun["hash"]))
+    body = {n: value for n, value in json.loads(raw[2]).items() if n not in ("seq", "prev", "hash")}
+    Path(journal_path).write_bytes(raw[0] + other + sealed(body, head)[0])
+    for read in (in_doubt, lambda path: list(changes(path))):
+        with pytest.raises(JournalUnusable, match="does not fit the names of line 2"):
+            read(journal_path)
 
 
 def test_equal_values_of_two_people_do_not_look_equal(make_journal, intend, journal_path):

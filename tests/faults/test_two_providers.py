@@ -24,6 +24,7 @@ from .night.world import World
 from .providers.checker import (
     OF_A_RUN,
     Entries,
+    acknowledged,
     chain_faults,
     differences,
     directory,
@@ -208,13 +209,10 @@ def quiet(built_pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Quiet:
 
 def written(quiet: Quiet) -> Iterator[tuple[str, str]]:
     """Entry and attribute of what the night added, by its journal."""
-    for line in map(json.loads, quiet.journal.read_text().splitlines()):
-        if line["type"] == "intent" and line["seq"] > quiet.begin:
-            yield from (
-                (line["dn"], n.lower())
-                for n, both in line["attributes"].items()
-                if "key" in line or both["added"]
-            )
+    for line in acknowledged(quiet.journal, quiet.begin):
+        for name, found in line["attributes"].items():
+            if found["added"] if isinstance(found, dict) else found:
+                yield line["dn"], name.lower()
 
 
 @pytest.mark.parametrize("attribute", STATE_OF_PASSWORDS)

@@ -18,7 +18,7 @@ from piactl.flows.queries.history_and_unjournalled import recounted
 from piactl.journal.query_and_export import JournalledChange
 
 from .academy import Academy
-from .feeds import row
+from .feeds import crowd, row
 
 SCHEMAS = Path(__file__).parents[2] / "schemas" / "json"
 UID = "claire.dubreuil"
@@ -41,6 +41,16 @@ def history_rows(academy: Academy, name: str = UID, *words: str, code: int = 0) 
     ran = academy.run("account", "history", name, *words, "-o", "json")
     assert ran.code == code, ran.err
     return list(ran.json)
+
+
+def test_the_journal_of_a_created_account_takes_at_most_1300_bytes(academy: Academy) -> None:
+    """The run that creates 150 of them; and each of them still has the attributes that were written."""
+    academy.allow_up_to(200, "create")
+    academy.night("2026-09-05", academy.feed(*crowd(150), day="2026-09-05"))
+    size = (academy.sandbox.folder / "journal" / "piactl.jsonl").stat().st_size
+    assert size / 150 <= 1300
+    (created,) = told(academy, "louise.vaubanaaa")
+    assert {"uid", "sn", "mail", "eduPersonEntitlement", "piactlNumenDigest"} <= {*created["attributes"]}
 
 
 def by_desk(academy: Academy) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import field
 from functools import lru_cache
 
@@ -87,6 +87,17 @@ class DigestKeys:
     def digest(self, purpose: str, value: str) -> str:
         return self._with(self.current, purpose, value)
 
+    def digester(self, purpose: str) -> Callable[[str], str]:
+        """`digest` for many values of one purpose, which is not NUMEN."""
+        begun, prefix = _begun(self.keys[self.current], purpose), "{" + self.current + "}"
+
+        def digest(value: str) -> str:
+            made = begun.copy()
+            made.update(value.encode())
+            return prefix + made.hexdigest()
+
+        return digest
+
     def candidates(self, purpose: str, value: str) -> tuple[str, ...]:
         """The digest of `value` under every key, the current one first."""
         others = [key for key in self.keys if key != self.current]
@@ -120,16 +131,15 @@ class DigestKeys:
         return self._plain(key, purpose, value)
 
     def _plain(self, key: str, purpose: str, value: str) -> str:
-        text = f"{purpose}\0{value}".encode()
-        digest = _keyed(self.keys[key]).copy()
-        digest.update(text)
+        digest = _begun(self.keys[key], purpose).copy()
+        digest.update(value.encode())
         return "{" + key + "}" + digest.hexdigest()
 
 
-@lru_cache(maxsize=16)
-def _keyed(secret: bytes) -> hmac.HMAC:
-    """An HMAC under a key, to be copied: beginning one takes longer than a digest."""
-    return hmac.new(secret, digestmod="sha256")
+@lru_cache(maxsize=64)
+def _begun(secret: bytes, purpose: str) -> hmac.HMAC:
+    """An HMAC of the purpose under a key, to be copied: beginning one takes longer than a digest."""
+    return hmac.new(secret, f"{purpose}\0".encode(), "sha256")
 
 
 def digest_key_id(stored: str) -> str:

@@ -6,7 +6,7 @@ A record is stored as canonical JSON, so that equal records have equal bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
@@ -309,14 +309,14 @@ def replace_record(writer: Writer, dn: str, old: bytes | None, record: Record) -
     """Writes the record of `dn` if its content is still `old`. Raises PiactlError if that fails."""
     write = record_write(dn, old, record)
     if write is not None:
-        must(writer, write)
+        must(writer, [write])
 
 
-def must(writer: Writer, write: EntryWrite) -> None:
-    """Makes one write of piactl's own records. Raises PiactlError if it fails."""
-    result = write_one(writer, write)
-    if result.outcome not in (Outcome.APPLIED, Outcome.UNCHANGED):
-        raise unwritten(write.dn, result)
+def must(writer: Writer, writes: Iterable[EntryWrite]) -> None:
+    """Makes writes of piactl's own records. Raises PiactlError for the first that fails."""
+    for result in writer.write(writes):
+        if result.outcome not in (Outcome.APPLIED, Outcome.UNCHANGED):
+            raise unwritten(result.write.dn, result)
 
 
 def unwritten(dn: str, result: WriteResult) -> PiactlError:

@@ -100,7 +100,7 @@ def put_run_record(writer: Writer, dn: str, record: Mapping[str, Any]) -> None:
     if write is None and not add and not delete:
         return
     write = write or EntryWrite("modify", dn)
-    must(writer, replace(write, add={**write.add, **add}, delete={**write.delete, **delete}))
+    must(writer, [replace(write, add={**write.add, **add}, delete={**write.delete, **delete})])
 
 
 def author_of_run(r: Record) -> str:

@@ -15,7 +15,6 @@ from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
-from piactl.directory.port import EntryWrite
 from piactl.directory.store.account_list import account_list_writes, run_list_writes
 from piactl.directory.store.accounts import account_dn
 from piactl.directory.store.groups_and_structures import (
@@ -40,7 +39,8 @@ def list_accounts(run: Run, ready: ReadyPlan, planned_on: bytes | None) -> None:
     before = run.unreadable.read(run.places.last_run, planned_on, read_last_run) if planned_on else None
     released = {change.uid for change in ready.plan.changes if change.before == {"managed": "yes"}}
     since = ready.since or (before.week_began(run.order.as_of) if before else None)
-    _write(run, run_list_writes(run.writer, run.settings.directory, run.unreadable, since, released))
+    writes = run_list_writes(run.writer, run.settings.directory, run.unreadable, since, released)
+    must(run.writer, run.while_locked(writes))
 
 
 def list_written(run: Run, writes: Iterable[AccountWrite]) -> None:
@@ -56,13 +56,7 @@ def list_written(run: Run, writes: Iterable[AccountWrite]) -> None:
     }
     if uids:
         those = filters.any_of(*(filters.equals(uid, one) for one in sorted(uids)))
-        _write(run, account_list_writes(run.writer, directory, run.unreadable, those))
-
-
-def _write(run: Run, writes: Iterable[EntryWrite]) -> None:
-    for write in writes:
-        run.lock.keep()
-        must(run.writer, write)
+        must(run.writer, run.while_locked(account_list_writes(run.writer, directory, run.unreadable, those)))
 
 
 LEAVING = Limit(10, 0.5)

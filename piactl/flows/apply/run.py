@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import field
 from datetime import date, datetime
@@ -14,7 +14,7 @@ from piactl.core.model.numen_and_digests import DigestKeys, masked
 from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import RunStatus
 from piactl.dataclass import dataclass
-from piactl.directory.port import Writer
+from piactl.directory.port import EntryWrite, Writer
 from piactl.directory.store.accounts import CSN
 from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.records import (
@@ -116,6 +116,12 @@ class Run:
     @property
     def places(self) -> Places:
         return Places(self.settings.directory.state)
+
+    def while_locked(self, writes: Iterable[EntryWrite]) -> Iterator[EntryWrite]:
+        """The writes, for each of which the lock is checked first."""
+        for write in writes:
+            self.lock.keep()
+            yield write
 
     def own_csn(self) -> str:
         """The entryCSN that the server gave this run when it took the lock."""
@@ -304,7 +310,7 @@ class CommandRun:
         journal = Journal(
             settings.journal_file,
             now=now,
-            digest=lambda text: self.keys.digest("journal", text),
+            digest=self.keys.digester("journal"),
             secret=SECRETS,
             context=RunContext(
                 order.run, order.command, order.actor, order.as_of, plan, order.policy, compared

@@ -54,9 +54,7 @@ class Kept:
 
 def keep_undo(run: Run, writes: Iterable[AccountWrite]) -> None:
     """Stores what an undo of these account writes needs, before the first of them is made."""
-    for write in undo_writes(run, writes):
-        run.lock.keep()
-        must(run.writer, write)
+    must(run.writer, run.while_locked(undo_writes(run, writes)))
 
 
 def undo_writes(run: Run, writes: Iterable[AccountWrite]) -> Iterator[EntryWrite]:

@@ -168,11 +168,11 @@ def lost_writes(journal: Path, keys: Path, entries: Entries, since: int = 0) -> 
     key_of = dict(line.split() for line in keys.read_text().splitlines() if line.strip())
     wanted: dict[tuple[str, str, str], bool] = {}
     gone: dict[str, bool] = {}
-    for line in _acknowledged(journal, since):
+    for line in acknowledged(journal, since):
         dn = str(line["dn"])
         gone[dn] = line["op"] == "delete"
         for name, found in line["attributes"].items():
-            both = found if isinstance(found, dict) else {"added": tags(found, line["key"]), "removed": []}
+            both = found if isinstance(found, dict) else {"added": found, "removed": []}
             for side, there in (("removed", False), ("added", True)):
                 wanted |= {(dn, name.lower(), digest): there for digest in both[side]}
                 # what a new entry had, of which its intent has the beginning
@@ -198,21 +198,33 @@ def lost_writes(journal: Path, keys: Path, entries: Entries, since: int = 0) -> 
     return found
 
 
-def _acknowledged(journal: Path, since: int) -> list[dict[str, Any]]:
+def acknowledged(journal: Path, since: int) -> list[dict[str, Any]]:
     """The intents whose outcome says that the write was made, in order."""
     intents: dict[int, dict[str, Any]] = {}
+    names: dict[str, Any] = {}
     made = set()
     for line in lines(journal):
-        if line["type"] == "intent" and line["seq"] > since:
-            intents[line["seq"]] = line
+        if line["type"] == "names":
+            names = line
+        elif line["type"] == "intent" and line["seq"] > since:
+            intents[line["seq"]] = {**line, **_named(line, names)}
         elif line["type"] in ("outcome", "resolved") and line["outcome"] in ACKNOWLEDGED:
             made.add(line["intent"])
     return [intent for number, intent in intents.items() if number in made]
 
 
+def _named(line: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
+    """The beginnings of digests that the intent of a new entry has, by the attributes that the line before
+    the first such intent names."""
+    if "tags" not in line:
+        return {}
+    pairs = zip(names["attributes"], line["tags"].split(" "), strict=True)
+    return {"attributes": {name: tags(text, names["key"]) for name, text in pairs if text}}
+
+
 def tags(text: str, key: str) -> list[str]:
-    """The beginnings of digests that the intent of a new entry has of one attribute."""
-    return [tag if tag == "{secret}" else "{" + key + "}" + tag for tag in text.split()]
+    """The beginnings of digests, each with the id of its key."""
+    return [tag if tag == "{secret}" else "{" + key + "}" + tag for tag in text.split(",")]
 
 
 def _digests(dn: str, name: str, values: Sequence[bytes], keys: Mapping[str, str]) -> set[str]:
