@@ -16,13 +16,14 @@ from .test_writing_server import ON_THE_NIGHT
 DIES = """
 import os
 from piactl.journal import Journal
-outcomes, calls = Journal.outcomes, []
-def dies(journal, settlements):
-    calls.append(1)
+intents, calls = Journal.intents, []
+def dies(journal, writes, settled=()):
+    if settled:
+        calls.append(1)
     if len(calls) == {number}:
         os._exit(9)
-    outcomes(journal, settlements)
-Journal.outcomes = dies
+    return intents(journal, writes, settled)
+Journal.intents = dies
 """
 """The run dies when it is about to record outcomes for that time: the writes are made."""
 

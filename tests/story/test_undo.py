@@ -392,13 +392,13 @@ import os, signal, sys
 from piactl.cli.main import run
 from piactl.flows.apply import write_ahead as writing
 from piactl.journal import Journal
-outcomes_of_journal, calls = Journal.outcomes, []
-def dying(self, outcomes):
-    calls.append(outcomes)
-    if len(calls) == 2:
+intents, calls = Journal.intents, []
+def dying(self, writes, settled):
+    calls.append(settled)
+    if len(calls) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
-    return outcomes_of_journal(self, outcomes)
-writing.BATCH, Journal.outcomes = 5, dying
+    return intents(self, writes, settled)
+writing.BATCH, Journal.intents = 5, dying
 sys.exit(run(sys.argv[1:]))
 """
 """Dies when ten accounts are written and the journal knows of five."""
