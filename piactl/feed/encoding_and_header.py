@@ -13,15 +13,14 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
 from piactl.core.model.settings import SourceLimits, SourceSettings
+from piactl.core.naming.local_part_and_capitalisation import MOJIBAKE
 from piactl.dataclass import dataclass
 from piactl.feed.error_codes import refusal
 
 CODECS = {"utf-8": "utf-8", "windows-1252": "cp1252", "iso-8859-15": "iso8859-15"}
 """Encoding of a source -> Python codec; each is decoded strictly."""
 
-# What the bytes 80 to BF look like when UTF-8 is read as Windows-1252 or ISO-8859-15.
-_TAIL = "\u0080-\u00bf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ"
-_DAMAGED = re.compile(f"[\u0080-\u009f\ufffd]|[ÂÃÄÅ][{_TAIL}]|â€|ï»¿|ï¿½")
+_DAMAGED = re.compile(f"[\u0080-\u009f\ufffd]|{MOJIBAKE.pattern}|ï»¿|ï¿½")
 _CONTROL = re.compile("[\u0000-\u001f\u007f]")
 SUSPECT = re.compile(f"{_CONTROL.pattern}|{_DAMAGED.pattern}")
 """Matches every line in which `text_fault` could find a fault."""

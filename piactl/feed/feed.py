@@ -151,11 +151,6 @@ class Feed:
         return self.written.local if self.written else frozenset()
 
     @property
-    def unattributed(self) -> int:
-        """The number of rows without a certain owner. If there are any, no absence counts."""
-        return self.facts.unattributed
-
-    @property
     def present(self) -> frozenset[str]:
         """Every matricule in the feed, held ones included."""
         return frozenset(self.people) | frozenset(self.held)

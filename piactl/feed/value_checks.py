@@ -21,7 +21,6 @@ Checked = tuple[Any, Fault | None]
 Check = Callable[[str], Checked]
 
 _MATRICULE = re.compile(r"[A-Za-z0-9]{1,20}")
-_NUMEN = re.compile(r"[0-9]{2}[A-Z][0-9]{7}[A-Z]{3}", re.IGNORECASE)
 _MAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _NUMBER = re.compile(r"([0-9]{1,3}(?:[.,][0-9]{1,6})?)\s*%?")
 _FRACTION = re.compile(r"([0-9]{1,4})\s*/\s*([0-9]{1,4})")
@@ -43,7 +42,8 @@ def check_matricule(text: str) -> Checked:
     """The matricule as text, because leading zeros count."""
     if _MATRICULE.fullmatch(text) is None:
         return _not(text, "bad-matricule", "a matricule", "1 to 20 letters and digits")
-    if _NUMEN.fullmatch(text) is not None:
+    numen = read_numen(text)
+    if numen is not None and not numen.unusual:
         return _fault("matricule-is-numen", "the column matricule contains a NUMEN")
     return text, None
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind
-from piactl.core.model.person import Person
 from piactl.core.rules.desired import Rules
 from piactl.dataclass import dataclass
 from piactl.errors import PiactlError
@@ -23,12 +22,11 @@ class ActRefused(PiactlError):
 
 @dataclass(frozen=True, slots=True)
 class Altered:
-    """The account after an act, before the rules apply. `person` holds HR values that the act sets; `note` is
-    a sentence to show with the reasons of the rules, `hint` one to show where nothing has to change."""
+    """The account after an act, before the rules apply. `note` is a sentence to show with the reasons of the
+    rules, `hint` one to show if nothing has to change."""
 
     account: Account
     note: str = ""
-    person: Person | None = None
     hint: str = ""
 
 

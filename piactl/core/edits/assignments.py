@@ -165,18 +165,15 @@ def ended_by_hand(account: Account, assignment: Assignment, last_day: date) -> A
     return replace(account, assignments=assignments, overrides=tuple(overrides))
 
 
-def move(author: Author, meant: Meant, new: Assignment, *, same_post: bool = True) -> Act:
-    """Moves to another post: the selected assignment ends the day before `new` starts. `same_post`: blank
-    function, corps, discipline and modality of `new` are taken from the old one."""
+def move(author: Author, meant: Meant, new: Assignment) -> Act:
+    """Moves to another post: the selected assignment ends the day before `new` starts. Fields of _POST that
+    are blank in `new` are taken from the old assignment."""
 
     def act(account: Account, rules: Rules) -> Altered:
         last_day = new.start - timedelta(days=1)
         selected = _meant(account, meant, last_day, rules)
         old = selected[0]
-        post = new
-        if same_post:
-            values = {n: getattr(new, n) or getattr(old, n) for n in _POST}
-            post = replace(new, **values)
+        post = replace(new, **{name: getattr(new, name) or getattr(old, name) for name in _POST})
         if post.uai == old.uai and post.function == old.function:
             raise ActRefused(f"{account.uid}: it is already at {old.uai}: {assignment_text(old)}")
         altered = account

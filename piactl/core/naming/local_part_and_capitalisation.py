@@ -35,7 +35,8 @@ _LETTERS = str.maketrans(
 _CONTINUATION = "".join(chr(b) for b in range(0x80, 0xC0)) + bytes(
     b for b in range(0x80, 0xA0) if b not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)
 ).decode("cp1252")
-_MOJIBAKE = re.compile(f"[ÂÃÄÅ][{re.escape(_CONTINUATION)}]|â€")
+MOJIBAKE = re.compile(f"[ÂÃÄÅ][{re.escape(_CONTINUATION)}]|â€")
+"""UTF-8 that was read as Windows-1252 or ISO-8859-15."""
 _C1 = re.compile(r"[\x80-\x9f]")
 _ALLOWED = re.compile(r"[a-z' .-]+")
 _DIGIT = re.compile(r"\d")
@@ -68,7 +69,7 @@ def damaged(text: str) -> str:
         return "contains the replacement character U+FFFD"
     if _C1.search(text):
         return "contains a C1 control character, as in Windows-1252 read as ISO-8859-1"
-    if _MOJIBAKE.search(unicodedata.normalize("NFC", text)):
+    if MOJIBAKE.search(unicodedata.normalize("NFC", text)):
         return "looks like UTF-8 read as Windows-1252"
     return ""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from datetime import date
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from piactl.core.plan.change import Change
 from piactl.core.plan.drift import Drift
@@ -65,13 +65,16 @@ class Hold:
     code: HoldCode
 
 
-class Changes(Protocol):
-    """Changes in the order of writing, grouped by account. They can be iterated repeatedly; most may be on
-    disk."""
+T = TypeVar("T", covariant=True)
+
+
+class Rows(Protocol[T]):
+    """The changes or the writes of a plan, in the order of writing. They can be read repeatedly; most may be
+    on disk."""
 
     def __len__(self) -> int: ...
 
-    def __iter__(self) -> Iterator[Change]: ...
+    def __iter__(self) -> Iterator[T]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +161,8 @@ class Plan:
     """The changes of one run in order, their inputs, and what was left out and why."""
 
     basis: Basis
-    changes: Changes = ()
+    changes: Rows[Change] = ()
+    """Grouped by account."""
     rejections: tuple[Rejection, ...] = ()
     holds: tuple[Hold, ...] = ()
     absents: tuple[AbsentAssignment, ...] = ()

@@ -87,7 +87,7 @@ def prepared_account(
     subject = Subject(
         matricule=current.matricule,
         current=altered.account,
-        person=altered.person,
+        person=None,
         assignments=altered.account.assignments,
         note=altered.note,
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import field
 from datetime import date, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from piactl.core.plan.change import LOSING
-from piactl.core.plan.plan import Plan
+from piactl.core.plan.plan import Plan, Rows
 from piactl.core.plan.run_state import LastRun, Waiting
 from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite
@@ -34,14 +34,7 @@ class AccountWrite:
 
 _LOSING_WORDS = frozenset(kind.value for kind in LOSING)
 
-
-class Writes(Protocol):
-    """The writes of accounts in the order in which they are made. They can be read again; most of them may
-    be on disk."""
-
-    def __len__(self) -> int: ...
-
-    def __iter__(self) -> Iterator[AccountWrite]: ...
+Writes = Rows[AccountWrite]
 
 
 @dataclass(frozen=True, slots=True)

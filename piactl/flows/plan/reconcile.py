@@ -14,11 +14,12 @@ from piactl.core.model.person import Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.local_part_and_capitalisation import TakenNames
 from piactl.core.naming.posix_numbers import Numbers
+from piactl.core.plan.change import Change
 from piactl.core.plan.feed_quality import FeedQuality
 from piactl.core.plan.guards import Census, Tally, tally
 from piactl.core.plan.identity_case import Answer, Case, case_counts
 from piactl.core.plan.losses import NO_LOSSES, losses_before, losses_with
-from piactl.core.plan.plan import Basis, Changes, Contradiction, Plan
+from piactl.core.plan.plan import Basis, Contradiction, Plan, Rows
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
 from piactl.core.plan.sync_cache import SyncCache
 from piactl.core.rules.address_allocation import all_named
@@ -51,7 +52,7 @@ from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules
 from piactl.flows.plan.inputs.load_feeds import check_feed_dates, check_held, check_limits
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, MergedFeeds, SourcedFeed, judged
 from piactl.flows.plan.plan_rows import PlanRows
-from piactl.flows.plan.ready_plan import ReadyPlan, Writes
+from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
 from piactl.flows.plan.sponsors import ADVICE, leaving_sponsors
 from piactl.flows.plan.staged import Names
 
@@ -208,8 +209,8 @@ class _JointEvaluation(Evaluation):
         ).plus(census_of((d.account for d in written), self.as_of))
         waiting = self._waiting(merged, {d.subject.matricule for d in desired})
         self._keep_news_of_held(merged, waiting)
-        changes: Changes = tuple(change for _, made in rows for change in made)
-        writes: Writes = tuple(write for write, _ in rows)
+        changes: Rows[Change] = tuple(change for _, made in rows for change in made)
+        writes: Rows[AccountWrite] = tuple(write for write, _ in rows)
         drift = plan_rows.left_over(rows)
         partly = self.state.due_only or bool(self.skip)
         standing = remembered(drift, self.memory.drift, self.index.accounts(), partly=partly)

@@ -80,13 +80,13 @@ class Lines:
 
 
 T = TypeVar("T")
-Rows = Lines | Sequence[Mapping[str, Any]]
+Facts = Lines | Sequence[Mapping[str, Any]]
 
 
 class PlannedRows(Generic[T]):
     """The changes or the writes that the rows of a plan describe, read when they are asked for."""
 
-    def __init__(self, rows: Rows, read: Callable[[Mapping[str, Any]], T]) -> None:
+    def __init__(self, rows: Facts, read: Callable[[Mapping[str, Any]], T]) -> None:
         self.rows, self._read = rows, read
 
     def __len__(self) -> int:
@@ -96,12 +96,12 @@ class PlannedRows(Generic[T]):
         return map(self._read, self.rows)
 
 
-def planned_changes(rows: Rows) -> PlannedRows[Change]:
+def planned_changes(rows: Facts) -> PlannedRows[Change]:
     """The changes, without their effects, which only the guards use."""
     return PlannedRows(rows, _read_change)
 
 
-def planned_writes(rows: Rows) -> PlannedRows[AccountWrite]:
+def planned_writes(rows: Facts) -> PlannedRows[AccountWrite]:
     return PlannedRows(rows, _read_account_write)
 
 
