@@ -198,8 +198,8 @@ class EventStream:
 
 
 def _was_made(line: JournalLine) -> bool:
-    """Whether the write was made. One that was read back after a crash, from an entry that others changed
-    since, may have been: rather an event too many than one too few."""
+    """Whether the write was made. A write that was read back after a crash, from an entry that others changed
+    since, may have been made: a superfluous event is better than a missing one."""
     outcome = current_outcome(str(line.fields.get("outcome")))
     return outcome in _MADE or (line.type == "resolved" and outcome == "conflict")
 

@@ -1,8 +1,8 @@
 """The heads of the journal: the head file `<journal>.head` with the locks, and heads stored elsewhere.
 
-The record in the head file makes the chain go on after the journal was rotated away. It has a fixed length
-and is overwritten in place: it lies within one sector, needs no new space on a full disk, and its check
-detects damage. It is written after the journal was synced, so it is never ahead of it.
+The record in the head file lets the chain continue after the journal is rotated away. It has a fixed length
+and is overwritten in place: it fits into one sector, needs no new space on a full disk, and its checksum
+detects damage. It is written after the journal is synced, so it is never ahead of it.
 
 The locks are taken on the head file, because rotation never touches it: one to append, and one for each run
 that is alive. They are open-file-description locks on byte ranges: the kernel drops them when their process

@@ -62,16 +62,16 @@ def with_matricule(account: Account, matricule: str, keys: DigestKeys) -> Accoun
 
 
 def on_its_way(source: Account, mark: str) -> Account:
-    """The account whose names go to another one. The server refuses a name in two ledgers, so this one
-    gives them up first; as its aliases they stay taken until the other account has them."""
+    """The account in the middle of a merge. The server refuses a name in two ledgers, so this one gives up
+    its names first. They remain its aliases, and so reserved, until the other account has them."""
     names = frozenset(name for name in source.names if "@" in name)
     own = frozenset(name for name in source.identifiers if "@" not in name) | {source.uid}
     return replace(source, merged=mark, address=None, other_mails=frozenset(), aliases=names, identifiers=own)
 
 
 def merged_tombstone(source: Account, keys: DigestKeys, as_of: date) -> Account:
-    """What is left of a merged account: its uid, and the mark that names the other one. Nothing of the person
-    stays: nobody can be taken for them here."""
+    """What is left of a merged account: its uid, and the mark that names the other account. It keeps nothing
+    that could identify a person."""
     return replace(
         archived(source),
         matricule_digests=(keys.digest("merged", source.uid),),
@@ -87,8 +87,8 @@ def merged_tombstone(source: Account, keys: DigestKeys, as_of: date) -> Account:
 
 
 def joined(into: Account, source: Account, as_of: date) -> Account:
-    """The account that lives on, with the names, matricules, posts, exceptions and overrides of both: of two
-    that are the same the later end, of two locks the stricter one. Its name and its proofs stay.
+    """The account that remains, with the names, matricules, posts, exceptions and overrides of both accounts.
+    Of equal ones it gets the later end, of two locks the stricter one. Its own name and proofs stay.
 
     Raises ActRefused if the other account is closed by hand, because that would close this one.
     """
@@ -153,8 +153,8 @@ def _stricter(one: Lock | None, other: Lock | None) -> Lock | None:
 
 
 def split_off(account: Account, matricule: str, rules: Rules) -> tuple[Account, tuple[Assignment, ...]]:
-    """The account without a matricule and the posts that HR lists under it, and these posts. What proves who
-    somebody is goes too, because it may be the other's; the next feed brings it again.
+    """The account without a matricule and the posts that HR lists under it, and these posts. Proofs of
+    identity are removed too, because they may be the other person's; the next feed brings them again.
 
     Raises ActRefused if the account has no other matricule that is known.
     """

@@ -20,11 +20,11 @@ _T = TypeVar("_T")
 
 
 def amended(one: _T, **values: Any) -> _T:
-    """`one` with these values of its fields: itself where it has them, as nearly every account of a night
-    has, since a copy of so many fields takes ten times as long as the comparison.
+    """`one` with these values of its fields. Nearly every account of a night has them already, and is
+    returned as it is: to copy so many fields takes ten times as long as to compare them.
 
-    `one` is of a dataclass with slots and without __post_init__: then a copy slot by slot takes half the time
-    of `dataclasses.replace`. Raises AttributeError or KeyError for a name that is not a field.
+    `one` is of a dataclass with slots and without __post_init__, which can be copied slot by slot, in half
+    the time of `dataclasses.replace`. Raises AttributeError or KeyError for a name that is not a field.
     """
     if all(getattr(one, name) == value for name, value in values.items()):
         return one
@@ -40,7 +40,7 @@ def amended(one: _T, **values: Any) -> _T:
 
 @cache
 def _slots(kind: Any) -> tuple[Callable[[Any], tuple[Any, ...]], dict[str, Callable[[Any, Any], None]]]:
-    """What returns the values of all fields of an object, and what sets each of them."""
+    """The getter of all fields of a class, and the setter of each."""
     names = [one.name for one in fields(kind)]
     return attrgetter(*names), {name: getattr(kind, name).__set__ for name in names}
 
@@ -114,8 +114,8 @@ class Account:
     """One account, current (as in the directory) or desired (as it should be).
 
     `matricule` is None for an archived account; the keyed digests of all matricules of the person remain.
-    `further_matricules` are the others that HR calls the person by; one that only its digest is known of
-    stands as that digest. `merged` is the mark of an account that was merged into another (see
+    `further_matricules` are the others that HR uses for the person; where only the digest of one is known, it
+    is that digest. `merged` is the mark of an account that was merged into another (see
     `merge_mark`). `identifiers` is the ledger of names: the uid, every address and alias that the account has
     or had, and its uidNumber behind NUMBER. `aliases` are the addresses that still deliver to it,
     `other_mails` and `other_uids` what another program added.

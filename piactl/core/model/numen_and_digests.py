@@ -1,5 +1,6 @@
-"""The NUMEN, an identifier that is a secret, and the keyed digests that are stored in place of it and of
-other values: they are recognised and cannot be read.
+"""The NUMEN, an identifier that is a secret, and keyed digests.
+
+Digests are stored in place of the NUMEN and of other values, to compare them without revealing them.
 """
 
 from __future__ import annotations

@@ -137,8 +137,8 @@ class SourceSettings:
     set must state (`academie`, `degre`), `drop_functions` are function codes that make no post beside another
     function. `empty_values`: what an attribute without a value in a modification does, clear or keep.
     `delta_days`: the most days from one set to the next delta, of those `delta_weekdays`. `state_folder` is
-    where this host keeps the last sets. `supplement`: the source only adds posts to people whom others know;
-    those whom nobody knows get an account if it `creates`.
+    where this host keeps the last sets. `supplement`: the source only adds posts to people of other sources.
+    `creates`: people of no other source get an account.
     """
 
     name: str

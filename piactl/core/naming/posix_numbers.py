@@ -15,7 +15,7 @@ class Numbers:
     `read` returns each with its owner: the uid of an account, or the DN of another entry. It is called when
     the first number is asked for. `gone` returns whether a number was that of another account than `uid`,
     whose entry is no longer there. `lacking` are the uids of accounts that have no number because none is
-    left, `shared` those that another entry has the number of, each with it.
+    left, `shared` the numbers that two entries have, by uid of the account.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class GivenNumbers:
-    """The numbers that a process was given for accounts, by uid: it takes none itself."""
+    """Numbers by uid, for a process that takes none itself."""
 
     settings: PosixSettings
     given: Mapping[str, int]

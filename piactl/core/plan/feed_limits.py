@@ -148,7 +148,7 @@ def record_of(
 ) -> SourceRecord:
     """The record of a feed dated `day`, with the columns of earlier feeds from `last`."""
     past = last.past if last else ()
-    if facts.part:  # says nothing of the size of others
+    if facts.part:  # the size of one part is not that of another
         if last is None:
             return SourceRecord(facts.source, facts.digest, day, 0, 0)
         return replace(last, digest=facts.digest, date=day)
@@ -279,7 +279,7 @@ def part_refusals(
     facts: FeedFacts, last: PartRecord, others: Mapping[str, str] = MappingProxyType({})
 ) -> list[Refusal]:
     """Why a complete set of some establishments is not later than the `last` one of its kind. `others` are
-    the sets of that kind in the run without a date that were not applied before, file by digest."""
+    the undated sets of that kind in this run that were not applied before, file by digest."""
     if facts.basis is not None:
         return []
     accept = accepting(facts)

@@ -3,7 +3,7 @@
 | kind of guard | counts |
 |---|---|
 | a kind of change | the accounts with such a change |
-| `group` | the groups that change or go; a new one takes nothing from anybody |
+| `group` | the groups that change or go; new groups are not counted |
 | `profile_growth`, `service_growth` | the growth of one profile or one service, in accounts |
 | `other_establishment`, ... | the accounts where that differs although no assignment has begun or ended |
 | `held` | the people held |
@@ -298,8 +298,7 @@ class Tally:
         """The accounts that each kind of guard counts among all accounts, and how many these are; of growths
         the largest, with the accounts before it. `KIND per SCOPE`: those of the establishment or profile that
         is nearest to its limit."""
-        counted = [*self._counted(census, NO_SOURCES), *self._growth(census), *_held(held, census)]
-        counted += self._in_window(census, losses, as_of, policy.window)
+        counted = [*self._all(census, policy, as_of, held, losses, NO_SOURCES)]
         found: dict[str, tuple[int, int]] = {}
         for kind, sort, _, of, count, _ in counted:
             if not sort or kind in GROWTH.values():
@@ -307,10 +306,8 @@ class Tally:
         nearest: dict[str, tuple[float, int, int]] = {}
         for _, kind, sort, _, of, limit, count, _ in _limited(counted, guards_on(policy, as_of)):
             if sort in SCOPES and kind not in GROWTH.values() and of:
-                name, near = (
-                    f"{kind}{PER}{sort}",
-                    (count.accounts / max(1, limit.most(of)), count.accounts, of),
-                )
+                name = f"{kind}{PER}{sort}"
+                near = count.accounts / max(1, limit.most(of)), count.accounts, of
                 nearest[name] = max(near, nearest.get(name, near))
         return found | {name: (number, of) for name, (_, number, of) in nearest.items()}
 
@@ -328,8 +325,7 @@ class Tally:
         """All broken guards. `allowed` approves an exact number of accounts per kind. `held` are the people
         held, by uid or matricule; `losses` are those of earlier runs; `sources` are the people of each full
         feed."""
-        counted = [*self._counted(census, sources), *self._growth(census), *_held(held, census)]
-        counted += self._in_window(census, losses, as_of, policy.window)
+        counted = self._all(census, policy, as_of, held, losses, sources)
         broken: list[Refusal] = []
         for name, kind, sort, scope, of, limit, count, total in _limited(counted, guards_on(policy, as_of)):
             if (allowed or {}).get(kind) == total:
@@ -340,6 +336,20 @@ class Tally:
             if count.accounts > limit.max and count.accounts > limit.share * of and (of > 0 or everywhere):
                 broken.append(count.refusal(name, kind, of, limit, f"{sort} {scope}".strip(), total))
         return broken
+
+    def _all(
+        self,
+        census: Census,
+        policy: Policy,
+        as_of: date,
+        held: Sequence[str],
+        losses: Losses,
+        sources: Mapping[str, int],
+    ) -> Iterator[_Counted]:
+        yield from self._counted(census, sources)
+        yield from self._growth(census)
+        yield from _held(held, census)
+        yield from self._in_window(census, losses, as_of, policy.window)
 
     def _counted(self, census: Census, sources: Mapping[str, int]) -> Iterator[_Counted]:
         """The accounts with each kind of change or difference, in total and by scope."""

@@ -290,8 +290,8 @@ def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | No
 
 
 def with_matricules(account: Account, keys: DigestKeys) -> Account:
-    """The account with the digests of its matricules under the current key, and with those in clear that its
-    assignments name. A matricule that only its digest is known of keeps that."""
+    """The account with the digests of its matricules under the current key, and with the matricules in clear
+    that its assignments name. A matricule known only by its digest stays that digest."""
     if account.matricule is None:
         return account
     alone = len(account.matricule_digests) == 1 and not account.further_matricules

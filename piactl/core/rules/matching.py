@@ -103,8 +103,8 @@ def with_births(account: Account, births: Births) -> Account:
 
 
 def birth_digests(before: Births, person: Person, keys: DigestKeys, settings: MatchingSettings) -> Births:
-    """The digests of a person, under the current key: of the birth date that HR states, else those of
-    `before`; none where they are not to be kept."""
+    """The digests of a person under the current key: those of the birth date that HR states, else `before`;
+    none if the configuration stores none."""
     if not settings.identity_digests:
         return None, None
     if person.birth_date is None:
@@ -122,8 +122,8 @@ def _is_born(keys: DigestKeys, stored: str, birth: date) -> bool:
 
 
 def same_birth(person: Person, identity: str | None, birth: str | None, keys: DigestKeys) -> bool | None:
-    """Whether a person has the birth date of these digests; None where one side is unknown. A digest under a
-    key that is not known counts for nothing."""
+    """Whether a person has the birth date of these digests; None if one side is unknown. A digest under an
+    unknown key is ignored."""
     if person.birth_date is None:
         return None
     if identity in identity_digests(keys, person):
@@ -138,9 +138,9 @@ def same_birth(person: Person, identity: str | None, birth: str | None, keys: Di
 
 def doubt_about(person: Person, known: Named, born: bool | None) -> Doubt | None:
     """Why a person may not be the owner of the account of their matricule; None if they are. `born`: the
-    result of `same_birth`. A family name agrees if any two of those at birth and in usage do. Where no birth
-    date speaks, the uid counts too, so that names do not change one after the other into those of somebody
-    else; an archived account has no other names."""
+    result of `same_birth`. A family name agrees if any two of those at birth and in usage do. If no birth
+    date is known, the uid counts too, so that names cannot change step by step into those of somebody else.
+    An archived account has no other names."""
     if born:
         return None
     named = known.family_name != PLACEHOLDER
@@ -151,8 +151,8 @@ def doubt_about(person: Person, known: Named, born: bool | None) -> Doubt | None
 
 
 def _is_of_uid(person: Person, known: Named) -> bool:
-    """Whether names that agree, and the uid of the account, leave a name that the account had from the
-    start. A uid of another form than `prenom.nom` says nothing."""
+    """Whether the names still have something in common with the uid, which the account got at its start. A
+    uid of another form than `prenom.nom` is ignored."""
     if not isinstance(known, Account):
         return True
     given, dot, family = known.uid.rstrip("0123456789").partition(".")
@@ -213,8 +213,8 @@ class Traces:
         return replace(self, numens=self.numens.union(numens))
 
     def evidence(self, other: Traces) -> tuple[str, ...]:
-        """What speaks for both being one person: `same NUMEN`, `same identity`, `same private address`, which
-        counts only with a name. Empty: two people, even of one name."""
+        """The evidence that both are one person: `same NUMEN`, `same identity`, and `same private address`,
+        which counts only with a name. Empty: two people, even of one name."""
         found = []
         if not self.numens.isdisjoint(other.numens):
             found.append(SAME_NUMEN)

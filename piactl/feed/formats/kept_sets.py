@@ -1,8 +1,8 @@
-"""What deltas change: the people of the last sets, kept by this host as far as piactl reads them.
+"""Kept sets: the people of the last sets of national feeds, to which deltas are applied.
 
-A delta names only what changed. It is read on top of the newest kept set of its kind that is older, so that
-it lists everyone, as a complete set does. Which of the kept sets were applied is known to the directory
-alone; the limits of the source compare them.
+A delta lists only what changed. It is read on top of the newest older kept set of its kind, and so lists
+everyone, as a complete set does. Only the directory knows which of the kept sets were applied; the limits of
+the source compare them.
 """
 
 from __future__ import annotations

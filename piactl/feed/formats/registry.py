@@ -43,7 +43,7 @@ def formats() -> Mapping[str, tuple[Writes, tuple[str, ...]]]:
 
 
 class _RowsFile:
-    """A private file without a name: its rows are personal data, and gone with the process at the latest."""
+    """A private file without a name. Its rows are personal data; they go with the process at the latest."""
 
     def __init__(self) -> None:
         with TemporaryFile("w+b") as stream:

@@ -21,8 +21,8 @@ DATED = (*COLUMNS, "debut", "fin")
 
 class RowWriter:
     """`day` is the date of the set, which is the start of a post that it lists first, unless its rows are
-    dated. `uais`: absences count at these establishments alone, everywhere if None. `passed` counts what was
-    passed over, with the reason, `posts` and `at` the posts by function and by establishment.
+    dated. `uais`: absences count only at these establishments, everywhere if None. `passed` counts what was
+    skipped, with the reason, `posts` and `at` the posts by function and by establishment.
 
     For later deltas: `kind` is the name of such sets, `number` orders those of one day, `structures` are
     their UAIs by number, `records` takes the people, one line each. Of a delta `basis` is the set that it

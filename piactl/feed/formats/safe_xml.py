@@ -1,4 +1,4 @@
-"""XML from strangers: nothing is resolved, fetched or expanded."""
+"""Reads untrusted XML: nothing is resolved, fetched or expanded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CUT = ("Premature end", "Extra content at the end", "not finished", "Document i
 
 
 class _Watched:
-    """A stream that knows how it ends."""
+    """A stream that remembers its last bytes."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream, self._end = stream, b""
@@ -46,7 +46,7 @@ class _Watched:
 def safe_events(
     stream: IO[bytes], events: Collection[str], tag: object
 ) -> Iterator[tuple[str, etree._Element]]:
-    """What a parser meets that resolves, fetches and expands nothing. Raises XmlFault."""
+    """The events of a parser that resolves, fetches and expands nothing. Raises XmlFault."""
     # lxml reads this fast enough in C and frees what is read; network, DTD, entities and huge texts are off
     watched = _Watched(stream)
     try:
@@ -95,7 +95,7 @@ def text_of(element: etree._Element) -> str:
 
 
 def free(element: etree._Element) -> None:
-    """Frees an element that was dealt with, and those before it."""
+    """Frees an element that is no longer needed, and those before it."""
     element.clear()
     while element.getprevious() is not None:
         del element.getparent()[0]  # type: ignore[union-attr]
@@ -103,7 +103,7 @@ def free(element: etree._Element) -> None:
 
 @contextmanager
 def xml_refused(files: SetFiles, name: str) -> Iterator[None]:
-    """Makes a fault of a file refuse its set."""
+    """Refuses the set of a file that has a fault."""
     try:
         yield
     except XmlFault as fault:

@@ -1,7 +1,7 @@
 """The files of a set: one file, all files of a folder, or those of a .zip or .tgz archive; and their .md5.
 
-An archive is read where it is, never unpacked, so its names reach no path. One made to harm is refused as a
-whole all the same. A .md5 is beside the set or within it: what `md5sum` writes, or the digest alone.
+An archive is read in place, never unpacked, so no path is made of its names. A malicious one is refused as a
+whole nevertheless. A .md5 is beside the set or within it: what `md5sum` writes, or the digest alone.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def md5_beside(path: Path) -> list[Path]:
 
 
 def check_md5(name: str, listed: Opener, files: Mapping[str, Opener]) -> None:
-    """Compares the digests that the file `listed` has with those of `files`. Raises WrongMd5, OSError."""
+    """Compares the digests in the file `listed` with those of `files`. Raises WrongMd5, OSError."""
     with listed() as stream:
         content = stream.read(_MOST)
     checked = 0
@@ -90,7 +90,7 @@ def _digests(name: str, content: bytes) -> Iterator[tuple[str, str]]:
 
 
 def _md5(opener: Opener) -> str:
-    # against a cut or a mixed delivery, not against an attacker, who would write the .md5 too
+    # detects a cut or mixed delivery; an attacker would write the .md5 too
     digest = hashlib.md5(usedforsecurity=False)
     with opener() as stream:
         while piece := stream.read(_BLOCK):
@@ -278,7 +278,8 @@ def _too_large(path: Path, limits: SourceLimits) -> FeedRefused:
 
 
 class _Bounded:
-    """A file of an archive that gives at most the bytes that the source allows; the archive may lie."""
+    """A file of an archive. Reading more bytes than the source allows is refused: sizes in the archive may be
+    false."""
 
     def __init__(self, stream: IO[bytes], path: Path, limits: SourceLimits) -> None:
         self._stream, self._path, self._limits = stream, path, limits

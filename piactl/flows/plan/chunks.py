@@ -150,7 +150,7 @@ class Chunks:
         return self._without_doubles(SkipSet(unchanged, staged, tuple(self.evaluate)))
 
     def _of_accounts(self, entries: Sequence[RawEntry]) -> Chunk:
-        """The chunk of these accounts. What needs a number gets it here: no two processes give one."""
+        """The chunk of these accounts. Numbers are allocated here, in one process."""
         given: dict[str, int] = {}
         if self.numbers is not None:
             for uid, on_entry in without_number(entries, self.accounts.encoding):

@@ -22,8 +22,8 @@ from piactl.flows.plan.inputs.merge_feeds import MergedFeeds
 
 
 class ListedNames:
-    """The names of the listed accounts, which nobody else gets, with or without the entry, and those of the
-    cache entries `packed`, which have these keys."""
+    """The names of the listed accounts, which are reserved even if the entry is gone, and those of the cache
+    entries `packed`, which have these keys."""
 
     def __init__(
         self, listed: Mapping[str, Listed], cache: SyncCache, packed: Iterable[bytes], keys: Container[str]

@@ -1,4 +1,4 @@
-"""What a run makes of the rows of its feeds, and what it says of columns that differ from the last nights."""
+"""What becomes of the rows of feeds, and warnings of columns that differ from the last nights."""
 
 from __future__ import annotations
 

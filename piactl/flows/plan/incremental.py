@@ -116,7 +116,7 @@ def _only_the_date_changed(accounts: ManagedAccounts, rules: Rules, last: LastRu
 
 @dataclass(slots=True)
 class NextCache:
-    """Collects the cache entries of the accounts that are, or will be after the run, what the rules want.
+    """Collects the cache entries of the accounts that are as the rules want them, or will be after the run.
 
     `rows` are the digests of all people in the feeds, `present` the people in the feed of each source.
     `skipped` are the entries of the accounts that the run does not evaluate. `pending` has, by uid, the entry
@@ -129,8 +129,8 @@ class NextCache:
     rows: Mapping[str, int] = field(repr=False)
     present: Sequence[Container[str]] = field(repr=False)
     kept: bool
-    verifier_day: Callable[[Account, date], date | None] = lambda _account, _day: None
-    """Whether accounts get an identifier for federations, the day after they are made."""
+    verifier_day: Callable[[Account, date], date | None]
+    """The day, from a given one on, on which an account gets a verifier that it lacks."""
     skipped: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     owners: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
     """The matricule of each line of the scanned feeds, by source."""
@@ -353,8 +353,8 @@ def changes_since_feeds(
 
 
 def list_since(old: SyncCache, changes: Changes | None) -> datetime | None:
-    """Since when accounts were written that the list of accounts may lack, None where only the begin of the
-    last run is known. EVER where the server could have said what changed, and its answer is not trusted."""
+    """The instant since which accounts were written that the list of accounts may lack. None if only the
+    begin of the last run is known. EVER if the answer of the server on what changed is not trusted."""
     if changes is None:
         return EVER if old.seen.cookie else None
     return changes.since

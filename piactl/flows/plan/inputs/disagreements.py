@@ -1,8 +1,8 @@
 """Resolves disagreements of several sources about one person by their rank, and remembers what did not count.
 
-If every statement counted, the night of one source would rename an account and the night of the other would
-rename it back. The sources have a rank: the order of the configuration, unless it names another one that
-comes first for a field. Only deviations are stored, in the record of the source in the directory, for all
+If every statement counted, one source would rename an account and the next night the other would rename it
+back. So sources have a rank: their order in the configuration, unless it names another one that comes first
+for a field. Only deviations are stored, in the record of the source in the directory, for all
 hosts: a keyed digest of each field whose last statement differs from the account. Without a deviation, the
 last statement is the value of the account.
 """

@@ -45,11 +45,12 @@ def those_let_in(
     merged: MergedFeeds,
     rules: Rules,
 ) -> list[SourcedFeed]:
-    """The feeds without the people whom a case keeps from the account of their matricule, or from the
-    person in waiting; `accounts` has archived ones too. The cases are in `merged`, and what is known goes
-    on.
+    """The feeds without the people whom a case separates from the account of their matricule, or from the
+    person in waiting. The account then goes on with what is known. `accounts` has archived ones too. The
+    cases are in `merged`.
 
-    What waits for an account is compared as well: it may come from a delta whose people were held.
+    People in waiting who have an account are compared as well: they may come from a delta whose people were
+    held.
     """
     let_in = []
     for sourced in feeds:
@@ -249,8 +250,8 @@ class _Search:
                     yield other
 
     def _look(self, person: Person, own: _Other) -> None:
-        """Makes the case of a newcomer, if there is anybody whom they may be. One whom a head of school made
-        is a case anyhow: only somebody who knows them can say whose account is theirs."""
+        """Makes the case of a newcomer, if somebody may be the same person. One made by a head of school
+        is always a case: only somebody who knows them can say which account is theirs."""
         found = {}
         for other in self._others(own, own.traces):
             words = own.traces.evidence(other.traces)
@@ -267,8 +268,8 @@ class _Search:
                 self.merged.hold(person.matricule, case.why, HoldCode.CASE)
 
     def _first_of_two(self, own: _Other, other: _Other) -> bool:
-        """Whether somebody decided that another newcomer is the same person: that one joins this one's
-        account, once it is made."""
+        """Whether somebody decided that another newcomer is the same person, who joins this one's account
+        once it is made."""
         return any(
             case.answered(Answer.SAME) and case.matricule == other.name and case.decision.one == own.name
             for case in self.memory.cases.values()

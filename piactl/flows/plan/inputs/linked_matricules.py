@@ -1,7 +1,7 @@
-"""People whom HR calls by several matricules: each is one person, under the first one.
+"""People who have several matricules in HR: each is one person, under the first one.
 
-The first matricule of an account is stored in clear where all accounts have it (`Account.matricule`). Rows,
-absences and news under a further one are read as those of the first, so that nothing else has to know.
+`Account.matricule` is the first matricule. Rows, absences and news under a further one are read as those of
+the first, so that no other module needs to know.
 """
 
 from __future__ import annotations

@@ -76,7 +76,8 @@ NOTHING = Accepted()
 
 @dataclass(slots=True)
 class MergedFeeds:
-    """The merged feeds. All mappings are by matricule; `held` has the reason of each hold."""
+    """The merged feeds. Mappings are by matricule unless they say otherwise; `held` has the reason of each
+    hold."""
 
     people: dict[str, Person] = field(default_factory=dict)
     assignments: dict[str, tuple[Assignment, ...]] = field(default_factory=dict)
