@@ -73,16 +73,21 @@ def stored_head(path: str) -> Head:
     """The last line that was synced, as the head file of the journal at `path` says it; GENESIS without one
     that can be read."""
     try:
-        fd = os.open(path + SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
+        with _head_file(path) as fd:
+            record = read_head(fd)
+    except (HeadDamaged, OSError):
         return GENESIS
+    return record.head if record else GENESIS
+
+
+@contextmanager
+def _head_file(path: str) -> Iterator[int]:
+    """The head file of the journal at `path`, open for reading. Raises OSError."""
+    fd = os.open(path + SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        record = read_head(fd)
-    except (HeadDamaged, OSError):  # OSError: a folder
-        return GENESIS
+        yield fd
     finally:
         os.close(fd)
-    return record.head if record else GENESIS
 
 
 def write_head(fd: int, record: HeadRecord) -> None:
@@ -166,13 +171,10 @@ def alive_runs(path: str, runs: Collection[str]) -> set[str]:
     if not runs:
         return set()
     try:
-        fd = os.open(path + SUFFIX, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with _head_file(path) as fd:
+            return {run for run in runs if is_alive(fd, run)}
     except FileNotFoundError:
         return set()
-    try:
-        return {run for run in runs if is_alive(fd, run)}
-    finally:
-        os.close(fd)
 
 
 SYSLOG = "/dev/log"
@@ -183,23 +185,22 @@ _PATIENCE = 1.0
 def log_head(anchor: Anchor, address: str = SYSLOG) -> bool:
     """Sends the head to syslog (authpriv.notice, in the form that syslog(3) writes); false where nothing
     listens. Waits a second at most."""
-    text = f"<{_NOTICE_OF_AUTHPRIV}>piactl[{os.getpid()}]: journal head {anchor}"
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
-            log.settimeout(_PATIENCE)
-            log.connect(address)
-            log.send(text.encode())
-    except OSError:
-        return False
-    return True
+    return _sent(f"<{_NOTICE_OF_AUTHPRIV}>piactl[{os.getpid()}]: journal head {anchor}", address)
 
 
 def has_syslog(address: str = SYSLOG) -> bool:
     """Whether a program takes messages at `address`."""
+    return _sent("", address)
+
+
+def _sent(text: str, address: str) -> bool:
+    """Connects, and sends the text if there is any; false where nothing listens."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
             log.settimeout(_PATIENCE)
             log.connect(address)
+            if text:
+                log.send(text.encode())
     except OSError:
         return False
     return True

@@ -105,11 +105,17 @@ _PIECE = 1 << 20
 @contextmanager
 def pruning(path: str) -> Iterator[None]:
     """The lock of a prune: one process at a time. Raises JournalUnusable if another has it."""
-    fd = open_private(path + SUFFIX, os.O_RDWR)
-    try:
+    with _head_file(path) as fd:
         if not locks.say_alive(fd, _PRUNE):
             raise JournalUnusable(f"{path}: is being pruned by another process.\nWait for its end.")
         yield
+
+
+@contextmanager
+def _head_file(path: str) -> Iterator[int]:
+    fd = open_private(path + SUFFIX, os.O_RDWR)
+    try:
+        yield fd
     finally:
         os.close(fd)
 
@@ -175,7 +181,7 @@ def _rewrite(path: str, name: str, seq: int, opening: bytes) -> None:
                 target.write(opening)
                 shutil.copyfileobj(source, target, _PIECE)
             _sync(target)  # most of it before the lock, under which others wait
-            with _nobody_appends(path) as head_fd:
+            with _head_file(path) as head_fd, locks.appending(head_fd, _PATIENCE):
                 if not packed:
                     shutil.copyfileobj(source, target, _PIECE)  # what was appended meanwhile
                     _sync(target)
@@ -224,14 +230,3 @@ def _created(temporary: Path, like: Path) -> Iterator[IO[bytes]]:
 def _sync(file: IO[bytes]) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-@contextmanager
-def _nobody_appends(path: str) -> Iterator[int]:
-    """Holds the append lock; yields the descriptor of the head file."""
-    fd = open_private(path + SUFFIX, os.O_RDWR)
-    try:
-        with locks.appending(fd, _PATIENCE):
-            yield fd
-    finally:
-        os.close(fd)
