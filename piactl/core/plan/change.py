@@ -60,8 +60,8 @@ GUARD_KINDS = (
 Belongings = frozenset[tuple[str, str]]
 """Pairs of "profile" or "service" and a name of the policy."""
 
-Post = tuple[str, str, date, date | None]
-"""Source, UAI, start and end of an assignment."""
+NewPost = tuple[str, str, date, date | None]
+"""Source, UAI, start and end of an assignment that an account did not have before."""
 
 Facts = Mapping[str, object]
 """Values before or after a change, by field name: text, numbers, lists of text, or None."""
@@ -81,7 +81,7 @@ class Effect:
     losses: Belongings = frozenset()
     other: tuple[str, ...] = ()
     sources: frozenset[str] = frozenset()
-    posts: tuple[Post, ...] = ()
+    posts: tuple[NewPost, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from piactl.core.model.account import (
 from piactl.core.model.numen_and_digests import digest_key_id
 from piactl.core.model.overrides import override_text, override_words
 from piactl.core.model.person import Assignment
-from piactl.core.plan.change import LAYOUT, Belongings, Change, Effect, Kind, Post
+from piactl.core.plan.change import LAYOUT, Belongings, Change, Effect, Kind, NewPost
 from piactl.core.rules.desired import Desired, Rules
 from piactl.core.rules.matching import NAMES, same_name
 from piactl.core.rules.reasons import (
@@ -459,7 +459,7 @@ def effect_on(current: Account | None, account: Account) -> Effect:
     return Effect(after - before, before - after, other, sources, posts)
 
 
-def _posts(account: Account, known: Container[object]) -> tuple[Post, ...]:
+def _posts(account: Account, known: Container[object]) -> tuple[NewPost, ...]:
     return tuple((a.source, a.uai, a.start, a.end) for a in account.assignments if a.key not in known)
 
 

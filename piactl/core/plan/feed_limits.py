@@ -53,7 +53,7 @@ _FREQUENT, _FREQUENT_ROWS = 8, 5
 
 
 @dataclass(frozen=True, slots=True)
-class Basis:
+class DeltaBasis:
     """The set that a delta of a national feed changes: digest, date, and the days from then to the delta."""
 
     digest: str
@@ -92,7 +92,7 @@ class FeedFacts:
     distinct: Mapping[str, int] = field(default_factory=dict)
     forms: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     establishments: frozenset[str] = frozenset()
-    basis: Basis | None = None
+    basis: DeltaBasis | None = None
     later: frozenset[str] = frozenset()
     part: bool = False
     kind: str = ""
@@ -268,7 +268,7 @@ def order_refusals(
     return [("missing-delta", f"{message} {first}\nIf none is missing: {accept}")]
 
 
-def _days_of(basis: Basis, weekdays: Collection[str]) -> int:
+def _days_of(basis: DeltaBasis, weekdays: Collection[str]) -> int:
     """How many of the days after the basis, up to that of the delta, are such weekdays."""
     first = basis.day.toordinal() + 1
     days = range(first, first + basis.days)

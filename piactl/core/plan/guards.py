@@ -38,7 +38,7 @@ from piactl.core.plan.change import (
     Change,
     Effect,
     Kind,
-    Post,
+    NewPost,
 )
 from piactl.core.plan.losses import NO_LOSSES, Losses, losses_since
 from piactl.dataclass import dataclass
@@ -152,7 +152,7 @@ class AccountCounts(NamedTuple):
     losses: Belongings
     other: tuple[str, ...]
     sources: frozenset[str]
-    posts: tuple[Post, ...]
+    posts: tuple[NewPost, ...]
 
 
 def counts_of(changes: Iterable[Change]) -> AccountCounts:
@@ -208,7 +208,7 @@ class Tally:
         self._losses: Counter[tuple[str, str]] = Counter()
         self._groups: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self._in_group: Counter[tuple[str, str]] = Counter()
-        self.posts: Counter[Post] = Counter()
+        self.posts: Counter[NewPost] = Counter()
         """The new assignments."""
 
     def add(self, changes: Iterable[Change]) -> None:

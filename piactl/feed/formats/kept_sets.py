@@ -15,7 +15,7 @@ from datetime import date
 from pathlib import Path
 from typing import IO, Any
 
-from piactl.core.plan.feed_limits import Basis
+from piactl.core.plan.feed_limits import DeltaBasis
 from piactl.dataclass import dataclass
 from piactl.private_files import make_private_folder, write_private
 
@@ -39,7 +39,7 @@ class KeptSet:
     structures: Mapping[str, str]
     uais: frozenset[str] | None
     gone: frozenset[str]
-    basis: Basis | None
+    basis: DeltaBasis | None
     records: Callable[[], IO[bytes]] = field(repr=False)
     number: int = 0
     """What orders it among the sets of its day, in their names."""
@@ -143,8 +143,8 @@ def _digest_of(stream: IO[bytes]) -> str:
     return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
-def _basis(found: list[Any] | None) -> Basis | None:
-    return Basis(found[0], date.fromisoformat(found[1]), found[2]) if found else None
+def _basis(found: list[Any] | None) -> DeltaBasis | None:
+    return DeltaBasis(found[0], date.fromisoformat(found[1]), found[2]) if found else None
 
 
 def _kind_name(source: str, kind: str) -> str:

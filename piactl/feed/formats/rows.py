@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import IO
 
-from piactl.core.plan.feed_limits import Basis
+from piactl.core.plan.feed_limits import DeltaBasis
 from piactl.feed.value_checks import FOUND
 
 COLUMNS = (
@@ -34,7 +34,7 @@ class RowWriter:
         self._stream, self._records, self.columns = stream, records, columns
         self.kind, self.remark, self.number = "", "", 0
         self.structures: Mapping[str, str] = {}
-        self.basis: Basis | None = None
+        self.basis: DeltaBasis | None = None
         self.gone: frozenset[str] = frozenset()
         self.later: frozenset[str] = frozenset()
         self.local: frozenset[str] = frozenset()
@@ -55,7 +55,7 @@ class RowWriter:
         """Adds a person as later deltas need them."""
         self._records.write(line)
 
-    def end_set(self, structures: Mapping[str, str], basis: Basis | None, gone: frozenset[str]) -> None:
+    def end_set(self, structures: Mapping[str, str], basis: DeltaBasis | None, gone: frozenset[str]) -> None:
         """Adds what later deltas need besides the people."""
         self.structures, self.basis, self.gone = structures, basis, gone
 

@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import field
 from datetime import date
 
-from piactl.core.plan.change import Post
+from piactl.core.plan.change import NewPost
 from piactl.core.plan.feed_limits import ROW, column_warnings
 from piactl.core.plan.feed_quality import EXPECTED, PLACES, FeedQuality, Place, worst
 from piactl.core.plan.plan import Rejection
@@ -29,7 +29,7 @@ class Outcome:
     written: AbstractSet[str]
     held: AbstractSet[str]
     without: AbstractSet[str]
-    posts: Mapping[Post, int]
+    posts: Mapping[NewPost, int]
     staged: Container[object] = ()
     owners: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -122,7 +122,7 @@ def _contradicting(rejections: Iterable[Rejection]) -> int:
     return len({(one.file, one.line) for one in rejections if one.code in _CONTRADICT})
 
 
-def _running(posts: Mapping[Post, int], source: str, as_of: date) -> dict[Post, int]:
+def _running(posts: Mapping[NewPost, int], source: str, as_of: date) -> dict[NewPost, int]:
     """The new posts of a source that are not over."""
     return {
         post: number
@@ -131,7 +131,7 @@ def _running(posts: Mapping[Post, int], source: str, as_of: date) -> dict[Post, 
     }
 
 
-def _late(posts: Mapping[Post, int], source: str, as_of: date) -> Iterator[tuple[str, int, int]]:
+def _late(posts: Mapping[NewPost, int], source: str, as_of: date) -> Iterator[tuple[str, int, int]]:
     """Establishment, days and number of the new posts of a source that began before they were known."""
     for (_, uai, start, _), number in _running(posts, source, as_of).items():
         if start < as_of:

@@ -255,8 +255,8 @@ class _JointEvaluation(Evaluation):
             totals=counted.totals(),
             counted=counted.counted(before, policy, self.as_of, held=held, losses=losses),
             impact=tuple(counted.impact(before, policy, self.as_of, in_sources)),
+            quality=tuple(self._quality(written, desired, counted)),
         )
-        plan = replace(plan, quality=tuple(self._quality(written, desired, counted)))
         last = LastRun(
             run="",
             as_of=self.as_of,

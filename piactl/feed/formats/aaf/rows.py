@@ -8,7 +8,7 @@ from dataclasses import field
 
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.feed_limits import Basis
+from piactl.core.plan.feed_limits import DeltaBasis
 from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
 from piactl.feed.file_date import file_date, file_order
@@ -236,7 +236,7 @@ class _Set:
 
     def _write_over(
         self, base: KeptSet, changes: dict[str, list[tuple[Request, str]]]
-    ) -> tuple[Basis | None, frozenset[str]]:
+    ) -> tuple[DeltaBasis | None, frozenset[str]]:
         """Writes the people of a kept set with the changes of a delta. Returns what it changes, and whom it
         deletes."""
         if base.digest == self.files.digest:
@@ -269,7 +269,7 @@ class _Set:
         made = ", ".join(f"{number} {what}" for what, number in counts.items())
         self.writer.remark = f"a delta on the set of {base.day}: {made}"
         day = self.writer.day or base.day
-        return Basis(base.digest, base.day, (day - base.day).days), frozenset(gone)
+        return DeltaBasis(base.digest, base.day, (day - base.day).days), frozenset(gone)
 
     def _put(self, record: Record) -> None:
         """Writes a person: the record for later deltas, and the rows."""
