@@ -242,8 +242,5 @@ def _manual_rows(account: Account) -> Iterable[Row]:
     for override in sorted(account.overrides, key=lambda p: (p.made, p.kind.value)):
         span = Span(override.made.toordinal(), override.until.toordinal(), Shade.OVERRIDE)
         yield Row(
-            Group.OVERRIDES,
-            f"{override.kind.value} {override.uai}".strip(),
-            override_text(override),
-            [span],
+            Group.OVERRIDES, f"{override.kind.value} {override.uai}".strip(), override_text(override), [span]
         )

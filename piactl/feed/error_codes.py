@@ -89,10 +89,7 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
         "it is a delta, and this host has no set before it",
         "feed the last complete set and every delta after it",
     ),
-    "bad-name": (
-        "its name is not that of its format",
-        "keep its name as delivered",
-    ),
+    "bad-name": ("its name is not that of its format", "keep its name as delivered"),
     "wrong-perimeter": (
         "the set is of another académie or degree",
         "request the right one, or correct `perimeter`",

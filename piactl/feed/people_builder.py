@@ -105,11 +105,7 @@ class PeopleBuilder:
             return
         if len(prior.assignments) >= _MOST_ASSIGNMENTS:
             self._reject(
-                line,
-                "debut",
-                "too-many-assignments",
-                f"more than {_MOST_ASSIGNMENTS} rows",
-                prior.matricule,
+                line, "debut", "too-many-assignments", f"more than {_MOST_ASSIGNMENTS} rows", prior.matricule
             )
             return
         assignment = person.assignments[0]

@@ -108,12 +108,7 @@ _MOSTLY = 50_000
 class FeedReader:
     """Reads one feed from an open file. Call `feed()` once."""
 
-    def __init__(
-        self,
-        path: Path,
-        opened: OpenFeed,
-        skipped: Skipped | None = None,
-    ) -> None:
+    def __init__(self, path: Path, opened: OpenFeed, skipped: Skipped | None = None) -> None:
         self.skipped = skipped
         self.passed = 0
         self.path, self.source, self.stream = path, opened.source, opened.stream

@@ -12,13 +12,7 @@ from datetime import date, timedelta
 from piactl.core.edits import Act, ActRefused, Altered, Author, known_to_hr, override_end
 from piactl.core.edits.assignments import added_override, check_assignment, ended_by_hand
 from piactl.core.model.account import Account, Lock, State
-from piactl.core.model.overrides import (
-    MANUAL,
-    OverrideKind,
-    overridden,
-    running,
-    sponsor_of,
-)
+from piactl.core.model.overrides import MANUAL, OverrideKind, overridden, running, sponsor_of
 from piactl.core.model.periods import civil, ordinal
 from piactl.core.model.person import Assignment
 from piactl.core.rules.desired import Rules, Subject, desired_account
@@ -205,13 +199,7 @@ def reopen(author: Author, until: date | None = None, sponsor: str = "") -> Act:
 
 
 def _renewed(
-    account: Account,
-    row: Assignment,
-    start: date,
-    until: date,
-    author: Author,
-    sponsor: str,
-    rules: Rules,
+    account: Account, row: Assignment, start: date, until: date, author: Author, sponsor: str, rules: Rules
 ) -> Account:
     """The account with an assignment by hand like `row`, from `start` to `until`."""
     new = replace(row, start=start, end=until, source=MANUAL, origin="")

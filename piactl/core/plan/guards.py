@@ -356,11 +356,7 @@ class Tally:
         for kind, count in self._overall.items():
             total = self._accounts.get(kind, count.accounts)
             yield kind, "", "all accounts", census.total, count, total
-        scopes = {
-            "establishment": census.by_establishment,
-            "profile": census.by_profile,
-            "source": sources,
-        }
+        scopes = {"establishment": census.by_establishment, "profile": census.by_profile, "source": sources}
         for (kind, sort, scope), count in self._scoped.items():
             total = self._accounts.get(kind, self._overall[kind].accounts)
             yield kind, sort, scope, scopes[sort].get(scope, 0), count, total

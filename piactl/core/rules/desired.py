@@ -10,14 +10,7 @@ from typing import Any
 from zlib import crc32
 
 from piactl.core.credentials.proofs_and_backoff import changed_proofs, numen_verifier, with_proof_changes
-from piactl.core.model.account import (
-    NO_DEVICE,
-    NUMEN_PROOF,
-    PLACEHOLDER,
-    Account,
-    State,
-    amended,
-)
+from piactl.core.model.account import NO_DEVICE, NUMEN_PROOF, PLACEHOLDER, Account, State, amended
 from piactl.core.model.numen_and_digests import NUMEN, DigestKeys
 from piactl.core.model.overrides import (
     Override,

@@ -130,13 +130,7 @@ def grant_reason(career: Career, right: Right, as_of: date, policy: Policy) -> R
 
 
 def revoke_reason(
-    career: Career,
-    right: Right,
-    as_of: date,
-    policy: Policy,
-    register: Register,
-    *,
-    same_assignments: bool,
+    career: Career, right: Right, as_of: date, policy: Policy, register: Register, *, same_assignments: bool
 ) -> RightReason:
     """Why the account does not have a right on the day. `same_assignments`: it had the right with the same
     assignments, so that another policy takes it."""

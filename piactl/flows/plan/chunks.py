@@ -28,12 +28,7 @@ from piactl.core.rules.desired import MATRICULE, Rules
 from piactl.core.rules.matching import traces_of
 from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import read_unmanaged, search_accounts, search_accounts_named
-from piactl.directory.store.attribute_scans import (
-    read_stamps,
-    read_tombstones,
-    read_traces,
-    without_number,
-)
+from piactl.directory.store.attribute_scans import read_stamps, read_tombstones, read_traces, without_number
 from piactl.errors import FeedRefused
 from piactl.feed.feed import Feed
 from piactl.feed.fingerprints import LineDigests, Skipped

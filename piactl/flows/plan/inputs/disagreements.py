@@ -126,13 +126,7 @@ class Resolver:
         return self.deviations.get(source, {}).get(matricule, {})
 
     def _remember(
-        self,
-        matricule: str,
-        sources: set[str],
-        stated: Mapping[str, str],
-        name: str,
-        before: str,
-        after: str,
+        self, matricule: str, sources: set[str], stated: Mapping[str, str], name: str, before: str, after: str
     ) -> None:
         """Stores the last statement of every source that differs from the new value. The last statement of a
         source without a statement tonight is its deviation, else `before`."""

@@ -153,10 +153,7 @@ def _with_known_starts(
         matricule: replace(
             person,
             assignments=with_known_starts(
-                person.assignments,
-                merged.get(matricule, known.get(matricule, ())),
-                sourced.source.name,
-                day,
+                person.assignments, merged.get(matricule, known.get(matricule, ())), sourced.source.name, day
             ),
         )
         for matricule, person in sourced.feed.people.items()
