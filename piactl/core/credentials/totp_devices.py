@@ -84,13 +84,7 @@ def match_code(device: Device, codes: Codes, code: str, now: datetime) -> Match 
         for step in range(expected - WINDOW, expected + WINDOW + 1)
         if hmac.compare_digest(codes(step), code)
     ]
-    fresh = [step for step in matching if step > device.last_step]
-    if fresh:
-        step = min(fresh, key=lambda step: (abs(step - expected), step))
-        return Match(step, step - current)
-    if matching:
-        raise CodeUsed
-    return None
+    return _nearest(matching, expected, current, device.last_step)
 
 
 def match_pair(
@@ -107,13 +101,17 @@ def match_pair(
         for step in range(current - reach, current + reach + 1)
         if hmac.compare_digest(codes(step - 1), pair[0]) and hmac.compare_digest(codes(step), pair[1])
     ]
-    fresh = [step for step in matching if step - 1 > device.last_step]
-    if fresh:
-        step = min(fresh, key=lambda step: abs(step - current))
-        return Match(step, step - current)
-    if matching:
+    return _nearest(matching, current, current, device.last_step + 1)
+
+
+def _nearest(matching: Sequence[int], expected: int, current: int, used: int) -> Match | None:
+    """The match of the step nearest to the expected one, None without any. Raises CodeUsed if none is after
+    `used`."""
+    fresh = [step for step in matching if step > used]
+    if matching and not fresh:
         raise CodeUsed
-    return None
+    step = min(fresh, key=lambda step: (abs(step - expected), step), default=None)
+    return None if step is None else Match(step, step - current)
 
 
 def in_force(devices: Collection[Device], name: str) -> Device | None:

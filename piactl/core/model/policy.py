@@ -162,6 +162,11 @@ class Guard:
     per_establishment: Limit | None = None
     per_profile: Limit | None = None
 
+    def limit(self, scope: str) -> Limit | None:
+        """The limit for one "establishment" or one "profile", or else for all accounts."""
+        own = {"establishment": self.per_establishment, "profile": self.per_profile}
+        return own.get(scope, self.overall)
+
 
 @dataclass(frozen=True, slots=True)
 class GuardPeriod:

@@ -53,8 +53,7 @@ def suggestions(
                 continue  # a first load
             base, _, scope = kind.partition(PER)
             guard = guards[base][1] if base in guards else Guard()
-            own = {"establishment": guard.per_establishment, "profile": guard.per_profile}
-            number_limit = own[scope] if scope else guard.overall
+            number_limit = guard.limit(scope)
             limit = number_limit.most(of) if number_limit is not None else None
             used = inf if limit == 0 else found / limit if limit else 0.0
             key = kind, _period(policy, kind, day)

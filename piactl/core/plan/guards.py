@@ -398,8 +398,7 @@ def _limited(counted: Iterable[_Counted], guards: Mapping[str, tuple[str, Guard]
     """The counts for which a guard has a limit."""
     for kind, sort, scope, of, count, total in counted:
         name, guard = guards.get(kind, (kind, Guard()))
-        per_scope = {"establishment": guard.per_establishment, "profile": guard.per_profile}
-        limit = guard.overall if kind in GROWTH.values() else per_scope.get(sort, guard.overall)
+        limit = guard.overall if kind in GROWTH.values() else guard.limit(sort)
         if limit is not None:
             yield name, kind, sort, scope, of, limit, count, total
 

@@ -106,27 +106,30 @@ def grant_reason(career: Career, right: Right, as_of: date, policy: Policy) -> R
     period = holding(career.rights.get(right, []), number) or (number, number)
     since = civil(period[0]) or as_of
     service = policy.services.get(right[0])
-    place = service.line if service else 0
+    text, assignment = _giving(career, right[1], as_of, service)
+    return text, assignment, since, service.line if service else 0
+
+
+def _giving(career: Career, uai: str, as_of: date, service: Service | None) -> tuple[str, Assignment | None]:
+    """What gives a service on the day, and the assignment behind it."""
+    number = as_of.toordinal()
     for post in career.posts_on(as_of):
-        if service is None or not post.has(service) or (right[1] and post.assignment.uai != right[1]):
+        if service is None or not post.has(service) or uai not in ("", post.assignment.uai):
             continue
-        delay = post.delay(service)
+        delay, text = post.delay(service), assignment_text(post.assignment)
         if number < post.first + delay:
-            text = f"kept during the delay of {counted(delay, 'day')} of {assignment_text(post.assignment)}"
-            return text, post.assignment, since, place
-        after = ""
+            return f"kept during the delay of {counted(delay, 'day')} of {text}", post.assignment
         if delay:
-            after = f", {counted(delay, 'day')} after the start" + (" of a mutation" if post.follows else "")
-        text = f"profile {post.profile}: {assignment_text(post.assignment)}{after}"
-        return text, post.assignment, since, place
+            text += f", {counted(delay, 'day')} after the start" + (" of a mutation" if post.follows else "")
+        return f"profile {post.profile}: {text}", post.assignment
     if career.state_on(as_of) is State.GRACE:
-        return "lasts through the grace", None, since, place
+        return "lasts through the grace", None
     for post in career.posts:
-        if service is not None and handed_over(post, service, right[1], number):
+        if service is not None and handed_over(post, service, uai, number):
             days = counted(service.handover, "day")
             text = f"handover of {days} after a mutation: {assignment_text(post.assignment)} is over"
-            return text, post.assignment, since, place
-    return "an exception", None, since, place
+            return text, post.assignment
+    return "an exception", None
 
 
 def revoke_reason(
