@@ -123,7 +123,7 @@ def test_a_person_twice_with_other_content_is_held(tmp_path):
     feed = read(folder(tmp_path / "set", files([CLAIRE, ZOE, CLAIRE, other])))
     assert set(feed.held) == {"aaf:500"}
     assert {r.code for r in feed.rejections} == {"person-doubled"}
-    assert feed.unattributed == 0
+    assert feed.facts.unattributed == 0
 
 
 def test_absences_of_a_set_of_one_establishment_count_there_alone(tmp_path):

@@ -265,7 +265,7 @@ def test_a_file_with_wrong_rows_holds_their_people(case, sample, read):
     made, held, unattributed, codes, settings = HELD[case]
     feed = read(made(sample), **settings)
     assert set(feed.held) == held
-    assert feed.unattributed == unattributed
+    assert feed.facts.unattributed == unattributed
     assert {r.code for r in feed.rejections} == codes
     assert codes <= set(REJECTIONS)
     assert not set(feed.people) & held

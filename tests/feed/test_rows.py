@@ -107,10 +107,10 @@ def test_a_bad_value_rejects_its_row_and_holds_its_person(case, sample, read):
     assert [(r.code, r.column, r.line) for r in feed.rejections] == [(code, column, 2)]
     assert set(feed.people) == {"0002"}
     if column == "matricule":
-        assert feed.unattributed == 1
+        assert feed.facts.unattributed == 1
         assert feed.rejections[0].matricule is None
     else:
-        assert feed.unattributed == 0
+        assert feed.facts.unattributed == 0
         assert set(feed.held) == {"0001"}
         assert code in feed.held["0001"]
     assert feed.facts.columns[column][1] == 1
