@@ -70,7 +70,7 @@ def journal_owner(user: str, host: str) -> str:
 
 
 def read_anchor(text: str) -> Anchor | None:
-    """The anchor in a text, as `str` writes it; None if it is none."""
+    """The anchor in a text, as `str` writes it; None for any other text."""
     found = _ANCHOR.fullmatch(text)
     if found is None:
         return None

@@ -371,7 +371,7 @@ class RowParser:
         return self._shapeless(fields, code, detail)
 
     def _shapeless(self, fields: Sequence[str], code: str, detail: str) -> BrokenRow:
-        """A row whose fields may be shifted: it holds the probable matricule, without certainty."""
+        """A row whose fields may be shifted. It holds the person of the probable matricule."""
         self.misshapen += 1
         return BrokenRow(self._guess(fields), attributed=False, faults=[("", (code, detail))])
 

@@ -27,7 +27,7 @@ _NEAR = 0.66
 
 
 class NoSource(UsageError):
-    """A file whose name has nothing in common with the files of any source. `is_other`: nor has its suffix,
+    """A file whose name is not similar to that of any feed. `is_other`: its suffix is none of a feed either,
     as that of a LISEZMOI.txt."""
 
     def __init__(self, message: str, path: Path, *, is_other: bool) -> None:

@@ -40,8 +40,8 @@ def numen_verifier(keys: DigestKeys, numen: str, salt: str) -> str:
 
 
 def verifies(keys: DigestKeys, stored: str, numen: str) -> bool:
-    """Whether `stored` is a verifier of the NUMEN, compared in constant time; False for what is none, or is
-    under a key that is not known."""
+    """Whether `stored` is a verifier of the NUMEN, compared in constant time. False if it is not a verifier,
+    or its key is unknown."""
     key = digest_key_id(stored)
     try:
         scheme, log_n, r, p, salt, expected = stored[stored.find("}") + 1 :].split("$")
@@ -67,8 +67,8 @@ def changed_proofs(
 ) -> tuple[str, ...]:
     """The PROOFS in which `account` differs from the `current` account of a person, or that are new.
 
-    A NUMEN that only moves to another key is the same. A NUMEN whose former digest is under a key that is
-    not known counts as changed, because it cannot be compared. A return from the archive does not change the
+    A NUMEN that only moves to another key is unchanged. If the former digest is under an unknown key, the
+    NUMEN counts as changed, because it cannot be compared. A return from the archive does not change the
     private address, which the archive does not hold.
     """
     if current is None:

@@ -160,7 +160,7 @@ def _without_closure(account: Account, rules: Rules) -> tuple[Account, State]:
 def _extended_by_hand(
     account: Account, row: Assignment, until: date, author: Author, sponsor: str, rules: Rules
 ) -> Account:
-    """The account with another end of an assignment by hand, whose override may have ended with it."""
+    """The account with another end of an assignment by hand. Its override may already have ended."""
     account = ended_by_hand(account, row, until)
     if any(o.kind is OverrideKind.ADD and o.key == row.key for o in account.overrides):
         return account
@@ -210,8 +210,8 @@ def _renewed(
 
 
 def _sponsored(account: Account, altered: Account, sponsor: str, author: Author) -> Altered:
-    """The altered account with its new sponsor, if one is given. Raises ActRefused if HR knows nothing of the
-    person and nobody is responsible."""
+    """The altered account with its new sponsor, if one is given. Raises ActRefused if a person who is not in
+    the HR data has no sponsor."""
     if any(a.source != MANUAL for a in altered.assignments):
         if sponsor:
             raise ActRefused(

@@ -181,7 +181,7 @@ class PasswordSettings:
 
     An activation password lasts `activation_hours`. `minimum` and `administrator_minimum` are in characters.
     After `failures_per_hour` failed identity checks over all accounts, checks are refused for a while. A
-    changed NUMEN or private address serves nobody for `holdoff_days`.
+    changed NUMEN or private address cannot be used for `holdoff_days`.
     """
 
     policy: str = ""
@@ -238,7 +238,7 @@ class Settings:
     "" on a host that has none. `sources` are in the order of their rank; `ranks` names for some data the
     one that comes first. `go_on`: a run continues without these sources if their feed is refused.
     `clock_minutes`: how far the clocks of this host and of the server may differ. `change_hooks` are
-    the commands that get changes, `proof_hook` is the one for changes of what proves who somebody is, with
+    the commands that get changes, `proof_hook` is the one for changes of proofs of identity, with
     its arguments, which may run for `hook_seconds`. `journal_heads`: a file that the head of the journal is
     appended to. `language` is that of texts for people, "" for that of the environment."""
 

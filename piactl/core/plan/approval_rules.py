@@ -32,7 +32,7 @@ class Approval:
 
 
 def reasons(plan: Plan, rules: Approvals) -> list[str]:
-    """Why the plan needs another person; none if it needs nobody."""
+    """Why the plan needs the approval of another person; empty if it needs none."""
     found = []
     for rule in rules.required:
         broken = sorted(

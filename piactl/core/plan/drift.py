@@ -85,7 +85,7 @@ def drift_words(drift: Drift) -> str:
 
 
 def kept_until(attribute: str, since: date, drift_days: int, overrides: Iterable[Override]) -> date:
-    """The last day on which a tightening of this attribute, seen since a day, is kept: until it has stood for
-    `drift_days`, or as long as an administrator decided."""
+    """The last day on which a tightening of this attribute, seen since a day, is kept: until it is
+    `drift_days` old, or as long as an administrator decided."""
     decided = (o.until for o in overrides if o.kind is OverrideKind.KEEP and o.value == attribute)
     return max(since + timedelta(days=drift_days - 1), *decided, since)

@@ -115,7 +115,7 @@ class LastRun:
 
 @dataclass(frozen=True, slots=True)
 class Vanished:
-    """An account whose entry another program deleted, or, `unmanaged`, took the mark of management from.
+    """An account whose entry another program deleted, or, if `unmanaged`, removed from piactl's management.
     `matricule` is "" if it was archived, `since` is the day of the run that noted it."""
 
     matricule: str
@@ -164,7 +164,7 @@ class Memory:
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     """People in waiting by matricule."""
     drift: Mapping[str, Mapping[str, date]] = field(default_factory=dict)
-    """What other programs changed and stands: uid -> attribute -> the first day."""
+    """Changes by other programs that are left: uid -> attribute -> the first day."""
     archivals: Mapping[str, date] = field(default_factory=dict)
     """The accounts that are due for archival: uid -> the day of the run that noted it first."""
     cases: Mapping[str, Case] = field(default_factory=dict)

@@ -389,7 +389,7 @@ def verifier_day(account: Account, keys: DigestKeys, as_of: date) -> date | None
 
 def _with_verifier(account: Account, subject: Subject, rules: Rules) -> Account:
     """The account with a verifier of its NUMEN: at once where that changed, else on its day. Without a
-    matching key there is none: the digest, under the same key, is guessed faster."""
+    matching key there is none, because the digest under the same key is faster to guess."""
     changed = NUMEN_PROOF in changed_proofs(account, subject.current, subject.person, rules.keys)
     if changed:
         account = replace(account, numen_verifier=None)

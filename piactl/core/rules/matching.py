@@ -159,7 +159,7 @@ def _is_of_uid(person: Person, known: Named) -> bool:
     if not dot or given.partition("-")[0] == _first(person.given_name):
         return True
     theirs, ours = _families(person), _families(known)
-    # the uid has the usage name of an account whose name at birth agrees, or nothing new comes
+    # the name at birth agrees and the uid has the usage name, or no name is new
     at_birth = folded(person.family_name) == folded(known.family_name)
     return (
         family in theirs or (at_birth and family in ours) or (theirs <= ours and given_agrees(person, known))

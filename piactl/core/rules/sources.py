@@ -64,8 +64,8 @@ class Supplements:
 def with_known_starts(
     listed: Sequence[Assignment], known: Iterable[Assignment], source: str, day: date
 ) -> tuple[Assignment, ...]:
-    """The assignments of a feed without dates, which begin on its `day`, with the starts that are known: a
-    start is never rewritten. A post that ended before the eve of that day begins anew."""
+    """The assignments of a feed without dates, which begin on its `day`, or on the start that is known: a
+    start is never rewritten. A post that ended before the day before begins anew."""
     eve = day - timedelta(days=1)
     starts = {
         (a.uai, a.function): a.start
@@ -109,9 +109,9 @@ class Ranks:
 
 
 def ranked_value(current: str, stated: Sequence[str | None]) -> str:
-    """The value of a field of a person in several sources, given by rank: what the first one states, if it
-    is no blank. None is a source that this run does not have, and whose last value, not blank, is not
-    known: the current value stays."""
+    """The value of a field of a person in several sources, in order of rank: the first that is not blank.
+    None stands for a source without a feed in this run and with an unknown last value that was not blank:
+    then the current value stays."""
     for value in stated:
         if value is None:
             return current
@@ -121,7 +121,7 @@ def ranked_value(current: str, stated: Sequence[str | None]) -> str:
 
 
 def differs(name: str, value: str, stated: str) -> bool:
-    """Whether a source states another value than that of the account. A blank is none."""
+    """Whether a source states another value than that of the account. A blank does not differ."""
     return bool(stated) and not _same(name, stated, value)
 
 

@@ -1,6 +1,7 @@
-"""Accounts whose entry another program deleted, or took the mark of management from.
+"""Accounts whose entry another program deleted, or removed from piactl's management.
 
-No second account is made for such a person: they are held, with and without feeds, until somebody decides.
+No second account is made for such a person. They are held, with and without feeds, until an administrator
+decides.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ def hold_unmanaged(
 
 
 def hold_found(merged: MergedFeeds, unmanaged: Mapping[str, str]) -> None:
-    """Holds the people whose matricule is on an unmanaged entry, whose DN is given."""
+    """Holds the people whose matricule is on an unmanaged entry; `unmanaged` has its DN by matricule."""
     for matricule, dn in unmanaged.items():
         why = f"{dn} has this matricule and is not managed; adopt it first (piactl adopt), or delete it"
         merged.hold(matricule, why, HoldCode.UNMANAGED)

@@ -22,9 +22,9 @@ _DUPLICATES = "duplicates"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a plan makes of the people in its feeds, by matricule: those whose account it writes, those it
-    holds, and those who have none. `posts` are all new ones. `staged` are the further people whose account it
-    writes, whose rows are not in the feeds; `owners` has the matricule of each line, by source."""
+    """What a plan does with the people in its feeds, by matricule: it writes their account, or holds them, or
+    they have no account. `posts` are all new ones. `staged` are people whose account it writes too, but whose
+    rows are not in the feeds; `owners` has the matricule of each line, by source."""
 
     written: AbstractSet[str]
     held: AbstractSet[str]

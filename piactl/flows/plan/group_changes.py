@@ -117,7 +117,7 @@ def _row(
 def group_row(
     write: EntryWrite, before: Values, after: Values, reason: str, rules: Rules, line: int = 0
 ) -> Row:
-    """The write of a group and its change; no values stand for a group that is not there."""
+    """The write of a group and its change; no values mean that there is no such group."""
     uid = group_name(write.dn)
     change = Change(
         kind=Kind.GROUP,

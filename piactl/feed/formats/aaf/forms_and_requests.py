@@ -96,7 +96,7 @@ _FACT = re.compile(
 
 
 class Request(NamedTuple):
-    """`category` is that of the person or the structure, `values` has the attributes that were asked for."""
+    """`category` is that of the person or the structure, `values` has the requested attributes."""
 
     kind: str
     id: str

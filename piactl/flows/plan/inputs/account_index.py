@@ -115,7 +115,7 @@ def census_of(accounts: Iterable[Account], as_of: date) -> Census:
 
 
 def numbers_of(accounts: ManagedAccounts, policy: Policy, listed: Mapping[str, Listed]) -> Numbers | None:
-    """The numbers of the directory, read when the first one is asked for; None where the policy gives none.
+    """The numbers of the directory, read when the first one is needed; None if the policy gives none.
     `listed` is the list of accounts, with those that another program deleted."""
     if policy.posix is None:
         return None
