@@ -29,6 +29,7 @@ _OPEN = date(9999, 12, 31)
 _EARLIEST, _LATEST = date(1950, 1, 1), date(2100, 12, 31)
 _EARLIEST_BIRTH = date(1900, 1, 1)
 _CODE_LENGTH = 40
+_NUMEN_LENGTH = 13
 FOUND = "!"
 """Begins a cell `!CODE DETAIL` with a fault that the format of a set found in its place."""
 
@@ -42,7 +43,7 @@ def check_matricule(text: str) -> Checked:
     """The matricule as text, because leading zeros count."""
     if _MATRICULE.fullmatch(text) is None:
         return _not(text, "bad-matricule", "a matricule", "1 to 20 letters and digits")
-    numen = read_numen(text)
+    numen = read_numen(text) if len(text) == _NUMEN_LENGTH else None
     if numen is not None and not numen.unusual:
         return _fault("matricule-is-numen", "the column matricule contains a NUMEN")
     return text, None
