@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from itertools import chain
 
@@ -18,6 +18,7 @@ from piactl.core.plan.identity_case import Case
 from piactl.core.plan.losses import Losses
 from piactl.core.rules.feed_absences import Absence, Key
 from piactl.core.rules.matching import Births
+from piactl.core.text import utc_instant
 from piactl.dataclass import dataclass
 
 
@@ -103,7 +104,7 @@ class LastRun:
     def began(self) -> datetime | None:
         """The instant at which it began, by its id, less what the clocks of host and server may differ."""
         try:
-            begun = datetime.strptime(self.run.partition("-")[0], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+            begun = utc_instant(self.run.partition("-")[0])
         except ValueError:
             return None
         return begun - timedelta(minutes=10)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from urllib.parse import unquote
 
+from piactl.core.text import utc_instant
 from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn, same_dn, under
@@ -56,7 +57,7 @@ def server_time(probe: Probe) -> datetime | None:
     entry = probe.entry(f"cn=Current,cn=Time,{_context(probe)}", ["monitorTimestamp"])
     text = entry.text("monitorTimestamp") if entry else ""
     try:
-        return datetime.strptime(text, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+        return utc_instant(text)
     except ValueError:
         return None
 

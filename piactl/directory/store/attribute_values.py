@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from piactl.core.model.account import Lock, ServiceException, State
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.person import Assignment
+from piactl.core.text import utc_instant
 
 SUPANN_STATES = {
     State.ACTIVE: "A:SupannActif",
@@ -192,7 +193,7 @@ def read_proof_change(text: str) -> tuple[str, date]:
 @lru_cache(maxsize=4096)
 def read_compact_day(text: str) -> date | None:
     """The day of a YYYYMMDD text; None for an empty text. Raises ValueError."""
-    return read_day(datetime.strptime(text, "%Y%m%d").date().isoformat()) if text else None  # noqa: DTZ007
+    return read_day(f"{text[:4]}-{text[4:6]}-{text[6:]}") if text else None
 
 
 @lru_cache(maxsize=4096)
@@ -205,7 +206,7 @@ def midnight(day: date, timezone: str) -> str:
 @lru_cache(maxsize=4096)
 def civil_day(value: str, timezone: str, *, last: bool) -> date:
     """The civil day of a GeneralizedTime; `last`: the last day that it does not end."""
-    instant = datetime.strptime(value, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+    instant = utc_instant(value)
     read_day(instant.date().isoformat())
     if last:
         instant -= timedelta(seconds=1)

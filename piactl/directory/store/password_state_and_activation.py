@@ -18,6 +18,7 @@ from piactl.core.credentials.credentials import Credentials, DeviceStatus, Passw
 from piactl.core.credentials.password_generation_and_rules import ActivationPassword
 from piactl.core.model.account import NO_DEVICE
 from piactl.core.model.settings import DirectorySettings, PasswordSettings
+from piactl.core.text import utc_instant
 from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import child, same_dn
@@ -94,9 +95,8 @@ def _device(reader: Reader, entries: Sequence[RawEntry], dn: str, name: str) -> 
 
 def instant(text: str) -> datetime | None:
     """The instant of a GeneralizedTime in UTC, with or without fractions of a second; None for other text."""
-    digits = text.removesuffix("Z").partition(".")[0]
     try:
-        return datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        return utc_instant(text)
     except ValueError:
         return None
 

@@ -7,11 +7,12 @@ were acknowledged. A journal that was removed lacks lines that the directory ref
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from piactl.core.journal_line import journal_owner
 from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import LastRun
+from piactl.core.text import utc_instant
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.directory.store.journal_heads import highest_head
@@ -39,7 +40,6 @@ _LATELY, _SAMPLE = 500, 5
 """So many entries, written last, are compared, of those in so many lines at the end of the journal."""
 
 BEGIN = "piactl journal begin --reason TEXT"
-_STAMP = "%Y%m%dT%H%M%S"
 
 
 def compare_runs(
@@ -124,7 +124,7 @@ def is_before(last: LastRun, run: str) -> bool:
 def began_at(run: str) -> datetime | None:
     """The instant at which a run began, by its id; None for an id of another form."""
     try:
-        return datetime.strptime(run.partition("-")[0], _STAMP).replace(tzinfo=UTC)
+        return utc_instant(run.partition("-")[0])
     except ValueError:
         return None
 

@@ -9,13 +9,14 @@ passwords have no effect, and closed accounts log in again.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from piactl.config.register import register_digest
 from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.plan.run_state import LastRun
+from piactl.core.text import utc_instant
 from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Outcome, Reader, Writer, WriteResult, write_one
 from piactl.directory.probe.subschema import lacking, read_subschema
@@ -46,7 +47,7 @@ class ClockReading:
 def server_instant(stamp: bytes) -> datetime | None:
     """The instant in an entryCSN or a modifyTimestamp, to the second; None if there is none."""
     try:
-        return datetime.strptime(stamp[:14].decode("ascii"), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        return utc_instant(stamp[:14].decode("ascii"))
     except ValueError:
         return None
 

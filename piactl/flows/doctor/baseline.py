@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from piactl.core.model.settings import Settings
+from piactl.core.text import utc_instant
 from piactl.directory import filters
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS, written_after
@@ -52,7 +53,7 @@ class Baseline:
             if before["server"] == server and at <= now:  # else the clock was set back
                 # what another server wrote earlier may have come later
                 moved = [was for sid, was in before["csns"].items() if csns.get(sid) != was]
-                older = [datetime.strptime(f"{csn[:21]}+0000", "%Y%m%d%H%M%S.%f%z") for csn in moved]
+                older = [utc_instant(csn.partition("#")[0]) for csn in moved]
                 new = csns.keys() - before["csns"].keys()
                 self.since = None if new else min([at - _MARGIN, *older])
 

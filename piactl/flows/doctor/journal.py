@@ -13,7 +13,7 @@ from pathlib import Path
 
 from piactl.core.journal_line import GENESIS, Anchor, journal_owner
 from piactl.core.model.settings import IdentityName, Settings
-from piactl.core.text import counted
+from piactl.core.text import counted, utc_instant
 from piactl.directory.open import open_reader
 from piactl.directory.probe.server_config import root_of
 from piactl.directory.store.records import JOURNALS, Places
@@ -146,8 +146,7 @@ def _compared(baseline: Baseline, server: str, now: datetime) -> tuple[Mapping[s
 
 
 def _minute_before(start: str) -> str:
-    second = datetime.strptime(f"{start[:14]}+0000", "%Y%m%d%H%M%S%z")
-    return f"{second - timedelta(minutes=1):%Y%m%d%H%M%S}.000000Z"
+    return f"{utc_instant(start[:14]) - timedelta(minutes=1):%Y%m%d%H%M%S}.000000Z"
 
 
 def _writable(path: str) -> Result:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from piactl.core.plan.run_state import RunStatus, Vanished
 from piactl.core.plan.sync_cache import Seen, SyncCache
+from piactl.core.text import utc_instant
 from piactl.dataclass import dataclass
 from piactl.directory.port import Reader
 from piactl.directory.store.account_list import Listed
@@ -130,7 +131,7 @@ def _age(cookie: str, csn: str) -> timedelta:
 
 
 def _time(csn: str) -> datetime:
-    return datetime.strptime(csn.partition("#")[0], "%Y%m%d%H%M%S.%fZ").replace(tzinfo=UTC)
+    return utc_instant(csn.partition("#")[0])
 
 
 def _csns(cookie: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ from piactl.core.plan.losses import Losses
 from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
 from piactl.core.plan.run_state import LastRun, Memory, RunStatus
 from piactl.core.rules.desired import Rules
-from piactl.core.text import counted
+from piactl.core.text import counted, utc_instant
 from piactl.dataclass import dataclass
 from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.attribute_map import encoding_of
@@ -171,7 +171,7 @@ class _Since:
 def _spoken_time(text: str) -> str:
     """A GeneralizedTime in words."""
     try:
-        return f"at {datetime.strptime(text[:14], '%Y%m%d%H%M%S'):%Y-%m-%d %H:%M:%S} UTC"  # noqa: DTZ007
+        return f"at {utc_instant(text[:14]):%Y-%m-%d %H:%M:%S} UTC"
     except ValueError:
         return "at an unknown time"
 
