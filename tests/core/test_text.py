@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -30,5 +31,5 @@ def test_an_instant_is_read_to_the_microsecond(text: str, microsecond: int) -> N
     + ["20260901020304+0200", "20260901020304.xZ", "T0260901020304", "２０２６０９０１０２０３０４"],
 )
 def test_another_text_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"instant|isoformat|must be|hour|month"):
+    with pytest.raises(ValueError, match=rf"^{re.escape(text)}$|isoformat|must be|hour|month"):
         utc_instant(text)
