@@ -7,7 +7,7 @@ import os
 import pwd
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from errno import ENAMETOOLONG, ENOENT, ENOTDIR
 from pathlib import Path
@@ -258,6 +258,18 @@ def write_private(
         raise PiactlError(
             f"{path}: cannot be written ({why}); check its folder, its rights and the disk"
         ) from None
+
+
+def update_private(path: Path, content: bytes) -> None:
+    """Like `write_private`, for a small file that often stays the same: then nothing is written."""
+    with suppress(OSError, ValueError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            state = os.fstat(descriptor)
+            same = stat.S_ISREG(state.st_mode) and state.st_mode & 0o777 == 0o600
+            if same and state.st_uid == os.geteuid() and file.read(len(content) + 1) == content:
+                return
+    write_private(path, content)
 
 
 def create_private(path: Path) -> int:

@@ -90,13 +90,13 @@ def run_nightly(
         store = AccountStore(*accounts, rules.keys, rules.policy, rules.as_of, unreadable=unreadable)
         finish_merges(run, store, rules)
         state = read_run_state(accounts, rules, unreadable, feeds=bool(scans))
-        state = replace(state, own_csn=run.own_csn())
+        state = replace(state, own_csn=run.lock.csn())
         check_date(run.order, state.memory.last, settings)
         _name_unjournalled(run, state.memory.last)
         _name_removed_heads(run)
         folder = Path(settings.state_folder)
         try:
-            made = build_continuing(accounts, rules, settings, scans, state, accepted, run.lock.keep)
+            made = build_continuing(accounts, rules, settings, scans, state, accepted, run.lock.renew)
         except FeedRefused as error:
             note_older(error, folder)
             raise

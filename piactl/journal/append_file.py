@@ -62,7 +62,8 @@ class ChainFile:
             )
 
     def append(self, bodies: Sequence[Body]) -> list[Head]:
-        """Writes one line per body, in one write, and syncs. Raises OSError, JournalUnusable.
+        """Writes one line per body, in one write, and syncs; without bodies, only reads what others appended,
+        and repairs. Raises OSError, JournalUnusable.
 
         After an error the file may end in lines, or a part of one, that were not acknowledged; the next
         append repairs it.
@@ -72,7 +73,7 @@ class ChainFile:
                 raise chain_broken(self.path, "its .head file was replaced while this run had it open")
             self._open_journal()
             self._catch_up()
-            return self._write([{**self._stamp(), **body} for body in bodies])
+            return self._write([{**self._stamp(), **body} for body in bodies]) if bodies else []
 
     def close(self) -> None:
         for fd in (self._fd, self._head_fd):

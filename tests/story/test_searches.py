@@ -3,6 +3,7 @@ people who need nothing it asks only for what shows that."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from piactl.cli.framework.configuration import open_configuration
+from piactl.directory.client.strategy import DeadlineStrategy
 from piactl.directory.open import open_reader
 from piactl.directory.port import RawEntry, Reader, Refresh, ServerFacts
 from piactl.flows.plan.inputs.load_feeds import read_feeds
@@ -131,3 +133,24 @@ def test_a_night_without_a_feed_reads_only_those_who_are_due(academy: Academy) -
     assert len(due) == 3
     # of the others only that they are there
     assert {uid for uid, answered in counting.accounts(academy).items() if answered != {"uid"}} == due
+
+
+def test_a_quiet_night_has_few_requests_and_few_syncs(
+    academy: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = crowd(3)
+    for _ in range(2):
+        academy.night(DAY, academy.feed(*people, day=DAY))
+    requests, syncs = [], []
+    send, sync, sync_data = DeadlineStrategy.send_bytes, os.fsync, os.fdatasync
+    monkeypatch.setattr(
+        DeadlineStrategy, "send_bytes", lambda self, data: (requests.append(data), send(self, data))[1]
+    )
+    monkeypatch.setattr(os, "fsync", lambda file: (syncs.append(file), sync(file))[1])
+    monkeypatch.setattr(os, "fdatasync", lambda file: (syncs.append(file), sync_data(file))[1])
+    academy.quiet_night(DAY, academy.feed(*reversed(people), day=DAY))
+    # the lock is read before it is taken, before the writes and before the records
+    assert sum(b"cn=lock," in request and b"piactlData" in request for request in requests) <= 5
+    assert 0 < len(requests) <= 60
+    # two for each of three lines of the journal: begin, plan, end; two for the list of applied feeds
+    assert 0 < len(syncs) <= 8

@@ -191,12 +191,12 @@ def _run(
 def _keep_applied(configuration: Configuration, read: Sequence[tuple[str, Path]]) -> None:
     """Writes the digests and paths of the applied feeds, and of each .md5 beside one, in the format of
     sha256sum, so that a script can move exactly these away and not feeds that arrived meanwhile."""
-    from piactl.private_files import write_private
+    from piactl.private_files import update_private
 
     # sha256sum escapes line breaks, so files with such names are left out
     lines = [f"{digest}  {path.absolute()}\n" for digest, path in read if "\n" not in str(path)]
     try:
-        write_private(
+        update_private(
             Path(configuration.settings.state_folder) / "applied.sha256", os.fsencode("".join(lines))
         )
     except PiactlError as error:
@@ -307,7 +307,7 @@ def _of_directory(
 
 def _held_since(configuration: Configuration, day: date, ready: ReadyPlan) -> dict[str, date]:
     """The first day of each hold of a plan, by uid or matricule, as this host has seen them."""
-    from piactl.private_files import write_private
+    from piactl.private_files import update_private
 
     file = Path(configuration.settings.state_folder) / HOLDS
     known = read_holds(file)
@@ -315,7 +315,7 @@ def _held_since(configuration: Configuration, day: date, ready: ReadyPlan) -> di
         name: known.get(name, day) for name in sorted(h.uid or h.matricule or "" for h in ready.plan.holds)
     }
     try:
-        write_private(file, json.dumps({name: first.isoformat() for name, first in since.items()}).encode())
+        update_private(file, json.dumps({name: first.isoformat() for name, first in since.items()}).encode())
     except PiactlError as error:
         say(f"the days since when people are held could not be stored: {error}")
     return since

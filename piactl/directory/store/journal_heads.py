@@ -29,6 +29,7 @@ from piactl.directory.store.records import (
     cn_of,
     dumps,
     record_write,
+    records_in,
     stored,
     text_of,
 )
@@ -96,11 +97,10 @@ def _day_before(reader: Reader, places: Places, owner: str, today: str) -> RawEn
 
 def _days(reader: Reader, places: Places) -> Iterator[tuple[str, str, str]]:
     """The owner of a journal, a day (YYYYMMDD) with heads of it, and their DN."""
-    if has_folder(reader, places):
-        for entry in reader.search(places.folder(JOURNALS), IN_RECORD, ["cn"], scope="one"):
-            owner, _, day = cn_of(entry).rpartition("-")
-            if owner:
-                yield owner, day, entry.dn
+    for entry in records_in(reader, places.folder(JOURNALS), ["cn"]):
+        owner, _, day = cn_of(entry).rpartition("-")
+        if owner:
+            yield owner, day, entry.dn
 
 
 def last_heads(reader: Reader, places: Places) -> list[Anchor]:
@@ -166,10 +166,8 @@ def heads_of_journal(
     reader: Reader, places: Places, owner: str, unreadable: UnreadableRecords
 ) -> Iterator[Anchor]:
     """The stored heads of a journal, in no order; none without the folder. Raises as every search does."""
-    if not has_folder(reader, places):
-        return
     query = filters.all_of(IN_RECORD, filters.begins("cn", f"{owner}-"))
-    for entry in reader.search(places.folder(JOURNALS), query, ["cn", HEAD], scope="one"):
+    for entry in records_in(reader, places.folder(JOURNALS), ["cn", HEAD], query):
         for value in entry.values.get(HEAD, ()):
             anchor = read_anchor(value.decode("ascii", "replace"))
             if anchor is None:

@@ -6,14 +6,15 @@ A record is stored as canonical JSON, so that equal records have equal bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
 from piactl.directory import filters
+from piactl.directory.client.result_codes import NO_SUCH_OBJECT
 from piactl.directory.dn import child, normal_dn
 from piactl.directory.port import EntryWrite, Outcome, RawEntry, Reader, Writer, WriteResult, write_one
-from piactl.errors import Exit, PiactlError, RecordChanged
+from piactl.errors import DirectoryRefused, Exit, PiactlError, RecordChanged
 
 DATA = "piactlData"
 DUE = "piactlNextDue"
@@ -218,6 +219,18 @@ class Places:
 
     def undo(self, run: str, number: int) -> str:
         return child(self.run(run), "cn", f"undo-{number:05d}")
+
+
+def records_in(
+    reader: Reader, folder: str, attributes: Sequence[str], query: str = IN_RECORD
+) -> list[RawEntry]:
+    """The records in a folder that an earlier piactl may not have made; none without the folder."""
+    try:
+        return list(reader.search(folder, query, attributes, scope="one"))
+    except DirectoryRefused as error:
+        if error.result != NO_SUCH_OBJECT:
+            raise
+        return []
 
 
 def misplaced_entries(reader: Reader, state: str) -> list[UnreadableRecord]:

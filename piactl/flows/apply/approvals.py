@@ -33,7 +33,6 @@ from piactl.directory.port import EntryWrite, Outcome, Reader
 from piactl.directory.store.records import (
     APPROVALS,
     DATA,
-    IN_RECORD,
     Misshapen,
     Places,
     Record,
@@ -44,6 +43,7 @@ from piactl.directory.store.records import (
     dumps,
     instant_of,
     record_write,
+    records_in,
     set_record,
     text_of,
     texts_of,
@@ -87,10 +87,8 @@ class ApprovalRecords:
 
     def all(self) -> list[Approval]:
         """Those that count, the oldest first; records of other programs are added to `unreadable`."""
-        if self.reader.read(self.folder, ["ou"]) is None:
-            return []
         found = []
-        for entry in self.reader.search(self.folder, IN_RECORD, ["cn", DATA, *_CREATED], scope="one"):
+        for entry in records_in(self.reader, self.folder, ["cn", DATA, *_CREATED]):
             if not self._is_of_approver([entry.text(name) for name in _CREATED]):
                 why = "another identity than the approver wrote the record"
                 self.unreadable.add(UnreadableRecord(entry.dn, why, "find out who, and delete it"))

@@ -40,7 +40,7 @@ from piactl.flows.apply.account_list_and_static_groups import (
 )
 from piactl.flows.apply.run import Run
 from piactl.flows.apply.run_checks import check_date, check_plan_fits, require_schema
-from piactl.flows.apply.undo_log import keep_undo, prune_runs, prune_undo
+from piactl.flows.apply.undo_log import keep_undo, prune
 from piactl.flows.apply.write_again import wait_for_others
 from piactl.flows.apply.write_ahead import BATCH, JournalledWriting
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan, Writes
@@ -164,7 +164,7 @@ def _finish_written(run: Run, facts: Mapping[str, object], done: Done) -> None:
 
 def _keep_house(run: Run, step: Housekeeping) -> None:
     try:
-        run.lock.keep()
+        run.lock.renew()
         step(run)
     except PiactlError as error:
         run.say(f"the changes were made, but the housekeeping after them was not: {error}")
@@ -196,8 +196,7 @@ def _wait_for_servers(
 
 
 def _prune(run: Run) -> None:
-    prune_undo(run, run.settings.keep_undo_days)
-    prune_runs(run, run.settings.keep_runs_days)
+    prune(run, run.settings.keep_undo_days, run.settings.keep_runs_days)
 
 
 def _report_misplaced(run: Run) -> None:

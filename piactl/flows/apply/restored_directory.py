@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import cache
 
 from piactl.core.journal_line import journal_owner
 from piactl.core.model.settings import Settings
@@ -35,6 +36,8 @@ from piactl.journal.recorded_runs import (
 from piactl.private_files import this_user
 
 Tolerated = tuple[type[PiactlError], ...]
+LastOfDirectory = Callable[[], LastRun | None]
+"""Reads the last run of the directory once."""
 
 _LATELY, _SAMPLE = 500, 5
 """So many entries, written last, are compared, of those in so many lines at the end of the journal."""
@@ -62,10 +65,11 @@ def compare_runs(
         recorded, there = last_recorded(settings.journal_file), extent(settings.journal_file)
     except JournalUnusable:
         return False
+    last_run = cache(lambda: read_last(reader, settings.directory.state, unreadable))
     try:
-        _check_journal(reader, host, settings, unreadable, now(), recorded, there)
+        _check_journal(reader, host, settings, unreadable, now(), recorded, there, last_run)
         if recorded.run is not None:
-            _check_directory(reader, settings, unreadable, now(), recorded.run)
+            _check_directory(reader, settings, now(), recorded.run, last_run)
         _check_accounts(reader, settings)
     except tolerated as error:
         say(f"warning: {error}")
@@ -74,7 +78,7 @@ def compare_runs(
 
 
 def _check_directory(
-    reader: Reader, settings: Settings, unreadable: UnreadableRecords, now: datetime, recorded: RecordedRun
+    reader: Reader, settings: Settings, now: datetime, recorded: RecordedRun, last_run: LastOfDirectory
 ) -> None:
     ended = datetime.fromisoformat(recorded.ended)
     # a day less: the clocks of the hosts that delete old records may be apart
@@ -84,7 +88,7 @@ def _check_directory(
     if reader.read(Places(state).run(recorded.run), ["cn"]) is None:
         raise DirectoryOlder(_older(recorded.run, recorded.ended, "the directory does not have it"))
     if recorded.remembered:
-        last = read_last(reader, state, unreadable)
+        last = last_run()
         if last is not None and is_before(last, recorded.run):
             raise DirectoryOlder(
                 _older(recorded.run, recorded.ended, f"the last run of the directory is {last.run}")
@@ -96,8 +100,9 @@ def _check_accounts(reader: Reader, settings: Settings) -> None:
     there = False
     lately: dict[str, StampedWrite] = {}
     for write in stamped_writes(settings.journal_file, _LATELY):
-        if len(lately) < _SAMPLE:
-            lately.setdefault(write.dn, write)
+        lately.setdefault(write.dn, write)
+        if len(lately) == _SAMPLE:
+            break
     for write in lately.values():
         entry = reader.read(write.dn, ["entryCSN"])
         there = there or entry is not None
@@ -149,6 +154,7 @@ def _check_journal(
     now: datetime,
     recorded: LastRecorded,
     there: Extent,
+    last_run: LastOfDirectory,
 ) -> None:
     path = settings.journal_file
     left = rotated_without_journal(path)
@@ -158,7 +164,7 @@ def _check_journal(
         raise _missing(path, f"line {there.written} was written, and lines after {there.last} are not there")
     state = settings.directory.state
     if recorded.known:
-        records = _last_of_directory(reader, state, unreadable, recorded.run)
+        records = _last_of_directory(reader, state, unreadable, recorded.run, last_run())
     else:
         records = read_runs(reader, state, unreadable, now)
     for record in heads_of(records, host, this_user()):
@@ -188,10 +194,13 @@ def warn_of_old_journal(
 
 
 def _last_of_directory(
-    reader: Reader, state: str, unreadable: UnreadableRecords, recorded: RecordedRun | None
+    reader: Reader,
+    state: str,
+    unreadable: UnreadableRecords,
+    recorded: RecordedRun | None,
+    last: LastRun | None,
 ) -> list[Record]:
     """The last run of the directory, if it is after the last one of the journal, which may be an old copy."""
-    last = read_last(reader, state, unreadable)
     if last is None or (recorded is not None and _second(last.run) <= _second(recorded.run)):
         return []
     entry = reader.read(Places(state).run(last.run), [DATA])

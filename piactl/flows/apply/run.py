@@ -15,12 +15,8 @@ from piactl.core.model.settings import Settings
 from piactl.core.plan.run_state import RunStatus
 from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Writer
-from piactl.directory.store.accounts import CSN
 from piactl.directory.store.attribute_map import SECRETS
-from piactl.directory.store.records import (
-    Places,
-    UnreadableRecords,
-)
+from piactl.directory.store.records import Places, Record, UnreadableRecords
 from piactl.directory.store.run_records import MARKED, put_run_record
 from piactl.errors import (
     DirectoryOlder,
@@ -49,7 +45,7 @@ from piactl.flows.apply.run_lock import (
     process_began,
     this_place,
 )
-from piactl.flows.apply.unfinished_runs import mark_interrupted, settle_doubts
+from piactl.flows.apply.unfinished_runs import mark_interrupted, settle_doubts, unfinished_runs
 from piactl.flows.apply.write_again import (
     Rewritten,
     leave_in_doubt,
@@ -109,6 +105,8 @@ class Run:
     """Whether it is the last run of `cn=state`."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What its record says of the people who approved its plan."""
+    unfinished: Sequence[tuple[str, Record]] = ()
+    """Name and record of the other runs that are marked as not ended, where it has the lock."""
     again: dict[int, Rewritten] = field(default_factory=dict)
     """The entries written again for the other servers, by the number of their intent, which gets its outcome
     once the others have them."""
@@ -118,15 +116,10 @@ class Run:
         return Places(self.settings.directory.state)
 
     def while_locked(self, writes: Iterable[EntryWrite]) -> Iterator[EntryWrite]:
-        """The writes, for each of which the lock is checked first."""
+        """The writes, for each of which the lock is renewed first if it is due."""
         for write in writes:
-            self.lock.keep()
+            self.lock.renew()
             yield write
-
-    def own_csn(self) -> str:
-        """The entryCSN that the server gave this run when it took the lock."""
-        entry = self.writer.read(self.places.lock, [CSN])
-        return entry.text(CSN) if entry is not None else ""
 
     def record(self, status: RunStatus, **more: Any) -> None:
         """Writes the record of the run; any status but `running` ends the run. One that is over has the time
@@ -237,6 +230,7 @@ class CommandRun:
                     if abandoned:
                         self.say(abandoned)
                         run.journal.note(abandoned)
+                    run.unfinished = list(unfinished_runs(run))
                     mark_interrupted(run, abandoned or "it ended without recording its outcome")
                     with _with_end_recorded(run):
                         yield run

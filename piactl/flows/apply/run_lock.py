@@ -20,6 +20,7 @@ from piactl.dataclass import dataclass
 from piactl.directory.client.result_codes import NO_RIGHT
 from piactl.directory.dn import same_dn
 from piactl.directory.port import EntryWrite, Outcome, RawEntry, Writer, WriteResult
+from piactl.directory.store.accounts import CSN
 from piactl.directory.store.records import (
     DATA,
     LOCK_CLASS,
@@ -108,6 +109,7 @@ class RunLock:
         self._until = now()
         self.fenced = True
         self._clock: ClockReading | None = None
+        self._csn = b""
         self._identity = writer.who()
 
     def facts(self) -> Record:
@@ -268,6 +270,12 @@ class RunLock:
             self._held = None
             raise LockLost("another run took over the lock; no further change is made")
 
+    def renew(self) -> None:
+        """Renews the lock when due, like `keep`. Before that it reads the lock only where the server does not
+        refuse the writes of a run whose lock another one took over."""
+        if not self.fenced or self._now() >= self._renew_at:
+            self.keep()
+
     def clock_reading(self) -> ClockReading | None:
         """When the server made the last write of this lock, None if it does not say."""
         if self._clock is not None:
@@ -300,8 +308,17 @@ class RunLock:
             }
         )
 
+    def csn(self) -> str:
+        """The entryCSN that the server gave the last write of this lock, "" if it does not say it."""
+        if self._csn:
+            return self._csn.decode("ascii", "replace")
+        # without post-read, or if the reply to the write was lost
+        entry = self._writer.read(self._dn, [CSN])
+        return entry.text(CSN) if entry is not None else ""
+
     def _written(self, write: EntryWrite) -> WriteResult:
         result, self._clock = timed_write(self._writer, write, self._now)
+        self._csn = result.csn_after
         return result
 
     def _done(self, result: WriteResult) -> bool:
@@ -341,6 +358,12 @@ class NoLock:
 
     def keep(self) -> None:
         """Nothing to renew."""
+
+    renew = keep
+
+    def csn(self) -> str:
+        """No write of a lock has one."""
+        return ""
 
     def check(self) -> None:
         """Nothing can expire."""

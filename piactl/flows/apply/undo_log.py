@@ -166,14 +166,21 @@ def _texts(values: Mapping[str, Sequence[bytes]]) -> dict[str, list[str]]:
     return {name: [value.decode() for value in found] for name, found in values.items()}
 
 
-def prune_undo(run: Run, days: int) -> int:
-    """Deletes the undo log of runs older than `days`; returns the number of deleted records."""
-    limit = f"{run.now() - timedelta(days=days):%Y%m%dT%H%M%S}"
-    gone = 0
-    for name in [chunk.dn for chunk in run.writer.search(run.places.folder(RUNS), IN_UNDO_LOG, ["cn"])]:
-        if _RUN_ID.match(name.partition(",")[2]) and name.partition("=")[2].partition("=")[2] < limit:
-            gone += _deleted(run, name)
-    return gone
+def prune(run: Run, undo_days: int, run_days: int) -> None:
+    """Deletes the undo log of runs older than `undo_days`, and the records of runs older than `run_days`
+    that have no undo log any more."""
+    undo_limit, limit = (
+        f"{run.now() - timedelta(days=days):%Y%m%dT%H%M%S}" for days in (undo_days, run_days)
+    )
+    folder, kept = run.places.folder(RUNS), set()
+    for name in [chunk.dn for chunk in run.writer.search(folder, IN_UNDO_LOG, ["cn"])]:
+        of_run = name.partition(",")[2]
+        old = _RUN_ID.match(of_run) and of_run.partition("=")[2] < undo_limit
+        if not (old and _deleted(run, name)):
+            kept.add(of_run.lower())
+    for entry in list(run.writer.search(folder, IN_RECORD, ["cn"], scope="one")):
+        if _RUN_ID.match(entry.dn) and entry.text("cn") < limit and entry.dn.lower() not in kept:
+            _deleted(run, entry.dn)
 
 
 _RUN_ID = re.compile(r"cn=\d{8}T\d{6}-", re.IGNORECASE)
@@ -190,16 +197,3 @@ def _deleted(run: Run, dn: str) -> bool:
         why = f"the record is old and cannot be deleted ({result.message})"
         run.unreadable.add(UnreadableRecord(dn, why, "delete the entries below it"))
     return result.outcome in (Outcome.APPLIED, Outcome.UNCHANGED)
-
-
-def prune_runs(run: Run, days: int) -> int:
-    """Deletes the records of runs older than `days` that have no undo log; returns their number."""
-    limit = f"{run.now() - timedelta(days=days):%Y%m%dT%H%M%S}"
-    folder = run.places.folder(RUNS)
-    kept = {chunk.dn.partition(",")[2].lower() for chunk in run.writer.search(folder, IN_UNDO_LOG, ["cn"])}
-    old = [
-        entry.dn
-        for entry in run.writer.search(folder, IN_RECORD, ["cn"], scope="one")
-        if _RUN_ID.match(entry.dn) and entry.text("cn") < limit and entry.dn.lower() not in kept
-    ]
-    return sum(_deleted(run, dn) for dn in old)

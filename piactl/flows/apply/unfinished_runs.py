@@ -11,7 +11,7 @@ from piactl.core.plan.run_state import RunStatus
 from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.store.records import DATA, IN_RECORD, RUNS, Record, replace_record
-from piactl.directory.store.run_records import MARK, put_run_record, read_run
+from piactl.directory.store.run_records import MARK, MARKED, put_run_record, read_run
 from piactl.directory.store.state_records import last_run_record, read_last_run
 from piactl.flows.apply.run_lock import RunLock, alive_alone
 from piactl.flows.apply.write_again import change_of_intent, records_since, write_again
@@ -52,13 +52,17 @@ def settle_doubts(run: Run) -> int:
     return len(settled)
 
 
-def _unfinished(run: Run, status: str) -> Iterator[tuple[str, Record]]:
-    """Name and record of the other runs that are marked with this status."""
-    marked = filters.all_of(IN_RECORD, filters.equals(MARK, status))
+def unfinished_runs(run: Run) -> Iterator[tuple[str, Record]]:
+    """Name and record of the other runs that are marked as not ended."""
+    marked = filters.all_of(IN_RECORD, filters.any_of(*(filters.equals(MARK, status) for status in MARKED)))
     for entry in list(run.writer.search(run.places.folder(RUNS), marked, [DATA], scope="one")):
         record = run.unreadable.read(entry.dn, entry.first(DATA), read_run)
-        if record is not None and record["status"] == status and record["run"] != run.order.run:
+        if record is not None and record["run"] != run.order.run:
             yield entry.dn, record
+
+
+def _unfinished(run: Run, status: RunStatus) -> Iterator[tuple[str, Record]]:
+    return ((dn, record) for dn, record in run.unfinished if record["status"] == status)
 
 
 def _end_loads(run: Run, intents: Sequence[Intent], settled: Sequence[Settlement]) -> None:

@@ -30,7 +30,6 @@ from piactl.directory.store.accounts import Entry
 from piactl.directory.store.password_state_and_activation import read_credentials
 from piactl.directory.store.records import (
     DATA,
-    IN_RECORD,
     RECORD_CLASS,
     REQUESTS,
     Misshapen,
@@ -41,6 +40,7 @@ from piactl.directory.store.records import (
     dumps,
     instant_of,
     parsed,
+    records_in,
     set_record,
     stored,
     text_of,
@@ -116,11 +116,8 @@ class Requests:
     def all(self) -> Iterator[Request]:
         """Every request that can be read, ended ones too, the oldest first; those of other programs are added
         to `unreadable`."""
-        if self.reader.read(self._folder, ["ou"]) is None:
-            return
-        entries = list(self.reader.search(self._folder, IN_RECORD, ["cn", DATA], scope="one"))
         found = []
-        for entry in entries:
+        for entry in records_in(self.reader, self._folder, ["cn", DATA]):
             name = cn_of(entry)
             if name.endswith(_ENDED):
                 continue
