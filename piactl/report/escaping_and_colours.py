@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
-_FORMULA = re.compile(r"(?:^|(?<=[;,\t\r\n]))(?=[=+\-@\uff1d\uff0b\uff0d\uff20])|^(?=[\t\r])")
+_FORMULA = r"(?:^|(?<=[;,\t\r\n]))(?=[=+\-@\uff1d\uff0b\uff0d\uff20])|^(?=[\t\r])"
 
 
 def shown(text: str) -> str:
@@ -29,7 +30,13 @@ def _escape(char: str) -> str:
 def neutral(text: str) -> str:
     """A cell that a spreadsheet does not read as a formula, nor as several cells of which one is a formula: a
     French one splits at semicolons, even if the file has another delimiter."""
-    return _FORMULA.sub("'", text)
+    return _compiled(_FORMULA).sub("'", text)
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """Compiled at its first use: most commands use none of these patterns."""
+    return re.compile(pattern)
 
 
 _RED, _GREEN, _YELLOW, _BOLD = "31", "32", "33", "1"
@@ -51,10 +58,12 @@ _RULES = (
     (r"\b(?:WARNING|ATTENTION ?):", _YELLOW),
     (r"^Plan [0-9a-f]{12} (?:as of|au) [-\d]+$", _BOLD),
 )
-_ANY = re.compile("|".join(f"({pattern})" for pattern, _ in _RULES), re.MULTILINE)
+_ANY = "(?m)" + "|".join(f"({pattern})" for pattern, _ in _RULES)
 """The first rule that fits counts, and nothing within what it has coloured is coloured again."""
 
 
 def coloured(text: str) -> str:
     """The text with ANSI colours for what a reader must not miss; its length on the screen stays."""
-    return _ANY.sub(lambda found: f"\x1b[{_RULES[(found.lastindex or 1) - 1][1]}m{found[0]}\x1b[0m", text)
+    return _compiled(_ANY).sub(
+        lambda found: f"\x1b[{_RULES[(found.lastindex or 1) - 1][1]}m{found[0]}\x1b[0m", text
+    )

@@ -8,7 +8,7 @@ import inspect
 import pickle
 from collections.abc import Callable
 from dataclasses import field
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -70,7 +70,7 @@ def _mutable(dataclass: Callable[..., Any]) -> type[Any]:
 def _empty(dataclass: Callable[..., Any]) -> type[Any]:
     @dataclass
     class Empty:
-        pass
+        none: ClassVar[int] = 0
 
     return Empty  # type: ignore[no-any-return]
 
@@ -102,6 +102,8 @@ def _facts(cls: type[Any], arguments: tuple[Any, ...], named: dict[str, Any]) ->
         "equal": (one == cls(*arguments, **named), one == 3, one != 3),
         "dict": dataclasses.asdict(one),
         "names": [f.name for f in dataclasses.fields(one)],
+        "types": [f.type for f in dataclasses.fields(one)],
+        "annotations": inspect.get_annotations(cls),
         "signature": [(p.name, p.kind) for p in inspect.signature(cls).parameters.values()],
         "match": cls.__match_args__,
         "slots": hasattr(one, "__dict__"),

@@ -23,7 +23,6 @@ from piactl.clock import civil_today, utc_now
 from piactl.config.schema_validation import hint
 from piactl.errors import Exit, NotFound, UsageError
 from piactl.report.establishments import with_names
-from piactl.report.table import rendered
 from piactl.report.why_text import COLUMNS, STEP_COLUMNS, step_lines, why_rows, why_text
 
 if TYPE_CHECKING:
@@ -131,6 +130,8 @@ def _through_run(
 
 
 def _print_steps(views: Sequence[Any], layout: str, *, single: bool) -> None:
+    from piactl.report.table import rendered
+
     if layout == "json" and single:
         put_json(views[0])
     elif layout in ("json", "ndjson"):
@@ -175,12 +176,12 @@ def _answered(
 def _print(views: list[Any], layout: str, configuration: Configuration, *, single: bool) -> None:
     if layout == "json" and single:
         put_json(views[0])
-        return
-
-    if layout in ("json", "ndjson"):
-        put(rendered(views, COLUMNS, layout))
     elif layout:
-        put(rendered((row for view in views for row in why_rows(view)), COLUMNS, layout))
+        from piactl.report.table import rendered
+
+        whole = layout in ("json", "ndjson")
+        rows = views if whole else (row for view in views for row in why_rows(view))
+        put(rendered(rows, COLUMNS, layout))
     else:
         register = configuration.register
         display(

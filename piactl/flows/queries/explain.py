@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from piactl.core.explain.question import Answer, Case, Rule
-from piactl.core.explain.why_run import RunEnd, run_steps, steps_without_plan
 from piactl.core.explain.why_service import right_answers
 from piactl.core.explain.why_state import state_answer
 from piactl.core.model.account import Right, State
 from piactl.core.model.policy import Service
 from piactl.core.model.settings import Settings
-from piactl.core.plan.plan import Plan
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.reasons import assignment_text
 from piactl.core.text import iso
@@ -24,6 +22,9 @@ from piactl.directory.store.accounts import Entry, as_found
 from piactl.directory.store.records import Record
 from piactl.flows.drift import is_held, lost_words
 from piactl.flows.queries.accounts import AccountStore, career_and_status, find_entry
+
+if TYPE_CHECKING:
+    from piactl.core.plan.plan import Plan
 
 View = Mapping[str, Any]
 
@@ -86,6 +87,8 @@ def why_run(
     """The way of a person through the run of a record, as `why ACCOUNT --run RUN` shows it. `plan` is its
     plan, where it is known, and `written` each write of the account, by the journal of this `host`. Without
     an account (`found` None) `name` is a matricule."""
+    from piactl.core.explain.why_run import RunEnd, run_steps, steps_without_plan  # loaded here: as above
+
     account = found.account if found is not None else None
     uid = account.uid if account else ""
     made = [*written]
