@@ -106,16 +106,17 @@ def test_our_encoder_refuses_what_is_no_filter(query: str) -> None:
         encoded_filter(query)
 
 
+@pytest.mark.parametrize("base", ["", PEOPLE, f"o={'é' * 100}"])
 @pytest.mark.parametrize("count", [1, 50])
 @pytest.mark.parametrize("scope", ["base", "one", "subtree"])
-def test_a_search_is_encoded_as_ldap3_encodes_it(scope: str, count: int) -> None:
+def test_a_search_is_encoded_as_ldap3_encodes_it(scope: str, count: int, base: str) -> None:
     names = [f"paul.martin{number}" for number in range(count)]
     query = all_of(equals("objectClass", "piactlAccount"), any_of(*(equals("uid", name) for name in names)))
     number = ("base", "one", "subtree").index(scope)
     request = search_operation(
-        PEOPLE, query, number, ldap3.DEREF_NEVER, ("uid", "mail"), 0, 60, False, True, True
+        base, query, number, ldap3.DEREF_NEVER, ("uid", "mail"), 0, 60, False, True, True
     )
-    assert encoded_search(PEOPLE, scope, 60, query, ("uid", "mail")) == encode(request)
+    assert encoded_search(base, scope, 60, query, ("uid", "mail")) == encode(request)
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ from piactl.directory.port import EntryWrite, RawEntry
 
 asn1: Any = _asn1  # its stubs lack types
 
-_LONGEST_HEADER = 10
+_SEARCH, _LONGEST_HEADER = 0x63, 10
 _SCOPES = {"base": BASE, "one": LEVEL, "subtree": SUBTREE}
 _LONG_FILTER = 500
 """The length of a filter from which our own encoder is used: about a dozen names."""
@@ -115,21 +115,25 @@ def encoded_search(
 ) -> bytes:
     """The operation of a search (RFC 4511 §4.5.1). `scope`: base, one, subtree; `time_limit`: seconds;
     `size_limit`: entries, 0 for no limit."""
-    encode = _search_of_many if len(query) >= _LONG_FILTER else _search
-    return encode(base, _SCOPES[scope], time_limit, query, attributes, size_limit)
+    if len(query) >= _LONG_FILTER:
+        return _search_of_many(base, _SCOPES[scope], time_limit, query, attributes, size_limit)
+    rest = _search_below(_SCOPES[scope], time_limit, query, attributes, size_limit)
+    return element(_SEARCH, octets(base.encode()) + rest)
 
 
 @lru_cache(maxsize=1000)
-def _search(
-    base: str, scope: str, time_limit: int, query: str, attributes: tuple[str, ...], size_limit: int
+def _search_below(
+    scope: str, time_limit: int, query: str, attributes: tuple[str, ...], size_limit: int
 ) -> bytes:
-    """Encoded by ldap3; the same few searches are made again and again."""
+    """A search encoded by ldap3, without the base that it begins with: the same few searches are made below
+    many entries, and of many entries."""
     search = search_operation(
-        base, query, scope, DEREF_NEVER, attributes, size_limit, time_limit, types_only=False,
+        "", query, scope, DEREF_NEVER, attributes, size_limit, time_limit, types_only=False,
         auto_escape=True, auto_encode=True,
     )  # fmt: skip
     operation: bytes = asn1.encode(ProtocolOp().setComponentByName("searchRequest", search))
-    return operation
+    start = header(operation, 0)[1]
+    return operation[header(operation, start)[2] :]
 
 
 def _search_of_many(
@@ -138,7 +142,7 @@ def _search_of_many(
     """Byte for byte as ldap3 encodes it."""
     names = b"".join(octets(name.encode()) for name in attributes)
     return element(
-        0x63,
+        _SEARCH,
         octets(base.encode())
         + integer(tuple(_SCOPES.values()).index(scope), ENUMERATED)
         + integer(0, ENUMERATED)  # aliases are not followed
