@@ -20,8 +20,7 @@ from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import read_last
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan
 from piactl.feed.formats.kept_sets import FOLDER as SETS
-from piactl.flows.accounts.merge_split_rekey import finish_merges
-from piactl.flows.apply.approvals import ApprovalMissing, forget_old_approvals, require_approval
+from piactl.flows.apply.approvals import ApprovalMissing, require_approval
 from piactl.flows.apply.approved_rest import allow_rest, allow_same_plan
 from piactl.flows.apply.executor import Done, Progress, Stop, apply_work, made_already, refused
 from piactl.flows.apply.hooks_and_owner_notices import IdentityNotices, notify_owners
@@ -30,9 +29,7 @@ from piactl.flows.apply.restored_directory import began_at
 from piactl.flows.apply.run import Run
 from piactl.flows.apply.run_checks import check_date
 from piactl.flows.canaries import try_canaries
-from piactl.flows.helpdesk.identity_check_and_operator_limits import forget_old_attempts
-from piactl.flows.helpdesk.second_person import forget_old_requests
-from piactl.flows.helpdesk.unblock import release_activation_policy, remove_foreign_policies
+from piactl.flows.housekeeping import finish_interrupted_merges, housekeeping
 from piactl.flows.plan.build import build_continuing
 from piactl.flows.plan.cache_file import LINES, KeptLines, keep
 from piactl.flows.plan.incremental import NextCache, read_run_state
@@ -88,7 +85,7 @@ def run_nightly(
     with ExitStack() as after, under_lock as run:
         accounts = ManagedAccounts(run.writer, settings.directory, encoding(run.writer))
         store = AccountStore(*accounts, rules.keys, rules.policy, rules.as_of, unreadable=unreadable)
-        finish_merges(run, store, rules)
+        finish_interrupted_merges(run, store, rules)
         state = read_run_state(accounts, rules, unreadable, feeds=bool(scans))
         state = replace(state, own_csn=run.lock.csn())
         check_date(run.order, state.memory.last, settings)
@@ -143,15 +140,7 @@ def run_nightly(
             stop=stop,
             brief=True,
             tell=tell,
-            housekeeping=(
-                remove_foreign_policies,
-                release_activation_policy,
-                forget_old_attempts,
-                forget_old_requests,
-                partial(
-                    forget_old_approvals, rules=rules.policy.approvals, keep_days=settings.keep_runs_days
-                ),
-            ),
+            housekeeping=housekeeping(rules.policy.approvals, settings.keep_runs_days),
             compare=partial(
                 unequal_servers,
                 run.writer,

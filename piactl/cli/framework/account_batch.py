@@ -206,9 +206,9 @@ class AccountCommand:
         configuration, day = self.configuration, self.order.as_of
 
         def finish(run: Run) -> None:
-            from piactl.flows.accounts.merge_split_rekey import finish_merges
+            from piactl.flows.housekeeping import finish_interrupted_merges
 
-            finish_merges(run, configuration.accounts(run.writer, day), configuration.rules(day))
+            finish_interrupted_merges(run, configuration.accounts(run.writer, day), configuration.rules(day))
 
         return replace(
             run_of(configuration, self.order),

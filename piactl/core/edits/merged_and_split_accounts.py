@@ -52,15 +52,6 @@ def without_matricule(account: Account, matricule: str, rules: Rules) -> Account
     )
 
 
-def with_matricule(account: Account, matricule: str, keys: DigestKeys) -> Account:
-    """The account with one more matricule. An archived account keeps its digest alone."""
-    digests = tuple(sorted({*account.matricule_digests, keys.digest(MATRICULE, matricule)}))
-    further = account.further_matricules
-    if account.matricule is not None:
-        further = tuple(sorted({*further, matricule}))
-    return replace(account, matricule_digests=digests, further_matricules=further)
-
-
 def on_its_way(source: Account, mark: str) -> Account:
     """The account in the middle of a merge. The server refuses a name in two ledgers, so this one gives up
     its names first. They remain its aliases, and so reserved, until the other account has them."""

@@ -255,3 +255,12 @@ def joins(
     if former and (SAME_NUMEN in found or (bool(born) and names)):
         return True
     return {SAME_NUMEN, SAME_IDENTITY} <= {*found} and "numen+identity" in settings.automatic
+
+
+def with_matricule(account: Account, matricule: str, keys: DigestKeys) -> Account:
+    """The account with one more matricule. An archived account keeps its digest alone."""
+    digests = tuple(sorted({*account.matricule_digests, keys.digest("matricule", matricule)}))
+    further = account.further_matricules
+    if account.matricule is not None:
+        further = tuple(sorted({*further, matricule}))
+    return replace(account, matricule_digests=digests, further_matricules=further)

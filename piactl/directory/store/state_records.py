@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from piactl.core.model.numen_and_digests import DigestKeys
@@ -39,6 +40,7 @@ from piactl.directory.store.records import (
     foreign_entry,
     is_record,
     number_of,
+    parsed,
     record_write,
     text_of,
     texts_of,
@@ -342,6 +344,21 @@ def vanished_accounts(reader: Reader, state: str, unreadable: UnreadableRecords)
     return (unreadable.read(entry.dn, entry.first(DATA), read_vanished) if entry else None) or {}
 
 
+def last_run_in(dn: str, data: bytes | None, unreadable: UnreadableRecords) -> LastRun | None:
+    """The last run in its record; None if that cannot be read, and then it is added to `unreadable`."""
+    try:
+        return _last_run_in(dn, data)
+    except UnreadableRecord as error:
+        unreadable.add(error)
+        return None
+
+
+@lru_cache(maxsize=4)
+def _last_run_in(dn: str, data: bytes | None) -> LastRun:
+    """Kept: a night reads the record four times, and it has numbers for each establishment."""
+    return parsed(dn, data, read_last_run)
+
+
 def _day(text: str | None) -> date | None:
     return read_day(text) if text else None
 
@@ -350,7 +367,7 @@ def _last_run(reader: Reader, places: Places, unreadable: UnreadableRecords) -> 
     entry = reader.read(places.last_run, [DATA])
     if entry is None:
         return None
-    last = unreadable.read(entry.dn, entry.first(DATA), read_last_run)
+    last = last_run_in(entry.dn, entry.first(DATA), unreadable)
     if last is None:
         # only the day of the run must not be lost: a run on an earlier day would undo its changes
         runs = all_runs(reader, places, unreadable)

@@ -8,13 +8,12 @@ from datetime import date
 from typing import Any
 
 from piactl.core.edits import ActRefused
-from piactl.core.edits.merged_and_split_accounts import with_matricule
 from piactl.core.model.account import masked_mail
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Kind
 from piactl.core.plan.identity_case import Answer, Case, Decision
 from piactl.core.plan.run_state import RunStatus
-from piactl.core.rules.matching import Doubt, name_text
+from piactl.core.rules.matching import Doubt, name_text, with_matricule
 from piactl.core.rules.reasons import assignment_text
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.accounts import Unreadable, account_write, read_accounts_named

@@ -23,9 +23,9 @@ from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
 from piactl.directory.store.accounts import (
     Entry,
+    Unreadable,
     account_change,
     account_write,
-    read_accounts_being_merged,
     read_accounts_of,
     with_base,
 )
@@ -191,9 +191,10 @@ def _going(source: Account, into: Account, rules: Rules, author: Author) -> Chan
     )
 
 
-def finish_merges(run: Run, store: AccountStore, rules: Rules) -> None:
-    """Finishes the merges that a crash cut short. A mark that piactl did not make counts for nothing."""
-    for source in list(read_accounts_being_merged(store.reader, store.directory, store.encoding)):
+def finish_merges(run: Run, store: AccountStore, rules: Rules, marked: Sequence[Entry | Unreadable]) -> None:
+    """Finishes the merges, cut short by a crash, of the accounts that are `marked`. A mark that piactl did
+    not make counts for nothing."""
+    for source in marked:
         if not isinstance(source, Entry):
             continue
         uid, into = source.account.uid, merged_into(source.account, store.keys)

@@ -25,7 +25,7 @@ from piactl.directory.store.groups_and_structures import (
     wanted_members,
 )
 from piactl.directory.store.records import must
-from piactl.directory.store.state_records import read_last_run
+from piactl.directory.store.state_records import last_run_in
 from piactl.flows.apply.approved_rest import allow_leaving
 from piactl.flows.apply.run import Run
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
@@ -36,7 +36,7 @@ def list_accounts(run: Run, ready: ReadyPlan, planned_on: bytes | None) -> None:
     since the run before this one began (`planned_on` is its record), and by the first run of a week all, in
     case another program removed a record. Accounts that an undo put out of management go off the list. Raises
     PiactlError."""
-    before = run.unreadable.read(run.places.last_run, planned_on, read_last_run) if planned_on else None
+    before = last_run_in(run.places.last_run, planned_on, run.unreadable) if planned_on else None
     released = {change.uid for change in ready.plan.changes if change.before == {"managed": "yes"}}
     since = ready.since or (before.week_began(run.order.as_of) if before else None)
     writes = run_list_writes(run.writer, run.settings.directory, run.unreadable, since, released)

@@ -30,7 +30,7 @@ from piactl.directory.store.records import (
     unwritten,
 )
 from piactl.directory.store.run_records import put_run_record, read_run
-from piactl.directory.store.state_records import last_run_record, read_last_run, waiting_record
+from piactl.directory.store.state_records import last_run_in, last_run_record, waiting_record
 from piactl.errors import PiactlError, StalePlan, UnsafePlan
 from piactl.flows.apply.account_list_and_static_groups import (
     list_accounts,
@@ -290,7 +290,7 @@ def mark_unclean(run: Run, ready: ReadyPlan) -> bytes | None:
     if entry is None:
         return None
     data = entry.first(DATA) or b""
-    last = run.unreadable.read(entry.dn, data, read_last_run)
+    last = last_run_in(entry.dn, data, run.unreadable)
     if last is None or not (
         ready.writes or ready.records
     ):  # unreadable: the next run evaluates every account
@@ -403,7 +403,7 @@ def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | N
     losses = losses_without(ready.last.losses, run.order.allowed)
     last = replace(ready.last, run=run.order.run, plan=ready.fingerprint, clean=clean, losses=losses)
     if not clean:  # an account that was not written has no base yet
-        before = run.unreadable.read(run.places.last_run, planned_on, read_last_run) if planned_on else None
+        before = last_run_in(run.places.last_run, planned_on, run.unreadable) if planned_on else None
         last = replace(last, unbased=before.unbased if before else None)
     alone = len(run.settings.directory.servers) == 1
     _put_last_run(run, last if alone else replace(last, clean=False), planned_on)

@@ -12,7 +12,7 @@ from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.store.records import DATA, IN_RECORD, RUNS, Record, replace_record
 from piactl.directory.store.run_records import MARK, MARKED, put_run_record, read_run
-from piactl.directory.store.state_records import last_run_record, read_last_run
+from piactl.directory.store.state_records import last_run_in, last_run_record
 from piactl.flows.apply.run_lock import RunLock, alive_alone
 from piactl.flows.apply.write_again import change_of_intent, records_since, write_again
 from piactl.flows.apply.write_ahead import read_back
@@ -112,7 +112,7 @@ def unclean_last(run: Run, only: str = "") -> None:
     end well."""
     entry = run.writer.read(run.places.last_run, [DATA])
     data = entry.first(DATA) if entry is not None else None
-    last = run.unreadable.read(run.places.last_run, data, read_last_run) if data else None
+    last = last_run_in(run.places.last_run, data, run.unreadable) if data else None
     if last is None or (only and last.run != only):
         return
     replace_record(run.writer, run.places.last_run, data, last_run_record(replace(last, clean=False)))

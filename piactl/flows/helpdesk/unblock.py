@@ -13,19 +13,13 @@ from piactl.core.edits import ActRefused
 from piactl.core.model.account import State
 from piactl.core.model.settings import IdentityName, PasswordSettings
 from piactl.core.rules.desired import Rules
-from piactl.core.text import counted
 from piactl.directory.dn import same_dn
 from piactl.directory.store.accounts import Entry
 from piactl.directory.store.password_state_and_activation import (
     read_credentials,
-    read_foreign,
-    read_released,
     unblock_write,
 )
-from piactl.errors import DirectoryRefused
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
-from piactl.flows.apply.executor import write_beside
-from piactl.flows.apply.run import Run
 from piactl.flows.helpdesk.identity_check_and_operator_limits import shown_time
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status
@@ -132,48 +126,3 @@ def _note(rules: Rules, known: Credentials, entry: Entry, *, blocked: bool, ends
     elif not blocked:
         said += f"; if the login does not work: piactl why {uid} login"
     return said
-
-
-def release_activation_policy(run: Run) -> int:
-    """Takes accounts whose owner has chosen a password out of the policy of activation passwords; how many.
-
-    Until then only one thing is stricter for them: a block by wrong passwords lasts until it is lifted. So a
-    directory that refuses it does not stop the night.
-    """
-    policy = run.settings.password.activation_policy
-    if not policy:
-        return 0
-    reason = "its owner has replaced the activation password"
-    released = [
-        AccountWrite(uid, ("password",), reason, write)
-        for uid, write in read_released(run.writer, run.settings.directory, policy)
-    ]
-    return _written(run, released, "under the policy of activation passwords")
-
-
-def remove_foreign_policies(run: Run) -> int:
-    """Removes password policies that the configuration does not name from accounts; how many.
-
-    Under a policy that does not exist slapd counts neither ends nor wrong passwords. Names each account,
-    because only somebody with the administrator's rights, or none at all, puts it there.
-    """
-    writes = []
-    for uid, write, policy in read_foreign(run.writer, run.settings.directory, run.settings.password):
-        run.say(
-            f"{uid}: names a foreign password policy, {policy}, which this run removes. Find out who set it."
-        )
-        reason = f"its password policy {policy} is none of the configuration"
-        writes.append(AccountWrite(uid, ("password",), reason, write))
-    return _written(run, writes, "under a foreign password policy")
-
-
-def _written(run: Run, writes: Sequence[AccountWrite], where: str) -> int:
-    """The number of writes that were made; reports the accounts that stay `where` they are."""
-    try:
-        done = write_beside(run, writes)
-    except DirectoryRefused as refused:
-        run.say(f"{counted(len(writes), 'account')} stay {where}: {refused}")
-        return 0
-    for uid, outcome, message in done.problems:
-        run.say(f"{uid}: still {where}: {outcome}: {message}")
-    return len(writes) - len(done.problems)

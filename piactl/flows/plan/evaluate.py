@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from piactl.core.edits.merged_and_split_accounts import with_matricule
 from piactl.core.model.account import Account, State, merged_into
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person
@@ -26,6 +25,7 @@ from piactl.core.rules.desired import (
     with_ledger,
 )
 from piactl.core.rules.feed_absences import Key
+from piactl.core.rules.matching import with_matricule
 from piactl.flows.plan.deleted_entries import vanished_words
 from piactl.flows.plan.incremental import NextCache
 from piactl.flows.plan.inputs.account_index import AccountIndex

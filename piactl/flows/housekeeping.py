@@ -1,0 +1,96 @@
+"""What a night does after its changes: old records go, and accounts are under the right password policy.
+
+The changes do not need it, and what fails of it is said. What the help desk and a merge need is loaded only
+if there is something left of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from piactl.core.model.policy import Approvals
+from piactl.core.rules.desired import Rules
+from piactl.core.text import counted
+from piactl.directory.store.accounts import read_accounts_being_merged
+from piactl.directory.store.password_state_and_activation import read_foreign, read_released
+from piactl.directory.store.records import REQUESTS, records_in
+from piactl.errors import DirectoryRefused
+from piactl.flows.apply.approvals import forget_old_approvals
+from piactl.flows.apply.executor import Housekeeping, write_beside
+from piactl.flows.apply.run import Run
+from piactl.flows.helpdesk.identity_check_and_operator_limits import forget_old_attempts
+from piactl.flows.plan.ready_plan import AccountWrite
+from piactl.flows.queries.accounts import AccountStore
+
+
+def housekeeping(approvals: Approvals, keep_days: int) -> tuple[Housekeeping, ...]:
+    """The steps, in order. Rejections of plans are kept for so many days."""
+    return (
+        remove_foreign_policies,
+        release_activation_policy,
+        forget_old_attempts,
+        _forget_old_requests,
+        partial(forget_old_approvals, rules=approvals, keep_days=keep_days),
+    )
+
+
+def finish_interrupted_merges(run: Run, store: AccountStore, rules: Rules) -> None:
+    """Finishes the merges that a crash cut short; before the plan, which sees both accounts."""
+    marked = list(read_accounts_being_merged(store.reader, store.directory, store.encoding))
+    if marked:
+        from piactl.flows.accounts.merge_split_rekey import finish_merges
+
+        finish_merges(run, store, rules, marked)
+
+
+def _forget_old_requests(run: Run) -> None:
+    if records_in(run.writer, run.places.folder(REQUESTS), ["cn"]):
+        from piactl.flows.helpdesk.second_person import forget_old_requests
+
+        forget_old_requests(run)
+
+
+def release_activation_policy(run: Run) -> int:
+    """Takes accounts whose owner has chosen a password out of the policy of activation passwords; how many.
+
+    Until then only one thing is stricter for them: a block by wrong passwords lasts until it is lifted. So a
+    directory that refuses it does not stop the night.
+    """
+    policy = run.settings.password.activation_policy
+    if not policy:
+        return 0
+    reason = "its owner has replaced the activation password"
+    released = [
+        AccountWrite(uid, ("password",), reason, write)
+        for uid, write in read_released(run.writer, run.settings.directory, policy)
+    ]
+    return _written(run, released, "under the policy of activation passwords")
+
+
+def remove_foreign_policies(run: Run) -> int:
+    """Removes password policies that the configuration does not name from accounts; how many.
+
+    Under a policy that does not exist slapd counts neither ends nor wrong passwords. Names each account,
+    because only somebody with the administrator's rights, or none at all, puts it there.
+    """
+    writes = []
+    for uid, write, policy in read_foreign(run.writer, run.settings.directory, run.settings.password):
+        run.say(
+            f"{uid}: names a foreign password policy, {policy}, which this run removes. Find out who set it."
+        )
+        reason = f"its password policy {policy} is none of the configuration"
+        writes.append(AccountWrite(uid, ("password",), reason, write))
+    return _written(run, writes, "under a foreign password policy")
+
+
+def _written(run: Run, writes: Sequence[AccountWrite], where: str) -> int:
+    """The number of writes that were made; reports the accounts that stay `where` they are."""
+    try:
+        done = write_beside(run, writes)
+    except DirectoryRefused as refused:
+        run.say(f"{counted(len(writes), 'account')} stay {where}: {refused}")
+        return 0
+    for uid, outcome, message in done.problems:
+        run.say(f"{uid}: still {where}: {outcome}: {message}")
+    return len(writes) - len(done.problems)
