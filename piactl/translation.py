@@ -115,11 +115,12 @@ class _Form:
         return found.groupdict() if found else None
 
 
-_ENGLISH = re.compile(
+_ENGLISH = (
     r"(?<![\w-])(?:the|is|are|was|were|been|of|and|or|not|until|since|from|by|at|to|with|has|have|its|it|that|"
     r"which|this|these|another|nothing|no|be|as|for)(?![\w-])"
 )
-"""Words by which an English sentence shows; in French and in names they are rare. Options are not words."""
+"""Words by which an English sentence shows; in French and in names they are rare. Options are not words.
+Compiled at its first use."""
 
 
 class Catalogue:
@@ -210,7 +211,7 @@ class Catalogue:
         if sum(map(text.count, filter(None, _JOINTS))) > _MOST:
             return text
         said = self.sentence(text)
-        return text if _ENGLISH.search(said) else said
+        return text if re.search(_ENGLISH, said) else said
 
     def text(self, text: str) -> str:
         """Lines for people, with the columns where they were as far as there is room."""

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from functools import cache
 
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+# patterns as text are compiled at their first use: most commands use none of them
 _FORMULA = r"(?:^|(?<=[;,\t\r\n]))(?=[=+\-@\uff1d\uff0b\uff0d\uff20])|^(?=[\t\r])"
 
 
@@ -30,13 +30,7 @@ def _escape(char: str) -> str:
 def neutral(text: str) -> str:
     """A cell that a spreadsheet does not read as a formula, nor as several cells of which one is a formula: a
     French one splits at semicolons, even if the file has another delimiter."""
-    return _compiled(_FORMULA).sub("'", text)
-
-
-@cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    """Compiled at its first use: most commands use none of these patterns."""
-    return re.compile(pattern)
+    return re.sub(_FORMULA, "'", text)
 
 
 _RED, _GREEN, _YELLOW, _BOLD = "31", "32", "33", "1"
@@ -64,6 +58,4 @@ _ANY = "(?m)" + "|".join(f"({pattern})" for pattern, _ in _RULES)
 
 def coloured(text: str) -> str:
     """The text with ANSI colours for what a reader must not miss; its length on the screen stays."""
-    return _compiled(_ANY).sub(
-        lambda found: f"\x1b[{_RULES[(found.lastindex or 1) - 1][1]}m{found[0]}\x1b[0m", text
-    )
+    return re.sub(_ANY, lambda found: f"\x1b[{_RULES[(found.lastindex or 1) - 1][1]}m{found[0]}\x1b[0m", text)

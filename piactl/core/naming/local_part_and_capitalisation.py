@@ -199,7 +199,7 @@ _FRENCH = frozenset({"de", "du", "des"})
 """Small wherever something follows."""
 _FOREIGN = frozenset("da das do dos di del della den der ten ter von zu y e".split())
 """Small within a name, but not as its first word: `Pereira da Silva`, but `Da Silva`, as usual in France."""
-_WORD = re.compile(rf"[^\s.{re.escape(APOSTROPHES + DASHES)}]+")
+_WORD = rf"[^\s.{re.escape(APOSTROPHES + DASHES)}]+"
 
 
 def shown_name(field: str, name: str, case: str) -> str:
@@ -224,4 +224,4 @@ def _proper(name: str) -> str:
             small = bool(after) and (word in _FRENCH or (word in _FOREIGN and found.start() > 0))
         return word if small else word[:1].upper() + word[1:]
 
-    return _WORD.sub(written, name)
+    return re.sub(_WORD, written, name)
