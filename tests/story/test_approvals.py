@@ -88,7 +88,7 @@ def folder(academy: Academy) -> str:
 @contextmanager
 def later(monkeypatch: pytest.MonkeyPatch, ahead: timedelta) -> Iterator[None]:
     with monkeypatch.context() as patch:
-        patch.setattr(run_context, "_now", lambda: utc_now() + ahead)
+        patch.setattr(run_context, "utc_now", lambda: utc_now() + ahead)
         yield
 
 

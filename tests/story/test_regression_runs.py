@@ -18,7 +18,7 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl import clock
+from piactl.cli.framework import run_context
 from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.open import open_writer
 from piactl.directory.port import Writer
@@ -147,7 +147,7 @@ def test_a_plan_that_takes_long_renews_the_lock_meanwhile(
         expiries.append(expiry(academy))
         return tally(*arguments)
 
-    monkeypatch.setattr(clock, "utc_now", now)
+    monkeypatch.setattr(run_context, "utc_now", now)
     monkeypatch.setattr(planning, "find_cases", begun)
     monkeypatch.setattr(planning, "tally", ended)
     academy.night(DAY, academy.feed(CLAIRE, day=DAY))

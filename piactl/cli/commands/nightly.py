@@ -32,7 +32,6 @@ from piactl.cli.framework.options import (
     read_day,
 )
 from piactl.cli.framework.run_context import (
-    _now,
     done_code,
     new_order,
     put_outcome,
@@ -43,6 +42,7 @@ from piactl.cli.framework.run_context import (
 from piactl.cli.framework.run_page import HOLDS, page_of_run, read_holds
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost
+from piactl.clock import utc_now
 from piactl.core.plan.run_state import RunStatus
 from piactl.errors import Exit, PiactlError, UsageError
 from piactl.private_files import refuse_output
@@ -214,7 +214,7 @@ def _keep_rejects(
     forget_old(
         Path(configuration.settings.state_folder) / "rejects",
         configuration.settings.keep_rejects_days,
-        _now(),
+        utc_now(),
     )
     for sourced in feeds:
         known = set(sourced.feed.rejections)
@@ -253,7 +253,7 @@ def _metrics(
 
     file = Path(configuration.settings.metrics_file)
     try:
-        now = _now().timestamp()
+        now = utc_now().timestamp()
         document = plan_document(ready) if ready else {}
         before = LAST_SUCCESS.search(file.read_text("utf-8", "replace")) if file.is_file() else None
         text = metrics_text(
@@ -285,7 +285,7 @@ def _of_directory(
     from piactl.flows.status_and_night_view import feed_ages
 
     settings, unreadable = configuration.settings, configuration.unreadable
-    state, now = settings.directory.state, _now()
+    state, now = settings.directory.state, utc_now()
     source_of = {feed["file"]: feed["source"] for feed in document.get("basis", {}).get("feeds", [])}
     rows = Counter(
         source_of.get(one["file"], "")

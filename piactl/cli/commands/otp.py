@@ -217,7 +217,7 @@ def verify(
             _proof(command, reason, proof_file, writer),
             command.operation_guard(),
             command.author,
-            _now,
+            utc_now,
             manner.identity,
         )
     )
@@ -276,7 +276,7 @@ def resync(
             name,
             ask_code,
             command.author,
-            _now,
+            utc_now,
             manner.identity,
         )
     )
@@ -305,7 +305,7 @@ def suspend(
             configuration.accounts(reader),
             wanted,
             command.author,
-            _now(),
+            utc_now(),
             manner.identity,
         )
     )
@@ -461,7 +461,3 @@ def ask_code(what: str, source: str | None = None) -> str:
     if not line.strip():
         raise UsageError(f"{what}: none was given; type it, or write it to stdin. Nothing was changed")
     return line
-
-
-def _now() -> Any:
-    return utc_now()

@@ -17,8 +17,9 @@ from piactl.cli.framework.context import (
     say_text,
 )
 from piactl.cli.framework.options import ActAsOf, Allow, DryRun, PlanLayout, Reason, RunOutput, Yes
-from piactl.cli.framework.run_context import _now, run_plan, say_next_steps, say_refused, write_plan
+from piactl.cli.framework.run_context import run_plan, say_next_steps, say_refused, write_plan
 from piactl.cli.framework.terminal import StdoutLost, confirm
+from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.plan.run_state import RunStatus
@@ -89,7 +90,7 @@ def undo(
             configuration.unreadable,
             run,
             order.reason,
-            _now(),
+            utc_now(),
             order.actor.names,
         )
     if out:

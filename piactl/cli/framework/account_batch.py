@@ -34,9 +34,10 @@ from piactl.cli.framework.options import (
     read_day,
     read_names,
 )
-from piactl.cli.framework.run_context import _now, new_order, run_of
+from piactl.cli.framework.run_context import new_order, run_of
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost, confirm
+from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
@@ -343,7 +344,7 @@ def _notify(settings: Settings, batch: Batch, result: BatchResult) -> None:
         for account in batch.accounts
         if account.write is not None and result.of(account)[0] is AccountOutcome.APPLIED
     ]
-    notify_owners(settings, [one.notice for one in made if one.notice is not None], _now(), say)
+    notify_owners(settings, [one.notice for one in made if one.notice is not None], utc_now(), say)
     rows = (row for one in made for row in (one.write, *one.then) if row is not None)
     if any(Kind.LOCK.value in row.kinds for row in rows):
         say_sessions_go_on(settings, say)

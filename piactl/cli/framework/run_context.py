@@ -6,7 +6,7 @@ import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from piactl.cli.framework.context import (
 from piactl.cli.framework.options import PlanLayout
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.cli.framework.terminal import StdoutLost
+from piactl.clock import utc_now
 from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import Kind
 from piactl.core.plan.run_state import RunStatus
@@ -52,7 +53,7 @@ def new_order(
     from piactl.flows.apply.run import Order
     from piactl.journal import who
 
-    now = _now()
+    now = utc_now()
     day = today(configuration)
     return Order(
         run=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
@@ -123,13 +124,7 @@ def journal_private_reading(
 
     order = new_order(configuration, None)
     path, keys = configuration.settings.journal_file, configuration.keys
-    store_head_anywhere(configuration, journal_reading(path, order, kind, uids, keys, _now, identity))
-
-
-def _now() -> datetime:
-    from piactl.clock import utc_now
-
-    return utc_now()
+    store_head_anywhere(configuration, journal_reading(path, order, kind, uids, keys, utc_now, identity))
 
 
 def apply_plan(
@@ -187,7 +182,7 @@ def run_of(configuration: Configuration, order: Order) -> CommandRun:
     from piactl.flows.apply.run import CommandRun
 
     settings, keys, unreadable = configuration.settings, configuration.keys, configuration.unreadable
-    return CommandRun(order, settings, keys, unreadable, _now, say)
+    return CommandRun(order, settings, keys, unreadable, utc_now, say)
 
 
 def _interrupted(configuration: Configuration, ready: ReadyPlan) -> bool:
