@@ -6,7 +6,7 @@ import grp
 import os
 import pwd
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from errno import ENAMETOOLONG, ENOENT, ENOTDIR
@@ -56,13 +56,13 @@ def _owner(path: Path) -> int:
     return 0
 
 
-def sudo_service(environ: Mapping[str, str] = os.environ) -> str:
+def sudo_service() -> str:
     """The user that this process runs as, if sudo started it for somebody else; "" otherwise, and for root.
 
     Such a process reads passwords that its caller may not: it takes no file from its caller. A caller cannot
     remove what sudo puts into the environment, and one who sets it only loses what it takes away.
     """
-    caller = environ.get("SUDO_UID", "")
+    caller = os.environ.get("SUDO_UID", "")
     if not caller or os.geteuid() == 0 or caller == str(os.geteuid()):
         return ""
     return this_user()

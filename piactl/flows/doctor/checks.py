@@ -212,12 +212,12 @@ def finding(id_: str, result: Result, where: str = "") -> Finding:
     return Finding(CHECKS[id_], result.outcome, result.found, result.advice, where)
 
 
-def examined(id_: str, check: Callable[[], Result], where: str = "") -> Finding:
+def examined(id_: str, check: Callable[[], Result]) -> Finding:
     """As `unless_broken`, but a check that an error of piactl ends is skipped: another one reports it."""
     try:
-        return unless_broken(id_, check, where)
+        return unless_broken(id_, check)
     except PiactlError as refused:
-        return finding(id_, skipped(str(refused).split("\n", 1)[0]), where)
+        return finding(id_, skipped(str(refused).split("\n", 1)[0]))
 
 
 def unless_broken(id_: str, check: Callable[[], Result], where: str = "") -> Finding:
