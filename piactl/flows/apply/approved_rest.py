@@ -24,7 +24,7 @@ _KINDS = {window: kind for kind, window in WINDOW.items()}
 
 
 def began(run: Run | None, reader: Reader, state: str, unreadable: UnreadableRecords, plan: str) -> str:
-    """The run that began to make the plan of this fingerprint true and did not end, "" if there is none. A
+    """The run that began to apply the plan of this fingerprint and did not end, "" if there is none. A
     run under way counts where `run` is None: only under the lock is it known to be dead."""
     now = run.now() if run is not None else None
     statuses = INTERRUPTED if run is not None else _AT_WORK
@@ -35,7 +35,7 @@ def began(run: Run | None, reader: Reader, state: str, unreadable: UnreadableRec
 
 
 def allow_same_plan(run: Run, plan: str, refusals: Sequence[Refusal]) -> None:
-    """Approves the broken guards of a plan that an interrupted run began to make true: they were approved
+    """Approves the broken guards of a plan that an interrupted run began to apply: they were approved
     then."""
     first = began(run, run.writer, run.settings.directory.state, run.unreadable, plan)
     if first and refusals:

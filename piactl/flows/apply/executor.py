@@ -1,4 +1,4 @@
-"""Making a plan true: guards, then one write per account, each journalled before it is sent."""
+"""Applies a plan: guards, then one write per account, each journalled before it is sent."""
 
 from __future__ import annotations
 
@@ -110,14 +110,14 @@ def apply_work(
     compare: Compare | None = None,
     tell: Tell | None = None,
 ) -> Done:
-    """Makes the plan true; `brief` is as in Done. Raises UnsafePlan before the first write where a guard is
-    broken, and SchemaLacking. The `housekeeping` comes after all changes; what fails of it is said, and is no
-    failure of the run. `compare` gives a sentence for each other server that differs from this one, once all
-    have what the run wrote.
+    """Applies the plan; `brief` is as in Done. Raises UnsafePlan before the first write if a guard is broken,
+    and SchemaLacking. The `housekeeping` follows after all changes; if it fails, the run reports that and has
+    not failed. `compare` returns a sentence for each other server that differs from this one, once all have
+    what the run wrote.
 
-    Conflicts and failures of single accounts are counted and the rest goes on. What refuses every write
-    (DirectoryUnreachable, DirectoryRefused, LockLost, JournalUnusable) is raised after the record of the
-    run says so.
+    Conflicts and failures of single accounts are counted, and the rest continues. An error that prevents
+    every write (DirectoryUnreachable, DirectoryRefused, LockLost, JournalUnusable) is raised after the run
+    has recorded it.
     """
     broken = refused(ready.plan.refusals, run.order.allowed)
     facts = run_facts(ready)
@@ -227,13 +227,12 @@ def write_alone(
     undo: Sequence[AccountWrite] | None = None,
     finish: Callable[[Run], None] | None = None,
 ) -> None:
-    """The writes of a one-off command, which leaves piactl's memory of the nights as it is. What became of
-    each stands in `done.results`, but for those that a stop or an error left undone. `then` are writes, by
-    uid, that follow one after the other where the account's own was made; the first that is not is its
-    outcome. `undo` are the writes that an undo takes back, if they are others. `finish` ends what earlier
-    commands left unfinished.
+    """Makes the writes of a one-off command, which leaves piactl's memory of the nights as it is.
 
-    What refuses every write is raised after the record of the run says so, as by `apply_work`.
+    `done.results` gets the outcome of each, except those that a stop or an error left undone. `then` are
+    writes by uid that follow in order once the account's own was made; the first that fails is its outcome.
+    `undo` are the writes that an undo takes back, if they are others. `finish` ends what earlier commands
+    left unfinished. Raises as `apply_work` what prevents every write.
     """
     kinds = Counter(kind for one in writes for kind in one.kinds)
     facts: dict[str, object] = {"summary": dict(kinds)}
