@@ -1,7 +1,7 @@
 """The baseline of doctor, in the state folder: what it found in order. The next one examines what is new.
 
-It saves time and decides nothing: where a fact that is remembered does not hold any more, or is missing,
-all is examined. A check that finds a fault remembers nothing.
+It saves time and decides nothing: if a remembered fact no longer holds or is missing, everything is examined.
+A check that finds a fault remembers nothing.
 """
 
 from __future__ import annotations
