@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piactl.cli.framework.context import (
-    display,
     layout_or_default,
     put,
     put_json,
     put_text,
     reading,
     say,
+    show_rows,
     this_configuration,
     today,
 )
@@ -45,7 +45,6 @@ from piactl.dataclass import dataclass
 from piactl.errors import DirectoryUnreachable, Exit, NotFound, NotPermitted, PiactlError, SecretUnusable
 from piactl.private_files import refuse_output
 from piactl.report.establishments import legend
-from piactl.report.table import rendered
 from piactl.report.timeline_text import timeline_text
 
 if TYPE_CHECKING:
@@ -119,7 +118,7 @@ def history(
     writes = [w for w in writes if w not in noted]
     layout = layout_or_default(output)
     rows = [row_of(event, layout) for event in recounted(changes, writes, identities)]
-    display(rendered(rows, ON_SCREEN if layout == "table" else COLUMNS, layout), layout)
+    show_rows(rows, ON_SCREEN if layout == "table" else COLUMNS, layout)
     if noted:
         singular, plural = (
             "note of the server about logging in is",

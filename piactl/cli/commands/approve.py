@@ -13,10 +13,9 @@ from piactl.cli.commands.password import PrivateMail, To, hand_out, refuse_unsaf
 from piactl.cli.commands.plan import read_plan_file
 from piactl.cli.framework.account_batch import AccountCommand, Manner, begin, desk_manner
 from piactl.cli.framework.context import (
-    layout_or_default,
-    put,
     put_text,
     reading,
+    show_rows,
     this_configuration,
     writing,
 )
@@ -28,7 +27,6 @@ from piactl.core.model.settings import IdentityName
 from piactl.core.plan.change import DEVICE, PASSWORD
 from piactl.core.text import counted
 from piactl.errors import Exit, UsageError
-from piactl.report.table import rendered
 
 PlanFile = Annotated[
     str,
@@ -189,7 +187,7 @@ def requests(
     rows = [
         {**one.record, "request": one.name, "until": one.until.isoformat(timespec="seconds")} for one in found
     ]
-    put(rendered(rows, COLUMNS, layout_or_default(output)))
+    show_rows(rows, COLUMNS, output)
     return int(Exit.PARTLY if len(configuration.unreadable) else Exit.DONE)
 
 

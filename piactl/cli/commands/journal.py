@@ -14,11 +14,11 @@ import typer
 from piactl.cli.framework.account_batch import Manner
 from piactl.cli.framework.account_batch import begin as begin_act
 from piactl.cli.framework.context import (
-    display,
     layout_or_default,
     put,
     reading,
     say,
+    show_rows,
     this_configuration,
     today,
     writing,
@@ -32,7 +32,6 @@ from piactl.core.text import counted
 from piactl.errors import Exit, NotFound, NotPermitted, PiactlError, UsageError
 from piactl.private_files import may_not, refuse_missing, refuse_output, refuse_own_file
 from piactl.report.journal_text import file_text, proof_text, pruned_text
-from piactl.report.table import rendered
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
@@ -68,7 +67,7 @@ def show_changes(
             else _some(_rows(path, Wanted(run or None, uid, author or None, *period), kind))
         )
     columns = ON_SCREEN if layout == "table" else COLUMNS
-    display(rendered(rows or (), columns, layout), layout)
+    show_rows(rows or (), columns, layout)
     if rows is None:
         say(f"{path}: no change of this journal fits")
     return int(Exit.DONE)

@@ -7,12 +7,11 @@ from typing import Annotated
 import typer
 
 from piactl.cli.framework.account_batch import Manner, begin
-from piactl.cli.framework.context import layout_or_default, put, reading, say, this_configuration
+from piactl.cli.framework.context import put, reading, say, show_rows, this_configuration
 from piactl.cli.framework.options import DryRun, Output, Reason
 from piactl.core.edits import ActRefused
 from piactl.core.text import counted
 from piactl.errors import Exit, PiactlError
-from piactl.report.table import rendered
 
 COLUMNS = (
     "key", "current", "here", "matricules", "archived", "numens", "births", "waiting", "devices",
@@ -43,7 +42,7 @@ def list_(output: Output = None) -> int:
         }
         for key in dict.fromkeys([*keys.keys, *sorted(needs)])
     ]
-    put(rendered(rows, COLUMNS, layout_or_default(output)))
+    show_rows(rows, COLUMNS, output)
     lacking = [row["key"] for row in rows if not row["here"]]
     if lacking:
         say(

@@ -11,9 +11,7 @@ import typer
 from piactl.cli.framework.account_batch import BatchOptions, EditOptions, Manner, begin
 from piactl.cli.framework.context import (
     display,
-    layout_or_default,
     list_of_accounts,
-    put,
     reading,
     say,
     show_rows,
@@ -38,7 +36,6 @@ from piactl.cli.framework.options import (
 )
 from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit, UsageError
-from piactl.report.table import rendered
 
 if TYPE_CHECKING:
     from piactl.core.plan.identity_case import Answer
@@ -100,7 +97,7 @@ def show_case(case: CaseId, output: Output = None, as_of: AsOf = None) -> int:
     if output is None:
         display([case_text(view)])
     else:
-        put(rendered([view], CASE_COLUMNS, layout_or_default(output)))
+        show_rows([view], CASE_COLUMNS, output)
     return int(Exit.DONE)
 
 

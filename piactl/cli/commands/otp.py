@@ -20,12 +20,12 @@ from piactl.cli.framework.account_batch import (
     desk_manner,
 )
 from piactl.cli.framework.context import (
-    layout_or_default,
     of_each,
     put,
     put_text,
     reading,
     say,
+    show_rows,
     this_configuration,
     writing,
 )
@@ -49,7 +49,6 @@ from piactl.core.plan.change import DEVICE
 from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_input, refuse_output
 from piactl.report.account_text import DEVICE_COLUMNS, devices_text
-from piactl.report.table import rendered
 from piactl.translation import translated
 
 if TYPE_CHECKING:
@@ -405,7 +404,7 @@ def show(names: Names, output: ShowOutput = None) -> int:
     if output is None:
         put_text(devices_text(view, configuration.policy.timezone) for view in views)
     else:
-        put(rendered(views, DEVICE_COLUMNS, layout_or_default(output)))
+        show_rows(views, DEVICE_COLUMNS, output)
     return code
 
 

@@ -16,7 +16,13 @@ from piactl.cli.framework.account_batch import (
     allowing,
     begin,
 )
-from piactl.cli.framework.context import layout_or_default, put, put_text, reading, say, this_configuration
+from piactl.cli.framework.context import (
+    put_text,
+    reading,
+    say,
+    show_rows,
+    this_configuration,
+)
 from piactl.cli.framework.options import (
     Allow,
     Names,
@@ -31,7 +37,6 @@ from piactl.core.plan.change import PASSWORD
 from piactl.errors import Exit
 from piactl.private_files import refuse_input, refuse_output
 from piactl.report.account_text import activation_text
-from piactl.report.table import rendered
 
 if TYPE_CHECKING:
     from piactl.directory.port import Reader, Writer
@@ -276,7 +281,7 @@ def check(
             "minimum": checked.minimum,
             "problems": list(checked.problems),
         }
-        put(rendered([facts], tuple(facts), layout_or_default(output)))
+        show_rows([facts], tuple(facts), output)
     return int(Exit.FAILED if checked.problems else Exit.DONE)
 
 

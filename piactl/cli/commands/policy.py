@@ -12,12 +12,12 @@ from piactl.cli.commands.plan import with_policy
 from piactl.cli.framework.context import (
     display,
     layout_or_default,
-    put,
     put_json,
     put_object,
     put_text,
     reading,
     say,
+    show_rows,
     this_configuration,
     today,
 )
@@ -27,7 +27,6 @@ from piactl.core.text import condition, counted
 from piactl.errors import Exit
 from piactl.private_files import refuse_input, refuse_missing
 from piactl.report.policy_text import profile_text, service_text
-from piactl.report.table import rendered
 
 SERVICE_COLUMNS = (
     "name", "label", "scope", "grant_delay", "mutation_delay", "meanwhile", "handover", "in_grace",
@@ -50,7 +49,7 @@ def list_services(output: Output = None) -> None:
         rows = [{**row, "profiles": _few(row["profiles"], len(policy.profiles))} for row in rows]
     if layout not in _OBJECTS:
         rows = [{**row, "when": condition(row["when"]) if row["when"] else None} for row in rows]
-    put(rendered(rows, SERVICE_COLUMNS, layout))
+    show_rows(rows, SERVICE_COLUMNS, layout)
 
 
 def show_service(
@@ -85,7 +84,7 @@ def list_profiles(output: Output = None) -> None:
     rows = profile_rows(this_configuration().policy)
     if layout not in _OBJECTS:
         rows = [{**row, "when": condition(row["when"])} for row in rows]
-    put(rendered(rows, PROFILE_COLUMNS, layout))
+    show_rows(rows, PROFILE_COLUMNS, layout)
 
 
 def show_profile(
@@ -222,7 +221,6 @@ def check_cases(
     from piactl.config.policy_tests import read_policy_cases
     from piactl.config.register import read_register
     from piactl.core.explain.policy_test import case_problems
-    from piactl.report.table import rendered
 
     for name, value in (("FILE", file), ("--policy", draft), ("--establishments", establishments)):
         refuse_input(name, value or None)
@@ -239,6 +237,6 @@ def check_cases(
     layout = layout_or_default(output)
     shown = [row for row in rows if not row["ok"]] if layout == "table" else rows
     if shown or layout != "table":
-        display(rendered(shown, ("line", "case", "ok", "problems"), layout), layout)
+        show_rows(shown, ("line", "case", "ok", "problems"), layout)
     say(f"{counted(len(rows), 'case', 'cases')}: {failed} not as expected")
     return int(Exit.FAILED if failed else Exit.DONE)

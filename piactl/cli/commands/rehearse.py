@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from piactl.cli.commands.plan import with_policy
-from piactl.cli.framework.context import ProgressLine, display, layout_or_default, say, this_configuration
+from piactl.cli.framework.context import (
+    ProgressLine,
+    display,
+    layout_or_default,
+    say,
+    show_rows,
+    this_configuration,
+)
 from piactl.cli.framework.options import Output, read_date
 from piactl.cli.framework.stop_flag import stop_on_signals
 from piactl.core.text import counted
@@ -125,13 +132,12 @@ def _show(
 ) -> int:
     from piactl.flows.rehearsal import differences
     from piactl.report.forecast_and_rehearsal_text import DIFFERENCE_COLUMNS, nights_table
-    from piactl.report.table import rendered
 
     refused = [night for night in nights if night["status"] != "done"]
     if other is not None:
         rows = list(differences(folder, other))
         if rows or layout != "table":
-            display(rendered(rows, DIFFERENCE_COLUMNS, layout), layout)
+            show_rows(rows, DIFFERENCE_COLUMNS, layout)
         say(f"{counted(len(rows), 'difference')} from {other.folder}")
         return int(Exit.CHANGES if rows else Exit.DONE)
     display(nights_table(nights, layout), layout)

@@ -19,6 +19,7 @@ from piactl.cli.framework.context import (
     put_text,
     reading,
     say,
+    show_rows,
     this_configuration,
     today,
     writing,
@@ -38,7 +39,6 @@ from piactl.clock import utc_now
 from piactl.core.plan.feed_quality import FATES
 from piactl.core.text import counted
 from piactl.errors import Exit, NotFound, UsageError
-from piactl.report.table import rendered
 
 
 class RunLayout(StrEnum):
@@ -68,7 +68,7 @@ def list_(
     layout = layout_or_default(output)
     if layout not in _OBJECTS:
         rows = [{**row, "outcomes": _plain("outcomes", row["outcomes"])} for row in rows]
-    display(rendered(rows[:most] if most else rows, chosen, layout, only=bool(columns)), layout)
+    show_rows(rows[:most] if most else rows, chosen, layout, only=bool(columns))
 
 
 def show(
@@ -230,5 +230,5 @@ def status(output: ShowOutput = None, as_of: AsOf = None) -> int:
     if output is None:
         display([status_text(view)])
     else:
-        put(rendered([view], tuple(view), layout_or_default(output)))
+        show_rows([view], tuple(view), output)
     return int(Exit.DONE)
