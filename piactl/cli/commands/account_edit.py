@@ -34,11 +34,7 @@ from piactl.private_files import refuse_output
 
 
 @with_shared_options
-def lock(
-    names: Names,
-    options: BatchOptions,
-    until: LastDay = None,
-) -> int:
+def lock(names: Names, options: BatchOptions, until: LastDay = None) -> int:
     """Lock accounts at once, whatever the HR data say.
 
     The lock ends after --until, or with `account unlock`; a password reset does not lift it. Open sessions
@@ -52,10 +48,7 @@ def lock(
 
 
 @with_shared_options
-def unlock(
-    names: Names,
-    options: BatchOptions,
-) -> int:
+def unlock(names: Names, options: BatchOptions) -> int:
     """Lift an administrator's lock. The HR data apply again at once.
 
     Example: piactl account unlock claire.dubreuil --reason "new password"
@@ -88,11 +81,7 @@ def close(
 
 
 @with_shared_options
-def reopen(
-    names: Names,
-    options: BatchOptions,
-    until: LastDay = None,
-) -> int:
+def reopen(names: Names, options: BatchOptions, until: LastDay = None) -> int:
     """Reopen closed accounts.
 
     Ends a closure by hand or, with --until, renews the last assignment from today to that day. A lock

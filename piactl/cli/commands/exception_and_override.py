@@ -95,12 +95,7 @@ def _except(
 
 
 @with_shared_options
-def end_exceptions(
-    names: Names,
-    options: BatchOptions,
-    service: ServiceName = "",
-    uai: Uai = "",
-) -> int:
+def end_exceptions(names: Names, options: BatchOptions, service: ServiceName = "", uai: Uai = "") -> int:
     """End exceptions before their day. The policy applies again.
 
     Example: piactl exception end claire.dubreuil --service iprof --reason "settled"

@@ -102,11 +102,7 @@ def show_case(case: CaseId, output: Output = None, as_of: AsOf = None) -> int:
 
 
 @with_shared_options
-def same(
-    case: CaseId,
-    options: EditOptions,
-    account: Which = "",
-) -> int:
+def same(case: CaseId, options: EditOptions, account: Which = "") -> int:
     """Decide that the feed row and the account are one person.
 
     A new matricule joins the account at once; the next night with the feed adds its assignments.
@@ -192,10 +188,7 @@ def _list_drift(names: Sequence[str], output: Any, as_of: str | None, columns: s
 
 
 @with_shared_options
-def revert(
-    names: Names,
-    options: BatchOptions,
-) -> int:
+def revert(names: Names, options: BatchOptions) -> int:
     """Put back what other programs changed on accounts, at once, also what a night would keep.
 
     Example: piactl drift revert claire.dubreuil --reason "a script of the portal"
@@ -208,10 +201,7 @@ def revert(
 
 
 @with_shared_options
-def adopt(
-    names: Names,
-    options: BatchOptions,
-) -> int:
+def adopt(names: Names, options: BatchOptions) -> int:
     """Adopt the addresses and names that other programs gave accounts.
 
     Everything else is refused, with the command that gives it.
@@ -224,11 +214,7 @@ def adopt(
 
 
 @with_shared_options
-def override(
-    names: Names,
-    options: BatchOptions,
-    until: LastDay = None,
-) -> int:
+def override(names: Names, options: BatchOptions, until: LastDay = None) -> int:
     """Keep what other programs changed on accounts until a day, unless it gives access.
 
     `override list` lists such an override, `override end` ends it.

@@ -282,10 +282,7 @@ def resync(
 
 
 @with_shared_options
-def suspend(
-    names: Names,
-    options: DeskReasonOptions,
-) -> int:
+def suspend(names: Names, options: DeskReasonOptions) -> int:
     """Suspend the device of accounts, such as a lost telephone. Log in is refused until another is verified.
 
     The password alone is not enough meanwhile. `otp resume` puts the same device in force again. Open
@@ -311,11 +308,7 @@ def suspend(
 
 
 @with_shared_options
-def resume(
-    names: Names,
-    options: DeskReasonOptions,
-    proof_file: ProofFile = None,
-) -> int:
+def resume(names: Names, options: DeskReasonOptions, proof_file: ProofFile = None) -> int:
     """Put a suspended device in force again, such as a telephone that was found.
 
     Asks for the NUMEN, because the finder may be somebody else. An administrator skips this with

@@ -212,10 +212,7 @@ def reset(
 
 
 @with_shared_options
-def unblock(
-    names: Names,
-    options: DeskOptions,
-) -> int:
+def unblock(names: Names, options: DeskOptions) -> int:
     """Lift a block by wrong passwords. The password stays, and so does an administrator's lock.
 
     A block ends by itself after some time; this command ends it now.
