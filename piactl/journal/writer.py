@@ -242,12 +242,12 @@ class Journal:
     def _intents(self, writes: Sequence[IntendedWrite]) -> Iterator[Body]:
         """The lines of intents, after the names of those of new entries."""
         added = [digests(write.dn, write.added, self._digest, self._secret) for write in writes]
-        new = [found for write, found in zip(writes, added, strict=True) if write.op == "add"]
+        new = [found for write, found in zip(writes, added, strict=True) if write.op == "add" and found]
         names = sorted({name for found in new for name in found})
         if new:
             yield {"type": NAMES, "attributes": names, "key": key_of(new)}
         for write, found in zip(writes, added, strict=True):
-            if write.op == "add":
+            if write.op == "add" and found:
                 yield self._intent(write, {"tags": tags_of(found, names)})
             else:
                 yield self._intent(write, {"attributes": self._both(write, found)})

@@ -209,6 +209,15 @@ def test_of_a_new_entry_the_beginnings_of_the_digests_are_kept(make_journal, int
     assert verify(journal_path).ok
 
 
+def test_the_intent_of_an_entry_without_values(make_journal, intend, journal_path):
+    """Applying without another person's approval is journalled like that."""
+    with make_journal() as journal:
+        journal.intents([intend("a.b", op="add", added={"sn": (b"B",)}), intend("c.d", op="add", added={})])
+        journal.intents([intend("e.f", op="add", added={})])
+    assert [change.attributes for change in changes(journal_path)] == [("sn",), (), ()]
+    assert [list(intent.added) for intent in in_doubt(journal_path)] == [["sn"], [], []]
+
+
 def test_intents_of_new_entries_by_earlier_versions_are_read(make_journal, intend, journal_path):
     """Each named its attributes and its key."""
     with make_journal() as journal:
