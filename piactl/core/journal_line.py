@@ -151,11 +151,11 @@ def parsed(raw: bytes) -> JournalLine:
 def with_names(line: JournalLine, names: JournalLine | None) -> JournalLine:
     """The intent of a new entry with its digests by attribute, if it was written after a line of `names`; any
     other line as it is. Raises BrokenLine."""
-    if names is None or "tags" not in line.fields:
+    if names is None or "digests" not in line.fields:
         return line
     fields = dict(line.fields)
     try:
-        pairs = zip(names.fields["attributes"], fields.pop("tags").split(" "), strict=True)
+        pairs = zip(names.fields["attributes"], fields.pop("digests").split(" "), strict=True)
         attributes = {name: tags.replace(",", " ") for name, tags in pairs if tags}
         return replace(line, fields={**fields, "key": names.fields["key"], "attributes": attributes})
     except (KeyError, TypeError, ValueError, AttributeError):

@@ -205,7 +205,7 @@ def newest_first(path: str) -> Iterator[JournalLine]:
                 if number == 0 and broken.torn:
                     continue
                 raise
-            if unnamed or "tags" in line.fields:
+            if unnamed or "digests" in line.fields:
                 unnamed.append(line)
                 if line.type == NAMES:
                     yield from (with_names(one, line) for one in unnamed)

@@ -248,7 +248,7 @@ class Journal:
             yield {"type": NAMES, "attributes": names, "key": key_of(new)}
         for write, found in zip(writes, added, strict=True):
             if write.op == "add" and found:
-                yield self._intent(write, {"tags": tags_of(found, names)})
+                yield self._intent(write, {"digests": tags_of(found, names)})
             else:
                 yield self._intent(write, {"attributes": self._both(write, found)})
 

@@ -197,7 +197,7 @@ def test_of_a_new_entry_the_beginnings_of_the_digests_are_kept(make_journal, int
     of_other = digest(f"{other.dn.lower()}\0sn\0B").partition("}")[2][:6]
     assert (names["type"], names["key"]) == ("names", key)
     assert names["attributes"] == ["mail", "sn", "userPassword"]
-    assert (line["tags"], last["tags"]) == (f"{','.join(tags)}  {{secret}}", f" {of_other} ")
+    assert (line["digests"], last["digests"]) == (f"{','.join(tags)}  {{secret}}", f" {of_other} ")
     first, second, third = in_doubt(journal_path)
     assert first.added == {"mail": tuple(f"{{{key}}}{tag}" for tag in tags), "userPassword": ("{secret}",)}
     assert (list(second.added), third.added) == (["eduPersonEntitlement"], {"sn": (f"{{{key}}}{of_other}",)})
@@ -224,7 +224,7 @@ def test_intents_of_new_entries_by_earlier_versions_are_read(make_journal, inten
         journal.intents([intend("lea.petit", op="add", added={"sn": (b"B",), "userPassword": (b"x",)})])
     begun, _names, intent = lines(journal_path)
     own = {"attributes": {"mail": "a1b2c3 0f0f0f", "userPassword": "{secret}"}, "key": "k0"}
-    body = {name: value for name, value in intent.items() if name not in ("tags", "seq", "prev", "hash")}
+    body = {name: value for name, value in intent.items() if name not in ("digests", "seq", "prev", "hash")}
     line, _head = sealed({**body, **own}, Head(1, begun["hash"]))
     Path(journal_path).write_bytes(Path(journal_path).read_bytes().splitlines(True)[0] + line)
     (found,) = in_doubt(journal_path)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import jsonschema
@@ -155,6 +156,8 @@ def test_following_prints_what_comes_over_a_rotation(school: Academy) -> None:
         words, env=school.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as following:
         assert following.stdout is not None
+        end = Timer(60, following.kill)  # an event that does not come fails the test, rather than to keep it
+        end.start()
         assert json.loads(following.stdout.readline()) == every[5]
         assert school.run("account", "lock", every[0]["uid"], *WHY, "-y").code == 0
         kinds = [json.loads(following.stdout.readline())["kind"] for _ in range(2)]
@@ -164,6 +167,7 @@ def test_following_prints_what_comes_over_a_rotation(school: Academy) -> None:
         assert school.run("account", "unlock", every[0]["uid"], *WHY, "-y").code == 0
         kinds = [json.loads(following.stdout.readline())["kind"] for _ in range(2)]
         assert kinds == ["unlock", "update"]
+        end.cancel()
         following.terminate()
         assert following.wait(30) == 0, following.stderr.read() if following.stderr else ""
 

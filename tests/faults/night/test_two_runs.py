@@ -187,7 +187,8 @@ def test_a_run_that_slept_longer_than_its_lock_writes_nothing_more(world: World)
     finally:
         jump.unlink(missing_ok=True)
     assert ended.code == 7, ended.said
-    assert "expired before it was renewed" in ended.said
+    # by the check before a write, or by that between the intents of a batch and its first write
+    assert "expired before it was renewed" in ended.said or "another run took over the lock" in ended.said
     done = check_half(world)
     # only what was on its way when it was stopped
     assert before <= len(done) < before + IN_FLIGHT

@@ -216,9 +216,9 @@ def acknowledged(journal: Path, since: int) -> list[dict[str, Any]]:
 def _named(line: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
     """The beginnings of digests that the intent of a new entry has, by the attributes that the line before
     the first such intent names."""
-    if "tags" not in line:
+    if "digests" not in line:
         return {}
-    pairs = zip(names["attributes"], line["tags"].split(" "), strict=True)
+    pairs = zip(names["attributes"], line["digests"].split(" "), strict=True)
     return {"attributes": {name: tags(text, names["key"]) for name, text in pairs if text}}
 
 
