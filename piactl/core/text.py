@@ -25,7 +25,7 @@ def iso(day: date | None) -> str | None:
 
 def utc_instant(text: str) -> datetime:
     """The instant of a text in UTC: GeneralizedTime (RFC 4517), an entryCSN up to its first #, or the id of a
-    run up to its dash. Raises ValueError. `strptime` takes five times as long, and its import 3 ms."""
+    run up to its dash. Raises ValueError. `strptime` takes six times as long, and its import 3 ms."""
     whole, _, fraction = text.removesuffix("Z").replace("T", "", 1).partition(".")
     if len(whole) != 14 or not (whole.isascii() and whole.isdecimal()):
         raise ValueError(text)

@@ -83,7 +83,7 @@ def head_cursor(path: str) -> Cursor | None:
 
 
 def _reached(line: JournalLine) -> Head:
-    """The head of a line; that of a cut is the one of the last line that it replaces."""
+    """The head of a line; for a cut, the head of the last line that it replaces."""
     return replaced(line) if line.type == CUT else line.head
 
 

@@ -156,7 +156,7 @@ def test_following_prints_what_comes_over_a_rotation(school: Academy) -> None:
         words, env=school.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as following:
         assert following.stdout is not None
-        end = Timer(60, following.kill)  # an event that does not come fails the test, rather than to keep it
+        end = Timer(60, following.kill)  # a missing event fails the test instead of blocking it
         end.start()
         assert json.loads(following.stdout.readline()) == every[5]
         assert school.run("account", "lock", every[0]["uid"], *WHY, "-y").code == 0

@@ -9,7 +9,7 @@ import hmac
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import field
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from piactl.dataclass import dataclass
 
@@ -90,14 +90,7 @@ class DigestKeys:
 
     def digester(self, purpose: str) -> Callable[[str], str]:
         """`digest` for many values of one purpose, which is not NUMEN."""
-        begun, prefix = _begun(self.keys[self.current], purpose), "{" + self.current + "}"
-
-        def digest(value: str) -> str:
-            made = begun.copy()
-            made.update(value.encode())
-            return prefix + made.hexdigest()
-
-        return digest
+        return partial(_digest, self.current, _begun(self.keys[self.current], purpose))
 
     def candidates(self, purpose: str, value: str) -> tuple[str, ...]:
         """The digest of `value` under every key, the current one first."""
@@ -132,9 +125,13 @@ class DigestKeys:
         return self._plain(key, purpose, value)
 
     def _plain(self, key: str, purpose: str, value: str) -> str:
-        digest = _begun(self.keys[key], purpose).copy()
-        digest.update(value.encode())
-        return "{" + key + "}" + digest.hexdigest()
+        return _digest(key, _begun(self.keys[key], purpose), value)
+
+
+def _digest(key: str, begun: hmac.HMAC, value: str) -> str:
+    digest = begun.copy()
+    digest.update(value.encode())
+    return "{" + key + "}" + digest.hexdigest()
 
 
 @lru_cache(maxsize=64)

@@ -309,7 +309,7 @@ class RunLock:
         )
 
     def csn(self) -> str:
-        """The entryCSN that the server gave the last write of this lock, "" if it does not say it."""
+        """The entryCSN that the server gave the last write of this lock, "" if unknown."""
         if self._csn:
             return self._csn.decode("ascii", "replace")
         # without post-read, or if the reply to the write was lost
@@ -362,7 +362,7 @@ class NoLock:
     renew = keep
 
     def csn(self) -> str:
-        """No write of a lock has one."""
+        """Always "", as there is no lock to write."""
         return ""
 
     def check(self) -> None:

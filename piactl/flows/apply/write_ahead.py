@@ -98,7 +98,7 @@ class JournalledWriting:
             intents = [intended_write(self._run, one) for one in batch]
             numbers = self._run.journal.intents(intents, self._taken_settlements())
             self._open |= {id(one.write): (number, one) for number, one in zip(numbers, batch, strict=True)}
-            # the server answers after most writes in flight: what is made before, it does not wait for
+            # slapd answers this read after most writes in flight, and is idle then: so the intents come first
             self._run.lock.keep()
             for one in batch:
                 self.stopped = self._stop()
