@@ -149,6 +149,10 @@ class Reader(Protocol):
         A base that does not exist raises DirectoryRefused, it is never an empty result.
         """
 
+    def search_each(self, base: str, queries: Iterable[str], attributes: Sequence[str]) -> Iterator[RawEntry]:
+        """The entries of several searches of a subtree, one search after the other, each of at most some
+        hundred entries."""
+
     def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
         """What changed in a search since `cookie`; None where the server cannot say, or not since then.
         `attributes` include entryUUID."""

@@ -176,6 +176,9 @@ class EmptyDirectory:
     ) -> Iterator[RawEntry]:
         return iter(())
 
+    def search_each(self, base: str, queries: Iterable[str], attributes: Sequence[str]) -> Iterator[RawEntry]:
+        return iter(())
+
     def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
         return None
 
@@ -413,6 +416,10 @@ class SimulatedDirectory:
         if not any(reach.answers(base, query) for reach in self._reaches):
             yield from self._unchanged(base, query, attributes, scope, few=few)
         yield from list(self._memory.search(normal_dn(base), parsed(query), attributes, scope))
+
+    def search_each(self, base: str, queries: Iterable[str], attributes: Sequence[str]) -> Iterator[RawEntry]:
+        for query in queries:
+            yield from self.search(base, query, attributes)
 
     def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
         """None: a simulated entry has no entryUUID."""

@@ -101,18 +101,19 @@ def children(number: int, answer: Answer, files: Sequence[int] = ()) -> Iterator
 
 def answers(some: Sequence[Child], requests: Iterable[R]) -> Iterator[tuple[int, R, Any]]:
     """The answers to requests, in the order of the requests, each with the number of the child that gave it
-    and its request. Raises ProcessLost."""
+    and its request. One request is made ahead, while all children work. Raises ProcessLost."""
     from multiprocessing.connection import wait
 
-    left, given, taken = iter(requests), 0, 0
+    rest, given, taken = iter(requests), 0, 0
+    following = next(rest, None)
     idle, busy = deque(range(len(some))), dict[Any, tuple[int, int, R]]()
     done: dict[int, tuple[int, R, Any]] = {}
     while True:
-        while idle and (request := next(left, None)) is not None:
+        while idle and following is not None:
             number = idle.popleft()
-            some[number].send(request)
-            busy[some[number]] = number, given, request
-            given += 1
+            some[number].send(following)
+            busy[some[number]] = number, given, following
+            given, following = given + 1, next(rest, None)
         if not busy:
             return
         for child in wait([*busy]):

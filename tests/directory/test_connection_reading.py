@@ -73,6 +73,83 @@ def test_a_search_left_in_the_middle_does_not_spoil_the_next(slapd: PlainSlapd) 
         assert len(uids(reader.search(PEOPLE, PERSON, ["uid"]))) == 50
 
 
+NAMES = [f"p{number:05d}" for number in range(50)]
+TENS = [any_of(*(equals("uid", name) for name in NAMES[start : start + 10])) for start in range(0, 50, 10)]
+
+
+@pytest.mark.parametrize("page", [500, 1])
+def test_several_searches_give_the_entries_of_each_in_order(slapd: PlainSlapd, page: int) -> None:
+    with open_reader(slapd.settings(page=page), "clerk", password) as reader:
+        assert sorted(uids(reader.search_each(PEOPLE, TENS, ["uid"]))) == NAMES
+        found = []
+        for entry in reader.search_each(PEOPLE, iter(reversed(TENS)), ["UID"]):
+            found.append(entry.text("UID"))
+            assert reader.read(entry.dn, ["cn"]) is not None
+            if len(found) % 10 == 5:
+                assert len(uids(reader.search(PEOPLE, PERSON, ["uid"]))) == 50
+                assert sorted(uids(reader.search_each(PEOPLE, TENS[:2], ["uid"]))) == NAMES[:20]
+        tens = [sorted(found[start : start + 10]) for start in range(0, 50, 10)]
+        assert tens == [NAMES[start : start + 10] for start in range(40, -1, -10)]
+        assert uids(reader.search_each(PEOPLE, [], ["uid"])) == []
+        with pytest.raises(DirectoryRefused, match="noSuchObject"):
+            list(reader.search_each(f"ou=nowhere,{SUFFIX}", TENS, ["uid"]))
+        assert sorted(uids(reader.search_each(PEOPLE, TENS, ["uid"]))) == NAMES
+
+
+def test_of_several_searches_the_next_is_sent_while_the_entries_of_one_are_used(slapd: PlainSlapd) -> None:
+    with wire(slapd.port, SEARCH) as proxy:
+        with open_reader(slapd.settings(proxy.uri), "clerk", password) as reader:
+            sent = len(proxy.requests)
+            found = reader.search_each(PEOPLE, TENS, ["uid"])
+            next(found)
+            deadline = time.monotonic() + 10
+            while len(proxy.requests) < sent + 2 and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert len(proxy.requests) == sent + 2
+            assert len([*found]) == 49
+            assert len(proxy.requests) == sent + 5
+
+
+def test_several_searches_left_in_the_middle_do_not_spoil_the_next(slapd: PlainSlapd) -> None:
+    with open_reader(slapd.settings(), "clerk", password) as reader:
+        for _ in range(3):
+            begun = reader.search_each(PEOPLE, TENS, ["uid"])
+            next(begun)
+            begun.close()  # type: ignore[attr-defined]
+        assert sorted(uids(reader.search_each(PEOPLE, TENS, ["uid"]))) == NAMES
+
+
+def test_several_searches_within_a_paged_one(slapd: PlainSlapd) -> None:
+    with open_reader(slapd.settings(page=20), "clerk", password) as reader:
+        outer = []
+        for entry in reader.search(PEOPLE, PERSON, ["uid"]):
+            outer.append(entry.text("uid"))
+            if len(outer) % 20 == 5:
+                assert sorted(uids(reader.search_each(PEOPLE, TENS, ["uid"]))) == NAMES
+    assert sorted(outer) == NAMES
+
+
+@pytest.mark.parametrize("fault", ["reset after", "half-close", "cut reply", "disconnection notice"])
+@pytest.mark.parametrize("at", [2, 4, 6])
+def test_of_several_searches_one_without_an_answer_is_made_again(
+    slapd: PlainSlapd, fault: str, at: int
+) -> None:
+    with wire(slapd.port, SEARCH, fault, at=at) as proxy:  # the first is that of the root DSE
+        with open_reader(slapd.settings(proxy.uri), "clerk", password) as reader:
+            assert sorted(uids(reader.search_each(PEOPLE, TENS, ["uid"]))) == NAMES
+        assert proxy.fired == 1
+
+
+def test_several_searches_end_at_the_deadline(slapd: PlainSlapd) -> None:
+    with wire(slapd.port, SEARCH, "black hole", at=4) as proxy:
+        with open_reader(slapd.settings(proxy.uri, operation=2), "clerk", password) as reader:
+            begun = time.monotonic()
+            with pytest.raises(DirectoryUnreachable, match="within 2 s"):
+                list(reader.search_each(PEOPLE, TENS, ["uid"]))
+            assert 1.5 < time.monotonic() - begun < 4
+        assert proxy.fired == 1
+
+
 def test_one_level_and_combined_filters(slapd: PlainSlapd) -> None:
     with open_reader(slapd.settings(), "clerk", password) as reader:
         below = list(reader.search(SUFFIX, ANY_ENTRY, ["ou", "cn"], scope="one"))

@@ -212,13 +212,33 @@ class Session:
         DirectoryTruncated if a part of the tree is on another server.
         """
         doing = f"search below {base!r}" if base else "read the root DSE"
-        names = tuple(attributes)
-        self._strategy.spelled = self._spelled.setdefault(names, spelling(names))
-        seconds = int(self.operation_timeout)
+        names, seconds = tuple(attributes), int(self.operation_timeout)
         operation = encoded_search(base, scope, seconds, query, names, most)
         with self._operation(doing):
-            entries = self._strategy.search(operation, size, cookie)
+            entries = self._entries(self._strategy.post_search(operation, size, cookie), names)
         return self._complete(entries, doing)
+
+    def ask(self, base: str, query: str, attributes: Sequence[str], most: int) -> int:
+        """Sends a search of a subtree for at most so many entries, and returns its number for `answer`.
+
+        Raises ConnectionLost.
+        """
+        seconds = int(self.operation_timeout)
+        operation = encoded_search(base, "subtree", seconds, query, tuple(attributes), most)
+        with self._operation(f"search below {base!r}"):
+            return self._strategy.post_search(operation)
+
+    def answer(self, number: int, base: str, attributes: Sequence[str]) -> tuple[list[RawEntry], Result]:
+        """The answer to a search that `ask` has sent; the caller checks the result. Raises what `page`
+        raises."""
+        doing = f"search below {base!r}"
+        with self._operation(doing):
+            entries = self._entries(number, tuple(attributes))
+        return self._complete(entries, doing)
+
+    def _entries(self, number: int, attributes: tuple[str, ...]) -> list[RawEntry]:
+        self._strategy.spelled = self._spelled.setdefault(attributes, spelling(attributes))
+        return self._strategy.get_response(number)[0]
 
     def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
         """What changed in a search since a cookie; None where the server does not say."""

@@ -74,18 +74,16 @@ class FastSearchStrategy(DeadlineStrategy):
             self._at = at = stop
         return entries
 
-    def search(self, operation: bytes, size: int | None, cookie: bytes) -> list[RawEntry]:
-        """The entries of an encoded search, or of one page with `size`; `result` has the rest of the answer.
-
-        Raises OSError, ValueError or IndexError.
-        """
+    def post_search(self, operation: bytes, size: int | None = None, cookie: bytes = b"") -> int:
+        """Sends an encoded search, for one page with `size`, and returns the number of the request, whose
+        answer `get_response` reads. Raises OSError."""
         number = self.new_number("searchRequest")
         message = integer(number) + operation
         if size is not None:
             paged = element(SEQUENCE, integer(size) + octets(cookie))
             message += element(0xA0, element(SEQUENCE, octets(PAGED.encode()) + TRUE + octets(paged)))
         self.send_bytes(element(SEQUENCE, message))
-        return self.get_response(number)[0]
+        return number
 
     def refresh(self, operation: bytes, control: bytes) -> tuple[list[RawEntry], list[bytes]]:
         """The entries of an encoded search with a control of `content_sync`, and the contents of the

@@ -11,6 +11,7 @@ import contextlib
 import socket
 import ssl
 import time
+from collections import defaultdict, deque
 from collections.abc import Container
 from typing import Any
 
@@ -105,7 +106,8 @@ class DeadlineStrategy(SyncStrategy):
         self.spelled: Spelling = {}
         self._connect_timeout = connect_timeout
         self._expected: dict[int, int] = {}
-        self._early: list[Message] = []
+        self._early: defaultdict[int, deque[Message]] = defaultdict(deque)
+        """Messages that came before they were asked for, by the number of their request."""
         self._data, self._at = b"", 0
 
     # ---- the socket
@@ -202,11 +204,14 @@ class DeadlineStrategy(SyncStrategy):
 
         Raises OSError; ValueError or IndexError for bytes that are not LDAP or answer no request.
         """
-        for index, message in enumerate(self._early):
-            if message.number in wanted:
-                return self._early.pop(index)
+        for request in self._early:
+            if request in wanted:
+                message = self._early[request].popleft()
+                if not self._early[request]:
+                    del self._early[request]
+                return message
         while (message := self._next()).number not in wanted:
-            self._early.append(message)
+            self._early[message.number].append(message)
         return message
 
     def receive_present(self, wanted: Container[int]) -> Message | None:
@@ -215,7 +220,7 @@ class DeadlineStrategy(SyncStrategy):
             message = self._next()
             if message.number in wanted:
                 return message
-            self._early.append(message)
+            self._early[message.number].append(message)
         return None
 
     def _next(self) -> Message:
@@ -288,7 +293,7 @@ class DeadlineStrategy(SyncStrategy):
         self.references = []
         wanted = (message_id,)
         while True:
-            if not self._early:
+            if message_id not in self._early:
                 entries += self.present_entries(message_id)
             message = self.receive(wanted)
             if message.tag in _NAMES:

@@ -129,8 +129,8 @@ def search_accounts_named(
     reader: Reader, settings: DirectorySettings, encoding: Encoding, uids: Sequence[str]
 ) -> Iterator[RawEntry]:
     """The entries of `read_accounts_named`."""
-    for query in account_queries(encoding, uids):
-        yield from reader.search(settings.accounts, query, [*encoding.attributes, CSN])
+    queries = accounts_with(encoding.name("uid"), uids)
+    return reader.search_each(settings.accounts, queries, [*encoding.attributes, CSN])
 
 
 def read_unmanaged(
@@ -140,21 +140,18 @@ def read_unmanaged(
     wanted values of an attribute (by its default name)."""
     name, folded = encoding.name(attribute), {value.casefold(): value for value in wanted}
     found = {}
-    for some in filters.equals_one(name, wanted, AT_ONCE):
-        query = filters.all_of(filters.none_of(IN_ACCOUNTS), some)
-        for raw in reader.search(settings.accounts, query, [name]):
-            for text in map(str.casefold, raw.texts(name)):
-                if text in folded:
-                    found[folded[text]] = raw.dn
+    others = filters.none_of(IN_ACCOUNTS)
+    queries = (filters.all_of(others, some) for some in filters.equals_one(name, wanted, AT_ONCE))
+    for raw in reader.search_each(settings.accounts, queries, [name]):
+        for text in map(str.casefold, raw.texts(name)):
+            if text in folded:
+                found[folded[text]] = raw.dn
     return found
 
 
-def account_queries(encoding: Encoding, uids: Sequence[str] | None) -> Iterator[str]:
-    """The filters that match all accounts, or those of `uids`."""
-    if uids is None:
-        yield IN_ACCOUNTS
-        return
-    for some in filters.equals_one(encoding.name("uid"), uids, AT_ONCE):
+def accounts_with(name: str, values: Sequence[str]) -> Iterator[str]:
+    """The filters that match the accounts with one of these values of an attribute."""
+    for some in filters.equals_one(name, values, AT_ONCE):
         yield filters.all_of(IN_ACCOUNTS, some)
 
 
@@ -177,9 +174,8 @@ def read_accounts_of(
     """The accounts of these people, including archived ones, by the digests of their matricules."""
     name = encoding.name("piactlMatriculeDigest")
     digests = [digest for matricule in matricules for digest in keys.candidates("matricule", matricule)]
-    for some in filters.equals_one(name, digests, AT_ONCE):
-        for raw in reader.search(settings.accounts, filters.all_of(IN_ACCOUNTS, some), encoding.attributes):
-            yield entry_of(raw, encoding)
+    for raw in reader.search_each(settings.accounts, accounts_with(name, digests), encoding.attributes):
+        yield entry_of(raw, encoding)
 
 
 def read_accounts_being_merged(
@@ -318,8 +314,7 @@ def read_whole(
     attributes: Sequence[str] = ("*",),
 ) -> Iterator[RawEntry]:
     """The accounts of these uids with all readable attributes, or the given ones, in chunks."""
-    for query in account_queries(encoding, uids):
-        yield from reader.search(settings.accounts, query, attributes)
+    return reader.search_each(settings.accounts, accounts_with(encoding.name("uid"), uids), attributes)
 
 
 def account_dn(settings: DirectorySettings, uid: str) -> str:

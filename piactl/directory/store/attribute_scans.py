@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 
 from piactl.core.model.account import NUMBER, State
 from piactl.core.model.settings import DirectorySettings
@@ -16,7 +17,7 @@ from piactl.directory.client.controls import PAGED
 from piactl.directory.client.strategy import Deadline
 from piactl.directory.dn import under
 from piactl.directory.port import RawEntry, Reader
-from piactl.directory.store.accounts import AT_ONCE, CSN, IN_ACCOUNTS, NAMES
+from piactl.directory.store.accounts import AT_ONCE, CSN, IN_ACCOUNTS, NAMES, accounts_with
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.attribute_values import labelled_mail, plain_mail
 from piactl.directory.store.base_digest import POSIX
@@ -58,9 +59,9 @@ def read_uids_of(
 ) -> Iterator[tuple[str, str]]:
     """(uid, matricule) of the accounts of these matricules."""
     uid, matricule = encoding.name("uid"), encoding.name("supannEmpId")
-    for some in filters.equals_one(matricule, matricules, AT_ONCE):
-        for raw in reader.search(settings.accounts, filters.all_of(IN_ACCOUNTS, some), [uid, matricule]):
-            yield raw.text(uid), raw.text(matricule)
+    queries = accounts_with(matricule, matricules)
+    for raw in reader.search_each(settings.accounts, queries, [uid, matricule]):
+        yield raw.text(uid), raw.text(matricule)
 
 
 def read_holders(
@@ -68,18 +69,20 @@ def read_holders(
 ) -> Iterator[tuple[str, str | None]]:
     """(uid, matricule) of the accounts that have one of these traces (see `core.rules.matching`)."""
     uid, matricule, *names = map(encoding.name, ("uid", "supannEmpId", *_TRACES))
-    for start in range(0, len(traces), AT_ONCE):
-        conditions = []
-        for trace in traces[start : start + AT_ONCE]:
-            if trace.startswith(MAIL):
-                address = trace.removeprefix(MAIL)
-                conditions += [filters.equals(names[2], text) for text in (labelled_mail(address), address)]
-            else:
-                conditions += [filters.equals(name, trace) for name in names[:2]]
-        for raw in reader.search(
-            settings.accounts, filters.all_of(IN_ACCOUNTS, filters.any_of(*conditions)), [uid, matricule]
-        ):
-            yield raw.text(uid), raw.text(matricule) or None
+
+    def conditions(trace: str) -> list[str]:
+        if not trace.startswith(MAIL):
+            return [filters.equals(name, trace) for name in names[:2]]
+        address = trace.removeprefix(MAIL)
+        return [filters.equals(names[2], text) for text in (labelled_mail(address), address)]
+
+    blocks = (traces[start : start + AT_ONCE] for start in range(0, len(traces), AT_ONCE))
+    queries = (
+        filters.all_of(IN_ACCOUNTS, filters.any_of(*chain.from_iterable(map(conditions, block))))
+        for block in blocks
+    )
+    for raw in reader.search_each(settings.accounts, queries, [uid, matricule]):
+        yield raw.text(uid), raw.text(matricule) or None
 
 
 def read_traces(
@@ -127,11 +130,10 @@ def read_owners(
     """(name, uid) of each account whose ledger has one of these names; the name in lower case."""
     name, uid = encoding.name("piactlIdentifier"), encoding.name("uid")
     wanted = {wanted_name.casefold() for wanted_name in names}
-    for some in filters.equals_one(name, names, AT_ONCE):
-        for raw in reader.search(settings.accounts, filters.all_of(IN_ACCOUNTS, some), [uid, name]):
-            for name_found in map(str.casefold, raw.texts(name)):
-                if name_found in wanted:
-                    yield name_found, raw.text(uid)
+    for raw in reader.search_each(settings.accounts, accounts_with(name, names), [uid, name]):
+        for name_found in map(str.casefold, raw.texts(name)):
+            if name_found in wanted:
+                yield name_found, raw.text(uid)
 
 
 def read_numbers(

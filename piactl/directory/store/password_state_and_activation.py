@@ -308,6 +308,9 @@ class ActivationPasswordWriter:
     ) -> Iterator[RawEntry]:
         return self.writer.search(base, query, attributes, scope=scope, few=few)
 
+    def search_each(self, base: str, queries: Iterable[str], attributes: Sequence[str]) -> Iterator[RawEntry]:
+        return self.writer.search_each(base, queries, attributes)
+
     def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
         return self.writer.refresh(base, query, attributes, cookie)
 

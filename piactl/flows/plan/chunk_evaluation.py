@@ -189,7 +189,7 @@ class ChunkEvaluation:
         stated = dict(merged.people)  # with all NUMENs, also those that a case keeps out
         for entry in index.entries():
             own = traces_of_account(entry.account)
-            result.traces.add({*self._traces(stated, entry.account.matricule), *own})
+            result.traces.add({*self._traces(stated, entry.account.matricule), *own}, _key(entry))
         desired, _ = self._desired(evaluation, merged)
         unsure = evaluation.unsure(merged, Memory(None, merged.sources))
         changed = set()

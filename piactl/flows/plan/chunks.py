@@ -23,12 +23,18 @@ from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Census, Tally
 from piactl.core.plan.run_state import Memory
-from piactl.core.plan.sync_cache import key_of
+from piactl.core.plan.sync_cache import key_of, uid_of
 from piactl.core.rules.desired import MATRICULE, Rules
 from piactl.core.rules.matching import traces_of
 from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import read_unmanaged, search_accounts, search_accounts_named
-from piactl.directory.store.attribute_scans import read_stamps, read_tombstones, read_traces, without_number
+from piactl.directory.store.attribute_scans import (
+    read_stamps,
+    read_tombstones,
+    read_traces,
+    read_uids_of,
+    without_number,
+)
 from piactl.errors import FeedRefused
 from piactl.feed.feed import Feed
 from piactl.feed.fingerprints import LineDigests, Skipped
@@ -132,17 +138,22 @@ class Chunks:
             self.children = until.enter_context(children(self.processes, self.evaluation.answer, feeds))
             makers = [_RowsOfChild(child) for child in self.children]
         self.staged = StagedChanges(self.folder, makers)
-        if self.skip:
-            for uid, matricule, traces in read_traces(*self.accounts):
-                if key_of(uid, matricule) in self.skip:
-                    self.traces.add(traces)
-        self._evaluate(map(self._of_accounts, _cut(self._entries(), self.size)), tick)
+        self._evaluate(self._chunks_of_accounts(), tick)
         self.matricules = array("q", sorted(self.matricules))
         self._evaluate(self._newcomers(), tick)
         self._read_traces_apart()
         unchanged = {**self.skip.unchanged, **self.unchanged} if self.skip else self.unchanged
         staged = self.staged if len(self.staged) else None
         return self._without_doubles(SkipSet(unchanged, staged, tuple(self.evaluate)))
+
+    def _chunks_of_accounts(self) -> Iterator[Chunk]:
+        chunks = map(self._of_accounts, _cut(self._entries(), self.size))
+        yield from islice(chunks, self.processes)
+        if self.skip:  # read while each process has a chunk
+            for uid, matricule, traces in read_traces(*self.accounts):
+                if (key := key_of(uid, matricule)) in self.skip:
+                    self.traces.add(traces, key)
+        yield from chunks
 
     def _of_accounts(self, entries: Sequence[RawEntry]) -> Chunk:
         """The chunk of these accounts. Numbers are allocated here, in one process."""
@@ -167,15 +178,11 @@ class Chunks:
             skip = skip.without(
                 (uid, matricule) for uid, matricule, _ in stamps if matricule and hash(matricule) in doubled
             )
-        if shared:
-            holders = [
-                (uid, matricule)
-                for uid, matricule, traces in read_traces(*self.accounts)
-                if any(trace in shared for trace in traces)
-            ]
-            changed = map(self.staged.account, shared.changed)
-            skip = skip.without(chain(holders, changed), shared.newcomers)
-        return skip
+        keys = [key for key in skip.unchanged if hash(key) in shared.accounts]
+        without = [(uid, None) for key in keys if (uid := uid_of(key))]
+        named = read_uids_of(*self.accounts, [key for key in keys if not uid_of(key)])
+        changed = map(self.staged.account, shared.changed)
+        return skip.without(chain(without, named, changed), shared.newcomers)
 
     def _without_account(self) -> Iterator[str]:
         """The people in the feeds without an account, by matricule."""

@@ -12,7 +12,7 @@ import pickle
 import struct
 from array import array
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from copy import copy
 from itertools import pairwise
 from pathlib import Path
@@ -219,12 +219,15 @@ class SharedTraces:
     def __init__(self) -> None:
         self._all = array("q")
         self._apart: dict[str | None, set[int]] = defaultdict(set)
-        self._changed = _Owned()
-        self._newcomers = _Owned()
+        self._accounts = _Owned("q")
+        self._changed = _Owned("I")
+        self._newcomers = _Owned("I")
 
-    def add(self, traces: Iterable[str]) -> None:
-        """Adds the traces of one person."""
+    def add(self, traces: Iterable[str], key: str = "") -> None:
+        """Adds the traces of one person, who has the account of this key or none."""
         self._all.extend(map(hash, traces))
+        if key:
+            self._accounts.add(hash(key), traces)
 
     def add_apart(self, matricule: str | None, traces: Iterable[str]) -> None:
         """Adds traces of a person who is evaluated jointly; more may follow."""
@@ -242,44 +245,43 @@ class SharedTraces:
         """Adds the traces of other people; a staged change or newcomer gets the number that is at its
         number there."""
         self._all.extend(other._all)
+        self._accounts.extend(other._accounts)
         for matricule, digests in other._apart.items():
             self._apart[matricule].update(digests)
-        self._changed.extend(other._changed, changed)
-        self._newcomers.extend(other._newcomers, newcomers)
+        self._changed.extend(other._changed, changed.__getitem__)
+        self._newcomers.extend(other._newcomers, newcomers.__getitem__)
 
     def find(self) -> Shared:
         """The traces of several people. Nothing may be added afterwards."""
         for numbers in self._apart.values():
             self._all.extend(numbers)
         shared = twice(self._all)
-        return Shared(shared, list(self._changed.of(shared)), list(self._newcomers.of(shared)))
+        return Shared(*({*owned.of(shared)} for owned in (self._accounts, self._changed, self._newcomers)))
 
 
-class Shared:
-    """The shared traces. `changed` and `newcomers` are the numbers of the staged people who have one."""
+class Shared(NamedTuple):
+    """Who has a shared trace: the hashes of the keys of accounts, and the numbers of staged changes and
+    newcomers."""
 
-    def __init__(self, numbers: set[int], changed: list[int], newcomers: list[int]) -> None:
-        self._numbers, self.changed, self.newcomers = numbers, changed, newcomers
-
-    def __bool__(self) -> bool:
-        return bool(self._numbers)
-
-    def __contains__(self, digest: str) -> bool:
-        return hash(digest) in self._numbers
+    accounts: set[int]
+    changed: set[int]
+    newcomers: set[int]
 
 
 class _Owned:
-    def __init__(self) -> None:
-        self._digests, self._numbers = array("q"), array("I")
+    """Digests, each with a number of its owner, in arrays of this type of numbers."""
+
+    def __init__(self, numbers: str) -> None:
+        self._digests, self._numbers = array("q"), array(numbers)
 
     def add(self, number: int, traces: Iterable[str]) -> None:
         for digest in map(hash, traces):
             self._digests.append(digest)
             self._numbers.append(number)
 
-    def extend(self, other: _Owned, numbers: Sequence[int]) -> None:
+    def extend(self, other: _Owned, number_here: Callable[[int], int] | None = None) -> None:
         self._digests.extend(other._digests)
-        self._numbers.extend([numbers[number] for number in other._numbers])
+        self._numbers.extend(map(number_here, other._numbers) if number_here else other._numbers)
 
     def of(self, shared: set[int]) -> Iterator[int]:
         pairs = zip(self._digests, self._numbers, strict=True)
