@@ -12,7 +12,7 @@ from piactl.directory.client.failover_and_reader import DirectoryReader, Link, S
 from piactl.directory.port import Reader, Writer
 
 if TYPE_CHECKING:
-    from piactl.directory.write.single_writer import DirectoryWriter
+    from piactl.directory.write.write_and_read_back import DirectoryWriter
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def open_writer(settings: DirectorySettings, identity: str, password: Password) 
 def _writer(settings: DirectorySettings, link: Link) -> DirectoryWriter:
     # imported here: those who read do without
     from piactl.directory.write.bulk_writer import BulkWriter
-    from piactl.directory.write.single_writer import DirectoryWriter
+    from piactl.directory.write.write_and_read_back import DirectoryWriter
 
     if settings.in_flight == 1:
         return DirectoryWriter(link, settings.page_size)

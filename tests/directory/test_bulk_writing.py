@@ -319,7 +319,7 @@ def test_who_stops_listening_leaves_nothing_on_its_way(slapd: PlainSlapd) -> Non
 def test_deletions_without_assertions_are_looked_at_first(
     slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("piactl.directory.write.single_writer.ASSERTION_OID", "0.0.0")
+    monkeypatch.setattr("piactl.directory.write.write_and_read_back.ASSERTION_OID", "0.0.0")
     with open_writer(slapd.settings(), "clerk", password) as writer:
         writes: list[EntryWrite] = []
         for number in range(0, 40, 2):

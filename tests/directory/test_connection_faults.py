@@ -14,7 +14,7 @@ from piactl.directory.client.result_codes import ConnectionLost
 from piactl.directory.dn import child
 from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import EntryWrite, Outcome
-from piactl.directory.write.single_writer import DirectoryWriter
+from piactl.directory.write.write_and_read_back import DirectoryWriter
 from piactl.errors import DirectoryUnreachable, ReplyLost
 
 from .plain_slapd import CLERK, PEOPLE, WRITERS, PlainSlapd, choose_writer, password, running

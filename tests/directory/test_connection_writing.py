@@ -109,7 +109,7 @@ def test_an_added_value_that_is_there_already_is_a_conflict(writer: Writer) -> N
 
 def test_the_same_without_assertions(slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch) -> None:
     # as on a server without RFC 4528
-    monkeypatch.setattr("piactl.directory.write.single_writer.ASSERTION_OID", "0.0.0")
+    monkeypatch.setattr("piactl.directory.write.write_and_read_back.ASSERTION_OID", "0.0.0")
     with open_writer(slapd.settings(), "clerk", password) as writer:
         one(writer, EntryWrite("add", ALICE, add=ENTRY))
         change = EntryWrite("modify", ALICE, delete={"sn": (b"Durand",)}, add={"sn": (b"Bernard",)})

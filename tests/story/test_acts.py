@@ -530,7 +530,7 @@ def test_what_was_made_before_the_server_failed_is_reported_and_hooked(
     claire.edit("piactl.yaml", "  suffix:", "  in_flight: 1\n  suffix:")
     prelude = (
         "import sys\n"
-        "from piactl.directory.write.single_writer import DirectoryWriter\n"
+        "from piactl.directory.write.write_and_read_back import DirectoryWriter\n"
         "from piactl.errors import DirectoryUnreachable\n"
         "from piactl.cli.main import main\n"
         "whole = DirectoryWriter.write\n"

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from piactl.directory.write import single_writer
+from piactl.directory.write import write_and_read_back
 from piactl.flows import nightly
 from piactl.flows.plan import incremental
 from tests.conftest import Sandbox
@@ -68,7 +68,7 @@ class Pair:
 def followed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The second server has at once what a run writes, as far as the run can see; `Pair.copy` brings it."""
     with monkeypatch.context() as patched:
-        patched.setattr(single_writer, "lagging_servers", lambda *_: [])
+        patched.setattr(write_and_read_back, "lagging_servers", lambda *_: [])
         patched.setattr(nightly, "unequal_servers", lambda *_: [])
         yield
 

@@ -158,7 +158,7 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
     """The result as `-o json` prints it; documented in docs/undo.md."""
     from piactl.directory.port import Outcome
     from piactl.flows.plan.signed_plan_file import plan_document
-    from piactl.flows.undo.account_reversal import Fate
+    from piactl.flows.undo.undo_of_one_account import Fate
 
     document = plan_document(undoing.ready)
     facts = document["undo"]
@@ -190,7 +190,7 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
 
 
 def _was_reversed(account: Mapping[str, Any]) -> bool:
-    from piactl.flows.undo.account_reversal import Fate
+    from piactl.flows.undo.undo_of_one_account import Fate
 
     return bool(account["outcome"] == Fate.REVERSED)
 

@@ -17,7 +17,7 @@ from piactl.directory.client.connection import Session
 from piactl.directory.client.failover_and_reader import Link
 from piactl.directory.client.result_codes import AGAIN, ONE_ENTRY, STALE, SUCCESS, ConnectionLost, Result
 from piactl.directory.port import EntryWrite, WriteResult
-from piactl.directory.write.single_writer import DirectoryWriter
+from piactl.directory.write.write_and_read_back import DirectoryWriter
 from piactl.errors import PiactlError, ReplyLost
 
 

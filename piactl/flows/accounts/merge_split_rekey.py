@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from piactl.core.edits import ActRefused, Altered, Author, merged_and_split_accounts
+from piactl.core.edits import ActRefused, Altered, Author, values_after_merge_or_split
 from piactl.core.model.account import NO_DEVICE, Account, State, merge_mark, merged_into
 from piactl.core.model.person import Assignment, Person, read_matricule
 from piactl.core.model.policy import MERGE
@@ -110,7 +110,7 @@ def _rows(
     """The remaining writes of a merge, in order; and the changes of the account that lives on."""
     uid, reason = source.account.uid, author.reason
     encoding = store.encoding.fitted_to(store.reader)
-    on_its_way = merged_and_split_accounts.on_its_way(
+    on_its_way = values_after_merge_or_split.on_its_way(
         source.account, merge_mark(store.keys, uid, into.account.uid)
     )
     begins = account_write(store.directory, encoding, source, on_its_way)
@@ -123,7 +123,7 @@ def _rows(
         into.account.uid,
         into,
         lambda account, rules: Altered(
-            merged_and_split_accounts.joined(account, source.account, rules.as_of), author.note
+            values_after_merge_or_split.joined(account, source.account, rules.as_of), author.note
         ),
         rules,
         reason,
@@ -152,7 +152,7 @@ def _undone(store: AccountStore, source: Entry, rules: Rules, into: Account, aut
     deleted."""
     account = source.account
     suspended = replace(account, device=NO_DEVICE if account.device else "")
-    on_its_way = merged_and_split_accounts.on_its_way(
+    on_its_way = values_after_merge_or_split.on_its_way(
         suspended, merge_mark(store.keys, account.uid, into.uid)
     )
     values = store.encoding.fitted_to(store.reader).values(suspended)
@@ -165,7 +165,7 @@ def _undone(store: AccountStore, source: Entry, rules: Rules, into: Account, aut
 def _buried(store: AccountStore, rules: Rules, source: Entry) -> EntryWrite | None:
     """The write that makes a tombstone of an account. Rights of other systems go too."""
     encoding = store.encoding.fitted_to(store.reader)
-    tombstone = merged_and_split_accounts.merged_tombstone(source.account, store.keys, rules.as_of)
+    tombstone = values_after_merge_or_split.merged_tombstone(source.account, store.keys, rules.as_of)
     write = account_change(encoding, source.dn, source.values, encoding.values(tombstone))
     name = encoding.name("eduPersonEntitlement")
     entry = store.reader.read(source.dn, [name])
@@ -253,13 +253,13 @@ def prepare_split(
     account = entry.account
     if account.protected:
         raise ActRefused(f"{account.uid}: it is protected; remove it from `protected` of the policy first")
-    _, posts = merged_and_split_accounts.split_off(account, matricule, rules)
+    _, posts = values_after_merge_or_split.split_off(account, matricule, rules)
     left = prepared_account(
         store,
         name,
         entry,
         lambda account, rules: Altered(
-            merged_and_split_accounts.split_off(account, matricule, rules)[0], author.note
+            values_after_merge_or_split.split_off(account, matricule, rules)[0], author.note
         ),
         rules,
         author.reason,
@@ -315,7 +315,7 @@ def prepare_rekey(
             f"matricule {new} is that of the account {owner.account.uid}; if both are one person: "
             f'piactl account merge {owner.account.uid} {uid} --reason "..."'
         )
-    return prepare(store, rules, [name], merged_and_split_accounts.rekey(author, old, new), author.reason)
+    return prepare(store, rules, [name], values_after_merge_or_split.rekey(author, old, new), author.reason)
 
 
 def _new_matricule(text: str) -> str:

@@ -34,7 +34,7 @@ from piactl.flows.apply.run_lock import alive_alone
 from piactl.flows.apply.undo_log import Kept, read_undo
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.signed_plan_file import sealed
-from piactl.flows.undo.account_reversal import WHO, Fate, Inverting, Reversal
+from piactl.flows.undo.undo_of_one_account import WHO, Fate, Inverting, Reversal
 
 Record = Mapping[str, Any]
 

@@ -27,8 +27,8 @@ from piactl.directory.client.result_codes import (
 )
 from piactl.directory.client.strategy import Deadline
 from piactl.directory.port import EntryWrite, Outcome, RawEntry, Values, WriteResult
+from piactl.directory.write.entry_state import UNREADABLE, EntryState, differing, entry_state, folded
 from piactl.directory.write.replication import lagging_servers, unequal_entries
-from piactl.directory.write.write_outcome import UNREADABLE, EntryState, differing, entry_state, folded
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, ReplyLost
 
 _PAUSES = (0.0, 0.3, 1.0, 2.0)
