@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from itertools import chain
@@ -15,6 +15,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.local_part_and_capitalisation import TakenNames
 from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.change import Change
+from piactl.core.plan.drift import Drift
 from piactl.core.plan.feed_quality import FeedQuality
 from piactl.core.plan.guards import Census, Tally, tally
 from piactl.core.plan.identity_case import Answer, Case, case_counts
@@ -188,13 +189,7 @@ class _JointEvaluation(Evaluation):
         desired, names = self._named(self.desired(subjects, waits))
         has_delta = any(not sourced.feed.facts.full for sourced in self.feeds)
         plan_rows = PlanRows(self.accounts, self.rules, self.index, self.memory.waiting, has_delta)
-        reader, directory, _ = self.accounts
-        days = self.rules.policy.drift_days
-        plan_rows.drift = drift_list(
-            reader, directory, self.index.entries(), self.memory, self.as_of, days, self.owners
-        )
-        apart = vanished_drift(self.accounts, self.memory.vanished), device_drift(reader, directory)
-        plan_rows.drift = sorted(chain(plan_rows.drift, *apart), key=lambda one: one.rank)
+        plan_rows.drift = self._drift()
         groups = plan_groups(self.accounts, self.rules, self.memory.last)
         rows = [*plan_rows.rows(desired), *groups.rows]
         self.tick()
@@ -204,9 +199,7 @@ class _JointEvaluation(Evaluation):
         by_uid = {d.account.uid: d for d in desired}
         # archived accounts that only get their link are none of them
         written = [by_uid[uid] for uid in dict.fromkeys(write.uid for write, _ in rows) if uid in by_uid]
-        after = before.plus(
-            census_of((d.subject.current for d in written if d.subject.current), self.as_of), -1
-        ).plus(census_of((d.account for d in written), self.as_of))
+        after = self._census_after(before, written)
         waiting = self._waiting(merged, {d.subject.matricule for d in desired})
         self._keep_news_of_held(merged, waiting)
         changes: Rows[Change] = tuple(change for _, made in rows for change in made)
@@ -219,17 +212,16 @@ class _JointEvaluation(Evaluation):
             assembly = PlanAssembly(self.cache, self.skip.staged, self.tick, self.memory.sources)
             changes, writes = assembly.rows(rows, names)
             counted, after = assembly.tally, assembly.census(after)
-        losses = NO_LOSSES
-        if self.memory.last:
-            past, unfinished = self.memory.last.losses, self.memory.last.unfinished
-            losses = losses_before(past, unfinished, counted.by_kind(), self.as_of)
+        former, losses = self.memory.last, NO_LOSSES
+        if former:
+            losses = losses_before(former.losses, former.unfinished, counted.by_kind(), self.as_of)
         cases = self._cases(merged)
         policy, facts = self.rules.policy, [sourced.feed.facts for sourced in self.feeds]
         held = [hold.uid or hold.matricule or "" for hold in self.holds]
         several = sum(one.full for one in self.sources.values()) > 1
         in_sources = {one.source: one.people for one in facts if one.full} if several else {}
         plan = Plan(
-            basis=Basis.of(self.rules, directory.accounts, self.memory.last, facts),
+            basis=Basis.of(self.rules, self.accounts.directory.accounts, former, facts),
             changes=changes,
             rejections=tuple(self.rejections),
             holds=tuple(sorted(self.holds, key=lambda hold: (hold.matricule or "", hold.uid or ""))),
@@ -273,15 +265,36 @@ class _JointEvaluation(Evaluation):
         archivals = self._archivals(by_uid)
         of_sources = self._without_archived(merged, desired)
         memory = Memory(last, of_sources, waiting, standing, archivals, cases, self.memory.vanished)
-        records = tuple(memory_writes(self.state.remembered, memory, directory.state, self.rules.keys))
-        unsure = self.unsure(merged, memory)
-        if self.cache is not None and self.cache.kept:
-            into = self.cache.cache
-            for draft in self.cache_entries({*unsure, *(write.uid for write, _ in rows)}):
-                into.packed[draft.key] = into.pack(draft)
-            self.cache.skipped = self.skip.unchanged
-            self.expect(((d.account, self._csn(d)) for d in written), unsure)
+        places = self.accounts.directory.state
+        records = tuple(memory_writes(self.state.remembered, memory, places, self.rules.keys))
+        self._keep_cache_entries(self.unsure(merged, memory), {write.uid for write, _ in rows}, written)
         return ReadyPlan(plan, writes, records, last)
+
+    def _drift(self) -> list[Drift]:
+        """What other programs changed of accounts, deleted or changed of devices, in the order of a plan."""
+        reader, directory, _ = self.accounts
+        days, entries = self.rules.policy.drift_days, self.index.entries()
+        found = drift_list(reader, directory, entries, self.memory, self.as_of, days, self.owners)
+        apart = vanished_drift(self.accounts, self.memory.vanished), device_drift(reader, directory)
+        return sorted(chain(found, *apart), key=lambda one: one.rank)
+
+    def _census_after(self, before: Census, written: Sequence[Desired]) -> Census:
+        """The census once these accounts are written."""
+        former = census_of((d.subject.current for d in written if d.subject.current), self.as_of)
+        return before.plus(former, -1).plus(census_of((d.account for d in written), self.as_of))
+
+    def _keep_cache_entries(
+        self, unsure: Collection[str], written: Collection[str], desired: Iterable[Desired]
+    ) -> None:
+        """Keeps the cache entries of the accounts that need nothing, and those that the `written` ones will
+        have, but for the unsure."""
+        if self.cache is None or not self.cache.kept:
+            return
+        into = self.cache.cache
+        for draft in self.cache_entries({*unsure, *written}):
+            into.packed[draft.key] = into.pack(draft)
+        self.cache.skipped = self.skip.unchanged
+        self.expect(((d.account, self._csn(d)) for d in desired), unsure)
 
     def _quality(
         self, written: Iterable[Desired], desired: Iterable[Desired], counted: Tally
