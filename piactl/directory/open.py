@@ -45,9 +45,9 @@ def open_writer(settings: DirectorySettings, identity: str, password: Password) 
 
 def _writer(settings: DirectorySettings, link: Link) -> DirectoryWriter:
     # imported here: those who read do without
-    from piactl.directory.write.bulk_writer import BulkWriter
+    from piactl.directory.write.pipelined_writer import PipelinedWriter
     from piactl.directory.write.write_and_read_back import DirectoryWriter
 
     if settings.in_flight == 1:
         return DirectoryWriter(link, settings.page_size)
-    return BulkWriter(link, settings.page_size, settings.in_flight)
+    return PipelinedWriter(link, settings.page_size, settings.in_flight)

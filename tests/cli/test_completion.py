@@ -121,7 +121,7 @@ def test_one_account_is_shown_without_what_takes_long_to_load(people: Academy) -
         loaded = set(done.stdout.split())
         for module in ("pydantic", "jsonschema", "rapidfuzz", "rich", "tabulate", "cryptography"):
             assert module not in loaded, (typed, module)
-        assert "piactl.directory.write.bulk_writer" not in loaded
+        assert "piactl.directory.write.pipelined_writer" not in loaded
 
 
 @prepared

@@ -160,7 +160,7 @@ class WriteQueue:
         self._returned = write
 
 
-class BulkWriter(DirectoryWriter):
+class PipelinedWriter(DirectoryWriter):
     """The Writer of `port`, with up to `in_flight` requests sent and not yet reported."""
 
     def __init__(self, link: Link, page_size: int, in_flight: int) -> None:
