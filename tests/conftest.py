@@ -21,7 +21,7 @@ from hypothesis import settings
 
 from piactl import private_files
 from piactl.sandbox import SandboxStatus, start_sandbox, stop_sandbox
-from piactl.sandbox.files import ACCOUNTS, STATE, identity_dn
+from piactl.sandbox.folder_and_configuration import ACCOUNTS, STATE, identity_dn
 from piactl.sandbox.server import recall
 
 from .remembered import (

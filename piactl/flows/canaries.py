@@ -8,7 +8,7 @@ from piactl.core.model.settings import Canary, Settings
 from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.port import Reader
-from piactl.directory.probe.probe import ServerUnusable, accepts_bind
+from piactl.directory.probe.trial_requests import ServerUnusable, accepts_bind
 from piactl.directory.store.accounts import IN_ACCOUNTS
 from piactl.errors import SecretUnusable
 from piactl.secret_files import read_password

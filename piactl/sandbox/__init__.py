@@ -1,6 +1,6 @@
 """A private slapd with schema, settings, rights, policy and configuration, for trials and tests."""
 
-from piactl.sandbox.files import render, render_slapd_conf
+from piactl.sandbox.folder_and_configuration import render, render_slapd_conf
 from piactl.sandbox.server import SandboxStatus, sandbox_status, start_sandbox, stop_sandbox
 
 __all__ = [

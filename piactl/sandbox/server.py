@@ -17,7 +17,7 @@ from pathlib import Path
 
 from piactl.dataclass import dataclass
 from piactl.errors import SandboxUnavailable
-from piactl.sandbox.files import (
+from piactl.sandbox.folder_and_configuration import (
     checked_sandbox,
     copy_schemas,
     create_or_lock,

@@ -41,7 +41,7 @@ class Sample:
 
 def measure(command: Sequence[str], log: Path, server: Server) -> Sample:
     """Runs the command with its output in `log`. Raises CommandFailed where its exit code is not 0."""
-    since, before = datetime.now(UTC), {pid: _cpu(pid) for pid in server.pids}
+    since, before = datetime.now(UTC), {pid: _ticks(pid) for pid in server.pids}
     begun = time.monotonic()
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -65,12 +65,12 @@ def measure(command: Sequence[str], log: Path, server: Server) -> Sample:
     if not all(Path(f"/proc/{pid}").exists() for pid in server.pids):
         server.find()  # the command has restarted it
     lag = server.settle()
-    slapd = sum(_cpu(pid) - before.get(pid, 0) for pid in server.pids)
+    slapd = sum(_ticks(pid) - before.get(pid, 0) for pid in server.pids) / _TICKS
     writes = server.written_since(since)
     return Sample(wall, usage.ru_utime + usage.ru_stime, slapd, usage.ru_maxrss / 1024, writes, lag)
 
 
-def _cpu(pid: int) -> float:
-    """Seconds of CPU that a process has used so far."""
+def _ticks(pid: int) -> int:
+    """The CPU that a process has used so far, in 1/_TICKS of a second."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    return int(fields[11]) + int(fields[12])

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from piactl.sandbox import start_sandbox, stop_sandbox
-from piactl.sandbox.files import SUFFIX
+from piactl.sandbox.folder_and_configuration import SUFFIX
 from piactl.sandbox.server import find_software
 
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from piactl.sandbox import SandboxStatus, start_sandbox, stop_sandbox
-from piactl.sandbox.files import ACCOUNTS, STATE, SUFFIX, identity_dn
+from piactl.sandbox.folder_and_configuration import ACCOUNTS, STATE, SUFFIX, identity_dn
 from piactl.sandbox.server import find_software
 
 KINDS = ("bare", "accesslog", "providers")

@@ -19,12 +19,12 @@ from piactl.cli.main import run
 from piactl.clock import civil_today, utc_now
 from piactl.config.settings import read_settings
 from piactl.core.model.numen_and_digests import DigestKeys
-from piactl.directory.probe.probe import open_probe
+from piactl.directory.probe.trial_requests import open_probe
 from piactl.flows.apply.run_lock import process_began
 from piactl.flows.doctor import CHECKS, examine, exit_code
 from piactl.flows.doctor.servers import Server, _functions, _takes_writes
 from piactl.journal import IntendedWrite, Journal, RunContext, who
-from piactl.sandbox.files import CONSUMERS, GROUPS, POLICIES
+from piactl.sandbox.folder_and_configuration import CONSUMERS, GROUPS, POLICIES
 from piactl.secret_files import read_password
 
 PASSWORD = "correct horse battery"

@@ -12,7 +12,7 @@ from typing import Any
 
 from piactl.resources import schemas_folder
 from piactl.sandbox import render
-from piactl.sandbox.files import IDENTITIES, initial_ldif, socket_uri, tree_settings
+from piactl.sandbox.folder_and_configuration import IDENTITIES, initial_ldif, socket_uri, tree_settings
 from piactl.sandbox.server import find_software, launch, stop_process, wait_until_answering
 
 ROOT = tree_settings()["root"]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piactl.directory.ldif import ldif_entry
-from piactl.sandbox.files import tree_settings
+from piactl.sandbox.folder_and_configuration import tree_settings
 from piactl.sandbox.server import find_software
 from tests.conftest import Sandbox
 

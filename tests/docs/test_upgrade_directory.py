@@ -16,7 +16,14 @@ import pytest
 from ldap3.core.exceptions import LDAPConstraintViolationResult, LDAPNoSuchObjectResult
 
 from piactl.cli.main import run
-from piactl.sandbox.files import CONSUMERS, GROUPS, POLICIES, STATE, STRUCTURES, identity_dn
+from piactl.sandbox.folder_and_configuration import (
+    CONSUMERS,
+    GROUPS,
+    POLICIES,
+    STATE,
+    STRUCTURES,
+    identity_dn,
+)
 from tests.directory.config_server import ConfigServer, config_server
 
 TOP = Path(__file__).resolve().parents[2]

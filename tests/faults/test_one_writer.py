@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.sandbox.files import ACCOUNTS, POLICIES, STATE, identity_dn
+from piactl.sandbox.folder_and_configuration import ACCOUNTS, POLICIES, STATE, identity_dn
 
 from .night.moments import wait_until_stopped
 from .night.world import NEXT, Ended

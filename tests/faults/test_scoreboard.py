@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from piactl.flows.apply.write_again import AGAIN
-from piactl.sandbox.files import SUFFIX
+from piactl.sandbox.folder_and_configuration import SUFFIX
 
 from .night.moments import calls_of, killed_at, need_strace, some_moment, wait_for_lines
 from .night.test_kill import WITHOUT_READ_BACK

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import ldap3
 import pytest
 
-from piactl.sandbox.files import ACCOUNTS, GROUPS, SUFFIX
+from piactl.sandbox.folder_and_configuration import ACCOUNTS, GROUPS, SUFFIX
 from piactl.sandbox.server import find_software
 
 from .night.moments import wait_for_lines, wait_until_it_stands

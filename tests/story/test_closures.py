@@ -12,7 +12,7 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.sandbox.files import POLICIES
+from piactl.sandbox.folder_and_configuration import POLICIES
 
 from .academy import Academy
 from .feeds import row

@@ -34,7 +34,7 @@ import pyotp
 import pytest
 
 from piactl.clock import utc_now
-from piactl.sandbox.files import CONSUMERS, POLICIES, socket_uri
+from piactl.sandbox.folder_and_configuration import CONSUMERS, POLICIES, socket_uri
 from piactl.sandbox.server import find_software, launch, stop_process, wait_until_answering
 from tests.conftest import Sandbox
 from tests.directory.test_private_ca import HERE, RIGHT_CA, Certificates

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from piactl.sandbox.files import tree_settings
+from piactl.sandbox.folder_and_configuration import tree_settings
 from piactl.sandbox.server import find_software
 
 from .academy import Academy, Ran

@@ -11,7 +11,7 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.sandbox.files import CONSUMERS, GROUPS, POLICIES
+from piactl.sandbox.folder_and_configuration import CONSUMERS, GROUPS, POLICIES
 
 from .academy import Academy, prepared
 from .feeds import MARESCHAL, MICHELIS, THUILLIER, row

@@ -12,7 +12,7 @@ from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn, same_dn, under
 from piactl.directory.port import RawEntry, Reader
-from piactl.directory.probe.probe import Probe
+from piactl.directory.probe.trial_requests import Probe
 from piactl.errors import PiactlError
 
 _PAGE_BYTES = 4096

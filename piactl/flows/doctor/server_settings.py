@@ -11,7 +11,6 @@ from piactl.core.credentials.totp_devices import WINDOW
 from piactl.core.text import counted
 from piactl.directory import filters
 from piactl.directory.dn import same_dn
-from piactl.directory.probe.probe import accepts_in_clear
 from piactl.directory.probe.server_config import (
     UNLIMITED,
     database_overlays,
@@ -26,6 +25,7 @@ from piactl.directory.probe.subschema import (
     read_subschema,
     schema_faults,
 )
+from piactl.directory.probe.trial_requests import accepts_in_clear
 from piactl.directory.store.accounts import IN_ACCOUNTS, closed_without_link
 from piactl.directory.store.attribute_map import LINKED_CLASS
 from piactl.directory.store.groups_and_structures import (

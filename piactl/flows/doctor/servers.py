@@ -11,8 +11,8 @@ from datetime import datetime
 from piactl.core.model.settings import DirectorySettings, IdentityName, PasswordSettings
 from piactl.dataclass import dataclass
 from piactl.directory.client.controls import ASSERTION, PAGED, POST_READ, PRE_READ
-from piactl.directory.probe.probe import Probe, ServerUnusable, open_probe
 from piactl.directory.probe.server_config import ServerConfig, read_server_config, server_version
+from piactl.directory.probe.trial_requests import Probe, ServerUnusable, open_probe
 from piactl.errors import PiactlError, SecretUnusable
 from piactl.flows.doctor.checks import (
     CHECKS,

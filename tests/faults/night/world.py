@@ -29,7 +29,7 @@ from piactl.core.journal_line import JournalLine
 from piactl.core.model.settings import DirectorySettings
 from piactl.journal import read_lines
 from piactl.sandbox import start_sandbox, stop_sandbox
-from piactl.sandbox.files import ACCOUNTS, GROUPS, STATE, SUFFIX
+from piactl.sandbox.folder_and_configuration import ACCOUNTS, GROUPS, STATE, SUFFIX
 from piactl.sandbox.server import find_software
 
 ROOT = Path(__file__).resolve().parents[3]
