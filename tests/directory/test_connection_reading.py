@@ -150,6 +150,14 @@ def test_several_searches_end_at_the_deadline(slapd: PlainSlapd) -> None:
         assert proxy.fired == 1
 
 
+def test_limits_that_allow_pages_alone_are_enough() -> None:
+    limits = f'limits dn.exact="{CLERK}" size.soft=30 size.hard=30 size.prtotal=unlimited'
+    with running(people=50, extra=limits) as server:
+        with open_reader(server.settings(page=20), "clerk", password) as reader:  # few are up to 80
+            assert sorted(uids(reader.search(PEOPLE, PERSON, ["uid"], few=True))) == NAMES
+            assert sorted(uids(reader.search_each(PEOPLE, TENS, ["uid"]))) == NAMES
+
+
 def test_one_level_and_combined_filters(slapd: PlainSlapd) -> None:
     with open_reader(slapd.settings(), "clerk", password) as reader:
         below = list(reader.search(SUFFIX, ANY_ENTRY, ["ou", "cn"], scope="one"))
