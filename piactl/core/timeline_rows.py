@@ -17,7 +17,7 @@ from piactl.core.model.policy import Policy
 from piactl.core.rules.career import Career
 from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import assignment_text, exception_text
-from piactl.core.rules.service_rights import own_periods, rights_of
+from piactl.core.rules.service_rights_over_time import own_periods, rights_of
 from piactl.dataclass import dataclass
 
 

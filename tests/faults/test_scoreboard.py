@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.flows.apply.write_again import AGAIN
+from piactl.flows.apply.repeat_for_other_servers import AGAIN
 from piactl.sandbox.folder_and_configuration import SUFFIX
 
 from .night.moments import calls_of, killed_at, need_strace, some_moment, wait_for_lines

@@ -23,7 +23,7 @@ from piactl.core.model.policy import Service
 from piactl.core.plan.drift import drift_words
 from piactl.core.rules.posts import Post
 from piactl.core.rules.reasons import exception_text
-from piactl.core.rules.service_rights import handed_over
+from piactl.core.rules.service_rights_over_time import handed_over
 from piactl.core.text import condition, counted
 
 Ground = tuple[str, tuple[Rule, ...], Assignment | None]

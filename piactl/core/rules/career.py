@@ -16,7 +16,7 @@ from piactl.core.model.person import Assignment, Register
 from piactl.core.model.policy import Policy
 from piactl.core.rules.lifecycle import BEGINNING, Segment, lock_periods, login_periods, state_segments
 from piactl.core.rules.posts import Post, endings_of, posts_of
-from piactl.core.rules.service_rights import rights_of, with_exceptions
+from piactl.core.rules.service_rights_over_time import rights_of, with_exceptions
 from piactl.dataclass import dataclass
 
 _MOST_KEPT = 20_000

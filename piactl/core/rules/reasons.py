@@ -11,7 +11,7 @@ from piactl.core.model.person import Assignment, Register
 from piactl.core.model.policy import Policy, Service
 from piactl.core.rules.career import Career
 from piactl.core.rules.posts import Post
-from piactl.core.rules.service_rights import handed_over
+from piactl.core.rules.service_rights_over_time import handed_over
 from piactl.core.text import condition, counted
 
 RightReason = tuple[str, Assignment | None, date, int]

@@ -38,10 +38,10 @@ from piactl.flows.apply.account_list_and_static_groups import (
     member_writes,
     wrong_after,
 )
+from piactl.flows.apply.repeat_for_other_servers import wait_for_others
 from piactl.flows.apply.run import Run
 from piactl.flows.apply.run_checks import check_date, check_plan_fits, require_schema
 from piactl.flows.apply.undo_log import keep_undo, prune
-from piactl.flows.apply.write_again import wait_for_others
 from piactl.flows.apply.write_ahead import BATCH, JournalledWriting
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan, Writes
 

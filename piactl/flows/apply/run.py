@@ -31,6 +31,10 @@ from piactl.errors import (
 from piactl.flows.apply.hooks_and_owner_notices import hooks_called
 from piactl.flows.apply.journal_heads import head_stored
 from piactl.flows.apply.key_fence import check_current_key
+from piactl.flows.apply.repeat_for_other_servers import (
+    Rewritten,
+    leave_in_doubt,
+)
 from piactl.flows.apply.restored_directory import Tolerated, compare_runs, warn_of_old_journal
 from piactl.flows.apply.run_checks import (
     check_clock_by_record,
@@ -46,10 +50,6 @@ from piactl.flows.apply.run_lock import (
     this_place,
 )
 from piactl.flows.apply.unfinished_runs import mark_interrupted, settle_doubts, unfinished_runs
-from piactl.flows.apply.write_again import (
-    Rewritten,
-    leave_in_doubt,
-)
 from piactl.flows.plan.inputs.load_feeds import refused_feeds
 from piactl.journal import (
     Actor,

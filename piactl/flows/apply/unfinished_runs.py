@@ -13,8 +13,8 @@ from piactl.directory import filters
 from piactl.directory.store.records import DATA, IN_RECORD, RUNS, Record, replace_record
 from piactl.directory.store.run_records import MARK, MARKED, put_run_record, read_run
 from piactl.directory.store.state_records import last_run_in, last_run_record
+from piactl.flows.apply.repeat_for_other_servers import change_of_intent, records_since, write_again
 from piactl.flows.apply.run_lock import RunLock, alive_alone
-from piactl.flows.apply.write_again import change_of_intent, records_since, write_again
 from piactl.flows.apply.write_ahead import read_back
 from piactl.journal import Intent, Settlement, in_doubt
 

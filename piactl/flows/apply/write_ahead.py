@@ -1,7 +1,7 @@
 """Writes accounts with a write-ahead journal: the intent before each write, the outcome after it.
 
 The writes that a run leaves in doubt are read back by the next one: what became of each, by the entry as it
-is now. What other servers may lack of them is written again (`write_again`).
+is now. What other servers may lack of them is written again (`repeat_for_other_servers`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from piactl.directory.dn import normal_dn, under
 from piactl.directory.port import EntryWrite, Outcome, Reader, Values, WriteResult
 from piactl.directory.store.event_facts import event_facts
 from piactl.errors import PiactlError, ReplyLost
-from piactl.flows.apply.write_again import change_of, write_again
+from piactl.flows.apply.repeat_for_other_servers import change_of, write_again
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.journal import IntendedWrite, Intent, IntentOutcome, Settlement, intent_outcome
 
