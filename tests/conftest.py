@@ -21,8 +21,8 @@ from hypothesis import settings
 
 from piactl import private_files
 from piactl.sandbox import SandboxStatus, start_sandbox, stop_sandbox
-from piactl.sandbox.folder_and_configuration import ACCOUNTS, STATE, identity_dn
 from piactl.sandbox.server import recall
+from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, STATE, identity_dn
 
 from .remembered import (
     copy_prepared,

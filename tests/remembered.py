@@ -23,7 +23,7 @@ from piactl.config.settings import read_settings
 from piactl.config.strict_yaml import read_content
 from piactl.flows import doctor
 from piactl.sandbox import start_sandbox, stop_sandbox
-from piactl.sandbox.folder_and_configuration import socket_uri
+from piactl.sandbox.slapd_configuration_and_folder import socket_uri
 
 
 def remember_commands_and_configurations() -> None:

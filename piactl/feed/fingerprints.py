@@ -26,7 +26,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import COUNTED, MOST_DISTINCT
 from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
-from piactl.feed.csv_row_parser import PRUNE, Pattern, RowParser, Sample, form, is_sampled, without_end
+from piactl.feed.csv_row_validator import PRUNE, Pattern, RowValidator, Sample, form, is_sampled, without_end
 from piactl.feed.encoding_and_header import CODECS, PERSON_COLUMNS, Layout, read_layout
 from piactl.feed.feed_file import FileState, OpenFeed, is_trailer, longest_line, open_feed
 
@@ -351,7 +351,7 @@ def _digests(opened: OpenFeed, key: bytes, known: KnownLines) -> LineDigests | N
         return None
     start = hashlib.blake2b(header + source.name.encode(), key=key, digest_size=8)
     found = LineDigests(layout, start, opened.state(), offsets=array("Q", [0, len(header)]))
-    rows = RowParser(layout, source)
+    rows = RowValidator(layout, source)
     sampled = {name: place for name, place in layout.places.items() if name not in COUNTED}
     basis = hashlib.blake2b(repr((__version__, header, source)).encode(), key=key, digest_size=16).hexdigest()
     sampler = known.begin(basis, [*sampled], key)

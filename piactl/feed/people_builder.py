@@ -17,7 +17,14 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.plan import Rejection
 from piactl.core.text import few
 from piactl.errors import FeedRefused
-from piactl.feed.csv_row_parser import NONE_WHEN_BLANK, BrokenRow, FieldTooLong, Row, RowParser, without_end
+from piactl.feed.csv_row_validator import (
+    NONE_WHEN_BLANK,
+    BrokenRow,
+    FieldTooLong,
+    Row,
+    RowValidator,
+    without_end,
+)
 from piactl.feed.encoding_and_header import COLUMNS, UnclosedQuote
 from piactl.feed.error_codes import rejection_message
 from piactl.feed.feed_file import OpenFeed, open_feed
@@ -182,7 +189,7 @@ class RowIndex:
         self._file, self._source = path.name, opened.source.name
         self._place = opened.written.place if opened.written else None
         self.descriptor = opened.stream.fileno()
-        self._rows = RowParser(lines.layout, opened.source)
+        self._rows = RowValidator(lines.layout, opened.source)
         self._owners = owners = lines.owners
         self._places = lines.offsets
         self._order = array(

@@ -16,7 +16,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import ROW, FeedFacts
 from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
-from piactl.feed.csv_row_parser import BrokenRow, FieldTooLong, RowParser, Sample, without_end
+from piactl.feed.csv_row_validator import BrokenRow, FieldTooLong, RowValidator, Sample, without_end
 from piactl.feed.encoding_and_header import (
     CODECS,
     COLUMNS,
@@ -121,7 +121,7 @@ class FeedReader:
         """Where each line begins, and the last one ends."""
         self.header = b""
         self.layout: Layout | None = None
-        self.rows: RowParser | None = None
+        self.rows: RowValidator | None = None
         self.trailer: Trailer | None = None
         self.trailer_line = 0
         self.lines = 1
@@ -197,7 +197,7 @@ class FeedReader:
         self.layout, refusals = read_layout(header, self.source)
         self.refusals += refusals
         if self.layout is not None:
-            self.rows = RowParser(self.layout, self.source)
+            self.rows = RowValidator(self.layout, self.source)
             for column in self.rows.columns:
                 fault = column.cell(column.constant)[1] if column.name in self.source.constants else None
                 if fault is not None:

@@ -48,7 +48,7 @@ from piactl.flows.apply.unfinished_runs import unclean_last
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.server_differences import ACCOUNT, DEVICE, Difference, Scope, differences
 from piactl.journal import Intent, IntentOutcome, intent_outcome, read_lines
-from piactl.journal.intent_lines import intent_of
+from piactl.journal.intent_format import intent_of
 from piactl.journal.recorded_runs import stamped_writes
 
 Feed = Mapping[str, str]

@@ -2,7 +2,7 @@
 
 from piactl.core.journal_line import Head, JournalLine
 from piactl.journal.actor import Actor, who
-from piactl.journal.intent_lines import (
+from piactl.journal.intent_format import (
     IntendedWrite,
     Intent,
     IntentOutcome,

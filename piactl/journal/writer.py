@@ -14,7 +14,7 @@ from piactl.errors import JournalUnusable
 from piactl.journal.actor import Actor
 from piactl.journal.append_file import Body, ChainFile
 from piactl.journal.errors import refused_by_system
-from piactl.journal.intent_lines import IntendedWrite, Made, Settlement, digests, key_of, tags_of, unsettled
+from piactl.journal.intent_format import IntendedWrite, Made, Settlement, digests, key_of, tags_of, unsettled
 from piactl.journal.query_and_export import text_of
 from piactl.journal.recorded_runs import last_recorded
 

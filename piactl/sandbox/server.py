@@ -17,7 +17,7 @@ from pathlib import Path
 
 from piactl.dataclass import dataclass
 from piactl.errors import SandboxUnavailable
-from piactl.sandbox.folder_and_configuration import (
+from piactl.sandbox.slapd_configuration_and_folder import (
     checked_sandbox,
     copy_schemas,
     create_or_lock,

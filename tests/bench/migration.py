@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 from piactl.sandbox import start_sandbox, stop_sandbox
-from piactl.sandbox.folder_and_configuration import SUFFIX
 from piactl.sandbox.server import find_software
+from piactl.sandbox.slapd_configuration_and_folder import SUFFIX
 
 
 def main(piactl: str, home: str, feed: str, day: str, folder: str) -> None:

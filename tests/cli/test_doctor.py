@@ -24,7 +24,7 @@ from piactl.flows.apply.run_lock import process_began
 from piactl.flows.doctor import CHECKS, examine, exit_code
 from piactl.flows.doctor.servers import Server, _functions, _takes_writes
 from piactl.journal import IntendedWrite, Journal, RunContext, who
-from piactl.sandbox.folder_and_configuration import CONSUMERS, GROUPS, POLICIES
+from piactl.sandbox.slapd_configuration_and_folder import CONSUMERS, GROUPS, POLICIES
 from piactl.secret_files import read_password
 
 PASSWORD = "correct horse battery"

@@ -11,7 +11,7 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.sandbox.folder_and_configuration import POLICIES, identity_dn
+from piactl.sandbox.slapd_configuration_and_folder import POLICIES, identity_dn
 from tests.directory.test_acl_matrix import device
 from tests.story.academy import Academy, prepared
 from tests.story.feeds import row

@@ -20,7 +20,7 @@ import pytest
 from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.open import open_writer
 from piactl.flows.helpdesk.identity_check_and_operator_limits import Answer, TooManyAttempts, begin_attempt
-from piactl.sandbox.folder_and_configuration import POLICIES
+from piactl.sandbox.slapd_configuration_and_folder import POLICIES
 from piactl.secret_files import read_password
 from tests.story.academy import Academy, Ran, prepared
 from tests.story.test_logins import day, post

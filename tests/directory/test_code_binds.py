@@ -26,7 +26,7 @@ from piactl.directory.store.password_state_and_activation import (
     read_released,
     unblock_write,
 )
-from piactl.sandbox.folder_and_configuration import POLICIES
+from piactl.sandbox.slapd_configuration_and_folder import POLICIES
 from piactl.secret_files import read_password
 from tests.conftest import Sandbox
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piactl.directory.ldif import ldif_entry
-from piactl.sandbox.folder_and_configuration import tree_settings
 from piactl.sandbox.server import find_software
+from piactl.sandbox.slapd_configuration_and_folder import tree_settings
 from tests.conftest import Sandbox
 
 

@@ -20,7 +20,7 @@ from ldap3.core.exceptions import (
 
 from piactl.core.credentials.password_generation_and_rules import FEWEST, Owner, password_problems
 from piactl.resources import schemas_folder
-from piactl.sandbox.folder_and_configuration import POLICIES, identity_dn
+from piactl.sandbox.slapd_configuration_and_folder import POLICIES, identity_dn
 
 from .test_server_settings import FRESH, PASSWORD, account
 

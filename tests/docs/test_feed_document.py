@@ -18,7 +18,7 @@ from piactl.feed.error_codes import REFUSALS, REJECTIONS
 from piactl.feed.feed import Feed
 from piactl.feed.reader import read_feed
 from piactl.flows.plan.inputs.merge_feeds import policy_rejections
-from piactl.sandbox.folder_and_configuration import prepare_files
+from piactl.sandbox.slapd_configuration_and_folder import prepare_files
 
 TOP = Path(__file__).resolve().parents[2]
 DOCUMENT = (TOP / "docs" / "feed.md").read_text(encoding="utf-8")

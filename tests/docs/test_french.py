@@ -19,7 +19,7 @@ CATALOGUE = HERE / "locale" / "fr" / "LC_MESSAGES" / "piactl.po"
 
 READ = (
     "core/text.py", "core/timeline_rows.py", "core/explain", "core/rules", "core/plan", "core/edits",
-    "core/naming", "core/model/overrides.py", "report", "feed/error_codes.py", "feed/csv_row_parser.py",
+    "core/naming", "core/model/overrides.py", "report", "feed/error_codes.py", "feed/csv_row_validator.py",
     "feed/value_checks.py",
     "feed/people_builder.py", "feed/rejects_file.py", "flows/drift.py",
     "flows/plan", "flows/accounts", "flows/queries", "flows/helpdesk", "cli/framework/account_batch.py",

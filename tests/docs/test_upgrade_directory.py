@@ -16,7 +16,7 @@ import pytest
 from ldap3.core.exceptions import LDAPConstraintViolationResult, LDAPNoSuchObjectResult
 
 from piactl.cli.main import run
-from piactl.sandbox.folder_and_configuration import (
+from piactl.sandbox.slapd_configuration_and_folder import (
     CONSUMERS,
     GROUPS,
     POLICIES,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.sandbox.folder_and_configuration import ACCOUNTS, POLICIES, STATE, identity_dn
+from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, POLICIES, STATE, identity_dn
 
 from .night.moments import wait_until_stopped
 from .night.world import NEXT, Ended

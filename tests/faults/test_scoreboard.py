@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from piactl.flows.apply.repeat_for_other_servers import AGAIN
-from piactl.sandbox.folder_and_configuration import SUFFIX
+from piactl.sandbox.slapd_configuration_and_folder import SUFFIX
 
 from .night.moments import calls_of, killed_at, need_strace, some_moment, wait_for_lines
 from .night.test_kill import WITHOUT_READ_BACK

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from piactl.sandbox.folder_and_configuration import ACCOUNTS, STATE
+from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, STATE
 
 from .night.world import LOG, Ended, World
 from .providers.checker import differences

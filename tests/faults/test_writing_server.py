@@ -11,7 +11,7 @@ import ldap3
 import pytest
 import yaml
 
-from piactl.sandbox.folder_and_configuration import ACCOUNTS, STATE, SUFFIX
+from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, STATE, SUFFIX
 
 from .night.world import NEXT, Ended, World
 from .providers.checker import differences

@@ -8,7 +8,7 @@ import pytest
 
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import SourceSettings
-from piactl.feed import csv_row_parser, fingerprints
+from piactl.feed import csv_row_validator, fingerprints
 from piactl.feed.fingerprints import KnownLines, digest_lines, packed, unpacked
 from piactl.flows.plan.cache_file import LINES, KeptLines
 
@@ -46,7 +46,7 @@ def test_known_lines_change_nothing_but_the_time(
     most: int, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # columns with more distinct values are no longer sampled from the next multiple of so many lines on
-    monkeypatch.setattr(csv_row_parser, "MOST_DISTINCT", most)
+    monkeypatch.setattr(csv_row_validator, "MOST_DISTINCT", most)
     monkeypatch.setattr(fingerprints, "PRUNE", 16)
     monkeypatch.setattr(fingerprints, "LINES", size)
     first, second, third = FILES
@@ -81,9 +81,11 @@ def test_a_new_row_costs_the_lines_of_its_block(
     known, path = KnownLines(), write(tmp_path / "a.csv", FILES[0])
     found(path, b"k", known)
     split: list[str] = []
-    owner = csv_row_parser.RowParser.owner
+    owner = csv_row_validator.RowValidator.owner
     monkeypatch.setattr(
-        csv_row_parser.RowParser, "owner", lambda self, raw: (split.append(raw.decode()), owner(self, raw))[1]
+        csv_row_validator.RowValidator,
+        "owner",
+        lambda self, raw: (split.append(raw.decode()), owner(self, raw))[1],
     )
     found(write(tmp_path / "same.csv", FILES[0]), b"k", known)
     assert not known.changed

@@ -58,8 +58,10 @@ def test_reading_what_is_needed_finds_what_reading_all_finds(text: str, tmp_path
 def test_only_the_rows_that_are_needed_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, parsed = tmp_path / "feed.csv", list[bytes]()
     path.write_text(BODY + TRAILER, encoding="utf-8")
-    read = reader.RowParser.read
-    monkeypatch.setattr(reader.RowParser, "read", lambda rows, raw: (parsed.append(raw), read(rows, raw))[1])
+    read = reader.RowValidator.read
+    monkeypatch.setattr(
+        reader.RowValidator, "read", lambda rows, raw: (parsed.append(raw), read(rows, raw))[1]
+    )
     read_feed(path, SOURCE, skipping(path))
     assert [raw.decode() for raw in parsed] == [ROWS[4].strip(), ";Nom"]
 

@@ -34,8 +34,8 @@ import pyotp
 import pytest
 
 from piactl.clock import utc_now
-from piactl.sandbox.folder_and_configuration import CONSUMERS, POLICIES, socket_uri
 from piactl.sandbox.server import find_software, launch, stop_process, wait_until_answering
+from piactl.sandbox.slapd_configuration_and_folder import CONSUMERS, POLICIES, socket_uri
 from tests.conftest import Sandbox
 from tests.directory.test_private_ca import HERE, RIGHT_CA, Certificates
 

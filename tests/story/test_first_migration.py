@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from piactl.sandbox.folder_and_configuration import tree_settings
 from piactl.sandbox.server import find_software
+from piactl.sandbox.slapd_configuration_and_folder import tree_settings
 
 from .academy import Academy, Ran
 from .feeds import crowd, row

@@ -18,7 +18,7 @@ import pytest
 
 from piactl.clock import civil_today
 from piactl.errors import Exit
-from piactl.sandbox.folder_and_configuration import identity_dn
+from piactl.sandbox.slapd_configuration_and_folder import identity_dn
 from tests.conftest import Sandbox, preparing
 from tests.remembered import copy_prepared, kept_folder
 

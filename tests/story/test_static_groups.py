@@ -9,7 +9,7 @@ from random import Random
 
 import ldap3
 
-from piactl.sandbox.folder_and_configuration import GROUPS
+from piactl.sandbox.slapd_configuration_and_folder import GROUPS
 
 from .academy import Academy, prepared
 from .feeds import MARESCHAL, MICHELIS, THUILLIER, crowd

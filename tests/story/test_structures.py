@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ldap3
 
-from piactl.sandbox.folder_and_configuration import STRUCTURES
+from piactl.sandbox.slapd_configuration_and_folder import STRUCTURES
 
 from .academy import Academy
 from .feeds import THUILLIER

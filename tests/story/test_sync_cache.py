@@ -27,7 +27,7 @@ from piactl.flows import nightly
 from piactl.flows.plan import chunks, incremental
 from piactl.flows.plan.incremental import NextCache, next_cache
 from piactl.flows.plan.inputs.load_feeds import Scan, scan_feeds
-from piactl.sandbox.folder_and_configuration import identity_dn
+from piactl.sandbox.slapd_configuration_and_folder import identity_dn
 from piactl.secret_files import read_password
 from tests.directory.wire import Wire, operation
 from tests.planning import managed_accounts, run_state

@@ -27,7 +27,7 @@ from piactl.directory.client.result_codes import (
 )
 from piactl.directory.client.strategy import Deadline
 from piactl.directory.port import EntryWrite, Outcome, RawEntry, Values, WriteResult
-from piactl.directory.write.entry_state import UNREADABLE, EntryState, differing, entry_state, folded
+from piactl.directory.write.entry_comparison import UNREADABLE, EntryState, differing, entry_state, folded
 from piactl.directory.write.replication import lagging_servers, unequal_entries
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, ReplyLost
 

@@ -23,7 +23,7 @@ from piactl.directory.store.records import DATA, IN_RECORD, instant_of
 from piactl.directory.store.replicated_values import CSN
 from piactl.errors import DirectoryRefused, JournalUnusable
 from piactl.journal import IntendedWrite, Intent, Settlement
-from piactl.journal.intent_lines import digest_text
+from piactl.journal.intent_format import digest_text
 
 if TYPE_CHECKING:
     from piactl.flows.apply.run import Run

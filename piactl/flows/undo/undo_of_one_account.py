@@ -34,7 +34,7 @@ from piactl.directory.store.attribute_values import read_assignment
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import link_write
 from piactl.directory.store.groups_and_structures import group_dn, structure_dn
-from piactl.directory.write.entry_state import EntryState, differing, entry_state
+from piactl.directory.write.entry_comparison import EntryState, differing, entry_state
 from piactl.flows.apply.undo_log import Kept, values_digest
 from piactl.flows.drift import decided, is_held, lost_words
 from piactl.flows.plan.change_set import change_set

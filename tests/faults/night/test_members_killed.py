@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from piactl.sandbox.folder_and_configuration import GROUPS
+from piactl.sandbox.slapd_configuration_and_folder import GROUPS
 
 from .moments import calls_of, killed_at, need_strace
 from .survival import check_directory, check_half, check_survived

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from piactl.sandbox.folder_and_configuration import ACCOUNTS, STATE
+from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, STATE
 
 from .moments import need_strace
 from .survival import check_half, check_survived, story

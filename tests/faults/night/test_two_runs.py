@@ -14,7 +14,7 @@ from typing import Any
 import ldap3
 import pytest
 
-from piactl.sandbox.folder_and_configuration import ACCOUNTS, identity_dn
+from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, identity_dn
 
 from .moments import AFTER_LOSSES, wait_for_lines, wait_until_it_stands, wait_until_stopped
 from .survival import check_directory, check_half, check_journal, check_survived, story

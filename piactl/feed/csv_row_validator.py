@@ -121,7 +121,7 @@ class Column:
         return result
 
 
-class RowParser:
+class RowValidator:
     """Parses the rows of one feed and counts the values and the faults of each column."""
 
     def __init__(self, layout: Layout, source: SourceSettings) -> None:
