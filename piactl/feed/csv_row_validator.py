@@ -1,4 +1,4 @@
-"""Parses a feed line into the values of a row, or into every fault of it: see `value_checks`."""
+"""Validates a feed line: it becomes the values of a row, or every fault of it (see `value_checks`)."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ class Column:
 
 
 class RowValidator:
-    """Parses the rows of one feed and counts the values and the faults of each column."""
+    """Validates the rows of one feed, and counts the values and the faults of each column."""
 
     def __init__(self, layout: Layout, source: SourceSettings) -> None:
         self.layout = layout
