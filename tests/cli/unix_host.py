@@ -33,7 +33,8 @@ mkdir /opt/piactl /opt/source /opt/packages
 {open_base}over {base} /opt/piactl python
 mount --bind {top} /opt/source; mount --bind {packages} /opt/packages
 [ -e /opt/piactl/bin/python ] || ln -s {python} /opt/piactl/bin/python
-printf '/opt/source\\n/opt/packages\\n' > /opt/piactl/{site}/of-the-tests.pth
+# before the packages of that Python, which may be older
+printf 'import sys; sys.path[:0] = ["/opt/source", "/opt/packages"]\\n' > /opt/piactl/{site}/of-the-tests.pth
 install -m 755 {examples}/bin/piactl /usr/bin/piactl
 install -D -m 644 {examples}/sysusers/piactl.conf /etc/sysusers.d/piactl.conf
  systemd-sysusers /etc/sysusers.d/piactl.conf
