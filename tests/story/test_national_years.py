@@ -31,8 +31,10 @@ from .test_ordinary_year import nights as ordinary_nights
 from invented.national import jointure, write_set  # type: ignore[import-not-found]  # isort: skip
 
 FIRST, RENTREE = date(2026, 8, 20), date(2026, 9, 2)
-SUPPLEMENT = "  aaf: {format: aaf, role: supplement, namespace: aaf, limits: {known_floor: 200}}\n"
-"""Those whom AAF knows are those with a post that HR lacks: too few for a share of them to mean anything."""
+LIMITS = "limits: {known_floor: 200, known_share: 0.8}"
+SUPPLEMENT = f"  aaf: {{format: aaf, role: supplement, namespace: aaf, {LIMITS}}}\n"
+"""Those whom AAF knows are those with a post that HR lacks: a share of few means nothing,
+and on 31 August more than a tenth of these posts end together."""
 ALONE = "  aaf: {format: aaf}\n"
 
 
