@@ -10,7 +10,7 @@ from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.directory.port import RawEntry
 from piactl.directory.simulated_directory import SimulatedDirectory
 from piactl.directory.store.account_list import run_list_writes
-from piactl.directory.store.accounts import Unreadable, account_dn, accounts_with, entry_of
+from piactl.directory.store.accounts import Unreadable, account_dn, account_filters, entry_of
 from piactl.directory.store.records import DATA, Places, UnreadableRecords, record_write, stored
 from piactl.directory.store.state_records import last_run_record, read_last
 from piactl.flows.plan.incremental import NextCache
@@ -66,7 +66,7 @@ class Simulation:
             for row in ready.writes
             if row.write.op == "modify" and self.directory.held(row.write.dn) is None
         ]
-        for query in accounts_with(self.accounts.encoding.name("uid"), missing):
+        for query in account_filters(self.accounts.encoding.name("uid"), missing):
             self.directory.take(self.accounts.directory.accounts, query, self.attributes)
 
     def _list(self, ready: ReadyPlan) -> None:

@@ -129,7 +129,7 @@ def search_accounts_named(
     reader: Reader, settings: DirectorySettings, encoding: Encoding, uids: Sequence[str]
 ) -> Iterator[RawEntry]:
     """The entries of `read_accounts_named`."""
-    queries = accounts_with(encoding.name("uid"), uids)
+    queries = account_filters(encoding.name("uid"), uids)
     return reader.search_each(settings.accounts, queries, [*encoding.attributes, CSN])
 
 
@@ -149,7 +149,7 @@ def read_unmanaged(
     return found
 
 
-def accounts_with(name: str, values: Sequence[str]) -> Iterator[str]:
+def account_filters(name: str, values: Sequence[str]) -> Iterator[str]:
     """The filters that match the accounts with one of these values of an attribute."""
     for some in filters.equals_one(name, values, AT_ONCE):
         yield filters.all_of(IN_ACCOUNTS, some)
@@ -174,7 +174,7 @@ def read_accounts_of(
     """The accounts of these people, including archived ones, by the digests of their matricules."""
     name = encoding.name("piactlMatriculeDigest")
     digests = [digest for matricule in matricules for digest in keys.candidates("matricule", matricule)]
-    for raw in reader.search_each(settings.accounts, accounts_with(name, digests), encoding.attributes):
+    for raw in reader.search_each(settings.accounts, account_filters(name, digests), encoding.attributes):
         yield entry_of(raw, encoding)
 
 
@@ -314,7 +314,7 @@ def read_whole(
     attributes: Sequence[str] = ("*",),
 ) -> Iterator[RawEntry]:
     """The accounts of these uids with all readable attributes, or the given ones, in chunks."""
-    return reader.search_each(settings.accounts, accounts_with(encoding.name("uid"), uids), attributes)
+    return reader.search_each(settings.accounts, account_filters(encoding.name("uid"), uids), attributes)
 
 
 def account_dn(settings: DirectorySettings, uid: str) -> str:

@@ -17,7 +17,7 @@ from piactl.directory.client.controls import PAGED
 from piactl.directory.client.strategy import Deadline
 from piactl.directory.dn import under
 from piactl.directory.port import RawEntry, Reader
-from piactl.directory.store.accounts import AT_ONCE, CSN, IN_ACCOUNTS, NAMES, accounts_with
+from piactl.directory.store.accounts import AT_ONCE, CSN, IN_ACCOUNTS, NAMES, account_filters
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.attribute_values import labelled_mail, plain_mail
 from piactl.directory.store.base_digest import POSIX
@@ -59,7 +59,7 @@ def read_uids_of(
 ) -> Iterator[tuple[str, str]]:
     """(uid, matricule) of the accounts of these matricules."""
     uid, matricule = encoding.name("uid"), encoding.name("supannEmpId")
-    queries = accounts_with(matricule, matricules)
+    queries = account_filters(matricule, matricules)
     for raw in reader.search_each(settings.accounts, queries, [uid, matricule]):
         yield raw.text(uid), raw.text(matricule)
 
@@ -130,7 +130,7 @@ def read_owners(
     """(name, uid) of each account whose ledger has one of these names; the name in lower case."""
     name, uid = encoding.name("piactlIdentifier"), encoding.name("uid")
     wanted = {wanted_name.casefold() for wanted_name in names}
-    for raw in reader.search_each(settings.accounts, accounts_with(name, names), [uid, name]):
+    for raw in reader.search_each(settings.accounts, account_filters(name, names), [uid, name]):
         for name_found in map(str.casefold, raw.texts(name)):
             if name_found in wanted:
                 yield name_found, raw.text(uid)
