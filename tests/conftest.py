@@ -67,6 +67,16 @@ def pytest_configure() -> None:
             os.environ[name] = "C.UTF-8"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # the stories of the most people first: begun last, one would keep a worker busy when the others are done
+    items.sort(key=_people, reverse=True)
+
+
+def _people(item: pytest.Item) -> int:
+    parameters = getattr(item, "callspec", None)
+    return int(parameters.params.get("people", 0)) if parameters else 0
+
+
 def pytest_collection_finish() -> None:
     # some million objects that stay: no collection needs to look at them again
     gc.collect()
