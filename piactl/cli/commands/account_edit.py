@@ -32,6 +32,15 @@ from piactl.core.edits import accounts
 from piactl.errors import Exit, UsageError
 from piactl.private_files import refuse_output
 
+if TYPE_CHECKING:
+    from piactl.core.rules.desired import Rules
+    from piactl.directory.port import Reader
+    from piactl.flows.accounts.batch import Batch
+    from piactl.flows.plan.ready_plan import ReadyPlan
+    from piactl.flows.queries.accounts import AccountStore
+
+One = Annotated[str, typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule.")]
+
 
 @with_shared_options
 def lock(names: Names, options: BatchOptions, until: LastDay = None) -> int:
@@ -206,16 +215,6 @@ def create(
     return command.edit(
         lambda store, rules: prepare_newcomer(store, rules, newcomer, command.author, command.order.reason)
     )
-
-
-if TYPE_CHECKING:
-    from piactl.core.rules.desired import Rules
-    from piactl.directory.port import Reader
-    from piactl.flows.accounts.batch import Batch
-    from piactl.flows.plan.ready_plan import ReadyPlan
-    from piactl.flows.queries.accounts import AccountStore
-
-One = Annotated[str, typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule.")]
 
 
 @with_shared_options

@@ -49,8 +49,11 @@ from piactl.report.timeline_text import timeline_text
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
+    from piactl.core.model.person import Register
+    from piactl.directory.port import Reader
     from piactl.directory.probe.access_log import LoggedWrite
     from piactl.flows.queries.history_and_unjournalled import Event
+    from piactl.flows.queries.timeline import Timeline
     from piactl.journal.query_and_export import JournalledChange
 
 IDENTITIES = (IdentityName.READER, IdentityName.DESK, IdentityName.ADMINISTRATOR)
@@ -222,11 +225,6 @@ def _short(event: Event) -> str:
     return event.author if event.run else event.author.partition(",")[0]
 
 
-if TYPE_CHECKING:
-    from piactl.core.model.person import Register
-    from piactl.flows.queries.timeline import Timeline
-
-
 class TimelineLayout(StrEnum):
     TEXT = "text"
     JSON = "json"
@@ -342,11 +340,6 @@ def _write_svg(drawn: Timeline, file: str, *, force: bool) -> None:
         reason = getattr(error, "strerror", None) or "the path is not valid"
         raise PiactlError(f"--svg {file}: cannot be written ({reason}); choose another file") from None
     say(f"drawn: {file}")
-
-
-if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
-    from piactl.directory.port import Reader
 
 
 def _best_reader(configuration: Configuration, stack: ExitStack) -> tuple[IdentityName, Reader]:

@@ -28,10 +28,24 @@ from piactl.core.plan.change import DEVICE, PASSWORD
 from piactl.core.text import counted
 from piactl.errors import Exit, UsageError
 
+if TYPE_CHECKING:
+    from piactl.cli.framework.configuration import Configuration
+    from piactl.directory.port import Reader, Writer
+    from piactl.flows.accounts.batch import Batch
+    from piactl.flows.helpdesk.otp.devices import Holder
+    from piactl.flows.helpdesk.second_person import Request, Requests
+
 PlanFile = Annotated[
     str,
     typer.Argument(
         metavar="PLAN", help="The file of a plan, as `plan --out` writes it; - is stdin.", show_default=False
+    ),
+]
+COLUMNS = ("request", "kind", "account", "by", "at", "until", "reason")
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="REQUEST", help="The id of a request, as in `password requests`.", show_default=False
     ),
 ]
 
@@ -82,22 +96,6 @@ def _answer(file: str, reason: str, *, approved: bool) -> int:
         [f"plan {short}: approved by {one.by} for {counted(hours, 'hour')}; another person applies it\n"]
     )
     return int(Exit.DONE)
-
-
-if TYPE_CHECKING:
-    from piactl.cli.framework.configuration import Configuration
-    from piactl.directory.port import Reader, Writer
-    from piactl.flows.accounts.batch import Batch
-    from piactl.flows.helpdesk.otp.devices import Holder
-    from piactl.flows.helpdesk.second_person import Request, Requests
-
-COLUMNS = ("request", "kind", "account", "by", "at", "until", "reason")
-Name = Annotated[
-    str,
-    typer.Argument(
-        metavar="REQUEST", help="The id of a request, as in `password requests`.", show_default=False
-    ),
-]
 
 
 def approve_password(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -23,7 +23,6 @@ from piactl.errors import UsageError
 
 if TYPE_CHECKING:
     from piactl.core.model.person import Assignment
-
 
 Uai = Annotated[str, typer.Option("--uai", help="The establishment of the assignment.")]
 Function = Annotated[str, typer.Option("--function", help="The code of its function, such as ENS or DIR.")]
@@ -129,7 +128,6 @@ def _assignment(uai: str, function: str, from_: str | None, until: str | None, t
 
 def _uai(text: str) -> str:
     """A valid UAI, or "". Raises UsageError."""
-
     if not text:
         return ""
     known_uai, why = read_uai(text)

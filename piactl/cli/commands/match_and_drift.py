@@ -39,6 +39,8 @@ from piactl.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from piactl.core.plan.identity_case import Answer
+    from piactl.flows.accounts.batch import Batch
+    from piactl.flows.queries.accounts import AccountStore
 
 CASE_COLUMNS = ("case", "doubt", "source", "matricule", "name", "of", "since", "days", "urgency", "decision")
 
@@ -46,6 +48,7 @@ CaseId = Annotated[str, typer.Argument(metavar="CASE", help="The id of a case, a
 Which = Annotated[
     str, typer.Option("--account", help="The account of the person, if the case names several.")
 ]
+DRIFT_COLUMNS = ("uid", "attribute", "class", "ours", "theirs", "fate", "since", "until", "by", "owner")
 
 
 def list_cases(
@@ -151,13 +154,6 @@ def _decide_case(id_: str, answer: Answer | None, one: str, reason: str, as_of: 
         decide(writer, command.run(), id_, decision)
     say(f"case {id_}: {answer.value if answer else 'open again'}")
     return int(Exit.DONE)
-
-
-if TYPE_CHECKING:
-    from piactl.flows.accounts.batch import Batch
-    from piactl.flows.queries.accounts import AccountStore
-
-DRIFT_COLUMNS = ("uid", "attribute", "class", "ours", "theirs", "fate", "since", "until", "by", "owner")
 
 
 def list_drift(output: Output = None, as_of: AsOf = None, columns: Columns = "") -> int:

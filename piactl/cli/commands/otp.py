@@ -54,7 +54,25 @@ from piactl.translation import translated
 if TYPE_CHECKING:
     from piactl.directory.port import Reader
     from piactl.flows.accounts.batch import Batch
-    from piactl.flows.helpdesk.otp.device_changes import Enrolment
+    from piactl.flows.helpdesk.otp.device_changes import Enrolment, Prove
+    from piactl.flows.helpdesk.otp.devices import Holder
+
+OneName = Annotated[
+    str,
+    typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule.", show_default=False),
+]
+CodeFile = Annotated[
+    str | None,
+    typer.Option("--code-file", metavar="FILE", help="Read the code from this file (mode 0600); - is stdin."),
+]
+ProofFile = Annotated[
+    str | None,
+    typer.Option(
+        "--proof-file",
+        metavar="FILE",
+        help="Read a code of the device in force, or the NUMEN, from this file; - is stdin.",
+    ),
+]
 
 
 @with_shared_options
@@ -148,29 +166,6 @@ def _picture(enrolment: Enrolment) -> str:
 def _show_once(enrolment: Enrolment) -> None:
     put([_picture(enrolment), f"{enrolment.uri}\n"])
     say("scan it now: it is shown only once. A photograph of it is a copy of the device: clear the screen")
-
-
-if TYPE_CHECKING:
-    from piactl.flows.helpdesk.otp.device_changes import Prove
-    from piactl.flows.helpdesk.otp.devices import Holder
-
-
-OneName = Annotated[
-    str,
-    typer.Argument(metavar="ACCOUNT", help="A uid, an address, an alias or a matricule.", show_default=False),
-]
-CodeFile = Annotated[
-    str | None,
-    typer.Option("--code-file", metavar="FILE", help="Read the code from this file (mode 0600); - is stdin."),
-]
-ProofFile = Annotated[
-    str | None,
-    typer.Option(
-        "--proof-file",
-        metavar="FILE",
-        help="Read a code of the device in force, or the NUMEN, from this file; - is stdin.",
-    ),
-]
 
 
 def verify(

@@ -28,11 +28,16 @@ from piactl.errors import Exit
 from piactl.private_files import refuse_input, refuse_missing
 from piactl.report.policy_text import profile_text, service_text
 
+if TYPE_CHECKING:
+    from piactl.core.plan.plan import Plan
+
 SERVICE_COLUMNS = (
     "name", "label", "scope", "grant_delay", "mutation_delay", "meanwhile", "handover", "in_grace",
     "otp", "profiles", "when", "line",
 )  # fmt: skip
 PROFILE_COLUMNS = ("name", "when", "services", "line")
+_OBJECTS = ("json", "ndjson")
+_FEW = 3
 
 
 def list_services(output: Output = None) -> None:
@@ -113,19 +118,11 @@ def show_profile(
         put_object(view, row, output.value)
 
 
-_OBJECTS = ("json", "ndjson")
-_FEW = 3
-
-
 def _few(profiles: list[str], total: int) -> str:
     """The names of a few profiles for a table, or their number."""
     if len(profiles) == total:
         return "all"
     return " ".join(profiles) if len(profiles) <= _FEW else f"{len(profiles)} of {total}"
-
-
-if TYPE_CHECKING:
-    from piactl.core.plan.plan import Plan
 
 
 def diff(
