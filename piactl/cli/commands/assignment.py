@@ -1,4 +1,4 @@
-"""`assignment add|end|move`: assignments by hand."""
+"""`assignment add|end|move`: adds, ends and moves assignments."""
 
 from __future__ import annotations
 
@@ -20,9 +20,6 @@ from piactl.core.edits import assignments
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, read_uai
 from piactl.errors import UsageError
-
-if TYPE_CHECKING:
-    from piactl.core.model.person import Assignment
 
 Uai = Annotated[str, typer.Option("--uai", help="The establishment of the assignment.")]
 Function = Annotated[str, typer.Option("--function", help="The code of its function, such as ENS or DIR.")]

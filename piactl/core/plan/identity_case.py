@@ -1,4 +1,4 @@
-"""Cases: HR data and an account, and the question whether they are one person."""
+"""Cases: open questions whether a person in the HR data is the person of an account."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Answer(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer to a case, about the accounts and people that the case named then. `one` is the account,
-    or the matricule of the newcomer, that is the same person."""
+    """The answer to a case, about the accounts and people that the case named at that time. `one` is the
+    account, or the matricule of the newcomer, that is the same person."""
 
     answer: Answer
     by: str
@@ -38,12 +38,12 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What HR states in one source of one matricule, and whose it may be: `accounts` by uid, other newcomers
-    (`people`) by matricule, each with the `evidence`, as `matching.compared` says it; nobody for a person
-    whom the head of a school made and no account resembles. `person` has neither birth date nor NUMEN.
+    """A matricule of one source, with the accounts (by uid) and the other newcomers (`people`, by matricule)
+    that may be the same person. `evidence` gives for each what agrees, in the words of `matching.compared`.
 
-    `since` is the day of the run that found it. `stated` is a keyed digest of names and birth date, so that a
-    decision holds for these alone.
+    There is neither if a head of school entered the person and no account is similar. `person` has no birth
+    date and no NUMEN. `since` is the day of the run that found the case. `stated` is a keyed digest of names
+    and birth date: a decision applies only as long as these stay the same.
     """
 
     doubt: Doubt
@@ -138,8 +138,8 @@ def stated(keys: DigestKeys, person: Person) -> str:
 
 
 def renewed(case: Case, person: Person, before: Mapping[str, Case], keys: DigestKeys) -> Case:
-    """The case as found tonight, of this person, with its age and its decision if it is still the same
-    question. A decision that they are different holds for the accounts and people that it was about."""
+    """The case found tonight, with the age and the decision of the earlier one if the question is the same.
+    The decision DIFFERENT applies only to the accounts and people that it was about."""
     old = before.get(case.id)
     if old is None:
         return case
