@@ -21,10 +21,16 @@ from piactl.core.rules.service_rights_over_time import own_periods, rights_of
 from piactl.dataclass import dataclass
 
 
+_ALIVE = (State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED)
+
+
 class Shade(Enum):
-    """The cause of a period. An assignment counts, keeps some rights only, is not counted, or ends all
-    others. A right is held by a post, kept in a delay, after a mutation, in grace, or granted by an
-    exception; or it is delayed or denied. States have a shade each."""
+    """The cause of a period.
+
+    An assignment counts, keeps only some rights, is not counted, or ends all others. A right is held by a
+    post, kept during a delay, after a mutation or in grace, or granted by an exception; or it is delayed or
+    denied. Each state has a shade.
+    """
 
     COUNTS = "counts"
     LEAVE = "leave"
@@ -82,7 +88,7 @@ class Row:
 
 
 Piece = tuple[Period, Career]
-"""The days for which a career applies; the end of a change by hand starts another one."""
+"""Days, and the career that applies on them. The end of a change by hand starts another piece."""
 
 
 def timeline_rows(account: Account, pieces: Sequence[Piece], policy: Policy) -> list[Row]:
@@ -119,13 +125,13 @@ def _assignment_rows(account: Account, pieces: Sequence[Piece], policy: Policy) 
             f", position {assignment.position}" if assignment.position else ""
         )
         row = Row(Group.ASSIGNMENTS, f"{assignment.function} {assignment.uai}", note)
-        for inside, path in pieces:
-            row.spans += _assigned(assignment, path, policy, inside)
+        for inside, career in pieces:
+            row.spans += _assigned(assignment, career, policy, inside)
         yield row
 
 
-def _assigned(assignment: Assignment, path: Career, policy: Policy, inside: Period) -> list[Span]:
-    post = next((post for post in path.posts if _of(post, assignment)), None)
+def _assigned(assignment: Assignment, career: Career, policy: Policy, inside: Period) -> list[Span]:
+    post = next((post for post in career.posts if _is_of(post, assignment)), None)
     days = [(assignment.start.toordinal(), ordinal(assignment.end))]
     if post is None:
         return _spans(days, inside, Shade.ENDING if policy.ends_all(assignment) else Shade.UNCOUNTED)
@@ -134,7 +140,7 @@ def _assigned(assignment: Assignment, path: Career, policy: Policy, inside: Peri
     return _spans(post.counts, inside, shade) + _spans(rest, inside, Shade.UNCOUNTED)
 
 
-def _of(post: Post, assignment: Assignment) -> bool:
+def _is_of(post: Post, assignment: Assignment) -> bool:
     return post.assignment.key == assignment.key and post.assignment.source == assignment.source
 
 
@@ -142,14 +148,11 @@ def _state_rows(pieces: Sequence[Piece]) -> Iterable[Row]:
     """One row per state. The days before the first post have no state, because there was no account."""
     for state in State:
         row = Row(Group.STATES, state.value)
-        for inside, path in pieces:
-            born = min((segment.first for segment in path.segments if segment.state in _ALIVE), default=0)
-            days = [(s.first, s.last) for s in path.segments if s.state is state and s.last >= born]
+        for inside, career in pieces:
+            born = min((segment.first for segment in career.segments if segment.state in _ALIVE), default=0)
+            days = [(s.first, s.last) for s in career.segments if s.state is state and s.last >= born]
             row.spans += _spans(days, inside, Shade(state.value))
         yield row
-
-
-_ALIVE = (State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED)
 
 
 def _lock_periods(account: Account) -> list[Period]:
@@ -159,15 +162,15 @@ def _lock_periods(account: Account) -> list[Period]:
 
 def _login_row(account: Account, pieces: Sequence[Piece]) -> Row:
     row = Row(Group.LOGIN, "log in")
-    for inside, path in pieces:
-        row.spans += _spans(difference(path.login, _lock_periods(account)), inside, Shade.LOGIN)
+    for inside, career in pieces:
+        row.spans += _spans(difference(career.login, _lock_periods(account)), inside, Shade.LOGIN)
     return row
 
 
 def _lock_rows(account: Account, pieces: Sequence[Piece]) -> Iterable[Row]:
     position = Row(Group.LOCKS, "by position", "locked by an administrative position")
-    for inside, path in pieces:
-        position.spans += _spans(path.locked, inside, Shade.LOCK)
+    for inside, career in pieces:
+        position.spans += _spans(career.locked, inside, Shade.LOCK)
     yield position
     if account.lock is not None:
         by_hand = Row(Group.LOCKS, "by hand", f"{account.lock.by}: {account.lock.reason}")
@@ -177,13 +180,13 @@ def _lock_rows(account: Account, pieces: Sequence[Piece]) -> Iterable[Row]:
 
 def _service_rows(pieces: Sequence[Piece], policy: Policy) -> Iterable[Row]:
     rows: dict[Right, Row] = {}
-    for inside, path in pieces:
-        ruled = rights_of(path.posts, path.segments, policy)
-        for right in dict.fromkeys([*ruled, *path.rights, *_delayed_rights(path, policy)]):
+    for inside, career in pieces:
+        ruled = rights_of(career.posts, career.segments, policy)
+        for right in dict.fromkeys([*ruled, *career.rights, *_delayed_rights(career, policy)]):
             label = right[0] + (f" {right[1]}" if right[1] else "")
             service = policy.services.get(right[0])
             row = rows.setdefault(right, Row(Group.SERVICES, label, service.label if service else ""))
-            row.spans += _right_spans(right, path, ruled.get(right, []), policy, inside)
+            row.spans += _right_spans(right, career, ruled.get(right, []), policy, inside)
     order = list(policy.services)
     yield from (
         rows[right]
@@ -193,29 +196,29 @@ def _service_rows(pieces: Sequence[Piece], policy: Policy) -> Iterable[Row]:
     )
 
 
-def _delayed_rights(path: Career, policy: Policy) -> Iterable[Right]:
+def _delayed_rights(career: Career, policy: Policy) -> Iterable[Right]:
     """The rights that a post gives after its delay."""
-    for post in path.posts:
+    for post in career.posts:
         for service in policy.services.values():
             if post.has(service) and own_periods(post, service):
                 yield (service.name, post.assignment.uai if service.per_establishment else "")
 
 
 def _right_spans(
-    right: Right, path: Career, ruled: list[Period], policy: Policy, inside: Period
+    right: Right, career: Career, ruled: list[Period], policy: Policy, inside: Period
 ) -> list[Span]:
-    held = path.rights.get(right, [])
+    held = career.rights.get(right, [])
     service = policy.services.get(right[0])
     own: list[Period] = []
     delays: list[Period] = []
-    for post in path.posts:
+    for post in career.posts:
         if service and post.has(service) and right[1] in ("", post.assignment.uai):
             days_of_post = own_periods(post, service)
             own += days_of_post
             if days_of_post:
                 delay = [(post.first, post.first + post.delay(service) - 1)]
                 delays += intersection(delay, post.counts)
-    graces = [(s.first, s.last) for s in path.segments if s.state is State.GRACE]
+    graces = [(s.first, s.last) for s in career.segments if s.state is State.GRACE]
     spans = _spans(difference(delays, union([*held, *ruled])), inside, Shade.WAITING)
     spans += _spans(difference(ruled, held), inside, Shade.DENIED)
     spans += _spans(difference(held, ruled), inside, Shade.GRANTED)

@@ -15,7 +15,7 @@ from piactl.core.naming.local_part_and_capitalisation import TakenNames, Unusabl
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import changes_of, effect_on, home_establishments, state_kind
 from piactl.core.rules.address_allocation import named
-from piactl.core.rules.career import NEVER, account_status, career
+from piactl.core.rules.career import NEVER, account_status, career_of
 from piactl.core.rules.desired import (
     Desired,
     Rules,
@@ -375,7 +375,7 @@ def test_a_kept_career_gives_what_the_rules_give() -> None:
         for position in ("", *POLICY.positions, "unknown"):
             for end in ends:
                 alone = replace(post(uai, end=end, position=position), origin=f"{uai}.csv:3")
-                kept, made = (career((alone,), policy, {}) for policy in (used, replace(POLICY)))
+                kept, made = (career_of((alone,), policy, {}) for policy in (used, replace(POLICY)))
                 assert kept == made
                 assert [one.assignment.origin for one in kept.posts] == [
                     o.assignment.origin for o in made.posts
@@ -386,4 +386,6 @@ def test_a_kept_career_gives_what_the_rules_give() -> None:
     assert len(used.careers) == (len(POLICY.positions) + 2) * len(ends)
     other = replace(POLICY, grace=(GraceRule(When(), 60),))
     assert not other.careers
-    assert career((post(end=date(2026, 9, 1)),), other, {}) != career((post(end=date(2026, 9, 1)),), used, {})
+    assert career_of((post(end=date(2026, 9, 1)),), other, {}) != career_of(
+        (post(end=date(2026, 9, 1)),), used, {}
+    )

@@ -17,7 +17,7 @@ import yaml
 
 from piactl.core.model.person import Assignment, Establishment
 from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
-from piactl.core.rules.career import career
+from piactl.core.rules.career import career_of
 
 from . import oracle
 from .strategies import REGISTER
@@ -115,7 +115,7 @@ def rights(held: frozenset[tuple[str, str]]) -> list[str]:
 
 
 def by_the_rules(case: dict[str, Any], rows: list[Assignment], asked: list[date]) -> Iterator[Answers]:
-    said = career(rows, read_policy(case), ESTABLISHMENTS, closed_on=case.get("closed_on"))
+    said = career_of(rows, read_policy(case), ESTABLISHMENTS, closed_on=case.get("closed_on"))
     for day in asked:
         yield {
             "state": said.state_on(day).value,

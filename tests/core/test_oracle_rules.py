@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from piactl.core.model.account import State
 from piactl.core.model.person import Assignment
-from piactl.core.rules.career import Career, career
+from piactl.core.rules.career import Career, career_of
 
 from . import oracle
 from .strategies import REGISTER, Life, lives
@@ -53,7 +53,7 @@ def disagreements(life: Life) -> Iterator[str]:
     """Each day and question on which the two differ, the first day first."""
     world = oracle.world(life.assignments, life.policy, REGISTER, life.closed_on)
     days = oracle.history(world, life.first, life.last)
-    rules = career(life.assignments, life.policy, REGISTER, closed_on=life.closed_on)
+    rules = career_of(life.assignments, life.policy, REGISTER, closed_on=life.closed_on)
     for day, expected in days.items():
         for question, (ask, look) in QUESTIONS.items():
             said, should = ask(rules, day), look(expected)
@@ -86,8 +86,8 @@ def test_rules_agree_on_many_lives(life: Life) -> None:
 @settings(ORDINARY, max_examples=100)
 @given(lives())
 def test_order_of_the_rows_does_not_matter(life: Life) -> None:
-    forward = career(life.assignments, life.policy, REGISTER, closed_on=life.closed_on)
-    backward = career(life.assignments[::-1], life.policy, REGISTER, closed_on=life.closed_on)
+    forward = career_of(life.assignments, life.policy, REGISTER, closed_on=life.closed_on)
+    backward = career_of(life.assignments[::-1], life.policy, REGISTER, closed_on=life.closed_on)
     day = life.first
     while day <= life.last:
         for question, (ask, _) in QUESTIONS.items():

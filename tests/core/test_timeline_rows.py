@@ -13,7 +13,7 @@ from piactl.core.model.overrides import Override, OverrideKind, overridden
 from piactl.core.model.periods import OPEN
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy, Position, Profile, Service, When
-from piactl.core.rules.career import career
+from piactl.core.rules.career import career_of
 from piactl.core.timeline_rows import Group, Row, Shade, timeline_rows
 
 from .strategies import REGISTER, Life, lives
@@ -35,10 +35,10 @@ def shades_on(row: Row, day: date) -> list[Shade]:
 
 
 def check(life: Life, *exceptions: ServiceException) -> None:
-    path = career(
+    career = career_of(
         life.assignments, life.policy, REGISTER, exceptions=exceptions, closed_on=life.closed_on or life.first
     )
-    rows = timeline_rows(account(life.assignments, exceptions=exceptions), [(ALWAYS, path)], life.policy)
+    rows = timeline_rows(account(life.assignments, exceptions=exceptions), [(ALWAYS, career)], life.policy)
     services = {tuple((row.label + " ").split(" ")[:2]): row for row in rows if row.group is Group.SERVICES}
     states = {row.label: row for row in rows if row.group is Group.STATES}
     login = [row for row in rows if row.group is Group.LOGIN]
@@ -47,14 +47,14 @@ def check(life: Life, *exceptions: ServiceException) -> None:
     begun = False
     while day <= life.last:
         had = {right for right, row in services.items() if HAD & set(shades_on(row, day))}
-        assert had == path.rights_on(day), day
+        assert had == career.rights_on(day), day
         for right, row in services.items():
             assert len(shades_on(row, day)) <= 1, (right, day)
         found = [name for name, row in states.items() if shades_on(row, day)]
         begun = begun or bool(found)
-        assert found == ([path.state_on(day).value] if begun else []), day
-        assert any(shades_on(row, day) for row in login) == path.login_on(day), day
-        assert any(shades_on(row, day) for row in locks) == path.locked_on(day), day
+        assert found == ([career.state_on(day).value] if begun else []), day
+        assert any(shades_on(row, day) for row in login) == career.login_on(day), day
+        assert any(shades_on(row, day) for row in locks) == career.locked_on(day), day
         day += timedelta(days=1)
     for row in rows:
         assert all(span.first <= span.last for span in row.spans)
@@ -109,11 +109,11 @@ MOVE = (
 def rows_of(one: Account, *, until: date | None = None) -> dict[tuple[str, str], Row]:
     """The rows by group and label; `until` is the last day of the overrides."""
     days = date(2026, 10, 1)
-    now = career(overridden(one.assignments, one.overrides, days), POLICY, {}, exceptions=one.exceptions)
+    now = career_of(overridden(one.assignments, one.overrides, days), POLICY, {}, exceptions=one.exceptions)
     pieces = [(ALWAYS, now)]
     if until is not None:
         edge = until.toordinal()
-        later = career(one.assignments, POLICY, {}, exceptions=one.exceptions)
+        later = career_of(one.assignments, POLICY, {}, exceptions=one.exceptions)
         pieces = [((1, edge), now), ((edge + 1, OPEN), later)]
     return {(row.group.value, row.label): row for row in timeline_rows(one, pieces, POLICY)}
 
@@ -151,7 +151,7 @@ def test_leave_ending_and_lock() -> None:
     )
     shades = [
         [shade for _, _, shade in told_open(row)]
-        for row in timeline_rows(account(posts), [(ALWAYS, career(posts, POLICY, {}))], POLICY)
+        for row in timeline_rows(account(posts), [(ALWAYS, career_of(posts, POLICY, {}))], POLICY)
         if row.group is Group.ASSIGNMENTS
     ]
     assert shades == [

@@ -11,7 +11,7 @@ import pytest
 from piactl.cli.framework.configuration import Configuration, open_configuration
 from piactl.core.model.account import State
 from piactl.core.plan.feed_limits import LIMIT_CODES
-from piactl.core.rules.career import Career, career
+from piactl.core.rules.career import Career, career_of
 from piactl.errors import FeedRefused
 from piactl.feed.encoding_and_header import COLUMNS, PERSON_COLUMNS, REQUIRED
 from piactl.feed.error_codes import REFUSALS, REJECTIONS
@@ -86,7 +86,7 @@ def life(configuration: Configuration, folder: Path, name: str, matricule: str) 
     header = block("csv").splitlines()[0]
     feed = read(configuration, folder, f"{header}\n{block(name)}")
     assert rejected(configuration, feed) == []
-    return career(feed.people[matricule].assignments, configuration.policy, configuration.register)
+    return career_of(feed.people[matricule].assignments, configuration.policy, configuration.register)
 
 
 def test_the_example_is_accepted(configuration: Configuration, tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_a_mutation_is_one(configuration: Configuration, tmp_path: Path) -> None
     person = read(configuration, tmp_path, f"{header}\n{far}").people[MOVER]
     assert not any(
         post.follows
-        for post in career(person.assignments, configuration.policy, configuration.register).posts
+        for post in career_of(person.assignments, configuration.policy, configuration.register).posts
     )
 
 

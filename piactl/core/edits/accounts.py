@@ -105,8 +105,10 @@ def extend(author: Author, until: date, sponsor: str = "") -> Act:
 
     def act(account: Account, rules: Rules) -> Altered:
         altered, state = _without_closure(account, rules)
-        path = overridden(altered.assignments, altered.overrides, rules.as_of)
-        posts = posts_of(path, endings_of(path, rules.policy, rules.register), rules.policy, rules.register)
+        current = overridden(altered.assignments, altered.overrides, rules.as_of)
+        posts = posts_of(
+            current, endings_of(current, rules.policy, rules.register), rules.policy, rules.register
+        )
         last = max((post.last for post in posts), default=0)
         latest = [p.assignment for p in posts if p.last == last == ordinal(p.assignment.end)]
         if state is State.DEACTIVATED or (state is State.GRACE and not latest):

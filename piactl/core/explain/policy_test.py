@@ -7,7 +7,7 @@ from datetime import date
 
 from piactl.core.model.person import Assignment, Register
 from piactl.core.model.policy import Policy
-from piactl.core.rules.career import career
+from piactl.core.rules.career import career_of
 from piactl.core.rules.desired import assignment_problems
 from piactl.core.rules.reasons import grant_reason, revoke_reason, state_line, state_reason
 from piactl.dataclass import dataclass
@@ -36,24 +36,26 @@ def case_problems(case: PolicyCase, policy: Policy, register: Register) -> Itera
     if problems:
         yield f"the feed row would be rejected: {problems[0][3]}"
         return
-    path = career(case.posts, policy, register)
-    state = path.state_on(case.day).value
+    career = career_of(case.posts, policy, register)
+    state = career.state_on(case.day).value
     if case.state is not None and case.state != state:
-        why, _ = state_reason(path, case.day)
-        line = state_line(path, case.posts, case.day, policy, register)
+        why, _ = state_reason(career, case.day)
+        line = state_line(career, case.posts, case.day, policy, register)
         yield f"state: {state}, not {case.state}; {why}{_place(policy, line)}"
-    profiles = path.profiles_on(case.day)
+    profiles = career.profiles_on(case.day)
     if case.profiles is not None and {*case.profiles} != {*profiles}:
         yield f"profiles: {_list(profiles)}, not {_list(case.profiles)}"
-    held = {":".join(filter(None, right)): right for right in path.rights_on(case.day)}
+    held = {":".join(filter(None, right)): right for right in career.rights_on(case.day)}
     wanted = {*case.has, *(case.services or ())}
     unwanted = {*held, *case.lacks} - {*case.services} if case.services is not None else {*case.lacks}
     for service in sorted(wanted - held.keys()):
         name, _, uai = service.partition(":")
-        why, _, _, line = revoke_reason(path, (name, uai), case.day, policy, register, same_assignments=False)
+        why, _, _, line = revoke_reason(
+            career, (name, uai), case.day, policy, register, same_assignments=False
+        )
         yield f"{service}: missing; {why}{_place(policy, line)}"
     for service in sorted(unwanted & held.keys()):
-        why, _, _, line = grant_reason(path, held[service], case.day, policy)
+        why, _, _, line = grant_reason(career, held[service], case.day, policy)
         yield f"{service}: not expected; {why}{_place(policy, line)}"
 
 

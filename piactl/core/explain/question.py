@@ -159,8 +159,8 @@ class Case:
         """The days that `periods_of` finds, as known on the day. After the end of each override the career is
         computed again, because the HR data apply from then on."""
         days: list[Period] = []
-        for first, last, path in self._careers:
-            days += intersection(periods_of(path), [(first, last)])
+        for first, last, career in self._careers:
+            days += intersection(periods_of(career), [(first, last)])
         return union(days)
 
     @cached_property
@@ -178,12 +178,12 @@ class Case:
             return []
         if self.held:
             return [(BEGINNING, OPEN)] if (service, uai) in self.account.entitlements else []
-        return self.days(lambda path: path.rights.get((service, uai), []))
+        return self.days(lambda career: career.rights.get((service, uai), []))
 
     def state_days(self, state: State) -> list[Period]:
         if self.held:
             return [(BEGINNING, OPEN)] if state is self.account.state else []
-        return self.days(lambda path: [(s.first, s.last) for s in path.segments if s.state is state])
+        return self.days(lambda career: [(s.first, s.last) for s in career.segments if s.state is state])
 
 
 def span(periods: Sequence[Period], number: int) -> tuple[date | None, date | None]:

@@ -156,11 +156,11 @@ def login_days(case: Case) -> list[Period]:
         return [(first.toordinal() if first else BEGINNING, last.toordinal() if last else OPEN)]
     lock = account.lock
 
-    def allowed(path: Career) -> list[Period]:
+    def allowed(career: Career) -> list[Period]:
         if lock is None:
-            return list(path.login)
+            return list(career.login)
         until = OPEN if lock.until is None else lock.until.toordinal()
-        return difference(path.login, [(lock.since.toordinal(), until)])
+        return difference(career.login, [(lock.since.toordinal(), until)])
 
     return case.days(allowed)
 
@@ -242,7 +242,7 @@ def _locks(case: Case) -> Iterator[Cause]:
         yield Cause("lock", Effect.REFUSED, text, command, lock.until)
     if case.account.state is State.ARCHIVED or not case.career.locked_on(case.as_of):
         return
-    _, last = span(case.days(lambda path: path.locked), case.number)
+    _, last = span(case.days(lambda career: career.locked), case.number)
     post = next((p for p in case.career.posts_on(case.as_of) if p.position.lock), None)
     until = f" until {last}" if last else ", no end known"
     why = f"position {post.position.name}: {_row(post)}" if post else "a position that ended all assignments"

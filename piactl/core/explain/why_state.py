@@ -104,7 +104,7 @@ def _notes(case: Case) -> Iterator[str]:
         until = f" to {lock.until}" if lock.until else ""
         yield f"locked from {lock.since}{until} by {lock.by}: {lock.reason}"
     if case.career.locked_on(case.as_of):
-        first, last = span(case.days(lambda path: path.locked), case.number)
+        first, last = span(case.days(lambda career: career.locked), case.number)
         yield f"locked by a position in the HR data, {_from_to(first, last)}"
     if case.desired.state is State.ARCHIVED and case.account.state is not State.ARCHIVED:
         yield "archival due: a first night notes it, the next night on a later day confirms it"

@@ -270,8 +270,8 @@ class _Maker:
     def revoke(self, right: Right) -> Change:
         names = ("assignments", "overrides", "exceptions")
         same = all(getattr(self.current, name) == getattr(self.account, name) for name in names)
-        rules, path = self.rules, self.desired.career
-        found = revoke_reason(path, right, rules.as_of, rules.policy, rules.register, same_assignments=same)
+        rules, career = self.rules, self.desired.career
+        found = revoke_reason(career, right, rules.as_of, rules.policy, rules.register, same_assignments=same)
         return self._right(Kind.REVOKE, right, *found)
 
     def _exception(self, right: Right, *, grants: bool) -> str:

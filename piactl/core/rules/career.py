@@ -113,7 +113,7 @@ class Career:
         )
 
 
-def career(
+def career_of(
     assignments: Sequence[Assignment],
     policy: Policy,
     register: Register,

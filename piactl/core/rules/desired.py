@@ -26,7 +26,7 @@ from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy, PosixSettings
 from piactl.core.model.settings import MatchingSettings
 from piactl.core.naming.local_part_and_capitalisation import UnusableName, has_base, local_part, shown_name
-from piactl.core.rules.career import NEVER, AccountStatus, Career, account_status, career
+from piactl.core.rules.career import NEVER, AccountStatus, Career, account_status, career_of
 from piactl.core.rules.confirmation import confirmed
 from piactl.core.rules.matching import Births, birth_digests, births_of, with_births
 from piactl.core.rules.sources import Ranks, Supplements
@@ -112,7 +112,7 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
             subject.assignments, overrides, rules.policy, rules.register, rules.as_of
         )
         subject = amended(subject, assignments=assignments)
-    path = career(
+    career = career_of(
         overridden(subject.assignments, overrides, rules.as_of),
         rules.policy,
         rules.register,
@@ -121,12 +121,12 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
         closings=closings(overrides, rules.as_of),
     )
     status = account_status(
-        path, rules.as_of, lock=lock, exceptions=exceptions, closed_on=closed_on, overrides=overrides
+        career, rules.as_of, lock=lock, exceptions=exceptions, closed_on=closed_on, overrides=overrides
     )
-    if status.state is State.ARCHIVED and not _retained(current, path, rules):
+    if status.state is State.ARCHIVED and not _retained(current, career, rules):
         if archives:
-            return Desired(subject, archived(current, status), path)
-        status = _due_for_archival(current, status, path, rules)
+            return Desired(subject, archived(current, status), career)
+        status = _due_for_archival(current, status, career, rules)
     elif status.state is State.ARCHIVED:
         status = _closed(status, closed_on, rules)
         status = replace(
@@ -154,7 +154,7 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
     account = with_proof_changes(account, current, subject.person, rules.keys, rules.as_of)
     account = _with_verifier(account, subject, rules)
     account = _with_overridden_name(account, current, rules.as_of, subject.person)
-    return Desired(subject, account, path, renamed_base(current, account))
+    return Desired(subject, account, career, renamed_base(current, account))
 
 
 def with_ledger(current: Account, owners: Mapping[str, str]) -> Account:
@@ -183,7 +183,7 @@ def with_ledger(current: Account, owners: Mapping[str, str]) -> Account:
     return replace(current, address=address, aliases=current.aliases - {address})
 
 
-def _retained(current: Account, path: Career, rules: Rules) -> bool:
+def _retained(current: Account, career: Career, rules: Rules) -> bool:
     """Whether an account stays although its first retention is over: archiving is final. It stays while it
     has overrides, which expire, and if it was reopened for a start that was cancelled, until a whole
     retention has passed again."""
@@ -193,7 +193,7 @@ def _retained(current: Account, path: Career, rules: Rules) -> bool:
         return False
     if current.state is State.ANTICIPATED:
         since = current.state_from.toordinal()
-        return not any(post.first >= since for post in path.posts)
+        return not any(post.first >= since for post in career.posts)
     return current.state is State.DEACTIVATED and rules.as_of < current.state_from + timedelta(
         days=rules.policy.retention
     )
@@ -211,21 +211,21 @@ def _closed(status: AccountStatus, closed_on: date, rules: Rules) -> AccountStat
     )
 
 
-def archival_day(current: Account, path: Career, rules: Rules) -> date:
+def archival_day(current: Account, career: Career, rules: Rules) -> date:
     """The first day on which an account that is due for archival should be archived."""
-    day = civil(path.segment_on(rules.as_of).first) or rules.as_of
+    day = civil(career.segment_on(rules.as_of).first) or rules.as_of
     if current.state is State.DEACTIVATED and current.state_from is not None:
         day = max(day, current.state_from + timedelta(days=rules.policy.retention))
     return min(day, rules.as_of)
 
 
-def _due_for_archival(current: Account, status: AccountStatus, path: Career, rules: Rules) -> AccountStatus:
+def _due_for_archival(current: Account, status: AccountStatus, career: Career, rules: Rules) -> AccountStatus:
     """Deactivated until the archival, as the night before it left or would have left the account."""
-    due = archival_day(current, path, rules)
+    due = archival_day(current, career, rules)
     eve = due - timedelta(days=1)
     since = current.state_from
     if current.state is not State.DEACTIVATED:
-        before = path.segment_on(eve)
+        before = career.segment_on(eve)
         since = civil(before.first) if before.state is State.DEACTIVATED else due
     elif current.next_due is not None and due <= current.next_due <= rules.as_of:
         due = current.next_due
@@ -243,8 +243,8 @@ def _new(subject: Subject, rules: Rules) -> Desired | None:
     person = subject.person
     if person is None or subject.matricule is None:
         return None
-    path = career(subject.assignments, rules.policy, rules.register)
-    status = account_status(path, rules.as_of, overrides=subject.overrides)
+    career = career_of(subject.assignments, rules.policy, rules.register)
+    status = account_status(career, rules.as_of, overrides=subject.overrides)
     if status.state not in OPENING:
         return None
     account = Account(
@@ -257,15 +257,15 @@ def _new(subject: Subject, rules: Rules) -> Desired | None:
         **_of_hr(person, rules, subject.numen_digest, subject.births),
     )
     account = _with_unique_id(account, rules, None)
-    return Desired(subject, account, path, _base(account))
+    return Desired(subject, account, career, _base(account))
 
 
 def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | None:
     """The account restored from the archive, with the uid and the addresses reserved for this person."""
     if subject.person is None:
         return None
-    path = career(subject.assignments, rules.policy, rules.register)
-    status = account_status(path, rules.as_of, lock=current.lock, overrides=subject.overrides)
+    career = career_of(subject.assignments, rules.policy, rules.register)
+    status = account_status(career, rules.as_of, lock=current.lock, overrides=subject.overrides)
     if status.state not in OPENING:
         return None
     back = replace(
@@ -279,7 +279,7 @@ def _returning(subject: Subject, current: Account, rules: Rules) -> Desired | No
     account = with_posix(_with_unique_id(account, rules, current), rules.policy.posix)
     account = _with_hr_data(account, subject.person, rules)
     account = with_proof_changes(account, current, subject.person, rules.keys, rules.as_of)
-    return Desired(subject, account, path, _base(account))
+    return Desired(subject, account, career, _base(account))
 
 
 def with_matricules(account: Account, keys: DigestKeys) -> Account:

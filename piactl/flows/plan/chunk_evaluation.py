@@ -20,7 +20,7 @@ from piactl.core.plan.guards import counts_of
 from piactl.core.plan.run_state import Memory
 from piactl.core.plan.sync_cache import EntryDraft, Home, key_of
 from piactl.core.rules.address_allocation import Claim, addressed, claim_of, with_number
-from piactl.core.rules.career import career
+from piactl.core.rules.career import career_of
 from piactl.core.rules.desired import Desired, Rules, Subject
 from piactl.core.rules.matching import Traces, traces_of
 from piactl.dataclass import dataclass
@@ -149,8 +149,8 @@ class ChunkEvaluation:
         made again, because keeping it takes longer."""
         account, note = self._newcomers[staged.number]
         subject = Subject(account.matricule, None, None, account.assignments, note=note)
-        path = career(account.assignments, self.rules.policy, self.rules.register)
-        return Desired(subject, account, path, staged.local)
+        career = career_of(account.assignments, self.rules.policy, self.rules.register)
+        return Desired(subject, account, career, staged.local)
 
     def of(self, sourced: SourcedFeed, people: Iterable[str]) -> SourcedFeed:
         """The feed with the rows of these people alone, judged."""

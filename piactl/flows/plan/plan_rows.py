@@ -12,7 +12,7 @@ from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.drift import Drift, Fate
 from piactl.core.plan.plan import Hold, HoldCode
 from piactl.core.plan.run_state import Waiting, bare
-from piactl.core.rules.career import career
+from piactl.core.rules.career import career_of
 from piactl.core.rules.desired import Desired, Rules, Subject
 from piactl.core.rules.matching import birth_digests, with_births
 from piactl.dataclass import dataclass
@@ -166,7 +166,7 @@ class PlanRows:
             write = self.mends_archived(entry) if entry.account.uid not in coming_back else None
             if write is None:
                 continue
-            nobody = career((), self.rules.policy, self.rules.register)
+            nobody = career_of((), self.rules.policy, self.rules.register)
             kept = self._kept_of(entry.account) if entry.drift is None else entry.account
             wanted = Desired(Subject(None, entry.account, None, ()), kept, nobody)
             if self.protected(wanted):

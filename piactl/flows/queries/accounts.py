@@ -16,7 +16,7 @@ from piactl.core.model.person import COMMON, Assignment, Register, qualified, re
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.drift import Drift
-from piactl.core.rules.career import AccountStatus, Career, account_status, career
+from piactl.core.rules.career import AccountStatus, Career, account_status, career_of
 from piactl.core.text import iso
 from piactl.dataclass import dataclass
 from piactl.directory.port import Reader
@@ -242,7 +242,7 @@ def career_and_status(
 ) -> tuple[Career, AccountStatus]:
     """The career and the status of an account on a day, from the functions that planning uses."""
     closed_on = account.state_from if account.state is State.DEACTIVATED else None
-    path = career(
+    career = career_of(
         overridden(account.assignments, account.overrides, as_of),
         policy,
         register,
@@ -251,14 +251,14 @@ def career_and_status(
         closings=closings(account.overrides, as_of),
     )
     status = account_status(
-        path,
+        career,
         as_of,
         lock=account.lock,
         exceptions=account.exceptions,
         closed_on=closed_on or as_of,
         overrides=account.overrides,
     )
-    return path, status
+    return career, status
 
 
 def account_views(
@@ -294,14 +294,14 @@ def _view(
             "merged_into": into,
             "refused_by": ["dates", *(["link"] if otp_schema else [])],
         }
-    path, status = career_and_status(account, policy, register, as_of)
+    career, status = career_and_status(account, policy, register, as_of)
     if held:  # what the rules need is unknown
         status = stored_status(account)
     window = status.login_from or as_of, status.login_until or as_of
     refused_by = [] if window[0] <= as_of <= window[1] else ["dates"]
     if otp_schema and is_shut(status.state, locked=status.locked):
         refused_by.append("link")
-    profiles = {id(post.assignment): post.profile for post in path.posts}
+    profiles = {id(post.assignment): post.profile for post in career.posts}
     return {
         "uid": account.uid,
         "matricule": account.matricule,
@@ -334,7 +334,7 @@ def _view(
             for service, uai in sorted(account.entitlements)
         ]
         if held
-        else _entitlements(path, as_of),
+        else _entitlements(career, as_of),
         "lock": lock_row(account),
         "sponsor": sponsor_of(running(account.overrides, as_of)) or None,
         "merged_into": None,
@@ -351,11 +351,11 @@ def _profile(assignment: Assignment, policy: Policy, register: Register) -> str 
     return profile.name if profile else None
 
 
-def _entitlements(path: Career, as_of: date) -> list[dict[str, Any]]:
+def _entitlements(career: Career, as_of: date) -> list[dict[str, Any]]:
     today = as_of.toordinal()
     return [
         {"service": service, "uai": uai or None, "from": iso(civil(first)), "to": iso(civil(last))}
-        for (service, uai), periods in sorted(path.rights.items())
+        for (service, uai), periods in sorted(career.rights.items())
         for first, last in periods
         if last >= today
     ]

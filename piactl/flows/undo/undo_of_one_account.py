@@ -263,8 +263,8 @@ class Inverting:
         self, entry: Entry, undone: Account, write: EntryWrite, returns: Sequence[str], sources: set[str]
     ) -> Reversal:
         current, rules = entry.account, self.rules
-        path, _ = career_and_status(undone, rules.policy, rules.register, rules.as_of)
-        desired = Desired(Subject(undone.matricule, current, None, undone.assignments), undone, path)
+        career, _ = career_and_status(undone, rules.policy, rules.register, rules.as_of)
+        desired = Desired(Subject(undone.matricule, current, None, undone.assignments), undone, career)
         changed = change_set(desired, write, self.rules, self.encoding).changes
         own = {"reason": self.reason, "effective": self.rules.as_of, "feed": None, "line": None}
         own["protected"] = self._protected(current)
