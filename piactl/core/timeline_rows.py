@@ -20,7 +20,6 @@ from piactl.core.rules.reasons import assignment_text, exception_text
 from piactl.core.rules.service_rights_over_time import own_periods, rights_of
 from piactl.dataclass import dataclass
 
-
 _ALIVE = (State.ACTIVE, State.ON_LEAVE, State.ANTICIPATED)
 
 

@@ -264,14 +264,14 @@ PATIENCE = 30.0
 SHOWN = 20
 """The number of differences that are listed one by one."""
 _ORDER = ("administrator", "nightly", "reader")
-"""The identities, those that may read most first: not every one can read undo logs."""
+"""The identities, the one with the most read rights first: not all of them can read undo logs."""
 
 
 @dataclass(slots=True)
 class Comparison:
-    """What the servers have in common. `entries` and `differing` are numbers by kind, `coming` those of the
-    differing entries that replication is about to bring, `first` the first differences. `level`: all servers
-    had the same contextCSN before they were compared."""
+    """The result of a comparison. `entries` and `differing` are numbers by kind, `coming` the number of
+    differing entries that replication has not delivered yet, `first` the first differences. `level`: all
+    servers had the same contextCSN before the comparison."""
 
     servers: tuple[str, ...]
     identity: str

@@ -33,8 +33,10 @@ from piactl.journal.writer import Journal
 
 @dataclass(frozen=True, slots=True)
 class Removable:
-    """What can go: `lines` lines, the oldest written at `since`, up to `removed`. `kept` are runs because of
-    which lines before the day stay: under way, in doubt, or not yet over on that day."""
+    """The lines that can be removed: `lines` of them, the oldest written at `since`, up to `removed`.
+
+    `kept` are the runs that keep lines written before the day: in progress, in doubt, or still open that day.
+    """
 
     removed: Head
     lines: int
@@ -44,7 +46,7 @@ class Removable:
 
 @dataclass(slots=True)
 class _Extent:
-    """The lines of one run: the number of the first and what it follows, and the number of the last."""
+    """The lines of one run: the number of the first, the hash before it, and the number of the last."""
 
     first: int
     after: str
@@ -52,10 +54,10 @@ class _Extent:
 
 
 def removable(path: str, before: datetime) -> Removable | None:
-    """The oldest lines that were all written before that instant and that nothing after them needs.
+    """The oldest lines, written before that instant, that no later line needs; None if there are none.
 
-    None where there are none. Whole runs only, and never one that is alive or that left an intent without
-    an outcome: everything from its first line on stays. Raises JournalUnusable.
+    Only whole runs are removed. A run that is alive, or has an intent without an outcome, stays with
+    everything after its first line. Raises JournalUnusable.
     """
     limit = text_of(before)
     runs: dict[str, _Extent] = {}
@@ -88,7 +90,7 @@ def removable(path: str, before: datetime) -> Removable | None:
 
 
 def _moved_back(bound: tuple[int, str], runs: dict[str, _Extent]) -> tuple[tuple[int, str], tuple[str, ...]]:
-    """The cut moved to before every run that it would cut in two, and those runs."""
+    """The cut, moved before each run that it would split, and these runs."""
     kept = []
     for run, extent in sorted(runs.items(), key=lambda pair: pair[1].first, reverse=True):
         if extent.first < bound[0] <= extent.last:
@@ -121,9 +123,10 @@ def _head_file(path: str) -> Iterator[int]:
 
 
 def cut_off(path: str, what: Removable, journal: Journal, before: str, by: str, now: str, run: str) -> None:
-    """Removes what `removable` found, under `pruning`, with an open `journal`; records the prune in it first.
+    """Removes the lines that `removable` found. Call it under `pruning`, with an open `journal`: a `prune`
+    line is written there first.
 
-    Raises JournalUnusable: the journal is then as it was, but for the `prune` line.
+    Raises JournalUnusable; the journal is then unchanged except for the `prune` line.
     """
     facts: dict[str, Any] = {
         "removed": what.removed._asdict(),
@@ -154,7 +157,7 @@ def remove_left_behind(path: str) -> int:
 
 
 def _file_with(path: str, seq: int) -> str:
-    """The file in which the line with that number is, or which begins after it."""
+    """The file with the line of that number, or the first file after it."""
     found = path
     for name in reversed(files_of(path)):
         found = name
@@ -191,7 +194,7 @@ def _rewrite(path: str, name: str, seq: int, opening: bytes) -> None:
 
 
 def _put_in_place(path: str, name: str, old: int, temporary: Path, moved: int, head_fd: int) -> None:
-    """Renames, and updates the head file: the journal now ends `moved` bytes further on."""
+    """Replaces the file and updates the head file: the journal now ends `moved` bytes later."""
     if not same_file(old, name):
         raise JournalUnusable(
             f"{name}: was rotated while it was being pruned; it is as it was.\nPrune again."

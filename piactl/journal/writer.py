@@ -24,8 +24,8 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """What is known of a run as it starts. `command` are its words, which by rule hold no secret; `plan` is
-    the fingerprint of the plan, `policy` the digest of the policy, "" where there is none."""
+    """The facts of a run at its start. `command` are the words of the command line, which never contain a
+    secret; `plan` is the fingerprint of the plan, `policy` the digest of the policy, "" if there is none."""
 
     run: str
     command: tuple[str, ...]
@@ -34,15 +34,15 @@ class RunContext:
     plan: str = ""
     policy: str = ""
     compared: bool = False
-    """Whether the runs of this journal were compared with those in the directory, and none is missing."""
+    """Whether the runs of this journal were compared with those in the directory and none is missing."""
 
 
 class Journal:
     """The journal at `path`, for one run. Used as `with Journal(...) as journal`, or begin() and close().
 
-    `now` gives aware UTC instants; `digest` the keyed digest of one text; `secret` names the attributes of
-    whose values not even that is kept. Every method that writes returns only when its lines are on the disk
-    and raises JournalUnusable otherwise; after that nothing more can be written through this object.
+    `now` gives aware UTC instants and `digest` the keyed digest of a text; of the values of the attributes
+    `secret` not even the digest is kept. Methods that write return when their lines are on the disk, or raise
+    JournalUnusable; after that nothing more can be written through this object.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Journal:
 
     @property
     def head(self) -> Head:
-        """Number and hash of the last line that this run wrote or saw: what callers anchor elsewhere."""
+        """Number and hash of the last line that this run wrote or saw, for callers to anchor elsewhere."""
         return self._file.head
 
     def begin(self) -> Head:
@@ -129,7 +129,7 @@ class Journal:
         self._append([{"type": "note", "text": masked(text)}])
 
     def read(self, identity: str, kind: str, accounts: int, first: str) -> None:
-        """Records that private data of a number of accounts are about to be shown: one line a command, with
+        """Records that private data of a number of accounts are about to be shown: one line per command, with
         the uid of the first account."""
         self._append(
             [{"type": "read", "identity": identity, "data": kind, "accounts": accounts, "first": first}]
@@ -145,7 +145,7 @@ class Journal:
         self._append([{"type": "accepted", "runs": list(runs), "reason": masked(reason)}])
 
     def prune(self, facts: Mapping[str, object]) -> Head:
-        """Records that lines are about to be cut off: what the `cut` line of `cutting` has to match."""
+        """Records that lines are about to be removed. The `cut` line must match these facts (see `prune`)."""
         return self._append([{"type": "prune", **facts}])[0]
 
     def end(
@@ -163,7 +163,7 @@ class Journal:
         `acknowledged`: the directory has to keep what it wrote. `feeds`: source, file and digest of each feed
         it applied.
         """
-        self._append([])  # to see what others wrote meanwhile
+        self._append([])  # sees the lines of other runs
         body = {
             "type": "end",
             "counts": dict(counts),
@@ -201,18 +201,18 @@ class Journal:
         heads = self._guarded(lambda: self._file.append(bodies))
         self._seen = self.head
         if self._seen.seq != before.seq + len(bodies):
-            # others wrote meanwhile, and what they left open is in the file alone
+            # other runs wrote in between; only the file says which of their intents are open
             self._doubts = None
         return heads
 
     def _clean(self) -> int:
-        """The number below which every intent is settled; read back only where this run cannot know it."""
+        """The number below which every intent is settled; read from the file only if this run cannot know it."""
         if self._doubts is None:
             return self._guarded(lambda: unsettled(self._path)).clean
         return min([*self._doubts, *self._pending], default=self._seen.seq + 1)
 
     def _guarded(self, work: Callable[[], _T]) -> _T:
-        """Does `work`. An exception, also one raised by a signal, ends the use of this object."""
+        """Calls `work`. After an exception, also one raised by a signal, this object cannot be used any more."""
         if self._unusable:
             raise JournalUnusable(self._unusable)
         self._unusable = (
@@ -272,7 +272,7 @@ class Journal:
 
 
 def _texts(write: IntendedWrite) -> tuple[str, ...]:
-    """The values of a write as a message could quote them; not the uid, which the journal names anyway."""
+    """The values of a write that a message could quote, without the uid, which the journal shows anyway."""
     values = {
         v.decode("utf-8", "replace")
         for side in (write.added, write.removed)

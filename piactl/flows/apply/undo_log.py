@@ -37,7 +37,7 @@ from piactl.flows.plan.ready_plan import AccountWrite
 UNDO_CHUNK = 400
 IN_UNDO_LOG = filters.all_of(IN_RECORD, filters.begins("cn", "undo-"))
 _MADE_BY_RULES = ("piactlAssignment", "piactlOverride", "piactlException")
-"""What is kept of a new account: what the rules go by, which a deleted entry is made again from."""
+"""The attributes of a new account that are logged: a deleted entry is made again from them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ def read_undo(reader: Reader, state: str, run: str, unreadable: UnreadableRecord
 
 
 def kept_values(reader: Reader, state: str, uid: str, unreadable: UnreadableRecords) -> Values:
-    """What the logged writes of an account leave of each attribute, the latest last. Empty without writes."""
+    """The values of each attribute after the logged writes of an account. Empty without writes."""
     found = []
     for chunk in reader.search(Places(state).folder(RUNS), IN_UNDO_LOG, [DATA]):
         chunk_name, _, run = chunk.dn.partition(",")

@@ -57,15 +57,15 @@ SIZE = 4_000
 """People in a chunk of this process: some 14 KiB each."""
 
 SIZE_OF_MANY = 1_000
-"""People in a chunk where several processes have some at once: none then waits long for the last."""
+"""People in a chunk if several processes evaluate: none then waits long for the last one."""
 
 FEWEST = SIZE
-"""Fewer people to evaluate fit into the joint evaluation alone."""
+"""Fewer people are evaluated by the joint evaluation alone."""
 
 _ROWS = 250
-"""Rows in a message: a request for so many fits into the buffer of a pipe, so that asking never waits."""
+"""Rows in a message. A request for so many fits into the buffer of a pipe, so sending it never blocks."""
 _AHEAD = 2
-"""Requests for rows that a child has at once."""
+"""Open requests for rows per child."""
 
 
 class Chunks:
