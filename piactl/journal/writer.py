@@ -206,13 +206,13 @@ class Journal:
         return heads
 
     def _clean(self) -> int:
-        """The number below which every intent is settled; read from the file only if this run cannot know it."""
+        """The number below which every intent is settled; reads the file only if this run cannot know it."""
         if self._doubts is None:
             return self._guarded(lambda: unsettled(self._path)).clean
         return min([*self._doubts, *self._pending], default=self._seen.seq + 1)
 
     def _guarded(self, work: Callable[[], _T]) -> _T:
-        """Calls `work`. After an exception, also one raised by a signal, this object cannot be used any more."""
+        """Calls `work`. After an exception, also one of a signal, this object writes nothing more."""
         if self._unusable:
             raise JournalUnusable(self._unusable)
         self._unusable = (

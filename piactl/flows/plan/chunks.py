@@ -1,9 +1,9 @@
 """Evaluates people chunk by chunk, each chunk with the feed rows of its people alone, and assembles the plan.
 
-Evaluating everybody at once would hold all accounts and all rows in memory. A chunk keeps a cache entry of
-each account that needs nothing and stages what others need. People whose result depends on people outside of
-their chunk are left to the joint evaluation (see `reconcile`). Where many people are to be evaluated,
-processes of their own do it (see `flows/processes`); the plan is the same.
+Evaluating everybody at once would hold all accounts and rows in memory. A chunk keeps a cache entry for each
+account that needs no change, and stages the changes of the others. People whose result depends on people
+outside of their chunk are left to the joint evaluation (see `reconcile`). If many people are to be evaluated,
+several processes do it (see `flows/processes`); the plan is the same.
 """
 
 from __future__ import annotations
