@@ -37,8 +37,8 @@ def _escaped(value: str) -> str:
         return value
     last = len(value) - 1
     out = []
-    for at, char in enumerate(value):
-        edge = (char == " " and at in (0, last)) or (char == "#" and at == 0)
+    for offset, char in enumerate(value):
+        edge = (char == " " and offset in (0, last)) or (char == "#" and offset == 0)
         if char < " " or char == "\x7f" or edge:
             out.append(f"\\{ord(char):02x}")
         elif char in _SPECIAL:
@@ -82,14 +82,14 @@ def _normalized(dn: str) -> str:
 
 
 def _split(text: str, separators: str) -> list[str]:
-    parts, start, at = [], 0, 0
-    while at < len(text):
-        if text[at] == "\\":
-            at += 1
-        elif text[at] in separators:
-            parts.append(text[start:at])
-            start = at + 1
-        at += 1
+    parts, start, offset = [], 0, 0
+    while offset < len(text):
+        if text[offset] == "\\":
+            offset += 1
+        elif text[offset] in separators:
+            parts.append(text[start:offset])
+            start = offset + 1
+        offset += 1
     parts.append(text[start:])
     return parts
 
@@ -106,16 +106,16 @@ def _pair(pair: str, dn: str) -> tuple[str, str]:
 def _plain(value: str) -> str:
     """The value without its escapes; blanks at the ends that are escaped count as little as bare ones."""
     out = bytearray()
-    at = 0
-    while at < len(value):
-        char = value[at]
-        at += 1
+    offset = 0
+    while offset < len(value):
+        char = value[offset]
+        offset += 1
         if char != "\\":
             out += char.encode()
-        elif at + 1 < len(value) and value[at] in _HEX and value[at + 1] in _HEX:
-            out.append(int(value[at : at + 2], 16))
-            at += 2
-        elif at < len(value):
-            out += value[at].encode()
-            at += 1
+        elif offset + 1 < len(value) and value[offset] in _HEX and value[offset + 1] in _HEX:
+            out.append(int(value[offset : offset + 2], 16))
+            offset += 2
+        elif offset < len(value):
+            out += value[offset].encode()
+            offset += 1
     return out.decode("utf-8", "backslashreplace")

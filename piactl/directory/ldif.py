@@ -20,7 +20,7 @@ _SAFE = re.compile(rb"(?:[!-9;=-~](?:[ -~]*[!-~])?)?\Z")
 def ldif_entry(dn: str, values: Mapping[str, tuple[bytes, ...]]) -> bytes:
     """One entry and the blank line after it; values that RFC 2849 does not take as they are, in base64."""
     lines = [_line("dn", dn.encode())]
-    lines += [_line(name, value) for name, found in values.items() for value in found]
+    lines += [_line(name, value) for name, attribute_values in values.items() for value in attribute_values]
     return b"".join(lines) + b"\n"
 
 
@@ -37,7 +37,9 @@ def read_ldif(path: Path) -> Iterator[RawEntry]:
     for number, line in _logical_lines(path):
         if not line:
             if dn:
-                yield RawEntry(dn, {name: tuple(found) for name, found in values.items()})
+                yield RawEntry(
+                    dn, {name: tuple(attribute_values) for name, attribute_values in values.items()}
+                )
             dn, values = "", {}
             continue
         name, value = _read_line(path, number, line)
@@ -54,22 +56,22 @@ def read_ldif(path: Path) -> Iterator[RawEntry]:
 def _logical_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The lines with what is folded put together, without comments, each with its number; an empty one at
     the end."""
-    whole, at = b"", 0
+    logical_line, first_number = b"", 0
     try:
         with path.open("rb") as stream:
             for number, raw in enumerate(stream, 1):
                 line = raw.rstrip(b"\r\n")
-                if line.startswith(b" ") and at:
-                    whole += line[1:]
+                if line.startswith(b" ") and first_number:
+                    logical_line += line[1:]
                     continue
-                if at and not whole.startswith(b"#"):
-                    yield at, whole
-                whole, at = line, number
+                if first_number and not logical_line.startswith(b"#"):
+                    yield first_number, logical_line
+                logical_line, first_number = line, number
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror})") from None
-    if at and whole and not whole.startswith(b"#"):
-        yield at, whole
-    yield at, b""
+    if first_number and logical_line and not logical_line.startswith(b"#"):
+        yield first_number, logical_line
+    yield first_number, b""
 
 
 def _read_line(path: Path, number: int, line: bytes) -> tuple[str, bytes]:

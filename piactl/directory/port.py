@@ -58,9 +58,9 @@ class EntryWrite:
         """The values of an entry after this write of it."""
         result = dict(values)
         for name, gone in self.delete.items():
-            left = tuple(value for value in result.get(name, ()) if value not in gone) if gone else ()
-            if left:
-                result[name] = left
+            remaining = tuple(value for value in result.get(name, ()) if value not in gone) if gone else ()
+            if remaining:
+                result[name] = remaining
             else:
                 result.pop(name, None)
         for name, new in self.add.items():

@@ -57,10 +57,10 @@ def parsed(query: str) -> Find:
     Values are compared without the case of ASCII letters, and ordered as bytes: so are the digits of days.
     Understands what `filters` makes and nothing else; other text is a ValueError.
     """
-    found, end = _read(query, 0)
+    part, end = _read(query, 0)
     if end != len(query):
         raise ValueError(f"not a filter: {query!r}")
-    return lambda index: _all(index, found)
+    return lambda index: _all(index, part)
 
 
 def conjuncts(query: str) -> list[str]:
@@ -70,28 +70,28 @@ def conjuncts(query: str) -> list[str]:
     return list(_members(query, 2))
 
 
-def _members(text: str, at: int) -> Iterator[str]:
-    while text[at] == "(":
-        _, end = _read(text, at)
-        yield text[at:end]
-        at = end
+def _members(text: str, offset: int) -> Iterator[str]:
+    while text[offset] == "(":
+        _, end = _read(text, offset)
+        yield text[offset:end]
+        offset = end
 
 
-def _read(text: str, at: int) -> tuple[_Part, int]:
-    """The filter that begins at `at`, and where it ends."""
-    if text[at : at + 1] != "(":
+def _read(text: str, offset: int) -> tuple[_Part, int]:
+    """The filter that begins at `offset`, and where it ends."""
+    if text[offset : offset + 1] != "(":
         raise ValueError(f"not a filter: {text!r}")
-    sign = text[at + 1 : at + 2]
+    sign = text[offset + 1 : offset + 2]
     if sign not in ("&", "|", "!"):
-        end = text.index(")", at)
-        return _Part(_simple(text[at + 1 : end]), others=False), end + 1
-    members, at = [], at + 2
-    while text[at : at + 1] == "(":
-        member, at = _read(text, at)
+        end = text.index(")", offset)
+        return _Part(_simple(text[offset + 1 : end]), others=False), end + 1
+    members, offset = [], offset + 2
+    while text[offset : offset + 1] == "(":
+        member, offset = _read(text, offset)
         members.append(member)
-    if not members or text[at : at + 1] != ")":
+    if not members or text[offset : offset + 1] != ")":
         raise ValueError(f"not a filter: {text!r}")
-    return _joined(sign, members), at + 1
+    return _joined(sign, members), offset + 1
 
 
 def _joined(sign: str, members: list[_Part]) -> _Part:
@@ -104,12 +104,12 @@ def _joined(sign: str, members: list[_Part]) -> _Part:
 
     def in_all(index: AttributeIndex) -> AbstractSet[str]:
         # the smallest set first: every other one is only asked for its members
-        found, *more = sorted((find(index) for find in wanted), key=len) or [index.names()]
-        for one in more:
-            found = found & one
+        names, *larger_sets = sorted((find(index) for find in wanted), key=len) or [index.names()]
+        for larger_set in larger_sets:
+            names = names & larger_set
         for find in unwanted:
-            found = found - find(index)
-        return found
+            names = names - find(index)
+        return names
 
     return _Part(in_all, others=False)
 
@@ -230,10 +230,10 @@ class _Entries:
 
     def put(self, name: str, entry: RawEntry) -> None:
         values = {}
-        for spelled, found in entry.values.items():
+        for spelled, attribute_values in entry.values.items():
             low = spelled.lower()
             self._spelled.setdefault(low, spelled)
-            values[low] = found
+            values[low] = attribute_values
         before = self._entries.get(name)
         if before is None:
             self._places[name] = self._came
@@ -255,11 +255,11 @@ class _Entries:
 
     def search(self, base: str, find: Find, attributes: Sequence[str], scope: str) -> Iterator[RawEntry]:
         """The entries that a filter finds below a normal DN, with it in the subtree."""
-        found = find(self)
+        names = find(self)
         if scope == "one":
-            found = found & self._below.get(base, set())
+            names = names & self._below.get(base, set())
         lowered, end = _lowered(attributes), "," + base
-        for name in self._in_order(found):
+        for name in self._in_order(names):
             if scope == "one" or name.endswith(end) or name == base:
                 yield self._only(self._entries[name], lowered)
 
@@ -276,7 +276,7 @@ class _Entries:
 
     def _as_spelled(self, entry: RawEntry) -> RawEntry:
         spelled = self._spelled
-        return RawEntry(entry.dn, {spelled[low]: found for low, found in entry.values.items()})
+        return RawEntry(entry.dn, {spelled[low]: values for low, values in entry.values.items()})
 
     def names(self) -> AbstractSet[str]:
         return self._entries.keys()
@@ -308,10 +308,10 @@ class _Entries:
             if old == new:
                 continue
             for value in map(bytes.lower, old):
-                left = index.get(value)
-                if left is not None:
-                    left.discard(name)
-                    if not left:
+                names = index.get(value)
+                if names is not None:
+                    names.discard(name)
+                    if not names:
                         del index[value]
             for value in map(bytes.lower, new):
                 index.setdefault(value, set()).add(name)
@@ -366,8 +366,8 @@ class SimulatedDirectory:
         """(DN, value) of each entry in memory that `take_up_to` was asked for, by its bounding attribute."""
         for reach in self._reaches:
             below = normal_dn(reach.base)
-            found = self._memory.search(below, parsed(reach.query), [reach.attribute], "subtree")
-            for entry in found:
+            entries = self._memory.search(below, parsed(reach.query), [reach.attribute], "subtree")
+            for entry in entries:
                 value = entry.first(reach.attribute)
                 if value is not None:
                     yield entry.dn, value
@@ -456,8 +456,8 @@ class SimulatedDirectory:
         key = (base, query, tuple(attributes), scope)
         pairs: Iterable[tuple[str, RawEntry]] = self._answers.get(key, ())
         if not pairs:
-            found = self._real.search(base, query, attributes, scope=scope, few=few)
-            pairs = ((normal_dn(entry.dn), entry) for entry in found)
+            entries = self._real.search(base, query, attributes, scope=scope, few=few)
+            pairs = ((normal_dn(entry.dn), entry) for entry in entries)
             if len(attributes) <= _FEW and "*" not in attributes:
                 pairs = self._answers[key] = list(pairs)
         for name, entry in pairs:

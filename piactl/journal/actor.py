@@ -78,10 +78,10 @@ def who(environ: Mapping[str, str] = os.environ) -> Actor:
     )
 
 
-def _sudo_user(said: str, login: str) -> str:
+def _sudo_user(sudo_user: str, login: str) -> str:
     """SUDO_USER, which any caller can set, where the kernel's record of the login says the same, or where
     the parent process is sudo; else ""."""
-    return said if said and (said == login or _is_sudo(os.getppid())) else ""
+    return sudo_user if sudo_user and (sudo_user == login or _is_sudo(os.getppid())) else ""
 
 
 def _is_sudo(pid: int) -> bool:

@@ -251,10 +251,10 @@ class ChainFile:
         try:
             if os.fstat(fd).st_ino != os.fstat(self._fd).st_ino:
                 raise OSError(errno.EAGAIN, "it was rotated away while it was being repaired")
-            view, at = memoryview(data), offset
+            view, next_offset = memoryview(data), offset
             while view:
-                written = os.pwrite(fd, view, at)
-                view, at = view[written:], at + written
+                written = os.pwrite(fd, view, next_offset)
+                view, next_offset = view[written:], next_offset + written
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -316,17 +316,17 @@ def open_private(path: str, flags: int) -> int:
     return fd
 
 
-def _refuse_shared(path: str, found: os.stat_result) -> None:
-    if not stat.S_ISREG(found.st_mode):
-        raise no_file(path, found.st_mode)
-    if found.st_mode & 0o022:
+def _refuse_shared(path: str, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise no_file(path, status.st_mode)
+    if status.st_mode & 0o022:
         raise JournalUnusable(f"{path}: can be written by others. No change is made.\nchmod 600 {path}")
-    if found.st_uid not in (0, os.geteuid()):
+    if status.st_uid not in (0, os.geteuid()):
         # never advises root to take the file: the nights could no longer write it
-        as_user = f"Run piactl as that user: runuser -u {user_name(found.st_uid)} -- piactl ..."
+        as_user = f"Run piactl as that user: runuser -u {user_name(status.st_uid)} -- piactl ..."
         other = "Run piactl as that user, or give the file to the user that runs it."
         raise JournalUnusable(
-            f"{path}: belongs to another user (uid {found.st_uid}). No change is made.\n"
+            f"{path}: belongs to another user (uid {status.st_uid}). No change is made.\n"
             f"{as_user if os.geteuid() == 0 else other}"
         )
 
@@ -334,10 +334,10 @@ def _refuse_shared(path: str, found: os.stat_result) -> None:
 def same_file(fd: int, path: str) -> bool:
     """Whether `path` still names the file that `fd` has open."""
     try:
-        there = Path(path).lstat()
+        status = Path(path).lstat()
     except FileNotFoundError:
         return False
-    return os.path.samestat(os.fstat(fd), there)
+    return os.path.samestat(os.fstat(fd), status)
 
 
 def make_folder(folder: Path) -> None:

@@ -38,9 +38,9 @@ def refused_by_system(path: str, error: OSError) -> JournalUnusable:
         file = error.filename or path
         return JournalForbidden(f"{file}: {may_not(file, 'use')}\nWithout the journal no change is made.")
     advice = _ADVICE.get(error.errno or 0, "Look at the disk and the system log, then run again")
-    what = error.strerror or type(error).__name__
+    reason = error.strerror or type(error).__name__
     return JournalUnusable(
-        f"{path}: the journal cannot be used: {what}. Without it no change is made.\n{advice}."
+        f"{path}: the journal cannot be used: {reason}. Without it no change is made.\n{advice}."
     )
 
 

@@ -38,10 +38,10 @@ class Cursor:
 
 def read_cursor(text: str) -> Cursor:
     """The cursor that is the id of an event. Raises UsageError."""
-    found = _ID.fullmatch(text.strip())
-    if found is None:
+    match = _ID.fullmatch(text.strip())
+    if match is None:
         raise UsageError(f"--since {text}: is not the id of an event; give the last one that was dealt with")
-    return Cursor(int(found[1]), int(found[2]), found[3])
+    return Cursor(int(match[1]), int(match[2]), match[3])
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +147,8 @@ class EventStream:
     def _later(self) -> Iterator[JournalLine]:
         last = self._last
         if last is not None:
-            found = [line for line in self._backwards(last.seq, last.hash, stop=True) if line.seq > last.seq]
-            yield from reversed(found)
+            lines = [line for line in self._backwards(last.seq, last.hash, stop=True) if line.seq > last.seq]
+            yield from reversed(lines)
 
     def _backwards(self, seq: int, hash_: str, *, stop: bool = False) -> Iterator[JournalLine]:
         """The lines, newest first, on to the first one or, with `stop`, to the line of that number. Raises
@@ -205,5 +205,5 @@ def _was_made(line: JournalLine) -> bool:
 
 
 def _number(raw: bytes) -> int:
-    found = _SEQ.search(raw)
-    return int(found[1]) if found else 0
+    match = _SEQ.search(raw)
+    return int(match[1]) if match else 0

@@ -105,25 +105,31 @@ def digests(
 ) -> dict[str, list[str]]:
     """The digests of `values` by attribute; `secret` holds attribute names in lower case."""
     made = {}
-    for name, found in values.items():
+    for name, attribute_values in values.items():
         if name.lower() in secret:
-            made[name] = [SECRET for _ in found]
+            made[name] = [SECRET for _ in attribute_values]
         else:
             beginning = _beginning(dn, name)
-            made[name] = [digest(beginning + value.decode("latin-1")) for value in found]
+            made[name] = [digest(beginning + value.decode("latin-1")) for value in attribute_values]
     return made
 
 
 def key_of(entries: Iterable[Made]) -> str:
     """The id of the key of their digests."""
-    made = (digest for entry in entries for found in entry.values() for digest in found if digest != SECRET)
+    made = (
+        digest
+        for entry in entries
+        for attribute_digests in entry.values()
+        for digest in attribute_digests
+        if digest != SECRET
+    )
     return digest_key_id(next(made, ""))
 
 
 def tags_of(added: Made, names: Iterable[str]) -> str:
     """What the intent of a new entry holds: the beginnings of its digests, separated by commas, of each name
     in turn, separated by blanks."""
-    return " ".join([",".join([_bare_tag(one) for one in added.get(name, ())]) for name in names])
+    return " ".join([",".join([_bare_tag(digest) for digest in added.get(name, ())]) for name in names])
 
 
 def _bare_tag(digest: str) -> str:
@@ -169,23 +175,33 @@ def intent_outcome(
         without_entry = {"add": IntentOutcome.NOT_DONE, "delete": IntentOutcome.DONE}
         return without_entry.get(intent.op, IntentOutcome.CHANGED)
     wanted = {n.lower() for side in (intent.added, intent.removed) for n in side}
-    there = {
-        (name.lower(), found)
+    present_digests = {
+        (name.lower(), digest_or_tag)
         for name, values in present.items()
         if name.lower() in wanted
         for value in values
         for digest in candidates(digest_text(intent.dn, name, value))
-        for found in (digest, _tag(digest))
+        for digest_or_tag in (digest, _tag(digest))
     }
-    added = {(n.lower(), d) for n, found in intent.added.items() for d in found if d != SECRET}
-    removed = {(n.lower(), d) for n, found in intent.removed.items() for d in found if d != SECRET} - added
+    added = {
+        (n.lower(), d)
+        for n, attribute_digests in intent.added.items()
+        for d in attribute_digests
+        if d != SECRET
+    }
+    removed = {
+        (n.lower(), d)
+        for n, attribute_digests in intent.removed.items()
+        for d in attribute_digests
+        if d != SECRET
+    } - added
     if not added and not removed:
         return IntentOutcome.UNKNOWN
     if intent.op == "delete":
-        return IntentOutcome.NOT_DONE if removed <= there else IntentOutcome.CHANGED
-    if added <= there and not removed & there:
+        return IntentOutcome.NOT_DONE if removed <= present_digests else IntentOutcome.CHANGED
+    if added <= present_digests and not removed & present_digests:
         return IntentOutcome.DONE
-    if intent.op == "modify" and removed <= there and not added & there:
+    if intent.op == "modify" and removed <= present_digests and not added & present_digests:
         return IntentOutcome.NOT_DONE
     return IntentOutcome.CHANGED
 
@@ -202,7 +218,7 @@ class Unsettled(NamedTuple):
 def unsettled(path: str) -> Unsettled:
     """Reads back as far as needed. Raises JournalUnusable for a line that cannot be read."""
     settled: set[int] = set()
-    found: list[JournalLine] = []
+    open_intents: list[JournalLine] = []
     clean: int | None = None
     last = reached = 0
     try:
@@ -215,7 +231,7 @@ def unsettled(path: str) -> Unsettled:
             if line.type in ("outcome", "resolved"):
                 settled.add(line.fields["intent"])
             elif line.type == "intent" and line.seq not in settled:
-                found.append(line)
+                open_intents.append(line)
             elif line.type in ("run", "end") and clean is None:
                 clean = line.fields["clean"]
     except BrokenLine as broken:
@@ -224,11 +240,11 @@ def unsettled(path: str) -> Unsettled:
         raise unreadable(path, 0, f"before number {reached} lacks what belongs to its type") from None
     except OSError as refused:
         raise refused_by_system(path, refused) from None
-    found.reverse()
+    open_intents.reverse()
     if clean is not None and reached > clean:
         # the lines between are in files that are gone: they cannot count as settled
-        return Unsettled(tuple(found), clean, hidden=True)
-    return Unsettled(tuple(found), found[0].seq if found else last + 1)
+        return Unsettled(tuple(open_intents), clean, hidden=True)
+    return Unsettled(tuple(open_intents), open_intents[0].seq if open_intents else last + 1)
 
 
 def in_doubt(path: str) -> list[Intent]:

@@ -83,20 +83,20 @@ def removable(path: str, before: datetime) -> Removable | None:
     bound = bound or end
     for run in {*intents.values(), *alive_runs(path, runs)}:
         runs[run].last = math.inf
-    place, kept = _moved_back(bound, runs)
+    place, kept_runs = _moved_back(bound, runs)
     if not first or place[0] <= first:
         return None
-    return Removable(Head(place[0] - 1, place[1]), place[0] - first, since, kept)
+    return Removable(Head(place[0] - 1, place[1]), place[0] - first, since, kept_runs)
 
 
 def _moved_back(bound: tuple[int, str], runs: dict[str, _Extent]) -> tuple[tuple[int, str], tuple[str, ...]]:
     """The cut, moved before each run that it would split, and these runs."""
-    kept = []
+    kept_runs = []
     for run, extent in sorted(runs.items(), key=lambda pair: pair[1].first, reverse=True):
         if extent.first < bound[0] <= extent.last:
             bound = extent.first, extent.after
-            kept.append(run)
-    return bound, tuple(kept)
+            kept_runs.append(run)
+    return bound, tuple(kept_runs)
 
 
 _PRUNE = "prune"
@@ -122,23 +122,27 @@ def _head_file(path: str) -> Iterator[int]:
         os.close(fd)
 
 
-def cut_off(path: str, what: Removable, journal: Journal, before: str, by: str, now: str, run: str) -> None:
+def cut_off(
+    path: str, removable_lines: Removable, journal: Journal, before: str, by: str, now: str, run: str
+) -> None:
     """Removes the lines that `removable` found. Call it under `pruning`, with an open `journal`: a `prune`
     line is written there first.
 
     Raises JournalUnusable; the journal is then unchanged except for the `prune` line.
     """
     facts: dict[str, Any] = {
-        "removed": what.removed._asdict(),
-        "lines": what.lines,
+        "removed": removable_lines.removed._asdict(),
+        "lines": removable_lines.lines,
         "before": before,
         "by": by,
     }
     announced = journal.prune(facts)
     body = {**facts, "type": CUT, "time": now, "run": run, "told": announced._asdict()}
-    opening = sealed_in_place(body, what.removed)
+    opening = sealed_in_place(body, removable_lines.removed)
     try:
-        _rewrite(path, _file_with(path, what.removed.seq + 1), what.removed.seq + 1, opening)
+        _rewrite(
+            path, _file_with(path, removable_lines.removed.seq + 1), removable_lines.removed.seq + 1, opening
+        )
         remove_left_behind(path)
     except OSError as refused:
         raise refused_by_system(path, refused) from None
@@ -158,14 +162,14 @@ def remove_left_behind(path: str) -> int:
 
 def _file_with(path: str, seq: int) -> str:
     """The file with the line of that number, or the first file after it."""
-    found = path
+    file_path = path
     for name in reversed(files_of(path)):
-        found = name
+        file_path = name
         with opened(name) as file:
             first = file.readline()
         if first and parsed(first).seq <= seq:
             break
-    return found
+    return file_path
 
 
 def _rewrite(path: str, name: str, seq: int, opening: bytes) -> None:
@@ -220,13 +224,13 @@ def _offset(name: str, source: IO[bytes], seq: int) -> int:
 @contextmanager
 def _created(temporary: Path, like: Path) -> Iterator[IO[bytes]]:
     """A new file for writing, with the owner and the mode of another."""
-    there = like.stat()
+    status = like.stat()
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:
-        os.fchmod(fd, there.st_mode & 0o700)
+        os.fchmod(fd, status.st_mode & 0o700)
         made = os.fstat(fd)
-        if (there.st_uid, there.st_gid) != (made.st_uid, made.st_gid):
-            os.fchown(fd, there.st_uid, there.st_gid)
+        if (status.st_uid, status.st_gid) != (made.st_uid, made.st_gid):
+            os.fchown(fd, status.st_uid, status.st_gid)
         yield file
 
 

@@ -92,14 +92,14 @@ def lines_of(name: str, skips: Callable[[bytes], bool] | None = None) -> Iterato
     (`with_names`). Raises JournalUnusable."""
     number, names = 0, None
     try:
-        for raw, more in raw_lines(name):
+        for raw, more_follows in raw_lines(name):
             number += 1
-            if more and skips is not None and skips(raw):
+            if more_follows and skips is not None and skips(raw):
                 continue
             try:
                 line = with_names(parsed(ended(raw)), names)
             except BrokenLine as broken:
-                if broken.torn and not more:
+                if broken.torn and not more_follows:
                     return
                 raise
             names = line if line.type == NAMES else names
@@ -245,7 +245,7 @@ class _Reading:
         """The changes left once the journal at `path` is read; those without an outcome say why."""
         alive: set[str] = set()
         with suppress(OSError):  # a reader that may not open the head file
-            alive = alive_runs(path, {one.run for one in self._waiting.values() if not one.outcome})
+            alive = alive_runs(path, {change.run for change in self._waiting.values() if not change.outcome})
         for change in self._waiting.values():
             if change.outcome:
                 yield change
@@ -308,34 +308,34 @@ def extract(path: str, since: datetime | None, until: datetime | None) -> Extrac
     return Extract(before, head, head.seq - before.seq)
 
 
-def export_lines(path: str, what: Extract, facts: Mapping[str, str], now: datetime) -> Iterator[bytes]:
+def export_lines(path: str, export: Extract, facts: Mapping[str, str], now: datetime) -> Iterator[bytes]:
     """Yields the lines of the export and proves each.
 
     `facts` are fields of the first line: since, until (the days of the request, "" for none), host, by.
     Raises JournalUnusable for a broken line; the lines before it are then no valid export.
     """
-    opening = {"type": EXPORT, "time": text_of(now), "run": "", "lines": what.lines}
-    body = {**facts, **opening, "head": what.head._asdict()}
-    yield sealed_in_place(body, what.before)
-    at = what.before
+    opening = {"type": EXPORT, "time": text_of(now), "run": "", "lines": export.lines}
+    body = {**facts, **opening, "head": export.head._asdict()}
+    yield sealed_in_place(body, export.before)
+    head = export.before
     for name in files_of(path):
         number = 0
         try:
             for raw, _more in raw_lines(name):
                 number += 1
                 line = proved(ended(raw))
-                if line.type == CUT or line.seq <= what.before.seq:
+                if line.type == CUT or line.seq <= export.before.seq:
                     continue
-                _follows(at, line)
+                _follows(head, line)
                 yield raw
-                at = line.head
-                if at == what.head:
+                head = line.head
+                if head == export.head:
                     return
         except BrokenLine as broken:
             raise unreadable(name, number, str(broken)) from None
-    raise chain_broken(path, f"line {what.head.seq} is not there any more")
+    raise chain_broken(path, f"line {export.head.seq} is not there any more")
 
 
-def _follows(at: Head, line: JournalLine) -> None:
-    if why := gap(at, line):
+def _follows(head: Head, line: JournalLine) -> None:
+    if why := gap(head, line):
         raise BrokenLine(why, torn=False)

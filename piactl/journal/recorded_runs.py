@@ -48,18 +48,18 @@ class LastRecorded:
 def last_recorded(path: str) -> LastRecorded:
     """Reads back as far as needed. Raises JournalUnusable where a file cannot be read, or a line lacks what
     belongs to it."""
-    found: LastRecorded | None = None
+    candidate: LastRecorded | None = None
     upto = reached = 0
     try:
         for line in newest_first(path):
             reached = line.seq
-            if found is not None and line.seq <= upto:
-                return found
+            if candidate is not None and line.seq <= upto:
+                return candidate
             if line.type == "end" and line.fields.get("recorded") is True:
                 remembered = line.fields.get("remembered") is True
                 return LastRecorded(RecordedRun(line.run, line.time, remembered), known=True)
-            if found is None and line.type == "run" and "last" in line.fields:
-                found = LastRecorded(_recorded(line.fields["last"]), known=True)
+            if candidate is None and line.type == "run" and "last" in line.fields:
+                candidate = LastRecorded(_recorded(line.fields["last"]), known=True)
                 upto = int(line.fields["upto"])
     except BrokenLine:
         pass  # a run that begins reads what it needs of the chain itself, and says what is wrong with it
@@ -67,7 +67,7 @@ def last_recorded(path: str) -> LastRecorded:
         raise unreadable(path, 0, f"number {reached} lacks what belongs to its type") from None
     except OSError as refused:
         raise refused_by_system(path, refused) from None
-    return found or LastRecorded(None, known=False)
+    return candidate or LastRecorded(None, known=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,5 +137,5 @@ def extent(path: str) -> Extent:
 
 def rotated_without_journal(path: str) -> tuple[str, ...]:
     """The rotated files beside which neither the journal nor its head file is."""
-    there = Path(path).exists() or Path(path + SUFFIX).exists()
-    return () if there else files_of(path)
+    has_journal = Path(path).exists() or Path(path + SUFFIX).exists()
+    return () if has_journal else files_of(path)

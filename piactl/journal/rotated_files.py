@@ -89,24 +89,24 @@ def files_of(path: str) -> tuple[str, ...]:
     files = sorted(_placed(str(file)) for file in beside if _is_rotated(journal, file))
     if journal in beside:
         files.append(_placed(path))
-    cuts = [at for at, (_seq, cut, _name) in enumerate(files) if cut]
+    cuts = [index for index, (_seq, cut, _name) in enumerate(files) if cut]
     return tuple(name for _seq, _cut, name in files[cuts[-1] if cuts else 0 :])
 
 
 def files_from(path: str, seq: int) -> tuple[str, ...]:
     """Those of `files_of` that hold the line with this number and the later ones. Raises JournalUnusable."""
     files = files_of(path)
-    for at in range(len(files) - 1, 0, -1):
-        if 0 < _placed(files[at])[0] <= seq:
-            return files[at:]
+    for index in range(len(files) - 1, 0, -1):
+        if 0 < _placed(files[index])[0] <= seq:
+            return files[index:]
     return files
 
 
 def left_behind(path: str) -> tuple[str, ...]:
     """The rotated files that a prune should have removed and did not: those before the last cut."""
-    there, journal = files_of(path), Path(path)
+    files, journal = files_of(path), Path(path)
     rotated = (str(file) for file in journal.parent.iterdir() if _is_rotated(journal, file))
-    return tuple(sorted(name for name in rotated if name not in there))
+    return tuple(sorted(name for name in rotated if name not in files))
 
 
 def _is_rotated(journal: Path, file: Path) -> bool:
@@ -179,12 +179,12 @@ def raw_lines(path: str, start: int = 0) -> Iterator[tuple[bytes, bool]]:
     Raises JournalUnusable, and BrokenLine where a compressed file is damaged.
     """
     with opened(path) as file, _decompressed(path):
-        left = sys.maxsize if path.endswith(".gz") else os.fstat(file.fileno()).st_size - start
+        remaining = sys.maxsize if path.endswith(".gz") else os.fstat(file.fileno()).st_size - start
         file.seek(start)
-        raw = file.readline(min(MAX_LINE + 1, left)) if left > 0 else b""
+        raw = file.readline(min(MAX_LINE + 1, remaining)) if remaining > 0 else b""
         while raw:
-            left -= len(raw)
-            following = file.readline(min(MAX_LINE + 1, left)) if left else b""
+            remaining -= len(raw)
+            following = file.readline(min(MAX_LINE + 1, remaining)) if remaining else b""
             yield raw, bool(following)
             raw = following
 
@@ -208,7 +208,7 @@ def newest_first(path: str) -> Iterator[JournalLine]:
             if unnamed or "digests" in line.fields:
                 unnamed.append(line)
                 if line.type == NAMES:
-                    yield from (with_names(one, line) for one in unnamed)
+                    yield from (with_names(unnamed_line, line) for unnamed_line in unnamed)
                     unnamed = []
             else:
                 yield line

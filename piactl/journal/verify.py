@@ -89,7 +89,7 @@ class Proved:
             cut, ended_run = content["cut"], content["ended"]
             return cls(
                 int(content["size"]), str(content["digest"]), int(content["first"]), int(content["lines"]),
-                Head(*content["head"]), frozenset(Head(*one) for one in content["anchors"]),
+                Head(*content["head"]), frozenset(Head(*anchor) for anchor in content["anchors"]),
                 frozenset(map(str, content["runs"])),
                 Cut(**{**cut, "removed": Head(*cut["removed"])}) if cut else None,
                 EndedRun(*ended_run) if ended_run else None,
@@ -155,12 +155,12 @@ class Proof:
     def file(self, name: str, *, last: bool, start: int = 0) -> None:
         """Verifies one file, from an offset. Raises Bad, and BrokenLine for a line that cannot be parsed."""
         self.number = 1 if start else 0
-        for raw, more in raw_lines(name, start):
+        for raw, more_follows in raw_lines(name, start):
             self.number += 1
             try:
                 line = proved(ended(raw))
             except BrokenLine as broken:
-                if broken.torn and last and not more:
+                if broken.torn and last and not more_follows:
                     self.torn = len(raw)
                     self.number -= 1
                     return
@@ -213,14 +213,14 @@ class Proof:
             raise Bad(self.number, why)
         self._compare(line.seq, line.hash)
         if self._announced is not None and self._announced[0] == line.seq:
-            said = {name: line.fields.get(name) for name in CUT_FACTS}
-            if line.type != "prune" or said != self._announced[1]:
+            facts = {name: line.fields.get(name) for name in CUT_FACTS}
+            if line.type != "prune" or facts != self._announced[1]:
                 raise Bad(self.number, "does not announce the cut that the file begins with")
             if self.cut is not None:
                 self.cut = replace(self.cut, time=line.time, run=line.run)
         if self.lines == 0:
             # of a run before the first line that is left, the lines may have been pruned
-            self.runs_missing = {run: at for run, at in self.runs_missing.items() if at >= line.time}
+            self.runs_missing = {run: time for run, time in self.runs_missing.items() if time >= line.time}
         self.runs_missing.pop(line.run, None)
         if line.type == "end" and "read" not in line.fields.get("counts", {}):
             self.ended = EndedRun(line.seq, line.run)

@@ -242,15 +242,19 @@ class Journal:
     def _intents(self, writes: Sequence[IntendedWrite]) -> Iterator[Body]:
         """The lines of intents, after the names of those of new entries."""
         added = [digests(write.dn, write.added, self._digest, self._secret) for write in writes]
-        new = [found for write, found in zip(writes, added, strict=True) if write.op == "add" and found]
-        names = sorted({name for found in new for name in found})
+        new = [
+            entry_digests
+            for write, entry_digests in zip(writes, added, strict=True)
+            if write.op == "add" and entry_digests
+        ]
+        names = sorted({name for entry_digests in new for name in entry_digests})
         if new:
             yield {"type": NAMES, "attributes": names, "key": key_of(new)}
-        for write, found in zip(writes, added, strict=True):
-            if write.op == "add" and found:
-                yield self._intent(write, {"digests": tags_of(found, names)})
+        for write, entry_digests in zip(writes, added, strict=True):
+            if write.op == "add" and entry_digests:
+                yield self._intent(write, {"digests": tags_of(entry_digests, names)})
             else:
-                yield self._intent(write, {"attributes": self._both(write, found)})
+                yield self._intent(write, {"attributes": self._both(write, entry_digests)})
 
     def _both(self, write: IntendedWrite, added: Made) -> Body:
         removed = digests(write.dn, write.removed, self._digest, self._secret)

@@ -369,11 +369,11 @@ def _answers(path: Path) -> bool:
 def stop_process(process: Process) -> None:
     """Stops this process and waits for its end; kills it after 15 seconds. Raises SandboxUnavailable if it is
     still there."""
-    for wanted, seconds in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, _KILL_SECONDS)):
+    for signal_number, seconds in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, _KILL_SECONDS)):
         if not process.alive():
             return
         try:
-            os.kill(process.pid, wanted)
+            os.kill(process.pid, signal_number)
         except ProcessLookupError:
             return
         deadline = time.monotonic() + seconds

@@ -457,5 +457,5 @@ def _address(uri: str) -> str:
         return f"{scheme.lower()}://{rest.rstrip('/')}"
     path = unquote(rest).rstrip("/")
     if not path:
-        path = next((known for known in _LDAPI_DEFAULTS if Path(known).exists()), _LDAPI_DEFAULTS[0])
+        path = next((default for default in _LDAPI_DEFAULTS if Path(default).exists()), _LDAPI_DEFAULTS[0])
     return "ldapi://" + quote(path, safe="")

@@ -57,9 +57,9 @@ def refresh_of(entries: Iterable[RawEntry], infos: Iterable[bytes], result: Resu
 
 def _flag(done: bytes) -> bool:
     """refreshDeletes of a Sync Done control (§2.4)."""
-    _, at, end = header(done, 0)
-    while at < end:
-        tag, start, at = header(done, at)
+    _, offset, end = header(done, 0)
+    while offset < end:
+        tag, start, offset = header(done, offset)
         if tag == _BOOLEAN:
             return done[start] != 0
     return False
@@ -68,21 +68,21 @@ def _flag(done: bytes) -> bool:
 def _id_set(info: bytes) -> tuple[bool | None, bytes]:
     """(refreshDeletes, UUIDs) of the content of an intermediate message with a syncIdSet (§2.5); (None, b"")
     of any other message."""
-    at, value = 0, b""
-    while at < len(info):
-        tag, start, at = header(info, at)
+    offset, value = 0, b""
+    while offset < len(info):
+        tag, start, offset = header(info, offset)
         if tag == _VALUE:
-            value = info[start:at]
+            value = info[start:offset]
     if not value or value[0] != _ID_SET:
         return None, b""
     deletes, uuids = False, b""
-    _, at, end = header(value, 0)
-    while at < end:
-        tag, start, at = header(value, at)
+    _, offset, end = header(value, 0)
+    while offset < end:
+        tag, start, offset = header(value, offset)
         if tag == _BOOLEAN:
             deletes = value[start] != 0
         elif tag == SET:
-            uuids = _uuids(value[start:at])
+            uuids = _uuids(value[start:offset])
     return deletes, uuids
 
 
@@ -90,6 +90,8 @@ def _uuids(content: bytes) -> bytes:
     """The UUIDs of a SET OF OCTET STRING, each of 16 bytes, one after the other. Raises ValueError."""
     head = bytes((OCTETS, _UUID_SIZE))
     width = len(head) + _UUID_SIZE
-    if len(content) % width or any(content[at : at + 2] != head for at in range(0, len(content), width)):
+    if len(content) % width or any(
+        content[offset : offset + 2] != head for offset in range(0, len(content), width)
+    ):
         raise ValueError("a UUID of another size")
-    return b"".join(content[at + 2 : at + width] for at in range(0, len(content), width))
+    return b"".join(content[offset + 2 : offset + width] for offset in range(0, len(content), width))

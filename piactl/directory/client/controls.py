@@ -37,14 +37,14 @@ def octets(value: bytes, tag: int = OCTETS) -> bytes:
     return element(tag, value)
 
 
-def header(data: bytes, at: int) -> tuple[int, int, int]:
-    """(tag, start, end) of the content of the element at `at`.
+def header(data: bytes, offset: int) -> tuple[int, int, int]:
+    """(tag, start, end) of the content of the element at `offset`.
 
     Raises IndexError if `data` ends within the header, ValueError for a length that LDAP forbids.
     """
-    tag = data[at]
-    size = data[at + 1]
-    start = at + 2
+    tag = data[offset]
+    size = data[offset + 1]
+    start = offset + 2
     if size >= 0x80:
         count = size & 0x7F
         if not 1 <= count <= 8:

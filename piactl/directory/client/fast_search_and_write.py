@@ -59,11 +59,11 @@ class FastSearchStrategy(DeadlineStrategy):
     def present_entries(self, message_id: int) -> list[RawEntry]:
         if self._expected.get(message_id) != SEARCH_DONE:
             return []
-        data, at, arrived = self._data, self._at, len(self._data)
+        data, offset, arrived = self._data, self._at, len(self._data)
         number, entries = integer(message_id), []
         # whatever is not whole, or not an entry of this search, is for `receive` to read or to refuse
-        while at + _LONGEST_HEADER <= arrived:
-            tag, first, stop = header(data, at)
+        while offset + _LONGEST_HEADER <= arrived:
+            tag, first, stop = header(data, offset)
             begin = first + len(number)
             if stop > arrived or tag != SEQUENCE or not data.startswith(number, first):
                 break
@@ -71,7 +71,7 @@ class FastSearchStrategy(DeadlineStrategy):
             if tag != SEARCH_ENTRY or end > stop:
                 break
             entries.append(_entry(data, start, end, self.spelled))
-            self._at = at = stop
+            self._at = offset = stop
         return entries
 
     def post_search(self, operation: bytes, size: int | None = None, cookie: bytes = b"") -> int:
@@ -164,19 +164,19 @@ def encoded_filter(query: str) -> bytes:
     return data
 
 
-def _filter(query: str, at: int) -> tuple[bytes, int]:
-    """The filter that begins at `at`, and the index of its end."""
-    if query[at : at + 1] != "(":
+def _filter(query: str, offset: int) -> tuple[bytes, int]:
+    """The filter that begins at `offset`, and the index of its end."""
+    if query[offset : offset + 1] != "(":
         raise ValueError("a filter begins with a parenthesis")
-    tag = _JOINED.get(query[at + 1 : at + 2])
+    tag = _JOINED.get(query[offset + 1 : offset + 2])
     if tag is None:
-        end = query.index(")", at)
-        return _comparison(query[at + 1 : end]), end + 1
-    parts, at = [], at + 2
-    while query[at : at + 1] != ")":
-        part, at = _filter(query, at)
+        end = query.index(")", offset)
+        return _comparison(query[offset + 1 : end]), end + 1
+    parts, offset = [], offset + 2
+    while query[offset : offset + 1] != ")":
+        part, offset = _filter(query, offset)
         parts.append(part)
-    return element(tag, b"".join(parts)), at + 1
+    return element(tag, b"".join(parts)), offset + 1
 
 
 def _comparison(text: str) -> bytes:
@@ -208,14 +208,14 @@ def entry_in(value: bytes, spelled: Spelling) -> RawEntry:
 
 def _entry(data: bytes, start: int, limit: int, spelled: Spelling) -> RawEntry:
     # short lengths are read in place: this loop dominates the cost of a search of the whole directory
-    _, start, at = header(data, start)
-    dn = data[start:at].decode("utf-8", "replace")
-    _, at, end = header(data, at)
+    _, start, offset = header(data, start)
+    dn = data[start:offset].decode("utf-8", "replace")
+    _, offset, end = header(data, offset)
     if end > limit:
         raise ValueError("an entry longer than its message")
     values: dict[str, tuple[bytes, ...]] = {}
-    while at < end:
-        _, start, at = header(data, at)
+    while offset < end:
+        _, start, offset = header(data, offset)
         size = data[start + 1]
         if size < 0x80:
             start += 2

@@ -179,8 +179,8 @@ def _faults(link: ssl.SSLSocket) -> Iterator[str]:
             f"the server's certificate '{_name(facts['subject'])}' has no authorityKeyIdentifier extension "
             "(sign it again with `authorityKeyIdentifier=keyid`)"
         )
-    known: list[Any] = link.context.get_ca_certs()
-    for authority, content in zip(known, link.context.get_ca_certs(binary_form=True), strict=True):
+    authorities: list[Any] = link.context.get_ca_certs()
+    for authority, content in zip(authorities, link.context.get_ca_certs(binary_form=True), strict=True):
         if authority["subject"] == facts["issuer"] and _KEY_USAGE not in content:
             yield (
                 f"the certificate of the CA '{_name(authority['subject'])}' has no keyUsage extension "

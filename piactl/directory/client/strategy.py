@@ -228,12 +228,12 @@ class DeadlineStrategy(SyncStrategy):
             link = self._socket()
             link.settimeout(self.deadline.remaining())
             try:
-                more = link.recv(_CHUNK)
+                chunk = link.recv(_CHUNK)
             except TimeoutError:
                 raise self.deadline.passed() from None
-            if not more:
+            if not chunk:
                 raise ConnectionResetError(0, "the server closed the connection")
-            self._data, self._at = self._data[self._at :] + more, 0
+            self._data, self._at = self._data[self._at :] + chunk, 0
         message = message_at(self._data, self._at)
         self._at = message.stop
         if message.number == _NOTICE:
@@ -334,16 +334,16 @@ class DeadlineStrategy(SyncStrategy):
             raise ValueError(f"an entry that cannot be read: {error}") from None
 
     def _uris(self, message: Message) -> list[str]:
-        uris, at = [], message.start
-        while at < message.end:
-            _, start, at = header(message.data, at)
-            uris.append(message.data[start:at].decode("utf-8", "replace"))
+        uris, offset = [], message.start
+        while offset < message.end:
+            _, start, offset = header(message.data, offset)
+            uris.append(message.data[start:offset].decode("utf-8", "replace"))
         return uris
 
 
-def message_at(data: bytes, at: int) -> Message:
-    """The whole message that begins at `at`. Raises ValueError or IndexError."""
-    tag, start, stop = header(data, at)
+def message_at(data: bytes, offset: int) -> Message:
+    """The whole message that begins at `offset`. Raises ValueError or IndexError."""
+    tag, start, stop = header(data, offset)
     if tag != SEQUENCE:
         raise ValueError("not an LDAP message")
     tag, first, last = header(data, start)
@@ -352,7 +352,7 @@ def message_at(data: bytes, at: int) -> Message:
     tag, begin, end = header(data, last)
     if end > stop:
         raise ValueError("an operation longer than its message")
-    return Message(number(data, first, last), tag, data, at, begin, end, stop)
+    return Message(number(data, first, last), tag, data, offset, begin, end, stop)
 
 
 def spelling(attributes: tuple[str, ...]) -> Spelling:

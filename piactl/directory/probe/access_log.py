@@ -82,10 +82,10 @@ def find_logs(reader: Reader, suffix: str) -> FoundLogs:
 def names_of_account(reader: Reader, settings: DirectorySettings, uid: str) -> list[str]:
     """The DNs of an account and of what is below it (its devices), as they are now."""
     query = filters.all_of(IN_ACCOUNTS, filters.equals(settings.attributes.get("uid", "uid"), uid))
-    found = []
+    names = []
     for account in list(reader.search(settings.accounts, query, ["objectClass"])):
-        found += [entry.dn for entry in reader.search(account.dn, filters.ANY_ENTRY, ["objectClass"])]
-    return found
+        names += [entry.dn for entry in reader.search(account.dn, filters.ANY_ENTRY, ["objectClass"])]
+    return names
 
 
 def logged_writes(
@@ -143,10 +143,10 @@ def _write(entry: RawEntry) -> LoggedWrite:
 
 def _names(values: Iterable[bytes]) -> tuple[str, ...] | None:
     """The names in `name:+ value`; None where there is not one, which no write of values leaves."""
-    found = {value.partition(b":")[0].decode("ascii", "replace") for value in values}
+    names = {value.partition(b":")[0].decode("ascii", "replace") for value in values}
     return (
-        tuple(sorted(name for name in found if name and name.lower() not in _OF_THE_SERVER))
-        if found
+        tuple(sorted(name for name in names if name and name.lower() not in _OF_THE_SERVER))
+        if names
         else None
     )
 
@@ -179,12 +179,12 @@ def authors(reader: Reader, directory: DirectorySettings, dns: Sequence[str]) ->
             author = normal_dn(write.by) if write.by else ""
             foreign = author not in ours and author.partition(",")[2] not in ours
             if foreign and not write.result and not write.of_logging_in:
-                logged[key] = max(logged.get(key, write), write, key=lambda one: one.time)
+                logged[key] = max(logged.get(key, write), write, key=lambda logged_write: logged_write.time)
     result = {}
     for dn in dns:
-        found = logged.get(normal_dn(dn))
-        if found is not None:
-            result[dn] = f"by {found.by or 'nobody'} at {found.time}"
+        foreign_write = logged.get(normal_dn(dn))
+        if foreign_write is not None:
+            result[dn] = f"by {foreign_write.by or 'nobody'} at {foreign_write.time}"
             continue
         entry = reader.read(dn, _LAST)
         if entry is not None:

@@ -36,14 +36,14 @@ def root_of(reader: Reader, suffix: str) -> str:
     context = reader.facts().config_context
     try:
         query = filters.equals("olcSuffix", suffix)
-        found = (
+        roots = (
             [entry.text("olcRootDN") for entry in reader.search(context, query, ["olcRootDN"])]
             if context
             else []
         )
     except PiactlError:
         return ""
-    return found[0] if found else ""
+    return roots[0] if roots else ""
 
 
 def server_version(probe: Probe) -> str:
@@ -64,8 +64,8 @@ def server_time(probe: Probe) -> datetime | None:
 
 def listeners(probe: Probe) -> list[str] | None:
     """The URIs that the server listens on; None where they may not be read."""
-    found = probe.entries(f"cn=Listeners,{_context(probe)}", "(labeledURI=*)", ["labeledURI"])
-    return [entry.text("labeledURI") for entry in found] or None
+    entries = probe.entries(f"cn=Listeners,{_context(probe)}", "(labeledURI=*)", ["labeledURI"])
+    return [entry.text("labeledURI") for entry in entries] or None
 
 
 def database_room(probe: Probe, suffix: str) -> Room | None:
@@ -147,12 +147,12 @@ class ServerConfig:
         """The size limit of that identity: a number, UNLIMITED, or None if it is unknown."""
         if self.root and same_dn(dn, self.root):
             return UNLIMITED
-        for who, what in self.limits:
+        for who, limit in self.limits:
             fits = _fits(who, dn)
             if fits is None:
                 return None
             if fits:
-                return _size(what, self.size_limit)
+                return _size(limit, self.size_limit)
         return self.size_limit
 
     def unique_rule(self, attribute: str, base: str) -> UniqueRule | None:
@@ -164,14 +164,14 @@ class ServerConfig:
 def read_server_config(probe: Probe, suffix: str) -> ServerConfig | None:
     """None where cn=config may not be read, or holds no database for the suffix."""
     context = probe.facts.config_context or "cn=config"
-    found = probe.entries(context, "(|(olcDatabase=*)(olcOverlay=*)(objectClass=olcGlobal))", _ATTRIBUTES)
-    holder = _database(found, suffix)
+    entries = probe.entries(context, "(|(olcDatabase=*)(olcOverlay=*)(objectClass=olcGlobal))", _ATTRIBUTES)
+    holder = _database(entries, suffix)
     if holder is None:
         return None
-    inside = [e for e in found if e.text("olcOverlay") and under(e.dn, holder.dn)]
+    inside = [e for e in entries if e.text("olcOverlay") and under(e.dn, holder.dn)]
     overlays = {_ORDER.sub("", entry.text("olcOverlay")): entry for entry in inside}
-    frontend = next((e for e in found if "frontend" in e.text("olcDatabase")), holder)
-    top = next((e for e in found if b"olcGlobal" in e.values.get("objectClass", ())), holder)
+    frontend = next((e for e in entries if "frontend" in e.text("olcDatabase")), holder)
+    top = next((e for e in entries if b"olcGlobal" in e.values.get("objectClass", ())), holder)
     ppolicy = overlays.get("ppolicy", holder)
     everyone = next(filter(None, (e.text("olcSizeLimit") for e in (holder, frontend, top))), "")
     return ServerConfig(
@@ -191,11 +191,11 @@ def read_server_config(probe: Probe, suffix: str) -> ServerConfig | None:
     )
 
 
-def _database(found: list[RawEntry], suffix: str) -> RawEntry | None:
+def _database(entries: list[RawEntry], suffix: str) -> RawEntry | None:
     """The database whose suffix holds ours most closely."""
     fitting = [
         (len(normal_dn(own.decode())), entry)
-        for entry in found
+        for entry in entries
         for own in entry.values.get("olcSuffix", ())
         if under(suffix, own.decode())
     ]
@@ -215,7 +215,7 @@ def _ordered(entry: RawEntry, attribute: str) -> list[str]:
 
 def _indexes(texts: list[str]) -> dict[str, frozenset[str]]:
     usual: frozenset[str] = frozenset()
-    found: dict[str, frozenset[str]] = {}
+    indexes: dict[str, frozenset[str]] = {}
     for text in texts:
         names, _, kinds = text.partition(" ")
         those = frozenset(kind.strip() for kind in kinds.split(",") if kind.strip())
@@ -223,8 +223,8 @@ def _indexes(texts: list[str]) -> dict[str, frozenset[str]]:
             usual = those
             continue
         for name in names.split(","):
-            found[name.strip().lower()] = those or usual
-    return found
+            indexes[name.strip().lower()] = those or usual
+    return indexes
 
 
 def _rules(entry: RawEntry, suffix: str) -> tuple[UniqueRule, ...]:

@@ -63,15 +63,15 @@ class Subschema:
         return self._rule(name, "substr")
 
     def _rule(self, name: str, kind: str) -> str:
-        found = self.attributes.get(name.lower())
-        while found is not None and not getattr(found, kind) and found.sup:
-            found = self.attributes.get(found.sup.lower())
-        return str(getattr(found, kind)) if found else ""
+        attribute_type = self.attributes.get(name.lower())
+        while attribute_type is not None and not getattr(attribute_type, kind) and attribute_type.sup:
+            attribute_type = self.attributes.get(attribute_type.sup.lower())
+        return str(getattr(attribute_type, kind)) if attribute_type else ""
 
     def allows(self, classes: Iterable[str], name: str) -> bool:
         """Whether an entry of these classes can have the attribute; true where one of them is missing."""
-        every = [self.classes.get(one.lower()) for one in classes]
-        return None in every or any(name.lower() in one for one in every if one)
+        every = [self.classes.get(object_class.lower()) for object_class in classes]
+        return None in every or any(name.lower() in allowed for allowed in every if allowed)
 
 
 def read_subschema(read: Read, place: str) -> Subschema | None:
@@ -94,27 +94,27 @@ def schema_faults(schema: Subschema, renamed: Mapping[str, str]) -> list[str]:
     faults = [why for name, why in lacking(schema, renamed).items() if name not in posix]
     shipped = _shipped()
     for default, name in _wanted(renamed):
-        there = schema.attributes.get(name.lower())
-        if there is None:
+        server_type = schema.attributes.get(name.lower())
+        if server_type is None:
             continue
         if not schema.equality(name):
             faults.append(f"attribute {name} has no EQUALITY, so that no value of it can be asserted")
-        wanted = shipped.get(default.lower())
-        if wanted is not None and name == default:
-            faults += _other(wanted, there)
+        shipped_type = shipped.get(default.lower())
+        if shipped_type is not None and name == default:
+            faults += _other(shipped_type, server_type)
     return faults
 
 
 def lacking(schema: Subschema, renamed: Mapping[str, str]) -> dict[str, str]:
     """What the server would refuse in a new entry, classes and attributes, each with the reason."""
-    found = {name: f"class {name} is missing" for name in _CLASSES if name.lower() not in schema.classes}
+    reasons = {name: f"class {name} is missing" for name in _CLASSES if name.lower() not in schema.classes}
     for default, name in _wanted(renamed):
         classes = _CLASSES_OF.get(default, OBJECT_CLASSES)
         if not schema.has_attribute(name):
-            found[name] = f"attribute {name} is missing"
+            reasons[name] = f"attribute {name} is missing"
         elif not schema.allows(classes, name):
-            found[name] = f"none of the classes {', '.join(classes)} allows the attribute {name}"
-    return found
+            reasons[name] = f"none of the classes {', '.join(classes)} allows the attribute {name}"
+    return reasons
 
 
 def _wanted(renamed: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -124,16 +124,16 @@ def _wanted(renamed: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(name, renamed.get(name, name)) for name in names]
 
 
-def _other(wanted: AttributeType, there: AttributeType) -> list[str]:
+def _other(shipped_type: AttributeType, server_type: AttributeType) -> list[str]:
     faults = []
     for rule in ("equality", "ordering"):
-        ours, theirs = getattr(wanted, rule), getattr(there, rule)
+        ours, theirs = getattr(shipped_type, rule), getattr(server_type, rule)
         if ours and theirs and ours.lower() != theirs.lower():
-            faults.append(f"attribute {wanted.name} has {rule.upper()} {theirs}, not {ours}")
+            faults.append(f"attribute {shipped_type.name} has {rule.upper()} {theirs}, not {ours}")
         elif ours and not theirs and rule == "ordering":
-            faults.append(f"attribute {wanted.name} has no ORDERING, {ours} is needed")
-    if wanted.single != there.single:
-        faults.append(f"attribute {wanted.name} is {'not ' if wanted.single else ''}SINGLE-VALUE")
+            faults.append(f"attribute {shipped_type.name} has no ORDERING, {ours} is needed")
+    if shipped_type.single != server_type.single:
+        faults.append(f"attribute {shipped_type.name} is {'not ' if shipped_type.single else ''}SINGLE-VALUE")
     return faults
 
 
@@ -144,17 +144,17 @@ def _shipped() -> dict[str, AttributeType]:
 
 
 def _types(texts: Iterable[str]) -> dict[str, AttributeType]:
-    found = {}
+    attribute_types = {}
     for text in texts:
         bare = re.sub(r"DESC\s+'[^']*'", "", text)
         words = {match["word"]: match["value"] for match in _WORD.finditer(bare)}
         single = "SINGLE-VALUE" in bare
         for name in _names(bare):
             equality, ordering, substr = (words.get(rule, "") for rule in ("EQUALITY", "ORDERING", "SUBSTR"))
-            found[name.lower()] = AttributeType(
+            attribute_types[name.lower()] = AttributeType(
                 name, equality, ordering, substr, single, words.get("SUP", "")
             )
-    return found
+    return attribute_types
 
 
 def _allowed(texts: Sequence[str]) -> dict[str, frozenset[str]]:
@@ -163,8 +163,8 @@ def _allowed(texts: Sequence[str]) -> dict[str, frozenset[str]]:
     for text in texts:
         bare = re.sub(r"DESC\s+'[^']*'", "", text)
         lists: dict[str, set[str]] = {"MUST": set(), "MAY": set(), "SUP": set()}
-        for word, several, one in _ALLOWED.findall(bare):
-            lists[word].update(name.strip().lower() for name in (several or one).split("$"))
+        for word, several, single in _ALLOWED.findall(bare):
+            lists[word].update(name.strip().lower() for name in (several or single).split("$"))
         own.update(dict.fromkeys((name.lower() for name in _names(bare)), lists))
 
     def of(name: str) -> frozenset[str]:

@@ -101,8 +101,8 @@ class Probe:
 
     def entry(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         """One entry; None if it does not exist or is not visible."""
-        found, code = self._search(dn, "base", "(objectClass=*)", attributes)
-        return found[0] if found and not code else None
+        entries, code = self._search(dn, "base", "(objectClass=*)", attributes)
+        return entries[0] if entries and not code else None
 
     def who(self) -> str:
         """The DN that the server knows this identity by."""
@@ -120,16 +120,16 @@ class Probe:
     def sample(self, base: str, query: str, attribute: str = "1.1") -> RawEntry | None:
         """One matching entry with that attribute; no others are read."""
         size = 1 if PAGED in self.facts.controls else None
-        found, _ = self._session.page(base, "subtree", query, [attribute], size=size)
-        return found[0] if found else None
+        entries, _ = self._session.page(base, "subtree", query, [attribute], size=size)
+        return entries[0] if entries else None
 
     def is_cut(self, base: str, query: str) -> tuple[bool, int]:
         """Whether a limit truncates a search, and the number of entries; reads little more than ENOUGH."""
         size = _PAGE if PAGED in self.facts.controls else None
         count, cookie = 0, b""
         while True:
-            found, result = self._session.page(base, "subtree", query, ["1.1"], size=size, cookie=cookie)
-            count += len(found)
+            entries, result = self._session.page(base, "subtree", query, ["1.1"], size=size, cookie=cookie)
+            count += len(entries)
             cookie = result.cookie or b""
             if result.code or not cookie or count >= ENOUGH:
                 return result.code in TRUNCATING, count
@@ -137,8 +137,8 @@ class Probe:
     def _search(
         self, base: str, scope: str, query: str, attributes: Sequence[str]
     ) -> tuple[list[RawEntry], int]:
-        found, result = self._session.page(base, scope, query, attributes)
-        return found, result.code
+        entries, result = self._session.page(base, scope, query, attributes)
+        return entries, result.code
 
     def refuses_writes(self, suffix: str) -> str:
         """Why the server refuses writes (a consumer, read-only); "" if it accepts them or it is unknown."""
@@ -175,9 +175,9 @@ class Probe:
         """
         nobody = token_hex(16)
         value = f"cn={nobody}" if deleted in ("oathTOTPToken", "pwdPolicySubentry") else nobody
-        given = replaced or {}
-        delete: Values = {deleted: (value.encode(),), **dict.fromkeys(given, ())}
-        write = EntryWrite("modify", dn, add={**(added or {}), **given}, delete=delete)
+        replacements = replaced or {}
+        delete: Values = {deleted: (value.encode(),), **dict.fromkeys(replacements, ())}
+        write = EntryWrite("modify", dn, add={**(added or {}), **replacements}, delete=delete)
         result = self._session.write(write, [], f"ask for rights on {dn!r}")
         return {NO_SUCH_ATTRIBUTE: True, NO_RIGHT: False}.get(result.code)
 

@@ -54,7 +54,7 @@ class AccountList:
 
 def read_account_list(reader: Reader, state: str, unreadable: UnreadableRecords) -> AccountList:
     """The list as the last night left it. Records that cannot be read are added to `unreadable`."""
-    found, query = AccountList(), filters.begins("cn", "accounts-")
+    account_list, query = AccountList(), filters.begins("cn", "accounts-")
     for entry in reader.search(state, query, [DATA], scope="one"):
         digits, data = cn_of(entry).rpartition("-")[2], entry.first(DATA)
         if not digits.isdecimal() or normal_dn(entry.dn) != normal_dn(Places(state).accounts(int(digits))):
@@ -65,9 +65,9 @@ def read_account_list(reader: Reader, state: str, unreadable: UnreadableRecords)
             accounts = _read(entry.dn, data)
         except UnreadableRecord as error:
             unreadable.add(error)
-        found.records[number] = accounts or {}
-        found.raw[number] = (data or b"") if accounts is not None else b""
-    return found
+        account_list.records[number] = accounts or {}
+        account_list.raw[number] = (data or b"") if accounts is not None else b""
+    return account_list
 
 
 @lru_cache(maxsize=64)
@@ -118,28 +118,28 @@ def account_list_writes(
     it, or if a record of the list cannot be read, every account that there is. No account goes off the list
     but those that piactl `released`, because none is deleted, and none of its names, because nobody else ever
     gets them."""
-    there = [*_there(reader, settings, those)]
-    if those and not there and not released:
+    found_accounts = [*_there(reader, settings, those)]
+    if those and not found_accounts and not released:
         return
-    known = read_account_list(reader, settings.state, unreadable)
-    if those and not (known.raw and all(known.raw.values())):
-        there = [*_there(reader, settings, "")]
-    number_of = {uid: number for number, accounts in known.records.items() for uid in accounts}
-    last = max(known.records, default=0)
+    account_list = read_account_list(reader, settings.state, unreadable)
+    if those and not (account_list.raw and all(account_list.raw.values())):
+        found_accounts = [*_there(reader, settings, "")]
+    number_of = {uid: number for number, accounts in account_list.records.items() for uid in accounts}
+    last = max(account_list.records, default=0)
     after: dict[int, dict[str, Listed]] = {}  # of the records that may change
 
     def record_of(number: int) -> dict[str, Listed]:
         if number not in after:
-            after[number] = dict(known.records.get(number, {}))
+            after[number] = dict(account_list.records.get(number, {}))
         return after[number]
 
     for uid in released:
         if uid in number_of:
             record_of(number_of[uid])
-    for uid, listed in there:
+    for uid, listed in found_accounts:
         matricule, names = listed
         if uid in number_of:
-            before = known.records[number_of[uid]][uid]
+            before = account_list.records[number_of[uid]][uid]
             listed = matricule, tuple(sorted({*names, *before[1]}))
             if listed == before:
                 continue
@@ -152,14 +152,16 @@ def account_list_writes(
             for uid, (matricule, names) in sorted(after[number].items())
             if uid not in released
         }
-        write = record_write(Places(settings.state).accounts(number), known.raw.get(number), record)
+        write = record_write(Places(settings.state).accounts(number), account_list.raw.get(number), record)
         if write is not None:
             yield write
 
 
 def _there(reader: Reader, settings: DirectorySettings, those: str) -> Iterator[tuple[str, Listed]]:
     names: Mapping[str, str] = settings.attributes
-    uid, matricule, ledger = (names.get(one, one) for one in ("uid", "supannEmpId", "piactlIdentifier"))
+    uid, matricule, ledger = (
+        names.get(attribute, attribute) for attribute in ("uid", "supannEmpId", "piactlIdentifier")
+    )
     query = filters.all_of(IN_ACCOUNTS, those) if those else IN_ACCOUNTS
     for raw in reader.search(settings.accounts, query, [uid, matricule, ledger]):
         own = raw.text(uid)

@@ -139,14 +139,14 @@ def read_unmanaged(
     """value -> DN of the entries below the accounts base that piactl does not manage and that have one of the
     wanted values of an attribute (by its default name)."""
     name, folded = encoding.name(attribute), {value.casefold(): value for value in wanted}
-    found = {}
+    dns = {}
     others = filters.none_of(IN_ACCOUNTS)
     queries = (filters.all_of(others, some) for some in filters.equals_one(name, wanted, AT_ONCE))
     for raw in reader.search_each(settings.accounts, queries, [name]):
         for text in map(str.casefold, raw.texts(name)):
             if text in folded:
-                found[folded[text]] = raw.dn
-    return found
+                dns[folded[text]] = raw.dn
+    return dns
 
 
 def account_filters(name: str, values: Sequence[str]) -> Iterator[str]:
@@ -232,11 +232,11 @@ def with_kept(entry: Entry, encoding: Encoding, decide: Decide, *, based: bool =
     """The entry with another decision on what stays of what another program changed. `based` as for
     `entry_of`."""
     values = {**entry.values, encoding.name(BASE): (entry.base,), CSN: (entry.csn,)}
-    found = entry_of(RawEntry(entry.dn, values), encoding, decide, based=based)
-    if isinstance(found, Unreadable):
-        return found
-    account = replace(found.account, entry_id=entry.account.entry_id, made_on=entry.account.made_on)
-    return replace(found, account=account)
+    result = entry_of(RawEntry(entry.dn, values), encoding, decide, based=based)
+    if isinstance(result, Unreadable):
+        return result
+    account = replace(result.account, entry_id=entry.account.entry_id, made_on=entry.account.made_on)
+    return replace(result, account=account)
 
 
 def as_found(entry: Entry, encoding: Encoding) -> Account:
@@ -258,12 +258,12 @@ def settled(
         return entry.account, frozenset()
     values = encoding.values(desired)
     fates = (Fate.REVERTED, Fate.UNKNOWN) if from_hr else (Fate.REVERTED,)
-    reverted = {one.attribute for one in drift.drift if one.fate in fates}
+    reverted = {attribute_drift.attribute for attribute_drift in drift.drift if attribute_drift.fate in fates}
     agreed = {name for name in reverted if values.get(name, ()) == entry.values.get(name, ())}
     believed = dict(drift.believed)
-    for name, found in drift.found(values).items():
-        left = [v for v in believed.get(name, ()) if v not in drift.added.get(name, ())]
-        believed[name] = tuple(sorted({*left, *found}))
+    for name, removed_values in drift.found(values).items():
+        remaining = [v for v in believed.get(name, ()) if v not in drift.added.get(name, ())]
+        believed[name] = tuple(sorted({*remaining, *removed_values}))
     believed |= {name: entry.values.get(name, ()) for name in agreed}
     return encoding.account(RawEntry(entry.dn, believed)), frozenset(agreed)
 
@@ -335,7 +335,10 @@ def read_private_mail(
     reader: Reader, dn: str, settings: DirectorySettings
 ) -> tuple[str, tuple[tuple[str, date], ...]]:
     """The private address of an account, "" without one, and the last changes of its proofs."""
-    name, changed = (settings.attributes.get(one, one) for one in ("supannMailPrive", "piactlProofChanged"))
+    name, changed = (
+        settings.attributes.get(attribute, attribute)
+        for attribute in ("supannMailPrive", "piactlProofChanged")
+    )
     entry = reader.read(dn, [name, changed])
     if entry is None:
         return "", ()
@@ -380,8 +383,8 @@ def with_base(
     if entry.drift is not None and entry.drift.baseless:
         return write
     bases, old = _bases(encoding), entry.base
-    kept = entry.drift.kept if entry.drift is not None else ()
-    new, name = bases.after(write.dn, entry.values, old, write, agreed, kept), encoding.name(BASE)
+    kept_attributes = entry.drift.kept if entry.drift is not None else ()
+    new, name = bases.after(write.dn, entry.values, old, write, agreed, kept_attributes), encoding.name(BASE)
     if new == old:
         return write
     delete = {**write.delete, name: (old,)} if old else write.delete
@@ -418,7 +421,9 @@ def account_change(encoding: Encoding, dn: str, current: Values, values: Values)
 
 def following_classes(encoding: Encoding, attributes: Container[str]) -> list[str]:
     """The classes that an account has together with these attributes."""
-    return [one for name, one in FOLLOWING_CLASSES.items() if encoding.name(name) in attributes]
+    return [
+        object_class for name, object_class in FOLLOWING_CLASSES.items() if encoding.name(name) in attributes
+    ]
 
 
 def _spelled(current: Values, values: Values, name: str) -> Values:

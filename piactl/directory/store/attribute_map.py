@@ -107,8 +107,8 @@ class Encoding:
     @cached_property
     def attributes(self) -> tuple[str, ...]:
         """The attributes to request when accounts are read."""
-        more = (_ENTRY_ID, _MADE) if self.unique_ids else ()
-        return (*self._managed.values(), self.name(BASE), *more)
+        operational = (_ENTRY_ID, _MADE) if self.unique_ids else ()
+        return (*self._managed.values(), self.name(BASE), *operational)
 
     @cached_property
     def _unmanaged(self) -> frozenset[str]:
@@ -175,13 +175,13 @@ class Encoding:
             if not text:
                 continue
             if isinstance(text, str):
-                found: tuple[bytes, ...] = (text.encode(),)
+                encoded_values: tuple[bytes, ...] = (text.encode(),)
             elif len(text) == 1:
                 (only,) = text
-                found = (only.encode(),)
+                encoded_values = (only.encode(),)
             else:
-                found = tuple([value.encode() for value in sorted(text)])
-            values[self.names.get(name, name)] = found
+                encoded_values = tuple([value.encode() for value in sorted(text)])
+            values[self.names.get(name, name)] = encoded_values
         return values
 
     def _texts(self, account: Account) -> dict[str, _Texts]:
@@ -465,8 +465,8 @@ class _Reading:
             login_from=login_from,
             login_until=login_until,
             next_due=next_due,
-            profiles=tuple(one for one in self.all("piactlProfile") if not _LOCAL.match(one)),
-            local_profiles=tuple(one for one in self.all("piactlProfile") if _LOCAL.match(one)),
+            profiles=tuple(profile for profile in self.all("piactlProfile") if not _LOCAL.match(profile)),
+            local_profiles=tuple(profile for profile in self.all("piactlProfile") if _LOCAL.match(profile)),
             affiliations=tuple(self.all("eduPersonAffiliation")),
             establishments=tuple(
                 dict.fromkeys([*([main] if main else []), *self.all("supannEntiteAffectation")])

@@ -40,8 +40,8 @@ def read_stamps(
 ) -> Iterator[Stamp]:
     """The uid, matricule and entryCSN of every account. `uuid` is called with the entryUUID of each."""
     uid, matricule = encoding.name("uid"), encoding.name("supannEmpId")
-    more = [UUID] if uuid is not None else []
-    for raw in reader.search(settings.accounts, IN_ACCOUNTS, [uid, matricule, CSN, *more]):
+    further_attributes = [UUID] if uuid is not None else []
+    for raw in reader.search(settings.accounts, IN_ACCOUNTS, [uid, matricule, CSN, *further_attributes]):
         if uuid is not None:
             uuid(raw.text(UUID))
         yield raw.text(uid), raw.text(matricule) or None, raw.first(CSN) or b""
@@ -191,8 +191,12 @@ def read_last_logins(
     name)."""
     uid = encoding.name("uid")
     for raw in reader.search(settings.accounts, IN_ACCOUNTS, [uid, *_LAST_LOGIN, "createTimestamp"]):
-        known = [at for at in (instant(raw.text(name)) for name in _LAST_LOGIN) if at is not None]
-        yield raw.text(uid), LastLogin(max(known, default=None), instant(raw.text("createTimestamp")))
+        login_times = [
+            login_time
+            for login_time in (instant(raw.text(name)) for name in _LAST_LOGIN)
+            if login_time is not None
+        ]
+        yield raw.text(uid), LastLogin(max(login_times, default=None), instant(raw.text("createTimestamp")))
 
 
 def read_foreign_names(reader: Reader, settings: DirectorySettings, encoding: Encoding) -> Iterator[str]:
@@ -233,8 +237,8 @@ def suggested_cases(
 ) -> list[str]:
     """Ids of cases with that prefix, like `suggested_uids`."""
     query = filters.all_of(IN_RECORD, filters.begins("cn", f"case-{prefix}"))
-    found = _suggested(settings, password, settings.state, query, "cn", seconds)
-    return [name.removeprefix("case-") for name in found]
+    names = _suggested(settings, password, settings.state, query, "cn", seconds)
+    return [name.removeprefix("case-") for name in names]
 
 
 def _suggested(

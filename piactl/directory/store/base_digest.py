@@ -112,7 +112,7 @@ class Base:
     def items(self) -> frozenset[bytes]:
         """The digests of single values, each behind the number of its attribute."""
         packed = self.packed
-        return frozenset([packed[at : at + _ITEM] for at in range(0, len(packed), _ITEM)])
+        return frozenset([packed[offset : offset + _ITEM] for offset in range(0, len(packed), _ITEM)])
 
     def text(self) -> bytes:
         body = bytes([self.known]) + self.whole + self.packed
@@ -128,14 +128,14 @@ def read_base(text: bytes) -> Base | None:
     """The base in a value; None if it is none."""
     key, brace, body = text.removeprefix(b"{").partition(b"}")
     try:
-        found = base64.b64decode(body, validate=True)
+        decoded = base64.b64decode(body, validate=True)
         name = key.decode()
     except (binascii.Error, UnicodeDecodeError):
         return None
-    items = found[1 + _WHOLE :]
-    if not brace or len(found) < 1 + _WHOLE or len(items) % _ITEM:
+    items = decoded[1 + _WHOLE :]
+    if not brace or len(decoded) < 1 + _WHOLE or len(items) % _ITEM:
         return None
-    return Base(name, found[0], found[1 : 1 + _WHOLE], items)
+    return Base(name, decoded[0], decoded[1 : 1 + _WHOLE], items)
 
 
 class Digesting:
@@ -151,8 +151,8 @@ class Digesting:
     def whole(self, values: Values) -> bytes:
         parts = [self._entry]
         for name in self._names:
-            if found := values.get(name):
-                parts += (b"\0\0", name.encode(), *found)
+            if texts := values.get(name):
+                parts += (b"\0\0", name.encode(), *texts)
         return blake2b(b"\0".join(parts), key=self._secret, digest_size=_WHOLE).digest()
 
     def item(self, name: str, value: bytes) -> bytes:
@@ -162,7 +162,7 @@ class Digesting:
     def items(self, values: Values) -> frozenset[bytes]:
         """The digests of single values, each behind the number of its attribute."""
         begun, numbers = self._begun.copy, self._names
-        found = []
+        digests = []
         for name, texts in values.items():
             number = numbers.get(name)
             if number is None:
@@ -175,8 +175,8 @@ class Digesting:
             for text in texts:
                 digest = begun()
                 digest.update(head + text)
-                found.append(tag + digest.digest())
-        return frozenset(found)
+                digests.append(tag + digest.digest())
+        return frozenset(digests)
 
 
 @dataclass(frozen=True)
@@ -209,11 +209,11 @@ class BaseKeys:
         stored: bytes,
         write: EntryWrite,
         agreed: Collection[str] = (),
-        kept: Collection[str] = (),
+        kept_attributes: Collection[str] = (),
     ) -> bytes:
         """The base once piactl has written the entry, which had these managed values and this base. What
         another program changed, and this write does not, stays a difference, unless it is `agreed`; so does
-        what is gone of attributes that are `kept`."""
+        what is gone of `kept_attributes`."""
         named = [name for name in self.names if name in values or name in write.add]
         result = {name: _written(values.get(name, ()), name, write) for name in named}
         base = self.read(stored)
@@ -229,7 +229,7 @@ class BaseKeys:
             gone = values.get(name, ()) if write.delete.get(name) == () else write.delete.get(name, ())
             items -= {old.item(name, value) for value in gone}
             items |= {old.item(name, value) for value in write.add.get(name, ())}
-            if name not in kept and (name in write.add or name in write.delete):
+            if name not in kept_attributes and (name in write.add or name in write.delete):
                 here = {old.item(name, value) for value in result.get(name, ())}
                 items -= {item for item in items if item[0] == self.names[name] and item not in here}
         if frozenset(items) == old.items(result):
@@ -261,21 +261,23 @@ def _written(values: tuple[bytes, ...], name: str, write: EntryWrite) -> tuple[b
     gone = write.delete.get(name)
     if not values:
         return tuple(sorted({*write.add.get(name, ())}))
-    left = () if gone == () else tuple(v for v in values if v not in (gone or ()))
-    return tuple(sorted({*left, *write.add.get(name, ())}))
+    remaining = () if gone == () else tuple(v for v in values if v not in (gone or ()))
+    return tuple(sorted({*remaining, *write.add.get(name, ())}))
 
 
 def base_keys(keys: DigestKeys, name: Mapping[str, str], unmanaged: Container[str] = ()) -> BaseKeys:
     """`name` maps default names of attributes to those of the directory. `unmanaged` are the attributes of
     MANAGED that piactl leaves to others there, by their default names."""
     secrets = {key: hmac.digest(secret, b"base of an account", "sha256") for key, secret in keys.keys.items()}
-    names = {name.get(one, one): n for one, n in _NUMBERS.items() if one not in unmanaged}
+    names = {
+        name.get(attribute, attribute): n for attribute, n in _NUMBERS.items() if attribute not in unmanaged
+    }
     return BaseKeys(keys.current, secrets, names, LAYOUT if POSIX[0] in unmanaged else len(MANAGED))
 
 
 def numbers_of(items: Iterable[bytes]) -> dict[int, frozenset[bytes]]:
     """The digests by the number of their attribute."""
-    found: dict[int, set[bytes]] = {}
+    digests: dict[int, set[bytes]] = {}
     for item in items:
-        found.setdefault(item[0], set()).add(item)
-    return {number: frozenset(some) for number, some in found.items()}
+        digests.setdefault(item[0], set()).add(item)
+    return {number: frozenset(some) for number, some in digests.items()}

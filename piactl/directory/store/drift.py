@@ -157,22 +157,22 @@ class Drifted:
         result = dict(values)
         for name in self.kept:
             added, gone = self.added.get(name, ()), self.gone.get(name, frozenset())
-            left = [v for v in values.get(name, ()) if self.digesting.item(name, v) not in gone]
+            remaining = [v for v in values.get(name, ()) if self.digesting.item(name, v) not in gone]
             single = added and name not in self.multiple
-            result[name] = entry[name] if single else tuple(sorted({*left, *added}))
-        for one in self.drift:
-            name = one.attribute
-            if one.fate == Fate.UNKNOWN and values.get(name) == known.get(name):
+            result[name] = entry[name] if single else tuple(sorted({*remaining, *added}))
+        for drift in self.drift:
+            name = drift.attribute
+            if drift.fate == Fate.UNKNOWN and values.get(name) == known.get(name):
                 result[name] = entry.get(name, ())
         return {name: some for name, some in result.items() if some}
 
     def found(self, values: Values) -> dict[str, tuple[bytes, ...]]:
         """Those of these values that another program removed, by attribute."""
-        found = {
+        removed_values = {
             name: tuple(v for v in values.get(name, ()) if self.digesting.item(name, v) in gone)
             for name, gone in self.gone.items()
         }
-        return {name: some for name, some in found.items() if some}
+        return {name: some for name, some in removed_values.items() if some}
 
 
 def drift_of(
@@ -198,46 +198,48 @@ def drift_of(
     }
     added = {name: some for name, some in added.items() if some}
     believed: dict[str, tuple[bytes, ...]] = dict(values)
-    found, kept, unknown = [], [], []
+    drifts, kept_attributes, unknown = [], [], []
     for name in keys.names:
         if name not in added and name not in gone:
             continue
-        one, injected, lost = MANAGED[keys.names[name]], added.get(name, ()), gone.get(name, frozenset())
-        back = trials.back(one, name, lost, digesting, values) if lost else ()
+        default, injected, lost = MANAGED[keys.names[name]], added.get(name, ()), gone.get(name, frozenset())
+        back = trials.back(default, name, lost, digesting, values) if lost else ()
         complete = len(back) == len(lost)
-        sort = _class_of(one, injected, back, complete)
+        sort = _class_of(default, injected, back, complete)
         fate = decide(name, sort)
-        if fate is Fate.KEPT and one == "piactlProtected":  # no run may write such an account
+        if fate is Fate.KEPT and default == "piactlProtected":  # no run may write such an account
             fate = Fate.WAITS
-        if fate is Fate.REVERTED and not complete and one in _FROM_HR | _STORED:
+        if fate is Fate.REVERTED and not complete and default in _FROM_HR | _STORED:
             fate = Fate.UNKNOWN
-        if fate is Fate.KEPT and one not in _STANDS:
-            kept.append(name)
-        if not complete and one in _STORED and not (fate is Fate.KEPT and one in _STANDS):
+        if fate is Fate.KEPT and default not in _STANDS:
+            kept_attributes.append(name)
+        if not complete and default in _STORED and not (fate is Fate.KEPT and default in _STANDS):
             unknown.append(name)
-        stands = fate is Fate.WAITS or (fate is Fate.KEPT and one in _STANDS)
+        stands = fate is Fate.WAITS or (fate is Fate.KEPT and default in _STANDS)
         # the salt of a new digest is read from the former one
-        believes = fate is Fate.UNKNOWN and one in _FROM_HR and one != "piactlBirthDigest"
+        believes = fate is Fate.UNKNOWN and default in _FROM_HR and default != "piactlBirthDigest"
         if not stands and not believes:
             ours = {*(v for v in values.get(name, ()) if v not in injected), *back}
-            if one == "piactlLock" and not complete:
+            if default == "piactlLock" and not complete:
                 ours = {lock_text(_LOCK).encode()}
             believed[name] = tuple(sorted(ours))
-        elif one == "piactlIdentifier":  # the ledger never shrinks
+        elif default == "piactlIdentifier":  # the ledger never shrinks
             believed[name] = tuple(sorted({*values.get(name, ()), *back}))
-        found.append(
+        drifts.append(
             Drift(
                 uid="",
                 attribute=name,
                 drift_class=sort.value,
-                ours=(*(_shown(one, v) for v in back), *(["?"] if not complete else [])),
-                theirs=tuple(_shown(one, v) for v in injected),
+                ours=(*(_shown(default, v) for v in back), *(["?"] if not complete else [])),
+                theirs=tuple(_shown(default, v) for v in injected),
                 fate=fate.value,
             )
         )
     believed = {name: some for name, some in believed.items() if some}
     multiple = {name for name, number in keys.names.items() if MANAGED[number] in _MULTIPLE}
-    return Drifted(tuple(found), believed, tuple(kept), tuple(unknown), added, gone, multiple, digesting)
+    return Drifted(
+        tuple(drifts), believed, tuple(kept_attributes), tuple(unknown), added, gone, multiple, digesting
+    )
 
 
 def _without_base(
@@ -254,7 +256,7 @@ def _without_base(
 
 
 def _class_of(name: str, added: Sequence[bytes], back: Sequence[bytes], complete: bool) -> DriftClass:
-    more, less = CLASSES[name]
+    adding, removing = CLASSES[name]
     theirs, ours = ([v.decode("utf-8", "replace") for v in some] for some in (added, back))
     if name in ("pwdStartTime", "pwdEndTime"):
         if not theirs or not complete:
@@ -272,7 +274,7 @@ def _class_of(name: str, added: Sequence[bytes], back: Sequence[bytes], complete
         return _TIGHTENING if shut else _LOOSENING
     if name in ("piactlLock", "piactlProofChanged") and (ours or not complete):
         return _LOOSENING
-    return more if added else less
+    return adding if added else removing
 
 
 def _is_open(state: str) -> bool:
@@ -305,14 +307,14 @@ class Trials:
         self, name: str, attribute: str, lost: frozenset[bytes], digesting: Digesting, values: Values
     ) -> tuple[bytes, ...]:
         """The values with these digests, as far as they are found."""
-        found: dict[bytes, bytes] = {}
+        texts: dict[bytes, bytes] = {}
         for text in self._texts(name, values):
             item = digesting.item(attribute, text)
-            if item in lost and item not in found:
-                found[item] = text
-                if len(found) == len(lost):
+            if item in lost and item not in texts:
+                texts[item] = text
+                if len(texts) == len(lost):
                     break
-        return tuple(found.values())
+        return tuple(texts.values())
 
     def _texts(self, name: str, values: Values) -> Iterable[bytes]:
         if name in ("pwdStartTime", "pwdEndTime", "supannEmpDateFin"):
@@ -340,7 +342,7 @@ class Trials:
             return (f"{urn}{end}".encode() for urn in self.services for end in ends)
         if name == "piactlMatriculeDigest":
             names = (self.name("supannEmpId"), self.name("piactlMatricule"))
-            numbers = (v.decode("utf-8", "replace") for one in names for v in values.get(one, ()))
+            numbers = (v.decode("utf-8", "replace") for attribute in names for v in values.get(attribute, ()))
             return (text.encode() for number in numbers for text in self.matricule(number))
         return self._of_entry(values)
 
@@ -351,9 +353,9 @@ class Trials:
             for value in some:
                 yield value
                 words = value.split(b" ") if len(value) < 200 else []
-                for at in range(1, len(words)):
-                    yield b" ".join(words[:at])
-                    yield b" ".join(words[at:])
+                for index in range(1, len(words)):
+                    yield b" ".join(words[:index])
+                    yield b" ".join(words[index:])
                 if value.startswith(b"cn="):
                     yield value[3:].partition(b",")[0]
         for uid in values.get(self.name("uid"), ()):
@@ -373,7 +375,7 @@ def _days(midnights: Callable[[date], str]) -> tuple[bytes, ...]:
 def read_foreign_devices(reader: Reader, settings: DirectorySettings, base: str = "") -> Iterator[RawEntry]:
     """The devices below the accounts, or below one (a DN), that no identity of piactl added; each with what a
     deletion asserts. None where the configuration does not name the identities that add devices."""
-    ours = [one.dn for one in settings.identities.values() if one.dn]
+    ours = [identity.dn for identity in settings.identities.values() if identity.dn]
     if not all(name in settings.identities and settings.identities[name].dn for name in _ADDING_DEVICES):
         return
     others = filters.none_of(filters.any_of(*(filters.equals("creatorsName", dn) for dn in ours)))

@@ -67,10 +67,10 @@ def members_filter(group: Group, encoding: Encoding) -> str:
     parts = [IN_ACCOUNTS]
     right, profile, state = map(encoding.name, ("eduPersonEntitlement", "piactlProfile", "piactlState"))
     if group.rights:
-        parts.append(_any_of([_right(right, encoding.urn, *one) for one in group.rights]))
+        parts.append(_any_of([_right(right, encoding.urn, *group_right) for group_right in group.rights]))
     if group.profiles:
         parts.append(_any_of([filters.equals(profile, name) for name in group.profiles]))
-        parts.append(_any_of([filters.equals(state, one.value) for one in _IN_POST]))
+        parts.append(_any_of([filters.equals(state, state_in_post.value) for state_in_post in _IN_POST]))
     return filters.all_of(*parts)
 
 
@@ -118,11 +118,11 @@ def read_kept(
 ) -> dict[str, GroupEntry]:
     """The entries below a base, by their normalized name. Those that name piactl as their `keeper` are its
     own."""
-    found = {}
+    entries = {}
     for raw in reader.search(base, filters.ANY_ENTRY, attributes):
         if not same_dn(raw.dn, base):
-            found[normal_dn(raw.dn)] = GroupEntry(raw.dn, raw.values, _owned(raw, directory, keeper))
-    return found
+            entries[normal_dn(raw.dn)] = GroupEntry(raw.dn, raw.values, _owned(raw, directory, keeper))
+    return entries
 
 
 def _owned(raw: RawEntry, directory: DirectorySettings, keeper: str = OWNER) -> bool:
@@ -185,13 +185,13 @@ class StaticGroup:
 
 def read_static_groups(reader: Reader, directory: DirectorySettings) -> list[StaticGroup]:
     """The static groups that piactl keeps, with their members."""
-    found = []
+    groups = []
     query = filters.all_of(filters.equals("objectClass", STATIC_CLASS), filters.present(DEFINITION))
     for raw in reader.search(directory.groups, query, [*_ATTRIBUTES, MEMBER]):
         if _owned(raw, directory):
             members = {_name(value): value for value in raw.values.get(MEMBER, ())}
-            found.append(StaticGroup(raw.dn, members, shown_members(raw.values)))
-    return found
+            groups.append(StaticGroup(raw.dn, members, shown_members(raw.values)))
+    return groups
 
 
 def wanted_members(reader: Reader, directory: DirectorySettings, query: str) -> dict[str, bytes]:

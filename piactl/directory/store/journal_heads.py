@@ -58,9 +58,13 @@ def heads_since(reader: Reader, places: Places, since: date) -> Iterator[Anchor]
 def add_head(writer: Writer, places: Places, anchor: Anchor) -> None:
     """Adds a head to those of its journal and day; it names the one before it. Raises PiactlError."""
     dn = places.journal_heads(anchor.owner, date.fromisoformat(anchor.time[:10]))
-    there = writer.read(dn, [HEAD])
-    last = there or _day_before(writer, places, anchor.owner, anchor.time[:10])
-    earlier = [one.time for one in _anchors(last, anchor.owner) if one.time < anchor.time]
+    entry = writer.read(dn, [HEAD])
+    last = entry or _day_before(writer, places, anchor.owner, anchor.time[:10])
+    earlier = [
+        stored_anchor.time
+        for stored_anchor in _anchors(last, anchor.owner)
+        if stored_anchor.time < anchor.time
+    ]
     value = {HEAD: (str(replace(anchor, after=max(earlier, default=""))).encode(),)}
     new = EntryWrite(
         "add",
@@ -71,10 +75,10 @@ def add_head(writer: Writer, places: Places, anchor: Anchor) -> None:
             **value,
         },
     )
-    more = EntryWrite("modify", dn, add=value)
-    result = write_one(writer, more if there else new)
-    if result.outcome is Outcome.CONFLICT and not there:  # another command was the first of the day
-        result = write_one(writer, more)
+    modification = EntryWrite("modify", dn, add=value)
+    result = write_one(writer, modification if entry else new)
+    if result.outcome is Outcome.CONFLICT and not entry:  # another command was the first of the day
+        result = write_one(writer, modification)
     if result.outcome not in (Outcome.APPLIED, Outcome.UNCHANGED):
         raise PiactlError(f"{dn}: {result.message}")
 
@@ -83,8 +87,8 @@ def highest_head(reader: Reader, places: Places, owner: str, since: str, now: st
     """The highest head of the last day of a journal, of those stored from `since` to `now` (UTC, ISO 8601);
     None without any."""
     entry = reader.read(places.journal_heads(owner, date.fromisoformat(now[:10])), [HEAD])
-    found = _anchors(entry or _day_before(reader, places, owner, now[:10]), owner)
-    stored = (anchor for anchor in found if since <= anchor.time <= now)
+    anchors = _anchors(entry or _day_before(reader, places, owner, now[:10]), owner)
+    stored = (anchor for anchor in anchors if since <= anchor.time <= now)
     return max(stored, key=lambda anchor: anchor.head.seq, default=None)
 
 
@@ -106,8 +110,8 @@ def _days(reader: Reader, places: Places) -> Iterator[tuple[str, str, str]]:
 def last_heads(reader: Reader, places: Places) -> list[Anchor]:
     """The last head of each journal."""
     days = {owner: dn for owner, _, dn in sorted(_days(reader, places))}
-    found = (list(_anchors(reader.read(dn, [HEAD]), owner)) for owner, dn in days.items())
-    return [max(anchors, key=lambda anchor: anchor.time) for anchors in found if anchors]
+    anchor_lists = (list(_anchors(reader.read(dn, [HEAD]), owner)) for owner, dn in days.items())
+    return [max(anchors, key=lambda anchor: anchor.time) for anchors in anchor_lists if anchors]
 
 
 def has_head(reader: Reader, places: Places, anchor: Anchor) -> bool:

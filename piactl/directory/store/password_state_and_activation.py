@@ -212,8 +212,8 @@ def shut_out_by_others(
     for entry in list(reader.search(directory.accounts, query, [uid, POLICY])):
         policy = entry.text(POLICY) or passwords.policy
         if policy not in blocks:
-            held = reader.read(policy, ["pwdLockout"])
-            blocks[policy] = held is not None and held.text("pwdLockout") == "TRUE"
+            policy_entry = reader.read(policy, ["pwdLockout"])
+            blocks[policy] = policy_entry is not None and policy_entry.text("pwdLockout") == "TRUE"
         if blocks[policy]:
             uids.append(entry.text(uid))
     return sorted(uids)

@@ -208,11 +208,11 @@ def read_waiting(r: Record) -> Waiting:
 
 
 def drift_record(drift: Mapping[str, Mapping[str, date]]) -> Record:
-    return {uid: {name: since.isoformat() for name, since in found.items()} for uid, found in drift.items()}
+    return {uid: {name: since.isoformat() for name, since in days.items()} for uid, days in drift.items()}
 
 
 def read_drift(r: Record) -> dict[str, dict[str, date]]:
-    return {uid: {name: read_day(since) for name, since in found.items()} for uid, found in r.items()}
+    return {uid: {name: read_day(since) for name, since in days.items()} for uid, days in r.items()}
 
 
 def archivals_record(noted: Mapping[str, date]) -> Record:
@@ -226,22 +226,22 @@ def read_archivals(r: Record) -> dict[str, date]:
 def vanished_record(vanished: Mapping[str, Vanished]) -> Record:
     return {
         uid: {
-            "matricule": one.matricule,
-            "since": one.since.isoformat(),
-            "unmanaged": one.unmanaged,
+            "matricule": vanished_account.matricule,
+            "since": vanished_account.since.isoformat(),
+            "unmanaged": vanished_account.unmanaged,
         }
-        for uid, one in vanished.items()
+        for uid, vanished_account in vanished.items()
     }
 
 
 def read_vanished(r: Record) -> dict[str, Vanished]:
     return {
         uid: Vanished(
-            text_of(one, "matricule"),
-            read_day(one["since"]),
-            one["unmanaged"] is True,
+            text_of(facts, "matricule"),
+            read_day(facts["since"]),
+            facts["unmanaged"] is True,
         )
-        for uid, one in r.items()
+        for uid, facts in r.items()
     }
 
 
@@ -284,14 +284,14 @@ def read_memory(
         normal_dn(places.archivals): ("archivals", read_archivals),
         normal_dn(places.addresses): ("addresses", None),  # of older versions; a write deletes it
     }
-    found: dict[str, Mapping[str, Any]] = {}
+    contents: dict[str, Mapping[str, Any]] = {}
     query = filters.any_of(*(filters.equals("cn", name) for name, _ in single.values()), CASES)
     cases: dict[str, Case] = {}
     for entry in reader.search(state, query, ["objectClass", DATA], scope="one"):
         if normal_dn(entry.dn) in single:
             name, parse = single[normal_dn(entry.dn)]
             content = unreadable.read(entry.dn, entry.first(DATA), parse) if parse else {}
-            readable, found[name] = content is not None, content or {}
+            readable, contents[name] = content is not None, content or {}
         else:
             case = case_in(entry, places, unreadable)
             readable = case is not None
@@ -320,7 +320,7 @@ def read_memory(
         else:
             why = "its name is not the digest of its matricule under a key of this host"
             unreadable.add(UnreadableRecord(entry.dn, why, "restore the key, or delete the entry"))
-    drift, archivals, vanished = (found.get(name, {}) for name in ("drift", "archivals", "vanished"))
+    drift, archivals, vanished = (contents.get(name, {}) for name in ("drift", "archivals", "vanished"))
     memory = Memory(last_run, sources, waiting, drift, archivals, cases, vanished)
     return Remembered(memory, raw, complete=due is None)
 

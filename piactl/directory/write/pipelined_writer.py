@@ -122,7 +122,7 @@ def _lineage(dn: str) -> tuple[str, frozenset[str]]:
 @lru_cache(maxsize=64)
 def _upwards(name: str) -> frozenset[str]:
     parts = name.split(",")
-    return frozenset(",".join(parts[at:]) for at in range(len(parts)))
+    return frozenset(",".join(parts[index:]) for index in range(len(parts)))
 
 
 PIECE = 16
@@ -195,7 +195,7 @@ class PipelinedWriter(DirectoryWriter):
                 self._send(window, batch)
             except PiactlError as unreachable:
                 queue.error = unreachable
-                window.sent = deque(one for one in window.sent if one.out)
+                window.sent = deque(sent for sent in window.sent if sent.out)
             if len(batch) < piece:
                 break
         return bool(window.sent)
@@ -222,9 +222,9 @@ class PipelinedWriter(DirectoryWriter):
             return
         if not window.waiting:
             window.session = self._link.to_write()
-        writes = [(one.write, self._controls(one.write, True)) for one in batch]
-        for one in batch:
-            one.out = True
+        writes = [(sent.write, self._controls(sent.write, True)) for sent in batch]
+        for sent in batch:
+            sent.out = True
         try:
             window.number(window.session.post(writes, _doing(window)), batch)
         except ConnectionLost as lost:
@@ -255,38 +255,38 @@ class PipelinedWriter(DirectoryWriter):
         lost, window.lost, window.unsettled = window.lost, None, False
         silent: list[InFlightWrite] = []
         unreadable = False
-        for one in [one for one in window.sent if one.result is None]:
+        for sent in [sent for sent in window.sent if sent.result is None]:
             try:
-                if not (one.silent and unreadable):
-                    one.result = self._outcome(one, lost, error)
-                if one.silent and one.result is not None:
+                if not (sent.silent and unreadable):
+                    sent.result = self._outcome(sent, lost, error)
+                if sent.silent and sent.result is not None:
                     window.losses = 0
             except ReplyLost as met:
                 unreadable = True
                 if error is None:
-                    one.out, one.answer, error = True, None, met
+                    sent.out, sent.answer, error = True, None, met
             except PiactlError as met:
                 error = error or met
-            if one.silent and one.result is None:
-                silent.append(one)
+            if sent.silent and sent.result is None:
+                silent.append(sent)
         if silent and error is None:
             error = self._repeat(window, silent, lost)
         if error is not None:
-            window.sent = deque(one for one in window.sent if one.result is not None)
-            error = with_doubts(error, [one.write.dn for one in silent])
+            window.sent = deque(sent for sent in window.sent if sent.result is not None)
+            error = with_doubts(error, [sent.write.dn for sent in silent])
         return error
 
     def _outcome(
-        self, one: InFlightWrite, lost: ConnectionLost | None, error: BaseException | None
+        self, sent: InFlightWrite, lost: ConnectionLost | None, error: BaseException | None
     ) -> WriteResult | None:
         """The outcome of a write; None if it was not made, or, without an answer, not yet."""
-        if one.silent and lost is not None:
-            return self._after_silence(one.write, lost, False)
+        if sent.silent and lost is not None:
+            return self._after_silence(sent.write, lost, False)
         if error is None:
-            answer = None if one.answer is None or one.answer.code in AGAIN else one.answer
-            return self._one(one.write, answer=answer, doubtful=one.doubtful)
-        if one.answer is not None and one.answer.code in STALE:
-            return self._settled(one.write, one.doubtful)
+            answer = None if sent.answer is None or sent.answer.code in AGAIN else sent.answer
+            return self._one(sent.write, answer=answer, doubtful=sent.doubtful)
+        if sent.answer is not None and sent.answer.code in STALE:
+            return self._settled(sent.write, sent.doubtful)
         return None
 
     def _repeat(
@@ -295,8 +295,8 @@ class PipelinedWriter(DirectoryWriter):
         """Sends the writes once more; returns the error that ends the run if that did not help before."""
         if window.losses > 1:
             return ReplyLost(f"{lost}\nIt was sent twice without an answer, and was not done when read back.")
-        for one in silent:
-            one.doubtful = True
+        for sent in silent:
+            sent.doubtful = True
         try:
             self._send(window, silent)
         except PiactlError as unreachable:
@@ -305,8 +305,8 @@ class PipelinedWriter(DirectoryWriter):
 
 
 def _doing(window: Window) -> str:
-    first, more = window.sent[0].write, len(window.sent) - 1
-    return f"write {first.dn!r}" + (f" and {more} more" if more else "")
+    first, remaining = window.sent[0].write, len(window.sent) - 1
+    return f"write {first.dn!r}" + (f" and {remaining} more" if remaining else "")
 
 
 def with_doubts(error: BaseException, doubtful: Sequence[str]) -> BaseException:

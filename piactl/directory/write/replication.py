@@ -48,12 +48,12 @@ def lagging_servers(
     """
     wanted = context_csns(session, suffix)
     deadline = time.monotonic() + seconds
-    found = []
+    sentences = []
     for uri in peers:
         why = _lag(uri, suffix, wanted, connect, written, deadline)
         if why:
-            found.append(f"{uri}: {why}")
-    return found
+            sentences.append(f"{uri}: {why}")
+    return sentences
 
 
 def unequal_entries(
@@ -66,15 +66,15 @@ def unequal_entries(
     """A sentence for each entry that, after so many seconds in all, still differs between the server of
     `session` and one of `peers`. See `Writer.unequal`."""
     deadline = time.monotonic() + seconds
-    found: dict[str, str] = {}
+    sentences: dict[str, str] = {}
     for uri in peers if entries else ():
         try:
             with closing(connect(uri)) as peer:
                 unequal = _unequal(session, peer, entries, deadline)
         except (Unusable, PiactlError) as error:
             unequal = dict.fromkeys(entries, f"cannot be read: {error}".replace("\n", " "))
-        found = {dn: f"{uri}: {words}" for dn, words in unequal.items()} | found
-    return found
+        sentences = {dn: f"{uri}: {words}" for dn, words in unequal.items()} | sentences
+    return sentences
 
 
 def _unequal(

@@ -220,7 +220,9 @@ def _conflict(write: EntryWrite, entry: RawEntry | None) -> WriteResult:
 
 
 def _readable(values: Values) -> Values:
-    return {name: held for name, held in values.items() if name.lower() not in UNREADABLE}
+    return {
+        name: attribute_values for name, attribute_values in values.items() if name.lower() not in UNREADABLE
+    }
 
 
 def _new_values(write: EntryWrite) -> Values:
