@@ -170,8 +170,10 @@ def _with_reader(
                     stored_heads, reader, settings, keys, content.unreadable, this_user(), host, now()
                 )
                 of_journal = list(examine_journal(settings, host, stored, now(), baseline))
-                chain = next(one for one in of_journal if one.check.id == "D09")
-                found = [
+                chain = next(
+                    journal_finding for journal_finding in of_journal if journal_finding.check.id == "D09"
+                )
+                findings = [
                     *of_journal,
                     examine_runs(content, chain),
                     examine_bases(content),
@@ -183,11 +185,11 @@ def _with_reader(
         except PiactlError:
             continue
         except Exception as bug:  # noqa: BLE001 - the journal must still be checked
-            found = [
+            findings = [
                 *examine_journal(settings, host, None, now()),
                 *(broken(id_, bug) for id_ in _OF_READER),
             ]
-        yield from found
+        yield from findings
         return
     yield from examine_journal(settings, host, None, now())
     for id_ in _OF_READER:

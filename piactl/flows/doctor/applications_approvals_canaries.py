@@ -41,16 +41,16 @@ def _blocked(reader: Reader, settings: Settings, entries: list[RawEntry]) -> Ite
     """The applications whose password policy blocks them after wrong passwords."""
     default = settings.password.policy
     blocks: dict[str, bool] = {}
-    found = []
+    blocked = []
     for entry in entries:
         policy = entry.text("pwdPolicySubentry") or default
         if policy not in blocks:
-            known = reader.read(policy, ["pwdLockout"]) if policy else None
-            blocks[policy] = known is not None and known.text("pwdLockout") == "TRUE"
+            policy_entry = reader.read(policy, ["pwdLockout"]) if policy else None
+            blocks[policy] = policy_entry is not None and policy_entry.text("pwdLockout") == "TRUE"
         if blocks[policy]:
-            found.append(entry.text("cn"))
-    if found:
-        yield f"wrong passwords of anybody block {few(found, _FEW)}"
+            blocked.append(entry.text("cn"))
+    if blocked:
+        yield f"wrong passwords of anybody block {few(blocked, _FEW)}"
 
 
 _PAGE = "See docs/approvals.md."
@@ -71,15 +71,19 @@ def approval_place(content: Content) -> Result:
     else:
         same = [
             name
-            for name, one in directory.identities.items()
-            if name != IdentityName.APPROVER and one.dn and same_dn(one.dn, approver.dn)
+            for name, identity in directory.identities.items()
+            if name != IdentityName.APPROVER and identity.dn and same_dn(identity.dn, approver.dn)
         ]
         wrong += [f"approver and {name} are one identity" for name in same]
-        same = [n for n, one in directory.identities.items() if one.user and one.user == approver.user]
+        same = [
+            n
+            for n, identity in directory.identities.items()
+            if identity.user and identity.user == approver.user
+        ]
         if len(same) > 1:
             wrong.append(f"{' and '.join(same)} have one Unix user")
-    found = len(records.all())
-    return worst(wrong, [], f"{UPGRADE_PAGE} {_PAGE}", counted(found, "answer"))
+    count = len(records.all())
+    return worst(wrong, [], f"{UPGRADE_PAGE} {_PAGE}", counted(count, "answer"))
 
 
 def runs_without_approval(content: Content) -> Result:

@@ -49,13 +49,13 @@ class Baseline:
         self.now["asked"] = {"server": server, "at": now.isoformat(), "csns": csns}
         with suppress(KeyError, TypeError, ValueError, AttributeError):
             before = self.before["asked"]
-            at = datetime.fromisoformat(before["at"])
-            if before["server"] == server and at <= now:  # else the clock was set back
+            instant = datetime.fromisoformat(before["at"])
+            if before["server"] == server and instant <= now:  # else the clock was set back
                 # what another server wrote earlier may have come later
                 moved = [was for sid, was in before["csns"].items() if csns.get(sid) != was]
                 older = [utc_instant(csn.partition("#")[0]) for csn in moved]
                 new = csns.keys() - before["csns"].keys()
-                self.since = None if new else min([at - _MARGIN, *older])
+                self.since = None if new else min([instant - _MARGIN, *older])
 
     def accounts(self, check: str, facts: str = "") -> str:
         """The filter of the accounts that a check has to look at: all, unless it found them in order before,

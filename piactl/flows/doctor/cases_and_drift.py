@@ -78,16 +78,20 @@ def _entries(content: Content) -> tuple[Result, Result]:
     unlisted = []
     for entry in _suspects(content):
         account = as_found(entry, encoding)
-        classes.update({one.drift_class for one in entry.drift.drift} if entry.drift else ())
+        classes.update({drift.drift_class for drift in entry.drift.drift} if entry.drift else ())
         unlisted += [f"{account.uid} has {a}" for a in sorted(account.foreign_addresses)]
         for name in {*(name.casefold() for name in account.names), *account.matricules}:
             holders[name].add(account.uid)
-    counts = {one: f"{counted(classes[one], 'account')} with {one}" for one in DriftClass if classes[one]}
+    counts = {
+        drift_class: f"{counted(classes[drift_class], 'account')} with {drift_class}"
+        for drift_class in DriftClass
+        if classes[drift_class]
+    }
     errors = [counts.pop(DriftClass.LOOSENING)] if DriftClass.LOOSENING in counts else []
     advice = "Decide what stays, the next night reverts the rest: piactl drift list (docs/drift.md)."
     changed = worst(errors, [*counts.values()], advice, "no other program has changed one")
     shared = [f"{', '.join(sorted(uids))} share {name}" for name, uids in holders.items() if len(uids) > 1]
-    unlisted = [f"{one}, which its ledger of names lacks" for one in unlisted]
+    unlisted = [f"{sentence}, which its ledger of names lacks" for sentence in unlisted]
     advice = f"{_SHARED} The next night enters a name that nobody else has in the ledger."
     return changed, worst(first_ones(shared), first_ones(unlisted), advice, "each is of one account")
 
@@ -102,12 +106,14 @@ def _suspects(content: Content) -> Iterator[Entry]:
     last = memory.last
     since = last.began if last is not None and last.clean and not last.lost else None
     listed = read_account_list(content.reader, content.directory.state, UnreadableRecords())
-    found = {one.dn: one for one in _decided(content, memory, read_accounts(*accounts, written_since=since))}
+    by_dn = {
+        entry.dn: entry for entry in _decided(content, memory, read_accounts(*accounts, written_since=since))
+    }
     if since is None or not all(listed.raw.values()):
-        yield from found.values()
+        yield from by_dn.values()
         return
-    for one in _decided(content, memory, read_accounts_named(*accounts, [*memory.drift])):
-        found.setdefault(one.dn, one)
+    for entry in _decided(content, memory, read_accounts_named(*accounts, [*memory.drift])):
+        by_dn.setdefault(entry.dn, entry)
     holders = defaultdict[str | int, set[str]](set)
     for uid, (matricule, names) in listed.accounts():
         for name in (name_digest(uid), *names):
@@ -117,17 +123,17 @@ def _suspects(content: Content) -> Iterator[Entry]:
     uid, *attributes = map(content.encoding.name, ("uid", "supannEmpId", "piactlMatricule"))
     several = filters.all_of(IN_ACCOUNTS, filters.present(attributes[1]))
     for raw in content.reader.search(content.directory.accounts, several, [uid, *attributes]):
-        for value in (value for one in attributes for value in raw.values.get(one, ())):
+        for value in (value for attribute in attributes for value in raw.values.get(attribute, ())):
             holders[value.decode("utf-8", "replace")].add(raw.text(uid))
-    for one in found.values():
-        account = as_found(one, content.encoding)
+    for entry in by_dn.values():
+        account = as_found(entry, content.encoding)
         for text in account.names:
             holders[name_digest(local_of(text))].add(account.uid)
         for matricule in account.matricules:
             holders[matricule].add(account.uid)
-    known = {one.account.uid for one in found.values()}
+    known = {entry.account.uid for entry in by_dn.values()}
     sharing = {uid for uids in holders.values() if len(uids) > 1 for uid in uids} - known
-    yield from found.values()
+    yield from by_dn.values()
     yield from _decided(content, memory, read_accounts_named(*accounts, sorted(sharing)))
 
 
@@ -141,6 +147,6 @@ def _decided(content: Content, memory: Memory, entries: Iterable[Entry | Unreada
 
 def _gone(content: Content) -> Result:
     gone = vanished_accounts(content.reader, content.directory.state, UnreadableRecords())
-    there = still_gone(ManagedAccounts(content.reader, content.directory, content.encoding), gone)
-    words = [vanished_words(uid, unmanaged=one.unmanaged) for uid, one in there.items()]
+    vanished = still_gone(ManagedAccounts(content.reader, content.directory, content.encoding), gone)
+    words = [vanished_words(uid, unmanaged=account.unmanaged) for uid, account in vanished.items()]
     return worst(first_ones(words), [], "See piactl drift list and docs/drift.md.", "no entry is gone")

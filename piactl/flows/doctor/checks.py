@@ -236,6 +236,6 @@ def unless_broken(id_: str, check: Callable[[], Result], where: str = "") -> Fin
 
 def broken(id_: str, bug: Exception, where: str = "") -> Finding:
     """The finding of a check that failed with a bug; leaves out values that the exception may hold."""
-    found = f"the check itself failed: {type(bug).__name__}"
+    words = f"the check itself failed: {type(bug).__name__}"
     advice = "This is a bug in piactl: please report it with this line."
-    return finding(id_, error(found, advice), where)
+    return finding(id_, error(words, advice), where)

@@ -89,12 +89,12 @@ def examine_runs(content: Content, chain: Finding) -> Finding:
 
     def compared() -> Result:
         try:
-            known = content.reader, content.host, content.settings, content.unreadable
-            if not compare_runs(*known, lambda: content.now):
+            arguments = content.reader, content.host, content.settings, content.unreadable
+            if not compare_runs(*arguments, lambda: content.now):
                 return skipped("the journal cannot be read (D08)")
         except (DirectoryOlder, JournalMissing) as error_found:
-            found, _, advice = str(error_found).partition("\n")
-            return error(found, advice)
+            words, _, advice = str(error_found).partition("\n")
+            return error(words, advice)
         return fine("the directory has the last run of this host")
 
     return examined("D40", compared)
@@ -113,21 +113,21 @@ def writes_in_journal(content: Content) -> Result:
                     open_reader(directory, IdentityName.ADMINISTRATOR, read_password)
                 )
         server = reader.facts().uri
-        after, at = _compared(baseline, server, now)
-        found = unjournalled(
+        after, day = _compared(baseline, server, now)
+        comparison = unjournalled(
             reader, directory, settings.journal_file, this_user(), content.host, since, root, after
         )
     warnings, advice = [], []
-    if not found.log:
+    if not comparison.log:
         warnings.append("no access log can be read: only the last write of each account is seen")
         advice.append("Load accesslog (schemas/ldap/accesslog.ldif.in).")
-    if words := found.sentence():
+    if words := comparison.sentence():
         warnings.append(words)
         advice.append("Ask who made them; piactl account history ACCOUNT has the names of what was changed.")
-    period = f"{at}, when all before were in it," if after else f"{since:%Y-%m-%d}"
-    good = f"{counted(found.compared, 'write')} of accounts since {period} are in the journal"
-    if found.log and not warnings:
-        baseline.now["writes"] = {"server": server, "at": text_of(now), "logs": dict(found.reached)}
+    period = f"{day}, when all before were in it," if after else f"{since:%Y-%m-%d}"
+    good = f"{counted(comparison.compared, 'write')} of accounts since {period} are in the journal"
+    if comparison.log and not warnings:
+        baseline.now["writes"] = {"server": server, "at": text_of(now), "logs": dict(comparison.reached)}
     return worst([], warnings, " ".join(advice), good)
 
 
@@ -136,11 +136,11 @@ def _compared(baseline: Baseline, server: str, now: datetime) -> tuple[Mapping[s
     was found. A minute less: a write may come into the log later than one that began after it."""
     try:
         before = baseline.before["writes"]
-        at = datetime.fromisoformat(before["at"])
-        if before["server"] != server or at > now:  # the clock was set back
+        instant = datetime.fromisoformat(before["at"])
+        if before["server"] != server or instant > now:  # the clock was set back
             return {}, ""
         logs = {log: _minute_before(start) for log, start in before["logs"].items() if start}
-        return logs, f"{at:%Y-%m-%d}"
+        return logs, f"{instant:%Y-%m-%d}"
     except (KeyError, TypeError, ValueError, AttributeError):
         return {}, ""
 
@@ -160,7 +160,7 @@ def _writable(path: str) -> Result:
         return error(f"this user cannot write to {folder}", doctor_as(folder))
     if folder.stat().st_mode & 0o022 and not folder.stat().st_mode & 0o1000:
         return error(f"others can write to {folder} and could replace the journal", f"chmod 700 {folder}")
-    found = []
+    files = []
     for name in (path, f"{path}.head"):
         if not os.path.lexists(name):  # also a symbolic link that leads nowhere
             continue
@@ -173,8 +173,8 @@ def _writable(path: str) -> Result:
         except PiactlError as refused:
             words, _, advice = str(refused).rpartition("\n")
             return error(words, advice)
-        found.append(name)
-    return fine(path if found else f"{path} will be created by the first run")
+        files.append(name)
+    return fine(path if files else f"{path} will be created by the first run")
 
 
 def _chain(proof: Verification, stored: StoredHeads | None) -> Result:
@@ -226,7 +226,7 @@ def _stored(
 
 def _remember(settings: Settings, anchor: Anchor) -> None:
     """Keeps the head for the next doctor, beside those of other journals."""
-    others = [one for one in remembered_heads(settings) if one.owner != anchor.owner]
+    others = [head for head in remembered_heads(settings) if head.owner != anchor.owner]
     if anchor.head != GENESIS:
         remember_heads(settings, [anchor, *others])
 
@@ -237,7 +237,7 @@ def _doubts(path: str) -> Result:
         return fine("none")
     runs = ", ".join(sorted({intent.run for intent in doubtful}))
     writes, have = counted(len(doubtful), "write"), "has" if len(doubtful) == 1 else "have"
-    found = f"{writes} of run {runs} {have} no outcome"
+    words = f"{writes} of run {runs} {have} no outcome"
     return warning(
-        found, "Run piactl nightly or apply: it first reads these entries and records the outcome."
+        words, "Run piactl nightly or apply: it first reads these entries and records the outcome."
     )

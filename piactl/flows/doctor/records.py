@@ -139,9 +139,9 @@ def _day_of_last_run(content: Content) -> Result:
         return fine("no run has written yet")
     if last.as_of <= today:
         return fine(f"{last.as_of}")
-    found = f"{last.as_of}, which is after today ({today})"
+    words = f"{last.as_of}, which is after today ({today})"
     advice = f'Correct the clocks, then: piactl runs rewind --to {today} --reason "..."'
-    return warning(found, advice) if content.settings.any_date else error(found, advice)
+    return warning(words, advice) if content.settings.any_date else error(words, advice)
 
 
 def _layout(content: Content) -> Result:
@@ -166,11 +166,11 @@ def _numbers(content: Content) -> Result:
         if len(those) > 1
     ]
     size = posix.last - posix.first + 1
-    left = size - sum(posix.first <= number <= posix.last for number in owners)
-    words = f"{left} of {size} numbers are left"
-    full = [words] if left == 0 else []
+    free = size - sum(posix.first <= number <= posix.last for number in owners)
+    words = f"{free} of {size} numbers are left"
+    full = [words] if free == 0 else []
     advice = "Take the number from one of the entries; raise accounts.posix.last where few are left."
-    scarce = [words] if 0 < left < _FEW_LEFT * size else []
+    scarce = [words] if 0 < free < _FEW_LEFT * size else []
     return worst([*first_ones(shared), *full], scarce, advice, words)
 
 
@@ -181,8 +181,8 @@ def _feeds(content: Content) -> Result:
     memory = read_memory(content.reader, content.directory.state, content.keys(), UnreadableRecords()).memory
     old = []
     for name, source in content.settings.sources.items():
-        one = memory.sources.get(name)
-        day = one.record.date if one else None
+        source_memory = memory.sources.get(name)
+        day = source_memory.record.date if source_memory else None
         if source.is_old(day, content.today):
             old.append(f"{name}: the last feed is of {day}")
     advice = "Ask HR for the feed of today; a night with a refused feed exits with 6."
@@ -193,11 +193,15 @@ def _positions(content: Content) -> Result:
     """No position of the policy has a telling name, and no entry holds a code that its position replaces."""
     policy, name = content.policy(), content.encoding.name("piactlAssignment")
     wrong = [
-        f"{content.settings.policy_file}:{one.line}: position {one.name} reveals health or discipline"
-        for one in policy.positions.values()
-        if any(word in one.name.lower() for word in _TELLING)
+        f"{content.settings.policy_file}:{position.line}: position {position.name} "
+        "reveals health or discipline"
+        for position in policy.positions.values()
+        if any(word in position.name.lower() for word in _TELLING)
     ]
-    held, codes = set(), sorted(code.encode() for one in policy.positions.values() for code in one.codes)
+    uids, codes = (
+        set(),
+        sorted(code.encode() for position in policy.positions.values() for code in position.codes),
+    )
     accounts, digest = content.directory.accounts, sha256(b" ".join(codes)).hexdigest()
     query = content.baseline.accounts("D54", digest)
     for entry in content.reader.search(accounts, query, ["uid", name]) if codes else ():
@@ -205,10 +209,10 @@ def _positions(content: Content) -> Result:
         with suppress(ValueError):  # an entry that cannot be read is reported by every night
             stored = tuple(read_assignment(value.decode()) for value in values)
             if policy.without_codes(stored) is not stored:
-                held.add(entry.text("uid"))
-    if held:
-        some = few(sorted(held), _FEW)
-        wrong.append(f"{counted(len(held), 'entry holds', 'entries hold')} a code of HR: {some}")
+                uids.add(entry.text("uid"))
+    if uids:
+        some = few(sorted(uids), _FEW)
+        wrong.append(f"{counted(len(uids), 'entry holds', 'entries hold')} a code of HR: {some}")
     else:
         content.baseline.in_order("D54", digest)
     advice = (
@@ -221,14 +225,14 @@ def _positions(content: Content) -> Result:
 def _bases(content: Content) -> Result:
     reader, directory = content.reader, content.directory
     places = Places(directory.state)
-    wanted = [directory.suffix, directory.accounts, directory.state]
-    wanted += [places.folder(name) for name in (RUNS, SOURCES, WAITING)]
+    required = [directory.suffix, directory.accounts, directory.state]
+    required += [places.folder(name) for name in (RUNS, SOURCES, WAITING)]
     later = [places.folder(name) for name in (ATTEMPTS, JOURNALS, REQUESTS)]
-    missing = [dn for dn in wanted if reader.read(dn, ["objectClass"]) is None]
+    missing = [dn for dn in required if reader.read(dn, ["objectClass"]) is None]
     minor = [dn for dn in later if reader.read(dn, ["objectClass"]) is None]
     advice = "Add them (schemas/ldap/tree.ldif.in has them), or correct the bases."
     errors, warnings = ([f"{dn} is missing" for dn in group] for group in (missing, minor))
-    return worst(errors, warnings, advice, f"{len(wanted) + len(later)} entries are there")
+    return worst(errors, warnings, advice, f"{len(required) + len(later)} entries are there")
 
 
 def _activation_policy(content: Content) -> Result:
@@ -278,16 +282,16 @@ def _blocks_of_protected(content: Content) -> Result:
 
 def first_ones(findings: list[str]) -> list[str]:
     """The first ones, and how many more there are."""
-    more = len(findings) - _FEW
-    return [*findings[:_FEW], f"and {more} more"] if more > 0 else findings
+    rest = len(findings) - _FEW
+    return [*findings[:_FEW], f"and {rest} more"] if rest > 0 else findings
 
 
 def _protected(content: Content) -> Result:
     """Every account that the policy protects has the mark that the access rules test."""
-    wanted = sorted(content.policy().protected)
-    if not wanted:
+    protected_uids = sorted(content.policy().protected)
+    if not protected_uids:
         return skipped("the policy protects no account")
-    named = filters.any_of(*(filters.equals("uid", uid) for uid in wanted))
+    named = filters.any_of(*(filters.equals("uid", uid) for uid in protected_uids))
     unmarked = filters.none_of(filters.equals("piactlProtected", "TRUE"))
     query = filters.all_of(IN_ACCOUNTS, named, unmarked)
     entries = content.reader.search(content.directory.accounts, query, ["uid"])
@@ -318,7 +322,7 @@ def _proof_changes(content: Content) -> Result:
     counts = content.reader.read(operations_dn(content.directory.state), [DATA])
     if counts is not None:
         unreadable.read(counts.dn, counts.first(DATA), read_operations)
-    wrong += [str(one) for one in unreadable]
+    wrong += [str(record) for record in unreadable]
     advice = "Correct the clocks and the value of piactlProofChanged; delete a record that cannot be read."
     return worst([], wrong, advice, f"{counted(held_off, 'account')} in the hold-off")
 
@@ -340,8 +344,8 @@ def _addresses(content: Content) -> Result:
 
 
 def _sponsors(content: Content) -> Result:
-    found = [*leaving_sponsors(ManagedAccounts(content.reader, content.directory, content.encoding))]
-    return worst([], found, ADVICE, "no sponsor has left")
+    sentences = [*leaving_sponsors(ManagedAccounts(content.reader, content.directory, content.encoding))]
+    return worst([], sentences, ADVICE, "no sponsor has left")
 
 
 def _unreadable(content: Content) -> Result:
@@ -363,10 +367,10 @@ def _unreadable(content: Content) -> Result:
     for misplaced in misplaced_entries(reader, directory.state):
         unreadable.add(misplaced)
     # the lock has a check of its own
-    found = [str(one) for one in unreadable if one.dn != places.lock]
-    total = counted(len(found), "record cannot be read", "records cannot be read")
+    problems = [str(record) for record in unreadable if record.dn != places.lock]
+    total = counted(len(problems), "record cannot be read", "records cannot be read")
     advice = "Restore these entries from a backup of the directory, or delete them by hand."
-    return worst([], [f"{total}: {'; '.join(found)}"] if found else [], advice, "all can be read")
+    return worst([], [f"{total}: {'; '.join(problems)}"] if problems else [], advice, "all can be read")
 
 
 def _instants(record: Mapping[str, Any]) -> tuple[datetime, ...]:
@@ -422,11 +426,11 @@ def _lock(content: Content) -> Result:
         return fine("free")
     end = "If no run is under way, delete this entry."
     try:
-        held = parsed(dn, entry.first(DATA), read_lock)
+        lock = parsed(dn, entry.first(DATA), read_lock)
     except UnreadableRecord as unreadable:
         return error(f"{dn} cannot be read: {unreadable.why}", end)
-    holder, expires = held.holder, held.expires
-    whose = f"run {holder.run} of {holder.who} on {holder.host} since {held.since}"
+    holder, expires = lock.holder, lock.expires
+    whose = f"run {holder.run} of {holder.who} on {holder.host} since {lock.since}"
     late = now > expires + MARGIN
     if expires > now + LONGEST + MARGIN:
         return error(f"{dn} expires on {expires:%Y-%m-%d}, later than any lock can: {whose}", end)
@@ -457,9 +461,9 @@ def _last_run(content: Content) -> Result:
     if status in _ENDS:
         return warning(words, f"It {_ENDS[status].format(run=name)}")
     if str(last.get("as_of")) > today.isoformat():
-        found = f"{words}; that is after today ({today}), so a run as of today is refused"
+        problem = f"{words}; that is after today ({today}), so a run as of today is refused"
         advice = "Correct the clock. In a trial, use --as-of with that day or a later one."
-        return warning(found, advice) if content.settings.any_date else error(found, advice)
+        return warning(problem, advice) if content.settings.any_date else error(problem, advice)
     return fine(words)
 
 

@@ -151,8 +151,8 @@ def one_password(server: Server) -> Result:
     An account with pwdChangedTime has a password; an account that was loaded with its password may lack it.
     """
     query = filters.all_of(IN_ACCOUNTS, filters.present("pwdChangedTime"))
-    known = server.first.sample(server.settings.accounts, query)
-    account = known or server.first.sample(server.settings.accounts, IN_ACCOUNTS)
+    with_password = server.first.sample(server.settings.accounts, query)
+    account = with_password or server.first.sample(server.settings.accounts, IN_ACCOUNTS)
     if account is None:
         return skipped("not tried: there is no account yet")
     advice = "Add the overlay constraint with `constraint_attribute userPassword count 1`, restricted to "
@@ -161,7 +161,7 @@ def one_password(server: Server) -> Result:
     if takes is None:
         words = "unknown: the server refuses for another reason before it counts passwords"
         return skipped(words, advice)
-    if takes and known is None:
+    if takes and with_password is None:
         return skipped("not tried: no account is known to have a password")
     if takes:
         return error("the server accepts a second password (tried on an account)", advice)
@@ -318,17 +318,17 @@ def _places(server: Server) -> dict[str, str]:
     """The DN of one entry of each kind that exists."""
     settings = server.settings
     mark = filters.equals("piactlProtected", "TRUE")
-    found: dict[str, str | None] = {"suffix": settings.suffix}
-    found["account"] = _any(server, filters.all_of(IN_ACCOUNTS, filters.none_of(mark)))
-    found["protected"] = _any(server, filters.all_of(IN_ACCOUNTS, mark))
+    places: dict[str, str | None] = {"suffix": settings.suffix}
+    places["account"] = _any(server, filters.all_of(IN_ACCOUNTS, filters.none_of(mark)))
+    places["protected"] = _any(server, filters.all_of(IN_ACCOUNTS, mark))
     for name in (RUNS, SOURCES, WAITING, ATTEMPTS, JOURNALS, REQUESTS, APPROVALS):
         dn = Places(settings.state).folder(name)
-        found[name] = dn if server.first.entry(dn, ["ou"]) else None
+        places[name] = dn if server.first.entry(dn, ["ou"]) else None
     for name in (ATTEMPTS, JOURNALS, REQUESTS, APPROVALS):
-        if folder := found[name]:
+        if folder := places[name]:
             record = server.first.sample(folder, IN_RECORD)  # their rules are not those of the folder
-            found[name] = record.dn if record else folder
-    return {kind: dn for kind, dn in found.items() if dn}
+            places[name] = record.dn if record else folder
+    return {kind: dn for kind, dn in places.items() if dn}
 
 
 def _any(server: Server, query: str) -> str | None:
@@ -354,7 +354,7 @@ def _is_root(config: ServerConfig, settings: DirectorySettings, name: str) -> bo
 
 def _readable_passwords(server: Server) -> list[str]:
     """Password hashes that an identity can read, on the entries of identities and on one account."""
-    found = []
+    wrong = []
     names = [identity.dn for identity in server.settings.identities.values() if identity.dn]
     with_password = server.first.sample(server.settings.accounts, IN_ACCOUNTS)
     if with_password is not None:
@@ -363,9 +363,9 @@ def _readable_passwords(server: Server) -> list[str]:
         for dn in names:
             entry = probe.entry(dn, ["userPassword"])
             if entry is not None and entry.values.get("userPassword"):
-                found.append(f"{who} can read the password hash of {dn}")
+                wrong.append(f"{who} can read the password hash of {dn}")
                 break
-    return found
+    return wrong
 
 
 def rights_on_adds(server: Server) -> Result:

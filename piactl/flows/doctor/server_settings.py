@@ -59,10 +59,10 @@ def _subschema(server: Server) -> Subschema | None:
 
 
 def schema(server: Server) -> Result:
-    found = _subschema(server)
-    if found is None:
+    subschema = _subschema(server)
+    if subschema is None:
         return skipped("the schema is not readable", "Let the reader read cn=Subschema.")
-    faults = schema_faults(found, server.settings.attributes)
+    faults = schema_faults(subschema, server.settings.attributes)
     advice = (
         "Load the files of schemas/ldap (eduperson, supann, piactl), or correct directory.attributes. Beside "
         "another SUPANN or eduPerson schema: docs/administration.md, step 5."
@@ -71,12 +71,12 @@ def schema(server: Server) -> Result:
 
 
 def password_policy(server: Server) -> Result:
-    found = _subschema(server)
+    subschema = _subschema(server)
     faults = []
     if PPOLICY_CONTROL not in server.first.facts.controls:
         faults.append("the server does not advertise password policies")
-    if found is not None:
-        faults += [f"attribute {n} is missing" for n in PASSWORD_ATTRIBUTES if not found.has_attribute(n)]
+    if subschema is not None:
+        faults += [f"attribute {n} is missing" for n in PASSWORD_ATTRIBUTES if not subschema.has_attribute(n)]
     overlays = _overlays(server)
     if overlays is not None and "ppolicy" not in overlays:
         faults.append(f"the overlay ppolicy is not on the database of {server.settings.suffix}")
@@ -110,7 +110,7 @@ def _default_policy(server: Server) -> tuple[list[str], list[str]]:
     other = bool(served) and not same_dn(set_, served)
     if other:
         warnings.append(f"password.policy is {set_}, and ppolicy_default is {served}: runs check the first")
-    blind = [name for name, one in server.of_accounts() if one.entry(set_, ["objectClass"]) is None]
+    blind = [name for name, probe in server.of_accounts() if probe.entry(set_, ["objectClass"]) is None]
     if blind and (other or not faults):
         faults.append(f"{', '.join(blind)} cannot find {set_} (password.policy): runs refuse")
     return faults, warnings
@@ -118,10 +118,12 @@ def _default_policy(server: Server) -> tuple[list[str], list[str]]:
 
 def one_time_codes(server: Server) -> Result:
     """D18. Where a portal asks for the codes, the server only stores the devices."""
-    found = _subschema(server)
+    subschema = _subschema(server)
     faults = []
-    if found is not None:
-        faults += [f"class {name} is missing" for name in OTP_CLASSES if name.lower() not in found.classes]
+    if subschema is not None:
+        faults += [
+            f"class {name} is missing" for name in OTP_CLASSES if name.lower() not in subschema.classes
+        ]
     overlays = _overlays(server)
     if server.portal and faults:
         advice = "Add `moduleload otp` (slapd-contrib), unless the portal has devices of its own."
@@ -148,7 +150,7 @@ def one_time_codes(server: Server) -> Result:
 
 def closures(server: Server) -> Result:
     """D38. Whether a link to no device also makes the server refuse closed and locked accounts."""
-    lacking = [name for name, one in server.probes.items() if not one.has_class(LINKED_CLASS)]
+    lacking = [name for name, probe in server.probes.items() if not probe.has_class(LINKED_CLASS)]
     overlays = _overlays(server)
     alone = "only the password policy refuses closed and locked accounts"
     advice = (
@@ -158,26 +160,26 @@ def closures(server: Server) -> Result:
     if len(lacking) == len(server.probes):
         return warning(f"{alone}: class {LINKED_CLASS} is missing", advice)
     if lacking:
-        found = f"{', '.join(lacking)} cannot read the class {LINKED_CLASS} and would unlink closed accounts"
-        return warning(found, "Let every identity read cn=Subschema.")
+        words = f"{', '.join(lacking)} cannot read the class {LINKED_CLASS} and would unlink closed accounts"
+        return warning(words, "Let every identity read cn=Subschema.")
     if overlays is None:
         return _OVERLAYS_UNKNOWN
     if "otp" not in overlays:
-        found = f"{alone}: the overlay otp is not on the database of {server.settings.suffix}"
-        return warning(found, advice)
+        words = f"{alone}: the overlay otp is not on the database of {server.settings.suffix}"
+        return warning(words, advice)
     return _unlinked(server)
 
 
 def _unlinked(server: Server) -> Result:
     names = server.settings.attributes
     query = closed_without_link(lambda attribute: names.get(attribute, attribute))
-    one = server.first.sample(server.settings.accounts, query)
-    if one is None:
+    account = server.first.sample(server.settings.accounts, query)
+    if account is None:
         return fine("refused by the password policy and by a link to no device")
     advice = (
         "Run `piactl nightly`, which links them; a protected one: the same `piactl account close`, or a lock."
     )
-    return warning(f"closed accounts without a link to no device, such as {one.dn}", advice)
+    return warning(f"closed accounts without a link to no device, such as {account.dn}", advice)
 
 
 def unique_names(server: Server) -> Result:
@@ -212,8 +214,8 @@ def _guarded(server: Server, attribute: str) -> bool | None:
 
     The request cannot succeed."""
     query = filters.all_of(IN_ACCOUNTS, filters.present(attribute))
-    found = server.first.sample(server.settings.accounts, query, attribute)
-    taken = found.first(attribute) if found else None
+    account = server.first.sample(server.settings.accounts, query, attribute)
+    taken = account.first(attribute) if account else None
     return server.first.guards_value(server.settings.accounts, attribute, taken) if taken else None
 
 
@@ -300,19 +302,19 @@ def checkpoint(server: Server) -> Result:
 
 
 def room(server: Server) -> Result:
-    found = next(filter(None, (database_room(q, server.settings.suffix) for q in server.each())), None)
-    if found is None and server.config is None:
+    database = next(filter(None, (database_room(q, server.settings.suffix) for q in server.each())), None)
+    if database is None and server.config is None:
         return _MONITOR_UNKNOWN
-    size = found.size if found else server.config.max_size if server.config else 0
+    size = database.size if database else server.config.max_size if server.config else 0
     words = f"maxsize {size >> 20:,} MiB"
-    if found:
-        words += f", {found.share:.0%} used"
+    if database:
+        words += f", {database.share:.0%} used"
     advice = (
         "Raise `maxsize` of the mdb database (olcDbMaxSize, bytes): it is sparse and costs nothing unused."
     )
-    if found and found.share > 0.9:
+    if database and database.share > 0.9:
         return error(words, advice)
-    if size < _SMALL_MAP or (found and found.share > 0.7):
+    if size < _SMALL_MAP or (database and database.share > 0.7):
         return warning(words, advice)
     return fine(words)
 
@@ -320,13 +322,13 @@ def room(server: Server) -> Result:
 def clock(server: Server) -> Result:
     for probe in server.each():
         before = server.now()
-        there = server_time(probe)
+        reported = server_time(probe)
         after = server.now()
-        if there is None:
+        if reported is None:
             continue
         # the server reports whole seconds
-        ahead = (before - there).total_seconds() - 1
-        behind = (there - after).total_seconds()
+        ahead = (before - reported).total_seconds() - 1
+        behind = (reported - after).total_seconds()
         apart = max(ahead, behind, 0.0)
         words = f"this host is {apart:.0f} s {'ahead of' if ahead > behind else 'behind'} the server"
         advice = "Set both clocks by NTP (timedatectl, chronyc tracking)."
@@ -365,7 +367,7 @@ def passwords_in_clear(server: Server) -> Result:
         f"passwords over TCP without TLS. {UPGRADE_PAGE}"
     )
     url = urlsplit(server.uri)
-    uris = next((found for probe in server.each() if (found := listeners(probe))), None)
+    uris = next((listening for probe in server.each() if (listening := listeners(probe))), None)
     ports = sorted({urlsplit(uri).port or 389 for uri in uris or () if uri.startswith("ldap://")})
     if uris is None:
         if url.scheme == "ldapi":
@@ -411,8 +413,8 @@ def groups(server: Server) -> Result:
         return fine("directory.groups is not set")
     if server.first.entry(base, ["ou"]) is None:
         return error(f"there is no entry {base}", UPGRADE_PAGE)
-    kept = filters.all_of(filters.equals("objectClass", STATIC_CLASS), filters.present(DEFINITION))
-    if server.first.sample(base, kept) and not server.first.sample(base, _DYNAMIC):
+    query = filters.all_of(filters.equals("objectClass", STATIC_CLASS), filters.present(DEFINITION))
+    if server.first.sample(base, query) and not server.first.sample(base, _DYNAMIC):
         return fine("groups list their members")
     overlays = _overlays(server)
     if overlays is None:

@@ -58,7 +58,7 @@ class Server:
 
     def of_accounts(self) -> Iterator[tuple[str, Probe]]:
         """The identities that work on accounts: the approver reads and writes none."""
-        return ((name, one) for name, one in self.probes.items() if name != IdentityName.APPROVER)
+        return ((name, probe) for name, probe in self.probes.items() if name != IdentityName.APPROVER)
 
 
 def examine_server(
@@ -104,11 +104,11 @@ def _asked(id_: str, check: Callable[[Server], Result], server: Server) -> Findi
 def _config(server: Server) -> ServerConfig | None:
     for probe in server.each():
         try:
-            found = read_server_config(probe, server.settings.suffix)
+            config = read_server_config(probe, server.settings.suffix)
         except PiactlError:
             continue
-        if found is not None:
-            return found
+        if config is not None:
+            return config
     return None
 
 

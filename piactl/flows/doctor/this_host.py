@@ -50,8 +50,8 @@ FreeBytes = Callable[[Path], tuple[int, int]]
 
 
 def free_bytes(path: Path) -> tuple[int, int]:
-    found = os.statvfs(path)
-    return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else -1
+    file_system = os.statvfs(path)
+    return file_system.f_bavail * file_system.f_frsize, file_system.f_favail if file_system.f_files else -1
 
 
 def examine_files(
@@ -113,7 +113,9 @@ def _passwords(settings: Settings) -> Result:
         for n, use in IDENTITIES.items()
         if n not in settings.directory.identities
     ]
-    others = {name for name, one in settings.directory.identities.items() if one.is_of_another(user)}
+    others = {
+        name for name, identity in settings.directory.identities.items() if identity.is_of_another(user)
+    }
     good = f"private: {', '.join(name for name in settings.directory.identities if name not in others)}"
     if others:
         good += f"; of other users: {', '.join(sorted(others))}"
@@ -138,11 +140,11 @@ def _state_folder(settings: Settings) -> Result:
         return error(f"this user cannot write to {folder}", doctor_as(folder))
     mode = folder.stat().st_mode
     if mode & 0o022:
-        found = f"others can write to {folder} (mode {mode & 0o7777:04o})"
-        return error(found, f"chmod 700 {folder}")
+        words = f"others can write to {folder} (mode {mode & 0o7777:04o})"
+        return error(words, f"chmod 700 {folder}")
     if mode & 0o055:
-        found = f"others can read {folder} (mode {mode & 0o7777:04o}); plans hold personal data"
-        return warning(found, f"chmod 700 {folder}")
+        words = f"others can read {folder} (mode {mode & 0o7777:04o}); plans hold personal data"
+        return warning(words, f"chmod 700 {folder}")
     return fine(str(folder))
 
 
@@ -173,8 +175,8 @@ def _change_hooks(settings: Settings) -> Result:
         if events
     ]
     if waiting:
-        found = "; ".join(waiting)
-        return warning(found, "See why it fails: each run tries again, and says how it ended.")
+        words = "; ".join(waiting)
+        return warning(words, "See why it fails: each run tries again, and says how it ended.")
     return fine(", ".join(hook.command[0] for hook in settings.change_hooks))
 
 
@@ -189,8 +191,8 @@ def _metrics(file: str) -> Result:
     shut += [folder] if folder.stat().st_mode & 0o005 != 0o005 else []
     if not shut:
         return fine(file)
-    found = f"{file}: only its user and group can read it, because of the mode of {shut[0]}"
-    return warning(found, "Set metrics to a file in a folder of mode 0755, outside of private folders.")
+    words = f"{file}: only its user and group can read it, because of the mode of {shut[0]}"
+    return warning(words, "Set metrics to a file in a folder of mode 0755, outside of private folders.")
 
 
 def _disk(settings: Settings, free: FreeBytes) -> Result:
@@ -200,15 +202,15 @@ def _disk(settings: Settings, free: FreeBytes) -> Result:
         ("state", Path(settings.state_folder)),
     ):
         try:
-            left, inodes = free(nearest_folder(path))
+            space, inodes = free(nearest_folder(path))
         except OSError as refused:
             return skipped(f"{path}: {refused.strerror}")
-        words = f"{left // MEGABYTE:,} MiB free for the {purpose}"
+        words = f"{space // MEGABYTE:,} MiB free for the {purpose}"
         free_space.append(words)
-        if left < 50 * MEGABYTE or 0 <= inodes < 100:
-            errors.append(words if left < 50 * MEGABYTE else f"{inodes} inodes left for the {purpose}")
-        elif left < 500 * MEGABYTE or 0 <= inodes < 2000:
-            warnings.append(words if left < 500 * MEGABYTE else f"{inodes} inodes left for the {purpose}")
+        if space < 50 * MEGABYTE or 0 <= inodes < 100:
+            errors.append(words if space < 50 * MEGABYTE else f"{inodes} inodes left for the {purpose}")
+        elif space < 500 * MEGABYTE or 0 <= inodes < 2000:
+            warnings.append(words if space < 500 * MEGABYTE else f"{inodes} inodes left for the {purpose}")
     advice = "Free space, rotate the journal (logrotate), or move it to another file system."
     return worst(errors, warnings, advice, ", ".join(free_space))
 
@@ -231,25 +233,25 @@ def examine_users(
     settings: Settings, sudoers: Path = Path("/etc/sudoers"), *, isolated: bool = bool(sys.flags.isolated)
 ) -> Iterator[Finding]:
     """D52 and D53. `isolated`: whether this process was started by `python -I`."""
-    users = {name: one for name, one in settings.directory.identities.items() if one.user}
+    users = {name: identity for name, identity in settings.directory.identities.items() if identity.user}
     yield unless_broken("D52", lambda: _passwords_of_users(users, settings))
     yield unless_broken(
-        "D53", lambda: _sudo(settings, {one.user for one in users.values()}, sudoers, isolated)
+        "D53", lambda: _sudo(settings, {identity.user for identity in users.values()}, sudoers, isolated)
     )
 
 
 def _passwords_of_users(users: Mapping[str, Identity], settings: Settings) -> Result:
     if not users:
-        found = "one Unix user has the passwords of all identities"
-        return note(found, 'Give each identity its `user`: docs/administration.md, "Who may run what".')
-    bad = [f"{name}: {wrong}" for name, one in users.items() if (wrong := _password(one))]
-    good = ", ".join(f"{name} for {one.user}" for name, one in users.items())
-    file, more = settings.matching_key_file, []
+        words = "one Unix user has the passwords of all identities"
+        return note(words, 'Give each identity its `user`: docs/administration.md, "Who may run what".')
+    bad = [f"{name}: {wrong}" for name, identity in users.items() if (wrong := _password(identity))]
+    good = ", ".join(f"{name} for {identity.user}" for name, identity in users.items())
+    file, warnings = settings.matching_key_file, []
     if file and not settings.matches_feeds(this_user()) and os.path.exists(file):  # noqa: PTH110
-        more = [
+        warnings = [
             f"the help desk needs no matching key once every account has its verifier (30 nights): rm {file}"
         ]
-    return worst(bad, more, "Follow the advice for each file.", f"only its user reads each: {good}")
+    return worst(bad, warnings, "Follow the advice for each file.", f"only its user reads each: {good}")
 
 
 def _password(identity: Identity) -> str:
@@ -315,9 +317,9 @@ def _too_wide(rules: Mapping[str, Any], users: set[str]) -> list[str]:
     if _sets_variables(rules.get("Defaults", [])):
         wide.append("`Defaults setenv` lets people set every variable, SUDO_USER too")
     for rule in rules.get("User_Specs", []):
-        people = ", ".join(str(next(iter(one.values()))) for one in rule.get("User_List", []))
+        people = ", ".join(str(next(iter(user.values()))) for user in rule.get("User_List", []))
         for part in rule.get("Cmnd_Specs", []):
-            named = {str(one.get("username", "")) for one in part.get("runasusers", [])} & users
+            named = {str(user.get("username", "")) for user in part.get("runasusers", [])} & users
             for command in part.get("Commands", []):
                 words = str(command.get("command", "")).split()
                 is_named = words[:1] == [_PROGRAM] and len(words) > 1 and words[1][0].isalpha()

@@ -148,7 +148,9 @@ class ActivationDelivery:
         if self.check is not None:
             self.check(writer)
         if self._file is not None:
-            self._file.promise([self._row(one, "set or not") for one in self._activations.values()])
+            self._file.promise(
+                [self._row(activation, "set or not") for activation in self._activations.values()]
+            )
         return ActivationPasswordWriter(writer)
 
     def keep(self, outcomes: Mapping[str, AccountOutcome]) -> None:
@@ -191,9 +193,9 @@ class ActivationDelivery:
 def chose_password(store: AccountStore, entry: Entry, settings: Settings) -> bool:
     """Whether the owner of an account has ever chosen a password: one is set, and not an activation password
     that waits to be replaced. One that an adopted entry may have had counts."""
-    known = read_credentials(store.reader, entry.dn, "", settings.password)
-    found = entry.account.proof_changed(ADOPTED) is not None
-    return (known.changed is not None or found) and not known.is_activation
+    credentials = read_credentials(store.reader, entry.dn, "", settings.password)
+    adopted = entry.account.proof_changed(ADOPTED) is not None
+    return (credentials.changed is not None or adopted) and not credentials.is_activation
 
 
 def _refuse_chosen(store: AccountStore, entry: Entry, settings: Settings) -> None:

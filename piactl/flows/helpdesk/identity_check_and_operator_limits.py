@@ -124,10 +124,10 @@ class Attempt:
     def _without_all(self, counts: _Counts) -> None:
 
         def without(failures: All) -> All:
-            left = list(failures)
-            if self.at in left:
-                left.remove(self.at)
-            return tuple(left)
+            remaining = list(failures)
+            if self.at in remaining:
+                remaining.remove(self.at)
+            return tuple(remaining)
 
         counts.change_all(without)
 
@@ -165,7 +165,7 @@ def begin_attempt(checks: IdentityChecks, uid: str, now: datetime, *answers: Ans
             )
         return (*failures, now)
 
-    own = [(_records(checks, uid, one) or [_names(checks, uid, one)[0]])[0] for one in answers]
+    own = [(_records(checks, uid, answer) or [_names(checks, uid, answer)[0]])[0] for answer in answers]
     for dn in own:
         counts.settle(dn)
     one_more_of_all(counts.all())  # refuses before anything is counted
@@ -306,7 +306,7 @@ class _Counts:
 
         def changed(data: bytes | None) -> Record | None:
             new = change(self._all(dn, data))
-            return {"failures": [one.isoformat() for one in new]} if new else None
+            return {"failures": [instant.isoformat() for instant in new]} if new else None
 
         self._change(dn, changed)
 
@@ -324,7 +324,7 @@ class _Counts:
         failures = self._unreadable.read(dn, data, read_all_attempts)
         if failures is None:
             return (self._now,) * (self._limit // 2)
-        return tuple(min(one, self._now) for one in failures)
+        return tuple(min(instant, self._now) for instant in failures)
 
     def _report_ahead(self, dn: str) -> None:
         why = "the count of identity checks is of an instant that lies ahead, and counts as of now"

@@ -102,8 +102,8 @@ def check_proof(
     """Checks what a person gave; that a one-time code is used up, and a wrong answer, are journalled. Raises
     as `prove` does."""
 
-    def is_good(given: str) -> bool:
-        return _used(checks, entry, given, encoding, command).outcome is CodeOutcome.GOOD
+    def is_good(one_time_code: str) -> bool:
+        return _used(checks, entry, one_time_code, encoding, command).outcome is CodeOutcome.GOOD
 
     def trace(text: str) -> None:
         _trace(checks, text, command)
@@ -121,8 +121,8 @@ def check_code(
     if account.shut:
         raise ActRefused(f"{account.uid}: it is {'locked' if account.locked else 'closed'}: nobody logs in")
     if account.device in ("", NO_DEVICE):
-        found = "its device is suspended" if account.device else "no device is in force"
-        raise ActRefused(f"{account.uid}: {found}; enrol one: piactl otp enroll {account.uid}")
+        why = "its device is suspended" if account.device else "no device is in force"
+        raise ActRefused(f"{account.uid}: {why}; enrol one: piactl otp enroll {account.uid}")
     code = read_code(code)
     attempt = begin_attempt(checks, account.uid, command.now(), Answer.CODE)
     checked = _used(checks, entry, code, encoding, command)
@@ -208,8 +208,8 @@ def prove(
 
     The check is counted before it is made; `trace` notes a wrong one. Raises NotProved, TooManyAttempts.
     """
-    given = {Answer.NUMEN: numen, Answer.CODE: code}
-    answers = tuple(answer for answer, value in given.items() if value is not None)
+    values = {Answer.NUMEN: numen, Answer.CODE: code}
+    answers = tuple(answer for answer, value in values.items() if value is not None)
     attempt = begin_attempt(checks, account.uid, now, *answers)
     right = bool(answers)
     if numen is not None:
@@ -219,11 +219,11 @@ def prove(
     if right:
         attempt.right()
         return
-    what = "the NUMEN is not that of" if code is None else "the one-time code is not one of"
+    problem = "the NUMEN is not that of" if code is None else "the one-time code is not one of"
     if len(answers) > 1:
-        what = "the NUMEN and the one-time code do not both belong to"
-    said = f"{account.uid}: {what}"
+        problem = "the NUMEN and the one-time code do not both belong to"
+    message = f"{account.uid}: {problem}"
     trace(f"{account.uid}: an identity check was wrong")
-    left = tries_left(checks, account.uid, now, *answers)
-    after = f"{counted(left, 'try is', 'tries are')} left" if left else "the next try has to wait"
-    raise NotProved(f"{said} this account; nothing was changed, and {after}")
+    tries = tries_left(checks, account.uid, now, *answers)
+    after = f"{counted(tries, 'try is', 'tries are')} left" if tries else "the next try has to wait"
+    raise NotProved(f"{message} this account; nothing was changed, and {after}")

@@ -60,9 +60,9 @@ def key_needs(
     """What the directory needs of each key, by id; "" is that of a digest that names none. `accounts` is the
     filter of the accounts to read."""
     needs: dict[str, Need] = {}
-    for what, dn, key in _uses(reader, directory, unreadable, accounts):
+    for kind, dn, key in _uses(reader, directory, unreadable, accounts):
         need = needs.setdefault(key, Need())
-        need.counts[what] += 1
+        need.counts[kind] += 1
         need.example = need.example or dn
     return needs
 
@@ -77,9 +77,9 @@ def _uses(
     for entry in reader.search(directory.accounts, accounts, [*name.values(), state]):
         used = {n: list(map(_key_of, entry.values.get(name[n], ()))) for n in digests}
         archived = entry.text(state) == State.ARCHIVED.value
-        for attribute, what in (("piactlMatriculeDigest", "matricules"), ("piactlNumenDigest", "numens")):
+        for attribute, kind in (("piactlMatriculeDigest", "matricules"), ("piactlNumenDigest", "numens")):
             for key in used[attribute]:
-                yield ("archived" if archived else what), entry.dn, key
+                yield ("archived" if archived else kind), entry.dn, key
         for key in {key for n in birth for key in used[n]}:
             yield "births", entry.dn, key
         base = read_base(entry.first(name[BASE]) or b"")
@@ -115,7 +115,7 @@ def _key_in(beginning: bytes) -> str:
 
 def need_words(need: Need) -> str:
     """What needs a key, in words."""
-    return ", ".join(counted(need.counts[what], *words) for what, words in WHAT.items() if need.counts[what])
+    return ", ".join(counted(need.counts[kind], *words) for kind, words in WHAT.items() if need.counts[kind])
 
 
 def reseals(store: AccountStore, key: str) -> Iterator[tuple[str, EntryWrite]]:

@@ -116,18 +116,18 @@ class Requests:
     def all(self) -> Iterator[Request]:
         """Every request that can be read, ended ones too, the oldest first; those of other programs are added
         to `unreadable`."""
-        found = []
+        requests = []
         for entry in records_in(self.reader, self._folder, ["cn", DATA]):
             name = cn_of(entry)
             if name.endswith(_ENDED):
                 continue
-            one = self.unreadable.read(entry.dn, entry.first(DATA), partial(self._read, name))
-            if one is not None:
-                found.append(replace(one, ended=self._end(name)))
-        yield from sorted(found, key=lambda one: (one.at, one.name))
+            request = self.unreadable.read(entry.dn, entry.first(DATA), partial(self._read, name))
+            if request is not None:
+                requests.append(replace(request, ended=self._end(name)))
+        yield from sorted(requests, key=lambda request: (request.at, request.name))
 
     def open(self, now: datetime) -> list[Request]:
-        return [one for one in self.all() if one.ended is None and now < one.until]
+        return [request for request in self.all() if request.ended is None and now < request.until]
 
     def open_one(self, name: str, now: datetime) -> Request:
         """Raises RequestNotFound, UnreadableRecord for a record of another program, and ActRefused for a
@@ -137,47 +137,47 @@ class Requests:
         data = stored(self.reader.read(dn, [DATA]))
         if data is None:
             raise RequestNotFound(f"{name}: there is no such request. See: piactl password requests")
-        one = replace(parsed(dn, data, partial(self._read, name)), ended=self._end(name))
-        if one.ended is not None:
-            raise ActRefused(f"{name}: {one.ended.get('outcome')} by {one.ended.get('by')} already")
-        if now >= one.until:
+        request = replace(parsed(dn, data, partial(self._read, name)), ended=self._end(name))
+        if request.ended is not None:
+            raise ActRefused(f"{name}: {request.ended.get('outcome')} by {request.ended.get('by')} already")
+        if now >= request.until:
             raise ActRefused(
-                f"{name}: the request of {one.by} is over since {shown_time(one.until, self.timezone)}; "
-                "request it again"
+                f"{name}: the request of {request.by} is over since "
+                f"{shown_time(request.until, self.timezone)}; request it again"
             )
-        return one
+        return request
 
     def to_approve(self, name: str, kind: str, actor: Actor, now: datetime) -> tuple[Request, str]:
         """The request of that kind that the operator may approve, and their name. Raises as `open_one`, and
         ActRefused."""
-        one = self.open_one(name, now)
+        request = self.open_one(name, now)
         operator = known_operator(actor, TWO)
-        if one.kind != kind:
-            raise ActRefused(f"{name}: requests a {one.kind}: piactl {COMMANDS[one.kind]} {name}")
-        if is_one_of(operator, [one.by]):
+        if request.kind != kind:
+            raise ActRefused(f"{name}: requests a {request.kind}: piactl {COMMANDS[request.kind]} {name}")
+        if is_one_of(operator, [request.by]):
             raise ActRefused(f"{name}: {operator} requested it, so somebody else has to approve it")
-        return one, operator
+        return request, operator
 
-    def end_write(self, one: Request, outcome: str, operator: str, run: str, now: datetime) -> EntryWrite:
+    def end_write(self, request: Request, outcome: str, operator: str, run: str, now: datetime) -> EntryWrite:
         """The record that ends a request; its write fails if there is one."""
         facts = {"outcome": outcome, "by": operator, "run": run, "at": now.isoformat(timespec="seconds")}
-        return _added(child(self._folder, "cn", one.name + _ENDED), facts)
+        return _added(child(self._folder, "cn", request.name + _ENDED), facts)
 
-    def approve(self, writer: Writer, one: Request, operator: str, run: str, now: datetime) -> None:
+    def approve(self, writer: Writer, request: Request, operator: str, run: str, now: datetime) -> None:
         """Uses the request up. Raises ActRefused if another operator was faster."""
-        result = write_one(writer, self.end_write(one, APPROVED, operator, run, now))
+        result = write_one(writer, self.end_write(request, APPROVED, operator, run, now))
         if result.outcome is Outcome.CONFLICT:
-            raise ActRefused(f"{one.name}: another operator ended this request at the same moment")
+            raise ActRefused(f"{request.name}: another operator ended this request at the same moment")
         if result.outcome is not Outcome.APPLIED:
-            raise PiactlError(f"{one.name}: the request cannot be used up: {result.message}")
+            raise PiactlError(f"{request.name}: the request cannot be used up: {result.message}")
 
-    def approving(self, batch: Batch, one: Request, operator: str, run: str, now: datetime) -> Batch:
+    def approving(self, batch: Batch, request: Request, operator: str, run: str, now: datetime) -> Batch:
         """The batch, which uses the request up once no guard refuses it and before the first write."""
 
         def reserve(writer: Writer) -> None:
             if batch.reserve is not None:
                 batch.reserve(writer)
-            self.approve(writer, one, operator, run, now)
+            self.approve(writer, request, operator, run, now)
 
         return replace(batch, reserve=reserve)
 
@@ -209,13 +209,13 @@ class Requests:
                 changed = _changed(store, entry, settings)
             else:
                 device = _replacing(find_holder(store, uid, identity))
-            at = now.replace(microsecond=0)
-            one = Request(_new_name(), kind, uid, device, changed, operator, at, reason)
-            record = {**one.record, "seal": self.keys.digest("request", _sealed(one))}
-            write = _added(child(self._folder, "cn", one.name), record)
+            instant = now.replace(microsecond=0)
+            request = Request(_new_name(), kind, uid, device, changed, operator, instant, reason)
+            record = {**request.record, "seal": self.keys.digest("request", _sealed(request))}
+            write = _added(child(self._folder, "cn", request.name), record)
             note = (
-                f"requested; another operator approves it until {shown_time(one.until, self.timezone)}: "
-                f"piactl {COMMANDS[kind]} {one.name}"
+                f"requested; another operator approves it until {shown_time(request.until, self.timezone)}: "
+                f"piactl {COMMANDS[kind]} {request.name}"
             )
             return PreparedAccount(
                 name, uid, write=AccountWrite(uid, (f"{kind}-request",), reason, write), note=note
@@ -230,10 +230,10 @@ class Requests:
     def _read(self, name: str, record: Record) -> Request:
         kind, account, device, by = (text_of(record, word) for word in ("kind", "account", "device", "by"))
         changed, reason = text_of(record, "changed"), text_of(record, "reason")
-        one = Request(name, kind, account, device, changed, by, instant_of(record["at"]), reason)
-        if not self.keys.matches(text_of(record, "seal"), "request", _sealed(one)):
+        request = Request(name, kind, account, device, changed, by, instant_of(record["at"]), reason)
+        if not self.keys.matches(text_of(record, "seal"), "request", _sealed(request)):
             raise Misshapen("its seal is not of piactl's keys: another program wrote it")
-        return one
+        return request
 
     def _end(self, name: str) -> Record | None:
         """The record that ends the request, {} if it cannot be read, None if there is none."""
@@ -242,11 +242,13 @@ class Requests:
         return None if data is None else self.unreadable.read(dn, data, dict) or {}
 
 
-def refuse_changed(store: AccountStore, settings: PasswordSettings, one: Request) -> None:
+def refuse_changed(store: AccountStore, settings: PasswordSettings, request: Request) -> None:
     """Raises ActRefused if the password of the account was changed since the request: the request has been
     used, though its end was removed, or nobody needs it any more."""
-    if _changed(store, find_entry(store, one.account), settings) != one.changed:
-        raise ActRefused(f"{one.name}: {one.account} has got another password since; request it again")
+    if _changed(store, find_entry(store, request.account), settings) != request.changed:
+        raise ActRefused(
+            f"{request.name}: {request.account} has got another password since; request it again"
+        )
 
 
 def waiting_device(holder: Holder) -> str:
@@ -259,11 +261,11 @@ def forget_old_requests(run: Run) -> int:
     """Deletes the requests that are over, with their ends; returns their number. Raises PiactlError."""
     requests = Requests(run.writer, run.settings.directory.state, run.keys, run.unreadable, "UTC")
     gone = 0
-    for one in requests.all():
-        if run.now() < one.until:
+    for request in requests.all():
+        if run.now() < request.until:
             continue
         # the end has no meaning without its request, and is found by it
-        for name in (one.name + _ENDED, one.name):
+        for name in (request.name + _ENDED, request.name):
             result = set_record(run.writer, child(run.places.folder(REQUESTS), "cn", name), None)
             gone += result is not None and result.outcome is Outcome.APPLIED
     return gone
@@ -284,8 +286,8 @@ def _replacing(holder: Holder) -> str:
     return device
 
 
-def _sealed(one: Request) -> str:
-    return dumps({**one.record, "request": one.name}).decode()
+def _sealed(request: Request) -> str:
+    return dumps({**request.record, "request": request.name}).decode()
 
 
 def _added(dn: str, record: Record) -> EntryWrite:

@@ -62,23 +62,23 @@ def _prepared(
         raise ActRefused(
             f"{uid}: the account is protected: only an administrator unblocks it: add --administrator"
         )
-    known = read_credentials(store.reader, entry.dn, "", passwords)
-    if known.blocked_for_good:
+    credentials = read_credentials(store.reader, entry.dn, "", passwords)
+    if credentials.blocked_for_good:
         raise ActRefused(
             f"{uid}: the directory holds a lock without an end that wrong passwords do not make; "
             "the administrator of the directory who set it has to remove it"
         )
     timezone = rules.policy.timezone
-    ends = activation_end(known, entry, timezone, passwords.activation_hours, now)
+    ends = activation_end(credentials, entry, timezone, passwords.activation_hours, now)
     if ends is not None and ends <= now:
         raise ActRefused(
             f"{uid}: its activation password ended unused at {shown_time(ends, timezone)}.\n"
             f"Give another: piactl password activate {uid}"
         )
-    blocked, _ = known.blocked_until(now)
-    policy = _policy(known, passwords, protected=account.protected)
+    blocked, _ = credentials.blocked_until(now)
+    policy = _policy(credentials, passwords, protected=account.protected)
     write = unblock_write(store.reader, entry.dn, ends=ends, policy=policy)
-    note = _note(rules, known, entry, blocked=blocked, ends=ends)
+    note = _note(rules, credentials, entry, blocked=blocked, ends=ends)
     if policy:
         note += "; from now on wrong passwords do not block it"
     if write is None:
@@ -86,43 +86,47 @@ def _prepared(
     return PreparedAccount(name, uid, write=AccountWrite(uid, ("unblock",), reason, write), note=note)
 
 
-def _policy(known: Credentials, passwords: PasswordSettings, *, protected: bool) -> str | None:
+def _policy(credentials: Credentials, passwords: PasswordSettings, *, protected: bool) -> str | None:
     """The password policy that the account gets: a protected account its own, one with a chosen password the
     default one; None if it stays under the one it has."""
-    if known.is_activation:
+    if credentials.is_activation:
         return None
     if protected and passwords.protected_policy:
-        right = known.policy is not None and same_dn(known.policy.name, passwords.protected_policy)
+        right = credentials.policy is not None and same_dn(
+            credentials.policy.name, passwords.protected_policy
+        )
         return None if right else passwords.protected_policy
-    return "" if known.policy is not None and known.policy.activation else None
+    return "" if credentials.policy is not None and credentials.policy.activation else None
 
 
 def activation_end(
-    known: Credentials, entry: Entry, timezone: str, activation_hours: int, now: datetime
+    credentials: Credentials, entry: Entry, timezone: str, activation_hours: int, now: datetime
 ) -> datetime | None:
     """When the activation password expires, None for another password. A block by wrong passwords replaces
     the stored end, so the hours count again from when it was set."""
-    if not known.is_activation or known.changed is None:
+    if not credentials.is_activation or credentials.changed is None:
         return None
-    if known.blocked is not None and known.blocked > now:
-        return known.blocked
+    if credentials.blocked is not None and credentials.blocked > now:
+        return credentials.blocked
     opens = entry.account.login_from
     midnight = datetime.combine(opens, time(), ZoneInfo(timezone)) if opens else None
-    return valid_until(known.changed, midnight, activation_hours)
+    return valid_until(credentials.changed, midnight, activation_hours)
 
 
-def _note(rules: Rules, known: Credentials, entry: Entry, *, blocked: bool, ends: datetime | None) -> str:
+def _note(
+    rules: Rules, credentials: Credentials, entry: Entry, *, blocked: bool, ends: datetime | None
+) -> str:
     """The blocks and other obstacles, in words for the operator."""
     uid = entry.account.uid
-    said = "the block by wrong passwords is gone" if blocked else "no wrong passwords block it"
+    note = "the block by wrong passwords is gone" if blocked else "no wrong passwords block it"
     if ends is not None:
-        said += f"; it has an activation password, valid until {shown_time(ends, rules.policy.timezone)}"
-    elif known.changed is None:
-        said += f"; no password was ever set: piactl password activate {uid}"
+        note += f"; it has an activation password, valid until {shown_time(ends, rules.policy.timezone)}"
+    elif credentials.changed is None:
+        note += f"; no password was ever set: piactl password activate {uid}"
     _, status = career_and_status(entry.account, rules.policy, rules.register, rules.as_of)
     first, last = status.login_from or rules.as_of, status.login_until or rules.as_of
     if status.locked or not first <= rules.as_of <= last:
-        said += f"; but something else keeps it closed: piactl why {uid} login"
+        note += f"; but something else keeps it closed: piactl why {uid} login"
     elif not blocked:
-        said += f"; if the login does not work: piactl why {uid} login"
-    return said
+        note += f"; if the login does not work: piactl why {uid} login"
+    return note

@@ -150,11 +150,15 @@ class _Build:
             traces = {trace for person in people for trace in traces_of(person, keys)}
             new = sorted((traces | waiting) - checked)
             former = read_accounts_of(*accounts, keys, sorted({p.former for p in people if p.former}))
-            found = chain(
+            holders = chain(
                 read_holders(*accounts, new),
-                ((one.account.uid, one.account.matricule) for one in former if isinstance(one, Entry)),
+                (
+                    (entry.account.uid, entry.account.matricule)
+                    for entry in former
+                    if isinstance(entry, Entry)
+                ),
             )
-            skipped = [(uid, matricule) for uid, matricule in found if key_of(uid, matricule) in skip]
+            skipped = [(uid, matricule) for uid, matricule in holders if key_of(uid, matricule) in skip]
             if not skipped:
                 return feeds, skip
             checked.update(new)
@@ -203,27 +207,27 @@ def build_continuing(
 
     Of a refused source no feed is used. Raises FeedRefused and what else `build_plan` raises.
     """
-    left, sources, remarks, warnings = list(scans), list[str](), list[str](), list[str]()
+    remaining, sources, remarks, warnings = list(scans), list[str](), list[str](), list[str]()
     refused: list[PiactlError] = []
     older = read_older(Path(settings.state_folder))
     while True:
         try:
             feeds, ready, cache = build_plan(
-                accounts, rules, settings, left, state, accepted, tick, warnings.append
+                accounts, rules, settings, remaining, state, accepted, tick, warnings.append
             )
             break
         except (FeedRefused, FeedsOfAnotherDay) as error:
             if files := refused_before(error, older):
                 remarks += [f"{file}: skipped: an older feed, refused before; remove it" for file in files]
-                left = [scan for scan in left if str(scan.path) not in files]
+                remaining = [scan for scan in remaining if str(scan.path) not in files]
                 continue
-            names = {scan.source.name for scan in left if str(scan.path) in _files(error)}
+            names = {scan.source.name for scan in remaining if str(scan.path) in _files(error)}
             alone = isinstance(error, FeedsOfAnotherDay) and not error.others_fit
             if alone or not names or not names <= settings.go_on:
                 raise
             refused.append(error)
             sources += sorted(names)
-            left = [scan for scan in left if scan.source.name not in names]
+            remaining = [scan for scan in remaining if scan.source.name not in names]
     if sources:
         remarks.append(f"feed refused of {', '.join(sources)}: dates and the other sources go on without it")
     if remarks:
@@ -234,4 +238,6 @@ def build_continuing(
 def _files(error: FeedRefused | FeedsOfAnotherDay) -> set[str]:
     if isinstance(error, FeedsOfAnotherDay):
         return set(error.files)
-    return {one.file for one in error.errors} if isinstance(error, FeedsRefused) else {error.file}
+    return (
+        {feed_error.file for feed_error in error.errors} if isinstance(error, FeedsRefused) else {error.file}
+    )

@@ -62,7 +62,7 @@ def keep(cache: SyncCache, folder: Path, keys: DigestKeys) -> None:
         "services": [*sets],
         "count": len(cache.packed),
         "width": WIDTH,
-        "more_names": {key: more for key, more in cache.more_names.items() if key in cache.packed},
+        "more_names": {key: names for key, names in cache.more_names.items() if key in cache.packed},
         "others": cache.others,
     }
     body = b"".join(
@@ -80,11 +80,11 @@ def keep(cache: SyncCache, folder: Path, keys: DigestKeys) -> None:
 def load(folder: Path, keys: DigestKeys) -> SyncCache | None:
     """The sync cache in the state folder of this host; None if there is none, or its seal is not ours."""
     try:
-        head, whole, at = _opened(folder, keys)
-        cache = _without_entries(head, whole, at)
+        head, content, offset = _opened(folder, keys)
+        cache = _without_entries(head, content, offset)
         count = head["count"]
-        names = whole[at + head["seen"]["size"] : -WIDTH * count - 2]
-        packed = whole[len(whole) - WIDTH * count :]
+        names = content[offset + head["seen"]["size"] : -WIDTH * count - 2]
+        packed = content[len(content) - WIDTH * count :]
         cache_keys = names.decode().split("\n")
         if count != len(cache_keys) or head["width"] != WIDTH:
             return None
@@ -94,8 +94,8 @@ def load(folder: Path, keys: DigestKeys) -> SyncCache | None:
             (tuple(places), tuple(profiles), sets[services]) for places, profiles, services in head["homes"]
         ]
         cache.packed = {
-            key: packed[at : at + WIDTH]
-            for key, at in zip(cache_keys, range(0, len(packed), WIDTH), strict=True)
+            key: packed[start : start + WIDTH]
+            for key, start in zip(cache_keys, range(0, len(packed), WIDTH), strict=True)
         }
     except (OSError, ValueError, LookupError, TypeError):
         return None
@@ -112,30 +112,30 @@ def load_without_entries(folder: Path, keys: DigestKeys) -> SyncCache | None:
 
 def _opened(folder: Path, keys: DigestKeys) -> tuple[dict[str, Any], bytes, int]:
     """The head, the whole file, and where the head ends. Raises ValueError if the seal is not ours."""
-    whole = _unsealed(folder / _FILE, keys, _OF_ACCOUNTS)
-    end = whole.index(b"\n", _SEAL)
-    return json.loads(whole[_SEAL:end]), whole, end + 1
+    content = _unsealed(folder / _FILE, keys, _OF_ACCOUNTS)
+    end = content.index(b"\n", _SEAL)
+    return json.loads(content[_SEAL:end]), content, end + 1
 
 
-def _without_entries(head: dict[str, Any], whole: bytes, at: int) -> SyncCache:
+def _without_entries(head: dict[str, Any], content: bytes, offset: int) -> SyncCache:
     cache = SyncCache(head["basis"], head["as_of"], tuple(head["sources"]), head["server"], head["run"])
     seen = head["seen"]
-    cache.seen = Seen(seen["cookie"], whole[at : at + seen["size"]], seen["nights"])
+    cache.seen = Seen(seen["cookie"], content[offset : offset + seen["size"]], seen["nights"])
     return cache
 
 
-def _write(path: Path, body: bytes, keys: DigestKeys, what: bytes) -> None:
-    write_private(path, [_seal(keys, body, what), body], sync=False)
+def _write(path: Path, body: bytes, keys: DigestKeys, purpose: bytes) -> None:
+    write_private(path, [_seal(keys, body, purpose), body], sync=False)
 
 
-def _unsealed(path: Path, keys: DigestKeys, what: bytes) -> bytes:
+def _unsealed(path: Path, keys: DigestKeys, purpose: bytes) -> bytes:
     """A file with its seal. Raises OSError, or ValueError if the seal is not ours."""
-    whole = path.read_bytes()
-    if not hmac.compare_digest(whole[:_SEAL], _seal(keys, memoryview(whole)[_SEAL:], what)):
+    content = path.read_bytes()
+    if not hmac.compare_digest(content[:_SEAL], _seal(keys, memoryview(content)[_SEAL:], purpose)):
         raise ValueError
-    return whole
+    return content
 
 
-def _seal(keys: DigestKeys, body: bytes | memoryview, what: bytes) -> bytes:
-    key = hmac.new(keys.keys[keys.current], what, hashlib.sha256).digest()
+def _seal(keys: DigestKeys, body: bytes | memoryview, purpose: bytes) -> bytes:
+    key = hmac.new(keys.keys[keys.current], purpose, hashlib.sha256).digest()
     return hmac.new(key, body, hashlib.sha256).digest()

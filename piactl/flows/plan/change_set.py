@@ -85,10 +85,16 @@ def change_set(
     foreign = _changed_by_others(desired, written, encoding) if changes else written
     shown = written if every else foreign
     stays = (Fate.KEPT, Fate.WAITS)
-    drifted = [one for one in drift if one.attribute in shown and not (every and one.fate in stays)]
+    drifted = [
+        attribute_drift
+        for attribute_drift in drift
+        if attribute_drift.attribute in shown and not (every and attribute_drift.fate in stays)
+    ]
     changes[:0] = _reverted(desired, drifted, rules)
     # the class of the link follows it
-    known = {one.attribute for one in drifted} | ({"objectClass"} if drifted else set())
+    known = {attribute_drift.attribute for attribute_drift in drifted} | (
+        {"objectClass"} if drifted else set()
+    )
     foreign = [name for name in foreign if name not in known]
     if foreign:
         changes.append(_restored(desired, write, foreign, rules, encoding))
@@ -110,11 +116,11 @@ def _formed(desired: Desired, write: EntryWrite, encoding: Encoding) -> list[str
 def _reverted(desired: Desired, drift: Sequence[Drift], rules: Rules) -> Iterator[Change]:
     """The changes that take back what another program changed, what gave access first."""
     for drift_class in DriftClass:
-        some = [one for one in drift if one.drift_class == drift_class]
+        some = [attribute_drift for attribute_drift in drift if attribute_drift.drift_class == drift_class]
         if not some:
             continue
-        names = [one.attribute for one in some]
-        by = next((one.by for one in some if one.by), "")
+        names = [attribute_drift.attribute for attribute_drift in some]
+        by = next((attribute_drift.by for attribute_drift in some if attribute_drift.by), "")
         yield Change(
             kind=Kind.DRIFT,
             uid=desired.account.uid,

@@ -72,22 +72,22 @@ def changes_since(
         return None
     uid, matricule = map(accounts.encoding.name, ("uid", "supannEmpId"))
     cookie = cookie_of(reader, accounts.directory.accounts)
-    base, wanted = accounts.directory.accounts, (uid, matricule, CSN, UUID)
-    refresh = reader.refresh(base, IN_ACCOUNTS, wanted, seen.cookie)
+    base, attributes = accounts.directory.accounts, (uid, matricule, CSN, UUID)
+    refresh = reader.refresh(base, IN_ACCOUNTS, attributes, seen.cookie)
     if refresh is None or not cookie:
         return None
     written = refresh.written
-    left = set(_each(seen.uuids))  # with a million accounts, one such set is enough
-    new = [uuid for uuid in written if uuid not in left]
-    there = len(left) + len(new)
+    seen_uuids = set(_each(seen.uuids))  # with a million accounts, one such set is enough
+    new = [uuid for uuid in written if uuid not in seen_uuids]
+    count = len(seen_uuids) + len(new)
     if refresh.gone:
-        lost = any(uuid in left for uuid in _each(refresh.named))
+        lost = any(uuid in seen_uuids for uuid in _each(refresh.named))
     else:
-        lost = _differ(left, refresh.named, written.keys())
+        lost = _differ(seen_uuids, refresh.named, written.keys())
     stamps = tuple(
         (raw.text(uid), raw.text(matricule) or None, raw.first(CSN) or b"") for raw in written.values()
     )
-    complete = there == len(listed) - sum(uid in listed for uid in vanished)
+    complete = count == len(listed) - sum(uid in listed for uid in vanished)
     if lost or not complete or any(stamp[0] not in listed for stamp in stamps):
         return None
     after = Seen(cookie, b"".join([seen.uuids, *new]), seen.nights + 1)
@@ -96,18 +96,18 @@ def changes_since(
 
 
 def _each(uuids: bytes) -> Iterator[bytes]:
-    return (uuids[at : at + _UUID_SIZE] for at in range(0, len(uuids), _UUID_SIZE))
+    return (uuids[offset : offset + _UUID_SIZE] for offset in range(0, len(uuids), _UUID_SIZE))
 
 
-def _differ(left: set[bytes], named: bytes, written: Collection[bytes]) -> bool:
-    """Whether those that are named, but for the written ones, which may be named too, are others than `left`.
-    Empties `left`, as far as they are the same."""
+def _differ(seen_uuids: set[bytes], named: bytes, written: Collection[bytes]) -> bool:
+    """Whether those that are named, but for the written ones, which may be named too, are others than
+    `seen_uuids`. Empties `seen_uuids`, as far as they are the same."""
     for uuid in _each(named):
-        if uuid in left:
-            left.discard(uuid)
+        if uuid in seen_uuids:
+            seen_uuids.discard(uuid)
         elif uuid not in written:
             return True
-    return any(uuid not in written for uuid in left)
+    return any(uuid not in written for uuid in seen_uuids)
 
 
 def _is_later(csn: str, cookie: str) -> bool:

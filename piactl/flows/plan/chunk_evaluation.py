@@ -128,15 +128,17 @@ class ChunkEvaluation:
         """The rows of staged values, in the same order."""
         # nobody here waits, and nobody's drift is listed: those are left to the joint evaluation
         plan_rows = PlanRows(self.accounts, self.rules, AccountIndex(), {}, has_delta=False)
-        for one in wanted:
-            if not one.uid:
-                row = self._changed[one.number]
+        for wanted_row in wanted:
+            if not wanted_row.uid:
+                row = self._changed[wanted_row.number]
                 yield planned_row((row.write, list(row.changes)), row.home, row.draft)
                 continue
             policy = self.rules.policy
-            desired = addressed(self._newcomer(one), one.local, one.uid, policy)
-            if policy.posix is not None and one.posix:
-                desired = replace(desired, account=with_number(desired.account, one.posix, policy.posix))
+            desired = addressed(self._newcomer(wanted_row), wanted_row.local, wanted_row.uid, policy)
+            if policy.posix is not None and wanted_row.posix:
+                desired = replace(
+                    desired, account=with_number(desired.account, wanted_row.posix, policy.posix)
+                )
             write = plan_rows.write(desired)
             if write is None:
                 raise AssertionError("a new account takes a write")
@@ -196,13 +198,13 @@ class ChunkEvaluation:
         plan_rows = PlanRows(self.accounts, self.rules, index, {}, has_delta=False)
         for wanted in desired:
             current = wanted.subject.current
-            held = index.by_matricule.get(wanted.subject.matricule or "")
-            if current is not None and held is not None:
+            account_entry = index.by_matricule.get(wanted.subject.matricule or "")
+            if current is not None and account_entry is not None:
                 write = plan_rows.write(wanted)
                 if wanted.base is not None or write is not None:
                     changed.add(current.uid)
                 if write is not None and not {current.uid, current.matricule} & unsure:
-                    staged = self._stage(wanted, held, write, plan_rows, evaluation)
+                    staged = self._stage(wanted, account_entry, write, plan_rows, evaluation)
                     if staged is not None:
                         number = len(result.changed)
                         result.changed.append(staged)
@@ -238,7 +240,7 @@ class ChunkEvaluation:
         evaluation, merged = self._evaluation(AccountIndex(), matricules)
         unheld = merged.people.keys() - merged.held.keys()
         hold_found(merged, {m: dn for m, dn in chunk.unmanaged.items() if m in unheld})
-        desired, found = self._desired(evaluation, merged)
+        desired, newcomer_traces = self._desired(evaluation, merged)
         unsure = evaluation.unsure(merged, Memory(None, merged.sources))
         by_matricule = {wanted.subject.matricule: wanted for wanted in desired}
         numbers = {}
@@ -250,21 +252,21 @@ class ChunkEvaluation:
                 numbers[matricule] = len(result.newcomers)
                 staged = self._newcomers.add((wanted.account, wanted.subject.note))
                 result.newcomers.append((place, claim._replace(matricule=""), staged))
-        for matricule, traces in found.items():
+        for matricule, traces in newcomer_traces.items():
             result.traces.add(traces)
             if matricule in numbers:
                 result.traces.comes(numbers[matricule], traces)
         return result
 
     def _evaluation(
-        self, index: AccountIndex, matricules: Iterable[str], given: Mapping[str, int] | None = None
+        self, index: AccountIndex, matricules: Iterable[str], numbers: Mapping[str, int] | None = None
     ) -> tuple[Evaluation, MergedFeeds]:
         feeds = [self.of(sourced, matricules) for sourced in self.feeds]
         evaluation = Evaluation(
             self.rules, self.sources, feeds, self.chunk_memory, index, self.cache, lambda: None
         )
         if self.rules.policy.posix is not None:
-            evaluation.numbers = GivenNumbers(self.rules.policy.posix, given or {})
+            evaluation.numbers = GivenNumbers(self.rules.policy.posix, numbers or {})
         # the joint evaluation, to which archivals are left, knows what earlier runs noted
         evaluation.archives_at_once = True
         return evaluation, evaluation.merge()

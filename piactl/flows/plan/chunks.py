@@ -157,12 +157,12 @@ class Chunks:
 
     def _of_accounts(self, entries: Sequence[RawEntry]) -> Chunk:
         """The chunk of these accounts. Numbers are allocated here, in one process."""
-        given: dict[str, int] = {}
+        numbers: dict[str, int] = {}
         if self.numbers is not None:
             for uid, on_entry in without_number(entries, self.accounts.encoding):
                 number = self.numbers.number_for(uid, on_entry, there=True)
-                given |= {uid: number} if number is not None else {}
-        return Chunk(entries, given)
+                numbers |= {uid: number} if number is not None else {}
+        return Chunk(entries, numbers)
 
     def _entries(self) -> Iterator[RawEntry]:
         """The entries of the accounts to evaluate."""
@@ -231,11 +231,13 @@ class Chunks:
         self.lost |= result.lost
         self.unchanged.update((draft.key, cache.pack(draft)) for draft in result.unchanged)
         changed = []
-        for one in result.changed:
-            before = cache.pack(one.before)
-            if one.after is not None:
-                cache.pack(one.after)  # its names are taken from now on
-            number = self.staged.add_changed(one.key, one.uid, before, maker, one.number, loses=one.loses)
+        for account in result.changed:
+            before = cache.pack(account.before)
+            if account.after is not None:
+                cache.pack(account.after)  # its names are taken from now on
+            number = self.staged.add_changed(
+                account.key, account.uid, before, maker, account.number, loses=account.loses
+            )
             changed.append(number)
         newcomers = [
             # the matricule as this process has it: that of another one would be a second text
@@ -264,9 +266,9 @@ class _RowsOfChild:
 
     def rows(self, wanted: Iterable[Wanted]) -> Iterator[PlannedRow]:
         """Raises ProcessLost."""
-        left, asked = iter(wanted), 0
+        remaining, asked = iter(wanted), 0
         while True:
-            while asked < _AHEAD and (request := list(islice(left, _ROWS))):
+            while asked < _AHEAD and (request := list(islice(remaining, _ROWS))):
                 self._child.send(request)
                 asked += 1
             if not asked:

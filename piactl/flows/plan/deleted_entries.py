@@ -55,8 +55,8 @@ def still_gone(accounts: ManagedAccounts, vanished: Mapping[str, Vanished]) -> d
     if not vanished:
         return {}
     uids = sorted(vanished)
-    found = read_accounts_named(*accounts, uids)
-    back = {entry.account.uid if isinstance(entry, Entry) else entry.uid for entry in found}
+    entries = read_accounts_named(*accounts, uids)
+    back = {entry.account.uid if isinstance(entry, Entry) else entry.uid for entry in entries}
     unmanaged = read_unmanaged(*accounts, "uid", uids)
     return {uid: replace(vanished[uid], unmanaged=uid in unmanaged) for uid in uids if uid not in back}
 
@@ -77,16 +77,16 @@ def vanished_drift(accounts: ManagedAccounts, vanished: Mapping[str, Vanished]) 
     """The list of these accounts for a plan."""
     dns = {uid: account_dn(accounts.directory, uid) for uid in vanished}
     by = authors(accounts.reader, accounts.directory, [*dns.values()]) if dns else {}
-    for uid, one in vanished.items():
+    for uid, gone in vanished.items():
         dn = dns[uid]
         yield Drift(
             uid=uid,
             attribute=ENTRY,
             drift_class=DriftClass.VANISHED.value,
-            ours=("managed" if one.unmanaged else dn,),
-            theirs=("not managed",) if one.unmanaged else (),
+            ours=("managed" if gone.unmanaged else dn,),
+            theirs=("not managed",) if gone.unmanaged else (),
             fate=Fate.WAITS.value,
-            since=one.since,
+            since=gone.since,
             by=by.get(dn, ""),
         )
 

@@ -104,18 +104,21 @@ class Evaluation:
             else:
                 self.holds.append(Hold(None, entry.uid, entry.why, HoldCode.ENTRY))
         self._hold_unreadable(merged)
-        for matricule, one in self.index.by_matricule.items():
-            into = one.account.merged and merged_into(one.account, self.rules.keys)
+        for matricule, account_entry in self.index.by_matricule.items():
+            into = account_entry.account.merged and merged_into(account_entry.account, self.rules.keys)
             if into:
                 why = f"its merge into {into} is not finished; the next night does it"
                 merged.hold(matricule, why, HoldCode.MERGE)
-        for matricule, one in self.index.further.items():
+        for matricule, account_entry in self.index.further.items():
             other = self.index.by_matricule.get(matricule)
             if other is not None:
-                why = f"accounts {other.account.uid} and {one.account.uid} both have matricule {matricule}"
+                why = (
+                    f"accounts {other.account.uid} and {account_entry.account.uid} "
+                    f"both have matricule {matricule}"
+                )
                 why += "; if a split was cut short, the same command again ends it"
                 merged.hold(matricule, why, HoldCode.ACCOUNTS)
-                merged.hold(one.account.matricule or "", why, HoldCode.ACCOUNTS)
+                merged.hold(account_entry.account.matricule or "", why, HoldCode.ACCOUNTS)
         for matricule, doubles in self.index.doubled.items():
             why = f"several accounts have this matricule: {', '.join(doubles)}"
             why += "; if a split was cut short, the same command again ends it"
@@ -126,7 +129,7 @@ class Evaluation:
         """The feed; one of a supplement that makes no accounts without the people who have none."""
         if not sourced.source.supplement or sourced.source.creates:
             return sourced
-        others = [one.feed.present for one in self.feeds if not one.source.supplement]
+        others = [other.feed.present for other in self.feeds if not other.source.supplement]
         strangers = {
             matricule
             for matricule in sourced.feed.present
@@ -190,7 +193,7 @@ class Evaluation:
                 )
             )
         without = {entry.matricule: entry.uid for entry in self.index.unreadable if entry.matricule}
-        without |= {one.matricule: uid for uid, one in self.memory.vanished.items()}
+        without |= {gone.matricule: uid for uid, gone in self.memory.vanished.items()}
         for matricule, (code, why) in merged.held.items():
             entry = self.index.entry(matricule, self.rules.keys)
             uid = entry.account.uid if entry else without.get(matricule)
@@ -244,21 +247,21 @@ class Evaluation:
         why = self.numbers.none_left if self.numbers else ""
         self.holds.append(Hold(matricule, uid, why, HoldCode.NUMBER))
 
-    def _noted_before(self, one: Desired) -> Desired:
+    def _noted_before(self, desired: Desired) -> Desired:
         """The desired account; instead of an archived one, which is final, one that waits for a second run
         unless a run of an earlier day noted the archival."""
-        current = one.subject.current
-        if self.archives_at_once or one.account.state is not State.ARCHIVED or current is None:
-            return one
+        current = desired.subject.current
+        if self.archives_at_once or desired.account.state is not State.ARCHIVED or current is None:
+            return desired
         if current.state is State.ARCHIVED or current.protected or current.uid in self.rules.policy.protected:
-            return one
-        due = archival_day(current, one.career, self.rules)
+            return desired
+        due = archival_day(current, desired.career, self.rules)
         noted = self.memory.archivals.get(current.uid, self.as_of)
         if due <= noted < self.as_of:
-            return one
+            return desired
         self.archivals[current.uid] = DueArchival(current.uid, due, self.as_of)
-        waits = self._desired(one.subject, archives=False)
-        return waits or one
+        waits = self._desired(desired.subject, archives=False)
+        return waits or desired
 
     def _desired(self, subject: Subject, *, archives: bool = True) -> Desired | None:
         current = subject.current

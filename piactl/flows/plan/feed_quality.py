@@ -52,21 +52,21 @@ def warnings(sourced: SourcedFeed, before: SourceMemory | None, as_of: date) -> 
 
 def _quality(sourced: SourcedFeed, outcome: Outcome, before: SourceMemory | None, as_of: date) -> FeedQuality:
     feed, facts, name = sourced.feed, sourced.feed.facts, sourced.source.name
-    of_feed = [one for one in sourced.rejections if one.line]
-    rejected = {(one.file, one.line) for one in of_feed}
+    of_feed = [rejection for rejection in sourced.rejections if rejection.line]
+    rejected = {(rejection.file, rejection.line) for rejection in of_feed}
     uais = dict(_uais(sourced, outcome.held))
-    held = {line for line in uais if feed.place(line) not in rejected}
+    held_lines = {line for line in uais if feed.place(line) not in rejected}
     duplicates = sum(remark.count for remark in feed.remarks if remark.code == _DUPLICATES)
     people = [person for m, person in feed.people.items() if m not in outcome.held]
-    ignored = duplicates + sum(len(one.lines) for one in people if one.matricule in outcome.without)
-    applied = sum(len(one.lines) for one in people if one.matricule in outcome.written)
+    ignored = duplicates + sum(len(person.lines) for person in people if person.matricule in outcome.without)
+    applied = sum(len(person.lines) for person in people if person.matricule in outcome.written)
     applied += sum(map(outcome.staged.__contains__, outcome.owners.get(name, ())))
-    counts = len(rejected), len(held), ignored, applied
+    counts = len(rejected), len(held_lines), ignored, applied
     known = before is not None
     late = [*_late(outcome.posts, name, as_of)] if known else []
     uais = {line: uai for line, uai in uais.items() if uai}
     lines = {feed.place(line): uai for line, uai in uais.items()}
-    places: list[Place] = [(uai, {"held": 1}) for line, uai in uais.items() if line in held]
+    places: list[Place] = [(uai, {"held": 1}) for line, uai in uais.items() if line in held_lines]
     places += [(lines[place], {"rejected": 1}) for place in rejected if place in lines]
     places += [(uai, {"late": number}) for uai, _, number in late]
     back = [*_back(sourced, before)]
@@ -90,7 +90,7 @@ def _quality(sourced: SourcedFeed, outcome: Outcome, before: SourceMemory | None
         applied=applied,
         unchanged=max(0, facts.rows - sum(counts)),
         rejected=len(rejected),
-        held=len(held),
+        held=len(held_lines),
         ignored=ignored,
         blanks=blanks,
         doubled=duplicates + _contradicting(of_feed),
@@ -104,10 +104,10 @@ def _quality(sourced: SourcedFeed, outcome: Outcome, before: SourceMemory | None
     )
 
 
-def _uais(sourced: SourcedFeed, held: AbstractSet[str]) -> Iterator[tuple[int, str]]:
+def _uais(sourced: SourcedFeed, held_matricules: AbstractSet[str]) -> Iterator[tuple[int, str]]:
     """The lines of people who are held, with their establishment, "" where it cannot be read."""
     feed = sourced.feed
-    people = [person for matricule, person in feed.people.items() if matricule in held]
+    people = [person for matricule, person in feed.people.items() if matricule in held_matricules]
     for person in people:
         yield from zip(person.lines, (a.uai for a in person.assignments), strict=False)
     for person, faulty in feed.unusable:
@@ -119,7 +119,9 @@ def _uais(sourced: SourcedFeed, held: AbstractSet[str]) -> Iterator[tuple[int, s
 
 
 def _contradicting(rejections: Iterable[Rejection]) -> int:
-    return len({(one.file, one.line) for one in rejections if one.code in _CONTRADICT})
+    return len(
+        {(rejection.file, rejection.line) for rejection in rejections if rejection.code in _CONTRADICT}
+    )
 
 
 def _running(posts: Mapping[NewPost, int], source: str, as_of: date) -> dict[NewPost, int]:

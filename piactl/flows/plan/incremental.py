@@ -382,9 +382,9 @@ def _changed_since(
             evaluate.pop(key, None)
         elif key not in written:
             other.append(key)
-    found = list(read_uids_of(*accounts, [key for key in other if not uid_of(key)]))
-    evaluate |= {key: uid_of(key) for key in other if uid_of(key)} | {key: uid for uid, key in found}
-    if len(found) != len({key for _, key in found}) or not evaluate.keys() >= {*other}:
+    named = list(read_uids_of(*accounts, [key for key in other if not uid_of(key)]))
+    evaluate |= {key: uid_of(key) for key in other if uid_of(key)} | {key: uid for uid, key in named}
+    if len(named) != len({key for _, key in named}) or not evaluate.keys() >= {*other}:
         return None
     cache.uids, cache.seen, cache.cache.seen = state.listed.keys(), evaluate, changes.seen
     cache.since = list_since(old, changes)

@@ -97,8 +97,8 @@ class PlanRows:
             current, agreed = settled(entry, self.accounts.encoding, desired.account, from_hr=from_hr)
             # a proof that HR repeats did not change, whatever another program wrote
             before, after = (
-                changed_proofs(desired.account, one, subject.person, self.rules.keys)
-                for one in (subject.current, current)
+                changed_proofs(desired.account, current_account, subject.person, self.rules.keys)
+                for current_account in (subject.current, current)
             )
             account = without_changes(desired.account, {*before} - {*after}, current)
             desired = replace(desired, subject=replace(subject, current=current), account=account)
@@ -122,7 +122,7 @@ class PlanRows:
         encoding, uid = self.accounts.encoding, desired.account.uid
         if only_renews_base(encoding, write):
             return AccountWrite(uid, (), "the base that shows what another program changes", write), []
-        drift = (one for one in self.drift if one.uid == uid)
+        drift = (attribute_drift for attribute_drift in self.drift if attribute_drift.uid == uid)
         changes = change_set(desired, write, self.rules, encoding, drift)
         reason, retry = changes.changes[0].reason, self._retry(desired.subject)
         days = effective_days(changes.changes, self.rules.as_of)
@@ -132,24 +132,24 @@ class PlanRows:
         """The drift as it is once these rows are written: what no write reverts although it should be, and
         nothing on which another program and the rules agree."""
         written = {write.uid: {*write.write.add, *write.write.delete} for write, _ in rows}
-        held = {hold.uid for hold in self.holds}
-        found = []
-        for one in self.drift:
-            if one.uid in held and one.fate == Fate.REVERTED:
-                found.append(replace(one, fate=Fate.WAITS.value))
-            elif one.fate in (Fate.WAITS, Fate.KEPT) or one.attribute in written.get(one.uid, ()):
-                done = one.fate in (Fate.WAITS, Fate.KEPT)
-                found.append(one if done else replace(one, fate=Fate.REVERTED.value))
-            elif one.fate == Fate.UNKNOWN:
-                found.append(one)
-        return found
+        held_uids = {hold.uid for hold in self.holds}
+        remaining = []
+        for drift in self.drift:
+            if drift.uid in held_uids and drift.fate == Fate.REVERTED:
+                remaining.append(replace(drift, fate=Fate.WAITS.value))
+            elif drift.fate in (Fate.WAITS, Fate.KEPT) or drift.attribute in written.get(drift.uid, ()):
+                done = drift.fate in (Fate.WAITS, Fate.KEPT)
+                remaining.append(drift if done else replace(drift, fate=Fate.REVERTED.value))
+            elif drift.fate == Fate.UNKNOWN:
+                remaining.append(drift)
+        return remaining
 
     def mends_archived(self, entry: Entry) -> EntryWrite | None:
         """The write that links an archived account to no device, takes back what another program changed, and
         removes digests that are not to be kept, or gives it its base; None if there is nothing to do. The
         rules ask for nothing more."""
         if entry.drift is not None:
-            reverted = any(one.fate == Fate.REVERTED for one in entry.drift.drift)
+            reverted = any(drift.fate == Fate.REVERTED for drift in entry.drift.drift)
             directory, encoding = self.accounts.directory, self.accounts.encoding
             return account_write(directory, encoding, entry, entry.account) if reverted else None
         account = self._kept_of(entry.account)
@@ -167,8 +167,8 @@ class PlanRows:
             if write is None:
                 continue
             nobody = career_of((), self.rules.policy, self.rules.register)
-            kept = self._kept_of(entry.account) if entry.drift is None else entry.account
-            wanted = Desired(Subject(None, entry.account, None, ()), kept, nobody)
+            account = self._kept_of(entry.account) if entry.drift is None else entry.account
+            wanted = Desired(Subject(None, entry.account, None, ()), account, nobody)
             if self.protected(wanted):
                 self.holds.append(Hold(None, entry.account.uid, PROTECTED, HoldCode.PROTECTED))
             else:
@@ -201,11 +201,11 @@ def foreign_values(accounts: ManagedAccounts, uids: Sequence[str]) -> dict[str, 
     """What an archival removes besides the managed values, by uid: attributes and classes of other programs,
     rights of other systems, the password."""
     encoding = accounts.encoding
-    kept = {"objectclass", _STRUCTURAL.lower(), *(name.lower() for name in encoding.attributes)}
-    kept.discard(encoding.name("eduPersonEntitlement").lower())
+    kept_attributes = {"objectclass", _STRUCTURAL.lower(), *(name.lower() for name in encoding.attributes)}
+    kept_attributes.discard(encoding.name("eduPersonEntitlement").lower())
     removed: dict[str, Values] = {}
     for raw in read_whole(*accounts, uids, ("*", _STRUCTURAL)):
-        names = [name for name in raw.values if name.lower() not in kept]
+        names = [name for name in raw.values if name.lower() not in kept_attributes]
         own = {*encoding.classes, raw.text(_STRUCTURAL).lower()}
         # a class may require an attribute that goes
         classes = tuple(v for v in raw.values.get("objectClass", ()) if v.decode().lower() not in own)

@@ -160,15 +160,15 @@ class _JointEvaluation(Evaluation):
             return read_accounts(*self.accounts)
         since = self.state.since or (self.memory.last.began if self.memory.last else None)
         entries = read_accounts(*self.accounts, due=self.as_of, written_since=since)
-        found = {entry.dn: entry for entry in entries}
+        by_dn = {entry.dn: entry for entry in entries}
         # the changes of other programs that are left are listed every night
         for entry in read_accounts_named(*self.accounts, [*self.memory.drift]):
-            found.setdefault(entry.dn, entry)
-        return found.values()
+            by_dn.setdefault(entry.dn, entry)
+        return by_dn.values()
 
     def _add_others(self, matricules: Iterable[str]) -> None:
         """Reads the accounts of these people that were not read yet."""
-        seen = {entry.dn for entry in self.index.entries()} | {one.dn for one in self.index.unreadable}
+        seen = {entry.dn for entry in self.index.entries()} | {entry.dn for entry in self.index.unreadable}
         missing = [m for m in matricules if m not in self.index.by_matricule]
         for entry in read_accounts_of(*self.accounts, self.rules.keys, missing):
             if entry.dn not in seen:
@@ -218,8 +218,12 @@ class _JointEvaluation(Evaluation):
         cases = self._cases(merged)
         policy, facts = self.rules.policy, [sourced.feed.facts for sourced in self.feeds]
         held = [hold.uid or hold.matricule or "" for hold in self.holds]
-        several = sum(one.full for one in self.sources.values()) > 1
-        in_sources = {one.source: one.people for one in facts if one.full} if several else {}
+        several = sum(source.full for source in self.sources.values()) > 1
+        in_sources = (
+            {feed_facts.source: feed_facts.people for feed_facts in facts if feed_facts.full}
+            if several
+            else {}
+        )
         plan = Plan(
             basis=Basis.of(self.rules, self.accounts.directory.accounts, former, facts),
             changes=changes,
@@ -229,12 +233,15 @@ class _JointEvaluation(Evaluation):
             drift=tuple(drift),
             contradictions=tuple(self._contradictions(by_uid)),
             disagreements=tuple(
-                sorted(merged.disagreements, key=lambda one: (one.uid or "", one.matricule or ""))
+                sorted(
+                    merged.disagreements,
+                    key=lambda disagreement: (disagreement.uid or "", disagreement.matricule or ""),
+                )
             ),
             refusals=tuple(
                 counted.refusals(before, policy, self.as_of, held=held, losses=losses, sources=in_sources)
             ),
-            archivals=tuple(one for _, one in sorted(self.archivals.items())),
+            archivals=tuple(archival for _, archival in sorted(self.archivals.items())),
             remarks=(
                 *self._remarks(),
                 *self._urgent(cases),
@@ -274,9 +281,9 @@ class _JointEvaluation(Evaluation):
         """What other programs changed of accounts, deleted or changed of devices, in the order of a plan."""
         reader, directory, _ = self.accounts
         days, entries = self.rules.policy.drift_days, self.index.entries()
-        found = drift_list(reader, directory, entries, self.memory, self.as_of, days, self.owners)
+        account_drift = drift_list(reader, directory, entries, self.memory, self.as_of, days, self.owners)
         apart = vanished_drift(self.accounts, self.memory.vanished), device_drift(reader, directory)
-        return sorted(chain(found, *apart), key=lambda one: one.rank)
+        return sorted(chain(account_drift, *apart), key=lambda drift: drift.rank)
 
     def _census_after(self, before: Census, written: Sequence[Desired]) -> Census:
         """The census once these accounts are written."""
@@ -299,9 +306,9 @@ class _JointEvaluation(Evaluation):
     def _quality(
         self, written: Iterable[Desired], desired: Iterable[Desired], counted: Tally
     ) -> Iterator[FeedQuality]:
-        with_account = {one.subject.matricule for one in desired}
+        with_account = {wanted.subject.matricule for wanted in desired}
         outcome = Outcome(
-            written={one.subject.matricule or "" for one in written},
+            written={wanted.subject.matricule or "" for wanted in written},
             held={hold.matricule for hold in self.holds if hold.matricule},
             without={
                 matricule
@@ -320,12 +327,12 @@ class _JointEvaluation(Evaluation):
         if before is None and self.state.due_only:
             return None
         without = {entry.account.uid for entry in self.index.entries() if not entry.base}
-        without |= {one.uid for one in self.index.unreadable}
-        left = {uid for uid in without if uid not in written}
+        without |= {entry.uid for entry in self.index.unreadable}
+        unbased = {uid for uid in without if uid not in written}
         if before is None:
-            return tuple(sorted(left))
+            return tuple(sorted(unbased))
         seen = {account.uid for account in self.index.accounts()}
-        return tuple(uid for uid in before if uid not in seen or uid in left)
+        return tuple(uid for uid in before if uid not in seen or uid in unbased)
 
     def _csn(self, desired: Desired) -> bytes:
         """The entryCSN of the current entry of an account, b"" if there is none or it was not read."""
@@ -349,8 +356,8 @@ class _JointEvaluation(Evaluation):
         if self.state.due_only:
             names |= set(read_identifiers(*self.accounts))
         policy = self.rules.policy
-        known = self.cache.cache if self.cache else SyncCache("", 0, ())
-        skipped = ListedNames(self.state.listed, known, self.skip.entries(), self.skip)
+        cache = self.cache.cache if self.cache else SyncCache("", 0, ())
+        skipped = ListedNames(self.state.listed, cache, self.skip.entries(), self.skip)
         taken = TakenNames(map(local_of, names), policy.first_homonym_digit, skipped)
         staged_names, without = Names.none(), list[int]()
 
@@ -363,14 +370,14 @@ class _JointEvaluation(Evaluation):
 
         claims = staged.claims() if staged is not None else ()
         result = all_named(desired, claims, taken, policy, give, self.numbers)
-        for wanted, one in zip(desired, result, strict=True):
-            if one is None:
+        for wanted, named in zip(desired, result, strict=True):
+            if named is None:
                 self.hold_without_number(wanted.subject.matricule)
         if staged is not None and without:
             self.skip = replace(self.skip, staged=staged.without((), without))
             for number in without:
                 self.hold_without_number(staged.matricule(number))
-        return [one for one in result if one is not None], staged_names
+        return [named for named in result if named is not None], staged_names
 
     def _waiting(self, merged: MergedFeeds, with_account: set[str | None]) -> dict[str, Waiting]:
         waiting: dict[str, Waiting] = {}
@@ -442,15 +449,15 @@ class _JointEvaluation(Evaluation):
         for current in sorted(self.index.accounts(), key=lambda account: account.uid):
             account = by_uid[current.uid].account if current.uid in by_uid else current
             for override, row, beyond in contradicted(account, rules.policy, rules.register, rules.as_of):
-                what = override_words(override) + (", beyond the last day of HR" if beyond else "")
+                words = override_words(override) + (", beyond the last day of HR" if beyond else "")
                 why = f"HR has {assignment_text(row)} [{row.origin}]"
-                yield Contradiction(account.matricule, account.uid, what, why)
+                yield Contradiction(account.matricule, account.uid, words, why)
 
     def _cases(self, merged: MergedFeeds) -> dict[str, Case]:
         """The cases after this run. One ends where a feed has its person and it is not found again; a
         decision that two people are different stays, if they are newcomers."""
         asked = {matricule for _, matricule in merged.asked}
-        kept = {
+        remaining = {
             id_: case
             for id_, case in self.memory.cases.items()
             if (case.answered(Answer.DIFFERENT) and not case.gates)
@@ -458,7 +465,7 @@ class _JointEvaluation(Evaluation):
             or case.matricule not in asked
             or (case.gates and (case.source, case.matricule) not in merged.asked)
         }
-        return {**kept, **merged.cases}
+        return {**remaining, **merged.cases}
 
     def _find_owners(self) -> None:
         """Finds the owner of each address that another program put on an entry: the account whose ledger has
@@ -475,8 +482,10 @@ class _JointEvaluation(Evaluation):
         """The archivals that are noted for the next runs. Those noted on a day after this run, by a wrong
         clock, are void."""
         before = self.memory.archivals.items()
-        kept = {uid: day for uid, day in before if uid not in evaluated and day <= self.as_of}
-        return dict(sorted({**kept, **{uid: one.noted for uid, one in self.archivals.items()}}.items()))
+        remaining = {uid: day for uid, day in before if uid not in evaluated and day <= self.as_of}
+        return dict(
+            sorted({**remaining, **{uid: archival.noted for uid, archival in self.archivals.items()}}.items())
+        )
 
     def _without_archived(self, merged: MergedFeeds, desired: Iterable[Desired]) -> dict[str, SourceMemory]:
         """The memory of sources without the deviations of people whose account is archived."""
@@ -484,8 +493,8 @@ class _JointEvaluation(Evaluation):
         sources = dict(merged.sources)
         for name, source in merged.sources.items():
             if not archived.isdisjoint(source.deviations):
-                left = {m: deviation for m, deviation in source.deviations.items() if m not in archived}
-                sources[name] = replace(source, deviations=left)
+                deviations = {m: deviation for m, deviation in source.deviations.items() if m not in archived}
+                sources[name] = replace(source, deviations=deviations)
         return sources
 
     def _remarks(self) -> Iterable[str]:

@@ -65,12 +65,12 @@ class Lines:
 
     def texts(self) -> Iterator[bytes]:
         """The rows as they were added."""
-        at, rest, end = 0, b"", len(self._file)
-        while at < end:
-            block = self._file.read(at, BLOCK)
-            at += len(block)
-            *whole, rest = (rest + block).split(b"\n")
-            yield from whole
+        offset, rest, end = 0, b"", len(self._file)
+        while offset < end:
+            block = self._file.read(offset, BLOCK)
+            offset += len(block)
+            *lines, rest = (rest + block).split(b"\n")
+            yield from lines
 
     def __iter__(self) -> Iterator[Mapping[str, Any]]:
         return map(json.loads, self.texts())
@@ -123,9 +123,9 @@ def sealed(plan: ReadyPlan, keys: DigestKeys, folder: Path, made_by: Sequence[st
     if not isinstance(writes, PlannedRows):
         writes = planned_writes(Lines(folder, map(_account_write_facts, writes)))
     plan = replace(plan, plan=replace(plan.plan, changes=changes), writes=writes)
-    found = fingerprint(plan_document(plan))
-    signature = keys.digest(_PURPOSE, _signed(found, made_by))
-    return replace(plan, fingerprint=found, made_by=tuple(made_by), signature=signature)
+    digest = fingerprint(plan_document(plan))
+    signature = keys.digest(_PURPOSE, _signed(digest, made_by))
+    return replace(plan, fingerprint=digest, made_by=tuple(made_by), signature=signature)
 
 
 def _signed(fingerprint: str, made_by: Iterable[str]) -> str:
@@ -214,12 +214,12 @@ def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path) -> Re
             document = json.load(stream)
         claimed, signature = document["fingerprint"], document["signature"]
         signed = _signed(str(claimed), map(str, document.get("made_by", ())))
-        found = fingerprint(document)
+        digest = fingerprint(document)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise StalePlan(
             f"{name}: is not a plan of piactl; make one with: piactl plan FEED... --out FILE"
         ) from None
-    if not hmac.compare_digest(found.encode(), str(claimed).encode()) or not keys.matches(
+    if not hmac.compare_digest(digest.encode(), str(claimed).encode()) or not keys.matches(
         str(signature), _PURPOSE, signed
     ):
         raise StalePlan(

@@ -175,10 +175,10 @@ class StagedChanges:
 
     def without(self, keys: Collection[str], newcomers: Collection[int]) -> StagedChanges:
         """The same without the changes of these keys and these newcomers, by number."""
-        left = copy(self)
-        left.changed = {key: entry for key, entry in self.changed.items() if key not in keys}
-        left._new = self._new - {self._matricules[number] for number in newcomers}
-        return left
+        remaining = copy(self)
+        remaining.changed = {key: entry for key, entry in self.changed.items() if key not in keys}
+        remaining._new = self._new - {self._matricules[number] for number in newcomers}
+        return remaining
 
     def claims(self) -> Iterator[tuple[Claim, int]]:
         """The claims of the newcomers in their order, with their numbers."""
@@ -193,22 +193,24 @@ class StagedChanges:
 
     def rows(self, names: Names) -> Iterator[PlannedRow]:
         """The rows in the order of a plan."""
-        changed = sorted(one for one in self._order if one[2] in self.changed)
+        changed = sorted(change for change in self._order if change[2] in self.changed)
         order = names.order()
 
         def wanted(maker: int) -> Iterator[tuple[tuple[bool, str], Wanted]]:
-            there = (((keeps, uid), Wanted(n)) for keeps, uid, _, m, n in changed if m == maker)
+            existing = (((keeps, uid), Wanted(n)) for keeps, uid, _, m, n in changed if m == maker)
             new = (
                 (
-                    (True, names.uids[at]),
-                    Wanted(self._numbers[n], names.locals[at], names.uids[at], names.posix[at]),
+                    (True, names.uids[position]),
+                    Wanted(
+                        self._numbers[n], names.locals[position], names.uids[position], names.posix[position]
+                    ),
                 )
-                for at in order
-                if self._makers[n := names.numbers[at]] == maker
+                for position in order
+                if self._makers[n := names.numbers[position]] == maker
             )
-            return heapq.merge(there, new)
+            return heapq.merge(existing, new)
 
-        rows = [maker.rows(one for _, one in wanted(m)) for m, maker in enumerate(self.makers)]
+        rows = [maker.rows(wanted_row for _, wanted_row in wanted(m)) for m, maker in enumerate(self.makers)]
         return heapq.merge(*rows, key=lambda row: row.place)
 
 

@@ -122,7 +122,9 @@ class EnrolmentDelivery:
         """Fills the files with the devices that were made. Raises PiactlError."""
         from piactl.otp_secret import png
 
-        self.made = [one for one in self.prepared if outcomes.get(one.uid) is AccountOutcome.APPLIED]
+        self.made = [
+            enrolment for enrolment in self.prepared if outcomes.get(enrolment.uid) is AccountOutcome.APPLIED
+        ]
         if not self.made:
             return
         try:
@@ -149,7 +151,7 @@ class EnrolmentDelivery:
 def _uris(enrolments: Sequence[Enrolment], *, alone: bool) -> bytes:
     if alone:
         return f"{enrolments[0].uri}\n".encode()
-    rows = [f"{one.uid}\t{one.address}\t{one.uri}\n" for one in enrolments]
+    rows = [f"{enrolment.uid}\t{enrolment.address}\t{enrolment.uri}\n" for enrolment in enrolments]
     return "".join(["uid\taddress\turi\n", *rows]).encode()
 
 
@@ -160,8 +162,8 @@ def _enrolled(
     secret, name = new_secret(), new_device_name()
     device = Device(name, DeviceState.PENDING, now, author.by, sealed_with=keys.current)
     copy = sealed(secret, keys, account.uid, name)
-    kept = {account.device, getattr(suspended(holder.plain, account.device), "name", "")}
-    abandoned = [one for one in holder.devices if one.device.name not in kept]
+    kept_names = {account.device, getattr(suspended(holder.plain, account.device), "name", "")}
+    abandoned = [entry for entry in holder.devices if entry.device.name not in kept_names]
     writes = [device_add(holder.entry.dn, device, secret.raw, copy), *deletions(abandoned)]
     address = account.address or account.uid
     enrolment = Enrolment(account.uid, address, secret.uri(issuer, address))
@@ -265,11 +267,11 @@ def prepare_resync(
     """
     holder = find_holder(store, name, identity)
     tried = [holder.in_force, holder.entry_of(to_verify(holder.plain, holder.account.device))]
-    devices = [one for one in tried if one is not None]
+    devices = [device for device in tried if device is not None]
     uid = holder.account.uid
     if not devices:
         raise ActRefused(f"{uid}: it has no device in force and none that waits; see: piactl otp show {uid}")
-    opened_ = [(one, opened(store.keys, uid, one)) for one in devices]
+    opened_ = [(device, opened(store.keys, uid, device)) for device in devices]
     first = read_code(ask(f"First code for {uid}"))
     second = read_code(ask("The code that came after it"))
     if first == second:
@@ -282,8 +284,8 @@ def prepare_resync(
     else:
         attempt.take_back()
     writes = [used_up(store.keys, uid, device, match)]
-    said = clock_words(match.drift)
-    clock = "right" if not match.drift else f"{said} of the time"
+    words = clock_words(match.drift)
+    clock = "right" if not match.drift else f"{words} of the time"
     note = f"the clock of {device.device.name} is {clock}; its codes count so from now on, the next one first"
     return Batch((prepared(holder, "otp-resync", author.reason, writes, note),))
 
@@ -343,9 +345,9 @@ def prepare_suspension(
         mark = None
         if device is not None and device.device.state is not DeviceState.SUSPENDED:
             mark = device_change(device, replace(device.device, state=DeviceState.SUSPENDED, suspended=now))
-        what = "logging in is refused" if holder.encoding.links else "no code is good"
+        effect = "logging in is refused" if holder.encoding.links else "no code is good"
         note = (
-            f"the device is suspended: {what} until another is verified (piactl otp enroll {uid}), or this "
+            f"the device is suspended: {effect} until another is verified (piactl otp enroll {uid}), or this "
             f"one is found (piactl otp resume {uid})"
         )
         return prepared(holder, "otp-suspend", author.reason, [link(holder, NO_DEVICE), mark], note)

@@ -43,7 +43,7 @@ class Holder:
 
     @property
     def plain(self) -> list[Device]:
-        return [one.device for one in self.devices]
+        return [entry.device for entry in self.devices]
 
     @property
     def shut_words(self) -> str:
@@ -59,13 +59,13 @@ class Holder:
         return self.entry_of(in_force(self.plain, self.account.device))
 
     def entry_of(self, device: Device | None) -> DeviceEntry | None:
-        return next((one for one in self.devices if one.device is device), None) if device else None
+        return next((entry for entry in self.devices if entry.device is device), None) if device else None
 
     def named(self, name: str) -> DeviceEntry | None:
-        return next((one for one in self.devices if one.device.name == name), None)
+        return next((entry for entry in self.devices if entry.device.name == name), None)
 
-    def others(self, kept: DeviceEntry | None) -> list[DeviceEntry]:
-        return [one for one in self.devices if one is not kept]
+    def others(self, device: DeviceEntry | None) -> list[DeviceEntry]:
+        return [entry for entry in self.devices if entry is not device]
 
 
 def find_holder(store: AccountStore, name: str, identity: str = "") -> Holder:
@@ -123,7 +123,7 @@ def link(holder: Holder, device: str) -> EntryWrite | None:
 
 
 def deletions(devices: Iterable[DeviceEntry]) -> list[EntryWrite]:
-    return [device_delete(one) for one in devices]
+    return [device_delete(entry) for entry in devices]
 
 
 def login_words(holder: Holder, device: str) -> str:
@@ -153,7 +153,7 @@ def devices_shown(store: AccountStore, policy: Policy, name: str) -> Mapping[str
         "suspended": bool(account.device) and not active,
         "login": _login(holder, active=active),
         "refused_by": _refused_by(holder, active=active),
-        "devices": [{**words_of(one), "use": _use(holder, one)} for one in holder.devices],
+        "devices": [{**words_of(entry), "use": _use(holder, entry)} for entry in holder.devices],
         "services": [{"service": service.name, "otp": service.otp} for service in services],
         "blocked": [] if active else [service.name for service in services if service.otp == "always"],
     }

@@ -73,7 +73,9 @@ class AccountIndex:
             uids = self.doubled.setdefault(account.matricule, [first.account.uid])
             self.doubled[account.matricule] = sorted([*uids, account.uid])
             # the same one, in whichever order the server gives them
-            self.by_matricule[account.matricule] = min(first, entry, key=lambda one: one.account.uid)
+            self.by_matricule[account.matricule] = min(
+                first, entry, key=lambda candidate: candidate.account.uid
+            )
         else:
             self.by_matricule[account.matricule] = entry
             if account.further_matricules:

@@ -70,9 +70,9 @@ class Resolver:
         row: Person | None = None
         for name, column in PERSON_DATA.items():
             stated = {
-                s: shown_name(name, getattr(one, name), self.name_case)
-                for s, one in listed.items()
-                if name not in one.silent
+                s: shown_name(name, getattr(described, name), self.name_case)
+                for s, described in listed.items()
+                if name not in described.silent
             }
             if not stated:
                 values[name] = data[name]
@@ -84,9 +84,9 @@ class Resolver:
             if value != data[name]:
                 row = row or next((listed[s] for s in ranked if stated.get(s) == value), None)
             if len(sources) > 1:
-                said = {s: stated.get(s, data[name]) for s in sources}
+                statements = {s: stated.get(s, data[name]) for s in sources}
                 new = [s for s in sources if not self._said_before(s, person.matricule, name, stated.get(s))]
-                if any(differs(name, value, said[source]) for source in new):
+                if any(differs(name, value, statements[source]) for source in new):
                     columns.append(column)
                 self._remember(person.matricule, sources, stated, name, data[name], value)
         if columns:

@@ -135,7 +135,7 @@ def certain_joins(
 ) -> dict[str, Account]:
     """The account of each newcomer whose evidence needs no decision, by matricule. A newcomer who may have
     several accounts is a case, and so is an account that may belong to several newcomers."""
-    found: dict[str, Account] = {}
+    accounts: dict[str, Account] = {}
     decided = {c.matricule: c.decision for c in memory.cases.values() if c.of_newcomer and c.decision}
     for sourced in feeds:
         local = sourced.feed.local
@@ -146,9 +146,9 @@ def certain_joins(
             if index.entry(matricule, rules.keys) is None:
                 account = _certain(person, index, decided.get(matricule), rules, supplement=supplement)
                 if account is not None:
-                    found[matricule] = account
-    times = Counter(account.uid for account in found.values())
-    return {matricule: account for matricule, account in found.items() if times[account.uid] == 1}
+                    accounts[matricule] = account
+    times = Counter(account.uid for account in accounts.values())
+    return {matricule: account for matricule, account in accounts.items() if times[account.uid] == 1}
 
 
 def _certain(
@@ -252,7 +252,7 @@ class _Search:
     def _look(self, person: Person, own: _Other) -> None:
         """Makes the case of a newcomer, if somebody may be the same person. One made by a head of school
         is always a case: only somebody who knows them can say which account is theirs."""
-        found = {}
+        evidence = {}
         for other in self._others(own, own.traces):
             words = own.traces.evidence(other.traces)
             if not words or self._first_of_two(own, other):
@@ -260,11 +260,11 @@ class _Search:
             if kept_apart(own.names, other.names, self.memory.cases):
                 self._without_numen(person, words)
             else:
-                found[other] = words
-        if found or person.matricule in self.merged.local:
-            case = self._case(Doubt.SAME_PERSON, person, found)
+                evidence[other] = words
+        if evidence or person.matricule in self.merged.local:
+            case = self._case(Doubt.SAME_PERSON, person, evidence)
             self.merged.cases[case.id] = case
-            if found or not case.answered(Answer.DIFFERENT):
+            if evidence or not case.answered(Answer.DIFFERENT):
                 self.merged.hold(person.matricule, case.why, HoldCode.CASE)
 
     def _first_of_two(self, own: _Other, other: _Other) -> bool:
@@ -288,9 +288,9 @@ class _Search:
         if not others:
             return
         person = self.merged.people[matricule]
-        left = {o: w for o, w in others.items() if not kept_apart(own.names, o.names, self.memory.cases)}
-        if left:
-            case = self._case(Doubt.SHARED_NUMEN, person, left)
+        remaining = {o: w for o, w in others.items() if not kept_apart(own.names, o.names, self.memory.cases)}
+        if remaining:
+            case = self._case(Doubt.SHARED_NUMEN, person, remaining)
             self.merged.cases[case.id] = case
             self.merged.aside["", matricule] = case
         self._without_numen(person, (SAME_NUMEN,))
@@ -299,17 +299,17 @@ class _Search:
         if SAME_NUMEN in words:
             self.merged.people[person.matricule] = replace(person, numen=None)
 
-    def _case(self, doubt: Doubt, person: Person, found: Mapping[_Other, tuple[str, ...]]) -> Case:
+    def _case(self, doubt: Doubt, person: Person, evidence: Mapping[_Other, tuple[str, ...]]) -> Case:
         posts = self.merged.assignments.get(person.matricule, person.assignments)
         case = Case(
             doubt=doubt,
             source=next((a.source for a in person.assignments), ""),
             person=replace(bare(person), assignments=posts),
-            accounts=tuple(sorted(other.name for other in found if other.account is not None)),
-            people=tuple(sorted(other.name for other in found if other.account is None)),
+            accounts=tuple(sorted(other.name for other in evidence if other.account is not None)),
+            people=tuple(sorted(other.name for other in evidence if other.account is None)),
             evidence={
                 other.name: (*words, *_beside(person, other, words, self.rules.keys))
-                for other, words in sorted(found.items(), key=lambda pair: pair[0].name)
+                for other, words in sorted(evidence.items(), key=lambda pair: pair[0].name)
             },
             since=self.rules.as_of,
             stated=stated(self.rules.keys, person),

@@ -37,23 +37,23 @@ class LinkedMatricules:
         """The same, with those of `matricules` that were known by their digest."""
         if not self.unnamed:
             return self
-        found = {
+        first = {
             matricule: self.unnamed[digest]
             for matricule in matricules
             for digest in keys.candidates(MATRICULE, matricule)
             if digest in self.unnamed and self.unnamed[digest] != matricule
         }
-        return replace(self, first={**self.first, **found})
+        return replace(self, first={**self.first, **first})
 
     def returning(self, index: AccountIndex, matricules: Iterable[str], keys: DigestKeys) -> LinkedMatricules:
         """The same, with those among `matricules` under which one person comes back from the archive."""
         if all(len(entry.account.matricule_digests) == 1 for entry in index.tombstones()):
             return self
-        first, found = dict(self.first), dict[str, str]()
+        first, by_uid = dict(self.first), dict[str, str]()
         for matricule in sorted(matricules):
             entry = None if matricule in index.by_matricule else index.entry(matricule, keys)
-            if entry is not None and found.setdefault(entry.account.uid, matricule) != matricule:
-                first[matricule] = found[entry.account.uid]
+            if entry is not None and by_uid.setdefault(entry.account.uid, matricule) != matricule:
+                first[matricule] = by_uid[entry.account.uid]
         return replace(self, first=first)
 
     def feed(self, feed: Feed) -> Feed:
@@ -63,14 +63,14 @@ class LinkedMatricules:
             return feed
         held = {self._of(matricule): why for matricule, why in feed.held.items()}
         people: dict[str, Person] = {}
-        for one in feed.people.values():
-            person = self._person(one)
+        for listed in feed.people.values():
+            person = self._person(listed)
             before = people.get(person.matricule)
             if before is not None:
                 person, contradictions = _joined(before, person)
                 if contradictions:
                     held[person.matricule] = (
-                        f"{feed.facts.file}: rows of one person, matricules {one.matricule} and "
+                        f"{feed.facts.file}: rows of one person, matricules {listed.matricule} and "
                         f"{person.matricule}, disagree in {', '.join(contradictions)}"
                     )
             people[person.matricule] = person
@@ -98,7 +98,7 @@ class LinkedMatricules:
 
     def _source(self, source: SourceMemory) -> SourceMemory:
         absences = (replace(a, matricule=self._of(a.matricule)) for a in source.absences.values())
-        deviations = {self._of(matricule): one for matricule, one in source.deviations.items()}
+        deviations = {self._of(matricule): deviation for matricule, deviation in source.deviations.items()}
         return replace(source, absences={a.key: a for a in absences}, deviations=deviations)
 
     def _of(self, matricule: str) -> str:
@@ -119,7 +119,9 @@ def _own(matricule: str, first: str) -> str:
 def _joined(before: Person, person: Person) -> tuple[Person, list[str]]:
     """One person out of the rows under two matricules, and the assignments that contradict each other. The
     data are those of the matricule with the latest post: nobody corrects those of a former one."""
-    newest = max(before, person, key=lambda one: max((a.start for a in one.assignments), default=date.min))
+    newest = max(
+        before, person, key=lambda statement: max((a.start for a in statement.assignments), default=date.min)
+    )
     joined, _ = merged_person(newest, person if newest is before else before)
     contradictions: list[str] = []
     posts: dict[tuple[object, ...], Assignment] = {a.key: a for a in before.assignments}

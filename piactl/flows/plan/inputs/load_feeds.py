@@ -58,14 +58,14 @@ class FeedsOfAnotherDay(UnsafePlan):
 def refused_feeds(errors: Iterable[PiactlError]) -> list[dict[str, Any]]:
     """What is known of the feeds that these errors refuse, as the record of a run keeps it; no person is
     named."""
-    found: list[dict[str, Any]] = []
+    feeds: list[dict[str, Any]] = []
     for error in errors:
         if isinstance(error, FeedRefused):
-            found += error.feeds()
+            feeds += error.feeds()
         elif isinstance(error, FeedsOfAnotherDay):
             names = (Path(file).name for file in error.files)
-            found += ({"source": "", "file": name, "rows": None, "why": ["another-day"]} for name in names)
-    return found
+            feeds += ({"source": "", "file": name, "rows": None, "why": ["another-day"]} for name in names)
+    return feeds
 
 
 def read_feeds(arguments: Sequence[str], sources: Mapping[str, SourceSettings]) -> list[SourcedFeed]:
@@ -75,7 +75,9 @@ def read_feeds(arguments: Sequence[str], sources: Mapping[str, SourceSettings]) 
     feed.
     """
     named = by_date([feed_argument(argument, sources) for argument in arguments])
-    feeds = each_read(named, lambda one: SourcedFeed(read_feed(one[1], one[0]), *one))
+    feeds = each_read(
+        named, lambda sourced_file: SourcedFeed(read_feed(sourced_file[1], sourced_file[0]), *sourced_file)
+    )
     return in_order(feeds, sources)
 
 
@@ -122,8 +124,8 @@ def scan_feeds(
     # the lines hold NUMENs, so their digests have a key
     key = hmac.new(keys.keys[keys.current], b"lines of feeds", hashlib.sha256).digest()
 
-    def scanned(one: tuple[SourceSettings, Path]) -> Scan:
-        source, path = one
+    def scanned(sourced_file: tuple[SourceSettings, Path]) -> Scan:
+        source, path = sourced_file
         known_lines = known[source.name] if known is not None else None
         lines = digest_lines(path, source, key, known_lines) if source.full else None
         try:
@@ -147,8 +149,10 @@ def _named(
             named.append(feed_argument(argument, sources))
         except NoSource as error:
             strange.append(error)
-    checked = {one for source, path in named if source.format != "csv" for one in md5_beside(path)}
-    strange = [one for one in strange if one.path not in checked]
+    checked = {
+        digest_file for source, path in named if source.format != "csv" for digest_file in md5_beside(path)
+    }
+    strange = [unread for unread in strange if unread.path not in checked]
     if warn is None or not named:
         for unread in strange:
             if warn is None or not unread.is_other:
@@ -162,8 +166,8 @@ def _named(
 def by_date(named: Sequence[tuple[SourceSettings, Path]]) -> list[tuple[SourceSettings, Path]]:
     """Feeds in an order in which a delta of a national feed comes after the sets before it."""
 
-    def order(one: tuple[SourceSettings, Path]) -> tuple[date, int]:
-        source, path = one
+    def order(sourced_file: tuple[SourceSettings, Path]) -> tuple[date, int]:
+        source, path = sourced_file
         day, number = file_order(path.name, source.date_pattern) if source.format != "csv" else (None, 0)
         return day or date.min, number
 
@@ -191,10 +195,10 @@ def keep_sets(feeds: Sequence[SourcedFeed], warn: Callable[[str], None]) -> None
     for sourced in feeds:
         if sourced.source.format == "csv" or not sourced.source.state_folder:
             continue
-        kept = set_to_keep(sourced.path, sourced.source)
+        kept_set = set_to_keep(sourced.path, sourced.source)
         try:
-            if kept is not None:
-                keep_set(Path(sourced.source.state_folder), kept)
+            if kept_set is not None:
+                keep_set(Path(sourced.source.state_folder), kept_set)
         except PiactlError as error:
             warn(f"the people of {sourced.path} could not be kept, so deltas after it are refused: {error}")
 
@@ -323,8 +327,8 @@ def _undated_parts(
     new: dict[tuple[str, str], dict[str, str]] = {}
     for sourced in feeds:
         facts = sourced.feed.facts
-        known = parts.get(facts.source, {}).get(facts.kind, PartRecord())
-        if facts.part and facts.date is None and facts.digest not in known.digests:
+        last_part = parts.get(facts.source, {}).get(facts.kind, PartRecord())
+        if facts.part and facts.date is None and facts.digest not in last_part.digests:
             new.setdefault((facts.source, facts.kind), {})[facts.digest] = str(sourced.path)
     return new
 
@@ -383,11 +387,11 @@ def note_older(error: PiactlError, folder: Path) -> None:
     if not refused:
         return
     lines = read_noted(folder).decode("utf-8", "surrogateescape").splitlines()
-    kept = [line for line in lines if Path(line[66:]).exists()]
+    remaining = [line for line in lines if Path(line[66:]).exists()]
     added = [
         f"{digest_of_feed(path)}  {path.absolute()}" for path in map(Path, refused) if "\n" not in str(path)
     ]
-    content = "".join(f"{line}\n" for line in dict.fromkeys([*kept, *added]))
+    content = "".join(f"{line}\n" for line in dict.fromkeys([*remaining, *added]))
     write_noted(folder, content.encode("utf-8", "surrogateescape"))
 
 
@@ -399,5 +403,7 @@ def refused_before(error: PiactlError, older: Collection[str]) -> list[str]:
 
 def _refused_as_older(error: PiactlError) -> list[str]:
     errors = error.errors if isinstance(error, FeedsRefused) else [error]
-    feeds = [one for one in errors if isinstance(one, FeedRefused)]
-    return [one.file for one in feeds if any(code == "older" for code, _ in one.refusals)]
+    feeds = [feed_error for feed_error in errors if isinstance(feed_error, FeedRefused)]
+    return [
+        feed_error.file for feed_error in feeds if any(code == "older" for code, _ in feed_error.refusals)
+    ]

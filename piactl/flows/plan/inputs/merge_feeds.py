@@ -211,8 +211,8 @@ def policy_rejections(
     rejections = []
 
     def add(line: int, column: str, code: str, message: str) -> None:
-        where, at = place(line) if place else (file, line)
-        rejections.append(Rejection(where, at, column, code, message, person.matricule))
+        where, line_number = place(line) if place else (file, line)
+        rejections.append(Rejection(where, line_number, column, code, message, person.matricule))
 
     lines = dict(zip((a.key for a in person.assignments), person.lines, strict=False))
     problems = assignment_problems(person.assignments, policy, register)
@@ -280,10 +280,12 @@ def _by_rank(joined: Person, left: Person, right: Person, ranks: Ranks) -> tuple
     other ones."""
     values, counts = {}, []
     for name in PERSON_DATA:
-        order = sorted((left, right), key=lambda one: ranks.place(one.assignments[0].source, name))
-        stated = [one for one in order if getattr(one, name)]
+        order = sorted(
+            (left, right), key=lambda statement: ranks.place(statement.assignments[0].source, name)
+        )
+        stated = [statement for statement in order if getattr(statement, name)]
         values[name] = getattr(stated[0], name) if stated else ""
-        if len({getattr(one, name) for one in stated}) > 1:
+        if len({getattr(statement, name) for statement in stated}) > 1:
             counts.append(stated[0].assignments[0].source)
     return replace(joined, **values), " and ".join(dict.fromkeys(counts))  # type: ignore[arg-type]
 
@@ -315,7 +317,7 @@ def _resolve_disagreements(
         authoritative = rules.supplements.authoritative(assignments)
         if authoritative:
             assignments = tuple(authoritative)
-            by_source = {s: one for s, one in by_source.items() if s not in rules.supplements.names}
+            by_source = {s: listed for s, listed in by_source.items() if s not in rules.supplements.names}
             if not by_source:
                 continue
         if resolver.is_sole(matricule, by_source, assignments):
