@@ -157,12 +157,12 @@ class _Adopting:
         self.numbers = numbers_of(accounts, rules.policy, dict(listed.accounts()))
 
     def plan(self, accepted: Collection[str]) -> ReadyPlan:
-        known = {m: entry.account.assignments for m, entry in self.index.by_matricule.items()}
-        known.update({m: waiting.assignments for m, waiting in self.memory.waiting.items()})
-        check_limits(self.feeds, self.memory, known, self.as_of, accepted)
+        assignments = {m: entry.account.assignments for m, entry in self.index.by_matricule.items()}
+        assignments.update({m: waiting.assignments for m, waiting in self.memory.waiting.items()})
+        check_limits(self.feeds, self.memory, assignments, self.as_of, accepted)
         accounts = {m: entry.account for m, entry in self.index.by_matricule.items()}
         merged = MergedFeeds(sources=dict(self.memory.sources))
-        merge_feeds(self.feeds, known, accounts, merged, self.rules)
+        merge_feeds(self.feeds, assignments, accounts, merged, self.rules)
         find_cases(merged, self.index, self.memory, self.rules)
         try:
             unmanaged = read_strangers(self.reader, self.directory, self.encoding, self.by)
@@ -182,9 +182,11 @@ class _Adopting:
         for match in matches:
             person = merged.people[match.matricule]
             waiting = self.memory.waiting.get(match.matricule)
-            known = waiting.assignments if waiting else ()
+            waiting_assignments = waiting.assignments if waiting else ()
             try:
-                subject = self._subject(match, person, merged.assignments.get(match.matricule, known))
+                subject = self._subject(
+                    match, person, merged.assignments.get(match.matricule, waiting_assignments)
+                )
             except UnusableName as error:
                 self._hold(match, str(error))
                 continue
@@ -227,9 +229,9 @@ class _Adopting:
 
     def _adoption(self, match: Match, stranger: Stranger, desired: Desired) -> _Adoption:
         # its NUMEN and private address are as new as the account; of a password nobody can tell
-        found = ((ADOPTED, self.as_of),)
+        proof_changes = ((ADOPTED, self.as_of),)
         posix = posix_values(stranger, self.encoding)
-        desired = replace(desired, account=replace(desired.account, proof_changes=found, posix=posix))
+        desired = replace(desired, account=replace(desired.account, proof_changes=proof_changes, posix=posix))
         if posix:
             # the next night gives the others a number
             desired = numbered(desired, self.numbers, stranger.incumbent.dn) or desired

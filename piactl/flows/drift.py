@@ -68,21 +68,23 @@ def drift_list(
     from piactl.directory.probe.access_log import authors  # loaded here: few accounts have drift
 
     by = authors(reader, directory, [entry.dn for entry, _ in drifted])
-    found = []
-    for entry, drift in drifted:
+    result = []
+    for entry, drifts in drifted:
         account = entry.account
         since = memory.drift.get(account.uid, {})
-        for one in drift:
-            first = since.get(one.attribute, as_of)
+        for drift in drifts:
+            first = since.get(drift.attribute, as_of)
             until = None
-            if one.fate == Fate.KEPT:
-                until = kept_until(one.attribute, first, drift_days, account.overrides)
-            others = {owners.get(text.casefold(), account.uid) for text in one.theirs} - {account.uid}
+            if drift.fate == Fate.KEPT:
+                until = kept_until(drift.attribute, first, drift_days, account.overrides)
+            others = {owners.get(text.casefold(), account.uid) for text in drift.theirs} - {account.uid}
             owner = min(others, default=None)
-            found.append(
-                replace(one, uid=account.uid, since=first, until=until, by=by.get(entry.dn, ""), owner=owner)
+            result.append(
+                replace(
+                    drift, uid=account.uid, since=first, until=until, by=by.get(entry.dn, ""), owner=owner
+                )
             )
-    return sorted(found, key=lambda one: one.rank)
+    return sorted(result, key=lambda drift: drift.rank)
 
 
 def drift_row(drift: Drift) -> dict[str, Any]:
@@ -103,14 +105,14 @@ def drift_row(drift: Drift) -> dict[str, Any]:
 def device_drift(reader: Reader, directory: DirectorySettings, base: str = "") -> Iterator[Drift]:
     """The devices below the accounts, or below one (a DN), that another program added. What the account is
     linked to is another question: see `drift_list`."""
-    found = {raw.dn: raw.dn.partition(",")[2] for raw in read_foreign_devices(reader, directory, base)}
-    if not found:
+    owners = {raw.dn: raw.dn.partition(",")[2] for raw in read_foreign_devices(reader, directory, base)}
+    if not owners:
         return
     from piactl.directory.probe.access_log import authors
 
-    by = authors(reader, directory, [*found])
+    by = authors(reader, directory, [*owners])
     uid = directory.attributes.get("uid", "uid")
-    for dn, owner in found.items():
+    for dn, owner in owners.items():
         entry = reader.read(owner, [uid])
         if entry is not None:
             yield Drift(
@@ -124,14 +126,16 @@ def device_drift(reader: Reader, directory: DirectorySettings, base: str = "") -
             )
 
 
-def remembered(drift: Sequence[Drift], before: Since, evaluated: Iterable[Account], *, partly: bool) -> Since:
+def remembered(
+    drifts: Sequence[Drift], before: Since, evaluated: Iterable[Account], *, partly: bool
+) -> Since:
     """What is left after a run, and since when: of evaluated accounts what this run does not revert, and of
     others, where it evaluates only some, what was known before."""
-    seen = {account.uid for account in evaluated}
-    after = {uid: dict(found) for uid, found in before.items() if partly and uid not in seen}
-    for one in drift:
-        if one.fate != Fate.REVERTED and one.attribute not in (ENTRY, DEVICE) and one.since is not None:
-            after.setdefault(one.uid, {})[one.attribute] = one.since
+    evaluated_uids = {account.uid for account in evaluated}
+    after = {uid: dict(since) for uid, since in before.items() if partly and uid not in evaluated_uids}
+    for drift in drifts:
+        if drift.fate != Fate.REVERTED and drift.attribute not in (ENTRY, DEVICE) and drift.since is not None:
+            after.setdefault(drift.uid, {})[drift.attribute] = drift.since
     return dict(sorted(after.items()))
 
 
@@ -156,8 +160,8 @@ def unresolved(entry: Entry, encoding: Encoding, desired: Account) -> tuple[str,
         return ()
     if drift.baseless:
         return drift.unknown
-    found = drift.found(encoding.values(desired))
-    return tuple(name for name in drift.unknown if len(found.get(name, ())) < len(drift.gone[name]))
+    found_values = drift.found(encoding.values(desired))
+    return tuple(name for name in drift.unknown if len(found_values.get(name, ())) < len(drift.gone[name]))
 
 
 def lost_words(entry: Entry, attributes: Sequence[str]) -> str:

@@ -75,8 +75,8 @@ def prune_journal(
             secret=SECRETS,
             context=context,
         ) as journal:
-            said = text_of(now())
-            cut_off(path, gone, journal, before.isoformat(), order.actor.author, said, order.run)
+            stamp = text_of(now())
+            cut_off(path, gone, journal, before.isoformat(), order.actor.author, stamp, order.run)
             head = journal.end({"pruned": gone.lines})
             store(Anchor(text_of(now()), journal_owner(order.actor.user, order.actor.host), order.run, head))
     return Pruned(gone, _proved(path, stored))
@@ -90,10 +90,10 @@ def prune_heads(writer: Writer, run: CommandRun, before: date, *, trial: bool) -
     """
     places, by = Places(run.settings.directory.state), run.order.actor.author
     days = prunable_days(writer, places, before)
-    said = None if trial else pruned_write(writer, places, run.keys, before, by)
-    if trial or not (days or said):
+    record_write = None if trial else pruned_write(writer, places, run.keys, before, by)
+    if trial or not (days or record_write):
         return len(days)
-    writes = [said, *(EntryWrite("delete", dn) for dn in days)]
+    writes = [record_write, *(EntryWrite("delete", dn) for dn in days)]
     reason = f"heads of journals before {before} pruned"
     with run.alone(writer) as begun:
         rows = [AccountWrite("", ("prune-heads",), reason, write) for write in writes if write is not None]

@@ -75,13 +75,13 @@ def run_nightly(
 
     Raises FeedRefused with nothing written, RefusedPlan if guards are broken, LockHeld at once.
     """
-    known = KeptLines(Path(settings.state_folder), rules.keys)
-    scans = scan_feeds(arguments, settings.sources, rules.keys, settings.go_on, say, known)
+    kept_lines = KeptLines(Path(settings.state_folder), rules.keys)
+    scans = scan_feeds(arguments, settings.sources, rules.keys, settings.go_on, say, kept_lines)
     try:
-        known.keep()
+        kept_lines.keep()
     except PiactlError as error:
         say(f"the lines of the feeds could not be kept, so the next night takes longer: {error}")
-    known.clear()
+    kept_lines.clear()
     with ExitStack() as after, under_lock as run:
         accounts = ManagedAccounts(run.writer, settings.directory, encoding(run.writer))
         store = AccountStore(*accounts, rules.keys, rules.policy, rules.as_of, unreadable=unreadable)
@@ -117,8 +117,8 @@ def run_nightly(
             forget_old(folder / of_feeds, settings.keep_undo_days, run.now())
         feeds.clear()
         # people who are held can break a guard although nothing changes
-        kept = ready.plan.changes or ready.plan.refusals
-        file = _keep_plan(run, ready) if kept else None
+        worth_keeping = ready.plan.changes or ready.plan.refusals
+        file = _keep_plan(run, ready) if worth_keeping else None
         if ready.plan.refusals and file is not None:
             allow_rest(run, ready.plan)
             if refused(ready.plan.refusals, run.order.allowed):
@@ -194,13 +194,13 @@ def _name_unjournalled(run: Run, last: LastRun | None) -> None:
     settings, actor = run.settings, run.order.actor
     journal = settings.journal_file
     try:
-        found = unjournalled(
+        sentence = unjournalled(
             run.writer, settings.directory, journal, actor.user, actor.host, since
         ).sentence()
     except PiactlError as error:
-        found = f"writes without the journal cannot be looked for: {error}"
-    if found:
-        run.say(f"warning: {found}. See: piactl doctor")
+        sentence = f"writes without the journal cannot be looked for: {error}"
+    if sentence:
+        run.say(f"warning: {sentence}. See: piactl doctor")
 
 
 def _name_removed_heads(run: Run) -> None:
@@ -208,11 +208,11 @@ def _name_removed_heads(run: Run) -> None:
     settings, actor = run.settings, run.order.actor
     owner = journal_owner(actor.user, actor.host)
     try:
-        found = watch_heads(run.writer, settings, lambda: run.keys, run.unreadable, owner)
+        sentence = watch_heads(run.writer, settings, lambda: run.keys, run.unreadable, owner)
     except PiactlError as error:
-        found = f"heads of other journals cannot be looked for: {error}"
-    if found:
-        run.say(f"warning: {found}. See: piactl doctor")
+        sentence = f"heads of other journals cannot be looked for: {error}"
+    if sentence:
+        run.say(f"warning: {sentence}. See: piactl doctor")
 
 
 def _keep_cache(run: Run, cache: NextCache, folder: Path, rules: Rules) -> None:

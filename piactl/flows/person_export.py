@@ -84,7 +84,7 @@ def person_export(
         "devices": [dict(words_of(d)) for d in read_devices(store.reader, entry.dn, store.unreadable)]
         if entry
         else [],
-        "drift": [drift_row(one) for one in store.drift_of(entry)] if entry else [],
+        "drift": [drift_row(drift) for drift in store.drift_of(entry)] if entry else [],
         **_by_hand(account),
         "attempts": _attempts(store, uid) if uid else None,
         "requests": list(_requests(store, uid)) if uid else [],
@@ -97,15 +97,15 @@ def person_export(
                 "start": str(key[3]),
                 "since": str(absence.since),
             }
-            for source, one in sorted(memory.sources.items())
-            for key, absence in one.absences.items()
+            for source, source_memory in sorted(memory.sources.items())
+            for key, absence in source_memory.absences.items()
             if key[0] in matricules
         ],
         "disagreements": [
-            {"source": source, "fields": sorted(one.deviations[m])}
-            for source, one in sorted(memory.sources.items())
+            {"source": source, "fields": sorted(source_memory.deviations[m])}
+            for source, source_memory in sorted(memory.sources.items())
             for m in matricules
-            if m in one.deviations
+            if m in source_memory.deviations
         ],
         "cases": list(_cases(memory.cases.values(), {uid, *matricules} - {""})),
         "archival_noted": str(memory.archivals[uid]) if uid in memory.archivals else None,
@@ -123,8 +123,8 @@ def _values(store: AccountStore, uid: str) -> dict[str, list[str]]:
     encoding, names = store.encoding, _shown_instead(store)
     values: dict[str, list[str]] = {}
     for raw in read_whole(store.reader, store.directory, encoding, [uid], ("*", "+")):
-        for attribute, found in sorted(raw.values.items()):
-            values[attribute] = [names[attribute]] if attribute in names else sorted(map(_text, found))
+        for attribute, raw_values in sorted(raw.values.items()):
+            values[attribute] = [names[attribute]] if attribute in names else sorted(map(_text, raw_values))
     return values
 
 
@@ -150,7 +150,7 @@ def _cases(cases: Iterable[Case], names: set[str]) -> Iterator[Document]:
     """The cases about a person, given by uid and matricules; what HR states only if it is about them."""
     for case in cases:
         own = case.matricule in names
-        evidence = [word for one, words in case.evidence.items() if own or one in names for word in words]
+        evidence = [word for name, words in case.evidence.items() if own or name in names for word in words]
         if own or not case.others.isdisjoint(names):
             decision = case.decision
             yield {
@@ -175,8 +175,8 @@ def _text(value: bytes) -> str:
 
 def _by_hand(account: Account | None) -> Document:
     return {
-        "exceptions": [exception_text(one) for one in account.exceptions] if account else [],
-        "overrides": [override_text(one) for one in account.overrides] if account else [],
+        "exceptions": [exception_text(exception) for exception in account.exceptions] if account else [],
+        "overrides": [override_text(override) for override in account.overrides] if account else [],
         "lock": lock_row(account) if account else None,
     }
 
@@ -185,23 +185,25 @@ def _attempts(store: AccountStore, uid: str) -> Document | None:
     """The identity checks that failed and still count, of NUMENs and of codes together."""
     folder = Places(store.directory.state).folder(ATTEMPTS)
     failures, last = 0, None
-    for digest in (one for answer in Answer for one in store.keys.candidates(answer, uid)):
+    for digest in (candidate for answer in Answer for candidate in store.keys.candidates(answer, uid)):
         entry = store.reader.read(child(folder, "cn", digest), [DATA])
-        found = store.unreadable.read(entry.dn, entry.first(DATA), read_attempts) if entry else None
-        if found is not None and found.last is not None:
-            failures += found.failures
-            last = max(last, found.last) if last is not None else found.last
+        attempts = store.unreadable.read(entry.dn, entry.first(DATA), read_attempts) if entry else None
+        if attempts is not None and attempts.last is not None:
+            failures += attempts.failures
+            last = max(last, attempts.last) if last is not None else attempts.last
     return {"failures": failures, "last": last.isoformat(timespec="seconds")} if last is not None else None
 
 
 def _requests(store: AccountStore, uid: str) -> Iterator[Document]:
     """The requests to a second person."""
-    for one in Requests(store.reader, store.directory.state, store.keys, store.unreadable, "UTC").all():
-        if one.account == uid:
+    for request in Requests(store.reader, store.directory.state, store.keys, store.unreadable, "UTC").all():
+        if request.account == uid:
             ended = (
-                {name: str(one.ended.get(name)) for name in ("outcome", "by", "at")} if one.ended else None
+                {name: str(request.ended.get(name)) for name in ("outcome", "by", "at")}
+                if request.ended
+                else None
             )
-            yield {"request": one.name, **one.record, "ended": ended}
+            yield {"request": request.name, **request.record, "ended": ended}
 
 
 def _runs(store: AccountStore, journal: str, uid: str) -> Iterator[Document]:
@@ -228,14 +230,17 @@ def _undo(store: AccountStore, uid: str) -> Iterator[Document]:
     folder = Places(store.directory.state).folder(RUNS)
     shown = _shown_instead(store)
     for entry in sorted(
-        store.reader.search(folder, IN_UNDO_LOG, [DATA]), key=lambda one: one.dn.partition(",")[::-1]
+        store.reader.search(folder, IN_UNDO_LOG, [DATA]), key=lambda chunk: chunk.dn.partition(",")[::-1]
     ):
-        for kept in store.unreadable.read(entry.dn, entry.first(DATA), read_kept) or ():
-            if kept.uid == uid:
+        for logged_write in store.unreadable.read(entry.dn, entry.first(DATA), read_kept) or ():
+            if logged_write.uid == uid:
                 run = entry.dn.partition(",")[2].partition("=")[2].partition(",")[0]
-                row: Document = {"run": run, "kinds": list(kept.kinds), "add": {}, "delete": {}}
-                if kept.values:
-                    for part, values in (("add", kept.write.add), ("delete", kept.write.delete)):
+                row: Document = {"run": run, "kinds": list(logged_write.kinds), "add": {}, "delete": {}}
+                if logged_write.values:
+                    for part, values in (
+                        ("add", logged_write.write.add),
+                        ("delete", logged_write.write.delete),
+                    ):
                         row[part] = {
                             n: [shown[n]] if n in shown else list(map(_text, v)) for n, v in values.items()
                         }
@@ -249,7 +254,7 @@ def _plans(folder: Path, uid: str, matricule: str | None) -> Iterator[Document]:
             plan = json.loads(file.read_bytes())
             parts = {
                 part: [
-                    one for one in plan[part] if (uid and one["uid"] == uid) or one["matricule"] == matricule
+                    row for row in plan[part] if (uid and row["uid"] == uid) or row["matricule"] == matricule
                 ]
                 for part in ("changes", "holds")
             }
@@ -270,11 +275,11 @@ def _rejects(folder: Path, matricule: str) -> Iterator[Document]:
 
 def _sets(settings: Settings, matricules: Sequence[str]) -> Iterator[Document]:
     """The data of the person in the kept sets of national feeds."""
-    for kept in every_kept_set(settings.state_folder):
-        source = settings.sources.get(kept.source)
-        for row in kept.rows() if source is not None else ():
+    for kept_set in every_kept_set(settings.state_folder):
+        source = settings.sources.get(kept_set.source)
+        for row in kept_set.rows() if source is not None else ():
             if source is not None and qualified(source.namespace, row[0]) in matricules:
-                yield {"source": kept.source, "day": kept.day.isoformat(), "row": " | ".join(row)}
+                yield {"source": kept_set.source, "day": kept_set.day.isoformat(), "row": " | ".join(row)}
 
 
 def _line(line: JournalLine) -> Document:

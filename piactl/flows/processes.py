@@ -104,7 +104,7 @@ def answers(some: Sequence[Child], requests: Iterable[R]) -> Iterator[tuple[int,
     and its request. One request is made ahead, while all children work. Raises ProcessLost."""
     from multiprocessing.connection import wait
 
-    rest, given, taken = iter(requests), 0, 0
+    rest, sent, yielded = iter(requests), 0, 0
     following = next(rest, None)
     idle, busy = deque(range(len(some))), dict[Any, tuple[int, int, R]]()
     done: dict[int, tuple[int, R, Any]] = {}
@@ -112,17 +112,17 @@ def answers(some: Sequence[Child], requests: Iterable[R]) -> Iterator[tuple[int,
         while idle and following is not None:
             number = idle.popleft()
             some[number].send(following)
-            busy[some[number]] = number, given, following
-            given, following = given + 1, next(rest, None)
+            busy[some[number]] = number, sent, following
+            sent, following = sent + 1, next(rest, None)
         if not busy:
             return
         for child in wait([*busy]):
             number, place, request = busy.pop(child)
             done[place] = number, request, some[number].receive()
             idle.append(number)
-        while taken in done:
-            yield done.pop(taken)
-            taken += 1
+        while yielded in done:
+            yield done.pop(yielded)
+            yielded += 1
 
 
 def _child(pipe: Connection, answer: Answer, files: Iterable[int], mask: Iterable[int]) -> None:
@@ -150,11 +150,11 @@ def _serve(pipe: Connection, answer: Answer) -> None:
         pipe.send(answer(request))
 
 
-def _close_all_but(kept: set[int]) -> None:
+def _close_all_but(kept_descriptors: set[int]) -> None:
     """Puts /dev/null in the place of every other descriptor: objects of the parent that close theirs then
     close nothing that is in use."""
     nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - numbers, not paths
         number = int(name)
-        if number not in kept and number != nothing:
+        if number not in kept_descriptors and number != nothing:
             os.dup2(nothing, number, inheritable=False)

@@ -131,13 +131,19 @@ def _undone(reader: Reader, settings: Settings) -> set[str]:
     """The runs with a write since the copy of the accounts that a restore brought back, as far as their
     entries show it. An entry alone that is not there is the work of another program."""
     accounts = settings.directory.accounts
-    there = {normal_dn(e.dn): e for e in reader.search(accounts, filters.ANY_ENTRY, ["entryCSN"])}
-    writes = [(one, there.get(normal_dn(one.dn))) for one in stamped_writes(settings.journal_file)]
-    older = [entry.text("entryCSN") for one, entry in writes if entry is not None and is_older(entry, one)]
-    if not older and len(there) > 1:
+    entries = {normal_dn(e.dn): e for e in reader.search(accounts, filters.ANY_ENTRY, ["entryCSN"])}
+    writes = [(write, entries.get(normal_dn(write.dn))) for write in stamped_writes(settings.journal_file)]
+    older = [
+        entry.text("entryCSN") for write, entry in writes if entry is not None and is_older(entry, write)
+    ]
+    if not older and len(entries) > 1:
         return set()
     since = max(older, default="")
-    return {one.run for one, entry in writes if one.csn > since and (entry is None or is_older(entry, one))}
+    return {
+        write.run
+        for write, entry in writes
+        if write.csn > since and (entry is None or is_older(entry, write))
+    }
 
 
 def _runs_without(
@@ -218,7 +224,7 @@ def feeds_to_apply(
     """The delta feeds of the lost runs in order, each once, without those applied in the directory."""
     sources = read_memory(reader, settings.directory.state, keys, unreadable).memory.sources
     feeds: dict[str, Feed] = {}
-    for run, feed in ((one, feed) for one in lost for feed in one.feeds):
+    for run, feed in ((lost_run, feed) for lost_run in lost for feed in lost_run.feeds):
         source = settings.sources.get(feed["source"])
         memory = sources.get(feed["source"])
         applied = memory is not None and feed["digest"] in memory.applied and not run.undone
@@ -306,8 +312,10 @@ def propose_mending(
     nothing. Raises NotFound if `source` is not another server of the list."""
     to = settings.servers[0]
     if source not in settings.servers[1:]:
-        known = ", ".join(settings.servers[1:]) or "none"
-        raise NotFound(f"{source}: name a server of directory.servers other than the first one ({known})")
+        other_servers = ", ".join(settings.servers[1:]) or "none"
+        raise NotFound(
+            f"{source}: name a server of directory.servers other than the first one ({other_servers})"
+        )
     scope = Scope(settings.accounts, settings.state, encoding)
     with ExitStack() as stack:
         readers = {
@@ -344,22 +352,22 @@ def _plan(
         return
     encoding = scope.encoding
     archived = State.ARCHIVED.value.encode() in write.add.get(encoding.name("piactlState"), ())
-    one = AccountWrite(uid, (KIND, Kind.ARCHIVE.value) if archived else (KIND,), reason, write)
-    mending.writes.append(one)
+    row = AccountWrite(uid, (KIND, Kind.ARCHIVE.value) if archived else (KIND,), reason, write)
+    mending.writes.append(row)
     mending.kinds.append(difference.kind)
     if difference.kind == ACCOUNT:
         made = replace(write, add=encoding.managed(new)) if write.op == "add" else write
-        mending.undo.append(replace(one, write=made))
+        mending.undo.append(replace(row, write=made))
 
 
 def _write(dn: str, old: RawEntry | None, new: RawEntry) -> EntryWrite | None:
     """The write that gives `old` the copyable values of `new`; None if they are equal."""
-    wanted = _copied(new)
+    values = _copied(new)
     if old is None:
-        return EntryWrite("add", dn, add=wanted)
+        return EntryWrite("add", dn, add=values)
     present = _copied(old)
-    add = _without(wanted, present)
-    delete = _without(present, wanted)
+    add = _without(values, present)
+    delete = _without(present, values)
     return EntryWrite("modify", dn, add=add, delete=delete) if add or delete else None
 
 

@@ -74,29 +74,31 @@ def feeds_by_night(
     last line. Raises UsageError if the folder cannot be read, or no file is a feed of these days.
     """
     feeds: dict[date, list[Path]] = {}
-    left: list[str] = []
+    sentences: list[str] = []
     facts: list[tuple[str, int]] = []
     outside = 0
     for path in _files(folder):
         try:
             source = source_of(path, sources)
         except UsageError:
-            left.append(f"{path}: not read: it matches the `files` of no single source")
+            sentences.append(f"{path}: not read: it matches the `files` of no single source")
             continue
         day = file_date(path.name, source.date_pattern) or _date_inside(path)
         if day is None:
-            left.append(f"{path}: not read: neither its name nor its last line has a date")
+            sentences.append(f"{path}: not read: neither its name nor its last line has a date")
         elif first <= day <= last:
             feeds.setdefault(day, []).append(path)
             facts.append((path.name, path.stat().st_size))
         else:
             outside += 1
     if outside:
-        left.append(f"{folder}: not read: {counted(outside, 'feed')} of days before {first} or after {last}")
+        sentences.append(
+            f"{folder}: not read: {counted(outside, 'feed')} of days before {first} or after {last}"
+        )
     if not feeds:
-        raise UsageError("\n".join([*left[:3], f"{folder}: no feed of the days from {first} to {last}"]))
+        raise UsageError("\n".join([*sentences[:3], f"{folder}: no feed of the days from {first} to {last}"]))
     return FeedsByNight(
-        {day: tuple(paths) for day, paths in sorted(feeds.items())}, tuple(left), tuple(facts)
+        {day: tuple(paths) for day, paths in sorted(feeds.items())}, tuple(sentences), tuple(facts)
     )
 
 
@@ -104,10 +106,10 @@ def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise UsageError(f"{folder}: is not a folder; name the one with the feeds")
     try:
-        found = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+        files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
     except OSError as error:
         raise UsageError(f"{folder}: the folder cannot be read ({error.strerror})") from None
-    return sorted(found)
+    return sorted(files)
 
 
 def _date_inside(path: Path) -> date | None:
@@ -141,8 +143,8 @@ class RehearsalFolder:
         Their directory is read into `directory`, or `start` if there are none. Raises UsageError if the
         folder has another rehearsal or other files, or `start` cannot be read; PiactlError if the folder
         cannot be written."""
-        known = self._known()
-        if known is None:
+        earlier_facts = self._known()
+        if earlier_facts is None:
             if self.folder.is_dir() and any(self.folder.iterdir()):
                 raise UsageError(f"--out {self.folder}: is not a folder of a rehearsal; name a new one")
             directory.load(start)
@@ -150,8 +152,10 @@ class RehearsalFolder:
             make_private_folder(self.state)
             write_private(self.folder / _FACTS, _text(facts))
             return 0
-        if known != json.loads(_text(facts)):
-            other = ", ".join(name for name in facts if known.get(name) != json.loads(_text(facts[name])))
+        if earlier_facts != json.loads(_text(facts)):
+            other = ", ".join(
+                name for name in facts if earlier_facts.get(name) != json.loads(_text(facts[name]))
+            )
             raise UsageError(
                 f"--out {self.folder}: has a rehearsal with other inputs ({other}); name a new folder"
             )
@@ -201,10 +205,10 @@ class RehearsalFolder:
 
     def _known(self) -> dict[str, Any] | None:
         try:
-            known: dict[str, Any] = json.loads((self.folder / _FACTS).read_bytes())
+            facts: dict[str, Any] = json.loads((self.folder / _FACTS).read_bytes())
         except (OSError, ValueError):
             return None
-        return known
+        return facts
 
     def _done(self) -> tuple[int, str]:
         with suppress(OSError, ValueError, KeyError), (self.folder / _DIRECTORY).open("rb") as stream:
@@ -294,7 +298,7 @@ class Nights:
             "summary": dict(plan.summary),
             "accounts": len({change.uid for change in plan.changes}),
             "held": len(plan.holds),
-            "rejected": len({(one.file, one.line) for one in plan.rejections}),
+            "rejected": len({(rejection.file, rejection.line) for rejection in plan.rejections}),
             "absent": len(plan.absents),
             "cases": plan.cases.get("open", 0),
             "quality": list(map(asdict, plan.quality)),
@@ -401,7 +405,11 @@ def rehearse(
 def without_secrets(entries: Iterator[RawEntry]) -> Iterator[RawEntry]:
     """Entries without passwords and secrets of devices, which no night needs."""
     for entry in entries:
-        values = {name: found for name, found in entry.values.items() if name.lower() not in _SECRETS}
+        values = {
+            name: attribute_values
+            for name, attribute_values in entry.values.items()
+            if name.lower() not in _SECRETS
+        }
         yield RawEntry(entry.dn, values)
 
 
@@ -413,13 +421,13 @@ def differences(here: RehearsalFolder, there: RehearsalFolder) -> Iterator[dict[
     only this one has, or the changes with their nights; None if only the other one has the entry. Digests,
     which follow from other values, are left out. Raises UsageError.
     """
-    ours, theirs = ({night["date"]: _outcome(night) for night in one.nights()} for one in (here, there))
+    ours, theirs = ({night["date"]: _outcome(night) for night in folder.nights()} for folder in (here, there))
     for day in sorted({*ours, *theirs}):
         if ours.get(day) != theirs.get(day):
             yield {"what": "night", "name": day, "here": ours.get(day), "there": theirs.get(day)}
-    left, changed = dict(there.contents()), dict[str, list[str]]()
+    remaining, changed = dict(there.contents()), dict[str, list[str]]()
     for dn, values in here.contents():
-        other = left.pop(dn, None)
+        other = remaining.pop(dn, None)
         if other is None:
             yield {"what": "entry", "name": dn, "here": "there", "there": None}
         else:
@@ -430,9 +438,9 @@ def differences(here: RehearsalFolder, there: RehearsalFolder) -> Iterator[dict[
     for dn, attributes in changed.items():
         ours_alone, theirs_alone = _alone(a[dn], b[dn], attributes), _alone(b[dn], a[dn], attributes)
         yield {"what": "entry", "name": dn, "here": ours_alone, "there": theirs_alone}
-    for dn in left:
+    for dn in remaining:
         yield {"what": "entry", "name": dn, "here": None, "there": "there"}
-    shown = {dn.partition(",")[0].removeprefix("uid=") for dn in (*changed, *left)}
+    shown = {dn.partition(",")[0].removeprefix("uid=") for dn in (*changed, *remaining)}
     ours_by_uid, theirs_by_uid = _other_changes(here.changes(), there.changes())
     for uid in sorted({*ours_by_uid, *theirs_by_uid} - shown):
         rows = ("; ".join(texts.get(uid, ())) for texts in (ours_by_uid, theirs_by_uid))
@@ -478,7 +486,7 @@ def _alone(entry: RawEntry, other: RawEntry, attributes: Iterable[str]) -> str:
 def _outcome(night: dict[str, Any]) -> str:
     """A night in one line."""
     kinds = ", ".join(f"{kind} {number}" for kind, number in night.get("summary", {}).items())
-    broken = (f"{one['guard']}: {one['found']} of {one['of']}" for one in night.get("guards", ()))
+    broken = (f"{guard['guard']}: {guard['found']} of {guard['of']}" for guard in night.get("guards", ()))
     counts = (f"{name} {night[name]}" for name in ("held", "rejected") if night.get(name))
     return "; ".join([night["status"], *broken, *filter(None, [kinds]), *counts])
 

@@ -69,7 +69,7 @@ def rewind(writer: Writer, command: CommandRun, to: date) -> Rewound:
         run.record(
             RunStatus.DONE,
             note=note,
-            rewound=[one["run"] for one in after],
+            rewound=[later_run["run"] for later_run in after],
             day=to.isoformat(),
         )
         return Rewound(run.order.run, last.as_of, to, after)

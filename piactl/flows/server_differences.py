@@ -58,8 +58,8 @@ class Scope:
     @classmethod
     def of_runs(cls, directory: DirectorySettings, encoding: Encoding) -> Scope:
         """Everything that runs write."""
-        whole = tuple(base for base in (directory.groups, directory.structures) if base)
-        return cls(directory.accounts, directory.state, encoding, whole)
+        bases = tuple(base for base in (directory.groups, directory.structures) if base)
+        return cls(directory.accounts, directory.state, encoding, bases)
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -243,20 +243,22 @@ def unequal_servers(
 ) -> list[str]:
     """A sentence for each other server of the list with entries that differ from those of `own`, although
     replication has nothing more to bring. Raises DirectoryUnreachable."""
-    server, found = own.facts().uri, []
+    server, sentences = own.facts().uri, []
     for uri in settings.servers:
         if uri == server:
             continue
         with open_reader(replace(settings, servers=(uri,)), identity, password) as other:
             readers = {server: own, uri: other}
             wrong = [
-                one for one in first_differences(readers, scope, settings.suffix, folder) if not one.coming
+                difference
+                for difference in first_differences(readers, scope, settings.suffix, folder)
+                if not difference.coming
             ]
         if wrong:
             entries = counted(len(wrong), "entry differs", "entries differ")
             first = f"{wrong[0].dn}{', ...' if wrong[1:] else ''}"
-            found.append(f"{uri}: {entries} there ({first}): see piactl doctor --compare")
-    return found
+            sentences.append(f"{uri}: {entries} there ({first}): see piactl doctor --compare")
+    return sentences
 
 
 PATIENCE = 30.0
@@ -299,11 +301,11 @@ def compare_servers(
         }
         level = wait_until_equal(list(readers.values()), settings.suffix, PATIENCE)
         comparison = Comparison(servers, identity, level)
-        for one in differences(readers, scope, settings.suffix, folder, comparison.entries):
-            comparison.differing[one.kind] += 1
-            comparison.coming += one.coming
+        for difference in differences(readers, scope, settings.suffix, folder, comparison.entries):
+            comparison.differing[difference.kind] += 1
+            comparison.coming += difference.coming
             if len(comparison.first) < SHOWN:
-                comparison.first.append(one)
+                comparison.first.append(difference)
     return comparison
 
 

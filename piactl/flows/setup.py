@@ -39,18 +39,18 @@ def write_first_files(folder: Path) -> Begun:
     """
     secrets = folder / "secrets"
     contents = {folder / name: _content(name) for name in FILES}
-    written, left = [], []
+    written, existing = [], []
     _make_folder(folder)
     make_private_folder(secrets)
     for path, content in contents.items():
         if path.exists() or path.is_symlink():
-            left.append(path)
+            existing.append(path)
         else:
             write_public(path, content)
             written.append(path)
     keys = secrets / "keys"
     if keys.exists() or keys.is_symlink():
-        left.append(keys)
+        existing.append(keys)
     else:
         write_private(keys, new_keys_text().encode("ascii"))
         written.append(keys)
@@ -60,7 +60,7 @@ def write_first_files(folder: Path) -> Begun:
     if keys in written:
         read_keys(str(keys))
     lines = (line for path in written for line in path.read_text("utf-8").splitlines())
-    return Begun(tuple(written), tuple(left), sum(MARK in line for line in lines))
+    return Begun(tuple(written), tuple(existing), sum(MARK in line for line in lines))
 
 
 def _content(name: str) -> bytes:

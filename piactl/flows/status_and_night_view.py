@@ -86,11 +86,11 @@ def status_view(
 def _running(store: AccountStore, state: str) -> dict[str, str] | None:
     dn = Places(state).lock
     data = stored(store.reader.read(dn, [DATA]))
-    held = store.unreadable.read(dn, data, read_lock) if data is not None else None
-    if held is None:
+    lock = store.unreadable.read(dn, data, read_lock) if data is not None else None
+    if lock is None:
         return None
-    holder = held.holder
-    return {"run": holder.run, "who": holder.who, "host": holder.host, "since": held.since}
+    holder = lock.holder
+    return {"run": holder.run, "who": holder.who, "host": holder.host, "since": lock.since}
 
 
 def _run(record: Record) -> dict[str, Any]:
@@ -116,12 +116,12 @@ def _refused_plan(runs: Sequence[Record], settings: Settings) -> dict[str, Any] 
 def feed_ages(settings: Settings, memory: Memory, today: date) -> Iterator[dict[str, Any]]:
     """The last feed of each source, with its age in days."""
     for name, source in settings.sources.items():
-        one = memory.sources.get(name)
-        day = one.record.date if one else None
+        source_memory = memory.sources.get(name)
+        day = source_memory.record.date if source_memory else None
         yield {
             "source": name,
             "date": iso(day),
-            "rows": one.record.rows if one else 0,
+            "rows": source_memory.record.rows if source_memory else 0,
             "days": (today - day).days if day else None,
             "old": source.is_old(day, today),
         }
@@ -204,25 +204,25 @@ def losses_in_window(
 def _guards(plan: Plan, last: LastRun | None, policy: Policy) -> Iterator[dict[str, Any]]:
     """Kind, scope, accounts and limit: the guards that a plan breaks, then those that it comes near to, by
     the accounts in use after it."""
-    for one in plan.refusals:
+    for refusal in plan.refusals:
         yield {
-            "kind": one.kind,
-            "scope": one.scope,
-            "accounts": one.found,
-            "limit": one.limit.most(one.of),
+            "kind": refusal.kind,
+            "scope": refusal.scope,
+            "accounts": refusal.found,
+            "limit": refusal.limit.most(refusal.of),
             "broken": True,
         }
     total = last.census.total if last else 0
-    day, known = plan.basis.as_of, {one.kind for one in plan.refusals}
+    day, broken_kinds = plan.basis.as_of, {refusal.kind for refusal in plan.refusals}
     counts = {**plan.summary, HELD: len(plan.holds)}
     rows = []
     for kind, (_, guard) in guards_on(policy, day).items():
-        if counts.get(kind) and guard.overall is not None and kind not in known:
+        if counts.get(kind) and guard.overall is not None and kind not in broken_kinds:
             most = guard.overall.most(total)
             # above a limit that is not broken: approved, a first load, or updates that no guard counts
             rows += [(kind, "all accounts", counts[kind], most)] if counts[kind] <= most else []
     for row in losses_in_window(policy, last, last.losses, day) if last else ():
-        if row["accounts"] and WINDOW[row["kind"]] not in known:
+        if row["accounts"] and WINDOW[row["kind"]] not in broken_kinds:
             rows.append((WINDOW[row["kind"]], counted(row["days"], "day"), row["accounts"], row["limit"]))
     for kind, scope, accounts, limit in sorted(rows, key=lambda row: -row[2] / max(1, row[3])):
         yield {"kind": kind, "scope": scope, "accounts": accounts, "limit": limit, "broken": False}

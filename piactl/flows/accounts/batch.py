@@ -246,7 +246,9 @@ def _written(
         delivery.drop()
         raise
     try:
-        delivery.keep({one.uid: result.of(one)[0] for one in batch.accounts if one.write is not None})
+        delivery.keep(
+            {account.uid: result.of(account)[0] for account in batch.accounts if account.write is not None}
+        )
     except PiactlError as error:
         result.undelivered = error
     return result
@@ -270,8 +272,10 @@ def carry_out(writer: Writer, batch: Batch, run: CommandRun, stop: Stop) -> Batc
                 batch.approval(begun)
             if batch.reserve is not None:
                 batch.reserve(writer)
-            kept = [row for one in batch.accounts for row in one.undo or filter(None, [one.write])]
-            write_alone(begun, batch.writes, done, stop, then, kept, run.finish)
+            undo = [
+                row for account in batch.accounts for row in account.undo or filter(None, [account.write])
+            ]
+            write_alone(begun, batch.writes, done, stop, then, undo, run.finish)
     except PiactlError as error:
         if not result.outcomes and not isinstance(error, ReplyLost):
             raise

@@ -73,14 +73,14 @@ def case_view(case: Case, store: AccountStore, settings: Settings, as_of: date) 
     return {**facts, "origin": case.origin, "sides": sides, "answers": _answers(case)}
 
 
-def _side(who: str, name: str, one: Any, state: str, words: Iterable[str]) -> dict[str, Any]:
+def _side(who: str, name: str, person: Any, state: str, words: Iterable[str]) -> dict[str, Any]:
     return {
         "who": who,
         "name": name,
-        "civilite": one.civilite if one else "",
-        "private_mail": masked_mail(one.private_mail) if one else None,
+        "civilite": person.civilite if person else "",
+        "private_mail": masked_mail(person.private_mail) if person else None,
         "state": state,
-        "assignments": [assignment_text(a) for a in one.assignments] if one else [],
+        "assignments": [assignment_text(a) for a in person.assignments] if person else [],
         "evidence": list(words),
     }
 
@@ -150,12 +150,12 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
             f"{id_}: matricule {case.matricule} has the account {owner.account.uid} by now; if both are one "
             f'person: piactl account merge {owner.account.uid} {decision.one} --reason "..."'
         )
-    found = next(
+    stored_entry = next(
         iter(read_accounts_named(store.reader, store.directory, store.encoding, [decision.one])), None
     )
-    if found is None:
+    if stored_entry is None:
         raise NotFound(f"{decision.one}: no account has this uid")
-    entry = store.decided(found)
+    entry = store.decided(stored_entry)
     if isinstance(entry, Unreadable):
         raise ActRefused(entry.why)
     if entry.drift is not None and is_held(entry):
@@ -168,29 +168,32 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
     encoding = store.encoding.fitted_to(store.reader)
     write = account_write(store.directory, encoding, entry, account)
     record = case_record(replace(case, decision=decision))
-    then = record_write(Places(store.directory.state).case(id_), data, record)
-    if write is None or then is None:
+    decision_write = record_write(Places(store.directory.state).case(id_), data, record)
+    if write is None or decision_write is None:
         raise ActRefused(f"{id_}: this is the decision already")
     reason = f"case {id_}: {decision.reason}"
-    rows = [AccountWrite(decision.one, (Kind.UPDATE.value,), reason, one) for one in (write, then)]
+    rows = [
+        AccountWrite(decision.one, (Kind.UPDATE.value,), reason, entry_write)
+        for entry_write in (write, decision_write)
+    ]
     note = "the next night with the feed brings the posts of the matricule"
     return Batch((PreparedAccount(id_, decision.one, (), rows[0], then=(rows[1],), note=note),))
 
 
-def decision_on(case: Case, answer: Answer, one: str, by: str, reason: str, day: date) -> Decision:
-    """The decision; `one` names the account or person among several. Raises ActRefused."""
+def decision_on(case: Case, answer: Answer, name: str, by: str, reason: str, day: date) -> Decision:
+    """The decision; `name` is the account or person among several. Raises ActRefused."""
     others = [*case.accounts, *case.people]
     if answer is Answer.DIFFERENT:
         return Decision(answer, by, reason, day)
     if case.doubt is Doubt.SHARED_NUMEN:
         raise ActRefused(
             f"{case.id}: these are two accounts. If they are of one person: "
-            f'piactl account merge {case.matricule} {one or others[0]} --reason "..."'
+            f'piactl account merge {case.matricule} {name or others[0]} --reason "..."'
         )
-    if not others and not one:
+    if not others and not name:
         raise ActRefused(f"{case.id}: add --account, the account of this person")
-    if one and others and one not in others:
-        raise ActRefused(f"{case.id}: {one} is not of this case; it is about {' and '.join(others)}")
-    if len(others) > 1 and not one:
+    if name and others and name not in others:
+        raise ActRefused(f"{case.id}: {name} is not of this case; it is about {' and '.join(others)}")
+    if len(others) > 1 and not name:
         raise ActRefused(f"{case.id}: add --account, one of {', '.join(others)}")
-    return Decision(answer, by, reason, day, one or others[0])
+    return Decision(answer, by, reason, day, name or others[0])

@@ -82,13 +82,13 @@ def prepare_newcomer(
 def _check_values(newcomer: Newcomer) -> None:
     """Raises UsageError with every value that a feed may not have either."""
     bare = newcomer.matricule.strip().rpartition(":")[2]
-    given = {
+    options = {
         "--civilite": (newcomer.civilite, check_code),
         "--private-mail": (newcomer.private_mail, check_mail),
         # generated ones mean the same person again
         "--matricule": (bare.removeprefix(OWN_MATRICULES), check_matricule),
     }
-    faults = {name: check(text.strip())[1] for name, (text, check) in given.items() if text.strip()}
+    faults = {name: check(text.strip())[1] for name, (text, check) in options.items() if text.strip()}
     wrong = [f"{name}: {fault[1]}" for name, fault in faults.items() if fault]
     if wrong:
         raise UsageError("\n".join(wrong))

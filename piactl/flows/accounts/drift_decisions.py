@@ -51,13 +51,15 @@ def standing_drift(
     called with the reason for each entry that cannot be read. Raises as `find_entry`."""
     accounts = ManagedAccounts(store.reader, store.directory, store.encoding.fitted_to(store.reader))
     gone = still_gone(accounts, vanished_accounts(store.reader, store.directory.state, store.unreadable))
-    shown = {uid: one for uid, one in gone.items() if not names or uid in names}
+    shown = {uid: vanished_account for uid, vanished_account in gone.items() if not names or uid in names}
     if names:
-        found = [one for name in names if name not in gone for one in store.drift_of(find_entry(store, name))]
+        drifts = [
+            drift for name in names if name not in gone for drift in store.drift_of(find_entry(store, name))
+        ]
     else:
         by_uid = store.drift_and_devices(all_entries(store, unreadable))
-        found = [one for drift in by_uid.values() for one in drift]
-    return sorted([*found, *vanished_drift(accounts, shown)], key=lambda one: one.rank)
+        drifts = [drift for account_drifts in by_uid.values() for drift in account_drifts]
+    return sorted([*drifts, *vanished_drift(accounts, shown)], key=lambda drift: drift.rank)
 
 
 def prepare_revert(store: AccountStore, rules: Rules, names: Iterable[str], author: Author) -> Batch:
@@ -103,7 +105,7 @@ def _based(
 ) -> PreparedAccount:
     """The account with another base, where another program removed it."""
     name, account = store.encoding.name(BASE), entry.account
-    change = Change(
+    base_change = Change(
         kind=Kind.DRIFT,
         uid=account.uid,
         matricule=account.matricule,
@@ -112,8 +114,8 @@ def _based(
         reason=f"its base is made anew: what the rules do not give counts as on the entry; {author.note}",
         effective=rules.as_of,
     )
-    changes = (change, *made.changes)
-    kinds = tuple(dict.fromkeys(one.kind.value for one in changes))
+    changes = (base_change, *made.changes)
+    kinds = tuple(dict.fromkeys(change.kind.value for change in changes))
     write = made.write.write if made.write else EntryWrite("modify", entry.dn)
     write = with_base(store.encoding, entry, write) if made.write is None else write
     row = AccountWrite(account.uid, kinds, author.reason, write)
@@ -127,24 +129,26 @@ def prepare_adopt(store: AccountStore, rules: Rules, names: Iterable[str], autho
     def prepared(name: str, entry: Entry) -> PreparedAccount:
         if entry.drift is None:
             return _none(name, entry)
-        drift = entry.drift.drift
-        for one in drift:
-            if one.drift_class not in ADOPTABLE:
+        drifts = entry.drift.drift
+        for drift in drifts:
+            if drift.drift_class not in ADOPTABLE:
                 raise ActRefused(
-                    f"{name}: {one.attribute} was changed by another program ({one.drift_class}), which "
-                    f"nobody adopts.\nTo give it: {PROPERLY.get(one.attribute, _OTHERWISE)}; to put it back: "
-                    f"piactl drift revert {entry.account.uid}"
+                    f"{name}: {drift.attribute} was changed by another program ({drift.drift_class}), which "
+                    f"nobody adopts.\nTo give it: {PROPERLY.get(drift.attribute, _OTHERWISE)}; "
+                    f"to put it back: piactl drift revert {entry.account.uid}"
                 )
-            if one.drift_class == DriftClass.PRESENTATION:
+            if drift.drift_class == DriftClass.PRESENTATION:
                 raise ActRefused(
-                    f"{name}: {one.attribute} follows from the names of HR. To keep it: piactl drift "
+                    f"{name}: {drift.attribute} follows from the names of HR. To keep it: piactl drift "
                     f"override {entry.account.uid} --until DATE; another name: piactl account rename"
                 )
         account = with_ledger(entry.account, {})
-        former = {text for one in drift if one.attribute == store.encoding.name("mail") for text in one.ours}
+        former = {
+            text for drift in drifts if drift.attribute == store.encoding.name("mail") for text in drift.ours
+        }
         account = replace(account, aliases=account.aliases | (former - {"?"} - {account.address}))
-        names_ = {one.attribute for one in drift}
-        write = account_write(store.directory, store.encoding, entry, account, names_)
+        attributes = {drift.attribute for drift in drifts}
+        write = account_write(store.directory, store.encoding, entry, account, attributes)
         if write is None:
             return PreparedAccount(name, account.uid)
         change = Change(
@@ -152,7 +156,7 @@ def prepare_adopt(store: AccountStore, rules: Rules, names: Iterable[str], autho
             uid=account.uid,
             matricule=account.matricule,
             before={"identifiers": sorted(former)},
-            after={"identifiers": sorted(text for one in drift for text in one.theirs)},
+            after={"identifiers": sorted(text for drift in drifts for text in drift.theirs)},
             reason=f"what another program wrote is adopted; {author.note}",
             effective=rules.as_of,
         )
@@ -175,20 +179,20 @@ def prepare_keep(
     def prepared(name: str, entry: Entry) -> PreparedAccount:
         if entry.drift is None:
             return _none(name, entry)
-        drift = entry.drift.drift
-        for one in drift:
-            if one.drift_class == DriftClass.LOOSENING:
+        drifts = entry.drift.drift
+        for drift in drifts:
+            if drift.drift_class == DriftClass.LOOSENING:
                 raise ActRefused(
-                    f"{name}: {one.attribute} gives access that nobody granted, which does not stay.\n"
-                    f"To give it: {PROPERLY.get(one.attribute, _OTHERWISE)}"
+                    f"{name}: {drift.attribute} gives access that nobody granted, which does not stay.\n"
+                    f"To give it: {PROPERLY.get(drift.attribute, _OTHERWISE)}"
                 )
-        kept = tuple(
-            Override(OverrideKind.KEEP, until, rules.as_of, author.by, author.reason, value=one.attribute)
-            for one in drift
+        overrides = tuple(
+            Override(OverrideKind.KEEP, until, rules.as_of, author.by, author.reason, value=drift.attribute)
+            for drift in drifts
         )
 
         def act(account: Account, _rules: Rules) -> Altered:
-            return Altered(replace(account, overrides=(*account.overrides, *kept)), author.note)
+            return Altered(replace(account, overrides=(*account.overrides, *overrides)), author.note)
 
         stays = with_kept(entry, store.encoding, lambda _attribute, _class: Fate.KEPT)
         if isinstance(stays, Unreadable):
@@ -211,16 +215,16 @@ def _each(
     gone = still_gone(accounts, {name: vanished[name] for name in names if name in vanished})
 
     def prepared(name: str) -> PreparedAccount:
-        one = gone[name]
+        vanished_account = gone[name]
         try:
-            if one.unmanaged or of_gone is None:
-                raise ActRefused(vanished_words(name, unmanaged=one.unmanaged))
-            return of_gone(name, one)
+            if vanished_account.unmanaged or of_gone is None:
+                raise ActRefused(vanished_words(name, unmanaged=vanished_account.unmanaged))
+            return of_gone(name, vanished_account)
         except PiactlError as error:
             return PreparedAccount(name, name, error=error)
 
-    there = iter(prepare_each(store, [name for name in names if name not in gone], prepare))
-    return tuple(prepared(name) if name in gone else next(there) for name in names)
+    present_accounts = iter(prepare_each(store, [name for name in names if name not in gone], prepare))
+    return tuple(prepared(name) if name in gone else next(present_accounts) for name in names)
 
 
 def rebuilt(store: AccountStore, rules: Rules, uid: str, gone: Vanished) -> Desired:
@@ -235,9 +239,11 @@ def rebuilt(store: AccountStore, rules: Rules, uid: str, gone: Vanished) -> Desi
             f"{uid}: the account was archived, and its entry held only names, which nobody gets; restore "
             "it from a backup of the server if you need it"
         )
-    known = kept_values(store.reader, store.directory.state, uid, store.unreadable)
+    logged_values = kept_values(store.reader, store.directory.state, uid, store.unreadable)
     encoding, dn = store.encoding, account_dn(store.directory, uid)
-    values = {encoding.name(one): known.get(encoding.name(one), ()) for one in _REBUILT}
+    values = {
+        encoding.name(attribute): logged_values.get(encoding.name(attribute), ()) for attribute in _REBUILT
+    }
     fixed = {"uid": uid, "supannEmpId": gone.matricule, "piactlState": State.DEACTIVATED.value}
     values |= {encoding.name(name): (text.encode(),) for name, text in fixed.items()}
     try:
@@ -272,9 +278,9 @@ def _rebuilt_words(account: Account) -> str:
         ("override", account.overrides),
         ("lock", (account.lock,) if account.lock else ()),
     )
-    found = [counted(len(some), name, f"{name}s") for name, some in lists if some]
+    parts = [counted(len(some), name, f"{name}s") for name, some in lists if some]
     return (
-        f"made again with what the undo logs have: {', '.join(found) or 'names alone'}. What was written "
+        f"made again with what the undo logs have: {', '.join(parts) or 'names alone'}. What was written "
         "before they begin is not known here: HR repeats its own, and the journal names the rest (piactl "
         f"account history {account.uid}). The password and devices do not come back"
     )
@@ -286,7 +292,7 @@ def _removed(account: Account, devices: Sequence[AccountWrite], rules: Rules, au
         kind=Kind.DRIFT,
         uid=account.uid,
         matricule=account.matricule,
-        before={"theirs": [f"{DEVICE}: {one.write.dn}" for one in devices]},
+        before={"theirs": [f"{DEVICE}: {device.write.dn}" for device in devices]},
         after={"class": DriftClass.LOOSENING.value, "ours": []},
         reason=f"another program added a device; {author.note}",
         effective=rules.as_of,

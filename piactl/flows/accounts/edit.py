@@ -123,20 +123,22 @@ def _lost(store: AccountStore, entry: Entry, altered: Account, desired: Account)
 
 def _only_locked(store: AccountStore, entry: Entry, desired: Desired, rules: Rules) -> tuple[Entry, Desired]:
     """The lock alone, over what the last run gave: the rest follows once it is known again."""
-    drift = entry.drift
-    if drift is None:
+    drifted = entry.drift
+    if drifted is None:
         raise AssertionError("an account is held by what another program changed")
-    fates = {one.attribute: Fate(one.fate) for one in drift.drift} | dict.fromkeys(drift.unknown, Fate.KEPT)
-    kept = with_kept(entry, store.encoding, lambda attribute, _class: fates[attribute], based=True)
-    if isinstance(kept, Unreadable):
-        raise ActRefused(kept.why)
+    fates = {drift.attribute: Fate(drift.fate) for drift in drifted.drift} | dict.fromkeys(
+        drifted.unknown, Fate.KEPT
+    )
+    kept_entry = with_kept(entry, store.encoding, lambda attribute, _class: fates[attribute], based=True)
+    if isinstance(kept_entry, Unreadable):
+        raise ActRefused(kept_entry.why)
     current, lock = entry.account, desired.account.lock
     first, last = current.login_from, current.login_until
     period = (first.toordinal() if first else BEGINNING, last.toordinal() if last else OPEN)
     window = login_window(replace(desired.career, login=(period,)), rules.as_of, lock)
     locked = lock is not None and lock.covers(rules.as_of)
     account = replace(current, lock=lock, locked=locked, login_from=window[0], login_until=window[1])
-    return kept, replace(desired, account=account, base=None)
+    return kept_entry, replace(desired, account=account, base=None)
 
 
 def intended(
@@ -154,8 +156,8 @@ def intended(
     uid = desired.account.uid
     if write is None or only_renews_base(store.encoding, write):
         return PreparedAccount(name, uid)
-    found = store.drift([entry]).get(uid, ()) if entry is not None else ()
-    changes = change_set(desired, write, rules, store.encoding, found, every=True)
+    drift = store.drift([entry]).get(uid, ()) if entry is not None else ()
+    changes = change_set(desired, write, rules, store.encoding, drift, every=True)
     days = effective_days(changes.changes, rules.as_of)
     row = AccountWrite(uid, changes.kinds, reason or changes.changes[0].reason, write, effective=days)
     before = None

@@ -62,16 +62,16 @@ def prepare_merge(
     source, into = find_entry(store, name), find_entry(store, into_name)
     if source.dn == into.dn:
         raise ActRefused(f"{name} and {into_name} are the same account, {into.account.uid}")
-    for one in (source.account, into.account):
-        if one.state is State.ARCHIVED and (other := merged_into(one, store.keys)):
-            raise ActRefused(f"{one.uid}: it was merged into {other}; name that one")
-        if one.state is State.ARCHIVED:
-            raise ActRefused(f"{one.uid}: it is archived, so there is nothing to merge")
-        if one.protected and not protected:
-            raise ActRefused(f"{one.uid}: it is protected; to merge it all the same: --administrator")
-        if merged_into(one, store.keys) is not None:
+    for account in (source.account, into.account):
+        if account.state is State.ARCHIVED and (other := merged_into(account, store.keys)):
+            raise ActRefused(f"{account.uid}: it was merged into {other}; name that one")
+        if account.state is State.ARCHIVED:
+            raise ActRefused(f"{account.uid}: it is archived, so there is nothing to merge")
+        if account.protected and not protected:
+            raise ActRefused(f"{account.uid}: it is protected; to merge it all the same: --administrator")
+        if merged_into(account, store.keys) is not None:
             raise ActRefused(
-                f"{one.uid}: a merge of it is not finished; the next command that writes does it"
+                f"{account.uid}: a merge of it is not finished; the next command that writes does it"
             )
     if source.drift is not None and is_held(source):
         raise ActRefused(lost_words(source, source.drift.unknown))
@@ -79,7 +79,7 @@ def prepare_merge(
     going = _going(source.account, into.account, rules, author)
     changes = (going, *taking.changes)
     undo = _undone(store, source, rules, into.account, author)
-    done = PreparedAccount(
+    merge = PreparedAccount(
         name,
         source.account.uid,
         changes=changes,
@@ -89,7 +89,7 @@ def prepare_merge(
         note=f"it is merged into {into.account.uid}, which has its addresses; its password and devices end",
         undo=(undo, *filter(None, [taking.write])),
     )
-    return guarded(store, rules, (done,))
+    return guarded(store, rules, (merge,))
 
 
 def merge_plan(batch: Batch, store: AccountStore, rules: Rules) -> ReadyPlan:
@@ -116,7 +116,7 @@ def _rows(
     begins = account_write(store.directory, encoding, source, on_its_way)
     begun = begins.made_on(source.values) if begins else source.values
     base = encoding.name(BASE)
-    values = {name: found for name, found in begun.items() if name != base}
+    values = {name: attribute_values for name, attribute_values in begun.items() if name != base}
     first = begun.get(base, (source.base,))[-1]
     taking = prepared_account(
         store,
@@ -254,7 +254,7 @@ def prepare_split(
     if account.protected:
         raise ActRefused(f"{account.uid}: it is protected; remove it from `protected` of the policy first")
     _, posts = values_after_merge_or_split.split_off(account, matricule, rules)
-    left = prepared_account(
+    remaining = prepared_account(
         store,
         name,
         entry,
@@ -267,21 +267,21 @@ def prepare_split(
     person = Person(matricule, account.family_name, account.given_name, account.usage_name, account.civilite)
     subject = Subject(matricule, None, person, posts, note=author.note)
     others = read_accounts_of(store.reader, store.directory, store.encoding, store.keys, [matricule])
-    made = next((one for one in others if isinstance(one, Entry) and one.dn != entry.dn), None)
+    made = next((other for other in others if isinstance(other, Entry) and other.dn != entry.dn), None)
     if made is not None:
         new: PreparedAccount | None = _as_now(store, made, person, posts, author, rules)
     else:
         desired = desired_account(subject, rules)
         new = intended(store, name, None, desired, rules, author.reason) if desired else None
     ends = [AccountWrite(account.uid, ("split",), author.reason, w) for w in _credentials(store, entry)]
-    rows = [*ends, *filter(None, [new.write if new else None, left.write])]
-    changes = (*left.changes, *(new.changes if new else ()))
-    kept, places = ", ".join(sorted(account.addresses)), ", ".join(sorted({post.uai for post in posts}))
+    rows = [*ends, *filter(None, [new.write if new else None, remaining.write])]
+    changes = (*remaining.changes, *(new.changes if new else ()))
+    addresses, places = ", ".join(sorted(account.addresses)), ", ".join(sorted({post.uai for post in posts}))
     contact = ", ".join(filter(None, [account.display_name, account.address, account.private_mail]))
     has = f"the account {new.uid}" if new else "no account, because none of its posts is open"
     has = "the account that was made before" if made else has
     note = (
-        f"{account.uid} keeps its addresses: {kept}; matricule {matricule} has {has}\n"
+        f"{account.uid} keeps its addresses: {addresses}; matricule {matricule} has {has}\n"
         f"password and devices end. Contact both: {contact}; matricule {matricule}, {places or 'no post'}"
     )
     split = PreparedAccount(
@@ -289,7 +289,7 @@ def prepare_split(
         account.uid,
         changes=changes,
         write=rows[0],
-        outlook=left.outlook,
+        outlook=remaining.outlook,
         then=tuple(rows[1:]),
         note=note,
         undo=tuple(ends[-1:]),

@@ -55,8 +55,8 @@ def list_written(run: Run, writes: Iterable[AccountWrite]) -> None:
         and normal_dn(row.write.dn) == normal_dn(account_dn(directory, row.uid))
     }
     if uids:
-        those = filters.any_of(*(filters.equals(uid, one) for one in sorted(uids)))
-        must(run.writer, run.while_locked(account_list_writes(run.writer, directory, run.unreadable, those)))
+        query = filters.any_of(*(filters.equals(uid, value) for value in sorted(uids)))
+        must(run.writer, run.while_locked(account_list_writes(run.writer, directory, run.unreadable, query)))
 
 
 LEAVING = Limit(10, 0.5)
@@ -114,5 +114,5 @@ def wrong_after(run: Run, rows: Iterable[AccountWrite]) -> Iterator[tuple[str, s
 
 
 def _differs(run: Run, group: StaticGroup) -> bool:
-    wanted = wanted_members(run.writer, run.settings.directory, group.query)
-    return group.becomes(wanted) is not None
+    members = wanted_members(run.writer, run.settings.directory, group.query)
+    return group.becomes(members) is not None

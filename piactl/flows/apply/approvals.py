@@ -87,23 +87,23 @@ class ApprovalRecords:
 
     def all(self) -> list[Approval]:
         """Those that count, the oldest first; records of other programs are added to `unreadable`."""
-        found = []
+        approvals = []
         for entry in records_in(self.reader, self.folder, ["cn", DATA, *_CREATED]):
             if not self._is_of_approver([entry.text(name) for name in _CREATED]):
                 why = "another identity than the approver wrote the record"
                 self.unreadable.add(UnreadableRecord(entry.dn, why, "find out who, and delete it"))
                 continue
-            one = self.unreadable.read(entry.dn, entry.first(DATA), partial(self._read, cn_of(entry)))
-            if one is not None:
-                found.append(one)
-        return sorted(found, key=lambda one: (one.at, one.name))
+            approval = self.unreadable.read(entry.dn, entry.first(DATA), partial(self._read, cn_of(entry)))
+            if approval is not None:
+                approvals.append(approval)
+        return sorted(approvals, key=lambda approval: (approval.at, approval.name))
 
     def _is_of_approver(self, authors: Sequence[str]) -> bool:
         identity = self.directory.identities.get(IdentityName.APPROVER)
         return identity is not None and all(author and same_dn(author, identity.dn) for author in authors)
 
     def _read(self, name: str, record: Record) -> Approval:
-        one = Approval(
+        approval = Approval(
             name=name,
             plan=text_of(record, "plan"),
             policy=text_of(record, "policy"),
@@ -114,27 +114,38 @@ class ApprovalRecords:
             at=instant_of(record["at"]),
             reason=text_of(record, "reason"),
         )
-        if not self.keys.matches(text_of(record, "seal"), _PURPOSE, _sealed(one)):
+        if not self.keys.matches(text_of(record, "seal"), _PURPOSE, _sealed(approval)):
             raise Misshapen("its seal is not of piactl's keys: another program wrote it")
-        return one
+        return approval
 
-    def write(self, one: Approval) -> EntryWrite:
+    def write(self, approval: Approval) -> EntryWrite:
         """The record of an approval, which fails where there is one of that name."""
-        record = {**_facts(one), "seal": self.keys.digest(_PURPOSE, _sealed(one))}
-        write = record_write(child(self.folder, "cn", one.name), None, record)
+        record = {**_facts(approval), "seal": self.keys.digest(_PURPOSE, _sealed(approval))}
+        write = record_write(child(self.folder, "cn", approval.name), None, record)
         if write is None:
             raise ValueError("a record that is not there cannot be the same")
         return write
 
 
-def _facts(one: Approval) -> dict[str, Any]:
-    facts = {"plan": one.plan, "policy": one.policy, "approved": one.approved, "allowed": dict(one.allowed)}
-    at = one.at.isoformat(timespec="milliseconds")
-    return {**facts, "feeds": list(one.feeds), "by": one.by, "at": at, "reason": one.reason}
+def _facts(approval: Approval) -> dict[str, Any]:
+    facts = {
+        "plan": approval.plan,
+        "policy": approval.policy,
+        "approved": approval.approved,
+        "allowed": dict(approval.allowed),
+    }
+    instant = approval.at.isoformat(timespec="milliseconds")
+    return {
+        **facts,
+        "feeds": list(approval.feeds),
+        "by": approval.by,
+        "at": instant,
+        "reason": approval.reason,
+    }
 
 
-def _sealed(one: Approval) -> str:
-    return dumps({**_facts(one), "name": one.name}).decode()
+def _sealed(approval: Approval) -> str:
+    return dumps({**_facts(approval), "name": approval.name}).decode()
 
 
 def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool) -> Approval:
@@ -153,7 +164,7 @@ def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool)
             "rejection would stop the next plan of its feeds too"
         )
     basis = ready.plan.basis
-    one = Approval(
+    approval = Approval(
         name=f"{ready.fingerprint[:16]}-{secrets.token_hex(4)}",
         plan=ready.fingerprint,
         policy=basis.policy,
@@ -165,11 +176,11 @@ def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool)
         reason=run.order.reason,
     )
     kind = "approve" if approved else "reject"
-    done = write_beside(run, [AccountWrite(one.name, (kind,), one.reason, records.write(one))])
+    done = write_beside(run, [AccountWrite(approval.name, (kind,), approval.reason, records.write(approval))])
     run.journal.end(done.counts)
     if done.counts[Outcome.APPLIED.value] != 1:
-        raise PiactlError(f"{one.name}: the approval cannot be written: {_problem(done)}")
-    return one
+        raise PiactlError(f"{approval.name}: the approval cannot be written: {_problem(done)}")
+    return approval
 
 
 def _problem(done: Done) -> str:
@@ -204,10 +215,10 @@ def require_approval(
     ApprovalMissing before the first write, and UnknownOperator where nobody knows who applies it."""
     why = reasons(ready.plan, rules)
     records = _records(run)
-    found = records.all()
+    approvals = records.all()
     # nearly no night has one, and the records of a year of runs are many
     state = run.settings.directory.state
-    runs = read_runs(run.writer, state, run.unreadable, run.now()) if found else []
+    runs = read_runs(run.writer, state, run.unreadable, run.now()) if approvals else []
     others = [record for record in runs if record["run"] != run.order.run]
     request = Request(
         plan=ready.plan,
@@ -216,7 +227,7 @@ def require_approval(
         used=_used(others),
         later=_of_other_plans(others, ready.fingerprint),
     )
-    no = rejection(ready.plan, ready.fingerprint, found)
+    no = rejection(ready.plan, ready.fingerprint, approvals)
     if run.order.break_glass and (why or no):
         _break_glass(run, ready, [*why, *([f"was rejected by {no.by}"] if no else [])])
         return
@@ -228,18 +239,21 @@ def require_approval(
         )
     if not why:
         return
-    serve, not_serving = serving(request, found, rules, run.now())
+    serve, not_serving = serving(request, approvals, rules, run.now())
     if len(serve) >= rules.count:
         if not by_timer:
             known_operator(run.order.actor, TWO)
-        answers = {"approvals": [one.name for one in serve], "approved_by": [one.by for one in serve]}
+        answers = {
+            "approvals": [approval.name for approval in serve],
+            "approved_by": [approval.by for approval in serve],
+        }
         run.facts = {**run.facts, **answers}
-        by = " and ".join(one.by for one in serve)
+        by = " and ".join(approval.by for approval in serve)
         run.journal.note(f"approved by {by}")
         run.say(f"approved by {by}")
         return
     needed = counted(rules.count, "other person has", "other people have")
-    has = "".join(f"\nAn approval does not serve, {one}" for one in not_serving)
+    has = "".join(f"\nAn approval does not serve, {sentence}" for sentence in not_serving)
     raise ApprovalMissing(
         f"{needed} to approve this plan, which {'; it '.join(why)}. Nothing was written{has}\n"
         f'As another person: piactl approve {file} --reason "..."{then}'
@@ -254,7 +268,9 @@ def _used(runs: Iterable[Record]) -> dict[str, str]:
 
 def _of_other_plans(runs: Iterable[Record], fingerprint: str) -> list[datetime]:
     """When the runs began that made another plan."""
-    return [instant_of(one["started"]) for one in runs if one.get("plan", fingerprint) != fingerprint]
+    return [
+        instant_of(record["started"]) for record in runs if record.get("plan", fingerprint) != fingerprint
+    ]
 
 
 def _break_glass(run: Run, ready: ReadyPlan, why: Sequence[str]) -> None:
@@ -282,18 +298,18 @@ def forget_old_approvals(run: Run, rules: Approvals, keep_days: int) -> int:
     """Deletes the approvals that are over, and rejections whose feed nobody brings any more; how many."""
     gone, now = 0, run.now()
     records = _records(run)
-    for one in records.all():
-        over = timedelta(hours=rules.hours) if one.approved else timedelta(days=keep_days)
-        if now < one.at + over:
+    for approval in records.all():
+        over = timedelta(hours=rules.hours) if approval.approved else timedelta(days=keep_days)
+        if now < approval.at + over:
             continue
-        result = set_record(run.writer, child(records.folder, "cn", one.name), None)
+        result = set_record(run.writer, child(records.folder, "cn", approval.name), None)
         gone += result is not None and result.outcome is Outcome.APPLIED
     return gone
 
 
 def broken_glass(runs: Collection[Record], now: datetime) -> Iterator[Record]:
     """The runs of the last days that did without the approval that their plan needed."""
-    return (one for one in runs if one.get("break_glass") and now - instant_of(one["started"]) < ALARM)
+    return (run for run in runs if run.get("break_glass") and now - instant_of(run["started"]) < ALARM)
 
 
 def open_approvals(
@@ -308,17 +324,19 @@ def open_approvals(
     """The approvals that still serve their plan, and the rejections, for people. `runs` are all of the
     directory."""
     used = _used(runs)
-    for one in ApprovalRecords(reader, settings.directory, keys, unreadable).all():
-        until = one.at + timedelta(hours=hours)
-        over = one.name in used or any(start > one.at for start in _of_other_plans(runs, one.plan))
-        if not one.approved or (now < until and not over):
+    for approval in ApprovalRecords(reader, settings.directory, keys, unreadable).all():
+        until = approval.at + timedelta(hours=hours)
+        over = approval.name in used or any(
+            start > approval.at for start in _of_other_plans(runs, approval.plan)
+        )
+        if not approval.approved or (now < until and not over):
             yield {
-                "plan": one.plan,
-                "verdict": "approved" if one.approved else "rejected",
-                "by": one.by,
-                "at": one.at.isoformat(timespec="seconds"),
-                "until": until.isoformat(timespec="seconds") if one.approved else None,
-                "reason": one.reason,
+                "plan": approval.plan,
+                "verdict": "approved" if approval.approved else "rejected",
+                "by": approval.by,
+                "at": approval.at.isoformat(timespec="seconds"),
+                "until": until.isoformat(timespec="seconds") if approval.approved else None,
+                "reason": approval.reason,
             }
 
 

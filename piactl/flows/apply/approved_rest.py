@@ -47,20 +47,22 @@ def allow_rest(run: Run, plan: Plan) -> None:
     guard by guard, where every account that it counts had such a change in the plan of that run too."""
     if not plan.refusals:
         return
-    left: dict[str, set[str]] = defaultdict(set)
+    remaining: dict[str, set[str]] = defaultdict(set)
     for change in plan.changes:
-        left[change.kind.value].add(change.uid)
-    first, held = "", 0
+        remaining[change.kind.value].add(change.uid)
+    first, held_count = "", 0
     for record in _interrupted(run, plan.basis):
         first = first or str(record["run"])
-        held = max(held, record.get("held", 0))
-        for kept in read_undo(run.writer, run.settings.directory.state, record["run"], run.unreadable):
-            for kind in kept.kinds:
-                left[kind].discard(kept.uid)
+        held_count = max(held_count, record.get("held", 0))
+        for logged_write in read_undo(
+            run.writer, run.settings.directory.state, record["run"], run.unreadable
+        ):
+            for kind in logged_write.kinds:
+                remaining[kind].discard(logged_write.uid)
     if not first:
         return
-    new = {kind for kind, uids in left.items() if uids}
-    _allow(run, first, [refusal for refusal in plan.refusals if _was_approved(refusal, new, held)])
+    new = {kind for kind, uids in remaining.items() if uids}
+    _allow(run, first, [refusal for refusal in plan.refusals if _was_approved(refusal, new, held_count)])
 
 
 def allow_leaving(run: Run, basis: Basis, leaving: int) -> bool:
@@ -75,11 +77,11 @@ def allow_leaving(run: Run, basis: Basis, leaving: int) -> bool:
     return False
 
 
-def _was_approved(refusal: Refusal, new: Collection[str], held: int) -> bool:
+def _was_approved(refusal: Refusal, new: Collection[str], held_count: int) -> bool:
     """Whether the guard counts nothing that the interrupted run did not plan: no change of the kinds `new`,
-    no more than `held` people who are held."""
+    no more than `held_count` people who are held."""
     if refusal.kind == HELD:
-        return refusal.found <= held
+        return refusal.found <= held_count
     if refusal.kind in (*GROWTH.values(), *OTHER.values()):  # changes of any kind
         return not new
     return _KINDS.get(refusal.kind, refusal.kind) not in new

@@ -208,14 +208,14 @@ def _without_devices(run: Run, writes: Writes, done: Done, stop: Stop) -> Writes
     """Deletes the devices of accounts that are archived, all of them before any account is touched, however
     many requests are on their way at once; the other writes. An account whose device could not be deleted is
     left as it is, for the next night: nobody looks below an archived one again."""
-    devices = [one for one in writes if one.write.op == "delete"]
+    devices = [row for row in writes if row.write.op == "delete"]
     if not devices:
         return writes
     _write_accounts(run, devices, done, lambda _made, _total: None, stop)
     if done.stopped:
         return ()
-    kept = {one.uid for one in done.failed}
-    return [one for one in writes if one.write.op != "delete" and one.uid not in kept]
+    failed_uids = {row.uid for row in done.failed}
+    return [row for row in writes if row.write.op != "delete" and row.uid not in failed_uids]
 
 
 def write_alone(
@@ -234,7 +234,7 @@ def write_alone(
     `undo` are the writes that an undo takes back, if they are others. `finish` ends what earlier commands
     left unfinished. Raises as `apply_work` what prevents every write.
     """
-    kinds = Counter(kind for one in writes for kind in one.kinds)
+    kinds = Counter(kind for row in writes for kind in row.kinds)
     facts: dict[str, object] = {"summary": dict(kinds)}
     run.record(RunStatus.RUNNING, **facts)
     try:
@@ -243,7 +243,7 @@ def write_alone(
         _write_accounts(run, writes, done, lambda _made, _total: None, stop)
         for uid, rows in (then or {}).items():
             _write_then(run, uid, rows, done)
-        if any(moves_members(one.write, run.settings.directory) for one in writes):
+        if any(moves_members(row.write, run.settings.directory) for row in writes):
             _write_members(run, done, stop)
         if finish is not None:
             finish(run)
@@ -350,10 +350,10 @@ def _write_accounts(
 ) -> None:
     writing = JournalledWriting(run, stop)
     try:
-        for made, (one, result) in enumerate(writing.results(writes), 1):
-            _count(done, one, result)
+        for made, (row, result) in enumerate(writing.results(writes), 1):
+            _count(done, row, result)
             if tell is not None:
-                tell(one.uid, result)
+                tell(row.uid, result)
             if made % BATCH == 0 or made == len(writes):
                 progress(made, len(writes))
     finally:
@@ -362,13 +362,13 @@ def _write_accounts(
             done.counts[Outcome.FAILED.value] += writing.unmade
 
 
-def _count(done: Done, one: AccountWrite, result: WriteResult) -> None:
+def _count(done: Done, row: AccountWrite, result: WriteResult) -> None:
     done.counts[result.outcome.value] += 1
     if not done.brief or result.outcome is not Outcome.APPLIED:
-        done.results[one.uid] = (result.outcome.value, result.message)
+        done.results[row.uid] = (result.outcome.value, result.message)
     if result.outcome in (Outcome.CONFLICT, Outcome.FAILED):
-        done.problems.append((one.uid, result.outcome.value, result.message))
-        done.failed.append(one)
+        done.problems.append((row.uid, result.outcome.value, result.message))
+        done.failed.append(row)
 
 
 def _write_members(run: Run, done: Done, stop: Stop, basis: Basis | None = None) -> None:
@@ -391,9 +391,9 @@ def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | N
     skipped = len(run.unreadable)
     for result in run.writer.write(list(ready.records)):
         _check_written(run, result)
-    for one in done.failed:
-        if one.waiting is not None:
-            _keep_waiting(run, one)
+    for row in done.failed:
+        if row.waiting is not None:
+            _keep_waiting(run, row)
     if ready.undoes:
         _mark_undone(run, ready.undoes)
     if ready.last is None:
@@ -450,9 +450,9 @@ def _mark_undone(run: Run, undone: str) -> None:
             put_run_record(run.writer, dn, {**record, "undone_by": run.order.run})
 
 
-def _keep_waiting(run: Run, one: AccountWrite) -> None:
+def _keep_waiting(run: Run, row: AccountWrite) -> None:
     """Remembers what HR said of a person whose write failed, where no later feed would say it again."""
-    waiting = one.waiting
+    waiting = row.waiting
     if waiting is None:
         return
     digest = run.keys.digest("matricule", waiting.person.matricule)

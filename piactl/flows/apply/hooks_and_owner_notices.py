@@ -70,7 +70,7 @@ def read_outbox(settings: Settings) -> Outbox | None:
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
         cursor = read_cursor(document["cursor"]) if document["cursor"] else None
-        return Outbox(cursor, {tuple(one["run"]): list(one["events"]) for one in document["waiting"]})
+        return Outbox(cursor, {tuple(row["run"]): list(row["events"]) for row in document["waiting"]})
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, PiactlError):
@@ -132,11 +132,11 @@ def _empty(settings: Settings, say: Say) -> None:
         commands = [hook.command for hook in settings.change_hooks]
         outbox.waiting = {command: outbox.waiting.get(command, []) for command in commands}
         while True:
-            more = _take(settings, outbox, say)
+            taken = _take(settings, outbox, say)
             for hook in settings.change_hooks:
                 if hook.command not in failed and (why := _delivered(settings, outbox, hook)):
                     failed[hook.command] = why
-            if not more:  # else other runs may have written meanwhile, and left their events to this one
+            if not taken:  # else other runs may have written meanwhile, and left their events to this one
                 break
     for command, why in failed.items():
         number = counted(len(outbox.waiting[command]), "event waits", "events wait")
@@ -153,8 +153,8 @@ def _take(settings: Settings, outbox: Outbox, say: Say) -> bool:
         stream = EventStream(settings.journal_file, None)
         events = list(islice(stream.new(), _AT_ONCE))
     for hook in settings.change_hooks:
-        wanted = [event.record() for event in events if event.kind in hook.kinds]
-        outbox.waiting[hook.command] += wanted
+        records = [event.record() for event in events if event.kind in hook.kinds]
+        outbox.waiting[hook.command] += records
     before = outbox.cursor
     outbox.cursor = events[-1].cursor if len(events) == _AT_ONCE else stream.reached
     if outbox.cursor != before:
@@ -275,15 +275,15 @@ def notify_owners(settings: Settings, notices: Sequence[OwnerNotice], now: datet
         return
     when = now.isoformat(timespec="seconds")
     accounts = [
-        {"uid": one.uid, "private_mail": one.private_mail, "changed": [*one.changed], "when": when}
-        for one in notices
+        {"uid": notice.uid, "private_mail": notice.private_mail, "changed": [*notice.changed], "when": when}
+        for notice in notices
     ]
     message = {"event": "proof-changed", "accounts": accounts}
     why = called(command, json.dumps(message, ensure_ascii=False) + "\n", settings.hook_seconds)
     if why:
         say(
             f"the hook {command[0]} {why}: the owners may not know of it; tell them: "
-            + ", ".join(one.uid for one in notices[:5])
+            + ", ".join(notice.uid for notice in notices[:5])
             + (", ..." if len(notices) > 5 else "")
         )
 

@@ -131,18 +131,20 @@ def stored_heads(
             if record.get("begun") and record.get("journal"):
                 begun, since = str(record["run"]), text_of(instant_of(record["started"]))
                 break
-    known = {r["run"]: Head(r["journal"]["seq"], r["journal"]["hash"]) for r in records if r.get("journal")}
-    named = {f"run {run}": head for run, head in known.items()}
-    kept = list(heads_of_journal(reader, places, owner, unreadable))
-    elsewhere = [("in the directory", a) for a in kept]
+    heads_by_run = {
+        r["run"]: Head(r["journal"]["seq"], r["journal"]["hash"]) for r in records if r.get("journal")
+    }
+    named = {f"run {run}": head for run, head in heads_by_run.items()}
+    directory_anchors = list(heads_of_journal(reader, places, owner, unreadable))
+    elsewhere = [("in the directory", a) for a in directory_anchors]
     oldest = max(since, pruned_before(reader, places, keys, unreadable))
-    wanted = {a.after for a in kept if a.after >= oldest}
+    expected_times = {a.after for a in directory_anchors if a.after >= oldest}
     if settings.journal_heads:
-        there = read_heads(settings.journal_heads)
-        elsewhere += [(f"in {settings.journal_heads}", a) for a in there if a.owner == owner]
+        file_anchors = read_heads(settings.journal_heads)
+        elsewhere += [(f"in {settings.journal_heads}", a) for a in file_anchors if a.owner == owner]
     elsewhere += [("that doctor saw", a) for a in remembered_heads(settings) if a.owner == owner]
     for where, anchor in elsewhere:
-        if anchor.time < since or known.get(anchor.run) == anchor.head:
+        if anchor.time < since or heads_by_run.get(anchor.run) == anchor.head:
             continue
         named[f"the head {where} of run {anchor.run} ({anchor.head.seq}:{anchor.head.hash[:8]})"] = (
             anchor.head
@@ -153,7 +155,7 @@ def stored_heads(
         begun,
         has_folder(reader, places),
         (
-            *sorted(wanted - {a.time for a in kept} - {""}),
+            *sorted(expected_times - {a.time for a in directory_anchors} - {""}),
             *map(_seen, removed_heads(reader, settings, keys, unreadable, owner)),
         ),
     )
@@ -169,9 +171,9 @@ def removed_heads(
     """The heads of journals of others than `owner` that were the last ones when this host looked, and that
     are neither in the directory nor pruned."""
     places = Places(settings.directory.state)
-    others = [one for one in remembered_heads(settings) if one.owner != owner]
+    others = [anchor for anchor in remembered_heads(settings) if anchor.owner != owner]
     since = pruned_before(reader, places, keys, unreadable) if others else ""
-    return [one for one in others if one.time >= since and not has_head(reader, places, one)]
+    return [anchor for anchor in others if anchor.time >= since and not has_head(reader, places, anchor)]
 
 
 def watch_heads(
@@ -184,8 +186,10 @@ def watch_heads(
     """Remembers the last heads of the journals of others than `owner`, and returns a sentence about those
     that somebody removed, "" for none. These stay remembered. Raises PiactlError."""
     gone = removed_heads(reader, settings, keys, unreadable, owner)
-    last = [one for one in last_heads(reader, Places(settings.directory.state)) if one.owner != owner]
-    own = [one for one in remembered_heads(settings) if one.owner == owner]
+    last = [
+        anchor for anchor in last_heads(reader, Places(settings.directory.state)) if anchor.owner != owner
+    ]
+    own = [anchor for anchor in remembered_heads(settings) if anchor.owner == owner]
     remember_heads(settings, [*own, *gone, *last])
     return StoredHeads({}, removed=tuple(map(_seen, gone))).missed
 

@@ -97,10 +97,11 @@ def _check_loadable(run: Run, ready: ReadyPlan, encoding: Encoding) -> None:
             f"{account.dn} is an account: --ldif is for a first migration, into a directory that has none.\n"
             "Apply the plan without --ldif"
         )
-    known = next((write for write in ready.records if write.op != "add"), None)
-    if known is not None:
+    existing_record = next((write for write in ready.records if write.op != "add"), None)
+    if existing_record is not None:
         raise NotLoadable(
-            f"{known.dn} is there already: an earlier run has applied a feed.\nApply the plan without --ldif"
+            f"{existing_record.dn} is there already: an earlier run has applied a feed.\n"
+            "Apply the plan without --ldif"
         )
     _check_names(run, ready, encoding)
 
@@ -110,22 +111,22 @@ def _check_names(run: Run, ready: ReadyPlan, encoding: Encoding) -> None:
     `unique` refuses."""
     attributes = [encoding.name(name) for name in NAMES]
     seen: set[str] = set()
-    for one in ready.writes:
-        if one.write.op != "add":
+    for row in ready.writes:
+        if row.write.op != "add":
             raise NotLoadable(
-                f"the plan changes {one.write.dn}, which is there already; an LDIF can only make accounts.\n"
+                f"the plan changes {row.write.dn}, which is there already; an LDIF can only make accounts.\n"
                 "Apply the plan without --ldif"
             )
         # the uid is among them
-        values = {value.decode().casefold() for name in attributes for value in one.write.add.get(name, ())}
+        values = {value.decode().casefold() for name in attributes for value in row.write.add.get(name, ())}
         if not values.isdisjoint(seen):
             raise NotLoadable(
                 f"{min(values & seen)}: the plan gives this name to two accounts; make the plan again"
             )
         seen |= values
-    locals_ = {local_of(name) for name in seen}
+    local_parts = {local_of(name) for name in seen}
     for name in read_foreign_names(run.writer, run.settings.directory, encoding):
-        if local_of(name.casefold()) in locals_:
+        if local_of(name.casefold()) in local_parts:
             raise NotLoadable(
                 f"{name}: an entry that piactl does not manage has this name, and the plan gives it to an "
                 "account; make the plan again"
@@ -169,8 +170,8 @@ def _pieces(
         if signal:
             raise _Stopped(signal)
         run.lock.keep()
-        intents += run.journal.intents([intended_write(run, one, load=True) for one in group])
-        yield b"".join(ldif_entry(one.write.dn, one.write.add) for one in group)
+        intents += run.journal.intents([intended_write(run, row, load=True) for row in group])
+        yield b"".join(ldif_entry(row.write.dn, row.write.add) for row in group)
         progress(len(intents), len(ready.writes))
     for record in ready.records:
         yield ldif_entry(record.dn, record.add)

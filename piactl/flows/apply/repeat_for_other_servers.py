@@ -190,11 +190,13 @@ def wait_for_others(run: Run, seconds: float) -> list[str]:
     lagging = run.writer.lagging(seconds)
     if lagging or not run.again:
         return lagging
-    left = max(0.0, deadline - time.monotonic())
-    unequal = run.writer.unequal(left, {one.dn: one.names for one in run.again.values()})
-    equal = {number: one for number, one in run.again.items() if one.dn not in unequal}
+    seconds_left = max(0.0, deadline - time.monotonic())
+    unequal = run.writer.unequal(
+        seconds_left, {rewritten.dn: rewritten.names for rewritten in run.again.values()}
+    )
+    equal = {number: rewritten for number, rewritten in run.again.items() if rewritten.dn not in unequal}
     outcome, message = Outcome.APPLIED.value, "the other servers have it"
-    run.journal.outcomes([Settlement(n, outcome, message, one.csn) for n, one in equal.items()])
+    run.journal.outcomes([Settlement(n, outcome, message, rewritten.csn) for n, rewritten in equal.items()])
     for number in equal:
         del run.again[number]
     if not unequal:
@@ -213,9 +215,11 @@ def leave_in_doubt(run: Run) -> None:
 
 def _unanswered_records(run: Run) -> list[EntryWrite]:
     """The writes of records without an answer, but for the lock, which every run writes again and again."""
-    known = {normal_dn(dn) for dn in (run.places.lock, *(one.dn for one in run.again.values()))}
+    excluded_dns = {
+        normal_dn(dn) for dn in (run.places.lock, *(rewritten.dn for rewritten in run.again.values()))
+    }
     return [
         write
         for write in run.writer.unanswered()
-        if under(write.dn, run.places.state) and normal_dn(write.dn) not in known
+        if under(write.dn, run.places.state) and normal_dn(write.dn) not in excluded_dns
     ]

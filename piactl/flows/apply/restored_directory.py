@@ -62,12 +62,12 @@ def compare_runs(
     false, too, for a journal that cannot be read, which is reported where it is opened for writing.
     """
     try:
-        recorded, there = last_recorded(settings.journal_file), extent(settings.journal_file)
+        recorded, journal_extent = last_recorded(settings.journal_file), extent(settings.journal_file)
     except JournalUnusable:
         return False
     last_run = cache(lambda: read_last(reader, settings.directory.state, unreadable))
     try:
-        _check_journal(reader, host, settings, unreadable, now(), recorded, there, last_run)
+        _check_journal(reader, host, settings, unreadable, now(), recorded, journal_extent, last_run)
         if recorded.run is not None:
             _check_directory(reader, settings, now(), recorded.run, last_run)
         _check_accounts(reader, settings)
@@ -97,7 +97,7 @@ def _check_directory(
 
 def _check_accounts(reader: Reader, settings: Settings) -> None:
     """Raises DirectoryOlder if an entry that this host wrote lately is as before that write."""
-    there = False
+    any_present = False
     lately: dict[str, StampedWrite] = {}
     for write in stamped_writes(settings.journal_file, _LATELY):
         lately.setdefault(write.dn, write)
@@ -105,11 +105,11 @@ def _check_accounts(reader: Reader, settings: Settings) -> None:
             break
     for write in lately.values():
         entry = reader.read(write.dn, ["entryCSN"])
-        there = there or entry is not None
+        any_present = any_present or entry is not None
         if entry is not None and is_older(entry, write):
             raise DirectoryOlder(_older(write.run, write.time, f"{write.dn} is as it was before"))
     accounts = settings.directory.accounts
-    if lately and not there and next(iter(reader.search(accounts, IN_ACCOUNTS, ["cn"])), None) is None:
+    if lately and not any_present and next(iter(reader.search(accounts, IN_ACCOUNTS, ["cn"])), None) is None:
         raise DirectoryOlder(_older(write.run, write.time, f"{accounts} has no account"))
 
 
@@ -153,22 +153,26 @@ def _check_journal(
     unreadable: UnreadableRecords,
     now: datetime,
     recorded: LastRecorded,
-    there: Extent,
+    journal_extent: Extent,
     last_run: LastOfDirectory,
 ) -> None:
     path = settings.journal_file
-    left = rotated_without_journal(path)
-    if left:
-        raise _missing(path, f"only {', '.join(left)} and no .head file are left of it")
-    if there.empty and there.last < there.written:  # of a file with lines, the chain tells
-        raise _missing(path, f"line {there.written} was written, and lines after {there.last} are not there")
+    rotated = rotated_without_journal(path)
+    if rotated:
+        raise _missing(path, f"only {', '.join(rotated)} and no .head file are left of it")
+    # of a file with lines, the chain tells
+    if journal_extent.empty and journal_extent.last < journal_extent.written:
+        raise _missing(
+            path,
+            f"line {journal_extent.written} was written, and lines after {journal_extent.last} are not there",
+        )
     state = settings.directory.state
     if recorded.known:
         records = _last_of_directory(reader, state, unreadable, recorded.run, last_run())
     else:
         records = read_runs(reader, state, unreadable, now)
     for record in heads_of(records, host, this_user()):
-        if not _holds(there, record):
+        if not _holds(journal_extent, record):
             seq = record["journal"]["seq"]
             raise _missing(path, f"run {record['run']} of this host wrote its line {seq}, which is not there")
 
@@ -180,16 +184,16 @@ def warn_of_old_journal(
     back. No command is refused for it, because each identity of piactl may add such a head."""
     moment = journal_time(now)  # before the journal is read: others write to it
     try:
-        there = extent(settings.journal_file)
+        journal_extent = extent(settings.journal_file)
     except JournalUnusable:
         return
     owner = journal_owner(this_user(), host)
-    head = highest_head(reader, Places(settings.directory.state), owner, there.since, moment)
-    if head is not None and head.head.seq > there.last:
+    head = highest_head(reader, Places(settings.directory.state), owner, journal_extent.since, moment)
+    if head is not None and head.head.seq > journal_extent.last:
         say(
-            f"warning: {settings.journal_file} ends at line {there.last}, and the directory has its head of "
-            f"line {head.head.seq}, stored at {head.time}: it is an old copy, or another program added that "
-            "head. See: piactl journal verify"
+            f"warning: {settings.journal_file} ends at line {journal_extent.last}, and the directory has its "
+            f"head of line {head.head.seq}, stored at {head.time}: it is an old copy, or another program "
+            "added that head. See: piactl journal verify"
         )
 
 
@@ -208,9 +212,9 @@ def _last_of_directory(
     return [record] if record is not None else []
 
 
-def _holds(there: Extent, record: Record) -> bool:
+def _holds(journal_extent: Extent, record: Record) -> bool:
     seq = record["journal"]["seq"]
-    return bool(seq <= there.last and (seq >= there.first or there.pruned))
+    return bool(seq <= journal_extent.last and (seq >= journal_extent.first or journal_extent.pruned))
 
 
 def _missing(path: str, why: str) -> JournalMissing:

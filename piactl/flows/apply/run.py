@@ -121,7 +121,7 @@ class Run:
             self.lock.renew()
             yield write
 
-    def record(self, status: RunStatus, **more: Any) -> None:
+    def record(self, status: RunStatus, **facts: Any) -> None:
         """Writes the record of the run; any status but `running` ends the run. One that is over has the time
         and the head of the journal."""
         self.finished = status is not RunStatus.RUNNING
@@ -146,7 +146,7 @@ class Run:
             **self.lock.facts(),
             **self.facts,
             **({} if status in MARKED else ended),
-            **more,
+            **facts,
         }
         put_run_record(self.writer, self.places.run(order.run), without_numens(record))
         self.in_directory = True
@@ -175,7 +175,7 @@ def without_numens(record: Mapping[str, Any]) -> dict[str, Any]:
     """The record with everything masked that looks like a NUMEN in the text of users and messages."""
     texts = ("command", "reason", "note", "break_glass")
     written = {name: masked(str(record[name])) for name in texts if record.get(name)}
-    problems = [{**one, "message": masked(one["message"])} for one in record.get("problems", [])]
+    problems = [{**problem, "message": masked(problem["message"])} for problem in record.get("problems", [])]
     return {**record, **written, **({"problems": problems} if problems else {})}
 
 
@@ -184,8 +184,8 @@ def _finish_refused(run: Run, error: PiactlError) -> None:
     refused = isinstance(error, (FeedRefused, UnsafePlan, StalePlan))
     try:
         run.journal.end({})
-        found = refused_feeds([error])
-        feeds = {"refused_feeds": found} if found else {}
+        feed_rows = refused_feeds([error])
+        feeds = {"refused_feeds": feed_rows} if feed_rows else {}
         run.record(RunStatus.REFUSED if refused else RunStatus.FAILED, note=str(error), **feeds)
     except PiactlError as silent:
         run.say(f"the record of the run could not be written: {run.lock.cause(silent)}")

@@ -126,17 +126,17 @@ class RunLock:
         patience = time.monotonic() + TRIAL_SECONDS
         while True:
             entry = self._read()
-            held = self._parsed(entry) if entry is not None else None
-            if held is None or held.holder.run != TRIAL or time.monotonic() > patience:
-                takeover = self._take(entry, held, clock_minutes)
+            lock = self._parsed(entry) if entry is not None else None
+            if lock is None or lock.holder.run != TRIAL or time.monotonic() > patience:
+                takeover = self._take(entry, lock, clock_minutes)
                 self._check_clock(clock_minutes)
                 return takeover
             time.sleep(0.05)
 
-    def _take(self, entry: RawEntry | None, held: HeldLock | None, clock_minutes: int | None) -> str:
+    def _take(self, entry: RawEntry | None, lock: HeldLock | None, clock_minutes: int | None) -> str:
         takeover = ""
-        if entry is not None and held:
-            takeover = self._abandoned(held, entry.text(LOCK_WRITER))
+        if entry is not None and lock:
+            takeover = self._abandoned(lock, entry.text(LOCK_WRITER))
             # written as it is: the server's instant of that write shows whether the lock has truly expired
             data = {DATA: entry.values[DATA]}
             self._must(self._written(EntryWrite("modify", self._dn, delete=data, add=data)))
@@ -190,32 +190,32 @@ class RunLock:
                 f"{error.dn}: the lock counts as held: {error.why}\nIf no run is under way, delete the entry"
             ) from None
 
-    def _abandoned(self, held: HeldLock, identity: str) -> str:
+    def _abandoned(self, lock: HeldLock, identity: str) -> str:
         """Describes an abandoned lock, which `identity` holds. Raises LockHeld if it is not abandoned, or if
         its run could still write after a takeover."""
-        run, host = held.holder.run, held.holder.host
-        here = (host, held.holder.place) == (self._holder.host, self._holder.place)
-        if here and not _alive(held.holder.pid, held.holder.began):
+        run, host = lock.holder.run, lock.holder.host
+        same_place = (host, lock.holder.place) == (self._holder.host, self._holder.place)
+        if same_place and not _alive(lock.holder.pid, lock.holder.began):
             return f"took over the lock of run {run}, whose process on this host has ended"
-        if self._now() > held.expires + MARGIN:
+        if self._now() > lock.expires + MARGIN:
             if host != self._holder.host and identity and same_dn(identity, self._identity):
                 raise LockHeld(
-                    f"the lock of run {run} on {host} expired at {held.expires.isoformat()}, but that run "
+                    f"the lock of run {run} on {host} expired at {lock.expires.isoformat()}, but that run "
                     f"could still write: it binds as the same identity, {identity}\n"
-                    f"If its process {held.holder.pid} on {host} has ended, delete the entry {self._dn}.\n"
+                    f"If its process {lock.holder.pid} on {host} has ended, delete the entry {self._dn}.\n"
                     "Give each host its own nightly identity: docs/administration.md"
                 )
-            return f"took over the lock of run {run} on {host}, which expired at {held.expires.isoformat()}"
-        raise LockHeld(self._described(held))
+            return f"took over the lock of run {run} on {host}, which expired at {lock.expires.isoformat()}"
+        raise LockHeld(self._described(lock))
 
-    def _described(self, held: HeldLock) -> str:
+    def _described(self, lock: HeldLock) -> str:
         holder = (
-            f"run {held.holder.run} of {held.holder.who} on {held.holder.host} (process {held.holder.pid}) "
-            f"is writing since {held.since}; run again when it has ended"
+            f"run {lock.holder.run} of {lock.holder.who} on {lock.holder.host} (process {lock.holder.pid}) "
+            f"is writing since {lock.since}; run again when it has ended"
         )
-        if held.expires > self._now() + LONGEST + MARGIN:
+        if lock.expires > self._now() + LONGEST + MARGIN:
             holder += (
-                f"\n{self._dn}: expires on {held.expires:%Y-%m-%d}, later than any lock can.\n"
+                f"\n{self._dn}: expires on {lock.expires:%Y-%m-%d}, later than any lock can.\n"
                 "If no run is under way, delete the entry"
             )
         return holder
@@ -256,14 +256,14 @@ class RunLock:
     def keep(self) -> None:
         """Checks that this run still holds the lock, and renews it when due, even an expired one that no
         other run took over. Raises LockLost."""
-        held = self._held or b""
+        data = self._held or b""
         if self._now() < self._renew_at:
             entry = self._writer.read(self._dn, [DATA])
-            ours = entry is not None and entry.first(DATA) == held
+            ours = entry is not None and entry.first(DATA) == data
         else:
             new = self._record()
             ours = self._done(
-                self._written(EntryWrite("modify", self._dn, delete={DATA: (held,)}, add={DATA: (new,)}))
+                self._written(EntryWrite("modify", self._dn, delete={DATA: (data,)}, add={DATA: (new,)}))
             )
             self._held = new if ours else None
         if not ours:
@@ -286,8 +286,8 @@ class RunLock:
     def release(self) -> None:
         """Releases the lock, unless another run took it over."""
         if self._held is not None:
-            held, self._held = self._held, None
-            self._done(self._written(EntryWrite("delete", self._dn, delete={DATA: (held,)})))
+            data, self._held = self._held, None
+            self._done(self._written(EntryWrite("delete", self._dn, delete={DATA: (data,)})))
 
     def _record(self) -> bytes:
         now = self._now()

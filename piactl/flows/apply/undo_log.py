@@ -64,7 +64,11 @@ def undo_writes(run: Run, writes: Iterable[AccountWrite]) -> Iterator[EntryWrite
     since. Archivals and unreadable values, such as passwords, cannot be undone. Accounts are never deleted,
     groups are; deleted devices are not logged.
     """
-    rows = (_row(one) for one in writes if one.write.op != "delete" or Kind.GROUP.value in one.kinds)
+    rows = (
+        _row(account_write)
+        for account_write in writes
+        if account_write.write.op != "delete" or Kind.GROUP.value in account_write.kinds
+    )
     for number in count():
         chunk = list(islice(rows, UNDO_CHUNK))
         if not chunk:
@@ -75,22 +79,27 @@ def undo_writes(run: Run, writes: Iterable[AccountWrite]) -> Iterator[EntryWrite
             yield write
 
 
-def _row(one: AccountWrite) -> dict[str, Any]:
-    write = one.write
-    row: dict[str, Any] = {"uid": one.uid, "dn": write.dn, "op": write.op, "kinds": list(one.kinds)}
-    if Kind.GROUP.value in one.kinds:
+def _row(account_write: AccountWrite) -> dict[str, Any]:
+    write = account_write.write
+    row: dict[str, Any] = {
+        "uid": account_write.uid,
+        "dn": write.dn,
+        "op": write.op,
+        "kinds": list(account_write.kinds),
+    }
+    if Kind.GROUP.value in account_write.kinds:
         row |= {"add": _texts(write.add), "delete": _texts(write.delete)}
     elif write.op == "add":
         row["made"] = values_digest(write.add)
         row["add"] = _texts({name: write.add[name] for name in _MADE_BY_RULES if name in write.add})
     elif (
-        "archive" not in one.kinds
+        "archive" not in account_write.kinds
         and not SECRETS & {*write.add, *write.delete}
         and all(write.delete.values())
     ):
         # values of other programs that are not text are not kept; an undo makes the base anew
         sides = {
-            side: {name: found for name, found in values.items() if name != BASE}
+            side: {name: attribute_values for name, attribute_values in values.items() if name != BASE}
             for side, values in (("add", write.add), ("delete", write.delete))
         }
         with suppress(UnicodeDecodeError):
@@ -122,18 +131,18 @@ def read_undo(reader: Reader, state: str, run: str, unreadable: UnreadableRecord
 
 def kept_values(reader: Reader, state: str, uid: str, unreadable: UnreadableRecords) -> Values:
     """The values of each attribute after the logged writes of an account. Empty without writes."""
-    found = []
+    writes = []
     for chunk in reader.search(Places(state).folder(RUNS), IN_UNDO_LOG, [DATA]):
         chunk_name, _, run = chunk.dn.partition(",")
-        for kept in unreadable.read(chunk.dn, chunk.first(DATA), read_kept) or ():
-            if kept.uid == uid:
-                found.append((run, chunk_name, kept.write))
+        for logged_write in unreadable.read(chunk.dn, chunk.first(DATA), read_kept) or ():
+            if logged_write.uid == uid:
+                writes.append((run, chunk_name, logged_write.write))
     values: dict[str, tuple[bytes, ...]] = {}
-    for _, _, write in sorted(found, key=lambda one: one[:2]):
+    for _, _, write in sorted(writes, key=lambda row: row[:2]):
         for name in {*write.add, *write.delete}:
             gone = write.delete.get(name, ())
-            left = (value for value in values.get(name, ()) if value not in gone)
-            values[name] = (*left, *write.add.get(name, ()))
+            remaining = (value for value in values.get(name, ()) if value not in gone)
+            values[name] = (*remaining, *write.add.get(name, ()))
     return values
 
 
@@ -159,11 +168,11 @@ def _kept(row: Record) -> Kept:
 
 
 def _bytes(values: Record) -> Values:
-    return {name: tuple(value.encode() for value in texts_of(found, name)) for name, found in values.items()}
+    return {name: tuple(value.encode() for value in texts_of(texts, name)) for name, texts in values.items()}
 
 
 def _texts(values: Mapping[str, Sequence[bytes]]) -> dict[str, list[str]]:
-    return {name: [value.decode() for value in found] for name, found in values.items()}
+    return {name: [value.decode() for value in attribute_values] for name, attribute_values in values.items()}
 
 
 def prune(run: Run, undo_days: int, run_days: int) -> None:
@@ -172,14 +181,14 @@ def prune(run: Run, undo_days: int, run_days: int) -> None:
     undo_limit, limit = (
         f"{run.now() - timedelta(days=days):%Y%m%dT%H%M%S}" for days in (undo_days, run_days)
     )
-    folder, kept = run.places.folder(RUNS), set()
+    folder, kept_runs = run.places.folder(RUNS), set()
     for name in [chunk.dn for chunk in run.writer.search(folder, IN_UNDO_LOG, ["cn"])]:
         of_run = name.partition(",")[2]
         old = _RUN_ID.match(of_run) and of_run.partition("=")[2] < undo_limit
         if not (old and _deleted(run, name)):
-            kept.add(of_run.lower())
+            kept_runs.add(of_run.lower())
     for entry in list(run.writer.search(folder, IN_RECORD, ["cn"], scope="one")):
-        if _RUN_ID.match(entry.dn) and entry.text("cn") < limit and entry.dn.lower() not in kept:
+        if _RUN_ID.match(entry.dn) and entry.text("cn") < limit and entry.dn.lower() not in kept_runs:
             _deleted(run, entry.dn)
 
 

@@ -28,7 +28,7 @@ def settle_doubts(run: Run) -> int:
     Only a run under the lock accounts for what a load by LDIF left: until then it may yet be loaded.
     """
     locked = isinstance(run.lock, RunLock)
-    intents = [one for one in in_doubt(run.settings.journal_file) if locked or not one.load]
+    intents = [intent for intent in in_doubt(run.settings.journal_file) if locked or not intent.load]
     settled = read_back(run.writer, run.settings.directory.accounts, intents, run.keys)
     if locked:
         # before the journal calls them settled: a run that dies in between leaves them to the next one
@@ -42,7 +42,7 @@ def settle_doubts(run: Run) -> int:
         ]
         write_again(run, again)
         run.journal.resolved(settled)
-        done = sum(1 for one in settled if one.outcome == "applied")
+        done = sum(1 for settlement in settled if settlement.outcome == "applied")
         writes = counted(
             len(settled),
             "write that an earlier run left in doubt was",

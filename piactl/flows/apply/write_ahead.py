@@ -57,11 +57,11 @@ class JournalledWriting:
         gaining: list[AccountWrite] = []
 
         def losing() -> Iterator[AccountWrite]:
-            for one in coming:
-                if not one.loses:
-                    gaining.append(one)
+            for row in coming:
+                if not row.loses:
+                    gaining.append(row)
                     return
-                yield one
+                yield row
 
         # writes that add something wait until all that remove something are answered
         yield from self._written(losing())
@@ -72,14 +72,14 @@ class JournalledWriting:
         try:
             with closing(self._run.writer.write(self._intended(writes))) as results:
                 for result in results:
-                    number, one = self._open.pop(id(result.write))
+                    number, row = self._open.pop(id(result.write))
                     csn = result.csn_after.decode("ascii", "replace")
                     settlement = Settlement(number, result.outcome.value, result.message, csn)
                     if result.unanswered:
-                        self._unanswered.append((settlement, one.write))
+                        self._unanswered.append((settlement, row.write))
                     else:
                         self._settlements.append(settlement)
-                    yield one, result
+                    yield row, result
         except PiactlError as error:
             doubtful = error.doubtful if isinstance(error, ReplyLost) else ()
             self.unmade = self._end("not made: the run had to end", doubtful)
@@ -95,21 +95,21 @@ class JournalledWriting:
             self.stopped = self._stop()
             if self.stopped:
                 return
-            intents = [intended_write(self._run, one) for one in batch]
+            intents = [intended_write(self._run, row) for row in batch]
             numbers = self._run.journal.intents(intents, self._taken_settlements())
-            self._open |= {id(one.write): (number, one) for number, one in zip(numbers, batch, strict=True)}
+            self._open |= {id(row.write): (number, row) for number, row in zip(numbers, batch, strict=True)}
             # slapd answers this read after most writes in flight, and is idle then: so the intents come first
             self._run.lock.keep()
-            for one in batch:
+            for row in batch:
                 self.stopped = self._stop()
                 if self.stopped:
                     return
                 self._run.lock.check()
-                yield one.write
+                yield row.write
 
     def _end(self, why: str, doubtful: Collection[str] = ()) -> int:
         """Settles the intents that were not sent, except those in doubt; returns their number."""
-        unmade = [number for number, one in self._open.values() if one.write.dn not in doubtful]
+        unmade = [number for number, row in self._open.values() if row.write.dn not in doubtful]
         self._settlements += [Settlement(number, Outcome.FAILED.value, why) for number in unmade]
         self._open.clear()
         return len(unmade)
@@ -131,20 +131,20 @@ class JournalledWriting:
         self._settlements += [settlement for settlement, _ in unanswered]
 
 
-def intended_write(run: Run, one: AccountWrite, *, load: bool = False) -> IntendedWrite:
+def intended_write(run: Run, row: AccountWrite, *, load: bool = False) -> IntendedWrite:
     """The write of an account as the journal of a run records it; `load` where it goes into an LDIF."""
     return IntendedWrite(
-        uid=one.uid,
-        dn=one.write.dn,
-        op=one.write.op,
-        kinds=one.kinds,
-        reason=one.reason,
-        added=one.write.add,
-        removed=one.write.delete,
+        uid=row.uid,
+        dn=row.write.dn,
+        op=row.write.op,
+        kinds=row.kinds,
+        reason=row.reason,
+        added=row.write.add,
+        removed=row.write.delete,
         load=load,
         facts=event_facts(
-            one.write,
-            {kind: one.effective.get(kind, run.order.as_of) for kind in one.kinds},
+            row.write,
+            {kind: row.effective.get(kind, run.order.as_of) for kind in row.kinds},
             run.settings.directory.attributes,
             run.order.urn,
         ),
@@ -181,9 +181,9 @@ def _searched(
             by_dn[key(intent.dn)].append(intent)
         unknown = False
         for entry in reader.search(base, filters.ANY_ENTRY, attributes):
-            found = by_dn.pop(key(entry.dn), None)
-            unknown = unknown or found is None
-            for intent in found or ():
+            matches = by_dn.pop(key(entry.dn), None)
+            unknown = unknown or matches is None
+            for intent in matches or ():
                 outcomes[intent.seq] = _outcome(intent, entry.values, keys)
         missing = [intent for rest in by_dn.values() for intent in rest]
         if not missing or not unknown:

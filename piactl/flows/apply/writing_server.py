@@ -56,8 +56,8 @@ class Move:
 
 def read_move(r: Mapping[str, Any]) -> Move:
     """Parses the record of a move. Raises KeyError, ValueError."""
-    known = text_of(r, "known") if "known" in r else ""
-    return Move(text_of(r, "server"), text_of(r, "reason"), text_of(r, "by"), text_of(r, "since"), known)
+    known_run = text_of(r, "known") if "known" in r else ""
+    return Move(text_of(r, "server"), text_of(r, "reason"), text_of(r, "by"), text_of(r, "since"), known_run)
 
 
 @contextmanager
@@ -113,12 +113,12 @@ def open_writing_server(
             if on and on != first:
                 old = _move_at(writer, settings.state, unreadable)
                 if old is not None and old.server == on:
-                    known = old.known
+                    known_run = old.known
                 else:
                     runs = _runs(writer, settings.state, unreadable, now, now.date())
-                    known = max((run for run, _, _ in runs), default="")
+                    known_run = max((run for run, _, _ in runs), default="")
                 since = now.isoformat(timespec="seconds")
-                _put(writer, settings.state, Move(on, reason, actor.author, since, known))
+                _put(writer, settings.state, Move(on, reason, actor.author, since, known_run))
                 yield writer, f"writes go to {on} from now on, until {first} is back and has everything"
             elif returns or (on and others):
                 _put(writer, settings.state, None)
@@ -202,7 +202,11 @@ def _compared(
             }
             while True:
                 differing = first_differences(readers, scope, settings.suffix, folder)
-                wrong = [one for one in differing if not one.coming and (back or _lost(one, move.server))]
+                wrong = [
+                    difference
+                    for difference in differing
+                    if not difference.coming and (back or _lost(difference, move.server))
+                ]
                 if not wrong or time.monotonic() + _PAUSE > deadline:
                     return not (wrong if back else differing), wrong
                 time.sleep(_PAUSE)

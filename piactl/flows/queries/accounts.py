@@ -82,13 +82,15 @@ class AccountStore:
         """What other programs changed on these accounts, by uid, with these devices of any account."""
         drifted = [entry for entry in entries if entry.drift is not None]
         days = self.policy.drift_days
-        found: dict[str, list[Drift]] = {}
+        by_uid: dict[str, list[Drift]] = {}
         if drifted:
-            for one in drift_list(self.reader, self.directory, drifted, self._memory, self.as_of, days):
-                found.setdefault(one.uid, []).append(one)
-        for one in devices:
-            found[one.uid] = sorted([*found.get(one.uid, ()), one], key=lambda drift: drift.rank)
-        return found
+            for drift in drift_list(self.reader, self.directory, drifted, self._memory, self.as_of, days):
+                by_uid.setdefault(drift.uid, []).append(drift)
+        for drift in devices:
+            by_uid[drift.uid] = sorted(
+                [*by_uid.get(drift.uid, ()), drift], key=lambda account_drift: account_drift.rank
+            )
+        return by_uid
 
     def devices(self, below: str = "") -> Iterator[Drift]:
         """The devices that other programs added below any account, or `below` this DN."""
@@ -186,8 +188,8 @@ def readable(
     store: AccountStore, read: Iterable[Entry | Unreadable], report_unreadable: Callable[[str], Any]
 ) -> Iterator[Entry]:
     """The readable accounts, as a night evaluates them. Calls `report_unreadable` as `all_entries` does."""
-    for one in read:
-        entry = store.decided(one)
+    for stored_entry in read:
+        entry = store.decided(stored_entry)
         if isinstance(entry, Unreadable):
             report_unreadable(entry.why)
         else:
@@ -201,11 +203,11 @@ def with_person_facts(
     if not {*columns} & {*PERSON_COLUMNS}:
         return [{**row} for row in rows]
     uids = list(dict.fromkeys(str(row["uid"]) for row in rows))
-    found = read_accounts_named(store.reader, store.directory, store.encoding, uids)
+    entries = read_accounts_named(store.reader, store.directory, store.encoding, uids)
     facts = {
-        one.account.uid: person_facts(one.account, register, store.as_of)
-        for one in found
-        if isinstance(one, Entry)
+        entry.account.uid: person_facts(entry.account, register, store.as_of)
+        for entry in entries
+        if isinstance(entry, Entry)
     }
     return [{**row, **facts.get(row["uid"], {})} for row in rows]
 
@@ -277,9 +279,9 @@ def account_views(
         yield view
 
 
-def drift_rows(drift: Iterable[Drift]) -> list[dict[str, Any]]:
+def drift_rows(drifts: Iterable[Drift]) -> list[dict[str, Any]]:
     """What another program changed on an account, as its document has it."""
-    return [drift_row(one) for one in drift]
+    return [drift_row(drift) for drift in drifts]
 
 
 def _view(

@@ -58,8 +58,10 @@ def why_login(
     from piactl.directory.store.state_records import read_last
 
     entry = find_entry(store, name)
-    found = as_found(entry, store.encoding)
-    account = replace(entry.account, login_from=found.login_from, login_until=found.login_until)
+    found_account = as_found(entry, store.encoding)
+    account = replace(
+        entry.account, login_from=found_account.login_from, login_until=found_account.login_until
+    )
     case = _case(store, replace(entry, account=account), rules, now, settings)
     credentials = read_credentials(store.reader, entry.dn, entry.account.device, settings.password)
     last_night = None
@@ -77,7 +79,7 @@ def why_login(
 
 
 def why_run(
-    found: Entry | None,
+    entry: Entry | None,
     name: str,
     record: Record,
     plan: Plan | None,
@@ -86,14 +88,18 @@ def why_run(
 ) -> View:
     """The way of a person through the run of a record, as `why ACCOUNT --run RUN` shows it. `plan` is its
     plan, where it is known, and `written` each write of the account, by the journal of this `host`. Without
-    an account (`found` None) `name` is a matricule."""
+    an account (`entry` None) `name` is a matricule."""
     from piactl.core.explain.why_run import RunEnd, run_steps, steps_without_plan  # loaded here: as above
 
-    account = found.account if found is not None else None
+    account = entry.account if entry is not None else None
     uid = account.uid if account else ""
     made = [*written]
     if record.get("host") != host:
-        made = [(one["outcome"], one["message"]) for one in record.get("problems", []) if one["uid"] == uid]
+        made = [
+            (problem["outcome"], problem["message"])
+            for problem in record.get("problems", [])
+            if problem["uid"] == uid
+        ]
     end = RunEnd(
         status=record["status"],
         note=str(record.get("note") or ""),
@@ -125,14 +131,14 @@ def _case(store: AccountStore, entry: Entry, rules: Rules, now: datetime, settin
         as_of_option="" if rules.as_of == today else f" --as-of {rules.as_of}",
         found=encoding.rights(RawEntry(entry.dn, entry.values)),
     )
-    drift = store.drift_of(entry)
-    if not drift:
+    drifts = store.drift_of(entry)
+    if not drifts:
         return case
-    held = lost_words(entry, entry.drift.unknown) if entry.drift is not None and is_held(entry) else ""
+    held_reason = lost_words(entry, entry.drift.unknown) if entry.drift is not None and is_held(entry) else ""
     case = replace(
         case,
-        drift={field: one for one in drift for field in encoding.fields.get(one.attribute, ("",))},
-        held=held,
+        drift={field: drift for drift in drifts for field in encoding.fields.get(drift.attribute, ("",))},
+        held=held_reason,
     )
     if entry.drift is None:
         return case
@@ -146,8 +152,8 @@ def _in_short(case: Case, service: Service) -> list[Answer]:
     if case.account.state is State.ARCHIVED:
         return []
     answers = right_answers(case, service)
-    wanted = [answer for answer in answers if answer.yes or answer.until is not None]
-    return wanted or answers[-1:]
+    positive_answers = [answer for answer in answers if answer.yes or answer.until is not None]
+    return positive_answers or answers[-1:]
 
 
 def _view(case: Case, answers: Sequence[Answer], settings: Settings) -> View:
@@ -174,7 +180,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
         "rules": [_rule(rule) for rule in answer.rules],
         "assignment": _assignment(answer),
         "notes": list(answer.notes),
-        "coming": [{"day": day.isoformat(), "what": what} for day, what in answer.coming],
+        "coming": [{"day": day.isoformat(), "what": text} for day, text in answer.coming],
         "causes": [
             {
                 "kind": cause.kind,

@@ -84,7 +84,9 @@ def refused_in_rehearsal(nights: Iterable[Mapping[str, Any]]) -> Iterator[Refuse
         yield from _refused(night["date"], night.get("refused_feeds", ()))
         if night["status"] == RunStatus.REFUSED:
             why = sorted({guard["kind"] for guard in night["guards"]})
-            yield from _refused(night["date"], ({**asdict(one), "why": why} for one in qualities_of(night)))
+            yield from _refused(
+                night["date"], ({**asdict(quality), "why": why} for quality in qualities_of(night))
+            )
 
 
 _APPROVAL = "approval"
@@ -108,8 +110,10 @@ def feed_score(
     """`sources`, `nights` and the WORST `establishments` of applied feeds (of one `source`), and those that
     were `refused`; see BY_SOURCE, BY_NIGHT, BY_UAI, BY_REFUSED."""
     nights = [(day, quality) for day, quality in feeds if source in ("", quality.source)]
-    stopped = [one for one in refused if source in ("", one["source"])]
-    sources = dict.fromkeys([*(quality.source for _, quality in nights), *(one["source"] for one in stopped)])
+    stopped = [feed for feed in refused if source in ("", feed["source"])]
+    sources = dict.fromkeys(
+        [*(quality.source for _, quality in nights), *(feed["source"] for feed in stopped)]
+    )
     return {
         "sources": [_of_source(name, nights, stopped) for name in sources],
         "nights": [_of_night(*night) for night in nights],
@@ -120,7 +124,7 @@ def feed_score(
 
 def _of_source(name: str, nights: Iterable[Night], refused: Iterable[Refused]) -> dict[str, Any]:
     of_source = [quality for _, quality in nights if quality.source == name]
-    numbers = {"nights": len(of_source), "refused": sum(one["source"] == name for one in refused)}
+    numbers = {"nights": len(of_source), "refused": sum(feed["source"] == name for feed in refused)}
     return {"source": name, **numbers, **_scored(of_source), **_counts(of_source)}
 
 
@@ -146,15 +150,15 @@ def _scored(nights: Sequence[FeedQuality]) -> dict[str, float | None]:
 
 def _counts(nights: Sequence[FeedQuality]) -> dict[str, int | None]:
     counts: dict[str, int | None] = {
-        name: sum(getattr(one, name) for one in nights)
+        name: sum(getattr(quality, name) for quality in nights)
         for name in ("rows", *FATES, "doubled", "posts", "back", "missing")
     }
-    late = sum(sum(one.late.values()) for one in nights)
+    late = sum(sum(quality.late.values()) for quality in nights)
     return {**counts, "late": late, "median_days_late": median_days(nights)}
 
 
 def _establishments(nights: Iterable[FeedQuality], register: Register) -> Iterable[Mapping[str, Any]]:
-    places = worst((place for one in nights for place in one.places.items()), WORST)
+    places = worst((place for quality in nights for place in quality.places.items()), WORST)
     for uai, faults in places.items():
         name = register[uai].name if uai in register else ""
         yield {"uai": uai, "name": name, "faults": sum(faults.values()), **dict.fromkeys(FAULTS, 0), **faults}

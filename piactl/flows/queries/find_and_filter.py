@@ -36,28 +36,28 @@ _NEAR = 80
 MOST_NEAR = 10
 
 
-def find_by_name(accounts: Iterable[Account], wanted: str) -> tuple[list[Account], bool]:
-    """The accounts in whose names, uid or addresses each word of `wanted` begins a word, by uid; and whether
+def find_by_name(accounts: Iterable[Account], query: str) -> tuple[list[Account], bool]:
+    """The accounts in whose names, uid or addresses each word of `query` begins a word, by uid; and whether
     these are exact. If there are none, the MOST_NEAR nearest, the best first.
 
     Accents, case, hyphens and apostrophes do not count.
     """
     from rapidfuzz import fuzz, process
 
-    words = _folded(wanted)
-    known = {account.uid: (account, _names(account)) for account in accounts}
+    words = _folded(query)
+    by_uid = {account.uid: (account, _names(account)) for account in accounts}
     exact = [
         account
-        for account, names in known.values()
+        for account, names in by_uid.values()
         if words and all(any(name.startswith(word) for name in names) for word in words)
     ]
     if exact or not words:
         return sorted(exact, key=lambda a: a.uid), True
-    texts = {uid: " ".join(names) for uid, (_, names) in known.items()}
+    texts = {uid: " ".join(names) for uid, (_, names) in by_uid.items()}
     best = process.extract(
         " ".join(words), texts, scorer=fuzz.partial_token_sort_ratio, limit=MOST_NEAR, score_cutoff=_NEAR
     )
-    return [known[uid][0] for _, _, uid in best], False
+    return [by_uid[uid][0] for _, _, uid in best], False
 
 
 def _names(account: Account) -> tuple[str, ...]:
@@ -217,7 +217,7 @@ class Listing(Generic[T]):
 
     def _documents(self, some: Sequence[Entry]) -> Iterator[dict[str, Any]]:
         by_uid = {entry.account.uid: entry.account for entry in some}
-        devices = (one for uid in self._devices.keys() & by_uid for one in self._devices[uid])
+        devices = (device for uid in self._devices.keys() & by_uid for device in self._devices[uid])
         drift = self._store.drift(some, devices)
         for view in self._selection.shown(account_views(self._store, self._register, some, drift)):
             if self._drifted and not view["drift"]:

@@ -194,10 +194,12 @@ class Unjournalled:
             return f"more than {MOST} accounts were written: not compared with the journal"
         if not self.writes:
             return ""
-        authors = ", ".join(f"{who} {n}" for who, n in Counter(map(_author, self.writes)).most_common(NAMED))
+        authors = ", ".join(
+            f"{author} {n}" for author, n in Counter(map(_author, self.writes)).most_common(NAMED)
+        )
         named = "; ".join(f"{event.dn} at {event.time} by {_author(event)}" for event in self.writes[:NAMED])
-        more = len(self.writes) - NAMED
-        rest = f"; and {more} more ({authors})" if more > 0 else ""
+        remaining = len(self.writes) - NAMED
+        rest = f"; and {remaining} more ({authors})" if remaining > 0 else ""
         writes = counted(len(self.writes), "write")
         others = f" (those of {', '.join(self.owners)} may have them)" if self.owners else ""
         return f"{writes} of accounts not in this journal{others}: {named}{rest}"
@@ -221,11 +223,11 @@ def unjournalled(
     """
     logs = find_logs(reader, directory.suffix).readable
     reached = {log: (after or {}).get(log, "") for log in logs}
-    found = (
+    logged_writes = (
         _logged(reader, directory, reached, since) if logs else _last_writes(reader, directory, since, root)
     )
     writes: list[LoggedWrite] = []
-    for write in found:
+    for write in logged_writes:
         if len(writes) == MOST:
             return Unjournalled((), MOST, bool(logs), too_many=True)
         writes.append(write)

@@ -94,14 +94,18 @@ class Inverting:
     moved: Collection[bytes] = ()
     """The names that the run took from the ledgers of accounts."""
 
-    def reversals(self, kept: Sequence[Kept]) -> Iterator[Reversal]:
+    def reversals(self, logged_writes: Sequence[Kept]) -> Iterator[Reversal]:
         """One reversal per account, in the order of the run's writes."""
-        entries = self._entries(kept)
+        entries = self._entries(logged_writes)
         ledger = self.encoding.name("piactlIdentifier")
-        self.moved = {name for account in kept for name in account.write.delete.get(ledger, ())}
-        for account in kept:
-            write = self._without_identifiers(account.write)
-            yield self._reversal(replace(account, write=write), entries.get(normal_dn(account.write.dn)))
+        self.moved = {
+            name for logged_write in logged_writes for name in logged_write.write.delete.get(ledger, ())
+        }
+        for logged_write in logged_writes:
+            write = self._without_identifiers(logged_write.write)
+            yield self._reversal(
+                replace(logged_write, write=write), entries.get(normal_dn(logged_write.write.dn))
+            )
 
     def _without_identifiers(self, write: EntryWrite) -> EntryWrite:
         """The write without the ledger of names: an address that an account had stays reserved for it, unless
@@ -114,70 +118,86 @@ class Inverting:
         moved = tuple(value for value in write.add.get(name, ()) if value in self.moved)
         return replace(write, add={**add, name: moved} if moved else add)
 
-    def _entries(self, kept: Sequence[Kept]) -> dict[str, RawEntry]:
+    def _entries(self, logged_writes: Sequence[Kept]) -> dict[str, RawEntry]:
         encoding = self.encoding
-        touched = (name for account in kept for name in (*account.write.add, *account.write.delete))
+        touched = (
+            name
+            for logged_write in logged_writes
+            for name in (*logged_write.write.add, *logged_write.write.delete)
+        )
         names = list(dict.fromkeys([*encoding.attributes, "objectClass", *WHO, *touched]))
-        uids = list(dict.fromkeys(account.uid for account in kept))
-        whole = read_whole(self.reader, self.directory, encoding, uids, names)
-        entries = {normal_dn(raw.dn): raw for raw in whole}
-        for account in kept:
+        uids = list(dict.fromkeys(logged_write.uid for logged_write in logged_writes))
+        raw_entries = read_whole(self.reader, self.directory, encoding, uids, names)
+        entries = {normal_dn(raw.dn): raw for raw in raw_entries}
+        for logged_write in logged_writes:
             # an entry that is no longer an account may still exist
-            name = normal_dn(account.write.dn)
-            raw = None if name in entries else self.reader.read(account.write.dn, names)
+            name = normal_dn(logged_write.write.dn)
+            raw = None if name in entries else self.reader.read(logged_write.write.dn, names)
             if raw is not None:
                 entries[name] = raw
         return entries
 
-    def _reversal(self, kept: Kept, raw: RawEntry | None) -> Reversal:
-        if Kind.GROUP.value in kept.kinds:
-            return self._group(kept, raw)
-        creation = kept.write.op == "add"
+    def _reversal(self, logged_write: Kept, raw: RawEntry | None) -> Reversal:
+        if Kind.GROUP.value in logged_write.kinds:
+            return self._group(logged_write, raw)
+        creation = logged_write.write.op == "add"
         if raw is None:
             fate, why = (Fate.BEFORE, "") if creation else (Fate.IMPOSSIBLE, "the entry is gone")
-            return Reversal(kept.uid, None, fate, why)
-        if not kept.values:
-            archived = Kind.ARCHIVE.value in kept.kinds
+            return Reversal(logged_write.uid, None, fate, why)
+        if not logged_write.values:
+            archived = Kind.ARCHIVE.value in logged_write.kinds
             why = "it was archived: its data are gone" if archived else "its earlier values were not kept"
-            return Reversal(kept.uid, None, Fate.IMPOSSIBLE, why)
-        where = EntryState.DONE if creation else entry_state(kept.write, raw)
+            return Reversal(logged_write.uid, None, Fate.IMPOSSIBLE, why)
+        where = EntryState.DONE if creation else entry_state(logged_write.write, raw)
         if where is EntryState.UNTOUCHED:
-            return Reversal(kept.uid, None, Fate.BEFORE)
+            return Reversal(logged_write.uid, None, Fate.BEFORE)
         if creation and not _managed(raw):
             # another entry already had that name, and still has it
-            return Reversal(kept.uid, None, Fate.BEFORE)
+            return Reversal(logged_write.uid, None, Fate.BEFORE)
         days = self.rules.policy.drift_days
         entry = decided(entry_of(raw, self.encoding), self.encoding, self.memory, self.rules.as_of, days)
         if isinstance(entry, Unreadable):
             changed = where is EntryState.OTHER
-            why = self.since(kept, raw, differing(_inverse(kept, raw), raw)) if changed else entry.why
-            return Reversal(kept.uid, entry.matricule, Fate.KEPT, why)
+            why = (
+                self.since(logged_write, raw, differing(_inverse(logged_write, raw), raw))
+                if changed
+                else entry.why
+            )
+            return Reversal(logged_write.uid, entry.matricule, Fate.KEPT, why)
         if entry.drift is not None and is_held(entry):
             return self._kept(entry, lost_words(entry, entry.drift.unknown))
         if self._protected(entry.account) and "alone" not in self.record:
             return self._kept(entry, "protected: only changes by hand are undone")
-        if creation or (self._was_archived(kept) and not self._was_merged(kept)):
-            return self._closed(kept, raw, entry, where)
+        if creation or (self._was_archived(logged_write) and not self._was_merged(logged_write)):
+            return self._closed(logged_write, raw, entry, where)
         if where is EntryState.OTHER:
-            return self._kept(entry, self.since(kept, raw, differing(_inverse(kept, raw), raw)))
-        return self._restored(kept, raw, entry)
+            return self._kept(
+                entry, self.since(logged_write, raw, differing(_inverse(logged_write, raw), raw))
+            )
+        return self._restored(logged_write, raw, entry)
 
-    def _group(self, kept: Kept, raw: RawEntry | None) -> Reversal:
+    def _group(self, logged_write: Kept, raw: RawEntry | None) -> Reversal:
         """Puts the definition of a group back. What the policy still asks for, the next night makes again."""
-        where = entry_state(kept.write, raw)
+        where = entry_state(logged_write.write, raw)
         if where is EntryState.UNTOUCHED:
-            return Reversal(kept.uid, None, Fate.BEFORE)
+            return Reversal(logged_write.uid, None, Fate.BEFORE)
         if where is EntryState.OTHER:
             if raw is None:
-                return Reversal(kept.uid, None, Fate.IMPOSSIBLE, "the entry is gone")
-            why = self.since(kept, raw, differing(_opposite(kept.write), raw))
-            return Reversal(kept.uid, None, Fate.KEPT, why)
+                return Reversal(logged_write.uid, None, Fate.IMPOSSIBLE, "the entry is gone")
+            why = self.since(logged_write, raw, differing(_opposite(logged_write.write), raw))
+            return Reversal(logged_write.uid, None, Fate.KEPT, why)
         before: Values = raw.values if raw is not None else {}
-        write = _opposite(kept.write)
+        write = _opposite(logged_write.write)
         after = {} if write.op == "delete" else write.made_on(before)
         row, changes = group_row(write, before, after, self.reason, self.rules)
-        again = ("the group of the policy",) if self._is_wanted(kept.write.dn) != (write.op == "add") else ()
-        return Reversal(kept.uid, None, Fate.REVERSED, write=row, changes=tuple(changes), returns=again)
+        again = (
+            ("the group of the policy",)
+            if self._is_wanted(logged_write.write.dn) != (write.op == "add")
+            else ()
+        )
+        return Reversal(
+            logged_write.uid, None, Fate.REVERSED, write=row, changes=tuple(changes), returns=again
+        )
 
     def _is_wanted(self, dn: str) -> bool:
         """Whether the policy has a group of this name, or the register a structure."""
@@ -190,27 +210,27 @@ class Inverting:
     def _protected(self, account: Account) -> bool:
         return account.protected or account.uid in self.rules.policy.protected
 
-    def _was_archived(self, kept: Kept) -> bool:
-        old = kept.write.delete.get(self.encoding.name("piactlState"), ())
+    def _was_archived(self, logged_write: Kept) -> bool:
+        old = logged_write.write.delete.get(self.encoding.name("piactlState"), ())
         return State.ARCHIVED.value.encode() in old
 
-    def _was_merged(self, kept: Kept) -> bool:
-        return self.encoding.name("piactlMergedInto") in kept.write.delete
+    def _was_merged(self, logged_write: Kept) -> bool:
+        return self.encoding.name("piactlMergedInto") in logged_write.write.delete
 
     def _kept(self, entry: Entry, why: str) -> Reversal:
         return Reversal(entry.account.uid, entry.account.matricule, Fate.KEPT, why)
 
-    def _closed(self, kept: Kept, raw: RawEntry, entry: Entry, where: EntryState) -> Reversal:
+    def _closed(self, logged_write: Kept, raw: RawEntry, entry: Entry, where: EntryState) -> Reversal:
         """Closes an account that the run created or restored from the archive: it loses its assignments, and
         the rules close it. It is never deleted, because its addresses must not go to another person."""
         account = entry.account
         if account.state in _CLOSED:
             return Reversal(account.uid, account.matricule, Fate.BEFORE)
-        if kept.made and values_digest(entry.values) != kept.made:
+        if logged_write.made and values_digest(entry.values) != logged_write.made:
             where = EntryState.OTHER
         if where is EntryState.OTHER:
-            names = () if kept.made else differing(_inverse(kept, raw), raw)
-            return self._kept(entry, self.since(kept, raw, names))
+            names = () if logged_write.made else differing(_inverse(logged_write, raw), raw)
+            return self._kept(entry, self.since(logged_write, raw, names))
         bare = replace(account, assignments=(), overrides=(), exceptions=())
         desired = desired_account(Subject(account.matricule, bare, None, ()), self.rules)
         if desired is None:
@@ -222,8 +242,8 @@ class Inverting:
         sources = {assignment.source for assignment in account.assignments} - {MANUAL}
         return self._reversed(entry, desired.account, write, (), sources)
 
-    def _restored(self, kept: Kept, raw: RawEntry, entry: Entry) -> Reversal:
-        write = self._linked(raw, _inverse(kept, raw))
+    def _restored(self, logged_write: Kept, raw: RawEntry, entry: Entry) -> Reversal:
+        write = self._linked(raw, _inverse(logged_write, raw))
         if not write.add and not write.delete:
             return self._kept(entry, "a closed or locked account keeps its link to no device")
         after = RawEntry(raw.dn, write.made_on(raw.values))
@@ -333,8 +353,8 @@ def _opposite(write: EntryWrite) -> EntryWrite:
     return EntryWrite(op, write.dn, add=write.delete, delete=write.add)
 
 
-def _inverse(kept: Kept, raw: RawEntry) -> EntryWrite:
-    return EntryWrite("modify", raw.dn, add=kept.write.delete, delete=kept.write.add)
+def _inverse(logged_write: Kept, raw: RawEntry) -> EntryWrite:
+    return EntryWrite("modify", raw.dn, add=logged_write.write.delete, delete=logged_write.write.add)
 
 
 def _in_one(raw: RawEntry, first: EntryWrite, second: EntryWrite) -> EntryWrite:

@@ -145,12 +145,12 @@ class _Since:
     later: dict[str, list[tuple[Record, frozenset[str]]]] | None = None
     """By uid: the later runs that wrote the account, the latest first, with the attributes they wrote."""
 
-    def words(self, kept: Kept, raw: RawEntry, names: Sequence[str]) -> str:
+    def words(self, logged_write: Kept, raw: RawEntry, names: Sequence[str]) -> str:
         if self.later is None:
             self.later = self._read_later()
         # of a new account only some attributes are kept
-        attributes = {*kept.write.add, *kept.write.delete} if not kept.made else set()
-        for record, touched in self.later.get(kept.uid, ()):
+        attributes = {*logged_write.write.add, *logged_write.write.delete} if not logged_write.made else set()
+        for record, touched in self.later.get(logged_write.uid, ()):
             if not attributes or touched & attributes:
                 author, command = author_of_run(record), record.get("command", "")
                 return f"changed since by run {record['run']} of {author}: {command}"
@@ -163,8 +163,10 @@ class _Since:
         for record in self.records:
             if record["run"] == self.record["run"]:
                 break
-            for kept in read_undo(self.reader, self.state, record["run"], self.unreadable):
-                later[kept.uid].append((record, frozenset({*kept.write.add, *kept.write.delete})))
+            for logged_write in read_undo(self.reader, self.state, record["run"], self.unreadable):
+                later[logged_write.uid].append(
+                    (record, frozenset({*logged_write.write.add, *logged_write.write.delete}))
+                )
         return later
 
 
