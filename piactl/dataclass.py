@@ -22,7 +22,7 @@ else:
         """Makes a dataclass, for which `dataclasses.fields`, `replace` and `asdict` work; not InitVar."""
 
         def made(cls):
-            given = set(cls.__dict__)
+            own_names = set(cls.__dict__)
             if not cls.__doc__:  # the standard library would write one, of the signature
                 cls.__doc__ = cls.__name__
             types = inspect.get_annotations(cls)
@@ -34,7 +34,7 @@ else:
             for field in dataclasses.fields(cls):
                 field.type = types.get(field.name, field.type)
             for name, method in _methods(cls, frozen, slots).items():
-                if name not in given:
+                if name not in own_names:
                     setattr(cls, name, method)
             return cls
 

@@ -48,9 +48,9 @@ def user_name(uid: int) -> str:
 
 def _owner(path: Path) -> int:
     """The owner of a file, or of the nearest visible folder above it."""
-    for one in (path.absolute(), *path.absolute().parents):
+    for candidate in (path.absolute(), *path.absolute().parents):
         try:
-            return one.lstat().st_uid
+            return candidate.lstat().st_uid
         except (OSError, ValueError):
             continue
     return 0
@@ -102,10 +102,10 @@ def refuse_output(option: str, name: Path | str, folder: str = "") -> None:
     that are not the caller's. Files below `folder` may be."""
     user = sudo_service()
     if user and not _is_below(Path(name), folder):
-        there = f", or name a file in {folder}" if folder else ""
+        advice = f", or name a file in {folder}" if folder else ""
         raise UsageError(
             f"{option} {name}: under sudo piactl writes no file for you as {user}; "
-            f"leave {option} out and redirect the output{there}"
+            f"leave {option} out and redirect the output{advice}"
         )
 
 
@@ -341,17 +341,17 @@ class NamelessFile:
         if place >= self._end:
             start = place - self._end
             return bytes(self._fresh[start : start + length])
-        found = b""
+        content = b""
         length = min(length, self._end - place)
         try:
-            while len(found) < length:
-                piece = os.pread(self._descriptor(), length - len(found), place + len(found))
+            while len(content) < length:
+                piece = os.pread(self._descriptor(), length - len(content), place + len(content))
                 if not piece:
                     raise OSError(0, "it is shorter than what was written")  # noqa: TRY301 - reported as any other
-                found += piece
+                content += piece
         except OSError as error:
             raise self._unusable(error) from None
-        return found
+        return content
 
     def _put(self) -> None:
         try:

@@ -35,10 +35,10 @@ _MOST = 100
 _COLUMNS = re.compile(r"( {2,})")
 
 
-def _closing(text: str, at: int) -> int:
+def _closing(text: str, position: int) -> int:
     """Where the bracket at this place ends; the end of the text where it does not."""
     depth = 0
-    for place in range(at, len(text)):
+    for place in range(position, len(text)):
         depth += (text[place] in "([") - (text[place] in ")]")
         if depth == 0:
             return place
@@ -59,13 +59,13 @@ def _opening(text: str) -> int:
 
 def _outside(text: str, joint: str) -> int:
     """Where a joint is first outside brackets; -1 where it is nowhere."""
-    at = text.find(joint)
+    position = text.find(joint)
     opened = min((place for place in map(text.find, "([") if place >= 0), default=-1)
-    while 0 <= opened < at:
+    while 0 <= opened < position:
         after = _closing(text, opened) + 1
-        at = text.find(joint, after)
+        position = text.find(joint, after)
         opened = min((place for place in (text.find(sign, after) for sign in "([") if place >= 0), default=-1)
-    return at
+    return position
 
 
 class _Form:
@@ -95,24 +95,24 @@ class _Form:
     def _pattern(self) -> re.Pattern[str]:
         seen: set[str] = set()
 
-        def group(found: re.Match[str]) -> str:
-            name = found[0][1:-1]
+        def group(match: re.Match[str]) -> str:
+            name = match[0][1:-1]
             if name in seen:
                 return f"(?P={name})"
             seen.add(name)
-            return f"(?P<{name}>{_KINDS[found[1]]})"
+            return f"(?P<{name}>{_KINDS[match[1]]})"
 
-        parts, at = [], 0
-        for found in _PLACEHOLDER.finditer(self._english):
-            parts += [re.escape(self._english[at : found.start()]), group(found)]
-            at = found.end()
-        return re.compile("".join([*parts, re.escape(self._english[at:])]), re.DOTALL)
+        parts, position = [], 0
+        for placeholder in _PLACEHOLDER.finditer(self._english):
+            parts += [re.escape(self._english[position : placeholder.start()]), group(placeholder)]
+            position = placeholder.end()
+        return re.compile("".join([*parts, re.escape(self._english[position:])]), re.DOTALL)
 
     def values(self, text: str) -> Mapping[str, str] | None:
         if self.rare not in text:
             return None
-        found = self._pattern.fullmatch(text)
-        return found.groupdict() if found else None
+        match = self._pattern.fullmatch(text)
+        return match.groupdict() if match else None
 
 
 _ENGLISH = (
@@ -141,37 +141,37 @@ class Catalogue:
 
     def _sentence(self, text: str) -> str:
         """A sentence in the other language, or as much of it as is known; what is not stays as it is."""
-        whole = self._whole.get(text)
-        if whole is not None:
-            return whole
+        entry = self._whole.get(text)
+        if entry is not None:
+            return entry
         if " " not in text or not any(map(str.isalpha, text)):
             return text
         if text.endswith(";"):
             return f"{self.sentence(text[:-1])} ;"
         for joint, forms in self._forms.items():
-            found = self._by_form(text, forms)
-            if found is None and joint in ("; ", _AT_END):
-                found = self._behind_names(text, forms)
-            if found is None:
-                found = self._apart(text, joint)
-            if found is not None:
-                return found
+            translation = self._by_form(text, forms)
+            if translation is None and joint in ("; ", _AT_END):
+                translation = self._behind_names(text, forms)
+            if translation is None:
+                translation = self._apart(text, joint)
+            if translation is not None:
+                return translation
         return text
 
     def _by_form(self, text: str, forms: Iterable[_Form]) -> str | None:
         for form in forms:
             values = form.values(text)
             if values is not None:
-                said = {name: self._value(name, value) for name, value in values.items()}
-                return form.other.format_map(said)
+                translations = {name: self._value(name, value) for name, value in values.items()}
+                return form.other.format_map(translations)
         return None
 
     def _behind_names(self, text: str, forms: Iterable[_Form]) -> str | None:
         """`claire.dubreuil: applied: SENTENCE`, where one of the forms fits the sentence."""
         for joint in re.finditer(": ", text):
-            found = self._by_form(text[joint.end() :], forms)
-            if found is not None:
-                return f"{self.sentence(text[: joint.start()])} : {found}"
+            translation = self._by_form(text[joint.end() :], forms)
+            if translation is not None:
+                return f"{self.sentence(text[: joint.start()])} : {translation}"
         return None
 
     def _value(self, name: str, value: str) -> str:
@@ -183,35 +183,39 @@ class Catalogue:
             return self._in_brackets(text, _opening(text))
         if joint in _BRACKETS:
             return self._in_brackets(text, text.find(joint) + 1)
-        at = _outside(text, joint) if joint else -1
-        if at < 0:
+        position = _outside(text, joint) if joint else -1
+        if position < 0:
             return None
-        parts = [text[:at], text[at + len(joint) :]]
-        said = [self.sentence(part) for part in parts]
+        parts = [text[:position], text[position + len(joint) :]]
+        translations = [self.sentence(part) for part in parts]
         if joint == ": " and " " not in parts[0]:  # a uid, a file, a word that somebody typed
-            said[0] = parts[0]
+            translations[0] = parts[0]
         # French has a blank before these signs; a text that is French already has it
         if joint in ("; ", ": "):
-            said[0] = said[0].rstrip(" ")
+            translations[0] = translations[0].rstrip(" ")
         other = {"; ": " ; ", ": ": " : ", " and ": " et ", " or ": " ou "}.get(joint, joint)
-        return other.join(said) if said != parts else None
+        return other.join(translations) if translations != parts else None
 
-    def _in_brackets(self, text: str, at: int) -> str | None:
+    def _in_brackets(self, text: str, position: int) -> str | None:
         """The text before, in and after the brackets that open at this place; 0: there are none."""
-        if at <= 0:
+        if position <= 0:
             return None
-        end = _closing(text, at)
-        parts = [text[: at - 1], text[at + 1 : end], text[end + 1 :]]
-        before, inside, after = said = [self.sentence(part) for part in parts]
-        return f"{before} {text[at]}{inside}{text[end : end + 1]}{after}" if said != parts else None
+        end = _closing(text, position)
+        parts = [text[: position - 1], text[position + 1 : end], text[end + 1 :]]
+        before, inside, after = translations = [self.sentence(part) for part in parts]
+        return (
+            f"{before} {text[position]}{inside}{text[end : end + 1]}{after}"
+            if translations != parts
+            else None
+        )
 
     def whole(self, text: str) -> str:
         """A sentence in the other language, or as it is where a part of it is not known: nobody reads half a
         sentence in one language and half in the other."""
         if sum(map(text.count, filter(None, _JOINTS))) > _MOST:
             return text
-        said = self.sentence(text)
-        return text if re.search(_ENGLISH, said) else said
+        translation = self.sentence(text)
+        return text if re.search(_ENGLISH, translation) else translation
 
     def text(self, text: str) -> str:
         """Lines for people, with the columns where they were as far as there is room."""
@@ -224,11 +228,11 @@ class Catalogue:
         pieces = _COLUMNS.split(body)
         out, moved = [line[: len(line) - len(body)]], 0
         for piece, gap in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
-            said = self.whole(piece)
-            moved += len(said) - len(piece)
+            translation = self.whole(piece)
+            moved += len(translation) - len(piece)
             room = max(2, len(gap) - moved) if gap else 0
             moved += room - len(gap)
-            out += [said, " " * room]
+            out += [translation, " " * room]
         return "".join(out)
 
 

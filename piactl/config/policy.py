@@ -114,13 +114,13 @@ def _approvals(document: Document, node: Node) -> Approvals:
         if isinstance(rule.value, dict) and len({"refused", "kind", "protected"} & {*rule.value}) > 1:
             wrong = "approvals.required: write `refused`, `kind` and `protected` as rules of their own"
             document.mistake(rule, wrong)
-        for key, known in (
+        for key, valid in (
             ("refused", ("any", *GUARD_KINDS)),
             ("kind", [*(kind.value for kind in Kind), MERGE]),
         ):
             for name in rule.at(key).text_nodes():
-                if name.text() not in known:
-                    why = f"approvals.required.{key}: there is no {quoted(name)}; {hint(name.text(), known)}"
+                if name.text() not in valid:
+                    why = f"approvals.required.{key}: there is no {quoted(name)}; {hint(name.text(), valid)}"
                     document.mistake(name, why)
     rules = tuple(
         ApprovalRule(
@@ -152,17 +152,17 @@ def _when(document: Document, node: Node, label: str) -> When:
     if "position" in dict(node.entries()):
         _refuse_unknown(document, node.at("position"), "positions", f"{label}.when.position")
     names = (*ASSIGNMENT_FIELDS, *ESTABLISHMENT_FIELDS)
-    given = {name: frozenset(node.at(name).texts()) for name in names if node.at(name).value is not None}
-    return When(given, node.line)
+    conditions = {name: frozenset(node.at(name).texts()) for name in names if node.at(name).value is not None}
+    return When(conditions, node.line)
 
 
 def _refuse_unknown(document: Document, node: Node, section: str, label: str) -> None:
     """Adds a mistake for each name in `node` that the section of the policy does not define."""
-    known = dict(document.root.at(section).entries())
+    valid = dict(document.root.at(section).entries())
     for place in node.text_nodes():
-        if place.text() not in known:
+        if place.text() not in valid:
             document.mistake(
-                place, f"{label}: there is no {section[:-1]} {place.text()}; {hint(place.text(), known)}"
+                place, f"{label}: there is no {section[:-1]} {place.text()}; {hint(place.text(), valid)}"
             )
 
 
@@ -275,29 +275,32 @@ def _groups(document: Document, root: Node) -> GroupSettings:
     everything = services.value == "all"
     if not everything:
         _refuse_unknown(document, services, "services", "groups.services")
-    known, of_profiles = (dict(root.at(section).entries()) for section in ("services", "profiles"))
+    of_services, of_profiles = (dict(root.at(section).entries()) for section in ("services", "profiles"))
     for place in places.text_nodes():
-        if place.text() in of_profiles and place.text() not in known:
+        if place.text() in of_profiles and place.text() not in of_services:
             continue
-        if place.text() not in known:
-            names = (*known, *of_profiles)
+        if place.text() not in of_services:
+            names = (*of_services, *of_profiles)
             label = f"groups.per_establishment: there is no service or profile {place.text()}"
             document.mistake(place, f"{label}; {hint(place.text(), names)}")
-        if place.text() in known and known[place.text()].at("scope").text("person") != "establishment":
+        if (
+            place.text() in of_services
+            and of_services[place.text()].at("scope").text("person") != "establishment"
+        ):
             document.mistake(
                 place,
                 f"groups.per_establishment: {place.text()} has no `scope: establishment`; remove it",
             )
     groups = []
-    for name, one in extra.entries():
-        _refuse_unknown(document, one.at("profile"), "profiles", f"groups.extra.{name}.profile")
-        _refuse_unknown(document, one.at("service"), "services", f"groups.extra.{name}.service")
-        if one.at("profile").value is None and one.at("service").value is None:
-            document.mistake(one, f"groups.extra.{name}: name its profiles or services, {{profile: [...]}}")
-        profiles, rights = tuple(one.at("profile").texts()), tuple(one.at("service").texts())
-        groups.append(ExtraGroup(name, one.at("label").text(name), profiles, rights, extra.key_line(name)))
-    chosen = None if everything else frozenset(services.texts()) & known.keys()
-    per_establishment = tuple(name for name in places.texts() if name in known or name in of_profiles)
+    for name, group in extra.entries():
+        _refuse_unknown(document, group.at("profile"), "profiles", f"groups.extra.{name}.profile")
+        _refuse_unknown(document, group.at("service"), "services", f"groups.extra.{name}.service")
+        if group.at("profile").value is None and group.at("service").value is None:
+            document.mistake(group, f"groups.extra.{name}: name its profiles or services, {{profile: [...]}}")
+        profiles, rights = tuple(group.at("profile").texts()), tuple(group.at("service").texts())
+        groups.append(ExtraGroup(name, group.at("label").text(name), profiles, rights, extra.key_line(name)))
+    chosen = None if everything else frozenset(services.texts()) & of_services.keys()
+    per_establishment = tuple(name for name in places.texts() if name in of_services or name in of_profiles)
     return GroupSettings(
         chosen,
         per_establishment,
@@ -317,37 +320,37 @@ def policy_warnings(policy: Policy, file: str = "policy.yaml") -> list[Mistake]:
     """The warnings in file order: unreachable profiles, services that no profile gets or whose condition none
     of them can meet, and data kept longer than three months."""
     unreachable = _unreachable(policy)
-    found = [*unreachable.values(), *_too_long(policy)]
+    warnings = [*unreachable.values(), *_too_long(policy)]
     for service in policy.services.values():
         if service.profiles is not None and not service.profiles - set(unreachable):
-            found.append(
+            warnings.append(
                 (service.line, f"services.{service.name}: no profile gets it; name another, or remove it")
             )
         elif service.when.conditions and not any(
             _together(p.when, service.when) for p in policy.profiles if service.serves(p.name)
         ):
-            found.append(
+            warnings.append(
                 (
                     service.when.line,
                     f"services.{service.name}.when: fits none of its profiles; change one of them",
                 )
             )
-    return [Mistake(file, line, 0, message) for line, message in sorted(found)]
+    return [Mistake(file, line, 0, message) for line, message in sorted(warnings)]
 
 
 def _unreachable(policy: Policy) -> dict[str, tuple[int, str]]:
-    found = {}
+    unreachable = {}
     for index, profile in enumerate(policy.profiles):
         takers = _takers(policy.profiles[:index], profile.when)
         if takers:
             names = " and ".join(takers)
             verb = "takes" if len(takers) == 1 else "take"
-            found[profile.name] = (
+            unreachable[profile.name] = (
                 profile.line,
                 f"profiles.{profile.name}: nobody can have it: {names} before it {verb}"
                 " every assignment it matches; move it up",
             )
-    return found
+    return unreachable
 
 
 def _takers(earlier: tuple[Profile, ...], when: When) -> list[str]:

@@ -23,14 +23,14 @@ def read_policy_cases(path: Path, policy: Policy) -> list[PolicyCase]:
 
 def _case(document: Document, node: Node, policy: Policy) -> PolicyCase:
     profiles = {profile.name for profile in policy.profiles}
-    for name, known in (
+    for name, valid in (
         *((n, {*policy.services}) for n in ("services", "has", "lacks")),
         ("profiles", profiles),
     ):
         for place in node.at(name).text_nodes():
             word = place.text().partition(":")[0]
-            if word not in known:
-                document.mistake(place, f"{name}: the policy has no {quoted(place)}; {hint(word, known)}")
+            if word not in valid:
+                document.mistake(place, f"{name}: the policy has no {quoted(place)}; {hint(word, valid)}")
 
     def texts(name: str) -> tuple[str, ...]:
         return tuple(node.at(name).texts())

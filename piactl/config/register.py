@@ -60,7 +60,7 @@ class _RegisterReader:
         self.mistakes.append(Mistake(self.file, line, column, message))
 
     def register(self) -> dict[str, Establishment]:
-        found: dict[str, Establishment] = {}
+        establishments: dict[str, Establishment] = {}
         lines: dict[str, int] = {}
         columns: list[str] | None = None
         try:
@@ -82,20 +82,20 @@ class _RegisterReader:
                 establishment = self._establishment(columns, row, line)
                 if establishment is None:
                     continue
-                if establishment.uai in found:
+                if establishment.uai in establishments:
                     first = lines[establishment.uai]
                     self.mistake(
                         line, 0, f"{establishment.uai} appears twice, first on line {first}; keep one"
                     )
                     continue
-                found[establishment.uai], lines[establishment.uai] = establishment, line
+                establishments[establishment.uai], lines[establishment.uai] = establishment, line
         except csv.Error as error:
             self.mistake(self.rows.line_num, 0, f"not CSV: {error}; check the quotes of this line")
-        if not found and not self.mistakes:
+        if not establishments and not self.mistakes:
             self.mistake(
                 0, 0, "the file has a header but no establishment; add the lines, or name another file"
             )
-        return found
+        return establishments
 
     def _columns(self, row: list[str], line: int) -> list[str]:
         columns: list[str] = []

@@ -38,22 +38,22 @@ def accepts(schema: Schema, document: object) -> bool:
         return False
 
 
-def _fits(schema: Schema | bool, value: Any, whole: Schema) -> bool:
+def _fits(schema: Schema | bool, value: Any, root: Schema) -> bool:
     if isinstance(schema, bool):
         return schema
-    for keyword, wanted in schema.items():
+    for keyword, constraint in schema.items():
         if keyword in _SILENT:
             continue
         check = _CHECKS.get(keyword)
         if check is None:
             raise _UnknownKeyword
-        if not check(wanted, value, schema, whole):
+        if not check(constraint, value, schema, root):
             return False
     return True
 
 
-def _type(wanted: Any, value: Any, _schema: Schema, _whole: Schema) -> bool:
-    return any(_is(name, value) for name in ([wanted] if isinstance(wanted, str) else wanted))
+def _type(constraint: Any, value: Any, _schema: Schema, _root: Schema) -> bool:
+    return any(_is(name, value) for name in ([constraint] if isinstance(constraint, str) else constraint))
 
 
 def _is(name: str, value: Any) -> bool:
@@ -62,10 +62,10 @@ def _is(name: str, value: Any) -> bool:
         return isinstance(value, kinds) and not isinstance(value, bool)
     if name == "null":
         return value is None
-    found = {"string": str, "boolean": bool, "object": dict, "array": list}.get(name)
-    if found is None:
+    kind = {"string": str, "boolean": bool, "object": dict, "array": list}.get(name)
+    if kind is None:
         raise _UnknownKeyword
-    return isinstance(value, found)
+    return isinstance(value, kind)
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -73,59 +73,59 @@ def _same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and not isinstance(one, dict | list) and bool(one == other)
 
 
-def _ref(wanted: Any, value: Any, _schema: Schema, whole: Schema) -> bool:
-    place, _, name = wanted.rpartition("/")
+def _ref(constraint: Any, value: Any, _schema: Schema, root: Schema) -> bool:
+    place, _, name = constraint.rpartition("/")
     if place != "#/$defs":
         raise _UnknownKeyword
-    return _fits(whole["$defs"][name], value, whole)
+    return _fits(root["$defs"][name], value, root)
 
 
-def _properties(wanted: Any, value: Any, _schema: Schema, whole: Schema) -> bool:
+def _properties(constraint: Any, value: Any, _schema: Schema, root: Schema) -> bool:
     if not isinstance(value, dict):
         return True
-    return all(_fits(below, value[name], whole) for name, below in wanted.items() if name in value)
+    return all(_fits(below, value[name], root) for name, below in constraint.items() if name in value)
 
 
-def _additional(wanted: Any, value: Any, schema: Schema, whole: Schema) -> bool:
-    if not isinstance(value, dict) or wanted is True:
+def _additional(constraint: Any, value: Any, schema: Schema, root: Schema) -> bool:
+    if not isinstance(value, dict) or constraint is True:
         return True
     others = [value[name] for name in value if name not in schema.get("properties", {})]
-    return not others if wanted is False else all(_fits(wanted, other, whole) for other in others)
+    return not others if constraint is False else all(_fits(constraint, other, root) for other in others)
 
 
-def _names(wanted: Any, value: Any, _schema: Schema, whole: Schema) -> bool:
-    return not isinstance(value, dict) or all(_fits(wanted, name, whole) for name in value)
+def _names(constraint: Any, value: Any, _schema: Schema, root: Schema) -> bool:
+    return not isinstance(value, dict) or all(_fits(constraint, name, root) for name in value)
 
 
-def _items(wanted: Any, value: Any, _schema: Schema, whole: Schema) -> bool:
-    return not isinstance(value, list) or all(_fits(wanted, one, whole) for one in value)
+def _items(constraint: Any, value: Any, _schema: Schema, root: Schema) -> bool:
+    return not isinstance(value, list) or all(_fits(constraint, item, root) for item in value)
 
 
-def _unique(wanted: Any, value: Any, _schema: Schema, _whole: Schema) -> bool:
-    if not isinstance(value, list) or not wanted:
+def _unique(constraint: Any, value: Any, _schema: Schema, _root: Schema) -> bool:
+    if not isinstance(value, list) or not constraint:
         return True
-    if any(not isinstance(one, str) for one in value):
+    if any(not isinstance(item, str) for item in value):
         raise _UnknownKeyword
     return len(set(value)) == len(value)
 
 
-def _required(wanted: Any, value: Any, _schema: Schema, _whole: Schema) -> bool:
-    return not isinstance(value, dict) or all(name in value for name in wanted)
+def _required(constraint: Any, value: Any, _schema: Schema, _root: Schema) -> bool:
+    return not isinstance(value, dict) or all(name in value for name in constraint)
 
 
-def _dependent(wanted: Any, value: Any, _schema: Schema, _whole: Schema) -> bool:
+def _dependent(constraint: Any, value: Any, _schema: Schema, _root: Schema) -> bool:
     if not isinstance(value, dict):
         return True
-    return all(need in value for name, needs in wanted.items() if name in value for need in needs)
+    return all(need in value for name, needs in constraint.items() if name in value for need in needs)
 
 
-def _if(wanted: Any, value: Any, schema: Schema, whole: Schema) -> bool:
-    branch = "then" if _fits(wanted, value, whole) else "else"
-    return _fits(schema.get(branch, {}), value, whole)
+def _if(constraint: Any, value: Any, schema: Schema, root: Schema) -> bool:
+    branch = "then" if _fits(constraint, value, root) else "else"
+    return _fits(schema.get(branch, {}), value, root)
 
 
-def _fast_pattern(wanted: Any, value: Any, _schema: Schema, _whole: Schema) -> bool:
-    return not isinstance(value, str) or matches(wanted, value)
+def _fast_pattern(constraint: Any, value: Any, _schema: Schema, _root: Schema) -> bool:
+    return not isinstance(value, str) or matches(constraint, value)
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -134,15 +134,15 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def _number(compare: Callable[[Any, Any], bool]) -> Callable[..., bool]:
-    def check(wanted: Any, value: Any, _schema: Schema, _whole: Schema) -> bool:
-        return not _is("number", value) or compare(value, wanted)
+    def check(constraint: Any, value: Any, _schema: Schema, _root: Schema) -> bool:
+        return not _is("number", value) or compare(value, constraint)
 
     return check
 
 
 def _length(kind: type) -> Callable[..., bool]:
-    def check(wanted: Any, value: Any, _schema: Schema, _whole: Schema) -> bool:
-        return not isinstance(value, kind) or len(value) >= wanted  # type: ignore[arg-type]
+    def check(constraint: Any, value: Any, _schema: Schema, _root: Schema) -> bool:
+        return not isinstance(value, kind) or len(value) >= constraint  # type: ignore[arg-type]
 
     return check
 
@@ -159,8 +159,8 @@ _CHECKS: Mapping[str, Callable[..., bool]] = {
     "dependentRequired": _dependent,
     "if": _if,
     "pattern": _fast_pattern,
-    "enum": lambda wanted, value, *_: any(_same(one, value) for one in wanted),
-    "const": lambda wanted, value, *_: _same(wanted, value),
+    "enum": lambda constraint, value, *_: any(_same(choice, value) for choice in constraint),
+    "const": lambda constraint, value, *_: _same(constraint, value),
     "minimum": _number(lambda value, limit: value >= limit),
     "maximum": _number(lambda value, limit: value <= limit),
     "exclusiveMaximum": _number(lambda value, limit: value < limit),
@@ -260,19 +260,21 @@ def _report_keys(document: Document, error: Any, path: tuple[str | int, ...]) ->
         key = error.instance
         _report_key(document, node, key, f"{key} is not allowed as a key{where}; {_expected_key(key, error)}")
     elif error.validator == "additionalProperties":
-        known = list(error.schema.get("properties", {}))
+        properties = list(error.schema.get("properties", {}))
         for key in error.instance:
-            if key not in known:
+            if key not in properties:
                 _report_key(
                     document,
                     node,
                     key,
-                    f"unknown key {key}{where}; {_advice(key, set(known) - set(error.instance))}",
+                    f"unknown key {key}{where}; {_advice(key, set(properties) - set(error.instance))}",
                 )
     else:
         for key in _missing(error):
-            what = error.schema.get("properties", {}).get(key, {}).get("description", "")
-            document.mistake(node, f"{key} is missing{where}" + (f"; expected {what}" if what else ""))
+            description = error.schema.get("properties", {}).get(key, {}).get("description", "")
+            document.mistake(
+                node, f"{key} is missing{where}" + (f"; expected {description}" if description else "")
+            )
 
 
 def _advice(key: str, valid: set[str]) -> str:
@@ -282,14 +284,14 @@ def _advice(key: str, valid: set[str]) -> str:
 
 def _missing(error: Any) -> list[str]:
     """The missing keys of a `required` or `dependentRequired` error."""
-    wanted: list[str] = []
+    missing: list[str] = []
     if error.validator == "required":
-        wanted = [key for key in error.validator_value if key not in error.instance]
+        missing = [key for key in error.validator_value if key not in error.instance]
     else:
         for key, needs in error.validator_value.items():
             if key in error.instance:
-                wanted += [need for need in needs if need not in error.instance]
-    return wanted
+                missing += [need for need in needs if need not in error.instance]
+    return missing
 
 
 def _report_key(document: Document, node: Node, key: str, message: str) -> None:
@@ -305,8 +307,8 @@ def _expected_key(key: str, error: Any) -> str:
 
 
 def _value_message(node: Node, error: Any) -> str:
-    wanted = error.validator_value if error.validator == "type" else error.schema.get("type", [])
-    types = [wanted] if isinstance(wanted, str) else list(wanted)
+    schema_type = error.validator_value if error.validator == "type" else error.schema.get("type", [])
+    types = [schema_type] if isinstance(schema_type, str) else list(schema_type)
     expected = (
         error.schema.get("description") or " or ".join(_TYPES.get(t, t) for t in types) or "another value"
     )

@@ -240,14 +240,14 @@ def check_identities(document: Document, directory: Node) -> None:
             continue
         label = f"directory.identities.{name}"
         external = node.at("external").truth(False)
-        given = [key for key in ("dn", "password_file") if node.at(key).value is not None]
-        if external and given:
+        keys = [key for key in ("dn", "password_file") if node.at(key).value is not None]
+        if external and keys:
             document.mistake(
-                node.at(given[0]),
-                f"{label}: `external: true` goes without {' and '.join(given)}; keep one of them",
+                node.at(keys[0]),
+                f"{label}: `external: true` goes without {' and '.join(keys)}; keep one of them",
             )
-        elif not external and len(given) < 2:
-            lacking = " and ".join(key for key in ("dn", "password_file") if key not in given)
+        elif not external and len(keys) < 2:
+            lacking = " and ".join(key for key in ("dn", "password_file") if key not in keys)
             document.mistake(
                 node, f"{label}: {lacking} is missing; add it, or write `external: true` (over ldapi://)"
             )
@@ -256,8 +256,8 @@ def check_identities(document: Document, directory: Node) -> None:
 
 def check_tree(document: Document, directory: Node) -> None:
     """Adds a mistake if suffix, accounts, state or another place is not a DN, or is not below the suffix."""
-    given = ("consumers", "groups", "structures")
-    names = ("suffix", "accounts", "state", *(key for key in given if directory.at(key).value is not None))
+    optional = ("consumers", "groups", "structures")
+    names = ("suffix", "accounts", "state", *(key for key in optional if directory.at(key).value is not None))
     places = {key: directory.at(key) for key in names}
     fine = [check_dn(document, node, f"directory.{key}") for key, node in places.items()]
     if not all(fine):
@@ -398,24 +398,24 @@ _OF_SETS = ("perimeter", "drop_functions", "empty_values", "delta_days", "delta_
 def _check_format(document: Document, node: Node, label: str) -> None:
     """Adds a mistake for a setting that the format of the source does not have."""
     form = node.at("format").text(_USUAL_SOURCE.format)
-    given = dict(node.entries())
+    entries = dict(node.entries())
     for name in _OF_SETS if form == "csv" else _OF_CSV:
-        if name in given:
-            document.mistake(given[name], f"{label}.{name}: not a setting of the format {form}; remove it")
+        if name in entries:
+            document.mistake(entries[name], f"{label}.{name}: not a setting of the format {form}; remove it")
     if form == "sts" and (node.at("role").text() != "supplement" or node.at("creates").truth(default=False)):
         document.mistake(
             node,
             f"{label}: the format sts makes no accounts; write `role: supplement`, without `creates: true`",
         )
     for name in _OF_SETS if form == "sts" else ():
-        if name in given:
-            document.mistake(given[name], f"{label}.{name}: not a setting of the format sts; remove it")
-    if form == "csv" and "kind" not in given:
+        if name in entries:
+            document.mistake(entries[name], f"{label}.{name}: not a setting of the format sts; remove it")
+    if form == "csv" and "kind" not in entries:
         expected = "expected full (a feed lists everyone) or delta"
         document.mistake(node, f"kind is missing in {label}; {expected}")
     if form != "csv" and node.at("kind").text("full") != "full":
         document.mistake(
-            given["kind"],
+            entries["kind"],
             f"{label}.kind: the format {form} is read as complete sets; write full, or remove it",
         )
 
@@ -465,8 +465,8 @@ def _check_date_pattern(document: Document, node: Node, label: str) -> None:
         return
     missing = [group for group in _DATE_GROUPS if group not in groups]
     if missing:
-        wanted = " and ".join(f"(?P<{group}>...)" for group in missing)
-        document.mistake(node, f"{label}.date_pattern: the group {wanted} is missing; add it")
+        lacking = " and ".join(f"(?P<{group}>...)" for group in missing)
+        document.mistake(node, f"{label}.date_pattern: the group {lacking} is missing; add it")
 
 
 def _check_date_format(document: Document, node: Node, label: str) -> None:

@@ -71,11 +71,11 @@ def journal_owner(user: str, host: str) -> str:
 
 def read_anchor(text: str) -> Anchor | None:
     """The anchor in a text, as `str` writes it; None for any other text."""
-    found = _ANCHOR.fullmatch(text)
-    if found is None:
+    match = _ANCHOR.fullmatch(text)
+    if match is None:
         return None
-    head = Head(int(found[4]), found[5])
-    return Anchor(found[1], found[2], found[3], head, found[7] or "", found[6] or "")
+    head = Head(int(match[4]), match[5])
+    return Anchor(match[1], match[2], match[3], head, match[7] or "", match[6] or "")
 
 
 GENESIS = Head(0, "0" * 64)

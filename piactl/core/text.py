@@ -26,10 +26,10 @@ def iso(day: date | None) -> str | None:
 def utc_instant(text: str) -> datetime:
     """The instant of a text in UTC: GeneralizedTime (RFC 4517), an entryCSN up to its first #, or the id of a
     run up to its dash. Raises ValueError. `strptime` takes six times as long, and its import 3 ms."""
-    whole, _, fraction = text.removesuffix("Z").replace("T", "", 1).partition(".")
-    if len(whole) != 14 or not (whole.isascii() and whole.isdecimal()):
+    digits, _, fraction = text.removesuffix("Z").replace("T", "", 1).partition(".")
+    if len(digits) != 14 or not (digits.isascii() and digits.isdecimal()):
         raise ValueError(text)
-    return datetime.fromisoformat(f"{whole[:8]}T{whole[8:]}.{fraction[:6]:0<6}+00:00")
+    return datetime.fromisoformat(f"{digits[:8]}T{digits[8:]}.{fraction[:6]:0<6}+00:00")
 
 
 def condition(when: Mapping[str, Iterable[str]]) -> str:

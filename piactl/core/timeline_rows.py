@@ -206,7 +206,7 @@ def _delayed_rights(career: Career, policy: Policy) -> Iterable[Right]:
 def _right_spans(
     right: Right, career: Career, ruled: list[Period], policy: Policy, inside: Period
 ) -> list[Span]:
-    held = career.rights.get(right, [])
+    periods = career.rights.get(right, [])
     service = policy.services.get(right[0])
     own: list[Period] = []
     delays: list[Period] = []
@@ -218,10 +218,10 @@ def _right_spans(
                 delay = [(post.first, post.first + post.delay(service) - 1)]
                 delays += intersection(delay, post.counts)
     graces = [(s.first, s.last) for s in career.segments if s.state is State.GRACE]
-    spans = _spans(difference(delays, union([*held, *ruled])), inside, Shade.WAITING)
-    spans += _spans(difference(ruled, held), inside, Shade.DENIED)
-    spans += _spans(difference(held, ruled), inside, Shade.GRANTED)
-    rest = intersection(held, ruled)
+    spans = _spans(difference(delays, union([*periods, *ruled])), inside, Shade.WAITING)
+    spans += _spans(difference(ruled, periods), inside, Shade.DENIED)
+    spans += _spans(difference(periods, ruled), inside, Shade.GRANTED)
+    rest = intersection(periods, ruled)
     handover = service is not None and service.per_establishment and not service.in_grace
     causes = [(own, Shade.HELD)]
     if not handover:

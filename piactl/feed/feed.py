@@ -80,8 +80,8 @@ def set_remarks(written: RowWriter) -> list[Remark]:
         remarks.append(
             Remark("understood", f"people made by the head of a school: {local}; each is a case", local)
         )
-    for (what, why), number in sorted(written.passed.items()):
-        remarks.append(Remark("passed-over", f"passed over: {what} ({number}): {why}", number))
+    for (subject, why), number in sorted(written.passed.items()):
+        remarks.append(Remark("passed-over", f"passed over: {subject} ({number}): {why}", number))
     return remarks
 
 
@@ -92,16 +92,16 @@ def understood(written: RowWriter) -> dict[str, object]:
         "functions": dict(sorted(written.posts.items())),
         "structures": dict(sorted(written.at.items())),
         "passed": [
-            {"what": what, "why": why, "number": number}
-            for (what, why), number in sorted(written.passed.items())
+            {"what": subject, "why": why, "number": number}
+            for (subject, why), number in sorted(written.passed.items())
         ],
     }
 
 
 def _of_lines(code: str, subject: str, lines: Sequence[int]) -> Remark:
     first = ", ".join(str(line) for line in lines[:_FEW])
-    more = "..." if len(lines) > _FEW else ""
-    return Remark(code, f"{len(lines)} {subject} (line {first}{more})", len(lines), tuple(lines[:_FEW]))
+    ellipsis = "..." if len(lines) > _FEW else ""
+    return Remark(code, f"{len(lines)} {subject} (line {first}{ellipsis})", len(lines), tuple(lines[:_FEW]))
 
 
 @dataclass(frozen=True, slots=True)

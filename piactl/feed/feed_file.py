@@ -126,8 +126,8 @@ def open_feed(path: Path, source: SourceSettings) -> Iterator[OpenFeed]:
     """The rows of a feed. Raises FeedRefused if it is not a regular file, is too large, or cannot be read,
     then or while the caller reads it; for a set of files, for each reason that refuses it as a whole."""
     if source.format != "csv":
-        with open_translated(path, source) as (rows, found):
-            yield OpenFeed(rows, found.source, found.written, found.digest)
+        with open_translated(path, source) as (rows, translated_set):
+            yield OpenFeed(rows, translated_set.source, translated_set.written, translated_set.digest)
         return
     with _open_file(path, source) as stream:
         yield OpenFeed(stream, source)

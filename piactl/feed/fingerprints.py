@@ -106,9 +106,9 @@ def packed(basis: str, lines: Lines) -> list[bytes]:
 
 def unpacked(content: memoryview) -> KnownLines:
     """The known lines of such a file. Raises ValueError, LookupError or TypeError for another one."""
-    whole = content.tobytes()
-    end = whole.index(b"\n")
-    head = json.loads(whole[:end])
+    data = content.tobytes()
+    end = data.index(b"\n")
+    head = json.loads(data[:end])
     count, blocks, sizes = head["lines"], head["blocks"], head["samples"]
     owners = end + 1 + head["owners"]
     place = owners + blocks * _DIGEST
@@ -120,9 +120,9 @@ def unpacked(content: memoryview) -> KnownLines:
         place += number * items.itemsize
         return items
 
-    keys = [whole[at : at + _DIGEST] for at in range(owners, place, _DIGEST)]
+    keys = [data[offset : offset + _DIGEST] for offset in range(owners, place, _DIGEST)]
     lines = Lines(
-        owners=whole[end + 1 : owners].decode().split("\n"),
+        owners=data[end + 1 : owners].decode().split("\n"),
         numbers=part("I", count),
         digests=part("Q", count),
         patterns=[(mask, tuple(values)) for mask, values in head["patterns"]],
@@ -133,7 +133,7 @@ def unpacked(content: memoryview) -> KnownLines:
         samples=[part("I", number) for number in sizes],
         values=head["values"],
     )
-    if place != len(whole) or len(lines.owners) != count:
+    if place != len(data) or len(lines.owners) != count:
         raise ValueError
     return KnownLines(head["basis"], lines)
 
@@ -324,15 +324,15 @@ class Skipped:
 
 
 def digest_lines(
-    path: Path, source: SourceSettings, key: bytes, known: KnownLines | None = None
+    path: Path, source: SourceSettings, key: bytes, known_lines: KnownLines | None = None
 ) -> LineDigests | None:
     """The digests of a feed under a key, without validating rows. None if the feed cannot be read;
-    `read_feed` then reports the reason. `known` has the lines of the last file, and
+    `read_feed` then reports the reason. `known_lines` has the lines of the last file, and
     afterwards those of this one.
     """
     try:
         with open_feed(path, source) as opened:
-            lines = _digests(opened, key, known or KnownLines())
+            lines = _digests(opened, key, known_lines or KnownLines())
     except (FeedRefused, UnicodeDecodeError):
         return None
     if lines is not None and opened.digest:
@@ -340,7 +340,7 @@ def digest_lines(
     return lines
 
 
-def _digests(opened: OpenFeed, key: bytes, known: KnownLines) -> LineDigests | None:
+def _digests(opened: OpenFeed, key: bytes, known_lines: KnownLines) -> LineDigests | None:
     stream, source = opened.stream, opened.source
     longest = longest_line(source)
     header = stream.readline(longest + 1)
@@ -350,31 +350,31 @@ def _digests(opened: OpenFeed, key: bytes, known: KnownLines) -> LineDigests | N
     if layout is None or len(header) > longest:
         return None
     start = hashlib.blake2b(header + source.name.encode(), key=key, digest_size=8)
-    found = LineDigests(layout, start, opened.state(), offsets=array("Q", [0, len(header)]))
+    digests = LineDigests(layout, start, opened.state(), offsets=array("Q", [0, len(header)]))
     rows = RowValidator(layout, source)
     sampled = {name: place for name, place in layout.places.items() if name not in COUNTED}
     basis = hashlib.blake2b(repr((__version__, header, source)).encode(), key=key, digest_size=16).hexdigest()
-    sampler = known.begin(basis, [*sampled], key)
+    sampler = known_lines.begin(basis, [*sampled], key)
     rows.know(sampler.before.patterns or rows.patterns)
     sampler.add(b"", [("", 0, 0, ())])  # the header
     places = [*sampled.values()]
     most = source.limits.max_rows + 2
     for block in blocks(_line_groups(stream, longest)):
-        if max(map(len, block)) > longest or len(found.offsets) + len(block) > most + 2:
+        if max(map(len, block)) > longest or len(digests.offsets) + len(block) > most + 2:
             return None
-        found.offsets.extend(accumulate(map(len, block), initial=found.offsets.pop()))
-        whole = b"".join(block)
-        if not whole.isascii():
-            found.not_ascii += len(block) - sum(map(bytes.isascii, block))
-        block_key = sampler.key_of(whole)
+        digests.offsets.extend(accumulate(map(len, block), initial=digests.offsets.pop()))
+        content = b"".join(block)
+        if not content.isascii():
+            digests.not_ascii += len(block) - sum(map(bytes.isascii, block))
+        block_key = sampler.key_of(content)
         if sampler.takes(block_key):
-            file_digest.update(whole)
+            file_digest.update(content)
             continue
         described = []
         for raw in block:
             bare = without_end(raw)
             if raw[:1] == b"#" and is_trailer(raw):
-                found.before_trailer = found.before_trailer or file_digest.hexdigest()
+                digests.before_trailer = digests.before_trailer or file_digest.hexdigest()
                 owner, pattern, fields, block_key = "", 0, list[str](), b""
             else:
                 owner, pattern, fields = rows.owner(bare)
@@ -382,16 +382,16 @@ def _digests(opened: OpenFeed, key: bytes, known: KnownLines) -> LineDigests | N
             described.append((owner, pattern, line_digest(start, bare), values))
             file_digest.update(raw)
         sampler.add(block_key, described)
-    found.sample = sampler.end(rows.patterns, rows.uai)
-    known.end(sampler)
+    digests.sample = sampler.end(rows.patterns, rows.uai)
+    known_lines.end(sampler)
     lines = sampler.lines
-    found.owners, found.numbers, found.patterns = lines.owners, lines.numbers, lines.patterns
-    people = found.people
+    digests.owners, digests.numbers, digests.patterns = lines.owners, lines.numbers, lines.patterns
+    people = digests.people
     for owner, number in zip(lines.owners, lines.digests, strict=True):
         people[owner] = people.get(owner, 0) + number & MASK
-    found.others = people.pop("")
-    found.digest = file_digest.hexdigest()
-    return found
+    digests.others = people.pop("")
+    digests.digest = file_digest.hexdigest()
+    return digests
 
 
 def _line_groups(stream: BufferedReader, longest: int) -> Iterator[list[bytes]]:

@@ -88,8 +88,8 @@ class PeopleBuilder:
         )  # fmt: skip
 
     def _where(self, line: int) -> str:
-        file, at = self.place(line)
-        return f"{file}:{at}"
+        file, file_line = self.place(line)
+        return f"{file}:{file_line}"
 
     def add(self, row: Row, line: int) -> None:
         """Adds a valid row."""
@@ -151,8 +151,8 @@ class PeopleBuilder:
 
     def _reject(self, line: int, column: str, code: str, detail: str, matricule: str | None) -> None:
         message = rejection_message(code, detail, of_set=self._of_set)
-        file, at = self.place(line)
-        self.rejections.append(Rejection(file, at, column, code, message, matricule))
+        file, file_line = self.place(line)
+        self.rejections.append(Rejection(file, file_line, column, code, message, matricule))
         self.rejected_lines[line] = None
         if matricule is not None:
             lines = self._held_lines.setdefault(matricule, [])

@@ -74,18 +74,18 @@ def read_trailer(raw: bytes) -> Trailer | None:
         return None
     while parts and not parts[-1].strip():
         parts.pop()
-    given: dict[str, str] = {}
+    values: dict[str, str] = {}
     for part in parts[1:]:
         name, sign, value = part.partition("=")
         name = name.strip().lower()
-        if not sign or name in given:
+        if not sign or name in values:
             return None
-        given[name] = value.strip()
-    if not parts or parts[0].strip().upper() != "#FIN" or not {"rows", "date"} <= given.keys():
+        values[name] = value.strip()
+    if not parts or parts[0].strip().upper() != "#FIN" or not {"rows", "date"} <= values.keys():
         return None
-    if not given.keys() <= {"rows", "date", "sha256"}:
+    if not values.keys() <= {"rows", "date", "sha256"}:
         return None
-    return _trailer(given["rows"], given["date"], given.get("sha256"))
+    return _trailer(values["rows"], values["date"], values.get("sha256"))
 
 
 def _trailer(rows: str, day: str, sha256: str | None) -> Trailer | None:
@@ -220,10 +220,10 @@ class FeedReader:
     def _read_needed_rows(self, skipped: Skipped) -> None:
         """Reads the rows of the people who are not skipped, and those without an owner; the first reading
         counted the others. Raises FeedRefused if they are not as they were then."""
-        known, first, stream, again = skipped.people, skipped.lines, self.stream.fileno(), dict[str, int]()
+        people, first, stream, again = skipped.people, skipped.lines, self.stream.fileno(), dict[str, int]()
         self.offsets, not_ascii, passed = first.offsets, first.not_ascii, Counter(first.numbers)
         for index, owner in enumerate(first.owners):
-            if owner in known or not index:
+            if owner in people or not index:
                 continue
             start, end = self.offsets[index], self.offsets[index + 1]
             raw = os.pread(stream, end - start, start)
@@ -239,7 +239,7 @@ class FeedReader:
             self.rows.not_ascii += not_ascii
             del passed[0]
             self.rows.count((first.patterns[number], count) for number, count in passed.items() if count)
-        self.passed = sum(map(known.__contains__, first.people))
+        self.passed = sum(map(people.__contains__, first.people))
 
     def _read_line(self, raw: bytes, line: int) -> None:
         if not raw.endswith(b"\n"):
@@ -322,8 +322,8 @@ class FeedReader:
         if is_wholesale(damaged, self.count, rows.not_ascii, self.source.limits):
             fault = f"are not {configured}" if rows.undecodable else "contain damaged text"
             instead = likely_encoding(self.sample, configured)
-            what = f"{configured} is expected, but {damaged} of {self.count} rows {fault}"
-            self._refuse("wrong-encoding", f"{what}; they look like {instead}")
+            finding = f"{configured} is expected, but {damaged} of {self.count} rows {fault}"
+            self._refuse("wrong-encoding", f"{finding}; they look like {instead}")
 
     def _facts(self) -> FeedFacts:
         rows, layout = self.rows, self.layout

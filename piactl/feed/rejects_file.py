@@ -62,9 +62,9 @@ def rejects_content(feed: Feed, source: SourceSettings) -> bytes:
         body = _body(raw)
         if cut:
             body = _without_reason(body, delimiter)
-        found = reasons.get(feed.place(line), [])
-        body = _without_numens(body, delimiter, layout, mask=any(r.column == "numen" for r in found))
-        why = _reason(found, feed.delimiter).encode(codec, "replace")
+        rejections = reasons.get(feed.place(line), [])
+        body = _without_numens(body, delimiter, layout, mask=any(r.column == "numen" for r in rejections))
+        why = _reason(rejections, feed.delimiter).encode(codec, "replace")
         pieces.append(body + delimiter + why + _end(raw))
     return b"".join(pieces)
 
@@ -89,13 +89,13 @@ def _without_numens(body: bytes, delimiter: bytes, layout: Layout | None, *, mas
     cells = body.split(delimiter)
     place = layout.places.get("numen") if layout is not None else None
     # a rejects file has a column more than its rows here
-    whole = layout is not None and len(cells) in (layout.width, layout.width - layout.is_rejects)
+    complete = layout is not None and len(cells) in (layout.width, layout.width - layout.is_rejects)
     for number, cell in enumerate(cells):
         text = cell.decode("latin-1").strip('"')
         numen = read_numen(text)
         if numen is not None:
             cells[number] = str(numen).encode() if mask else b""
-        elif text.strip() and (number == place if whole else _is_like_numen(text)):
+        elif text.strip() and (number == place if complete else _is_like_numen(text)):
             cells[number] = _MASKED if mask else b""
     return delimiter.join(cells)
 
@@ -122,12 +122,12 @@ def with_rejections(feed: Feed, path: Path, source: SourceSettings, rejections: 
     Includes all rows of the people concerned. If the feed at `path` can no longer be read, the rejections are
     added without the bytes.
     """
-    more = tuple(rejections)
-    if not more:
+    added = tuple(rejections)
+    if not added:
         return feed
-    people = {r.matricule for r in more if r.matricule in feed.people}
+    people = {r.matricule for r in added if r.matricule in feed.people}
     lines = {line for matricule in people for line in feed.people[matricule or ""].lines}
-    places = {(r.file, r.line) for r in more if r.line}
+    places = {(r.file, r.line) for r in added if r.line}
     raw = dict(feed.raw_lines)
     try:
         with open_feed(path, source) as opened:
@@ -136,4 +136,4 @@ def with_rejections(feed: Feed, path: Path, source: SourceSettings, rejections: 
                     raw[number] = text
     except (OSError, FeedRefused):
         pass
-    return replace(feed, rejections=(*feed.rejections, *more), raw_lines=raw)
+    return replace(feed, rejections=(*feed.rejections, *added), raw_lines=raw)

@@ -109,8 +109,8 @@ def _fault(code: str, message: str) -> Checked:
     return None, (code, message)
 
 
-def _not(text: str, code: str, what: str, expected: str) -> Checked:
-    return _fault(code, f"{shown(text)} is not {what}: expected {expected}")
+def _not(text: str, code: str, kind: str, expected: str) -> Checked:
+    return _fault(code, f"{shown(text)} is not {kind}: expected {expected}")
 
 
 class DateCheck:

@@ -56,8 +56,8 @@ def _drift(view: View) -> Iterator[str]:
         return
     uid = view["uid"]
     yield "  CHANGED BY ANOTHER PROGRAM"
-    for one in view["drift"]:
-        yield f"    {one['class']}: {drift_line(one)}"
+    for drift in view["drift"]:
+        yield f"    {drift['class']}: {drift_line(drift)}"
     if view["held"]:
         yield "    what it was is not known: state, log in and services are those that the last run gave"
     yield f"    decide: piactl drift revert {uid}, or see: piactl drift show {uid}"

@@ -22,9 +22,9 @@ def doctor_text(rows: Sequence[Mapping[str, str]]) -> str:
 
 def _check_lines(row: Mapping[str, str], *, several: bool) -> list[str]:
     where = f" [{shown(row['where'])}]" if several and row["where"] else ""
-    first, *more = [shown(line.strip()) for line in row["found"].split("\n")]
+    first, *rest = [shown(line.strip()) for line in row["found"].split("\n")]
     lines = [f"{row['id']}  {row['result']:<8} {row['title']}{where}: {first}"]
-    lines += [f"{_INDENT}{line}" for line in more]
+    lines += [f"{_INDENT}{line}" for line in rest]
     if row["result"] not in _QUIET:
         lines.append(f"{_INDENT}{shown(row['meaning'])}")
     if row["advice"]:
@@ -88,9 +88,9 @@ def comparison_text(comparison: Mapping[str, Any]) -> str:
     if comparison["coming"]:
         lines.append(f"  {comparison['coming']} of the differing entries are not yet replicated")
     lines += [f"  {_difference(entry)}" for entry in comparison["differences"]]
-    left = sum(comparison["differing"].values()) - len(comparison["differences"])
-    if left > 0:
-        lines.append(f"  ... and {left} more")
+    omitted = sum(comparison["differing"].values()) - len(comparison["differences"])
+    if omitted > 0:
+        lines.append(f"  ... and {omitted} more")
     if comparison["differing"] and not comparison["coming"]:
         first, other = comparison["servers"][:2]
         lines.append(f"To copy the entries of {other} to {first}: piactl recover --from {other}")

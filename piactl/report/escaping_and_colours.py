@@ -58,4 +58,4 @@ _ANY = "(?m)" + "|".join(f"({pattern})" for pattern, _ in _RULES)
 
 def coloured(text: str) -> str:
     """The text with ANSI colours for what a reader must not miss; its length on the screen stays."""
-    return re.sub(_ANY, lambda found: f"\x1b[{_RULES[(found.lastindex or 1) - 1][1]}m{found[0]}\x1b[0m", text)
+    return re.sub(_ANY, lambda match: f"\x1b[{_RULES[(match.lastindex or 1) - 1][1]}m{match[0]}\x1b[0m", text)

@@ -17,8 +17,8 @@ def with_names(text: str, register: Register) -> str:
     UAI."""
     named: set[str] = set()
 
-    def name(found: re.Match[str]) -> str:
-        uai = found[0]
+    def name(match: re.Match[str]) -> str:
+        uai = match[0]
         establishment = register.get(uai)
         if uai in named or establishment is None or not establishment.name:
             return uai
@@ -30,6 +30,6 @@ def with_names(text: str, register: Register) -> str:
 
 def legend(text: str, register: Register) -> str:
     """One line for each establishment in a text whose lines have a fixed width."""
-    found = dict.fromkeys(_UAI.findall(text))
-    names = {uai: register[uai].name for uai in found if uai in register and register[uai].name}
+    uais = dict.fromkeys(_UAI.findall(text))
+    names = {uai: register[uai].name for uai in uais if uai in register and register[uai].name}
     return "".join(f"{uai}  {shown(name)}\n" for uai, name in names.items())

@@ -95,7 +95,7 @@ def nights_table(nights: Sequence[Row], layout: str) -> Iterable[str]:
 
 def _night_row(night: Row) -> dict[str, Any]:
     summary = night.get("summary", {})
-    broken = (f"{one['guard']}: {one['found']} of {one['of']}" for one in night.get("guards", ()))
+    broken = (f"{guard['guard']}: {guard['found']} of {guard['of']}" for guard in night.get("guards", ()))
     return {
         "date": night["date"],
         "status": "approved" if night.get("approved") else night["status"],

@@ -38,9 +38,9 @@ def metrics_text(
     counts the events that wait for a hook."""
     summary = {kind.value: 0 for kind in Kind} | document.get("summary", {})
     cases = {"open": 0, "soon": 0, "overdue": 0} | document.get("cases", {})
-    holds = {code.value: 0 for code in HoldCode} | Counter(one["code"] for one in document.get("holds", []))
-    drift = {one.value: 0 for one in DriftClass} | Counter(
-        one["drift_class"] for one in document.get("drift", [])
+    holds = {code.value: 0 for code in HoldCode} | Counter(hold["code"] for hold in document.get("holds", []))
+    drifts = {drift_class.value: 0 for drift_class in DriftClass} | Counter(
+        drift["drift_class"] for drift in document.get("drift", [])
     )
     rejected = {source: rows for source, (rows, _) in feeds.items()}
     ages = {source: age for source, (_, age) in feeds.items()}
@@ -65,7 +65,7 @@ def metrics_text(
             cases,
         ),
         *_labelled("last_run_holds_by_code", "People held, by what holds them.", "code", holds),
-        *_labelled("last_run_drift_by_class", "Foreign changes, by class.", "class", drift),
+        *_labelled("last_run_drift_by_class", "Foreign changes, by class.", "class", drifts),
         *_labelled("last_run_rejected_rows", "Rows rejected, by source.", "source", rejected),
         *_labelled(
             "last_run_feed_age_days",

@@ -112,7 +112,7 @@ def _verdict(view: View, *, public: bool) -> Iterator[str]:
     if record.get("approved_by") and not public:
         yield f"<p>{_text('approved by ' + ' and '.join(record['approved_by']))}</p>"
     if plan:
-        broken = dict.fromkeys(one["kind"] for one in plan["refusals"])
+        broken = dict.fromkeys(refusal["kind"] for refusal in plan["refusals"])
         if broken:
             stopped = _text(f"Stopped by {', '.join(broken)}.")
             yield f"<p>{stopped}</p>"
@@ -143,9 +143,9 @@ def _typed(words: str) -> _Markup:
     return _Markup(escape(words))
 
 
-def _bar(label: str, number: int, whole: int, bad: bool = False) -> _Markup:
+def _bar(label: str, number: int, total: int, bad: bool = False) -> _Markup:
     """A bar for the share of a number in a whole, at most all of it; `label` is for screen readers."""
-    share = min(100, round(100 * number / whole)) if whole else 100
+    share = min(100, round(100 * number / total)) if total else 100
     sort, width = "bar bad" if bad else "bar", f"width:{share}%"
     return _Markup(
         f'<span class="{sort}" role="img" aria-label="{_text(label)}"><i style="{width}"></i></span>'
@@ -153,11 +153,11 @@ def _bar(label: str, number: int, whole: int, bad: bool = False) -> _Markup:
 
 
 def _drift(plan: View | None, *, public: bool) -> str:
-    drift = plan["drift"] if plan else []
+    drifts = plan["drift"] if plan else []
     if public:
-        classes = Counter(one["drift_class"] for one in drift)
+        classes = Counter(drift["drift_class"] for drift in drifts)
         return _table(("class", "values"), classes.items())
-    rows = ((one["uid"], one["drift_class"], drift_line(one)) for one in drift)
+    rows = ((drift["uid"], drift["drift_class"], drift_line(drift)) for drift in drifts)
     return _table(("account", "class", "what"), rows)
 
 
@@ -224,9 +224,16 @@ def _holds(view: View, *, public: bool) -> str:
 def _feeds(plan: View | None) -> str:
     """The outcomes of the rows of each feed, and the columns that differ from the last feeds."""
     qualities = plan.get("quality", ()) if plan else ()
-    rows = [(one["source"], words, one[fate]) for one in qualities for fate, words in _FATES if one[fate]]
+    rows = [
+        (quality["source"], words, quality[fate])
+        for quality in qualities
+        for fate, words in _FATES
+        if quality[fate]
+    ]
     rows += [
-        (one["source"], f"column {name} differs", one["rows"]) for one in qualities for name in one["warned"]
+        (quality["source"], f"column {name} differs", quality["rows"])
+        for quality in qualities
+        for name in quality["warned"]
     ]
     return _table(("source", "", "rows"), rows, most=0)
 
@@ -234,9 +241,9 @@ def _feeds(plan: View | None) -> str:
 def _rejections(plan: View | None, *, public: bool) -> str:
     rejections = plan["rejections"] if plan else []
     first: dict[str, View] = {}
-    for one in rejections:
-        first.setdefault(one["code"], one)
-    counts = Counter(one["code"] for one in rejections)
+    for rejection in rejections:
+        first.setdefault(rejection["code"], rejection)
+    counts = Counter(rejection["code"] for rejection in rejections)
     rows = (
         (
             code,
@@ -259,9 +266,9 @@ def _coming(nights: Sequence[View] | None) -> str:
     for night in nights:
         kinds = ", ".join(f"{number} {kind}" for kind, number in night.items() if kind not in names)
         stopped = night["stopped_by"]
-        what = kinds + (f"; stopped by {', '.join(stopped)}" if stopped else "")
+        text = kinds + (f"; stopped by {', '.join(stopped)}" if stopped else "")
         bar = _bar(f"{night['date']}: {night['accounts']}", night["accounts"], most, bool(stopped))
-        rows.append((night["date"], night["accounts"], bar, what))
+        rows.append((night["date"], night["accounts"], bar, text))
     return _table(("day", "accounts", "", "what"), rows)
 
 
@@ -284,8 +291,8 @@ def _record(record: View, plan: View | None, *, public: bool) -> str:
     ]
     problems = () if public else record.get("problems") or ()
     rows += [
-        ("problem", ": ".join(str(one.get(part, "")) for part in ("uid", "outcome", "message")))
-        for one in problems
+        ("problem", ": ".join(str(problem.get(part, "")) for part in ("uid", "outcome", "message")))
+        for problem in problems
     ]
     return _table(("", ""), (row for row in rows if row[1]), most=0)
 
@@ -304,7 +311,7 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[object]], most: int = M
     cells = list(rows)
     if not cells:
         return ""
-    more = len(cells) - most if most else 0
+    omitted = len(cells) - most if most else 0
     right = [all(isinstance(row[n], int) for row in cells) for n in range(len(names))]
     lines = ["<table>"]
     if any(names):
@@ -320,8 +327,8 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[object]], most: int = M
         )
         lines.append(f"<tr>{''.join(data)}</tr>")
     lines.append("</table>")
-    if more > 0:
-        lines.append(f'<p class="note">{_text(f"and {more} more")}</p>')
+    if omitted > 0:
+        lines.append(f'<p class="note">{_text(f"and {omitted} more")}</p>')
     return "\n".join(lines) + "\n"
 
 

@@ -82,8 +82,8 @@ def _changes(document: Document, most: int, rest: str) -> Iterator[str]:
         for changes in first[kind] if most else _by_account(every):
             yield f"{'':11}{changes[0]['uid']}: {_changes_text(changes)}"
         if most and summary[kind] > most:
-            more = summary[kind] - most
-            yield f"{'':11}... and {more} more {'groups' if kind == 'group' else 'accounts'}"
+            omitted = summary[kind] - most
+            yield f"{'':11}... and {omitted} more {'groups' if kind == 'group' else 'accounts'}"
     if len(summary.keys() - {"group"}) > 1:
         yield f"{accounts:>7}  accounts in all, one write each"
     yield from _totals(document)
@@ -95,13 +95,13 @@ def _changes(document: Document, most: int, rest: str) -> Iterator[str]:
 
 def _drift(document: Document, most: int) -> Iterator[str]:
     """What other programs changed, by class; what gives access comes first and is never cut short."""
-    drift = document["drift"]
-    for drift_class in dict.fromkeys(one["drift_class"] for one in drift):
-        some = [one for one in drift if one["drift_class"] == drift_class]
+    drifts = document["drift"]
+    for drift_class in dict.fromkeys(drift["drift_class"] for drift in drifts):
+        some = [drift for drift in drifts if drift["drift_class"] == drift_class]
         shorter = most if drift_class != "loosening" else 0
         yield ""
         yield f"{len(some):>7}  {drift_class} by another program"
-        yield from first_lines(some, lambda one: f"{one['uid']}: {drift_line(one)}", shorter)
+        yield from first_lines(some, lambda drift: f"{drift['uid']}: {drift_line(drift)}", shorter)
 
 
 def _totals(document: Document) -> Iterator[str]:
@@ -286,8 +286,8 @@ def _hold(hold: Mapping[str, Any]) -> str:
     return f"{hold['uid'] or hold['matricule']}: {hold['why']}"
 
 
-def _contradiction(one: Mapping[str, Any]) -> str:
-    return f"{one['uid']}: {one['what']}; {one['why']}"
+def _contradiction(contradiction: Mapping[str, Any]) -> str:
+    return f"{contradiction['uid']}: {contradiction['what']}; {contradiction['why']}"
 
 
 def _archival(archival: Mapping[str, Any]) -> str:
@@ -342,9 +342,9 @@ def result_text(result: Result) -> str:
 def _result_lines(result: Result) -> Iterator[str]:
     uid = result["uid"] or result["account"]
     outcome = f"{uid}: {result['outcome']}"
-    first, *more = result["message"].split("\n")
+    first, *rest = result["message"].split("\n")
     yield f"{outcome}: {first}" if first else outcome
-    yield from (f"  {line}" for line in more)
+    yield from (f"  {line}" for line in rest)
     for change in result["changes"]:
         yield f"  {change['kind']:<11}{change_text(change, with_uid=change['uid'] != uid)}"
     ahead = result["outlook"]
@@ -361,18 +361,18 @@ def impact_rows(impact: Iterable[Document], labels: Mapping[str, str]) -> list[D
     """The rows, those with most accounts first; `labels` are the words for the names of the groups."""
     rows = [
         {
-            "name": one["name"],
-            "label": labels.get(one["name"]),
-            "accounts": one["accounts"],
-            "of": one["of"],
-            "share": round(one["accounts"] / one["of"], 4) if one["of"] else None,
-            **{kind: one["kinds"].get(kind, 0) for kind in ORDER},
-            "guard": one["guard"] or None,
-            "found": one["found"],
-            "limit": one["limit"],
-            "broken": one["found"] > one["limit"] if one["guard"] else None,
+            "name": group["name"],
+            "label": labels.get(group["name"]),
+            "accounts": group["accounts"],
+            "of": group["of"],
+            "share": round(group["accounts"] / group["of"], 4) if group["of"] else None,
+            **{kind: group["kinds"].get(kind, 0) for kind in ORDER},
+            "guard": group["guard"] or None,
+            "found": group["found"],
+            "limit": group["limit"],
+            "broken": group["found"] > group["limit"] if group["guard"] else None,
         }
-        for one in impact
+        for group in impact
     ]
     return sorted(rows, key=lambda row: (-row["accounts"], row["name"]))
 

@@ -113,13 +113,13 @@ def guards_table(rows: Sequence[View], layout: str) -> Iterable[str]:
 def picture(row: View) -> str:
     """`████░░░░░│░░░░`: the whole bar is the larger one of the limit and the suggested number."""
     limit, most, suggested = row["limit"] or 0, row["most"], row["suggested"]
-    whole = max(limit, most, suggested, 1)
-    cells = ["░" if place < _cells(limit, whole) else " " for place in range(_WIDTH)]
-    for place in range(_cells(most, whole)):
+    scale = max(limit, most, suggested, 1)
+    cells = ["░" if place < _cells(limit, scale) else " " for place in range(_WIDTH)]
+    for place in range(_cells(most, scale)):
         cells[place] = "█"
-    cells[max(0, _cells(suggested, whole) - 1)] = "│"
+    cells[max(0, _cells(suggested, scale) - 1)] = "│"
     return "".join(cells).rstrip()
 
 
-def _cells(number: int, whole: int) -> int:
-    return min(_WIDTH, -(-number * _WIDTH // whole))
+def _cells(number: int, scale: int) -> int:
+    return min(_WIDTH, -(-number * _WIDTH // scale))

@@ -61,12 +61,12 @@ def _running(running: View | None) -> Iterator[str]:
 
 def _run(run: View) -> tuple[str, ...]:
     outcomes = ", ".join(f"{number} {name}" for name, number in sorted((run.get("outcomes") or {}).items()))
-    held = f"{run['held']} held" if run.get("held") else ""
+    holds = f"{run['held']} held" if run.get("held") else ""
     words = takewhile(
         lambda word: "/" not in word and not word.startswith("-"), str(run.get("command", "")).split()[1:]
     )
     started = str(run["started"])[:16].replace("T", " ")
-    return started, " ".join(words), str(run["status"]), outcomes, held, run["run"]
+    return started, " ".join(words), str(run["status"]), outcomes, holds, run["run"]
 
 
 def _feed(feed: View) -> tuple[str, ...]:
@@ -109,9 +109,9 @@ def _alarms(runs: Sequence[View]) -> Iterator[tuple[str, ...]]:
 
 
 def _approvals(answers: Sequence[View]) -> Iterator[tuple[str, ...]]:
-    for one in answers:
-        until = f" until {one['until'][:16].replace('T', ' ')} UTC" if one["until"] else ""
-        yield f"plan {one['plan'][:12]}", f"{one['verdict']} by {one['by']}{until}", one["reason"]
+    for answer in answers:
+        until = f" until {answer['until'][:16].replace('T', ' ')} UTC" if answer["until"] else ""
+        yield f"plan {answer['plan'][:12]}", f"{answer['verdict']} by {answer['by']}{until}", answer["reason"]
 
 
 def _refused(plan: View | None) -> Iterator[tuple[str, str]]:

@@ -53,8 +53,8 @@ def rendered(
     elif layout == "excel":
         yield _BOM + _csv_line([sentence(name) for name in columns], ";")
         for row in rows:
-            said = (row.get(name) if name in _TYPED else _in_language(row.get(name)) for name in columns)
-            yield _csv_line([_spreadsheet(value) for value in said], ";")
+            values = (row.get(name) if name in _TYPED else _in_language(row.get(name)) for name in columns)
+            yield _csv_line([_spreadsheet(value) for value in values], ";")
     elif layout == "tsv":
         yield "\t".join(columns) + "\n"
         for row in rows:

@@ -54,9 +54,9 @@ def step_lines(view: View) -> str:
     """The steps of a person in a run, one line for each."""
     who = f"{view['display_name'] or view['matricule'] or '(archived)'}  {view['uid'] or '(no account)'}"
     lines = [f"{who}: run {view['run']} as of {view['as_of']}: {view['status']}"]
-    for one in view["steps"]:
-        verdict = _SHOWN.get(one["verdict"], one["verdict"])
-        lines.append(f"  {one['step']:<{_WIDTH}} {verdict:<8} {one['code']:<14} {one['text']}")
+    for step in view["steps"]:
+        verdict = _SHOWN.get(step["verdict"], step["verdict"])
+        lines.append(f"  {step['step']:<{_WIDTH}} {verdict:<8} {step['code']:<14} {step['text']}")
     return "\n".join(map(shown, lines)) + "\n"
 
 

@@ -114,19 +114,19 @@ def find(
     """
     from piactl.flows.queries.find_and_filter import find_by_name
 
-    configuration, wanted = this_configuration(), " ".join(words)
+    configuration, name = this_configuration(), " ".join(words)
     filters = _filters(configuration.policy, options)
 
     def named(entries: Iterable[Entry]) -> list[Entry]:
         by_uid = {entry.account.uid: entry for entry in entries}
-        found, exact = find_by_name([entry.account for entry in by_uid.values()], wanted)
-        if not found:
+        accounts, exact = find_by_name([entry.account for entry in by_uid.values()], name)
+        if not accounts:
             raise NotFound(
-                f"{wanted}: nobody has this name or a similar one; try fewer words, or the beginnings of them"
+                f"{name}: nobody has this name or a similar one; try fewer words, or the beginnings of them"
             )
         if not exact:
-            say(f"{wanted}: nobody has this name; the nearest:")
-        return [by_uid[account.uid] for account in found]
+            say(f"{name}: nobody has this name; the nearest:")
+        return [by_uid[account.uid] for account in accounts]
 
     return _listed(configuration, options, filters, named)
 
@@ -185,7 +185,7 @@ def _rendered(
 ) -> Iterable[str]:
     """The views as rows, in which the drift of an account is its classes. `only` as in `rendered`."""
     if layout not in ("json", "ndjson"):
-        views = ({**v, "drift": [*dict.fromkeys(one["class"] for one in v["drift"])]} for v in views)
+        views = ({**v, "drift": [*dict.fromkeys(drift["class"] for drift in v["drift"])]} for v in views)
     from piactl.report.table import rendered  # loaded here: `account show` prints no table
 
     return rendered(views, columns, layout, only=only)
@@ -195,11 +195,11 @@ def _filters(policy: Policy, options: ListOptions) -> Filters:
     """Raises UsageError and NotFound: a word that fits nothing would look like nobody."""
     from piactl.flows.queries.find_and_filter import Filters
 
-    valid = [one.value for one in State]
+    valid = [state.value for state in State]
     wrong = [
-        f"--state {wanted}: is not a state; the states are: {', '.join(valid)}"
-        for wanted in options.state or ()
-        if wanted not in valid
+        f"--state {word}: is not a state; the states are: {', '.join(valid)}"
+        for word in options.state or ()
+        if word not in valid
     ]
     if options.uai:
         known_uai, why = read_uai(options.uai)
@@ -210,9 +210,9 @@ def _filters(policy: Policy, options: ListOptions) -> Filters:
         "service": (options.service, [*policy.services]),
     }
     unknown = [
-        f"--{sort} {name}: the policy has no such {sort}; {hint(name, known)}"
-        for sort, (name, known) in names.items()
-        if name and name not in known
+        f"--{sort} {name}: the policy has no such {sort}; {hint(name, choices)}"
+        for sort, (name, choices) in names.items()
+        if name and name not in choices
     ]
     if wrong:
         raise UsageError("\n".join([*wrong, *unknown]))
@@ -249,7 +249,7 @@ def show(
 
     configuration = this_configuration()
     day = read_day(as_of, today(configuration))
-    wanted = read_names(names)
+    account_names = read_names(names)
     with reading(configuration) as reader:
         store = configuration.accounts(reader, day)
 
@@ -258,16 +258,16 @@ def show(
             drift = {entry.account.uid: store.drift_of(entry)}
             return next(account_views(store, configuration.register, [entry], drift))
 
-        views, code = of_each(wanted, view_of, alone=len(wanted) == 1)
+        views, code = of_each(account_names, view_of, alone=len(account_names) == 1)
     layout = layout_or_default(output) if output else ""
-    _print(views, layout, day.isoformat(), configuration, one=len(wanted) == 1)
+    _print(views, layout, day.isoformat(), configuration, single=len(account_names) == 1)
     return code
 
 
 def _print(
-    views: list[dict[str, Any]], layout: str, day: str, configuration: Configuration, *, one: bool
+    views: list[dict[str, Any]], layout: str, day: str, configuration: Configuration, *, single: bool
 ) -> None:
-    if layout == "json" and one:
+    if layout == "json" and single:
         put_json(views[0])
     elif layout:
         display(_rendered(views, layout), layout)

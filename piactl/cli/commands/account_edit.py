@@ -126,9 +126,9 @@ def extend(
     last_day = read_date("--until", until)
     if last_day is None:
         raise UsageError("the new last day is missing: add --until DATE")
-    wanted, author, reason = read_names(names), command.author, command.order.reason
+    account_names, author, reason = read_names(names), command.author, command.order.reason
     return command.edit(
-        lambda store, rules: prepare_extension(store, rules, wanted, author, last_day, sponsor, reason)
+        lambda store, rules: prepare_extension(store, rules, account_names, author, last_day, sponsor, reason)
     )
 
 

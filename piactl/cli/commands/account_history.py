@@ -212,8 +212,10 @@ def row_of(event: Event, layout: str) -> dict[str, Any]:
     if event.attributes is None:
         row["attributes"] = "(not shown)"
     elif layout == "table":
-        more = len(event.attributes) - _NAMES_ON_SCREEN
-        row["attributes"] = " ".join(event.attributes[:_NAMES_ON_SCREEN]) + (f" +{more}" if more > 0 else "")
+        omitted = len(event.attributes) - _NAMES_ON_SCREEN
+        row["attributes"] = " ".join(event.attributes[:_NAMES_ON_SCREEN]) + (
+            f" +{omitted}" if omitted > 0 else ""
+        )
         row["author"] = _short(event)
     return row
 
@@ -273,7 +275,7 @@ def timeline(
     with reading(configuration) as reader:
         store = configuration.accounts(reader, day)
         entry = find_entry(store, account)
-        drift = store.drift_of(entry)
+        drifts = store.drift_of(entry)
         drawn = timeline_of(
             entry.account,
             configuration.policy,
@@ -285,14 +287,14 @@ def timeline(
     if svg:
         _write_svg(drawn, svg, force=force)
     elif output is TimelineLayout.JSON:
-        facts = {**timeline_facts(drawn), "drift": [drift_row(one) for one in drift]}
+        facts = {**timeline_facts(drawn), "drift": [drift_row(drift) for drift in drifts]}
         put_json(facts)
     else:
         put_text([_text(drawn, configuration.register)])
     if not drawn.rows:
         say(f"{drawn.account.uid}: nothing to draw from {drawn.first} to {drawn.last}{_why(drawn)}")
-    if drift:
-        say(drift_summary(entry, drift))
+    if drifts:
+        say(drift_summary(entry, drifts))
     return int(Exit.DONE)
 
 

@@ -86,14 +86,14 @@ def _answer(file: str, reason: str, *, approved: bool) -> int:
         writing(configuration, IdentityName.APPROVER) as writer,
         run_of(configuration, order).beside(writer) as run,
     ):
-        one = answer_plan(run, ready, configuration.policy.approvals, approved=approved)
+        answer = answer_plan(run, ready, configuration.policy.approvals, approved=approved)
     short = ready.fingerprint[:12]
     if not approved:
-        put_text([f"plan {short}: rejected by {one.by}; its feeds are not applied\n"])
+        put_text([f"plan {short}: rejected by {answer.by}; its feeds are not applied\n"])
         return int(Exit.DONE)
     hours = configuration.policy.approvals.hours
     put_text(
-        [f"plan {short}: approved by {one.by} for {counted(hours, 'hour')}; another person applies it\n"]
+        [f"plan {short}: approved by {answer.by} for {counted(hours, 'hour')}; another person applies it\n"]
     )
     return int(Exit.DONE)
 
@@ -115,13 +115,13 @@ def approve_password(
     """
     manner = desk_manner("approval", False, dry_run, yes, output)
     refuse_unsafe_way(manner, to)
-    command, operator, one = _to_approve(name, PASSWORD, manner)
+    command, operator, request = _to_approve(name, PASSWORD, manner)
 
     def approving(writer: Reader, batch: Batch) -> Batch:
-        found = requests_of(command.configuration, writer)
-        return found.approving(batch, one, operator, command.order.run, utc_now())
+        all_requests = requests_of(command.configuration, writer)
+        return all_requests.approving(batch, request, operator, command.order.run, utc_now())
 
-    return hand_out(command, [one.account], to, private_mail, approving=approving)
+    return hand_out(command, [request.account], to, private_mail, approving=approving)
 
 
 def approve_device(name: Name, output: ActOutput = None) -> int:
@@ -137,18 +137,18 @@ def approve_device(name: Name, output: ActOutput = None) -> int:
     from piactl.flows.helpdesk.second_person import waiting_device
 
     manner = desk_manner("approval", False, False, True, output)
-    command, operator, one = _to_approve(name, DEVICE, manner)
+    command, operator, request = _to_approve(name, DEVICE, manner)
     configuration, order = command.configuration, command.order
 
     def prove(holder: Holder) -> None:
-        if waiting_device(holder) != one.device:
+        if waiting_device(holder) != request.device:
             raise ActRefused(f"{name}: another device was enrolled since; request it again")
 
     def prepared(writer: Writer) -> Batch:
         batch = prepare_verification(
             configuration.accounts(writer),
             configuration.identity_checks(writer),
-            one.account,
+            request.account,
             ask_code,
             prove,
             command.operation_guard(),
@@ -156,7 +156,7 @@ def approve_device(name: Name, output: ActOutput = None) -> int:
             utc_now,
             manner.identity,
         )
-        return requests_of(configuration, writer).approving(batch, one, operator, order.run, utc_now())
+        return requests_of(configuration, writer).approving(batch, request, operator, order.run, utc_now())
 
     return command.decide(prepared)
 
@@ -181,9 +181,10 @@ def requests(
         return _withdraw(withdraw, desk_manner(reason, False, False, yes, output))
     configuration = this_configuration()
     with reading(configuration) as reader:
-        found = requests_of(configuration, reader).open(utc_now())
+        open_requests = requests_of(configuration, reader).open(utc_now())
     rows = [
-        {**one.record, "request": one.name, "until": one.until.isoformat(timespec="seconds")} for one in found
+        {**request.record, "request": request.name, "until": request.until.isoformat(timespec="seconds")}
+        for request in open_requests
     ]
     show_rows(rows, COLUMNS, output)
     return int(Exit.PARTLY if len(configuration.unreadable) else Exit.DONE)
@@ -227,12 +228,14 @@ def _withdraw(name: str, manner: Manner) -> int:
     order = command.order
 
     def prepared(writer: Writer) -> Batch:
-        found = requests_of(command.configuration, writer)
-        one = found.open_one(name, utc_now())
+        all_requests = requests_of(command.configuration, writer)
+        request = all_requests.open_one(name, utc_now())
         operator = known_operator(order.actor, TWO)
-        write = found.end_write(one, WITHDRAWN, operator, order.run, utc_now())
-        row = AccountWrite(one.account, ("request-withdrawn",), order.reason, write)
-        return Batch((PreparedAccount(one.account, one.account, write=row, note=f"{name} is withdrawn"),))
+        write = all_requests.end_write(request, WITHDRAWN, operator, order.run, utc_now())
+        row = AccountWrite(request.account, ("request-withdrawn",), order.reason, write)
+        return Batch(
+            (PreparedAccount(request.account, request.account, write=row, note=f"{name} is withdrawn"),)
+        )
 
     return command.decide(prepared)
 
@@ -244,10 +247,10 @@ def _to_approve(name: str, kind: str, manner: Manner) -> tuple[AccountCommand, s
     command = begin(manner)
     configuration, order = command.configuration, command.order
     with reading(configuration) as reader:
-        one, operator = requests_of(configuration, reader).to_approve(name, kind, order.actor, utc_now())
+        request, operator = requests_of(configuration, reader).to_approve(name, kind, order.actor, utc_now())
         if kind == PASSWORD:
-            refuse_changed(configuration.accounts(reader), configuration.settings.password, one)
-    return replace(command, order=replace(order, reason=one.approving_reason)), operator, one
+            refuse_changed(configuration.accounts(reader), configuration.settings.password, request)
+    return replace(command, order=replace(order, reason=request.approving_reason)), operator, request
 
 
 def requests_of(configuration: Configuration, reader: Reader) -> Requests:

@@ -79,8 +79,8 @@ def end_(
     command = begin(options.manner())
     _need({"--on": on})
     last_day = read_date("--on", on) or command.order.as_of
-    meant = assignments.Meant(_uai(uai), function.strip().upper(), read_date("--from", from_))
-    act = assignments.end(command.author, meant, last_day, read_date("--until", until))
+    selection = assignments.Meant(_uai(uai), function.strip().upper(), read_date("--from", from_))
+    act = assignments.end(command.author, selection, last_day, read_date("--until", until))
     return command.act_on(names, act)
 
 
@@ -112,8 +112,8 @@ def move(
     return command.act_on(names, act)
 
 
-def _need(given: dict[str, str | None]) -> None:
-    missing = [name for name, value in given.items() if not value]
+def _need(options: dict[str, str | None]) -> None:
+    missing = [name for name, value in options.items() if not value]
     if missing:
         raise UsageError(f"add {', '.join(missing)}")
 

@@ -60,9 +60,9 @@ def events(
         use_form(Layout.NDJSON)
         return _followed(stream)
     layout = layout_or_default(output)
-    found = stream.new()
-    first = list(islice(found, 1))  # before the names of columns: the cursor may be refused
-    records = (event.record() for event in chain(first, found))
+    new_events = stream.new()
+    first = list(islice(new_events, 1))  # before the names of columns: the cursor may be refused
+    records = (event.record() for event in chain(first, new_events))
     display(
         rendered(records if layout in ("json", "ndjson") else map(_flat, records), COLUMNS, layout), layout
     )

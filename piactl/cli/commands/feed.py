@@ -72,8 +72,8 @@ def check(
         raise
     feed, rejections = sourced.feed, sorted(sourced.rejections, key=lambda r: (r.line, r.column))
     facts = feed.facts
-    held: dict[str | None, str] = {r.matricule: r.message for r in sourced.judgement}
-    held.update(feed.held)
+    holds: dict[str | None, str] = {r.matricule: r.message for r in sourced.judgement}
+    holds.update(feed.held)
     document: dict[str, Any] = {
         "status": "partly usable" if rejections else "usable",
         "file": str(sourced.path),
@@ -85,7 +85,7 @@ def check(
         "people": facts.people,
         "unattributed": facts.unattributed,
         "rejections": list(map(asdict, rejections)),
-        "held": held,
+        "held": holds,
         "remarks": [remark.message for remark in feed.remarks],
         "compared": _feeds_before(sourced, before) if compare else None,
         "warnings": [
@@ -183,7 +183,7 @@ def score(
         raise UsageError(
             f"--source {source}: no source has this name; there are: {', '.join(settings.sources)}"
         )
-    found = feed_score(*_feeds(folder, as_of, months, configuration), configuration.register, source)
+    scores = feed_score(*_feeds(folder, as_of, months, configuration), configuration.register, source)
     tables = {
         Rows.SOURCE: BY_SOURCE,
         Rows.NIGHT: BY_NIGHT,
@@ -191,21 +191,21 @@ def score(
         Rows.UAI: BY_UAI,
     }
     names = ("sources", "nights", "refused", "establishments")
-    rows = {one: found[name] for one, name in zip(tables, names, strict=True)}
+    rows = {group: scores[name] for group, name in zip(tables, names, strict=True)}
     layout = layout_or_default(output)
-    if not found["nights"]:
+    if not scores["nights"]:
         say("no feed was applied" + (f" of source {source}" if source else ""))
     if by is None and layout == "json":
-        put_json(found)
+        put_json(scores)
         return int(Exit.DONE)
     several = (Rows.SOURCE, Rows.REFUSED, Rows.UAI) if layout == "table" else (Rows.NIGHT,)
-    for number, one in enumerate((by,) if by else several):
-        if rows[one] or layout != "table":
-            columns = tables[one]
+    for number, group in enumerate((by,) if by else several):
+        if rows[group] or layout != "table":
+            columns = tables[group]
             chosen = (
                 columns if layout != "table" else tuple(c for c in columns if c not in ("file", "digest"))
             )
-            display([*(["\n"] if number else []), *rendered(rows[one], chosen, layout)], layout)
+            display([*(["\n"] if number else []), *rendered(rows[group], chosen, layout)], layout)
     return int(Exit.DONE)
 
 
@@ -244,8 +244,8 @@ def _read(file: str, configuration: Configuration) -> SourcedFeed:
 
 def _put(refusals: Sequence[tuple[str, str]] = (), **facts: Any) -> None:
     """Prints the object of a feed, of which nothing is known where it was refused."""
-    known = ("status", "file", "source", "digest", "date", "full", "rows", "people", "unattributed")
-    usual: dict[str, Any] = dict.fromkeys(known) | {"rejections": [], "held": {}, "remarks": []}
+    keys = ("status", "file", "source", "digest", "date", "full", "rows", "people", "unattributed")
+    usual: dict[str, Any] = dict.fromkeys(keys) | {"rejections": [], "held": {}, "remarks": []}
     usual |= {"compared": None, "warnings": [], "understood": None}
     refused = [{"code": code, "message": message} for code, message in refusals]
     put_json({**usual, **facts, "refusals": refused}, 1)
@@ -261,7 +261,7 @@ def _print(document: dict[str, Any]) -> None:
         f"  sha256 {document['digest']}",
     ]
     lines += [f"  {remark}" for remark in document["remarks"]]
-    lines += [f"  warning: {one['column']}: {one['message']}" for one in document["warnings"]]
+    lines += [f"  warning: {warning['column']}: {warning['message']}" for warning in document["warnings"]]
     lines.append(f"  {_comparison(document['compared'], len(document['warnings']))}")
     for r in document["rejections"]:
         lines.append(f"{r['file']}:{r['line']}: {r['column'] or 'row'}: {r['message']} [{r['code']}]")

@@ -72,7 +72,7 @@ def forecast(
     from piactl.flows.plan.inputs.account_index import ManagedAccounts
 
     of_leavers = {"--private-mail": private_mail, "--departures": departures, "--columns": bool(columns)}
-    _check(until, leavers, list_=list_, of_leavers=[name for name, given in of_leavers.items() if given])
+    _check(until, leavers, list_=list_, of_leavers=[name for name, value in of_leavers.items() if value])
     chosen = _columns(columns, private_mail=private_mail) if leavers else ()
     configuration = this_configuration()
     asked = read_day(as_of, today(configuration))
@@ -151,12 +151,12 @@ def _columns(text: str, *, private_mail: bool) -> tuple[str, ...]:
     from piactl.flows.queries.accounts import PERSON_COLUMNS, PRIVATE_MAIL
     from piactl.report.forecast_and_rehearsal_text import LEAVER_COLUMNS
 
-    more = (*PERSON_COLUMNS, *([PRIVATE_MAIL] if private_mail else []))
-    columns = read_columns(text, LEAVER_COLUMNS, more)
+    person_columns = (*PERSON_COLUMNS, *([PRIVATE_MAIL] if private_mail else []))
+    columns = read_columns(text, LEAVER_COLUMNS, person_columns)
     if not private_mail or PRIVATE_MAIL in columns:
         return columns
-    at = columns.index("address") + 1 if "address" in columns else len(columns)
-    return (*columns[:at], PRIVATE_MAIL, *columns[at:])
+    index = columns.index("address") + 1 if "address" in columns else len(columns)
+    return (*columns[:index], PRIVATE_MAIL, *columns[index:])
 
 
 def _leavers(run: Forecast, layout: str, columns: Sequence[str], *, departures: bool) -> list[Night]:
@@ -192,10 +192,10 @@ def _say_remarks(nights: Sequence[Night], last: date) -> None:
                 f"{night.day}: this night evaluates every account, because the policy, the register or the "
                 "server's functions changed, or the last night did not finish"
             )
-    held = {hold.uid or hold.matricule or "": hold.why for night in nights for hold in night.plan.holds}
-    if held:
-        person, why = next(iter(held.items()))
-        people = counted(len(held), "person is", "people are")
+    holds = {hold.uid or hold.matricule or "": hold.why for night in nights for hold in night.plan.holds}
+    if holds:
+        person, why = next(iter(holds.items()))
+        people = counted(len(holds), "person is", "people are")
         say(f"{people} held and left unchanged, such as {person}: {why}")
     for night in nights:
         if night.plan.refusals:

@@ -219,17 +219,17 @@ def verify(
         stored = _stored_heads(configuration)
     except PiactlError as error:
         say(f"the stored heads cannot be read: {error}\nOnly the chain itself is checked.")
-    found = verify_journal(path, stored.heads, runs=stored.runs) if stored else verify_journal(path)
-    if found.problem is not None:
-        say(str(found.problem))
+    verification = verify_journal(path, stored.heads, runs=stored.runs) if stored else verify_journal(path)
+    if verification.problem is not None:
+        say(str(verification.problem))
         return int(Exit.FAILED)
-    put([proof_text(found, len(stored.heads) if stored else None, stored.begun if stored else "")])
+    put([proof_text(verification, len(stored.heads) if stored else None, stored.begun if stored else "")])
     if stored is None:
         return int(Exit.UNREACHABLE)
     if stored.missed:
         say(f"{stored.missed}: only the administrator can. Compare the journal with the heads in syslog")
         return int(Exit.FAILED)
-    if run := stored.uncovered(path, found):
+    if run := stored.uncovered(path, verification):
         say(
             f"{path}: no stored head covers run {run}: its lines are proved by the file alone. "
             "The next command that writes stores one; if this lasts, see: piactl doctor"
@@ -241,7 +241,7 @@ def verify(
 def _verify_file(file: Path, head: str) -> int:
     from piactl.journal import verify_file
 
-    kept = _read_head(head)
+    stored_head = _read_head(head)
     refuse_missing(str(file))
     try:
         with file.open("rb") as opened:
@@ -250,11 +250,11 @@ def _verify_file(file: Path, head: str) -> int:
         raise NotPermitted(f"{file}: {may_not(file)}") from None
     except OSError as error:
         raise PiactlError(f"{file}: cannot be read ({error.strerror}); check the path") from None
-    found = verify_file(str(file), kept)
-    if found.problem is not None:
-        say(str(found.problem))
+    verification = verify_file(str(file), stored_head)
+    if verification.problem is not None:
+        say(str(verification.problem))
         return int(Exit.FAILED)
-    put([file_text(found, anchored=bool(head))])
+    put([file_text(verification, anchored=bool(head))])
     return int(Exit.DONE)
 
 
@@ -308,18 +308,18 @@ def export(
         refuse_output("--out", out)
     configuration = this_configuration()
     path = configuration.settings.journal_file
-    found = extract(path, *read_period(configuration, since, until))
-    if found is None:
+    excerpt = extract(path, *read_period(configuration, since, until))
+    if excerpt is None:
         raise PiactlError(f"{path}: the journal has no line of that period; nothing is exported")
     actor = who()
     facts = {"since": since, "until": until, "host": actor.host, "by": actor.author}
-    lines = export_lines(path, found, facts, utc_now())
+    lines = export_lines(path, excerpt, facts, utc_now())
     if out is None:
         put(line.decode("ascii") for line in lines)
     else:
         write_private(out, lines)
     where = f" to {out}" if out else ""
-    say(f"{counted(found.lines, 'line')} exported{where}; head {found.head.seq}:{found.head.hash}")
+    say(f"{counted(excerpt.lines, 'line')} exported{where}; head {excerpt.head.seq}:{excerpt.head.hash}")
     return int(Exit.DONE)
 
 

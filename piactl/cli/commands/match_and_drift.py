@@ -95,8 +95,8 @@ def show_case(case: CaseId, output: Output = None, as_of: AsOf = None) -> int:
     configuration = this_configuration()
     settings, day = configuration.settings, read_day(as_of, today(configuration))
     with reading(configuration) as reader:
-        found, _ = find_case(reader, settings.directory.state, case)
-        view = case_view(found, configuration.accounts(reader, day), settings, day)
+        identity_case, _ = find_case(reader, settings.directory.state, case)
+        view = case_view(identity_case, configuration.accounts(reader, day), settings, day)
     if output is None:
         display([case_text(view)])
     else:
@@ -118,9 +118,9 @@ def same(case: CaseId, options: EditOptions, account: Which = "") -> int:
     command = begin(options.manner())
     configuration, author, day = command.configuration, command.author, command.order.as_of
     with reading(configuration, IdentityName.ADMINISTRATOR) as reader:
-        found, _ = find_case(reader, configuration.settings.directory.state, case)
-    decision = decision_on(found, Answer.SAME, account, author.by, author.reason, day)
-    if not found.of_newcomer or (found.others and decision.one not in found.accounts):
+        identity_case, _ = find_case(reader, configuration.settings.directory.state, case)
+    decision = decision_on(identity_case, Answer.SAME, account, author.by, author.reason, day)
+    if not identity_case.of_newcomer or (identity_case.others and decision.one not in identity_case.accounts):
         return _decide_case(case, Answer.SAME, account, options.reason, options.as_of)
     return command.decide(lambda reader: prepare_join(configuration.accounts(reader, day), case, decision))
 
@@ -143,14 +143,14 @@ def forget(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
     return _decide_case(case, None, "", reason, as_of)
 
 
-def _decide_case(id_: str, answer: Answer | None, one: str, reason: str, as_of: str | None) -> int:
+def _decide_case(id_: str, answer: Answer | None, account: str, reason: str, as_of: str | None) -> int:
     from piactl.flows.accounts.case_decisions import decide, decision_on, find_case
 
     command = begin(Manner(reason, as_of=as_of))
     author, day = command.author, command.order.as_of
     with writing(command.configuration, IdentityName.ADMINISTRATOR) as writer:
         case, _ = find_case(writer, command.configuration.settings.directory.state, id_)
-        decision = decision_on(case, answer, one, author.by, author.reason, day) if answer else None
+        decision = decision_on(case, answer, account, author.by, author.reason, day) if answer else None
         decide(writer, command.run(), id_, decision)
     say(f"case {id_}: {answer.value if answer else 'open again'}")
     return int(Exit.DONE)
@@ -178,7 +178,7 @@ def _list_drift(names: Sequence[str], output: Any, as_of: str | None, columns: s
     from piactl.flows.drift import drift_row
 
     def rows_of(store: AccountStore, bad: Callable[[str], None]) -> list[dict[str, Any]]:
-        return [{"uid": one.uid, **drift_row(one)} for one in standing_drift(store, names, bad)]
+        return [{"uid": drift.uid, **drift_row(drift)} for drift in standing_drift(store, names, bad)]
 
     return list_of_accounts(this_configuration(), rows_of, DRIFT_COLUMNS, output, as_of, columns)
 
@@ -226,7 +226,7 @@ def override(names: Names, options: BatchOptions, until: LastDay = None) -> int:
     return _decide_drift(prepare_keep, names, manner, last)
 
 
-def _decide_drift(prepare: Callable[..., Batch], names: list[str], manner: Manner, *more: Any) -> int:
+def _decide_drift(prepare: Callable[..., Batch], names: list[str], manner: Manner, *arguments: Any) -> int:
     command = begin(manner)
-    wanted = read_names(names)
-    return command.edit(lambda store, rules: prepare(store, rules, wanted, command.author, *more))
+    account_names = read_names(names)
+    return command.edit(lambda store, rules: prepare(store, rules, account_names, command.author, *arguments))

@@ -94,8 +94,8 @@ def nightly(
             )
     except PiactlError as error:
         refused: ReadyPlan | None = getattr(error, "ready", None)
-        known = Path(configuration.settings.state_folder) / HOLDS
-        since = _held_since(configuration, order.as_of, refused) if refused else read_holds(known)
+        file = Path(configuration.settings.state_folder) / HOLDS
+        since = _held_since(configuration, order.as_of, refused) if refused else read_holds(file)
         _metrics(configuration, order, int(error.exit_code), None, None, since)
         if html:
             nothing = error.exit_code in (Exit.REFUSED, Exit.FEED_REFUSED)
@@ -138,7 +138,7 @@ def _run(
         # the feeds are freed before the first write
         for feed in sourced:
             read.append((feed.feed.facts.digest, feed.path))
-            read.extend((digest_of_feed(one), one) for one in md5_beside(feed.path))
+            read.extend((digest_of_feed(md5_file), md5_file) for md5_file in md5_beside(feed.path))
         _keep_rejects(configuration, order, sourced, ready)
 
     with (
@@ -217,9 +217,11 @@ def _keep_rejects(
         utc_now(),
     )
     for sourced in feeds:
-        known = set(sourced.feed.rejections)
-        more = [r for r in ready.plan.rejections if r.file in sourced.feed.files and r not in known]
-        feed = with_rejections(sourced.feed, sourced.path, sourced.source, more)
+        feed_rejections = set(sourced.feed.rejections)
+        further_rejections = [
+            r for r in ready.plan.rejections if r.file in sourced.feed.files and r not in feed_rejections
+        ]
+        feed = with_rejections(sourced.feed, sourced.path, sourced.source, further_rejections)
         if not feed.raw_lines:
             continue
         folder = Path(configuration.settings.state_folder) / "rejects"
@@ -288,14 +290,14 @@ def _of_directory(
     state, now = settings.directory.state, utc_now()
     source_of = {feed["file"]: feed["source"] for feed in document.get("basis", {}).get("feeds", [])}
     rows = Counter(
-        source_of.get(one["file"], "")
-        for one in {(r["file"], r["line"]): r for r in document.get("rejections", [])}.values()
+        source_of.get(rejection["file"], "")
+        for rejection in {(r["file"], r["line"]): r for r in document.get("rejections", [])}.values()
     )
     try:
         with reading(configuration) as reader:
             memory = read_memory(reader, state, configuration.keys, unreadable, due=order.as_of).memory
             alone = sum(1 for _ in broken_glass(read_runs(reader, state, unreadable, now), now))
-        ages = {one["source"]: one["days"] for one in feed_ages(settings, memory, order.as_of)}
+        ages = {feed_age["source"]: feed_age["days"] for feed_age in feed_ages(settings, memory, order.as_of)}
     except PiactlError:
         ages, alone = {}, 0
     feeds = {}
@@ -310,9 +312,10 @@ def _held_since(configuration: Configuration, day: date, ready: ReadyPlan) -> di
     from piactl.private_files import update_private
 
     file = Path(configuration.settings.state_folder) / HOLDS
-    known = read_holds(file)
+    first_days = read_holds(file)
     since = {
-        name: known.get(name, day) for name in sorted(h.uid or h.matricule or "" for h in ready.plan.holds)
+        name: first_days.get(name, day)
+        for name in sorted(h.uid or h.matricule or "" for h in ready.plan.holds)
     }
     try:
         update_private(file, json.dumps({name: first.isoformat() for name, first in since.items()}).encode())

@@ -100,20 +100,20 @@ def enroll(
     """
     from piactl.flows.helpdesk.otp.device_changes import EnrolmentDelivery
 
-    wanted = read_names(names)
-    on_screen = sys.stdout.isatty() and len(wanted) == 1 and options.output is None
-    _need_a_way(wanted, png, uri_file, on_screen or options.dry_run)
+    account_names = read_names(names)
+    on_screen = sys.stdout.isatty() and len(account_names) == 1 and options.output is None
+    _need_a_way(account_names, png, uri_file, on_screen or options.dry_run)
     manner = options.manner("enrolment")
     command = begin(manner)
     configuration = command.configuration
     files = (None, None) if options.dry_run else (png, uri_file)
-    with EnrolmentDelivery(*files, alone=len(wanted) == 1) as delivery:
+    with EnrolmentDelivery(*files, alone=len(account_names) == 1) as delivery:
 
         def prepare(reader: Reader) -> Batch:
             batch = delivery.prepare(
                 configuration.accounts(reader),
                 configuration.policy.otp_issuer,
-                wanted,
+                account_names,
                 command.author,
                 utc_now(),
                 manner.identity,
@@ -155,10 +155,10 @@ def _picture(enrolment: Enrolment) -> str:
     instead = "add --png FILE, or --uri-file FILE. Nothing was changed"
     if not blocks and os.environ.get("TERM", "dumb") == "dumb":
         raise UsageError(f"this terminal cannot show a QR code (it has no UTF-8): {instead}")
-    there = shutil.get_terminal_size((columns, 24)).columns
-    if there < columns:
+    width = shutil.get_terminal_size((columns, 24)).columns
+    if width < columns:
         raise UsageError(
-            f"a QR code takes {columns} columns here, and this terminal has {there}: widen it, or {instead}"
+            f"a QR code takes {columns} columns here, and this terminal has {width}: widen it, or {instead}"
         )
     return picture
 
@@ -207,7 +207,7 @@ def verify(
             configuration.accounts(writer),
             configuration.identity_checks(writer),
             name,
-            lambda what: ask_code(what, code_file),
+            lambda label: ask_code(label, code_file),
             _proof(command, reason, proof_file, writer),
             command.operation_guard(),
             command.author,
@@ -290,11 +290,11 @@ def suspend(names: Names, options: DeskReasonOptions) -> int:
     manner = replace(options.manner(), emergency=True)
     command = begin(manner)
     configuration = command.configuration
-    wanted = read_names(names)
+    account_names = read_names(names)
     return command.decide(
         lambda reader: prepare_suspension(
             configuration.accounts(reader),
-            wanted,
+            account_names,
             command.author,
             utc_now(),
             manner.identity,
@@ -317,12 +317,12 @@ def resume(names: Names, options: DeskReasonOptions, proof_file: ProofFile = Non
     manner = options.manner()
     command = begin(manner)
     configuration = command.configuration
-    wanted = read_names(names)
-    alone = len(wanted) == 1
+    account_names = read_names(names)
+    alone = len(account_names) == 1
     return command.decide(
         lambda reader: prepare_resumption(
             configuration.accounts(reader),
-            wanted,
+            account_names,
             _proof(command, options.reason, proof_file, reader, alone=alone),
             command.author,
             manner.identity,
@@ -355,13 +355,13 @@ def remove(
     manner = allowing(options.manner(), allow, options.reason)
     command = begin(manner)
     configuration = command.configuration
-    wanted = read_names(names)
-    alone = len(wanted) == 1
+    account_names = read_names(names)
+    alone = len(account_names) == 1
     return command.decide(
         lambda reader: prepare_removal(
             configuration.accounts(reader),
             configuration.policy,
-            wanted,
+            account_names,
             _proof(command, options.reason, proof_file, reader, alone=alone),
             command.operation_guard(),
             command.author,
@@ -382,12 +382,12 @@ def show(names: Names, output: ShowOutput = None) -> int:
     from piactl.flows.helpdesk.otp.devices import devices_shown
 
     configuration = this_configuration()
-    wanted = read_names(names)
+    account_names = read_names(names)
     with reading(configuration) as reader:
         views, code = of_each(
-            wanted,
+            account_names,
             lambda name: devices_shown(configuration.accounts(reader), configuration.policy, name),
-            alone=len(wanted) == 1,
+            alone=len(account_names) == 1,
         )
     if output is None:
         put_text(devices_text(view, configuration.policy.timezone) for view in views)
@@ -434,17 +434,17 @@ def _proof(
     return prove
 
 
-def ask_code(what: str, source: str | None = None) -> str:
+def ask_code(label: str, source: str | None = None) -> str:
     """A code: from `source` as `ask_secret` reads it, else asked for on a terminal, else the next line of
     stdin. Raises UsageError where there is none."""
     if source is not None:
-        return ask_secret(what, source, "--code-file")
+        return ask_secret(label, source, "--code-file")
     if sys.stdin.isatty() and sys.stderr.isatty():
-        print(translated(f"{what}: "), end="", file=sys.stderr, flush=True)
+        print(translated(f"{label}: "), end="", file=sys.stderr, flush=True)
     try:
         line = sys.stdin.readline()
     except UnicodeDecodeError:
         line = ""
     if not line.strip():
-        raise UsageError(f"{what}: none was given; type it, or write it to stdin. Nothing was changed")
+        raise UsageError(f"{label}: none was given; type it, or write it to stdin. Nothing was changed")
     return line

@@ -138,8 +138,8 @@ def activate(
     manner = allowing(options.manner("first connection"), allow, options.reason)
     command = begin(manner)
     refuse_unsafe_way(manner, to)
-    wanted = read_names(names)
-    return hand_out(command, wanted, to, private_mail, first_only=first_only)
+    account_names = read_names(names)
+    return hand_out(command, account_names, to, private_mail, first_only=first_only)
 
 
 @with_shared_options
@@ -183,14 +183,14 @@ def reset(
 
     refuse_input("--numen-file", numen_file)
     refuse_input("--one-time-code-file", one_time_code_file)
-    wanted = read_names(names)
+    account_names = read_names(names)
     if second_person:
         from piactl.cli.commands.approve import request_approval
 
         others = (numen_file, one_time_code_file, without_check, to, private_mail, options.administrator)
-        return request_approval(PASSWORD, wanted, options.manner(), *others, allow)
+        return request_approval(PASSWORD, account_names, options.manner(), *others, allow)
     terms = reset_terms(
-        wanted,
+        account_names,
         options.reason,
         administrator=options.administrator,
         without_check=without_check,
@@ -207,8 +207,8 @@ def reset(
     refuse_unsafe_way(manner, to)
     check = None
     if terms.checked and not options.dry_run:
-        check = _identity_check(command, wanted[0], numen_file, one_time_code_file)
-    return hand_out(command, wanted, to, private_mail, check)
+        check = _identity_check(command, account_names[0], numen_file, one_time_code_file)
+    return hand_out(command, account_names, to, private_mail, check)
 
 
 @with_shared_options
@@ -223,13 +223,13 @@ def unblock(names: Names, options: DeskOptions) -> int:
 
     manner = options.manner("unblocked")
     command = begin(manner)
-    configuration, order, wanted = command.configuration, command.order, read_names(names)
+    configuration, order, account_names = command.configuration, command.order, read_names(names)
     return command.decide(
         lambda reader: prepare_unblocking(
             configuration.accounts(reader),
             configuration.rules(order.as_of),
             configuration.settings.password,
-            wanted,
+            account_names,
             order.reason,
             utc_now(),
             manner.identity,

@@ -109,8 +109,8 @@ def plan(
         refuse_output("--out", out, settings.plans_folder)
     day = read_day(as_of, today(configuration))
     with refusals_as_json(form), ExitStack() as stack:
-        known = KeptLines(Path(settings.state_folder), configuration.keys)
-        scans = scan_feeds(feeds or [], settings.sources, configuration.keys, settings.go_on, say, known)
+        kept_lines = KeptLines(Path(settings.state_folder), configuration.keys)
+        scans = scan_feeds(feeds or [], settings.sources, configuration.keys, settings.go_on, say, kept_lines)
         reader = stack.enter_context(reading(configuration))
         accounts = ManagedAccounts(reader, settings.directory, configuration.encoding.fitted_to(reader))
         rules = configuration.rules(day)

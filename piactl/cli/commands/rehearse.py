@@ -95,16 +95,16 @@ def rehearse(
         other.nights()
     folder = RehearsalFolder(Path(out))
     settings = configuration.settings.with_state_folder(str(folder.state))
-    found = feeds_by_night(Path(feeds), settings.sources, first, last)
-    for sentence in found.left:
+    night_feeds = feeds_by_night(Path(feeds), settings.sources, first, last)
+    for sentence in night_feeds.left:
         say(sentence)
     rules = configuration.rules(first)
-    inputs = inputs_of(start, found, rules, live.settings, (first, last), approved=approve)
+    inputs = inputs_of(start, night_feeds, rules, live.settings, (first, last), approved=approve)
     reader = EmptyDirectory()
     accounts = ManagedAccounts(reader, settings.directory, configuration.encoding.fitted_to(reader))
     nights = Nights.of(accounts, settings, configuration.rules, configuration.unreadable, approved=approve)
     with stop_on_signals() as stop, ProgressLine("nights rehearsed") as progress:
-        stopped = rehearse_nights(nights, folder, inputs, start, found, progress=progress, stop=stop)
+        stopped = rehearse_nights(nights, folder, inputs, start, night_feeds, progress=progress, stop=stop)
     done = folder.nights()
     if stopped:
         say(f"stopped by {stopped} after {done[-1]['date']}; to continue, repeat the command")
@@ -114,8 +114,8 @@ def rehearse(
 
 def _period(feeds: str, days: str, out: str) -> tuple[date, date]:
     """The first and the last day. Raises UsageError with every missing or wrong option."""
-    given = {"--feeds DIR": feeds, "--days A..B": days, "--out DIR": out}
-    problems = [f"{option}: is missing" for option, value in given.items() if not value]
+    options = {"--feeds DIR": feeds, "--days A..B": days, "--out DIR": out}
+    problems = [f"{option}: is missing" for option, value in options.items() if not value]
     a, sign, b = days.partition("..")
     if days and not (a and sign and b):
         problems.append(f"--days {days}: write the first and the last night as 2026-08-24..2027-07-10")

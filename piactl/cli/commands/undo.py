@@ -109,7 +109,7 @@ def undo(
     _confirm(undoing, configuration, yes=yes)
     done = run_plan(configuration, order, undoing.ready, IDENTITY, "put back")
     result = _result(undoing, configuration, done)
-    if any(Kind.LOCK.value in one["kinds"] and _was_reversed(one) for one in result["accounts"]):
+    if any(Kind.LOCK.value in account["kinds"] and _was_reversed(account) for account in result["accounts"]):
         from piactl.flows.apply.hooks_and_owner_notices import say_sessions_go_on
 
         say_sessions_go_on(configuration.settings, say)
@@ -141,7 +141,7 @@ def _show_dry_run(
 
 
 def _say_broken(broken: Sequence[Refusal]) -> None:
-    say_broken_guards(broken, most=_FIRST_GUARDS, more=' --reason "..."')
+    say_broken_guards(broken, most=_FIRST_GUARDS, suffix=' --reason "..."')
 
 
 def _confirm(undoing: Undoing, configuration: Configuration, *, yes: bool) -> None:

@@ -103,7 +103,7 @@ def _through_run(
     settings, unreadable = configuration.settings, configuration.unreadable
     with reading(configuration) as reader:
         records = read_runs(reader, settings.directory.state, unreadable, utc_now())
-        record = next((one for one in records if run in (one["run"], "last")), None)
+        record = next((run_record for run_record in records if run in (run_record["run"], "last")), None)
         if record is None:
             raise NotFound(f"{run}: no such run; see: piactl runs list")
         ready = kept_plan(configuration, record)
@@ -113,8 +113,8 @@ def _through_run(
             try:
                 entry = find_entry(store, name)
             except NotFound as error:
-                held = ready.plan.holds if ready else ()
-                if name not in {hold.matricule for hold in held}:
+                holds = ready.plan.holds if ready else ()
+                if name not in {hold.matricule for hold in holds}:
                     if single:
                         raise
                     say(str(error))
@@ -122,7 +122,7 @@ def _through_run(
                     continue
                 entry = None
             wanted = Wanted(uid=entry.account.uid if entry else name, run=record["run"])
-            written = [(one.outcome, one.message) for one in changes(settings.journal_file, wanted)]
+            written = [(change.outcome, change.message) for change in changes(settings.journal_file, wanted)]
             plan = ready.plan if ready else None
             views.append(why_run(entry, name, record, plan, written, who().host))
     _print_steps(views, layout_or_default(output) if output else "", single=single)
@@ -179,8 +179,8 @@ def _print(views: list[Any], layout: str, configuration: Configuration, *, singl
     elif layout:
         from piactl.report.table import rendered
 
-        whole = layout in ("json", "ndjson")
-        rows = views if whole else (row for view in views for row in why_rows(view))
+        complete = layout in ("json", "ndjson")
+        rows = views if complete else (row for view in views for row in why_rows(view))
         put(rendered(rows, COLUMNS, layout))
     else:
         register = configuration.register

@@ -89,8 +89,8 @@ class EditOptions:
     allow: list[str] | None = None
 
     def manner(self, *, emergency: bool = False, reader: str = IdentityName.READER) -> Manner:
-        given = self.reason, self.dry_run, self.yes, self.output, self.allow or (), self.as_of
-        return Manner(*given, reader=reader, emergency=emergency)
+        arguments = self.reason, self.dry_run, self.yes, self.output, self.allow or (), self.as_of
+        return Manner(*arguments, reader=reader, emergency=emergency)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,8 +172,8 @@ class AccountCommand:
         """
         from piactl.flows.accounts.edit import prepare
 
-        wanted, reason = read_names(names), self.order.reason
-        return self.edit(lambda store, rules: prepare(store, rules, wanted, act, reason))
+        account_names, reason = read_names(names), self.order.reason
+        return self.edit(lambda store, rules: prepare(store, rules, account_names, act, reason))
 
     def edit(self, prepare: Callable[[AccountStore, Rules], Batch]) -> int:
         """Like `decide`, for a batch that is prepared from the accounts and the rules of the day."""
@@ -255,8 +255,8 @@ def can_ask(*, yes: bool) -> bool:
     return not yes and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def say_broken_guards(broken: Sequence[Refusal], *, most: int | None = None, more: str = "") -> None:
-    """Reports the broken guards, at most `most`, and how to approve them. `more` is appended to the options
+def say_broken_guards(broken: Sequence[Refusal], *, most: int | None = None, suffix: str = "") -> None:
+    """Reports the broken guards, at most `most`, and how to approve them. `suffix` is appended to the options
     that approve."""
     from piactl.flows.plan.signed_plan_file import refusal_facts
     from piactl.report.plan_text import refusal_lines
@@ -270,7 +270,7 @@ def say_broken_guards(broken: Sequence[Refusal], *, most: int | None = None, mor
         say(f"... and {more_guards}; all of them: --dry-run -o json")
     totals = {refusal.kind: refusal.total for refusal in broken}
     allow = " ".join(f"--allow {kind}={total}" for kind, total in sorted(totals.items()))
-    say(f"If this is intended, repeat the command with {allow}{more}")
+    say(f"If this is intended, repeat the command with {allow}{suffix}")
 
 
 def results_of(batch: Batch, result: BatchResult) -> list[dict[str, Any]]:
@@ -293,7 +293,7 @@ def result_facts(account: PreparedAccount, result: BatchResult) -> dict[str, Any
         "refusals": list(map(refusal_facts, getattr(result.refused, "refusals", ())))
         if account.write
         else [],
-        "outlook": [{"day": day.isoformat(), "what": what} for day, what in account.outlook],
+        "outlook": [{"day": day.isoformat(), "what": sentence} for day, sentence in account.outlook],
     }
 
 
@@ -344,7 +344,9 @@ def _notify(settings: Settings, batch: Batch, result: BatchResult) -> None:
         for account in batch.accounts
         if account.write is not None and result.of(account)[0] is AccountOutcome.APPLIED
     ]
-    notify_owners(settings, [one.notice for one in made if one.notice is not None], utc_now(), say)
-    rows = (row for one in made for row in (one.write, *one.then) if row is not None)
+    notify_owners(
+        settings, [account.notice for account in made if account.notice is not None], utc_now(), say
+    )
+    rows = (row for account in made for row in (account.write, *account.then) if row is not None)
     if any(Kind.LOCK.value in row.kinds for row in rows):
         say_sessions_go_on(settings, say)

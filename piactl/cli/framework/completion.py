@@ -147,8 +147,8 @@ def _argument(number: int, available: Sequence[Parameter]) -> Parameter | None:
     return arguments[-1] if arguments and arguments[-1].several else None
 
 
-def _options(known: Iterable[Parameter]) -> list[Suggestion]:
-    long = [(max(parameter.words, key=len), parameter.help) for parameter in known if parameter.words]
+def _options(available: Iterable[Parameter]) -> list[Suggestion]:
+    long = [(max(parameter.words, key=len), parameter.help) for parameter in available if parameter.words]
     return [*long, ("--help", "Show the help and exit.")]
 
 
@@ -272,12 +272,12 @@ def _uais(_last: str, config: str, _first: bool) -> list[Suggestion]:
 
 def _functions(_last: str, config: str, _first: bool) -> list[Suggestion]:
     profiles = _policy(config).profiles
-    found = {
+    functions = {
         function: entry.name
         for entry in reversed(profiles)
         for function in entry.when.conditions.get("fonction", ())
     }
-    return sorted(found.items())
+    return sorted(functions.items())
 
 
 def _sources(_last: str, config: str, _first: bool) -> list[Suggestion]:

@@ -41,7 +41,7 @@ class Configuration:
     @cached_property
     def policy(self) -> Policy:
         policy = read_policy(Path(self.settings.policy_file))
-        names = frozenset(one.name for one in self.settings.sources.values() if one.supplement)
+        names = frozenset(source.name for source in self.settings.sources.values() if source.supplement)
         return replace(policy, supplements=names) if names else policy
 
     @cached_property
@@ -100,14 +100,14 @@ class Configuration:
         settings = self.settings
         ranks = Ranks(tuple(settings.sources), settings.ranks)
         digest, matching = self.register_digest, settings.matching
-        adding = [one for one in settings.sources.values() if one.supplement]
+        adding = [source for source in settings.sources.values() if source.supplement]
         supplements = Supplements(
-            frozenset(one.name for one in adding),
-            frozenset(one.name for one in adding if one.creates),
+            frozenset(source.name for source in adding),
+            frozenset(source.name for source in adding if source.creates),
             frozenset(
-                (one.name, one.values.get("fonction", {}).get(code, code))
-                for one in adding
-                for code in one.drop_functions
+                (source.name, source.values.get("fonction", {}).get(code, code))
+                for source in adding
+                for code in source.drop_functions
             ),
         )
         return Rules(self.policy, self.register, as_of, self.keys, digest, matching, ranks, supplements)

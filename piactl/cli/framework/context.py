@@ -43,14 +43,14 @@ chosen = Chosen()
 def configuration_path() -> Path:
     """--config, else PIACTL_CONFIG, else /etc/piactl/piactl.yaml. Raises ConfigurationInvalid, and UsageError
     where the caller names one under sudo: it would decide which server gets the passwords of this user."""
-    given = chosen.config or os.environ.get("PIACTL_CONFIG", "")
-    user = sudo_service() if given else ""
+    named_path = chosen.config or os.environ.get("PIACTL_CONFIG", "")
+    user = sudo_service() if named_path else ""
     if user:
         raise UsageError(
             f"under sudo {user} reads {SYSTEM_CONFIGURATION} only; leave --config and PIACTL_CONFIG out"
         )
-    path = Path(given) if given else SYSTEM_CONFIGURATION
-    if not given and not _is_there(path):
+    path = Path(named_path) if named_path else SYSTEM_CONFIGURATION
+    if not named_path and not _is_there(path):
         raise ConfigurationInvalid.of(
             path,
             "there is no configuration; name one with --config FILE or PIACTL_CONFIG.\n"
@@ -159,8 +159,8 @@ def _reporting(configuration: Configuration) -> Iterator[None]:
         for error in unreadable[:_MOST_UNREADABLE]:
             say(f"skipped {error}")
         if len(unreadable) > _MOST_UNREADABLE:
-            more = len(unreadable) - _MOST_UNREADABLE
-            say(f"skipped {counted(more, 'more record')} of piactl; all of them: piactl doctor")
+            omitted = len(unreadable) - _MOST_UNREADABLE
+            say(f"skipped {counted(omitted, 'more record')} of piactl; all of them: piactl doctor")
 
 
 def say(text: str) -> None:
@@ -254,12 +254,14 @@ def list_of_accounts(
     from piactl.cli.framework.options import read_columns, read_day
     from piactl.flows.queries.accounts import PERSON_COLUMNS, with_person_facts
 
-    wanted = read_columns(columns, usual, PERSON_COLUMNS)
+    column_names = read_columns(columns, usual, PERSON_COLUMNS)
     unreadable: list[str] = []
     with reading(configuration) as reader:
         store = configuration.accounts(reader, read_day(as_of, today(configuration)))
-        rows = with_person_facts(store, rows_of(store, unreadable.append), wanted, configuration.register)
-    show_rows(rows, wanted, output, only=bool(columns))
+        rows = with_person_facts(
+            store, rows_of(store, unreadable.append), column_names, configuration.register
+        )
+    show_rows(rows, column_names, output, only=bool(columns))
     for why in unreadable:
         say(why)
     return int(Exit.PARTLY if unreadable else Exit.DONE)

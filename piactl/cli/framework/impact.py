@@ -29,7 +29,7 @@ def show_impact(plan: Plan, configuration: Configuration, output: PlanForm | Non
     labels = {uai: place.name for uai, place in configuration.register.items()} if by is Group.UAI else {}
     if by is Group.SERVICE:
         labels = {name: service.label for name, service in configuration.policy.services.items()}
-    rows = impact_rows((impact_facts(one) for one in plan.impact if one.by == by), labels)
+    rows = impact_rows((impact_facts(impact) for impact in plan.impact if impact.by == by), labels)
     layout = layout_or_default(output)
     if rows or layout != "table":
         display(impact_table(rows, layout), layout)

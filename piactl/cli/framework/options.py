@@ -59,15 +59,15 @@ class Group(StrEnum):
     SOURCE = "source"
 
 
-def read_columns(text: str, usual: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+def read_columns(text: str, usual: Sequence[str], further: Sequence[str]) -> tuple[str, ...]:
     """The columns that `--columns` names, the usual ones without it. Raises UsageError."""
     from piactl.config.schema_validation import hint  # loaded here: most commands need none
 
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    known = (*usual, *more)
-    wrong = [f"--columns {name}: is not a column; {hint(name, known)}" for name in names if name not in known]
+    valid = (*usual, *further)
+    wrong = [f"--columns {name}: is not a column; {hint(name, valid)}" for name in names if name not in valid]
     if wrong or (text and not names):
-        raise UsageError("\n".join(wrong) or f"--columns: names no column; there are: {', '.join(known)}")
+        raise UsageError("\n".join(wrong) or f"--columns: names no column; there are: {', '.join(valid)}")
     return names or tuple(usual)
 
 
@@ -219,8 +219,10 @@ def with_shared_options(command: Callable[..., int]) -> Callable[..., int]:
     }
 
     @wraps(command)
-    def called(**given: Any) -> int:
-        return command(options=group.annotation(**{name: given.pop(name) for name in shared}), **given)
+    def called(**arguments: Any) -> int:
+        return command(
+            options=group.annotation(**{name: arguments.pop(name) for name in shared}), **arguments
+        )
 
     parameters |= shared
     called.__dict__["__signature__"] = inspect.Signature([*parameters.values()])
@@ -277,9 +279,9 @@ def read_allowed(values: Sequence[str]) -> dict[str, int]:
     return allowed
 
 
-def need_reason(reason: str, why: str, given: Mapping[str, object] | Sequence[object]) -> None:
-    """Raises UsageError if options that need a reason are `given` without one."""
-    if given and not reason.strip():
+def need_reason(reason: str, why: str, options: Mapping[str, object] | Sequence[object]) -> None:
+    """Raises UsageError if `options` that need a reason are given without one."""
+    if options and not reason.strip():
         raise UsageError(f'{why} needs a reason: add --reason "..."')
 
 

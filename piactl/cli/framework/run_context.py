@@ -217,8 +217,10 @@ def refuse_broken(ready: ReadyPlan, name: str, allowed: Mapping[str, int]) -> No
     if broken:
         say_refused(ready, name, broken)
         number = counted(len(broken), "guard is broken", "guards are broken")
-        other = [one for one in broken if one.kind in allowed]
-        wrong = "".join(f"\n--allow {one.kind}={allowed[one.kind]}: it is {one.total}" for one in other)
+        other = [refusal for refusal in broken if refusal.kind in allowed]
+        wrong = "".join(
+            f"\n--allow {refusal.kind}={allowed[refusal.kind]}: it is {refusal.total}" for refusal in other
+        )
         raise UnsafePlan(f"{number}; nothing was written{wrong}", broken)
 
 
@@ -325,7 +327,7 @@ def refusals_as_json(
 def refused_feed_facts(error: PiactlError) -> list[dict[str, str]]:
     """What refuses the feeds of an error, each reason with its file, code and message."""
     if isinstance(error, FeedsRefused):
-        return [fact for one in error.errors for fact in refused_feed_facts(one)]
+        return [fact for feed_error in error.errors for fact in refused_feed_facts(feed_error)]
     if isinstance(error, FeedRefused):
         return [{"file": error.file, "code": code, "message": text} for code, text in error.refusals]
     files = getattr(error, "files", ())

@@ -64,7 +64,9 @@ def page_of_run(
     try:
         with reading(configuration) as reader:
             records = read_runs(reader, settings.directory.state, unreadable, utc_now())
-            record = next((one for one in records if run in (one["run"], "last")), unknown)
+            record = next(
+                (run_record for run_record in records if run in (run_record["run"], "last")), unknown
+            )
             if records and record is not records[0]:
                 held_since = {}
             else:

@@ -49,10 +49,10 @@ def verifies(keys: DigestKeys, stored: str, numen: str) -> bool:
             return False
         if not (1 <= int(r) <= _MOST_R and 1 <= int(p) <= _MOST_P):
             return False
-        found = _hash(keys, key, numen, salt, int(log_n), int(r), int(p))
+        digest = _hash(keys, key, numen, salt, int(log_n), int(r), int(p))
     except ValueError:
         return False
-    return hmac.compare_digest(found.encode(), expected.encode())
+    return hmac.compare_digest(digest.encode(), expected.encode())
 
 
 def _hash(keys: DigestKeys, key: str, numen: str, salt: str, log_n: int, r: int, p: int) -> str:
@@ -96,16 +96,16 @@ def with_proof_changes(
     if not changed:
         return account
     names = sorted({*dict(account.proof_changes), *changed})
-    known = ((name, account.proof_changed(name)) for name in names)
-    days = [(name, max(day or as_of, as_of) if name in changed else day) for name, day in known]
+    changes = ((name, account.proof_changed(name)) for name in names)
+    days = [(name, max(day or as_of, as_of) if name in changed else day) for name, day in changes]
     return replace(account, proof_changes=tuple((name, day) for name, day in days if day is not None))
 
 
 def without_changes(account: Account, proofs: Iterable[str], current: Account) -> Account:
     """The account with the days of these proofs as the `current` one has them: they did not change."""
-    kept = [change for change in account.proof_changes if change[0] not in proofs]
+    remaining = [change for change in account.proof_changes if change[0] not in proofs]
     before = [change for change in current.proof_changes if change[0] in proofs]
-    return replace(account, proof_changes=tuple(sorted([*kept, *before])))
+    return replace(account, proof_changes=tuple(sorted([*remaining, *before])))
 
 
 FREE_TRIES = 5

@@ -97,13 +97,13 @@ def _added(account: Account, new: Assignment, author: Author, sponsor: str, rule
     )
 
 
-def end(author: Author, meant: Meant, last_day: date, until: date | None = None) -> Act:
+def end(author: Author, selection: Meant, last_day: date, until: date | None = None) -> Act:
     """Ends the selected assignment on `last_day`. For an HR assignment, `until` is the last day of the
     override."""
 
     def act(account: Account, rules: Rules) -> Altered:
         altered = account
-        rows = _meant(account, meant, last_day, rules)
+        rows = _meant(account, selection, last_day, rules)
         for assignment in _outlasting(rows, last_day) or rows:
             altered = _ended(altered, assignment, last_day, until, author, rules)
         return Altered(account) if altered == account else Altered(altered, author.note)
@@ -165,13 +165,13 @@ def ended_by_hand(account: Account, assignment: Assignment, last_day: date) -> A
     return replace(account, assignments=assignments, overrides=tuple(overrides))
 
 
-def move(author: Author, meant: Meant, new: Assignment) -> Act:
+def move(author: Author, selection: Meant, new: Assignment) -> Act:
     """Moves to another post: the selected assignment ends the day before `new` starts. Fields of _POST that
     are blank in `new` are taken from the old assignment."""
 
     def act(account: Account, rules: Rules) -> Altered:
         last_day = new.start - timedelta(days=1)
-        selected = _meant(account, meant, last_day, rules)
+        selected = _meant(account, selection, last_day, rules)
         old = selected[0]
         post = replace(new, **{name: getattr(new, name) or getattr(old, name) for name in _POST})
         if post.uai == old.uai and post.function == old.function:
@@ -187,11 +187,11 @@ def move(author: Author, meant: Meant, new: Assignment) -> Act:
 _POST = ("function", "corps", "discipline", "modality", "quotite")
 
 
-def _meant(account: Account, meant: Meant, last_day: date, rules: Rules) -> list[Assignment]:
+def _meant(account: Account, selection: Meant, last_day: date, rules: Rules) -> list[Assignment]:
     """The selected assignment, among those that are not over on `last_day`. It is listed twice if both HR and
     an administrator entered it. Rows that end all others (a retirement) are not considered."""
     day = min(last_day, rules.as_of)
-    fits = [a for a in account.assignments if meant.fits(a) and not rules.policy.ends_all(a)]
+    fits = [a for a in account.assignments if selection.fits(a) and not rules.policy.ends_all(a)]
     going_on = [a for a in fits if any(e is None or e >= day for e in _last_days(account, a, rules))]
     # an assignment ended by hand may be given another last day
     going_on = going_on or [a for a in fits if _last_days(account, a, rules) and not a.is_over(day)]

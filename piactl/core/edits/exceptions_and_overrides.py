@@ -48,8 +48,8 @@ def end_exceptions(author: Author, service: str, uai: str = "") -> Act:
             if not (_means(e, service, uai) or (not uai and e.service == service))
         )
         if others == account.exceptions:
-            known = [*rules.policy.services, *(e.service for e in account.exceptions)]
-            if service not in known:
+            services = [*rules.policy.services, *(e.service for e in account.exceptions)]
+            if service not in services:
                 raise NotFound(
                     f"{account.uid}: it has no exception of {service}, and the policy has no such service.\n"
                     "See: piactl exception list"

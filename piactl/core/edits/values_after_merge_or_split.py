@@ -42,8 +42,8 @@ def without_matricule(account: Account, matricule: str, rules: Rules) -> Account
     """The account without the digests and the further matricule; the first one is left to the caller. Raises
     ActRefused if the account does not have it."""
     if matricule not in account.matricules:
-        known = ", ".join(account.matricules) or "none in clear"
-        raise ActRefused(f"{account.uid}: it has no matricule {matricule}; it has {known}")
+        matricules = ", ".join(account.matricules) or "none in clear"
+        raise ActRefused(f"{account.uid}: it has no matricule {matricule}; it has {matricules}")
     gone = rules.keys.candidates(MATRICULE, matricule)
     return replace(
         account,
@@ -83,7 +83,7 @@ def joined(into: Account, source: Account, as_of: date) -> Account:
 
     Raises ActRefused if the other account is closed by hand, because that would close this one.
     """
-    if any(one.kind is OverrideKind.CLOSE for one in running(source.overrides, as_of)):
+    if any(override.kind is OverrideKind.CLOSE for override in running(source.overrides, as_of)):
         raise ActRefused(
             f"{source.uid}: it is closed by hand, and {into.uid} would be.\n"
             f"Reopen it first: piactl account reopen {source.uid}, or close {into.uid} afterwards"
@@ -117,15 +117,19 @@ def _posts(into: Account, source: Account) -> tuple[Assignment, ...]:
 
 
 def _exceptions(exceptions: Sequence[ServiceException]) -> Iterable[ServiceException]:
-    left = list(exceptions)
-    while left:
-        one = left.pop(0)
-        for other in [e for e in left if (e.grants, e.service, e.uai) == (one.grants, one.service, one.uai)]:
-            if other.start <= one.end and one.start <= other.end:
-                left.remove(other)
-                later = max(one, other, key=lambda e: e.end)
-                one = replace(later, start=min(one.start, other.start))
-        yield one
+    remaining = list(exceptions)
+    while remaining:
+        exception = remaining.pop(0)
+        for other in [
+            e
+            for e in remaining
+            if (e.grants, e.service, e.uai) == (exception.grants, exception.service, exception.uai)
+        ]:
+            if other.start <= exception.end and exception.start <= other.end:
+                remaining.remove(other)
+                later = max(exception, other, key=lambda e: e.end)
+                exception = replace(later, start=min(exception.start, other.start))
+        yield exception
 
 
 def _overrides(of_into: Iterable[Override], of_source: Iterable[Override]) -> tuple[Override, ...]:
@@ -149,7 +153,7 @@ def split_off(account: Account, matricule: str, rules: Rules) -> tuple[Account, 
 
     Raises ActRefused if the account has no other matricule that is known.
     """
-    left = without_matricule(account, matricule, rules)
+    remaining = without_matricule(account, matricule, rules)
     others = [other for other in account.matricules if other != matricule]
     if not others:
         raise ActRefused(f"{account.uid}: {matricule} is its only known matricule; there is nothing to split")
@@ -161,10 +165,10 @@ def split_off(account: Account, matricule: str, rules: Rules) -> tuple[Account, 
     def stays(post: Assignment) -> Assignment:
         return replace(post, matricule="" if post.matricule == first else post.matricule)
 
-    left = replace(
-        left,
+    remaining = replace(
+        remaining,
         matricule=first,
-        further_matricules=tuple(m for m in left.further_matricules if m != first),
+        further_matricules=tuple(m for m in remaining.further_matricules if m != first),
         assignments=tuple(stays(post) for post in account.assignments if not goes(post)),
         numen_digest=None,
         numen_verifier=None,
@@ -173,4 +177,4 @@ def split_off(account: Account, matricule: str, rules: Rules) -> tuple[Account, 
         private_mail="",
         device="",
     )
-    return left, tuple(replace(post, matricule="") for post in account.assignments if goes(post))
+    return remaining, tuple(replace(post, matricule="") for post in account.assignments if goes(post))

@@ -45,17 +45,17 @@ def case_problems(case: PolicyCase, policy: Policy, register: Register) -> Itera
     profiles = career.profiles_on(case.day)
     if case.profiles is not None and {*case.profiles} != {*profiles}:
         yield f"profiles: {_list(profiles)}, not {_list(case.profiles)}"
-    held = {":".join(filter(None, right)): right for right in career.rights_on(case.day)}
-    wanted = {*case.has, *(case.services or ())}
-    unwanted = {*held, *case.lacks} - {*case.services} if case.services is not None else {*case.lacks}
-    for service in sorted(wanted - held.keys()):
+    rights = {":".join(filter(None, right)): right for right in career.rights_on(case.day)}
+    expected = {*case.has, *(case.services or ())}
+    unexpected = {*rights, *case.lacks} - {*case.services} if case.services is not None else {*case.lacks}
+    for service in sorted(expected - rights.keys()):
         name, _, uai = service.partition(":")
         why, _, _, line = revoke_reason(
             career, (name, uai), case.day, policy, register, same_assignments=False
         )
         yield f"{service}: missing; {why}{_place(policy, line)}"
-    for service in sorted(unwanted & held.keys()):
-        why, _, _, line = grant_reason(career, held[service], case.day, policy)
+    for service in sorted(unexpected & rights.keys()):
+        why, _, _, line = grant_reason(career, rights[service], case.day, policy)
         yield f"{service}: not expected; {why}{_place(policy, line)}"
 
 

@@ -146,10 +146,10 @@ def denial_in_force(case: Case, service: Service, uai: str) -> ServiceException 
     denials = [e for e in exceptions_on(case, service, uai) if not e.grants]
     if not denials:
         return None
-    held = holding(case.bare.rights.get((service.name, uai), []), case.number)
+    period = holding(case.bare.rights.get((service.name, uai), []), case.number)
     granted = any(e.grants for e in exceptions_on(case, service, uai))
     open_ = case.state in (*ASSIGNED, State.GRACE)
-    return denials[0] if held or (granted and open_) else None
+    return denials[0] if period or (granted and open_) else None
 
 
 def _right_days(service: Service, uai: str) -> YesDays:

@@ -34,14 +34,14 @@ class LoginContext:
 
 
 def password_causes(case: Case, around: LoginContext) -> Iterator[Cause]:
-    uid, known, show = case.account.uid, around.credentials, around.show
+    uid, credentials, show = case.account.uid, around.credentials, around.show
     activate = f"piactl password activate {uid}"
-    if known.changed is None:
+    if credentials.changed is None:
         yield Cause("no-password", Effect.REFUSED, "no password was ever set", activate)
         return
-    blocked, until = known.blocked_until(around.now)
-    if known.is_activation:
-        ends = known.activation_until
+    blocked, until = credentials.blocked_until(around.now)
+    if credentials.is_activation:
+        ends = credentials.activation_until
         if blocked:
             when = f" at {show(ends)}" if ends else ""
             text = f"the activation password ended unused{when}, by time or by wrong attempts"
@@ -49,37 +49,39 @@ def password_causes(case: Case, around: LoginContext) -> Iterator[Cause]:
             return
         valid = f", valid until {show(ends)}" if ends else ""
         text = (
-            f"an activation password was issued at {show(known.changed)}{valid}, and is not used yet:"
+            f"an activation password was issued at {show(credentials.changed)}{valid}, and is not used yet:"
             " log in with it once"
         )
         yield Cause("activation-unused", Effect.ASKED, text, activate, ends)
         return
     if blocked:
-        yield _block(uid, known, until, show)
-    elif known.failures:
-        yield _wrong_tries(uid, known, show)
-    if known.must_change:
+        yield _block(uid, credentials, until, show)
+    elif credentials.failures:
+        yield _wrong_tries(uid, credentials, show)
+    if credentials.must_change:
         text = "the password must be changed at the next log in"
         yield Cause("must-change", Effect.ASKED, text)
-    if known.expires is not None and known.expires <= around.now:
-        text = f"the password expired at {show(known.expires)}"
+    if credentials.expires is not None and credentials.expires <= around.now:
+        text = f"the password expired at {show(credentials.expires)}"
         yield Cause("expired", Effect.REFUSED, text, f"piactl password reset {uid}")
 
 
-def _wrong_tries(uid: str, known: Credentials, show: Callable[[datetime], str]) -> Cause:
-    tries = counted(len(known.failures), "try", "tries")
-    wrong = "the password or the code" if known.linked else "the password"
-    last = f"{wrong} was wrong at the last {tries}, the latest at {show(known.failures[-1])}"
+def _wrong_tries(uid: str, credentials: Credentials, show: Callable[[datetime], str]) -> Cause:
+    tries = counted(len(credentials.failures), "try", "tries")
+    wrong = "the password or the code" if credentials.linked else "the password"
+    last = f"{wrong} was wrong at the last {tries}, the latest at {show(credentials.failures[-1])}"
     text = f"{last}; if the password is forgotten, it can be reset"
     return Cause("wrong-tries", Effect.ASKED, text, f"piactl password reset {uid}")
 
 
-def _block(uid: str, known: Credentials, until: datetime | None, show: Callable[[datetime], str]) -> Cause:
-    since = f" since {show(known.blocked)}" if known.blocked else ""
+def _block(
+    uid: str, credentials: Credentials, until: datetime | None, show: Callable[[datetime], str]
+) -> Cause:
+    since = f" since {show(credentials.blocked)}" if credentials.blocked else ""
     end = f", until {show(until)}" if until else ""
     if until is None:
         end = ", until it is lifted"
-        if known.policy is None:
+        if credentials.policy is None:
             end = "; its end is not known: the settings name no password policy (password.policy)"
     text = f"blocked by wrong passwords{since}{end}"
     return Cause("blocked", Effect.REFUSED, text, f"piactl password unblock {uid}", until)
@@ -171,23 +173,23 @@ def login_span(case: Case) -> tuple[date | None, date | None]:
     return (span if holding(periods, case.number) else absence)(periods, case.number)
 
 
-def entry_allows_login(case: Case, known: Credentials) -> bool:
+def entry_allows_login(case: Case, credentials: Credentials) -> bool:
     """Whether the directory allows login on the day: the login window of the entry includes it, and no link
     to a device refuses."""
     account = case.account
     inside = (account.login_from or case.as_of) <= case.as_of <= (account.login_until or case.as_of)
-    return inside and not _is_denied(case, known)
+    return inside and not _is_denied(case, credentials)
 
 
-def _is_denied(case: Case, known: Credentials) -> bool:
+def _is_denied(case: Case, credentials: Credentials) -> bool:
     """Whether the entry refuses login by a link to no device, as on a closed or locked account. Only nights
     change the link, so it counts for today only. A lost device is a separate cause."""
-    return known.denied and case.account.device != NO_DEVICE and not case.as_of_option
+    return credentials.denied and case.account.device != NO_DEVICE and not case.as_of_option
 
 
-def entry_differs(case: Case, known: Credentials) -> bool:
+def entry_differs(case: Case, credentials: Credentials) -> bool:
     """Whether directory and rules differ about login on the day."""
-    return entry_allows_login(case, known) is not (holding(login_days(case), case.number) is not None)
+    return entry_allows_login(case, credentials) is not (holding(login_days(case), case.number) is not None)
 
 
 def _causes(case: Case, around: LoginContext) -> Iterator[Cause]:
@@ -203,12 +205,12 @@ def _causes(case: Case, around: LoginContext) -> Iterator[Cause]:
 
 def _by_the_entry(case: Case, around: LoginContext) -> Iterator[Cause]:
     """The cause of a directory entry that differs from the rules."""
-    known = around.credentials
-    if not entry_differs(case, known):
+    credentials = around.credentials
+    if not entry_differs(case, credentials):
         return
     account = case.account
     window = _window(account.login_from, account.login_until)
-    if _is_denied(case, known):
+    if _is_denied(case, credentials):
         window = "it is linked to no device, as a closed or locked account is"
     since = f"the last run was as of {around.last_run}" if around.last_run else "no run has been recorded"
     revert = look = "piactl nightly"
@@ -217,7 +219,7 @@ def _by_the_entry(case: Case, around: LoginContext) -> Iterator[Cause]:
         since = f"another program changed it, {drift_words(drift)}"
         # a refusal may be an emergency stop
         revert, look = f'piactl drift revert {account.uid} --reason "..."', f"piactl drift show {account.uid}"
-    if entry_allows_login(case, known):
+    if entry_allows_login(case, credentials):
         text = f"the entry allows the login ({window}), but the rules do not; {since}"
         yield Cause("entry", Effect.LET_IN, text, revert)
     else:
@@ -270,8 +272,8 @@ def _by_state(case: Case) -> Iterator[Cause]:
     elif case.state is State.GRACE:
         refused = not case.career.login_on(case.as_of)
         effect = Effect.REFUSED if refused else Effect.SERVICE
-        more = "; login was refused on the last day and still is" if refused else ""
-        yield Cause("grace", effect, f"in grace: {text}{more}", reopen, until)
+        note = "; login was refused on the last day and still is" if refused else ""
+        yield Cause("grace", effect, f"in grace: {text}{note}", reopen, until)
     elif case.state is State.ON_LEAVE and not _may_log_in(case):
         yield Cause("leave", Effect.REFUSED, f"on leave without login: {text}", "", until)
 
@@ -328,8 +330,8 @@ def _notes(case: Case, around: LoginContext) -> Iterator[str]:
         yield f"passwords and devices are as they are now, {around.show(around.now)}"
 
 
-def _how_refused(known: Credentials) -> str:
+def _how_refused(credentials: Credentials) -> str:
     """How the directory refuses a closed or locked account."""
-    if known.denied:
+    if credentials.denied:
         return "the directory refuses it by its dates and by a link to no device, under any password policy"
     return "the directory refuses it by its dates alone, which count only where a password policy applies"

@@ -66,13 +66,13 @@ _WRITES = {
 def run_steps(plan: Plan, uid: str, matricules: Collection[str], end: RunEnd) -> list[Step]:
     """The steps of a person in the run of this plan. What is held ends the way: the steps after it are
     skipped."""
-    found = _Way(plan, uid, matricules, end)
+    way = _Way(plan, uid, matricules, end)
     steps: list[Step] = []
     for name in _STEPS:
         if steps and (steps[-1].verdict is Verdict.HELD or steps[-1].code == "not-reached"):
             steps.append(Step(name, Verdict.SKIPPED, "not-reached", "the person was held before it"))
         else:
-            steps.append(found.step(name))
+            steps.append(way.step(name))
     return steps
 
 
@@ -112,10 +112,12 @@ class _Way:
         rows = dict.fromkeys(f"{c.feed}:{c.line}" for c in self._changes if c.feed and c.line)
         if rows:
             return Step("row", Verdict.DONE, "read", ", ".join(rows))
-        for one in plan.absents:
-            if one.matricule in self._matricules:
-                seen = f"{one.seen} of {one.needed} feeds without it"
-                return Step("row", Verdict.DONE, "absent", f"{one.function} at {one.uai} is absent: {seen}")
+        for absent in plan.absents:
+            if absent.matricule in self._matricules:
+                seen = f"{absent.seen} of {absent.needed} feeds without it"
+                return Step(
+                    "row", Verdict.DONE, "absent", f"{absent.function} at {absent.uai} is absent: {seen}"
+                )
         return Step("row", Verdict.SKIPPED, "no-news", "no row of the feeds of the run changes the account")
 
     def _matching(self) -> Step:
@@ -140,12 +142,14 @@ class _Way:
     def _guards(self) -> Step:
         if not self._changes:
             return Step("guards", Verdict.SKIPPED, "no-change", "nothing of the account changes")
-        allowed = [one for one in self._plan.refusals if self._end.allowed.get(one.kind) == one.total]
+        allowed = [
+            refusal for refusal in self._plan.refusals if self._end.allowed.get(refusal.kind) == refusal.total
+        ]
         for refusal in self._plan.refusals:
             if refusal not in allowed and self._end.status == "refused":
                 return Step("guards", Verdict.HELD, refusal.kind, _refusal_text(refusal))
         if allowed:
-            numbers = ", ".join(f"{one.kind}={one.total}" for one in allowed)
+            numbers = ", ".join(f"{refusal.kind}={refusal.total}" for refusal in allowed)
             return Step("guards", Verdict.DONE, "allowed", f"approved: {numbers}")
         return Step("guards", Verdict.DONE, "within-limits", "no guard is broken")
 
@@ -160,7 +164,9 @@ def _write(end: RunEnd, note: str) -> Step:
         if end.host:
             return Step("write", Verdict.SKIPPED, "other-host", f"the journal of host {end.host} has it")
         return Step("write", Verdict.HELD, "not-made", note or "the journal has no write of the account")
-    worst = max(end.writes, key=lambda one: [*_WRITES].index(one[0]) if one[0] in _WRITES else len(_WRITES))
+    worst = max(
+        end.writes, key=lambda write: [*_WRITES].index(write[0]) if write[0] in _WRITES else len(_WRITES)
+    )
     verdict, code, text = _WRITES.get(
         worst[0], (Verdict.HELD, worst[0].replace(" ", "-"), "nobody knows yet whether it was made")
     )

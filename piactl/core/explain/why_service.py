@@ -42,8 +42,8 @@ def _places(case: Case, service: Service) -> list[str]:
         return [""]
     uais = {post.assignment.uai for post in case.career.posts if post.has(service)}
     uais |= {uai for name, uai in case.career.rights if name == service.name}
-    known = {*case.foreign, *(case.account.entitlements if case.held else ())}
-    uais |= {uai for name, uai in known if name == service.name}
+    rights = {*case.foreign, *(case.account.entitlements if case.held else ())}
+    uais |= {uai for name, uai in rights if name == service.name}
     uais |= {e.uai for e in case.account.exceptions if e.service == service.name and e.uai}
     return sorted(uais or {post.assignment.uai for post in case.career.posts_on(case.as_of)})
 

@@ -19,20 +19,20 @@ from piactl.dataclass import dataclass
 _T = TypeVar("_T")
 
 
-def amended(one: _T, **values: Any) -> _T:
-    """`one` with these values of its fields. Nearly every account of a night has them already, and is
+def amended(instance: _T, **values: Any) -> _T:
+    """`instance` with these values of its fields. Nearly every account of a night has them already, and is
     returned as it is: to copy so many fields takes ten times as long as to compare them.
 
-    `one` is of a dataclass with slots and without __post_init__, which can be copied slot by slot, in half
-    the time of `dataclasses.replace`. Raises AttributeError or KeyError for a name that is not a field.
+    `instance` is of a dataclass with slots and without __post_init__, which can be copied slot by slot, in
+    half the time of `dataclasses.replace`. Raises AttributeError or KeyError for a name that is not a field.
     """
-    if all(getattr(one, name) == value for name, value in values.items()):
-        return one
-    kind: Any = type(one)
+    if all(getattr(instance, name) == value for name, value in values.items()):
+        return instance
+    kind: Any = type(instance)
     stored, setters = _slots(kind)
     copy = object.__new__(kind)
     # a setter returns None: this calls all of them, without a step of Python for each
-    any(map(call, setters.values(), repeat(copy), stored(one)))
+    any(map(call, setters.values(), repeat(copy), stored(instance)))
     for name, value in values.items():
         setters[name](copy, value)
     return copy  # type: ignore[no-any-return]
@@ -41,7 +41,7 @@ def amended(one: _T, **values: Any) -> _T:
 @cache
 def _slots(kind: Any) -> tuple[Callable[[Any], tuple[Any, ...]], dict[str, Callable[[Any, Any], None]]]:
     """The getter of all fields of a class, and the setter of each."""
-    names = [one.name for one in fields(kind)]
+    names = [slot.name for slot in fields(kind)]
     return attrgetter(*names), {name: getattr(kind, name).__set__ for name in names}
 
 
@@ -201,8 +201,8 @@ class Account:
         """Addresses on the entry that are not in its ledger of names: another tool wrote them."""
         if self.addresses <= self.identifiers:
             return frozenset()
-        known = {name.casefold() for name in self.identifiers}
-        return frozenset(address for address in self.addresses if address.casefold() not in known)
+        ledger = {name.casefold() for name in self.identifiers}
+        return frozenset(address for address in self.addresses if address.casefold() not in ledger)
 
     @property
     def names(self) -> frozenset[str]:

@@ -95,10 +95,10 @@ class DigestKeys:
     def candidates(self, purpose: str, value: str) -> tuple[str, ...]:
         """The digest of `value` under every key, the current one first."""
         others = [key for key in self.keys if key != self.current]
-        found = [self._with(key, purpose, value) for key in [self.current, *others]]
+        digests = [self._with(key, purpose, value) for key in [self.current, *others]]
         if self.matching and purpose == NUMEN:
-            found += [self._plain(key, purpose, value) for key in [self.current, *others]]
-        return tuple(found)
+            digests += [self._plain(key, purpose, value) for key in [self.current, *others]]
+        return tuple(digests)
 
     def matches(self, stored: str, purpose: str, value: str) -> bool:
         """Whether `stored` is a digest of `value` under the key it names. Compares in constant time."""

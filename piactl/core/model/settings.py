@@ -274,14 +274,14 @@ class Settings:
         """Whether a Unix user matches NUMENs of feeds, and so needs the matching key: that of the nights, and
         that of the administrator, who adopts. That of the help desk does not."""
         names = (IdentityName.NIGHTLY, IdentityName.ADMINISTRATOR)
-        found = [self.directory.identities[name] for name in names if name in self.directory.identities]
-        return any(not identity.is_of_another(user) for identity in found)
+        identities = [self.directory.identities[name] for name in names if name in self.directory.identities]
+        return any(not identity.is_of_another(user) for identity in identities)
 
     def with_state_folder(self, folder: str) -> Settings:
         """The settings with another state folder."""
         sources = {
-            name: one if one.format == "csv" else replace(one, state_folder=folder)
-            for name, one in self.sources.items()
+            name: source if source.format == "csv" else replace(source, state_folder=folder)
+            for name, source in self.sources.items()
         }
         return replace(self, state_folder=folder, sources=sources)
 

@@ -216,12 +216,12 @@ def _proper(name: str) -> str:
     if name != name.upper():
         return name
 
-    def written(found: re.Match[str]) -> str:
-        word, after = found[0].lower(), name[found.end() : found.end() + 1]
+    def written(match: re.Match[str]) -> str:
+        word, after = match[0].lower(), name[match.end() : match.end() + 1]
         if after and after in APOSTROPHES:  # d' is small; O'Brien, N'Guyen and L'Hermite are not
             small = word == "d"
         else:
-            small = bool(after) and (word in _FRENCH or (word in _FOREIGN and found.start() > 0))
+            small = bool(after) and (word in _FRENCH or (word in _FOREIGN and match.start() > 0))
         return word if small else word[:1].upper() + word[1:]
 
     return re.sub(_WORD, written, name)

@@ -75,15 +75,17 @@ def recognised(
     If two entries are of one person, both stay as they are. So does an entry whose identifiers name two
     people.
     """
-    known: dict[str, list[str]] = defaultdict(list)
+    matricules_by_name: dict[str, list[str]] = defaultdict(list)
     for matricule in matricules:
         for name in {matricule.casefold(), matricule.casefold().rpartition(":")[2]}:
-            known[name].append(matricule)
+            matricules_by_name[name].append(matricule)
     claims: dict[str, list[Match]] = defaultdict(list)
     unmatched: list[Unmatched] = []
     for incumbent in incumbents:
         by_matricule = {
-            matricule: "matricule" for m in incumbent.matricules for matricule in known.get(m.casefold(), ())
+            matricule: "matricule"
+            for m in incumbent.matricules
+            for matricule in matricules_by_name.get(m.casefold(), ())
         }
         if not by_matricule:
             by_matricule = {numens[digest]: "NUMEN" for digest in incumbent.numens if digest in numens}

@@ -33,23 +33,27 @@ class Approval:
 
 def reasons(plan: Plan, rules: Approvals) -> list[str]:
     """Why the plan needs the approval of another person; empty if it needs none."""
-    found = []
+    grounds = []
     for rule in rules.required:
         broken = sorted(
-            {one.kind for one in plan.refusals if "any" in rule.refused or one.kind in rule.refused}
+            {
+                refusal.kind
+                for refusal in plan.refusals
+                if "any" in rule.refused or refusal.kind in rule.refused
+            }
         )
         if broken:
-            found.append(f"breaks guards: {', '.join(broken)}")
+            grounds.append(f"breaks guards: {', '.join(broken)}")
         number = sum(plan.summary.get(kind, 0) for kind in rule.kinds)
         if number > rule.more_than and len(rule.kinds) > 1:  # one account may have several of them
             number = len({change.uid for change in plan.changes if _kinds(change) & rule.kinds})
         if number > rule.more_than:
             kinds = ", ".join(sorted(rule.kinds))
-            found.append(f"changes many accounts ({kinds}): {number}, more than {rule.more_than}")
+            grounds.append(f"changes many accounts ({kinds}): {number}, more than {rule.more_than}")
         protected = {change.uid for change in plan.changes if change.protected} if rule.protected else ()
         if protected:
-            found.append(f"changes protected accounts: {', '.join(sorted(protected)[:SAMPLE])}")
-    return list(dict.fromkeys(found))
+            grounds.append(f"changes protected accounts: {', '.join(sorted(protected)[:SAMPLE])}")
+    return list(dict.fromkeys(grounds))
 
 
 def _kinds(change: Change) -> set[str]:
@@ -59,7 +63,7 @@ def _kinds(change: Change) -> set[str]:
 
 def allowed_of(plan: Plan) -> dict[str, int]:
     """The broken guards of a plan with the numbers that an approval names."""
-    return {one.kind: one.total for one in plan.refusals}
+    return {refusal.kind: refusal.total for refusal in plan.refusals}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +79,32 @@ class Request:
     later: Sequence[datetime]
 
 
-def rejection(plan: Plan, fingerprint: str, found: Iterable[Approval]) -> Approval | None:
+def rejection(plan: Plan, fingerprint: str, approvals: Iterable[Approval]) -> Approval | None:
     """The last word about the plan with this fingerprint or one of its feeds, if it is a no."""
     feeds = {feed.digest for feed in plan.basis.feeds}
-    about = [one for one in found if one.plan == fingerprint or (not one.approved and feeds & {*one.feeds})]
-    last = max(about, key=lambda one: one.at, default=None)
+    about = [
+        approval
+        for approval in approvals
+        if approval.plan == fingerprint or (not approval.approved and feeds & {*approval.feeds})
+    ]
+    last = max(about, key=lambda approval: approval.at, default=None)
     return last if last is not None and not last.approved else None
 
 
 def serving(
-    request: Request, found: Iterable[Approval], rules: Approvals, now: datetime
+    request: Request, approvals: Iterable[Approval], rules: Approvals, now: datetime
 ) -> tuple[list[Approval], list[str]]:
     """The approvals of different people that serve the plan now, and why the others about it do not."""
     serve: dict[str, Approval] = {}  # by person
     why_not = []
-    for one in found:
-        if not one.approved or one.plan != request.fingerprint:
+    for approval in approvals:
+        if not approval.approved or approval.plan != request.fingerprint:
             continue
-        wrong = next(_wrong(one, request, rules, now), "")
+        wrong = next(_wrong(approval, request, rules, now), "")
         if wrong:
-            why_not.append(f"that of {one.by}: {wrong}")
+            why_not.append(f"that of {approval.by}: {wrong}")
         else:
-            serve[one.by.casefold()] = one
+            serve[approval.by.casefold()] = approval
     return [*serve.values()], why_not
 
 
@@ -105,16 +113,16 @@ def is_one_of(name: str, people: Iterable[str]) -> bool:
     return name.casefold() in map(str.casefold, people)
 
 
-def _wrong(one: Approval, request: Request, rules: Approvals, now: datetime) -> Iterator[str]:
-    if is_one_of(one.by, request.people):
+def _wrong(approval: Approval, request: Request, rules: Approvals, now: datetime) -> Iterator[str]:
+    if is_one_of(approval.by, request.people):
         yield "made or applies the plan"
-    if one.policy != request.plan.basis.policy or dict(one.allowed) != allowed_of(request.plan):
+    if approval.policy != request.plan.basis.policy or dict(approval.allowed) != allowed_of(request.plan):
         yield "is about other limits"
-    if one.at > now + AHEAD:
+    if approval.at > now + AHEAD:
         yield "is ahead of the clock of this host"
-    if now >= one.at + timedelta(hours=rules.hours):
+    if now >= approval.at + timedelta(hours=rules.hours):
         yield f"is older than {rules.hours} hours"
-    if one.name in request.used:
-        yield f"was used by run {request.used[one.name]}"
-    if any(start > one.at for start in request.later):
+    if approval.name in request.used:
+        yield f"was used by run {request.used[approval.name]}"
+    if any(start > approval.at for start in request.later):
         yield "another plan was made since"

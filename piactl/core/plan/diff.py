@@ -264,15 +264,17 @@ class _Maker:
         return next(iter(person.assignments), None) if person is not None else None
 
     def grant(self, right: Right) -> Change:
-        found = grant_reason(self.desired.career, right, self.rules.as_of, self.rules.policy)
-        return self._right(Kind.GRANT, right, *found)
+        right_reason = grant_reason(self.desired.career, right, self.rules.as_of, self.rules.policy)
+        return self._right(Kind.GRANT, right, *right_reason)
 
     def revoke(self, right: Right) -> Change:
         names = ("assignments", "overrides", "exceptions")
         same = all(getattr(self.current, name) == getattr(self.account, name) for name in names)
         rules, career = self.rules, self.desired.career
-        found = revoke_reason(career, right, rules.as_of, rules.policy, rules.register, same_assignments=same)
-        return self._right(Kind.REVOKE, right, *found)
+        right_reason = revoke_reason(
+            career, right, rules.as_of, rules.policy, rules.register, same_assignments=same
+        )
+        return self._right(Kind.REVOKE, right, *right_reason)
 
     def _exception(self, right: Right, *, grants: bool) -> str:
         """The text of the exception that grants (or denies) a right on the day, "" if none does."""
@@ -377,9 +379,11 @@ class _Maker:
         if any(getattr(self.current, name) != getattr(self.account, name) for name in _BIRTH):
             before["birth"] = "known" if self.current.birth_digest else None
             after["birth"] = "known" if self.account.birth_digest else None
-            kept = self.rules.matching.identity_digests
+            identity_digests = self.rules.matching.identity_digests
             return (
-                "the digests of the birth date follow HR" if kept else "digests of birth dates are not kept"
+                "the digests of the birth date follow HR"
+                if identity_digests
+                else "digests of birth dates are not kept"
             )
         if self.current.numen_verifier != self.account.numen_verifier:
             before["verifier"], after["verifier"] = None, "made"
@@ -404,12 +408,12 @@ class _Maker:
             for override in self.current.overrides
             if override.until < self.rules.as_of
         ]
-        left = {(o.kind, o.uai, o.function, o.start) for o in self.account.overrides}
+        remaining = {(o.kind, o.uai, o.function, o.start) for o in self.account.overrides}
         ended += [
             f"HR confirms a change by hand: {override_text(override)}"
             for override in self.current.overrides
             if override.until >= self.rules.as_of
-            and (override.kind, override.uai, override.function, override.start) not in left
+            and (override.kind, override.uai, override.function, override.start) not in remaining
         ]
         ended += [
             f"an exception has ended: {exception_text(exception)}"
@@ -459,8 +463,8 @@ def effect_on(current: Account | None, account: Account) -> Effect:
     return Effect(after - before, before - after, other, sources, posts)
 
 
-def _posts(account: Account, known: Container[object]) -> tuple[NewPost, ...]:
-    return tuple((a.source, a.uai, a.start, a.end) for a in account.assignments if a.key not in known)
+def _posts(account: Account, known_keys: Container[object]) -> tuple[NewPost, ...]:
+    return tuple((a.source, a.uai, a.start, a.end) for a in account.assignments if a.key not in known_keys)
 
 
 _DETAILS = ("corps", "position", "discipline", "modality", "quotite")
@@ -471,15 +475,15 @@ def other_values(current: Account, account: Account) -> Iterator[str]:
     from a known one in that alone, `details` if a known assignment has other values, `end` if it has another
     end, `name` if a name differs in more than its spelling. A mutation is not among them, because it has its
     own start."""
-    known = {a.key: a for a in current.assignments}
+    by_key = {a.key: a for a in current.assignments}
     starts = {(a.source, a.start, a.function) for a in current.assignments}
     places = {(a.source, a.start, a.uai) for a in current.assignments}
-    new = [a for a in account.assignments if a.key not in known]
+    new = [a for a in account.assignments if a.key not in by_key]
     if any((a.source, a.start, a.function) in starts for a in new):
         yield "establishment"
     if any((a.source, a.start, a.uai) in places for a in new):
         yield "function"
-    pairs = [(known[a.key], a) for a in account.assignments if a.key in known]
+    pairs = [(by_key[a.key], a) for a in account.assignments if a.key in by_key]
     if any(old.end != a.end for old, a in pairs):
         yield "end"
     if any(getattr(old, name) != getattr(a, name) for old, a in pairs for name in _DETAILS):

@@ -68,9 +68,9 @@ class Drift:
         return [*DriftClass].index(DriftClass(self.drift_class)), self.uid, self.attribute
 
 
-def changed_words(drift: Iterable[Drift]) -> str:
+def changed_words(drifts: Iterable[Drift]) -> str:
     """The change by another program to one account, as a clause."""
-    attributes = {one.attribute for one in drift}
+    attributes = {drift.attribute for drift in drifts}
     names = ", ".join(sorted(attributes - {DEVICE}))
     done = [f"changed {names}"] if names else []
     done += ["added a device"] if DEVICE in attributes else []

@@ -108,7 +108,7 @@ class PartRecord:
 
     def after(self, digest: str, day: date | None) -> PartRecord:
         """The record once a set with this date was applied."""
-        others = (one for one in self.digests if one != digest)
+        others = (other for other in self.digests if other != digest)
         return PartRecord(day or self.day, (*others, digest)[-PARTS:])
 
 
@@ -163,7 +163,7 @@ def _past(facts: FeedFacts, *, accepted: bool) -> PastFeed:
     values = {column: _frequent(counts) for column, counts in facts.values.items()}
     forms = {
         column: {
-            one: round(1000 * number / sum(counts.values())) for one, number in _frequent(counts).items()
+            form: round(1000 * number / sum(counts.values())) for form, number in _frequent(counts).items()
         }
         for column, counts in facts.forms.items()
         if sum(counts.values()) >= MANY
@@ -304,15 +304,15 @@ def part_refusals(
 
 
 def held_refusal(
-    facts: FeedFacts, held: Mapping[str, str], source: SourceSettings, as_of: date
+    facts: FeedFacts, holds: Mapping[str, str], source: SourceSettings, as_of: date
 ) -> Refusal | None:
-    """(code, message) if too many people of a feed are `held` (matricule -> why), by its rows or by their
-    accounts; else None."""
+    """(code, message) if too many people of a feed are held, by its rows or by their accounts; else None.
+    `holds` says why, by matricule."""
     limits = limits_on(source, as_of)
-    if not _exceeds(len(held), limits.held_share * facts.people, limits.held_floor):
+    if not _exceeds(len(holds), limits.held_share * facts.people, limits.held_floor):
         return None
-    sample = "; ".join(f"{matricule}: {why}" for matricule, why in list(held.items())[:_SAMPLE])
-    message = f"{len(held)} of its {facts.people} people are held"
+    sample = "; ".join(f"{matricule}: {why}" for matricule, why in list(holds.items())[:_SAMPLE])
+    message = f"{len(holds)} of its {facts.people} people are held"
     limit = _limit(limits.held_share, limits.held_floor)
     return "held", f"{message} {limit}, such as {sample};\n  {_advice(facts)}"
 
@@ -381,14 +381,14 @@ def _other_forms(facts: FeedFacts, past: Sequence[PastFeed], share: float) -> di
         if seen < MANY or not comparable:
             continue
         apart = []
-        for one in sorted({*counts, *(name for feed in comparable for name in feed.forms[column])}):
-            before = sum(feed.forms[column].get(one, 0) for feed in comparable) / 1000 / len(comparable)
-            now = counts.get(one, 0) / seen
+        for form in sorted({*counts, *(name for feed in comparable for name in feed.forms[column])}):
+            before = sum(feed.forms[column].get(form, 0) for feed in comparable) / 1000 / len(comparable)
+            now = counts.get(form, 0) / seen
             if abs(now - before) > share:
-                apart.append((now - before, one, now, before))
+                apart.append((now - before, form, now, before))
         if apart:
-            _, one, now, before = max(apart)
-            messages[column] = f"form {one} in {now:.1%} of its values, {before:.1%} {_feeds(comparable)}"
+            _, form, now, before = max(apart)
+            messages[column] = f"form {form} in {now:.1%} of its values, {before:.1%} {_feeds(comparable)}"
     return messages
 
 

@@ -72,31 +72,31 @@ def components(nights: Sequence[FeedQuality]) -> dict[str, float | None]:
     Of each, the share of what is right: rows that are valid, values that are there, rows that no other one
     repeats or contradicts, new posts known by their start, rows of posts that did not go and come back,
     establishments that stayed."""
-    rows = sum(one.rows for one in nights)
-    cells = sum(one.rows * len(one.blanks) for one in nights)
-    posts = sum(one.posts for one in nights)
-    places = sum(one.establishments + one.missing for one in nights if one.establishments)
+    rows = sum(night.rows for night in nights)
+    cells = sum(night.rows * len(night.blanks) for night in nights)
+    posts = sum(night.posts for night in nights)
+    places = sum(night.establishments + night.missing for night in nights if night.establishments)
     return {
-        "validity": _right(sum(one.rejected for one in nights), rows),
-        "completeness": _right(sum(sum(one.blanks.values()) for one in nights), cells),
-        "uniqueness": _right(sum(one.doubled for one in nights), rows),
-        "timeliness": _right(sum(sum(one.late.values()) for one in nights), posts),
-        "stability": _right(sum(one.back for one in nights), rows),
-        "coverage": _right(sum(one.missing for one in nights), places),
+        "validity": _right(sum(night.rejected for night in nights), rows),
+        "completeness": _right(sum(sum(night.blanks.values()) for night in nights), cells),
+        "uniqueness": _right(sum(night.doubled for night in nights), rows),
+        "timeliness": _right(sum(sum(night.late.values()) for night in nights), posts),
+        "stability": _right(sum(night.back for night in nights), rows),
+        "coverage": _right(sum(night.missing for night in nights), places),
     }
 
 
 def score(parts: Mapping[str, float | None]) -> float | None:
     """The mean of the components that could be counted, in percent."""
-    known = [part for part in parts.values() if part is not None]
-    return round(100 * sum(known) / len(known), 1) if known else None
+    values = [part for part in parts.values() if part is not None]
+    return round(100 * sum(values) / len(values), 1) if values else None
 
 
 def median_days(nights: Iterable[FeedQuality]) -> int | None:
     """The median of the days that late posts were late; None if none was."""
     days: Counter[int] = Counter()
-    for one in nights:
-        days.update({int(late): number for late, number in one.late.items()})
+    for night in nights:
+        days.update({int(late): number for late, number in night.late.items()})
     half = (days.total() + 1) // 2
     for late in sorted(days):
         half -= days[late]

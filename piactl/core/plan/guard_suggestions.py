@@ -48,25 +48,29 @@ def suggestions(
     number: dict[tuple[str, str], int] = {}
     for day, counts in nights:
         guards = guards_on(policy, day)
-        for kind, (found, of) in counts.items():
+        for kind, (accounts, of) in counts.items():
             if not of:
                 continue  # a first load
             base, _, scope = kind.partition(PER)
             guard = guards[base][1] if base in guards else Guard()
             number_limit = guard.limit(scope)
             limit = number_limit.most(of) if number_limit is not None else None
-            used = inf if limit == 0 else found / limit if limit else 0.0
+            used = inf if limit == 0 else accounts / limit if limit else 0.0
             key = kind, _period(policy, kind, day)
-            near = used, found, of, day, limit
-            nearest[key] = max(near, nearest.get(key, near), key=lambda one: (one[0], one[1]))
-            largest[key] = max(found, largest.get(key, 0))
+            near = used, accounts, of, day, limit
+            nearest[key] = max(
+                near, nearest.get(key, near), key=lambda candidate: (candidate[0], candidate[1])
+            )
+            largest[key] = max(accounts, largest.get(key, 0))
             number[key] = number.get(key, 0) + 1
     rows = []
-    for (kind, period), (used, found, of, day, limit) in nearest.items():
+    for (kind, period), (used, accounts, of, day, limit) in nearest.items():
         least = LEAST_OF_SCOPE if PER in kind else LEAST
         suggested = max(least, ceil(largest[kind, period] * margin))
-        rows.append((-used, Suggestion(kind, period, number[kind, period], found, of, day, limit, suggested)))
-    return [row for _, row in sorted(rows, key=lambda one: (one[0], one[1].kind, one[1].period))]
+        rows.append(
+            (-used, Suggestion(kind, period, number[kind, period], accounts, of, day, limit, suggested))
+        )
+    return [row for _, row in sorted(rows, key=lambda pair: (pair[0], pair[1].kind, pair[1].period))]
 
 
 def _period(policy: Policy, kind: str, day: date) -> str:

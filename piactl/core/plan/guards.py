@@ -252,12 +252,12 @@ class Tally:
 
     def totals(self) -> Totals:
         """The accounts that gain and lose each profile and service, by name."""
-        found: dict[str, dict[str, dict[str, int]]] = {}
+        by_sort: dict[str, dict[str, dict[str, int]]] = {}
         for sort, name in sorted({*self._gains, *self._losses}):
             gained = self._gains[sort, name].accounts if (sort, name) in self._gains else 0
             counts = {"gain": gained, "lose": self._losses[sort, name]}
-            found.setdefault(f"{sort}s", {})[name] = counts
-        return found
+            by_sort.setdefault(f"{sort}s", {})[name] = counts
+        return by_sort
 
     def impact(
         self, census: Census, policy: Policy, as_of: date, sources: Mapping[str, int] = NO_SOURCES
@@ -299,17 +299,17 @@ class Tally:
         the largest, with the accounts before it. `KIND per SCOPE`: those of the establishment or profile that
         is nearest to its limit."""
         counted = [*self._all(census, policy, as_of, held, losses, NO_SOURCES)]
-        found: dict[str, tuple[int, int]] = {}
+        largest: dict[str, tuple[int, int]] = {}
         for kind, sort, _, of, count, _ in counted:
             if not sort or kind in GROWTH.values():
-                found[kind] = max(found.get(kind, (0, 0)), (count.accounts, of))
+                largest[kind] = max(largest.get(kind, (0, 0)), (count.accounts, of))
         nearest: dict[str, tuple[float, int, int]] = {}
         for _, kind, sort, _, of, limit, count, _ in _limited(counted, guards_on(policy, as_of)):
             if sort in SCOPES and kind not in GROWTH.values() and of:
                 name = f"{kind}{PER}{sort}"
                 near = count.accounts / max(1, limit.most(of)), count.accounts, of
                 nearest[name] = max(near, nearest.get(name, near))
-        return found | {name: (number, of) for name, (_, number, of) in nearest.items()}
+        return largest | {name: (number, of) for name, (_, number, of) in nearest.items()}
 
     def refusals(
         self,

@@ -35,8 +35,8 @@ def losses_with(losses: Losses, summary: Mapping[str, int], as_of: date) -> Loss
 
 def losses_beyond(losses: Losses, recorded: Losses) -> Losses:
     """The losses that are not in `recorded`."""
-    more = {day: dict(Counter(counts) - Counter(recorded.get(day, {}))) for day, counts in losses.items()}
-    return {day: counts for day, counts in more.items() if counts}
+    excess = {day: dict(Counter(counts) - Counter(recorded.get(day, {}))) for day, counts in losses.items()}
+    return {day: counts for day, counts in excess.items() if counts}
 
 
 def losses_before(losses: Losses, unfinished: Losses, summary: Mapping[str, int], as_of: date) -> Losses:

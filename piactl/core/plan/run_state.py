@@ -179,5 +179,5 @@ class Memory:
         absent = {key[0] for source in self.sources.values() for key in source.absences}
         deviating = {matricule for source in self.sources.values() for matricule in source.deviations}
         cases = (case.matricule for case in self.cases.values())
-        vanished = (one.matricule for one in self.vanished.values() if one.matricule)
+        vanished = (account.matricule for account in self.vanished.values() if account.matricule)
         return {*self.waiting, *absent, *deviating, *cases, *vanished}

@@ -125,10 +125,10 @@ class SyncCache:
 
     def pack(self, draft: EntryDraft) -> bytes:
         """The entry of a draft; its names beyond the first are kept at once."""
-        name, *more = draft.names or (0,)
+        name, *more_names = draft.names or (0,)
         self.more_names.pop(draft.key, None)
-        if more:
-            self.more_names[draft.key] = more
+        if more_names:
+            self.more_names[draft.key] = more_names
         home = self.number(draft.home)
         return _ENTRY.pack(draft.csn, draft.rows, name, draft.due, home, draft.sources)
 

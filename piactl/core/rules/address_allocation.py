@@ -107,10 +107,10 @@ def numbered(desired: Desired, numbers: Numbers | GivenNumbers | None, dn: str =
     if numbers is None or not account.uid or account.state is State.ARCHIVED or account.number is not None:
         return desired
     on_entry = account.posix[0] if account.posix else ""
-    there = current is not None and current.state is not State.ARCHIVED
-    number = numbers.number_for(account.uid, on_entry, dn, there=there)
+    exists = current is not None and current.state is not State.ARCHIVED
+    number = numbers.number_for(account.uid, on_entry, dn, there=exists)
     if number is None:
-        return desired if there or on_entry else None
+        return desired if exists or on_entry else None
     return replace(desired, account=with_number(account, number, numbers.settings))
 
 

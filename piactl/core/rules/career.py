@@ -141,8 +141,8 @@ def _of_one(assignment: Assignment, policy: Policy, register: Register) -> Caree
         *(assignment.start, assignment.end, assignment.position),
         *(profile.name if profile else None, services, policy.grace_days(assignment, register)),
     )
-    kept: Career | None = policy.careers.get(key)
-    if kept is None:
+    career: Career | None = policy.careers.get(key)
+    if career is None:
         if len(policy.careers) >= _MOST_KEPT:
             policy.careers.clear()
         made = policy.careers[key] = _career((assignment,), policy, register)
@@ -151,14 +151,14 @@ def _of_one(assignment: Assignment, policy: Policy, register: Register) -> Caree
     return Career(
         posts=tuple(
             Post(assignment, p.first, p.last, p.profile, p.position, p.grace, p.counts, services=p.services)
-            for p in kept.posts
+            for p in career.posts
         ),
-        segments=kept.segments,
-        locked=kept.locked,
-        login=kept.login,
-        rights={(service, place and uai): periods for (service, place), periods in kept.rights.items()},
-        open_before=kept.open_before,
-        next_changes=kept.next_changes,
+        segments=career.segments,
+        locked=career.locked,
+        login=career.login,
+        rights={(service, place and uai): periods for (service, place), periods in career.rights.items()},
+        open_before=career.open_before,
+        next_changes=career.next_changes,
     )
 
 

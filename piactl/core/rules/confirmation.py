@@ -29,18 +29,18 @@ def confirmed(
     if not overrides:
         return assignments, overrides
     of_hr = _posts(overridden(assignments, overrides, as_of), policy, register)
-    left = []
+    remaining = []
     for override in overrides:
         row = _added(override, assignments)
         post = next((p for p in of_hr if row and _covers(p, row, policy, as_of)), None)
         if row is not None and post is not None:
             past = date.fromordinal(post.first) - timedelta(days=1)
             rest = (replace(row, end=past),) if row.start <= past else ()
-            at = assignments.index(row)
-            assignments = (*assignments[:at], *rest, *assignments[at + 1 :])
+            index = assignments.index(row)
+            assignments = (*assignments[:index], *rest, *assignments[index + 1 :])
         elif not _is_ended(override, assignments):
-            left.append(override)
-    return assignments, tuple(left)
+            remaining.append(override)
+    return assignments, tuple(remaining)
 
 
 def contradicted(

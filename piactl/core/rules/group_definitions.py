@@ -36,9 +36,9 @@ class Group:
 
 def groups_of(policy: Policy, register: Register) -> Iterator[Group]:
     """The groups that the policy and the register ask for, in the order of their names."""
-    found = [*_of_services(policy), *_of_establishments(policy, register), *_extra(policy)]
+    groups = [*_of_services(policy), *_of_establishments(policy, register), *_extra(policy)]
     static = policy.groups.static
-    return iter(sorted((replace(group, static=static) for group in found), key=lambda group: group.name))
+    return iter(sorted((replace(group, static=static) for group in groups), key=lambda group: group.name))
 
 
 def _of_services(policy: Policy) -> Iterator[Group]:

@@ -215,15 +215,15 @@ class Traces:
     def evidence(self, other: Traces) -> tuple[str, ...]:
         """The evidence that both are one person: `same NUMEN`, `same identity`, and `same private address`,
         which counts only with a name. Empty: two people, even of one name."""
-        found = []
+        evidence = []
         if not self.numens.isdisjoint(other.numens):
-            found.append(SAME_NUMEN)
+            evidence.append(SAME_NUMEN)
         if not self.identities.isdisjoint(other.identities):
-            found.append(SAME_IDENTITY)
+            evidence.append(SAME_IDENTITY)
         one_name = family_agrees(self.named, other.named) or given_agrees(self.named, other.named)
         if self.mail and self.mail == other.mail and one_name:
-            found.append(SAME_MAIL)
-        return tuple(found)
+            evidence.append(SAME_MAIL)
+        return tuple(evidence)
 
 
 MAIL = "mail:"
@@ -248,13 +248,13 @@ def mail_trace(address: str) -> str:
 
 
 def joins(
-    found: Collection[str], born: bool | None, names: bool, former: bool, settings: MatchingSettings
+    evidence: Collection[str], born: bool | None, names: bool, former: bool, settings: MatchingSettings
 ) -> bool:
     """Whether a newcomer with this evidence for one account needs no decision. `former`: the feed names a
     former matricule of that account; `names`: a name agrees."""
-    if former and (SAME_NUMEN in found or (bool(born) and names)):
+    if former and (SAME_NUMEN in evidence or (bool(born) and names)):
         return True
-    return {SAME_NUMEN, SAME_IDENTITY} <= {*found} and "numen+identity" in settings.automatic
+    return {SAME_NUMEN, SAME_IDENTITY} <= {*evidence} and "numen+identity" in settings.automatic
 
 
 def with_matricule(account: Account, matricule: str, keys: DigestKeys) -> Account:

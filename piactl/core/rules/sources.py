@@ -42,22 +42,22 @@ class Supplements:
         first = self.authoritative(assignments)
         if not first:
             return tuple(a for a in assignments if a.source in self.creating)
-        known = {(a.uai, a.function) for a in first}
+        posts = {(a.uai, a.function) for a in first}
         last = date.max if any(a.end is None for a in first) else max(a.end for a in first if a.end)
         result = []
-        for one in assignments:
-            if one.source in self.names:
-                opens = [a.start for a in first if not a.is_over(one.start)]
-                idle = (one.source, one.function) in self.idle
-                if (one.uai, one.function) in known or idle or not opens:
+        for assignment in assignments:
+            if assignment.source in self.names:
+                opens = [a.start for a in first if not a.is_over(assignment.start)]
+                idle = (assignment.source, assignment.function) in self.idle
+                if (assignment.uai, assignment.function) in posts or idle or not opens:
                     continue
-                end = min(one.end or date.max, last)
-                start = max(one.start, min(opens))
+                end = min(assignment.end or date.max, last)
+                start = max(assignment.start, min(opens))
                 if end < start:
                     continue
-                result.append(replace(one, start=start, end=None if end == date.max else end))
+                result.append(replace(assignment, start=start, end=None if end == date.max else end))
             else:
-                result.append(one)
+                result.append(assignment)
         return tuple(result)
 
 

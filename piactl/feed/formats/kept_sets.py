@@ -85,17 +85,17 @@ class KeptSet:
 
 def every_kept_set(folder: str) -> list[KeptSet]:
     """All sets in the state folder that can be read."""
-    found = sorted((Path(folder) / FOLDER).glob("*-*-*")) if folder else []
-    return [kept for kept in map(_read, found) if kept is not None]
+    paths = sorted((Path(folder) / FOLDER).glob("*-*-*")) if folder else []
+    return [kept_set for kept_set in map(_read, paths) if kept_set is not None]
 
 
-def keep_set(folder: Path, kept: KeptSet) -> None:
+def keep_set(folder: Path, kept_set: KeptSet) -> None:
     """Keeps a set in the state folder, and the last ones of its kind. Raises PiactlError."""
     folder /= FOLDER
     make_private_folder(folder)
-    write_private(folder / kept.name, kept.pieces())
-    found = sorted(folder.glob(f"{_kind_name(kept.source, kept.kind)}-*"), key=lambda path: path.name)
-    for old in found[:-_GENERATIONS]:
+    write_private(folder / kept_set.name, kept_set.pieces())
+    paths = sorted(folder.glob(f"{_kind_name(kept_set.source, kept_set.kind)}-*"), key=lambda path: path.name)
+    for old in paths[:-_GENERATIONS]:
         old.unlink(missing_ok=True)
 
 
@@ -109,7 +109,7 @@ def kept_sets(folder: str, source: str, kind: str) -> list[KeptSet]:
         files_by_time = sorted(files, key=lambda path: path.stat().st_mtime_ns)
     except OSError:
         return []
-    return [kept for kept in map(_read, files_by_time) if kept is not None]
+    return [kept_set for kept_set in map(_read, files_by_time) if kept_set is not None]
 
 
 def _read(path: Path) -> KeptSet | None:
@@ -143,8 +143,8 @@ def _digest_of(stream: IO[bytes]) -> str:
     return hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
-def _basis(found: list[Any] | None) -> DeltaBasis | None:
-    return DeltaBasis(found[0], date.fromisoformat(found[1]), found[2]) if found else None
+def _basis(values: list[Any] | None) -> DeltaBasis | None:
+    return DeltaBasis(values[0], date.fromisoformat(values[1]), values[2]) if values else None
 
 
 def _kind_name(source: str, kind: str) -> str:

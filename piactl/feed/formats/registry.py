@@ -81,14 +81,14 @@ change another set of its run."""
 def open_translated(path: Path, source: SourceSettings) -> Iterator[tuple[BufferedReader, TranslatedSet]]:
     """The rows of a set. Raises FeedRefused with every reason for which the set cannot be trusted."""
     key = (path.absolute(), repr(source))
-    kept = _kept.pop(key, None)
-    if kept is None or kept.state != state_of(path):
-        kept = _translated(path, source)
-    _kept[key] = kept
+    translated_set = _kept.pop(key, None)
+    if translated_set is None or translated_set.state != state_of(path):
+        translated_set = _translated(path, source)
+    _kept[key] = translated_set
     for oldest in [*_kept][:-_MOST]:
         del _kept[oldest]
-    with kept.rows.opened("rb") as stream:
-        yield cast(BufferedReader, stream), kept
+    with translated_set.rows.opened("rb") as stream:
+        yield cast(BufferedReader, stream), translated_set
 
 
 def set_to_keep(path: Path, source: SourceSettings) -> KeptSet | None:
@@ -103,11 +103,12 @@ def _translated(path: Path, source: SourceSettings) -> TranslatedSet:
     def before(kind: str) -> list[KeptSet]:
         # of two sets of one day the one that was kept last is the likelier one
         in_run = [
-            one.kept
-            for one in _kept.values()
-            if one.kept is not None
-            and one.kept.kind == kind
-            and (one.source.name, one.source.state_folder) == (source.name, source.state_folder)
+            translated_set.kept
+            for translated_set in _kept.values()
+            if translated_set.kept is not None
+            and translated_set.kept.kind == kind
+            and (translated_set.source.name, translated_set.source.state_folder)
+            == (source.name, source.state_folder)
         ]
         return [*in_run, *kept_sets(source.state_folder, source.name, kind)]
 
@@ -137,13 +138,13 @@ def _translated(path: Path, source: SourceSettings) -> TranslatedSet:
         constants={**source.constants, **day},
         date_formats=("%d/%m/%Y", "%Y-%m-%d"),
     )
-    kept = None
+    kept_set = None
     if writer.kind and writer.day and undated:  # a format whose rows have dates has no deltas
         if writer.basis is not None:  # a delta is not of the day of another set
             order = writer.day, writer.number
-            others = (one for one in before(writer.kind) if one.order >= order)
-            writer.later = frozenset(one.digest for one in others) - {digest}
-        kept = KeptSet(
+            others = (other for other in before(writer.kind) if other.order >= order)
+            writer.later = frozenset(other.digest for other in others) - {digest}
+        kept_set = KeptSet(
             source.name,
             writer.kind,
             writer.day,
@@ -155,4 +156,4 @@ def _translated(path: Path, source: SourceSettings) -> TranslatedSet:
             lambda: records.opened("rb"),
             writer.number,
         )
-    return TranslatedSet(rows, layout, writer, digest, state, kept)
+    return TranslatedSet(rows, layout, writer, digest, state, kept_set)

@@ -48,8 +48,8 @@ class RowWriter:
         self.at: Counter[str] = Counter()
         stream.write((";".join(columns) + "\n").encode())
 
-    def pass_over(self, what: str, why: str, number: int = 1) -> None:
-        self.passed[what, why] += number
+    def pass_over(self, subject: str, why: str, number: int = 1) -> None:
+        self.passed[subject, why] += number
 
     def record(self, line: bytes) -> None:
         """Adds a person as later deltas need them."""

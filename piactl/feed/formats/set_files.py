@@ -50,7 +50,7 @@ def md5_beside(path: Path) -> list[Path]:
     # unlike those of Path, these also answer where a folder cannot be searched
     names = dict.fromkeys((path.name, path.name if os.path.isdir(path) else path.stem))  # noqa: PTH112
     beside = [path.parent / f"{name}{suffix}" for name in names for suffix in (SUFFIX, SUFFIX.upper())]
-    return [one for one in beside if one != path and os.path.exists(one)]  # noqa: PTH110
+    return [file for file in beside if file != path and os.path.exists(file)]  # noqa: PTH110
 
 
 def check_md5(name: str, listed: Opener, files: Mapping[str, Opener]) -> None:
@@ -133,7 +133,7 @@ def state_of(path: Path) -> State:
     """The state of the files of a set, to see whether it changes; empty if they cannot be read."""
     try:
         paths = sorted(path.iterdir()) if path.is_dir() else [path]
-        facts = [(one.name, one.lstat()) for one in (*paths, *md5_beside(path))]
+        facts = [(file.name, file.lstat()) for file in (*paths, *md5_beside(path))]
     except OSError:
         return ()
     return tuple((name, fact.st_size, fact.st_mtime_ns) for name, fact in facts)
@@ -143,7 +143,7 @@ def digest_of(path: Path) -> str:
     """The SHA-256 of a file or archive; of a folder that of the lines that `sha256sum *` prints in it."""
     if not path.is_dir():
         return _sha256(path)
-    names = sorted(one.name for one in path.iterdir())
+    names = sorted(file.name for file in path.iterdir())
     return hashlib.sha256("".join(f"{_sha256(path / n)}  {n}\n" for n in names).encode()).hexdigest()
 
 
@@ -177,12 +177,12 @@ def open_set(
 def _agreeing(path: Path, files: dict[str, Opener]) -> dict[str, Opener]:
     """The files, without those that have digests. Raises FeedRefused if a digest is another."""
     others = {name: opener for name, opener in files.items() if not is_md5(name)}
-    whole = {} if path.is_dir() else {path.name: partial(_opened, path)}
+    set_file = {} if path.is_dir() else {path.name: partial(_opened, path)}
     try:
         for name in sorted(files.keys() - others.keys()):
             check_md5(name, files[name], others)
         for beside in md5_beside(path):
-            check_md5(beside.name, partial(_opened, beside), {**whole, **others})
+            check_md5(beside.name, partial(_opened, beside), {**set_file, **others})
     except WrongMd5 as error:
         raise refused(path, "wrong-checksum", str(error)) from None
     return others
@@ -191,14 +191,14 @@ def _agreeing(path: Path, files: dict[str, Opener]) -> dict[str, Opener]:
 def _folder(path: Path, limits: SourceLimits) -> dict[str, Opener]:
     files: dict[str, Opener] = {}
     size = 0
-    for one in sorted(path.iterdir()):
-        facts = one.lstat()
+    for file in sorted(path.iterdir()):
+        facts = file.lstat()
         if not stat.S_ISREG(facts.st_mode):
-            raise refused(path, "not-a-file", f"{one.name}: a set has regular files only")
+            raise refused(path, "not-a-file", f"{file.name}: a set has regular files only")
         size += facts.st_size
         if size > limits.max_bytes or len(files) >= MOST_FILES:
             raise _too_large(path, limits)
-        files[one.name] = partial(_opened, one)
+        files[file.name] = partial(_opened, file)
     return files
 
 

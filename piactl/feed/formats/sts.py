@@ -110,7 +110,7 @@ def _row(person: etree._Element, uai: str) -> tuple[tuple[str, ...] | None, bool
     texts = {str(child.tag): text_of(child) for child in person if child.tag in _COLUMNS.values()}
     value = {column: texts.get(tag, "") for column, tag in _COLUMNS.items()}
     key = person.get("ID", "").strip()
-    disciplines = (one.get("CODE", "") for one in person.iter("DISCIPLINE"))
+    disciplines = (discipline.get("CODE", "") for discipline in person.iter("DISCIPLINE"))
     is_local = person.get("TYPE", "").strip().casefold() == "local"
     if not value["fonction"]:
         return None, is_local

@@ -173,7 +173,7 @@ FACTS = 3
 
 def record_of(request: Request, form: Form, file: str) -> Record:
     values = request.values
-    own = [found[0] if (found := values.get(name)) else "" for name in form.singles]
+    own = [texts[0] if (texts := values.get(name)) else "" for name in form.singles]
     return [request.id, file, str(request.line), *own, *filter(None, values.get(form.functions, ()))]
 
 
@@ -198,14 +198,14 @@ def after_requests(
 ) -> list[Record]:
     """What the requests for one person make of their records; several differing ones if they contradict each
     other, none if the person is deleted. A modification of an unknown person makes none."""
-    added = [record_of(one, form, file) for one, file in requests if one.kind == "addRequest"]
+    added = [record_of(request, form, file) for request, file in requests if request.kind == "addRequest"]
     result = list(added)
     for request, file in requests:
         if request.kind == "modifyRequest":
-            result += [modified(one, request, form, file, clears=clears) for one in records or added]
+            result += [modified(record, request, form, file, clears=clears) for record in records or added]
     if result and any(request.kind == "deleteRequest" for request, _ in requests):
         result += records
-    unique = {(one[0], *one[FACTS:]): one for one in reversed(result)}
+    unique = {(record[0], *record[FACTS:]): record for record in reversed(result)}
     return [*reversed(unique.values())]
 
 
@@ -214,5 +214,5 @@ def to_line(record: Record) -> bytes:
 
 
 def first(values: Mapping[str, Sequence[str]], name: str) -> str:
-    found = values.get(name)
-    return found[0] if found else ""
+    texts = values.get(name)
+    return texts[0] if texts else ""

@@ -140,7 +140,7 @@ class _Set:
         self._check_facts(name, facts)
 
     def _read_structures(self, names: Iterable[str]) -> None:
-        known = dict(self.uais)
+        former_uais = dict(self.uais)
         self.uais.clear()
         removed: set[str] = set()
 
@@ -149,7 +149,7 @@ class _Set:
 
         for name in names:
             self._read(name, self.form.of_structure, structure)
-        self.uais = {**{key: uai for key, uai in known.items() if key not in removed}, **self.uais}
+        self.uais = {**{key: uai for key, uai in former_uais.items() if key not in removed}, **self.uais}
 
     def _check_facts(self, name: str, facts: dict[str, str]) -> None:
         """Compares what the head of a file states with the perimeter of the source."""
@@ -176,7 +176,7 @@ class _Set:
                 match = re.search(rf"\b{fact} ?= ?\[([^\]]*)\]", declared)
                 stated = sorted({*re.split(r"[,;\s]+", match[1])} - {""}) if match else []
                 asked = sorted({*self.source.perimeter.get(setting, "").split(",")} - {""})
-                if asked and {one.lstrip("0") for one in stated} != {one.lstrip("0") for one in asked}:
+                if asked and {code.lstrip("0") for code in stated} != {code.lstrip("0") for code in asked}:
                     detail = f"{name}: {fact} is {', '.join(stated) or 'not stated'}"
                     detail += f", but the perimeter of the source says {', '.join(asked)}"
                     raise self.files.refuse("wrong-perimeter", detail)
@@ -192,7 +192,7 @@ class _Set:
         if request.kind == "deleteRequest":
             removed.add(key)
             return
-        uai = next(filter(None, (first_of(values, one) for one in self.form.uais)), "").upper()
+        uai = next(filter(None, (first_of(values, attribute) for attribute in self.form.uais)), "").upper()
         if not uai:
             return
         if self.uais.setdefault(key, uai) != uai:
@@ -223,16 +223,16 @@ class _Set:
         day = self.writer.day
         if day is None:
             raise self.files.refuse("undated")
-        kept = self.files.kept(self.writer.kind)
-        same = [one for one in kept if one.digest == self.files.digest]
-        older = [one for one in kept if one.order < (day, self.writer.number)]
+        sets = self.files.kept(self.writer.kind)
+        same = [kept_set for kept_set in sets if kept_set.digest == self.files.digest]
+        older = [kept_set for kept_set in sets if kept_set.order < (day, self.writer.number)]
         if not same and not older:
-            if kept:
-                newest = max(one.day for one in kept)
+            if sets:
+                newest = max(kept_set.day for kept_set in sets)
                 detail = f"it is dated {day}, but one dated {newest} of its kind has been read; remove it"
                 raise FeedRefused(str(self.files.path), [("older", detail)])
             raise self.files.refuse("no-complete-set")
-        return same[-1] if same else max(reversed(older), key=lambda one: one.order)
+        return same[-1] if same else max(reversed(older), key=lambda kept_set: kept_set.order)
 
     def _write_over(
         self, base: KeptSet, changes: dict[str, list[tuple[Request, str]]]
@@ -245,14 +245,14 @@ class _Set:
             return base.basis, base.gone
         clears, gone = self.source.empty_values == "clear", set[str]()
         counts = dict.fromkeys(("added", "modified", "deleted"), 0)
-        known: dict[str, list[Record]] = {}
+        records: dict[str, list[Record]] = {}
         for record in base.rows():
             if record[0] in changes:  # more than once if the set has the person twice
-                known.setdefault(record[0], []).append(record)
+                records.setdefault(record[0], []).append(record)
             else:
                 self._put(record)
         for key, requests in changes.items():
-            before = known.get(key, [])
+            before = records.get(key, [])
             after = after_requests(before, requests, self.form, clears=clears)
             if not before:
                 counts["added"] += bool(after)
@@ -264,9 +264,9 @@ class _Set:
                 continue
             for request, _ in () if after else requests:
                 self.writer.pass_over(f"{request.kind} of unknown people", "the set before lacks them")
-            for one in after:
-                self._put(one)
-        made = ", ".join(f"{number} {what}" for what, number in counts.items())
+            for changed_record in after:
+                self._put(changed_record)
+        made = ", ".join(f"{number} {action}" for action, number in counts.items())
         self.writer.remark = f"a delta on the set of {base.day}: {made}"
         day = self.writer.day or base.day
         return DeltaBasis(base.digest, base.day, (day - base.day).days), frozenset(gone)
@@ -288,8 +288,8 @@ class _Set:
             self.writer.write(row, file, int(line))
 
     def _rows(self, key: str, record: Record) -> Iterator[tuple[str, ...]]:
-        _, usage, birth_name, given, civilite, birth, home, director = record[FACTS : FACTS + 8]
-        person = (key, civilite, usage if birth_name else "", birth_name or usage, given, birth)
+        _, usage, birth_name, given_name, civilite, birth, home, director = record[FACTS : FACTS + 8]
+        person = (key, civilite, usage if birth_name else "", birth_name or usage, given_name, birth)
         posts: set[tuple[str, str]] = set()
         texts = [*record[FACTS + 8 :], *_headships(director, home)]
         for structure, function, discipline in self._functions(texts):
@@ -317,13 +317,13 @@ class _Set:
             else:
                 self.writer.pass_over("functions", "no code")
         dropped = self.source.drop_functions
-        kept = [one for one in every if one[1] not in dropped]
-        if not kept and self.source.creates:
+        remaining = [post for post in every if post[1] not in dropped]
+        if not remaining and self.source.creates:
             return every
         for _, function, _ in every:
             if function in dropped:
                 self.writer.pass_over(f"functions {function}", "under drop_functions, beside another one")
-        return kept
+        return remaining
 
 
 def _headships(director: str, home: str) -> list[str]:
