@@ -43,7 +43,7 @@ _MOST = 5
 
 
 def lost_text(report: Mapping[str, Any]) -> str:
-    """`found` as in `-o json`: older, runs, feeds."""
+    """`report` as in `-o json`: older, runs, feeds."""
     if not report["runs"] and not report["older"]:
         return "the directory lacks no run of this host\n"
     lines = [report["older"]] if report["older"] else []
@@ -79,7 +79,7 @@ def _feed(feed: Mapping[str, str]) -> str:
 
 
 def comparison_text(comparison: Mapping[str, Any]) -> str:
-    """`found` as in `doctor --compare -o json`."""
+    """`comparison` as in `doctor --compare -o json`."""
     lines = [f"{' and '.join(comparison['servers'])}, compared as {comparison['identity']}"]
     if not comparison["level"]:
         lines.append("replication is not complete: the contextCSN of the servers differs")
@@ -105,7 +105,7 @@ def _difference(entry: Mapping[str, Any]) -> str:
 
 
 def mending_text(mending: Mapping[str, Any]) -> str:
-    """`found` as in `recover --from SERVER -o json`."""
+    """`mending` as in `recover --from SERVER -o json`."""
     if not mending["writes"] and not mending["left"]:
         return f"{mending['to']} has all entries of {mending['from']}\n"
     lines = [f"{mending['to']} would get from {mending['from']}:"]
