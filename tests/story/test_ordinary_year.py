@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
@@ -21,6 +22,7 @@ TWO_RENTREES = date(2026, 8, 24), date(2027, 10, 31)
 NO_ROOM = Guard(Limit(0, 0.0))
 SHARE = 0.003
 """Of the people, changed by HR from one night to the next."""
+COINCIDENCE = re.compile(r"assignment-contradicts|\(same identity\)")
 
 
 def nights(every: int, first: date, last: date) -> Iterator[Night]:
@@ -67,9 +69,10 @@ def test_no_night_is_stopped(tmp_path: Path, people: int, every: int, seed: int)
         plan, last = ready.plan, ready.last
         assert last is not None
         assert plan.refusals == (), (day, plan.refusals)
-        # among many the generator makes one or two rows of a person that contradict each other
+        # among many the generator makes one or two rows of a person that contradict each other, and a pair
+        # of people born on one day with one family name and first given name
         assert len(plan.holds) <= max(people // 10_000, people // 5_000 > 0), (day, plan.holds)
-        assert all("assignment-contradicts" in hold.why for hold in plan.holds), (day, plan.holds)
+        assert all(COINCIDENCE.search(hold.why) for hold in plan.holds), (day, plan.holds)
         if before is not None:
             held = [hold.matricule or "" for hold in plan.holds]
             counted = tally(plan.changes).refusals(
