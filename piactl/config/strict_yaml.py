@@ -26,14 +26,14 @@ _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U000100
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class FileContent:
     """The text of a file without its byte order mark; `digest` is the SHA-256 of its bytes in hexadecimal."""
 
     text: str
     digest: str
 
 
-def read_content(path: Path, *, max_bytes: int = MAX_BYTES) -> Content:
+def read_content(path: Path, *, max_bytes: int = MAX_BYTES) -> FileContent:
     """The content of a UTF-8 file without control characters. Raises ConfigurationInvalid for any other."""
     raw = _read_bytes(path, max_bytes)
     try:
@@ -55,7 +55,7 @@ def read_content(path: Path, *, max_bytes: int = MAX_BYTES) -> Content:
     if strange is not None:
         line, column = place_of(text, strange.start())
         raise ConfigurationInvalid.of(path, "a control character; remove it", line, column)
-    return Content(text, hashlib.sha256(raw).hexdigest())
+    return FileContent(text, hashlib.sha256(raw).hexdigest())
 
 
 def place_of(text: str, offset: int) -> tuple[int, int]:

@@ -55,7 +55,7 @@ class Shade(Enum):
     OVERRIDE = "by hand"
 
 
-class Group(Enum):
+class RowGroup(Enum):
     """The groups of rows, in order; the values appear in JSON."""
 
     ASSIGNMENTS = "assignments"
@@ -80,7 +80,7 @@ class Span:
 class Row:
     """One row of the timeline: a short `label`, details in `note`."""
 
-    group: Group
+    group: RowGroup
     label: str
     note: str = ""
     spans: list[Span] = field(default_factory=list)
@@ -123,7 +123,7 @@ def _assignment_rows(account: Account, pieces: Sequence[Piece], policy: Policy) 
         note = assignment_text(assignment) + (
             f", position {assignment.position}" if assignment.position else ""
         )
-        row = Row(Group.ASSIGNMENTS, f"{assignment.function} {assignment.uai}", note)
+        row = Row(RowGroup.ASSIGNMENTS, f"{assignment.function} {assignment.uai}", note)
         for inside, career in pieces:
             row.spans += _assigned(assignment, career, policy, inside)
         yield row
@@ -146,7 +146,7 @@ def _is_of(post: Post, assignment: Assignment) -> bool:
 def _state_rows(pieces: Sequence[Piece]) -> Iterable[Row]:
     """One row per state. The days before the first post have no state, because there was no account."""
     for state in State:
-        row = Row(Group.STATES, state.value)
+        row = Row(RowGroup.STATES, state.value)
         for inside, career in pieces:
             born = min((segment.first for segment in career.segments if segment.state in _ALIVE), default=0)
             days = [(s.first, s.last) for s in career.segments if s.state is state and s.last >= born]
@@ -160,19 +160,19 @@ def _lock_periods(account: Account) -> list[Period]:
 
 
 def _login_row(account: Account, pieces: Sequence[Piece]) -> Row:
-    row = Row(Group.LOGIN, "log in")
+    row = Row(RowGroup.LOGIN, "log in")
     for inside, career in pieces:
         row.spans += _spans(difference(career.login, _lock_periods(account)), inside, Shade.LOGIN)
     return row
 
 
 def _lock_rows(account: Account, pieces: Sequence[Piece]) -> Iterable[Row]:
-    position = Row(Group.LOCKS, "by position", "locked by an administrative position")
+    position = Row(RowGroup.LOCKS, "by position", "locked by an administrative position")
     for inside, career in pieces:
         position.spans += _spans(career.locked, inside, Shade.LOCK)
     yield position
     if account.lock is not None:
-        by_hand = Row(Group.LOCKS, "by hand", f"{account.lock.by}: {account.lock.reason}")
+        by_hand = Row(RowGroup.LOCKS, "by hand", f"{account.lock.by}: {account.lock.reason}")
         by_hand.spans = [Span(first, last, Shade.LOCK) for first, last in _lock_periods(account)]
         yield by_hand
 
@@ -184,7 +184,7 @@ def _service_rows(pieces: Sequence[Piece], policy: Policy) -> Iterable[Row]:
         for right in dict.fromkeys([*ruled, *career.rights, *_delayed_rights(career, policy)]):
             label = right[0] + (f" {right[1]}" if right[1] else "")
             service = policy.services.get(right[0])
-            row = rows.setdefault(right, Row(Group.SERVICES, label, service.label if service else ""))
+            row = rows.setdefault(right, Row(RowGroup.SERVICES, label, service.label if service else ""))
             row.spans += _right_spans(right, career, ruled.get(right, []), policy, inside)
     order = list(policy.services)
     yield from (
@@ -240,9 +240,12 @@ def _manual_rows(account: Account) -> Iterable[Row]:
         )
         shade = Shade.GRANT if exception.grants else Shade.DENIAL
         span = Span(exception.start.toordinal(), exception.end.toordinal(), shade)
-        yield Row(Group.EXCEPTIONS, label, exception_text(exception), [span])
+        yield Row(RowGroup.EXCEPTIONS, label, exception_text(exception), [span])
     for override in sorted(account.overrides, key=lambda p: (p.made, p.kind.value)):
         span = Span(override.made.toordinal(), override.until.toordinal(), Shade.OVERRIDE)
         yield Row(
-            Group.OVERRIDES, f"{override.kind.value} {override.uai}".strip(), override_text(override), [span]
+            RowGroup.OVERRIDES,
+            f"{override.kind.value} {override.uai}".strip(),
+            override_text(override),
+            [span],
         )

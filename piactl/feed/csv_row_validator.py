@@ -20,7 +20,7 @@ from piactl.feed.encoding_and_header import (
     COLUMNS,
     REQUIRED,
     SUSPECT,
-    Layout,
+    ColumnLayout,
     StrayQuote,
     UnclosedQuote,
     split_record,
@@ -124,7 +124,7 @@ class Column:
 class RowValidator:
     """Validates the rows of one feed, and counts the values and the faults of each column."""
 
-    def __init__(self, layout: Layout, source: SourceSettings) -> None:
+    def __init__(self, layout: ColumnLayout, source: SourceSettings) -> None:
         self.layout = layout
         self._codec = CODECS[source.encoding]
         self._undecodable = partial(undecodable, configured=source.encoding)

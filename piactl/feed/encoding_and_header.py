@@ -152,7 +152,7 @@ _DELIMITERS = (";", ",", "\t")
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class ColumnLayout:
     """`places`: canonical column -> index of its field. `extras`: names that are not read."""
 
     delimiter: str
@@ -173,7 +173,7 @@ class Layout:
         return tuple(_plain(field.strip(BLANKS + '"')) for field in fields) == self.names
 
 
-def read_layout(header: str, source: SourceSettings) -> tuple[Layout | None, list[tuple[str, str]]]:
+def read_layout(header: str, source: SourceSettings) -> tuple[ColumnLayout | None, list[tuple[str, str]]]:
     """The layout of a feed with this header line, and the refusals; the layout is None if there are refusals.
 
     If the source sets no delimiter, the one that gives the most known columns is used.
@@ -202,7 +202,7 @@ def _header_name(column: str, source: SourceSettings) -> str:
     return _plain(source.columns.get(column, column))
 
 
-def _placed(delimiter: str, names: tuple[str, ...], source: SourceSettings) -> Layout:
+def _placed(delimiter: str, names: tuple[str, ...], source: SourceSettings) -> ColumnLayout:
     places = {}
     for column in COLUMNS:
         name = _header_name(column, source)
@@ -210,10 +210,10 @@ def _placed(delimiter: str, names: tuple[str, ...], source: SourceSettings) -> L
             places[column] = names.index(name)
     used = set(places.values())
     extras = tuple(n for i, n in enumerate(names) if i not in used and n != REJECT_COLUMN)
-    return Layout(delimiter, names, places, extras)
+    return ColumnLayout(delimiter, names, places, extras)
 
 
-def _missing(layout: Layout, source: SourceSettings) -> list[tuple[str, str]]:
+def _missing(layout: ColumnLayout, source: SourceSettings) -> list[tuple[str, str]]:
     refusals = []
     for column in REQUIRED:
         if column in layout.places or column in source.constants:
@@ -227,6 +227,6 @@ def _missing(layout: Layout, source: SourceSettings) -> list[tuple[str, str]]:
     return refusals
 
 
-def _doubled(layout: Layout, source: SourceSettings) -> list[tuple[str, str]]:
+def _doubled(layout: ColumnLayout, source: SourceSettings) -> list[tuple[str, str]]:
     doubled = [c for c in layout.places if layout.names.count(_header_name(c, source)) > 1]
     return [refusal("doubled-column", f"column {column} appears twice in the header") for column in doubled]

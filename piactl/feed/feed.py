@@ -11,7 +11,7 @@ from piactl.core.plan.feed_limits import FeedFacts
 from piactl.core.plan.plan import Rejection
 from piactl.core.text import counted, few
 from piactl.dataclass import dataclass
-from piactl.feed.encoding_and_header import Layout, shown
+from piactl.feed.encoding_and_header import ColumnLayout, shown
 from piactl.feed.formats.rows import RowWriter
 from piactl.feed.people_builder import PeopleBuilder
 
@@ -42,7 +42,7 @@ def row_remarks(builder: PeopleBuilder) -> list[Remark]:
     return remarks
 
 
-def layout_remarks(layout: Layout) -> list[Remark]:
+def layout_remarks(layout: ColumnLayout) -> list[Remark]:
     """Remarks about the header."""
     remarks = []
     if layout.extras:

@@ -27,7 +27,7 @@ from piactl.core.plan.feed_limits import COUNTED, MOST_DISTINCT
 from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
 from piactl.feed.csv_row_validator import PRUNE, Pattern, RowValidator, Sample, form, is_sampled, without_end
-from piactl.feed.encoding_and_header import CODECS, PERSON_COLUMNS, Layout, read_layout
+from piactl.feed.encoding_and_header import CODECS, PERSON_COLUMNS, ColumnLayout, read_layout
 from piactl.feed.feed_file import FileState, OpenFeed, is_trailer, longest_line, open_feed
 
 LINES = 16
@@ -59,7 +59,7 @@ def blocks(line_groups: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
 
 
 @dataclass(slots=True)
-class Lines:
+class FileLines:
     """The lines of a file. Of each line, the header first: `owners` and `numbers`, as in LineDigests, and
     `digests`, of which those of people are the sums. Of each block: `keys`, its digest, `sizes`, its lines,
     and `masks`, a bit for each column that was sampled; and by column, `counts` of its values, which are
@@ -78,7 +78,7 @@ class Lines:
     values: list[list[str]] = field(default_factory=list, repr=False)
 
 
-def packed(basis: str, lines: Lines) -> list[bytes]:
+def packed(basis: str, lines: FileLines) -> list[bytes]:
     """The lines as a file of this host keeps them, in pieces."""
     values, samples = [], []
     for texts, numbers in zip(lines.values, lines.samples, strict=True):
@@ -121,7 +121,7 @@ def unpacked(content: memoryview) -> KnownLines:
         return items
 
     keys = [data[offset : offset + _DIGEST] for offset in range(owners, place, _DIGEST)]
-    lines = Lines(
+    lines = FileLines(
         owners=data[end + 1 : owners].decode().split("\n"),
         numbers=part("I", count),
         digests=part("Q", count),
@@ -141,15 +141,15 @@ def unpacked(content: memoryview) -> KnownLines:
 class KnownLines:
     """The lines of the last file of a source, and those of the next one, while it is read."""
 
-    def __init__(self, basis: str = "", lines: Lines | None = None) -> None:
-        self.basis, self.lines = basis, lines or Lines()
+    def __init__(self, basis: str = "", lines: FileLines | None = None) -> None:
+        self.basis, self.lines = basis, lines or FileLines()
         self.changed = False
         """Whether the lines differ from those that were known."""
 
     def begin(self, basis: str, names: Sequence[str], key: bytes) -> LineSampler:
         """Begins the next file. The known lines are used if it has the same basis: the digest of the header
         and the settings of the source."""
-        before = self.lines if basis == self.basis else Lines()
+        before = self.lines if basis == self.basis else FileLines()
         self.basis = basis
         return LineSampler(before, names, key)
 
@@ -165,9 +165,9 @@ class LineSampler:
     stored as a digest and a form (see `form`).
     """
 
-    def __init__(self, before: Lines, names: Sequence[str], key: bytes) -> None:
+    def __init__(self, before: FileLines, names: Sequence[str], key: bytes) -> None:
         self.before, self.names, self._key = before, names, key
-        self.lines = Lines(values=before.values or [[] for _ in names])
+        self.lines = FileLines(values=before.values or [[] for _ in names])
         self.lines.counts = [array("I") for _ in names]
         self.lines.samples = [array("I") for _ in names]
         self.watched = [*range(len(names))]
@@ -300,7 +300,7 @@ class LineDigests:
     one. `state` is that of the file when it was read.
     """
 
-    layout: Layout
+    layout: ColumnLayout
     start: hashlib.blake2b = field(repr=False)
     state: FileState | None = None
     owners: list[str] = field(default_factory=list, repr=False)

@@ -20,7 +20,7 @@ from piactl.feed.csv_row_validator import BrokenRow, FieldTooLong, RowValidator,
 from piactl.feed.encoding_and_header import (
     CODECS,
     COLUMNS,
-    Layout,
+    ColumnLayout,
     UnclosedQuote,
     is_wholesale,
     likely_encoding,
@@ -120,7 +120,7 @@ class FeedReader:
         self.offsets = array("Q", [0])
         """Where each line begins, and the last one ends."""
         self.header = b""
-        self.layout: Layout | None = None
+        self.layout: ColumnLayout | None = None
         self.rows: RowValidator | None = None
         self.trailer: Trailer | None = None
         self.trailer_line = 0

@@ -11,7 +11,7 @@ from piactl.core.model.numen_and_digests import read_numen
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.plan import Rejection
 from piactl.errors import FeedRefused
-from piactl.feed.encoding_and_header import CODECS, REJECT_COLUMN, Layout, read_layout
+from piactl.feed.encoding_and_header import CODECS, REJECT_COLUMN, ColumnLayout, read_layout
 from piactl.feed.feed import Feed
 from piactl.feed.feed_file import open_feed
 from piactl.private_files import write_private
@@ -83,7 +83,7 @@ def _without_reason(body: bytes, delimiter: bytes) -> bytes:
     return row if sign and b'"' not in reason else body
 
 
-def _without_numens(body: bytes, delimiter: bytes, layout: Layout | None, *, mask: bool) -> bytes:
+def _without_numens(body: bytes, delimiter: bytes, layout: ColumnLayout | None, *, mask: bool) -> bytes:
     """The row without NUMENs, in any column, as a broken row may have shifted ones. A mistyped NUMEN gives
     the right one away, so its whole column goes, too, and of a broken row every cell that is like one."""
     cells = body.split(delimiter)

@@ -12,7 +12,7 @@ from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import DirectorySettings
 from piactl.core.naming.local_part_and_capitalisation import UnusableName, local_part
 from piactl.core.plan.adoption import (
-    Match,
+    EntryMatch,
     clashes,
     kept_aliases,
     main_address,
@@ -54,7 +54,7 @@ from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
 
 def recognised_entries(
     strangers: Mapping[str, Stranger], merged: MergedFeeds, index: AccountIndex, rules: Rules, by: Recognition
-) -> tuple[list[Match], list[Hold]]:
+) -> tuple[list[EntryMatch], list[Hold]]:
     """The entries that can be adopted, by uid, and a hold with the reason for each other entry.
 
     `strangers` are all entries that piactl does not manage, by DN.
@@ -87,7 +87,7 @@ def _numens(merged: MergedFeeds, by: Recognition) -> dict[str, str]:
     return {digest: m for m, digest in digests.items() if owners[digest] == 1}
 
 
-def _obstacle(match: Match, merged: MergedFeeds, index: AccountIndex, rules: Rules) -> str:
+def _obstacle(match: EntryMatch, merged: MergedFeeds, index: AccountIndex, rules: Rules) -> str:
     entry = index.entry(match.matricule, rules.keys)
     if entry is not None:
         return f"its person, matricule {match.matricule}, already has the account {entry.account.uid}"
@@ -102,7 +102,7 @@ def _obstacle(match: Match, merged: MergedFeeds, index: AccountIndex, rules: Rul
 class _Adoption:
     """An entry and the account that it becomes."""
 
-    match: Match
+    match: EntryMatch
     desired: Desired
     write: AccountWrite
     changes: tuple[Change, ...]
@@ -173,11 +173,11 @@ class _Adopting:
         adoptions = list(self._adoptions(matches, strangers, merged))
         return self._planned(adoptions, strangers, merged)
 
-    def _hold(self, match: Match, why: str) -> None:
+    def _hold(self, match: EntryMatch, why: str) -> None:
         self.holds.append(Hold(match.matricule, match.incumbent.uid, why, HoldCode.ADOPTION))
 
     def _adoptions(
-        self, matches: Iterable[Match], strangers: Mapping[str, Stranger], merged: MergedFeeds
+        self, matches: Iterable[EntryMatch], strangers: Mapping[str, Stranger], merged: MergedFeeds
     ) -> Iterator[_Adoption]:
         for match in matches:
             person = merged.people[match.matricule]
@@ -201,7 +201,9 @@ class _Adopting:
                 continue
             yield self._adoption(match, strangers[match.incumbent.dn], desired)
 
-    def _subject(self, match: Match, person: Person, assignments: tuple[Assignment, ...]) -> Subject | None:
+    def _subject(
+        self, match: EntryMatch, person: Person, assignments: tuple[Assignment, ...]
+    ) -> Subject | None:
         """The person, with the entry as an open account; None if its main address is uncertain. Raises
         UnusableName."""
         incumbent, domain, keys = match.incumbent, self.rules.policy.domain, self.rules.keys
@@ -227,7 +229,7 @@ class _Adopting:
         )
         return Subject(match.matricule, current, person, assignments)
 
-    def _adoption(self, match: Match, stranger: Stranger, desired: Desired) -> _Adoption:
+    def _adoption(self, match: EntryMatch, stranger: Stranger, desired: Desired) -> _Adoption:
         # its NUMEN and private address are as new as the account; of a password nobody can tell
         proof_changes = ((ADOPTED, self.as_of),)
         posix = posix_values(stranger, self.encoding)

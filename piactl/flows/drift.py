@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from piactl.core.model.account import Account
 from piactl.core.model.overrides import OverrideKind, running
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.plan.drift import DEVICE, ENTRY, Drift, DriftClass, Fate, changed_words, kept_until
+from piactl.core.plan.drift import DEVICE, ENTRY, Drift, DriftClass, DriftFate, changed_words, kept_until
 from piactl.core.text import iso
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import Entry, Unreadable, with_kept
@@ -38,16 +38,16 @@ def decided(
     since = memory.drift.get(entry.account.uid, {})
     overrides = running(entry.account.overrides, as_of)
 
-    def decide(attribute: str, drift_class: DriftClass) -> Fate:
+    def decide(attribute: str, drift_class: DriftClass) -> DriftFate:
         fate = usual_fate(attribute, drift_class)
         if drift_class is DriftClass.LOOSENING:
             return fate
         if any(o.kind is OverrideKind.KEEP and o.value == attribute for o in overrides):
-            return Fate.KEPT
+            return DriftFate.KEPT
         last = kept_until(attribute, since.get(attribute, as_of), drift_days, overrides)
         # a protected account is the administrator's: no night may write it, nor take the mark away
-        ends = fate is Fate.KEPT and attribute != encoding.name("piactlProtected")
-        return Fate.REVERTED if ends and as_of > last else fate
+        ends = fate is DriftFate.KEPT and attribute != encoding.name("piactlProtected")
+        return DriftFate.REVERTED if ends and as_of > last else fate
 
     return with_kept(entry, encoding, decide, based=based)
 
@@ -75,7 +75,7 @@ def drift_list(
         for drift in drifts:
             first = since.get(drift.attribute, as_of)
             until = None
-            if drift.fate == Fate.KEPT:
+            if drift.fate == DriftFate.KEPT:
                 until = kept_until(drift.attribute, first, drift_days, account.overrides)
             others = {owners.get(text.casefold(), account.uid) for text in drift.theirs} - {account.uid}
             owner = min(others, default=None)
@@ -121,7 +121,7 @@ def device_drift(reader: Reader, directory: DirectorySettings, base: str = "") -
                 drift_class=DriftClass.LOOSENING.value,
                 ours=(),
                 theirs=(dn,),
-                fate=Fate.WAITS.value,
+                fate=DriftFate.WAITS.value,
                 by=by.get(dn, ""),
             )
 
@@ -134,7 +134,11 @@ def remembered(
     evaluated_uids = {account.uid for account in evaluated}
     after = {uid: dict(since) for uid, since in before.items() if partly and uid not in evaluated_uids}
     for drift in drifts:
-        if drift.fate != Fate.REVERTED and drift.attribute not in (ENTRY, DEVICE) and drift.since is not None:
+        if (
+            drift.fate != DriftFate.REVERTED
+            and drift.attribute not in (ENTRY, DEVICE)
+            and drift.since is not None
+        ):
             after.setdefault(drift.uid, {})[drift.attribute] = drift.since
     return dict(sorted(after.items()))
 

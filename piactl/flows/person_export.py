@@ -28,12 +28,12 @@ from piactl.directory.store.run_records import read_runs
 from piactl.directory.store.state_records import read_memory, waiting_record
 from piactl.errors import NotFound
 from piactl.feed.formats.kept_sets import every_kept_set
-from piactl.flows.apply.undo_log import IN_UNDO_LOG, read_kept
+from piactl.flows.apply.undo_log import IN_UNDO_LOG, read_logged_writes
 from piactl.flows.drift import drift_row
-from piactl.flows.helpdesk.identity_check_and_operator_limits import Answer, read_attempts
+from piactl.flows.helpdesk.identity_check_and_operator_limits import ProofKind, read_attempts
 from piactl.flows.helpdesk.second_person import Requests
 from piactl.flows.queries.accounts import AccountStore, find_entry, lock_row
-from piactl.journal import JournalLine, Wanted, read_lines
+from piactl.journal import JournalLine, LineFilter, read_lines
 from piactl.journal.query_and_export import changes
 
 Document = dict[str, Any]
@@ -73,7 +73,7 @@ def person_export(
     matricule = account.matricule if account else name.strip()
     matricules = account.matricules if account else (name.strip(),)
     uid = account.uid if account else ""
-    lines = list(read_lines(journal, Wanted(uid=uid))) if uid else []
+    lines = list(read_lines(journal, LineFilter(uid=uid))) if uid else []
     waiting = waiting or next((memory.waiting[m] for m in matricules if m in memory.waiting), None)
     return {
         "uid": uid or None,
@@ -185,7 +185,7 @@ def _attempts(store: AccountStore, uid: str) -> Document | None:
     """The identity checks that failed and still count, of NUMENs and of codes together."""
     folder = Places(store.directory.state).folder(ATTEMPTS)
     failures, last = 0, None
-    for digest in (candidate for answer in Answer for candidate in store.keys.candidates(answer, uid)):
+    for digest in (candidate for answer in ProofKind for candidate in store.keys.candidates(answer, uid)):
         entry = store.reader.read(child(folder, "cn", digest), [DATA])
         attempts = store.unreadable.read(entry.dn, entry.first(DATA), read_attempts) if entry else None
         if attempts is not None and attempts.last is not None:
@@ -210,7 +210,7 @@ def _runs(store: AccountStore, journal: str, uid: str) -> Iterator[Document]:
     """The runs that changed the account, the oldest first. Only some leave a record, which has the status."""
     records = {r["run"]: r for r in read_runs(store.reader, store.directory.state, store.unreadable, None)}
     seen = set()
-    for change in changes(journal, Wanted(uid=uid)):
+    for change in changes(journal, LineFilter(uid=uid)):
         if change.run in seen:
             continue
         seen.add(change.run)
@@ -232,7 +232,7 @@ def _undo(store: AccountStore, uid: str) -> Iterator[Document]:
     for entry in sorted(
         store.reader.search(folder, IN_UNDO_LOG, [DATA]), key=lambda chunk: chunk.dn.partition(",")[::-1]
     ):
-        for logged_write in store.unreadable.read(entry.dn, entry.first(DATA), read_kept) or ():
+        for logged_write in store.unreadable.read(entry.dn, entry.first(DATA), read_logged_writes) or ():
             if logged_write.uid == uid:
                 run = entry.dn.partition(",")[2].partition("=")[2].partition(",")[0]
                 row: Document = {"run": run, "kinds": list(logged_write.kinds), "add": {}, "delete": {}}

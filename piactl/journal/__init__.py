@@ -10,12 +10,28 @@ from piactl.journal.intent_format import (
     in_doubt,
     intent_outcome,
 )
-from piactl.journal.query_and_export import Wanted, read_lines
+from piactl.journal.query_and_export import LineFilter, read_lines
 from piactl.journal.verify import Cut, Problem, Verification, verify, verify_file
 from piactl.journal.writer import Journal, RunContext
 
 __all__ = [
-    "Actor", "Cut", "Head", "IntendedWrite", "Intent", "IntentOutcome", "Journal", "JournalLine", "Problem",
-    "RunContext", "Settlement", "Verification", "Wanted", "in_doubt", "intent_outcome", "read_lines",
-    "verify", "verify_file", "who",
+    "Actor",
+    "Cut",
+    "Head",
+    "IntendedWrite",
+    "Intent",
+    "IntentOutcome",
+    "Journal",
+    "JournalLine",
+    "LineFilter",
+    "Problem",
+    "RunContext",
+    "Settlement",
+    "Verification",
+    "in_doubt",
+    "intent_outcome",
+    "read_lines",
+    "verify",
+    "verify_file",
+    "who",
 ]  # fmt: skip

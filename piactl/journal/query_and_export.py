@@ -48,7 +48,7 @@ from piactl.journal.rotated_files import files_of, newest_lines, raw_lines
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LineFilter:
     """A filter of lines; every given field must match. `user` is the user, the sudo user or the login of the
     run; `since` and `until` are aware instants, both included. `uid` also matches the outcomes of its
     intents, and reads that name it."""
@@ -60,13 +60,13 @@ class Wanted:
     until: datetime | None = None
 
 
-def read_lines(path: str, wanted: Wanted | None = None) -> Iterator[JournalLine]:
+def read_lines(path: str, wanted: LineFilter | None = None) -> Iterator[JournalLine]:
     """Yields the wanted lines, oldest first, from the rotated files too; none without a journal.
 
     Hashes are not proved (`verify` does that); a last line that is still being written is left out. Raises
     JournalUnusable for a line that cannot be read.
     """
-    wanted = wanted or Wanted()
+    wanted = wanted or LineFilter()
     since, until = _period(wanted)
     runs: set[str] = set()
     intents: set[int] = set()
@@ -112,7 +112,7 @@ def _users(line: JournalLine) -> tuple[object, ...]:
     return tuple(line.fields.get(name) for name in ("user", "sudo_user", "login"))
 
 
-def _period(wanted: Wanted) -> tuple[str, str]:
+def _period(wanted: LineFilter) -> tuple[str, str]:
     """The first and the last time of the wanted lines, in the format of the journal."""
     return text_of(wanted.since) if wanted.since else "", text_of(wanted.until) if wanted.until else "~"
 
@@ -161,13 +161,13 @@ class JournalledChange:
         return author_of(self.user, self.sudo_user, self.login)
 
 
-def changes(path: str, wanted: Wanted | None = None, kind: str = "") -> Iterator[JournalledChange]:
+def changes(path: str, wanted: LineFilter | None = None, kind: str = "") -> Iterator[JournalledChange]:
     """Yields the wanted changes in the order of their intents, from the rotated files too.
 
     The period is that of the intents. A change without an outcome is yielded in its place, once the whole
     journal is read. Hashes are not proved. Raises JournalUnusable.
     """
-    reading = _Reading(wanted or Wanted(), kind)
+    reading = _Reading(wanted or LineFilter(), kind)
     for name in files_of(path):
         for line in lines_of(name, reading.skips):
             yield from reading.take(line)
@@ -183,7 +183,7 @@ def changes_since(path: str, since: datetime) -> Iterator[JournalledChange]:
     """Yields the changes whose intents were written since then, like `changes`; reads back from the end.
     Raises JournalUnusable."""
     first = text_of(since)
-    reading = _Reading(Wanted(), "")
+    reading = _Reading(LineFilter(), "")
     lines = list(takewhile(lambda line: line.time >= first, newest_lines(path)))
     for line in reversed(lines):
         yield from reading.take(line)
@@ -193,7 +193,7 @@ def changes_since(path: str, since: datetime) -> Iterator[JournalledChange]:
 class _Reading:
     """Intents in order: those without an outcome yet, and later ones that are settled."""
 
-    def __init__(self, wanted: Wanted, kind: str) -> None:
+    def __init__(self, wanted: LineFilter, kind: str) -> None:
         self._wanted = wanted
         self._kind = kind
         self._since, self._until = _period(wanted)

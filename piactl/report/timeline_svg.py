@@ -11,7 +11,7 @@ from datetime import date
 from xml.sax.saxutils import escape
 
 from piactl.core.model.periods import civil
-from piactl.core.timeline_rows import Group, Row, Shade, Span
+from piactl.core.timeline_rows import Row, RowGroup, Shade, Span
 from piactl.dataclass import dataclass
 from piactl.report.escaping_and_colours import shown
 from piactl.report.timeline_text import MEANING as LEGEND_OF_TEXT
@@ -91,13 +91,13 @@ _LETTER = 6.3
 """The approximate width of a letter of a label, in the units of the picture."""
 
 _GROUPS = {
-    Group.ASSIGNMENTS: "Assignments",
-    Group.STATES: "State",
-    Group.LOGIN: "Log in",
-    Group.LOCKS: "Locks",
-    Group.SERVICES: "Services",
-    Group.EXCEPTIONS: "Exceptions",
-    Group.OVERRIDES: "By hand",
+    RowGroup.ASSIGNMENTS: "Assignments",
+    RowGroup.STATES: "State",
+    RowGroup.LOGIN: "Log in",
+    RowGroup.LOCKS: "Locks",
+    RowGroup.SERVICES: "Services",
+    RowGroup.EXCEPTIONS: "Exceptions",
+    RowGroup.OVERRIDES: "By hand",
 }
 
 
@@ -163,14 +163,14 @@ def _days(span: Span) -> str:
 
 def _one_state_row(rows: Sequence[Row]) -> list[Row]:
     """The rows with all states merged into one row, in different colours."""
-    states = [row for row in rows if row.group is Group.STATES]
+    states = [row for row in rows if row.group is RowGroup.STATES]
     result = []
     for row in rows:
-        if row.group is not Group.STATES:
+        if row.group is not RowGroup.STATES:
             result.append(row)
         elif row is states[0]:
             spans = sorted((s for row in states for s in row.spans), key=lambda span: span.first)
-            result.append(Row(Group.STATES, "state", "", spans))
+            result.append(Row(RowGroup.STATES, "state", "", spans))
     return result
 
 
@@ -231,7 +231,7 @@ def _bar(row: Row, span: Span, y: float, scale: _Scale) -> str:
     tooltip = f"{row.label}: {span.shade.value}, {_days(span)}" + (f". {row.note}" if row.note else "")
     drawn = f'<path class="bar {CLASSES[span.shade]}" d="{_outline(x, y, width, span, scale)}"/>'
     word = sentence(span.shade.value)
-    if row.group is Group.STATES and width > len(word) * _LETTER + 12:
+    if row.group is RowGroup.STATES and width > len(word) * _LETTER + 12:
         drawn += f'<text class="word w-{CLASSES[span.shade]}" x="{x + 6:.1f}" y="{y + 10}">{word}</text>'
     return f"<g><title>{_text(tooltip)}</title>{drawn}</g>"
 
@@ -266,7 +266,7 @@ def _today(scale: _Scale, as_of: date, bottom: float) -> Iterator[str]:
 
 def _legend(rows: Sequence[Row], y: float) -> list[str]:
     """The legend of the shades in use; each shade is explained once."""
-    used = {span.shade for row in rows if row.group is not Group.STATES for span in row.spans}
+    used = {span.shade for row in rows if row.group is not RowGroup.STATES for span in row.spans}
     looks: dict[str, list[str]] = {}
     for shade, meaning in MEANING.items():
         if shade in used:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 
 from piactl.core.model.periods import civil, union
-from piactl.core.timeline_rows import Group, Row, Shade, Span
+from piactl.core.timeline_rows import Row, RowGroup, Shade, Span
 from piactl.dataclass import dataclass
 from piactl.report.escaping_and_colours import shown
 from piactl.translation import sentence
@@ -89,7 +89,7 @@ def timeline_text(
     scale = _Scale(first.toordinal(), last.toordinal(), columns)
     lines = [shown(title), ""]
     lines += [" " * label + line for line in _axis(scale, as_of, ascii_only=ascii_only)]
-    group: Group | None = None
+    group: RowGroup | None = None
     for row, name in zip(rows, names, strict=True):
         if row.group is not group:
             group = row.group
@@ -151,9 +151,9 @@ def _picture(row: Row, scale: _Scale, as_of: date, glyphs: str, *, ascii_only: b
 
 def _dates(row: Row, as_of: date) -> str:
     spans = row.spans
-    if row.group is Group.ASSIGNMENTS:
+    if row.group is RowGroup.ASSIGNMENTS:
         spans = [Span(*period, Shade.COUNTS) for period in union((s.first, s.last) for s in spans)]
-    if row.group is Group.SERVICES:
+    if row.group is RowGroup.SERVICES:
         had = [(span.first, span.last) for span in spans if span.shade in _HAD]
         spans = [Span(*period, Shade.HELD) for period in union(had)] or spans
     span = _dated_span(spans, as_of.toordinal())

@@ -19,7 +19,7 @@ import pytest
 
 from piactl.cli.framework.configuration import open_configuration
 from piactl.directory.open import open_writer
-from piactl.flows.helpdesk.identity_check_and_operator_limits import Answer, TooManyAttempts, begin_attempt
+from piactl.flows.helpdesk.identity_check_and_operator_limits import ProofKind, TooManyAttempts, begin_attempt
 from piactl.sandbox.slapd_configuration_and_folder import POLICIES
 from piactl.secret_files import read_password
 from tests.story.academy import Academy, Ran, prepared
@@ -443,7 +443,7 @@ def test_many_at_once_are_no_more_tries_than_one_after_another(staff: Academy) -
         with open_writer(configuration.settings.directory, "desk", read_password) as writer:
             checks = configuration.identity_checks(writer)
             try:
-                begin_attempt(checks, CLAIRE, now + timedelta(microseconds=number), Answer.NUMEN)
+                begin_attempt(checks, CLAIRE, now + timedelta(microseconds=number), ProofKind.NUMEN)
             except TooManyAttempts:
                 return False
             return True
@@ -466,14 +466,14 @@ def test_a_limit_over_all_accounts(staff: Academy) -> None:
     with open_writer(configuration.settings.directory, "desk", read_password) as writer:
         checks = configuration.identity_checks(writer)
         for number in range(4):
-            begin_attempt(checks, f"somebody{number}", now, Answer.NUMEN)
-        begin_attempt(checks, "right", now, Answer.NUMEN).right()
-        begin_attempt(checks, "somebody5", now, Answer.NUMEN)
+            begin_attempt(checks, f"somebody{number}", now, ProofKind.NUMEN)
+        begin_attempt(checks, "right", now, ProofKind.NUMEN).right()
+        begin_attempt(checks, "somebody5", now, ProofKind.NUMEN)
         before = attempts(staff)
         with pytest.raises(TooManyAttempts, match="of all accounts"):
-            begin_attempt(checks, CLAIRE, now + timedelta(minutes=59), Answer.NUMEN)
+            begin_attempt(checks, CLAIRE, now + timedelta(minutes=59), ProofKind.NUMEN)
         assert attempts(staff) == before, "who is refused is not counted"
-        begin_attempt(checks, CLAIRE, now + timedelta(minutes=61), Answer.NUMEN).right()
+        begin_attempt(checks, CLAIRE, now + timedelta(minutes=61), ProofKind.NUMEN).right()
 
 
 def test_an_old_key_still_proves(staff: Academy) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from piactl.config.settings import read_settings
 from piactl.core.model.settings import Settings
-from piactl.flows.doctor.checks import Finding, Outcome
+from piactl.flows.doctor.checks import CheckOutcome, Finding
 from piactl.flows.doctor.this_host import examine_users
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -48,7 +48,7 @@ def found(settings: Settings, id_: str, sudoers: str = "", *, isolated: bool = F
 
 def test_each_password_is_its_users(settings: Settings) -> None:
     finding = found(settings, "D52")
-    assert finding.outcome is Outcome.OK
+    assert finding.outcome is CheckOutcome.OK
     names = ("nightly", "desk", "administrator", "approver")
     assert finding.found == f"only its user reads each: {', '.join(f'{name} for {ME}' for name in names)}"
 
@@ -59,15 +59,15 @@ def test_one_user_for_all(tmp_path: Path) -> None:
         "".join(ln for ln in text.splitlines(True) if "      user:" not in ln)
     )
     settings = read_settings(tmp_path / "piactl.yaml")
-    assert found(settings, "D52").outcome is Outcome.NOTE
-    assert found(settings, "D53").outcome is Outcome.OK
+    assert found(settings, "D52").outcome is CheckOutcome.NOTE
+    assert found(settings, "D53").outcome is CheckOutcome.OK
 
 
 def test_a_user_that_is_not_there(settings: Settings) -> None:
     path = Path(settings.file)
     path.write_text(path.read_text("utf-8").replace(f"user: {ME}\n", "user: nobody-here\n", 1))
     finding = found(read_settings(path), "D52")
-    assert finding.outcome is Outcome.ERROR
+    assert finding.outcome is CheckOutcome.ERROR
     assert "nightly: there is no user nobody-here" in finding.found
 
 
@@ -76,7 +76,7 @@ def test_a_password_that_others_read(settings: Settings, mode: int) -> None:
     file = Path(settings.directory.identities["desk"].password_file)
     file.chmod(mode)
     finding = found(settings, "D52")
-    assert finding.outcome is Outcome.ERROR
+    assert finding.outcome is CheckOutcome.ERROR
     assert f"desk: {file} has mode {mode:04o}; `chmod 600 {file}`" in finding.found
 
 
@@ -92,7 +92,7 @@ def test_a_password_of_another_user(settings: Settings) -> None:
 
 def test_a_password_that_is_missing(settings: Settings) -> None:
     Path(settings.directory.identities["desk"].password_file).unlink()
-    assert found(settings, "D52").outcome is Outcome.ERROR
+    assert found(settings, "D52").outcome is CheckOutcome.ERROR
 
 
 GOOD = f"%desk ALL = ({ME}) /usr/bin/piactl otp *, /usr/bin/piactl account list\nroot ALL = (ALL) ALL"
@@ -101,7 +101,7 @@ GOOD = f"%desk ALL = ({ME}) /usr/bin/piactl otp *, /usr/bin/piactl account list\
 @sudo
 def test_named_commands_only(settings: Settings) -> None:
     finding = found(settings, "D53", GOOD)
-    assert finding.outcome is Outcome.WARNING, "the tests are not started as the installed piactl is"
+    assert finding.outcome is CheckOutcome.WARNING, "the tests are not started as the installed piactl is"
     assert "without `python -I`" in finding.found
     text = Path(settings.file).read_text("utf-8").replace(f"user: {ME}\n", "user: daemon\n", 1)
     Path(settings.file).write_text(text, "utf-8")
@@ -115,7 +115,7 @@ def test_named_commands_only(settings: Settings) -> None:
     file.chmod(0o440)
     (d53,) = (one for one in examine_users(shipped, file, isolated=True) if one.check.id == "D53")
     assert (d53.outcome, d53.found) == (
-        Outcome.OK,
+        CheckOutcome.OK,
         "named commands only, as piactl, piactl-admin, piactl-approver, piactl-desk",
     )
 
@@ -135,7 +135,7 @@ def test_named_commands_only(settings: Settings) -> None:
 )
 def test_a_rule_that_is_too_wide(settings: Settings, rule: str) -> None:
     finding = found(settings, "D53", rule)
-    assert finding.outcome is Outcome.ERROR
+    assert finding.outcome is CheckOutcome.ERROR
     assert "desk may run " in finding.found
     assert f" as {ME}" in finding.found
 
@@ -146,7 +146,7 @@ def test_a_rule_that_is_too_wide(settings: Settings, rule: str) -> None:
 )
 def test_a_rule_that_lets_people_name_somebody_else(settings: Settings, rule: str) -> None:
     finding = found(settings, "D53", rule.format(ME, "/usr/bin/piactl otp *"))
-    assert (finding.outcome, "SUDO_USER" in finding.found) == (Outcome.ERROR, True), finding
+    assert (finding.outcome, "SUDO_USER" in finding.found) == (CheckOutcome.ERROR, True), finding
 
 
 @sudo

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from piactl.core.model.policy import ApprovalRule, Approvals, Limit
-from piactl.core.plan.approval_rules import Approval, Request, reasons, rejection, serving
+from piactl.core.plan.approval_rules import ApplyRequest, Approval, reasons, rejection, serving
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.guards import Refusal
 from piactl.core.plan.plan import Basis, FeedBasis, Plan
@@ -25,7 +25,7 @@ PLAN = Plan(
         Change(Kind.UPDATE, "admin.secours", "2", {}, {}, "", date(2026, 9, 1), protected=True),
     ),
 )
-REQUEST = Request(PLAN, "x1", {"anne"}, {}, ())
+REQUEST = ApplyRequest(PLAN, "x1", {"anne"}, {}, ())
 YES = Approval("one", "x1", "p1", True, {"deactivate": 61}, ("f1",), "bruno", NOW - timedelta(hours=1), "vu")
 
 
@@ -64,7 +64,7 @@ def test_which_plans_need_another_person(rule: ApprovalRule, needs: bool) -> Non
         (YES, replace(REQUEST, later=(NOW - timedelta(hours=2),)), ""),
     ],
 )
-def test_what_an_approval_is_worth(one: Approval, request_: Request, why: str) -> None:
+def test_what_an_approval_is_worth(one: Approval, request_: ApplyRequest, why: str) -> None:
     serve, not_serving = serving(request_, [one], Approvals(), NOW)
     assert serve == ([] if why else [one])
     assert [why in text for text in not_serving] == ([True] if why else [])

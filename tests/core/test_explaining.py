@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from piactl.core.credentials.credentials import Credentials, PasswordPolicy
-from piactl.core.explain.question import Answer, Case
+from piactl.core.explain.question import Answer, Question
 from piactl.core.explain.why_login import LoginContext, login_answer
 from piactl.core.explain.why_service import right_answer, right_answers
 from piactl.core.explain.why_state import state_answer
@@ -79,9 +79,9 @@ def questions(draw: st.DrawFn) -> tuple[Life, Account, date]:
     return life, account, draw(days | near.map(lambda pair: pair[0] + timedelta(days=pair[1])))
 
 
-def case_of(life: Life, account: Account, day: date) -> Case:
+def case_of(life: Life, account: Account, day: date) -> Question:
     rules = Rules(life.policy, REGISTER, day, KEYS)
-    return Case(account, rules, lambda one, on: career_and_status(one, life.policy, REGISTER, on))
+    return Question(account, rules, lambda one, on: career_and_status(one, life.policy, REGISTER, on))
 
 
 def planned(life: Life, account: Account, day: date) -> Account:
@@ -92,9 +92,9 @@ def planned(life: Life, account: Account, day: date) -> Account:
     return desired.account
 
 
-def answers(case: Case) -> Iterator[Answer]:
-    for service in case.rules.policy.services.values():
-        yield from right_answers(case, service)
+def answers(question: Question) -> Iterator[Answer]:
+    for service in question.rules.policy.services.values():
+        yield from right_answers(question, service)
 
 
 def check_rights(life: Life, account: Account, day: date) -> None:
@@ -168,8 +168,8 @@ def test_states_agree_with_the_plan(asked: tuple[Life, Account, date]) -> None:
 @ORDINARY
 @given(questions())
 def test_every_answer_has_words(asked: tuple[Life, Account, date]) -> None:
-    case = case_of(*asked)
-    for one in [state_answer(case), *answers(case)]:
+    question = case_of(*asked)
+    for one in [state_answer(question), *answers(question)]:
         assert one.reason
         assert "None" not in one.reason
         assert one.rules or "exception" in one.reason or one.subject == "state", one
@@ -361,8 +361,8 @@ def test_reasons(name: str) -> None:
         exceptions=tuple(exceptions),
     )
     day = D + timedelta(days=offset)
-    case = case_of(Life(tuple(rows), POLICY, None, day, day), account, day)
-    one = right_answer(case, POLICY.services[service], uai)
+    question = case_of(Life(tuple(rows), POLICY, None, day, day), account, day)
+    one = right_answer(question, POLICY.services[service], uai)
     assert expected in one.reason
     assert tuple(f"{rule.key}:{rule.line}" for rule in one.rules)[: len(rules)] == rules
 
@@ -386,8 +386,8 @@ def test_exceptions_of_other_services_are_not_mixed_in(service: str, rows: tuple
             assignments=rows,
             exceptions=tuple(exceptions),
         )
-        case = case_of(Life(rows, policy, None, D, D), account, D)
-        found = right_answers(case, policy.services[service])
+        question = case_of(Life(rows, policy, None, D, D), account, D)
+        found = right_answers(question, policy.services[service])
         # the accounts that were tried have all exceptions
         return [
             replace(one, remedies=tuple(replace(r, account_after=None) for r in one.remedies))

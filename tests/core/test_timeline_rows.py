@@ -14,7 +14,7 @@ from piactl.core.model.periods import OPEN
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy, Position, Profile, Service, When
 from piactl.core.rules.career import career_of
-from piactl.core.timeline_rows import Group, Row, Shade, timeline_rows
+from piactl.core.timeline_rows import Row, RowGroup, Shade, timeline_rows
 
 from .strategies import REGISTER, Life, lives
 from .test_oracle_rules import ORDINARY
@@ -39,10 +39,12 @@ def check(life: Life, *exceptions: ServiceException) -> None:
         life.assignments, life.policy, REGISTER, exceptions=exceptions, closed_on=life.closed_on or life.first
     )
     rows = timeline_rows(account(life.assignments, exceptions=exceptions), [(ALWAYS, career)], life.policy)
-    services = {tuple((row.label + " ").split(" ")[:2]): row for row in rows if row.group is Group.SERVICES}
-    states = {row.label: row for row in rows if row.group is Group.STATES}
-    login = [row for row in rows if row.group is Group.LOGIN]
-    locks = [row for row in rows if row.group is Group.LOCKS]
+    services = {
+        tuple((row.label + " ").split(" ")[:2]): row for row in rows if row.group is RowGroup.SERVICES
+    }
+    states = {row.label: row for row in rows if row.group is RowGroup.STATES}
+    login = [row for row in rows if row.group is RowGroup.LOGIN]
+    locks = [row for row in rows if row.group is RowGroup.LOCKS]
     day = life.first
     begun = False
     while day <= life.last:
@@ -152,7 +154,7 @@ def test_leave_ending_and_lock() -> None:
     shades = [
         [shade for _, _, shade in told_open(row)]
         for row in timeline_rows(account(posts), [(ALWAYS, career_of(posts, POLICY, {}))], POLICY)
-        if row.group is Group.ASSIGNMENTS
+        if row.group is RowGroup.ASSIGNMENTS
     ]
     assert shades == [
         ["counts", "not counted", "counts", "not counted", "counts", "not counted"],

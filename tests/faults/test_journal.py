@@ -20,8 +20,8 @@ from piactl.directory.store.run_records import read_run
 from piactl.errors import JournalUnusable
 from piactl.journal import (
     IntentOutcome,
+    LineFilter,
     Settlement,
-    Wanted,
     in_doubt,
     intent_outcome,
     read_lines,
@@ -480,7 +480,7 @@ def test_reading_by_run_entry_user_and_period(make_journal, intend, journal_path
     one_run(make_journal("two"), intend, "c.d")
 
     def found(**wanted) -> list[int]:
-        return [line.seq for line in read_lines(journal_path, Wanted(**wanted))]
+        return [line.seq for line in read_lines(journal_path, LineFilter(**wanted))]
 
     assert found() == list(range(1, 11))
     assert found(run="two") == [7, 8, 9, 10]

@@ -24,7 +24,7 @@ from piactl.flows.helpdesk.otp.device_changes import (
     prepare_suspension,
     prepare_verification,
 )
-from piactl.flows.helpdesk.otp.verify_code import Checked, CodeOutcome, use_code
+from piactl.flows.helpdesk.otp.verify_code import CheckedCode, CodeOutcome, use_code
 from piactl.flows.queries.accounts import find_entry
 from piactl.journal import who
 from piactl.private_files import write_private
@@ -390,7 +390,7 @@ def configuration_and_entry(academy: Academy) -> tuple[Configuration, Entry]:
         return configuration, find_entry(configuration.accounts(writer), UID)
 
 
-def checked(configuration: Configuration, writer: Writer, entry: Entry, code: str) -> Checked:
+def checked(configuration: Configuration, writer: Writer, entry: Entry, code: str) -> CheckedCode:
     encoding, keys, unreadable = configuration.encoding, configuration.keys, configuration.unreadable
     return use_code(writer, encoding, keys, unreadable, entry, code, datetime.now(UTC))
 

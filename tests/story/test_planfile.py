@@ -22,7 +22,7 @@ from piactl.cli.framework.configuration import open_configuration
 from piactl.errors import PiactlError, StalePlan
 from piactl.flows.plan import signed_plan_file as lines
 from piactl.flows.plan.ready_plan import ReadyPlan
-from piactl.flows.plan.signed_plan_file import Lines, PlannedRows, plan_document, read_plan
+from piactl.flows.plan.signed_plan_file import JsonLines, PlannedRows, plan_document, read_plan
 from piactl.flows.plan.staged import Spool
 from piactl.private_files import NamelessFile
 
@@ -79,7 +79,7 @@ def test_the_file_is_json_with_each_row_on_a_line_of_its_own(academy: Academy, p
 def test_a_plan_in_another_layout_is_the_same_plan(academy: Academy, plan: Path, layout: Any) -> None:
     as_written = read(academy, plan.read_bytes())
     assert isinstance(as_written.writes, PlannedRows)
-    assert isinstance(as_written.writes.rows, Lines)
+    assert isinstance(as_written.writes.rows, JsonLines)
     other = read(academy, json.dumps(json.loads(plan.read_bytes()), **layout).encode())
     assert other.fingerprint == as_written.fingerprint
     assert list(other.writes) == list(as_written.writes)
@@ -172,7 +172,7 @@ def test_a_plan_that_does_not_fit_into_the_memory_is_the_same(
 @pytest.mark.usefixtures("little_memory")
 def test_bytes_come_back_as_they_were_put(tmp_path: Path) -> None:
     chance = random.Random(7)
-    file, spool, texts = NamelessFile(tmp_path), Spool[bytes](tmp_path, 1), Lines(tmp_path)
+    file, spool, texts = NamelessFile(tmp_path), Spool[bytes](tmp_path, 1), JsonLines(tmp_path)
     kept = [chance.randbytes(chance.randrange(40)) for _ in range(300)]
     places = [file.add(one) for one in kept]
     spooled = [spool.add(one) for one in kept]

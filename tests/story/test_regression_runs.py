@@ -24,7 +24,7 @@ from piactl.directory.open import open_writer
 from piactl.directory.port import Writer
 from piactl.errors import LockLost, UnsafePlan
 from piactl.flows.apply import run_lock as locking
-from piactl.flows.apply.run_lock import Holder, RunLock
+from piactl.flows.apply.run_lock import LockHolder, RunLock
 from piactl.flows.plan import reconcile as planning
 from piactl.secret_files import read_password
 
@@ -80,7 +80,7 @@ def locks(academy: Academy) -> Iterator[tuple[Writer, RunLock, Leaps]]:
     """A lock of 300 seconds that is held, the clock it goes by, and a writer."""
     configuration = open_configuration(academy.sandbox.config)
     now = Leaps()
-    holder = Holder("20260910T010203-abcdef", "other.example", 4242, 1, "piactl", "elsewhere")
+    holder = LockHolder("20260910T010203-abcdef", "other.example", 4242, 1, "piactl", "elsewhere")
     with open_writer(configuration.settings.directory, "nightly", read_password) as writer:
         lock = RunLock(writer, configuration.settings.directory.state, holder, 300, now)
         lock.acquire()
@@ -108,7 +108,7 @@ def test_a_lock_that_ran_out_and_that_another_run_took_is_lost(academy: Academy)
         open_writer(settings, "administrator", read_password) as writer,
     ):
         now.on(400)
-        other = Holder("other", "third.example", 1, 1, "piactl")
+        other = LockHolder("other", "third.example", 1, 1, "piactl")
         RunLock(writer, settings.state, other, 300, now).acquire()
         with pytest.raises(LockLost, match="another run took over the lock"):
             lock.keep()
@@ -123,7 +123,7 @@ def test_a_host_with_a_wrong_clock_does_not_take_the_lock_of_a_run(academy: Acad
         open_writer(settings, "administrator", read_password) as writer,
     ):
         wrong = Leaps(now() + timedelta(seconds=1200))
-        other = Holder("other", "third.example", 1, 1, "piactl")
+        other = LockHolder("other", "third.example", 1, 1, "piactl")
         with pytest.raises(UnsafePlan, match="the clock of this host says"):
             RunLock(writer, settings.state, other, 300, wrong).acquire(10)
         lock.keep()

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from piactl.core.model.person import Register
     from piactl.directory.port import Reader
     from piactl.directory.probe.access_log import LoggedWrite
-    from piactl.flows.queries.history_and_unjournalled import Event
+    from piactl.flows.queries.history_and_unjournalled import HistoryEvent
     from piactl.flows.queries.timeline import Timeline
     from piactl.journal.query_and_export import JournalledChange
 
@@ -135,10 +135,10 @@ def history(
 def _of_journal(
     configuration: Configuration, uid: str, since: datetime | None, until: datetime | None
 ) -> list[JournalledChange]:
-    from piactl.journal import Wanted
+    from piactl.journal import LineFilter
     from piactl.journal.query_and_export import changes
 
-    return list(changes(configuration.settings.journal_file, Wanted(uid=uid, since=since, until=until)))
+    return list(changes(configuration.settings.journal_file, LineFilter(uid=uid, since=since, until=until)))
 
 
 def _resolve(configuration: Configuration, name: str) -> _Answer:
@@ -188,7 +188,7 @@ def _ask_log(
         say("the server keeps no access log: changes by other programs or hosts are not in this history")
 
 
-def row_of(event: Event, layout: str) -> dict[str, Any]:
+def row_of(event: HistoryEvent, layout: str) -> dict[str, Any]:
     """An event as json prints it; `what` is for tables: the kinds of change, else the operation."""
     row = {
         "time": event.time,
@@ -220,7 +220,7 @@ def row_of(event: Event, layout: str) -> dict[str, Any]:
     return row
 
 
-def _short(event: Event) -> str:
+def _short(event: HistoryEvent) -> str:
     """A short author for tables: the name of an identity of piactl, else the first part of a DN."""
     if event.author != event.identity and not event.run:
         return f"({event.identity})"

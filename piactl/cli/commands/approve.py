@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
     from piactl.directory.port import Reader, Writer
     from piactl.flows.accounts.batch import Batch
-    from piactl.flows.helpdesk.otp.devices import Holder
+    from piactl.flows.helpdesk.otp.devices import DeviceHolder
     from piactl.flows.helpdesk.second_person import Request, Requests
 
 PlanFile = Annotated[
@@ -140,7 +140,7 @@ def approve_device(name: Name, output: ActOutput = None) -> int:
     command, operator, request = _to_approve(name, DEVICE, manner)
     configuration, order = command.configuration, command.order
 
-    def prove(holder: Holder) -> None:
+    def prove(holder: DeviceHolder) -> None:
         if waiting_device(holder) != request.device:
             raise ActRefused(f"{name}: another device was enrolled since; request it again")
 

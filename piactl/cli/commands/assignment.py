@@ -79,7 +79,9 @@ def end_(
     command = begin(options.manner())
     _need({"--on": on})
     last_day = read_date("--on", on) or command.order.as_of
-    selection = assignments.Meant(_uai(uai), function.strip().upper(), read_date("--from", from_))
+    selection = assignments.AssignmentSelector(
+        _uai(uai), function.strip().upper(), read_date("--from", from_)
+    )
     act = assignments.end(command.author, selection, last_day, read_date("--until", until))
     return command.act_on(names, act)
 
@@ -108,7 +110,7 @@ def move(
     command = begin(options.manner())
     _need({"--to": to, "--until": until})
     new = _assignment(to, function, from_, until, command.order.as_of)
-    act = assignments.move(command.author, assignments.Meant(_uai(uai)), new)
+    act = assignments.move(command.author, assignments.AssignmentSelector(_uai(uai)), new)
     return command.act_on(names, act)
 
 

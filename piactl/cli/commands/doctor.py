@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from piactl.cli.framework.context import configuration_path, display, put, put_json
-from piactl.cli.framework.options import Layout, Output
+from piactl.cli.framework.options import Output, OutputLayout
 from piactl.clock import utc_now
 from piactl.errors import ConfigurationInvalid, Exit
 from piactl.report.doctor_and_recover_text import comparison_text, doctor_text
@@ -55,14 +55,14 @@ def doctor(
         configuration = missing
     examination = examine(configuration, utc_now, who().host, canaries=canaries)
     rows = [finding.row() for finding in examination.findings]
-    if output in (None, Layout.TABLE):
+    if output in (None, OutputLayout.TABLE):
         display([doctor_text(rows)], "table")  # in English alone
     else:
         put(rendered(rows, COLUMNS, output.value))
     return int(exit_code(examination, strict=strict))
 
 
-def _compare(output: Layout | None) -> int:
+def _compare(output: OutputLayout | None) -> int:
 
     from piactl.cli.framework.context import this_configuration
     from piactl.flows.server_differences import Difference, compare_servers
@@ -83,9 +83,9 @@ def _compare(output: Layout | None) -> int:
         "coming": comparison.coming,
         "differences": rows,
     }
-    if output is Layout.JSON:
+    if output is OutputLayout.JSON:
         put_json(facts, 1)
-    elif output in (None, Layout.TABLE):
+    elif output in (None, OutputLayout.TABLE):
         display([comparison_text(facts)])
     else:
         put(rendered(rows, [field.name for field in fields(Difference)], output.value))

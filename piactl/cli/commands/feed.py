@@ -140,7 +140,7 @@ def rejects(
     return int(Exit.DONE)
 
 
-class Rows(StrEnum):
+class ScoreRows(StrEnum):
     """What the rows of a score are."""
 
     SOURCE = "source"
@@ -161,7 +161,8 @@ def score(
     source: Annotated[str, typer.Option("--source", metavar="SOURCE", help="Only this source.")] = "",
     months: Annotated[int, typer.Option("--months", metavar="N", help="How far to look back.", min=1)] = 3,
     by: Annotated[
-        Rows | None, typer.Option("--by", metavar="source|night|refused|uai", help="Show only these rows.")
+        ScoreRows | None,
+        typer.Option("--by", metavar="source|night|refused|uai", help="Show only these rows."),
     ] = None,
     as_of: AsOf = None,
     output: Output = None,
@@ -185,10 +186,10 @@ def score(
         )
     scores = feed_score(*_feeds(folder, as_of, months, configuration), configuration.register, source)
     tables = {
-        Rows.SOURCE: BY_SOURCE,
-        Rows.NIGHT: BY_NIGHT,
-        Rows.REFUSED: BY_REFUSED,
-        Rows.UAI: BY_UAI,
+        ScoreRows.SOURCE: BY_SOURCE,
+        ScoreRows.NIGHT: BY_NIGHT,
+        ScoreRows.REFUSED: BY_REFUSED,
+        ScoreRows.UAI: BY_UAI,
     }
     names = ("sources", "nights", "refused", "establishments")
     rows = {group: scores[name] for group, name in zip(tables, names, strict=True)}
@@ -198,7 +199,9 @@ def score(
     if by is None and layout == "json":
         put_json(scores)
         return int(Exit.DONE)
-    several = (Rows.SOURCE, Rows.REFUSED, Rows.UAI) if layout == "table" else (Rows.NIGHT,)
+    several = (
+        (ScoreRows.SOURCE, ScoreRows.REFUSED, ScoreRows.UAI) if layout == "table" else (ScoreRows.NIGHT,)
+    )
     for number, group in enumerate((by,) if by else several):
         if rows[group] or layout != "table":
             columns = tables[group]

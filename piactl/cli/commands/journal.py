@@ -36,7 +36,7 @@ from piactl.report.journal_text import file_text, proof_text, pruned_text
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
     from piactl.flows.apply.journal_heads import StoredHeads
-    from piactl.journal import Wanted
+    from piactl.journal import LineFilter
     from piactl.journal.query_and_export import JournalledChange
 
 
@@ -53,18 +53,18 @@ def show_changes(
     configuration: Configuration, account: str, run: str, author: str, period: Period, kind: str, layout: str
 ) -> int:
     """Prints the changes that fit everything that is given; "" is not given."""
-    from piactl.journal import Wanted
+    from piactl.journal import LineFilter
 
     path = configuration.settings.journal_file
     run = _last_run(path) if run == "last" else run
-    wanted = Wanted(run or None, account or None, author or None, *period)
+    wanted = LineFilter(run or None, account or None, author or None, *period)
     rows = _some(_rows(path, wanted, kind))
     if rows is None and account:
         uid = _uid_of(configuration, account)
         rows = (
             None
             if uid == account
-            else _some(_rows(path, Wanted(run or None, uid, author or None, *period), kind))
+            else _some(_rows(path, LineFilter(run or None, uid, author or None, *period), kind))
         )
     columns = ON_SCREEN if layout == "table" else COLUMNS
     show_rows(rows or (), columns, layout)
@@ -79,7 +79,7 @@ def _some(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]] | None:
     return None if first is None else chain([first], rows)
 
 
-def _rows(path: str, wanted: Wanted, kind: str) -> Iterator[dict[str, Any]]:
+def _rows(path: str, wanted: LineFilter, kind: str) -> Iterator[dict[str, Any]]:
     from piactl.journal.query_and_export import changes
 
     return (row_of(change) for change in changes(path, wanted, kind.strip()))

@@ -38,7 +38,7 @@ from piactl.core.model.settings import IdentityName
 from piactl.errors import Exit, UsageError
 
 if TYPE_CHECKING:
-    from piactl.core.plan.identity_case import Answer
+    from piactl.core.plan.identity_case import CaseAnswer
     from piactl.flows.accounts.batch import Batch
     from piactl.flows.queries.accounts import AccountStore
 
@@ -112,16 +112,16 @@ def same(case: CaseId, options: EditOptions, account: Which = "") -> int:
 
     Example: piactl match same 1f0c9a3e --reason "asked by telephone"
     """
-    from piactl.core.plan.identity_case import Answer
+    from piactl.core.plan.identity_case import CaseAnswer
     from piactl.flows.accounts.case_decisions import decision_on, find_case, prepare_join
 
     command = begin(options.manner())
     configuration, author, day = command.configuration, command.author, command.order.as_of
     with reading(configuration, IdentityName.ADMINISTRATOR) as reader:
         identity_case, _ = find_case(reader, configuration.settings.directory.state, case)
-    decision = decision_on(identity_case, Answer.SAME, account, author.by, author.reason, day)
+    decision = decision_on(identity_case, CaseAnswer.SAME, account, author.by, author.reason, day)
     if not identity_case.of_newcomer or (identity_case.others and decision.one not in identity_case.accounts):
-        return _decide_case(case, Answer.SAME, account, options.reason, options.as_of)
+        return _decide_case(case, CaseAnswer.SAME, account, options.reason, options.as_of)
     return command.decide(lambda reader: prepare_join(configuration.accounts(reader, day), case, decision))
 
 
@@ -130,9 +130,9 @@ def different(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
 
     Example: piactl match different 1f0c9a3e --reason "asked by telephone"
     """
-    from piactl.core.plan.identity_case import Answer
+    from piactl.core.plan.identity_case import CaseAnswer
 
-    return _decide_case(case, Answer.DIFFERENT, "", reason, as_of)
+    return _decide_case(case, CaseAnswer.DIFFERENT, "", reason, as_of)
 
 
 def forget(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
@@ -143,7 +143,7 @@ def forget(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
     return _decide_case(case, None, "", reason, as_of)
 
 
-def _decide_case(id_: str, answer: Answer | None, account: str, reason: str, as_of: str | None) -> int:
+def _decide_case(id_: str, answer: CaseAnswer | None, account: str, reason: str, as_of: str | None) -> int:
     from piactl.flows.accounts.case_decisions import decide, decision_on, find_case
 
     command = begin(Manner(reason, as_of=as_of))

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from piactl.directory.port import Reader
     from piactl.flows.accounts.batch import Batch
     from piactl.flows.helpdesk.otp.device_changes import Enrolment, Prove
-    from piactl.flows.helpdesk.otp.devices import Holder
+    from piactl.flows.helpdesk.otp.devices import DeviceHolder
 
 OneName = Annotated[
     str,
@@ -405,7 +405,7 @@ def _proof(
 
     configuration, order, manner = command.configuration, command.order, command.manner
 
-    def prove(holder: Holder) -> None:
+    def prove(holder: DeviceHolder) -> None:
         account = holder.account
         if manner.identity == IdentityName.ADMINISTRATOR:
             if not reason.strip():

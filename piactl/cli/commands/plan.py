@@ -25,7 +25,7 @@ from piactl.cli.framework.options import (
     AsOf,
     By,
     Feeds,
-    Group,
+    ImpactGroup,
     PlanForm,
     PlanLayout,
     PlanOrImpact,
@@ -156,7 +156,7 @@ def _show_plan(
     ready: ReadyPlan,
     configuration: Configuration,
     output: PlanForm | None,
-    by: Group | None,
+    by: ImpactGroup | None,
     *,
     everything: bool,
 ) -> None:
@@ -167,7 +167,7 @@ def _show_plan(
     show_plan(ready, form, most=0 if everything else 3)
 
 
-def _show(files: list[str], output: PlanForm | None, by: Group | None, *, everything: bool) -> int:
+def _show(files: list[str], output: PlanForm | None, by: ImpactGroup | None, *, everything: bool) -> int:
     if len(files) != 1:
         raise UsageError("write: piactl plan show FILE")
     configuration = this_configuration()

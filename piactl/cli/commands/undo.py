@@ -158,7 +158,7 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
     """The result as `-o json` prints it; documented in docs/undo.md."""
     from piactl.directory.port import Outcome
     from piactl.flows.plan.signed_plan_file import plan_document
-    from piactl.flows.undo.undo_of_one_account import Fate
+    from piactl.flows.undo.undo_of_one_account import UndoFate
 
     document = plan_document(undoing.ready)
     facts = document["undo"]
@@ -168,12 +168,12 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
     accounts = []
     for account in facts["accounts"]:
         outcome, message = account["outcome"], account["message"]
-        if outcome == Fate.REVERSED and done is None:
+        if outcome == UndoFate.REVERSED and done is None:
             outcome = "would be reversed"
-        elif outcome == Fate.REVERSED and done is not None:
+        elif outcome == UndoFate.REVERSED and done is not None:
             written, message = done.results.get(account["uid"], ("not made", f"stopped by {done.stopped}"))
             made = written in (Outcome.APPLIED.value, Outcome.UNCHANGED.value)
-            outcome = Fate.REVERSED.value if made else written
+            outcome = UndoFate.REVERSED.value if made else written
         accounts.append(
             {**account, "outcome": outcome, "message": message, "changes": changes.get(account["uid"], [])}
         )
@@ -190,9 +190,9 @@ def _result(undoing: Undoing, configuration: Configuration, done: Done | None = 
 
 
 def _was_reversed(account: Mapping[str, Any]) -> bool:
-    from piactl.flows.undo.undo_of_one_account import Fate
+    from piactl.flows.undo.undo_of_one_account import UndoFate
 
-    return bool(account["outcome"] == Fate.REVERSED)
+    return bool(account["outcome"] == UndoFate.REVERSED)
 
 
 def _print(result: Mapping[str, Any], output: PlanLayout, *, everything: bool) -> None:

@@ -97,7 +97,7 @@ def _through_run(
     from piactl.directory.store.run_records import read_runs
     from piactl.flows.queries.accounts import find_entry
     from piactl.flows.queries.explain import why_run
-    from piactl.journal import Wanted, who
+    from piactl.journal import LineFilter, who
     from piactl.journal.query_and_export import changes
 
     settings, unreadable = configuration.settings, configuration.unreadable
@@ -121,7 +121,7 @@ def _through_run(
                     code = Exit.PARTLY
                     continue
                 entry = None
-            wanted = Wanted(uid=entry.account.uid if entry else name, run=record["run"])
+            wanted = LineFilter(uid=entry.account.uid if entry else name, run=record["run"])
             written = [(change.outcome, change.message) for change in changes(settings.journal_file, wanted)]
             plan = ready.plan if ready else None
             views.append(why_run(entry, name, record, plan, written, who().host))

@@ -25,7 +25,7 @@ from piactl.cli.framework.options import (
     Allow,
     AsAdministrator,
     DryRun,
-    Layout,
+    OutputLayout,
     Reason,
     SometimesReason,
     Yes,
@@ -64,7 +64,7 @@ class Manner:
     reason: str
     dry_run: bool = False
     yes: bool = False
-    output: Layout | None = None
+    output: OutputLayout | None = None
     allow: Sequence[str] = ()
     as_of: str | None = None
     identity: str = IdentityName.ADMINISTRATOR
@@ -122,7 +122,9 @@ class DeskReasonOptions(DeskOptions):
     reason: Reason = ""
 
 
-def desk_manner(reason: str, administrator: bool, dry_run: bool, yes: bool, output: Layout | None) -> Manner:
+def desk_manner(
+    reason: str, administrator: bool, dry_run: bool, yes: bool, output: OutputLayout | None
+) -> Manner:
     """The help desk's identity unless more is asked for. No record of the run is left in the directory, for
     the desk may write none and an undo could not bring a secret back; the journal has it all."""
     identity = IdentityName.ADMINISTRATOR if administrator else IdentityName.DESK
@@ -323,7 +325,7 @@ def finish(batch: Batch, result: BatchResult, manner: Manner) -> int:
     return int(Exit.PARTLY)
 
 
-def put_results(results: Sequence[dict[str, Any]], output: Layout | None) -> None:
+def put_results(results: Sequence[dict[str, Any]], output: OutputLayout | None) -> None:
     from piactl.report.plan_text import RESULT_COLUMNS, result_text
     from piactl.report.table import rendered
 

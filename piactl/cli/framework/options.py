@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
 
 
-class Layout(StrEnum):
+class OutputLayout(StrEnum):
     """The forms in which data are printed."""
 
     TABLE = "table"
@@ -50,7 +50,7 @@ class PlanForm(StrEnum):
     EXCEL = "excel"
 
 
-class Group(StrEnum):
+class ImpactGroup(StrEnum):
     """What the impact of a plan is shown by."""
 
     UAI = "uai"
@@ -73,13 +73,13 @@ def read_columns(text: str, usual: Sequence[str], further: Sequence[str]) -> tup
 
 def use_form(value: StrEnum | None) -> StrEnum | None:
     """Callback of every `-o`: data for programs are UTF-8, whatever the locale."""
-    if value not in (None, Layout.TABLE, PlanLayout.TEXT, PlanForm.TABLE, PlanForm.TEXT):
+    if value not in (None, OutputLayout.TABLE, PlanLayout.TEXT, PlanForm.TABLE, PlanForm.TEXT):
         print_utf8()
     return value
 
 
 Output = Annotated[
-    Layout | None,
+    OutputLayout | None,
     typer.Option(
         "-o",
         "--output",
@@ -102,7 +102,7 @@ OwnColumns = Annotated[
     typer.Option("--columns", metavar="NAME,...", help="The columns, in this order."),
 ]
 ShowOutput = Annotated[
-    Layout | None,
+    OutputLayout | None,
     typer.Option(
         "-o",
         "--output",
@@ -133,7 +133,7 @@ PlanOrImpact = Annotated[
     ),
 ]
 By = Annotated[
-    Group | None,
+    ImpactGroup | None,
     typer.Option("--by", help="Show the accounts that change by establishment, profile, service or source."),
 ]
 AsOf = Annotated[
@@ -160,7 +160,7 @@ Names = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Skip confirmation. Guards still apply.")]
 ActOutput = Annotated[
-    Layout | None,
+    OutputLayout | None,
     typer.Option(
         "-o",
         "--output",

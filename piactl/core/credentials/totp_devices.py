@@ -60,7 +60,7 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class CodeMatch:
     """The step of a correct code on the clock of the device, and the drift of that clock."""
 
     step: int
@@ -75,7 +75,7 @@ def step_at(now: datetime) -> int:
     return int(now.timestamp()) // PERIOD
 
 
-def match_code(device: Device, codes: Codes, code: str, now: datetime) -> Match | None:
+def match_code(device: Device, codes: Codes, code: str, now: datetime) -> CodeMatch | None:
     """The match of a code by the rules of slapo-otp, or None if it is wrong. Raises CodeUsed."""
     current = step_at(now)
     expected = current + device.drift
@@ -89,7 +89,7 @@ def match_code(device: Device, codes: Codes, code: str, now: datetime) -> Match 
 
 def match_pair(
     device: Device, codes: Codes, pair: tuple[str, str], now: datetime, reach: int
-) -> Match | None:
+) -> CodeMatch | None:
     """Finds the step at which two consecutive codes match, at most `reach` steps from the true time, and
     returns the match of the second. Two codes are required so that a guess is very unlikely to match.
 
@@ -104,14 +104,14 @@ def match_pair(
     return _nearest(matching, current, current, device.last_step + 1)
 
 
-def _nearest(matching: Sequence[int], expected: int, current: int, used: int) -> Match | None:
+def _nearest(matching: Sequence[int], expected: int, current: int, used: int) -> CodeMatch | None:
     """The match of the step nearest to the expected one, None without any. Raises CodeUsed if none is after
     `used`."""
     fresh = [step for step in matching if step > used]
     if matching and not fresh:
         raise CodeUsed
     step = min(fresh, key=lambda step: (abs(step - expected), step), default=None)
-    return None if step is None else Match(step, step - current)
+    return None if step is None else CodeMatch(step, step - current)
 
 
 def in_force(devices: Collection[Device], name: str) -> Device | None:

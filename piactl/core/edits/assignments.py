@@ -19,7 +19,7 @@ _CODE_LENGTH = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Meant:
+class AssignmentSelector:
     """Selects an assignment of an account; blank and None match any value."""
 
     uai: str = ""
@@ -97,7 +97,7 @@ def _added(account: Account, new: Assignment, author: Author, sponsor: str, rule
     )
 
 
-def end(author: Author, selection: Meant, last_day: date, until: date | None = None) -> Act:
+def end(author: Author, selection: AssignmentSelector, last_day: date, until: date | None = None) -> Act:
     """Ends the selected assignment on `last_day`. For an HR assignment, `until` is the last day of the
     override."""
 
@@ -165,7 +165,7 @@ def ended_by_hand(account: Account, assignment: Assignment, last_day: date) -> A
     return replace(account, assignments=assignments, overrides=tuple(overrides))
 
 
-def move(author: Author, selection: Meant, new: Assignment) -> Act:
+def move(author: Author, selection: AssignmentSelector, new: Assignment) -> Act:
     """Moves to another post: the selected assignment ends the day before `new` starts. Fields of _POST that
     are blank in `new` are taken from the old assignment."""
 
@@ -187,7 +187,7 @@ def move(author: Author, selection: Meant, new: Assignment) -> Act:
 _POST = ("function", "corps", "discipline", "modality", "quotite")
 
 
-def _meant(account: Account, selection: Meant, last_day: date, rules: Rules) -> list[Assignment]:
+def _meant(account: Account, selection: AssignmentSelector, last_day: date, rules: Rules) -> list[Assignment]:
     """The selected assignment, among those that are not over on `last_day`. It is listed twice if both HR and
     an administrator entered it. Rows that end all others (a retirement) are not considered."""
     day = min(last_day, rules.as_of)

@@ -1,4 +1,4 @@
-"""The case (one account on one day) and the answer of `why`."""
+"""The question of `why` (one account on one day) and its answer."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Remedy:
     account_after: Account | None = field(default=None, repr=False)
 
 
-class Effect(Enum):
+class CauseEffect(Enum):
     """The effect of a cause on a login: refused; something more is required; it works, but a service is
     missing; allowed although the rules refuse it. Of a service: the entry has or lacks it against the
     rules."""
@@ -63,7 +63,7 @@ class Cause:
     """One reason why a login, or a service, is not as expected, and the command that helps, or ""."""
 
     kind: str
-    effect: Effect
+    effect: CauseEffect
     text: str
     command: str = ""
     until: date | datetime | None = None
@@ -102,7 +102,7 @@ Decide = Callable[[Account, date], tuple[Career, AccountStatus]]
 
 
 @dataclass(frozen=True)
-class Case:
+class Question:
     """The account in question, with the drift that piactl decided, and the day. `changeable`:
     commands can change it as of that day, with `as_of_option`, which is "" for today.
 
@@ -151,7 +151,7 @@ class Case:
     def state(self) -> State:
         return self.desired.state
 
-    def of(self, account: Account) -> Case:
+    def of(self, account: Account) -> Question:
         """The same question about another account."""
         return replace(self, account=account)
 

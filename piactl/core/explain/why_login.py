@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 
 from piactl.core.credentials.credentials import Credentials
-from piactl.core.explain.question import Answer, Case, Cause, Effect, Rule, absence, next_day, span
+from piactl.core.explain.question import Answer, Cause, CauseEffect, Question, Rule, absence, next_day, span
 from piactl.core.explain.remedies import wait_remedy
 from piactl.core.explain.why_state import drift_note, state_ground, state_span
 from piactl.core.model.account import NO_DEVICE, State
@@ -33,11 +33,11 @@ class LoginContext:
     last_run: date | None = None
 
 
-def password_causes(case: Case, around: LoginContext) -> Iterator[Cause]:
-    uid, credentials, show = case.account.uid, around.credentials, around.show
+def password_causes(question: Question, around: LoginContext) -> Iterator[Cause]:
+    uid, credentials, show = question.account.uid, around.credentials, around.show
     activate = f"piactl password activate {uid}"
     if credentials.changed is None:
-        yield Cause("no-password", Effect.REFUSED, "no password was ever set", activate)
+        yield Cause("no-password", CauseEffect.REFUSED, "no password was ever set", activate)
         return
     blocked, until = credentials.blocked_until(around.now)
     if credentials.is_activation:
@@ -45,14 +45,14 @@ def password_causes(case: Case, around: LoginContext) -> Iterator[Cause]:
         if blocked:
             when = f" at {show(ends)}" if ends else ""
             text = f"the activation password ended unused{when}, by time or by wrong attempts"
-            yield Cause("activation-ended", Effect.REFUSED, text, activate)
+            yield Cause("activation-ended", CauseEffect.REFUSED, text, activate)
             return
         valid = f", valid until {show(ends)}" if ends else ""
         text = (
             f"an activation password was issued at {show(credentials.changed)}{valid}, and is not used yet:"
             " log in with it once"
         )
-        yield Cause("activation-unused", Effect.ASKED, text, activate, ends)
+        yield Cause("activation-unused", CauseEffect.ASKED, text, activate, ends)
         return
     if blocked:
         yield _block(uid, credentials, until, show)
@@ -60,10 +60,10 @@ def password_causes(case: Case, around: LoginContext) -> Iterator[Cause]:
         yield _wrong_tries(uid, credentials, show)
     if credentials.must_change:
         text = "the password must be changed at the next log in"
-        yield Cause("must-change", Effect.ASKED, text)
+        yield Cause("must-change", CauseEffect.ASKED, text)
     if credentials.expires is not None and credentials.expires <= around.now:
         text = f"the password expired at {show(credentials.expires)}"
-        yield Cause("expired", Effect.REFUSED, text, f"piactl password reset {uid}")
+        yield Cause("expired", CauseEffect.REFUSED, text, f"piactl password reset {uid}")
 
 
 def _wrong_tries(uid: str, credentials: Credentials, show: Callable[[datetime], str]) -> Cause:
@@ -71,7 +71,7 @@ def _wrong_tries(uid: str, credentials: Credentials, show: Callable[[datetime], 
     wrong = "the password or the code" if credentials.linked else "the password"
     last = f"{wrong} was wrong at the last {tries}, the latest at {show(credentials.failures[-1])}"
     text = f"{last}; if the password is forgotten, it can be reset"
-    return Cause("wrong-tries", Effect.ASKED, text, f"piactl password reset {uid}")
+    return Cause("wrong-tries", CauseEffect.ASKED, text, f"piactl password reset {uid}")
 
 
 def _block(
@@ -84,17 +84,17 @@ def _block(
         if credentials.policy is None:
             end = "; its end is not known: the settings name no password policy (password.policy)"
     text = f"blocked by wrong passwords{since}{end}"
-    return Cause("blocked", Effect.REFUSED, text, f"piactl password unblock {uid}", until)
+    return Cause("blocked", CauseEffect.REFUSED, text, f"piactl password unblock {uid}", until)
 
 
-def device_causes(case: Case, around: LoginContext) -> Iterator[Cause]:
-    uid, device = case.account.uid, around.credentials.device
+def device_causes(question: Question, around: LoginContext) -> Iterator[Cause]:
+    uid, device = question.account.uid, around.credentials.device
     enroll = f"piactl otp enroll {uid}"
     if device is None:
-        yield from _without_device(case, enroll)
+        yield from _without_device(question, enroll)
         return
     if not device.there:
-        effect = Effect.REFUSED if around.by_server else Effect.SERVICE
+        effect = CauseEffect.REFUSED if around.by_server else CauseEffect.SERVICE
         text = f"the device {device.name} was reported lost and has not been replaced"
         yield Cause("device-lost", effect, text, enroll)
     elif device.drift or (around.credentials.linked and around.credentials.failures):
@@ -104,35 +104,35 @@ def device_causes(case: Case, around: LoginContext) -> Iterator[Cause]:
         text = (
             f"the clock of the device {device.name} was {was}; if its codes are refused, it has drifted since"
         )
-        yield Cause("device-drift", Effect.ASKED, text, f"piactl otp resync {uid}")
+        yield Cause("device-drift", CauseEffect.ASKED, text, f"piactl otp resync {uid}")
 
 
-def _without_device(case: Case, enroll: str) -> Iterator[Cause]:
+def _without_device(question: Question, enroll: str) -> Iterator[Cause]:
     """The cause of services that require a one-time code from an account without device."""
-    policy = case.rules.policy.services
-    services = sorted({name for name, _ in case.desired.entitlements if name in policy})
+    policy = question.rules.policy.services
+    services = sorted({name for name, _ in question.desired.entitlements if name in policy})
     always = [policy[name].label for name in services if policy[name].otp == "always"]
     outside = [policy[name].label for name in services if policy[name].otp == "off-site"]
     parts = [f"always by {', '.join(always)}"] if always else []
     parts += [f"from outside by {', '.join(outside)}"] if outside else []
     if parts:
         text = f"a one-time code is required {'; '.join(parts)}, but no device is active"
-        yield Cause("device-none", Effect.SERVICE, text, enroll)
+        yield Cause("device-none", CauseEffect.SERVICE, text, enroll)
 
 
-_WEIGHT = {Effect.LET_IN: 0, Effect.REFUSED: 0, Effect.ASKED: 1, Effect.SERVICE: 2}
+_WEIGHT = {CauseEffect.LET_IN: 0, CauseEffect.REFUSED: 0, CauseEffect.ASKED: 1, CauseEffect.SERVICE: 2}
 """The order of causes: those that refuse the login come first."""
 
 
-def login_answer(case: Case, around: LoginContext) -> Answer:
+def login_answer(question: Question, around: LoginContext) -> Answer:
     """The answer about login: no if any cause refuses it."""
-    causes = tuple(sorted(_causes(case, around), key=lambda cause: _WEIGHT[cause.effect]))
-    yes = not any(cause.effect is Effect.REFUSED for cause in causes)
-    by_rules = holding(login_days(case), case.number) is not None
+    causes = tuple(sorted(_causes(question, around), key=lambda cause: _WEIGHT[cause.effect]))
+    yes = not any(cause.effect is CauseEffect.REFUSED for cause in causes)
+    by_rules = holding(login_days(question), question.number) is not None
     # if a password or the entry refuses what the rules allow, the rules do not give the days
-    since, until = login_span(case) if yes is by_rules else (None, None)
-    first = next((c for c in causes if c.effect is Effect.REFUSED), None)
-    text, rules, assignment = state_ground(case)
+    since, until = login_span(question) if yes is by_rules else (None, None)
+    first = next((c for c in causes if c.effect is CauseEffect.REFUSED), None)
+    text, rules, assignment = state_ground(question)
     return Answer(
         subject="login",
         yes=yes,
@@ -140,20 +140,20 @@ def login_answer(case: Case, around: LoginContext) -> Answer:
         since=since,
         until=until,
         reason=first.text if first else text,
-        rules=_position_rules(case) or rules,
+        rules=_position_rules(question) or rules,
         assignment=assignment,
-        notes=tuple(_notes(case, around)),
+        notes=tuple(_notes(question, around)),
         causes=causes,
-        remedies=() if yes else tuple(wait_remedy(next_day(until), case)),
+        remedies=() if yes else tuple(wait_remedy(next_day(until), question)),
     )
 
 
-def login_days(case: Case) -> list[Period]:
+def login_days(question: Question) -> list[Period]:
     """The days on which the rules allow login, without those of an administrator's lock."""
-    account = case.account
+    account = question.account
     if account.state is State.ARCHIVED:
         return []
-    if case.held:
+    if question.held:
         first, last = account.login_from, account.login_until
         return [(first.toordinal() if first else BEGINNING, last.toordinal() if last else OPEN)]
     lock = account.lock
@@ -164,67 +164,71 @@ def login_days(case: Case) -> list[Period]:
         until = OPEN if lock.until is None else lock.until.toordinal()
         return difference(career.login, [(lock.since.toordinal(), until)])
 
-    return case.days(allowed)
+    return question.days(allowed)
 
 
-def login_span(case: Case) -> tuple[date | None, date | None]:
+def login_span(question: Question) -> tuple[date | None, date | None]:
     """First and last day of the answer by the rules."""
-    periods = login_days(case)
-    return (span if holding(periods, case.number) else absence)(periods, case.number)
+    periods = login_days(question)
+    return (span if holding(periods, question.number) else absence)(periods, question.number)
 
 
-def entry_allows_login(case: Case, credentials: Credentials) -> bool:
+def entry_allows_login(question: Question, credentials: Credentials) -> bool:
     """Whether the directory allows login on the day: the login window of the entry includes it, and no link
     to a device refuses."""
-    account = case.account
-    inside = (account.login_from or case.as_of) <= case.as_of <= (account.login_until or case.as_of)
-    return inside and not _is_denied(case, credentials)
+    account = question.account
+    inside = (
+        (account.login_from or question.as_of) <= question.as_of <= (account.login_until or question.as_of)
+    )
+    return inside and not _is_denied(question, credentials)
 
 
-def _is_denied(case: Case, credentials: Credentials) -> bool:
+def _is_denied(question: Question, credentials: Credentials) -> bool:
     """Whether the entry refuses login by a link to no device, as on a closed or locked account. Only nights
     change the link, so it counts for today only. A lost device is a separate cause."""
-    return credentials.denied and case.account.device != NO_DEVICE and not case.as_of_option
+    return credentials.denied and question.account.device != NO_DEVICE and not question.as_of_option
 
 
-def entry_differs(case: Case, credentials: Credentials) -> bool:
+def entry_differs(question: Question, credentials: Credentials) -> bool:
     """Whether directory and rules differ about login on the day."""
-    return entry_allows_login(case, credentials) is not (holding(login_days(case), case.number) is not None)
+    return entry_allows_login(question, credentials) is not (
+        holding(login_days(question), question.number) is not None
+    )
 
 
-def _causes(case: Case, around: LoginContext) -> Iterator[Cause]:
-    yield from _by_the_entry(case, around)
-    yield from _locks(case)
-    yield from _by_state(case)
-    if case.state is State.ARCHIVED:
+def _causes(question: Question, around: LoginContext) -> Iterator[Cause]:
+    yield from _by_the_entry(question, around)
+    yield from _locks(question)
+    yield from _by_state(question)
+    if question.state is State.ARCHIVED:
         return
-    yield from password_causes(case, around)
-    yield from device_causes(case, around)
-    yield from _services(case)
+    yield from password_causes(question, around)
+    yield from device_causes(question, around)
+    yield from _services(question)
 
 
-def _by_the_entry(case: Case, around: LoginContext) -> Iterator[Cause]:
+def _by_the_entry(question: Question, around: LoginContext) -> Iterator[Cause]:
     """The cause of a directory entry that differs from the rules."""
     credentials = around.credentials
-    if not entry_differs(case, credentials):
+    if not entry_differs(question, credentials):
         return
-    account = case.account
+    account = question.account
     window = _window(account.login_from, account.login_until)
-    if _is_denied(case, credentials):
+    if _is_denied(question, credentials):
         window = "it is linked to no device, as a closed or locked account is"
     since = f"the last run was as of {around.last_run}" if around.last_run else "no run has been recorded"
     revert = look = "piactl nightly"
-    drift = next(filter(None, map(case.drift.get, ("login_from", "login_until", "device"))), None)
+    drift = next(filter(None, map(question.drift.get, ("login_from", "login_until", "device"))), None)
     if drift is not None:
         since = f"another program changed it, {drift_words(drift)}"
         # a refusal may be an emergency stop
         revert, look = f'piactl drift revert {account.uid} --reason "..."', f"piactl drift show {account.uid}"
-    if entry_allows_login(case, credentials):
+    if entry_allows_login(question, credentials):
         text = f"the entry allows the login ({window}), but the rules do not; {since}"
-        yield Cause("entry", Effect.LET_IN, text, revert)
+        yield Cause("entry", CauseEffect.LET_IN, text, revert)
     else:
         text = f"the rules allow the login, but the entry refuses it ({window}); {since}"
-        yield Cause("entry", Effect.REFUSED, text, look)
+        yield Cause("entry", CauseEffect.REFUSED, text, look)
 
 
 def _window(first: date | None, last: date | None) -> str:
@@ -235,20 +239,20 @@ def _window(first: date | None, last: date | None) -> str:
     return f"from {first}" if first is not None else "without an end"
 
 
-def _locks(case: Case) -> Iterator[Cause]:
-    lock = case.account.lock
-    if lock is not None and lock.covers(case.as_of):
+def _locks(question: Question) -> Iterator[Cause]:
+    lock = question.account.lock
+    if lock is not None and lock.covers(question.as_of):
         until = f" until {lock.until}" if lock.until else ", until it is lifted"
         text = f"locked by {lock.by} since {lock.since}{until}: {lock.reason}"
-        command = f'piactl account unlock {case.account.uid} --reason "..."'
-        yield Cause("lock", Effect.REFUSED, text, command, lock.until)
-    if case.account.state is State.ARCHIVED or not case.career.locked_on(case.as_of):
+        command = f'piactl account unlock {question.account.uid} --reason "..."'
+        yield Cause("lock", CauseEffect.REFUSED, text, command, lock.until)
+    if question.account.state is State.ARCHIVED or not question.career.locked_on(question.as_of):
         return
-    _, last = span(case.days(lambda career: career.locked), case.number)
-    post = next((p for p in case.career.posts_on(case.as_of) if p.position.lock), None)
+    _, last = span(question.days(lambda career: career.locked), question.number)
+    post = next((p for p in question.career.posts_on(question.as_of) if p.position.lock), None)
     until = f" until {last}" if last else ", no end known"
     why = f"position {post.position.name}: {_row(post)}" if post else "a position that ended all assignments"
-    yield Cause("position-lock", Effect.REFUSED, f"locked by HR{until}: {why}", "", last)
+    yield Cause("position-lock", CauseEffect.REFUSED, f"locked by HR{until}: {why}", "", last)
 
 
 def _row(post: Post) -> str:
@@ -256,77 +260,77 @@ def _row(post: Post) -> str:
     return assignment_text(row) + (f" [{row.origin}]" if row.origin else "")
 
 
-def _by_state(case: Case) -> Iterator[Cause]:
-    text, _, row = state_ground(case)
+def _by_state(question: Question) -> Iterator[Cause]:
+    text, _, row = state_ground(question)
     if row is not None and row.origin:
         text += f" [{row.origin}]"
-    since, until = state_span(case)
+    since, until = state_span(question)
     from_when = f" since {since}" if since else ""
-    reopen = f'piactl account reopen {case.account.uid} --until DATE --reason "..."'
-    if case.state is State.ARCHIVED:
-        yield Cause("archived", Effect.REFUSED, f"archived{from_when}: {text}")
-    elif case.state is State.ANTICIPATED:
-        yield Cause("not-started", Effect.REFUSED, f"not yet started: {text}", "", until)
-    elif case.state is State.DEACTIVATED:
-        yield Cause("closed", Effect.REFUSED, f"deactivated{from_when}: {text}", reopen, until)
-    elif case.state is State.GRACE:
-        refused = not case.career.login_on(case.as_of)
-        effect = Effect.REFUSED if refused else Effect.SERVICE
+    reopen = f'piactl account reopen {question.account.uid} --until DATE --reason "..."'
+    if question.state is State.ARCHIVED:
+        yield Cause("archived", CauseEffect.REFUSED, f"archived{from_when}: {text}")
+    elif question.state is State.ANTICIPATED:
+        yield Cause("not-started", CauseEffect.REFUSED, f"not yet started: {text}", "", until)
+    elif question.state is State.DEACTIVATED:
+        yield Cause("closed", CauseEffect.REFUSED, f"deactivated{from_when}: {text}", reopen, until)
+    elif question.state is State.GRACE:
+        refused = not question.career.login_on(question.as_of)
+        effect = CauseEffect.REFUSED if refused else CauseEffect.SERVICE
         note = "; login was refused on the last day and still is" if refused else ""
         yield Cause("grace", effect, f"in grace: {text}{note}", reopen, until)
-    elif case.state is State.ON_LEAVE and not _may_log_in(case):
-        yield Cause("leave", Effect.REFUSED, f"on leave without login: {text}", "", until)
+    elif question.state is State.ON_LEAVE and not _may_log_in(question):
+        yield Cause("leave", CauseEffect.REFUSED, f"on leave without login: {text}", "", until)
 
 
-def _may_log_in(case: Case) -> bool:
+def _may_log_in(question: Question) -> bool:
     """Whether the positions of the day allow login; a lock is a separate cause."""
-    return case.career.login_on(case.as_of) or case.career.locked_on(case.as_of)
+    return question.career.login_on(question.as_of) or question.career.locked_on(question.as_of)
 
 
-def _position_rules(case: Case) -> tuple[Rule, ...]:
+def _position_rules(question: Question) -> tuple[Rule, ...]:
     """The positions that decide about login on leave."""
-    if case.state is not State.ON_LEAVE:
+    if question.state is not State.ON_LEAVE:
         return ()
-    posts = case.career.posts_on(case.as_of)
+    posts = question.career.posts_on(question.as_of)
     return tuple(dict.fromkeys(Rule.of_position(post.position) for post in posts))
 
 
-def _services(case: Case) -> Iterator[Cause]:
+def _services(question: Question) -> Iterator[Cause]:
     """Services in their delay after a start or a mutation."""
-    for post in case.career.posts_on(case.as_of):
-        for service in case.rules.policy.services.values():
+    for post in question.career.posts_on(question.as_of):
+        for service in question.rules.policy.services.values():
             begins = civil(post.first + post.delay(service))
             uai = post.assignment.uai if service.per_establishment else ""
-            if not _is_waited_for(case, post, service.name, uai) or begins is None:
+            if not _is_waited_for(question, post, service.name, uai) or begins is None:
                 continue
             where = f" at {uai}" if uai else ""
             why = "mutation_delay" if post.follows else "grant_delay"
             text = f"{service.label}{where} begins on {begins} ({why}): {_row(post)}"
-            grant = f"piactl exception grant {case.account.uid} --service {service.name}"
+            grant = f"piactl exception grant {question.account.uid} --service {service.name}"
             last = begins - timedelta(days=1)
             command = grant + (f" --uai {uai}" if uai else "") + f' --until {last} --reason "..."'
-            yield Cause("delay", Effect.SERVICE, text, command, last)
+            yield Cause("delay", CauseEffect.SERVICE, text, command, last)
 
 
-def _is_waited_for(case: Case, post: Post, name: str, uai: str) -> bool:
-    service = case.rules.policy.services[name]
+def _is_waited_for(question: Question, post: Post, name: str, uai: str) -> bool:
+    service = question.rules.policy.services[name]
     return (
         post.has(service)
         and post.position.keeps_service(name)
-        and case.number < post.first + post.delay(service)
-        and (name, uai) not in case.desired.entitlements
+        and question.number < post.first + post.delay(service)
+        and (name, uai) not in question.desired.entitlements
     )
 
 
-def _notes(case: Case, around: LoginContext) -> Iterator[str]:
-    if case.drift:
-        yield drift_note(case)
+def _notes(question: Question, around: LoginContext) -> Iterator[str]:
+    if question.drift:
+        yield drift_note(question)
     device = around.credentials.device
     if around.credentials.linked and device is not None and device.there:
         yield f"the directory requires password and code of {device.name}, never the password alone"
-    if case.account.shut and not case.as_of_option:
+    if question.account.shut and not question.as_of_option:
         yield _how_refused(around.credentials)
-    if case.as_of_option:
+    if question.as_of_option:
         yield f"passwords and devices are as they are now, {around.show(around.now)}"
 
 

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from piactl.core.explain.question import Answer, Case, Cause, Effect, Remedy, Rule, absence, next_day, span
+from piactl.core.explain.question import (
+    Answer,
+    Cause,
+    CauseEffect,
+    Question,
+    Remedy,
+    Rule,
+    absence,
+    next_day,
+    span,
+)
 from piactl.core.explain.remedies import (
     ASSIGNED,
     denial_in_force,
@@ -30,35 +40,39 @@ Ground = tuple[str, tuple[Rule, ...], Assignment | None]
 """The reason as a sentence, the rules behind it, and the assignment."""
 
 
-def right_answers(case: Case, service: Service) -> list[Answer]:
+def right_answers(question: Question, service: Service) -> list[Answer]:
     """One answer for a service of person scope. For establishment scope one answer per establishment with a
     past, current or future right, a post with the service, or an exception; else per establishment of the
     day."""
-    return [right_answer(case, service, uai) for uai in _places(case, service) or [""]]
+    return [right_answer(question, service, uai) for uai in _places(question, service) or [""]]
 
 
-def _places(case: Case, service: Service) -> list[str]:
+def _places(question: Question, service: Service) -> list[str]:
     if not service.per_establishment:
         return [""]
-    uais = {post.assignment.uai for post in case.career.posts if post.has(service)}
-    uais |= {uai for name, uai in case.career.rights if name == service.name}
-    rights = {*case.foreign, *(case.account.entitlements if case.held else ())}
+    uais = {post.assignment.uai for post in question.career.posts if post.has(service)}
+    uais |= {uai for name, uai in question.career.rights if name == service.name}
+    rights = {*question.foreign, *(question.account.entitlements if question.held else ())}
     uais |= {uai for name, uai in rights if name == service.name}
-    uais |= {e.uai for e in case.account.exceptions if e.service == service.name and e.uai}
-    return sorted(uais or {post.assignment.uai for post in case.career.posts_on(case.as_of)})
+    uais |= {e.uai for e in question.account.exceptions if e.service == service.name and e.uai}
+    return sorted(uais or {post.assignment.uai for post in question.career.posts_on(question.as_of)})
 
 
-def right_answer(case: Case, service: Service, uai: str) -> Answer:
+def right_answer(question: Question, service: Service, uai: str) -> Answer:
     """The answer about one right; uai "" for person scope."""
-    periods = case.right_days(service.name, uai)
-    yes = holding(periods, case.number) is not None
-    ground: Ground = (case.held, (), None)
-    reason, rules, assignment = ground if case.held else (_given if yes else _refused)(case, service, uai)
-    since, until = span(periods, case.number) if yes else absence(periods, case.number)
+    periods = question.right_days(service.name, uai)
+    yes = holding(periods, question.number) is not None
+    ground: Ground = (question.held, (), None)
+    reason, rules, assignment = (
+        ground if question.held else (_given if yes else _refused)(question, service, uai)
+    )
+    since, until = span(periods, question.number) if yes else absence(periods, question.number)
     remedies: tuple[Remedy, ...] = ()
-    if not case.held:
-        changes = lose_remedies(case, service, uai) if yes else gain_remedies(case, service, uai, until)
-        remedies = (*wait_remedy(next_day(until), case), *changes)
+    if not question.held:
+        changes = (
+            lose_remedies(question, service, uai) if yes else gain_remedies(question, service, uai, until)
+        )
+        remedies = (*wait_remedy(next_day(until), question), *changes)
     return Answer(
         subject=service.name,
         uai=uai,
@@ -70,69 +84,69 @@ def right_answer(case: Case, service: Service, uai: str) -> Answer:
         reason=reason,
         rules=rules,
         assignment=assignment,
-        notes=tuple(_notes(case, service, uai)),
-        causes=tuple(_by_the_entry(case, (service.name, uai), yes=yes)),
+        notes=tuple(_notes(question, service, uai)),
+        causes=tuple(_by_the_entry(question, (service.name, uai), yes=yes)),
         remedies=remedies,
     )
 
 
-def _by_the_entry(case: Case, right: Right, *, yes: bool) -> Iterator[Cause]:
+def _by_the_entry(question: Question, right: Right, *, yes: bool) -> Iterator[Cause]:
     """The cause of an entry that has or lacks the right against the rules. Without another program this is
     what the next run changes, so it is said of today only."""
-    has, drift = right in case.found, case.drift.get("entitlements")
+    has, drift = right in question.found, question.drift.get("entitlements")
     if has is yes:
         return
-    effect = Effect.LET_IN if has else Effect.REFUSED
+    effect = CauseEffect.LET_IN if has else CauseEffect.REFUSED
     text = f"the entry {'has' if has else 'lacks'} it, against the rules"
-    if drift is not None and right in case.foreign:
+    if drift is not None and right in question.foreign:
         text += f": another program {'added' if has else 'removed'} it, {drift_words(drift)}"
-        yield Cause("entry", effect, text, f"piactl drift show {case.account.uid}")
-    elif not case.as_of_option:
+        yield Cause("entry", effect, text, f"piactl drift show {question.account.uid}")
+    elif not question.as_of_option:
         yield Cause("entry", effect, f"{text}; the next run changes that", "piactl nightly")
 
 
-def _given(case: Case, service: Service, uai: str) -> Ground:
-    if not holding(case.bare.rights.get((service.name, uai), []), case.number):
-        grant = next((e for e in exceptions_on(case, service, uai) if e.grants), None)
+def _given(question: Question, service: Service, uai: str) -> Ground:
+    if not holding(question.bare.rights.get((service.name, uai), []), question.number):
+        grant = next((e for e in exceptions_on(question, service, uai) if e.grants), None)
         if grant is not None:
             return f"an exception: {exception_text(grant)}", (), None
-    ground = next(_granting_posts(case, service, uai), None)
+    ground = next(_granting_posts(question, service, uai), None)
     if ground is not None:
         return ground
-    if case.state is State.GRACE and service.in_grace:
-        text, rules, assignment = state_ground(case)
+    if question.state is State.GRACE and service.in_grace:
+        text, rules, assignment = state_ground(question)
         return f"lasts through the grace: {text}", (_rule(service), *rules), assignment
     return "an earlier right continues", (_rule(service),), None
 
 
-def _granting_posts(case: Case, service: Service, uai: str) -> Iterator[Ground]:
+def _granting_posts(question: Question, service: Service, uai: str) -> Iterator[Ground]:
     """The posts that give the right: by themselves, by a handover, or by continuing an earlier right."""
     waiting_posts = []
-    for post in posts_with(case, service, uai):
+    for post in posts_with(question, service, uai):
         delay = post.delay(service)
         if not post.position.keeps_service(service.name):
             continue
-        if case.number < post.first + delay:
+        if question.number < post.first + delay:
             waiting_posts.append(post)
             continue
         after = f", {_delay(post, service)} after the start" if delay else ""
-        yield f"profile {post.profile} has it{after}", _rules(case, service, post), post.assignment
-    for post in case.career.posts:
-        if handed_over(post, service, uai, case.number):
+        yield f"profile {post.profile} has it{after}", _rules(question, service, post), post.assignment
+    for post in question.career.posts:
+        if handed_over(post, service, uai, question.number):
             days = counted(service.handover, "day")
             text = f"handover: {days} after the post that ended on {civil(post.last)}, a mutation"
-            yield text, _rules(case, service, post), post.assignment
+            yield text, _rules(question, service, post), post.assignment
     for post in waiting_posts:
         text = f"held before; kept until the delay of {_delay(post, service)} ends"
-        yield text, _rules(case, service, post), post.assignment
+        yield text, _rules(question, service, post), post.assignment
 
 
 def _rule(service: Service) -> Rule:
     return Rule(f"services.{service.name}", service.line)
 
 
-def _rules(case: Case, service: Service, post: Post) -> tuple[Rule, ...]:
-    lines = {profile.name: profile.line for profile in case.rules.policy.profiles}
+def _rules(question: Question, service: Service, post: Post) -> tuple[Rule, ...]:
+    lines = {profile.name: profile.line for profile in question.rules.policy.profiles}
     return *_own_rules(service), Rule(f"profiles.{post.profile}", lines.get(post.profile, 0))
 
 
@@ -148,40 +162,40 @@ def _delay(post: Post, service: Service) -> str:
     return f"{counted(post.delay(service), 'day')} ({name})"
 
 
-def _refused(case: Case, service: Service, uai: str) -> Ground:
-    denial = denial_in_force(case, service, uai)
+def _refused(question: Question, service: Service, uai: str) -> Ground:
+    denial = denial_in_force(question, service, uai)
     if denial is not None:
         return f"an exception: {exception_text(denial)}", (), None
-    if case.state is State.GRACE:
-        return _not_in_grace(case, service, uai)
-    if case.state not in ASSIGNED:
-        text, rules, assignment = state_ground(case)
-        return f"the account is {case.state.value}: {text}", rules, assignment
-    for post in posts_with(case, service, uai):
+    if question.state is State.GRACE:
+        return _not_in_grace(question, service, uai)
+    if question.state not in ASSIGNED:
+        text, rules, assignment = state_ground(question)
+        return f"the account is {question.state.value}: {text}", rules, assignment
+    for post in posts_with(question, service, uai):
         if not post.position.keeps_service(service.name):
             text = f"position {post.position.name} does not keep it"
             return text, (Rule.of_position(post.position), _rule(service)), post.assignment
         begins = civil(post.first + post.delay(service))
-        if case.number < post.first + post.delay(service):
+        if question.number < post.first + post.delay(service):
             text = f"the right begins on {begins}, after a delay of {_delay(post, service)}"
-            return text, _rules(case, service, post), post.assignment
-    return _without(case, service, uai)
+            return text, _rules(question, service, post), post.assignment
+    return _without(question, service, uai)
 
 
-def _not_in_grace(case: Case, service: Service, uai: str) -> Ground:
-    _, rules, assignment = state_ground(case)
-    last = case.career.segment_on(case.as_of).first - 1
-    if holding(case.bare.rights.get((service.name, uai), []), last):
+def _not_in_grace(question: Question, service: Service, uai: str) -> Ground:
+    _, rules, assignment = state_ground(question)
+    last = question.career.segment_on(question.as_of).first - 1
+    if holding(question.bare.rights.get((service.name, uai), []), last):
         text = f"it ended on {civil(last)} with the last assignment, and does not last through the grace"
     else:
         text = f"it was not held on the last day with an assignment, {civil(last)}"
     return text, (_rule(service), *rules), assignment
 
 
-def _without(case: Case, service: Service, uai: str) -> Ground:
+def _without(question: Question, service: Service, uai: str) -> Ground:
     """No post of the day has the service: its post has ended, or no profile of the day has it."""
-    with_service = [p for p in case.career.posts if p.has(service) and uai in ("", p.assignment.uai)]
-    over = max((p for p in with_service if p.last < case.number), key=lambda p: p.last, default=None)
+    with_service = [p for p in question.career.posts if p.has(service) and uai in ("", p.assignment.uai)]
+    over = max((p for p in with_service if p.last < question.number), key=lambda p: p.last, default=None)
     if uai and over is not None:
         after = (
             f", and the handover of {counted(service.handover, 'day')} with it" if service.handover else ""
@@ -190,11 +204,11 @@ def _without(case: Case, service: Service, uai: str) -> Ground:
     if uai and with_service:
         first = with_service[0]
         return f"the post there begins on {civil(first.first)}", (_rule(service),), first.assignment
-    posts = case.career.posts_on(case.as_of)
+    posts = question.career.posts_on(question.as_of)
     elsewhere = next((p for p in posts if service.serves(p.profile) and uai in ("", p.assignment.uai)), None)
     if elsewhere is not None:
         text = f"profile {elsewhere.profile} has it only where {condition(service.when.conditions)}"
-        return text, _rules(case, service, elsewhere), elsewhere.assignment
+        return text, _rules(question, service, elsewhere), elsewhere.assignment
     profiles = ", ".join(sorted({post.profile for post in posts if post.profile}))
     assignment = posts[0].assignment if posts else None
     served = ", ".join(sorted(service.profiles or ())) or "all profiles"
@@ -202,10 +216,10 @@ def _without(case: Case, service: Service, uai: str) -> Ground:
     return f"{text}; it is for {served}", (_rule(service),), assignment
 
 
-def _notes(case: Case, service: Service, uai: str) -> Iterator[str]:
-    for exception in case.account.exceptions:
+def _notes(question: Question, service: Service, uai: str) -> Iterator[str]:
+    for exception in question.account.exceptions:
         matches = exception.service == service.name and exception.uai in ("", uai)
-        if matches and exception.end >= case.as_of:
+        if matches and exception.end >= question.as_of:
             yield exception_text(exception)
-    for override in running(case.account.overrides, case.as_of):
+    for override in running(question.account.overrides, question.as_of):
         yield override_text(override)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from piactl.core.explain.question import Answer, Case, Remedy, Rule, next_day, span
+from piactl.core.explain.question import Answer, Question, Remedy, Rule, next_day, span
 from piactl.core.explain.remedies import reopen_remedy, unlock_remedy, wait_remedy
 from piactl.core.model.account import State
 from piactl.core.model.overrides import HAND_ENDED, OverrideKind, next_end, override_text, running
@@ -18,104 +18,104 @@ from piactl.core.rules.reasons import grace_place, last_post, state_reason
 OPEN_STATES = (State.ACTIVE, State.ON_LEAVE, State.GRACE)
 
 
-def state_answer(case: Case) -> Answer:
+def state_answer(question: Question) -> Answer:
     """The answer about the state; yes if the account is open (active, on leave, in grace)."""
-    text, rules, assignment = state_ground(case)
-    since, until = state_span(case)
+    text, rules, assignment = state_ground(question)
+    since, until = state_span(question)
     return Answer(
         subject="state",
-        yes=case.state in OPEN_STATES,
-        verdict=case.state.value + (", LOCKED" if case.desired.locked else ""),
+        yes=question.state in OPEN_STATES,
+        verdict=question.state.value + (", LOCKED" if question.desired.locked else ""),
         since=since,
         until=until,
         reason=text,
         rules=rules,
         assignment=assignment,
-        notes=tuple(_notes(case)),
-        coming=tuple(_coming(case)),
-        remedies=tuple(_remedies(case)),
+        notes=tuple(_notes(question)),
+        coming=tuple(_coming(question)),
+        remedies=tuple(_remedies(question)),
     )
 
 
-def state_span(case: Case) -> tuple[date | None, date | None]:
+def state_span(question: Question) -> tuple[date | None, date | None]:
     """First and last day of the state; None if there is none or it is unknown."""
-    desired = case.desired
-    if case.held:
+    desired = question.desired
+    if question.held:
         return desired.state_from, None
-    since, until = span(case.state_days(desired.state), case.number)
-    if case.career.state_on(case.as_of) is not desired.state:
+    since, until = span(question.state_days(desired.state), question.number)
+    if question.career.state_on(question.as_of) is not desired.state:
         # archived later than the assignments alone require, or already archived
         due = desired.next_due
-        until = due - timedelta(days=1) if due is not None and due > case.as_of else None
+        until = due - timedelta(days=1) if due is not None and due > question.as_of else None
     since = since or desired.state_from
-    return (since if since is not None and since <= case.as_of else None), until
+    return (since if since is not None and since <= question.as_of else None), until
 
 
-def state_ground(case: Case) -> tuple[str, tuple[Rule, ...], Assignment | None]:
+def state_ground(question: Question) -> tuple[str, tuple[Rule, ...], Assignment | None]:
     """The reason as a sentence, the rules behind it (the deciding one first), and the assignment."""
-    if case.held:
-        return case.held, (), None
-    if case.account.state is State.ARCHIVED:
+    if question.held:
+        return question.held, (), None
+    if question.account.state is State.ARCHIVED:
         return "personal data are erased; the uid and the addresses stay reserved for this person", (), None
-    closed = [p for p in running(case.account.overrides, case.as_of) if p.kind is OverrideKind.CLOSE]
-    if case.state is not case.career.state_on(case.as_of):
+    closed = [p for p in running(question.account.overrides, question.as_of) if p.kind is OverrideKind.CLOSE]
+    if question.state is not question.career.state_on(question.as_of):
         text = (
             "no assignment is left; the account is kept for the retention, counted from the day it was closed"
         )
         return text, (Rule("accounts.retention"),), None
-    text, assignment = state_reason(case.career, case.as_of)
-    if closed and case.state not in (State.ACTIVE, State.ON_LEAVE):
+    text, assignment = state_reason(question.career, question.as_of)
+    if closed and question.state not in (State.ACTIVE, State.ON_LEAVE):
         text = f"{override_text(closed[0])}; {text}"
-    return text, tuple(_rules(case)), assignment
+    return text, tuple(_rules(question)), assignment
 
 
-def _rules(case: Case) -> Iterator[Rule]:
-    posts = case.career.posts_behind(case.as_of)
-    if case.state in (State.ACTIVE, State.ON_LEAVE):
+def _rules(question: Question) -> Iterator[Rule]:
+    posts = question.career.posts_behind(question.as_of)
+    if question.state in (State.ACTIVE, State.ON_LEAVE):
         yield Rule.of_position(posts[0].position)
-        yield from _profile(case, posts[0])
-    elif case.state is State.ANTICIPATED:
+        yield from _profile(question, posts[0])
+    elif question.state is State.ANTICIPATED:
         yield Rule("accounts.open_before")
-        yield from _profile(case, min(posts, key=lambda post: post.first))
+        yield from _profile(question, min(posts, key=lambda post: post.first))
     else:
-        last = last_post(case.career, case.as_of)
-        if case.state is not State.GRACE:
+        last = last_post(question.career, question.as_of)
+        if question.state is not State.GRACE:
             yield Rule("accounts.retention")
         if last is not None:
-            yield Rule(*_grace_place(case, last))
+            yield Rule(*_grace_place(question, last))
 
 
-def _profile(case: Case, post: Post) -> Iterator[Rule]:
-    for profile in case.rules.policy.profiles:
+def _profile(question: Question, post: Post) -> Iterator[Rule]:
+    for profile in question.rules.policy.profiles:
         if profile.name == post.profile:
             yield Rule(f"profiles.{profile.name}", profile.line)
 
 
-def _grace_place(case: Case, last: Post) -> tuple[str, int]:
-    policy, register = case.rules.policy, case.rules.register
-    return grace_place(case.account.assignments, last, case.as_of, policy, register)
+def _grace_place(question: Question, last: Post) -> tuple[str, int]:
+    policy, register = question.rules.policy, question.rules.register
+    return grace_place(question.account.assignments, last, question.as_of, policy, register)
 
 
-def _notes(case: Case) -> Iterator[str]:
-    if case.drift:
-        yield drift_note(case)
-    lock = case.desired.lock
+def _notes(question: Question) -> Iterator[str]:
+    if question.drift:
+        yield drift_note(question)
+    lock = question.desired.lock
     if lock is not None:
         until = f" to {lock.until}" if lock.until else ""
         yield f"locked from {lock.since}{until} by {lock.by}: {lock.reason}"
-    if case.career.locked_on(case.as_of):
-        first, last = span(case.days(lambda career: career.locked), case.number)
+    if question.career.locked_on(question.as_of):
+        first, last = span(question.days(lambda career: career.locked), question.number)
         yield f"locked by a position in the HR data, {_from_to(first, last)}"
-    if case.desired.state is State.ARCHIVED and case.account.state is not State.ARCHIVED:
+    if question.desired.state is State.ARCHIVED and question.account.state is not State.ARCHIVED:
         yield "archival due: a first night notes it, the next night on a later day confirms it"
-    if case.account.protected:
+    if question.account.protected:
         yield "protected: neither imports nor the help desk change it"
-    for override in running(case.account.overrides, case.as_of):
+    for override in running(question.account.overrides, question.as_of):
         yield override_text(override)
 
 
-def drift_note(case: Case) -> str:
-    return f"{changed_words(case.drift.values())}: piactl drift show {case.account.uid}"
+def drift_note(question: Question) -> str:
+    return f"{changed_words(question.drift.values())}: piactl drift show {question.account.uid}"
 
 
 def _from_to(first: date | None, last: date | None) -> str:
@@ -123,40 +123,42 @@ def _from_to(first: date | None, last: date | None) -> str:
     return f"{start}until {last}" if last else f"{start or 'at all times'}".rstrip() + ", no end known"
 
 
-def _coming(case: Case) -> Iterator[tuple[date, str]]:
-    if case.account.state is State.ARCHIVED or case.held:
+def _coming(question: Question) -> Iterator[tuple[date, str]]:
+    if question.account.state is State.ARCHIVED or question.held:
         return
-    over = next_end(case.account.overrides, case.as_of)
-    ahead = outlook(None, case.career, case.as_of, over or case.as_of)
+    over = next_end(question.account.overrides, question.as_of)
+    ahead = outlook(None, question.career, question.as_of, over or question.as_of)
     # after the end of an override other events apply
     yield from (event for event in ahead if over is None or event[0] < over)
     if over is not None:
         yield over, HAND_ENDED
 
 
-def _remedies(case: Case) -> Iterator[Remedy]:
-    if case.held:
+def _remedies(question: Question) -> Iterator[Remedy]:
+    if question.held:
         return
-    if case.account.state is State.ARCHIVED:
+    if question.account.state is State.ARCHIVED:
         command = (
             "piactl account create --matricule M --family-name N --given-name N --uai UAI "
             '--function CODE --until DATE --sponsor ACCOUNT --reason "..."'
         )
         yield Remedy("if the person is back: an assignment in the HR data or by hand", command)
         return
-    if case.desired.lock is not None and case.desired.locked:
-        yield from unlock_remedy(case)
-    _, until = state_span(case)
-    yield from wait_remedy(next_day(until), case)
-    if case.state in (State.ACTIVE, State.ON_LEAVE):
-        yield from _closing(case)
+    if question.desired.lock is not None and question.desired.locked:
+        yield from unlock_remedy(question)
+    _, until = state_span(question)
+    yield from wait_remedy(next_day(until), question)
+    if question.state in (State.ACTIVE, State.ON_LEAVE):
+        yield from _closing(question)
         return
-    yield from reopen_remedy(case, lambda changed_case: changed_case.state_days(State.ACTIVE))
+    yield from reopen_remedy(question, lambda changed_case: changed_case.state_days(State.ACTIVE))
 
 
-def _closing(case: Case) -> Iterator[Remedy]:
-    if case.state is State.ON_LEAVE:
+def _closing(question: Question) -> Iterator[Remedy]:
+    if question.state is State.ON_LEAVE:
         yield Remedy("a position in the HR data that keeps all rights")
-    elif case.changeable:
-        command = f'piactl account close {case.account.uid} --until DATE{case.as_of_option} --reason "..."'
+    elif question.changeable:
+        command = (
+            f'piactl account close {question.account.uid} --until DATE{question.as_of_option} --reason "..."'
+        )
         yield Remedy("a closure by hand", command)

@@ -50,7 +50,7 @@ class Incumbent:
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class EntryMatch:
     """An entry and the matricule of its person. `by` is the identifier that they have in common."""
 
     incumbent: Incumbent
@@ -69,7 +69,7 @@ class Unmatched:
 
 def recognised(
     incumbents: Iterable[Incumbent], matricules: Iterable[str], numens: Mapping[str, str]
-) -> tuple[list[Match], list[Unmatched]]:
+) -> tuple[list[EntryMatch], list[Unmatched]]:
     """The person of each entry, by its matricule, else by its NUMEN. `numens`: matricule by keyed digest.
 
     If two entries are of one person, both stay as they are. So does an entry whose identifiers name two
@@ -79,7 +79,7 @@ def recognised(
     for matricule in matricules:
         for name in {matricule.casefold(), matricule.casefold().rpartition(":")[2]}:
             matricules_by_name[name].append(matricule)
-    claims: dict[str, list[Match]] = defaultdict(list)
+    claims: dict[str, list[EntryMatch]] = defaultdict(list)
     unmatched: list[Unmatched] = []
     for incumbent in incumbents:
         by_matricule = {
@@ -91,10 +91,10 @@ def recognised(
             by_matricule = {numens[digest]: "NUMEN" for digest in incumbent.numens if digest in numens}
         if len(by_matricule) == 1:
             ((matricule, by),) = by_matricule.items()
-            claims[matricule].append(Match(incumbent, matricule, by))
+            claims[matricule].append(EntryMatch(incumbent, matricule, by))
         else:
             unmatched.append(Unmatched(incumbent, _unknown(incumbent, sorted(by_matricule))))
-    matches: list[Match] = []
+    matches: list[EntryMatch] = []
     for matricule, claimed in claims.items():
         if len(claimed) == 1:
             matches += claimed
@@ -170,7 +170,7 @@ def _local(address: str) -> str:
 
 
 def clashes(
-    matches: Iterable[Match], managed: Iterable[str], strangers: Iterable[tuple[str, Iterable[str]]]
+    matches: Iterable[EntryMatch], managed: Iterable[str], strangers: Iterable[tuple[str, Iterable[str]]]
 ) -> dict[str, str]:
     """The reason, by DN, for each entry whose names another entry has too. `managed` are the identifiers of
     all accounts, archived ones too, `strangers` the names of unmanaged entries by DN."""

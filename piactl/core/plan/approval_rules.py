@@ -67,7 +67,7 @@ def allowed_of(plan: Plan) -> dict[str, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ApplyRequest:
     """A plan that is about to be applied: its fingerprint, the people behind it (who made it, who applies
     it), and what happened since: `used` are the approvals that a run used up, by the run, `later` the starts
     of runs that made another plan."""
@@ -92,7 +92,7 @@ def rejection(plan: Plan, fingerprint: str, approvals: Iterable[Approval]) -> Ap
 
 
 def serving(
-    request: Request, approvals: Iterable[Approval], rules: Approvals, now: datetime
+    request: ApplyRequest, approvals: Iterable[Approval], rules: Approvals, now: datetime
 ) -> tuple[list[Approval], list[str]]:
     """The approvals of different people that serve the plan now, and why the others about it do not."""
     serve: dict[str, Approval] = {}  # by person
@@ -113,7 +113,7 @@ def is_one_of(name: str, people: Iterable[str]) -> bool:
     return name.casefold() in map(str.casefold, people)
 
 
-def _wrong(approval: Approval, request: Request, rules: Approvals, now: datetime) -> Iterator[str]:
+def _wrong(approval: Approval, request: ApplyRequest, rules: Approvals, now: datetime) -> Iterator[str]:
     if is_one_of(approval.by, request.people):
         yield "made or applies the plan"
     if approval.policy != request.plan.basis.policy or dict(approval.allowed) != allowed_of(request.plan):

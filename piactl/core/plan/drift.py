@@ -31,7 +31,7 @@ ENTRY, DEVICE = "entry", "device"
 ADOPTABLE = frozenset({DriftClass.IDENTITY, DriftClass.PRESENTATION})
 
 
-class Fate(StrEnum):
+class DriftFate(StrEnum):
     """What a run does with a drift. WAITS: until an administrator decides. UNKNOWN: only the next
     feed says again what piactl wrote."""
 
@@ -56,7 +56,7 @@ class Drift:
     drift_class: str
     ours: tuple[str, ...]
     theirs: tuple[str, ...]
-    fate: str = Fate.REVERTED.value
+    fate: str = DriftFate.REVERTED.value
     since: date | None = None
     until: date | None = None
     by: str = ""

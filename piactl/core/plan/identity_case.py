@@ -19,7 +19,7 @@ _STATED = "case"
 """The purpose of the digests of what HR states."""
 
 
-class Answer(StrEnum):
+class CaseAnswer(StrEnum):
     SAME = "same"
     DIFFERENT = "different"
 
@@ -29,7 +29,7 @@ class Decision:
     """The answer to a case, about the accounts and people that the case named at that time. `one` is the
     account, or the matricule of the newcomer, that is the same person."""
 
-    answer: Answer
+    answer: CaseAnswer
     by: str
     reason: str
     day: date
@@ -81,7 +81,7 @@ class Case:
     def open(self) -> bool:
         return self.decision is None
 
-    def answered(self, answer: Answer) -> bool:
+    def answered(self, answer: CaseAnswer) -> bool:
         return self.decision is not None and self.decision.answer is answer
 
     def overdue(self, settings: MatchingSettings, as_of: date) -> bool:
@@ -144,11 +144,13 @@ def renewed(case: Case, person: Person, before: Mapping[str, Case], keys: Digest
     if old is None:
         return case
     same = keys.matches(old.stated, _STATED, _names(person))
-    if case.of_newcomer and old.answered(Answer.SAME):
+    if case.of_newcomer and old.answered(CaseAnswer.SAME):
         # the other person has no account yet; a joined matricule is not a newcomer, unless that was undone
         waits = old.decision is not None and old.decision.one in case.people
         return replace(case, since=old.since, decision=old.decision if waits else None)
-    fits = case.others <= old.others and (same or (case.doubt in _WORDS and old.answered(Answer.DIFFERENT)))
+    fits = case.others <= old.others and (
+        same or (case.doubt in _WORDS and old.answered(CaseAnswer.DIFFERENT))
+    )
     if not fits and old.decision is not None:
         return case
     digest = old.stated if same and not keys.is_older(old.stated) else case.stated
@@ -158,7 +160,7 @@ def renewed(case: Case, person: Person, before: Mapping[str, Case], keys: Digest
 def kept_apart(left: Collection[str], right: Collection[str], cases: Mapping[str, Case]) -> bool:
     """Whether a decision says that two people, each given by uid and matricules, are different."""
     return any(
-        case.answered(Answer.DIFFERENT) and (case.matricule in one and not case.others.isdisjoint(other))
+        case.answered(CaseAnswer.DIFFERENT) and (case.matricule in one and not case.others.isdisjoint(other))
         for case in cases.values()
         for one, other in ((left, right), (right, left))
     )

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from piactl.core.model.account import Account, State
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings
-from piactl.core.plan.drift import Fate
+from piactl.core.plan.drift import DriftFate
 from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import child, same_dn
@@ -257,7 +257,7 @@ def settled(
     if drift is None:
         return entry.account, frozenset()
     values = encoding.values(desired)
-    fates = (Fate.REVERTED, Fate.UNKNOWN) if from_hr else (Fate.REVERTED,)
+    fates = (DriftFate.REVERTED, DriftFate.UNKNOWN) if from_hr else (DriftFate.REVERTED,)
     reverted = {attribute_drift.attribute for attribute_drift in drift.drift if attribute_drift.fate in fates}
     agreed = {name for name in reverted if values.get(name, ()) == entry.values.get(name, ())}
     believed = dict(drift.believed)

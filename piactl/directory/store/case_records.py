@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 
 from piactl.core.model.person import Person
-from piactl.core.plan.identity_case import Answer, Case, Decision
+from piactl.core.plan.identity_case import Case, CaseAnswer, Decision
 from piactl.core.rules.matching import Doubt
 from piactl.directory import filters
 from piactl.directory.dn import normal_dn
@@ -59,7 +59,7 @@ def read_case(r: Record) -> Case:
     if decision is not None:
         words = {name: text_of(decision, name) for name in ("by", "reason", "one")}
         day = read_day(decision["day"])
-        decision = Decision(answer=Answer(decision["answer"]), day=day, **words)
+        decision = Decision(answer=CaseAnswer(decision["answer"]), day=day, **words)
     return Case(
         doubt=Doubt(r["doubt"]),
         source=text_of(r, "source"),

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from piactl.core.model.account import NO_DEVICE, PROOFS, Lock, State, masked_mail
 from piactl.core.model.settings import DirectorySettings, IdentityName
-from piactl.core.plan.drift import Drift, DriftClass, Fate
+from piactl.core.plan.drift import Drift, DriftClass, DriftFate
 from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.dn import under
@@ -119,13 +119,13 @@ _DIGESTS = frozenset(
     }
 )  # fmt: skip
 
-Decide = Callable[[str, DriftClass], Fate]
+Decide = Callable[[str, DriftClass], DriftFate]
 """What becomes of what another program changed of an attribute."""
 
 
-def usual_fate(_attribute: str, drift_class: DriftClass) -> Fate:
+def usual_fate(_attribute: str, drift_class: DriftClass) -> DriftFate:
     """A tightening may be an emergency stop; a name may be in use."""
-    return {_TIGHTENING: Fate.KEPT, _IDENTITY: Fate.WAITS}.get(drift_class, Fate.REVERTED)
+    return {_TIGHTENING: DriftFate.KEPT, _IDENTITY: DriftFate.WAITS}.get(drift_class, DriftFate.REVERTED)
 
 
 _LOCK = Lock(date(2000, 1, 1), None, "piactl", "another program removed the lock, whose words are lost")
@@ -162,7 +162,7 @@ class Drifted:
             result[name] = entry[name] if single else tuple(sorted({*remaining, *added}))
         for drift in self.drift:
             name = drift.attribute
-            if drift.fate == Fate.UNKNOWN and values.get(name) == known.get(name):
+            if drift.fate == DriftFate.UNKNOWN and values.get(name) == known.get(name):
                 result[name] = entry.get(name, ())
         return {name: some for name, some in result.items() if some}
 
@@ -207,17 +207,17 @@ def drift_of(
         complete = len(back) == len(lost)
         sort = _class_of(default, injected, back, complete)
         fate = decide(name, sort)
-        if fate is Fate.KEPT and default == "piactlProtected":  # no run may write such an account
-            fate = Fate.WAITS
-        if fate is Fate.REVERTED and not complete and default in _FROM_HR | _STORED:
-            fate = Fate.UNKNOWN
-        if fate is Fate.KEPT and default not in _STANDS:
+        if fate is DriftFate.KEPT and default == "piactlProtected":  # no run may write such an account
+            fate = DriftFate.WAITS
+        if fate is DriftFate.REVERTED and not complete and default in _FROM_HR | _STORED:
+            fate = DriftFate.UNKNOWN
+        if fate is DriftFate.KEPT and default not in _STANDS:
             kept_attributes.append(name)
-        if not complete and default in _STORED and not (fate is Fate.KEPT and default in _STANDS):
+        if not complete and default in _STORED and not (fate is DriftFate.KEPT and default in _STANDS):
             unknown.append(name)
-        stands = fate is Fate.WAITS or (fate is Fate.KEPT and default in _STANDS)
+        stands = fate is DriftFate.WAITS or (fate is DriftFate.KEPT and default in _STANDS)
         # the salt of a new digest is read from the former one
-        believes = fate is Fate.UNKNOWN and default in _FROM_HR and default != "piactlBirthDigest"
+        believes = fate is DriftFate.UNKNOWN and default in _FROM_HR and default != "piactlBirthDigest"
         if not stands and not believes:
             ours = {*(v for v in values.get(name, ()) if v not in injected), *back}
             if default == "piactlLock" and not complete:
@@ -248,7 +248,7 @@ def _without_base(
     """The drift of an entry without a base that can be read. Nothing is put back: somebody decides, as of a
     name. Reverted, the entry counts as it is, and gets another base."""
     fate = decide(name, _IDENTITY)
-    if fate is Fate.REVERTED:
+    if fate is DriftFate.REVERTED:
         return None
     theirs = ("another value",) if stored else ()
     drift = Drift("", name, _LOOSENING.value, ("?",), theirs, fate.value)

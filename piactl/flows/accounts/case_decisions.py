@@ -11,7 +11,7 @@ from piactl.core.edits import ActRefused
 from piactl.core.model.account import masked_mail
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Kind
-from piactl.core.plan.identity_case import Answer, Case, Decision
+from piactl.core.plan.identity_case import Case, CaseAnswer, Decision
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.matching import Doubt, name_text, with_matricule
 from piactl.core.rules.reasons import assignment_text
@@ -180,10 +180,10 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
     return Batch((PreparedAccount(id_, decision.one, (), rows[0], then=(rows[1],), note=note),))
 
 
-def decision_on(case: Case, answer: Answer, name: str, by: str, reason: str, day: date) -> Decision:
+def decision_on(case: Case, answer: CaseAnswer, name: str, by: str, reason: str, day: date) -> Decision:
     """The decision; `name` is the account or person among several. Raises ActRefused."""
     others = [*case.accounts, *case.people]
-    if answer is Answer.DIFFERENT:
+    if answer is CaseAnswer.DIFFERENT:
         return Decision(answer, by, reason, day)
     if case.doubt is Doubt.SHARED_NUMEN:
         raise ActRefused(

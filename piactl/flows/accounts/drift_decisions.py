@@ -10,7 +10,7 @@ from piactl.core.edits import ActRefused, Altered, Author
 from piactl.core.model.account import Account, State
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.drift import ADOPTABLE, DEVICE, Drift, DriftClass, Fate
+from piactl.core.plan.drift import ADOPTABLE, DEVICE, Drift, DriftClass, DriftFate
 from piactl.core.plan.run_state import Vanished
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, Subject, desired_account, with_ledger
 from piactl.core.text import counted
@@ -24,7 +24,7 @@ from piactl.directory.store.state_records import vanished_accounts
 from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.accounts.edit import guarded, intended, prepared_account
-from piactl.flows.apply.undo_log import kept_values
+from piactl.flows.apply.undo_log import logged_values
 from piactl.flows.plan.deleted_entries import still_gone, vanished_drift, vanished_words
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.ready_plan import AccountWrite
@@ -73,7 +73,7 @@ def prepare_revert(store: AccountStore, rules: Rules, names: Iterable[str], auth
         ]
         if entry.drift is None and not devices:
             return _none(name, entry)
-        ours = with_kept(entry, store.encoding, lambda _attribute, _class: Fate.REVERTED)
+        ours = with_kept(entry, store.encoding, lambda _attribute, _class: DriftFate.REVERTED)
         if isinstance(ours, Unreadable):
             raise ActRefused(ours.why)
         made = prepared_account(
@@ -194,7 +194,7 @@ def prepare_keep(
         def act(account: Account, _rules: Rules) -> Altered:
             return Altered(replace(account, overrides=(*account.overrides, *overrides)), author.note)
 
-        stays = with_kept(entry, store.encoding, lambda _attribute, _class: Fate.KEPT)
+        stays = with_kept(entry, store.encoding, lambda _attribute, _class: DriftFate.KEPT)
         if isinstance(stays, Unreadable):
             raise ActRefused(stays.why)
         return prepared_account(store, name, stays, act, rules, author.reason)
@@ -239,10 +239,10 @@ def rebuilt(store: AccountStore, rules: Rules, uid: str, gone: Vanished) -> Desi
             f"{uid}: the account was archived, and its entry held only names, which nobody gets; restore "
             "it from a backup of the server if you need it"
         )
-    logged_values = kept_values(store.reader, store.directory.state, uid, store.unreadable)
+    last_values = logged_values(store.reader, store.directory.state, uid, store.unreadable)
     encoding, dn = store.encoding, account_dn(store.directory, uid)
     values = {
-        encoding.name(attribute): logged_values.get(encoding.name(attribute), ()) for attribute in _REBUILT
+        encoding.name(attribute): last_values.get(encoding.name(attribute), ()) for attribute in _REBUILT
     }
     fixed = {"uid": uid, "supannEmpId": gone.matricule, "piactlState": State.DEACTIVATED.value}
     values |= {encoding.name(name): (text.encode(),) for name, text in fixed.items()}

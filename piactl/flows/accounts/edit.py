@@ -14,7 +14,7 @@ from piactl.core.model.account import Account, State, merged_into
 from piactl.core.model.overrides import HAND_ENDED, OverrideKind, next_end
 from piactl.core.model.periods import OPEN
 from piactl.core.naming.local_part_and_capitalisation import TakenNames, UnusableName
-from piactl.core.plan.drift import Fate
+from piactl.core.plan.drift import DriftFate
 from piactl.core.plan.guards import refusals
 from piactl.core.plan.sync_cache import NameDigests
 from piactl.core.rules.address_allocation import named
@@ -126,8 +126,8 @@ def _only_locked(store: AccountStore, entry: Entry, desired: Desired, rules: Rul
     drifted = entry.drift
     if drifted is None:
         raise AssertionError("an account is held by what another program changed")
-    fates = {drift.attribute: Fate(drift.fate) for drift in drifted.drift} | dict.fromkeys(
-        drifted.unknown, Fate.KEPT
+    fates = {drift.attribute: DriftFate(drift.fate) for drift in drifted.drift} | dict.fromkeys(
+        drifted.unknown, DriftFate.KEPT
     )
     kept_entry = with_kept(entry, store.encoding, lambda attribute, _class: fates[attribute], based=True)
     if isinstance(kept_entry, Unreadable):

@@ -17,8 +17,8 @@ from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.policy import Approvals
 from piactl.core.model.settings import DirectorySettings, IdentityName, Settings
 from piactl.core.plan.approval_rules import (
+    ApplyRequest,
     Approval,
-    Request,
     allowed_of,
     is_one_of,
     reasons,
@@ -220,7 +220,7 @@ def require_approval(
     state = run.settings.directory.state
     runs = read_runs(run.writer, state, run.unreadable, run.now()) if approvals else []
     others = [record for record in runs if record["run"] != run.order.run]
-    request = Request(
+    request = ApplyRequest(
         plan=ready.plan,
         fingerprint=ready.fingerprint,
         people={*ready.made_by, *run.order.actor.names},

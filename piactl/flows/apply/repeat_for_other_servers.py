@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 OBJECT_CLASS = "objectClass"
 
 
-class Change(NamedTuple):
+class UnansweredWrite(NamedTuple):
     """A write that other servers may lack. `added` and `removed` are names of attributes, `classes` the
     object classes that it added to an entry, `erased` the names of the secrets that it removed."""
 
@@ -56,15 +56,15 @@ _TIMES = 3
 """The number of tries to write an entry again that others change at the same time."""
 
 
-def change_of(write: EntryWrite, *, made: bool) -> Change:
-    """The change of a write. `made`: the entry was found as after the write."""
+def unanswered_write(write: EntryWrite, *, made: bool) -> UnansweredWrite:
+    """The unanswered form of a write. `made`: the entry was found as after the write."""
     added, removed = frozenset(write.add), frozenset(write.delete)
     classes = write.add.get(OBJECT_CLASS, ()) if write.op == "modify" else ()
-    return Change(write.dn, write.op, added, removed, classes, _erased(added, removed, made))
+    return UnansweredWrite(write.dn, write.op, added, removed, classes, _erased(added, removed, made))
 
 
-def change_of_intent(intent: Intent, reader: Reader, keys: DigestKeys, *, made: bool) -> Change:
-    """The change of an intent of an earlier run; see `change_of`."""
+def unanswered_intent(intent: Intent, reader: Reader, keys: DigestKeys, *, made: bool) -> UnansweredWrite:
+    """The same for an intent of an earlier run; see `unanswered_write`."""
     added, removed = frozenset(intent.added), frozenset(intent.removed)
     classes: tuple[bytes, ...] = ()
     if intent.op == "modify" and (digests := {*intent.added.get(OBJECT_CLASS, ())}):
@@ -74,41 +74,41 @@ def change_of_intent(intent: Intent, reader: Reader, keys: DigestKeys, *, made: 
             for name in (entry.values.get(OBJECT_CLASS, ()) if entry else ())
             if digests & {*keys.candidates("journal", digest_text(intent.dn, OBJECT_CLASS, name))}
         )
-    return Change(intent.dn, intent.op, added, removed, classes, _erased(added, removed, made))
+    return UnansweredWrite(intent.dn, intent.op, added, removed, classes, _erased(added, removed, made))
 
 
 def _erased(added: frozenset[str], removed: frozenset[str], made: bool) -> frozenset[str]:
     return (removed - added) & SECRETS if made else frozenset()
 
 
-def records_since(run: Run, began: str) -> Iterator[Change]:
-    """The changes of all records of piactl since a run began that did not end. Records have no intents, and
+def unanswered_records_since(run: Run, began: str) -> Iterator[UnansweredWrite]:
+    """The writes of all records of piactl since a run began that did not end. Records have no intents, and
     the run may have died with its server."""
     stamp = instant_of(began).strftime("%Y%m%d%H%M%S.000000Z#000000#000#000000")
     written = filters.all_of(IN_RECORD, filters.at_least(CSN, stamp))
     for entry in run.writer.search(run.places.state, written, ["cn"]):
         if normal_dn(entry.dn) != normal_dn(run.places.lock):
-            yield Change(entry.dn, "modify", frozenset({DATA}), frozenset())
+            yield UnansweredWrite(entry.dn, "modify", frozenset({DATA}), frozenset())
 
 
-def write_again(run: Run, changes: Sequence[Change]) -> None:
+def write_again(run: Run, writes: Sequence[UnansweredWrite]) -> None:
     """Writes the present values of the changed attributes once more, if there are other servers.
 
     The intents of these writes stay open until all servers have the entries (`wait_for_others`): the next run
     repeats them if this one ends before. A refused write is left to that comparison.
     """
-    if len(run.settings.directory.servers) == 1 or not changes:
+    if len(run.settings.directory.servers) == 1 or not writes:
         return
-    by_dn: dict[str, Change] = {}
-    for change in changes:
-        same = by_dn.get(change.dn)
-        by_dn[change.dn] = _both(same, change) if same else change
-    present = ((change, _present(run, change)) for change in by_dn.values())
-    rows = [(change, write) for change, write in present if write is not None]
+    by_dn: dict[str, UnansweredWrite] = {}
+    for unanswered in writes:
+        same = by_dn.get(unanswered.dn)
+        by_dn[unanswered.dn] = _both(same, unanswered) if same else unanswered
+    present = ((unanswered, _present(run, unanswered)) for unanswered in by_dn.values())
+    rows = [(unanswered, write) for unanswered, write in present if write is not None]
     numbers = run.journal.intents([_intended(run, write) for _, write in rows])
-    for number, (change, write) in zip(numbers, rows, strict=True):
+    for number, (unanswered, write) in zip(numbers, rows, strict=True):
         run.again[number] = Rewritten(
-            change.dn, (*change.added, *change.removed), _written(run, change, write)
+            unanswered.dn, (*unanswered.added, *unanswered.removed), _written(run, unanswered, write)
         )
 
 
@@ -120,48 +120,48 @@ def _intended(run: Run, write: EntryWrite) -> IntendedWrite:
     return IntendedWrite(name, write.dn, write.op, (), AGAIN, write.add, write.delete)
 
 
-def _both(first: Change, second: Change) -> Change:
-    """Two changes of one entry as one. Any change of an entry that a server lacks makes it fetch the whole
+def _both(first: UnansweredWrite, second: UnansweredWrite) -> UnansweredWrite:
+    """Two writes of one entry as one. Any write of an entry that a server lacks makes it fetch the whole
     entry."""
     if "delete" in (first.op, second.op):
         return second
-    modified = [change for change in (first, second) if change.op == "modify"] or [first]
-    return Change(
+    modified = [unanswered for unanswered in (first, second) if unanswered.op == "modify"] or [first]
+    return UnansweredWrite(
         first.dn,
         modified[0].op,
-        frozenset().union(*(change.added for change in modified)),
-        frozenset().union(*(change.removed for change in modified)),
-        tuple(dict.fromkeys(chain.from_iterable(change.classes for change in modified))),
+        frozenset().union(*(unanswered.added for unanswered in modified)),
+        frozenset().union(*(unanswered.removed for unanswered in modified)),
+        tuple(dict.fromkeys(chain.from_iterable(unanswered.classes for unanswered in modified))),
         second.erased,
     )
 
 
-def _present(run: Run, change: Change) -> EntryWrite | None:
+def _present(run: Run, unanswered: UnansweredWrite) -> EntryWrite | None:
     """The write of the present values; None if the entry was deleted or added since."""
-    rdn = change.dn.partition("=")[0].lower()
-    names = sorted(change.added | change.removed) or [DATA]
-    entry = run.writer.read(change.dn, [*names, CSN])
-    if (entry is None) != (change.op == "delete"):
+    rdn = unanswered.dn.partition("=")[0].lower()
+    names = sorted(unanswered.added | unanswered.removed) or [DATA]
+    entry = run.writer.read(unanswered.dn, [*names, CSN])
+    if (entry is None) != (unanswered.op == "delete"):
         return None
     if entry is None:
-        return EntryWrite("delete", change.dn)
+        return EntryWrite("delete", unanswered.dn)
     plain = [name for name in names if name not in (*SECRETS, OBJECT_CLASS) and name.lower() != rdn]
-    if change.op == "add":
+    if unanswered.op == "add":
         # a server without the entry refuses any change of it, and then reads the entry
         plain = [name for name in plain if entry.values.get(name)][-1:]
     delete: dict[str, tuple[bytes, ...]] = dict.fromkeys(plain, ())
     add = {name: entry.values[name] for name in plain if entry.values.get(name)}
-    if change.op == "modify":
-        delete |= dict.fromkeys(change.erased, ())
+    if unanswered.op == "modify":
+        delete |= dict.fromkeys(unanswered.erased, ())
         here = {name.lower() for name in entry.values.get(OBJECT_CLASS, ())}
-        if classes := tuple(name for name in change.classes if name.lower() in here):
+        if classes := tuple(name for name in unanswered.classes if name.lower() in here):
             delete[OBJECT_CLASS] = add[OBJECT_CLASS] = classes
-        elif OBJECT_CLASS in change.removed:
+        elif OBJECT_CLASS in unanswered.removed:
             delete[OBJECT_CLASS], add[OBJECT_CLASS] = (), entry.values.get(OBJECT_CLASS, ())
-    return EntryWrite("modify", change.dn, add, delete, entry.first(CSN) or b"")
+    return EntryWrite("modify", unanswered.dn, add, delete, entry.first(CSN) or b"")
 
 
-def _written(run: Run, change: Change, write: EntryWrite) -> str:
+def _written(run: Run, unanswered: UnansweredWrite, write: EntryWrite) -> str:
     """Makes the write. Returns the entryCSN after it, "" if it was not made."""
     present: EntryWrite | None = write
     for _ in range(_TIMES):
@@ -174,7 +174,7 @@ def _written(run: Run, change: Change, write: EntryWrite) -> str:
             break
         if result.outcome is Outcome.APPLIED:
             return result.csn_after.decode("ascii", "replace")
-        present = _present(run, change)
+        present = _present(run, unanswered)
     return ""
 
 
@@ -185,7 +185,7 @@ def wait_for_others(run: Run, seconds: float) -> list[str]:
     Returns a sentence for each server that lags behind. If none does, returns one sentence about the entries
     that were written again and still differ, if there are any.
     """
-    write_again(run, [change_of(write, made=True) for write in _unanswered_records(run)])
+    write_again(run, [unanswered_write(write, made=True) for write in _unanswered_records(run)])
     deadline = time.monotonic() + seconds
     lagging = run.writer.lagging(seconds)
     if lagging or not run.again:

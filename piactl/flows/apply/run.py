@@ -42,7 +42,7 @@ from piactl.flows.apply.run_checks import (
     warn_of_missing_policy,
 )
 from piactl.flows.apply.run_lock import (
-    Holder,
+    LockHolder,
     NoLock,
     RunLock,
     host_lock,
@@ -328,9 +328,9 @@ class CommandRun:
             )
 
 
-def _holder(order: Order) -> Holder:
+def _holder(order: Order) -> LockHolder:
     actor = order.actor
-    return Holder(order.run, actor.host, actor.pid, process_began(actor.pid), actor.user, this_place())
+    return LockHolder(order.run, actor.host, actor.pid, process_began(actor.pid), actor.user, this_place())
 
 
 @contextmanager

@@ -57,7 +57,7 @@ TRIAL_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class LockHolder:
     """The holder of a lock. `began` is the start of the process in clock ticks since boot; it tells the
     process from a later one with the same number."""
 
@@ -74,14 +74,14 @@ class Holder:
 class HeldLock:
     """A lock as its entry stores it."""
 
-    holder: Holder
+    holder: LockHolder
     since: str
     expires: datetime
 
 
 def read_lock(r: Record) -> HeldLock:
     """Parses the record of a lock. Raises KeyError, ValueError."""
-    holder = Holder(
+    holder = LockHolder(
         text_of(r, "run"),
         text_of(r, "host"),
         number_of(r, "pid"),
@@ -99,7 +99,7 @@ class RunLock:
     """
 
     def __init__(
-        self, writer: Writer, state: str, holder: Holder, seconds: int, now: Callable[[], datetime]
+        self, writer: Writer, state: str, holder: LockHolder, seconds: int, now: Callable[[], datetime]
     ) -> None:
         self._writer, self._holder, self._now = writer, holder, now
         self._dn = Places(state).lock
@@ -344,7 +344,7 @@ def host_lock(folder: Path, lock: RunLock) -> Iterator[None]:
 class NoLock:
     """Replaces the lock in a run that needs none."""
 
-    def __init__(self, holder: Holder) -> None:
+    def __init__(self, holder: LockHolder) -> None:
         self._holder = holder
 
     def facts(self) -> Record:

@@ -41,7 +41,7 @@ _MADE_BY_RULES = ("piactlAssignment", "piactlOverride", "piactlException")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class UndoLogWrite:
     """One logged write of an account. `values` is False if the write cannot be undone: an archival, or a
     replacement of values that cannot be read. `made` is the digest of the values of a new account."""
 
@@ -116,7 +116,7 @@ def values_digest(values: Values) -> str:
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:32]
 
 
-def read_undo(reader: Reader, state: str, run: str, unreadable: UnreadableRecords) -> Iterator[Kept]:
+def read_undo(reader: Reader, state: str, run: str, unreadable: UnreadableRecords) -> Iterator[UndoLogWrite]:
     """Yields the logged writes of a run in order; none if the log is empty or was pruned. Adds unreadable
     parts to `unreadable`.
 
@@ -126,15 +126,15 @@ def read_undo(reader: Reader, state: str, run: str, unreadable: UnreadableRecord
         reader.search(Places(state).run(run), IN_UNDO_LOG, [DATA], scope="one"), key=lambda c: c.dn
     )
     for chunk in chunks:
-        yield from unreadable.read(chunk.dn, chunk.first(DATA), read_kept) or ()
+        yield from unreadable.read(chunk.dn, chunk.first(DATA), read_logged_writes) or ()
 
 
-def kept_values(reader: Reader, state: str, uid: str, unreadable: UnreadableRecords) -> Values:
+def logged_values(reader: Reader, state: str, uid: str, unreadable: UnreadableRecords) -> Values:
     """The values of each attribute after the logged writes of an account. Empty without writes."""
     writes = []
     for chunk in reader.search(Places(state).folder(RUNS), IN_UNDO_LOG, [DATA]):
         chunk_name, _, run = chunk.dn.partition(",")
-        for logged_write in unreadable.read(chunk.dn, chunk.first(DATA), read_kept) or ():
+        for logged_write in unreadable.read(chunk.dn, chunk.first(DATA), read_logged_writes) or ():
             if logged_write.uid == uid:
                 writes.append((run, chunk_name, logged_write.write))
     values: dict[str, tuple[bytes, ...]] = {}
@@ -146,19 +146,19 @@ def kept_values(reader: Reader, state: str, uid: str, unreadable: UnreadableReco
     return values
 
 
-def read_kept(record: Record) -> list[Kept]:
+def read_logged_writes(record: Record) -> list[UndoLogWrite]:
     """The logged writes of one record. Raises KeyError, TypeError, ValueError."""
     return [_kept(row) for row in record["changes"]]
 
 
-def _kept(row: Record) -> Kept:
+def _kept(row: Record) -> UndoLogWrite:
     add, delete = _bytes(row.get("add", {})), _bytes(row.get("delete", {}))
     op, dn = text_of(row, "op"), text_of(row, "dn")
     if op not in ("add", "modify", "delete") or not normal_dn(dn):
         raise ValueError("not a write of an account")
     made = text_of(row, "made") if "made" in row else ""
     kinds = texts_of(row["kinds"], "kinds")
-    return Kept(
+    return UndoLogWrite(
         text_of(row, "uid"),
         kinds,
         EntryWrite(op, dn, add=add, delete=delete),

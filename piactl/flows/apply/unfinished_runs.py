@@ -13,7 +13,11 @@ from piactl.directory import filters
 from piactl.directory.store.records import DATA, IN_RECORD, RUNS, Record, replace_record
 from piactl.directory.store.run_records import MARK, MARKED, put_run_record, read_run
 from piactl.directory.store.state_records import last_run_in, last_run_record
-from piactl.flows.apply.repeat_for_other_servers import change_of_intent, records_since, write_again
+from piactl.flows.apply.repeat_for_other_servers import (
+    unanswered_intent,
+    unanswered_records_since,
+    write_again,
+)
 from piactl.flows.apply.run_lock import RunLock, alive_alone
 from piactl.flows.apply.write_ahead import read_back
 from piactl.journal import Intent, Settlement, in_doubt
@@ -36,7 +40,7 @@ def settle_doubts(run: Run) -> int:
     if settled:
         made = zip(intents, settled, strict=True)
         again = [
-            change_of_intent(intent, run.writer, run.keys, made=settlement.outcome == "applied")
+            unanswered_intent(intent, run.writer, run.keys, made=settlement.outcome == "applied")
             for intent, settlement in made
             if settlement.outcome != "failed" and not intent.load
         ]
@@ -122,7 +126,7 @@ def mark_interrupted(run: Run, why: str) -> None:
     """The record of a run that died says so."""
     for dn, record in _unfinished(run, RunStatus.RUNNING):
         if not alive_alone(record, run.now()):
-            write_again(run, [*records_since(run, record["started"])])
+            write_again(run, [*unanswered_records_since(run, record["started"])])
             put_run_record(run.writer, dn, {**record, "status": RunStatus.INTERRUPTED, "note": why})
             feeds = ", ".join(feed["file"] for feed in record.get("feeds", []))
             if feeds:

@@ -18,7 +18,7 @@ from piactl.directory.dn import normal_dn, under
 from piactl.directory.port import EntryWrite, Outcome, Reader, Values, WriteResult
 from piactl.directory.store.event_facts import event_facts
 from piactl.errors import PiactlError, ReplyLost
-from piactl.flows.apply.repeat_for_other_servers import change_of, write_again
+from piactl.flows.apply.repeat_for_other_servers import unanswered_write, write_again
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.journal import IntendedWrite, Intent, IntentOutcome, Settlement, intent_outcome
 
@@ -127,7 +127,9 @@ class JournalledWriting:
         in doubt."""
         unanswered, self._unanswered = self._unanswered, []
         applied = Outcome.APPLIED.value
-        write_again(self._run, [change_of(write, made=s.outcome == applied) for s, write in unanswered])
+        write_again(
+            self._run, [unanswered_write(write, made=s.outcome == applied) for s, write in unanswered]
+        )
         self._settlements += [settlement for settlement, _ in unanswered]
 
 

@@ -29,9 +29,9 @@ from piactl.flows.doctor.cases_and_drift import birth_digests, examine_drift, op
 from piactl.flows.doctor.checks import (
     CHECKS,
     Check,
+    CheckOutcome,
+    CheckResult,
     Finding,
-    Outcome,
-    Result,
     broken,
     error,
     examined,
@@ -40,7 +40,7 @@ from piactl.flows.doctor.checks import (
     skipped,
 )
 from piactl.flows.doctor.journal import examine_journal, examine_runs, writes_in_journal
-from piactl.flows.doctor.records import RECORDS, Content, examine_bases
+from piactl.flows.doctor.records import RECORDS, DirectoryContent, examine_bases
 from piactl.flows.doctor.rights import RIGHTS
 from piactl.flows.doctor.server_settings import SETTINGS
 from piactl.flows.doctor.servers import examine_server, reachable
@@ -48,10 +48,10 @@ from piactl.flows.doctor.this_host import FreeBytes, examine_files, examine_user
 from piactl.private_files import this_user
 from piactl.secret_files import read_own_keys, read_password
 
-__all__ = ["CHECKS", "Check", "Examination", "Finding", "Outcome", "examine", "exit_code"]
+__all__ = ["CHECKS", "Check", "CheckOutcome", "Examination", "Finding", "examine", "exit_code"]
 
 _OF_CONFIGURATION = ("D01", "D02", "D03", "D04", "D05")
-_OF_CONTENT: Mapping[str, Callable[[Content], Result]] = {
+_OF_CONTENT: Mapping[str, Callable[[DirectoryContent], CheckResult]] = {
     **RECORDS,
     "D51": writes_in_journal,
     "D58": birth_digests,
@@ -95,13 +95,13 @@ def examine(
 
 def exit_code(examination: Examination, *, strict: bool) -> Exit:
     """0 for nothing worse than a warning (`strict`: a note), 10 configuration, 8 no server, otherwise 1."""
-    errors = {f.check.id for f in examination.findings if f.outcome is Outcome.ERROR}
+    errors = {f.check.id for f in examination.findings if f.outcome is CheckOutcome.ERROR}
     if errors & set(_OF_CONFIGURATION):
         return Exit.CONFIGURATION
     if not reachable(list(examination.findings)):
         return Exit.UNREACHABLE
     worst_found = {f.outcome for f in examination.findings}
-    if errors or (strict and Outcome.WARNING in worst_found):
+    if errors or (strict and CheckOutcome.WARNING in worst_found):
         return Exit.FAILED
     return Exit.DONE
 
@@ -165,7 +165,9 @@ def _with_reader(
             with open_reader(settings.directory, name, read_password) as reader:
                 baseline = Baseline(settings)
                 baseline.look_at(reader, settings.directory.suffix, now())
-                content = Content(reader, settings, policy, keys, UnreadableRecords(), baseline, host, now())
+                content = DirectoryContent(
+                    reader, settings, policy, keys, UnreadableRecords(), baseline, host, now()
+                )
                 stored = partial(
                     stored_heads, reader, settings, keys, content.unreadable, this_user(), host, now()
                 )

@@ -12,14 +12,14 @@ from piactl.directory.port import RawEntry, Reader
 from piactl.directory.store.run_records import read_runs
 from piactl.flows.apply.approvals import ALARM, ApprovalRecords, broken_glass
 from piactl.flows.canaries import try_canaries
-from piactl.flows.doctor.checks import Result, error, fine, skipped, warning, worst
-from piactl.flows.doctor.records import Content
+from piactl.flows.doctor.checks import CheckResult, error, fine, skipped, warning, worst
+from piactl.flows.doctor.records import DirectoryContent
 from piactl.flows.doctor.servers import UPGRADE_PAGE
 
 _FEW = 5
 
 
-def applications(content: Content) -> Result:
+def applications(content: DirectoryContent) -> CheckResult:
     """D63. Whether each application has an entry of its own that nobody can shut out and that no identity
     is."""
     reader, settings, base = content.reader, content.settings, content.directory.consumers
@@ -56,7 +56,7 @@ def _blocked(reader: Reader, settings: Settings, entries: list[RawEntry]) -> Ite
 _PAGE = "See docs/approvals.md."
 
 
-def approval_place(content: Content) -> Result:
+def approval_place(content: DirectoryContent) -> CheckResult:
     """D65."""
     if not content.policy().approvals.required:
         return fine("the policy asks for no other person")
@@ -86,7 +86,7 @@ def approval_place(content: Content) -> Result:
     return worst(wrong, [], f"{UPGRADE_PAGE} {_PAGE}", counted(count, "answer"))
 
 
-def runs_without_approval(content: Content) -> Result:
+def runs_without_approval(content: DirectoryContent) -> CheckResult:
     """D66."""
     runs = read_runs(content.reader, content.directory.state, content.unreadable, content.now)
     alone = [f"{run['run']} ({run['break_glass']})" for run in broken_glass(runs, content.now)]
@@ -96,7 +96,7 @@ def runs_without_approval(content: Content) -> Result:
     return warning(words, f"Talk about it with who did. {_PAGE}")
 
 
-def canaries_refused(content: Content, *, bind: bool) -> Result:
+def canaries_refused(content: DirectoryContent, *, bind: bool) -> CheckResult:
     """D47. An error for each server that lets a canary in. Without `bind` nothing is tried."""
     if not content.settings.canaries:
         return fine("none is configured")

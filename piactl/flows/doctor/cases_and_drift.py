@@ -25,14 +25,14 @@ from piactl.directory.store.case_records import read_cases
 from piactl.directory.store.records import UnreadableRecords
 from piactl.directory.store.state_records import read_drift_memory, vanished_accounts
 from piactl.errors import PiactlError
-from piactl.flows.doctor.checks import Finding, Result, finding, fine, note, skipped, worst
-from piactl.flows.doctor.records import Content, first_ones
+from piactl.flows.doctor.checks import CheckResult, Finding, finding, fine, note, skipped, worst
+from piactl.flows.doctor.records import DirectoryContent, first_ones
 from piactl.flows.drift import decided
 from piactl.flows.plan.deleted_entries import still_gone, vanished_words
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 
 
-def birth_digests(content: Content) -> Result:
+def birth_digests(content: DirectoryContent) -> CheckResult:
     """D58."""
     if content.settings.matching.identity_digests:
         return fine("birth dates are compared, by digests")
@@ -42,7 +42,7 @@ def birth_digests(content: Content) -> Result:
     )
 
 
-def open_cases(content: Content) -> Result:
+def open_cases(content: DirectoryContent) -> CheckResult:
     """D59."""
     cases = read_cases(content.reader, content.directory.state, UnreadableRecords())
     matching, today = content.settings.matching, content.today
@@ -60,7 +60,7 @@ def open_cases(content: Content) -> Result:
 _SHARED = "Show them with piactl account show; two accounts of one person: piactl account merge."
 
 
-def examine_drift(content: Content) -> Iterator[Finding]:
+def examine_drift(content: DirectoryContent) -> Iterator[Finding]:
     """D55 to D57."""
     try:
         (changed, named), gone = _entries(content), _gone(content)
@@ -71,7 +71,7 @@ def examine_drift(content: Content) -> Iterator[Finding]:
     yield finding("D57", named)
 
 
-def _entries(content: Content) -> tuple[Result, Result]:
+def _entries(content: DirectoryContent) -> tuple[CheckResult, CheckResult]:
     """D55, and D57: a name or matricule is that of one account, whose ledger has its names."""
     encoding = content.encoding
     classes, holders = Counter[str](), defaultdict[str, set[str]](set)
@@ -96,7 +96,7 @@ def _entries(content: Content) -> tuple[Result, Result]:
     return changed, worst(first_ones(shared), first_ones(unlisted), advice, "each is of one account")
 
 
-def _suspects(content: Content) -> Iterator[Entry]:
+def _suspects(content: DirectoryContent) -> Iterator[Entry]:
     """The accounts that can have drift, or share a name or matricule. The last run, if it made all its
     changes, saw every account, and listed its names and matricule; so these are the accounts that somebody
     wrote since it began, those whose drift it remembered, and those that share something with another one.
@@ -137,7 +137,9 @@ def _suspects(content: Content) -> Iterator[Entry]:
     yield from _decided(content, memory, read_accounts_named(*accounts, sorted(sharing)))
 
 
-def _decided(content: Content, memory: Memory, entries: Iterable[Entry | Unreadable]) -> Iterator[Entry]:
+def _decided(
+    content: DirectoryContent, memory: Memory, entries: Iterable[Entry | Unreadable]
+) -> Iterator[Entry]:
     days = content.policy().drift_days
     for read in entries:
         entry = decided(read, content.encoding, memory, date.min, days)  # for every fate
@@ -145,7 +147,7 @@ def _decided(content: Content, memory: Memory, entries: Iterable[Entry | Unreada
             yield entry
 
 
-def _gone(content: Content) -> Result:
+def _gone(content: DirectoryContent) -> CheckResult:
     gone = vanished_accounts(content.reader, content.directory.state, UnreadableRecords())
     vanished = still_gone(ManagedAccounts(content.reader, content.directory, content.encoding), gone)
     words = [vanished_words(uid, unmanaged=account.unmanaged) for uid, account in vanished.items()]

@@ -10,7 +10,7 @@ from piactl.errors import PiactlError
 from piactl.private_files import may_not, run_as
 
 
-class Outcome(StrEnum):
+class CheckOutcome(StrEnum):
     """The result of one check, from best to worst. A skipped check is unknown, not good."""
 
     OK = "ok"
@@ -26,11 +26,11 @@ class Check:
 
     id: str
     title: str
-    severity: Outcome
+    severity: CheckOutcome
     meaning: str
 
 
-_E, _W = Outcome.ERROR, Outcome.WARNING
+_E, _W = CheckOutcome.ERROR, CheckOutcome.WARNING
 
 CHECKS: dict[str, Check] = {
     check.id: check
@@ -82,7 +82,7 @@ CHECKS: dict[str, Check] = {
         Check("D29", "last run", _W, "Changes that the last run did not make wait for another run."),
         Check("D30", "policy of activation passwords", _E,
           "Activation passwords must expire, and must be changed at the first login."),
-        Check("D31", "requests in flight", Outcome.NOTE,
+        Check("D31", "requests in flight", CheckOutcome.NOTE,
           "This limits the speed of a night with many changes."),
         Check("D32", "protected accounts", _E,
           "The help desk must not be able to change protected accounts."),
@@ -129,7 +129,7 @@ CHECKS: dict[str, Check] = {
           "People whose entry is gone are held until somebody decides."),
         Check("D57", "names and matricules", _E,
           "A name or matricule of two accounts lets one person act, or get mail, for the other."),
-        Check("D58", "birth dates", Outcome.NOTE,
+        Check("D58", "birth dates", CheckOutcome.NOTE,
           "Without digests of birth dates, other people are taken for known ones."),
         Check("D59", "open cases", _E,
           "A newcomer without a decision has no account; a row without one is not applied."),
@@ -148,10 +148,10 @@ CHECKS: dict[str, Check] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class CheckResult:
     """What a check found: `found` is always set, `advice` only where the operator has to act."""
 
-    outcome: Outcome
+    outcome: CheckOutcome
     found: str
     advice: str = ""
 
@@ -161,7 +161,7 @@ class Finding:
     """The result of a numbered check. `where` is the URI of a server, or "" for this host or all servers."""
 
     check: Check
-    outcome: Outcome
+    outcome: CheckOutcome
     found: str
     advice: str = ""
     where: str = ""
@@ -180,27 +180,27 @@ class Finding:
         }
 
 
-def fine(found: str) -> Result:
-    return Result(Outcome.OK, found)
+def fine(found: str) -> CheckResult:
+    return CheckResult(CheckOutcome.OK, found)
 
 
-def skipped(why: str, advice: str = "") -> Result:
-    return Result(Outcome.SKIPPED, why, advice)
+def skipped(why: str, advice: str = "") -> CheckResult:
+    return CheckResult(CheckOutcome.SKIPPED, why, advice)
 
 
-def note(found: str, advice: str) -> Result:
-    return Result(Outcome.NOTE, found, advice)
+def note(found: str, advice: str) -> CheckResult:
+    return CheckResult(CheckOutcome.NOTE, found, advice)
 
 
-def warning(found: str, advice: str) -> Result:
-    return Result(Outcome.WARNING, found, advice)
+def warning(found: str, advice: str) -> CheckResult:
+    return CheckResult(CheckOutcome.WARNING, found, advice)
 
 
-def error(found: str, advice: str) -> Result:
-    return Result(Outcome.ERROR, found, advice)
+def error(found: str, advice: str) -> CheckResult:
+    return CheckResult(CheckOutcome.ERROR, found, advice)
 
 
-def worst(errors: list[str], warnings: list[str], advice: str, good: str) -> Result:
+def worst(errors: list[str], warnings: list[str], advice: str, good: str) -> CheckResult:
     """Combines errors and warnings into one result; an error if there is at least one error."""
     problems = "; ".join([*errors, *warnings])
     if errors:
@@ -208,11 +208,11 @@ def worst(errors: list[str], warnings: list[str], advice: str, good: str) -> Res
     return warning(problems, advice) if warnings else fine(good)
 
 
-def finding(id_: str, result: Result, where: str = "") -> Finding:
+def finding(id_: str, result: CheckResult, where: str = "") -> Finding:
     return Finding(CHECKS[id_], result.outcome, result.found, result.advice, where)
 
 
-def examined(id_: str, check: Callable[[], Result]) -> Finding:
+def examined(id_: str, check: Callable[[], CheckResult]) -> Finding:
     """As `unless_broken`, but a check that an error of piactl ends is skipped: another one reports it."""
     try:
         return unless_broken(id_, check)
@@ -220,7 +220,7 @@ def examined(id_: str, check: Callable[[], Result]) -> Finding:
         return finding(id_, skipped(str(refused).split("\n", 1)[0]))
 
 
-def unless_broken(id_: str, check: Callable[[], Result], where: str = "") -> Finding:
+def unless_broken(id_: str, check: Callable[[], CheckResult], where: str = "") -> Finding:
     """The finding of `check`. An unexpected exception becomes an error finding, and the other checks go
     on. Raises PiactlError."""
     try:

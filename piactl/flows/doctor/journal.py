@@ -22,9 +22,9 @@ from piactl.flows.apply.journal_heads import StoredHeads, remember_heads, rememb
 from piactl.flows.apply.restored_directory import BEGIN, compare_runs
 from piactl.flows.doctor.baseline import Baseline
 from piactl.flows.doctor.checks import (
+    CheckOutcome,
+    CheckResult,
     Finding,
-    Outcome,
-    Result,
     broken,
     error,
     examined,
@@ -35,7 +35,7 @@ from piactl.flows.doctor.checks import (
     warning,
     worst,
 )
-from piactl.flows.doctor.records import Content
+from piactl.flows.doctor.records import DirectoryContent
 from piactl.flows.doctor.this_host import doctor_as, may_write, nearest_folder
 from piactl.flows.queries.history_and_unjournalled import unjournalled
 from piactl.journal import Verification, in_doubt, verify
@@ -82,12 +82,12 @@ def examine_journal(
         yield finding("D10", skipped("the journal cannot be read (D09)"))
 
 
-def examine_runs(content: Content, chain: Finding) -> Finding:
+def examine_runs(content: DirectoryContent, chain: Finding) -> Finding:
     """D40. Skipped where the chain of the journal is not whole, or the directory cannot be asked."""
-    if chain.outcome is not Outcome.OK:
+    if chain.outcome is not CheckOutcome.OK:
         return finding("D40", skipped("the journal is not whole (D09)"))
 
-    def compared() -> Result:
+    def compared() -> CheckResult:
         try:
             arguments = content.reader, content.host, content.settings, content.unreadable
             if not compare_runs(*arguments, lambda: content.now):
@@ -100,7 +100,7 @@ def examine_runs(content: Content, chain: Finding) -> Finding:
     return examined("D40", compared)
 
 
-def writes_in_journal(content: Content) -> Result:
+def writes_in_journal(content: DirectoryContent) -> CheckResult:
     """D51. As the administrator where this host has that password: no other identity reads the access log."""
     reader, settings, now, baseline = content.reader, content.settings, content.now, content.baseline
     first = first_line(settings.journal_file)
@@ -149,7 +149,7 @@ def _minute_before(start: str) -> str:
     return f"{utc_instant(start[:14]) - timedelta(minutes=1):%Y%m%d%H%M%S}.000000Z"
 
 
-def _writable(path: str) -> Result:
+def _writable(path: str) -> CheckResult:
     folder = nearest_folder(Path(path).parent)
     above = Path(path).parent
     if above.exists() and not above.is_dir():
@@ -177,7 +177,7 @@ def _writable(path: str) -> Result:
     return fine(path if files else f"{path} will be created by the first run")
 
 
-def _chain(proof: Verification, stored: StoredHeads | None) -> Result:
+def _chain(proof: Verification, stored: StoredHeads | None) -> CheckResult:
     if proof.problem is not None:
         advice = (
             "Keep the file and its .head unchanged, find out who changed it, then restore it from a backup."
@@ -195,7 +195,7 @@ def _chain(proof: Verification, stored: StoredHeads | None) -> Result:
 
 def _stored(
     settings: Settings, host: str, proof: Verification | None, stored: StoredHeads | None, now: datetime
-) -> Result:
+) -> CheckResult:
     """D50: where the head of the journal is stored. Remembers the head of an intact journal."""
     errors, warnings, advice = [], [], []
     if stored is not None and not stored.folder:
@@ -231,7 +231,7 @@ def _remember(settings: Settings, anchor: Anchor) -> None:
         remember_heads(settings, [anchor, *others])
 
 
-def _doubts(path: str) -> Result:
+def _doubts(path: str) -> CheckResult:
     doubtful = in_doubt(path)
     if not doubtful:
         return fine("none")

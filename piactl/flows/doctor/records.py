@@ -53,8 +53,8 @@ from piactl.flows.apply.key_fence import read_announced
 from piactl.flows.apply.run_lock import LONGEST, MARGIN, process_began, read_lock
 from piactl.flows.doctor.baseline import Baseline
 from piactl.flows.doctor.checks import (
+    CheckResult,
     Finding,
-    Result,
     error,
     fine,
     skipped,
@@ -102,7 +102,7 @@ _ENDS: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class DirectoryContent:
     """The content of the directory, with what this host needs to read it. `policy` and `keys` raise
     PiactlError where their file is not valid. `host` is the name of this host in the records of runs."""
 
@@ -133,7 +133,7 @@ class Content:
         return encoding_of(self.policy(), self.directory, self.keys())
 
 
-def _day_of_last_run(content: Content) -> Result:
+def _day_of_last_run(content: DirectoryContent) -> CheckResult:
     last, today = read_last(content.reader, content.directory.state, UnreadableRecords()), content.today
     if last is None:
         return fine("no run has written yet")
@@ -144,7 +144,7 @@ def _day_of_last_run(content: Content) -> Result:
     return warning(words, advice) if content.settings.any_date else error(words, advice)
 
 
-def _layout(content: Content) -> Result:
+def _layout(content: DirectoryContent) -> CheckResult:
     last = read_last(content.reader, content.directory.state, UnreadableRecords())
     if last is None or last.layout >= LAYOUT:
         return fine("that of this version")
@@ -152,7 +152,7 @@ def _layout(content: Content) -> Result:
     return warning("the last run was of an earlier version", advice)
 
 
-def _numbers(content: Content) -> Result:
+def _numbers(content: DirectoryContent) -> CheckResult:
     """No two entries have one uidNumber, and there is room for more accounts."""
     posix = content.policy().posix
     if posix is None:
@@ -174,7 +174,7 @@ def _numbers(content: Content) -> Result:
     return worst([*first_ones(shared), *full], scarce, advice, words)
 
 
-def _feeds(content: Content) -> Result:
+def _feeds(content: DirectoryContent) -> CheckResult:
     """The last feed that was applied of each source is not older than `feed_days`."""
     if content.settings.any_date:
         return fine("not compared: trials choose their date (any_date)")
@@ -189,7 +189,7 @@ def _feeds(content: Content) -> Result:
     return worst([], old, advice, "none is old")
 
 
-def _positions(content: Content) -> Result:
+def _positions(content: DirectoryContent) -> CheckResult:
     """No position of the policy has a telling name, and no entry holds a code that its position replaces."""
     policy, name = content.policy(), content.encoding.name("piactlAssignment")
     wrong = [
@@ -222,7 +222,7 @@ def _positions(content: Content) -> Result:
     return worst([], wrong, advice, "only effects are stored")
 
 
-def _bases(content: Content) -> Result:
+def _bases(content: DirectoryContent) -> CheckResult:
     reader, directory = content.reader, content.directory
     places = Places(directory.state)
     required = [directory.suffix, directory.accounts, directory.state]
@@ -235,7 +235,7 @@ def _bases(content: Content) -> Result:
     return worst(errors, warnings, advice, f"{len(required) + len(later)} entries are there")
 
 
-def _activation_policy(content: Content) -> Result:
+def _activation_policy(content: DirectoryContent) -> CheckResult:
     reader, policy = content.reader, content.settings.password.activation_policy
     if not policy:
         return skipped("password.activation_policy is not set: no activation passwords are issued")
@@ -244,7 +244,7 @@ def _activation_policy(content: Content) -> Result:
     return worst(faults, [], advice, "activation passwords expire and must be changed")
 
 
-def _foreign_policies(content: Content) -> Result:
+def _foreign_policies(content: DirectoryContent) -> CheckResult:
     passwords = content.settings.password
     if not passwords.policy:
         return skipped("password.policy is not set", advice="Set it to the DN of ppolicy_default.")
@@ -264,7 +264,7 @@ def _foreign_policies(content: Content) -> Result:
     return worst(first_ones(foreign), [], advice, "no account names one")
 
 
-def _blocks_of_protected(content: Content) -> Result:
+def _blocks_of_protected(content: DirectoryContent) -> CheckResult:
     """Protected accounts that wrong passwords block. One whose activation password waits for its owner is
     under the policy of activation passwords until then."""
     passwords = content.settings.password
@@ -286,7 +286,7 @@ def first_ones(findings: list[str]) -> list[str]:
     return [*findings[:_FEW], f"and {rest} more"] if rest > 0 else findings
 
 
-def _protected(content: Content) -> Result:
+def _protected(content: DirectoryContent) -> CheckResult:
     """Every account that the policy protects has the mark that the access rules test."""
     protected_uids = sorted(content.policy().protected)
     if not protected_uids:
@@ -301,7 +301,7 @@ def _protected(content: Content) -> Result:
     return worst(wrong, [], advice, "every protected account is marked")
 
 
-def _proof_changes(content: Content) -> Result:
+def _proof_changes(content: DirectoryContent) -> CheckResult:
     """No proof changed on a day that lies ahead, and the counts of today's operations can be read."""
     name, days = content.encoding.name, content.settings.password.holdoff_days
     query = filters.all_of(IN_ACCOUNTS, filters.present(name("piactlProofChanged")))
@@ -327,7 +327,7 @@ def _proof_changes(content: Content) -> Result:
     return worst([], wrong, advice, f"{counted(held_off, 'account')} in the hold-off")
 
 
-def _addresses(content: Content) -> Result:
+def _addresses(content: DirectoryContent) -> CheckResult:
     """Every open or coming account has an address."""
     name = content.encoding.name
     live = filters.any_of(*(filters.equals(name("piactlState"), state.value) for state in LIVE))
@@ -343,12 +343,12 @@ def _addresses(content: Content) -> Result:
     return worst(wrong, [], advice, "every open or coming account has one")
 
 
-def _sponsors(content: Content) -> Result:
+def _sponsors(content: DirectoryContent) -> CheckResult:
     sentences = [*leaving_sponsors(ManagedAccounts(content.reader, content.directory, content.encoding))]
     return worst([], sentences, ADVICE, "no sponsor has left")
 
 
-def _unreadable(content: Content) -> Result:
+def _unreadable(content: DirectoryContent) -> CheckResult:
     """Reads every record as the commands do, and reports the unreadable and misplaced ones."""
     reader, directory, unreadable = content.reader, content.directory, UnreadableRecords()
     places = Places(directory.state)
@@ -381,7 +381,7 @@ def _instants(record: Mapping[str, Any]) -> tuple[datetime, ...]:
     return (last,) if last is not None else ()
 
 
-def _needed_keys(content: Content) -> Result:
+def _needed_keys(content: DirectoryContent) -> CheckResult:
     try:
         have = content.keys().keys
     except PiactlError:
@@ -419,7 +419,7 @@ def _needs_in_words(needs: Mapping[str, str]) -> str:
     return f"needed by key: {counts}" if needs else "no digest is stored yet"
 
 
-def _lock(content: Content) -> Result:
+def _lock(content: DirectoryContent) -> CheckResult:
     dn, now = Places(content.directory.state).lock, content.now
     entry = content.reader.read(dn, [DATA])
     if entry is None:
@@ -443,7 +443,7 @@ def _lock(content: Content) -> Result:
     return fine(f"held by {whose}, until {expires.isoformat(timespec='seconds')} unless renewed")
 
 
-def _last_run(content: Content) -> Result:
+def _last_run(content: DirectoryContent) -> CheckResult:
     today, state = content.today, content.directory.state
     try:
         runs = read_runs(content.reader, state, content.unreadable, content.now)
@@ -467,7 +467,7 @@ def _last_run(content: Content) -> Result:
     return fine(words)
 
 
-RECORDS: Mapping[str, Callable[[Content], Result]] = {
+RECORDS: Mapping[str, Callable[[DirectoryContent], CheckResult]] = {
     "D27": _needed_keys,
     "D28": _lock,
     "D29": _last_run,
@@ -487,6 +487,6 @@ RECORDS: Mapping[str, Callable[[Content], Result]] = {
 }
 
 
-def examine_bases(content: Content) -> Finding:
+def examine_bases(content: DirectoryContent) -> Finding:
     """D15. Raises PiactlError: another identity may see the entries."""
     return unless_broken("D15", lambda: _bases(content))

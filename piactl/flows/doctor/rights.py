@@ -35,8 +35,8 @@ from piactl.directory.store.records import (
     Places,
 )
 from piactl.errors import PiactlError
-from piactl.flows.apply.run_lock import TRIAL, TRIAL_SECONDS, Holder, RunLock, process_began, this_place
-from piactl.flows.doctor.checks import Result, error, fine, skipped, worst
+from piactl.flows.apply.run_lock import TRIAL, TRIAL_SECONDS, LockHolder, RunLock, process_began, this_place
+from piactl.flows.doctor.checks import CheckResult, error, fine, skipped, worst
 from piactl.flows.doctor.servers import UPGRADE_PAGE, Server
 from piactl.secret_files import read_password
 
@@ -107,7 +107,7 @@ TRIALS = (
 )
 
 
-def rights(server: Server) -> Result:
+def rights(server: Server) -> CheckResult:
     """D23. Kinds of entry that do not exist yet are named in the finding."""
     places = _places(server)
     tried = _try(server, TRIALS, places)
@@ -123,7 +123,7 @@ def rights(server: Server) -> Result:
     return worst(wrong, [], _RIGHTS, good)
 
 
-def policy_of_an_account(server: Server) -> Result:
+def policy_of_an_account(server: Server) -> CheckResult:
     """D33. Tried on an account: the server must refuse every policy except that of activation passwords."""
     policy = server.passwords.activation_policy
     trials = [
@@ -144,7 +144,7 @@ def policy_of_an_account(server: Server) -> Result:
     return _judged(server, trials, _places(server), advice, "only the policy of activation passwords")
 
 
-def one_password(server: Server) -> Result:
+def one_password(server: Server) -> CheckResult:
     """D34. Tried on an account that has a password: the overlay must refuse a second one. slapd asks it
     before it checks the rights and the assertion that no entry meets.
 
@@ -168,7 +168,7 @@ def one_password(server: Server) -> Result:
     return fine("a second one is refused (tried on an account)")
 
 
-def passwords_of_identities(server: Server) -> Result:
+def passwords_of_identities(server: Server) -> CheckResult:
     """D35. Tried by each identity on its own entry and on those of the others."""
     named = [name for name in server.settings.identities if _named(server, name)]
     places: dict[str, str] = {name: server.settings.identities[name].dn for name in named}
@@ -228,7 +228,7 @@ def _run_lock(server: Server) -> Iterator[str]:
             settings = replace(server.settings, servers=(server.uri,))
             writer = stack.enter_context(open_writer(settings, "nightly", read_password))
             host = socket.gethostname()
-            holder = Holder(TRIAL, host, os.getpid(), process_began(os.getpid()), TRIAL, this_place())
+            holder = LockHolder(TRIAL, host, os.getpid(), process_began(os.getpid()), TRIAL, this_place())
             lock = RunLock(writer, settings.state, holder, TRIAL_SECONDS, server.now)
             lock.acquire()
             stack.callback(lock.release)
@@ -244,7 +244,7 @@ def _holds_lock(server: Server) -> bool:
     return entry is not None and same_dn(entry.text(LOCK_WRITER), server.probes["nightly"].who())
 
 
-def run_lock(server: Server) -> Result:
+def run_lock(server: Server) -> CheckResult:
     """D39. Tried: without the run lock the nightly identity must change no account and no record."""
     advice = f"Upgrade the schema and the access rules (by group). {UPGRADE_PAGE}"
     if not any(probe.has_class(LOCK_CLASS) for probe in server.each()):
@@ -303,7 +303,7 @@ def _tried(server: Server, trials: Iterable[Trial], places: Mapping[str, str], n
 
 def _judged(
     server: Server, trials: Iterable[Trial], places: Mapping[str, str], advice: str, good: str
-) -> Result:
+) -> CheckResult:
     """An error if a trial had a wrong answer; skipped if one could not be made."""
     tried = _try(server, trials, places)
     if tried.wrong:
@@ -368,7 +368,7 @@ def _readable_passwords(server: Server) -> list[str]:
     return wrong
 
 
-def rights_on_adds(server: Server) -> Result:
+def rights_on_adds(server: Server) -> CheckResult:
     """D22. Reads the setting only. Nothing is tried: on a database that is still empty, a
     trial add (no-op control) leaves back-mdb 2.6.10 with attribute numbers that it never wrote."""
     advice = "Set `add_content_acl on` (olcAddContentAcl: TRUE) on the database."
@@ -381,7 +381,7 @@ def rights_on_adds(server: Server) -> Result:
     return fine("add_content_acl is on")
 
 
-RIGHTS: Mapping[str, Callable[[Server], Result]] = {
+RIGHTS: Mapping[str, Callable[[Server], CheckResult]] = {
     "D22": rights_on_adds,
     "D23": rights,
     "D33": policy_of_an_account,

@@ -37,7 +37,7 @@ from piactl.directory.store.groups_and_structures import (
 )
 from piactl.flows.apply.run_checks import PUT_BACK
 from piactl.flows.apply.run_lock import MARGIN
-from piactl.flows.doctor.checks import Result, error, fine, note, skipped, warning, worst
+from piactl.flows.doctor.checks import CheckResult, error, fine, note, skipped, warning, worst
 from piactl.flows.doctor.servers import UPGRADE_PAGE, Server
 from piactl.resources import schemas_folder
 
@@ -58,7 +58,7 @@ def _subschema(server: Server) -> Subschema | None:
     return read_subschema(server.first.entry, server.first.facts.subschema)
 
 
-def schema(server: Server) -> Result:
+def schema(server: Server) -> CheckResult:
     subschema = _subschema(server)
     if subschema is None:
         return skipped("the schema is not readable", "Let the reader read cn=Subschema.")
@@ -70,7 +70,7 @@ def schema(server: Server) -> Result:
     return worst(faults, [], advice, "all classes and attributes exist, with their matching rules")
 
 
-def password_policy(server: Server) -> Result:
+def password_policy(server: Server) -> CheckResult:
     subschema = _subschema(server)
     faults = []
     if PPOLICY_CONTROL not in server.first.facts.controls:
@@ -116,7 +116,7 @@ def _default_policy(server: Server) -> tuple[list[str], list[str]]:
     return faults, warnings
 
 
-def one_time_codes(server: Server) -> Result:
+def one_time_codes(server: Server) -> CheckResult:
     """D18. Where a portal asks for the codes, the server only stores the devices."""
     subschema = _subschema(server)
     faults = []
@@ -148,7 +148,7 @@ def one_time_codes(server: Server) -> Result:
     return fine(f"{asks}, and each device has a window of {WINDOW}")
 
 
-def closures(server: Server) -> Result:
+def closures(server: Server) -> CheckResult:
     """D38. Whether a link to no device also makes the server refuse closed and locked accounts."""
     lacking = [name for name, probe in server.probes.items() if not probe.has_class(LINKED_CLASS)]
     overlays = _overlays(server)
@@ -170,7 +170,7 @@ def closures(server: Server) -> Result:
     return _unlinked(server)
 
 
-def _unlinked(server: Server) -> Result:
+def _unlinked(server: Server) -> CheckResult:
     names = server.settings.attributes
     query = closed_without_link(lambda attribute: names.get(attribute, attribute))
     account = server.first.sample(server.settings.accounts, query)
@@ -182,7 +182,7 @@ def _unlinked(server: Server) -> Result:
     return warning(f"closed accounts without a link to no device, such as {account.dn}", advice)
 
 
-def unique_names(server: Server) -> Result:
+def unique_names(server: Server) -> CheckResult:
     names = [server.settings.attributes.get(name, name) for name in ("piactlIdentifier", "mail")]
     seen = {name: _guarded(server, name) for name in names}
     advice = (
@@ -219,7 +219,7 @@ def _guarded(server: Server, attribute: str) -> bool | None:
     return server.first.guards_value(server.settings.accounts, attribute, taken) if taken else None
 
 
-def indexes(server: Server) -> Result:
+def indexes(server: Server) -> CheckResult:
     if server.config is None:
         return skipped(_CANNOT, _UNSEEN)
     named = server.settings.attributes
@@ -249,7 +249,7 @@ def shipped_indexes() -> dict[str, list[str]]:
     }
 
 
-def limits(server: Server) -> Result:
+def limits(server: Server) -> CheckResult:
     errors, warnings, unknown = [], [], []
     least = 0
     for name, probe in server.of_accounts():
@@ -275,7 +275,7 @@ def limits(server: Server) -> Result:
     return worst(errors, warnings, advice, f"none for {', '.join(server.probes)}")
 
 
-def checkpoint(server: Server) -> Result:
+def checkpoint(server: Server) -> CheckResult:
     suffix = server.first.entry(server.settings.suffix, ["contextCSN"])
     replicated = bool(suffix and suffix.values.get("contextCSN"))
     overlays = _overlays(server)
@@ -301,7 +301,7 @@ def checkpoint(server: Server) -> Result:
     return fine(f"syncprov-checkpoint {config.checkpoint}")
 
 
-def room(server: Server) -> Result:
+def room(server: Server) -> CheckResult:
     database = next(filter(None, (database_room(q, server.settings.suffix) for q in server.each())), None)
     if database is None and server.config is None:
         return _MONITOR_UNKNOWN
@@ -319,7 +319,7 @@ def room(server: Server) -> Result:
     return fine(words)
 
 
-def clock(server: Server) -> Result:
+def clock(server: Server) -> CheckResult:
     for probe in server.each():
         before = server.now()
         reported = server_time(probe)
@@ -340,7 +340,7 @@ def clock(server: Server) -> Result:
     return _MONITOR_UNKNOWN
 
 
-def requests_in_flight(server: Server) -> Result:
+def requests_in_flight(server: Server) -> CheckResult:
     """Whether the server accepts as many pending requests on one connection as piactl sends."""
     most = server.settings.in_flight
     words = f"up to {most} writes in flight" if most > 1 else "one write at a time"
@@ -360,7 +360,7 @@ def _overlays(server: Server) -> tuple[str, ...] | None:
     return next((o for q in server.each() if (o := database_overlays(q, suffix)) is not None), None)
 
 
-def passwords_in_clear(server: Server) -> Result:
+def passwords_in_clear(server: Server) -> CheckResult:
     """D44. Tried with a made-up name and password at each TCP address of the server."""
     advice = (
         "Set `localSSF 128` and `security simple_bind=128` (olcLocalSSF, olcSecurity): slapd then refuses "
@@ -382,7 +382,7 @@ def passwords_in_clear(server: Server) -> Result:
     return fine(f"refused at {', '.join(tried)} (tried)" if tried else "no port without TLS")
 
 
-def password_quality(server: Server) -> Result:
+def password_quality(server: Server) -> CheckResult:
     """D46. Tried on an account: the server must refuse a password of one character."""
     desk = server.probes.get("desk")
     unprotected = filters.none_of(filters.equals("piactlProtected", "TRUE"))
@@ -406,7 +406,7 @@ _PART = re.compile(r"\(([\w.;-]+)=[^()]*[^()=]\*[^()]*\)")
 _DYNAMIC = filters.equals("objectClass", GROUP_CLASS)
 
 
-def groups(server: Server) -> Result:
+def groups(server: Server) -> CheckResult:
     """D64."""
     base = server.settings.groups
     if not base:
@@ -424,7 +424,7 @@ def groups(server: Server) -> Result:
     return _searched_by_part(server, base) or _groups_tried(server, base)
 
 
-def _searched_by_part(server: Server, base: str) -> Result | None:
+def _searched_by_part(server: Server, base: str) -> CheckResult | None:
     """A finding where groups ask for a part of an attribute that the schema compares as a whole alone: such a
     filter finds nobody."""
     schema = _subschema(server)
@@ -449,7 +449,7 @@ def _searched_by_part(server: Server, base: str) -> Result | None:
     return error(words, advice)
 
 
-def _groups_tried(server: Server, base: str) -> Result:
+def _groups_tried(server: Server, base: str) -> CheckResult:
     """Whether the overlay answers in both directions, by the first member of a group."""
     probe = server.first
     for group in probe.entries(base, _DYNAMIC, ["cn"])[:_SOME]:
@@ -468,7 +468,7 @@ def _groups_tried(server: Server, base: str) -> Result:
     return fine("the overlay dynlist is there; not tried: no group has a member yet")
 
 
-SETTINGS: Mapping[str, Callable[[Server], Result]] = {
+SETTINGS: Mapping[str, Callable[[Server], CheckResult]] = {
     "D16": schema,
     "D17": password_policy,
     "D18": one_time_codes,

@@ -16,8 +16,8 @@ from piactl.directory.probe.trial_requests import Probe, ServerUnusable, open_pr
 from piactl.errors import PiactlError, SecretUnusable
 from piactl.flows.doctor.checks import (
     CHECKS,
+    CheckResult,
     Finding,
-    Result,
     broken,
     error,
     finding,
@@ -66,7 +66,7 @@ def examine_server(
     settings: DirectorySettings,
     passwords: PasswordSettings,
     now: Callable[[], datetime],
-    checks: Mapping[str, Callable[[Server], Result]],
+    checks: Mapping[str, Callable[[Server], CheckResult]],
     *,
     portal: bool = False,
 ) -> Iterator[Finding]:
@@ -94,7 +94,7 @@ def examine_server(
             yield _asked(id_, check, server)
 
 
-def _asked(id_: str, check: Callable[[Server], Result], server: Server) -> Finding:
+def _asked(id_: str, check: Callable[[Server], CheckResult], server: Server) -> Finding:
     try:
         return unless_broken(id_, lambda: check(server), server.uri)
     except PiactlError as lost:
@@ -114,7 +114,7 @@ def _config(server: Server) -> ServerConfig | None:
 
 def _bind_all(
     uri: str, settings: DirectorySettings, stack: ExitStack
-) -> tuple[Result, Result, dict[str, Probe]]:
+) -> tuple[CheckResult, CheckResult, dict[str, Probe]]:
     """The results of D11 and D12, and a probe for each identity that could bind."""
     probes: dict[str, Probe] = {}
     refused: list[str] = []
@@ -138,7 +138,7 @@ def _bind_all(
     return fine(_transport(uri, settings)), binds, probes
 
 
-def _silent(why: str) -> Result:
+def _silent(why: str) -> CheckResult:
     advice = "Start the server, or correct its address under directory.servers (or directory.tls)."
     if why.startswith("TLS: "):  # the server answers, and the reason says what to do
         advice = "Correct the certificates or directory.tls."
@@ -155,7 +155,7 @@ def _transport(uri: str, settings: DirectorySettings) -> str:
     return f"{'TLS' if scheme == 'ldaps' else 'StartTLS'}, {verified}"
 
 
-def _functions(server: Server) -> Result:
+def _functions(server: Server) -> CheckResult:
     facts = server.first.facts
     version = next(filter(None, map(server_version, server.each())), "") or facts.vendor
     lacking = []
@@ -172,7 +172,7 @@ def _functions(server: Server) -> Result:
     return worst([], lacking, "Use OpenLDAP 2.5 or later.", good)
 
 
-def _takes_writes(server: Server) -> Result:
+def _takes_writes(server: Server) -> CheckResult:
     if ASSERTION not in server.first.facts.controls:
         return skipped("not tried: the server has no assertions (RFC 4528)")
     why = server.first.refuses_writes(server.settings.suffix)

@@ -23,8 +23,8 @@ from piactl.core.text import counted
 from piactl.errors import PiactlError
 from piactl.flows.apply.hooks_and_owner_notices import missing_program, read_outbox
 from piactl.flows.doctor.checks import (
+    CheckResult,
     Finding,
-    Result,
     error,
     fine,
     note,
@@ -72,7 +72,7 @@ def examine_files(
     yield unless_broken("D61", lambda: _metrics(settings.metrics_file))
 
 
-def _policy(read: Callable[[], Policy], file: str) -> Result:
+def _policy(read: Callable[[], Policy], file: str) -> CheckResult:
     try:
         policy = read()
     except PiactlError as refused:
@@ -83,14 +83,14 @@ def _policy(read: Callable[[], Policy], file: str) -> Result:
     return worst([], warnings, "Change the policy, or keep it if this is intended.", good)
 
 
-def _register(file: Path) -> Result:
+def _register(file: Path) -> CheckResult:
     try:
         return fine(counted(len(read_register(file)), "establishment"))
     except PiactlError as refused:
         return error(str(refused), "Correct the register, or export it again.")
 
 
-def _keys(read: Callable[[], DigestKeys]) -> Result:
+def _keys(read: Callable[[], DigestKeys]) -> CheckResult:
     try:
         keys = read()
     except PiactlError as refused:
@@ -98,7 +98,7 @@ def _keys(read: Callable[[], DigestKeys]) -> Result:
     return fine(f"current key {keys.current}, {len(keys.keys)} in all")
 
 
-def _passwords(settings: Settings) -> Result:
+def _passwords(settings: Settings) -> CheckResult:
     user = this_user()
     bad = []
     for name, identity in settings.directory.identities.items():
@@ -125,7 +125,7 @@ def _passwords(settings: Settings) -> Result:
     return note("; ".join([good, *lacking]), advice)
 
 
-def _state_folder(settings: Settings) -> Result:
+def _state_folder(settings: Settings) -> CheckResult:
     folder = Path(settings.state_folder)
     if folder.exists() and not folder.is_dir():
         return error(f"{folder} is not a folder", "Name a folder as state_folder.")
@@ -153,7 +153,7 @@ def doctor_as(path: Path) -> str:
     return f"Run doctor as the user that runs the nights: {run_as(path)}"
 
 
-def _proof_hook(command: Sequence[str]) -> Result:
+def _proof_hook(command: Sequence[str]) -> CheckResult:
     """The program is there and may be run; it is not run, for others would act on it."""
     if not command:
         return fine("hooks.proof_changed names no command: owners are not notified")
@@ -161,7 +161,7 @@ def _proof_hook(command: Sequence[str]) -> Result:
     return error(missing, _INSTALL) if missing else fine(command[0])
 
 
-def _change_hooks(settings: Settings) -> Result:
+def _change_hooks(settings: Settings) -> CheckResult:
     """The programs are there, and nothing waits for them."""
     if not settings.change_hooks:
         return fine("hooks.changes names no command: sessions of locked accounts go on")
@@ -180,7 +180,7 @@ def _change_hooks(settings: Settings) -> Result:
     return fine(", ".join(hook.command[0] for hook in settings.change_hooks))
 
 
-def _metrics(file: str) -> Result:
+def _metrics(file: str) -> CheckResult:
     """The exporter runs as another user: it has to enter each folder, and to list the last one."""
     if not file:
         return fine("metrics names no file")
@@ -195,7 +195,7 @@ def _metrics(file: str) -> Result:
     return warning(words, "Set metrics to a file in a folder of mode 0755, outside of private folders.")
 
 
-def _disk(settings: Settings, free: FreeBytes) -> Result:
+def _disk(settings: Settings, free: FreeBytes) -> CheckResult:
     errors, warnings, free_space = [], [], []
     for purpose, path in (
         ("journal", Path(settings.journal_file).parent),
@@ -240,7 +240,7 @@ def examine_users(
     )
 
 
-def _passwords_of_users(users: Mapping[str, Identity], settings: Settings) -> Result:
+def _passwords_of_users(users: Mapping[str, Identity], settings: Settings) -> CheckResult:
     if not users:
         words = "one Unix user has the passwords of all identities"
         return note(words, 'Give each identity its `user`: docs/administration.md, "Who may run what".')
@@ -279,7 +279,7 @@ def _password(identity: Identity) -> str:
     return ""
 
 
-def _sudo(settings: Settings, users: set[str], sudoers: Path, isolated: bool) -> Result:
+def _sudo(settings: Settings, users: set[str], sudoers: Path, isolated: bool) -> CheckResult:
     if not users:
         return fine("no identity has a Unix user of its own (D52)")
     warnings = []

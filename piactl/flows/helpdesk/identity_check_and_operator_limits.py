@@ -56,7 +56,7 @@ All = tuple[datetime, ...]
 """When the wrong checks of all accounts were."""
 
 
-class Answer(StrEnum):
+class ProofKind(StrEnum):
     """What a person answers, by which their wrong answers are counted; the value is the purpose of the digest
     that names the count."""
 
@@ -97,7 +97,7 @@ class Attempt:
     checks: IdentityChecks
     uid: str
     at: datetime
-    answers: tuple[Answer, ...]
+    answers: tuple[ProofKind, ...]
     before: dict[str, Attempts] = field(default_factory=dict)
 
     def right(self) -> None:
@@ -132,7 +132,7 @@ class Attempt:
         counts.change_all(without)
 
 
-def begin_attempt(checks: IdentityChecks, uid: str, now: datetime, *answers: Answer) -> Attempt:
+def begin_attempt(checks: IdentityChecks, uid: str, now: datetime, *answers: ProofKind) -> Attempt:
     """Counts one identity check of an account, by compare-and-swap, before it is made.
 
     Raises TooManyAttempts where the next may not be made yet, and DefaultPolicyMissing; that is not counted.
@@ -179,7 +179,7 @@ def begin_attempt(checks: IdentityChecks, uid: str, now: datetime, *answers: Ans
     return Attempt(checks, uid, now, answers, before)
 
 
-def tries_left(checks: IdentityChecks, uid: str, now: datetime, *answers: Answer) -> int:
+def tries_left(checks: IdentityChecks, uid: str, now: datetime, *answers: ProofKind) -> int:
     """How many checks of an account may still be wrong before a wait begins."""
     counts = _counts(checks, now)
     failures = [
@@ -231,13 +231,13 @@ def shown_time(instant: datetime, timezone: str) -> str:
     return f"{instant.astimezone(ZoneInfo(timezone)):%Y-%m-%d %H:%M} ({timezone})"
 
 
-def _names(checks: IdentityChecks, uid: str, answer: Answer) -> list[str]:
+def _names(checks: IdentityChecks, uid: str, answer: ProofKind) -> list[str]:
     """The DNs that a count of an account may have: digests of the uid, under the current key first."""
     folder = Places(checks.state).folder(ATTEMPTS)
     return [child(folder, "cn", digest) for digest in checks.keys.candidates(answer, uid)]
 
 
-def _records(checks: IdentityChecks, uid: str, answer: Answer) -> list[str]:
+def _records(checks: IdentityChecks, uid: str, answer: ProofKind) -> list[str]:
     """The DNs of such counts of an account that exist."""
     return [dn for dn in _names(checks, uid, answer) if checks.writer.read(dn, ["cn"]) is not None]
 

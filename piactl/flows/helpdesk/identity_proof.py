@@ -22,12 +22,12 @@ from piactl.flows.apply.executor import write_beside
 from piactl.flows.apply.run import CommandRun
 from piactl.flows.helpdesk.activation import refuse_activation
 from piactl.flows.helpdesk.identity_check_and_operator_limits import (
-    Answer,
     IdentityChecks,
+    ProofKind,
     begin_attempt,
     tries_left,
 )
-from piactl.flows.helpdesk.otp.verify_code import Checked, CodeOutcome, WrongCode, read_code, use_code
+from piactl.flows.helpdesk.otp.verify_code import CheckedCode, CodeOutcome, WrongCode, read_code, use_code
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
 
@@ -124,7 +124,7 @@ def check_code(
         why = "its device is suspended" if account.device else "no device is in force"
         raise ActRefused(f"{account.uid}: {why}; enrol one: piactl otp enroll {account.uid}")
     code = read_code(code)
-    attempt = begin_attempt(checks, account.uid, command.now(), Answer.CODE)
+    attempt = begin_attempt(checks, account.uid, command.now(), ProofKind.CODE)
     checked = _used(checks, entry, code, encoding, command)
     if checked.outcome is CodeOutcome.GOOD:
         attempt.right()
@@ -135,7 +135,7 @@ def check_code(
 
 def _used(
     checks: IdentityChecks, entry: Entry, code: str, encoding: Encoding, command: CommandRun
-) -> Checked:
+) -> CheckedCode:
     """The check of a code, which is used up by a journalled write."""
 
     def stored(write: EntryWrite) -> Outcome:
@@ -208,7 +208,7 @@ def prove(
 
     The check is counted before it is made; `trace` notes a wrong one. Raises NotProved, TooManyAttempts.
     """
-    values = {Answer.NUMEN: numen, Answer.CODE: code}
+    values = {ProofKind.NUMEN: numen, ProofKind.CODE: code}
     answers = tuple(answer for answer, value in values.items() if value is not None)
     attempt = begin_attempt(checks, account.uid, now, *answers)
     right = bool(answers)

@@ -13,7 +13,7 @@ from piactl.directory.store.password_state_and_activation import POLICY, read_mi
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedPassword:
     """`minimum` is the length that was required. `remarks` are about the check, not about the password."""
 
     uid: str
@@ -22,7 +22,9 @@ class Checked:
     remarks: tuple[str, ...] = ()
 
 
-def check_password(reader: Reader, settings: PasswordSettings, entry: Entry | None, password: str) -> Checked:
+def check_password(
+    reader: Reader, settings: PasswordSettings, entry: Entry | None, password: str
+) -> CheckedPassword:
     """The faults of a password for the account of an entry, or in general without one. The minimum is the
     greater one of the setting and the directory's own policy; protected accounts have that of
     administrators."""
@@ -43,7 +45,7 @@ def check_password(reader: Reader, settings: PasswordSettings, entry: Entry | No
         remarks.append(f"the directory's own rules are not known: {missing}")
     minimum = max(minimum, asked or 0)
     problems = password_problems(password, minimum, owner)
-    return Checked(entry.account.uid if entry else "", minimum, tuple(problems), tuple(remarks))
+    return CheckedPassword(entry.account.uid if entry else "", minimum, tuple(problems), tuple(remarks))
 
 
 def _words(account: Account) -> list[tuple[str, str]]:

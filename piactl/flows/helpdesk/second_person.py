@@ -54,7 +54,7 @@ from piactl.flows.queries.accounts import AccountStore, find_entry
 from piactl.journal.actor import Actor, known_operator
 
 if TYPE_CHECKING:
-    from piactl.flows.helpdesk.otp.devices import Holder
+    from piactl.flows.helpdesk.otp.devices import DeviceHolder
 
 HOURS = timedelta(hours=8)
 """How long a request can be approved."""
@@ -251,7 +251,7 @@ def refuse_changed(store: AccountStore, settings: PasswordSettings, request: Req
         )
 
 
-def waiting_device(holder: Holder) -> str:
+def waiting_device(holder: DeviceHolder) -> str:
     """The name of the device that `otp verify` would put in force, "" for none."""
     device = to_verify(holder.plain, holder.account.device)
     return device.name if device else ""
@@ -276,7 +276,7 @@ def _changed(store: AccountStore, entry: Entry, settings: PasswordSettings) -> s
     return changed.isoformat() if changed else ""
 
 
-def _replacing(holder: Holder) -> str:
+def _replacing(holder: DeviceHolder) -> str:
     """The name of the device that replaces another. Raises ActRefused."""
     uid, device = holder.account.uid, waiting_device(holder)
     if not device:

@@ -13,7 +13,7 @@ from datetime import date
 from piactl.core.model.account import State
 from piactl.core.plan.change import LAYOUT, Change, Facts, Kind
 from piactl.core.plan.diff import changes_of, home_establishments, owner
-from piactl.core.plan.drift import Drift, DriftClass, Fate
+from piactl.core.plan.drift import Drift, DriftClass, DriftFate
 from piactl.core.rules.desired import Desired, Rules
 from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite
@@ -84,7 +84,7 @@ def change_set(
     changes = changes_of(desired, rules, fields)
     foreign = _changed_by_others(desired, written, encoding) if changes else written
     shown = written if every else foreign
-    stays = (Fate.KEPT, Fate.WAITS)
+    stays = (DriftFate.KEPT, DriftFate.WAITS)
     drifted = [
         attribute_drift
         for attribute_drift in drift

@@ -37,7 +37,7 @@ from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed, judge
 from piactl.flows.plan.plan_rows import PlanRows, Row, place_of
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.plan.signed_plan_file import row_texts
-from piactl.flows.plan.staged import PlannedRow, SharedTraces, Spool, Wanted
+from piactl.flows.plan.staged import PlannedRow, SharedTraces, Spool, WantedRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class ChunkEvaluation:
         self._newcomers: Spool[tuple[Account, str]] = Spool(folder, most)
         """The accounts, still without a name, each with the note of its person."""
 
-    def answer(self, request: Chunk | list[Wanted]) -> ChunkResult | list[PlannedRow]:
+    def answer(self, request: Chunk | list[WantedRow]) -> ChunkResult | list[PlannedRow]:
         """What a process of its own answers. Raises FeedRefused."""
         return self.evaluate(request) if isinstance(request, Chunk) else list(self.rows(request))
 
@@ -124,7 +124,7 @@ class ChunkEvaluation:
         """Raises FeedRefused."""
         return self._evaluate_newcomers(chunk) if chunk.newcomers else self._evaluate_accounts(chunk)
 
-    def rows(self, wanted: Iterable[Wanted]) -> Iterator[PlannedRow]:
+    def rows(self, wanted: Iterable[WantedRow]) -> Iterator[PlannedRow]:
         """The rows of staged values, in the same order."""
         # nobody here waits, and nobody's drift is listed: those are left to the joint evaluation
         plan_rows = PlanRows(self.accounts, self.rules, AccountIndex(), {}, has_delta=False)
@@ -146,7 +146,7 @@ class ChunkEvaluation:
             home = draft.home if draft is not None else home_of(desired.account, self.as_of)
             yield planned_row(plan_rows.row(desired, write), home, draft)
 
-    def _newcomer(self, staged: Wanted) -> Desired:
+    def _newcomer(self, staged: WantedRow) -> Desired:
         """A staged newcomer. The HR data of the person, with the NUMEN, are in the account; the career is
         made again, because keeping it takes longer."""
         account, note = self._newcomers[staged.number]

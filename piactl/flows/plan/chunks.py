@@ -49,8 +49,16 @@ from piactl.flows.plan.inputs.load_feeds import Scan, in_order
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
 from piactl.flows.plan.plan_rows import Row
 from piactl.flows.plan.ready_plan import AccountWrite
-from piactl.flows.plan.signed_plan_file import Lines, PlannedRows, planned_changes, planned_writes
-from piactl.flows.plan.staged import Names, PlannedRow, RowMaker, SharedTraces, StagedChanges, Wanted, twice
+from piactl.flows.plan.signed_plan_file import JsonLines, PlannedRows, planned_changes, planned_writes
+from piactl.flows.plan.staged import (
+    Names,
+    PlannedRow,
+    RowMaker,
+    SharedTraces,
+    StagedChanges,
+    WantedRow,
+    twice,
+)
 from piactl.flows.processes import Child, answers, children
 
 SIZE = 4_000
@@ -264,7 +272,7 @@ class _RowsOfChild:
     def __init__(self, child: Child) -> None:
         self._child = child
 
-    def rows(self, wanted: Iterable[Wanted]) -> Iterator[PlannedRow]:
+    def rows(self, wanted: Iterable[WantedRow]) -> Iterator[PlannedRow]:
         """Raises ProcessLost."""
         remaining, asked = iter(wanted), 0
         while True:
@@ -307,7 +315,7 @@ class PlanAssembly:
         self, joint: Sequence[Row], names: Names
     ) -> tuple[PlannedRows[Change], PlannedRows[AccountWrite]]:
         """The changes and writes of `joint` and the staged ones, in the order of the plan."""
-        changes, writes = Lines(self.staged.folder), Lines(self.staged.folder)
+        changes, writes = JsonLines(self.staged.folder), JsonLines(self.staged.folder)
         own = (planned_row(row) for row in joint)
         merged = heapq.merge(own, self.staged.rows(names), key=lambda row: row.place)
         for number, row in enumerate(merged):

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import date
 from itertools import chain
 
-from piactl.core.plan.drift import ENTRY, Drift, DriftClass, Fate
+from piactl.core.plan.drift import ENTRY, Drift, DriftClass, DriftFate
 from piactl.core.plan.plan import HoldCode
 from piactl.core.plan.run_state import Memory, Vanished
 from piactl.core.plan.sync_cache import SyncCache, name_digest
@@ -85,7 +85,7 @@ def vanished_drift(accounts: ManagedAccounts, vanished: Mapping[str, Vanished]) 
             drift_class=DriftClass.VANISHED.value,
             ours=("managed" if gone.unmanaged else dn,),
             theirs=("not managed",) if gone.unmanaged else (),
-            fate=Fate.WAITS.value,
+            fate=DriftFate.WAITS.value,
             since=gone.since,
             by=by.get(dn, ""),
         )

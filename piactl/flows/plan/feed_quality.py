@@ -21,7 +21,7 @@ _DUPLICATES = "duplicates"
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PlannedPeople:
     """What a plan does with the people in its feeds, by matricule: it writes their account, or holds them, or
     they have no account. `posts` are all new ones. `staged` are people whose account it writes too, but whose
     rows are not in the feeds; `owners` has the matricule of each line, by source."""
@@ -35,12 +35,15 @@ class Outcome:
 
 
 def qualities(
-    feeds: Iterable[SourcedFeed], outcome: Outcome, sources: Mapping[str, SourceMemory], as_of: date
+    feeds: Iterable[SourcedFeed],
+    planned_people: PlannedPeople,
+    sources: Mapping[str, SourceMemory],
+    as_of: date,
 ) -> Iterator[FeedQuality]:
     """The quality of each feed; `sources` is what was remembered before the run."""
     for sourced in feeds:
         before = sources.get(sourced.source.name)
-        yield _quality(sourced, outcome, before, as_of)
+        yield _quality(sourced, planned_people, before, as_of)
 
 
 def warnings(sourced: SourcedFeed, before: SourceMemory | None, as_of: date) -> Mapping[str, str]:
@@ -50,20 +53,24 @@ def warnings(sourced: SourcedFeed, before: SourceMemory | None, as_of: date) -> 
     return column_warnings(sourced.feed.facts, before.comparable, sourced.source, as_of)
 
 
-def _quality(sourced: SourcedFeed, outcome: Outcome, before: SourceMemory | None, as_of: date) -> FeedQuality:
+def _quality(
+    sourced: SourcedFeed, planned_people: PlannedPeople, before: SourceMemory | None, as_of: date
+) -> FeedQuality:
     feed, facts, name = sourced.feed, sourced.feed.facts, sourced.source.name
     of_feed = [rejection for rejection in sourced.rejections if rejection.line]
     rejected = {(rejection.file, rejection.line) for rejection in of_feed}
-    uais = dict(_uais(sourced, outcome.held))
+    uais = dict(_uais(sourced, planned_people.held))
     held_lines = {line for line in uais if feed.place(line) not in rejected}
     duplicates = sum(remark.count for remark in feed.remarks if remark.code == _DUPLICATES)
-    people = [person for m, person in feed.people.items() if m not in outcome.held]
-    ignored = duplicates + sum(len(person.lines) for person in people if person.matricule in outcome.without)
-    applied = sum(len(person.lines) for person in people if person.matricule in outcome.written)
-    applied += sum(map(outcome.staged.__contains__, outcome.owners.get(name, ())))
+    people = [person for m, person in feed.people.items() if m not in planned_people.held]
+    ignored = duplicates + sum(
+        len(person.lines) for person in people if person.matricule in planned_people.without
+    )
+    applied = sum(len(person.lines) for person in people if person.matricule in planned_people.written)
+    applied += sum(map(planned_people.staged.__contains__, planned_people.owners.get(name, ())))
     counts = len(rejected), len(held_lines), ignored, applied
     known = before is not None
-    late = [*_late(outcome.posts, name, as_of)] if known else []
+    late = [*_late(planned_people.posts, name, as_of)] if known else []
     uais = {line: uai for line, uai in uais.items() if uai}
     lines = {feed.place(line): uai for line, uai in uais.items()}
     places: list[Place] = [(uai, {"held": 1}) for line, uai in uais.items() if line in held_lines]
@@ -94,7 +101,7 @@ def _quality(sourced: SourcedFeed, outcome: Outcome, before: SourceMemory | None
         ignored=ignored,
         blanks=blanks,
         doubled=duplicates + _contradicting(of_feed),
-        posts=sum(_running(outcome.posts, name, as_of).values()) if known else 0,
+        posts=sum(_running(planned_people.posts, name, as_of).values()) if known else 0,
         late=dict(sorted(days.items(), key=lambda item: int(item[0]))),
         back=len(back),
         establishments=len(facts.establishments) if facts.full else 0,

@@ -9,7 +9,7 @@ from piactl.core.credentials.proofs_and_backoff import changed_proofs, without_c
 from piactl.core.model.account import Account, State
 from piactl.core.model.numen_and_digests import NUMEN
 from piactl.core.plan.change import Change, Kind
-from piactl.core.plan.drift import Drift, Fate
+from piactl.core.plan.drift import Drift, DriftFate
 from piactl.core.plan.plan import Hold, HoldCode
 from piactl.core.plan.run_state import Waiting, bare
 from piactl.core.rules.career import career_of
@@ -135,12 +135,14 @@ class PlanRows:
         held_uids = {hold.uid for hold in self.holds}
         remaining = []
         for drift in self.drift:
-            if drift.uid in held_uids and drift.fate == Fate.REVERTED:
-                remaining.append(replace(drift, fate=Fate.WAITS.value))
-            elif drift.fate in (Fate.WAITS, Fate.KEPT) or drift.attribute in written.get(drift.uid, ()):
-                done = drift.fate in (Fate.WAITS, Fate.KEPT)
-                remaining.append(drift if done else replace(drift, fate=Fate.REVERTED.value))
-            elif drift.fate == Fate.UNKNOWN:
+            if drift.uid in held_uids and drift.fate == DriftFate.REVERTED:
+                remaining.append(replace(drift, fate=DriftFate.WAITS.value))
+            elif drift.fate in (DriftFate.WAITS, DriftFate.KEPT) or drift.attribute in written.get(
+                drift.uid, ()
+            ):
+                done = drift.fate in (DriftFate.WAITS, DriftFate.KEPT)
+                remaining.append(drift if done else replace(drift, fate=DriftFate.REVERTED.value))
+            elif drift.fate == DriftFate.UNKNOWN:
                 remaining.append(drift)
         return remaining
 
@@ -149,7 +151,7 @@ class PlanRows:
         removes digests that are not to be kept, or gives it its base; None if there is nothing to do. The
         rules ask for nothing more."""
         if entry.drift is not None:
-            reverted = any(drift.fate == Fate.REVERTED for drift in entry.drift.drift)
+            reverted = any(drift.fate == DriftFate.REVERTED for drift in entry.drift.drift)
             directory, encoding = self.accounts.directory, self.accounts.encoding
             return account_write(directory, encoding, entry, entry.account) if reverted else None
         account = self._kept_of(entry.account)

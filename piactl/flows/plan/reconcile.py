@@ -18,7 +18,7 @@ from piactl.core.plan.change import Change
 from piactl.core.plan.drift import Drift
 from piactl.core.plan.feed_quality import FeedQuality
 from piactl.core.plan.guards import Census, Tally, tally
-from piactl.core.plan.identity_case import Answer, Case, case_counts
+from piactl.core.plan.identity_case import Case, CaseAnswer, case_counts
 from piactl.core.plan.losses import NO_LOSSES, losses_before, losses_with
 from piactl.core.plan.plan import Basis, Contradiction, Plan, Rows
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
@@ -44,7 +44,7 @@ from piactl.flows.drift import decided, device_drift, drift_list, remembered
 from piactl.flows.plan.chunks import PlanAssembly
 from piactl.flows.plan.deleted_entries import ListedNames, hold_unmanaged, vanished_drift
 from piactl.flows.plan.evaluate import Evaluation
-from piactl.flows.plan.feed_quality import Outcome, qualities, warnings
+from piactl.flows.plan.feed_quality import PlannedPeople, qualities, warnings
 from piactl.flows.plan.group_changes import plan_groups
 from piactl.flows.plan.incremental import NextCache, RunState, SkipSet
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, census_of, numbers_of
@@ -307,7 +307,7 @@ class _JointEvaluation(Evaluation):
         self, written: Iterable[Desired], desired: Iterable[Desired], counted: Tally
     ) -> Iterator[FeedQuality]:
         with_account = {wanted.subject.matricule for wanted in desired}
-        outcome = Outcome(
+        planned_people = PlannedPeople(
             written={wanted.subject.matricule or "" for wanted in written},
             held={hold.matricule for hold in self.holds if hold.matricule},
             without={
@@ -319,7 +319,7 @@ class _JointEvaluation(Evaluation):
             staged=self.skip.staged if self.skip.staged is not None else (),
             owners=self.cache.owners if self.cache and self.skip.staged is not None else {},
         )
-        return qualities(self.feeds, outcome, self.memory.sources, self.as_of)
+        return qualities(self.feeds, planned_people, self.memory.sources, self.as_of)
 
     def _unbased(self, written: Container[str]) -> tuple[str, ...] | None:
         """The accounts that never had a base after this run, which writes these accounts; see `LastRun`."""
@@ -460,7 +460,7 @@ class _JointEvaluation(Evaluation):
         remaining = {
             id_: case
             for id_, case in self.memory.cases.items()
-            if (case.answered(Answer.DIFFERENT) and not case.gates)
+            if (case.answered(CaseAnswer.DIFFERENT) and not case.gates)
             or (case.matricule in merged.held and not case.gates)
             or case.matricule not in asked
             or (case.gates and (case.source, case.matricule) not in merged.asked)

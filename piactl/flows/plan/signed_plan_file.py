@@ -48,7 +48,7 @@ encode = json.JSONEncoder(
 # The rows of a plan, its changes and its writes: a few in memory, many on disk.
 
 
-class Lines:
+class JsonLines:
     """JSON objects in the order in which they were added. They can be read again. `folder` and the errors are
     those of NamelessFile."""
 
@@ -80,7 +80,7 @@ class Lines:
 
 
 T = TypeVar("T")
-Facts = Lines | Sequence[Mapping[str, Any]]
+Facts = JsonLines | Sequence[Mapping[str, Any]]
 
 
 class PlannedRows(Generic[T]):
@@ -119,9 +119,9 @@ def sealed(plan: ReadyPlan, keys: DigestKeys, folder: Path, made_by: Sequence[st
     writes become rows, which are kept in `folder` if they are many."""
     changes, writes = plan.plan.changes, plan.writes
     if not isinstance(changes, PlannedRows):
-        changes = planned_changes(Lines(folder, map(change_facts, changes)))
+        changes = planned_changes(JsonLines(folder, map(change_facts, changes)))
     if not isinstance(writes, PlannedRows):
-        writes = planned_writes(Lines(folder, map(_account_write_facts, writes)))
+        writes = planned_writes(JsonLines(folder, map(_account_write_facts, writes)))
     plan = replace(plan, plan=replace(plan.plan, changes=changes), writes=writes)
     digest = fingerprint(plan_document(plan))
     signature = keys.digest(_PURPOSE, _signed(digest, made_by))
@@ -190,7 +190,7 @@ def _canonical(document: Mapping[str, Any], end: bytes) -> Iterator[bytes]:
     for name in sorted(document.keys() - set(_SEALS)):
         value = document[name]
         yield b"%b%b:" % (before, encode(name).encode())
-        if isinstance(value, Lines) and value:
+        if isinstance(value, JsonLines) and value:
             between = b"[" + end
             for text in value.texts():
                 yield between
@@ -198,7 +198,7 @@ def _canonical(document: Mapping[str, Any], end: bytes) -> Iterator[bytes]:
                 between = b"," + end
             yield end + b"]"
         else:
-            yield encode(list(value) if isinstance(value, Lines) else value).encode()
+            yield encode(list(value) if isinstance(value, JsonLines) else value).encode()
         before = b","
 
 
@@ -278,7 +278,7 @@ def _rowwise(stream: BinaryIO, folder: Path) -> dict[str, Any] | None:
 
 
 def _rows_apart(stream: BinaryIO, folder: Path) -> dict[str, Any] | None:
-    rows = {name: Lines(folder) for name in ("changes", "writes")}
+    rows = {name: JsonLines(folder) for name in ("changes", "writes")}
     text = stream.readline()
     for name, lines in rows.items():
         if not text.endswith(b'"%b":[\n' % name.encode()):

@@ -82,7 +82,7 @@ class PlannedRow(NamedTuple):
     draft: EntryDraft | None = None
 
 
-class Wanted(NamedTuple):
+class WantedRow(NamedTuple):
     """A staged row by the number that its maker gave it. A newcomer gets this local part, uid and
     uidNumber (0 for none); `uid` is "" for an account that there is."""
 
@@ -95,7 +95,7 @@ class Wanted(NamedTuple):
 class RowMaker(Protocol):
     """What holds the staged values of some chunks, in this process or in another."""
 
-    def rows(self, wanted: Iterable[Wanted]) -> Iterator[PlannedRow]:
+    def rows(self, wanted: Iterable[WantedRow]) -> Iterator[PlannedRow]:
         """The rows, in the same order."""
 
 
@@ -196,12 +196,12 @@ class StagedChanges:
         changed = sorted(change for change in self._order if change[2] in self.changed)
         order = names.order()
 
-        def wanted(maker: int) -> Iterator[tuple[tuple[bool, str], Wanted]]:
-            existing = (((keeps, uid), Wanted(n)) for keeps, uid, _, m, n in changed if m == maker)
+        def wanted(maker: int) -> Iterator[tuple[tuple[bool, str], WantedRow]]:
+            existing = (((keeps, uid), WantedRow(n)) for keeps, uid, _, m, n in changed if m == maker)
             new = (
                 (
                     (True, names.uids[position]),
-                    Wanted(
+                    WantedRow(
                         self._numbers[n], names.locals[position], names.uids[position], names.posix[position]
                     ),
                 )

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from piactl.core.explain.question import Answer, Case, Rule
+from piactl.core.explain.question import Answer, Question, Rule
 from piactl.core.explain.why_service import right_answers
 from piactl.core.explain.why_state import state_answer
 from piactl.core.model.account import Right, State
@@ -31,17 +31,19 @@ View = Mapping[str, Any]
 
 def why_state(store: AccountStore, rules: Rules, name: str, now: datetime, settings: Settings) -> View:
     """The state of an account on a day, and a summary of each service. Raises as `find_entry`."""
-    case = _case(store, find_entry(store, name), rules, now, settings)
-    services = [answer for service in rules.policy.services.values() for answer in _in_short(case, service)]
-    return _view(case, [state_answer(case), *services], settings)
+    question = _question(store, find_entry(store, name), rules, now, settings)
+    services = [
+        answer for service in rules.policy.services.values() for answer in _in_short(question, service)
+    ]
+    return _view(question, [state_answer(question), *services], settings)
 
 
 def why_service(
     store: AccountStore, rules: Rules, name: str, service: Service, now: datetime, settings: Settings
 ) -> View:
     """One service of an account; for establishment scope, one answer per establishment."""
-    case = _case(store, find_entry(store, name), rules, now, settings)
-    return _view(case, right_answers(case, service), settings)
+    question = _question(store, find_entry(store, name), rules, now, settings)
+    return _view(question, right_answers(question, service), settings)
 
 
 def why_login(
@@ -62,10 +64,10 @@ def why_login(
     account = replace(
         entry.account, login_from=found_account.login_from, login_until=found_account.login_until
     )
-    case = _case(store, replace(entry, account=account), rules, now, settings)
+    question = _question(store, replace(entry, account=account), rules, now, settings)
     credentials = read_credentials(store.reader, entry.dn, entry.account.device, settings.password)
     last_night = None
-    if entry_differs(case, credentials):
+    if entry_differs(question, credentials):
         last = read_last(store.reader, store.directory.state, store.unreadable)
         last_night = last.as_of if last and not last.lost else None
     zone = ZoneInfo(rules.policy.timezone)
@@ -75,7 +77,7 @@ def why_login(
 
     by_server = rules.policy.otp_enforced_by == "directory"
     around = LoginContext(credentials, now, show, by_server, last_night)
-    return _view(case, [login_answer(case, around)], settings)
+    return _view(question, [login_answer(question, around)], settings)
 
 
 def why_run(
@@ -120,10 +122,10 @@ def why_run(
     }
 
 
-def _case(store: AccountStore, entry: Entry, rules: Rules, now: datetime, settings: Settings) -> Case:
+def _question(store: AccountStore, entry: Entry, rules: Rules, now: datetime, settings: Settings) -> Question:
     account, encoding = entry.account, store.encoding
     today = now.astimezone(ZoneInfo(rules.policy.timezone)).date()
-    case = Case(
+    question = Question(
         account,
         rules,
         lambda changed, day: career_and_status(changed, rules.policy, rules.register, day),
@@ -133,35 +135,35 @@ def _case(store: AccountStore, entry: Entry, rules: Rules, now: datetime, settin
     )
     drifts = store.drift_of(entry)
     if not drifts:
-        return case
+        return question
     held_reason = lost_words(entry, entry.drift.unknown) if entry.drift is not None and is_held(entry) else ""
-    case = replace(
-        case,
+    question = replace(
+        question,
         drift={field: drift for drift in drifts for field in encoding.fields.get(drift.attribute, ("",))},
         held=held_reason,
     )
     if entry.drift is None:
-        return case
-    changed = (entry.drift.added, entry.drift.found(encoding.values(case.desired)))
+        return question
+    changed = (entry.drift.added, entry.drift.found(encoding.values(question.desired)))
     foreign = [encoding.rights(RawEntry(entry.dn, values)) for values in changed]
-    return replace(case, foreign=frozenset[Right]().union(*foreign))
+    return replace(question, foreign=frozenset[Right]().union(*foreign))
 
 
-def _in_short(case: Case, service: Service) -> list[Answer]:
+def _in_short(question: Question, service: Service) -> list[Answer]:
     """The answers that are yes or will be; if there are none, one no."""
-    if case.account.state is State.ARCHIVED:
+    if question.account.state is State.ARCHIVED:
         return []
-    answers = right_answers(case, service)
+    answers = right_answers(question, service)
     positive_answers = [answer for answer in answers if answer.yes or answer.until is not None]
     return positive_answers or answers[-1:]
 
 
-def _view(case: Case, answers: Sequence[Answer], settings: Settings) -> View:
+def _view(question: Question, answers: Sequence[Answer], settings: Settings) -> View:
     """The document of `why -o json`; see schemas/json/why.schema.json."""
     return {
-        "uid": case.account.uid,
-        "display_name": case.account.display_name or None,
-        "as_of": case.as_of.isoformat(),
+        "uid": question.account.uid,
+        "display_name": question.account.display_name or None,
+        "as_of": question.as_of.isoformat(),
         "policy_file": settings.policy_file,
         "answers": [_answer(answer) for answer in answers],
     }

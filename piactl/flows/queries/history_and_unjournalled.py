@@ -43,7 +43,7 @@ _MADE = ("applied", IN_DOUBT, UNDER_WAY)
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class HistoryEvent:
     """One write or attempted write of the account. `sources` are JOURNAL, ACCESS_LOG or both. `author` is the
     person behind the run if the journal knows it, else the DN that wrote. `identity` is that DN or the name
     of its identity of piactl, "" if only the journal has the write. `attributes` are names, None if they may
@@ -79,7 +79,7 @@ def find_uid(store: AccountStore, name: str) -> str:
 
 def recounted(
     changes: Iterable[JournalledChange], writes: Iterable[LoggedWrite], identities: Mapping[str, str]
-) -> list[Event]:
+) -> list[HistoryEvent]:
     """The events in order of time.
 
     A write in both sources is one event. They match if entry and operation are equal, the log has every
@@ -117,8 +117,10 @@ def _same(change: JournalledChange, write: LoggedWrite) -> bool:
     return {name.lower() for name in change.attributes} - _SECRETS <= logged
 
 
-def _of_journal(change: JournalledChange, write: LoggedWrite | None, names: Mapping[str, str]) -> Event:
-    return Event(
+def _of_journal(
+    change: JournalledChange, write: LoggedWrite | None, names: Mapping[str, str]
+) -> HistoryEvent:
+    return HistoryEvent(
         time=change.time,
         sources=(JOURNAL, ACCESS_LOG) if write else (JOURNAL,),
         author=change.author,
@@ -135,14 +137,14 @@ def _of_journal(change: JournalledChange, write: LoggedWrite | None, names: Mapp
     )
 
 
-def _of_log(write: LoggedWrite, names: Mapping[str, str]) -> Event:
+def _of_log(write: LoggedWrite, names: Mapping[str, str]) -> HistoryEvent:
     identity = _identity(write.by, names)
     origin = (
         "by another program"
         if identity == write.by
         else "not in this journal: another host's, pruned, or by hand"
     )
-    return Event(
+    return HistoryEvent(
         time=write.time,
         sources=(ACCESS_LOG,),
         author=write.by or "anonymous",
@@ -181,7 +183,7 @@ class Unjournalled:
     was read. `too_many`: there were more than MOST, and none is named. `owners`: of other journals. `reached`
     is the last reqStart of each log."""
 
-    writes: tuple[Event, ...]
+    writes: tuple[HistoryEvent, ...]
     compared: int
     log: bool
     too_many: bool = False
@@ -280,5 +282,5 @@ def _is_own(name: str, by: str) -> bool:
     return bool(author) and (name == author or name.endswith(f",{author}"))
 
 
-def _author(event: Event) -> str:
+def _author(event: HistoryEvent) -> str:
     return event.identity or event.author

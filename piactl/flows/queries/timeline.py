@@ -11,7 +11,7 @@ from piactl.core.model.periods import OPEN, civil
 from piactl.core.model.person import Register
 from piactl.core.model.policy import Policy
 from piactl.core.text import iso
-from piactl.core.timeline_rows import Group, Piece, Row, timeline_rows
+from piactl.core.timeline_rows import Piece, Row, RowGroup, timeline_rows
 from piactl.dataclass import dataclass
 from piactl.errors import UsageError
 from piactl.flows.queries.accounts import career_and_status
@@ -98,7 +98,7 @@ def timeline_facts(drawn: Timeline) -> dict[str, Any]:
         "from": drawn.first.isoformat(),
         "until": drawn.last.isoformat(),
     }
-    for group in Group:
+    for group in RowGroup:
         facts[group.value] = [_row_facts(row) for row in drawn.rows if row.group is group]
     return facts
 

@@ -35,7 +35,7 @@ from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.devices import link_write
 from piactl.directory.store.groups_and_structures import group_dn, structure_dn
 from piactl.directory.write.entry_comparison import EntryState, differing, entry_state
-from piactl.flows.apply.undo_log import Kept, values_digest
+from piactl.flows.apply.undo_log import UndoLogWrite, values_digest
 from piactl.flows.drift import decided, is_held, lost_words
 from piactl.flows.plan.change_set import change_set
 from piactl.flows.plan.group_changes import group_row
@@ -50,7 +50,7 @@ _HR_ATTRIBUTES = (
 _CLOSED = (State.DEACTIVATED, State.ARCHIVED)
 
 
-class Fate(StrEnum):
+class UndoFate(StrEnum):
     """The fate of an account in an undo. BEFORE: it already is as before the run."""
 
     REVERSED = "reversed"
@@ -66,7 +66,7 @@ class Reversal:
 
     uid: str
     matricule: str | None
-    fate: Fate
+    fate: UndoFate
     why: str = ""
     write: AccountWrite | None = None
     changes: tuple[Change, ...] = ()
@@ -74,7 +74,7 @@ class Reversal:
     sources: tuple[str, ...] = ()
 
 
-Since = Callable[[Kept, RawEntry, Sequence[str]], str]
+Since = Callable[[UndoLogWrite, RawEntry, Sequence[str]], str]
 """Returns in words who changed these attributes of the entry after the run."""
 
 
@@ -94,7 +94,7 @@ class Inverting:
     moved: Collection[bytes] = ()
     """The names that the run took from the ledgers of accounts."""
 
-    def reversals(self, logged_writes: Sequence[Kept]) -> Iterator[Reversal]:
+    def reversals(self, logged_writes: Sequence[UndoLogWrite]) -> Iterator[Reversal]:
         """One reversal per account, in the order of the run's writes."""
         entries = self._entries(logged_writes)
         ledger = self.encoding.name("piactlIdentifier")
@@ -118,7 +118,7 @@ class Inverting:
         moved = tuple(value for value in write.add.get(name, ()) if value in self.moved)
         return replace(write, add={**add, name: moved} if moved else add)
 
-    def _entries(self, logged_writes: Sequence[Kept]) -> dict[str, RawEntry]:
+    def _entries(self, logged_writes: Sequence[UndoLogWrite]) -> dict[str, RawEntry]:
         encoding = self.encoding
         touched = (
             name
@@ -137,23 +137,23 @@ class Inverting:
                 entries[name] = raw
         return entries
 
-    def _reversal(self, logged_write: Kept, raw: RawEntry | None) -> Reversal:
+    def _reversal(self, logged_write: UndoLogWrite, raw: RawEntry | None) -> Reversal:
         if Kind.GROUP.value in logged_write.kinds:
             return self._group(logged_write, raw)
         creation = logged_write.write.op == "add"
         if raw is None:
-            fate, why = (Fate.BEFORE, "") if creation else (Fate.IMPOSSIBLE, "the entry is gone")
+            fate, why = (UndoFate.BEFORE, "") if creation else (UndoFate.IMPOSSIBLE, "the entry is gone")
             return Reversal(logged_write.uid, None, fate, why)
         if not logged_write.values:
             archived = Kind.ARCHIVE.value in logged_write.kinds
             why = "it was archived: its data are gone" if archived else "its earlier values were not kept"
-            return Reversal(logged_write.uid, None, Fate.IMPOSSIBLE, why)
+            return Reversal(logged_write.uid, None, UndoFate.IMPOSSIBLE, why)
         where = EntryState.DONE if creation else entry_state(logged_write.write, raw)
         if where is EntryState.UNTOUCHED:
-            return Reversal(logged_write.uid, None, Fate.BEFORE)
+            return Reversal(logged_write.uid, None, UndoFate.BEFORE)
         if creation and not _managed(raw):
             # another entry already had that name, and still has it
-            return Reversal(logged_write.uid, None, Fate.BEFORE)
+            return Reversal(logged_write.uid, None, UndoFate.BEFORE)
         days = self.rules.policy.drift_days
         entry = decided(entry_of(raw, self.encoding), self.encoding, self.memory, self.rules.as_of, days)
         if isinstance(entry, Unreadable):
@@ -163,7 +163,7 @@ class Inverting:
                 if changed
                 else entry.why
             )
-            return Reversal(logged_write.uid, entry.matricule, Fate.KEPT, why)
+            return Reversal(logged_write.uid, entry.matricule, UndoFate.KEPT, why)
         if entry.drift is not None and is_held(entry):
             return self._kept(entry, lost_words(entry, entry.drift.unknown))
         if self._protected(entry.account) and "alone" not in self.record:
@@ -176,16 +176,16 @@ class Inverting:
             )
         return self._restored(logged_write, raw, entry)
 
-    def _group(self, logged_write: Kept, raw: RawEntry | None) -> Reversal:
+    def _group(self, logged_write: UndoLogWrite, raw: RawEntry | None) -> Reversal:
         """Puts the definition of a group back. What the policy still asks for, the next night makes again."""
         where = entry_state(logged_write.write, raw)
         if where is EntryState.UNTOUCHED:
-            return Reversal(logged_write.uid, None, Fate.BEFORE)
+            return Reversal(logged_write.uid, None, UndoFate.BEFORE)
         if where is EntryState.OTHER:
             if raw is None:
-                return Reversal(logged_write.uid, None, Fate.IMPOSSIBLE, "the entry is gone")
+                return Reversal(logged_write.uid, None, UndoFate.IMPOSSIBLE, "the entry is gone")
             why = self.since(logged_write, raw, differing(_opposite(logged_write.write), raw))
-            return Reversal(logged_write.uid, None, Fate.KEPT, why)
+            return Reversal(logged_write.uid, None, UndoFate.KEPT, why)
         before: Values = raw.values if raw is not None else {}
         write = _opposite(logged_write.write)
         after = {} if write.op == "delete" else write.made_on(before)
@@ -196,7 +196,7 @@ class Inverting:
             else ()
         )
         return Reversal(
-            logged_write.uid, None, Fate.REVERSED, write=row, changes=tuple(changes), returns=again
+            logged_write.uid, None, UndoFate.REVERSED, write=row, changes=tuple(changes), returns=again
         )
 
     def _is_wanted(self, dn: str) -> bool:
@@ -210,22 +210,22 @@ class Inverting:
     def _protected(self, account: Account) -> bool:
         return account.protected or account.uid in self.rules.policy.protected
 
-    def _was_archived(self, logged_write: Kept) -> bool:
+    def _was_archived(self, logged_write: UndoLogWrite) -> bool:
         old = logged_write.write.delete.get(self.encoding.name("piactlState"), ())
         return State.ARCHIVED.value.encode() in old
 
-    def _was_merged(self, logged_write: Kept) -> bool:
+    def _was_merged(self, logged_write: UndoLogWrite) -> bool:
         return self.encoding.name("piactlMergedInto") in logged_write.write.delete
 
     def _kept(self, entry: Entry, why: str) -> Reversal:
-        return Reversal(entry.account.uid, entry.account.matricule, Fate.KEPT, why)
+        return Reversal(entry.account.uid, entry.account.matricule, UndoFate.KEPT, why)
 
-    def _closed(self, logged_write: Kept, raw: RawEntry, entry: Entry, where: EntryState) -> Reversal:
+    def _closed(self, logged_write: UndoLogWrite, raw: RawEntry, entry: Entry, where: EntryState) -> Reversal:
         """Closes an account that the run created or restored from the archive: it loses its assignments, and
         the rules close it. It is never deleted, because its addresses must not go to another person."""
         account = entry.account
         if account.state in _CLOSED:
-            return Reversal(account.uid, account.matricule, Fate.BEFORE)
+            return Reversal(account.uid, account.matricule, UndoFate.BEFORE)
         if logged_write.made and values_digest(entry.values) != logged_write.made:
             where = EntryState.OTHER
         if where is EntryState.OTHER:
@@ -238,11 +238,11 @@ class Inverting:
         encoding = self.encoding.fitted_to(self.reader)
         write = account_write(self.directory, encoding, entry, desired.account)
         if write is None:
-            return Reversal(account.uid, account.matricule, Fate.BEFORE)
+            return Reversal(account.uid, account.matricule, UndoFate.BEFORE)
         sources = {assignment.source for assignment in account.assignments} - {MANUAL}
         return self._reversed(entry, desired.account, write, (), sources)
 
-    def _restored(self, logged_write: Kept, raw: RawEntry, entry: Entry) -> Reversal:
+    def _restored(self, logged_write: UndoLogWrite, raw: RawEntry, entry: Entry) -> Reversal:
         write = self._linked(raw, _inverse(logged_write, raw))
         if not write.add and not write.delete:
             return self._kept(entry, "a closed or locked account keeps its link to no device")
@@ -254,7 +254,7 @@ class Inverting:
                 write = replace(write, delete={**write.delete, name: raw.values[name]})
             change = self._released(account)
             row = AccountWrite(account.uid, (change.kind.value,), self.reason, write)
-            return Reversal(account.uid, account.matricule, Fate.REVERSED, "", row, (change,))
+            return Reversal(account.uid, account.matricule, UndoFate.REVERSED, "", row, (change,))
         undone = entry_of(_without_base(after, self.encoding), self.encoding)
         if isinstance(undone, Unreadable):
             return self._kept(entry, undone.why)
@@ -293,7 +293,7 @@ class Inverting:
         return Reversal(
             uid=current.uid,
             matricule=current.matricule,
-            fate=Fate.REVERSED,
+            fate=UndoFate.REVERSED,
             write=AccountWrite(current.uid, kinds, self.reason, write),
             changes=changes,
             returns=tuple(returns),
@@ -353,7 +353,7 @@ def _opposite(write: EntryWrite) -> EntryWrite:
     return EntryWrite(op, write.dn, add=write.delete, delete=write.add)
 
 
-def _inverse(logged_write: Kept, raw: RawEntry) -> EntryWrite:
+def _inverse(logged_write: UndoLogWrite, raw: RawEntry) -> EntryWrite:
     return EntryWrite("modify", raw.dn, add=logged_write.write.delete, delete=logged_write.write.add)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import counts_by_kind, refusals
-from piactl.core.plan.identity_case import Answer
+from piactl.core.plan.identity_case import CaseAnswer
 from piactl.core.plan.losses import Losses
 from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
 from piactl.core.plan.run_state import LastRun, Memory, RunStatus
@@ -31,10 +31,10 @@ from piactl.directory.store.run_records import author_of_run, read_runs
 from piactl.directory.store.state_records import memory_writes, read_drift_memory, read_memory
 from piactl.errors import NotFound, PiactlError
 from piactl.flows.apply.run_lock import alive_alone
-from piactl.flows.apply.undo_log import Kept, read_undo
+from piactl.flows.apply.undo_log import UndoLogWrite, read_undo
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.signed_plan_file import sealed
-from piactl.flows.undo.undo_of_one_account import WHO, Fate, Inverting, Reversal
+from piactl.flows.undo.undo_of_one_account import WHO, Inverting, Reversal, UndoFate
 
 Record = Mapping[str, Any]
 
@@ -49,7 +49,7 @@ class Undoing:
     incomplete: bool = False
     """Whether a part of the undo log of the run cannot be read; its accounts are not in `reversals`."""
 
-    def of(self, fate: Fate) -> list[Reversal]:
+    def of(self, fate: UndoFate) -> list[Reversal]:
         return [reversal for reversal in self.reversals if reversal.fate is fate]
 
 
@@ -74,7 +74,7 @@ def propose_undo(
     before = len(unreadable)
     if record.get("decided"):
         case, answer = record["decided"]
-        back = "forget" if answer in [*Answer] else "different"
+        back = "forget" if answer in [*CaseAnswer] else "different"
         raise PiactlError(
             f"run {record['run']} changed no account. It decided case {case}: {answer}.\n"
             f'To take that back: piactl match {back} {case} --reason "...". See: piactl match show {case}'
@@ -145,7 +145,7 @@ class _Since:
     later: dict[str, list[tuple[Record, frozenset[str]]]] | None = None
     """By uid: the later runs that wrote the account, the latest first, with the attributes they wrote."""
 
-    def words(self, logged_write: Kept, raw: RawEntry, names: Sequence[str]) -> str:
+    def words(self, logged_write: UndoLogWrite, raw: RawEntry, names: Sequence[str]) -> str:
         if self.later is None:
             self.later = self._read_later()
         # of a new account only some attributes are kept
@@ -200,7 +200,7 @@ def _planned(
         sources = _marked(remembered.memory, records, record)
     marked = replace(remembered.memory, sources=sources)
     marks = memory_writes(remembered, marked, directory.state, rules.keys)
-    remaining = [reversal for reversal in reversals if reversal.fate in (Fate.KEPT, Fate.IMPOSSIBLE)]
+    remaining = [reversal for reversal in reversals if reversal.fate in (UndoFate.KEPT, UndoFate.IMPOSSIBLE)]
     plan = Plan(
         basis=Basis.of(rules, directory.accounts, last),
         changes=tuple(changes),
@@ -260,7 +260,7 @@ def _facts(record: Record, reversals: Sequence[Reversal]) -> dict[str, Any]:
         "as_of": record.get("as_of", ""),
         "started": record["started"],
         "feeds": list(record.get("feeds", [])),
-        "unchanged": sum(1 for reversal in reversals if reversal.fate is Fate.BEFORE),
+        "unchanged": sum(1 for reversal in reversals if reversal.fate is UndoFate.BEFORE),
         "accounts": [
             {
                 "uid": reversal.uid,
@@ -271,6 +271,6 @@ def _facts(record: Record, reversals: Sequence[Reversal]) -> dict[str, Any]:
                 "sources": list(reversal.sources),
             }
             for reversal in reversals
-            if reversal.fate is not Fate.BEFORE
+            if reversal.fate is not UndoFate.BEFORE
         ],
     }

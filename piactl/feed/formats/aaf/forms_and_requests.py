@@ -95,7 +95,7 @@ _FACT = re.compile(
 )
 
 
-class Request(NamedTuple):
+class AafRequest(NamedTuple):
     """`category` is that of the person or the structure, `values` has the requested attributes."""
 
     kind: str
@@ -105,7 +105,7 @@ class Request(NamedTuple):
     line: int
 
 
-def read_requests(stream: IO[bytes], names: Collection[str], facts: dict[str, str]) -> Iterator[Request]:
+def read_requests(stream: IO[bytes], names: Collection[str], facts: dict[str, str]) -> Iterator[AafRequest]:
     """The requests of a file, with the attributes `names`; `facts` gets those that its comments state.
 
     Raises XmlFault.
@@ -137,7 +137,7 @@ def read_params(stream: IO[bytes]) -> dict[str, str]:
     return params
 
 
-def _request(element: etree._Element, names: Collection[str]) -> Request:
+def _request(element: etree._Element, names: Collection[str]) -> AafRequest:
     category, identifier = "", ""
     values: dict[str, list[str]] = {}
     for part in element:
@@ -162,7 +162,7 @@ def _request(element: etree._Element, names: Collection[str]) -> Request:
                             texts.append(text.strip() if text else "")
                     if tag == "modifications" and attr.get("operation", "replace") != "replace":
                         raise XmlFault("bad-xml", f"line {attr.sourceline}: a modification is not a replace")
-    return Request(str(element.tag), identifier, category, values, line_of(element))
+    return AafRequest(str(element.tag), identifier, category, values, line_of(element))
 
 
 Record = list[str]
@@ -171,13 +171,13 @@ Record = list[str]
 FACTS = 3
 
 
-def record_of(request: Request, form: Form, file: str) -> Record:
+def record_of(request: AafRequest, form: Form, file: str) -> Record:
     values = request.values
     own = [texts[0] if (texts := values.get(name)) else "" for name in form.singles]
     return [request.id, file, str(request.line), *own, *filter(None, values.get(form.functions, ()))]
 
 
-def modified(record: Record, request: Request, form: Form, file: str, *, clears: bool) -> Record:
+def modified(record: Record, request: AafRequest, form: Form, file: str, *, clears: bool) -> Record:
     """The person after a modification: an attribute that it lacks is unchanged, and so is one without a value
     unless empty ones clear (`clears`)."""
     result = [record[0], file, str(request.line), *record[FACTS:]]
@@ -194,7 +194,7 @@ def modified(record: Record, request: Request, form: Form, file: str, *, clears:
 
 
 def after_requests(
-    records: Sequence[Record], requests: Sequence[tuple[Request, str]], form: Form, *, clears: bool
+    records: Sequence[Record], requests: Sequence[tuple[AafRequest, str]], form: Form, *, clears: bool
 ) -> list[Record]:
     """What the requests for one person make of their records; several differing ones if they contradict each
     other, none if the person is deleted. A modification of an unknown person makes none."""

@@ -14,9 +14,9 @@ from piactl.errors import FeedRefused
 from piactl.feed.file_date import file_date, file_order
 from piactl.feed.formats.aaf.forms_and_requests import (
     FACTS,
+    AafRequest,
     Form,
     Record,
-    Request,
     after_requests,
     read_params,
     read_requests,
@@ -53,7 +53,7 @@ class _Set:
     name: str = ""
     uais: dict[str, str] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
-    changes: dict[str, list[tuple[Request, str]]] | None = None
+    changes: dict[str, list[tuple[AafRequest, str]]] | None = None
     """Of a delta, the requests for each person."""
 
     def write(self) -> None:
@@ -132,7 +132,7 @@ class _Set:
         # sets of one kind have the same name but for their date and their sort
         self.writer.kind = re.sub(self.source.date_pattern or "$^", "", _SORT.sub("", self.name)).strip("_")
 
-    def _read(self, name: str, names: frozenset[str], take: Callable[[Request, str], None]) -> None:
+    def _read(self, name: str, names: frozenset[str], take: Callable[[AafRequest, str], None]) -> None:
         facts: dict[str, str] = {}
         with xml_refused(self.files, name), self.files.opened(name) as stream:
             for request in read_requests(stream, names, facts):
@@ -144,7 +144,7 @@ class _Set:
         self.uais.clear()
         removed: set[str] = set()
 
-        def structure(request: Request, name: str) -> None:
+        def structure(request: AafRequest, name: str) -> None:
             self._structure(request, name, removed)
 
         for name in names:
@@ -181,7 +181,7 @@ class _Set:
                     detail += f", but the perimeter of the source says {', '.join(asked)}"
                     raise self.files.refuse("wrong-perimeter", detail)
 
-    def _structure(self, request: Request, name: str, removed: set[str]) -> None:
+    def _structure(self, request: AafRequest, name: str, removed: set[str]) -> None:
         if request.category and request.category != _STRUCTURES:
             if request.category != _PEOPLE:
                 self.writer.pass_over(f"requests of {_label(request.category)}", "no staff")
@@ -199,17 +199,17 @@ class _Set:
             detail = f"{name}: line {request.line}: structure {key} is {uai} and {self.uais[key]}"
             raise self.files.refuse("doubled-structure", detail)
 
-    def _refuse_change(self, request: Request, name: str) -> None:
+    def _refuse_change(self, request: AafRequest, name: str) -> None:
         if request.kind != "addRequest" and self.changes is None:
             detail = f"{name}: line {request.line}: a {request.kind} in a complete set"
             raise self.files.refuse("delta-set", detail)
 
-    def _person(self, request: Request, name: str) -> None:
+    def _person(self, request: AafRequest, name: str) -> None:
         if request.category == _PEOPLE:
             self._refuse_change(request, name)
             self._put(record_of(request, self.form, name))
 
-    def _change(self, request: Request, name: str) -> None:
+    def _change(self, request: AafRequest, name: str) -> None:
         own_file = not request.category and f"_{_PEOPLE}_".casefold() in name.casefold()
         if self.changes is not None and (request.category == _PEOPLE or own_file):
             key = request.id or first_of(request.values, self.form.key)
@@ -235,7 +235,7 @@ class _Set:
         return same[-1] if same else max(reversed(older), key=lambda kept_set: kept_set.order)
 
     def _write_over(
-        self, base: KeptSet, changes: dict[str, list[tuple[Request, str]]]
+        self, base: KeptSet, changes: dict[str, list[tuple[AafRequest, str]]]
     ) -> tuple[DeltaBasis | None, frozenset[str]]:
         """Writes the people of a kept set with the changes of a delta. Returns what it changes, and whom it
         deletes."""

@@ -14,10 +14,10 @@ from typing import Self
 
 from piactl.core.credentials.totp_devices import (
     PERIOD,
+    CodeMatch,
     CodeUsed,
     Device,
     DeviceState,
-    Match,
     clock_words,
     match_pair,
     services_with_code,
@@ -35,13 +35,13 @@ from piactl.directory.store.devices import DeviceEntry, device_add, device_chang
 from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import AccountOutcome, Batch, PreparedAccount
 from piactl.flows.helpdesk.identity_check_and_operator_limits import (
-    Answer,
     IdentityChecks,
     OperationGuard,
+    ProofKind,
     begin_attempt,
 )
 from piactl.flows.helpdesk.otp.devices import (
-    Holder,
+    DeviceHolder,
     as_proved,
     deletions,
     find_holder,
@@ -93,7 +93,7 @@ class EnrolmentDelivery:
         """A new device for each account, which takes the place of one that still waits to be verified; the
         device in force stays so. Devices show `issuer` beside their codes."""
 
-        def prepare(holder: Holder) -> PreparedAccount:
+        def prepare(holder: DeviceHolder) -> PreparedAccount:
             account, enrolment = _enrolled(holder, store.keys, issuer, author, now)
             self.prepared.append(enrolment)
             return account
@@ -156,7 +156,7 @@ def _uris(enrolments: Sequence[Enrolment], *, alone: bool) -> bytes:
 
 
 def _enrolled(
-    holder: Holder, keys: DigestKeys, issuer: str, author: Author, now: datetime
+    holder: DeviceHolder, keys: DigestKeys, issuer: str, author: Author, now: datetime
 ) -> tuple[PreparedAccount, Enrolment]:
     account = holder.account
     secret, name = new_secret(), new_device_name()
@@ -171,7 +171,7 @@ def _enrolled(
     return prepared(holder, "otp-enroll", author.reason, writes, note), enrolment
 
 
-def _until(holder: Holder) -> str:
+def _until(holder: DeviceHolder) -> str:
     """What is true until the new device is verified."""
     if holder.account.shut:
         return f"{holder.shut_words}, before it is verified and after"
@@ -187,7 +187,7 @@ def _until(holder: Holder) -> str:
     return "until it is verified, the password alone logs in"
 
 
-Prove = Callable[[Holder], None]
+Prove = Callable[[DeviceHolder], None]
 """Asks the person of an account for a proof before their device is replaced or removed. Raises PiactlError if
 they do not give it."""
 Ask = Callable[[str], str]
@@ -226,7 +226,7 @@ def prepare_verification(
         device = holder.named(named) or device
     code = read_code(ask(f"Code of {named} for {uid}"))
     instant = now()
-    attempt = begin_attempt(checks, uid, instant, Answer.CODE)
+    attempt = begin_attempt(checks, uid, instant, ProofKind.CODE)
     match = checked_match(uid, device, secret, code, instant)
     attempt.take_back()
     writes = [
@@ -243,7 +243,7 @@ def prepare_verification(
     return guard.guarded(store.reader, DEVICE, (verified,))
 
 
-def _nothing_waits(holder: Holder) -> str:
+def _nothing_waits(holder: DeviceHolder) -> str:
     uid = holder.account.uid
     if holder.in_force is not None:
         return f"{uid}: {holder.account.device} is in force already, and no new device waits to be verified"
@@ -277,7 +277,7 @@ def prepare_resync(
     if first == second:
         raise WrongCode(f"{uid}: this is the same code twice; wait until the telephone shows another one")
     instant = now()
-    attempt = begin_attempt(checks, uid, instant, Answer.CODE)
+    attempt = begin_attempt(checks, uid, instant, ProofKind.CODE)
     device, match = _matching(reach_minutes, uid, opened_, (first, second), instant)
     if device is holder.in_force:
         attempt.right()
@@ -296,7 +296,7 @@ def _matching(
     devices: Sequence[tuple[DeviceEntry, OtpSecret]],
     pair: tuple[str, str],
     now: datetime,
-) -> tuple[DeviceEntry, Match]:
+) -> tuple[DeviceEntry, CodeMatch]:
     reach = reach_minutes * 60 // PERIOD
     for device, secret in devices:
         try:
@@ -334,7 +334,7 @@ def prepare_suspension(
     """Links the account to no device, so that logging in is refused until another device is verified or this
     one resumed; then marks the device as suspended."""
 
-    def prepare(holder: Holder) -> PreparedAccount:
+    def prepare(holder: DeviceHolder) -> PreparedAccount:
         uid = holder.account.uid
         if not holder.account.device:
             raise ActRefused(
@@ -365,7 +365,7 @@ def prepare_resumption(
     """Puts the suspended device in force again, after `prove`: the finder of the telephone may not be its
     owner."""
 
-    def prepare(holder: Holder) -> PreparedAccount:
+    def prepare(holder: DeviceHolder) -> PreparedAccount:
         uid = holder.account.uid
         if holder.in_force is not None and holder.in_force.device.state is DeviceState.VERIFIED:
             return prepared(holder, "otp-resume", author.reason, [], f"{holder.account.device} is in force")
@@ -395,7 +395,7 @@ def prepare_removal(
     """Unlinks the account and deletes its devices. Refused if a service of the account asks for a code,
     unless `password_alone` is set. `prove` is asked if a device is in force or suspended."""
 
-    def prepare(holder: Holder) -> PreparedAccount:
+    def prepare(holder: DeviceHolder) -> PreparedAccount:
         _refuse_needed(policy, holder, password_alone)
         if holder.account.device:
             prove(holder)
@@ -410,7 +410,7 @@ def prepare_removal(
     return guard.guarded(store.reader, DEVICE, batch.accounts)
 
 
-def _refuse_needed(policy: Policy, holder: Holder, password_alone: bool) -> None:
+def _refuse_needed(policy: Policy, holder: DeviceHolder, password_alone: bool) -> None:
     if password_alone or not holder.account.device:
         return
     services = services_with_code(holder.account.entitlements, policy)

@@ -29,7 +29,7 @@ from piactl.flows.queries.accounts import AccountStore, find_entry
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class DeviceHolder:
     """An account, the name by which it was given, and the devices below it."""
 
     name: str
@@ -68,13 +68,13 @@ class Holder:
         return [entry for entry in self.devices if entry is not device]
 
 
-def find_holder(store: AccountStore, name: str, identity: str = "") -> Holder:
+def find_holder(store: AccountStore, name: str, identity: str = "") -> DeviceHolder:
     """Raises NotFound, and ActRefused for an archived account, which has no devices any more, or a
     protected one, where `identity`, that will write, is the help desk's."""
     return _holder(store, name, find_entry(store, name), identity)
 
 
-def _holder(store: AccountStore, name: str, entry: Entry, identity: str) -> Holder:
+def _holder(store: AccountStore, name: str, entry: Entry, identity: str) -> DeviceHolder:
     if entry.account.protected and identity == IdentityName.DESK:
         raise ActRefused(
             f"{name}: the account is protected, and out of the help desk's reach.\n"
@@ -83,10 +83,10 @@ def _holder(store: AccountStore, name: str, entry: Entry, identity: str) -> Hold
     if entry.account.state is State.ARCHIVED:
         raise ActRefused(f"{name}: the account is archived; it logs in nowhere and has no device")
     devices = tuple(read_devices(store.reader, entry.dn, store.unreadable))
-    return Holder(name, entry, devices, store.encoding.fitted_to(store.reader))
+    return DeviceHolder(name, entry, devices, store.encoding.fitted_to(store.reader))
 
 
-def as_proved(store: AccountStore, holder: Holder) -> Holder:
+def as_proved(store: AccountStore, holder: DeviceHolder) -> DeviceHolder:
     """The holder after a proof: a code of the device in force changed its entry."""
     return replace(holder, devices=tuple(read_devices(store.reader, holder.entry.dn, store.unreadable)))
 
@@ -95,7 +95,7 @@ def prepare_holders(
     store: AccountStore,
     names: Iterable[str],
     identity: str,
-    prepare: Callable[[Holder], PreparedAccount],
+    prepare: Callable[[DeviceHolder], PreparedAccount],
 ) -> Batch:
     """A batch of the results of `prepare` for each account, as of `prepare_each`."""
     return Batch(
@@ -103,12 +103,12 @@ def prepare_holders(
     )
 
 
-def row(holder: Holder, kind: str, reason: str, write: EntryWrite) -> AccountWrite:
+def row(holder: DeviceHolder, kind: str, reason: str, write: EntryWrite) -> AccountWrite:
     return AccountWrite(holder.account.uid, (kind,), reason, write)
 
 
 def prepared(
-    holder: Holder, kind: str, reason: str, writes: Sequence[EntryWrite | None], note: str
+    holder: DeviceHolder, kind: str, reason: str, writes: Sequence[EntryWrite | None], note: str
 ) -> PreparedAccount:
     """The writes in order, without those that are None."""
     rows = [row(holder, kind, reason, write) for write in writes if write is not None]
@@ -118,7 +118,7 @@ def prepared(
     return PreparedAccount(holder.name, uid, write=rows[0], then=tuple(rows[1:]), note=note)
 
 
-def link(holder: Holder, device: str) -> EntryWrite | None:
+def link(holder: DeviceHolder, device: str) -> EntryWrite | None:
     return link_write(holder.encoding, holder.entry, device)
 
 
@@ -126,7 +126,7 @@ def deletions(devices: Iterable[DeviceEntry]) -> list[EntryWrite]:
     return [device_delete(entry) for entry in devices]
 
 
-def login_words(holder: Holder, device: str) -> str:
+def login_words(holder: DeviceHolder, device: str) -> str:
     """What logging in requires once `device` is in force for the account."""
     if not holder.encoding.links:
         words = "the portal asks for its codes" if device else "the portal asks for no code"
@@ -159,13 +159,13 @@ def devices_shown(store: AccountStore, policy: Policy, name: str) -> Mapping[str
     }
 
 
-def _login(holder: Holder, *, active: bool) -> str:
+def _login(holder: DeviceHolder, *, active: bool) -> str:
     if _refused_by(holder, active=active) is not None:
         return "refused"
     return "password and code" if holder.encoding.link(holder.account) else "password"
 
 
-def _refused_by(holder: Holder, *, active: bool) -> str | None:
+def _refused_by(holder: DeviceHolder, *, active: bool) -> str | None:
     account = holder.account
     if account.shut:
         return "lock" if account.locked else "closure"
@@ -173,7 +173,7 @@ def _refused_by(holder: Holder, *, active: bool) -> str | None:
     return "device" if linked and not active else None
 
 
-def _use(holder: Holder, entry: DeviceEntry) -> str:
+def _use(holder: DeviceHolder, entry: DeviceEntry) -> str:
     """in force, waits (to be verified), suspended, or left over where a command died."""
     if entry is holder.in_force:
         return "in force"

@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 
-from piactl.core.credentials.totp_devices import DIGITS, CodeUsed, Match, match_code
+from piactl.core.credentials.totp_devices import DIGITS, CodeMatch, CodeUsed, match_code
 from piactl.core.edits import ActRefused
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.dataclass import dataclass
@@ -24,7 +24,7 @@ from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.devices import DeviceEntry, device_change, device_dn, read_devices
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import PiactlError
-from piactl.flows.helpdesk.otp.devices import Holder
+from piactl.flows.helpdesk.otp.devices import DeviceHolder
 from piactl.otp_secret import OtpSecret, sealed, unsealed
 
 _CODE = re.compile(rf"[0-9]{{{DIGITS}}}")
@@ -41,7 +41,7 @@ class CodeOutcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedCode:
     """`message` says what to do next, "" for a good one."""
 
     outcome: CodeOutcome
@@ -71,7 +71,7 @@ def opened(keys: DigestKeys, uid: str, entry: DeviceEntry) -> OtpSecret:
     return unsealed(entry.sealed, keys, uid, entry.device.name)
 
 
-def checked_match(uid: str, entry: DeviceEntry, secret: OtpSecret, code: str, now: datetime) -> Match:
+def checked_match(uid: str, entry: DeviceEntry, secret: OtpSecret, code: str, now: datetime) -> CodeMatch:
     """The match of a code of a device. Raises WrongCode, which says why."""
     try:
         match = match_code(entry.device, secret.code, read_code(code), now)
@@ -85,7 +85,9 @@ def checked_match(uid: str, entry: DeviceEntry, secret: OtpSecret, code: str, no
     return match
 
 
-def used_up(keys: DigestKeys, uid: str, entry: DeviceEntry, match: Match, **changed: object) -> EntryWrite:
+def used_up(
+    keys: DigestKeys, uid: str, entry: DeviceEntry, match: CodeMatch, **changed: object
+) -> EntryWrite:
     """The write that uses a code up, changes other fields of the device with it, and seals its secret under
     the current key if it was sealed under another."""
     device = replace(entry.device, last_step=match.step, drift=match.drift, **changed)  # type: ignore[arg-type]
@@ -109,7 +111,7 @@ def use_code(
     now: datetime,
     *,
     stored: Callable[[EntryWrite], Outcome] | None = None,
-) -> Checked:
+) -> CheckedCode:
     """Checks a code of the device in force and uses it up: GOOD is returned once for one code, ever.
 
     `writer` must be bound as an identity that may change devices (desk, administrator). `stored` makes the
@@ -117,10 +119,10 @@ def use_code(
     cannot be checked.
     """
     devices = tuple(read_devices(writer, entry.dn, unreadable))
-    holder = Holder(entry.account.uid, entry, devices, encoding.fitted_to(writer))
+    holder = DeviceHolder(entry.account.uid, entry, devices, encoding.fitted_to(writer))
     uid = entry.account.uid
     if not entry.account.device:
-        return Checked(CodeOutcome.NONE)
+        return CheckedCode(CodeOutcome.NONE)
     device = holder.in_force
     if device is None and device_dn(entry.dn, entry.account.device) in unreadable:
         raise PiactlError(
@@ -129,16 +131,16 @@ def use_code(
         )
     if device is None:
         advice = f"its device is suspended; enrol another: piactl otp enroll {uid}"
-        return Checked(CodeOutcome.SUSPENDED, f"{uid}: {advice}")
+        return CheckedCode(CodeOutcome.SUSPENDED, f"{uid}: {advice}")
     try:
         match = checked_match(uid, device, opened(keys, uid, device), code, now)
     except WrongCode as wrong:
         used = isinstance(wrong.__context__, CodeUsed)
-        return Checked(CodeOutcome.USED if used else CodeOutcome.WRONG, str(wrong))
+        return CheckedCode(CodeOutcome.USED if used else CodeOutcome.WRONG, str(wrong))
     write = used_up(keys, uid, device, match)
     outcome = stored(write) if stored else write_one(writer, write).outcome
     if outcome is not Outcome.APPLIED:
-        return Checked(
+        return CheckedCode(
             CodeOutcome.USED, f"{uid}: this code was used at the same moment; wait for the next one"
         )
-    return Checked(CodeOutcome.GOOD)
+    return CheckedCode(CodeOutcome.GOOD)

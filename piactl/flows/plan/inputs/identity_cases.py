@@ -13,7 +13,7 @@ from dataclasses import field, replace
 from piactl.core.model.account import Account
 from piactl.core.model.numen_and_digests import NUMEN, DigestKeys
 from piactl.core.model.person import Person
-from piactl.core.plan.identity_case import Answer, Case, Decision, kept_apart, renewed, stated
+from piactl.core.plan.identity_case import Case, CaseAnswer, Decision, kept_apart, renewed, stated
 from piactl.core.plan.plan import HoldCode
 from piactl.core.plan.run_state import Memory, bare
 from piactl.core.rules.desired import Rules
@@ -76,7 +76,7 @@ def those_let_in(
 
 def _keeps_out(case: Case, merged: MergedFeeds) -> bool:
     merged.cases[case.id] = case
-    if case.answered(Answer.SAME) and case.decision is not None:
+    if case.answered(CaseAnswer.SAME) and case.decision is not None:
         merged.notes[case.matricule] = f"case {case.id}, {case.decision.by}: {case.decision.reason}"
         return False
     return True
@@ -264,14 +264,14 @@ class _Search:
         if evidence or person.matricule in self.merged.local:
             case = self._case(Doubt.SAME_PERSON, person, evidence)
             self.merged.cases[case.id] = case
-            if evidence or not case.answered(Answer.DIFFERENT):
+            if evidence or not case.answered(CaseAnswer.DIFFERENT):
                 self.merged.hold(person.matricule, case.why, HoldCode.CASE)
 
     def _first_of_two(self, own: _Other, other: _Other) -> bool:
         """Whether somebody decided that another newcomer is the same person, who joins this one's account
         once it is made."""
         return any(
-            case.answered(Answer.SAME) and case.matricule == other.name and case.decision.one == own.name
+            case.answered(CaseAnswer.SAME) and case.matricule == other.name and case.decision.one == own.name
             for case in self.memory.cases.values()
             if case.decision is not None
         )
