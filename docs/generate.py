@@ -278,7 +278,7 @@ def _write_case(feeds: Path) -> None:
     (feeds / "rh-case-2026-09-04.csv").write_text(text, encoding="utf-8")
 
 
-def refreshed_examples(text: str, more: str = "") -> str:
+def refreshed_examples(text: str, preparation: str = "") -> str:
     """The text with the output of each `$ command` in its console blocks as the command prints it now."""
     folder = Path(tempfile.mkdtemp(prefix="piactl-docs-"))
     try:
@@ -286,7 +286,7 @@ def refreshed_examples(text: str, more: str = "") -> str:
         for line in _PREPARATION.strip().splitlines():
             _output(line, folder)
         _write_case(folder / "feeds")
-        for line in more.strip().splitlines():
+        for line in preparation.strip().splitlines():
             _output(line, folder)
         return _BLOCK.sub(lambda block: f"```console\n{''.join(_played(block[1], folder))}```", text)
     finally:

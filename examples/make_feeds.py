@@ -27,15 +27,15 @@ def main(arguments: list[str] | None = None) -> int:
         nights, cast = september_nights(options.today), None
     else:
         nights = story_nights(
-            options.today, more=options.nights, share=options.change, rentree=options.rentree
+            options.today, ordinary_nights=options.nights, share=options.change, rentree=options.rentree
         )
         cast = Cast(nights[0].day, nights[1].effective, options.today)
     for each in write_feeds(options.out, options.people, options.seed, nights, cast):
         print(f"{each.path}: {each.night.kind}, {each.people} people, {each.rows} rows")
         register = options.out / "establishments.csv"
         for form in options.forms:
-            what = each.path, options.out / form, each.night.day, register
-            print(f"{write_sts(*what) if form == 'sts' else write_set(form, *what)}: as {form}")
+            set_inputs = each.path, options.out / form, each.night.day, register
+            print(f"{write_sts(*set_inputs) if form == 'sts' else write_set(form, *set_inputs)}: as {form}")
     return 0
 
 

@@ -65,15 +65,15 @@ class Story:
         script = 'mount --bind "$1" /etc/passwd && echo "$2" > /proc/self/loginuid && shift 2 && exec "$@"'
         root = [] if os.geteuid() == 0 else ["sudo", "-n"]
         me = ["setpriv", f"--reuid={os.geteuid()}", f"--regid={os.getegid()}", "--clear-groups"]
-        kept = [f"{name}={self.environment[name]}" for name in ("PIACTL_CONFIG", "PATH")]
+        variables = [f"{name}={self.environment[name]}" for name in ("PIACTL_CONFIG", "PATH")]
         return [*root, "unshare", "--mount", "sh", "-c", script, "sh", str(users), str(PERSONS[name])] + [
-            *(*me, "env", "-u", "SUDO_USER", *kept)
+            *(*me, "env", "-u", "SUDO_USER", *variables)
         ]
 
-    def expect(self, what: str, true: bool) -> None:
-        print(f"  {'ok' if true else 'WRONG'}: {what}", flush=True)
+    def expect(self, expectation: str, true: bool) -> None:
+        print(f"  {'ok' if true else 'WRONG'}: {expectation}", flush=True)
         if not true:
-            self.failed.append(what)
+            self.failed.append(expectation)
 
     def account(self, uid: str, as_of: date) -> dict[str, Any]:
         words = ["account", "show", uid, "-o", "json", "--as-of", as_of.isoformat()]
@@ -85,12 +85,12 @@ class Story:
     def services(self, uid: str, day: date) -> str:
         """The services held on a day; of those of one establishment, at which."""
         account = self.account(uid, day)
-        held = [
+        services = [
             e["service"] + (f"@{e['uai']}" if e["uai"] else "")
             for e in account["entitlements"]
             if e["from"] <= day.isoformat()
         ]
-        return f"{account['state']:<12} {' '.join(held) or '-'}"
+        return f"{account['state']:<12} {' '.join(services) or '-'}"
 
     def uri(self) -> str:
         status = self.piactl("sandbox", "status", "--dir", str(self.sandbox), quiet=True)
@@ -178,12 +178,12 @@ class Story:
     def _mover(self, mover: dict[str, Any], head: dict[str, Any]) -> None:
         self.title("Accounts before, during and after the delays of a mutation")
         self.piactl("account", "show", mover["uid"])
-        for one in (mover, head):
-            start = date.fromisoformat(one["dates"]["new_start"])
-            print(f"{one['uid']} moved from {' to '.join(one['establishments'])} on {start}:")
+        for person in (mover, head):
+            start = date.fromisoformat(person["dates"]["new_start"])
+            print(f"{person['uid']} moved from {' to '.join(person['establishments'])} on {start}:")
             for later in (-1, 0, 1, 2, 7, 14, 15):
                 day = start + timedelta(days=later)
-                print(f"  {day}  {self.services(one['uid'], day)}", flush=True)
+                print(f"  {day}  {self.services(person['uid'], day)}", flush=True)
 
     def _names(self, people: dict[str, Any]) -> None:
         self.title("A marriage, and homonyms")
@@ -192,10 +192,10 @@ class Story:
             f"  {bride['display_name']}: {bride['address']}, still reached as {', '.join(bride['aliases'])}"
         )
         self.expect("the bride has her new address", bride["address"] == people["bride"]["address"])
-        for one in people["homonyms"]:
-            print(f"  {one['given_name']} {one['family_name']}: {one['address']}")
-            found = self.account(one["matricule"], date.fromisoformat(self.cast["today"]))
-            self.expect(f"{one['matricule']} is {one['uid']}", found["uid"] == one["uid"])
+        for homonym in people["homonyms"]:
+            print(f"  {homonym['given_name']} {homonym['family_name']}: {homonym['address']}")
+            account = self.account(homonym["matricule"], date.fromisoformat(self.cast["today"]))
+            self.expect(f"{homonym['matricule']} is {homonym['uid']}", account["uid"] == homonym["uid"])
 
     def _leavers(self, people: dict[str, Any], today: date) -> None:
         self.title(
@@ -203,13 +203,13 @@ class Story:
         )
         password = secrets.token_urlsafe(12)
         for role, allowed in (("mover", True), ("leaver_in_grace", True), ("leaver_out", False)):
-            one = people[role]
-            self.set_password(one["uid"], password)
-            state = self.account(one["uid"], today)
+            person = people[role]
+            self.set_password(person["uid"], password)
+            state = self.account(person["uid"], today)
             until = f", until {state['login_until']}" if state["login_until"] else ""
             self.expect(
-                f"{one['uid']} ({state['state']}{until}): {'let in' if allowed else 'refused by slapd'}",
-                self.can_log_in(one["uid"], password) == allowed,
+                f"{person['uid']} ({state['state']}{until}): {'let in' if allowed else 'refused by slapd'}",
+                self.can_log_in(person["uid"], password) == allowed,
             )
 
     def _national(self, feed: Path, today: date, uai: str, guest: dict[str, Any]) -> None:
@@ -219,7 +219,7 @@ class Story:
         source = '  aaf: {format: aaf, role: supplement, namespace: aaf, files: ["ENT*"]}\n'
         file.write_text(before + sources + source + rest, encoding="utf-8")
         with feed.open(encoding="utf-8", newline="") as lines:
-            known = [
+            rows = [
                 row for row in csv.DictReader(lines, delimiter=";") if row["matricule"] == guest["matricule"]
             ]
         post = {
@@ -230,13 +230,13 @@ class Story:
             "fin": "",
         }
         new = {"matricule": "9", "nom_famille": "Marquivilliers", "nom_usage": "", "prenom": "Solène"}
-        more = [{**known[0], **post}, {**known[0], **post, **new, "date_naissance": "29/02/1992"}]
+        added_rows = [{**rows[0], **post}, {**rows[0], **post, **new, "date_naissance": "29/02/1992"}]
         register = feed.parent / "establishments.csv"
-        made = str(write_set("aaf", feed, feed.parent / "aaf", today, register, [uai], more))
+        made = str(write_set("aaf", feed, feed.parent / "aaf", today, register, [uai], added_rows))
         self.piactl("feed", "check", made)
-        said = self.piactl("nightly", made)
+        output = self.piactl("nightly", made)
         self.expect(
-            "the teacher whom HR does not have yet has no account", "1 person without an account" in said
+            "the teacher whom HR does not have yet has no account", "1 person without an account" in output
         )
         posts = self.account(guest["uid"], today)["assignments"]
         self.expect(f"{guest['uid']} teaches at {uai}, too", any(post["uai"] == uai for post in posts))
@@ -311,8 +311,8 @@ def main() -> int:
         story.piactl("sandbox", "stop", "--dir", str(story.sandbox))
         if keep is None:
             shutil.rmtree(folder)
-    for what in story.failed:
-        print(f"WRONG: {what}", file=sys.stderr)
+    for expectation in story.failed:
+        print(f"WRONG: {expectation}", file=sys.stderr)
     return 1 if story.failed else 0
 
 

@@ -41,7 +41,7 @@ def request(kind: str, category: str, id_: str, attributes: Mapping[str, Sequenc
         + "      </attr>\n"
         for name, values in attributes.items()
     )
-    what = "Structure" if category == "EtabEducNat" else "Personne"
+    subject = "Structure" if category == "EtabEducNat" else "Personne"
     part = "attributes"
     if kind == "modifyRequest":
         part = "modifications"
@@ -50,7 +50,7 @@ def request(kind: str, category: str, id_: str, attributes: Mapping[str, Sequenc
         )
     rest = f"    <{part}>\n{body}    </{part}>\n" if kind != "deleteRequest" else ""
     return (
-        f'  <{kind}>\n    <operationalAttributes>\n      <attr name="categorie{what}">\n'
+        f'  <{kind}>\n    <operationalAttributes>\n      <attr name="categorie{subject}">\n'
         f"        <value>{category}</value>\n      </attr>\n    </operationalAttributes>\n"
         f"    <identifier>\n      <id>{id_}</id>\n    </identifier>\n"
         f"{rest}  </{kind}>\n"
@@ -77,8 +77,8 @@ def person(agent: Agent) -> str:
 
 def modification(id_: str, **values: str | Sequence[str]) -> str:
     """A request that names only these attributes."""
-    given = {name: [value] if isinstance(value, str) else value for name, value in values.items()}
-    return request("modifyRequest", "PersEducNat", id_, given)
+    replacements = {name: [value] if isinstance(value, str) else value for name, value in values.items()}
+    return request("modifyRequest", "PersEducNat", id_, replacements)
 
 
 def deletion(id_: str) -> str:
@@ -87,7 +87,7 @@ def deletion(id_: str) -> str:
 
 def changes(before: Sequence[Agent], after: Sequence[Agent]) -> list[str]:
     """The requests that make one population of another."""
-    old, new = {one.id: one for one in before}, {one.id: one for one in after}
+    old, new = {agent.id: agent for agent in before}, {agent.id: agent for agent in after}
     requests = [deletion(key) for key in old if key not in new]
     for key, agent in new.items():
         if key not in old:
@@ -132,11 +132,11 @@ def files(
 ) -> dict[str, bytes]:
     """The files of a complete set, the people in so many pieces."""
     stem = f"{name}_Complet_{day}"
-    found = {f"{stem}_EtabEducNat_0000.xml": document(structures(schools), encoding, academie)}
+    contents = {f"{stem}_EtabEducNat_0000.xml": document(structures(schools), encoding, academie)}
     for piece in range(pieces):
         people = [person(agent) for agent in agents[piece::pieces]]
-        found[f"{stem}_PersEducNat_{piece:04}.xml"] = document(people, encoding, academie)
-    return found
+        contents[f"{stem}_PersEducNat_{piece:04}.xml"] = document(people, encoding, academie)
+    return contents
 
 
 _FIRST_DEGREE = {"sn": "ENTPersonNom", "givenName": "ENTPersonPrenom", "personalTitle": "ENTPersonCivilite"}
@@ -152,18 +152,20 @@ _GPEI = {
 }  # fmt: skip
 
 
-def first_degree(found: Mapping[str, bytes]) -> dict[str, bytes]:
+def first_degree(contents: Mapping[str, bytes]) -> dict[str, bytes]:
     """The same set in the form of the 1er degré."""
-    return {name: _renamed(content, _FIRST_DEGREE) for name, content in found.items()}
+    return {name: _renamed(content, _FIRST_DEGREE) for name, content in contents.items()}
 
 
-def gpei(found: Mapping[str, bytes], declared: str = "listeDept=[080] listeSecteur=[PU]") -> dict[str, bytes]:
+def gpei(
+    contents: Mapping[str, bytes], declared: str = "listeDept=[080] listeSecteur=[PU]"
+) -> dict[str, bytes]:
     """The same set in the form of GPEI, with what it declares of itself."""
-    stem = next(iter(found)).rpartition("_")[0].rpartition("_")[0]
+    stem = next(iter(contents)).rpartition("_")[0].rpartition("_")[0]
     param = f'<param name="GPEIgeneration"><value>\n {declared}\n</value></param>'
     infos = f'<?xml version="1.0" encoding="UTF-8"?>\n<InfosEducNat>{param}</InfosEducNat>\n'
     return {
-        **{name: _renamed(content, _GPEI) for name, content in found.items()},
+        **{name: _renamed(content, _GPEI) for name, content in contents.items()},
         f"{stem}_InfosEducNat_0000.xml": infos.encode(),
     }
 
@@ -178,8 +180,8 @@ def individual(id_: str, type_: str = "epp", **values: str) -> str:
     """A person of STS."""
     usual = {"SEXE": "2", "CIVILITE": "2", "NOM_USAGE": "DUBREUIL", "NOM_PATRONYMIQUE": "DUBREUIL"}
     usual |= {"PRENOM": "Claire", "DATE_NAISSANCE": "1980-07-14", "GRADE": "CERTIFIE", "FONCTION": "ENS"}
-    given = {name: value for name, value in {**usual, **values}.items() if value}
-    body = "".join(f"<{name}>{escape(value)}</{name}>\n" for name, value in given.items())
+    elements = {name: value for name, value in {**usual, **values}.items() if value}
+    body = "".join(f"<{name}>{escape(value)}</{name}>\n" for name, value in elements.items())
     discipline = '<DISCIPLINES><DISCIPLINE CODE="L0202"><NB_HEURES>18</NB_HEURES></DISCIPLINE></DISCIPLINES>'
     return f'<INDIVIDU ID="{id_}" TYPE="{type_}">\n{body}{discipline}</INDIVIDU>\n'
 
@@ -197,23 +199,23 @@ def sts(*people: str, uai: str = "0800009A", year: int = 2026) -> dict[str, byte
     return {f"sts_emp_{uai}_{year}.xml": text.encode("iso-8859-15")}
 
 
-def folder(path: Path, found: Mapping[str, bytes]) -> Path:
+def folder(path: Path, contents: Mapping[str, bytes]) -> Path:
     path.mkdir()
-    for name, content in found.items():
+    for name, content in contents.items():
         (path / name).write_bytes(content)
     return path
 
 
-def zipped(path: Path, found: Mapping[str, bytes]) -> Path:
+def zipped(path: Path, contents: Mapping[str, bytes]) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in found.items():
+        for name, content in contents.items():
             archive.writestr(name, content)
     return path
 
 
-def tarred(path: Path, found: Mapping[str, bytes]) -> Path:
+def tarred(path: Path, contents: Mapping[str, bytes]) -> Path:
     with tarfile.open(path, "w:gz") as archive:
-        for name, content in found.items():
+        for name, content in contents.items():
             info = tarfile.TarInfo(name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))

@@ -39,11 +39,11 @@ def main(lock: str = "requirements.lock") -> int:
     except (ValueError, KeyError, TypeError):
         print(f"no verdict: {(done.stderr.strip() or 'pip-audit says nothing').splitlines()[-1]}")
         return 0
-    unknown = sorted(one["name"] for one in packages if "skip_reason" in one)
-    bad = [(one, found) for one in packages for found in one.get("vulns", ())]
-    for one, found in bad:
-        fixed = ", ".join(found["fix_versions"]) or "none yet"
-        print(f"{one['name']} {one['version']}: {found['id']}; mended in {fixed}")
+    unknown = sorted(package["name"] for package in packages if "skip_reason" in package)
+    bad = [(package, vulnerability) for package in packages for vulnerability in package.get("vulns", ())]
+    for package, vulnerability in bad:
+        fixed = ", ".join(vulnerability["fix_versions"]) or "none yet"
+        print(f"{package['name']} {package['version']}: {vulnerability['id']}; mended in {fixed}")
     if unknown:
         print(f"no verdict on {len(unknown)} of {len(packages)} packages: {', '.join(unknown)}")
     elif not bad:

@@ -109,8 +109,8 @@ class Sandbox:
     @contextmanager
     def root(self) -> Iterator[ldap3.Connection]:
         """Bound as the rootdn (SASL EXTERNAL), which sees and may do everything: to look and to arrange."""
-        how = {"authentication": ldap3.SASL, "sasl_mechanism": ldap3.EXTERNAL, "sasl_credentials": ""}
-        with _bound(self.uri, **how) as connection:
+        options = {"authentication": ldap3.SASL, "sasl_mechanism": ldap3.EXTERNAL, "sasl_credentials": ""}
+        with _bound(self.uri, **options) as connection:
             yield connection
 
     @contextmanager
@@ -123,8 +123,8 @@ class Sandbox:
     @contextmanager
     def bind(self, dn: str, password: str) -> Iterator[ldap3.Connection]:
         """A simple bind ("" and "" is anonymous); raises an LDAPOperationResult where it is refused."""
-        how = {"user": dn, "password": password, "authentication": ldap3.SIMPLE} if dn else {}
-        with _bound(self.uri, **how) as connection:
+        options = {"user": dn, "password": password, "authentication": ldap3.SIMPLE} if dn else {}
+        with _bound(self.uri, **options) as connection:
             yield connection
 
     def entry(self, dn: str) -> dict[str, list[bytes]] | None:
@@ -169,10 +169,10 @@ class Sandbox:
 
 
 @contextmanager
-def _bound(uri: str, **how: Any) -> Iterator[ldap3.Connection]:
+def _bound(uri: str, **options: Any) -> Iterator[ldap3.Connection]:
     server = ldap3.Server(uri, get_info=ldap3.NONE)
     connection = ldap3.Connection(
-        server, raise_exceptions=True, auto_referrals=False, check_names=False, receive_timeout=30, **how
+        server, raise_exceptions=True, auto_referrals=False, check_names=False, receive_timeout=30, **options
     )
     try:
         connection.bind()

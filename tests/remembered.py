@@ -43,7 +43,7 @@ def remember_commands_and_configurations() -> None:
 
 
 def _once_per_content(read: Callable[[Path], Any]) -> Callable[[Path], Any]:
-    kept: dict[tuple[str, str], Any] = {}
+    results: dict[tuple[str, str], Any] = {}
 
     def reading(path: Path) -> Any:
         content = read_content(path)
@@ -51,9 +51,9 @@ def _once_per_content(read: Callable[[Path], Any]) -> Callable[[Path], Any]:
         if read.__name__ == "read_settings" and ("hooks:" in content.text or "{user}" in content.text):
             return read(path)
         key = (str(path.absolute()) if read.__name__ == "read_settings" else "", content.digest)
-        if key not in kept:
-            kept[key] = read(path)
-        return kept[key]
+        if key not in results:
+            results[key] = read(path)
+        return results[key]
 
     return reading
 

@@ -61,10 +61,10 @@ class Agent:
 
     def main(self, day: date) -> Post | None:
         """The post that they hold on that day without being on leave from it."""
-        held = [p for p in self.posts if p.covers(day)]
-        if any(p.position not in {"activite", ""} for p in held):
+        posts = [p for p in self.posts if p.covers(day)]
+        if any(p.position not in {"activite", ""} for p in posts):
             return None
-        return next((p for p in held if p.modality == "principale"), None)
+        return next((p for p in posts if p.modality == "principale"), None)
 
     def rows(self, day: date) -> Iterator[Row]:
         person = (

@@ -21,9 +21,9 @@ FIRST_BEFORE = 40  # days before today of the first load
 
 
 def story_nights(
-    today: date, *, more: int = 0, share: float = 0.003, rentree: date | None = None
+    today: date, *, ordinary_nights: int = 0, share: float = 0.003, rentree: date | None = None
 ) -> list[Night]:
-    """First load, rentrée and today's ordinary night; then `more` ordinary ones, none on a Sunday.
+    """First load, rentrée and today's ordinary night; then so many `ordinary_nights`, none on a Sunday.
 
     The mutations begin on `rentree`, by default three days before `today`, or on 1 September where that
     lies between two days and four weeks before it. A later 1 September is a rentrée too.
@@ -39,11 +39,11 @@ def story_nights(
         Night(3, today, today, "ordinary", share * 0.85, share * 0.15),
     ]
     day = today
-    while more > 0:
+    while ordinary_nights > 0:
         day += timedelta(days=1)
         if day.weekday() == 6:
             continue
-        more -= 1
+        ordinary_nights -= 1
         nights.append(_further(len(nights) + 1, day, share))
     return nights
 
@@ -82,23 +82,25 @@ def lines_by_night(
     index = 0
     for index in range(size):
         yield _life(crowd, index, crowd.agent(index), 0, nights)
-    for at, night in enumerate(nights):
+    for arrival, night in enumerate(nights):
         for _ in range(_arrivals(size, night, seed)):
             index += 1
-            yield _life(crowd, index, crowd.newcomer(index, night.effective), at, nights)
+            yield _life(crowd, index, crowd.newcomer(index, night.effective), arrival, nights)
 
 
 def _arrivals(people: int, night: Night, seed: int) -> int:
-    wanted = people * night.arrivals
-    return int(wanted) + (Random(f"{seed}/arrivals/{night.number}").random() < wanted - int(wanted))
+    expected = people * night.arrivals
+    return int(expected) + (Random(f"{seed}/arrivals/{night.number}").random() < expected - int(expected))
 
 
-def _life(crowd: People, index: int, agent: Agent, at: int, nights: Sequence[Night]) -> list[tuple[str, int]]:
+def _life(
+    crowd: People, index: int, agent: Agent, arrival: int, nights: Sequence[Night]
+) -> list[tuple[str, int]]:
     rng = Random(f"{crowd.seed}/{index}/nights")
-    lines = [("", 0)] * at
+    lines = [("", 0)] * arrival
     current, stale = ("", 0), date.min
-    for night in nights[at:]:
-        changed = len(lines) > at and night.kind != "first" and change(agent, night, crowd, rng)
+    for night in nights[arrival:]:
+        changed = len(lines) > arrival and night.kind != "first" and change(agent, night, crowd, rng)
         if changed or night.day >= stale:
             current, stale = as_text(agent.rows(night.day)), agent.stale(night.day)
         lines.append(current)
@@ -136,11 +138,11 @@ def write_feeds(
         for file in files:
             file.write(";".join(COLUMNS) + "\n")
         for lines in lines_by_night(people, seed, nights, cast):
-            for at, (text, count) in enumerate(lines):
+            for position, (text, count) in enumerate(lines):
                 if count:
-                    files[at].write(text)
-                    rows[at] += count
-                    heads[at] += 1
+                    files[position].write(text)
+                    rows[position] += count
+                    heads[position] += 1
         for file, night, count in zip(files, nights, rows, strict=True):
             file.write(f"#FIN;rows={count};date={night.day}\n")
     with (folder / "establishments.csv").open("w", encoding="utf-8", newline="") as file:
@@ -156,11 +158,11 @@ def _cut(path: Path) -> Path:
     """A copy in the folder `cut` that ends in the middle of a row, two thirds down the file."""
     folder = path.parent / "cut"
     folder.mkdir(exist_ok=True)
-    left = path.stat().st_size * 2 // 3
+    remaining = path.stat().st_size * 2 // 3
     with path.open("rb") as source, (folder / path.name).open("wb") as copy:
-        while left > 0 and (block := source.read(min(left, 1 << 20))):
+        while remaining > 0 and (block := source.read(min(remaining, 1 << 20))):
             copy.write(block)
-            left -= len(block)
+            remaining -= len(block)
         rest = source.readline()
         copy.write(rest + source.readline()[:45])
     return folder / path.name

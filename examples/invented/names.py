@@ -83,9 +83,9 @@ class Names:
         self._upto = self._blocks()
 
     def name(self, index: int) -> Name:
-        at = self._spread(index)
-        block = bisect_right(self._upto, at)
-        within = at - (self._upto[block - 1] if block else 0)
+        position = self._spread(index)
+        block = bisect_right(self._upto, position)
+        within = position - (self._upto[block - 1] if block else 0)
         return self._pair(block, within)
 
     def late(self, serial: int) -> Name:
@@ -108,18 +108,18 @@ class Names:
         sizes: list[int] = []
         seen: set[str] = set()
         ranks = count()
-        left = self.count
-        while left > 0:
+        remaining = self.count
+        while remaining > 0:
             surname = _surname(next(ranks))
             address = plain(surname).lower().replace("'", "")
             if address in seen:  # some invented ones are common ones
                 continue
             seen.add(address)
             rank = len(sizes)
-            size = min(left, len(self._given) - 40, max(3, self.count // (10 * (rank + 25))))
+            size = min(remaining, len(self._given) - 40, max(3, self.count // (10 * (rank + 25))))
             sizes.append(size)
             self.surnames.append(surname)
-            left -= size
+            remaining -= size
         return list(accumulate(sizes))
 
 

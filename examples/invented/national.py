@@ -39,16 +39,17 @@ def jointure(key: str) -> str:
 
 def write_set(
     form: str, feed: Path, folder: Path, day: date, register: Path, only: Collection[str] = (),
-    more: Sequence[Row] = (), ample: bool = False,
+    added_rows: Sequence[Row] = (), ample: bool = False,
 ) -> Path:  # fmt: skip
     """Writes the set of a night's CSV file into a folder of its own: of all establishments, or `only` these;
-    with `more` people, each with one row. `ample`: as large as delivered ones, by what piactl does not read.
+    with the people of `added_rows`, each with one row. `ample`: as large as delivered ones, by what piactl
+    does not read.
     """
     name, degree, prefix, named = NAMES[form]
     stem = f"{name if len(only) != 1 else f'ENT_{next(iter(only))}'}_Complet_{day:%Y%m%d}"
     target = folder / stem
     target.mkdir(parents=True, exist_ok=True)
-    places = [one for one in _places(register, degree) if not only or one["uai"] in only]
+    places = [place for place in _places(register, degree) if not only or place["uai"] in only]
 
     def structures(out: TextIO) -> None:
         for place in places:
@@ -58,7 +59,7 @@ def write_set(
             _request(out, "Structure", "EtabEducNat", number, attributes)
 
     def people(out: TextIO) -> None:
-        for posts in posts_by_person(chain(_people(feed), ([row] for row in more)), places, day):
+        for posts in posts_by_person(chain(_people(feed), ([row] for row in added_rows)), places, day):
             _person(out, prefix, named, posts, ample=ample)
 
     _file(target / f"{stem}_EtabEducNat_0000.xml", degree, structures)
@@ -76,9 +77,9 @@ def write_set(
 def posts_by_person(people: Iterable[Sequence[Row]], places: Iterable[Row], day: date) -> Iterator[list[Row]]:
     """The rows of each person that are posts at one of these places on the day; people without any are left
     out."""
-    known = {place["uai"] for place in places}
+    uais = {place["uai"] for place in places}
     for rows in people:
-        posts = [row for row in rows if row["uai"] in known and _runs(row, day)]
+        posts = [row for row in rows if row["uai"] in uais and _runs(row, day)]
         if posts:
             yield posts
 
@@ -154,8 +155,8 @@ def _people(feed: Path) -> Iterator[list[Row]]:
             for row in csv.DictReader(file, delimiter=";")
             if row["matricule"] != "#FIN"
         )
-        for _, found in groupby(rows, itemgetter("matricule")):
-            yield list(found)
+        for _, person_rows in groupby(rows, itemgetter("matricule")):
+            yield list(person_rows)
 
 
 def _person(out: TextIO, prefix: str, named: tuple[str, str, str], posts: list[Row], *, ample: bool) -> None:
@@ -182,7 +183,7 @@ def _person(out: TextIO, prefix: str, named: tuple[str, str, str], posts: list[R
             "PersEducNatPresenceDevantEleves": ["O"],
             "ENTAuxEnsCategoDiscipline": ["ENSEIGNANT SECOND DEGRE"],
             "ENTAuxEnsDisciplinesPoste": [row["discipline"] for row in posts],
-            "ENTAuxEnsMatiereEnseignEtab": [f"{one}$MATHEMATIQUES" for one in classes[:2]],
+            "ENTAuxEnsMatiereEnseignEtab": [f"{school_class}$MATHEMATIQUES" for school_class in classes[:2]],
             "ENTAuxEnsClasses": classes,
         }
     _request(out, "Personne", "PersEducNat", number, attributes)
@@ -204,9 +205,9 @@ def _file(path: Path, degree: str, write: Callable[[TextIO], None]) -> None:
         out.write("</ficAlimMENESR>\n")
 
 
-def _request(out: TextIO, what: str, category: str, number: str, attributes: dict[str, list[str]]) -> None:
+def _request(out: TextIO, subject: str, category: str, number: str, attributes: dict[str, list[str]]) -> None:
     out.write(
-        f'  <addRequest>\n    <operationalAttributes>\n      <attr name="categorie{what}">\n'
+        f'  <addRequest>\n    <operationalAttributes>\n      <attr name="categorie{subject}">\n'
         f"        <value>{category}</value>\n      </attr>\n    </operationalAttributes>\n"
         f"    <identifier>\n      <id>{number}</id>\n    </identifier>\n    <attributes>\n"
     )

@@ -92,10 +92,10 @@ class People:
     def place(self, kind: str, rng: Random, other_than: str = "") -> str:
         """The UAI of an establishment of that kind."""
         places = self.places[kind]
-        at = int(rng.random() * len(places))
-        if places[at].uai == other_than:
-            at = (at + 1) % len(places)
-        return places[at].uai
+        index = int(rng.random() * len(places))
+        if places[index].uai == other_than:
+            index = (index + 1) % len(places)
+        return places[index].uai
 
     def _person(self, index: int, job: Job, rng: Random) -> Agent:
         copied = rng.random() < HOMONYMS

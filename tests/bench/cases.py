@@ -78,8 +78,8 @@ class Bench:
     def contest(self, case: str, reference: str, contenders: Sequence[Contender], rounds: int = 1) -> Contest:
         contest = Contest(case, TOLD[self.server.kind], self.population.people, reference)
         if self.goals_only:
-            beside = {reference}.union(*(one.goal.beside for one in contenders if one.goal))
-            contenders = [one for one in contenders if one.goal or one.name in beside]
+            beside = {reference}.union(*(contender.goal.beside for contender in contenders if contender.goal))
+            contenders = [contender for contender in contenders if contender.goal or contender.name in beside]
         hold(contest, contenders, self.runs * rounds, self.log, self.server, self.say)
         if self.profiled:
             profile(contest, contenders, PIACTL, self.log, self.server, self.say)
@@ -113,10 +113,10 @@ class Bench:
     def wait_out_load(self) -> None:
         """Waits until the load is so long ago that doctor does not look at what it wrote once more. Few
         people are not worth it."""
-        left = self._loaded_at + _DOCTOR_LOOKS_BACK - time.monotonic()
-        if left > 0 and self.population.people >= _WORTH_WAITING:
-            self.say(f"  waiting {left:.0f} s: doctor looks at the last five minutes again")
-            time.sleep(left)
+        remaining = self._loaded_at + _DOCTOR_LOOKS_BACK - time.monotonic()
+        if remaining > 0 and self.population.people >= _WORTH_WAITING:
+            self.say(f"  waiting {remaining:.0f} s: doctor looks at the last five minutes again")
+            time.sleep(remaining)
 
     def keep_loaded(self) -> None:
         if "loaded" not in self._kept:
@@ -243,8 +243,8 @@ def due(bench: Bench) -> Contest:
     bench.settled()
     lines = bench.server.ask(ACCOUNTS, OWN_ACCOUNTS, "piactlNextDue")
     days = sorted(line.split()[1] for line in lines if line.startswith("piactlNextDue:"))
-    found = days[max(0, round(bench.population.people * _DUE_SHARE) - 1)]
-    day = f"{found[:4]}-{found[4:6]}-{found[6:8]}"
+    due_date = days[max(0, round(bench.population.people * _DUE_SHARE) - 1)]
+    day = f"{due_date[:4]}-{due_date[4:6]}-{due_date[6:8]}"
     calm = Contender(f"{QUIET}, nothing to do", lambda: _quiet_night(bench), bench.ordinary)
     goal = Goal(0.15, "beyond", beside=(VERSION,))
     mine = Contender(f"{QUIET}, no feed", lambda: nightly(None, day), bench.ordinary, goal=goal)
@@ -258,14 +258,14 @@ def commands(bench: Bench) -> Contest:
         bench.loaded()
     everybody = bench.server.ask(ACCOUNTS, OWN_ACCOUNTS, "uid")
     uid = sorted(line.split()[1] for line in itertools.islice(everybody, 400) if line.startswith("uid:"))[0]
-    one = ["-LLL", "-b", f"uid={uid},{ACCOUNTS}", "-s", "base", "(objectClass=*)", *EVERYTHING]
+    arguments = ["-LLL", "-b", f"uid={uid},{ACCOUNTS}", "-s", "base", "(objectClass=*)", *EVERYTHING]
 
     def contender(name: str, limit: float | None, words: Sequence[str]) -> Contender:
         return Contender(name, lambda: words, goal=Goal(limit, what="cpu") if limit else None)
 
     contenders = [
         contender(_NOTHING, None, [sys.executable, "-c", "pass"]),
-        contender("ldapsearch of one entry", None, bench.server.tool("ldapsearch", *one)),
+        contender("ldapsearch of one entry", None, bench.server.tool("ldapsearch", *arguments)),
         contender(VERSION, 0.100, [PIACTL, "--version"]),
         contender("piactl --help", 0.100, [PIACTL, "--help"]),
         contender("completion of a word", 0.100, [PIACTL, "--complete", "account", "sh"]),
@@ -283,13 +283,13 @@ def lists(bench: Bench) -> Contest:
         bench.wait_out_load()
     dump = Contender(DUMP, lambda: bench.server.tool("ldapsearch", *_everything()))
     words = [PIACTL, "account", "list", "-o", "ndjson"]
-    whole = Contender("piactl account list -o ndjson", lambda: words, goal=Goal(2.5, memory=80))
+    listing = Contender("piactl account list -o ndjson", lambda: words, goal=Goal(2.5, memory=80))
     # it ends with 1 where something is wrong, as in any sandbox
     examined = ["sh", "-c", '"$0" doctor || [ $? = 1 ]', PIACTL]
     doctor = Contender(
         "piactl doctor, once more", lambda: examined, lambda: _examine(bench), goal=Goal(1, "cpu")
     )
-    return bench.contest("lists", DUMP, [dump, whole, doctor])
+    return bench.contest("lists", DUMP, [dump, listing, doctor])
 
 
 def rehearsal(bench: Bench) -> Contest:
@@ -330,8 +330,8 @@ def _beside_csv(bench: Bench, case: str, *command: str) -> Contest:
 
     def contender(name: str, path: Path, goal: Goal | None = None) -> Contender:
         # two numbers of invented people may be the same: they are held (5)
-        found = ["sh", "-c", '"$0" "$@" || [ $? = 5 ]', PIACTL, "--config", str(config), *command, str(path)]
-        return Contender(name, lambda: found, goal=goal)
+        words = ["sh", "-c", '"$0" "$@" || [ $? = 5 ]', PIACTL, "--config", str(config), *command, str(path)]
+        return Contender(name, lambda: words, goal=goal)
 
     goal = Goal(3.0, "all", memory=1024)
     return bench.contest(case, "CSV", [contender("CSV", feed), contender("AAF", files, goal)])
@@ -358,11 +358,11 @@ def _others(
     """The same changes by other means, each from the same start, with the rights of the run lock."""
     before = _locked(bench, before)
 
-    def program(name: str, *more: str) -> Callable[[], list[str]]:
+    def program(name: str, *options: str) -> Callable[[], list[str]]:
         def words() -> list[str]:
             file = changes().lines if name == "plain_ldap3" else changes().encoded
             who = [identity_dn("nightly"), str(bench.server.secret)]
-            return [sys.executable, "-m", f"bench.{name}", bench.server.uri, *who, str(file), *more]
+            return [sys.executable, "-m", f"bench.{name}", bench.server.uri, *who, str(file), *options]
 
         return words
 
@@ -398,8 +398,10 @@ def _way_of_writing(server: Server) -> str:
     """Which way piactl writes there, as `piactl doctor` says it."""
     words = [PIACTL, "doctor", "-o", "json"]
     doctor = subprocess.run(words, env=server.environment, capture_output=True, text=True, check=False)
-    found = (one["found"] for one in json.loads(doctor.stdout) if one["title"] == "requests in flight")
-    return str(next(found, "doctor does not tell how it writes"))
+    ways = (
+        finding["found"] for finding in json.loads(doctor.stdout) if finding["title"] == "requests in flight"
+    )
+    return str(next(ways, "doctor does not tell how it writes"))
 
 
 def _quiet_night(bench: Bench) -> list[str]:

@@ -59,13 +59,13 @@ class Result:
     goal: Goal | None
     samples: list[Sample] = field(default_factory=list)
 
-    def middle(self, what: str) -> float:
+    def middle(self, figure: str) -> float:
         """The median of one of the figures of `Sample`."""
-        return median(float(getattr(sample, what)) for sample in self.samples)
+        return median(float(getattr(sample, figure)) for sample in self.samples)
 
-    def ends(self, what: str) -> tuple[float, float]:
+    def ends(self, figure: str) -> tuple[float, float]:
         """The least and the most."""
-        values = [float(getattr(sample, what)) for sample in self.samples]
+        values = [float(getattr(sample, figure)) for sample in self.samples]
         return min(values), max(values)
 
 
@@ -83,41 +83,42 @@ class Contest:
     """Where the CPU of contenders goes, where that was asked for."""
 
     def result(self, name: str) -> Result:
-        return next(one for one in self.results if one.name == name)
+        return next(result for result in self.results if result.name == name)
 
-    def ratio(self, one: Result, what: str) -> float:
+    def ratio(self, result: Result, figure: str) -> float:
         """The median over the rounds of the ratio to the reference of that very round, which a machine that
-        is busy now and then troubles less than a ratio of medians. `what` is wall or all (CPU of both sides).
+        is busy now and then troubles less than a ratio of medians. `figure` is wall or all (CPU of both
+        sides).
         """
-        pairs = zip(one.samples, self.result(self.reference).samples, strict=True)
-        return median(_figure(mine, what) / max(_figure(theirs, what), 1e-3) for mine, theirs in pairs)
+        pairs = zip(result.samples, self.result(self.reference).samples, strict=True)
+        return median(_figure(mine, figure) / max(_figure(theirs, figure), 1e-3) for mine, theirs in pairs)
 
-    def judged(self, one: Result) -> bool:
+    def judged(self, result: Result) -> bool:
         """Whether the contender has a goal that is meant for so many people: beside a few, ratios tell of
         the start of the programs."""
-        return one.goal is not None and (one.goal.what == "cpu" or self.people >= GOALS_FROM)
+        return result.goal is not None and (result.goal.what == "cpu" or self.people >= GOALS_FROM)
 
-    def beyond(self, one: Result, names: Sequence[str]) -> float:
+    def beyond(self, result: Result, names: Sequence[str]) -> float:
         """The median over the rounds of the seconds beyond those of these contenders together."""
         others = [self.result(name).samples for name in names]
         sums = (sum(sample.wall for sample in samples) for samples in zip(*others, strict=True))
-        return median(mine.wall - theirs for mine, theirs in zip(one.samples, sums, strict=True))
+        return median(mine.wall - theirs for mine, theirs in zip(result.samples, sums, strict=True))
 
-    def met(self, one: Result) -> bool | None:
+    def met(self, result: Result) -> bool | None:
         """Whether the contender's goal was met; None where it is not judged."""
-        if one.goal is None or not self.judged(one):
+        if result.goal is None or not self.judged(result):
             return None
-        goal = one.goal
-        if goal.quiet and any(sample.writes for sample in one.samples):
+        goal = result.goal
+        if goal.quiet and any(sample.writes for sample in result.samples):
             return False
         sides = ((goal.client, "cpu"), (goal.slapd, "slapd"), (goal.memory, "peak"))
-        if any(most is not None and one.middle(what) > most for most, what in sides):
+        if any(most is not None and result.middle(figure) > most for most, figure in sides):
             return False
         if goal.what == "beyond":
-            return self.beyond(one, goal.beside) <= goal.limit
+            return self.beyond(result, goal.beside) <= goal.limit
         if goal.what == "all":
-            return self.ratio(one, "all") <= goal.limit
-        return (one.middle("cpu") if goal.what == "cpu" else self.ratio(one, "wall")) <= goal.limit
+            return self.ratio(result, "all") <= goal.limit
+        return (result.middle("cpu") if goal.what == "cpu" else self.ratio(result, "wall")) <= goal.limit
 
 
 def hold(
@@ -125,7 +126,7 @@ def hold(
 ) -> None:
     """Runs all contenders so many times, in turn, every second round backwards. Raises CommandFailed where
     one does not do its work."""
-    contest.results = [Result(one.name, one.goal) for one in contenders]
+    contest.results = [Result(contender.name, contender.goal) for contender in contenders]
     for number in range(1, runs + 1):
         turns = list(zip(contenders, contest.results, strict=True))
         for contender, result in turns if number % 2 else reversed(turns):
@@ -150,5 +151,5 @@ def profile(
             contest.profiles[contender.name] = log.read_text(encoding="utf-8").partition(MARK)[2].strip("\n")
 
 
-def _figure(sample: Sample, what: str) -> float:
-    return sample.cpu + sample.slapd if what == "all" else float(getattr(sample, what))
+def _figure(sample: Sample, figure: str) -> float:
+    return sample.cpu + sample.slapd if figure == "all" else float(getattr(sample, figure))

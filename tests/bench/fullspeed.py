@@ -36,20 +36,20 @@ class Line:
 
     def replies(self) -> Iterator[bytes]:
         """The operations of whole replies that have come, of one at least. Raises where one is a refusal."""
-        at = 0
+        offset = 0
         while True:
             try:
-                _, start, stop = header(self._data, at)
-                whole = stop <= len(self._data)
+                _, start, stop = header(self._data, offset)
+                complete = stop <= len(self._data)
             except IndexError:
-                whole = False
-            if whole:
+                complete = False
+            if complete:
                 _, _, begin = header(self._data, start)
                 _check(self._data, begin)
                 yield self._data[begin:stop]
-                at = stop
-            elif at:
-                self._data = self._data[at:]
+                offset = stop
+            elif offset:
+                self._data = self._data[offset:]
                 return
             else:
                 piece = self._socket.recv(1 << 16)
@@ -73,20 +73,20 @@ def _check(data: bytes, begin: int) -> None:
 
 
 def operations(data: bytes) -> Iterator[bytes]:
-    at = 0
-    while at < len(data):
-        _, _, stop = header(data, at)
-        yield data[at:stop]
-        at = stop
+    offset = 0
+    while offset < len(data):
+        _, _, stop = header(data, offset)
+        yield data[offset:stop]
+        offset = stop
 
 
 def send(line: Line, requests: Sequence[bytes]) -> None:
     sent = answered = 0
     while answered < len(requests):
         if sent - answered <= IN_FLIGHT // 2:
-            more = requests[sent : answered + IN_FLIGHT]
-            line.send(more)
-            sent += len(more)
+            batch = requests[sent : answered + IN_FLIGHT]
+            line.send(batch)
+            sent += len(batch)
         answered += sum(1 for _ in line.replies())
 
 

@@ -115,10 +115,10 @@ def _turn(source: Path, target: Path, share: float) -> None:
             else:
                 turned.write(line)
         feed.seek(begin)
-        left = cut - begin
-        while left and (block := feed.read(min(left, 1 << 20))):
+        remaining = cut - begin
+        while remaining and (block := feed.read(min(remaining, 1 << 20))):
             turned.write(block)
-            left -= len(block)
+            remaining -= len(block)
         turned.write(end)
 
 

@@ -45,9 +45,9 @@ def main(configuration: str, feed: str, day: str, ldif: str) -> None:
     count = len(parts)
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(_entries, [configuration] * count, parts, [day] * count, entries))
-    with Path(ldif).open("wb") as whole:
+    with Path(ldif).open("wb") as ldif_file:
         for part, made in zip(parts, entries, strict=True):
-            whole.write(made.read_bytes())
+            ldif_file.write(made.read_bytes())
             made.unlink()
             part.unlink()
 
@@ -85,10 +85,10 @@ def _entries(configuration: str, part: Path, day: str, ldif: Path) -> None:
     with open_reader(configuration.settings.directory, "reader", read_password) as reader:
         ready = plan_at_once(reader, configuration, feeds, date.fromisoformat(day))
     with ldif.open("w", encoding="utf-8") as file:
-        for one in ready.writes:
-            texts = {name: [value.decode() for value in values] for name, values in one.write.add.items()}
+        for row in ready.writes:
+            texts = {name: [value.decode() for value in values] for name, values in row.write.add.items()}
             file.writelines(
-                line for line in ldif_lines("add", one.write.dn, texts, {}) if line != "changetype: add\n"
+                line for line in ldif_lines("add", row.write.dn, texts, {}) if line != "changetype: add\n"
             )
 
 

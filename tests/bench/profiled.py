@@ -48,20 +48,20 @@ def _shares(spent: Mapping[str, float]) -> list[tuple[float, str]]:
 
 def by_module(stats: Mapping[Function, Any]) -> dict[str, float]:
     """Seconds by module of piactl. The time of any other function goes to its callers, in shares."""
-    own: dict[Function, float] = {function: found[2] for function, found in stats.items()}
+    own: dict[Function, float] = {function: figures[2] for function, figures in stats.items()}
     spent: defaultdict[str, float] = defaultdict(float)
     for _ in range(_ROUNDS):
         handed: dict[Function, float] = {}
         for function, seconds in own.items():
             module = _module(function)
             callers = {} if module else stats[function][4]
-            shares = {caller: max(found[3], 1e-9) for caller, found in callers.items()}
+            shares = {caller: max(figures[3], 1e-9) for caller, figures in callers.items()}
             if not shares:
                 spent[module or "start and imports"] += seconds
                 continue
-            whole = sum(shares.values())
+            total = sum(shares.values())
             for caller, share in shares.items():
-                handed[caller] = handed.get(caller, 0.0) + seconds * share / whole
+                handed[caller] = handed.get(caller, 0.0) + seconds * share / total
         own = handed
     spent["elsewhere"] += sum(own.values())
     return spent

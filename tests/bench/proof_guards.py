@@ -42,9 +42,9 @@ def drawn(random: Random, mean: float) -> int:
     """A number of events with that mean (Poisson)."""
     if mean > 50:
         return max(0, round(random.gauss(mean, math.sqrt(mean))))
-    left, number = random.random(), 0
-    while left > math.exp(-mean):
-        left *= random.random()
+    product, number = random.random(), 0
+    while product > math.exp(-mean):
+        product *= random.random()
         number += 1
     return number
 
@@ -103,12 +103,12 @@ def table() -> list[str]:
                 assert overall is not None
                 limit = max(overall.among(accounts).max, int(overall.share * accounts))
                 stopped += counts[kind] > limit
-                found = most.get((kind, accounts, rentree), (0, 0))[0]
-                most[kind, accounts, rentree] = max(found, counts[kind]), limit
+                highest = most.get((kind, accounts, rentree), (0, 0))[0]
+                most[kind, accounts, rentree] = max(highest, counts[kind]), limit
     rows = []
     for kind in KINDS:
         cells = [most[kind, n, rentree] for rentree in (False, True) for n in POPULATIONS]
-        rows.append(f"| `{kind}` | " + " | ".join(f"{found} of {limit}" for found, limit in cells) + " |")
+        rows.append(f"| `{kind}` | " + " | ".join(f"{highest} of {limit}" for highest, limit in cells) + " |")
     return [*rows, "", f"{stopped} days were stopped."]
 
 

@@ -88,8 +88,8 @@ def ldif_lines(op: str, dn: str, add: Texts, delete: Texts) -> Iterator[str]:
     yield "\n"
 
 
-def _clause(how: str, name: str, values: Sequence[str]) -> Iterator[str]:
-    yield f"{how}: {name}\n"
+def _clause(operation: str, name: str, values: Sequence[str]) -> Iterator[str]:
+    yield f"{operation}: {name}\n"
     yield from (_line(name, value) for value in values)
     yield "-\n"
 

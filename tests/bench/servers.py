@@ -215,7 +215,7 @@ def _settings(folder: Path, people: int, number: int, uris: Sequence[str]) -> No
     file = folder / "slapd" / "slapd.conf"
     text = file.read_text(encoding="utf-8")
     room = people * _BYTES_A_PERSON
-    text = re.sub(r"(?m)^maxsize (\d+)$", lambda found: f"maxsize {max(room, int(found[1]))}", text)
+    text = re.sub(r"(?m)^maxsize (\d+)$", lambda match: f"maxsize {max(room, int(match[1]))}", text)
     if len(uris) > 1:
         peer = 3 - number
         syncrepl = _SYNCREPL.format(peer=peer, uri=uris[peer - 1], suffix=SUFFIX)

@@ -24,16 +24,16 @@ def tables(machine: Mapping[str, Any], contests: Sequence[Contest]) -> Iterator[
         yield f"\n{contest.case}, {contest.people:,} people, {contest.place}\n"
         if contest.note:
             yield f"piactl: {contest.note}\n"
-        shown = sorted(contest.results, key=lambda one: one.name != contest.reference)
-        rows = [_row(contest, one) for one in shown]
+        shown = sorted(contest.results, key=lambda result: result.name != contest.reference)
+        rows = [_row(contest, result) for result in shown]
         yield tabulate(rows, _COLUMNS, disable_numparse=True, colalign=_align(len(_COLUMNS))) + "\n"
         for name, lines in contest.profiles.items():
             yield f"\n{contest.case}, {contest.people:,} people: the CPU of {name}\n{lines}\n"
-    found = sizes(contests)
-    if found:
+    size_rows = sizes(contests)
+    if size_rows:
         yield "\nnothing to do, by size\n"
         columns = ("people", "", "people/s", "CPU us/person", "MiB", "x per person", "exponent", "goal")
-        rows = [_size_row(one) for one in found]
+        rows = [_size_row(size) for size in size_rows]
         yield tabulate(rows, columns, disable_numparse=True, colalign=("right", *_align(7))) + "\n"
     yield (
         "\nMedians of the rounds. x: times the first line, each round compared with itself; "
@@ -45,16 +45,17 @@ def goals(contests: Sequence[Contest]) -> Iterator[str]:
     """The goals, and what was found, as a table of Markdown."""
     yield "| work | people | found | beside | goal |\n|---|---|---|---|---|\n"
     for contest in contests:
-        for one in contest.results:
-            if one.goal is None:
+        for result in contest.results:
+            if result.goal is None:
                 continue
-            costs = f"{_seconds(one.middle('wall'))} s ({_seconds(one.middle('cpu'))} s of CPU, "
-            costs += f"slapd {_seconds(one.middle('slapd'))} s, {one.middle('peak'):.0f} MiB)"
+            costs = f"{_seconds(result.middle('wall'))} s ({_seconds(result.middle('cpu'))} s of CPU, "
+            costs += f"slapd {_seconds(result.middle('slapd'))} s, {result.middle('peak'):.0f} MiB)"
             beside = (
-                f"{contest.reference}: {contest.ratio(one, 'wall'):.2f}, CPU {contest.ratio(one, 'all'):.2f}"
+                f"{contest.reference}: {contest.ratio(result, 'wall'):.2f}, "
+                f"CPU {contest.ratio(result, 'all'):.2f}"
             )
-            goal = _goal(one.goal, contest.met(one))
-            yield f"| {contest.case}: {one.name} | {contest.people:,} | {costs} | {beside} | {goal} |\n"
+            goal = _goal(result.goal, contest.met(result))
+            yield f"| {contest.case}: {result.name} | {contest.people:,} | {costs} | {beside} | {goal} |\n"
 
 
 def document(machine: Mapping[str, Any], contests: Sequence[Contest]) -> dict[str, Any]:
@@ -72,55 +73,55 @@ def sizes(contests: Sequence[Contest]) -> list[dict[str, Any]]:
     nights = [c for c in contests if c.case == "nothing to do"]
     nights.sort(key=lambda contest: contest.people)
     base = next((c for c in nights if c.people == GOALS_FROM), nights[0] if nights else None)
-    found = []
+    rows = []
     for before, contest in zip([None, *nights], nights, strict=False):
-        for one in contest.results:
-            if base is None or one.name in (DUMP, NARROW):
+        for result in contest.results:
+            if base is None or result.name in (DUMP, NARROW):
                 continue
-            cpu, people = one.middle("cpu"), contest.people
-            times = _per_person(contest, one) / _per_person(base, base.result(one.name))
-            met = one.middle("peak") <= MOST_MEMORY
+            cpu, people = result.middle("cpu"), contest.people
+            times = _per_person(contest, result) / _per_person(base, base.result(result.name))
+            met = result.middle("peak") <= MOST_MEMORY
             met = met and (people <= base.people or times <= MOST_PER_PERSON)
-            earlier = before.result(one.name).middle("cpu") if before else None
+            earlier = before.result(result.name).middle("cpu") if before else None
             exponent = (
                 math.log(cpu / earlier) / math.log(people / before.people)
                 if before and earlier and people != before.people
                 else None
             )
-            found.append(
+            rows.append(
                 {
                     "people": people,
-                    "contender": one.name,
-                    "people_per_second": people / one.middle("wall"),
+                    "contender": result.name,
+                    "people_per_second": people / result.middle("wall"),
                     "cpu_us_per_person": 1e6 * cpu / people,
-                    "peak_mib": one.middle("peak"),
+                    "peak_mib": result.middle("peak"),
                     "times": times,
                     "exponent": exponent,
                     "met": met,
                 }
             )
-    return found
+    return rows
 
 
-def _per_person(contest: Contest, one: Result) -> float:
-    return one.middle("cpu") / contest.people
+def _per_person(contest: Contest, result: Result) -> float:
+    return result.middle("cpu") / contest.people
 
 
-def _row(contest: Contest, one: Result) -> list[str]:
-    least, most = one.ends("wall")
-    lag = one.middle("lag")
-    written = f"{one.middle('writes'):.0f}" + (f" (+{lag:.1f} s)" if lag > 0.1 else "")
+def _row(contest: Contest, result: Result) -> list[str]:
+    least, most = result.ends("wall")
+    lag = result.middle("lag")
+    written = f"{result.middle('writes'):.0f}" + (f" (+{lag:.1f} s)" if lag > 0.1 else "")
     return [
-        one.name,
-        _seconds(one.middle("wall")),
+        result.name,
+        _seconds(result.middle("wall")),
         f"{_seconds(least)}..{_seconds(most)}",
-        _seconds(one.middle("cpu")),
-        _seconds(one.middle("slapd")),
-        f"{one.middle('peak'):.0f}",
+        _seconds(result.middle("cpu")),
+        _seconds(result.middle("slapd")),
+        f"{result.middle('peak'):.0f}",
         written,
-        f"{contest.ratio(one, 'wall'):.2f}",
-        f"{contest.ratio(one, 'all'):.2f}",
-        _goal(one.goal, contest.met(one)),
+        f"{contest.ratio(result, 'wall'):.2f}",
+        f"{contest.ratio(result, 'all'):.2f}",
+        _goal(result.goal, contest.met(result)),
     ]
 
 
@@ -140,17 +141,17 @@ def _word(met: bool) -> str:
     return "met" if met else "MISSED"
 
 
-def _size_row(one: Mapping[str, Any]) -> list[str]:
-    exponent = one["exponent"]
+def _size_row(size: Mapping[str, Any]) -> list[str]:
+    exponent = size["exponent"]
     return [
-        f"{one['people']:,}",
-        one["contender"],
-        f"{one['people_per_second']:,.0f}",
-        f"{one['cpu_us_per_person']:.0f}",
-        f"{one['peak_mib']:.0f}",
-        f"{one['times']:.2f}",
+        f"{size['people']:,}",
+        size["contender"],
+        f"{size['people_per_second']:,.0f}",
+        f"{size['cpu_us_per_person']:.0f}",
+        f"{size['peak_mib']:.0f}",
+        f"{size['times']:.2f}",
         "" if exponent is None else f"{exponent:.2f}",
-        f"<= {MOST_PER_PERSON} and {MOST_MEMORY:.0f} MiB: {_word(one['met'])}",
+        f"<= {MOST_PER_PERSON} and {MOST_MEMORY:.0f} MiB: {_word(size['met'])}",
     ]
 
 
@@ -170,17 +171,17 @@ def _contest(contest: Contest) -> dict[str, Any]:
         "reference": contest.reference,
         "note": contest.note,
         "profiles": contest.profiles,
-        "contenders": [_contender(contest, one) for one in contest.results],
+        "contenders": [_contender(contest, result) for result in contest.results],
     }
 
 
-def _contender(contest: Contest, one: Result) -> dict[str, Any]:
+def _contender(contest: Contest, result: Result) -> dict[str, Any]:
     figures = ("wall", "cpu", "slapd", "peak", "writes", "lag")
     return {
-        "name": one.name,
-        "median": {name: one.middle(name) for name in figures},
-        "times_wall": contest.ratio(one, "wall"),
-        "times_cpu": contest.ratio(one, "all"),
-        "goal": None if one.goal is None else {**asdict(one.goal), "met": contest.met(one)},
-        "rounds": [asdict(sample) for sample in one.samples],
+        "name": result.name,
+        "median": {name: result.middle(name) for name in figures},
+        "times_wall": contest.ratio(result, "wall"),
+        "times_cpu": contest.ratio(result, "all"),
+        "goal": None if result.goal is None else {**asdict(result.goal), "met": contest.met(result)},
+        "rounds": [asdict(sample) for sample in result.samples],
     }

@@ -36,22 +36,22 @@ def test_a_quick_bench_shows_every_case() -> None:
     cases = {(case["case"], case["place"]): case for case in shown["cases"]}
     assert set(cases) == CASES
     for case in cases.values():
-        names = [one["name"] for one in case["contenders"]]
+        names = [contender["name"] for contender in case["contenders"]]
         assert case["reference"] in names
-        rounds = {len(one["rounds"]) for one in case["contenders"]}
+        rounds = {len(contender["rounds"]) for contender in case["contenders"]}
         assert rounds == {5 if case["case"] == "commands" else 1}  # those are short, and often run
         # all contenders wrote the same entries; a night with nothing to do is the one that wrote none
         written = {
-            one["name"]: one["median"]["writes"]
-            for one in case["contenders"]
-            if "nothing to do" not in one["name"] and "--version" not in one["name"]
+            contender["name"]: contender["median"]["writes"]
+            for contender in case["contenders"]
+            if "nothing to do" not in contender["name"] and "--version" not in contender["name"]
         }
         assert len(set(written.values())) == 1, (case["case"], written)
         assert bool(set(written.values()) - {0}) == (
             case["case"]
             not in ("nothing to do", "commands", "lists", "rehearsal", "a set, read", "a set, planned")
         )
-    assert {one["people"] for one in shown["sizes"]} == {2000}
+    assert {size["people"] for size in shown["sizes"]} == {2000}
 
 
 @pytest.mark.long
@@ -69,4 +69,4 @@ def test_the_entries_of_a_prepared_directory_are_those_of_a_first_load(tmp_path:
     assert done.returncode == 0, done.stderr
     (case,) = json.loads(done.stdout)["cases"]
     assert case["case"] == "nothing to do"
-    assert [one["median"]["writes"] for one in case["contenders"]] == [0] * 5
+    assert [contender["median"]["writes"] for contender in case["contenders"]] == [0] * 5

@@ -115,8 +115,8 @@ CASES = list(read_cases())
 # What is given
 
 
-def only(keys: set[str], given: Mapping[str, Any], where: str) -> None:
-    assert given.keys() <= keys, f"{where}: unknown keys {sorted(given.keys() - keys)}"
+def only(keys: set[str], section: Mapping[str, Any], where: str) -> None:
+    assert section.keys() <= keys, f"{where}: unknown keys {sorted(section.keys() - keys)}"
 
 
 def copies(template: str) -> list[tuple[str, int]]:
@@ -217,21 +217,21 @@ class World:
     def fill(self, accounts: Mapping[str, Any], unmanaged: Sequence[str], stood: date) -> None:
         """Puts the entries, and the record of the night of `stood`, into the directory."""
         configuration, settings = self.site, self.site.settings.directory
-        left: list[Account] = []
+        stored_accounts: list[Account] = []
         for key, value in accounts.items():
-            given = value if isinstance(value, dict) else {"rows": value}
-            only({"rows", *ACCOUNT}, given, key)
-            for number, person in enumerate(self._people(key, given["rows"]), 1):
-                account = self._account(lettered(key, number), given, person, stood)
-                left.append(account)
+            section = value if isinstance(value, dict) else {"rows": value}
+            only({"rows", *ACCOUNT}, section, key)
+            for number, person in enumerate(self._people(key, section["rows"]), 1):
+                account = self._account(lettered(key, number), section, person, stood)
+                stored_accounts.append(account)
                 self.put(account_write(settings, configuration.encoding, None, account))
-                changed = {name: (str(value).encode(),) for name, value in given.get("entry", {}).items()}
+                changed = {name: (str(value).encode(),) for name, value in section.get("entry", {}).items()}
                 dn = account_dn(settings, account.uid)
                 self.put(EntryWrite("modify", dn, delete=dict.fromkeys(changed, ()), add=changed))
         for address in unmanaged:
             values = {"objectClass": (b"inetOrgPerson",), "mail": (address.encode(),)}
             self.put(EntryWrite("add", f"cn={address},{settings.suffix}", add=values))
-        census = census_of(left, stood)
+        census = census_of(stored_accounts, stood)
         self.remember(
             LastRun("", stood, configuration.policy.digest, configuration.register_digest, "", True, census)
         )
@@ -244,26 +244,26 @@ class World:
         assert len(feed.people) == 1 or "#" in key, f"{key}: the rows of several people"
         return list(feed.people.values())
 
-    def _account(self, uid: str, given: Given, person: Person, stood: date) -> Account:
+    def _account(self, uid: str, section: Given, person: Person, stood: date) -> Account:
         """The account after a night on its first start and another on `stood`."""
         first = min(stood, min(a.start for a in person.assignments))
         new = desired_account(
             Subject(person.matricule, None, person, person.assignments), self.site.rules(first)
         )
         assert new is not None, f"{uid}: there is no account on {first}"
-        address = given.get("address", f"{uid}@{self.site.policy.domain}")
-        aliases = frozenset(given.get("aliases", ()))
+        address = section.get("address", f"{uid}@{self.site.policy.domain}")
+        aliases = frozenset(section.get("aliases", ()))
         account = replace(
             new.account,
             uid=uid,
             address=address,
             aliases=aliases,
             identifiers=frozenset({uid, address, *aliases}),
-            assignments=(*person.assignments, *map(read_manual, given.get("manual", ()))),
-            lock=read_lock(given["lock"]) if "lock" in given else None,
-            exceptions=tuple(map(read_exception, given.get("exceptions", ()))),
-            overrides=tuple(map(read_override, given.get("overrides", ()))),
-            protected=given.get("protected", False),
+            assignments=(*person.assignments, *map(read_manual, section.get("manual", ()))),
+            lock=read_lock(section["lock"]) if "lock" in section else None,
+            exceptions=tuple(map(read_exception, section.get("exceptions", ()))),
+            overrides=tuple(map(read_override, section.get("overrides", ()))),
+            protected=section.get("protected", False),
         )
         later = desired_account(
             Subject(account.matricule, account, None, account.assignments), self.site.rules(stood)
@@ -273,18 +273,18 @@ class World:
 
     # Nights
 
-    def plan(self, given: Given) -> ReadyPlan:
+    def plan(self, night: Given) -> ReadyPlan:
         feeds = []
         for source, key in (("hr", "people"), ("moves", "moves")):
-            if key in given:
-                day = given.get("dated", given["as_of"])
-                path = self.folder / f"{source}-{given['as_of']}.csv"
-                path.write_text(text(feed_lines(given[key]), str(day)), encoding="utf-8")
+            if key in night:
+                day = night.get("dated", night["as_of"])
+                path = self.folder / f"{source}-{night['as_of']}.csv"
+                path.write_text(text(feed_lines(night[key]), str(day)), encoding="utf-8")
                 feeds.append(str(path))
-        return plan_night(self.directory, self.site, feeds, given["as_of"])
+        return plan_night(self.directory, self.site, feeds, night["as_of"])
 
     def apply(self, ready: ReadyPlan) -> None:
-        self.directory.apply(one.write for one in ready.writes)
+        self.directory.apply(row.write for row in ready.writes)
         self.directory.apply(ready.records)
         assert ready.last is not None
         self.remember(ready.last)
@@ -296,24 +296,24 @@ def read_manual(post: str) -> Assignment:
     return Assignment(uai, function, date.fromisoformat(start), date.fromisoformat(end), source=MANUAL)
 
 
-def read_lock(given: Given) -> Lock:
-    only({"since", "until"}, given, "lock")
-    return Lock(given["since"], given.get("until"), "dupond", "a reason")
+def read_lock(section: Given) -> Lock:
+    only({"since", "until"}, section, "lock")
+    return Lock(section["since"], section.get("until"), "dupond", "a reason")
 
 
-def read_exception(given: Given) -> ServiceException:
-    only({"grants", "denies", "uai", "first", "last"}, given, "exception")
-    grants = "grants" in given
-    service = given["grants" if grants else "denies"]
+def read_exception(section: Given) -> ServiceException:
+    only({"grants", "denies", "uai", "first", "last"}, section, "exception")
+    grants = "grants" in section
+    service = section["grants" if grants else "denies"]
     return ServiceException(
-        grants, service, given.get("uai", ""), given["first"], given["last"], "dupond", "a reason"
+        grants, service, section.get("uai", ""), section["first"], section["last"], "dupond", "a reason"
     )
 
 
-def read_override(given: Given) -> Override:
-    facts = {key: value for key, value in given.items() if key not in ("kind", "until")}
+def read_override(section: Given) -> Override:
+    facts = {key: value for key, value in section.items() if key not in ("kind", "until")}
     return Override(
-        OverrideKind(given["kind"]), given["until"], date(2026, 1, 1), "dupond", "a reason", **facts
+        OverrideKind(section["kind"]), section["until"], date(2026, 1, 1), "dupond", "a reason", **facts
     )
 
 
@@ -405,8 +405,8 @@ def test_plan(case: Given, tmp_path: Path) -> None:
     again = world.plan(case)
     assert not list(again.plan.changes), "the same night once more changes something"
     # a night without a feed looks only at what is due, and so may say less of what it holds
-    held = [[(hold.matricule, hold.uid) for hold in plan.holds] for plan in (again.plan, ready.plan)]
-    assert held[0] == held[1] or not case.keys() & {"people", "moves"}
+    holds = [[(hold.matricule, hold.uid) for hold in plan.holds] for plan in (again.plan, ready.plan)]
+    assert holds[0] == holds[1] or not case.keys() & {"people", "moves"}
 
 
 @pytest.mark.parametrize(

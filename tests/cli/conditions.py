@@ -574,15 +574,15 @@ CASES: dict[str, Case] = {
     ),
     **{
         f"drift {word}": Case(
-            ("drift", word, CLAIRE, *more, *WHY),
+            ("drift", word, CLAIRE, *options, *WHY),
             # nothing to do: tests/story/test_drift.py has accounts that another program changed
             wrong=(
-                (("drift", word, "nobody.here", *more, *WHY), "", 9, "nobody.here: no account"),
-                (("drift", word, CLAIRE, *more), "", 2, "needs a reason"),
+                (("drift", word, "nobody.here", *options, *WHY), "", 9, "nobody.here: no account"),
+                (("drift", word, CLAIRE, *options), "", 2, "needs a reason"),
             ),
             missing=("drift", word),
         )
-        for word, more in (("revert", ()), ("adopt", ()), ("override", ("--until", UNTIL)))
+        for word, options in (("revert", ()), ("adopt", ()), ("override", ("--until", UNTIL)))
     },
     "match list": Case(
         ("match", "list"), wrong=((("match", "list", "--older-than", "x"), "", 2, "a valid integer"),)

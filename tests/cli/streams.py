@@ -115,9 +115,9 @@ def _warm(config: Path) -> None:
     from piactl.cli.framework.configuration import open_configuration
 
     with suppress(Exception):
-        found = open_configuration(config)
-        assert found.policy
-        assert found.register
+        configuration = open_configuration(config)
+        assert configuration.policy
+        assert configuration.register
 
 
 def _load_library() -> None:
@@ -146,10 +146,10 @@ def _ended(child: int, seconds: float) -> int | None:
 
 
 def _child(asked: dict[str, Any]) -> NoReturn:
-    how, files = asked["how"], ["", *asked["files"]]
+    streams, files = asked["how"], ["", *asked["files"]]
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
-        _replace(number, how[number], files[number])
-        closed = how[number] == CLOSED
+        _replace(number, streams[number], files[number])
+        closed = streams[number] == CLOSED
         # in the encoding that the interpreter took from its environment
         encoding = getattr(sys, f"__{name}__").encoding
         setattr(sys, name, None if closed else os.fdopen(number, mode, encoding=encoding, closefd=False))
@@ -178,18 +178,18 @@ def _child(asked: dict[str, Any]) -> NoReturn:
         os._exit(code)
 
 
-def _replace(number: int, how: str, file: str) -> None:
-    if how == CLOSED:
+def _replace(number: int, stream: str, file: str) -> None:
+    if stream == CLOSED:
         os.close(number)
         return
     if number == 0:
         descriptor, writing = os.pipe()
-        os.write(writing, how.encode())
+        os.write(writing, stream.encode())
         os.close(writing)
-    elif how == GONE:
+    elif stream == GONE:
         reading, descriptor = os.pipe()
         os.close(reading)
-    elif how == FULL:
+    elif stream == FULL:
         descriptor = os.open("/dev/full", os.O_WRONLY)
     else:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

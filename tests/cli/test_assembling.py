@@ -36,22 +36,22 @@ def test_help_loads_nothing_heavy(words: list[str]) -> None:
 
 
 def test_every_command_of_the_table_is_there() -> None:
-    whole = assembled(whole=True)
-    found = set()
-    for name, command in whole.commands.items():  # type: ignore[attr-defined]
+    tree = assembled(whole=True)
+    names = set()
+    for name, command in tree.commands.items():  # type: ignore[attr-defined]
         below = getattr(command, "commands", None)
-        found |= {name} if below is None else {f"{name} {verb}" for verb in below}
-    assert found == set(COMMANDS)
+        names |= {name} if below is None else {f"{name} {verb}" for verb in below}
+    assert names == set(COMMANDS)
     assert set(NOUNS) == {words.split()[0] for words in COMMANDS if " " in words}
 
 
 def test_help_of_one_looks_the_same_however_much_is_loaded() -> None:
-    whole = assembled(whole=True)
+    tree = assembled(whole=True)
     for noun in ("", *NOUNS):
-        one = assembled(*asked([noun, "--help"]))
-        assert list(one.commands) == list(whole.commands)  # type: ignore[attr-defined]
-        for name, command in one.commands.items():  # type: ignore[attr-defined]
-            assert command.get_short_help_str(100) == whole.commands[name].get_short_help_str(100)  # type: ignore[attr-defined]
+        subtree = assembled(*asked([noun, "--help"]))
+        assert list(subtree.commands) == list(tree.commands)  # type: ignore[attr-defined]
+        for name, command in subtree.commands.items():  # type: ignore[attr-defined]
+            assert command.get_short_help_str(100) == tree.commands[name].get_short_help_str(100)  # type: ignore[attr-defined]
 
 
 def test_short_helps_fit_a_line() -> None:

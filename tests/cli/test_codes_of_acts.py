@@ -54,10 +54,10 @@ def feed_refused(academy: Academy) -> Ran:
 def locked(academy: Academy) -> Ran:
     """An undo writes to many, so it is one run at a time; a lock of one account waits for nobody."""
     assert academy.run("account", "lock", CLAIRE, *WHY).code == 0
-    held = {"run": "other", "host": "elsewhere", "pid": 1, "began": 1, "who": "x", "place": "y"}
-    held |= {"since": "2026-11-25T00:00:00+00:00", "expires": "2999-01-01T00:00:00+00:00"}
+    lock = {"run": "other", "host": "elsewhere", "pid": 1, "began": 1, "who": "x", "place": "y"}
+    lock |= {"since": "2026-11-25T00:00:00+00:00", "expires": "2999-01-01T00:00:00+00:00"}
     with academy.sandbox.root() as root:
-        root.add(f"cn=lock,{academy.sandbox.state}", "piactlRecord", {"piactlData": json.dumps(held)})
+        root.add(f"cn=lock,{academy.sandbox.state}", "piactlRecord", {"piactlData": json.dumps(lock)})
     assert academy.run("account", "lock", IDA, *WHY).code == 0
     return academy.run("undo", "last", *WHY)
 

@@ -153,7 +153,7 @@ def test_an_account_is_shown_without_what_plans_need(loaded: Academy) -> None:
 
 def by_uid(ndjson: str) -> list[dict[str, Any]]:
     """The accounts of a list in ndjson, which has them in the order of the directory."""
-    return sorted((json.loads(line) for line in ndjson.splitlines()), key=lambda one: str(one["uid"]))
+    return sorted((json.loads(line) for line in ndjson.splitlines()), key=lambda view: str(view["uid"]))
 
 
 def test_list_in_every_layout(loaded: Academy) -> None:
@@ -174,12 +174,12 @@ def test_a_list_of_more_accounts_than_fit_in_memory_is_the_same(
 ) -> None:
     loaded.change("hugo.vasseur", displayName=["Autre Main"])
     words = ("account", "list", "--as-of", DAY, "-o", "json")
-    whole = loaded.run(*words)
-    assert [one["drift"] != [] for one in whole.json] == [False, True, False]
+    in_memory = loaded.run(*words)
+    assert [view["drift"] != [] for view in in_memory.json] == [False, True, False]
     with monkeypatch.context() as patched:
         patched.setattr(private_files, "IN_MEMORY", 0)
         patched.setattr(private_files, "BLOCK", 0)
-        assert loaded.run(*words) == whole
+        assert loaded.run(*words) == in_memory
 
 
 def test_ndjson_is_written_while_the_directory_is_read(
@@ -207,9 +207,9 @@ def test_ndjson_is_written_while_the_directory_is_read(
     monkeypatch.setattr(find_and_filter, "core_count", lambda: 1)
     monkeypatch.setattr(account, "display", writing)
     words = ("account", "list", "--as-of", DAY, "-o")
-    whole = loaded.run(*words, "json").json
+    views = loaded.run(*words, "json").json
     steps.clear()
-    assert by_uid(loaded.run(*words, "ndjson").out) == whole
+    assert by_uid(loaded.run(*words, "ndjson").out) == views
     assert ["read" if step == "read" else "line" for step in steps] == ["read", "line"] * 3
 
 
@@ -317,9 +317,9 @@ def test_the_numen_is_nowhere(loaded: Academy) -> None:
     ):
         assert loaded.run(*words).code == (5 if words[1] == "check" else 0)
     secrets = (NUMEN, "20E95123")
-    said = "".join(loaded.said)
-    assert "1009" in said
-    assert not [secret for secret in secrets if secret in said]
+    output = "".join(loaded.said)
+    assert "1009" in output
+    assert not [secret for secret in secrets if secret in output]
     entries = loaded.sandbox.entries("o=gouv,c=fr")
     assert len(entries) > 10
     stored = repr(entries)

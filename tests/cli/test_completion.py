@@ -50,15 +50,21 @@ def test_options_are_those_of_the_commands() -> None:
         command = assembled(noun, verb)
         for part in path.split():
             command = command.commands[part]
-        suggested = {word for one in parameters(path) for word in one.words}
-        options = [one for one in command.params if one.param_type_name == "option"]
-        assert suggested == {word for one in options for word in (*one.opts, *one.secondary_opts)}, path
+        suggested = {word for parameter in parameters(path) for word in parameter.words}
+        options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
+        assert suggested == {word for option in options for word in (*option.opts, *option.secondary_opts)}, (
+            path
+        )
         offered = set(words(*path.split(), "--"))
-        assert offered == {max(one.opts, key=len) for one in options} | {"--help"}, path
-        flags = {word for one in parameters(path) for word in one.words if one.kind == "flag"}
-        assert flags == {word for one in options if one.is_flag for word in one.opts}, path
-        arguments = [one for one in parameters(path) if not one.words]
-        assert len(arguments) == sum(one.param_type_name == "argument" for one in command.params), path
+        assert offered == {max(option.opts, key=len) for option in options} | {"--help"}, path
+        flags = {
+            word for parameter in parameters(path) for word in parameter.words if parameter.kind == "flag"
+        }
+        assert flags == {word for option in options if option.is_flag for word in option.opts}, path
+        arguments = [parameter for parameter in parameters(path) if not parameter.words]
+        assert len(arguments) == sum(
+            parameter.param_type_name == "argument" for parameter in command.params
+        ), path
 
 
 @pytest.mark.parametrize(
@@ -160,12 +166,12 @@ def test_live_uids_services_profiles_runs(people: Academy) -> None:
 
 def test_live_cases(academy: Academy) -> None:
     """Two matricules that may be of one person."""
-    one = {"prenom": "Alice", "nom_famille": "Dubreuil", "date_naissance": "1980-03-04"}
-    academy.night(DAY, academy.feed(row(matricule="1", **one), row(matricule="2", **one)))
-    known = [case["case"] for case in academy.run("match", "list", "-o", "json").json]
-    assert known
-    assert asked(academy, "match", "show", "") == asked(academy, "match", "same", "") == sorted(known)
-    assert asked(academy, "match", "show", known[0][:4]) == [known[0]]
+    person = {"prenom": "Alice", "nom_famille": "Dubreuil", "date_naissance": "1980-03-04"}
+    academy.night(DAY, academy.feed(row(matricule="1", **person), row(matricule="2", **person)))
+    cases = [case["case"] for case in academy.run("match", "list", "-o", "json").json]
+    assert cases
+    assert asked(academy, "match", "show", "") == asked(academy, "match", "same", "") == sorted(cases)
+    assert asked(academy, "match", "show", cases[0][:4]) == [cases[0]]
 
 
 def test_fifty_uids_and_no_more(academy: Academy) -> None:
@@ -183,8 +189,8 @@ def test_without_a_directory_there_is_silence(people: Academy, capsys: pytest.Ca
         ["account", "show"],
     ):
         assert run(["--complete", *typed]) == 0
-    said = capsys.readouterr()
-    assert (said.out.replace("show\tShow accounts on any day.\n", ""), said.err) == ("", "")
+    captured = capsys.readouterr()
+    assert (captured.out.replace("show\tShow accounts on any day.\n", ""), captured.err) == ("", "")
 
 
 def test_a_server_that_says_nothing_is_not_waited_for(people: Academy) -> None:
@@ -197,9 +203,9 @@ def test_a_server_that_says_nothing_is_not_waited_for(people: Academy) -> None:
         lines = [f'  servers: ["{uri}"]' if "servers:" in line else line for line in text.split("\n")]
         config.write_text("\n".join(lines))
         began = time.monotonic()
-        found: list[str] = []
-        assert complete(["--config", str(config), "account", "show", "a"], found.append) == 0
-        assert found == []
+        suggestions: list[str] = []
+        assert complete(["--config", str(config), "account", "show", "a"], suggestions.append) == 0
+        assert suggestions == []
         # it would be a minute if it waited as other commands do; a slow machine has room
         assert time.monotonic() - began < 3
 
@@ -315,7 +321,7 @@ def test_in_zsh(people: Academy, tmp_path: Path) -> None:
 
 
 def test_what_was_put_goes_nowhere_else() -> None:
-    found: list[str] = []
+    suggestions: list[str] = []
     typed: Sequence[str] = ["account", "lis"]
-    assert complete(typed, found.append) == 0
-    assert found == ["list\tList the accounts, by uid.\n"]
+    assert complete(typed, suggestions.append) == 0
+    assert suggestions == ["list\tList the accounts, by uid.\n"]

@@ -68,8 +68,8 @@ def commands(command: Any, words: str = "") -> Iterator[str]:
     if not below:
         yield words
         return
-    for name, one in below.items():
-        yield from commands(one, f"{words} {name}".strip())
+    for name, subcommand in below.items():
+        yield from commands(subcommand, f"{words} {name}".strip())
 
 
 def test_every_command_is_in_the_table() -> None:
@@ -87,7 +87,11 @@ def command_of(tree: Any, words: str) -> Any:
 def needed(words: str) -> set[str]:
     """The options that the help of a command marks as required."""
     command = command_of(assembled(whole=True), words)
-    return {one.opts[-1] for one in command.params if one.required or "[required]" in (one.help or "")}
+    return {
+        parameter.opts[-1]
+        for parameter in command.params
+        if parameter.required or "[required]" in (parameter.help or "")
+    }
 
 
 def test_each_option_has_one_name() -> None:
@@ -98,8 +102,8 @@ def test_each_option_has_one_name() -> None:
         for option in command_of(tree, words).params:
             name = option.opts[-1]
             if option.metavar == "DATE":
-                known = ("--from", "--until", "--on", "--except", "--as-of", "--before", "--to")
-                assert name in known, (words, name)
+                date_options = ("--from", "--until", "--on", "--except", "--as-of", "--before", "--to")
+                assert name in date_options, (words, name)
             assert name != "--to" or option.metavar != "FILE", words
 
 
@@ -116,8 +120,8 @@ def test_every_acting_command_is_marked() -> None:
     tree = assembled(whole=True)
     for words in CASES:
         command = command_of(tree, words)
-        options = {name for one in command.params for name in one.opts}
-        several = any(one.nargs == -1 and one.name == "names" for one in command.params)
+        options = {name for parameter in command.params for name in parameter.opts}
+        several = any(parameter.nargs == -1 and parameter.name == "names" for parameter in command.params)
         reads = words in ("account show", "drift show", "otp show", "password reset")
         idle = words in (
             "drift revert",
@@ -146,15 +150,15 @@ def test_wrong_and_missing_input(shared: Academy, words: str) -> None:
     assert case.wrong
     bare = {*words.split(), CLAIRE, *WHY}
     with shared.nothing_written():
-        for given, stdin, code, piece in case.wrong:
-            ran = shared.run(*filled(given, shared), stdin=stdin)
-            assert ran.code == code, (given, ran)
-            assert piece in ran.err, (given, ran)
+        for arguments, stdin, code, piece in case.wrong:
+            ran = shared.run(*filled(arguments, shared), stdin=stdin)
+            assert ran.code == code, (arguments, ran)
+            assert piece in ran.err, (arguments, ran)
             if code != Exit.PARTLY and words != "password check":
-                assert ran.out == "", (given, ran)
+                assert ran.out == "", (arguments, ran)
                 said(ran)
-            if code == Exit.USAGE and piece[:3] in ("add", "nee") and set(given) <= bare:
-                assert set(re.findall(r"--[a-z-]+", piece) or ["--reason"]) <= needed(words), given
+            if code == Exit.USAGE and piece[:3] in ("add", "nee") and set(arguments) <= bare:
+                assert set(re.findall(r"--[a-z-]+", piece) or ["--reason"]) <= needed(words), arguments
         if "--reason" in needed(words):
             ran = shared.run(*filled(tuple(word for word in case.right if word not in WHY), shared))
             assert (ran.code, "needs a reason" in ran.err) == (Exit.USAGE, True), ran
@@ -206,8 +210,8 @@ def test_acting_under_cron(loaded: Academy, cron: Forks, words: str) -> None:
     """The example of the help does its work or says why not; it asks nobody and waits for nobody."""
     case = CASES[words]
     try:
-        for given, stdin in case.before:
-            assert loaded.run(*filled(given, loaded), stdin=stdin).code == 0
+        for arguments, stdin in case.before:
+            assert loaded.run(*filled(arguments, loaded), stdin=stdin).code == 0
         if words in ("otp suspend", "otp resume"):
             verified(loaded, CLAIRE)
         if words == "otp resume":
@@ -231,11 +235,11 @@ def test_acting_under_cron(loaded: Academy, cron: Forks, words: str) -> None:
 @pytest.mark.parametrize("words", ASKING)
 def test_at_a_terminal_a_no_changes_nothing(shared: Academy, words: str) -> None:
     case = CASES[words]
-    given = filled(case.right, shared)
+    arguments = filled(case.right, shared)
     if case.before:  # so that there is something to change, on an academy that stays as it is
-        given = filled(("account", "lock", CLAIRE, *WHY), shared)
+        arguments = filled(("account", "lock", CLAIRE, *WHY), shared)
     with shared.nothing_written():
-        code, screen = at_terminal(shared, *given, answers={"[y/N]": "n"})
+        code, screen = at_terminal(shared, *arguments, answers={"[y/N]": "n"})
     assert code == Exit.DECLINED, screen
     assert "nothing was changed" in screen
     assert not list(shared.folder.glob("new*"))
@@ -255,25 +259,25 @@ def test_streams_that_take_nothing(shared: Academy, forks: Forks, words: str) ->
     """The exit code stays what it is, but that a full disk is a failure, in one sentence. Two of the five
     conditions for each command, all five for every third."""
     case = CASES[words]
-    given = filled(case.right, shared)
+    arguments = filled(case.right, shared)
     if case.acting or words in ("account rename", "account rekey", "account merge", "password reset"):
-        given.append("--dry-run")
+        arguments.append("--dry-run")
     if words in ("undo", "apply", "otp verify", "account split"):
-        given = filled(case.wrong[0][0], shared)
-    usual = forks.run(shared, *given, stdin=case.stdin)
+        arguments = filled(case.wrong[0][0], shared)
+    usual = forks.run(shared, *arguments, stdin=case.stdin)
     assert usual.out or usual.err
     expected = (Exit.FAILED,) if words in ("otp suspend", "otp resume") else (case.code, case.wrong[0][2])
     assert usual.code in expected, usual
     place = list(CASES).index(words)
-    for number, (name, how) in enumerate(STREAMS.items()):
+    for number, (name, streams) in enumerate(STREAMS.items()):
         if place % 3 and number not in (0, 1 + place % 4):
             continue
-        ran = forks.run(shared, *given, **{"stdin": case.stdin, **how})
-        if how.get("stdout") == FULL and usual.out:
+        ran = forks.run(shared, *arguments, **{"stdin": case.stdin, **streams})
+        if streams.get("stdout") == FULL and usual.out:
             assert ran.code == Exit.FAILED, (name, ran)
             assert ran.err.count("stdout cannot be written (No space left on device)") == 1, (name, ran)
             said(ran)
-        elif "stdin" in how and case.stdin:
+        elif "stdin" in streams and case.stdin:
             assert ran.code in (usual.code, Exit.USAGE), (name, ran)
         else:
             assert ran.code == usual.code, (name, ran, usual)
@@ -281,20 +285,24 @@ def test_streams_that_take_nothing(shared: Academy, forks: Forks, words: str) ->
             assert ran.err == usual.err
 
 
-@pytest.mark.parametrize("how", STREAMS)
+@pytest.mark.parametrize("name", STREAMS)
 def test_what_was_written_is_reported_though_its_words_are_lost(
-    loaded: Academy, forks: Forks, how: str
+    loaded: Academy, forks: Forks, name: str
 ) -> None:
-    streams = STREAMS[how]
+    streams = STREAMS[name]
     lost = streams.get("stdout") == FULL
-    for given in (("account", "lock", CLAIRE, *WHY), ("undo", "last", *WHY), ("password", "unblock", IDA)):
-        if given[1] == "unblock":
+    for arguments in (
+        ("account", "lock", CLAIRE, *WHY),
+        ("undo", "last", *WHY),
+        ("password", "unblock", IDA),
+    ):
+        if arguments[1] == "unblock":
             loaded.change(IDA, userPassword=["quatre chats gris et lents"])
             for _ in range(5):
                 assert not loaded.sandbox.accepts(loaded.dn(IDA), "not it")
         before = loaded.stamps()
-        ran = forks.run(loaded, *given, **streams)
-        assert loaded.stamps() != before, (given, ran)
+        ran = forks.run(loaded, *arguments, **streams)
+        assert loaded.stamps() != before, (arguments, ran)
         assert ran.code == (Exit.FAILED if lost else Exit.DONE), ran
         if lost:
             assert TOLD.search(ran.err), ran
@@ -319,11 +327,11 @@ def test_a_stdout_without_accents(loaded: Academy) -> None:
 def test_many_from_stdin_in_their_order(shared: Academy, words: str) -> None:
     """Plain names, JSON text, objects; one result each, in their order; who fails does not stop the rest."""
     case = CASES[words]
-    given = [*filled(case.right, shared), "--dry-run", "-o", "ndjson"]
-    given[given.index(CLAIRE)] = "-"
+    arguments = [*filled(case.right, shared), "--dry-run", "-o", "ndjson"]
+    arguments[arguments.index(CLAIRE)] = "-"
     stdin = f'﻿{{"uid": "{IDA}", "state": "active"}}\nnobody.here\n\n "1001"\n{CLAIRE}@ac-amiens.fr\n'
     with shared.nothing_written():
-        ran = shared.run(*given, stdin=stdin)
+        ran = shared.run(*arguments, stdin=stdin)
     results = [json.loads(line) for line in ran.out.splitlines()]
     assert [r["account"] for r in results] == [IDA, "nobody.here", "1001", f"{CLAIRE}@ac-amiens.fr"], ran
     assert results[1]["uid"] is None
@@ -332,7 +340,7 @@ def test_many_from_stdin_in_their_order(shared: Academy, words: str) -> None:
     assert results[1]["outcome"] == "not found"
     assert "changed once" in results[3]["message"] or results[3]["outcome"] in ("refused", "unchanged")
     assert ran.code == Exit.PARTLY
-    assert shared.run(*given, stdin="").code == Exit.DONE, "nobody named is nothing to do"
+    assert shared.run(*arguments, stdin="").code == Exit.DONE, "nobody named is nothing to do"
     assert not list(shared.folder.glob("new*"))
 
 
@@ -340,17 +348,20 @@ def test_many_from_stdin_in_their_order(shared: Academy, words: str) -> None:
 def test_names_from_a_list_of_piactl(shared: Academy, form: str) -> None:
     """`account list | account lock -`, in any form that has one account on a line."""
     listed = shared.run("account", "list", "-o", form)
-    given = ("account", "lock", "-", "--dry-run", "-o", "json", *WHY)
-    ran = shared.run(*given, stdin=listed.out)
+    arguments = ("account", "lock", "-", "--dry-run", "-o", "json", *WHY)
+    ran = shared.run(*arguments, stdin=listed.out)
     # ndjson has the accounts in any order
     order = (
         [json.loads(line)["uid"] for line in listed.out.splitlines()] if form == "ndjson" else [CLAIRE, IDA]
     )
     assert sorted(order) == [CLAIRE, IDA]
-    assert (ran.code, [one["uid"] for one in ran.json]) == (0, order), ran
+    assert (ran.code, [result["uid"] for result in ran.json]) == (0, order), ran
     moved = "\n".join("\t".join(reversed(line.split("\t"))) for line in listed.out.splitlines())
-    assert form != "tsv" or [one["uid"] for one in shared.run(*given, stdin=moved).json] == [CLAIRE, IDA]
-    cut = shared.run(*given, stdin=listed.out + "ida.roy\n")
+    assert form != "tsv" or [result["uid"] for result in shared.run(*arguments, stdin=moved).json] == [
+        CLAIRE,
+        IDA,
+    ]
+    cut = shared.run(*arguments, stdin=listed.out + "ida.roy\n")
     assert (cut.code, "line 4: other columns" in cut.err) == ((2, True) if form == "tsv" else (5, False)), cut
 
 
@@ -397,14 +408,14 @@ def test_yes_passes_no_guard(academy: Academy, words: str) -> None:
     rest = re.split(r"\n(?=\S)", tail, maxsplit=1)[1]
     policy.write_text(f"{head}\nguards:\n  {kind}: {{max: 0, share: 0}}\n{rest}", "utf-8")
     load(academy)
-    given = filled(CASES[words].right, academy)
+    arguments = filled(CASES[words].right, academy)
     if words == "assignment end":
-        given[given.index("--on") + 1] = (TODAY - timedelta(days=1)).isoformat()
+        arguments[arguments.index("--on") + 1] = (TODAY - timedelta(days=1)).isoformat()
     with academy.nothing_written():
         for options in ((), ("--yes",), ("--dry-run",), ("--yes", "-o", "json"), ("--allow", f"{kind}=2")):
-            ran = academy.run(*given, *options)
+            ran = academy.run(*arguments, *options)
             assert ran.code == Exit.REFUSED, (options, ran)
             assert f"{kind}: 1 of" in ran.err or f"{kind}=" in ran.err, ran
             assert f"--allow {kind}=1" in ran.err, ran
-    ran = academy.run(*given, "--allow", f"{kind}=1")
+    ran = academy.run(*arguments, "--allow", f"{kind}=1")
     assert ran.code == Exit.DONE, ran

@@ -62,7 +62,7 @@ class Clinic:
         assert got == code
         return row
 
-    def account(self, uid: str, **more: Any) -> str:
+    def account(self, uid: str, **attributes: Any) -> str:
         dn = f"uid={uid},{self.sandbox.accounts}"
         values: dict[str, Any] = {
             "objectClass": ["inetOrgPerson", "eduPerson", "supannPerson", "piactlAccount"],
@@ -73,7 +73,7 @@ class Clinic:
             "piactlIdentifier": [uid, f"{uid}@example.org"],
             "piactlMatriculeDigest": "{k1}00",
         }
-        self.sandbox.add(dn, values | more)
+        self.sandbox.add(dn, values | attributes)
         return dn
 
     def record(self, name: str, data: dict[str, Any] | bytes) -> None:
@@ -243,9 +243,11 @@ def test_a_state_folder_that_others_can_write(clinic: Clinic) -> None:
 def test_a_disk_that_is_nearly_full(clinic: Clinic) -> None:
     cases = [((1 << 20, -1), "error", 1), ((1 << 40, 3), "error", 1), ((300 << 20, -1), "warning", 0)]
     for free, result, code in cases:
-        found = examine(clinic.sandbox.config, utc_now, who().host, free=lambda _path, left=free: left)
-        assert [f.outcome.value for f in found.of("D07")] == [result]
-        assert exit_code(found, strict=False) == code
+        examination = examine(
+            clinic.sandbox.config, utc_now, who().host, free=lambda _path, space=free: space
+        )
+        assert [f.outcome.value for f in examination.of("D07")] == [result]
+        assert exit_code(examination, strict=False) == code
 
 
 def test_a_journal_that_others_can_write(clinic: Clinic) -> None:
@@ -339,11 +341,11 @@ def test_a_server_that_lacks_functions(clinic: Clinic) -> None:
     with open_probe(clinic.sandbox.uri, settings, "reader", read_password) as probe:
         probe._session.facts = dataclasses.replace(probe.facts, controls=frozenset())
         server = Server(clinic.sandbox.uri, settings, {"reader": probe}, now=utc_now)
-        found = _functions(server)
-        assert found.outcome.value == "warning"
-        assert "RFC 4528" in found.found
-        assert "RFC 2696" in found.found
-        assert "RFC 4527" in found.found
+        finding = _functions(server)
+        assert finding.outcome.value == "warning"
+        assert "RFC 4528" in finding.found
+        assert "RFC 2696" in finding.found
+        assert "RFC 4527" in finding.found
         assert _takes_writes(server).outcome.value == "skipped"
 
 
@@ -388,11 +390,11 @@ def test_an_account_without_an_address(clinic: Clinic) -> None:
     assert "night" in row["advice"]
 
 
-def lock(**more: Any) -> dict[str, Any]:
+def lock(**fields: Any) -> dict[str, Any]:
     now = datetime.now(UTC)
-    held = {"run": "r9", "host": "elsewhere", "pid": 1, "began": 1, "who": "piactl"}
+    holder = {"run": "r9", "host": "elsewhere", "pid": 1, "began": 1, "who": "piactl"}
     times = {"since": now.isoformat(), "expires": (now + timedelta(seconds=300)).isoformat()}
-    return held | times | more
+    return holder | times | fields
 
 
 def test_a_lock(clinic: Clinic) -> None:
@@ -803,9 +805,9 @@ def test_the_checkpoint_of_replication(
 def test_clocks_that_are_apart(clinic: Clinic) -> None:
     for seconds, result, code in ((0, "ok", 0), (-30, "warning", 0), (30, "warning", 0), (120, "error", 1)):
         later = timedelta(seconds=seconds)
-        found = examine(clinic.sandbox.config, lambda later=later: utc_now() + later, who().host)
-        assert [f.outcome.value for f in found.of("D26")] == [result]
-        assert exit_code(found, strict=False) == code
+        examination = examine(clinic.sandbox.config, lambda later=later: utc_now() + later, who().host)
+        assert [f.outcome.value for f in examination.of("D26")] == [result]
+        assert exit_code(examination, strict=False) == code
 
 
 @pytest.mark.parametrize(
@@ -915,10 +917,10 @@ def test_a_failing_check_says_what_it_means_and_what_to_do(clinic: Clinic, capsy
     clinic.remove(f"ou=waiting,{clinic.sandbox.state}")
     assert run(["--config", str(clinic.sandbox.config), "doctor"]) == 1
     lines = capsys.readouterr().out.splitlines()
-    at = next(i for i, line in enumerate(lines) if line.startswith("D15"))
-    assert lines[at].startswith("D15  error    base entries: ou=waiting,")
-    assert lines[at + 1].strip() == CHECKS["D15"].meaning
-    assert lines[at + 2].strip().startswith("-> ")
+    index = next(i for i, line in enumerate(lines) if line.startswith("D15"))
+    assert lines[index].startswith("D15  error    base entries: ou=waiting,")
+    assert lines[index + 1].strip() == CHECKS["D15"].meaning
+    assert lines[index + 2].strip().startswith("-> ")
 
 
 def test_the_numbers_are_those_of_the_book() -> None:

@@ -33,8 +33,10 @@ def examined(make_academy: Callable[..., Academy]) -> Academy:
 def later(academy: Academy, minutes: int) -> dict[str, tuple[str, str]]:
     """What a doctor finds by the id of its checks, some minutes from now: what was written by now is older
     than clocks may be apart."""
-    found = examine(academy.sandbox.config, lambda: utc_now() + timedelta(minutes=minutes), "here.example")
-    return {one.check.id: (one.outcome.value, one.found) for one in found.findings}
+    examination = examine(
+        academy.sandbox.config, lambda: utc_now() + timedelta(minutes=minutes), "here.example"
+    )
+    return {finding.check.id: (finding.outcome.value, finding.found) for finding in examination.findings}
 
 
 def baseline(academy: Academy) -> Path:
@@ -53,13 +55,13 @@ def test_no_account_is_read_again_that_was_in_order(
     page = Session.page
 
     def counted(
-        self: Session, base: str, scope: str, query: str, attributes: list[str], **more: object
+        self: Session, base: str, scope: str, query: str, attributes: list[str], **options: object
     ) -> object:
-        found = page(self, base, scope, query, attributes, **more)  # type: ignore[arg-type]
+        result = page(self, base, scope, query, attributes, **options)  # type: ignore[arg-type]
         # drift (D55) is looked for in whole entries that were written since the last night
         digests = "piactlMatriculeDigest" in attributes and "displayName" not in attributes
-        read.extend(entry.dn for entry in found[0] if digests and entry.dn.startswith("uid="))
-        return found
+        read.extend(entry.dn for entry in result[0] if digests and entry.dn.startswith("uid="))
+        return result
 
     monkeypatch.setattr(Session, "page", counted)
     again = later(examined, 20)
@@ -87,9 +89,9 @@ def test_what_somebody_changed_since_is_found(
     assert later(examined, 11)[check][0] == "ok"
     change(examined, OTHER, **values)
     for minutes in (12, 13):  # a fault is not remembered as in order
-        outcome, found = later(examined, minutes)[check]
+        outcome, text = later(examined, minutes)[check]
         assert outcome in ("warning", "error")
-        assert words in found
+        assert words in text
 
 
 def test_a_line_that_was_proved_and_is_edited_is_found(examined: Academy) -> None:
@@ -97,8 +99,8 @@ def test_a_line_that_was_proved_and_is_edited_is_found(examined: Academy) -> Non
     lines = journal.read_bytes().splitlines(keepends=True)
     assert later(examined, 11)["D09"][0] == "ok"
     journal.write_bytes(b"".join([lines[0], lines[1].replace(b'"time":"20', b'"time":"21'), *lines[2:]]))
-    outcome, found = later(examined, 12)["D09"]
-    assert (outcome, "piactl.jsonl:2: was edited" in found) == ("error", True), found
+    outcome, text = later(examined, 12)["D09"]
+    assert (outcome, "piactl.jsonl:2: was edited" in text) == ("error", True), text
     journal.write_bytes(b"".join(lines))
     assert later(examined, 13)["D09"][0] == "ok"
 
@@ -106,8 +108,8 @@ def test_a_line_that_was_proved_and_is_edited_is_found(examined: Academy) -> Non
 def test_lines_that_follow_are_proved(examined: Academy) -> None:
     first = later(examined, 11)["D09"][1]
     assert examined.run("account", "lock", UID, "--reason", "demande").code == 0
-    outcome, found = later(examined, 12)["D09"]
-    assert (outcome, found != first) == ("ok", True)
+    outcome, text = later(examined, 12)["D09"]
+    assert (outcome, text != first) == ("ok", True)
     journal = examined.sandbox.folder / "journal" / "piactl.jsonl"
     journal.write_bytes(journal.read_bytes()[:-10])
     assert later(examined, 13)["D09"][0] == "error"
@@ -120,5 +122,5 @@ def test_what_was_remembered_and_is_damaged_counts_for_nothing(examined: Academy
     good = later(examined, 11)
     baseline(examined).write_text(content)
     again = later(examined, 12)
-    assert {i: one[0] for i, one in again.items()} == {i: one[0] for i, one in good.items()}
+    assert {i: result[0] for i, result in again.items()} == {i: result[0] for i, result in good.items()}
     assert json.loads(baseline(examined).read_text())["fine"]

@@ -29,8 +29,10 @@ PROTECTED = f"cn=protected,{POLICIES}"
 
 
 def row_of(academy: Academy, id_: str, *options: str) -> dict[str, str]:
-    (found,) = [one for one in academy.run("doctor", "-o", "json", *options).json if one["id"] == id_]
-    return found  # type: ignore[no-any-return]
+    (finding,) = [
+        finding for finding in academy.run("doctor", "-o", "json", *options).json if finding["id"] == id_
+    ]
+    return finding  # type: ignore[no-any-return]
 
 
 @prepared
@@ -149,8 +151,8 @@ def watched(staff: Academy) -> Academy:
 
 def test_canaries_that_are_refused(watched: Academy) -> None:
     assert row_of(watched, "D47")["result"] == "skipped"
-    found = row_of(watched, "D47", "--canaries")
-    assert (found["result"], found["found"]) == ("ok", "1 bind, all refused")
+    finding = row_of(watched, "D47", "--canaries")
+    assert (finding["result"], finding["found"]) == ("ok", "1 bind, all refused")
     ran = watched.run("nightly")
     assert (ran.code, "canary" in ran.err) == (0, False), ran.err
 
@@ -165,8 +167,8 @@ def test_a_canary_that_gets_in(watched: Academy) -> None:
     opened(watched)
     ran = watched.run("doctor", "-o", "json", "--canaries")
     assert ran.code == 1
-    (found,) = [one for one in ran.json if one["id"] == "D47"]
-    assert found["found"] == f"locked ({IDA}) at {watched.sandbox.uri}: it was let in"
+    (finding,) = [finding for finding in ran.json if finding["id"] == "D47"]
+    assert finding["found"] == f"locked ({IDA}) at {watched.sandbox.uri}: it was let in"
     watched.edit("piactl.yaml", f"account: {IDA}", f"account: {CLAIRE}")
     ran = watched.run("nightly")
     assert ran.code == 5, ran.err
@@ -189,8 +191,8 @@ def opened(academy: Academy) -> None:
 
 def test_canaries_that_prove_nothing(watched: Academy) -> None:
     watched.edit("piactl.yaml", f"account: {IDA}", "account: nobody.here")
-    found = row_of(watched, "D47", "--canaries")
-    assert (found["result"], "there is no such account" in found["found"]) == ("warning", True)
+    finding = row_of(watched, "D47", "--canaries")
+    assert (finding["result"], "there is no such account" in finding["found"]) == ("warning", True)
     (watched.sandbox.folder / "secrets" / "ida").chmod(0o644)
     watched.edit("piactl.yaml", "account: nobody.here", f"account: {IDA}")
     assert row_of(watched, "D47", "--canaries")["result"] == "warning"

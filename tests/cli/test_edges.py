@@ -84,10 +84,10 @@ def test_doctor_goes_on_past_a_folder_as_journal(academy: Academy) -> None:
     academy.edit("piactl.yaml", "journal: journal/piactl.jsonl", "journal: journal")
     ran = academy.run("doctor", "-o", "json")
     assert ran.code == Exit.FAILED, ran.err
-    found = {finding["id"]: finding for finding in ran.json}
-    assert found["D08"]["result"] == found["D09"]["result"] == "error"
-    assert "is a folder" in found["D08"]["found"]
-    assert found["D28"]["result"] == "ok"
+    findings = {finding["id"]: finding for finding in ran.json}
+    assert findings["D08"]["result"] == findings["D09"]["result"] == "error"
+    assert "is a folder" in findings["D08"]["found"]
+    assert findings["D28"]["result"] == "ok"
 
 
 def test_a_pipe_as_journal_is_not_waited_for(academy: Academy) -> None:
@@ -117,20 +117,20 @@ def test_a_check_of_doctor_that_breaks_is_that_check_s_error(
 
     monkeypatch.setattr(f"{module}.{name}", broken)
     ran = academy.run("doctor", "-o", "json")
-    found = {finding["id"]: finding for finding in ran.json}
-    assert found[id_]["result"] == "error"
-    assert found[id_]["found"] == "the check itself failed: ZeroDivisionError"
+    findings = {finding["id"]: finding for finding in ran.json}
+    assert findings[id_]["result"] == "error"
+    assert findings[id_]["found"] == "the check itself failed: ZeroDivisionError"
     assert "nobody should see" not in ran.out + ran.err
-    assert len(found) == len(CHECKS)
-    assert found["D29"]["result"] == "ok"
+    assert len(findings) == len(CHECKS)
+    assert findings["D29"]["result"] == "ok"
     assert ran.code in (Exit.FAILED, Exit.CONFIGURATION, Exit.UNREACHABLE)
 
 
 def test_doctor_reports_when_the_runs_break_it(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "read_runs", lambda *_: {}["run"])
-    found = {finding["id"]: finding for finding in academy.run("doctor", "-o", "json").json}
-    assert found["D29"]["found"] == "the check itself failed: KeyError"
-    assert found["D08"]["result"] == found["D10"]["result"] == "ok"
+    findings = {finding["id"]: finding for finding in academy.run("doctor", "-o", "json").json}
+    assert findings["D29"]["found"] == "the check itself failed: KeyError"
+    assert findings["D08"]["result"] == findings["D10"]["result"] == "ok"
 
 
 # Stdout on a full disk
@@ -363,7 +363,7 @@ def test_runs_are_shown_plainly(academy: Academy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "place", "said"),
+    ("words", "place", "message"),
     [
         (["account", "list", "-o", "xml"], "piactl account list", "'xml' is not one of"),
         (["account", "list", "--foo"], "piactl account list", "--foo"),
@@ -373,10 +373,10 @@ def test_runs_are_shown_plainly(academy: Academy) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_the_help_that_is_named_is_the_command_s(words: list[str], place: str, said: str) -> None:
+def test_the_help_that_is_named_is_the_command_s(words: list[str], place: str, message: str) -> None:
     ran = command(*words)
     assert ran.code == Exit.USAGE
-    assert said in ran.err
+    assert message in ran.err
     assert "Value error" not in ran.err
     assert f"See: {place} --help\n" in ran.err
 

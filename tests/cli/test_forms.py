@@ -53,9 +53,9 @@ def test_a_spreadsheet_in_french_opens_it(clemence: Academy) -> None:
     text = content.decode("utf-8-sig")
     header, person = csv.reader(io.StringIO(text), delimiter=";")
     assert "matricule" in header
-    one = dict(zip(header, person, strict=True))
-    assert one["matricule"] == '="0012345"', "text, so that its zeros stay"
-    assert (one["uid"], one["display_name"]) == (UID, NAME)
+    account = dict(zip(header, person, strict=True))
+    assert account["matricule"] == '="0012345"', "text, so that its zeros stay"
+    assert (account["uid"], account["display_name"]) == (UID, NAME)
     shown = clemence.run("account", "show", UID, "-o", "excel").out
     assert shown.startswith("\ufeff")
     assert "matricule" in clemence.run("account", "list", "-o", "csv").out.partition(";")[0]

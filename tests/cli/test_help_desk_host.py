@@ -47,30 +47,30 @@ def host(academy: Academy) -> Iterator[Host]:
 
 
 def block(beginning: str) -> str:
-    (found,) = [block for block in BLOCKS if block.startswith(beginning)]
-    return found
+    (script,) = [block for block in BLOCKS if block.startswith(beginning)]
+    return script
 
 
 def test_a_host_of_the_help_desk_alone(host: Host) -> None:
     brought = block("nights=").replace("'ssh root@nights.example.org'", "/srv/nights/ssh")
     host.root(brought)
     lines = host.root("cat /etc/piactl/piactl.yaml").splitlines()
-    kept = [
+    remaining = [
         line for line in lines if not re.match(r" +(nightly|administrator|approver): \{|matching_key:", line)
     ]
-    assert len(lines) - len(kept) in (3, 4)
-    host.root("cat > /etc/piactl/piactl.yaml <<'END'\n" + "\n".join(kept) + "\nEND")
+    assert len(lines) - len(remaining) in (3, 4)
+    host.root("cat > /etc/piactl/piactl.yaml <<'END'\n" + "\n".join(remaining) + "\nEND")
     host.root("cd /opt/source; " + block("sed -i").split("\n", 1)[1].replace("gpasswd -a PERSON GROUP", ""))
     assert {Path(name).name for name in host.secrets()} == {"reader", "desk", "keys"}
 
     done = host.root(block("runuser").rstrip() + " -o json || true")
-    found = {one["id"]: (one["result"], one["found"]) for one in json.loads(done)}
-    assert [id_ for id_, (result, _) in found.items() if result == "error"] == []
-    assert found["D05"][0] == "note"
-    assert "no identity nightly" in found["D05"][1]
-    assert found["D53"][0] in ("ok", "skipped")
+    findings = {finding["id"]: (finding["result"], finding["found"]) for finding in json.loads(done)}
+    assert [id_ for id_, (result, _) in findings.items() if result == "error"] == []
+    assert findings["D05"][0] == "note"
+    assert "no identity nightly" in findings["D05"][1]
+    assert findings["D53"][0] in ("ok", "skipped")
 
-    said = {}
+    outputs = {}
     commands = re.findall(r"`sudo -u piactl-desk (piactl [^`]+)`", PAGE)
     assert len(commands) == 10
     named = {"ACCOUNT": CLAIRE, "SERVICE": "messagerie", "TEXT": "appel", "NAME": "dubreuil", "REQUEST": "x"}
@@ -86,9 +86,9 @@ def test_a_host_of_the_help_desk_alone(host: Host) -> None:
         done = host.sudo("ope", DESK, *words, terminal=True, stdin=typed)
         assert "not allowed to execute" not in done.stdout, command
         assert done.returncode not in (Exit.USAGE, Exit.CONFIGURATION, Exit.BUG), (command, done.stdout)
-        said[command] = done.stdout
-    assert "piactl password activate" in said["piactl why ACCOUNT login"]
-    assert CLAIRE in said["piactl account find NAME"]
+        outputs[command] = done.stdout
+    assert "piactl password activate" in outputs["piactl why ACCOUNT login"]
+    assert CLAIRE in outputs["piactl account find NAME"]
     done = host.sudo("ope", DESK, "piactl", "password", "activate", CLAIRE, "--yes", terminal=True)
     assert (done.returncode, "shown this once" in done.stdout) == (Exit.DONE, True), done.stdout
     done = host.sudo("ope", DESK, "piactl", "why", CLAIRE, environment={"LANG": "fr_FR.UTF-8"})

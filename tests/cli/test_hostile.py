@@ -156,13 +156,17 @@ def hostile(seed: int, number: int) -> Iterator[str]:
 def words_of(template: str, text: str, academy: Academy) -> tuple[list[str], str]:
     line, _, stdin = template.partition(" | ")
     post = ["--uai", MICHELIS, "--function", "ENS", "--until", UNTIL]
-    known = {
+    replacements = {
         "C": [CLAIRE], "IDA": [IDA], "M": [MICHELIS], "W": list(WHY), "D": ["--dry-run"], "U": [UNTIL],
         "L": [LATER],
         "P": [*post, "--sponsor", IDA] if line.startswith("account create") else post,
         "F": [str(academy.folder / "new")], "FEED": [str(academy.folder / "hr.csv")],
     }  # fmt: skip
-    words = [one for word in line.split() for one in known.get(word, [word.replace("{}", text)])]
+    words = [
+        replacement
+        for word in line.split()
+        for replacement in replacements.get(word, [word.replace("{}", text)])
+    ]
     return words, stdin.replace("{}", text)
 
 
@@ -173,12 +177,12 @@ def harmless(text: str) -> bool:
 def tried(academy: Academy, template: str, text: str) -> None:
     words, stdin = words_of(template, text, academy)
     ran = academy.run(*words, stdin=stdin)  # which refuses a bug and a traceback
-    what = f"{template!r} with {text[:200]!r}: {ran}"
-    assert ran.code in (0, 1, 2, 5, 6, 9, 10), what
-    assert harmless(ran.err), what
-    assert harmless(ran.out.replace("\t", "")), what  # what is no table in a pipe is tsv
-    assert ran.code == 0 or ran.err or ran.out, what
-    assert len(ran.err.splitlines()) < 60, what
+    attempt = f"{template!r} with {text[:200]!r}: {ran}"
+    assert ran.code in (0, 1, 2, 5, 6, 9, 10), attempt
+    assert harmless(ran.err), attempt
+    assert harmless(ran.out.replace("\t", "")), attempt  # what is no table in a pipe is tsv
+    assert ran.code == 0 or ran.err or ran.out, attempt
+    assert len(ran.err.splitlines()) < 60, attempt
 
 
 TYPED = (
@@ -252,12 +256,12 @@ def test_a_reason_is_exact_in_json_and_harmless_elsewhere(loaded: Academy, reaso
         ran = loaded.run(*words)
         assert (ran.code, harmless(ran.out + ran.err)) == (0, True), ran
     places = {
-        ("account", "show", CLAIRE): lambda one: one["lock"]["reason"],
-        ("exception", "list"): lambda one: one[0]["reason"],
-        ("override", "list"): lambda one: one[0]["reason"],
-        ("journal", "show", "--account", CLAIRE): lambda one: one[-1]["reason"],
-        ("account", "history", CLAIRE): lambda one: one[-1]["reason"],
-        ("runs", "show", "last"): lambda one: one["reason"],
+        ("account", "show", CLAIRE): lambda account: account["lock"]["reason"],
+        ("exception", "list"): lambda exceptions: exceptions[0]["reason"],
+        ("override", "list"): lambda overrides: overrides[0]["reason"],
+        ("journal", "show", "--account", CLAIRE): lambda changes: changes[-1]["reason"],
+        ("account", "history", CLAIRE): lambda changes: changes[-1]["reason"],
+        ("runs", "show", "last"): lambda record: record["reason"],
     }
     for place, reason_in in places.items():
         assert reason_in(loaded.run(*place, "-o", "json").json) == reason, place
@@ -303,7 +307,7 @@ def test_a_name_in_the_directory_is_exact_in_json_and_harmless_elsewhere(loaded:
     loaded.change(CLAIRE, supannMailPrive=["a;=1+1@example.org"])
     assert loaded.run("account", "close", CLAIRE, "--until", LATER, "--from", UNTIL, *WHY).code == 0
     listed = loaded.run("account", "list", "-o", "json").json
-    assert f"{name} {name}" in {one["display_name"] for one in listed}
+    assert f"{name} {name}" in {account["display_name"] for account in listed}
     for place in (
         ("account", "list"),
         ("forecast", "--leavers", "40", "--private-mail"),

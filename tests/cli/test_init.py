@@ -26,9 +26,9 @@ PIP_WHEEL = [sys.executable, *"-m pip wheel --no-deps --no-build-isolation -w".s
 def test_the_files_validate_and_are_private(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "etc" / "pi actl"
     assert run(["init", "--dir", str(folder)]) == 0
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
     names = ["piactl.yaml", "policy.yaml", "establishments.csv", "secrets/keys"]
-    assert said.out.split("\n")[:-1] == [str(folder / name) for name in names]
+    assert captured.out.split("\n")[:-1] == [str(folder / name) for name in names]
     settings = read_settings(folder / "piactl.yaml")
     assert policy_warnings(read_policy(Path(settings.policy_file))) == []
     assert "0800009A" in read_register(Path(settings.establishments_file))
@@ -39,9 +39,9 @@ def test_the_files_validate_and_are_private(tmp_path: Path, capsys: pytest.Captu
     assert text.split("\n")[0] == "uai;nom;nature;degre;secteur;commune"
     assert text.split("\n")[1].startswith("# EDIT")
     for word in ("EDIT", "doctor", "secrets/keys", f"--config '{folder}/piactl.yaml'", "schemas/ldap"):
-        assert word in said.err, word
+        assert word in captured.err, word
     key = (folder / "secrets" / "keys").read_text().split()[-1]
-    assert key not in said.out + said.err
+    assert key not in captured.out + captured.err
 
 
 def test_the_marks_are_where_it_says(tmp_path: Path) -> None:
@@ -60,9 +60,9 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
     keys = (tmp_path / "secrets" / "keys").read_bytes()
     capsys.readouterr()
     assert run(["init", "--dir", str(tmp_path)]) == 0
-    said = capsys.readouterr()
-    assert said.out == f"{tmp_path}/establishments.csv\n"
-    assert "policy.yaml: already exists" in said.err
+    captured = capsys.readouterr()
+    assert captured.out == f"{tmp_path}/establishments.csv\n"
+    assert "policy.yaml: already exists" in captured.err
     assert (tmp_path / "policy.yaml").read_text("utf-8") == own
     assert (tmp_path / "secrets" / "keys").read_bytes() == keys
     assert run(["init", "--dir", str(tmp_path)]) == 0
@@ -84,9 +84,9 @@ def test_a_link_is_left_alone(tmp_path: Path) -> None:
 def test_where_it_cannot_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("x")
     assert run(["init", "--dir", str(tmp_path / "file" / "below")]) == 1
-    said = capsys.readouterr()
-    assert "--dir DIR" in said.err
-    assert said.out == ""
+    captured = capsys.readouterr()
+    assert "--dir DIR" in captured.err
+    assert captured.out == ""
 
 
 def test_without_a_configuration_it_says_how_to_get_one(
@@ -96,9 +96,9 @@ def test_without_a_configuration_it_says_how_to_get_one(
     monkeypatch.delenv("PIACTL_CONFIG", raising=False)
     monkeypatch.setattr(chosen, "config", "")
     assert run(["account", "list"]) == 10
-    said = capsys.readouterr().err
-    assert "piactl sandbox start" in said
-    assert "piactl init" in said
+    message = capsys.readouterr().err
+    assert "piactl sandbox start" in message
+    assert "piactl init" in message
 
 
 @pytest.mark.long

@@ -47,10 +47,10 @@ class Past:
                 for uid, kind, reason, _outcome in changes
             ]
             numbers = journal.intents(writes)
-            known = [(n, c[3]) for n, c in zip(numbers, changes, strict=True) if c[3]]
+            outcomes = [(n, c[3]) for n, c in zip(numbers, changes, strict=True) if c[3]]
             journal.outcomes([Settlement(n, str(outcome), "changed since" if outcome == "conflict" else "")
-                              for n, outcome in known])  # fmt: skip
-            if len(known) < len(changes):
+                              for n, outcome in outcomes])  # fmt: skip
+            if len(outcomes) < len(changes):
                 return journal.head  # it died here
             return journal.end({})
 
@@ -82,7 +82,7 @@ def past(academy: Academy) -> Past:
 def shown(academy: Academy, *words: str) -> list[tuple[str, str, str]]:
     ran = academy.run("journal", "show", *words, "-o", "json")
     assert ran.code == 0, ran.err
-    return [(one["run"], one["uid"], one["outcome"]) for one in ran.json]
+    return [(change["run"], change["uid"], change["outcome"]) for change in ran.json]
 
 
 ALL = [
@@ -92,7 +92,7 @@ ALL = [
 
 
 @pytest.mark.parametrize(
-    ("words", "at"),
+    ("words", "positions"),
     [
         ("", [0, 1, 2, 3, 4, 5]),
         ("--account ana.roy", [0, 2, 4]),
@@ -113,19 +113,19 @@ ALL = [
         ("--account bo.li --run r2 --author hugo --kind grant --from 2022-01-01 --until 2022-12-31", [3]),
     ],
 )
-def test_show_by_every_filter(academy: Academy, past: Past, words: str, at: list[int]) -> None:
-    assert shown(academy, *words.split()) == [ALL[n] for n in at]
+def test_show_by_every_filter(academy: Academy, past: Past, words: str, positions: list[int]) -> None:
+    assert shown(academy, *words.split()) == [ALL[n] for n in positions]
 
 
 def test_show_says_who_is_behind_it_and_all_of_a_change(academy: Academy, past: Past) -> None:
     rows = academy.run("journal", "show", "-o", "ndjson").out.splitlines()
-    found = [json.loads(one) for one in rows]
-    assert [one["author"] for one in found] == ["piactl", "piactl", "hugo", "hugo", "rose", "rose"]
-    assert found[2]["reason"] == HOSTILE
-    assert found[2]["command"] == ["piactl", "nightly", "a feed"]
-    assert found[2]["attributes"] == ["mail"]
-    assert (found[3]["message"], found[5]["settled"]) == ("changed since", None)
-    assert found[2]["time"].startswith("2022-03-01T02:00:")
+    changes = [json.loads(line) for line in rows]
+    assert [change["author"] for change in changes] == ["piactl", "piactl", "hugo", "hugo", "rose", "rose"]
+    assert changes[2]["reason"] == HOSTILE
+    assert changes[2]["command"] == ["piactl", "nightly", "a feed"]
+    assert changes[2]["attributes"] == ["mail"]
+    assert (changes[3]["message"], changes[5]["settled"]) == ("changed since", None)
+    assert changes[2]["time"].startswith("2022-03-01T02:00:")
 
 
 def test_hostile_text_is_escaped_for_people_and_neutral_in_csv(academy: Academy, past: Past) -> None:
@@ -137,16 +137,16 @@ def test_hostile_text_is_escaped_for_people_and_neutral_in_csv(academy: Academy,
     assert len(tsv) == 7
     cells = list(csv.reader(io.StringIO(academy.run("journal", "show", "-o", "csv").out)))
     assert cells[3][cells[0].index("reason")] == HOSTILE.replace("\n=", "\n'=")
-    assert not any(cell.startswith(("=", "+", "-", "@")) for one in cells for cell in one)
+    assert not any(cell.startswith(("=", "+", "-", "@")) for record in cells for cell in record)
 
 
 def test_a_uid_needs_no_directory_and_other_names_do(academy: Academy) -> None:
     academy.night("2026-09-05", academy.feed(row(), day="2026-09-05"))
     for name in ("claire.dubreuil", "claire.dubreuil@ac-amiens.fr", "1001"):
-        assert [one[1] for one in shown(academy, "--account", name)] == ["claire.dubreuil"], name
+        assert [change[1] for change in shown(academy, "--account", name)] == ["claire.dubreuil"], name
     assert academy.run("journal", "show", "--account", "nobody.here").code == 9
     academy.sandbox.stop()
-    assert [one[1] for one in shown(academy, "--account", "claire.dubreuil")] == ["claire.dubreuil"]
+    assert [change[1] for change in shown(academy, "--account", "claire.dubreuil")] == ["claire.dubreuil"]
     ran = academy.run("journal", "show", "--account", "1001")
     assert (ran.code, ran.out) == (8, "")
     assert "no uid of this journal" in ran.err
@@ -221,39 +221,41 @@ def test_an_export_is_proved_by_itself(academy: Academy, past: Past, words: str,
 
 def test_tampering_with_an_export_is_found(academy: Academy, past: Past) -> None:
     out, head = exported(academy, "--from", "2022-01-01", "--until", "2022-12-31")
-    whole = out.read_bytes().splitlines(keepends=True)
+    original = out.read_bytes().splitlines(keepends=True)
     chance = random.Random(7)
     tampered: list[list[bytes]] = []
-    for at in range(len(whole)):
-        line = bytearray(whole[at])
+    for position in range(len(original)):
+        line = bytearray(original[position])
         line[chance.randrange(len(line))] ^= 1 << chance.randrange(7)
-        tampered.append([*whole[:at], bytes(line), *whole[at + 1 :]])
-        tampered.append(whole[:at] + whole[at + 1 :])
-        tampered.append([*whole[:at], whole[chance.randrange(len(whole))], *whole[at:]])
-        tampered.append(whole[:at])
-    last = json.loads(whole[-1])
+        tampered.append([*original[:position], bytes(line), *original[position + 1 :]])
+        tampered.append(original[:position] + original[position + 1 :])
+        tampered.append(
+            [*original[:position], original[chance.randrange(len(original))], *original[position:]]
+        )
+        tampered.append(original[:position])
+    last = json.loads(original[-1])
     after = Head(last["seq"], last["hash"])
     tampered.append(
-        [*whole, sealed({"type": "note", "time": "2022-03-01T03:00:00.000Z", "run": "r2"}, after)[0]]
+        [*original, sealed({"type": "note", "time": "2022-03-01T03:00:00.000Z", "run": "r2"}, after)[0]]
     )
-    tampered.append([*whole[:-1], whole[-1][:-1]])
+    tampered.append([*original[:-1], original[-1][:-1]])
     for lines in tampered:
-        if lines == whole:
+        if lines == original:
             continue
         out.write_bytes(b"".join(lines))
         ran = academy.run("journal", "verify", out)
         assert (ran.code, ran.out) == (1, ""), lines
         assert str(out) in ran.err
     # all made anew, first line and end included: only the head that was kept finds it
-    remade, at = whole[:1], json.loads(whole[0])
-    before = after = Head(at["seq"], at["prev"])
-    for raw in whole[1:]:
+    remade, beginning = original[:1], json.loads(original[0])
+    before = after = Head(beginning["seq"], beginning["prev"])
+    for raw in original[1:]:
         body = {k: v for k, v in json.loads(raw).items() if k not in ("seq", "prev", "hash")} | {
             "run": "forged"
         }
         line, after = sealed(body, after)
         remade.append(line)
-    first = {k: v for k, v in at.items() if k not in ("seq", "prev", "hash")}
+    first = {k: v for k, v in beginning.items() if k not in ("seq", "prev", "hash")}
     remade[0] = sealed_in_place({**first, "head": {"seq": after.seq, "hash": after.hash}}, before)
     out.write_bytes(b"".join(remade))
     assert academy.run("journal", "verify", out).code == 0
@@ -307,8 +309,8 @@ def test_prune_removes_what_is_old_and_says_so(academy: Academy, settled: Past) 
     done = academy.run("journal", "prune", "--before", "2022-06-01")
     assert done.code == 0, done.err
     assert "12 lines removed" in done.out
-    assert {one[0] for one in shown(academy)} >= {"r3"}
-    assert not {one[0] for one in shown(academy)} & {"r1", "r2"}
+    assert {change[0] for change in shown(academy)} >= {"r3"}
+    assert not {change[0] for change in shown(academy)} & {"r1", "r2"}
     verified = academy.run("journal", "verify")
     assert verified.code == 0, verified.err
     assert "lines up to 12, written before 2022-06-01, were pruned by" in verified.out
@@ -345,15 +347,15 @@ def age(path: Path) -> None:
 
 def reanchor(academy: Academy, path: Path) -> None:
     """Lets the records of runs hold the lines as they are now, and takes the heads away."""
-    hashes = {(one := json.loads(raw))["seq"]: one["hash"] for raw in path.read_bytes().splitlines()}
+    hashes = {(line := json.loads(raw))["seq"]: line["hash"] for raw in path.read_bytes().splitlines()}
     import ldap3
 
     with academy.sandbox.root() as root:
         root.search(
             f"ou=runs,{academy.sandbox.state}", "(piactlData=*)", ldap3.LEVEL, attributes=["piactlData"]
         )
-        found = [(e["dn"], json.loads(e["raw_attributes"]["piactlData"][0])) for e in root.response]
-        for dn, record in found:
+        records = [(e["dn"], json.loads(e["raw_attributes"]["piactlData"][0])) for e in root.response]
+        for dn, record in records:
             record["journal"]["hash"] = hashes[record["journal"]["seq"]]
             root.modify(dn, {"piactlData": [(ldap3.MODIFY_REPLACE, [json.dumps(record)])]})
         root.search(f"ou=journals,{academy.sandbox.state}", "(cn=*)", ldap3.LEVEL, attributes=["cn"])

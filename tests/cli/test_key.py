@@ -29,7 +29,7 @@ def feed(academy: Academy, on: str, *rows: str) -> Path:
 def needed(academy: Academy) -> dict[str, dict[str, Any]]:
     ran = academy.run("key", "list", "-o", "json")
     assert ran.code == 0, ran.err
-    return {one["key"]: one for one in ran.json}
+    return {key["key"]: key for key in ran.json}
 
 
 def keys_of(academy: Academy, attribute: str) -> set[str]:
@@ -141,16 +141,16 @@ def test_a_host_without_the_current_key_writes_nothing(academy: Academy) -> None
     keys_file(academy).write_bytes(old)
     listed = academy.run("key", "list", "-o", "json")
     assert listed.code == 1
-    assert {one["key"]: one["here"] for one in listed.json} == {"k1": True, "k2": False}
+    assert {key["key"]: key["here"] for key in listed.json} == {"k1": True, "k2": False}
     doctor = academy.run("doctor", "-o", "json")
-    [found] = [one for one in doctor.json if one["id"] == "D27"]
-    assert found["result"] == "error"
-    assert "key k2" in found["found"]
+    [finding] = [finding for finding in doctor.json if finding["id"] == "D27"]
+    assert finding["result"] == "error"
+    assert "key k2" in finding["found"]
 
 
 def test_what_is_wrong_with_the_words(academy: Academy) -> None:
     before = keys_file(academy).read_bytes()
-    for words, code, said in [
+    for words, code, message in [
         (("add",), 2, "needs a reason"),
         (("add", "--id", "k1", *WHY), 10, "key k1 already exists"),
         (("add", "--id", "k 2", *WHY), 10, "not the id of a key"),
@@ -159,7 +159,7 @@ def test_what_is_wrong_with_the_words(academy: Academy) -> None:
         (("retire", *WHY), 2, "KEY"),
     ]:
         ran = academy.run("key", *words)
-        assert (ran.code, said in ran.err) == (code, True), ran.err
+        assert (ran.code, message in ran.err) == (code, True), ran.err
     assert keys_file(academy).read_bytes() == before
 
 

@@ -54,9 +54,9 @@ def leave_only(academy: Academy, identity: str) -> None:
     secrets, aside = academy.sandbox.folder / "secrets", academy.folder / "aside"
     aside.mkdir(exist_ok=True)
     for name in IDENTITIES:
-        here, there = (secrets, aside) if name != identity else (aside, secrets)
-        if (here / name).exists():
-            (here / name).rename(there / name)
+        source, target = (secrets, aside) if name != identity else (aside, secrets)
+        if (source / name).exists():
+            (source / name).rename(target / name)
 
 
 def test_the_table_names_commands() -> None:
@@ -81,8 +81,8 @@ def test_looking_needs_the_readers_password_at_most(academy: Academy, identity: 
 def test_one_password_is_enough(academy: Academy, words: str) -> None:
     load(academy)
     case = CASES[words]
-    for given, stdin in case.before:
-        assert academy.run(*filled(given, academy), stdin=stdin).code == 0
+    for arguments, stdin in case.before:
+        assert academy.run(*filled(arguments, academy), stdin=stdin).code == 0
     if words in ("otp suspend", "otp resume"):
         verified(academy, CLAIRE)
     if words == "otp resume":
@@ -121,10 +121,10 @@ def test_a_protected_account_is_out_of_the_desks_reach(academy: Academy, words: 
         verified(academy, PROTECTED, "--administrator")
     if words == "otp resume":
         assert academy.run("otp", "suspend", PROTECTED, "--administrator", *WHY).code == 0
-    given = [PROTECTED if word == CLAIRE else word for word in filled(CASES[words].right, academy)]
+    arguments = [PROTECTED if word == CLAIRE else word for word in filled(CASES[words].right, academy)]
     stdin = "123456\n123456\n" if words.startswith("otp") else CASES[words].stdin
     with academy.nothing_written():
-        ran = academy.run(*given, stdin=stdin)
+        ran = academy.run(*arguments, stdin=stdin)
     assert ran.code == Exit.FAILED, ran
     assert "protected" in ran.err, ran
     assert "--administrator" in ran.err, ran
@@ -135,7 +135,11 @@ def test_a_protected_account_gets_its_mark_by_an_administrator(academy: Academy)
     """The policy keeps piactl's own desk away; the mark keeps its password away, and doctor asks for it."""
 
     def found() -> str:
-        return next(one["result"] for one in academy.run("doctor", "-o", "json").json if one["id"] == "D32")
+        return next(
+            finding["result"]
+            for finding in academy.run("doctor", "-o", "json").json
+            if finding["id"] == "D32"
+        )
 
     academy.edit("policy.yaml", "protected: [admin.secours]", f"protected: [admin.secours, {PROTECTED}]")
     load(academy)

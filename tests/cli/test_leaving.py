@@ -84,8 +84,8 @@ def test_a_numen_in_the_place_of_a_name_is_never_repeated(staffed: Academy, layo
         ran = staffed.run(*words, NUMEN)
         assert ran.code == 9
         assert "NUMEN" in ran.err
-    said = "".join(staffed.said).lower().replace(" ", "")
-    assert NUMEN.lower() not in said
+    output = "".join(staffed.said).lower().replace(" ", "")
+    assert NUMEN.lower() not in output
 
 
 def test_a_numen_in_a_reason_is_kept_nowhere(staffed: Academy) -> None:
@@ -94,6 +94,6 @@ def test_a_numen_in_a_reason_is_kept_nowhere(staffed: Academy) -> None:
     staffed.run("exception", "grant", CLAIRE, "--service", "iprof", "--until", day(30).isoformat(), *why)
     staffed.run("account", "close", CLAIRE, "--until", day(30).isoformat(), *why)
     entry = staffed.entry(CLAIRE)
-    kept = b"".join(v for name in ("piactlLock", "piactlException", "piactlOverride") for v in entry[name])
-    assert kept.count(b"said 20E********** on the telephone") == 3
-    assert NUMEN not in kept.decode() + "".join(staffed.said)
+    stored = b"".join(v for name in ("piactlLock", "piactlException", "piactlOverride") for v in entry[name])
+    assert stored.count(b"said 20E********** on the telephone") == 3
+    assert NUMEN not in stored.decode() + "".join(staffed.said)

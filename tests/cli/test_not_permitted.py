@@ -41,11 +41,11 @@ def loaded(make_academy: Callable[..., Academy]) -> Iterator[Academy]:
             for parent in path.parents:  # pytest's own folders are its user's alone
                 if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
                     parent.chmod(parent.stat().st_mode | 0o011)
-            for one in (path, *path.rglob("*")):
-                os.lchown(one, OTHER, OTHER)
+            for file in (path, *path.rglob("*")):
+                os.lchown(file, OTHER, OTHER)
     yield academy
     for path in (academy.sandbox.folder, academy.folder):
-        for folder in (path, *(one for one in path.rglob("*") if one.is_dir())):
+        for folder in (path, *(child for child in path.rglob("*") if child.is_dir())):
             folder.chmod(0o700)
 
 
@@ -124,8 +124,8 @@ def test_a_file_that_is_not_theirs(loaded: Academy, run: Run, name: str) -> None
     with loaded.nothing_written():
         for words in HIDDEN[name]:
             names = {FEED: str(feed), "{new}": str(loaded.folder / "new"), "{path}": str(path)}
-            given = [names.get(word, word) for word in words]
-            refused(run(*given), path)
+            arguments = [names.get(word, word) for word in words]
+            refused(run(*arguments), path)
 
 
 def test_a_configuration_that_is_looked_for_where_they_may_not_look(loaded: Academy, run: Run) -> None:
@@ -150,8 +150,8 @@ def test_doctor_says_it_and_finds_no_bug(loaded: Academy, run: Run, name: str) -
     hide(path)
     ran = run("doctor", "-o", "json")
     assert ran.code in (Exit.CONFIGURATION, Exit.FAILED), ran
-    found = [one for one in json.loads(ran.out) if one["result"] == "error"]
-    text = " ".join(one["found"] + " " + one["advice"] for one in found)
+    errors = [finding for finding in json.loads(ran.out) if finding["result"] == "error"]
+    text = " ".join(error["found"] + " " + error["advice"] for error in errors)
     assert str(path) in text
     assert "a bug" not in text
     assert f"sudo -u {name_of(OWNER)} piactl" in text if ROOT else "check its mode" in text
@@ -187,17 +187,17 @@ def test_root_where_each_writing_identity_has_a_user(academy: Academy) -> None:
 def test_doctor_as_root_does_not_say_to_give_the_files_to_root(loaded: Academy) -> None:
     """The files are those of the user that runs the nights: doctor says to run it as that user."""
     ran = loaded.spawn("doctor", "-o", "json")
-    (d01,) = (one for one in ran.json if one["result"] == "error")
+    (d01,) = (finding for finding in ran.json if finding["result"] == "error")
     assert f"run `runuser -u {name_of(OTHER)} -- piactl ...`, or `chown root" in d01["found"]
     folder = loaded.sandbox.folder
     for path in (folder, *(folder / n for n in ("piactl.yaml", "policy.yaml", "establishments.csv"))):
         os.chown(path, 0, 0)
     ran = loaded.spawn("doctor", "-o", "json")
     assert ran.code == Exit.CONFIGURATION, ran
-    found = {one["id"]: one for one in ran.json if one["result"] == "error"}
-    assert {"D04", "D05", "D08"} <= set(found)
+    errors = {finding["id"]: finding for finding in ran.json if finding["result"] == "error"}
+    assert {"D04", "D05", "D08"} <= set(errors)
     for id_ in ("D04", "D05", "D08"):
-        text = found[id_]["found"] + " " + found[id_]["advice"]
+        text = errors[id_]["found"] + " " + errors[id_]["advice"]
         assert "chown" not in text
         assert "give the file" not in text.lower()
         assert f"runuser -u {name_of(OTHER)} -- piactl" in text

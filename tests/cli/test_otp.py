@@ -86,7 +86,7 @@ def test_files_are_private_new_and_only_there_when_it_is_done(two: Academy) -> N
     png, uri = folder / "qr.png", folder / "qr.uri"
     assert two.run("otp", "enroll", UID, "--png", png, "--uri-file", uri).code == 0
     assert png.read_bytes().startswith(b"\x89PNG\r\n")
-    assert {stat.S_IMODE(one.stat().st_mode) for one in (png, uri)} == {0o600}
+    assert {stat.S_IMODE(file.stat().st_mode) for file in (png, uri)} == {0o600}
     before = png.read_bytes(), uri.read_bytes()
     for options in (("--png", png), ("--uri-file", uri), ("--png", folder / "new.png", "--uri-file", uri)):
         ran = two.run("otp", "enroll", UID, *options)
@@ -161,7 +161,7 @@ def test_what_needs_a_code_is_blocked_without_a_device(two: Academy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "stdin", "code", "said"),
+    ("words", "stdin", "code", "message"),
     [
         (("enroll", "nobody.here", "--uri-file", "/nonexistent/x"), "", 1, "cannot be made"),
         (("verify", "nobody.here"), "123456\n", 9, "no account has this uid"),
@@ -176,10 +176,10 @@ def test_what_needs_a_code_is_blocked_without_a_device(two: Academy) -> None:
         (("show", "nobody.here"), "", 9, "nobody.here"),
     ],
 )
-def test_what_cannot_be(two: Academy, words: tuple[str, ...], stdin: str, code: int, said: str) -> None:
+def test_what_cannot_be(two: Academy, words: tuple[str, ...], stdin: str, code: int, message: str) -> None:
     with two.nothing_written():
         ran = two.run("otp", *words, stdin=stdin)
-    assert (ran.code, said in ran.err) == (code, True), ran.err
+    assert (ran.code, message in ran.err) == (code, True), ran.err
     assert ran.out == ""
 
 
@@ -196,12 +196,18 @@ def test_under_cron(two: Academy) -> None:
     root = str(Path(__file__).parents[2])
     words = two.words("--config", str(two.sandbox.config), "otp", "show", UID)
     bare = {"LANG": "C", "PYTHONPATH": root}
-    how = {"env": bare, "stdin": subprocess.DEVNULL, "capture_output": True, "timeout": 60, "check": False}
-    done = subprocess.run(words, **how)
+    options = {
+        "env": bare,
+        "stdin": subprocess.DEVNULL,
+        "capture_output": True,
+        "timeout": 60,
+        "check": False,
+    }
+    done = subprocess.run(words, **options)
     assert (done.returncode, done.stderr) == (0, b"")
     enrolled(two, UID)
     words = two.words("--config", str(two.sandbox.config), "otp", "verify", UID)
-    done = subprocess.run(words, **how)
+    done = subprocess.run(words, **options)
     assert done.returncode == 2
     assert b"none was given" in done.stderr
 
@@ -224,10 +230,10 @@ def test_no_secret_is_anywhere_but_in_its_place(two: Academy) -> None:
         two.run(*words)
     raw = base64.b32decode(phone.secret)
     forms = [phone.secret, phone.secret.lower(), raw.hex(), base64.b64encode(raw).decode(), "otpauth://"]
-    said = "".join(two.said)
-    assert said
+    output = "".join(two.said)
+    assert output
     for form in forms:
-        assert form not in said
+        assert form not in output
     places = [path for path in two.sandbox.folder.rglob("*") if path.is_file() and "slapd" not in path.parts]
     assert any("journal" in path.parts for path in places)
     for path in places:

@@ -16,15 +16,15 @@ def down(academy: Academy) -> Academy:
 
 def line_of(academy: Academy, text: str) -> int:
     lines = (academy.sandbox.folder / "policy.yaml").read_text(encoding="utf-8").splitlines()
-    found = [number for number, line in enumerate(lines, 1) if line.startswith(text)]
-    assert len(found) == 1
-    return found[0]
+    numbers = [number for number, line in enumerate(lines, 1) if line.startswith(text)]
+    assert len(numbers) == 1
+    return numbers[0]
 
 
 def test_services(down: Academy) -> None:
     ran = down.run("service", "list", "-o", "json")
     assert ran.code == 0, ran.err
-    services = {one["name"]: one for one in ran.json}
+    services = {service["name"]: service for service in ran.json}
     assert list(services)[:2] == ["messagerie", "annuaire"], "as the policy orders them"
     assert services["siecle"] == {
         "name": "siecle",
@@ -64,13 +64,13 @@ def test_a_service(down: Academy) -> None:
         "when": {"fonction": ["EDU"]},
         "line": line_of(down, "  cpe:"),
     }
-    positions = {one["name"]: (one["keeps"], one["ends"]) for one in view["positions"]}
+    positions = {position["name"]: (position["keeps"], position["ends"]) for position in view["positions"]}
     assert (positions["acces_reduit"], positions["retraite"]) == ((False, False), (False, True))
     assert "given_by\tdirection cpe\n" in down.run("service", "show", "siecle", "-o", "tsv").out
 
 
 def test_profiles(down: Academy) -> None:
-    rows = {one["name"]: one for one in down.run("profile", "list", "-o", "json").json}
+    rows = {profile["name"]: profile for profile in down.run("profile", "list", "-o", "json").json}
     assert rows["enseignant1d"]["when"]["degree"] == ["1D"]
     assert "iprof" in rows["enseignant1d"]["services"]
     assert "aesh\tfonction AEH\tmessagerie annuaire colibris magistere\t" in down.run("profile", "list").out
@@ -89,7 +89,7 @@ def test_a_profile(down: Academy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("service", "show", "iporf"), "iporf: the policy has no such service; did you mean iprof?"),
         (("service", "show", "\x1b[2J"), r"\x1b[2J: the policy has no such service"),
@@ -99,7 +99,7 @@ def test_a_profile(down: Academy) -> None:
         ),
     ],
 )
-def test_the_nearest_word(down: Academy, words: tuple[str, ...], said: str) -> None:
+def test_the_nearest_word(down: Academy, words: tuple[str, ...], message: str) -> None:
     ran = down.run(*words)
     assert (ran.code, ran.out) == (9, "")
-    assert said in ran.err
+    assert message in ran.err

@@ -69,7 +69,7 @@ def test_each_act_leaves_its_head(locked: Academy) -> None:
     heads = stored(locked)
     assert len(heads) == 2
     last = json.loads(journal_of(locked).read_bytes().splitlines()[-1])
-    assert max(heads, key=lambda one: one.head.seq).head == Head(last["seq"], last["hash"])
+    assert max(heads, key=lambda anchor: anchor.head.seq).head == Head(last["seq"], last["hash"])
     ran = locked.run("journal", "verify")
     assert (ran.code, "2 stored heads match" in ran.out) == (0, True), ran
 
@@ -77,10 +77,10 @@ def test_each_act_leaves_its_head(locked: Academy) -> None:
 def test_a_line_taken_out_is_found_before_and_after_the_next_night(locked: Academy) -> None:
     forge(journal_of(locked), without="password")
     for _ in ("before", "after"):
-        found = locked.run("journal", "verify")
-        assert found.code == 1
-        assert "the head in the directory of run" in found.err
-        doctor = {one["id"]: one for one in locked.run("doctor", "-o", "json").json}
+        verification = locked.run("journal", "verify")
+        assert verification.code == 1
+        assert "the head in the directory of run" in verification.err
+        doctor = {finding["id"]: finding for finding in locked.run("doctor", "-o", "json").json}
         assert doctor["D09"]["result"] == "error"
         locked.run("nightly", locked.feed(row(), day="2026-09-02"), "--as-of", "2026-09-02", "--yes")
 
@@ -93,9 +93,9 @@ def test_a_line_taken_out_is_found_by_the_head_that_doctor_remembers(locked: Aca
             root.delete(dn)
     assert locked.run("journal", "verify").code == 0
     forge(journal_of(locked), without="password")
-    found = locked.run("journal", "verify")
-    assert found.code == 1
-    assert "that doctor saw" in found.err
+    verification = locked.run("journal", "verify")
+    assert verification.code == 1
+    assert "that doctor saw" in verification.err
 
 
 def test_the_heads_also_go_to_a_file(locked: Academy) -> None:
@@ -110,9 +110,9 @@ def test_the_heads_also_go_to_a_file(locked: Academy) -> None:
         for dn in [e["dn"] for e in searched(root, f"ou=journals,{locked.sandbox.state}")]:
             root.delete(dn)
     forge(journal_of(locked), without="password")
-    found = locked.run("journal", "verify")
-    assert found.code == 1
-    assert str(heads) in found.err
+    verification = locked.run("journal", "verify")
+    assert verification.code == 1
+    assert str(heads) in verification.err
     heads.unlink()
     assert locked.run("journal", "verify").code == 8
     assert f"{heads}: the head of the journal cannot be appended" in activate(locked).err
@@ -123,9 +123,9 @@ def test_an_act_that_no_head_covers_is_not_proved(locked: Academy) -> None:
     with locked.sandbox.root() as root:
         for dn in [e["dn"] for e in searched(root, f"ou=journals,{locked.sandbox.state}")]:
             root.delete(dn)
-    found = locked.run("journal", "verify")
-    assert found.code == 1
-    assert "no stored head covers run" in found.err
+    verification = locked.run("journal", "verify")
+    assert verification.code == 1
+    assert "no stored head covers run" in verification.err
     activate(locked)
     assert locked.run("journal", "verify").code == 0, "the next head covers it too"
 
@@ -140,9 +140,9 @@ def test_a_recorded_run_without_a_line_is_found(locked: Academy) -> None:
         hold_lock(root, locked.sandbox.state)
         dn = f"cn={run['run']},ou=runs,{locked.sandbox.state}"
         root.add(dn, attributes={"objectClass": "piactlRecord", "piactlData": json.dumps(run)})
-    found = locked.run("journal", "verify")
-    assert found.code == 1
-    assert f"run {run['run']}, recorded in the directory, has none" in found.err
+    verification = locked.run("journal", "verify")
+    assert verification.code == 1
+    assert f"run {run['run']}, recorded in the directory, has none" in verification.err
 
 
 def test_a_forged_head_raises_the_alarm_and_stops_no_night(locked: Academy) -> None:
@@ -154,17 +154,17 @@ def test_a_forged_head_raises_the_alarm_and_stops_no_night(locked: Academy) -> N
             "2026-09-01T00:00:00.000Z", journal_owner(who().user, who().host), "r", Head(10**17, "0" * 64)
         )
         desk.modify(dn, {"description": [(ldap3.MODIFY_ADD, [str(lie), "no head"])]})
-    found = locked.run("journal", "verify")
-    assert found.code == 1
-    assert "anchors 100000000000000000" in found.err
-    assert "is not a head of a journal" in found.err
+    verification = locked.run("journal", "verify")
+    assert verification.code == 1
+    assert "anchors 100000000000000000" in verification.err
+    assert "is not a head of a journal" in verification.err
     locked.quiet_night("2026-09-02")
 
 
 def days(academy: Academy) -> list[str]:
     with academy.sandbox.connect("reader") as reader:
-        found = searched(reader, f"ou=journals,{academy.sandbox.state}")
-    return sorted(entry["dn"].partition(",")[0] for entry in found)
+        entries = searched(reader, f"ou=journals,{academy.sandbox.state}")
+    return sorted(entry["dn"].partition(",")[0] for entry in entries)
 
 
 def test_a_head_that_somebody_removed_is_missed_by_the_next_one(locked: Academy) -> None:
@@ -174,10 +174,12 @@ def test_a_head_that_somebody_removed_is_missed_by_the_next_one(locked: Academy)
         (entry,) = searched(administrator, folder)
         values = sorted(value.decode() for value in entry["raw_attributes"]["description"])
         administrator.modify(entry["dn"], {"description": [(ldap3.MODIFY_DELETE, [values[1]])]})
-    found = locked.run("journal", "verify")
-    assert (found.code, "a head was removed from the directory" in found.err) == (1, True), found
-    assert values[1].partition(" ")[0] in found.err
-    doctor = {one["id"]: one for one in locked.run("doctor", "-o", "json").json}
+    verification = locked.run("journal", "verify")
+    assert (verification.code, "a head was removed from the directory" in verification.err) == (1, True), (
+        verification
+    )
+    assert values[1].partition(" ")[0] in verification.err
+    doctor = {finding["id"]: finding for finding in locked.run("doctor", "-o", "json").json}
     assert (doctor["D50"]["result"], "was removed" in doctor["D50"]["found"]) == ("error", True)
 
 
@@ -196,10 +198,10 @@ def test_the_last_head_of_another_journal_that_somebody_removed_is_missed(locked
         administrator.delete(dn)
     for day in ("2026-09-03", "2026-09-04"):
         assert sentence in locked.run("nightly", "--as-of", day).err
-    doctor = {one["id"]: one for one in locked.run("doctor", "-o", "json").json}
+    doctor = {finding["id"]: finding for finding in locked.run("doctor", "-o", "json").json}
     assert (doctor["D50"]["result"], sentence in doctor["D50"]["found"]) == ("error", True)
-    found = locked.run("journal", "verify")
-    assert (found.code, sentence in found.err) == (1, True), found
+    verification = locked.run("journal", "verify")
+    assert (verification.code, sentence in verification.err) == (1, True), verification
     today = utc_now().date().isoformat()
     assert locked.run("journal", "prune", "--heads", "--before", today).code == 0
     assert locked.run("journal", "verify").code == 0, "an administrator looked into it"
@@ -244,8 +246,8 @@ def test_old_heads_are_pruned_by_the_administrator_and_by_nobody_else(locked: Ac
         record = {"before": today.isoformat(), "by": "nobody", "seal": "{k1}00"}
         data = {"piactlData": [(ldap3.MODIFY_REPLACE, [json.dumps(record)])]}
         administrator.modify(f"cn=pruned,{folder}", data)
-    found = locked.run("journal", "verify")
-    assert (found.code, "another program wrote it" in found.err) == (1, True), found
+    verification = locked.run("journal", "verify")
+    assert (verification.code, "another program wrote it" in verification.err) == (1, True), verification
 
 
 def test_a_directory_without_the_folder_is_said(locked: Academy) -> None:
@@ -255,7 +257,7 @@ def test_a_directory_without_the_folder_is_said(locked: Academy) -> None:
         root.delete(f"ou=journals,{locked.sandbox.state}")
     ran = activate(locked)
     assert "the head of the journal is not stored in the directory" in ran.err
-    doctor = {one["id"]: one for one in locked.run("doctor", "-o", "json").json}
+    doctor = {finding["id"]: finding for finding in locked.run("doctor", "-o", "json").json}
     assert doctor["D50"]["result"] == "error"
     assert "docs/upgrade-directory.md" in doctor["D50"]["advice"]
 
@@ -281,8 +283,8 @@ def searched(connection: ldap3.Connection, folder: str) -> list[Any]:
 
 def stored(academy: Academy) -> list[Anchor]:
     with academy.sandbox.connect("reader") as reader:
-        found = searched(reader, f"ou=journals,{academy.sandbox.state}")
-        texts = [value.decode() for entry in found for value in entry["raw_attributes"]["description"]]
+        entries = searched(reader, f"ou=journals,{academy.sandbox.state}")
+        texts = [value.decode() for entry in entries for value in entry["raw_attributes"]["description"]]
     anchors = [read_anchor(text) for text in texts]
     assert None not in anchors
     return [anchor for anchor in anchors if anchor is not None]

@@ -44,12 +44,12 @@ def host(academy: Academy) -> Iterator[Host]:
 
 def seen(host: Host, texts: list[str]) -> set[str]:
     """The files of which eight characters in a row are in one of the texts."""
-    said = "\n".join(texts)
+    text = "\n".join(texts)
     return {
         name
         for name, content in host.secrets().items()
         for word in content.split()
-        if any(word[i : i + 8] in said for i in range(max(len(word) - 7, 0)))
+        if any(word[i : i + 8] in text for i in range(max(len(word) - 7, 0)))
     }
 
 
@@ -104,8 +104,8 @@ def test_two_operators_and_no_way_to_be_both(host: Host) -> None:
     assert (refused.returncode, "you are eva for the kernel, ope for sudo" in refused.stderr) == (1, True)
     for limit in ("-f 0", "-f 1"):  # sudo keeps it
         limited = f"ulimit {limit}; sudo -n -u {DESK} {shlex.join(request)} 2>&1; test $? -ne 0"
-        said = host.root(f"cd /srv/shared; runuser -u ope -- sh -c {shlex.quote(limited)}")
-        assert "the journal cannot be used: File too large" in said
+        message = host.root(f"cd /srv/shared; runuser -u ope -- sh -c {shlex.quote(limited)}")
+        assert "the journal cannot be used: File too large" in message
     requests = f"ou=requests,{host.academy.sandbox.state}"
     assert len(host.academy.sandbox.entries(requests)) == 1, "nothing is done that the journal cannot have"
     done = host.sudo("ope", DESK, *request)
@@ -116,7 +116,7 @@ def test_two_operators_and_no_way_to_be_both(host: Host) -> None:
     waiting = host.sudo("idle", DESK, *request)
     (of_idle,) = re.findall(r"password approve (\S+)", waiting.stdout)
     with host.academy.nothing_written():
-        for caller, user, words, how, code, said in (
+        for caller, user, words, options, code, message in (
             ("ope", DESK, approve, {}, 1, "ope requested it, so somebody else has to"),
             ("ope", DESK, approve, {"forged_login": "eva"}, 1, "you are eva for the kernel, ope for sudo"),
             ("ope", DESK, (*careless, *approve), {}, 1, "not allowed to set the following environment"),
@@ -136,8 +136,12 @@ def test_two_operators_and_no_way_to_be_both(host: Host) -> None:
             ("eva", DESK, ("piactl", "otp", "approve", name), {}, 1, f"piactl password approve {name}"),
             ("boss", ADMIN, approve, {}, 10, "only user piactl-desk has the password of desk"),
         ):
-            done = host.sudo(caller, user, *words, terminal="--out" not in words, **how)
-            assert (done.returncode, said in done.stdout + done.stderr) == (code, True), (caller, words, done)
+            done = host.sudo(caller, user, *words, terminal="--out" not in words, **options)
+            assert (done.returncode, message in done.stdout + done.stderr) == (code, True), (
+                caller,
+                words,
+                done,
+            )
     done = host.sudo("eva", DESK, *approve[:3], name.upper(), "--yes", terminal=True)
     assert (done.returncode, "shown this once" in done.stdout) == (Exit.DONE, True), done.stdout
     done = host.sudo("boss", DESK, *approve, terminal=True)
@@ -159,8 +163,8 @@ def test_two_people_for_a_plan_and_no_way_to_be_both(host: Host) -> None:
     columns = (host.academy.folder / "hr.csv").read_text(encoding="utf-8").splitlines()[0].split(";")
     person = {"matricule": "7001", "nom_famille": "Roussel", "prenom": "Odile", "uai": "0800009A"}
     new = {**person, "fonction": "ENS", "corps": "553", "debut": "01/09/2025"}
-    more = ";".join(new.get(column, "") for column in columns)
-    host.root(f"sed -i '/^#FIN/d' /srv/piactl/feeds/hr.csv; echo '{more}' >> /srv/piactl/feeds/hr.csv")
+    feed_row = ";".join(new.get(column, "") for column in columns)
+    host.root(f"sed -i '/^#FIN/d' /srv/piactl/feeds/hr.csv; echo '{feed_row}' >> /srv/piactl/feeds/hr.csv")
     file = "/var/lib/piactl/plans/new.json"
     made = host.sudo("boss", NIGHT, "piactl", "plan", "/srv/piactl/feeds/hr.csv", "--out", file)
     assert made.returncode == Exit.DONE, made.stderr
@@ -171,18 +175,18 @@ def test_two_people_for_a_plan_and_no_way_to_be_both(host: Host) -> None:
         done = host.sudo(caller, user, "piactl", "approve", "-", *WHY, stdin=plan, **options)
         return done.returncode, done.stderr + done.stdout
 
-    code, said = approve("boss")
-    assert (code, "boss made this plan" in said) == (Exit.REFUSED, True), said
-    code, said = approve("boss", forged_login="vera")
-    assert (code, "you are vera for the kernel, boss for sudo" in said) == (Exit.FAILED, True), said
-    code, said = approve("boss", environment={"SUDO_USER": "vera"})
-    assert (code, "boss made this plan" in said) == (Exit.REFUSED, True), said
+    code, output = approve("boss")
+    assert (code, "boss made this plan" in output) == (Exit.REFUSED, True), output
+    code, output = approve("boss", forged_login="vera")
+    assert (code, "you are vera for the kernel, boss for sudo" in output) == (Exit.FAILED, True), output
+    code, output = approve("boss", environment={"SUDO_USER": "vera"})
+    assert (code, "boss made this plan" in output) == (Exit.REFUSED, True), output
     assert approve("boss", NIGHT)[0] == 1, "no rule of sudo"
     apply = ("piactl", "apply", file)
     done = host.sudo("boss", NIGHT, *apply)
     assert (done.returncode, "has to approve this plan" in done.stderr) == (Exit.REFUSED, True), done.stderr
-    code, said = approve("vera")
-    assert (code, "approved by vera" in said) == (Exit.DONE, True), said
+    code, output = approve("vera")
+    assert (code, "approved by vera" in output) == (Exit.DONE, True), output
     assert host.sudo("vera", NIGHT, *apply).returncode == 1, "no rule of sudo"
     done = host.sudo("boss", NIGHT, *apply)
     assert (done.returncode, "approved by vera" in done.stderr) == (Exit.DONE, True), done.stderr
@@ -198,13 +202,13 @@ def test_nobody_uses_up_the_quota_of_another(host: Host) -> None:
     done = host.sudo("idle", DESK, *activate, terminal=True, forged_login="eva")
     assert done.returncode == Exit.DONE, done.stdout
     with host.academy.nothing_written():
-        for how in (
+        for options in (
             {},
             {"forged_login": "eva"},
             {"environment": {"SUDO_USER": "eva", "LOGNAME": "eva"}},
         ):
-            done = host.sudo("ope", DESK, *activate, terminal=True, **how)
-            assert done.returncode == Exit.REFUSED, (how, done.stdout)
+            done = host.sudo("ope", DESK, *activate, terminal=True, **options)
+            assert done.returncode == Exit.REFUSED, (options, done.stdout)
             assert "by the guard password_operator" in done.stdout
     done = host.sudo("eva", DESK, *activate, terminal=True)
     assert done.returncode == Exit.DONE, "hers is untouched"
@@ -228,8 +232,8 @@ def test_the_help_desk_checks_numens_without_the_matching_key(host: Host) -> Non
         assert done.returncode == code, done.stdout
     for user in (NIGHT, ADMIN):
         done = host.sudo("boss", user, "piactl", "doctor", "-o", "json")
-        found = {one["id"]: one["found"] for one in json.loads(done.stdout)}
-        assert "matching" not in found["D04"] + found["D52"], done.stdout
+        findings = {finding["id"]: finding["found"] for finding in json.loads(done.stdout)}
+        assert "matching" not in findings["D04"] + findings["D52"], done.stdout
     host.root(f"rm /etc/piactl/secrets/{NIGHT}/matching")
     done = host.sudo("boss", NIGHT, "piactl", "nightly", "/srv/piactl/feeds/hr.csv")
     assert (done.returncode, "matching" in done.stderr) == (Exit.CONFIGURATION, True), done
@@ -284,14 +288,14 @@ NOT_ALLOWED = [
 
 
 def test_everything_else_is_refused_by_sudo(host: Host) -> None:
-    said = []
+    texts = []
     for caller, user, words in NOT_ALLOWED:
         done = host.sudo(caller, user, *words)
         assert done.returncode == 1, (words, done)
         assert "sudo:" in done.stderr or "Sorry" in done.stderr, (words, done)
         assert not done.stderr.startswith("piactl:"), "sudo says it, not piactl"
-        said += [done.stdout, done.stderr]
-    assert seen(host, said) == set()
+        texts += [done.stdout, done.stderr]
+    assert seen(host, texts) == set()
 
 
 def targets(host: Host, user: str) -> list[str]:
@@ -303,7 +307,7 @@ def targets(host: Host, user: str) -> list[str]:
 
 def test_no_option_reads_or_writes_a_file_as_that_user(host: Host) -> None:
     """Each option that names a file, with each secret: by the help desk and by an administrator."""
-    before, said = state(host), []
+    before, texts = state(host), []
     inputs = [
         ("ope", DESK, ("password", "check", CLAIRE, "--password-file", "{}")),
         ("boss", NIGHT, ("plan", "show", "{}")),
@@ -338,13 +342,13 @@ def test_no_option_reads_or_writes_a_file_as_that_user(host: Host) -> None:
             unread = words[0] in ("plan", "nightly") and f"{target}: not read: it matches" in done.stderr
             assert unread or done.returncode not in (Exit.DONE, Exit.BUG), (words, target, done)
             assert done.stderr.startswith("piactl: "), (words, target, done)
-            said += [done.stdout, done.stderr]
+            texts += [done.stdout, done.stderr]
     for words in (("reset", CLAIRE, "--numen-file", OWN), ("check", "--password-file", OWN)):
         done = host.sudo("ope", DESK, "piactl", "password", *words, terminal=True)
         assert done.returncode == Exit.USAGE, done.stdout
         assert f"{OWN}: under sudo piactl reads no file for you as {DESK}" in done.stdout
-        said.append(done.stdout)
-    assert seen(host, said) == set()
+        texts.append(done.stdout)
+    assert seen(host, texts) == set()
     assert state(host) == before
     assert host.root("find /srv/shared /etc/piactl /var/lib/piactl -name fresh -o -name new -o -name x") == ""
 
@@ -366,8 +370,8 @@ def test_a_careless_rule_and_any_environment(host: Host) -> None:
             chown -R idle . ; chmod 644 *.yaml evil/*"""
         )
         assert f"127.0.0.1:{port}" in host.root("cat /srv/shared/evil.yaml"), "it names the other server"
-        there = "/srv/shared/evil"
-        said = []
+        folder = "/srv/shared/evil"
+        texts = []
         for words, environment, code in (
             (("--config", "/srv/shared/evil.yaml", "otp", "show", CLAIRE), {}, Exit.USAGE),
             (("--config", OWN, "otp", "show", CLAIRE), {}, Exit.USAGE),
@@ -376,8 +380,8 @@ def test_a_careless_rule_and_any_environment(host: Host) -> None:
             (("--complete", "--config", "/srv/shared/evil.yaml", "account", "show", "c"), {}, Exit.DONE),
             (("init", "--dir", "/srv/shared/x"), {}, Exit.USAGE),
             (("sandbox", "start", "--dir", "/srv/shared/x"), {}, Exit.USAGE),
-            (("otp", "show", CLAIRE), {"PYTHONPATH": there, "PYTHONSTARTUP": f"{there}/os.py"}, Exit.DONE),
-            (("otp", "show", CLAIRE), {"PYTHONHOME": there, "PYTHONUSERBASE": there}, Exit.DONE),
+            (("otp", "show", CLAIRE), {"PYTHONPATH": folder, "PYTHONSTARTUP": f"{folder}/os.py"}, Exit.DONE),
+            (("otp", "show", CLAIRE), {"PYTHONHOME": folder, "PYTHONUSERBASE": folder}, Exit.DONE),
             (("otp", "show", CLAIRE), {"PYTHONINSPECT": "1", "PYTHONBREAKPOINT": "os.system"}, Exit.DONE),
             (
                 ("otp", "show", IDA),
@@ -390,10 +394,10 @@ def test_a_careless_rule_and_any_environment(host: Host) -> None:
             variables = [f"{name}={value}" for name, value in environment.items()]
             done = host.sudo("idle", DESK, *variables, "piactl", *words, environment=environment)
             assert done.returncode == code, (words, environment, done)
-            said += [done.stdout, done.stderr]
+            texts += [done.stdout, done.stderr]
         with pytest.raises(TimeoutError):
             listener.accept()
-    assert seen(host, said) == set()
+    assert seen(host, texts) == set()
     assert state(host) == before
     refused = host.sudo("idle", DESK, "piactl", "--config", "/srv/shared/evil.yaml", "plan").stderr
     assert refused == (

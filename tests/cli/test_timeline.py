@@ -58,14 +58,14 @@ def test_periods(moved: Academy) -> None:
     facts = ran.json
     groups = ["assignments", "states", "login", "locks", "services", "exceptions", "overrides"]
     assert list(facts) == ["uid", "matricule", "display_name", "as_of", "from", "until", *groups, "drift"]
-    services = {one["label"]: one for one in facts["services"]}
+    services = {service["label"]: service for service in facts["services"]}
     assert services["iprof"]["note"] == "I-Prof"
     assert services["iprof"]["periods"] == [
         {"from": "2020-09-01", "to": "2026-10-31", "kind": "held"},
         {"from": "2026-11-01", "to": "2026-11-02", "kind": "kept"},
         {"from": "2026-11-03", "to": "2027-03-31", "kind": "held"},
     ]
-    states = {one["label"]: one["periods"][0] for one in facts["states"]}
+    states = {state["label"]: state["periods"][0] for state in facts["states"]}
     assert states["grace"] == {"from": "2027-04-01", "to": "2027-04-30", "kind": "grace"}
     assert states["archived"]["to"] is None
 

@@ -102,8 +102,8 @@ def loaded(make_academy: Callable[..., Academy]) -> Academy:
         for parent in path.parents:
             if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
                 parent.chmod(parent.stat().st_mode | 0o011)
-        for one in (path, *path.rglob("*")):
-            os.lchown(one, SERVICE, SERVICE)
+        for file in (path, *path.rglob("*")):
+            os.lchown(file, SERVICE, SERVICE)
     return academy
 
 
@@ -113,11 +113,11 @@ def test_no_file_is_read_or_written_for_the_caller(loaded: Academy) -> None:
     secret = own.read_text()
     with forking(**os.environ, LOAD_ALL="1", SUDO_UID="4242", SUDO_USER="ope") as forks:
         for (command, option), (words, sentence) in CASES.items():
-            given = [word.format(own=own, new=new, plan=plan) for word in words]
+            arguments = [word.format(own=own, new=new, plan=plan) for word in words]
             ran = forks.run(
                 loaded,
                 *command.split(),
-                *given,
+                *arguments,
                 user=SERVICE if ROOT else None,
                 system=folder / "piactl.yaml",
             )

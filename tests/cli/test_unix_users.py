@@ -42,7 +42,9 @@ def found(settings: Settings, id_: str, sudoers: str = "", *, isolated: bool = F
     if sudoers:
         file.write_text(sudoers + "\n")
         file.chmod(0o440)
-    (finding,) = (one for one in examine_users(settings, file, isolated=isolated) if one.check.id == id_)
+    (finding,) = (
+        finding for finding in examine_users(settings, file, isolated=isolated) if finding.check.id == id_
+    )
     return finding
 
 
@@ -113,7 +115,7 @@ def test_named_commands_only(settings: Settings) -> None:
     file = Path(settings.file).parent / "shipped"
     file.write_text(rules)
     file.chmod(0o440)
-    (d53,) = (one for one in examine_users(shipped, file, isolated=True) if one.check.id == "D53")
+    (d53,) = (finding for finding in examine_users(shipped, file, isolated=True) if finding.check.id == "D53")
     assert (d53.outcome, d53.found) == (
         CheckOutcome.OK,
         "named commands only, as piactl, piactl-admin, piactl-approver, piactl-desk",

@@ -60,10 +60,10 @@ def done(academy: Academy, command: str) -> Ran:
     return ran
 
 
-def proposed(one: Any, part: str) -> str:
-    found = [r["command"] for r in one["remedies"] if part in (r["command"] or "")]
-    assert len(found) == 1, one["remedies"]
-    return str(found[0])
+def proposed(explanation: Any, part: str) -> str:
+    commands = [r["command"] for r in explanation["remedies"] if part in (r["command"] or "")]
+    assert len(commands) == 1, explanation["remedies"]
+    return str(commands[0])
 
 
 # The state
@@ -80,10 +80,10 @@ def test_the_state_and_what_stands_behind_it(academy: Academy) -> None:
     for rule in state["rules"]:
         word = rule["key"].partition(".")[2]
         assert policy[rule["line"] - 1].strip().startswith(f"{word}:")
-    said = {(one["subject"], one["uai"]): one["yes"] for one in services}
-    assert said["iprof", None]
-    assert said["livret", THUILLIER]
-    assert not said["siecle", THUILLIER]
+    granted = {(service["subject"], service["uai"]): service["yes"] for service in services}
+    assert granted["iprof", None]
+    assert granted["livret", THUILLIER]
+    assert not granted["siecle", THUILLIER]
     text = academy.run("why", CLAIRE).out
     assert f"active on {day(0)}, since {day(-100)}, until {day(200)}" in text
     assert f"[{state['assignment']['origin']}]" in text
@@ -102,24 +102,24 @@ def test_the_state_and_what_stands_behind_it(academy: Academy) -> None:
 def test_the_remedy_of_a_state_turns_it(academy: Academy, rows: list[str], state: str) -> None:
     """Waiting until the day, or the command, and the state is another."""
     apply_rows(academy, *rows, before=60 if state == "deactivated" else 10)
-    one = answer(academy)
-    assert one["verdict"] == state
-    waits = [r["day"] for r in one["remedies"] if r["command"] is None and r["day"]]
-    assert waits, one
+    explanation = answer(academy)
+    assert explanation["verdict"] == state
+    waits = [r["day"] for r in explanation["remedies"] if r["command"] is None and r["day"]]
+    assert waits, explanation
     for until in waits:
         assert answer(academy, "--as-of", until)["verdict"] != state
         eve = (datetime.fromisoformat(until) - timedelta(days=1)).date().isoformat()
         assert answer(academy, "--as-of", eve)["verdict"] == state
     if state in ("grace", "deactivated"):
-        done(academy, proposed(one, "account reopen"))
+        done(academy, proposed(explanation, "account reopen"))
         assert answer(academy)["verdict"] == "active"
 
 
 def test_an_archived_account(academy: Academy) -> None:
     apply_rows(academy, post(-100, -80), as_of=-75)
     academy.nights(day(0))
-    one = answer(academy)
-    assert (one["verdict"], one["yes"]) == ("archived", False)
+    explanation = answer(academy)
+    assert (explanation["verdict"], explanation["yes"]) == ("archived", False)
     assert not answer(academy, "iprof")["yes"]
     assert causes(academy).keys() == {"archived"}
 
@@ -131,30 +131,30 @@ def test_moved_and_no_iprof_yet(academy: Academy) -> None:
     """The complaint "I moved and see no I-Prof": the delay is named with its line and its last day."""
     academy.edit("policy.yaml", "meanwhile: keep\n    otp", "meanwhile: none\n    otp")
     apply_rows(academy, post(-100, -1), post(0, uai=MICHELIS))
-    one = answer(academy, "iprof")
-    assert not one["yes"]
-    assert one["until"] == day(1)
-    assert "mutation_delay" in one["reason"]
-    assert one["assignment"]["uai"] == MICHELIS
-    assert one["remedies"][0]["day"] == day(2)
+    explanation = answer(academy, "iprof")
+    assert not explanation["yes"]
+    assert explanation["until"] == day(1)
+    assert "mutation_delay" in explanation["reason"]
+    assert explanation["assignment"]["uai"] == MICHELIS
+    assert explanation["remedies"][0]["day"] == day(2)
     assert answer(academy, "iprof", "--as-of", day(2))["yes"]
     assert causes(academy)["delay"]["until"] == day(1)
-    done(academy, proposed(one, "exception grant"))
-    one = answer(academy, "iprof")
-    assert one["yes"]
-    assert "an exception: grant" in one["reason"]
-    done(academy, proposed(one, "exception end"))
+    done(academy, proposed(explanation, "exception grant"))
+    explanation = answer(academy, "iprof")
+    assert explanation["yes"]
+    assert "an exception: grant" in explanation["reason"]
+    done(academy, proposed(explanation, "exception end"))
     assert not answer(academy, "iprof")["yes"]
 
 
 def test_a_denial_and_its_end(academy: Academy) -> None:
     apply_rows(academy, post(-100))
     done(academy, proposed(answer(academy, "iprof"), "exception deny"))
-    one = answer(academy, "iprof")
-    assert not one["yes"]
-    assert "denial of iprof" in one["reason"]
-    assert "as why says" in one["reason"]
-    done(academy, proposed(one, "exception end"))
+    explanation = answer(academy, "iprof")
+    assert not explanation["yes"]
+    assert "denial of iprof" in explanation["reason"]
+    assert "as why says" in explanation["reason"]
+    done(academy, proposed(explanation, "exception end"))
     assert answer(academy, "iprof")["yes"]
 
 
@@ -172,19 +172,19 @@ def test_a_service_of_establishments(academy: Academy) -> None:
 
 def test_a_position_that_does_not_keep_it(academy: Academy) -> None:
     apply_rows(academy, post(-100), post(-5, 20, position="conge_parental"))
-    one = answer(academy, "iprof")
-    assert not one["yes"]
-    assert one["until"] == day(20)
-    assert one["rules"][0]["key"] == "positions.acces_reduit"
-    assert one["assignment"]["position"] == "acces_reduit"
+    explanation = answer(academy, "iprof")
+    assert not explanation["yes"]
+    assert explanation["until"] == day(20)
+    assert explanation["rules"][0]["key"] == "positions.acces_reduit"
+    assert explanation["assignment"]["position"] == "acces_reduit"
     assert answer(academy, "colibris")["yes"]
 
 
 def test_another_profile(academy: Academy) -> None:
     apply_rows(academy, post(-100))
-    one = answer(academy, "siecle")
-    assert "it is for cpe, direction" in one["reason"]
-    done(academy, proposed(one, "exception grant"))
+    explanation = answer(academy, "siecle")
+    assert "it is for cpe, direction" in explanation["reason"]
+    done(academy, proposed(explanation, "exception grant"))
     assert answer(academy, "siecle")["yes"]
 
 
@@ -192,12 +192,12 @@ def test_a_change_by_hand_is_named(academy: Academy) -> None:
     apply_rows(academy, post(-100))
     ran = academy.run("account", "close", CLAIRE, "--until", day(10), "--reason", "left early")
     assert ran.code == 0, ran.err
-    one = answer(academy, "iprof")
-    assert not one["yes"]
-    assert one["until"] == day(10)
-    assert "left early" in one["reason"]
+    explanation = answer(academy, "iprof")
+    assert not explanation["yes"]
+    assert explanation["until"] == day(10)
+    assert "left early" in explanation["reason"]
     assert answer(academy, "iprof", "--as-of", day(11))["yes"]
-    done(academy, proposed(one, "account reopen"))
+    done(academy, proposed(explanation, "account reopen"))
     assert answer(academy, "iprof")["yes"]
 
 
@@ -217,16 +217,16 @@ def lets_in(academy: Academy, password: str = PASSWORD) -> bool:
 
 def test_a_log_in_that_works(academy: Academy) -> None:
     with_password(academy)
-    one = answer(academy, "login")
-    assert one["yes"]
+    explanation = answer(academy, "login")
+    assert explanation["yes"]
     assert lets_in(academy)
-    assert {cause["effect"] for cause in one["causes"]} <= {"service"}
+    assert {cause["effect"] for cause in explanation["causes"]} <= {"service"}
 
 
 def test_no_password_was_ever_set(academy: Academy) -> None:
     apply_rows(academy, post(-100))
-    found = causes(academy)
-    assert found["no-password"]["command"] == f"piactl password activate {CLAIRE}"
+    login_causes = causes(academy)
+    assert login_causes["no-password"]["command"] == f"piactl password activate {CLAIRE}"
 
 
 def test_blocked_by_wrong_passwords(academy: Academy) -> None:
@@ -234,8 +234,8 @@ def test_blocked_by_wrong_passwords(academy: Academy) -> None:
     with_password(academy)
     for _ in range(5):
         assert not lets_in(academy, "wrong")
-    one = answer(academy, "login")
-    assert one["yes"] is lets_in(academy) is False
+    explanation = answer(academy, "login")
+    assert explanation["yes"] is lets_in(academy) is False
     cause = causes(academy)["blocked"]
     assert cause["command"] == f"piactl password unblock {CLAIRE}"
     until = datetime.fromisoformat(cause["until"])
@@ -245,8 +245,8 @@ def test_blocked_by_wrong_passwords(academy: Academy) -> None:
 def test_must_be_changed(academy: Academy) -> None:
     apply_rows(academy, post(-100))
     academy.change(CLAIRE, userPassword=[PASSWORD])
-    one = answer(academy, "login")
-    assert one["yes"]
+    explanation = answer(academy, "login")
+    assert explanation["yes"]
     assert causes(academy)["must-change"]["effect"] == "asked"
 
 
@@ -256,11 +256,11 @@ def test_locked_and_several_causes_at_once(academy: Academy) -> None:
         lets_in(academy, "wrong")
     ran = academy.run("account", "lock", CLAIRE, "--until", day(3), "--reason", "an inquiry")
     assert ran.code == 0, ran.err
-    found = causes(academy)
-    assert list(found)[:2] == ["lock", "blocked"]
-    assert "an inquiry" in found["lock"]["text"]
-    assert found["lock"]["until"] == day(3)
-    done(academy, found["lock"]["command"])
+    login_causes = causes(academy)
+    assert list(login_causes)[:2] == ["lock", "blocked"]
+    assert "an inquiry" in login_causes["lock"]["text"]
+    assert login_causes["lock"]["until"] == day(3)
+    done(academy, login_causes["lock"]["command"])
     assert "lock" not in causes(academy)
 
 
@@ -276,19 +276,19 @@ def test_locked_and_several_causes_at_once(academy: Academy) -> None:
 )
 def test_by_the_rules(academy: Academy, rows: list[str], kind: str, works: bool) -> None:
     with_password(academy, *rows)
-    one = answer(academy, "login")
-    assert one["yes"] is lets_in(academy) is works
-    assert kind in {cause["kind"] for cause in one["causes"]}
-    assert "entry" not in {cause["kind"] for cause in one["causes"]}
+    explanation = answer(academy, "login")
+    assert explanation["yes"] is lets_in(academy) is works
+    assert kind in {cause["kind"] for cause in explanation["causes"]}
+    assert "entry" not in {cause["kind"] for cause in explanation["causes"]}
 
 
 def test_left_and_closed(academy: Academy) -> None:
     apply_rows(academy, post(-100, -40), before=60)
     academy.change(CLAIRE, userPassword=[PASSWORD])
-    one = answer(academy, "login")
-    assert one["yes"] is lets_in(academy) is False
-    assert one["causes"][0]["kind"] == "closed"
-    assert day(-40) in one["causes"][0]["text"]
+    explanation = answer(academy, "login")
+    assert explanation["yes"] is lets_in(academy) is False
+    assert explanation["causes"][0]["kind"] == "closed"
+    assert day(-40) in explanation["causes"][0]["text"]
 
 
 def test_left_and_still_gets_in(academy: Academy) -> None:
@@ -301,20 +301,20 @@ def test_left_and_still_gets_in(academy: Academy) -> None:
     classes = [name for name in academy.values(CLAIRE, "objectClass") if name != "oathTOTPUser"]
     academy.change(CLAIRE, oathTOTPToken=[], objectClass=classes)
     assert lets_in(academy)
-    one = answer(academy, "login")
-    assert one["causes"][0]["kind"] == "entry"
-    assert one["causes"][0]["effect"] == "let in"
-    assert day(0) in one["causes"][0]["text"]
-    assert not one["yes"]
+    explanation = answer(academy, "login")
+    assert explanation["causes"][0]["kind"] == "entry"
+    assert explanation["causes"][0]["effect"] == "let in"
+    assert day(0) in explanation["causes"][0]["text"]
+    assert not explanation["yes"]
 
 
 def test_the_entry_refuses_what_the_rules_allow(academy: Academy) -> None:
     with_password(academy)
     academy.change(CLAIRE, pwdEndTime=["20200101000000Z"])
-    one = answer(academy, "login")
-    assert one["yes"] is lets_in(academy) is False
-    assert one["causes"][0]["kind"] == "entry"
-    assert one["since"] is None
+    explanation = answer(academy, "login")
+    assert explanation["yes"] is lets_in(academy) is False
+    assert explanation["causes"][0]["kind"] == "entry"
+    assert explanation["since"] is None
 
 
 def device(academy: Academy, name: str, **values: Any) -> str:
@@ -338,18 +338,18 @@ def device(academy: Academy, name: str, **values: Any) -> str:
 def test_devices(academy: Academy) -> None:
     """None, drifted, lost: each with the command that helps."""
     with_password(academy)
-    found = causes(academy)["device-none"]
-    assert "I-Prof" in found["text"]
-    assert found["command"] == f"piactl otp enroll {CLAIRE}"
+    cause = causes(academy)["device-none"]
+    assert "I-Prof" in cause["text"]
+    assert cause["command"] == f"piactl otp enroll {CLAIRE}"
     device(academy, "phone", oathTOTPTimeStepDrift="-2")
     academy.recorded(CLAIRE, piactlDevice=["phone"])
-    found = causes(academy)["device-drift"]
-    assert "60 s behind" in found["text"]
-    assert "otp resync" in found["command"]
+    cause = causes(academy)["device-drift"]
+    assert "60 s behind" in cause["text"]
+    assert "otp resync" in cause["command"]
     academy.recorded(CLAIRE, piactlDevice=["other"])
-    one = causes(academy)["device-lost"]
-    assert one["effect"] == "refused"
-    assert "other" in one["text"]
+    loss = causes(academy)["device-lost"]
+    assert loss["effect"] == "refused"
+    assert "other" in loss["text"]
 
 
 # The command

@@ -32,8 +32,8 @@ VALUES = SCALARS | st.lists(SCALARS, max_size=3) | st.dictionaries(WORDS, SCALAR
 def places(value: Any) -> list[tuple[Any, Any]]:
     """Every (container, key) in a document."""
     keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-    found = [(value, key) for key in keys]
-    return found + [place for key in keys for place in places(value[key])]
+    pairs = [(value, key) for key in keys]
+    return pairs + [place for key in keys for place in places(value[key])]
 
 
 def near(value: Any) -> st.SearchStrategy[Any]:
@@ -41,7 +41,7 @@ def near(value: Any) -> st.SearchStrategy[Any]:
     if isinstance(value, bool):
         return st.booleans()
     if isinstance(value, int):
-        return st.integers(-1, 3).map(lambda more: value + more)
+        return st.integers(-1, 3).map(lambda difference: value + difference)
     if isinstance(value, str):
         return st.sampled_from((value, value + "x", value[:-1], f" {value}"))
     return st.just(copy.deepcopy(value))
@@ -53,12 +53,12 @@ def changed(draw: st.DrawFn, document: Any) -> Any:
     document = copy.deepcopy(document)
     for _ in range(draw(st.integers(1, 3))):
         inside, key = draw(st.sampled_from(places(document)))
-        how = draw(st.sampled_from(("near", "near", "near", "replace", "remove", "add")))
-        if how == "near":
+        edit = draw(st.sampled_from(("near", "near", "near", "replace", "remove", "add")))
+        if edit == "near":
             inside[key] = draw(near(inside[key]))
-        elif how == "replace":
+        elif edit == "replace":
             inside[key] = draw(VALUES)
-        elif how == "remove":
+        elif edit == "remove":
             del inside[key]
         elif isinstance(inside, dict):
             inside[draw(WORDS)] = draw(VALUES | st.just(inside[key]))
@@ -90,15 +90,15 @@ def test_as_jsonschema(name: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_the_comparison_sees_both(name: str) -> None:
     """Of each document right and wrong changes are drawn, and wrong ones are not accepted."""
-    found: list[bool] = []
+    verdicts: list[bool] = []
 
     @settings(max_examples=80, deadline=None, database=None, derandomize=True)
     @given(changed(DOCUMENTS[name]))
     def collect(document: Any) -> None:
-        found.append(accepts(schema(name), document))
+        verdicts.append(accepts(schema(name), document))
 
     collect()
-    assert 5 < sum(found) < len(found) - 20
+    assert 5 < sum(verdicts) < len(verdicts) - 20
 
 
 def test_an_unknown_keyword_accepts_nothing() -> None:

@@ -67,7 +67,7 @@ def open_to(path: Path, mode: int) -> None:
 @pytest.mark.parametrize("above", ["b", "a"])
 def test_a_folder_above_it(file, above, mode):
     path, read = file
-    folder = next(one for one in path.parents if one.name == above)
+    folder = next(parent for parent in path.parents if parent.name == above)
     open_to(folder, mode)
     message = refusal(read, path)
     assert f"others may change it: {folder} has mode {mode:04o}; run `chmod go-w {folder}`" in message
@@ -100,7 +100,7 @@ def test_of_another_user(tmp_path, place):
     path = tmp_path / "a" / "b" / "piactl.yaml"
     path.parent.mkdir(parents=True)
     shutil.copy(EXAMPLES / "piactl.yaml", path)
-    other = next(one for one in (path, *path.parents) if one.name == place)
+    other = next(candidate for candidate in (path, *path.parents) if candidate.name == place)
     os.chown(other, 1, 1)
     message = refusal(read_settings, path)
     assert f"others may change it: {other} belongs to daemon; run " in message

@@ -81,8 +81,8 @@ REFUSED = [
 @pytest.mark.parametrize(("text", "line", "column", "words"), REFUSED, ids=[case[0][:40] for case in REFUSED])
 @pytest.mark.parametrize("reader", [read_policy, read_settings])
 def test_yaml_that_is_refused(written, mistakes_of, reader, text, line, column, words):
-    found = mistakes_of(reader, written(f"version: 1\n{text}"))
-    assert any((m.line, m.column) == (line + 1, column) and words in m.message for m in found), found
+    mistakes = mistakes_of(reader, written(f"version: 1\n{text}"))
+    assert any((m.line, m.column) == (line + 1, column) and words in m.message for m in mistakes), mistakes
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_welcome(tmp_path):

@@ -62,8 +62,8 @@ def runs_of(content: bytes) -> set[str]:
 @pytest.mark.parametrize("content", CONTENTS)
 def test_no_part_of_a_file_that_is_not_ours(written, mistakes_of, reader, content):
     (mistake,) = mistakes_of(reader, written(content))
-    said = re.sub(r"U\+[0-9A-F]{4}", "", mistake.message)
-    shown = {part for part in runs_of(content.encode()) if part in said}
+    message = re.sub(r"U\+[0-9A-F]{4}", "", mistake.message)
+    shown = {part for part in runs_of(content.encode()) if part in message}
     assert not shown - allowed(mistake.message), mistake
     assert mistake.line >= 1, "where it fails"
 

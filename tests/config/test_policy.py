@@ -233,11 +233,11 @@ WRONG = [
 
 @pytest.mark.parametrize(("text", "line", "column", "words"), WRONG, ids=[case[0] for case in WRONG])
 def test_a_mistake_is_reported_with_its_place(written, mistakes_of, text, line, column, words):
-    whole = text if line == 1 else SMALL + text
-    found = mistakes_of(read_policy, written(whole))
-    assert any((m.line, m.column) == (line, column) and words in m.message for m in found), found
+    content = text if line == 1 else SMALL + text
+    mistakes = mistakes_of(read_policy, written(content))
+    assert any((m.line, m.column) == (line, column) and words in m.message for m in mistakes), mistakes
     if line == 4:
-        assert {m.line for m in found} == {4}, "the rest of the file is right"
+        assert {m.line for m in mistakes} == {4}, "the rest of the file is right"
 
 
 WRONG_SERVICES = [
@@ -259,8 +259,8 @@ WRONG_SERVICES = [
 )
 def test_a_mistake_in_a_service_is_reported_with_its_place(written, mistakes_of, text, column, words):
     opening = "services: {s: {label: S, "
-    whole = SMALL.replace("services: {messagerie: {label: Messagerie}}", f"{opening}{text}}}}}")
-    (mistake,) = mistakes_of(read_policy, written(whole))
+    content = SMALL.replace("services: {messagerie: {label: Messagerie}}", f"{opening}{text}}}}}")
+    (mistake,) = mistakes_of(read_policy, written(content))
     assert (mistake.line, mistake.column) == (3, len(opening) + column)
     assert words in mistake.message
 
@@ -278,18 +278,18 @@ services:
   messagerie: {label: no, profiles: [direction]}
 guards: {deactivate: {max: 3}}
 """
-    found = mistakes_of(read_policy, written(text))
-    assert [(m.line, m.column) for m in found] == [
+    mistakes = mistakes_of(read_policy, written(text))
+    assert [(m.line, m.column) for m in mistakes] == [
         (2, 11), (3, 23), (3, 30), (4, 25), (6, 23), (7, 29), (7, 45), (9, 23), (9, 38), (10, 22),
     ]  # fmt: skip
 
 
 def test_warnings_of_the_example():
-    found = policy_warnings(read_policy(EXAMPLE), "p.yaml")
-    assert [(m.file, m.line) for m in found] == [("p.yaml", 5), ("p.yaml", 10)]
-    assert "30/11/2006" in found[0].message
-    assert "120 days" in found[0].message
-    assert "enseignant1d: nobody can have it: enseignant before it takes" in found[1].message
+    warnings = policy_warnings(read_policy(EXAMPLE), "p.yaml")
+    assert [(m.file, m.line) for m in warnings] == [("p.yaml", 5), ("p.yaml", 10)]
+    assert "30/11/2006" in warnings[0].message
+    assert "120 days" in warnings[0].message
+    assert "enseignant1d: nobody can have it: enseignant before it takes" in warnings[1].message
 
 
 @pytest.mark.parametrize(
@@ -326,8 +326,8 @@ services:
   s2: {label: S, profiles: [b]}
   s3: {label: S, profiles: [a, b]}
 """
-    found = policy_warnings(read_policy(written(text)))
-    assert [(m.line, "no profile gets it; name another, or remove it" in m.message) for m in found] == [
+    warnings = policy_warnings(read_policy(written(text)))
+    assert [(m.line, "no profile gets it; name another, or remove it" in m.message) for m in warnings] == [
         (4, False),
         (6, True),
         (7, True),
@@ -343,8 +343,8 @@ services:
   s1: {label: S, profiles: [a], when: {corps: "2"}}
   s2: {label: S, when: {corps: ["1", "2"], uai: 0800009A}}
 """
-    found = policy_warnings(read_policy(written(text)))
-    assert [(m.line, m.message) for m in found] == [
+    warnings = policy_warnings(read_policy(written(text)))
+    assert [(m.line, m.message) for m in warnings] == [
         (5, "services.s1.when: fits none of its profiles; change one of them")
     ]
 

@@ -73,5 +73,5 @@ def test_a_mistake_is_reported_with_its_line(written, mistakes_of, text, line, c
 
 def test_all_bad_lines_are_reported_at_once(written, mistakes_of):
     lines = ["0800009B;;;;;", "0800010B;;;;;", "x;;;4D;;", "0800010B;;;;;", "0800002T;;"]
-    found = mistakes_of(read_register, written(HEADER + "\n".join(lines)))
-    assert [(m.line, m.column) for m in found] == [(2, 1), (4, 1), (4, 4), (5, 0), (6, 0)]
+    mistakes = mistakes_of(read_register, written(HEADER + "\n".join(lines)))
+    assert [(m.line, m.column) for m in mistakes] == [(2, 1), (4, 1), (4, 4), (5, 0), (6, 0)]

@@ -56,13 +56,13 @@ def keys_of(data: Any) -> set[str]:
 
 def places(data: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """The path of every key in a document."""
-    found = []
+    paths = []
     entries = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
     for key, value in entries:
         if isinstance(data, dict):
-            found.append((*path, key))
-        found += places(value, (*path, key))
-    return found
+            paths.append((*path, key))
+        paths += places(value, (*path, key))
+    return paths
 
 
 def without(data: Any, path: tuple[Any, ...]) -> Any:
@@ -129,21 +129,21 @@ SAME_AS_DEFAULT = {
 @pytest.mark.parametrize("name", FULL)
 def test_every_key_of_the_full_example_matters(name, tmp_path):
     """Taken away, it is missed, or the value is another: no key is allowed and then ignored."""
-    whole = loaded(name)
+    document = loaded(name)
     _path, reader = FULL[name]
     file = tmp_path / "edited.yaml"
-    file.write_text(dump(whole), "utf-8")
+    file.write_text(dump(document), "utf-8")
     expected = plain(reader(file))
     ignored = set()
-    for place in places(whole):
-        file.write_text(dump(without(whole, place)), "utf-8")
+    for place in places(document):
+        file.write_text(dump(without(document, place)), "utf-8")
         try:
             if plain(reader(file)) == expected:
                 ignored.add(place)
         except ConfigurationInvalid:
             continue
-    assert ignored == {place for place in SAME_AS_DEFAULT if place[0] in whole}
-    assert len(places(whole)) > 60
+    assert ignored == {place for place in SAME_AS_DEFAULT if place[0] in document}
+    assert len(places(document)) > 60
 
 
 def dump(data: Any) -> str:

@@ -247,8 +247,8 @@ WRONG = [
 
 @pytest.mark.parametrize(("text", "line", "column", "words"), WRONG, ids=[case[0] for case in WRONG])
 def test_a_mistake_in_the_directory_section(written, mistakes_of, text, line, column, words):
-    found = mistakes_of(read_settings, written(SMALL + f"  {text}\n"))
-    assert any((m.line, m.column) == (line, column) and words in m.message for m in found), found
+    mistakes = mistakes_of(read_settings, written(SMALL + f"  {text}\n"))
+    assert any((m.line, m.column) == (line, column) and words in m.message for m in mistakes), mistakes
 
 
 @pytest.mark.parametrize("key", ["accounts", "state"])
@@ -304,10 +304,10 @@ def test_a_mistake_in_a_source(written, mistakes_of, text, column, words):
 
 def test_an_aaf_source_is_full_and_a_csv_source_says_what_it_is(written, mistakes_of):
     text = LOCAL + "sources:\n  a: {format: aaf, kind: delta}\n  b: {format: csv}\n"
-    found = mistakes_of(read_settings, written(text))
-    assert [m.line for m in found] == [14, 15]
-    assert "complete sets; write full, or remove it" in found[0].message
-    assert "kind is missing in sources.b" in found[1].message
+    mistakes = mistakes_of(read_settings, written(text))
+    assert [m.line for m in mistakes] == [14, 15]
+    assert "complete sets; write full, or remove it" in mistakes[0].message
+    assert "kind is missing in sources.b" in mistakes[1].message
 
 
 def test_one_file_name_leads_to_one_source(written, mistakes_of):
@@ -333,8 +333,8 @@ directory:
 sources:
   hr: {kind: ful, encodin: utf-8}
 """
-    found = mistakes_of(read_settings, written(text))
-    assert [(m.line, m.column) for m in found] == [
+    mistakes = mistakes_of(read_settings, written(text))
+    assert [(m.line, m.column) for m in mistakes] == [
         (1, 1), (2, 8), (3, 17), (6, 11), (8, 13), (9, 11), (12, 24), (14, 14), (14, 19),
     ]  # fmt: skip
 
@@ -348,7 +348,7 @@ def test_a_key_of_a_former_name_is_refused_with_its_name_now(written, mistakes_o
 def test_hooks_without_a_command_are_mistakes(written, mistakes_of):
     text = LOCAL + "\nhooks:\n  changes:\n    -\n    - {}\n    - {kinds: [lock], run: [/bin/true]}\n"
     text += "    - {kinds: [create], run: [/bin/true]}\n"
-    found = [(mistake.line, mistake.message) for mistake in mistakes_of(read_settings, written(text))]
+    mistakes = [(mistake.line, mistake.message) for mistake in mistakes_of(read_settings, written(text))]
     first = text.splitlines().index("  changes:") + 2
-    assert {line for line, _ in found} == {first, first + 1, first + 3}, found
-    assert any("is there twice" in message for _, message in found)
+    assert {line for line, _ in mistakes} == {first, first + 1, first + 3}, mistakes
+    assert any("is there twice" in message for _, message in mistakes)

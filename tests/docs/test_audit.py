@@ -22,7 +22,7 @@ SKIPPED = {"name": "ldap3", "skip_reason": "Dependency not found on PyPI"}
 
 
 @pytest.mark.parametrize(
-    ("packages", "ends", "code", "said"),
+    ("packages", "ends", "code", "message"),
     [
         ([SOUND], 0, 0, "no known vulnerability in 1 packages"),
         ([SOUND, SKIPPED], 0, 0, "no verdict on 1 of 2 packages: ldap3"),
@@ -30,7 +30,7 @@ SKIPPED = {"name": "ldap3", "skip_reason": "Dependency not found on PyPI"}
         (None, 1, 0, "no verdict: ConnectionError"),
     ],
 )
-def test_the_verdict(tmp_path: Path, packages: Any, ends: int, code: int, said: str) -> None:
+def test_the_verdict(tmp_path: Path, packages: Any, ends: int, code: int, message: str) -> None:
     answer = "" if packages is None else json.dumps({"dependencies": packages, "fixes": []})
     program = tmp_path / "pip-audit"
     program.write_text(f"#!/bin/sh\necho 'ConnectionError: x' >&2\ncat <<'END'\n{answer}\nEND\nexit {ends}\n")
@@ -43,5 +43,5 @@ def test_the_verdict(tmp_path: Path, packages: Any, ends: int, code: int, said: 
         env={**os.environ, "PATH": path},
         check=False,
     )
-    assert (done.returncode, said in done.stdout) == (code, True), done
+    assert (done.returncode, message in done.stdout) == (code, True), done
     assert ("no verdict" in done.stdout) is (packages is None or SKIPPED in packages)

@@ -15,9 +15,9 @@ KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security", "Upgr
 def test_unreleased_comes_first_and_releases_go_back() -> None:
     first, *releases = re.findall(r"^## (.*)$", LOG, re.MULTILINE)
     assert first == "[Unreleased]"
-    found = [re.fullmatch(r"\[(\d+)\.(\d+)\.(\d+)\] - (\d{4}-\d\d-\d\d)", release) for release in releases]
-    numbers = [tuple(int(number) for number in match.groups()[:3]) for match in found if match]
-    days = [date.fromisoformat(match[4]) for match in found if match]
+    matches = [re.fullmatch(r"\[(\d+)\.(\d+)\.(\d+)\] - (\d{4}-\d\d-\d\d)", release) for release in releases]
+    numbers = [tuple(int(number) for number in match.groups()[:3]) for match in matches if match]
+    days = [date.fromisoformat(match[4]) for match in matches if match]
     assert len(numbers) == len(releases) > 0
     assert numbers == sorted(numbers, reverse=True)
     assert days == sorted(days, reverse=True)

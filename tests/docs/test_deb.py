@@ -60,13 +60,13 @@ def test_on_a_clean_debian(tmp_path: Path) -> None:
     for name in ("usr/bin/piactl", "usr/share/man/man1/piactl.1.gz", "etc/logrotate.d/piactl"):
         assert (root / name).is_file(), name
     units = root / "usr" / "lib" / "systemd" / "system"
-    assert {one.name for one in (TOP / "examples" / "systemd").iterdir()} <= {
-        one.name for one in units.iterdir()
+    assert {unit.name for unit in (TOP / "examples" / "systemd").iterdir()} <= {
+        unit.name for unit in units.iterdir()
     }
     assert not list((root / "etc" / "systemd" / "system").rglob("piactl*")), (
         "the timer waits for its configuration"
     )
     output = done(*inside, MOUNTED + STEPS)
-    found = [line.split("\t") for line in output.splitlines() if re.match(r"D\d\d\t", line)]
-    assert len(found) > 150
-    assert [line for line in found if "error" in line[:4]] == []
+    findings = [line.split("\t") for line in output.splitlines() if re.match(r"D\d\d\t", line)]
+    assert len(findings) > 150
+    assert [line for line in findings if "error" in line[:4]] == []

@@ -27,9 +27,9 @@ MOVER, RETIRING = "0012346", "0012345"
 
 def block(name: str) -> str:
     """The one fenced block of that name."""
-    found = re.findall(rf"^```{name}\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
-    assert len(found) == 1, name
-    return str(found[0])
+    blocks = re.findall(rf"^```{name}\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 1, name
+    return str(blocks[0])
 
 
 def cells(heading: str) -> list[list[str]]:
@@ -53,10 +53,10 @@ def codes_of_names_and_policy() -> set[str]:
         encoding="utf-8"
     )
     policy = (TOP / "piactl" / "core" / "rules" / "desired.py").read_text(encoding="utf-8")
-    found = set(re.findall(r'"(name-[a-z-]+)"', names))
-    found |= set(re.findall(r'\(assignment, "[a-z]+", "([a-z-]+)", message\)', policy))
-    assert len(found) > 8
-    return found
+    rejection_codes = set(re.findall(r'"(name-[a-z-]+)"', names))
+    rejection_codes |= set(re.findall(r'\(assignment, "[a-z]+", "([a-z-]+)", message\)', policy))
+    assert len(rejection_codes) > 8
+    return rejection_codes
 
 
 @pytest.fixture
@@ -73,12 +73,12 @@ def read(configuration: Configuration, folder: Path, content: str) -> Feed:
 
 
 def rejected(configuration: Configuration, feed: Feed) -> list[str]:
-    found = [rejection.code for rejection in feed.rejections]
+    rejection_codes = [rejection.code for rejection in feed.rejections]
     for person in feed.people.values():
-        found += [
+        rejection_codes += [
             r.code for r in policy_rejections(person, "rh.csv", configuration.policy, configuration.register)
         ]
-    return found
+    return rejection_codes
 
 
 def life(configuration: Configuration, folder: Path, name: str, matricule: str) -> Career:
@@ -136,7 +136,7 @@ def test_what_refuses_it(
 ) -> None:
     with pytest.raises(FeedRefused) as refused:
         read(configuration, tmp_path, block("csv").replace(right, wrong, 1))
-    assert [found for found, _ in refused.value.refusals] == [code]
+    assert [refusal_code for refusal_code, _ in refused.value.refusals] == [code]
 
 
 def test_the_columns_are_those_of_the_code() -> None:
@@ -144,9 +144,9 @@ def test_the_columns_are_those_of_the_code() -> None:
     assert [row[0].strip("`") for row in rows] == list(COLUMNS)
     assert len(PERSON_COLUMNS) == 9
     assert {row[0].strip("`") for row in rows if row[1] == "yes"} == set(REQUIRED)
-    known = set(REJECTIONS) | codes_of_names_and_policy()
+    known_codes = set(REJECTIONS) | codes_of_names_and_policy()
     documented = {code for row in rows for code in re.findall(r"`([a-z]+-[a-z-]+)`", row[4])}
-    assert documented <= known
+    assert documented <= known_codes
 
 
 def test_every_code_is_reported_once_and_no_other() -> None:

@@ -33,7 +33,7 @@ def test_the_commands_of_the_page_load_a_first_migration(sandbox: Sandbox, tmp_p
     blocks = commands()
     assert len(blocks) == 5
     (tmp_path / "hr.csv").write_text(text(crowd(12), str(civil_today("Europe/Paris"))), encoding="utf-8")
-    said = []
+    outputs = []
     for block in blocks:
         script = block.replace(" -F /etc/ldap/slapd.d", "")
         script = script.replace("/var/lib/ldap", str(sandbox.folder / "slapd" / "data"))
@@ -52,10 +52,10 @@ def test_the_commands_of_the_page_load_a_first_migration(sandbox: Sandbox, tmp_p
             timeout=60,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        said.append(done.stdout + done.stderr)
-    assert "Nothing is loaded yet" in said[1]
-    assert "its LDIF was loaded: 12 accounts" in said[3]
-    assert "nothing to do" in said[3]
+        outputs.append(done.stdout + done.stderr)
+    assert "Nothing is loaded yet" in outputs[1]
+    assert "its LDIF was loaded: 12 accounts" in outputs[3]
+    assert "nothing to do" in outputs[3]
     assert len(sandbox.entries(sandbox.accounts, "(objectClass=piactlAccount)")) == 12
     assert not (tmp_path / "accounts.ldif").exists()
     assert not (sandbox.folder / "slapd" / "data.before").exists()

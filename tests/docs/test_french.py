@@ -64,12 +64,12 @@ SAMPLES = {
 
 
 def modules() -> list[Path]:
-    found = [
+    paths = [
         path
         for name in READ
         for path in ([HERE / name] if name.endswith(".py") else sorted((HERE / name).rglob("*.py")))
     ]
-    return [path for path in found if str(path.relative_to(HERE)) not in NOT_READ]
+    return [path for path in paths if str(path.relative_to(HERE)) not in NOT_READ]
 
 
 def literals(path: Path) -> Iterator[tuple[int, str]]:
@@ -101,9 +101,11 @@ def entries() -> dict[str, str]:
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(HERE)))
 def test_every_sentence_has_a_form(path: Path, entries: dict[str, str]) -> None:
-    known = "\n".join(entries)
+    sentences = "\n".join(entries)
     assert [
-        f"{line}: {text}" for line, text in literals(path) if text not in known and text not in NO_SENTENCES
+        f"{line}: {text}"
+        for line, text in literals(path)
+        if text not in sentences and text not in NO_SENTENCES
     ] == []
 
 
@@ -129,9 +131,9 @@ def test_each_form_is_the_one_that_its_sentence_finds(entries: dict[str, str]) -
         values = {
             name: SAMPLES[name.rstrip("0123456789")].format(number + 1) for number, name in enumerate(names)
         }
-        said = catalogue.sentence(english.format_map(values) if values else english)
-        if said != (french.format_map(values) if values else french):
-            wrong.append((english, said))
+        sentence = catalogue.sentence(english.format_map(values) if values else english)
+        if sentence != (french.format_map(values) if values else french):
+            wrong.append((english, sentence))
     assert wrong == []
 
 

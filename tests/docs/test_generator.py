@@ -55,10 +55,10 @@ def read(path: Path) -> People:
 
 
 def digest(folder: Path) -> str:
-    found = hashlib.sha256()
+    hasher = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        found.update(path.name.encode() + b"\0" + path.read_bytes())
-    return found.hexdigest()
+        hasher.update(path.name.encode() + b"\0" + path.read_bytes())
+    return hasher.hexdigest()
 
 
 def changed(before: People, after: People) -> float:
@@ -92,18 +92,23 @@ def cast(folder: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("python", ["python3.11", "python3.12", "python3.13"])
 def test_same_seed_same_bytes(tmp_path: Path, python: str) -> None:
-    found = shutil.which(python)
-    if found is None or subprocess.run([found, "-c", ""], capture_output=True, check=False).returncode:
+    interpreter = shutil.which(python)
+    if (
+        interpreter is None
+        or subprocess.run([interpreter, "-c", ""], capture_output=True, check=False).returncode
+    ):
         pytest.skip(f"{python} is not here")
     options = ("--people", "2000", "--seed", "1", "--today", str(TODAY))
-    assert digest(make(tmp_path, *options, python=found)) == DIGEST
+    assert digest(make(tmp_path, *options, python=interpreter)) == DIGEST
 
 
 def test_another_seed_gives_other_people(folder: Path, tmp_path: Path) -> None:
     make(tmp_path, "--people", "2000", "--seed", "2", "--today", str(TODAY))
     assert digest(tmp_path) != digest(folder)
-    one, two = (Counter(map(local, names(read(next(f.glob("rh-night1-*")))))) for f in (folder, tmp_path))
-    assert one != two
+    first, second = (
+        Counter(map(local, names(read(next(f.glob("rh-night1-*")))))) for f in (folder, tmp_path)
+    )
+    assert first != second
 
 
 def names(people: People) -> list[dict[str, str]]:
@@ -114,8 +119,8 @@ def test_each_person_is_one_matricule_and_has_one_numen(nights: list[People]) ->
     for people in nights:
         numens = [row["numen"] for row in names(people) if row["numen"]]
         assert len(set(numens)) == len(numens) > 0.85 * len(people)
-        read_ones = [read_numen(numen) for numen in numens]
-        assert all(one is not None and not one.unusual for one in read_ones)
+        parsed_numens = [read_numen(numen) for numen in numens]
+        assert all(numen is not None and not numen.unusual for numen in parsed_numens)
         for rows in people.values():
             assert len({tuple(row.values())[:8] for row in rows}) == 1
             keys = [(row["uai"].upper(), row["fonction"], row["debut"]) for row in rows]
@@ -128,18 +133,18 @@ def test_establishments_have_the_right_letter_and_are_in_the_register(
 ) -> None:
     register = read_register(folder / "establishments.csv")
     assert all(read_uai(uai) == (uai, "") for uai in register)
-    found = {row["uai"].upper() for people in nights for rows in people.values() for row in rows}
-    assert len(found) > 50
-    assert found <= set(register)
+    uais = {row["uai"].upper() for people in nights for rows in people.values() for row in rows}
+    assert len(uais) > 50
+    assert uais <= set(register)
 
 
 @pytest.mark.parametrize(("people", "seed"), [(2000, 1), (2000, 7), (20000, 3)])
 def test_homonyms_are_two_to_five_percent_at_any_size(tmp_path: Path, people: int, seed: int) -> None:
     make(tmp_path, "--people", str(people), "--seed", str(seed), "--today", str(TODAY), "--september")
-    found = Counter(map(local, names(read(next(tmp_path.glob("rh-night1-*.csv"))))))
-    total = found.total()
+    counts = Counter(map(local, names(read(next(tmp_path.glob("rh-night1-*.csv"))))))
+    total = counts.total()
     assert total >= people
-    assert 0.02 <= sum(n for n in found.values() if n > 1) / total <= 0.05
+    assert 0.02 <= sum(n for n in counts.values() if n > 1) / total <= 0.05
 
 
 def test_the_mix_is_that_of_an_academie(nights: list[People]) -> None:
@@ -169,10 +174,10 @@ def test_the_rentree_changes_twelve_percent_and_an_ordinary_night_little(nights:
 
 
 def test_the_cut_copy_ends_inside_a_row(folder: Path, cast: dict[str, Any]) -> None:
-    whole = (folder / cast["nights"][2]["file"]).read_bytes()
+    original = (folder / cast["nights"][2]["file"]).read_bytes()
     cut = (folder / cast["cut"]).read_bytes()
-    assert whole.startswith(cut)
-    assert 0.5 < len(cut) / len(whole) < 0.8
+    assert original.startswith(cut)
+    assert 0.5 < len(cut) / len(original) < 0.8
     assert not cut.endswith(b"\n")
     assert 0 < cut.rsplit(b"\n", 1)[1].count(b";") < 16
 
@@ -268,10 +273,10 @@ def test_names_change_and_meet(story: Story) -> None:
     assert story.second[bride["matricule"]][0]["nom_usage"] == "Bernard"
     assert (bride["uid"], bride["address"]) == ("julie.petit", "julie.bernard@ac-amiens.fr")
     homonyms = story.people["homonyms"]
-    assert [one["uid"] for one in homonyms] == ["marie.martin", "marie.martin1", "marie.martin2"]
-    assert [one["matricule"] in story.first for one in homonyms] == [True, False, False]
+    assert [homonym["uid"] for homonym in homonyms] == ["marie.martin", "marie.martin1", "marie.martin2"]
+    assert [homonym["matricule"] in story.first for homonym in homonyms] == [True, False, False]
     alike = {m for m, rows in story.third.items() if local(rows[0]) == "marie.martin"}
-    assert alike == {one["matricule"] for one in homonyms} <= set(story.second)
+    assert alike == {homonym["matricule"] for homonym in homonyms} <= set(story.second)
     other = story.people["other_julie"]
     assert other["uid"] == "julie.petit1"
     assert other["matricule"] not in story.second

@@ -19,8 +19,8 @@ PAGE = (TOP / "docs" / "guards.md").read_text(encoding="utf-8")
 def rows(heading: str) -> list[list[str]]:
     """The cells of the rows of the first table below a heading, without its head."""
     section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
-    found = re.findall(r"^\| (.*) \|$", section, re.MULTILINE)
-    return [[cell.strip() for cell in row.split(" | ")] for row in found[1:]]
+    lines = re.findall(r"^\| (.*) \|$", section, re.MULTILINE)
+    return [[cell.strip() for cell in row.split(" | ")] for row in lines[1:]]
 
 
 def spoken(limit: Limit) -> str:
@@ -58,9 +58,9 @@ def test_the_built_in_guards_are_shown() -> None:
 
 
 def test_the_guards_on_proofs_are_as_drawn() -> None:
-    *drawn, _, said = proof_guards.table()
+    *drawn, _, last_line = proof_guards.table()
     assert "\n".join(drawn) in PAGE
-    assert said == "0 days were stopped."
+    assert last_line == "0 days were stopped."
     numbers = [f"{share * 100:g} %" for share in (proof_guards.ARRIVALS, proof_guards.ARRIVALS_OF_RENTREE)]
     numbers += [f"{proof_guards.FIRST_BATCH * 100:g} %", f"{proof_guards.PROOFS * 100:g} %"]
     numbers += [f"{proof_guards.CAMPAIGN * 100:g} %", f"{proof_guards.FORGOTTEN} activation passwords"]

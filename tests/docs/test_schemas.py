@@ -129,7 +129,10 @@ def test_runs(academy: Academy) -> None:
     assert (done["status"], done["outcomes"]["applied"] > 0) == ("done", True)
     academy.edit("policy.yaml", "  deactivate: {floor: 15,", "  deactivate: {max: 0,")
     guarded = academy.run("nightly", "--as-of", "2026-06-30", "-o", "json").json
-    assert (guarded["status"], [one["guard"] for one in guarded["refusals"]]) == ("refused", ["deactivate"])
+    assert (guarded["status"], [refusal["guard"] for refusal in guarded["refusals"]]) == (
+        "refused",
+        ["deactivate"],
+    )
     older = academy.run(
         "nightly", academy.feed(row(), day="2026-01-01"), "--as-of", "2026-03-06", "-o", "json"
     ).json
@@ -137,8 +140,8 @@ def test_runs(academy: Academy) -> None:
     academy.sandbox.stop()
     unreached = academy.run("nightly", "--as-of", "2026-03-06", "-o", "json").json
     assert (unreached["status"], unreached["error"] != "") == ("failed", True)
-    for one in (done, guarded, older, unreached):
-        assert wrong("run", one) == []
+    for document in (done, guarded, older, unreached):
+        assert wrong("run", document) == []
     assert wrong("run", {**done, "status": "fine"})
     assert wrong("run", {name: value for name, value in done.items() if name != "plan"})
 
@@ -150,10 +153,10 @@ def test_feed_checks(academy: Academy) -> None:
     empty = academy.folder / "hr-empty.csv"
     empty.write_bytes(b"")
     refused = academy.run("feed", "check", empty, "-o", "json").json
-    assert [one["status"] for one in (usable, partly, refused)] == ["usable", "partly usable", "refused"]
+    assert [check["status"] for check in (usable, partly, refused)] == ["usable", "partly usable", "refused"]
     assert (len(partly["rejections"]) > 1, partly["held"] != {}) == (True, True)
-    for one in (usable, partly, refused):
-        assert wrong("feed-check", one) == []
+    for check in (usable, partly, refused):
+        assert wrong("feed-check", check) == []
     assert wrong("feed-check", {**usable, "rows": "many"})
 
 
@@ -163,8 +166,8 @@ def test_status(academy: Academy) -> None:
     grant = ("exception", "grant", "claire.dubreuil", "--service", "siecle", "--uai", MICHELIS)
     assert academy.run(*grant, "--until", "2026-03-05", *why).code == 0
     view = academy.run("status", "--as-of", DAY, "-o", "json").json
-    (one,) = view
-    assert all(one[name] for name in ("runs", "feeds", "guards", "coming", "overrides_ending"))
-    assert one["exceptions_ending"]
+    (status,) = view
+    assert all(status[name] for name in ("runs", "feeds", "guards", "coming", "overrides_ending"))
+    assert status["exceptions_ending"]
     assert wrong("status", view) == []
-    assert wrong("status", [{**one, "accounts": -1}])
+    assert wrong("status", [{**status, "accounts": -1}])

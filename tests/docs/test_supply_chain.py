@@ -32,9 +32,9 @@ def test_a_lock_has_every_requirement_with_its_hashes(name: str) -> None:
         assert version.operator == "==", requirement
         assert re.fullmatch(r"(?s)[^\n]*( \\\n    --hash=sha256:[0-9a-f]{64})+\n?", block), requirement
         locked.setdefault(canonicalize_name(requirement.name), []).append(version.version)
-    for wanted in map(Requirement, LOCKS[name]):
-        versions = locked.pop(canonicalize_name(wanted.name))
-        assert all(wanted.specifier.contains(version) for version in versions), wanted
+    for dependency in map(Requirement, LOCKS[name]):
+        versions = locked.pop(canonicalize_name(dependency.name))
+        assert all(dependency.specifier.contains(version) for version in versions), dependency
     assert "://" not in text, "where files come from is the installing host's choice"
 
 

@@ -44,7 +44,7 @@ slapcat() { command slapcat -F "$FOLDER/slapd.d" "$@"; }
 def commands(heading: str) -> str:
     """The commands of a section, one after the other."""
     sections = PAGE.split("\n## ")
-    (section,) = [one for one in sections if one.startswith(heading)]
+    (section,) = [section for section in sections if section.startswith(heading)]
     return "\n".join(re.findall(r"^```\n(.*?)^```$", section, re.DOTALL | re.MULTILINE))
 
 
@@ -243,7 +243,7 @@ class Standing:
     def __init__(self, sandbox: Any, server: Any, capsys: pytest.CaptureFixture[str]) -> None:
         self.sandbox, self.server, self._capsys = sandbox, server, capsys
         self.account = f"uid=claire.exemple,{sandbox.accounts}"
-        for uid, more in (("claire.exemple", {}), ("paul.garde", {"piactlProtected": "TRUE"})):
+        for uid, further_values in (("claire.exemple", {}), ("paul.garde", {"piactlProtected": "TRUE"})):
             values = {
                 "objectClass": ["inetOrgPerson", "eduPerson", "supannPerson", "piactlAccount"],
                 "cn": "Claire Exemple",
@@ -252,7 +252,7 @@ class Standing:
                 "piactlState": "active",
                 "piactlIdentifier": [uid, f"{uid}@example.org"],
                 "piactlMatriculeDigest": "{k1}00",
-                **more,
+                **further_values,
             }
             with server.connect("administrator") as administrator:
                 administrator.add(f"uid={uid},{sandbox.accounts}", attributes=values)
@@ -269,7 +269,7 @@ class Standing:
         seen = self._capsys.readouterr()
         assert seen.out, seen.err
         results = json.loads(seen.out)
-        return code, {one["id"]: one["result"] for one in results}
+        return code, {finding["id"]: finding["result"] for finding in results}
 
     def piactl(self, *words: str) -> int:
         code = run(["--config", str(self.sandbox.config), *words])
@@ -445,8 +445,8 @@ def test_an_application_is_added_by_cn_config(config: tuple[Standing, ConfigServ
     pasted(f"{BY_CONFIG}\n{add}", folder, server.uri)
     with standing.server.bind(f"cn=portail,{CONSUMERS}", secret.read_text()) as application:
         application.search(standing.sandbox.accounts, "(uid=claire.exemple)", attributes=["*"])
-        (found,) = application.response
-        assert found["raw_attributes"].keys() == {"uid", "cn", "mail"}
+        (entry,) = application.response
+        assert entry["raw_attributes"].keys() == {"uid", "cn", "mail"}
     assert standing.doctor()[1]["D63"] == "ok"
 
 

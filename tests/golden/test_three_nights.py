@@ -64,7 +64,7 @@ def _three_nights(academy: Academy) -> dict[str, Any]:
     generator = [sys.executable, ROOT / "examples" / "make_feeds.py", "--people", "60", "--seed", "5"]
     subprocess.run([*generator, "--today", TODAY, "--out", feeds], check=True, capture_output=True)
     cast = json.loads((feeds / "cast.json").read_text(encoding="utf-8"))
-    said: dict[str, Any] = {}
+    outputs: dict[str, Any] = {}
     codes: list[dict[str, Any]] = []
 
     def run(*words: str | Path) -> Any:
@@ -75,12 +75,12 @@ def _three_nights(academy: Academy) -> dict[str, Any]:
 
     for number, night in enumerate(cast["nights"], 1):
         feed, day = feeds / night["file"], night["date"]
-        said[f"plan-{number}"] = run("plan", feed, "--as-of", day)
-        said[f"nightly-{number}"] = run("nightly", feed, "--as-of", day)
+        outputs[f"plan-{number}"] = run("plan", feed, "--as-of", day)
+        outputs[f"nightly-{number}"] = run("nightly", feed, "--as-of", day)
     run("nightly", feeds / cast["cut"], "--as-of", TODAY)
     uids = sorted(_uids(cast["people"]))
     lock = ("account", "lock", uids[0], "--reason", "stolen telephone", "--until", "2026-12-31")
-    said["lock"] = run(*lock, "--as-of", TODAY)
+    outputs["lock"] = run(*lock, "--as-of", TODAY)
     grant = (
         "exception",
         "grant",
@@ -92,28 +92,28 @@ def _three_nights(academy: Academy) -> dict[str, Any]:
         "--until",
         "2026-12-15",
     )
-    said["exception"] = run(*grant, "--as-of", TODAY)
-    said["plan-dates-only"] = run("plan", "--as-of", "2026-12-20")
-    said["account-show"] = [run("account", "show", uid, "--as-of", TODAY) for uid in uids[:8]]
-    said["why"] = [run("why", uid, "--as-of", TODAY) for uid in uids[:8]]
-    said["why-service"] = [run("why", uid, "iprof", "--as-of", TODAY) for uid in uids[:8]]
-    said["why-login"] = [run("why", uid, "login", "--as-of", TODAY) for uid in uids[:8]]
-    said["timeline"] = [run("account", "timeline", uid, "--as-of", TODAY) for uid in uids[:4]]
-    said["forecast"] = run("forecast", "--as-of", TODAY, "--until", "2027-01-15")
-    said["undo"] = run("undo", "last", "--reason", "wrong account", "--as-of", TODAY)
-    said["undo"].pop("command")  # the words of whatever runs the test
-    said["exit-codes"] = codes
-    said["journal"] = [_journal_kinds(line) for line in run("journal", "show")]
-    return said
+    outputs["exception"] = run(*grant, "--as-of", TODAY)
+    outputs["plan-dates-only"] = run("plan", "--as-of", "2026-12-20")
+    outputs["account-show"] = [run("account", "show", uid, "--as-of", TODAY) for uid in uids[:8]]
+    outputs["why"] = [run("why", uid, "--as-of", TODAY) for uid in uids[:8]]
+    outputs["why-service"] = [run("why", uid, "iprof", "--as-of", TODAY) for uid in uids[:8]]
+    outputs["why-login"] = [run("why", uid, "login", "--as-of", TODAY) for uid in uids[:8]]
+    outputs["timeline"] = [run("account", "timeline", uid, "--as-of", TODAY) for uid in uids[:4]]
+    outputs["forecast"] = run("forecast", "--as-of", TODAY, "--until", "2027-01-15")
+    outputs["undo"] = run("undo", "last", "--reason", "wrong account", "--as-of", TODAY)
+    outputs["undo"].pop("command")  # the words of whatever runs the test
+    outputs["exit-codes"] = codes
+    outputs["journal"] = [_journal_kinds(line) for line in run("journal", "show")]
+    return outputs
 
 
 def _uids(people: Any) -> Iterator[str]:
     """The uids of the cast, whose parts are people or lists of people."""
-    for one in people.values() if isinstance(people, dict) else people:
-        if isinstance(one, dict) and "uid" in one:
-            yield one["uid"]
-        elif isinstance(one, dict | list):
-            yield from _uids(one)
+    for part in people.values() if isinstance(people, dict) else people:
+        if isinstance(part, dict) and "uid" in part:
+            yield part["uid"]
+        elif isinstance(part, dict | list):
+            yield from _uids(part)
 
 
 def _journal_kinds(line: dict[str, Any]) -> dict[str, Any]:
@@ -132,18 +132,18 @@ def _lines(value: Any, depth: int = 2) -> Iterator[str]:
     if not value or not depth or not isinstance(value, dict | list):
         yield json.dumps(value, ensure_ascii=False, sort_keys=True)
         return
-    pairs = sorted(value.items()) if isinstance(value, dict) else [("", one) for one in value]
+    pairs = sorted(value.items()) if isinstance(value, dict) else [("", item) for item in value]
     yield "{" if isinstance(value, dict) else "["
-    for at, (name, member) in enumerate(pairs, 1):
+    for position, (name, member) in enumerate(pairs, 1):
         lines = list(_lines(member, depth - 1))
         lines[0] = (f"{json.dumps(name)}: " if name else "") + lines[0]
-        lines[-1] += "," if at < len(pairs) else ""
+        lines[-1] += "," if position < len(pairs) else ""
         yield from (" " + line for line in lines)
     yield "}" if isinstance(value, dict) else "]"
 
 
 NAMES = (
-    *(f"{what}-{number}" for number in (1, 2, 3) for what in ("plan", "nightly")),
+    *(f"{command}-{number}" for number in (1, 2, 3) for command in ("plan", "nightly")),
     *("plan-dates-only", "account-show", "why", "why-service", "why-login", "timeline", "forecast"),
     *("lock", "exception", "undo", "journal", "exit-codes"),
 )
