@@ -117,15 +117,15 @@ class Academy:
     def allow_up_to(self, most: int, *kinds: str) -> None:
         """Lets the guards of these kinds, or all, pass so many accounts, however few there are, all year."""
         path = self.sandbox.folder / "policy.yaml"
-        found = path.read_text(encoding="utf-8")
+        policy = path.read_text(encoding="utf-8")
         if not kinds:
             limit = r"\{floor: \d+, share: ([\d.]+)(, per_establishment: \{[^}]*\})?\}"
-            found, count = re.subn(limit, rf"{{floor: {most}, share: \1}}", found)
+            policy, count = re.subn(limit, rf"{{floor: {most}, share: \1}}", policy)
             assert count > 20
         for kind in kinds:
-            found, count = re.subn(rf"( {kind}: +)\{{floor: \d+", rf"\1{{max: {most}", found)
+            policy, count = re.subn(rf"( {kind}: +)\{{floor: \d+", rf"\1{{max: {most}", policy)
             assert count, kind
-        path.write_text(found, encoding="utf-8")
+        path.write_text(policy, encoding="utf-8")
 
     def edit(self, name: str, old: str, new: str) -> None:
         """Changes the one place where `old` stands in a file of the sandbox."""
@@ -189,9 +189,9 @@ class Academy:
         return f"uid={uid},{self.sandbox.accounts}"
 
     def entry(self, uid: str) -> dict[str, list[bytes]]:
-        found = self.sandbox.entry(self.dn(uid))
-        assert found is not None, f"there is no entry {uid}"
-        return found
+        entry = self.sandbox.entry(self.dn(uid))
+        assert entry is not None, f"there is no entry {uid}"
+        return entry
 
     def values(self, uid: str, attribute: str) -> list[str]:
         return sorted(value.decode() for value in self.entry(uid).get(attribute, []))
@@ -201,8 +201,8 @@ class Academy:
 
     def stamps(self) -> dict[str, list[bytes]]:
         """The entryCSN of everything below the accounts: what any write at all would move."""
-        found = self.sandbox.entries(self.sandbox.accounts, attributes=("entryCSN",))
-        return {dn: entry["entryCSN"] for dn, entry in found.items()}
+        entries = self.sandbox.entries(self.sandbox.accounts, attributes=("entryCSN",))
+        return {dn: entry["entryCSN"] for dn, entry in entries.items()}
 
     def managed(self) -> dict[str, dict[str, list[bytes]]]:
         """What piactl keeps of each account, to compare two directories; digests are under other keys."""

@@ -36,10 +36,12 @@ def make_academy(make_sandbox: Callable[..., Sandbox], tmp_path: Path) -> Callab
     ) -> Academy:
         if after is None:
             return Academy(make_sandbox(accesslog=accesslog, fresh=fresh), tmp_path)
-        kept = _kept(after, accesslog)
-        shutil.copytree(kept.folder, tmp_path, dirs_exist_ok=True)
-        sandbox = make_sandbox(accesslog=accesslog, like=kept.sandbox.folder)
-        return Academy(sandbox, tmp_path, [*kept.said], kept.feeds, kept.left)
+        prepared_academy = _kept(after, accesslog)
+        shutil.copytree(prepared_academy.folder, tmp_path, dirs_exist_ok=True)
+        sandbox = make_sandbox(accesslog=accesslog, like=prepared_academy.sandbox.folder)
+        return Academy(
+            sandbox, tmp_path, [*prepared_academy.said], prepared_academy.feeds, prepared_academy.left
+        )
 
     return make
 

@@ -27,8 +27,8 @@ def row(**values: str) -> str:
     """One line; a column that is not named has the value of DEFAULTS, or none."""
     unknown = set(values) - set(COLUMNS)
     assert not unknown, f"no such columns: {unknown}"
-    given = {**DEFAULTS, **values}
-    return ";".join(given.get(column, "") for column in COLUMNS)
+    cells = {**DEFAULTS, **values}
+    return ";".join(cells.get(column, "") for column in COLUMNS)
 
 
 def crowd(number: int, **values: str) -> list[str]:

@@ -66,7 +66,7 @@ class Rehearsal:
         for path in [feeds] if isinstance(feeds, Path) else feeds:
             source = self.site.settings.sources[path.name.partition("-")[0]]
             sourced.append(SourcedFeed(read_feed(path, source), source, path))
-        accepted = Accepted([one.feed.facts.digest for one in sourced] if accept else [])
+        accepted = Accepted([sourced_feed.feed.facts.digest for sourced_feed in sourced] if accept else [])
         return plan_at_once(self.directory, self.site, sourced, day, accepted)
 
     def period(self, day: date) -> str:
@@ -76,7 +76,7 @@ class Rehearsal:
 
     def make(self, ready: ReadyPlan, day: date) -> None:
         """The directory as the night would leave it."""
-        self.directory.apply(one.write for one in ready.writes)
+        self.directory.apply(write.write for write in ready.writes)
         self.directory.apply(ready.records)
         assert ready.last is not None
         last = replace(ready.last, run=f"night-{day}")

@@ -32,8 +32,8 @@ def both(academy: Academy) -> Academy:
     return with_aaf(academy)
 
 
-def with_aaf(academy: Academy, more: str = "") -> Academy:
-    settings = ADDING.format("hr") + more
+def with_aaf(academy: Academy, further_settings: str = "") -> Academy:
+    settings = ADDING.format("hr") + further_settings
     academy.edit("piactl.yaml", 'hr: {kind: full, files: ["*.csv"]', f"hr: {{{settings}")
     return academy
 
@@ -114,8 +114,8 @@ def test_a_set_of_one_establishment_ends_nothing_elsewhere(make_academy) -> None
     for day in ("03", "04", "05"):
         stem = academy.folder / f"one-{day}"
         stem.mkdir()
-        found = files([ida], f"202609{day}", name=f"ENT2D_{MILLEVOYE}", schools=schools)
-        path = folder(stem / f"ENT2D_{MILLEVOYE}_Complet_202609{day}", found)
+        set_files = files([ida], f"202609{day}", name=f"ENT2D_{MILLEVOYE}", schools=schools)
+        path = folder(stem / f"ENT2D_{MILLEVOYE}_Complet_202609{day}", set_files)
         academy.quiet_night(f"2026-09-{day}", path)
     assert posts(academy, "2026-09-05")[1] == ELSEWHERE
 
@@ -127,14 +127,14 @@ def test_deltas_of_more_establishments_than_digests_are_remembered(make_academy,
     ida = Agent("501", ("4079$ENS",), sn="ROY", given="Ida", birth="")
     places = {MILLEVOYE: "4079", MICHELIS: "4078"}
     for day in ("03", "04"):
-        given = []
+        sets = []
         for uai, number in places.items():
             name, agent = f"ENT2D_{uai}", replace(ida, id=f"6{number}", functions=(f"{number}$ENS",))
-            whole = files([agent], "20260903", name=name, schools={number: uai})
+            complete = files([agent], "20260903", name=name, schools={number: uai})
             later = delta([modification(agent.id, sn="ROYER")], "20260904", name=name)
             stem = f"{name}_{'Complet' if day == '03' else 'Delta'}_202609{day}"
-            given.append(folder(academy.folder / stem, whole if day == "03" else later))
-        academy.night(f"2026-09-{day}", *given)
+            sets.append(folder(academy.folder / stem, complete if day == "03" else later))
+        academy.night(f"2026-09-{day}", *sets)
     with academy.nothing_written():
         again = academy.folder / f"ENT2D_{MILLEVOYE}_Complet_20260903"
         ran = academy.night("2026-09-04", again, code=6)
@@ -172,8 +172,8 @@ def test_deltas_beside_hr(make_academy) -> None:
     moved = modification("500", ENTPersonFonctions=["4077$ENS", "4079$ENS"])
     third = change(academy, "20260903", moved)
     academy.night("2026-09-03", hr(academy, "2026-09-03"), third)
-    there = (MILLEVOYE, "ENS", "2026-09-03")
-    assert posts(academy, "2026-09-03")[1:] == [ELSEWHERE, there]
+    new_post = (MILLEVOYE, "ENS", "2026-09-03")
+    assert posts(academy, "2026-09-03")[1:] == [ELSEWHERE, new_post]
     # one is missing, and one doubled
     with academy.nothing_written():
         ran = academy.night("2026-09-05", change(academy, "20260905", moved), code=6)
@@ -195,13 +195,13 @@ def test_deltas_beside_hr(make_academy) -> None:
         assert "[older]" in ran.err
     words = ("account", "export", "claire.dubreuil", "-o", "json")
     sets = academy.run(*words).json["sets"]
-    assert {one["day"] for one in sets} == {"2026-09-02", "2026-09-03", "2026-09-04"}
-    assert all(one["row"].startswith("500 | ") and "DUBREUIL" in one["row"] for one in sets)
-    kept = [one.stat().st_mode & 0o777 for one in (academy.sandbox.folder / "state" / "sets").iterdir()]
-    assert kept == [0o600] * 4
+    assert {kept_set["day"] for kept_set in sets} == {"2026-09-02", "2026-09-03", "2026-09-04"}
+    assert all(kept_set["row"].startswith("500 | ") and "DUBREUIL" in kept_set["row"] for kept_set in sets)
+    modes = [file.stat().st_mode & 0o777 for file in (academy.sandbox.folder / "state" / "sets").iterdir()]
+    assert modes == [0o600] * 4
     # a host without them needs the next complete set
-    for one in (academy.sandbox.folder / "state" / "sets").iterdir():
-        one.unlink()
+    for file in (academy.sandbox.folder / "state" / "sets").iterdir():
+        file.unlink()
     ran = academy.spawn("plan", change(academy, "20260906", moved), "--as-of", "2026-09-06")
     assert (ran.code, "[no-complete-set]" in ran.err) == (6, True)
 
@@ -212,13 +212,13 @@ def test_deletions_of_an_authoritative_source_are_counted(academy: Academy) -> N
     academy.edit("piactl.yaml", "role: supplement, namespace: aaf", "role: authoritative")
     crowd = [Agent(str(600 + n), sn="GRÉVIN", given=name) for n, name in enumerate(("Léo", "Ada", "Ève"))]
     academy.night("2026-09-01", aaf(academy, "20260901", *crowd))
-    found = [
+    sets = [
         change(academy, "20260904", deletion("600")),
         aaf(academy, "20260902", *crowd),
         change(academy, "20260903", modification("601", sn="NOËL")),
     ]
     academy.allow_up_to(0, "revoke")
-    ran = academy.run("nightly", *found, "--as-of", "2026-09-04")
+    ran = academy.run("nightly", *sets, "--as-of", "2026-09-04")
     assert ran.code == 4
     assert "revoke" in ran.err
     assert academy.run("apply", ran.plan_file, "--allow", "revoke=1", "--reason", "HR").code == 0
@@ -245,10 +245,12 @@ def test_feed_check_says_what_it_understood(both: Academy) -> None:
     assert "posts by function at 2 structures: ENS 3" in ran.out
     assert "posts by structure: 0800009A 1, 0800010B 1" in ran.out
     assert "passed over: functions - (1): under drop_functions, beside another one" in ran.out
-    found = both.run("feed", "check", aaf(both, "20260902", CLAIRE, unknown), "-o", "json").json["understood"]
-    assert (found["posts"], found["functions"]) == (3, {"ENS": 3})
-    assert found["structures"] == {"0800009A": 1, "0800010B": 1}
-    assert found["passed"][0]["number"] == 1
+    understood = both.run("feed", "check", aaf(both, "20260902", CLAIRE, unknown), "-o", "json").json[
+        "understood"
+    ]
+    assert (understood["posts"], understood["functions"]) == (3, {"ENS": 3})
+    assert understood["structures"] == {"0800009A": 1, "0800010B": 1}
+    assert understood["passed"][0]["number"] == 1
     assert "PersEducNat_0000.xml:" in ran.out
     assert "[structure-unknown]" in ran.out
 
@@ -265,9 +267,9 @@ def test_the_md5_beside_a_set_is_checked_and_is_no_feed(both: Academy) -> None:
     ran = both.night("2026-09-01", feed, path, beside)
     assert "not read" not in ran.err
     # it moves with its set
-    kept = (both.sandbox.folder / "state" / "applied.sha256").read_text().split()
-    assert kept[1::2] == [str(feed), str(path), str(beside)]
-    assert kept[4] == hashlib.sha256(beside.read_bytes()).hexdigest()
+    applied = (both.sandbox.folder / "state" / "applied.sha256").read_text().split()
+    assert applied[1::2] == [str(feed), str(path), str(beside)]
+    assert applied[4] == hashlib.sha256(beside.read_bytes()).hexdigest()
     # one that a set left behind
     path.unlink()
     ran = both.night("2026-09-02", hr(both, "2026-09-02"), beside)
@@ -291,18 +293,18 @@ def test_the_same_people_as_csv_as_aaf_and_as_both_have_accounts_that_agree(make
         for agent in agents
         for structure, function, _, code, *_ in [text.split("$") for text in agent.functions]
     ]  # fmt: skip
-    found = []
+    accounts = []
     for csv, other in ((True, False), (False, True), (True, True)):
         academy = make_academy(fresh=True)
         with_aaf(academy)
         if not csv:
             academy.edit("piactl.yaml", "role: supplement, namespace: aaf", "role: authoritative")
         for day in ("01", "02"):
-            given = [academy.feed(*rows, day=f"2026-09-{day}")] if csv else []
-            given += [aaf(academy, f"202609{day}", *agents)] if other else []
-            academy.night(f"2026-09-{day}", *given)
+            paths = [academy.feed(*rows, day=f"2026-09-{day}")] if csv else []
+            paths += [aaf(academy, f"202609{day}", *agents)] if other else []
+            academy.night(f"2026-09-{day}", *paths)
         shown = [academy.show(agent.id, "2026-09-02") for agent in agents]
-        found.append([{name: one[name] for name in AGREEING} for one in shown])
-    assert len(found[0]) == 3
-    assert found[1] == found[0]
-    assert found[2] == found[0]
+        accounts.append([{name: account[name] for name in AGREEING} for account in shown])
+    assert len(accounts[0]) == 3
+    assert accounts[1] == accounts[0]
+    assert accounts[2] == accounts[0]

@@ -95,8 +95,8 @@ def test_a_row_of_nobody_holds_every_absence(academy: Academy) -> None:
 def test_a_feed_without_its_last_line_is_refused_where_it_must_have_one(academy: Academy) -> None:
     academy.sources(hr="kind: full, trailer: true")
     academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
-    whole = feed(academy, "2026-09-11", CLAIRE).read_bytes()
-    cut = academy.raw_feed(whole[: whole.index(b"#FIN")])
+    content = feed(academy, "2026-09-11", CLAIRE).read_bytes()
+    cut = academy.raw_feed(content[: content.index(b"#FIN")])
     with academy.nothing_written():
         assert "no-trailer" in academy.night("2026-09-11", cut, code=6).err
 

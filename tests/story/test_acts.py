@@ -159,8 +159,8 @@ def test_a_preview_shows_what_follows_an_override(claire: Academy) -> None:
         "what": "a change by hand has ended: the HR data apply again",
     }
     made = ("--family-name", "Morin", "--given-name", "Zoé", "--uai", "0800009A", "--function", "ENS")
-    more = ("--sponsor", "claire.dubreuil", "--until", "2026-09-14", "--reason", "essai", "--dry-run")
-    (shown,) = claire.run("account", "create", *made, *more, "-o", "json", "--as-of", DAY).json
+    options = ("--sponsor", "claire.dubreuil", "--until", "2026-09-14", "--reason", "essai", "--dry-run")
+    (shown,) = claire.run("account", "create", *made, *options, "-o", "json", "--as-of", DAY).json
     assert "state deactivated" in {event["what"] for event in shown["outlook"]}
 
 
@@ -342,8 +342,8 @@ def test_exceptions_are_given_listed_respected_and_end(claire: Academy) -> None:
     act(claire, "exception", "grant", CLAIRE, *siecle, "--until", "2026-09-10")
     act(claire, "exception", "deny", CLAIRE, "--service", "iprof", "--until", "2026-09-10")
     night(claire, "2026-09-06")
-    held = {(e["service"], e["uai"]) for e in claire.show(CLAIRE, "2026-09-06")["entitlements"]}
-    assert ("siecle", THUILLIER) in held
+    rights = {(e["service"], e["uai"]) for e in claire.show(CLAIRE, "2026-09-06")["entitlements"]}
+    assert ("siecle", THUILLIER) in rights
     urns = claire.values(CLAIRE, "eduPersonEntitlement")
     assert "urn:mace:ac-amiens.fr:service:iprof" not in urns
     rows = claire.run("exception", "list", "-o", "json", "--as-of", "2026-09-06").json
@@ -397,7 +397,7 @@ def test_the_pipe_of_the_documents(academy: Academy, tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "accounts.md").read_text()
     (pipe,) = re.findall(r"^piactl account list .* \|\n    piactl account lock - .*$", page, re.MULTILINE)
     today = civil_today("Europe/Paris")
-    left = {"debut": "2020-09-01", "fin": (today - timedelta(days=1)).isoformat()}
+    ended_post = {"debut": "2020-09-01", "fin": (today - timedelta(days=1)).isoformat()}
     people = [
         row(debut="2020-09-01", fin="2090-08-31"),
         row(matricule="1999", prenom="Ida", nom_famille="Roy"),
@@ -406,7 +406,7 @@ def test_the_pipe_of_the_documents(academy: Academy, tmp_path: Path) -> None:
     academy.run(
         "nightly",
         academy.feed(
-            row(**left), row(matricule="1999", prenom="Ida", nom_famille="Roy"), day=today.isoformat()
+            row(**ended_post), row(matricule="1999", prenom="Ida", nom_famille="Roy"), day=today.isoformat()
         ),
     )
     command = tmp_path / "piactl"
@@ -441,9 +441,9 @@ def test_guards_stop_one_off_commands_too(claire: Academy) -> None:
     )
     night(claire, "2026-09-06")
     words = ("account", "lock", CLAIRE, "ida.roy", "--as-of", "2026-09-06", "--reason", "x")
-    for more in ((), ("--yes",), ("--allow", "lock=1")):
+    for options in ((), ("--yes",), ("--allow", "lock=1")):
         with claire.nothing_written():
-            ran = claire.run(*words, *more)
+            ran = claire.run(*words, *options)
         assert ran.code == 4, ran.err
         assert "--allow lock=2" in ran.err
     assert claire.run(*words, "--allow", "lock=2").code == 0
@@ -475,11 +475,11 @@ def test_another_hand_in_between_is_a_conflict(claire: Academy, monkeypatch: pyt
 
 
 def test_a_one_off_command_does_not_wait_for_a_night_and_leaves_its_record(claire: Academy) -> None:
-    held = {"run": "other", "host": "elsewhere", "pid": 1, "began": 1, "who": "x", "place": "y"}
-    held |= {"since": "2026-11-25T00:00:00+00:00", "expires": "2999-01-01T00:00:00+00:00"}
+    lock_record = {"run": "other", "host": "elsewhere", "pid": 1, "began": 1, "who": "x", "place": "y"}
+    lock_record |= {"since": "2026-11-25T00:00:00+00:00", "expires": "2999-01-01T00:00:00+00:00"}
     lock = f"cn=lock,{claire.sandbox.state}"
     with claire.sandbox.root() as root:
-        root.add(lock, "piactlRecord", {"cn": "lock", "piactlData": json.dumps(held)})
+        root.add(lock, "piactlRecord", {"cn": "lock", "piactlData": json.dumps(lock_record)})
     act(claire, "account", "lock", CLAIRE)
     assert claire.run("nightly", "--as-of", DAY).code == 7
     last = claire.run("runs", "show", "last", "-o", "json").json

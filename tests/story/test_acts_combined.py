@@ -14,7 +14,7 @@ END = ("assignment", "end", CLAIRE)
 
 
 def services(academy: Academy, day: str) -> set[str]:
-    return {one["service"] for one in academy.show(CLAIRE, day)["entitlements"] if one["from"] <= day}
+    return {right["service"] for right in academy.show(CLAIRE, day)["entitlements"] if right["from"] <= day}
 
 
 def test_an_end_is_taken_back_by_the_end_that_hr_says(academy: Academy) -> None:
@@ -43,8 +43,8 @@ def test_an_end_that_could_not_end_anything_is_refused(academy: Academy) -> None
 
 def test_an_end_by_hand_leaves_what_was_added_by_hand(claire: Academy) -> None:
     act(claire, *END, "--on", "2026-10-31", "--until", "2027-06-30")
-    more = ("--uai", THUILLIER, "--function", "ENS", "--from", "2026-10-01", "--until", "2027-06-30")
-    act(claire, "assignment", "add", CLAIRE, *more)
+    added_post = ("--uai", THUILLIER, "--function", "ENS", "--from", "2026-10-01", "--until", "2027-06-30")
+    act(claire, "assignment", "add", CLAIRE, *added_post)
     assert claire.show(CLAIRE, "2026-12-01")["state"] == "active"
 
 
@@ -60,8 +60,8 @@ def test_a_leave_that_is_ended_leaves_the_post_around_it(academy: Academy) -> No
 
 
 def test_what_hand_and_hr_tell_alike_is_ended_at_once(claire: Academy) -> None:
-    there = ("--uai", MICHELIS, "--function", "ENS", "--from", "2026-10-01", "--until", "2027-06-30")
-    act(claire, "assignment", "add", CLAIRE, *there)
+    added_post = ("--uai", MICHELIS, "--function", "ENS", "--from", "2026-10-01", "--until", "2027-06-30")
+    act(claire, "assignment", "add", CLAIRE, *added_post)
     night(claire, "2026-09-06", row(), row(uai=MICHELIS, debut="2026-10-01"), IDA)
     ended = ("--uai", MICHELIS, "--on", "2026-12-31", "--until", "2027-12-31")
     act(claire, *END, *ended, day="2026-09-06")

@@ -22,7 +22,7 @@ PEOPLE = (
 def entry(academy: Academy, name: str, *, dn: str = "", **values: Any) -> str:
     """An entry as an old directory has it, with a password; its DN."""
     dn = dn or academy.dn(name)
-    given = {
+    attributes = {
         "objectClass": ["inetOrgPerson"],
         "uid": name,
         "cn": f"{name} ANCIEN",
@@ -31,12 +31,12 @@ def entry(academy: Academy, name: str, *, dn: str = "", **values: Any) -> str:
         "userPassword": PASSWORD,
         **values,
     }
-    academy.sandbox.add(dn, {name: value for name, value in given.items() if value is not None})
+    academy.sandbox.add(dn, {name: value for name, value in attributes.items() if value is not None})
     return dn
 
 
-def supann(matricule: str, **more: Any) -> dict[str, Any]:
-    return {"objectClass": ["inetOrgPerson", "supannPerson"], "supannEmpId": matricule, **more}
+def supann(matricule: str, **attributes: Any) -> dict[str, Any]:
+    return {"objectClass": ["inetOrgPerson", "supannPerson"], "supannEmpId": matricule, **attributes}
 
 
 def adopt(academy: Academy, *words: Any, code: int = 0) -> Any:
@@ -46,25 +46,25 @@ def adopt(academy: Academy, *words: Any, code: int = 0) -> Any:
 
 
 def why(plan: Any, who: str) -> str:
-    found = [hold["why"] for hold in plan["holds"] if hold["uid"] == who]
-    assert len(found) == 1, plan["holds"]
-    return str(found[0])
+    reasons = [hold["why"] for hold in plan["holds"] if hold["uid"] == who]
+    assert len(reasons) == 1, plan["holds"]
+    return str(reasons[0])
 
 
 def test_entries_become_accounts_and_the_night_has_nothing_to_do(academy: Academy) -> None:
     feed = academy.feed(*PEOPLE)
     entry(academy, "cdubreuil", **supann("1001", mail="claire.dubreuil@ac-amiens.fr", roomNumber="B12"))
     entry(academy, "p.vasseur", **supann("1002", mail="Paul.Vasseur@ac-amiens.fr", title="ENS"))
-    kept = academy.folder / "adoption.json"
-    ran = academy.run("adopt", feed, "--as-of", DAY, "--out", kept)
+    plan_file = academy.folder / "adoption.json"
+    ran = academy.run("adopt", feed, "--as-of", DAY, "--out", plan_file)
     assert ran.code == 0
     assert "2  adopt" in ran.out
     assert "cdubreuil: active, claire.dubreuil@ac-amiens.fr" in ran.out
     assert "sn ANCIEN -> Dubreuil" in ran.out
     assert "1 person of the feed without an entry to adopt: the next night with the feed makes" in ran.out
-    assert f"piactl apply {kept}" in ran.err
+    assert f"piactl apply {plan_file}" in ran.err
     before = academy.sandbox.entries(academy.sandbox.accounts)
-    assert academy.run("apply", kept).code == 0
+    assert academy.run("apply", plan_file).code == 0
     for uid, address in (
         ("cdubreuil", "claire.dubreuil@ac-amiens.fr"),
         ("p.vasseur", "Paul.Vasseur@ac-amiens.fr"),
@@ -200,7 +200,7 @@ def test_the_numen_recognises_only_where_it_is_asked_to(academy: Academy) -> Non
     assert academy.values("pv", "employeeNumber") == [NUMEN]
     academy.night(DAY, feed)
     academy.quiet_night(DAY, feed)
-    assert not any(NUMEN in said for said in academy.said)
+    assert not any(NUMEN in output for output in academy.said)
     for file in academy.sandbox.folder.rglob("*.json*"):
         assert NUMEN not in file.read_text(), file
 
@@ -215,7 +215,7 @@ def test_a_numen_in_the_place_of_the_matricule_is_in_no_plan(academy: Academy) -
     assert academy.values("pv", "supannEmpId") == ["1002"]
     academy.night(DAY, feed)
     academy.quiet_night(DAY, feed)
-    assert not any(NUMEN in said for said in academy.said)
+    assert not any(NUMEN in output for output in academy.said)
     for file in [*academy.sandbox.folder.rglob("*.json*")]:
         assert NUMEN not in file.read_text(), file
     for data in academy.sandbox.entries(academy.sandbox.state).values():
@@ -238,10 +238,10 @@ def test_what_changed_since_the_plan_is_a_conflict(academy: Academy) -> None:
     feed = academy.feed(*PEOPLE)
     entry(academy, "cd", **supann("1001", mail="claire.dubreuil@ac-amiens.fr"))
     entry(academy, "pv", **supann("1002", mail="paul.vasseur@ac-amiens.fr"))
-    kept = academy.folder / "adoption.json"
-    academy.run("adopt", feed, "--as-of", DAY, "--out", kept)
+    plan_file = academy.folder / "adoption.json"
+    academy.run("adopt", feed, "--as-of", DAY, "--out", plan_file)
     academy.change("cd", mail=["c.d@ac-amiens.fr"])
-    ran = academy.run("apply", kept, "-o", "json")
+    ran = academy.run("apply", plan_file, "-o", "json")
     assert ran.code == 5
     assert ran.json["outcomes"] == {"applied": 1, "conflict": 1}
     assert set(academy.names().values()) == {"pv"}
@@ -296,8 +296,8 @@ def test_the_next_night_sees_a_change_of_policy_made_before(academy: Academy) ->
     academy.night("2026-09-01", feed)
     academy.edit("policy.yaml", "retention: 30 ", "retention: 31 ")
     entry(academy, "new", **supann("3001", mail="yvonne.arrivee@ac-amiens.fr"))
-    more = academy.feed(*PEOPLE, row(matricule="3001", prenom="Yvonne", nom_famille="Arrivee"), day=DAY)
-    assert academy.run("adopt", more, "--as-of", DAY, "--apply", "--reason", "x").code == 0
+    later_feed = academy.feed(*PEOPLE, row(matricule="3001", prenom="Yvonne", nom_famille="Arrivee"), day=DAY)
+    assert academy.run("adopt", later_feed, "--as-of", DAY, "--apply", "--reason", "x").code == 0
     plan = academy.plan("--as-of", DAY)
     assert not any("only the changes that are due" in remark for remark in plan["remarks"])
 

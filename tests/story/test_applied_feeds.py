@@ -80,9 +80,9 @@ class Host:
         night = self.run(command_line("piactl-nightly.service"))
         assert "Traceback" not in night.stderr, night.stderr
         follows = setting("piactl-nightly.service", "OnFailure" if night.returncode else "OnSuccess").split()
-        known = (self.academy.sandbox.folder / "state" / "applied.sha256").exists()
+        condition_met = (self.academy.sandbox.folder / "state" / "applied.sha256").exists()
         assert setting("piactl-applied.service", "ConditionPathExists") == "/var/lib/piactl/applied.sha256"
-        if "piactl-applied.service" in follows and known:
+        if "piactl-applied.service" in follows and condition_met:
             moved = self.mover()
             assert moved.returncode == 0, moved.stderr
         return night.returncode
@@ -138,22 +138,22 @@ def test_sets_of_several_files_move_as_a_whole(host: Host, run: Callable[[Host],
     host.academy.edit("piactl.yaml", "\n  hr: {", "\n" + "".join(own) + "  hr: {")
     host.deliver("hr-1.csv", day=DAYS[1])
     day, school = DAYS[1].replace("-", ""), "0800009A"
-    whole = folder(host.feeds / f"ENT2DVA_Complet_{day}", files([CLAIRE], day, pieces=3))
+    set_folder = folder(host.feeds / f"ENT2DVA_Complet_{day}", files([CLAIRE], day, pieces=3))
     part = files([CLAIRE], day, name=f"ENT_{school}", schools={"4077": school})
     archive = tarred(host.feeds / f"ENT_{school}_Complet_{day}.tgz", part)
     posts = zipped(host.feeds / f"sts_emp_{school}_2026.zip", sts(individual("7001")))
     for path in (archive, posts):
         digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
         Path(f"{path}.md5").write_text(f"{digest}  {path.name}\n")
-    pieces = names(whole)
-    older = host.applied / whole.name
+    pieces = names(set_folder)
+    older = host.applied / set_folder.name
     older.mkdir()
     assert run(host) == 0
     assert names(host.feeds) == []
-    moved = [whole.name, f"{whole.name}.~1~", "hr-1.csv"]
+    moved = [set_folder.name, f"{set_folder.name}.~1~", "hr-1.csv"]
     moved += [f"{path.name}{suffix}" for path in (archive, posts) for suffix in ("", ".md5")]
     assert names(host.applied) == sorted(moved)
-    assert names(host.applied / whole.name) == pieces
+    assert names(host.applied / set_folder.name) == pieces
     assert len(pieces) == 4
     if run == Host.cron:  # it moves at once
         return
@@ -168,7 +168,7 @@ def test_sets_of_several_files_move_as_a_whole(host: Host, run: Callable[[Host],
     (following[0] / "late.xml").write_text("<x/>")
     next(following[1].iterdir()).write_text("<x/>")
     assert host.mover().returncode == 0
-    assert names(host.feeds) == [one.name for one in following]
+    assert names(host.feeds) == [path.name for path in following]
 
 
 @pytest.mark.parametrize("run", WAYS, ids=["timer", "cron"])

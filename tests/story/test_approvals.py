@@ -77,8 +77,8 @@ def refused(academy: Academy, file: Path, words: str, *options: str, code: int =
 
 
 def answers(academy: Academy) -> dict[str, Any]:
-    found = academy.sandbox.entries(folder(academy), "(objectClass=piactlRecord)")
-    return {dn: json.loads(entry["piactlData"][0]) for dn, entry in found.items()}
+    entries = academy.sandbox.entries(folder(academy), "(objectClass=piactlRecord)")
+    return {dn: json.loads(entry["piactlData"][0]) for dn, entry in entries.items()}
 
 
 def folder(academy: Academy) -> str:
@@ -104,7 +104,7 @@ def test_one_makes_and_another_approves(people: Academy, monkeypatch: pytest.Mon
     (record,) = answers(people).values()
     assert (record["by"], record["approved"], record["reason"]) == (OTHER, True, WHY[1])
     (status,) = people.run("status", "-o", "json", "--as-of", DAY).json
-    assert [one["verdict"] for one in status["approvals"]] == ["approved"]
+    assert [approval["verdict"] for approval in status["approvals"]] == ["approved"]
     ran = people.run("apply", file)
     assert (ran.code, "approved by bruno" in ran.err) == (0, True), ran
     shown = people.run("runs", "show", "last", "-o", "json").json
@@ -112,9 +112,13 @@ def test_one_makes_and_another_approves(people: Academy, monkeypatch: pytest.Mon
     # the approval is used up, and the host knows the plan, although it was in a file of hers
     assert people.run("status", "-o", "json", "--as-of", DAY).json[0]["approvals"] == []
     steps = people.run("why", "louise.vaubanaaa", "--run", "last", "-o", "json").json["steps"]
-    assert [one["code"] for one in steps][2:] == ["differs", "changes", "within-limits", "applied"], steps
-    (line,) = [one for one in journal(people) if one.get("kinds") == ["approve"]]
-    (run,) = [one for one in journal(people) if one["type"] == "run" and one["run"] == line["run"]]
+    assert [step["code"] for step in steps][2:] == ["differs", "changes", "within-limits", "applied"], steps
+    (line,) = [journal_line for journal_line in journal(people) if journal_line.get("kinds") == ["approve"]]
+    (run,) = [
+        journal_line
+        for journal_line in journal(people)
+        if journal_line["type"] == "run" and journal_line["run"] == line["run"]
+    ]
     assert run["login"] == OTHER
     assert people.run("journal", "verify").code == 0
     # what needs nobody asks for nobody
@@ -129,10 +133,10 @@ def test_nobody_approves_a_plan_of_their_own(people: Academy, monkeypatch: pytes
     ran = approve(people, monkeypatch, file, by="Anne")
     assert (ran.code, "Anne made this plan" in ran.err) == (4, True), ran
     # as another Unix user of hers: the kernel still has her login, or nobody knows her
-    monkeypatch.setattr(journal_actor, "_sudo_user", lambda said, login: OTHER)
+    monkeypatch.setattr(journal_actor, "_sudo_user", lambda sudo_user, login: OTHER)
     ran = people.run("approve", file, *WHY)
     assert (ran.code, "you are anne for the kernel, bruno for sudo" in ran.err) == (1, True), ran
-    monkeypatch.setattr(journal_actor, "_sudo_user", lambda said, login: "")
+    monkeypatch.setattr(journal_actor, "_sudo_user", lambda sudo_user, login: "")
     ran = approve(people, monkeypatch, file, by="")
     assert (ran.code, "neither the kernel nor sudo" in ran.err) == (1, True), ran
     assert people.run("journal", "verify").code == 0  # the approver's heads are stored too
@@ -183,8 +187,8 @@ def test_an_undo_is_a_plan_like_any_other(people: Academy, monkeypatch: pytest.M
     undo = people.folder / "undo.json"
     ran = people.run("undo", "last", "--as-of", DAY, *WHY, "--yes")
     assert (ran.code, "has to approve this plan" in ran.err) == (4, True), ran
-    (kept,) = re.findall(r"piactl approve (\S+) --reason", ran.err)
-    assert people.run("plan", "show", kept).code == 0
+    (plan_file,) = re.findall(r"piactl approve (\S+) --reason", ran.err)
+    assert people.run("plan", "show", plan_file).code == 0
     ran = people.run("undo", "last", "--as-of", DAY, *WHY, "--out", undo)
     assert ran.code == 0, ran
     refused(people, undo, "has to approve this plan")
@@ -216,13 +220,13 @@ def test_the_night_waits_for_another_person(people: Academy, monkeypatch: pytest
     with people.nothing_written():
         ran = people.run("nightly", feed, "--as-of", DAY)
     assert (ran.code, "As another person: piactl approve" in ran.err) == (4, True), ran
-    kept = Path(ran.plan_file)
+    plan_file = Path(ran.plan_file)
     assert people.run("runs", "list", "-o", "json").json[0]["note"].startswith("1 other person has")
     status = people.run("status", "--as-of", DAY).out
-    assert re.search(rf"waiting +plan \w{{12}}: 1 other person has to .* piactl plan show {kept}", status), (
-        status
-    )
-    assert approve(people, monkeypatch, kept).code == 0
+    assert re.search(
+        rf"waiting +plan \w{{12}}: 1 other person has to .* piactl plan show {plan_file}", status
+    ), status
+    assert approve(people, monkeypatch, plan_file).code == 0
     log_in(monkeypatch, OTHER)
     with people.nothing_written():
         ran = people.run("nightly", feed, "--as-of", DAY)
@@ -299,9 +303,9 @@ def test_break_glass(people: Academy) -> None:
         "Applied without the approval of another person."
         in people.run("runs", "show", "last", "-o", "html").out
     )
-    found = {one["id"]: one for one in people.run("doctor", "-o", "json").json}
-    assert found["D66"]["result"] == "warning"
-    assert shown["run"] in found["D66"]["found"]
+    findings = {finding["id"]: finding for finding in people.run("doctor", "-o", "json").json}
+    assert findings["D66"]["result"] == "warning"
+    assert shown["run"] in findings["D66"]["found"]
     metrics = people.folder / "piactl.prom"
     people.edit("piactl.yaml", "\njournal: ", f"\nmetrics: {metrics}\njournal: ")
     people.night("2026-03-03")
@@ -310,8 +314,10 @@ def test_break_glass(people: Academy) -> None:
 
 def test_doctor_looks_at_the_place_and_the_identity(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     def found() -> tuple[str, str]:
-        (one,) = [one for one in people.run("doctor", "-o", "json").json if one["id"] == "D65"]
-        return one["result"], one["found"]
+        (finding,) = [
+            finding for finding in people.run("doctor", "-o", "json").json if finding["id"] == "D65"
+        ]
+        return finding["result"], finding["found"]
 
     assert approve(people, monkeypatch, dangerous(people)).code == 0
     assert found() == ("ok", "1 answer")

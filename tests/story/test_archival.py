@@ -48,7 +48,7 @@ def test_the_first_night_notes_and_the_next_one_archives(leaver: Academy, night_
     if night_by_night:
         closed(leaver)
     plan = leaver.plan("--as-of", DUE)
-    assert [one["uid"] for one in plan["archivals"]] == [CLAIRE]
+    assert [archival["uid"] for archival in plan["archivals"]] == [CLAIRE]
     assert "archive" not in plan["summary"]
     text = leaver.run("plan", "--as-of", DUE).out
     assert f"{CLAIRE}: archival due since 2026-1" in text

@@ -33,8 +33,8 @@ def forms(secret: bytes) -> Iterator[bytes]:
     for before in range(3):
         # without the letters that neighbouring bytes have a part in
         text = base64.b64encode(b"\0" * before + secret)
-        whole = text[(0, 2, 3)[before] : (len(secret) + before) * 4 // 3]
-        yield from (whole, whole.translate(bytes.maketrans(b"+/", b"-_")))
+        letters = text[(0, 2, 3)[before] : (len(secret) + before) * 4 // 3]
+        yield from (letters, letters.translate(bytes.maketrans(b"+/", b"-_")))
     for before in range(5):
         text = base64.b32encode(b"\0" * before + secret)
         yield text[(before * 8 + 4) // 5 : (len(secret) + before) * 8 // 5]
@@ -114,9 +114,9 @@ def scenario(academy: Academy) -> dict[str, bytes]:
         secrets[f"password of {identity}"] = (
             (academy.sandbox.folder / "secrets" / identity).read_text().strip()
         )
-    found = {name: secret.encode() for name, secret in secrets.items()}
-    found["secret of a device, raw"] = base64.b32decode(secrets["secret of a device"])
-    return found
+    encoded = {name: secret.encode() for name, secret in secrets.items()}
+    encoded["secret of a device, raw"] = base64.b32decode(secrets["secret of a device"])
+    return encoded
 
 
 def looked_at(academy: Academy) -> None:
@@ -146,26 +146,26 @@ def code_of(academy: Academy, verb: str, uid: str) -> str:
 
 def code_in(file: Path) -> str:
     with file.open(encoding="utf-8", newline="") as rows:
-        [one] = csv.DictReader(rows)
-    return one["activation_password"]
+        [password_row] = csv.DictReader(rows)
+    return password_row["activation_password"]
 
 
 def test_no_secret_is_left_anywhere(academy: Academy) -> None:
     secrets = scenario(academy)
     assert len(secrets) == 14
-    said = "".join(academy.said).encode("utf-8", "surrogateescape")
-    assert leaks(said, secrets) == []
+    output = "".join(academy.said).encode("utf-8", "surrogateescape")
+    assert leaks(output, secrets) == []
     searched = 0
     for file in sorted(academy.sandbox.folder.rglob("*")):
         inside = file.relative_to(academy.sandbox.folder).parts
         if not file.is_file() or inside[0] in ("secrets", "slapd"):
             continue
-        found = set(leaks(file.read_bytes(), secrets))
+        leaked = set(leaks(file.read_bytes(), secrets))
         if inside[:2] == ("state", "rejects"):
             # rows as HR wrote them, to be corrected and fed again
             assert stat.S_IMODE(file.stat().st_mode) == 0o600
-            found -= {"rejected numen"}
-        assert not found, (file, found)
+            leaked -= {"rejected numen"}
+        assert not leaked, (file, leaked)
         searched += 1
     assert searched >= 8
     for name in ("plan.json", "export.jsonl"):

@@ -81,23 +81,28 @@ def test_nights_read_what_changed_and_plan_the_same(academy: Academy, asked: lis
     night(academy, 3)
     assert asked == [set()]
     change(academy, "ida.roy", displayName="Autre Main")
-    assert [one["uid"] for one in night(academy, 4)["drift"]] == ["ida.roy"]
+    assert [drift["uid"] for drift in night(academy, 4)["drift"]] == ["ida.roy"]
     # a move, a newcomer; and one more, by another command
     rows = (row(uai="0800010B"), IDA, LEO, row(matricule="1997", prenom="Zoé", nom_famille="Kern"))
-    assert {one["uid"] for one in night(academy, 5, *rows)["changes"]} == {"claire.dubreuil", "zoe.kern"}
+    assert {planned_change["uid"] for planned_change in night(academy, 5, *rows)["changes"]} == {
+        "claire.dubreuil",
+        "zoe.kern",
+    }
     assert academy.run("account", "lock", "leo.kern", "--reason", "x", "--as-of", "2026-09-05").code == 0
-    assert {one["uid"] for one in night(academy, 6, *rows)["changes"]} == {"claire.dubreuil"}  # a handover
+    assert {planned_change["uid"] for planned_change in night(academy, 6, *rows)["changes"]} == {
+        "claire.dubreuil"
+    }  # a handover
     night(academy, 7, feed=False)
     assert asked[2:] == [{"ida.roy"}, {"claire.dubreuil", "leo.kern", "zoe.kern"}, {"claire.dubreuil"}]
     # an entry that is gone: everybody is read, with a feed and without
     with academy.sandbox.root() as root:
         assert root.delete(academy.dn("zoe.kern")), root.result
-    assert [(one["uid"], one["drift_class"]) for one in night(academy, 8, *rows)["drift"]] == [
+    assert [(drift["uid"], drift["drift_class"]) for drift in night(academy, 8, *rows)["drift"]] == [
         ("zoe.kern", "vanished")
     ]
     with academy.sandbox.root() as root:
         assert root.delete(academy.dn("leo.kern")), root.result
-    assert [one["uid"] for one in night(academy, 9, feed=False)["drift"]] == ["leo.kern", "zoe.kern"]
+    assert [drift["uid"] for drift in night(academy, 9, feed=False)["drift"]] == ["leo.kern", "zoe.kern"]
     assert asked[5:] == [None, None]
 
 
@@ -109,9 +114,9 @@ def test_a_night_lists_what_was_written_since_the_last_one(
     original = account_list._there
 
     def recorded(*arguments: Any) -> Iterator[tuple[str, Listed]]:
-        there = [*original(*arguments)]
-        compared.append({uid for uid, _ in there})
-        yield from there
+        listed = [*original(*arguments)]
+        compared.append({uid for uid, _ in listed})
+        yield from listed
 
     monkeypatch.setattr(account_list, "_there", recorded)
     night(academy, 3)
@@ -166,7 +171,7 @@ def test_a_session_log_reports_what_is_gone(
     assert text.count("syncprov-sessionlog 50000") == 1
     with academy.sandbox.root() as root:
         assert root.delete(academy.dn("leo.kern")), root.result
-    assert [one["uid"] for one in night(academy, 6)["drift"]] == ["leo.kern"]
+    assert [drift["uid"] for drift in night(academy, 6)["drift"]] == ["leo.kern"]
     # a log of two writes, and more since the last night
     conf.write_text(text.replace("syncprov-sessionlog 50000", "syncprov-sessionlog 2"), encoding="utf-8")
     academy.sandbox.stop()
@@ -174,7 +179,7 @@ def test_a_session_log_reports_what_is_gone(
     night(academy, 7)
     for name in ("Une", "Deux", "Trois", "Quatre"):
         change(academy, "claire.dubreuil", displayName=name)
-    assert [one["uid"] for one in night(academy, 8)["drift"]] == ["leo.kern", "claire.dubreuil"]
+    assert [drift["uid"] for drift in night(academy, 8)["drift"]] == ["leo.kern", "claire.dubreuil"]
     assert phases == [True, True, False, True, False, False]
     written = [{"ida.roy"}, {"ida.roy", "leo.kern"}, None, set(), {"claire.dubreuil"}]
     assert asked == [set(), *written]
@@ -194,7 +199,7 @@ def test_a_restored_directory_is_asked_again(academy: Academy, asked: list[set[s
     restore(academy, backup)
     assert night(academy, 4)["drift"] == []
     change(academy, "leo.kern", displayName="Autre Main")
-    assert [one["uid"] for one in night(academy, 5)["drift"]] == ["leo.kern"]
+    assert [drift["uid"] for drift in night(academy, 5)["drift"]] == ["leo.kern"]
     assert asked == [set(), set(), {"leo.kern"}]
 
 
@@ -227,5 +232,5 @@ def test_a_clock_that_was_set_back_is_noticed(academy: Academy, asked: list[set[
     night(academy, 3)
     night(academy, 4)
     change(academy, "ida.roy", displayName="Autre Main")
-    assert [one["uid"] for one in night(academy, 5)["drift"]] == ["ida.roy"]
+    assert [drift["uid"] for drift in night(academy, 5)["drift"]] == ["ida.roy"]
     assert asked[-2:] == [None, None]

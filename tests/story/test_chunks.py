@@ -86,8 +86,8 @@ def test_it_leaves_the_marks_that_looking_at_everybody_leaves(academy: Academy) 
     configuration = open_configuration(academy.sandbox.config)
     with open_reader(configuration.settings.directory, "reader", read_password) as reader:
         scans = scan_feeds([str(again)], configuration.settings.sources, configuration.keys)
-        found, _, _ = skipped(reader, configuration, scans, "2026-09-07")
-    assert (len(found.unchanged), found.evaluate) == (10, ())
+        skip_set, _, _ = skipped(reader, configuration, scans, "2026-09-07")
+    assert (len(skip_set.unchanged), skip_set.evaluate) == (10, ())
     assert same(academy, "2026-09-07", again)["changes"] == []
 
 
@@ -125,7 +125,7 @@ def test_a_first_load_made_in_batches_is_the_same_directory(
     ]
     broken = row(matricule="3301", prenom="Max", nom_famille="Olin").replace("2026-09-01", "2026-09-31")
     rows = [*reversed(twins), row(), late, shared[0], *PEOPLE, shared[1], broken]
-    found = []
+    results = []
     for batches in (False, True):
         academy = make_academy()
         feed = academy.feed(*rows, day=DAY)
@@ -136,10 +136,10 @@ def test_a_first_load_made_in_batches_is_the_same_directory(
         again = academy.feed(*reversed(rows), day=NEXT)
         assert same(academy, NEXT, again)["changes"] == []
         owners = {entry["supannEmpId"][0]: entry["uid"] for entry in academy.accounts().values()}
-        found.append((json.loads(result.out)["outcomes"], owners, len(passed(academy, again, NEXT))))
-    assert found[0] == found[1]
-    assert found[0][0] == {"applied": 18}
-    assert found[0][2] == 18
+        results.append((json.loads(result.out)["outcomes"], owners, len(passed(academy, again, NEXT))))
+    assert results[0] == results[1]
+    assert results[0][0] == {"applied": 18}
+    assert results[0][2] == 18
 
 
 def test_a_first_load_in_batches_asks_no_more_of_the_memory_than_one_batch(academy: Academy) -> None:
@@ -148,7 +148,7 @@ def test_a_first_load_in_batches_asks_no_more_of_the_memory_than_one_batch(acade
     alive = []
 
     def looking(*arguments: Any) -> Any:
-        alive.append(sum(isinstance(one, Person | Account) for one in gc.get_objects()))
+        alive.append(sum(isinstance(instance, Person | Account) for instance in gc.get_objects()))
         return original(*arguments)
 
     original = ChunkEvaluation._evaluate_newcomers
@@ -169,10 +169,10 @@ def test_no_numen_is_kept_out_of_the_memory(academy: Academy, monkeypatch: pytes
     assert len(staged) == 2
     (maker,) = staged.makers
     assert isinstance(maker, ChunkEvaluation)
-    kept = b"".join(spool._file.read(0, len(spool._file)) for spool in (maker._changed, maker._newcomers))
-    assert b"claire.dubreuil" in kept
-    assert b"Roy" in kept
-    assert b"20E9" not in kept
+    spooled = b"".join(spool._file.read(0, len(spool._file)) for spool in (maker._changed, maker._newcomers))
+    assert b"claire.dubreuil" in spooled
+    assert b"Roy" in spooled
+    assert b"20E9" not in spooled
 
 
 def test_a_numen_of_two_people_in_two_batches_holds_both(academy: Academy) -> None:
@@ -285,13 +285,13 @@ def test_a_newcomer_with_the_numen_of_somebody_who_was_put_apart_is_held(
         assert any(entry["piactlState"] == [b"archived"] for entry in academy.accounts().values())
         posts = [row(matricule="2001", prenom="Léa", nom_famille="Abel", debut="2032-12-31", numen="")]
     day = (date.fromisoformat(day) + timedelta(days=1)).isoformat()
-    with_numens = [one.replace(";;", ";20E9512345XYZ;", 1) if ";20E" not in one else one for one in posts]
+    with_numens = [post.replace(";;", ";20E9512345XYZ;", 1) if ";20E" not in post else post for post in posts]
     feed = academy.feed(
         *PEOPLE, *with_numens, row(matricule="1998", prenom="Ben", numen="20E9512345XYZ"), day=day
     )
     holds = same(academy, day, feed)["holds"]
-    held = {"1998", "2001"} if other == "waits" else {"1998"}
-    assert {hold["matricule"] for hold in holds} >= held
+    matricules = {"1998", "2001"} if other == "waits" else {"1998"}
+    assert {hold["matricule"] for hold in holds} >= matricules
 
 
 def test_who_is_settled_is_not_taken_for_two(academy: Academy) -> None:
@@ -308,24 +308,24 @@ def test_a_feed_that_is_refused_is_refused_in_the_same_words(
 ) -> None:
     unmarked(academy, DAY, row(), IDA, *PEOPLE)
     feed = academy.feed(row(), IDA, *PEOPLE, day=NEXT)
-    whole = feed.read_bytes()
+    content = feed.read_bytes()
     if harm == "changed":
         original = chunks.Chunks.evaluated
 
         def evaluate(*arguments: Any) -> SkipSet:
             skip = original(*arguments)
-            feed.write_bytes(whole.replace(b"Ida", b"Ada"))
+            feed.write_bytes(content.replace(b"Ida", b"Ada"))
             return skip
 
         monkeypatch.setattr(chunks.Chunks, "evaluated", evaluate)
     elif harm == "quote":
-        feed.write_bytes(whole.replace(b"Ida", b'"Ida'))
+        feed.write_bytes(content.replace(b"Ida", b'"Ida'))
     elif harm == "field":
-        feed.write_bytes(whole.replace(b"Ida", b"I" * 5_000))
+        feed.write_bytes(content.replace(b"Ida", b"I" * 5_000))
     elif harm == "cut":
-        feed.write_bytes(whole[:-30])
+        feed.write_bytes(content[:-30])
     else:
-        feed.write_bytes(whole + whole)
+        feed.write_bytes(content + content)
     with sifted():
         sparing = academy.run("plan", feed, "--as-of", NEXT)
     assert sparing.code == 6

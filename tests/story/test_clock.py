@@ -237,13 +237,13 @@ def test_another_program_at_the_record_of_the_clock(loaded: Academy) -> None:
             ran = loaded.run(*words)
             assert (ran.code, "clock" in ran.err) == (0, False), (text, words, ran.err)
 
-    for code, why, classes, more in (
+    for code, why, classes, attributes in (
         (10, "delete it", ["organizationalRole"], {}),
         (1, "Referrals are not followed", ["referral", "extensibleObject"], {"ref": ["ldap://127.0.0.1:1/"]}),
     ):
         with loaded.sandbox.root() as connection:
             connection.delete(dn)
-            connection.add(dn, attributes={"objectClass": classes, "cn": ["clock"], **more})
+            connection.add(dn, attributes={"objectClass": classes, "cn": ["clock"], **attributes})
         blocked()
         with loaded.nothing_written():
             for words in (unblock, grant):

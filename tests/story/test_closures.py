@@ -33,15 +33,15 @@ WHY = ("--reason", "a trial")
 
 def feed(academy: Academy, as_of: int, *posts: dict[str, str]) -> None:
     """The night of a day, with a feed in which everybody has these posts."""
-    rows = [row(**person, **one) for person in PEOPLE for one in posts]
+    rows = [row(**person, **post_columns) for person in PEOPLE for post_columns in posts]
     academy.night(day(as_of).isoformat(), academy.feed(*rows, day=day(as_of).isoformat()))
 
 
-def post(start: int, end: int | None = None, **more: str) -> dict[str, str]:
+def post(start: int, end: int | None = None, **columns: str) -> dict[str, str]:
     return {
         "debut": day(start).isoformat(),
         "fin": day(end).isoformat() if end is not None else "",
-        **more,
+        **columns,
     }
 
 
@@ -59,13 +59,13 @@ class Staff:
     def lets_in(self) -> set[str]:
         """Who logs in with the password alone, and, as `uid+code`, who with a code; no code is used up where
         it is refused."""
-        found = {uid for uid in EVERYBODY if self.accepts(uid)}
+        logins = {uid for uid in EVERYBODY if self.accepts(uid)}
         for uid, phone in ((IDA, self.ida), (NOUR, self.nour)):
             step = max(phone.shown + 1, phone.step)
             if self.accepts(uid, phone.at(step)):
                 phone.shown = step
-                found.add(f"{uid}+code")
-        return found
+                logins.add(f"{uid}+code")
+        return logins
 
     def run(self, *words: str, code: int = 0) -> Any:
         ran = self.academy.run(*words)
@@ -131,11 +131,11 @@ POLICY = (under_the_policy, without_the_policy, under_a_foreign_policy)
 
 
 def refused_in_any_case(staff: Staff) -> None:
-    found = {}
+    logins = {}
     for policy in POLICY:
         with policy(staff.academy):
-            found[policy.__name__] = staff.lets_in()
-    assert found == {policy.__name__: set() for policy in POLICY}
+            logins[policy.__name__] = staff.lets_in()
+    assert logins == {policy.__name__: set() for policy in POLICY}
 
 
 def as_before(staff: Staff) -> None:
@@ -313,7 +313,7 @@ def test_a_lock_that_ended_waits_for_its_night_and_why_says_so(staff: Staff) -> 
     locked_to_yesterday(staff)
     [answer] = staff.run("why", CLAIRE, "login", "-o", "json").json["answers"]
     assert answer["yes"] is staff.accepts(CLAIRE) is False
-    [cause] = [one for one in answer["causes"] if one["kind"] == "entry"]
+    [cause] = [cause for cause in answer["causes"] if cause["kind"] == "entry"]
     assert "the entry refuses it (it is linked to no device" in cause["text"]
     assert cause["command"] == "piactl nightly"
 
@@ -331,11 +331,11 @@ def test_made_closed_or_locked(academy: Academy) -> None:
 def test_adopted_closed_or_locked(academy: Academy) -> None:
     for uid, number in ((CLAIRE, "1001"), (IDA, "1002")):
         values = {"objectClass": ["inetOrgPerson", "supannPerson"], "supannEmpId": number, "uid": uid}
-        more = {"cn": uid, "sn": "Ancien", "mail": f"{uid}@ac-amiens.fr", "userPassword": PASSWORD}
-        academy.sandbox.add(academy.dn(uid), {**values, **more})
-    left = row(debut=day(-300).isoformat(), fin=day(-40).isoformat())
+        attributes = {"cn": uid, "sn": "Ancien", "mail": f"{uid}@ac-amiens.fr", "userPassword": PASSWORD}
+        academy.sandbox.add(academy.dn(uid), {**values, **attributes})
+    ended_post = row(debut=day(-300).isoformat(), fin=day(-40).isoformat())
     suspended = row(**PEOPLE[1], debut=day(-300).isoformat(), position="suspension")
-    feed_ = academy.feed(left, suspended, day=day(0).isoformat())
+    feed_ = academy.feed(ended_post, suspended, day=day(0).isoformat())
     ran = academy.run("adopt", feed_, "--as-of", day(0).isoformat(), "--apply", *WHY)
     assert ran.code == 0, ran.err
     for uid in (CLAIRE, IDA):
@@ -454,9 +454,9 @@ def test_a_server_without_the_overlay(standing: tuple[Academy, str]) -> None:
         assert not academy.sandbox.accepts(academy.dn(uid), PASSWORD)
     with without_the_policy(academy):
         assert academy.sandbox.accepts(academy.dn(CLAIRE), PASSWORD)
-    [row_] = [one for one in academy.run("doctor", "-o", "json").json if one["id"] == "D38"]
-    assert row_["result"] == "warning"
-    assert "class oathTOTPUser is missing" in row_["found"]
+    [finding] = [finding for finding in academy.run("doctor", "-o", "json").json if finding["id"] == "D38"]
+    assert finding["result"] == "warning"
+    assert "class oathTOTPUser is missing" in finding["found"]
     assert "REFUSED by these dates alone" in academy.run("account", "show", CLAIRE).out
     [answer] = academy.run("why", CLAIRE, "login", "-o", "json").json["answers"]
     assert any("dates alone" in note for note in answer["notes"])
@@ -474,14 +474,14 @@ def test_a_directory_that_stands(standing: tuple[Academy, str], fed: bool) -> No
     feeds = [academy.feed(*rows, day=day(0).isoformat())] if fed else []
     plan = academy.plan(*feeds)
     assert plan["summary"] == {"update": 3}
-    assert {one["uid"] for one in plan["changes"]} == set(EVERYBODY)
-    for one in plan["changes"]:
-        assert one["after"] == {"refused_by": ["dates", "link to no device"]}
-        assert "its dates alone count only where a password policy applies" in one["reason"]
+    assert {change["uid"] for change in plan["changes"]} == set(EVERYBODY)
+    for change in plan["changes"]:
+        assert change["after"] == {"refused_by": ["dates", "link to no device"]}
+        assert "its dates alone count only where a password policy applies" in change["reason"]
     if not fed:
         forecast = academy.run("forecast", "-o", "json")
-        assert [one["uid"] for one in forecast.json if one["kind"] == "update"] == [
-            one["uid"] for one in plan["changes"]
+        assert [change["uid"] for change in forecast.json if change["kind"] == "update"] == [
+            change["uid"] for change in plan["changes"]
         ]
     today = day(0).isoformat()
     academy.twice(today, *feeds)
@@ -491,13 +491,13 @@ def test_a_directory_that_stands(standing: tuple[Academy, str], fed: bool) -> No
     with without_the_policy(academy):
         assert not {uid for uid in EVERYBODY if academy.sandbox.accepts(academy.dn(uid), PASSWORD)}
     undone = academy.run("undo", "last", *WHY, "-o", "json").json
-    assert {one["outcome"] for one in undone["accounts"]} == {"kept"}
+    assert {account["outcome"] for account in undone["accounts"]} == {"kept"}
 
 
 def test_undoing_a_lock_of_before(standing: tuple[Academy, str]) -> None:
     """The lock was made without a link, which the night put in later."""
     academy, settings = standing
-    [lock] = [one for one in academy.run("runs", "list", "-o", "json").json if "lock" in str(one)]
+    [lock] = [run for run in academy.run("runs", "list", "-o", "json").json if "lock" in str(run)]
     restarted(academy, settings)
     academy.night(day(0).isoformat())
     assert linked(academy, IDA) == [no_device(academy, IDA)]

@@ -35,10 +35,10 @@ def compared(academy: Academy, code: int = 0) -> dict:  # type: ignore[type-arg]
 def test_equal_servers_are_equal(two: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only what differs is read a second time: one by one that takes long."""
     monkeypatch.setattr(server_differences.Scope, "entry", lambda *_: pytest.fail("an entry is read again"))
-    found = compared(two.academy)
-    assert found["entries"]["account"] == 9
-    assert found["entries"]["record"] > 1
-    assert (found["differing"], found["differences"]) == ({}, [])
+    comparison = compared(two.academy)
+    assert comparison["entries"]["account"] == 9
+    assert comparison["entries"]["record"] > 1
+    assert (comparison["differing"], comparison["differences"]) == ({}, [])
 
 
 def test_every_difference_is_counted_and_named(two: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,10 +49,11 @@ def test_every_difference_is_counted_and_named(two: Pair, monkeypatch: pytest.Mo
     with second.sandbox.root() as root:
         root.delete(second.dn("louise.vaubanaaa"))
         root.delete(f"cn=state,{second.sandbox.state}")
-    found = compared(academy, code=1)
-    assert found["differing"] == {"account": 3, "record": 1}
+    comparison = compared(academy, code=1)
+    assert comparison["differing"] == {"account": 3, "record": 1}
     differences = {
-        one["dn"].split(",")[0]: (one["lacking"], one["attributes"]) for one in found["differences"]
+        difference["dn"].split(",")[0]: (difference["lacking"], difference["attributes"])
+        for difference in comparison["differences"]
     }
     assert differences == {
         "uid=claire.dubreuil": ([], ["telephoneNumber"]),
@@ -67,9 +68,9 @@ def test_a_password_that_differs_shows_by_the_time_of_its_change(two: Pair) -> N
     academy = two.academy
     codes = academy.folder / "codes.csv"
     assert academy.run("password", "activate", "ida.rollin", "--out", codes, "--reason", "x").code == 5
-    found = compared(academy, code=1)["differences"]
-    (one,) = [difference for difference in found if "ida.rollin" in difference["dn"]]
-    assert {"pwdChangedTime", "pwdPolicySubentry", "pwdReset"} <= set(one["attributes"])
+    differences = compared(academy, code=1)["differences"]
+    (difference,) = [difference for difference in differences if "ida.rollin" in difference["dn"]]
+    assert {"pwdChangedTime", "pwdPolicySubentry", "pwdReset"} <= set(difference["attributes"])
 
 
 def test_failed_logins_are_no_difference(two: Pair) -> None:
@@ -81,13 +82,13 @@ def test_what_replication_is_still_to_bring_is_counted_apart(
     two: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both are providers; the second does not fetch what the first has got since."""
-    for one in (two.second, two.academy):
-        one.sandbox.stop()
-        conf = one.sandbox.folder / "slapd" / "slapd.conf"
+    for academy in (two.second, two.academy):
+        academy.sandbox.stop()
+        conf = academy.sandbox.folder / "slapd" / "slapd.conf"
         text = conf.read_text()
         assert text.count("\noverlay otp\n") == 1
         conf.write_text(text.replace("\noverlay otp\n", "\noverlay otp\noverlay syncprov\n"))
-        one.sandbox.start()
+        academy.sandbox.start()
     two.academy.change("claire.dubreuil", description=["one"])
     two.academy.sandbox.stop()  # this writes its contextCSN
     two.copy()
@@ -95,9 +96,9 @@ def test_what_replication_is_still_to_bring_is_counted_apart(
     assert compared(two.academy)["level"]
     monkeypatch.setattr(server_differences, "PATIENCE", 0.0)
     two.academy.change("claire.dubreuil", description=["two"])
-    found = compared(two.academy, code=1)
-    assert (found["level"], found["coming"], found["differing"]) == (False, 1, {"account": 1})
-    assert found["differences"][0]["coming"]
+    comparison = compared(two.academy, code=1)
+    assert (comparison["level"], comparison["coming"], comparison["differing"]) == (False, 1, {"account": 1})
+    assert comparison["differences"][0]["coming"]
     assert "not yet replicated" in two.academy.run("doctor", "--compare").out
 
 
@@ -112,7 +113,7 @@ def test_the_first_server_gets_what_another_one_has(two: Pair) -> None:
     older(two)
     extra = academy.run("recover", "--from", second.sandbox.uri, "-o", "json")
     assert extra.code == 0, extra.err
-    kinds = {(one["kind"], one["op"]) for one in extra.json["writes"]}
+    kinds = {(write["kind"], write["op"]) for write in extra.json["writes"]}
     assert {("account", "add"), ("account", "modify"), ("record", "add"), ("record", "modify")} <= kinds
     assert extra.json["passwords"] == ["noel.carpentier"]
     assert "noel.carpentier" not in academy.names().values()
@@ -141,7 +142,7 @@ def test_what_the_first_server_got_can_be_undone(two: Pair) -> None:
     assert academy.run("runs", "show", "last", "-o", "json").json["summary"] == {"mend": 3}
     undone = academy.run("undo", "last", "--yes", "--reason", "of the slip", "--as-of", NEXT, "-o", "json")
     assert undone.code == 5, undone.err
-    fates = {one["uid"]: one["outcome"] for one in undone.json["accounts"]}
+    fates = {account["uid"]: account["outcome"] for account in undone.json["accounts"]}
     assert fates == {"claire.dubreuil": "reversed", "noel.carpentier": "reversed", "ida.rollin": "impossible"}
     after = academy.managed()
     assert after[academy.dn("claire.dubreuil")] == before[academy.dn("claire.dubreuil")]
@@ -154,11 +155,11 @@ def older(two: Pair) -> None:
     one, other = two.academy.sandbox, two.second.sandbox
     one.stop()
     other.stop()
-    here, there = one.folder / "slapd" / "data", other.folder / "slapd" / "data"
-    aside = here.with_name("aside")
-    here.rename(aside)
-    there.rename(here)
-    aside.rename(there)
+    one_data, other_data = one.folder / "slapd" / "data", other.folder / "slapd" / "data"
+    aside = one_data.with_name("aside")
+    one_data.rename(aside)
+    other_data.rename(one_data)
+    aside.rename(other_data)
     one.start()
     other.start()
 

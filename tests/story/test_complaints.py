@@ -45,25 +45,25 @@ def lets_in(academy: Academy, password: str) -> bool:
 
 def answer(academy: Academy, subject: str) -> Any:
     """What `why` says: as data, and the same in the words that support reads out."""
-    [one] = academy.run("why", CLAIRE, subject, "-o", "json").json["answers"]
+    [explanation] = academy.run("why", CLAIRE, subject, "-o", "json").json["answers"]
     words = academy.run("why", CLAIRE, subject).out
     words = re.sub(r"([0-9]{7}[A-Z]) \([^)]*\)", r"\1", words)  # the name of an establishment
-    for cause in one["causes"]:
+    for cause in explanation["causes"]:
         assert cause["text"] in " ".join(words.split()), (cause, words)
-    return one
+    return explanation
 
 
 def cause_of(academy: Academy, kind: str) -> Any:
-    causes = [one for one in answer(academy, "login")["causes"] if one["kind"] == kind]
+    causes = [cause for cause in answer(academy, "login")["causes"] if cause["kind"] == kind]
     assert len(causes) == 1, causes
     return causes[0]
 
 
-def followed(academy: Academy, command: str, *more: str, stdin: str = "") -> None:
+def followed(academy: Academy, command: str, *options: str, stdin: str = "") -> None:
     """The advice, word for word, with what only the caller knows."""
     words = shlex.split(command.replace('"..."', '"appel au support"'))
     assert words[0] == "piactl"
-    ran = academy.run(*words[1:], *more, stdin=stdin)
+    ran = academy.run(*words[1:], *options, stdin=stdin)
     assert ran.code == 0, ran
 
 
@@ -81,9 +81,9 @@ def test_forgotten_password(claire: Academy) -> None:
     assert lets_in(claire, NEW)
     assert not lets_in(claire, OWN)
     assert lets_in(claire, NEW), "who logs in well has no wrong tries any more"
-    one = answer(claire, "login")
-    assert one["yes"]
-    assert {cause["kind"] for cause in one["causes"]} == {"device-none"}
+    explanation = answer(claire, "login")
+    assert explanation["yes"]
+    assert {cause["kind"] for cause in explanation["causes"]} == {"device-none"}
 
 
 def test_my_code_does_not_work(claire: Academy) -> None:
@@ -97,7 +97,7 @@ def test_my_code_does_not_work(claire: Academy) -> None:
     cause = cause_of(claire, "device-drift")
     followed(claire, cause["command"], stdin=f"{phone.code()}\n{phone.code()}\n")
     assert lets_in(claire, OWN + phone.code())
-    causes = {one["kind"]: one for one in answer(claire, "login")["causes"]}
+    causes = {cause["kind"]: cause for cause in answer(claire, "login")["causes"]}
     assert set(causes) == {"device-drift"}, "no wrong tries since"
     assert "ahead at its last good code, and is allowed to be" in causes["device-drift"]["text"]
 
@@ -120,12 +120,12 @@ def test_i_moved_and_see_no_iprof(academy: Academy) -> None:
     old, new = post(-300, -10), post(-1, uai=MICHELIS)
     apply_rows(academy, old, new, before=1)
     apply_rows(academy, old, new)
-    one = answer(academy, "iprof")
-    assert not one["yes"]
-    assert one["until"] == day(0).isoformat()
+    explanation = answer(academy, "iprof")
+    assert not explanation["yes"]
+    assert explanation["until"] == day(0).isoformat()
     assert "mutation_delay" in academy.run("why", CLAIRE, "iprof").out
     lines = (academy.sandbox.folder / "policy.yaml").read_text(encoding="utf-8").splitlines()
-    assert any("iprof:" in lines[rule["line"] - 1] for rule in one["rules"])
+    assert any("iprof:" in lines[rule["line"] - 1] for rule in explanation["rules"])
     delayed = cause_of(academy, "delay")
     assert "I-Prof begins on" in delayed["text"]
     followed(academy, delayed["command"])
@@ -137,10 +137,10 @@ def test_my_account_is_blocked(claire: Academy) -> None:
     for _ in range(5):
         assert not lets_in(claire, "nothing like it")
     assert not lets_in(claire, OWN)
-    one = answer(claire, "login")
-    assert not one["yes"]
-    assert one["causes"][0]["kind"] == "blocked"
-    followed(claire, one["causes"][0]["command"])
+    explanation = answer(claire, "login")
+    assert not explanation["yes"]
+    assert explanation["causes"][0]["kind"] == "blocked"
+    followed(claire, explanation["causes"][0]["command"])
     assert lets_in(claire, OWN), "the same password as before"
     assert answer(claire, "login")["yes"]
 
@@ -150,10 +150,10 @@ def test_i_left_and_still_get_in(academy: Academy) -> None:
     apply_rows(academy, post(-100, -10), before=40)
     apply_rows(academy, post(-100, -10))
     chosen(academy, OWN)
-    one = answer(academy, "login")
-    assert one["yes"]
-    assert one["until"] == day(20).isoformat()
-    assert one["causes"][0]["kind"] == "grace"
+    explanation = answer(academy, "login")
+    assert explanation["yes"]
+    assert explanation["until"] == day(20).isoformat()
+    assert explanation["causes"][0]["kind"] == "grace"
     followed(academy, f'piactl account lock {CLAIRE} --reason "..."')
     assert not lets_in(academy, OWN)
     assert not answer(academy, "login")["yes"]

@@ -111,8 +111,11 @@ class Site:
     def example(self, name: str, **places: str) -> str:
         """A file of examples/consumers with the places of the test in place of those of a host."""
         text = (EXAMPLES / name).read_text(encoding="utf-8")
-        known = {"ldap.example.org": f"127.0.0.1:{self.port}", "/etc/ssl/certs/ldap-ca.pem": str(self.ca)}
-        for old, new in {**known, **places}.items():
+        standard_places = {
+            "ldap.example.org": f"127.0.0.1:{self.port}",
+            "/etc/ssl/certs/ldap-ca.pem": str(self.ca),
+        }
+        for old, new in {**standard_places, **places}.items():
             assert old in text, old
             text = text.replace(old, new)
         return text
@@ -297,8 +300,8 @@ _APACHE_MODULES = "mpm_event authn_core authz_core authz_user auth_basic ldap au
 
 
 @contextmanager
-def apache(site: Site, more: dict[str, str] | None = None) -> Iterator[Login]:
-    """Apache with examples/consumers/apache.conf; `more` are further changes of it."""
+def apache(site: Site, changes: dict[str, str] | None = None) -> Iterator[Login]:
+    """Apache with examples/consumers/apache.conf; `changes` are further changes of it."""
     binary = program("apache2", "apache2")
     site.application("apache")
     folder = Path("/tmp") / f"piactl-apache-{os.getpid()}"
@@ -310,7 +313,7 @@ def apache(site: Site, more: dict[str, str] | None = None) -> Iterator[Login]:
         secret = folder / "ldap.password"
         secret.write_text(WORD)
         port = unused_port()
-        places = {"/etc/apache2/ldap.password": str(secret), **(more or {})}
+        places = {"/etc/apache2/ldap.password": str(secret), **(changes or {})}
         modules = "".join(
             f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
             for name in _APACHE_MODULES.split()
@@ -465,9 +468,9 @@ def test_freeradius(site: Site) -> None:
     (folder / "radiusd.conf").write_text(RADIUS.format(folder=folder))
 
     def login(name: str, password: str) -> bool:
-        wanted = f'User-Name = "{name}", User-Password = "{password}"\n'
+        request = f'User-Name = "{name}", User-Password = "{password}"\n'
         command = [client, "-r", "1", "-t", "20", f"127.0.0.1:{port}", "auth", "testing"]
-        done = subprocess.run(command, input=wanted.encode(), capture_output=True, check=False, timeout=30)
+        done = subprocess.run(command, input=request.encode(), capture_output=True, check=False, timeout=30)
         out = done.stdout.decode()
         assert "Access-" in out or "Received" in out, out + done.stderr.decode()
         return "Access-Accept" in out
@@ -521,9 +524,9 @@ class Portal:
             "text": text
         }
 
-    def session(self, name: str, password: str, **more: str) -> str:
+    def session(self, name: str, password: str, **form: str) -> str:
         """The session of somebody who logs in, "" where they may not."""
-        return str(self.ask("/", user=name, password=password, **more)[1].get("id", ""))
+        return str(self.ask("/", user=name, password=password, **form)[1].get("id", ""))
 
     def asks(self, session: str) -> bool:
         """Whether the portal asks for name and password."""
@@ -712,9 +715,9 @@ def test_sssd(make_academy: Callable[..., Academy], ca: Certificates, tmp_path: 
         # why the example turns paging off: slapd answers a paged search by member with nobody
         of_leave = f"(member={academy.dn('leave.essai')})"
         with academy.sandbox.root() as root:
-            for paged, found in ((None, True), (100, False)):
+            for paged, group_found in ((None, True), (100, False)):
                 root.search(UNIX_GROUP, of_leave, attributes=["cn"], paged_size=paged)
-                assert bool(root.entries) == found
+                assert bool(root.entries) == group_found
 
 
 def wait_for(answer: Callable[[], object], log: Path) -> None:

@@ -50,9 +50,9 @@ def test_dates_and_the_good_source_go_on(two: Academy, bad: bytes) -> None:
     plan = two.run("plan", refused, good, "--as-of", NEXT)
     assert plan.code == 6
     assert "go on without it" in plan.out
-    kept = (two.sandbox.folder / "state" / "applied.sha256").read_text()
-    assert str(good) in kept
-    assert str(refused) not in kept
+    applied = (two.sandbox.folder / "state" / "applied.sha256").read_text()
+    assert str(good) in applied
+    assert str(refused) not in applied
 
 
 @pytest.mark.parametrize("bad", BAD)

@@ -41,9 +41,12 @@ class Host(Fed):
                 ready = plan_at_once(self.directory, self.site, feeds, day)
             except (FeedRefused, FeedsRefused) as error:
                 refused = error.errors if isinstance(error, FeedsRefused) else [error]
-                codes = {Path(one.file): {code for code, _ in one.refusals} for one in refused}
-                self.why |= {code for found in codes.values() for code in found}
-                late = [path for path, found in codes.items() if found & {"older", "doubled-delta"}]
+                codes = {
+                    Path(refused_feed.file): {code for code, _ in refused_feed.refusals}
+                    for refused_feed in refused
+                }
+                self.why |= {code for feed_codes in codes.values() for code in feed_codes}
+                late = [path for path, feed_codes in codes.items() if feed_codes & {"older", "doubled-delta"}]
                 self.waiting = [path for path in self.waiting if path not in late]
                 if not late:
                     return
@@ -60,13 +63,13 @@ class Host(Fed):
 
 
 def on(posts: Posts, day: date) -> dict[str, set[tuple[str, str]]]:
-    found = {
+    open_posts = {
         key: {
             (uai, function) for uai, function, start, end in own if start <= day and (not end or end >= day)
         }
         for key, own in posts.items()
     }
-    return {key: own for key, own in found.items() if own}
+    return {key: own for key, own in open_posts.items() if own}
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -81,20 +84,22 @@ def test_any_order_of_delivery_ends_in_the_same_accounts(tmp_path: Path, seed: i
         orderly.deliver([path], day)
     assert not orderly.why
     # in every second one the first set comes first, so that all others can follow
-    left = [*paths[: seed % 2], *chance.sample(paths[seed % 2 :], len(paths) - seed % 2)]
-    while left:
+    remaining = [*paths[: seed % 2], *chance.sample(paths[seed % 2 :], len(paths) - seed % 2)]
+    while remaining:
         size = chance.randint(1, 2)
         # every night has the day on which all were there: only what was delivered differs
-        host.deliver(left[:size], days[len(paths) - 1])
-        left = left[size:]
+        host.deliver(remaining[:size], days[len(paths) - 1])
+        remaining = remaining[size:]
     assert host.waiting == []
     assert host.why <= WHY
-    expected, found, day = orderly.posts(), host.posts(), days[len(paths) - 1]
-    print(f"seed {seed}: {sorts}, refused {sorted(host.why)}, {len(found)} accounts")
-    last = {key.partition(":")[2]: {a.key[:2] for a in one.assignments} for key, one in end.items()}
+    expected, actual, day = orderly.posts(), host.posts(), days[len(paths) - 1]
+    print(f"seed {seed}: {sorts}, refused {sorted(host.why)}, {len(actual)} accounts")
+    last = {key.partition(":")[2]: {a.key[:2] for a in person.assignments} for key, person in end.items()}
     assert len(last) > 1
     # what the last set lacks is there until a second one confirms it
-    assert all(on(found, day)[key] >= own for key, own in last.items())
+    assert all(on(actual, day)[key] >= own for key, own in last.items())
     if not host.why & {"older", "doubled-delta"}:
-        assert on(found, day) == on(expected, day)
-        assert {key: found[key] for key in on(found, day)} == {key: expected[key] for key in on(found, day)}
+        assert on(actual, day) == on(expected, day)
+        assert {key: actual[key] for key in on(actual, day)} == {
+            key: expected[key] for key in on(actual, day)
+        }

@@ -78,7 +78,7 @@ def test_from_password_alone_to_password_and_code(claire: Academy) -> None:
     assert claire.values(UID, "objectClass").count("oathTOTPUser") == 1
     view = shown(claire)
     assert view["login"] == "password and code"
-    assert [one["use"] for one in view["devices"]] == ["in force"]
+    assert [device["use"] for device in view["devices"]] == ["in force"]
 
 
 def test_the_code_that_verified_does_not_log_in(claire: Academy) -> None:
@@ -402,19 +402,19 @@ def test_a_code_at_eight_places_at_once_is_good_at_one(claire: Academy) -> None:
     assert configuration.encoding
     assert configuration.keys
     for _ in range(3):
-        code, found, barrier = phone.code(), [], Barrier(8)
+        code, outcomes, barrier = phone.code(), [], Barrier(8)
 
-        def use(code: str = code, found: list[Any] = found, barrier: Barrier = barrier) -> None:
+        def use(code: str = code, outcomes: list[Any] = outcomes, barrier: Barrier = barrier) -> None:
             with open_writer(configuration.settings.directory, "desk", read_password) as writer:
                 barrier.wait()
-                found.append(checked(configuration, writer, entry, code).outcome)
+                outcomes.append(checked(configuration, writer, entry, code).outcome)
 
         threads = [Thread(target=use) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(timeout=30)
-        assert sorted(found) == [CodeOutcome.GOOD] + [CodeOutcome.USED] * 7
+        assert sorted(outcomes) == [CodeOutcome.GOOD] + [CodeOutcome.USED] * 7
 
 
 @pytest.mark.long
@@ -459,8 +459,8 @@ def test_a_code_where_piactl_asks_for_it(claire: Academy) -> None:
 class Dying:
     """A writer whose process dies after so many writes of devices and accounts."""
 
-    def __init__(self, writer: Any, left: int) -> None:
-        self._writer, self.left = writer, left
+    def __init__(self, writer: Any, writes_left: int) -> None:
+        self._writer, self.left = writer, writes_left
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._writer, name)
@@ -483,29 +483,33 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def begun(academy: Academy, what: str, before: str) -> Phone:
+def begun(academy: Academy, action: str, before: str) -> Phone:
     """An account that has the device that the command needs; the telephone that it is about."""
     phone = verified(academy, UID) if before != "none" else None
     if before == "suspended":
         do(academy, "suspend", UID)
-    return enrolled(academy, UID) if what == "verify" or phone is None else phone
+    return enrolled(academy, UID) if action == "verify" or phone is None else phone
 
 
 @pytest.mark.parametrize(
-    ("what", "before", "left"),
+    ("action", "before", "writes_left"),
     [
-        *(("verify", "none", left) for left in range(2)),
-        *(("verify", before, left) for before in ("verified", "suspended") for left in range(3)),
-        *(("suspend", "verified", left) for left in range(2)),
-        *(("resume", "suspended", left) for left in range(2)),
+        *(("verify", "none", writes_left) for writes_left in range(2)),
+        *(
+            ("verify", before, writes_left)
+            for before in ("verified", "suspended")
+            for writes_left in range(3)
+        ),
+        *(("suspend", "verified", writes_left) for writes_left in range(2)),
+        *(("resume", "suspended", writes_left) for writes_left in range(2)),
     ],
 )
-def test_a_crash_after_so_many_writes(claire: Academy, what: str, before: str, left: int) -> None:
-    phone = begun(claire, what, before)
+def test_a_crash_after_so_many_writes(claire: Academy, action: str, before: str, writes_left: int) -> None:
+    phone = begun(claire, action, before)
     configuration = open_configuration(claire.sandbox.config)
     author = Author("t", "a test")
     with open_writer(configuration.settings.directory, "desk", read_password) as real:
-        dying: Any = Dying(real, left)
+        dying: Any = Dying(real, writes_left)
         store, unreadable = configuration.accounts(dying), configuration.unreadable
         made = {
             "verify": lambda: prepare_verification(
@@ -521,7 +525,7 @@ def test_a_crash_after_so_many_writes(claire: Academy, what: str, before: str, l
             ),
             "suspend": lambda: prepare_suspension(store, [UID], author, now(), "desk"),
             "resume": lambda: prepare_resumption(store, [UID], lambda _: None, author, "desk"),
-        }[what]()
+        }[action]()
         assert made.accounts[0].error is None
         command = CommandRun(
             order(),
@@ -537,15 +541,15 @@ def test_a_crash_after_so_many_writes(claire: Academy, what: str, before: str, l
     if before != "none":
         assert not lets_in(claire), "the password alone"
     # done again it is done, and the code that was used up is not good
-    if what == "verify":
+    if action == "verify":
         code = phone.code()
         again = verify(claire, UID, code, *KNOWN)
-        assert again.code == (1 if left == 2 else 0), again.err
-        assert ("in force already" in again.err) is (left == 2)
+        assert again.code == (1 if writes_left == 2 else 0), again.err
+        assert ("in force already" in again.err) is (writes_left == 2)
     else:
-        do(claire, what, UID, "--administrator")
-    unused = code if what == "verify" and left == 2 else phone.code()
-    assert lets_in(claire, unused) is (what != "suspend")
+        do(claire, action, UID, "--administrator")
+    unused = code if action == "verify" and writes_left == 2 else phone.code()
+    assert lets_in(claire, unused) is (action != "suspend")
     assert not lets_in(claire)
     enrolled(claire, UID)
     assert len(devices(claire)) == 2, "what was left over goes"

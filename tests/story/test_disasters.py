@@ -114,7 +114,7 @@ def test_every_column_at_every_size(tmp_path: Path, people: int, day: date) -> N
         except FeedRefused as error:
             print(f"{name}: feed refused, {', '.join(sorted({code for code, _ in error.refusals}))}")
             continue
-        stopped = dict.fromkeys(f"{one.kind} {one.found}" for one in refusals)
+        stopped = dict.fromkeys(f"{refusal.kind} {refusal.found}" for refusal in refusals)
         print(f"{name}: {', '.join(stopped) or 'PASSED'}")
         if not stopped:
             passed.append(name)
@@ -237,16 +237,18 @@ def test_how_many_may_leave_by_mistake(
     ordinary = planned(0, day).plan
     right, others = ordinary.summary.get("revoke", 0), {change.matricule for change in ordinary.changes}
     refused = planned(2 * in_a_night, day, others).plan.refusals
-    broken = next(one for one in refused if one.kind == "revoke")
+    broken = next(refusal for refusal in refused if refusal.kind == "revoke")
     limit = broken.limit.most(broken.of)
     assert limit == in_a_night or (limit == in_a_night - 1 and broken.of < people), broken
     stopped = planned(limit + 1 - right, day, others).plan.refusals
-    assert [(one.kind, one.found) for one in stopped if one.kind == "revoke"] == [("revoke", limit + 1)]
-    left, night = 0, planned(limit - right, day, others)
+    assert [(refusal.kind, refusal.found) for refusal in stopped if refusal.kind == "revoke"] == [
+        ("revoke", limit + 1)
+    ]
+    departures, night = 0, planned(limit - right, day, others)
     while not night.plan.refusals:
         rehearsal.make(night, day)
-        left, day = left + limit - right, day + timedelta(days=1)
-        right = planned(left, day, others).plan.summary.get("revoke", 0)
-        night = planned(left + limit - right, day, others)
-    assert "revoke_window" in {one.kind for one in night.plan.refusals}
-    assert in_a_week - in_a_night <= left <= in_a_week
+        departures, day = departures + limit - right, day + timedelta(days=1)
+        right = planned(departures, day, others).plan.summary.get("revoke", 0)
+        night = planned(departures + limit - right, day, others)
+    assert "revoke_window" in {refusal.kind for refusal in night.plan.refusals}
+    assert in_a_week - in_a_night <= departures <= in_a_week

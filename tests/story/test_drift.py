@@ -37,16 +37,16 @@ def before_bases(academy: Academy) -> None:
 
 
 def drift(plan: Any, uid: str = CLAIRE) -> list[tuple[str, str, str]]:
-    found = [one for one in plan["drift"] if one["uid"] == uid]
-    return [(one["attribute"], one["drift_class"], one["fate"]) for one in found]
+    drift_rows = [drift_row for drift_row in plan["drift"] if drift_row["uid"] == uid]
+    return [(drift_row["attribute"], drift_row["drift_class"], drift_row["fate"]) for drift_row in drift_rows]
 
 
 def without_origin(academy: Academy) -> dict[str, dict[str, list[bytes]]]:
     """What piactl keeps of each account, without the feed rows behind the assignments."""
-    found = academy.managed()
-    for entry in found.values():
+    accounts = academy.managed()
+    for entry in accounts.values():
         entry["piactlAssignment"] = [value.rpartition(b"$")[0] for value in entry["piactlAssignment"]]
-    return found
+    return accounts
 
 
 def test_what_gives_access_is_reverted_and_shown_first(begun: Academy) -> None:
@@ -77,7 +77,7 @@ def test_what_takes_access_away_is_kept_three_days(begun: Academy) -> None:
     for day in DAYS[1:4]:
         plan = begun.plan(begun.feed(*PEOPLE, day=day), "--as-of", day)
         assert plan["changes"] == []
-        assert [(one["uid"], one["fate"], one["until"]) for one in plan["drift"]] == [
+        assert [(drift_row["uid"], drift_row["fate"], drift_row["until"]) for drift_row in plan["drift"]] == [
             (CLAIRE, "kept", DAYS[3]),
             (IDA, "kept", DAYS[3]),
         ]
@@ -139,9 +139,11 @@ def test_a_device_of_another_program_is_listed_first_and_removed(begun: Academy)
     """With a link to it, which the night takes back, and without."""
     device = f"cn=autre,{begun.dn(CLAIRE)}"
     oath = {"oathTOTPParams": device, "oathSecret": b"12345678901234567890", "oathOTPLength": "6"}
-    more = {"oathHMACAlgorithm": "1.2.840.113549.2.7", "oathTOTPTimeStepPeriod": "30"}
+    parameters = {"oathHMACAlgorithm": "1.2.840.113549.2.7", "oathTOTPTimeStepPeriod": "30"}
     classes = {"objectClass": ["piactlRecord", "oathTOTPToken", "oathTOTPParams"], "cn": "autre"}
-    begun.sandbox.add(device, {**classes, **oath, **more, "piactlData": "{}", "oathTOTPTimeStepWindow": "1"})
+    begun.sandbox.add(
+        device, {**classes, **oath, **parameters, "piactlData": "{}", "oathTOTPTimeStepWindow": "1"}
+    )
     account = [*begun.values(CLAIRE, "objectClass"), "oathTOTPUser"]
     begun.change(CLAIRE, objectClass=account, oathTOTPToken=[device], piactlDevice=["autre"])
     waits = "waits for a decision"
@@ -157,8 +159,10 @@ def test_a_device_of_another_program_is_listed_first_and_removed(begun: Academy)
     assert (listed["uid"], listed["attribute"], listed["theirs"]) == (CLAIRE, "device", [device])
     of_account = {name: value for name, value in listed.items() if name != "uid"}
     assert begun.run("account", "show", CLAIRE, "-o", "json", *day).json["drift"] == [of_account]
-    found = begun.run("account", "list", "--drift", "-o", "json", *day).json
-    assert {one["uid"]: one["drift"] for one in found} == {CLAIRE: [of_account]}
+    accounts = begun.run("account", "list", "--drift", "-o", "json", *day).json
+    assert {listed_account["uid"]: listed_account["drift"] for listed_account in accounts} == {
+        CLAIRE: [of_account]
+    }
     notes = begun.run("why", CLAIRE, "login", "-o", "json", *day).json["answers"][0]["notes"]
     assert f"another program added a device: piactl drift show {CLAIRE}" in notes
     drawn = begun.run("account", "timeline", CLAIRE, *day)
@@ -182,14 +186,14 @@ def test_the_commands(begun: Academy) -> None:
     begun.change(IDA, pwdEndTime=["20260901000000Z"], eduPersonEntitlement=[f"{URN}siecle"])
     day = ("--as-of", DAYS[1])
     rows = begun.run("drift", "list", "-o", "json", *day).json
-    assert [(one["uid"], one["class"], one["fate"]) for one in rows] == [
+    assert [(drift_row["uid"], drift_row["class"], drift_row["fate"]) for drift_row in rows] == [
         (IDA, "loosening", "reverted"),
         (IDA, "tightening", "kept"),
         (CLAIRE, "identity", "waits for a decision"),
     ]
     assert (rows[2]["ours"], rows[2]["theirs"]) == ([ours], [theirs])
     shown = begun.run("drift", "show", CLAIRE, "-o", "json", *day).json
-    assert [one["attribute"] for one in shown] == ["mail"]
+    assert [drift_row["attribute"] for drift_row in shown] == ["mail"]
     for words in (["adopt", IDA], ["override", IDA, "--until", DAYS[9]]):
         ran = begun.run("drift", *words, *WHY, *day)
         assert ran.code == 1

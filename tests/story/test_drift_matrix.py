@@ -169,18 +169,21 @@ def test_every_managed_attribute_has_a_class_and_a_row() -> None:
 @pytest.mark.parametrize("fed", [False, True], ids=["dates alone", "feed"])
 def test_what_another_program_changes_is_settled(academy: Academy, fed: bool) -> None:
     academy.allow_up_to(1000)
-    more = "unique_id: true\n  posix: {first: 70000, last: 99999, group: 500}"
-    academy.edit("policy.yaml", "  retention: 30 ", f"  {more}\n  retention: 30 ")
-    cases = {str(5000 + n): case for n, case in enumerate((name, how) for name in MANAGED for how in HOW)}
+    settings = "unique_id: true\n  posix: {first: 70000, last: 99999, group: 500}"
+    academy.edit("policy.yaml", "  retention: 30 ", f"  {settings}\n  retention: 30 ")
+    cases = {
+        str(5000 + n): case
+        for n, case in enumerate((name, modification) for name in MANAGED for modification in HOW)
+    }
     people = [person(n) for n in range(len(cases))]
     # the clock of the server is ahead: from the second day on accounts are due the day after its own
     for day in ("2026-09-04", DAYS[0]):
         academy.night(day, academy.feed(*people, day=day))
     uids = academy.names()
-    for matricule, (name, how) in cases.items():
-        given = "piactlDevice" if name == "oathTOTPToken" else name
-        if given in GIVEN and how != "add":
-            academy.recorded(uids[matricule], **{given: [GIVEN[given].format(n=matricule)]})
+    for matricule, (name, modification) in cases.items():
+        attribute = "piactlDevice" if name == "oathTOTPToken" else name
+        if attribute in GIVEN and modification != "add":
+            academy.recorded(uids[matricule], **{attribute: [GIVEN[attribute].format(n=matricule)]})
     academy.night(DAYS[0])
 
     before = academy.accounts()
@@ -190,48 +193,56 @@ def test_what_another_program_changes_is_settled(academy: Academy, fed: bool) ->
     plan = academy.plan(*feeds, "--as-of", DAYS[1])
     academy.night(DAYS[1], *feeds)
     after = academy.accounts()
-    fates = {(one["uid"], one["attribute"]): one["fate"] for one in plan["drift"]}
-    held = {hold["uid"] or uids[hold["matricule"]] for hold in plan["holds"]}
+    fates = {(drift["uid"], drift["attribute"]): drift["fate"] for drift in plan["drift"]}
+    held_uids = {hold["uid"] or uids[hold["matricule"]] for hold in plan["holds"]}
     journal = {row["uid"]: row for row in academy.run("journal", "show", "--run", "last", "-o", "json").json}
-    for matricule, (name, how) in cases.items():
-        uid, dn, which = uids[matricule], academy.dn(uids[matricule]), (name, how)
-        was, found = values_of(before[dn], name), values_of(after[dn], name)
-        left = values_of(theirs[dn], name)
-        letter = EXPECTED[name][HOW.index(how)]
+    for matricule, (name, modification) in cases.items():
+        uid, dn, which = uids[matricule], academy.dn(uids[matricule]), (name, modification)
+        values_before, values_after = values_of(before[dn], name), values_of(after[dn], name)
+        their_values = values_of(theirs[dn], name)
+        letter = EXPECTED[name][HOW.index(modification)]
         fate = {"U": "R", "h": "R", "k": "K"}.get(letter, letter) if fed else letter.upper()
         assert (fate == "-") == (matricule in refused), which
         if fate == "L":
-            assert b"whose words are lost" in found[0], which
+            assert b"whose words are lost" in values_after[0], which
         elif fate != "-":
-            wanted = {"R": was, "B": sorted({*was, *left}), "N": []}.get(fate, left)
-            assert found == wanted, which
+            expected = {"R": values_before, "B": sorted({*values_before, *their_values}), "N": []}.get(
+                fate, their_values
+            )
+            assert values_after == expected, which
         if fate in SEEN:
             assert fates[uid, name] == SEEN[fate], which
         # no night may set the mark of protection
         holds = fate == "H" or (letter in "hk" and not fed) or which == ("piactlProtected", "delete")
-        assert (uid in held) == holds, which
+        assert (uid in held_uids) == holds, which
         if fate in "RL":
             assert "drift" in journal[uid]["kinds"], which
             assert name in journal[uid]["attributes"], which
         # nothing else of the account changes, but for the names that it reserves and what a lock does
         if name != "piactlLock":
             others = {*MANAGED} - {name, "piactlIdentifier"}
-            changed = {one for one in others if values_of(before[dn], one) != values_of(after[dn], one)}
+            changed = {
+                other for other in others if values_of(before[dn], other) != values_of(after[dn], other)
+            }
             assert not changed, which
     academy.quiet_night(DAYS[2], *[academy.feed(*people, day=DAYS[2]) for _ in feeds])
-    standing = {(one["uid"], one["attribute"]) for one in academy.plan("--as-of", DAYS[2])["drift"]}
+    standing = {(drift["uid"], drift["attribute"]) for drift in academy.plan("--as-of", DAYS[2])["drift"]}
     assert standing == {key for key, fate in fates.items() if fate != "reverted"}
 
 
-def written(academy: Academy, uid: str, before: Entries, matricule: str, name: str, how: str) -> bool:
+def written(
+    academy: Academy, uid: str, before: Entries, matricule: str, name: str, modification: str
+) -> bool:
     """Whether another program could write the attribute of an account so."""
     dn = academy.dn(uid)
-    new = [] if how == "delete" else [THEIRS[name].format(n=matricule, dn=dn)]
-    changes: dict[str, Any] = {name: [(ldap3.MODIFY_ADD if how == "add" else ldap3.MODIFY_REPLACE, new)]}
-    if name == "oathTOTPToken" and how != "replace":  # with its class
-        operation = ldap3.MODIFY_ADD if how == "add" else ldap3.MODIFY_DELETE
+    new = [] if modification == "delete" else [THEIRS[name].format(n=matricule, dn=dn)]
+    changes: dict[str, Any] = {
+        name: [(ldap3.MODIFY_ADD if modification == "add" else ldap3.MODIFY_REPLACE, new)]
+    }
+    if name == "oathTOTPToken" and modification != "replace":  # with its class
+        operation = ldap3.MODIFY_ADD if modification == "add" else ldap3.MODIFY_DELETE
         changes["objectClass"] = [(operation, ["oathTOTPUser"])]
-    if how != "add" and name not in before[dn]:
+    if modification != "add" and name not in before[dn]:
         return False
     with academy.sandbox.root() as root:
         try:
@@ -243,5 +254,5 @@ def written(academy: Academy, uid: str, before: Entries, matricule: str, name: s
 
 def values_of(entry: dict[str, list[bytes]], name: str) -> list[bytes]:
     """The values of an attribute, of assignments without the row of HR."""
-    found = entry.get(name, [])
-    return sorted(value.rpartition(b"$")[0] if name == "piactlAssignment" else value for value in found)
+    values = entry.get(name, [])
+    return sorted(value.rpartition(b"$")[0] if name == "piactlAssignment" else value for value in values)

@@ -27,7 +27,7 @@ def begun(academy: Academy) -> Academy:
 
 
 def services(view: object) -> set[str]:
-    return {one["service"] for one in view["entitlements"]}  # type: ignore[index]
+    return {right["service"] for right in view["entitlements"]}  # type: ignore[index]
 
 
 def test_accounts_say_it_where_people_look(begun: Academy) -> None:
@@ -43,16 +43,16 @@ def test_accounts_say_it_where_people_look(begun: Academy) -> None:
     shown = begun.show(CLAIRE, DAYS[1])
     assert (shown["state"], shown["held"], services(shown)) == ("active", True, services(before))
     assert (shown["login_until"], shown["profiles"]) == (before["login_until"], before["profiles"])
-    (one,) = shown["drift"]
-    assert (one["attribute"], one["class"], one["ours"]) == ("piactlAssignment", "loosening", ["?"])
-    assert (one["theirs"], one["fate"]) == ([NONSENSE], "waits for the next feed")
-    assert "last modified by" in one["by"]
+    (drift,) = shown["drift"]
+    assert (drift["attribute"], drift["class"], drift["ours"]) == ("piactlAssignment", "loosening", ["?"])
+    assert (drift["theirs"], drift["fate"]) == ([NONSENSE], "waits for the next feed")
+    assert "last modified by" in drift["by"]
     text = begun.run("account", "show", CLAIRE, *DAY).out
     assert "CHANGED BY ANOTHER PROGRAM" in text
     assert f"piactl drift revert {CLAIRE}" in text
 
     rows = begun.run("account", "list", "-o", "json", *DAY).json
-    assert [len(one["drift"]) for one in rows] == [1, 2]
+    assert [len(account["drift"]) for account in rows] == [1, 2]
     assert "theft@" not in str(rows)
     lines = begun.run("account", "list", "--drift", "-o", "tsv", *DAY).out.splitlines()
     assert [line.rsplit("\t", 1)[-1] for line in lines] == ["drift", "loosening", "loosening"]
@@ -62,11 +62,11 @@ def test_accounts_say_it_where_people_look(begun: Academy) -> None:
     assert drawn.json["drift"] == shown["drift"]
     assert f"piactl drift show {CLAIRE}" in drawn.err
     exported = begun.run("account", "export", IDA, "-o", "json").json
-    assert [one["attribute"] for one in exported["drift"]] == ["eduPersonEntitlement", "supannMailPrive"]
+    assert [drift["attribute"] for drift in exported["drift"]] == ["eduPersonEntitlement", "supannMailPrive"]
     page = begun.run("account", "export", CLAIRE).out
     assert f"piactlAssignment : avant : inconnu, maintenant : {NONSENSE}" in page
     (lacks,) = begun.run("why", IDA, "iprof", "-o", "json", *DAY).json["answers"]
-    assert (lacks["verdict"], [one["effect"] for one in lacks["causes"]]) == ("yes", ["refused"])
+    assert (lacks["verdict"], [cause["effect"] for cause in lacks["causes"]]) == ("yes", ["refused"])
     (has,) = begun.run("why", IDA, "siecle", "-o", "json", *DAY).json["answers"]
     (cause,) = has["causes"]
     assert (has["verdict"], has["uai"], cause["effect"]) == ("no", "0800009A", "let in")
@@ -76,9 +76,9 @@ def test_accounts_say_it_where_people_look(begun: Academy) -> None:
     state, *others = begun.run("why", CLAIRE, "-o", "json", *DAY).json["answers"]
     assert state["verdict"] == "active"
     assert "another program changed piactlAssignment" in state["reason"]
-    assert {one["subject"] for one in others if one["yes"]} == services(before)
+    assert {answer["subject"] for answer in others if answer["yes"]} == services(before)
     (login,) = begun.run("why", CLAIRE, "login", "-o", "json", *DAY).json["answers"]
-    assert "closed" not in {one["kind"] for one in login["causes"]}
+    assert "closed" not in {cause["kind"] for cause in login["causes"]}
     assert "piactlAssignment" in str(login["notes"])
     begun.change(CLAIRE, pwdEndTime=["20260901000000Z"])
     (login,) = begun.run("why", CLAIRE, "login", "-o", "json", *DAY).json["answers"]
@@ -102,7 +102,7 @@ def test_a_right_that_is_gone_has_its_name(begun: Academy) -> None:
     begun.change(IDA, eduPersonEntitlement=[right for right in rights if right not in lost], piactlProfile=[])
     for day in (DAYS[1], DAYS[2]):  # on the second the exception is over
         rows = begun.run("drift", "show", IDA, "-o", "json", "--as-of", day).json
-        assert {one["attribute"]: sorted(one["ours"]) for one in rows} == {
+        assert {drift["attribute"]: sorted(drift["ours"]) for drift in rows} == {
             "eduPersonEntitlement": sorted(lost),
             "piactlProfile": sorted(profiles),
         }
@@ -122,7 +122,7 @@ def test_commands_go_by_drift_as_the_night_does(begun: Academy) -> None:
     grant = ("exception", "grant", IDA, "--service", "gestion_rh", "--until", DAYS[8], *WHY)
     ran = begun.run(*grant, "--dry-run", "-o", "json", *DAY)
     changes = ran.json[0]["changes"]
-    assert [one["kind"] for one in changes] == ["drift", "grant", "update"]
+    assert [change["kind"] for change in changes] == ["drift", "grant", "update"]
     assert changes[0]["after"]["attributes"] == ["piactlException"]
     assert exception in str(changes[0]["before"])
     assert begun.run(*grant, *DAY).code == 0
@@ -168,12 +168,14 @@ def test_a_base_that_is_gone_is_no_way_round(begun: Academy) -> None:
     before = begun.accounts()
     for day, feeds in ((DAYS[1], False), (DAYS[2], True), (DAYS[3], False)):
         plan = begun.plan(*([begun.feed(*PEOPLE, day=day)] if feeds else []), "--as-of", day)
-        found = [(one["uid"], one["attribute"], one["drift_class"], one["fate"]) for one in plan["drift"]]
-        assert found == [(uid, "piactlDigest", "loosening", "waits for a decision") for uid in (CLAIRE, IDA)]
+        drifts = [
+            (drift["uid"], drift["attribute"], drift["drift_class"], drift["fate"]) for drift in plan["drift"]
+        ]
+        assert drifts == [(uid, "piactlDigest", "loosening", "waits for a decision") for uid in (CLAIRE, IDA)]
         assert {hold["uid"] for hold in plan["holds"]} == {CLAIRE, IDA}
         begun.quiet_night(day, *([begun.feed(*PEOPLE, day=day)] if feeds else []))
     assert begun.accounts() == before
-    (d55,) = [one for one in begun.run("doctor", "-o", "json").json if one["id"] == "D55"]
+    (d55,) = [finding for finding in begun.run("doctor", "-o", "json").json if finding["id"] == "D55"]
     assert (d55["result"], d55["found"]) == ("error", "2 accounts with loosening")
     day = ("--as-of", DAYS[3])
     assert begun.show(CLAIRE, DAYS[3])["held"] is True

@@ -46,7 +46,7 @@ def journal(academy: Academy) -> Path:
 
 def test_a_record_says_what_changed(school: Academy) -> None:
     created = events_of(school)
-    assert [one["kind"] for one in created] == ["create"] * 6
+    assert [event["kind"] for event in created] == ["create"] * 6
     first = created[0]
     assert first["state"] == "active"
     assert first["address"] == {"old": None, "new": f"{first['uid']}@ac-amiens.fr"}
@@ -61,8 +61,8 @@ def test_a_record_says_what_changed(school: Academy) -> None:
     )
     assert school.run("account", "lock", uid, *WHY, "-y").code == 0
     later = events_of(school, "--since", created[-1]["id"])
-    assert Counter(one["kind"] for one in later) == {"rename": 1, "update": 2, "lock": 1}
-    renamed, locked = (next(one for one in later if one["kind"] == kind) for kind in ("rename", "lock"))
+    assert Counter(event["kind"] for event in later) == {"rename": 1, "update": 2, "lock": 1}
+    renamed, locked = (next(event for event in later if event["kind"] == kind) for kind in ("rename", "lock"))
     assert renamed["address"]["old"] == first["address"]["new"]
     assert renamed["address"]["new"].endswith(".roy@ac-amiens.fr")
     assert locked["state"] is None
@@ -103,9 +103,9 @@ def test_a_kill_loses_no_event(academy: Academy, number: int) -> None:
     after = events_of(academy, *(("--since", before[-1]["id"]) if before else ()))
     together = before + after
     assert together == events_of(academy)
-    made = Counter((one["uid"], one["kind"]) for one in together)
+    made = Counter((event["uid"], event["kind"]) for event in together)
     assert made == Counter((uid, "create") for uid in academy.names().values())
-    assert len({one["id"] for one in together}) == 6
+    assert len({event["id"] for event in together}) == 6
 
 
 def test_rotated_files_are_read_too(school: Academy) -> None:
@@ -115,7 +115,7 @@ def test_rotated_files_are_read_too(school: Academy) -> None:
     path.unlink()
     assert events_of(school, "--since", every[2]["id"]) == every[3:]
     assert school.run("account", "lock", every[0]["uid"], *WHY, "-y").code == 0
-    assert [one["kind"] for one in events_of(school, "--since", every[4]["id"])] == [
+    assert [event["kind"] for event in events_of(school, "--since", every[4]["id"])] == [
         "create",
         "lock",
         "update",

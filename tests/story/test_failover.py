@@ -57,11 +57,11 @@ class Pair:
     def copy_records(self) -> None:
         """Gives the second server those of piactl's own entries that it has not got: the lock, the run."""
         state = self.academy.sandbox.state
-        there = self.second.sandbox.entries(state)
-        wanted = ("objectClass", "cn", "description", "piactlData")
+        second_entries = self.second.sandbox.entries(state)
+        attributes = ("objectClass", "cn", "description", "piactlData")
         for dn, entry in self.academy.sandbox.entries(state).items():
-            if dn not in there:
-                self.second.sandbox.add(dn, {name: entry[name] for name in wanted if name in entry})
+            if dn not in second_entries:
+                self.second.sandbox.add(dn, {name: entry[name] for name in attributes if name in entry})
 
 
 @contextmanager
@@ -92,13 +92,13 @@ class Killing(Wire):
         self.pid, self.left = pid, last
         super().__init__(target)
 
-    def _request(self, message: bytes, *more: Any) -> None:
+    def _request(self, message: bytes, *arguments: Any) -> None:
         if operation(message)[1] == MODIFY and b"uid=" in message[:24]:
             self.left -= 1
             if self.left == 0:
                 os.kill(self.pid, signal.SIGKILL)
                 self.fired += 1
-        super()._request(message, *more)
+        super()._request(message, *arguments)
 
 
 @contextmanager

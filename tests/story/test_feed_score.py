@@ -16,12 +16,12 @@ FIRST = crowd(6, debut="2026-01-01")
 
 
 def person(number: int, **values: str) -> str:
-    given = {
+    defaults = {
         "nom_famille": "Roy",
         "prenom": ("Ida", "Ben", "Zoe", "Lou", "Max")[number],
         "debut": "2026-01-01",
     }
-    return row(matricule=str(2000 + number), **{**given, **values})
+    return row(matricule=str(2000 + number), **{**defaults, **values})
 
 
 def score(academy: Academy, *words: str) -> Any:
@@ -50,34 +50,36 @@ def three_nights(academy: Academy) -> None:
 
 def test_what_became_of_the_rows_of_each_night(academy: Academy) -> None:
     three_nights(academy)
-    found = score(academy)
-    assert wrong("feed-score", found) == []
-    assert wrong("feed-score", {**found, "sources": [{}]}) != []
-    nights = found["nights"]
-    assert [(one["date"], one["rows"]) for one in nights] == [
+    scores = score(academy)
+    assert wrong("feed-score", scores) == []
+    assert wrong("feed-score", {**scores, "sources": [{}]}) != []
+    nights = scores["nights"]
+    assert [(night["date"], night["rows"]) for night in nights] == [
         ("2026-10-01", 10), ("2026-10-02", 12), ("2026-10-03", 10),
     ]  # fmt: skip
-    assert [[one[fate] for fate in FATES] for one in nights] == [
+    assert [[night[fate] for fate in FATES] for night in nights] == [
         [9, 0, 0, 0, 1],
         [1, 6, 3, 0, 2],
         [0, 10, 0, 0, 0],
     ]
-    assert all(one["rows"] == sum(one[fate] for fate in FATES) for one in nights)
+    assert all(night["rows"] == sum(night[fate] for fate in FATES) for night in nights)
     second, third = nights[1:]
     assert (second["doubled"], second["posts"], second["late"], second["median_days_late"]) == (3, 1, 1, 11)
     assert (second["establishments"], second["missing"], third["missing"]) == (3, 1, 0)
     assert (second["back"], third["back"]) == (0, 1)
-    (source,) = found["sources"]
+    (source,) = scores["sources"]
     assert (source["source"], source["nights"], source["rows"], source["late"]) == ("hr", 3, 32, 1)
     assert source["validity"] == round(1 - 3 / 32, 4)
     assert source["uniqueness"] == round(1 - 3 / 32, 4)
     assert (source["timeliness"], source["stability"]) == (0.0, round(1 - 1 / 32, 4))
     parts = [source[name] for name in ("validity", "completeness", "uniqueness", "timeliness", "stability")]
     assert source["score"] == round(100 * sum([*parts, source["coverage"]]) / 6, 1)
-    worst = {one["uai"]: one for one in found["establishments"]}
+    worst = {establishment["uai"]: establishment for establishment in scores["establishments"]}
     assert (worst[MILLEVOYE]["late"], worst[MARESCHAL]["missing"], worst[MARESCHAL]["back"]) == (1, 1, 1)
     assert worst[MARESCHAL]["name"] == "Collège Guy Mareschal"
-    assert found["establishments"][0]["faults"] == max(one["faults"] for one in found["establishments"])
+    assert scores["establishments"][0]["faults"] == max(
+        establishment["faults"] for establishment in scores["establishments"]
+    )
 
 
 def test_the_score_can_be_sent(academy: Academy) -> None:
@@ -110,9 +112,9 @@ def test_refused_nights_are_a_figure_of_their_own(academy: Academy) -> None:
     assert academy.run("nightly", cut, "--as-of", "2026-10-02").code == 6
     ended = [f"{line.removesuffix(';')};2026-03-31" for line in FIRST]
     assert academy.run("nightly", academy.feed(*ended, day="2026-10-03"), "--as-of", "2026-10-03").code == 4
-    found = score(academy)
-    assert wrong("feed-score", found) == []
-    first, second = found["refused"]
+    scores = score(academy)
+    assert wrong("feed-score", scores) == []
+    first, second = scores["refused"]
     assert (first["date"], first["source"], first["rows"], first["why"]) == (
         "2026-10-02",
         "hr",
@@ -121,8 +123,8 @@ def test_refused_nights_are_a_figure_of_their_own(academy: Academy) -> None:
     )
     assert (second["date"], second["source"], second["rows"]) == ("2026-10-03", "hr", 6)
     assert "deactivate" in second["why"]
-    assert [one["date"] for one in found["nights"]] == ["2026-10-01"]
-    (source,) = found["sources"]
+    assert [night["date"] for night in scores["nights"]] == ["2026-10-01"]
+    (source,) = scores["sources"]
     assert (source["nights"], source["refused"], source["rows"]) == (1, 2, 6)
     assert source["rows"] == sum(source[fate] for fate in FATES)
     sent = academy.run("feed", "score", "--as-of", "2026-10-20", "--by", "refused", "-o", "csv")
@@ -151,14 +153,14 @@ def test_a_check_compares_the_columns_with_the_last_feeds(academy: Academy) -> N
     finally:
         academy.sandbox.start()
     with academy.nothing_written():
-        found = academy.run("feed", "check", other, "--compare", "-o", "json")
+        compared = academy.run("feed", "check", other, "--compare", "-o", "json")
         shown = academy.run("feed", "check", other, "--compare")
-    assert wrong("feed-check", found.json) == []
-    (warning,) = found.json["warnings"]
-    assert (found.code, found.json["compared"], warning["column"]) == (0, 3, "civilite")
+    assert wrong("feed-check", compared.json) == []
+    (warning,) = compared.json["warnings"]
+    assert (compared.code, compared.json["compared"], warning["column"]) == (0, 3, "civilite")
     assert f"warning: civilite: {warning['message']}" in shown.out
     assert "compared with the last 3 feeds: 1 column differs" in shown.out
     # the limits that compare feeds count too
     half = academy.run("feed", "check", academy.feed(*people[:3], day=days[4]), "--compare", "-o", "json")
-    assert (half.code, {one["code"] for one in half.json["refusals"]}) == (6, {"changed-column"})
+    assert (half.code, {refusal["code"] for refusal in half.json["refusals"]}) == (6, {"changed-column"})
     assert wrong("feed-check", half.json) == []

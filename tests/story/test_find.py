@@ -43,7 +43,7 @@ def staff(academy: Academy) -> Academy:
 def test_by_name(staff: Academy, words: list[str], uid: str) -> None:
     ran = staff.run("account", "find", *words, "--as-of", DAY, "-o", "json")
     assert (ran.code, ran.err) == (0, "")
-    assert [one["uid"] for one in ran.json] == [uid]
+    assert [account["uid"] for account in ran.json] == [uid]
 
 
 @pytest.mark.parametrize(("word", "uid"), [("verdlot", "zoe.verdelot"), ("dubreuill", "claire.dubreuil")])
@@ -51,7 +51,7 @@ def test_with_a_typing_error_the_nearest_are_listed(staff: Academy, word: str, u
     ran = staff.run("account", "find", word, "--as-of", DAY, "-o", "json")
     assert ran.code == 0
     assert "nobody has this name; the nearest" in ran.err
-    assert [one["uid"] for one in ran.json] == [uid]
+    assert [account["uid"] for account in ran.json] == [uid]
 
 
 def test_columns_for_a_mail_merge(staff: Academy) -> None:
@@ -59,9 +59,9 @@ def test_columns_for_a_mail_merge(staff: Academy) -> None:
     names = "family_name,given_name,uid,functions,establishments,establishment_names"
     words = ["account", "find", "verdelot", "--as-of", DAY, "--columns"]
     place = "Lycée Louis Thuillier"
-    (found,) = staff.run(*words, names, "-o", "json").json
-    assert list(found) == names.split(",")
-    assert found["establishment_names"] == [place]
+    (account,) = staff.run(*words, names, "-o", "json").json
+    assert list(account) == names.split(",")
+    assert account["establishment_names"] == [place]
     excel = staff.run("account", "list", *words[3:], names, "-o", "excel").out.splitlines()
     assert excel[0] == "\ufeff" + names.replace(",", ";")
     assert len(excel) == 5
@@ -82,13 +82,15 @@ def test_columns_of_the_other_lists(staff: Academy) -> None:
     assert staff.run(*grant, "--until", until, *why).code == 0
     staff.change("claire.dubreuil", displayName=["X"])
     names = "given_name,establishment_names,uid"
-    for noun, uid, given in (
+    for noun, uid, given_name in (
         ("exception", "zoe.verdelot", "Zoé"),
         ("override", "ines.le-goff", "Inès"),
         ("drift", "claire.dubreuil", "Claire"),
     ):
         rows = staff.run(noun, "list", "--columns", names, "-o", "json", "--as-of", DAY).json
-        assert rows == [{"given_name": given, "establishment_names": ["Lycée Louis Thuillier"], "uid": uid}]
+        assert rows == [
+            {"given_name": given_name, "establishment_names": ["Lycée Louis Thuillier"], "uid": uid}
+        ]
         assert staff.run(noun, "list", "--columns", "nom", "--as-of", DAY).code == 2
         assert (
             set(names.split(",")) - {"uid"} - {*staff.run(noun, "list", "-o", "json", "--as-of", DAY).json[0]}
@@ -140,7 +142,7 @@ def test_by_what_they_are(academy: Academy) -> None:
             words = (*words, "--as-of", today.isoformat())
         ran = academy.run("account", *verb, *words, "-o", "json")
         assert ran.code == code, ran.err
-        return [one["uid"].partition(".")[0] for one in ran.json] if code == 0 else ran.err
+        return [account["uid"].partition(".")[0] for account in ran.json] if code == 0 else ran.err
 
     people = {
         "Anne": {},
@@ -189,5 +191,5 @@ def test_by_what_they_are(academy: Academy) -> None:
     assert listed("--idle", "30", "--as-of", later) == []
     table = academy.run("account", "list", "--idle", "3", "--as-of", later, "-o", "csv").out
     assert table.splitlines()[0].endswith(",last_login")
-    found = {line.split(",")[0]: line.split(",")[-1] for line in table.splitlines()}
-    assert (found["anne.hugo"][:4], found["carla.hugo"]) == (str(today.year), "")
+    last_logins = {line.split(",")[0]: line.split(",")[-1] for line in table.splitlines()}
+    assert (last_logins["anne.hugo"][:4], last_logins["carla.hugo"]) == (str(today.year), "")

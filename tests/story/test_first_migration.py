@@ -62,8 +62,10 @@ def loaded(academy: Academy, ldif: Path) -> None:
 def record(academy: Academy, ldif: Path) -> dict[str, Any]:
     """The record of the run that wrote the file."""
     records = academy.sandbox.entries(f"ou=runs,{academy.sandbox.state}", "(!(cn=undo-*))")
-    found = [json.loads(entry["piactlData"][0]) for entry in records.values() if "piactlData" in entry]
-    mine: dict[str, Any] = next(one for one in found if one.get("ldif") == str(ldif))
+    run_records = [json.loads(entry["piactlData"][0]) for entry in records.values() if "piactlData" in entry]
+    mine: dict[str, Any] = next(
+        run_record for run_record in run_records if run_record.get("ldif") == str(ldif)
+    )
     return mine
 
 
@@ -112,9 +114,10 @@ def test_what_is_loaded_is_what_apply_would_have_written(make_academy: Any) -> N
         assert {"entryUUID", "entryCSN", "creatorsName", "createTimestamp"} <= entry.keys()
     for folder in ("sources", "waiting"):
         ours, theirs = (
-            {dn: entry.get("piactlData") for dn, entry in found.items()}
-            for found in (
-                one.sandbox.entries(f"ou={folder},{one.sandbox.state}") for one in (offline, online)
+            {dn: entry.get("piactlData") for dn, entry in entries.items()}
+            for entries in (
+                academy.sandbox.entries(f"ou={folder},{academy.sandbox.state}")
+                for academy in (offline, online)
             )
         )
         if folder == "waiting":
@@ -162,7 +165,7 @@ def test_the_same_plan_again_is_nothing_to_do(academy: Academy) -> None:
 def test_intents_are_on_the_disk_and_no_account_is_written(academy: Academy) -> None:
     _, plan = planned(academy, *crowd(3))
     written(academy, plan)
-    assert [(one["op"], one["load"]) for one in intents(academy)] == [("add", True)] * 3
+    assert [(intent["op"], intent["load"]) for intent in intents(academy)] == [("add", True)] * 3
     assert academy.accounts() == {}
     assert outcomes(academy) == []
 
@@ -197,7 +200,7 @@ def refused(academy: Academy, plan: Path, *words: str) -> None:
     for some in words:
         assert some in ran.err
     assert not ldif.exists()
-    assert not [one for one in intents(academy) if one.get("load")]
+    assert not [intent for intent in intents(academy) if intent.get("load")]
 
 
 def test_refused_where_accounts_exist(academy: Academy) -> None:
@@ -303,7 +306,7 @@ def test_what_is_missing_of_a_load_in_part_is_planned_anew(academy: Academy, ent
     feed, plan = planned(academy, *crowd(60))
     ldif = written(academy, plan)
     part = academy.folder / "part.ldif"
-    part.write_bytes(b"".join(one + b"\n\n" for one in ldif.read_bytes().split(b"\n\n")[: 1 + entries]))
+    part.write_bytes(b"".join(block + b"\n\n" for block in ldif.read_bytes().split(b"\n\n")[: 1 + entries]))
     loaded(academy, part)
     assert len(academy.accounts()) == entries
     ran = academy.night(DAY, feed, code=4)  # so many among so few: the guards of what is new
@@ -324,7 +327,7 @@ def test_an_account_missing_among_loaded_ones_is_made_by_the_same_feed(academy: 
     feed, plan = planned(academy, *crowd(5))
     ldif = written(academy, plan)
     blocks = ldif.read_bytes().split(b"\n\n")
-    cut = [one for one in blocks if not one.startswith(b"dn: uid=louise.vaubanaac,")]
+    cut = [block for block in blocks if not block.startswith(b"dn: uid=louise.vaubanaac,")]
     assert len(cut) == len(blocks) - 1
     ldif.write_bytes(b"\n\n".join(cut))
     loaded(academy, ldif)
@@ -420,23 +423,23 @@ def test_undo_of_a_loaded_run_is_that_of_any_run(make_academy: Any) -> None:
     offline.night(DAY, feed)
     online_run = online.night(DAY, online.feed(*crowd(3), day=DAY)).json["run"]
     undone: list[Ran] = [
-        one.run("undo", name, "--yes", "--reason", "trial", "--as-of", DAY, "-o", "json")
-        for one, name in ((offline, run), (online, online_run))
+        academy.run("undo", name, "--yes", "--reason", "trial", "--as-of", DAY, "-o", "json")
+        for academy, name in ((offline, run), (online, online_run))
     ]
-    assert [one.code for one in undone] == [undone[1].code] * 2
-    reversed_ = [[(a["uid"], a["outcome"], a["kinds"]) for a in one.json["accounts"]] for one in undone]
+    assert [ran.code for ran in undone] == [undone[1].code] * 2
+    reversed_ = [[(a["uid"], a["outcome"], a["kinds"]) for a in ran.json["accounts"]] for ran in undone]
     assert reversed_[0] == reversed_[1]
     assert len(reversed_[0]) == 3
-    assert [one.managed().keys() for one in (offline, online)] == [online.managed().keys()] * 2
-    states = [{e["piactlState"][0] for e in one.accounts().values()} for one in (offline, online)]
+    assert [academy.managed().keys() for academy in (offline, online)] == [online.managed().keys()] * 2
+    states = [{e["piactlState"][0] for e in academy.accounts().values()} for academy in (offline, online)]
     assert states[0] == states[1]
 
 
 def test_doctor_says_that_a_file_waits(academy: Academy) -> None:
     _, plan = planned(academy, *crowd(3))
     written(academy, plan)
-    said = academy.run("doctor").out
-    assert "wrote an LDIF that no run has read back" in said
+    text = academy.run("doctor").out
+    assert "wrote an LDIF that no run has read back" in text
 
 
 def test_another_host_leaves_the_reading_back_to_the_first(

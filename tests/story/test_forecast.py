@@ -52,14 +52,14 @@ def nights(academy: Academy, as_of: str, until: str) -> list[dict[str, Any]]:
 
 
 def approve(academy: Academy, plan: Any, file: str | Path) -> None:
-    allow = sorted({f"{one['kind']}={one['total']}" for one in plan["refusals"]})
-    words = [word for one in allow for word in ("--allow", one, "--reason", "the end of the year")]
+    allow = sorted({f"{refusal['kind']}={refusal['total']}" for refusal in plan["refusals"]})
+    words = [word for guard in allow for word in ("--allow", guard, "--reason", "the end of the year")]
     ran = academy.run("apply", file, *words)
     assert ran.code == 0, ran.err
 
 
 def as_told(day: date, plan: Any) -> list[dict[str, Any]]:
-    stopped = sorted({one["kind"] for one in plan["refusals"]})
+    stopped = sorted({refusal["kind"] for refusal in plan["refusals"]})
     return [{"date": day.isoformat(), **change, "stopped_by": stopped} for change in plan["changes"]]
 
 
@@ -73,7 +73,7 @@ def same(academy: Academy, as_of: str, until: str) -> list[dict[str, Any]]:
 
 
 def kinds(rows: list[dict[str, Any]]) -> set[str]:
-    return {one["kind"] for one in rows}
+    return {change["kind"] for change in rows}
 
 
 def test_a_population(academy: Academy) -> None:
@@ -131,14 +131,18 @@ def test_everything_that_a_date_can_do(academy: Academy) -> None:
     assert kinds(forecast) == {
         "create", "update", "grant", "revoke", "suspend", "reopen", "deactivate", "archive", "lock", "unlock",
     }  # fmt: skip
-    made = {one["matricule"]: (one["date"], one["uid"]) for one in forecast if one["kind"] == "create"}
+    made = {
+        change["matricule"]: (change["date"], change["uid"])
+        for change in forecast
+        if change["kind"] == "create"
+    }
     assert made == {
         "2002": ("2026-10-05", "marie.martin1"),
         "2003": ("2026-10-05", "marie.martin2"),
         "2004": ("2026-10-10", "marie.martin3"),
     }
-    assert "admin.secours" not in {one["uid"] for one in forecast}
-    assert ("2013", "reopen") in {(one["matricule"], one["kind"]) for one in forecast}
+    assert "admin.secours" not in {change["uid"] for change in forecast}
+    assert ("2013", "reopen") in {(change["matricule"], change["kind"]) for change in forecast}
 
 
 def strict(academy: Academy) -> None:
@@ -153,7 +157,7 @@ def test_where_a_guard_stops(academy: Academy) -> None:
     academy.night("2027-01-05", academy.feed(*rows, day="2027-01-05"))
     academy.night("2027-02-03")
     forecast = same(academy, "2027-02-04", "2027-02-18")
-    stopped = {(one["date"], *one["stopped_by"]) for one in forecast if one["stopped_by"]}
+    stopped = {(change["date"], *change["stopped_by"]) for change in forecast if change["stopped_by"]}
     assert stopped == {("2027-02-10", "deactivate")}
 
 
@@ -179,9 +183,9 @@ def test_another_policy_is_seen_and_said(academy: Academy) -> None:
     academy.night("2026-10-01", academy.feed(*crowd(4), row(fin="2026-10-20"), day="2026-10-01"))
     academy.edit("policy.yaml", "Annuaire académique, profiles: all", "Annuaire, profiles: [direction]")
     forecast = same(academy, "2026-10-02", "2026-10-24")
-    first = [one for one in forecast if one["date"] == "2026-10-02"]
-    assert len({one["uid"] for one in first}) == 5
-    assert {one["date"] for one in forecast} == {"2026-10-02", "2026-10-21"}
+    first = [change for change in forecast if change["date"] == "2026-10-02"]
+    assert len({change["uid"] for change in first}) == 5
+    assert {change["date"] for change in forecast} == {"2026-10-02", "2026-10-21"}
 
 
 def test_the_first_night_says_that_the_policy_is_another(academy: Academy) -> None:
@@ -214,10 +218,10 @@ def leaving(academy: Academy) -> Academy:
 def test_leavers(leaving: Academy) -> None:
     ran = leaving.run("forecast", "--leavers", "30", "--as-of", "2026-10-01", "-o", "json")
     assert ran.code == 0, ran.err
-    rows = {one["uid"]: one for one in ran.json}
+    rows = {leaver["uid"]: leaver for leaver in ran.json}
     assert sorted(rows) == ["ines.roussel", "odile.fayard", "yann.le-goff"]
     yann = rows["yann.le-goff"]
-    ending = {(one["service"], one["uai"]): one["last_day"] for one in yann["services_ending"]}
+    ending = {(right["service"], right["uai"]): right["last_day"] for right in yann["services_ending"]}
     assert ending[("iprof", None)] == "2026-10-10"
     assert ("messagerie", None) not in ending, "it lasts through the grace"
     assert {name: yann[name] for name in ("state", "state_then", "login_ends", "grace_ends")} == {
@@ -227,13 +231,13 @@ def test_leavers(leaving: Academy) -> None:
     assert "private_mail" not in yann
 
     ines = rows["ines.roussel"]
-    lost = {(one["service"], one["uai"]): one["last_day"] for one in ines["services_ending"]}
+    lost = {(right["service"], right["uai"]): right["last_day"] for right in ines["services_ending"]}
     assert lost[("siecle", THUILLIER)] == "2026-10-20", "the handover goes on for 15 days"
     assert (ines["state_then"], ines["login_ends"], ines["archived_on"]) == ("active", None, None)
 
     odile = rows["odile.fayard"]
-    assert [one["service"] for one in odile["services_ending"]] == ["colibris", "messagerie"]
-    assert {one["last_day"] for one in odile["services_ending"]} == {"2026-10-10"}
+    assert [right["service"] for right in odile["services_ending"]] == ["colibris", "messagerie"]
+    assert {right["last_day"] for right in odile["services_ending"]} == {"2026-10-10"}
     assert (odile["login_ends"], odile["grace_ends"], odile["deactivated_on"], odile["archived_on"]) == (
         "2026-10-10", "2026-10-10", "2026-10-11", "2026-11-10",
     )  # fmt: skip
@@ -241,7 +245,7 @@ def test_leavers(leaving: Academy) -> None:
 
 def test_leavers_for_a_mail_merge(leaving: Academy) -> None:
     ran = leaving.run("forecast", "--leavers", "30", "--as-of", "2026-10-01", "-o", "csv", "--private-mail")
-    rows = {one["uid"]: one for one in csv.DictReader(io.StringIO(ran.out))}
+    rows = {leaver["uid"]: leaver for leaver in csv.DictReader(io.StringIO(ran.out))}
     assert rows["yann.le-goff"]["private_mail"] == "yann@example.org"
     assert rows["yann.le-goff"]["address"] == "yann.le-goff@ac-amiens.fr"
     assert "annuaire 2026-10-10; " in rows["yann.le-goff"]["services_ending"]
@@ -258,7 +262,7 @@ def test_leavers_for_a_mail_merge(leaving: Academy) -> None:
 
 def test_departures_leave_out_who_only_moves(leaving: Academy) -> None:
     words = ["forecast", "--leavers", "30", "--as-of", "2026-10-01", "--departures", "-o", "json"]
-    assert [one["uid"] for one in leaving.run(*words).json] == ["odile.fayard", "yann.le-goff"]
+    assert [leaver["uid"] for leaver in leaving.run(*words).json] == ["odile.fayard", "yann.le-goff"]
     columns = "civilite,given_name,family_name,functions,establishment_names,grace_ends"
     _, yann = leaving.run(*words, "--columns", columns).json
     assert yann == {
@@ -273,7 +277,7 @@ def test_departures_leave_out_who_only_moves(leaving: Academy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--until", "soon"), "--until soon: not a valid date"),
         (("--until", "2026-09-01"), "--until 2026-09-01: is before the first night of the forecast"),
@@ -290,10 +294,10 @@ def test_departures_leave_out_who_only_moves(leaving: Academy) -> None:
         (("--leavers", "30", "--columns", "private_mail"), "private_mail: is not a column"),
     ],
 )
-def test_wrong_words(leaving: Academy, words: tuple[str, ...], said: str) -> None:
+def test_wrong_words(leaving: Academy, words: tuple[str, ...], message: str) -> None:
     ran = leaving.run("forecast", "--as-of", "2026-10-01", *words)
     assert (ran.code, ran.out) == (2, "")
-    assert said in ran.err
+    assert message in ran.err
 
 
 def test_a_day_before_the_last_night(leaving: Academy) -> None:

@@ -51,8 +51,8 @@ def by_hand(account: Account, number: int) -> Account:
     if number % 4 == 0:
         account = replace(account, lock=Lock(day, end, "dupond", "a trial"))
     if number % 5 == 0:
-        one = ServiceException(number % 2 == 0, "iprof", "", day, end, "dupond", "a trial")
-        account = replace(account, exceptions=(one,))
+        exception = ServiceException(number % 2 == 0, "iprof", "", day, end, "dupond", "a trial")
+        account = replace(account, exceptions=(exception,))
     if number % 3 == 0:
         post = account.assignments[0]
         override = Override(
@@ -86,10 +86,10 @@ def peopled(configuration: Configuration, number: int, *, otp: bool = True) -> S
         if desired is not None:
             made.append(desired)
             continue
-        one = waiting_for(person, None, (None, None), posts, configuration.policy, FIRST)
-        if one is not None:
+        waiting = waiting_for(person, None, (None, None), posts, configuration.policy, FIRST)
+        if waiting is not None:
             dn = places.waiting(configuration.keys.digest("matricule", person.matricule))
-            writes.append(record_write(dn, None, waiting_record(one), one.due))
+            writes.append(record_write(dn, None, waiting_record(waiting), waiting.due))
     for index, desired in enumerate(
         named(made, TakenNames((), configuration.policy.first_homonym_digit), configuration.policy)
     ):
@@ -107,19 +107,19 @@ def peopled(configuration: Configuration, number: int, *, otp: bool = True) -> S
 
 
 def one_by_one(
-    directory: SimulatedDirectory, configuration: Configuration, until: date, *, whole: bool
+    directory: SimulatedDirectory, configuration: Configuration, until: date, *, everybody: bool
 ) -> DatedChanges:
-    """Every night after FIRST, one after the other; `whole`: each looks at everybody."""
+    """Every night after FIRST, one after the other; `everybody`: each looks at everybody."""
     dated_changes: DatedChanges = []
     dn = Places(configuration.settings.directory.state).last_run
     day = FIRST
     while day < until:
         day += timedelta(days=1)
-        if whole:
+        if everybody:
             directory.apply([EntryWrite("delete", dn)])
         ready = plan_at_once(directory, configuration, [], day)
         dated_changes += [(day, change) for change in ready.plan.changes]
-        directory.apply(one.write for one in ready.writes)
+        directory.apply(planned_write.write for planned_write in ready.writes)
         directory.apply(ready.records)
         entry = directory.read(dn, [DATA])
         assert ready.last is not None
@@ -139,7 +139,7 @@ def forecast(
 
 
 def compare(
-    configuration: Configuration, number: int, days: int, *, whole: bool, otp: bool = True
+    configuration: Configuration, number: int, days: int, *, everybody: bool, otp: bool = True
 ) -> DatedChanges:
     until = FIRST + timedelta(days=days)
     nights = forecast(
@@ -147,14 +147,14 @@ def compare(
     ).nights()
     dated_changes = [(night.day, change) for night in nights for change in night.plan.changes]
     assert dated_changes == one_by_one(
-        peopled(configuration, number, otp=otp), configuration, until, whole=whole
+        peopled(configuration, number, otp=otp), configuration, until, everybody=everybody
     )
     return dated_changes
 
 
 @pytest.mark.parametrize("otp", [True, False])
 def test_random_lives(configuration: Configuration, otp: bool) -> None:
-    dated_changes = compare(configuration, 25, 150, whole=True, otp=otp)
+    dated_changes = compare(configuration, 25, 150, everybody=True, otp=otp)
     assert len(dated_changes) > 150
     assert {change.kind.value for _, change in dated_changes} >= {
         "create", "update", "grant", "revoke", "suspend", "reopen", "deactivate", "archive", "lock", "unlock",
@@ -163,13 +163,13 @@ def test_random_lives(configuration: Configuration, otp: bool) -> None:
 
 def test_nothing_is_due_between_the_leaps(configuration: Configuration) -> None:
     """The same against nights that look at what is due alone, but every night."""
-    assert compare(configuration, 20, 60, whole=False)
+    assert compare(configuration, 20, 60, everybody=False)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("whole", [True, False])
-def test_many_random_lives(configuration: Configuration, whole: bool) -> None:
-    assert len(compare(configuration, 150, 330, whole=whole)) > 1500
+@pytest.mark.parametrize("everybody", [True, False])
+def test_many_random_lives(configuration: Configuration, everybody: bool) -> None:
+    assert len(compare(configuration, 150, 330, everybody=everybody)) > 1500
 
 
 def test_the_forecast_writes_nothing(configuration: Configuration) -> None:
@@ -191,9 +191,9 @@ def test_the_comparison_can_fail(configuration: Configuration, monkeypatch: pyte
     usual = Forecast._next
 
     def too_far(self: Forecast, day: date) -> date | None:
-        found = usual(self, day)
-        return found and max(found, day + timedelta(days=3))
+        next_day = usual(self, day)
+        return next_day and max(next_day, day + timedelta(days=3))
 
     monkeypatch.setattr(Forecast, "_next", too_far)
     with pytest.raises(AssertionError):
-        compare(configuration, 12, 60, whole=False)
+        compare(configuration, 12, 60, everybody=False)

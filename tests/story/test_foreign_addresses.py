@@ -37,8 +37,8 @@ def alias(academy: Academy) -> None:
 HANDS = pytest.mark.parametrize("hand", [replaced, added, alias])
 
 
-def feed(academy: Academy, day: str, *more: str) -> Path:
-    return academy.feed(row(), IDA, *more, day=day)
+def feed(academy: Academy, day: str, *rows: str) -> Path:
+    return academy.feed(row(), IDA, *rows, day=day)
 
 
 def stands(academy: Academy, uid: str = CLAIRE) -> tuple[list[str], list[str]]:
@@ -46,7 +46,7 @@ def stands(academy: Academy, uid: str = CLAIRE) -> tuple[list[str], list[str]]:
 
 
 def addresses(plan: Any) -> list[tuple[str, str, str]]:
-    return [(one["uid"], text, one["since"]) for one in plan["drift"] for text in one["theirs"]]
+    return [(drift["uid"], text, drift["since"]) for drift in plan["drift"] for text in drift["theirs"]]
 
 
 @HANDS
@@ -242,8 +242,8 @@ def test_a_name_of_another_account_is_reported_and_stops_nothing(academy: Academ
     (foreign,) = plan["drift"]
     assert (foreign["uid"], foreign["owner"]) == (CLAIRE, "ida.roy")
     academy.quiet_night(DAYS[2], academy.feed(row(), married, day=DAYS[2]))
-    more = academy.feed(row(civilite="MME"), married, day=DAYS[3])
-    assert academy.twice(DAYS[3], more).json["outcomes"] == {"applied": 1}
+    later_feed = academy.feed(row(civilite="MME"), married, day=DAYS[3])
+    assert academy.twice(DAYS[3], later_feed).json["outcomes"] == {"applied": 1}
 
 
 def test_one_name_on_two_accounts_enters_the_ledger_of_the_first(academy: Academy) -> None:
@@ -251,7 +251,7 @@ def test_one_name_on_two_accounts_enters_the_ledger_of_the_first(academy: Academ
     academy.change(CLAIRE, piactlAlias=[THEIRS])
     academy.change("ida.roy", piactlAlias=[THEIRS])
     plan = same(academy, DAYS[1], feed(academy, DAYS[1]))
-    assert [(one["uid"], one["owner"]) for one in plan["drift"]] == [
+    assert [(drift["uid"], drift["owner"]) for drift in plan["drift"]] == [
         (CLAIRE, None),
         ("ida.roy", CLAIRE),
     ]
@@ -270,4 +270,4 @@ def test_a_forecast_is_as_a_night(academy: Academy) -> None:
     academy.night(DAYS[0], feed(academy, DAYS[0], LEO.replace("2026-09-01", "2026-09-25")))
     replaced(academy)
     rows = academy.run("forecast", "--as-of", DAYS[1], "--until", "2026-09-20", "-o", "json").json
-    assert {one["uid"] for one in rows if one["kind"] == "create"} == {"leo.petit1"}
+    assert {change["uid"] for change in rows if change["kind"] == "create"} == {"leo.petit1"}

@@ -54,7 +54,7 @@ def test_a_first_load_that_was_killed_goes_on(academy: Academy) -> None:
     assert len(academy.accounts()) == MANY
     academy.quiet_night(DAY, feed)
     record = academy.run("runs", "list", "-o", "json").json
-    assert [one["status"] for one in record] == ["done", "done", "refused", "interrupted"]
+    assert [run["status"] for run in record] == ["done", "done", "refused", "interrupted"]
 
 
 def strangers(number: int, **values: str) -> list[str]:
@@ -97,7 +97,7 @@ def test_a_plan_that_nobody_approved_does_not_go_on(academy: Academy, refused: P
 def test_people_held_are_approved_in_the_rest_too(academy: Academy) -> None:
     """In a first load, no guard counts the people held; in its rest, one does."""
     policy = (academy.sandbox.folder / "policy.yaml").read_text("utf-8")
-    (line,) = (one for one in policy.splitlines() if one.lstrip().startswith("disponibilite:"))
+    (line,) = (line for line in policy.splitlines() if line.lstrip().startswith("disponibilite:"))
     academy.edit("policy.yaml", f"{line}\n", "")
     academy.edit("policy.yaml", "held:       {floor: 25, share: 0.05}", "held: {max: 5, share: 0.01}")
     strange = strangers(12, position="disponibilite")

@@ -247,7 +247,7 @@ def test_too_many_people_held_stop_a_night_without_a_feed(academy: Academy) -> N
     rows = crowd(30, debut="2026-01-01", position="disponibilite")
     academy.night("2026-03-01", academy.feed(*rows, day="2026-03-01"))
     policy = (academy.sandbox.folder / "policy.yaml").read_text("utf-8")
-    (line,) = (one for one in policy.splitlines() if one.lstrip().startswith("disponibilite:"))
+    (line,) = (line for line in policy.splitlines() if line.lstrip().startswith("disponibilite:"))
     academy.edit("policy.yaml", f"{line}\n", "")
     with academy.nothing_written():
         ran = academy.night("2026-03-02", code=4)

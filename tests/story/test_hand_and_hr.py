@@ -23,11 +23,11 @@ BY_HAND = (
 )  # fmt: skip
 
 
-def feed(academy: Academy, day: str, more: tuple[str, ...] = (), **fields: dict[str, str]) -> Path:
+def feed(academy: Academy, day: str, further_rows: tuple[str, ...] = (), **fields: dict[str, str]) -> Path:
     """Everybody, with other values for some, by matricule, and further rows."""
     usual = {"2002": {"fin": "2026-09-30"}}
     rows = [person(m, **{**usual.get(m, {}), **fields.get(f"m{m}", {})}) for m in NAMES]
-    return academy.feed(*rows, *more, day=day)
+    return academy.feed(*rows, *further_rows, day=day)
 
 
 def person(matricule: str, **values: str) -> str:
@@ -36,22 +36,24 @@ def person(matricule: str, **values: str) -> str:
 
 
 def contradicted(plan: Any) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for one in plan["contradictions"]:
-        assert NAMES[one["matricule"]].lower() in one["uid"]
-        found.setdefault(one["uid"].partition(".")[0], []).append(f"{one['what']}: {one['why']}")
-    return found
+    contradictions: dict[str, list[str]] = {}
+    for contradiction in plan["contradictions"]:
+        assert NAMES[contradiction["matricule"]].lower() in contradiction["uid"]
+        contradictions.setdefault(contradiction["uid"].partition(".")[0], []).append(
+            f"{contradiction['what']}: {contradiction['why']}"
+        )
+    return contradictions
 
 
 def overrides(academy: Academy, day: str) -> list[tuple[str, str]]:
     listed = academy.run("override", "list", "-o", "json", "--as-of", day).json
-    return sorted((one["uid"].partition(".")[0], one["kind"]) for one in listed)
+    return sorted((override["uid"].partition(".")[0], override["kind"]) for override in listed)
 
 
 def posts(academy: Academy) -> list[tuple[str, str, str, str]]:
     """Establishment, start, end and source of what is stored of one person."""
-    found = (value.split("$") for value in academy.values("anne.hugo", "piactlAssignment"))
-    return sorted(((v[0], v[2], v[3], v[9]) for v in found), key=lambda post: post[1])
+    assignments = (value.split("$") for value in academy.values("anne.hugo", "piactlAssignment"))
+    return sorted(((v[0], v[2], v[3], v[9]) for v in assignments), key=lambda post: post[1])
 
 
 def test_what_hr_confirms_ends_and_what_it_contradicts_is_listed(academy: Academy) -> None:
@@ -73,9 +75,9 @@ def test_what_hr_confirms_ends_and_what_it_contradicts_is_listed(academy: Academ
     assert "ends on 2026-09-20" in ended
     assert "[hr-001.csv:4]" in ended
     academy.twice("2026-09-11", old)
-    kept = [("anne", "add"), ("anne", "end"), ("bruno", "add"), ("carla", "end"), ("denis", "add"),
-            ("emma", "add"), ("emma", "end"), ("fanny", "add"), ("fanny", "end")]  # fmt: skip
-    assert overrides(academy, "2026-09-11") == kept
+    expected = [("anne", "add"), ("anne", "end"), ("bruno", "add"), ("carla", "end"), ("denis", "add"),
+                ("emma", "add"), ("emma", "end"), ("fanny", "add"), ("fanny", "end")]  # fmt: skip
+    assert overrides(academy, "2026-09-11") == expected
     assert contradicted(academy.plan("--as-of", "2026-09-12")) == listed
     assert academy.values("denis.hugo", "piactlState") == ["on-leave"]
 

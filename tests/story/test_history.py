@@ -67,12 +67,15 @@ def by_desk(academy: Academy) -> None:
 
 def test_what_both_know_is_one_row(logged: Academy) -> None:
     rows = history_rows(logged)
-    assert [(one["kinds"][0], one["sources"]) for one in rows] == [
+    assert [(history_row["kinds"][0], history_row["sources"]) for history_row in rows] == [
         ("create", ["journal", "access log"]),
         ("grant", ["journal", "access log"]),
     ]
-    assert {one["identity"] for one in rows} == {"nightly"}
-    assert all(one["run"] and one["reason"] and one["outcome"] == "applied" for one in rows)
+    assert {history_row["identity"] for history_row in rows} == {"nightly"}
+    assert all(
+        history_row["run"] and history_row["reason"] and history_row["outcome"] == "applied"
+        for history_row in rows
+    )
     for name in ("1001", f"{UID}@ac-amiens.fr"):
         assert history_rows(logged, name) == rows
 
@@ -82,7 +85,7 @@ def test_another_author_is_read_from_the_access_log_in_its_place(logged: Academy
     by_desk(logged)
     logged.night("2026-09-07", logged.feed(row(nom_usage="Martin", fonction="DIR"), day="2026-09-07"))
     rows = history_rows(logged)
-    assert [one["sources"] for one in rows] == [
+    assert [history_row["sources"] for history_row in rows] == [
         ["journal", "access log"], ["journal", "access log"], ["access log"], ["access log"],
         ["journal", "access log"],
     ]  # fmt: skip
@@ -91,7 +94,7 @@ def test_another_author_is_read_from_the_access_log_in_its_place(logged: Academy
     assert (desk["identity"], desk["run"]) == ("desk", None)
     assert "pwdReset" in desk["attributes"]
     assert "rename" in rows[4]["kinds"]
-    times = [one["time"] for one in rows]
+    times = [history_row["time"] for history_row in rows]
     assert times == sorted(times)
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", time) for time in times)
 
@@ -101,9 +104,11 @@ def test_log_ins_are_shown_when_asked_for(logged: Academy) -> None:
     ran = logged.run("account", "history", UID, "-o", "json")
     assert len(ran.json) == 3
     assert "2 notes of the server about logging in are left out; --logins shows them" in ran.err
-    more = history_rows(logged, UID, "--logins")
-    assert len(more) == 5
-    assert [one["attributes"] for one in more if one not in ran.json] == [["pwdFailureTime"]] * 2
+    with_logins = history_rows(logged, UID, "--logins")
+    assert len(with_logins) == 5
+    assert [history_row["attributes"] for history_row in with_logins if history_row not in ran.json] == [
+        ["pwdFailureTime"]
+    ] * 2
 
 
 def test_no_value_is_ever_shown(logged: Academy) -> None:
@@ -139,7 +144,7 @@ def test_a_period(logged: Academy) -> None:
 def test_without_an_access_log_the_journal_is_shown(academy: Academy) -> None:
     academy.night("2026-09-05", academy.feed(row(), day="2026-09-05"))
     ran = academy.run("account", "history", UID, "-o", "json")
-    assert [one["sources"] for one in ran.json] == [["journal"]]
+    assert [history_row["sources"] for history_row in ran.json] == [["journal"]]
     assert "keeps no access log" in ran.err
 
 
@@ -149,7 +154,7 @@ def test_an_access_log_that_nobody_here_may_read(logged: Academy) -> None:
     ran = logged.run("account", "history", UID, "-o", "json")
     assert (ran.code, len(ran.json)) == (0, 2)
     assert "cn=accesslog" in ran.err
-    assert all(one["sources"] == ["journal"] for one in ran.json)
+    assert all(history_row["sources"] == ["journal"] for history_row in ran.json)
 
 
 def test_a_log_whose_values_are_hidden_still_shows_who_and_when(logged: Academy) -> None:
@@ -164,7 +169,9 @@ def test_a_log_whose_values_are_hidden_still_shows_who_and_when(logged: Academy)
     logged.sandbox.start()
     rows = history_rows(logged)
     assert rows[-1]["attributes"] is None
-    assert [one["sources"] for one in rows] == [["journal", "access log"]] * 2 + [["access log"]]
+    assert [history_row["sources"] for history_row in rows] == [["journal", "access log"]] * 2 + [
+        ["access log"]
+    ]
     assert "(not shown)" in logged.run("account", "history", UID, "-o", "table").out
 
 
@@ -190,24 +197,24 @@ def test_an_unreadable_entry_has_a_history(logged: Academy) -> None:
 
 
 def change(
-    at: str, names: tuple[str, ...] = ("mail",), outcome: str = "applied", **more: Any
+    time: str, names: tuple[str, ...] = ("mail",), outcome: str = "applied", **other_facts: Any
 ) -> JournalledChange:
     words = dict.fromkeys(("sudo_user", "login", "origin", "host", "reason", "message"), "")
-    facts: dict[str, Any] = {"seq": 1, "time": at, "settled": at, "run": "r", "user": "u", "command": ()}
+    facts: dict[str, Any] = {"seq": 1, "time": time, "settled": time, "run": "r", "user": "u", "command": ()}
     facts |= {"uid": UID, "dn": f"uid={UID},o=x", "op": "modify", "kinds": ("update",), "attributes": names}
-    return JournalledChange(**{**words, **facts, "outcome": outcome, **more})
+    return JournalledChange(**{**words, **facts, "outcome": outcome, **other_facts})
 
 
-def write(at: str, names: tuple[str, ...] | None = ("mail",), **more: Any) -> LoggedWrite:
-    facts = {"time": at, "dn": f"UID={UID}, O=X", "op": "modify", "by": "cn=n", "attributes": names}
-    return LoggedWrite(**{**facts, "result": 0, **more})
+def write(time: str, names: tuple[str, ...] | None = ("mail",), **other_facts: Any) -> LoggedWrite:
+    facts = {"time": time, "dn": f"UID={UID}, O=X", "op": "modify", "by": "cn=n", "attributes": names}
+    return LoggedWrite(**{**facts, "result": 0, **other_facts})
 
 
 NOON = "2026-09-01T12:00:00.000Z"
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "same"),
+    ("intent", "logged_write", "same"),
     [
         (change(NOON), write(NOON), True),
         (change(NOON), write("2026-09-01T12:00:04.000Z", ("MAIL", "sn")), True),
@@ -226,9 +233,9 @@ NOON = "2026-09-01T12:00:00.000Z"
     ],
 )
 def test_which_logged_write_is_that_of_an_intent(
-    one: JournalledChange, other: LoggedWrite, same: bool
+    intent: JournalledChange, logged_write: LoggedWrite, same: bool
 ) -> None:
-    assert len(recounted([one], [other], {})) == (1 if same else 2)
+    assert len(recounted([intent], [logged_write], {})) == (1 if same else 2)
 
 
 def test_each_logged_write_counts_once() -> None:

@@ -44,7 +44,7 @@ def events(heard: Path) -> list[dict[str, Any]]:
 
 def waiting(academy: Academy) -> int:
     outbox = json.loads((academy.sandbox.folder / "state" / "hooks.json").read_text())
-    return sum(len(one["events"]) for one in outbox["waiting"])
+    return sum(len(hook["events"]) for hook in outbox["waiting"])
 
 
 def first_night(academy: Academy) -> Any:
@@ -60,7 +60,7 @@ def test_a_night_and_a_lock_call_the_hook_with_their_events(academy: Academy) ->
     uid = created[0]["uid"]
     ran = academy.run("account", "lock", uid, *WHY)
     assert (ran.code, "sessions" in ran.err) == (0, False)
-    assert [one["kind"] for one in events(heard)] == ["create"] * 6 + ["lock"]
+    assert [event["kind"] for event in events(heard)] == ["create"] * 6 + ["lock"]
     assert academy.run("account", "unlock", uid, *WHY).code == 0
     assert len(events(heard)) == 7, "unlock is no kind of this hook"
     assert stat.S_IMODE((academy.sandbox.folder / "state" / "hooks.json").stat().st_mode) == 0o600
@@ -89,14 +89,14 @@ def test_a_hook_that_fails_fails_no_run_and_gets_its_events_from_the_next(
     assert "6 events wait for the next run" in ran.err
     assert "piactl_hook_events_waiting 6\n" in metrics.read_text()
     doctor = academy.run("doctor", "-o", "json").json
-    finding = next(one for one in doctor if one["id"] == "D60")
+    finding = next(finding for finding in doctor if finding["id"] == "D60")
     assert (finding["result"], "6 events wait" in finding["found"]) == ("warning", True)
     status = academy.run("status")
     assert "6 events for hooks of this host" in status.out
     assert academy.run("status", "-o", "json").json[0]["waiting"]["events"] == 6
     write(academy.folder / "hook", f"cat >>{heard}")
     assert academy.night("2026-09-02").err.count("hook") == 0
-    assert Counter(one["kind"] for one in events(heard)) == {"create": 6}
+    assert Counter(event["kind"] for event in events(heard)) == {"create": 6}
     assert waiting(academy) == 0
 
 
@@ -120,9 +120,9 @@ def test_a_hook_gets_nothing_of_the_environment_and_leaves_nothing_running(
     names = {line.partition("=")[0] for line in heard.read_text().splitlines()[:-1]}
     assert names - {"_", "OLDPWD", "SHLVL"} == {"PATH", "LANG", "PWD"}
     assert heard.read_text().splitlines()[-1] == "/"
-    left = int(Path(f"{heard}.pid").read_text())
+    pid = int(Path(f"{heard}.pid").read_text())
     for _ in range(100):
-        if not Path(f"/proc/{left}/cmdline").exists() or not Path(f"/proc/{left}/cmdline").read_bytes():
+        if not Path(f"/proc/{pid}/cmdline").exists() or not Path(f"/proc/{pid}/cmdline").read_bytes():
             return
         time.sleep(0.05)
     pytest.fail("what the hook started goes on")
@@ -146,8 +146,8 @@ def test_a_kill_anywhere_loses_nothing(academy: Academy, number: int) -> None:
     academy.night(DAY, feed)
     every = [json.loads(line) for line in academy.run("events", "-o", "ndjson").out.splitlines()]
     got = events(heard)
-    assert {one["id"] for one in got} == {one["id"] for one in every}
-    assert len({one["uid"] for one in got}) == 6
+    assert {event["id"] for event in got} == {event["id"] for event in every}
+    assert len({event["uid"] for event in got}) == 6
     assert waiting(academy) == 0
 
 
@@ -172,7 +172,7 @@ def test_the_outbox_is_there_once_for_all_runs(academy: Academy) -> None:
                 time.sleep(0.05)
             gate.touch()
             assert (slow.wait(60), other.wait(60)) == (0, 0)
-    assert [one["uid"] for one in events(heard)] == uids
+    assert [event["uid"] for event in events(heard)] == uids
     assert waiting(academy) == 0
 
 

@@ -56,12 +56,13 @@ MERGE = 5
 def below(academy: Academy, *uids: str) -> dict[str, dict[str, list[bytes]]]:
     """The accounts and their devices, as they can be added again."""
     operational = [name for name in MANAGED if name.startswith("pwd")]
-    found: dict[str, dict[str, list[bytes]]] = {}
+    entries: dict[str, dict[str, list[bytes]]] = {}
     for uid in uids:
         if academy.sandbox.entry(academy.dn(uid)) is not None:
-            found |= academy.sandbox.entries(academy.dn(uid), attributes=("*", *operational))
+            entries |= academy.sandbox.entries(academy.dn(uid), attributes=("*", *operational))
     return {
-        dn: {name: sorted(values) for name, values in entry.items() if values} for dn, entry in found.items()
+        dn: {name: sorted(values) for name, values in entry.items() if values}
+        for dn, entry in entries.items()
     }
 
 
@@ -94,8 +95,8 @@ def test_a_merge_that_is_killed_is_finished_by_the_next_night_or_command(two: Ac
                 merge(two)
             elif number % 2:
                 feeds = both_feeds(two, DAYS[0]) if number == 3 else []
-                held = {hold["uid"]: hold["why"] for hold in two.plan(*feeds, "--as-of", DAYS[0])["holds"]}
-                assert not feeds or "is not finished" in held[f"{LUC}1"]
+                holds = {hold["uid"]: hold["why"] for hold in two.plan(*feeds, "--as-of", DAYS[0])["holds"]}
+                assert not feeds or "is not finished" in holds[f"{LUC}1"]
                 two.night(DAYS[0])
             else:
                 assert (

@@ -69,8 +69,8 @@ def with_three_lives(academy: Academy) -> None:
 
 def test_an_older_directory_is_brought_over_by_one_plan(academy: Academy) -> None:
     with_three_lives(academy)
-    wanted = academy.managed()
-    claire, hugo, ida = (wanted[academy.dn(uid)] for uid in (CLAIRE, HUGO, IDA))
+    expected = academy.managed()
+    claire, hugo, ida = (expected[academy.dn(uid)] for uid in (CLAIRE, HUGO, IDA))
     assert claire["supannMailPrive"] == [b"{PERSO}claire@example.org"]
     assert claire["supannCivilite"] == [b"Mme"]
     assert claire["supannEtablissement"] == [b"{UAI}0800009A", b"{UAI}0800010B"]
@@ -82,8 +82,8 @@ def test_an_older_directory_is_brought_over_by_one_plan(academy: Academy) -> Non
 
     written_by_an_earlier_version(academy)
     assert academy.values(CLAIRE, "supannMailPrive") == ["claire@example.org"]
-    [found] = [one for one in academy.run("doctor", "-o", "json").json if one["id"] == "D67"]
-    assert (found["result"], found["found"]) == ("warning", "the last run was of an earlier version")
+    [finding] = [finding for finding in academy.run("doctor", "-o", "json").json if finding["id"] == "D67"]
+    assert (finding["result"], finding["found"]) == ("warning", "the last run was of an earlier version")
 
     # a limit of 0 on every kind: a change of form is no loss, and no other kind of change either
     academy.edit("policy.yaml", "update:     {floor: 40, share: 0.05}", "update:     {max: 0, share: 0.0}")
@@ -100,7 +100,7 @@ def test_an_older_directory_is_brought_over_by_one_plan(academy: Academy) -> Non
         f"{IDA}: supannRessourceEtat and supannRessourceEtatDate; an earlier version wrote the entry" in text
     )
     run = academy.night(NEXT).json["run"]
-    assert academy.managed() == wanted
+    assert academy.managed() == expected
     academy.quiet_night(LATER)
 
     result = undo(academy, "--allow", "update=3", run=run, day=LATER)

@@ -174,13 +174,15 @@ def test_a_mutation_under_the_policy(academy: Academy) -> None:
     old = claire(debut="2020-09-01", fin="2026-08-31", fonction="DIR")
     new = claire(debut="2026-09-01", fonction="DIR", uai=MICHELIS)
     night(academy, "2026-08-01", old, new)
-    held = {}
+    rights_by_day = {}
     for day in ("2026-08-31", "2026-09-01", "2026-09-02", "2026-09-03", "2026-09-15", "2026-09-16"):
         academy.night(day)
         urns = academy.values("claire.dubreuil", "eduPersonEntitlement")
-        held[day] = {urn.removeprefix("urn:mace:ac-amiens.fr:service:") for urn in urns}
-    assert all("iprof" in rights for rights in held.values())
-    siecle = {day: sorted(r[7:] for r in rights if r.startswith("siecle:")) for day, rights in held.items()}
+        rights_by_day[day] = {urn.removeprefix("urn:mace:ac-amiens.fr:service:") for urn in urns}
+    assert all("iprof" in rights for rights in rights_by_day.values())
+    siecle = {
+        day: sorted(r[7:] for r in rights if r.startswith("siecle:")) for day, rights in rights_by_day.items()
+    }
     assert siecle == {
         "2026-08-31": ["0800009A"],
         "2026-09-01": ["0800009A"],

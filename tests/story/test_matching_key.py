@@ -108,7 +108,9 @@ def test_on_one_host_the_help_desk_has_no_matching_key(matched: Academy) -> None
 
     def d52() -> str:
         return str(
-            next(one for one in matched.run("doctor", "-o", "json").json if one["id"] == "D52")["found"]
+            next(finding for finding in matched.run("doctor", "-o", "json").json if finding["id"] == "D52")[
+                "found"
+            ]
         )
 
     assert "the help desk needs no matching key" in d52(), "until then its copy counts"
@@ -123,7 +125,7 @@ def test_on_one_host_the_help_desk_has_no_matching_key(matched: Academy) -> None
         )
         ran = reset(matched, OTHER)[0]
         assert (ran.code, "matching" in ran.err) == (10, True), ran
-        doctor = {one["id"]: one for one in matched.run("doctor", "-o", "json").json}
+        doctor = {finding["id"]: finding for finding in matched.run("doctor", "-o", "json").json}
         assert doctor["D04"]["result"] == "error"
         matched.edit(
             "piactl.yaml", f"secrets/{name}, user: {getpass.getuser()}}}", f"secrets/{name}, user: {user}}}"

@@ -116,8 +116,8 @@ def test_two_accounts_of_one_person_become_one(two: Academy) -> None:
     two.twice(DAYS[9], *both_feeds(two, DAYS[9]))
     ends = luc(matricule="42", uai=MARESCHAL, date_naissance="", prenom="LUC", fin="2026-10-31")
     two.twice(DAYS[10], both_feeds(two, DAYS[10])[0], aaf(two, DAYS[10], ends))
-    found = {a["uai"]: a["end"] for a in two.show(LUC, DAYS[10])["assignments"]}
-    assert found == {MICHELIS: None, MARESCHAL: "2026-10-31"}
+    ends_by_uai = {a["uai"]: a["end"] for a in two.show(LUC, DAYS[10])["assignments"]}
+    assert ends_by_uai == {MICHELIS: None, MARESCHAL: "2026-10-31"}
     assert two.run("forecast", "--until", DAYS[12], "--as-of", DAYS[10]).code == 0
     assert two.run("account", "export", LUC, "-o", "json").json["matricules"] == ["1001", "aaf:42"]
 
@@ -128,13 +128,13 @@ def test_a_delta_speaks_for_the_person_of_a_further_matricule(academy: Academy) 
     doubled(academy)
     academy.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF)
     merge(academy)
-    more = luc(matricule="42", uai=feeds.THUILLIER, date_naissance="", prenom="LUC")
-    academy.twice(DAYS[1], academy.feed(more, day=DAYS[1], source="aaf"))
+    further_post = luc(matricule="42", uai=feeds.THUILLIER, date_naissance="", prenom="LUC")
+    academy.twice(DAYS[1], academy.feed(further_post, day=DAYS[1], source="aaf"))
     posts = {a["uai"] for a in academy.show(LUC, DAYS[1])["assignments"]}
     assert posts == {MICHELIS, MARESCHAL, feeds.THUILLIER}
-    broken = more.replace(";2026-09-01;", ";2026-13-01;")
-    held = academy.plan(academy.feed(broken, day=DAYS[2], source="aaf"), "--as-of", DAYS[2])["holds"]
-    assert [hold["uid"] for hold in held] == [LUC]
+    broken = further_post.replace(";2026-09-01;", ";2026-13-01;")
+    holds = academy.plan(academy.feed(broken, day=DAYS[2], source="aaf"), "--as-of", DAYS[2])["holds"]
+    assert [hold["uid"] for hold in holds] == [LUC]
 
 
 def test_an_absence_that_waits_goes_on_under_the_account_that_lives_on(two: Academy) -> None:
@@ -160,12 +160,12 @@ def test_a_merge_is_undone_and_made_again(two: Academy) -> None:
     assert undone.code == 0, undone.out + undone.err
     again = two.managed()
     for uid, gone in ((LUC, {}), (f"{LUC}1", {"piactlDevice": [b"suspended"]})):
-        found = again[two.dn(uid)]
+        entry = again[two.dn(uid)]
         expected = {**before[two.dn(uid)], **gone}
-        expected["oathTOTPToken"] = found.get("oathTOTPToken", [])
-        assert {**found, "oathTOTPToken": expected["oathTOTPToken"]} == expected
+        expected["oathTOTPToken"] = entry.get("oathTOTPToken", [])
+        assert {**entry, "oathTOTPToken": expected["oathTOTPToken"]} == expected
     assert two.names()["aaf:42"] == f"{LUC}1"
-    (run,) = [one for one in two.run("runs", "list", "-o", "json").json if one.get("undoes")][:1]
+    (run,) = [run for run in two.run("runs", "list", "-o", "json").json if run.get("undoes")][:1]
     taken_back = two.run("undo", run["run"], "--yes", "--reason", "si, la même", *AS_OF)
     assert taken_back.code == 0, taken_back.out + taken_back.err
     assert two.managed() == merged
@@ -213,8 +213,8 @@ def test_an_account_of_two_people_is_split(two: Academy) -> None:
     assert done.code == 0, done.err
     new = two.names()["aaf:42"]
     assert new == f"{LUC}2"  # luc.vasseur1 is taken for ever
-    for said in (f"{LUC} keeps its addresses", f"{LUC}1@ac-amiens.fr", new, "Contact both"):
-        assert said in done.out
+    for text in (f"{LUC} keeps its addresses", f"{LUC}1@ac-amiens.fr", new, "Contact both"):
+        assert text in done.out
     views = two.show(LUC, DAYS[1]), two.show(new, DAYS[1])
     assert [{a["uai"] for a in view["assignments"]} for view in views] == [{MICHELIS}, {MARESCHAL}]
     assert [view["matricules"] for view in views] == [["1001"], ["aaf:42"]]

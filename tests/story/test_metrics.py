@@ -33,7 +33,7 @@ def samples(text: str) -> dict[str, int]:
     """The value of each series, after a strict reading of the text format 0.0.4: each family once, after a
     HELP and a TYPE line before its samples, no series twice, the last line ended."""
     assert text.endswith("\n")
-    found: dict[str, int] = {}
+    values: dict[str, int] = {}
     families: list[str] = []
     lines = iter(text.splitlines())
     for line in lines:
@@ -47,9 +47,9 @@ def samples(text: str) -> dict[str, int]:
         sample = SAMPLE.fullmatch(line)
         assert sample, line
         assert sample["name"] == families[-1]
-        assert sample["series"] not in found
-        found[sample["series"]] = int(sample["value"])
-    return found
+        assert sample["series"] not in values
+        values[sample["series"]] = int(sample["value"])
+    return values
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def test_nights_leave_what_prometheus_reads(academy: Academy) -> None:
     finally:
         os.umask(before)
     assert file.stat().st_mode & 0o777 == 0o644
-    assert [one.name for one in file.parent.iterdir()] == [file.name]
+    assert [path.name for path in file.parent.iterdir()] == [file.name]
 
 
 @pytest.fixture

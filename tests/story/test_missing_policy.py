@@ -176,7 +176,7 @@ def test_what_only_reads_goes_on(staff: Academy) -> None:
     ):
         ran = staff.run(*words)
         assert ran.code == 0, (words, ran.err)
-    checks = {one["id"]: one for one in staff.run("doctor", "-o", "json").json}
+    checks = {finding["id"]: finding for finding in staff.run("doctor", "-o", "json").json}
     assert checks["D17"]["result"] == "error"
     put_back(staff)
     staff.quiet_night(today)

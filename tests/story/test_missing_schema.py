@@ -30,8 +30,8 @@ def test_a_night_that_the_schema_would_refuse(academy: Academy) -> None:
     lacking = (
         "none of the classes inetOrgPerson, eduPerson, supannPerson, piactlAccount allows the attribute "
     )
-    [found] = [one for one in academy.run("doctor", "-o", "json").json if one["id"] == "D16"]
-    assert (found["result"], found["found"]) == ("error", f"{lacking}supannMailPrive")
+    [finding] = [finding for finding in academy.run("doctor", "-o", "json").json if finding["id"] == "D16"]
+    assert (finding["result"], finding["found"]) == ("error", f"{lacking}supannMailPrive")
 
     feed = academy.feed(row(), row(**IDA, courriel_prive="ida@exemple.org"), day=second)
     plan = academy.folder / "plan.json"
@@ -40,7 +40,7 @@ def test_a_night_that_the_schema_would_refuse(academy: Academy) -> None:
         for words in (("nightly", feed, "--as-of", second), ("apply", plan)):
             ran = academy.run(*words)
             assert ran.code == 10, ran
-            [line] = [one for one in ran.err.splitlines() if lacking in one]
+            [line] = [line for line in ran.err.splitlines() if lacking in line]
             assert line.count(lacking) == 1
             assert "schemas/ldap" in ran.err
     assert len(academy.accounts()) == 1

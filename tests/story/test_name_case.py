@@ -16,16 +16,16 @@ IRIS = {"matricule": "1002", "prenom": "IRIS", "nom_usage": "LE GOFF", "nom_fami
 
 
 def names(academy: Academy, uid: str) -> list[str]:
-    found = [academy.values(uid, name) for name in ("givenName", "sn", "cn", "displayName")]
-    return [value for (value,) in found]
+    values = [academy.values(uid, name) for name in ("givenName", "sn", "cn", "displayName")]
+    return [value for (value,) in values]
 
 
 @pytest.mark.parametrize(
-    ("case", "given", "family"),
+    ("case", "given_name", "family_name"),
     [("proper", "Ahmed", "de La Tour d'Auvergne"), ("NOM", "Ahmed", "DE LA TOUR D'AUVERGNE")],
 )
 def test_a_new_case_updates_names_and_renames_nobody(
-    academy: Academy, case: str, given: str, family: str
+    academy: Academy, case: str, given_name: str, family_name: str
 ) -> None:
     rows = [row(**AHMED), row(**IRIS)]
     academy.night(DAYS[0], academy.feed(*rows, day=DAYS[0]))
@@ -35,7 +35,7 @@ def test_a_new_case_updates_names_and_renames_nobody(
     academy.edit("policy.yaml", "name_case: as-written", f"name_case: {case}")
     ran = academy.night(DAYS[1], academy.feed(*rows, day=DAYS[1]))
     assert ran.json["summary"] == {"update": 2}
-    assert names(academy, ahmed) == [given, family, *[f"{given} {family}"] * 2]
+    assert names(academy, ahmed) == [given_name, family_name, *[f"{given_name} {family_name}"] * 2]
     assert names(academy, iris)[2] == ("Iris Le Goff" if case == "proper" else "Iris LE GOFF")
     assert [academy.values(uid, "mail") for uid in (ahmed, iris)] == mails
     academy.quiet_night(DAYS[2], academy.feed(*rows, day=DAYS[2]))

@@ -79,8 +79,8 @@ def test_marriage_and_return_to_the_old_name(academy: Academy) -> None:
     academy.twice("2026-09-08", academy.feed(julie(), *others, day="2026-09-08"))
     assert academy.values("julie.petit", "mail") == ["julie.petit@ac-amiens.fr"]
     assert academy.values("julie.petit", "piactlAlias") == ["julie.bernard@ac-amiens.fr"]
-    found = academy.run("account", "show", "julie.bernard@ac-amiens.fr", "-o", "json").json
-    assert found["uid"] == "julie.petit"
+    account = academy.run("account", "show", "julie.bernard@ac-amiens.fr", "-o", "json").json
+    assert account["uid"] == "julie.petit"
 
 
 def test_accents_and_case_are_no_change_of_name(academy: Academy) -> None:

@@ -40,8 +40,10 @@ ALONE = "  aaf: {format: aaf}\n"
 
 def by_matricule(reader: Reader, site: Configuration) -> dict[str, Account]:
     """The accounts by the matricule of HR or AAF."""
-    found = (one.account for one in read_accounts(*managed_accounts(reader, site)) if isinstance(one, Entry))
-    return {account.matricule: account for account in found if account.matricule is not None}
+    accounts = (
+        entry.account for entry in read_accounts(*managed_accounts(reader, site)) if isinstance(entry, Entry)
+    )
+    return {account.matricule: account for account in accounts if account.matricule is not None}
 
 
 class Fed(Rehearsal):
@@ -92,14 +94,14 @@ Way = Callable[..., "Fed | Served"]
 def ways(request: pytest.FixtureRequest, tmp_path: Path) -> Way:
     """Of the `server` where the test asks for it, else of memory."""
 
-    def served(name: str, *settings: object, **more: bool) -> Served:
+    def served(name: str, *settings: object, **options: bool) -> Served:
         academy = request.getfixturevalue("make_academy")()
         academy.folder = tmp_path / name
         academy.folder.mkdir()
-        return Served(academy, *settings, **more)
+        return Served(academy, *settings, **options)
 
-    def fed(name: str, *settings: object, **more: bool) -> Fed:
-        return Fed(tmp_path / name, *settings, **more)
+    def fed(name: str, *settings: object, **options: bool) -> Fed:
+        return Fed(tmp_path / name, *settings, **options)
 
     return served if "server" in request.node.callspec.id else fed
 
@@ -126,29 +128,29 @@ def test_a_population_as_csv_as_aaf_and_as_both_ends_in_accounts_that_agree(
     feeds = write_feeds(tmp_path / "feeds", people, 1, nights, None)
     register = tmp_path / "feeds" / "establishments.csv"
     places = of_second_degree(register)
-    sets = [write_set("aaf", one.path, tmp_path / "aaf", one.night.day, register) for one in feeds]
+    sets = [write_set("aaf", feed.path, tmp_path / "aaf", feed.night.day, register) for feed in feeds]
     directories = {
         "csv": ways("csv", register),
         "aaf": ways("only", register, ALONE, hr=False),
         "both": ways("both", register, SUPPLEMENT),
     }
     ends = {}
-    for one, path in zip(feeds, sets, strict=True):
-        given = {"csv": [one.path], "aaf": [path], "both": [one.path, path]}
-        ends = {way: fed.night(given[way], one.night.day) for way, fed in directories.items()}
+    for feed, path in zip(feeds, sets, strict=True):
+        paths = {"csv": [feed.path], "aaf": [path], "both": [feed.path, path]}
+        ends = {way: fed.night(paths[way], feed.night.day) for way, fed in directories.items()}
     day = nights[-1].day
-    known = {
+    by_csv = {
         jointure(matricule): (account, on(account, day, places))
         for matricule, account in ends["csv"].items()
         if on(account, day, places)
     }
-    assert len(known) > people // 3
+    assert len(by_csv) > people // 3
     # AAF knows the day on which it lists a post first, and neither leave, corps nor NUMEN
     by_aaf = {
         matricule: (a, on(a, day, places)) for matricule, a in ends["aaf"].items() if on(a, day, places)
     }
-    assert {m: posts for m, (_, posts) in by_aaf.items()} == {m: posts for m, (_, posts) in known.items()}
-    for matricule, (account, _) in known.items():
+    assert {m: posts for m, (_, posts) in by_aaf.items()} == {m: posts for m, (_, posts) in by_csv.items()}
+    for matricule, (account, _) in by_csv.items():
         other = by_aaf[matricule][0]
         for name in ("family_name", "usage_name", "given_name"):
             assert getattr(account, name) == getattr(other, name), matricule
@@ -224,26 +226,26 @@ def test_a_year_of_nights_of_aaf_beside_hr(tmp_path: Path, ways: Way, people: in
     alone, both = ways("alone", register), ways("both", register, SUPPLEMENT)
     before: dict[tuple[str, str, str], Assignment] = {}
     most = ended = 0
-    for number, one in enumerate(feeds):
-        day = one.night.day
-        richer = supplemented(one.path, tmp_path / "richer", places, day, days[0] + timedelta(days=200))
+    for number, feed in enumerate(feeds):
+        day = feed.night.day
+        richer = supplemented(feed.path, tmp_path / "richer", places, day, days[0] + timedelta(days=200))
         # now and then the set of one establishment
         only = {places[number % len(places)]} if number % 4 == 3 else set()
         path = write_set("aaf", richer, tmp_path / "aaf", day, register, only)
-        expected, found = alone.night([one.path], day), both.night([one.path, path], day)
-        assert found.keys() == expected.keys()
-        for matricule, account in found.items():
+        expected, actual = alone.night([feed.path], day), both.night([feed.path, path], day)
+        assert actual.keys() == expected.keys()
+        for matricule, account in actual.items():
             assert account.state is expected[matricule].state, (day, matricule)
             own = tuple(a for a in account.assignments if a.source != "aaf")
             assert own == expected[matricule].assignments, (day, matricule)
             assert account.login_until == expected[matricule].login_until
-        posts = of_aaf(found)
+        posts = of_aaf(actual)
         for key, post in before.items():
             if key in posts:
                 assert posts[key].start == post.start, (day, key)
             elif only and key[1] not in only:
                 # nothing of another establishment ends, but with the posts of HR, or where HR has it now
-                rest = found[key[0]].assignments
+                rest = actual[key[0]].assignments
                 by_hr = [a for a in rest if a.source != "aaf" and a.end is None]
                 assert not by_hr or any((a.uai, a.function) == key[1:] for a in by_hr), (day, key)
             else:

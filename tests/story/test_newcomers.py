@@ -51,7 +51,7 @@ def test_a_numen_that_comes_back_under_another_matricule(academy: Academy) -> No
     assert plan["cases"] == {"open": 1, "soon": 1, "overdue": 1}
     assert 'piactl_last_run_cases{cases="overdue"} 1' in metrics_text("r", 0.0, 0, plan, {})
     academy.edit("piactl.yaml", "sources:", "matching: {identity_digests: false}\nsources:")
-    checks = {one["id"]: one for one in academy.run("doctor", "-o", "json").json}
+    checks = {finding["id"]: finding for finding in academy.run("doctor", "-o", "json").json}
     assert checks["D58"]["result"] == "note"
     assert checks["D59"]["result"] == "error"
     academy.edit("piactl.yaml", "matching: {identity_digests: false}\n", "")
@@ -127,8 +127,8 @@ def test_two_newcomers_of_one_identity(academy: Academy) -> None:
     academy.night(DAYS[0], feed)
     assert academy.names() == {"1999": "ida.roy"}
     assert [(c["matricule"], c["of"]) for c in sorted(cases(academy, as_of=DAYS[0]), key=str)] or True
-    (one, _) = cases(academy)
-    words = (one["case"], "--reason", "jumeaux", "--as-of", DAYS[0])
+    (case, _) = cases(academy)
+    words = (case["case"], "--reason", "jumeaux", "--as-of", DAYS[0])
     assert academy.run("match", "different", *words).code == 0
     academy.twice(DAYS[1], academy.feed(*twice, IDA, day=DAYS[1]))
     assert set(academy.names().values()) == {"ida.roy", "luc.vasseur", "luc.vasseur1"}

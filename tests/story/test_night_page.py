@@ -96,8 +96,8 @@ def test_a_night_as_a_page(staffed: Academy) -> None:
     assert parts <= {*page.headings}
     assert "Done: 1 account changed." in page.text
     assert any(row[:1] == [THUILLIER] and row[1] == "Lycée Louis Thuillier" for row in page.rows)
-    held = [row for row in page.rows if "noel.verdelot" in row]
-    assert [row[0] for row in held] == ["0"], page.rows
+    hold_rows = [row for row in page.rows if "noel.verdelot" in row]
+    assert [row[0] for row in hold_rows] == ["0"], page.rows
     assert any(label.startswith("update: 1 of at most ") for label in page.labels), page.labels
     codes = [row for row in page.rows if len(row) == 3 and row[1] == "1" and ".csv:" in row[2]]
     assert codes, page.rows

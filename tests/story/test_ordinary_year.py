@@ -63,9 +63,9 @@ def test_no_night_is_stopped(tmp_path: Path, people: int, every: int, seed: int)
     counting = replace(rehearsal.site.policy, guards=dict.fromkeys(GUARD_KINDS, NO_ROOM), periods=())
     most: dict[tuple[str, str], tuple[float, int, date]] = {}
     before: LastRun | None = None
-    for one in feeds:
-        day = one.night.day
-        ready = rehearsal.plan(one.path, day)
+    for feed in feeds:
+        day = feed.night.day
+        ready = rehearsal.plan(feed.path, day)
         plan, last = ready.plan, ready.last
         assert last is not None
         assert plan.refusals == (), (day, plan.refusals)
@@ -74,15 +74,19 @@ def test_no_night_is_stopped(tmp_path: Path, people: int, every: int, seed: int)
         assert len(plan.holds) <= max(people // 10_000, people // 5_000 > 0), (day, plan.holds)
         assert all(COINCIDENCE.search(hold.why) for hold in plan.holds), (day, plan.holds)
         if before is not None:
-            held = [hold.matricule or "" for hold in plan.holds]
+            matricules = [hold.matricule or "" for hold in plan.holds]
             counted = tally(plan.changes).refusals(
-                before.census, counting, day, held=held, losses=before.losses
+                before.census, counting, day, held=matricules, losses=before.losses
             )
-            for found in counted:
+            for refusal in counted:
                 time = rehearsal.period(day)
-                seen = (found.found / max(found.of, 1), found.found, day)
+                seen = (refusal.found / max(refusal.of, 1), refusal.found, day)
                 # of the growth of what few have, the number says more than the share
-                kind = f"{found.kind} of few" if found.of < 200 and "growth" in found.kind else found.kind
+                kind = (
+                    f"{refusal.kind} of few"
+                    if refusal.of < 200 and "growth" in refusal.kind
+                    else refusal.kind
+                )
                 most[time, kind] = max(most.get((time, kind), seen), seen)
         before = last
         rehearsal.make(ready, day)

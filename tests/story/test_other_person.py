@@ -165,7 +165,7 @@ def test_different_is_remembered_and_forgotten(two: Academy) -> None:
     # another person again is another question
     third = OTHER.replace("Autre", "Encore")
     two.quiet_night(DAYS[3], two.feed(third, day=DAYS[3], source="epp"))
-    assert [one["since"] for one in cases(two)] == [DAYS[3]]
+    assert [open_case["since"] for open_case in cases(two)] == [DAYS[3]]
     two.quiet_night(DAYS[4], two.feed(OTHER, day=DAYS[4], source="epp"))
     words = (case["case"], "--reason", "non", "--as-of", DAYS[4])
     assert two.run("match", "different", *words).code == 0
@@ -297,7 +297,7 @@ def test_a_case_that_cannot_be_read_is_named_and_passed_by(two: Academy) -> None
     ran = two.run("nightly", two.feed(OTHER, day=DAYS[2], source="epp"), "--as-of", DAYS[2])
     assert f"case-{case['case']}" in ran.err
     assert "case-foreign" in ran.err
-    assert [one["case"] for one in cases(two)] == [case["case"]]
+    assert [open_case["case"] for open_case in cases(two)] == [case["case"]]
 
 
 @pytest.mark.parametrize("other", [OTHER, OTHER.replace(";ENS;", ";???;")])

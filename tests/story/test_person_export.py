@@ -61,7 +61,7 @@ def test_everything_of_an_account_and_no_secret(loaded: Academy) -> None:
     assert view["entry"]["supannMailPrive"] == ["{PERSO}claire@example.org"]
     assert view["entry"]["piactlNumenDigest"] == ["keyed digest of the NUMEN"]
     assert view["entry"]["piactlMatriculeDigest"] == ["keyed digest of the matricule"]
-    assert [one["state"] for one in view["devices"]] == ["pending"]
+    assert [device["state"] for device in view["devices"]] == ["pending"]
     assert "grant of siecle" in view["exceptions"][0]
     assert view["lock"]["reason"] == "essai"
     assert {kind for line in view["journal"] for kind in line.get("kinds", ())} >= {
@@ -72,7 +72,9 @@ def test_everything_of_an_account_and_no_secret(loaded: Academy) -> None:
     assert len(view["runs"]) >= 4
     assert view["runs"][0]["status"] == "done"
     managed = {
-        name for name, found in loaded.entry("claire.dubreuil").items() if found and name.startswith("piactl")
+        name
+        for name, values in loaded.entry("claire.dubreuil").items()
+        if values and name.startswith("piactl")
     }
     assert managed <= view["entry"].keys(), "each attribute that the entry has"
     for hidden in (NUMEN, secret):
@@ -85,13 +87,13 @@ def test_what_undo_plans_and_rejects_keep(loaded: Academy) -> None:
     loaded.night("2026-03-02", loaded.feed(moved, IDA, day="2026-03-02"))
     loaded.night("2026-03-03", loaded.feed(wrong, IDA, day="2026-03-03"))
     view = export(loaded, "1001")
-    former = [one for one in view["undo"] if one["kinds"] == ["identity"]]
-    assert [one["delete"]["supannMailPrive"] for one in former] == [["{PERSO}claire@example.org"]]
-    assert ["create"] in [one["kinds"] for one in view["undo"]]
+    former = [record for record in view["undo"] if record["kinds"] == ["identity"]]
+    assert [record["delete"]["supannMailPrive"] for record in former] == [["{PERSO}claire@example.org"]]
+    assert ["create"] in [record["kinds"] for record in view["undo"]]
     kinds = [change["kind"] for plan in view["plans"] for change in plan["changes"]]
     assert {"create", "identity"} <= set(kinds)
     assert all(change["uid"] == "claire.dubreuil" for plan in view["plans"] for change in plan["changes"])
-    assert any("2026-13-01" in one["row"] for one in view["rejects"])
+    assert any("2026-13-01" in rejection["row"] for rejection in view["rejects"])
     assert "Roy" not in json.dumps(view)
     assert NUMEN not in json.dumps(view)
     # who has neither password says what is left out
@@ -133,7 +135,7 @@ def test_each_reading_is_one_line_of_the_journal(loaded: Academy) -> None:
     assert reads(loaded) == []
     export(loaded, "claire.dubreuil")
     later = export(loaded, "claire.dubreuil")
-    (line,) = [one for one in later["journal"] if one["type"] == "read"]
+    (line,) = [line for line in later["journal"] if line["type"] == "read"]
     assert (line["identity"], line["accounts"], line["first"]) == ("administrator", 1, "claire.dubreuil")
     leavers = ("forecast", "--leavers", "300", "-o", "json", "--as-of", DAY)
     assert loaded.run(*leavers).code == 0

@@ -68,11 +68,11 @@ def test_the_file_is_json_with_each_row_on_a_line_of_its_own(academy: Academy, p
     assert len(document["writes"]) == 3
     lines = [line.rstrip(b",") for line in text.split(b"\n")]
     canonical = {"ensure_ascii": False, "sort_keys": True, "separators": (",", ":")}
-    for one in (*document["changes"], *document["writes"]):
-        assert json.dumps(one, **canonical).encode() in lines
-    whole = json.dumps(content(text), **canonical).encode()
-    assert hashlib.sha256(whole).hexdigest() == document["fingerprint"]
-    assert text.replace(b"\n", b"").startswith(whole[:-1])
+    for plan_row in (*document["changes"], *document["writes"]):
+        assert json.dumps(plan_row, **canonical).encode() in lines
+    canonical_text = json.dumps(content(text), **canonical).encode()
+    assert hashlib.sha256(canonical_text).hexdigest() == document["fingerprint"]
+    assert text.replace(b"\n", b"").startswith(canonical_text[:-1])
 
 
 @pytest.mark.parametrize("layout", [{}, {"indent": 1}, {"sort_keys": True}, {"separators": (",", ":")}])
@@ -96,12 +96,12 @@ def test_a_line_end_anywhere_leaves_the_plan_as_it_is_or_makes_it_none(
     same = 0
     for place in range(0, len(text), step):
         try:
-            found = read(academy, text[:place] + b"\n" + text[place:])
+            ready = read(academy, text[:place] + b"\n" + text[place:])
         except StalePlan:
             continue
         same += 1
-        assert list(found.writes) == before
-        assert list(plan_document(found)["changes"]) == json.loads(text)["changes"]
+        assert list(ready.writes) == before
+        assert list(plan_document(ready)["changes"]) == json.loads(text)["changes"]
     assert 0 < same < len(text)
 
 
@@ -119,13 +119,13 @@ def test_a_plan_of_which_any_byte_was_changed_is_refused(academy: Academy, plan:
 
 def test_rows_that_were_taken_out_doubled_or_turned_are_refused(academy: Academy, plan: Path) -> None:
     lines = plan.read_bytes().split(b"\n")
-    rows = [at for at, line in enumerate(lines) if line.startswith(b"{") and at]
+    rows = [index for index, line in enumerate(lines) if line.startswith(b"{") and index]
     assert len(rows) == 6
-    for at in rows:
-        harmed = ([*lines[:at], *lines[at + 1 :]], [*lines[: at + 1], *lines[at:]])
-        for one in harmed:
+    for index in rows:
+        harmed = ([*lines[:index], *lines[index + 1 :]], [*lines[: index + 1], *lines[index:]])
+        for harmed_lines in harmed:
             with pytest.raises(StalePlan):
-                read(academy, b"\n".join(one))
+                read(academy, b"\n".join(harmed_lines))
     first, second = rows[0], rows[1]
     lines[first], lines[second] = lines[second], lines[first]
     with pytest.raises(StalePlan):
@@ -164,8 +164,8 @@ def test_a_plan_that_does_not_fit_into_the_memory_is_the_same(
     before = {*folder.rglob("*")}
     assert academy.run("apply", file).code == 0
     # the plan is kept, and no file that held its lines
-    kept = folder / "plans" / f"{json.loads(file.read_bytes())['fingerprint'][:16]}.json"
-    assert {*folder.rglob("*")} == {*before, kept}
+    kept_plan = folder / "plans" / f"{json.loads(file.read_bytes())['fingerprint'][:16]}.json"
+    assert {*folder.rglob("*")} == {*before, kept_plan}
     assert academy.run("nightly", feed, "--as-of", "2026-09-07").out.endswith("nothing to do\n")
 
 
@@ -173,16 +173,16 @@ def test_a_plan_that_does_not_fit_into_the_memory_is_the_same(
 def test_bytes_come_back_as_they_were_put(tmp_path: Path) -> None:
     chance = random.Random(7)
     file, spool, texts = NamelessFile(tmp_path), Spool[bytes](tmp_path, 1), JsonLines(tmp_path)
-    kept = [chance.randbytes(chance.randrange(40)) for _ in range(300)]
-    places = [file.add(one) for one in kept]
-    spooled = [spool.add(one) for one in kept]
-    for one in kept:
-        texts.add(one.hex().encode())
+    values = [chance.randbytes(chance.randrange(40)) for _ in range(300)]
+    places = [file.add(value) for value in values]
+    spooled = [spool.add(value) for value in values]
+    for value in values:
+        texts.add(value.hex().encode())
     for number in chance.sample(range(300), 300):
-        assert file.read(places[number], len(kept[number])) == kept[number]
-        assert spool[spooled[number]] == kept[number]
-    assert list(texts.texts()) == [one.hex().encode() for one in kept]
-    assert (len(texts), len(file)) == (300, sum(map(len, kept)))
+        assert file.read(places[number], len(values[number])) == values[number]
+        assert spool[spooled[number]] == values[number]
+    assert list(texts.texts()) == [value.hex().encode() for value in values]
+    assert (len(texts), len(file)) == (300, sum(map(len, values)))
     assert list(tmp_path.iterdir()) == []
 
 

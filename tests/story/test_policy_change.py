@@ -140,7 +140,7 @@ def test_the_impact_of_a_draft(academy: Academy) -> None:
         "messagerie": (1, 4), "colibris": (1, 4),
     }  # fmt: skip
     assert set(by(academy, "source", *words)) == {"hr"}
-    (change,) = [one for one in academy.plan("show", file)["changes"] if one["kind"] == "deactivate"]
+    (change,) = [change for change in academy.plan("show", file)["changes"] if change["kind"] == "deactivate"]
     assert (change["establishments"], change["source"]) == (["0800009A"], "hr")
     line = text[: text.index("  - {days: 30}")].count("\n") + 1
     assert (change["profiles"], change["rule"].rpartition(":")[2]) == (["enseignant"], str(line))
@@ -151,10 +151,10 @@ def test_the_impact_of_a_draft(academy: Academy) -> None:
 def test_the_impact_names_the_guard_that_a_group_breaks(academy: Academy) -> None:
     load(academy)
     text = (academy.sandbox.folder / "policy.yaml").read_text(encoding="utf-8")
-    found = re.sub(
+    policy = re.sub(
         r"( revoke: +)\{[^\n]*", r"\1{max: 9, share: 0.9, per_establishment: {max: 0, share: 0}}", text
     )
-    (academy.sandbox.folder / "policy.yaml").write_text(found, encoding="utf-8")
+    (academy.sandbox.folder / "policy.yaml").write_text(policy, encoding="utf-8")
     academy.edit("policy.yaml", "[messagerie, annuaire, colibris", "[messagerie, colibris")
     academy.edit("policy.yaml", "Annuaire académique, profiles: all", "Annuaire, profiles: [direction]")
     ran = academy.run("plan", "--as-of", DAY, "--by", "uai", "-o", "table")

@@ -54,20 +54,24 @@ def compared(academy: Academy, *words: str | Path, code: int = 3) -> Any:
 def test_what_the_policy_alone_changes(staffed: Academy) -> None:
     """Before and after of each account, with the line of the policy; what is due anyway is left out."""
     new = draft(staffed, NO_ANNUAIRE, SHORTER_GRACE)
-    found = compared(staffed, live(staffed), new, "--as-of", NEXT)
+    comparison = compared(staffed, live(staffed), new, "--as-of", NEXT)
     line = 1 + [*new.read_text(encoding="utf-8").splitlines()].index(
-        next(one for one in new.read_text(encoding="utf-8").splitlines() if one.startswith("  annuaire:"))
+        next(
+            policy_line
+            for policy_line in new.read_text(encoding="utf-8").splitlines()
+            if policy_line.startswith("  annuaire:")
+        )
     )
-    revoked = {(c["uid"], c["rule"], c["reason"]) for c in found["changes"] if c["kind"] == "revoke"}
+    revoked = {(c["uid"], c["rule"], c["reason"]) for c in comparison["changes"] if c["kind"] == "revoke"}
     assert {(uid, rule) for uid, rule, _ in revoked} == {
         ("nour.caron", f"draft.yaml:{line}"), ("hugo.vasseur", f"draft.yaml:{line}"),
     }  # fmt: skip
     assert all(why.startswith("the policy no longer gives it: profile") for _, _, why in revoked)
-    (closed,) = [one for one in found["changes"] if one["kind"] == "deactivate"]
+    (closed,) = [change for change in comparison["changes"] if change["kind"] == "deactivate"]
     assert (closed["uid"], closed["before"]["state"], closed["after"]["state"]) == (
         "leo.petit", "grace", "deactivated",
     )  # fmt: skip
-    groups = {(one["by"], one["name"]): one["accounts"] for one in found["impact"]}
+    groups = {(group["by"], group["name"]): group["accounts"] for group in comparison["impact"]}
     assert groups["service", "annuaire"] == 2
     assert groups["uai", "0809901C"] == 1
 
@@ -97,8 +101,8 @@ def test_rows_that_only_the_new_policy_can_read(staffed: Academy) -> None:
         staffed,
         ("enseignant:       {when: {fonction: [ENS, ", "enseignant:       {when: {fonction: [ZZZ, ENS, "),
     )
-    found = compared(staffed, live(staffed), new, feed, "--as-of", DAY)
-    assert [(c["uid"], c["kind"]) for c in found["changes"]] == [("ida.roy", "create")]
+    comparison = compared(staffed, live(staffed), new, feed, "--as-of", DAY)
+    assert [(c["uid"], c["kind"]) for c in comparison["changes"]] == [("ida.roy", "create")]
 
 
 CASES = f"""
@@ -140,7 +144,7 @@ def test_cases_that_hold(staffed: Academy) -> None:
 
 def test_cases_that_a_draft_breaks(staffed: Academy) -> None:
     file = staffed.folder / "policy-cases.yaml"
-    more = """
+    further_cases = """
   - case: nobody has the annuaire
     posts: [{fonction: DIR, uai: "0800009A", debut: "2026-09-01"}]
     day: "2026-09-10"
@@ -150,7 +154,7 @@ def test_cases_that_a_draft_breaks(staffed: Academy) -> None:
     day: "2026-09-10"
     state: active
 """
-    file.write_text(CASES + more, encoding="utf-8")
+    file.write_text(CASES + further_cases, encoding="utf-8")
     new = draft(staffed, ("profiles: all, in_grace: true, otp", "profiles: all, otp"), SHORTER_GRACE)
     ran = staffed.run("policy", "test", file, "--policy", new, "-o", "json")
     assert ran.code == 1
@@ -161,7 +165,7 @@ def test_cases_that_a_draft_breaks(staffed: Academy) -> None:
     state, *missing = problems["in the grace two services are left"]
     assert state.startswith("state: deactivated, not grace; the last assignment, ENS at 0800009A")
     assert state.endswith("(draft.yaml:17)")
-    assert [one.partition(":")[0] for one in missing] == ["colibris", "messagerie"]
+    assert [problem.partition(":")[0] for problem in missing] == ["colibris", "messagerie"]
     (unwanted,) = problems["nobody has the annuaire"]
     assert unwanted.startswith("annuaire: not expected; profile direction: DIR at 0800009A")
     assert "draft.yaml:60" in unwanted
@@ -170,7 +174,7 @@ def test_cases_that_a_draft_breaks(staffed: Academy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("    has: [iprofs]", "has: the policy has no iprofs"),
         ("    state: gone", "valid values: active, anticipated"),
@@ -178,7 +182,7 @@ def test_cases_that_a_draft_breaks(staffed: Academy) -> None:
         ('    posts: [{fonction: ENS, uai: "0800009B", debut: "2026-09-01"}]', "uai"),
     ],
 )
-def test_a_file_of_cases_with_a_mistake(staffed: Academy, line: str, said: str) -> None:
+def test_a_file_of_cases_with_a_mistake(staffed: Academy, line: str, message: str) -> None:
     file = staffed.folder / "policy-cases.yaml"
     usual = {
         "posts": '    posts: [{fonction: ENS, uai: "0800009A", debut: "2026-09-01"}]',
@@ -189,5 +193,5 @@ def test_a_file_of_cases_with_a_mistake(staffed: Academy, line: str, said: str) 
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     ran = staffed.run("policy", "test", file)
     assert ran.code == 10, ran.err
-    assert said in ran.err
+    assert message in ran.err
     assert "policy-cases.yaml:" in ran.err

@@ -35,16 +35,18 @@ def set_posix(academy: Academy, last: int = 70002, shell: str = "/bin/bash", old
 
 def number(academy: Academy, uid: str) -> int | None:
     """The number of an account, which its entry and its ledger both have."""
-    [found] = academy.values(uid, "uidNumber") or [""]
+    [value] = academy.values(uid, "uidNumber") or [""]
     ledger = [n for n in academy.values(uid, "piactlIdentifier") if n.startswith("uidNumber=")]
-    assert ledger == ([f"uidNumber={found}"] if found else [])
-    assert ("posixAccount" in academy.values(uid, "objectClass")) == bool(found)
-    return int(found) if found else None
+    assert ledger == ([f"uidNumber={value}"] if value else [])
+    assert ("posixAccount" in academy.values(uid, "objectClass")) == bool(value)
+    return int(value) if value else None
 
 
 def finding(academy: Academy) -> tuple[str, str]:
-    [found] = [one for one in academy.run("doctor", "-o", "json").json if one["id"] == "D68"]
-    return found["result"], found["found"]
+    [doctor_row] = [
+        doctor_row for doctor_row in academy.run("doctor", "-o", "json").json if doctor_row["id"] == "D68"
+    ]
+    return doctor_row["result"], doctor_row["found"]
 
 
 def other_entry(academy: Academy, uid_number: str) -> None:
@@ -162,10 +164,10 @@ def test_adoption_and_merge_leave_a_person_one_number(academy: Academy) -> None:
     old = supann("1001", mail="claire.dubreuil@ac-amiens.fr", **unix)
     entry(academy, "cdubreuil", **{**old, "objectClass": [*old["objectClass"], "posixAccount"]})
     entry(academy, "hcaron", **supann("1002", mail="hugo.caron@ac-amiens.fr"))
-    kept = academy.folder / "adoption.json"
+    plan_file = academy.folder / "adoption.json"
     feed = academy.feed(row(debut="2026-09-01"), OF_HUGO, day="2026-09-05")
-    assert academy.run("adopt", feed, "--as-of", "2026-09-05", "--out", kept).code == 0
-    assert academy.run("apply", kept).code == 0
+    assert academy.run("adopt", feed, "--as-of", "2026-09-05", "--out", plan_file).code == 0
+    assert academy.run("apply", plan_file).code == 0
     assert number(academy, "cdubreuil") == 4711
     assert academy.values("cdubreuil", "homeDirectory") == ["/home/cdubreuil"]
     academy.twice("2026-09-05", feed)
@@ -203,11 +205,11 @@ def test_a_number_begins_at_a_digest_of_the_uid() -> None:
     wide = PosixSettings(100_000, 1_100_000, 1, "/home/{uid}", "/bin/sh")
     uids = [f"p{n}" for n in range(1_000)]
     one, other = Numbers(wide, list), Numbers(wide, list)
-    given = {uid: one.take(uid) for uid in uids}
-    assert len({*given.values()}) == len(uids)
+    numbers = {uid: one.take(uid) for uid in uids}
+    assert len({*numbers.values()}) == len(uids)
     # whatever was made before or after
     again = {uid: other.take(uid) for uid in reversed(uids)}
-    assert sum(given[uid] == again[uid] for uid in uids) >= 998
+    assert sum(numbers[uid] == again[uid] for uid in uids) >= 998
 
 
 @pytest.mark.parametrize("gone", [False, True])

@@ -68,9 +68,9 @@ def by(count: int, size: int = 1) -> Iterator[list[int]]:
         yield pids
 
 
-def plan(academy: Academy, feed: Path, day: str, said: str = "") -> str:
+def plan(academy: Academy, feed: Path, day: str, message: str = "") -> str:
     result = academy.run("plan", feed, "--as-of", day, "-o", "json")
-    assert (result.code, result.err) == (0, said)
+    assert (result.code, result.err) == (0, message)
     return str(result.out)
 
 
@@ -94,8 +94,8 @@ def test_plans_are_the_same_byte_for_byte(academy: Academy, monkeypatch: pytest.
             with by(2):
                 assert academy.night(DAY, first).json["outcomes"] == {"applied": 18}
             # the cache that two processes made has an entry for everybody
-            kept = marks(academy).read_bytes()
-            assert kept.count(b"\n") > 18
+            cache = marks(academy).read_bytes()
+            assert cache.count(b"\n") > 18
             marks(academy).unlink()
 
 
@@ -124,9 +124,9 @@ def test_a_lost_process_makes_no_smaller_plan(academy: Academy) -> None:
         counts: list[int] = []
         built = build._Build.plan
 
-        def noting(one: Any, state: Any, counts: list[int] = counts, built: Any = built) -> Any:
-            counts.append(one.processes(len(FIRST)))
-            return built(one, state)
+        def noting(plan_build: Any, state: Any, counts: list[int] = counts, built: Any = built) -> Any:
+            counts.append(plan_build.processes(len(FIRST)))
+            return built(plan_build, state)
 
         with by(2) as pids, pytest.MonkeyPatch.context() as patched:
             patched.setattr(ChunkEvaluation, method, harmed)

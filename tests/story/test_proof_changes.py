@@ -54,8 +54,8 @@ def test_a_changed_numen_proves_nothing_until_the_holdoff_is_over(staff: Academy
     assert staff.values(CLAIRE, "piactlProofChanged") == [f"numen {TODAY}"]
     with staff.nothing_written():
         for numen in (OTHER, NUMEN):
-            ran, found = reset(staff, numen)
-            assert (ran.code, found) == (1, {})
+            ran, passwords = reset(staff, numen)
+            assert (ran.code, passwords) == (1, {})
             assert f"changed on {TODAY}" in ran.err
             assert f"before {UNTIL}" in ran.err
             assert "--without-check --reason" in ran.err
@@ -63,44 +63,44 @@ def test_a_changed_numen_proves_nothing_until_the_holdoff_is_over(staff: Academy
     words = ("--without-check", "--reason", "came with an identity card", "--out", path)
     assert staff.run("password", "reset", CLAIRE, *words).code == 0
     staff.recorded(CLAIRE, piactlProofChanged=[f"numen {day(-7)}"])
-    ran, found = reset(staff, OTHER)
+    ran, passwords = reset(staff, OTHER)
     assert ran.code == 0, ran.err
-    assert CLAIRE in found
+    assert CLAIRE in passwords
 
 
 def test_a_changed_private_address_is_not_handed_out(staff: Academy) -> None:
     staff.twice(TODAY, changed(staff, numen=NUMEN))
     assert staff.values(CLAIRE, "piactlProofChanged") == [f"private_mail {TODAY}"]
-    ran, found = reset(staff, NUMEN, "--private-mail")
+    ran, passwords = reset(staff, NUMEN, "--private-mail")
     assert ran.code == 0, ran.err
     (file,) = staff.folder.glob("reset-*.csv")
-    assert list(found) == [CLAIRE]
+    assert list(passwords) == [CLAIRE]
     assert "example" not in file.read_text(encoding="utf-8").replace("ac-amiens.fr", "")
     assert f"its private address changed on {TODAY}, and is not handed out before {UNTIL}" in ran.out
     staff.recorded(CLAIRE, piactlProofChanged=[f"private_mail {day(-7)}"])
     ran, _ = reset(staff, NUMEN, "--private-mail")
     assert ran.code == 0, ran.err
-    assert any(THIEFS in one.read_text(encoding="utf-8") for one in staff.folder.glob("reset-*.csv"))
+    assert any(THIEFS in path.read_text(encoding="utf-8") for path in staff.folder.glob("reset-*.csv"))
 
 
 def test_a_holdoff_of_another_program_counts_and_none_is_cut_short(staff: Academy) -> None:
     added = [f"numen {TODAY}", f"numen {day(-300)}"]
     for values in (added, added[::-1], [*added, f"numen {day(-200)}"]):
         staff.change(CLAIRE, piactlProofChanged=values)
-        ran, found = reset(staff, NUMEN)
-        assert (ran.code, found, f"before {UNTIL}" in ran.err) == (1, {}, True), (values, ran)
+        ran, passwords = reset(staff, NUMEN)
+        assert (ran.code, passwords, f"before {UNTIL}" in ran.err) == (1, {}, True), (values, ran)
     # a night that finds another NUMEN keeps the later day
     staff.change(CLAIRE, piactlProofChanged=[f"numen {day(3)}"])
     staff.night(TODAY, changed(staff, mail=MAIL))
-    ran, found = reset(staff, OTHER)
-    assert (ran.code, found, f"before {day(10)}" in ran.err) == (1, {}, True), ran
+    ran, passwords = reset(staff, OTHER)
+    assert (ran.code, passwords, f"before {day(10)}" in ran.err) == (1, {}, True), ran
 
 
 def test_a_holdoff_that_another_program_removed_goes_on(staff: Academy) -> None:
     staff.night(TODAY, changed(staff, mail=MAIL))
     staff.change(CLAIRE, piactlProofChanged=[])
-    ran, found = reset(staff, OTHER)
-    assert (ran.code, found, f"before {UNTIL}" in ran.err) == (1, {}, True), ran
+    ran, passwords = reset(staff, OTHER)
+    assert (ran.code, passwords, f"before {UNTIL}" in ran.err) == (1, {}, True), ran
     staff.night(TODAY)
     assert staff.values(CLAIRE, "piactlProofChanged") == [f"numen {TODAY}"]
 
@@ -108,15 +108,15 @@ def test_a_holdoff_that_another_program_removed_goes_on(staff: Academy) -> None:
 def test_the_days_are_a_setting(staff: Academy) -> None:
     staff.edit("piactl.yaml", "password:\n", "password:\n  holdoff_days: 0\n")
     staff.night(TODAY, changed(staff))
-    ran, found = reset(staff, OTHER, "--private-mail")
+    ran, passwords = reset(staff, OTHER, "--private-mail")
     assert ran.code == 0, ran.err
-    assert CLAIRE in found
+    assert CLAIRE in passwords
 
 
 def test_a_numen_that_only_moves_to_another_key_is_the_same(staff: Academy) -> None:
     assert staff.run("key", "add", "--reason", "yearly").code == 0
     plan = staff.plan(changed(staff, numen=NUMEN, mail=MAIL), "--as-of", TODAY)
-    assert [one["kind"] for one in plan["changes"]] == ["update"]
+    assert [change["kind"] for change in plan["changes"]] == ["update"]
     staff.night(TODAY, changed(staff, numen=NUMEN, mail=MAIL))
     assert staff.values(CLAIRE, "piactlProofChanged") == []
     assert reset(staff, NUMEN)[0].code == 0
@@ -205,7 +205,9 @@ def test_the_owner_is_notified_of_a_numen_an_activation_password_and_another_dev
     assert notified(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["numen"]}]
     given(staff, CLAIRE)
     verified(staff, CLAIRE)
-    assert [one["changed"] for one in notified(heard)] == [["password"]], "a first device replaces none"
+    assert [account["changed"] for account in notified(heard)] == [["password"]], (
+        "a first device replaces none"
+    )
     assert verify(staff, CLAIRE, enrolled(staff, CLAIRE).code(), *KNOWN).code == 0
     assert notified(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["device"]}]
     words = ("--password-alone", "--administrator", "--reason", "no telephone")

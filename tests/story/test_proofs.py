@@ -43,25 +43,25 @@ def replaced(academy: Academy, code: str, *options: str, proof: str = "") -> Ran
 
 
 def test_whoever_chose_a_password_has_to_prove_who_they_are(staff: Academy) -> None:
-    _, found = given(staff, CLAIRE)
+    _, passwords = given(staff, CLAIRE)
     given(staff, CLAIRE, words=("--yes",))  # nobody has chosen one yet
-    _, found = given(staff, CLAIRE)
-    choose(staff, CLAIRE, found[CLAIRE])
+    _, passwords = given(staff, CLAIRE)
+    choose(staff, CLAIRE, passwords[CLAIRE])
     with staff.nothing_written():
         ran, _ = given(staff, CLAIRE, code=1)
         assert f"piactl password reset {CLAIRE}" in ran.err
         assert "--administrator --reason" in ran.err
         given(staff, CLAIRE, words=("--administrator",), code=1)
         assert staff.run("password", "activate", CLAIRE, "--dry-run").code == 1
-    _, found = given(staff, CLAIRE, words=ADMINISTRATOR)
-    assert lets_in(staff, CLAIRE, found[CLAIRE])
+    _, passwords = given(staff, CLAIRE, words=ADMINISTRATOR)
+    assert lets_in(staff, CLAIRE, passwords[CLAIRE])
 
 
 def test_a_batch_holds_only_accounts_that_never_chose_one(staff: Academy) -> None:
     staff.change(CLAIRE, userPassword=[PASSWORD])
-    ran, found = given(staff, CLAIRE, IDA, LEA, words=("-o", "json"), code=5)
-    assert [one["outcome"] for one in ran.json] == ["refused", "applied", "applied"]
-    assert set(found) == {IDA, LEA}
+    ran, passwords = given(staff, CLAIRE, IDA, LEA, words=("-o", "json"), code=5)
+    assert [result["outcome"] for result in ran.json] == ["refused", "applied", "applied"]
+    assert set(passwords) == {IDA, LEA}
     assert lets_in(staff, CLAIRE, PASSWORD)
 
 
@@ -70,8 +70,8 @@ def test_a_batch_holds_only_accounts_that_never_chose_one(staff: Academy) -> Non
 
 def counts(academy: Academy) -> dict[str, int]:
     """The wrong answers that count against an account, by record."""
-    found = attempts(academy).items()
-    return {name: int(str(one["failures"])) for name, one in found if "last" in one}
+    records = attempts(academy).items()
+    return {name: int(str(record["failures"])) for name, record in records if "last" in record}
 
 
 def test_wrong_numens_and_wrong_codes_are_counted_apart(staff: Academy) -> None:
@@ -148,7 +148,7 @@ def test_a_suspended_device_comes_back_with_a_proof_only(staff: Academy) -> None
         ran = staff.run("otp", "resume", IDA, *words[3:])
         assert (ran.code, "no NUMEN is known" in ran.err) == (1, True), ran
         ran = staff.run("otp", "resume", "-", *words[3:], "-o", "json", stdin=f"{CLAIRE}\n{IDA}\n")
-        assert [one["outcome"] for one in ran.json] == ["refused", "refused"]
+        assert [result["outcome"] for result in ran.json] == ["refused", "refused"]
         assert staff.run(*words, "--dry-run").code == 0
     assert staff.run(*words, "--proof-file", "-", stdin=f"{NUMEN}\n").code == 0
     assert staff.run("otp", "resume", CLAIRE, IDA, *ADMINISTRATOR).code == 0
@@ -163,7 +163,7 @@ def test_a_device_is_removed_with_a_proof_only(staff: Academy) -> None:
         assert staff.run(*words).code == 2
         assert staff.run(*words, "--proof-file", "-", stdin=f"{OTHER}\n").code == 1
         ran = staff.run(*words[:2], "-", *words[3:], "-o", "json", stdin=f"{CLAIRE}\n{IDA}\n")
-        assert [one["outcome"] for one in ran.json] == ["refused", "refused"]
+        assert [result["outcome"] for result in ran.json] == ["refused", "refused"]
         assert staff.run(*words, "--dry-run").code == 0
     assert staff.run(*words, "--proof-file", "-", stdin=f"{phone.code()}\n").code == 0
     assert staff.run(*words[:2], IDA, *words[3:], "--administrator").code == 0
@@ -191,7 +191,7 @@ def forty(academy: Academy) -> Academy:
 
 
 def of_today(academy: Academy) -> dict[str, dict[str, int]]:
-    (record,) = [one for name, one in attempts(academy).items() if name == "cn=operations"]
+    (record,) = [record for name, record in attempts(academy).items() if name == "cn=operations"]
     return record["operators"]  # type: ignore[return-value]
 
 
@@ -205,8 +205,8 @@ def test_activation_passwords_have_a_limit_per_command_operator_and_day(forty: A
         given(forty, *uids[:11], words=words, code=2)  # who approves says why, and is an administrator
         given(forty, *uids[:11], words=("--reason", "rentrée", *words), code=2)
     words = (*words, "--allow", "password_operator=11")
-    _, found = given(forty, *uids[:11], words=(*ADMINISTRATOR, *words))
-    assert len(found) == 11
+    _, passwords = given(forty, *uids[:11], words=(*ADMINISTRATOR, *words))
+    assert len(passwords) == 11
     with forty.nothing_written():
         ran, _ = given(forty, *uids[11:13], code=4)
         assert "one operator, one day" in ran.err

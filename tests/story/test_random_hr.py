@@ -105,8 +105,8 @@ class HumanResources:
         """With slips: a row forgotten, a row broken."""
         lines = [line for agent in self.agents for line in agent.lines() if self.random.random() > 0.02]
         if self.random.random() < 0.2:
-            at = self.random.randrange(len(lines))
-            lines[at] = lines[at].replace("2027-", "2027/", 1)
+            index = self.random.randrange(len(lines))
+            lines[index] = lines[index].replace("2027-", "2027/", 1)
         self.random.shuffle(lines)
         return lines
 

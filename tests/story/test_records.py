@@ -107,8 +107,8 @@ class Damaged:
         return self.academy.values(CLAIRE, "supannMailPrive") == [f"{{PERSO}}claire{self.mails}@example.org"]
 
     def record(self, kind: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.good[self.names[kind]]["piactlData"][0])
-        return found
+        record: dict[str, Any] = json.loads(self.good[self.names[kind]]["piactlData"][0])
+        return record
 
     def data(self, kind: str, *values: bytes) -> None:
         """Replaces what the record holds."""
@@ -132,7 +132,11 @@ class Damaged:
         self.remove(dn)
         restored = {
             dn: self.good[dn],
-            **{name: one for name, one in undo.items() if name.startswith("cn=undo-") and name != dn},
+            **{
+                name: undo_entry
+                for name, undo_entry in undo.items()
+                if name.startswith("cn=undo-") and name != dn
+            },
         }
         if kind == "run":
             restored[self.names["undo"]] = self.good[self.names["undo"]]
@@ -149,9 +153,9 @@ def _filled() -> tuple[Path, Damaged]:
     """The folder of the files, and a stopped academy with the records."""
     files = kept_folder()
     with preparing() as sandbox:
-        one = Damaged(Academy(sandbox, files))
-        one.fill()
-    return files, one
+        prepared = Damaged(Academy(sandbox, files))
+        prepared.fill()
+    return files, prepared
 
 
 @pytest.fixture(scope="module")
@@ -160,9 +164,9 @@ def shared() -> Iterator[Callable[[], Damaged]]:
     current: list[tuple[Damaged, int]] = []
 
     def leave() -> None:
-        for one, _ in current:
-            one.academy.sandbox.stop()
-            for folder in (one.academy.sandbox.folder, one.academy.folder):
+        for copy, _ in current:
+            copy.academy.sandbox.stop()
+            for folder in (copy.academy.sandbox.folder, copy.academy.folder):
                 shutil.rmtree(folder)
         current.clear()
 
@@ -175,9 +179,9 @@ def shared() -> Iterator[Callable[[], Damaged]]:
             shutil.copytree(files, copied, dirs_exist_ok=True)
             academy = replace(prepared.academy, sandbox=Sandbox.started(folder), folder=copied, said=[])
             current.append((replace(prepared, academy=academy), 0))
-        one, used = current.pop()
-        current.append((one, used + 1))
-        return one
+        copy, used = current.pop()
+        current.append((copy, used + 1))
+        return copy
 
     yield get
     leave()
@@ -360,8 +364,8 @@ def test_other_commands_go_on_without_it(damaged: Damaged, kind: str, damage: st
             if ran.code:
                 assert ran.err or ran.out, ran
             if name == "doctor":
-                found = {one["id"]: one for one in ran.json}
-        check = found["D28"] if kind == "lock" and damage != "an entry below" else found["D37"]
+                findings = {finding["id"]: finding for finding in ran.json}
+        check = findings["D28"] if kind == "lock" and damage != "an entry below" else findings["D37"]
         if kind == "undo" and damage != "an entry below":
             return  # the reader may not see what undo needs; undo says it
         if (kind, damage) in NOT_UNREADABLE or (kind, damage) == ("state", "a future instant"):
@@ -380,10 +384,10 @@ def test_other_commands_go_on_without_it(damaged: Damaged, kind: str, damage: st
 
 
 def unlocked(academy: Academy) -> Damaged:
-    one = Damaged(academy)
-    one.fill()
-    one.remove(one.names["lock"])
-    return one
+    prepared = Damaged(academy)
+    prepared.fill()
+    prepared.remove(prepared.names["lock"])
+    return prepared
 
 
 @pytest.fixture
@@ -516,12 +520,12 @@ def count_of(loaded: Damaged, kind: str = "attempts") -> dict[str, Any]:
 def test_a_count_that_cannot_be_read_blocks_nobody_and_is_not_forgotten(loaded: Damaged, damage: str) -> None:
     """One more try; a wrong one has to wait from then on."""
     DAMAGES[damage](loaded, "attempts")
-    known = damage in ("a missing field", "a future instant")
+    readable = damage in ("a missing field", "a future instant")
     assert answer(loaded.academy, WRONG).code == Exit.FAILED
     assert count_of(loaded)["failures"] == {"a missing field": 1, "a future instant": 2}.get(damage, 5)
-    if not known:
+    if not readable:
         assert answer(loaded.academy, NUMEN).code == Exit.REFUSED
-    DAMAGES[damage](loaded, "attempts") if not known else None
+    DAMAGES[damage](loaded, "attempts") if not readable else None
     assert answer(loaded.academy, NUMEN).code == Exit.DONE
     assert count_of(loaded) == {}
 
@@ -556,7 +560,7 @@ def test_counts_of_all_of_the_future_are_over_after_an_hour(loaded: Damaged) -> 
     ran = answer(loaded.academy, NUMEN)
     assert ran.code == Exit.REFUSED, ran
     assert "2099" not in ran.err
-    instants = [datetime.fromisoformat(one) for one in count_of(loaded, "all attempts")["failures"]]
+    instants = [datetime.fromisoformat(instant) for instant in count_of(loaded, "all attempts")["failures"]]
     assert len(instants) == 60
     assert max(instants) <= datetime.now(UTC)
 
@@ -637,20 +641,20 @@ def test_a_run_of_the_future_is_listed_last_and_is_not_the_last(loaded: Damaged)
     dn = f"cn={RUN},ou=runs,{loaded.academy.sandbox.state}"
     loaded.add(dn, {"objectClass": ["piactlRecord"], "piactlData": [json.dumps(other)]})
     ran = loaded.academy.run("runs", "list", "-o", "json")
-    assert [one["run"] for one in ran.json][-1] == RUN
+    assert [run["run"] for run in ran.json][-1] == RUN
     assert dn in ran.err
     last = loaded.academy.run("undo", "last", "--dry-run", "-o", "json").json
     assert last["undoes"] != RUN
 
 
 def test_runs_that_undo_each_other_have_an_end(loaded: Damaged) -> None:
-    one, two = "20260101T000000-aaaaaa", "20260101T000001-bbbbbb"
-    for name, other in ((one, two), (two, one)):
+    first_run, second_run = "20260101T000000-aaaaaa", "20260101T000001-bbbbbb"
+    for name, other in ((first_run, second_run), (second_run, first_run)):
         record = {**loaded.record("run"), "run": name, "undoes": other, "undone_by": other}
         dn = f"cn={name},ou=runs,{loaded.academy.sandbox.state}"
         loaded.add(dn, {"objectClass": ["piactlRecord"], "piactlData": [json.dumps(record)]})
     loaded.data("source", b"rubbish")
-    assert loaded.academy.run("undo", one, "--dry-run").code in (Exit.DONE, Exit.FAILED)
+    assert loaded.academy.run("undo", first_run, "--dry-run").code in (Exit.DONE, Exit.FAILED)
     assert loaded.night().code == Exit.DONE
 
 
@@ -668,7 +672,7 @@ def test_many_are_counted_and_the_first_few_named(loaded: Damaged) -> None:
     assert ran.err.count("skipped cn=odd-") == 5
     assert "skipped 4 more records of piactl; all of them: piactl doctor" in ran.err
     assert "\npiactl_last_run_unreadable_records 9\n" in metrics.read_text()
-    check = {one["id"]: one for one in loaded.academy.run("doctor", "-o", "json").json}
+    check = {finding["id"]: finding for finding in loaded.academy.run("doctor", "-o", "json").json}
     assert check["D37"]["found"].startswith("9 records cannot be read: cn=odd-")
 
 

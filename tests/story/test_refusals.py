@@ -113,11 +113,11 @@ def test_one_off_commands(academy: Academy) -> None:
     academy.night(DAYS[0], academy.feed(*ROWS, day=DAYS[0]))
     lock = ("account", "lock", CLAIRE, "nobody.here", *WHY, "--as-of", DAYS[0])
     with academy.nothing_written():
-        for more in ((), ("--dry-run",)):
-            ran = academy.run(*lock, *more, "-o", "json")
+        for options in ((), ("--dry-run",)):
+            ran = academy.run(*lock, *options, "-o", "json")
             locked, unknown = ran.json
             assert (ran.code, locked["outcome"], unknown["outcome"]) == (4, "refused", "not found")
-            assert [one["guard"] for one in locked["refusals"]] == ["lock"]
+            assert [refusal["guard"] for refusal in locked["refusals"]] == ["lock"]
             assert locked["refusals"][0]["of"] == 2
             assert locked["changes"][0]["kind"] == "lock"
             assert unknown["refusals"] == []
@@ -125,7 +125,7 @@ def test_one_off_commands(academy: Academy) -> None:
         text = academy.run(*lock, "--dry-run")
         assert (text.code, "lock" in text.out, "--allow lock=1" in text.err) == (4, True, True)
     ran = academy.run(*lock, "--allow", "lock=1", "-o", "json")
-    assert (ran.code, [one["outcome"] for one in ran.json]) == (5, ["applied", "not found"])
+    assert (ran.code, [result["outcome"] for result in ran.json]) == (5, ["applied", "not found"])
 
     ran = academy.run("undo", "last", *WHY, "--as-of", DAYS[0], "-o", "json")
     assert (ran.code, ran.json["status"]) == (0, "done")

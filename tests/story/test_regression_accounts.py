@@ -48,9 +48,11 @@ def test_a_photo_on_a_leavers_entry_does_not_stop_the_night(academy: Academy) ->
 def test_a_name_of_a_doubled_account_is_taken(academy: Academy) -> None:
     """Two entries have one matricule; the names of neither may be given to a newcomer."""
     academy.night(DAY, academy.feed(row(), IDA, day=DAY))
-    kept = ("objectClass", "cn", "sn", "supannEmpId", "supannRessourceEtat")
+    attributes = ("objectClass", "cn", "sn", "supannEmpId", "supannRessourceEtat")
     entry = academy.entry("claire.dubreuil")
-    double = {name: values for name, values in entry.items() if name.startswith("piactl") or name in kept}
+    double = {
+        name: values for name, values in entry.items() if name.startswith("piactl") or name in attributes
+    }
     double["piactlIdentifier"] = [b"claire.double", b"claire.autre@ac-amiens.fr"]
     # made under another uid: the names that count are those that it has or had
     academy.sandbox.add(academy.dn("x.claire"), double)

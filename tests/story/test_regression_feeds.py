@@ -31,10 +31,10 @@ def ends(academy: Academy, uid: str, day: str) -> list[str | None]:
 def without_usage_name(academy: Academy, day: str, **values: str) -> Path:
     """The feed of a source that has no column for the usage name."""
     columns = [name for name in COLUMNS if name != "nom_usage"]
-    given = {**DEFAULTS, "debut": "2025-09-01", "uai": MICHELIS, **values}
+    cells = {**DEFAULTS, "debut": "2025-09-01", "uai": MICHELIS, **values}
     lines = (
         ";".join(columns),
-        ";".join(given.get(name, "") for name in columns),
+        ";".join(cells.get(name, "") for name in columns),
         f"#FIN;rows=1;date={day}",
     )
     return academy.raw_feed("".join(f"{line}\n" for line in lines).encode(), source="assed")
@@ -73,7 +73,7 @@ def dated(academy: Academy, content: bytes, day: str) -> Path:
 
 
 def test_last_weeks_file_without_a_date_is_not_applied_a_second_time(academy: Academy) -> None:
-    old, new = (feeds.text([CLAIRE, one]).encode() for one in (HUGO, IDA))
+    old, new = (feeds.text([CLAIRE, second_row]).encode() for second_row in (HUGO, IDA))
     academy.night(DAY, academy.raw_feed(old))
     academy.night("2026-09-11", academy.raw_feed(new))
     with academy.nothing_written():
@@ -82,7 +82,7 @@ def test_last_weeks_file_without_a_date_is_not_applied_a_second_time(academy: Ac
 
 
 def test_hr_may_go_back_to_what_it_said_under_a_later_date(academy: Academy) -> None:
-    old, new = (feeds.text([CLAIRE, one]).encode() for one in (HUGO, f"{HUGO}31/12/2026"))
+    old, new = (feeds.text([CLAIRE, second_row]).encode() for second_row in (HUGO, f"{HUGO}31/12/2026"))
     academy.night(DAY, dated(academy, old, DAY))
     academy.night("2026-09-11", dated(academy, new, "2026-09-11"))
     assert ends(academy, "hugo.vasseur", "2026-09-11") == ["2026-12-31"]

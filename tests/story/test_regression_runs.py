@@ -55,8 +55,8 @@ def put(academy: Academy, name: str, data: str) -> None:
 
 def runs(academy: Academy) -> list[dict[str, Any]]:
     """The runs, the latest first."""
-    found: list[dict[str, Any]] = academy.run("runs", "list", "-o", "json").json
-    return found
+    listed_runs: list[dict[str, Any]] = academy.run("runs", "list", "-o", "json").json
+    return listed_runs
 
 
 # The lock
@@ -239,7 +239,7 @@ def test_a_run_that_was_killed_is_not_listed_as_running_for_ever(academy: Academ
     assert runs(academy)[0]["status"] == "running"
     ran = academy.night(NEXT)
     assert f"was interrupted; apply its feeds again: {feed.name}" in ran.err
-    assert [one["status"] for one in runs(academy)] == ["done", "interrupted", "done"]
+    assert [run["status"] for run in runs(academy)] == ["done", "interrupted", "done"]
     assert "whose process on this host has ended" in runs(academy)[1]["note"]
 
 
@@ -308,16 +308,16 @@ def test_old_rejects_and_plans_go_and_those_of_late_stay(academy: Academy) -> No
     for day, rows in {DAY: [CLAIRE], NEXT: [CLAIRE, HUGO]}.items():
         academy.night(day, academy.feed(*rows, wrong, day=day))
     files = {name: sorted((state / name).iterdir()) for name in ("rejects", "plans")}
-    assert [len(found) for found in files.values()] == [2, 2]
+    assert [len(paths) for paths in files.values()] == [2, 2]
     for old, late in files.values():
         for file, days in ((old, 31), (late, 29)):
             os.utime(file, times=(time.time() - days * 86400,) * 2)
     academy.night("2026-09-12", academy.feed(RENAMED, HUGO, wrong, day="2026-09-12"))
     for name, (old, late) in files.items():
-        left = set((state / name).iterdir())
-        assert old not in left, name
-        assert late in left, name
-        assert len(left) == 2, name
+        remaining = set((state / name).iterdir())
+        assert old not in remaining, name
+        assert late in remaining, name
+        assert len(remaining) == 2, name
 
 
 def test_records_of_runs_go_after_their_time_and_running_ones_carry_a_mark(academy: Academy) -> None:

@@ -40,7 +40,7 @@ def feeds_of_an_autumn(folder: Path) -> dict[date, Path]:
         row(matricule="2012", prenom="Zoé", nom_famille="Lenoir", debut="2026-09-10"),
     ]  # fmt: skip
     moved = [*first, row(**HUGO, debut="2026-09-21", uai=MARESCHAL, position="disponibilite")]
-    absent = [one for one in moved if ";Roy;" not in one]
+    absent = [line for line in moved if ";Roy;" not in line]
     twin = row(matricule="2011", prenom="Marie", nom_famille="Martine", debut="2026-09-10", numen=NUMEN)
     nights: dict[str, list[str]] = {
         "2026-08-28": first, "2026-09-01": first, "2026-09-03": moved, "2026-09-10": [*absent, twin],
@@ -84,19 +84,19 @@ Contents = Mapping[str, Mapping[str, object]]
 def contents(entries: Any, academy: Academy) -> Contents:
     """The managed values of accounts, and the records but for what names runs."""
     accounts, state = academy.sandbox.accounts.lower(), academy.sandbox.state.lower()
-    found: dict[str, Mapping[str, object]] = {}
+    by_dn: dict[str, Mapping[str, object]] = {}
     for dn, values in entries:
         low = dn.lower()
         if low.endswith("," + accounts) and b"piactlAccount" in values.get("objectClass", ()):
             names = (*MANAGED, "piactlDigest", "objectClass")
-            found[low] = {name: sorted(values[name]) for name in names if values.get(name)}
+            by_dn[low] = {name: sorted(values[name]) for name in names if values.get(name)}
         elif low.endswith("," + state) and values.get("piactlData") and ",ou=runs," not in low:
             record = json.loads(values["piactlData"][0])
             for name in ("run", "plan"):
                 record.pop(name, None)
             if not low.startswith(("cn=lock", "cn=clock")) and ",ou=journals," not in low:
-                found[low] = record
-    return found
+                by_dn[low] = record
+    return by_dn
 
 
 @pytest.mark.parametrize("last", [LAST, pytest.param(date(2027, 8, 27), marks=pytest.mark.long)])
@@ -105,8 +105,8 @@ def test_the_directory_is_that_of_the_same_nights_on_a_server(academy: Academy, 
     rows = feeds[date(2026, 11, 3)].read_text(encoding="utf-8").splitlines()[1:-1]
     for month in range(1, 8):  # every month a school year has others who are missing, and come back
         day = date(2027, month, 4)
-        left = [HEADER, *rows[month:], f"#FIN;rows={len(rows) - month};date={day}"]
-        feeds[day] = write(academy.folder / "feeds", str(day), "".join(f"{line}\n" for line in left))
+        lines = [HEADER, *rows[month:], f"#FIN;rows={len(rows) - month};date={day}"]
+        feeds[day] = write(academy.folder / "feeds", str(day), "".join(f"{line}\n" for line in lines))
     with academy.nothing_written():
         folder = rehearsed(academy, "rehearsed", days=f"{FIRST}..{last}")
     statuses = {}
@@ -119,15 +119,15 @@ def test_the_directory_is_that_of_the_same_nights_on_a_server(academy: Academy, 
         day += timedelta(days=1)
     nights = nights_of(folder)
     codes = {"done": 0, "refused": 4, "feed refused": 6}
-    assert {one["date"]: (codes[one["status"]], one.get("summary", {})) for one in nights} == statuses
-    refused = {one["date"]: one["status"] for one in nights if one["status"] != "done"}
+    assert {night["date"]: (codes[night["status"]], night.get("summary", {})) for night in nights} == statuses
+    refused = {night["date"]: night["status"] for night in nights if night["status"] != "done"}
     assert {*refused} >= {"2026-09-14", "2026-09-16", "2026-09-17"}, refused
-    kinds = {kind for one in nights for kind in one.get("summary", {})}
+    kinds = {kind for night in nights for kind in night.get("summary", {})}
     assert kinds >= {"create", "update", "revoke", "deactivate", "archive"}, kinds
     base = open_configuration(academy.sandbox.config).settings.directory.suffix
-    there = contents(academy.sandbox.entries(base, "(objectClass=*)").items(), academy)
-    here = contents(((e.dn, e.values) for e in read_ldif(folder / "directory.ldif")), academy)
-    assert here == there
+    server_contents = contents(academy.sandbox.entries(base, "(objectClass=*)").items(), academy)
+    rehearsal_contents = contents(((e.dn, e.values) for e in read_ldif(folder / "directory.ldif")), academy)
+    assert rehearsal_contents == server_contents
 
 
 def test_twice_and_stopped_between_gives_equal_bytes(academy: Academy) -> None:
@@ -153,16 +153,16 @@ def test_twice_and_stopped_between_gives_equal_bytes(academy: Academy) -> None:
         if stops < 2:
             wait_for_nights(academy.folder / "three" / "state" / "settled", process)
             process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=60)
-        assert process.returncode == 5, said
-        if b"to continue, repeat the command" not in said:
+        _, message = process.communicate(timeout=60)
+        assert process.returncode == 5, message
+        if b"to continue, repeat the command" not in message:
             break
         stops += 1
     assert stops, "it was never stopped"
     folders.append(academy.folder / "three")
     for name in ("nights.ndjson", "changes.ndjson", "directory.ldif"):
         first, *others = ((folder / name).read_bytes() for folder in folders)
-        assert all(one == first for one in others), name
+        assert all(other == first for other in others), name
         assert (folders[0] / name).stat().st_mode & 0o777 == 0o600
 
 
@@ -189,14 +189,24 @@ def test_two_policies_rehearsed_and_compared(academy: Academy) -> None:
         "--out", academy.folder / "draft", "--policy", draft, "--compare", usual, "-o", "json",
     )  # fmt: skip
     assert other.code == 3, other.err
-    nights = {one["name"]: one["here"] for one in other.json if one["what"] == "night"}
+    nights = {
+        difference["name"]: difference["here"] for difference in other.json if difference["what"] == "night"
+    }
     assert "deactivate 1" in nights["2026-09-08"]
-    entries = {one["name"].partition(",")[0]: one for one in other.json if one["what"] == "entry"}
+    entries = {
+        difference["name"].partition(",")[0]: difference
+        for difference in other.json
+        if difference["what"] == "entry"
+    }
     leo = entries["uid=leo.petit"]
     assert "piactlState deactivated" in leo["here"]
     assert re.search(r"eduPersonEntitlement .*service:messagerie", leo["there"]), leo
     # ends the same, and was created on another night
-    others = {one["name"]: (one["here"], one["there"]) for one in other.json if one["what"] == "account"}
+    others = {
+        difference["name"]: (difference["here"], difference["there"])
+        for difference in other.json
+        if difference["what"] == "account"
+    }
     assert others == {
         "zoe.lenoir": ("2026-09-05 create", "2026-08-28 create"),
         "hugo.vidal": (
@@ -204,7 +214,9 @@ def test_two_policies_rehearsed_and_compared(academy: Academy) -> None:
             "2026-08-28 create login_until=2026-10-20",
         ),
     }
-    assert not any("piactlDigest" in f"{one['here']}{one['there']}" for one in entries.values())
+    assert not any(
+        "piactlDigest" in f"{difference['here']}{difference['there']}" for difference in entries.values()
+    )
 
 
 def test_from_an_ldif_and_with_approval(academy: Academy) -> None:
@@ -221,13 +233,13 @@ def test_from_an_ldif_and_with_approval(academy: Academy) -> None:
     academy.allow_up_to(0)
     refused = rehearsed(academy, "refused", days="2026-08-28..2026-09-23", code=5)
     approved = rehearsed(academy, "approved", "--approve", days="2026-08-28..2026-09-23")
-    stopped = {one["date"]: one["guards"] for one in nights_of(refused) if one["status"] == "refused"}
+    stopped = {night["date"]: night["guards"] for night in nights_of(refused) if night["status"] == "refused"}
     assert stopped
-    assert any(one.get("approved") for one in nights_of(approved))
+    assert any(night.get("approved") for night in nights_of(approved))
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--days", DAYS, "--out", "{}/x"), "--feeds DIR: is missing"),
         (("--feeds", "{}/none", "--days", DAYS, "--out", "{}/x"), "name the one with the feeds"),
@@ -239,11 +251,11 @@ def test_from_an_ldif_and_with_approval(academy: Academy) -> None:
         (("--feeds", "{}/feeds", "--days", DAYS, "--out", "{}/x", "--compare", "{}"), "has no rehearsal"),
     ],
 )
-def test_what_cannot_be_rehearsed(academy: Academy, words: tuple[str, ...], said: str) -> None:
+def test_what_cannot_be_rehearsed(academy: Academy, words: tuple[str, ...], message: str) -> None:
     feeds_of_an_autumn(academy.folder / "feeds")
     ran = academy.run("rehearse", *(word.format(academy.folder) for word in words))
     assert ran.code == 2, ran.err
-    assert said in ran.err
+    assert message in ran.err
     assert not (academy.folder / "x").exists()
 
 
@@ -285,17 +297,17 @@ def test_numbers_for_guards_from_rehearsed_nights(academy: Academy) -> None:
     folder = rehearsed(academy, "one", "--approve", days="2026-08-28..2026-10-25")
     ran = academy.run("guards", "suggest", folder, "--margin", "2", "-o", "json")
     assert ran.code == 0, ran.err
-    rows = {(one["kind"], one["period"]): one for one in ran.json}
+    rows = {(suggestion["kind"], suggestion["period"]): suggestion for suggestion in ran.json}
     ordinary = [n["counted"] for n in nights_of(folder) if n["status"] == "done" and not n.get("approved")]
     for kind in ("revoke", "update"):
-        most = max(found for counts in ordinary for found, of in [counts.get(kind, (0, 0))] if of)
-        of_kind = [one for (name, _), one in rows.items() if name == kind]
+        most = max(count for counts in ordinary for count, of in [counts.get(kind, (0, 0))] if of)
+        of_kind = [suggestion for (name, _), suggestion in rows.items() if name == kind]
         assert most > 0
-        assert max(one["most"] for one in of_kind) <= most
-        assert max(one["suggested"] for one in of_kind) == max(10, 2 * most), kind
+        assert max(suggestion["most"] for suggestion in of_kind) <= most
+        assert max(suggestion["suggested"] for suggestion in of_kind) == max(10, 2 * most), kind
     day = rows["revoke", "rentree"]["day"]
     fewer = academy.run("guards", "suggest", folder, "--except", day, "-o", "json").json
-    assert day not in {one["day"] for one in fewer}
+    assert day not in {suggestion["day"] for suggestion in fewer}
     table = academy.run("guards", "suggest", folder, "-o", "table")
     assert "█" in table.out
     assert "│" in table.out
@@ -304,8 +316,10 @@ def test_numbers_for_guards_from_rehearsed_nights(academy: Academy) -> None:
 def test_numbers_for_guards_from_real_nights(academy: Academy) -> None:
     for day, many in (("2026-10-01", 3), ("2026-10-02", 5), ("2026-10-03", 6)):
         academy.night(day, academy.feed(*crowd(many, debut="2026-09-01"), day=day))
-    rows = {one["kind"]: one for one in academy.run("guards", "suggest", "-o", "json").json}
+    rows = {
+        suggestion["kind"]: suggestion for suggestion in academy.run("guards", "suggest", "-o", "json").json
+    }
     assert (rows["create"]["most"], rows["create"]["of"], rows["create"]["day"]) == (2, 3, "2026-10-02")
     assert "profile_growth" in rows
     fewer = academy.run("guards", "suggest", "--except", "2026-10-02", "-o", "json").json
-    assert next(one["most"] for one in fewer if one["kind"] == "create") == 1
+    assert next(suggestion["most"] for suggestion in fewer if suggestion["kind"] == "create") == 1

@@ -28,7 +28,7 @@ def piactl(rehearsal: Rehearsal, *words: object) -> tuple[int, str]:
     configuration = rehearsal.folder / "piactl.yaml"
     lines = configuration.read_text(encoding="utf-8").splitlines(keepends=True)
     # root runs the tests on some hosts, and a configuration with users of its own is not for root
-    configuration.write_text("".join(one for one in lines if not one.startswith("      user: ")), "utf-8")
+    configuration.write_text("".join(line for line in lines if not line.startswith("      user: ")), "utf-8")
     out, err = StringIO(), StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = run(["--config", str(configuration), *map(str, words)])
@@ -41,13 +41,13 @@ def piactl(rehearsal: Rehearsal, *words: object) -> tuple[int, str]:
 def test_the_bad_nights_of_a_year_are_named(tmp_path: Path, people: int, every: int) -> None:
     feeds = write_feeds(tmp_path / "feeds", people, 1, list(nights(every, *YEAR)), None)
     rehearsal = Rehearsal(tmp_path, tmp_path / "feeds" / "establishments.csv")
-    later = [one for one in feeds if one.night.day.month in (11, 1, 4) and one.night.day.year > 2025]
+    later = [feed for feed in feeds if feed.night.day.month in (11, 1, 4) and feed.night.day.year > 2025]
     spoilt = {}
-    for (name, why), one in zip(BAD.items(), (later[0], later[len(later) // 2], later[-1]), strict=True):
-        rows = [line.split(";") for line in one.path.read_text(encoding="utf-8").splitlines()[1:-1]]
+    for (name, why), feed in zip(BAD.items(), (later[0], later[len(later) // 2], later[-1]), strict=True):
+        rows = [line.split(";") for line in feed.path.read_text(encoding="utf-8").splitlines()[1:-1]]
         rows.sort(key=lambda row: row[COLUMNS.index("uai")])
-        one.path.write_text(feed_text(WRONG[name](rows), one.night.day), encoding="utf-8")
-        spoilt[one.night.day.isoformat()] = why
+        feed.path.write_text(feed_text(WRONG[name](rows), feed.night.day), encoding="utf-8")
+        spoilt[feed.night.day.isoformat()] = why
     code, out = piactl(
         rehearsal, "rehearse", "--feeds", tmp_path / "feeds", "--days", f"{YEAR[0]}..{YEAR[1]}", "--out",
         tmp_path / "year", "-o", "ndjson",
@@ -55,24 +55,27 @@ def test_the_bad_nights_of_a_year_are_named(tmp_path: Path, people: int, every: 
     assert code == 5, out
     rehearsed = [json.loads(line) for line in out.splitlines()]
     assert len(rehearsed) == (YEAR[1] - YEAR[0]).days + 1
-    stopped = {one["date"]: one for one in rehearsed if one["status"] != "done"}
+    stopped = {night["date"]: night for night in rehearsed if night["status"] != "done"}
     assert {*stopped} == {*spoilt}
     for day, (status, why) in spoilt.items():
         named = " ".join(
-            [stopped[day].get("why", ""), *(one["kind"] for one in stopped[day].get("guards", ()))]
+            [stopped[day].get("why", ""), *(guard["kind"] for guard in stopped[day].get("guards", ()))]
         )
         assert (stopped[day]["status"], why in named) == (status, True), named
     code, table = piactl(rehearsal, "guards", "suggest", tmp_path / "year", "-o", "json")
     assert code == 0
-    counted = {one["kind"]: one for one in json.loads(table) if not one["period"]}
-    assert all(one["limit"] is None or one["most"] <= one["limit"] for one in counted.values()), counted
+    counted = {suggestion["kind"]: suggestion for suggestion in json.loads(table) if not suggestion["period"]}
+    assert all(
+        suggestion["limit"] is None or suggestion["most"] <= suggestion["limit"]
+        for suggestion in counted.values()
+    ), counted
     code, score = piactl(rehearsal, "feed", "score", tmp_path / "year", "-o", "json")
     assert code == 0
-    scored = [one["date"] for one in json.loads(score)["nights"]]
-    assert {*scored} == {str(one.night.day) for one in feeds} - {*spoilt}
+    scored = [night["date"] for night in json.loads(score)["nights"]]
+    assert {*scored} == {str(feed.night.day) for feed in feeds} - {*spoilt}
     refused = json.loads(score)["refused"]
-    assert [(one["source"], one["date"]) for one in refused] == [("rh", day) for day in spoilt]
-    words = zip((one["why"] for one in refused), ("known", "establishment", "function"), strict=True)
+    assert [(refusal["source"], refusal["date"]) for refusal in refused] == [("rh", day) for day in spoilt]
+    words = zip((refusal["why"] for refusal in refused), ("known", "establishment", "function"), strict=True)
     assert all(any(word in code for code in why) for why, word in words), refused
     assert json.loads(score)["sources"][0]["refused"] == len(spoilt)
-    assert all(one["rows"] > people / 3 for one in refused)
+    assert all(refusal["rows"] > people / 3 for refusal in refused)

@@ -40,15 +40,15 @@ def test_corrected_and_fed_again(academy: Academy) -> None:
     assert academy.names() == {"1001": "claire.dubreuil"}
     assert "3 rows were rejected or held" in ran.err
 
-    found = sorted((academy.sandbox.folder / "state" / "rejects").iterdir())
-    assert len(found) == 2
-    assert found[0].stat().st_mode & 0o777 == 0o600
-    rows = rows_of(found[0])
+    files = sorted((academy.sandbox.folder / "state" / "rejects").iterdir())
+    assert len(files) == 2
+    assert files[0].stat().st_mode & 0o777 == 0o600
+    rows = rows_of(files[0])
     assert [r["matricule"] for r in rows] == ["1002", "1003", "1004"]
     assert all(r["rejet"] for r in rows)
     assert rows[0]["debut"] == "30/02/2026"
 
-    again = corrected(found[0], academy.folder / "hr-corrected.csv")
+    again = corrected(files[0], academy.folder / "hr-corrected.csv")
     academy.twice(DAY, again)
     assert academy.names() == {
         "1001": "claire.dubreuil",
@@ -78,8 +78,8 @@ def test_feed_check(academy: Academy) -> None:
     academy.sandbox.stop()
     ran = academy.run("feed", "check", feed, "-o", "json")
     assert ran.code == 5, ran.err
-    found = {(r["line"], r["column"]) for r in ran.json["rejections"]}
-    assert {(3, "debut"), (4, "uai"), (5, "uai")} <= found
+    rejections = {(r["line"], r["column"]) for r in ran.json["rejections"]}
+    assert {(3, "debut"), (4, "uai"), (5, "uai")} <= rejections
     assert set(ran.json["held"]) == {"1002", "1003", "1004"}
     assert (ran.json["rows"], ran.json["people"]) == (4, 4)
     assert academy.run("feed", "check", feed).code == 5
@@ -96,8 +96,8 @@ def test_feed_check_reports_what_only_the_policy_knows(academy: Academy) -> None
         row(matricule="1006", position="ailleurs", prenom="Léo"),
         day=DAY,
     )
-    found = academy.run("feed", "check", feed, "-o", "json").json["rejections"]
-    assert {(r["line"], r["column"], r["matricule"]) for r in found} == {
+    rejections = academy.run("feed", "check", feed, "-o", "json").json["rejections"]
+    assert {(r["line"], r["column"], r["matricule"]) for r in rejections} == {
         (3, "fonction", "1005"),
         (4, "position", "1006"),
     }

@@ -85,8 +85,8 @@ def restore(academy: Academy, ldif: Path) -> None:
 
 def test_a_restored_directory_ends_as_the_undisturbed_one(make: Callable[[], Academy]) -> None:
     undisturbed, academy = make(), make()
-    for one in (undisturbed, academy):
-        first_nights(one)
+    for twin in (undisturbed, academy):
+        first_nights(twin)
     ldif = back_up(academy)
     nights = deltas(academy)
     for day, feed in nights:
@@ -101,10 +101,10 @@ def test_a_restored_directory_ends_as_the_undisturbed_one(make: Callable[[], Aca
         assert "D40" in academy.run("doctor").out
     ran = academy.run("recover", "-o", "json")
     assert ran.code == 11, ran.err
-    found = ran.json
-    assert [len(run["feeds"]) for run in found["runs"]] == [1, 1, 0]
-    assert [feed["file"] for feed in found["feeds"]] == [feed.name for _, feed in nights]
-    states = {one["uid"]: one["state"] for run in found["runs"] for one in run["accounts"]}
+    report = ran.json
+    assert [len(run["feeds"]) for run in report["runs"]] == [1, 1, 0]
+    assert [feed["file"] for feed in report["feeds"]] == [feed.name for _, feed in nights]
+    states = {account["uid"]: account["state"] for run in report["runs"] for account in run["accounts"]}
     assert states == {"lea.fontaine": "missing", "noel.carpentier": "differs", "ida.rollin": "differs"}
     assert "ida.rollin: differs (lock, update)" in academy.run("recover").out
 
@@ -197,7 +197,7 @@ def test_a_loss_accepted_in_a_directory_that_is_lost_too_is_shown_again(make: Ca
     assert academy.run("recover", "--accept", "--reason", "first").code == 0
     restore(academy, ldif)
     after = academy.run("recover", "-o", "json").json["runs"]
-    assert [one["run"] for one in after][:-1] == [one["run"] for one in before]
+    assert [run["run"] for run in after][:-1] == [run["run"] for run in before]
     assert academy.run("recover", "--accept", "--reason", "second").code == 0
     academy.night(MONDAY)
 
@@ -215,8 +215,8 @@ def test_a_directory_without_the_run_that_wrote_its_ldif_is_noticed(
         assert "does not have it" in academy.night(SUNDAY, feed, code=11).err
         assert "D40  error" in academy.run("doctor").out
     (run,) = academy.run("recover", "-o", "json").json["runs"]
-    assert [one["file"] for one in run["feeds"]] == [feed.name]
-    assert {one["uid"]: one["state"] for one in run["accounts"]} == {
+    assert [lost_feed["file"] for lost_feed in run["feeds"]] == [feed.name]
+    assert {account["uid"]: account["state"] for account in run["accounts"]} == {
         "claire.dubreuil": "missing",
         "ida.rollin": "missing",
     }
@@ -231,7 +231,7 @@ def with_part(new: Path, old: Path, below: str) -> Path:
 
     def entries(ldif: Path, *, inside: bool) -> list[str]:
         blocks = ldif.read_text(encoding="utf-8").strip().split("\n\n")
-        return [one for one in blocks if one.partition("\n")[0].endswith(f",{below}") is inside]
+        return [block for block in blocks if block.partition("\n")[0].endswith(f",{below}") is inside]
 
     mixed = new.with_name("mixed.ldif")
     mixed.write_text("\n\n".join(entries(new, inside=False) + entries(old, inside=True)) + "\n", "utf-8")
@@ -242,8 +242,8 @@ def with_part(new: Path, old: Path, below: str) -> Path:
 def test_a_part_of_the_directory_restored_alone_is_noticed(make: Callable[[], Academy], part: str) -> None:
     """From before the nights: the accounts without ou=piactl, or ou=piactl without the accounts."""
     undisturbed, academy = make(), make()
-    for one in (undisturbed, academy):
-        first_nights(one)
+    for twin in (undisturbed, academy):
+        first_nights(twin)
     old = back_up(academy, "old")
     nights = deltas(academy)
     for day, feed in nights:
@@ -251,8 +251,8 @@ def test_a_part_of_the_directory_restored_alone_is_noticed(make: Callable[[], Ac
         academy.night(day, feed)
     until, for_one = ["--until", "2026-10-01", "--yes"], ["--reason", "trial", "--as-of", TUESDAY]
     denied = ["exception", "deny", "ida.rollin", "--service", "iprof", *until, *for_one]
-    for one in (academy,) if part == "accounts" else (undisturbed, academy):
-        assert one.run(*denied).code == 0
+    for twin in (academy,) if part == "accounts" else (undisturbed, academy):
+        assert twin.run(*denied).code == 0
     restore(academy, with_part(back_up(academy, "new"), old, getattr(academy.sandbox, part)))
 
     lock = ["account", "lock", "ida.rollin", "--yes", *for_one]
@@ -274,9 +274,9 @@ def test_a_part_of_the_directory_restored_alone_is_noticed(make: Callable[[], Ac
     assert "warning: the directory is older" in emergency.err
     with academy.nothing_written():
         academy.night(TODAY, code=11)
-    found = academy.run("recover", "-o", "json")
-    assert found.code == 11, found.err
-    assert [feed["file"] for feed in found.json["feeds"]] == [feed.name for _, feed in nights]
+    recovery = academy.run("recover", "-o", "json")
+    assert recovery.code == 11, recovery.err
+    assert [feed["file"] for feed in recovery.json["feeds"]] == [feed.name for _, feed in nights]
     assert academy.run("recover", "--accept", "--reason", "backup of Sunday").code == 0
     assert academy.run("recover").code == 0
     academy.night(TODAY, *(feed for _, feed in nights))
@@ -285,8 +285,8 @@ def test_a_part_of_the_directory_restored_alone_is_noticed(make: Callable[[], Ac
         assert reverted.code == 0, reverted.err + academy.run("drift", "list", "--as-of", TODAY).out
     undisturbed.night(TODAY)
     assert academy.run("account", "unlock", *lock[2:-1], TODAY).code == 0
-    for one in (undisturbed, academy) if part == "accounts" else ():
-        assert one.run(*denied[:-1], TODAY).code == 0
+    for twin in (undisturbed, academy) if part == "accounts" else ():
+        assert twin.run(*denied[:-1], TODAY).code == 0
     assert academy.managed() == undisturbed.managed()
     academy.quiet_night(TODAY, nights[-1][1])
     assert academy.run("journal", "verify").code == 0
@@ -328,12 +328,12 @@ def test_a_head_that_another_command_stored_meanwhile_is_no_old_copy(make: Calla
     assert academy.run(*lock).code == 0
     shutil.rmtree(journal)
     shutil.copytree(copy, journal)  # as it was when this command began
-    said: list[str] = []
+    warnings: list[str] = []
     with open_reader(settings.directory, "reader", read_password) as reader:
-        warn_of_old_journal(reader, socket.gethostname(), settings, before, said.append)
-        assert said == []
-        warn_of_old_journal(reader, socket.gethostname(), settings, utc_now(), said.append)
-    assert len(said) == 1
+        warn_of_old_journal(reader, socket.gethostname(), settings, before, warnings.append)
+        assert warnings == []
+        warn_of_old_journal(reader, socket.gethostname(), settings, utc_now(), warnings.append)
+    assert len(warnings) == 1
 
 
 def test_a_part_that_is_gone_or_old_is_noticed_by_each_command_that_writes(
@@ -343,7 +343,7 @@ def test_a_part_that_is_gone_or_old_is_noticed_by_each_command_that_writes(
     first_nights(academy)
     nights = deltas(academy)
     academy.night(*nights[0])
-    whole, folder = back_up(academy), academy.sandbox.folder
+    ldif, folder = back_up(academy), academy.sandbox.folder
     for_one = ["--reason", "trial", "--as-of", TUESDAY]
     commands = (
         ["nightly", nights[1][1], "--as-of", TUESDAY],
@@ -362,9 +362,9 @@ def test_a_part_that_is_gone_or_old_is_noticed_by_each_command_that_writes(
     empty = academy.folder / "empty.ldif"
     empty.write_text("")
     for part, of_one in ((academy.sandbox.accounts, 9), (academy.sandbox.state, 11)):
-        restore(academy, with_part(whole, empty, part))
+        restore(academy, with_part(ldif, empty, part))
         noticed("piactl recover", 11, of_one)
-    restore(academy, whole)
+    restore(academy, ldif)
 
     # an old register: who works at an establishment that it lacks loses nothing and gains nothing
     register = folder / "establishments.csv"

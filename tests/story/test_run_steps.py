@@ -19,7 +19,7 @@ def way(academy: Academy, name: str, run: str = "last") -> dict[str, tuple[str, 
     view = academy.run("why", name, "--run", run, "-o", "json")
     assert view.code == 0, view.err
     assert wrong("why-run", view.json) == []
-    return {one["step"]: (one["verdict"], one["code"], one["text"]) for one in view.json["steps"]}
+    return {step["step"]: (step["verdict"], step["code"], step["text"]) for step in view.json["steps"]}
 
 
 def second_night(academy: Academy) -> None:
@@ -104,13 +104,13 @@ def test_what_a_guard_held(staffed: Academy) -> None:
     ran = staffed.run("runs", "list", "-o", "json").json[0]
     plan = ran["note"]
     assert plan
-    kept = next((staffed.sandbox.folder / "state" / "plans").glob(f"{ran['plan'][:16]}.json"))
-    staffed.run("apply", kept, "--allow", "deactivate=3", "--reason", "vu avec la DRH")
+    plan_file = next((staffed.sandbox.folder / "state" / "plans").glob(f"{ran['plan'][:16]}.json"))
+    staffed.run("apply", plan_file, "--allow", "deactivate=3", "--reason", "vu avec la DRH")
     claire = way(staffed, "claire.verdelot")
     assert claire["row"][:2] == ("skipped", "no-feed")
     assert claire["guards"] == ("done", "allowed", "approved: deactivate=3")
     assert claire["write"][1] == "applied"
-    kept.unlink()
+    plan_file.unlink()
     assert way(staffed, "claire.verdelot")["rules"][1] == "not-kept"
     staffed.night("2026-10-11", staffed.feed(row(), day="2026-08-01"), code=6)
     assert list(way(staffed, "claire.verdelot")) == ["row"]

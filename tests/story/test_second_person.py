@@ -48,8 +48,8 @@ def requested(academy: Academy, *words: str, code: int = 0) -> str:
     """The name of the request that a command makes, "" where it makes none."""
     ran = academy.run(*words, "--second-person", *WHY, *(("--yes",) if words[0] == "password" else ()))
     assert ran.code == code, ran
-    found = re.search(r"approve (\S+)", ran.out)
-    return found[1] if found and not code else ""
+    match = re.search(r"approve (\S+)", ran.out)
+    return match[1] if match and not code else ""
 
 
 def approved(academy: Academy, request: str) -> tuple[Ran, dict[str, str]]:
@@ -59,8 +59,8 @@ def approved(academy: Academy, request: str) -> tuple[Ran, dict[str, str]]:
 
 
 def records(academy: Academy) -> dict[str, Any]:
-    found = academy.sandbox.entries(f"ou=requests,{academy.sandbox.state}", "(objectClass=piactlRecord)")
-    return {dn: json.loads(entry["piactlData"][0]) for dn, entry in found.items()}
+    entries = academy.sandbox.entries(f"ou=requests,{academy.sandbox.state}", "(objectClass=piactlRecord)")
+    return {dn: json.loads(entry["piactlData"][0]) for dn, entry in entries.items()}
 
 
 def journal(academy: Academy) -> list[dict[str, Any]]:
@@ -85,7 +85,7 @@ def test_one_requests_and_another_approves(people: Academy, monkeypatch: pytest.
         (record,) = records(people).values()
         assert (record["account"], record["by"]) == (IDA, "anne")
         shown = people.run("password", "requests", "-o", "json").json
-        assert [(one["request"], one["account"], one["kind"], one["by"]) for one in shown] == [
+        assert [(row["request"], row["account"], row["kind"], row["by"]) for row in shown] == [
             (request, IDA, "password", "anne")
         ]
         # the same operator, one whom neither the kernel nor sudo knows, one who names no request
@@ -101,15 +101,19 @@ def test_one_requests_and_another_approves(people: Academy, monkeypatch: pytest.
         ran = people.run("otp", "approve", request)
         assert (ran.code, f"piactl password approve {request}" in ran.err) == (1, True), ran
         assert people.run("password", "approve", request, "--dry-run").code == 0
-    ran, found = approved(people, request)
+    ran, passwords = approved(people, request)
     assert ran.code == 0, ran
-    assert lets_in(people, IDA, found[IDA])
+    assert lets_in(people, IDA, passwords[IDA])
     assert not lets_in(people, IDA, PASSWORD)
-    (line,) = [one for one in journal(people) if one.get("kinds") == ["password"]]
-    (run,) = [one for one in journal(people) if one["type"] == "run" and one["run"] == line["run"]]
+    (line,) = [journal_line for journal_line in journal(people) if journal_line.get("kinds") == ["password"]]
+    (run,) = [
+        journal_line
+        for journal_line in journal(people)
+        if journal_line["type"] == "run" and journal_line["run"] == line["run"]
+    ]
     assert run["login"] == "bruno"
     assert "requested by anne" in line["reason"]
-    assert found[IDA] not in json.dumps(journal(people))
+    assert passwords[IDA] not in json.dumps(journal(people))
     # once
     with people.nothing_written():
         ran, _ = approved(people, request)
@@ -117,8 +121,12 @@ def test_one_requests_and_another_approves(people: Academy, monkeypatch: pytest.
     assert people.run("password", "requests", "-o", "json").json == []
     assert people.run("journal", "verify").code == 0
     document = people.run("account", "export", IDA, "-o", "json").json
-    (kept,) = document["requests"]
-    assert (kept["by"], kept["ended"]["by"], kept["ended"]["outcome"]) == ("anne", "bruno", "approved")
+    (exported_request,) = document["requests"]
+    assert (
+        exported_request["by"],
+        exported_request["ended"]["by"],
+        exported_request["ended"]["outcome"],
+    ) == ("anne", "bruno", "approved")
 
 
 def test_who_needs_no_second_person(people: Academy) -> None:
@@ -165,7 +173,7 @@ def test_another_device(people: Academy, monkeypatch: pytest.MonkeyPatch) -> Non
     assert not lets_in(people, CLAIRE, PASSWORD + old.code())
     assert lets_in(people, CLAIRE, PASSWORD + new.code())
     assert approve(request, new.code()).code == 1
-    assert any("requested by anne" in one.get("reason", "") for one in journal(people))
+    assert any("requested by anne" in line.get("reason", "") for line in journal(people))
 
 
 def test_a_request_is_over_after_eight_hours_or_when_it_is_withdrawn(
@@ -216,21 +224,21 @@ def test_two_approvals_at_once(people: Academy, monkeypatch: pytest.MonkeyPatch)
         with open_writer(directory, "desk", read_password) as writer:
             requests = Requests(writer, directory.state, configuration.keys, configuration.unreadable, "UTC")
             actor = replace(who(), login=operator)
-            one, _ = requests.to_approve(request, KIND, actor, utc_now())
+            open_request, _ = requests.to_approve(request, KIND, actor, utc_now())
             barrier.append(operator)
             while len(barrier) < 2:
                 pass
             try:
-                requests.approve(writer, one, operator, operator, utc_now())
+                requests.approve(writer, open_request, operator, operator, utc_now())
             except ActRefused as refused:
                 return str(refused)
         return ""
 
     barrier: list[str] = []
     with ThreadPoolExecutor(2) as pool:
-        said = list(pool.map(take, ("bruno", "chloe")))
-    assert sorted(map(bool, said)) == [False, True], said
-    assert "another operator" in "".join(said)
+        messages = list(pool.map(take, ("bruno", "chloe")))
+    assert sorted(map(bool, messages)) == [False, True], messages
+    assert "another operator" in "".join(messages)
     log_in(monkeypatch, "dora")
     with people.nothing_written():
         assert approved(people, request)[0].code == 1
@@ -258,10 +266,10 @@ def test_a_record_of_another_program(people: Academy, monkeypatch: pytest.Monkey
             desk.add(f"cn={name},ou=requests,{people.sandbox.state}", attributes=values)
         with people.nothing_written():
             for name in forged:
-                ran, found = approved(people, name)
-                assert (ran.code, found) == (10, {}), ran
+                ran, passwords = approved(people, name)
+                assert (ran.code, passwords) == (10, {}), ran
             listed = people.run("password", "requests", "-o", "json")
-            assert ([one["request"] for one in listed.json], listed.code) == ([request], 5)
+            assert ([row["request"] for row in listed.json], listed.code) == ([request], 5)
             assert listed.err.count("another program wrote it") >= 5
         ran, _ = approved(people, request)
         assert ran.code == 0, ran
@@ -304,23 +312,23 @@ def test_a_request_that_served_gives_nothing_more_whatever_is_written(
     with people.sandbox.root() as root:
         hold_lock(root, people.sandbox.state)
     allowed = set()
-    for what, do in RAW.items():
+    for label, do in RAW.items():
         with people.sandbox.connect(identity) as raw:
             try:
                 do(raw, dn, true)
             except ldap3.core.exceptions.LDAPInsufficientAccessRightsResult:
                 continue
-        allowed.add(what)
-        name = "cfhk-9999" if what == "another name" else request
+        allowed.add(label)
+        name = "cfhk-9999" if label == "another name" else request
         with people.nothing_written():
             for operator in ("anne", "bruno", "zoe"):
                 log_in(monkeypatch, operator)
-                ran, found = approved(people, name)
-                assert (ran.code in (1, 10), found) == (True, {}), (what, ran)
-        if what == "another name":
+                ran, passwords = approved(people, name)
+                assert (ran.code in (1, 10), passwords) == (True, {}), (label, ran)
+        if label == "another name":
             with people.sandbox.root() as root:
                 root.modify_dn("cn=cfhk-9999," + dn.partition(",")[2], dn.partition(",")[0])
-        if what != "its end":
+        if label != "its end":
             with people.sandbox.root() as root:
                 put(root, dn, true)
     # by the record alone the request is open again; that the password is another one shows that it served
@@ -337,12 +345,12 @@ def test_who_is_one_for_the_kernel_and_another_for_sudo_neither_requests_nor_app
 
     def known_as(login: str, sudo_user: str) -> None:
         log_in(monkeypatch, login)
-        monkeypatch.setattr(journal_actor, "_sudo_user", lambda said, _: sudo_user)
+        monkeypatch.setattr(journal_actor, "_sudo_user", lambda environment_user, _: sudo_user)
 
     with people.nothing_written():
         known_as("bruno", "anne")
-        ran, found = approved(people, request)
-        assert (ran.code, found, "anne for sudo" in ran.err) == (1, {}, True), ran
+        ran, passwords = approved(people, request)
+        assert (ran.code, passwords, "anne for sudo" in ran.err) == (1, {}, True), ran
         assert requested(people, "password", "reset", CLAIRE, code=1) == ""
     known_as("bruno", "bruno")
     assert approved(people, request)[0].code == 0
@@ -354,6 +362,6 @@ def test_a_directory_without_the_folder_says_what_to_do(people: Academy) -> None
     ran = people.run("password", "reset", IDA, "--second-person", *WHY, "--yes")
     assert (ran.code, "docs/upgrade-directory.md" in ran.err) == (1, True), ran
     assert people.run("password", "requests", "-o", "json").json == []
-    doctor = {one["id"]: one for one in people.run("doctor", "-o", "json").json}
+    doctor = {finding["id"]: finding for finding in people.run("doctor", "-o", "json").json}
     assert "ou=requests" in doctor["D15"]["found"]
     given(people, IDA, words=("--administrator", *WHY))

@@ -58,9 +58,9 @@ def as_the_twins(academy: Academy) -> Answers:
     """The static groups have the members of their dynamic twins, and those that the accounts say."""
     answer = members(academy, STATIC)
     assert answer == members(academy, DYNAMIC)
-    said = said_by_accounts(academy, LOCAL)
+    by_accounts = said_by_accounts(academy, LOCAL)
     assert {name: uids for name, uids in answer.items() if uids} == {
-        name: uids for name, uids in said.items() if name in answer
+        name: uids for name, uids in by_accounts.items() if name in answer
     }
     return answer
 
@@ -87,7 +87,7 @@ def test_random_lives_have_the_same_members_in_both_forms(static: Academy) -> No
 def test_members_follow_each_command_and_what_others_change_is_put_back(static: Academy) -> None:
     static.night(DAY, static.feed(CLAIRE, HUGO, day=DAY))
     add_twins(static)
-    checks = {one["id"]: one for one in static.run("doctor", "-o", "json").json}
+    checks = {finding["id"]: finding for finding in static.run("doctor", "-o", "json").json}
     assert checks["D64"]["result"] == "ok"
     assert as_the_twins(static)["service:iprof"] == {"claire.dubreuil", "hugo.caron"}
     deny = ("exception", "deny", "claire.dubreuil", "--service", "iprof", "--until", "2026-10-01")
@@ -99,7 +99,7 @@ def test_members_follow_each_command_and_what_others_change_is_put_back(static: 
     static.night(NEXT)
     assert as_the_twins(static)["service:iprof"] == {"hugo.caron"}
     written = static.run("journal", "show", "--run", "last", "-o", "json").json
-    assert [(one["uid"], one["attributes"]) for one in written if "group" in one["kinds"]] == [
+    assert [(change["uid"], change["attributes"]) for change in written if "group" in change["kinds"]] == [
         ("cn=service:iprof", ["member"])
     ]
 

@@ -46,7 +46,7 @@ def test_one_screen(academy: Academy) -> None:
     assert [run["status"] for run in view["runs"]] == ["done"] * 4
     source = view["feeds"][0]
     assert (source["date"], source["days"], source["old"]) == (YESTERDAY.isoformat(), 1, False)
-    assert [one["uid"] for one in view["exceptions_ending"]] == ["ida.roy"]
+    assert [exception["uid"] for exception in view["exceptions_ending"]] == ["ida.roy"]
     coming = {night["date"]: night for night in view["coming"]}
     assert coming[day(4)]["accounts"] == 1  # the end of her contract
 

@@ -39,7 +39,9 @@ def test_structures_follow_the_register(academy: Academy) -> None:
     [gone] = [line for line in lines if line.startswith("0801616X")]
     register.write_text("".join(line for line in lines if line != gone), encoding="utf-8")
     plan = academy.plan("--as-of", NEXT)
-    changes = {one["uid"]: one for one in plan["changes"] if one["uid"].startswith("supannCodeEntite")}
+    changes = {
+        change["uid"]: change for change in plan["changes"] if change["uid"].startswith("supannCodeEntite")
+    }
     assert {*changes} == {LEFT, "supannCodeEntite=0801616X"}
     assert changes["supannCodeEntite=0801616X"]["reason"] == "the register has no such establishment"
     assert "supannCodeEntite=0801616X: removed, " in academy.run("plan", "--as-of", NEXT, "--all").out

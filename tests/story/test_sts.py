@@ -33,21 +33,22 @@ def test_a_year_of_sts_beside_hr(academy: Academy) -> None:
     rows = claire, feeds.row(matricule="1999", prenom="Ida", nom_famille="Roy", uai=MILLEVOYE)
     academy.night("2026-09-01", academy.feed(*rows))
     hr = academy.feed(*rows, day="2026-09-02")
-    there = file(academy, individual("7001"), LOCAL)
+    school_file = file(academy, individual("7001"), LOCAL)
     elsewhere = file(academy, individual("7005", PRENOM="Zoé"), uai=MILLEVOYE)
-    two = academy.run("nightly", hr, there, elsewhere, "--as-of", "2026-09-02")
+    two = academy.run("nightly", hr, school_file, elsewhere, "--as-of", "2026-09-02")
     assert two.code == 0, two.err
     assert "1 person without an account: sts makes none" in two.out
     # the year of the school, as far as the posts of HR last
     own, year = ("0800009A", "2026-09-01", None), (MICHELIS, "2026-09-01", "2027-08-31")
     assert posts(academy, "2026-09-02", "claire.dubreuil") == [own, year]
     # the same files again add nothing, in any order
-    academy.quiet_night("2026-09-03", elsewhere, there)
+    academy.quiet_night("2026-09-03", elsewhere, school_file)
     # whom the head made is a case, and no account, until somebody says whose it is
     (case,) = academy.run("match", "list", "-o", "json").json
     assert (case["matricule"], case["name"], case["of"]) == ("sts:L1", "Ida ROYE", [])
     assert (
-        "is known to a school alone" in academy.run("plan", there, "--as-of", "2026-09-03", "-o", "json").out
+        "is known to a school alone"
+        in academy.run("plan", school_file, "--as-of", "2026-09-03", "-o", "json").out
     )
     shown = academy.run("match", "show", case["case"])
     assert "with --account, the matricule sts:L1 joins that account" in shown.out
@@ -55,14 +56,16 @@ def test_a_year_of_sts_beside_hr(academy: Academy) -> None:
     assert "add --account" in academy.run(*same).err
     assert academy.run(*same, "--account", "ida.nobody").code == 9
     assert academy.run(*same, "--account", "ida.roy", "--as-of", "2026-09-03", "--yes").code == 0
-    academy.night("2026-09-04", there)
+    academy.night("2026-09-04", school_file)
     assert posts(academy, "2026-09-04", "ida.roy")[-1] == year
     # a second one of no interest
     other = file(academy, individual("7001"), LOCAL, individual("L2", "local", PRENOM="", DATE_NAISSANCE=""))
     third = file(academy, individual("7001"), LOCAL, individual("L3", "local", PRENOM="Léa"))
     assert academy.run("nightly", other, "--as-of", "2026-09-05").code == 0
     academy.night("2026-09-06", third)
-    (case,) = [one for one in academy.run("match", "list", "-o", "json").json if one["matricule"] == "sts:L3"]
+    (case,) = [
+        case for case in academy.run("match", "list", "-o", "json").json if case["matricule"] == "sts:L3"
+    ]
     assert academy.run("match", "different", case["case"], "--reason", "left").code == 0
     assert academy.night("2026-09-07", third).json["summary"] == {}
     assert not academy.run("plan", third, "--as-of", "2026-09-07", "-o", "json").json["holds"]
@@ -80,12 +83,12 @@ def test_a_year_of_sts_beside_hr(academy: Academy) -> None:
     # a file that a later one has replaced is older, although it has no date; of two new ones nobody knows
     new = file(academy, individual("7010", PRENOM="Ugo")), file(academy, individual("7011", PRENOM="Guy"))
     dated = [academy.folder / f"sts_emp_{MICHELIS}_2026_{day}.zip" for day in ("20260909", "20260908")]
-    for given, path in zip(new, dated, strict=True):
-        path.write_bytes(given.read_bytes())
+    for undated, path in zip(new, dated, strict=True):
+        path.write_bytes(undated.read_bytes())
     with academy.nothing_written():
         assert (
             "before, and a later one of its establishments is newer"
-            in academy.night("2026-09-09", there, code=6).err
+            in academy.night("2026-09-09", school_file, code=6).err
         )
         both = academy.night("2026-09-09", *new, code=6).err
         assert both.count("[order-unknown]") == 2

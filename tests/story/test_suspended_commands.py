@@ -43,15 +43,15 @@ _OF_A_FEED = re.compile(rb"-\d{3}\.csv:|(?<=^numen )[-\d]+$")
 class Stage:
     """An academy with what is saved of it, and another host with an identity of its own."""
 
-    def __init__(self, academy: Academy, *, held: bool) -> None:
-        """`held`: a night may hold the two people while the command stands still, and takes what HR says from
-        the next feeds."""
+    def __init__(self, academy: Academy, *, may_hold: bool) -> None:
+        """`may_hold`: a night may hold the two people while the command stands still, and takes what HR says
+        from the next feeds."""
         self.academy, self.folder = academy, academy.sandbox.folder
         dn = f"cn=another,{identity_dn('nightly')}"
         password = (self.folder / "secrets" / "nightly").read_text().strip()
         values = {"objectClass": ["applicationProcess", "simpleSecurityObject"], "cn": ["another"]}
-        more = {"userPassword": [password], "pwdPolicySubentry": [f"cn=services,{POLICIES}"]}
-        academy.sandbox.add(dn, {**values, **more})
+        credentials = {"userPassword": [password], "pwdPolicySubentry": [f"cn=services,{POLICIES}"]}
+        academy.sandbox.add(dn, {**values, **credentials})
         settings = yaml.safe_load(academy.sandbox.config.read_text())
         settings["directory"]["identities"]["nightly"]["dn"] = dn
         settings |= {
@@ -65,7 +65,7 @@ class Stage:
             ]
             for day in DAYS[1:3]
         )
-        self.again = self.again if held else []
+        self.again = self.again if may_hold else []
         self.other = self.folder / "other.yaml"
         self.other.write_text(yaml.safe_dump(settings, allow_unicode=True))
 
@@ -132,7 +132,7 @@ def test_a_command_may_stand_still_anywhere(two: Academy, name: str, request: py
         two.change(LUC, telephoneNumber=["0322999999"], eduPersonEntitlement=[])
         two.night(DAYS[0], *both_feeds(two, DAYS[0]))
     words = (*last, *WHY, *AS_OF)
-    stage = Stage(two, held=name == "split")
+    stage = Stage(two, may_hold=name == "split")
     stage.save()
     counted = stage.ended(stage.spawn(words, COUNTED.format(at=0) + SAID, two.sandbox.config))
     assert counted.code == 0, counted.err

@@ -57,11 +57,11 @@ class Rewriting(Wire):
         self.old, self.new, self.answer = old, new, tag
         super().__init__(target)
 
-    def _reply(self, message: bytes, *more: Any) -> None:
+    def _reply(self, message: bytes, *arguments: Any) -> None:
         if operation(message)[1] == self.answer and self.old in message:
             self.fired += 1
             message = message.replace(self.old, self.new)
-        super()._reply(message, *more)
+        super()._reply(message, *arguments)
 
 
 @contextmanager
@@ -97,10 +97,10 @@ def skipped(
     accounts = managed_accounts(reader, configuration)
     cache = next_cache(accounts, configuration.rules(as_of), configuration.settings, scans)
     assert cache is not None
-    found = incremental.unchanged_accounts(
+    skip_set = incremental.unchanged_accounts(
         accounts, configuration.keys, folder, cache, state, memory.pending()
     )
-    return found, cache, memory
+    return skip_set, cache, memory
 
 
 def both(academy: Academy, day: str, *feeds: Path) -> tuple[Any, Any]:
@@ -108,13 +108,13 @@ def both(academy: Academy, day: str, *feeds: Path) -> tuple[Any, Any]:
     fast = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
     with sifted():
         assert academy.run("plan", *feeds, "--as-of", day, "-o", "json") == fast
-    kept = marks(academy).read_bytes() if marks(academy).exists() else None
+    saved_marks = marks(academy).read_bytes() if marks(academy).exists() else None
     marks(academy).unlink(missing_ok=True)
     slow = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
     with sifted():
         sparing = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
-    if kept is not None:
-        marks(academy).write_bytes(kept)
+    if saved_marks is not None:
+        marks(academy).write_bytes(saved_marks)
     assert (fast.code, fast.err) == (slow.code, slow.err)
     assert sparing == slow
     return (json.loads(fast.out), json.loads(slow.out)) if fast.out else ({}, {})
@@ -216,20 +216,20 @@ def test_an_entry_that_is_gone_or_came_from_elsewhere_is_noticed(academy: Academ
     feed = academy.feed(row(), IDA, day=NEXT)
     for _ in range(2):  # with the marks, and without
         plan = academy.plan(feed, "--as-of", NEXT)
-        assert (plan["changes"], [one["drift_class"] for one in plan["drift"]]) == ([], ["vanished"])
+        assert (plan["changes"], [drift["drift_class"] for drift in plan["drift"]]) == ([], ["vanished"])
         marks(academy).unlink(missing_ok=True)
 
 
-@pytest.mark.parametrize("what", ["policy", "register", "configuration", "marks"])
-def test_marks_are_void_when_what_they_rest_on_moves(academy: Academy, what: str) -> None:
+@pytest.mark.parametrize("basis", ["policy", "register", "configuration", "marks"])
+def test_marks_are_void_when_what_they_rest_on_moves(academy: Academy, basis: str) -> None:
     night(academy, DAY, row(), IDA)
     feed = academy.feed(row(), IDA, day=NEXT)
-    if what == "policy":
+    if basis == "policy":
         academy.edit("policy.yaml", "open_before: 15", "open_before: 16")
-    elif what == "register":
+    elif basis == "register":
         with (academy.sandbox.folder / "establishments.csv").open("a") as stream:
             stream.write("\n")
-    elif what == "configuration":
+    elif basis == "configuration":
         academy.edit("piactl.yaml", "any_date: true", "any_date: true\nkeep_undo_days: 80")
     else:
         content = bytearray(marks(academy).read_bytes())
@@ -302,10 +302,10 @@ def test_silence_on_one_post_of_several_may_count_the_next_night(academy: Academ
 def test_a_night_of_another_host_in_between(academy: Academy) -> None:
     """The other host has no marks of ours, and sees what we do not."""
     night(academy, DAY, row(), IDA)
-    kept = marks(academy).read_bytes()
+    saved_marks = marks(academy).read_bytes()
     night(academy, NEXT, IDA)
     night(academy, "2026-09-07", row(uai=MARESCHAL), row(fin="2026-09-06"), IDA)
-    marks(academy).write_bytes(kept)
+    marks(academy).write_bytes(saved_marks)
     for rows in ((row(), IDA), (IDA,), (row(uai=MARESCHAL), row(fin="2026-09-06"), IDA)):
         same(academy, "2026-09-08", academy.feed(*rows, day="2026-09-08"))
 
@@ -498,9 +498,9 @@ def test_marks_are_void_after_a_run_that_did_not_end_well(
             patched.setattr(nightly, "sealed", other_hand)
             academy.night(NEXT, feed, code=5)
     else:
-        how = "os._exit(9)" if end == "killed" else "raise DirectoryUnreachable('the server is gone')"
+        statement = "os._exit(9)" if end == "killed" else "raise DirectoryUnreachable('the server is gone')"
         ran = subprocess.run(
-            [sys.executable, "-c", DYING.format(how), "nightly", feed, "--as-of", NEXT],
+            [sys.executable, "-c", DYING.format(statement), "nightly", feed, "--as-of", NEXT],
             env=academy.environment(),
             capture_output=True,
             text=True,

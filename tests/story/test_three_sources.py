@@ -69,18 +69,18 @@ class Year:
         """What comes late: refused where its source has one of a later day, else applied, whatever the
         other sources said since."""
         day = self.world.day.isoformat()
-        for one in [one for one in self.world.late if one.comes == self.world.day]:
-            lines = [f"{HEADER};rejet", f"{row(**one.stated)};", f"#FIN;rows=1;date={one.written}", ""]
-            feed = self.academy.raw_feed("\n".join(lines).encode(), source=one.source)
+        for late in [late for late in self.world.late if late.comes == self.world.day]:
+            lines = [f"{HEADER};rejet", f"{row(**late.stated)};", f"#FIN;rows=1;date={late.written}", ""]
+            feed = self.academy.raw_feed("\n".join(lines).encode(), source=late.source)
             ran = self.academy.run("nightly", feed, "--as-of", day, "-o", "json")
-            if one.written < self.last_dates.get(one.source, FIRST):
+            if late.written < self.last_dates.get(late.source, FIRST):
                 assert ran.code == 6, f"{day}: exit {ran.code}: {ran.err}"
-                assert f"it is dated {one.written}" in ran.err
+                assert f"it is dated {late.written}" in ran.err
                 self.late["refused"] += 1
             else:
                 assert ran.code in (0, 5), f"{day}: exit {ran.code}: {ran.out[-2000:]}{ran.err}"
-                if one.source == DELTAS:  # corrected rows of a full feed do not replace it
-                    self.last_dates[one.source] = one.written
+                if late.source == DELTAS:  # corrected rows of a full feed do not replace it
+                    self.last_dates[late.source] = late.written
                 self.late["applied"] += 1
             self.look(day)
 
@@ -94,7 +94,7 @@ class Year:
     def check(self, day: str) -> None:
         """Each account is one human's for ever, and no human has two."""
         keys = open_configuration(self.academy.sandbox.config).keys
-        known = {
+        by_digest = {
             digest: human
             for (namespace, matricule), human in self.world.owners.items()
             for digest in keys.candidates(
@@ -105,7 +105,8 @@ class Year:
         for entry in self.academy.accounts().values():
             uuid, uid = entry["entryUUID"][0].decode(), entry["uid"][0].decode()
             humans = {
-                known[d.decode()].number: known[d.decode()] for d in entry.get("piactlMatriculeDigest", [])
+                by_digest[d.decode()].number: by_digest[d.decode()]
+                for d in entry.get("piactlMatriculeDigest", [])
             }
             assert len(humans) <= 1, f"{day}: {uid} is the account of {list(humans.values())}"
             for human in humans.values():
@@ -122,8 +123,8 @@ class Year:
         for case in self.listed:
             if date.fromisoformat(case["since"]) + timedelta(days=DECIDED_AFTER) > day:
                 continue
-            meant = self.meant(case)
-            same = [one for one in case["of"] if self.human_of(one) is meant]
+            human = self.meant(case)
+            same = [name for name in case["of"] if self.human_of(name) is human]
             words = ["match", "same" if same else "different", case["case"], "--reason", "HR was asked"]
             which = ["--account", same[0]] if same and len(case["of"]) > 1 else []
             ran = self.academy.run(*words, *which, "--as-of", day.isoformat())
@@ -139,7 +140,7 @@ class Year:
             for job in human.jobs
             if job.source == case["source"]
         ]
-        rows += [(one.stated, one.human) for one in self.world.late if one.source == case["source"]]
+        rows += [(late.stated, late.human) for late in self.world.late if late.source == case["source"]]
         matricule = case["matricule"].rpartition(":")[2]
         under = [(row, human) for row, human in rows if row["matricule"] == matricule]
         named = [
@@ -151,11 +152,11 @@ class Year:
         owner = self.human_of(case["matricule"])
         return owner if owner in named else named[-1]
 
-    def human_of(self, one: str) -> Human | None:
+    def human_of(self, name: str) -> Human | None:
         """Whose account a uid is, or whose a matricule of the record."""
-        if one in self.uids:
-            return self.uids[one]
-        namespace, _, matricule = one.rpartition(":")
+        if name in self.uids:
+            return self.uids[name]
+        namespace, _, matricule = name.rpartition(":")
         return self.world.owners.get((namespace or "hr", matricule))
 
 

@@ -131,7 +131,7 @@ def check(academy: Academy, many: list[tuple[Assignment, ...]]) -> int:
 
 def collected(number: int) -> list[tuple[Assignment, ...]]:
     """A fixed series of random lives: the sandbox is loaded once for all of them."""
-    found: list[tuple[Assignment, ...]] = []
+    series: list[tuple[Assignment, ...]] = []
 
     @settings(
         max_examples=number,
@@ -143,10 +143,10 @@ def collected(number: int) -> list[tuple[Assignment, ...]]:
     )
     @given(lives())
     def collect(life: tuple[Assignment, ...]) -> None:
-        found.append(life)
+        series.append(life)
 
     collect()
-    return found
+    return series
 
 
 def test_shown_as_of_any_day(academy: Academy) -> None:

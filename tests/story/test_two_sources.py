@@ -43,7 +43,7 @@ def together(academy: Academy) -> None:
 
 
 def differing(plan: Any) -> list[tuple[str, list[str]]]:
-    return [(one["uid"], one["columns"]) for one in plan["disagreements"]]
+    return [(disagreement["uid"], disagreement["columns"]) for disagreement in plan["disagreements"]]
 
 
 COLUMNS = pytest.mark.parametrize(
@@ -127,10 +127,14 @@ def test_in_one_run_the_first_source_counts_and_the_posts_go_on(two: Academy) ->
     one, other = agape(two, DAYS[1], prenom="Clara", fin="2026-10-31"), epp(two, DAYS[1])
     plan = two.plan(other, one, "--as-of", DAYS[1])
     assert plan["holds"] == []
-    (known,) = plan["disagreements"]
-    assert (known["matricule"], known["uid"], known["columns"]) == ("1001", "claire.dubreuil", ["prenom"])
+    (disagreement,) = plan["disagreements"]
+    assert (disagreement["matricule"], disagreement["uid"], disagreement["columns"]) == (
+        "1001",
+        "claire.dubreuil",
+        ["prenom"],
+    )
     for file in (one, other):
-        assert f"{file.name}:2" in known["why"]
+        assert f"{file.name}:2" in disagreement["why"]
     two.twice(DAYS[1], other, one)
     assert two.values("claire.dubreuil", "givenName") == ["Clara"]
     ends = {a["uai"]: a["end"] for a in two.show("claire.dubreuil", DAYS[1])["assignments"]}
@@ -182,14 +186,14 @@ def test_nights_in_any_order_turn_nothing_back(two: Academy, seed: int) -> None:
         ],
     ]
     order = list(product(range(3), repeat=3))[seed::9]
-    known: set[int] = set()
+    quiet_nights: set[int] = set()
     for number, night in enumerate([seed, *(n for nights in order for n in nights)]):
         day = f"2026-10-{number + 1:02}"
-        if night in known:
+        if night in quiet_nights:
             two.quiet_night(day, *words[night](day))
         two.night(day, *words[night](day))
-        known |= {0, 1, 2} if night == 2 else {night}
-        known |= {2} if {0, 1} <= known else set()
+        quiet_nights |= {0, 1, 2} if night == 2 else {night}
+        quiet_nights |= {2} if {0, 1} <= quiet_nights else set()
 
 
 def test_a_source_that_is_new_to_a_person_does_not_rename(two: Academy) -> None:
@@ -268,8 +272,8 @@ def test_an_undone_change_is_heard_again(two: Academy) -> None:
 
 
 def sources(academy: Academy) -> str:
-    found = academy.sandbox.entries(f"ou=sources,{academy.sandbox.state}", "(objectClass=piactlRecord)")
-    return " ".join(entry["piactlData"][0].decode() for entry in found.values())
+    entries = academy.sandbox.entries(f"ou=sources,{academy.sandbox.state}", "(objectClass=piactlRecord)")
+    return " ".join(entry["piactlData"][0].decode() for entry in entries.values())
 
 
 def test_what_is_remembered_holds_no_name_and_ends_with_the_account(two: Academy) -> None:

@@ -34,17 +34,17 @@ def undo(academy: Academy, *words: str | Path, run: str = "last", day: str = DAY
 
 
 def fates(result: Any) -> dict[str, str]:
-    return {one["uid"]: one["outcome"] for one in result["accounts"]}
+    return {account["uid"]: account["outcome"] for account in result["accounts"]}
 
 
 def of(result: Any, uid: str) -> Any:
-    return next(one for one in result["accounts"] if one["uid"] == uid)
+    return next(account for account in result["accounts"] if account["uid"] == uid)
 
 
 def state(academy: Academy) -> dict[str, dict[str, list[bytes]]]:
     """What piactl keeps of each account, but for the names that it has or had: those never go."""
-    kept = academy.managed()
-    return {dn: {n: v for n, v in one.items() if n != "piactlIdentifier"} for dn, one in kept.items()}
+    accounts = academy.managed()
+    return {dn: {n: v for n, v in entry.items() if n != "piactlIdentifier"} for dn, entry in accounts.items()}
 
 
 def bad_night(academy: Academy) -> tuple[dict[str, dict[str, list[bytes]]], Path, str]:
@@ -90,7 +90,7 @@ def test_whoever_was_made_by_mistake_gets_the_account_on_a_right_feed(academy: A
 def test_the_undone_file_is_refused_until_it_is_accepted(academy: Academy) -> None:
     _, feed, _ = bad_night(academy)
     undone = undo(academy)
-    assert [one["file"] for one in undone["feeds"]] == [feed.name]
+    assert [undone_feed["file"] for undone_feed in undone["feeds"]] == [feed.name]
     with academy.nothing_written():
         ran = academy.run("nightly", feed, "--as-of", NEXT)
     assert ran.code == 6
@@ -109,11 +109,13 @@ def test_twice_is_nothing_to_do_and_the_runs_tell(academy: Academy) -> None:
         again = undo(academy)
     assert again["accounts"] == []
     assert (again["undoes"], again["unchanged"], again["run"]) == (run, 3, None)
-    notes = {one["run"]: one["note"] for one in academy.run("runs", "list", "-o", "json").json}
+    notes = {
+        listed_run["run"]: listed_run["note"] for listed_run in academy.run("runs", "list", "-o", "json").json
+    }
     assert notes[first["run"]] == f"undo of run {run}"
     assert notes[run] == f"undone by run {first['run']}"
     lines = academy.run("journal", "show", "--run", first["run"], "-o", "json").json
-    assert {one["reason"] for one in lines if one.get("uid")} == {f"undo of run {run}: sur demande"}
+    assert {line["reason"] for line in lines if line.get("uid")} == {f"undo of run {run}: sur demande"}
 
 
 def test_an_undo_is_undone_and_the_feed_counts_again(academy: Academy) -> None:
@@ -181,8 +183,8 @@ def test_what_does_not_concern_the_run_is_no_conflict(academy: Academy) -> None:
 
 
 def test_an_archival_cannot_be_undone(academy: Academy) -> None:
-    left = row(debut="2025-09-01", fin="2026-05-31")
-    academy.night("2026-05-01", academy.feed(left, HUGO, day="2026-05-01"))
+    ended_post = row(debut="2025-09-01", fin="2026-05-31")
+    academy.night("2026-05-01", academy.feed(ended_post, HUGO, day="2026-05-01"))
     academy.night("2026-07-01")
     academy.nights(EVE)
     assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
@@ -193,11 +195,11 @@ def test_an_archival_cannot_be_undone(academy: Academy) -> None:
 
 
 def test_whoever_came_back_from_the_archive_by_mistake_is_closed(academy: Academy) -> None:
-    left = row(debut="2025-09-01", fin="2026-05-31")
-    academy.night("2026-05-01", academy.feed(left, HUGO, day="2026-05-01"))
+    ended_post = row(debut="2025-09-01", fin="2026-05-31")
+    academy.night("2026-05-01", academy.feed(ended_post, HUGO, day="2026-05-01"))
     for day in ("2026-07-01", EVE):
         academy.nights(day)
-    academy.night(DAY, academy.feed(left, row(debut="2026-09-01"), HUGO, day=DAY))
+    academy.night(DAY, academy.feed(ended_post, row(debut="2026-09-01"), HUGO, day=DAY))
     assert academy.values("claire.dubreuil", "piactlState") == ["active"]
     assert fates(undo(academy)) == {"claire.dubreuil": "reversed"}
     assert academy.values("claire.dubreuil", "piactlState") == ["deactivated"]
@@ -229,7 +231,7 @@ def test_a_guard_stops_an_undo_until_it_is_allowed(academy: Academy) -> None:
     assert "repeat the command with --allow deactivate=12" in ran.err
     assert academy.run("undo", "last", "--as-of", DAY, "--allow", "deactivate=12").code == 2
     planned = undo(academy, "--dry-run", code=4)
-    assert {(one["kind"], one["total"]) for one in planned["refusals"]} == {("deactivate", 12)}
+    assert {(refusal["kind"], refusal["total"]) for refusal in planned["refusals"]} == {("deactivate", 12)}
     result = undo(academy, "--allow", "deactivate=12", "--reason", "mauvais fichier")
     assert list(fates(result).values()) == ["reversed"] * 12
 
@@ -384,7 +386,7 @@ def test_the_support_cannot_read_what_runs_keep(academy: Academy) -> None:
     _, _, run = bad_night(academy)
     with academy.sandbox.connect("desk") as connection:
         connection.search(f"cn={run},ou=runs,{academy.sandbox.state}", "(cn=undo-*)", attributes=["*"])
-        assert [one for one in connection.response if "dn" in one] == []
+        assert [entry for entry in connection.response if "dn" in entry] == []
 
 
 DYING = """
@@ -410,7 +412,7 @@ def test_a_killed_undo_is_finished_by_repeating_it(academy: Academy) -> None:
     academy.allow_up_to(20, "rename", "update", "other_name")
     academy.night(EVE, academy.feed(*people, day=EVE))
     before = state(academy)
-    feed = academy.feed(*(one.replace("Louise", "Lou-Ann") for one in people), day=DAY)
+    feed = academy.feed(*(person.replace("Louise", "Lou-Ann") for person in people), day=DAY)
     run = academy.night(DAY, feed).json["run"]
     words = [sys.executable, "-c", DYING, "undo", "last", "--as-of", DAY, *WHY]
     killed = subprocess.run(words, env=academy.environment(), capture_output=True, timeout=60, check=False)
@@ -481,7 +483,7 @@ def test_on_a_terminal_it_asks_though_no_account_changes(academy: Academy) -> No
     assert record.pop("undone")
     with academy.sandbox.root() as root:
         root.modify(source, {"piactlData": [(ldap3.MODIFY_REPLACE, [json.dumps(record).encode()])]})
-    held = academy.sandbox.entries(academy.sandbox.state)
+    entries = academy.sandbox.entries(academy.sandbox.state)
     code, screen = at_terminal(academy, "undo", "last", "--as-of", DAY, *WHY, answers={"[y/N]": "n"})
     assert (code, "Change no account, but record the undo? [y/N]" in screen) == (12, True), screen
-    assert academy.sandbox.entries(academy.sandbox.state) == held
+    assert academy.sandbox.entries(academy.sandbox.state) == entries

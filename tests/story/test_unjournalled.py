@@ -44,7 +44,7 @@ def academy(
 
 
 def found(academy: Academy) -> dict[str, Any]:
-    rows: dict[str, Any] = {one["id"]: one for one in academy.run("doctor", "-o", "json").json}
+    rows: dict[str, Any] = {finding["id"]: finding for finding in academy.run("doctor", "-o", "json").json}
     return dict(rows["D51"])
 
 
@@ -89,10 +89,10 @@ def test_a_write_of_the_same_second_before_the_period_is_not_named(academy: Acad
             desk.modify(academy.dn(name), {"pwdReset": [(ldap3.MODIFY_REPLACE, ["TRUE"])]})
     with open_reader(settings.directory, "administrator", read_password) as reader:
         for since, names in ((pairs[0], {UID, "louise.roy"}), (pairs[1], {"louise.roy"})):
-            found = unjournalled(
+            result = unjournalled(
                 reader, settings.directory, settings.journal_file, actor.user, actor.host, since
             )
-            assert {event.dn.partition("=")[2].partition(",")[0] for event in found.writes} == names
+            assert {event.dn.partition("=")[2].partition(",")[0] for event in result.writes} == names
 
 
 def test_many_are_counted(academy: Academy) -> None:
@@ -106,8 +106,8 @@ def test_many_are_counted(academy: Academy) -> None:
     # where the server is slow, the activation of the fixture ends later than the tolerance of these tests
     counts = re.search(r"(\d+) writes of accounts not in this journal.* and (\d+) more \(desk (\d+)\)", text)
     assert counts is not None, text
-    total, more, desk = map(int, counts.groups())
-    assert (more, desk) == (total - 5, total)
+    total, unnamed, desk = map(int, counts.groups())
+    assert (unnamed, desk) == (total - 5, total)
     assert total in (len(names), len(names) + 1)
 
 

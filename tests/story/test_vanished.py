@@ -47,7 +47,7 @@ def unmanage(academy: Academy, uid: str) -> None:
 
 
 def drift(plan: object) -> list[tuple[str, str, str]]:
-    return [(one["uid"], one["drift_class"], one["fate"]) for one in plan["drift"]]  # type: ignore[index]
+    return [(drift_row["uid"], drift_row["drift_class"], drift_row["fate"]) for drift_row in plan["drift"]]  # type: ignore[index]
 
 
 def doctor(academy: Academy) -> dict[str, str]:
@@ -79,7 +79,9 @@ def test_a_deleted_entry_is_a_case_until_it_is_rebuilt(begun: Academy) -> None:
         assert not feeds or begun.values("ida.roy1", "supannEmpId") == ["2000"]
     day = ("--as-of", DAYS[4])
     listed = begun.run("drift", "list", "-o", "json", *day).json
-    assert [(one["uid"], one["class"], one["since"]) for one in listed] == [(IDA, "vanished", DAYS[2])]
+    assert [(drift_row["uid"], drift_row["class"], drift_row["since"]) for drift_row in listed] == [
+        (IDA, "vanished", DAYS[2])
+    ]
     assert begun.run("drift", "show", IDA, "-o", "json", *day).json == listed
     assert IDA in doctor(begun)["D56"]
     assert f"piactl drift show {IDA}" in begun.run("account", "show", IDA, *day).err
@@ -88,8 +90,8 @@ def test_a_deleted_entry_is_a_case_until_it_is_rebuilt(begun: Academy) -> None:
         assert ran.code == 1
         assert "piactl drift revert" in ran.err
     other = ("--family-name", "Roy", "--given-name", "Ida", "--uai", "0800009A", "--function", "ENS")
-    more = ("--sponsor", CLAIRE, "--until", DAYS[19], *WHY, "--dry-run", "-o", "json", *day)
-    assert "ida.roy2" in begun.run("account", "create", *other, *more).out
+    options = ("--sponsor", CLAIRE, "--until", DAYS[19], *WHY, "--dry-run", "-o", "json", *day)
+    assert "ida.roy2" in begun.run("account", "create", *other, *options).out
     shown = begun.run("drift", "revert", IDA, *WHY, "--dry-run", *day)
     assert "1 assignment, 1 exception. What was written before they begin is not known" in shown.out
     ran = begun.run("drift", "revert", IDA, *WHY, *day)
@@ -143,9 +145,9 @@ def test_an_entry_without_its_mark_is_adopted_again(begun: Academy) -> None:
 def test_doctor_counts_drift_and_names_that_are_shared(begun: Academy) -> None:
     assert not {"D55", "D56", "D57"} & {*doctor(begun)}
     begun.change(CLAIRE, mail=["leo.petit@ac-amiens.fr"], eduPersonEntitlement=[f"{URN}siecle"])
-    found = doctor(begun)
-    assert found["D55"] == "1 account with loosening; 1 account with identity"
-    assert found["D57"] == f"{CLAIRE} has leo.petit@ac-amiens.fr, which its ledger of names lacks"
+    findings = doctor(begun)
+    assert findings["D55"] == "1 account with loosening; 1 account with identity"
+    assert findings["D57"] == f"{CLAIRE} has leo.petit@ac-amiens.fr, which its ledger of names lacks"
     matricule = begun.values(CLAIRE, "supannEmpId")
     begun.change(IDA, supannEmpId=matricule)
     assert doctor(begun)["D57"]
@@ -177,8 +179,8 @@ def test_an_account_that_a_command_made_is_watched_at_once(begun: Academy) -> No
     same, and nobody gets its names or is made a second account."""
     day = ("--as-of", DAYS[1])
     made = ("--family-name", "Morin", "--given-name", "Zoé", "--uai", "0800009A", "--function", "ENS")
-    more = ("--matricule", "3100", "--sponsor", CLAIRE, "--until", DAYS[19], *WHY, "--yes", *day)
-    assert begun.run("account", "create", *made, *more).code == 0
+    options = ("--matricule", "3100", "--sponsor", CLAIRE, "--until", DAYS[19], *WHY, "--yes", *day)
+    assert begun.run("account", "create", *made, *options).code == 0
     rekeyed = ("account", "rekey", IDA, "--from", "1999", "--to", "3000", *WHY, *day)
     assert begun.run(*rekeyed).code == 0
     for uid in ("zoe.morin", IDA):
@@ -191,7 +193,7 @@ def test_an_account_that_a_command_made_is_watched_at_once(begun: Academy) -> No
     )
     feed = begun.feed(*people, day=DAYS[2])
     plan = begun.plan(feed, "--as-of", DAYS[2])
-    assert {one[:2] for one in drift(plan)} == {(IDA, "vanished"), ("zoe.morin", "vanished")}
+    assert {drift_row[:2] for drift_row in drift(plan)} == {(IDA, "vanished"), ("zoe.morin", "vanished")}
     assert {hold["matricule"] for hold in plan["holds"]} == {"3000", "3100"}
     begun.night(DAYS[2], feed)
     assert begun.names() == {"1001": CLAIRE, "3200": "zoe.morin1"}

@@ -79,8 +79,8 @@ def test_a_full_and_a_delta_feed_in_one_run(academy: Academy) -> None:
     shown = academy.show("claire.dubreuil", "2026-09-05")
     assert [a["uai"] for a in shown["assignments"]] == ["0800009A", MICHELIS]
     # in the other order of the command line it is the same
-    one, two = both(academy, [HERE, COMING], [second], "2026-09-06")
-    academy.quiet_night("2026-09-06", two, one)
+    full, delta = both(academy, [HERE, COMING], [second], "2026-09-06")
+    academy.quiet_night("2026-09-06", delta, full)
 
 
 def test_of_sources_that_contradict_each_other_the_first_counts(academy: Academy) -> None:

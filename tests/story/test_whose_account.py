@@ -26,10 +26,11 @@ from .feeds import row
 
 HUMANS = tuple(
     {
-        "matricule": f"C{number}", "prenom": given, "nom_famille": family, "numen": f"01E95012{number:02}ABC",
-        "date_naissance": f"19{60 + number}-03-0{number}", "uai": uai, "debut": "2025-09-01",
+        "matricule": f"C{number}", "prenom": given_name, "nom_famille": family_name,
+        "numen": f"01E95012{number:02}ABC", "date_naissance": f"19{60 + number}-03-0{number}", "uai": uai,
+        "debut": "2025-09-01",
     }
-    for number, (given, family, uai) in enumerate(
+    for number, (given_name, family_name, uai) in enumerate(
         [("Paul", "Nouveau", "0800009A"), ("Autre", "Tout", "0800010B"), ("Zoé", "Lefèvre", "0801616X"),
          ("Jean-Luc", "Le Goff", "0800002T"), ("Marie", "d'Orsay", "0809901C")], start=1
     )
@@ -99,22 +100,22 @@ def test_random_feeds_of_three_sources(academy: Academy, seed: int) -> None:
     academy.allow_up_to(99, "rename", "identity", "revoke", "deactivate", "update", "create")
     first = [academy.feed(*[row(**h) for h in HUMANS], day=day.isoformat(), source=s) for s in SOURCES]
     academy.night(day.isoformat(), *first)
-    known = {uid: entry["piactlMatriculeDigest"] for uid, entry in entries(academy).items()}
+    digests_by_uid = {uid: entry["piactlMatriculeDigest"] for uid, entry in entries(academy).items()}
     whose = {uid: next(h for h in HUMANS if h["matricule"] == m) for m, uid in academy.names().items()}
-    assert len(known) == len(HUMANS)
+    assert len(digests_by_uid) == len(HUMANS)
     applied = 0
     for _ in range(14):
         day += timedelta(days=1)
         some = random.sample(SOURCES, random.randint(1, 3))
         rows = {s: [stated(random, human) for human in HUMANS] for s in some}
         feeds = [
-            academy.feed(*{row(**v) for v in found}, day=day.isoformat(), source=s)
-            for s, found in rows.items()
+            academy.feed(*{row(**v) for v in source_rows}, day=day.isoformat(), source=s)
+            for s, source_rows in rows.items()
         ]
         ran = academy.run("nightly", *feeds, "--as-of", day.isoformat())
         applied += ran.code == 0
         after = entries(academy)
-        for uid, digests in known.items():
+        for uid, digests in digests_by_uid.items():
             entry = after[uid]
             assert entry["piactlMatriculeDigest"] == digests
             shown = Person("", entry["supannNomDeNaissance"][0].decode(), entry["givenName"][0].decode())

@@ -100,12 +100,14 @@ def test_refused_with_its_reason_and_nothing_written(loaded: Academy, name: str)
 
 def losses(plan: Any) -> list[tuple[str, str]]:
     """What a plan takes from accounts, as (uid, kind)."""
-    found = [(change["uid"], change["kind"]) for change in plan["changes"] if change["kind"] in LOSES]
+    account_losses = [
+        (change["uid"], change["kind"]) for change in plan["changes"] if change["kind"] in LOSES
+    ]
     for change in plan["changes"]:
         after = change["after"].get("login_until")
         if after is not None and change["before"] and change["before"].get("login_until") != after:
-            found.append((change["uid"], "login"))
-    return found
+            account_losses.append((change["uid"], "login"))
+    return account_losses
 
 
 def test_cut_at_any_byte(loaded: Academy) -> None:
@@ -113,11 +115,11 @@ def test_cut_at_any_byte(loaded: Academy) -> None:
     seed = 20261101
     random = Random(seed)
     refused = harmless = 0
-    for whole in (text(ROWS, DAY).encode(), text(ROWS).encode()):
-        ends = [at + 1 for at, byte in enumerate(whole) if byte == 10]
-        places = {*random.sample(range(len(whole)), 20), *random.sample(ends[:-1], 4), ends[-2]}
+    for content in (text(ROWS, DAY).encode(), text(ROWS).encode()):
+        ends = [offset + 1 for offset, byte in enumerate(content) if byte == 10]
+        places = {*random.sample(range(len(content)), 20), *random.sample(ends[:-1], 4), ends[-2]}
         for place in sorted(places):
-            feed = loaded.raw_feed(whole[:place])
+            feed = loaded.raw_feed(content[:place])
             ran = loaded.run("plan", feed, "--as-of", DAY, "-o", "json")
             assert ran.code in (0, 6), (seed, place, ran.err)
             if ran.code == 6:
@@ -146,9 +148,9 @@ DAMAGE: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_any_row_broken(loaded: Academy, damage: str) -> None:
-    for at in (0, PEOPLE // 2, PEOPLE - 1):
+    for index in (0, PEOPLE // 2, PEOPLE - 1):
         rows = list(ROWS)
-        rows[at] = DAMAGE[damage](rows[at])
+        rows[index] = DAMAGE[damage](rows[index])
         ran = loaded.run("plan", loaded.raw_feed(text(rows, DAY).encode()), "--as-of", DAY, "-o", "json")
         assert ran.code in (0, 6), ran.err
         if ran.code == 0:

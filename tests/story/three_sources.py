@@ -102,7 +102,7 @@ class World:
         n = len(self.humans)
         family = "".join(self.random.sample(_SYLLABLES, 3)).capitalize()
         born = date(1962, 1, 1) + timedelta(days=self.random.randrange(13_000))
-        given = {
+        traits = {
             "family": family,
             "first": self.random.choice(_FIRST_NAMES),
             "birth": born,
@@ -112,7 +112,7 @@ class World:
         source = self.random.choice(("epp", "epp", "agape", "contrats"))
         # clean data have a NUMEN for everybody
         numen = "" if self.slips and source == "contrats" and n % 3 == 0 else f"22E{n:07}XYZ"
-        human = Human(n, numen=numen, **given)  # type: ignore[arg-type]
+        human = Human(n, numen=numen, **traits)  # type: ignore[arg-type]
         self.humans.append(human)
         self.engage(human, source, self.day + timedelta(days=self.random.randint(-10, 10)))
         return human
@@ -120,9 +120,11 @@ class World:
     def engage(self, human: Human, source: str, start: date) -> None:
         """A post in a source, under the number that it has for this human or gives now."""
         namespace = NAMESPACES[source]
-        known = [job.matricule for job in human.jobs if NAMESPACES[job.source] == namespace]
+        matricules = [job.matricule for job in human.jobs if NAMESPACES[job.source] == namespace]
         # contrats counts from 1001 too: the same digits are somebody else there
-        matricule = known[-1] if known else str(1001 + sum(1 for n, _ in self.owners if n == namespace))
+        matricule = (
+            matricules[-1] if matricules else str(1001 + sum(1 for n, _ in self.owners if n == namespace))
+        )
         self.owners.setdefault((namespace, matricule), human)
         human.jobs.append(Job(source, matricule, self.random.choice(UAIS), start))
 

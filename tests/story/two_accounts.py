@@ -49,8 +49,8 @@ def doubled(academy: Academy) -> None:
     academy.change(f"{LUC}1", telephoneNumber=["0322000000"], userPassword=["quatre chats gris et lents"])
 
 
-def merge(academy: Academy, *more: str, code: int = 0) -> Ran:
-    ran = academy.run("account", "merge", f"{LUC}1", LUC, *WHY, *AS_OF, *more)
+def merge(academy: Academy, *options: str, code: int = 0) -> Ran:
+    ran = academy.run("account", "merge", f"{LUC}1", LUC, *WHY, *AS_OF, *options)
     assert ran.code == code, ran.err
     return ran
 
