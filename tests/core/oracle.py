@@ -181,9 +181,9 @@ def bridged(w: World, service: Service, day: date, past: dict[date, Day]) -> boo
         return False
     for b in counting(w, day):
         eve = past.get(b.start - DAY)
-        held = eve is not None and (service.name, "") in eve.rights
+        held_on_eve = eve is not None and (service.name, "") in eve.rights
         begins = b.start + timedelta(days=delay(w, b, service))
-        if held and day < begins and w.serves(b, service) and w.keeps(b, service):
+        if held_on_eve and day < begins and w.serves(b, service) and w.keeps(b, service):
             return True
     return False
 
@@ -203,17 +203,17 @@ def lasts_in_grace(w: World, last: date, service: Service, past: dict[date, Day]
 def rights(w: World, day: date, state: State, past: dict[date, Day]) -> frozenset[Right]:
     if state not in WITH_RIGHTS:
         return frozenset()
-    found: set[Right] = set()
+    day_rights: set[Right] = set()
     for service in w.policy.services.values():
         for a in w.standing:
             uai = a.uai if service.per_establishment else ""
             if has_own_right(w, a, service, day) or handed_over(w, a, service, day):
-                found.add((service.name, uai))
+                day_rights.add((service.name, uai))
         if bridged(w, service, day, past):
-            found.add((service.name, ""))
+            day_rights.add((service.name, ""))
         if state is State.GRACE:
-            found |= lasts_in_grace(w, last_assigned(past, day), service, past)
-    return frozenset(found)
+            day_rights |= lasts_in_grace(w, last_assigned(past, day), service, past)
+    return frozenset(day_rights)
 
 
 # State
@@ -329,13 +329,13 @@ def history(w: World, first: date, last: date) -> dict[date, Day]:
 
 
 def next_changes(
-    days: dict[date, Day], known: Callable[[Day], object] = lambda d: d
+    days: dict[date, Day], aspect: Callable[[Day], object] = lambda d: d
 ) -> dict[date, date | None]:
     """For every day the next one that differs from its eve, None where no later one does."""
     following: dict[date, date | None] = {}
     upcoming: date | None = None
     for day in sorted(days, reverse=True):
         following[day] = upcoming
-        if day - DAY in days and known(days[day]) != known(days[day - DAY]):
+        if day - DAY in days and aspect(days[day]) != aspect(days[day - DAY]):
             upcoming = day
     return following

@@ -95,11 +95,11 @@ def positions(services: tuple[str, ...]) -> st.SearchStrategy[dict[str, Position
     own_grace = st.none() | st.integers(0, LONGEST_GRACE)
 
     def of(
-        leave: Position, kept: Position, locking: Position, ends: Position, death: Position
+        leave: Position, secondment: Position, locking: Position, ends: Position, death: Position
     ) -> dict[str, Position]:
         plain = Position("default")
         none = Position("disponibilite", keeps=frozenset())
-        return {p.name: p for p in (plain, none, leave, kept, locking, ends, death)}
+        return {p.name: p for p in (plain, none, leave, secondment, locking, ends, death)}
 
     return st.builds(
         of,

@@ -84,13 +84,13 @@ def test_what_hr_says_counts_at_once_and_an_equal_row_keeps_its_origin() -> None
     assert after[0].origin == "b.csv:9"
 
 
-@pytest.mark.parametrize(("silence", "kept"), [(True, 1), (False, 2)])
+@pytest.mark.parametrize(("silence", "count"), [(True, 1), (False, 2)])
 def test_a_corrected_start_replaces_only_where_the_old_one_is_absent_from_a_full_feed(
-    silence: bool, kept: int
+    silence: bool, count: int
 ) -> None:
     corrected = replace(POST, start=date(2026, 9, 5))
     after, waits = after_feed("1", [POST], [corrected], says(date(2026, 10, 5), silence=silence), {})
-    assert len(after) == kept
+    assert len(after) == count
     assert corrected in after
     assert waits == []
 

@@ -17,7 +17,7 @@ def test_an_amended_account_is_a_copy_with_some_other_values() -> None:
     for values in ({"lock": LOCK}, {"uid": "c.d", "state": State.GRACE}, {"matricule": None}):
         assert amended(ACCOUNT, **values) == replace(ACCOUNT, **values)  # type: ignore[arg-type]
     # no field is left out
-    names = [one.name for one in fields(Account)]
+    names = [field.name for field in fields(Account)]
     other = replace(ACCOUNT, **{name: name for name in names})  # type: ignore[arg-type]
     again = amended(other, uid="c.d")
     assert [getattr(again, name) for name in names] == ["c.d" if name == "uid" else name for name in names]

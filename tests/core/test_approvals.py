@@ -50,7 +50,7 @@ def test_which_plans_need_another_person(rule: ApprovalRule, needs: bool) -> Non
 
 
 @pytest.mark.parametrize(
-    ("one", "request_", "why"),
+    ("approval", "request_", "why"),
     [
         (YES, REQUEST, ""),
         (replace(YES, by="anne"), REQUEST, "made or applies the plan"),
@@ -64,9 +64,9 @@ def test_which_plans_need_another_person(rule: ApprovalRule, needs: bool) -> Non
         (YES, replace(REQUEST, later=(NOW - timedelta(hours=2),)), ""),
     ],
 )
-def test_what_an_approval_is_worth(one: Approval, request_: ApplyRequest, why: str) -> None:
-    serve, not_serving = serving(request_, [one], Approvals(), NOW)
-    assert serve == ([] if why else [one])
+def test_what_an_approval_is_worth(approval: Approval, request_: ApplyRequest, why: str) -> None:
+    serve, not_serving = serving(request_, [approval], Approvals(), NOW)
+    assert serve == ([] if why else [approval])
     assert [why in text for text in not_serving] == ([True] if why else [])
 
 
@@ -78,7 +78,7 @@ def test_two_approvals_of_one_person_are_one() -> None:
         replace(YES, approved=False),
     ]
     serve, not_serving = serving(REQUEST, two, Approvals(), NOW)
-    assert ([one.name for one in serve], not_serving) == (["two"], [])
+    assert ([approval.name for approval in serve], not_serving) == (["two"], [])
 
 
 def test_the_last_word_counts() -> None:

@@ -96,24 +96,24 @@ _CASES: list[tuple[Callable[..., type[Any]], tuple[Any, ...], dict[str, Any]]] =
 
 def _facts(cls: type[Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
     """What can be seen of an object, and of what is refused."""
-    one = cls(*arguments, **named)
+    instance = cls(*arguments, **named)
     facts: dict[str, Any] = {
-        "repr": repr(one).replace("dataclass.", ""),
-        "equal": (one == cls(*arguments, **named), one == 3, one != 3),
-        "dict": dataclasses.asdict(one),
-        "names": [f.name for f in dataclasses.fields(one)],
-        "types": [f.type for f in dataclasses.fields(one)],
+        "repr": repr(instance).replace("dataclass.", ""),
+        "equal": (instance == cls(*arguments, **named), instance == 3, instance != 3),
+        "dict": dataclasses.asdict(instance),
+        "names": [f.name for f in dataclasses.fields(instance)],
+        "types": [f.type for f in dataclasses.fields(instance)],
         "annotations": inspect.get_annotations(cls),
         "signature": [(p.name, p.kind) for p in inspect.signature(cls).parameters.values()],
         "match": cls.__match_args__,
-        "slots": hasattr(one, "__dict__"),
-        "copy": copy.copy(one) == one and copy.deepcopy(one) == one,
-        "replace": repr(dataclasses.replace(one, **({"a": 5} if arguments else {}))),
+        "slots": hasattr(instance, "__dict__"),
+        "copy": copy.copy(instance) == instance and copy.deepcopy(instance) == instance,
+        "replace": repr(dataclasses.replace(instance, **({"a": 5} if arguments else {}))),
     }
     for name, act in {
-        "hash": lambda: hash(one),
-        "set": lambda: setattr(one, "a", 9),
-        "delete": lambda: delattr(one, "a"),
+        "hash": lambda: hash(instance),
+        "set": lambda: setattr(instance, "a", 9),
+        "delete": lambda: delattr(instance, "a"),
         "missing": lambda: cls(unknown=1),
     }.items():
         try:

@@ -61,16 +61,16 @@ def person(*assignments: Assignment, given: str = "Julie", family: str = "Petit"
 
 
 def wanted(day: date, who: Person, current: Account | None = None, policy: Policy = POLICY) -> Desired:
-    one = desired_account(Subject("100", current, who, who.assignments), rules(day, policy))
-    assert one is not None
-    return named([one], TakenNames([], 1), policy)[0]
+    desired = desired_account(Subject("100", current, who, who.assignments), rules(day, policy))
+    assert desired is not None
+    return named([desired], TakenNames([], 1), policy)[0]
 
 
 def changed(day: date, who: Person, current: Account, policy: Policy = POLICY) -> dict[Kind, list[Change]]:
-    found: dict[Kind, list[Change]] = {}
+    changes: dict[Kind, list[Change]] = {}
     for change in changes_of(wanted(day, who, current, policy), rules(day, policy)):
-        found.setdefault(change.kind, []).append(change)
-    return found
+        changes.setdefault(change.kind, []).append(change)
+    return changes
 
 
 def made(day: date = date(2026, 10, 1), *assignments: Assignment) -> Account:
@@ -78,15 +78,15 @@ def made(day: date = date(2026, 10, 1), *assignments: Assignment) -> Account:
 
 
 def test_a_creation_has_everything() -> None:
-    one = wanted(date(2026, 10, 1), person(post()))
-    account = one.account
+    desired = wanted(date(2026, 10, 1), person(post()))
+    account = desired.account
     assert account.uid == "julie.petit"
     assert account.address == "julie.petit@ac-amiens.fr"
     assert account.identifiers == {"julie.petit", "julie.petit@ac-amiens.fr"}
     assert account.numen_digest is not None
     assert "20E" not in account.numen_digest
     assert account.entitlements == {("messagerie", ""), ("iprof", ""), ("siecle", "0800009A")}
-    (change,) = changes_of(one, rules(date(2026, 10, 1)))
+    (change,) = changes_of(desired, rules(date(2026, 10, 1)))
     assert (change.kind, change.feed, change.line, change.before) == (Kind.CREATE, "a.csv", 2, None)
 
 
@@ -103,25 +103,25 @@ def test_without_a_person_nothing_is_made() -> None:
 
 def test_a_known_digest_of_the_numen_comes_from_the_person_in_waiting() -> None:
     who = replace(person(post()), numen=None)
-    one = desired_account(Subject("100", None, who, who.assignments, "{k1}abc"), rules(START))
-    assert one is not None
-    assert one.account.numen_digest == "{k1}abc"
+    desired = desired_account(Subject("100", None, who, who.assignments, "{k1}abc"), rules(START))
+    assert desired is not None
+    assert desired.account.numen_digest == "{k1}abc"
 
 
 def test_leave_grace_end_and_archive_in_order() -> None:
     account = made()
     leave = post(start=date(2026, 11, 1), end=date(2026, 11, 30), position="conge")
-    found = changed(date(2026, 11, 1), person(post(), leave), account)
-    assert set(found) == {Kind.SUSPEND, Kind.REVOKE, Kind.UPDATE}
-    assert "position conge does not keep it" in found[Kind.REVOKE][0].reason
+    changes = changed(date(2026, 11, 1), person(post(), leave), account)
+    assert set(changes) == {Kind.SUSPEND, Kind.REVOKE, Kind.UPDATE}
+    assert "position conge does not keep it" in changes[Kind.REVOKE][0].reason
     ended = person(post(end=date(2026, 12, 31)))
     grace = wanted(date(2027, 1, 1), ended, account).account
     assert grace.state is State.GRACE
-    found = changed(date(2027, 1, 1), ended, account)
-    assert len(found[Kind.REVOKE]) == 3
-    assert found[Kind.REVOKE][0].after == {"state": "grace"}
-    found = changed(date(2027, 1, 31), ended, grace)
-    assert set(found) == {Kind.DEACTIVATE}
+    changes = changed(date(2027, 1, 1), ended, account)
+    assert len(changes[Kind.REVOKE]) == 3
+    assert changes[Kind.REVOKE][0].after == {"state": "grace"}
+    changes = changed(date(2027, 1, 31), ended, grace)
+    assert set(changes) == {Kind.DEACTIVATE}
     closed = wanted(date(2027, 1, 31), ended, grace).account
     assert closed.entitlements == frozenset()
     tombstone = wanted(date(2027, 4, 1), ended, closed).account
@@ -141,16 +141,16 @@ def test_out_of_the_archive_with_the_same_names() -> None:
     ended = person(post(end=date(2026, 12, 31)))
     tombstone = wanted(date(2027, 6, 1), ended, account).account
     back = person(post(start=date(2028, 9, 1)))
-    one = wanted(date(2028, 9, 1), back, tombstone)
-    assert (one.account.uid, one.account.address) == ("julie.petit", "julie.petit@ac-amiens.fr")
-    assert changes_of(one, rules(date(2028, 9, 1)))[0].kind is Kind.REOPEN
+    desired = wanted(date(2028, 9, 1), back, tombstone)
+    assert (desired.account.uid, desired.account.address) == ("julie.petit", "julie.petit@ac-amiens.fr")
+    assert changes_of(desired, rules(date(2028, 9, 1)))[0].kind is Kind.REOPEN
 
 
 def test_marriage_and_back_again() -> None:
     day = date(2026, 10, 2)
     married = person(post(), usage="Bernard")
-    found = changed(day, married, made())
-    assert set(found) == {Kind.RENAME, Kind.UPDATE}
+    changes = changed(day, married, made())
+    assert set(changes) == {Kind.RENAME, Kind.UPDATE}
     account = wanted(day, married, made()).account
     assert (account.uid, account.address) == ("julie.petit", "julie.bernard@ac-amiens.fr")
     assert account.aliases == {"julie.petit@ac-amiens.fr"}
@@ -160,8 +160,8 @@ def test_marriage_and_back_again() -> None:
 
 
 def test_accents_and_case_are_no_change_of_name() -> None:
-    found = changed(date(2026, 10, 2), person(post(), given="JULIE", family="Pétit"), made())
-    assert set(found) == {Kind.UPDATE}
+    changes = changed(date(2026, 10, 2), person(post(), given="JULIE", family="Pétit"), made())
+    assert set(changes) == {Kind.UPDATE}
 
 
 def test_a_name_that_gives_no_address_is_refused_not_guessed() -> None:
@@ -187,8 +187,8 @@ def test_homonyms_by_first_start_then_matricule() -> None:
         return desired
 
     people = [one("3", START), one("2", START), one("9", START - timedelta(days=1))]
-    found = named(people, TakenNames([], 1), POLICY)
-    assert [d.account.uid for d in found] == ["julie.petit2", "julie.petit1", "julie.petit"]
+    homonyms = named(people, TakenNames([], 1), POLICY)
+    assert [d.account.uid for d in homonyms] == ["julie.petit2", "julie.petit1", "julie.petit"]
 
 
 def test_an_administrators_lock_closes_now_and_its_end_is_due() -> None:
@@ -199,8 +199,8 @@ def test_an_administrators_lock_closes_now_and_its_end_is_due() -> None:
     assert locked.locked
     assert (locked.login_from, locked.login_until) == (date(2026, 10, 10), None)
     assert locked.next_due == date(2026, 10, 10)
-    found = changed(day, person(post()), account)
-    assert found[Kind.LOCK][0].reason == "enquête"
+    changes = changed(day, person(post()), account)
+    assert changes[Kind.LOCK][0].reason == "enquête"
     later = changed(date(2026, 10, 10), person(post()), locked)
     assert Kind.UNLOCK in later
     assert "end has passed" in later[Kind.UNLOCK][0].reason
@@ -213,9 +213,9 @@ def test_a_position_locks_and_unlocks() -> None:
     who = person(post(), away)
     locked = wanted(date(2026, 10, 10), who, made()).account
     assert (locked.locked, locked.state) == (True, State.ON_LEAVE)
-    found = changed(date(2026, 10, 21), who, locked)
-    assert {Kind.REOPEN, Kind.UNLOCK, Kind.GRANT} <= set(found)
-    assert "no position locks it" in found[Kind.UNLOCK][0].reason
+    changes = changed(date(2026, 10, 21), who, locked)
+    assert {Kind.REOPEN, Kind.UNLOCK, Kind.GRANT} <= set(changes)
+    assert "no position locks it" in changes[Kind.UNLOCK][0].reason
 
 
 def test_exceptions_come_last_and_expire() -> None:
@@ -223,13 +223,13 @@ def test_exceptions_come_last_and_expire() -> None:
     grant = ServiceException(True, "magistere", "", day, date(2026, 10, 9), "chef", "projet")
     denial = ServiceException(False, "iprof", "", day, date(2026, 10, 9), "chef", "abus")
     account = replace(made(), exceptions=(grant, denial))
-    one = wanted(day, person(post()), account)
-    assert ("magistere", "") in one.account.entitlements
-    assert ("iprof", "") not in one.account.entitlements
-    assert one.account.next_due == date(2026, 10, 10)
-    found = changed(day, person(post()), account)
-    assert "projet" in found[Kind.GRANT][0].reason
-    assert found[Kind.REVOKE][0].effective == day
+    desired = wanted(day, person(post()), account)
+    assert ("magistere", "") in desired.account.entitlements
+    assert ("iprof", "") not in desired.account.entitlements
+    assert desired.account.next_due == date(2026, 10, 10)
+    changes = changed(day, person(post()), account)
+    assert "projet" in changes[Kind.GRANT][0].reason
+    assert changes[Kind.REVOKE][0].effective == day
     after = wanted(date(2026, 10, 10), person(post()), account).account
     assert after.exceptions == ()
     assert after.entitlements == made().entitlements
@@ -243,18 +243,18 @@ def test_a_mutation_says_its_delays_and_its_handover() -> None:
     account = made()
     first = changed(date(2026, 11, 1), moved, account)
     assert set(first) == {Kind.UPDATE}
-    held = wanted(date(2026, 11, 1), moved, account).account
-    second = changed(date(2026, 11, 2), moved, held)
+    mutated = wanted(date(2026, 11, 1), moved, account).account
+    second = changed(date(2026, 11, 2), moved, mutated)
     assert [c.after["uai"] for c in second[Kind.GRANT]] == ["0800010B"]
     assert "1 day after the start of a mutation" in second[Kind.GRANT][0].reason
-    last = changed(date(2026, 11, 6), moved, wanted(date(2026, 11, 5), moved, held).account)
+    last = changed(date(2026, 11, 6), moved, wanted(date(2026, 11, 5), moved, mutated).account)
     assert "the handover of 5 days" in last[Kind.REVOKE][0].reason
 
 
 def test_a_service_taken_out_of_the_policy_is_revoked() -> None:
     fewer = replace(POLICY, services={k: v for k, v in POLICY.services.items() if k != "iprof"})
-    found = changed(date(2026, 10, 2), person(post()), made(), fewer)
-    assert "no longer has this service" in found[Kind.REVOKE][0].reason
+    changes = changed(date(2026, 10, 2), person(post()), made(), fewer)
+    assert "no longer has this service" in changes[Kind.REVOKE][0].reason
 
 
 def test_a_cancelled_start_closes_and_its_retention_runs_from_that_day() -> None:
@@ -267,8 +267,8 @@ def test_a_cancelled_start_closes_and_its_retention_runs_from_that_day() -> None
     assert closed.login_until == NEVER
     assert wanted(day + timedelta(days=60), nobody, closed).account.state is State.DEACTIVATED
     assert wanted(day + timedelta(days=61), nobody, closed).account.state is State.ARCHIVED
-    found = changed(day, nobody, early)
-    assert "cancelled" in found[Kind.DEACTIVATE][0].reason
+    changes = changed(day, nobody, early)
+    assert "cancelled" in changes[Kind.DEACTIVATE][0].reason
 
 
 @pytest.mark.parametrize(
@@ -375,13 +375,13 @@ def test_a_kept_career_gives_what_the_rules_give() -> None:
         for position in ("", *POLICY.positions, "unknown"):
             for end in ends:
                 alone = replace(post(uai, end=end, position=position), origin=f"{uai}.csv:3")
-                kept, made = (career_of((alone,), policy, {}) for policy in (used, replace(POLICY)))
-                assert kept == made
-                assert [one.assignment.origin for one in kept.posts] == [
-                    o.assignment.origin for o in made.posts
+                shared, fresh = (career_of((alone,), policy, {}) for policy in (used, replace(POLICY)))
+                assert shared == fresh
+                assert [career_post.assignment.origin for career_post in shared.posts] == [
+                    career_post.assignment.origin for career_post in fresh.posts
                 ]
                 for day in (date(2026, 8, 25), START, date(2027, 9, 10), date(2028, 1, 1)):
-                    assert account_status(kept, day) == account_status(made, day)
+                    assert account_status(shared, day) == account_status(fresh, day)
     # both establishments share the careers of the first
     assert len(used.careers) == (len(POLICY.positions) + 2) * len(ends)
     other = replace(POLICY, grace=(GraceRule(When(), 60),))

@@ -41,26 +41,26 @@ def device(name: str = "a", **values: object) -> Device:
 def test_the_codes_of_rfc_6238() -> None:
     """Appendix B, SHA-1, the last six digits."""
     vectors = {59: "287082", 1111111109: "081804", 1234567890: "005924", 20000000000: "353130"}
-    assert {at: SECRET.code(at // PERIOD) for at in vectors} == vectors
+    assert {seconds: SECRET.code(seconds // PERIOD) for seconds in vectors} == vectors
 
 
 @given(st.integers(-200, 200), st.integers(-6, 6), st.integers(-8, 2))
 def test_a_code_is_good_within_the_window_and_once(drift: int, off: int, used: int) -> None:
-    one = device(drift=drift, last_step=STEP + drift + used)
+    authenticator = device(drift=drift, last_step=STEP + drift + used)
     step = STEP + drift + off
     code = SECRET.code(step)
     others = [SECRET.code(STEP + drift + n) for n in range(-WINDOW, WINDOW + 1) if n != off]
     assume(code not in others)
     if abs(off) > WINDOW:
-        assert match_code(one, SECRET.code, code, NOW) is None
+        assert match_code(authenticator, SECRET.code, code, NOW) is None
     elif off <= used:
         with pytest.raises(CodeUsed):
-            match_code(one, SECRET.code, code, NOW)
+            match_code(authenticator, SECRET.code, code, NOW)
     else:
-        match = match_code(one, SECRET.code, code, NOW)
+        match = match_code(authenticator, SECRET.code, code, NOW)
         assert match is not None
         assert (match.step, match.drift) == (step, drift + off)
-        again = replace(one, last_step=match.step, drift=match.drift)
+        again = replace(authenticator, last_step=match.step, drift=match.drift)
         with pytest.raises(CodeUsed):
             match_code(again, SECRET.code, code, NOW)
 
@@ -153,8 +153,8 @@ def test_a_sealed_copy_opens_at_its_own_place_alone() -> None:
     for uid, name in (("ida", "otp-1"), ("claire", "otp-2"), ("clair", "eotp-1")):
         with pytest.raises(SealBroken, match="belongs to another"):
             unsealed(copy, k1, uid, name)
-    for at in range(len(copy)):
-        broken = copy[:at] + bytes([copy[at] ^ 1]) + copy[at + 1 :]
+    for offset in range(len(copy)):
+        broken = copy[:offset] + bytes([copy[offset] ^ 1]) + copy[offset + 1 :]
         with pytest.raises(SealBroken):
             unsealed(broken, k1, "claire", "otp-1")
     for cut in (0, 4, 10, len(copy) - 1):

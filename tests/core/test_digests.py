@@ -24,17 +24,19 @@ NEW = DigestKeys("k2", {"k2": b"2" * 32})
 
 
 def person(numen: str | None = "20E1234567XYZ") -> Person:
-    known = read_numen(numen) if numen else None
-    return Person("100", "Petit", "Julie", assignments=(Assignment("0800009A", "ENS", DAY),), numen=known)
+    parsed_numen = read_numen(numen) if numen else None
+    return Person(
+        "100", "Petit", "Julie", assignments=(Assignment("0800009A", "ENS", DAY),), numen=parsed_numen
+    )
 
 
 def night(keys: DigestKeys, who: Person | None, current: object = None) -> tuple[object, list[Change]]:
     rules = Rules(POLICY, {}, DAY, keys)
     rows = who.assignments if who else current.assignments  # type: ignore[attr-defined]
-    one = desired_account(Subject("100", current, who, rows), rules)  # type: ignore[arg-type]
-    assert one is not None
-    [one] = named([one], TakenNames([], 1), POLICY)
-    return one.account, changes_of(one, rules) if current != one.account else []
+    desired = desired_account(Subject("100", current, who, rows), rules)  # type: ignore[arg-type]
+    assert desired is not None
+    [desired] = named([desired], TakenNames([], 1), POLICY)
+    return desired.account, changes_of(desired, rules) if current != desired.account else []
 
 
 def test_both_keys_verify_and_the_current_one_makes() -> None:

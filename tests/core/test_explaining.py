@@ -81,7 +81,9 @@ def questions(draw: st.DrawFn) -> tuple[Life, Account, date]:
 
 def case_of(life: Life, account: Account, day: date) -> Question:
     rules = Rules(life.policy, REGISTER, day, KEYS)
-    return Question(account, rules, lambda one, on: career_and_status(one, life.policy, REGISTER, on))
+    return Question(
+        account, rules, lambda tried_account, on: career_and_status(tried_account, life.policy, REGISTER, on)
+    )
 
 
 def planned(life: Life, account: Account, day: date) -> Account:
@@ -98,41 +100,43 @@ def answers(question: Question) -> Iterator[Answer]:
 
 
 def check_rights(life: Life, account: Account, day: date) -> None:
-    said = {(one.subject, one.uai): one for one in answers(case_of(life, account, day))}
-    assert {right for right, one in said.items() if one.yes} == planned(life, account, day).entitlements
+    by_right = {(answer.subject, answer.uai): answer for answer in answers(case_of(life, account, day))}
+    assert {right for right, answer in by_right.items() if answer.yes} == planned(
+        life, account, day
+    ).entitlements
     for service in life.policy.services:
-        assert any(subject == service for subject, _ in said)
-    for right, one in said.items():
-        check_span(life, account, day, right, one)
-        check_remedies(life, account, day, right, one)
+        assert any(subject == service for subject, _ in by_right)
+    for right, answer in by_right.items():
+        check_span(life, account, day, right, answer)
+        check_remedies(life, account, day, right, answer)
 
 
-def check_span(life: Life, account: Account, day: date, right: tuple[str, str], one: Answer) -> None:
+def check_span(life: Life, account: Account, day: date, right: tuple[str, str], answer: Answer) -> None:
     """Until is the last day that the plans of the days to come agree with; since is the first."""
-    if one.until is not None:
-        assert one.until >= day
-        assert holds(life, account, one.until, right) is one.yes
-        assert holds(life, account, one.until + timedelta(days=1), right) is not one.yes
-    elif one.yes:
+    if answer.until is not None:
+        assert answer.until >= day
+        assert holds(life, account, answer.until, right) is answer.yes
+        assert holds(life, account, answer.until + timedelta(days=1), right) is not answer.yes
+    elif answer.yes:
         assert holds(life, account, day + timedelta(days=2000), right)
-    if one.since is not None:
-        assert one.since <= day
+    if answer.since is not None:
+        assert answer.since <= day
         path = case_of(life, account, day).career.rights.get(right, [])
-        before = one.since.toordinal()
-        assert (holding(path, before) is not None) is one.yes
-        assert (holding(path, before - 1) is not None) is not one.yes
+        before = answer.since.toordinal()
+        assert (holding(path, before) is not None) is answer.yes
+        assert (holding(path, before - 1) is not None) is not answer.yes
 
 
 def holds(life: Life, account: Account, day: date, right: tuple[str, str]) -> bool:
     return right in planned(life, account, day).entitlements
 
 
-def check_remedies(life: Life, account: Account, day: date, right: tuple[str, str], one: Answer) -> None:
-    for remedy in one.remedies:
+def check_remedies(life: Life, account: Account, day: date, right: tuple[str, str], answer: Answer) -> None:
+    for remedy in answer.remedies:
         if remedy.day is None:
             continue
         changed = remedy.account_after or account
-        assert holds(life, changed, remedy.day, right) is not one.yes, remedy
+        assert holds(life, changed, remedy.day, right) is not answer.yes, remedy
         assert (remedy.account_after is None) == remedy.text.startswith("wait"), remedy
 
 
@@ -153,28 +157,28 @@ def test_rights_agree_with_the_plan_in_many_lives(asked: tuple[Life, Account, da
 @given(questions())
 def test_states_agree_with_the_plan(asked: tuple[Life, Account, date]) -> None:
     life, account, day = asked
-    one = state_answer(case_of(life, account, day))
+    answer = state_answer(case_of(life, account, day))
     desired = planned(life, account, day)
-    assert one.verdict.partition(",")[0] == desired.state.value
-    assert one.yes is (desired.state in OPEN_STATES)
-    assert one.since is None or one.since <= day
-    assert one.until is None or day <= one.until
-    for remedy in one.remedies:
+    assert answer.verdict.partition(",")[0] == desired.state.value
+    assert answer.yes is (desired.state in OPEN_STATES)
+    assert answer.since is None or answer.since <= day
+    assert answer.until is None or day <= answer.until
+    for remedy in answer.remedies:
         if remedy.day is not None and remedy.account_after is not None:
             assert planned(life, remedy.account_after, remedy.day).state is State.ACTIVE, remedy
-    assert all(event > day for event, _ in one.coming)
+    assert all(event > day for event, _ in answer.coming)
 
 
 @ORDINARY
 @given(questions())
 def test_every_answer_has_words(asked: tuple[Life, Account, date]) -> None:
     question = case_of(*asked)
-    for one in [state_answer(question), *answers(question)]:
-        assert one.reason
-        assert "None" not in one.reason
-        assert one.rules or "exception" in one.reason or one.subject == "state", one
-        if one.yes and one.subject != "state" and "exception" not in one.reason:
-            assert one.assignment is not None, one
+    for answer in [state_answer(question), *answers(question)]:
+        assert answer.reason
+        assert "None" not in answer.reason
+        assert answer.rules or "exception" in answer.reason or answer.subject == "state", answer
+        if answer.yes and answer.subject != "state" and "exception" not in answer.reason:
+            assert answer.assignment is not None, answer
 
 
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
@@ -202,15 +206,15 @@ def test_logins_agree_with_the_plan(
         account = replace(account, lock=Lock(day + timedelta(days=locked[0]), ends, "an admin", "a reason"))
     desired = planned(life, account, day)
     written = replace(account, login_from=desired.login_from, login_until=desired.login_until)
-    one = login_answer(case_of(life, written, day), around())
-    assert one.yes is lets_in(desired, day)
-    assert "entry" not in {cause.kind for cause in one.causes}
-    effects = [cause.effect.value for cause in one.causes]
-    assert one.yes or effects[0] == "refused"
-    if one.until is not None and locked is None:
-        assert lets_in(planned(life, account, one.until), one.until) is one.yes
-        after = one.until + timedelta(days=1)
-        assert lets_in(planned(life, account, after), after) is not one.yes
+    answer = login_answer(case_of(life, written, day), around())
+    assert answer.yes is lets_in(desired, day)
+    assert "entry" not in {cause.kind for cause in answer.causes}
+    effects = [cause.effect.value for cause in answer.causes]
+    assert answer.yes or effects[0] == "refused"
+    if answer.until is not None and locked is None:
+        assert lets_in(planned(life, account, answer.until), answer.until) is answer.yes
+        after = answer.until + timedelta(days=1)
+        assert lets_in(planned(life, account, after), after) is not answer.yes
 
 
 PEOPLE = PasswordPolicy("cn=people", blocks=True, block=timedelta(minutes=15), max_age=timedelta(days=365))
@@ -274,10 +278,10 @@ def test_states_of_a_password(name: str) -> None:
     row = Assignment("0800009A", "ENS", date(2027, 1, 1))
     account = Account(uid="alix.vie", matricule="1", matricule_digests=("",), assignments=(row,))
     life = Life((row,), policy, None, NOW.date(), NOW.date())
-    one = login_answer(case_of(life, account, NOW.date()), around(credentials))
-    assert [(cause.kind, cause.effect.value) for cause in one.causes] == expected
-    assert one.yes is not any(effect == "refused" for _, effect in expected)
-    assert all("alix.vie" in cause.command for cause in one.causes if cause.command)
+    answer = login_answer(case_of(life, account, NOW.date()), around(credentials))
+    assert [(cause.kind, cause.effect.value) for cause in answer.causes] == expected
+    assert answer.yes is not any(effect == "refused" for _, effect in expected)
+    assert all("alix.vie" in cause.command for cause in answer.causes if cause.command)
 
 
 SERVICE = Service("iprof", "I-Prof", frozenset({"enseignant"}), mutation_delay=3, in_grace=False, line=9)
@@ -292,7 +296,7 @@ THERE = Service(
 )
 MAIL = Service("mail", "Mail", in_grace=True, line=11)
 POLICY = Policy(
-    services={one.name: one for one in (SERVICE, THERE, MAIL)},
+    services={service.name: service for service in (SERVICE, THERE, MAIL)},
     profiles=(
         Profile("enseignant", When({"fonction": frozenset({"ENS"})}), line=5),
         Profile("autre", When(), line=6),
@@ -362,9 +366,9 @@ def test_reasons(name: str) -> None:
     )
     day = D + timedelta(days=offset)
     question = case_of(Life(tuple(rows), POLICY, None, day, day), account, day)
-    one = right_answer(question, POLICY.services[service], uai)
-    assert expected in one.reason
-    assert tuple(f"{rule.key}:{rule.line}" for rule in one.rules)[: len(rules)] == rules
+    answer = right_answer(question, POLICY.services[service], uai)
+    assert expected in answer.reason
+    assert tuple(f"{rule.key}:{rule.line}" for rule in answer.rules)[: len(rules)] == rules
 
 
 @pytest.mark.parametrize("rows", [(FORMER, MOVED), (OTHER,)], ids=["a teacher", "another"])
@@ -374,7 +378,7 @@ def test_exceptions_of_other_services_are_not_mixed_in(service: str, rows: tuple
     every = [granted(yes, name) for name in ("iprof", "mail") for yes in (True, False)]
     every += [granted(yes, "siecle", uai) for uai in UAIS[:2] for yes in (True, False)]
     every += [granted(True, "notes", "0801616X"), granted(False, "notes")]
-    own = [one for one in every if one.service == service]
+    own = [exception for exception in every if exception.service == service]
     notes = Service("notes", "Notes", frozenset({"enseignant"}), per_establishment=True)
     policy = replace(POLICY, services={**POLICY.services, "notes": notes})
 
@@ -387,27 +391,27 @@ def test_exceptions_of_other_services_are_not_mixed_in(service: str, rows: tuple
             exceptions=tuple(exceptions),
         )
         question = case_of(Life(rows, policy, None, D, D), account, D)
-        found = right_answers(question, policy.services[service])
+        service_answers = right_answers(question, policy.services[service])
         # the accounts that were tried have all exceptions
         return [
-            replace(one, remedies=tuple(replace(r, account_after=None) for r in one.remedies))
-            for one in found
+            replace(answer, remedies=tuple(replace(r, account_after=None) for r in answer.remedies))
+            for answer in service_answers
         ]
 
     assert answered(every) == answered(own)
-    others = [one for one in every if one.service != service]
+    others = [exception for exception in every if exception.service != service]
     assert answered(others) == answered([])
-    assert all(not one.notes for one in answered(others))
+    assert all(not answer.notes for answer in answered(others))
 
 
 def test_a_position_that_does_not_keep_it() -> None:
     rows = (FORMER, replace(MOVED, uai=UAIS[0], position="conge"))
     account = Account(uid="alix.vie", matricule="1", matricule_digests=("",), assignments=rows)
-    one = right_answer(case_of(Life(rows, POLICY, None, D, D), account, D), SERVICE, "")
-    assert one.reason == "position conge does not keep it"
-    assert [f"{rule.key}:{rule.line}" for rule in one.rules] == ["positions.conge:7", "services.iprof:9"]
-    assert one.assignment == rows[1]
-    assert {remedy.text for remedy in one.remedies} >= {"an exception"}
+    answer = right_answer(case_of(Life(rows, POLICY, None, D, D), account, D), SERVICE, "")
+    assert answer.reason == "position conge does not keep it"
+    assert [f"{rule.key}:{rule.line}" for rule in answer.rules] == ["positions.conge:7", "services.iprof:9"]
+    assert answer.assignment == rows[1]
+    assert {remedy.text for remedy in answer.remedies} >= {"an exception"}
 
 
 @pytest.mark.parametrize(("position", "works"), [("", True), ("disponibilite", False)])
@@ -417,6 +421,6 @@ def test_a_log_in_in_grace_is_that_of_the_last_day(position: str, works: bool) -
     desired = planned(Life(rows, POLICY, None, D, D), account, D)
     assert desired.state is State.GRACE
     written = replace(account, login_from=desired.login_from, login_until=desired.login_until)
-    one = login_answer(case_of(Life(rows, POLICY, None, D, D), written, D), around())
-    assert one.yes is lets_in(desired, D) is works
-    assert [cause.kind for cause in one.causes] == ["grace"]
+    answer = login_answer(case_of(Life(rows, POLICY, None, D, D), written, D), around())
+    assert answer.yes is lets_in(desired, D) is works
+    assert [cause.kind for cause in answer.causes] == ["grace"]

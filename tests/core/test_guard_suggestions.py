@@ -19,25 +19,32 @@ TERM, RENTREE = date(2026, 11, 3), date(2026, 9, 1)
 
 def test_the_night_nearest_to_its_limit_counts_and_the_largest_number_is_suggested() -> None:
     small, large = (TERM, {"revoke": (19, 500)}), (date(2026, 11, 4), {"revoke": (30, 5000)})
-    (one,) = suggestions([small, large], POLICY, 1.5)
-    assert (one.kind, one.period, one.nights, one.most, one.of, one.day) == ("revoke", "", 2, 19, 500, TERM)
-    assert (one.limit, one.suggested) == (20, 45)
+    (suggestion,) = suggestions([small, large], POLICY, 1.5)
+    assert (
+        suggestion.kind,
+        suggestion.period,
+        suggestion.nights,
+        suggestion.most,
+        suggestion.of,
+        suggestion.day,
+    ) == ("revoke", "", 2, 19, 500, TERM)
+    assert (suggestion.limit, suggestion.suggested) == (20, 45)
 
 
 def test_each_period_has_its_own_row_if_it_names_the_kind() -> None:
     nights = [(RENTREE, {"revoke": (90, 1000), "grant": (3, 1000)}), (TERM, {"revoke": (21, 1000)})]
-    rows = {(one.kind, one.period): one for one in suggestions(nights, POLICY, 1)}
+    rows = {(suggestion.kind, suggestion.period): suggestion for suggestion in suggestions(nights, POLICY, 1)}
     assert rows["revoke", "rentree"].limit == 100
     assert rows["revoke", ""].most == 21, "beyond today's limit of 20"
     assert rows["grant", ""].limit is None, "without a limit, and in no period of its own"
     assert rows["grant", ""].suggested == LEAST
-    assert [one.kind for one in suggestions(nights, POLICY, 1)] == ["revoke", "revoke", "grant"]
+    assert [suggestion.kind for suggestion in suggestions(nights, POLICY, 1)] == ["revoke", "revoke", "grant"]
 
 
 def test_a_first_load_is_no_measure_and_a_limit_of_zero_is_used_up_at_once() -> None:
     nights = [(TERM, {"create": (900, 0), "lock": (1, 900), "revoke": (20, 900), "held": (2, 900)})]
     rows = suggestions(nights, POLICY, 2)
-    assert [one.kind for one in rows] == ["lock", "revoke", "held"]
+    assert [row.kind for row in rows] == ["lock", "revoke", "held"]
     assert rows[-1].limit is None
 
 
@@ -54,6 +61,6 @@ def test_limits_of_establishments_have_rows_of_their_own() -> None:
     assert counted["deactivate per establishment"] == (4, 10), "4 of 5 is nearer than 6 of 20"
     assert counted["deactivate"] == (10, 900)
     assert "revoke per establishment" not in counted, "it has no such limit"
-    rows = {one.kind: one for one in suggestions([(TERM, counted)], policy, 1)}
-    one = rows["deactivate per establishment"]
-    assert (one.most, one.of, one.limit, one.suggested) == (4, 10, 5, LEAST_OF_SCOPE)
+    rows = {suggestion.kind: suggestion for suggestion in suggestions([(TERM, counted)], policy, 1)}
+    row = rows["deactivate per establishment"]
+    assert (row.most, row.of, row.limit, row.suggested) == (4, 10, 5, LEAST_OF_SCOPE)

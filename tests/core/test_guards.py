@@ -36,9 +36,15 @@ def policy(guard: Guard, *periods: GuardPeriod) -> Policy:
 def test_broken_only_above_both_the_number_and_the_share() -> None:
     guarded = policy(Guard(Limit(10, 0.01)))
     assert refusals(closing(10), CENSUS, guarded, TODAY) == []
-    (one,) = refusals(closing(11), CENSUS, guarded, TODAY)
-    assert (one.kind, one.found, one.of, one.scope, one.total) == ("deactivate", 11, 1000, "all accounts", 11)
-    assert len(one.sample) == 5
+    (refusal,) = refusals(closing(11), CENSUS, guarded, TODAY)
+    assert (refusal.kind, refusal.found, refusal.of, refusal.scope, refusal.total) == (
+        "deactivate",
+        11,
+        1000,
+        "all accounts",
+        11,
+    )
+    assert len(refusal.sample) == 5
     wide = policy(Guard(Limit(10, 0.02)))
     assert refusals(closing(20), CENSUS, wide, TODAY) == []
     assert len(refusals(closing(21), CENSUS, wide, TODAY)) == 1
@@ -51,9 +57,9 @@ def test_an_account_counts_once_per_kind() -> None:
 
 def test_per_establishment_and_per_profile() -> None:
     guarded = policy(Guard(Limit(100, 0.5), per_establishment=Limit(5, 0.2), per_profile=Limit(4, 0.005)))
-    found = refusals(closing(6, "0800009A"), CENSUS, guarded, TODAY)
-    assert {r.scope for r in found} == {"establishment 0800009A", "profile enseignant"}
-    assert {r.of for r in found} == {20, 900}
+    broken_guards = refusals(closing(6, "0800009A"), CENSUS, guarded, TODAY)
+    assert {r.scope for r in broken_guards} == {"establishment 0800009A", "profile enseignant"}
+    assert {r.of for r in broken_guards} == {20, 900}
     assert [r.scope for r in refusals(closing(6), CENSUS, guarded, TODAY)] == ["profile enseignant"]
 
 
@@ -76,10 +82,10 @@ def test_a_period_overrides() -> None:
     rentree = GuardPeriod("rentree", (8, 20), (9, 30), {"deactivate": Guard(Limit(100, 0.1))})
     guarded = policy(Guard(Limit(1, 0.001)), rentree)
     assert refusals(closing(50), CENSUS, guarded, date(2026, 9, 30)) == []
-    (found,) = refusals(closing(50), CENSUS, guarded, date(2026, 10, 1))
-    assert found.guard == "deactivate"
-    (found,) = refusals(closing(101), CENSUS, guarded, date(2026, 8, 20))
-    assert found.guard == "deactivate (rentree)"
+    (refusal,) = refusals(closing(50), CENSUS, guarded, date(2026, 10, 1))
+    assert refusal.guard == "deactivate"
+    (refusal,) = refusals(closing(101), CENSUS, guarded, date(2026, 8, 20))
+    assert refusal.guard == "deactivate (rentree)"
 
 
 @pytest.mark.parametrize(
@@ -101,8 +107,13 @@ def test_updates_that_give_and_take_nothing_are_not_counted() -> None:
     assert refusals(moved, CENSUS, guarded, TODAY) == []
     assert counts_by_kind(moved) == {"update": 909}
     others = [update(950 + n, device="d", usage_name="Aubry") for n in range(3)]
-    (found,) = refusals([*moved, *others], CENSUS, guarded, TODAY)
-    assert (found.found, found.of, found.total, found.sample) == (3, 1000, 912, ("u950", "u951", "u952"))
+    (refusal,) = refusals([*moved, *others], CENSUS, guarded, TODAY)
+    assert (refusal.found, refusal.of, refusal.total, refusal.sample) == (
+        3,
+        1000,
+        912,
+        ("u950", "u951", "u952"),
+    )
     assert refusals([*moved, *others], CENSUS, guarded, TODAY, {"update": 912}) == []
 
 
@@ -121,8 +132,8 @@ def test_a_small_floor_does_not_grow_below_its_reference() -> None:
 def test_a_refusal_reports_the_floor_of_its_scope() -> None:
     guarded = policy(Guard(Limit(20, 0.01, scales=True)))
     assert refusals(closing(13), replace(CENSUS, total=450), guarded, TODAY) == []
-    (one,) = refusals(closing(14), replace(CENSUS, total=450), guarded, TODAY)
-    assert one.limit == Limit(13, 0.01)
+    (refusal,) = refusals(closing(14), replace(CENSUS, total=450), guarded, TODAY)
+    assert refusal.limit == Limit(13, 0.01)
 
 
 HEADS = Census(1000, {}, {"direction": 20, "enseignant": 900}, {"siecle": 20, "messagerie": 1000})
@@ -145,53 +156,63 @@ GROWING = Policy(guards={"profile_growth": Guard(Limit(5, 0.5)), "service_growth
 
 def test_the_growth_of_a_profile() -> None:
     assert refusals(becoming(10), HEADS, GROWING, TODAY) == []
-    (one,) = refusals(becoming(11), HEADS, GROWING, TODAY)
-    assert (one.guard, one.found, one.of, one.scope, one.total) == (
+    (refusal,) = refusals(becoming(11), HEADS, GROWING, TODAY)
+    assert (refusal.guard, refusal.found, refusal.of, refusal.scope, refusal.total) == (
         "profile_growth", 11, 20, "profile direction", 11,
     )  # fmt: skip
-    assert one.sample == ("u0", "u1", "u2", "u3", "u4")
+    assert refusal.sample == ("u0", "u1", "u2", "u3", "u4")
     # people who leave the profile make room, and the approval names all who come to any profile
     both = [*becoming(11), *becoming(1, 11, "enseignant", "direction")]
     assert refusals(both, HEADS, GROWING, TODAY) == []
-    more = [*becoming(13), *becoming(2, 13, "enseignant", "direction")]
-    (one,) = refusals(more, HEADS, GROWING, TODAY)
-    assert (one.found, one.total) == (11, 15)
-    assert refusals(more, HEADS, GROWING, TODAY, {"profile_growth": 15}) == []
-    assert len(refusals(more, HEADS, GROWING, TODAY, {"profile_growth": 11})) == 1
+    changes = [*becoming(13), *becoming(2, 13, "enseignant", "direction")]
+    (refusal,) = refusals(changes, HEADS, GROWING, TODAY)
+    assert (refusal.found, refusal.total) == (11, 15)
+    assert refusals(changes, HEADS, GROWING, TODAY, {"profile_growth": 15}) == []
+    assert len(refusals(changes, HEADS, GROWING, TODAY, {"profile_growth": 11})) == 1
 
 
 def test_a_profile_that_nobody_has_grows_from_nothing() -> None:
     assert refusals(becoming(5, gains="cpe"), HEADS, GROWING, TODAY) == []
-    (one,) = refusals(becoming(6, gains="cpe"), HEADS, GROWING, TODAY)
-    assert (one.found, one.of) == (6, 0)
+    (refusal,) = refusals(becoming(6, gains="cpe"), HEADS, GROWING, TODAY)
+    assert (refusal.found, refusal.of) == (6, 0)
     # a first load makes everything anew
     assert refusals(becoming(500), Census(), GROWING, TODAY) == []
 
 
 def test_the_growth_of_a_service_where_it_is_known() -> None:
     effect = Effect(frozenset({("service", "siecle")}))
-    gaining = [replace(one, effect=effect) for one in becoming(11)]
-    (one,) = refusals(gaining, HEADS, GROWING, TODAY)
-    assert (one.kind, one.scope, one.found, one.of) == ("service_growth", "service siecle", 11, 20)
+    gaining = [replace(change, effect=effect) for change in becoming(11)]
+    (refusal,) = refusals(gaining, HEADS, GROWING, TODAY)
+    assert (refusal.kind, refusal.scope, refusal.found, refusal.of) == (
+        "service_growth",
+        "service siecle",
+        11,
+        20,
+    )
     assert refusals(gaining, replace(HEADS, by_service={}), GROWING, TODAY) == []
 
 
 @pytest.mark.parametrize("name", ["establishment", "function", "details", "name"])
 def test_other_values_without_a_new_assignment(name: str) -> None:
     guarded = Policy(guards={f"other_{name}": Guard(Limit(3, 0.001))})
-    changes = [replace(one, effect=Effect(other=(name,))) for one in becoming(3)]
+    changes = [replace(change, effect=Effect(other=(name,))) for change in becoming(3)]
     assert refusals(changes, CENSUS, guarded, TODAY) == []
-    changes = [replace(one, effect=Effect(other=(name,))) for one in becoming(4)]
-    (one,) = refusals(changes, CENSUS, guarded, TODAY)
-    assert (one.guard, one.found, one.of, one.total) == (f"other_{name}", 4, 1000, 4)
+    changes = [replace(change, effect=Effect(other=(name,))) for change in becoming(4)]
+    (refusal,) = refusals(changes, CENSUS, guarded, TODAY)
+    assert (refusal.guard, refusal.found, refusal.of, refusal.total) == (f"other_{name}", 4, 1000, 4)
     assert refusals(changes, CENSUS, guarded, TODAY, {f"other_{name}": 4}) == []
 
 
 def test_people_who_are_held() -> None:
     guarded = Policy(guards={"held": Guard(Limit(3, 0.005))})
     assert tally([]).refusals(CENSUS, guarded, TODAY, held=["m"] * 5) == []
-    (one,) = tally([]).refusals(CENSUS, guarded, TODAY, held=[f"m{n}" for n in range(6)])
-    assert (one.guard, one.found, one.of, one.sample) == ("held", 6, 1000, ("m0", "m1", "m2", "m3", "m4"))
+    (refusal,) = tally([]).refusals(CENSUS, guarded, TODAY, held=[f"m{n}" for n in range(6)])
+    assert (refusal.guard, refusal.found, refusal.of, refusal.sample) == (
+        "held",
+        6,
+        1000,
+        ("m0", "m1", "m2", "m3", "m4"),
+    )
     assert tally([]).refusals(CENSUS, guarded, TODAY, {"held": 6}, held=["m"] * 6) == []
     assert tally([]).refusals(Census(), guarded, TODAY, held=["m"] * 6) == []
 
@@ -203,9 +224,9 @@ def test_losses_of_several_nights_count_together() -> None:
     losses = {TODAY - timedelta(days=6): {"deactivate": 6}, TODAY - timedelta(days=1): {"deactivate": 5}}
     planned = tally(closing(9))
     assert planned.refusals(CENSUS, WEEK, TODAY, losses=losses) == []
-    (one,) = tally(closing(10)).refusals(CENSUS, WEEK, TODAY, losses=losses)
-    assert (one.guard, one.found, one.of, one.total) == ("deactivate_window", 21, 1000, 21)
-    assert one.scope == "all accounts, 7 days"
+    (refusal,) = tally(closing(10)).refusals(CENSUS, WEEK, TODAY, losses=losses)
+    assert (refusal.guard, refusal.found, refusal.of, refusal.total) == ("deactivate_window", 21, 1000, 21)
+    assert refusal.scope == "all accounts, 7 days"
     assert tally(closing(10)).refusals(CENSUS, WEEK, TODAY, {"deactivate_window": 21}, losses=losses) == []
     # a day later the first night is a week ago; other kinds, and no loss at all, add nothing
     assert tally(closing(10)).refusals(CENSUS, WEEK, TODAY + timedelta(days=1), losses=losses) == []

@@ -27,8 +27,8 @@ def denied(start: date, end: date) -> ServiceException:
     return ServiceException(False, "iprof", "", start, end, "me", "why")
 
 
-def override(kind: OverrideKind, until: date, **more: str) -> Override:
-    return Override(kind, until, DAY, "me", "why", start=POST.start, day=DAY, **more)  # type: ignore[arg-type]
+def override(kind: OverrideKind, until: date, **values: str) -> Override:
+    return Override(kind, until, DAY, "me", "why", start=POST.start, day=DAY, **values)  # type: ignore[arg-type]
 
 
 def test_of_two_that_are_the_same_the_later_end() -> None:

@@ -98,10 +98,10 @@ def days(text: str | date) -> list[date]:
 
 
 def read_policy(case: dict[str, Any]) -> Policy:
-    known = {s.name: s for s in SERVICES}
+    services = {s.name: s for s in SERVICES}
     return replace(
         POLICY,
-        services={name: known[name] for name in case.get("services", ("messagerie",))},
+        services={name: services[name] for name in case.get("services", ("messagerie",))},
         **case.get("policy", {}),
     )
 
@@ -110,20 +110,20 @@ def counts(assignments: Iterable[Assignment]) -> list[str]:
     return sorted(f"{a.uai} {a.start}" for a in assignments)
 
 
-def rights(held: frozenset[tuple[str, str]]) -> list[str]:
-    return sorted(f"{service}@{uai}" if uai else service for service, uai in held)
+def rights(entitlements: frozenset[tuple[str, str]]) -> list[str]:
+    return sorted(f"{service}@{uai}" if uai else service for service, uai in entitlements)
 
 
 def by_the_rules(case: dict[str, Any], rows: list[Assignment], asked: list[date]) -> Iterator[Answers]:
-    said = career_of(rows, read_policy(case), ESTABLISHMENTS, closed_on=case.get("closed_on"))
+    career = career_of(rows, read_policy(case), ESTABLISHMENTS, closed_on=case.get("closed_on"))
     for day in asked:
         yield {
-            "state": said.state_on(day).value,
-            "rights": rights(said.rights_on(day)),
-            "locked": said.locked_on(day),
-            "login": said.login_on(day),
-            "counts": counts(post.assignment for post in said.posts_on(day)),
-            "profiles": sorted(said.profiles_on(day)),
+            "state": career.state_on(day).value,
+            "rights": rights(career.rights_on(day)),
+            "locked": career.locked_on(day),
+            "login": career.login_on(day),
+            "counts": counts(post.assignment for post in career.posts_on(day)),
+            "profiles": sorted(career.profiles_on(day)),
         }
 
 
@@ -148,9 +148,11 @@ def test_case(case: dict[str, Any], reading: Any) -> None:
     assert case["why"], "a case says why"
     assert case["expect"], "a case expects something"
     rows = [read_assignment(text) for text in case["assignments"]]
-    wanted = [(day, row) for row in case["expect"] for day in days(row["days"])]
+    expectations = [(day, row) for row in case["expect"] for day in days(row["days"])]
     wrong = []
-    for (day, row), answers in zip(wanted, reading(case, rows, [day for day, _ in wanted]), strict=True):
+    for (day, row), answers in zip(
+        expectations, reading(case, rows, [day for day, _ in expectations]), strict=True
+    ):
         assert len(row) > 1, f"nothing is expected on {row['days']}"
         wrong += [
             f"{day} {key}: {answers[key]}, expected {value}"

@@ -56,18 +56,18 @@ def disagreements(life: Life) -> Iterator[str]:
     rules = career_of(life.assignments, life.policy, REGISTER, closed_on=life.closed_on)
     for day, expected in days.items():
         for question, (ask, look) in QUESTIONS.items():
-            said, should = ask(rules, day), look(expected)
-            if said != should:
-                yield f"{day} {question}: the rules say {said}, day by day it is {should}"
+            answer, should = ask(rules, day), look(expected)
+            if answer != should:
+                yield f"{day} {question}: the rules say {answer}, day by day it is {should}"
     for day, change in oracle.next_changes(days).items():
-        said = rules.next_change(day)
-        if said != change:
-            yield f"{day} next_change: the rules say {said}, day by day it is {change}"
+        answer = rules.next_change(day)
+        if answer != change:
+            yield f"{day} next_change: the rules say {answer}, day by day it is {change}"
 
 
 def agree(life: Life) -> None:
-    found = [line for _, line in zip(range(8), disagreements(life), strict=False)]
-    assert not found, "\n".join([*found, repr(life)])
+    lines = [line for _, line in zip(range(8), disagreements(life), strict=False)]
+    assert not lines, "\n".join([*lines, repr(life)])
 
 
 @ORDINARY
@@ -152,16 +152,16 @@ _drawn: dict[int, Corpus] = {}
 def batch(number: int) -> Corpus:
     """Random lives with their right histories, the same ones for a number; to be asked for unpatched."""
     if number not in _drawn:
-        found: Corpus = []
+        corpus: Corpus = []
 
         @seed(number)
         @settings(ORDINARY, max_examples=BATCH, database=None, phases=[Phase.generate])
         @given(lives())
         def collect(life: Life) -> None:
-            found.append((life, days_of(life)))
+            corpus.append((life, days_of(life)))
 
         collect()
-        _drawn[number] = found
+        _drawn[number] = corpus
     return _drawn[number]
 
 

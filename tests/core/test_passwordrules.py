@@ -65,8 +65,8 @@ def test_a_good_one(password: str) -> None:
 def test_all_that_is_wrong_is_reported_at_once(password: str) -> None:
     problems = password_problems(password, 12, CLAIRE)
     assert len(problems) == len(BAD[password]), problems
-    for said in BAD[password]:
-        assert any(said in problem for problem in problems), problems
+    for text in BAD[password]:
+        assert any(text in problem for problem in problems), problems
 
 
 def test_the_minimum_is_the_one_that_applies() -> None:

@@ -51,10 +51,10 @@ def test_what_is_otherwise() -> None:
     (missing,) = problems(replace(CASE, has=("siecle",)))
     assert missing.startswith("siecle: missing; profile enseignant does not have it")
     assert missing.endswith("(policy.yaml:9)")
-    (more,) = problems(replace(CASE, services=("mail",)))
-    assert more.startswith(f"livret:{UAI}: not expected; profile enseignant: ENS")
-    (held,) = problems(replace(CASE, lacks=("mail",)))
-    assert held.endswith("(policy.yaml:7)")
+    (unexpected,) = problems(replace(CASE, services=("mail",)))
+    assert unexpected.startswith(f"livret:{UAI}: not expected; profile enseignant: ENS")
+    (present,) = problems(replace(CASE, lacks=("mail",)))
+    assert present.endswith("(policy.yaml:7)")
 
 
 def test_a_place_that_no_line_decides_and_a_row_that_is_rejected() -> None:

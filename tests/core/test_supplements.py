@@ -30,7 +30,7 @@ def post(source: str, uai: str, start: int, end: int | None = None, function: st
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "left"),
+    ("name", "posts", "remaining"),
     [
         ("it adds a post", [post("hr", HERE, 0), post("aaf", THERE, 3)], [(THERE, 3, None)]),
         ("HR has the post", [post("hr", HERE, 0), post("aaf", HERE, 3)], []),
@@ -51,12 +51,14 @@ def post(source: str, uai: str, start: int, end: int | None = None, function: st
     ],
 )  # fmt: skip
 def test_what_counts_beside_authoritative_posts(
-    name: str, given: list[Assignment], left: list[tuple[str, int, int | None]]
+    name: str, posts: list[Assignment], remaining: list[tuple[str, int, int | None]]
 ) -> None:
-    after = RULE.beside(tuple(given))
+    after = RULE.beside(tuple(posts))
     ends = [(a.uai, a.start, a.end) for a in after if a.source in RULE.names]
-    assert ends == [(uai, day(start), None if end is None else day(end)) for uai, start, end in left], name
-    assert RULE.authoritative(after) == RULE.authoritative(given), name
+    assert ends == [(uai, day(start), None if end is None else day(end)) for uai, start, end in remaining], (
+        name
+    )
+    assert RULE.authoritative(after) == RULE.authoritative(posts), name
     assert RULE.beside(after) == after, name
 
 
@@ -87,13 +89,13 @@ def test_it_closes_nothing_and_opens_nothing_alone(posts: list[Assignment]) -> N
 
 def test_a_known_start_is_never_rewritten() -> None:
     listed = [post("aaf", HERE, 9), post("aaf", THERE, 9)]
-    known = [post("aaf", HERE, 2), post("aaf", THERE, 2, 5), post("hr", THERE, 1)]
-    assert [a.start for a in with_known_starts(listed, known, "aaf", day(9))] == [day(2), day(9)]
-    assert [a.start for a in with_known_starts(listed, known, "aaf", day(6))] == [day(2), day(2)]
+    known_posts = [post("aaf", HERE, 2), post("aaf", THERE, 2, 5), post("hr", THERE, 1)]
+    assert [a.start for a in with_known_starts(listed, known_posts, "aaf", day(9))] == [day(2), day(9)]
+    assert [a.start for a in with_known_starts(listed, known_posts, "aaf", day(6))] == [day(2), day(2)]
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "days"),
+    ("name", "rows", "days"),
     [
         ("on leave from the only post", [("hr", HERE, 0, None, ""), ("hr", HERE, 3, 5, "conge")],
          [(0, 2), (6, 9)]),
@@ -106,15 +108,17 @@ def test_a_known_start_is_never_rewritten() -> None:
     ],
 )  # fmt: skip
 def test_who_is_on_leave_from_every_other_post_is_not_at_work_in_that_of_a_supplement(
-    name: str, given: list[tuple[str, str, int, int | None, str]], days: list[tuple[int, int]]
+    name: str, rows: list[tuple[str, str, int, int | None, str]], days: list[tuple[int, int]]
 ) -> None:
-    positions = {one.name: one for one in (Position("default"), Position("conge", keeps=frozenset()))}
+    positions = {
+        position.name: position for position in (Position("default"), Position("conge", keeps=frozenset()))
+    }
     policy = Policy(positions=positions, supplements=frozenset({"aaf"}))
-    others = [replace(post(source, uai, s, e), position=p) for source, uai, s, e, p in given]
+    others = [replace(post(source, uai, s, e), position=p) for source, uai, s, e, p in rows]
     (own,) = [
-        one
-        for one in posts_of([*others, post("aaf", THERE, 0, 9)], [], policy, {})
-        if one.assignment.source == "aaf"
+        career_post
+        for career_post in posts_of([*others, post("aaf", THERE, 0, 9)], [], policy, {})
+        if career_post.assignment.source == "aaf"
     ]
     first = FIRST.toordinal()
     assert [(a - first, b - first) for a, b in own.counts] == days, name

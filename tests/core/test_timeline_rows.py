@@ -23,9 +23,9 @@ HAD = {Shade.HELD, Shade.KEPT, Shade.HANDOVER, Shade.IN_GRACE, Shade.GRANTED}
 ALWAYS = (1, OPEN)
 
 
-def account(assignments: tuple[Assignment, ...], **more: object) -> Account:
+def account(assignments: tuple[Assignment, ...], **values: object) -> Account:
     return replace(
-        Account(uid="a.b", matricule="1", matricule_digests=("x",), assignments=assignments), **more
+        Account(uid="a.b", matricule="1", matricule_digests=("x",), assignments=assignments), **values
     )  # type: ignore[arg-type]
 
 
@@ -52,9 +52,9 @@ def check(life: Life, *exceptions: ServiceException) -> None:
         assert had == career.rights_on(day), day
         for right, row in services.items():
             assert len(shades_on(row, day)) <= 1, (right, day)
-        found = [name for name, row in states.items() if shades_on(row, day)]
-        begun = begun or bool(found)
-        assert found == ([career.state_on(day).value] if begun else []), day
+        state_names = [name for name, row in states.items() if shades_on(row, day)]
+        begun = begun or bool(state_names)
+        assert state_names == ([career.state_on(day).value] if begun else []), day
         assert any(shades_on(row, day) for row in login) == career.login_on(day), day
         assert any(shades_on(row, day) for row in locks) == career.locked_on(day), day
         day += timedelta(days=1)
@@ -75,7 +75,7 @@ def test_with_exceptions(life: Life, data: st.DataObject) -> None:
     names = st.sampled_from(sorted(life.policy.services)) | st.just("gone")
     uais = st.sampled_from(("", "0800009A"))
     start = life.first + timedelta(days=data.draw(st.integers(0, 90)))
-    one = ServiceException(
+    exception = ServiceException(
         data.draw(st.booleans()),
         data.draw(names),
         data.draw(uais),
@@ -84,7 +84,7 @@ def test_with_exceptions(life: Life, data: st.DataObject) -> None:
         "d",
         "r",
     )
-    check(life, one)
+    check(life, exception)
 
 
 POLICY = Policy(
@@ -108,16 +108,21 @@ MOVE = (
 )
 
 
-def rows_of(one: Account, *, until: date | None = None) -> dict[tuple[str, str], Row]:
+def rows_of(drawn_account: Account, *, until: date | None = None) -> dict[tuple[str, str], Row]:
     """The rows by group and label; `until` is the last day of the overrides."""
     days = date(2026, 10, 1)
-    now = career_of(overridden(one.assignments, one.overrides, days), POLICY, {}, exceptions=one.exceptions)
+    now = career_of(
+        overridden(drawn_account.assignments, drawn_account.overrides, days),
+        POLICY,
+        {},
+        exceptions=drawn_account.exceptions,
+    )
     pieces = [(ALWAYS, now)]
     if until is not None:
         edge = until.toordinal()
-        later = career_of(one.assignments, POLICY, {}, exceptions=one.exceptions)
+        later = career_of(drawn_account.assignments, POLICY, {}, exceptions=drawn_account.exceptions)
         pieces = [((1, edge), now), ((edge + 1, OPEN), later)]
-    return {(row.group.value, row.label): row for row in timeline_rows(one, pieces, POLICY)}
+    return {(row.group.value, row.label): row for row in timeline_rows(drawn_account, pieces, POLICY)}
 
 
 def spans(row: Row) -> list[tuple[str, str, str]]:
@@ -176,8 +181,8 @@ def test_what_was_done_by_hand() -> None:
         OverrideKind.END, date(2026, 11, 30), date(2026, 9, 20), "martin", "left",
         uai=A, function="ENS", start=date(2026, 9, 1), day=date(2026, 10, 31),
     )  # fmt: skip
-    one = account(MOVE[:1], lock=lock, exceptions=(deny,), overrides=(override,))
-    rows = rows_of(one, until=override.until)
+    drawn_account = account(MOVE[:1], lock=lock, exceptions=(deny,), overrides=(override,))
+    rows = rows_of(drawn_account, until=override.until)
     assert spans(rows["locks", "by hand"]) == [("2026-10-05", "2026-10-09", "locked")]
     assert rows["locks", "by hand"].note == "dupond: telephone lost"
     assert ("2026-10-10", "2026-10-31", "log in") in spans(rows["login", "log in"])

@@ -60,9 +60,9 @@ def config_server(
     """A server with the passwords of the sandbox; `config` and `tree` edit the LDIF that it is made from."""
     folder = sandbox.folder / "olc"
     folder.mkdir()
-    given = settings_for(folder, schemas_folder() / "ldap")
+    settings = settings_for(folder, schemas_folder() / "ldap")
     passwords = {i: (sandbox.folder / "secrets" / i).read_bytes().strip() for i in IDENTITIES}
-    parts = (("0", config(render("config.ldif.in", given))), ("2", tree(initial_ldif(passwords))))
+    parts = (("0", config(render("config.ldif.in", settings))), ("2", tree(initial_ldif(passwords))))
     for number, ldif in parts:
         command = [find_software().slapadd, "-F", folder / "slapd.d", "-n", number]
         done = subprocess.run(command, input=ldif.encode(), capture_output=True, check=False)
@@ -72,6 +72,6 @@ def config_server(
     process = launch([str(word) for word in command], folder / "log.txt")
     try:
         wait_until_answering(process, place, folder / "log.txt")
-        yield ConfigServer(socket_uri(place), given, folder)
+        yield ConfigServer(socket_uri(place), settings, folder)
     finally:
         stop_process(process)

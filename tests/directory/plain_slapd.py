@@ -72,9 +72,9 @@ def free_port() -> int:
         return int(trial.getsockname()[1])
 
 
-def person_ldif(number: int, more: str = "") -> str:
+def person_ldif(number: int, lines: str = "") -> str:
     uid = f"p{number:05d}"
-    return f"dn: uid={uid},{PEOPLE}\nobjectClass: inetOrgPerson\nuid: {uid}\ncn: {uid}\nsn: person\n{more}\n"
+    return f"dn: uid={uid},{PEOPLE}\nobjectClass: inetOrgPerson\nuid: {uid}\ncn: {uid}\nsn: person\n{lines}\n"
 
 
 class PlainSlapd:
@@ -86,7 +86,7 @@ class PlainSlapd:
     in_flight = 64
 
     def __init__(self, folder: Path, *, people: int = 0, extra: str = "", before: str = "", tls: str = "",
-                 maxsize: int = 64 * 1024 * 1024, more: str = "") -> None:  # fmt: skip
+                 maxsize: int = 64 * 1024 * 1024, entries: str = "") -> None:  # fmt: skip
         self.folder = folder
         self.port = free_port()
         self.tls_port = free_port() if tls else 0
@@ -98,7 +98,7 @@ class PlainSlapd:
         text = _CONF.format(folder=folder, root=ROOT, clerk=CLERK, suffix=SUFFIX, maxsize=maxsize, tls=tls,
                             extra=extra, before=before, root_password=PASSWORDS["root"].decode())  # fmt: skip
         self._conf.write_text(text)
-        ldif = _LDIF + "\n".join(person_ldif(number) for number in range(people)) + "\n" + more
+        ldif = _LDIF + "\n".join(person_ldif(number) for number in range(people)) + "\n" + entries
         load = ["/usr/sbin/slapadd", "-q", "-f", str(self._conf), "-b", SUFFIX]
         subprocess.run(load, input=ldif.encode(), check=True, capture_output=True, timeout=60)
 
@@ -122,11 +122,11 @@ class PlainSlapd:
                 return
         raise AssertionError("slapd did not start")
 
-    def kill(self, how: signal.Signals = signal.SIGKILL) -> None:
+    def kill(self, signal_number: signal.Signals = signal.SIGKILL) -> None:
         process, self._process = self._process, None
         if process is None:
             return
-        os.kill(process.pid, how)
+        os.kill(process.pid, signal_number)
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
@@ -188,9 +188,9 @@ def own_certificate(folder: Path) -> tuple[TlsSettings, str]:
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=trial"
     usage = "keyUsage=critical,digitalSignature,keyCertSign"  # the strict check asks a CA for one
-    more = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", usage]
-    more += ["-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*command.split(), *more], check=True, capture_output=True, timeout=30)
+    options = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", usage]
+    options += ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*command.split(), *options], check=True, capture_output=True, timeout=30)
     lines = f"TLSCertificateFile {certificate}\nTLSCertificateKeyFile {key}"
     return TlsSettings(ca_file=str(certificate)), lines
 

@@ -177,7 +177,7 @@ def test_hostile_values_of_every_attribute(sandbox: Any, form: str) -> None:
 def test_no_second_value_where_there_is_one(sandbox: Any) -> None:
     """Not even by those who may write the attribute."""
     places = arrange_all(sandbox)
-    single = [name for name, (_, one) in DEFINITIONS.items() if one and name in SINGLE]
+    single = [name for name, (_, single_valued) in DEFINITIONS.items() if single_valued and name in SINGLE]
     assert len(single) > 5
     with bound(sandbox, "administrator", places["administrator"]) as administrator:
         for name in single:

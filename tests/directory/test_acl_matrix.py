@@ -112,7 +112,7 @@ class Place:
         raise AttributeError(name)
 
 
-def account(who: str, **more: Any) -> dict[str, Any]:
+def account(who: str, **values: Any) -> dict[str, Any]:
     """The values of a managed account."""
     return {
         "objectClass": ["inetOrgPerson", "eduPerson", "supannPerson", "piactlAccount"],
@@ -122,11 +122,11 @@ def account(who: str, **more: Any) -> dict[str, Any]:
         "piactlState": "active",
         "piactlIdentifier": [who, f"{who}@example.org"],
         "piactlMatriculeDigest": "{k1}00",
-        **more,
+        **values,
     }
 
 
-def device(dn: str, **more: Any) -> dict[str, Any]:
+def device(dn: str, **values: Any) -> dict[str, Any]:
     """The values of a device that is its own parameters."""
     return {
         "objectClass": ["piactlRecord", "oathTOTPToken", "oathTOTPParams"],
@@ -139,7 +139,7 @@ def device(dn: str, **more: Any) -> dict[str, Any]:
         "oathTOTPLastTimeStep": 1,
         "oathSecret": b"twenty bytes of a key",
         "piactlSealed": b"{k1}sealed",
-        **more,
+        **values,
     }
 
 
@@ -152,7 +152,7 @@ def arrange(root: ldap3.Connection, place: Place) -> None:
     """Entries of every kind for one identity."""
     person = {"objectClass": ["inetOrgPerson"], "cn": "U", "sn": "U", "userPassword": hashed(PASSWORD)}
     person["mail"] = f"u.{place.who}@example.org"
-    known = {
+    values = {
         "userPassword": hashed(PASSWORD),
         "pwdAccountLockedTime": "20300101000000Z",
         "eduPersonEntitlement": "urn:mace:example.org:service:siecle:0800009A",
@@ -161,8 +161,8 @@ def arrange(root: ldap3.Connection, place: Place) -> None:
         "supannEmpId": "1234567",
         "piactlAssignment": "an assignment",
     }
-    root.add(place.account, attributes=account(f"a.{place.who}", **known))
-    root.add(place.protected, attributes=account(f"p.{place.who}", piactlProtected="TRUE", **known))
+    root.add(place.account, attributes=account(f"a.{place.who}", **values))
+    root.add(place.protected, attributes=account(f"p.{place.who}", piactlProtected="TRUE", **values))
     root.add(place.unmanaged, attributes=person)
     root.add(place.bare, attributes=account(f"b.{place.who}"))
     root.add(place.bare_protected, attributes=account(f"bp.{place.who}", piactlProtected="TRUE"))
@@ -634,7 +634,7 @@ def foreign(kind: str, dn: str) -> dict[str, tuple[Do, set[str]]]:
         "of codes, protected": put("protected", pwdPolicySubentry=codes),
         "in a new account": put_in("new", lambda who, _: account(f"n.{who}", pwdPolicySubentry=dn)),
     }
-    return {f"policy, {kind}, {how}": (do, ADMINISTRATOR) for how, do in ways.items()}
+    return {f"policy, {kind}, {way}": (do, ADMINISTRATOR) for way, do in ways.items()}
 
 
 HOSTILE: dict[str, tuple[Do, set[str]]] = {
@@ -705,8 +705,8 @@ LOCKS: dict[str, tuple[Do, set[str]]] = {
     "take over": (take_over(), APPLIES | {"late"}),
     "release": (release_lock, APPLIES | {"late"}),
     **{
-        f"{how} for {who}": (do(dn), ADMINISTRATOR)
-        for how, do in (("add", take_lock), ("hand over", take_over))
+        f"{action} for {who}": (do(dn), ADMINISTRATOR)
+        for action, do in (("add", take_lock), ("hand over", take_over))
         for who, dn in {
             "the desk": f"cn=piactl-desk,{SERVICES}",
             "an account": "uid=u.reader,ou=personnels EN,ou=ac-amiens,ou=education,o=gouv,c=fr",

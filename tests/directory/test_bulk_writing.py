@@ -59,8 +59,8 @@ def added(uid: str, below: str = PEOPLE) -> EntryWrite:
 def steps_done(slapd: PlainSlapd) -> dict[str, int]:
     """Entries that any step was made of, and how many, as the server itself has them."""
     with open_reader(slapd.settings(), "root", password) as reader:
-        found = reader.search(PEOPLE, "(description=step*)", ["description"])
-        return {entry.dn: len(entry.values["description"]) for entry in found}
+        entries = reader.search(PEOPLE, "(description=step*)", ["description"])
+        return {entry.dn: len(entry.values["description"]) for entry in entries}
 
 
 def check(slapd: PlainSlapd, writes: Sequence[EntryWrite], results: Sequence[WriteResult]) -> None:
@@ -69,11 +69,11 @@ def check(slapd: PlainSlapd, writes: Sequence[EntryWrite], results: Sequence[Wri
     assert steps_done(slapd) == {write.dn: 1 for write in writes}
 
 
-def spoil(slapd: PlainSlapd, fault: str, at: int, times: int = 1) -> None:
+def spoil(slapd: PlainSlapd, fault: str, position: int, times: int = 1) -> None:
     """A series through a proxy that spoils some of its requests: as if it had not."""
     writes = [step(number) for number in range(SIZE)]
     # the first modify of all is the one that asks whether the server takes writes
-    with wire(slapd.port, MODIFY, fault, at=at + 1, times=times) as proxy:
+    with wire(slapd.port, MODIFY, fault, position=position + 1, times=times) as proxy:
         with open_writer(slapd.settings(proxy.uri, operation=2), "clerk", password) as writer:
             results = list(writer.write(writes))
         assert proxy.fired == times, "the fault did not happen"
@@ -83,23 +83,23 @@ def spoil(slapd: PlainSlapd, fault: str, at: int, times: int = 1) -> None:
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in SLOW])
 def test_a_fault_in_the_middle_of_many(slapd: PlainSlapd, fault: str) -> None:
-    spoil(slapd, fault, at=70)
+    spoil(slapd, fault, position=70)
 
 
 @pytest.mark.parametrize("fault", ["drop request", "drop reply"])
 def test_silence_in_the_middle_of_many(slapd: PlainSlapd, fault: str) -> None:
-    spoil(slapd, fault, at=70)
+    spoil(slapd, fault, position=70)
 
 
 def test_many_busy_answers(slapd: PlainSlapd) -> None:
-    spoil(slapd, "busy", at=40, times=30)
+    spoil(slapd, "busy", position=40, times=30)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("at", [1, 2, 16, 17, 64, 65, 149, 150])
+@pytest.mark.parametrize("position", [1, 2, 16, 17, 64, 65, 149, 150])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_every_fault_at_many_places(slapd: PlainSlapd, fault: str, at: int) -> None:
-    spoil(slapd, fault, at)
+def test_every_fault_at_many_places(slapd: PlainSlapd, fault: str, position: int) -> None:
+    spoil(slapd, fault, position)
 
 
 def test_never_more_than_allowed_and_not_much_less(slapd: PlainSlapd) -> None:
@@ -120,14 +120,14 @@ def test_what_depends_on_another_write_waits_for_it(slapd: PlainSlapd) -> None:
         for _ in range(3):
             writes = []
             for number in range(20):
-                one = step(number)
-                two = step(number, 1)
-                writes += [one, replace(two, dn=two.dn.upper().replace(",", ", "))]
+                first = step(number)
+                second = step(number, 1)
+                writes += [first, replace(second, dn=second.dn.upper().replace(",", ", "))]
                 writes += [added(f"n{number}"), added("below", f"uid=n{number},{PEOPLE}")]
                 writes += [EntryWrite("delete", f"uid=below,uid=n{number},{PEOPLE}")]
                 writes += [EntryWrite("delete", f"uid=N{number},{PEOPLE}")]
-                writes += [EntryWrite("modify", two.dn, delete=two.add, add={"sn": (b"person",)})]
-                writes += [EntryWrite("modify", one.dn, delete={"description": one.add["description"]})]
+                writes += [EntryWrite("modify", second.dn, delete=second.add, add={"sn": (b"person",)})]
+                writes += [EntryWrite("modify", first.dn, delete={"description": first.add["description"]})]
             results = list(writer.write(writes))
             assert [result.write for result in results] == writes
             assert {result.outcome for result in results} == {Outcome.APPLIED}
@@ -189,33 +189,33 @@ def test_conflicts_and_failures_among_many(slapd: PlainSlapd) -> None:
 
 def test_what_refuses_all_is_raised_after_what_became_of_the_others(slapd: PlainSlapd) -> None:
     writes = [step(number) for number in range(SIZE)]
-    with wire(slapd.port, MODIFY, "result 53", at=71, times=5) as proxy:
-        known: list[WriteResult] = []
+    with wire(slapd.port, MODIFY, "result 53", position=71, times=5) as proxy:
+        results: list[WriteResult] = []
         with open_writer(slapd.settings(proxy.uri), "clerk", password) as writer:
             with pytest.raises(DirectoryRefused) as refused:
-                known.extend(writer.write(writes))
+                results.extend(writer.write(writes))
         assert proxy.fired >= 1
     assert refused.value.result == 53
-    assert steps_done(slapd) == {result.write.dn: 1 for result in known}
-    assert [result.write for result in known] == [w for w in writes if w in [r.write for r in known]]
+    assert steps_done(slapd) == {result.write.dn: 1 for result in results}
+    assert [result.write for result in results] == [w for w in writes if w in [r.write for r in results]]
     # those behind it were on their way already, and are answered; nothing was sent after it was known
-    assert 70 < len(known) < 70 + 64
-    assert step(69).dn not in {result.write.dn for result in known}
+    assert 70 < len(results) < 70 + 64
+    assert step(69).dn not in {result.write.dn for result in results}
 
 
 def test_nobody_left_to_ask_names_every_write_in_doubt(slapd: PlainSlapd) -> None:
     writes = [step(number) for number in range(SIZE)]
-    known: list[WriteResult] = []
-    with wire(slapd.port, MODIFY, "drop reply", at=41, times=200) as proxy:
+    results: list[WriteResult] = []
+    with wire(slapd.port, MODIFY, "drop reply", position=41, times=200) as proxy:
         with open_writer(slapd.settings(proxy.uri, operation=2), "clerk", password) as writer:
             killer = threading.Timer(0.7, slapd.kill)
             killer.start()
             with pytest.raises(ReplyLost) as lost:
-                known.extend(writer.write(writes))
+                results.extend(writer.write(writes))
             killer.join()
     slapd.start()
     done = steps_done(slapd)
-    answered = {result.write.dn for result in known}
+    answered = {result.write.dn for result in results}
     assert len(answered) == 39
     assert len(lost.value.doubtful) > 30
     assert not answered & set(lost.value.doubtful)
@@ -239,25 +239,25 @@ def test_a_wire_that_loses_all_for_good_is_given_up(slapd: PlainSlapd) -> None:
 
 @pytest.mark.parametrize("in_flight", [1, 64])
 def test_what_the_writes_raise_comes_after_their_results(slapd: PlainSlapd, in_flight: int) -> None:
-    given = []
+    writes = []
 
     def coming() -> Iterator[EntryWrite]:
         for number in range(90):
-            given.append(step(number))
-            yield given[-1]
+            writes.append(step(number))
+            yield writes[-1]
         raise LockLost("gone")
 
-    known: list[WriteResult] = []
+    results: list[WriteResult] = []
     with open_writer(replace(slapd.settings(), in_flight=in_flight), "clerk", password) as writer:
         with pytest.raises(LockLost):
-            known.extend(writer.write(coming()))
-        check(slapd, given, known)
+            results.extend(writer.write(coming()))
+        check(slapd, writes, results)
         assert writer.read(PEOPLE, ["ou"]) is not None
 
 
 def test_a_lost_lock_and_a_lost_connection_together_send_nothing_more(slapd: PlainSlapd) -> None:
     """What is lost is read back; what was not made is not sent again, and stays in doubt."""
-    with wire(slapd.port, MODIFY, "drop request", at=62) as proxy:
+    with wire(slapd.port, MODIFY, "drop request", position=62) as proxy:
 
         def coming() -> Iterator[EntryWrite]:
             for number in range(60):
@@ -265,13 +265,13 @@ def test_a_lost_lock_and_a_lost_connection_together_send_nothing_more(slapd: Pla
             yield step(60)
             raise LockLost("gone")
 
-        known: list[WriteResult] = []
+        results: list[WriteResult] = []
         with open_writer(slapd.settings(proxy.uri, operation=2), "clerk", password) as writer:
             with pytest.raises(ReplyLost, match="gone") as lost:
-                known.extend(writer.write(coming()))
-    assert [result.write.dn for result in known] == [step(number).dn for number in range(60)]
+                results.extend(writer.write(coming()))
+    assert [result.write.dn for result in results] == [step(number).dn for number in range(60)]
     assert lost.value.doubtful == (step(60).dn,)
-    assert steps_done(slapd) == {result.write.dn: 1 for result in known}
+    assert steps_done(slapd) == {result.write.dn: 1 for result in results}
 
 
 @pytest.mark.parametrize("in_flight", [1, 64])

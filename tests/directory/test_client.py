@@ -95,19 +95,19 @@ def test_the_reader_of_the_port_is_read_only(slapd: PlainSlapd) -> None:
 
 def test_an_answer_to_another_kind_of_request_is_none(slapd: PlainSlapd) -> None:
     """A search that ended with the success of something else would read as an empty directory."""
-    with wire(slapd.port, SEARCH, "wrong kind", at=2) as proxy:
+    with wire(slapd.port, SEARCH, "wrong kind", position=2) as proxy:
         with open_reader(slapd.settings(proxy.uri), "clerk", password) as reader:
             search = reader.search(PEOPLE, "(objectClass=*)", ["uid"])
             assert len(list(search)) == 31  # asked again, on a new connection
         assert proxy.fired == 1
-    with wire(slapd.port, SEARCH, "wrong kind", at=2, times=10) as proxy:
+    with wire(slapd.port, SEARCH, "wrong kind", position=2, times=10) as proxy:
         with open_reader(slapd.settings(proxy.uri), "clerk", password) as reader:
             with pytest.raises(DirectoryUnreachable, match="another kind"):
                 reader.read(FIRST, ["uid"])
 
 
 def test_a_result_that_ldap3_does_not_know_is_reported(slapd: PlainSlapd) -> None:
-    with wire(slapd.port, MODIFY, "result 113", at=2) as proxy:
+    with wire(slapd.port, MODIFY, "result 113", position=2) as proxy:
         with open_writer(slapd.settings(proxy.uri), "clerk", password) as writer:
             with pytest.raises(DirectoryRefused, match=r"\(113\)") as refused:
                 list(writer.write([CHANGE]))
@@ -194,10 +194,10 @@ def test_reads_and_single_writes_go_between_writes_in_flight(slapd: PlainSlapd) 
     numbers = opened.post([(write, []) for write in writes], "write")
     assert opened.entry(PEOPLE, ["ou"]) is not None
     assert opened.write(EntryWrite("modify", PEOPLE, add={"description": (b"d",)}), [], "write").code == 0
-    found: list[int] = []
-    while len(found) < len(numbers):
-        found += [number for number, result in opened.answers(numbers, "write") if result.code == 0]
-    assert sorted(found) == sorted(numbers)
+    answered: list[int] = []
+    while len(answered) < len(numbers):
+        answered += [number for number, result in opened.answers(numbers, "write") if result.code == 0]
+    assert sorted(answered) == sorted(numbers)
     opened.close()
 
 
@@ -207,7 +207,7 @@ def test_a_lone_write_is_sent_by_ldap3(slapd: PlainSlapd, monkeypatch: pytest.Mo
     monkeypatch.setattr(
         ldap3.Connection,
         "modify",
-        lambda self, *rest, **more: sent.append(rest) or modify(self, *rest, **more),
+        lambda self, *arguments, **options: sent.append(arguments) or modify(self, *arguments, **options),
     )
     with open_writer(slapd.settings(), "clerk", password) as writer:
         sent.clear()  # of the question whether the server takes writes
@@ -274,17 +274,19 @@ def test_writes_are_encoded_as_ldap3_encodes_them(
 
 def entry_message(dn: str, values: Values) -> bytes:
     attributes = b"".join(
-        element(0x30, octets(name.encode()) + element(0x31, b"".join(octets(value) for value in held)))
-        for name, held in values.items()
+        element(
+            0x30, octets(name.encode()) + element(0x31, b"".join(octets(value) for value in attribute_values))
+        )
+        for name, attribute_values in values.items()
     )
     entry = element(0x64, octets(dn.encode()) + element(0x30, attributes))
     return element(0x30, integer(7) + entry)
 
 
 def strategy(kind: type[DeadlineStrategy]) -> DeadlineStrategy:
-    found = kind.__new__(kind)
-    found.spelled = spelling(("MAIL", "cn"))
-    return found
+    instance = kind.__new__(kind)
+    instance.spelled = spelling(("MAIL", "cn"))
+    return instance
 
 
 @given(DNS, SOME)
@@ -294,7 +296,9 @@ def test_entries_are_decoded_as_ldap3_decodes_them(dn: str, values: Values) -> N
     fast = strategy(FastSearchStrategy).entry_of(message)
     assert fast == strategy(DeadlineStrategy).entry_of(message)
     assert fast.dn == dn
-    assert fast.values == {{"mail": "MAIL"}.get(name, name): held for name, held in values.items()}
+    assert fast.values == {
+        {"mail": "MAIL"}.get(name, name): attribute_values for name, attribute_values in values.items()
+    }
 
 
 @given(DNS, SOME, st.data())

@@ -215,8 +215,8 @@ def test_wrong_tries_kill_a_code_until_it_is_unblocked(place: Sandbox) -> None:
     block(place)
     assert not place.accepts(dn(place), CODE)
     with desk(place) as writer:
-        at = datetime.strptime(ends[0].decode(), "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
-        write = unblock_write(writer, dn(place), ends=at)
+        lock_end = datetime.strptime(ends[0].decode(), "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+        write = unblock_write(writer, dn(place), ends=lock_end)
         assert write is not None
         assert next(iter(writer.write([write]))).outcome is Outcome.APPLIED
     assert held(place, "pwdAccountLockedTime") == ends

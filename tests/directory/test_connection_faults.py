@@ -64,7 +64,7 @@ def state(slapd: PlainSlapd, uid: str) -> tuple[str, int] | None:
     return None if entry is None else (entry.text("sn"), len(entry.values.get("description", ())))
 
 
-def check_series(slapd: PlainSlapd, fault: str, tag: int, at: int) -> None:
+def check_series(slapd: PlainSlapd, fault: str, tag: int, position: int) -> None:
     """modify, add, modify, delete through a proxy that spoils one of them: as if it had not."""
     writes = [
         first(0),
@@ -75,7 +75,7 @@ def check_series(slapd: PlainSlapd, fault: str, tag: int, at: int) -> None:
     ]
     began = time.monotonic()
     # the first modify of all is the one that asks whether the server takes writes
-    with wire(slapd.port, tag, fault, at=at + (tag == MODIFY)) as proxy:
+    with wire(slapd.port, tag, fault, position=position + (tag == MODIFY)) as proxy:
         with open_writer(slapd.settings(proxy.uri, operation=2), "clerk", password) as writer:
             results = list(writer.write(writes))
         assert proxy.fired == 1, "the fault did not happen"
@@ -83,7 +83,7 @@ def check_series(slapd: PlainSlapd, fault: str, tag: int, at: int) -> None:
     # another server may lack what was made without an answer
     silent = [result.write for result in results if result.unanswered]
     assert sorted(map(id, writer.unanswered())) == sorted(map(id, silent))
-    spoiled = writes[{MODIFY: (0, 1, 3)[at - 1], ADD: 2, DELETE: 4}[tag]]
+    spoiled = writes[{MODIFY: (0, 1, 3)[position - 1], ADD: 2, DELETE: 4}[tag]]
     if fault in ("reset after", "drop reply"):
         assert any(write is spoiled for write in silent)
     if fault in ("reset before", "drop request"):
@@ -111,10 +111,10 @@ def test_a_fault_during_an_add_or_a_delete(slapd: PlainSlapd, fault: str, tag: i
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize("position", [1, 2, 3])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_every_fault_at_every_modify(slapd: PlainSlapd, fault: str, at: int) -> None:
-    check_series(slapd, fault, MODIFY, at)
+def test_every_fault_at_every_modify(slapd: PlainSlapd, fault: str, position: int) -> None:
+    check_series(slapd, fault, MODIFY, position)
 
 
 @pytest.mark.long
@@ -130,7 +130,7 @@ def test_without_the_reading_back_a_write_is_done_twice(
     """The negative control: a writer that simply sends again reports a conflict with itself."""
     monkeypatch.setattr(DirectoryWriter, "_after_silence", lambda *_: None)
     monkeypatch.setattr(DirectoryWriter, "_settled", lambda *_: None)
-    with wire(slapd.port, MODIFY, "reset after", at=2) as proxy:
+    with wire(slapd.port, MODIFY, "reset after", position=2) as proxy:
         with open_writer(slapd.settings(proxy.uri), "clerk", password) as writer:
             [result] = writer.write([first(0)])
         assert proxy.fired == 1
@@ -139,7 +139,7 @@ def test_without_the_reading_back_a_write_is_done_twice(
 
 
 def test_a_wire_that_resets_every_modify_leaves_a_named_doubt(slapd: PlainSlapd) -> None:
-    with wire(slapd.port, MODIFY, "reset before", at=2, times=9) as proxy:
+    with wire(slapd.port, MODIFY, "reset before", position=2, times=9) as proxy:
         with open_writer(slapd.settings(proxy.uri), "clerk", password) as writer:
             # reconnecting asks with a modify of its own, which meets the fault too: nothing can be read back
             with pytest.raises(ReplyLost, match="uid=p00000"):
@@ -148,7 +148,7 @@ def test_a_wire_that_resets_every_modify_leaves_a_named_doubt(slapd: PlainSlapd)
 
 
 def test_another_hand_between_the_write_and_the_reading_back(slapd: PlainSlapd) -> None:
-    with wire(slapd.port, MODIFY, "drop reply", at=3) as proxy:
+    with wire(slapd.port, MODIFY, "drop reply", position=3) as proxy:
         with open_writer(slapd.settings(proxy.uri, operation=2), "clerk", password) as writer:
             series = writer.write([first(0), counted(0, 0)])
             assert next(series).outcome is Outcome.APPLIED
@@ -240,8 +240,8 @@ def kill_during_series(slapd: PlainSlapd, size: int, kills: int, pause: float) -
         assert set(outcomes) == {Outcome.APPLIED}
     with open_reader(slapd.settings(), "root", password) as reader:
         entries = reader.search(PEOPLE, "(sn=n0)", ["uid", "cn"])
-        found = {entry.text("uid"): entry.values["cn"] for entry in entries}
-    assert found == dict.fromkeys(uids, (b"x",))
+        cn_values = {entry.text("uid"): entry.values["cn"] for entry in entries}
+    assert cn_values == dict.fromkeys(uids, (b"x",))
 
 
 def test_a_server_killed_and_restarted_in_the_middle(slapd: PlainSlapd) -> None:

@@ -69,10 +69,10 @@ def _bits(value: bytes) -> bytes:
 
 @few
 @given(st.lists(st.binary(min_size=1, max_size=12), min_size=1, max_size=4))
-def test_any_bytes_are_found_by_exactly_what_holds_them(writer: Writer, held: list[bytes]) -> None:
+def test_any_bytes_are_found_by_exactly_what_holds_them(writer: Writer, values: list[bytes]) -> None:
     base = child(PEOPLE, "ou", f"set{os.urandom(6).hex()}")
     writes = [EntryWrite("add", base, add={"objectClass": (b"organizationalUnit",)})]
-    for number, value in enumerate(held):
+    for number, value in enumerate(values):
         writes.append(
             EntryWrite(
                 "add",
@@ -86,23 +86,23 @@ def test_any_bytes_are_found_by_exactly_what_holds_them(writer: Writer, held: li
             )
         )
     assert {result.outcome for result in writer.write(writes)} == {Outcome.APPLIED}
-    for value in held:
-        found = {
+    for value in values:
+        matches = {
             entry.dn for entry in writer.search(base, equals("x500UniqueIdentifier", _bits(value)), ["uid"])
         }
-        assert found == {child(base, "uid", f"u{n}") for n, other in enumerate(held) if other == value}
+        assert matches == {child(base, "uid", f"u{n}") for n, other in enumerate(values) if other == value}
 
 
 @some
 @given(st.lists(texts, min_size=1, max_size=4, unique=True), texts)
 def test_a_search_for_any_text_finds_exactly_what_holds_it(
-    writer: Writer, held: list[str], asked: str
+    writer: Writer, stored: list[str], asked: str
 ) -> None:
     """labeledURI is compared with case; blanks at the ends and in runs do not count for slapd."""
     base = child(PEOPLE, "ou", f"set{os.urandom(6).hex()}")
     writes = [EntryWrite("add", base, add={"objectClass": (b"organizationalUnit",)})]
-    kept: dict[str, str] = {}
-    for number, text in enumerate(held):
+    text_by_name: dict[str, str] = {}
+    for number, text in enumerate(stored):
         name = child(base, "uid", f"u{number}")
         writes.append(
             EntryWrite(
@@ -116,14 +116,14 @@ def test_a_search_for_any_text_finds_exactly_what_holds_it(
                 },
             )
         )
-        kept[name] = text
+        text_by_name[name] = text
     results = list(writer.write(writes))
     assert {result.outcome for result in results} == {Outcome.APPLIED}
-    for text in [*held, asked]:
-        found = {entry.dn for entry in writer.search(base, equals("labeledURI", text), ["uid"])}
-        assert {name for name, other in kept.items() if other == text} <= found
-        assert {kept[name] for name in found} <= {other for other in held if _alike(other, text)}
-        assert found <= {entry.dn for entry in writer.search(base, present("labeledURI"), ["uid"])}
+    for text in [*stored, asked]:
+        matches = {entry.dn for entry in writer.search(base, equals("labeledURI", text), ["uid"])}
+        assert {name for name, other in text_by_name.items() if other == text} <= matches
+        assert {text_by_name[name] for name in matches} <= {other for other in stored if _alike(other, text)}
+        assert matches <= {entry.dn for entry in writer.search(base, present("labeledURI"), ["uid"])}
 
 
 def _alike(one: str, other: str) -> bool:
@@ -150,11 +150,11 @@ def test_an_entry_of_any_name_is_found_by_that_name(writer: Writer, text: str) -
         )
     )
     assert [result.outcome for result in results] == [Outcome.APPLIED] * 2, results[1].message
-    found = list(writer.search(base, equals("cn", text), ["cn"]))
-    assert [entry.values["cn"] for entry in found] == [(text.encode(),)]
-    assert same_dn(found[0].dn, name)
+    entries = list(writer.search(base, equals("cn", text), ["cn"]))
+    assert [entry.values["cn"] for entry in entries] == [(text.encode(),)]
+    assert same_dn(entries[0].dn, name)
     assert under(name, PEOPLE)
-    again = writer.read(found[0].dn, ["cn"])
+    again = writer.read(entries[0].dn, ["cn"])
     assert again is not None
     assert same_dn(again.dn, normal_dn(name))
 

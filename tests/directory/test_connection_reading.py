@@ -30,8 +30,8 @@ def slapd() -> Iterator[PlainSlapd]:
 @pytest.mark.parametrize("page", [1, 7, 25, 50, 500])
 def test_pages_of_any_size_give_every_entry_once(slapd: PlainSlapd, page: int) -> None:
     with open_reader(slapd.settings(page=page), "clerk", password) as reader:
-        found = uids(reader.search(PEOPLE, PERSON, ["UID"]))
-        assert found == [""] * 50  # spelled as asked for, not as the server writes it
+        values = uids(reader.search(PEOPLE, PERSON, ["UID"]))
+        assert values == [""] * 50  # spelled as asked for, not as the server writes it
         names = [entry.values["UID"][0].decode() for entry in reader.search(PEOPLE, PERSON, ["UID"])]
     assert sorted(names) == [f"p{number:05d}" for number in range(50)]
 
@@ -48,8 +48,8 @@ def test_few_entries_come_at_once_and_more_in_pages(
     )
     with open_reader(slapd.settings(page=page), "clerk", password) as reader:
         sent.clear()
-        found = uids(reader.search(PEOPLE, PERSON, ["uid"], **options))
-    assert sorted(found) == [f"p{number:05d}" for number in range(50)]
+        names = uids(reader.search(PEOPLE, PERSON, ["uid"], **options))
+    assert sorted(names) == [f"p{number:05d}" for number in range(50)]
     assert sent == [False, *[True] * (searches - 1)]
 
 
@@ -81,14 +81,14 @@ TENS = [any_of(*(equals("uid", name) for name in NAMES[start : start + 10])) for
 def test_several_searches_give_the_entries_of_each_in_order(slapd: PlainSlapd, page: int) -> None:
     with open_reader(slapd.settings(page=page), "clerk", password) as reader:
         assert sorted(uids(reader.search_each(PEOPLE, TENS, ["uid"]))) == NAMES
-        found = []
+        names = []
         for entry in reader.search_each(PEOPLE, iter(reversed(TENS)), ["UID"]):
-            found.append(entry.text("UID"))
+            names.append(entry.text("UID"))
             assert reader.read(entry.dn, ["cn"]) is not None
-            if len(found) % 10 == 5:
+            if len(names) % 10 == 5:
                 assert len(uids(reader.search(PEOPLE, PERSON, ["uid"]))) == 50
                 assert sorted(uids(reader.search_each(PEOPLE, TENS[:2], ["uid"]))) == NAMES[:20]
-        tens = [sorted(found[start : start + 10]) for start in range(0, 50, 10)]
+        tens = [sorted(names[start : start + 10]) for start in range(0, 50, 10)]
         assert tens == [NAMES[start : start + 10] for start in range(40, -1, -10)]
         assert uids(reader.search_each(PEOPLE, [], ["uid"])) == []
         with pytest.raises(DirectoryRefused, match="noSuchObject"):
@@ -100,13 +100,13 @@ def test_of_several_searches_the_next_is_sent_while_the_entries_of_one_are_used(
     with wire(slapd.port, SEARCH) as proxy:
         with open_reader(slapd.settings(proxy.uri), "clerk", password) as reader:
             sent = len(proxy.requests)
-            found = reader.search_each(PEOPLE, TENS, ["uid"])
-            next(found)
+            entries = reader.search_each(PEOPLE, TENS, ["uid"])
+            next(entries)
             deadline = time.monotonic() + 10
             while len(proxy.requests) < sent + 2 and time.monotonic() < deadline:
                 time.sleep(0.01)
             assert len(proxy.requests) == sent + 2
-            assert len([*found]) == 49
+            assert len([*entries]) == 49
             assert len(proxy.requests) == sent + 5
 
 
@@ -130,18 +130,18 @@ def test_several_searches_within_a_paged_one(slapd: PlainSlapd) -> None:
 
 
 @pytest.mark.parametrize("fault", ["reset after", "half-close", "cut reply", "disconnection notice"])
-@pytest.mark.parametrize("at", [2, 4, 6])
+@pytest.mark.parametrize("position", [2, 4, 6])
 def test_of_several_searches_one_without_an_answer_is_made_again(
-    slapd: PlainSlapd, fault: str, at: int
+    slapd: PlainSlapd, fault: str, position: int
 ) -> None:
-    with wire(slapd.port, SEARCH, fault, at=at) as proxy:  # the first is that of the root DSE
+    with wire(slapd.port, SEARCH, fault, position=position) as proxy:  # the first is that of the root DSE
         with open_reader(slapd.settings(proxy.uri), "clerk", password) as reader:
             assert sorted(uids(reader.search_each(PEOPLE, TENS, ["uid"]))) == NAMES
         assert proxy.fired == 1
 
 
 def test_several_searches_end_at_the_deadline(slapd: PlainSlapd) -> None:
-    with wire(slapd.port, SEARCH, "black hole", at=4) as proxy:
+    with wire(slapd.port, SEARCH, "black hole", position=4) as proxy:
         with open_reader(slapd.settings(proxy.uri, operation=2), "clerk", password) as reader:
             begun = time.monotonic()
             with pytest.raises(DirectoryUnreachable, match="within 2 s"):
@@ -224,7 +224,7 @@ def test_without_paged_results_a_search_is_still_whole_or_refused(monkeypatch: p
 )
 def test_every_early_end_is_an_error_with_advice(code: int, advice: str) -> None:
     """The time limit cannot be provoked reliably on a small directory: the proxy answers in its place."""
-    with running(people=20) as server, wire(server.port, SEARCH, f"result {code}", at=3) as proxy:
+    with running(people=20) as server, wire(server.port, SEARCH, f"result {code}", position=3) as proxy:
         with open_reader(server.settings(proxy.uri, page=5), "clerk", password) as reader:
             with pytest.raises(DirectoryTruncated, match=advice):
                 list(reader.search(PEOPLE, PERSON, ["uid"]))
@@ -236,7 +236,7 @@ def test_a_referral_entry_is_not_followed_and_not_overlooked() -> None:
         f"dn: ou=elsewhere,{PEOPLE}\nobjectClass: referral\nobjectClass: extensibleObject\nou: elsewhere\n"
     )
     referral += "ref: ldap://192.0.2.1/ou=elsewhere\n\n"
-    with running(people=3, more=referral) as server:
+    with running(people=3, entries=referral) as server:
         with open_reader(server.settings(), "clerk", password) as reader:
             with pytest.raises(DirectoryTruncated, match=r"ldap://192\.0\.2\.1"):
                 list(reader.search(PEOPLE, PERSON, ["uid"]))
@@ -263,7 +263,7 @@ def test_an_idle_connection_that_the_server_closed_is_made_again(slapd: PlainSla
     ["garbage", "reset after", "half-close", "wrong id", "cut reply", "disconnection notice", "unavailable"],
 )
 def test_an_answer_that_breaks_off_is_no_answer(slapd: PlainSlapd, fault: str) -> None:
-    with wire(slapd.port, SEARCH, fault, at=4) as proxy:  # the root DSE, then the third page
+    with wire(slapd.port, SEARCH, fault, position=4) as proxy:  # the root DSE, then the third page
         with open_reader(slapd.settings(proxy.uri, page=10), "clerk", password) as reader:
             with pytest.raises(DirectoryUnreachable):
                 list(reader.search(PEOPLE, PERSON, ["uid"]))
@@ -272,7 +272,7 @@ def test_an_answer_that_breaks_off_is_no_answer(slapd: PlainSlapd, fault: str) -
 
 @pytest.mark.parametrize("fault", ["trickle", "black hole"])
 def test_a_slow_answer_ends_at_the_deadline(slapd: PlainSlapd, fault: str) -> None:
-    with wire(slapd.port, SEARCH, fault, at=3) as proxy:
+    with wire(slapd.port, SEARCH, fault, position=3) as proxy:
         with open_reader(slapd.settings(proxy.uri, page=10, operation=2), "clerk", password) as reader:
             begun = time.monotonic()
             with pytest.raises(DirectoryUnreachable, match="within 2 s"):

@@ -170,8 +170,8 @@ def test_an_add_over_another_entry_is_a_conflict(writer: Writer) -> None:
 
 
 def test_one_bad_entry_does_not_stop_the_others(writer: Writer) -> None:
-    def named(uid: str, **more: tuple[bytes, ...]) -> EntryWrite:
-        values = {"objectClass": (b"inetOrgPerson",), "uid": (uid.encode(),), "cn": (b"x",), **more}
+    def named(uid: str, **attributes: tuple[bytes, ...]) -> EntryWrite:
+        values = {"objectClass": (b"inetOrgPerson",), "uid": (uid.encode(),), "cn": (b"x",), **attributes}
         return EntryWrite("add", child(PEOPLE, "uid", uid), add=values)
 
     writes = [
@@ -239,14 +239,14 @@ def test_a_full_database_is_fatal_after_what_was_known() -> None:
             )
             for n in range(300)
         ]
-        known: list[WriteResult] = []
+        results: list[WriteResult] = []
         with pytest.raises(DirectoryRefused, match="maxsize") as full:
-            known.extend(writer.write(writes))
+            results.extend(writer.write(writes))
         assert full.value.result == 80
-        assert 0 < len(known) < 300
-        assert {result.outcome for result in known} == {Outcome.APPLIED}
-        found = [write for write in writes if writer.read(write.dn, ["uid"]) is not None]
-        assert found == [result.write for result in known]
+        assert 0 < len(results) < 300
+        assert {result.outcome for result in results} == {Outcome.APPLIED}
+        stored_writes = [write for write in writes if writer.read(write.dn, ["uid"]) is not None]
+        assert stored_writes == [result.write for result in results]
 
 
 def test_no_right_is_fatal_and_names_the_entry(slapd: PlainSlapd) -> None:

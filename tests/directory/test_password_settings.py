@@ -46,9 +46,9 @@ def over_tcp(sandbox: Any, source: str, dn: str, password: str) -> Iterator[ldap
         connection.unbind()
 
 
-def give(sandbox: Any, dn: str, password: str, **more: str) -> None:
+def give(sandbox: Any, dn: str, password: str, **values: str) -> None:
     with sandbox.connect("desk") as desk:
-        desk.modify(dn, {k: [(REPLACE, [v])] for k, v in {"userPassword": password, **more}.items()})
+        desk.modify(dn, {k: [(REPLACE, [v])] for k, v in {"userPassword": password, **values}.items()})
 
 
 def test_a_password_in_clear_is_refused_before_it_is_looked_at(sandbox: Any) -> None:

@@ -51,8 +51,8 @@ class Certificates:
         (self.folder / "more.ext").write_text("\n".join(extensions) + "\n")
         self.request(name)
         ca = ["-CA", f"{by}.pem", "-CAkey", f"{by}.key", "-CAcreateserial"]
-        more = ["-extfile", "more.ext", *dates, "-out", f"{name}.pem"]
-        self._openssl("x509", "-req", "-in", "request.pem", *ca, *more)
+        options = ["-extfile", "more.ext", *dates, "-out", f"{name}.pem"]
+        self._openssl("x509", "-req", "-in", "request.pem", *ca, *options)
 
     def request(self, name: str) -> None:
         """A key and, in request.pem, what a CA is asked to sign."""

@@ -88,9 +88,11 @@ def test_secrets_are_for_the_owner_only_and_nowhere_else(sandbox: Any) -> None:
 
 
 def test_two_sandboxes_have_secrets_of_their_own(make_sandbox: Callable[..., Any]) -> None:
-    one, two = make_sandbox(fresh=True), make_sandbox(fresh=True)
+    first, second = make_sandbox(fresh=True), make_sandbox(fresh=True)
     for name in ("reader", "nightly", "desk", "administrator", "keys"):
-        assert (one.folder / "secrets" / name).read_bytes() != (two.folder / "secrets" / name).read_bytes()
+        assert (first.folder / "secrets" / name).read_bytes() != (
+            second.folder / "secrets" / name
+        ).read_bytes()
 
 
 def test_it_outlives_the_command_that_started_it(folder: Path) -> None:

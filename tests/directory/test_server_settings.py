@@ -41,14 +41,14 @@ def as_nightly(server: Any) -> ldap3.Connection:
     return server.connect("nightly")
 
 
-def account(sandbox: Any, uid: str, **more: Any) -> str:
+def account(sandbox: Any, uid: str, **attributes: Any) -> str:
     """Adds a managed account as root; its DN."""
     dn = f"uid={uid},{sandbox.accounts}"
-    sandbox.add(dn, values(uid, **more))
+    sandbox.add(dn, values(uid, **attributes))
     return dn
 
 
-def values(uid: str, **more: Any) -> dict[str, Any]:
+def values(uid: str, **attributes: Any) -> dict[str, Any]:
     return {
         "objectClass": ["inetOrgPerson", "eduPerson", "supannPerson", "piactlAccount"],
         "cn": "Claire Exemple",
@@ -57,7 +57,7 @@ def values(uid: str, **more: Any) -> dict[str, Any]:
         "piactlState": "active",
         "piactlIdentifier": [uid, f"{uid}@example.org"],
         "piactlMatriculeDigest": "{k1}00",
-        **more,
+        **attributes,
     }
 
 
@@ -105,58 +105,58 @@ GLOBAL |= {"olcPasswordHash", "include", "olcLocalSSF", "olcSecurity"}
 
 def from_conf(text: str) -> dict[str, list[tuple[str, str]]]:
     """slapd.conf as {database or overlay: [(attribute, value)]}, in order."""
-    found: dict[str, list[tuple[str, str]]] = {"": []}
+    sections: dict[str, list[tuple[str, str]]] = {"": []}
     where = suffixed = ""
     logical = re.sub(r"\n[ \t]+", " ", "\n".join(n for n in text.splitlines() if not n.startswith("#")))
     for line in filter(None, map(str.strip, logical.splitlines())):
         name, _, value = line.partition(" ")
         if name == "database":
             where = suffixed = value
-            found.setdefault(where, [])
+            sections.setdefault(where, [])
         elif name == "overlay":
             where = f"{suffixed}/{value}"
-            found[where] = []
+            sections[where] = []
         elif name == "include":
-            found[""].append(("include", Path(squeezed(value)).stem))
+            sections[""].append(("include", Path(squeezed(value)).stem))
         else:
             attribute = DIRECTIVES[name]
             value = "TRUE" if value in ("", "on") else squeezed(value)
-            found["" if attribute in GLOBAL else where].append((attribute, value))
-    return found
+            sections["" if attribute in GLOBAL else where].append((attribute, value))
+    return sections
 
 
 def from_ldif(text: str) -> dict[str, list[tuple[str, str]]]:
     """cn=config in LDIF, in the same shape."""
-    found: dict[str, list[tuple[str, str]]] = {"": []}
+    sections: dict[str, list[tuple[str, str]]] = {"": []}
     text = "\n".join(n for n in text.splitlines() if not n.startswith("#")).replace("\n ", "")
     for record in re.split(r"\n\n+", text.strip()):
         lines = [line.partition(": ")[::2] for line in record.splitlines()]
         if lines[0][0] == "include":
-            found[""].append(("include", Path(lines[0][1]).stem))
+            sections[""].append(("include", Path(lines[0][1]).stem))
             continue
         parts = re.findall(r"olc(?:Database|Overlay)=(?:\{-?\d+\})?(\w+)", lines[0][1])
         where = "/".join(reversed(parts))
-        found.setdefault("" if where == "frontend" else where, [])
+        sections.setdefault("" if where == "frontend" else where, [])
         for attribute, value in lines[1:]:
             if attribute.startswith("olc") and attribute not in ("olcDatabase", "olcOverlay"):
-                found["" if attribute in GLOBAL else where].append((attribute, squeezed(value)))
-    return found
+                sections["" if attribute in GLOBAL else where].append((attribute, squeezed(value)))
+    return sections
 
 
 def test_both_forms_of_the_settings_say_the_same(tmp_path: Path) -> None:
-    given = settings_for(tmp_path, schemas_folder() / "ldap")
-    conf = from_conf(render_slapd_conf(given))
-    ldif = from_ldif(render("config.ldif.in", given))
+    settings = settings_for(tmp_path, schemas_folder() / "ldap")
+    conf = from_conf(render_slapd_conf(settings))
+    ldif = from_ldif(render("config.ldif.in", settings))
     assert len(conf["mdb"]) > 30
     assert Counter(conf.pop("")) == Counter(ldif.pop(""))
     assert conf == ldif  # in the same order: rules are
 
 
 def test_both_forms_of_the_access_log_say_the_same(tmp_path: Path) -> None:
-    given = settings_for(tmp_path, schemas_folder() / "ldap")
-    log, overlay = (render(f"accesslog-{part}.conf.in", given) for part in ("database", "overlay"))
+    settings = settings_for(tmp_path, schemas_folder() / "ldap")
+    log, overlay = (render(f"accesslog-{part}.conf.in", settings) for part in ("database", "overlay"))
     conf = from_conf(f"{log}\n{overlay}")
-    ldif = from_ldif(render("accesslog.ldif.in", given))
+    ldif = from_ldif(render("accesslog.ldif.in", settings))
     assert len(conf["mdb"]) > 5
     assert conf == ldif
 
@@ -164,10 +164,11 @@ def test_both_forms_of_the_access_log_say_the_same(tmp_path: Path) -> None:
 def subschema(connection: ldap3.Connection) -> dict[str, set[str]]:
     kinds = ["attributeTypes", "objectClasses"]
     connection.search("cn=Subschema", "(objectClass=*)", ldap3.BASE, attributes=kinds)
-    found = connection.response[0]["raw_attributes"]
+    definitions = connection.response[0]["raw_attributes"]
     # OpenLDAP's own dyngroup.ldif lacks a blank in a description
     return {
-        kind: {squeezed(v.decode()).replace("theentry", "the entry") for v in found[kind]} for kind in kinds
+        kind: {squeezed(v.decode()).replace("theentry", "the entry") for v in definitions[kind]}
+        for kind in kinds
     }
 
 
@@ -240,11 +241,13 @@ def test_two_writers_at_once_cannot_give_the_same_name(sandbox: Any, attribute: 
     def give(who: str) -> None:
         with as_nightly(sandbox) as connection:
             for round_ in range(25):
-                more = {"piactlIdentifier": [f"{who}{round_}"], "mail": [f"{who}{round_}@example.org"]}
-                more[attribute] = [*more[attribute], f"shared{round_}@example.org"]
+                identifiers = {"piactlIdentifier": [f"{who}{round_}"], "mail": [f"{who}{round_}@example.org"]}
+                identifiers[attribute] = [*identifiers[attribute], f"shared{round_}@example.org"]
                 both.wait(20)
                 try:
-                    connection.add(f"uid={who}{round_},{sandbox.accounts}", attributes=values("x") | more)
+                    connection.add(
+                        f"uid={who}{round_},{sandbox.accounts}", attributes=values("x") | identifiers
+                    )
                     results.append(0)
                 except LDAPConstraintViolationResult as refused:
                     results.append(refused.result)
@@ -272,14 +275,14 @@ def test_an_unmanaged_entry_cannot_take_the_address_of_an_account(sandbox: Any) 
         ({"pwdStartTime": "20200101000000Z", "pwdEndTime": "20990101000000Z"}, True),
     ],
 )
-@pytest.mark.parametrize("at", ["add", "modify"])
+@pytest.mark.parametrize("operation", ["add", "modify"])
 def test_the_server_holds_the_window_that_nightly_writes(
-    sandbox: Any, window: dict[str, str], opens: bool, at: str
+    sandbox: Any, window: dict[str, str], opens: bool, operation: str
 ) -> None:
     dn = f"uid=a,{sandbox.accounts}"
     with as_nightly(sandbox) as nightly:
-        nightly.add(dn, attributes=values("a", **(window if at == "add" else {})))
-        if at == "modify":
+        nightly.add(dn, attributes=values("a", **(window if operation == "add" else {})))
+        if operation == "modify":
             nightly.modify(dn, {k: [(ldap3.MODIFY_ADD, [v])] for k, v in window.items()})
     with sandbox.connect("desk") as desk:
         desk.modify(dn, {"userPassword": [(ldap3.MODIFY_REPLACE, [PASSWORD])]})
@@ -290,8 +293,8 @@ def test_a_password_given_out_must_be_changed_and_only_that(sandbox: Any) -> Non
     dn = account(sandbox, "a")
     policy = f"cn=activation,{tree_settings()['policies']}"
     with sandbox.connect("desk") as desk:
-        given = {"userPassword": PASSWORD, "pwdReset": "TRUE", "pwdPolicySubentry": policy}
-        desk.modify(dn, {k: [(ldap3.MODIFY_REPLACE, [v])] for k, v in given.items()})
+        replacements = {"userPassword": PASSWORD, "pwdReset": "TRUE", "pwdPolicySubentry": policy}
+        desk.modify(dn, {k: [(ldap3.MODIFY_REPLACE, [v])] for k, v in replacements.items()})
     with sandbox.bind(dn, PASSWORD) as own:
         with pytest.raises(LDAPInsufficientAccessRightsResult):
             own.search(sandbox.accounts, "(uid=a)")
@@ -383,8 +386,8 @@ def test_the_access_log_shows_who_did_what_and_no_secret(make_sandbox: Callable[
     with as_nightly(sandbox) as nightly:
         nightly.add(dn, attributes=values("a"))
     with sandbox.connect("desk") as desk:
-        given = {"userPassword": FRESH, "pwdReset": "TRUE"}
-        desk.modify(dn, {k: [(ldap3.MODIFY_REPLACE, [v])] for k, v in given.items()})
+        replacements = {"userPassword": FRESH, "pwdReset": "TRUE"}
+        desk.modify(dn, {k: [(ldap3.MODIFY_REPLACE, [v])] for k, v in replacements.items()})
         secret = b"\xff\x00\n canary of a key"
         device = {"objectClass": ["piactlRecord", "oathTOTPToken", "oathTOTPParams"], "oathSecret": secret}
         parameters = {
@@ -401,9 +404,9 @@ def test_the_access_log_shows_who_did_what_and_no_secret(make_sandbox: Callable[
         devices = logged(administrator, f"cn=otp,{dn}")
     assert [e["reqType"] for e in entries] == [[b"add"], [b"modify"]]
     assert entries[1]["reqAuthzID"] == [tree_settings()["desk"].encode()]
-    said = [v for e in entries for v in e["reqMod"]]
-    assert b"pwdReset:= TRUE" in said
-    assert not any(b"password" in v.lower() for v in said)
+    modifications = [v for e in entries for v in e["reqMod"]]
+    assert b"pwdReset:= TRUE" in modifications
+    assert not any(b"password" in v.lower() for v in modifications)
     assert b"cn:+ otp" in devices[0]["reqMod"]
     assert not any(b"canary" in v for v in devices[0]["reqMod"])
     for identity in ("reader", "nightly", "desk"):

@@ -32,8 +32,8 @@ DEFINED = {
 @pytest.mark.parametrize("file", ["supann.schema", "supann.ldif"])
 def test_attributes_are_as_supann_2021_defines_them(file: str) -> None:
     text = (SCHEMAS / file).read_text(encoding="utf-8")
-    found = {}
+    definitions = {}
     for number, name, rest in re.findall(r"\( supannAttribute:(\d+) NAME '(\w+)'(.*?) \)\n", text, re.DOTALL):
         [equality], [syntax] = (re.findall(rf"{word} (\S+)", rest) for word in ("EQUALITY", "SYNTAX"))
-        found[name] = (int(number), equality, syntax, "SINGLE-VALUE" in rest)
-    assert found == DEFINED
+        definitions[name] = (int(number), equality, syntax, "SINGLE-VALUE" in rest)
+    assert definitions == DEFINED

@@ -21,8 +21,8 @@ FAULTS = (
 )  # fmt: skip
 
 
-def _header(data: bytes, at: int) -> tuple[int, int]:
-    size, start = data[at + 1], at + 2
+def _header(data: bytes, offset: int) -> tuple[int, int]:
+    size, start = data[offset + 1], offset + 2
     if size & 0x80:
         count = size & 0x7F
         return int.from_bytes(data[start : start + count], "big"), start + count
@@ -31,15 +31,15 @@ def _header(data: bytes, at: int) -> tuple[int, int]:
 
 def operation(message: bytes) -> tuple[int, int]:
     """(message number, tag of the operation) of a whole LDAP message."""
-    _, at = _header(message, 0)
-    size, start = _header(message, at)
+    _, offset = _header(message, 0)
+    size, start = _header(message, offset)
     return int.from_bytes(message[start : start + size], "big"), message[start + size]
 
 
 def body(message: bytes) -> bytes:
     """A whole LDAP message without its number."""
-    _, at = _header(message, 0)
-    size, start = _header(message, at)
+    _, offset = _header(message, 0)
+    size, start = _header(message, offset)
     return message[start + size :]
 
 
@@ -54,12 +54,12 @@ def result(number: int, tag: int, code: int, text: str = "") -> bytes:
 class Wire:
     """Stands before the TCP port or Unix socket `target`.
 
-    Passes everything through, but the `at`th operation `tag` of all connections meets `fault`, `times`
+    Passes everything through, but the `position`th operation `tag` of all connections meets `fault`, `times`
     times in a row. `fired` counts, `requests` are all of them, `waiting` with each how many were without an
     answer then, `most` at most. Everything it opened is closed by `close`."""
 
     def __init__(
-        self, target: int | Path, tag: int = MODIFY, fault: str = "", *, at: int = 1, times: int = 1
+        self, target: int | Path, tag: int = MODIFY, fault: str = "", *, position: int = 1, times: int = 1
     ) -> None:
         self.fired = 0
         self.most = 0
@@ -67,7 +67,7 @@ class Wire:
         self.waiting: list[int] = []
         self._asked: set[int] = set()
         self._target = target
-        self._tag, self._fault, self._at, self._times = tag, fault, at, times
+        self._tag, self._fault, self._at, self._times = tag, fault, position, times
         self._seen = 0
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -107,8 +107,8 @@ class Wire:
     def _pump(self, source: socket.socket, sink: socket.socket, spoiled: dict[int, str], up: bool) -> None:
         data = b""
         with contextlib.suppress(OSError, ValueError):
-            while more := self._received(source):
-                data += more
+            while received := self._received(source):
+                data += received
                 while len(data) > 6:
                     size, start = _header(data, 0)
                     if len(data) < start + size:
@@ -233,8 +233,10 @@ def _reset(link: socket.socket) -> None:
 
 
 @contextlib.contextmanager
-def wire(port: int, tag: int = MODIFY, fault: str = "", *, at: int = 1, times: int = 1) -> Iterator[Wire]:
-    proxy = Wire(port, tag, fault, at=at, times=times)
+def wire(
+    port: int, tag: int = MODIFY, fault: str = "", *, position: int = 1, times: int = 1
+) -> Iterator[Wire]:
+    proxy = Wire(port, tag, fault, position=position, times=times)
     try:
         yield proxy
     finally:

@@ -84,8 +84,8 @@ def under_limits(folder: Path, first: int, last: int) -> None:
             os._exit(guarded(str(place / "log" / "j"), "limited", 3))
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         os.close(writer)
-        with os.fdopen(reader) as said:
-            (place / "said").write_text(said.read())
+        with os.fdopen(reader) as output:
+            (place / "said").write_text(output.read())
         (place / "code").write_text(str(code))
 
 

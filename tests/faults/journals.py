@@ -21,11 +21,11 @@ def keyed(text: str) -> str:
     return "{k1}" + hashlib.sha256(b"a key" + text.encode()).hexdigest()
 
 
-def intended(uid: str, **more: Any) -> IntendedWrite:
+def intended(uid: str, **fields: Any) -> IntendedWrite:
     facts: dict[str, Any] = {"op": "modify", "kinds": ("grant",), "reason": "feed line 12"}
     facts["dn"] = f"uid={uid},ou=personnels EN,ou=ac-amiens,ou=education,o=gouv,c=fr"
     facts["added"] = {"eduPersonEntitlement": (b"urn:mace:ac-amiens.fr:service:iprof",)}
-    return IntendedWrite(uid=uid, **{**facts, **more})
+    return IntendedWrite(uid=uid, **{**facts, **fields})
 
 
 @pytest.fixture
@@ -39,16 +39,16 @@ def make_journal(journal_path: str) -> Iterator[JournalMaker]:
     ticks = itertools.count()
     made: list[Journal] = []
 
-    def make(run: str = "run-1", path: str = "", **more: Any) -> Journal:
-        actor = Actor("svc-piactl", more.pop("sudo_user", ""), "", "cron", "host.invalid", 4242)
-        command = more.pop("command", ("piactl", "nightly"))
+    def make(run: str = "run-1", path: str = "", **options: Any) -> Journal:
+        actor = Actor("svc-piactl", options.pop("sudo_user", ""), "", "cron", "host.invalid", 4242)
+        command = options.pop("command", ("piactl", "nightly"))
         journal = Journal(
             path or journal_path,
             now=lambda: datetime(2027, 9, 1, tzinfo=UTC) + timedelta(seconds=next(ticks)),
             digest=keyed,
             secret=("userPassword", "oathSecret"),
             context=RunContext(run, command, actor, date(2027, 9, 1), "plan-fp", "policy-fp"),
-            **more,
+            **options,
         )
         made.append(journal)
         return journal

@@ -83,8 +83,8 @@ def stopped_at(pair: Pair, steps: list[int], rng: random.Random, *, takes_over: 
             assert now == before if ended.code else now <= before, f"stale entries after request {step}"
             pair.converge()
             # the identity of the other host is no part of the undisturbed night
-            found = [one for one in pair.findings() if "cn=piactl-nightly," not in one]
-            assert not found, "\n".join([f"step {step}: {len(found)} findings:", *found])
+            findings = [finding for finding in pair.findings() if "cn=piactl-nightly," not in finding]
+            assert not findings, "\n".join([f"step {step}: {len(findings)} findings:", *findings])
     print(f"{'taken over' if takes_over else 'server lost'} at requests {steps}: {dict(counts)}")
 
 

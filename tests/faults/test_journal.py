@@ -55,10 +55,17 @@ def one_run(journal, intend, *uids: str) -> tuple[int, str]:
 
 def test_every_line_names_the_one_before_and_its_own_hash(make_journal, intend, journal_path):
     head = one_run(make_journal(), intend, "a.b", "c.d")
-    found = lines(journal_path)
-    assert [line["type"] for line in found] == ["run", "intent", "intent", "outcome", "outcome", "end"]
+    journal_lines = lines(journal_path)
+    assert [line["type"] for line in journal_lines] == [
+        "run",
+        "intent",
+        "intent",
+        "outcome",
+        "outcome",
+        "end",
+    ]
     previous = GENESIS.hash
-    for number, line in enumerate(found, start=1):
+    for number, line in enumerate(journal_lines, start=1):
         own = line.pop("hash")
         text = json.dumps(line, sort_keys=True, separators=(",", ":"))
         assert (line["seq"], line["prev"]) == (number, previous)
@@ -192,8 +199,10 @@ def test_of_a_new_entry_the_beginnings_of_the_digests_are_kept(make_journal, int
     with make_journal() as journal:
         journal.intents([write, intend("c.d"), other])
     names, line, _modified, last = lines(journal_path)[1:]
-    found = [digest(f"{write.dn.lower()}\0mail\0{one}@ac-amiens.fr") for one in ("canary", "x")]
-    key, *tags = found[0][1:].partition("}")[0], *(one.partition("}")[2][:6] for one in found)
+    digests = [
+        digest(f"{write.dn.lower()}\0mail\0{local_part}@ac-amiens.fr") for local_part in ("canary", "x")
+    ]
+    key, *tags = digests[0][1:].partition("}")[0], *(value.partition("}")[2][:6] for value in digests)
     of_other = digest(f"{other.dn.lower()}\0sn\0B").partition("}")[2][:6]
     assert (names["type"], names["key"]) == ("names", key)
     assert names["attributes"] == ["mail", "sn", "userPassword"]
@@ -227,8 +236,8 @@ def test_intents_of_new_entries_by_earlier_versions_are_read(make_journal, inten
     body = {name: value for name, value in intent.items() if name not in ("digests", "seq", "prev", "hash")}
     line, _head = sealed({**body, **own}, Head(1, begun["hash"]))
     Path(journal_path).write_bytes(Path(journal_path).read_bytes().splitlines(True)[0] + line)
-    (found,) = in_doubt(journal_path)
-    assert found.added == {"mail": ("{k0}a1b2c3", "{k0}0f0f0f"), "userPassword": ("{secret}",)}
+    (doubt,) = in_doubt(journal_path)
+    assert doubt.added == {"mail": ("{k0}a1b2c3", "{k0}0f0f0f"), "userPassword": ("{secret}",)}
     assert [change.attributes for change in changes(journal_path)] == [("mail", "userPassword")]
 
 
@@ -298,10 +307,10 @@ def test_each_run_knows_as_well_as_the_file_what_is_settled(make_journal, intend
             journal.begin()
             assert lines(journal_path)[-1]["clean"] == settled_below(journal_path)
             alive.append([journal, []])
-        journal, mine = one = chance.choice(alive)
+        journal, mine = run = chance.choice(alive)
         step = chance.choice(["intents", "intents", "outcomes", "note", "resolved", "end", "die"])
         if step == "intents":
-            mine += journal.intents([intend(f"a.b{at}") for at in range(chance.randint(1, 3))])
+            mine += journal.intents([intend(f"a.b{index}") for index in range(chance.randint(1, 3))])
         elif step == "outcomes":
             chance.shuffle(mine)
             done = [mine.pop() for _ in range(chance.randint(0, len(mine)))]
@@ -316,16 +325,16 @@ def test_each_run_knows_as_well_as_the_file_what_is_settled(make_journal, intend
                 journal.end({})
                 assert lines(journal_path)[-1]["clean"] == settled_below(journal_path)
             journal.close()
-            alive.remove(one)
+            alive.remove(run)
 
 
 def settled_below(path: str) -> int:
     """The number below which every intent in a whole file is settled."""
-    found = lines(path)[:-1]
-    settled = {line["intent"] for line in found if line["type"] in ("outcome", "resolved")}
+    journal_lines = lines(path)[:-1]
+    settled = {line["intent"] for line in journal_lines if line["type"] in ("outcome", "resolved")}
     return next(
-        (line["seq"] for line in found if line["type"] == "intent" and line["seq"] not in settled),
-        len(found) + 1,
+        (line["seq"] for line in journal_lines if line["type"] == "intent" and line["seq"] not in settled),
+        len(journal_lines) + 1,
     )
 
 
@@ -393,8 +402,8 @@ def test_how_an_entry_stands(
         journal.intents([intend("a.b", op=op, **sides)])
     (intent,) = in_doubt(journal_path)
     values = None if present is None else {"EDUPERSONENTITLEMENT": present, "cn": [b"A B"]}
-    found = intent_outcome(intent, values, lambda text: [digest("another key" + text), digest(text)])
-    assert found is expected
+    outcome = intent_outcome(intent, values, lambda text: [digest("another key" + text), digest(text)])
+    assert outcome is expected
     if present:
         lost = intent_outcome(intent, values, lambda text: [digest("another key" + text)])
         assert lost is not IntentOutcome.NOT_DONE or not removed
@@ -479,8 +488,8 @@ def test_reading_by_run_entry_user_and_period(make_journal, intend, journal_path
     one_run(make_journal("one", sudo_user="lea.petit"), intend, "a.b", "c.d")
     one_run(make_journal("two"), intend, "c.d")
 
-    def found(**wanted) -> list[int]:
-        return [line.seq for line in read_lines(journal_path, LineFilter(**wanted))]
+    def found(**criteria) -> list[int]:
+        return [line.seq for line in read_lines(journal_path, LineFilter(**criteria))]
 
     assert found() == list(range(1, 11))
     assert found(run="two") == [7, 8, 9, 10]

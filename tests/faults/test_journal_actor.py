@@ -40,11 +40,11 @@ def answer(command: list[str], user: int | None = None, **environment: str) -> d
 
 
 def test_user_host_and_process():
-    found = answer([sys.executable, "-c", ASK])
-    assert found["user"] == pwd.getpwuid(os.getuid()).pw_name
-    assert found["host"] == socket.gethostname()
-    assert found["sudo_user"] == ""
-    assert found["pid"] not in (0, os.getpid())
+    actor = answer([sys.executable, "-c", ASK])
+    assert actor["user"] == pwd.getpwuid(os.getuid()).pw_name
+    assert actor["host"] == socket.gethostname()
+    assert actor["sudo_user"] == ""
+    assert actor["pid"] not in (0, os.getpid())
 
 
 def test_the_environment_alone_names_no_user_of_sudo():
@@ -56,8 +56,8 @@ def test_the_environment_alone_names_no_user_of_sudo():
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("sudo") is None, reason="asks sudo of root")
 @pytest.mark.parametrize("user", ["root", "nobody"])
 def test_the_user_of_sudo_is_believed_where_sudo_started_the_process(user):
-    found = answer(["sudo", "-n", "-u", user, PYTHON, "-c", ASK_HERE], PATH=os.environ["PATH"])
-    assert (found["user"], found["sudo_user"]) == (user, "root")
+    actor = answer(["sudo", "-n", "-u", user, PYTHON, "-c", ASK_HERE], PATH=os.environ["PATH"])
+    assert (actor["user"], actor["sudo_user"]) == (user, "root")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="runs as another user")

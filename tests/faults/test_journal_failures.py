@@ -38,19 +38,21 @@ def lines(path: str) -> list[dict]:
 
 def numbers_of(output: str, word: str) -> set[int]:
     """The numbers that a writer said were synced or settled; a line cut by its death is left out."""
-    whole = output[: output.rfind("\n") + 1].splitlines()
-    return {int(n) for line in whole if line.startswith(word + " ") for n in line.split()[1:]}
+    complete_lines = output[: output.rfind("\n") + 1].splitlines()
+    return {int(n) for line in complete_lines if line.startswith(word + " ") for n in line.split()[1:]}
 
 
 def goes_on(make_journal, path: str, run: str, synced: set[int], settled: set[int]) -> None:
     """The next run opens the journal; the chain is whole, what was confirmed is there, the rest in doubt."""
     with make_journal(run, path) as journal:
         doubts = {intent.seq for intent in in_doubt(path)}
-        there = {line.seq for line in read_lines(path) if line.type == "intent"}
-        known = {line.fields["intent"] for line in read_lines(path) if line.type in ("outcome", "resolved")}
-        assert synced <= there, f"synced, then lost: {synced - there}"
-        assert settled <= known, f"settled, then lost: {settled - known}"
-        assert doubts == there - known
+        logged = {line.seq for line in read_lines(path) if line.type == "intent"}
+        resolved = {
+            line.fields["intent"] for line in read_lines(path) if line.type in ("outcome", "resolved")
+        }
+        assert synced <= logged, f"synced, then lost: {synced - logged}"
+        assert settled <= resolved, f"settled, then lost: {settled - resolved}"
+        assert doubts == logged - resolved
         journal.resolved([Settlement(number, "failed", "not applied") for number in sorted(doubts)])
         journal.end({})
     proof = verify(path)
@@ -176,15 +178,15 @@ def cut_short_at(make_journal, folder: Path, first: int, last: int) -> None:
     limited(folder, first, last)
     for limit in range(first, last + 1):
         place = folder / str(limit)
-        said = (place / "said").read_text()
-        assert (place / "code").read_text() == "3", f"limit {limit}: {said}"
-        assert "File too large" in said
+        output = (place / "said").read_text()
+        assert (place / "code").read_text() == "3", f"limit {limit}: {output}"
+        assert "File too large" in output
         goes_on(
             make_journal,
             str(place / "log" / "j"),
             "after",
-            numbers_of(said, "synced"),
-            numbers_of(said, "settled"),
+            numbers_of(output, "synced"),
+            numbers_of(output, "settled"),
         )
         shutil.rmtree(place)
 
@@ -372,14 +374,14 @@ def test_a_tail_torn_at_any_byte_is_repaired_and_recorded(make_journal, journal_
     places = range(0, torn.whole + 1, 3)
     for length in places:
         piece = torn(length)
-        kept = piece[: piece.rfind(b"\n") + 1]
+        intact = piece[: piece.rfind(b"\n") + 1]
         with make_journal(f"next-{length}"):
             pass
         repairs = [line for line in lines(journal_path) if line["type"] == "repair"]
-        lost = piece[len(kept) :]
+        lost = piece[len(intact) :]
         expected = [(len(lost), hashlib.sha256(lost).hexdigest())] if lost else []
         assert [(r["length"], r["sha256"]) for r in repairs] == expected, length
-        assert len(in_doubt(journal_path)) == 1 + kept.count(b"\n")
+        assert len(in_doubt(journal_path)) == 1 + intact.count(b"\n")
         proof = verify(journal_path)
         assert (proof.problem, proof.torn) == (None, 0), length
 
@@ -427,8 +429,8 @@ def test_a_crash_while_the_first_line_after_rotation_was_written(make_journal, i
         Path(journal_path + ".head").write_bytes(record)
         with make_journal(f"again-{length}"):
             pass
-        found = lines(journal_path)
-        assert found[0]["after"] == {"seq": head.seq, "hash": head.hash}
+        journal_lines = lines(journal_path)
+        assert journal_lines[0]["after"] == {"seq": head.seq, "hash": head.hash}
         assert verify(journal_path, {"before": head}).problem is None
 
 

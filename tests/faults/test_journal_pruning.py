@@ -150,9 +150,9 @@ def test_a_run_that_the_day_would_cut_in_two_stays_whole(kept: Kept) -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize(("day", "left"), [("two", 3), ("three", 2), ("four", 1)])
+@pytest.mark.parametrize(("day", "file_count"), [("two", 3), ("three", 2), ("four", 1)])
 def test_rotated_files_go_and_the_one_in_the_middle_is_rewritten(
-    make_journal, intend, journal_path, packed, day, left
+    make_journal, intend, journal_path, packed, day, file_count
 ) -> None:
     kept = Kept(Path(journal_path), {}, make_journal)
     for number, run in enumerate(("one", "two", "three", "four"), start=1):
@@ -167,7 +167,7 @@ def test_rotated_files_go_and_the_one_in_the_middle_is_rewritten(
     gone = kept.prune(kept.time_of(day))
     assert gone is not None
     assert kept.proof().problem is None
-    assert len(files_of(journal_path)) == left
+    assert len(files_of(journal_path)) == file_count
     assert sorted(map(str, kept.path.parent.iterdir())) == sorted(
         [*files_of(journal_path), f"{journal_path}.head"]
     )
@@ -199,58 +199,58 @@ def test_two_do_not_prune_at_once(kept: Kept, journal_path) -> None:
 
 def test_every_tampering_with_a_pruned_journal_is_found(kept: Kept) -> None:
     kept.prune(kept.time_of("three"))
-    whole = kept.lines
+    original = kept.lines
     kept.path.with_name(f"{kept.path.name}.head").unlink()  # the hand took it along
     chance = random.Random(SEED)
     kept.anchors = {run: head for run, head in kept.anchors.items() if run in ("one", "four", "pruner")}
     for number in range(210):
         tampering = TAMPERINGS[number % len(TAMPERINGS)]
         try:
-            lines, at = tampering(whole, chance)
+            lines, index = tampering(original, chance)
         except KeyError:  # what the cut line lacks
             continue
-        if lines == whole:
-            lines, at = delete(whole, chance)
+        if lines == original:
+            lines, index = delete(original, chance)
         kept.path.write_bytes(b"".join(lines))
-        assert kept.proof().problem is not None, f"seed {SEED}, {number}: {tampering.__name__} at {at}"
-    kept.path.write_bytes(b"".join(whole))
+        assert kept.proof().problem is not None, f"seed {SEED}, {number}: {tampering.__name__} at {index}"
+    kept.path.write_bytes(b"".join(original))
     assert kept.proof().problem is None
 
 
-def forged_cut(whole: list[bytes], more: int, **facts: object) -> list[bytes]:
-    """A cut that took `more` lines than it did, with every hash of its own right."""
-    last = json.loads(whole[more])
-    old = body(whole[0]) | facts
+def forged_cut(original: list[bytes], count: int, **facts: object) -> list[bytes]:
+    """A cut that took `count` lines more than it did, with every hash of its own right."""
+    last = json.loads(original[count])
+    old = body(original[0]) | facts
     removed = (
         Head(last["seq"], last["hash"])
-        if more
-        else Head(*(json.loads(whole[0])["removed"][k] for k in ("seq", "hash")))
+        if count
+        else Head(*(json.loads(original[0])["removed"][k] for k in ("seq", "hash")))
     )
     old["removed"] = {"seq": removed.seq, "hash": removed.hash}
-    return [sealed_in_place(old, removed), *whole[1 + more :]]
+    return [sealed_in_place(old, removed), *original[1 + count :]]
 
 
 def test_a_cut_cannot_be_made_up(kept: Kept) -> None:
     """Without any anchor: the chain itself must tell of the cut, in a line after it."""
     kept.prune(kept.time_of("three"))
-    whole, path = kept.lines, str(kept.path)
+    original, path = kept.lines, str(kept.path)
     assert verify(path).ok
-    early = json.loads(whole[1])
+    early = json.loads(original[1])
     for lines in (
-        forged_cut(whole, 3),
-        forged_cut(whole, 0, by="mallory"),
-        forged_cut(whole, 0, lines=1),
-        forged_cut(whole, 0, told={"seq": early["seq"] - 1, "hash": early["prev"]}),
-        forged_cut(whole, 0, told={"seq": early["seq"], "hash": early["hash"]}),
-        whole[1:],
-        [whole[0], *whole],
-        [*whole[:5], whole[0], *whole[5:]],
-        [whole[0], *whole[2:]],
-        whole[:-2],
+        forged_cut(original, 3),
+        forged_cut(original, 0, by="mallory"),
+        forged_cut(original, 0, lines=1),
+        forged_cut(original, 0, told={"seq": early["seq"] - 1, "hash": early["prev"]}),
+        forged_cut(original, 0, told={"seq": early["seq"], "hash": early["hash"]}),
+        original[1:],
+        [original[0], *original],
+        [*original[:5], original[0], *original[5:]],
+        [original[0], *original[2:]],
+        original[:-2],
     ):
         kept.path.write_bytes(b"".join(lines))
         assert not verify(path).ok
-    kept.path.write_bytes(b"".join(whole))
+    kept.path.write_bytes(b"".join(original))
     assert verify(path).ok
 
 
@@ -348,8 +348,8 @@ def survive_kills(folder: Path, make_journal, intend, rotated: int, some: int | 
         assert code == 0
         assert kept.proof().problem is None, (call, number)
         assert kept.proof().first == first_left
-        left = ["j"] if rotated == 2 else ["j", "j-20270903"]
-        assert sorted(p.name for p in path.parent.iterdir()) == sorted([*left, "j.head"])
+        remaining = ["j"] if rotated == 2 else ["j", "j-20270903"]
+        assert sorted(p.name for p in path.parent.iterdir()) == sorted([*remaining, "j.head"])
         assert {line.run for line in read_lines(str(path))} >= {"four", "next"}
     print(f"seed {SEED}: {seen}")
     return seen
@@ -399,10 +399,12 @@ def test_others_that_write_meanwhile_lose_nothing(kept: Kept) -> None:
         )
         for n in range(2)
     ]
-    said = ["", ""]
+    outputs = ["", ""]
     readers = [
-        threading.Thread(target=lambda at=at, w=w: said.__setitem__(at, w.communicate(timeout=60)[0]))
-        for at, w in enumerate(writers)
+        threading.Thread(
+            target=lambda index=index, w=w: outputs.__setitem__(index, w.communicate(timeout=60)[0])
+        )
+        for index, w in enumerate(writers)
     ]
     for reader in readers:
         reader.start()
@@ -414,13 +416,13 @@ def test_others_that_write_meanwhile_lose_nothing(kept: Kept) -> None:
     assert rounds == 3
     assert [w.returncode for w in writers] == [0, 0]
     assert kept.proof().problem is None
-    there = {line.seq for line in read_lines(str(kept.path)) if line.type == "intent"}
+    logged = {line.seq for line in read_lines(str(kept.path)) if line.type == "intent"}
     synced = {
         int(n)
-        for text in said
+        for text in outputs
         for line in text.splitlines()
         if line.startswith("synced")
         for n in line.split()[1:]
     }
     assert len(synced) == 300
-    assert synced <= there
+    assert synced <= logged

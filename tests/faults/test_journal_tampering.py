@@ -56,22 +56,22 @@ def body(line: bytes) -> dict:
     return {k: v for k, v in json.loads(line).items() if k not in ("seq", "prev", "hash")}
 
 
-def before(lines: list[bytes], at: int) -> Head:
-    if at == 0:
+def before(lines: list[bytes], index: int) -> Head:
+    if index == 0:
         return Head(0, "0" * 64)
-    last = json.loads(lines[at - 1])
+    last = json.loads(lines[index - 1])
     return Head(last["seq"], last["hash"])
 
 
-def forged(lines: list[bytes], at: int) -> bytes:
-    """The line at `at` with another content, and with a hash that fits it."""
-    return sealed({**body(lines[at]), "run": "forged"}, before(lines, at))[0]
+def forged(lines: list[bytes], index: int) -> bytes:
+    """The line at `index` with another content, and with a hash that fits it."""
+    return sealed({**body(lines[index]), "run": "forged"}, before(lines, index))[0]
 
 
-def rechained(lines: list[bytes], at: int) -> list[bytes]:
-    """All hashes from `at` on computed anew: what somebody does who knows how."""
-    result, after = lines[:at], before(lines, at)
-    for line in lines[at:]:
+def rechained(lines: list[bytes], index: int) -> list[bytes]:
+    """All hashes from `index` on computed anew: what somebody does who knows how."""
+    result, after = lines[:index], before(lines, index)
+    for line in lines[index:]:
         sealed_line, after = sealed(body(line), after)
         result.append(sealed_line)
     return result
@@ -81,21 +81,25 @@ Tampering = tuple[list[bytes], int]
 
 
 def flip(lines: list[bytes], chance: random.Random) -> Tampering:
-    at = chance.randrange(len(lines))
-    line = bytearray(lines[at])
+    index = chance.randrange(len(lines))
+    line = bytearray(lines[index])
     line[chance.randrange(len(line))] ^= chance.randrange(1, 256)
-    return [*lines[:at], bytes(line), *lines[at + 1 :]], at
+    return [*lines[:index], bytes(line), *lines[index + 1 :]], index
 
 
 def delete(lines: list[bytes], chance: random.Random) -> Tampering:
-    at = chance.randrange(len(lines))
+    index = chance.randrange(len(lines))
     count = chance.choice((1, 1, 2, 5))
-    return lines[:at] + lines[at + count :], at
+    return lines[:index] + lines[index + count :], index
 
 
 def insert(lines: list[bytes], chance: random.Random) -> Tampering:
-    at = chance.randrange(len(lines))
-    return [*lines[:at], chance.choice((lines[at], chance.choice(lines), forged(lines, at))), *lines[at:]], at
+    index = chance.randrange(len(lines))
+    return [
+        *lines[:index],
+        chance.choice((lines[index], chance.choice(lines), forged(lines, index))),
+        *lines[index:],
+    ], index
 
 
 def reorder(lines: list[bytes], chance: random.Random) -> Tampering:
@@ -107,21 +111,21 @@ def reorder(lines: list[bytes], chance: random.Random) -> Tampering:
 
 def cut(lines: list[bytes], chance: random.Random) -> Tampering:
     text = b"".join(lines)
-    kept = text[: chance.randrange(len(text))].splitlines(keepends=True)
-    return kept, len(kept) - (1 if kept and not kept[-1].endswith(b"\n") else 0)
+    remaining = text[: chance.randrange(len(text))].splitlines(keepends=True)
+    return remaining, len(remaining) - (1 if remaining and not remaining[-1].endswith(b"\n") else 0)
 
 
 def replace(lines: list[bytes], chance: random.Random) -> Tampering:
-    at = chance.randrange(len(lines))
-    return [*lines[:at], forged(lines, at), *lines[at + 1 :]], at
+    index = chance.randrange(len(lines))
+    return [*lines[:index], forged(lines, index), *lines[index + 1 :]], index
 
 
 def splice(lines: list[bytes], chance: random.Random) -> Tampering:
     """A line altered, removed or added, and the whole rest of the chain made to fit."""
-    at = chance.randrange(len(lines))
+    index = chance.randrange(len(lines))
     kind = chance.randrange(3)
-    changed = lines[:at] + [forged(lines, at), forged(lines, at)][:kind] + lines[at + 1 :]
-    return rechained(changed, at), at
+    changed = lines[:index] + [forged(lines, index), forged(lines, index)][:kind] + lines[index + 1 :]
+    return rechained(changed, index), index
 
 
 TAMPERINGS: list[Callable[[list[bytes], random.Random], Tampering]]
@@ -130,22 +134,22 @@ TAMPERINGS = [flip, delete, insert, reorder, cut, replace, splice]
 
 def every_tampering_is_found(whole: Whole, rounds: int) -> None:
     chance = random.Random(SEED)
-    found = dict.fromkeys((t.__name__ for t in TAMPERINGS), 0)
+    counts = dict.fromkeys((t.__name__ for t in TAMPERINGS), 0)
     for number in range(rounds):
         tampering = TAMPERINGS[number % len(TAMPERINGS)]
-        lines, at = tampering(whole.lines, chance)
+        lines, index = tampering(whole.lines, chance)
         if lines == whole.lines:
-            lines, at = delete(whole.lines, chance)
+            lines, index = delete(whole.lines, chance)
         proof = whole.found(lines, anchored=True)
-        context = f"seed {SEED}, round {number}, {tampering.__name__} at line {at + 1}: {proof}"
+        context = f"seed {SEED}, round {number}, {tampering.__name__} at line {index + 1}: {proof}"
         assert proof.problem is not None, context
         if tampering is splice:
-            assert proof.problem.line >= at + 1, context
+            assert proof.problem.line >= index + 1, context
         else:
-            assert proof.problem.line in (at + 1, at + 2), context
-        found[tampering.__name__] += 1
-    print(f"seed {SEED}: {sum(found.values())} of {rounds} found: {found}")
-    assert sum(found.values()) == rounds
+            assert proof.problem.line in (index + 1, index + 2), context
+        counts[tampering.__name__] += 1
+    print(f"seed {SEED}: {sum(counts.values())} of {rounds} found: {counts}")
+    assert sum(counts.values()) == rounds
     assert whole.found(whole.lines, anchored=True).ok, "the control: untouched, it is whole"
 
 
@@ -160,13 +164,13 @@ def test_every_one_of_ten_thousand_tamperings_is_found_with_anchors(whole):
 
 def test_every_byte_counts(whole):
     """Each byte of one line in the middle, changed: that very line is named, anchors or not."""
-    at = len(whole.lines) // 2
-    for place in range(len(whole.lines[at])):
-        line = bytearray(whole.lines[at])
+    index = len(whole.lines) // 2
+    for place in range(len(whole.lines[index])):
+        line = bytearray(whole.lines[index])
         line[place] ^= 1
-        proof = whole.found([*whole.lines[:at], bytes(line), *whole.lines[at + 1 :]], anchored=False)
+        proof = whole.found([*whole.lines[:index], bytes(line), *whole.lines[index + 1 :]], anchored=False)
         assert proof.problem is not None, place
-        assert proof.problem.line == at + 1, place
+        assert proof.problem.line == index + 1, place
 
 
 def test_what_is_found_without_any_anchor(whole):
@@ -174,10 +178,10 @@ def test_what_is_found_without_any_anchor(whole):
     chance = random.Random(SEED)
     for tampering in (flip, delete, insert, reorder, replace):
         for _ in range(30):
-            lines, at = tampering(whole.lines[:-8], chance)
+            lines, index = tampering(whole.lines[:-8], chance)
             lines += whole.lines[-8:]
             if lines != whole.lines:
-                assert not whole.found(lines, anchored=False).ok, (tampering.__name__, at)
+                assert not whole.found(lines, anchored=False).ok, (tampering.__name__, index)
 
 
 def test_what_cannot_be_found_without_an_anchor(whole):
@@ -198,15 +202,15 @@ def test_after_the_last_anchor_nothing_is_promised(whole):
     """A line behind the last anchor can be remade: the report says up to where it was proved."""
     last = whole.anchors.pop("three")
     whole.head = whole.anchors["two"]
-    at = whole.anchors["two"].seq + 3
-    remade = rechained([*whole.lines[:at], forged(whole.lines, at), *whole.lines[at + 1 :]], at)
+    index = whole.anchors["two"].seq + 3
+    remade = rechained([*whole.lines[:index], forged(whole.lines, index), *whole.lines[index + 1 :]], index)
     proof = whole.found(remade, anchored=True)
     assert proof.ok
     assert proof.anchored == whole.anchors["two"].seq < last.seq
 
 
-@pytest.mark.parametrize("how", ["cut", "last", "appended", "emptied"])
-def test_a_run_refuses_to_go_on_from_a_tampered_end(make_journal, intend, journal_path, how):
+@pytest.mark.parametrize("kind", ["cut", "last", "appended", "emptied"])
+def test_a_run_refuses_to_go_on_from_a_tampered_end(make_journal, intend, journal_path, kind):
     """The .head file beside the journal is enough for that, where it was forgotten."""
     with make_journal("one") as journal:
         journal.intents([intend("a.b")])
@@ -217,7 +221,7 @@ def test_a_run_refuses_to_go_on_from_a_tampered_end(make_journal, intend, journa
         "last": [*lines[:-1], forged(lines, len(lines) - 1)],
         "appended": [*lines, lines[-1]],
         "emptied": [b"\n"],
-    }[how]
+    }[kind]
     with path.open("r+b") as file:
         file.truncate()
         file.write(b"".join(tampered))

@@ -47,8 +47,8 @@ def finished(pair: Pair, prelude: str = "") -> Ended:
 
 def check(pair: Pair, context: str) -> None:
     pair.converge()
-    found = pair.findings()
-    assert not found, "\n".join([f"{context}: {len(found)} findings:", *found])
+    findings = pair.findings()
+    assert not findings, "\n".join([f"{context}: {len(findings)} findings:", *findings])
 
 
 def report(name: str, seed: int, rounds: int, counts: Counter[str]) -> None:
@@ -193,15 +193,15 @@ def fail_over(pair: Pair) -> bool:
     """The first provider is down; an operator has the run made at the second. Whether the run that was lost
     had recorded its end at the first alone: then the second refuses until that is accepted."""
     words = night(pair)
-    at = words.index("nightly")
-    on = [*words[:at], "--on", pair.servers[1], "--reason", "the first is lost"]
-    ended = pair.one.run([*on, *words[at:]])
+    index = words.index("nightly")
+    on = [*words[:index], "--on", pair.servers[1], "--reason", "the first is lost"]
+    ended = pair.one.run([*on, *words[index:]])
     if accepted := ended.code == 11:
         done = pair.one.run([*on, "recover", "--accept", "--reason", "the first is lost"])
         # what was on its way between the servers may have come meanwhile
         accepted = done.code == 0
         assert accepted or "there is nothing to accept" in done.said, done.said
-        ended = pair.one.run([*on, *words[at:]])
+        ended = pair.one.run([*on, *words[index:]])
     assert ended.code == 5, ended.said
     assert f"not yet on {pair.servers[0]}: cannot be reached" in ended.said
     return accepted

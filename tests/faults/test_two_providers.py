@@ -76,7 +76,7 @@ def test_a_group_arrives_as_its_definition(pair: Pair) -> None:
             capture_output=True,
             check=True,
         ).stdout
-        (definition,) = [one for one in copy.split(b"\n\n") if b"\nmemberURL: ldap:///" in one]
+        (definition,) = [block for block in copy.split(b"\n\n") if b"\nmemberURL: ldap:///" in block]
         assert b"\nmember: " not in definition
         assert b"\nmemberOf: " not in copy
 
@@ -198,11 +198,11 @@ def quiet(built_pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Quiet:
     ended = built_pair.one.run(built_pair.one.night(config=built_pair.config))
     assert ended.code == 0, ended.said
     built_pair.converge()
-    found = built_pair.findings()
-    assert not found, found
-    kept = tmp_path_factory.mktemp("quiet")
-    journal = Path(shutil.copy(built_pair.one.journal, kept / "journal"))
-    keys = Path(shutil.copy(built_pair.keys, kept / "keys"))
+    findings = built_pair.findings()
+    assert not findings, findings
+    folder = tmp_path_factory.mktemp("quiet")
+    journal = Path(shutil.copy(built_pair.one.journal, folder / "journal"))
+    keys = Path(shutil.copy(built_pair.keys, folder / "keys"))
     first, second = built_pair.directories()
     return Quiet(first, second, built_pair.undisturbed, journal, keys, built_pair.one.begin)
 
@@ -210,8 +210,8 @@ def quiet(built_pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Quiet:
 def written(quiet: Quiet) -> Iterator[tuple[str, str]]:
     """Entry and attribute of what the night added, by its journal."""
     for line in acknowledged(quiet.journal, quiet.begin):
-        for name, found in line["attributes"].items():
-            if found["added"] if isinstance(found, dict) else found:
+        for name, change in line["attributes"].items():
+            if change["added"] if isinstance(change, dict) else change:
                 yield line["dn"], name.lower()
 
 
@@ -219,10 +219,10 @@ def written(quiet: Quiet) -> Iterator[tuple[str, str]]:
 def test_the_checker_sees_one_value_of_a_password_or_its_state_lost(quiet: Quiet, attribute: str) -> None:
     dn = next(dn for dn, entry in quiet.second.items() if attribute in entry and dn.endswith(ACCOUNTS))
     damaged = quiet.changed(dn, attribute, lambda values: values[1:])
-    found = differences(quiet.first, damaged)
-    assert [one.split(": ")[:2] for one in found] == [[dn, attribute]]
-    found = differences(of_nights(damaged), of_nights(quiet.undisturbed), OF_A_RUN)
-    assert [one.split(": ")[:2] for one in found] == [[dn, attribute]]
+    reported = differences(quiet.first, damaged)
+    assert [difference.split(": ")[:2] for difference in reported] == [[dn, attribute]]
+    reported = differences(of_nights(damaged), of_nights(quiet.undisturbed), OF_A_RUN)
+    assert [difference.split(": ")[:2] for difference in reported] == [[dn, attribute]]
 
 
 def test_the_checker_sees_one_acknowledged_value_lost(quiet: Quiet) -> None:
@@ -250,7 +250,11 @@ def resealed(lines: list[dict[str, object]]) -> str:
     """The lines as an unbroken chain."""
     previous, text = "0" * 64, ""
     for number, line in enumerate(lines, 1):
-        body = {**{key: held for key, held in line.items() if key != "hash"}, "seq": number, "prev": previous}
+        body = {
+            **{key: content for key, content in line.items() if key != "hash"},
+            "seq": number,
+            "prev": previous,
+        }
         if number != line["seq"] and line["type"] == "intent":
             raise AssertionError("an intent after the removed line would get another number")
         previous = hashlib.sha256(
@@ -262,13 +266,13 @@ def resealed(lines: list[dict[str, object]]) -> str:
 
 def test_the_checker_sees_an_outcome_missing_or_reported_twice(quiet: Quiet, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in quiet.journal.read_text().splitlines()]
-    at = max(number for number, line in enumerate(lines) if line["type"] == "outcome")
+    index = max(number for number, line in enumerate(lines) if line["type"] == "outcome")
     damaged = tmp_path / "journal"
-    for these, count in ((lines[:at] + lines[at + 1 :], 0), ([*lines, lines[at]], 2)):
+    for these, count in ((lines[:index] + lines[index + 1 :], 0), ([*lines, lines[index]], 2)):
         damaged.write_text(resealed(these))
         assert chain_faults(damaged) == []
-        (found,) = outcome_faults(damaged)
-        assert found.startswith(f"intent {lines[at]['intent']}: {count} outcomes")
-    damaged.write_text("".join(json.dumps(line) + "\n" for line in lines[:at] + lines[at + 1 :]))
+        (fault,) = outcome_faults(damaged)
+        assert fault.startswith(f"intent {lines[index]['intent']}: {count} outcomes")
+    damaged.write_text("".join(json.dumps(line) + "\n" for line in lines[:index] + lines[index + 1 :]))
     assert chain_faults(damaged), "a line that was taken out is not missed"
     assert chain_faults(quiet.journal) == outcome_faults(quiet.journal) == []

@@ -46,9 +46,9 @@ def unlog(world: World, names: set[str]) -> int:
     def edit(ldif: str) -> str:
         blocks = ldif.split("\n\n")
         for block in blocks:
-            found = re.search(r"(?m)^reqDN: (.*)$", block)
-            if found and found[1] in names and "\nreqResult: 0\n" in block + "\n":
-                last[found[1]] = block
+            match = re.search(r"(?m)^reqDN: (.*)$", block)
+            if match and match[1] in names and "\nreqResult: 0\n" in block + "\n":
+                last[match[1]] = block
         return "\n\n".join(block for block in blocks if block not in last.values())
 
     world.rewrite_database(edit=edit, base=LOG)

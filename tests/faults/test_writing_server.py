@@ -48,8 +48,8 @@ def brief(config: Path) -> None:
 
 def night(pair: Pair, config: Path, *before: str) -> Ended:
     words = pair.one.night(config=config)
-    at = words.index("nightly")
-    return pair.one.run([*words[:at], *before, *words[at:]])
+    index = words.index("nightly")
+    return pair.one.run([*words[:index], *before, *words[index:]])
 
 
 def test_a_run_is_done_when_the_other_server_has_what_it_wrote(pair: Pair) -> None:
@@ -73,7 +73,7 @@ def test_a_run_names_the_server_that_lacks_what_it_wrote(pair: Pair) -> None:
     assert f"not yet on {pair.two.uri}: does not have everything yet" in ended.said
     assert "The next run evaluates every account again." in ended.said
     assert pair.one.snapshot().entries == pair.one.reference.entries
-    [record] = [one for one in pair.one.runs().values() if one["status"] == "partly"]
+    [record] = [record for record in pair.one.runs().values() if record["status"] == "partly"]
     assert f"not yet on {pair.two.uri}" in record["note"]
     pair.heal()
     pair.converge()
@@ -155,8 +155,10 @@ def test_two_servers_that_were_written_to_are_reported_when_they_meet(pair: Pair
     text = delta.read_text().replace("99000", "98000").replace("20E26", "20E27")
     namesakes.write_text(text.replace("01/02/1990", "03/04/1991"))
     words = pair.two.command("nightly", "--as-of", str(NEXT), str(namesakes), config=other, prelude=ELSEWHERE)
-    at = words.index("nightly")
-    moved = pair.two.run([*words[:at], "--on", pair.servers[1], "--reason", "the first is lost", *words[at:]])
+    index = words.index("nightly")
+    moved = pair.two.run(
+        [*words[:index], "--on", pair.servers[1], "--reason", "the first is lost", *words[index:]]
+    )
     assert moved.code == 5, moved.said
     pair.heal()
     pair.converge()
@@ -183,8 +185,8 @@ def test_what_only_the_help_desk_wrote_is_reported_too(pair: Pair, tmp_path: Pat
     moved = pair.two.run(pair.two.command(*words, config=other, prelude=ELSEWHERE))
     assert moved.code == 5, moved.said
     activate = ["password", "activate", uid, "--out", str(tmp_path / "codes.csv"), "--yes"]
-    given = pair.one.run(pair.one.command(*activate, config=config, prelude=ON_THE_NIGHT))
-    assert given.code == 5, given.said
+    activation = pair.one.run(pair.one.command(*activate, config=config, prelude=ON_THE_NIGHT))
+    assert activation.code == 5, activation.said
     pair.heal()
     pair.converge()
     before = pair.one.stamps(ACCOUNTS)
@@ -282,7 +284,7 @@ def test_a_night_names_entries_that_another_server_lacks(pair: Pair) -> None:
 
     def remove(ldif: str) -> str:
         nonlocal block
-        block = next(one for one in ldif.split("\n\n") if one.startswith(f"dn: uid={uid},{ACCOUNTS}\n"))
+        block = next(entry for entry in ldif.split("\n\n") if entry.startswith(f"dn: uid={uid},{ACCOUNTS}\n"))
         return ldif.replace(f"{block}\n\n", "")
 
     pair.two.rewrite_database(edit=remove)
@@ -300,8 +302,8 @@ def test_a_night_names_entries_that_another_server_lacks(pair: Pair) -> None:
 
 def own_csn(world: World) -> str:
     """contextCSN of the writes that the first server made, as `world` has it."""
-    found = world.entries(SUFFIX, ("contextCSN",))[SUFFIX]["contextCSN"]
-    return next(csn.decode() for csn in found if b"#001#" in csn)
+    csns = world.entries(SUFFIX, ("contextCSN",))[SUFFIX]["contextCSN"]
+    return next(csn.decode() for csn in csns if b"#001#" in csn)
 
 
 def wait_for_csn(world: World, csn: str) -> None:

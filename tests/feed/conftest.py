@@ -56,8 +56,8 @@ class Sample:
 
     def row(self, **values: str) -> str:
         matricule = values.get("matricule", "0001")
-        given = {**DEFAULTS, "numen": NUMENS.get(matricule, ""), **values}
-        return ";".join(given.get(column, "") for column in COLUMNS)
+        cells = {**DEFAULTS, "numen": NUMENS.get(matricule, ""), **values}
+        return ";".join(cells.get(column, "") for column in COLUMNS)
 
     def four(self) -> list[str]:
         """Four people in five rows."""
@@ -105,9 +105,9 @@ def read(tmp_path: Path) -> Read:
 def refused(read: Read) -> Callable[..., list[str]]:
     """refused(content, ...) -> the codes of the refusal; fails where the feed is read."""
 
-    def _refused(content: str | bytes, **given: Any) -> list[str]:
+    def _refused(content: str | bytes, **options: Any) -> list[str]:
         with pytest.raises(FeedRefused) as caught:
-            read(content, **given)
+            read(content, **options)
         assert str(caught.value)
         return [code for code, _ in caught.value.refusals]
 

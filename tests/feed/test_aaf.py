@@ -72,15 +72,15 @@ def test_a_set_becomes_people_with_posts(tmp_path):
 
 
 def test_a_folder_an_archive_and_pieces_say_the_same(tmp_path):
-    found = files([CLAIRE, ZOE], pieces=2)
+    contents = files([CLAIRE, ZOE], pieces=2)
     latin = files([CLAIRE, ZOE], encoding="ISO-8859-15")
-    one = {"ENT2DVA_Complet_20260901.xml": document([*structures(), person(CLAIRE), person(ZOE)])}
+    single = {"ENT2DVA_Complet_20260901.xml": document([*structures(), person(CLAIRE), person(ZOE)])}
     paths = [
-        folder(tmp_path / "set", found),
-        zipped(tmp_path / "set.zip", found),
-        tarred(tmp_path / "set.tgz", dict(reversed(found.items()))),
+        folder(tmp_path / "set", contents),
+        zipped(tmp_path / "set.zip", contents),
+        tarred(tmp_path / "set.tgz", dict(reversed(contents.items()))),
         folder(tmp_path / "latin", latin),
-        folder(tmp_path / "one", one),
+        folder(tmp_path / "one", single),
         tmp_path / "one" / "ENT2DVA_Complet_20260901.xml",
     ]
     people = [read(path).people for path in paths]
@@ -127,19 +127,19 @@ def test_a_person_twice_with_other_content_is_held(tmp_path):
 
 
 def test_absences_of_a_set_of_one_establishment_count_there_alone(tmp_path):
-    one = files([CLAIRE], name="ENT_0800009A", schools={"4077": "0800009A", "4078": "0800010B"})
-    assert read(folder(tmp_path / "set", one)).written.uais == {"0800009A", "0800010B"}
+    contents = files([CLAIRE], name="ENT_0800009A", schools={"4077": "0800009A", "4078": "0800010B"})
+    assert read(folder(tmp_path / "set", contents)).written.uais == {"0800009A", "0800010B"}
     assert read(folder(tmp_path / "all", files([CLAIRE]))).written.uais is None
 
 
-def without(found: Mapping[str, bytes], word: str) -> dict[str, bytes]:
-    return {name: content for name, content in found.items() if word not in name}
+def without(contents: Mapping[str, bytes], word: str) -> dict[str, bytes]:
+    return {name: content for name, content in contents.items() if word not in name}
 
 
 def altered(old: bytes, new: bytes) -> dict[str, bytes]:
-    found = files([CLAIRE])
-    assert old in found[PEOPLE]
-    return {**found, PEOPLE: found[PEOPLE].replace(old, new, 1)}
+    contents = files([CLAIRE])
+    assert old in contents[PEOPLE]
+    return {**contents, PEOPLE: contents[PEOPLE].replace(old, new, 1)}
 
 
 DOCTYPE = b'<!DOCTYPE ficAlimMENESR SYSTEM "ficAlimMENESR.dtd">'
@@ -148,7 +148,7 @@ OUTSIDE = b'<!DOCTYPE ficAlimMENESR [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
 
 
 @pytest.mark.parametrize(
-    ("code", "found"),
+    ("code", "contents"),
     [
         ("missing-piece", without(files([CLAIRE], pieces=3), "Nat_0001")),
         ("missing-piece", without(files([CLAIRE], pieces=2), "PersEducNat_0000")),
@@ -168,32 +168,32 @@ OUTSIDE = b'<!DOCTYPE ficAlimMENESR [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
         ("header-only", files([])),
     ],
 )
-def test_a_set_is_refused_as_a_whole(tmp_path, code, found):
-    if code == "delta-set" and PEOPLE in found:
-        found[PEOPLE] = found[PEOPLE].replace(b"</addRequest>", b"</deleteRequest>", 1)
-    if b"<other>" in found.get(PEOPLE, b""):
-        found[PEOPLE] = found[PEOPLE].replace(b"</ficAlimMENESR>", b"</other>")
-    assert refusals(folder(tmp_path / "set", found)) == [code]
-    assert refusals(zipped(tmp_path / "set.zip", found)) == [code]
+def test_a_set_is_refused_as_a_whole(tmp_path, code, contents):
+    if code == "delta-set" and PEOPLE in contents:
+        contents[PEOPLE] = contents[PEOPLE].replace(b"</addRequest>", b"</deleteRequest>", 1)
+    if b"<other>" in contents.get(PEOPLE, b""):
+        contents[PEOPLE] = contents[PEOPLE].replace(b"</ficAlimMENESR>", b"</other>")
+    assert refusals(folder(tmp_path / "set", contents)) == [code]
+    assert refusals(zipped(tmp_path / "set.zip", contents)) == [code]
 
 
 def test_a_file_that_is_cut_anywhere_is_cut(tmp_path):
     """Also where the parser takes the end for another mistake, such as in an attribute."""
-    found = files([CLAIRE])
-    path = folder(tmp_path / "set", found)
-    content = found[PEOPLE].rstrip()
+    contents = files([CLAIRE])
+    path = folder(tmp_path / "set", contents)
+    content = contents[PEOPLE].rstrip()
     for end in range(content.index(b"<ficAlim") + 1, len(content), 5):
         (path / PEOPLE).write_bytes(content[:end])
         assert refusals(path) == ["cut"], content[:end][-30:]
 
 
 def test_messages_name_files_and_values_as_they_are_spelled(tmp_path):
-    found = files([CLAIRE, replace(ZOE, birth="31/02/1980")], pieces=2)
-    path = folder(tmp_path / "set", without(found, "PersEducNat_0000"))
+    contents = files([CLAIRE, replace(ZOE, birth="31/02/1980")], pieces=2)
+    path = folder(tmp_path / "set", without(contents, "PersEducNat_0000"))
     with pytest.raises(FeedRefused, match=r"no file ENT2DVA_Complet_20260901_PersEducNat_0000\.xml; fetch"):
         read(path)
     pupils = {"ENT2DVA_Complet_20260901_Eleve_0000.xml": document([])}
-    feed = read(folder(tmp_path / "more", {**found, **pupils}))
+    feed = read(folder(tmp_path / "more", {**contents, **pupils}))
     assert "passed over: files of Eleve (1): no staff" in [remark.message for remark in feed.remarks]
     (rejection,) = feed.rejections
     # the rejects file of a set is no feed
@@ -201,28 +201,28 @@ def test_messages_name_files_and_values_as_they_are_spelled(tmp_path):
 
 
 def test_archives_made_to_harm_are_refused(tmp_path):
-    found = files([CLAIRE])
-    (name, content), *_ = found.items()
-    assert refusals(zipped(tmp_path / "outside.zip", {**found, "../../etc/x.xml": b""})) == ["bad-archive"]
-    assert refusals(zipped(tmp_path / "root.zip", {**found, "/etc/x.xml": b""})) == ["bad-archive"]
-    assert refusals(zipped(tmp_path / "doubled.zip", {**found, f"a/{name}": content})) == ["bad-archive"]
-    assert refusals(tarred(tmp_path / "outside.tgz", {**found, "../x.xml": b""})) == ["bad-archive"]
+    contents = files([CLAIRE])
+    (name, content), *_ = contents.items()
+    assert refusals(zipped(tmp_path / "outside.zip", {**contents, "../../etc/x.xml": b""})) == ["bad-archive"]
+    assert refusals(zipped(tmp_path / "root.zip", {**contents, "/etc/x.xml": b""})) == ["bad-archive"]
+    assert refusals(zipped(tmp_path / "doubled.zip", {**contents, f"a/{name}": content})) == ["bad-archive"]
+    assert refusals(tarred(tmp_path / "outside.tgz", {**contents, "../x.xml": b""})) == ["bad-archive"]
     link = zipfile.ZipInfo("link.xml")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
-    with zipfile.ZipFile(zipped(tmp_path / "link.zip", found), "a") as archive:
+    with zipfile.ZipFile(zipped(tmp_path / "link.zip", contents), "a") as archive:
         archive.writestr(link, "/etc/passwd")
     assert refusals(tmp_path / "link.zip") == ["bad-archive"]
-    bomb = {**found, "ENT2DVA_Complet_20260901_Eleve_0000.xml": b" " * 3_000_000}
+    bomb = {**contents, "ENT2DVA_Complet_20260901_Eleve_0000.xml": b" " * 3_000_000}
     small = replace(SOURCE, limits=SourceLimits(max_bytes=1_000_000))
     for path in (zipped(tmp_path / "bomb.zip", bomb), tarred(tmp_path / "bomb.tgz", bomb)):
         assert refusals(path, small) == ["too-many-bytes"]
 
 
 def test_a_bomb_that_lies_about_its_size_is_stopped(tmp_path):
-    found = {**files([CLAIRE]), PEOPLE: document([person(CLAIRE)]) + b" " * 3_000_000}
-    path = zipped(tmp_path / "set.zip", found)
+    contents = {**files([CLAIRE]), PEOPLE: document([person(CLAIRE)]) + b" " * 3_000_000}
+    path = zipped(tmp_path / "set.zip", contents)
     content = path.read_bytes()
-    size = len(found[PEOPLE]).to_bytes(4, "little")
+    size = len(contents[PEOPLE]).to_bytes(4, "little")
     path.write_bytes(content.replace(size, (1_000).to_bytes(4, "little")))
     small = replace(SOURCE, limits=SourceLimits(max_bytes=1_000_000))
     assert set(refusals(path, small)) <= {"too-many-bytes", "bad-archive", "cut"}
@@ -232,19 +232,19 @@ def md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-def listed(found: Mapping[str, bytes], line: str = "{0}  {1}\n") -> bytes:
-    return "".join(line.format(md5(content), name) for name, content in found.items()).encode()
+def listed(contents: Mapping[str, bytes], line: str = "{0}  {1}\n") -> bytes:
+    return "".join(line.format(md5(content), name) for name, content in contents.items()).encode()
 
 
 @pytest.mark.parametrize("line", ["{0}  {1}\n", "{0} *./a/{1}\r\n", "MD5 ({1}) = {0}\n", "# md5\n{0}  {1}\n"])
 def test_a_set_agrees_with_its_md5(tmp_path, line):
-    found = files([CLAIRE])
+    contents = files([CLAIRE])
     name = "ENT2DVA_Complet_20260901.md5"
-    within = {**found, name: listed({name: b"", **found}, line)}
+    within = {**contents, name: listed({name: b"", **contents}, line)}
     paths = [folder(tmp_path / "set", within), zipped(tmp_path / "set.zip", within)]
-    paths += [tarred(tmp_path / "set.tgz", within), zipped(tmp_path / "beside.zip", found)]
+    paths += [tarred(tmp_path / "set.tgz", within), zipped(tmp_path / "beside.zip", contents)]
     (tmp_path / "beside.zip.md5").write_bytes(listed({"beside.zip": paths[-1].read_bytes()}, line))
-    (tmp_path / "beside.MD5").write_bytes(listed(found, line))
+    (tmp_path / "beside.MD5").write_bytes(listed(contents, line))
     assert [set(read(path).people) for path in paths] == [{"aaf:500"}] * 4
     assert not any("md5" in remark.message for path in paths for remark in read(path).remarks)
     # the one of another day is read anew
@@ -257,9 +257,9 @@ def test_a_digest_alone_is_that_of_the_file_of_this_name(tmp_path):
     for name in ("set.zip.md5", "set.md5"):
         (tmp_path / name).write_text(md5(path.read_bytes()).upper())
     assert set(read(path).people) == {"aaf:500"}
-    one = {**files([CLAIRE])}
-    one["ENT2DVA_Complet_20260901_PersEducNat_0000.md5"] = md5(one[PEOPLE]).encode()
-    assert set(read(folder(tmp_path / "set.d", one)).people) == {"aaf:500"}
+    contents = {**files([CLAIRE])}
+    contents["ENT2DVA_Complet_20260901_PersEducNat_0000.md5"] = md5(contents[PEOPLE]).encode()
+    assert set(read(folder(tmp_path / "set.d", contents)).people) == {"aaf:500"}
 
 
 @pytest.mark.parametrize(

@@ -59,10 +59,10 @@ class Sets:
 
     def read(self, path: Path, *, keep: bool = True) -> Feed:
         feed = read_feed(path, self.source)
-        kept = set_to_keep(path, self.source)
-        assert kept is not None
+        kept_set = set_to_keep(path, self.source)
+        assert kept_set is not None
         if keep:
-            keep_set(Path(self.source.state_folder), kept)
+            keep_set(Path(self.source.state_folder), kept_set)
         return feed
 
 
@@ -98,11 +98,11 @@ def test_a_delta_changes_what_it_names(sets):
     assert feed.facts.date == date(2026, 9, 2)
     assert feed.facts.full
     assert claire.assignments[0].origin.startswith("ENT2DVA_Delta_20260902_PersEducNat_0000.xml:")
-    said = [remark.message for remark in feed.remarks]
-    assert "a delta on the set of 2026-09-01: 1 added, 2 modified, 1 deleted" in said
+    messages = [remark.message for remark in feed.remarks]
+    assert "a delta on the set of 2026-09-01: 1 added, 2 modified, 1 deleted" in messages
     unknown = "of unknown people (1): the set before lacks them"
-    assert f"passed over: modifyRequest {unknown}" in said
-    assert f"passed over: deleteRequest {unknown}" in said
+    assert f"passed over: modifyRequest {unknown}" in messages
+    assert f"passed over: deleteRequest {unknown}" in messages
 
 
 def test_an_empty_value_can_mean_nothing(sets):
@@ -133,9 +133,9 @@ def population(chance: random.Random, agents: Sequence[Agent], number: int) -> l
                 sn=chance.choice(["NOËL", "D'ORSAY", agent.sn]),
                 home=chance.choice([*SCHOOLS]),
             )
-    known = {agent.id for agent in agents}
+    ids = {agent.id for agent in agents}
     new = [Agent(str(600 + number * 10 + i), given="Léo", sn="GRÉVIN") for i in range(chance.randint(1, 3))]
-    return [*result, *(agent for agent in new if agent.id not in known)]
+    return [*result, *(agent for agent in new if agent.id not in ids)]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -156,13 +156,13 @@ def test_a_set_and_its_deltas_say_what_the_later_complete_set_says(tmp_path, sou
         by_delta = sets.read(path)
         # another source, because a delta may be read on top of any set of its own
         other = replace(source, name="whole")
-        whole = said(read_feed(zipped(tmp_path / f"whole_{day}.zip", files(after, day)), other))
-        assert len(whole) > 2
-        assert said(by_delta) == whole, f"seed {seed}, day {day}"
+        complete = said(read_feed(zipped(tmp_path / f"whole_{day}.zip", files(after, day)), other))
+        assert len(complete) > 2
+        assert said(by_delta) == complete, f"seed {seed}, day {day}"
         assert by_delta.written.gone == {f"aaf:{a.id}" for a in people} - {f"aaf:{a.id}" for a in after}
-        assert said(in_run.read(path, keep=False)) == whole
+        assert said(in_run.read(path, keep=False)) == complete
         again = read_feed(folder(tmp_path / f"set_{day}", delta(requests, day)), source)
-        assert said(again) == whole
+        assert said(again) == complete
         people = after
 
 
@@ -175,11 +175,11 @@ def test_structures_change_too(sets, tmp_path):
         request("addRequest", "EtabEducNat", "4090", other),
         request("deleteRequest", "EtabEducNat", "4079", {}),
     ]
-    found = {
+    contents = {
         "ENT2DVA_Delta_20260902_EtabEducNat_0000.xml": document(requests),
         **delta([person(Agent("503", ("4090$ENS",)))], "20260902"),
     }
-    feed = sets.read(folder(tmp_path / "ENT2DVA_Delta_20260902", found))
+    feed = sets.read(folder(tmp_path / "ENT2DVA_Delta_20260902", contents))
     assert posts(feed, "500") == [("0800009A", "ENS"), ("0801616X", "ENS")]
     assert posts(feed, "503") == [("0020032Z", "ENS")]
     assert [(r.code, r.matricule) for r in feed.rejections] == [("structure-unknown", "aaf:501")]
@@ -211,8 +211,8 @@ def test_a_delta_needs_the_set_before_it(sets, tmp_path):
         sets.read(other)
     assert [code for code, _ in caught.value.refusals] == ["no-complete-set"]
     # what is kept and damaged is not there
-    (kept,) = (tmp_path / "state" / "sets").iterdir()
-    kept.write_bytes(kept.read_bytes().replace(b"DUBREUIL", b"DUBREUI"))
+    (file,) = (tmp_path / "state" / "sets").iterdir()
+    file.write_bytes(file.read_bytes().replace(b"DUBREUIL", b"DUBREUI"))
     sets.source = replace(sets.source, files=("x",))
     late = zipped(tmp_path / "ENT2DVC_Delta_20260902.zip", delta([], "20260902"))
     with pytest.raises(FeedRefused, match=r"feed the last complete set and every delta after it"):
@@ -268,7 +268,7 @@ def test_several_deltas_of_one_day_are_ordered_by_a_number_in_their_names(sets):
     sets.source = replace(sets.source, date_pattern=pattern)
     first = sets.read(sets.complete("20260901", CLAIRE, ZOE, IDA)).facts
     requests = {"202609020600": modification("500", sn="AUBRY"), "202609021830": deletion("501")}
-    paths = [sets.delta(day, one) for day, one in requests.items()]
+    paths = [sets.delta(day, text) for day, text in requests.items()]
     arguments = [(sets.source, path) for path in reversed(paths)]
     assert [path for _, path in by_date(arguments)] == paths
     morning, evening = (sets.read(path) for path in paths)
@@ -290,9 +290,9 @@ def test_a_full_disk_ends_nothing(sets, monkeypatch, tmp_path):
     path = sets.complete("20260901", CLAIRE)
     feed = sets.read(path, keep=False)
     (tmp_path / "state" / "sets").write_text("no folder")
-    said: list[str] = []
-    keep_sets([SourcedFeed(feed, sets.source, path)], said.append)
-    assert "deltas after it are refused" in said[0]
+    messages: list[str] = []
+    keep_sets([SourcedFeed(feed, sets.source, path)], messages.append)
+    assert "deltas after it are refused" in messages[0]
     with pytest.raises(PiactlError):
         keep_set(tmp_path / "state", set_to_keep(path, sets.source))
 
@@ -307,7 +307,7 @@ def test_one_establishment_has_its_own_deltas(sets, tmp_path):
     with pytest.raises(FeedRefused) as caught:  # nobody is left
         sets.read(path)
     assert [code for code, _ in caught.value.refusals] == ["header-only"]
-    more = [modification("4077", sn="AUBRY")]
-    feed = sets.read(folder(tmp_path / "other", delta(more, "20260902", name="ENT_0800009A")))
+    requests = [modification("4077", sn="AUBRY")]
+    feed = sets.read(folder(tmp_path / "other", delta(requests, "20260902", name="ENT_0800009A")))
     assert set(feed.people) == {"aaf:4077"}
     assert feed.written.uais == {"0800009A"}

@@ -11,34 +11,34 @@ from piactl.feed.encoding_and_header import COLUMNS
 
 
 def test_cut_at_every_byte_with_a_trailer(sample, read):
-    whole = sample.with_trailer(sample.text(*sample.four()).encode(), 5, sha256=True)
-    people = read(whole, trailer=True).people
+    content = sample.with_trailer(sample.text(*sample.four()).encode(), 5, sha256=True)
+    people = read(content, trailer=True).people
     passed = []
-    for size in range(len(whole)):
+    for size in range(len(content)):
         try:
-            feed = read(whole[:size], trailer=True)
+            feed = read(content[:size], trailer=True)
         except FeedRefused:
             continue
         passed.append(size)
         assert feed.people == people
     digest = len(";sha256=") + 64
     # Without its line end, and with its last part gone, the trailer still vouches for every row.
-    assert passed == [len(whole) - 1 - digest, len(whole) - digest, len(whole) - 1]
+    assert passed == [len(content) - 1 - digest, len(content) - digest, len(content) - 1]
 
 
 def test_cut_at_every_byte_without_a_trailer(sample, read):
-    whole = sample.text(*sample.four()).encode()
-    ends = {i + 1 for i, byte in enumerate(whole) if byte == 10}
-    for size in range(len(whole)):
+    content = sample.text(*sample.four()).encode()
+    ends = {i + 1 for i, byte in enumerate(content) if byte == 10}
+    for size in range(len(content)):
         try:
-            feed = read(whole[:size])
+            feed = read(content[:size])
         except FeedRefused:
             continue
         # Only a cut between two lines can pass; the limits of the source are what sees it.
         assert size in ends
-        assert feed.facts.rows == whole[:size].count(b"\n") - 1
+        assert feed.facts.rows == content[:size].count(b"\n") - 1
         ends.remove(size)
-    assert ends == {len(whole), len(sample.header) + 1}
+    assert ends == {len(content), len(sample.header) + 1}
 
 
 BREAKS = {
@@ -64,27 +64,27 @@ BREAKS = {
 @pytest.mark.parametrize("kind", BREAKS)
 def test_every_row_broken_in_turn(kind, sample, read):
     rows = sample.four()
-    whole = read(sample.text(*rows))
+    intact = read(sample.text(*rows))
     for place, row in enumerate(rows):
         broken = [*rows[:place], BREAKS[kind](row), *rows[place + 1 :]]
         assert broken != rows
         feed = read(sample.text(*broken))
         owner = row[:4]
         others = {m: p for m, p in feed.people.items() if m != owner}
-        assert others == {m: whole.people[m] for m in others}
+        assert others == {m: intact.people[m] for m in others}
         if owner in feed.people:
             # Another row of theirs is left; that the broken one is nobody's holds every absence.
             assert feed.facts.unattributed > 0
-            assert set(feed.people[owner].assignments) < set(whole.people[owner].assignments)
+            assert set(feed.people[owner].assignments) < set(intact.people[owner].assignments)
         else:
             assert owner in feed.held or feed.facts.unattributed > 0
-        assert feed.present | {owner} >= set(whole.people)
+        assert feed.present | {owner} >= set(intact.people)
         assert place + 2 in feed.raw_lines
 
 
 def test_shuffled_rows_and_columns_give_the_same_people(sample, read):
     rows = sample.four()
-    whole = read(sample.text(*rows)).people
+    expected = read(sample.text(*rows)).people
     chance = random.Random(20260901)
     for _ in range(30):
         order = list(range(len(COLUMNS)))
@@ -92,11 +92,11 @@ def test_shuffled_rows_and_columns_give_the_same_people(sample, read):
         lines = chance.sample(rows, len(rows))
         shuffled = [";".join(line.split(";")[i] for i in order) for line in (sample.header.upper(), *lines)]
         people = read(sample.text(*shuffled[1:], header=shuffled[0])).people
-        assert people.keys() == whole.keys()
+        assert people.keys() == expected.keys()
         for matricule, person in people.items():
-            assert set(person.assignments) == set(whole[matricule].assignments)
-            assert person.numen == whole[matricule].numen
+            assert set(person.assignments) == set(expected[matricule].assignments)
+            assert person.numen == expected[matricule].numen
             assert (person.family_name, person.given_name) == (
-                whole[matricule].family_name,
-                whole[matricule].given_name,
+                expected[matricule].family_name,
+                expected[matricule].given_name,
             )

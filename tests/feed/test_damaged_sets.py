@@ -54,9 +54,9 @@ FOUND: Mapping[str, tuple[str, str, Mapping[str, bytes]]] = {
 """Format, name and files of an undamaged set."""
 
 
-def damaged(found: Mapping[str, bytes], stem: str, chance: random.Random, folder_: Path) -> Path:
+def damaged(contents: Mapping[str, bytes], stem: str, chance: random.Random, folder_: Path) -> Path:
     """A set with one to three faults, as a folder or an archive that may be damaged itself."""
-    broken = dict(found)
+    broken = dict(contents)
     for _ in range(chance.randint(1, 3)):
         name = chance.choice([*broken])
         content = bytearray(broken[name])
@@ -101,22 +101,22 @@ def outcome(path: Path, source: SourceSettings) -> tuple[set[str], Mapping[str, 
 @pytest.mark.parametrize("kind", [*FOUND])
 @pytest.mark.parametrize(("first", "count"), [(0, 40), pytest.param(1_000, 2_500, marks=pytest.mark.long)])
 def test_a_damaged_set_is_read_or_refused_with_a_documented_code(tmp_path, kind, first, count):
-    form, stem, found = FOUND[kind]
+    form, stem, contents = FOUND[kind]
     source = SourceSettings("set", format=form, drop_functions=("-",), state_folder=str(tmp_path))
     tmp_path.chmod(0o700)
     if kind == "delta":
-        whole = zipped(tmp_path / "ENT2DVA_Complet_20260901.zip", SET)
-        read_feed(whole, source)
-        kept = set_to_keep(whole, source)
-        assert kept is not None
-        keep_set(tmp_path, kept)
+        complete = zipped(tmp_path / "ENT2DVA_Complet_20260901.zip", SET)
+        read_feed(complete, source)
+        kept_set = set_to_keep(complete, source)
+        assert kept_set is not None
+        keep_set(tmp_path, kept_set)
     (tmp_path / "whole").mkdir()
-    assert outcome(zipped(tmp_path / "whole" / f"{stem}.zip", found), source) == (set(), REJECTIONS)
+    assert outcome(zipped(tmp_path / "whole" / f"{stem}.zip", contents), source) == (set(), REJECTIONS)
     refused = 0
     for seed in range(first, first + count):
         own = tmp_path / str(seed)
         own.mkdir()
-        path = damaged(found, stem, random.Random(seed), own)
+        path = damaged(contents, stem, random.Random(seed), own)
         # a name of its own, so that no damaged set is what another one changes
         codes, why = outcome(path, replace(source, name=f"set{seed}") if kind != "delta" else source)
         assert codes <= why.keys(), f"seed {seed}"

@@ -53,11 +53,11 @@ class Host:
                 check_limits(feeds, self.memory, {}, MONDAY, ())
             except (FeedRefused, FeedsRefused) as error:
                 refused = error.errors if isinstance(error, FeedsRefused) else [error]
-                self.why += [code for one in refused for code, _ in one.refusals]
+                self.why += [code for refused_feed in refused for code, _ in refused_feed.refusals]
                 older = {
-                    Path(one.file)
-                    for one in refused
-                    if {code for code, _ in one.refusals} & {"older", "doubled-delta"}
+                    Path(refused_feed.file)
+                    for refused_feed in refused
+                    if {code for code, _ in refused_feed.refusals} & {"older", "doubled-delta"}
                 }
                 self.waiting = [path for path in self.waiting if path not in older]
                 if older:
@@ -82,15 +82,18 @@ def deliveries(folder: Path, sorts: str, seed: int) -> tuple[list[Path], People]
         day = f"{MONDAY + timedelta(number):%Y%m%d}"
         # nobody is born on the day of another, who may be the same person
         after = [
-            replace(one, birth=f"{int(one.id) % 28 + 1:02}/0{int(one.id) % 9 + 1}/{1950 + int(one.id) % 50}")
-            for one in (population(chance, people, number) if number else people)
+            replace(
+                agent,
+                birth=f"{int(agent.id) % 28 + 1:02}/0{int(agent.id) % 9 + 1}/{1950 + int(agent.id) % 50}",
+            )
+            for agent in (population(chance, people, number) if number else people)
         ]
-        found = files(after, day) if sort == "C" else delta(changes(people, after), day)
+        contents = files(after, day) if sort == "C" else delta(changes(people, after), day)
         word = "Complet" if sort == "C" else "Delta"
-        paths.append(zipped(folder / f"ENT2DVA_{word}_{day}.zip", found))
+        paths.append(zipped(folder / f"ENT2DVA_{word}_{day}.zip", contents))
         people = after
-    whole = zipped(folder / f"whole_{day}.zip", files(people, day))
-    return paths, said(read_feed(whole, SourceSettings("whole", format="aaf", namespace="aaf")))
+    complete = zipped(folder / f"whole_{day}.zip", files(people, day))
+    return paths, said(read_feed(complete, SourceSettings("whole", format="aaf", namespace="aaf")))
 
 
 @pytest.mark.parametrize(
@@ -112,11 +115,11 @@ def test_sets_that_come_in_heaps_and_again_end_the_same(tmp_path: Path, seed: in
     chance = random.Random(seed)
     paths, end = deliveries(tmp_path / "sets", "C" + "".join(chance.choices("DDDC", k=5)), seed)
     host = Host(tmp_path / "host")
-    left: Sequence[Path] = chance.sample([*paths, *chance.choices(paths, k=3)], len(paths) + 3)
-    while left:
+    remaining: Sequence[Path] = chance.sample([*paths, *chance.choices(paths, k=3)], len(paths) + 3)
+    while remaining:
         size = chance.randint(1, 3)
-        host.night(dict.fromkeys(left[:size]))
-        left = left[size:]
+        host.night(dict.fromkeys(remaining[:size]))
+        remaining = remaining[size:]
     # what an earlier refusal of the whole night left behind
     host.night(dict.fromkeys(paths))
     assert host.people == end

@@ -35,12 +35,12 @@ def posts(feed: Feed, key: str) -> list[tuple[str, str, str]]:
 
 
 def test_the_head_of_a_school_of_the_1er_degre(tmp_path):
-    found = first_degree(files([CLAIRE, ZOE], name="ENT1D"))
+    contents = first_degree(files([CLAIRE, ZOE], name="ENT1D"))
     head = b'      <attr name="ENTEnsFonctionDir">\n<value>4079$O</value></attr>\n'
-    people = next(name for name in found if "Pers" in name)
-    place = found[people].rindex(b"    </attributes>")
-    found[people] = found[people][:place] + head + found[people][place:]
-    feed = read_feed(folder(tmp_path / "set", found), FIRST)
+    people = next(name for name in contents if "Pers" in name)
+    place = contents[people].rindex(b"    </attributes>")
+    contents[people] = contents[people][:place] + head + contents[people][place:]
+    feed = read_feed(folder(tmp_path / "set", contents), FIRST)
     assert posts(feed, "501") == [("0800002T", "EDU", "principale"), ("0800002T", "DIR", "principale")]
     assert posts(feed, "500") == [("0800009A", "ENS", "principale"), ("0800010B", "ENS", "secondaire")]
     assert (feed.people["500"].family_name, feed.people["500"].given_name) == ("DUBREUIL", "Claire")
@@ -48,35 +48,38 @@ def test_the_head_of_a_school_of_the_1er_degre(tmp_path):
 
 
 def test_a_set_of_gpei_is_of_the_perimeter_that_it_declares(tmp_path):
-    found = files([CLAIRE, ZOE], name="CLG80_GPEI")
-    feed = read_feed(zipped(tmp_path / "CLG80_GPEI_Complet_20260901.zip", gpei(found)), GPEI)
+    contents = files([CLAIRE, ZOE], name="CLG80_GPEI")
+    feed = read_feed(zipped(tmp_path / "CLG80_GPEI_Complet_20260901.zip", gpei(contents)), GPEI)
     assert posts(feed, "500") == [("0800009A", "ENS", "principale"), ("0800010B", "ENS", "secondaire")]
     assert feed.people["501"].birth_date == date(1980, 7, 14)
     # what other sets of the source list is not absent here
     assert feed.written.uais == {"0800009A", "0800010B", "0800002T"}
     for number, declared in enumerate(("listeDept=[002]", "listeDept=[080, 002] listeSecteur=[PU]", "")):
-        other = folder(tmp_path / f"set{number}", gpei(found, declared))
+        other = folder(tmp_path / f"set{number}", gpei(contents, declared))
         assert refused(other, GPEI) == ["wrong-perimeter"]
-    assert refused(folder(tmp_path / "aaf", {**found}), GPEI) == ["missing-piece"]
-    single = {"CLG80_GPEI_Complet_20260901.xml": b"".join(gpei(found).values())}
+    assert refused(folder(tmp_path / "aaf", {**contents}), GPEI) == ["missing-piece"]
+    single = {"CLG80_GPEI_Complet_20260901.xml": b"".join(gpei(contents).values())}
     assert refused(folder(tmp_path / "single", single), GPEI) == ["missing-piece"]
     both = replace(GPEI, perimeter={"departements": "002,080"})
-    read_feed(folder(tmp_path / "both", gpei(found, "listeDept = [080,002]")), both)
+    read_feed(folder(tmp_path / "both", gpei(contents, "listeDept = [080,002]")), both)
 
 
 def test_a_file_of_sts(tmp_path):
-    found = sts(
+    contents = sts(
         individual("7001", NOM_USAGE="AUBRY"),
         individual("7002", PRENOM="Léo", CIVILITE="1", FONCTION="DIR"),
         individual("L1", "local", PRENOM="Ève", NOM_PATRONYMIQUE="", DATE_NAISSANCE=""),
         individual("7003", FONCTION=""),
     )
-    paths = [folder(tmp_path / "set", found) / next(iter(found)), zipped(tmp_path / "sts_x.zip", found)]
+    paths = [
+        folder(tmp_path / "set", contents) / next(iter(contents)),
+        zipped(tmp_path / "sts_x.zip", contents),
+    ]
     feeds = [read_feed(path, STS) for path in paths]
     assert feeds[0].people == feeds[1].people
     feed = feeds[0]
-    assert {one.facts.kind for one in feeds} == {"sts_emp_0800009A_2026"}
-    dated = read_feed(zipped(tmp_path / "sts_emp_0800009A_2026_20261003.zip", found), STS)
+    assert {sts_feed.facts.kind for sts_feed in feeds} == {"sts_emp_0800009A_2026"}
+    dated = read_feed(zipped(tmp_path / "sts_emp_0800009A_2026_20261003.zip", contents), STS)
     assert (dated.facts.date, dated.people) == (date(2026, 10, 3), feed.people)
     claire, leo, eve = (feed.people[f"sts:{key}"] for key in ("7001", "7002", "L1"))
     assert (claire.family_name, claire.usage_name, claire.civilite) == ("DUBREUIL", "AUBRY", "Mme")
@@ -89,15 +92,15 @@ def test_a_file_of_sts(tmp_path):
     assert post.origin == "sts_emp_0800009A_2026.xml:11"
     assert (eve.family_name, eve.birth_date) == ("DUBREUIL", None)
     assert feed.local == {"sts:L1"}
-    (content,) = found.values()
+    (content,) = contents.values()
     elsewhere = f"<AUTRES>{individual('7009')}</AUTRES>\n<DONNEES>".encode()
-    more = {name: content.replace(b"<DONNEES>", elsewhere) for name in found}
-    assert read_feed(zipped(tmp_path / "more.zip", more), STS).people == feed.people
+    extended = {name: content.replace(b"<DONNEES>", elsewhere) for name in contents}
+    assert read_feed(zipped(tmp_path / "more.zip", extended), STS).people == feed.people
     assert feed.written.uais == {"0800009A"}
     assert feed.facts.date is None
-    said = [remark.message for remark in feed.remarks]
-    assert "passed over: people without a function (1): no post" in said
-    assert "people made by the head of a school: 1; each is a case" in said
+    messages = [remark.message for remark in feed.remarks]
+    assert "passed over: people without a function (1): no post" in messages
+    assert "people made by the head of a school: 1; each is a case" in messages
 
 
 def other(old: bytes, new: bytes) -> Mapping[str, bytes]:
@@ -107,7 +110,7 @@ def other(old: bytes, new: bytes) -> Mapping[str, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("code", "found"),
+    ("code", "contents"),
     [
         ("bad-name", {"export.xml": b"<STS_EDT/>"}),
         ("mixed-sets", {**sts(individual("7001")), **sts(individual("7001"), uai="0800010B")}),
@@ -120,15 +123,15 @@ def other(old: bytes, new: bytes) -> Mapping[str, bytes]:
         ("header-only", sts()),
     ],
 )
-def test_a_file_of_sts_is_refused_as_a_whole(tmp_path, code, found):
-    assert refused(zipped(tmp_path / "sts.zip", found), STS) == [code]
+def test_a_file_of_sts_is_refused_as_a_whole(tmp_path, code, contents):
+    assert refused(zipped(tmp_path / "sts.zip", contents), STS) == [code]
 
 
 def test_a_person_of_sts_who_is_there_twice_is_held(tmp_path):
-    found = sts(
+    contents = sts(
         individual("7001"), individual("7001"), individual("7001", FONCTION="DOC"), individual("7002")
     )
-    feed = read_feed(zipped(tmp_path / "sts.zip", found), STS)
+    feed = read_feed(zipped(tmp_path / "sts.zip", contents), STS)
     assert (set(feed.held), set(feed.people)) == ({"sts:7001"}, {"sts:7002"})
 
 
@@ -147,12 +150,14 @@ def test_parts_of_a_source_are_compared_with_their_own(tmp_path):
     assert small.kind == "ENT_0800010B"
     (refusal,) = part_refusals(small, PartRecord(large.date, (large.digest,)))
     assert refusal[0] == "older"
-    whole = replace(small, part=False)
-    codes = [code for code, _ in feed_refusals(whole, last, frozenset(), frozenset(), source, date.max)]
+    complete = replace(small, part=False)
+    codes = [code for code, _ in feed_refusals(complete, last, frozenset(), frozenset(), source, date.max)]
     assert codes[:2] == ["older", "size"]
 
 
 def test_attributes_that_are_added_or_removed_are_not_understood(tmp_path):
     change = xml_request("modifyRequest", "PersEducNat", "500", {"sn": ["AUBRY"]})
-    found = {"ENT2DVA_Delta_20260902_PersEducNat_0000.xml": document([change.replace('"replace"', '"add"')])}
-    assert refused(folder(tmp_path / "set", found), replace(FIRST, format="aaf")) == ["bad-xml"]
+    contents = {
+        "ENT2DVA_Delta_20260902_PersEducNat_0000.xml": document([change.replace('"replace"', '"add"')])
+    }
+    assert refused(folder(tmp_path / "set", contents), replace(FIRST, format="aaf")) == ["bad-xml"]

@@ -40,16 +40,16 @@ _SOURCES = st.builds(
 
 def _edited(content: bytes, edits: list[tuple[str, int, bytes]]) -> bytes:
     for kind, place, piece in edits:
-        at = place % (len(content) + 1)
+        offset = place % (len(content) + 1)
         match kind:
             case "put":
-                content = content[:at] + piece + content[at:]
+                content = content[:offset] + piece + content[offset:]
             case "cut":
-                content = content[:at] + content[at + len(piece) * 9 :]
+                content = content[:offset] + content[offset + len(piece) * 9 :]
             case "swap":
-                content = content[:at] + piece + content[at + len(piece) :]
+                content = content[:offset] + piece + content[offset + len(piece) :]
             case "repeat":
-                content = content[:at] + content[max(0, at - 40) :]
+                content = content[:offset] + content[max(0, offset - 40) :]
     return content
 
 
@@ -86,7 +86,7 @@ def _hold_the_promises(path: Path, content: bytes, source: SourceSettings) -> Fe
 
 
 def _fuzz(sample, path: Path, examples: int) -> list[int]:
-    whole = sample.with_trailer(sample.text(*sample.four()).encode(), 5)
+    complete = sample.with_trailer(sample.text(*sample.four()).encode(), 5)
     bare = sample.text(*sample.four()).encode()
     counts = [0, 0]
 
@@ -96,7 +96,7 @@ def _fuzz(sample, path: Path, examples: int) -> list[int]:
         database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
-    @given(st.sampled_from([whole, bare, b""]), _EDITS, st.binary(max_size=200), _SOURCES)
+    @given(st.sampled_from([complete, bare, b""]), _EDITS, st.binary(max_size=200), _SOURCES)
     def run(start: bytes, edits: list[tuple[str, int, bytes]], tail: bytes, source: SourceSettings) -> None:
         content = _edited(start, edits) if start else tail
         counts[_hold_the_promises(path, content, source) is None] += 1

@@ -254,21 +254,21 @@ def test_the_gauntlet_is_long_enough():
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_wrong_file_is_refused(case, sample, refused):
     made, codes, settings = REFUSED[case]
-    found = refused(made(sample), **settings)
-    assert set(found) <= set(REFUSALS)
+    reported = refused(made(sample), **settings)
+    assert set(reported) <= set(REFUSALS)
     if codes is not None:
-        assert found == codes
+        assert reported == codes
 
 
 @pytest.mark.parametrize("case", HELD)
 def test_a_file_with_wrong_rows_holds_their_people(case, sample, read):
-    made, held, unattributed, codes, settings = HELD[case]
+    made, matricules, unattributed, codes, settings = HELD[case]
     feed = read(made(sample), **settings)
-    assert set(feed.held) == held
+    assert set(feed.held) == matricules
     assert feed.facts.unattributed == unattributed
     assert {r.code for r in feed.rejections} == codes
     assert codes <= set(REJECTIONS)
-    assert not set(feed.people) & held
+    assert not set(feed.people) & matricules
     if not unattributed:
         assert feed.present >= {"0001", "0002"}
 
@@ -336,14 +336,14 @@ def test_lines_that_are_passed_by_count_as_if_they_were_read(values, sample, tmp
     source = SourceSettings("epp", values=values)
     lines = digest_lines(path, source, b"k")
     assert lines is not None
-    whole = read_feed(path, source).facts
-    assert whole.values["fonction"] == {"ENS": 3, "DIR": 1, "DOC": 1}
-    assert sorted(whole.values["position"].values()) == [1, 2, 2]
-    assert whole.values["corps"][""] == 1
-    assert (whole.distinct["matricule"], whole.distinct["uai"]) == (4, 2)
-    assert "fonction" not in whole.distinct
+    facts = read_feed(path, source).facts
+    assert facts.values["fonction"] == {"ENS": 3, "DIR": 1, "DOC": 1}
+    assert sorted(facts.values["position"].values()) == [1, 2, 2]
+    assert facts.values["corps"][""] == 1
+    assert (facts.distinct["matricule"], facts.distinct["uai"]) == (4, 2)
+    assert "fonction" not in facts.distinct
     for people in (lines.people, {"0001", "0003"}, ()):
-        assert read_feed(path, source, Skipped(lines, people)).facts == whole
+        assert read_feed(path, source, Skipped(lines, people)).facts == facts
 
 
 def test_every_code_has_a_meaning_and_a_next_step():

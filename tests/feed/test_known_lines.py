@@ -27,17 +27,17 @@ def write(path: Path, rows: list[str], header: str = HEADER) -> Path:
     return path
 
 
-def found(path: Path, key: bytes, known: KnownLines | None) -> tuple:
-    lines = digest_lines(path, SOURCE, key, known)
+def found(path: Path, key: bytes, known_lines: KnownLines | None) -> tuple:
+    lines = digest_lines(path, SOURCE, key, known_lines)
     assert lines is not None
     people = (lines.owners, lines.people, lines.others, [lines.patterns[number] for number in lines.numbers])
     file = lines.digest, lines.before_trailer, lines.offsets, lines.not_ascii
     return (*people, list(lines.patterns), lines.sample, *file)
 
 
-def again(known: KnownLines) -> KnownLines:
+def again(known_lines: KnownLines) -> KnownLines:
     """The same, written and read."""
-    return unpacked(memoryview(b"".join(packed(known.basis, known.lines))))
+    return unpacked(memoryview(b"".join(packed(known_lines.basis, known_lines.lines))))
 
 
 @pytest.mark.parametrize("size", [1, 4, 16])
@@ -58,28 +58,31 @@ def test_known_lines_change_nothing_but_the_time(
         first,
         first + third[:1],
     ]
-    known, kept = KnownLines(), KnownLines()
+    known_lines, kept_lines = KnownLines(), KnownLines()
     for number, rows in enumerate(files):
-        path, kept = write(tmp_path / f"{number}.csv", rows), again(kept) if number else kept
+        path, kept_lines = (
+            write(tmp_path / f"{number}.csv", rows),
+            again(kept_lines) if number else kept_lines,
+        )
         expected = found(path, b"k", None)
-        assert found(path, b"k", known) == found(path, b"k", kept) == expected, number
+        assert found(path, b"k", known_lines) == found(path, b"k", kept_lines) == expected, number
 
 
 def test_lines_of_another_header_or_key_are_not_taken(tmp_path: Path) -> None:
-    known = KnownLines()
+    known_lines = KnownLines()
     path = write(tmp_path / "a.csv", FILES[0])
-    before = found(path, b"k", known)
-    assert found(path, b"another", known) == found(path, b"another", None) != before
+    before = found(path, b"k", known_lines)
+    assert found(path, b"another", known_lines) == found(path, b"another", None) != before
     turned = write(tmp_path / "b.csv", FILES[0], HEADER.replace("nom_famille;prenom", "prenom;nom_famille"))
-    assert found(turned, b"another", known) == found(turned, b"another", None)
+    assert found(turned, b"another", known_lines) == found(turned, b"another", None)
 
 
 @pytest.mark.parametrize("place", [0, 33, 89])
 def test_a_new_row_costs_the_lines_of_its_block(
     place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known, path = KnownLines(), write(tmp_path / "a.csv", FILES[0])
-    found(path, b"k", known)
+    known_lines, path = KnownLines(), write(tmp_path / "a.csv", FILES[0])
+    found(path, b"k", known_lines)
     split: list[str] = []
     owner = csv_row_validator.RowValidator.owner
     monkeypatch.setattr(
@@ -87,36 +90,36 @@ def test_a_new_row_costs_the_lines_of_its_block(
         "owner",
         lambda self, raw: (split.append(raw.decode()), owner(self, raw))[1],
     )
-    found(write(tmp_path / "same.csv", FILES[0]), b"k", known)
-    assert not known.changed
+    found(write(tmp_path / "same.csv", FILES[0]), b"k", known_lines)
+    assert not known_lines.changed
     assert split == []
     rows = [*FILES[0][:place], FILES[1][0], *FILES[0][place:]]
-    found(write(tmp_path / "b.csv", rows), b"k", known)
-    assert known.changed
+    found(write(tmp_path / "b.csv", rows), b"k", known_lines)
+    assert known_lines.changed
     assert FILES[1][0] in split
     blocks = list(fingerprints.blocks([[f"{row}\n".encode() for row in rows]]))
     assert len(split) == max(len(block) for block in blocks if f"{FILES[1][0]}\n".encode() in block)
 
 
 def test_a_file_without_ends_of_blocks_is_read(tmp_path: Path) -> None:
-    path, known = write(tmp_path / "a.csv", ["x"] * 70_000), KnownLines()
+    path, known_lines = write(tmp_path / "a.csv", ["x"] * 70_000), KnownLines()
     expected = found(path, b"k", None)
-    assert found(path, b"k", known) == found(path, b"k", again(known)) == expected
+    assert found(path, b"k", known_lines) == found(path, b"k", again(known_lines)) == expected
 
 
 def test_a_file_keeps_no_value_of_a_person_and_counts_only_if_it_is_whole(tmp_path: Path) -> None:
     keys = DigestKeys("a", {"a": b"k" * 32})
-    path, kept = write(tmp_path / "a.csv", FILES[1]), KeptLines(tmp_path, keys)
-    found(path, b"k", kept["rh"])
-    kept.keep()
+    path, kept_lines = write(tmp_path / "a.csv", FILES[1]), KeptLines(tmp_path, keys)
+    found(path, b"k", kept_lines["rh"])
+    kept_lines.keep()
     file = tmp_path / LINES / "rh"
-    whole = file.read_bytes()
+    content = file.read_bytes()
     assert file.stat().st_mode & 0o777 == 0o600
-    assert b"0800010B" in whole
-    assert not [secret for secret in (b"01E95", b"Nom 4", b"Ada") if secret in whole]
+    assert b"0800010B" in content
+    assert not [secret for secret in (b"01E95", b"Nom 4", b"Ada") if secret in content]
     assert KeptLines(tmp_path, keys)["rh"].basis
-    for wrong in (whole[:-1], whole[:40] + b"x" + whole[41:], b""):
+    for wrong in (content[:-1], content[:40] + b"x" + content[41:], b""):
         file.write_bytes(wrong)
         assert not KeptLines(tmp_path, keys)["rh"].basis
-    file.write_bytes(whole)
+    file.write_bytes(content)
     assert not KeptLines(tmp_path, DigestKeys("a", {"a": b"x" * 32}))["rh"].basis

@@ -32,8 +32,8 @@ LAST = SourceRecord("epp", "a" * 64, date(2026, 11, 2), 1000, 1000)
 KNOWN = frozenset(str(n) for n in range(1000))
 
 
-def _codes(facts=FACTS, last=LAST, known=KNOWN, present=KNOWN, source=SOURCE, as_of=DAY):
-    refusals = feed_refusals(facts, last, known, present, source, as_of)
+def _codes(facts=FACTS, last=LAST, known_matricules=KNOWN, present=KNOWN, source=SOURCE, as_of=DAY):
+    refusals = feed_refusals(facts, last, known_matricules, present, source, as_of)
     assert {code for code, _ in refusals} <= set(LIMIT_CODES)
     assert all(f"--accept-feed {facts.digest}" in message for _, message in refusals)
     return [code for code, _ in refusals]
@@ -44,7 +44,7 @@ def test_an_ordinary_feed_is_fit():
 
 
 def test_the_first_feed_is_fit():
-    assert _codes(last=None, known=frozenset()) == []
+    assert _codes(last=None, known_matricules=frozenset()) == []
 
 
 PART = replace(FACTS, part=True, kind="sts_emp_0800009A_2026")
@@ -73,7 +73,9 @@ PART = replace(FACTS, part=True, kind="sts_emp_0800009A_2026")
 )
 def test_a_set_of_some_establishments_that_is_not_later(day, digest, last, applied, others, codes):
     facts = replace(PART, date=day, digest=digest)
-    refusals = part_refusals(facts, PartRecord(last, tuple(applied)), {one: f"{one}.xml" for one in others})
+    refusals = part_refusals(
+        facts, PartRecord(last, tuple(applied)), {other: f"{other}.xml" for other in others}
+    )
     assert [code for code, _ in refusals] == codes
     assert all(f"--accept-feed {digest}" in message for _, message in refusals)
 
@@ -89,7 +91,7 @@ def test_the_last_sets_of_a_kind_are_remembered():
 
 
 @pytest.mark.parametrize(
-    ("given", "last", "codes"),
+    ("day", "last", "codes"),
     [
         (date(2026, 11, 1), date(2026, 11, 2), ["older"]),
         (date(2026, 11, 2), date(2026, 11, 2), []),
@@ -97,8 +99,8 @@ def test_the_last_sets_of_a_kind_are_remembered():
         (date(2026, 11, 1), None, []),
     ],
 )
-def test_a_feed_older_than_the_last(given, last, codes):
-    assert _codes(replace(FACTS, date=given), replace(LAST, date=last)) == codes
+def test_a_feed_older_than_the_last(day, last, codes):
+    assert _codes(replace(FACTS, date=day), replace(LAST, date=last)) == codes
 
 
 @pytest.mark.parametrize(
@@ -111,13 +113,13 @@ def test_too_many_bad_values_in_a_column(column, values, bad, refused):
 
 
 @pytest.mark.parametrize(
-    ("known", "still", "refused"),
+    ("count", "still", "refused"),
     [(1000, 900, False), (1000, 899, True), (19, 0, False), (20, 18, False), (20, 17, True), (0, 0, False)],
 )
-def test_too_few_known_matricules(known, still, refused):
-    known_ones = frozenset(str(n) for n in range(known))
+def test_too_few_known_matricules(count, still, refused):
+    known_matricules = frozenset(str(n) for n in range(count))
     present = frozenset(str(n) for n in range(still)) | {f"new{n}" for n in range(2000)}
-    assert _codes(known=known_ones, present=present) == (["few-known"] if refused else [])
+    assert _codes(known_matricules=known_matricules, present=present) == (["few-known"] if refused else [])
 
 
 @pytest.mark.parametrize(
@@ -196,9 +198,9 @@ def _values(uncommon, rows):
     return {column: {"A": rows - other, "B": other} for column, other in uncommon.items()}
 
 
-def _past(rows=1000, uncommon=VARIED, **more):
+def _past(rows=1000, uncommon=VARIED, **fields):
     filled = {column: values for column, (values, _) in COLUMNS.items() if column != ROW}
-    return PastFeed("d" * 64, rows, filled, more.pop("distinct", {}), _values(uncommon, rows), **more)
+    return PastFeed("d" * 64, rows, filled, fields.pop("distinct", {}), _values(uncommon, rows), **fields)
 
 
 def _columns(rows=1000, columns=COLUMNS, uncommon=VARIED, past=(_past(),), share=0.2, **facts):
@@ -213,11 +215,11 @@ def _columns(rows=1000, columns=COLUMNS, uncommon=VARIED, past=(_past(),), share
     [(900, False), (1000, False), (700, False), (699, True), (0, True)],
 )
 def test_a_column_filled_otherwise_than_in_the_last_feed(filled, refused):
-    found = _columns(columns={**COLUMNS, "numen": (filled, 0)})
-    assert len(found) == refused
+    messages = _columns(columns={**COLUMNS, "numen": (filled, 0)})
+    assert len(messages) == refused
     if refused:
-        assert f"column numen: a value in {filled} of 1000 rows" in found[0]
-        assert "90.0% in the last feed (limit: 20 % of the rows apart, from 20)" in found[0]
+        assert f"column numen: a value in {filled} of 1000 rows" in messages[0]
+        assert "90.0% in the last feed (limit: 20 % of the rows apart, from 20)" in messages[0]
 
 
 def test_a_column_that_is_filled_at_last_is_another_one_too():
@@ -231,11 +233,11 @@ def test_a_column_that_is_filled_at_last_is_another_one_too():
 )
 def test_a_coded_column_that_is_all_alike(before, now, refused):
     past = _past(uncommon={**VARIED, "position": before})
-    found = _columns(uncommon={**VARIED, "position": now}, past=[past])
-    assert len(found) == refused
+    messages = _columns(uncommon={**VARIED, "position": now}, past=[past])
+    assert len(messages) == refused
     if refused:
-        assert f"column position: A in {1000 - now} of 1000 rows" in found[0]
-        assert f"another value in {before / 10:.1f}% in the last feed" in found[0]
+        assert f"column position: A in {1000 - now} of 1000 rows" in messages[0]
+        assert f"another value in {before / 10:.1f}% in the last feed" in messages[0]
 
 
 def test_variety_is_in_proportion_to_the_rows():
@@ -262,18 +264,18 @@ def test_a_counted_column_that_decides_nothing_varies_from_the_floor_on(other, r
 )
 def test_a_column_of_few_distinct_values(before, now, refused):
     past = _past(distinct={"date_naissance": before})
-    found = _columns(past=[past], distinct={"date_naissance": now})
-    assert len(found) == refused
+    messages = _columns(past=[past], distinct={"date_naissance": now})
+    assert len(messages) == refused
     if refused:
-        assert f"column date_naissance: {now} distinct values, {before} in the last feed" in found[0]
+        assert f"column date_naissance: {now} distinct values, {before} in the last feed" in messages[0]
 
 
 def test_values_are_compared_with_all_feeds_that_are_remembered():
     """Each night one more is a head of school: the last feed alone shows no difference."""
     past = [_past(uncommon={"fonction": 2 + 20 * night}) for night in range(10)]
-    found = _columns(columns={}, uncommon={"fonction": 293}, past=past)
-    assert len(found) == 1
-    assert "column fonction: B in 293 of 1000 rows (29.3%), 9.2% in the last 10 feeds" in found[0]
+    messages = _columns(columns={}, uncommon={"fonction": 293}, past=past)
+    assert len(messages) == 1
+    assert "column fonction: B in 293 of 1000 rows (29.3%), 9.2% in the last 10 feeds" in messages[0]
     assert _columns(columns={}, uncommon={"fonction": 292}, past=past) == []
     assert _columns(columns={}, uncommon={"fonction": 293}, past=past[-1:]) == []
 
@@ -282,8 +284,8 @@ def test_every_head_of_school_is_reported_with_both_shares():
     values = {"fonction": {"DIR": 1000}}
     past = replace(_past(), values={"fonction": {"ENS": 998, "DIR": 2}})
     facts = replace(FACTS, values=values)
-    (found,) = [m for _, m in feed_refusals(facts, replace(LAST, past=(past,)), KNOWN, KNOWN, SOURCE, DAY)]
-    assert "column fonction: DIR in 1000 of 1000 rows (100.0%), 0.2% in the last feed" in found
+    (message,) = [m for _, m in feed_refusals(facts, replace(LAST, past=(past,)), KNOWN, KNOWN, SOURCE, DAY)]
+    assert "column fonction: DIR in 1000 of 1000 rows (100.0%), 0.2% in the last feed" in message
 
 
 FORMS = {"matricule": {"9": 990, "9a": 10}}
@@ -309,9 +311,9 @@ def test_columns_that_differ_are_a_warning_before_they_refuse(changes, warned):
     for night in range(4):
         assert column_warnings(replace(usual, forms={}, columns={}), record, SOURCE, DAY) == {} or night == 3
         record = record_of(replace(usual, digest=f"{night}"), DAY, record)
-    found = column_warnings(replace(usual, **changes), record, SOURCE, DAY)
-    assert {column: message[: len(warned.get(column, ""))] for column, message in found.items()} == warned
-    assert all("in the last 4 feeds" in message and "limit" not in message for message in found.values())
+    warnings = column_warnings(replace(usual, **changes), record, SOURCE, DAY)
+    assert {column: message[: len(warned.get(column, ""))] for column, message in warnings.items()} == warned
+    assert all("in the last 4 feeds" in message and "limit" not in message for message in warnings.values())
 
 
 def test_what_is_remembered_of_a_feed():
@@ -323,7 +325,7 @@ def test_what_is_remembered_of_a_feed():
         facts = replace(facts, forms=FORMS, establishments=frozenset({"0800009A"}))
         record = record_of(facts, DAY, record)
         assert record_of(facts, DAY, record) == record
-    assert [one.digest for one in record.past] == [str(night) for night in range(2, 12)]
+    assert [past_feed.digest for past_feed in record.past] == [str(night) for night in range(2, 12)]
     assert record.past[-1].filled == {"position": 60, "numen": 900}
     assert record.past[-1].distinct == {"uai": 7}
     assert record.past[-1].values == {"corps": {f"{n}": 100 - n for n in range(8)}, "position": {}}
@@ -346,7 +348,7 @@ def test_a_record_that_knows_nothing_of_columns_refuses_nothing():
 
 
 @pytest.mark.parametrize(
-    ("people", "held", "refused"),
+    ("people", "count", "refused"),
     [
         (1000, 50, False),
         (1000, 51, True),
@@ -356,13 +358,13 @@ def test_a_record_that_knows_nothing_of_columns_refuses_nothing():
         (450, 22, False),
     ],
 )
-def test_too_many_people_held(people, held, refused):
+def test_too_many_people_held(people, count, refused):
     facts = replace(FACTS, people=people)
-    found = held_refusal(facts, {str(n): f"why {n}" for n in range(held)}, SOURCE, DAY)
-    assert (found is not None) == refused
-    if found is not None:
-        code, message = found
+    refusal = held_refusal(facts, {str(n): f"why {n}" for n in range(count)}, SOURCE, DAY)
+    assert (refusal is not None) == refused
+    if refusal is not None:
+        code, message = refusal
         assert code == "held"
-        assert f"{held} of its {people} people are held (limit: 5 %, from 20)" in message
+        assert f"{count} of its {people} people are held (limit: 5 %, from 20)" in message
         assert "such as 0: why 0; 1: why 1;" in message
         assert f"--accept-feed {facts.digest}" in message

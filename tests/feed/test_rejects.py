@@ -45,13 +45,13 @@ def test_rejected_rows_stand_unchanged_beside_their_reasons(sample, read, tmp_pa
 
 
 def test_corrected_rejects_give_the_whole_person(sample, read, tmp_path):
-    whole = read(sample.text(*sample.four()))
+    feed = read(sample.text(*sample.four()))
     path = tmp_path / "rejects.csv"
     write_rejects(path, read(_with_a_wrong_uai(sample)), SOURCE)
     corrected = path.read_bytes().replace(b"0800002Z", b"0800002T")
     again = read(corrected, trailer=True)
     # without its NUMEN, which a blank never erases
-    assert again.people == {"0003": replace(whole.people["0003"], numen=None)}
+    assert again.people == {"0003": replace(feed.people["0003"], numen=None)}
     assert (again.facts.full, again.facts.complete) == (False, False)
     assert [r.code for r in again.remarks] == ["rejects-file"]
     assert not again.rejections
@@ -148,8 +148,8 @@ def test_a_mistyped_numen_of_a_broken_row_is_masked(sample, read):
     row = sample.row(numen="20E-1001371-ZQA", matricule="8571645").replace("8571645;", "")
     content = rejects_content(read(sample.text(row)), SOURCE)
     assert b"1001371" not in content
-    kept = [cell for cell in row.split(";") if cell != "20E-1001371-ZQA"]
-    assert all(cell.encode("utf-8") in content for cell in kept)
+    cells = [cell for cell in row.split(";") if cell != "20E-1001371-ZQA"]
+    assert all(cell.encode("utf-8") in content for cell in cells)
 
 
 def test_a_target_that_is_a_folder_leaves_nothing_behind(sample, read, tmp_path):

@@ -83,8 +83,8 @@ BAD = {
 
 @pytest.mark.parametrize("case", GOOD)
 def test_a_good_person_value_is_read(case, sample, read):
-    given, field, value = GOOD[case]
-    feed = read(sample.text(sample.row(**given)))
+    cells, field, value = GOOD[case]
+    feed = read(sample.text(sample.row(**cells)))
     (person,) = feed.people.values()
     assert getattr(person, field) == value
     assert not feed.rejections
@@ -93,8 +93,8 @@ def test_a_good_person_value_is_read(case, sample, read):
 
 @pytest.mark.parametrize("case", GOOD_ASSIGNMENT)
 def test_a_good_assignment_value_is_read(case, sample, read):
-    given, field, value = GOOD_ASSIGNMENT[case]
-    feed = read(sample.text(sample.row(**given)))
+    cells, field, value = GOOD_ASSIGNMENT[case]
+    feed = read(sample.text(sample.row(**cells)))
     (person,) = feed.people.values()
     assert getattr(person.assignments[0], field) == value
     assert not feed.rejections
@@ -102,8 +102,8 @@ def test_a_good_assignment_value_is_read(case, sample, read):
 
 @pytest.mark.parametrize("case", BAD)
 def test_a_bad_value_rejects_its_row_and_holds_its_person(case, sample, read):
-    given, code, column = BAD[case]
-    feed = read(sample.text(sample.row(**given), sample.row(matricule="0002")))
+    cells, code, column = BAD[case]
+    feed = read(sample.text(sample.row(**cells), sample.row(matricule="0002")))
     assert [(r.code, r.column, r.line) for r in feed.rejections] == [(code, column, 2)]
     assert set(feed.people) == {"0002"}
     if column == "matricule":

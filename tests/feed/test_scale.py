@@ -42,10 +42,10 @@ def test_three_hundred_thousand_rows(sample, tmp_path):
     del feed
     tracemalloc.start()
     feed = read_feed(path, SourceSettings("epp"))
-    held, peak = (size / 2**20 for size in tracemalloc.get_traced_memory())
+    used, peak = (size / 2**20 for size in tracemalloc.get_traced_memory())
     tracemalloc.stop()
     size = path.stat().st_size / 2**20
     print(
-        f"{ROWS} rows, {size:.0f} MiB: {spent:.1f} s of CPU, {held:.0f} MiB held, {peak:.0f} MiB at the most"
+        f"{ROWS} rows, {size:.0f} MiB: {spent:.1f} s of CPU, {used:.0f} MiB held, {peak:.0f} MiB at the most"
     )
     assert not feed.rejections

@@ -121,7 +121,7 @@ def calls_of(
         nights.append([line.partition("(")[0] for line in log.read_text().splitlines()])
     names = min(nights, key=lambda names: names.count("recvfrom"))
     counts = {name: {night.count(name) for night in nights} for name in CALLS}
-    most = {name: min(found) - (2 if len(found) > 1 else 0) for name, found in counts.items()}
+    most = {name: min(per_night) - (2 if len(per_night) > 1 else 0) for name, per_night in counts.items()}
     numbers: Counter[str] = Counter()
     calls = []
     for name in names:
@@ -150,14 +150,14 @@ def wait_into_batch(world: World, process: subprocess.Popen[str], lines: int, rn
     seconds of that part."""
     share, began = rng.uniform(0, 0.12), time.monotonic()
     # at the pace of this very run: on a busy machine that of another run says little
-    whole = 1.0
+    scale = 1.0
     if lines > IN_FIRST_BATCH:
         # of the writes alone: what came before them takes longer, and in its part of it the rest is written
         wait_for_lines(world, process, IN_FIRST_BATCH)
-        began, whole = time.monotonic(), 5 * 200 / (lines - IN_FIRST_BATCH)
+        began, scale = time.monotonic(), 5 * 200 / (lines - IN_FIRST_BATCH)
     if not wait_for_lines(world, process, lines):
         return 0.0
-    seconds = share * whole * (time.monotonic() - began)
+    seconds = share * scale * (time.monotonic() - began)
     time.sleep(seconds)
     return seconds
 

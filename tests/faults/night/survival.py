@@ -76,18 +76,18 @@ def check_journal(world: World) -> Story:
 
 def check_directory(world: World) -> None:
     """What is there is what an undisturbed run leaves, attribute by attribute."""
-    found = world.snapshot()
-    missing = sorted(world.reference.entries.keys() - found.entries.keys())
-    extra = sorted(found.entries.keys() - world.reference.entries.keys())
+    snapshot = world.snapshot()
+    missing = sorted(world.reference.entries.keys() - snapshot.entries.keys())
+    extra = sorted(snapshot.entries.keys() - world.reference.entries.keys())
     assert not missing, f"accounts that are not there: {missing[:5]}"
     assert not extra, f"accounts that should not be there: {extra[:5]}"
-    differing = _differing(found, world.reference)
+    differing = _differing(snapshot, world.reference)
     assert not differing, f"attributes that differ: {differing}"
-    memory, wanted = found.memory, world.reference.memory
-    other = {dn for dn in {*memory, *wanted} if memory.get(dn) != wanted.get(dn)}
-    assert not other, {dn: (memory.get(dn), wanted.get(dn)) for dn in other}
+    memory, expected = snapshot.memory, world.reference.memory
+    other = {dn for dn in {*memory, *expected} if memory.get(dn) != expected.get(dn)}
+    assert not other, {dn: (memory.get(dn), expected.get(dn)) for dn in other}
     for name in ("supannEmpId", "piactlIdentifier"):
-        values = Counter(v for entry in found.entries.values() for v in entry.get(name, ()))
+        values = Counter(v for entry in snapshot.entries.values() for v in entry.get(name, ()))
         assert max(values.values()) == 1, f"{name} doubled: {values.most_common(2)}"
 
 
@@ -96,10 +96,10 @@ def check_half(world: World) -> set[str]:
 
     Gives the names of those that are as after it, of those that the night changes.
     """
-    found = world.snapshot().entries
+    entries = world.snapshot().entries
     after = set()
-    for name in {*found, *world.before.entries, *world.reference.entries}:
-        entry = found.get(name)
+    for name in {*entries, *world.before.entries, *world.reference.entries}:
+        entry = entries.get(name)
         was, will = world.before.entries.get(name), world.reference.entries.get(name)
         assert entry in (was, will), f"{name} is half-made: {entry}"
         if entry == will and name in world.changed:
@@ -137,9 +137,9 @@ def check_survived(world: World, killed: str = "") -> Story:
     return journalled
 
 
-def _differing(found: Snapshot, wanted: Snapshot) -> dict[str, list[str]]:
+def _differing(snapshot: Snapshot, reference: Snapshot) -> dict[str, list[str]]:
     return {
-        dn: [n for n in {*entry, *wanted.entries[dn]} if entry.get(n) != wanted.entries[dn].get(n)]
-        for dn, entry in found.entries.items()
-        if entry != wanted.entries[dn]
+        dn: [n for n in {*entry, *reference.entries[dn]} if entry.get(n) != reference.entries[dn].get(n)]
+        for dn, entry in snapshot.entries.items()
+        if entry != reference.entries[dn]
     }

@@ -45,7 +45,7 @@ def writing(calls: list[tuple[str, int]]) -> range:
     """The places of the calls from the file that a run renames before its first batch to the lines of the
     journal before its last two, which end the run."""
     names = [name for name, _ in calls]
-    synced = [at for at, name in enumerate(names) if name == "fdatasync"]
+    synced = [index for index, name in enumerate(names) if name == "fdatasync"]
     return range(names.index("rename"), synced[-3])
 
 
@@ -61,9 +61,9 @@ def survive(world: World, kill: str, seed: int, rounds: int) -> tuple[int, Count
             # every fourth dies among the last calls, at the records of the run itself, and half of them while
             # it writes
             among = [range(len(calls) - 40, len(calls)), writing(calls), range(len(calls)), writing(calls)]
-            at = rng.choice(among[number % 4])
-            struck = killed_at(world, *calls[at])
-            moment = f"before {calls[at][0]} {calls[at][1]}, system call {at} of {len(calls)}"
+            index = rng.choice(among[number % 4])
+            struck = killed_at(world, *calls[index])
+            moment = f"before {calls[index][0]} {calls[index][1]}, system call {index} of {len(calls)}"
         else:
             struck, moment = killed_some_time(world, rng)
         run = killed_run(world)
@@ -118,7 +118,7 @@ def test_killed_at_every_system_call_of_a_small_night(world: World, rounds: int)
     calls = calls_of(small)
     if rounds < 100:
         rng, most = random.Random(1044), 5 * rounds
-        while_writing = [calls[at] for at in writing(calls)]
+        while_writing = [calls[index] for index in writing(calls)]
         chosen = rng.sample(while_writing, min(len(while_writing), most // 2))
         rest = [call for call in calls if call not in chosen]
         calls = chosen + rng.sample(rest, min(len(rest), most - len(chosen)))

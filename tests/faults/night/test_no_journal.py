@@ -52,8 +52,8 @@ def _cut(path: Path) -> None:
 
 
 def _moved(path: Path) -> None:
-    *first, one, two = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([*first, two, one]))
+    *first, penultimate, last = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*first, last, penultimate]))
 
 
 def _strange(path: Path) -> None:

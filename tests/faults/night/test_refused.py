@@ -32,9 +32,9 @@ def test_mistyped_passwords_between_plan_and_apply_are_no_conflict(world: World)
     assert applied.code == 0, applied.said
     assert f"{len(world.changed)} applied" in applied.out
     assert "conflict" not in applied.out + applied.said
-    found = world.snapshot().entries
+    entries = world.snapshot().entries
     for name, entry in world.reference.entries.items():
-        assert {n: v for n, v in found[name].items() if n in entry} == entry
+        assert {n: v for n, v in entries[name].items() if n in entry} == entry
     check_journal(world)
     logins = [name for name in people if accepts(world, name, PASSWORD)]
     assert logins, "nobody's own password works any more"
@@ -82,9 +82,9 @@ def test_a_clock_far_ahead_is_refused_unless_the_day_is_said(world: World) -> No
     assert f"if the clock is right, confirm it with --as-of {wrong}" in refused.said
     assert world.stamps(ACCOUNTS) == before
     assert world.lock() is None
-    said = world.run(world.command("nightly", "--as-of", str(wrong), prelude=on(wrong)))
-    assert said.code in (0, 4), said.said
-    assert "if the clock is right" not in said.said
+    confirmed = world.run(world.command("nightly", "--as-of", str(wrong), prelude=on(wrong)))
+    assert confirmed.code in (0, 4), confirmed.said
+    assert "if the clock is right" not in confirmed.said
 
 
 def test_another_day_than_today_is_refused_where_the_site_does_not_allow_trials(world: World) -> None:

@@ -95,7 +95,7 @@ def test_what_is_on_its_way_ends_and_nothing_more_is_begun(world: World) -> None
     done = check_half(world)
     assert before <= len(done) < before + IN_FLIGHT
     journalled = story(world)
-    outcomes = Counter(one for all_ in journalled.verdicts.values() for one in all_)
+    outcomes = Counter(verdict for verdicts in journalled.verdicts.values() for verdict in verdicts)
     assert outcomes == {"applied": len(done), "failed": len(journalled.verdicts) - len(done)}
     check_survived(world)
 

@@ -29,8 +29,8 @@ def kill_the_server(world: World, seed: int, rounds: int) -> Counter[str]:
         began = time.monotonic()
         run = world.spawn(world.night())
         # at a random moment of the writes, and back after a while or only when the run has given up
-        at, back = rng.randint(1, 3), rng.choice([0.0, rng.uniform(0, 2), None])
-        wait_into_batch(world, run, at * 200 - 98, rng)
+        batch, back = rng.randint(1, 3), rng.choice([0.0, rng.uniform(0, 2), None])
+        wait_into_batch(world, run, batch * 200 - 98, rng)
         struck = run.poll() is None
         world.kill_slapd()
         if back is not None:

@@ -88,10 +88,10 @@ def pairs(world: World, seed: int, rounds: int) -> Counter[str]:
         world.reset()
         gap = rng.choice([0.0, rng.uniform(0, 0.05)])
         began = time.monotonic()
-        one = world.spawn(world.night())
+        first = world.spawn(world.night())
         time.sleep(gap)
-        two = world.spawn(world.night())
-        both = [world.wait(one, began), world.wait(two, began)]
+        second = world.spawn(world.night())
+        both = [world.wait(first, began), world.wait(second, began)]
         codes = sorted(ended.code for ended in both)
         print(f"pair {number}: {gap:.3f} s apart: exit codes {codes}")
         assert codes in ([0, 7], [0, 0]), [ended.said for ended in both]
@@ -150,11 +150,11 @@ def test_a_lock_taken_by_another_hand_in_mid_run_ends_the_run(world: World) -> N
     done = check_half(world)
     # what was in hand was ended, more was not begun
     assert len(done) < len(world.changed) - 50
-    held = world.lock()
-    assert held is not None, "the lock of the other run was given back by this one"
-    assert held["host"] == "other.example"
+    lock = world.lock()
+    assert lock is not None, "the lock of the other run was given back by this one"
+    assert lock["host"] == "other.example"
     journalled = story(world)
-    outcomes = Counter(one for all_ in journalled.verdicts.values() for one in all_)
+    outcomes = Counter(verdict for verdicts in journalled.verdicts.values() for verdict in verdicts)
     assert outcomes["applied"] == len(done)
     assert outcomes["failed"] == len(journalled.verdicts) - len(done)
     put_lock(world, expires=(datetime.now(UTC) - timedelta(seconds=300)).isoformat())
@@ -193,7 +193,7 @@ def test_a_run_that_slept_longer_than_its_lock_writes_nothing_more(world: World)
     # only what was on its way when it was stopped
     assert before <= len(done) < before + IN_FLIGHT
     journalled = story(world)
-    outcomes = Counter(one for all_ in journalled.verdicts.values() for one in all_)
+    outcomes = Counter(verdict for verdicts in journalled.verdicts.values() for verdict in verdicts)
     assert outcomes == {"applied": len(done), "failed": len(journalled.verdicts) - len(done)}
     put_lock(world, expires=(datetime.now(UTC) - timedelta(seconds=300)).isoformat())
     check_survived(world)

@@ -100,7 +100,7 @@ class World:
         """The command of the night: the nightly of `feeds`."""
         return self.command("nightly", "--as-of", str(NEXT), *self.feeds, config=config, prelude=prelude)
 
-    def spawn(self, command: list[str], **how: Any) -> subprocess.Popen[str]:
+    def spawn(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
         return subprocess.Popen(
             # nohup, and a shell that starts tests in the background, leave signals ignored
@@ -111,24 +111,24 @@ class World:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            **how,
+            **options,
         )
 
-    def run(self, command: list[str], **how: Any) -> Ended:
+    def run(self, command: list[str], **options: Any) -> Ended:
         """Runs to the end, at most `limit` seconds."""
         began = time.monotonic()
-        return self.wait(self.spawn(command, **how), began)
+        return self.wait(self.spawn(command, **options), began)
 
     def wait(self, process: subprocess.Popen[str], began: float) -> Ended:
         try:
-            out, said = process.communicate(timeout=self.limit)
+            out, messages = process.communicate(timeout=self.limit)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
             raise AssertionError(f"a run did not end within {self.limit:.0f} s") from None
-        assert "Traceback" not in said, said
-        assert process.returncode != 70, said
-        return Ended(process.returncode, out, said, time.monotonic() - began)
+        assert "Traceback" not in messages, messages
+        assert process.returncode != 70, messages
+        return Ended(process.returncode, out, messages, time.monotonic() - began)
 
     # ---- the files
 
@@ -274,8 +274,8 @@ class World:
 
     def stamps(self, base: str = SUFFIX) -> frozenset[tuple[str, bytes]]:
         """Name and entryCSN of every entry: no two are equal after any write."""
-        found = self.entries(base, ("entryCSN",))
-        return frozenset((dn, values["entryCSN"][0]) for dn, values in found.items())
+        entries = self.entries(base, ("entryCSN",))
+        return frozenset((dn, values["entryCSN"][0]) for dn, values in entries.items())
 
     def snapshot(self) -> Snapshot:
         return snapshot(self.entries(f"ou=ac-amiens,ou=education,{SUFFIX}"))
@@ -288,8 +288,10 @@ class World:
 
     def runs(self) -> dict[str, dict[str, Any]]:
         """The records of the runs, by run."""
-        found = self.entries(f"ou=runs,{STATE}")
-        records = [json.loads(values["piactlData"][0]) for values in found.values() if "piactlData" in values]
+        entries = self.entries(f"ou=runs,{STATE}")
+        records = [
+            json.loads(values["piactlData"][0]) for values in entries.values() if "piactlData" in values
+        ]
         return {record["run"]: record for record in records if "status" in record}
 
     def lock(self) -> dict[str, Any] | None:

@@ -57,7 +57,7 @@ def directory(uri: str, base: str) -> Entries:
 
 def parsed(ldif: bytes) -> Entries:
     """The entries of an LDIF whose lines are not folded."""
-    found: dict[str, dict[str, list[bytes]]] = {}
+    entries: dict[str, dict[str, list[bytes]]] = {}
     for block in ldif.split(b"\n\n"):
         entry: dict[str, list[bytes]] = {}
         for line in block.splitlines():
@@ -68,28 +68,28 @@ def parsed(ldif: bytes) -> Entries:
             entry.setdefault(name.decode().lower(), []).append(value)
         if entry:
             (dn,) = entry.pop("dn")
-            found[dn.decode()] = {name: sorted(values) for name, values in entry.items()}
-    return found
+            entries[dn.decode()] = {name: sorted(values) for name, values in entry.items()}
+    return entries
 
 
 def differences(one: Entries, other: Entries, ignored: Collection[str] = OF_A_SERVER) -> list[str]:
     """Each entry and each attribute in which the two differ. Values are not shown: some are secrets."""
-    found = []
+    findings = []
     for dn in sorted({*one, *other}):
         if dn not in one or dn not in other:
-            found.append(f"{dn}: only in the {'second' if dn not in one else 'first'}")
+            findings.append(f"{dn}: only in the {'second' if dn not in one else 'first'}")
             continue
         for name in sorted({*one[dn], *other[dn]} - set(ignored)):
             ours, theirs = one[dn].get(name, ()), other[dn].get(name, ())
             if list(ours) != list(theirs):
-                found.append(f"{dn}: {name}: {len(ours)} and {len(theirs)} values, not the same")
-    return found
+                findings.append(f"{dn}: {name}: {len(ours)} and {len(theirs)} values, not the same")
+    return findings
 
 
 def of_nights(entries: Entries) -> Entries:
     """What two runs of the same nights leave alike: all but the records of runs, the heads of their journals
     and the lock."""
-    kept: dict[str, Mapping[str, Sequence[bytes]]] = {}
+    remaining: dict[str, Mapping[str, Sequence[bytes]]] = {}
     for dn, entry in entries.items():
         of_runs = ",ou=runs,ou=piactl," in dn or ",ou=journals,ou=piactl," in dn
         if of_runs or dn.startswith("cn=lock,ou=piactl,"):
@@ -98,27 +98,27 @@ def of_nights(entries: Entries) -> Entries:
             record = json.loads(entry["piactldata"][0])
             own = {key: value for key, value in record.items() if key not in ("run", "plan", "census")}
             entry = {**entry, "piactldata": [json.dumps(own, sort_keys=True).encode()]}
-        kept[dn] = entry
-    return kept
+        remaining[dn] = entry
+    return remaining
 
 
 def doubled(
     entries: Entries, attributes: Iterable[str] = ("supannempid", "piactlidentifier", "uid")
 ) -> list[str]:
     """Values that two entries have, of attributes that name one person or one account; a second password."""
-    found = []
+    findings = []
     for name in attributes:
         owners: dict[bytes, str] = {}
         for dn, entry in entries.items():
             for value in entry.get(name, ()):
                 if owners.setdefault(value, dn) != dn:
-                    found.append(f"{dn}: {name}: the same value as {owners[value]}")
-    found += [
+                    findings.append(f"{dn}: {name}: the same value as {owners[value]}")
+    findings += [
         f"{dn}: {len(entry['userpassword'])} passwords"
         for dn, entry in entries.items()
         if len(entry.get("userpassword", ())) > 1
     ]
-    return found
+    return findings
 
 
 # ---- journals
@@ -130,23 +130,23 @@ def lines(journal: Path) -> list[dict[str, Any]]:
 
 def chain_faults(journal: Path) -> list[str]:
     """Lines whose number, hash or predecessor is not that of an unbroken chain."""
-    found = []
+    faults = []
     previous = "0" * 64
     for number, line in enumerate(lines(journal), 1):
         own = line.pop("hash")
         text = json.dumps(line, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         if (line["seq"], line["prev"]) != (number, previous):
-            found.append(f"line {number}: does not follow the one before it")
+            faults.append(f"line {number}: does not follow the one before it")
         if hashlib.sha256(text.encode()).hexdigest() != own:
-            found.append(f"line {number}: its hash is not that of its text")
+            faults.append(f"line {number}: its hash is not that of its text")
         previous = str(own)
-    return found
+    return faults
 
 
 def outcome_faults(journal: Path) -> list[str]:
     """Intents that have no outcome, or more than one, and outcomes of no intent."""
     verdicts: dict[int, list[str]] = {}
-    found = []
+    faults = []
     for line in lines(journal):
         if line["type"] == "intent":
             verdicts[line["seq"]] = []
@@ -154,9 +154,11 @@ def outcome_faults(journal: Path) -> list[str]:
             if line["intent"] in verdicts:
                 verdicts[line["intent"]].append(line["outcome"])
             else:
-                found.append(f"line {line['seq']}: an outcome of no intent")
-    return found + [
-        f"intent {number}: {len(all_)} outcomes {all_}" for number, all_ in verdicts.items() if len(all_) != 1
+                faults.append(f"line {line['seq']}: an outcome of no intent")
+    return faults + [
+        f"intent {number}: {len(outcomes)} outcomes {outcomes}"
+        for number, outcomes in verdicts.items()
+        if len(outcomes) != 1
     ]
 
 
@@ -166,34 +168,38 @@ def lost_writes(journal: Path, keys: Path, entries: Entries, since: int = 0) -> 
     Only writes after line `since` count, in the order of the journal: a later one may undo an earlier one.
     """
     key_of = dict(line.split() for line in keys.read_text().splitlines() if line.strip())
-    wanted: dict[tuple[str, str, str], bool] = {}
+    expected: dict[tuple[str, str, str], bool] = {}
     gone: dict[str, bool] = {}
     for line in acknowledged(journal, since):
         dn = str(line["dn"])
         gone[dn] = line["op"] == "delete"
         for name, found in line["attributes"].items():
             both = found if isinstance(found, dict) else {"added": found, "removed": []}
-            for side, there in (("removed", False), ("added", True)):
-                wanted |= {(dn, name.lower(), digest): there for digest in both[side]}
+            for side, written in (("removed", False), ("added", True)):
+                expected |= {(dn, name.lower(), digest): written for digest in both[side]}
                 # what a new entry had, of which its intent has the beginning
                 begun = [
                     (dn, name.lower(), digest[: digest.find("}") + 1 + BEGINNING]) for digest in both[side]
                 ]
-                wanted |= dict.fromkeys((one for one in begun if one in wanted), there)
+                expected |= dict.fromkeys((value for value in begun if value in expected), written)
     found = [
         f"{dn}: {'still there' if away else 'not there'}"
         for dn, away in gone.items()
         if (dn in entries) == away
     ]
-    for (dn, name, digest), there in wanted.items():
+    for (dn, name, digest), written in expected.items():
         if dn not in entries or gone[dn]:
             continue
         values = entries[dn].get(name, ())
         current = _digests(dn, name, values, key_of)
-        present = bool(values) if digest == "{secret}" else any(one.startswith(digest) for one in current)
-        if present != there:
+        present = (
+            bool(values)
+            if digest == "{secret}"
+            else any(candidate.startswith(digest) for candidate in current)
+        )
+        if present != written:
             found.append(
-                f"{dn}: {name}: a value {'that was written is lost' if there else 'removed is back'}"
+                f"{dn}: {name}: a value {'that was written is lost' if written else 'removed is back'}"
             )
     return found
 

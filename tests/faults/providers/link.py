@@ -68,8 +68,8 @@ class Link:
         self._wake.send(b"!")
         self._thread.join(10)
         assert not self._thread.is_alive(), "the thread of the proxy did not end"
-        for one in (self._door, self._wake, self._woken):
-            one.close()
+        for endpoint in (self._door, self._wake, self._woken):
+            endpoint.close()
         self._selector.close()
 
     def _serve(self) -> None:
@@ -116,7 +116,9 @@ class Link:
         if data:
             way.queue.append((time.monotonic() + self.delay, data))
         else:
-            self._drop([one for one in self._ways if way.source in (one.source, one.sink)])
+            self._drop(
+                [candidate for candidate in self._ways if way.source in (candidate.source, candidate.sink)]
+            )
 
     def _pass_on(self) -> None:
         now = time.monotonic()
@@ -127,7 +129,13 @@ class Link:
                     way.sink.sendall(data)
                     self.carried += len(data)
                 except OSError:
-                    self._drop([one for one in self._ways if way.source in (one.source, one.sink)])
+                    self._drop(
+                        [
+                            candidate
+                            for candidate in self._ways
+                            if way.source in (candidate.source, candidate.sink)
+                        ]
+                    )
 
     def _drop(self, ways: list[_Way]) -> None:
         for way in list(ways):

@@ -168,18 +168,20 @@ class Pair:
         """All that is wrong, in words: between the two directories, of each against the undisturbed night, of
         each against the journal, and in the journal itself. `journals` are those of other hosts."""
         first, second = self.directories()
-        found = [f"the two servers: {one}" for one in differences(first, second)]
+        findings = [f"the two servers: {finding}" for finding in differences(first, second)]
         own = (self.one.journal, self.one.begin)
         for name, entries in (("first server", first), ("second server", second)):
-            wanted = differences(of_nights(entries), of_nights(self.undisturbed), OF_A_RUN)
-            found += [f"{name}, undisturbed night: {one}" for one in wanted]
-            found += [f"{name}: {one}" for one in doubled(entries)]
+            deviations = differences(of_nights(entries), of_nights(self.undisturbed), OF_A_RUN)
+            findings += [f"{name}, undisturbed night: {finding}" for finding in deviations]
+            findings += [f"{name}: {finding}" for finding in doubled(entries)]
             for journal, since in (own, *((path, 0) for path in journals)):
                 lost = lost_writes(journal, self.keys, entries, since)
-                found += [f"{name}, journal: {one}" for one in lost]
+                findings += [f"{name}, journal: {finding}" for finding in lost]
         for journal in (self.one.journal, *journals):
-            found += [f"journal: {one}" for one in [*chain_faults(journal), *outcome_faults(journal)]]
-        return found
+            findings += [
+                f"journal: {finding}" for finding in [*chain_faults(journal), *outcome_faults(journal)]
+            ]
+        return findings
 
     def keep(self, folder: Path) -> None:
         """Copies what a fault left on both servers to `folder`, see `World.keep`."""
@@ -242,12 +244,12 @@ def build_pair(people: int = PEOPLE, *, tls: bool = False) -> Pair:
         password = secrets.token_urlsafe(16)
         for number, (world, other) in enumerate(((one, links[1]), (two, links[0])), 1):
             _replicate(world, one.folder, number, other, password)
-        more = {"directory__tls": {"ca_file": str(one.folder / "ca.pem")}} if tls else {}
+        tls_settings = {"directory__tls": {"ca_file": str(one.folder / "ca.pem")}} if tls else {}
         one.configure(
             pair.config.name,
             directory__servers=[*servers],
             directory__replication_seconds=int(CONVERGED),
-            **more,
+            **tls_settings,
         )
         for world in (one, two):
             world.start_slapd()
@@ -321,10 +323,10 @@ def write_once(world: World) -> None:
             connection.modify(SUFFIX, {"description": [(operation, [world.folder.name])]})
 
 
-def _inserted(text: str, before: str, more: str) -> str:
-    found = list(re.finditer(rf"(?m)^{before}", text))
-    assert len(found) == 1, f"{before!r} stands {len(found)} times in slapd.conf"
-    return text[: found[0].start()] + more + text[found[0].start() :]
+def _inserted(text: str, before: str, addition: str) -> str:
+    matches = list(re.finditer(rf"(?m)^{before}", text))
+    assert len(matches) == 1, f"{before!r} stands {len(matches)} times in slapd.conf"
+    return text[: matches[0].start()] + addition + text[matches[0].start() :]
 
 
 def _give_passwords(world: World) -> None:
@@ -334,10 +336,10 @@ def _give_passwords(world: World) -> None:
     codes = world.folder / "codes.csv"
     _done(world, "password", "activate", *uids, "--out", str(codes), "--yes")
     with codes.open(encoding="utf-8-sig") as file:
-        given = {row["uid"]: row["activation_password"] for row in csv.DictReader(file)}
+        activation_passwords = {row["uid"]: row["activation_password"] for row in csv.DictReader(file)}
     codes.unlink()
     for uid in uids[:6]:
-        _simple_bind(world, uid, given[uid], then=secrets.token_urlsafe(18))
+        _simple_bind(world, uid, activation_passwords[uid], then=secrets.token_urlsafe(18))
     for _ in range(6):
         with contextlib.suppress(ldap3.core.exceptions.LDAPInvalidCredentialsResult):
             _simple_bind(world, uids[6], "not the password")
@@ -352,8 +354,8 @@ def _done(world: World, *words: str) -> None:
 def _simple_bind(world: World, uid: str, password: str, then: str = "") -> None:
     """Binds as an account; with `then`, its owner makes that the password."""
     dn = f"uid={uid},{ACCOUNTS}"
-    there = ldap3.Server(world.uri, get_info=ldap3.NONE)
-    connection = ldap3.Connection(there, dn, password, raise_exceptions=True, receive_timeout=30)
+    ldap_server = ldap3.Server(world.uri, get_info=ldap3.NONE)
+    connection = ldap3.Connection(ldap_server, dn, password, raise_exceptions=True, receive_timeout=30)
     try:
         connection.bind()
         if then:
