@@ -155,7 +155,7 @@ def run_nightly(
         if not done.stopped:
             done.let_in = _canaries_let_in(run, settings)
         # a run that did not end well leaves no cache
-        if cache is not None and cache.kept and done.status is RunStatus.DONE:
+        if cache is not None and cache.complete and done.status is RunStatus.DONE:
             _keep_cache(run, cache, folder, rules)
         return ready, done, file
 

@@ -326,7 +326,7 @@ class Nights:
             )
         self.simulation.carry_out(ready, run, cache, listed=True)
         keep_sets(made.feeds, lambda _said: None)
-        if cache is not None and cache.kept:
+        if cache is not None and cache.complete:
             cache.release_feeds()
             keep(cache.finished(run), Path(self.settings.state_folder), self.rules(day).keys)
 

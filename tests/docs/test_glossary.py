@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -39,6 +40,39 @@ def _files() -> list[Path]:
 
 
 TEXTS = {path.relative_to(TOP): path.read_text(encoding="utf-8") for path in _files()}
+
+
+EMPTY_NAMES = {"one", "found", "told", "kept", "what", "at", "said"}
+
+
+def _empty_names(tree: ast.AST) -> set[str]:
+    """The variables and parameters that do not say what they hold. `one` may stay beside `other`."""
+    nodes = list(ast.walk(tree))
+    fields = {
+        id(part.target)
+        for node in nodes
+        if isinstance(node, ast.ClassDef)
+        for part in node.body
+        if isinstance(part, ast.AnnAssign)
+    }
+    names = {node.arg for node in nodes if isinstance(node, ast.arg)} | {
+        node.id
+        for node in nodes
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in fields
+    }
+    return names & (EMPTY_NAMES - ({"one"} if "other" in names else set()))
+
+
+def test_empty_names_are_found() -> None:
+    tree = ast.parse("def act(what): found: list = [one for one in what]")
+    assert _empty_names(tree) == {"what", "found", "one"}
+    assert not _empty_names(ast.parse("def same(one, other): return one is other"))
+    assert not _empty_names(ast.parse("class Finding: found: str"))
+
+
+def test_variables_say_what_they_hold() -> None:
+    code = {path: ast.parse(text) for path, text in TEXTS.items() if path.suffix == ".py"}
+    assert {path: names for path, tree in code.items() if (names := _empty_names(tree))} == {}
 
 
 def test_patterns_find_words() -> None:

@@ -107,13 +107,13 @@ Member = tuple[str, int, bool, Opener]
 
 @dataclass(frozen=True, slots=True)
 class SetFiles:
-    """The files of a set by base name. Each can be opened more than once. `digest` is that of the set, `kept`
-    gives the sets of a kind that deltas may change."""
+    """The files of a set by base name. Each can be opened more than once. `digest` is that of the set,
+    `kept_sets` gives the sets of a kind that deltas may change."""
 
     path: Path
     files: Mapping[str, Opener]
     digest: str = ""
-    kept: Callable[[str], Sequence[KeptSet]] = lambda _kind: ()
+    kept_sets: Callable[[str], Sequence[KeptSet]] = lambda _kind: ()
 
     @contextmanager
     def opened(self, name: str) -> Iterator[IO[bytes]]:
@@ -162,14 +162,14 @@ def _opened(path: Path) -> BufferedReader:
 
 @contextmanager
 def open_set(
-    path: Path, limits: SourceLimits, digest: str, kept: Callable[[str], Sequence[KeptSet]]
+    path: Path, limits: SourceLimits, digest: str, kept_sets: Callable[[str], Sequence[KeptSet]]
 ) -> Iterator[SetFiles]:
-    """The files of a set; `digest` and `kept` as in SetFiles. Raises FeedRefused if they cannot be read, are
-    too large, made to harm, or do not agree with the .md5 of the set."""
+    """The files of a set; `digest` and `kept_sets` as in SetFiles. Raises FeedRefused if they cannot be read,
+    are too large, made to harm, or do not agree with the .md5 of the set."""
     with ExitStack() as stack:
         try:
             files = _folder(path, limits) if path.is_dir() else _file(path, limits, stack)
-            yield SetFiles(path, _agreeing(path, files), digest, kept)
+            yield SetFiles(path, _agreeing(path, files), digest, kept_sets)
         except _DAMAGED as error:
             raise refused(path, "bad-archive", f"the archive is damaged or cut ({error})") from None
 

@@ -180,24 +180,24 @@ class Finding:
         }
 
 
-def fine(found: str) -> CheckResult:
-    return CheckResult(CheckOutcome.OK, found)
+def fine(words: str) -> CheckResult:
+    return CheckResult(CheckOutcome.OK, words)
 
 
 def skipped(why: str, advice: str = "") -> CheckResult:
     return CheckResult(CheckOutcome.SKIPPED, why, advice)
 
 
-def note(found: str, advice: str) -> CheckResult:
-    return CheckResult(CheckOutcome.NOTE, found, advice)
+def note(words: str, advice: str) -> CheckResult:
+    return CheckResult(CheckOutcome.NOTE, words, advice)
 
 
-def warning(found: str, advice: str) -> CheckResult:
-    return CheckResult(CheckOutcome.WARNING, found, advice)
+def warning(words: str, advice: str) -> CheckResult:
+    return CheckResult(CheckOutcome.WARNING, words, advice)
 
 
-def error(found: str, advice: str) -> CheckResult:
-    return CheckResult(CheckOutcome.ERROR, found, advice)
+def error(words: str, advice: str) -> CheckResult:
+    return CheckResult(CheckOutcome.ERROR, words, advice)
 
 
 def worst(errors: list[str], warnings: list[str], advice: str, good: str) -> CheckResult:

@@ -121,14 +121,14 @@ class NextCache:
     `rows` are the digests of all people in the feeds, `present` the people in the feed of each source.
     `skipped` are the entries of the accounts that the run does not evaluate. `pending` has, by uid, the entry
     of each account that the run will write, followed by its key: until the write is confirmed, the entry
-    has the entryCSN that was read, or that of b"" for a new account. `kept`: the cache is written for the
-    next run.
+    has the entryCSN that was read, or that of b"" for a new account. `complete`: all
+    feeds were scanned, so the cache is written for the next run.
     """
 
     cache: SyncCache
     rows: Mapping[str, int] = field(repr=False)
     present: Sequence[Container[str]] = field(repr=False)
-    kept: bool
+    complete: bool
     verifier_day: Callable[[Account, date], date | None]
     """The day, from a given one on, on which an account gets a verifier that it lacks."""
     skipped: Mapping[str, bytes] = field(default_factory=dict, repr=False)
@@ -227,8 +227,8 @@ def next_cache(
     full_unscanned = any(scan.feed is not None and scan.feed.facts.full for scan in scans)
     if full_unscanned or len({*names}) < len(names) or len(names) > MOST_SOURCES:
         return None
-    kept = digests_of_people(scans) is not None
-    server = accounts.reader.facts().server if kept else ""
+    complete = digests_of_people(scans) is not None
+    server = accounts.reader.facts().server if complete else ""
     cache = SyncCache(_basis(accounts, rules, settings), rules.as_of.toordinal(), names, server)
     present = [scan.lines.people for scan in scanned if scan.lines]
 
@@ -236,7 +236,7 @@ def next_cache(
         return verifier_day(account, rules.keys, day)
 
     owners = {scan.source.name: scan.lines.owners for scan in scanned if scan.lines}
-    return NextCache(cache, digests_of_people(scanned) or {}, present, kept, due, owners=owners)
+    return NextCache(cache, digests_of_people(scanned) or {}, present, complete, due, owners=owners)
 
 
 def _basis(accounts: ManagedAccounts, rules: Rules, settings: Settings) -> str:
@@ -317,7 +317,7 @@ def unchanged_accounts(
     account.
     """
     new, last = cache.cache, state.memory.last
-    old = load(folder, keys) if cache.kept else None
+    old = load(folder, keys) if cache.complete else None
     if old is None or old.server != new.server or last is None:
         return SkipSet()
     if old.run != last.run and not _knows_run(accounts, old.run):

@@ -295,7 +295,7 @@ class _JointEvaluation(Evaluation):
     ) -> None:
         """Keeps the cache entries of the accounts that need nothing, and those that the `written` ones will
         have, but for the unsure."""
-        if self.cache is None or not self.cache.kept:
+        if self.cache is None or not self.cache.complete:
             return
         into = self.cache.cache
         for draft in self.cache_entries({*unsure, *written}):

@@ -223,7 +223,7 @@ class _Set:
         day = self.writer.day
         if day is None:
             raise self.files.refuse("undated")
-        sets = self.files.kept(self.writer.kind)
+        sets = self.files.kept_sets(self.writer.kind)
         same = [kept_set for kept_set in sets if kept_set.digest == self.files.digest]
         older = [kept_set for kept_set in sets if kept_set.order < (day, self.writer.number)]
         if not same and not older:
