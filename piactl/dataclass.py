@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 else:
 
     def dataclass(cls=None, /, *, frozen=False, slots=False, kw_only=False):
-        """Makes a dataclass, for which `dataclasses.fields`, `replace` and `asdict` work; not InitVar."""
+        """Makes a dataclass for which `dataclasses.fields`, `replace` and `asdict` work, but not InitVar."""
 
         def made(cls):
             own_names = set(cls.__dict__)
-            if not cls.__doc__:  # the standard library would write one, of the signature
+            if not cls.__doc__:  # the standard library would generate one from the signature
                 cls.__doc__ = cls.__name__
             types = inspect.get_annotations(cls)
             if not any(special in str(type_) for type_ in types.values() for special in _SPECIAL):
-                # the standard library would look for these in each text, by a regular expression
+                # the standard library would look for these in each text with a regular expression
                 cls.__annotations__ = dict.fromkeys(types, object)
             cls = dataclasses.dataclass(cls, init=False, repr=False, eq=False, slots=slots, kw_only=kw_only)
             cls.__annotations__ = types
@@ -55,7 +55,7 @@ def _methods(cls: Any, frozen: bool, slots: bool) -> dict[str, Any]:
     if frozen:
         methods["__hash__"] = lambda self: hash(compared(self))
         methods |= {"__setattr__": _refuse_assignment, "__delattr__": _refuse_deletion}
-    if frozen and slots:  # the default state is restored by assignment
+    if frozen and slots:  # unpickling would assign the fields, which a frozen class refuses
         stored = _values([field.name for field in fields])
 
         def restore(self: Any, values: tuple[Any, ...]) -> None:
@@ -128,7 +128,7 @@ def _compiled(cls: Any, frozen: bool, slots: bool) -> Any:
         + "\n return __init__"
     )
     made: dict[str, Any] = {}
-    exec(text, {"__name__": cls.__module__}, made)  # noqa: S102 # nosec B102 - of names of fields alone
+    exec(text, {"__name__": cls.__module__}, made)  # noqa: S102 # nosec B102 - made of field names only
     method = made["create"](**values)
     method.__qualname__ = f"{cls.__qualname__}.__init__"
     method.__annotations__ = {field.name: field.type for field in dataclasses.fields(cls)}

@@ -1,4 +1,4 @@
-"""The expected errors of piactl and their exit codes; `cli.main` ends the process with it.
+"""The expected errors of piactl and their exit codes; `cli.main` ends the process with the code.
 
 A message says what, where and what next, in one to three lines, and never holds a secret.
 """
@@ -68,7 +68,7 @@ class ConfigurationInvalid(PiactlError):
 
 
 class Declined(PiactlError):
-    """The user answered a question of confirmation with no; nothing was changed."""
+    """The user answered no to a confirmation question; nothing was changed."""
 
     exit_code = Exit.DECLINED
 
@@ -80,8 +80,8 @@ class UsageError(PiactlError):
 
 
 class FeedRefused(PiactlError):
-    """A whole feed is refused and nothing of it is used; `refusals` are the (code, message) pairs, `rows`
-    those that were read, where that is known."""
+    """A whole feed is refused and nothing of it is used; `refusals` are the (code, message) pairs, `rows` is
+    the number of rows read, None if unknown."""
 
     exit_code = Exit.FEED_REFUSED
 
@@ -95,7 +95,7 @@ class FeedRefused(PiactlError):
         )
 
     def feeds(self) -> list[dict[str, Any]]:
-        """What is known of each refused feed, as the record of a run keeps it: it names no person."""
+        """What is known of each refused feed, for the record of a run; it names no person."""
         why = list(dict.fromkeys(code for code, _ in self.refusals))
         name = self.file.rsplit("/", 1)[-1]
         return [{"source": self.source, "file": name, "rows": self.rows, "why": why}]
@@ -168,8 +168,8 @@ class LockLost(PiactlError):
 
 
 class UnsafePlan(PiactlError):
-    """A plan was refused and nothing was written; `refusals` are the guards that it broke, none if it was a
-    clock."""
+    """A plan was refused and nothing was written; `refusals` are the guards that it broke, none if another
+    check refused it."""
 
     exit_code = Exit.REFUSED
 

@@ -2,22 +2,23 @@
 
 The only home of pyotp, segno and cryptography; each is loaded when it is needed.
 
-slapd checks codes at a bind from `oathSecret`, which no service identity may read. piactl has codes to check
-where there is no bind to make, because the password is not known or is what is asked for: when a device is
-verified, resynchronised, or stands in for the person at a password reset. Ways that were weighed:
+slapd checks codes at a bind from `oathSecret`, which no service identity may read. piactl checks codes when
+it cannot bind, because it does not know the password, or a new password is what is asked for: when a device
+is verified or resynchronised, or proves who the person is at a password reset. The alternatives:
 
 - letting an identity read `oathSecret`: anyone with that identity's password has every second factor of the
   académie, from any host that reaches the directory;
-- letting slapd check it, by a helper entry with a known password linked to the device: needs an identity
-  that may make entries with passwords, and one bind for each of the hundreds of steps of a resynchronisation;
-- this one: a copy of the secret in the device's own entry (`piactlSealed`), encrypted under a key derived
-  from the site's key file. The directory alone, its backups, its replicas and its access log say nothing;
-  the key file alone says nothing; any host with both checks codes, and a device that is deleted takes its
-  copy along. Only the identities that change devices may read the copy at all.
+- letting slapd check them, with a helper entry that has a known password and a link to the device: needs an
+  identity that may make entries with passwords, and one bind for each of the hundreds of steps of a
+  resynchronisation;
+- the choice: a copy of the secret in the device's own entry (`piactlSealed`), encrypted under a key derived
+  from the site's key file. The directory alone, its backups, its replicas and its access log reveal nothing;
+  the key file alone reveals nothing; any host with both can check codes, and deleting a device deletes its
+  copy. Only the identities that change devices may read the copy at all.
 
 AES-256-GCM; the key is HMAC-SHA-256 of a fixed text under the key of the file, so that digests and seals
-never share a key; account and device are authenticated with it, so that a copy put on another entry does not
-open. The id of the key comes before the copy; a copy under an older key is sealed anew when it is used.
+never share a key; account and device are authenticated with it, so that a copy moved to another entry does
+not open. The id of the key comes before the copy; a copy under an older key is sealed anew when it is used.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ _PURPOSE = b"piactl: seal of one-time-code secrets, 1"
 
 
 class SealBroken(PiactlError):
-    """The sealed copy of a secret does not open: its key is missing, or it is another entry's."""
+    """The sealed copy of a secret does not open: its key is missing, it was changed, or it belongs to another
+    device."""
 
 
 def sealed(secret: OtpSecret, keys: DigestKeys, uid: str, device: str) -> bytes:
@@ -89,7 +91,7 @@ def _place(uid: str, device: str) -> bytes:
 
 
 SECRET_BYTES = 20
-"""160 bits, the length of the hash under HMAC-SHA-1 (RFC 4226, R6)."""
+"""160 bits, the length of the hash in HMAC-SHA-1 (RFC 4226, R6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,8 @@ def new_secret() -> OtpSecret:
 
 
 def new_device_name() -> str:
-    """A name that no device had before: with a new one for each, a link can never lead to the wrong one."""
+    """A name that no device had before. Each device gets a new one, so that a link never leads to the wrong
+    device."""
     return f"otp-{secrets.token_hex(4)}"
 
 
@@ -129,8 +132,9 @@ _SCALE = 6
 
 
 def drawn(uri: str, *, blocks: bool) -> tuple[str, int]:
-    """The QR code for a terminal, and its columns: in half blocks, light on dark or dark on light alike, for
-    phones read both; without `blocks` twice as large, in blanks with ANSI sequences."""
+    """The QR code for a terminal, and its width in columns. With `blocks` it consists of half blocks, light
+    on dark or dark on light (phones read both); without, it is twice as large, of blanks with ANSI
+    sequences."""
     import segno
 
     code, text = segno.make(uri, error="m", micro=False), io.StringIO()

@@ -26,9 +26,9 @@ def run_as(path: Path | str) -> str:
     owner = _owner(Path(path))
     if owner == os.geteuid():
         return "check its mode and those of the folders above it"
-    # the configuration is root's and read by the group of who runs the nights
+    # root owns the configuration, and the group of the user that runs the nights may read it
     name = user_name(owner) if owner else "piactl"
-    # who is not root has no runuser, and may have a rule of sudo
+    # only root can use runuser; others may have a rule of sudo
     command = "runuser -u {} -- piactl ..." if os.geteuid() == 0 else "sudo -u {} piactl ..."
     return f"run piactl as the user that runs the nights: {command.format(name)}"
 
@@ -59,8 +59,8 @@ def _owner(path: Path) -> int:
 def sudo_service() -> str:
     """The user that this process runs as, if sudo started it for somebody else; "" otherwise, and for root.
 
-    Such a process reads passwords that its caller may not: it takes no file from its caller. A caller cannot
-    remove what sudo puts into the environment, and one who sets it only loses what it takes away.
+    Such a process may read passwords that its caller may not, so it takes no file from its caller. A caller
+    cannot remove what sudo puts into the environment; setting it only takes rights away.
     """
     caller = os.environ.get("SUDO_UID", "")
     if not caller or os.geteuid() == 0 or caller == str(os.geteuid()):
@@ -70,7 +70,7 @@ def sudo_service() -> str:
 
 def refuse_own_file(name: str, descriptor: int, folder: str = "") -> None:
     """Raises UsageError under sudo for an open file that belongs to the user of this process: its caller
-    could not open it. Files below `folder` may be read, through no link."""
+    could not open it. Files directly in `folder` may be read, but not through a link."""
     user = sudo_service()
     if not user or os.fstat(descriptor).st_uid != os.geteuid():
         return
@@ -99,7 +99,7 @@ def refuse_input(option: str, name: str | None) -> None:
 
 def refuse_output(option: str, name: Path | str, folder: str = "") -> None:
     """Raises UsageError under sudo for a file that the caller wants written: it would be written with rights
-    that are not the caller's. Files below `folder` may be."""
+    that the caller does not have. Files directly in `folder` may be written."""
     user = sudo_service()
     if user and not _is_below(Path(name), folder):
         advice = f", or name a file in {folder}" if folder else ""
@@ -116,12 +116,12 @@ def _is_below(path: Path, folder: str) -> bool:
 _MOST_LINKS = 40
 
 trusted_owners = {0}
-"""The users besides the running one whose files are believed; the tests add the owner of their checkout."""
+"""The users, besides the running one, whose files are trusted; the tests add the owner of their checkout."""
 
 
 def exposure(path: Path | str) -> str:
-    """Says who else may change a file or folder, and the command that ends it; "" where only root and this
-    user may. Looks at the file, every folder above it, and every link that leads there."""
+    """Says who else may change a file or folder, and which command prevents it; "" if only root and this user
+    may. Looks at the file, every folder above it, and every link that leads there."""
     for step, status in _steps(Path(path).absolute()):
         is_link, mode = stat.S_ISLNK(status.st_mode), stat.S_IMODE(status.st_mode)
         if not _is_trusted(status.st_uid):
@@ -130,7 +130,7 @@ def exposure(path: Path | str) -> str:
             return (
                 f"others may change it: {step} belongs to {owner}; run {as_owner}`chown {option}root {step}`"
             )
-        # in a folder with the sticky bit, as /tmp, only their owners replace the files
+        # in a folder with the sticky bit, such as /tmp, only their owners can replace files
         sticky = stat.S_ISDIR(status.st_mode) and mode & stat.S_ISVTX
         open_to_others = mode & 0o002 or (mode & 0o020 and _has_others(status.st_gid))
         if open_to_others and not is_link and not sticky:
@@ -143,7 +143,7 @@ def _is_trusted(uid: int) -> bool:
 
 
 def _has_others(gid: int) -> bool:
-    """Whether a group has members besides root and this user, which has a group of its own on most hosts."""
+    """Whether a group has members besides root and this user. On most hosts a user has a group of its own."""
     try:
         members = {pwd.getpwnam(name).pw_uid for name in grp.getgrgid(gid).gr_mem}
     except KeyError:
@@ -173,7 +173,7 @@ def _steps(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
                 place = Path(target.anchor)
             rest += reversed(target.parts[1:] if target.is_absolute() else target.parts)
     except (OSError, ValueError):
-        return  # opening it says why that fails
+        return  # the error of opening the file says why
 
 
 def make_private_folder(folder: Path) -> None:
@@ -223,10 +223,9 @@ def write_private(
 ) -> None:
     """Writes a file of mode 0600: a temporary beside it, synced, renamed, and the folder synced.
 
-    A symbolic link at `path` is replaced, not followed. `new`: what is there already is not replaced. Not
-    `sync`, for a sealed cache: after a crash of the host the file may have no content.
-    `content` may come in pieces; where making them raises, no file is left.
-    Raises PiactlError.
+    A symbolic link at `path` is replaced, not followed. With `new`, an existing file is not replaced. Without
+    `sync`, for a sealed cache, the file may be empty after a crash of the host. `content` may come in pieces;
+    if producing them raises, no file is left. Raises PiactlError.
     """
     temporary = path.parent / f".{path.name}.{os.urandom(8).hex()}"
     try:
@@ -261,7 +260,7 @@ def write_private(
 
 
 def update_private(path: Path, content: bytes) -> None:
-    """Like `write_private`, for a small file that often stays the same: then nothing is written."""
+    """Like `write_private`, for a small file that often stays the same; if it does, nothing is written."""
     with suppress(OSError, ValueError):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
@@ -289,7 +288,7 @@ def create_private(path: Path) -> int:
 
 @contextmanager
 def lock_file(path: Path) -> Iterator[int]:
-    """The descriptor of a file for locks, created with mode 0600 where it is missing. Raises PiactlError."""
+    """The descriptor of a file for locks, created with mode 0600 if missing. Raises PiactlError."""
     make_private_folder(path.parent)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -304,23 +303,23 @@ def lock_file(path: Path) -> Iterator[int]:
 
 
 IN_MEMORY = 8 << 20
-"""Bytes that are kept in memory before a temporary file is used."""
+"""The bytes that are kept in memory before a temporary file is used."""
 
 BLOCK = 1 << 20
 
 
 class NamelessFile:
-    """Bytes that are only ever added to.
+    """Bytes that can be appended to and read, in memory or in a temporary file without a name.
 
-    `folder` is where the file is made, if one is needed; where this process may not write there, the system's
-    own for temporary files. What is read back is what was written: no other process sees it.
-    Raises PiactlError where it cannot be written or read back.
+    The file is made in `folder` if one is needed, or in the system's folder for temporary files if this
+    process may not write to `folder`. No other process sees it, so what is read back is what was written.
+    Raises PiactlError if it cannot be written or read back.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._file: BinaryIO | None = None
-        self._end = 0  # of what is in the file; the rest is fresh
+        self._end = 0  # of the bytes in the file; the rest is in `_fresh`
         self._fresh = bytearray()
 
     def __len__(self) -> int:

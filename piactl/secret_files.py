@@ -1,6 +1,6 @@
 """Passwords and keys, from files that only their owner can read, or from systemd credentials.
 
-No error raised here holds anything of what a file contains.
+No error raised here contains any of the content of a file.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _CREDENTIAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,200}")
 def read_password(path: str) -> bytes:
     """The password in a file, without a trailing line break.
 
-    SecretUnusable where the file is missing, not regular, a symbolic link, of another owner than this
-    user or root, open to group or others, or empty; it says what to do.
+    Raises SecretUnusable if the file is missing, not regular, a symbolic link, owned by a user other than
+    this one and root, open to group or others, or empty; the error says what to do.
     """
     content = _read_private(path)
     password = content.removesuffix(b"\n").removesuffix(b"\r")
@@ -37,11 +37,11 @@ def read_password(path: str) -> bytes:
 
 
 def read_keys(path: str, matching: str = "") -> DigestKeys:
-    """The digest keys of a file of lines `<id> <64 lower-case hex digits>`; the first is the current key,
-    and the secret in the file `matching`, at least 32 characters.
+    """The digest keys of a file of lines `<id> <64 lower-case hex digits>`, of which the first is the current
+    key; and the secret in the file `matching`, at least 32 characters long.
 
-    Blank lines and lines that begin with `#` are ignored. SecretUnusable as for `read_password`, and
-    with all bad lines by number.
+    Blank lines and lines that begin with `#` are ignored. Raises SecretUnusable as `read_password` does, and
+    for bad lines, with the numbers of all.
     """
     content = _read_private(path)
     keys: dict[str, bytes] = {}
@@ -70,10 +70,10 @@ def read_keys(path: str, matching: str = "") -> DigestKeys:
 
 
 def read_own_keys(settings: Settings) -> DigestKeys:
-    """The digest keys of the Unix user of this process. One that matches no feeds does without a matching key
-    it does not have. Raises SecretUnusable."""
+    """The digest keys of the Unix user of this process. A user that matches no feeds does not need the
+    matching key. Raises SecretUnusable."""
     matching = settings.matching_key_file
-    # exists: false, too, where this user may not look
+    # `exists` is also false if this user may not look
     if not settings.matches_feeds(this_user()) and not os.path.exists(matching):  # noqa: PTH110
         matching = ""
     return read_keys(settings.keys_file, matching)
@@ -86,11 +86,11 @@ def new_keys_text() -> str:
 
 
 def add_key(path: str, key: str = "") -> str:
-    """Makes a new random key the first, current one of a key file, and returns its id: `key`, or the next
-    `k` and number. The older keys and every comment stay.
+    """Puts a new random key first into a key file, as the current one, and returns its id: `key`, or `k` and
+    the next number. The older keys and all comments stay.
 
-    The file appears whole or not at all, of mode 0600, synced. Raises SecretUnusable as `read_keys`, and
-    where the id is taken or cannot be one.
+    The file is replaced whole or not at all, with mode 0600, and synced. Raises SecretUnusable as `read_keys`
+    does, and if the id is taken or is not valid.
     """
     keys = read_keys(_own_file(path)).keys
     fresh = key or _next_id(keys)

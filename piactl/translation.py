@@ -1,7 +1,7 @@
 """The language of texts for people.
 
-Code makes every sentence in English, and plans, journals and the records of the directory keep it so. It is
-translated where a person sees it: so a night of another day or host can be read in French too, and what
+Code makes every sentence in English, and plans, journals and the records of the directory keep it in English.
+It is translated when a person sees it. So a night of another day or host can be read in French too, and what
 programs read never changes. The catalogue is piactl/locale/fr/LC_MESSAGES/piactl.po. Its `msgid` is the form
 of a sentence, with a placeholder for each value; see `_KINDS`.
 """
@@ -27,16 +27,16 @@ and any text that stays as it is because somebody typed it. Values of `names` an
 A digit after the name makes another placeholder of the same kind."""
 _AT_END = "()"
 _JOINTS = ("\n", "; ", _AT_END, ": ", ", ", "", " (", " [", " and ", " or ")
-"""Where a sentence without a form of its own comes apart, the loosest first. _AT_END: brackets at its end. At
-"" it stays whole: the forms that reach over no joint are tried."""
+"""Where a sentence without a form of its own is split, the loosest joint first. _AT_END: brackets at its end.
+At "" it is not split: the forms that contain no joint are tried."""
 _BRACKETS = (" (", " [")
 _MOST = 100
-"""A text with more joints is not a sentence: somebody made it to be slow."""
+"""A text with more joints is not a sentence: somebody made it to slow piactl down."""
 _COLUMNS = re.compile(r"( {2,})")
 
 
 def _closing(text: str, position: int) -> int:
-    """Where the bracket at this place ends; the end of the text where it does not."""
+    """Where the bracket at this place ends; the end of the text if it does not."""
     depth = 0
     for place in range(position, len(text)):
         depth += (text[place] in "([") - (text[place] in ")]")
@@ -46,7 +46,7 @@ def _closing(text: str, position: int) -> int:
 
 
 def _opening(text: str) -> int:
-    """Where the bracket opens, after a blank, that closes at the end of the text; 0 where there is none."""
+    """The place of the bracket, after a blank, that closes at the end of the text; 0 if there is none."""
     if not text.endswith((")", "]")):
         return 0
     depth = 0
@@ -58,7 +58,7 @@ def _opening(text: str) -> int:
 
 
 def _outside(text: str, joint: str) -> int:
-    """Where a joint is first outside brackets; -1 where it is nowhere."""
+    """The first place of a joint outside brackets; -1 if there is none."""
     position = text.find(joint)
     opened = min((place for place in map(text.find, "([") if place >= 0), default=-1)
     while 0 <= opened < position:
@@ -80,8 +80,8 @@ class _Form:
 
     @cached_property
     def joint(self) -> str:
-        """The loosest joint that it reaches over: it is tried before a sentence comes apart there. As ": " is
-        in many sentences, a form that begins with words of its own counts there too."""
+        """The loosest joint that the form contains: it is tried before a sentence is split there. Since ": "
+        is in many sentences, a form that begins with words of its own is tried there too."""
         for joint in ("\n", "; "):
             if any(joint in literal for literal in self.literals):
                 return joint
@@ -119,12 +119,12 @@ _ENGLISH = (
     r"(?<![\w-])(?:the|is|are|was|were|been|of|and|or|not|until|since|from|by|at|to|with|has|have|its|it|that|"
     r"which|this|these|another|nothing|no|be|as|for)(?![\w-])"
 )
-"""Words by which an English sentence shows; in French and in names they are rare. Options are not words.
+"""Words that show that a sentence is English; they are rare in French and in names. Options are not words.
 Compiled at its first use."""
 
 
 class Catalogue:
-    """The sentences of one language. `entries` are pairs of an English sentence and the other."""
+    """The sentences of one language. `entries` are pairs of an English sentence and its translation."""
 
     def __init__(self, entries: Iterable[tuple[str, str]]) -> None:
         self._whole: dict[str, str] = {}
@@ -140,7 +140,7 @@ class Catalogue:
         self.sentence = lru_cache(maxsize=20_000)(self._sentence)
 
     def _sentence(self, text: str) -> str:
-        """A sentence in the other language, or as much of it as is known; what is not stays as it is."""
+        """A sentence in the other language; parts that are not known stay as they are."""
         entry = self._whole.get(text)
         if entry is not None:
             return entry
@@ -167,7 +167,7 @@ class Catalogue:
         return None
 
     def _behind_names(self, text: str, forms: Iterable[_Form]) -> str | None:
-        """`claire.dubreuil: applied: SENTENCE`, where one of the forms fits the sentence."""
+        """Translates `claire.dubreuil: applied: SENTENCE`; None if none of the forms fits the sentence."""
         for joint in re.finditer(": ", text):
             translation = self._by_form(text[joint.end() :], forms)
             if translation is not None:
@@ -178,7 +178,7 @@ class Catalogue:
         return self.sentence(value) if name.rstrip("0123456789") in ("names", "text") else value
 
     def _apart(self, text: str, joint: str) -> str | None:
-        """The parts, each on its own, or None where it has no such joint or no part is known."""
+        """The text with each part translated on its own; None if it has no such joint or no part is known."""
         if joint == _AT_END:
             return self._in_brackets(text, _opening(text))
         if joint in _BRACKETS:
@@ -190,14 +190,15 @@ class Catalogue:
         translations = [self.sentence(part) for part in parts]
         if joint == ": " and " " not in parts[0]:  # a uid, a file, a word that somebody typed
             translations[0] = parts[0]
-        # French has a blank before these signs; a text that is French already has it
+        # French has a blank before these signs; a text that is already French has it
         if joint in ("; ", ": "):
             translations[0] = translations[0].rstrip(" ")
         other = {"; ": " ; ", ": ": " : ", " and ": " et ", " or ": " ou "}.get(joint, joint)
         return other.join(translations) if translations != parts else None
 
     def _in_brackets(self, text: str, position: int) -> str | None:
-        """The text before, in and after the brackets that open at this place; 0: there are none."""
+        """Translates the text before, in and after the brackets that open at this place; 0: there are
+        none."""
         if position <= 0:
             return None
         end = _closing(text, position)
@@ -210,15 +211,15 @@ class Catalogue:
         )
 
     def whole(self, text: str) -> str:
-        """A sentence in the other language, or as it is where a part of it is not known: nobody reads half a
-        sentence in one language and half in the other."""
+        """A sentence in the other language; as it is if a part is not known, so that no sentence mixes two
+        languages."""
         if sum(map(text.count, filter(None, _JOINTS))) > _MOST:
             return text
         translation = self.sentence(text)
         return text if re.search(_ENGLISH, translation) else translation
 
     def text(self, text: str) -> str:
-        """Lines for people, with the columns where they were as far as there is room."""
+        """Translates lines for people. Columns stay where they were as far as there is room."""
         return "\n".join(map(self._line, text.split("\n")))
 
     def _line(self, line: str) -> str:
@@ -240,7 +241,8 @@ _used = "en"
 
 
 def use(language: str) -> None:
-    """From here on texts for people are in this language: en, fr, or "" for that of the environment."""
+    """From now on texts for people are in this language: en, fr, or "" for the language of the
+    environment."""
     global _used
     _used = language or _of_environment()
 
@@ -272,7 +274,7 @@ def translated(text: str) -> str:
 
 
 def in_french(text: str) -> str:
-    """A sentence in French whatever the language of the process: of a page that is for a French reader."""
+    """A sentence in French, whatever the language of the process, for pages that have French readers."""
     return _catalogue().whole(text)
 
 

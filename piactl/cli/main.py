@@ -1,4 +1,4 @@
-"""The front door: parse, call one flow, print, exit. Here errors become exit codes."""
+"""The entry point: parses, calls one flow, prints, exits. Errors become exit codes here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def main() -> None:
     sys.stdout = WatchedStdout(stdout)
     code = run(sys.argv[1:])
     sys.stdout = stdout
-    gc.freeze()  # at exit, too, the interpreter would look for cycles
+    gc.freeze()  # the interpreter would look for cycles at exit, too
     sys.exit(code)
 
 
@@ -40,15 +40,15 @@ def hide_memory() -> None:
 
 
 def _open_missing_streams() -> None:
-    """A standard stream that was closed for us becomes the null device: first of all, so that no file of
-    ours gets its number, and so that what is said is not printed among the data."""
+    """Opens the null device in place of each standard stream that the caller closed. This comes first, so
+    that no file of piactl gets its number, and no message is printed among the data."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115 - open to the end, without pathlib
 
 
 def run(arguments: list[str]) -> int:
-    """Runs one command and gives its exit code; never raises."""
+    """Runs one command and returns its exit code; never raises."""
     try:
         return _outcome(arguments)
     except BrokenPipeError:
@@ -67,7 +67,7 @@ def _outcome(arguments: list[str]) -> int:
     use("")
     try:
         code = _command(arguments)
-        if code != Exit.FAILED:  # what failed has said so, and is not to say the same of stdout again
+        if code != Exit.FAILED:  # a failed command has reported it, and must not report stdout again
             sys.stdout.flush()
         return code
     except PiactlError as error:
@@ -80,13 +80,13 @@ def _outcome(arguments: list[str]) -> int:
     except PermissionError as error:
         _say(_forbidden(error))
         return int(Exit.CONFIGURATION)
-    except Exception as error:  # noqa: BLE001 - the last door: nobody is shown a traceback
+    except Exception as error:  # noqa: BLE001 - the last handler: users see no traceback
         _say(_bug(error))
         return int(Exit.BUG)
 
 
 def _command(arguments: list[str]) -> int:
-    # first, because shells often ask for it, and it needs nothing of what follows
+    # first, because shells often ask for it, and it needs nothing else
     if arguments == ["--version"]:
         from piactl import __version__
 
@@ -108,7 +108,7 @@ def _say(text: str) -> None:
 
 
 def _forbidden(error: PermissionError) -> str:
-    """A file that this user may not use, wherever that was met."""
+    """The message for a file that this user may not use."""
     from piactl.private_files import may_not
 
     path = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "a file"

@@ -1,1 +1,1 @@
-"""What people write: configuration, policy, establishment register; read strictly, all mistakes at once."""
+"""Reads what people write (configuration, policy, register) strictly, and reports all mistakes at once."""

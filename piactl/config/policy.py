@@ -218,7 +218,7 @@ def _positions(document: Document, root: Node) -> dict[str, Position]:
 
 
 def _check_codes(document: Document, positions: Node) -> None:
-    """A code means one position, and is the name of no other."""
+    """Adds a mistake for each code that two positions have, or that is the name of another position."""
     owners = {name: name for name, _ in positions.entries()}
     for name, node in positions.entries():
         for place in node.at("codes").text_nodes():
@@ -318,7 +318,7 @@ _MOST_COMBINATIONS = 20_000
 
 def policy_warnings(policy: Policy, file: str = "policy.yaml") -> list[Mistake]:
     """The warnings in file order: unreachable profiles, services that no profile gets or whose condition none
-    of them can meet, and data kept longer than three months."""
+    of their profiles can meet, and data kept longer than three months."""
     unreachable = _unreachable(policy)
     warnings = [*unreachable.values(), *_too_long(policy)]
     for service in policy.services.values():

@@ -13,8 +13,8 @@ from piactl.core.model.policy import Policy
 
 
 def read_policy_cases(path: Path, policy: Policy) -> list[PolicyCase]:
-    """The cases in a file. Raises ConfigurationInvalid with every mistake in it; a service or profile that
-    the policy does not have is one."""
+    """The cases in a file. Raises ConfigurationInvalid with every mistake in it, including services and
+    profiles that the policy does not have."""
     document = read_checked(path, "policy-cases")
     cases = [_case(document, node, policy) for node in document.root.at("cases").items()]
     document.refuse_mistakes()

@@ -70,7 +70,7 @@ class _RegisterReader:
                     continue
                 if columns is None:
                     if not any(cell.strip().casefold() in _HEADERS for cell in row):
-                        # another file, a password file perhaps: nothing of it is shown
+                        # another file, perhaps a password file: show none of its content
                         self.mistake(
                             line, 0, f"this is not a register, with the header {_HEADER}; check the path"
                         )

@@ -217,7 +217,7 @@ def _pattern(validator: Any, pattern: str, instance: object, _schema: object) ->
 
 def read_checked(path: Path, name: str) -> Document:
     """The document in a file, with every mistake that schema `name` reports. Raises ConfigurationInvalid if
-    there is no such document in it."""
+    the file has no such document."""
     document = read_document(path, name, schema(name)["required"])
     check_schema(document, name)
     return document
@@ -335,7 +335,7 @@ _MOST_LISTED = 16
 
 
 def hint(word: str, valid: Iterable[str]) -> str:
-    """`did you mean X?`, or a list of the valid words if none is close, or that none is defined."""
+    """`did you mean X?`, a list of the valid words if none is close, or `none is defined`."""
     from rapidfuzz import fuzz, process  # imported here: only a mistake needs it
 
     words = sorted(set(valid))

@@ -84,7 +84,7 @@ def _settings(document: Document, file: Path) -> Settings:
 
 
 def _hook(document: Document, node: Node, label: str) -> tuple[str, ...]:
-    """A command with its arguments. Adds a mistake where others may change its program."""
+    """A command with its arguments. Adds a mistake if others may change its program."""
     command = tuple(node.texts())
     if command and command[0].startswith("/"):
         exposed = exposure(command[0])

@@ -95,7 +95,7 @@ def _read_bytes(path: Path, max_bytes: int) -> bytes:
 
 
 MAX_DEPTH = 20
-"""Nesting levels of a file; the deepest of ours needs seven."""
+"""Nesting levels of a file; the deepest file of piactl needs seven."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _RESOLVERS: dict[str | None, list[tuple[str, Any]]] = yaml.SafeLoader.yaml_implicit_resolvers
@@ -139,8 +139,8 @@ def read_document(path: Path, kind: str, keys: Collection[str]) -> Document:
     """The document in a YAML file, with the mistakes of form that do not stop the parser.
 
     Raises ConfigurationInvalid if the file is missing, not UTF-8, empty or not YAML. If no line begins with
-    one of `keys`, it is not the `kind` of file that it was named as, a password file perhaps, and the error
-    shows nothing of it.
+    one of `keys`, the file is not of this `kind`, but perhaps a password file, and the error shows none of
+    its content.
     """
     content = read_content(path)
     if not re.search(rf"^(\{{\s*)?[\"']?({'|'.join(keys)})[\"']?\s*:", content.text, re.MULTILINE):

@@ -47,7 +47,7 @@ class Head(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """The head of a journal after `run`, as it is stored elsewhere. `owner` is whose journal it is (see
+    """The head of a journal after `run`, as it is stored elsewhere. `owner` is the owner of the journal (see
     `journal_owner`), `time` is UTC in ISO 8601. `server` is the one that the run wrote to, `after` the time
     of the head that was stored in the directory before it, "" for none."""
 
@@ -65,7 +65,7 @@ class Anchor:
 
 
 def journal_owner(user: str, host: str) -> str:
-    """Whose journal it is: each Unix user of a host that runs piactl has its own."""
+    """The owner of a journal: each Unix user of a host that runs piactl has its own journal."""
     return f"{user}@{host}"
 
 
@@ -86,8 +86,8 @@ CUT, EXPORT = "cut", "export"
 
 
 NAMES = "names"
-"""Type of the line with the attributes of the new entries whose intents come next, and the id of the key of
-their digests: in each of these intents they would take half of the line."""
+"""Type of the line that holds, for the intents of new entries after it, their attributes and the id of the
+key of their digests: in each of these intents they would take half of the line."""
 
 
 class BrokenLine(Exception):

@@ -19,7 +19,7 @@ def few(items: Sequence[object], most: int) -> str:
 
 
 def iso(day: date | None) -> str | None:
-    """A day as JSON has it; None stays None."""
+    """A day as in JSON; None stays None."""
     return day.isoformat() if day else None
 
 

@@ -1,6 +1,6 @@
 """Escapes external text for terminals and spreadsheets, and colours texts on a terminal.
 
-Texts have no escapes of their own: `shown` leaves none.
+Texts have no escape sequences of their own: `shown` leaves none.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def _escape(char: str) -> str:
 
 def neutral(text: str) -> str:
     """A cell that a spreadsheet does not read as a formula, nor as several cells of which one is a formula: a
-    French one splits at semicolons, even if the file has another delimiter."""
+    French spreadsheet splits at semicolons, even if the file has another delimiter."""
     return re.sub(_FORMULA, "'", text)
 
 
@@ -53,9 +53,9 @@ _RULES = (
     (r"^Plan [0-9a-f]{12} (?:as of|au) [-\d]+$", _BOLD),
 )
 _ANY = "(?m)" + "|".join(f"({pattern})" for pattern, _ in _RULES)
-"""The first rule that fits counts, and nothing within what it has coloured is coloured again."""
+"""The first rule that fits counts, and the text that it has coloured is not coloured again."""
 
 
 def coloured(text: str) -> str:
-    """The text with ANSI colours for what a reader must not miss; its length on the screen stays."""
+    """The text with ANSI colours for what a reader must not miss; its width on the screen stays the same."""
     return re.sub(_ANY, lambda match: f"\x1b[{_RULES[(match.lastindex or 1) - 1][1]}m{match[0]}\x1b[0m", text)

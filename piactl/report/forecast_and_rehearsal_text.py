@@ -79,8 +79,8 @@ DIFFERENCE_COLUMNS = ("what", "name", "here", "there")
 
 
 def nights_table(nights: Sequence[Row], layout: str) -> Iterable[str]:
-    """One line per night, accounts by kind of change. json and ndjson have all that is known of it. A table
-    has the nights on which anything changes or is refused, and only the kinds and counts that occur."""
+    """One line per night, accounts by kind of change. json and ndjson have all that is known of a night. A
+    table has the nights on which anything changes or is refused, and only the kinds and counts that occur."""
     if layout in ("json", "ndjson"):
         return rendered(nights, (), layout)
     people = layout == "table"

@@ -29,13 +29,13 @@ def metrics_text(
     break_glass: int = 0,
     feeds: Mapping[str, tuple[int, int]] = NO_FEEDS,
 ) -> str:
-    """The text of the metrics file, with each series also at 0. `now` and `last_success`, the end of the last
+    """The text of the metrics file, including series at 0. `now` and `last_success`, the end of the last
     night that ended with 0, are in seconds since the epoch; `document` is the plan, empty if there was none;
     `outcomes` has each outcome of writes; `unreadable` counts the records of piactl that the run could not
     read, `let_in` the binds of canaries that a server accepted; `oldest_hold` is in days; `break_glass`
-    counts the runs of the last days that did without another person; `feeds` has the rejected rows and the
-    age in days of each source, -1 for an unknown age. `waiting`
-    counts the events that wait for a hook."""
+    counts the runs of the last days that were applied without the approval of another person; `feeds` has the
+    rejected rows and the age in days of each source, -1 for an unknown age. `waiting` counts the events that
+    wait for a hook."""
     summary = {kind.value: 0 for kind in Kind} | document.get("summary", {})
     cases = {"open": 0, "soon": 0, "overdue": 0} | document.get("cases", {})
     holds = {code.value: 0 for code in HoldCode} | Counter(hold["code"] for hold in document.get("holds", []))

@@ -1,4 +1,4 @@
-"""One night as a page of HTML: one file, without scripts and without anything from elsewhere."""
+"""One night as a page of HTML: one file, without scripts and without external content."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from piactl.translation import sentence, used
 View = Mapping[str, Any]
 
 MOST = 12
-"""The number of rows of one table; the rest is only counted."""
+"""The most rows of one table; the rest is only counted."""
 
 _FATES = tuple(
     zip(FATES, ("account changed", "unchanged", "rejected", "person held", "ignored"), strict=True)
@@ -49,7 +49,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def night_page(view: View, *, public: bool = False) -> str:
-    """The page of `night_view`. `public`: numbers alone, without accounts, names and hosts."""
+    """The page of `night_view`. `public`: only numbers, without accounts, names and hosts."""
     record, plan = view["record"], view["plan"]
     title = f"Night of {record['as_of']}"
     heading = f"{title}: {record['status']}"
@@ -57,7 +57,7 @@ def night_page(view: View, *, public: bool = False) -> str:
         _section("Guards", _guards(view["guards"])),
         _section("Changed by another program", _drift(plan, public=public)),
         _section("Changes", _changes(plan, public=public)),
-        # of a small school, a number alone says who
+        # in a small school, a number alone shows who it is
         _section("By establishment", "" if public else _establishments(view["establishments"])),
         _section("Held: left unchanged", _holds(view, public=public)),
         _section("Rows of the feeds", _feeds(plan)),
@@ -144,7 +144,7 @@ def _typed(words: str) -> _Markup:
 
 
 def _bar(label: str, number: int, total: int, bad: bool = False) -> _Markup:
-    """A bar for the share of a number in a whole, at most all of it; `label` is for screen readers."""
+    """A bar for the share of a number in a total, at most the whole bar; `label` is for screen readers."""
     share = min(100, round(100 * number / total)) if total else 100
     sort, width = "bar bad" if bad else "bar", f"width:{share}%"
     return _Markup(
@@ -307,7 +307,7 @@ def _section(title: str, content: str) -> str:
 
 
 def _table(names: Sequence[str], rows: Iterable[Sequence[object]], most: int = MOST) -> str:
-    """The rows, the first `most` of them, 0 for all; "" without any. Numbers are aligned to the right."""
+    """The first `most` rows, 0 for all; "" if there are none. Numbers are aligned to the right."""
     cells = list(rows)
     if not cells:
         return ""

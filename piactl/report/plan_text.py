@@ -378,7 +378,7 @@ def impact_rows(impact: Iterable[Document], labels: Mapping[str, str]) -> list[D
 
 
 def impact_table(rows: Sequence[Document], layout: str) -> Iterable[str]:
-    """A table has only the kinds of change that occur, and `broken` only if a guard is."""
+    """A table has only the kinds of change that occur, and `broken` only if a guard is broken."""
     if layout != "table":
         return rendered(rows, (*_BEFORE, *ORDER, *_AFTER), layout)
     kinds = [kind for kind in ORDER if any(row[kind] for row in rows)]

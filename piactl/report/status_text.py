@@ -13,7 +13,7 @@ View = Mapping[str, Any]
 
 _MARGIN = 12
 _MOST = 10
-"""The number of lines of one part; the rest is only counted."""
+"""The most lines of one part; the rest is only counted."""
 
 
 def status_text(view: View) -> str:

@@ -32,12 +32,12 @@ _BOM = "\ufeff"
 def rendered(
     rows: Iterable[Row], columns: Sequence[str], layout: str, *, only: bool = False
 ) -> Iterable[str]:
-    """Yields the text of the rows. json and ndjson have complete rows, with `only` the named columns, as
-    table, csv and tsv.
-    In csv, what a spreadsheet would read as a formula gets an apostrophe, and cells with any of its
-    separators are quoted. tsv, for programs, escapes tab, newline and backslash in values. excel is csv with
-    what a French spreadsheet needs: a byte order mark, semicolons, and text that looks like a number as a
-    formula that gives text, so that a matricule keeps its zeros; it is in the language of people, too."""
+    """Yields the text of the rows. json and ndjson have complete rows, or with `only` the named columns, as
+    table, csv and tsv always have. In csv, what a spreadsheet would read as a formula gets an apostrophe, and
+    cells with any of its separators are quoted. tsv, for programs, escapes tab, newline and backslash in
+    values. excel is csv with what a French spreadsheet needs: a byte order mark, semicolons, and text that
+    looks like a number as a formula that gives text, so that a matricule keeps its zeros; excel is also in
+    the language of people."""
     if only and layout in ("json", "ndjson"):
         rows = ({name: row.get(name) for name in columns} for row in rows)
     if layout == "json":
@@ -120,8 +120,8 @@ def _said(row: Row, name: str) -> str:
 
 
 def _narrowed(cells: list[list[str]], width: int) -> list[list[str]]:
-    """The cells cut with an ellipsis to fit lines of `width`, but for the first column, which names
-    the row; the last columns go where that is not enough."""
+    """The cells, cut with an ellipsis to fit lines of `width`, except the first column, which names the row;
+    if that is not enough, the last columns are left out."""
     widest = [max(map(len, column)) for column in zip(*cells, strict=True)]
     limit = max(widest)
     while len(widest) > 1:

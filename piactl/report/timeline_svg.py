@@ -1,7 +1,7 @@
 """Draws the timeline of an account as one self-contained SVG file, for light and dark backgrounds.
 
-The file has no script and loads nothing. All values are escaped text. Patterns carry the meaning as well as
-colours. A browser shows the days and the reason of a period when the pointer rests on it.
+The file has no script and loads nothing. All values are escaped text. Patterns and colours both carry the
+meaning. A browser shows the days and the reason of a period when the pointer rests on it.
 """
 
 from __future__ import annotations

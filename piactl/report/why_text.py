@@ -116,7 +116,7 @@ def _field(indent: str, name: str, value: str) -> str:
 
 
 def _place(view: View, rule: View) -> str:
-    """`policy.yaml:63`, or that the policy has the default."""
+    """`policy.yaml:63`, or only the file for a default."""
     file = PurePath(view["policy_file"]).name
     return f"{file}:{rule['line']}" if rule["line"] else file
 

@@ -1,4 +1,4 @@
-"""`account`: reading accounts back."""
+"""`account list|find|show`: lists, finds and shows accounts."""
 
 from __future__ import annotations
 
@@ -192,7 +192,8 @@ def _rendered(
 
 
 def _filters(policy: Policy, options: ListOptions) -> Filters:
-    """Raises UsageError and NotFound: a word that fits nothing would look like nobody."""
+    """The filters of the options. Raises UsageError and NotFound for a word that fits nothing: an empty list
+    would look as if nobody had it."""
     from piactl.flows.queries.find_and_filter import Filters
 
     valid = [state.value for state in State]

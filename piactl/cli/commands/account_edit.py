@@ -287,7 +287,7 @@ def merge(
 def _merge(
     command: AccountCommand, store: AccountStore, rules: Rules, source: str, into: str, *, protected: bool
 ) -> tuple[Batch, ReadyPlan]:
-    """The merge of two accounts, and the plan of it."""
+    """The merge of two accounts, and its plan."""
     from pathlib import Path
 
     from piactl.flows.accounts.merge_split_rekey import merge_plan, prepare_merge

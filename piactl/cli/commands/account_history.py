@@ -1,5 +1,5 @@
-"""`account history|timeline|export`: what became of one account, its life as a picture, and all that is held
-of one person.
+"""`account history|timeline|export`: the changes of one account, its life as a picture, and all that is
+stored about one person.
 """
 
 from __future__ import annotations
@@ -345,7 +345,7 @@ def _write_svg(drawn: Timeline, file: str, *, force: bool) -> None:
 
 
 def _best_reader(configuration: Configuration, stack: ExitStack) -> tuple[IdentityName, Reader]:
-    """The identity of this Unix user that sees most, connected."""
+    """The identity of this Unix user that sees most, and a connection as this identity."""
     for name in (IdentityName.ADMINISTRATOR, IdentityName.NIGHTLY):
         if name in configuration.settings.directory.identities:
             with suppress(SecretUnusable, NotPermitted):

@@ -241,7 +241,7 @@ def _withdraw(name: str, manner: Manner) -> int:
 
 
 def _to_approve(name: str, kind: str, manner: Manner) -> tuple[AccountCommand, str, Request]:
-    """The command of the operator, whose reason names who made the request, and the request."""
+    """The command, whose reason names who made the request; the operator; and the request."""
     from piactl.flows.helpdesk.second_person import refuse_changed
 
     command = begin(manner)

@@ -56,7 +56,7 @@ def doctor(
     examination = examine(configuration, utc_now, who().host, canaries=canaries)
     rows = [finding.row() for finding in examination.findings]
     if output in (None, OutputLayout.TABLE):
-        display([doctor_text(rows)], "table")  # in English alone
+        display([doctor_text(rows)], "table")  # in English only
     else:
         put(rendered(rows, COLUMNS, output.value))
     return int(exit_code(examination, strict=strict))

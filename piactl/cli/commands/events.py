@@ -61,7 +61,7 @@ def events(
         return _followed(stream)
     layout = layout_or_default(output)
     new_events = stream.new()
-    first = list(islice(new_events, 1))  # before the names of columns: the cursor may be refused
+    first = list(islice(new_events, 1))  # before the header: the cursor may be refused
     records = (event.record() for event in chain(first, new_events))
     display(
         rendered(records if layout in ("json", "ndjson") else map(_flat, records), COLUMNS, layout), layout
@@ -70,7 +70,7 @@ def events(
 
 
 def _followed(stream: EventStream) -> int:
-    """Prints events until a signal, or until nobody reads them."""
+    """Prints events until a signal, or until their reader ends."""
     with stop_on_signals() as stop:
         while not stop():
             try:

@@ -1,4 +1,5 @@
-"""`feed check|rejects|score`: checks an HR file without a directory, and how good the last ones were."""
+"""`feed check|rejects|score`: checks an HR file without a directory, and shows how good the last ones
+were."""
 
 from __future__ import annotations
 
@@ -102,15 +103,15 @@ def check(
 
 
 def _memory_of(sourced: SourcedFeed) -> Memory:
-    """What is compared without a directory: which sets were applied is not known, so that which a delta
-    changes counts as one."""
+    """The memory for a check without a directory: it is not known which sets were applied, so the set that a
+    delta changes counts as applied."""
     basis, source = sourced.feed.facts.basis, sourced.source.name
     record = SourceRecord(source, "", None, 0, 0)
     return Memory(sources={source: SourceMemory(record, applied=(basis.digest,))} if basis else {})
 
 
 def _last_feeds(sourced: SourcedFeed, configuration: Configuration) -> SourceMemory | None:
-    """What the directory knows of the last feeds of the source; None of none."""
+    """What the directory knows of the last feeds of the source; None if it knows none."""
     from piactl.directory.store.state_records import read_memory
 
     state, unreadable = configuration.settings.directory.state, configuration.unreadable
@@ -246,7 +247,7 @@ def _read(file: str, configuration: Configuration) -> SourcedFeed:
 
 
 def _put(refusals: Sequence[tuple[str, str]] = (), **facts: Any) -> None:
-    """Prints the object of a feed, of which nothing is known where it was refused."""
+    """Prints the object of a feed; for a refused feed, what is not known is null."""
     keys = ("status", "file", "source", "digest", "date", "full", "rows", "people", "unattributed")
     usual: dict[str, Any] = dict.fromkeys(keys) | {"rejections": [], "held": {}, "remarks": []}
     usual |= {"compared": None, "warnings": [], "understood": None}
@@ -279,7 +280,7 @@ def _print(document: dict[str, Any]) -> None:
 
 
 def _feeds_before(sourced: SourcedFeed, before: SourceMemory | None) -> int:
-    """The last full feeds with which a full feed is compared."""
+    """The number of last full feeds with which a full feed is compared."""
     if before is None or not sourced.feed.facts.full:
         return 0
     return len(comparable(before.record.past, before.undone))

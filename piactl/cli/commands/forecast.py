@@ -147,7 +147,7 @@ def _nights(run: Forecast, layout: str, list_: bool) -> list[Night]:
 
 
 def _columns(text: str, *, private_mail: bool) -> tuple[str, ...]:
-    """Raises UsageError."""
+    """The columns of --leavers. Raises UsageError."""
     from piactl.flows.queries.accounts import PERSON_COLUMNS, PRIVATE_MAIL
     from piactl.report.forecast_and_rehearsal_text import LEAVER_COLUMNS
 

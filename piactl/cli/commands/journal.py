@@ -1,4 +1,4 @@
-"""`journal`: what was done, provably."""
+"""`journal show|verify|export|prune|begin`: shows what was done, and proves it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from piactl.journal.query_and_export import JournalledChange
 
 
-# `journal show`: the rows, by account where one is named.
+# `journal show`: the rows, by account if one is named.
 
 COLUMNS = (
     "time", "run", "author", "origin", "command", "uid", "kinds", "attributes", "outcome", "reason", "message"
@@ -74,7 +74,7 @@ def show_changes(
 
 
 def _some(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]] | None:
-    """The rows, None where there is none."""
+    """The rows, None if there are none."""
     first = next(rows, None)
     return None if first is None else chain([first], rows)
 
@@ -111,7 +111,7 @@ def row_of(change: JournalledChange) -> dict[str, Any]:
 
 
 def _last_run(path: str) -> str:
-    """The run of the latest change. Raises NotFound where there is none."""
+    """The run of the latest change. Raises NotFound if there is none."""
     from piactl.journal.errors import unreadable
     from piactl.journal.rotated_files import newest_first
 
@@ -187,7 +187,7 @@ def verify(
         typer.Argument(
             metavar="FILE",
             help="An export, or a copy of one file of a journal.",
-            readable=False,  # refused below, in our words
+            readable=False,  # refused below, with piactl's own message
         ),
     ] = None,
     head: Annotated[

@@ -168,7 +168,7 @@ def _run(
     try:
         if output is PlanLayout.TEXT:
             text = plan_text(plan_document(ready), rest=f"every change: piactl plan show {file} --all")
-            put_text([with_names(text, configuration.register)])  # nothing waits for a reader
+            put_text([with_names(text, configuration.register)])  # without a pager, which waits for a reader
     except StdoutLost as error:
         lost = error
     try:
@@ -190,7 +190,7 @@ def _run(
 
 def _keep_applied(configuration: Configuration, read: Sequence[tuple[str, Path]]) -> None:
     """Writes the digests and paths of the applied feeds, and of each .md5 beside one, in the format of
-    sha256sum, so that a script can move exactly these away and not feeds that arrived meanwhile."""
+    sha256sum, so that a script can move away exactly these, and no feeds that arrived meanwhile."""
     from piactl.private_files import update_private
 
     # sha256sum escapes line breaks, so files with such names are left out
@@ -279,8 +279,8 @@ def _metrics(
 def _of_directory(
     configuration: Configuration, order: Order, document: Mapping[str, Any]
 ) -> tuple[int, dict[str, tuple[int, int]]]:
-    """The runs that did without another person, and for each source the rejected rows of the plan and the age
-    of its last feed, -1 where that is not known."""
+    """The number of runs that were applied without the approval of another person, and for each source the
+    rejected rows of the plan and the age of its last feed, -1 if it is not known."""
     from piactl.directory.store.run_records import read_runs
     from piactl.directory.store.state_records import read_memory
     from piactl.flows.apply.approvals import broken_glass

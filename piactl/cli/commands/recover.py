@@ -1,4 +1,5 @@
-"""`recover`: shows and accepts the runs of this host that the directory lacks, and mends servers."""
+"""`recover`: shows and accepts the runs of this host that the directory lacks, and copies entries between
+servers."""
 
 from __future__ import annotations
 

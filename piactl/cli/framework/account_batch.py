@@ -125,8 +125,9 @@ class DeskReasonOptions(DeskOptions):
 def desk_manner(
     reason: str, administrator: bool, dry_run: bool, yes: bool, output: OutputLayout | None
 ) -> Manner:
-    """The help desk's identity unless more is asked for. No record of the run is left in the directory, for
-    the desk may write none and an undo could not bring a secret back; the journal has it all."""
+    """The manner of a command of the help desk: with its identity, or the administrator's if asked for. The
+    run leaves no record in the directory, because the desk may write none and an undo could not bring a
+    secret back; the journal has everything."""
     identity = IdentityName.ADMINISTRATOR if administrator else IdentityName.DESK
     return Manner(reason, dry_run, yes, output, identity=identity, recorded=False)
 
@@ -147,8 +148,8 @@ def begin(manner: Manner, *, changes: bool = True) -> AccountCommand:
 
 
 def allowing(manner: Manner, allow: Sequence[str] | None, reason: str) -> Manner:
-    """The manner with approvals of the guards of the help desk. Raises UsageError where somebody else than an
-    administrator approves, or nobody says why."""
+    """The manner with approvals of the guards of the help desk. Raises UsageError if anyone other than an
+    administrator approves, or if no reason is given."""
     if not allow:
         return manner
     need_reason(reason, "--allow", allow)
@@ -170,7 +171,7 @@ class AccountCommand:
         """Applies the act to each named account and returns the exit code.
 
         On a terminal, shows what would change and asks for confirmation. Raises what refuses the change,
-        after the results where they are data, and the error of the account if only one is named.
+        after the results if they are data, and the error of the account if only one is named.
         """
         from piactl.flows.accounts.edit import prepare
 
@@ -336,7 +337,7 @@ def put_results(results: Sequence[dict[str, Any]], output: OutputLayout | None) 
 
 
 def _notify(settings: Settings, batch: Batch, result: BatchResult) -> None:
-    """Notifies the owners of changed proofs, and says after a lock that sessions go on."""
+    """Notifies the owners of changed proofs, and reports after a lock that open sessions continue."""
     from piactl.core.plan.change import Kind
     from piactl.flows.accounts.batch import AccountOutcome
     from piactl.flows.apply.hooks_and_owner_notices import notify_owners, say_sessions_go_on

@@ -84,7 +84,7 @@ def _read_plainly(parameter: Any) -> Any:
 
 
 _WORDS = {"str": "TEXT", "list[str]": "TEXT", "int": "N", "int range": "N", "path": "FILE"}
-"""The types that typer writes in help, as the manual has them."""
+"""The types that typer writes in help, in the words of the manual."""
 
 
 _HELP = "Administer staff accounts in an LDAP directory from HR data."
@@ -122,8 +122,8 @@ def _unloaded() -> None:
 
 
 def assembled(noun: str = "", verb: str = "", *, whole: bool = False, alone: bool = False) -> Any:
-    """The application with the command `noun verb`, or with all commands if `whole`. If `alone`, without the
-    names of the others: they cost a tenth of the start."""
+    """The application with the command `noun verb`, or with all commands if `whole`. If `alone`, it lacks the
+    names of the others, which cost a tenth of the start time."""
     command: Any = get_command(_application(noun, verb, whole=whole, alone=alone))
     # typer lists groups last
     first = dict.fromkeys(words.partition(" ")[0] for words in COMMANDS)

@@ -3,9 +3,9 @@
 Commands come from their table, options from the functions of the commands; services, profiles, uids and runs
 are looked up. After an error there are no suggestions, and no message.
 
-typer's own completion loads typer at each press of the key, and rich for zsh and fish. CPU in ms, medians of
-20 on a busy machine, to complete `account l` and `account list --st`: 39 and 91 here, 88 and 100 with typer
-in bash, 178 and 197 in zsh.
+typer's own completion loads typer each time the key is pressed, and rich for zsh and fish. CPU in ms, medians
+of 20 on a busy machine, to complete `account l` and `account list --st`: 39 and 91 here, 88 and 100 with
+typer in bash, 178 and 197 in zsh.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Suggestion = tuple[str, str]
 """A word and its meaning, "" if it needs none."""
 
 FILES = ":files"
-"""Stands in place of suggestions: the shell itself completes file names."""
+"""Returned instead of suggestions: the shell itself completes file names."""
 
 _TOP_OPTIONS = (
     ("--config", "The configuration file (piactl.yaml)."),
@@ -72,7 +72,7 @@ def completed(words: Sequence[str]) -> list[Suggestion]:
 
 
 def _joined(words: Sequence[str]) -> tuple[list[str], str, str]:
-    """The words before the last, the last word, and the prefix of it that suggestions must not repeat (still
+    """The words before the last, the last word, and its prefix, which suggestions must not repeat (still
     empty)."""
     joined: list[str] = []
     index = 0
@@ -164,7 +164,7 @@ def complete(words: Sequence[str], put: Callable[[str], Any]) -> int:
     try:
         for word, meaning in completed(words):
             put(f"{word}\t{meaning}\n" if meaning else f"{word}\n")
-    except Exception:  # noqa: BLE001 - who is typing has not asked for anything that could fail
+    except Exception:  # noqa: BLE001 - somebody who is typing expects no error
         return 0
     return 0
 

@@ -42,7 +42,7 @@ chosen = Chosen()
 
 def configuration_path() -> Path:
     """--config, else PIACTL_CONFIG, else /etc/piactl/piactl.yaml. Raises ConfigurationInvalid, and UsageError
-    where the caller names one under sudo: it would decide which server gets the passwords of this user."""
+    if the caller names one under sudo: it would decide which server gets the passwords of this user."""
     named_path = chosen.config or os.environ.get("PIACTL_CONFIG", "")
     user = sudo_service() if named_path else ""
     if user:
@@ -76,7 +76,7 @@ def _is_there(path: Path) -> bool:
 
 def this_configuration() -> Configuration:
     """The configuration that the command line or the environment names. Raises ConfigurationInvalid, and
-    NotPermitted for root where each writing identity has a user: its files would be in the way of the
+    NotPermitted for root if each writing identity has a user: files of root would be in the way of the
     nights."""
     from piactl.cli.framework.configuration import open_configuration
 
@@ -140,7 +140,7 @@ def writing(configuration: Configuration, identity: str = IdentityName.NIGHTLY) 
 
 
 def _refuse_other_user(configuration: Configuration, identity: str) -> None:
-    """Raises NotPermitted where the password of an identity is for another Unix user."""
+    """Raises NotPermitted if the password of an identity is for another Unix user."""
     used = configuration.settings.directory.identities.get(identity)
     if used is not None and used.is_of_another(this_user()):
         raise NotPermitted(
@@ -175,8 +175,8 @@ def say(text: str) -> None:
 
 
 def say_text(text: str) -> None:
-    """Prints a text for people, whole lines without external characters, to stderr: what somebody is asked
-    about, while stdout is for data."""
+    """Prints to stderr a text for people that a question is about; stdout is for data. The text is whole
+    lines without external characters."""
     print(_painted(translated(text), sys.stderr), end="", file=sys.stderr)
 
 
@@ -209,14 +209,14 @@ def put_json(value: object, indent: int = 2) -> None:
 
 
 def put_text(pieces: Iterable[str]) -> None:
-    """Prints text for people where nothing may wait for a reader. Raises as `put`."""
+    """Prints text for people without a pager, so that nothing waits for a reader. Raises as `put`."""
     put([translated("".join(pieces))])
 
 
 def display(pieces: Iterable[str], layout: str = "text") -> None:
-    """Prints text for people: on a terminal with colours, and page by page where it is longer than the
-    screen. A `table` is in their language already (`report.table`), other layouts are data: see `put`. Raises
-    as `put`."""
+    """Prints text for people: on a terminal with colours, and page by page if it is longer than the screen. A
+    `table` is in their language already (`report.table`), other layouts are data: see `put`. Raises as
+    `put`."""
     if layout not in ("text", "table"):
         put(pieces)
         return
@@ -248,9 +248,9 @@ def list_of_accounts(
     as_of: str | None,
     columns: str,
 ) -> int:
-    """Prints rows about accounts (`uid`) on a day, with facts of the people where `columns` asks for them.
-    `rows_of` is given what reads the accounts, and what takes the reason for each that is unreadable. Returns
-    the exit code."""
+    """Prints rows about accounts (`uid`) on a day, with facts of the people if `columns` asks for them.
+    `rows_of` gets the store that reads the accounts, and a function that takes the reason for each unreadable
+    one. Returns the exit code."""
     from piactl.cli.framework.options import read_columns, read_day
     from piactl.flows.queries.accounts import PERSON_COLUMNS, with_person_facts
 

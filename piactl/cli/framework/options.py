@@ -51,7 +51,7 @@ class PlanForm(StrEnum):
 
 
 class ImpactGroup(StrEnum):
-    """What the impact of a plan is shown by."""
+    """The groups by which the impact of a plan is shown."""
 
     UAI = "uai"
     PROFILE = "profile"
@@ -207,8 +207,7 @@ AcceptFeed = Annotated[
 
 
 def with_shared_options(command: Callable[..., int]) -> Callable[..., int]:
-    """The command, whose parameter `options` is a dataclass: its annotated fields become options, the last
-    ones."""
+    """The command with the annotated fields of its parameter `options`, a dataclass, as its last options."""
     parameters = dict(inspect.signature(command, eval_str=True).parameters)
     group = parameters.pop("options")
     hints = get_type_hints(group.annotation, include_extras=True)
@@ -367,7 +366,7 @@ def _names_of_stdin() -> Iterator[str]:
             line = (raw.removeprefix(_BOM) if number == 1 else raw).decode().rstrip("\r\n")
         except UnicodeDecodeError:
             raise UsageError(f"stdin, line {number}: not valid UTF-8; nothing was changed") from None
-        # a list that piactl prints: tsv, or a table or csv, where the uid comes first
+        # a list that piactl prints: tsv, or a table or csv whose first column is the uid
         separator = separator or ("\t" if "\t" in line else ",| {2,}")
         cells = re.split(separator, line)
         if number == 1 and "uid" in (cells if separator == "\t" else cells[:1]):

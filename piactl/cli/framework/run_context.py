@@ -279,7 +279,7 @@ def put_outcome(done: Done, output: PlanLayout, ready: ReadyPlan | None = None) 
 
 
 def put_run(**facts: Any) -> None:
-    """Prints a run as one json object, whatever became of it."""
+    """Prints a run as one json object, however it ended."""
 
     usual: dict[str, Any] = {
         "run": None,
@@ -304,7 +304,7 @@ def _plan_facts(ready: ReadyPlan | None) -> dict[str, Any]:
 def refusals_as_json(
     output: PlanLayout, run: str | None = None, ready: ReadyPlan | None = None
 ) -> Iterator[None]:
-    """Prints the object of a run also where the block raises what prevents or ends it, with -o json."""
+    """With -o json, prints the object of a run also if the block raises what prevents or ends it."""
     try:
         yield
     except PiactlError as error:

@@ -27,7 +27,7 @@ def read_holds(file: Path) -> dict[str, date]:
 
 
 def kept_plan(configuration: Configuration, record: Mapping[str, Any]) -> ReadyPlan | None:
-    """The plan of a run, where this host kept it. Raises StalePlan for a file that was edited."""
+    """The plan of a run, if this host kept it. Raises StalePlan for a file that was edited."""
     from piactl.flows.plan.signed_plan_file import read_plan
 
     settings = configuration.settings
@@ -50,8 +50,8 @@ def page_of_run(
     public: bool,
 ) -> str:
     """The page of the run with this id, or `last`. `unknown` replaces a record that the directory does not
-    have; without it raises NotFound. `plan_of` is the plan of a record, where it is known. The coming days
-    from `today`, and since when people are held (`held_since`), are those of the last run alone."""
+    have; without it raises NotFound. `plan_of` returns the plan of a record, if it is known. The coming days
+    from `today`, and since when people are held (`held_since`), are shown for the last run only."""
     from piactl.clock import utc_now
     from piactl.directory.store.run_records import read_runs
     from piactl.errors import NotFound

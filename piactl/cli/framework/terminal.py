@@ -29,7 +29,7 @@ class StdoutLost(PiactlError):
 
 
 class WatchedStdout:
-    """`stream`, whose errors become StdoutLost, except BrokenPipeError.
+    """Wraps `stream`: its errors become StdoutLost, except BrokenPipeError.
 
     Characters that its encoding lacks are written as escapes. After one error every call fails, because
     libraries try a stream and swallow its error. The unwritten rest is discarded: a flush at the end of the
@@ -75,7 +75,7 @@ class WatchedStdout:
 
 
 def print_utf8() -> None:
-    """From here on stdout is UTF-8, whatever the locale."""
+    """From now on stdout is UTF-8, whatever the locale."""
     if isinstance(sys.stdout, WatchedStdout):
         sys.stdout.encode("utf-8")
 
@@ -93,8 +93,8 @@ def is_dumb() -> bool:
 
 
 def paged(text: str) -> bool:
-    """Shows a text that is longer than the screen in the pager ($PAGER, else less); whether it did. Not under
-    sudo: a pager can start a shell, with rights that are not the caller's."""
+    """Shows a text that is longer than the screen in the pager ($PAGER, else less), and returns whether it
+    did. Does not do so under sudo: a pager can start a shell, with rights that the caller does not have."""
     import shlex  # these are loaded here: most commands start no pager
     import shutil
     import signal
@@ -112,7 +112,7 @@ def paged(text: str) -> bool:
         return False
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the pager
     try:
-        with suppress(BrokenPipeError):  # who reads has seen enough
+        with suppress(BrokenPipeError):  # the reader has seen enough
             running.communicate(text.encode("utf-8", "replace"))
     finally:
         signal.signal(signal.SIGINT, before)

@@ -96,7 +96,7 @@ def _problems(password: str, minimum: int, owner: Owner) -> Iterator[str]:
     elif password != password.strip():
         yield "it begins or ends with a blank, which forms cut off"
     low = folded(password)
-    # any NUMEN, not only the owner's: a refusal of that one alone would confirm a guess
+    # any NUMEN, not only the owner's: to refuse only the owner's would confirm a guess
     if read_numen(password) is not None or _NUMEN.search(re.sub(r"[^a-z0-9]", "", low)):
         yield "it holds a NUMEN, which others know too"
     for pattern in _DATES:

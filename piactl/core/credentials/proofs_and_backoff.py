@@ -4,13 +4,13 @@ The verifier of the NUMEN is slow to compute: somebody who has it and the key ca
 second. It is scrypt over a keyed digest of the NUMEN. Its parameters are part of the value; a later version
 can raise them: `{key}scrypt$LN$R$P$SALT$HASH`, with LN the binary logarithm of n.
 
-In the hold-off a changed NUMEN proves nothing, and a changed private address gets nothing. Somebody who
-changes both in an HR application could otherwise take an account over within minutes. The hold-off gives its
-owner, who is notified at the former address, time to object.
+During the hold-off a changed NUMEN proves nothing, and nothing is sent to a changed private address. Somebody
+who changes both in an HR application could otherwise take an account over within minutes. The hold-off gives
+its owner, who is notified at the former address, time to object.
 
 Failed checks are counted per account and over all accounts. An attempt is counted before it is checked, and
-uncounted if it was right. Parallel attempts on several hosts therefore give no more tries than attempts one
-after another.
+no longer counted if it was right. Parallel attempts on several hosts therefore give no more tries than
+attempts one after another.
 """
 
 from __future__ import annotations

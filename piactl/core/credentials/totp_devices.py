@@ -21,8 +21,8 @@ PERIOD = 30
 """Seconds per step."""
 DIGITS = 6
 WINDOW = 1
-"""Steps before and after the expected one that are tried. Three codes fit at any moment: slapd miscounts many
-guesses at once, so few of them may be right."""
+"""How many steps before and after the expected one are tried. Three codes fit at any moment: slapd miscounts
+many guesses at once, so few of them may be right."""
 
 Codes = Callable[[int], str]
 """Returns the code of a step."""

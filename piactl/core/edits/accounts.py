@@ -100,8 +100,8 @@ def _refuse_to_miss(account: Account, open_: Sequence[Assignment], day: date, ru
 
 
 def extend(author: Author, until: date, sponsor: str = "") -> Act:
-    """Prolongs the assignments that end last, to `until`; reopens a closed account. `sponsor` is the new one
-    of an account that HR does not know."""
+    """Prolongs the assignments that end last, to `until`; reopens a closed account. `sponsor` is the new
+    sponsor of an account that HR does not know."""
 
     def act(account: Account, rules: Rules) -> Altered:
         altered, state = _without_closure(account, rules)
@@ -146,7 +146,8 @@ def extend(author: Author, until: date, sponsor: str = "") -> Act:
 
 
 def _without_closure(account: Account, rules: Rules) -> tuple[Account, State]:
-    """The account without its closure by hand, and its state then. Raises ActRefused if that lies ahead."""
+    """The account without its closure by hand, and its state then. Raises ActRefused if the closure is yet to
+    come."""
     closed = [o for o in running(account.overrides, rules.as_of) if o.kind is OverrideKind.CLOSE]
     if not closed:
         return account, account.state

@@ -39,7 +39,7 @@ def _exception(author: Author, new: ServiceException) -> Act:
 
 
 def end_exceptions(author: Author, service: str, uai: str = "") -> Act:
-    """Ends the exceptions of a service, grants and denials; `uai` "" means those of every establishment."""
+    """Ends the exceptions of a service, grants and denials; `uai` "" means at every establishment."""
 
     def act(account: Account, rules: Rules) -> Altered:
         others = tuple(

@@ -39,8 +39,8 @@ def rekey(author: Author, old: str, new: str) -> Act:
 
 
 def without_matricule(account: Account, matricule: str, rules: Rules) -> Account:
-    """The account without the digests and the further matricule; the first one is left to the caller. Raises
-    ActRefused if the account does not have it."""
+    """The account without the digests of a matricule, and without the matricule if it is a further one; if it
+    is the first, the caller removes it. Raises ActRefused if the account does not have it."""
     if matricule not in account.matricules:
         matricules = ", ".join(account.matricules) or "none in clear"
         raise ActRefused(f"{account.uid}: it has no matricule {matricule}; it has {matricules}")
@@ -54,7 +54,7 @@ def without_matricule(account: Account, matricule: str, rules: Rules) -> Account
 
 def on_its_way(source: Account, mark: str) -> Account:
     """The account in the middle of a merge. The server refuses a name in two ledgers, so this one gives up
-    its names first. They remain its aliases, and so reserved, until the other account has them."""
+    its names first. They stay its aliases, and so stay reserved, until the other account has them."""
     names = frozenset(name for name in source.names if "@" in name)
     own = frozenset(name for name in source.identifiers if "@" not in name) | {source.uid}
     return replace(source, merged=mark, address=None, other_mails=frozenset(), aliases=names, identifiers=own)
@@ -79,7 +79,8 @@ def merged_tombstone(source: Account, keys: DigestKeys, as_of: date) -> Account:
 
 def joined(into: Account, source: Account, as_of: date) -> Account:
     """The account that remains, with the names, matricules, posts, exceptions and overrides of both accounts.
-    Of equal ones it gets the later end, of two locks the stricter one. Its own name and proofs stay.
+    If both have the same one, it gets the later end; of two locks it gets the stricter one. Its own name and
+    proofs stay.
 
     Raises ActRefused if the other account is closed by hand, because that would close this one.
     """

@@ -15,9 +15,9 @@ from piactl.dataclass import dataclass
 
 @dataclass(frozen=True, slots=True)
 class PolicyCase:
-    """What is expected of somebody with these posts on a day. None, or nothing in `has` and `lacks`: not
-    asked. A service is `name`, or `name:UAI` for the right at one establishment; `services` are all of
-    them."""
+    """What is expected of a person with these posts on a day. A field that is None, or an empty `has` or
+    `lacks`, is not checked. A service is `name`, or `name:UAI` for the right at one establishment; `services`
+    lists all of them."""
 
     name: str
     line: int

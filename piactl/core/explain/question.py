@@ -103,12 +103,12 @@ Decide = Callable[[Account, date], tuple[Career, AccountStatus]]
 
 @dataclass(frozen=True)
 class Question:
-    """The account in question, with the drift that piactl decided, and the day. `changeable`:
-    commands can change it as of that day, with `as_of_option`, which is "" for today.
+    """The account in question, with what piactl decided about its drift, and the day. `changeable`: commands
+    can change it as of that day, with `as_of_option`, which is "" for today.
 
     `found` are the rights on the entry. `drift` is what another program changed, by field of the account, and
     `foreign` are the rights that it added or removed. `held` says why nothing of the account changes, "" if
-    the rules decide: then what the last run gave counts.
+    the rules decide. If it is set, the values of the last run count.
     """
 
     account: Account

@@ -51,7 +51,7 @@ def deny_remedy(question: Question, service: Service, uai: str, yes_days: YesDay
 def end_exception_remedy(
     question: Question, service: Service, uai: str, kind: str, yes_days: YesDays, *, yes: bool
 ) -> Iterable[Remedy]:
-    """The remedy to end an exception; `uai` "" ends those of every establishment."""
+    """The remedy to end an exception; `uai` "" ends the exceptions at every establishment."""
     act = end_exceptions(_AUTHOR, service.name, uai)
     command = f"exception end {{}} {_service(service, uai)}{question.as_of_option}"
     return _effective_remedy(question, act, f"the end of the {kind}", command, yes_days, yes=yes)
@@ -59,7 +59,7 @@ def end_exception_remedy(
 
 def reopen_remedy(question: Question, yes_days: YesDays) -> Iterable[Remedy]:
     """The remedy for an account without current assignment: undo a closure by hand, or renew the last one."""
-    from piactl.core.edits.accounts import reopen  # loaded where an account is closed
+    from piactl.core.edits.accounts import reopen  # loaded only for closed accounts
 
     if any(
         override.kind is OverrideKind.CLOSE
@@ -129,7 +129,7 @@ ASSIGNED = (State.ACTIVE, State.ON_LEAVE)
 
 
 def posts_with(question: Question, service: Service, uai: str) -> list[Post]:
-    """The posts of the day whose profile has the service."""
+    """The posts of the day to which the policy gives the service."""
     return [
         post
         for post in question.career.posts_on(question.as_of)

@@ -149,7 +149,7 @@ def login_answer(question: Question, around: LoginContext) -> Answer:
 
 
 def login_days(question: Question) -> list[Period]:
-    """The days on which the rules allow login, without those of an administrator's lock."""
+    """The days on which the rules allow login, without the days of an administrator's lock."""
     account = question.account
     if account.state is State.ARCHIVED:
         return []

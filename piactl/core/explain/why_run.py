@@ -1,4 +1,4 @@
-"""The way of one person through one run: row, matching, rules, difference, guards and write."""
+"""The steps of one person in one run: row, matching, rules, difference, guards and write."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ _WRITES = {
 
 
 def run_steps(plan: Plan, uid: str, matricules: Collection[str], end: RunEnd) -> list[Step]:
-    """The steps of a person in the run of this plan. What is held ends the way: the steps after it are
-    skipped."""
+    """The steps of a person in the run of this plan. A step that is held is the last one: the steps after it
+    are skipped."""
     way = _Way(plan, uid, matricules, end)
     steps: list[Step] = []
     for name in _STEPS:
@@ -77,7 +77,7 @@ def run_steps(plan: Plan, uid: str, matricules: Collection[str], end: RunEnd) ->
 
 
 def steps_without_plan(end: RunEnd) -> list[Step]:
-    """The steps by the record of a run and the journal, if the plan is not known."""
+    """The steps according to the record of a run and the journal, if the plan is not known."""
     if end.status == "refused":
         return [Step("row", Verdict.HELD, "refused", end.note or "the run was refused as a whole")]
     why = "the plan of the run is not kept on this host"

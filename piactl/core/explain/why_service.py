@@ -41,9 +41,9 @@ Ground = tuple[str, tuple[Rule, ...], Assignment | None]
 
 
 def right_answers(question: Question, service: Service) -> list[Answer]:
-    """One answer for a service of person scope. For establishment scope one answer per establishment with a
-    past, current or future right, a post with the service, or an exception; else per establishment of the
-    day."""
+    """One answer for a service of person scope. For establishment scope one answer for each establishment
+    with a past, current or future right, a post with the service, or an exception; if there is none, for each
+    establishment of the day."""
     return [right_answer(question, service, uai) for uai in _places(question, service) or [""]]
 
 
@@ -91,8 +91,8 @@ def right_answer(question: Question, service: Service, uai: str) -> Answer:
 
 
 def _by_the_entry(question: Question, right: Right, *, yes: bool) -> Iterator[Cause]:
-    """The cause of an entry that has or lacks the right against the rules. Without another program this is
-    what the next run changes, so it is said of today only."""
+    """The cause of an entry that has or lacks the right against the rules. If no other program did this, the
+    next run changes it, so the cause is given for today only."""
     has, drift = right in question.found, question.drift.get("entitlements")
     if has is yes:
         return
@@ -151,7 +151,7 @@ def _rules(question: Question, service: Service, post: Post) -> tuple[Rule, ...]
 
 
 def _own_rules(service: Service) -> tuple[Rule, ...]:
-    """The line of a service, and that of its condition where it has one."""
+    """The rule of a service, and the rule of its condition if it has one."""
     if not service.when.conditions:
         return (_rule(service),)
     return _rule(service), Rule(f"services.{service.name}.when", service.when.line)

@@ -21,17 +21,18 @@ _T = TypeVar("_T")
 
 def amended(instance: _T, **values: Any) -> _T:
     """`instance` with these values of its fields. Nearly every account of a night has them already, and is
-    returned as it is: to copy so many fields takes ten times as long as to compare them.
+    returned as it is: copying so many fields takes ten times as long as comparing them.
 
-    `instance` is of a dataclass with slots and without __post_init__, which can be copied slot by slot, in
-    half the time of `dataclasses.replace`. Raises AttributeError or KeyError for a name that is not a field.
+    The class of `instance` is a dataclass with slots and without __post_init__: it can be copied slot by
+    slot, in half the time of `dataclasses.replace`. Raises AttributeError or KeyError for a name that is not
+    a field.
     """
     if all(getattr(instance, name) == value for name, value in values.items()):
         return instance
     kind: Any = type(instance)
     stored, setters = _slots(kind)
     copy = object.__new__(kind)
-    # a setter returns None: this calls all of them, without a step of Python for each
+    # a setter returns None, so `any` calls all of them, without a step of Python for each
     any(map(call, setters.values(), repeat(copy), stored(instance)))
     for name, value in values.items():
         setters[name](copy, value)
@@ -72,7 +73,7 @@ PROOFS = (NUMEN_PROOF, MAIL_PROOF)
 """The proofs: what shows who a person is, or reaches them outside their account."""
 
 ADOPTED = "adopted"
-"""Among the changes of proofs, the day on which an entry was adopted: it may have a password."""
+"""The name, in `proof_changes`, of the day on which an entry was adopted: it may have a password."""
 
 Right = tuple[str, str]
 """A service, and the UAI of an establishment if the service has that scope, else ""."""
@@ -114,24 +115,24 @@ class Account:
     """One account, current (as in the directory) or desired (as it should be).
 
     `matricule` is None for an archived account; the keyed digests of all matricules of the person remain.
-    `further_matricules` are the others that HR uses for the person; where only the digest of one is known, it
-    is that digest. `merged` is the mark of an account that was merged into another (see
-    `merge_mark`). `identifiers` is the ledger of names: the uid, every address and alias that the account has
-    or had, and its uidNumber behind NUMBER. `aliases` are the addresses that still deliver to it,
-    `other_mails` and `other_uids` what another program added.
-    `entitlements` are pairs (service, uai), uai "" for person scope.
-    They, `profiles`, `local_profiles` (each with its establishment, `0800009A_enseignant`), `affiliations`
-    (of eduPerson), `establishments` (UAIs, the main one first), `corps` and `ends` (the last days of those
-    posts that have one) are those of the day the account was computed for.
+    `further_matricules` are the others that HR uses for the person; if only the digest of one is known, it is
+    that digest. `merged` is the mark of an account that was merged into another (see `merge_mark`).
+    `identifiers` is the ledger of names: the uid, every address and alias that the account has or had, and
+    its uidNumber behind NUMBER. `aliases` are the addresses that still deliver to it, `other_mails` and
+    `other_uids` what another program added.
+    `entitlements` are pairs (service, uai), uai "" for person scope. `entitlements`, `profiles`,
+    `local_profiles` (each with its establishment, `0800009A_enseignant`), `affiliations` (of eduPerson),
+    `establishments` (UAIs, the main one first), `corps` and `ends` (the last days of those posts that have
+    one) apply to the day for which the account was computed.
     `posix` is what Unix hosts see of the account: uidNumber, gidNumber, homeDirectory, loginShell; empty for
     none. `unique_id` is the identifier for federations, "" until the account has one; it is made of
     `entry_id`, the entryUUID without hyphens, from the day after `made_on` on.
     `assignments` are as HR and administrators set them; `overrides` apply on top (`overrides.overridden`).
     `login_from` and `login_until` are the first and last day of the login window that the directory enforces,
-    None for an open side; a window in the past refuses the login. `device` is the name of the active one-
-    time-code device, an entry below the account, or "". `identity_digest` and `birth_digest` stand for the
-    birth date (see `core.rules.matching`). `proof_changes` are the last days on which what proves who the
-    person is changed (see `PROOFS`).
+    None for an open side; a window in the past refuses the login. `device` is the name of the active
+    one-time-code device, an entry below the account, or "". `identity_digest` and `birth_digest` are made
+    from the birth date, which is not stored (see `core.rules.matching`). `proof_changes` are the last days on
+    which proofs of who the person is changed (see `PROOFS`).
     """
 
     uid: str

@@ -19,7 +19,7 @@ MANUAL = "manual"
 
 
 HAND_ENDED = "a change by hand has ended: the HR data apply again"
-"""The effect on the day after the last one of an override."""
+"""The effect on the day after the last day of an override."""
 
 
 class OverrideKind(Enum):
@@ -91,7 +91,7 @@ def running(overrides: Iterable[Override], as_of: date) -> tuple[Override, ...]:
 
 
 def sponsor_of(overrides: Iterable[Override]) -> str:
-    """The uid of the sponsor, "" if there is none: that of the assignment by hand that lasts longest."""
+    """The uid of the sponsor of the assignment by hand that lasts longest, "" if there is none."""
     named = ((override.until, override.sponsor) for override in overrides if override.sponsor)
     return max(named, default=(None, ""))[1]
 

@@ -16,8 +16,8 @@ COMMON = "hr"
 
 
 def qualified(namespace: str, matricule: str) -> str:
-    """A matricule with its namespace, as accounts, records and commands have it: `namespace:matricule`, or
-    the matricule alone in the common one."""
+    """A matricule with its namespace, as accounts, records and commands use it: `namespace:matricule`, or the
+    matricule alone in the common one."""
     return matricule if namespace == COMMON else f"{namespace}:{matricule}"
 
 
@@ -89,7 +89,7 @@ class Person:
     silent: frozenset[str] = field(default=frozenset(), compare=False)
     """Fields without a column in the feed: their blanks do not erase values."""
     former: str = ""
-    """A matricule that HR called the person by before."""
+    """A matricule that the person had in HR before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ EMPLOYEE = frozenset({"employee", "member"})
 @dataclass(frozen=True, slots=True)
 class When:
     """A condition on an assignment: each field must have one of its values. Without fields it is always true.
-    `line` is its line of the policy.
+    `line` is its line in the policy.
 
     Fields: fonction corps discipline modalite position uai (of the assignment), nature degree sector (of its
     establishment; blank if it is not in the register).
@@ -50,7 +50,7 @@ def _field(name: str, assignment: Assignment, register: Register) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A profile and the condition under which an assignment gives it; `line` is its line of the policy.
+    """A profile and the condition under which an assignment gives it; `line` is its line in the policy.
     `affiliations` are those of eduPerson for people in post with this profile."""
 
     name: str
@@ -126,8 +126,8 @@ REFERENCE = 1_000
 """The number of accounts in scope that a scaling floor refers to."""
 
 LEAST = 10
-"""A scaling floor never falls below this number of accounts, unless it is given as less: a person can still
-read so many."""
+"""A scaling floor never falls below this number of accounts, which a person can still read, unless the policy
+gives a lower floor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class Limit:
     """Exceeded by more than `max` accounts and more than `share` (0 to 1) of the accounts in scope.
 
     `scales`: `max` is the floor for REFERENCE accounts, and the floor for another number is `max` times the
-    root of their ratio, because a count varies by chance as the root of its mean.
+    root of their ratio, because the chance variation of a count grows with the root of its mean.
     """
 
     max: int
@@ -224,8 +224,8 @@ class ApprovalRule:
 
 @dataclass(frozen=True, slots=True)
 class Approvals:
-    """Which plans other people have to approve, how many of them (`count`), and for how long an approval
-    serves."""
+    """Which plans other people have to approve, how many people (`count`), and how long an approval is valid
+    (`hours`)."""
 
     required: tuple[ApprovalRule, ...] = ()
     count: int = 1
@@ -254,7 +254,7 @@ class Policy:
     of the given name and the surname). `otp_issuer` is the name that authenticators show with the account,
     `otp_reach` the largest clock error, in minutes, that a resynchronisation corrects. `window` is the number
     of days whose losses count together. An account with a sponsor ends at most `sponsored_days` ahead.
-    `supplements` are the sources that the configuration calls so; they are not in the file.
+    `supplements` are the sources that the configuration marks as supplements; they are not in the file.
     `digest` is the SHA-256 of its file, in hexadecimal, `file` its name."""
 
     timezone: str = "Europe/Paris"
@@ -293,7 +293,7 @@ class Policy:
     _asked: dict[bool, tuple[str, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
     _of_code: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     careers: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """What `core.rules.career` keeps of the careers under this policy."""
+    """The careers under this policy that `core.rules.career` keeps."""
 
     def __post_init__(self) -> None:
         self._of_code.update({code: p.name for p in self.positions.values() for code in p.codes})

@@ -17,7 +17,7 @@ CREDENTIAL = "credential:"
 @dataclass(frozen=True, slots=True)
 class Identity:
     """How a service identity binds: SASL EXTERNAL over ldapi, or a DN and a password file. `user` is the only
-    Unix user that may read that file, "" where it is every user that runs piactl."""
+    Unix user that may read that file, "" if every user that runs piactl may."""
 
     external: bool = False
     dn: str = ""
@@ -57,8 +57,8 @@ class DirectorySettings:
     `attributes` renames LDAP attributes: the name that piactl uses by default -> the one used here.
     `in_flight`: pending requests of a writer; 1 waits for each answer.
     `taken_attributes`: attributes of unmanaged entries whose addresses count as taken. `consumers`: the base
-    of the entries of applications that read the directory, "" for none; `groups`: that of the groups of the
-    policy, `structures`: that of the establishments, "" where they are not kept.
+    of the entries of applications that read the directory, "" for none. `groups`: the base of the groups of
+    the policy, `structures`: the base of the establishments, "" if they are not kept.
     """
 
     servers: tuple[str, ...]
@@ -84,10 +84,10 @@ class SourceLimits:
     """When a whole feed of a source is refused. Shares are 0 to 1, floors and sizes are counts.
 
     `bad_share`: of the values of one column, with at least `bad_floor` of them bad.
-    `known_share`: of the matricules known from the last feed that a full feed must still have, where at
-    least `known_floor` were known. `size_share`: how far the number of rows may be from the last one,
-    with at least `size_floor` rows of difference. `column_share`: how far the share of rows with a value in
-    one column may be from that of the last feed, with at least `column_floor` rows of difference.
+    `known_share`: of the matricules known from the last feed that a full feed must still have, if at least
+    `known_floor` were known. `size_share`: how far the number of rows may be from the last one, with at least
+    `size_floor` rows of difference. `column_share`: how far the share of rows with a value in one column may
+    be from the share in the last feed, with at least `column_floor` rows of difference.
     `held_share`: of the people of a feed, how many may be held, with at least `held_floor` of them.
     The maxima stop a runaway file.
     """
@@ -127,16 +127,16 @@ class SourceSettings:
     `full`: a complete feed lists everyone. `trailer`: a feed without its `#FIN` line is incomplete.
     `delimiter` "" is detected in the header (`;` `,` or tab). `encoding` is utf-8, windows-1252 or
     iso-8859-15, decoded strictly. `files` are patterns (fnmatch) of the file names of the source.
-    `date_pattern` is a regular expression with groups `year`, `month`, `day` for the feed's date in the
-    file name, and `number` for what orders the sets of one day. `columns`: canonical column -> header name
-    there. `values`: canonical column -> raw value -> canonical value. `constants`: canonical column -> value
+    `date_pattern` is a regular expression with groups `year`, `month`, `day` for the feed's date in the file
+    name, and `number` for what orders the sets of one day. `columns`: canonical column -> header name in the
+    feed. `values`: canonical column -> raw value -> canonical value. `constants`: canonical column -> value
     for every row. `date_formats` are strptime formats, tried in order. `feed_days`: how many days the date of
-    a feed may be from that of the run. `namespace`: that of its matricules.
+    a feed may differ from the date of the run. `namespace`: the namespace of its matricules.
 
-    `format` is csv, or that of a set of files (piactl.feed.formats); `perimeter` is what the head of such a
-    set must state (`academie`, `degre`), `drop_functions` are function codes that make no post beside another
-    function. `empty_values`: what an attribute without a value in a modification does, clear or keep.
-    `delta_days`: the most days from one set to the next delta, of those `delta_weekdays`. `state_folder` is
+    `format` is csv, or the format of a set of files (piactl.feed.formats); `perimeter` is what the head of
+    such a set must state (`academie`, `degre`), `drop_functions` are function codes that make no post beside
+    another function. `empty_values`: what an attribute without a value in a modification does, clear or keep.
+    `delta_days`: the most days from one set to the next delta; only `delta_weekdays` count. `state_folder` is
     where this host keeps the last sets. `supplement`: the source only adds posts to people of other sources.
     `creates`: people of no other source get an account.
     """
@@ -168,7 +168,7 @@ class SourceSettings:
     periods: tuple[LimitsPeriod, ...] = ()
 
     def is_old(self, day: date | None, today: date) -> bool:
-        """Whether its last full feed, of this day (None: not known), is too far from today."""
+        """Whether its last full feed, dated `day` (None: not known), is too far from today."""
         return self.full and day is not None and abs((today - day).days) > self.feed_days
 
 
@@ -176,8 +176,8 @@ class SourceSettings:
 class PasswordSettings:
     """Passwords and activation passwords. `policy` is the DN of the ppolicy entry for people,
     `activation_policy` the DN of the one that applies until an activation password is replaced,
-    `protected_policy` that of protected accounts. `other_policies` are those that an account may also name; a
-    run removes every other one.
+    `protected_policy` the DN of the one for protected accounts. `other_policies` are those that an account
+    may also name; a run removes every other one.
 
     An activation password lasts `activation_hours`. `minimum` and `administrator_minimum` are in characters.
     After `failures_per_hour` failed identity checks over all accounts, checks are refused for a while. A
@@ -234,13 +234,13 @@ class ChangeHook:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The configuration of one host. `matching_key_file` holds the second secret of the digests of NUMENs,
-    "" on a host that has none. `sources` are in the order of their rank; `ranks` names for some data the
-    one that comes first. `go_on`: a run continues without these sources if their feed is refused.
-    `clock_minutes`: how far the clocks of this host and of the server may differ. `change_hooks` are
-    the commands that get changes, `proof_hook` is the one for changes of proofs of identity, with
-    its arguments, which may run for `hook_seconds`. `journal_heads`: a file that the head of the journal is
-    appended to. `language` is that of texts for people, "" for that of the environment."""
+    """The configuration of one host. `matching_key_file` holds the second secret of the digests of NUMENs, ""
+    on a host that has none. `sources` are in the order of their rank; `ranks` names, for some data, the
+    source that comes first. `go_on`: a run continues without these sources if their feed is refused.
+    `clock_minutes`: how far the clocks of this host and of the server may differ. `change_hooks` are the
+    commands that get changes, `proof_hook` is the one for changes of proofs of identity, with its arguments,
+    which may run for `hook_seconds`. `journal_heads`: a file that the head of the journal is appended to.
+    `language` is the language of texts for people, "" for the language of the environment."""
 
     file: str
     directory: DirectorySettings
@@ -271,8 +271,8 @@ class Settings:
     canaries: tuple[Canary, ...] = ()
 
     def matches_feeds(self, user: str) -> bool:
-        """Whether a Unix user matches NUMENs of feeds, and so needs the matching key: that of the nights, and
-        that of the administrator, who adopts. That of the help desk does not."""
+        """Whether a Unix user matches NUMENs of feeds, and so needs the matching key: the user of the nights
+        does, and the user of the administrator, who adopts; the user of the help desk does not."""
         names = (IdentityName.NIGHTLY, IdentityName.ADMINISTRATOR)
         identities = [self.directory.identities[name] for name in names if name in self.directory.identities]
         return any(not identity.is_of_another(user) for identity in identities)
@@ -291,5 +291,5 @@ class Settings:
         return f"{self.state_folder}/plans"
 
     def kept_plan(self, fingerprint: str) -> str:
-        """The file there of the plan with this fingerprint."""
+        """The file of the plan with this fingerprint in `plans_folder`."""
         return f"{self.plans_folder}/{fingerprint[:16]}.json"

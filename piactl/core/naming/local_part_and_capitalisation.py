@@ -193,12 +193,13 @@ class TakenNames:
 
 
 AS_WRITTEN, PROPER, NOM = ("as-written", "proper", "NOM")
-"""As HR writes them; names in capitals as people write them; the same with every family name in capitals."""
+"""Names as HR writes them; names in capitals as people write them; the same with family names in capitals."""
 
 _FRENCH = frozenset({"de", "du", "des"})
-"""Small wherever something follows."""
+"""In small letters if something follows."""
 _FOREIGN = frozenset("da das do dos di del della den der ten ter von zu y e".split())
-"""Small within a name, but not as its first word: `Pereira da Silva`, but `Da Silva`, as usual in France."""
+"""In small letters within a name, but not as its first word: `Pereira da Silva`, but `Da Silva`, as usual in
+France."""
 _WORD = rf"[^\s.{re.escape(APOSTROPHES + DASHES)}]+"
 
 
@@ -211,14 +212,14 @@ def shown_name(field: str, name: str, case: str) -> str:
 
 @lru_cache(maxsize=20_000)
 def _proper(name: str) -> str:
-    """A name without any small letter as people write it: `DE LA TOUR D'AUVERGNE` is `de La Tour d'Auvergne`.
-    A name with small letters was written with care, and stays."""
+    """A name in capitals as people write it: `DE LA TOUR D'AUVERGNE` is `de La Tour d'Auvergne`. A name with
+    small letters was written with care, and stays as it is."""
     if name != name.upper():
         return name
 
     def written(match: re.Match[str]) -> str:
         word, after = match[0].lower(), name[match.end() : match.end() + 1]
-        if after and after in APOSTROPHES:  # d' is small; O'Brien, N'Guyen and L'Hermite are not
+        if after and after in APOSTROPHES:  # only d' is small, not O'Brien, N'Guyen or L'Hermite
             small = word == "d"
         else:
             small = bool(after) and (word in _FRENCH or (word in _FOREIGN and match.start() > 0))

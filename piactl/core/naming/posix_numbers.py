@@ -13,9 +13,9 @@ class Numbers:
     """The numbers in use, now or before, by accounts, archived accounts and unmanaged entries.
 
     `read` returns each with its owner: the uid of an account, or the DN of another entry. It is called when
-    the first number is asked for. `gone` returns whether a number was that of another account than `uid`,
-    whose entry is no longer there. `lacking` are the uids of accounts that have no number because none is
-    left, `shared` the numbers that two entries have, by uid of the account.
+    the first number is asked for. `gone` returns whether a number belonged to an account other than `uid`
+    whose entry no longer exists. `lacking` are the uids of accounts that have no number because none is left,
+    `shared` the numbers that two entries have, by uid of the account.
     """
 
     def __init__(
@@ -41,9 +41,10 @@ class Numbers:
         )
 
     def number_for(self, uid: str, on_entry: str = "", dn: str = "", *, there: bool = False) -> int | None:
-        """The number of an account that has none in its ledger: the one that its entry has, if no other has
-        it, else a free one; None if there is none. `dn` is an entry that piactl does not manage yet. An
-        account that is `there` and gets none is noted."""
+        """The number of an account that has none in its ledger: the one on its entry, None if another entry
+        has or had it (noted in `shared`); if its entry has none, a free one, None if none is left. `dn` is an
+        entry that piactl does not manage yet. An account that is `there` and gets no free number is noted in
+        `lacking`."""
         if on_entry:
             if self.is_of(int(on_entry), dn or uid):
                 return int(on_entry)
@@ -55,10 +56,10 @@ class Numbers:
         return number
 
     def take(self, uid: str) -> int | None:
-        """Takes and returns a free number for the account `uid`; None where none is left.
+        """Takes and returns a free number for the account `uid`; None if none is left.
 
-        The search begins at a digest of the uid, which is the person's for ever: a directory restored from an
-        older copy gives the accounts that are made again the numbers that they had.
+        The search begins at a digest of the uid, which belongs to the person for ever: if a directory is
+        restored from an older copy, accounts that are created again get the numbers that they had.
         """
         owners = self._known()
         if uid in self._taken or self._full:

@@ -23,9 +23,9 @@ _SHOWN = 40
 class Incumbent:
     """An entry that piactl does not manage yet.
 
-    `mails` are the values of its address attribute, `others` those of the other attributes whose addresses
-    count as taken, `matricules` and `numens` (keyed digests) what may identify its person, `rights` its
-    entitlements under piactl's URN. `fault` is what prevents its adoption, "" if nothing.
+    `mails` are the values of its address attribute, `others` the values of the other attributes whose
+    addresses count as taken, `matricules` and `numens` (keyed digests) what may identify its person, `rights`
+    its entitlements under piactl's URN. `fault` is what prevents its adoption, "" if nothing.
     """
 
     dn: str
@@ -72,7 +72,7 @@ def recognised(
 ) -> tuple[list[EntryMatch], list[Unmatched]]:
     """The person of each entry, by its matricule, else by its NUMEN. `numens`: matricule by keyed digest.
 
-    If two entries are of one person, both stay as they are. So does an entry whose identifiers name two
+    If two entries belong to one person, both stay as they are. So does an entry whose identifiers name two
     people.
     """
     matricules_by_name: dict[str, list[str]] = defaultdict(list)
@@ -146,8 +146,8 @@ def in_domain(address: str, domain: str) -> bool:
 
 
 def main_address(incumbent: Incumbent, domain: str, base: str) -> str | None:
-    """The main address of an entry: the only one, else the one of its uid, else the one of its name, whose
-    local part is `base`; None if several match."""
+    """The main address of an entry: the only one, else the one that matches its uid, else the one that
+    matches its name (`base` as the local part); None if several match."""
     candidates = [mail for mail in incumbent.mails if in_domain(mail, domain)]
     if len(candidates) > 1:
         by_uid = [mail for mail in candidates if _local(mail) == incumbent.uid.casefold()]

@@ -1,4 +1,4 @@
-"""Which plans need another person, and whether the approvals that they have serve."""
+"""Which plans need another person, and whether the approvals that they have are valid."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ AHEAD = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """What `by` said at `at` about the plan with this fingerprint, made with this policy: yes (`approved`) or
-    no. `allowed` are the broken guards with their numbers, `feeds` the digests of its feeds."""
+    """The answer of `by` at `at` about the plan with this fingerprint, made with this policy: yes
+    (`approved`) or no. `allowed` are the broken guards with their numbers, `feeds` the digests of its
+    feeds."""
 
     name: str
     plan: str
@@ -69,8 +70,8 @@ def allowed_of(plan: Plan) -> dict[str, int]:
 @dataclass(frozen=True, slots=True)
 class ApplyRequest:
     """A plan that is about to be applied: its fingerprint, the people behind it (who made it, who applies
-    it), and what happened since: `used` are the approvals that a run used up, by the run, `later` the starts
-    of runs that made another plan."""
+    it), and what happened since: `used` are the approvals that a run used up, each with the run, `later` are
+    the starts of runs that made another plan."""
 
     plan: Plan
     fingerprint: str
@@ -80,7 +81,7 @@ class ApplyRequest:
 
 
 def rejection(plan: Plan, fingerprint: str, approvals: Iterable[Approval]) -> Approval | None:
-    """The last word about the plan with this fingerprint or one of its feeds, if it is a no."""
+    """The last answer about the plan with this fingerprint or one of its feeds, if it is a rejection."""
     feeds = {feed.digest for feed in plan.basis.feeds}
     about = [
         approval
@@ -94,7 +95,7 @@ def rejection(plan: Plan, fingerprint: str, approvals: Iterable[Approval]) -> Ap
 def serving(
     request: ApplyRequest, approvals: Iterable[Approval], rules: Approvals, now: datetime
 ) -> tuple[list[Approval], list[str]]:
-    """The approvals of different people that serve the plan now, and why the others about it do not."""
+    """The approvals of different people that count for the plan now, and why the other ones do not."""
     serve: dict[str, Approval] = {}  # by person
     why_not = []
     for approval in approvals:

@@ -68,14 +68,14 @@ Facts = Mapping[str, object]
 
 
 LAYOUT = "layout"
-"""The fact of a change that names the attributes which get the form that this version writes."""
+"""The fact of a change that names the attributes that are written anew in the form of this version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
     """The effect of all changes of one account: the profiles and services that it gains and loses, and what
     differs although no assignment is new (`other`): establishment, function, details, end, name (see
-    `diff.other_values`). `sources` are those of its assignments, `posts` the new ones."""
+    `diff.other_values`). `sources` are the sources of its assignments, `posts` its new assignments."""
 
     gains: Belongings = frozenset()
     losses: Belongings = frozenset()
@@ -91,7 +91,7 @@ class Change:
 
     `feed` and `line` name the feed row that caused it, if any. `effective` is the day from which the rules
     require it, which may be past. `rule` is the line of the policy that decides it (`policy.yaml:87`).
-    `source` is that of the row. `establishments`, `profiles` and `effect` are for guards.
+    `source` is the source of the row. `establishments`, `profiles` and `effect` are for guards.
     """
 
     kind: Kind
@@ -109,4 +109,4 @@ class Change:
     profiles: tuple[str, ...] = field(default=(), compare=False)
     effect: Effect = field(default=Effect(), compare=False)
     protected: bool = False
-    """Whether the account is protected: only the undo of a change by hand touches one."""
+    """Whether the account is protected: only the undo of a change by hand changes one."""

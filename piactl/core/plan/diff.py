@@ -81,8 +81,8 @@ def state_kind(before: State, after: State) -> Kind | None:
 
 
 def changes_of(desired: Desired, rules: Rules, fields: Container[str] | None = None) -> list[Change]:
-    """The changes that turn the current account into the desired one. `fields` are those whose attributes
-    differ on the entry (None: all). A difference that no attribute shows is not a change."""
+    """The changes that turn the current account into the desired one. `fields` are the fields whose
+    attributes differ on the entry (None: all). A difference that no attribute shows is not a change."""
     current, account = desired.subject.current, desired.account
     maker = _Maker(desired, rules, fields)
     if current is None:
@@ -240,7 +240,7 @@ class _Maker:
         return self._change(Kind.RENAME, before, after, reason, self.rules.as_of, self._row() or self.behind)
 
     def identity(self) -> list[Change]:
-        """The change of what proves who the person is: NUMEN and private address, both masked."""
+        """The change of the proofs of who the person is: NUMEN and private address, both masked."""
         current, account = self.current, self.account
         before: dict[str, object] = {}
         after: dict[str, object] = {}
@@ -259,7 +259,7 @@ class _Maker:
         return [self._change(Kind.IDENTITY, before, after, reason, self.rules.as_of, self._row())]
 
     def _row(self) -> Assignment | None:
-        """The assignment whose row brings the data of the person."""
+        """The assignment whose feed row has the data of the person."""
         person = self.desired.subject.person
         return next(iter(person.assignments), None) if person is not None else None
 
@@ -345,7 +345,7 @@ class _Maker:
                 if old != new and self._written(name):
                     before[name], after[name] = old, new
             reason = "the rules give other values"
-            if after.keys() == {"unique_id", "next_due"}:  # it was due for that alone
+            if after.keys() == {"unique_id", "next_due"}:  # it was due only for that
                 del before["next_due"], after["next_due"]
             if after.keys() == {"unique_id"}:
                 reason = "an account gets its identifier for federations the day after it is made"
@@ -472,7 +472,7 @@ _DETAILS = ("corps", "position", "discipline", "modality", "quotite")
 
 def other_values(current: Account, account: Account) -> Iterator[str]:
     """What differs although no assignment has begun: `establishment` or `function` if an assignment differs
-    from a known one in that alone, `details` if a known assignment has other values, `end` if it has another
+    from a known one only in that, `details` if a known assignment has other values, `end` if it has another
     end, `name` if a name differs in more than its spelling. A mutation is not among them, because it has its
     own start."""
     by_key = {a.key: a for a in current.assignments}

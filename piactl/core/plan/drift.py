@@ -13,7 +13,7 @@ from piactl.dataclass import dataclass
 class DriftClass(StrEnum):
     """What a drift does, in the order in which it is shown.
 
-    LOOSENING gives access, or lets piactl's protection go. VANISHED is an entry that is gone or no longer
+    LOOSENING gives access, or removes piactl's protection. VANISHED is an entry that is gone or no longer
     managed. TIGHTENING takes access away. IDENTITY is a name or an address. PRESENTATION is how a person is
     shown.
     """
@@ -32,8 +32,8 @@ ADOPTABLE = frozenset({DriftClass.IDENTITY, DriftClass.PRESENTATION})
 
 
 class DriftFate(StrEnum):
-    """What a run does with a drift. WAITS: until an administrator decides. UNKNOWN: only the next
-    feed says again what piactl wrote."""
+    """What a run does with a drift. WAITS: until an administrator decides. UNKNOWN: only the next feed shows
+    again what piactl wrote."""
 
     REVERTED = "reverted"
     KEPT = "kept"
@@ -44,11 +44,11 @@ class DriftFate(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Drift:
     """One attribute of one account, by its name in the directory. `ours` are the values of piactl that are
-    gone, `theirs` those of another program that are there, as text; secrets are masked, and a value that is
+    gone, `theirs` the values that another program put there, as text; secrets are masked, and a value that is
     not known is "?".
 
-    `by` is who wrote it, with the instant, as far as that is known. `owner` is the other account that has
-    such a name. `until` is the last day on which it is kept.
+    `by` is its author, with the instant, as far as they are known. `owner` is the other account that has such
+    a name. `until` is the last day on which it is kept.
     """
 
     uid: str

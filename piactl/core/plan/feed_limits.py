@@ -7,7 +7,7 @@
 | `few-known` | it has too few of the matricules known from this source: another académie, a test file |
 | `size` | its number of rows differs too much from the last feed applied |
 | `changed-column` | the blanks or the values of a column differ too much from the last feeds |
-| `held` | too many of its people are held: matricules moved against the other columns |
+| `held` | too many of its people are held: matricules shifted against the other columns |
 | `undone` | the run that applied it was undone |
 | `missing-delta` | it changes a set that was not applied, or a delta between them is missing |
 | `doubled-delta` | another set of its day, or a later one, was applied |
@@ -72,10 +72,10 @@ class FeedFacts:
     counts the rows whose person is uncertain: if there are any, absences from this feed do not count.
     `values`: per counted column, the rows with each value (blank is a value). `distinct`: per column of the
     file, the number of its distinct values without blank, at most MOST_DISTINCT; `forms`: of the first of
-    these, how many have each form (`9/9/9` of 01/09/2026). `establishments`: the valid UAIs. `basis` is what
-    a delta that was read on top of another set changes, `later` are the digests of sets of its kind that are
-    of its day or later. `part`: it lists only some establishments of its source; `kind` is then the name that
-    the sets of the same ones share.
+    these, how many have each form (`9/9/9` of 01/09/2026). `establishments`: the valid UAIs. `basis` is the
+    set that a delta changes, `later` are the digests of sets of its kind that are of its day or later.
+    `part`: it lists only some establishments of its source; `kind` is then the name that the sets of the same
+    establishments share.
     """
 
     source: str
@@ -148,7 +148,7 @@ def record_of(
 ) -> SourceRecord:
     """The record of a feed dated `day`, with the columns of earlier feeds from `last`."""
     past = last.past if last else ()
-    if facts.part:  # the size of one part is not that of another
+    if facts.part:  # the size of one part says nothing about another
         if last is None:
             return SourceRecord(facts.source, facts.digest, day, 0, 0)
         return replace(last, digest=facts.digest, date=day)
@@ -199,7 +199,7 @@ MANY = 20
 """The forms of a column are compared if this many distinct values were seen."""
 
 WARNING, WARNING_PAST = 0.25, 3
-"""A column that differs by this share of the limit is a warning, once there are WARNING_PAST feeds."""
+"""A column that differs by this share of the limit gets a warning, once there are WARNING_PAST feeds."""
 
 LEFT = 0.1
 """A column no longer varies if less than this share of those rows or values is left."""
@@ -269,7 +269,7 @@ def order_refusals(
 
 
 def _days_of(basis: DeltaBasis, weekdays: Collection[str]) -> int:
-    """How many of the days after the basis, up to that of the delta, are such weekdays."""
+    """How many of the days after the basis, up to the day of the delta, are among the weekdays."""
     first = basis.day.toordinal() + 1
     days = range(first, first + basis.days)
     return sum(WEEKDAYS[date.fromordinal(day).weekday()] in weekdays for day in days)
@@ -352,7 +352,7 @@ def _few_known(
 
 
 def _size(facts: FeedFacts, last: SourceRecord | None, limits: SourceLimits) -> Iterator[Refusal]:
-    if last is None or not last.rows:  # no feed of no rows was ever applied: their number is not known
+    if last is None or not last.rows:  # no empty feed is ever applied: 0 means unknown
         return
     apart = abs(facts.rows - last.rows)
     if _exceeds(apart, limits.size_share * last.rows, limits.size_floor):
@@ -364,8 +364,8 @@ def _size(facts: FeedFacts, last: SourceRecord | None, limits: SourceLimits) -> 
 def column_warnings(
     facts: FeedFacts, last: SourceRecord | None, source: SourceSettings, as_of: date
 ) -> dict[str, str]:
-    """How columns of a full feed differ from the last feeds, by column: in blanks, values or forms, by a
-    part of what would refuse the feed."""
+    """How columns of a full feed differ from the last feeds, by column: in blanks, values or forms, by more
+    than WARNING of the limit that refuses the feed."""
     if last is None or len(last.past) < WARNING_PAST or not facts.full or facts.digest == last.digest:
         return {}
     limits = limits_on(source, as_of)
@@ -396,7 +396,7 @@ def _changed_columns(
     facts: FeedFacts, past: Sequence[PastFeed], limits: SourceLimits, words: str
 ) -> dict[str, str]:
     """Columns that differ from the last feeds: filled in many more or fewer rows, with other values, or no
-    longer varied. `words` say the limit."""
+    longer varied. `words` state the limit."""
     if not past or not facts.rows:
         return {}
     messages: dict[str, str] = {}
@@ -426,7 +426,8 @@ def _changed_columns(
 
 
 def _unvaried(facts: FeedFacts, past: Sequence[PastFeed], limits: SourceLimits) -> Iterator[tuple[str, str]]:
-    """The columns that varied and now have nearly one value. Small feeds are skipped: there it is chance."""
+    """The columns that varied and now have nearly one value. Small feeds are skipped, because there it may be
+    chance."""
     if past[-1].rows < limits.column_floor:
         return
     for column, counts in facts.values.items():
@@ -457,7 +458,7 @@ def _apart(now: int, before: float, rows: int, limits: SourceLimits) -> bool:
 
 
 def _exceeds(number: float, most: float, floor: int) -> bool:
-    """Whether a number is beyond its share, and no less than its floor."""
+    """Whether a number is above `most`, its share, and at least its floor."""
     return number >= max(floor, 1) and number > most
 
 

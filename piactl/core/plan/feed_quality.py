@@ -32,10 +32,10 @@ class FeedQuality:
     `applied` are the rows of people whose account the run writes, `ignored` those that count twice and those
     of people who have no account today. `blanks` are the rows without a value, by column of EXPECTED that the
     feed has. `doubled` are rows that repeat or contradict another one. `posts` are those that the account did
-    not have before, `late` how many of them began so many days ago. `back` are posts that an earlier feed
-    lacked. `establishments` are those of the feed, 0 where they are not known, `missing` those that the last
-    feed of the source had. `places` are the establishments with most FAULTS. `warned` are the columns that
-    differ from the last feeds.
+    not have before, `late` counts those of them that had begun before, by how many days. `back` are posts
+    that an earlier feed lacked. `establishments` are those of the feed, 0 if they are not known, `missing`
+    those that only the last feed of the source had. `places` are the establishments with most FAULTS.
+    `warned` are the columns that differ from the last feeds.
     """
 
     source: str
@@ -68,8 +68,8 @@ def worst(places: Iterable[Place], most: int) -> dict[str, dict[str, int]]:
 
 
 def components(nights: Sequence[FeedQuality]) -> dict[str, float | None]:
-    """The components of the score of some nights of one source, 0 to 1; None where nothing could be counted.
-    Of each, the share of what is right: rows that are valid, values that are there, rows that no other one
+    """The components of the score of some nights of one source, 0 to 1; None if nothing could be counted.
+    Each is the share of what is right: rows that are valid, values that are there, rows that no other one
     repeats or contradicts, new posts known by their start, rows of posts that did not go and come back,
     establishments that stayed."""
     rows = sum(night.rows for night in nights)

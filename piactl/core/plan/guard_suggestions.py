@@ -25,8 +25,9 @@ those of the establishment that came nearest to its limit."""
 @dataclass(frozen=True, slots=True)
 class Suggestion:
     """A guard in one period of the year ("" is the rest of it) and the ordinary night that came nearest to
-    its limit, or was beyond it: it counted `most` of `of` accounts, and `limit` is the most that the policy
-    allows of so many, None if it has no such guard. `suggested` would have stopped none of the nights."""
+    its limit, or exceeded it most: it counted `most` of `of` accounts, and `limit` is the most that the
+    policy allows of this many, None if it has no such guard. `suggested` would have stopped none of the
+    nights."""
 
     kind: str
     period: str

@@ -5,7 +5,7 @@
 | a kind of change | the accounts with such a change |
 | `group` | the groups that change or go; new groups are not counted |
 | `profile_growth`, `service_growth` | the growth of one profile or one service, in accounts |
-| `other_establishment`, ... | the accounts where that differs although no assignment has begun or ended |
+| `other_establishment`, ... | the accounts that differ in this although no assignment has begun or ended |
 | `held` | the people held |
 | `loosening` | the accounts where what another program gave is taken back |
 | `revoke_window`, ... | the accounts with such a loss, in this plan and the last days together |
@@ -49,14 +49,14 @@ SCOPES, PER = ("establishment", "profile"), " per "
 """The scopes that have limits of their own, and the word between a kind and such a scope."""
 
 BOOKKEEPING = frozenset({"birth", "device", "digest_key", LAYOUT, "posix", "unique_id", "verifier"})
-"""Fields without effect for the person: guards ignore an update of these alone. A new digest key moves the
+"""Fields without effect for the person: guards ignore an update of only these. A new digest key moves the
 digests of all accounts, a new version the form of their values; a closed account is linked to no device."""
 
 
 @dataclass(frozen=True, slots=True)
 class Census:
-    """The number of live accounts (not deactivated, not archived): total, by UAI, profile and service. An
-    older version left it without services."""
+    """The number of live accounts (not deactivated, not archived): total, by UAI, profile and service. A
+    count of an older version has no services."""
 
     total: int = 0
     by_establishment: Mapping[str, int] = field(default_factory=dict)
@@ -140,8 +140,8 @@ Totals = Mapping[str, Mapping[str, Mapping[str, int]]]
 
 class AccountCounts(NamedTuple):
     """What a tally counts of all changes of one account: its kinds of change, those that guards count
-    (`overall`), these by scope, all by group, and the fields of their effect. It goes between processes, so
-    it has plain values."""
+    (`overall`), these by scope, all by group, and the fields of their effect. It is passed between processes,
+    so its values are plain."""
 
     uid: str
     kinds: tuple[str, ...]
@@ -241,7 +241,7 @@ class Tally:
         others = [OTHER[name] for name in account.other if name != END]
         for kind in others:
             self._overall[kind].add(uid)
-        # among all accounts, other ends are updates like others: contracts are renewed at the rentrée
+        # among all accounts, new ends count as ordinary updates: contracts are renewed at the rentrée
         others += ["update"] if END in account.other and "update" in account.overall else []
         for source in account.sources:
             for kind in others:
@@ -295,9 +295,9 @@ class Tally:
         held: Sequence[str] = (),
         losses: Losses = NO_LOSSES,
     ) -> dict[str, tuple[int, int]]:
-        """The accounts that each kind of guard counts among all accounts, and how many these are; of growths
-        the largest, with the accounts before it. `KIND per SCOPE`: those of the establishment or profile that
-        is nearest to its limit."""
+        """The accounts that each kind of guard counts, and the number of all accounts; for growths the
+        largest growth, and the accounts before it. `KIND per SCOPE`: those of the establishment or profile
+        that is nearest to its limit."""
         counted = [*self._all(census, policy, as_of, held, losses, NO_SOURCES)]
         largest: dict[str, tuple[int, int]] = {}
         for kind, sort, _, of, count, _ in counted:
@@ -323,8 +323,8 @@ class Tally:
         sources: Mapping[str, int] = NO_SOURCES,
     ) -> list[Refusal]:
         """All broken guards. `allowed` approves an exact number of accounts per kind. `held` are the people
-        held, by uid or matricule; `losses` are those of earlier runs; `sources` are the people of each full
-        feed."""
+        held, by uid or matricule; `losses` are the losses of earlier runs; `sources` are the people of each
+        full feed."""
         counted = self._all(census, policy, as_of, held, losses, sources)
         broken: list[Refusal] = []
         for name, kind, sort, scope, of, limit, count, total in _limited(counted, guards_on(policy, as_of)):
@@ -370,7 +370,7 @@ class Tally:
                 yield GROWTH[sort], sort, name, of, grown, self._gaining[sort]
 
     def _in_window(self, census: Census, losses: Losses, as_of: date, days: int) -> Iterator[_Counted]:
-        """The losses of the plan plus those of the days before it, for the kinds that have both."""
+        """The losses of the plan plus the losses of the days before it, for the kinds that have both."""
         earlier = losses_since(losses, as_of - timedelta(days=days - 1))
         for kind, window in WINDOW.items():
             now = self._overall.get(kind)
@@ -386,7 +386,7 @@ _Limited = tuple[str, str, str, str, int, Limit, "_Count", int]
 """The name of the guard, what was counted, and the limit for that scope."""
 
 _GROUP = {"establishment": "uai"}
-"""The scopes of guards that are called otherwise as a group."""
+"""The scopes of guards that have another name as a group."""
 
 _WITH_SERVICES = frozenset(
     {Kind.CREATE, Kind.ADOPT, Kind.REOPEN, Kind.SUSPEND, Kind.REVOKE, Kind.DEACTIVATE, Kind.ARCHIVE}
@@ -404,7 +404,7 @@ def _limited(counted: Iterable[_Counted], guards: Mapping[str, tuple[str, Guard]
 
 
 def _groups(change: Change) -> Iterator[tuple[str, str]]:
-    """The groups that a change counts in, by their GROUPS."""
+    """The groups in which a change counts, as pairs of one of GROUPS and a name."""
     for uai in change.establishments:
         yield "uai", uai
     for profile in change.profiles:
@@ -463,8 +463,8 @@ def operation_refusals(
     allowed: Mapping[str, int] | None = None,
 ) -> list[Refusal]:
     """The guards that one command of the help desk breaks. `earlier` are the operations of the day before
-    it: of its operator, and of all operators. `accounts` are those that are not closed; without any there is
-    no guard."""
+    this command: of its operator, and of all operators. `accounts` are those that are not closed; if there
+    are none, there is no guard."""
     guards = guards_on(policy, as_of)
     scopes = ("one command", "one operator, one day", "all operators, one day")
     refused = []

@@ -41,9 +41,9 @@ class Case:
     """A matricule of one source, with the accounts (by uid) and the other newcomers (`people`, by matricule)
     that may be the same person. `evidence` gives for each what agrees, in the words of `matching.compared`.
 
-    There is neither if a head of school entered the person and no account is similar. `person` has no birth
-    date and no NUMEN. `since` is the day of the run that found the case. `stated` is a keyed digest of names
-    and birth date: a decision applies only as long as these stay the same.
+    All of these are empty if a head of school entered the person and no account is similar. `person` has no
+    birth date and no NUMEN. `since` is the day of the run that found the case. `stated` is a keyed digest of
+    names and birth date: a decision applies only as long as these stay the same.
     """
 
     doubt: Doubt

@@ -27,7 +27,7 @@ def losses_since(losses: Losses, first: date) -> Counter[str]:
 
 
 def losses_with(losses: Losses, summary: Mapping[str, int], as_of: date) -> Losses:
-    """The losses including those of one more run; those older than LONGEST_WINDOW are dropped."""
+    """The losses, including the losses of one more run; those older than LONGEST_WINDOW are dropped."""
     recent = {d: counts for d, counts in losses.items() if (as_of - d).days < LONGEST_WINDOW}
     lost = {kind: summary[kind] for kind in WINDOW if summary.get(kind)}
     return {**recent, as_of: dict(Counter(recent.get(as_of, {})) + Counter(lost))} if lost else recent

@@ -178,7 +178,7 @@ class Plan:
     """Accounts by kind of change."""
     totals: Totals = field(default_factory=dict)
     counted: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    """The accounts that each kind of guard counts among all, and how many these are; not in the JSON."""
+    """The accounts that each kind of guard counts, and the number of all accounts; not in the JSON."""
     impact: tuple[Impact, ...] = ()
     quality: tuple[FeedQuality, ...] = ()
     """What the run makes of each of its feeds."""

@@ -78,12 +78,12 @@ class LastRun:
     """The last run that wrote. `clean`: it made every planned change.
 
     `policy` and `register` are the digests of the files it used, `plan` the fingerprint of its plan. `losses`
-    are those of the last days, including its own; `unfinished` are the further planned losses of a later run
-    that began to write and has not recorded its end. `otp_schema`: it linked closed accounts to no device,
-    which requires the OTP schema on the server. `layout`: how many attributes of an account it knew.
-    `unbased` are the uids of the accounts that never had a base,
-    None until a run that ended well has given one to all others; it only gets shorter. `lost`: its record
-    cannot be read; only its day is known, or nothing (then the first day of the calendar).
+    are the losses of the last days, including its own; `unfinished` are the further planned losses of a later
+    run that began to write and has not recorded its end. `otp_schema`: it linked closed accounts to no
+    device, which requires the OTP schema on the server. `layout`: how many attributes of an account it knew.
+    `unbased` are the uids of the accounts that never had a base, None until a run that ended well has given
+    one to all others; it only gets shorter. `lost`: its record cannot be read; only its day is known, or
+    nothing (then the first day of the calendar).
     """
 
     run: str
@@ -102,7 +102,8 @@ class LastRun:
 
     @property
     def began(self) -> datetime | None:
-        """The instant at which it began, by its id, less what the clocks of host and server may differ."""
+        """The instant at which it began, from its id, minus what the clocks of host and server may differ
+        by."""
         try:
             begun = utc_instant(self.run.partition("-")[0])
         except ValueError:
@@ -165,7 +166,7 @@ class Memory:
     waiting: Mapping[str, Waiting] = field(default_factory=dict)
     """People in waiting by matricule."""
     drift: Mapping[str, Mapping[str, date]] = field(default_factory=dict)
-    """Changes by other programs that are left: uid -> attribute -> the first day."""
+    """Changes by other programs that piactl left in place: uid -> attribute -> the first day."""
     archivals: Mapping[str, date] = field(default_factory=dict)
     """The accounts that are due for archival: uid -> the day of the run that noted it first."""
     cases: Mapping[str, Case] = field(default_factory=dict)

@@ -4,8 +4,8 @@ A cache entry is valid while three things are unchanged: the entry (every write 
 lines of the person in the feeds (by a keyed digest), and the due date. The rules then give the same result,
 whatever runs were made in between on any host: a change of an account changes its entryCSN, and people with
 further state in the records are always evaluated (`Memory.pending`). The whole cache is void if the policy,
-the register, the configuration or the server is another one, if the directory does not know the run that
-wrote the cache (a restored directory), and after a run that failed.
+the register, the configuration or the server has changed, if the directory does not know the run that wrote
+the cache (a restored directory), and after a run that failed.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def name_digest(local: str) -> int:
 
 
 def holds(packed: bytes, rows: Mapping[str, int], key: str, today: int, csn: bytes | None) -> bool:
-    """Whether the cache entry of a key is valid on a day (an ordinal), beside the digests of all people in
-    the feeds and the entryCSN, None if that is unchanged."""
+    """Whether the cache entry of a key is valid on a day (an ordinal), given the digests of all people in the
+    feeds and the entryCSN (None: unchanged)."""
     entry_csn, entry_rows, _, due, _, _ = _ENTRY.unpack(packed)
     return (
         entry_rows == (0 if key.startswith(_BY_UID) else rows.get(key, 0))
@@ -71,8 +71,8 @@ def with_csn(packed: bytes, csn: bytes) -> bytes:
 @dataclass(frozen=True, slots=True)
 class Seen:
     """The accounts that a run saw in the directory: the cookie of content synchronization (RFC 4533) from
-    before it read them, "" where the server has none; their entryUUIDs, 16 bytes each; and how many `nights`
-    ago all of them were read."""
+    before it read them, "" if the server has none; their entryUUIDs, 16 bytes each; and how many `nights` ago
+    all of them were read."""
 
     cookie: str = ""
     uuids: bytes = field(default=b"", repr=False)
@@ -87,8 +87,8 @@ NOT_LIVE: Home = ((), (), ())
 
 
 class EntryDraft(NamedTuple):
-    """The cache entry of an account whose home, None unless it is live, has no number yet. `names` are the
-    digests of all its names, the other fields those of a cache entry."""
+    """The cache entry of an account whose home has no number yet; the home is None unless the account is
+    live. `names` are the digests of all its names, the other fields those of a cache entry."""
 
     key: str
     csn: int
@@ -124,7 +124,7 @@ class SyncCache:
     _names: dict[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict, repr=False)
 
     def pack(self, draft: EntryDraft) -> bytes:
-        """The entry of a draft; its names beyond the first are kept at once."""
+        """The entry of a draft; its names beyond the first go to `more_names` at once."""
         name, *more_names = draft.names or (0,)
         self.more_names.pop(draft.key, None)
         if more_names:
@@ -140,7 +140,7 @@ class SyncCache:
             self._numbers.update({home: number for number, home in enumerate(self.homes) if number})
         number = self._numbers.get(home)
         if number is None:
-            # a home from another process comes with names of its own: there is one of each
+            # a home from another process has its own copies of the names: keep one copy of each
             establishments, profiles, services = (tuple(map(intern, names)) for names in home)
             shared = (establishments, self._same(profiles), self._same(services))
             number = self._numbers[shared] = len(self.homes)
@@ -175,7 +175,7 @@ class SyncCache:
         return Census(total, *map(dict, belonging))
 
     def known(self, packed: Iterable[bytes]) -> dict[str, int]:
-        """The number of these accounts that each source has an assignment of."""
+        """How many of these accounts have an assignment from each source."""
         counts = Counter(map(itemgetter(-1), packed))
         return {
             name: sum(count for bits, count in counts.items() if bits >> bit & 1)
@@ -199,7 +199,7 @@ class NameDigests:
 
 
 def uid_of(key: str) -> str:
-    """The uid in the key of an account without a matricule, "" in that of any other."""
+    """The uid in the key of an account without a matricule, "" for any other key."""
     return key.removeprefix(_BY_UID) if key.startswith(_BY_UID) else ""
 
 

@@ -101,8 +101,8 @@ def all_named(
 
 
 def numbered(desired: Desired, numbers: Numbers | GivenNumbers | None, dn: str = "") -> Desired | None:
-    """The desired account with its uidNumber. An existing account lives on where none is left; None for one
-    that should be made or restored. `dn`: see `Numbers.number_for`."""
+    """The desired account with its uidNumber. If none is left, an existing account stays without one; None
+    for an account that should be made or restored. `dn`: see `Numbers.number_for`."""
     account, current = desired.account, desired.subject.current
     if numbers is None or not account.uid or account.state is State.ARCHIVED or account.number is not None:
         return desired

@@ -20,7 +20,7 @@ from piactl.core.rules.service_rights_over_time import rights_of, with_exception
 from piactl.dataclass import dataclass
 
 _MOST_KEPT = 20_000
-"""Careers that are kept of a policy, some 3 KiB each."""
+"""The most careers that are kept for a policy, some 3 KiB each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +134,8 @@ def career_of(
 
 
 def _of_one(assignment: Assignment, policy: Policy, register: Register) -> Career:
-    """The career of one assignment. Most people have one, and few differ in more than the establishment:
-    careers are kept by days, position, profile, services and grace."""
+    """The career of one assignment. Most people have one, and few of these differ in more than the
+    establishment, so careers are kept by days, position, profile, services and grace."""
     profile, services = policy.given_by(assignment, register)
     key = (
         *(assignment.start, assignment.end, assignment.position),
@@ -246,7 +246,7 @@ def account_status(
 
 
 def local_profile(uai: str, profile: str) -> str:
-    """A profile at one establishment, as accounts and the names of groups have it."""
+    """A profile at one establishment, as accounts and the names of groups use it."""
     return f"{uai}_{profile}"
 
 

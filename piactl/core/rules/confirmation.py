@@ -23,8 +23,8 @@ def confirmed(
 ) -> tuple[tuple[Assignment, ...], tuple[Override, ...]]:
     """The assignments and overrides without those that HR confirms from the day on.
 
-    An END is confirmed where HR itself ends what it ends, an added assignment where HR has the same post in
-    the same position to the same day or longer. The past days of it that HR does not have stay.
+    An END is confirmed if HR itself ends the same assignment, an added assignment if HR has the same post in
+    the same position until the same day or longer. Its past days that HR does not have stay.
     """
     if not overrides:
         return assignments, overrides
@@ -64,7 +64,7 @@ def contradicted(
 
 
 def _posts(assignments: Sequence[Assignment], policy: Policy, register: Register) -> list[Post]:
-    """The posts of HR, cut where HR ends all."""
+    """The posts of HR, cut where HR ends all assignments."""
     rows = [a for a in assignments if a.source != MANUAL]
     return posts_of(rows, endings_of(rows, policy, register), policy, register)
 
@@ -117,7 +117,7 @@ def _covers(post: Post, row: Assignment, policy: Policy, as_of: date) -> bool:
 
 
 def _same(post: Post, row: Assignment, policy: Policy) -> bool:
-    """Whether a post of HR is that of an added assignment: a leave inside a post is another one."""
+    """Whether a post of HR is the post of an added assignment: a leave inside a post is another post."""
     where = (post.assignment.uai, post.assignment.function) == (row.uai, row.function)
     return where and _effect(post.position) == _effect(policy.position(row.position))
 

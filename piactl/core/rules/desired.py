@@ -327,9 +327,9 @@ def _affiliations(status: AccountStatus, policy: Policy) -> tuple[str, ...]:
 def _with_unique_id(account: Account, rules: Rules, current: Account | None) -> Account:
     """The account with its identifier for federations, which never changes.
 
-    It is made of the entryUUID, which the server gives an entry when it is added: so it comes with another
-    write, for which the account is due the day after. The same feed applied twice on a day writes nothing the
-    second time.
+    It is made of the entryUUID, which the server gives an entry when it is added. So it needs another write,
+    for which the account is due the day after. If the same feed is applied twice on a day, the second run
+    writes nothing.
     """
     made_on = account.made_on
     if not rules.policy.unique_id or account.unique_id:
@@ -354,7 +354,8 @@ def _with_hr_data(account: Account, person: Person, rules: Rules) -> Account:
 
 
 def _of_hr(person: Person, rules: Rules, numen: str | None, births: Births) -> dict[str, Any]:
-    """The fields of an account that the HR data give. `numen` and `births` are its digests before."""
+    """The fields of an account that the HR data give. `numen` and `births` are the digests that it had
+    before."""
     if person.numen is not None:
         numen = rules.keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
     identity, birth = birth_digests(births, person, rules.keys, rules.matching)
@@ -377,8 +378,8 @@ def verifier_turn(matricule_digest: str) -> int:
 
 
 def verifier_day(account: Account, keys: DigestKeys, as_of: date) -> date | None:
-    """The next day from `as_of` on, that included, on which an account that has no verifier of its NUMEN
-    under the current key gets one; None where it has one, or needs none."""
+    """The next day, `as_of` included, on which an account without a verifier of its NUMEN under the current
+    key gets one; None if it has one or needs none."""
     if not keys.matching or account.numen_digest is None or account.matricule is None:
         return None
     if account.numen_verifier is not None and not keys.is_older(account.numen_verifier):
@@ -388,7 +389,7 @@ def verifier_day(account: Account, keys: DigestKeys, as_of: date) -> date | None
 
 
 def _with_verifier(account: Account, subject: Subject, rules: Rules) -> Account:
-    """The account with a verifier of its NUMEN: at once where that changed, else on its day. Without a
+    """The account with a verifier of its NUMEN: at once if the NUMEN changed, else on its day. Without a
     matching key there is none, because the digest under the same key is faster to guess."""
     changed = NUMEN_PROOF in changed_proofs(account, subject.current, subject.person, rules.keys)
     if changed:

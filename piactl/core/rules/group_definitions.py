@@ -1,7 +1,7 @@
 """The groups of the policy: for each its name and what its members have.
 
-The right or the profile on the account stays the truth. A group only names those who have it, for
-applications that ask for groups.
+The right or the profile on the account decides. A group only names those who have it, for applications that
+need groups.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ ANYWHERE = "*"
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group of accounts. Its members have one of `rights`, pairs of a service and an establishment (""
-    where the service has none), and one of `profiles`, each at any establishment or, as `local_profile` has
-    it, at one; an empty tuple asks for nothing. `line` is that of the policy."""
+    """A group of accounts. Its members have one of `rights`, pairs of a service and an establishment ("" if
+    the service has none), and one of `profiles`, each at any establishment or, in the form of
+    `local_profile`, at one; an empty tuple requires nothing. `line` is its line in the policy."""
 
     name: str
     label: str

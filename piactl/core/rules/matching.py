@@ -1,5 +1,5 @@
-"""Whose account is it? Whether a person may speak for the account of their matricule, and which accounts
-may be those of a newcomer, by names, digests of birth dates, NUMENs and private addresses.
+"""Decides whether a person is the owner of the account of their matricule, and which accounts may belong to a
+newcomer, by names, digests of birth dates, NUMENs and private addresses.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class Doubt(StrEnum):
 
 
 def identity_digests(keys: DigestKeys, person: Person) -> tuple[str, ...]:
-    """The digests that stand for birth date, family name at birth and first given name, the current first;
-    none without a birth date."""
+    """The digests of birth date, family name at birth and first given name together, the one under the
+    current key first; none without a birth date."""
     if person.birth_date is None:
         return ()
     return keys.candidates(IDENTITY, _identity(person.birth_date, person.family_name, person.given_name))
@@ -89,7 +89,7 @@ def _first(given: str) -> str:
 
 
 Births = tuple[str | None, str | None]
-"""The digest of the identity and that of the birth date."""
+"""The digest of the identity and the digest of the birth date."""
 
 
 def births_of(account: Account) -> Births:
@@ -103,8 +103,8 @@ def with_births(account: Account, births: Births) -> Account:
 
 
 def birth_digests(before: Births, person: Person, keys: DigestKeys, settings: MatchingSettings) -> Births:
-    """The digests of a person under the current key: those of the birth date that HR states, else `before`;
-    none if the configuration stores none."""
+    """The digests of a person under the current key, made from the birth date that HR states; `before` if HR
+    states none; none if the configuration stores none."""
     if not settings.identity_digests:
         return None, None
     if person.birth_date is None:
@@ -139,8 +139,8 @@ def same_birth(person: Person, identity: str | None, birth: str | None, keys: Di
 def doubt_about(person: Person, known: Named, born: bool | None) -> Doubt | None:
     """Why a person may not be the owner of the account of their matricule; None if they are. `born`: the
     result of `same_birth`. A family name agrees if any two of those at birth and in usage do. If no birth
-    date is known, the uid counts too, so that names cannot change step by step into those of somebody else.
-    An archived account has no other names."""
+    date is known, the uid counts too, so that names cannot change step by step into the names of another
+    person. An archived account has no other names."""
     if born:
         return None
     named = known.family_name != PLACEHOLDER
@@ -194,8 +194,8 @@ def compared(person: Named, known: Named, born: bool | None) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Traces:
-    """What is known of one person, to be compared with another: by the digests of an account, or all
-    digests that the values of a feed may have."""
+    """What is known of one person, to be compared with another: the digests of an account, or all digests
+    that the values of a feed may have."""
 
     named: Named
     numens: frozenset[str] = frozenset()
@@ -258,7 +258,7 @@ def joins(
 
 
 def with_matricule(account: Account, matricule: str, keys: DigestKeys) -> Account:
-    """The account with one more matricule. An archived account keeps its digest alone."""
+    """The account with one more matricule. An archived account keeps only its digest."""
     digests = tuple(sorted({*account.matricule_digests, keys.digest("matricule", matricule)}))
     further = account.further_matricules
     if account.matricule is not None:

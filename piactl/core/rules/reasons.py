@@ -83,8 +83,8 @@ def state_line(
 def grace_place(
     assignments: Sequence[Assignment], last: Post, as_of: date, policy: Policy, register: Register
 ) -> tuple[str, int]:
-    """The place in the policy of the grace after a post, of an ending, of the position, or of the corps: its
-    name and its line."""
+    """The name and the line, in the policy, of the rule for the grace after a post: of an ending, of the
+    position, or of the corps."""
     row = last.assignment
     for assignment in assignments:
         if policy.ends_all(assignment) and row.start < assignment.start <= as_of:

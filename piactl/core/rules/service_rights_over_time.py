@@ -54,7 +54,7 @@ def own_periods(post: Post, service: Service) -> list[Period]:
 
 
 def _joined(own: Sequence[tuple[Post, list[Period]]]) -> list[Period]:
-    if len(own) == 1:  # by far the most
+    if len(own) == 1:  # by far the most frequent case
         return own[0][1]
     return union(period for _, mine in own for period in mine)
 

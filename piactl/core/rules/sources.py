@@ -19,7 +19,7 @@ from piactl.dataclass import dataclass
 @dataclass(frozen=True, slots=True)
 class Supplements:
     """The names of the sources that are supplements, and of those among them that make accounts. `idle`: the
-    functions, each with its source, that say no more than that the person is there."""
+    functions, each with its source, that only say that the person is there."""
 
     names: frozenset[str] = frozenset()
     creating: frozenset[str] = frozenset()
@@ -30,12 +30,12 @@ class Supplements:
         return [a for a in assignments if a.source not in self.names]
 
     def beside(self, assignments: tuple[Assignment, ...]) -> tuple[Assignment, ...]:
-        """The assignments of a person with those of supplements only as far as they count.
+        """The assignments of a person, with those of supplements only as far as they count.
 
-        A post that an authoritative source has, running or ended, is as that source says. Other posts of a
-        supplement count from the first authoritative one that is not over to the last one: they must not open
-        an account before HR does, nor keep it open after. Idle functions do not count. If no authoritative
-        source knows the person, only supplements that make accounts count.
+        For a post that an authoritative source has, running or ended, only that source counts. Other posts of
+        a supplement count from the first authoritative one that is not over to the last one: they must not
+        open an account before HR does, nor keep it open longer. Idle functions do not count. If no
+        authoritative source knows the person, only supplements that make accounts count.
         """
         if all(a.source not in self.names for a in assignments):
             return assignments
@@ -65,7 +65,7 @@ def with_known_starts(
     listed: Sequence[Assignment], known: Iterable[Assignment], source: str, day: date
 ) -> tuple[Assignment, ...]:
     """The assignments of a feed without dates, which begin on its `day`, or on the start that is known: a
-    start is never rewritten. A post that ended before the day before begins anew."""
+    start is never rewritten. A post that ended earlier than the day before begins anew."""
     eve = day - timedelta(days=1)
     starts = {
         (a.uai, a.function): a.start
@@ -110,8 +110,8 @@ class Ranks:
 
 def ranked_value(current: str, stated: Sequence[str | None]) -> str:
     """The value of a field of a person in several sources, in order of rank: the first that is not blank.
-    None stands for a source without a feed in this run and with an unknown last value that was not blank:
-    then the current value stays."""
+    None is a source without a feed in this run, whose last value is unknown but was not blank: then the
+    current value stays."""
     for value in stated:
         if value is None:
             return current
@@ -121,7 +121,7 @@ def ranked_value(current: str, stated: Sequence[str | None]) -> str:
 
 
 def differs(name: str, value: str, stated: str) -> bool:
-    """Whether a source states another value than that of the account. A blank does not differ."""
+    """Whether a source states a value other than that of the account. A blank does not differ."""
     return bool(stated) and not _same(name, stated, value)
 
 
