@@ -11,18 +11,18 @@ from functools import lru_cache
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*\Z|\d+(\.\d+)*\Z")
 _SPECIAL = frozenset('"+,;<>\\=')
 _PLAIN = re.compile(r"[A-Za-z0-9.@_-]+\Z")
-"""A value in which nothing is escaped, as nearly all are."""
+"""A value that needs no escapes, as nearly all values."""
 _HEX = frozenset("0123456789abcdefABCDEF")
 _PLAIN_VALUE = r"""[^\s,;+\\"<>=#\x00-\x1f\x7f](?:[^,;+\\"<>=\x00-\x1f\x7f]*[^\s,;+\\"<>=\x00-\x1f\x7f])?"""
 _PLAIN_PART = rf"[A-Za-z][A-Za-z0-9-]*={_PLAIN_VALUE}"
 _PLAIN_DN = re.compile(rf"{_PLAIN_PART}(?:,{_PLAIN_PART})*")
-"""A name without anything that could be spelled in another way, but for case and runs of blanks."""
+"""A name that cannot be spelled in another way, except for case and runs of blanks."""
 
 
 def child(base: str, attribute: str, value: str) -> str:
     """The name of the entry `attribute=value` below `base`; an empty base makes a name of one part.
 
-    Raises ValueError for an empty value, which no entry can be named by, and for a name that is none.
+    Raises ValueError for an empty value, which cannot name an entry, and if `attribute` is not a name.
     """
     if not _NAME.match(attribute):
         raise ValueError(f"not the name of an attribute: {attribute!r}")
@@ -49,7 +49,7 @@ def _escaped(value: str) -> str:
 
 
 def same_dn(a: str, b: str) -> bool:
-    """Whether both name one entry: case, blanks around separators and ways of escaping do not count."""
+    """Whether both name the same entry: case, blanks around separators and ways of escaping do not count."""
     return a == b or normal_dn(a) == normal_dn(b)
 
 
@@ -61,10 +61,10 @@ def under(dn: str, base: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def normal_dn(dn: str) -> str:
-    """A spelling that is the same for all spellings of one name, itself a valid name.
+    """The normal spelling, the same for all spellings of one name; it is a valid name itself.
 
-    Values are compared without case and with runs of blanks as one, as the naming attributes of
-    directories are. Raises ValueError for what is not a distinguished name.
+    Values are compared without case and with runs of blanks as one, like the naming attributes of
+    directories. Raises ValueError for text that is not a distinguished name.
     """
     if _PLAIN_DN.fullmatch(dn) and "  " not in dn:  # nearly every name, in a hundredth of the time
         return dn.casefold()
@@ -104,7 +104,7 @@ def _pair(pair: str, dn: str) -> tuple[str, str]:
 
 
 def _plain(value: str) -> str:
-    """The value without its escapes; blanks at the ends that are escaped count as little as bare ones."""
+    """The value without its escapes; escaped blanks at the ends do not count, just like bare ones."""
     out = bytearray()
     offset = 0
     while offset < len(value):

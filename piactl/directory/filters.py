@@ -1,7 +1,8 @@
 """Search filters (RFC 4515), built from values and never from text that somebody wrote.
 
 Every byte of a value that is not plainly harmless is escaped, so a value can hold anything: `*`, `(`, `\\`,
-NUL, blanks at its ends, bytes that are not text. A name that is not an attribute description is a ValueError.
+NUL, blanks at its ends, bytes that are not text. A name that is not an attribute description raises
+ValueError.
 """
 
 from __future__ import annotations
@@ -32,17 +33,17 @@ def begins(attribute: str, value: str | bytes) -> str:
 
 
 def at_most(attribute: str, value: str | bytes) -> str:
-    """Entries with a value that is ordered before `value` or is it; the attribute needs an ordering rule."""
+    """Entries with a value that is `value` or ordered before it; the attribute needs an ordering rule."""
     return f"({_name(attribute)}<={escaped(value)})"
 
 
 def at_least(attribute: str, value: str | bytes) -> str:
-    """Entries with a value that is ordered after `value` or is it; the attribute needs an ordering rule."""
+    """Entries with a value that is `value` or ordered after it; the attribute needs an ordering rule."""
     return f"({_name(attribute)}>={escaped(value)})"
 
 
 def all_of(*filters: str) -> str:
-    """Entries that match every filter; requires at least one, so that none never means all."""
+    """Entries that match every filter; requires at least one, because none would match all entries."""
     return f"(&{_joined(filters)})"
 
 
@@ -57,7 +58,7 @@ def none_of(*filters: str) -> str:
 
 
 def escaped(value: str | bytes) -> str:
-    """The value as a filter has it."""
+    """The value, escaped for a filter."""
     raw = value.encode("utf-8") if isinstance(value, str) else value
     return "".join([_ESCAPED[byte] for byte in raw])
 
@@ -75,6 +76,6 @@ def _joined(filters: tuple[str, ...]) -> str:
 
 
 def equals_one(name: str, values: Sequence[str], most: int) -> Iterator[str]:
-    """The filters of the entries with one of these values, at most so many values in each."""
+    """Filters that find the entries with one of these values, at most `most` values in each filter."""
     for start in range(0, len(values), most):
         yield any_of(*(equals(name, value) for value in values[start : start + most]))

@@ -18,7 +18,7 @@ _SAFE = re.compile(rb"(?:[!-9;=-~](?:[ -~]*[!-~])?)?\Z")
 
 
 def ldif_entry(dn: str, values: Mapping[str, tuple[bytes, ...]]) -> bytes:
-    """One entry and the blank line after it; values that RFC 2849 does not take as they are, in base64."""
+    """One entry and the blank line after it; values that RFC 2849 does not allow unencoded are in base64."""
     lines = [_line("dn", dn.encode())]
     lines += [_line(name, value) for name, attribute_values in values.items() for value in attribute_values]
     return b"".join(lines) + b"\n"
@@ -31,8 +31,8 @@ def _line(name: str, value: bytes) -> bytes:
 
 
 def read_ldif(path: Path) -> Iterator[RawEntry]:
-    """The entries of a file. Raises UsageError with the line of what is not an entry: changes, references to
-    files, text that is not LDIF."""
+    """The entries of a file. Raises UsageError with the line for anything that is not part of an entry:
+    changes, references to files, text that is not LDIF."""
     dn, values = "", dict[str, list[bytes]]()
     for number, line in _logical_lines(path):
         if not line:
@@ -54,8 +54,8 @@ def read_ldif(path: Path) -> Iterator[RawEntry]:
 
 
 def _logical_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The lines with what is folded put together, without comments, each with its number; an empty one at
-    the end."""
+    """The lines, each with its number: folded lines are joined, comments are left out, and an empty line is
+    added at the end."""
     logical_line, first_number = b"", 0
     try:
         with path.open("rb") as stream:

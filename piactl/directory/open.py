@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def open_reader(settings: DirectorySettings, identity: str, password: Password) -> Iterator[Reader]:
     """A reader bound as `identity` to the first usable server of the list; closed at the end.
 
-    `password` is given the identity's `password_file` and returns what it holds; it is not called for
-    EXTERNAL. Raises DirectoryUnreachable with every server that was tried and why it was not used, and
+    `password` gets the identity's `password_file` and returns its content; it is not called for EXTERNAL.
+    Raises DirectoryUnreachable with every server that was tried and why it was not used, and
     ConfigurationInvalid for an identity that is not configured.
     """
     reader = DirectoryReader(Link(Servers(settings, identity, password)), settings.page_size)
@@ -32,9 +32,9 @@ def open_reader(settings: DirectorySettings, identity: str, password: Password) 
 
 @contextmanager
 def open_writer(settings: DirectorySettings, identity: str, password: Password) -> Iterator[Writer]:
-    """The same for a writer, with the first server of the list that takes writes.
+    """Like `open_reader`, for a writer: it uses only the first server of the list, which must accept writes.
 
-    One request at a time where the settings say so, else many.
+    It sends one request at a time if the settings say so, else many.
     """
     writer = _writer(settings, Link(Servers(settings, identity, password, writing=True)))
     try:
@@ -44,7 +44,7 @@ def open_writer(settings: DirectorySettings, identity: str, password: Password) 
 
 
 def _writer(settings: DirectorySettings, link: Link) -> DirectoryWriter:
-    # imported here: those who read do without
+    # imported here, because readers do not need them
     from piactl.directory.write.pipelined_writer import PipelinedWriter
     from piactl.directory.write.write_and_read_back import DirectoryWriter
 

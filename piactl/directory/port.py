@@ -1,6 +1,6 @@
-"""What the flows may ask of a directory: a reader, and, where writing is meant, a writer.
+"""What the flows may ask of a directory: a reader and, for writing, a writer.
 
-Nothing here knows ldap3. A flow is given one of these and never picks one; `plan` is given no writer.
+Nothing here depends on ldap3. A flow is given one of these and never picks one; `plan` is given no writer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Protocol
 from piactl.dataclass import dataclass
 
 Values = Mapping[str, tuple[bytes, ...]]
-"""Raw values by LDAP attribute name, spelled as asked for."""
+"""Raw values by LDAP attribute name, spelled as requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class RawEntry:
         return values[0] if values else None
 
     def text(self, attribute: str) -> str:
-        """The first value as text, "" where there is none."""
+        """The first value as text, "" if there is none."""
         return (self.first(attribute) or b"").decode("utf-8", "replace")
 
     def texts(self, attribute: str) -> list[str]:
@@ -40,22 +40,22 @@ class RawEntry:
 class EntryWrite:
     """One atomic write of one entry: `op` is add, modify or delete.
 
-    add: `add` is the whole entry. modify: `delete` values are taken away and `add` values put in, and
-    the entry must still hold every value of `delete` and none of `add` (RFC 4528 assertion where the
-    server has it), else nothing is changed; an attribute with no values in `delete` is replaced whatever
-    it holds, which is how passwords, that nobody may read, are written. delete: `delete` are values that
-    it must still hold. `csn`: the entryCSN that it must still have, b"" for any.
+    add: `add` is the whole entry. modify: the values of `delete` are removed and those of `add` are added.
+    The entry must still hold every value of `delete` and none of `add` (RFC 4528 assertion if the server has
+    it), else nothing is changed. An attribute with no values in `delete` is replaced, whatever it holds:
+    passwords are written like this, because nobody may read them. delete: `delete` are values that the entry
+    must still hold. `csn`: the entryCSN that the entry must still have, b"" for any.
     """
 
     op: str
     dn: str
-    # no value is shown by whatever prints a write: some are secrets
+    # values are not in the repr of a write, because some are secrets
     add: Values = field(default_factory=dict, repr=False)
     delete: Values = field(default_factory=dict, repr=False)
     csn: bytes = b""
 
     def made_on(self, values: Values) -> Values:
-        """The values of an entry after this write of it."""
+        """The values of an entry after this write; `values` are those before it."""
         result = dict(values)
         for name, gone in self.delete.items():
             remaining = tuple(value for value in result.get(name, ()) if value not in gone) if gone else ()
@@ -80,8 +80,8 @@ class WriteResult:
     """The result of one write. For a conflict `message` says what changed, by whom and when.
 
     `csn_before` and `csn_after`: the entryCSN of the entry just before a modify, and just after an add or a
-    modify, from the controls of the answer; empty without them. `unanswered`: it was read back, because no
-    answer to it came.
+    modify, from the controls of the answer; empty without them. `unanswered`: the write was read back,
+    because no answer to it came.
     """
 
     write: EntryWrite
@@ -114,9 +114,9 @@ class ServerFacts:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """What changed in a search since a cookie (RFC 4533), by entryUUID (16 bytes): the entries `written`
-    since then; with `gone`, `named` are those not found any more, one after the other, else all that are
-    found, or all but those that were written."""
+    """What changed in a search since a cookie (RFC 4533), by entryUUID (16 bytes). `written` are the entries
+    written since then. `named` are UUIDs, one after the other: with `gone`, of the entries that are no longer
+    found; without it, of all entries that are found, or of all except the written ones."""
 
     written: Mapping[bytes, RawEntry]
     named: bytes
@@ -124,7 +124,7 @@ class Refresh:
 
 
 class Reader(Protocol):
-    """Reads. Every search is paged and complete, or raises DirectoryTruncated or DirectoryUnreachable."""
+    """Reads. Every search is complete, or raises DirectoryTruncated or DirectoryUnreachable."""
 
     def facts(self) -> ServerFacts: ...
 
@@ -143,10 +143,10 @@ class Reader(Protocol):
         scope: str = "subtree",
         few: bool = False,
     ) -> Iterator[RawEntry]:
-        """Entries that `query` (an RFC 4515 filter from `filters`) finds; scope is one or subtree. `few`: it
-        is likely that there are no more than some hundred, which a server finds faster without pages.
+        """Entries that `query` (an RFC 4515 filter from `filters`) finds; scope is one or subtree. `few`: the
+        search is likely to find at most some hundred entries, which a server finds faster without pages.
 
-        A base that does not exist raises DirectoryRefused, it is never an empty result.
+        A base that does not exist raises DirectoryRefused; it is never an empty result.
         """
 
     def search_each(self, base: str, queries: Iterable[str], attributes: Sequence[str]) -> Iterator[RawEntry]:
@@ -154,7 +154,7 @@ class Reader(Protocol):
         hundred entries."""
 
     def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
-        """What changed in a search since `cookie`; None where the server cannot say, or not since then.
+        """What changed in a search since `cookie`; None if the server cannot say, or not since that cookie.
         `attributes` include entryUUID."""
 
 
@@ -165,30 +165,29 @@ class Writer(Reader, Protocol):
         """The DN that the server knows this identity by."""
 
     def unanswered(self) -> list[EntryWrite]:
-        """The writes so far that were sent without an answer, other than those that, read back, were not
-        made."""
+        """The writes so far that got no answer, except those that were read back and had not been made."""
 
     def lagging(self, seconds: float) -> list[str]:
-        """A sentence for each other server of the list that does not have, after so many seconds at most,
-        everything that this server has now, by its contextCSN."""
+        """A sentence for each other server of the list that, after at most `seconds` seconds, does not have
+        everything that this server has now, according to its contextCSN."""
 
     def unequal(self, seconds: float, entries: Mapping[str, Sequence[str]]) -> dict[str, str]:
-        """A sentence for each of these entries that, after so many seconds at most, still differs on another
-        server of the list. `entries` are DNs, each with operational attributes to compare."""
+        """A sentence for each of these entries that, after at most `seconds` seconds, still differs on
+        another server of the list. `entries` are DNs, each with operational attributes to compare."""
 
     def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
         """One result per write, in order. A write whose reply was lost is read back and resolved.
 
-        `writes` is asked for one more only when that is about to be sent, so what it does before it gives
-        one (journal it, look at the lock) is done before that one is sent. Several may be on their way at
-        once, never two of one entry, or of an entry and one above it. Where `writes` ends, or raises, those
-        that were sent are accounted for first.
+        The next write is taken from `writes` only when it is about to be sent, so what `writes` does before
+        it yields a write (journal it, check the lock) is done before that write is sent. Several writes may
+        be in flight at once, but never two of one entry, or of an entry and one above it. If `writes` ends or
+        raises, the writes that were sent are accounted for first.
 
-        What would refuse every further write (server gone, read-only, full, a referral, no right)
-        raises DirectoryUnreachable or DirectoryRefused after the results that are known, which may be of
-        writes behind the one that met it. Writes that stay in doubt raise ReplyLost, which names them; any
-        other write without a result was not made. To close the generator before its end waits for what is
-        on its way, and tells nothing of it.
+        A fault that would refuse every further write (server gone, read-only, full, a referral, no right)
+        raises DirectoryUnreachable or DirectoryRefused after the results that are known, which may include
+        results of writes after the one that met the fault. Writes that stay in doubt raise ReplyLost, which
+        names them; any other write without a result was not made. Closing the generator before its end waits
+        for the writes in flight, and does not report their results.
         """
 
 

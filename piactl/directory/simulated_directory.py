@@ -44,7 +44,7 @@ _NONE: frozenset[str] = frozenset()
 
 
 class _Part(NamedTuple):
-    """A filter that finds what `find` finds, or with `others` everything but that."""
+    """A filter that finds what `find` finds, or with `others` everything except that."""
 
     find: Find
     others: bool
@@ -52,10 +52,10 @@ class _Part(NamedTuple):
 
 @lru_cache(maxsize=512)
 def parsed(query: str) -> Find:
-    """What a filter finds.
+    """The function that finds the entries of a filter.
 
-    Values are compared without the case of ASCII letters, and ordered as bytes: so are the digits of days.
-    Understands what `filters` makes and nothing else; other text is a ValueError.
+    It compares values without the case of ASCII letters, and orders them as bytes, which is right for the
+    digits of days. Only filters made by `filters` are understood; other text raises ValueError.
     """
     part, end = _read(query, 0)
     if end != len(query):
@@ -64,7 +64,7 @@ def parsed(query: str) -> Find:
 
 
 def conjuncts(query: str) -> list[str]:
-    """The filters that must all find an entry; a filter that is no `&` is its own only one."""
+    """The filters that must all find an entry; for a filter that is not an `&`, only the filter itself."""
     if not query.startswith("(&"):
         return [query]
     return list(_members(query, 2))
@@ -103,7 +103,7 @@ def _joined(sign: str, members: list[_Part]) -> _Part:
     unwanted = [find for find, others in members if others]
 
     def in_all(index: AttributeIndex) -> AbstractSet[str]:
-        # the smallest set first: every other one is only asked for its members
+        # begin with the smallest set: the others are then only asked about its members
         names, *larger_sets = sorted((find(index) for find in wanted), key=len) or [index.names()]
         for larger_set in larger_sets:
             names = names & larger_set
@@ -184,7 +184,7 @@ class EmptyDirectory:
 
 
 _FEW = 4
-"""Answers of at most so many attributes are kept, for they are asked for again and again."""
+"""Answers with at most this many attributes are kept, because they are requested again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +197,7 @@ class _Reach:
     last: bytes
 
     def answers(self, base: str, query: str) -> bool:
-        """Whether a search can find nothing that is not in memory."""
+        """Whether everything that a search can find is in memory."""
         parts = conjuncts(query)
         start = f"({self.attribute}<="
         days = [part[len(start) : -1].encode() for part in parts if part.startswith(start)]
@@ -206,8 +206,8 @@ class _Reach:
 
 class _Entries:
     """Entries in memory by their normal DN, in the order in which they came, with an index of each
-    attribute that a search asks for. Attributes are kept in lower case, and spelled as in the first entry
-    that has them, or as a search asks for them."""
+    attribute that a search uses. Attribute names are stored in lower case, and returned as the first entry
+    spells them, or as a search requests them."""
 
     def __init__(self) -> None:
         self._entries: dict[str, RawEntry] = {}
@@ -254,7 +254,7 @@ class _Entries:
         return self._only(entry, _lowered(attributes)) if entry is not None else None
 
     def search(self, base: str, find: Find, attributes: Sequence[str], scope: str) -> Iterator[RawEntry]:
-        """The entries that a filter finds below a normal DN, with it in the subtree."""
+        """The entries that a filter finds below a normal DN; in a subtree, the entry of that DN too."""
         names = find(self)
         if scope == "one":
             names = names & self._below.get(base, set())
@@ -318,7 +318,7 @@ class _Entries:
 
 
 _MANY = 8
-"""More entries than one in so many are found in the order in which they came without being sorted."""
+"""If a filter finds fewer than one entry in this many, they are sorted; else all entries are gone over."""
 
 
 def _lowered(attributes: Sequence[str]) -> list[tuple[str, str]]:
@@ -326,9 +326,9 @@ def _lowered(attributes: Sequence[str]) -> list[tuple[str, str]]:
 
 
 class SimulatedDirectory:
-    """The Reader of `port` over `real`; memory grows with what is taken in and written, not with what is
-    there. `author` is the DN that makes the simulated writes. Attributes keep the spelling in which they were
-    asked for or written first."""
+    """The Reader of `port` over `real`; memory grows with the entries that are taken and written, not with
+    the directory. `author` is the DN that makes the simulated writes. Attributes keep the spelling in which
+    they were first requested or written."""
 
     def __init__(self, real: Reader, author: str = "") -> None:
         self._real, self._author = real, author
@@ -339,7 +339,7 @@ class SimulatedDirectory:
         self._answers: dict[tuple[str, str, tuple[str, ...], str], list[tuple[str, RawEntry]]] = {}
 
     def take(self, base: str, query: str, attributes: Sequence[str], *, scope: str = "subtree") -> None:
-        """Reads entries into memory; those that are there already stay as they are."""
+        """Reads entries into memory; entries that are already there stay as they are."""
         for entry in self._real.search(base, query, attributes, scope=scope):
             name = normal_dn(entry.dn)
             if name not in self._gone and name not in self._memory:
@@ -355,15 +355,15 @@ class SimulatedDirectory:
         *,
         scope: str = "subtree",
     ) -> None:
-        """Reads the entries that `query` finds and whose `attribute` is at most `last` into memory, so that
-        later searches for them, with a bound up to `last`, ask the real directory no more."""
+        """Reads into memory the entries that `query` finds and whose `attribute` is at most `last`. Later
+        searches for them, with a bound up to `last`, no longer ask the real directory."""
         reach = _Reach(base, query, attribute, last)
         bounded = f"(&{query}({attribute}<={last.decode('ascii')}))"
         self.take(base, bounded, [*attributes, "objectClass", attribute], scope=scope)
         self._reaches.append(reach)
 
     def bounded(self) -> Iterator[tuple[str, bytes]]:
-        """(DN, value) of each entry in memory that `take_up_to` was asked for, by its bounding attribute."""
+        """(DN, value of the bounding attribute) of each entry in memory that `take_up_to` was asked for."""
         for reach in self._reaches:
             below = normal_dn(reach.base)
             entries = self._memory.search(below, parsed(reach.query), [reach.attribute], "subtree")
@@ -382,7 +382,7 @@ class SimulatedDirectory:
         return (entry for _, entry in self._memory)
 
     def begin(self, moment: datetime) -> None:
-        """Sets the clock of the simulated server, which names the writes that follow."""
+        """Sets the clock of the simulated server, which gives the writes that follow their entryCSNs."""
         self._now = moment
 
     def held(self, dn: str) -> RawEntry | None:
@@ -425,7 +425,7 @@ class SimulatedDirectory:
         """None: a simulated entry has no entryUUID."""
 
     def apply(self, writes: Iterable[EntryWrite]) -> None:
-        """Goes on as if these writes had been made, one after the other."""
+        """Continues as if these writes had been made, one after the other."""
         for _ in self.write(writes):
             pass
 

@@ -30,7 +30,7 @@ from piactl.feed.encoding_and_header import (
 from piactl.feed.value_checks import Check, Fault, column_checks, is_matricule
 
 Row = list[Any]
-"""The values of one row in the order of COLUMNS: text ("" is none), a date or None, a Numen or None."""
+"""The values of one row in the order of COLUMNS: text ("" means none), a date or None, a Numen or None."""
 
 Pattern = tuple[int, tuple[str, ...]]
 """The part of a row that the feed statistics count: a bit for each column with a value, and the values of the
@@ -57,7 +57,7 @@ _DIGITS, _LETTERS = re.compile("[0-9]+"), re.compile("[^\\W\\d_]+")
 
 
 def form(text: str) -> str:
-    """The form of a value: `9` for digits, `a` for letters, the rest as it is: `9/9/9` of 01/09/2026."""
+    """The form of a value: `9` for digits, `a` for letters, the rest as it is: `9/9/9` for 01/09/2026."""
     return _DIGITS.sub("9", _LETTERS.sub("a", text))
 
 
@@ -66,7 +66,7 @@ class BrokenRow:
     """A row that cannot be used. `faults` are (column, fault); `attributed`: the matricule is certain.
 
     An uncertain matricule (the fields of the row are shifted) still holds its person. `values` are those that
-    could be read, None where there is a fault; empty if the row could not be split.
+    could be read, None for those with a fault; empty if the row could not be split.
     """
 
     matricule: str | None
@@ -86,7 +86,7 @@ class Sample:
 
 
 def is_sampled(column: str, values: int) -> bool:
-    """Whether the values of a column are sampled beyond so many distinct ones."""
+    """Whether the values of a column with `values` distinct values are still sampled."""
     return values < (MOST_PLACES if column == "uai" else MOST_DISTINCT) + 2
 
 
@@ -203,7 +203,7 @@ class RowValidator:
         return owner or "", self._number(text, fields), fields
 
     def know(self, patterns: Sequence[Pattern]) -> None:
-        """Begins with these patterns, of which the first is that of a line without values."""
+        """Begins with these patterns; the first one is that of a line without values."""
         self.patterns = [*patterns]
         self._numbers = {pattern: number for number, pattern in enumerate(patterns)}
 
@@ -242,7 +242,7 @@ class RowValidator:
         return self._index((mask, tuple(values)))
 
     def count(self, skipped: Iterable[tuple[Pattern, int]]) -> None:
-        """Adds numbers of skipped lines, by their patterns, to the statistics."""
+        """Adds skipped lines to the statistics: each pattern with the number of its lines."""
         masks: Counter[int] = Counter()
         for (mask, codes), lines in skipped:
             masks[mask] += lines
@@ -270,7 +270,7 @@ class RowValidator:
         )
 
     def uai(self, raw: str) -> str | None:
-        """The UAI in the text of its column, None if it is none."""
+        """The UAI in the text of its column, None if the text is not a UAI."""
         uai: str | None = self.columns[_AT_UAI].cell(raw)[0]
         return uai
 

@@ -103,8 +103,8 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
 
 
 def rejection_message(code: str, detail: str = "", *, of_set: bool = False) -> str:
-    """One line: the problem (`detail`, or else the meaning of the code) and the next step. The rejects file
-    of a set, XML, cannot be fed."""
+    """One line: the problem (`detail`, or else the meaning of the code) and the next step. For a row `of_set`
+    the next step differs, because the rejects file of a set, which is XML, cannot be fed."""
     meaning, advice = REJECTIONS[code]
     if of_set and advice == _AT_SOURCE:
         advice = _IN_SET

@@ -128,7 +128,7 @@ class Feed:
     value."""
 
     unusable: Sequence[tuple[Person, frozenset[str]]] = field(default=(), repr=False)
-    """The rows of held people, as far as they can be read, each with its columns that have a fault."""
+    """The rows of held people that can be read, each with its columns that have a fault."""
 
     written: RowWriter | None = field(default=None, repr=False)
     """What else the format understood of a set of files; a CSV file has none."""

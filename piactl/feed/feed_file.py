@@ -23,12 +23,12 @@ from piactl.private_files import refuse_missing, refuse_own_file
 
 _WORD = re.compile(r"[^\W\d_]+")
 _NEAR = 0.66
-"""How alike the first words of two file names are, from 0 to 1, if one may be a slip for the other."""
+"""How similar the first words of two file names must be, from 0 to 1, if one may be a slip for the other."""
 
 
 class NoSource(UsageError):
-    """A file whose name is not similar to that of any feed. `is_other`: its suffix is none of a feed either,
-    as that of a LISEZMOI.txt."""
+    """A file whose name is not similar to that of any feed. `is_other`: its suffix is not that of a feed
+    either, as with LISEZMOI.txt."""
 
     def __init__(self, message: str, path: Path, *, is_other: bool) -> None:
         self.path, self.is_other = path, is_other
@@ -134,7 +134,7 @@ def open_feed(path: Path, source: SourceSettings) -> Iterator[OpenFeed]:
 
 
 def digest_of_feed(path: Path) -> str:
-    """The SHA-256 that piactl calls a feed by, "" if it cannot be read."""
+    """The SHA-256 by which piactl identifies a feed, "" if it cannot be read."""
     try:
         return digest_of(path)
     except OSError:

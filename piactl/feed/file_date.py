@@ -1,4 +1,4 @@
-"""The date in the name of a feed, and what orders those of one day."""
+"""The date in the name of a feed, and the number that orders feeds of one day."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ def file_date(name: str, pattern: str) -> date | None:
 
 
 def file_order(name: str, pattern: str) -> tuple[date | None, int]:
-    """That date, and the group `number` beside it, a time or a number in sequence; 0 without one."""
+    """The date that `file_date` finds, and the group `number` beside it, a time or a sequence number; 0
+    without one."""
     for match in re.finditer(pattern, name) if pattern else ():
         parts = match.groupdict()
         try:

@@ -31,7 +31,8 @@ from piactl.feed.encoding_and_header import CODECS, PERSON_COLUMNS, ColumnLayout
 from piactl.feed.feed_file import FileState, OpenFeed, is_trailer, longest_line, open_feed
 
 LINES = 16
-"""The average number of lines of a block. More lines make changed rows dearer, fewer lines unchanged ones."""
+"""The average number of lines of a block. More lines make changed rows cost more; fewer lines make unchanged
+rows cost more."""
 _MOST_LINES = 1_024
 _DIGEST = 16
 """The length of the digest of a block in bytes."""
@@ -60,10 +61,13 @@ def blocks(line_groups: Iterable[list[bytes]]) -> Iterator[list[bytes]]:
 
 @dataclass(slots=True)
 class FileLines:
-    """The lines of a file. Of each line, the header first: `owners` and `numbers`, as in LineDigests, and
-    `digests`, of which those of people are the sums. Of each block: `keys`, its digest, `sizes`, its lines,
-    and `masks`, a bit for each column that was sampled; and by column, `counts` of its values, which are
-    `samples`: numbers of `values`, which has those of all blocks.
+    """The lines of a file.
+
+    For each line, the header first: `owners` and `numbers`, as in LineDigests, and `digests`; the digest of a
+    person is the sum of those of their lines. For each block: `keys`, its digest; `sizes`, the number of its
+    lines; `masks`, a bit for each column that was sampled. For each column: `counts`, the number of sampled
+    values in each block; `samples`, the numbers of these values; `values`, the values of all blocks, by
+    number.
     """
 
     owners: list[str] = field(default_factory=list, repr=False)
@@ -105,7 +109,8 @@ def packed(basis: str, lines: FileLines) -> list[bytes]:
 
 
 def unpacked(content: memoryview) -> KnownLines:
-    """The known lines of such a file. Raises ValueError, LookupError or TypeError for another one."""
+    """The known lines in a file that `packed` made. Raises ValueError, LookupError or TypeError for another
+    one."""
     data = content.tobytes()
     end = data.index(b"\n")
     head = json.loads(data[:end])
@@ -204,7 +209,7 @@ class LineSampler:
 
     def add(self, key: bytes, rows: Sequence[tuple[str, int, int, Sequence[str]]]) -> None:
         """Adds a block with the owner, pattern, digest and sampled values of each line (none if the line has
-        no fields). The next feed does not know it if the key is b""."""
+        no fields). If the key is b"", the next feed does not know the block."""
         self._add_known()
         lines = self.lines
         lines.keys.append(key or _UNKNOWN)
@@ -266,8 +271,8 @@ class LineSampler:
         self._mask = sum(1 << column for column in self.watched)
 
     def end(self, patterns: Sequence[Pattern], uai_of: Callable[[str], str | None]) -> Sample:
-        """Ends the file and returns the sample of its lines. Of `patterns`, those of both files, it keeps its
-        own. `uai_of` returns the UAI in a value, or None."""
+        """Ends the file and returns the sample of its lines. `patterns` are those of both files; only those
+        of this file are kept. `uai_of` returns the UAI in a value, or None."""
         self._add_known()
         lines, order = self.lines, dict.fromkeys(self.lines.numbers)
         number_of = {old: number for number, old in enumerate(order)}
@@ -291,12 +296,12 @@ MASK = (1 << 64) - 1
 @dataclass(slots=True)
 class LineDigests:
     """`owners` and `numbers` have one item per line, the header first: the matricule of the line ("" if it
-    has none, as a #FIN line) and the index of its pattern in `patterns`. `offsets` are where the lines begin,
-    and the end of the file.
+    has none, like a #FIN line) and the index of its pattern in `patterns`. `offsets` are where the lines
+    begin, and the end of the file.
 
     `people`: matricule -> digest of all its lines; `others` is that of the lines without an owner. Each is a
     sum of digests that begin as `start`. `not_ascii` counts the lines that are not ASCII.
-    `digest` is the SHA-256 of the file, `before_trailer` that of what is before its #FIN line, "" without
+    `digest` is the SHA-256 of the file, `before_trailer` that of the bytes before its #FIN line, "" without
     one. `state` is that of the file when it was read.
     """
 
@@ -395,7 +400,7 @@ def _digests(opened: OpenFeed, key: bytes, known_lines: KnownLines) -> LineDiges
 
 
 def _line_groups(stream: BufferedReader, longest: int) -> Iterator[list[bytes]]:
-    """The lines of a file, some at a time; of a line that is too long only the begin."""
+    """The lines of a file, some at a time; only the beginning of a line that is too long."""
     rest = b""
     while data := stream.read(_AT_ONCE):
         lines = BytesIO(rest + data).readlines()

@@ -183,7 +183,7 @@ def _differing(left: object, right: object, fields: dict[str, str]) -> list[str]
 
 class RowIndex:
     """An index of the lines of an open feed, sorted by owner. It needs less memory than a table of all
-    people. `descriptor` is that of the feed; reading moves no position in it."""
+    people. `descriptor` is that of the feed; reading does not move its position."""
 
     def __init__(self, path: Path, opened: OpenFeed, lines: LineDigests) -> None:
         self._file, self._source = path.name, opened.source.name

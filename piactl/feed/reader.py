@@ -219,7 +219,7 @@ class FeedReader:
 
     def _read_needed_rows(self, skipped: Skipped) -> None:
         """Reads the rows of the people who are not skipped, and those without an owner; the first reading
-        counted the others. Raises FeedRefused if they are not as they were then."""
+        counted the others. Raises FeedRefused if the rows read here have changed since then."""
         people, first, stream, again = skipped.people, skipped.lines, self.stream.fileno(), dict[str, int]()
         self.offsets, not_ascii, passed = first.offsets, first.not_ascii, Counter(first.numbers)
         for index, owner in enumerate(first.owners):

@@ -18,19 +18,19 @@ from piactl.private_files import write_private
 from piactl.translation import sentence
 
 _MASKED = b"?" * 13
-"""In place of a mistyped NUMEN: the row stays rejected until the right one is typed."""
+"""Replaces a mistyped NUMEN: the row stays rejected until the right one is typed."""
 _HELD_WITH_OTHERS = "held because of other rows of this person"
 
 
 def write_rejects(path: Path, feed: Feed, source: SourceSettings) -> int:
     """Writes the header, every rejected row and every other row of a held person. Returns the number of rows.
 
-    Each row is unchanged, byte for byte, but for NUMENs, plus a field `rejet` with codes and messages; it
-    replaces a `rejet` field from an earlier rejects file. A NUMEN is left out, which changes nothing when the
-    row is fed again: a blank one never erases a digest. Where the NUMEN itself is rejected it is masked, also
-    a mistyped one, so that the row stays rejected until the right one is typed. The reader ignores the
-    column and treats the file as a delta without a trailer, even from a full source: it lists only rejected
-    people, so nobody counts as absent.
+    Each row is unchanged, byte for byte, except for NUMENs, and gets a field `rejet` with codes and messages,
+    which replaces a `rejet` field from an earlier rejects file. A NUMEN is left out, which changes nothing
+    when the row is fed again: a blank one never erases a digest. If the NUMEN itself is rejected it is
+    masked, even a mistyped one, so that the row stays rejected until the right one is typed. The reader
+    ignores the column `rejet` and treats the file as a delta without a trailer, even from a full source: it
+    lists only rejected people, so nobody counts as absent.
 
     Cells that a spreadsheet would read as formulas stay as they are, because the file is fed again; the
     `rejet` field begins with a code. The file has mode 0600 and is written atomically; a symbolic link at
@@ -84,11 +84,12 @@ def _without_reason(body: bytes, delimiter: bytes) -> bytes:
 
 
 def _without_numens(body: bytes, delimiter: bytes, layout: ColumnLayout | None, *, mask: bool) -> bytes:
-    """The row without NUMENs, in any column, as a broken row may have shifted ones. A mistyped NUMEN gives
-    the right one away, so its whole column goes, too, and of a broken row every cell that is like one."""
+    """The row without NUMENs in any column, because a broken row may have shifted fields. A mistyped NUMEN
+    gives the right one away, so everything in its column is removed too, and in a broken row every cell that
+    is like a NUMEN. With `mask`, they are masked, not removed."""
     cells = body.split(delimiter)
     place = layout.places.get("numen") if layout is not None else None
-    # a rejects file has a column more than its rows here
+    # the header of a rejects file has one column more than its rows have here
     complete = layout is not None and len(cells) in (layout.width, layout.width - layout.is_rejects)
     for number, cell in enumerate(cells):
         text = cell.decode("latin-1").strip('"')

@@ -18,10 +18,10 @@ _NO_LOGIN = 2**32 - 1
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """`user` is the account that piactl runs as. `sudo_user` is the user of sudo, "" where sudo did not start
-    this process. `login` is who logged in to the host, by the audit record of the kernel, "" without one:
-    no environment can change it, but a process that has none may write one, of any user. `origin` is
-    terminal, cron, systemd or other."""
+    """`user` is the account that piactl runs as. `sudo_user` is the user of sudo, "" if sudo did not start
+    this process. `login` is who logged in to the host, according to the audit record of the kernel, ""
+    without one: the environment cannot change it, but a process without a record may write one, for any user.
+    `origin` is terminal, cron, systemd or other."""
 
     user: str
     sudo_user: str
@@ -37,12 +37,12 @@ class Actor:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Everybody that the kernel or sudo name behind the process; without anybody, its user."""
+        """The users that the kernel and sudo name behind the process; if they name none, its user."""
         return tuple(sorted({self.login, self.sudo_user} - {""})) or (self.user,)
 
 
 def known_operator(actor: Actor, why: str) -> str:
-    """The name of the operator, as the kernel or sudo has it; `why` says what it is needed for. Raises
+    """The name of the operator, according to the kernel or sudo; `why` says what it is needed for. Raises
     UnknownOperator."""
     if actor.login and actor.sudo_user and actor.login != actor.sudo_user:
         # a process without a login record can give itself that of a colleague
@@ -79,15 +79,15 @@ def who(environ: Mapping[str, str] = os.environ) -> Actor:
 
 
 def _sudo_user(sudo_user: str, login: str) -> str:
-    """SUDO_USER, which any caller can set, where the kernel's record of the login says the same, or where
-    the parent process is sudo; else ""."""
+    """SUDO_USER if the kernel's record of the login says the same, or if the parent process is sudo; else "",
+    because any caller can set SUDO_USER."""
     return sudo_user if sudo_user and (sudo_user == login or _is_sudo(os.getppid())) else ""
 
 
 def _is_sudo(pid: int) -> bool:
     """Whether a process is called sudo, runs as root, and runs a program that belongs to root. Only root may
-    see the program of a process of root; its name and its user, which a caller cannot choose together
-    without being root, are for everybody to see."""
+    see the program of a root process. Everybody may see its name and its user, and only root can choose both
+    of them."""
     try:
         facts = dict(
             line.split(":", 1)
@@ -108,8 +108,9 @@ def _is_sudo(pid: int) -> bool:
 
 
 def _origin(environ: Mapping[str, str]) -> str:
-    """A terminal first: shells started by a desktop under systemd carry INVOCATION_ID too. Cron before
-    systemd: it is itself a unit of systemd."""
+    """What started this process. A terminal is checked first, because shells started by a desktop under
+    systemd carry INVOCATION_ID too; cron is checked before systemd, because it is itself a unit of systemd.
+    """
     parent, terminal = _stat(os.getpid())
     if terminal:
         return "terminal"
@@ -123,7 +124,7 @@ def _origin(environ: Mapping[str, str]) -> str:
 
 
 def _stat(pid: int) -> tuple[int, int]:
-    """The parent of a process and its controlling terminal, 0 where there is none or it cannot be read."""
+    """The parent of a process and its controlling terminal; 0 if there is none, or if it cannot be read."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rsplit(")", 1)[1].split()
         return int(fields[1]), int(fields[4])

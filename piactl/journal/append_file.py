@@ -1,8 +1,8 @@
 """The file of the journal: lines are appended under a lock and synced; the chain continues where it ended.
 
-The head is written last, so the lines between the head record and the end of the file were never
-acknowledged. After a crash only these lines need a check, however large the file: whole lines are
-kept, a torn one is discarded, everything else is refused.
+The head is written last, so the lines after the one in the head record were never acknowledged. After a
+crash only these lines need a check, however large the file is: whole lines are kept, a torn one is
+discarded, everything else is refused.
 """
 
 from __future__ import annotations
@@ -38,8 +38,7 @@ Body = Mapping[str, object]
 
 
 class ChainFile:
-    """The journal at `path`, open in one process; `stamp` gives time and run of the lines that this class
-    adds itself."""
+    """The journal at `path`, open in one process; `stamp` gives the time and the run of each line."""
 
     def __init__(self, path: str, stamp: Callable[[], Body], *, patience: float = 30.0) -> None:
         self.path = path
@@ -149,7 +148,7 @@ class ChainFile:
         return _head_of(last_line(self._fd, record.end)) == record.head
 
     def _continues(self, head: Head) -> bool:
-        """Whether the file begins with the line that names `head` as the one it continues."""
+        """Whether the file begins with a `continued` line that follows `head`."""
         first = self._first_line()
         return first is not None and first.type == "continued" and not gap(head, first)
 
@@ -341,7 +340,7 @@ def same_file(fd: int, path: str) -> bool:
 
 
 def make_folder(folder: Path) -> None:
-    """Creates `folder`, and those above it, with mode 0700 where they are missing. Raises OSError."""
+    """Creates `folder`, and the folders above it, with mode 0700 if they are missing. Raises OSError."""
     if folder.is_dir():
         return
     make_folder(folder.parent)

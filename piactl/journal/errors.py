@@ -16,7 +16,7 @@ class JournalForbidden(JournalUnusable):
 
 
 class UnknownOperator(PiactlError):
-    """Nobody knows which person is behind this process, where two are needed."""
+    """The person behind this process is unknown, and the operation needs two known people."""
 
 
 _ADVICE = {

@@ -1,8 +1,8 @@
-"""Events: what became of accounts, for other programs, read from the outcomes in the journal.
+"""Events: changes of accounts, for other programs, read from the outcomes in the journal.
 
 Each event has an id that no other event of any journal ever has: the number of the line of its outcome, its
 place among the events of that line, and the beginning of the hash of the line, which covers run, host and
-time. A program that keeps the id of the last event can go on after it.
+time. A program that keeps the id of the last event can continue after it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _MADE = ("applied", "unchanged")
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place in the events of one journal: after event `place` of line `seq`, whose hash begins so."""
+    """A place in the events of one journal: after event `place` of line `seq`. The hash of that line begins
+    with `hash`."""
 
     seq: int
     place: int
@@ -37,7 +38,7 @@ class Cursor:
 
 
 def read_cursor(text: str) -> Cursor:
-    """The cursor that is the id of an event. Raises UsageError."""
+    """The cursor in the text of an event id. Raises UsageError."""
     match = _ID.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"--since {text}: is not the id of an event; give the last one that was dealt with")
@@ -47,7 +48,7 @@ def read_cursor(text: str) -> Cursor:
 @dataclass(frozen=True, slots=True)
 class Event:
     """One kind of change of one account. `at` is when its outcome was recorded, UTC, ISO 8601. `facts` are
-    those of its write (see `piactl.directory.store.event_facts`)."""
+    the facts of its write (see `piactl.directory.store.event_facts`)."""
 
     cursor: Cursor
     run: str
@@ -93,7 +94,7 @@ def _after(line: JournalLine) -> Cursor:
 
 
 class EventStream:
-    """The events of the journal at `path` after a cursor, None for all that are left."""
+    """The events of the journal at `path` after the cursor `since`; if it is None, all that are left."""
 
     def __init__(self, path: str, since: Cursor | None) -> None:
         self._path, self._since = path, since
@@ -103,14 +104,14 @@ class EventStream:
 
     @property
     def reached(self) -> Cursor | None:
-        """The cursor after everything that was yielded; where nothing was read, the one that was given."""
+        """The cursor after everything that was yielded; if nothing was read, the one that was given."""
         return _after(self._last) if self._last is not None else self._since
 
     def new(self) -> Iterator[Event]:
         """Yields the events since the last call, in the order of their outcomes.
 
-        Only lines that are on the disk count: a crash cannot take back what was yielded. Raises NotFound
-        where the lines after the cursor are no longer there, or never were; JournalUnusable.
+        Only lines that are on the disk count: a crash cannot take back what was yielded. Raises NotFound if
+        the lines after the cursor are no longer there, or never were; JournalUnusable.
         """
         try:
             status = Path(self._path).stat()
@@ -137,8 +138,8 @@ class EventStream:
                     yield line
 
     def _start(self, since: Cursor) -> int:
-        """The number of the first line that is needed: the intents of outcomes after the cursor may be before
-        it, but not before the first one that was open at the last `run` or `end` line."""
+        """The number of the first line that is needed. An outcome after the cursor may have its intent before
+        it, but not before the first intent that was open at the last `run` or `end` line."""
         for line in self._backwards(since.seq, since.hash):
             if line.seq <= since.seq and line.type in ("run", "end"):
                 return min(int(line.fields.get("clean", 0)), since.seq)
@@ -151,8 +152,8 @@ class EventStream:
             yield from reversed(lines)
 
     def _backwards(self, seq: int, hash_: str, *, stop: bool = False) -> Iterator[JournalLine]:
-        """The lines, newest first, on to the first one or, with `stop`, to the line of that number. Raises
-        NotFound where that line, with that hash, is not among them."""
+        """Yields the lines, newest first: all of them or, with `stop`, those after the line of that number.
+        Raises NotFound if there is no line with that number and that hash."""
         met = False
         for line in newest_lines(self._path):
             if not met and line.seq <= seq:
@@ -198,8 +199,8 @@ class EventStream:
 
 
 def _was_made(line: JournalLine) -> bool:
-    """Whether the write was made. A write that was read back after a crash, from an entry that others changed
-    since, may have been made: a superfluous event is better than a missing one."""
+    """Whether the write was made. A write that was read back after a crash, from an entry that others have
+    changed since, may have been made, and counts: a superfluous event is better than a missing one."""
     outcome = current_outcome(str(line.fields.get("outcome")))
     return outcome in _MADE or (line.type == "resolved" and outcome == "conflict")
 

@@ -70,8 +70,8 @@ def read_head(fd: int) -> HeadRecord | None:
 
 
 def stored_head(path: str) -> Head:
-    """The last line that was synced, as the head file of the journal at `path` says it; GENESIS without one
-    that can be read."""
+    """The last line that was synced, according to the head file of the journal at `path`; GENESIS if it has
+    no record that can be read."""
     try:
         with _head_file(path) as fd:
             record = read_head(fd)
@@ -119,10 +119,10 @@ def _run_byte(run: str) -> int:
 
 @contextmanager
 def appending(fd: int, patience: float) -> Iterator[None]:
-    """Holds the lock to append. Raises TimeoutError after some `patience` seconds, so that one process that
+    """Holds the lock to append. Raises TimeoutError after about `patience` seconds, so that one process that
     hangs with the lock does not block all others for ever.
 
-    A waiting process holds the turn lock, so that one that appends without a pause cannot keep it out.
+    A waiting process holds the turn lock, so that a process that appends without a pause cannot keep it out.
     """
     patience -= _wait_for(fd, _TURN_BYTE, patience)
     try:
@@ -136,7 +136,7 @@ def appending(fd: int, patience: float) -> Iterator[None]:
 
 
 def _wait_for(fd: int, byte: int, patience: float) -> float:
-    """Locks a byte; returns the seconds that it waited. Raises TimeoutError."""
+    """Locks a byte; returns the seconds that this took. Raises TimeoutError."""
     waited, pause = 0.0, _PAUSE
     while not _taken(fd, byte):
         if waited >= patience:
@@ -157,17 +157,17 @@ def _taken(fd: int, byte: int) -> bool:
 
 
 def say_alive(fd: int, run: str) -> bool:
-    """Marks `run` as alive until `fd` is closed or the process ends; False if another process has."""
+    """Marks `run` as alive until `fd` is closed or the process ends; False if another process did so."""
     return _taken(fd, _run_byte(run))
 
 
 def is_alive(fd: int, run: str) -> bool:
-    """Whether `run` is alive on this host, through another descriptor than `fd`."""
+    """Whether `run` is alive on this host, through a descriptor other than `fd`."""
     return _ask(fd, fcntl.F_OFD_GETLK, fcntl.F_WRLCK, _run_byte(run)) != fcntl.F_UNLCK
 
 
 def alive_runs(path: str, runs: Collection[str]) -> set[str]:
-    """Those of `runs` that are alive on this host, for the journal at `path`. Raises OSError."""
+    """The `runs` that are alive on this host, for the journal at `path`. Raises OSError."""
     if not runs:
         return set()
     try:
@@ -183,8 +183,8 @@ _PATIENCE = 1.0
 
 
 def log_head(anchor: Anchor, address: str = SYSLOG) -> bool:
-    """Sends the head to syslog (authpriv.notice, in the form that syslog(3) writes); false where nothing
-    listens. Waits a second at most."""
+    """Sends the head to syslog (authpriv.notice, in the form that syslog(3) writes); false if nothing
+    listens. Waits at most one second."""
     return _sent(f"<{_NOTICE_OF_AUTHPRIV}>piactl[{os.getpid()}]: journal head {anchor}", address)
 
 
@@ -194,7 +194,7 @@ def has_syslog(address: str = SYSLOG) -> bool:
 
 
 def _sent(text: str, address: str) -> bool:
-    """Connects, and sends the text if there is any; false where nothing listens."""
+    """Connects, and sends the text if there is any; false if nothing listens."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
             log.settimeout(_PATIENCE)
@@ -207,8 +207,8 @@ def _sent(text: str, address: str) -> bool:
 
 
 def append_head(path: str, anchor: Anchor | None = None) -> None:
-    """Appends the head to a file that is there, which may be append-only, and syncs it; without a head only
-    opens it. Raises PiactlError."""
+    """Appends the head to an existing file, which may be append-only, and syncs it; without a head, only
+    opens the file. Raises PiactlError."""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
@@ -222,7 +222,7 @@ def append_head(path: str, anchor: Anchor | None = None) -> None:
 
 
 def read_heads(path: str) -> list[Anchor]:
-    """The heads in a file, without lines that are not heads. Raises PiactlError where it cannot be read."""
+    """The heads in a file, without lines that are not heads. Raises PiactlError if it cannot be read."""
     try:
         text = Path(path).read_text(encoding="ascii", errors="replace")
     except OSError as error:

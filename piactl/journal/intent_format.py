@@ -2,7 +2,8 @@
 
 An intent without an outcome is in doubt: its run died in between. `run` and `end` lines carry `clean`: every
 intent with a lower number has an outcome. This stays true, so reading back from the end of the file may stop
-there: it costs what was written since the last run that left nothing in doubt, not what the journal holds.
+there. The cost depends on what was written since the last run that left nothing in doubt, not on the size of
+the journal.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from piactl.journal.heads import alive_runs
 from piactl.journal.rotated_files import newest_first
 
 SECRET = "{secret}"  # noqa: S105 - the mark, not a secret
-"""Replaces the digest of a secret: the journal holds not even a keyed digest of a password."""
+"""Replaces the digest of a secret: the journal does not even hold a keyed digest of a password."""
 
 TAG = 6
-"""The hexadecimal digits of a digest that the intent of a new entry keeps of each value: two values of one
-attribute share them once in 16 million."""
+"""The number of hexadecimal digits of its digest that the intent of a new entry keeps for each value. Two
+values of one attribute have the same digits once in 16 million."""
 
 Values = Mapping[str, Iterable[bytes]]
 Digests = Mapping[str, tuple[str, ...]]
@@ -38,7 +39,7 @@ class IntendedWrite:
 
     `added` and `removed` are raw values by attribute; the journal stores only keyed digests of them.
     `reason` is stored unchanged, so it must name facts (a feed line, a rule), never personal data. `load`:
-    the write is in an LDIF, which a person loads later. `facts` are what `events` shows of the write (see
+    the write is in an LDIF that a person loads later. `facts` are what `events` shows about the write (see
     `piactl.directory.store.event_facts`); empty if it is not an event.
     """
 
@@ -56,7 +57,7 @@ class IntendedWrite:
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """The outcome of the intent with number `intent`: a word of OUTCOMES, and a message without values.
-    `csn` is the entryCSN that the write left, "" where it is unknown."""
+    `csn` is the entryCSN that the write left, "" if it is unknown."""
 
     intent: int
     outcome: str
@@ -82,7 +83,7 @@ class Intent:
 
 
 class IntentOutcome(Enum):
-    """What the entry shows of the write of an intent."""
+    """What the entry shows about the write of an intent."""
 
     DONE = "applied"
     NOT_DONE = "not applied"
@@ -91,8 +92,8 @@ class IntentOutcome(Enum):
 
 
 def digest_text(dn: str, attribute: str, value: bytes) -> str:
-    """The text that is digested. It includes entry and attribute, so that digests do not show that two
-    people have equal values; latin-1 maps every byte string to a different text."""
+    """The text that is digested. It includes the entry and the attribute, so that digests do not show that
+    two people have equal values; latin-1 maps every byte string to a different text."""
     return _beginning(dn, attribute) + value.decode("latin-1")
 
 
@@ -115,7 +116,7 @@ def digests(
 
 
 def key_of(entries: Iterable[Made]) -> str:
-    """The id of the key of their digests."""
+    """The id of the key that made the digests of the entries."""
     made = (
         digest
         for entry in entries
@@ -127,8 +128,8 @@ def key_of(entries: Iterable[Made]) -> str:
 
 
 def tags_of(added: Made, names: Iterable[str]) -> str:
-    """What the intent of a new entry holds: the beginnings of its digests, separated by commas, of each name
-    in turn, separated by blanks."""
+    """The text that the intent of a new entry holds: for each name in turn the beginnings of its digests,
+    separated by commas, and a blank before the next name."""
     return " ".join([",".join([_bare_tag(digest) for digest in added.get(name, ())]) for name in names])
 
 
@@ -168,8 +169,8 @@ def intent_outcome(
 ) -> IntentOutcome:
     """Whether the write of an intent was made, judged by the entry's `present` values (None: no entry).
 
-    `present` must hold the attributes that the intent names, as far as they have values; `candidates` gives
-    the digests of one text under every key still known. UNKNOWN where only secrets were to change.
+    `present` must hold the attributes that the intent names, if they have values; `candidates` gives the
+    digests of one text under every key still known. UNKNOWN if only secrets were to change.
     """
     if present is None:
         without_entry = {"add": IntentOutcome.NOT_DONE, "delete": IntentOutcome.DONE}
@@ -216,7 +217,8 @@ class Unsettled(NamedTuple):
 
 
 def unsettled(path: str) -> Unsettled:
-    """Reads back as far as needed. Raises JournalUnusable for a line that cannot be read."""
+    """The unsettled intents of a journal, read back from its end as far as needed. Raises JournalUnusable for
+    a line that cannot be read."""
     settled: set[int] = set()
     open_intents: list[JournalLine] = []
     clean: int | None = None
@@ -248,7 +250,7 @@ def unsettled(path: str) -> Unsettled:
 
 
 def in_doubt(path: str) -> list[Intent]:
-    """The intents to read back, oldest first: without outcome, of runs that are no longer alive.
+    """The intents to read back, oldest first: those without an outcome, of runs that are no longer alive.
 
     A run that is alive on this host writes its own outcomes. Raises JournalUnusable.
     """

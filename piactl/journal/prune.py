@@ -173,7 +173,8 @@ def _file_with(path: str, seq: int) -> str:
 
 
 def _rewrite(path: str, name: str, seq: int, opening: bytes) -> None:
-    """Replaces the file `name` of the journal `path` by `opening` and its lines from number `seq` on."""
+    """Replaces the file `name` of the journal `path` with a file of `opening` and its lines from number `seq`
+    on."""
     temporary = Path(path).parent / f".{Path(path).name}.cut-{secrets.token_hex(8)}"
     packed = name.endswith(".gz")
     try:

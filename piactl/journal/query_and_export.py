@@ -88,7 +88,7 @@ def read_lines(path: str, wanted: LineFilter | None = None) -> Iterator[JournalL
 
 
 def lines_of(name: str, skips: Callable[[bytes], bool] | None = None) -> Iterator[JournalLine]:
-    """Yields the lines of one file, without those that `skips` names, and intents with their names
+    """Yields the lines of one file, except those that `skips` selects; intents have their names
     (`with_names`). Raises JournalUnusable."""
     number, names = 0, None
     try:
@@ -164,7 +164,7 @@ class JournalledChange:
 def changes(path: str, wanted: LineFilter | None = None, kind: str = "") -> Iterator[JournalledChange]:
     """Yields the wanted changes in the order of their intents, from the rotated files too.
 
-    The period is that of the intents. A change without an outcome is yielded in its place, once the whole
+    The period applies to the intents. A change without an outcome is yielded in its place, once the whole
     journal is read. Hashes are not proved. Raises JournalUnusable.
     """
     reading = _Reading(wanted or LineFilter(), kind)
@@ -175,12 +175,12 @@ def changes(path: str, wanted: LineFilter | None = None, kind: str = "") -> Iter
 
 
 def first_line(path: str) -> JournalLine | None:
-    """The first line that is left, None where there is none. Raises JournalUnusable."""
+    """The first line that is left, None if there is none. Raises JournalUnusable."""
     return next((line for name in files_of(path) for line in lines_of(name)), None)
 
 
 def changes_since(path: str, since: datetime) -> Iterator[JournalledChange]:
-    """Yields the changes whose intents were written since then, like `changes`; reads back from the end.
+    """Yields the changes whose intents were written from `since` on, like `changes`; reads back from the end.
     Raises JournalUnusable."""
     first = text_of(since)
     reading = _Reading(LineFilter(), "")
@@ -242,7 +242,8 @@ class _Reading:
         )
 
     def rest(self, path: str) -> Iterator[JournalledChange]:
-        """The changes left once the journal at `path` is read; those without an outcome say why."""
+        """The changes left once the journal at `path` is read; those without an outcome are IN_DOUBT or
+        UNDER_WAY."""
         alive: set[str] = set()
         with suppress(OSError):  # a reader that may not open the head file
             alive = alive_runs(path, {change.run for change in self._waiting.values() if not change.outcome})

@@ -1,8 +1,8 @@
 """The last run of a journal that left a record in the directory, found without reading the whole journal.
 
 The `end` line of such a run says `recorded`. A `run` line carries `last`: the last recorded run among the
-lines up to a number. So reading back from the end may stop there: it costs what was written since the last
-run that began, not what the journal holds.
+lines up to a number. So reading back from the end may stop at that number. The cost depends on what was
+written since the last run began, not on the size of the journal.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class LastRecorded:
     known: bool
 
     def facts(self, upto: int) -> dict[str, object]:
-        """What a `run` line says of it, for the lines up to this number."""
+        """The fields of a `run` line about it, for the lines up to number `upto`."""
         run = self.run
         return {"last": asdict(run) if run is not None else None, "upto": upto}
 
 
 def last_recorded(path: str) -> LastRecorded:
-    """Reads back as far as needed. Raises JournalUnusable where a file cannot be read, or a line lacks what
-    belongs to it."""
+    """The last recorded run of a journal, read back from its end as far as needed. Raises JournalUnusable if
+    a file cannot be read, or if a line lacks what belongs to its type."""
     candidate: LastRecorded | None = None
     upto = reached = 0
     try:
@@ -82,8 +82,8 @@ class StampedWrite:
 
 
 def stamped_writes(path: str, lines: int | None = None) -> Iterator[StampedWrite]:
-    """All such writes, newest first, since a loss was accepted or the journal was begun; among the last
-    `lines` lines only, None for all. Raises JournalUnusable."""
+    """Yields all such writes, newest first, since a loss was accepted or the journal was begun; only those
+    among the last `lines` lines, None for all lines. Raises JournalUnusable."""
     ended: set[str] = set()
     stamps: dict[int, str] = {}
     try:
@@ -111,10 +111,10 @@ def _recorded(facts: Mapping[str, Any] | None) -> RecordedRun | None:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """The numbers of the first and last line that are there, 0 for none; `pruned`: a cut precedes the first.
-    `written` is the number of the last line ever written, as the head file says it, 0 without that file.
-    `empty`: the file that is appended to is not there, or holds nothing yet. `since` is the time of the first
-    line, "" for none."""
+    """The numbers of the first and last line that exist, 0 for none; `pruned`: a cut precedes the first.
+    `written` is the number of the last line ever written, according to the head file, 0 without that file.
+    `empty`: the file that is appended to does not exist, or holds nothing yet. `since` is the time of the
+    first line, "" for none."""
 
     first: int
     last: int
@@ -126,7 +126,7 @@ class Extent:
 
 def extent(path: str) -> Extent:
     """The lines of the journal that exist. Raises JournalUnusable."""
-    written = stored_head(path).seq  # first: what is appended meanwhile is then no missing line
+    written = stored_head(path).seq  # read first: a line that is appended meanwhile must not count as missing
     last = next(newest_lines(path), None)
     first = first_line(path)
     empty = not Path(path).exists() or not Path(path).stat().st_size
@@ -136,6 +136,6 @@ def extent(path: str) -> Extent:
 
 
 def rotated_without_journal(path: str) -> tuple[str, ...]:
-    """The rotated files beside which neither the journal nor its head file is."""
+    """The rotated files, if neither the journal nor its head file exists beside them; else none."""
     has_journal = Path(path).exists() or Path(path + SUFFIX).exists()
     return () if has_journal else files_of(path)

@@ -34,9 +34,9 @@ _CHUNK = 64 * 1024
 
 
 def lines_backwards(fd: int, end: int) -> Iterator[bytes]:
-    """The lines before offset `end`, last first, with their newlines; the first given may lack its own.
+    """Yields the lines before offset `end`, last first, with their newlines; the first one may lack its own.
 
-    Raises BrokenLine at a line that is longer than any that is ever written.
+    Raises BrokenLine at a line longer than MAX_LINE, or if the file is cut while it is being read.
     """
     pieces: list[bytes] = []  # of the line that is being found, last piece first
     length = 0
@@ -74,10 +74,10 @@ _ROTATED = re.compile(r"(\.[0-9]+|-[0-9]{6,8}([-_.][0-9]+)*)(\.gz)?")
 
 
 def files_of(path: str) -> tuple[str, ...]:
-    """The files of the chain whose newest is at `path` (left out where missing), oldest first.
+    """The files of the chain whose newest is at `path` (left out if it is missing), oldest first.
 
-    What lies before a file that begins with a cut was pruned: a prune that was interrupted left it behind.
-    Raises JournalUnusable where one of them cannot be read.
+    Files before one that begins with a cut are left out: an interrupted prune left them behind. Raises
+    JournalUnusable if a file cannot be read.
     """
     journal = Path(path)
     try:
@@ -94,7 +94,8 @@ def files_of(path: str) -> tuple[str, ...]:
 
 
 def files_from(path: str, seq: int) -> tuple[str, ...]:
-    """Those of `files_of` that hold the line with this number and the later ones. Raises JournalUnusable."""
+    """The files in `files_of` that hold the line with this number and the later lines. Raises
+    JournalUnusable."""
     files = files_of(path)
     for index in range(len(files) - 1, 0, -1):
         if 0 < _placed(files[index])[0] <= seq:
@@ -115,11 +116,11 @@ def _is_rotated(journal: Path, file: Path) -> bool:
 
 
 def _placed(path: str) -> tuple[int, bool, str]:
-    """Where the file belongs, and whether it begins with a cut. One whose first line cannot be read comes
-    first: verify then names it."""
+    """The number of the first line, which orders the files, whether that line is a cut, and the path. A file
+    whose first line cannot be read comes first: `verify` then names it."""
     with opened(path) as file:
         try:
-            first = parsed(file.readline(MAX_LINE))  # of a cut .gz the beginning can be read
+            first = parsed(file.readline(MAX_LINE))  # the beginning of a truncated .gz can be read
         except BrokenLine:
             return 0, False, path
         except (OSError, EOFError, zlib.error):
@@ -150,8 +151,8 @@ def opened(path: str) -> Iterator[IO[bytes]]:
 
 
 def pieces(path: str, most: int) -> Iterator[bytes]:
-    """The first `most` bytes of a file, decompressed, in pieces. Raises JournalUnusable, and BrokenLine where
-    a compressed file is damaged."""
+    """Yields the first `most` bytes of a file, decompressed, in pieces. Raises JournalUnusable, and
+    BrokenLine if a compressed file is damaged."""
     with opened(path) as file, _decompressed(path):
         while most > 0 and (piece := file.read(min(most, 16 * _CHUNK))):
             most -= len(piece)
@@ -160,7 +161,8 @@ def pieces(path: str, most: int) -> Iterator[bytes]:
 
 @contextmanager
 def _decompressed(path: str) -> Iterator[None]:
-    """The error of a file that cannot be read further."""
+    """Raises JournalUnusable if the system cannot read on, and BrokenLine if the file cannot be
+    decompressed."""
     try:
         yield
     except OSError as refused:
@@ -172,11 +174,11 @@ def _decompressed(path: str) -> Iterator[None]:
 
 
 def raw_lines(path: str, start: int = 0) -> Iterator[tuple[bytes, bool]]:
-    """The lines of one file from an offset on, each with whether more follows, up to where it ended when it
-    was opened: what is being appended meanwhile would look torn. The last one may lack its newline, one that
-    is too long is cut.
+    """Yields the lines of one file from an offset on, each with whether more follows. Stops where the file
+    ended when it was opened: a line that is being appended meanwhile would look torn. The last line may lack
+    its newline; a line that is too long is cut.
 
-    Raises JournalUnusable, and BrokenLine where a compressed file is damaged.
+    Raises JournalUnusable, and BrokenLine if a compressed file is damaged.
     """
     with opened(path) as file, _decompressed(path):
         remaining = sys.maxsize if path.endswith(".gz") else os.fstat(file.fileno()).st_size - start
@@ -190,10 +192,10 @@ def raw_lines(path: str, start: int = 0) -> Iterator[tuple[bytes, bool]]:
 
 
 def newest_first(path: str) -> Iterator[JournalLine]:
-    """The lines of all files of the chain, last first, each proved by its hash, and intents with their names
-    (`with_names`); a torn tail is left out.
+    """Yields the lines of all files of the chain, last first, each proved by its hash, and intents with their
+    names (`with_names`); a torn tail is left out.
 
-    Plain files are read from their end, as far as asked; compressed ones need reading whole.
+    Plain files are read from their end, only as far as needed; compressed ones must be read whole.
     Raises JournalUnusable; BrokenLine at a line in the middle that cannot be read.
     """
     for name in reversed(files_of(path)):
@@ -216,7 +218,7 @@ def newest_first(path: str) -> Iterator[JournalLine]:
 
 
 def newest_lines(path: str) -> Iterator[JournalLine]:
-    """The same; a line that cannot be read raises JournalUnusable too."""
+    """Like `newest_first`, but a line that cannot be read raises JournalUnusable too."""
     try:
         yield from newest_first(path)
     except BrokenLine as broken:

@@ -58,7 +58,7 @@ class Cut:
 
 
 class EndedRun(NamedTuple):
-    """A run that ended and did more than read, and the number of the line that says so."""
+    """A run that ended and did more than read, and the number of its `end` line."""
 
     seq: int
     run: str
@@ -66,8 +66,8 @@ class EndedRun(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Proved:
-    """What was proved of a journal: its first `size` bytes, of all files together and decompressed, with
-    their SHA-256. `anchors` are the heads, and `runs` the runs, whose lines are among them."""
+    """The part of a journal that was proved: its first `size` bytes, of all files together and decompressed,
+    with their SHA-256. `anchors` are the heads, and `runs` the runs, whose lines are in this part."""
 
     size: int
     digest: str
@@ -131,8 +131,9 @@ class Proof:
             self._due.setdefault(anchor.seq, []).append((label, anchor.hash))
 
     def rest(self, proved: Proved, files: tuple[str, ...]) -> list[tuple[str, int]]:
-        """Takes the lines that were proved as proved: the files that go on after them, and where. Raises Bad
-        if their bytes are not the same, or if one of them has an anchor that was not compared with it."""
+        """Accepts the lines that were proved before. Returns the files that continue after them, each with
+        its offset. Raises Bad if the bytes of these lines are not the same, or if one of them has an anchor
+        that was not compared with it."""
         self.at, self.first, self.lines = proved.head, proved.first, proved.lines
         self.cut, self.ended = proved.cut, proved.ended
         due = [seq for seq in self._due if seq <= proved.head.seq]
@@ -219,7 +220,7 @@ class Proof:
             if self.cut is not None:
                 self.cut = replace(self.cut, time=line.time, run=line.run)
         if self.lines == 0:
-            # of a run before the first line that is left, the lines may have been pruned
+            # the lines of a run before the first line that is left may have been pruned
             self.runs_missing = {run: time for run, time in self.runs_missing.items() if time >= line.time}
         self.runs_missing.pop(line.run, None)
         if line.type == "end" and "read" not in line.fields.get("counts", {}):
@@ -249,7 +250,7 @@ class Proof:
             raise Bad(self.number, f"is the last line, and run {run}, recorded in the directory, has none")
 
     def problem(self, file: str, fault: Bad | BrokenLine) -> Problem:
-        """The fault of a line of a file."""
+        """The fault as a problem of `file`, with the number of its line."""
         return Problem(file, fault.line if isinstance(fault, Bad) else self.number, str(fault))
 
     def result(
@@ -285,7 +286,7 @@ class Verification:
     line, which is harmless because it was never acknowledged. `anchored` is the highest number covered by
     an anchor (0: none). `uncovered` are anchors of lines that are no longer in the files. `cut` describes
     pruned lines, `opening` is the first line of an export, `ended` the last run that ended. `proved` is what
-    a later verification may take as proved, None where there is nothing or a problem.
+    a later verification may take as proved, None if there is nothing or if there is a problem.
     """
 
     problem: Problem | None
@@ -316,9 +317,9 @@ def verify(
 
     `anchors` are heads by what stores them, `head` is a head stored elsewhere; the .head file beside the
     journal is compared too. `runs` are runs with their start (UTC, ISO 8601): each must have a line. `proved`
-    is what an earlier verification proved: lines whose bytes are the same are not proved again; where that
-    does not hold, or a line that follows is bad, every line is. Raises JournalUnusable if a file cannot be
-    read.
+    is what an earlier verification proved: its lines are not proved again if their bytes are the same. If
+    they are not, or if a later line is bad, every line is proved again. Raises JournalUnusable if a file
+    cannot be read.
     """
     named = [(label, Head(*anchor)) for label, anchor in (anchors or {}).items()]
     named += [("the head that was given", Head(*head))] if head is not None else []

@@ -24,7 +24,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """The facts of a run at its start. `command` are the words of the command line, which never contain a
+    """The facts of a run at its start. `command` holds the words of the command line, which never contain a
     secret; `plan` is the fingerprint of the plan, `policy` the digest of the policy, "" if there is none."""
 
     run: str
@@ -38,10 +38,10 @@ class RunContext:
 
 
 class Journal:
-    """The journal at `path`, for one run. Used as `with Journal(...) as journal`, or begin() and close().
+    """The journal at `path`, for one run. Use `with Journal(...) as journal`, or begin() and close().
 
-    `now` gives aware UTC instants and `digest` the keyed digest of a text; of the values of the attributes
-    `secret` not even the digest is kept. Methods that write return when their lines are on the disk, or raise
+    `now` gives aware UTC instants and `digest` the keyed digest of a text; for the attributes `secret`, not
+    even the digests of values are kept. Methods that write return when their lines are on the disk, or raise
     JournalUnusable; after that nothing more can be written through this object.
     """
 
@@ -100,8 +100,8 @@ class Journal:
         return self._append([body])[0]
 
     def intents(self, writes: Sequence[IntendedWrite], settled: Sequence[Settlement] = ()) -> list[int]:
-        """Records intents and returns their numbers, with the outcomes of earlier ones in the same sync. Call
-        this before the writes are sent. Raises ValueError as `outcomes`."""
+        """Records intents and returns their numbers; records outcomes of earlier intents in the same sync.
+        Call this before the writes are sent. Raises ValueError like `outcomes`."""
         numbers = [s.intent for s in settled]
         if len(set(numbers)) < len(numbers) or not set(numbers) <= self._pending.keys():
             raise ValueError("an outcome without an open intent of this run")
@@ -160,8 +160,8 @@ class Journal:
         """Records the end of the run, and returns the head to anchor.
 
         `recorded`: the run has a record in the directory. `remembered`: it is the last run there.
-        `acknowledged`: the directory has to keep what it wrote. `feeds`: source, file and digest of each feed
-        it applied.
+        `acknowledged`: the directory has to keep what the run wrote. `feeds`: source, file and digest of each
+        feed that the run applied.
         """
         self._append([])  # sees the lines of other runs
         body = {
@@ -212,7 +212,7 @@ class Journal:
         return min([*self._doubts, *self._pending], default=self._seen.seq + 1)
 
     def _guarded(self, work: Callable[[], _T]) -> _T:
-        """Calls `work`. After an exception, also one of a signal, this object writes nothing more."""
+        """Calls `work`. After an exception, even one from a signal, this object writes nothing more."""
         if self._unusable:
             raise JournalUnusable(self._unusable)
         self._unusable = (
@@ -240,7 +240,7 @@ class Journal:
         return {"time": text_of(now), "run": self._context.run}
 
     def _intents(self, writes: Sequence[IntendedWrite]) -> Iterator[Body]:
-        """The lines of intents, after the names of those of new entries."""
+        """The lines of the intents, after a line with the attribute names of new entries."""
         added = [digests(write.dn, write.added, self._digest, self._secret) for write in writes]
         new = [
             entry_digests

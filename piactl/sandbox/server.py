@@ -55,7 +55,7 @@ class Software:
 
 
 def find_software(*, accesslog: bool = False) -> Software:
-    """OpenLDAP as installed, whether or not its folder is on PATH.
+    """The installed OpenLDAP, whether or not its folder is on PATH.
 
     Raises SandboxUnavailable naming everything that is missing and the command that installs it.
     """
@@ -116,11 +116,11 @@ class SandboxStatus:
 
 
 def start_sandbox(folder: Path, *, accesslog: bool = False) -> SandboxStatus:
-    """Creates the sandbox in `folder` if there is none, and starts it if it does not run.
+    """Creates the sandbox in `folder` if there is none, and starts it if it is not running.
 
-    Existing files and data are kept. `accesslog` only matters at the creation. Returns when the server
-    answers. Raises SandboxUnavailable: OpenLDAP is not installed, the folder has other content, or the server
-    does not start (with the end of its log).
+    Existing files and data are kept. `accesslog` only matters when the sandbox is created. Returns when the
+    server answers. Raises SandboxUnavailable if OpenLDAP is not installed, the folder has other content, or
+    the server does not start (with the end of its log).
     """
     folder = folder.absolute()
     with create_or_lock(folder):

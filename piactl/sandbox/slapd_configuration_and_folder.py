@@ -127,7 +127,7 @@ def socket_uri(path: Path) -> str:
 def prepare_files(folder: Path, socket: Path) -> dict[str, bytes]:
     """Creates the missing files of the sandbox and keeps the others. Returns the identities' passwords.
 
-    Raises SandboxUnavailable if the policy or the register that ship with piactl are missing.
+    Raises SandboxUnavailable if the policy or the register that ships with piactl is missing.
     """
     for name in ("secrets", "journal", "state"):
         (folder / name).mkdir(mode=0o700, exist_ok=True)
@@ -162,8 +162,7 @@ def configuration(socket: Path) -> str:
 
 
 def copy_schemas(target: Path) -> None:
-    """Copies the LDAP schemas of piactl, so that the sandbox does not depend on the place of the
-    installation."""
+    """Copies the LDAP schemas of piactl, so that the sandbox does not depend on where piactl is installed."""
     target.mkdir(exist_ok=True)
     for file in (schemas_folder() / "ldap").glob("*.schema"):
         shutil.copyfile(file, target / file.name)
@@ -205,7 +204,8 @@ def create_or_lock(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def locked_sandbox(folder: Path) -> Iterator[None]:
-    """Locks the folder of a sandbox. Raises SandboxUnavailable like `claimed`, and if it is not a sandbox."""
+    """Locks the folder of a sandbox. Raises SandboxUnavailable if it is not a sandbox, and for every OSError
+    inside the block."""
     with checked_sandbox(folder), _alone(folder):
         yield
 

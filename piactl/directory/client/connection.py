@@ -208,8 +208,8 @@ class Session:
         """One search request and its answer; the caller checks the result.
 
         With `size` it requests one page (RFC 2696), always critical, because a server that ignored the
-        control would cut the answer; with `most`, at most so many entries (result code 4). Raises
-        DirectoryTruncated if a part of the tree is on another server.
+        control would cut the answer; with `most`, at most `most` entries (result code 4 if there are more).
+        Raises DirectoryTruncated if a part of the tree is on another server.
         """
         doing = f"search below {base!r}" if base else "read the root DSE"
         names, seconds = tuple(attributes), int(self.operation_timeout)
@@ -219,7 +219,7 @@ class Session:
         return self._complete(entries, doing)
 
     def ask(self, base: str, query: str, attributes: Sequence[str], most: int) -> int:
-        """Sends a search of a subtree for at most so many entries, and returns its number for `answer`.
+        """Sends a search of a subtree for at most `most` entries, and returns its number for `answer`.
 
         Raises ConnectionLost.
         """
@@ -241,8 +241,8 @@ class Session:
         return self._strategy.get_response(number)[0]
 
     def refresh(self, base: str, query: str, attributes: Sequence[str], cookie: str) -> Refresh | None:
-        """What changed in a search since a cookie; None where the server does not say."""
-        from piactl.directory.client.content_sync import refresh_of, sync_control  # loaded here: for nights
+        """What changed in a search since a cookie; None if the server does not say."""
+        from piactl.directory.client.content_sync import refresh_of, sync_control  # only nights need it
 
         names, doing = tuple(attributes), f"search below {base!r}"
         self._strategy.spelled = self._spelled.setdefault(names, spelling(names))
@@ -360,7 +360,7 @@ def _connection(
     *,
     read_only: bool,
 ) -> SilentConnection:
-    """A connection that is not open yet. Raises Unusable for a URI that is none of a server."""
+    """A connection that is not open yet. Raises Unusable for a URI that is not the address of a server."""
     try:
         return SilentConnection(_address(uri), settings, identity, secret, deadline, read_only=read_only)
     except (ValueError, LDAPException) as error:

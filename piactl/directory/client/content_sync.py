@@ -35,9 +35,9 @@ def sync_control(cookie: bytes) -> bytes:
 
 
 def refresh_of(entries: Iterable[RawEntry], infos: Iterable[bytes], result: Result) -> Refresh | None:
-    """The answer of a server: its entries with their `entryUUID`, the contents of its intermediate messages,
-    and its result. None where it is refused, or does not say what became of the entries that it leaves out.
-    """
+    """The changes in the answer of a server: its entries with their `entryUUID`, the contents of its
+    intermediate messages, and its result. None if the search was refused, or if the answer does not say what
+    became of the entries that it leaves out."""
     done = result.controls.get(SYNC_DONE)
     if result.code or done is None:
         return None
@@ -67,7 +67,7 @@ def _flag(done: bytes) -> bool:
 
 def _id_set(info: bytes) -> tuple[bool | None, bytes]:
     """(refreshDeletes, UUIDs) of the content of an intermediate message with a syncIdSet (§2.5); (None, b"")
-    of any other message."""
+    for any other message."""
     offset, value = 0, b""
     while offset < len(info):
         tag, start, offset = header(info, offset)

@@ -1,6 +1,6 @@
 """The LDAP controls that piactl sends, and the BER encodings (X.690, RFC 4511 §5.1) of the hot paths.
 
-ldap3 accepts a `Control` as it is. Their values are encoded here because ldap3 has no assertion control
+ldap3 accepts a `Control` as it is. The values are encoded here because ldap3 has no assertion control
 (RFC 4528), and its pre-read and post-read controls (RFC 4527) lose values that are not text.
 """
 
@@ -101,8 +101,8 @@ def never_control() -> Control:
 
 
 def csn_controls(op: str, supported: Container[str]) -> list[Control]:
-    """The controls, as far as `supported` by the server, that return the entryCSN before a modify and after
-    an add or a modify (RFC 4527).
+    """The controls that return the entryCSN before a modify and after an add or a modify (RFC 4527), if they
+    are `supported` by the server.
 
     The answers are in `Result.controls`; `fast_search_and_write.csn_in` decodes them. No control is
     critical: no write fails because its entryCSN cannot be returned.

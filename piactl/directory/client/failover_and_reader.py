@@ -38,7 +38,7 @@ _ONE_SERVER = (
 
 
 class Servers:
-    """Opens sessions for one identity. With `writing` only with the first server of the list, which must
+    """Opens sessions for one identity. With `writing`, it uses only the first server of the list, which must
     accept writes: on two servers, two runs could each hold the run lock."""
 
     def __init__(
@@ -194,13 +194,13 @@ def sandbox_start(uri: str, why: str) -> list[str]:
 
 
 _FEW = 4
-"""Few entries are those of so many pages."""
+"""The number of pages whose entries count as few."""
 _Answer = TypeVar("_Answer")
 
 
 class DirectoryReader:
-    """The Reader of `port` over one connection; a nested search opens another. Few entries, as those below
-    another one, come at once, without pages.
+    """The Reader of `port` over one connection; a nested search opens another. A few entries, such as those
+    directly below another one, come at once, without pages.
 
     If the server has closed an idle connection, a read is repeated once on a new one. A search that has
     already yielded entries is not repeated.
@@ -263,7 +263,7 @@ class DirectoryReader:
                 sent, asked = asked or self._ask(base, query, attributes), None
                 entries = self._answer(sent, base, attributes) if sent else None
                 following = next(rest, None)
-                if following is not None:  # the server makes it while the entries are used
+                if following is not None:  # the server makes the next search while the entries are used
                     asked = self._ask(base, following, attributes)
                 yield from self.search(base, query, attributes, few=True) if entries is None else entries
                 query = following
@@ -273,7 +273,7 @@ class DirectoryReader:
                     self._answer(asked, base, attributes)
 
     def _ask(self, base: str, query: str, attributes: Sequence[str]) -> tuple[Session, int] | None:
-        """Sends a search; None where `search` has to make it."""
+        """Sends a search; None if `search` has to make it."""
         session = self._link.live()
         if session.paging:
             return None
@@ -287,7 +287,7 @@ class DirectoryReader:
     def _answer(
         self, asked: tuple[Session, int], base: str, attributes: Sequence[str]
     ) -> list[RawEntry] | None:
-        """The entries of a search that was sent; None where `search` has to make it."""
+        """The entries of a search that was sent; None if `search` has to make it."""
         session, number = asked
         try:
             entries, result = session.answer(number, base, attributes)
@@ -313,7 +313,7 @@ class DirectoryReader:
         doing = f"search below {base!r}"
         cookie = b""
         try:
-            # asked for a page, slapd goes over all entries of the database, also those elsewhere
+            # for a page, slapd goes over all entries of the database, even those outside the base
             few = few and paged
             size, most = self._page_size if paged and not few else None, _FEW * self._page_size if few else 0
             entries, result = self._first(session, base, query, attributes, scope, size, most)

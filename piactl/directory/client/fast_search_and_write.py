@@ -1,8 +1,8 @@
 """The two hot paths: searches, whose entries are decoded in place, and many writes, which are sent without
 waiting for the first answer.
 
-ldap3 takes several times the CPU to decode all accounts or to encode an add, about as much as slapd takes to
-apply it, and 50 µs to encode each name of a filter of many names, against 4 µs here
+ldap3 takes several times the CPU to decode all accounts or to encode an add (about as much as slapd takes to
+apply it), and 50 µs to encode each name of a filter with many names, against 4 µs here
 (docs/decisions/ldap3-with-a-strategy.md).
 """
 
@@ -47,7 +47,7 @@ asn1: Any = _asn1  # its stubs lack types
 _SEARCH, _LONGEST_HEADER = 0x63, 10
 _SCOPES = {"base": BASE, "one": LEVEL, "subtree": SUBTREE}
 _LONG_FILTER = 500
-"""The length of a filter from which our own encoder is used: about a dozen names."""
+"""Our own encoder is used for filters of this length or more: about a dozen names."""
 
 
 class FastSearchStrategy(DeadlineStrategy):
@@ -61,7 +61,7 @@ class FastSearchStrategy(DeadlineStrategy):
             return []
         data, offset, arrived = self._data, self._at, len(self._data)
         number, entries = integer(message_id), []
-        # whatever is not whole, or not an entry of this search, is for `receive` to read or to refuse
+        # `receive` reads or refuses everything that is not whole, or not an entry of this search
         while offset + _LONGEST_HEADER <= arrived:
             tag, first, stop = header(data, offset)
             begin = first + len(number)
@@ -75,8 +75,8 @@ class FastSearchStrategy(DeadlineStrategy):
         return entries
 
     def post_search(self, operation: bytes, size: int | None = None, cookie: bytes = b"") -> int:
-        """Sends an encoded search, for one page with `size`, and returns the number of the request, whose
-        answer `get_response` reads. Raises OSError."""
+        """Sends an encoded search (with `size`, for one page) and returns the number of the request;
+        `get_response` reads its answer. Raises OSError."""
         number = self.new_number("searchRequest")
         message = integer(number) + operation
         if size is not None:
@@ -123,8 +123,8 @@ def encoded_search(
 def _search_below(
     scope: str, time_limit: int, query: str, attributes: tuple[str, ...], size_limit: int
 ) -> bytes:
-    """A search encoded by ldap3, without the base that it begins with: the same few searches are made below
-    many entries, and of many entries."""
+    """A search encoded by ldap3, without the base that it begins with. It is cached, because the same few
+    searches are made of many entries, and below many entries."""
     search = search_operation(
         "", query, scope, DEREF_NEVER, attributes, size_limit, time_limit, types_only=False,
         auto_escape=True, auto_encode=True,
@@ -137,7 +137,7 @@ def _search_below(
 def _search_of_many(
     base: str, scope: str, time_limit: int, query: str, attributes: tuple[str, ...], size_limit: int
 ) -> bytes:
-    """Byte for byte as ldap3 encodes it."""
+    """The operation of a search, byte for byte as ldap3 encodes it."""
     names = b"".join(octets(name.encode()) for name in attributes)
     return element(
         _SEARCH,

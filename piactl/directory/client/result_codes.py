@@ -75,7 +75,7 @@ def described(result: Result) -> str:
 
 
 def refusal(result: Result, uri: str, doing: str) -> PiactlError:
-    """The error for a failed operation: unreachable, truncated, or refused."""
+    """The error for a failed operation: unreachable if the server is busy or unavailable, else refused."""
     text = f"{uri}: {doing}: {described(result)}.\n{_ADVICE.get(result.code, '')}".rstrip()
     if result.code in AGAIN:
         return DirectoryUnreachable(text)

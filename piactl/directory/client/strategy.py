@@ -175,7 +175,7 @@ class DeadlineStrategy(SyncStrategy):
     def new_number(self, request: str) -> int:
         """The number of a new request of this kind, whose answer is expected from now on.
 
-        Raises LDAPConnectionIsReadOnlyError, because ldap3 would send an add on a read-only connection.
+        Raises LDAPConnectionIsReadOnlyError for a write on a read-only connection: ldap3 would send an add.
         """
         if self.connection.read_only and request in _WRITES:
             raise LDAPConnectionIsReadOnlyError("connection is read-only")
@@ -315,8 +315,8 @@ class DeadlineStrategy(SyncStrategy):
         return entries, answer
 
     def present_entries(self, message_id: int) -> list[RawEntry]:
-        """The next entries of a search, as far as they have arrived; `receive` has what follows. A faster
-        way past `receive`, for strategies that have one."""
+        """The next entries of a search that have already arrived; `receive` returns what follows them. Empty
+        here: a subclass may read entries faster than `receive`."""
         return []
 
     def entry_of(self, message: Message) -> RawEntry:

@@ -1,8 +1,8 @@
-"""The access log of a server (slapo-accesslog): who wrote an entry and when, and the names of what.
+"""The access log of a server (slapo-accesslog): who wrote an entry and when, and the names of its attributes.
 
-The log repeats every value that was written. Nothing of them leaves this module: names only. No rule of the
-server could give the names alone, since name and value are one value of `reqMod`; so the log stays readable
-by few (see schemas/ldap/accesslog*), and where `reqMod` itself is hidden, only author and time are known.
+The log repeats every value that was written. No value leaves this module, only names. A rule of the server
+cannot show the names alone, because name and value are one value of `reqMod`. So only few may read the log
+(see schemas/ldap/accesslog*); if `reqMod` itself is hidden, only author and time are known.
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ _OF_LOGGING_IN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class LoggedWrite:
-    """One write. `time` is UTC, ISO 8601: that of the entryCSN, which is exact, else its second
-    (behind the point of `reqStart` is a count, not a time). `op` is add, modify, delete or modrdn; `by` the
-    DN that was authorized, "" for nobody; `attributes` their names, without those that the server keeps for
-    itself, None where they may not be seen; `result` the LDAP code; `start` the reqStart of a log."""
+    """One write. `time` is UTC, ISO 8601: the exact time of the entryCSN, else the second of `reqStart`
+    (the digits after its point are a count, not a time). `op` is add, modify, delete or modrdn; `by` is the
+    authorized DN, "" for nobody; `attributes` are the names of the attributes that were written, without
+    those that the server keeps for itself, None if they may not be seen; `result` is the LDAP code; `start`
+    is the reqStart of a log."""
 
     time: str
     dn: str
@@ -52,14 +53,14 @@ class LoggedWrite:
 
     @property
     def of_logging_in(self) -> bool:
-        """Whether all it did is what the server notes at a log in, right or wrong."""
+        """Whether the write only changed what the server notes at a log in, successful or not."""
         names = {name.lower() for name in self.attributes or ()}
         return bool(names) and names <= _OF_LOGGING_IN
 
 
 @dataclass(frozen=True, slots=True)
 class FoundLogs:
-    """The logs that may be read, and other naming contexts that may not be read: one may be a log."""
+    """The logs that may be read, and the naming contexts that may not be read, one of which may be a log."""
 
     readable: tuple[str, ...]
     hidden: tuple[str, ...]
@@ -91,7 +92,7 @@ def names_of_account(reader: Reader, settings: DirectorySettings, uid: str) -> l
 def logged_writes(
     reader: Reader, log: str, names: Iterable[str], since: datetime | None = None
 ) -> Iterator[LoggedWrite]:
-    """The writes of the entries with these DNs, in no order. Raises as every search does."""
+    """The writes of the entries with these DNs, in no particular order. Raises like every search."""
     wanted = sorted(set(names))
     for some in filters.equals_one("reqDN", wanted, _AT_ONCE):
         parts = [filters.equals("objectClass", "auditWriteObject"), some]
@@ -102,8 +103,8 @@ def logged_writes(
 
 
 def writes_since(reader: Reader, log: str, since: datetime, after: str = "") -> Iterator[LoggedWrite]:
-    """All writes since then, in no order. Raises as every search does. With `after`, all that came into the
-    log later than that reqStart, however old (one may come late from another server)."""
+    """All writes since then, in no particular order. Raises like every search. With `after`, all writes that
+    came into the log at that reqStart or later, however old (a write may come late from another server)."""
     # the fraction of a reqStart counts the operations of its second, and is not a time; an entryCSN has one
     first = since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     begun = filters.at_least("reqStart", after or f"{since.astimezone(UTC):%Y%m%d%H%M%S}.000000Z")
@@ -115,7 +116,7 @@ def writes_since(reader: Reader, log: str, since: datetime, after: str = "") -> 
 
 
 def last_write(entry: RawEntry) -> LoggedWrite:
-    """The last write of an entry, by its own entryCSN, modifiersName and timestamps."""
+    """The last write of an entry, according to its own entryCSN, modifiersName and timestamps."""
     added = entry.first("createTimestamp") == entry.first("modifyTimestamp")
     return LoggedWrite(
         time=_iso(entry.text("entryCSN").partition("#")[0]),
@@ -142,7 +143,8 @@ def _write(entry: RawEntry) -> LoggedWrite:
 
 
 def _names(values: Iterable[bytes]) -> tuple[str, ...] | None:
-    """The names in `name:+ value`; None where there is not one, which no write of values leaves."""
+    """The names in values like `name:+ value`; None without a value, because a write of values always has
+    one."""
     names = {value.partition(b":")[0].decode("ascii", "replace") for value in values}
     return (
         tuple(sorted(name for name in names if name and name.lower() not in _OF_THE_SERVER))
@@ -164,12 +166,12 @@ def _iso(text: str) -> str:
 
 _LAST = ("entryCSN", "modifiersName", "createTimestamp", "modifyTimestamp")
 MOST = 200
-"""Entries that are looked up; who wrote thousands is a question for the access log itself."""
+"""The largest number of entries that are looked up; for thousands, read the access log itself."""
 
 
 def authors(reader: Reader, directory: DirectorySettings, dns: Sequence[str]) -> dict[str, str]:
-    """Who wrote each entry, and when, in words, by DN as given. Writes by an identity of piactl are passed
-    over where the log shows others."""
+    """Who wrote each entry, and when, in words, by DN as given. Writes by an identity of piactl are skipped
+    if the log shows others."""
     dns = dns[:MOST]
     ours = {normal_dn(identity.dn) for identity in directory.identities.values() if identity.dn}
     logged: dict[str, LoggedWrite] = {}

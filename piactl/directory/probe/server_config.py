@@ -16,7 +16,7 @@ from piactl.directory.probe.trial_requests import Probe
 from piactl.errors import PiactlError
 
 _PAGE_BYTES = 4096
-"""Of mdb on every machine with pages of 4 KiB; the shares do not depend on it."""
+"""The page size of mdb on every machine with pages of 4 KiB; the shares do not depend on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Room:
 
 
 def root_of(reader: Reader, suffix: str) -> str:
-    """The rootdn of the database with this suffix; "" where cn=config may not be read."""
+    """The rootdn of the database with this suffix; "" if cn=config may not be read."""
     context = reader.facts().config_context
     try:
         query = filters.equals("olcSuffix", suffix)
@@ -47,13 +47,13 @@ def root_of(reader: Reader, suffix: str) -> str:
 
 
 def server_version(probe: Probe) -> str:
-    """The server's own words on what it is, "" where they may not be read."""
+    """The name and the version of the server, in its own words; "" if they may not be read."""
     entry = probe.entry(_context(probe), ["monitoredInfo"])
     return entry.text("monitoredInfo") if entry else ""
 
 
 def server_time(probe: Probe) -> datetime | None:
-    """The server's clock now, to the second, UTC; None where it may not be read."""
+    """The server's clock now, to the second, UTC; None if it may not be read."""
     entry = probe.entry(f"cn=Current,cn=Time,{_context(probe)}", ["monitorTimestamp"])
     text = entry.text("monitorTimestamp") if entry else ""
     try:
@@ -63,13 +63,13 @@ def server_time(probe: Probe) -> datetime | None:
 
 
 def listeners(probe: Probe) -> list[str] | None:
-    """The URIs that the server listens on; None where they may not be read."""
+    """The URIs that the server listens on; None if they may not be read."""
     entries = probe.entries(f"cn=Listeners,{_context(probe)}", "(labeledURI=*)", ["labeledURI"])
     return [entry.text("labeledURI") for entry in entries] or None
 
 
 def database_room(probe: Probe, suffix: str) -> Room | None:
-    """The room in the database of the suffix; None where it may not be read, or is not mdb."""
+    """The room in the database of the suffix; None if it may not be read, or is not mdb."""
     attributes = ["namingContexts", "olmMDBPagesMax", "olmMDBPagesUsed", "olmMDBPagesFree"]
     base = f"cn=Databases,{_context(probe)}"
     for entry in probe.entries(base, "(objectClass=olmMDBDatabase)", attributes):
@@ -80,7 +80,7 @@ def database_room(probe: Probe, suffix: str) -> Room | None:
 
 
 def database_overlays(probe: Probe, suffix: str) -> tuple[str, ...] | None:
-    """The overlays of the database of the suffix; None where they may not be read."""
+    """The overlays of the database of the suffix; None if they may not be read."""
     base = f"cn=Databases,{_context(probe)}"
     for entry in probe.entries(
         base, "(monitoredInfo=*)", ["namingContexts", "monitorOverlay", "monitoredInfo"]
@@ -125,8 +125,8 @@ class ServerConfig:
     """The database that holds the suffix. Attribute names are in lower case.
 
     `limits` are (who, what) in their order, `size_limit` is everybody else's. `pending` requests may wait
-    on one connection, 0 where that is unknown. `checkpoint` is that of syncprov, "" without one. Overlays
-    are in the order of the server; an empty tuple is none.
+    on one connection, 0 if that is unknown. `checkpoint` is that of syncprov, "" without one. Overlays
+    are in the order of the server; an empty tuple means none.
     """
 
     root: str
@@ -156,13 +156,14 @@ class ServerConfig:
         return self.size_limit
 
     def unique_rule(self, attribute: str, base: str) -> UniqueRule | None:
-        """The rule that keeps values of the attribute from standing twice below `base`."""
+        """The rule that keeps values of the attribute unique below `base`; None if there is none."""
         rules = (r for r in self.unique if attribute.lower() in r.attributes and under(base, r.base))
         return next(rules, None)
 
 
 def read_server_config(probe: Probe, suffix: str) -> ServerConfig | None:
-    """None where cn=config may not be read, or holds no database for the suffix."""
+    """The settings of the database that holds the suffix; None if cn=config may not be read, or has no such
+    database."""
     context = probe.facts.config_context or "cn=config"
     entries = probe.entries(context, "(|(olcDatabase=*)(olcOverlay=*)(objectClass=olcGlobal))", _ATTRIBUTES)
     holder = _database(entries, suffix)
@@ -203,7 +204,7 @@ def _database(entries: list[RawEntry], suffix: str) -> RawEntry | None:
 
 
 def _ordered(entry: RawEntry, attribute: str) -> list[str]:
-    """Values in the order that the server gives them a number for; those without one as they come."""
+    """The values in the order of the numbers that the server gives them; those without one as they come."""
     texts = [value.decode("utf-8", "replace") for value in entry.values.get(attribute, ())]
 
     def number(text: str) -> int:
@@ -243,7 +244,7 @@ def _who_what(text: str) -> tuple[str, str]:
 
 
 def _fits(who: str, dn: str) -> bool | None:
-    """Whether a limit is for that DN; None where only the server knows (groups, patterns)."""
+    """Whether a limit is for that DN; None if only the server knows (groups, patterns)."""
     if who in ("*", "users"):
         return True
     if who == "anonymous":
@@ -260,7 +261,8 @@ def _fits(who: str, dn: str) -> bool | None:
 
 
 def _size(text: str, usual: int) -> int:
-    """The hard limit of `size=...` settings, which also is that of a whole paged search."""
+    """The limit of a whole paged search in `size=...` settings: `prtotal`, else the hard limit, else the soft
+    one; `usual` if there is none."""
     values = {match["kind"] or "": match["value"] for match in _SIZE.finditer(text)}
     value = values.get("prtotal") or values.get("hard") or values.get("") or values.get("soft")
     if value is None:

@@ -33,8 +33,8 @@ Read = Callable[[str, Sequence[str]], RawEntry | None]
 
 @dataclass(frozen=True, slots=True)
 class AttributeType:
-    """What matters of a definition: `equality`, `ordering` and `substr` are names of matching rules, "" for
-    none."""
+    """The parts of a definition that matter: `equality`, `ordering` and `substr` are names of matching rules,
+    "" for none."""
 
     name: str
     equality: str
@@ -55,11 +55,11 @@ class Subschema:
         return name.lower() in self.attributes
 
     def equality(self, name: str) -> str:
-        """The rule by which values are compared, also where it is inherited."""
+        """The rule by which values are compared, even if it is inherited."""
         return self._rule(name, "equality")
 
     def substr(self, name: str) -> str:
-        """The rule by which parts of values are compared, also where it is inherited."""
+        """The rule by which parts of values are compared, even if it is inherited."""
         return self._rule(name, "substr")
 
     def _rule(self, name: str, kind: str) -> str:
@@ -69,13 +69,13 @@ class Subschema:
         return str(getattr(attribute_type, kind)) if attribute_type else ""
 
     def allows(self, classes: Iterable[str], name: str) -> bool:
-        """Whether an entry of these classes can have the attribute; true where one of them is missing."""
+        """Whether an entry of these classes can have the attribute; true if one of the classes is missing."""
         every = [self.classes.get(object_class.lower()) for object_class in classes]
         return None in every or any(name.lower() in allowed for allowed in every if allowed)
 
 
 def read_subschema(read: Read, place: str) -> Subschema | None:
-    """The schema of the server, whose DN is `place`; None where it may not be read."""
+    """The schema of the server, whose DN is `place`; None if it may not be read."""
     entry = read(place, ["attributeTypes", "objectClasses"])
     if entry is None or not entry.values.get("attributeTypes"):
         return None
@@ -89,7 +89,7 @@ def _parsed(attributes: tuple[bytes, ...], classes: tuple[bytes, ...]) -> Subsch
 
 
 def schema_faults(schema: Subschema, renamed: Mapping[str, str]) -> list[str]:
-    """What is missing or other than piactl needs it, all of it; `renamed` is default name -> name there."""
+    """All that is missing or differs from what piactl needs; `renamed` is default name -> name there."""
     posix = {POSIX_CLASS, *(renamed.get(name, name) for name in POSIX)}  # not every directory has them
     faults = [why for name, why in lacking(schema, renamed).items() if name not in posix]
     shipped = _shipped()
@@ -106,7 +106,7 @@ def schema_faults(schema: Subschema, renamed: Mapping[str, str]) -> list[str]:
 
 
 def lacking(schema: Subschema, renamed: Mapping[str, str]) -> dict[str, str]:
-    """What the server would refuse in a new entry, classes and attributes, each with the reason."""
+    """The classes and attributes that the server would refuse in a new entry, each with the reason."""
     reasons = {name: f"class {name} is missing" for name in _CLASSES if name.lower() not in schema.classes}
     for default, name in _wanted(renamed):
         classes = _CLASSES_OF.get(default, OBJECT_CLASSES)
@@ -118,8 +118,8 @@ def lacking(schema: Subschema, renamed: Mapping[str, str]) -> dict[str, str]:
 
 
 def _wanted(renamed: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Default name and name there of the attributes; those of the password policy and of one-time codes come
-    with overlays, and have checks of their own."""
+    """(default name, name there) of the attributes that piactl needs; those of the password policy and of
+    one-time codes come with overlays, and have checks of their own."""
     names = (name for name in (*MANAGED, *_MORE, *_OF_RECORDS) if name not in _OF_OVERLAYS)
     return [(name, renamed.get(name, name)) for name in names]
 
@@ -158,7 +158,7 @@ def _types(texts: Iterable[str]) -> dict[str, AttributeType]:
 
 
 def _allowed(texts: Sequence[str]) -> dict[str, frozenset[str]]:
-    """What each class requires or allows, also where it inherits that."""
+    """The attributes that each class requires or allows, including those that it inherits."""
     own: dict[str, dict[str, set[str]]] = {}
     for text in texts:
         bare = re.sub(r"DESC\s+'[^']*'", "", text)

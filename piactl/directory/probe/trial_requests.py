@@ -3,8 +3,7 @@
 To see whether an operation would be allowed, the probe sends requests that cannot succeed on any server:
 
 - with an assertion (RFC 4528) that no entry satisfies: slapd asks its overlays first, so `unique` shows;
-- with the deletion of a missing value: slapd checks the rights first, for the whole request;
-- under OpenLDAP's no-op control, which rolls back. It is critical: a server that lacks it refuses.
+- with the deletion of a missing value: slapd checks the rights first, for the whole request.
 """
 
 from __future__ import annotations
@@ -152,15 +151,15 @@ class Probe:
 
     def takes_second(self, dn: str, attribute: str, value: bytes) -> bool | None:
         """Whether the server accepts a second value for an attribute of the entry `dn`, which the overlay
-        constraint can refuse; None if it is unknown or something else refuses it first."""
+        `constraint` can refuse; None if it is unknown or something else refuses it first."""
         result = self._never(dn, {attribute: (value,)})
         if result.code == _CONSTRAINT and f"constraint on {attribute}" in result.text:
             return False
         return True if result.code == ASSERTION else None
 
     def takes_password(self, dn: str, password: bytes) -> bool | None:
-        """Whether the server's rules of quality accept a new password of the entry `dn`; None if something
-        else refuses it first."""
+        """Whether the server's quality rules accept a new password for the entry `dn`; None if something else
+        refuses it first."""
         write = EntryWrite("modify", dn, add={"userPassword": (password,)}, delete={"userPassword": ()})
         result = self._session.write(write, [never_control()], f"ask about a password of {dn!r}")
         return {_CONSTRAINT: False, ASSERTION: True}.get(result.code)

@@ -1,7 +1,7 @@
 """The list of accounts: records below the state entry by which a run on any host sees which entries are gone.
 
-Each record has up to PER_RECORD accounts. An account stays in its record, and a new one goes to the last: a
-night writes few of them.
+Each record has up to PER_RECORD accounts. An account stays in its record, and a new one goes into the last
+record, so a night writes few records.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from piactl.directory.store.records import (
 PER_RECORD = 1_000
 
 Listed = tuple[str, tuple[int, ...]]
-"""The matricule of an account, "" for an archived one, and the digests of the names that it ever had beside
+"""The matricule of an account, "" for an archived one, and the digests of the names that it ever had besides
 the uid."""
 
 
 @dataclass(slots=True)
 class AccountList:
-    """The accounts by uid in each record, by its number, and the content of the records that can be read."""
+    """By the number of the record: its accounts by uid, and its content, if it can be read."""
 
     records: dict[int, Mapping[str, Listed]] = field(default_factory=dict)
     raw: dict[int, bytes] = field(default_factory=dict, repr=False)
@@ -72,8 +72,8 @@ def read_account_list(reader: Reader, state: str, unreadable: UnreadableRecords)
 
 @lru_cache(maxsize=64)
 def _read(dn: str, data: bytes | None) -> Mapping[str, Listed]:
-    """The accounts in a record. They are kept: a night reads the list at its begin and its end, a rehearsal
-    some hundred times, and few records change. Raises UnreadableRecord."""
+    """The accounts in a record. They are cached: a night reads the list at its beginning and at its end, a
+    rehearsal some hundred times, and few records change. Raises UnreadableRecord."""
     return MappingProxyType(parsed(dn, data, _accounts))
 
 
@@ -86,7 +86,8 @@ def _accounts(record: Record) -> dict[str, Listed]:
 
 
 def listed_names(listed: Mapping[str, Listed]) -> Iterator[int]:
-    """The digests of the names of the listed accounts, which nobody else gets, with or without the entry."""
+    """The digests of the names of the listed accounts. No other account ever gets these names, even if the
+    entry is gone."""
     return (name for uid, (_, names) in listed.items() for name in (name_digest(uid), *names))
 
 
@@ -103,7 +104,7 @@ def run_list_writes(
     since: datetime | None,
     released: Collection[str] = (),
 ) -> Iterator[EntryWrite]:
-    """The writes that list the accounts that were written since an instant, None: all of them."""
+    """The writes that list the accounts that were written since an instant; if it is None, all accounts."""
     return account_list_writes(reader, settings, unreadable, written_after(since) if since else "", released)
 
 
@@ -114,10 +115,10 @@ def account_list_writes(
     those: str = "",
     released: Collection[str] = (),
 ) -> Iterator[EntryWrite]:
-    """The writes that list the accounts that the filter `those` finds, where all others are listed; without
-    it, or if a record of the list cannot be read, every account that there is. No account goes off the list
-    but those that piactl `released`, because none is deleted, and none of its names, because nobody else ever
-    gets them."""
+    """The writes that list the accounts that the filter `those` finds, if all others are listed already.
+    Without it, or if a record of the list cannot be read, they list every account. Only accounts that piactl
+    `released` leave the list, because no account is deleted. No name of an account leaves it, because no
+    other account ever gets the name."""
     found_accounts = [*_there(reader, settings, those)]
     if those and not found_accounts and not released:
         return

@@ -58,7 +58,7 @@ class Unreadable:
     identifiers: tuple[str, ...]
     why: str
     digest: str = ""
-    """Of the matricule, where another program changed that."""
+    """The digest of the matricule, if another program changed the matricule."""
 
 
 NAMES = ("piactlIdentifier", "mail", "piactlAlias")
@@ -78,9 +78,9 @@ def read_accounts(
     due: date | None = None,
     written_since: datetime | None = None,
 ) -> Iterator[Entry | Unreadable]:
-    """All managed accounts below the accounts base; with `due`, only those due on that day, with changes by
-    hand, or that others than the nightly identity wrote since an instant; without it, those that anybody
-    wrote since that instant."""
+    """All managed accounts below the accounts base. With `due`, only those that are due on that day, that
+    have overrides, or that anybody except the nightly identity wrote since `written_since`; without `due`,
+    only those that anybody wrote since `written_since`, if it is given."""
     for raw in search_accounts(reader, settings, encoding, due=due, written_since=written_since):
         yield entry_of(raw, encoding)
 
@@ -200,7 +200,7 @@ def closed_without_link(name: Callable[[str], str]) -> str:
 def entry_of(
     raw: RawEntry, encoding: Encoding, decide: Decide = usual_fate, *, based: bool = False
 ) -> Entry | Unreadable:
-    """The account of an entry. `based`: piactl gave it a base, so one that is gone is drift."""
+    """The account of an entry. `based`: piactl gave it a base, so a missing base is drift."""
     values, base = encoding.managed(raw), raw.first(encoding.name(BASE)) or b""
     bases, drift = encoding.bases, None
     if (base or based) and bases is not None:
@@ -229,8 +229,7 @@ def _unreadable(raw: RawEntry, encoding: Encoding, error: UnreadableEntry) -> Un
 
 
 def with_kept(entry: Entry, encoding: Encoding, decide: Decide, *, based: bool = False) -> Entry | Unreadable:
-    """The entry with another decision on what stays of what another program changed. `based` as for
-    `entry_of`."""
+    """The entry with another decision on which changes of another program stay. `based` as for `entry_of`."""
     values = {**entry.values, encoding.name(BASE): (entry.base,), CSN: (entry.csn,)}
     result = entry_of(RawEntry(entry.dn, values), encoding, decide, based=based)
     if isinstance(result, Unreadable):
@@ -251,8 +250,8 @@ def as_found(entry: Entry, encoding: Encoding) -> Account:
 def settled(
     entry: Entry, encoding: Encoding, desired: Account, *, from_hr: bool
 ) -> tuple[Account, frozenset[str]]:
-    """The account with what the rules show to be piactl's own, and the attributes on which another program
-    and the rules agree. `from_hr`: the desired account has what a feed says of the person."""
+    """The account with the values that the rules show to be piactl's own, and the attributes on which another
+    program and the rules agree. `from_hr`: the desired account has what a feed says about the person."""
     drift = entry.drift
     if drift is None:
         return entry.account, frozenset()
@@ -273,7 +272,7 @@ class AnotherMatricule(UnreadableEntry):
 
 
 def _check_matricule(raw: RawEntry, encoding: Encoding, drift: Drifted) -> None:
-    """Raises UnreadableEntry where another program changed whose account it is."""
+    """Raises AnotherMatricule if another program changed whose account it is."""
     name = encoding.name("supannEmpId")
     if name in drift.gone or name in drift.added:
         raise AnotherMatricule(
@@ -322,7 +321,7 @@ def account_dn(settings: DirectorySettings, uid: str) -> str:
 
 
 def removed_private_mail(write: EntryWrite, settings: DirectorySettings) -> str:
-    """The private address that a write of an account takes away or replaces, "" where there was none."""
+    """The private address that a write of an account removes or replaces, "" if there was none."""
     name = settings.attributes.get("supannMailPrive", "supannMailPrive")
     former, new = (
         plain_mail(b"".join(side.get(name, ())[:1]).decode("utf-8", "replace"))
@@ -378,8 +377,8 @@ def only_renews_base(encoding: Encoding, write: EntryWrite) -> bool:
 def with_base(
     encoding: Encoding, entry: Entry, write: EntryWrite, agreed: Collection[str] = ()
 ) -> EntryWrite:
-    """The write of an account, with the base that it has after it. Where another program removed the base, a
-    write makes no other: it would say that all is piactl's own."""
+    """The write of an account, with the base that the account has after it. If another program removed the
+    base, the write makes no new one: that would say that all values are piactl's own."""
     if entry.drift is not None and entry.drift.baseless:
         return write
     bases, old = _bases(encoding), entry.base
@@ -398,7 +397,8 @@ def _bases(encoding: Encoding) -> BaseKeys:
 
 
 def _is_fresh(encoding: Encoding, entry: Entry) -> bool:
-    """Whether the base needs no renewal. That of an entry with drift waits until there is none."""
+    """Whether the base needs no renewal. The base of an entry with drift is renewed only when the drift is
+    gone."""
     bases = encoding.bases
     return bases is None or entry.drift is not None or bases.is_fresh(bases.read(entry.base))
 

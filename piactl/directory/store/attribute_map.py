@@ -60,9 +60,9 @@ SECRETS = frozenset({"userPassword", "oathSecret", "piactlSealed"})
 """Attributes with secret values, by their names on the server; not even a digest of them is stored."""
 OBJECT_CLASSES = ("inetOrgPerson", "eduPerson", "supannPerson", ACCOUNT_CLASS)
 LINKED_CLASS = "oathTOTPUser"
-"""The class of slapo-otp of accounts that are linked to a device."""
+"""The class of slapo-otp for accounts that are linked to a device."""
 POSIX_CLASS = "posixAccount"
-"""The class of accounts that Unix hosts see (RFC 2307)."""
+"""The class for accounts that Unix hosts see (RFC 2307)."""
 FOLLOWING_CLASSES = {"oathTOTPToken": LINKED_CLASS, POSIX[0]: POSIX_CLASS}
 """The classes that an account has together with an attribute."""
 
@@ -73,7 +73,7 @@ _ENTRY_ID, _MADE = "entryUUID", "createTimestamp"
 
 
 _Texts = str | None | Collection[str]
-"""One value, or several; None and "" are none."""
+"""One value, or several; None and "" mean no value."""
 
 
 class UnreadableEntry(PiactlError):
@@ -86,9 +86,9 @@ class Encoding:
 
     `accounts` is the base of the accounts. `links`: the server itself asks for the code of the linked device;
     without it devices are not linked, and a portal verifies the codes. `otp_schema`: the schema of the server
-    has the link, so that closed and locked accounts can be linked to no device. `services` and `profiles` are
-    the names that the policy has. `unique_ids`: eduPersonUniqueId is piactl's; `posix`: so are those of
-    POSIX.
+    has the link, so closed and locked accounts can be linked to NO_DEVICE. `services` and `profiles` are the
+    names that the policy has. `unique_ids`: piactl manages eduPersonUniqueId; `posix`: it manages the
+    attributes in POSIX.
     """
 
     domain: str
@@ -117,7 +117,7 @@ class Encoding:
 
     @cached_property
     def classes(self) -> frozenset[str]:
-        """The classes of accounts that are piactl's, in lower case."""
+        """The classes of accounts that piactl manages, in lower case."""
         posix = (POSIX_CLASS,) if self.posix else ()
         names = ("top", "person", "organizationalPerson", *OBJECT_CLASSES, LINKED_CLASS, *posix)
         return frozenset(name.lower() for name in names)
@@ -129,7 +129,7 @@ class Encoding:
 
     @cached_property
     def bases(self) -> BaseKeys | None:
-        """The keys of the bases of accounts; None where they are neither read nor written."""
+        """The keys of the bases of accounts; None if they are neither read nor written."""
         return base_keys(self.keys, self.names, self._unmanaged) if self.keys else None
 
     @cached_property
@@ -245,8 +245,8 @@ class Encoding:
     def link(self, account: Account) -> str:
         """The device entry whose code the server asks for, "" for none.
 
-        A closed or locked account is linked to no device, which always refuses the log in; its dates refuse
-        only under a password policy. An account that is about to open already has the link of the open
+        A closed or locked account is linked to NO_DEVICE, which always refuses the log in; its dates refuse
+        it only under a password policy. An account that is about to open already has the link of the open
         account, so that it never opens with the password alone.
         """
         if self.otp_schema and account.shut:
@@ -278,8 +278,8 @@ class Encoding:
         return managed
 
     def formed(self, write: EntryWrite) -> list[str]:
-        """The attributes to which a write of an account only gives the form of this version: those that the
-        base of the entry does not know, and those whose values say the same otherwise."""
+        """The attributes that a write of an account only puts into the form of this version: those that the
+        base of the entry does not know, and those whose values say the same in another form."""
         stored = write.delete.get(self.name(BASE), ())
         base = read_base(stored[0]) if stored else None
         if base is None or base.known >= LAYOUT:
@@ -305,7 +305,7 @@ class Encoding:
                 yield self.name(attribute)
 
     def of_server(self, entry: RawEntry) -> dict[str, tuple[bytes, ...]]:
-        """What the server itself says of an entry: its entryUUID, and when it was made."""
+        """What the server itself says about an entry: its entryUUID, and when it was made."""
         return {name: entry.values[name] for name in (_ENTRY_ID, _MADE) if name in entry.values}
 
     def rights(self, entry: RawEntry) -> frozenset[tuple[str, str]]:

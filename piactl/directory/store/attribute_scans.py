@@ -48,7 +48,7 @@ def read_stamps(
 
 
 def read_context_csns(reader: Reader, base: str) -> list[str]:
-    """The contextCSN of the database that holds `base`, one by server; empty where it keeps none."""
+    """The contextCSN of the database that holds `base`, one for each server; empty if it keeps none."""
     contexts = [context for context in reader.facts().naming_contexts if context and under(base, context)]
     entry = reader.read(max(contexts, key=len, default=base), [CONTEXT_CSN])
     return [csn.decode("ascii", "replace") for csn in (entry.values.get(CONTEXT_CSN, ()) if entry else ())]
@@ -139,7 +139,7 @@ def read_owners(
 def read_numbers(
     reader: Reader, settings: DirectorySettings, encoding: Encoding
 ) -> Iterator[tuple[int, str]]:
-    """(uidNumber, owner) of all entries below the suffix, with those in the ledgers of accounts."""
+    """(uidNumber, owner) of all entries below the suffix, including numbers in the ledgers of accounts."""
     uid, number, ledger = map(encoding.name, ("uid", POSIX[0], "piactlIdentifier"))
     query = filters.any_of(
         filters.present(number), filters.all_of(IN_ACCOUNTS, filters.begins(ledger, NUMBER))
@@ -154,8 +154,8 @@ def read_numbers(
 
 
 def without_number(entries: Iterable[RawEntry], encoding: Encoding) -> Iterator[tuple[str, str]]:
-    """(uid, uidNumber on the entry) of those of these accounts that have none in the ledger; not of archived
-    ones."""
+    """(uid, uidNumber on the entry) of the accounts among `entries` that have no number in the ledger, except
+    archived ones."""
     uid, number, ledger, state = map(encoding.name, ("uid", POSIX[0], "piactlIdentifier", "piactlState"))
     beginning, archived = NUMBER.encode(), State.ARCHIVED.value.encode()
     for raw in entries:
@@ -175,7 +175,7 @@ def read_uids(reader: Reader, settings: DirectorySettings, encoding: Encoding, p
 
 @dataclass(frozen=True, slots=True)
 class LastLogin:
-    """The last log in that the server knows of an account, and when its entry was made; UTC."""
+    """The last log in to an account that the server knows, and when the entry was made; UTC."""
 
     at: datetime | None = None
     made: datetime | None = None
@@ -187,7 +187,7 @@ _LAST_LOGIN = ("pwdLastSuccess", "authTimestamp")
 def read_last_logins(
     reader: Reader, settings: DirectorySettings, encoding: Encoding
 ) -> Iterator[tuple[str, LastLogin]]:
-    """(uid, last log in) of every account, where the server keeps it (`lastbind`, or the overlay of that
+    """(uid, last log in) of every account, if the server keeps it (`lastbind`, or the overlay of that
     name)."""
     uid = encoding.name("uid")
     for raw in reader.search(settings.accounts, IN_ACCOUNTS, [uid, *_LAST_LOGIN, "createTimestamp"]):

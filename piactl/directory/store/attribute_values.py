@@ -30,7 +30,7 @@ FORMER_ARCHIVED = "I:SupannSupprCompte"
 LOCKED_STATE = "S:SupannVerrouAdministratif"
 ALL_STATES = (*dict.fromkeys(SUPANN_STATES.values()), FORMER_ARCHIVED, LOCKED_STATE)
 CIVILITIES = {"M": "M.", "MR": "M.", "MME": "Mme", "MLLE": "Mlle"}
-"""The values of supannCivilite, by what HR writes without its point."""
+"""The values of supannCivilite, by what HR writes, in capitals and without its point."""
 
 LABEL = "{PERSO}"
 
@@ -68,7 +68,7 @@ def _day(day: date | None) -> str:
 
 
 def read_day(text: str) -> date:
-    """The day of an ISO text. Raises ValueError, also where sums with it could leave the calendar."""
+    """The day of an ISO text. Raises ValueError, also if sums with the day could leave the calendar."""
     day = date.fromisoformat(text)
     if not 1000 <= day.year < 9000:
         raise ValueError(f"no account can mean {day}")
@@ -205,7 +205,7 @@ def midnight(day: date, timezone: str) -> str:
 
 @lru_cache(maxsize=4096)
 def civil_day(value: str, timezone: str, *, last: bool) -> date:
-    """The civil day of a GeneralizedTime; `last`: the last day that it does not end."""
+    """The civil day of a GeneralizedTime; `last`: of the second before it, as a last day ends at midnight."""
     instant = utc_instant(value)
     read_day(instant.date().isoformat())
     if last:

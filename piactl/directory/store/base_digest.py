@@ -72,20 +72,20 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "homeDirectory": ("posix",),
     "loginShell": ("posix",),
 }
-"""Every attribute that piactl writes, with the fields of an account that it is made of. Of
-eduPersonEntitlement only the values under its own URN. Bases number them by their place here: a new one goes
-to the end, and none goes away."""
+"""Every attribute that piactl writes, with the fields of an account that it is made of; of
+eduPersonEntitlement, only the values under piactl's own URN. Bases number the attributes by their place here:
+a new one goes to the end, and none is ever removed."""
 
 MANAGED = tuple(FIELDS)
 
 FIRST_LAYOUT = MANAGED[: MANAGED.index("supannCivilite")]
-"""What piactl wrote before it wrote SUPANN and eduPerson as they are defined."""
+"""The attributes that piactl wrote before it wrote SUPANN and eduPerson as they are defined."""
 
 POSIX = MANAGED[MANAGED.index("uidNumber") :]
-"""What piactl writes only with `posix` of the policy."""
+"""The attributes that piactl writes only with `posix` of the policy."""
 
 LAYOUT = len(MANAGED) - len(POSIX)
-"""The attributes that every directory has of this version."""
+"""The number of attributes that every directory of this version has."""
 
 _NUMBERS = {name: number for number, name in enumerate(MANAGED)}
 _CASELESS = frozenset(
@@ -94,14 +94,15 @@ _CASELESS = frozenset(
 _ASSIGNMENT = _NUMBERS["piactlAssignment"]
 _WHOLE, _ITEM = 6, 5
 _TAGS = [(bytes([number]), b"%d\0" % number) for number in range(len(MANAGED))]
-"""What is before the digest of a value, and before the value in what is digested, by the number."""
+"""By the number of the attribute: the bytes before the digest of a value, and before the value when it is
+digested."""
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """`whole` is the digest of all values together, zeros where another program's change stood when the base
-    was written. `packed` are the digests of single values, sorted. `known` attributes, from the first on, are
-    in the base."""
+    """`whole` is the digest of all values together, zeros if the entry had changes of another program when
+    the base was written. `packed` are the digests of single values, sorted. `known` is the number of
+    attributes, from the first on, that are in the base."""
 
     key: str
     known: int
@@ -110,7 +111,7 @@ class Base:
 
     @property
     def items(self) -> frozenset[bytes]:
-        """The digests of single values, each behind the number of its attribute."""
+        """The digests of single values, each after the number of its attribute."""
         packed = self.packed
         return frozenset([packed[offset : offset + _ITEM] for offset in range(0, len(packed), _ITEM)])
 
@@ -125,7 +126,7 @@ def packed(items: Iterable[bytes]) -> bytes:
 
 @lru_cache(maxsize=4)
 def read_base(text: bytes) -> Base | None:
-    """The base in a value; None if it is none."""
+    """The base in a value; None if the value is not a base."""
     key, brace, body = text.removeprefix(b"{").partition(b"}")
     try:
         decoded = base64.b64decode(body, validate=True)
@@ -144,7 +145,7 @@ class Digesting:
 
     def __init__(self, secret: bytes, dn: str, names: Mapping[str, int]) -> None:
         self._secret, self._names = secret, names
-        # equal values of two entries must not be seen
+        # nobody may see that two entries have equal values
         self._entry = dn.partition(",")[0].lower().encode() + b"\0"
         self._begun = blake2b(self._entry, key=secret, digest_size=_ITEM - 1)
 
@@ -160,7 +161,7 @@ class Digesting:
         return item
 
     def items(self, values: Values) -> frozenset[bytes]:
-        """The digests of single values, each behind the number of its attribute."""
+        """The digests of single values, each after the number of its attribute."""
         begun, numbers = self._begun.copy, self._names
         digests = []
         for name, texts in values.items():
@@ -170,7 +171,7 @@ class Digesting:
             tag, head = _TAGS[number]
             if number in _CASELESS:
                 texts = tuple(text.lower() for text in texts)
-            elif number == _ASSIGNMENT:  # the feed row it came from, the last field, may be another one
+            elif number == _ASSIGNMENT:  # the last field, the feed row of the assignment, may change
                 texts = tuple(text.rpartition(b"$")[0] for text in texts)
             for text in texts:
                 digest = begun()
@@ -193,7 +194,7 @@ class BaseKeys:
         return Digesting(self.secrets[key or self.current], dn, self.names)
 
     def read(self, text: bytes) -> Base | None:
-        """The base in a value; None if it is none, or its key is not known."""
+        """The base in a value; None if the value is not a base, or its key is not known."""
         base = read_base(text) if text else None
         return base if base is not None and base.key in self.secrets else None
 
@@ -211,9 +212,9 @@ class BaseKeys:
         agreed: Collection[str] = (),
         kept_attributes: Collection[str] = (),
     ) -> bytes:
-        """The base once piactl has written the entry, which had these managed values and this base. What
-        another program changed, and this write does not, stays a difference, unless it is `agreed`; so does
-        what is gone of `kept_attributes`."""
+        """The base after piactl has written the entry, which had these managed values and this base. A change
+        of another program that this write does not change stays a difference, unless it is `agreed`; so do
+        the values of `kept_attributes` that are gone."""
         named = [name for name in self.names if name in values or name in write.add]
         result = {name: _written(values.get(name, ()), name, write) for name in named}
         base = self.read(stored)
@@ -238,7 +239,7 @@ class BaseKeys:
 
     def known_items(self, base: Base, digesting: Digesting, values: Values) -> frozenset[bytes]:
         """The digests of a base, without those of attributes that piactl no longer manages, and with those of
-        the attributes that it does not know yet."""
+        attributes that the base does not know yet."""
         new = {
             name: values[name]
             for name, number in self.names.items()
@@ -266,8 +267,9 @@ def _written(values: tuple[bytes, ...], name: str, write: EntryWrite) -> tuple[b
 
 
 def base_keys(keys: DigestKeys, name: Mapping[str, str], unmanaged: Container[str] = ()) -> BaseKeys:
-    """`name` maps default names of attributes to those of the directory. `unmanaged` are the attributes of
-    MANAGED that piactl leaves to others there, by their default names."""
+    """The keys of the bases of a directory. `name` maps default names of attributes to those of the
+    directory. `unmanaged` are the attributes of MANAGED that piactl leaves to others there, by their default
+    names."""
     secrets = {key: hmac.digest(secret, b"base of an account", "sha256") for key, secret in keys.keys.items()}
     names = {
         name.get(attribute, attribute): n for attribute, n in _NUMBERS.items() if attribute not in unmanaged

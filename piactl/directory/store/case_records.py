@@ -81,7 +81,7 @@ def read_cases(reader: Reader, state: str, unreadable: UnreadableRecords) -> lis
 
 
 def case_in(entry: RawEntry, places: Places, unreadable: UnreadableRecords) -> Case | None:
-    """The case of an entry; None, and added to `unreadable`, where it is none."""
+    """The case of an entry; None if it is not one, and then it is added to `unreadable`."""
     if not is_record(entry):
         unreadable.add(foreign_entry(entry.dn))
         return None

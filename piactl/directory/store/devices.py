@@ -121,7 +121,7 @@ def _device_entry(raw: RawEntry, unreadable: UnreadableRecords) -> DeviceEntry |
             drift=int(raw.text(_DRIFT) or 0),
             sealed_with=text_of(record, "sealed_with"),
         )
-        _ = device.last_use  # a step beyond the calendar
+        _ = device.last_use  # raises an error for a step beyond the calendar
         return device
 
     device = unreadable.read(raw.dn, raw.first(DATA), read)
@@ -201,7 +201,7 @@ def device_delete(entry: DeviceEntry) -> EntryWrite:
 
 def link_write(encoding: Encoding, entry: Entry, name: str) -> EntryWrite | None:
     """The write that puts the device `name` in force for an account, "" for none; None if it is in force. It
-    changes nothing else but the base, so an identity that may only write devices can send it."""
+    changes nothing else except the base, so an identity that may only write devices can send it."""
     account = replace(entry.account, device=name)
     wanted = {"piactlDevice": name, "oathTOTPToken": encoding.link(account)}
     values = {encoding.name(attribute): _one(text) for attribute, text in wanted.items()}

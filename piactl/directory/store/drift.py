@@ -73,7 +73,7 @@ CLASSES: Mapping[str, tuple[DriftClass, DriftClass]] = {
     "eduPersonUniqueId": (_LOOSENING, _LOOSENING),
     **dict.fromkeys(POSIX, (_LOOSENING, _LOOSENING)),
 }
-"""The class of values that are added or replaced, and of those that are only gone; see `_class_of`."""
+"""The class of added or replaced values, and the class of values that are only gone; see `_class_of`."""
 
 _FROM_HR = frozenset(
     {
@@ -81,18 +81,18 @@ _FROM_HR = frozenset(
         "piactlProofChanged", "piactlIdentityDigest", "piactlBirthDigest",
     }
 )  # fmt: skip
-"""What the entry alone holds until a feed repeats it."""
+"""Attributes whose values only the entry holds until a feed repeats them."""
 _STORED = frozenset(
     {
         "piactlAssignment", "piactlException", "piactlOverride", "piactlDevice", "piactlMatricule",
         "piactlMergedInto",
     }
 )  # fmt: skip
-"""What the rules need: an account is held if a value of these is gone and unknown."""
+"""Attributes that the rules need: an account is held if a value of these is gone and unknown."""
 _STANDS = frozenset(
     {"uid", "mail", "piactlAlias", "piactlIdentifier", "piactlProtected", "piactlProofChanged", "piactlLock"}
 )
-"""What the account has as it is on the entry, as long as it waits or is kept."""
+"""Attributes that the account has as they are on the entry, as long as their change waits or is kept."""
 _MULTIPLE = frozenset(
     {
         "eduPersonEntitlement", "supannEntiteAffectation", "supannEmpCorps", "piactlProfile",
@@ -110,7 +110,7 @@ PROPERLY = {
     "piactlDevice": "piactl otp enroll",
     "oathTOTPToken": "piactl otp enroll",
 }
-"""The command that gives properly what another program wrote into an attribute."""
+"""The proper command for what another program wrote into an attribute."""
 
 _DIGESTS = frozenset(
     {
@@ -120,11 +120,12 @@ _DIGESTS = frozenset(
 )  # fmt: skip
 
 Decide = Callable[[str, DriftClass], DriftFate]
-"""What becomes of what another program changed of an attribute."""
+"""Decides what becomes of another program's change of an attribute, by its class."""
 
 
 def usual_fate(_attribute: str, drift_class: DriftClass) -> DriftFate:
-    """A tightening may be an emergency stop; a name may be in use."""
+    """The fate of a change before anybody has decided. A tightening is kept, because it may be an emergency
+    stop; a new name waits, because it may be in use; everything else is reverted."""
     return {_TIGHTENING: DriftFate.KEPT, _IDENTITY: DriftFate.WAITS}.get(drift_class, DriftFate.REVERTED)
 
 
@@ -135,10 +136,10 @@ _FIRST, _LAST = date(2015, 1, 1), date(2046, 1, 1)
 @dataclass(frozen=True, slots=True)
 class Drifted:
     """The drift of one entry. `believed` are the managed values that piactl relies on. `kept` are the
-    attributes that stay as another program left them although the rules want them otherwise; a change of
-    those in `multiple` is one of single values. `unknown` are attributes that the rules need of which a
-    value is gone and not known. `baseless`: another program removed the base, so nothing else is known. Names
-    are those of the directory."""
+    attributes that stay as another program left them although the rules want other values; for an attribute
+    in `multiple`, only the changed values stay. `unknown` are attributes that the rules need and that lost a
+    value that is not known. `baseless`: another program removed the base, so nothing else is known. Names are
+    those of the directory."""
 
     drift: tuple[Drift, ...]
     believed: Values
@@ -151,9 +152,9 @@ class Drifted:
     baseless: bool = False
 
     def with_theirs(self, values: Values, entry: Values, known: Values) -> dict[str, tuple[bytes, ...]]:
-        """These desired values with what stays on the `entry` of another program's changes: what is kept, and
-        where piactl's own value waits for the next feed, what is there unless something else is desired than
-        what the entry alone gives (`known`)."""
+        """These desired values, with the changes of another program that stay on the `entry`. Kept changes
+        stay. While piactl's own value waits for the next feed, the values on the entry stay, unless other
+        values are desired than those that the entry alone gives (`known`)."""
         result = dict(values)
         for name in self.kept:
             added, gone = self.added.get(name, ()), self.gone.get(name, frozenset())
@@ -167,7 +168,7 @@ class Drifted:
         return {name: some for name, some in result.items() if some}
 
     def found(self, values: Values) -> dict[str, tuple[bytes, ...]]:
-        """Those of these values that another program removed, by attribute."""
+        """The values among these that another program removed, by attribute."""
         removed_values = {
             name: tuple(v for v in values.get(name, ()) if self.digesting.item(name, v) in gone)
             for name, gone in self.gone.items()
@@ -178,8 +179,8 @@ class Drifted:
 def drift_of(
     keys: BaseKeys, dn: str, values: Values, stored: bytes, trials: Trials, decide: Decide
 ) -> Drifted | None:
-    """The drift of an entry with these managed values and this base, which it has to have; None if there is
-    none."""
+    """The drift of an entry with these managed values and this base; None if there is none. The entry must
+    have a base: a missing one is drift."""
     base = keys.read(stored)
     if base is None:
         return _without_base(keys, dn, values, stored, trials.name(BASE), decide)
@@ -245,8 +246,8 @@ def drift_of(
 def _without_base(
     keys: BaseKeys, dn: str, values: Values, stored: bytes, name: str, decide: Decide
 ) -> Drifted | None:
-    """The drift of an entry without a base that can be read. Nothing is put back: somebody decides, as of a
-    name. Reverted, the entry counts as it is, and gets another base."""
+    """The drift of an entry without a base that can be read. Nothing is put back: somebody decides, as about
+    a name. If it is reverted, the entry counts as it is, and gets a new base."""
     fate = decide(name, _IDENTITY)
     if fate is DriftFate.REVERTED:
         return None
@@ -306,7 +307,7 @@ class Trials:
     def back(
         self, name: str, attribute: str, lost: frozenset[bytes], digesting: Digesting, values: Values
     ) -> tuple[bytes, ...]:
-        """The values with these digests, as far as they are found."""
+        """The values with these digests that can be found."""
         texts: dict[bytes, bytes] = {}
         for text in self._texts(name, values):
             item = digesting.item(attribute, text)
@@ -374,7 +375,7 @@ def _days(midnights: Callable[[date], str]) -> tuple[bytes, ...]:
 
 def read_foreign_devices(reader: Reader, settings: DirectorySettings, base: str = "") -> Iterator[RawEntry]:
     """The devices below the accounts, or below one (a DN), that no identity of piactl added; each with what a
-    deletion asserts. None where the configuration does not name the identities that add devices."""
+    deletion asserts. None if the configuration does not name the identities that add devices."""
     ours = [identity.dn for identity in settings.identities.values() if identity.dn]
     if not all(name in settings.identities and settings.identities[name].dn for name in _ADDING_DEVICES):
         return

@@ -1,6 +1,6 @@
-"""What the journal keeps of the write of an account for `events`: state, services and address.
+"""What the journal keeps about the write of an account for `events`: state, services and address.
 
-Everything else in the journal is digests. These values are what other programs act on, and no secret.
+Everything else in the journal is digests. Other programs act on these values, and none of them is a secret.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from piactl.core.plan.change import Kind
 from piactl.directory.port import EntryWrite, Values
 
 _KINDS = frozenset(kind.value for kind in Kind if kind is not Kind.GROUP)
-"""Those of accounts: who is in a group follows from these."""
+"""The kinds of changes of accounts; the members of groups follow from these."""
 
 
 def event_facts(
     write: EntryWrite, effective: Mapping[str, date], names: Mapping[str, str], urn: str
 ) -> dict[str, object]:
-    """The facts of a write that other programs are to learn of; {} for one that they need not.
+    """The facts of a write that other programs need to know; {} if they need none.
 
     `effective` has the day of each kind of change, `names` renames attributes, and `urn` is the beginning of
-    the rights that are piactl's. Only what the write changes is there: `state`, the services that are `added`
-    and `removed`, the `old` and the `new` address.
+    the rights that are piactl's. The facts name only what the write changes: `state`, the services that are
+    `added` and `removed`, the `old` and the `new` address.
     """
     if write.op == "delete":
         return {}

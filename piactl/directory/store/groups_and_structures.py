@@ -4,8 +4,8 @@ Dynamic groups (groupOfURLs): slapd's overlay dynlist finds the members by their
 (groupOfNames) list the members that their definition finds after each run. Structures (supannEntite): an
 entry for each establishment of the register, which the affectation of an account names by its code.
 
-piactl owns the groups whose `owner` is the base of its records, and the structures whose `seeAlso` is; other
-entries beside them are not its own.
+piactl owns the groups whose `owner` is the base of its records, and the structures whose `seeAlso` is that
+base; other entries beside them are not its own.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MEMBERS, DEFINITION, MEMBER, OWNER = "memberURL", "labeledURI", "member", "owner
 _MANAGED = ("cn", "description", MEMBERS, DEFINITION, OWNER)
 _ATTRIBUTES = ("objectClass", *_MANAGED)
 _IN_POST = (State.ACTIVE, State.ON_LEAVE)
-"""Who has a profile: people with a post on the day."""
+"""The states of accounts whose profile counts: people with a post on the day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class GroupEntry:
 
     @property
     def name(self) -> str:
-        """The first part of its name: what plans and journals call it."""
+        """The first part of its DN, by which plans and journals call it."""
         return group_name(self.dn)
 
 
@@ -132,7 +132,7 @@ def _owned(raw: RawEntry, directory: DirectorySettings, keeper: str = OWNER) -> 
 def group_write(
     group: Group, current: GroupEntry | None, directory: DirectorySettings, encoding: Encoding
 ) -> EntryWrite | None:
-    """The write that makes the entry of a group right; None if it is."""
+    """The write that creates or corrects the entry of a group; None if it is correct."""
     values = group_values(group, directory, encoding)
     if current is None:
         add: dict[str, tuple[bytes, ...]] = {"objectClass": (GROUP_CLASS.encode(),), **values}
@@ -145,7 +145,7 @@ def group_write(
 
 def correction(current: GroupEntry, values: Values, managed: Sequence[str], owner: str) -> EntryWrite | None:
     """The write that gives an entry these values of its managed attributes; None if it has them. `owner` is
-    the attribute with the DN of who keeps it."""
+    the attribute with the DN of the keeper of the entry."""
     old = {name: current.values[name] for name in managed if name in current.values}
     if len(old.get(owner, ())) == 1 and current.owned:
         old[owner] = values[owner]  # a DN has several spellings
@@ -166,14 +166,14 @@ def group_deletion(current: GroupEntry) -> EntryWrite:
 
 @dataclass(frozen=True, slots=True)
 class StaticGroup:
-    """A static group: its members, by normalized DN as they are spelled, and the filter that defines it."""
+    """A static group: its members (normalized DN -> DN as it is spelled), and the filter that defines it."""
 
     dn: str
     members: Mapping[str, bytes] = field(repr=False)
     query: str
 
     def becomes(self, wanted: Mapping[str, bytes]) -> EntryWrite | None:
-        """The one modification that makes these the members; None if they are."""
+        """The single modification that makes `wanted` the members; None if they are the members."""
         gone = [spelled for name, spelled in self.members.items() if name not in wanted]
         come = [spelled for name, spelled in wanted.items() if name not in self.members]
         if not gone and not come:
@@ -201,7 +201,7 @@ def wanted_members(reader: Reader, directory: DirectorySettings, query: str) -> 
 
 
 def moves_members(write: EntryWrite, directory: DirectorySettings) -> bool:
-    """Whether a write of an account changes what definitions ask for."""
+    """Whether a write of an account changes an attribute that definitions of groups ask for."""
     asked = ("eduPersonEntitlement", "piactlProfile", "piactlState")
     return any(directory.attributes.get(name, name) in {*write.add, *write.delete} for name in asked)
 
@@ -245,7 +245,7 @@ def read_structures(reader: Reader, directory: DirectorySettings) -> dict[str, G
 def structure_write(
     establishment: Establishment, current: GroupEntry | None, directory: DirectorySettings
 ) -> EntryWrite | None:
-    """The write that makes the entry of an establishment right; None if it is."""
+    """The write that creates or corrects the entry of an establishment; None if it is correct."""
     values = structure_values(establishment, directory)
     if current is None:
         classes = (b"organizationalUnit", CLASS.encode())

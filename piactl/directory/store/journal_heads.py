@@ -1,7 +1,7 @@
-"""Heads of the journals of all hosts, which the access rules let piactl add to and neither change nor delete.
+"""Heads of the journals of all hosts. The access rules let piactl add heads, but not change or delete them.
 
 One entry for each journal and day, one value for each command that wrote: a year of a host with a hundred
-commands a day is some 4 MB. Each head names the one before it, so that one that is gone is missed. The record
+commands a day is some 4 MB. Each head names the one before it, so a missing one is noticed. The record
 `cn=pruned`, sealed under the keys, says up to which day the administrator pruned them.
 """
 
@@ -39,7 +39,7 @@ HEAD = "description"
 
 
 def has_folder(reader: Reader, places: Places) -> bool:
-    """Whether the directory has the folder of the heads; one that an earlier piactl set up lacks it."""
+    """Whether the directory has the folder of the heads; a directory set up by an earlier piactl lacks it."""
     return reader.read(places.folder(JOURNALS), ["ou"]) is not None
 
 
@@ -84,8 +84,8 @@ def add_head(writer: Writer, places: Places, anchor: Anchor) -> None:
 
 
 def highest_head(reader: Reader, places: Places, owner: str, since: str, now: str) -> Anchor | None:
-    """The highest head of the last day of a journal, of those stored from `since` to `now` (UTC, ISO 8601);
-    None without any."""
+    """The highest head of the last day of a journal, among those stored from `since` to `now` (UTC, ISO
+    8601); None if there is none."""
     entry = reader.read(places.journal_heads(owner, date.fromisoformat(now[:10])), [HEAD])
     anchors = _anchors(entry or _day_before(reader, places, owner, now[:10]), owner)
     stored = (anchor for anchor in anchors if since <= anchor.time <= now)
@@ -127,7 +127,7 @@ def _anchors(entry: RawEntry | None, owner: str) -> Iterator[Anchor]:
 
 
 def prunable_days(reader: Reader, places: Places, before: date) -> list[str]:
-    """The DNs of the heads stored before a day (UTC), without the last ones of each journal."""
+    """The DNs of the heads stored before a day (UTC), except the last day of each journal."""
     days = sorted(_days(reader, places))
     last = {owner: day for owner, day, _ in days}
     return [dn for owner, day, dn in days if day < f"{before:%Y%m%d}" and day != last[owner]]
@@ -136,7 +136,8 @@ def prunable_days(reader: Reader, places: Places, before: date) -> list[str]:
 def pruned_write(
     reader: Reader, places: Places, keys: DigestKeys, before: date, by: str
 ) -> EntryWrite | None:
-    """The record that the heads stored before a day are pruned; None where a later day is known."""
+    """The write of the record that the heads stored before a day are pruned; None if that day or a later one
+    is recorded."""
     dn = _pruned_dn(places)
     data = stored(reader.read(dn, [DATA]))
     known = pruned_before(reader, places, lambda: keys, UnreadableRecords())
@@ -169,7 +170,8 @@ def _pruned_dn(places: Places) -> str:
 def heads_of_journal(
     reader: Reader, places: Places, owner: str, unreadable: UnreadableRecords
 ) -> Iterator[Anchor]:
-    """The stored heads of a journal, in no order; none without the folder. Raises as every search does."""
+    """The stored heads of a journal, in no particular order; none without the folder. Raises like every
+    search."""
     query = filters.all_of(IN_RECORD, filters.begins("cn", f"{owner}-"))
     for entry in records_in(reader, places.folder(JOURNALS), ["cn", HEAD], query):
         for value in entry.values.get(HEAD, ()):

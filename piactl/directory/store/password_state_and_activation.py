@@ -200,7 +200,7 @@ def read_foreign(
 def shut_out_by_others(
     reader: Reader, directory: DirectorySettings, passwords: PasswordSettings, uid: str
 ) -> list[str]:
-    """The uids of the protected accounts that wrong passwords block, but for those whose activation password
+    """The uids of the protected accounts that wrong passwords block, except those whose activation password
     waits for its owner; `uid` is the attribute."""
     waiting = filters.all_of(
         filters.equals(RESET, "TRUE"), filters.equals(POLICY, passwords.activation_policy or directory.suffix)
@@ -241,7 +241,7 @@ def policy_faults(reader: Reader, policy: str) -> list[str]:
 
 def reuse_faults(reader: Reader, policy: str) -> list[str]:
     """The reason why an activation password may be kept as the password under this policy; empty if there is
-    no such policy, which `policy_faults` reports."""
+    none, or if the policy does not exist, which `policy_faults` reports."""
     entry = reader.read(policy, ["pwdInHistory"])
     if entry is None or entry.text("pwdInHistory") not in ("", "0"):
         return []

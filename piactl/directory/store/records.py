@@ -27,7 +27,7 @@ SOURCES, WAITING, RUNS, ATTEMPTS = "sources", "waiting", "runs", "attempts"
 JOURNALS, REQUESTS, APPROVALS = "journals", "requests", "approvals"
 FOLDERS = (SOURCES, WAITING, RUNS, ATTEMPTS, JOURNALS, REQUESTS, APPROVALS)
 _FORMER_FOLDER = "overrides"
-"""Empty in a directory that 0.2.0 or an earlier version set up."""
+"""An empty folder of a directory that 0.2.0 or an earlier version set up."""
 
 Record = Mapping[str, Any]
 T = TypeVar("T")
@@ -312,8 +312,8 @@ def record_write(
 
 
 def set_record(writer: Writer, dn: str, record: Record | None, due: date | None = None) -> WriteResult | None:
-    """Writes the record of `dn`, or deletes it if `record` is None, if it is as it is read here. None if
-    nothing changes."""
+    """Reads the record of `dn`, then writes it, or deletes it if `record` is None, unless it has changed
+    meanwhile. Returns None if nothing changes."""
     write = record_write(dn, stored(writer.read(dn, [DATA])), record, due)
     return write_one(writer, write) if write is not None else None
 

@@ -43,8 +43,8 @@ _RUN_TEXTS = (
 
 
 def read_run(r: Record) -> Record:
-    """The record of a run, after a check of its fields; older versions wrote fewer, and other words for
-    outcomes."""
+    """The record of a run, after a check of its fields; older versions wrote fewer fields, and other words
+    for outcomes."""
     for name in ("run", "status"):
         text_of(r, name)
     instant_of(r["started"])
@@ -109,7 +109,7 @@ def author_of_run(r: Record) -> str:
 
 
 def qualities_of(r: Record) -> list[FeedQuality]:
-    """What a run made of its feeds; none in records of older versions and of runs without feeds."""
+    """The qualities of the feeds of a run; none in records of older versions and of runs without feeds."""
     known = {field.name: str(field.type) for field in fields(FeedQuality)}
     rows = []
     for row in r.get("quality", []):

@@ -331,7 +331,7 @@ def read_last(reader: Reader, state: str, unreadable: UnreadableRecords) -> Last
 
 
 def read_drift_memory(reader: Reader, state: str) -> Memory:
-    """Of the memory of earlier runs, the last run, and since when the changes of other programs are there."""
+    """The memory of earlier runs, with only the last run, and since when changes of other programs exist."""
     last = read_last(reader, state, UnreadableRecords())
     entry = reader.read(Places(state).drift, [DATA])
     since = UnreadableRecords().read(entry.dn, entry.first(DATA), read_drift) if entry else None
@@ -355,7 +355,8 @@ def last_run_in(dn: str, data: bytes | None, unreadable: UnreadableRecords) -> L
 
 @lru_cache(maxsize=4)
 def _last_run_in(dn: str, data: bytes | None) -> LastRun:
-    """Kept: a night reads the record four times, and it has numbers for each establishment."""
+    """The last run in its record. It is cached, because a night reads the record four times, and it has
+    numbers for each establishment."""
     return parsed(dn, data, read_last_run)
 
 
@@ -395,8 +396,8 @@ def _read_source(entry: RawEntry, name: str, unreadable: UnreadableRecords) -> S
 def _source_of_runs(
     reader: Reader, places: Places, name: str, unreadable: UnreadableRecords
 ) -> SourceMemory | None:
-    """The memory of a source from the records of runs, or None, so that an old feed or one of an undone run
-    is still refused. Absences start again."""
+    """The memory of a source, made from the records of runs, so that an old feed or one of an undone run is
+    still refused; None if no run applied a feed of it. Absences start again."""
     records = all_runs(reader, places, unreadable)
     ids = {record["run"]: record for record in records}
     applied, undone = [], []
@@ -414,8 +415,8 @@ def _source_of_runs(
 
 
 def memory_writes(before: Remembered, after: Memory, state: str, keys: DigestKeys) -> Iterator[EntryWrite]:
-    """The writes that turn the records of sources, drift, vanished entries, due archivals and people in
-    waiting into those of `after`.
+    """The writes that turn the records of sources, drift, vanished entries, due archivals, cases and people
+    in waiting into those of `after`.
 
     The run itself writes the record of the last run at its end. People in waiting that `before` did not read
     are left alone.

@@ -169,7 +169,7 @@ def adoption_write(stranger: Stranger, account: Account, encoding: Encoding, by:
 
 
 def posix_values(stranger: Stranger, encoding: Encoding) -> tuple[str, ...]:
-    """What Unix hosts see of the entry; empty where nothing or where piactl leaves that to others."""
+    """What Unix hosts see of the entry; empty if they see nothing, or if piactl leaves that to others."""
     texts = tuple(stranger.values.get(encoding.name(name), (b"",))[0].decode() for name in POSIX)
     return texts if any(texts) else ()
 

@@ -126,8 +126,8 @@ def _upwards(name: str) -> frozenset[str]:
 
 
 PIECE = 16
-"""Writes that are sent together. Fewer cost more CPU on both sides; more would lengthen the time between the
-checks that the caller makes before a write and its sending."""
+"""The number of writes that are sent together. Fewer cost more CPU on both sides; more would lengthen the
+time between the checks that the caller makes before a write and the sending of that write."""
 
 
 class WriteQueue:

@@ -1,4 +1,4 @@
-"""Whether the other servers of the list have what one server has: by its contextCSN, and entries by value."""
+"""Compares the other servers of the list with one server: by its contextCSN, and single entries by value."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Connect = Callable[[str], Session]
 
 
 def context_csns(session: Session, suffix: str) -> dict[bytes, bytes]:
-    """The contextCSN of the database that holds `suffix`, by server id; empty where the server keeps none."""
+    """The contextCSN of the database that holds `suffix`, by server id; empty if the server keeps none."""
     contexts = [context for context in session.facts.naming_contexts if context and under(suffix, context)]
     entry = session.entry(max(contexts, key=len, default=suffix), ["contextCSN"])
     return {csn.split(b"#")[2]: csn for csn in (entry.values.get("contextCSN", ()) if entry else ())}
@@ -40,11 +40,11 @@ def lagging_servers(
     written: tuple[str, bytes],
     seconds: float,
 ) -> list[str]:
-    """A sentence for each server of `peers` that does not have, within so many seconds in all, what the
-    server of `session` has now, by its contextCSN.
+    """A sentence for each server of `peers` that, within `seconds` seconds in all, does not have everything
+    that the server of `session` has now, according to its contextCSN.
 
-    `written` is the DN of the last entry written and its entryCSN: where the server keeps no contextCSN,
-    only a peer with that very entry counts as in step.
+    `written` is the DN of the last entry written and its entryCSN: if the server keeps no contextCSN, only a
+    peer that has this entry with this entryCSN counts as up to date.
     """
     wanted = context_csns(session, suffix)
     deadline = time.monotonic() + seconds
@@ -63,7 +63,7 @@ def unequal_entries(
     entries: Mapping[str, Sequence[str]],
     seconds: float,
 ) -> dict[str, str]:
-    """A sentence for each entry that, after so many seconds in all, still differs between the server of
+    """A sentence for each entry that, after `seconds` seconds in all, still differs between the server of
     `session` and one of `peers`. See `Writer.unequal`."""
     deadline = time.monotonic() + seconds
     sentences: dict[str, str] = {}
@@ -123,7 +123,7 @@ def _lag(
     written: tuple[str, bytes],
     deadline: float,
 ) -> str:
-    """Why the server is not in step, "" if it is."""
+    """Why the server is not up to date, "" if it is."""
     try:
         with closing(connect(uri)) as peer:
             pauses = iter(_PAUSES)

@@ -38,8 +38,8 @@ _WHO = ("modifiersName", "modifyTimestamp")
 
 
 class DirectoryWriter(DirectoryReader):
-    """The Writer of `port`. In a modify, a `delete` of no values replaces whatever the attribute has, which
-    is how values are written that cannot be read (passwords)."""
+    """The Writer of `port`. In a modify, a `delete` of no values replaces whatever the attribute has. Values
+    that cannot be read (passwords) are written like this."""
 
     _written: tuple[str, bytes] = ("", b"")
 
@@ -139,10 +139,10 @@ class DirectoryWriter(DirectoryReader):
         return ASSERTION_OID in self._link.live().facts.controls
 
     def _controls(self, write: EntryWrite, strict: bool) -> list[Control]:
-        """The controls of a write: its assertion, and what returns its entryCSN, where the server has them.
+        """The controls of a write, if the server has them: its assertion, and those that return the entryCSN.
 
-        `strict` false leaves out the absence of added values: servers that count two spellings as one
-        value find an added value there that, byte for byte, is not. The modify itself still fails when
+        If `strict` is false, the absence of added values is not asserted: a server that counts two spellings
+        as one value finds an added value that, byte for byte, is not there. The modify itself still fails if
         a deleted value is missing or an added one is there.
         """
         supported = self._link.live().facts.controls

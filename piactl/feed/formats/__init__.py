@@ -1,1 +1,1 @@
-"""The formats of feeds. `registry` has the table of them: a new one is a module here and a line there."""
+"""The formats of feeds. `registry` lists them: a new format is a module here and a line there."""

@@ -21,7 +21,7 @@ from piactl.private_files import make_private_folder, write_private
 
 FOLDER = "sets"
 SEPARATOR = "\x1f"
-"""Between the texts of a person; XML cannot have it."""
+"""Separates the texts of a person; XML cannot contain it."""
 _GENERATIONS = 4
 _BLOCK = 1 << 20
 
@@ -29,8 +29,8 @@ _BLOCK = 1 << 20
 @dataclass(frozen=True, slots=True)
 class KeptSet:
     """A set as deltas need it. `kind` is its name without date and pieces, `structures` are UAIs by the
-    numbers of structures, `gone` the matricules that it deletes, `basis` is what it changes, `records` opens
-    its people, one line each."""
+    numbers of structures, `gone` are the matricules that it deletes, `basis` is the set that it changes,
+    `records` opens its people, one line each."""
 
     source: str
     kind: str
@@ -42,7 +42,7 @@ class KeptSet:
     basis: DeltaBasis | None
     records: Callable[[], IO[bytes]] = field(repr=False)
     number: int = 0
-    """What orders it among the sets of its day, in their names."""
+    """The number in its name that orders it among the sets of its day."""
 
     @property
     def order(self) -> tuple[date, int]:
@@ -90,7 +90,7 @@ def every_kept_set(folder: str) -> list[KeptSet]:
 
 
 def keep_set(folder: Path, kept_set: KeptSet) -> None:
-    """Keeps a set in the state folder, and the last ones of its kind. Raises PiactlError."""
+    """Writes a set to the state folder, and removes all but the last ones of its kind. Raises PiactlError."""
     folder /= FOLDER
     make_private_folder(folder)
     write_private(folder / kept_set.name, kept_set.pieces())

@@ -1,8 +1,8 @@
 """The formats of feeds: each delivery of a source is read as rows of the canonical layout.
 
-A format turns the files of a source into such rows, in a private file without a name. All else (columns,
-rejections, limits, chunks) is the same for every format. A new format is a module or a folder here with a
-function like `aaf.rows.write_aaf`, and a line in `formats`.
+A format turns the files of a source into such rows, in a private file without a name. Everything else
+(columns, rejections, limits, chunks) is the same for every format. A new format is a module or a folder here
+with a function like `aaf.rows.write_aaf`, and a line in `formats`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Writes = Callable[[SetFiles, SourceSettings, RowWriter], None]
 
 
 def formats() -> Mapping[str, tuple[Writes, tuple[str, ...]]]:
-    """How each format but csv writes its rows, and their columns."""
+    """The function that writes the rows of each format except csv, and their columns."""
     # loaded here, with lxml: most feeds are CSV
     from piactl.feed.formats.aaf.forms_and_requests import FIRST_DEGREE, GPEI, SECOND_DEGREE
     from piactl.feed.formats.aaf.rows import write_aaf
@@ -43,7 +43,8 @@ def formats() -> Mapping[str, tuple[Writes, tuple[str, ...]]]:
 
 
 class _RowsFile:
-    """A private file without a name. Its rows are personal data; they go with the process at the latest."""
+    """A private file without a name. Its rows are personal data; they are gone when the process ends, at the
+    latest."""
 
     def __init__(self) -> None:
         with TemporaryFile("w+b") as stream:
@@ -73,7 +74,7 @@ class TranslatedSet:
 
 _MOST = 16
 _kept: dict[tuple[Path, str], TranslatedSet] = {}
-"""The last translated sets. A run reads a feed up to three times, and XML is slow to read; and a delta may
+"""The last translated sets. A run reads a feed up to three times, and XML is slow to read. A delta may also
 change another set of its run."""
 
 
@@ -92,7 +93,7 @@ def open_translated(path: Path, source: SourceSettings) -> Iterator[tuple[Buffer
 
 
 def set_to_keep(path: Path, source: SourceSettings) -> KeptSet | None:
-    """What deltas need of a set that was read, None if nothing."""
+    """What deltas need of a set that was read, None if they need nothing."""
     translated = _kept.get((path.absolute(), repr(source)))
     return translated.kept if translated else None
 
@@ -101,7 +102,7 @@ def _translated(path: Path, source: SourceSettings) -> TranslatedSet:
     state = state_of(path)
 
     def before(kind: str) -> list[KeptSet]:
-        # of two sets of one day the one that was kept last is the likelier one
+        # if there are two sets of one day, the one that was kept last is the likelier one
         in_run = [
             translated_set.kept
             for translated_set in _kept.values()

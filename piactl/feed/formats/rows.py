@@ -20,12 +20,12 @@ DATED = (*COLUMNS, "debut", "fin")
 
 
 class RowWriter:
-    """`day` is the date of the set, which is the start of a post that it lists first, unless its rows are
-    dated. `uais`: absences count only at these establishments, everywhere if None. `passed` counts what was
+    """`day` is the date of the set: a post that the set lists first starts on it, unless the rows are dated.
+    `uais`: absences count only at these establishments, everywhere if None. `passed` counts what was
     skipped, with the reason, `posts` and `at` the posts by function and by establishment.
 
     For later deltas: `kind` is the name of such sets, `number` orders those of one day, `structures` are
-    their UAIs by number, `records` takes the people, one line each. Of a delta `basis` is the set that it
+    their UAIs by number, `records` takes the people, one line each. For a delta: `basis` is the set that it
     changes, `gone` are the matricules that it deletes, `remark` says what it changes, `later` are the digests
     of kept sets of its day or later. `local` are the matricules of people whom a head of school made.
     """
@@ -84,6 +84,6 @@ def found(code: str, detail: str) -> str:
 
 
 def _cell(text: str) -> str:
-    """A cell, quoted where it must be. A line break is a blank here, for no record spans lines."""
+    """A cell, quoted if necessary. A line break becomes a blank, because no record spans lines."""
     text = " ".join(text.split()) if not text.isprintable() else text
     return '"' + text.replace('"', '""') + '"' if ";" in text or '"' in text else text

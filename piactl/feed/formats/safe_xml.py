@@ -37,7 +37,7 @@ class _Watched:
         return piece
 
     def ends_with_tag(self) -> bool:
-        """Whether the last thing in it is the end of a tag."""
+        """Whether the stream ends with the end of a tag; reads it to its end."""
         while self.read(1 << 20):
             pass
         return self._end.rstrip().endswith(b">")
@@ -103,7 +103,7 @@ def free(element: etree._Element) -> None:
 
 @contextmanager
 def xml_refused(files: SetFiles, name: str) -> Iterator[None]:
-    """Refuses the set of a file that has a fault."""
+    """Refuses the set if the file has a fault. Raises FeedRefused."""
     try:
         yield
     except XmlFault as fault:

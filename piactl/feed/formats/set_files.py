@@ -1,7 +1,7 @@
 """The files of a set: one file, all files of a folder, or those of a .zip or .tgz archive; and their .md5.
 
-An archive is read in place, never unpacked, so no path is made of its names. A malicious one is refused as a
-whole nevertheless. A .md5 is beside the set or within it: what `md5sum` writes, or the digest alone.
+An archive is read in place, never unpacked, so no path is made of its names. Nevertheless a malicious one is
+refused as a whole. A .md5 is beside the set or within it: what `md5sum` writes, or the digest alone.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def is_md5(name: str) -> bool:
 
 def md5_beside(path: Path) -> list[Path]:
     """The files with digests that lie beside a set and have its name, with or without its suffix."""
-    # unlike those of Path, these also answer where a folder cannot be searched
+    # unlike those of Path, these also answer if a folder cannot be searched
     names = dict.fromkeys((path.name, path.name if os.path.isdir(path) else path.stem))  # noqa: PTH112
     beside = [path.parent / f"{name}{suffix}" for name in names for suffix in (SUFFIX, SUFFIX.upper())]
     return [file for file in beside if file != path and os.path.exists(file)]  # noqa: PTH110
@@ -74,7 +74,7 @@ def check_md5(name: str, listed: Opener, files: Mapping[str, Opener]) -> None:
 
 
 def _digests(name: str, content: bytes) -> Iterator[tuple[str, str]]:
-    """The names of files, without folders, and their digests. A digest alone is that of the file that has the
+    """The names of files, without folders, and their digests. A digest alone belongs to the file that has the
     name of the .md5."""
     for number, line in enumerate(content.decode("utf-8-sig", "replace").splitlines(), 1):
         text = line.strip()
@@ -102,7 +102,7 @@ MOST_FILES = 1_000
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError)
 T = TypeVar("T")
 Member = tuple[str, int, bool, Opener]
-"""Name, size, whether it is a regular file, and how it is opened."""
+"""Name, size, whether it is a regular file, and the function that opens it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class SetFiles:
 
 
 State = tuple[tuple[str, int, int], ...]
-"""Names, sizes and times."""
+"""The name, size and time of each file."""
 
 
 def state_of(path: Path) -> State:
@@ -140,7 +140,7 @@ def state_of(path: Path) -> State:
 
 
 def digest_of(path: Path) -> str:
-    """The SHA-256 of a file or archive; of a folder that of the lines that `sha256sum *` prints in it."""
+    """The SHA-256 of a file or archive; for a folder, of the lines that `sha256sum *` prints in it."""
     if not path.is_dir():
         return _sha256(path)
     names = sorted(file.name for file in path.iterdir())
@@ -175,7 +175,7 @@ def open_set(
 
 
 def _agreeing(path: Path, files: dict[str, Opener]) -> dict[str, Opener]:
-    """The files, without those that have digests. Raises FeedRefused if a digest is another."""
+    """The files, without the .md5 files. Raises FeedRefused if a digest does not agree."""
     others = {name: opener for name, opener in files.items() if not is_md5(name)}
     set_file = {} if path.is_dir() else {path.name: partial(_opened, path)}
     try:

@@ -34,7 +34,7 @@ _COLUMNS = {
 
 @dataclass(slots=True)
 class _Facts:
-    """What a file states of itself."""
+    """What a file states about itself."""
 
     uai: str = ""
     year: str = ""
@@ -80,7 +80,8 @@ def write_sts(files: SetFiles, source: SourceSettings, writer: RowWriter) -> Non
 
 
 def _people(stream: IO[bytes], facts: _Facts) -> Iterator[etree._Element]:
-    """The people of a file, each before it is freed; `facts` gets what the file states of itself before."""
+    """The people of a file; each is freed when the next is requested. `facts` gets what the file states about
+    itself before them."""
     root, inside = None, False
     for event, element in safe_events(stream, ("start", "end"), None):
         tag = element.tag

@@ -1,7 +1,6 @@
-"""The forms of AAF (which attribute has what), and the requests of its files.
+"""The forms of AAF (which attribute holds what), and the requests of its files.
 
-A further form is an entry here and a line in `formats`. The requests of a delta are applied to the kept
-records.
+A new form is an entry here and a line in `formats`. The requests of a delta are applied to the kept records.
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ from piactl.feed.formats.safe_xml import XmlFault, checked_root, free, line_of, 
 
 @dataclass(frozen=True)
 class Form:
-    """The names of attributes. `director` names where the person heads a school, "" if functions say it.
+    """The names of attributes. `director` is the one that says where the person is the head of a school, ""
+    if functions say it.
 
     `declares`: the set states its perimeter in a file InfosEducNat.
     """
@@ -106,7 +106,7 @@ class AafRequest(NamedTuple):
 
 
 def read_requests(stream: IO[bytes], names: Collection[str], facts: dict[str, str]) -> Iterator[AafRequest]:
-    """The requests of a file, with the attributes `names`; `facts` gets those that its comments state.
+    """The requests of a file, with the attributes `names`; `facts` gets the facts that its comments state.
 
     Raises XmlFault.
     """
@@ -126,7 +126,7 @@ def read_requests(stream: IO[bytes], names: Collection[str], facts: dict[str, st
 
 
 def read_params(stream: IO[bytes]) -> dict[str, str]:
-    """The values of a file of params (InfosEducNat), by name. Raises as `read_requests`."""
+    """The values of a file of params (InfosEducNat), by name. Raises XmlFault."""
     params = {}
     for event, element in safe_events(stream, ("start", "end"), None):
         if event == "start" and element.getparent() is None:
@@ -178,8 +178,8 @@ def record_of(request: AafRequest, form: Form, file: str) -> Record:
 
 
 def modified(record: Record, request: AafRequest, form: Form, file: str, *, clears: bool) -> Record:
-    """The person after a modification: an attribute that it lacks is unchanged, and so is one without a value
-    unless empty ones clear (`clears`)."""
+    """The person after a modification. An attribute that the request lacks is unchanged. An attribute without
+    a value is cleared with `clears`, else unchanged."""
     result = [record[0], file, str(request.line), *record[FACTS:]]
     for place, name in enumerate(form.singles, FACTS):
         if name in request.values:
@@ -196,7 +196,7 @@ def modified(record: Record, request: AafRequest, form: Form, file: str, *, clea
 def after_requests(
     records: Sequence[Record], requests: Sequence[tuple[AafRequest, str]], form: Form, *, clears: bool
 ) -> list[Record]:
-    """What the requests for one person make of their records; several differing ones if they contradict each
+    """The records of one person after the requests for them; several differing ones if they contradict each
     other, none if the person is deleted. A modification of an unknown person makes none."""
     added = [record_of(request, form, file) for request, file in requests if request.kind == "addRequest"]
     result = list(added)

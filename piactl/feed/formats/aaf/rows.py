@@ -54,7 +54,7 @@ class _Set:
     uais: dict[str, str] = field(default_factory=dict)
     seen: dict[str, int] = field(default_factory=dict)
     changes: dict[str, list[tuple[AafRequest, str]]] | None = None
-    """Of a delta, the requests for each person."""
+    """In a delta, the requests for each person."""
 
     def write(self) -> None:
         structures, people, params = self._pieces()
@@ -129,7 +129,7 @@ class _Set:
                 self.changes = {}
             if self.writer.day is None:
                 self.writer.day, self.writer.number = file_order(name, self.source.date_pattern)
-        # sets of one kind have the same name but for their date and their sort
+        # sets of one kind have the same name, except for their date and their sort
         self.writer.kind = re.sub(self.source.date_pattern or "$^", "", _SORT.sub("", self.name)).strip("_")
 
     def _read(self, name: str, names: frozenset[str], take: Callable[[AafRequest, str], None]) -> None:
@@ -216,7 +216,7 @@ class _Set:
             self.changes.setdefault(key, []).append((request, name))
 
     def _base(self, names: Iterable[str]) -> KeptSet:
-        """The newest kept set that is older than this delta, or this delta itself if it was read before."""
+        """The kept set of this delta itself if it was read before, else the newest one that is older."""
         if self.writer.day is None:
             for name in names:
                 self._read(name, self.form.of_structure, lambda _request, _name: None)
@@ -306,9 +306,9 @@ class _Set:
             yield (*person, uai, function, discipline, "principale" if structure == home else "secondaire")
 
     def _functions(self, texts: Iterable[str]) -> list[tuple[str, str, str]]:
-        """The structures, functions and disciplines that make posts. The functions that the source drops are
-        left to a person who has no other; one whom only other sources can give an account has another there.
-        """
+        """The structures, functions and disciplines that make posts. A person who has only functions that the
+        source drops keeps them, unless only other sources can give the person an account: the person then has
+        another function there."""
         every = []
         for text in texts:
             structure, function, _, discipline, *_ = [*(part.strip() for part in text.split("$")), "", "", ""]
