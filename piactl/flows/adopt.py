@@ -230,12 +230,12 @@ class _Adopting:
         return Subject(match.matricule, current, person, assignments)
 
     def _adoption(self, match: EntryMatch, stranger: Stranger, desired: Desired) -> _Adoption:
-        # its NUMEN and private address are as new as the account; of a password nobody can tell
+        # its NUMEN and private address are as new as the account; the age of a password is not known
         proof_changes = ((ADOPTED, self.as_of),)
         posix = posix_values(stranger, self.encoding)
         desired = replace(desired, account=replace(desired.account, proof_changes=proof_changes, posix=posix))
         if posix:
-            # the next night gives the others a number
+            # entries without these values get a number in the next night
             desired = numbered(desired, self.numbers, stranger.incumbent.dn) or desired
         account = desired.account
         write = adoption_write(stranger, account, self.encoding.fitted_to(self.reader), self.by)

@@ -27,8 +27,8 @@ Since = Mapping[str, Mapping[str, date]]
 def decided(
     entry: Entry | Unreadable, encoding: Encoding, memory: Memory, as_of: date, drift_days: int
 ) -> Entry | Unreadable:
-    """The entry with what stays of what another program changed: a tightening for `drift_days`, and what
-    somebody decided to keep. An entry without a base that had one (see `LastRun`) is drift of its own."""
+    """The entry with those changes of another program that stay: a tightening for `drift_days`, and what
+    somebody decided to keep. An entry without a base counts as drift, too, if it had one (see `LastRun`)."""
     if isinstance(entry, Unreadable) or (entry.drift is None and entry.base):
         return entry
     unbased = memory.last.unbased if memory.last else None
@@ -45,7 +45,7 @@ def decided(
         if any(o.kind is OverrideKind.KEEP and o.value == attribute for o in overrides):
             return DriftFate.KEPT
         last = kept_until(attribute, since.get(attribute, as_of), drift_days, overrides)
-        # a protected account is the administrator's: no night may write it, nor take the mark away
+        # a protected account is the administrator's: no night may write it or remove the mark
         ends = fate is DriftFate.KEPT and attribute != encoding.name("piactlProtected")
         return DriftFate.REVERTED if ends and as_of > last else fate
 
@@ -61,7 +61,7 @@ def drift_list(
     drift_days: int,
     owners: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Drift]:
-    """The drift of these `decided` entries, what gives access first, with its author as far as known."""
+    """The drift of these `decided` entries, with its author if known. What gives access comes first."""
     drifted = [(entry, entry.drift.drift) for entry in entries if entry.drift is not None]
     if not drifted:
         return []
@@ -103,8 +103,8 @@ def drift_row(drift: Drift) -> dict[str, Any]:
 
 
 def device_drift(reader: Reader, directory: DirectorySettings, base: str = "") -> Iterator[Drift]:
-    """The devices below the accounts, or below one (a DN), that another program added. What the account is
-    linked to is another question: see `drift_list`."""
+    """The devices below the accounts, or below one (a DN), that another program added. The link of an account
+    to a device is not part of this: see `drift_list`."""
     owners = {raw.dn: raw.dn.partition(",")[2] for raw in read_foreign_devices(reader, directory, base)}
     if not owners:
         return
@@ -129,8 +129,8 @@ def device_drift(reader: Reader, directory: DirectorySettings, base: str = "") -
 def remembered(
     drifts: Sequence[Drift], before: Since, evaluated: Iterable[Account], *, partly: bool
 ) -> Since:
-    """What is left after a run, and since when: of evaluated accounts what this run does not revert, and of
-    others, where it evaluates only some, what was known before."""
+    """The drift that is left after a run, and since when: for evaluated accounts, what this run does not
+    revert; for others, if it evaluates accounts only `partly`, what was known before."""
     evaluated_uids = {account.uid for account in evaluated}
     after = {uid: dict(since) for uid, since in before.items() if partly and uid not in evaluated_uids}
     for drift in drifts:
@@ -152,13 +152,13 @@ def drift_summary(entry: Entry, drift: Iterable[Drift]) -> str:
 
 
 def is_held(entry: Entry) -> bool:
-    """Whether another program removed what the rules need, or the base, and it is unknown: nights leave
-    the account as it is."""
+    """Whether another program removed what the rules need, or the base, and what it removed is unknown:
+    nights leave the account as it is."""
     return entry.drift is not None and bool(entry.drift.unknown)
 
 
 def unresolved(entry: Entry, encoding: Encoding, desired: Account) -> tuple[str, ...]:
-    """The attributes that the rules need, of which another program removed a value that is not known."""
+    """The attributes that the rules need and from which another program removed an unknown value."""
     drift = entry.drift
     if drift is None or not drift.unknown:
         return ()
@@ -169,7 +169,7 @@ def unresolved(entry: Entry, encoding: Encoding, desired: Account) -> tuple[str,
 
 
 def lost_words(entry: Entry, attributes: Sequence[str]) -> str:
-    """Why nothing of a held account changes."""
+    """The sentence that says why nothing of a held account changes."""
     uid, names = entry.account.uid, " and ".join(attributes)
     if entry.drift is not None and entry.drift.baseless:
         return (

@@ -70,7 +70,7 @@ class Forecast:
     def nights(self) -> Iterator[Night]:
         """Every night on which something may be due, in order; the others change nothing.
 
-        While the caller has a night, `account` returns accounts as they are before it.
+        While the caller handles a night, `account` returns accounts as they are before it.
         """
         day: date | None = self.first
         while day is not None and day <= self.until:
@@ -94,7 +94,7 @@ class Forecast:
 
 
 def first_night(accounts: ManagedAccounts, unreadable: UnreadableRecords, as_of: date) -> date:
-    """The first night of a forecast: that of the day, or of the last run if that is later."""
+    """The day of the first night of a forecast: `as_of`, or the day of the last run if that is later."""
     last = read_last(accounts.reader, accounts.directory.state, unreadable)
     return max(as_of, last.as_of) if last else as_of
 
@@ -130,7 +130,7 @@ _OVER = (State.GRACE, State.DEACTIVATED, State.ARCHIVED)
 
 @dataclass(slots=True)
 class _Leaver:
-    """An account that loses something: the account before the loss, and its changes by the nights."""
+    """An account that loses something: the account before the loss, and what the nights change."""
 
     before: Account
     why: str
@@ -165,8 +165,8 @@ def leavers(
     forecast: Forecast, holdoff_days: int, say: Callable[[str], None], *, departures: bool = False
 ) -> tuple[list[dict[str, Any]], list[Night]]:
     """One row per account that loses something for good within the forecast, by uid, and the nights. A
-    private address that changed within `holdoff_days` is left out, and said. `departures`: only accounts
-    whose log in ends, not those that only lose services.
+    private address that changed within `holdoff_days` is left out, and `say` reports it. `departures`: only
+    accounts whose log in ends, not those that only lose services.
 
     A row has uid, matricule, display_name, address, the PERSON_COLUMNS; `state` before the first loss and
     `state_then` at the end of the forecast; `services_ending` as service, uai, last_day; `login_ends` and

@@ -1,7 +1,8 @@
-"""What a night does after its changes: old records go, and accounts are under the right password policy.
+"""What a night does after its changes: it deletes old records and puts accounts under the right password
+policy.
 
-The changes do not need it, and what fails of it is said. What the help desk and a merge need is loaded only
-if there is something left of them.
+The changes do not depend on it, and failures are reported. What the help desk and a merge need is loaded only
+if they left something to do.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from piactl.flows.queries.accounts import AccountStore
 
 
 def housekeeping(approvals: Approvals, keep_days: int) -> tuple[Housekeeping, ...]:
-    """The steps, in order. Rejections of plans are kept for so many days."""
+    """The steps, in order. Rejections of plans are kept for `keep_days` days."""
     return (
         remove_foreign_policies,
         release_activation_policy,
@@ -36,7 +37,8 @@ def housekeeping(approvals: Approvals, keep_days: int) -> tuple[Housekeeping, ..
 
 
 def finish_interrupted_merges(run: Run, store: AccountStore, rules: Rules) -> None:
-    """Finishes the merges that a crash cut short; before the plan, which sees both accounts."""
+    """Finishes the merges that a crash cut short. Called before the plan is made, which sees both
+    accounts."""
     marked = list(read_accounts_being_merged(store.reader, store.directory, store.encoding))
     if marked:
         from piactl.flows.accounts.merge_split_rekey import finish_merges
@@ -52,10 +54,11 @@ def _forget_old_requests(run: Run) -> None:
 
 
 def release_activation_policy(run: Run) -> int:
-    """Takes accounts whose owner has chosen a password out of the policy of activation passwords; how many.
+    """Takes accounts whose owner has chosen a password out of the policy of activation passwords; returns how
+    many.
 
     Until then only one thing is stricter for them: a block by wrong passwords lasts until it is lifted. So a
-    directory that refuses it does not stop the night.
+    directory that refuses the change does not stop the night.
     """
     policy = run.settings.password.activation_policy
     if not policy:
@@ -69,7 +72,7 @@ def release_activation_policy(run: Run) -> int:
 
 
 def remove_foreign_policies(run: Run) -> int:
-    """Removes password policies that the configuration does not name from accounts; how many.
+    """Removes password policies that the configuration does not name from accounts; returns how many.
 
     Under a policy that does not exist slapd counts neither ends nor wrong passwords. Names each account,
     because only somebody with the administrator's rights, or none at all, puts it there.
@@ -85,7 +88,7 @@ def remove_foreign_policies(run: Run) -> int:
 
 
 def _written(run: Run, writes: Sequence[AccountWrite], where: str) -> int:
-    """The number of writes that were made; reports the accounts that stay `where` they are."""
+    """Makes the writes and returns how many were made; reports the accounts that stay `where` they are."""
     try:
         done = write_beside(run, writes)
     except DirectoryRefused as refused:

@@ -86,7 +86,8 @@ def prune_heads(writer: Writer, run: CommandRun, before: date, *, trial: bool) -
     """Removes the heads stored before a day (UTC) from the directory. Returns the number of entries, one for
     each journal and day; a trial only counts them.
 
-    The record that they are pruned comes first: a removal that is cut short is finished by the next one.
+    The record that they are pruned is written first, so that the next removal finishes one that was cut
+    short.
     """
     places, by = Places(run.settings.directory.state), run.order.actor.author
     days = prunable_days(writer, places, before)

@@ -1,4 +1,5 @@
-"""`nightly`: read, plan, check the guards and apply in one run under the lock; `apply`: a plan of a file."""
+"""`nightly`: read, plan, check the guards and apply in one run under the lock; `apply`: apply the plan in a
+file."""
 
 from __future__ import annotations
 
@@ -70,8 +71,8 @@ def run_nightly(
 ) -> tuple[ReadyPlan, Done, Path | None]:
     """One night: its plan, the outcome, and the file of the plan if it has changes.
 
-    `under_lock` begins the run once the feeds are scanned; `encoding` is that of a server. `keep_rejects` is
-    called with the feeds and the plan before anything is written.
+    `under_lock` begins the run once the feeds are scanned; `encoding` returns the encoding for a server.
+    `keep_rejects` is called with the feeds and the plan before anything is written.
 
     Raises FeedRefused with nothing written, RefusedPlan if guards are broken, LockHeld at once.
     """
@@ -104,7 +105,7 @@ def run_nightly(
         feeds, ready, cache = made.feeds, made.ready, made.cache
         for message in made.messages:
             say(message)
-        # with a million people, their lines take as much memory as all that is to come
+        # with a million people, their lines take as much memory as everything that follows
         scans.clear()
         if cache is not None:
             cache.release_feeds()
@@ -161,8 +162,8 @@ def run_nightly(
 
 
 def _tell_after(after: ExitStack, run: Run, ready: ReadyPlan) -> IdentityNotices:
-    """Collects the changes of proofs that the run makes; their owners are told when `after` ends, whatever
-    ends the run."""
+    """Collects the changes of proofs that the run makes; their owners are notified when `after` ends, however
+    the run ends."""
     settings = run.settings
     notices = IdentityNotices.of(ready.plan.changes, ready.plan.summary, settings)
 
@@ -174,7 +175,7 @@ def _tell_after(after: ExitStack, run: Run, ready: ReadyPlan) -> IdentityNotices
 
 
 def _canaries_let_in(run: Run, settings: Settings) -> int:
-    """How many binds of canaries a server accepted; says each, and those that prove nothing."""
+    """How many binds of canaries a server accepted; reports each of these, and those that prove nothing."""
     let_in = 0
     try:
         for result in try_canaries(run.writer, settings):
@@ -260,7 +261,7 @@ def _record_refused(run: Run, ready: ReadyPlan, note: str) -> None:
 
 
 def _require_approval(run: Run, ready: ReadyPlan, rules: Approvals, file: Path) -> None:
-    """Raises RefusedPlan where another person has to approve the plan that is kept in `file`."""
+    """Raises RefusedPlan if another person has to approve the plan that is kept in `file`."""
     try:
         require_approval(run, ready, rules, str(file), by_timer=True)
     except ApprovalMissing as missing:

@@ -1,4 +1,4 @@
-"""Compares two policies over the same people: what the second does where the first was in force."""
+"""Compares two policies for the same people: what the second changes if it replaces the first."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def policy_diff(
     accepted: Accepted,
 ) -> tuple[Plan, Plan]:
     """The plan that makes the accounts what the old policy wants, and the plan of the new one after it: the
-    changes that the policy alone makes. `encoding` is that of the new policy. Nothing is written.
+    changes that the policy alone makes. `encoding` is the encoding for the new policy. Nothing is written.
 
     Raises FeedRefused and what else `build_plan` raises.
     """
@@ -41,6 +41,6 @@ def policy_diff(
     simulation.carry_out(before, RUN)
     after_it = simulation.accounts._replace(encoding=encoding)
     state = read_run_state(after_it, new, unreadable, feeds=bool(scans))
-    # the accounts that were not there before the old policy, and the rows that only the new one can read
+    # with the feeds again: for accounts that the old policy made, and rows that only the new one can read
     _, ready, _ = build_plan(after_it, new, settings, scans, state, accepted)
     return before.plan, replace(ready.plan, remarks=())

@@ -1,4 +1,4 @@
-"""Reading private data is journalled: who read, as which identity, of how many accounts."""
+"""Journals who reads private data, as which identity, and of how many accounts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def journal_reading(
     """Records that private data of these accounts are about to be shown. `kind` says which. Returns the head
     of the journal, to be stored.
 
-    Raises JournalUnusable where the journal cannot be written: what cannot be recorded is not shown.
+    Raises JournalUnusable if the journal cannot be written: what cannot be recorded is not shown.
     """
     context = RunContext(order.run, order.command, order.actor, order.as_of, "", order.policy)
     try:

@@ -1,11 +1,11 @@
-"""Does work on many accounts in processes of its own, as many as there are cores: planning and lists.
+"""Does work on many accounts, planning and lists, in separate processes, at most one for each core.
 
 They are forked, so that each begins with what this process has read: rules, feeds, cache. This process has no
 threads and starts none, so a fork copies no lock that a thread holds. A child has no connection, no lock and
-no journal: its first step puts /dev/null where every open file of this process was, but its pipe and the
-files that it is given. It writes nothing but a nameless file of its own for what it stages.
+no journal: its first step puts /dev/null in the place of every open file of this process, except its pipe and
+the files that it is given. It writes nothing but a nameless file of its own for what it stages.
 
-A child that ends before its work does, whatever the reason, raises ProcessLost here. One process then does
+If a child ends before its work does, whatever the reason, ProcessLost is raised here. One process then does
 the work, and meets the same error if there is one.
 """
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 PEOPLE_EACH = 2_000
-"""People to evaluate that are worth a process: starting one costs as much as some hundred people."""
+"""The number of people to evaluate that is worth a process: starting one costs as much as some hundred
+people."""
 
 Answer = Callable[[Any], Any]
 R = TypeVar("R")
@@ -33,7 +34,7 @@ class ProcessLost(Exception):
 
 
 def process_count(people: int) -> int:
-    """How many processes are worth their start for so many people to evaluate."""
+    """How many processes are worth starting for this number of people to evaluate."""
     return max(1, min(core_count(), people // PEOPLE_EACH))
 
 
@@ -85,7 +86,8 @@ class Child:
 
 @contextmanager
 def children(number: int, answer: Answer, files: Sequence[int] = ()) -> Iterator[list[Child]]:
-    """So many children, ended when the context is left. Raises ProcessLost if one cannot be started."""
+    """Starts `number` children, and ends them when the context is left. Raises ProcessLost if one cannot be
+    started."""
     started: list[Child] = []
     try:
         try:
@@ -137,7 +139,7 @@ def _child(pipe: Connection, answer: Answer, files: Iterable[int], mask: Iterabl
         _serve(pipe, answer)
         code = 0
     finally:
-        # whatever it is, the parent finds the same and says it
+        # whatever the error is, the parent meets the same and reports it
         os._exit(code)
 
 

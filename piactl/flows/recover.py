@@ -1,5 +1,6 @@
-"""Recovers from a directory that was restored or has lost data: finds the runs that it lacks and the journal
-of this host has, accepts their loss, and copies entries that are missing or different from another server.
+"""Recovers from a directory that was restored or has lost data: finds the runs that are in the journal of
+this host and not in the directory, accepts their loss, and copies entries that are missing or different from
+another server.
 
 Once a loss is accepted, commands can write and sources accept their feeds again.
 """
@@ -63,8 +64,8 @@ _MADE = ("applied", "unchanged", "")
 @dataclass(slots=True)
 class LostRun:
     """A run that the directory lacks. `ended` is "" if it was killed; `recorded`: it wrote a record.
-    `remembered`: `cn=state` named it as the last run. `undone`: the directory has its record, and an entry as
-    before its write, or without it."""
+    `remembered`: `cn=state` named it as the last run. `undone`: the directory has its record, but an entry
+    that it wrote is as before that write, or missing."""
 
     run: str
     started: str
@@ -128,8 +129,8 @@ def lost_runs(
 
 
 def _undone(reader: Reader, settings: Settings) -> set[str]:
-    """The runs with a write since the copy of the accounts that a restore brought back, as far as their
-    entries show it. An entry alone that is not there is the work of another program."""
+    """The runs with a write after the copy of the accounts that a restore brought back, as far as their
+    entries show it. If entries are missing and none is older, another program deleted them."""
     accounts = settings.directory.accounts
     entries = {normal_dn(e.dn): e for e in reader.search(accounts, filters.ANY_ENTRY, ["entryCSN"])}
     writes = [(write, entries.get(normal_dn(write.dn))) for write in stamped_writes(settings.journal_file)]
@@ -281,8 +282,8 @@ _KEPT_BY_SERVER = frozenset({CHANGED, CSN})
 @dataclass(slots=True)
 class Mending:
     """The writes that copy entries from the server `source` to the first server, `to`. `left` are entries
-    that stay as they are, with the reason; `passwords` the uids of accounts whose password cannot be
-    copied. `undo` are the writes of accounts, of a new one with its managed values alone: an undo puts back
+    that stay as they are, with the reason; `passwords` the uids of accounts whose password cannot be copied.
+    `undo` are the writes of accounts, that of a new account with only its managed values: an undo puts back
     accounts, not records and devices."""
 
     source: str

@@ -1,8 +1,8 @@
 """Rehearses a period night by night in a simulated directory: which files are the feeds of which night, the
 nights themselves, and the folder of the rehearsal.
 
-In the folder, `directory.ldif` is written now and then and where the rehearsal stops. Its first line says how
-many nights it has seen, and which feeds they refused as older, so that what was written after it does not
+In the folder, `directory.ldif` is written now and then, and when the rehearsal stops. Its first line says how
+many nights it includes, and which feeds they refused as older, so that what was written after it does not
 count.
 """
 
@@ -57,7 +57,7 @@ from piactl.private_files import make_private_folder, write_private
 
 @dataclass(frozen=True, slots=True)
 class FeedsByNight:
-    """The feeds by the day on which they came, and a sentence for each file that is the feed of none."""
+    """The feeds by the day on which they came, and a sentence for each file that is the feed of no day."""
 
     feeds: Mapping[date, tuple[Path, ...]]
     left: tuple[str, ...] = ()
@@ -139,8 +139,8 @@ class RehearsalFolder:
     def begin(
         self, facts: Mapping[str, Any], directory: SimulatedDirectory, start: Iterable[RawEntry]
     ) -> int:
-        """Begins the rehearsal that `facts` describe, or continues it: the number of nights that are done.
-        Their directory is read into `directory`, or `start` if there are none. Raises UsageError if the
+        """Begins the rehearsal that `facts` describe, or continues it; returns the number of nights that are
+        done. Their directory is read into `directory`, or `start` if there are none. Raises UsageError if the
         folder has another rehearsal or other files, or `start` cannot be read; PiactlError if the folder
         cannot be written."""
         earlier_facts = self._known()
@@ -332,7 +332,7 @@ class Nights:
 
 
 def _change_texts(change: Change) -> list[str]:
-    """`create login_until=2026-09-25`: the values that a change makes different, one by one."""
+    """The values that a change makes different, one by one, as `create login_until=2026-09-25`."""
     before, kind = change.before or {}, change.kind.value
     return [f"{kind} {name}={value}" for name, value in change.after.items() if value != before.get(name)]
 
@@ -343,7 +343,7 @@ def _refused(error: PiactlError) -> dict[str, Any]:
 
 EMPTY = "empty"
 _SAVE_EVERY = 30
-"""Nights between two savings of the directory, which take a second or two."""
+"""Nights between two saves of the directory, which take a second or two."""
 
 _DIGESTS = frozenset({BASE})
 _LONGEST = 100
@@ -378,7 +378,8 @@ def rehearse(
     progress: Callable[[int, int], None],
     stop: Callable[[], str],
 ) -> str:
-    """Rehearses the nights that are not done yet; the signal that stopped it, "" at the end of the period.
+    """Rehearses the nights that are not done yet; returns the signal that stopped it, "" at the end of the
+    period.
 
     Raises UsageError for a folder with another rehearsal, and for a file that is not LDIF.
     """
@@ -467,8 +468,8 @@ def _other_changes(
 
 
 def _texts_alone(day: str, texts: Sequence[str], other: Sequence[str]) -> list[str]:
-    """The changes of an account on a night that the other rehearsal has not; only their kinds if it has none
-    on that night."""
+    """The changes of an account on a night that the other rehearsal does not have; only their kinds if it has
+    none on that night."""
     alone = [text for text in texts if text not in other]
     return [f"{day} {text}" for text in (alone if other else dict.fromkeys(t.split()[0] for t in alone))]
 

@@ -43,8 +43,8 @@ def rewind(writer: Writer, command: CommandRun, to: date) -> Rewound:
     """Sets the day of the last run back to `to`, so that nights as of that day and later are accepted; the
     next one evaluates every account. Accounts stay as they are.
 
-    Raises ActRefused where there is no run yet and for a day after that of the last run,
-    UnreadableRecord, LockHeld, UnsafePlan for a wrong clock, JournalUnusable.
+    Raises ActRefused if there is no run yet, and for a day after that of the last run; UnreadableRecord,
+    LockHeld, UnsafePlan for a wrong clock, JournalUnusable.
     """
     with command.locked(writer) as run:
         entry = writer.read(run.places.last_run, [DATA])

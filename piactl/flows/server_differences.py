@@ -148,8 +148,8 @@ def differences(
     """The entries that differ between the servers, by DN. Adds the number of entries of each kind to
     `counts`.
 
-    `readers` are by URI. An entry that is equal when read again counts as equal: it was being written.
-    `by_csn` reads first the entryCSN alone: entries of which it is the same count as equal.
+    `readers` are by URI. An entry that is equal when read again counts as equal: it was being written. With
+    `by_csn`, only the entryCSN is read first, and entries with the same entryCSN count as equal.
     """
     key = secrets.token_bytes(32)
 
@@ -228,7 +228,8 @@ def wait_until_equal(readers: Sequence[Reader], suffix: str, patience: float) ->
 
 
 MOST = 1000
-"""The number of differing entries after which a comparison by entryCSN stops: each is read again from all."""
+"""The number of differing entries after which a comparison by entryCSN stops: each is read again from all
+servers."""
 
 
 def first_differences(

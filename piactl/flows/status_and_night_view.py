@@ -44,7 +44,7 @@ def status_view(
     now: datetime,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """One object for output; `say` gets the reasons of accounts that cannot be read."""
+    """One object for output; `say` gets the reasons why accounts cannot be read."""
     reader, state, today = store.reader, settings.directory.state, store.as_of
     usual = rules(today)
     policy = usual.policy
@@ -99,8 +99,8 @@ def _run(record: Record) -> dict[str, Any]:
 
 
 def _refused_plan(runs: Sequence[Record], settings: Settings) -> dict[str, Any] | None:
-    """The last plan of a run, if it was refused and waits for a decision; with the file where this user
-    keeps it, "" where it is elsewhere."""
+    """The last plan of a run, if it was refused and waits for a decision; with the file where this user keeps
+    it, "" if it is elsewhere."""
     last: Record = next((run for run in runs if run.get("plan")), {})
     if last.get("status") != RunStatus.REFUSED:
         return None
@@ -155,9 +155,9 @@ def night_view(
     coming: Sequence[Mapping[str, Any]] | None,
     error: str = "",
 ) -> dict[str, Any]:
-    """One object for the page. `record` is that of the run, `ready` its plan where it is known, `error` what
-    ended it, `held_since` the first day of each hold by uid or matricule, `coming` the coming nights, None
-    where they are not known."""
+    """One object for the page. `record` is that of the run, `ready` its plan if it is known, `error` what
+    ended it, `held_since` the first day of each hold by uid or matricule, `coming` the coming nights, None if
+    they are not known."""
     document = plan_document(ready) if ready else None
     return {
         "record": record,
@@ -202,8 +202,8 @@ def losses_in_window(
 
 
 def _guards(plan: Plan, last: LastRun | None, policy: Policy) -> Iterator[dict[str, Any]]:
-    """Kind, scope, accounts and limit: the guards that a plan breaks, then those that it comes near to, by
-    the accounts in use after it."""
+    """Kind, scope, accounts and limit of the guards that a plan breaks, then of those that it comes near to,
+    those with the largest share of the limit first."""
     for refusal in plan.refusals:
         yield {
             "kind": refusal.kind,

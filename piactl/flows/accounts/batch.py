@@ -51,10 +51,10 @@ class AccountOutcome(StrEnum):
 class PreparedAccount:
     """One account of a command: what would change, and the write; or the `error` that prevents it.
 
-    `write` None without an error: nothing has to change. `outlook` is what follows on later days. `then` are
-    the writes of entries below the account that follow, in order, once `write` was made; `note` is a sentence
-    for the person who asked, once it is done; `notice` is the message to the owner. `undo` is what an undo
-    takes back, where that is not the `write`.
+    If `write` is None without an error, nothing has to change. `outlook` is what follows on later days.
+    `then` are the writes of entries below the account that follow, in order, once `write` was made; `note` is
+    a sentence for the person who asked, once it is done; `notice` is the message to the owner. `undo` is what
+    an undo takes back, if that is not the `write`.
     """
 
     name: str
@@ -72,8 +72,8 @@ class PreparedAccount:
 @dataclass(frozen=True, slots=True)
 class Batch:
     """All accounts of a command, in the order of their names, and the guards that they break together.
-    `reserve` counts the batch before its first write, and raises UnsafePlan where it may not be made;
-    `approval` raises it where another person has to approve the batch and did not."""
+    `reserve` counts the batch before its first write, and raises UnsafePlan if it may not be made; `approval`
+    raises it if another person has to approve the batch and did not."""
 
     accounts: tuple[PreparedAccount, ...]
     refusals: tuple[Refusal, ...] = ()
@@ -90,8 +90,8 @@ class BatchResult:
     """What became of a batch. `outcomes` has the outcome and message of each write that was made or refused,
     by uid.
 
-    `refused` says why nothing may be written, `error` ended the batch early, `stopped` is the signal that
-    did; `undelivered` says why the secrets that were set could not be delivered. `planned`: nothing was to
+    `refused` says why nothing may be written; `error` is the error, `stopped` the signal that ended the batch
+    early; `undelivered` says why the secrets that were set could not be delivered. `planned`: nothing was to
     be written. `lagging` are the servers that do not have everything yet, each with the reason.
     """
 
@@ -146,7 +146,7 @@ class Delivery(Protocol):
     """Hands out the secrets that a batch sets."""
 
     def begin(self, writer: Writer) -> Writer:
-        """Called before the first write; the writer that sets the secrets. Raises PiactlError, and then
+        """Called before the first write; returns the writer that sets the secrets. If it raises PiactlError,
         nothing is written."""
 
     def keep(self, outcomes: Mapping[str, AccountOutcome]) -> None:
@@ -164,8 +164,8 @@ def prepare_each(
 ) -> tuple[PreparedAccount, ...]:
     """The accounts of `names`, in their order, each prepared on its own.
 
-    An account that cannot be found or prepared has an error of its own. So has a second name of one account;
-    that error says `once`.
+    An account that cannot be found or prepared has an error of its own, and so has a second name for the same
+    account; that error says `once`.
     """
     first_names: dict[str, str] = {}
     accounts = []
@@ -192,12 +192,11 @@ def run_batch(
     *,
     dry_run: bool,
 ) -> tuple[Batch, BatchResult]:
-    """Prepares a batch, asks, writes it and delivers its secrets. `prepare` is given a Writer, and a Reader
-    if `dry_run`.
+    """Prepares a batch, asks the operator, writes it and delivers its secrets. `prepare` gets a Writer, or a
+    Reader if `dry_run`.
 
-    A broken guard that the order does not allow, and what ends the run before anything was written, is
-    `refused` in the result; what was met later is its `error`. Raises Declined, and what prevents a
-    preparation.
+    A broken guard that the order does not allow, or an error before anything was written, is `refused` in the
+    result; a later error is its `error`. Raises Declined, and what `prepare` raises.
     """
     if dry_run:
         with console.reading() as reader:
@@ -214,7 +213,7 @@ def run_batch(
         try:
             refuse_broken_guards(batch.refusals, run.order.allowed, console.show_broken_guards)
             console.confirm(batch)
-            # signals are held back only while writing; a prompt may be left at once
+            # signals are held back only while writing; a prompt can be interrupted at once
             with console.stop_on_signals() as stop:
                 return batch, _written(writer, batch, run, stop, delivery)
         except Declined:
@@ -255,9 +254,9 @@ def _written(
 
 
 def carry_out(writer: Writer, batch: Batch, run: CommandRun, stop: Stop) -> BatchResult:
-    """Makes the writes of a batch: each account's on its preconditions and journalled.
+    """Makes the writes of a batch, each with the preconditions of its account, and journals them.
 
-    What ends it early is in the result. Raises PiactlError where nothing was written.
+    What ends it early is in the result. Raises PiactlError if nothing was written.
     """
     result = BatchResult(run.order.run)
     if not batch.writes:

@@ -181,7 +181,8 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
 
 
 def decision_on(case: Case, answer: CaseAnswer, name: str, by: str, reason: str, day: date) -> Decision:
-    """The decision; `name` is the account or person among several. Raises ActRefused."""
+    """The decision on a case. `name` is the account or person meant; it may be "" if the case has only one.
+    Raises ActRefused."""
     others = [*case.accounts, *case.people]
     if answer is CaseAnswer.DIFFERENT:
         return Decision(answer, by, reason, day)

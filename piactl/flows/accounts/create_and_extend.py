@@ -27,7 +27,7 @@ OWN_MATRICULES = "EXT-"
 
 @dataclass(frozen=True, slots=True)
 class Newcomer:
-    """A person as given on the command line. Blank text is none."""
+    """A person as given on the command line. Blank text means no value."""
 
     family_name: str
     given_name: str
@@ -80,12 +80,12 @@ def prepare_newcomer(
 
 
 def _check_values(newcomer: Newcomer) -> None:
-    """Raises UsageError with every value that a feed may not have either."""
+    """Raises UsageError that names every value that a feed may not have either."""
     bare = newcomer.matricule.strip().rpartition(":")[2]
     options = {
         "--civilite": (newcomer.civilite, check_code),
         "--private-mail": (newcomer.private_mail, check_mail),
-        # generated ones mean the same person again
+        # a generated matricule names the same person again
         "--matricule": (bare.removeprefix(OWN_MATRICULES), check_matricule),
     }
     faults = {name: check(text.strip())[1] for name, (text, check) in options.items() if text.strip()}
@@ -145,6 +145,6 @@ def prepare_extension(
     sponsor: str,
     reason: str,
 ) -> Batch:
-    """The changes by an extension to `until`, by account. Raises as `find_sponsor`."""
+    """The changes that extend accounts to `until`, by account. Raises as `find_sponsor`."""
     uid = find_sponsor(store, sponsor) if sponsor else ""
     return prepare(store, rules, names, extend(author, until, uid), reason)

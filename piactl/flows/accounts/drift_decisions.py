@@ -36,7 +36,8 @@ _REBUILT = (
     "piactlIdentityDigest", "piactlBirthDigest", "piactlProofChanged", "piactlAssignment", "piactlException",
     "piactlOverride", "piactlLock", "piactlProtected",
 )  # fmt: skip
-"""What is made again of a deleted entry, as far as undo logs have it; the rules give the rest."""
+"""The attributes that are restored for a deleted entry, as far as undo logs have them; the rules give the
+rest."""
 _ITS_OWN = (
     "assignments, exceptions, overrides, device, lock, names and addresses count from now on as they stand "
     "on the entry: look at each of them"
@@ -47,8 +48,8 @@ _OTHERWISE = "a correction in HR, or piactl assignment add"
 def standing_drift(
     store: AccountStore, names: Sequence[str], unreadable: Callable[[str], None]
 ) -> list[Drift]:
-    """The drift of these accounts, of all without names, as the next run would find it. `unreadable` is
-    called with the reason for each entry that cannot be read. Raises as `find_entry`."""
+    """The drift of these accounts, or of all if there are no `names`, as the next run would find it.
+    `unreadable` is called with the reason for each entry that cannot be read. Raises as `find_entry`."""
     accounts = ManagedAccounts(store.reader, store.directory, store.encoding.fitted_to(store.reader))
     gone = still_gone(accounts, vanished_accounts(store.reader, store.directory.state, store.unreadable))
     shown = {uid: vanished_account for uid, vanished_account in gone.items() if not names or uid in names}
@@ -63,8 +64,8 @@ def standing_drift(
 
 
 def prepare_revert(store: AccountStore, rules: Rules, names: Iterable[str], author: Author) -> Batch:
-    """Puts everything back that another program changed on these accounts, as far as it is known. A deleted
-    entry is made again: see `rebuilt`."""
+    """The batch that puts back everything that another program changed on these accounts, as far as it is
+    known. A deleted entry is made again: see `rebuilt`."""
 
     def prepared(name: str, entry: Entry) -> PreparedAccount:
         devices = [
@@ -103,7 +104,7 @@ def prepare_revert(store: AccountStore, rules: Rules, names: Iterable[str], auth
 def _based(
     store: AccountStore, entry: Entry, made: PreparedAccount, author: Author, rules: Rules
 ) -> PreparedAccount:
-    """The account with another base, where another program removed it."""
+    """The account with a new base, because another program removed the old one."""
     name, account = store.encoding.name(BASE), entry.account
     base_change = Change(
         kind=Kind.DRIFT,
@@ -123,8 +124,8 @@ def _based(
 
 
 def prepare_adopt(store: AccountStore, rules: Rules, names: Iterable[str], author: Author) -> Batch:
-    """Makes names and addresses that another program wrote piactl's own. Raises ActRefused for values that
-    only a command of its own may give."""
+    """The batch that makes the names and addresses that another program wrote piactl's own. Raises ActRefused
+    for values that only the command for them may give."""
 
     def prepared(name: str, entry: Entry) -> PreparedAccount:
         if entry.drift is None:
@@ -173,8 +174,8 @@ def prepare_keep(
     author: Author,
     until: date,
 ) -> Batch:
-    """Keeps until a day what another program changed on these accounts. Raises ActRefused for what gives
-    access."""
+    """The batch that keeps, until a day, what another program changed on these accounts. Raises ActRefused
+    for what gives access."""
 
     def prepared(name: str, entry: Entry) -> PreparedAccount:
         if entry.drift is None:
@@ -208,7 +209,7 @@ def _each(
     prepare: Callable[[str, Entry], PreparedAccount],
     of_gone: Callable[[str, Vanished], PreparedAccount] | None = None,
 ) -> tuple[PreparedAccount, ...]:
-    """As `prepare_each`; for accounts whose entry is gone, `of_gone`."""
+    """As `prepare_each`; `of_gone` prepares the accounts whose entry is gone."""
     names = list(names)
     vanished = vanished_accounts(store.reader, store.directory.state, store.unreadable)
     accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
@@ -228,9 +229,8 @@ def _each(
 
 
 def rebuilt(store: AccountStore, rules: Rules, uid: str, gone: Vanished) -> Desired:
-    """The account that stands again for an entry that was deleted: its matricule, and what the undo logs of
-    runs have of it, its names at least as those of its uid. Without assignments it is closed until the next
-    feed.
+    """The account that replaces a deleted entry: its matricule, what the undo logs of runs have of it, and
+    names from its uid if they have none. Without assignments it is closed until the next feed.
 
     Raises ActRefused for an archived account.
     """

@@ -49,8 +49,8 @@ def prepare(
     act: Act,
     reason: str,
 ) -> Batch:
-    """The changes by the act to each account, in the order of `names`. Nothing here can write. An account
-    that cannot be found or changed is an error of its own; the others go on."""
+    """The changes that the act makes to each account, in the order of `names`. Nothing here can write. An
+    account that cannot be found or changed has an error of its own; the others go on."""
     return guarded(
         store,
         rules,
@@ -70,8 +70,8 @@ def prepared_account(
     *,
     settles: bool = False,
 ) -> PreparedAccount:
-    """The act on one account. An account that is held (see `is_held`) gets only a lock, or what the act
-    itself sets anew, unless it `settles` what is not known."""
+    """The changes that the act makes to one account. A held account (see `is_held`) gets only a lock, or what
+    the act itself sets, unless the act `settles` what is not known."""
     current = entry.account
     into = merged_into(current, store.keys) if current.merged else None
     if into is not None:
@@ -111,8 +111,8 @@ def prepared_account(
 
 
 def _lost(store: AccountStore, entry: Entry, altered: Account, desired: Account) -> tuple[str, ...]:
-    """The attributes of which another program removed a value that is not known, and that the act leaves as
-    they are."""
+    """The attributes from which another program removed an unknown value, and which the act leaves as they
+    are."""
 
     def is_set(name: str) -> bool:
         made_of = store.encoding.fields.get(name, ())
@@ -122,7 +122,8 @@ def _lost(store: AccountStore, entry: Entry, altered: Account, desired: Account)
 
 
 def _only_locked(store: AccountStore, entry: Entry, desired: Desired, rules: Rules) -> tuple[Entry, Desired]:
-    """The lock alone, over what the last run gave: the rest follows once it is known again."""
+    """The entry, and the account as the last run left it with only the lock changed: the rest follows once it
+    is known again."""
     drifted = entry.drift
     if drifted is None:
         raise AssertionError("an account is held by what another program changed")
@@ -199,7 +200,7 @@ def guarded(store: AccountStore, rules: Rules, accounts: tuple[PreparedAccount, 
 
 
 def owner_of(store: AccountStore, matricule: str) -> Entry | None:
-    """The account that has a matricule, an archived one too. Raises PiactlError if it cannot be read."""
+    """The account that has a matricule, even if it is archived. Raises PiactlError if it cannot be read."""
     for entry in read_accounts_of(store.reader, store.directory, store.encoding, store.keys, [matricule]):
         if not isinstance(entry, Entry):
             raise PiactlError(entry.why)

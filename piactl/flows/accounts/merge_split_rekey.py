@@ -1,8 +1,9 @@
-"""Merges two accounts of one person, splits the account of two, and gives a person another matricule.
+"""Merges two accounts of one person, splits the account of two people, and gives a person another matricule.
 
 A merge is three writes of accounts, in the one order that the server allows: the account that goes gives up
-its names, with a mark that says to whom; the other one takes everything; the first becomes a tombstone. The
-mark is the intent: the next run or command after a crash finishes the merge from the entries alone.
+its names, with a mark that says to which account; the other one takes everything; the first becomes a
+tombstone. The mark is the intent: the next run or command after a crash finishes the merge from the entries
+alone.
 """
 
 from __future__ import annotations
@@ -93,8 +94,8 @@ def prepare_merge(
 
 
 def merge_plan(batch: Batch, store: AccountStore, rules: Rules) -> ReadyPlan:
-    """A merge as a plan: another person reads and approves it, and the command that merges makes the same one
-    again, whose writes need their order."""
+    """A merge as a plan, which another person reads and approves. The command that merges makes the same plan
+    again, because its writes need their order."""
     (merge,) = batch.accounts
     last = read_last(store.reader, store.directory.state, store.unreadable)
     basis = Basis.of(rules, store.directory.accounts, last)
@@ -107,7 +108,7 @@ def merge_plan(batch: Batch, store: AccountStore, rules: Rules) -> ReadyPlan:
 def _rows(
     store: AccountStore, rules: Rules, source: Entry, into: Entry, author: Author
 ) -> tuple[list[AccountWrite], PreparedAccount]:
-    """The remaining writes of a merge, in order; and the changes of the account that lives on."""
+    """The remaining writes of a merge, in order; and the changes of the account that remains."""
     uid, reason = source.account.uid, author.reason
     encoding = store.encoding.fitted_to(store.reader)
     on_its_way = values_after_merge_or_split.on_its_way(
@@ -140,7 +141,7 @@ def _rows(
 
 
 def _credentials(store: AccountStore, entry: Entry, erased: Values = PASSWORD) -> Iterator[EntryWrite]:
-    """The writes that end the devices and the password of an account, and erase these other values."""
+    """The writes that delete the devices of an account and erase these values, by default its password."""
     yield from device_deletions(store.reader, store.directory.accounts, [entry.dn]).get(
         normal_dn(entry.dn), []
     )
@@ -148,8 +149,8 @@ def _credentials(store: AccountStore, entry: Entry, erased: Values = PASSWORD) -
 
 
 def _undone(store: AccountStore, source: Entry, rules: Rules, into: Account, author: Author) -> AccountWrite:
-    """The writes of the account that goes as the one that an undo takes back: without its device, which is
-    deleted."""
+    """The writes of the account that goes, as the one write that an undo takes back; without its device,
+    which is deleted."""
     account = source.account
     suspended = replace(account, device=NO_DEVICE if account.device else "")
     on_its_way = values_after_merge_or_split.on_its_way(
@@ -163,7 +164,7 @@ def _undone(store: AccountStore, source: Entry, rules: Rules, into: Account, aut
 
 
 def _buried(store: AccountStore, rules: Rules, source: Entry) -> EntryWrite | None:
-    """The write that makes a tombstone of an account. Rights of other systems go too."""
+    """The write that makes a tombstone of an account. Rights of other systems are removed, too."""
     encoding = store.encoding.fitted_to(store.reader)
     tombstone = values_after_merge_or_split.merged_tombstone(source.account, store.keys, rules.as_of)
     write = account_change(encoding, source.dn, source.values, encoding.values(tombstone))
@@ -193,7 +194,7 @@ def _going(source: Account, into: Account, rules: Rules, author: Author) -> Chan
 
 def finish_merges(run: Run, store: AccountStore, rules: Rules, marked: Sequence[Entry | Unreadable]) -> None:
     """Finishes the merges, cut short by a crash, of the accounts that are `marked`. A mark that piactl did
-    not make counts for nothing."""
+    not make is ignored."""
     for source in marked:
         if not isinstance(source, Entry):
             continue
@@ -210,7 +211,7 @@ def finish_merges(run: Run, store: AccountStore, rules: Rules, marked: Sequence[
 
 
 def _finished(run: Run, store: AccountStore, rules: Rules, source: Entry, into: Entry) -> str:
-    """Makes the remaining writes of a merge in order; returns the message of one that failed."""
+    """Makes the remaining writes of a merge in order; returns the message of the first that failed, or ""."""
     author = Author(run.order.actor.user, f"the merge into {into.account.uid} was cut short")
     for row in _rows(store, rules, source, into, author)[0]:
         for _, _, message in write_beside(run, [row]).problems:
@@ -226,8 +227,8 @@ def _as_now(
     author: Author,
     rules: Rules,
 ) -> PreparedAccount:
-    """The account that a split made before, with names and posts as they are now: runs hold both accounts
-    until it ends, but one may have changed the other account while it was under way."""
+    """The account that an earlier split made, with names and posts as they are now: runs hold both accounts
+    until the split ends, but a run may have changed the other account while the split was under way."""
     names = {name: getattr(person, name) for name in ("family_name", "given_name", "usage_name", "civilite")}
     keys = {post.key for post in posts}
 
@@ -246,8 +247,8 @@ def prepare_split(
     author: Author,
 ) -> Batch:
     """The split of a matricule and its posts off an account. The new account is made before the other one
-    gives up the matricule: where a crash comes between, both have it, every run holds both, and the same
-    command again does the rest. Raises ActRefused."""
+    gives up the matricule: after a crash in between, both have it, every run holds both, and the same
+    command, run again, does the rest. Raises ActRefused."""
     matricule = read_matricule(matricule)
     entry = find_entry(store, name)
     account = entry.account
@@ -319,7 +320,7 @@ def prepare_rekey(
 
 
 def _new_matricule(text: str) -> str:
-    """The matricule of --to, with its namespace. Raises UsageError if HR cannot write it so."""
+    """The matricule of --to, with its namespace. Raises UsageError if HR cannot write it in this form."""
     fault = check_matricule(text.strip().rpartition(":")[2])[1]
     if fault is not None:
         raise UsageError(f"--to: {fault[1]}")

@@ -1,6 +1,6 @@
-"""What follows the writes of a run: the list of accounts, by which the next run, on any host, sees what is
-gone, and the members of static groups. Each group gets those that its definition finds, by one
-modification.
+"""What follows the writes of a run: the list of accounts, from which the next run on any host sees which
+accounts are gone, and the members of static groups. Each group gets the members that its definition finds, by
+one modification.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
 
 
 def list_accounts(run: Run, ready: ReadyPlan, planned_on: bytes | None) -> None:
-    """Lists the accounts that were written since `ready.since`. Where that is None, those that were written
-    since the run before this one began (`planned_on` is its record), and by the first run of a week all, in
-    case another program removed a record. Accounts that an undo put out of management go off the list. Raises
-    PiactlError."""
+    """Lists the accounts that were written since `ready.since`. If that is None, the first run of a week
+    lists all accounts, in case another program removed a record; other runs list those that were written
+    since the run before this one began (`planned_on` is its record). Accounts that an undo took out of
+    management leave the list. Raises PiactlError."""
     before = last_run_in(run.places.last_run, planned_on, run.unreadable) if planned_on else None
     released = {change.uid for change in ready.plan.changes if change.before == {"managed": "yes"}}
     since = ready.since or (before.week_began(run.order.as_of) if before else None)
@@ -44,8 +44,8 @@ def list_accounts(run: Run, ready: ReadyPlan, planned_on: bytes | None) -> None:
 
 
 def list_written(run: Run, writes: Iterable[AccountWrite]) -> None:
-    """Lists the accounts that these writes of a one-off command made, or gave a name or matricule. Raises
-    PiactlError."""
+    """Lists the accounts that these writes of a one-off command made, or to which they gave a name or
+    matricule. Raises PiactlError."""
     directory = run.settings.directory
     uid, *watched = (directory.attributes.get(n, n) for n in ("uid", "supannEmpId", "piactlIdentifier"))
     uids = {
@@ -67,8 +67,9 @@ REASON = "the members are those whom the definition finds"
 
 @dataclass(slots=True)
 class MemberWrites:
-    """The writes that give static groups their members, those that take some away first. `refused` are the
-    groups that are left alone, each with the reason; `leaving` the number of members that they would lose."""
+    """The writes that give static groups their members; those that remove members come first. `refused` are
+    the groups that are left alone, each with the reason; `leaving` the number of members that they would
+    lose."""
 
     rows: list[AccountWrite] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
@@ -76,8 +77,9 @@ class MemberWrites:
 
 
 def member_writes(run: Run, basis: Basis | None = None) -> MemberWrites:
-    """What the members of the static groups lack; nothing where there is none. `basis` is that of the plan of
-    the run: the rest of what an interrupted one was allowed to take away goes on."""
+    """The writes that bring the members of the static groups up to date; none if there are no groups. `basis`
+    is the basis of the run's plan: if an interrupted run with this basis was allowed to remove members, this
+    run may remove the rest."""
     directory = run.settings.directory
     planned = MemberWrites()
     if not directory.groups or run.writer.read(directory.groups, ["ou"]) is None:

@@ -2,7 +2,7 @@
 
 An approval is a record below `ou=approvals`. The access rules let the identity approver add one and nobody
 change one. It is sealed under the keys of piactl together with its name, so that a copy, or a record that was
-made without them, does not count; neither does one that another identity added.
+made without the keys, does not count; neither does a record that another identity added.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ class ApprovalRecords:
         return Places(self.directory.state).folder(APPROVALS)
 
     def all(self) -> list[Approval]:
-        """Those that count, the oldest first; records of other programs are added to `unreadable`."""
+        """The approvals and rejections that count, the oldest first; records of other programs are added to
+        `unreadable`."""
         approvals = []
         for entry in records_in(self.reader, self.folder, ["cn", DATA, *_CREATED]):
             if not self._is_of_approver([entry.text(name) for name in _CREATED]):
@@ -119,7 +120,7 @@ class ApprovalRecords:
         return approval
 
     def write(self, approval: Approval) -> EntryWrite:
-        """The record of an approval, which fails where there is one of that name."""
+        """The write of the record of an approval; it fails if there is a record of that name."""
         record = {**_facts(approval), "seal": self.keys.digest(_PURPOSE, _sealed(approval))}
         write = record_write(child(self.folder, "cn", approval.name), None, record)
         if write is None:
@@ -149,9 +150,9 @@ def _sealed(approval: Approval) -> str:
 
 
 def answer_plan(run: Run, ready: ReadyPlan, rules: Approvals, *, approved: bool) -> Approval:
-    """Records the yes or the no of the operator behind the run, who binds as approver. Raises PiactlError:
-    the plan needs no other person, is not the one that would be applied now, or was made by the operator; or
-    a plan of another policy is rejected."""
+    """Records that the operator behind the run, who binds as approver, approves or rejects the plan. Raises
+    PiactlError if the plan needs no other person, is not the one that would be applied now, or was made by
+    the operator, or if a plan of another policy is rejected."""
     operator = known_operator(run.order.actor, TWO)
     records = _records(run)
     if run.writer.read(records.folder, ["ou"]) is None:
@@ -209,14 +210,14 @@ def require_approval(
     by_timer: bool = False,
     then: str = "",
 ) -> None:
-    """Returns if the plan needs no other person, or has what it needs; the record of the run then says who
-    approved it. `file` is that of the plan, `then` what follows the approval. `by_timer`: nobody in
-    particular has to apply it. Raises
-    ApprovalMissing before the first write, and UnknownOperator where nobody knows who applies it."""
+    """Returns if the plan needs no other person, or has the approvals it needs; the record of the run then
+    says who approved it. `file` is the file of the plan, `then` says what follows the approval. `by_timer`:
+    the person who applies it need not be known. Raises ApprovalMissing before the first write, and
+    UnknownOperator if that person has to be known and is not."""
     why = reasons(ready.plan, rules)
     records = _records(run)
     approvals = records.all()
-    # nearly no night has one, and the records of a year of runs are many
+    # almost no night has an approval, and a year of runs has many records
     state = run.settings.directory.state
     runs = read_runs(run.writer, state, run.unreadable, run.now()) if approvals else []
     others = [record for record in runs if record["run"] != run.order.run]
@@ -261,13 +262,13 @@ def require_approval(
 
 
 def _used(runs: Iterable[Record]) -> dict[str, str]:
-    """The approvals that a run used up, by their name, with the run."""
+    """The run that used up each approval, by the name of the approval."""
     ended = (record for record in runs if record["status"] not in INTERRUPTED)
     return {name: record["run"] for record in ended for name in record.get("approvals", [])}
 
 
 def _of_other_plans(runs: Iterable[Record], fingerprint: str) -> list[datetime]:
-    """When the runs began that made another plan."""
+    """The times at which runs of other plans began."""
     return [
         instant_of(record["started"]) for record in runs if record.get("plan", fingerprint) != fingerprint
     ]
@@ -295,7 +296,8 @@ def _break_glass(run: Run, ready: ReadyPlan, why: Sequence[str]) -> None:
 
 
 def forget_old_approvals(run: Run, rules: Approvals, keep_days: int) -> int:
-    """Deletes the approvals that are over, and rejections whose feed nobody brings any more; how many."""
+    """Deletes expired approvals, and rejections older than `keep_days`, whose feed no longer comes; returns
+    how many were deleted."""
     gone, now = 0, run.now()
     records = _records(run)
     for approval in records.all():
@@ -308,7 +310,7 @@ def forget_old_approvals(run: Run, rules: Approvals, keep_days: int) -> int:
 
 
 def broken_glass(runs: Collection[Record], now: datetime) -> Iterator[Record]:
-    """The runs of the last days that did without the approval that their plan needed."""
+    """The runs of the last days (see `ALARM`) that did without the approval that their plan needed."""
     return (run for run in runs if run.get("break_glass") and now - instant_of(run["started"]) < ALARM)
 
 
@@ -321,8 +323,8 @@ def open_approvals(
     now: datetime,
     hours: int,
 ) -> Iterator[dict[str, Any]]:
-    """The approvals that still serve their plan, and the rejections, for people. `runs` are all of the
-    directory."""
+    """The approvals that still serve their plan, and all rejections, as rows to show. `runs` are all runs of
+    the directory."""
     used = _used(runs)
     for approval in ApprovalRecords(reader, settings.directory, keys, unreadable).all():
         until = approval.at + timedelta(hours=hours)

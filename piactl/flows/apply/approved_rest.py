@@ -24,8 +24,8 @@ _KINDS = {window: kind for kind, window in WINDOW.items()}
 
 
 def began(run: Run | None, reader: Reader, state: str, unreadable: UnreadableRecords, plan: str) -> str:
-    """The run that began to apply the plan of this fingerprint and did not end, "" if there is none. A
-    run under way counts where `run` is None: only under the lock is it known to be dead."""
+    """The run that began to apply the plan of this fingerprint and did not end, "" if there is none. A run
+    that is marked as running counts if `run` is None: without the lock it cannot be told from a dead one."""
     now = run.now() if run is not None else None
     statuses = INTERRUPTED if run is not None else _AT_WORK
     for record in read_runs(reader, state, unreadable, now):
@@ -44,7 +44,8 @@ def allow_same_plan(run: Run, plan: str, refusals: Sequence[Refusal]) -> None:
 
 def allow_rest(run: Run, plan: Plan) -> None:
     """Approves the broken guards of a plan with the same feeds, policy and last run as an interrupted run,
-    guard by guard, where every account that it counts had such a change in the plan of that run too."""
+    guard by guard: every account that the guard counts must have had such a change in the plan of that run,
+    too."""
     if not plan.refusals:
         return
     remaining: dict[str, set[str]] = defaultdict(set)
@@ -66,11 +67,11 @@ def allow_rest(run: Run, plan: Plan) -> None:
 
 
 def allow_leaving(run: Run, basis: Basis, leaving: int) -> bool:
-    """Whether so many members may leave groups because an interrupted run with this basis was allowed to take
-    that many away, or more."""
+    """Whether `leaving` members may leave groups because an interrupted run with this basis was allowed to
+    remove that many or more."""
     group = Kind.GROUP.value
     for record in _interrupted(run, basis):
-        # where it changed definitions, these may be what was approved
+        # if it changed definitions, the approval may have been for these
         if record.get("allowed", {}).get(group, 0) >= leaving and not record.get("summary", {}).get(group):
             _say_allowed(run, record["run"], {group: leaving})
             return True
@@ -78,8 +79,8 @@ def allow_leaving(run: Run, basis: Basis, leaving: int) -> bool:
 
 
 def _was_approved(refusal: Refusal, new: Collection[str], held_count: int) -> bool:
-    """Whether the guard counts nothing that the interrupted run did not plan: no change of the kinds `new`,
-    no more than `held_count` people who are held."""
+    """Whether the guard counts only what the interrupted run planned: no change of the kinds `new`, and at
+    most `held_count` people who are held."""
     if refusal.kind == HELD:
         return refusal.found <= held_count
     if refusal.kind in (*GROWTH.values(), *OTHER.values()):  # changes of any kind

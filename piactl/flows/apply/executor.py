@@ -46,12 +46,12 @@ from piactl.flows.apply.write_ahead import BATCH, JournalledWriting
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan, Writes
 
 MOST_PROBLEMS = 100
-"""Problems that the record of a run names."""
+"""The largest number of problems that the record of a run names."""
 
 
 @dataclass(slots=True)
 class Done:
-    """What became of a run. `problems` are (uid, outcome, message) of those that were not made."""
+    """What became of a run. `problems` are (uid, outcome, message) of the writes that were not made."""
 
     run: str
     status: RunStatus = RunStatus.DONE
@@ -59,11 +59,11 @@ class Done:
     problems: list[tuple[str, str, str]] = field(default_factory=list)
     failed: list[AccountWrite] = field(default_factory=list)
     results: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Outcome and message by uid; where `brief`, only of those whose write was not simply made."""
+    """Outcome and message by uid; if `brief`, only of the accounts whose write was not simply made."""
     stopped: str = ""
     brief: bool = False
     lagging: list[str] = field(default_factory=list)
-    """A sentence for each server of the list that does not have yet what this run wrote."""
+    """A sentence for each server of the list that does not yet have what this run wrote."""
     let_in: int = 0
     """How many binds of canaries a server accepted."""
     without_feeds: Sequence[PiactlError] = ()
@@ -86,16 +86,17 @@ Progress = Callable[[int, int], None]
 Stop = Callable[[], str]
 """The name of a signal that asked to stop, "" while none did."""
 Tell = Callable[[str, WriteResult], None]
-"""Is given the uid of an account and the result of each write to it."""
+"""Gets the uid of an account and the result of each write to it."""
 
 
 Housekeeping = Callable[[Run], object]
-"""A step after the changes of a run, which they do not need."""
+"""A step after the changes of a run, which do not depend on it."""
 Compare = Callable[[], list[str]]
 
 
 def refused(refusals: Sequence[Refusal], allowed: Mapping[str, int]) -> list[Refusal]:
-    """The refusals that an approval, kind by kind with the exact number of accounts, does not cover."""
+    """The refusals that `allowed` does not cover: it approves kind by kind, with the exact number of
+    accounts."""
     return [r for r in refusals if allowed.get(r.kind) != r.total]
 
 
@@ -111,9 +112,9 @@ def apply_work(
     tell: Tell | None = None,
 ) -> Done:
     """Applies the plan; `brief` is as in Done. Raises UnsafePlan before the first write if a guard is broken,
-    and SchemaLacking. The `housekeeping` follows after all changes; if it fails, the run reports that and has
-    not failed. `compare` returns a sentence for each other server that differs from this one, once all have
-    what the run wrote.
+    and SchemaLacking. The `housekeeping` follows after all changes; if it fails, the run reports that but
+    does not fail. `compare` returns a sentence for each other server that differs from this one, once all
+    have what the run wrote.
 
     Conflicts and failures of single accounts are counted, and the rest continues. An error that prevents
     every write (DirectoryUnreachable, DirectoryRefused, LockLost, JournalUnusable) is raised after the run
@@ -178,8 +179,8 @@ def _keep_house(run: Run, step: Housekeeping) -> None:
 def _wait_for_servers(
     run: Run, done: Done, last: LastRun | None = None, compare: Compare | None = None
 ) -> None:
-    """Waits until every server of the list has what this run wrote, and compares them. Only then does the
-    record of the last night say that it ended well, as `last` does, if the run is a night."""
+    """Waits until every server of the list has what this run wrote, and compares them. If the run is a night
+    and ended well, as `last` says, only then does the record of the last night say so."""
     directory = run.settings.directory
     if len(directory.servers) == 1:
         return
@@ -205,9 +206,9 @@ def _report_misplaced(run: Run) -> None:
 
 
 def _without_devices(run: Run, writes: Writes, done: Done, stop: Stop) -> Writes:
-    """Deletes the devices of accounts that are archived, all of them before any account is touched, however
-    many requests are on their way at once; the other writes. An account whose device could not be deleted is
-    left as it is, for the next night: nobody looks below an archived one again."""
+    """Deletes the devices of accounts that are archived, all of them before any account is changed, no matter
+    how many requests are sent in parallel; returns the other writes. An account whose device could not be
+    deleted is left as it is for the next night, because no run looks below an archived account again."""
     devices = [row for row in writes if row.write.op == "delete"]
     if not devices:
         return writes
@@ -230,9 +231,9 @@ def write_alone(
     """Makes the writes of a one-off command, which leaves piactl's memory of the nights as it is.
 
     `done.results` gets the outcome of each, except those that a stop or an error left undone. `then` are
-    writes by uid that follow in order once the account's own was made; the first that fails is its outcome.
-    `undo` are the writes that an undo takes back, if they are others. `finish` ends what earlier commands
-    left unfinished. Raises as `apply_work` what prevents every write.
+    writes by uid that follow in order once the account's own was made; the first that fails gives the outcome
+    of the account. `undo` are the writes that an undo takes back, if these are not `writes`. `finish` ends
+    what earlier commands left unfinished. Raises, as `apply_work` does, what prevents every write.
     """
     kinds = Counter(kind for row in writes for kind in row.kinds)
     facts: dict[str, object] = {"summary": dict(kinds)}
@@ -260,7 +261,8 @@ def write_alone(
 
 
 def _write_then(run: Run, uid: str, rows: Sequence[AccountWrite], done: Done) -> None:
-    """No signal ends it: it is the rest of what was begun."""
+    """Makes the writes that follow an account's own. No signal ends it, because it finishes what was
+    begun."""
     first = done.results.get(uid)
     for row in rows:
         if first is None or done.results[uid][0] not in (Outcome.APPLIED.value, Outcome.UNCHANGED.value):
@@ -272,7 +274,7 @@ def _write_then(run: Run, uid: str, rows: Sequence[AccountWrite], done: Done) ->
 
 
 def write_beside(run: Run, writes: Sequence[AccountWrite]) -> Done:
-    """Journalled writes of what is not part of the plan: no record of the run counts them."""
+    """Makes journalled writes that are not part of the plan: the record of the run does not count them."""
     done = Done(run.order.run)
     if writes:
         _write_accounts(run, writes, done, lambda _made, _total: None, lambda: "")
@@ -281,9 +283,9 @@ def write_beside(run: Run, writes: Sequence[AccountWrite]) -> Done:
 
 def mark_unclean(run: Run, ready: ReadyPlan) -> bytes | None:
     """Marks the last run as one that did not end well, so that after a crash the next run evaluates every
-    account; the record of the last run as it stands then, None where there is none.
+    account. Returns the record of the last run as it is then, None if there is none.
 
-    Raises StalePlan where the record is not that of the run that the plan follows.
+    Raises StalePlan if the record is not that of the run that the plan follows.
     """
     entry = run.writer.read(run.places.last_run, [DATA])
     if entry is None:
@@ -305,7 +307,7 @@ def mark_unclean(run: Run, ready: ReadyPlan) -> bytes | None:
 
 def run_facts(ready: ReadyPlan) -> dict[str, Any]:
     """What the record of a run says of its plan."""
-    # an adoption looks at a feed and does not apply it: the night that does comes after
+    # an adoption reads a feed and does not apply it: a later night does
     feeds = () if Kind.ADOPT.value in ready.plan.summary else ready.plan.basis.feeds
     counted = ready.plan.counted
     return {
@@ -322,7 +324,8 @@ def run_facts(ready: ReadyPlan) -> dict[str, Any]:
 
 
 def _finish(run: Run, facts: Mapping[str, Any], done: Done, note: str) -> None:
-    """The end of the run, in the journal and in its record; where one cannot be written, the other is."""
+    """Writes the end of the run to the journal and to its record; if one cannot be written, the other still
+    is."""
     first: PiactlError | None = None
     try:
         run.end(done.counts, facts.get("feeds") or (), finished=done.status != "failed")
@@ -340,7 +343,7 @@ def _finish(run: Run, facts: Mapping[str, Any], done: Done, note: str) -> None:
         cause = run.lock.cause(error)
         run.say(f"the record of the run could not be finished: {cause}")
         first = first or cause
-    # where the run failed before, that error is the one to tell; this one is only about the telling
+    # if the run failed before, the caller raises that error; this one only concerns its record
     if first is not None and done.status is not RunStatus.FAILED:
         raise first
 
@@ -372,7 +375,7 @@ def _count(done: Done, row: AccountWrite, result: WriteResult) -> None:
 
 
 def _write_members(run: Run, done: Done, stop: Stop, basis: Basis | None = None) -> None:
-    """Gives static groups their members, and reads them back. `basis` is that of the plan, if any."""
+    """Gives static groups their members, and reads them back. `basis` is the basis of the plan, if any."""
     planned = member_writes(run, basis)
     for group, why in planned.refused.items():
         done.problems.append((group, Outcome.CONFLICT.value, f"left as it is: {why}"))
@@ -385,9 +388,9 @@ def _write_members(run: Run, done: Done, stop: Stop, basis: Basis | None = None)
 
 
 def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | None) -> LastRun | None:
-    """Writes the records of sources and people in waiting, and last that of the run itself: a crash before
-    that makes the next run evaluate every account. Where other servers have to follow, the record does not
-    yet say that the run ended well; it is returned as it will be then."""
+    """Writes the records of sources and people in waiting, then the record of the last run: a crash before
+    that makes the next run evaluate every account. If other servers have to follow, the record does not yet
+    say that the run ended well; it is returned as it will be once they have followed."""
     skipped = len(run.unreadable)
     for result in run.writer.write(list(ready.records)):
         _check_written(run, result)
@@ -410,8 +413,8 @@ def _write_records(run: Run, ready: ReadyPlan, done: Done, planned_on: bytes | N
 
 
 def _check_written(run: Run, result: WriteResult) -> None:
-    """Raises PiactlError where a record of piactl was not written. What another program put in its place, or
-    below it, is reported instead."""
+    """Raises PiactlError if a record of piactl was not written. If another program put an entry in its place,
+    or below it, that is reported instead."""
     if result.outcome not in (Outcome.CONFLICT, Outcome.FAILED):
         return
     dn = result.write.dn
@@ -441,7 +444,7 @@ def _put_last_run(run: Run, last: LastRun, planned_on: bytes | None) -> None:
 
 
 def _mark_undone(run: Run, undone: str) -> None:
-    """The record of a run that was undone says by which."""
+    """Writes into the record of an undone run which run undid it."""
     dn = run.places.run(undone)
     entry = run.writer.read(dn, [DATA])
     if entry is not None:
@@ -451,7 +454,7 @@ def _mark_undone(run: Run, undone: str) -> None:
 
 
 def _keep_waiting(run: Run, row: AccountWrite) -> None:
-    """Remembers what HR said of a person whose write failed, where no later feed would say it again."""
+    """Remembers what HR said of a person whose write failed, if no later feed would say it again."""
     waiting = row.waiting
     if waiting is None:
         return
@@ -462,8 +465,8 @@ def _keep_waiting(run: Run, row: AccountWrite) -> None:
 
 
 def made_already(run: Run, ready: ReadyPlan, last: LastRun | None) -> Done | None:
-    """The outcome of a run whose plan was applied by an earlier one, else None: then it may be applied today.
-    Raises as `check_plan_fits` and `check_date`."""
+    """The outcome of a run whose plan an earlier run applied; None if the plan may be applied today. Raises
+    as `check_plan_fits` and `check_date`."""
     order = run.order
     made = check_plan_fits(ready, run.settings, order.policy, last)
     if made:

@@ -42,13 +42,13 @@ IN_ONE_CALL = 100
 _AT_ONCE = 1000
 """Events that are put into the outbox at once."""
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-"""All that a hook gets of the environment: no word of it comes from the caller of piactl."""
+"""The whole environment of a hook: nothing in it comes from the caller of piactl."""
 
 
 @dataclass(slots=True)
 class Outbox:
-    """What the hooks still have to get. `cursor` is the place in the journal up to which events were taken
-    from it, None for its beginning; `waiting` has the events by command."""
+    """The events that the hooks still have to get. `cursor` is the place in the journal up to which events
+    were taken, None for its beginning; `waiting` has the events by command."""
 
     cursor: Cursor | None = None
     waiting: dict[tuple[str, ...], list[dict[str, Any]]] = field(default_factory=dict)
@@ -64,8 +64,7 @@ def outbox_file(settings: Settings) -> Path:
 
 
 def read_outbox(settings: Settings) -> Outbox | None:
-    """The outbox of this host; None where there is none yet. Raises PiactlError for one that cannot be
-    read."""
+    """The outbox of this host; None if there is none yet. Raises PiactlError if it cannot be read."""
     file = outbox_file(settings)
     try:
         document = json.loads(file.read_text(encoding="utf-8"))
@@ -80,8 +79,8 @@ def read_outbox(settings: Settings) -> Outbox | None:
 
 
 def events_waiting(settings: Settings) -> int:
-    """The events that wait for a hook on this host; none of an outbox that cannot be read, which each run
-    says."""
+    """How many events wait for a hook on this host; 0 if the outbox cannot be read, which each run
+    reports."""
     try:
         outbox = read_outbox(settings)
     except PiactlError:
@@ -91,8 +90,8 @@ def events_waiting(settings: Settings) -> int:
 
 @contextmanager
 def hooks_called(settings: Settings, say: Say) -> Iterator[None]:
-    """Calls the hooks with what became of accounts in this block, and with what earlier runs left. Nothing
-    that goes wrong with them is an error of the run."""
+    """Calls the hooks after this block with the changes of accounts in it, and with what earlier runs left.
+    Nothing that goes wrong with them fails the run."""
     if not settings.change_hooks:
         yield
         return
@@ -116,7 +115,7 @@ def _said(settings: Settings, say: Say) -> Iterator[None]:
 
 
 def _begin(settings: Settings) -> None:
-    """Where there is no outbox yet, the events begin here: a new hook gets nothing of the past."""
+    """Makes the outbox if there is none yet, so that a new hook gets no earlier events."""
     with _locked(settings, patience=1):
         if read_outbox(settings) is None:
             _save(settings, Outbox(head_cursor(settings.journal_file)))
@@ -144,7 +143,7 @@ def _empty(settings: Settings, say: Say) -> None:
 
 
 def _take(settings: Settings, outbox: Outbox, say: Say) -> bool:
-    """Puts events of the journal into the outbox; whether there were any."""
+    """Puts events of the journal into the outbox; returns whether there were any."""
     stream = EventStream(settings.journal_file, outbox.cursor)
     try:
         events = list(islice(stream.new(), _AT_ONCE))
@@ -164,7 +163,7 @@ def _take(settings: Settings, outbox: Outbox, say: Say) -> bool:
 
 
 def _delivered(settings: Settings, outbox: Outbox, hook: ChangeHook) -> str:
-    """Calls a hook until nothing waits for it; why it failed, or ""."""
+    """Calls a hook until nothing waits for it; returns why it failed, or ""."""
     waiting = outbox.waiting[hook.command]
     while waiting:
         some = waiting[:IN_ONE_CALL]
@@ -186,8 +185,8 @@ def _save(settings: Settings, outbox: Outbox) -> None:
 
 @contextmanager
 def _locked(settings: Settings, patience: int) -> Iterator[None]:
-    """One process at a time. Raises PiactlError where another one has the outbox for so many seconds: it, or
-    the next run, calls the hooks for what this one wrote."""
+    """Lets one process at a time use the outbox. Raises PiactlError if another one has it for `patience`
+    seconds: that one, or the next run, calls the hooks for what this one wrote."""
     with lock_file(outbox_file(settings).with_suffix(".lock")) as descriptor:
         for _ in range(10 * patience):
             with suppress(BlockingIOError):
@@ -200,7 +199,7 @@ def _locked(settings: Settings, patience: int) -> Iterator[None]:
 
 
 def missing_program(command: Sequence[str]) -> str:
-    """Says that the program of a hook is not there or may not be run; "" where it is fine, or there is no
+    """A sentence if the program of a hook is missing or may not be run; "" if it is fine, or there is no
     hook."""
     if not command or shutil.which(command[0]) is not None:
         return ""
@@ -215,7 +214,8 @@ def missing_programs(settings: Settings) -> list[str]:
 
 
 def called(command: Sequence[str], text: str, seconds: int) -> str:
-    """Runs a command with a text on its stdin, and nothing else of this process; why it failed, or ""."""
+    """Runs a command with a text on its stdin, and nothing else of this process; returns why it failed, or
+    ""."""
     if exposed := exposure(command[0]) if command[0].startswith("/") else "":
         return f"is not run: {exposed}"
     try:
@@ -261,8 +261,8 @@ class OwnerNotice:
 
 
 def owner_notice(account: Account, changed: str, holdoff_days: int, today: date) -> OwnerNotice:
-    """The notice of a change that a command makes. A private address in its hold-off gets none: it may be
-    that of a thief."""
+    """The notice of a change that a command makes. A private address in its hold-off gets none: it may belong
+    to a thief."""
     held_off = held_off_until(account, MAIL_PROOF, holdoff_days, today) is not None
     return OwnerNotice(account.uid, "" if held_off else account.private_mail, (changed,))
 
@@ -295,7 +295,7 @@ class IdentityNotices:
     settings: Settings
     _fields: Mapping[str, tuple[str, ...]]
     _made: dict[str, tuple[str, str | None]] = field(default_factory=dict)
-    """DN, and the former private address where the write replaced it, by uid."""
+    """DN, and the former private address if the write replaced it, by uid."""
 
     @classmethod
     def of(cls, changes: Iterable[Change], summary: Mapping[str, int], settings: Settings) -> IdentityNotices:
@@ -310,8 +310,8 @@ class IdentityNotices:
             self._made[uid] = result.write.dn, removed if MAIL_PROOF in self._fields[uid] else None
 
     def notices(self, reader: Reader, today: date) -> list[OwnerNotice]:
-        """The notices of the changes that were made. A private address that did not change is read, if it is
-        not in its hold-off."""
+        """The notices of the changes that were made. A private address that did not change is read, and left
+        out in its hold-off."""
         return [
             OwnerNotice(uid, self._unchanged(reader, dn, today) if mail is None else mail, self._fields[uid])
             for uid, (dn, mail) in self._made.items()

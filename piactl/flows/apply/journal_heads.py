@@ -1,8 +1,9 @@
 """Stores the head of the journal elsewhere after each command that writes, and reads what is stored.
 
 A head proves every line up to it. A program that rewrites the journal, and reads what piactl reads, cannot
-take a stored head back: syslog and the file of `journal_heads` are beyond piactl, and the directory lets only
-the administrator change or delete one. A forged head makes `journal verify` fail; no run is refused for it.
+take a stored head back: syslog and the file of `journal_heads` are out of piactl's reach, and the directory
+lets only the administrator change or delete one. A forged head makes `journal verify` fail; no run is refused
+for it.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ from piactl.journal.query_and_export import text_of
 from piactl.private_files import write_private
 
 REMEMBERED = "journal-head"
-"""The file in the state folder with the last head of the own journal that doctor saw, and those of others."""
+"""The file in the state folder with the last heads that doctor saw, of its own journal and of those of
+others."""
 
 
 @contextmanager
@@ -49,8 +51,8 @@ def head_stored(
     now: Callable[[], datetime],
     say: Callable[[str], None],
 ) -> Iterator[None]:
-    """Stores the head of the journal at the end, however the command ends. What cannot be stored is said, and
-    the head of the next command covers these lines too."""
+    """Stores the head of the journal at the end, however the command ends. A head that cannot be stored is
+    reported, and the head of the next command covers these lines too."""
     reachable: Writer | None = writer
     try:
         yield
@@ -99,7 +101,7 @@ class StoredHeads:
 
     @property
     def missed(self) -> str:
-        """A sentence about the heads that somebody removed, "" where none is missed."""
+        """A sentence about the heads that somebody removed, "" if none is missed."""
         first = f"a head was removed from the directory, stored at {self.removed[0]}" if self.removed else ""
         return first + (f", and {len(self.removed) - 1} more" if len(self.removed) > 1 else "")
 
@@ -168,8 +170,8 @@ def removed_heads(
     unreadable: UnreadableRecords,
     owner: str,
 ) -> list[Anchor]:
-    """The heads of journals of others than `owner` that were the last ones when this host looked, and that
-    are neither in the directory nor pruned."""
+    """The heads of other owners' journals that this host remembers as the last ones, and that are neither in
+    the directory nor pruned."""
     places = Places(settings.directory.state)
     others = [anchor for anchor in remembered_heads(settings) if anchor.owner != owner]
     since = pruned_before(reader, places, keys, unreadable) if others else ""
@@ -183,8 +185,8 @@ def watch_heads(
     unreadable: UnreadableRecords,
     owner: str,
 ) -> str:
-    """Remembers the last heads of the journals of others than `owner`, and returns a sentence about those
-    that somebody removed, "" for none. These stay remembered. Raises PiactlError."""
+    """Remembers the last heads of the journals of other owners than `owner`, and returns a sentence about
+    those that somebody removed, "" for none. These stay remembered. Raises PiactlError."""
     gone = removed_heads(reader, settings, keys, unreadable, owner)
     last = [
         anchor for anchor in last_heads(reader, Places(settings.directory.state)) if anchor.owner != owner
@@ -199,9 +201,9 @@ def _seen(anchor: Anchor) -> str:
 
 
 def remembered_heads(settings: Settings) -> list[Anchor]:
-    """What `remember_heads` wrote last, nothing where this user may not look."""
+    """What `remember_heads` wrote last; nothing if this user may not read it."""
     file = remembered_file(settings)
-    return read_heads(file) if os.path.exists(file) else []  # noqa: PTH110 - false, too, where it is not theirs
+    return read_heads(file) if os.path.exists(file) else []  # noqa: PTH110 - also false if it is not theirs
 
 
 def remember_heads(settings: Settings, heads: Sequence[Anchor]) -> None:

@@ -48,7 +48,7 @@ GROUP = 1000
 
 
 class NotLoadable(PiactlError):
-    """The plan, or the directory, is not that of a first migration."""
+    """The plan or the directory is not fit for a first migration."""
 
 
 class _Stopped(PiactlError):
@@ -87,7 +87,7 @@ def run_offline_load(
 
 
 def _check_loadable(run: Run, ready: ReadyPlan, encoding: Encoding) -> None:
-    """Raises NotLoadable where slapadd would make what a server refuses, or where it has no empty place."""
+    """Raises NotLoadable if slapadd would make what a server refuses, or if the place for it is not empty."""
     directory = run.settings.directory
     if not len(ready.writes):
         raise NotLoadable("the plan makes no account; apply it without --ldif")
@@ -107,8 +107,8 @@ def _check_loadable(run: Run, ready: ReadyPlan, encoding: Encoding) -> None:
 
 
 def _check_names(run: Run, ready: ReadyPlan, encoding: Encoding) -> None:
-    """Raises NotLoadable where a write makes no account, or a name would be given twice, which the overlay
-    `unique` refuses."""
+    """Raises NotLoadable if a write does not make an account, or a name would be given twice, which the
+    overlay `unique` refuses."""
     attributes = [encoding.name(name) for name in NAMES]
     seen: set[str] = set()
     for row in ready.writes:
@@ -136,8 +136,8 @@ def _check_names(run: Run, ready: ReadyPlan, encoding: Encoding) -> None:
 def _write_ldif(
     run: Run, ready: ReadyPlan, file: Path, progress: Progress, stop: Stop, *, remember: bool
 ) -> Done:
-    """`remember`: the LDIF holds the record of the last run too; where there is one already, it is only
-    marked, and the next night looks at everything."""
+    """Writes the LDIF, its intents and the record of the run. `remember`: the LDIF also holds the record of
+    the last run; if there is one already, it is only marked, and the next night evaluates everybody."""
     done = Done(run.order.run, RunStatus.LOADING)
     facts = {**run_facts(ready), "ldif": str(file.absolute())}
     intents: list[int] = []
@@ -185,7 +185,7 @@ def _pieces(
 
 
 def _give_up(run: Run, facts: Mapping[str, object], intents: list[int], error: PiactlError) -> None:
-    """Ends a run of which no LDIF came."""
+    """Ends a run that produced no LDIF."""
     stopped = isinstance(error, _Stopped)
     why = "not made: no LDIF was written"
     try:

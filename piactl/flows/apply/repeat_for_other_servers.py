@@ -53,7 +53,7 @@ class Rewritten(NamedTuple):
 
 AGAIN = "written again for the other servers: its answer was lost"
 _TIMES = 3
-"""The number of tries to write an entry again that others change at the same time."""
+"""The number of tries to rewrite an entry that others change at the same time."""
 
 
 def unanswered_write(write: EntryWrite, *, made: bool) -> UnansweredWrite:
@@ -113,7 +113,8 @@ def write_again(run: Run, writes: Sequence[UnansweredWrite]) -> None:
 
 
 def _intended(run: Run, write: EntryWrite) -> IntendedWrite:
-    """The intent of a write. That of a record has no values, because the journal has no other write of it."""
+    """The intent of a write. The intent of a record has no values, because the journal has no other write of
+    it."""
     name = write.dn.partition("=")[2].partition(",")[0]
     if under(write.dn, run.places.state):
         return IntendedWrite(name, write.dn, write.op, (), AGAIN)
@@ -179,8 +180,8 @@ def _written(run: Run, unanswered: UnansweredWrite, write: EntryWrite) -> str:
 
 
 def wait_for_others(run: Run, seconds: float) -> list[str]:
-    """Waits, for so many seconds at most, until all servers have what was written, and settles the intents of
-    the entries that were written again.
+    """Waits at most `seconds` seconds until all servers have what was written, and settles the intents of the
+    entries that were written again.
 
     Returns a sentence for each server that lags behind. If none does, returns one sentence about the entries
     that were written again and still differ, if there are any.
@@ -214,7 +215,7 @@ def leave_in_doubt(run: Run) -> None:
 
 
 def _unanswered_records(run: Run) -> list[EntryWrite]:
-    """The writes of records without an answer, but for the lock, which every run writes again and again."""
+    """The unanswered writes of records, except those of the lock, which every run writes again and again."""
     excluded_dns = {
         normal_dn(dn) for dn in (run.places.lock, *(rewritten.dn for rewritten in run.again.values()))
     }

@@ -40,7 +40,8 @@ LastOfDirectory = Callable[[], LastRun | None]
 """Reads the last run of the directory once."""
 
 _LATELY, _SAMPLE = 500, 5
-"""So many entries, written last, are compared, of those in so many lines at the end of the journal."""
+"""The `_SAMPLE` entries that were written last are compared, of those in the last `_LATELY` lines of the
+journal."""
 
 BEGIN = "piactl journal begin --reason TEXT"
 
@@ -55,11 +56,11 @@ def compare_runs(
     say: Callable[[str], None] = lambda _text: None,
 ) -> bool:
     """Whether the directory has the last run of this host that left a record, the entries that this host
-    wrote last are not as before, and the journal has its lines.
+    wrote last are not as they were before, and the journal has its lines.
 
     Reads the end of the journal, the record of one run, the last run and a few entries. Raises DirectoryOlder
-    and JournalMissing; one of these that is `tolerated` is said instead, and the result is then false. It is
-    false, too, for a journal that cannot be read, which is reported where it is opened for writing.
+    and JournalMissing; one of these that is `tolerated` is reported instead, and the result is then false. It
+    is also false for a journal that cannot be read, which is reported when it is opened for writing.
     """
     try:
         recorded, journal_extent = last_recorded(settings.journal_file), extent(settings.journal_file)
@@ -81,7 +82,7 @@ def _check_directory(
     reader: Reader, settings: Settings, now: datetime, recorded: RecordedRun, last_run: LastOfDirectory
 ) -> None:
     ended = datetime.fromisoformat(recorded.ended)
-    # a day less: the clocks of the hosts that delete old records may be apart
+    # a day less: the clocks of the hosts that delete old records may differ
     if now - ended > timedelta(days=settings.keep_runs_days - 1):
         return
     state = settings.directory.state
@@ -120,7 +121,7 @@ def is_older(entry: RawEntry, write: StampedWrite) -> bool:
 
 
 def is_before(last: LastRun, run: str) -> bool:
-    """Whether the last run of the directory began before `run`, beyond what two clocks may be apart. Unknown
+    """Whether the last run of the directory began before `run`, by more than two clocks may differ. Unknown
     is no."""
     began, other = began_at(last.run), began_at(run)
     return began is not None and other is not None and began < other - MARGIN
@@ -135,7 +136,7 @@ def began_at(run: str) -> datetime | None:
 
 
 def _second(run: str) -> str:
-    """The second in which a run began, as its id has it; what follows in an id does not order."""
+    """The second in which a run began, by its id; the rest of an id gives no order."""
     return run.partition("-")[0]
 
 
@@ -160,7 +161,7 @@ def _check_journal(
     rotated = rotated_without_journal(path)
     if rotated:
         raise _missing(path, f"only {', '.join(rotated)} and no .head file are left of it")
-    # of a file with lines, the chain tells
+    # if the file has lines, the chain shows what is missing
     if journal_extent.empty and journal_extent.last < journal_extent.written:
         raise _missing(
             path,
@@ -180,8 +181,8 @@ def _check_journal(
 def warn_of_old_journal(
     reader: Reader, host: str, settings: Settings, now: datetime, say: Callable[[str], None]
 ) -> None:
-    """Warns where the directory has a head of the journal beyond its last line: an old copy of it was put
-    back. No command is refused for it, because each identity of piactl may add such a head."""
+    """Warns if the directory has a head of the journal beyond its last line: an old copy of it was put back.
+    No command is refused for it, because each identity of piactl may add such a head."""
     moment = journal_time(now)  # before the journal is read: others write to it
     try:
         journal_extent = extent(settings.journal_file)
@@ -204,7 +205,7 @@ def _last_of_directory(
     recorded: RecordedRun | None,
     last: LastRun | None,
 ) -> list[Record]:
-    """The last run of the directory, if it is after the last one of the journal, which may be an old copy."""
+    """The last run of the directory, if it is after the last run of the journal, which may be an old copy."""
     if last is None or (recorded is not None and _second(last.run) <= _second(recorded.run)):
         return []
     entry = reader.read(Places(state).run(last.run), [DATA])

@@ -63,7 +63,7 @@ class Order:
     """The request for a run: its id, its date, its command, its user.
 
     `today` is the date of the clock. `explicit`: the date was given on the command line. `policy` is the
-    digest of the policy in force, `urn` the beginning of the rights that it gives.
+    digest of the current policy, `urn` the beginning of the rights that it gives.
     """
 
     run: str
@@ -106,7 +106,7 @@ class Run:
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What its record says of the people who approved its plan."""
     unfinished: Sequence[tuple[str, Record]] = ()
-    """Name and record of the other runs that are marked as not ended, where it has the lock."""
+    """Name and record of the other runs that are marked as not ended, if it has the lock."""
     again: dict[int, Rewritten] = field(default_factory=dict)
     """The entries written again for the other servers, by the number of their intent, which gets its outcome
     once the others have them."""
@@ -122,8 +122,8 @@ class Run:
             yield write
 
     def record(self, status: RunStatus, **facts: Any) -> None:
-        """Writes the record of the run; any status but `running` ends the run. One that is over has the time
-        and the head of the journal."""
+        """Writes the record of the run; any status except `running` ends the run. The record of a run that is
+        over has the time and the head of the journal."""
         self.finished = status is not RunStatus.RUNNING
         if not self.recorded:
             return
@@ -193,7 +193,7 @@ def _finish_refused(run: Run, error: PiactlError) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CommandRun:
-    """The run of a command that has not begun: its order, and what it is carried out with.
+    """The run of a command before it begins: its order, and what it needs.
 
     `recorded`: it leaves a record in the directory, which the help desk's identity may not write.
     `emergency`: it removes access. `finish` ends what earlier commands left unfinished.
@@ -221,7 +221,7 @@ class CommandRun:
         require_default_policy(writer, settings.password.policy)
         compared = self._compared(writer, tolerated)
         lock = RunLock(writer, settings.directory.state, _holder(self.order), settings.lock_seconds, self.now)
-        # the hooks come after the lock is released: a slow one keeps nobody out
+        # the hooks come after the lock is released: a slow hook keeps no other run out
         with hooks_called(settings, self.say), host_lock(Path(settings.state_folder), lock):
             try:
                 # checks the clock before the journal, whose lines would carry the wrong time

@@ -1,9 +1,9 @@
-"""What a run requires before its first write: of the server its clock, the default password policy and the
-schema; a date that is not before the last run's; of a stored plan that it still fits.
+"""What a run requires before its first write: the clock of the server, the default password policy, the
+schema, a date that is not before that of the last run, and a stored plan that still fits.
 
-A run on a host that disagrees with the clock of the server writes nothing. slapd's ppolicy looks the default
-password policy up at every bind: without its entry pwdStartTime, pwdEndTime, lockouts and the quality of
-passwords have no effect, and closed accounts log in again.
+A run on a host whose clock disagrees with that of the server writes nothing. slapd's ppolicy looks the
+default password policy up at every bind: without its entry pwdStartTime, pwdEndTime, lockouts and the quality
+of passwords have no effect, and closed accounts log in again.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ def server_instant(stamp: bytes) -> datetime | None:
 def timed_write(
     writer: Writer, write: EntryWrite, now: Callable[[], datetime]
 ) -> tuple[WriteResult, ClockReading | None]:
-    """Makes one write; when the server made it by the entryCSN in the answer, None if there is none."""
+    """Makes one write; also returns when the server made it, by the entryCSN in the answer, None if there is
+    none."""
     before = now()
     result = write_one(writer, write)
     server = server_instant(result.csn_after)
@@ -63,8 +64,8 @@ def timed_write(
 
 
 def time_of_last_write(writer: Writer, dn: str, now: Callable[[], datetime]) -> ClockReading | None:
-    """When the server made the last write of an entry just written, for an answer that did not say it; None
-    if the server does not say it."""
+    """When the server made the last write of an entry, if the answer to that write did not say it; None if
+    the server does not say it."""
     entry = writer.read(dn, ["modifyTimestamp"])
     server = server_instant(entry.first("modifyTimestamp") or b"") if entry is not None else None
     instant = now()
@@ -95,11 +96,11 @@ def check_clock_by_record(
     writer: Writer, state: str, run: str, now: Callable[[], datetime], minutes: int
 ) -> None:
     """Compares the clocks by a write of `cn=clock`, which every identity that writes may replace. Raises
-    UnsafePlan as above, UnreadableRecord for an entry of another program in its place, PiactlError if it
-    cannot be written."""
+    UnsafePlan as `check_server_clock`, UnreadableRecord for an entry of another program in its place,
+    PiactlError if it cannot be written."""
     dn, record = Places(state).clock, {"run": run}
     replace = EntryWrite("modify", dn, delete={DATA: ()}, add={DATA: (dumps(record),)})
-    # the second write is that of the first command on this directory, the third if another one was faster
+    # the first command on this directory needs the second write, and the third if another command was faster
     for write in (replace, record_write(dn, None, record) or replace, replace):
         result, reading = timed_write(writer, write, now)
         if result.outcome is Outcome.APPLIED:
@@ -120,8 +121,8 @@ PUT_BACK = (
 
 
 def require_default_policy(reader: Reader, policy: str) -> None:
-    """Raises DefaultPolicyMissing where there is no entry `policy` (the DN in `password.policy`): what a run
-    would write has no effect then. Nothing is required where the DN is empty; `doctor` warns of that."""
+    """Raises DefaultPolicyMissing if there is no entry `policy` (the DN in `password.policy`): without it,
+    what a run writes has no effect. If the DN is empty, nothing is required; `doctor` warns of that."""
     if policy and not policy_exists(reader, policy):
         raise DefaultPolicyMissing(
             f"{policy} (password.policy) is missing, or may not be read: without the default password policy "
@@ -130,7 +131,8 @@ def require_default_policy(reader: Reader, policy: str) -> None:
 
 
 def warn_of_missing_policy(reader: Reader, policy: str, say: Callable[[str], None]) -> None:
-    """Says that the entry is missing, for a change that takes access away and is made nevertheless."""
+    """Warns that the entry is missing, before a change that is made nevertheless because it takes access
+    away."""
     if policy and not policy_exists(reader, policy):
         say(
             f"warning: {policy} (password.policy) is missing, or may not be read: until it is back, "
@@ -139,8 +141,8 @@ def warn_of_missing_policy(reader: Reader, policy: str, say: Callable[[str], Non
 
 
 def require_schema(writer: Writer, directory: DirectorySettings, writes: Writes) -> None:
-    """Raises SchemaLacking where the schema lacks a class or an attribute that one of the writes adds. A
-    schema that may not be read requires nothing."""
+    """Raises SchemaLacking if the schema lacks a class or an attribute that one of the writes adds. If the
+    schema may not be read, nothing is required."""
     schema = read_subschema(writer.read, writer.facts().subschema) if len(writes) else None
     missing = lacking(schema, directory.attributes) if schema is not None else {}
     if not missing:

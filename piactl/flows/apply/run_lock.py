@@ -1,9 +1,9 @@
 """One writing run at a time: a lock in the directory that works across hosts and expires by itself.
 
 The lock entry names the identity that holds it, and the access rules of the server trust that entry: without
-the lock a nightly identity writes neither accounts nor records. So a run that was stopped, and whose lock
-another host took over, is refused by the server, whatever it still believes. This needs one identity per
-host; a file lock keeps a second run of the same host out.
+the lock a nightly identity writes neither accounts nor records. So the server refuses a run that was stopped
+and whose lock another host took over, even if that run believes that it still holds the lock. This needs one
+identity per host; a file lock keeps a second run of the same host out.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ LONGEST = timedelta(days=1)
 
 
 TRIAL = "doctor"
-"""The run of a lock that doctor holds for the moment in which it tries the rights of the nightly identity."""
+"""The run of the lock that doctor holds while it tries the rights of the nightly identity."""
 TRIAL_SECONDS = 10
 """How long doctor may hold it, and how long a run waits for that."""
 
@@ -221,14 +221,14 @@ class RunLock:
         return holder
 
     def holder(self) -> str:
-        """A sentence about the run that holds the lock, "" where nobody does. Raises LockHeld if the lock
-        cannot be read."""
+        """A sentence about the run that holds the lock, "" if no run does. Raises LockHeld if the lock cannot
+        be read."""
         entry = self._read()
         return self._described(self._parsed(entry)) if entry is not None else ""
 
     def cause(self, error: PiactlError) -> PiactlError:
-        """The reason for a refused write: LockLost if another run took over the lock, which the server then
-        refuses, or which changed a record of piactl, else `error`."""
+        """The reason for a refused write: LockLost if another run took over the lock, so that the server
+        refuses this one or a record of piactl has changed, else `error`."""
         no_right = isinstance(error, DirectoryRefused) and error.result == NO_RIGHT
         if not self.fenced or not (no_right or isinstance(error, RecordChanged | StalePlan)):
             return error
@@ -271,7 +271,7 @@ class RunLock:
             raise LockLost("another run took over the lock; no further change is made")
 
     def renew(self) -> None:
-        """Renews the lock when due, like `keep`. Before that it reads the lock only where the server does not
+        """Renews the lock when due, like `keep`. Before that it reads the lock only if the server does not
         refuse the writes of a run whose lock another one took over."""
         if not self.fenced or self._now() >= self._renew_at:
             self.keep()
@@ -329,8 +329,8 @@ class RunLock:
 
 @contextmanager
 def host_lock(folder: Path, lock: RunLock) -> Iterator[None]:
-    """Keeps a second run of this host out for as long as it is held: both bind as the same identity, between
-    which the server cannot tell. Raises LockHeld."""
+    """Keeps a second run of this host out while it is held: both bind as the same identity, so the server
+    cannot tell them apart. Raises LockHeld."""
     with lock_file(folder / "run.lock") as descriptor:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

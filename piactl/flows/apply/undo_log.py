@@ -60,7 +60,7 @@ def keep_undo(run: Run, writes: Iterable[AccountWrite]) -> None:
 def undo_writes(run: Run, writes: Iterable[AccountWrite]) -> Iterator[EntryWrite]:
     """The records that an undo of these account writes needs.
 
-    Only the writing identities can read it. For a new account, a digest shows whether its values changed
+    Only the writing identities can read them. For a new account, a digest shows whether its values changed
     since. Archivals and unreadable values, such as passwords, cannot be undone. Accounts are never deleted,
     groups are; deleted devices are not logged.
     """

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def settle_doubts(run: Run) -> int:
     """Reads back the writes that earlier runs on this host left in doubt, and journals their outcomes.
 
-    Only a run under the lock accounts for what a load by LDIF left: until then it may yet be loaded.
+    Only a run under the lock settles what a load by LDIF left: until then the LDIF may still be loaded.
     """
     locked = isinstance(run.lock, RunLock)
     intents = [intent for intent in in_doubt(run.settings.journal_file) if locked or not intent.load]
@@ -70,10 +70,10 @@ def _unfinished(run: Run, status: RunStatus) -> Iterator[tuple[str, Record]]:
 
 
 def _end_loads(run: Run, intents: Sequence[Intent], settled: Sequence[Settlement]) -> None:
-    """The records of runs that wrote an LDIF say what became of it; one that is not loaded by now is never
-    loaded: its first entry is made here, and slapadd refuses the file.
+    """Writes into the records of runs that wrote an LDIF what became of it. An LDIF that is not loaded by now
+    can no longer be: its first entry is made here, and slapadd then refuses the file.
 
-    What the journal of another host knows is left to the runs there.
+    Runs whose intents are in the journal of another host are left to the runs there.
     """
     outcomes: dict[str, Counter[str]] = defaultdict(Counter)
     for intent, settlement in zip(intents, settled, strict=True):
@@ -112,8 +112,8 @@ def _load_ended(counts: Mapping[str, int]) -> tuple[RunStatus, str]:
 
 
 def unclean_last(run: Run, only: str = "") -> None:
-    """The next night evaluates everybody: the last run, if it is the run `only`, counts as one that did not
-    end well."""
+    """Marks the last run as one that did not end well, so that the next night evaluates everybody. With
+    `only`, a last run other than that one stays as it is."""
     entry = run.writer.read(run.places.last_run, [DATA])
     data = entry.first(DATA) if entry is not None else None
     last = last_run_in(run.places.last_run, data, run.unreadable) if data else None
@@ -123,7 +123,7 @@ def unclean_last(run: Run, only: str = "") -> None:
 
 
 def mark_interrupted(run: Run, why: str) -> None:
-    """The record of a run that died says so."""
+    """Marks the records of runs that died as interrupted; `why` is their note."""
     for dn, record in _unfinished(run, RunStatus.RUNNING):
         if not alive_alone(record, run.now()):
             write_again(run, [*unanswered_records_since(run, record["started"])])

@@ -1,7 +1,7 @@
 """Writes accounts with a write-ahead journal: the intent before each write, the outcome after it.
 
-The writes that a run leaves in doubt are read back by the next one: what became of each, by the entry as it
-is now. What other servers may lack of them is written again (`repeat_for_other_servers`).
+The next run reads back the writes that a run leaves in doubt, and sees from the entry as it is now what
+became of each. What other servers may lack of them is written again (`repeat_for_other_servers`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ BATCH = 100
 """The number of intents that one sync of the journal covers, with the outcomes of those before them."""
 
 MANY = 50
-"""From so many intents below one base on, one search is cheaper than a read of each entry."""
+"""From this number of intents below one base, one search is cheaper than a read of each entry."""
 
 _OUTCOMES = {IntentOutcome.DONE: "applied", IntentOutcome.NOT_DONE: "failed"}
 
@@ -134,7 +134,7 @@ class JournalledWriting:
 
 
 def intended_write(run: Run, row: AccountWrite, *, load: bool = False) -> IntendedWrite:
-    """The write of an account as the journal of a run records it; `load` where it goes into an LDIF."""
+    """The write of an account as the journal of a run records it; `load` if it goes into an LDIF."""
     return IntendedWrite(
         uid=row.uid,
         dn=row.write.dn,
@@ -176,7 +176,7 @@ def _searched(
     outcomes: dict[int, IntentOutcome] = {}
     attributes = _attributes(intents)
     missing: Sequence[Intent] = intents
-    # names are compared as they are first: to normalise them takes longer than the search
+    # names are first compared as they are: normalising them takes longer than the search
     for key in (str.casefold, normal_dn):
         by_dn: dict[str, list[Intent]] = defaultdict(list)
         for intent in missing:

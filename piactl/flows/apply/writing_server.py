@@ -1,7 +1,7 @@
 """The server that piactl writes to: the first of the list, unless an operator has moved the writes.
 
 Two servers that both take writes can each give the run lock while they cannot reach each other. So piactl
-never changes the server by itself. The word of the operator is a record on the server that the writes were
+never changes the server by itself. The operator's decision is a record on the server that the writes were
 moved to; it holds for every command and host until the first server is back and has everything.
 """
 
@@ -44,7 +44,7 @@ _PAUSE = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """The word of an operator that piactl writes to `server`, another one than the first of the list. `known`
+    """The decision of an operator that piactl writes to `server`, which is not the first of the list. `known`
     is the last run that this server had then, "" for none."""
 
     server: str
@@ -75,12 +75,12 @@ def open_writing_server(
     actor: Actor,
     now: datetime,
 ) -> Iterator[tuple[Writer, str]]:
-    """A writer of the server that piactl writes to, and a sentence about a move, "" where there is none.
+    """A writer of the server that piactl writes to, and a sentence about a move, "" if there is none.
 
-    `on` moves the writes to that server, for a `reason`. Without `ask_all` the other servers are only asked
-    for the record of a move if the first does not answer, and a move goes on while the servers differ in
-    entries of `scope`; else that is refused. `folder` is for what exceeds the memory.
-    Raises UsageError for a server that is not listed or a move without a reason, UnsafePlan for a return
+    `on` moves the writes to that server, for a `reason`. Without `ask_all`, the other servers are asked for
+    the record of a move only if the first does not answer, and a move goes on while the servers differ in
+    entries of `scope`; with it, such a difference is refused. `folder` is for what exceeds the memory. Raises
+    NotFound for a server that is not listed, UsageError for a move without a reason, UnsafePlan for a return
     after two servers were written to or to a server that differs, and DirectoryUnreachable.
     """
     first, *others = settings.servers
@@ -92,7 +92,7 @@ def open_writing_server(
     move = None if on or not others else _find_move(settings, identity, password, unreadable, ask_all)
     server = on or (move.server if move else first)
     back = returns = False
-    # the help desk and approvers may not end a move: they follow until another command has
+    # the help desk and approvers may not end a move: they follow it until another command ends it
     if move is not None and move.server != first:
         back = _has_everything(settings, move, identity, password)
         if back:
@@ -143,9 +143,9 @@ def _find_move(
     unreadable: UnreadableRecords,
     ask_all: bool,
 ) -> Move | None:
-    """The record of a move, on the first server that has one; servers that cannot be asked are passed over.
+    """The record of a move, on the first server that has one; servers that cannot be reached are skipped.
 
-    A move to a server that is no longer listed is void.
+    A move to a server that is no longer listed is ignored.
     """
     for uri in settings.servers:
         try:
@@ -189,9 +189,10 @@ def _compared(
     the entries that are wrong after `patience` seconds: different, although replication has nothing more to
     bring. `back`: by its contextCSN the first server has everything.
 
-    contextCSN alone does not show it. A slapd that refreshes takes it over with the first deletion, before
-    the entries; one that asks it at that moment deletes its own entries that the other does not have yet. A
-    slapd that was killed keeps an older one of its own until it writes again.
+    contextCSN alone does not show it. A slapd that refreshes takes over the contextCSN with the first
+    deletion, before the entries; another slapd that refreshes from it at that moment deletes its own entries
+    that the first does not have yet. A slapd that was killed keeps an older contextCSN of its own until it
+    writes again.
     """
     deadline = time.monotonic() + patience
     try:
@@ -215,7 +216,8 @@ def _compared(
 
 
 def _lost(difference: Difference, server: str) -> bool:
-    """Whether the server lacks an account. piactl deletes none; other entries may be gone there by a run."""
+    """Whether the server lacks an account. piactl deletes no account; a run may have deleted other entries
+    there."""
     return difference.kind == ACCOUNT and server in difference.lacking
 
 
@@ -235,8 +237,9 @@ def _unequal(wrong: list[Difference], first: str, move: Move) -> str:
 def _runs(
     reader: Reader, state: str, unreadable: UnreadableRecords, now: datetime, day: date
 ) -> Iterator[tuple[str, str, str]]:
-    """The runs that left a record, and those since the eve of a day that left the head of their journal, as
-    every command of the help desk does: each with the server where it ended, "" for unknown, and its host."""
+    """The runs that left a record, and those since the day before `day` that left the head of their journal,
+    as every command of the help desk does: each with the server where it ended, "" if unknown, and its host
+    or the owner of its journal."""
     for record in read_runs(reader, state, unreadable, now):
         server = record.get("server", "") if "ended" in record else ""
         yield record["run"], server, record.get("host", "an unknown host")
@@ -247,9 +250,9 @@ def _runs(
 def _refuse_two_writers(
     reader: Reader, state: str, unreadable: UnreadableRecords, move: Move, first: str, now: datetime
 ) -> None:
-    """Raises UnsafePlan if a whole run was made at another server, before or after the move, of which the
-    server of the move did not know: of one entry that both changed or made, the later version is left whole,
-    and what the other server acknowledged is gone."""
+    """Raises UnsafePlan if a whole run was made at another server, before or after the move, and the server
+    of the move did not know of it. If both servers changed or made one entry, only the later version remains,
+    and what the other server acknowledged is lost."""
     elsewhere = {
         run: whose
         for run, server, whose in _runs(reader, state, unreadable, now, instant_of(move.since).date())

@@ -131,7 +131,7 @@ def _all(
     yield from examine_files(settings, policy, keys, free)
     yield from examine_users(settings)
     checks, portal = {**SETTINGS, **RIGHTS}, False
-    with suppress(PiactlError):  # D02 says so
+    with suppress(PiactlError):  # D02 reports it
         portal = policy().otp_enforced_by == "portal"
     for uri in settings.directory.servers:
         yield from examine_server(uri, settings.directory, settings.password, now, checks, portal=portal)
@@ -139,7 +139,7 @@ def _all(
 
 
 def _all_skipped(why: str) -> Iterator[Finding]:
-    """The findings of all checks but the first."""
+    """The findings of all checks except the first."""
     return (finding(id_, skipped(why)) for id_ in CHECKS if id_ != "D01")
 
 

@@ -20,8 +20,8 @@ _FEW = 5
 
 
 def applications(content: DirectoryContent) -> CheckResult:
-    """D63. Whether each application has an entry of its own that nobody can shut out and that no identity
-    is."""
+    """D63. Whether there is a place for the entries of applications, and nobody can block one by wrong
+    passwords."""
     reader, settings, base = content.reader, content.settings, content.directory.consumers
     if not base:
         return fine("directory.consumers is not set")

@@ -1,4 +1,5 @@
-"""The baseline of doctor, in the state folder: what it found in order. The next one examines what is new.
+"""The baseline of doctor, in the state folder: what it found in order. The next doctor examines only what is
+new.
 
 It saves time and decides nothing: if a remembered fact no longer holds or is missing, everything is examined.
 A check that finds a fault remembers nothing.
@@ -24,12 +25,13 @@ from piactl.private_files import write_private
 
 FILE = "doctor.json"
 _MARGIN = timedelta(minutes=5)
-"""How far the clocks of this host and of the server may be apart."""
+"""How far the clocks of this host and of the server may differ."""
 
 
 class Baseline:
     """`before` is what the last doctor remembered, `now` what this one does: JSON values by the check.
-    Entries that were written before `since` are as the last doctor saw them; None where that is unknown."""
+    Entries that were written before `since` are as the last doctor saw them; it is None if that is
+    unknown."""
 
     def __init__(self, settings: Settings) -> None:
         self._folder = Path(settings.state_folder)
@@ -41,7 +43,8 @@ class Baseline:
             self.before = content if isinstance(content, dict) else {}
 
     def look_at(self, reader: Reader, suffix: str, now: datetime) -> None:
-        """Finds out what was written since the last doctor asked this server, before anything is read."""
+        """Finds out what was written since the last doctor asked this server. Called before anything is
+        read."""
         entry = reader.read(suffix, ["contextCSN"])
         values = [csn.decode() for csn in (entry.values.get("contextCSN", ()) if entry else ())]
         csns = {csn.split("#")[2]: csn for csn in values if csn.count("#") == 3}

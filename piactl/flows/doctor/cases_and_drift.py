@@ -72,7 +72,7 @@ def examine_drift(content: DirectoryContent) -> Iterator[Finding]:
 
 
 def _entries(content: DirectoryContent) -> tuple[CheckResult, CheckResult]:
-    """D55, and D57: a name or matricule is that of one account, whose ledger has its names."""
+    """D55, and D57: each name or matricule belongs to one account, whose ledger has its names."""
     encoding = content.encoding
     classes, holders = Counter[str](), defaultdict[str, set[str]](set)
     unlisted = []
@@ -99,8 +99,8 @@ def _entries(content: DirectoryContent) -> tuple[CheckResult, CheckResult]:
 def _suspects(content: DirectoryContent) -> Iterator[Entry]:
     """The accounts that can have drift, or share a name or matricule. The last run, if it made all its
     changes, saw every account, and listed its names and matricule; so these are the accounts that somebody
-    wrote since it began, those whose drift it remembered, and those that share something with another one.
-    Without such a run it is every account."""
+    wrote since it began, those whose drift it remembered, and those that share a name or matricule with
+    another one. Without such a run, these are all accounts."""
     accounts = ManagedAccounts(content.reader, content.directory, content.encoding)
     memory = read_drift_memory(content.reader, content.directory.state)
     last = memory.last

@@ -149,7 +149,7 @@ CHECKS: dict[str, Check] = {
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check found: `found` is always set, `advice` only where the operator has to act."""
+    """What a check found: `found` is always set, `advice` only if the operator has to act."""
 
     outcome: CheckOutcome
     found: str
@@ -167,7 +167,7 @@ class Finding:
     where: str = ""
 
     def row(self) -> dict[str, str]:
-        """As `-o json` prints it."""
+        """The finding as `-o json` prints it."""
         return {
             "id": self.check.id,
             "title": self.check.title,
@@ -213,7 +213,8 @@ def finding(id_: str, result: CheckResult, where: str = "") -> Finding:
 
 
 def examined(id_: str, check: Callable[[], CheckResult]) -> Finding:
-    """As `unless_broken`, but a check that an error of piactl ends is skipped: another one reports it."""
+    """As `unless_broken`, but a check that an error of piactl ends is skipped: another check reports the
+    error."""
     try:
         return unless_broken(id_, check)
     except PiactlError as refused:

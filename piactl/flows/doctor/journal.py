@@ -57,7 +57,7 @@ def examine_journal(
     now: datetime,
     baseline: Baseline | None = None,
 ) -> Iterator[Finding]:
-    """D08 to D10 and D50; `stored` reads the stored heads, None where the directory cannot be asked."""
+    """D08 to D10 and D50; `stored` reads the stored heads, None if the directory cannot be asked."""
     path = settings.journal_file
     yield unless_broken("D08", lambda: _writable(path))
     try:
@@ -83,7 +83,7 @@ def examine_journal(
 
 
 def examine_runs(content: DirectoryContent, chain: Finding) -> Finding:
-    """D40. Skipped where the chain of the journal is not whole, or the directory cannot be asked."""
+    """D40. Skipped if the chain of the journal is not whole, or the directory cannot be asked."""
     if chain.outcome is not CheckOutcome.OK:
         return finding("D40", skipped("the journal is not whole (D09)"))
 
@@ -101,7 +101,8 @@ def examine_runs(content: DirectoryContent, chain: Finding) -> Finding:
 
 
 def writes_in_journal(content: DirectoryContent) -> CheckResult:
-    """D51. As the administrator where this host has that password: no other identity reads the access log."""
+    """D51. Reads as the administrator if this host has that password: no other identity can read the access
+    log."""
     reader, settings, now, baseline = content.reader, content.settings, content.now, content.baseline
     first = first_line(settings.journal_file)
     since = max(datetime.fromisoformat(first.time) if first else now, now - WRITES)
@@ -132,8 +133,9 @@ def writes_in_journal(content: DirectoryContent) -> CheckResult:
 
 
 def _compared(baseline: Baseline, server: str, now: datetime) -> tuple[Mapping[str, str], str]:
-    """Up to which reqStart of each log of this server all writes were in the journal, and the day when that
-    was found. A minute less: a write may come into the log later than one that began after it."""
+    """The reqStart in each log of this server up to which all writes were in the journal, and the day when
+    that was found. One minute is subtracted: a write may come into the log later than one that began after
+    it."""
     try:
         before = baseline.before["writes"]
         instant = datetime.fromisoformat(before["at"])

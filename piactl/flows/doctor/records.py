@@ -85,7 +85,7 @@ _TELLING = (
     "malad", "matern", "patern", "parent", "invalid", "inapt", "therap", "medic", "suspen", "disciplin",
     "sanction", "exclu", "radiat", "revoc",
 )  # fmt: skip
-"""What names of positions that reveal health, family or discipline contain."""
+"""Parts of the names of positions that reveal health, family or discipline."""
 
 _ENDS: Mapping[str, str] = {
     RunStatus.INTERRUPTED: "was killed; run piactl nightly, which completes its records and makes a new plan",
@@ -104,7 +104,7 @@ _ENDS: Mapping[str, str] = {
 @dataclass(frozen=True, slots=True)
 class DirectoryContent:
     """The content of the directory, with what this host needs to read it. `policy` and `keys` raise
-    PiactlError where their file is not valid. `host` is the name of this host in the records of runs."""
+    PiactlError if their file is not valid. `host` is the name of this host in the records of runs."""
 
     reader: Reader
     settings: Settings
@@ -175,7 +175,7 @@ def _numbers(content: DirectoryContent) -> CheckResult:
 
 
 def _feeds(content: DirectoryContent) -> CheckResult:
-    """The last feed that was applied of each source is not older than `feed_days`."""
+    """The last applied feed of each source is not older than `feed_days`."""
     if content.settings.any_date:
         return fine("not compared: trials choose their date (any_date)")
     memory = read_memory(content.reader, content.directory.state, content.keys(), UnreadableRecords()).memory
@@ -265,8 +265,8 @@ def _foreign_policies(content: DirectoryContent) -> CheckResult:
 
 
 def _blocks_of_protected(content: DirectoryContent) -> CheckResult:
-    """Protected accounts that wrong passwords block. One whose activation password waits for its owner is
-    under the policy of activation passwords until then."""
+    """Protected accounts that wrong passwords block. An account whose activation password waits for its owner
+    is left out: it is under the policy of activation passwords until then."""
     passwords = content.settings.password
     name = content.encoding.name("uid")
     blocked = [
@@ -281,7 +281,7 @@ def _blocks_of_protected(content: DirectoryContent) -> CheckResult:
 
 
 def first_ones(findings: list[str]) -> list[str]:
-    """The first ones, and how many more there are."""
+    """The first findings, and how many more there are."""
     rest = len(findings) - _FEW
     return [*findings[:_FEW], f"and {rest} more"] if rest > 0 else findings
 

@@ -1,7 +1,7 @@
-"""Checks of the rights of the four identities, with requests that cannot change anything.
+"""Checks of the rights of the identities, with requests that cannot change anything.
 
-A nightly identity has its rights while it holds the run lock, so doctor takes the lock for the moment of the
-trial if no run holds it.
+A nightly identity has its rights only while it holds the run lock, so doctor takes the lock for the trial if
+no run holds it.
 """
 
 from __future__ import annotations
@@ -199,8 +199,8 @@ class Tried:
 
 
 def _try(server: Server, trials: Iterable[Trial], places: Mapping[str, str]) -> Tried:
-    """Makes each trial whose identity could bind and whose kind of entry exists; those of the nightly
-    identity with the run lock."""
+    """Makes each trial whose identity could bind and whose kind of entry exists; the trials of the nightly
+    identity are made with the run lock."""
     chosen = list(trials)
     if any(trial.identity == "nightly" for trial in chosen) and "nightly" in server.probes:
         with _run_lock(server) as why:
@@ -212,7 +212,7 @@ def _try(server: Server, trials: Iterable[Trial], places: Mapping[str, str]) -> 
 def _run_lock(server: Server) -> Iterator[str]:
     """Holds the run lock as the nightly identity; yields why it cannot, "" if it can.
 
-    Only on the first server: on two at once, two locks would meet in the replication.
+    Only on the first server: two locks on two servers would collide in the replication.
     """
     if _holds_lock(server):
         yield ""
@@ -276,7 +276,7 @@ def run_lock(server: Server) -> CheckResult:
 
 
 def _tried(server: Server, trials: Iterable[Trial], places: Mapping[str, str], no_lock: str) -> Tried:
-    """Makes the trials; those of the nightly identity not if `no_lock` says why it has no run lock."""
+    """Makes the trials, except those of the nightly identity if `no_lock` says why it has no run lock."""
     wrong, untried, answers = [], {}, 0
     for trial in trials:
         dn = places.get(trial.entry)
@@ -326,7 +326,7 @@ def _places(server: Server) -> dict[str, str]:
         places[name] = dn if server.first.entry(dn, ["ou"]) else None
     for name in (ATTEMPTS, JOURNALS, REQUESTS, APPROVALS):
         if folder := places[name]:
-            record = server.first.sample(folder, IN_RECORD)  # their rules are not those of the folder
+            record = server.first.sample(folder, IN_RECORD)  # records have rules of their own
             places[name] = record.dn if record else folder
     return {kind: dn for kind, dn in places.items() if dn}
 

@@ -117,7 +117,7 @@ def _default_policy(server: Server) -> tuple[list[str], list[str]]:
 
 
 def one_time_codes(server: Server) -> CheckResult:
-    """D18. Where a portal asks for the codes, the server only stores the devices."""
+    """D18. If a portal asks for the codes, the server only stores the devices."""
     subschema = _subschema(server)
     faults = []
     if subschema is not None:
@@ -425,7 +425,7 @@ def groups(server: Server) -> CheckResult:
 
 
 def _searched_by_part(server: Server, base: str) -> CheckResult | None:
-    """A finding where groups ask for a part of an attribute that the schema compares as a whole alone: such a
+    """A finding if groups search for a part of an attribute that the schema compares only as a whole: such a
     filter finds nobody."""
     schema = _subschema(server)
     if schema is None:

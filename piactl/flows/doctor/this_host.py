@@ -1,5 +1,5 @@
-"""Checks of this host that need no server: configuration, policy, register, secrets, folders, disk; that each
-identity's password is for its Unix user alone, and what sudo lets people run as one.
+"""Checks of this host that need no server: configuration, policy, register, secrets, folders, disk; whether
+only its Unix user can read each identity's password, and what sudo lets people run as these users.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def examine_files(
     keys: Callable[[], DigestKeys],
     free: FreeBytes = free_bytes,
 ) -> Iterator[Finding]:
-    """D02 to D07, D48, D60 and D61. `policy` and `keys` raise PiactlError where their file is not valid."""
+    """D02 to D07, D48, D60 and D61. `policy` and `keys` raise PiactlError if their file is not valid."""
     yield unless_broken("D02", lambda: _policy(policy, settings.policy_file))
     yield unless_broken("D03", lambda: _register(Path(settings.establishments_file)))
     yield unless_broken("D04", lambda: _keys(keys))
@@ -149,12 +149,12 @@ def _state_folder(settings: Settings) -> CheckResult:
 
 
 def doctor_as(path: Path) -> str:
-    """The advice where this user cannot write to another user's file."""
+    """The advice if this user cannot write to another user's file."""
     return f"Run doctor as the user that runs the nights: {run_as(path)}"
 
 
 def _proof_hook(command: Sequence[str]) -> CheckResult:
-    """The program is there and may be run; it is not run, for others would act on it."""
+    """The program is there and may be run; it is not run, because others would act on it."""
     if not command:
         return fine("hooks.proof_changed names no command: owners are not notified")
     missing = missing_program(command)
@@ -305,14 +305,14 @@ def _sudo(settings: Settings, users: set[str], sudoers: Path, isolated: bool) ->
 
 
 def _output(command: list[str]) -> str | None:
-    """What a command prints; None where it fails."""
+    """What a command prints; None if it fails."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     return done.stdout if done.returncode == 0 else None
 
 
 def _too_wide(rules: Mapping[str, Any], users: set[str]) -> list[str]:
-    """The rules that let somebody run as one of `users` more than commands of piactl that are named, or set
-    the variables of these: SUDO_USER among them names the author."""
+    """The rules that let somebody run more than named commands of piactl as one of `users`, or set variables
+    of these commands, such as SUDO_USER, which names the author."""
     wide = []
     if _sets_variables(rules.get("Defaults", [])):
         wide.append("`Defaults setenv` lets people set every variable, SUDO_USER too")

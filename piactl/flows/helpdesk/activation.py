@@ -2,8 +2,8 @@
 
 Each is for one log in, under a password policy of its own, and must be replaced at once.
 
-The file that hands them out holds each that was set, and no other. All are written and synced to
-FILE.unfinished before the first is set. FILE, created empty before, gets those that were set at the end; then
+The file that hands them out holds exactly those that were set. FILE is created empty; then all are written
+and synced to FILE.unfinished before the first is set. At the end FILE gets those that were set, and
 FILE.unfinished is deleted. If the command dies in between, every password that was set can be read, and a
 FILE with content is complete.
 """
@@ -77,8 +77,8 @@ class Activation:
 class ActivationDelivery:
     """The activation passwords of a batch, and how they are delivered: in a new file, else as `rows`.
 
-    All are in the file before the first is set. `check`, where there is one, is made before that: none is set
-    for a person who has not proved who they are. `first_only`: nobody has proved it, so an account whose
+    All are in the file before the first is set. `check`, if there is one, is made before that: no password is
+    set for a person who has not proved who they are. `first_only`: no proof was given, so an account whose
     owner has chosen a password gets none.
     """
 
@@ -90,14 +90,14 @@ class ActivationDelivery:
     check: IdentityCheck | None = None
     first_only: bool = False
     rows: list[dict[str, str]] = field(default_factory=list)
-    """Those that were set or may have been, by column of the file, once the batch is written."""
+    """The passwords that were set or may have been, by column of the file, once the batch is written."""
     _activations: dict[str, Activation] = field(default_factory=dict)
     _file: ActivationFile | None = None
 
     def prepare(
         self, store: AccountStore, names: Sequence[str], reason: str, now: datetime, identity: str
     ) -> Batch:
-        """One for each account that may have one, in the order of `names`; nothing is written. Raises
+        """A password for each account that may have one, in the order of `names`; nothing is written. Raises
         ConfigurationInvalid without a policy for activation passwords, PiactlError if that policy is
         unsuitable."""
         policy = activation_policy(self.settings)
@@ -176,7 +176,7 @@ class ActivationDelivery:
 
     def _row(self, activation: Activation, outcome: str) -> dict[str, str]:
         account, policy = activation.account, self.rules.policy
-        # the mailbox that it is to open is not a way to send it
+        # a password cannot be sent to the mailbox that it opens
         own = account.private_mail.casefold().endswith(f"@{policy.domain.casefold()}")
         hidden = own or self._mail_held_off(account) is not None
         return {
@@ -192,7 +192,7 @@ class ActivationDelivery:
 
 def chose_password(store: AccountStore, entry: Entry, settings: Settings) -> bool:
     """Whether the owner of an account has ever chosen a password: one is set, and not an activation password
-    that waits to be replaced. One that an adopted entry may have had counts."""
+    that waits to be replaced. A password that an adopted entry may have had counts, too."""
     credentials = read_credentials(store.reader, entry.dn, "", settings.password)
     adopted = entry.account.proof_changed(ADOPTED) is not None
     return (credentials.changed is not None or adopted) and not credentials.is_activation
@@ -298,7 +298,7 @@ class ActivationFile:
             raise
 
     def keep(self, rows: Sequence[Row]) -> None:
-        """Stores those that were set, or may have been. Raises ActivationFileUnfinished."""
+        """Stores the passwords that were set, or may have been. Raises ActivationFileUnfinished."""
         if not rows:
             self.drop()
             return

@@ -1,7 +1,8 @@
-"""Counts, in the directory, identity checks and what operators give out, and limits both on every host.
+"""Counts identity checks and what operators give out, and limits both. The counts are in the directory, so
+the limits hold on every host.
 
-Wrong NUMENs and wrong one-time codes of an account are counted apart: a correct code of a new device says
-nothing about who guessed the NUMEN. Activation passwords and devices are counted by operator and day, by
+Wrong NUMENs and wrong one-time codes of an account are counted separately: a correct code of a new device
+says nothing about who guessed the NUMEN. Activation passwords and devices are counted by operator and day, by
 compare-and-swap before a command writes: of two at once, only one takes what is left.
 """
 
@@ -49,16 +50,16 @@ if TYPE_CHECKING:
     from piactl.flows.apply.run import Run
 
 _TRIES = 20
-"""Times that a count is read anew because another host counted in between."""
+"""How often a count is read again because another host counted in between."""
 
 T = TypeVar("T")
 All = tuple[datetime, ...]
-"""When the wrong checks of all accounts were."""
+"""The times of the wrong checks of all accounts."""
 
 
 class ProofKind(StrEnum):
-    """What a person answers, by which their wrong answers are counted; the value is the purpose of the digest
-    that names the count."""
+    """The kind of an answer; wrong answers are counted by kind. The value is the purpose of the digest that
+    names the count."""
 
     NUMEN = "attempts"
     CODE = "attempts-code"
@@ -109,8 +110,8 @@ class Attempt:
         self._without_all(counts)
 
     def take_back(self) -> None:
-        """The answer was correct but proves nothing, as a code of a new device: it does not count, earlier
-        ones do."""
+        """The answer was correct but proves nothing, like a code of a new device: this check no longer
+        counts, earlier ones still do."""
         counts = _counts(self.checks, self.at)
         for dn, before in self.before.items():
 
@@ -135,8 +136,8 @@ class Attempt:
 def begin_attempt(checks: IdentityChecks, uid: str, now: datetime, *answers: ProofKind) -> Attempt:
     """Counts one identity check of an account, by compare-and-swap, before it is made.
 
-    Raises TooManyAttempts where the next may not be made yet, and DefaultPolicyMissing; that is not counted.
-    Raises UnreadableRecord where an entry that is not a record of piactl is in the place of a count: no
+    Raises TooManyAttempts if the next check may not be made yet, and DefaultPolicyMissing; neither is
+    counted. Raises UnreadableRecord if an entry that is not a record of piactl is in the place of a count: no
     check is made uncounted.
     """
     require_default_policy(checks.writer, checks.passwords.policy)
@@ -222,7 +223,7 @@ def read_attempts(record: Record) -> Attempts:
 
 
 def read_all_attempts(record: Record) -> All:
-    """When the wrong checks of all accounts were. Raises KeyError, ValueError."""
+    """The times of the wrong checks of all accounts. Raises KeyError, ValueError."""
     return tuple(instant_of(text) for text in record.get("failures", []))
 
 
@@ -238,7 +239,7 @@ def _names(checks: IdentityChecks, uid: str, answer: ProofKind) -> list[str]:
 
 
 def _records(checks: IdentityChecks, uid: str, answer: ProofKind) -> list[str]:
-    """The DNs of such counts of an account that exist."""
+    """The DNs of the counts of an account that exist."""
     return [dn for dn in _names(checks, uid, answer) if checks.writer.read(dn, ["cn"]) is not None]
 
 
@@ -259,9 +260,9 @@ def _counts(checks: IdentityChecks, now: datetime) -> _Counts:
 class _Counts:
     """The counts in the directory as they are taken at `now`.
 
-    An unreadable count is neither none nor full: of an account, one more check may be made before the next
-    has to wait; of all accounts, half of what an hour allows is used up. An instant that lies ahead counts
-    as now: nobody waits for longer than today, and nobody gets more tries.
+    An unreadable count is treated as neither empty nor full: for one account, one more check may be made
+    before the next has to wait; for all accounts, half of what an hour allows is used up. An instant in the
+    future counts as now: nobody waits longer because of it, and nobody gets more tries.
     """
 
     def __init__(
@@ -278,7 +279,7 @@ class _Counts:
         return self._all(self._dn_of_all, stored(self._writer.read(self._dn_of_all, [DATA])))
 
     def settle(self, dn: str) -> None:
-        """Stores counts with instants that lie ahead as of now: their time begins to run."""
+        """Stores counts with instants in the future as of now, so that their time begins to run."""
         data = stored(self._writer.read(dn, [DATA]))
         attempts = None if data is None else self._unreadable.read(dn, data, read_attempts)
         if attempts and attempts.last is not None and attempts.last > self._now:
@@ -335,9 +336,10 @@ class _Counts:
 
 
 def change_record(writer: Writer, dn: str, change: Callable[[bytes | None], Record | None]) -> None:
-    """Replaces the content of a count by the result of `change`, None to delete it, by compare-and-swap.
+    """Replaces the content of a count, by compare-and-swap, with the result of `change`; None deletes it.
 
-    Raises what `change` raises, UnreadableRecord, and PiactlError where it changes faster than it is written.
+    Raises what `change` raises, UnreadableRecord, and PiactlError if the count changes faster than it is
+    written.
     """
     for _ in range(_TRIES):
         data = stored(writer.read(dn, [DATA]))
@@ -371,7 +373,7 @@ Counts = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class OperationGuard:
-    """Counts what `operator` does on a day; `allowed` approves by kind of guard."""
+    """Counts what `operator` does on a day; `allowed` has the approved number by kind of guard."""
 
     settings: Settings
     policy: Policy
@@ -385,7 +387,7 @@ class OperationGuard:
         return self.settings.directory.state
 
     def notice(self, account: Account, operation: str) -> OwnerNotice:
-        """What the notice to the owner of an account says of an operation."""
+        """The notice of an operation to the owner of an account."""
         return owner_notice(account, operation, self.settings.password.holdoff_days, self.day)
 
     def guarded(self, reader: Reader, operation: str, accounts: tuple[PreparedAccount, ...]) -> Batch:

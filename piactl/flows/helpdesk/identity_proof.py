@@ -40,7 +40,8 @@ class NotProved(PiactlError):
 
 
 def understood_numen(text: str) -> Numen:
-    """Raises UsageError for text that cannot be a NUMEN: a typing error, which is not counted."""
+    """The NUMEN in a text. Raises UsageError for text that cannot be a NUMEN: a typing error, which is not
+    counted."""
     numen = read_numen(text)
     if numen is None:
         raise UsageError(
@@ -62,8 +63,8 @@ class ResetTerms:
 def reset_terms(
     names: Sequence[str], reason: str, *, administrator: bool, without_check: bool, dry_run: bool
 ) -> ResetTerms:
-    """Raises UsageError for a reset without a check that gives no reason, and for a check of more than one
-    account."""
+    """The terms of a reset. Raises UsageError for a reset without a check that gives no reason, and for a
+    check of more than one account."""
     if without_check and not reason.strip():
         raise UsageError('a reset without a check of identity needs a reason: add --reason "..."')
     if not without_check and not dry_run and len(names) != 1:
@@ -83,8 +84,8 @@ class ProofNeeded:
 def proof_needed(
     store: AccountStore, rules: Rules, name: str, identity: str, holdoff_days: int
 ) -> ProofNeeded:
-    """Raises NotFound, and ActRefused for an account that gets no activation password, or if nothing is known
-    of its person that could be compared."""
+    """The answers that a person must give. Raises NotFound, and ActRefused for an account that gets no
+    activation password, or that has nothing to compare an answer with."""
     entry = find_entry(store, name)
     refuse_activation(entry.account, rules, identity)
     refuse_unprovable(entry.account, holdoff_days, rules.as_of, '--without-check --reason "..."')
@@ -99,8 +100,8 @@ def check_proof(
     encoding: Encoding,
     command: CommandRun,
 ) -> None:
-    """Checks what a person gave; that a one-time code is used up, and a wrong answer, are journalled. Raises
-    as `prove` does."""
+    """Checks the answers of a person, and journals that a one-time code is used up, and a wrong answer.
+    Raises as `prove` does."""
 
     def is_good(one_time_code: str) -> bool:
         return _used(checks, entry, one_time_code, encoding, command).outcome is CodeOutcome.GOOD
@@ -114,9 +115,9 @@ def check_proof(
 def check_code(
     checks: IdentityChecks, entry: Entry, code: str, encoding: Encoding, command: CommandRun
 ) -> None:
-    """Checks a code of the device in force, as a portal asks for it: counted, used up and journalled as a
-    proof is. Raises WrongCode, which says why, and TooManyAttempts; ActRefused where nobody logs in with a
-    code, which is not counted."""
+    """Checks a code of the device in force, as a portal asks for it: it is counted, used up and journalled
+    like a proof. Raises WrongCode, which says why, and TooManyAttempts; ActRefused, which is not counted, if
+    nobody logs in with a code."""
     account = entry.account
     if account.shut:
         raise ActRefused(f"{account.uid}: it is {'locked' if account.locked else 'closed'}: nobody logs in")
@@ -203,8 +204,9 @@ def prove(
     now: datetime,
     trace: Callable[[str], None],
 ) -> None:
-    """Compares the NUMEN in constant time with the keyed digest of the account, under every key that is
-    known, and has the code used up; None for what is not needed. Both are checked, whichever is wrong.
+    """Compares the NUMEN in constant time with the verifier or the keyed digest of the account, under any
+    known key, and uses up the code; None for an answer that is not needed. Both are checked, even if the
+    first is wrong.
 
     The check is counted before it is made; `trace` notes a wrong one. Raises NotProved, TooManyAttempts.
     """

@@ -57,8 +57,8 @@ class Need:
 def key_needs(
     reader: Reader, directory: DirectorySettings, unreadable: UnreadableRecords, accounts: str = IN_ACCOUNTS
 ) -> dict[str, Need]:
-    """What the directory needs of each key, by id; "" is that of a digest that names none. `accounts` is the
-    filter of the accounts to read."""
+    """What in the directory needs each key, by the id of the key; "" is the id for digests that name none.
+    `accounts` is the filter of the accounts to read."""
     needs: dict[str, Need] = {}
     for kind, dn, key in _uses(reader, directory, unreadable, accounts):
         need = needs.setdefault(key, Need())
@@ -104,7 +104,7 @@ def _uses(
 
 
 def _key_of(digest: bytes) -> str:
-    """The id of the key of a digest as it is stored, however long that is."""
+    """The id of the key of a digest as it is stored, whatever its length."""
     return _key_in(digest[: digest.find(b"}") + 1])
 
 
@@ -145,7 +145,7 @@ def check_retirable(keys: DigestKeys, key: str) -> None:
 
 
 def refuse_needed(key: str, need: Need | None, unreadable: UnreadableRecords) -> None:
-    """Raises ActRefused if anything needs the key, or may need it, with the next step."""
+    """Raises ActRefused, with the next step, if anything needs the key or may need it."""
     unsure = next(iter(unreadable), None)
     if unsure is not None:
         raise ActRefused(f"key {key} stays: a record that may need it cannot be read: {unsure}")

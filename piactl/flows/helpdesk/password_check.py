@@ -26,7 +26,7 @@ def check_password(
     reader: Reader, settings: PasswordSettings, entry: Entry | None, password: str
 ) -> CheckedPassword:
     """The faults of a password for the account of an entry, or in general without one. The minimum is the
-    greater one of the setting and the directory's own policy; protected accounts have that of
+    greater one of the setting and the directory's own policy; for protected accounts it is at least that of
     administrators."""
     minimum, policy = settings.minimum, settings.policy
     owner = Owner()

@@ -3,7 +3,7 @@ it, and a second one approves it, once.
 
 A request and its end are two records below `ou=requests`, which the access rules let the help desk add and
 neither change nor delete. Each request is sealed under the keys of piactl: another program that knows the
-password of the help desk can add a record, and none that counts.
+password of the help desk can add a record, but none that counts.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class RequestNotFound(PiactlError):
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request of `by` at `at`, with its reason: `kind` is PASSWORD or DEVICE, `device` the name of the new
-    one, `changed` when the password was last set, "" for never. `ended` is the record of its end, None while
-    it is open."""
+    device, `changed` when the password was last set, "" for never. `ended` is the record of its end, None
+    while it is open."""
 
     name: str
     kind: str
@@ -130,9 +130,9 @@ class Requests:
         return [request for request in self.all() if request.ended is None and now < request.until]
 
     def open_one(self, name: str, now: datetime) -> Request:
-        """Raises RequestNotFound, UnreadableRecord for a record of another program, and ActRefused for a
-        request that is over."""
-        name = name.lower()  # as the directory compares it; the seal does not
+        """The open request of this name. Raises RequestNotFound, UnreadableRecord for a record of another
+        program, and ActRefused for a request that is over."""
+        name = name.lower()  # the directory ignores the case of a name, the seal does not
         dn = child(self._folder, "cn", name)
         data = stored(self.reader.read(dn, [DATA]))
         if data is None:
@@ -159,7 +159,7 @@ class Requests:
         return request, operator
 
     def end_write(self, request: Request, outcome: str, operator: str, run: str, now: datetime) -> EntryWrite:
-        """The record that ends a request; its write fails if there is one."""
+        """The write of the record that ends a request; it fails if there is such a record."""
         facts = {"outcome": outcome, "by": operator, "run": run, "at": now.isoformat(timespec="seconds")}
         return _added(child(self._folder, "cn", request.name + _ENDED), facts)
 
@@ -193,8 +193,8 @@ class Requests:
         now: datetime,
         identity: str,
     ) -> Batch:
-        """The request of an activation password, or of the device that waits to be verified. Raises
-        PiactlError in a directory that has no place for it."""
+        """The requests for an activation password, or for the device that waits to be verified. Raises
+        PiactlError in a directory that has no place for requests."""
         # loaded here: a night only forgets old requests
         from piactl.flows.helpdesk.activation import refuse_activation
         from piactl.flows.helpdesk.otp.devices import find_holder

@@ -1,5 +1,5 @@
-"""Lifts blocks by wrong passwords, and keeps accounts under the right password policy. Locks by
-administrators and passwords stay."""
+"""Lifts blocks by wrong passwords, and keeps accounts under the right password policy. Locks set by
+administrators stay, and so do passwords."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def _prepared(
 
 
 def _policy(credentials: Credentials, passwords: PasswordSettings, *, protected: bool) -> str | None:
-    """The password policy that the account gets: a protected account its own, one with a chosen password the
-    default one; None if it stays under the one it has."""
+    """The password policy that the account gets: the one for protected accounts, or the default one ("") for
+    an account with a chosen password; None if it stays under the one it has."""
     if credentials.is_activation:
         return None
     if protected and passwords.protected_policy:

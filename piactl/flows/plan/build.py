@@ -55,8 +55,8 @@ def build_plan(
 ) -> tuple[list[SourcedFeed], ReadyPlan, NextCache | None]:
     """The feeds and the plan of one run, and the sync cache that it prepares for the next one.
 
-    Where many people are to be evaluated, one process for each core does it. If one of them is lost, as where
-    the kernel ends it because memory is short, this process makes the plan alone, and `warn` is given a
+    If many people are to be evaluated, one process for each core does it. If one of them is lost, for example
+    because the kernel ends it when memory is short, this process makes the plan alone, and `warn` gets a
     sentence.
 
     Raises FeedRefused and what `reconcile` raises.
@@ -76,7 +76,7 @@ def build_plan(
 
 @dataclass(frozen=True, slots=True)
 class _Build:
-    """`processes` says how many evaluate so many people; they end with `until`."""
+    """`processes` returns how many processes evaluate a number of people; they end with `until`."""
 
     accounts: ManagedAccounts
     rules: Rules
@@ -133,9 +133,10 @@ class _Build:
 
     def _read_feeds(self, skip: SkipSet, state: RunState) -> tuple[list[SourcedFeed], SkipSet]:
         """The feeds without the rows of skipped accounts, and the skip set without the accounts that have a
-        trace of a person who is evaluated or waits: they are evaluated too, and so on until none is added."""
+        trace of a person who is evaluated or waits: these accounts are evaluated too, and so on until none is
+        added."""
         accounts, keys, checked = self.accounts, self.rules.keys, set[str]()
-        # a run between may have left people in waiting whom the cache does not know
+        # a run in between may have left people in waiting whom the cache does not know
         waiting = {
             trace
             for record in state.memory.waiting.values()
@@ -178,8 +179,8 @@ class _Build:
 
 @dataclass(frozen=True, slots=True)
 class Continued:
-    """The feeds, the plan and the next sync cache of one run (see `build_plan`), and what refuses the feeds
-    of other sources."""
+    """The feeds, the plan and the next sync cache of one run (see `build_plan`), and the errors that refuse
+    the feeds of other sources."""
 
     feeds: list[SourcedFeed]
     ready: ReadyPlan
@@ -205,7 +206,7 @@ def build_continuing(
 ) -> Continued:
     """The plan of `build_plan` without the sources whose feed is refused, if all of these may be left out.
 
-    Of a refused source no feed is used. Raises FeedRefused and what else `build_plan` raises.
+    No feed of a refused source is used. Raises FeedRefused and what else `build_plan` raises.
     """
     remaining, sources, remarks, warnings = list(scans), list[str](), list[str](), list[str]()
     refused: list[PiactlError] = []

@@ -26,8 +26,8 @@ RESTORED = "attributes"
 
 @dataclass(frozen=True, slots=True)
 class ChangeSet:
-    """One write with its changes, of which there is always one. `fields` are the fields of an account that
-    each attribute is made of (see `Encoding`)."""
+    """One write with its changes, at least one. `fields` are the fields of an account that each attribute is
+    made of (see `Encoding`)."""
 
     write: EntryWrite
     changes: tuple[Change, ...]
@@ -52,7 +52,7 @@ class ChangeSet:
 
 
 def effective_days(changes: Iterable[Change], as_of: date) -> dict[str, date]:
-    """The first day of the changes of each kind, without those of the day itself."""
+    """The first day of the changes of each kind; a kind whose first day is `as_of` is left out."""
     days: dict[str, date] = {}
     for change in changes:
         kind = change.kind.value
@@ -71,10 +71,10 @@ def change_set(
 ) -> ChangeSet:
     """The change set of the write that makes an account the desired one.
 
-    Attributes that another program changed, and that no change of the account explains, have changes of
-    their own, which name them: one for each class of `drift`, and one for those that are not known as such.
-    With `every` also those that a change explains: nothing else lists them. Attributes that only get the form
-    of this version have one change.
+    Attributes that another program changed, and that no change of the account explains, have changes of their
+    own, which name them: one for each class of `drift`, and one for those that are not known as such. With
+    `every`, so do those that a change explains, because nothing else lists them. Attributes that only get the
+    form of this version have one change.
     """
     if desired.subject.current is None:
         return ChangeSet(write, tuple(changes_of(desired, rules)), encoding.fields)
@@ -91,7 +91,7 @@ def change_set(
         if attribute_drift.attribute in shown and not (every and attribute_drift.fate in stays)
     ]
     changes[:0] = _reverted(desired, drifted, rules)
-    # the class of the link follows it
+    # the object class of the link changes with it
     known = {attribute_drift.attribute for attribute_drift in drifted} | (
         {"objectClass"} if drifted else set()
     )
@@ -114,7 +114,7 @@ def _formed(desired: Desired, write: EntryWrite, encoding: Encoding) -> list[str
 
 
 def _reverted(desired: Desired, drift: Sequence[Drift], rules: Rules) -> Iterator[Change]:
-    """The changes that take back what another program changed, what gave access first."""
+    """The changes that take back what another program changed; what gave access comes first."""
     for drift_class in DriftClass:
         some = [attribute_drift for attribute_drift in drift if attribute_drift.drift_class == drift_class]
         if not some:

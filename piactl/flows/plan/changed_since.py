@@ -1,4 +1,4 @@
-"""What changed among all accounts since the sync cache was written, asked of the server (RFC 4533).
+"""What changed among all accounts since the sync cache was written, as the server reports it (RFC 4533).
 
 A server with the overlay syncprov returns the entries that were written since a cookie, and names those that
 are gone. A night with little to do reads only these. It reads all accounts if the answer cannot be trusted:
@@ -26,20 +26,20 @@ from piactl.directory.store.run_records import read_run
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 
 MOST_NIGHTS = 7
-"""After so many nights all accounts are read again."""
+"""The number of nights after which all accounts are read again."""
 
 EVER = datetime(1970, 1, 1, tzinfo=UTC)
-"""The instant since which all accounts were written."""
+"""An instant before any account was written."""
 
 _UUID_SIZE = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """The accounts that were written since then, and what a run has now seen of all.
+    """The accounts that were written since the sync cache, and what a run has now seen of all accounts.
 
-    `since`: no account whose entryCSN has an earlier time was written since then. None where that is unknown,
-    or the cookie is older than MOST_NIGHTS days.
+    `since`: no account whose entryCSN has an earlier time was written since the sync cache. None if that is
+    unknown, or the cookie is older than MOST_NIGHTS days.
     """
 
     written: tuple[Stamp, ...] = field(repr=False)
@@ -48,7 +48,7 @@ class Changes:
 
 
 def cookie_of(reader: Reader, base: str) -> str:
-    """The cookie for what changes from now on; "" where the server keeps no contextCSN (overlay syncprov)."""
+    """The cookie for what changes from now on; "" if the server keeps no contextCSN (overlay syncprov)."""
     csns = sorted(read_context_csns(reader, base))
     return f"rid=000,csn={';'.join(csns)}" if csns else ""
 
@@ -60,7 +60,7 @@ def changes_since(
     listed: Mapping[str, Listed],
     vanished: Mapping[str, Vanished],
 ) -> Changes | None:
-    """What changed since the run that wrote `old`; None where every account has to be read.
+    """What changed since the run that wrote `old`; None if every account has to be read.
 
     `own_csn` is the entryCSN of a write that this run has made, "" for none. `listed` are the accounts in the
     list of accounts, `vanished` those of them that were known to be gone.
@@ -100,8 +100,8 @@ def _each(uuids: bytes) -> Iterator[bytes]:
 
 
 def _differ(seen_uuids: set[bytes], named: bytes, written: Collection[bytes]) -> bool:
-    """Whether those that are named, but for the written ones, which may be named too, are others than
-    `seen_uuids`. Empties `seen_uuids`, as far as they are the same."""
+    """Whether the named entries, apart from the written ones, which may be named too, differ from
+    `seen_uuids`. Removes those that are the same from `seen_uuids`."""
     for uuid in _each(named):
         if uuid in seen_uuids:
             seen_uuids.discard(uuid)
@@ -116,8 +116,9 @@ def _is_later(csn: str, cookie: str) -> bool:
 
 
 def _first_change(before: str, after: str) -> datetime | None:
-    """The time of the earliest entryCSN that a write between two cookies can have: of the servers that wrote,
-    the one whose last write before is the oldest. None where a server wrote for the first time."""
+    """The earliest time that the entryCSN of a write between two cookies can have: the oldest of the last
+    entryCSNs, in the first cookie, of the servers that wrote. None if a server wrote for the first time, or
+    if none wrote."""
     known, now = _csns(before), _csns(after)
     if not now.keys() <= known.keys():
         return None
@@ -126,7 +127,7 @@ def _first_change(before: str, after: str) -> datetime | None:
 
 
 def _age(cookie: str, csn: str) -> timedelta:
-    """The time from the last write that a cookie knows to that of an entryCSN."""
+    """The time from the last write that a cookie knows to the write with this entryCSN."""
     return _time(csn) - max(map(_time, _csns(cookie).values()))
 
 

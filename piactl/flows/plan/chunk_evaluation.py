@@ -1,7 +1,7 @@
 """Evaluates one chunk of people, and makes the rows of the plan for those who need something.
 
-Nothing here talks to the directory, so a process of its own may do it (see `flows/processes`): what it needs
-of the directory comes with the chunk.
+Nothing here talks to the directory, so a separate process may do it (see `flows/processes`): what it needs of
+the directory comes with the chunk.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class StagedAccount:
 class ChunkResult:
     """What a chunk yields. `unchanged` are the cache entries of the accounts that need nothing, `others` the
     uids of those left to the joint evaluation, `lost` the digests of matricules that another program changed,
-    `matricules` the hashes of all. Of each newcomer there are the place in the chunk, the claim without the
-    matricule, and the number; those of `traces` count `changed` and `newcomers` from 0."""
+    `matricules` the hashes of all matricules. Each newcomer has its place in the chunk, the claim without the
+    matricule, and its number; the numbers in `traces` count `changed` and `newcomers` from 0."""
 
     matricules: array[int] = field(default_factory=lambda: array("q"))
     traces: SharedTraces = field(default_factory=SharedTraces)
@@ -91,8 +91,8 @@ class _ChangedRow:
 
 
 class ChunkEvaluation:
-    """`apart` are the people left to the joint evaluation, by matricule. Values are staged in `folder` where
-    they are more than `most`."""
+    """`apart` are the people left to the joint evaluation, by matricule. Values are staged in `folder` if
+    there are more than `most`."""
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class ChunkEvaluation:
         """The accounts, still without a name, each with the note of its person."""
 
     def answer(self, request: Chunk | list[WantedRow]) -> ChunkResult | list[PlannedRow]:
-        """What a process of its own answers. Raises FeedRefused."""
+        """The answer of a separate process to a request. Raises FeedRefused."""
         return self.evaluate(request) if isinstance(request, Chunk) else list(self.rows(request))
 
     def evaluate(self, chunk: Chunk) -> ChunkResult:
@@ -125,7 +125,7 @@ class ChunkEvaluation:
         return self._evaluate_newcomers(chunk) if chunk.newcomers else self._evaluate_accounts(chunk)
 
     def rows(self, wanted: Iterable[WantedRow]) -> Iterator[PlannedRow]:
-        """The rows of staged values, in the same order."""
+        """The rows of staged values, in the order of `wanted`."""
         # nobody here waits, and nobody's drift is listed: those are left to the joint evaluation
         plan_rows = PlanRows(self.accounts, self.rules, AccountIndex(), {}, has_delta=False)
         for wanted_row in wanted:
@@ -155,7 +155,7 @@ class ChunkEvaluation:
         return Desired(subject, account, career, staged.local)
 
     def of(self, sourced: SourcedFeed, people: Iterable[str]) -> SourcedFeed:
-        """The feed with the rows of these people alone, judged."""
+        """The feed with the rows of these people only, judged."""
         feed, rows = sourced.feed, self.rows_of[sourced.source.name].of(people)
         held = {**feed.held, **rows.held}
         remarked = feed.remarked | rows.remarked

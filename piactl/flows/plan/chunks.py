@@ -68,10 +68,10 @@ SIZE_OF_MANY = 1_000
 """People in a chunk if several processes evaluate: none then waits long for the last one."""
 
 FEWEST = SIZE
-"""Fewer people are evaluated by the joint evaluation alone."""
+"""Fewer people than this are evaluated by the joint evaluation alone."""
 
 _ROWS = 250
-"""Rows in a message. A request for so many fits into the buffer of a pipe, so sending it never blocks."""
+"""Rows in a message. A request for this many fits into the buffer of a pipe, so sending it never blocks."""
 _AHEAD = 2
 """Open requests for rows per child."""
 
@@ -79,7 +79,7 @@ _AHEAD = 2
 class Chunks:
     """Evaluates the people outside of `skip` in chunks. `folder` holds the staged changes if they are many.
     People with several matricules (`linked`) are left to the joint evaluation, and so are those `apart`, by
-    matricule. More than one of `processes` are forked."""
+    matricule. If `processes` is more than one, they are forked."""
 
     def __init__(
         self,
@@ -248,7 +248,7 @@ class Chunks:
             )
             changed.append(number)
         newcomers = [
-            # the matricule as this process has it: that of another one would be a second text
+            # the matricule as this process holds it: one from another process would be a second copy
             self.staged.add_newcomer(claim._replace(matricule=chunk.newcomers[place]), maker, n)
             for place, claim, n in result.newcomers
         ]
@@ -325,7 +325,8 @@ class PlanAssembly:
             for change in row.changes:
                 changes.add(change)
             writes.add(row.write)
-            # 0 is that of accounts that are not live, and of the joint evaluation, which counts its own
+            # accounts that are not live have number 0, and so have those of the joint evaluation, which
+            # counts its own
             self.homes[self.cache.cache.number(row.home)] += 1
             if row.draft is not None:
                 self.cache.expect(row.place[2], row.draft)

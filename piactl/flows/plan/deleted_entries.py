@@ -43,7 +43,7 @@ def newly_gone(
     accounts: ManagedAccounts, listed: Mapping[str, Listed], uids: Collection[str] | None, day: date
 ) -> dict[str, Vanished]:
     """The listed accounts that have no managed entry, noted on this day. `uids` are those of all accounts,
-    None where they were not read yet."""
+    None if they were not read yet."""
     if listed and uids is None:
         uids = {*read_uids(accounts.reader, accounts.directory)}
     gone = listed.keys() - (uids or ())
@@ -51,7 +51,7 @@ def newly_gone(
 
 
 def still_gone(accounts: ManagedAccounts, vanished: Mapping[str, Vanished]) -> dict[str, Vanished]:
-    """Those of these accounts that have no managed entry now."""
+    """The accounts among these that still have no managed entry."""
     if not vanished:
         return {}
     uids = sorted(vanished)
@@ -74,7 +74,7 @@ def vanished_words(uid: str, *, unmanaged: bool) -> str:
 
 
 def vanished_drift(accounts: ManagedAccounts, vanished: Mapping[str, Vanished]) -> Iterator[Drift]:
-    """The list of these accounts for a plan."""
+    """The drift of these accounts, for a plan."""
     dns = {uid: account_dn(accounts.directory, uid) for uid in vanished}
     by = authors(accounts.reader, accounts.directory, [*dns.values()]) if dns else {}
     for uid, gone in vanished.items():

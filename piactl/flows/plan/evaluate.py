@@ -61,7 +61,7 @@ class Evaluation:
         self.rejections: list[Rejection] = []
         self.holds: list[Hold] = []
         self.archivals: dict[str, DueArchival] = {}
-        """The accounts that are due for archival and not archived by this run, by uid."""
+        """The accounts that are due for archival but not archived by this run, by uid."""
         self.strangers: dict[str, int] = {}
         """The people of supplements who have no account and get none, by file."""
         self.joining: dict[str, str] = {}
@@ -86,10 +86,10 @@ class Evaluation:
         return tuple(sorted([*of_hr, *manual], key=lambda a: (a.start, a.uai, a.function, a.source)))
 
     def merge(self) -> MergedFeeds:
-        """The feeds merged, with the people held whose accounts cannot be read or are several."""
+        """The merged feeds. People whose account cannot be read, or who have several, are held."""
         accounts = {m: entry.account for m, entry in self.index.by_matricule.items()}
         merged = MergedFeeds(sources=dict(self.memory.sources))
-        # of several accounts with one matricule nobody can say which one is the person's: they are held below
+        # if several accounts have one matricule, it is unknown which is the person's: they are held below
         sole = {m: account for m, account in accounts.items() if m not in self.index.doubled}
         self.feeds = [self._without_strangers(sourced) for sourced in self.feeds]
         feeds = those_let_in(self.feeds, {**sole, **self._archived()}, self.memory, merged, self.rules)
@@ -126,7 +126,8 @@ class Evaluation:
         return merged
 
     def _without_strangers(self, sourced: SourcedFeed) -> SourcedFeed:
-        """The feed; one of a supplement that makes no accounts without the people who have none."""
+        """The feed. If it is of a supplement that makes no accounts, the people without an account are left
+        out."""
         if not sourced.source.supplement or sourced.source.creates:
             return sourced
         others = [other.feed.present for other in self.feeds if not other.source.supplement]
@@ -214,7 +215,7 @@ class Evaluation:
             if number % TICK == 0:
                 self.tick()
             uid = subject.current.uid if subject.current else None
-            # a past assignment must not hold an account, least of all back from its end
+            # a past assignment must not hold an account, and above all must not keep it from ending
             running = [a for a in subject.assignments if a.end is None or a.end >= self.as_of]
             problems = assignment_problems(running, self.rules.policy, self.rules.register)
             if problems:
@@ -284,7 +285,7 @@ class Evaluation:
         return [key for key, absence in absences.items() if len(absence.feeds) < settings.absent_runs]
 
     def unsure(self, merged: MergedFeeds, memory: Memory) -> set[str]:
-        """The people, by matricule or uid, for whom the same feed rows may have another result another
+        """The people, by matricule or uid, for whom the same feed rows may have another result on another
         night."""
         unsure = {m for sourced in self.feeds for m in (*sourced.feed.remarked, *sourced.feed.held)}
         unsure |= {key[0] for source in memory.sources.values() for key in source.absences}
@@ -294,8 +295,8 @@ class Evaluation:
         return unsure | {name for hold in self.holds for name in (hold.matricule, hold.uid) if name}
 
     def cache_entries(self, but: Container[str]) -> Iterator[EntryDraft]:
-        """The cache entries of the evaluated accounts that need nothing: all but those of some uids and
-        matricules."""
+        """The cache entries of the evaluated accounts that need nothing: all except those of the uids and
+        matricules in `but`."""
         if self.cache is None:
             return
         for entry in self.index.entries():
@@ -321,8 +322,8 @@ class Evaluation:
                     self.cache.expect(account.uid, draft)
 
     def listed(self, account: Account) -> bool:
-        """Whether every feed whose omissions do not count lists all assignments of the account: another night
-        the same omission may count."""
+        """Whether every feed whose omissions do not count lists all assignments of the account: on another
+        night the same omission may count."""
         uncounted = (sourced for sourced in self.feeds if not sourced.silence)
         return all(
             sourced.lists_all(account.matricule or "", account.assignments, self.as_of)

@@ -1,4 +1,4 @@
-"""What becomes of the rows of feeds, and warnings of columns that differ from the last nights."""
+"""What becomes of the rows of feeds, and warnings about columns that differ from the last nights."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _DUPLICATES = "duplicates"
 @dataclass(frozen=True, slots=True)
 class PlannedPeople:
     """What a plan does with the people in its feeds, by matricule: it writes their account, or holds them, or
-    they have no account. `posts` are all new ones. `staged` are people whose account it writes too, but whose
-    rows are not in the feeds; `owners` has the matricule of each line, by source."""
+    they have no account. `posts` are all new posts. `staged` are people whose account it writes too, but
+    whose rows are not in the feeds; `owners` has the matricule of each line, by source."""
 
     written: AbstractSet[str]
     held: AbstractSet[str]
@@ -112,7 +112,7 @@ def _quality(
 
 
 def _uais(sourced: SourcedFeed, held_matricules: AbstractSet[str]) -> Iterator[tuple[int, str]]:
-    """The lines of people who are held, with their establishment, "" where it cannot be read."""
+    """The lines of people who are held, with their establishment, "" if it cannot be read."""
     feed = sourced.feed
     people = [person for matricule, person in feed.people.items() if matricule in held_matricules]
     for person in people:

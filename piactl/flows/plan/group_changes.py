@@ -45,8 +45,9 @@ class PlannedGroups:
 
 
 def plan_groups(accounts: ManagedAccounts, rules: Rules, last: LastRun | None) -> PlannedGroups:
-    """What makes the groups those of the policy, and the structures those of the register. `last` is the run
-    before: where the policy and the register are still those of it, another program made the difference."""
+    """The writes that make the groups those of the policy, and the structures those of the register. `last`
+    is the run before: if the policy and the register have not changed since then, another program made the
+    difference."""
     same = last is not None and (last.policy, last.register) == (rules.policy.digest, rules.register_digest)
     groups, structures = _groups(accounts, rules, same=same), _structures(accounts, rules, same=same)
     return PlannedGroups((*groups.rows, *structures.rows), (*groups.remarks, *structures.remarks))

@@ -2,8 +2,8 @@
 
 A run without a feed evaluates only what is due, as long as nothing but the date has changed since the last
 run. A run with full feeds skips the accounts whose entryCSN, feed rows and due date are those of the sync
-cache (see `core.plan.sync_cache`). The cache is a file of this host. Without it, or where anything it depends
-on has changed, a run evaluates every account and finds the same.
+cache (see `core.plan.sync_cache`). The cache is a file of this host. Without it, or if anything it depends on
+has changed, a run evaluates every account and finds the same.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from piactl.flows.plan.inputs.load_feeds import Scan, digests_of_people
 from piactl.flows.plan.staged import StagedChanges
 
 MOST = 0.3
-"""Where a larger share of the accounts has to be evaluated, evaluating all of them is as fast."""
+"""If a larger share of the accounts has to be evaluated, evaluating all of them is as fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,11 @@ class RunState:
     due_only: bool
     linked: LinkedMatricules = field(default_factory=LinkedMatricules)
     listed: Mapping[str, Listed] = field(default_factory=dict, repr=False)
-    """The accounts that there were at the end of the last night, by uid."""
+    """The accounts that existed at the end of the last night, by uid."""
     own_csn: str = ""
     """The entryCSN of a write that this run has made, "" for none."""
     since: datetime | None = None
-    """No account whose entryCSN has an earlier time was written since the last run; None where that is not
+    """No account whose entryCSN has an earlier time was written since the last run; None if that is not
     known."""
 
     @property
@@ -120,9 +120,9 @@ class NextCache:
 
     `rows` are the digests of all people in the feeds, `present` the people in the feed of each source.
     `skipped` are the entries of the accounts that the run does not evaluate. `pending` has, by uid, the entry
-    of each account that the run will write, followed by its key: until the write is confirmed, the entry
-    has the entryCSN that was read, or that of b"" for a new account. `complete`: all
-    feeds were scanned, so the cache is written for the next run.
+    of each account that the run will write, followed by its key: until the write is confirmed, the entry has
+    the digest of the entryCSN that was read, of b"" for a new account. `complete`: all feeds were scanned, so
+    the cache is written for the next run.
     """
 
     cache: SyncCache
@@ -135,21 +135,21 @@ class NextCache:
     owners: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
     """The matricule of each line of the scanned feeds, by source."""
     uids: Collection[str] | None = field(default=None, repr=False)
-    """The uids of all accounts, where they are known."""
+    """The uids of all accounts, if they are known."""
     since: datetime | None = None
     """As `list_since` returns it."""
     seen: dict[str, str] = field(default_factory=dict, repr=False)
     """key -> uid of the accounts that were seen and are not unchanged."""
     unchanged: Collection[str] = field(default=(), repr=False)
-    """The keys of those that are."""
+    """The keys of the accounts that are unchanged."""
     written: set[str] = field(default_factory=set, repr=False)
     """The uids of the accounts that the run has written."""
     pending: dict[str, bytes] = field(default_factory=dict, repr=False)
 
     def draft_of(self, account: Account, csn: bytes, as_of: date) -> EntryDraft | None:
-        """The cache entry of an account. None where it has to be evaluated every night: it has changes by
-        hand, which each plan compares with HR, or the feed of a running assignment does not list the person,
-        an absence that may count another night."""
+        """The cache entry of an account. None if it has to be evaluated every night: because it has changes
+        by hand, which each plan compares with HR, or because the feed of a running assignment does not list
+        the person, an absence that may count on another night."""
         if account.overrides:
             return None
         running = {a.source for a in account.assignments if not a.is_over(as_of)}
@@ -171,8 +171,9 @@ class NextCache:
     def confirm(self, uid: str, result: WriteResult) -> None:
         """Adds the entry of an account that this run has written.
 
-        Only if the result of that write names the entryCSN that it replaced, which must be the one that was
-        read, and the one that it set: the next run then evaluates what anyone else wrote before or after.
+        It does so only if the result of that write names the entryCSN that it replaced, which must be the one
+        that was read, and the one that it set: so the next run evaluates what anyone else wrote before or
+        after.
         """
         if not result.csn_after:
             return
@@ -190,7 +191,7 @@ class NextCache:
     def finished(self, run: str) -> SyncCache:
         """The cache that this run leaves."""
         packed = {**self.skipped, **self.cache.packed}
-        # what this run wrote is changed for the next one
+        # what this run wrote counts as changed for the next one
         seen = (key for key, uid in self.seen.items() if uid not in self.written)
         others = [key for key in chain(self.unchanged, seen) if key not in packed]
         return replace(self.cache, run=run, packed=packed, others=others)
@@ -205,7 +206,7 @@ def home_of(account: Account, as_of: date) -> Home | None:
 
 def _valid_until(account: Account, as_of: date, verifier_day: Callable[[Account, date], date | None]) -> int:
     """The ordinal of the next day on which the date changes the account, or the place where it counts in the
-    census, which may change where an assignment begins or ends; NOTHING_DUE if there is none."""
+    census, which may change when an assignment begins or ends; NOTHING_DUE if there is none."""
     edges = {assignment.start for assignment in account.assignments}
     edges |= {a.end + timedelta(days=1) for a in account.assignments if a.end is not None}
     days = [day.toordinal() for day in edges if day > as_of]
@@ -221,7 +222,8 @@ def next_cache(
     accounts: ManagedAccounts, rules: Rules, settings: Settings, scans: Sequence[Scan]
 ) -> NextCache | None:
     """The empty cache of a run with these feeds. It is kept only if all feeds were scanned, because then the
-    lines of everybody are known. None where a full feed was not scanned or two feeds are of one source."""
+    lines of everybody are known. None if a full feed was not scanned, two feeds are of one source, or there
+    are too many sources."""
     scanned = [scan for scan in scans if scan.lines is not None]
     names = tuple(scan.source.name for scan in scanned)
     full_unscanned = any(scan.feed is not None and scan.feed.facts.full for scan in scans)
@@ -334,7 +336,7 @@ def unchanged_accounts(
     cache.unchanged = skip.unchanged.keys()
     if len(skip.evaluate) > MOST * (len(skip.evaluate) + len(skip.unchanged)):
         return SkipSet()
-    # the numbers of homes and the other names of skipped accounts go on into the new cache
+    # the numbers of homes and the other names of skipped accounts carry over into the new cache
     new.homes[:] = old.homes
     new.more_names = old.more_names
     return skip
@@ -353,8 +355,8 @@ def changes_since_feeds(
 
 
 def list_since(old: SyncCache, changes: Changes | None) -> datetime | None:
-    """The instant since which accounts were written that the list of accounts may lack. None if only the
-    begin of the last run is known. EVER if the answer of the server on what changed is not trusted."""
+    """The instant after which accounts were written that the list of accounts may lack. None if only the
+    beginning of the last run is known. EVER if the answer of the server on what changed is not trusted."""
     if changes is None:
         return EVER if old.seen.cookie else None
     return changes.since
@@ -363,8 +365,8 @@ def list_since(old: SyncCache, changes: Changes | None) -> datetime | None:
 def _changed_since(
     accounts: ManagedAccounts, old: SyncCache, cache: NextCache, state: RunState, always: Container[str]
 ) -> SkipSet | None:
-    """The accounts that the cache and what changed since it was written show to be unchanged; None where
-    every account has to be read."""
+    """The accounts that the cache and what changed since it was written show to be unchanged; None if every
+    account has to be read."""
     changes = changes_since(accounts, old, state.own_csn, state.listed, state.memory.vanished)
     if changes is None:
         return None
@@ -400,8 +402,8 @@ def _all_compared(
     *,
     comparable: bool,
 ) -> SkipSet:
-    """The same from the stamps of all accounts. Not `comparable`: only their uids are noted."""
-    # the cookie first: what is written meanwhile is changed for the next night
+    """The same, from the stamps of all accounts. If they are not `comparable`, only their uids are noted."""
+    # the cookie first: what is written meanwhile counts as changed for the next night
     cookie = cookie_of(accounts.reader, accounts.directory.accounts) if state.own_csn else ""
     uids: set[str] = set()
     uuids = bytearray()
@@ -430,7 +432,7 @@ def _noted(stamps: Iterable[Stamp], uids: set[str]) -> Iterator[Stamp]:
 
 
 def _knows_run(accounts: ManagedAccounts, run: str) -> bool:
-    """Whether the directory has the record of a run: one that was restored lacks those after its backup."""
+    """Whether the directory has the record of a run: a restored directory lacks those after its backup."""
     return accounts.reader.read(Places(accounts.directory.state).run(run), ["cn"]) is not None
 
 

@@ -1,4 +1,4 @@
-"""The writes and changes that make the desired accounts of the current ones, in the order of the plan."""
+"""The writes and changes that turn the current accounts into the desired ones, in the order of the plan."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def place_of(row: Row) -> Place:
 @dataclass(slots=True)
 class PlanRows:
     """`waiting` are the people in waiting before the run. `has_delta`: a feed of this run is a delta, whose
-    news no later feed repeats. `holds` fills with the protected accounts that would have changed."""
+    news no later feed repeats. `holds` collects the protected accounts that would have changed."""
 
     accounts: ManagedAccounts
     rules: Rules
@@ -73,7 +73,7 @@ class PlanRows:
                 self.holds.append(Hold(wanted.subject.matricule, uid, PROTECTED, HoldCode.PROTECTED))
                 continue
             if wanted.account.state is State.ARCHIVED:
-                # without values, because nobody can read some of them and some have no equality
+                # without values, because some cannot be read and some have no equality rule
                 erased = foreign.get(uid, {})
                 classes = (*write.delete.get("objectClass", ()), *erased.get("objectClass", ()))
                 delete = {**write.delete, **erased, **({"objectClass": classes} if classes else {})}
@@ -89,7 +89,8 @@ class PlanRows:
         return self.settled(desired)[1]
 
     def settled(self, desired: Desired) -> tuple[Desired, EntryWrite | None]:
-        """The desired account, with what is known of the current one once the rules are, and its write."""
+        """The desired account, with what is known of the current one once the rules are known, and its
+        write."""
         entry, agreed = self._entry(desired), frozenset[str]()
         subject = desired.subject
         if entry is not None and entry.drift is not None:
@@ -129,8 +130,8 @@ class PlanRows:
         return AccountWrite(uid, changes.kinds, reason, write, retry, days), list(changes.changes)
 
     def left_over(self, rows: Iterable[Row]) -> list[Drift]:
-        """The drift as it is once these rows are written: what no write reverts although it should be, and
-        nothing on which another program and the rules agree."""
+        """The drift as it is once these rows are written. It includes what should be reverted and no write
+        reverts, and leaves out what another program and the rules agree on."""
         written = {write.uid: {*write.write.add, *write.write.delete} for write, _ in rows}
         held_uids = {hold.uid for hold in self.holds}
         remaining = []
@@ -149,7 +150,7 @@ class PlanRows:
     def mends_archived(self, entry: Entry) -> EntryWrite | None:
         """The write that links an archived account to no device, takes back what another program changed, and
         removes digests that are not to be kept, or gives it its base; None if there is nothing to do. The
-        rules ask for nothing more."""
+        rules ask for nothing more of an archived account."""
         if entry.drift is not None:
             reverted = any(drift.fate == DriftFate.REVERTED for drift in entry.drift.drift)
             directory, encoding = self.accounts.directory, self.accounts.encoding

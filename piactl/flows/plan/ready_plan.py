@@ -25,7 +25,7 @@ class AccountWrite:
     waiting: Waiting | None = None
     """What to remember of the person if the write fails and no later feed repeats the news."""
     effective: Mapping[str, date] = field(default_factory=dict)
-    """The day from which the rules require the changes, by kind, where it is not the day of the run."""
+    """The day from which the rules require the changes, by kind, if it is not the day of the run."""
 
     @property
     def loses(self) -> bool:

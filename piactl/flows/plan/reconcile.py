@@ -74,14 +74,14 @@ def reconcile(
 ) -> ReadyPlan:
     """The plan of one run and its writes; without feeds, what dates and the policy alone change.
 
-    Evaluates together everybody but the accounts of `skip`, without which the feeds were read, and adds the
-    staged changes. `cache` collects what the run leaves for the next, `numbers` are those that the
+    Evaluates together everybody except the accounts of `skip`, whose rows were not read from the feeds, and
+    adds the staged changes. `cache` collects what the run leaves for the next, `numbers` are those that the
     chunks have taken. `tick` is called now and then.
 
     Reads the directory in whole searches, never one per person. Raises FeedRefused if a feed breaks a limit
     of its source and is not `accepted`, UnsafePlan if the date of one is far from that of the run, UsageError
-    if a feed that is accepted is not of this run, DirectoryTruncated, DirectoryUnreachable; a
-    plan that breaks guards is returned with its refusals.
+    if an accepted feed is not one of this run, DirectoryTruncated, DirectoryUnreachable; a plan that breaks
+    guards is returned with its refusals.
     """
     strangers = sorted(set(accepted.feeds) - {sourced.feed.facts.digest for sourced in feeds})
     if strangers:
@@ -116,7 +116,7 @@ class _JointEvaluation(Evaluation):
     skip: SkipSet
 
     def read(self, accounts: ManagedAccounts, state: RunState, skip: SkipSet) -> None:
-        """Reads the accounts, and the feeds as those of people with one matricule each, judged."""
+        """Reads the accounts, and judges the feeds, with each person under one matricule."""
         self.accounts, self.state, self.skip = accounts, state, skip
         keys, policy, register = self.rules.keys, self.rules.policy, self.rules.register
         for entry in self._entries():
@@ -148,7 +148,8 @@ class _JointEvaluation(Evaluation):
         return (m for sourced in self.feeds for m in (*sourced.feed.people, *sourced.feed.held))
 
     def _read_feeds_of(self, linked: LinkedMatricules) -> None:
-        """Reads the feeds, and the memory, as those of these people with several matricules."""
+        """Reads the feeds and the memory with these people, who have several matricules, under their first
+        ones."""
         linked = linked.named(self._people(), self.rules.keys)
         self.memory = linked.memory(self.memory)
         self.feeds = [replace(sourced, feed=linked.feed(sourced.feed)) for sourced in self.feeds]
@@ -161,7 +162,7 @@ class _JointEvaluation(Evaluation):
         since = self.state.since or (self.memory.last.began if self.memory.last else None)
         entries = read_accounts(*self.accounts, due=self.as_of, written_since=since)
         by_dn = {entry.dn: entry for entry in entries}
-        # the changes of other programs that are left are listed every night
+        # the changes of other programs that remain are listed every night
         for entry in read_accounts_named(*self.accounts, [*self.memory.drift]):
             by_dn.setdefault(entry.dn, entry)
         return by_dn.values()
@@ -179,7 +180,8 @@ class _JointEvaluation(Evaluation):
         self.index.add(decided(entry, self.accounts.encoding, self.memory, self.as_of, days))
 
     def plan(self) -> ReadyPlan:
-        """Raises FeedRefused if too many people of a feed that is not `accepted` are held."""
+        """The plan of the run. Raises FeedRefused if too many people of a feed that is not `accepted` are
+        held."""
         merged = self.merge()
         hold_unmanaged(merged, self.accounts, self.index, self.memory)
         find_cases(merged, self.index, self.memory, self.rules)
@@ -197,7 +199,7 @@ class _JointEvaluation(Evaluation):
         check_held(self.feeds, self.holds, self.memory, self.as_of, self.accepted.feeds)
         before = self._census()
         by_uid = {d.account.uid: d for d in desired}
-        # archived accounts that only get their link are none of them
+        # archived accounts that only get their link are not among them
         written = [by_uid[uid] for uid in dict.fromkeys(write.uid for write, _ in rows) if uid in by_uid]
         after = self._census_after(before, written)
         waiting = self._waiting(merged, {d.subject.matricule for d in desired})
@@ -278,7 +280,8 @@ class _JointEvaluation(Evaluation):
         return ReadyPlan(plan, writes, records, last)
 
     def _drift(self) -> list[Drift]:
-        """What other programs changed of accounts, deleted or changed of devices, in the order of a plan."""
+        """What other programs changed on accounts, the entries that they deleted, and the devices that they
+        added, in the order of a plan."""
         reader, directory, _ = self.accounts
         days, entries = self.rules.policy.drift_days, self.index.entries()
         account_drift = drift_list(reader, directory, entries, self.memory, self.as_of, days, self.owners)
@@ -293,8 +296,8 @@ class _JointEvaluation(Evaluation):
     def _keep_cache_entries(
         self, unsure: Collection[str], written: Collection[str], desired: Iterable[Desired]
     ) -> None:
-        """Keeps the cache entries of the accounts that need nothing, and those that the `written` ones will
-        have, but for the unsure."""
+        """Keeps the cache entries of the accounts that need nothing, and prepares those of the accounts that
+        this run writes, except for the `unsure` ones."""
         if self.cache is None or not self.cache.complete:
             return
         into = self.cache.cache
@@ -322,7 +325,8 @@ class _JointEvaluation(Evaluation):
         return qualities(self.feeds, planned_people, self.memory.sources, self.as_of)
 
     def _unbased(self, written: Container[str]) -> tuple[str, ...] | None:
-        """The accounts that never had a base after this run, which writes these accounts; see `LastRun`."""
+        """The accounts that have never had a base by the end of this run, which writes the `written` ones;
+        see `LastRun`."""
         before = self.memory.last.unbased if self.memory.last else None
         if before is None and self.state.due_only:
             return None
@@ -431,7 +435,7 @@ class _JointEvaluation(Evaluation):
             yield f"WARNING: {sentence}: {ADVICE}"
 
     def _without_number(self) -> Iterator[str]:
-        """The existing accounts that Unix hosts cannot see."""
+        """The remarks about existing accounts that have no uidNumber, or share it with another entry."""
         if not isinstance(self.numbers, Numbers):
             return
         if self.numbers.lacking:
@@ -444,7 +448,8 @@ class _JointEvaluation(Evaluation):
             )
 
     def _contradictions(self, by_uid: Mapping[str, Desired]) -> Iterator[Contradiction]:
-        """The changes by hand that HR contradicts, by uid; of what this run leaves as it is too."""
+        """The changes by hand that HR contradicts, by uid, also of accounts that this run leaves as they
+        are."""
         rules = self.rules
         for current in sorted(self.index.accounts(), key=lambda account: account.uid):
             account = by_uid[current.uid].account if current.uid in by_uid else current
@@ -454,7 +459,7 @@ class _JointEvaluation(Evaluation):
                 yield Contradiction(account.matricule, account.uid, words, why)
 
     def _cases(self, merged: MergedFeeds) -> dict[str, Case]:
-        """The cases after this run. One ends where a feed has its person and it is not found again; a
+        """The cases after this run. A case ends if a feed has its person and the case is not found again; a
         decision that two people are different stays, if they are newcomers."""
         asked = {matricule for _, matricule in merged.asked}
         remaining = {
@@ -480,7 +485,7 @@ class _JointEvaluation(Evaluation):
 
     def _archivals(self, evaluated: Container[str]) -> dict[str, date]:
         """The archivals that are noted for the next runs. Those noted on a day after this run, by a wrong
-        clock, are void."""
+        clock, do not count."""
         before = self.memory.archivals.items()
         remaining = {uid: day for uid, day in before if uid not in evaluated and day <= self.as_of}
         return dict(

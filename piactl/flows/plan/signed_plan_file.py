@@ -50,7 +50,7 @@ encode = json.JSONEncoder(
 
 class JsonLines:
     """JSON objects in the order in which they were added. They can be read again. `folder` and the errors are
-    those of NamelessFile."""
+    as in NamelessFile."""
 
     def __init__(self, folder: Path, rows: Iterable[object] = ()) -> None:
         self._file = NamelessFile(folder)
@@ -149,7 +149,7 @@ def plan_document(plan: ReadyPlan) -> dict[str, Any]:
 
 
 def plan_facts(plan: Plan) -> dict[str, Any]:
-    """A plan as JSON values, without what carries it out; its `changes` are rows where it has rows."""
+    """A plan as JSON values, without what carries it out; its `changes` are rows if it has rows."""
     changes = plan.changes
     return {
         "basis": _facts(plan.basis),
@@ -185,7 +185,7 @@ def plan_pieces(plan: ReadyPlan) -> Iterator[bytes]:
 
 
 def _canonical(document: Mapping[str, Any], end: bytes) -> Iterator[bytes]:
-    """Canonical JSON without the seals and the last brace; `end` stands where each row ends."""
+    """Canonical JSON without the seals and the last brace; `end` is written where each row ends."""
     before = b"{"
     for name in sorted(document.keys() - set(_SEALS)):
         value = document[name]
@@ -267,7 +267,7 @@ def _read_document(document: Mapping[str, Any]) -> ReadyPlan:
 
 
 def _rowwise(stream: BinaryIO, folder: Path) -> dict[str, Any] | None:
-    """A plan in the layout of `plan_pieces`, its rows as Lines; None for any other layout.
+    """A plan in the layout of `plan_pieces`, its rows as JsonLines; None for any other layout.
 
     The fingerprint is then made of these rows, wherever the lines of the file end.
     """
@@ -329,8 +329,8 @@ def _plain(value: object) -> object:
 
 
 def _read(kind: type, facts: Mapping[str, Any]) -> Any:
-    """The dataclass of which `_facts` made these values; its annotations, which are texts, say which of them
-    are days."""
+    """The dataclass from which `_facts` made these values; its annotations, which are texts, say which of
+    them are days."""
     values = {**_OLDER.get(kind, {}), **facts}
     for field in fields(kind):
         value = values[field.name]

@@ -25,8 +25,8 @@ from piactl.dataclass import dataclass
 from piactl.private_files import NamelessFile
 
 IN_MEMORY = 40_000
-"""People to evaluate up to whom spools hold values as they are, some 8 KiB each, in all processes together;
-what is staged of more people goes to disk."""
+"""The number of people to evaluate up to which the spools of all processes together hold values in memory,
+some 8 KiB each; if there are more people, what is staged goes to disk."""
 
 _LENGTH = struct.Struct("<I")
 
@@ -34,9 +34,9 @@ T = TypeVar("T")
 
 
 class Spool(Generic[T]):
-    """Values found again by number: in memory while they are fewer than `most`, then on disk.
+    """Values that are found by their number: the first `most` in memory, the others on disk.
 
-    `folder` and the errors are those of NamelessFile.
+    `folder` and the errors are as in NamelessFile.
     """
 
     def __init__(self, folder: Path, most: int) -> None:
@@ -83,8 +83,8 @@ class PlannedRow(NamedTuple):
 
 
 class WantedRow(NamedTuple):
-    """A staged row by the number that its maker gave it. A newcomer gets this local part, uid and
-    uidNumber (0 for none); `uid` is "" for an account that there is."""
+    """A staged row by the number that its maker gave it. A newcomer gets this local part, uid and uidNumber
+    (0 for none); `uid` is "" for an existing account."""
 
     number: int
     local: str = ""
@@ -215,8 +215,8 @@ class StagedChanges:
 
 
 class SharedTraces:
-    """Finds the traces of several people. Those of a person are added once, however many rows and entries
-    have them."""
+    """Finds the traces that several people share. Those of one person are added once, however many rows and
+    entries have them."""
 
     def __init__(self) -> None:
         self._all = array("q")
@@ -244,8 +244,8 @@ class SharedTraces:
         self._newcomers.add(number, traces)
 
     def extend(self, other: SharedTraces, changed: Sequence[int], newcomers: Sequence[int]) -> None:
-        """Adds the traces of other people; a staged change or newcomer gets the number that is at its
-        number there."""
+        """Adds the traces of `other`; a staged change or newcomer that has the number n there gets the number
+        `changed[n]` or `newcomers[n]`."""
         self._all.extend(other._all)
         self._accounts.extend(other._accounts)
         for matricule, digests in other._apart.items():
@@ -254,7 +254,7 @@ class SharedTraces:
         self._newcomers.extend(other._newcomers, newcomers.__getitem__)
 
     def find(self) -> Shared:
-        """The traces of several people. Nothing may be added afterwards."""
+        """Who shares a trace with somebody else. Nothing may be added afterwards."""
         for numbers in self._apart.values():
             self._all.extend(numbers)
         shared = twice(self._all)
@@ -271,7 +271,7 @@ class Shared(NamedTuple):
 
 
 class _Owned:
-    """Digests, each with a number of its owner, in arrays of this type of numbers."""
+    """Digests, each with the number of its owner, in arrays; `numbers` is the type code of these numbers."""
 
     def __init__(self, numbers: str) -> None:
         self._digests, self._numbers = array("q"), array(numbers)

@@ -52,8 +52,8 @@ PERSON_COLUMNS = (
 class AccountStore:
     """The accounts of one directory, read through `reader` as of a day and found by name.
 
-    Matricules are found by their digests under `keys`, in all `namespaces` where none is named.
-    `unreadable` are the records of piactl that had to be skipped.
+    Matricules are found by their digests under `keys`, in all `namespaces` if none is named. `unreadable` are
+    the records of piactl that had to be skipped.
     """
 
     reader: Reader
@@ -73,7 +73,7 @@ class AccountStore:
         return read_drift_memory(self.reader, self.directory.state)
 
     def decided(self, entry: Entry | Unreadable) -> Entry | Unreadable:
-        """The entry as a night of that day evaluates it, if another program changed it."""
+        """The entry as a night on that day evaluates it, if another program changed it."""
         if isinstance(entry, Unreadable) or is_settled(entry):
             return entry
         return decided(entry, self.encoding, self._memory, self.as_of, self.policy.drift_days)
@@ -107,7 +107,7 @@ class AccountStore:
 
 
 def is_settled(entry: Entry) -> bool:
-    """Whether nobody but piactl has changed the account since it has a base."""
+    """Whether the account has a base, and only piactl has changed it since."""
     return entry.drift is None and bool(entry.base)
 
 
@@ -229,8 +229,8 @@ def person_facts(account: Account, register: Register, day: date) -> dict[str, A
 
 
 def private_mail(account: Account, holdoff_days: int, day: date, say: Callable[[str], None]) -> str | None:
-    """The private address, None where there is none. One that changed within `holdoff_days` before the day is
-    left out, and said."""
+    """The private address, None if there is none. One that changed within `holdoff_days` before the day is
+    left out, and `say` reports it."""
     until = held_off_until(account, MAIL_PROOF, holdoff_days, day)
     if account.private_mail and until is not None:
         changed = account.proof_changed(MAIL_PROOF)

@@ -88,9 +88,9 @@ def why_run(
     written: Sequence[tuple[str, str]],
     host: str,
 ) -> View:
-    """The way of a person through the run of a record, as `why ACCOUNT --run RUN` shows it. `plan` is its
-    plan, where it is known, and `written` each write of the account, by the journal of this `host`. Without
-    an account (`entry` None) `name` is a matricule."""
+    """What the run of a record did with a person, step by step, as `why ACCOUNT --run RUN` shows it. `plan`
+    is its plan, if it is known, and `written` has each write of the account, by the journal of this `host`.
+    Without an account (`entry` None) `name` is a matricule."""
     from piactl.core.explain.why_run import RunEnd, run_steps, steps_without_plan  # loaded here: as above
 
     account = entry.account if entry is not None else None

@@ -44,7 +44,7 @@ BY_UAI = ("uai", "name", "faults", *FAULTS)
 
 Night = tuple[date, FeedQuality]
 Refused = Mapping[str, Any]
-"""A feed that a night refused, see BY_REFUSED: `rows` are those that were read, None where nobody knows;
+"""A feed that a night refused, see BY_REFUSED: `rows` are those that were read, None if that is unknown;
 `why` are codes of feeds, guards that its plan broke, or `approval`."""
 
 

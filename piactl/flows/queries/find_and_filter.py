@@ -1,4 +1,5 @@
-"""Finds accounts by the names of people, also with a typing error; and which accounts a list shows."""
+"""Finds accounts by the names of people, even with a typing error, and decides which accounts a list
+shows."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ MOST_NEAR = 10
 
 def find_by_name(accounts: Iterable[Account], query: str) -> tuple[list[Account], bool]:
     """The accounts in whose names, uid or addresses each word of `query` begins a word, by uid; and whether
-    these are exact. If there are none, the MOST_NEAR nearest, the best first.
+    these are exact. If there are none, at most MOST_NEAR of the nearest, the best first.
 
     Accents, case, hyphens and apostrophes do not count.
     """
@@ -78,8 +79,8 @@ _OPEN = frozenset(state.value for state in LIVE)
 class Filters:
     """What an account has to be on the day; blank, empty and None ask for nothing.
 
-    `idle`: no log in for so many days, and the entry is as old. `never`: no log in at all. Both mean accounts
-    that are open, unless `states` says others.
+    `idle`: no log in for this number of days, and the entry is at least as old. `never`: no log in at all.
+    Both mean open accounts, unless `states` names others.
     """
 
     states: Collection[str] = ()
@@ -99,14 +100,14 @@ class Filters:
 AT_ONCE = 500
 """Accounts of a list that are made into documents together: who changed them is asked for together."""
 _ALONE = 1
-"""So many times AT_ONCE accounts are not worth the start of processes."""
+"""For up to this many times AT_ONCE accounts, starting processes is not worth it."""
 T = TypeVar("T")
 
 
 class Selection:
-    """Decides which accounts a list shows. `watch` sees all of them, `check` comes after that.
+    """Decides which accounts a list shows. `watch` sees all of them, `check` is called after that.
 
-    Raises PiactlError where the server keeps no last log ins.
+    Raises PiactlError if a filter asks for last log ins and the server keeps none.
     """
 
     def __init__(self, store: AccountStore, filters: Filters) -> None:
@@ -138,7 +139,7 @@ class Selection:
             raise self._unknown
 
     def shown(self, views: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """The views that fit; those of log ins with `last_login`, UTC, None if none is known."""
+        """The views that fit; if a filter asks for log ins, with `last_login`, UTC, None if none is known."""
         filters, day = self._filters, self._day
         for view in views:
             if not _fits(view, filters, self._states, self._sponsor, day.isoformat()):
@@ -238,7 +239,7 @@ class Listing(Generic[T]):
 
 
 class Views:
-    """Documents of accounts, in a file without a name in `folder` where they are many. Raises PiactlError."""
+    """Documents of accounts, in a file without a name in `folder` if they are many. Raises PiactlError."""
 
     def __init__(self, folder: Path, views: Iterable[dict[str, Any]]) -> None:
         self._file = NamelessFile(folder)

@@ -1,10 +1,10 @@
 """The history of one account: the journal of this host merged with the access log of the server. And the
 writes of accounts that no line of this journal accounts for: by another host, or without piactl.
 
-With an access log that may be read, every write of the period is compared. Without one, the last write of
-each account is, by entryCSN and modifiersName: an earlier write of it, or the deletion of an entry, is not
-seen. What people write to their own entries (their password) is left out, and without the log also what the
-server notes at a log in, in the name of its rootdn.
+With an access log that may be read, every write of the period is compared. Without one, only the last write
+of each account is compared, by entryCSN and modifiersName: an earlier write of it, or the deletion of an
+entry, is not seen. What people write to their own entries (their password) is left out; without the log, so
+is what the server notes at a log in, in the name of its rootdn.
 """
 
 from __future__ import annotations
@@ -179,9 +179,9 @@ _LAST = ("entryCSN", "modifiersName", "createTimestamp", "modifyTimestamp")
 
 @dataclass(frozen=True, slots=True)
 class Unjournalled:
-    """The writes, the latest first. `compared` is how many writes were read, `log` whether an access log
-    was read. `too_many`: there were more than MOST, and none is named. `owners`: of other journals. `reached`
-    is the last reqStart of each log."""
+    """The writes, the latest first. `compared` is how many writes were read, `log` whether an access log was
+    read. `too_many`: there were more than MOST, and none is named. `owners` are the owners of other journals.
+    `reached` is the last reqStart of each log."""
 
     writes: tuple[HistoryEvent, ...]
     compared: int
@@ -191,7 +191,7 @@ class Unjournalled:
     reached: Mapping[str, str] = field(default_factory=dict)
 
     def sentence(self) -> str:
-        """Who wrote what, when: the latest few, then a number; "" where there is nothing to say."""
+        """Who wrote what, when: the latest few, then a number; "" if there is nothing to say."""
         if self.too_many:
             return f"more than {MOST} accounts were written: not compared with the journal"
         if not self.writes:
@@ -217,11 +217,11 @@ def unjournalled(
     root: str = "",
     after: Mapping[str, str] | None = None,
 ) -> Unjournalled:
-    """The writes since then that the `journal` of a Unix user of this host lacks. Those of identities that
-    other Unix users bind as are left to the journals of these. Raises PiactlError.
+    """The writes since then that the `journal` of a Unix user of this host lacks. Writes of identities as
+    which other Unix users bind are left to the journals of these users. Raises PiactlError.
 
-    `root` is the rootdn; without it, only what piactl's identities wrote is compared where there is no log.
-    `after` is the reqStart, by log, up to which all was compared: only what came later is.
+    `root` is the rootdn; without it, and without a log, only what piactl's identities wrote is compared.
+    `after` is the reqStart, by log, up to which all was compared before: only later writes are compared now.
     """
     logs = find_logs(reader, directory.suffix).readable
     reached = {log: (after or {}).get(log, "") for log in logs}
@@ -251,7 +251,7 @@ def unjournalled(
 def _logged(
     reader: Reader, directory: DirectorySettings, reached: dict[str, str], since: datetime
 ) -> Iterator[LoggedWrite]:
-    """Updates `reached`."""
+    """The writes of accounts in the access logs; updates `reached`."""
     accounts = normal_dn(directory.accounts)
     for log, after in list(reached.items()):
         for write in writes_since(reader, log, since, after):

@@ -15,9 +15,8 @@ from piactl.directory.store.state_records import read_last
 def ordinary_nights(
     reader: Reader, state: str, unreadable: UnreadableRecords
 ) -> list[tuple[date, NightCounts]]:
-    """The runs of a plan that ended well without an approval, oldest first. The record of an applied
-    plan, or of an older version, has the kinds of change alone; the number of accounts is then that of the
-    last run."""
+    """The runs of a plan that ended well without an approval, oldest first. The record of an applied plan, or
+    of an older version, has only the kinds of change; the number of accounts is then that of the last run."""
     last = read_last(reader, state, unreadable)
     total = last.census.total if last is not None else 0
     nights: list[tuple[date, NightCounts]] = []

@@ -1,4 +1,4 @@
-"""Lists the exceptions and overrides in force, of all accounts."""
+"""Lists the exceptions that have not ended, and the overrides that apply, of all accounts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def exceptions_by_hand(store: AccountStore, unreadable: ReportUnreadable) -> lis
 
 
 def overrides_in_force(store: AccountStore, unreadable: ReportUnreadable) -> list[dict[str, Any]]:
-    """One row per override in force, by its last day; `unreadable` as for `exceptions_by_hand`."""
+    """One row per override that applies on the day, by its last day; `unreadable` as for
+    `exceptions_by_hand`."""
     rows = [
         {
             "uid": account.uid,

@@ -71,7 +71,7 @@ def _pieces(account: Account, policy: Policy, register: Register, as_of: date) -
 
 
 def _days(rows: Sequence[Row], as_of: date) -> tuple[date, date]:
-    """The first and last day to draw, each the first of a month."""
+    """The first and last day to draw: the first day of a month, and the last day of a month."""
     today = as_of.toordinal()
     edges = [edge for row in rows for span in row.spans for edge in (span.first, span.last + 1)]
     near = [edge for edge in edges if today - _BACK <= edge <= today + _AHEAD]

@@ -90,7 +90,8 @@ class Inverting:
     reason: str
     since: Since
     memory: Memory = field(default_factory=Memory)
-    """Of earlier runs: the last one, and since when the changes of other programs are there."""
+    """The memory of earlier runs: the last run, and since when the changes of other programs have been
+    there."""
     moved: Collection[bytes] = ()
     """The names that the run took from the ledgers of accounts."""
 
@@ -177,7 +178,7 @@ class Inverting:
         return self._restored(logged_write, raw, entry)
 
     def _group(self, logged_write: UndoLogWrite, raw: RawEntry | None) -> Reversal:
-        """Puts the definition of a group back. What the policy still asks for, the next night makes again."""
+        """Puts the definition of a group back. The next night makes again what the policy still asks for."""
         where = entry_state(logged_write.write, raw)
         if where is EntryState.UNTOUCHED:
             return Reversal(logged_write.uid, None, UndoFate.BEFORE)
@@ -343,7 +344,7 @@ def _managed(raw: RawEntry) -> bool:
 
 
 def _without_base(raw: RawEntry, encoding: Encoding) -> RawEntry:
-    """The entry as it will be, which nobody compares with its base: that is still the one before the undo."""
+    """The entry as it will be, without its base, which is still the one from before the undo."""
     return replace(raw, values={n: v for n, v in raw.values.items() if n != encoding.name(BASE)})
 
 

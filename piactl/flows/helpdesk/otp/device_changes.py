@@ -67,10 +67,10 @@ class Enrolment:
 
 @dataclass(slots=True)
 class EnrolmentDelivery:
-    """New devices of a batch, and the files that hold them: `png` the QR code of one device, `uri_file` the
-    otpauth URIs, of several accounts as TSV; None for no such file.
+    """New devices of a batch, and the files that hold them: `png` holds the QR code of one device, `uri_file`
+    the otpauth URIs, as TSV for several accounts; None means no such file.
 
-    `prepared` are those of the batch, `made` those that exist once it is written.
+    `prepared` are the devices of the batch, `made` those that exist once it is written.
     """
 
     png: str | None
@@ -90,8 +90,8 @@ class EnrolmentDelivery:
         now: datetime,
         identity: str,
     ) -> Batch:
-        """A new device for each account, which takes the place of one that still waits to be verified; the
-        device in force stays so. Devices show `issuer` beside their codes."""
+        """A new device for each account; it replaces one that still waits to be verified, and the device in
+        force stays in force. Devices show `issuer` beside their codes."""
 
         def prepare(holder: DeviceHolder) -> PreparedAccount:
             account, enrolment = _enrolled(holder, store.keys, issuer, author, now)
@@ -191,7 +191,7 @@ Prove = Callable[[DeviceHolder], None]
 """Asks the person of an account for a proof before their device is replaced or removed. Raises PiactlError if
 they do not give it."""
 Ask = Callable[[str], str]
-"""Asks a person for a code; given what to ask, returns what they typed."""
+"""Asks a person for a code: gets the text to ask with, returns what they typed."""
 
 
 def prepare_verification(
@@ -206,12 +206,12 @@ def prepare_verification(
     identity: str,
 ) -> Batch:
     """Checks a code of the device that waits, and prepares to put it in force: the code is used up, the
-    account linked to it, and older devices deleted, in that order. `prove` is asked before another device,
+    account linked to it, and older devices deleted, in that order. `prove` is called before another device,
     in force or suspended, is replaced.
 
     The check counts as an attempt; a good code of a new device ends no count, because it proves nothing.
-    Raises WrongCode, TooManyAttempts, and what `prove` raises; that the account is not found, or no device
-    waits, is raised before anything is asked for.
+    Raises WrongCode, TooManyAttempts, and what `prove` raises; if the account is not found or no device
+    waits, that is raised before anything is asked for.
     """
     holder = find_holder(store, name, identity)
     device = holder.entry_of(to_verify(holder.plain, holder.account.device))
@@ -260,10 +260,11 @@ def prepare_resync(
     now: Callable[[], datetime],
     identity: str,
 ) -> Batch:
-    """Finds how wrong the clock of a device goes from two of its codes that follow each other, at most
-    `reach_minutes`, and prepares to write it down. Both codes are used up by it.
+    """Finds by how much the clock of a device is wrong, at most `reach_minutes`, from two of its codes that
+    follow each other, and prepares to store it. This uses up both codes.
 
-    It is the device in force; where the codes are not its, or none is, the one that waits to be verified.
+    The device is the one in force; if there is none, or the codes are not its own, the one that waits to be
+    verified.
     """
     holder = find_holder(store, name, identity)
     tried = [holder.in_force, holder.entry_of(to_verify(holder.plain, holder.account.device))]
@@ -313,7 +314,8 @@ def _matching(
 
 
 def _went_back(uid: str, device: DeviceEntry, now: datetime) -> str:
-    """Codes up to the last step stay used up; a clock that was set back has to reach it again."""
+    """The message for used codes: codes up to the last step stay used up, and a clock that was set back has
+    to reach that step again."""
     ahead = (device.device.last_step + 1) * PERIOD - int(now.timestamp())
     if ahead <= 3 * PERIOD:
         return f"{uid}: these codes, or later ones, were used before; give the next two"
@@ -393,7 +395,7 @@ def prepare_removal(
     password_alone: bool,
 ) -> Batch:
     """Unlinks the account and deletes its devices. Refused if a service of the account asks for a code,
-    unless `password_alone` is set. `prove` is asked if a device is in force or suspended."""
+    unless `password_alone` is set. `prove` is called if a device is in force or suspended."""
 
     def prepare(holder: DeviceHolder) -> PreparedAccount:
         _refuse_needed(policy, holder, password_alone)

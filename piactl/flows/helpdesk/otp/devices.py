@@ -30,7 +30,7 @@ from piactl.flows.queries.accounts import AccountStore, find_entry
 
 @dataclass(frozen=True, slots=True)
 class DeviceHolder:
-    """An account, the name by which it was given, and the devices below it."""
+    """An account, the name under which it was given, and the devices below it."""
 
     name: str
     entry: Entry
@@ -69,8 +69,9 @@ class DeviceHolder:
 
 
 def find_holder(store: AccountStore, name: str, identity: str = "") -> DeviceHolder:
-    """Raises NotFound, and ActRefused for an archived account, which has no devices any more, or a
-    protected one, where `identity`, that will write, is the help desk's."""
+    """The account of this name with its devices. Raises NotFound, and ActRefused for an archived account,
+    which has no devices any more, and for a protected one if `identity`, which will write, is the help
+    desk's."""
     return _holder(store, name, find_entry(store, name), identity)
 
 
@@ -97,7 +98,7 @@ def prepare_holders(
     identity: str,
     prepare: Callable[[DeviceHolder], PreparedAccount],
 ) -> Batch:
-    """A batch of the results of `prepare` for each account, as of `prepare_each`."""
+    """The batch of what `prepare` returns for each account; see `prepare_each`."""
     return Batch(
         prepare_each(store, names, lambda name, entry: prepare(_holder(store, name, entry, identity)))
     )
@@ -174,7 +175,8 @@ def _refused_by(holder: DeviceHolder, *, active: bool) -> str | None:
 
 
 def _use(holder: DeviceHolder, entry: DeviceEntry) -> str:
-    """in force, waits (to be verified), suspended, or left over where a command died."""
+    """The use of a device: in force, waits (to be verified), suspended, or left over from a command that
+    died."""
     if entry is holder.in_force:
         return "in force"
     if entry.device.state is DeviceState.PENDING:

@@ -1,8 +1,8 @@
 """Checks a one-time code and uses it up, before anything follows from it.
 
 A code is used up by a compare-and-swap on the device's entry: one modify deletes the last step that was read
-and adds the new one. Of two checks of one code at the same instant, one finds the old value gone: for it the
-code has already been used.
+and adds the new one. Of two checks of one code at the same instant, one finds that the old value is gone: for
+that check the code has already been used.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def use_code(
     *,
     stored: Callable[[EntryWrite], Outcome] | None = None,
 ) -> CheckedCode:
-    """Checks a code of the device in force and uses it up: GOOD is returned once for one code, ever.
+    """Checks a code of the device in force and uses it up: it returns GOOD for one code only once, ever.
 
     `writer` must be bound as an identity that may change devices (desk, administrator). `stored` makes the
     write in place of `writer`, for example with the journal. Raises SealBroken, PiactlError if the code

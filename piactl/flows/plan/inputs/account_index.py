@@ -92,7 +92,7 @@ class AccountIndex:
         return (entry.account for entry in self.entries())
 
     def entry(self, matricule: str, keys: DigestKeys) -> Entry | None:
-        """The account of a matricule, an archived one too."""
+        """The account of a matricule, even if it is archived."""
         entry = self.by_matricule.get(matricule) or self.further.get(matricule)
         if entry is None and self.archived:
             digests = keys.candidates("matricule", matricule)

@@ -1,10 +1,10 @@
 """Resolves disagreements of several sources about one person by their rank, and remembers what did not count.
 
 If every statement counted, one source would rename an account and the next night the other would rename it
-back. So sources have a rank: their order in the configuration, unless it names another one that comes first
-for a field. Only deviations are stored, in the record of the source in the directory, for all
-hosts: a keyed digest of each field whose last statement differs from the account. Without a deviation, the
-last statement is the value of the account.
+back. So sources have a rank: their order in the configuration, unless it names another source that comes
+first for a field. Only deviations are stored, in the record of the source in the directory, for all hosts: a
+keyed digest of each field whose last statement differs from the account. Without a deviation, the last
+statement is the value of the account.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Resolver:
         """The person with the statements that count; a field in which none does is silent.
 
         `listed` has the person of each source of the run, `assignments` are those after it. The first
-        assignment of the person is of the row that changes a field.
+        assignment of the person comes from the row that changes a field.
         """
         sources = self._sources_of(assignments)
         listed = {source: described for source, described in listed.items() if source in sources}
@@ -103,7 +103,7 @@ class Resolver:
     def _last(
         self, source: str, matricule: str, name: str, current: str, stated: Mapping[str, str]
     ) -> str | None:
-        """What a source states, tonight or the last time; None if that is not known, but was no blank."""
+        """What a source states, tonight or the last time; None if that is unknown and was not blank."""
         if source in stated:
             return stated[source]
         stored = self._stored(source, matricule).get(name)
@@ -112,7 +112,8 @@ class Resolver:
         return "" if self.keys.matches(stored, _purpose(name), "") else None
 
     def _said_before(self, source: str, matricule: str, name: str, value: str | None) -> bool:
-        """Whether the deviation of a source is remembered; None: it says nothing tonight."""
+        """Whether the remembered deviation of a source is `value`; if the source says nothing tonight
+        (`value` is None), any deviation counts."""
         stored = self._stored(source, matricule).get(name)
         return stored is not None and (value is None or self.keys.matches(stored, _purpose(name), value))
 

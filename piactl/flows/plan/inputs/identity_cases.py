@@ -46,8 +46,8 @@ def those_let_in(
     rules: Rules,
 ) -> list[SourcedFeed]:
     """The feeds without the people whom a case separates from the account of their matricule, or from the
-    person in waiting. The account then goes on with what is known. `accounts` has archived ones too. The
-    cases are in `merged`.
+    person in waiting. The account then keeps the known data. `accounts` has archived ones too. The cases are
+    added to `merged`.
 
     People in waiting who have an account are compared as well: they may come from a delta whose people were
     held.
@@ -154,7 +154,8 @@ def certain_joins(
 def _certain(
     person: Person, index: AccountIndex, decision: Decision | None, rules: Rules, *, supplement: bool
 ) -> Account | None:
-    """The account; for a person of a supplement, which has no NUMEN, the identity is enough."""
+    """The account of the person if it is certain. For a person of a supplement, which has no NUMEN, the
+    identity is enough."""
     keys, traces = rules.keys, traces_of(person, rules.keys)
     likely = {a.uid: a for trace in traces for a in index.holders.get(trace, ())}
     evidence = {uid: words for uid, a in likely.items() if (words := traces.evidence(traces_of_account(a)))}
@@ -250,8 +251,8 @@ class _Search:
                     yield other
 
     def _look(self, person: Person, own: _Other) -> None:
-        """Makes the case of a newcomer, if somebody may be the same person. One made by a head of school
-        is always a case: only somebody who knows them can say which account is theirs."""
+        """Makes the case of a newcomer, if somebody may be the same person. A newcomer made by a head of
+        school is always a case: only somebody who knows them can say which account is theirs."""
         evidence = {}
         for other in self._others(own, own.traces):
             words = own.traces.evidence(other.traces)
@@ -277,7 +278,7 @@ class _Search:
         )
 
     def _look_at_numen(self, matricule: str, account: Account, traces: Traces) -> None:
-        """Makes the case of a known person whose NUMEN another one has."""
+        """Makes the case of a known person whose NUMEN another person has."""
         own = _Other(account.uid, traces, account, (matricule,))
         has_it = account.numen_digest in traces.numens
         others = {
@@ -318,6 +319,6 @@ class _Search:
 
 
 def _beside(person: Person, other: _Other, words: Iterable[str], keys: DigestKeys) -> tuple[str, ...]:
-    """How birth date and names compare, where the identity does not say it."""
+    """How birth date and names compare, unless the identity already agrees."""
     born = same_birth(person, *births_of(other.account), keys) if other.account is not None else None
     return () if SAME_IDENTITY in words else compared(person, other.traces.named, born)

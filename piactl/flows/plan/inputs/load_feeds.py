@@ -297,7 +297,7 @@ def check_limits(
             refusals += order_refusals(facts, before, source.delta_days, source.delta_weekdays)
             before.add(facts.digest)
         memory_of = memory.sources.get(source.name)
-        # other sets of a source that lists its establishments in parts are of other ones
+        # if a source lists its establishments in parts, its other sets are of other establishments
         if facts.part:
             known_parts = parts.setdefault(source.name, {})
             last_part = known_parts.get(facts.kind, PartRecord())

@@ -86,7 +86,7 @@ class MergedFeeds:
     absents: list[AbsentAssignment] = field(default_factory=list)
     sources: dict[str, SourceMemory] = field(default_factory=dict)
     once: dict[str, tuple[Person, tuple[Assignment, ...]]] = field(default_factory=dict)
-    """The person and all assignments from a delta, which no later feed may repeat."""
+    """The person and all assignments from a delta, which perhaps no later feed repeats."""
     notes: dict[str, str] = field(default_factory=dict)
     """The reasons of changes that come from no row."""
     disagreements: list[Disagreement] = field(default_factory=list)
@@ -95,8 +95,8 @@ class MergedFeeds:
     cases: dict[str, Case] = field(default_factory=dict)
     """The cases of this run, by id."""
     aside: dict[tuple[str, str], Case] = field(default_factory=dict)
-    """By source and matricule, the case that keeps a person from their account; without a source, one that
-    keeps their NUMEN from it."""
+    """By source and matricule, the case that keeps a person apart from their account; without a source, the
+    case that keeps their NUMEN apart."""
     asked: set[tuple[str, str]] = field(default_factory=set)
     """The sources and matricules of all people in the feeds."""
     local: set[str] = field(default_factory=set)
@@ -114,10 +114,10 @@ def merge_feeds(
     rules: Rules,
     accepted: Accepted = NOTHING,
 ) -> None:
-    """Merges the feeds, in their order and without those whom a case keeps out, into the assignments that are
-    `known` of each matricule; `accounts` are those that are not archived.
+    """Merges the feeds, in their order and without the people whom a case keeps out, into the assignments
+    that are `known` of each matricule; `accounts` are those that are not archived.
 
-    A person with a rejected row in any of the feeds is held: nothing of them changes in this run.
+    A person with a rejected row in any of the feeds is held: nothing about them changes in this run.
     """
     for sourced in feeds:
         merged.local |= sourced.feed.local
@@ -144,8 +144,8 @@ def _with_known_starts(
     known: Mapping[str, tuple[Assignment, ...]],
     as_of: date,
 ) -> SourcedFeed:
-    """The feed; one of a format without dates with the starts of the posts that are known, or `merged` from
-    earlier feeds of the run."""
+    """The feed. In a format without dates, posts get the starts that are known, or `merged` from earlier
+    feeds of the run."""
     if sourced.feed.written is None or "debut" in sourced.feed.written.columns:
         return sourced
     day = sourced.feed.facts.date or as_of
@@ -238,10 +238,10 @@ def _merge_people(
     merged: MergedFeeds,
     rules: Rules,
 ) -> None:
-    """Merges the rows of a person in several feeds. A contradiction holds the person; but if only the data of
-    an account differ between two sources, those of an account that exists stay and the assignments change,
-    and for a newcomer the source of the higher rank counts. Of several sets of a national feed the last
-    counts. A supplement says nothing of the data of people whom an authoritative source knows."""
+    """Merges the rows of a person in several feeds. A contradiction holds the person. But if two sources
+    differ only in the data of an account, an existing account keeps its data while the assignments change,
+    and for a newcomer the source of the higher rank counts. Of several sets of a national feed, the last
+    counts. A supplement says nothing about the data of people whom an authoritative source knows."""
     silent = _silent(sourced)
     for matricule, listed in sourced.feed.people.items():
         person = replace(listed, silent=silent) if silent else listed
@@ -276,8 +276,8 @@ def _merge_people(
 
 
 def _by_rank(joined: Person, left: Person, right: Person, ranks: Ranks) -> tuple[Person, str]:
-    """A newcomer with the data of the source of the higher rank, and the sources that count where both have
-    other ones."""
+    """A newcomer with the data of the source of the higher rank, and the sources that count for the fields in
+    which both differ."""
     values, counts = {}, []
     for name in PERSON_DATA:
         order = sorted(
