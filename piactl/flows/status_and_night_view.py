@@ -32,7 +32,7 @@ from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.signed_plan_file import plan_document
 from piactl.flows.queries.accounts import AccountStore
-from piactl.flows.queries.overrides import exceptions_by_hand, overrides_in_force
+from piactl.flows.queries.overrides import current_overrides, exceptions_by_hand
 
 RUNS = 5
 
@@ -72,7 +72,7 @@ def status_view(
             for run in broken_glass(runs, now)
         ],
         "waiting": _waiting(memory, settings, len(requests.open(now)), today),
-        "overrides_ending": [row for row in overrides_in_force(store, say) if row["until"] <= soon],
+        "overrides_ending": [row for row in current_overrides(store, say) if row["until"] <= soon],
         "exceptions_ending": [row for row in exceptions_by_hand(store, say) if row["end"] <= soon],
         "guards": [
             *losses_in_window(policy, last, losses_before(last.losses, last.unfinished, {}, today), today)

@@ -158,15 +158,13 @@ OVERRIDE_COLUMNS = ("uid", "kind", "what", "until", "made", "by", "reason", "spo
 
 
 def list_overrides(output: Output = None, as_of: AsOf = None, columns: Columns = "") -> int:
-    """List the overrides in force, sorted by last day.
+    """List the overrides that have not ended, sorted by last day.
 
     Example: piactl override list
     """
-    from piactl.flows.queries.overrides import overrides_in_force
+    from piactl.flows.queries.overrides import current_overrides
 
-    return list_of_accounts(
-        this_configuration(), overrides_in_force, OVERRIDE_COLUMNS, output, as_of, columns
-    )
+    return list_of_accounts(this_configuration(), current_overrides, OVERRIDE_COLUMNS, output, as_of, columns)
 
 
 @with_shared_options

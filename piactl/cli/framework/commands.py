@@ -81,7 +81,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
         "list_exceptions",
         "List the exceptions that have not ended.",
     ),
-    "override list": ("exception_and_override", "list_overrides", "List the overrides in force."),
+    "override list": ("exception_and_override", "list_overrides", "List the overrides that have not ended."),
     "override end": ("exception_and_override", "end_overrides", "End overrides before their day."),
     "match list": ("match_and_drift", "list_cases", "List the open cases, by age."),
     "match show": (

@@ -148,7 +148,7 @@ def exceptions_on(question: Question, service: Service, uai: str) -> list[Servic
     ]
 
 
-def denial_in_force(question: Question, service: Service, uai: str) -> ServiceException | None:
+def current_denial(question: Question, service: Service, uai: str) -> ServiceException | None:
     """The denial without which the account would have the right."""
     denials = [e for e in exceptions_on(question, service, uai) if not e.grants]
     if not denials:
@@ -174,7 +174,7 @@ def lose_remedies(question: Question, service: Service, uai: str) -> Iterator[Re
 def gain_remedies(question: Question, service: Service, uai: str, until: date | None) -> Iterator[Remedy]:
     """Remedies that give the right. After `until` the date alone gives it."""
     yes_days = _right_days(service, uai)
-    denial = denial_in_force(question, service, uai)
+    denial = current_denial(question, service, uai)
     if denial is not None:
         yield from end_exception_remedy(question, service, denial.uai, "denial", yes_days, yes=True)
     if uai or not service.per_establishment:

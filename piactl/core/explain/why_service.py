@@ -17,7 +17,7 @@ from piactl.core.explain.question import (
 )
 from piactl.core.explain.remedies import (
     ASSIGNED,
-    denial_in_force,
+    current_denial,
     exceptions_on,
     gain_remedies,
     lose_remedies,
@@ -163,7 +163,7 @@ def _delay(post: Post, service: Service) -> str:
 
 
 def _refused(question: Question, service: Service, uai: str) -> Ground:
-    denial = denial_in_force(question, service, uai)
+    denial = current_denial(question, service, uai)
     if denial is not None:
         return f"an exception: {exception_text(denial)}", (), None
     if question.state is State.GRACE:

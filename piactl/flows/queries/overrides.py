@@ -34,7 +34,7 @@ def exceptions_by_hand(store: AccountStore, unreadable: ReportUnreadable) -> lis
     return sorted(rows, key=lambda row: (row["uid"], row["service"], row["uai"] or "", row["start"]))
 
 
-def overrides_in_force(store: AccountStore, unreadable: ReportUnreadable) -> list[dict[str, Any]]:
+def current_overrides(store: AccountStore, unreadable: ReportUnreadable) -> list[dict[str, Any]]:
     """One row per override that applies on the day, by its last day; `unreadable` as for
     `exceptions_by_hand`."""
     rows = [
