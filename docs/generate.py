@@ -119,7 +119,7 @@ def _option(parameter: Any, context: Any) -> tuple[str, str]:
 
 
 def _sentence(text: str) -> str:
-    """Help of a parameter in one line, without what the usage line says already."""
+    """The help of a parameter in one line, without what the usage line already says."""
     return " ".join(text.replace("[required]", "").split())
 
 
@@ -238,7 +238,7 @@ def _terms(terms: Any) -> list[str]:
 
 
 def _roff(text: str) -> str:
-    """Text with what roff reads as its own made plain; `words` in bold."""
+    """The text with the characters of roff escaped, and with `words` in bold."""
     text = text.replace("\\", r"\e").replace("-", r"\-").replace("'", r"\(aq")
     text = re.sub(r"`([^`]+)`", r"\\fB\1\\fR", text)
     return rf"\&{text}" if text.startswith(".") else text
@@ -271,7 +271,7 @@ _NEWCOMER = (
 
 
 def _write_case(feeds: Path) -> None:
-    """The last feed with a newcomer who may be somebody known."""
+    """Writes the last feed with one more row: a newcomer who may be a known person."""
     *rows, _ = (feeds / "rh-night3-2026-09-04.csv").read_text(encoding="utf-8").splitlines()
     trailer = f"#FIN;rows={len(rows)};date=2026-09-04"
     text = "\n".join([*rows, _NEWCOMER, trailer, ""])
@@ -279,7 +279,7 @@ def _write_case(feeds: Path) -> None:
 
 
 def refreshed_examples(text: str, preparation: str = "") -> str:
-    """The text with the output of each `$ command` in its console blocks as the command prints it now."""
+    """The text, with the current output of each `$ command` in its console blocks."""
     folder = Path(tempfile.mkdtemp(prefix="piactl-docs-"))
     try:
         (folder / "examples").symlink_to(TOP / "examples")
@@ -301,7 +301,7 @@ def _played(block: str, folder: Path) -> Iterator[str]:
 
 
 def _output(command: str, folder: Path) -> str:
-    """What a command prints on stdout; raises where it fails."""
+    """What a command prints on stdout. Raises RuntimeError if it fails."""
     words = {"piactl": [sys.executable, "-m", "piactl"], "python": [sys.executable]}
     first, *rest = command.split()
     environment = {

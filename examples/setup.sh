@@ -1,8 +1,8 @@
-# Sourced by examples/demo and tests/run, with `top` set to the checkout: makes sure that there is a Python
-# environment and a slapd, installing what is missing, and sets `python`.
+# Sourced by examples/demo and tests/run with `top` set to the checkout. Makes sure that there are a Python
+# environment and a slapd, installs what is missing, and sets `python`.
 #
-# Needs python3 (3.11 or later). On Debian, as root or with sudo, missing packages are installed by apt;
-# otherwise the one command to run is said.
+# Needs python3 (3.11 or later). On Debian, as root or with sudo, apt installs missing packages; otherwise it
+# prints the command to run.
 
 PATH=${PATH:-/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin}
 export PATH
@@ -20,7 +20,7 @@ _install() {  # package...
     fi
     echo "Installing $*" >&2
     export DEBIAN_FRONTEND=noninteractive
-    # without a configuration the package starts no server of its own
+    # without a configuration the package does not start its own server
     if command -v debconf-set-selections >/dev/null; then
         echo "slapd slapd/no_configuration boolean true" | _as_root debconf-set-selections
     fi
@@ -58,7 +58,7 @@ _environment() {  # extras, "" or [dev]
     [ "$1" != "[dev]" ] || lock="$top/requirements-dev.lock"
     wanted=$(cat "$top/pyproject.toml" "$top"/requirements*.lock | cksum | cut -d' ' -f1)
     found=$(cat "$venv/.piactl" 2>/dev/null || true)
-    # an environment for the tests serves the demo too
+    # the demo can use an environment for the tests too
     if [ -x "$venv/bin/python" ] && { [ "$found" = "$wanted$1" ] || [ "$found" = "$wanted[dev]" ]; }; then
         return
     fi
@@ -69,7 +69,7 @@ _environment() {  # extras, "" or [dev]
     rm -rf "$venv"
     "$base" -m venv "$venv"
     echo "Installing piactl and what it needs into .venv" >&2
-    # exactly the files that were locked, by their hashes
+    # exactly the locked files, by their hashes
     "$venv/bin/python" -m pip install --quiet --require-hashes -r "$lock"
     if [ "$1" = "[dev]" ]; then
         "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable "$top"
@@ -80,7 +80,7 @@ _environment() {  # extras, "" or [dev]
 }
 
 _has_slapd || _install slapd ldap-utils slapd-contrib
-# a test runs the pipe of docs/accounts.md
+# jq is for a test that runs the pipe of docs/accounts.md
 [ "${extras:-}" != "[dev]" ] || command -v jq >/dev/null || _install jq
 _environment "${extras:-}"
 python="$top/.venv/bin/python"

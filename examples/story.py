@@ -1,4 +1,4 @@
-"""What examples/demo shows: three nights on a private slapd and a dangerous file, as people type it."""
+"""What examples/demo shows: three nights on a private slapd and a dangerous file, with the typed commands."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ approvals:
 
 
 class Story:
-    """The sandbox and the feeds of one showing."""
+    """The sandbox and the feeds of one demonstration."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -41,7 +41,7 @@ class Story:
         print(f"\n\033[1m== {text}\033[0m" if sys.stdout.isatty() else f"\n== {text}", flush=True)
 
     def piactl(self, *words: str, expected: int = 0, quiet: bool = False, by: str = "") -> str:
-        """Types a command, `by` a person who logged in, shows what it says, and checks its exit code."""
+        """Runs a command, `by` a person who is logged in, shows its output, and checks its exit code."""
         shown = " ".join(word.replace(str(self.folder) + "/", "") for word in words)
         print(f"{by}$ piactl {shown}", flush=True)
         command = [*(self._logged_in(by) if by else ()), sys.executable, "-m", "piactl", *words]
@@ -54,7 +54,7 @@ class Story:
 
     def _logged_in(self, name: str) -> list[str]:
         """The words before a command that give it the login record of a person of PERSONS, in a mount
-        namespace that has them among its users. Root alone can do that: it can be two people, as
+        namespace in which these people are users. Only root can do that: it can be two people, as
         docs/approvals.md says."""
         users = self.folder / "passwd"
         if not users.exists():
@@ -83,7 +83,7 @@ class Story:
         return account
 
     def services(self, uid: str, day: date) -> str:
-        """The services held on a day; of those of one establishment, at which."""
+        """The state and the services held on a day; a service of one establishment with its UAI."""
         account = self.account(uid, day)
         services = [
             e["service"] + (f"@{e['uai']}" if e["uai"] else "")
@@ -97,20 +97,20 @@ class Story:
         return next(line.split()[1] for line in status.splitlines() if line.startswith("server"))
 
     def entry_csns(self) -> str:
-        """The change number of every account, as the directory itself keeps it."""
+        """The change number (entryCSN) that the directory keeps of each account."""
         return self._ldap(
             "ldapsearch", "-LLL", "-o", "ldif-wrap=no", "-b", "o=gouv,c=fr", "(objectClass=piactlAccount)",
             "entryCSN",
         )  # fmt: skip
 
     def set_password(self, uid: str, password: str) -> None:
-        """Gives an account a password, as the directory's own administrator (over the private socket)."""
+        """Gives an account a password as the administrator of the directory, over the private socket."""
         dn = f"uid={uid},ou=personnels EN,ou=ac-amiens,ou=education,o=gouv,c=fr"
         change = f"dn: {dn}\nchangetype: modify\nreplace: userPassword\nuserPassword: {password}\n"
         self._ldap("ldapmodify", "-Q", stdin=change)
 
     def can_log_in(self, uid: str, password: str) -> bool:
-        """A simple bind, as every application does it."""
+        """Whether a simple bind succeeds, as every application does it."""
         dn = f"uid={uid},ou=personnels EN,ou=ac-amiens,ou=education,o=gouv,c=fr"
         with tempfile.NamedTemporaryFile("w", dir=self.folder) as secret:
             secret.write(password)
@@ -164,7 +164,7 @@ class Story:
         self.piactl("doctor")
 
     def _move_rentree(self, first: date, last: date) -> None:
-        """The rentrée of the demonstration is now, and so are the guards that let one pass."""
+        """Moves the period in which the guards let a rentrée pass to the days of the demonstration."""
         file = self.sandbox / "policy.yaml"
         usual = "      from: 08-20\n      to: 09-30\n"
         policy = file.read_text(encoding="utf-8")
@@ -279,7 +279,7 @@ class Story:
 
 
 def _without_aed(feed: Path, bad: Path, last: date) -> str:
-    """Writes the feed with the posts of at most 24 AED ended on a day; the matricule of one of them."""
+    """Writes the feed with the posts of at most 24 AED ended on `last`; returns one of their matricules."""
     header, *rows, end = feed.read_text(encoding="utf-8").splitlines()
     columns = header.split(";")
     function, start, fin = (columns.index(name) for name in ("fonction", "debut", "fin"))

@@ -1,4 +1,4 @@
-"""Writes AAF sets of invented people, in the form in which they are delivered."""
+"""AAF sets of invented people, in the form in which they are delivered."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def deletion(id_: str) -> str:
 
 
 def changes(before: Sequence[Agent], after: Sequence[Agent]) -> list[str]:
-    """The requests that make one population of another."""
+    """The requests that turn one population into the other."""
     old, new = {agent.id: agent for agent in before}, {agent.id: agent for agent in after}
     requests = [deletion(key) for key in old if key not in new]
     for key, agent in new.items():
@@ -130,7 +130,7 @@ def files(
     encoding: str = "UTF-8",
     academie: str = "020",
 ) -> dict[str, bytes]:
-    """The files of a complete set, the people in so many pieces."""
+    """The files of a complete set; the people are in `pieces` files."""
     stem = f"{name}_Complet_{day}"
     contents = {f"{stem}_EtabEducNat_0000.xml": document(structures(schools), encoding, academie)}
     for piece in range(pieces):
@@ -160,7 +160,7 @@ def first_degree(contents: Mapping[str, bytes]) -> dict[str, bytes]:
 def gpei(
     contents: Mapping[str, bytes], declared: str = "listeDept=[080] listeSecteur=[PU]"
 ) -> dict[str, bytes]:
-    """The same set in the form of GPEI, with what it declares of itself."""
+    """The same set in the form of GPEI, with the file in which it declares its perimeter."""
     stem = next(iter(contents)).rpartition("_")[0].rpartition("_")[0]
     param = f'<param name="GPEIgeneration"><value>\n {declared}\n</value></param>'
     infos = f'<?xml version="1.0" encoding="UTF-8"?>\n<InfosEducNat>{param}</InfosEducNat>\n'

@@ -1,7 +1,7 @@
 """Looks for known vulnerabilities in what piactl needs: `python tests/audit.py [LOCK]`.
 
-Exit code 1 for a known vulnerability. Where no advisory service answers, for a package or for all, it says
-"no verdict" and ends with 0: pip-audit itself calls that "no known vulnerabilities".
+The exit code is 1 for a known vulnerability. If no advisory service answers, for one package or for all, it
+says "no verdict" and exits with 0: pip-audit itself calls that "no known vulnerabilities".
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main(lock: str = "requirements.lock") -> int:
 
 
 def _installed(folder: str) -> str | None:
-    """pip-audit in an environment beside that of the checkout; None where it cannot be had."""
+    """pip-audit, installed beside the environment of the checkout; None if it cannot be installed."""
     try:
         venv.create(folder, with_pip=True)
         install = [f"{folder}/bin/python", "-m", "pip", "install", "--quiet", PIP_AUDIT]

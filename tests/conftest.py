@@ -32,12 +32,12 @@ from .remembered import (
     stop_kept,
 )
 
-# today of the tests is today of the policy (Europe/Paris), also in the hours in which UTC has another day;
-# in this form no file of time zones is needed
+# the tests and the policy have the same today (Europe/Paris), also in the hours in which UTC has another day;
+# a value in this form needs no time zone files
 os.environ["TZ"] = "CET-1CEST,M3.5.0,M10.5.0/3"
 time.tzset()
 
-# how long one example takes depends on what else the machine does; the same examples each time, but for --all
+# the time of one example depends on the load of the machine; the examples are the same, except with --all
 settings.register_profile("piactl", deadline=None, derandomize=True)
 settings.register_profile("search", deadline=None)
 settings.load_profile("piactl")
@@ -56,19 +56,19 @@ def rounds(request: pytest.FixtureRequest) -> int:
 
 
 def pytest_configure() -> None:
-    # root may test the checkout of somebody else, whose examples piactl would not believe
+    # root may test the checkout of another user, whose example files piactl would not trust
     private_files.trusted_owners.add(Path(__file__).stat().st_uid)
-    # a shell starts what it puts in the background deaf to SIGINT, and so would be whatever the tests start
+    # a shell makes background processes ignore SIGINT, and programs that the tests start would ignore it too
     signal.signal(signal.SIGINT, signal.default_int_handler)
     remember_commands_and_configurations()
-    # the tests expect English output, also on the machine of somebody whose locale is French
+    # the tests expect English output, also on a machine with a French locale
     for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
         if os.environ.get(name, "").startswith("fr"):
             os.environ[name] = "C.UTF-8"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # the stories of the most people first: begun last, one would keep a worker busy when the others are done
+    # the stories of the most people first: one that began last would keep a single worker busy at the end
     items.sort(key=_people, reverse=True)
 
 
@@ -78,7 +78,7 @@ def _people(item: pytest.Item) -> int:
 
 
 def pytest_collection_finish() -> None:
-    # some million objects that stay: no collection needs to look at them again
+    # some million objects stay: no garbage collection needs to look at them again
     gc.collect()
     gc.freeze()
 
@@ -108,27 +108,27 @@ class Sandbox:
 
     @contextmanager
     def root(self) -> Iterator[ldap3.Connection]:
-        """Bound as the rootdn (SASL EXTERNAL), which sees and may do everything: to look and to arrange."""
+        """A connection as the rootdn (SASL EXTERNAL), which may see and do everything."""
         options = {"authentication": ldap3.SASL, "sasl_mechanism": ldap3.EXTERNAL, "sasl_credentials": ""}
         with _bound(self.uri, **options) as connection:
             yield connection
 
     @contextmanager
     def connect(self, identity: str) -> Iterator[ldap3.Connection]:
-        """Bound as one of the service identities: reader, nightly, desk, administrator."""
+        """A connection as one of the identities: reader, nightly, desk, administrator, approver."""
         password = (self.folder / "secrets" / identity).read_text().strip()
         with self.bind(identity_dn(identity), password) as connection:
             yield connection
 
     @contextmanager
     def bind(self, dn: str, password: str) -> Iterator[ldap3.Connection]:
-        """A simple bind ("" and "" is anonymous); raises an LDAPOperationResult where it is refused."""
+        """A simple bind ("" and "" is anonymous); raises an LDAPOperationResult if it is refused."""
         options = {"user": dn, "password": password, "authentication": ldap3.SIMPLE} if dn else {}
         with _bound(self.uri, **options) as connection:
             yield connection
 
     def entry(self, dn: str) -> dict[str, list[bytes]] | None:
-        """All attributes of one entry, operational ones too, as root; None where there is none."""
+        """All attributes of one entry as root sees them, operational ones too; None if there is no entry."""
         with self.root() as connection:
             try:
                 connection.search(dn, "(objectClass=*)", ldap3.BASE, attributes=["*", "+"])
@@ -139,7 +139,7 @@ class Sandbox:
     def entries(
         self, base: str, query: str = "(objectClass=*)", attributes: tuple[str, ...] = ("*", "+")
     ) -> dict[str, dict[str, list[bytes]]]:
-        """The entries of a subtree by DN, all attributes unless others are given, as root."""
+        """The entries of a subtree by DN as root sees them, with all attributes unless others are given."""
         with self.root() as connection:
             connection.search(base, query, ldap3.SUBTREE, attributes=list(attributes))
             return {e["dn"]: dict(e["raw_attributes"]) for e in connection.response if "dn" in e}
@@ -183,9 +183,10 @@ def _bound(uri: str, **options: Any) -> Iterator[ldap3.Connection]:
 
 @pytest.fixture
 def make_sandbox() -> Iterator[Callable[..., Sandbox]]:
-    """Makes started sandboxes (`make_sandbox(accesslog=True)`), each stopped at the end by its pid.
+    """Makes started sandboxes (`make_sandbox(accesslog=True)`); each is stopped at the end by its pid.
 
-    They have the same passwords and keys, except `fresh` ones. One `like` a stopped one has its content too.
+    They have the same passwords and keys, except `fresh` ones. A sandbox `like` a stopped one also has its
+    content.
     """
     folders: list[Path] = []
 
@@ -200,7 +201,7 @@ def make_sandbox() -> Iterator[Callable[..., Sandbox]]:
     yield make
     for folder in folders:
         if process := recall(folder / "slapd" / "process.json"):
-            os.kill(process.pid, signal.SIGKILL)  # its data go too
+            os.kill(process.pid, signal.SIGKILL)  # its data are removed too
         shutil.rmtree(folder)
 
 
@@ -215,5 +216,5 @@ def preparing(*, accesslog: bool = False) -> Iterator[Sandbox]:
 
 @pytest.fixture
 def sandbox(make_sandbox: Callable[..., Sandbox]) -> Sandbox:
-    """A fresh, running sandbox of the test's own."""
+    """A running sandbox for one test."""
     return make_sandbox()

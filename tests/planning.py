@@ -1,4 +1,4 @@
-"""Plans made in the process of the test, from a configuration and a directory."""
+"""Makes plans in the process of the test, from a configuration and a directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests make once and use many times: read configurations, and prepared sandboxes.
+"""What the tests make once and use many times: parsed configurations and prepared sandboxes.
 
 A command reads its configuration in some 60 ms, and a sandbox is made in some 100 ms; the tests run some ten
 thousand commands on a thousand sandboxes.
@@ -27,10 +27,10 @@ from piactl.sandbox.slapd_configuration_and_folder import socket_uri
 
 
 def remember_commands_and_configurations() -> None:
-    """Lets the commands in this process read their own options, and each content of a policy, a register or a
-    configuration, once.
+    """Makes the commands in this process read their own options only once, and each content of a policy, a
+    register or a configuration only once.
 
-    The file itself is still looked at each time (its owner, mode and bytes); a content with a mistake is read
+    The file itself is still checked each time (its owner, mode and bytes); a content with a mistake is read
     anew each time.
     """
     # the options of a command are the same in each run
@@ -47,7 +47,7 @@ def _once_per_content(read: Callable[[Path], Any]) -> Callable[[Path], Any]:
 
     def reading(path: Path) -> Any:
         content = read_content(path)
-        # settings have absolute paths, and depend on the user and on the programs that they name
+        # settings contain absolute paths, and may depend on the user and on the programs that they name
         if read.__name__ == "read_settings" and ("hooks:" in content.text or "{user}" in content.text):
             return read(path)
         key = (str(path.absolute()) if read.__name__ == "read_settings" else "", content.digest)
@@ -75,15 +75,15 @@ def copy_prepared(prepared: Path, folder: Path) -> None:
 CHEAPER = {
     # no test cuts the power, and each write would wait for the disk
     "\nmaxsize ": "\ndbnosync\nmaxsize ",
-    # nobody guesses these passwords, and each hash of one would take some 30 ms of CPU
+    # nobody attacks these passwords, and each hash would take some 30 ms of CPU
     "\nmoduleload argon2\n": "\nmoduleload argon2 m=8 t=1 p=1\n",
 }
-"""Settings of slapd in tests: other lines, with the same effect on what is written and refused."""
+"""Cheaper settings of slapd for tests, with the same effect on what is written and refused."""
 
 
 @cache
 def prepared_sandbox(accesslog: bool) -> Path:
-    """A new sandbox, stopped, one for each kind in a process."""
+    """A new, stopped sandbox; each process makes one of each kind."""
     folder = kept_folder()
     start_sandbox(folder, accesslog=accesslog)
     stop_kept(folder)
@@ -97,7 +97,7 @@ def prepared_sandbox(accesslog: bool) -> Path:
 
 
 def kept_folder() -> Path:
-    """A folder that goes at the end of the process."""
+    """A folder that is removed at the end of the process."""
     folder = Path(tempfile.mkdtemp(prefix="piactl-kept-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

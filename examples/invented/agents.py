@@ -10,7 +10,7 @@ COLUMNS = (
     "matricule numen civilite nom_usage nom_famille prenom date_naissance courriel_prive "
     "corps position uai fonction discipline modalite quotite debut fin"
 ).split()
-"""The canonical layout: the first eight are the person's, the others the assignment's."""
+"""The canonical layout: the first eight columns are about the person, the others about the assignment."""
 
 Row = tuple[str, ...]
 """One line of a feed, in the order of COLUMNS."""
@@ -34,7 +34,7 @@ class Post:
 
 @dataclass(slots=True)
 class Agent:
-    """A person and their posts. `far_end`: written by an application whose open end is 31/12/9999."""
+    """A person and their posts. `far_end`: their HR application writes an open end as 31/12/9999."""
 
     matricule: str
     numen: str
@@ -49,8 +49,8 @@ class Agent:
 
     @property
     def kept(self) -> int:
-        """Days for which HR still lists a post that has ended: not the same for all, so that those of
-        one rentrée do not vanish in one night.
+        """The number of days for which HR still lists a post that has ended. It differs between people, so
+        that the posts that end at one rentrée do not vanish in one night.
         """
         return 90 + int(self.matricule) % 120
 
@@ -60,7 +60,7 @@ class Agent:
         return [post for post in self.posts if post.end is None or post.end >= oldest]
 
     def main(self, day: date) -> Post | None:
-        """The post that they hold on that day without being on leave from it."""
+        """Their main post on that day; None if they are on leave."""
         posts = [p for p in self.posts if p.covers(day)]
         if any(p.position not in {"activite", ""} for p in posts):
             return None

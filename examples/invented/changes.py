@@ -16,7 +16,8 @@ from invented.people import People, last_of_school_year, leave
 class Night:
     """One feed. `kind` is first, rentree or ordinary; `effective` is the day its mutations begin.
 
-    `share` of the people who were there before are changed, `arrivals` is a share of the first population.
+    `share` is the share of the people already there that are changed, `arrivals` a share of the first
+    population.
     """
 
     number: int
@@ -28,11 +29,11 @@ class Night:
 
 
 Event = Callable[[Agent, Night, People, Random], bool]
-"""Changes an agent; False where it does not apply to them."""
+"""Changes an agent; False if it does not apply to them."""
 
 
 def change(agent: Agent, night: Night, people: People, rng: Random) -> bool:
-    """Perhaps changes somebody; true where their rows are other ones now."""
+    """Perhaps changes somebody; true if their rows are different now."""
     if night.kind == "rentree":
         ending = next((p for p in agent.posts if p.end == night.effective - timedelta(days=1)), None)
         if ending is not None and ending.modality == "principale":
@@ -54,7 +55,7 @@ def _renewal(agent: Agent, ending: Post, night: Night) -> bool:
 
 
 def _mutation(agent: Agent, night: Night, people: People, rng: Random) -> bool:
-    """To another establishment, on the rentrée or on the first of next month."""
+    """Moves to another establishment, at the rentrée or on the first of next month."""
     start = night.effective if night.kind == "rentree" else _next_first(night.day)
     post = agent.main(start - timedelta(days=1))
     if post is None:
@@ -71,7 +72,7 @@ def _mutation(agent: Agent, night: Night, people: People, rng: Random) -> bool:
 
 
 def _end(agent: Agent, night: Night, people: People, rng: Random) -> bool:
-    """Leaves the académie, known a little before or a little after."""
+    """Leaves the académie; HR knows it a little before or a little after."""
     last = night.effective - timedelta(days=1)
     if night.kind != "rentree":
         last = night.day + timedelta(days=int(rng.random() * 25) - 4)
@@ -144,7 +145,7 @@ def _mission(agent: Agent, night: Night, people: People, rng: Random) -> bool:
 
 
 def _return(agent: Agent, night: Night, people: People, rng: Random) -> bool:
-    """Somebody who had left is there again."""
+    """Comes back after leaving."""
     if any(p.end is None or p.end >= night.day for p in agent.posts) or not agent.posts:
         return False
     last = max(agent.posts, key=lambda p: p.start)

@@ -1,4 +1,4 @@
-"""The nights themselves: which feeds there are, and writing them in one pass whatever the size."""
+"""The nights: which feeds there are. They are written in one pass, whatever their size."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from invented.people import People
 from invented.places import HEADER, establishments, how_many
 from invented.story import Cast, Member
 
-FIRST_BEFORE = 40  # days before today of the first load
+FIRST_BEFORE = 40  # days from the first load to today
 
 
 def story_nights(
     today: date, *, ordinary_nights: int = 0, share: float = 0.003, rentree: date | None = None
 ) -> list[Night]:
-    """First load, rentrée and today's ordinary night; then so many `ordinary_nights`, none on a Sunday.
+    """First load, rentrée and today's ordinary night; then `ordinary_nights` more nights, none on a Sunday.
 
-    The mutations begin on `rentree`, by default three days before `today`, or on 1 September where that
-    lies between two days and four weeks before it. A later 1 September is a rentrée too.
+    The mutations begin on `rentree`. By default this is three days before `today`, or 1 September if that
+    day is two days to four weeks before `today`. A later 1 September is a rentrée too.
     """
     september = date(today.year, 9, 1)
     if rentree is None:
@@ -63,7 +63,7 @@ def _further(number: int, day: date, share: float) -> Night:
 
 
 def population(people: int, seed: int, today: date) -> Iterator[Row]:
-    """The rows of a complete feed of so many invented people on `today`, without a story."""
+    """The rows of a complete feed of `people` invented people on `today`, without a story."""
     crowd = People(people, seed, today, list(establishments(how_many(people))))
     for index in range(people):
         yield from crowd.agent(index).rows(today)
@@ -72,9 +72,9 @@ def population(people: int, seed: int, today: date) -> Iterator[Row]:
 def lines_by_night(
     people: int, seed: int, nights: Sequence[Night], cast: Cast | None
 ) -> Iterator[list[tuple[str, int]]]:
-    """For each person the lines of each night and how many they are; memory does not grow with `people`."""
+    """For each person the lines of each night and their number; memory use does not grow with `people`."""
     members = list(cast) if cast is not None else []
-    # the cast counts among the people, but a handful of people is not worth a crowd
+    # the cast is part of `people`; the crowd has at least 20 all the same
     size = max(people - len(members), 20)
     crowd = People(size, seed, nights[0].day, list(establishments(how_many(people))))
     for member in members:
@@ -155,7 +155,7 @@ def write_feeds(
 
 
 def _cut(path: Path) -> Path:
-    """A copy in the folder `cut` that ends in the middle of a row, two thirds down the file."""
+    """Writes a copy into the folder `cut` that ends in the middle of a row, two thirds down the file."""
     folder = path.parent / "cut"
     folder.mkdir(exist_ok=True)
     remaining = path.stat().st_size * 2 // 3

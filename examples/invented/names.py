@@ -1,7 +1,7 @@
-"""Names of nobody: common given names, surnames whose frequencies fall as in a telephone book.
+"""Invented names: common given names, and surnames whose frequencies fall as in a telephone book.
 
-Each index has a name of its own that no other index has once it is turned into an address, so that the
-share of homonyms is what the caller makes it and not an accident of the size of the population.
+The name of each index gives an address that no other index has. So the caller decides the share of
+homonyms, and it does not depend on the size of the population.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _COMMON = (
     "Charpentier Klein Bailly Boucher"
 ).split()
 
-# Consonants, then vowels, then an ending with one vowel sound: a name can be cut in one way only.
+# Consonants, then vowels, then an ending with one vowel sound: a name can be split in one way only.
 _ONSETS = "B Bl Br C Ch Cl Cr D Dr F Fl Fr G Gl Gr J L M N P Pl Pr R S T Tr V".split()
 _NUCLEI = "a o i u é ai au eu ou oi".split()
 _ENDINGS = (
@@ -52,11 +52,11 @@ _ENDINGS = (
 ).split()
 
 HOMONYMS = 0.0175
-"""The chance that a person has the name of another; those who share a name are about twice as many."""
+"""The chance that a person has another one's name; about twice as many people share a name."""
 
 
 def capitals(text: str) -> str:
-    """As some HR applications write names: capitals, no accents."""
+    """The name as some HR applications write it: in capitals, without accents."""
     return plain(text).upper()
 
 
@@ -73,7 +73,7 @@ class Name:
 
 
 class Names:
-    """The names of a population of `people`; `name(index)` is the own name of one of them."""
+    """The names of a population of `people`; `name(index)` is the name of one of them."""
 
     def __init__(self, people: int, seed: int) -> None:
         self.count = people
@@ -89,7 +89,7 @@ class Names:
         return self._pair(block, within)
 
     def late(self, serial: int) -> Name:
-        """The name of somebody who was not in the first population: a pair that nobody there has."""
+        """The name of somebody who arrives later: a pair of names that nobody in the first population has."""
         block = (serial * 7919 + 11) % len(self.surnames)
         size = self._upto[block] - (self._upto[block - 1] if block else 0)
         return self._pair(block, size + serial // len(self.surnames))
@@ -99,12 +99,12 @@ class Names:
         return self.surnames[int(share * len(self.surnames))]
 
     def _pair(self, block: int, within: int) -> Name:
-        # another starting point for each surname, or everybody would be called Marie
+        # each surname starts at another given name, or everybody would be called Marie
         given, civilite = self._given[(block * 31 + within) % len(self._given)]
         return Name(given, self.surnames[block], civilite)
 
     def _blocks(self) -> list[int]:
-        """How many people have each surname: 0.4 % the first, then falling as 1/rank, and 3 at the end."""
+        """The cumulated counts of the surnames: 0.4 % of the people for the first, then 1/rank, minimum 3."""
         sizes: list[int] = []
         seen: set[str] = set()
         ranks = count()
@@ -112,7 +112,7 @@ class Names:
         while remaining > 0:
             surname = _surname(next(ranks))
             address = plain(surname).lower().replace("'", "")
-            if address in seen:  # some invented ones are common ones
+            if address in seen:  # some invented surnames are common ones too
                 continue
             seen.add(address)
             rank = len(sizes)
@@ -138,7 +138,7 @@ class Spread:
 
 
 def _given_names() -> list[tuple[str, str]]:
-    """(given name, civilité), women and men in turn, the compound ones between the others."""
+    """(given name, civilité), alternately of women and men, with compound names among the others."""
     women = [(name, "MME") for name in _WOMEN] + [(f"Marie-{name}", "MME") for name in _WOMEN[1:40]]
     men = [(name, "M.") for name in _MEN] + [(f"Jean-{name}", "M.") for name in _MEN[1:40]]
     mixed = [pair for both in zip(women, men, strict=False) for pair in both]
@@ -168,7 +168,7 @@ def _invented(number: int) -> str:
     number, onset = divmod(number, len(_ONSETS))
     number, nucleus = divmod(number, len(_NUCLEI))
     number, ending = divmod(number, len(_ENDINGS))
-    # the onset turns with the ending, so that neighbours in the list do not look alike
+    # the onset changes with the ending, so that neighbours in the list do not look alike
     start = _ONSETS[(onset + ending * 5) % len(_ONSETS)] + _NUCLEI[nucleus]
     if number:
         number, second = divmod(number - 1, len(_ONSETS))

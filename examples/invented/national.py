@@ -1,7 +1,7 @@
-"""National feeds of a night: the same people as in its CSV file, as AAF, GPEI or STS-Web would have them.
+"""National feeds of a night: the people of its CSV file, in the form of AAF, GPEI or STS-Web.
 
-Each person has a number of their own, without NUMEN or leave, and what they are on the day. AAF of the 2nd
-degré, GPEI and STS have the establishments of the 2nd degré, AAF of the 1er degré the schools.
+Each person has their own number and the posts of the day, and neither NUMEN nor leave. AAF of the 2nd
+degré, GPEI and STS have the establishments of the 2nd degré, AAF of the 1er degré has the schools.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ NAMES = {
     "aaf1d": ("ENT1D", "1D", "ENT", ("ENTPersonNom", "ENTPersonPrenom", "ENTPersonCivilite")),
     "gpei": ("ACA_GPEI", "2D", "GPEI", ("GPEIPersonNom", "GPEIPersonPrenom", "GPEIPersonCivilite")),
 }
-"""Of each form: the name of its sets, its degree, and how the names of its attributes begin or are."""
+"""For each form: the name of its sets, its degree, the prefix of its attributes, the attributes of names."""
 CIVILITIES = {"M": "1", "M.": "1", "MME": "2", "MLLE": "3"}
 
 
 def jointure(key: str) -> str:
-    """The number of a person or a structure, by their matricule or UAI."""
+    """The number of a person or a structure, computed from the matricule or UAI."""
     return str(1_000_000 + crc32(key.encode()) % 900_000_000)
 
 
@@ -41,9 +41,9 @@ def write_set(
     form: str, feed: Path, folder: Path, day: date, register: Path, only: Collection[str] = (),
     added_rows: Sequence[Row] = (), ample: bool = False,
 ) -> Path:  # fmt: skip
-    """Writes the set of a night's CSV file into a folder of its own: of all establishments, or `only` these;
-    with the people of `added_rows`, each with one row. `ample`: as large as delivered ones, by what piactl
-    does not read.
+    """Writes the set of a night's CSV file into a folder of its own: of all establishments, or `only` these.
+    Each of `added_rows` adds one person. `ample`: adds attributes that piactl does not read, so that the set
+    is as large as a delivered one.
     """
     name, degree, prefix, named = NAMES[form]
     stem = f"{name if len(only) != 1 else f'ENT_{next(iter(only))}'}_Complet_{day:%Y%m%d}"
@@ -75,8 +75,8 @@ def write_set(
 
 
 def posts_by_person(people: Iterable[Sequence[Row]], places: Iterable[Row], day: date) -> Iterator[list[Row]]:
-    """The rows of each person that are posts at one of these places on the day; people without any are left
-    out."""
+    """For each person, the rows that are posts at one of these places on the day; people without such a post
+    are left out."""
     uais = {place["uai"] for place in places}
     for rows in people:
         posts = [row for row in rows if row["uai"] in uais and _runs(row, day)]
@@ -85,7 +85,7 @@ def posts_by_person(people: Iterable[Sequence[Row]], places: Iterable[Row], day:
 
 
 def write_same_people(feed: Path, target: Path, day: date, register: Path) -> None:
-    """Writes the people of the set of the 2nd degré as CSV, with the posts that they have there."""
+    """Writes the people of the set of the 2nd degré as CSV, with their posts in that set."""
     with target.open("w", encoding="utf-8", newline="") as out:
         writer: csv.DictWriter[str] | None = None
         for posts in posts_by_person(_people(feed), _places(register, "2D"), day):
@@ -96,7 +96,7 @@ def write_same_people(feed: Path, target: Path, day: date, register: Path) -> No
 
 
 def write_sts(feed: Path, folder: Path, day: date, register: Path) -> Path:
-    """Writes a file for each establishment, with its teachers of the day, into a folder of the day."""
+    """Writes into a folder of the day a file for each establishment, with its teachers on that day."""
     target = folder / f"{day:%Y-%m-%d}"
     target.mkdir(parents=True, exist_ok=True)
     year = day.year - (day < date(day.year, 8, 25))
@@ -148,7 +148,7 @@ def _places(register: Path, degree: str) -> list[Row]:
 
 
 def _people(feed: Path) -> Iterator[list[Row]]:
-    """The rows of each person; HR writes some UAIs in small letters."""
+    """The rows of each person, with UAIs in capitals; HR writes some in small letters."""
     with feed.open(encoding="utf-8", newline="") as file:
         rows = (
             {**row, "uai": row["uai"].upper()}
@@ -160,7 +160,7 @@ def _people(feed: Path) -> Iterator[list[Row]]:
 
 
 def _person(out: TextIO, prefix: str, named: tuple[str, str, str], posts: list[Row], *, ample: bool) -> None:
-    """The request of a person with these posts."""
+    """Writes the request of a person with these posts."""
     home = next((row for row in posts if row["modalite"] == "principale"), posts[0])
     number, (usage, given, civilite) = jointure(home["matricule"]), named
     attributes = {

@@ -1,7 +1,7 @@
 """Who works in an académie: the mix of its staff, drawn person by person from a seed.
 
-Person `index` is drawn from a generator of its own, so that any of them can be made without the others,
-and only with `Random.random`, whose sequence Python promises not to change.
+Each person has their own random generator, so any of them can be made without the others. Only
+`Random.random` is used: Python promises not to change its sequence.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RARE = ("BED", "EAP", "FCA", "FCP", "FIJ", "IS", "ISES", "PPA", "UPI")
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One kind of staff: share of all, where they work, function codes, corps codes, NUMEN letter."""
+    """One kind of staff: its share of all, place of work, function codes, corps codes, NUMEN letter."""
 
     share: float
     kind: str
@@ -59,7 +59,7 @@ JOBS = (
 
 
 class People:
-    """A population on `first_day`; indices at or above `size` are those who arrive later."""
+    """A population on `first_day`; indices from `size` on are people who arrive later."""
 
     def __init__(self, size: int, seed: int, first_day: date, places: Sequence[Place]) -> None:
         self.size = size
@@ -80,7 +80,7 @@ class People:
         return agent
 
     def newcomer(self, index: int, start: date) -> Agent:
-        """Somebody who was not there before and starts on that day."""
+        """A new person who starts on that day."""
         agent = self.agent(index)
         post = agent.posts[0]
         if post.end is not None and post.end <= start:
@@ -152,7 +152,7 @@ class People:
                 each.uai = each.uai.lower()  # seen in feeds
 
     def _contract(self, post: Post, rng: Random) -> None:
-        """Most run to the end of a school year, some from day to day."""
+        """Gives the contract its dates: most end with a school year, some on any day."""
         if post.corps in _CONTRACT_2D and rng.random() < 0.5:
             post.start = self.first_day - timedelta(days=10 + int(rng.random() * 110))
             post.end = self.first_day + timedelta(days=int(rng.random() * 260) - 9)
@@ -218,7 +218,7 @@ def _one(values: Sequence[_T], rng: Random) -> _T:
 
 
 def _numen(index: int, job: Job, birth: date, rng: Random) -> str:
-    """Of the right shape; its last eight characters are another one for each index."""
+    """A NUMEN of the right shape; its last eight characters differ for each index."""
     tail = (index * 1_000_003 + 12_345) % (10**5 * 26**3)
     digits, letters = divmod(tail, 26**3)
     academie = "20" if rng.random() < 0.8 else _one(("09", "14", "24", "25", "19"), rng)

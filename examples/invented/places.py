@@ -1,4 +1,4 @@
-"""Establishments: the public ones that everybody knows, then invented ones with a right key letter."""
+"""Establishments: well-known public ones, then invented ones with a correct key letter."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Place:
         return (self.uai, self.name, self.nature, self.degree, self.sector, self.commune)
 
 
-# Offices have no nature and no degree here: the real codes of rectorat, DSDEN and CIO are not assumed.
+# Offices have no nature and no degree here: the real codes of rectorat, DSDEN and CIO are not known.
 _OFFICES = (
     ("0809901", "Rectorat (code inventé)", "Amiens"),
     ("0809902", "DSDEN de la Somme (code inventé)", "Amiens"),
@@ -76,7 +76,7 @@ _AFTER = (
 )
 _AMIENS = ("080", "060", "002")
 _ELSEWHERE = tuple(f"{number:03d}" for number in range(1, 96) if number not in {2, 20, 60, 80})
-_IN_AMIENS = 2400  # invented establishments of the three départements, before other ones are used
+_IN_AMIENS = 2400  # invented establishments in the three départements; further ones are in other départements
 
 # One round of twenty invented establishments: label, nature, degree, sector.
 _ROUND = (
@@ -94,7 +94,7 @@ _ROUND = (
 
 
 def how_many(people: int) -> int:
-    """Establishments for so many people: 2,235 for 36,000, and never fewer than 40."""
+    """The number of establishments for `people` people: 2,235 for 36,000, and never fewer than 40."""
     return max(40, people * 2235 // 36000)
 
 
@@ -118,7 +118,7 @@ def _known() -> Iterable[Place]:
 
 
 def _invented(number: int) -> Place:
-    """Codes ending in 9903 to 9999, then 9800 to 9899 and so on downwards: ranges that nobody uses."""
+    """An establishment whose digits end in 9903 to 9999, then 9800 to 9899 and so on: unused ranges."""
     label, nature, degree, sector = _ROUND[number % len(_ROUND)]
     if number < _IN_AMIENS:
         departement, serial = _AMIENS[number % 3], number // 3

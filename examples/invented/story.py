@@ -1,7 +1,7 @@
 """The persons of the demonstration: each shows one thing that happens to an account.
 
-All dates hang on two days: `rentree`, the day the mutations of the second night begin, and `today`, the
-third night. Their surnames are in nobody else's name, so that their identifiers are known beforehand.
+All dates depend on two days: `rentree`, on which the mutations of the second night begin, and `today`, the
+day of the third night. Nobody else has their surnames, so their identifiers are known beforehand.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from invented.people import last_of_school_year, last_rentree
 
 @dataclass(slots=True)
 class Member:
-    """One of the cast: `nights` are the HR data on the three nights, None where HR does not list them yet."""
+    """One member: `nights` are the HR data of the three nights, None if HR does not list them yet."""
 
     role: str
     uid: str

@@ -1,1 +1,1 @@
-"""How fast piactl is beside the directory that it writes to. tests/bench/run is the way in."""
+"""How fast piactl is, compared with the directory that it writes to. tests/bench/run starts it."""

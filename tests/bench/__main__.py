@@ -31,9 +31,9 @@ _LARGE_CASES = ("quiet", "commands")
 
 def main() -> int:
     options = _options()
-    # also then each slapd is ended, and what is on the disk removed
+    # so that each slapd is ended and the files are removed on SIGTERM too
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
-    # as an installed piactl is
+    # compiled, as an installed piactl is
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     compileall.compile_dir(TOP / "piactl", quiet=2)
     machine: dict[str, object] = _machine()
@@ -64,7 +64,7 @@ def _of_size(people: int, options: argparse.Namespace, folder: Path) -> list[Con
     cases = options.case or (_LARGE_CASES if people >= LARGE else CASES)
     contests = []
     for kind in options.server:
-        # the cases other than a load are run where most directories are: with an access log
+        # cases other than a load run only with an access log, which most directories have
         mine = [case for case in CASES if case in cases and (case == "load" or kind == "accesslog")]
         if not mine:
             continue

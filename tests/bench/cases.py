@@ -35,10 +35,10 @@ CASES = (
     "set",
     "set-plan",
 )
-"""In the order in which they run."""
+"""The cases, in the order in which they run."""
 
 LARGE = 100_000
-"""From so many people on the directory is made by slapadd, and what would have to be put back is left out."""
+"""From this number of people on, slapadd makes the directory, and cases that restore it are left out."""
 
 PIACTL = str(Path(sys.executable).with_name("piactl"))
 REHEARSED = 20
@@ -47,7 +47,7 @@ _EACH_COMMAND = 5
 _DOCTOR_LOOKS_BACK = 330
 """Seconds: a little more than the margin of `piactl.flows.doctor.baseline`."""
 _WORTH_WAITING = 10_000
-"""People from whom on what a load wrote takes doctor long."""
+"""The number of people from which on doctor needs long for what a load wrote."""
 
 QUIET = "piactl nightly"
 DUMP = "ldapsearch, all attributes"
@@ -96,23 +96,23 @@ class Bench:
         self._state("empty", lambda: None)
 
     def loaded(self) -> None:
-        """As the first load leaves everything, the marks of settled accounts too."""
+        """After the first load, which also leaves the marks of settled accounts."""
         self._state("loaded", self._load)
 
     def settled(self) -> None:
-        """As a night with nothing to do, the first after the load, leaves everything: that one reads all
-        accounts, and compares all that the load wrote with the journal and the list of accounts."""
+        """After the first night that follows the load and has nothing to do: that night reads all accounts,
+        and compares everything that the load wrote with the journal and the list of accounts."""
         self._state("settled", self._settle)
 
     def ordinary(self) -> None:
-        """The same, and the server has been up since the last night, with nothing to do, so that it knows
-        what changed since then. The next nights are none of those that read all accounts again."""
+        """`settled` and one more night with nothing to do: the server has been up since then, so it knows
+        what changed. The next nights do not read all accounts again."""
         self.settled()
         measure(_quiet_night(self), self.log, self.server)
 
     def wait_out_load(self) -> None:
-        """Waits until the load is so long ago that doctor does not look at what it wrote once more. Few
-        people are not worth it."""
+        """Waits until the load is so long ago that doctor does not look again at what it wrote; with few
+        people it does not wait."""
         remaining = self._loaded_at + _DOCTOR_LOOKS_BACK - time.monotonic()
         if remaining > 0 and self.population.people >= _WORTH_WAITING:
             self.say(f"  waiting {remaining:.0f} s: doctor looks at the last five minutes again")
@@ -144,7 +144,7 @@ class Bench:
         measure(_quiet_night(self), self.log, self.server)
 
     def fill(self) -> None:
-        """All accounts, without the marks; for sizes at which nothing is put back."""
+        """Makes all accounts, without the marks; for sizes at which nothing is put back."""
         if not self.large:
             self.loaded()
             return
@@ -181,7 +181,7 @@ def load(bench: Bench) -> Contest:
 
 
 def migration(bench: Bench) -> Contest:
-    """From a feed to a server that answers with everybody, by slapadd."""
+    """From a feed to a server that has everybody, by slapadd."""
     changes: list[Changes] = []
 
     def loaded() -> None:
@@ -196,7 +196,7 @@ def migration(bench: Bench) -> Contest:
 
 
 def quiet(bench: Bench) -> Contest:
-    """HR says of everybody what it said last night."""
+    """HR says the same about everybody as last night."""
     bench.fill()
     narrow = Contender(NARROW, lambda: bench.server.tool("ldapsearch", *_everything(*_STAMP)))
     dump = Contender(DUMP, lambda: bench.server.tool("ldapsearch", *_everything()))
@@ -211,7 +211,7 @@ def quiet(bench: Bench) -> Contest:
         lambda: _nights_before(bench) if bench.large else bench.ordinary(),
         goal=Goal(2.0, quiet=True, slapd=0.02),
     )
-    # a large directory is not put back as it was after the load
+    # a large directory is not restored to the state after the load
     nights = [first, second, after] if bench.large else [loaded, first, second, after]
     return bench.contest("nothing to do", NARROW, [narrow, dump, *nights])
 
@@ -239,7 +239,7 @@ def rentree(bench: Bench) -> Contest:
 
 
 def due(bench: Bench) -> Contest:
-    """No feed: only what the date makes due, for 100 people of 36,000."""
+    """No feed: only what the date makes due, for 100 of 36,000 people."""
     bench.settled()
     lines = bench.server.ask(ACCOUNTS, OWN_ACCOUNTS, "piactlNextDue")
     days = sorted(line.split()[1] for line in lines if line.startswith("piactlNextDue:"))
@@ -277,14 +277,14 @@ def commands(bench: Bench) -> Contest:
 
 
 def lists(bench: Bench) -> Contest:
-    """All accounts as data for other programs; and what is wrong, a while after the load."""
+    """All accounts as data for other programs; and `doctor`, a while after the load."""
     if not bench.large:
         bench.settled()
         bench.wait_out_load()
     dump = Contender(DUMP, lambda: bench.server.tool("ldapsearch", *_everything()))
     words = [PIACTL, "account", "list", "-o", "ndjson"]
     listing = Contender("piactl account list -o ndjson", lambda: words, goal=Goal(2.5, memory=80))
-    # it ends with 1 where something is wrong, as in any sandbox
+    # it exits with 1 if something is wrong, which is so in every sandbox
     examined = ["sh", "-c", '"$0" doctor || [ $? = 1 ]', PIACTL]
     doctor = Contender(
         "piactl doctor, once more", lambda: examined, lambda: _examine(bench), goal=Goal(1, "cpu")
@@ -316,7 +316,7 @@ def national(bench: Bench) -> Contest:
 
 
 def national_plan(bench: Bench) -> Contest:
-    """The plan of the first night with a set, beside that with the same people as CSV."""
+    """The plan of the first night with a set, beside the plan with the same people as CSV."""
     return _beside_csv(bench, "a set, planned", "plan", "--as-of", str(FIRST))
 
 
@@ -329,7 +329,7 @@ def _beside_csv(bench: Bench, case: str, *command: str) -> Contest:
     config.write_text(before + sources + after.partition("\n")[2], encoding="utf-8")
 
     def contender(name: str, path: Path, goal: Goal | None = None) -> Contender:
-        # two numbers of invented people may be the same: they are held (5)
+        # two invented people may have the same number: they are held (5)
         words = ["sh", "-c", '"$0" "$@" || [ $? = 5 ]', PIACTL, "--config", str(config), *command, str(path)]
         return Contender(name, lambda: words, goal=goal)
 
@@ -372,7 +372,7 @@ def _others(
 
 
 def _locked(bench: Bench, before: Callable[[], None]) -> Callable[[], None]:
-    """Then also gives the nightly identity the run lock, without which the directory refuses its writes."""
+    """`before`, and then the run lock for the nightly identity: it needs the lock to write."""
 
     def both() -> None:
         before()
@@ -395,7 +395,7 @@ def _planned(bench: Bench, feed: Path, day: object, name: str) -> Changes:
 
 
 def _way_of_writing(server: Server) -> str:
-    """Which way piactl writes there, as `piactl doctor` says it."""
+    """How piactl writes to this server, as `piactl doctor` says."""
     words = [PIACTL, "doctor", "-o", "json"]
     doctor = subprocess.run(words, env=server.environment, capture_output=True, text=True, check=False)
     ways = (
@@ -416,13 +416,13 @@ def _everything(*attributes: str) -> list[str]:
 
 
 def _first_night(bench: Bench) -> None:
-    """A night without marks."""
+    """Runs a night without marks."""
     _forget_marks(bench.server)
     measure(_quiet_night(bench), bench.log, bench.server)
 
 
 def _nights_before(bench: Bench) -> None:
-    """Two nights: the first reads all accounts if the night before left no cache."""
+    """Runs two nights: the first reads all accounts if the night before left no cache."""
     for _ in range(2):
         measure(_quiet_night(bench), bench.log, bench.server)
 

@@ -1,4 +1,4 @@
-"""Contests: contenders that do the same work in turn, several rounds, and what each cost."""
+"""Contests: contenders do the same work in turn, for several rounds, and the cost of each is measured."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from bench.servers import Server
 Say = Callable[[str], None]
 
 GOALS_FROM = 36_000
-"""The people from which on goals in ratios are judged."""
+"""The number of people from which on goals in ratios are judged."""
 
-_TOLD = 0.5  # seconds from which on a command is worth a sign of life
+_TOLD = 0.5  # seconds from which on a command is worth a line of progress
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """At most `limit` of `what`: `ratio` (wall clock, times that of the reference), `all` (CPU of both sides,
-    times that), `cpu` (seconds) or `beyond` (seconds of wall clock beyond those of the contenders `beside`
-    together).
+    """At most `limit` of `what`: `ratio` (wall clock, in multiples of the reference), `all` (CPU of both
+    sides, in multiples of the reference), `cpu` (seconds) or `beyond` (seconds of wall clock beyond the sum
+    of the contenders `beside`).
 
-    `quiet`: and no entry written. `client`: and so many seconds of CPU of the client, `slapd`: of the server;
-    `memory`: and so many MiB at the peak.
+    `quiet`: also, no entry is written. `client` and `slapd`: also, at most this many seconds of CPU of the
+    client or of the server. `memory`: also, at most this many MiB at the peak.
     """
 
     limit: float
@@ -41,8 +41,8 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One way to do the work. `command` gives its words when its turn comes, `before` makes things ready,
-    `after` does what has to follow; neither is measured."""
+    """One way to do the work. `command` returns its words when its turn comes; `before` prepares it, `after`
+    cleans up, and neither of the two is measured."""
 
     name: str
     command: Callable[[], Sequence[str]]
@@ -64,7 +64,7 @@ class Result:
         return median(float(getattr(sample, figure)) for sample in self.samples)
 
     def ends(self, figure: str) -> tuple[float, float]:
-        """The least and the most."""
+        """The lowest and the highest value of that figure."""
         values = [float(getattr(sample, figure)) for sample in self.samples]
         return min(values), max(values)
 
@@ -80,32 +80,32 @@ class Contest:
     note: str = ""
     results: list[Result] = field(default_factory=list)
     profiles: dict[str, str] = field(default_factory=dict)
-    """Where the CPU of contenders goes, where that was asked for."""
+    """Where the CPU of contenders goes, if that was asked for."""
 
     def result(self, name: str) -> Result:
         return next(result for result in self.results if result.name == name)
 
     def ratio(self, result: Result, figure: str) -> float:
-        """The median over the rounds of the ratio to the reference of that very round, which a machine that
-        is busy now and then troubles less than a ratio of medians. `figure` is wall or all (CPU of both
+        """The median over the rounds of the ratio to the reference in the same round. A machine that is
+        sometimes busy distorts this less than a ratio of medians. `figure` is `wall` or `all` (CPU of both
         sides).
         """
         pairs = zip(result.samples, self.result(self.reference).samples, strict=True)
         return median(_figure(mine, figure) / max(_figure(theirs, figure), 1e-3) for mine, theirs in pairs)
 
     def judged(self, result: Result) -> bool:
-        """Whether the contender has a goal that is meant for so many people: beside a few, ratios tell of
-        the start of the programs."""
+        """Whether the contender has a goal that is meant for this number of people: with few people, ratios
+        show only how long the programs take to start."""
         return result.goal is not None and (result.goal.what == "cpu" or self.people >= GOALS_FROM)
 
     def beyond(self, result: Result, names: Sequence[str]) -> float:
-        """The median over the rounds of the seconds beyond those of these contenders together."""
+        """The median over the rounds of the seconds beyond the sum of these contenders."""
         others = [self.result(name).samples for name in names]
         sums = (sum(sample.wall for sample in samples) for samples in zip(*others, strict=True))
         return median(mine.wall - theirs for mine, theirs in zip(result.samples, sums, strict=True))
 
     def met(self, result: Result) -> bool | None:
-        """Whether the contender's goal was met; None where it is not judged."""
+        """Whether the contender's goal was met; None if it is not judged."""
         if result.goal is None or not self.judged(result):
             return None
         goal = result.goal
@@ -124,8 +124,8 @@ class Contest:
 def hold(
     contest: Contest, contenders: Sequence[Contender], runs: int, log: Path, server: Server, say: Say
 ) -> None:
-    """Runs all contenders so many times, in turn, every second round backwards. Raises CommandFailed where
-    one does not do its work."""
+    """Runs all contenders in turn, for `runs` rounds, every second round in reverse order. Raises
+    CommandFailed if one does not do its work."""
     contest.results = [Result(contender.name, contender.goal) for contender in contenders]
     for number in range(1, runs + 1):
         turns = list(zip(contenders, contest.results, strict=True))
@@ -141,7 +141,7 @@ def hold(
 def profile(
     contest: Contest, contenders: Sequence[Contender], piactl: str, log: Path, server: Server, say: Say
 ) -> None:
-    """Runs those that are piactl once more, under a profiler."""
+    """Runs the contenders that are piactl once more, under a profiler."""
     for contender in contenders:
         contender.before()
         words = contender.command()

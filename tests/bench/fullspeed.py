@@ -1,8 +1,8 @@
-"""The upper bound: requests that were encoded beforehand, sent as fast as slapd takes them, nothing else.
+"""The upper bound: sends requests that were encoded beforehand as fast as slapd takes them.
 
     python -m bench.fullspeed URI DN PASSWORD_FILE CHANGES.ber
 
-500 are in flight at once.
+Up to 500 are in flight at once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Line:
         self._socket.sendall(b"".join(pieces))
 
     def replies(self) -> Iterator[bytes]:
-        """The operations of whole replies that have come, of one at least. Raises where one is a refusal."""
+        """The operations of the complete replies so far, at least one. Raises RuntimeError for a refusal."""
         offset = 0
         while True:
             try:

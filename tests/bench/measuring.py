@@ -1,7 +1,7 @@
-"""Running one command and saying what it cost, its server's part too.
+"""Runs one command and measures what it cost, including the server's part.
 
-The kernel counts what the parent holds when it starts a command as memory of that command: hence a bench that
-stays small, and no peak below some 30 MiB.
+The kernel counts the memory of the parent at the start of a command as memory of that command. So the bench
+stays small, and no peak is below some 30 MiB.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class CommandFailed(Exception):
-    """A command of a bench did not do what it is for: its figures mean nothing."""
+    """A command of a bench did not do its work: its figures mean nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one command cost: seconds of wall clock, of CPU in the client and what it started, of CPU in
-    slapd; MiB of memory at the peak; entries below the accounts that were written; and, with two providers,
-    the seconds after the end until the second had everything."""
+    """What one command cost: seconds of wall clock, seconds of CPU in the client and in what it started, and
+    in slapd; MiB of memory at the peak; the number of entries written below the accounts; and, with two
+    providers, the seconds after the end until the second one had everything."""
 
     wall: float
     cpu: float
@@ -40,7 +40,7 @@ class Sample:
 
 
 def measure(command: Sequence[str], log: Path, server: Server) -> Sample:
-    """Runs the command with its output in `log`. Raises CommandFailed where its exit code is not 0."""
+    """Runs the command with its output in `log`. Raises CommandFailed if its exit code is not 0."""
     since, before = datetime.now(UTC), {pid: _ticks(pid) for pid in server.pids}
     begun = time.monotonic()
     with log.open("wb") as output:

@@ -24,7 +24,7 @@ def main(piactl: str, home: str, feed: str, day: str, folder: str) -> None:
     conf = str(Path(home) / "slapd" / "slapd.conf")
     words = [str(find_software().slapadd), "-q", "-f", conf, "-b", SUFFIX, "-l", str(ldif)]
     subprocess.run(words, check=True)
-    start_sandbox(Path(home))  # returns when it answers
+    start_sandbox(Path(home))  # returns once the server answers
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What somebody would write who has an LDAP library and an afternoon: one change after the other.
+"""What somebody with an LDAP library and an afternoon would write: one change after the other.
 
 python -m bench.plain_ldap3 URI DN PASSWORD_FILE CHANGES.jsonl
 """

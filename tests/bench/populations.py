@@ -1,7 +1,7 @@
 """The people of a bench: invented, seeded, and the feeds of a few of their nights.
 
-As a program it writes them: python -m bench.populations PEOPLE SEED FOLDER, and then those of the
-2nd degré as AAF and as CSV: python -m bench.populations FOLDER.
+As a program it writes them: python -m bench.populations PEOPLE SEED FOLDER. Then
+python -m bench.populations FOLDER writes the people of the 2nd degré as AAF and as CSV.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RENTREE = date(2026, 9, 1)
 
 @dataclass(slots=True)
 class Population:
-    """Feeds of so many people: the first load, a night on which 0.5 % of the people changed, and 1 September
+    """Feeds of `people` people: the first load, a night in which 0.5 % of the people changed, and 1 September
     with 12 %; and the register of their establishments."""
 
     people: int
@@ -51,7 +51,7 @@ class Population:
         return self.folder / f"same-{FIRST}.csv", self.folder / "aaf" / f"ENT2DVA_Complet_{FIRST:%Y%m%d}"
 
     def again(self) -> Path:
-        """A feed of the first day with the same rows in an order that none had before: no file twice."""
+        """Writes a feed of the first day with the same rows in a new order, so that no file comes twice."""
         self.told_again += 1
         target = self.folder / f"again{self.told_again:03}-{FIRST}.csv"
         target.with_name(f"again{self.told_again - 1:03}-{FIRST}.csv").unlink(missing_ok=True)
@@ -59,8 +59,8 @@ class Population:
         return target
 
     def nights(self, number: int, folder: Path) -> date:
-        """Writes the feeds of the first day and of `number` nights after it, of which each changes 0.5 % of
-        the people or changes them back; the last day."""
+        """Writes the feeds of the first day and of `number` nights after it; each of these changes 0.5 % of
+        the people or changes them back. Returns the last day."""
         folder.mkdir()
         day = FIRST
         for night in range(number + 1):
@@ -97,7 +97,7 @@ def _write(people: int, seed: int, folder: Path) -> None:
 
 
 def _turn(source: Path, target: Path, share: float) -> None:
-    """The same rows, those of the last people before those of the first; `share` says where to cut."""
+    """Writes the same rows with the last people before the first ones; `share` says where to cut."""
     with source.open("rb") as feed, target.open("wb") as turned:
         turned.write(feed.readline())
         begin = feed.tell()

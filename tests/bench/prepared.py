@@ -1,9 +1,9 @@
-"""The accounts of very many people as LDIF for slapadd: what a first load would write, without writing it.
+"""The accounts of very many people as LDIF for slapadd: what a first load would write to the directory.
 
     python -m bench.prepared CONFIGURATION FEED DAY LDIF
 
-piactl's own planning makes the entries, some people at a time so that the bench needs no great memory.
-Homonyms come together in one part, so all get the names that they would get at once.
+piactl's own planning makes the entries, part by part, so that the bench needs little memory. Homonyms are in
+the same part, so they get the names that one load would give them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BYTES_A_PART = 4_000_000
 
 
 def prepare(server: Server, feed: Path, day: date, ldif: Path) -> None:
-    """Writes the LDIF, from a directory without accounts."""
+    """Writes the LDIF; the directory has no accounts."""
     configuration = server.home / "piactl.yaml"
     words = [
         sys.executable,
@@ -53,7 +53,7 @@ def main(configuration: str, feed: str, day: str, ldif: str) -> None:
 
 
 def _parts(feed: Path, folder: Path) -> list[Path]:
-    """The feed in parts, all rows of all people of one name in the same."""
+    """Writes the feed in parts; all rows of all people with the same name are in the same part."""
     from piactl.core.naming.local_part_and_capitalisation import local_part
 
     folder.mkdir()

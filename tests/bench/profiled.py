@@ -2,9 +2,9 @@
 
     python -m bench.profiled WORDS...
 
-Runs the command, and prints after what it prints the shares of the time; what a module has others do (the
-interpreter's own functions, the standard library, ldap3) is among its own. The profiler more than doubles the
-time and makes small functions look dearer than they are: it says where to look, not how long it takes.
+Runs the command, and prints the shares of the time after its output. What a module calls elsewhere (built-in
+functions, the standard library, ldap3) counts as its own. The profiler more than doubles the time and makes
+small functions look more expensive than they are: it shows where to look, not how long something takes.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def by_module(stats: Mapping[Function, Any]) -> dict[str, float]:
 
 
 def _module(function: Function) -> str:
-    """`directory.accounts` and the like; "" for what is not piactl's own."""
+    """The name of a module, such as `directory.open`; "" if the function is not in piactl."""
     parts = Path(function[0]).with_suffix("").parts
     return (
         ".".join(parts[parts.index("piactl") + 1 :]) if "piactl" in parts and "<" not in function[0] else ""

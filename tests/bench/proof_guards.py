@@ -23,23 +23,23 @@ YEARS, FIRST = 10, date(2026, 1, 1)
 WORKING_DAYS = 260
 
 FORGOTTEN = 0.4
-"""Activation passwords for forgotten passwords, a year and account; five times as many on 1 to 15 September,
-and on a Monday twice those of the other days."""
+"""Activation passwords for forgotten passwords, per year and account; five times as many on 1 to 15
+September, and more than twice as many on a Monday as on another day."""
 ARRIVALS, ARRIVALS_OF_RENTREE, FIRST_BATCH = 0.03, 0.12, 0.6
-"""New accounts a year, in one command each Monday; those of the rentrée, 60 % of them in one command on 25
-August and the others in one on each working day to 15 September."""
+"""New accounts per year, made in one command each Monday; those of the rentrée, 60 % of them made in one
+command on 25 August and the others in one on each working day until 15 September."""
 WITH_DEVICE, REPLACED = 0.25, 0.4
-"""Accounts with a device, and how often a year one is replaced or removed, one command each; three times as
-many in the first weeks of September and January."""
+"""The share of accounts with a device, and how often per year each is replaced or removed, by one command
+each; three times as often in the first weeks of September and January."""
 PROOFS, CAMPAIGN, CORRECTED = 0.045, 0.006, 0.1
-"""Changes of NUMEN or private address a year and account; those of a campaign of HR, in one night of March;
-the arrivals of the rentrée whose data are corrected in September."""
+"""Changes of NUMEN or private address per year and account; those of a campaign of HR, per account in one
+night of March; the share of the rentrée's arrivals whose data are corrected in September."""
 PER_OPERATOR = 3_000
-"""Accounts for each operator, of whom there are at least two; one of them makes all batches."""
+"""Accounts per operator; there are at least two operators, and one of them makes all batches."""
 
 
 def drawn(random: Random, mean: float) -> int:
-    """A number of events with that mean (Poisson)."""
+    """A random number of events with that mean (Poisson)."""
     if mean > 50:
         return max(0, round(random.gauss(mean, math.sqrt(mean))))
     product, number = random.random(), 0
@@ -50,7 +50,7 @@ def drawn(random: Random, mean: float) -> int:
 
 
 def days_of(accounts: int, random: Random) -> Iterator[tuple[date, Counter[str]]]:
-    """Each day of the years with what its largest command, operator and night count."""
+    """Each day of the years, with the counts of its largest command, operator and night."""
     operators = max(2, accounts // PER_OPERATOR)
     arrivals = accounts * ARRIVALS_OF_RENTREE
     for number in range(365 * YEARS):
@@ -91,7 +91,7 @@ def days_of(accounts: int, random: Random) -> Iterator[tuple[date, Counter[str]]
 
 
 def table() -> list[str]:
-    """A row for each kind: the most on a day and the limit, at ordinary times and in the rentrée."""
+    """A row for each kind: the highest count of a day and the limit, at ordinary times and in the rentrée."""
     policy = read_policy(POLICY)
     most: dict[tuple[str, int, bool], tuple[int, int]] = {}
     stopped = 0

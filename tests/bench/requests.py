@@ -1,10 +1,10 @@
-"""The changes that piactl makes, in the forms in which others can make them.
+"""The changes that piactl makes, in forms that other programs can apply.
 
-    python -m bench.requests dump FILE.ldif FOLDER     entries, as ldapsearch dumped them: to be added
-    python -m bench.requests plan PLAN.json FOLDER     the writes of a plan of piactl
+    python -m bench.requests dump FILE.ldif FOLDER     adds the entries of a dump of ldapsearch
+    python -m bench.requests plan PLAN.json FOLDER     makes the writes of a plan of piactl
 
-writes into FOLDER `changes.ldif` for ldapadd and ldapmodify, `changes.jsonl` for a script, and
-`changes.ber`, the operations as LDAP encodes them. None of them asserts anything, as piactl's own do.
+Both write into FOLDER `changes.ldif` for ldapadd and ldapmodify, `changes.jsonl` for a script, and
+`changes.ber`, the operations as LDAP encodes them. Unlike piactl's own writes, they assert nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS
 
 OWN_ACCOUNTS = "(objectClass=piactlAccount)"
 EVERYTHING = ("*", *MANAGED)
-"""What a dump asks for: of the attributes that piactl writes some are operational."""
+"""What a dump asks for: some of the attributes that piactl writes are operational."""
 
 Texts = Mapping[str, Sequence[str]]
 
@@ -49,7 +49,7 @@ class Changes:
 
 
 def changes_of_dump(server: Server, folder: Path) -> Changes:
-    """All accounts of a directory, to be added to another."""
+    """The changes that add all accounts of a directory to another one."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "dump.ldif").open("w", encoding="utf-8") as file:
         file.writelines(server.ask(ACCOUNTS, OWN_ACCOUNTS, *EVERYTHING))

@@ -48,7 +48,7 @@ multiprovider on
 
 @dataclass(slots=True)
 class Server:
-    """One directory: one slapd, or two of which the first is written to. Copies of it are in `kept`."""
+    """One directory: one slapd, or two of which the first takes the writes. Copies of it are in `kept`."""
 
     kind: str
     folders: tuple[Path, ...]
@@ -57,7 +57,7 @@ class Server:
 
     @property
     def home(self) -> Path:
-        """The folder of the sandbox that clients talk to."""
+        """The folder of the sandbox whose server clients use."""
         return self.folders[0]
 
     @property
@@ -74,7 +74,7 @@ class Server:
 
     @property
     def secret(self) -> Path:
-        """The password of the nightly identity, without the line end that OpenLDAP's tools would take in."""
+        """The nightly identity's password in a file without line end, which OpenLDAP's tools would send."""
         file = self.home / "secrets" / "nightly.bare"
         if not file.exists():
             file.touch(mode=0o600)
@@ -86,7 +86,7 @@ class Server:
         self.settle()
 
     def find(self) -> None:
-        """Starts those that do not run, and notes the pids of all."""
+        """Starts the servers that do not run, and notes the pids of all."""
         self.running = [start_sandbox(folder) for folder in self.folders]
 
     def stop(self) -> None:
@@ -96,7 +96,7 @@ class Server:
                 stop_sandbox(folder)
 
     def keep(self, name: str) -> None:
-        """Keeps a copy of the directory, the journal and the state of the host, to come back to."""
+        """Keeps a copy of the directory, the journal and the state of the host; `go_back` restores it."""
         self.stop()
         for folder in self.folders:
             for part in _KEPT:
@@ -104,7 +104,7 @@ class Server:
         self.start()
 
     def go_back(self, name: str) -> None:
-        """Makes everything as it was when it was kept."""
+        """Restores everything as it was at `keep`."""
         self.stop()
         for folder in self.folders:
             for part in _KEPT:
@@ -112,16 +112,16 @@ class Server:
         self.start()
 
     def tool(self, name: str, *words: str) -> list[str]:
-        """One of OpenLDAP's clients, bound as the identity that piactl's nights use."""
+        """The command of one of OpenLDAP's clients, which binds as the identity of piactl's nights."""
         return [name, "-H", self.uri, "-x", "-D", identity_dn("nightly"), "-y", str(self.secret), *words]
 
     def hold_lock(self) -> None:
-        """Gives the run lock to the nightly identity, as root does it."""
+        """Gives the run lock to the nightly identity, as root."""
         entry = f"dn: cn=lock,{STATE}\nobjectClass: piactlRecord\nobjectClass: piactlRunLock\ncn: lock\n"
         entry += f"piactlData: {{}}\npiactlWriter: {identity_dn('nightly')}\n"
         words = ["ldapadd", "-c", "-H", self.uri, "-Y", "EXTERNAL", "-Q"]
         done = subprocess.run(words, input=entry, capture_output=True, text=True, check=False)
-        if done.returncode not in (0, 68):  # held already
+        if done.returncode not in (0, 68):  # it is held already
             raise RuntimeError(f"ldapadd of the lock: {done.stderr}")
 
     def ask(self, base: str, query: str, *attributes: str, scope: str = "sub") -> Iterator[str]:
@@ -129,9 +129,9 @@ class Server:
         yield from self._ask(self.uri, base, query, *attributes, scope=scope)
 
     def written_since(self, moment: datetime) -> int:
-        """How many entries below the accounts were written, by whatever hand, since then.
+        """How many entries below the accounts were written since then, by any program.
 
-        Raises RuntimeError where the second provider does not have them too.
+        Raises RuntimeError if the second provider does not have them too.
         """
         csn = moment.astimezone(UTC).strftime("%Y%m%d%H%M%S.%fZ") + "#000000#000#000000"
         counts = [self._count(status.uris[0], f"(entryCSN>={csn})") for status in self.running]
@@ -140,9 +140,9 @@ class Server:
         return counts[0]
 
     def settle(self) -> float:
-        """Waits until the second provider, if there is one, has all that the first has; how many seconds.
+        """Waits until the second provider, if there is one, has all that the first has; returns the seconds.
 
-        Raises RuntimeError where that does not come.
+        Raises RuntimeError if they do not agree in time.
         """
         begun = time.monotonic()
         while not self._agree():
@@ -152,12 +152,12 @@ class Server:
         return time.monotonic() - begun
 
     def _agree(self) -> bool:
-        """Whether the last change by each server that the first knows of is known to the second too."""
+        """Whether the second server knows the last change of each server that the first one knows."""
         states = [self._state(status.uris[0]) for status in self.running]
         return all(states[-1].get(number, "") >= csn for number, csn in states[0].items()) and all(states)
 
     def _state(self, uri: str) -> dict[str, str]:
-        """contextCSN by the number of the server. {"": ""} for a directory that keeps none."""
+        """The contextCSN by the number of the server; {"": ""} for a directory that keeps none."""
         lines = list(self._ask(uri, SUFFIX, "(objectClass=*)", "contextCSN", scope="base"))
         values = [line.split()[1] for line in lines if line.startswith("contextCSN:")]
         none = {"": ""} if lines else {}
@@ -178,7 +178,7 @@ class Server:
 
 @contextmanager
 def new_server(kind: str, folder: Path, register: Path, people: int) -> Iterator[Server]:
-    """A directory without accounts, running; ended at the end, each slapd by its pid."""
+    """A running directory without accounts; at the end each slapd is stopped by its pid."""
     names = ("one", "two") if kind == "providers" else ("one",)
     folders = tuple(folder / kind / name for name in names)
     server = Server(kind, folders, folder / kind / "kept", [])
@@ -192,7 +192,7 @@ def new_server(kind: str, folder: Path, register: Path, people: int) -> Iterator
         for number, each in enumerate(folders):
             _settings(each, people, number + 1, uris)
         if len(folders) > 1:
-            for name in ("data", "log"):  # the second has what the first sends it, and nothing else
+            for name in ("data", "log"):  # the second has only what the first sends it
                 shutil.rmtree(folders[1] / "slapd" / name)
                 (folders[1] / "slapd" / name).mkdir(mode=0o700)
         server.start()
@@ -202,7 +202,7 @@ def new_server(kind: str, folder: Path, register: Path, people: int) -> Iterator
 
 
 def load_quickly(server: Server, ldif: Path) -> None:
-    """Puts entries into the stopped database, past the server."""
+    """Writes entries into the database while the server is stopped."""
     server.stop()
     for folder in server.folders:
         words = [str(find_software().slapadd), "-q", "-f", str(folder / "slapd" / "slapd.conf")]
@@ -211,7 +211,7 @@ def load_quickly(server: Server, ldif: Path) -> None:
 
 
 def _settings(folder: Path, people: int, number: int, uris: Sequence[str]) -> None:
-    """Room for the people; for two, what makes each replicate the other's access log."""
+    """Sets the size of the database; with two servers, each replicates the access log of the other."""
     file = folder / "slapd" / "slapd.conf"
     text = file.read_text(encoding="utf-8")
     room = people * _BYTES_A_PERSON
@@ -229,7 +229,7 @@ def _settings(folder: Path, people: int, number: int, uris: Sequence[str]) -> No
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A copy that is on the disk: what is still to be written back would slow the next commit down."""
+    """Copies a folder and syncs it to the disk: pending writes would slow the next commit down."""
     if target.exists():
         shutil.rmtree(target)
     target.mkdir(mode=0o700, parents=True)

@@ -1,4 +1,4 @@
-"""What was measured, as tables for people and as JSON."""
+"""The measurements as tables for people and as JSON."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def tables(machine: Mapping[str, Any], contests: Sequence[Contest]) -> Iterator[
 
 
 def goals(contests: Sequence[Contest]) -> Iterator[str]:
-    """The goals, and what was found, as a table of Markdown."""
+    """The goals and the results as a Markdown table."""
     yield "| work | people | found | beside | goal |\n|---|---|---|---|---|\n"
     for contest in contests:
         for result in contest.results:
@@ -68,8 +68,9 @@ def document(machine: Mapping[str, Any], contests: Sequence[Contest]) -> dict[st
 
 
 def sizes(contests: Sequence[Contest]) -> list[dict[str, Any]]:
-    """Nights with nothing to do at each size. `times`: CPU per person, in times of the 36,000 or, without
-    them, of the smallest; `exponent`: the power of people that the time follows since the size before."""
+    """Nights with nothing to do at each size. `times`: CPU per person, in multiples of the value at 36,000
+    people or, without this size, at the smallest; `exponent`: the power of the number of people with which
+    the time has grown since the size before."""
     nights = [c for c in contests if c.case == "nothing to do"]
     nights.sort(key=lambda contest: contest.people)
     base = next((c for c in nights if c.people == GOALS_FROM), nights[0] if nights else None)

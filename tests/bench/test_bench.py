@@ -1,4 +1,4 @@
-"""The bench runs to its end and shows every case; how fast anything is, is never a matter of passing."""
+"""The bench runs to its end and shows every case; no test fails because something is slow."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def test_a_quick_bench_shows_every_case() -> None:
         names = [contender["name"] for contender in case["contenders"]]
         assert case["reference"] in names
         rounds = {len(contender["rounds"]) for contender in case["contenders"]}
-        assert rounds == {5 if case["case"] == "commands" else 1}  # those are short, and often run
-        # all contenders wrote the same entries; a night with nothing to do is the one that wrote none
+        assert rounds == {5 if case["case"] == "commands" else 1}  # commands are short, and run more often
+        # all contenders wrote the same entries; a night with nothing to do wrote none
         written = {
             contender["name"]: contender["median"]["writes"]
             for contender in case["contenders"]
@@ -56,7 +56,7 @@ def test_a_quick_bench_shows_every_case() -> None:
 
 @pytest.mark.long
 def test_the_entries_of_a_prepared_directory_are_those_of_a_first_load(tmp_path: Path) -> None:
-    """Made in parts past the server, they leave the following night nothing to do."""
+    """The entries are made in parts and loaded by slapadd; they leave the following night nothing to do."""
     program = (
         "import sys; import bench.__main__ as bench, bench.cases as cases, bench.prepared as prepared\n"
         "bench.LARGE = cases.LARGE = 60; prepared.BYTES_A_PART = 20_000\n"

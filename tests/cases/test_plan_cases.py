@@ -2,23 +2,23 @@
 
 What a case gives:
 
-| key | is |
+| key | value |
 |---|---|
 | `as_of` | the day of the night |
-| `people`, `moves` | the rows of the full feed `hr` and of the delta `moves`; without both, no feed |
-| `dated` | the date of the feeds, where it is not `as_of` |
-| `accounts` | by uid, the rows of each account in the directory, or `rows` and keys of ACCOUNT |
+| `people`, `moves` | the rows of the full feed `hr` and of the delta `moves`; if both are missing, no feed |
+| `dated` | the date of the feeds, if it is not `as_of` |
+| `accounts` | by uid, the rows of each account in the directory, or `rows` with keys of ACCOUNT |
 | `stood` | the day of the night that left the accounts; the eve if it is not given |
 | `unmanaged` | the addresses of entries that piactl does not manage |
 | `before` | nights that were applied before this one |
-| `policy`, `new_policy` | changes of `policy.yaml`, for all nights and for this one; a null removes a key |
+| `policy`, `new_policy` | changes of `policy.yaml`, for all nights or for this one; a null removes a key |
 
 A row is `MATRICULE | given name | name | UAI function start..end column=value`. The name may be `Martel née
-Dubreuil`. `3 x` before a row makes three: # is then 1, 2, 3 in the matricule and a, b, c elsewhere.
+Dubreuil`. `3 x` before a row makes three rows: # is then 1, 2, 3 in the matricule and a, b, c elsewhere.
 
-What it expects, exactly: `changes` in their order, or `no_changes` with the reason; `refusals`, `holds`,
-`rejections` and `absents`, each none if it is not given. A change names every value that it sets; a change of
-WHOLE names some. In addition, the same night once more must change nothing.
+What a case expects, exactly: `changes` in their order, or `no_changes` with the reason; `refusals`, `holds`,
+`rejections` and `absents`, which are empty if they are not given. A change names every value that it sets; a
+change of WHOLE names some. In addition, the same night once more must change nothing.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ GIVEN = {*NIGHT, "accounts", "stood", "unmanaged", "before", "policy", "new_poli
 EXPECTED = {"changes", "no_changes", "refusals", "holds", "rejections", "absents"}
 ACCOUNT = {"manual", "lock", "exceptions", "overrides", "protected", "address", "aliases", "entry"}
 """Keys of an account beside its `rows`. `manual` are assignments by hand; `entry` are raw values that another
-hand has changed."""
+program has changed."""
 WHOLE = {Kind.CREATE, Kind.DEACTIVATE, Kind.ARCHIVE}
 """Changes that show the whole account."""
 
@@ -95,7 +95,7 @@ uai;nom;nature;degre;secteur;commune
 
 
 class Strict(yaml.SafeLoader):
-    """A YAML loader that refuses a key that stands twice."""
+    """A YAML loader that refuses a key that occurs twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value]
@@ -120,7 +120,7 @@ def only(keys: set[str], section: Mapping[str, Any], where: str) -> None:
 
 
 def copies(template: str) -> list[tuple[str, int]]:
-    """The template with the number of each copy, 0 where it has no `3 x`."""
+    """The template with the number of each copy, 0 if it does not begin with `3 x`."""
     match = re.fullmatch(r"(\d) x (.*)", template)
     return [(match[2], n) for n in range(1, int(match[1]) + 1)] if match else [(template, 0)]
 
@@ -245,7 +245,7 @@ class World:
         return list(feed.people.values())
 
     def _account(self, uid: str, section: Given, person: Person, stood: date) -> Account:
-        """The account after a night on its first start and another on `stood`."""
+        """The account after a night on its first start and another one on `stood`."""
         first = min(stood, min(a.start for a in person.assignments))
         new = desired_account(
             Subject(person.matricule, None, person, person.assignments), self.site.rules(first)
@@ -338,7 +338,6 @@ def expected_changes(case: Given) -> list[tuple[Kind, str, Given]]:
 
 def check_change(change: Change, expected: Given) -> None:
     name = f"{change.kind.value} {change.uid}"
-    # the plan still says overrides
     after = {key: plain(value) for key, value in change.after.items()}
     facts = dict(expected)
     assert facts.pop("because", "") in change.reason, f"{name}: {change.reason}"
@@ -404,7 +403,7 @@ def test_plan(case: Given, tmp_path: Path) -> None:
     world.apply(ready)
     again = world.plan(case)
     assert not list(again.plan.changes), "the same night once more changes something"
-    # a night without a feed looks only at what is due, and so may say less of what it holds
+    # a night without a feed looks only at what is due, and so may list fewer holds
     holds = [[(hold.matricule, hold.uid) for hold in plan.holds] for plan in (again.plan, ready.plan)]
     assert holds[0] == holds[1] or not case.keys() & {"people", "moves"}
 

@@ -1,8 +1,8 @@
 """Every command with right, wrong and missing input: the table that the tests of conditions go through.
 
-Words may hold {folder}, a folder of the test's own, {feed}, a feed that changes nothing, and {new}, a name
-that is not taken. `before` is what has to be done first. A wrong input is its words, what is on stdin, the
-exit code and a piece of the sentence.
+Words may contain {folder}, a folder of the test, {feed}, a feed that changes nothing, and {new}, a name that
+is not taken. `before` are the commands to run first. A wrong input is its words, the text on stdin, the exit
+code and a part of the message.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Wrong = tuple[Words, str, int, str]
 
 @dataclass(frozen=True)
 class Case:
-    """One command. Those `acting` take names, `-` and --dry-run; those with `asks` ask on a terminal."""
+    """One command. `acting` ones take names, `-` and --dry-run; those with `asks` ask on a terminal."""
 
     right: Words
     stdin: str = ""
@@ -67,8 +67,8 @@ def act(
 
 
 def load(academy: Academy) -> None:
-    """Claire, who has a NUMEN, and Ida, who heads an establishment; both for years. A draft of the policy and
-    a case for it."""
+    """Loads Claire, who has a NUMEN, and Ida, who heads an establishment, both for years. Writes a draft of
+    the policy and a case for it."""
     feed_of(academy)
     policy = (academy.sandbox.folder / "policy.yaml").read_text(encoding="utf-8")
     (academy.folder / "draft.yaml").write_text(f"{policy}# draft\n", encoding="utf-8")
@@ -89,7 +89,7 @@ def feed_of(academy: Academy) -> None:
 
 
 def example_of(words: str) -> Words:
-    """The example in the help of a command, with files, days and ids of the loaded academy."""
+    """The example in the help of a command, with the files, days and ids of the loaded academy."""
     command = assembled(whole=True)
     for word in words.split():
         command = command.commands[word]
@@ -125,7 +125,7 @@ HERE = {
         "{new}",
     ),
 }  # fmt: skip
-"""What examples name -> what the loaded academy has in its place."""
+"""Word of an example -> the word of the loaded academy that replaces it."""
 COMES = ((("nightly", "{folder}/hr-newcomer.csv"), ""),)
 
 
@@ -222,7 +222,7 @@ CASES: dict[str, Case] = {
             (("approve", "-", *WHY), "{}", 1, "is not a plan"),
         ),
         missing=("approve",),
-        code=1,  # nobody knows who this is, or the plan needs nobody
+        code=1,  # the operator is not known, or the plan needs no approval
     ),
     "reject": Case(
         ("reject", "{folder}/p.json", *WHY),
@@ -232,7 +232,7 @@ CASES: dict[str, Case] = {
             (("reject", "{folder}/p.json"), "", 2, "needs a reason"),
         ),
         missing=("reject",),
-        code=1,  # nobody knows who this is, or the plan needs nobody
+        code=1,  # the operator is not known, or the plan needs no approval
     ),
     "nightly": Case(
         ("nightly", "{feed}"),
@@ -575,7 +575,7 @@ CASES: dict[str, Case] = {
     **{
         f"drift {word}": Case(
             ("drift", word, CLAIRE, *options, *WHY),
-            # nothing to do: tests/story/test_drift.py has accounts that another program changed
+            # there is nothing to do here: tests/story/test_drift.py has accounts that another program changed
             wrong=(
                 (("drift", word, "nobody.here", *options, *WHY), "", 9, "nobody.here: no account"),
                 (("drift", word, CLAIRE, *options), "", 2, "needs a reason"),

@@ -1,7 +1,7 @@
-"""The command with streams that are closed, full, or read by nobody, in children that are quick to make.
+"""Runs the command with streams that are closed, full, or read by nobody, in children that start fast.
 
-A process that has everything loaded forks for each command, which costs a hundredth of a second; what a
-process of its own is needed for (environment, locale) is for the tests that spawn one.
+A process that has everything loaded forks for each command, which costs a hundredth of a second. Tests that
+need a process of their own (environment, locale) spawn one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FULL, CLOSED, GONE = "full", "closed", "gone"
 
 
 class Forks:
-    """The process that forks, and its questions and answers: a line of JSON each."""
+    """The process that forks. Its questions and answers are one line of JSON each."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -42,8 +42,9 @@ class Forks:
         user: int | None = None,
         system: Path | None = None,
     ) -> Ran:
-        """What a command did. `stdin` is text, or CLOSED; the others are kept, FULL, CLOSED, or GONE. `user`
-        is who it runs as, `system` where it looks for the configuration, if no option names one."""
+        """Runs a command. `stdin` is text, or CLOSED; the other streams are FULL, CLOSED, GONE, or "", which
+        keeps the output. The command runs as `user`, and looks for the configuration at `system` if no option
+        names one."""
         from tests.story.academy import Ran
 
         files = [str(academy.folder / f"stream{number}") for number in (1, 2)]
@@ -70,7 +71,7 @@ class Forks:
 
 @contextmanager
 def forking(**environment: str) -> Iterator[Forks]:
-    """Whatever the environment of the tests; with `environment` that is all there is, as cron has it."""
+    """Starts the process, with the environment of the tests or, as under cron, with `environment` alone."""
     root = str(Path(__file__).parents[2])
     environment = {**(environment or os.environ), "PYTHONPATH": root}
     with subprocess.Popen(
@@ -96,8 +97,8 @@ def _serve() -> None:
     remember_commands_and_configurations()
     assembled(whole=True)
     gc.collect()
-    gc.freeze()  # so that no collection in a child copies the pages it looks at
-    # of its own, so that no child writes into the answers
+    gc.freeze()  # so that no garbage collection in a child copies pages
+    # its own descriptors, so that no child writes into the answers
     questions, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in iter(questions.readline, ""):
@@ -111,7 +112,7 @@ def _serve() -> None:
 
 
 def _warm(config: Path) -> None:
-    """Reads the configuration here, so that a child has only to see that its files are still the same."""
+    """Reads the configuration here, so that a child only has to check that its files are the same."""
     from piactl.cli.framework.configuration import open_configuration
 
     with suppress(Exception):
@@ -121,7 +122,7 @@ def _warm(config: Path) -> None:
 
 
 def _load_library() -> None:
-    """For children that give up their rights: the interpreter's own files may be for its user alone."""
+    """Loads the standard library for children that change their user, who may not read its files."""
     unwanted = {"antigravity", "this", "idlelib", "turtledemo", "turtle", "tkinter", "test", "__main__"}
     codecs = ("ascii", "cp1252", "idna", "iso8859_15", "latin_1", "unicode_escape", "utf_16", "utf_8_sig")
     names = [*(sys.stdlib_module_names - unwanted), *(f"encodings.{codec}" for codec in codecs)]
@@ -133,7 +134,7 @@ def _load_library() -> None:
 
 
 def _ended(child: int, seconds: float) -> int | None:
-    """The exit code of a child; None where it had to be killed."""
+    """The exit code of a child; None if it had to be killed."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         pid, status = os.waitpid(child, os.WNOHANG)
@@ -173,7 +174,7 @@ def _child(asked: dict[str, Any]) -> NoReturn:
         try:
             sys.stdout.flush()
         except OSError:
-            code = 120  # what the interpreter ends with then
+            code = 120  # the exit code of the interpreter in this case
     finally:
         os._exit(code)
 

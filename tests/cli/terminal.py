@@ -21,7 +21,7 @@ def at_terminal(
     seconds: float = 30,
     **environment: str,
 ) -> tuple[int, str]:
-    """The exit code, and all that was on the screen. Each answer is typed once its question is there."""
+    """The exit code, and all that was on the screen. Each answer is typed as soon as its question appears."""
     master, slave = pty.openpty()
     usual = {n: v for n, v in academy.environment().items() if n not in _OF_THE_CALLER}
     environment = {**usual, "TERM": "dumb", **environment}

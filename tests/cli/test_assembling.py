@@ -1,4 +1,4 @@
-"""The command that is asked for is loaded, and no other."""
+"""Only the command that is asked for is loaded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HEAVY = ("ldap3", "pyasn1", "pydantic", "jsonschema", "yaml", "rich", "tabulate"
 
 
 def loaded_after(*words: str) -> set[str]:
-    """The modules that a command leaves loaded."""
+    """The modules that are loaded after a command."""
     code = (
         "import sys, io, contextlib\n"
         "from piactl.cli.main import run\n"

@@ -1,4 +1,4 @@
-"""The documented exit codes as the one-off commands reach them."""
+"""The documented exit codes of the one-off commands."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def usage(academy: Academy) -> Ran:
 
 
 def guarded(academy: Academy) -> Ran:
-    """A filter that was forgotten: everybody in the pipe, more than the policy lets one command lock."""
+    """A forgotten filter: everybody is in the pipe, more than the policy lets one command lock."""
     listed = academy.run("account", "list", "-o", "ndjson").out
     assert listed.count("\n") == 13
     with academy.nothing_written():
@@ -52,7 +52,7 @@ def feed_refused(academy: Academy) -> Ran:
 
 
 def locked(academy: Academy) -> Ran:
-    """An undo writes to many, so it is one run at a time; a lock of one account waits for nobody."""
+    """An undo writes to many accounts, so it needs the run lock; a lock of one account does not."""
     assert academy.run("account", "lock", CLAIRE, *WHY).code == 0
     lock = {"run": "other", "host": "elsewhere", "pid": 1, "began": 1, "who": "x", "place": "y"}
     lock |= {"since": "2026-11-25T00:00:00+00:00", "expires": "2999-01-01T00:00:00+00:00"}
@@ -68,7 +68,7 @@ def unreachable(academy: Academy) -> Ran:
 
 
 def older(academy: Academy) -> Ran:
-    """The directory was restored from a backup of before the last run."""
+    """The directory was restored from a backup that is older than the last run."""
     runs = academy.sandbox.entries(f"ou=runs,{academy.sandbox.state}", "(objectClass=piactlRecord)")
     with academy.sandbox.root() as root:
         for dn in sorted(runs, key=len, reverse=True):

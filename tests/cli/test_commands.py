@@ -49,7 +49,7 @@ def test_a_whole_night_as_processes(academy: Academy) -> None:
 
 
 def test_head_is_silent(academy: Academy) -> None:
-    """Who reads stops reading: no word, no traceback, exit 0."""
+    """The reader closes the pipe: no message, no traceback, exit 0."""
     academy.night(DAY, academy.feed(*crowd(300), day=DAY))
     for words in (["account", "list", "-o", "ndjson"], ["plan", "--as-of", "2027-12-01", "-o", "json"]):
         process = subprocess.Popen(
@@ -90,7 +90,7 @@ def test_closed_streams(loaded: Academy, closed: str) -> None:
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_night_with_closed_streams(academy: Academy, closed: str) -> None:
-    """It runs, and nothing that is said gets into the journal, whose file might get a stream's number."""
+    """It runs, and no output gets into the journal, whose file could get the number of a closed stream."""
     feed = academy.feed(row(), row(matricule="1002", debut="demain"), day=DAY)
     ran = subprocess.run(
         ["sh", "-c", f'exec "$@" {closed}', "sh", *academy.words("nightly", feed, "--as-of", DAY)],
@@ -104,7 +104,7 @@ def test_a_night_with_closed_streams(academy: Academy, closed: str) -> None:
 
 
 def test_a_bare_environment(loaded: Academy) -> None:
-    """As cron has it: no HOME, no locale, no terminal, nothing on stdin; accents all the same."""
+    """As under cron: no HOME, no locale, no terminal, nothing on stdin; accents are shown all the same."""
     feed = loaded.feed(row(nom_famille="Lœuvre"), day="2026-09-06")
     root = str(Path(__file__).parents[2])
     for words in (
@@ -133,7 +133,7 @@ def test_a_bare_environment(loaded: Academy) -> None:
 
 
 def test_an_account_is_shown_without_what_plans_need(loaded: Academy) -> None:
-    """Each module costs a command half a millisecond or more."""
+    """Each module that is loaded costs a command half a millisecond or more."""
     code = (
         "import sys\nfrom piactl.cli.main import run\nrun(sys.argv[1:])\nprint(*sys.modules, file=sys.stderr)"
     )
@@ -152,7 +152,7 @@ def test_an_account_is_shown_without_what_plans_need(loaded: Academy) -> None:
 
 
 def by_uid(ndjson: str) -> list[dict[str, Any]]:
-    """The accounts of a list in ndjson, which has them in the order of the directory."""
+    """The accounts of a list in ndjson, sorted by uid; the list has them in the order of the directory."""
     return sorted((json.loads(line) for line in ndjson.splitlines()), key=lambda view: str(view["uid"]))
 
 
@@ -297,7 +297,7 @@ def test_hostile_values_put_by_another_hand_are_shown_harmless(loaded: Academy) 
 
 
 def test_the_numen_is_nowhere(loaded: Academy) -> None:
-    """Not on the screen, not in the directory, not in any file that piactl wrote."""
+    """It is not on the screen, in the directory, or in any file that piactl wrote."""
     feed = loaded.feed(
         row(numen=NUMEN, nom_usage="Aubry"),
         row(matricule="1009", numen=NUMEN, prenom="Ysé"),
@@ -326,7 +326,7 @@ def test_the_numen_is_nowhere(loaded: Academy) -> None:
     assert not [secret for secret in secrets if secret in stored]
     files = [f for f in loaded.sandbox.folder.rglob("*") if f.is_file() and "rejects" not in f.parts]
     assert any(f.name == "piactl.jsonl" for f in files)
-    # the database of slapd itself among them: what was never sent cannot be there
+    # these include the database of slapd: what was never sent cannot be there
     assert not [f for f in [*files, plan] for s in secrets if s.encode() in f.read_bytes()]
 
 
@@ -382,7 +382,7 @@ def test_runs(loaded: Academy) -> None:
 
 
 def test_sandbox_by_command(tmp_path: Path) -> None:
-    """One step to a directory, a policy and a configuration; stopped again, the data stay."""
+    """One step makes a directory, a policy and a configuration; the data stay when it is stopped."""
     root = str(Path(__file__).parents[2])
     # a socket's path may not be long
     folder = Path(os.path.relpath(tmp_path / "s", tmp_path))

@@ -1,4 +1,4 @@
-"""Completion: of commands and options without directory and heavy imports, of live values in a blink."""
+"""Completion: of commands and options without directory or heavy imports, of live values quickly."""
 
 from __future__ import annotations
 
@@ -206,7 +206,7 @@ def test_a_server_that_says_nothing_is_not_waited_for(people: Academy) -> None:
         suggestions: list[str] = []
         assert complete(["--config", str(config), "account", "show", "a"], suggestions.append) == 0
         assert suggestions == []
-        # it would be a minute if it waited as other commands do; a slow machine has room
+        # other commands wait a minute; the limit leaves room for a slow machine
         assert time.monotonic() - began < 3
 
 
@@ -228,7 +228,7 @@ def test_another_shell(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def shell_answer(shell: str, script: str, people: Academy, folder: Path) -> str:
-    """What a script of a shell prints, with piactl and its completion at hand."""
+    """The output of a shell script that can use piactl and its completion."""
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed here")
     tools = folder / "bin"

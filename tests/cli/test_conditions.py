@@ -1,5 +1,6 @@
-"""Every command in every condition: right, wrong and missing input, in a pipe, at a terminal, under cron,
-with streams that take nothing. A sentence, the exit code of the README, nothing half-done, never a hang."""
+"""Every command in every condition: right, wrong and missing input, in a pipe, at a terminal, under cron, and
+with streams that cannot be written. It gives a message and a documented exit code, leaves nothing half-done,
+and never hangs."""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ TOLD = re.compile(
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Academy]:
-    """A loaded academy for what must not change it."""
+    """A loaded academy for tests that must not change it."""
     folder, files = (Path(tempfile.mkdtemp(prefix="piactl-test-")) for _ in range(2))
     status = start_sandbox(folder)
     assert status.pid is not None
@@ -95,8 +96,8 @@ def needed(words: str) -> set[str]:
 
 
 def test_each_option_has_one_name() -> None:
-    """A first day is --from, a last one --until, a single one --on, one that does not count --except; --to is
-    never a file."""
+    """A first day is --from, a last day --until, a single day --on, an excluded one --except; --to is never a
+    file."""
     tree = assembled(whole=True)
     for words in CASES:
         for option in command_of(tree, words).params:
@@ -111,8 +112,8 @@ NOT_TRIED = (
     "otp verify", "otp resync", "password requests", "runs rewind", "recover", "journal begin",
     "match different", "match forget", "approve", "reject",
 )  # fmt: skip
-"""What is verified by a code of now cannot be tried out; the others change one record, or show what they
-will do without --reason."""
+"""A command that needs a current code cannot be tried out; the others change one record, or show without
+--reason what they will do."""
 
 
 def test_every_acting_command_is_marked() -> None:
@@ -127,7 +128,7 @@ def test_every_acting_command_is_marked() -> None:
             "drift revert",
             "drift adopt",
             "drift override",
-        )  # tests/story/test_drift.py has drift
+        )  # tests/story/test_drift.py tests them
         assert CASES[words].acting is (several and not reads and not idle), words
         if several and not reads:
             assert {"--dry-run", "--yes", "-o", "--reason"} <= options, words
@@ -136,7 +137,7 @@ def test_every_acting_command_is_marked() -> None:
 
 
 def said(ran: Ran) -> None:
-    """A sentence for people: in lines of piactl's own, nothing but those, none of them endless."""
+    """Checks that stderr is a message for people: only lines of piactl, and not too many."""
     lines = ran.err.splitlines()
     assert lines, ran
     assert all(line.startswith("piactl: ") for line in lines), ran.err
@@ -145,7 +146,7 @@ def said(ran: Ran) -> None:
 
 @pytest.mark.parametrize("words", CASES)
 def test_wrong_and_missing_input(shared: Academy, words: str) -> None:
-    """A sentence on stderr, the documented code, no data, and nothing written."""
+    """There is a message on stderr, the documented code and no data, and nothing is written."""
     case = CASES[words]
     assert case.wrong
     bare = {*words.split(), CLAIRE, *WHY}
@@ -172,7 +173,7 @@ def test_wrong_and_missing_input(shared: Academy, words: str) -> None:
 
 @pytest.fixture(scope="module")
 def cron() -> Iterator[Forks]:
-    """As cron has it: an empty environment but for where programs are, LANG=C."""
+    """The environment of cron: only PATH and LANG=C."""
     with forking(LANG="C", PATH="/usr/sbin:/usr/bin:/bin") as forks:
         yield forks
 
@@ -207,7 +208,7 @@ def test_reading_under_cron(shared: Academy, cron: Forks, words: str) -> None:
 
 @pytest.mark.parametrize("words", [w for w in CASES if w not in READING])
 def test_acting_under_cron(loaded: Academy, cron: Forks, words: str) -> None:
-    """The example of the help does its work or says why not; it asks nobody and waits for nobody."""
+    """The example of the help does its work or says why not; it never asks or waits."""
     case = CASES[words]
     try:
         for arguments, stdin in case.before:
@@ -236,7 +237,7 @@ def test_acting_under_cron(loaded: Academy, cron: Forks, words: str) -> None:
 def test_at_a_terminal_a_no_changes_nothing(shared: Academy, words: str) -> None:
     case = CASES[words]
     arguments = filled(case.right, shared)
-    if case.before:  # so that there is something to change, on an academy that stays as it is
+    if case.before:  # so that there is something to change while the academy stays as it is
         arguments = filled(("account", "lock", CLAIRE, *WHY), shared)
     with shared.nothing_written():
         code, screen = at_terminal(shared, *arguments, answers={"[y/N]": "n"})
@@ -256,8 +257,8 @@ STREAMS = {
 
 @pytest.mark.parametrize("words", [w for w in CASES if w not in WRITE_BY_THEMSELVES])
 def test_streams_that_take_nothing(shared: Academy, forks: Forks, words: str) -> None:
-    """The exit code stays what it is, but that a full disk is a failure, in one sentence. Two of the five
-    conditions for each command, all five for every third."""
+    """The exit code stays the same, except that a full disk is a failure, with one message. Each command is
+    tried in two of the five conditions, every third one in all five."""
     case = CASES[words]
     arguments = filled(case.right, shared)
     if case.acting or words in ("account rename", "account rekey", "account merge", "password reset"):
@@ -310,7 +311,7 @@ def test_what_was_written_is_reported_though_its_words_are_lost(
 
 
 def test_a_stdout_without_accents(loaded: Academy) -> None:
-    """Characters that its encoding lacks are escapes, in JSON those of JSON, and nothing fails."""
+    """Characters that its encoding lacks are printed as escapes, in JSON as those of JSON; nothing fails."""
     reason = "appel reçu ☃ 𝒳"
     lock = loaded.spawn("account", "lock", CLAIRE, "--reason", reason, "-o", "json", PYTHONIOENCODING="ascii")
     assert (lock.code, lock.json[0]["outcome"]) == (0, "applied")
@@ -325,7 +326,7 @@ def test_a_stdout_without_accents(loaded: Academy) -> None:
 
 @pytest.mark.parametrize("words", ACTING)
 def test_many_from_stdin_in_their_order(shared: Academy, words: str) -> None:
-    """Plain names, JSON text, objects; one result each, in their order; who fails does not stop the rest."""
+    """Plain names, JSON text, objects: one result each, in their order; a failure does not stop the rest."""
     case = CASES[words]
     arguments = [*filled(case.right, shared), "--dry-run", "-o", "ndjson"]
     arguments[arguments.index(CLAIRE)] = "-"
@@ -346,7 +347,7 @@ def test_many_from_stdin_in_their_order(shared: Academy, words: str) -> None:
 
 @pytest.mark.parametrize("form", ["tsv", "table", "csv", "ndjson"])
 def test_names_from_a_list_of_piactl(shared: Academy, form: str) -> None:
-    """`account list | account lock -`, in any form that has one account on a line."""
+    """`account list | account lock -`, in each form that has one account per line."""
     listed = shared.run("account", "list", "-o", form)
     arguments = ("account", "lock", "-", "--dry-run", "-o", "json", *WHY)
     ran = shared.run(*arguments, stdin=listed.out)
@@ -374,7 +375,7 @@ def test_a_table_fits_the_terminal(shared: Academy) -> None:
 
 @pytest.mark.parametrize("words", ACTING)
 def test_a_dry_run_writes_nothing_at_all(shared: Academy, words: str) -> None:
-    """No account, no record, no line of the journal, no file."""
+    """It writes no account, no record, no line of the journal and no file."""
     case = CASES[words]
     state = shared.sandbox.entries(shared.sandbox.state)
     journal = (shared.sandbox.folder / "journal" / "piactl.jsonl").read_bytes()
@@ -399,7 +400,7 @@ GUARDED = {
 
 @pytest.mark.parametrize("words", GUARDED)
 def test_yes_passes_no_guard(academy: Academy, words: str) -> None:
-    """A guard that one change breaks stops it, --yes or not, tried out or not; the exact number passes it."""
+    """A guard stops the change that breaks it, also with --yes or --dry-run; the exact number passes it."""
     kind = GUARDED[words]
     policy = academy.sandbox.folder / "policy.yaml"
     text = policy.read_text("utf-8")

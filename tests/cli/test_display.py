@@ -1,4 +1,4 @@
-"""Colours and pages: on a terminal only, and never where they would do harm."""
+"""Colours and the pager: only on a terminal, and never where they would do harm."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_colours_on_a_terminal_alone(staffed: Academy) -> None:
 
 
 def test_errors_have_colours_too(staffed: Academy) -> None:
-    """Stderr on a terminal, whatever stdout is."""
+    """On stderr, if it is a terminal, whatever stdout is."""
     staffed.edit("policy.yaml", "  lock:       {floor: 5,", "  lock:       {max: 0,")
     lock = ("account", "lock", "louise.vaubanaaa", "--reason", "trial", "--as-of", DAY)
     _, text = at_terminal(staffed, *lock, "--yes", "-o", "json", TERM="xterm", LINES="60")
@@ -54,7 +54,7 @@ def test_a_long_text_goes_through_the_pager(staffed: Academy) -> None:
         {"LINES": "60", "PAGER": PAGER, "TERM": "xterm"},
         {"LINES": "10", "PAGER": "", "TERM": "xterm"},
         {"LINES": "10", "PAGER": PAGER, "TERM": "dumb"},
-        # a pager can start a shell with the rights of the user that sudo gave
+        # a pager can start a shell with the rights of the user that sudo switched to
         {"LINES": "10", "PAGER": PAGER, "TERM": "xterm", "SUDO_UID": "12345"},
         {"LINES": "10", "PAGER": "/nonexistent/pager", "TERM": "xterm"},
         {"LINES": "10", "PAGER": "'", "TERM": "xterm"},

@@ -1,4 +1,4 @@
-"""`piactl doctor`: a healthy directory is fine; each planted fault is named by the check that is for it."""
+"""`piactl doctor`: a healthy directory is fine; each planted fault is found by its own check."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Clinic:
         return code, checks
 
     def finds(self, id_: str, result: str, words: str, code: int, *options: str) -> dict[str, str]:
-        """The one row of a check, which says `words`; no other check finds anything as bad."""
+        """The only row of a check, whose finding contains `words`; no other check finds an error."""
         got, checks = self.doctor(*options)
         (row,) = checks[id_]
         assert row["result"] == result, row
@@ -87,7 +87,7 @@ class Clinic:
                 root.delete(dn)
 
     def reconfigure(self, *changes: tuple[str, str], file: str = "slapd.conf") -> None:
-        """Changes the server's settings by (pattern, replacement), all of which must fit; restarts it."""
+        """Changes the server's settings by (pattern, replacement), restarts it; every pattern must match."""
         path = self.sandbox.folder / "slapd" / file
         self.sandbox.stop()
         edit(path, *changes)
@@ -107,7 +107,7 @@ def edit(path: Path, *changes: tuple[str, str]) -> None:
 
 @pytest.fixture(autouse=True)
 def syslog(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a host that has one."""
+    """Makes this host one that has syslog."""
     monkeypatch.setattr("piactl.flows.doctor.journal.has_syslog", lambda: True)
 
 
@@ -142,14 +142,14 @@ def test_a_healthy_directory_is_fine_and_is_left_as_it_was(logged: Clinic, capsy
     code, checks = clinic.doctor("--strict")
     assert code == 0
     assert list(checks) == sorted(CHECKS)
-    (d52,) = checks.pop("D52")  # one Unix user has all passwords of a sandbox
+    (d52,) = checks.pop("D52")  # in a sandbox one Unix user has all passwords
     assert d52["result"] == "note"
     assert {row["result"] for rows in checks.values() for row in rows} == {"ok"}
     assert "not tried" not in checks["D23"][0]["found"]
     assert entries_of(clinic) == before
     baseline = str(clinic.sandbox.folder / "state" / "doctor.json")
     assert sorted(str(p) for p in clinic.sandbox.folder.rglob("*") if str(p) != baseline) == files
-    # for people: one line for a check that is fine
+    # the output for people has one line for a check that is fine
     assert run(["--config", str(clinic.sandbox.config), "doctor"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(CHECKS) + 4, "the note has its meaning and its advice"
@@ -157,7 +157,7 @@ def test_a_healthy_directory_is_fine_and_is_left_as_it_was(logged: Clinic, capsy
 
 
 def entries_of(clinic: Clinic) -> dict[str, Any]:
-    """All entries, without the mark of the trial's lock that the access log leaves on the suffix."""
+    """All entries, without contextCSN, which the trial of the lock changes if there is an access log."""
     entries = clinic.sandbox.entries("o=gouv,c=fr")
     return {dn: {k: v for k, v in values.items() if k != "contextCSN"} for dn, values in entries.items()}
 
@@ -182,7 +182,7 @@ def test_a_journal_that_agrees_with_its_run_is_fine(logged: Clinic, capsys: Any)
 
 
 def nightly(clinic: Clinic) -> int:
-    """A night without feeds; the accounts of these tests cannot be read, so they go first."""
+    """A night without feeds; it removes the accounts of these tests first, because they cannot be read."""
     clinic.remove(*clinic.sandbox.entries(clinic.sandbox.accounts, "(uid=*)"))
     return run(["--config", str(clinic.sandbox.config), "nightly"])
 
@@ -380,7 +380,7 @@ def test_a_key_that_entries_need_is_missing(clinic: Clinic) -> None:
 
 
 def test_an_account_without_an_address(clinic: Clinic) -> None:
-    """Not one that is closed: it gets no mail."""
+    """A closed account is not reported: it gets no mail."""
     for number, state in enumerate(("deactivated", "archived", "active", "on-leave", "grace", "anticipated")):
         dn = clinic.account(f"sans.adresse{number}", piactlState=state)
         with clinic.sandbox.root() as root:
@@ -606,7 +606,7 @@ def test_closures_that_rest_on_the_password_policy_alone(clinic: Clinic) -> None
 
 
 def test_an_identity_that_cannot_see_the_schema(clinic: Clinic) -> None:
-    """It would take every closed account for one without a link."""
+    """Such an identity would believe that every closed account lacks its link."""
     nightly = '"cn=piactl-nightly,ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"'
     hidden = (
         f'database frontend\naccess to dn.base="cn=Subschema"\n  by dn.exact={nightly} none\n  by * read\n'
@@ -697,7 +697,7 @@ def test_a_server_that_does_not_refuse_a_run_without_the_lock(clinic: Clinic, hi
 
 
 def test_a_schema_without_the_class_of_the_run_lock(clinic: Clinic) -> None:
-    """The schema and the rules of an earlier version: runs go on, and doctor says what the server lacks."""
+    """With the schema and the rules of an earlier version runs go on; doctor says what the server lacks."""
     file = clinic.sandbox.folder / "slapd" / "schema" / "piactl.schema"
     text = file.read_text()
     file.write_text(text[: text.index("objectclass ( piactlObjectClass:3")])
@@ -729,7 +729,7 @@ def test_without_a_known_password_a_second_one_is_not_tried(sandbox: Any, capsys
     account = clinic.account("claire.exemple")
     clinic.finds("D34", "skipped", "no account is known to have a password", 0)
     clinic.remove(account)
-    clinic.account("claire.exemple", userPassword=PASSWORD)  # as one that was loaded with its password
+    clinic.account("claire.exemple", userPassword=PASSWORD)  # as an account that was loaded with its password
     assert "pwdChangedTime" not in (sandbox.entry(account) or {})
     clinic.finds("D34", "ok", "a second one is refused", 0)
 

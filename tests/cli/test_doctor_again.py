@@ -1,4 +1,4 @@
-"""A doctor that follows another one looks at what is new since then, and finds what a first one would."""
+"""A second doctor looks only at what is new since the first one, and finds what a first one would find."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REPLACE = ldap3.MODIFY_REPLACE
 
 @pytest.fixture
 def examined(make_academy: Callable[..., Academy]) -> Academy:
-    """Two accounts, an access log, and a first doctor."""
+    """Two accounts and an access log, after a first doctor."""
     academy = make_academy(accesslog=True)
     hugo = row(matricule="1002", prenom="Hugo", nom_famille="Caron")
     academy.night("2026-09-05", academy.feed(row(), hugo, day="2026-09-05"))
@@ -31,8 +31,8 @@ def examined(make_academy: Callable[..., Academy]) -> Academy:
 
 
 def later(academy: Academy, minutes: int) -> dict[str, tuple[str, str]]:
-    """What a doctor finds by the id of its checks, some minutes from now: what was written by now is older
-    than clocks may be apart."""
+    """What a doctor finds some minutes from now, by the id of its checks: what is written now is then older
+    than the allowed difference of clocks."""
     examination = examine(
         academy.sandbox.config, lambda: utc_now() + timedelta(minutes=minutes), "here.example"
     )
@@ -58,7 +58,7 @@ def test_no_account_is_read_again_that_was_in_order(
         self: Session, base: str, scope: str, query: str, attributes: list[str], **options: object
     ) -> object:
         result = page(self, base, scope, query, attributes, **options)  # type: ignore[arg-type]
-        # drift (D55) is looked for in whole entries that were written since the last night
+        # the check of drift (D55) reads whole entries that were written since the last night
         digests = "piactlMatriculeDigest" in attributes and "displayName" not in attributes
         read.extend(entry.dn for entry in result[0] if digests and entry.dn.startswith("uid="))
         return result
@@ -70,7 +70,7 @@ def test_no_account_is_read_again_that_was_in_order(
     assert "2 matricules of accounts" in again["D27"][1]
     assert "counted on" in again["D27"][1]
     change(examined, OTHER, description=["new"])
-    later(examined, 5)  # the clock was set back: nothing is taken for known
+    later(examined, 5)  # the clock was set back: nothing counts as known
     assert set(read) == {examined.dn(UID), examined.dn(OTHER)}
 
 
@@ -88,7 +88,7 @@ def test_what_somebody_changed_since_is_found(
 ) -> None:
     assert later(examined, 11)[check][0] == "ok"
     change(examined, OTHER, **values)
-    for minutes in (12, 13):  # a fault is not remembered as in order
+    for minutes in (12, 13):  # a fault is not remembered as checked
         outcome, text = later(examined, minutes)[check]
         assert outcome in ("warning", "error")
         assert words in text

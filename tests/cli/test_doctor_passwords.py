@@ -1,4 +1,4 @@
-"""`piactl doctor` on what protects passwords, and the nights that put it right: each fault is planted."""
+"""`piactl doctor` on what protects passwords, and the nights that repair it: each fault is planted."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_policy_of_the_configuration_stays(staff: Academy) -> None:
 
 
 def test_wrong_passwords_do_not_block_a_protected_account(staff: Academy) -> None:
-    """One that was protected before is named, and an administrator puts it under the policy."""
+    """An account that was protected before is named; an administrator puts it under the policy."""
     staff.change(CLAIRE, piactlProtected=["TRUE"], pwdPolicySubentry=[GONE])
     assert row_of(staff, "D43")["found"] == f"{CLAIRE} (protected): {GONE}"
     staff.change(CLAIRE, pwdPolicySubentry=[])
@@ -122,7 +122,7 @@ def test_a_server_that_takes_passwords_in_clear(clinic: Clinic) -> None:
 
 
 def test_a_server_without_ppm(clinic: Clinic) -> None:
-    """A warning; passwords are set as before."""
+    """There is a warning; passwords are set as before."""
     clinic.finds("D46", "ok", "refused (tried)", 0)
     clinic.reconfigure((r"ppolicy_check_module ppm.so\n", ""))
     with clinic.sandbox.root() as root:
@@ -140,7 +140,7 @@ def test_a_server_without_ppm(clinic: Clinic) -> None:
 
 @pytest.fixture
 def watched(staff: Academy) -> Academy:
-    """Ida is locked, and a canary."""
+    """Ida, who is locked, is a canary."""
     (staff.sandbox.folder / "secrets" / "ida").write_text(PASSWORD + "\n")
     (staff.sandbox.folder / "secrets" / "ida").chmod(0o600)
     canaries = f"canaries: {{locked: {{account: {IDA}, password_file: secrets/ida}}}}\n"
@@ -158,7 +158,7 @@ def test_canaries_that_are_refused(watched: Academy) -> None:
 
 
 def test_a_canary_that_gets_in(watched: Academy) -> None:
-    """Somebody opened it past piactl: the night ends as incomplete, and the metrics say so."""
+    """Somebody opened it without piactl: the night ends as incomplete, and the metrics say so."""
     metrics = watched.sandbox.folder / "metrics" / "piactl.prom"
     metrics.parent.mkdir()
     watched.edit("piactl.yaml", "password:\n", f"metrics: {metrics}\npassword:\n")
@@ -178,7 +178,7 @@ def test_a_canary_that_gets_in(watched: Academy) -> None:
 
 
 def opened(academy: Academy) -> None:
-    """What closes Ida's account is taken away by hand."""
+    """Removes by hand what closes Ida's account."""
     changes: dict[str, Any] = {name: [] for name in ("pwdStartTime", "pwdEndTime", "oathTOTPToken")}
     with academy.sandbox.root() as root:
         root.modify(

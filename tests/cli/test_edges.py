@@ -1,4 +1,4 @@
-"""Where a newcomer stumbles: folders that are files, full disks, stopped servers, words that mean nothing."""
+"""Mistakes of new users: folders that are files, full disks, stopped servers, unknown words."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ NOBODY = 65534
 
 
 def command(*words: str | Path) -> Ran:
-    """A command that needs no configuration, in this process."""
+    """Runs a command that needs no configuration in this process."""
     out, err = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(err):
         code = run([str(word) for word in words])
@@ -39,7 +39,7 @@ def command(*words: str | Path) -> Ran:
 
 
 def on_a_full_disk(academy: Academy, *words: str) -> tuple[int, str]:
-    """Exit code and stderr of a command whose stdout takes nothing."""
+    """The exit code and stderr of a command whose stdout is on a full disk."""
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
             academy.words(*words), env=academy.environment(), stdout=full, stderr=subprocess.PIPE, text=True,
@@ -193,7 +193,7 @@ def test_a_file_is_no_sandbox(tmp_path: Path, verb: str) -> None:
 
 @contextmanager
 def somebody_else() -> Iterator[None]:
-    """Inside, no right beyond what modes give: another user where the tests run as root."""
+    """Inside, only the modes of files give rights: root becomes another user."""
     if os.geteuid() != 0:
         yield
         return
@@ -207,7 +207,7 @@ def somebody_else() -> Iterator[None]:
 @pytest.mark.parametrize("verb", ["start", "stop", "status"])
 @pytest.mark.parametrize("shut", ["", "slapd"])
 def test_another_user_s_sandbox_is_left_alone(verb: str, shut: str) -> None:
-    command("sandbox", verb, "--dir", "/dev/null")  # later code may not read what is not imported yet
+    command("sandbox", verb, "--dir", "/dev/null")  # imports now what the other user may not read
     with tempfile.TemporaryDirectory(prefix="piactl-test-") as name:
         folder = Path(name) / "theirs"
         Path(name).chmod(0o755)

@@ -1,4 +1,4 @@
-"""Each exit code means one thing, and each is shown here; no command ever shows a traceback."""
+"""Each exit code has one meaning, and each is tested here; no command ever shows a traceback."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def locked(academy: Academy) -> Ran:
             assert other.poll() is None, "it ended too soon"
             assert time.monotonic() < until
             time.sleep(0.01)
-        # held still while this one asks, so that this is no matter of speed
+        # stopped while this one asks, so that the result does not depend on speed
         other.send_signal(signal.SIGSTOP)
         ran = academy.run("nightly", "--as-of", DAY)
         assert other.poll() is None, "it had ended already"
@@ -259,7 +259,7 @@ def test_a_broken_chain_is_found(academy: Academy) -> None:
 
 
 def test_yesterday_is_refused_without_a_word_on_the_command_line(academy: Academy) -> None:
-    """The clock says a day before that of the last run."""
+    """The clock shows a day before that of the last run."""
     academy.night((civil_today("Europe/Paris") + timedelta(days=3)).isoformat(), academy.feed(row(), day=DAY))
     ran = academy.run("nightly")
     assert ran.code == Exit.REFUSED

@@ -1,4 +1,4 @@
-"""The forms of the output on machines of all kinds: old locales, spreadsheets, terminals that draw little."""
+"""The forms of the output on machines of all kinds: old locales, spreadsheets, simple terminals."""
 
 from __future__ import annotations
 

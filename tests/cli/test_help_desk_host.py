@@ -1,5 +1,5 @@
-"""A host of the help desk alone, made as docs/help-desk.md says: it has no other identity, and what the page
-offers the help desk works there by real sudo."""
+"""A host for the help desk alone, set up as docs/help-desk.md says: it has no other identity, and the
+commands of the page work there with real sudo."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DESK = "piactl-desk"
 
 @pytest.fixture
 def host(academy: Academy) -> Iterator[Host]:
-    """Set up as the host of the nights, whose /etc/piactl then moves away: another host has it."""
+    """A host set up like that of the nights; its /etc/piactl then moves away, as if on another host."""
     secret = academy.sandbox.folder / "secrets" / "matching"
     secret.write_text("5" * 64, encoding="ascii")
     secret.chmod(0o600)

@@ -1,4 +1,4 @@
-"""Passwords and keys stay in memory: no core file holds them, and no other process of the user reads them."""
+"""Passwords and keys stay in memory: no core file holds them, no other process of the user reads them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_another_process_of_the_user_reads_neither_environment_nor_memory() -> N
 
 
 def test_a_command_that_is_killed_leaves_no_core(academy: Academy) -> None:
-    """`password check` asks for the password, where its parent allows core files."""
+    """`password check` asks for the password; its parent allows core files."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         academy.words("password", "check"),

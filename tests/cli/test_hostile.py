@@ -1,5 +1,5 @@
-"""Text that is meant to harm a terminal, a spreadsheet or a parser, through every command: escaped for
-people, neutral in csv, exact in json; never a bug, never written by a refused command."""
+"""Text that is meant to harm a terminal, a spreadsheet or a parser, in every command: escaped for people,
+neutral in csv, exact in json. It never causes a bug, and a refused command never writes it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PIECES = (
 )  # fmt: skip
 CONTROL = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
-# {} is the text; stdin comes after a bar
+# {} is the text; stdin follows a bar
 TEMPLATES = (
     """
 account show {}
@@ -176,11 +176,11 @@ def harmless(text: str) -> bool:
 
 def tried(academy: Academy, template: str, text: str) -> None:
     words, stdin = words_of(template, text, academy)
-    ran = academy.run(*words, stdin=stdin)  # which refuses a bug and a traceback
+    ran = academy.run(*words, stdin=stdin)  # run fails on a bug and on a traceback
     attempt = f"{template!r} with {text[:200]!r}: {ran}"
     assert ran.code in (0, 1, 2, 5, 6, 9, 10), attempt
     assert harmless(ran.err), attempt
-    assert harmless(ran.out.replace("\t", "")), attempt  # what is no table in a pipe is tsv
+    assert harmless(ran.out.replace("\t", "")), attempt  # in a pipe a table is tsv
     assert ran.code == 0 or ran.err or ran.out, attempt
     assert len(ran.err.splitlines()) < 60, attempt
 
@@ -195,7 +195,7 @@ TYPED = (
 
 
 def completed(academy: Academy, typed: tuple[str, ...], text: str) -> None:
-    """What a shell asks while somebody types is answered or not, and never said to be wrong."""
+    """Completion of what somebody types gives an answer or none, and never an error."""
     words = [word.replace("{}", text) for word in typed]
     out, err = io.StringIO(), io.StringIO()
     place = {"PIACTL_CONFIG": str(academy.sandbox.config)}
@@ -236,7 +236,7 @@ def test_five_thousand_through_every_command(loaded: Academy, seed: int) -> None
 
 
 def test_every_dangerous_piece_in_every_name(loaded: Academy) -> None:
-    """Each of the kinds of harm, in the place where most text comes in: the name of an account."""
+    """Each kind of harm in the place where most text comes in: the name of an account."""
     for template in (t for t in TEMPLATES if t.endswith("| {}") or " {} W" in t):
         for text in ("\x1b[2J\u202e", "\udce9", "a\x00b", '{"uid": "\\ud800"}', '{"a":' * 50_000):
             tried(loaded, template, text)

@@ -1,4 +1,4 @@
-"""`init`: a first configuration that validates, and never the end of another."""
+"""`init`: writes a first configuration that validates, and never overwrites another one."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_the_wheel_holds_the_examples(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 4
-    # as pipx installs it, but with the packages that are here, and as `piactl`
+    # as pipx installs it, but with the packages of this environment, and as `piactl`
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "own"], check=True, timeout=120)
     pip = [tmp_path / "own" / "bin" / "pip", "install", "--quiet", "--no-deps", "--no-index", wheel]
     subprocess.run(pip, check=True, timeout=120)

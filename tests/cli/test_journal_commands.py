@@ -26,12 +26,12 @@ CRON = Actor("piactl", "", "", "cron", who().host, 3)
 
 @dataclass
 class Past:
-    """Writes runs into the journal of an academy as if at any moment."""
+    """Writes runs of any date into the journal of an academy."""
 
     path: Path
 
     def run(self, run: str, day: str, actor: Actor, *changes: tuple[str, str, str, str | None]) -> Head:
-        """Each change is (uid, kind, reason, outcome); an outcome of None is left in doubt."""
+        """Writes a run. Each change is (uid, kind, reason, outcome); with the outcome None it is in doubt."""
         start = datetime.fromisoformat(f"{day}T02:00:00").replace(tzinfo=UTC)
         ticks = iter(range(100_000))
         context = RunContext(run, ("piactl", "nightly", "a feed"), actor)
@@ -108,7 +108,7 @@ ALL = [
         ("--from 2022-03-02", [4, 5]),
         ("--until 2022-03-01", [0, 1, 2, 3]),
         ("--from 01/03/2022 --until 2022-03-01", [2, 3]),
-        ("--until 2022-03-01T02:59", [0, 1]),  # Paris: an hour before 02:00 UTC plus a minute
+        ("--until 2022-03-01T02:59", [0, 1]),  # in Paris time: 01:59 UTC, a minute before the run
         ("--from 2022-03-01T02:00:02Z --until 2022-12-31", [3]),
         ("--account bo.li --run r2 --author hugo --kind grant --from 2022-01-01 --until 2022-12-31", [3]),
     ],
@@ -246,7 +246,7 @@ def test_tampering_with_an_export_is_found(academy: Academy, past: Past) -> None
         ran = academy.run("journal", "verify", out)
         assert (ran.code, ran.out) == (1, ""), lines
         assert str(out) in ran.err
-    # all made anew, first line and end included: only the head that was kept finds it
+    # everything is made anew, including the first line and the end: only the stored head finds it
     remade, beginning = original[:1], json.loads(original[0])
     before = after = Head(beginning["seq"], beginning["prev"])
     for raw in original[1:]:
@@ -314,7 +314,7 @@ def test_prune_removes_what_is_old_and_says_so(academy: Academy, settled: Past) 
     verified = academy.run("journal", "verify")
     assert verified.code == 0, verified.err
     assert "lines up to 12, written before 2022-06-01, were pruned by" in verified.out
-    assert "2 stored heads match" in verified.out  # that of the night, and that of the prune
+    assert "2 stored heads match" in verified.out  # the heads of the night and of the prune
     assert academy.run("doctor").code == 0
     academy.quiet_night("2026-09-06")
     assert "4 stored heads match" in academy.run("journal", "verify").out
@@ -335,7 +335,7 @@ def test_anchors_before_the_cut_are_reported_as_pruned(academy: Academy) -> None
 
 
 def age(path: Path) -> None:
-    """Makes all lines years old, with hashes that fit; the head file goes."""
+    """Makes all lines years old, with matching hashes, and removes the head file."""
     after, lines = Head(0, "0" * 64), []
     for raw in path.read_bytes().splitlines():
         body: dict[str, Any] = {k: v for k, v in json.loads(raw).items() if k not in ("seq", "prev", "hash")}
@@ -346,7 +346,7 @@ def age(path: Path) -> None:
 
 
 def reanchor(academy: Academy, path: Path) -> None:
-    """Lets the records of runs hold the lines as they are now, and takes the heads away."""
+    """Puts the current hashes of lines into the records of runs, and removes the stored heads."""
     hashes = {(line := json.loads(raw))["seq"]: line["hash"] for raw in path.read_bytes().splitlines()}
     import ldap3
 
@@ -378,7 +378,7 @@ def test_prune_refuses_what_it_cannot_prove(academy: Academy, settled: Past, har
         settled.path.write_bytes(text.replace(b"found again", b"found agaim"))
     elif harm == "cut":
         settled.path.write_bytes(b"".join(text.splitlines(keepends=True)[:-1]))
-    elif harm == "anchor":  # everything made anew, the head file too: only the directory knows better
+    elif harm == "anchor":  # everything is made anew, also the head file: only the directory shows it
         age(settled.path)
     else:
         academy.sandbox.stop()

@@ -1,4 +1,4 @@
-"""`key add|list|retire`: a new key takes over night by night, while the old one still verifies."""
+"""`key add|list|retire`: nights move to a new key step by step, while the old one still verifies."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_new_key_takes_over(academy: Academy) -> None:
     assert stat.S_IMODE(keys_file(academy).stat().st_mode) == 0o600
     assert set(old.splitlines()) < set(text.splitlines())
     assert not re.search(r"[0-9a-f]{64}", added.out + added.err)
-    # the old ones verify meanwhile, and nothing was written
+    # the old digests verify meanwhile, and nothing was written
     assert needed(academy)["k1"]["matricules"] == 2
     assert needed(academy)["k2"]["matricules"] == 0
     assert academy.show("1001", second)["uid"] == "claire.dubreuil"
@@ -90,7 +90,7 @@ def test_archived_accounts_need_their_key_for_ever(academy: Academy) -> None:
     refused = academy.run("key", "retire", "k1", *WHY)
     assert refused.code == 1
     assert "can never move" in refused.err
-    # a person who returns is known by the old key, and moves to the new one
+    # a person who returns is recognised by the old key, and moves to the new one
     back = row(matricule="1500", prenom="Jean", nom_famille="Parti", debut=day(-78).isoformat())
     academy.night(second, feed(academy, second, gone, back))
     assert academy.values("jean.parti", "piactlState") == ["active"]
@@ -107,7 +107,7 @@ def test_sealed_secrets_move_when_their_key_is_retired(academy: Academy) -> None
     assert academy.run("key", "add", *WHY).code == 0
     academy.night(second, feed(academy, second))
     assert needed(academy)["k1"]["devices"] == 2
-    # a code that is checked moves its own
+    # a code that is checked moves the secret of its device
     ran = academy.run("otp", "resync", "ida.roy", stdin=f"{ida.code()}\n{ida.code()}\n")
     assert ran.code == 0, ran.err
     assert needed(academy)["k1"]["devices"] == needed(academy)["k2"]["devices"] == 1

@@ -1,5 +1,5 @@
 """Each command runs with the least of the five identities that suffices: the passwords of the others may be
-missing on the host. What an identity may do in the directory, its ACL says; here it is which one is asked."""
+missing on the host. These tests show which identity a command uses; the ACL says what it may do."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ NEEDS = {
     **dict.fromkeys(NIGHTS.split(), "nightly"),
     **dict.fromkeys(SECOND.split(), "approver"),
     "journal begin": "nightly",
-    "doctor": "all",  # it looks whether each of them can be used
+    "doctor": "all",  # it checks that each of them can be used
 }
 """The identity of each command; administrator for all others."""
 
 
 PREPARED = ("match show",)
-"""These need what other commands make."""
+"""These commands need what other commands make."""
 
 
 def needed(words: str) -> str:
@@ -50,7 +50,7 @@ def needed(words: str) -> str:
 
 
 def leave_only(academy: Academy, identity: str) -> None:
-    """The passwords of the others are put aside."""
+    """Moves the passwords of the other identities away."""
     secrets, aside = academy.sandbox.folder / "secrets", academy.folder / "aside"
     aside.mkdir(exist_ok=True)
     for name in IDENTITIES:
@@ -105,7 +105,7 @@ PROTECTED = "ida.roy"
 
 @pytest.mark.parametrize("words", [w for w in CASES if needed(w) == "desk"])
 def test_a_protected_account_is_out_of_the_desks_reach(academy: Academy, words: str) -> None:
-    """With a sentence that names the way, before anything is written; the administrator can."""
+    """The message names --administrator, and nothing is written; the administrator can act."""
     academy.edit("policy.yaml", "protected: [admin.secours]", f"protected: [admin.secours, {PROTECTED}]")
     load(academy)
     assert academy.values(PROTECTED, "piactlProtected") == []
@@ -132,7 +132,7 @@ def test_a_protected_account_is_out_of_the_desks_reach(academy: Academy, words: 
 
 
 def test_a_protected_account_gets_its_mark_by_an_administrator(academy: Academy) -> None:
-    """The policy keeps piactl's own desk away; the mark keeps its password away, and doctor asks for it."""
+    """The policy stops the desk in piactl, the mark stops it in the directory; doctor asks for the mark."""
 
     def found() -> str:
         return next(

@@ -1,4 +1,4 @@
-"""Leaving at a question, and names and reasons that hold a secret."""
+"""Interrupting a command at its question, and names and reasons that contain a secret."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def staffed(academy: Academy) -> Academy:
 
 @contextmanager
 def asked(academy: Academy, *words: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The command on a terminal, waiting for the answer to its question."""
+    """Runs a command on a terminal that waits for the answer to its question."""
     leader, follower = pty.openpty()
     process = subprocess.Popen(
         academy.words(*words), stdin=follower, stdout=follower, stderr=follower, env=academy.environment()

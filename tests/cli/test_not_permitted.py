@@ -1,4 +1,4 @@
-"""Where a user may not use a file that piactl needs, it says which file, which user, what to do: exit 10."""
+"""A user may not use a file that piactl needs: it says which file, which user, what to do; exit 10."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Run = Callable[..., Ran]
 
 ROOT = os.geteuid() == 0
 OTHER, OWNER = 65534, 1
-"""Who runs the command, and whose the file is, where the tests may choose."""
+"""The user who runs the command, and the owner of the file, if the tests run as root."""
 
 
 def name_of(uid: int) -> str:
@@ -34,11 +34,11 @@ def name_of(uid: int) -> str:
 
 @pytest.fixture
 def loaded(make_academy: Callable[..., Academy]) -> Iterator[Academy]:
-    """All of the academy is the other user's, so that only what is taken away is not permitted."""
+    """An academy whose files all belong to the other user, who may use all except what `hide` hides."""
     academy = make_academy(after=load)
     if ROOT:
         for path in (academy.sandbox.folder, academy.folder):
-            for parent in path.parents:  # pytest's own folders are its user's alone
+            for parent in path.parents:  # only its user may enter pytest's own folders
                 if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
                     parent.chmod(parent.stat().st_mode | 0o011)
             for file in (path, *path.rglob("*")):
@@ -50,7 +50,7 @@ def loaded(make_academy: Callable[..., Academy]) -> Iterator[Academy]:
 
 
 def hide(path: Path) -> None:
-    """Nobody but somebody else may use it."""
+    """Makes a path that the user of the command may not use."""
     mode = 0o700 if path.is_dir() else 0o600
     if ROOT:
         os.chown(path, OWNER, OWNER)
@@ -129,7 +129,7 @@ def test_a_file_that_is_not_theirs(loaded: Academy, run: Run, name: str) -> None
 
 
 def test_a_configuration_that_is_looked_for_where_they_may_not_look(loaded: Academy, run: Run) -> None:
-    """As in /etc/piactl, a folder of mode 0750."""
+    """Like /etc/piactl, it is in a folder of mode 0750."""
     folder = loaded.sandbox.folder / "etc"
     folder.mkdir()
     shutil.copy(loaded.sandbox.config, folder / "piactl.yaml")
@@ -159,7 +159,7 @@ def test_doctor_says_it_and_finds_no_bug(loaded: Academy, run: Run, name: str) -
 
 @pytest.mark.skipif(not ROOT, reason="only root is refused")
 def test_root_where_each_writing_identity_has_a_user(academy: Academy) -> None:
-    """One sentence with the right commands, whatever the command; nothing is written as root."""
+    """Every command gives one message with the right commands; nothing is written as root."""
     config = academy.sandbox.folder / "piactl.yaml"
     text = config.read_text("utf-8")
     for name, user in (

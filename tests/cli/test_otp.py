@@ -1,4 +1,4 @@
-"""The commands of one-time-code devices as people and scripts meet them."""
+"""The commands of one-time-code devices, as people and scripts use them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def devices(academy: Academy) -> int:
 
 
 def in_terminal(academy: Academy, *words: str, typed: bytes = b"") -> tuple[int, str]:
-    """The command on a terminal of its own: exit code, and all that it showed."""
+    """Runs a command on its own terminal; returns the exit code and all that it showed."""
     leader, follower = pty.openpty()
     command = academy.words(*words)
     with subprocess.Popen(
@@ -214,7 +214,7 @@ def test_under_cron(two: Academy) -> None:
 
 def test_no_secret_is_anywhere_but_in_its_place(two: Academy) -> None:
     file = two.folder / "canary.uri"
-    # six digits of a code may stand by chance in a file that was there before
+    # the six digits of a code may occur by chance in a file that was there before
     before = {path: path.read_bytes() for path in two.sandbox.folder.rglob("*") if path.is_file()}
     assert two.run("otp", "enroll", UID, "--uri-file", file).code == 0
     phone = Phone(secret_in(file))

@@ -1,4 +1,4 @@
-"""`password`: codes for first connections and forgotten passwords, checks of identity, blocks, the rules."""
+"""`password`: activation passwords, checks of identity, blocks, and the rules of passwords."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def codes(path: Path) -> dict[str, str]:
 def given(
     academy: Academy, *names: str, words: tuple[str, ...] = (), code: int = 0
 ) -> tuple[Ran, dict[str, str]]:
-    """`password activate` into a file: what it said, and the codes by uid."""
+    """Runs `password activate` into a file; returns what it said, and the activation passwords by uid."""
     path = academy.folder / f"codes-{len(academy.said)}.csv"
     ran = academy.run("password", "activate", *names, "--out", path, *words)
     assert ran.code == code, f"exit {ran.code}: {ran.out}{ran.err}"
@@ -67,7 +67,7 @@ def lets_in(academy: Academy, uid: str, password: str) -> bool:
 
 
 def choose(academy: Academy, uid: str, code: str, password: str = OWN) -> None:
-    """The owner logs in with the code and replaces it."""
+    """The owner logs in with the activation password and replaces it."""
     with academy.sandbox.bind(academy.dn(uid), code) as connection:
         connection.modify(academy.dn(uid), {"userPassword": [(ldap3.MODIFY_REPLACE, [password])]})
 
@@ -369,7 +369,7 @@ def test_the_night_takes_those_with_a_password_out_of_the_policy_of_codes(staff:
 
 
 def test_a_night_that_may_not_do_that_goes_on(staff: Academy) -> None:
-    """Rights of a directory set up before: nightly may read pwdPolicySubentry only."""
+    """With the rights of an older directory nightly may only read pwdPolicySubentry."""
     _, passwords = given(staff, CLAIRE)
     choose(staff, CLAIRE, passwords[CLAIRE])
     staff.sandbox.stop()
@@ -532,7 +532,7 @@ def test_where_a_device_is_in_force_a_code_of_it_is_needed_too(staff: Academy) -
 
 
 def test_nobody_is_waited_for(staff: Academy) -> None:
-    """Under cron, in a pipe, with stdin closed: a sentence, and nothing was done."""
+    """Under cron, in a pipe or with stdin closed, the command gives a message and does nothing."""
     path = str(staff.folder / "x.csv")
     with staff.nothing_written():
         bare = {"PIACTL_CONFIG": str(staff.sandbox.config), "PYTHONPATH": str(Path(__file__).parents[2])}

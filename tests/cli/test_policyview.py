@@ -1,4 +1,4 @@
-"""`service` and `profile`: what the policy says, with its lines, and without any directory."""
+"""`service` and `profile`: what the policy says, with its lines; no directory is needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.story.academy import Academy
 
 @pytest.fixture
 def down(academy: Academy) -> Academy:
-    """An academy whose directory is not there."""
+    """An academy whose directory does not run."""
     academy.sandbox.stop()
     return academy
 

@@ -1,4 +1,4 @@
-"""The command line in the journal and in the record of a run names no personal data."""
+"""The command line in the journal and in the record of a run contains no personal data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A journal without one of its lines, hashed anew by a program that may do what piactl's user may."""
+"""A journal that lacks a line and has new hashes, made by a program with the rights of piactl's user."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def journal_of(academy: Academy) -> Path:
 
 
 def forge(path: Path, *, without: str) -> None:
-    """Takes out the intents of one kind with their outcomes, makes all hashes anew, and takes away the
-    head file, as a user may who writes the journal."""
+    """Removes the intents of one kind with their outcomes, computes all hashes anew, and removes the head
+    file: whoever can write the journal can do this."""
     after, lines, numbers = Head(0, "0" * 64), [], {}
     gone: set[int] = set()
     for raw in path.read_bytes().splitlines():
@@ -51,7 +51,7 @@ def forge(path: Path, *, without: str) -> None:
 
 @prepared
 def locked(academy: Academy) -> Academy:
-    """A night, then one act whose author would rather not have done it."""
+    """After a night and one act of the help desk, which the tests then remove from the journal."""
     academy.night("2026-09-01", academy.feed(row()))
     activate(academy)
     return academy
@@ -86,7 +86,7 @@ def test_a_line_taken_out_is_found_before_and_after_the_next_night(locked: Acade
 
 
 def test_a_line_taken_out_is_found_by_the_head_that_doctor_remembers(locked: Academy) -> None:
-    """Even where the heads in the directory are gone."""
+    """It is found even if the heads in the directory are gone."""
     locked.run("doctor")
     with locked.sandbox.root() as root:
         for dn in [e["dn"] for e in searched(root, f"ou=journals,{locked.sandbox.state}")]:
@@ -119,7 +119,7 @@ def test_the_heads_also_go_to_a_file(locked: Academy) -> None:
 
 
 def test_an_act_that_no_head_covers_is_not_proved(locked: Academy) -> None:
-    """As after a run whose server was lost before it could store its head."""
+    """As after a run that lost its server before it could store its head."""
     with locked.sandbox.root() as root:
         for dn in [e["dn"] for e in searched(root, f"ou=journals,{locked.sandbox.state}")]:
             root.delete(dn)
@@ -146,7 +146,7 @@ def test_a_recorded_run_without_a_line_is_found(locked: Academy) -> None:
 
 
 def test_a_forged_head_raises_the_alarm_and_stops_no_night(locked: Academy) -> None:
-    """The desk may add heads: one of a line that is not there, or a text that is none, hides nothing."""
+    """The desk may add heads: a head of a missing line, or a text that is not a head, hides nothing."""
     folder = f"ou=journals,{locked.sandbox.state}"
     with locked.sandbox.connect("desk") as desk:
         (dn,) = [e["dn"] for e in searched(desk, folder)]
@@ -184,8 +184,8 @@ def test_a_head_that_somebody_removed_is_missed_by_the_next_one(locked: Academy)
 
 
 def test_the_last_head_of_another_journal_that_somebody_removed_is_missed(locked: Academy) -> None:
-    """Its owner has no later head that names it, and may have rewritten the journal to its end. Each night
-    remembers the last heads of the other users and hosts."""
+    """No later head of its owner names it, and the owner may have rewritten the journal to its end. Each
+    night remembers the last heads of the other users and hosts."""
     folder = f"ou=journals,{locked.sandbox.state}"
     seen = utc_now() - timedelta(days=2)
     time = seen.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -208,8 +208,8 @@ def test_the_last_head_of_another_journal_that_somebody_removed_is_missed(locked
 
 
 def test_old_heads_are_pruned_by_the_administrator_and_by_nobody_else(locked: Academy) -> None:
-    """Days of heads, and the only head of another host: what is older than the day goes, the last of each
-    journal stays, and what somebody else removes is still missed."""
+    """Of several days of heads and the only head of another host, those before the day are removed; the last
+    head of each journal stays, and a head that somebody else removes is still missed."""
     folder = f"ou=journals,{locked.sandbox.state}"
     today = utc_now().date()
     own, other = journal_owner(who().user, who().host), "piactl@elsewhere"
@@ -239,7 +239,7 @@ def test_old_heads_are_pruned_by_the_administrator_and_by_nobody_else(locked: Ac
     assert locked.run("journal", "verify").out.count("stored heads match") == 1
     activate(locked)
     assert locked.run("journal", "verify").code == 0
-    # somebody else removes heads, with or without a word of his own
+    # somebody else removes heads, and may write a record of a prune too
     with locked.sandbox.connect("administrator") as administrator:
         administrator.delete(f"cn={own}-{today - timedelta(days=2):%Y%m%d},{folder}")
         assert locked.run("journal", "verify").code == 1

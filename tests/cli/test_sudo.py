@@ -1,4 +1,4 @@
-"""People reach the identities of piactl by real sudo and by nothing else: no command, option, file or
+"""People use the identities of piactl through real sudo and in no other way: no command, option, file or
 variable gives an operator a password, and each act is in the journal with the operator's name."""
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ OWN = f"/etc/piactl/secrets/{DESK}/desk"
 
 @pytest.fixture
 def host(academy: Academy) -> Iterator[Host]:
-    """NUMENs under two keys, of which the help desk has one. Each operator may give out one activation
-    password a day."""
+    """A host with two keys for NUMENs, of which the help desk has one. Each operator may give out one
+    activation password per day."""
     secret = academy.sandbox.folder / "secrets" / "matching"
     secret.write_text("5" * 64, encoding="ascii")
     secret.chmod(0o600)
@@ -43,7 +43,7 @@ def host(academy: Academy) -> Iterator[Host]:
 
 
 def seen(host: Host, texts: list[str]) -> set[str]:
-    """The files of which eight characters in a row are in one of the texts."""
+    """The secret files of which any eight consecutive characters are in one of the texts."""
     text = "\n".join(texts)
     return {
         name
@@ -58,7 +58,7 @@ def state(host: Host) -> str:
 
 
 def test_each_group_has_its_commands_and_its_journal(host: Host) -> None:
-    """The way it is meant: the help desk, a night, an administrator, and who reads the journals."""
+    """The intended use: the help desk, a night, an administrator, and who may read the journals."""
     done = host.sudo("ope", DESK, "piactl", "otp", "suspend", CLAIRE, *WHY, "--yes")
     assert done.returncode == Exit.FAILED, "Claire has no device"
     done = host.sudo("ope", DESK, "piactl", "password", "activate", CLAIRE, "--yes", terminal=True)
@@ -96,13 +96,13 @@ def journal_of(host: Host, user: str) -> list[dict[str, Any]]:
 
 
 def test_two_operators_and_no_way_to_be_both(host: Host) -> None:
-    """One requests, and approves under no name that a process can take; a second one approves, once."""
+    """One operator requests, and cannot approve under any name; a second one approves, once."""
     for uid in (CLAIRE, IDA):
         host.academy.change(uid, userPassword=["quatre chats gris et lents"])
     request = ("piactl", "password", "reset", CLAIRE, "--second-person", *WHY, "--yes")
     refused = host.sudo("ope", DESK, *request, forged_login="eva")
     assert (refused.returncode, "you are eva for the kernel, ope for sudo" in refused.stderr) == (1, True)
-    for limit in ("-f 0", "-f 1"):  # sudo keeps it
+    for limit in ("-f 0", "-f 1"):  # sudo passes the limit on
         limited = f"ulimit {limit}; sudo -n -u {DESK} {shlex.join(request)} 2>&1; test $? -ne 0"
         message = host.root(f"cd /srv/shared; runuser -u ope -- sh -c {shlex.quote(limited)}")
         assert "the journal cannot be used: File too large" in message
@@ -155,8 +155,8 @@ def test_two_operators_and_no_way_to_be_both(host: Host) -> None:
 
 
 def test_two_people_for_a_plan_and_no_way_to_be_both(host: Host) -> None:
-    """One makes the plan, and approves it under no name that sudo or the kernel can be given; another one
-    approves it, and cannot apply it."""
+    """The maker of a plan cannot approve it under any name that sudo or the kernel can be given; another
+    person approves it, and cannot apply it."""
     host.root(
         "printf 'approvals:\\n  required: [{kind: [create], more_than: 0}]\\n' >> /etc/piactl/policy.yaml"
     )
@@ -195,7 +195,7 @@ def test_two_people_for_a_plan_and_no_way_to_be_both(host: Host) -> None:
 
 
 def test_nobody_uses_up_the_quota_of_another(host: Host) -> None:
-    """Neither by a login record nor by a variable."""
+    """Neither a login record nor a variable makes an operator another one."""
     activate = ("piactl", "password", "activate", CLAIRE, "--yes")
     done = host.sudo("ope", DESK, *activate, terminal=True)
     assert done.returncode == Exit.DONE, done.stdout
@@ -215,7 +215,7 @@ def test_nobody_uses_up_the_quota_of_another(host: Host) -> None:
 
 
 def test_the_help_desk_checks_numens_without_the_matching_key(host: Host) -> None:
-    """After a night that saw another NUMEN, and so made its verifier."""
+    """After a night that saw another NUMEN and made its verifier."""
     assert "matching" not in host.root(f"ls /etc/piactl/secrets/{DESK}")
     former = TODAY - timedelta(days=3)
     host.root(
@@ -299,14 +299,14 @@ def test_everything_else_is_refused_by_sudo(host: Host) -> None:
 
 
 def targets(host: Host, user: str) -> list[str]:
-    """The secrets of a user: one by its name, one by a link in a shared folder that looks like a feed."""
+    """Two secrets of a user: one by its name, one by a link in a shared folder that looks like a feed."""
     own, *_, last = (name for name in host.secrets() if f"/secrets/{user}/" in name)
     host.root(f"runuser -u ope -- ln -sf {last} /srv/shared/hr-{user}.csv")
     return [own, f"/srv/shared/hr-{user}.csv"]
 
 
 def test_no_option_reads_or_writes_a_file_as_that_user(host: Host) -> None:
-    """Each option that names a file, with each secret: by the help desk and by an administrator."""
+    """Each option that names a file is tried with each secret, by the help desk and by an administrator."""
     before, texts = state(host), []
     inputs = [
         ("ope", DESK, ("password", "check", CLAIRE, "--password-file", "{}")),
@@ -338,7 +338,7 @@ def test_no_option_reads_or_writes_a_file_as_that_user(host: Host) -> None:
     ):
         for target in names:
             done = host.sudo(caller, user, "piactl", *(word.format(target) for word in words))
-            # a file whose name is that of no feed is left unread, and is no reason to end a night
+            # a file whose name matches no feed is not read, and does not end a night
             unread = words[0] in ("plan", "nightly") and f"{target}: not read: it matches" in done.stderr
             assert unread or done.returncode not in (Exit.DONE, Exit.BUG), (words, target, done)
             assert done.stderr.startswith("piactl: "), (words, target, done)
@@ -354,8 +354,8 @@ def test_no_option_reads_or_writes_a_file_as_that_user(host: Host) -> None:
 
 
 def test_a_careless_rule_and_any_environment(host: Host) -> None:
-    """Where sudo lets every option and variable pass, piactl still takes no configuration from its caller,
-    and Python no module: no password leaves the host."""
+    """Even if sudo lets every option and variable pass, piactl takes no configuration from its caller, and
+    Python loads no module of theirs: no password leaves the host."""
     before = state(host)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.2)
@@ -407,7 +407,7 @@ def test_a_careless_rule_and_any_environment(host: Host) -> None:
 
 
 def test_no_user_reads_what_is_of_another(host: Host) -> None:
-    """Not even by the commands that are theirs: the files themselves are shut."""
+    """The modes of the files forbid it."""
     for user in (DESK, NIGHT, ADMIN, "ope", "boss"):
         others = [name for name in host.secrets() if f"/secrets/{user}/" not in name]
         assert len(others) >= 6

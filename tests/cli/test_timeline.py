@@ -1,4 +1,4 @@
-"""`account timeline`: as a drawing of characters, as a picture, as periods; with hostile names."""
+"""`account timeline`: as text, as a picture, and as periods; with hostile names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DAY = "2026-10-01"
 
 @prepared
 def moved(academy: Academy) -> Academy:
-    """A head of school who moves on 1 November, and somebody who is gone since long."""
+    """A head of school who moves on 1 November, and somebody who left long ago."""
     rows = [
         row(fonction="DIR", debut="2020-09-01", fin="2026-10-31"),
         row(fonction="DIR", uai=MICHELIS, debut="2026-11-01", fin="2027-03-31"),

@@ -1,4 +1,4 @@
-"""D52 and D53 of `doctor`: whose the passwords are, and what the rules of sudo let people run."""
+"""D52 and D53 of `doctor`: which users have the passwords, and what the rules of sudo let people run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ sudo = pytest.mark.skipif(not (ROOT and shutil.which("cvtsudoers")), reason="nee
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    """The example, whose desk is a user of this machine with a password of its own."""
+    """The example with this user in place of each of its users, and with files for the passwords."""
     text = (EXAMPLES / "piactl.yaml").read_text("utf-8")
     for user in ("piactl-desk", "piactl-admin", "piactl-approver", "piactl"):
         text = text.replace(f"user: {user}\n", f"user: {ME}\n")

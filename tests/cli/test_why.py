@@ -1,4 +1,4 @@
-"""`why`: the complaints of support, planted in a sandbox and each answered by one command."""
+"""`why`: complaints that support hears, reproduced in a sandbox and each answered by one command."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def post(start: int, end: int | None = None, **values: str) -> str:
 
 
 def apply_rows(academy: Academy, *rows: str, as_of: int = 0, before: int = 10) -> None:
-    """A night some days before and one on the day, so that what has ended had an account."""
+    """Runs a night some days before and one on the day, so that ended posts had an account."""
     for offset in (as_of - before, as_of):
         academy.night(day(offset), academy.feed(*rows, day=day(offset)))
 
@@ -52,7 +52,7 @@ def causes(academy: Academy, *words: str) -> dict[str, Any]:
 
 
 def done(academy: Academy, command: str) -> Ran:
-    """A command as `why` proposes it, with a reason put in."""
+    """Runs a command that `why` proposes, with a reason filled in."""
     words = shlex.split(command.replace('"..."', '"as why says"'))
     assert words[0] == "piactl"
     ran = academy.run(*words[1:])
@@ -100,7 +100,7 @@ def test_the_state_and_what_stands_behind_it(academy: Academy) -> None:
     ids=["grace", "deactivated", "anticipated", "on-leave"],
 )
 def test_the_remedy_of_a_state_turns_it(academy: Academy, rows: list[str], state: str) -> None:
-    """Waiting until the day, or the command, and the state is another."""
+    """The state changes on the day that the remedy names, or by its command."""
     apply_rows(academy, *rows, before=60 if state == "deactivated" else 10)
     explanation = answer(academy)
     assert explanation["verdict"] == state
@@ -159,7 +159,7 @@ def test_a_denial_and_its_end(academy: Academy) -> None:
 
 
 def test_a_service_of_establishments(academy: Academy) -> None:
-    """After a mutation: the old one by handover to its last day, the new one."""
+    """After a mutation: the old establishment's right, by handover to its last day, and the new one's."""
     apply_rows(academy, post(-100, -2), post(-1, uai=MICHELIS))
     old, new = why(academy, "livret")["answers"]
     assert (old["uai"], old["yes"], old["until"]) == (THUILLIER, True, day(5))
@@ -207,7 +207,7 @@ def test_a_change_by_hand_is_named(academy: Academy) -> None:
 def with_password(academy: Academy, *rows: str) -> None:
     apply_rows(academy, *(rows or [post(-100)]))
     academy.change(CLAIRE, userPassword=[PASSWORD])
-    # what another sets must be changed, by the policy of passwords
+    # the password policy asks to change a password that somebody else set
     academy.change(CLAIRE, pwdReset=["FALSE"])
 
 
@@ -292,8 +292,8 @@ def test_left_and_closed(academy: Academy) -> None:
 
 
 def test_left_and_still_gets_in(academy: Academy) -> None:
-    """The entry lets in for longer than the rules: named, with the day of the last run. Dates alone do not
-    open a closed account; another program must also have unlinked it."""
+    """The entry allows log in for longer than the rules do: `why` says so, with the day of the last run.
+    Dates alone do not open a closed account; another program must also have unlinked it."""
     apply_rows(academy, post(-100, -40), before=60)
     academy.change(CLAIRE, userPassword=[PASSWORD], pwdEndTime=[f"{TODAY.year + 2}0101000000Z"])
     assert answer(academy, "login")["yes"] is lets_in(academy) is False
@@ -336,7 +336,7 @@ def device(academy: Academy, name: str, **values: Any) -> str:
 
 
 def test_devices(academy: Academy) -> None:
-    """None, drifted, lost: each with the command that helps."""
+    """No device, a device with a wrong clock, a lost one: each with the command that helps."""
     with_password(academy)
     cause = causes(academy)["device-none"]
     assert "I-Prof" in cause["text"]

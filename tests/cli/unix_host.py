@@ -1,5 +1,5 @@
-"""A host with real users, real sudo and piactl installed as docs/administration.md says, in a mount namespace
-of its own: /etc, /var and /usr/bin are copies that vanish with it, so nothing is left on the machine."""
+"""A host with real users, real sudo and piactl installed as docs/administration.md says, in its own mount
+namespace: /etc, /var and /usr/bin are copies that vanish with it, so nothing is left on the machine."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ USERS = {
 
 
 def _login(uid: str) -> list[str]:
-    """The words before a command that give it a login record, where the kernel allows it."""
+    """The words before a command that give it a login record, if the kernel allows it."""
     return ["sh", "-c", f'{{ echo {uid} > /proc/self/loginuid; }} 2>/dev/null; exec "$@"', "sh"]
 
 
 def lacking() -> str:
-    """What this machine lacks for such a host, "" for nothing."""
+    """What this machine lacks for such a host; "" if nothing."""
     if os.geteuid() != 0:
         return "only root makes users"
     missing = [name for name in NEEDED if shutil.which(name) is None]
@@ -86,7 +86,7 @@ class Host:
     academy: Academy
 
     def root(self, script: str, **environment: str) -> str:
-        """What a script prints that root runs there."""
+        """Runs a script as root on this host; returns its output."""
         done = self._enter(["bash", "-euc", script], environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -101,9 +101,10 @@ class Host:
         terminal: bool = False,
         forged_login: str = "",
     ) -> subprocess.CompletedProcess[str]:
-        """`sudo -u USER WORDS...`, run by `caller`, whose shell has `environment`, on a `terminal` or not.
+        """Runs `sudo -u USER WORDS...` as `caller`, whose shell has `environment`, on a `terminal` or not.
 
-        The caller logged in as themselves, or not at all and then writes the login record of a colleague."""
+        The caller is logged in as themselves. With `forged_login` they are not logged in, and write the login
+        record of a colleague."""
         variables = [f"{name}={value}" for name, value in environment.items()]
         command = [
             *_login(str(_NO_LOGIN) if forged_login else f"$(id -u {caller})"),
@@ -132,14 +133,14 @@ class Host:
         )
 
     def secrets(self) -> dict[str, str]:
-        """The files of passwords and keys of this host, and what is in them."""
+        """The files of passwords and keys of this host, with their content."""
         names = self.root("find /etc/piactl/secrets -type f").split()
         return {name: self.root(f"cat {name}") for name in sorted(names)}
 
 
 @contextmanager
 def unix_host(academy: Academy) -> Iterator[Host]:
-    """A host of its own for this academy. Skips the test where this machine cannot have one."""
+    """A host for this academy. Skips the test if this machine cannot have one."""
     why = lacking()
     if why:
         pytest.skip(why)
@@ -179,23 +180,23 @@ def _script(layer: Path) -> str:
 
 
 def _opened(base: Path) -> str:
-    """Lets every user reach the library of a Python that is in the home of this one."""
+    """The commands that let every user read the library of a Python in a closed home; "" for another."""
     shut = [str(path) for path in base.parents if not path.stat().st_mode & 0o001]
     home = Path(*base.parts[:2])
     return f"over {home} {home} home; chmod o+x {' '.join(shut)}\n" if shut else ""
 
 
 def _site(base: Path) -> str:
-    """The folder of site packages of the Python below /opt/piactl."""
+    """The site-packages folder of the Python below /opt/piactl."""
     name = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
     return name if (base / name).is_dir() else "lib/python3/dist-packages"
 
 
 def _configure(host: Host) -> None:
-    """The configuration of the sandbox with the passwords of examples/piactl.yaml: a user for each."""
+    """Installs the sandbox's configuration; as in examples/piactl.yaml, each password has its own user."""
     folder = host.academy.sandbox.folder
     for path in (folder, folder / "slapd"):
-        path.chmod(0o711)  # its socket is for every user of the host
+        path.chmod(0o711)  # every user of the host uses its socket
     text = (folder / "piactl.yaml").read_text("utf-8")
     text = text.replace("secrets/reader", '"secrets/{user}/reader"')
     for name, user in USERS.items():

@@ -1,4 +1,4 @@
-"""Files to read, and what reading them says."""
+"""Files to read, and the mistakes that reading them reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is accepted without jsonschema is what jsonschema accepts, of files with values changed anyhow."""
+"""The check without jsonschema accepts what jsonschema accepts, for files with random changes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def near(value: Any) -> st.SearchStrategy[Any]:
 
 @st.composite
 def changed(draw: st.DrawFn, document: Any) -> Any:
-    """The document with one to three values replaced, taken away, doubled or put in."""
+    """The document with one to three values replaced, removed or added."""
     document = copy.deepcopy(document)
     for _ in range(draw(st.integers(1, 3))):
         inside, key = draw(st.sampled_from(places(document)))
@@ -89,7 +89,7 @@ def test_as_jsonschema(name: str, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_the_comparison_sees_both(name: str) -> None:
-    """Of each document right and wrong changes are drawn, and wrong ones are not accepted."""
+    """Right and wrong changes of each document are drawn: both verdicts occur."""
     verdicts: list[bool] = []
 
     @settings(max_examples=80, deadline=None, database=None, derandomize=True)

@@ -32,7 +32,7 @@ Read = Callable[[Path], object]
 
 @pytest.fixture(params=READERS)
 def file(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Read]:
-    """A file of this user in three folders, and what reads it."""
+    """A file of this user, two folders deep, and the function that reads it."""
     path = tmp_path / "a" / "b" / request.param
     path.parent.mkdir(parents=True)
     if request.param == "secret":
@@ -41,7 +41,7 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Read]:
     else:
         shutil.copy(EXAMPLES / request.param, path)
         path.chmod(0o640)
-    READERS[request.param](path)  # as it is, it is read
+    READERS[request.param](path)  # it can be read as it is
     return path, READERS[request.param]
 
 
@@ -82,7 +82,7 @@ def test_the_file_itself(file, mode):
 
 
 def test_the_group_of_this_user_alone_is_nobody_else(file):
-    """As umask 002 leaves what a user clones."""
+    """A file as a user clones it under umask 002."""
     path, read = file
     for folder in (path.parent, path.parent.parent):
         folder.chmod(0o775)
@@ -108,7 +108,7 @@ def test_of_another_user(tmp_path, place):
 
 
 def test_a_folder_that_a_link_leads_to(tmp_path):
-    """Through a link whose target, or whose own folder, others may write."""
+    """A link leads to the file: others may write its target or the folder of the link."""
     for name in ("mine", "open", "far"):
         (tmp_path / name).mkdir()
     shutil.copy(EXAMPLES / "piactl.yaml", tmp_path / "far" / "piactl.yaml")

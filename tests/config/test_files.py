@@ -1,4 +1,4 @@
-"""Files that cannot be read at all, and YAML that is refused; each with what to do."""
+"""Files that cannot be read at all, and YAML that is refused: each message says what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file that is not one of piactl's, named as one by mistake or by malice, shows nothing of its content."""
+"""A file that is named by mistake or malice and is not one of piactl's: no message shows its content."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ CONTENTS = [
 
 
 def runs_of(content: bytes) -> set[str]:
-    """Every run of five characters of it, which a message must not have."""
+    """Every sequence of five characters of a file: a message must not contain one."""
     text = content.decode("latin-1")
     return {text[i : i + 5] for i in range(len(text) - 4)} | ({text} if len(text) < 5 else set())
 
@@ -76,7 +76,7 @@ def test_no_byte_of_a_binary_secret(written, mistakes_of, reader):
 
 
 def allowed(message: str) -> set[str]:
-    """Parts that the message has from itself: the names of keys and columns of piactl."""
+    """Parts that a message may contain: they are in the names of keys and columns of piactl."""
     own = {"version", "directory", "policy", "establishments", "keys", "uai;nom;nature;degre;secteur;commune"}
     return {part for word in own if word in message for part in runs_of(word.encode())}
 

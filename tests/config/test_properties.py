@@ -1,4 +1,4 @@
-"""Whatever stands in a file, reading it gives a value or ConfigurationInvalid with a place and words."""
+"""Reading any file gives a value or raises ConfigurationInvalid with a place and a message."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_good_file_with_one_value_changed(tmp_path, reader, kind, data):
 @BOUNDED
 @given(data=st.data())
 def test_a_good_structure_with_one_branch_changed(tmp_path, reader, data):
-    """Also without the schema: building alone never fails on a wrong form."""
+    """Without the check of the schema, building the value never fails on a wrong form either."""
     root = yaml.safe_load(EXAMPLES[reader])
     place = root
     for _ in range(data.draw(st.integers(0, 4))):
@@ -139,7 +139,7 @@ def test_a_good_structure_with_one_branch_changed(tmp_path, reader, data):
 @BOUNDED
 @given(raw=st.from_regex(r"[-+0-9a-zA-Z._:~=<]{1,12}", fullmatch=True))
 def test_an_unquoted_scalar_is_never_converted_by_surprise(raw):
-    """Text stays text, a number is the decimal that is written, and all else is left open."""
+    """Text stays text, and a number is the decimal that is written; other values are not tested."""
     try:
         value = parse_document("f", f"k: {raw}").root.at("k").value
     except ConfigurationInvalid:

@@ -1,4 +1,4 @@
-"""The JSON Schemas are schemas, fit the code, and refuse what they should."""
+"""The JSON Schemas are valid, match the code, and refuse what they should."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ def without(data: Any, path: tuple[Any, ...]) -> Any:
 
 
 def loaded(name: str) -> Any:
-    # the loader without resolvers leaves 08-20, 051 and the like as the text they are
+    # the loader without resolvers leaves 08-20, 051 and the like as text
     path, _reader = FULL[name]
     return yaml.safe_load(path.read_text("utf-8"))
 
 
 def plain(value: Any) -> Any:
-    """A value without digest, places and file name, which move with every edit."""
+    """A value without its digest, lines and file name, which change with every edit."""
     if dataclasses.is_dataclass(value):
         fields = [f.name for f in dataclasses.fields(value) if f.name not in ("digest", "line", "file")]
         return {name: plain(getattr(value, name)) for name in fields}
@@ -128,7 +128,7 @@ SAME_AS_DEFAULT = {
 
 @pytest.mark.parametrize("name", FULL)
 def test_every_key_of_the_full_example_matters(name, tmp_path):
-    """Taken away, it is missed, or the value is another: no key is allowed and then ignored."""
+    """Without it reading fails or gives another value: no allowed key is ignored."""
     document = loaded(name)
     _path, reader = FULL[name]
     file = tmp_path / "edited.yaml"

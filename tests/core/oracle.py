@@ -1,11 +1,11 @@
 """The rules of an account's life read a second time, day by day and as literally as can be.
 
-It walks the civil days from the first to the last one and says of each what the text says of that day,
-with what it said of the days before. It knows nothing of `piactl.core`'s rules, does no arithmetic on
-periods and is slow: it is there to be compared with them. Only the values are shared.
+It walks the civil days from the first to the last, and computes for each what the text says of that day,
+from its results for the days before. It knows nothing of the rules in `piactl.core`, does no arithmetic on
+periods and is slow: it exists to be compared with them. Only the value classes are shared.
 
-Each test of one sentence is a function of its own, so that a test can put a wrong one in its place and
-show that the comparison would see it.
+Each sentence of the text is a function of its own, so that a test can replace it by a wrong one and show that
+the comparison would see it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ WITH_RIGHTS = (State.ACTIVE, State.ON_LEAVE, State.GRACE)
 
 @dataclass(frozen=True)
 class Day:
-    """What is so on one day. `assignments` are those that count, their ends cut by a retirement.
+    """The facts of one day. `assignments` are those that count, with ends cut by a retirement.
 
-    `awaited` are, while anticipated, those whose near start makes it so: the entry shows them and their
-    profiles before they begin. In grace the profiles are those of the last day with an assignment.
+    `awaited` are the assignments whose near start makes an account anticipated: the entry shows them and
+    their profiles before they begin. In grace the profiles are those of the last day with an assignment.
     """
 
     state: State
@@ -52,7 +52,7 @@ class World:
     endings: tuple[Assignment, ...]
     closed_on: date | None
     counted: dict[date, tuple[Assignment, ...]] = field(default_factory=dict, compare=False)
-    """What `counting` has already said of a day."""
+    """What `counting` has returned for each day so far."""
 
     def position(self, a: Assignment) -> Position:
         position = self.policy.position(a.position)
@@ -82,7 +82,7 @@ class World:
 def world(
     assignments: Sequence[Assignment], policy: Policy, register: Register, closed_on: date | None = None
 ) -> World:
-    """Rows whose position ends all are set apart; the others end the day before the first that hits them."""
+    """Separates the rows whose position ends all; other rows end the day before the first that ends them."""
 
     def is_ending(a: Assignment) -> bool:
         position = policy.position(a.position)
@@ -103,7 +103,7 @@ def world(
 
 
 def ended_by(a: Assignment, row: Assignment) -> Assignment | None:
-    """What a retirement leaves of an assignment: nothing of one that starts with it, all of a return."""
+    """What a retirement leaves of an assignment: nothing if both start together, all if it is a return."""
     if a.start > row.start:
         return a
     if a.start == row.start:
@@ -116,7 +116,7 @@ def ended_by(a: Assignment, row: Assignment) -> Assignment | None:
 
 
 def counting(w: World, day: date) -> tuple[Assignment, ...]:
-    """Of those that cover the day at one UAI in one function, those that start last."""
+    """The assignments that cover the day; for each UAI and function only those that start last."""
     if day not in w.counted:
         covering = [a for a in w.standing if a.covers(day)]
         w.counted[day] = tuple(a for a in covering if not any(overrides(b, a) for b in covering))
@@ -167,7 +167,7 @@ def has_own_right(w: World, a: Assignment, service: Service, day: date) -> bool:
 
 
 def handed_over(w: World, a: Assignment, service: Service, day: date) -> bool:
-    """The right to A's establishment after A's end, when A's right was held on its last day and B follows."""
+    """The right to A's establishment after A's end, if A's right was held on its last day and B follows."""
     if not service.per_establishment or a.end is None or day <= a.end:
         return False
     if not any(follows(w, b, a) for b in w.standing):
@@ -189,9 +189,9 @@ def bridged(w: World, service: Service, day: date, past: dict[date, Day]) -> boo
 
 
 def lasts_in_grace(w: World, last: date, service: Service, past: dict[date, Day]) -> set[Right]:
-    """The rights to a service that go on through the grace after the last day with an assignment.
+    """The rights to a service that continue in the grace after the last day with an assignment.
 
-    What was held on that day only by a handover ends with the handover.
+    A right that was held on that day only by a handover ends with the handover.
     """
     if not service.in_grace:
         return set()
@@ -227,9 +227,9 @@ def last_assigned(past: dict[date, Day], day: date) -> date:
 def grace_after(w: World, a: Assignment, day: date, past: dict[date, Day]) -> date | None:
     """The last day of the grace after an ended assignment, as it is known on `day`.
 
-    From the day of a retirement on, its own grace replaces that of what it ended or of what had ended
-    before, where the person was still assigned or in grace on the eve. Of two rows of one day the shorter
-    grace holds: a death beats a retirement.
+    From the day of a retirement on, its own grace replaces the grace of the assignments that it ended or
+    that had ended before, if the person was still assigned or in grace on the eve. Of two rows of one day
+    the shorter grace applies: a death takes precedence over a retirement.
     """
     if a.end is None or a.end >= day:
         return None
@@ -251,12 +251,12 @@ def in_grace(w: World, day: date, past: dict[date, Day]) -> bool:
 
 
 def near(w: World, day: date) -> tuple[Assignment, ...]:
-    """Those with a start, whatever their position, at most `open_before` days ahead."""
+    """The assignments that start at most `open_before` days ahead, whatever their position."""
     return tuple(a for a in w.standing if day < a.start <= day + timedelta(days=w.policy.open_before))
 
 
 def state(w: World, day: date, past: dict[date, Day]) -> State:
-    """The first row of the table that fits."""
+    """The state of the first row of the table that fits."""
     now = counting(w, day)
     if any(w.position(a).keeps_all for a in now):
         return State.ACTIVE
@@ -276,7 +276,7 @@ def state(w: World, day: date, past: dict[date, Day]) -> State:
 
 
 def locked(w: World, day: date) -> bool:
-    """By a position: on the days its assignment counts, or from a retirement (a death) until a return."""
+    """Locked by a position: on the days its assignment counts, or from a retirement (a death) to a return."""
     if any(w.position(a).lock for a in counting(w, day)):
         return True
     for row in w.endings:
@@ -309,7 +309,7 @@ def profiles(w: World, day: date, now: State, past: dict[date, Day]) -> frozense
 
 
 def history(w: World, first: date, last: date) -> dict[date, Day]:
-    """Every day from `first`, or the eve of the first start where that is earlier, to `last`."""
+    """Every day from `first`, or from the eve of the first start if that is earlier, to `last`."""
     day = min([first, *(a.start - DAY for a in w.standing)])
     past: dict[date, Day] = {}
     while day <= last:
@@ -331,7 +331,7 @@ def history(w: World, first: date, last: date) -> dict[date, Day]:
 def next_changes(
     days: dict[date, Day], aspect: Callable[[Day], object] = lambda d: d
 ) -> dict[date, date | None]:
-    """For every day the next one that differs from its eve, None where no later one does."""
+    """For every day the next one that differs from its eve; None if no later one does."""
     following: dict[date, date | None] = {}
     upcoming: date | None = None
     for day in sorted(days, reverse=True):

@@ -1,7 +1,7 @@
-"""Small, nasty lives under small, nasty policies.
+"""Small, difficult lives under small, difficult policies.
 
 Dates lie close together, in a window that begins on an awkward day, so that starts and ends touch,
-overlap, nest and miss each other by one day, and delays, bridges, handovers and graces run into them.
+overlap, contain and miss each other by one day, and delays, bridges, handovers and graces meet them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REGISTER: Register = {
     "0801616X": Establishment("0801616X", "Collège Guy Mareschal", "340", "2D", "public", "Amiens"),
 }
 WINDOW = 120
-"""Days in which the starts of one life lie."""
+"""The number of days in which all starts of one life lie."""
 
 WINDOWS_BEGIN = (
     date(2027, 2, 20),  # the clocks go forward on 28 March
@@ -69,7 +69,7 @@ class Life:
     last: date
 
     def __repr__(self) -> str:
-        """What a person needs to read a counterexample; defaults are left out."""
+        """What somebody needs to read a counterexample, without defaults."""
         rows = "\n".join(
             f"  {a.uai} {a.function} {a.start}..{a.end or 'open'}"
             f"{' corps ' + a.corps if a.corps else ''}{' position ' + a.position if a.position else ''}"
@@ -89,7 +89,7 @@ class Life:
 
 
 def positions(services: tuple[str, ...]) -> st.SearchStrategy[dict[str, Position]]:
-    """One of each kind: keeping some or none, locking, with a grace of its own, ending with and without."""
+    """One position of each kind: it keeps some or no services, locks, has its own grace, or ends all."""
     some = st.none() | st.frozensets(st.sampled_from(services))
     login = st.none() | st.booleans()
     own_grace = st.none() | st.integers(0, LONGEST_GRACE)
@@ -152,7 +152,7 @@ def policies(draw: st.DrawFn) -> Policy:
 
 @st.composite
 def lives(draw: st.DrawFn) -> Life:
-    """One to five assignments, seldom none: of any shape, short moves, renewals, or ended more than once."""
+    """One to five assignments, rarely none: of any shape, short moves, renewals, or ended more than once."""
     policy = draw(policies())
     begin = draw(st.sampled_from(WINDOWS_BEGIN))
     shape = draw(st.sampled_from((anyhow, moving, renewing, ending)))
@@ -184,10 +184,10 @@ def lives(draw: st.DrawFn) -> Life:
 
 
 Span = tuple[int, int]
-"""The first day and the last one known of an assignment, counted from the beginning of the window."""
+"""The first and the last known day of an assignment, counted from the beginning of the window."""
 
 Shape = st.SearchStrategy[tuple[int, int | None]]
-"""The start of an assignment and the days that it lasts beyond it; None is an open end."""
+"""The start of an assignment and the number of days that it lasts after it; None is an open end."""
 
 
 def anyhow(before: list[Span], bridge: int) -> Shape:
@@ -208,7 +208,7 @@ def moving(before: list[Span], bridge: int) -> Shape:
 
 
 def renewing(before: list[Span], bridge: int) -> Shape:
-    """Each from the day after an earlier end, or beside that day: renewals among moves."""
+    """Starts on the day after an earlier end, or near that day: renewals among moves."""
     if not before:
         return st.tuples(st.integers(0, 20), st.integers(3, 25))
     start = st.builds(
@@ -244,7 +244,7 @@ def usual_positions(shape: object, rows: list[Assignment], policy: Policy) -> tu
 
 
 def starts(edges: list[int], bridge: int) -> st.SearchStrategy[int]:
-    """A day of the window: anywhere, beside an edge, or where a bridge just reaches or just fails."""
+    """A day of the window: anywhere, near an edge, or where a bridge just reaches or just fails."""
     anywhere = st.integers(0, WINDOW)
     if not edges:
         return st.integers(0, 40)
@@ -257,6 +257,6 @@ def starts(edges: list[int], bridge: int) -> st.SearchStrategy[int]:
 
 
 def lengths_to(edges: list[int], start: int) -> st.SearchStrategy[int]:
-    """An end on, or one day beside, an edge before it."""
+    """A length that ends on an edge, or one day before or after it."""
     reachable = [edge - start + beside for edge in edges for beside in (-1, 0, 1) if edge + beside >= start]
     return st.sampled_from(reachable) if reachable else st.integers(0, 20)

@@ -1,4 +1,4 @@
-"""What the silence of a feed means for the assignments of one person."""
+"""What it means for the assignments of a person if a feed does not list them."""
 
 from dataclasses import replace
 from datetime import date

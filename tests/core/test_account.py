@@ -1,4 +1,4 @@
-"""Values of accounts, and what is made of them."""
+"""Values of accounts, and what is derived from them."""
 
 from __future__ import annotations
 

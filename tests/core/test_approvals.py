@@ -1,4 +1,4 @@
-"""Which plans need another person, and which approvals serve."""
+"""Which plans need another person, and which approvals count."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long to wait after wrong checks, what a code looks like, and when it ends."""
+"""How long to wait after wrong checks, what an activation password looks like, and when it ends."""
 
 from __future__ import annotations
 

@@ -32,8 +32,7 @@ ENCODING = Encoding(
 )
 
 TOUCHED = ("cn", "displayName", "mail", "pwdEndTime", "piactlNextDue", "supannRessourceEtat", "oathTOTPToken")
-"""Attributes that somebody else may have deleted. A change of their own names them where nothing else
-changes."""
+"""Attributes that another program may have deleted. A change names them if nothing else changes."""
 
 
 IDA = Person("1001", "Roy", "Ida")
@@ -53,7 +52,7 @@ def as_read(account: Account) -> Entry:
 
 @st.composite
 def nights(draw: st.DrawFn) -> tuple[Entry, Desired, Rules]:
-    """An account that the rules made on one day, perhaps without some values, and what they want later."""
+    """An account that the rules made on one day, perhaps without some values, and the one wanted later."""
     life = draw(lives().filter(lambda life: life.assignments))
     begin = min(a.start for a in life.assignments)
     span = (life.last - begin).days
@@ -82,9 +81,9 @@ def day(first: date, later: int) -> date:
 
 
 def check(entry: Entry, desired: Desired, rules: Rules) -> None:
-    """Every change of the desired account has a write, and every attribute of the write a change: one that
-    names it or that it follows from. An attribute that only another program changed is named. The base
-    follows each write and belongs to no change."""
+    """Every change of the desired account has a write. Every attribute of the write has a change that names
+    it or causes it. An attribute that only another program changed is named. The base follows each write and
+    belongs to no change."""
     write = account_write(DIRECTORY, ENCODING, entry, desired.account)
     if write is None or {*write.add, *write.delete} == {BASE}:
         assert changes_of(desired, rules, ()) == []
@@ -110,8 +109,8 @@ def check(entry: Entry, desired: Desired, rules: Rules) -> None:
 
 
 def differs(current: Account, desired: Account, field: str) -> bool:
-    """Whether a field has another value; the order of several values means nothing, except for the first
-    establishment."""
+    """Whether a field has another value; the order of several values matters only for establishments, of
+    which the first is special."""
     old, new = getattr(current, field), getattr(desired, field)
     if isinstance(old, tuple) and field != "establishments":
         return set(old) != set(new)
@@ -126,7 +125,7 @@ IMPLIED = {"address", "other_mails", "identifiers", "aliases", "given_name", "fa
     "numen_digest",
     "matricule_digests",
 }
-"""Fields that the facts of a creation, a rename or an end list whether they change or not."""
+"""Fields that a creation, a rename or an end lists whether they change or not."""
 
 ORDINARY = settings(
     max_examples=60,
@@ -146,7 +145,7 @@ def test_each_written_attribute_of_a_night_belongs_to_a_change(night: tuple[Entr
 def test_each_written_attribute_between_any_two_accounts_belongs_to_a_change(
     first: tuple[Entry, Desired, Rules], second: tuple[Entry, Desired, Rules], archived_before: bool
 ) -> None:
-    """The two have nothing to do with each other but their uid."""
+    """The two accounts have only the uid in common."""
     entry, (_, desired, rules) = first[0], second
     if archived_before:
         entry = as_read(archived(entry.account))
@@ -156,7 +155,7 @@ def test_each_written_attribute_between_any_two_accounts_belongs_to_a_change(
 
 
 def test_a_name_that_is_read_otherwise_but_written_the_same_is_no_change() -> None:
-    """HR repeats the family name as the usage name; the entry has one attribute for both."""
+    """HR repeats the family name as the usage name, but the entry has one attribute for both."""
     rules = Rules(POLICY, REGISTER, date(2026, 9, 5), KEYS)
     posts = (Assignment("0800009A", "ENS", date(2026, 9, 1), None),)
     person = replace(IDA, usage_name="Roy")

@@ -1,4 +1,4 @@
-"""piactl's dataclass beside that of the standard library, on classes of the same text."""
+"""piactl's dataclass is compared with that of the standard library, on classes with the same text."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ _CASES: list[tuple[Callable[..., type[Any]], tuple[Any, ...], dict[str, Any]]] =
 
 
 def _facts(cls: type[Any], arguments: tuple[Any, ...], named: dict[str, Any]) -> dict[str, Any]:
-    """What can be seen of an object, and of what is refused."""
+    """What can be observed of an object, including the errors of refused operations."""
     instance = cls(*arguments, **named)
     facts: dict[str, Any] = {
         "repr": repr(instance).replace("dataclass.", ""),
@@ -135,7 +135,7 @@ def test_objects_that_are_not_equal_differ() -> None:
     one_field, below = _one_field(own.dataclass), _below(own.dataclass)
     assert one_field(1) != one_field(2)
     assert below(1, 2) != below(1, 3)
-    assert one_field(1) != _one_field(own.dataclass)(1)  # of another class
+    assert one_field(1) != _one_field(own.dataclass)(1)  # the same values in another class
 
 
 @own.dataclass(frozen=True, slots=True)

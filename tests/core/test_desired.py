@@ -339,7 +339,7 @@ def test_what_is_another_value_without_a_new_assignment(
     before = replace(made(), assignments=(post(),))
     after = replace(before, assignments=(replace(post(), **changed),))  # type: ignore[arg-type]
     assert effect_on(before, after).other == other
-    # a post beside the known one that has its start and its function says the same
+    # a further post with the same start and function as the known one has the same effect
     if "establishment" in other:
         assert effect_on(before, replace(before, assignments=(*after.assignments, post()))).other == other
 
@@ -368,7 +368,7 @@ def test_what_an_account_gains_and_loses() -> None:
 
 
 def test_a_kept_career_gives_what_the_rules_give() -> None:
-    """People with one assignment share a career of these days, position, profile and services."""
+    """People with one assignment of the same days, position, profile and services share a career."""
     used = replace(POLICY)
     ends = (None, date(2027, 8, 31), date(2026, 9, 1))
     for uai in ("0800009A", "0801616X"):

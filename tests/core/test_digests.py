@@ -1,4 +1,4 @@
-"""Digests under several keys: all verify, new ones are made with the current key, and old ones move to it."""
+"""Digests under several keys: all verify, new ones use the current key, and old ones move to it."""
 
 from __future__ import annotations
 

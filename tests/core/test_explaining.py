@@ -112,7 +112,7 @@ def check_rights(life: Life, account: Account, day: date) -> None:
 
 
 def check_span(life: Life, account: Account, day: date, right: tuple[str, str], answer: Answer) -> None:
-    """Until is the last day that the plans of the days to come agree with; since is the first."""
+    """`until` is the last day on which the plans give the same answer; `since` is the first."""
     if answer.until is not None:
         assert answer.until >= day
         assert holds(life, account, answer.until, right) is answer.yes
@@ -198,8 +198,8 @@ def lets_in(account: Account, day: date) -> bool:
 def test_logins_agree_with_the_plan(
     asked: tuple[Life, Account, date], locked: tuple[int, int | None] | None
 ) -> None:
-    """With a password that is fine, the log in is what the plan writes, and the entry as planned has no
-    difference; no cause is given for a log in that works, and one at least for one that does not."""
+    """With a valid password, the answer is what the plan writes, and the planned entry does not differ from
+    the rules; a log in that is refused has at least one cause."""
     life, account, day = asked
     if locked is not None:
         ends = None if locked[1] is None else day + timedelta(days=locked[1])
@@ -322,7 +322,7 @@ def granted(grants: bool, service: str = "iprof", uai: str = "") -> ServiceExcep
 
 
 REASONS: dict[str, tuple[list[Assignment], list[ServiceException], str, str, int, str, tuple[str, ...]]] = {
-    # name: assignments, exceptions, service, uai, days after D, in the reason, the rules that decide
+    # name: assignments, exceptions, service, uai, days after D, part of the reason, the rules that decide
     "of its own": ([FORMER], [], "iprof", "", -9, "profile enseignant has it", ("services.iprof:9",)),
     "kept over the delay": ([FORMER, MOVED], [], "iprof", "", 2, "kept until the delay of 3 days", ()),
     "after the delay": ([FORMER, MOVED], [], "iprof", "", 3, "3 days (mutation_delay) after the start", ()),
@@ -374,7 +374,7 @@ def test_reasons(name: str) -> None:
 @pytest.mark.parametrize("rows", [(FORMER, MOVED), (OTHER,)], ids=["a teacher", "another"])
 @pytest.mark.parametrize("service", ["iprof", "mail", "siecle", "notes"])
 def test_exceptions_of_other_services_are_not_mixed_in(service: str, rows: tuple[Assignment, ...]) -> None:
-    """Neither in the answer nor beside it: as if there were none."""
+    """The answer and its notes are the same as if there were none."""
     every = [granted(yes, name) for name in ("iprof", "mail") for yes in (True, False)]
     every += [granted(yes, "siecle", uai) for uai in UAIS[:2] for yes in (True, False)]
     every += [granted(True, "notes", "0801616X"), granted(False, "notes")]
@@ -392,7 +392,7 @@ def test_exceptions_of_other_services_are_not_mixed_in(service: str, rows: tuple
         )
         question = case_of(Life(rows, policy, None, D, D), account, D)
         service_answers = right_answers(question, policy.services[service])
-        # the accounts that were tried have all exceptions
+        # the accounts of remedies have all exceptions
         return [
             replace(answer, remedies=tuple(replace(r, account_after=None) for r in answer.remedies))
             for answer in service_answers

@@ -1,4 +1,4 @@
-"""Which night came nearest to a guard, in which part of the year, and which number stops no night."""
+"""Which night came nearest to a guard, in which part of the year, and which limit stops no night."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_first_load_is_no_measure_and_a_limit_of_zero_is_used_up_at_once() -> 
 
 
 def test_limits_of_establishments_have_rows_of_their_own() -> None:
-    """The establishment nearest to its limit in each night, from the changes to the row."""
+    """From the changes of a night to the row: it is of the establishment nearest to its limit."""
     guard = Guard(Limit(20, 0.02), Limit(5, 0.2), Limit(50, 0.5))
     policy = Policy(guards={"deactivate": guard, "revoke": Guard(Limit(20, 0.02))})
     tally = Tally()

@@ -74,7 +74,7 @@ def test_kinds_without_a_guard_and_empty_scopes_pass() -> None:
     guarded = policy(Guard(Limit(0, 0.0), Limit(0, 0.0), Limit(0, 0.0)))
     assert refusals(closing(50, kind=Kind.CREATE), CENSUS, guarded, TODAY) == []
     assert refusals(closing(50, kind=Kind.CREATE), Census(), guarded, TODAY) == []
-    # nobody is live: that so many change all the same is not a first load
+    # no account is live, but many change all the same: this is not a first load
     assert [r.scope for r in refusals(closing(50), Census(), guarded, TODAY)] == ["all accounts"]
 
 
@@ -97,7 +97,7 @@ def test_a_period_over_new_year(day: date, inside: bool) -> None:
 
 
 def test_updates_that_give_and_take_nothing_are_not_counted() -> None:
-    """They are in the number that an approval names, which is that of the summary."""
+    """They do count in the number that an approval names, which is the number of the summary."""
     guarded = Policy(guards={"update": Guard(Limit(2, 0.001))})
 
     def update(number: int, **after: object) -> Change:
@@ -142,7 +142,7 @@ HEADS = Census(1000, {}, {"direction": 20, "enseignant": 900}, {"siecle": 20, "m
 def becoming(
     count: int, first: int = 0, gains: str = "direction", losses: str = "enseignant"
 ) -> list[Change]:
-    """So many accounts, two changes each, that have one profile newly and another no longer."""
+    """The changes of `count` accounts, two each, that gain one profile and lose another."""
     effect = Effect(frozenset({("profile", gains)}), frozenset({("profile", losses)}))
     return [
         Change(kind, f"u{n}", str(n), {}, {"assignments": []}, "why", TODAY, effect=effect)
@@ -161,7 +161,7 @@ def test_the_growth_of_a_profile() -> None:
         "profile_growth", 11, 20, "profile direction", 11,
     )  # fmt: skip
     assert refusal.sample == ("u0", "u1", "u2", "u3", "u4")
-    # people who leave the profile make room, and the approval names all who come to any profile
+    # people who lose the profile make room, and the approval names all who gain any profile
     both = [*becoming(11), *becoming(1, 11, "enseignant", "direction")]
     assert refusals(both, HEADS, GROWING, TODAY) == []
     changes = [*becoming(13), *becoming(2, 13, "enseignant", "direction")]
@@ -228,7 +228,7 @@ def test_losses_of_several_nights_count_together() -> None:
     assert (refusal.guard, refusal.found, refusal.of, refusal.total) == ("deactivate_window", 21, 1000, 21)
     assert refusal.scope == "all accounts, 7 days"
     assert tally(closing(10)).refusals(CENSUS, WEEK, TODAY, {"deactivate_window": 21}, losses=losses) == []
-    # a day later the first night is a week ago; other kinds, and no loss at all, add nothing
+    # a day later the first night is a week ago; other kinds do not count, and a plan without losses passes
     assert tally(closing(10)).refusals(CENSUS, WEEK, TODAY + timedelta(days=1), losses=losses) == []
     many = {TODAY: {"deactivate": 500, "revoke": 500}}
     assert tally([]).refusals(CENSUS, WEEK, TODAY, losses=many) == []
@@ -252,11 +252,11 @@ def test_losses_of_a_run_that_did_not_end_count_once() -> None:
     planned = {day: {"revoke": 60, "suspend": 7}}
     recorded = {day: {"suspend": 2}}
     assert losses_beyond(planned, recorded) == {day: {"revoke": 60, "suspend": 5}}
-    # the rest of it on the same day: 45 were made
+    # the rest of the run on the same day: 45 were made
     before = losses_before({}, planned, {"revoke": 15}, day)
     assert before == {day: {"revoke": 45, "suspend": 7}}
     assert losses_with(before, {"revoke": 15}, day) == planned
-    # on another day nobody knows what was made
+    # on another day it is not known what was made
     assert losses_before({}, planned, {"revoke": 15}, next_day) == planned
 
 

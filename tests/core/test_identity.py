@@ -1,4 +1,4 @@
-"""Whose account it is: which names are another person's, and which statement of several sources counts."""
+"""Whose account it is: which names belong to another person, and which source's statement counts."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ACCOUNT = Account(
         ("PETIT", "", "Anne", False),
         ("Roy", "Petit", "Anne", False),
         ("Bernard", "", "Julie", False),
-        # a name that came later does not bring another one
+        # a name that is added later does not make another one acceptable
         ("Bernard", "", "Anne", True),
         ("Roy", "bernard", "Anne", True),
         ("Roy", "Kern", "Anne", True),

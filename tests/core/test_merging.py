@@ -1,4 +1,4 @@
-"""What an account has of the two that it was made of."""
+"""What a merged account takes from each of the two accounts."""
 
 from __future__ import annotations
 

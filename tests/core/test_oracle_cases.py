@@ -1,6 +1,6 @@
 """Each sentence on the life of an account and on its rights, as a case with its days, counted by hand.
 
-Both readings of the rules are held to them: piactl's own, and the day by day one it is compared with.
+Both readings of the rules must pass them: piactl's own, and the day by day one that it is compared with.
 """
 
 from __future__ import annotations

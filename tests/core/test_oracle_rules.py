@@ -30,7 +30,7 @@ LONG = settings(ORDINARY, max_examples=5_000)
 
 
 def names(assignments: Iterable[Assignment]) -> list[tuple[str, ...]]:
-    """Assignments without their ends, which a retirement cuts."""
+    """The assignments without their ends, because a retirement cuts these."""
     return sorted(
         (a.uai, a.function, a.start.isoformat(), a.position, a.corps, a.source) for a in assignments
     )
@@ -50,7 +50,7 @@ QUESTIONS: dict[str, tuple[Callable[[Career, date], Any], Callable[[oracle.Day],
 
 
 def disagreements(life: Life) -> Iterator[str]:
-    """Each day and question on which the two differ, the first day first."""
+    """Each day and question on which the two readings differ, by day."""
     world = oracle.world(life.assignments, life.policy, REGISTER, life.closed_on)
     days = oracle.history(world, life.first, life.last)
     rules = career_of(life.assignments, life.policy, REGISTER, closed_on=life.closed_on)
@@ -95,7 +95,7 @@ def test_order_of_the_rows_does_not_matter(life: Life) -> None:
         day += timedelta(days=1)
 
 
-# That the comparison can fail: each mistake must be seen on some random life.
+# The comparison can fail: each mistake must be seen in some random life.
 
 MISTAKES: dict[str, tuple[str, Any]] = {
     "counts: no override": ("overrides", lambda b, a: False),
@@ -134,7 +134,7 @@ MISTAKES: dict[str, tuple[str, Any]] = {
 
 
 RARE = {"keep: never": 13, "in_grace: prolongs a handover": 10, "continues nothing: forgotten": 6}
-"""The batch that showed a rare mistake, to look at first: the ones before it take seconds."""
+"""The batch that showed a rare mistake: it is tried first, because the ones before it take seconds."""
 
 Corpus = list[tuple[Life, dict[date, oracle.Day]]]
 
@@ -150,7 +150,7 @@ _drawn: dict[int, Corpus] = {}
 
 
 def batch(number: int) -> Corpus:
-    """Random lives with their right histories, the same ones for a number; to be asked for unpatched."""
+    """Random lives with their right histories, the same for each number. Call it with the real oracle."""
     if number not in _drawn:
         corpus: Corpus = []
 
@@ -179,7 +179,7 @@ def test_a_mistake_is_seen(mistake: str, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_lives_are_nasty() -> None:
-    """Every state, lock, refused login and kind of right turns up, and often."""
+    """Every state, lock, refused log in and kind of right occurs often."""
     days = [day for number in range(5) for _, history in batch(number) for day in history.values()]
     for state in State:
         assert sum(day.state is state for day in days) > 150, state

@@ -1,4 +1,4 @@
-"""Passwords that are good, and everything that is wrong with those that are not."""
+"""Passwords that are good, and everything that is wrong with bad ones."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_the_minimum_is_the_one_that_applies() -> None:
 
 @given(st.text(max_size=40), st.integers(8, 20))
 def test_nothing_of_the_password_is_repeated(password: str, minimum: int) -> None:
-    """The sentences are the same whatever it is, but for its length."""
+    """No message repeats a part of the password; the one about its length depends on the length alone."""
     sentences = password_problems(password, minimum, CLAIRE)
     same = password_problems("\x00" * len(password), minimum, CLAIRE)
     assert len(sentences) == len(set(sentences))

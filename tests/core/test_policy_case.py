@@ -1,4 +1,4 @@
-"""Cases of a policy: every way in which one can be otherwise than expected."""
+"""Cases of a policy: every way in which the result can differ from what is expected."""
 
 from __future__ import annotations
 

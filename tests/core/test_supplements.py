@@ -1,4 +1,4 @@
-"""What the posts of a supplement add beside those of authoritative sources, and their starts."""
+"""Which posts a supplement adds to those of authoritative sources, and when they start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Instants as the directory and the ids of runs write them."""
+"""Instants in the form of the directory and of the ids of runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A picture of a life says of every day what the rules say, and gives each right one cause."""
+"""A timeline shows for every day what the rules say, and gives each right one cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A slapd made from config.ldif.in, as a new installation on cn=config makes it."""
+"""A slapd made from config.ldif.in, like a new installation on cn=config."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Edit = Callable[[str], str]
 
 @dataclass(frozen=True)
 class ConfigServer:
-    """A running server on cn=config: its uri, what fills the placeholders of its settings, its folder."""
+    """A running server on cn=config: its URI, the values of the placeholders in its settings, its folder."""
 
     uri: str
     settings: dict[str, str]
@@ -29,7 +29,7 @@ class ConfigServer:
 
 
 def settings_for(folder: Path, schema: Path) -> dict[str, str]:
-    """What fills the placeholders of the settings of a server in `folder`, whose folders are made."""
+    """The values of the placeholders in the settings of a server in `folder`; makes its folders."""
     for name in ("data", "log", "slapd.d"):
         (folder / name).mkdir()
     installed = find_software(accesslog=True)
@@ -48,7 +48,7 @@ def settings_for(folder: Path, schema: Path) -> dict[str, str]:
 
 
 def mapped_to_root(config: str) -> str:
-    """The settings, by which the user of the test is the rootdn over ldapi."""
+    """The settings with a line that makes the user of the test the rootdn over ldapi."""
     owner = f"gidNumber={os.getgid()}[+]uidNumber={os.getuid()},cn=peercred,cn=external,cn=auth"
     return config.replace("cn: config\n", f'cn: config\nolcAuthzRegexp: "^{owner}$" "{ROOT}"\n', 1)
 

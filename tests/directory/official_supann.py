@@ -1,6 +1,7 @@
 """The whole official schema of SUPANN as definitions: numbers, names, syntaxes, classes.
 
-It follows supann-2019-11-22.schema of Renater, without descriptions, and lengths, which slapd does not check.
+It follows supann-2019-11-22.schema of Renater, without descriptions and without lengths, which slapd does not
+check.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ CMSIdEtiquette:text CMSType:text CMSSource:text RessourceEtatDate:text Ressource
 ExtProfil:text CodePopulation:text EmpDateFin:time EtuDateFin:time ExtDateFin:time Consentement:text
 AdressePostalePrivee:text TelephonePrive:text MailPrive:text
 """.split()
-"""In the order of their numbers; "!" has one value."""
+"""The attributes in the order of their numbers; "!" marks those with a single value."""
 
 CLASSES = {
     "Person": (
@@ -68,14 +69,14 @@ CLASSES = {
     ),
     "Groupe": ("", "GroupeDateFin GroupeAdminDN GroupeLecteurDN RefId"),
 }
-"""In the order of their numbers: what an entry must have, and may have besides `_MORE`."""
+"""The classes in the order of their numbers: what an entry must have, and what it may have beside `_MORE`."""
 
 _MORE = {"Person": " $ mailForwardingAddress", "Entite": " $ labeledURI"}
 _BRANCH = "1.3.6.1.4.1.7135.1.2"
 
 
 def official_schema() -> str:
-    """The schema file, as slapd.conf includes it."""
+    """The text of the schema file that slapd.conf includes."""
     return "\n\n".join(_definitions()) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""A slapd of a test's own, with nothing but standard schema: started by pid, stopped at the end."""
+"""A slapd for one test, with standard schema only; it is stopped by its pid at the end."""
 
 from __future__ import annotations
 
@@ -78,9 +78,9 @@ def person_ldif(number: int, lines: str = "") -> str:
 
 
 class PlainSlapd:
-    """One server in `folder`; `start` and `kill` may alternate, the data stays.
+    """One server in `folder`; `start` and `kill` may alternate, and the data stay.
 
-    `in_flight` goes into the settings that it gives: it decides which writer these open.
+    `settings` contains `in_flight`, which decides which writer is opened.
     """
 
     in_flight = 64
@@ -155,13 +155,13 @@ class PlainSlapd:
 
 
 def password(file: str) -> bytes:
-    """What the identity's password file holds, in these tests."""
+    """The content of the identity's password file in these tests."""
     return PASSWORDS[file]
 
 
 @contextmanager
 def running(**options: Any) -> Iterator[PlainSlapd]:
-    """A started server; its folder has a short name, for the path of a socket is at most 107 bytes long."""
+    """A started server. Its folder has a short name, because the path of a socket has at most 107 bytes."""
     with tempfile.TemporaryDirectory(prefix="pia") as folder:
         server = PlainSlapd(Path(folder), **options)
         server.start()
@@ -175,7 +175,7 @@ WRITERS = ("plain", "bulk")
 
 
 def choose_writer(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Has the settings that servers give open that one of WRITERS."""
+    """Makes the settings of servers open the writer `name` of WRITERS."""
     monkeypatch.setattr(PlainSlapd, "in_flight", 1 if name == "plain" else 64)
 
 
@@ -184,10 +184,10 @@ def uids(entries: Iterable[RawEntry]) -> list[str]:
 
 
 def own_certificate(folder: Path) -> tuple[TlsSettings, str]:
-    """What a client needs to trust a server of this host, and the lines of the server's settings."""
+    """The TLS settings of a client that trusts a server of this host, and lines for the server's settings."""
     key, certificate = folder / "key.pem", folder / "certificate.pem"
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=trial"
-    usage = "keyUsage=critical,digitalSignature,keyCertSign"  # the strict check asks a CA for one
+    usage = "keyUsage=critical,digitalSignature,keyCertSign"  # the strict check requires it of a CA
     options = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", usage]
     options += ["-keyout", str(key), "-out", str(certificate)]
     subprocess.run([*command.split(), *options], check=True, capture_output=True, timeout=30)
@@ -196,7 +196,7 @@ def own_certificate(folder: Path) -> tuple[TlsSettings, str]:
 
 
 def ways_to_bind(server: PlainSlapd, tls: TlsSettings) -> list[tuple[str, str, TlsSettings]]:
-    """Address, identity and TLS settings: in the clear, with StartTLS, over TLS, as this host."""
+    """The address, identity and TLS settings of each way: in clear, StartTLS, TLS, and as this host."""
     return [
         (server.uri, "clerk", TlsSettings()),
         (server.uri, "clerk", replace(tls, starttls=True)),

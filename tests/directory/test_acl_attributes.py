@@ -1,5 +1,5 @@
 """Identity × attribute × hostile value, on a real server. The attributes are those of piactl.schema: a new
-one without a line below fails here."""
+attribute without a line below fails here."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ ALL = APPLIES | SUPPORTS
 
 @dataclass(frozen=True)
 class Writers:
-    """Who may write the attribute on an account, on a device of it, and on a record of a run; None where the
-    class of the entry does not have it. Protected accounts are the administrator's."""
+    """Who may write the attribute on an account, on one of its devices, and on a record of a run; None if the
+    class of the entry does not have it. Only the administrator writes protected accounts."""
 
     account: set[str] | None = None
     device: set[str] | None = None
@@ -81,7 +81,7 @@ RULES = {
     "piactlSealed": Writers(None, SUPPORTS),
     "piactlWriter": Writers(),
 }
-"""piactlWriter is on the run lock alone: `test_the_run_lock` tries it."""
+"""Only the run lock has piactlWriter: `test_the_run_lock` tries it."""
 
 VALUES: dict[str, list[Any]] = {
     "15": ["{not json {who}", "20991231 {who}", "uid=a.other {who}", "\x1b[31mred {who}"],
@@ -95,7 +95,7 @@ VALUES: dict[str, list[Any]] = {
         "uid=u.other,ou=personnels EN,ou=ac-amiens,ou=education,o=gouv,c=fr",
     ],
 }
-"""Hostile values by syntax: malformed, far in the future, of somebody else, to be shown on a terminal."""
+"""Hostile values by syntax: malformed, far in the future, of somebody else, harmful on a terminal."""
 
 SERVERS = {
     "pwdPolicySubentry": ([f"cn=gone,{POLICIES}", f"cn=protected,{POLICIES}"], ADMINISTRATOR),
@@ -126,7 +126,7 @@ def passes(connection: ldap3.Connection, dn: str, attribute: str, value: Any) ->
         connection.modify(dn, {attribute: [(ldap3.MODIFY_REPLACE, [value])]})
     except LDAPOperationResult as refused:
         code = refused.result
-    # slapd says CONSTRAINT of what only it writes itself
+    # slapd says CONSTRAINT for attributes that only it writes
     assert code in REFUSALS | {0, OBJECT_CLASS, CONSTRAINT}, (dn, attribute, value, code)
     return code in (0, OBJECT_CLASS)
 
@@ -175,7 +175,7 @@ def test_hostile_values_of_every_attribute(sandbox: Any, form: str) -> None:
 
 
 def test_no_second_value_where_there_is_one(sandbox: Any) -> None:
-    """Not even by those who may write the attribute."""
+    """Not even those who may write the attribute can add one."""
     places = arrange_all(sandbox)
     single = [name for name, (_, single_valued) in DEFINITIONS.items() if single_valued and name in SINGLE]
     assert len(single) > 5

@@ -1,7 +1,7 @@
 """Who may do what: every operation by every identity on a real server, against the table below.
 
-For each operation every identity acts on entries of its own, so that none sees another's effects. A
-refusal must be one of rights, nothing may have changed by it, and what was allowed must be there.
+For each operation every identity acts on its own entries, so that none sees the effects of another. A
+refusal must be one for want of rights and must change nothing; an allowed operation must have its effect.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ OWNERS = SEES | {"self"}
 ADMINISTRATOR = {"administrator"}
 NOBODY: set[str] = set()
 
-# strongerAuthRequired (an anonymous write), noSuchObject (it may not know of it), insufficientAccessRights
+# strongerAuthRequired (an anonymous write), noSuchObject (it may not see the entry), insufficientAccessRights
 REFUSALS = {8, 32, 50}
 CONSTRAINT = 19
 
@@ -127,7 +127,7 @@ def account(who: str, **values: Any) -> dict[str, Any]:
 
 
 def device(dn: str, **values: Any) -> dict[str, Any]:
-    """The values of a device that is its own parameters."""
+    """The values of a device that contains its own parameters."""
     return {
         "objectClass": ["piactlRecord", "oathTOTPToken", "oathTOTPParams"],
         "cn": "otp",
@@ -149,7 +149,7 @@ def hashed(password: str) -> str:
 
 
 def arrange(root: ldap3.Connection, place: Place) -> None:
-    """Entries of every kind for one identity."""
+    """Adds entries of every kind for one identity."""
     person = {"objectClass": ["inetOrgPerson"], "cn": "U", "sn": "U", "userPassword": hashed(PASSWORD)}
     person["mail"] = f"u.{place.who}@example.org"
     values = {
@@ -192,7 +192,7 @@ def places_of(sandbox: Any) -> dict[str, Place]:
 
 
 def arrange_all(sandbox: Any) -> dict[str, Place]:
-    """Entries of every kind for each identity; nightly holds the run lock."""
+    """Adds entries of every kind for each identity; nightly holds the run lock."""
     places = places_of(sandbox)
     with sandbox.root() as root:
         for place in places.values():
@@ -216,7 +216,7 @@ def hold_lock(root: ldap3.Connection, state: str, who: str = f"cn=piactl-nightly
 
 
 def read(kind: str, attribute: str, prefix: str = "") -> Do:
-    """Allowed means that the value came."""
+    """Allowed means that the value is returned."""
 
     def do(connection: ldap3.Connection, place: Place) -> bool:
         dn = kind if "=" in kind else prefix + getattr(place, kind)
@@ -239,13 +239,13 @@ def find(kind: str, query: str) -> Do:
 
 
 def filled(value: Any, place: Place) -> list[Any]:
-    """The values, `{who}` in a text being the identity: no two may have the same address."""
+    """The values with `{who}` replaced by the identity: no two entries may have the same address."""
     values = value if isinstance(value, list) else [value]
     return [v.replace("{who}", place.who) if isinstance(v, str) else v for v in values]
 
 
 def put(kind: str, *, prefix: str = "", **values: Any) -> Do:
-    """Replaces each attribute; [] takes it away."""
+    """Replaces each attribute; [] removes it."""
 
     def do(connection: ldap3.Connection, place: Place) -> None:
         dn = kind if "=" in kind else prefix + getattr(place, kind)
@@ -263,7 +263,7 @@ def change(kind: str, **changes: tuple[str, list[Any]]) -> Do:
 
 
 def put_in(kind: str, values: Callable[[str, str], dict[str, Any]], prefix: str = "") -> Do:
-    """Adds the entry `prefix` + kind; `values` is given the identity's name and the DN."""
+    """Adds the entry `prefix` + kind; `values` gets the name of the identity and the DN."""
 
     def do(connection: ldap3.Connection, place: Place) -> None:
         dn = kind if "=" in kind else prefix + getattr(place, kind)
@@ -287,7 +287,7 @@ def rename(kind: str) -> Do:
 
 
 def rename_to(kind: str, name: str, folder: str = "") -> Do:
-    """Another name, and another `folder` below the state where one is given."""
+    """Gives the entry another name and, if given, moves it to `folder` below the state."""
 
     def do(connection: ldap3.Connection, place: Place) -> None:
         above = f"{folder}{place.state}" if folder else None
@@ -297,7 +297,7 @@ def rename_to(kind: str, name: str, folder: str = "") -> Do:
 
 
 def move(kind: str, below: str, prefix: str = "") -> Do:
-    """To another place: `below` is a kind of entry or a folder of records."""
+    """Moves the entry to another place: `below` is a kind of entry or a folder of records."""
 
     def do(connection: ldap3.Connection, place: Place) -> None:
         above = f"{below}{place.state}" if "=" in below else getattr(place, below)
@@ -307,7 +307,7 @@ def move(kind: str, below: str, prefix: str = "") -> Do:
 
 
 def by_password_modify(kind: str) -> Do:
-    """The extended operation, without the old password."""
+    """Uses the extended operation, without the old password."""
 
     def do(connection: ldap3.Connection, place: Place) -> None:
         dn = kind if "=" in kind else getattr(place, kind)
@@ -317,7 +317,7 @@ def by_password_modify(kind: str) -> Do:
 
 
 def compares(kind: str, attribute: str, value: str | bytes, prefix: str = "") -> Do:
-    """Allowed means that the answer says whether it is the value."""
+    """Allowed means that the server answers the comparison."""
 
     def do(connection: ldap3.Connection, place: Place) -> bool:
         connection.compare(prefix + getattr(place, kind), attribute, value)
@@ -585,7 +585,7 @@ WRITES: dict[str, tuple[Do, set[str]]] = {
     "empty a request": (put("request", piactlData=[]), APPLIES),
     "delete a request": (take_out("request"), APPLIES),
     "rename a request": (rename_to("request", "cn=gone.{who}"), APPLIES),
-    # what may be written at one place does not come to another one by a move
+    # an entry that may be written at one place cannot be moved to another one
     "move a request to the counts": (move("request", "ou=attempts,"), APPLIES),
     "move a count to the requests": (move("attempt", "ou=requests,"), APPLIES),
     "move a count to the heads": (move("attempt", "ou=journals,"), ADMINISTRATOR),
@@ -612,7 +612,7 @@ WRITES: dict[str, tuple[Do, set[str]]] = {
 
 
 def own_password(operation: str, *values: str) -> Do:
-    """On the entry of the identity itself; who is none tries that of the reader."""
+    """Changes the entry of the identity itself; others try that of the reader."""
 
     def do(connection: ldap3.Connection, place: Place) -> None:
         name = place.who if place.who in SEES else "reader"
@@ -650,7 +650,7 @@ HOSTILE: dict[str, tuple[Do, set[str]]] = {
     },
     "a second password": (change("account", userPassword=(ADD, [FRESH])), NOBODY),
     "a second password, protected": (change("protected", userPassword=(ADD, [FRESH])), NOBODY),
-    # entries of other applications are not counted: those that hold two could not be changed any more
+    # entries of other applications are exempt: those that have two could no longer be changed
     "a second password, unmanaged": (change("unmanaged", userPassword=(ADD, [FRESH])), ADMINISTRATOR),
     "a second password, hashed": (change("account", userPassword=(ADD, [hashed(FRESH)])), NOBODY),
     "two passwords at once": (put("account", userPassword=[FRESH, PASSWORD + "s"]), NOBODY),
@@ -669,7 +669,7 @@ HOSTILE: dict[str, tuple[Do, set[str]]] = {
         for name in ("reader", "nightly", "desk", "administrator", "approver")
     },
 }
-"""Values that give wrong access, by what is written: who gets through with them."""
+"""Writes of values that give wrong access, and who may make them."""
 
 
 def own_dn(place: Place) -> str:
@@ -678,7 +678,7 @@ def own_dn(place: Place) -> str:
 
 
 def take_lock(writer: str = "") -> Do:
-    """Adds the run lock, in the name of the identity itself or of `writer`."""
+    """Adds the run lock in the name of the identity itself or of `writer`."""
 
     def do(connection: ldap3.Connection, place: Place) -> None:
         hold_lock(connection, place.state, writer or own_dn(place))
@@ -716,14 +716,14 @@ LOCKS: dict[str, tuple[Do, set[str]]] = {
 
 
 def person_device(dn: str) -> dict[str, Any]:
-    """A device that is something to log in with besides."""
+    """The values of a device that can also be used to log in."""
     values = device(dn, cn="two", userPassword=FRESH)
     values["objectClass"] = [*values["objectClass"], "simpleSecurityObject"]
     return values
 
 
 def bound(sandbox: Any, who: str, place: Place) -> Any:
-    """A connection as `who`; self is the account acted on, other is somebody else with a password."""
+    """A connection as `who`; self is the account that is changed, other is another person with a password."""
     if who == "self":
         return sandbox.bind(place.account, PASSWORD)
     if who == "other":
@@ -734,13 +734,13 @@ def bound(sandbox: Any, who: str, place: Place) -> Any:
 
 
 def require_refusal(who: str, refused: LDAPOperationResult, codes: Container[int] = REFUSALS) -> None:
-    """Anything but a refusal of rights means that the operation itself was wrong."""
+    """Fails on any other error than a refusal of rights: then the operation itself was wrong."""
     assert refused.result in codes, f"{who}: {refused}"
 
 
 def stamps(sandbox: Any) -> list[bytes]:
-    """The answers of the server with the stamp of every entry, which any change of it moves; as they come,
-    for it is asked some thousand times."""
+    """The raw answers of the server with the entryCSN of every entry, which any change of it moves. They are
+    not parsed, because this is asked some thousand times."""
     with sandbox.root() as root:
         words = ("o=gouv,c=fr", "(objectClass=*)", ldap3.SUBTREE, ldap3.DEREF_NEVER, ["entryCSN"])
         root.strategy.send("searchRequest", search_operation(*words, 0, 0, False, None, None))
@@ -764,7 +764,7 @@ def _arranged() -> Path:
 
 @pytest.fixture
 def arranged(make_sandbox: Callable[..., Any]) -> Any:
-    """A sandbox of the test's own, as `arrange_all` leaves one."""
+    """A sandbox for one test, after `arrange_all`."""
     return make_sandbox(like=_arranged())
 
 
@@ -782,7 +782,7 @@ def test_reading(arranged: Any, name: str) -> None:
                     allowed.add(who)
             except LDAPOperationResult as refused:
                 require_refusal(who, refused)
-    # the run lock is about writing
+    # the run lock concerns only writes
     assert allowed == expected | ({"late"} if "nightly" in expected else set())
 
 
@@ -795,7 +795,7 @@ def test_writing(arranged: Any, name: str) -> None:
 @pytest.mark.parametrize("form", ["slapd.conf", "cn=config"])
 @pytest.mark.parametrize("name", LOCKS)
 def test_the_run_lock(sandbox: Any, name: str, form: str) -> None:
-    """A nightly identity takes the lock for itself, or from another one, and gives it to nobody else."""
+    """A nightly identity takes the lock for itself, also from another one, and gives it to nobody else."""
     do, expected = LOCKS[name]
     dn = f"cn=lock,{sandbox.state}"
     with served(sandbox, form) as server:
@@ -828,7 +828,7 @@ def test_hostile_values(sandbox: Any, name: str, form: str) -> None:
 
 @contextmanager
 def served(sandbox: Any, form: str) -> Iterator[Any]:
-    """The server in that form of the settings."""
+    """The server with this form of the settings."""
     if form == "slapd.conf":
         yield sandbox
         return
@@ -837,7 +837,7 @@ def served(sandbox: Any, form: str) -> Iterator[Any]:
 
 
 def who_may(sandbox: Any, do: Do, refusals: Container[int] = REFUSALS) -> set[str]:
-    """Who gets through with the operation; a refusal changes nothing."""
+    """The identities that may do the operation; checks that a refusal changes nothing."""
     allowed = set()
     for who, place in places_of(sandbox).items():
         with bound(sandbox, who, place) as connection:
@@ -875,7 +875,7 @@ def test_a_code_is_not_its_own_replacement(sandbox: Any, form: str) -> None:
 
 
 def test_the_matrix_notices_what_add_content_acl_does(sandbox: Any) -> None:
-    """Without it, an identity that may not write a password makes an account that has one."""
+    """Without it, an identity that may not write passwords can make an account with one."""
     sandbox.stop()
     settings = sandbox.folder / "slapd" / "slapd.conf"
     text = settings.read_text()
@@ -915,7 +915,7 @@ def test_a_protected_account_may_change_its_own_password(sandbox: Any) -> None:
 def test_a_class_alone_is_refused_for_want_of_rights(
     sandbox: Any, operation: str, kind: str, name: str, refused: list[str]
 ) -> None:
-    """Not only because the schema would refuse a class without its attributes."""
+    """The reason is not only that the schema refuses a class without its attributes."""
     place = Place("x", sandbox.accounts, sandbox.state)
     with sandbox.root() as root:
         arrange(root, place)
@@ -926,7 +926,7 @@ def test_a_class_alone_is_refused_for_want_of_rights(
 
 
 def test_one_write_with_an_assertion_by_nightly(sandbox: Any) -> None:
-    """Asserting needs the right to search by what is asserted: values of managed attributes, not secrets."""
+    """An assertion needs the right to search by its values: managed attributes, not secrets."""
     place = Place("nightly", sandbox.accounts, sandbox.state)
     with sandbox.root() as root:
         arrange(root, place)
@@ -944,6 +944,6 @@ def test_one_write_with_an_assertion_by_nightly(sandbox: Any) -> None:
 
 
 def assertion(attribute: str, value: str) -> tuple[str, bool, bytes]:
-    """The RFC 4528 control for `attribute=value`; both short enough for one-byte lengths."""
+    """The RFC 4528 control for `attribute=value`; both are short enough for one-byte lengths."""
     parts = b"".join(b"\x04" + bytes([len(t)]) + t for t in (attribute.encode(), value.encode()))
     return ("1.3.6.1.1.12", True, b"\xa3" + bytes([len(parts)]) + parts)

@@ -1,4 +1,4 @@
-"""Many writes on their way at once: in order, each once, each accounted for, whatever becomes of others."""
+"""Many writes in flight at once: in order, each made once, each with an outcome, whatever others do."""
 
 # ruff: noqa: SIM117 (nested, they show which step is to fail)
 
@@ -57,7 +57,7 @@ def added(uid: str, below: str = PEOPLE) -> EntryWrite:
 
 
 def steps_done(slapd: PlainSlapd) -> dict[str, int]:
-    """Entries that any step was made of, and how many, as the server itself has them."""
+    """The entries that were changed by steps, with the number of steps, as the server itself has them."""
     with open_reader(slapd.settings(), "root", password) as reader:
         entries = reader.search(PEOPLE, "(description=step*)", ["description"])
         return {entry.dn: len(entry.values["description"]) for entry in entries}
@@ -70,9 +70,9 @@ def check(slapd: PlainSlapd, writes: Sequence[EntryWrite], results: Sequence[Wri
 
 
 def spoil(slapd: PlainSlapd, fault: str, position: int, times: int = 1) -> None:
-    """A series through a proxy that spoils some of its requests: as if it had not."""
+    """A series through a proxy that spoils some requests ends as if it had not."""
     writes = [step(number) for number in range(SIZE)]
-    # the first modify of all is the one that asks whether the server takes writes
+    # the very first modify asks whether the server takes writes
     with wire(slapd.port, MODIFY, fault, position=position + 1, times=times) as proxy:
         with open_writer(slapd.settings(proxy.uri, operation=2), "clerk", password) as writer:
             results = list(writer.write(writes))
@@ -115,7 +115,7 @@ def test_never_more_than_allowed_and_not_much_less(slapd: PlainSlapd) -> None:
 
 
 def test_what_depends_on_another_write_waits_for_it(slapd: PlainSlapd) -> None:
-    """The same entry twice, and again with other spelling; an entry below one that is just made; and back."""
+    """The same entry twice, also in another spelling; an entry below one just made; and all of it undone."""
     with open_writer(slapd.settings(), "clerk", password) as writer:
         for _ in range(3):
             writes = []
@@ -135,7 +135,7 @@ def test_what_depends_on_another_write_waits_for_it(slapd: PlainSlapd) -> None:
 
 
 def test_an_address_goes_to_another_entry_after_it_left_the_first(slapd: PlainSlapd) -> None:
-    """The overlay `unique` refuses it as long as both would have it."""
+    """The overlay `unique` refuses the address while both entries would have it."""
     mail = {"mail": (b"a.b@example.org",)}
     giver, taker = (f"uid={name},{PEOPLE}" for name in ("giver", "taker"))
     with wire(slapd.port) as proxy, open_writer(slapd.settings(proxy.uri), "clerk", password) as writer:
@@ -198,7 +198,7 @@ def test_what_refuses_all_is_raised_after_what_became_of_the_others(slapd: Plain
     assert refused.value.result == 53
     assert steps_done(slapd) == {result.write.dn: 1 for result in results}
     assert [result.write for result in results] == [w for w in writes if w in [r.write for r in results]]
-    # those behind it were on their way already, and are answered; nothing was sent after it was known
+    # the writes behind it were already in flight and are answered; nothing is sent after the refusal
     assert 70 < len(results) < 70 + 64
     assert step(69).dn not in {result.write.dn for result in results}
 
@@ -219,7 +219,7 @@ def test_nobody_left_to_ask_names_every_write_in_doubt(slapd: PlainSlapd) -> Non
     assert len(answered) == 39
     assert len(lost.value.doubtful) > 30
     assert not answered & set(lost.value.doubtful)
-    # nothing that is not named was made
+    # every write that was made is named
     assert answered <= done.keys() <= answered | set(lost.value.doubtful)
     assert f"{len(lost.value.doubtful)} writes in doubt" in str(lost.value)
 
@@ -256,7 +256,7 @@ def test_what_the_writes_raise_comes_after_their_results(slapd: PlainSlapd, in_f
 
 
 def test_a_lost_lock_and_a_lost_connection_together_send_nothing_more(slapd: PlainSlapd) -> None:
-    """What is lost is read back; what was not made is not sent again, and stays in doubt."""
+    """A lost write is read back; if it was not made, it is not sent again and stays in doubt."""
     with wire(slapd.port, MODIFY, "drop request", position=62) as proxy:
 
         def coming() -> Iterator[EntryWrite]:
@@ -336,7 +336,7 @@ def test_no_server_any_more_before_anything_is_sent(slapd: PlainSlapd) -> None:
         slapd.kill()
         with pytest.raises(PiactlError) as gone:
             list(writer.write([step(number) for number in range(40)]))
-    # the connection still looked whole: what was put into it is in doubt, unless the want was noticed first
+    # the connection still looked open: what was sent is in doubt, unless the loss was noticed first
     assert isinstance(gone.value, (ReplyLost, DirectoryUnreachable))
     slapd.start()
     assert steps_done(slapd) == {}

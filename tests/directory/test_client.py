@@ -1,4 +1,4 @@
-"""The client strategy set on ldap3: what it refuses, what it returns, and hot paths that do as ldap3 does."""
+"""The strategy for ldap3: what it refuses, what it returns, and hot paths that do the same as ldap3."""
 
 # ruff: noqa: SIM117 (nested, they show which step is to fail)
 
@@ -94,11 +94,11 @@ def test_the_reader_of_the_port_is_read_only(slapd: PlainSlapd) -> None:
 
 
 def test_an_answer_to_another_kind_of_request_is_none(slapd: PlainSlapd) -> None:
-    """A search that ended with the success of something else would read as an empty directory."""
+    """A search that ended with the success of another operation would look like an empty directory."""
     with wire(slapd.port, SEARCH, "wrong kind", position=2) as proxy:
         with open_reader(slapd.settings(proxy.uri), "clerk", password) as reader:
             search = reader.search(PEOPLE, "(objectClass=*)", ["uid"])
-            assert len(list(search)) == 31  # asked again, on a new connection
+            assert len(list(search)) == 31  # it is asked again on a new connection
         assert proxy.fired == 1
     with wire(slapd.port, SEARCH, "wrong kind", position=2, times=10) as proxy:
         with open_reader(slapd.settings(proxy.uri), "clerk", password) as reader:
@@ -116,7 +116,7 @@ def test_a_result_that_ldap3_does_not_know_is_reported(slapd: PlainSlapd) -> Non
 
 @pytest.mark.parametrize("scheme", ["ldaps", "ldap"])
 def test_a_handshake_that_trickles_ends_at_the_deadline(slapd: PlainSlapd, scheme: str) -> None:
-    """The bytes begin a TLS record that is never whole; without TLS, an answer to StartTLS."""
+    """The bytes begin a TLS record that never ends; without TLS, an answer to StartTLS."""
     record = (
         b"\x16\x03\x03\x40\x00" + bytes(20) if scheme == "ldaps" else b"\x30\x84\x00\x00\x00\x30" + bytes(20)
     )
@@ -132,7 +132,7 @@ def test_a_handshake_that_trickles_ends_at_the_deadline(slapd: PlainSlapd, schem
 
 
 def test_nothing_keeps_a_secret_on_any_way(tmp_path: Path) -> None:
-    """Neither the password of the bind, nor one that was written, stays in what the connection holds."""
+    """The connection keeps neither the password of the bind nor a written one."""
     tls, lines = own_certificate(tmp_path)
     secret = b"canary-written-7Rb"
     with running(people=1, tls=lines) as server:
@@ -210,7 +210,7 @@ def test_a_lone_write_is_sent_by_ldap3(slapd: PlainSlapd, monkeypatch: pytest.Mo
         lambda self, *arguments, **options: sent.append(arguments) or modify(self, *arguments, **options),
     )
     with open_writer(slapd.settings(), "clerk", password) as writer:
-        sent.clear()  # of the question whether the server takes writes
+        sent.clear()  # without the modify that asks whether the server takes writes
         [result] = writer.write([EntryWrite("modify", FIRST, add={"givenName": (b"g",)})])
         assert result.outcome is Outcome.APPLIED
         assert len(sent) == 1

@@ -1,6 +1,6 @@
-"""Codes and slapd's ppolicy, by real binds: when a code opens, when it ends, what its replacement leaves.
+"""Activation passwords and ppolicy, by real binds: when one opens, when it ends, what replacing it leaves.
 
-The server's clock cannot be set, so codes end within seconds here.
+The server's clock cannot be set, so activation passwords end within seconds here.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def block(sandbox: Sandbox, times: int = 5) -> None:
 
 
 def choose(sandbox: Sandbox, code: str = CODE) -> None:
-    """The owner replaces the code, as a portal does for them."""
+    """The owner replaces the activation password, as a portal does for them."""
     with sandbox.bind(dn(sandbox), code) as connection:
         connection.modify(dn(sandbox), {"userPassword": [(ldap3.MODIFY_REPLACE, [OWN])]})
 
@@ -90,7 +90,7 @@ def held(sandbox: Sandbox, attribute: str) -> list[bytes]:
 
 
 def wait_until_past(sandbox: Sandbox) -> None:
-    """Past the instant that the entry's lock names."""
+    """Waits until the instant of the entry's pwdAccountLockedTime is past."""
     ends = datetime.strptime(held(sandbox, "pwdAccountLockedTime")[0].decode(), "%Y%m%d%H%M%SZ")
     time.sleep(max(0.0, (ends.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()) + 1.05)
 
@@ -121,7 +121,7 @@ def test_a_code_ends_and_the_password_chosen_instead_does_not(place: Sandbox) ->
 
 
 def test_why_codes_do_not_end_by_the_age_of_passwords(place: Sandbox) -> None:
-    """With pwdMaxAge slapd does just the opposite of what is wanted."""
+    """With pwdMaxAge slapd does the opposite of what is wanted."""
     with place.root() as root:
         root.modify(CODES, {"pwdMaxAge": [(ldap3.MODIFY_REPLACE, [1])]})
     set_code(place, 600)
@@ -144,7 +144,7 @@ def test_a_code_given_to_a_blocked_account_opens_and_ends(place: Sandbox) -> Non
 
 
 def test_why_the_old_lock_is_not_simply_replaced(place: Sandbox) -> None:
-    """ppolicy deletes the new value with the old one, and the code would have no end."""
+    """ppolicy deletes the new value with the old one, so the activation password would have no end."""
     set_code(place, 600)
     with desk(place) as writer:
         write = activation_write(writer, dn(place), ActivationPassword(SECOND), soon(300), CODES)
@@ -170,7 +170,7 @@ def test_a_block_between_reading_and_writing_leaves_no_code_without_an_end(place
 
 
 class Meddled:
-    """A writer before whose write somebody blocks the account, or takes the end of the code away after it."""
+    """A writer; after its first write somebody removes the end of the activation password."""
 
     def __init__(self, writer: Writer, sandbox: Sandbox) -> None:
         self.writer, self.sandbox, self.first = writer, sandbox, True
@@ -197,7 +197,7 @@ def test_a_code_that_lost_its_end_gets_it_again(place: Sandbox) -> None:
 
 
 def test_two_codes_at_the_same_moment_are_not_both_accepted(place: Sandbox) -> None:
-    """Neither can read the password, and all else of the two writes is the same."""
+    """Neither operator can read the password, and everything else in the two writes is the same."""
     ends = soon(600)
     with desk(place) as writer:
         writes = [
@@ -244,7 +244,7 @@ def test_who_replaced_the_code_leaves_the_policy_of_codes(place: Sandbox) -> Non
         assert list(read_released(writer, settings, CODES)) == []
     block(place)
     assert not place.accepts(dn(place), OWN)
-    with place.root() as root:  # about eleven minutes ago, as the policy of people has it
+    with place.root() as root:  # fifteen minutes ago: the block of the policy of people is over
         past = f"{soon(-901):%Y%m%d%H%M%SZ}"
         root.modify(dn(place), {"pwdAccountLockedTime": [(ldap3.MODIFY_REPLACE, [past])]})
     assert place.accepts(dn(place), OWN)

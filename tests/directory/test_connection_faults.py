@@ -1,4 +1,4 @@
-"""Faults of the wire and of the server during writes: every write once, every doubt resolved, in time."""
+"""Faults of the connection and the server during writes: every write is made once, every doubt resolved."""
 
 # ruff: noqa: SIM117 (nested, they show which step is to fail)
 
@@ -26,7 +26,7 @@ QUICK = [fault for fault in FAULTS if fault not in SLOW]
 
 @pytest.fixture(autouse=True, params=WRITERS)
 def _each_writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is promised of writing, each writer keeps."""
+    """Runs each test with each writer: the promises about writing hold for all of them."""
     choose_writer(monkeypatch, request.param)
 
 
@@ -58,14 +58,14 @@ def added(uid: str) -> EntryWrite:
 
 
 def state(slapd: PlainSlapd, uid: str) -> tuple[str, int] | None:
-    """(sn, number of steps) as the server itself has them, asked past the proxy."""
+    """(sn, number of steps) as the server itself has them, asked without the proxy."""
     with open_reader(slapd.settings(), "root", password) as reader:
         entry = reader.read(f"uid={uid},{PEOPLE}", ["sn", "description"])
     return None if entry is None else (entry.text("sn"), len(entry.values.get("description", ())))
 
 
 def check_series(slapd: PlainSlapd, fault: str, tag: int, position: int) -> None:
-    """modify, add, modify, delete through a proxy that spoils one of them: as if it had not."""
+    """modify, add, modify, delete through a proxy that spoils one of them end as if it had not."""
     writes = [
         first(0),
         counted(0, 0),
@@ -74,13 +74,13 @@ def check_series(slapd: PlainSlapd, fault: str, tag: int, position: int) -> None
         EntryWrite("delete", f"uid=p00004,{PEOPLE}"),
     ]
     began = time.monotonic()
-    # the first modify of all is the one that asks whether the server takes writes
+    # the very first modify asks whether the server takes writes
     with wire(slapd.port, tag, fault, position=position + (tag == MODIFY)) as proxy:
         with open_writer(slapd.settings(proxy.uri, operation=2), "clerk", password) as writer:
             results = list(writer.write(writes))
         assert proxy.fired == 1, "the fault did not happen"
     assert [result.outcome for result in results] == [Outcome.APPLIED] * 5
-    # another server may lack what was made without an answer
+    # another server may lack a write that was made without an answer
     silent = [result.write for result in results if result.unanswered]
     assert sorted(map(id, writer.unanswered())) == sorted(map(id, silent))
     spoiled = writes[{MODIFY: (0, 1, 3)[position - 1], ADD: 2, DELETE: 4}[tag]]
@@ -127,7 +127,7 @@ def test_every_fault_at_adds_and_deletes(slapd: PlainSlapd, fault: str, tag: int
 def test_without_the_reading_back_a_write_is_done_twice(
     slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The negative control: a writer that simply sends again reports a conflict with itself."""
+    """Negative control: a writer that only sends again reports a conflict with itself."""
     monkeypatch.setattr(DirectoryWriter, "_after_silence", lambda *_: None)
     monkeypatch.setattr(DirectoryWriter, "_settled", lambda *_: None)
     with wire(slapd.port, MODIFY, "reset after", position=2) as proxy:
@@ -141,7 +141,7 @@ def test_without_the_reading_back_a_write_is_done_twice(
 def test_a_wire_that_resets_every_modify_leaves_a_named_doubt(slapd: PlainSlapd) -> None:
     with wire(slapd.port, MODIFY, "reset before", position=2, times=9) as proxy:
         with open_writer(slapd.settings(proxy.uri), "clerk", password) as writer:
-            # reconnecting asks with a modify of its own, which meets the fault too: nothing can be read back
+            # reconnecting sends a modify too, which meets the fault as well: nothing can be read back
             with pytest.raises(ReplyLost, match="uid=p00000"):
                 list(writer.write([first(0)]))
     assert state(slapd, "p00000") == ("person", 0)
@@ -163,7 +163,7 @@ def test_another_hand_between_the_write_and_the_reading_back(slapd: PlainSlapd) 
 
 
 def _step_on(slapd: PlainSlapd) -> None:
-    """Waits for the change to be there, then makes another of it."""
+    """Waits until the change is there, then changes the value again."""
     with open_writer(slapd.settings(), "root", password) as other:
         change = EntryWrite(
             "modify", f"uid=p00000,{PEOPLE}", delete={"sn": (b"n1",)}, add={"sn": (b"other",)}
@@ -199,10 +199,11 @@ def test_nobody_left_to_ask(slapd: PlainSlapd) -> None:
 
 
 def kill_during_series(slapd: PlainSlapd, size: int, kills: int, pause: float) -> None:
-    """Writes while the server is killed `kills` times: `pause` seconds, and a whole window of answers, apart.
+    """Writes while the server is killed `kills` times, with `pause` seconds and a whole window of answers in
+    between.
 
-    A write that is lost twice without an answer in between ends the run, so a server that is killed sooner
-    than it can answer would show nothing.
+    A write that is lost twice without an answer in between ends the run, so killing a server before it can
+    answer would show nothing.
     """
     uids = [f"k{number:05d}" for number in range(size)]
     settings = slapd.settings(operation=10)

@@ -1,4 +1,4 @@
-"""Filters and names from any text, checked against a real slapd."""
+"""Filters and names made of any text, checked against a real slapd."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_any_bytes_are_found_by_exactly_what_holds_them(writer: Writer, values: 
 def test_a_search_for_any_text_finds_exactly_what_holds_it(
     writer: Writer, stored: list[str], asked: str
 ) -> None:
-    """labeledURI is compared with case; blanks at the ends and in runs do not count for slapd."""
+    """labeledURI is case-sensitive; slapd ignores blanks at the ends, and takes a run of blanks as one."""
     base = child(PEOPLE, "ou", f"set{os.urandom(6).hex()}")
     writes = [EntryWrite("add", base, add={"objectClass": (b"organizationalUnit",)})]
     text_by_name: dict[str, str] = {}
@@ -131,7 +131,7 @@ def _alike(one: str, other: str) -> bool:
 
 
 def _normal(text: str) -> str:
-    """Compared as slapd's caseExactMatch does: compatibility forms composed, runs of blanks as one."""
+    """The text as slapd's caseExactMatch compares it: compatibility forms composed, runs of blanks as one."""
     return " ".join(unicodedata.normalize("NFKC", text).split(" ")).strip()
 
 

@@ -1,4 +1,4 @@
-"""The way to a server: TLS, passwords, identities, failover, and what is said when there is none."""
+"""Opening a connection: TLS, passwords, identities, failover, and the messages when no server answers."""
 
 # ruff: noqa: SIM117 (nested, they show which step is to fail)
 
@@ -36,7 +36,7 @@ def openssl(*arguments: str) -> None:
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """A CA and certificates of it: good, expired, and for another name; and a foreign CA."""
+    """A CA with certificates: good, expired, and for another name; and a foreign CA."""
     folder = tmp_path_factory.mktemp("tls")
     names = {
         "good": "IP:127.0.0.1,DNS:localhost",
@@ -274,7 +274,7 @@ def test_a_server_of_another_tree_is_passed_over(slapd: PlainSlapd) -> None:
 
 
 def test_answers_sent_before_tls_begins_are_not_believed() -> None:
-    """Somebody in between could send the answers to come, in clear, behind the answer to StartTLS."""
+    """An attacker could send the following answers in clear, right behind the answer to StartTLS."""
     door = socket.create_server(("127.0.0.1", 0))
     door.settimeout(5)
 
@@ -315,7 +315,7 @@ def test_every_path_closes_its_sockets(slapd: PlainSlapd) -> None:
 
 
 def test_the_context_verifies() -> None:
-    """What the refusals above rest on: the library's default still asks for a certificate and its name."""
+    """The refusals above depend on it: the library's default still checks the certificate and its name."""
     context = ssl.create_default_context()
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname

@@ -1,4 +1,4 @@
-"""Reading from a real slapd: everything, or an error that says why not."""
+"""Reading from a real slapd gives everything, or an error that says why not."""
 
 # ruff: noqa: SIM117 (nested, they show which step is to fail)
 
@@ -31,7 +31,7 @@ def slapd() -> Iterator[PlainSlapd]:
 def test_pages_of_any_size_give_every_entry_once(slapd: PlainSlapd, page: int) -> None:
     with open_reader(slapd.settings(page=page), "clerk", password) as reader:
         values = uids(reader.search(PEOPLE, PERSON, ["UID"]))
-        assert values == [""] * 50  # spelled as asked for, not as the server writes it
+        assert values == [""] * 50  # keys are spelled as asked for, not as the server writes them
         names = [entry.values["UID"][0].decode() for entry in reader.search(PEOPLE, PERSON, ["UID"])]
     assert sorted(names) == [f"p{number:05d}" for number in range(50)]
 
@@ -134,7 +134,7 @@ def test_several_searches_within_a_paged_one(slapd: PlainSlapd) -> None:
 def test_of_several_searches_one_without_an_answer_is_made_again(
     slapd: PlainSlapd, fault: str, position: int
 ) -> None:
-    with wire(slapd.port, SEARCH, fault, position=position) as proxy:  # the first is that of the root DSE
+    with wire(slapd.port, SEARCH, fault, position=position) as proxy:  # the first reads the root DSE
         with open_reader(slapd.settings(proxy.uri), "clerk", password) as reader:
             assert sorted(uids(reader.search_each(PEOPLE, TENS, ["uid"]))) == NAMES
         assert proxy.fired == 1
@@ -223,7 +223,7 @@ def test_without_paged_results_a_search_is_still_whole_or_refused(monkeypatch: p
     ("code", "advice"), [(3, "time limit"), (4, "size limit"), (11, "limits"), (10, "Referrals")]
 )
 def test_every_early_end_is_an_error_with_advice(code: int, advice: str) -> None:
-    """The time limit cannot be provoked reliably on a small directory: the proxy answers in its place."""
+    """A time limit cannot be reached reliably on a small directory, so the proxy answers instead."""
     with running(people=20) as server, wire(server.port, SEARCH, f"result {code}", position=3) as proxy:
         with open_reader(server.settings(proxy.uri, page=5), "clerk", password) as reader:
             with pytest.raises(DirectoryTruncated, match=advice):

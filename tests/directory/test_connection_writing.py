@@ -1,4 +1,4 @@
-"""Writing to a real slapd: atomic, conditional, and each outcome what it says."""
+"""Writing to a real slapd: writes are atomic and conditional, and each outcome is true."""
 
 # ruff: noqa: SIM117 (nested, they show which step is to fail)
 
@@ -29,7 +29,7 @@ ENTRY: Values = {
 
 @pytest.fixture(autouse=True, params=WRITERS)
 def _each_writer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is promised of writing, each writer keeps."""
+    """Runs each test with each writer: the promises about writing hold for all of them."""
     choose_writer(monkeypatch, request.param)
 
 
@@ -139,7 +139,7 @@ def test_a_correction_of_case_is_a_change(writer: Writer) -> None:
 
 
 def test_a_spelling_that_the_server_takes_for_the_same(writer: Writer) -> None:
-    """telephoneNumber compares without blanks and hyphens: our own folding knows nothing of hyphens."""
+    """telephoneNumber compares without blanks and hyphens; piactl's own folding does not ignore hyphens."""
     one(writer, EntryWrite("modify", ALICE, add={"telephoneNumber": (b"+33 3 22-82-38-23",)}))
     change = EntryWrite(
         "modify",
@@ -331,7 +331,7 @@ def test_after_its_first_write_a_writer_uses_no_other_server() -> None:
             ):
                 with pytest.raises((DirectoryUnreachable, ReplyLost), match="not switch to another one"):
                     lost()
-            first.start()  # the same server again is no other one
+            first.start()  # the same server is not another one
             assert one(writer, change).outcome is Outcome.APPLIED
         with open_reader(second.settings(), "clerk", password) as reader:
             assert reader.read(ALICE, ["sn"]) is None

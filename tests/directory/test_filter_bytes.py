@@ -1,4 +1,4 @@
-"""Filters built from values reach ldap3 as filters of exactly those values, whatever bytes they hold."""
+"""Filters built from values reach ldap3 as filters for exactly these values, whatever bytes they have."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from piactl.directory.port import Reader
 from .plain_slapd import PEOPLE, password, running
 
 Both = tuple[str, bytes]
-"""A filter, and what RFC 4511 makes of it."""
+"""A filter, and its encoding by RFC 4511."""
 
 NAMES = st.sampled_from(["uid", "objectClass", "2.5.4.3", "cn;lang-fr", "piactlNextDue"])
 VALUES = st.one_of(

@@ -1,4 +1,4 @@
-"""What the server does with passwords: in clear, activation passwords away from the portal, quality."""
+"""What the server does with passwords in clear, activation passwords outside the portal, and weak ones."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_password_in_clear_is_refused_before_it_is_looked_at(sandbox: Any) -> 
 
 @pytest.fixture
 def in_clear(sandbox: Any) -> Callable[..., Any]:
-    """Restarts the server without `security`, so that TCP does without TLS, and with a portal."""
+    """Restarts the server without `security`, so that TCP works without TLS, and with other settings."""
 
     def restarted(*changes: tuple[str, str]) -> Any:
         sandbox.stop()
@@ -107,7 +107,7 @@ def test_an_activation_password_lets_in_at_the_portal_only(
     with pytest.raises(LDAPInvalidCredentialsResult), over_tcp(server, ELSEWHERE, dn, FRESH):
         pass
     assert not server.accepts(dn, FRESH)
-    # an application that searched as an identity of its own and then binds as the user, on one connection
+    # an application that searches as its own identity and then binds as the user on the same connection
     reader = (server.folder / "secrets" / "reader").read_text().strip()
     with (
         over_tcp(server, ELSEWHERE, identity_dn("reader"), reader) as application,
@@ -181,7 +181,7 @@ def accepts(sandbox: Any, dn: str, password: str) -> bool:
 
 
 def test_the_module_counts_different_characters(sandbox: Any) -> None:
-    """One class for each character, one point for each class: as many points as `password check` asks for."""
+    """One class per character and one point per class: the minimum is that of `password check`."""
     text = (schemas_folder() / "ldap" / "tree.ldif.in").read_text(encoding="utf-8")
     arguments = set(re.findall(r"^pwdCheckModuleArg:: (\S+)$", text, re.MULTILINE))
     (argument,) = arguments
@@ -197,7 +197,7 @@ def test_the_module_counts_different_characters(sandbox: Any) -> None:
         *(letter + letter.upper() for letter in "abcdefghijklmnopqrstuvwxyz"),
         *"0123456789",
     }
-    # the names of ppm's own classes are taken, or each of them would give a point as well
+    # these names replace ppm's own classes, which would otherwise give points too
     assert {"class-upperCase", "class-lowerCase", "class-digit", "class-special"} <= values.keys()
 
 
@@ -205,7 +205,7 @@ def test_the_module_counts_different_characters(sandbox: Any) -> None:
 
 
 def test_an_owner_can_delete_the_own_password(sandbox: Any) -> None:
-    """An identity that may replace a value may delete it; pwdSafeModify would refuse the help desk, too."""
+    """Who may replace a value may also delete it; pwdSafeModify would refuse the help desk too."""
     dn = account(sandbox, "a")
     give(sandbox, dn, PASSWORD)
     with sandbox.bind(dn, PASSWORD) as owner:

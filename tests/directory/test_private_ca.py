@@ -1,4 +1,4 @@
-"""Certificates of private CAs, as openssl makes them when nobody asks for more, against a real slapd."""
+"""Certificates of private CAs, as openssl makes them by default, with a real slapd."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ HERE = "subjectAltName=IP:127.0.0.1,DNS:localhost"
 KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
 RIGHT_CA = ("basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign")
 PLAIN_CA = ("basicConstraints=critical,CA:TRUE",)
-"""What `openssl req -x509` puts into a CA with the openssl.cnf that Debian ships, but for the identifiers."""
+"""What `openssl req -x509` puts into a CA with Debian's openssl.cnf, except the identifiers."""
 NO_IDENTIFIER = "authorityKeyIdentifier=none"
-"""`openssl x509 -req` before 3.2 adds no such identifier by itself; this has later ones leave it out."""
+"""`openssl x509 -req` before 3.2 adds no such identifier by itself; this makes later versions omit it."""
 EXPIRED = ("-not_before", "20200101000000Z", "-not_after", "20210101000000Z")
 
 
 class Certificates:
-    """CAs and certificates of them, in one folder: NAME.pem and NAME.key."""
+    """CAs and their certificates in one folder: NAME.pem and NAME.key."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def ca(self, name: str, *extensions: str) -> None:
-        """A self-signed CA with these extensions, and the identifiers that openssl adds by itself."""
+        """Makes a self-signed CA with these extensions and the identifiers that openssl adds by itself."""
         lines = "\n".join(("subjectKeyIdentifier=hash", *extensions))
         (self.folder / "ca.cnf").write_text(
             f"[req]\ndistinguished_name=dn\nprompt=no\nx509_extensions=v3\n[v3]\n{lines}\n[dn]\nCN={name}\n"
@@ -47,7 +47,7 @@ class Certificates:
         self._openssl("req", "-x509", "-config", "ca.cnf", "-days", "2", *KEY, *files)
 
     def signed(self, name: str, by: str, *extensions: str, dates: tuple[str, ...] = ("-days", "2")) -> None:
-        """A certificate of the CA `by`."""
+        """Makes a certificate that the CA `by` signs."""
         (self.folder / "more.ext").write_text("\n".join(extensions) + "\n")
         self.request(name)
         ca = ["-CA", f"{by}.pem", "-CAkey", f"{by}.key", "-CAcreateserial"]
@@ -55,7 +55,7 @@ class Certificates:
         self._openssl("x509", "-req", "-in", "request.pem", *ca, *options)
 
     def request(self, name: str) -> None:
-        """A key and, in request.pem, what a CA is asked to sign."""
+        """Makes a key and, in request.pem, a certificate request."""
         self._openssl("req", "-subj", f"/CN={name}", *KEY, "-keyout", f"{name}.key", "-out", "request.pem")
 
     def _openssl(self, *arguments: str) -> None:
@@ -94,7 +94,7 @@ def server_with(certificates: Certificates, name: str) -> Iterator[PlainSlapd]:
 
 
 def answers(server: PlainSlapd, ca: Path, *, strict: bool) -> list[str]:
-    """What comes of a connection by ldaps and one by StartTLS: "" where it serves, else why not."""
+    """The results of a connection by ldaps and one by StartTLS: "" if it works, otherwise the error."""
     came = []
     for uri, starttls in ((f"ldaps://127.0.0.1:{server.tls_port}", False), (server.uri, True)):
         settings = server.settings(uri, tls=TlsSettings(str(ca), starttls=starttls, strict=strict))
@@ -132,7 +132,7 @@ def test_what_strict_certificates_lack_is_named(
 
 @pytest.mark.parametrize("name", ["of-plain", "bare"])
 def test_it_is_named_where_the_ca_is_one_of_many(certificates: Certificates, name: str) -> None:
-    """As in /etc/ssl/certs/ca-certificates.crt: the other CAs have no part in it."""
+    """The file contains several CAs, like /etc/ssl/certs/ca-certificates.crt; only this CA is named."""
     store = certificates.folder / "store.pem"
     store.write_text(
         "".join((certificates.folder / f"{ca}.pem").read_text() for ca in ("foreign", "plain", "right"))
@@ -176,7 +176,7 @@ def test_complete_certificates_are_taken(certificates: Certificates) -> None:
 
 
 def test_the_documented_commands_mend_a_plain_ca(certificates: Certificates, tmp_path: Path) -> None:
-    """With the new certificate of the CA also those are good that it signed before."""
+    """With the new certificate of the CA, certificates that it signed before are valid too."""
     page = (Path(__file__).resolve().parents[2] / "docs" / "administration.md").read_text(encoding="utf-8")
     [lines] = [
         block for block in re.findall(r"```\n(.*?)```", page, re.DOTALL) if "openssl req -x509" in block

@@ -1,4 +1,4 @@
-"""The sandbox as a process: started once, found again, stopped exactly, its files kept."""
+"""The sandbox as a process: it is started once, found again, and stopped by its pid; its files are kept."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from piactl.secret_files import read_keys, read_password
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder with a short path, whose sandbox, if one is made there, is stopped at the end."""
+    """A folder with a short path. If a sandbox is made there, it is stopped at the end."""
     with tempfile.TemporaryDirectory(prefix="piactl-test-") as name:
         place = Path(name)
         yield place
@@ -132,7 +132,7 @@ def test_a_pid_that_another_process_has_now_is_left_alone(sandbox: Any) -> None:
             assert not sandbox_status(sandbox.folder).running
             assert not stop_sandbox(sandbox.folder).changed
             assert other.poll() is None
-            # the same check ends it when it is the same process
+            # if it is the same process, it is ended
             remember(now, sandbox.folder / "slapd" / "process.json")
             assert stop_sandbox(sandbox.folder).changed
             assert other.wait(5) == -signal.SIGTERM

@@ -1,4 +1,4 @@
-"""What the shipped schemas and server settings make a server do, and that both their forms say the same."""
+"""What the shipped schemas and settings make a server do; both their forms say the same."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def as_nightly(server: Any) -> ldap3.Connection:
 
 
 def account(sandbox: Any, uid: str, **attributes: Any) -> str:
-    """Adds a managed account as root; its DN."""
+    """Adds a managed account as root; returns its DN."""
     dn = f"uid={uid},{sandbox.accounts}"
     sandbox.add(dn, values(uid, **attributes))
     return dn
@@ -126,7 +126,7 @@ def from_conf(text: str) -> dict[str, list[tuple[str, str]]]:
 
 
 def from_ldif(text: str) -> dict[str, list[tuple[str, str]]]:
-    """cn=config in LDIF, in the same shape."""
+    """cn=config in LDIF, in the form of `from_conf`."""
     sections: dict[str, list[tuple[str, str]]] = {"": []}
     text = "\n".join(n for n in text.splitlines() if not n.startswith("#")).replace("\n ", "")
     for record in re.split(r"\n\n+", text.strip()):
@@ -149,7 +149,7 @@ def test_both_forms_of_the_settings_say_the_same(tmp_path: Path) -> None:
     ldif = from_ldif(render("config.ldif.in", settings))
     assert len(conf["mdb"]) > 30
     assert Counter(conf.pop("")) == Counter(ldif.pop(""))
-    assert conf == ldif  # in the same order: rules are
+    assert conf == ldif  # in the same order, which matters for rules
 
 
 def test_both_forms_of_the_access_log_say_the_same(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_record_of_some_megabytes_is_compared_byte_by_byte(sandbox: Any) -> No
     data = b'{"a":  "' + b"x" * 3_000_000 + b'"}'
     with as_nightly(sandbox) as connection:
         connection.add(dn, attributes={"objectClass": "piactlRecord", "piactlData": data})
-        # by value: what is taken away must be what is there, to the byte
+        # deletion by value: the value must be equal to the stored one, to the byte
         swap = {
             "piactlData": [(ldap3.MODIFY_DELETE, [data.replace(b":  ", b": ")]), (ldap3.MODIFY_ADD, [b"{}"])]
         }
@@ -316,7 +316,7 @@ def test_old_hashes_are_for_nobody(sandbox: Any) -> None:
         for password in (PASSWORD, FRESH):
             desk.modify(dn, {"userPassword": [(ldap3.MODIFY_REPLACE, [password])]})
     assert sandbox.entry(dn)["pwdHistory"]
-    for identity in (name for name in IDENTITIES if name != "approver"):  # who reads no account
+    for identity in (name for name in IDENTITIES if name != "approver"):  # the approver reads no accounts
         with sandbox.connect(identity) as connection:
             connection.search(dn, "(objectClass=*)", ldap3.BASE, attributes=["*", "+"])
             assert b"a" in connection.response[0]["raw_attributes"]["uid"]
@@ -415,7 +415,7 @@ def test_the_access_log_shows_who_did_what_and_no_secret(make_sandbox: Callable[
 
 
 def test_a_rule_of_your_own_for_accounts_counts_at_its_place(sandbox: Any) -> None:
-    """The rule of docs/consumers.md: one application reads one attribute more, and nothing else changes."""
+    """With the rule of docs/consumers.md one application reads one more attribute; nothing else changes."""
     page = (Path(__file__).parents[2] / "docs" / "consumers.md").read_text(encoding="utf-8")
     rule = page.split("```\n")[1].replace("cn=annuaire", "cn=a")
     path = sandbox.folder / "slapd" / "slapd.conf"

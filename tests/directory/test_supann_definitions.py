@@ -1,5 +1,5 @@
-"""Our part of SUPANN is as SUPANN 2021 defines it, in both forms, so that a value that is valid here is valid
-where a site loads the whole schema."""
+"""piactl's part of SUPANN is as SUPANN 2021 defines it, in both forms: a value that is valid here is also
+valid at a site that loads the whole schema."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEFINED = {
     "supannEmpDateFin": (59, "generalizedTimeMatch", TIME, False),
     "supannMailPrive": (65, "caseIgnoreMatch", TEXT, False),
 }
-"""Number of the OID below supannAttribute, equality, syntax, and whether there is one value at most."""
+"""The number of the OID below supannAttribute, equality, syntax, and whether it is single-valued."""
 
 
 @pytest.mark.parametrize("file", ["supann.schema", "supann.ldif"])

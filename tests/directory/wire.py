@@ -1,4 +1,4 @@
-"""A TCP proxy between a client and a server that spoils chosen LDAP messages, and knows whether it did."""
+"""A TCP proxy between a client and a server that spoils chosen LDAP messages and counts them."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ def operation(message: bytes) -> tuple[int, int]:
 
 
 def body(message: bytes) -> bytes:
-    """A whole LDAP message without its number."""
+    """An LDAP message without its number."""
     _, offset = _header(message, 0)
     size, start = _header(message, offset)
     return message[start + size :]
 
 
 def result(number: int, tag: int, code: int, text: str = "") -> bytes:
-    """A final message with that result."""
+    """A final message with this result."""
     body = bytes((0x0A, 1, code, 4, 0, 4, len(text))) + text.encode()
     number_part = b"\x02\x04" + number.to_bytes(4, "big")
     rest = number_part + bytes((tag, len(body))) + body
@@ -52,11 +52,12 @@ def result(number: int, tag: int, code: int, text: str = "") -> bytes:
 
 
 class Wire:
-    """Stands before the TCP port or Unix socket `target`.
+    """A proxy for the TCP port or Unix socket `target`.
 
-    Passes everything through, but the `position`th operation `tag` of all connections meets `fault`, `times`
-    times in a row. `fired` counts, `requests` are all of them, `waiting` with each how many were without an
-    answer then, `most` at most. Everything it opened is closed by `close`."""
+    It passes everything through, except that the `position`th operation `tag` of all connections meets
+    `fault`, `times` times in a row. `fired` counts the faults, `requests` are all requests, `waiting` has for
+    each the number of unanswered ones at its time, and `most` is the highest of these. `close` closes
+    everything that the proxy opened."""
 
     def __init__(
         self, target: int | Path, tag: int = MODIFY, fault: str = "", *, position: int = 1, times: int = 1
@@ -120,7 +121,7 @@ class Wire:
                 link.shutdown(socket.SHUT_RDWR)
 
     def _received(self, source: socket.socket) -> bytes:
-        """The next bytes. A thread that sat in recv would keep the socket open when another resets it."""
+        """The next bytes. A thread waiting in recv would keep the socket open when another one resets it."""
         while not select.select([source], [], [], 0.03)[0]:
             if self._stop.is_set():
                 return b""
@@ -245,7 +246,7 @@ def wire(
 
 @contextlib.contextmanager
 def silent_server(trickle: bytes = b"") -> Iterator[str]:
-    """Takes connections and never answers, or gives the bytes of `trickle` one a second; yields its URI."""
+    """Takes connections and never answers, or sends the bytes of `trickle` one per second; yields its URI."""
     door = socket.create_server(("127.0.0.1", 0))
     door.settimeout(0.1)
     stop = threading.Event()

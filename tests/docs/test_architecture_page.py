@@ -1,4 +1,4 @@
-"""The documents name modules that exist, and docs/architecture.md the layers that the build checks."""
+"""The documents name modules that exist, and docs/architecture.md has the layers that the build checks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PLACES = (
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(TOP)) for page in PAGES])
 def test_modules_exist(page: Path) -> None:
-    """Each path that begins with a folder of the project or of the package, in words or in a drawing."""
+    """Each path that begins with a folder of the project or of the package exists, in text and drawings."""
     text = page.read_text(encoding="utf-8")
     named = set(re.findall(rf"(?<![\w/.-])({_PLACES}/[\w/.-]*[\w/])(?![\w-]*\*)", text))
     missing = [name for name in named if not (TOP / name).exists() and not (TOP / "piactl" / name).exists()]

@@ -1,4 +1,4 @@
-"""tests/audit.py distinguishes a sound package from one that no advisory service knows."""
+"""tests/audit.py distinguishes a safe package from one that no advisory service knows."""
 
 from __future__ import annotations
 

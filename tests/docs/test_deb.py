@@ -1,4 +1,4 @@
-"""The Debian package: built, installed on a clean Debian, and a new directory set up there by its steps."""
+"""The Debian package is built and installed on a clean Debian, and its steps set up a new directory there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/feed.md says what is true: its feeds are accepted, its codes and columns are those of the code."""
+"""docs/feed.md is true: its feeds are accepted, its codes and columns are those of the code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOVER, RETIRING = "0012346", "0012345"
 
 
 def block(name: str) -> str:
-    """The one fenced block of that name."""
+    """The only fenced block with that name."""
     blocks = re.findall(rf"^```{name}\n(.*?)^```$", DOCUMENT, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 1, name
     return str(blocks[0])
@@ -48,7 +48,7 @@ def codes(heading: str) -> list[str]:
 
 
 def codes_of_names_and_policy() -> set[str]:
-    """The codes that the names rule and the policy reject with."""
+    """The codes with which the rule for names and the policy reject rows."""
     names = (TOP / "piactl" / "core" / "naming" / "local_part_and_capitalisation.py").read_text(
         encoding="utf-8"
     )
@@ -61,7 +61,7 @@ def codes_of_names_and_policy() -> set[str]:
 
 @pytest.fixture
 def configuration(tmp_path: Path) -> Configuration:
-    """The configuration, policy and register of a sandbox; no server is asked for."""
+    """The configuration, policy and register of a sandbox, without a server."""
     prepare_files(tmp_path, tmp_path / "no-socket")
     return open_configuration(tmp_path / "piactl.yaml")
 
@@ -82,7 +82,7 @@ def rejected(configuration: Configuration, feed: Feed) -> list[str]:
 
 
 def life(configuration: Configuration, folder: Path, name: str, matricule: str) -> Career:
-    """The career that the rows of a block make of a person."""
+    """The career of a person by the rows of a block."""
     header = block("csv").splitlines()[0]
     feed = read(configuration, folder, f"{header}\n{block(name)}")
     assert rejected(configuration, feed) == []

@@ -1,4 +1,4 @@
-"""The commands of docs/first-migration.md, in their order, over a real slapd."""
+"""The commands of docs/first-migration.md, in their order, with a real slapd."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ systemctl() { "$PYTHON" -m piactl sandbox "$1" --dir "$BOX"; }
 chown() { :; }
 slapadd() { command slapadd -f "$BOX/slapd/slapd.conf" "$@"; }
 """
-"""What is of a whole host: its service manager, its users, its folders."""
+"""Replaces what only a whole host has: the service manager, users and folders."""
 
 
 def commands() -> list[str]:

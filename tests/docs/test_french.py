@@ -1,4 +1,4 @@
-"""The French catalogue has a form for every sentence of the parts that people read, and each form works."""
+"""The French catalogue has a form for every sentence of the modules that people read; each form works."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ READ = (
     "directory/write/replication.py",
     "flows/server_differences.py",
 )  # fmt: skip
-"""What a help desk, the head of HR and a school read."""
+"""The modules whose text the help desk, the head of HR and schools read."""
 NOT_READ = (
-    "report/person_page.py",  # French already
+    "report/person_page.py",  # is in French
     "report/metrics.py", "report/doctor_and_recover_text.py",
     "report/journal_text.py", "report/escaping_and_colours.py",
 )  # fmt: skip
@@ -47,7 +47,7 @@ NO_SENTENCES = {
     "feeds DIR", "days A..B", "out DIR",  # options
     "the old policy",  # the name of a run
     "not a path",
-    "a row cannot be read",  # the feed is then read as a whole, which says why
+    "a row cannot be read",  # the whole feed is then read again, which says why
     "birth salt", "read back", "set or not",  # a purpose of digests, a word of the journal, a cell of CSV
     "password: {policy: cn=default,..., activation_policy: cn=activation",  # YAML
 }  # fmt: skip
@@ -73,7 +73,7 @@ def modules() -> list[Path]:
 
 
 def literals(path: Path) -> Iterator[tuple[int, str]]:
-    """Line and text of the pieces of the sentences of a module, but for help texts."""
+    """The line and text of each piece of a sentence in a module, except help texts."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     skipped: set[int] = set()
     for node in ast.walk(tree):
@@ -123,7 +123,7 @@ def test_each_entry_is_whole(entries: dict[str, str]) -> None:
 
 
 def test_each_form_is_the_one_that_its_sentence_finds(entries: dict[str, str]) -> None:
-    """No other form takes a sentence away from it."""
+    """No other form matches its sentence."""
     catalogue = Catalogue(entries.items())
     wrong = []
     for english, french in entries.items():
@@ -142,6 +142,6 @@ def test_each_form_is_the_one_that_its_sentence_finds(entries: dict[str, str]) -
 def test_a_value_that_was_made_to_be_slow_ends_nothing(
     entries: dict[str, str], joint: str, times: int
 ) -> None:
-    """As another program may write one into the directory."""
+    """Another program may write such a value into the directory."""
     text = joint.join(["xx the yy"] * times)
     assert Catalogue(entries.items()).whole(text) == text

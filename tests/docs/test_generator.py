@@ -1,4 +1,4 @@
-"""The generator of invented people keeps its promises, and the example files can be used as they are."""
+"""The generator of invented people does what it promises, and the example files work as they are."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from piactl.feed.reader import read_feed
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 TODAY = date(2026, 11, 24)
-# Of all the files for 2,000 people: changes when the generator does, and on no other occasion.
+# The digest of all files for 2,000 people: it changes only if the generator changes.
 DIGEST = "b47503729c460641080a7ed9691a6daf2da7e756fb2d85b1d910b7d03797ac41"
 
 People = dict[str, list[dict[str, str]]]
@@ -169,7 +169,7 @@ def test_the_mix_is_that_of_an_academie(nights: list[People]) -> None:
 def test_the_rentree_changes_twelve_percent_and_an_ordinary_night_little(nights: list[People]) -> None:
     first, rentree, ordinary = nights
     assert 0.10 <= changed(first, rentree) <= 0.14
-    assert 0 < changed(rentree, ordinary) <= 0.007  # the cast's own changes included
+    assert 0 < changed(rentree, ordinary) <= 0.007  # including the changes of the cast
     assert set(first) <= set(rentree) <= set(ordinary)
 
 
@@ -205,7 +205,7 @@ def test_a_year_of_nights_is_a_longer_story_of_the_same_people(tmp_path: Path, f
 
 
 class Story:
-    """The three nights of a small population and what cast.json says of them."""
+    """The three nights of a small population and what cast.json says about them."""
 
     def __init__(self, folder: Path, today: date) -> None:
         make(folder, "--people", "300", "--today", str(today))
@@ -373,7 +373,7 @@ def national(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(("form", "degree"), [("aaf", "2D"), ("aaf1d", "1D"), ("gpei", "2D")])
 def test_the_same_people_as_a_national_feed(national: Path, form: str, degree: str) -> None:
-    """Each set is read whole, and has exactly those whom its CSV file has at work in the degree."""
+    """Each set is read whole, and has exactly the people who by its CSV file have posts in that degree."""
     perimeter = {"academie": "020", "degre": degree} if form != "gpei" else {"secteurs": "PU,PR"}
     source = SourceSettings(form, format=form, perimeter=perimeter)
     register = read_register(national / "establishments.csv")

@@ -1,4 +1,4 @@
-"""docs/glossary.md holds: no word of its last table is used, and its terms are those of the code."""
+"""docs/glossary.md is followed: no word of its last table is used, and its terms are those of the code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _unused_words() -> list[str]:
 
 
 def _pattern(word: str) -> re.Pattern[str]:
-    """The word as a whole, in any case; between letters of an identifier an underscore counts as a blank."""
+    """Matches the whole word, in any case; an underscore or a hyphen counts as a blank."""
     text = re.escape(word).replace(r"\*", r"[a-z]*").replace(r"\ ", r"[\s_-]+")
     return re.compile(rf"(?<![^\W_]){text}(?![^\W_])", re.IGNORECASE)
 

@@ -1,4 +1,4 @@
-"""docs/guards.md says what is true: its numbers are those of the shipped policy and of the code."""
+"""docs/guards.md is true: its numbers are those of the shipped policy and of the code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGE = (TOP / "docs" / "guards.md").read_text(encoding="utf-8")
 
 
 def rows(heading: str) -> list[list[str]]:
-    """The cells of the rows of the first table below a heading, without its head."""
+    """The cells of each row of the first table below a heading, without the header."""
     section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     lines = re.findall(r"^\| (.*) \|$", section, re.MULTILINE)
     return [[cell.strip() for cell in row.split(" | ")] for row in lines[1:]]

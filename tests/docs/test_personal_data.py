@@ -1,4 +1,4 @@
-"""The page of personal data has a row for each attribute and each column that piactl keeps or reads."""
+"""The page on personal data has a row for each attribute and each column that piactl keeps or reads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The README and the generated documents are true: output, commands, exit codes, tour, links, man pages."""
+"""The README and the generated documents are right: output, commands, exit codes, tour, links, man pages."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def test_the_readme_is_short() -> None:
 
 
 def test_commands_page_is_fresh() -> None:
-    """After a change of a command: python docs/generate.py commands"""
+    """If it fails after a change of a command, run: python docs/generate.py commands"""
     assert (TOP / "docs" / "commands.md").read_text(encoding="utf-8") == generate.commands_page()
 
 
 def test_the_readme_shows_what_commands_print() -> None:
-    """After a change of words: python docs/generate.py examples"""
+    """If it fails after a change of words, run: python docs/generate.py examples"""
     readme = (TOP / "README.md").read_text(encoding="utf-8")
     assert readme.count("```console\n$ ") == 3
     assert generate.stable(readme) == generate.stable(generate.refreshed_examples(readme))
@@ -109,7 +109,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_every_page_is_linked() -> None:
-    """From the README, or from a page that is."""
+    """Each page is linked from the README or from another linked page."""
     linked, todo = set(), [TOP / "README.md"]
     while todo:
         page = todo.pop()
@@ -161,7 +161,7 @@ def test_man_pages_have_no_errors(tmp_path: Path) -> None:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    # a short name: the path of a Unix socket may have some hundred characters only
+    # a short name: the path of a Unix socket is limited to some hundred characters
     path = Path(tempfile.mkdtemp(prefix="piactl-readme-"))
     yield path
     subprocess.run(

@@ -1,4 +1,4 @@
-"""What commands print as JSON is what schemas/json promises to outsiders."""
+"""The JSON that commands print is what schemas/json promises to other programs."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def validator(name: str) -> Any:
 
 
 def wrong(name: str, document: Any) -> list[str]:
-    """Every way in which a document is not as the schema says."""
+    """Every violation of the schema in a document."""
     return [f"{error.json_path}: {error.message}" for error in validator(name).iter_errors(document)]
 
 
 @pytest.fixture
 def academy(make_sandbox: Callable[..., Sandbox], tmp_path: Path) -> Academy:
-    """Accounts in every state, one with a mutation, one locked."""
+    """An academy with accounts in every state, one with a mutation, one locked."""
     academy = Academy(make_sandbox(), tmp_path)
     rows = {
         "active": [
@@ -79,7 +79,7 @@ def test_the_schema_can_fail(academy: Academy) -> None:
 
 
 def test_plans(academy: Academy) -> None:
-    """One with changes of many kinds, rejections, holds and absences; one refused; one empty."""
+    """One plan has changes of many kinds, rejections, holds and absences; one is refused; one is empty."""
     rows = [
         row(matricule="1", numen="20E9512346XYZ", prenom="Claire", nom_usage="Aubry", debut="2025-09-01"),
         row(matricule="2", prenom="Hugo", debut="demain"),
@@ -124,7 +124,7 @@ def test_changes_tell_all_that_a_reader_needs(academy: Academy) -> None:
 
 
 def test_runs(academy: Academy) -> None:
-    """One that did something, one refused by a guard, one by its feed, one that did not begin."""
+    """One run did something, one was refused by a guard, one for its feed, and one did not begin."""
     done = academy.run("nightly", "--as-of", "2026-03-05", "-o", "json").json
     assert (done["status"], done["outcomes"]["applied"] > 0) == ("done", True)
     academy.edit("policy.yaml", "  deactivate: {floor: 15,", "  deactivate: {max: 0,")

@@ -1,4 +1,4 @@
-"""Each attack of SECURITY.md names the test that replays it; test_architecture_page.py finds the files."""
+"""Each attack of SECURITY.md names the test that replays it; test_architecture_page.py checks the files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The locks have what pyproject.toml requires, each file with its hash; a wheel is built the same twice."""
+"""The locks have what pyproject.toml requires, each file with its hash; two builds give the same wheel."""
 
 from __future__ import annotations
 

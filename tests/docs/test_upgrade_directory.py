@@ -1,4 +1,4 @@
-"""The page on a directory that stands: its commands bring the former settings over, as doctor sees it."""
+"""docs/upgrade-directory.md: its commands bring a directory with the former settings up to date."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ systemctl() { :; }
 chown() { :; }
 slapcat() { command slapcat -F "$FOLDER/slapd.d" "$@"; }
 """
-"""What is of a whole host: its service manager, its users, its folders."""
+"""Replaces what only a whole host has: the service manager, users and folders."""
 
 
 def commands(heading: str) -> str:
@@ -49,13 +49,13 @@ def commands(heading: str) -> str:
 
 
 def pasted(script: str, folder: Path, uri: str = "") -> str:
-    """What the commands print, typed in one shell by the user of the test in place of root."""
+    """What the commands print in one shell; the user of the test replaces root."""
     script = script.replace("gidNumber=0+uidNumber=0", OWNER).replace("ldapi:///", uri)
     script = script.replace("rules.ldif", str(folder / "rules.ldif"))
     socket = unquote(uri.removeprefix("ldapi://")) or str(folder / "slapd" / "ldapi")
     script = script.replace("portal_socket=/run/slapd/ldapi", f"portal_socket={socket}")
     script = script.replace("/etc/piactl/secrets", str(folder / "secrets"))
-    approver = folder / "secrets" / "approver"  # as the page writes it: slappasswd takes the line end too
+    approver = folder / "secrets" / "approver"  # as on the page: slappasswd would take in a line end
     approver.write_text(approver.read_text(encoding="utf-8").strip(), encoding="utf-8")
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", f"{STUBS}\n{script}"],
@@ -106,7 +106,7 @@ RULES = (
 
 
 def without_fence(text: str) -> str:
-    """The rules as they were before the run lock had a holder that they trust."""
+    """The rules before they trusted the holder of the run lock."""
     places = r'dn\.exact="(cn=(?:lock|writing-server),[^"]*"|ou=piactl,[^"]*" attrs=children)'
     text, rules = re.subn(rf"(?m)^(olcAccess:|access) to {places}.*\n(  by .*\n)+", "", text)
     assert rules == 5
@@ -120,7 +120,7 @@ def without_fence(text: str) -> str:
 
 
 def without_heads(text: str) -> str:
-    """The rules before the directory took heads of journals, and requests, and counts alone."""
+    """The rules before the directory took heads of journals and requests, and restricted what counts hold."""
     text, rules = re.subn(
         r'(?m)^(olcAccess:|access) to \S+"ou=attempts,\S+( attrs=objectClass.*)?\n(  by .*\n)+', "", text
     )
@@ -135,7 +135,7 @@ def without_heads(text: str) -> str:
 
 
 def without_approvals(text: str) -> str:
-    """The rules before another person approved plans."""
+    """The rules before plans were approved by another person."""
     text, rules = re.subn(
         r'(?m)^(olcAccess:|access) to .*\n  by dn\.exact="[^"]*piactl-approver,[^"]*" .*\n(  by .*\n)+',
         "",
@@ -146,7 +146,7 @@ def without_approvals(text: str) -> str:
 
 
 def without_applications(text: str) -> str:
-    """The rules before applications and the owners of accounts had their own."""
+    """The rules before applications and the owners of accounts had rules of their own."""
     text, rules = re.subn(
         r'(?m)^(olcAccess:|access) to .*\n  by (dn\.children="ou=consumers,.*|self read)\n  by \* break\n',
         "",
@@ -173,7 +173,7 @@ def former_schema(text: str) -> str:
 
 
 def former_eduperson(text: str) -> str:
-    """eduperson.schema or eduperson.ldif whose rights cannot be searched by a part."""
+    """eduperson.schema or eduperson.ldif in which rights cannot be searched by substring."""
     return without(text, (r"caseExactMatch SUBSTR caseExactSubstringsMatch", "caseExactMatch"))
 
 
@@ -189,7 +189,7 @@ FORMER_SCHEMAS = (("piactl", former_schema), ("eduperson", former_eduperson), ("
 
 
 def former_config(config: str) -> str:
-    """config.ldif as it was, for the user of the test in place of root."""
+    """config.ldif as it was; the user of the test replaces root."""
     former = without(
         without_applications(without_heads(without_fence(without_approvals(config)))),
         *RULES,
@@ -280,7 +280,7 @@ class Standing:
         return {id_ for id_, result in self.doctor()[1].items() if result == "error"}
 
     def is_brought_over(self) -> None:
-        """Doctor finds nothing, and the doors are shut."""
+        """Checks that doctor is satisfied, and that an activation password cannot replace itself."""
         code, results = self.doctor()
         expected = {**dict.fromkeys((*CHANGED, "D20", "D44", "D46"), "ok"), "D45": "warning"}
         assert (code, {id_: results[id_] for id_ in expected}) == (0, expected)
@@ -296,7 +296,7 @@ class Standing:
 
 @pytest.fixture(autouse=True)
 def syslog(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a host that has one."""
+    """Makes this host one that has syslog."""
     monkeypatch.setattr("piactl.flows.doctor.journal.has_syslog", lambda: True)
 
 
@@ -396,7 +396,7 @@ def test_by_cn_config(config: tuple[Standing, ConfigServer]) -> None:
         with pytest.raises(LDAPNoSuchObjectResult):
             administrator.search(unused, "(objectClass=*)", ldap3.BASE)
     assert standing.errors() == set()
-    # root on the host has no right left that it had not before
+    # root on the host has no more rights than before
     with pytest.raises(AssertionError, match="Insufficient access"):
         pasted(
             f"{NAMES}\nldapmodify -Q -Y EXTERNAL <<END\ndn: cn=activation,$policies\n"
@@ -437,7 +437,7 @@ def test_a_new_password_of_an_identity_by_cn_config(config: tuple[Standing, Conf
 
 
 def test_an_application_is_added_by_cn_config(config: tuple[Standing, ConfigServer]) -> None:
-    """With a hash, which the policy of people would refuse; it then reads what the page says."""
+    """It is added with a hash, which the policy of people would refuse, and reads what the page says."""
     standing, server = config
     folder = standing.sandbox.folder
     secret = folder / "portail.password"
@@ -451,7 +451,7 @@ def test_an_application_is_added_by_cn_config(config: tuple[Standing, ConfigServ
 
 
 def by_conf(standing: Standing, script: str) -> None:
-    """The commands, with slapd stopped and started by the sandbox."""
+    """Runs the commands; the sandbox stops and starts slapd."""
     conf = standing.sandbox.folder / "slapd" / "slapd.conf"
     standing.sandbox.stop()
     pasted(f"{NAMES}\n{script}".replace("/etc/ldap/slapd.conf", str(conf)), standing.sandbox.folder)

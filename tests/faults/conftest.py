@@ -1,4 +1,4 @@
-"""Two providers for each worker; every test finds them as on the morning before the night.
+"""Two providers for each worker; before every test they are reset to the morning before the night.
 
 What a failed test leaves is kept: see `keep_evidence`.
 """
@@ -31,8 +31,8 @@ def pytest_runtest_makereport(
 
 
 def keep_evidence(item: pytest.Function, report: pytest.TestReport) -> None:
-    """Keeps what a failed test leaves, before another one resets it: its text, the journal, the state files,
-    and each server's entries, access log and messages, in the `tmp_path` of the test."""
+    """Keeps what a failed test leaves in its `tmp_path` before another test resets it: the failure, the
+    journal, the state files, and each server's entries, access log and messages."""
     for name in ("pair", "either_pair", "world"):
         if name in item.funcargs:
             folder = Path(item.funcargs["tmp_path"]) / "evidence"

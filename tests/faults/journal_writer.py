@@ -4,12 +4,12 @@
     journal_writer.py limits FOLDER FIRST LAST
 
 Prints `synced N...` once the intents with these numbers are on the disk, and `settled N...` once their
-outcomes are. Exits 3, saying why on stderr, when the journal cannot be used. COUNT 0 goes on until killed.
-With `paced`, it writes its intents once it has read a line from stdin, and rests after each batch: so several
-take turns on a busy machine too.
+outcomes are. Exits 3, with the reason on stderr, if the journal cannot be used. COUNT 0 goes on until killed.
+With `paced`, it writes its first intents after it has read a line from stdin, and pauses after each batch, so
+that several writers take turns on a busy machine too.
 
-With `limits`, a process for every limit on the size of its files, FIRST to LAST bytes, writes three intents
-to FOLDER/LIMIT/log/j; what it says goes to `said` beside that folder, and its exit code to `code`.
+With `limits`, one process for each limit on the size of its files, FIRST to LAST bytes, writes three intents
+to FOLDER/LIMIT/log/j; its output goes to `said` beside that folder, and its exit code to `code`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def under_limits(folder: Path, first: int, last: int) -> None:
     for limit in range(first, last + 1):
         place = folder / str(limit)
         place.mkdir()
-        reader, writer = os.pipe()  # holds all that is said: less than a page
+        reader, writer = os.pipe()  # the pipe holds all output, which is less than a page
         child = os.fork()
         if child == 0:
             os.dup2(writer, 1)

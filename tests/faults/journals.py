@@ -17,7 +17,7 @@ JournalMaker = Callable[..., Journal]
 
 
 def keyed(text: str) -> str:
-    """Stands in for a keyed digest."""
+    """Replaces a keyed digest."""
     return "{k1}" + hashlib.sha256(b"a key" + text.encode()).hexdigest()
 
 
@@ -35,7 +35,7 @@ def journal_path(tmp_path: Path) -> str:
 
 @pytest.fixture
 def make_journal(journal_path: str) -> Iterator[JournalMaker]:
-    """Makes journals of one file, not begun, whose clock moves one second per line; closes them all."""
+    """Makes journals of one file, not yet begun, whose clock moves one second per line; closes them all."""
     ticks = itertools.count()
     made: list[Journal] = []
 

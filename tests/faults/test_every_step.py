@@ -1,4 +1,4 @@
-"""A night that stands still at any of its requests, while another host takes its lock over, or its server is
+"""A night stands still at any of its requests while another host takes its lock over, or while its server is
 lost and an operator moves the writes. Nothing stale is written; the end is that of an undisturbed night.
 """
 
@@ -41,7 +41,7 @@ atexit.register(lambda: print("requests:", sent[0], file=sys.stderr))
 
 
 def requests_of(pair: Pair) -> int:
-    """How many requests an undisturbed night makes, in at most 64 at a time."""
+    """How many times an undisturbed night sends requests, at most 64 of them at a time."""
     ended = finished(pair, COUNTED.format(at=0) + SAID)
     return int(ended.said.rpartition("requests: ")[2].split()[0])
 
@@ -68,29 +68,29 @@ def stopped_at(pair: Pair, steps: list[int], rng: random.Random, *, takes_over: 
         ended = pair.one.wait(run, began)
         counts[f"exit {ended.code}"] += 1
         if other is None:
-            # 0: only the release of the lock was left, and both servers had everything
+            # 0: only the release of the lock was left to do, and both servers had everything
             assert ended.code in (0, 5, 8), f"step {step}: {ended.said}"
             counts["accepted"] += fail_over(pair)
             pair.come_back(in_turn=rng.random() < 0.5)
             finished(pair)
             check(pair, f"server lost before request {step}")
         else:
-            # 0: it had not taken the lock yet, and nothing was left to do; 1: all was written before; 8: the
-            # answer to a search came too late
+            # 0: it had not taken the lock yet, and nothing was left to do; 1: everything was written before;
+            # 8: the answer to a search came too late
             assert ended.code in (0, 1, 7, 8), f"step {step}: {ended.said}"
             assert ended.code != 1 or "the housekeeping after them was not" in ended.said
             now = kept(pair) if ended.code else pair.one.stamps(ACCOUNTS)
             assert now == before if ended.code else now <= before, f"stale entries after request {step}"
             pair.converge()
-            # the identity of the other host is no part of the undisturbed night
+            # the undisturbed night does not have the identity of the other host
             findings = [finding for finding in pair.findings() if "cn=piactl-nightly," not in finding]
             assert not findings, "\n".join([f"step {step}: {len(findings)} findings:", *findings])
     print(f"{'taken over' if takes_over else 'server lost'} at requests {steps}: {dict(counts)}")
 
 
 def sampled(pair: Pair, count: int) -> list[int]:
-    """Requests of a night, from its first to its last, evenly apart. How often it asks at its end whether the
-    other server has everything depends on the moment: it is the shortest of three nights."""
+    """Evenly spaced requests of a night, from its first to its last. How often it asks at its end whether the
+    other server has everything varies, so the shortest of three nights is used."""
     totals = []
     for _ in range(3):
         pair.reset()

@@ -1,4 +1,4 @@
-"""The journal: its chain, what it keeps and what it never keeps, doubts, rotation, several processes."""
+"""The journal: its chain, what it keeps and never keeps, doubts, rotation, several processes."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_two_processes_at_once_make_one_chain(journal_path):
         )
         for name in ("left", "right")
     ]
-    for process in started:  # none has ended before the other one writes
+    for process in started:  # neither ends before the other one writes
         assert process.stdout.readline() == "begun\n"
     for process in started:
         process.stdin.write("\n")
@@ -192,8 +192,8 @@ def test_values_are_kept_as_keyed_digests_only(make_journal, intend, digest, jou
 
 
 def test_of_a_new_entry_the_beginnings_of_the_digests_are_kept(make_journal, intend, digest, journal_path):
-    """Of each value 24 bits, and once for all that are written at a time the key and the names: most lines of
-    a journal are of such entries."""
+    """24 bits per value, and the key and the names only once for all that are written at a time: most lines
+    of a journal are about such entries."""
     values = {"mail": (b"canary@ac-amiens.fr", b"x@ac-amiens.fr"), "userPassword": (b"canary-password",)}
     write, other = intend("lea.petit", op="add", added=values), intend("a.b", op="add", added={"sn": (b"B",)})
     with make_journal() as journal:
@@ -219,7 +219,7 @@ def test_of_a_new_entry_the_beginnings_of_the_digests_are_kept(make_journal, int
 
 
 def test_the_intent_of_an_entry_without_values(make_journal, intend, journal_path):
-    """Applying without another person's approval is journalled like that."""
+    """Applying a plan without another person's approval is journalled like this."""
     with make_journal() as journal:
         journal.intents([intend("a.b", op="add", added={"sn": (b"B",)}), intend("c.d", op="add", added={})])
         journal.intents([intend("e.f", op="add", added={})])
@@ -228,7 +228,7 @@ def test_the_intent_of_an_entry_without_values(make_journal, intend, journal_pat
 
 
 def test_intents_of_new_entries_by_earlier_versions_are_read(make_journal, intend, journal_path):
-    """Each named its attributes and its key."""
+    """Each such intent names its attributes and its key."""
     with make_journal() as journal:
         journal.intents([intend("lea.petit", op="add", added={"sn": (b"B",), "userPassword": (b"x",)})])
     begun, _names, intent = lines(journal_path)
@@ -297,8 +297,8 @@ def test_intents_without_outcome_are_in_doubt_once_their_run_is_gone(make_journa
 
 @pytest.mark.parametrize("seed", range(20))
 def test_each_run_knows_as_well_as_the_file_what_is_settled(make_journal, intend, journal_path, seed):
-    """Runs at random beside and after each other, some of which die; what `run` and `end` lines call settled
-    is what reading the whole file back finds at that moment."""
+    """Random runs beside and after each other, some of which die: what `run` and `end` lines call settled is
+    what reading the whole file finds at that moment."""
     chance = random.Random(seed)
     alive: list[list] = []
     for number in range(60):
@@ -329,7 +329,7 @@ def test_each_run_knows_as_well_as_the_file_what_is_settled(make_journal, intend
 
 
 def settled_below(path: str) -> int:
-    """The number below which every intent in a whole file is settled."""
+    """The number below which every intent in the file is settled."""
     journal_lines = lines(path)[:-1]
     settled = {line["intent"] for line in journal_lines if line["type"] in ("outcome", "resolved")}
     return next(
@@ -423,7 +423,7 @@ def test_the_chain_goes_on_when_the_file_was_rotated_away(make_journal, intend, 
     Path(journal_path).rename(journal_path + ".1")
     Path(journal_path + ".2.gz").write_bytes(gzip.compress(Path(journal_path + ".2").read_bytes()))
     Path(journal_path + ".2").unlink()
-    Path(journal_path).touch(0o600)  # what `create` of logrotate does
+    Path(journal_path).touch(0o600)  # as `create` of logrotate does
     third = one_run(make_journal("three"), intend, "e.f")
     proof = verify(journal_path, {"one": first, "two": second, "three": third}, third)
     assert (proof.problem, proof.first, proof.lines, proof.anchored) == (None, 1, third.seq, third.seq)
@@ -508,7 +508,7 @@ def test_reading_by_run_entry_user_and_period(make_journal, intend, journal_path
 def test_the_former_word_for_an_outcome_is_read_as_the_present_one(
     make_journal, intend, journal_path, monkeypatch
 ):
-    """0.2.0 wrote `already so` instead of `unchanged` into journals and records of runs."""
+    """Version 0.2.0 wrote `already so` instead of `unchanged` into journals and records of runs."""
     monkeypatch.setattr(writer, "OUTCOMES", ("already so",))
     facts = {"effective": {"grant": "2027-09-01"}}
     with make_journal("one") as journal:

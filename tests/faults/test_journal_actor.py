@@ -1,4 +1,4 @@
-"""Who is behind a run, asked of real processes."""
+"""Who is behind a run, tested with real processes."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ ENV = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": os.environ["PATH"]}
 
 PYTHON = "/usr/bin/python3"
 ASK_HERE = f'import sys; sys.path.insert(0, "{ENV["PYTHONPATH"]}"); {ASK}'
-"""For a user who may not read the Python of the tests, or whose environment sudo cleans."""
+"""A program for a user who may not read the Python of the tests, or whose environment sudo cleans."""
 
 
 def answer(command: list[str], user: int | None = None, **environment: str) -> dict:
-    """What a process of a session of its own says, without a terminal unless `command` makes one."""
+    """What a process in its own session finds, without a terminal unless `command` makes one."""
     done = subprocess.run(
         command,
         env=ENV | environment,
@@ -69,7 +69,7 @@ def test_another_program_of_that_name_is_not_believed(tmp_path):
         folder.chmod(0o755)
     shell = [str(sudo), "-c", f"{PYTHON} -c '{ASK_HERE}'; true"]
     assert answer(shell, user=65534, SUDO_USER="lea.petit")["sudo_user"] == ""
-    assert answer(shell, SUDO_USER="lea.petit")["sudo_user"] == "lea.petit"  # root names whom it likes
+    assert answer(shell, SUDO_USER="lea.petit")["sudo_user"] == "lea.petit"  # root may name anybody
 
 
 def test_a_unit_of_systemd_and_a_bare_process():

@@ -1,5 +1,5 @@
-"""No change without a journal line: whatever write of the journal fails, or kills the run, nothing that was
-said to be on the disk is missing afterwards, nothing succeeds after a failure, and the chain goes on."""
+"""No change without a journal line. Whichever write of the journal fails or kills the run: everything that
+was reported as on the disk is there afterwards, nothing succeeds after a failure, and the chain goes on."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def lines(path: str) -> list[dict]:
 
 
 def numbers_of(output: str, word: str) -> set[int]:
-    """The numbers that a writer said were synced or settled; a line cut by its death is left out."""
+    """The numbers that a writer reported as synced or settled, without a line cut by its death."""
     complete_lines = output[: output.rfind("\n") + 1].splitlines()
     return {int(n) for line in complete_lines if line.startswith(word + " ") for n in line.split()[1:]}
 
 
 def goes_on(make_journal, path: str, run: str, synced: set[int], settled: set[int]) -> None:
-    """The next run opens the journal; the chain is whole, what was confirmed is there, the rest in doubt."""
+    """Opens the journal in the next run: the chain is whole, confirmed intents are there, others in doubt."""
     with make_journal(run, path) as journal:
         doubts = {intent.seq for intent in in_doubt(path)}
         logged = {line.seq for line in read_lines(path) if line.type == "intent"}
@@ -72,7 +72,7 @@ def refused(call, *arguments) -> str:
 
 
 def traced(path: str, inject: str) -> subprocess.CompletedProcess[str]:
-    """A writer of three batches under strace, which fails or kills it at one call on the journal's files."""
+    """Runs a writer of three batches under strace, which strikes at one call on the journal's files."""
     command = ["strace", "-qq", "-o", os.devnull, "-P", path, "-P", path + ".head"]
     command += ["-P", str(Path(path).parent), "-e", f"trace={','.join(CALLS)}", "-e", inject]
     return subprocess.run(
@@ -86,7 +86,7 @@ def traced(path: str, inject: str) -> subprocess.CompletedProcess[str]:
 
 
 def at_every_call(make_journal, path: str, fault: str, code: int, words: str = "") -> None:
-    """Each call of each kind in turn, until a run gets through. Each fault ends the run; the next goes on."""
+    """Strikes each call of each kind in turn until a run gets through; after a fault the next run goes on."""
     fired = dict.fromkeys(CALLS, 0)
     for name in CALLS:
         for number in range(1, 100):
@@ -129,7 +129,7 @@ def test_killed_at_every_call(make_journal, journal_path):
 
 @needs_strace
 def test_an_intent_is_on_the_disk_before_anybody_knows(journal_path, tmp_path):
-    """The order of system calls: line, sync of it, head, sync of that, and only then the answer."""
+    """The order of system calls is: line, its sync, head, its sync, and only then the answer."""
     log = tmp_path / "calls"
     trace = ["strace", "-qq", "-y", "-s", "6", "-o", log, "-e", f"trace={','.join(CALLS)}"]
     subprocess.run(
@@ -162,14 +162,14 @@ WHOLE = 1 << 20
 
 @pytest.fixture
 def in_memory() -> Iterator[Path]:
-    """A folder where syncing costs nothing: a limit on file size is the same anywhere."""
+    """A folder where syncing costs nothing; a limit on file size works the same everywhere."""
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="piactl-journal-", dir=place) as folder:
         yield Path(folder)
 
 
 def limited(folder: Path, first: int, last: int) -> None:
-    """Writers whose files may not grow beyond a number of bytes: writes are cut short there, then fail."""
+    """Runs writers whose files may not exceed a number of bytes: a write is cut there, the next fails."""
     command = [sys.executable, WRITER, "limits", folder, str(first), str(last)]
     subprocess.run(command, env=ENV, capture_output=True, text=True, timeout=300, check=True)
 
@@ -350,7 +350,7 @@ def test_a_head_file_replaced_under_a_run_stops_it(make_journal, journal_path):
 
 @pytest.fixture
 def torn(make_journal, intend, journal_path):
-    """Makes of the file what a crash leaves: the head record of before the last append, a piece of that."""
+    """Makes the file what a crash leaves: a part of the last append, and the head record from before it."""
     with make_journal("whole") as journal:
         journal.intents([intend("a.b")])
         head = Path(journal_path + ".head").read_bytes()
@@ -438,7 +438,7 @@ def test_a_crash_while_the_first_line_after_rotation_was_written(make_journal, i
 
 
 def kill_writers(make_journal, path: str, rounds: int) -> None:
-    """Two writers at once on one journal, both killed at random moments, again and again."""
+    """Runs two writers at once on one journal and kills both at random moments, `rounds` times."""
     chance = random.Random(SEED)
     synced: set[int] = set()
     settled: set[int] = set()

@@ -1,4 +1,4 @@
-"""Pruning the journal: what goes and what never does, the proof that is left, and kills at any moment."""
+"""Pruning the journal: what is removed and what never is, the proof that is left, and kills at any moment."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FAR = datetime(2030, 1, 1, tzinfo=UTC)
 
 @dataclass
 class Kept:
-    """A journal of four runs of 8 lines each; `anchors` are the heads that were kept elsewhere."""
+    """A journal of four runs with 8 lines each; `anchors` are the heads stored elsewhere."""
 
     path: Path
     anchors: dict[str, Head]
@@ -138,7 +138,7 @@ def test_an_intent_in_doubt_holds_all_that_follows_until_it_is_settled(kept: Kep
         assert removable(str(kept.path), FAR).kept == ("settler", "doubt")
         journal.resolved([Settlement(number, "applied")])
         journal.end({})
-    # what settles it counts to the run whose intent it was: both stay or both go
+    # the outcome belongs to the run of its intent: both are kept or both are removed
     assert removable(str(kept.path), kept.time_of("settler")).kept == ("doubt",)
     assert removable(str(kept.path), FAR).kept == ()
 
@@ -200,14 +200,14 @@ def test_two_do_not_prune_at_once(kept: Kept, journal_path) -> None:
 def test_every_tampering_with_a_pruned_journal_is_found(kept: Kept) -> None:
     kept.prune(kept.time_of("three"))
     original = kept.lines
-    kept.path.with_name(f"{kept.path.name}.head").unlink()  # the hand took it along
+    kept.path.with_name(f"{kept.path.name}.head").unlink()  # the attacker removed it too
     chance = random.Random(SEED)
     kept.anchors = {run: head for run, head in kept.anchors.items() if run in ("one", "four", "pruner")}
     for number in range(210):
         tampering = TAMPERINGS[number % len(TAMPERINGS)]
         try:
             lines, index = tampering(original, chance)
-        except KeyError:  # what the cut line lacks
+        except KeyError:  # the cut line lacks this
             continue
         if lines == original:
             lines, index = delete(original, chance)
@@ -218,7 +218,7 @@ def test_every_tampering_with_a_pruned_journal_is_found(kept: Kept) -> None:
 
 
 def forged_cut(original: list[bytes], count: int, **facts: object) -> list[bytes]:
-    """A cut that took `count` lines more than it did, with every hash of its own right."""
+    """A forged cut that removes `count` more lines than the real one, with correct hashes of its own."""
     last = json.loads(original[count])
     old = body(original[0]) | facts
     removed = (
@@ -231,7 +231,7 @@ def forged_cut(original: list[bytes], count: int, **facts: object) -> list[bytes
 
 
 def test_a_cut_cannot_be_made_up(kept: Kept) -> None:
-    """Without any anchor: the chain itself must tell of the cut, in a line after it."""
+    """It is found without any anchor: a later line of the chain must name the cut."""
     kept.prune(kept.time_of("three"))
     original, path = kept.lines, str(kept.path)
     assert verify(path).ok
@@ -307,9 +307,9 @@ def calls_of(path: Path, before: datetime) -> list[tuple[str, int]]:
 
 
 def survive_kills(folder: Path, make_journal, intend, rotated: int, some: int | None) -> Counter[str]:
-    """kill -9 before system calls of a prune over several files, the cut in the last or in one before it.
+    """kill -9 before system calls of a prune over several files; the cut is in the last or an earlier one.
 
-    The journal is the old or the new one, goes on, and a second prune ends what the first began.
+    The journal is then the old or the new one and goes on, and a second prune finishes the first.
     """
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed: apt install strace")
@@ -389,7 +389,7 @@ def test_a_disk_that_fails_leaves_the_old_journal(kept: Kept, intend, fault: str
 
 
 def test_others_that_write_meanwhile_lose_nothing(kept: Kept) -> None:
-    """Two processes append while the journal is pruned thrice: every confirmed line is there."""
+    """Two processes append while the journal is pruned three times: every confirmed line is there."""
     script = Path(__file__).with_name("journal_writer.py")
     writers = [
         subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Tampering with the journal: what is found, where, and, honestly, what is not found without an anchor."""
+"""Tampering with the journal: what is found, where, and what cannot be found without an anchor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SEED = 20270901
 
 @dataclass
 class Whole:
-    """A journal of three runs as it should be; `anchors` are the heads that were kept elsewhere."""
+    """An intact journal of three runs; `anchors` are the heads stored elsewhere."""
 
     path: Path
     lines: list[bytes]
@@ -39,7 +39,7 @@ class Whole:
 
 @pytest.fixture
 def whole(make_journal, intend, journal_path) -> Whole:
-    """The .head file is taken away: the hand that tampers took it along."""
+    """An intact journal without its .head file: the attacker removed it."""
     anchors = {}
     for run in ("one", "two", "three"):
         with make_journal(run) as journal:
@@ -64,12 +64,12 @@ def before(lines: list[bytes], index: int) -> Head:
 
 
 def forged(lines: list[bytes], index: int) -> bytes:
-    """The line at `index` with another content, and with a hash that fits it."""
+    """The line at `index` with other content and a matching hash."""
     return sealed({**body(lines[index]), "run": "forged"}, before(lines, index))[0]
 
 
 def rechained(lines: list[bytes], index: int) -> list[bytes]:
-    """All hashes from `index` on computed anew: what somebody does who knows how."""
+    """All hashes from `index` on, computed anew as a skilled attacker would do."""
     result, after = lines[:index], before(lines, index)
     for line in lines[index:]:
         sealed_line, after = sealed(body(line), after)
@@ -121,7 +121,7 @@ def replace(lines: list[bytes], chance: random.Random) -> Tampering:
 
 
 def splice(lines: list[bytes], chance: random.Random) -> Tampering:
-    """A line altered, removed or added, and the whole rest of the chain made to fit."""
+    """Alters, removes or adds a line, and makes the whole rest of the chain match."""
     index = chance.randrange(len(lines))
     kind = chance.randrange(3)
     changed = lines[:index] + [forged(lines, index), forged(lines, index)][:kind] + lines[index + 1 :]
@@ -163,7 +163,7 @@ def test_every_one_of_ten_thousand_tamperings_is_found_with_anchors(whole):
 
 
 def test_every_byte_counts(whole):
-    """Each byte of one line in the middle, changed: that very line is named, anchors or not."""
+    """Each byte of a line in the middle is changed in turn: that line is named, with anchors or without."""
     index = len(whole.lines) // 2
     for place in range(len(whole.lines[index])):
         line = bytearray(whole.lines[index])
@@ -174,7 +174,7 @@ def test_every_byte_counts(whole):
 
 
 def test_what_is_found_without_any_anchor(whole):
-    """Everything in the middle, unless all hashes to the end are computed anew."""
+    """Every change in the middle is found, unless all hashes to the end are computed anew."""
     chance = random.Random(SEED)
     for tampering in (flip, delete, insert, reorder, replace):
         for _ in range(30):
@@ -185,8 +185,8 @@ def test_what_is_found_without_any_anchor(whole):
 
 
 def test_what_cannot_be_found_without_an_anchor(whole):
-    """The end cut at a line, or the chain made anew to its end: the file alone is whole. So heads are
-    anchored elsewhere, and with them both are found."""
+    """If the end is cut at a line, or the chain made anew to its end, the file alone looks intact. So heads
+    are stored elsewhere, and with them both are found."""
     ended = whole.lines[:-5]
     assert whole.found(ended, anchored=False).ok
     assert not whole.found(ended, anchored=True).ok
@@ -199,7 +199,7 @@ def test_what_cannot_be_found_without_an_anchor(whole):
 
 
 def test_after_the_last_anchor_nothing_is_promised(whole):
-    """A line behind the last anchor can be remade: the report says up to where it was proved."""
+    """A line after the last anchor can be remade: the report says up to where the journal is proved."""
     last = whole.anchors.pop("three")
     whole.head = whole.anchors["two"]
     index = whole.anchors["two"].seq + 3
@@ -211,7 +211,7 @@ def test_after_the_last_anchor_nothing_is_promised(whole):
 
 @pytest.mark.parametrize("kind", ["cut", "last", "appended", "emptied"])
 def test_a_run_refuses_to_go_on_from_a_tampered_end(make_journal, intend, journal_path, kind):
-    """The .head file beside the journal is enough for that, where it was forgotten."""
+    """The .head file beside the journal shows it, if the attacker forgot it."""
     with make_journal("one") as journal:
         journal.intents([intend("a.b")])
     path = Path(journal_path)

@@ -1,4 +1,4 @@
-"""One writer: of two hosts in a partition one writes, and a run that outlasts its lock writes nothing.
+"""One writer: of two hosts in a partition only one writes, and a run that outlasts its lock writes nothing.
 
 `Pair.one` is the first server of the configuration.
 """
@@ -31,7 +31,7 @@ real = clock.utc_now
 clock.utc_now = lambda: real() + timedelta(seconds={LATER})
 """
 STOPPED_AT = 130
-"""The number of the write, of those of a night, between whose lock check and sending the run stops."""
+"""The number of the write of a night at which the run stops, between its lock check and sending it."""
 STOPS = f"""
 import os, signal
 from piactl.flows.apply.run_lock import RunLock
@@ -47,14 +47,14 @@ RunLock.check = check
 
 @pytest.fixture
 def way(pair: Pair) -> Iterator[Link]:
-    """The way of another host to the first server."""
+    """The connection of another host to the first server."""
     link = Link(pair.one.folder / "slapd" / "ldapi")
     yield link
     link.close()
 
 
 def another_host(pair: Pair, servers: list[str]) -> Path:
-    """The configuration of another host, with a nightly identity of its own."""
+    """The configuration of another host, with its own nightly identity."""
     config = pair.host("another", servers)
     dn = f"cn=another,{identity_dn('nightly')}"
     password = (pair.one.folder / "secrets" / "nightly").read_text().strip()
@@ -89,7 +89,7 @@ def test_of_two_runs_in_a_partition_one_writes(pair: Pair, way: Link) -> None:
 def test_a_run_stopped_between_lock_check_and_sending_writes_nothing_after_a_takeover(
     pair: Pair, in_flight: int
 ) -> None:
-    """The other host applies the delta only, so that nothing else keeps the stale writes from being made."""
+    """The other host applies only the delta, so that only the server prevents the stale writes."""
     other = another_host(pair, [pair.one.uri, pair.two.uri])
     servers = [pair.one.uri, pair.two.uri]
     config = pair.one.configure("stale.yaml", directory__servers=servers, directory__in_flight=in_flight)
@@ -112,7 +112,7 @@ def test_a_run_stopped_between_lock_check_and_sending_writes_nothing_after_a_tak
 
 
 def kept(pair: Pair) -> frozenset[tuple[str, bytes]]:
-    """Name and entryCSN of accounts and of what piactl remembers of the nights."""
+    """The DN and entryCSN of accounts and of piactl's memory of the nights."""
     return (
         pair.one.stamps(ACCOUNTS)
         | pair.one.stamps(f"cn=state,{STATE}")

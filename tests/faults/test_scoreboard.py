@@ -1,7 +1,7 @@
 """R1 to R3: the client killed, the server killed, and the writer of two providers lost in mid-import.
 
-Each round ends as an undisturbed night: nothing lost, doubled or half-made, on both providers alike, as the
-checker of `providers` sees it. Seeds and counts are printed; a round whose fault did not strike fails.
+Each round ends like an undisturbed night on both providers: the checker of `providers` finds nothing lost,
+doubled or half-made. Seeds and counts are printed; a round whose fault did not strike fails.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .providers.pair import Pair
 
 LAGS = (0.0, 0.1, 0.3, 0.6)
 MID_BATCH = 190
-"""The number of the `sendto` in a night, one write at a time, that is in the middle of the second batch."""
+"""The number of the `sendto` in the middle of the second batch of a night that makes one write at a time."""
 
 
 def night(pair: Pair, prelude: str = "") -> list[str]:
@@ -39,7 +39,7 @@ def one_by_one(pair: Pair) -> Path:
 
 
 def finished(pair: Pair, prelude: str = "") -> Ended:
-    """One more run, which must end well."""
+    """Does one more run, which must succeed."""
     ended = pair.one.run(night(pair, prelude))
     assert ended.code == 0, ended.said
     return ended
@@ -61,7 +61,7 @@ def written_again(pair: Pair) -> int:
 
 
 def while_it_writes(pair: Pair, run: subprocess.Popen[str], rng: random.Random) -> tuple[str, bool]:
-    """Waits for a random moment of the writes; says which, and whether the run was under way at it."""
+    """Waits for a random moment of the writes; returns it, and whether the run was still going on."""
     lines, pause = rng.choice((102, 302, 502)), rng.uniform(0, 0.03)
     if wait_for_lines(pair.one, run, lines):
         time.sleep(pause)
@@ -107,7 +107,7 @@ def test_r1_client_killed(pair: Pair) -> None:
 
 
 def test_r1_client_killed_at_system_calls(pair: Pair) -> None:
-    """Before the sync of intents, and between the answers of a batch that is sent one by one."""
+    """It is killed before the sync of intents, and between the answers of a batch that is sent one by one."""
     need_strace()
     client_killed_at_calls(pair, [("fdatasync", 2), ("sendto", MID_BATCH)])
 
@@ -140,7 +140,7 @@ def server_killed(pair: Pair, seed: int, rounds: int) -> None:
         pair.one.kill_slapd()
         pair.one.start_slapd()
         ended = pair.one.wait(run, began)
-        # 5: every answer had come before the kill, and the other server could not be asked any more
+        # 5: every answer had come before the kill, but the other server could no longer be asked
         assert ended.code in (0, 5, 8), ended.said
         counts[f"exit {ended.code}"] += 1
         finished(pair)
@@ -167,7 +167,7 @@ def writer_lost(pair: Pair, seed: int, rounds: int, *, in_turn: bool = False) ->
     counts: Counter[str] = Counter()
     for number in range(rounds):
         pair.reset()
-        # once at least the second server has to be behind
+        # at least once the second server must be behind
         pair.lag(lag := rng.choice(LAGS) if number else LAGS[-1])
         began = time.monotonic()
         run = pair.one.spawn(night(pair))
@@ -190,15 +190,15 @@ def writer_lost(pair: Pair, seed: int, rounds: int, *, in_turn: bool = False) ->
 
 
 def fail_over(pair: Pair) -> bool:
-    """The first provider is down; an operator has the run made at the second. Whether the run that was lost
-    had recorded its end at the first alone: then the second refuses until that is accepted."""
+    """The first provider is down, and an operator repeats the run at the second. Returns whether the lost run
+    had recorded its end at the first only: then the second refuses until this is accepted."""
     words = night(pair)
     index = words.index("nightly")
     on = [*words[:index], "--on", pair.servers[1], "--reason", "the first is lost"]
     ended = pair.one.run([*on, *words[index:]])
     if accepted := ended.code == 11:
         done = pair.one.run([*on, "recover", "--accept", "--reason", "the first is lost"])
-        # what was on its way between the servers may have come meanwhile
+        # data on the way between the servers may have arrived meanwhile
         accepted = done.code == 0
         assert accepted or "there is nothing to accept" in done.said, done.said
         ended = pair.one.run([*on, *words[index:]])
@@ -225,7 +225,7 @@ def test_r1_fails_without_the_read_back(pair: Pair, tmp_path: Path) -> None:
     finished(pair, WITHOUT_READ_BACK)
     with pytest.raises(AssertionError, match="0 outcomes"):
         check(pair, "without the read-back")
-    # what a failed test keeps shows the same, and the entries of both servers
+    # the evidence of a failed test shows the same, and has the entries of both servers
     pair.keep(tmp_path)
     assert outcome_faults(tmp_path / "first" / "journal" / "piactl.jsonl")
     for name in ("first", "second"):

@@ -1,4 +1,4 @@
-"""The two providers of the fault tests, and what their checker must see: the controls of the scoreboard."""
+"""The two providers of the fault tests, and what their checker must find: controls of the scoreboard."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ STATE_OF_PASSWORDS = (
 
 
 def put(world: World, dn: str, attribute: str, value: str) -> None:
-    """Another program sets one value, as root."""
+    """Sets one value as another program, by root."""
     with world.root() as connection:
         connection.modify(dn, {attribute: [(ldap3.MODIFY_REPLACE, [value])]})
 
@@ -59,7 +59,7 @@ def an_account(pair: Pair) -> str:
 
 
 def test_a_group_arrives_as_its_definition(pair: Pair) -> None:
-    """What dynlist answers of members is nothing to replicate: the copy of neither server holds it."""
+    """The members that dynlist computes are not replicated: the database of neither server has them."""
     accounts = [*pair.one.before.accounts]
     url = f"ldap:///{quote(ACCOUNTS, safe='=,')}??sub?(objectClass=piactlAccount)"
     group = f"cn=tous,{GROUPS}"
@@ -111,8 +111,8 @@ def test_a_partition_keeps_both_apart_until_it_is_healed(pair: Pair) -> None:
 
 
 def test_the_checker_reports_a_partition_in_which_both_sides_write(pair: Pair) -> None:
-    """Each side changes one account and makes the same new one for another person. After the heal something
-    acknowledged is gone: the comparison with what was written shows it."""
+    """Each side changes the same account, and makes the same new account for a different person. After the
+    partition something acknowledged is gone: the comparison with what was written shows it."""
     dn, fresh = an_account(pair), f"uid=camille.verdelot,{ACCOUNTS}"
     person = {"objectClass": ["inetOrgPerson"], "cn": "Camille Verdelot", "sn": "Verdelot"}
     pair.converge()
@@ -137,13 +137,13 @@ def test_the_checker_reports_a_partition_in_which_both_sides_write(pair: Pair) -
 
 
 def written_at_second(pair: Pair) -> frozenset[tuple[str, bytes]]:
-    """Name and entryCSN of the entries whose last write a client made there: it carries that server's number,
-    and what replication brought carries that of the first."""
+    """The DN and entryCSN of the entries whose last write a client made at the second server: it carries that
+    server's number, while a replicated write carries the number of the first."""
     return frozenset(stamp for stamp in pair.two.stamps() if b"#002#" in stamp[1])
 
 
 def lost(pair: Pair, since: int) -> list[str]:
-    """What the night wrote after that line of the journal, and the second server has not got."""
+    """What the night wrote after that line of the journal and the second server does not have."""
     return lost_writes(pair.one.journal, pair.keys, directory(pair.two.uri, SUFFIX), since)
 
 
@@ -154,7 +154,7 @@ def test_a_run_whose_server_is_lost_ends_8_and_writes_nowhere_else(pair: Pair) -
     wait_until_it_stands(pair.one, run)
     pair.part()
     before = written_at_second(pair)
-    # what was written before may still be on its way in the second server, what is written from here on not
+    # earlier writes may still be on their way to the second server, later ones cannot get there
     parted = pair.one.begin + pair.one.fill()
     while not lost(pair, parted):
         run.send_signal(signal.SIGCONT)
@@ -174,7 +174,7 @@ def test_a_run_whose_server_is_lost_ends_8_and_writes_nowhere_else(pair: Pair) -
 
 @dataclass(frozen=True)
 class Quiet:
-    """What a night that nothing disturbed left: both directories, a copy of the journal, and its keys."""
+    """What an undisturbed night left: both directories, a copy of the journal, and its keys."""
 
     first: Entries
     second: Entries
@@ -208,7 +208,7 @@ def quiet(built_pair: Pair, tmp_path_factory: pytest.TempPathFactory) -> Quiet:
 
 
 def written(quiet: Quiet) -> Iterator[tuple[str, str]]:
-    """Entry and attribute of what the night added, by its journal."""
+    """The entry and attribute of each value that the night added, by its journal."""
     for line in acknowledged(quiet.journal, quiet.begin):
         for name, change in line["attributes"].items():
             if change["added"] if isinstance(change, dict) else change:
@@ -247,7 +247,7 @@ def test_the_checker_sees_a_second_password_and_a_doubled_matricule(quiet: Quiet
 
 
 def resealed(lines: list[dict[str, object]]) -> str:
-    """The lines as an unbroken chain."""
+    """The text of these lines as an unbroken chain."""
     previous, text = "0" * 64, ""
     for number, line in enumerate(lines, 1):
         body = {

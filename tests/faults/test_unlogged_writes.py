@@ -1,4 +1,4 @@
-"""A write that the database of a killed server has and its access log lacks: no other server would get it."""
+"""Writes in the database of a killed server that its access log lacks: no other server would get them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def dies(journal, writes, settled=()):
     return intents(journal, writes, settled)
 Journal.intents = dies
 """
-"""The run dies when it is about to record outcomes for that time: the writes are made."""
+"""The run dies when it is about to record outcomes for the `number`th time: the writes are made."""
 
 
 def doubtful(world: World) -> set[str]:
@@ -40,7 +40,7 @@ def doubtful(world: World) -> set[str]:
 
 
 def unlog(world: World, names: set[str]) -> int:
-    """Takes the last write of each of these entries out of the access log; how many there were."""
+    """Removes the last write of each of these entries from the access log; returns how many there were."""
     last: dict[str, str] = {}
 
     def edit(ldif: str) -> str:
@@ -56,8 +56,8 @@ def unlog(world: World, names: set[str]) -> int:
 
 
 def lose(pair: Pair, words: list[str]) -> set[str]:
-    """Has this run die with writes in doubt, and the first server without them, and without the records of
-    the run, in its access log; their names. The second server hears nothing of it meanwhile."""
+    """Makes this run die with writes in doubt, and removes these writes and the records of the run from the
+    access log of the first server; returns their DNs. The second server is cut off meanwhile."""
     pair.part()
     runs = f"ou=runs,{STATE}"
     before = {*pair.one.entries(runs, ("cn",))}
@@ -82,7 +82,7 @@ COMMANDS = (
     "account close {} --until 2026-10-01 --reason trial --yes",
     "otp enroll {} --uri-file uri-{} --yes",
 )
-"""One that modifies an account, and one that adds an entry below it."""
+"""A command that modifies an account, and one that adds an entry below it."""
 
 
 def test_writes_by_hand_that_the_access_log_lacks_reach_the_other_server(pair: Pair) -> None:
@@ -105,7 +105,7 @@ def test_writes_by_hand_that_the_access_log_lacks_reach_the_other_server(pair: P
     for command in COMMANDS:
         lost = lose(pair, pair.one.command(*words(command, uids.pop()), config=brief, prelude=dies))
         if command == COMMANDS[0]:
-            # written again, and not forgotten as long as the other server cannot be seen to have it
+            # it is written again, and remembered until the other server is known to have it
             early = other(brief)
             assert early.code == 5, early.said
             assert "does not have everything yet" in early.said
@@ -116,7 +116,7 @@ def test_writes_by_hand_that_the_access_log_lacks_reach_the_other_server(pair: P
         assert "read back" in ended.said
         assert doubtful(pair.one) == set()
 
-    # nobody can write a password again: it has to be set again, and every run says so until then
+    # piactl cannot repeat the write of a password: it must be set again, and every run says so until then
     activate = "password activate {} --out codes-{} --yes"
     uid = uids.pop()
     lose(pair, pair.one.command(*words(activate, uid), config=brief, prelude=dies))
@@ -129,7 +129,7 @@ def test_writes_by_hand_that_the_access_log_lacks_reach_the_other_server(pair: P
     ended = pair.one.run(pair.one.command(*set_again, config=pair.config, prelude=ON_THE_NIGHT))
     assert ended.code == 0, ended.said
 
-    # a deletion cannot be made twice
+    # a deletion cannot be repeated
     uid = uids.pop()
     enroll = words("otp enroll {} --uri-file uri-{} --yes", uid)
     assert pair.one.run(pair.one.command(*enroll, config=pair.config, prelude=ON_THE_NIGHT)).code == 0
@@ -143,7 +143,7 @@ def test_writes_by_hand_that_the_access_log_lacks_reach_the_other_server(pair: P
         connection.delete(device)
     assert other(pair.config).code == 0
 
-    # the records of the runs that died, which only a night looks after
+    # only a night repairs the records of the runs that died
     assert differences(*pair.directories()) != []
     ended = pair.one.run(pair.one.night(config=pair.config))
     assert ended.code == 0, ended.said

@@ -1,4 +1,4 @@
-"""One server takes the writes, and the others have them when a run says that it is done."""
+"""One server takes the writes, and the others have them when a run reports that it is done."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MINUTE = 60
 
 
 def both(pair: Pair, seconds: int = MINUTE) -> Path:
-    """The configuration with both servers, in which a run waits so many seconds for the second."""
+    """The configuration with both servers, in which a run waits `seconds` seconds for the second one."""
     servers = [pair.one.uri, pair.two.uri]
     return pair.one.configure(
         "waits.yaml", directory__servers=servers, directory__replication_seconds=seconds
@@ -40,7 +40,7 @@ def both(pair: Pair, seconds: int = MINUTE) -> Path:
 
 
 def brief(config: Path) -> None:
-    """Has a run of this configuration wait for the other server one second only."""
+    """Makes runs with this configuration wait only one second for the other server."""
     settings = yaml.safe_load(config.read_text())
     settings["directory"]["replication_seconds"] = 1
     config.write_text(yaml.safe_dump(settings))
@@ -124,7 +124,7 @@ def test_writes_move_to_another_server_by_the_word_of_an_operator_only(pair: Pai
     assert f"writes go to {pair.two.uri} since" in locked.said
     assert "ldap1 is lost" in locked.said
 
-    # the first one is back, and does not have everything yet
+    # the first server is back, but does not have everything yet
     pair.links[1].cut()
     pair.one.start_slapd()
     stays = night(pair, config)
@@ -143,8 +143,8 @@ def test_writes_move_to_another_server_by_the_word_of_an_operator_only(pair: Pai
 
 
 def test_two_servers_that_were_written_to_are_reported_when_they_meet(pair: Pair) -> None:
-    """In a partition an operator of another host believes that the first server is lost; of two people with
-    the same name each gets it on one server. Afterwards only one of them has it."""
+    """In a partition an operator of another host believes that the first server is lost; two people with the
+    same name each get the same uid, one on each server. Afterwards only one of them has it."""
     other = another_host(pair, [*pair.servers])
     brief(other)
     pair.part()
@@ -231,8 +231,8 @@ def test_help_desk_and_approver_follow_a_move_until_another_command_ends_it(
 
 
 def test_the_entries_decide_whether_writes_return(pair: Pair) -> None:
-    """contextCSN does not: a slapd that was killed keeps an older one of its own than the other one gets from
-    its access log; and where two servers refresh at once, one may have deleted entries that it alone had."""
+    """contextCSN does not: a killed slapd may have an older contextCSN of its own than the other server gets
+    from its access log; and if two servers refresh at once, one may delete entries that only it had."""
     config = both(pair, seconds=2)
     pair.begin_logs()
     earlier, lost = own_csn(pair.one), f"uid={an_uid(pair, 1)},{ACCOUNTS}"
@@ -270,14 +270,14 @@ def test_the_entries_decide_whether_writes_return(pair: Pair) -> None:
     assert f"{pair.servers[1]} lacks 1 of them: {lost}\n" in refused.said
     assert "piactl doctor --compare" in refused.said
     assert (pair.one.stamps(), pair.two.stamps()) == before
-    # what somebody changes by hand goes where the writes are
+    # a change by hand goes to the server that takes the writes
     lock[2] = an_uid(pair, 2)
     stays = pair.one.run(pair.one.command(*lock, config=config))
     assert f"writes go to {pair.servers[1]} since" in stays.said, stays.said
 
 
 def test_a_night_names_entries_that_another_server_lacks(pair: Pair) -> None:
-    """Another program may have written them, and only one server has it: contextCSN is the same."""
+    """Another program may have written them, and only one server has them; contextCSN is the same."""
     config, uid = both(pair, seconds=2), an_uid(pair)
     pair.converge()
     block = ""
@@ -301,7 +301,7 @@ def test_a_night_names_entries_that_another_server_lacks(pair: Pair) -> None:
 
 
 def own_csn(world: World) -> str:
-    """contextCSN of the writes that the first server made, as `world` has it."""
+    """The contextCSN of the writes by the first server, as `world` has it."""
     csns = world.entries(SUFFIX, ("contextCSN",))[SUFFIX]["contextCSN"]
     return next(csn.decode() for csn in csns if b"#001#" in csn)
 
@@ -314,6 +314,6 @@ def wait_for_csn(world: World, csn: str) -> None:
 
 
 def an_uid(pair: Pair, number: int = 0) -> str:
-    """An account that the night leaves as it is."""
+    """The uid of an account that the night does not change."""
     dn = sorted(set(pair.one.before.accounts) - pair.one.changed)[number]
     return dn.split(",")[0].removeprefix("uid=")

@@ -1,4 +1,4 @@
-"""Small feeds of invented people, and how the tests read them."""
+"""Small feeds of invented people, and functions to read them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ DEFAULTS = {
 
 @pytest.fixture(autouse=True)
 def of_no_other_run() -> None:
-    """A set changes those that were read in the same run; each test is one."""
+    """Makes each test a run of its own: a delta builds on the sets that were read in the same run."""
     translated_sets.clear()
 
 
@@ -103,7 +103,7 @@ def read(tmp_path: Path) -> Read:
 
 @pytest.fixture
 def refused(read: Read) -> Callable[..., list[str]]:
-    """refused(content, ...) -> the codes of the refusal; fails where the feed is read."""
+    """refused(content, ...) -> the codes of the refusal; fails if the feed is read."""
 
     def _refused(content: str | bytes, **options: Any) -> list[str]:
         with pytest.raises(FeedRefused) as caught:

@@ -1,4 +1,4 @@
-"""AAF sets: what is understood of them, and what refuses one as a whole."""
+"""AAF sets: what is understood of them, and what refuses a whole set."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_dropped_function_is_left_to_a_person_who_has_no_other(tmp_path, funct
     assert [(a.uai, a.function) for a in feed.people["aaf:500"].assignments] == posts
     passed = any(remark.message.startswith("passed over: functions - (1)") for remark in feed.remarks)
     assert passed is (posts[-1][1] != "-")
-    # the people of a source that makes no accounts have the functions of another source
+    # the people of a source that makes no accounts have functions in another source
     beside = read(sets, replace(SOURCE, creates=False)).people
     assert ("aaf:500" in beside) is passed
     assert "aaf:501" in beside
@@ -178,7 +178,7 @@ def test_a_set_is_refused_as_a_whole(tmp_path, code, contents):
 
 
 def test_a_file_that_is_cut_anywhere_is_cut(tmp_path):
-    """Also where the parser takes the end for another mistake, such as in an attribute."""
+    """Also if the parser reports another mistake at the end, such as in an attribute."""
     contents = files([CLAIRE])
     path = folder(tmp_path / "set", contents)
     content = contents[PEOPLE].rstrip()
@@ -196,7 +196,7 @@ def test_messages_name_files_and_values_as_they_are_spelled(tmp_path):
     feed = read(folder(tmp_path / "more", {**contents, **pupils}))
     assert "passed over: files of Eleve (1): no staff" in [remark.message for remark in feed.remarks]
     (rejection,) = feed.rejections
-    # the rejects file of a set is no feed
+    # the rejects file of a set cannot be fed again
     assert rejection.message.endswith("; correct it in the application that exports the set")
 
 
@@ -247,7 +247,7 @@ def test_a_set_agrees_with_its_md5(tmp_path, line):
     (tmp_path / "beside.MD5").write_bytes(listed(contents, line))
     assert [set(read(path).people) for path in paths] == [{"aaf:500"}] * 4
     assert not any("md5" in remark.message for path in paths for remark in read(path).remarks)
-    # the one of another day is read anew
+    # a changed file is read anew
     (tmp_path / "beside.MD5").write_bytes(listed({PEOPLE: b"other"}, line))
     assert refusals(paths[-1]) == ["wrong-checksum"]
 

@@ -1,4 +1,4 @@
-"""AAF deltas: read on top of the last set, they say what the complete set of their day says."""
+"""AAF deltas: read on top of the last set, they give what the complete set of their day gives."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_delta_changes_what_it_names(sets):
     claire, ida = feed.people["aaf:500"], feed.people["aaf:502"]
     assert (claire.usage_name, claire.family_name, claire.civilite) == ("AUBRY", "DUBREUIL", "Mme")
     assert posts(feed, "500") == [("0800002T", "ENS")]
-    # the people without a function are known as well, and an empty value empties
+    # people without a function are known as well, and an empty value erases
     assert (posts(feed, "502"), ida.civilite) == ([("0800009A", "DOC")], "")
     assert set(feed.people) == {"aaf:500", "aaf:502", "aaf:503"}
     assert feed.written.gone == {"aaf:501"}
@@ -114,7 +114,7 @@ def test_an_empty_value_can_mean_nothing(sets):
 
 
 def said(feed: Feed) -> dict[str, Person]:
-    """The people of a feed, whatever its source is called."""
+    """The people of a feed without the name of its source."""
     return {
         key: replace(person, assignments=tuple(replace(a, source="") for a in person.assignments))
         for key, person in feed.people.items()
@@ -140,7 +140,7 @@ def population(chance: random.Random, agents: Sequence[Agent], number: int) -> l
 
 @pytest.mark.parametrize("seed", range(6))
 def test_a_set_and_its_deltas_say_what_the_later_complete_set_says(tmp_path, source, seed):
-    """Also when every set is read by another run, and when all are read by one."""
+    """This is so if every set is read by another run, and if one run reads all."""
     chance, first = random.Random(seed), date(2026, 9, 1)
     people = [CLAIRE, ZOE, IDA, *(Agent(str(510 + i), given="Ève", sn="ROUX") for i in range(5))]
     sets, in_run = Sets(tmp_path, source), Sets(tmp_path, replace(source, name="other"))
@@ -154,7 +154,7 @@ def test_a_set_and_its_deltas_say_what_the_later_complete_set_says(tmp_path, sou
         chance.shuffle(requests)
         path = sets.delta(day, *requests)
         by_delta = sets.read(path)
-        # another source, because a delta may be read on top of any set of its own
+        # another source, because a delta may be read on top of any set of its own source
         other = replace(source, name="whole")
         complete = said(read_feed(zipped(tmp_path / f"whole_{day}.zip", files(after, day)), other))
         assert len(complete) > 2
@@ -202,15 +202,15 @@ def test_a_delta_needs_the_set_before_it(sets, tmp_path):
     sets.read(sets.complete("20260901", CLAIRE, ZOE))
     with pytest.raises(FeedRefused) as caught:
         sets.read(early)
-    # later nights leave it out
+    # later nights skip it
     assert [code for code, _ in caught.value.refusals] == ["older"]
     assert "it is dated 2026-08-30, but one dated 2026-09-01 of its kind" in str(caught.value)
-    # that of another kind is none
+    # a set of another kind does not count
     other = folder(tmp_path / "ENT2DVB_Delta_20260902", delta([], "20260902", name="ENT2DVB"))
     with pytest.raises(FeedRefused) as caught:
         sets.read(other)
     assert [code for code, _ in caught.value.refusals] == ["no-complete-set"]
-    # what is kept and damaged is not there
+    # a kept set that is damaged counts as missing
     (file,) = (tmp_path / "state" / "sets").iterdir()
     file.write_bytes(file.read_bytes().replace(b"DUBREUIL", b"DUBREUI"))
     sets.source = replace(sets.source, files=("x",))
@@ -220,11 +220,11 @@ def test_a_delta_needs_the_set_before_it(sets, tmp_path):
 
 
 def test_the_same_delta_again_says_the_same(sets):
-    """A guard may have refused the run that kept it."""
+    """This is needed because a guard may have refused the run that kept the delta."""
     sets.read(sets.complete("20260901", CLAIRE, ZOE))
     path = sets.delta("20260902", deletion("501"), modification("500", sn="AUBRY"))
     feed = sets.read(path)
-    sets.source = replace(sets.source, absent_runs=3)  # as another run, which has not read it
+    sets.source = replace(sets.source, absent_runs=3)  # like another run, which has not read it
     again = sets.read(path)
     assert again.people == feed.people
     assert again.written.gone == {"aaf:501"}
@@ -242,7 +242,7 @@ def test_a_delta_follows_the_sets_that_were_applied(sets):
     assert refusal[0] == "missing-delta"
     assert "comes 2 days after the set of 2026-09-02 (limit: 1, `delta_days`)" in refusal[1]
     assert order_refusals(fourth, {first.digest, second.digest}, 3) == []
-    # another one of the day of the second
+    # another delta of the same day as the second
     other = Sets(sets.folder / "other", sets.source)
     other.folder.mkdir()
     doubled = other.read(other.delta("20260902", deletion("500"))).facts
@@ -253,7 +253,7 @@ def test_a_delta_follows_the_sets_that_were_applied(sets):
 
 def test_days_on_which_no_delta_comes_do_not_count(sets):
     friday = sets.read(sets.complete("20260904", CLAIRE, ZOE)).facts
-    # a set that was read is in the run of those after it
+    # each set that was read belongs to the run of the later ones
     tuesday, monday = (sets.read(sets.delta(day, deletion("501"))) for day in ("20260908", "20260907"))
     week = ("mon", "tue", "wed", "thu", "fri")
     assert order_refusals(monday.facts, {friday.digest}, 1, week) == []
@@ -277,7 +277,7 @@ def test_several_deltas_of_one_day_are_ordered_by_a_number_in_their_names(sets):
     assert order_refusals(evening.facts, {first.digest, morning.facts.digest}, 1) == []
     (refusal,) = order_refusals(evening.facts, {first.digest}, 1)
     assert refusal[0] == "missing-delta"
-    # one between them comes too late
+    # a delta between them comes too late
     late = sets.read(sets.delta("202609021200", deletion("500"), deletion("502")), keep=False).facts
     everything = {first.digest, morning.facts.digest, evening.facts.digest}
     assert [code for code, _ in order_refusals(late, everything, 1)] == ["doubled-delta"]
@@ -298,7 +298,7 @@ def test_a_full_disk_ends_nothing(sets, monkeypatch, tmp_path):
 
 
 def test_one_establishment_has_its_own_deltas(sets, tmp_path):
-    """Two establishments, each with the sets of its own."""
+    """There are two establishments, each with its own sets."""
     for name, key in (("ENT_0800009A", "4077"), ("ENT_0800010B", "4078")):
         agent = replace(CLAIRE, id=key, functions=(f"{key}$ENS",))
         schools = {key: SCHOOLS[key]}

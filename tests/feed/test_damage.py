@@ -1,4 +1,4 @@
-"""A feed cut at every byte and broken in every row: nobody vanishes in silence."""
+"""A feed is cut at every byte and broken in every row: nobody vanishes without notice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_cut_at_every_byte_with_a_trailer(sample, read):
         passed.append(size)
         assert feed.people == people
     digest = len(";sha256=") + 64
-    # Without its line end, and with its last part gone, the trailer still vouches for every row.
+    # Without its line end or its digest, the trailer still confirms every row.
     assert passed == [len(content) - 1 - digest, len(content) - digest, len(content) - 1]
 
 
@@ -34,7 +34,7 @@ def test_cut_at_every_byte_without_a_trailer(sample, read):
             feed = read(content[:size])
         except FeedRefused:
             continue
-        # Only a cut between two lines can pass; the limits of the source are what sees it.
+        # Only a cut between two lines can pass; the limits of the source find it.
         assert size in ends
         assert feed.facts.rows == content[:size].count(b"\n") - 1
         ends.remove(size)
@@ -73,7 +73,7 @@ def test_every_row_broken_in_turn(kind, sample, read):
         others = {m: p for m, p in feed.people.items() if m != owner}
         assert others == {m: intact.people[m] for m in others}
         if owner in feed.people:
-            # Another row of theirs is left; that the broken one is nobody's holds every absence.
+            # They have another row; the broken one belongs to nobody, so every absence is held.
             assert feed.facts.unattributed > 0
             assert set(feed.people[owner].assignments) < set(intact.people[owner].assignments)
         else:

@@ -1,4 +1,4 @@
-"""Sets of national feeds with random faults: each is read, or refused with a documented code."""
+"""Sets of national feeds with random faults: each set is read, or refused with a documented code."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ FOUND: Mapping[str, tuple[str, str, Mapping[str, bytes]]] = {
 
 
 def damaged(contents: Mapping[str, bytes], stem: str, chance: random.Random, folder_: Path) -> Path:
-    """A set with one to three faults, as a folder or an archive that may be damaged itself."""
+    """Writes a set with one to three faults, as a folder or as an archive that may be damaged itself."""
     broken = dict(contents)
     for _ in range(chance.randint(1, 3)):
         name = chance.choice([*broken])
@@ -90,7 +90,7 @@ def damaged(contents: Mapping[str, bytes], stem: str, chance: random.Random, fol
 
 
 def outcome(path: Path, source: SourceSettings) -> tuple[set[str], Mapping[str, object]]:
-    """The codes of a set, and the table in which they must be."""
+    """The codes of a set, and the table that must contain them."""
     try:
         feed = read_feed(path, source)
     except FeedRefused as error:
@@ -117,7 +117,7 @@ def test_a_damaged_set_is_read_or_refused_with_a_documented_code(tmp_path, kind,
         own = tmp_path / str(seed)
         own.mkdir()
         path = damaged(contents, stem, random.Random(seed), own)
-        # a name of its own, so that no damaged set is what another one changes
+        # its own source name, so that no set builds on a damaged one
         codes, why = outcome(path, replace(source, name=f"set{seed}") if kind != "delta" else source)
         assert codes <= why.keys(), f"seed {seed}"
         refused += why is REFUSALS

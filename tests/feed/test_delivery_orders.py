@@ -1,5 +1,5 @@
-"""Complete sets and deltas of AAF in every order of delivery: the end is that of the right order, and what is
-refused on the way says why.
+"""Complete sets and deltas of AAF in every order of delivery: the result is that of the right order, and each
+refusal on the way has a reason.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from .test_aaf_deltas import CLAIRE, IDA, ZOE, population, said
 
 MONDAY = date(2026, 9, 7)
 WHY = {"missing-delta", "no-complete-set", "older", "doubled-delta"}
-"""The reasons for which a set may be refused for its order."""
+"""The codes with which a set may be refused because of its order."""
 People = dict[str, Person]
 
 
 class Host:
-    """A host that applies what was delivered as its nights do: all of it together, or nothing."""
+    """A host whose nights apply what was delivered: all of it together, or nothing."""
 
     def __init__(self, folder: Path, **settings: object) -> None:
         folder.mkdir(mode=0o700)
@@ -44,8 +44,8 @@ class Host:
         self.why: list[str] = []
 
     def night(self, delivered: Iterable[Path]) -> None:
-        """Older feeds are left out by later nights; what else is refused waits for the next one."""
-        translated_sets.clear()  # each night is a process of its own
+        """Feeds refused as older or doubled are dropped; others that are refused wait for the next night."""
+        translated_sets.clear()  # each night is a separate process
         self.waiting += delivered
         while self.waiting:
             try:
@@ -75,12 +75,12 @@ class Host:
 
 
 def deliveries(folder: Path, sorts: str, seed: int) -> tuple[list[Path], People]:
-    """Sets of days one after the other, C complete and D a delta, and the people at their end."""
+    """Sets of consecutive days, C for complete and D for delta, and the people at the end."""
     chance, people, paths = random.Random(seed), [CLAIRE, ZOE, IDA, Agent("509", given="Ève", sn="ROUX")], []
     folder.mkdir()
     for number, sort in enumerate(sorts):
         day = f"{MONDAY + timedelta(number):%Y%m%d}"
-        # nobody is born on the day of another, who may be the same person
+        # all birth dates differ, so that no two people count as one person
         after = [
             replace(
                 agent,
@@ -120,7 +120,7 @@ def test_sets_that_come_in_heaps_and_again_end_the_same(tmp_path: Path, seed: in
         size = chance.randint(1, 3)
         host.night(dict.fromkeys(remaining[:size]))
         remaining = remaining[size:]
-    # what an earlier refusal of the whole night left behind
+    # the feeds that an earlier refusal of a whole night left behind
     host.night(dict.fromkeys(paths))
     assert host.people == end
     assert {*host.why} <= WHY

@@ -52,7 +52,7 @@ def test_a_set_of_gpei_is_of_the_perimeter_that_it_declares(tmp_path):
     feed = read_feed(zipped(tmp_path / "CLG80_GPEI_Complet_20260901.zip", gpei(contents)), GPEI)
     assert posts(feed, "500") == [("0800009A", "ENS", "principale"), ("0800010B", "ENS", "secondaire")]
     assert feed.people["501"].birth_date == date(1980, 7, 14)
-    # what other sets of the source list is not absent here
+    # what is in other sets of the source is not absent here
     assert feed.written.uais == {"0800009A", "0800010B", "0800002T"}
     for number, declared in enumerate(("listeDept=[002]", "listeDept=[080, 002] listeSecteur=[PU]", "")):
         other = folder(tmp_path / f"set{number}", gpei(contents, declared))
@@ -136,14 +136,14 @@ def test_a_person_of_sts_who_is_there_twice_is_held(tmp_path):
 
 
 def test_parts_of_a_source_are_compared_with_their_own(tmp_path):
-    """One after the other, whatever their size and their date."""
+    """Each part is compared with the part before it, whatever the size and date of other parts."""
     crowd = [replace(CLAIRE, id=str(1000 + n)) for n in range(120)]
     source = SourceSettings("aaf2d", format="aaf")
     large = read_feed(folder(tmp_path / "a", files(crowd, "20260902", name="ENT_0800009A")), source).facts
     small = read_feed(folder(tmp_path / "b", files([ZOE], "20260901", name="ENT_0800010B")), source).facts
     last = record_of(replace(large, part=False), large.date)
     assert feed_refusals(small, last, frozenset(), frozenset(), source, date(2026, 9, 2)) == []
-    # nor is a whole set compared with a part
+    # a whole set is not compared with a part either
     assert record_of(small, small.date, last) == replace(last, digest=small.digest, date=small.date)
     assert record_of(small, small.date).rows == 0
     assert order_refusals(small, {large.digest}, 1) == []

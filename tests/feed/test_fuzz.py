@@ -1,4 +1,4 @@
-"""Any bytes at all: a Feed or FeedRefused comes out, never anything else."""
+"""Any bytes give a Feed or raise FeedRefused, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wrong files, each by its name: refused with the right reason, or its people held; never fewer people."""
+"""Wrong files, each with a name: refused with the right reason, or people are held; never fewer people."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ REFUSED: dict[str, tuple[Made, list[str], dict]] = {
 }
 
 HELD: dict[str, tuple[Made, set[str], int, set[str], dict]] = {
-    # name -> (bytes, held, rows that are nobody's, codes, settings)
+    # name -> (bytes, held, number of rows that belong to nobody, codes, settings)
     "field too few": (
         lambda s: _plain(s).replace(b"Claire;", b"Claire"),
         {"0001"},

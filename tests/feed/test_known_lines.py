@@ -1,4 +1,4 @@
-"""A file is found to be the same, with or without what is known of the lines of the file before it."""
+"""A file is read the same, with or without the known lines of the previous file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def found(path: Path, key: bytes, known_lines: KnownLines | None) -> tuple:
 
 
 def again(known_lines: KnownLines) -> KnownLines:
-    """The same, written and read."""
+    """The same lines, written and read back."""
     return unpacked(memoryview(b"".join(packed(known_lines.basis, known_lines.lines))))
 
 
@@ -45,7 +45,7 @@ def again(known_lines: KnownLines) -> KnownLines:
 def test_known_lines_change_nothing_but_the_time(
     most: int, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # columns with more distinct values are no longer sampled from the next multiple of so many lines on
+    # a column with more distinct values is no longer sampled from the next multiple of PRUNE lines on
     monkeypatch.setattr(csv_row_validator, "MOST_DISTINCT", most)
     monkeypatch.setattr(fingerprints, "PRUNE", 16)
     monkeypatch.setattr(fingerprints, "LINES", size)

@@ -57,10 +57,10 @@ PART = replace(FACTS, part=True, kind="sts_emp_0800009A_2026")
         (None, "b", None, "ab", "", []),
         (None, "a", None, "ab", "", ["older"]),
         (None, "c", None, "ab", "", []),
-        # the one that was applied last, and a newer one in the same run
+        # the feed that was applied last, and a newer one in the same run
         (None, "b", None, "ab", "c", ["older"]),
         (None, "c", None, "ab", "c", []),
-        # two new ones
+        # two new feeds
         (None, "c", None, "ab", "cd", ["order-unknown"]),
         # dates
         (DAY, "c", date(2026, 11, 4), "ab", "", ["older"]),
@@ -271,7 +271,7 @@ def test_a_column_of_few_distinct_values(before, now, refused):
 
 
 def test_values_are_compared_with_all_feeds_that_are_remembered():
-    """Each night one more is a head of school: the last feed alone shows no difference."""
+    """Each night more people are heads of school: the last feed alone shows no difference."""
     past = [_past(uncommon={"fonction": 2 + 20 * night}) for night in range(10)]
     messages = _columns(columns={}, uncommon={"fonction": 293}, past=past)
     assert len(messages) == 1
@@ -305,7 +305,7 @@ FORMS = {"matricule": {"9": 990, "9a": 10}}
     ],
 )  # fmt: skip
 def test_columns_that_differ_are_a_warning_before_they_refuse(changes, warned):
-    """From a quarter of what refuses the feed, after three nights; the first ones have nothing to compare."""
+    """The warning begins at a quarter of what refuses the feed, after three nights that can be compared."""
     usual = replace(FACTS, columns=COLUMNS, values=_values(VARIED, 1000), forms=FORMS)
     record = None
     for night in range(4):
@@ -317,7 +317,7 @@ def test_columns_that_differ_are_a_warning_before_they_refuse(changes, warned):
 
 
 def test_what_is_remembered_of_a_feed():
-    """Ten full feeds, each once; of counted columns the most frequent values alone."""
+    """The last ten full feeds, each once; for counted columns only the most frequent values."""
     values = {"corps": {**{f"{n}": 100 - n for n in range(9)}, "rare": 4}, "position": {"": 4}}
     record = LAST
     for night in range(12):
@@ -335,7 +335,7 @@ def test_what_is_remembered_of_a_feed():
 
 
 def test_what_a_feed_is_compared_with():
-    """Nothing that was undone, nothing before what somebody let through."""
+    """It is not compared with undone feeds, nor with those before one that somebody accepted."""
     first, let, after = _past(), replace(_past(accepted=True), digest="let"), replace(_past(), digest="after")
     assert comparable([first, let, after], ()) == (let, after)
     assert comparable([first, let, after], ["let"]) == (first, after)

@@ -1,4 +1,4 @@
-"""The rejects file: written whole and private, corrected, fed again."""
+"""The rejects file: it is written whole and private, corrected and fed again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _without_reasons(content: bytes, delimiter: str) -> list[bytes]:
 
 
 def _blanked(row: bytes) -> bytes:
-    """The row as it stands in a rejects file: without its NUMEN."""
+    """The row as it is in a rejects file: without its NUMEN."""
     return re.sub(rb"\b[0-9]{2}[A-Z][0-9]{7}[A-Z]{3}\b", b"", row)
 
 
@@ -50,7 +50,7 @@ def test_corrected_rejects_give_the_whole_person(sample, read, tmp_path):
     write_rejects(path, read(_with_a_wrong_uai(sample)), SOURCE)
     corrected = path.read_bytes().replace(b"0800002Z", b"0800002T")
     again = read(corrected, trailer=True)
-    # without its NUMEN, which a blank never erases
+    # without the NUMEN, which a blank never erases
     assert again.people == {"0003": replace(feed.people["0003"], numen=None)}
     assert (again.facts.full, again.facts.complete) == (False, False)
     assert [r.code for r in again.remarks] == ["rejects-file"]
@@ -69,7 +69,7 @@ def test_rejects_fed_again_uncorrected_are_the_same(sample, read, delimiter, end
     feed = read(text)
     once = rejects_content(feed, SOURCE)
     again = read(once)
-    # Reasons may count fields anew; the rows themselves are the same bytes.
+    # The reasons may have other counts of fields; the rows themselves are the same bytes.
     assert _without_reasons(rejects_content(again, SOURCE), delimiter) == _without_reasons(once, delimiter)
     assert [_blanked(raw.replace(b"\r\n", b"\n")) for raw in feed.raw_lines.values()] == [
         row + b"\n" for row in _without_reasons(once, delimiter)[1:]
@@ -127,7 +127,7 @@ def test_a_folder_that_is_not_there_is_said(sample, read, tmp_path):
     "typed", ["2OE1001371ZQA", "20E1001371Z", "20E1001371ZQAB", "20E-1001371-ZQA", "123", "x y"]
 )
 def test_a_mistyped_numen_is_masked(sample, read, typed):
-    """It gives the right one away; the row stays rejected, with its reason."""
+    """It reveals the right one; the row stays rejected, with its reason."""
     feed = read(sample.text(sample.row(numen=typed)))
     content = rejects_content(feed, SOURCE)
     row = content.split(b"\n")[1]

@@ -1,4 +1,4 @@
-"""What one row may say, and what is said of one that may not."""
+"""What a row may contain, and the message for one that is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a large feed costs: printed, never a matter of passing."""
+"""What a large feed costs: it is printed, and no test fails because of it."""
 
 from __future__ import annotations
 

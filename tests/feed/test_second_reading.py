@@ -1,4 +1,4 @@
-"""The second reading of a feed reads the rows that a run needs, and finds what a reading of all finds."""
+"""The second reading of a feed reads only the rows that a run needs, and finds what a full one finds."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_feed_that_changed_since_the_first_reading_is_refused(
     path.write_text(BODY + TRAILER, encoding="utf-8")
     skipped = skipping(path)
     path.write_text((BODY + TRAILER).replace(was, is_now), encoding="utf-8")
-    if hidden and not was.startswith("0001"):  # what is read is compared with its digest as well
+    if hidden and not was.startswith("0001"):  # rows that are read are compared with their digests too
         monkeypatch.setattr(reader.OpenFeed, "state", lambda _opened: skipped.lines.state)
     with pytest.raises(FeedRefused) as refused:
         read_feed(path, SOURCE, skipped)

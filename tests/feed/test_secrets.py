@@ -1,4 +1,4 @@
-"""A NUMEN is shown nowhere, whichever column it slipped into."""
+"""A NUMEN is shown nowhere, whichever column it is in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_no_message_and_no_repr_shows_a_numen(column, written, sample, read):
     texts = [repr(feed), repr(feed.people), *feed.held.values(), *feed.held]
     texts += [str(r) for r in feed.rejections] + [str(r) for r in feed.remarks]
     for text in texts:
-        # A matricule or a name that only looks like one is what HR says it is; it is in no message then.
+        # A matricule or a name that only looks like a NUMEN is kept as HR says; no message contains it.
         if column in (
             "nom_famille",
             "prenom",

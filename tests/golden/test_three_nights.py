@@ -1,7 +1,7 @@
 """Three nights of invented people give the plans, journal, accounts and answers of the files beside this one.
 
-A change of behaviour shows here as a difference, so that none happens unnoticed. Write the files anew with
-`tests/run tests/golden --update-golden`, and say in the commit which differences are meant.
+A change of behaviour shows here as a difference, so that none goes unnoticed. Write the files anew with
+`tests/run tests/golden --update-golden`, and say in the commit which differences are intended.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _VOLATILE = (
     (re.compile(r"\b" + re.escape(socket.gethostname())), "HOST"),
     (re.compile(r"(/[\w.-]+)*/piactl-test-\w+"), "DIR"),
 )
-"""What differs between two runs of the same nights: run ids, instants, digests, who runs them."""
+"""What differs between two runs of the same nights: run ids, instants, digests, and who runs them."""
 
 
 @pytest.fixture(scope="module")
 def nights() -> Iterator[dict[str, Any]]:
-    """Runs the three nights and a few one-off commands; what each command said, by name of golden file."""
+    """Runs the three nights and a few one-off commands; gives each output by the name of its golden file."""
     folder = Path(tempfile.mkdtemp(prefix="piactl-test-"))
     try:
         box = folder / "box"
@@ -101,14 +101,14 @@ def _three_nights(academy: Academy) -> dict[str, Any]:
     outputs["timeline"] = [run("account", "timeline", uid, "--as-of", TODAY) for uid in uids[:4]]
     outputs["forecast"] = run("forecast", "--as-of", TODAY, "--until", "2027-01-15")
     outputs["undo"] = run("undo", "last", "--reason", "wrong account", "--as-of", TODAY)
-    outputs["undo"].pop("command")  # the words of whatever runs the test
+    outputs["undo"].pop("command")  # the words of the program that runs the test
     outputs["exit-codes"] = codes
     outputs["journal"] = [_journal_kinds(line) for line in run("journal", "show")]
     return outputs
 
 
 def _uids(people: Any) -> Iterator[str]:
-    """The uids of the cast, whose parts are people or lists of people."""
+    """The uids of the cast, in which each role is a person or a list of people."""
     for part in people.values() if isinstance(people, dict) else people:
         if isinstance(part, dict) and "uid" in part:
             yield part["uid"]
@@ -128,7 +128,7 @@ def _golden_text(value: Any) -> str:
 
 
 def _lines(value: Any, depth: int = 2) -> Iterator[str]:
-    """JSON with the members of the outer `depth` levels on a line each, so that differences are readable."""
+    """JSON with each member of the outer `depth` levels on its own line, so that differences are readable."""
     if not value or not depth or not isinstance(value, dict | list):
         yield json.dumps(value, ensure_ascii=False, sort_keys=True)
         return

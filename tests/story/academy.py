@@ -1,4 +1,4 @@
-"""One sandbox with its files, and the command run on it, as an administrator would."""
+"""One sandbox with its files, and the command run on it as an administrator would."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Entries = dict[str, dict[str, list[bytes]]]
 
 
 def prepared(prepare: Callable[[Academy], Academy]) -> Any:
-    """A fixture: an academy of the test's own as `prepare` leaves one, which is called once in a process."""
+    """A fixture: an academy for one test, as `prepare` leaves it; `prepare` is called once in a process."""
 
     def fixture(make_academy: Callable[..., Academy]) -> Academy:
         return make_academy(after=prepare)
@@ -58,8 +58,8 @@ class Ran:
 
 @dataclass
 class Academy:
-    """`said` is everything that any command printed, for those who look for what should not be there; `left`
-    is what the function returned that prepared it, with the academy that was prepared."""
+    """A sandbox with its files. `said` is everything that any command printed, for tests that search it for
+    what should not be there; `left` is what the function that prepared the academy returned."""
 
     sandbox: Sandbox
     folder: Path
@@ -68,7 +68,7 @@ class Academy:
     left: Any = None
 
     def run(self, *arguments: str | Path, stdin: str = "") -> Ran:
-        """In this process, for speed; the front door is the one that `piactl` itself uses."""
+        """Runs a command in this process, for speed, through the same entry point as `piactl` itself."""
         out, err = io.StringIO(), io.StringIO()
         words = ["--config", str(self.sandbox.config), *map(str, arguments)]
         with patch.object(sys, "stdin", _Stdin(stdin)), redirect_stdout(out), redirect_stderr(err):
@@ -76,7 +76,7 @@ class Academy:
         return self._ran(code, out.getvalue(), err.getvalue())
 
     def spawn(self, *arguments: str | Path, stdin: str | None = None, **environment: str) -> Ran:
-        """As a process of its own."""
+        """Runs a command as a separate process."""
         done = subprocess.run(
             self.words(*arguments),
             input=stdin,
@@ -105,7 +105,7 @@ class Academy:
     # Files
 
     def feed(self, *rows: str, day: str = "2026-09-01", source: str = "hr", mark: str = "") -> Path:
-        """A whole feed of that day in a file of its own; the date stands in its last line."""
+        """Writes a whole feed of that day into a new file; its last line has the date."""
         return self.raw_feed(text(rows, day).encode(), source=source, mark=mark)
 
     def raw_feed(self, content: bytes, *, source: str = "hr", mark: str = "") -> Path:
@@ -115,7 +115,7 @@ class Academy:
         return path
 
     def allow_up_to(self, most: int, *kinds: str) -> None:
-        """Lets the guards of these kinds, or all, pass so many accounts, however few there are, all year."""
+        """Lets the guards of these kinds, or all, pass `most` accounts all year, even if there are few."""
         path = self.sandbox.folder / "policy.yaml"
         policy = path.read_text(encoding="utf-8")
         if not kinds:
@@ -128,39 +128,39 @@ class Academy:
         path.write_text(policy, encoding="utf-8")
 
     def edit(self, name: str, old: str, new: str) -> None:
-        """Changes the one place where `old` stands in a file of the sandbox."""
+        """Replaces the only occurrence of `old` in a file of the sandbox."""
         path = self.sandbox.folder / name
         before = path.read_text(encoding="utf-8")
         assert before.count(old) == 1, f"{old!r} stands {before.count(old)} times in {name}"
         path.write_text(before.replace(old, new), encoding="utf-8")
 
     def sources(self, **sources: str) -> None:
-        """Replaces the sources of the configuration: name -> its settings in YAML; files NAME-*.csv."""
+        """Replaces the sources of the configuration: name -> settings in YAML; the files are NAME-*.csv."""
         lines = [f'  {name}: {{{settings}, files: ["{name}-*.csv"]}}' for name, settings in sources.items()]
         self.edit("piactl.yaml", '  hr: {kind: full, files: ["*.csv"]}', "\n".join(lines))
 
     # Commands
 
     def night(self, as_of: str, *feeds: Path, code: int = 0) -> Ran:
-        """`nightly` as of a day, which must end with this exit code."""
+        """Runs `nightly` as of a day; it must end with this exit code."""
         ran = self.run("nightly", *feeds, "--as-of", as_of, "-o", "json")
         assert ran.code == code, f"exit {ran.code}, not {code}: {ran.out}{ran.err}"
         return ran
 
     def nights(self, as_of: str, *feeds: Path) -> Ran:
-        """A night without a feed on the eve of a day, and one on the day: an archival needs both."""
+        """Runs a night without a feed on the eve of a day, and one on the day: an archival needs both."""
         self.night((date.fromisoformat(as_of) - timedelta(days=1)).isoformat())
         return self.night(as_of, *feeds)
 
     def quiet_night(self, as_of: str, *feeds: Path) -> None:
-        """A night that must write to no account."""
+        """Runs a night that must write to no account."""
         before = self.stamps()
         ran = self.night(as_of, *feeds)
         assert ran.json["summary"] == {}
         assert self.stamps() == before
 
     def twice(self, as_of: str, *feeds: Path) -> Ran:
-        """A night, and the same once more, which must write to no account."""
+        """Runs a night, and then the same night again, which must write to no account."""
         ran = self.night(as_of, *feeds)
         self.quiet_night(as_of, *feeds)
         return ran
@@ -200,12 +200,12 @@ class Academy:
         return self.sandbox.entries(self.sandbox.accounts, "(objectClass=piactlAccount)")
 
     def stamps(self) -> dict[str, list[bytes]]:
-        """The entryCSN of everything below the accounts: what any write at all would move."""
+        """The entryCSN of everything below the accounts: any write would change it."""
         entries = self.sandbox.entries(self.sandbox.accounts, attributes=("entryCSN",))
         return {dn: entry["entryCSN"] for dn, entry in entries.items()}
 
     def managed(self) -> dict[str, dict[str, list[bytes]]]:
-        """What piactl keeps of each account, to compare two directories; digests are under other keys."""
+        """What piactl keeps of each account, to compare directories; without digests, as keys may differ."""
         keyed = {"piactlMatriculeDigest", "piactlNumenDigest"}
         return {
             dn: {name: sorted(entry[name]) for name in MANAGED if name in entry and name not in keyed}
@@ -213,13 +213,13 @@ class Academy:
         }
 
     def change(self, uid: str, **attributes: list[str]) -> None:
-        """Another program: root replaces values of an account."""
+        """Acts as another program: root replaces values of an account."""
         changes = {name: [(ldap3.MODIFY_REPLACE, values)] for name, values in attributes.items()}
         with self.sandbox.root() as connection:
             connection.modify(self.dn(uid), changes)
 
     def recorded(self, uid: str, **attributes: list[str]) -> None:
-        """Like `change`, but as if piactl had written it: with a base that fits."""
+        """Like `change`, but as if piactl had written it: with a matching base."""
         self.change(uid, **attributes)
         configuration = open_configuration(self.sandbox.config)
         bases, dn = configuration.encoding.bases, self.dn(uid)
@@ -233,14 +233,14 @@ class Academy:
 
     @contextmanager
     def nothing_written(self) -> Iterator[None]:
-        """Inside, no account may be written, made or taken away."""
+        """Inside, no account may be written, made or removed."""
         before = self.stamps()
         yield
         assert self.stamps() == before
 
 
 class _Stdin(io.StringIO):
-    """Text on stdin, with the bytes under it that a plan is read from."""
+    """Text on stdin, and its bytes, from which a plan is read."""
 
     @property
     def buffer(self) -> io.BytesIO:

@@ -1,4 +1,4 @@
-"""An academy of the test's own."""
+"""An academy for each test."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .academy import Academy
 
 @pytest.fixture(autouse=True)
 def in_batches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With --in-batches people are evaluated in chunks of two, as they are in chunks of some thousands where
-    there are more; every story ends the same."""
+    """With --in-batches people are evaluated in chunks of two, as large populations are in chunks of some
+    thousands; every story ends the same."""
     if request.config.getoption("--in-batches"):
         monkeypatch.setattr(chunks, "FEWEST", 0)
         monkeypatch.setattr(chunks, "SIZE", 2)
@@ -28,8 +28,8 @@ def in_batches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def make_academy(make_sandbox: Callable[..., Sandbox], tmp_path: Path) -> Callable[..., Academy]:
-    """Makes academies, each on its own sandbox: new ones, or as they are `after` a function of an academy,
-    which is called once in a process."""
+    """Makes academies, each on its own sandbox: new ones, or as the function `after` leaves them, which is
+    called once in a process."""
 
     def make(
         *, accesslog: bool = False, fresh: bool = False, after: Callable[[Academy], Any] | None = None
@@ -48,7 +48,7 @@ def make_academy(make_sandbox: Callable[..., Sandbox], tmp_path: Path) -> Callab
 
 @cache
 def _kept(after: Callable[[Academy], Any], accesslog: bool) -> Academy:
-    """A stopped academy after the function."""
+    """A stopped academy, as the function leaves it."""
     with preparing(accesslog=accesslog) as sandbox:
         academy = Academy(sandbox, kept_folder())
         academy.left = after(academy)

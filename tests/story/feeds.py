@@ -32,7 +32,7 @@ def row(**values: str) -> str:
 
 
 def crowd(number: int, **values: str) -> list[str]:
-    """So many people with a post each and names of their own, matricules from 5000."""
+    """`number` people with one post each and different names; matricules from 5000."""
     return [
         row(matricule=str(5000 + n), prenom="Louise", nom_famille=f"Vauban{_letters(n)}", **values)
         for n in range(number)
@@ -40,12 +40,12 @@ def crowd(number: int, **values: str) -> list[str]:
 
 
 def _letters(number: int) -> str:
-    """A number as letters, for names have no digits: 0 is aaa."""
+    """A number as letters, because names have no digits: 0 is aaa."""
     return "".join(chr(97 + number // power % 26) for power in (676, 26, 1))
 
 
 def text(rows: Sequence[str], day: str = "") -> str:
-    """A whole feed; with `day` the closing line that makes it complete and dates it."""
+    """A whole feed; with `day` it has the last line, which makes it complete and dates it."""
     lines = [HEADER, *rows]
     if day:
         lines.append(f"#FIN;rows={len(rows)};date={day}")

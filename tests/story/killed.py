@@ -1,4 +1,4 @@
-"""A program that runs a command of piactl and kills it at one call of some functions."""
+"""A program that runs a command of piactl and kills it at one call of certain functions."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ sys.exit(run(words))
 
 
 def killed_at_calls_of(*names: str) -> str:
-    """The source of the program: its first argument is the number of the call, counted over all of `names`
-    (`write_ahead.Settlement`, `hooks.called`), the others are those of the command."""
+    """The source of the program. Its first argument is the number of the call, counted over all functions in
+    `names` (`write_ahead.Settlement`, `hooks.called`); the others are the words of the command."""
     return _PROGRAM.replace("{names}", repr(names))

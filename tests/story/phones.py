@@ -1,4 +1,4 @@
-"""A telephone with an authenticator, and devices of people got by the command."""
+"""A telephone with an authenticator, and devices that people get by commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KNOWN = ("--administrator", "--reason", "known in person")
 
 @dataclass
 class Phone:
-    """Shows each code once, the first that is not over. `ahead` is how wrong its clock is, in seconds."""
+    """Shows each code once, first the current one. `ahead` is by how many seconds its clock is fast."""
 
     secret: str
     ahead: int = 0
@@ -36,7 +36,7 @@ class Phone:
 
 
 def enrolled(academy: Academy, uid: str, *options: str, ahead: int = 0) -> Phone:
-    """A new device, scanned by a telephone and not verified yet."""
+    """The telephone of a new device that is not verified yet."""
     file = academy.folder / f"{uid}-{academy.feeds}-{time.monotonic_ns()}.uri"
     ran = academy.run("otp", "enroll", uid, "--uri-file", file, *options)
     assert ran.code == 0, ran.err
@@ -49,7 +49,7 @@ def secret_in(file: Path) -> str:
 
 
 def verified(academy: Academy, uid: str, *options: str, ahead: int = 0) -> Phone:
-    """A device in force."""
+    """The telephone of a device in force."""
     phone = enrolled(academy, uid, *options, ahead=ahead)
     ran = verify(academy, uid, phone.code(), *options)
     assert ran.code == 0, ran.err

@@ -1,6 +1,6 @@
-"""Nights of invented people in a directory that is only memory, by the functions that plan a real night.
+"""Nights of invented people in a directory in memory, by the functions that plan a real night.
 
-Cheap enough for months of nights: nothing is written anywhere but the feeds.
+They are cheap enough for months of nights: only the feeds are written.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ Rows = list[list[str]]
 
 
 class Rehearsal:
-    """A configuration with the shipped policy, full sources (`rh` alone unless others are given) with the
-    default limits of a feed and those of the shipped configuration in the rentrée, delta sources, and a
-    directory in memory. The files of a source are NAME-*.csv."""
+    """A configuration with the shipped policy, full sources (only `rh` unless others are given) with the
+    default limits of a feed and the shipped ones in the rentrée, delta sources, and a directory in memory.
+    The files of a source are NAME-*.csv."""
 
     def __init__(
         self, folder: Path, register: Path, full: Sequence[str] = ("rh",), deltas: Sequence[str] = ()
@@ -70,12 +70,12 @@ class Rehearsal:
         return plan_at_once(self.directory, self.site, sourced, day, accepted)
 
     def period(self, day: date) -> str:
-        """The period of the guards that a day lies in, "ordinary" where in none."""
+        """The period of the guards on that day; "ordinary" if there is none."""
         periods = self.site.policy.periods
         return next((p.name for p in periods if in_period(day, p.first, p.last)), "ordinary")
 
     def make(self, ready: ReadyPlan, day: date) -> None:
-        """The directory as the night would leave it."""
+        """Changes the directory as the night would."""
         self.directory.apply(write.write for write in ready.writes)
         self.directory.apply(ready.records)
         assert ready.last is not None
@@ -92,7 +92,7 @@ class Rehearsal:
 
 @dataclass(frozen=True)
 class Crowd:
-    """Invented people: the rows of a complete feed of `day`, and the register that goes with them."""
+    """Invented people: the rows of a complete feed of `day`."""
 
     people: int
     day: date

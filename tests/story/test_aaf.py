@@ -1,4 +1,4 @@
-"""Nights of AAF beside HR: a supplement adds posts, and closes, renames and rewrites nothing."""
+"""Nights of AAF beside HR: a supplement adds posts; it closes, renames and rewrites nothing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def posts(academy: Academy, day: str, name: str = "claire.dubreuil") -> list[tup
 
 
 def supplemented(academy: Academy) -> Academy:
-    """After a night of HR and one with both."""
+    """An academy after a night of HR and one with both."""
     with_aaf(academy)
     academy.night("2026-09-01", hr(academy, "2026-09-01"))
     academy.night("2026-09-02", hr(academy, "2026-09-02"), aaf(academy, "20260902"))
@@ -121,7 +121,7 @@ def test_a_set_of_one_establishment_ends_nothing_elsewhere(make_academy) -> None
 
 
 def test_deltas_of_more_establishments_than_digests_are_remembered(make_academy, monkeypatch) -> None:
-    """Each follows the set of its own establishment, however many others were applied since."""
+    """Each delta follows the set of its own establishment, however many others were applied since."""
     monkeypatch.setattr("piactl.flows.plan.inputs.merge_feeds.REMEMBERED", 1)
     academy = make_academy(after=supplemented)
     ida = Agent("501", ("4079$ENS",), sn="ROY", given="Ida", birth="")
@@ -174,13 +174,13 @@ def test_deltas_beside_hr(make_academy) -> None:
     academy.night("2026-09-03", hr(academy, "2026-09-03"), third)
     new_post = (MILLEVOYE, "ENS", "2026-09-03")
     assert posts(academy, "2026-09-03")[1:] == [ELSEWHERE, new_post]
-    # one is missing, and one doubled
+    # one delta is missing, and one is doubled
     with academy.nothing_written():
         ran = academy.night("2026-09-05", change(academy, "20260905", moved), code=6)
         assert "[missing-delta]" in ran.err
         ran = academy.night("2026-09-03", change(academy, "20260903", person(CLAIRE)), code=6)
         assert "[doubled-delta]" in ran.err
-    # the second set without the post confirms that it is gone; what the deletion names ends at once
+    # the second set without the post confirms that it is gone; the posts of a deleted person end at once
     fourth = change(academy, "20260904", person(Agent("501", ("4079$ENS",), sn="ROY", given="Ida", birth="")))
     checked = academy.run("feed", "check", fourth)
     assert "a delta on the set of 2026-09-03: 1 added, 0 modified, 0 deleted" in checked.out
@@ -199,7 +199,7 @@ def test_deltas_beside_hr(make_academy) -> None:
     assert all(kept_set["row"].startswith("500 | ") and "DUBREUIL" in kept_set["row"] for kept_set in sets)
     modes = [file.stat().st_mode & 0o777 for file in (academy.sandbox.folder / "state" / "sets").iterdir()]
     assert modes == [0o600] * 4
-    # a host without them needs the next complete set
+    # a host without the kept sets needs the next complete set
     for file in (academy.sandbox.folder / "state" / "sets").iterdir():
         file.unlink()
     ran = academy.spawn("plan", change(academy, "20260906", moved), "--as-of", "2026-09-06")
@@ -207,7 +207,7 @@ def test_deltas_beside_hr(make_academy) -> None:
 
 
 def test_deletions_of_an_authoritative_source_are_counted(academy: Academy) -> None:
-    """In one run with the set that they change, whatever the order of the arguments."""
+    """They count also in one run with the set that they change, whatever the order of the arguments."""
     with_aaf(academy)
     academy.edit("piactl.yaml", "role: supplement, namespace: aaf", "role: authoritative")
     crowd = [Agent(str(600 + n), sn="GRÉVIN", given=name) for n, name in enumerate(("Léo", "Ada", "Ève"))]
@@ -225,7 +225,7 @@ def test_deletions_of_an_authoritative_source_are_counted(academy: Academy) -> N
     assert academy.show("600", "2026-09-04")["state"] == "grace"
     assert academy.show("600", "2026-09-04")["assignments"][0]["end"] == "2026-09-03"
     assert academy.show("601", "2026-09-04")["address"] == "ada.noel@ac-amiens.fr"
-    # the next delta goes on from what that run read
+    # the next delta builds on what that run read
     academy.night("2026-09-05", change(academy, "20260905", deletion("601")), code=4)
 
 
@@ -266,18 +266,18 @@ def test_the_md5_beside_a_set_is_checked_and_is_no_feed(both: Academy) -> None:
     beside.write_text(f"{digest}  {path.name}\n")
     ran = both.night("2026-09-01", feed, path, beside)
     assert "not read" not in ran.err
-    # it moves with its set
+    # the .md5 is moved with its set
     applied = (both.sandbox.folder / "state" / "applied.sha256").read_text().split()
     assert applied[1::2] == [str(feed), str(path), str(beside)]
     assert applied[4] == hashlib.sha256(beside.read_bytes()).hexdigest()
-    # one that a set left behind
+    # a .md5 whose set is gone
     path.unlink()
     ran = both.night("2026-09-02", hr(both, "2026-09-02"), beside)
     assert f"{beside}: not read" in ran.err
 
 
 def test_the_same_people_as_csv_as_aaf_and_as_both_have_accounts_that_agree(make_academy) -> None:
-    """Two nights, since a supplement joins accounts that it finds."""
+    """There are two nights, because a supplement joins only accounts that exist."""
     agents = [
         Agent("500", ("4077$ENS$E$L0202", "4078$ENS$E$L0202")),
         Agent("501", ("4078$DOC$D$",), sn="NOËL", birth_name="LEFÈVRE", given="Zoé", home="4078"),

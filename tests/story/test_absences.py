@@ -1,4 +1,4 @@
-"""What the silence of a feed means, night by night."""
+"""What it means if a feed does not list something, night by night."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def posts(academy: Academy, uid: str, day: str) -> list[tuple[str, str, Any]]:
 
 
 def feed(academy: Academy, day: str, *rows: str, note: str = "") -> Any:
-    """A feed that differs from all others by what nobody reads."""
+    """A feed with these rows and Ida; `note`, a part of her name, makes it differ from other feeds."""
     return academy.feed(*rows, row(matricule="1999", prenom="Ida", nom_famille=f"Roy{note}"), day=day)
 
 
@@ -39,11 +39,11 @@ def test_a_person_is_listed_once_and_ended_at_the_second_feed(academy: Academy) 
     academy.twice("2026-09-11", first)
     assert posts(academy, "hugo.vasseur", "2026-09-11") == [("0800009A", "2025-09-01", None)]
 
-    # the same feed for a third night is no further testimony
+    # the same feed on a third night does not count again
     academy.quiet_night("2026-09-12", first)
     assert posts(academy, "hugo.vasseur", "2026-09-12") == [("0800009A", "2025-09-01", None)]
 
-    # a later one is; the end is the day before the first that lacked it
+    # a later one counts; the end is the day before the first feed without the row
     academy.twice("2026-09-14", feed(academy, "2026-09-14", CLAIRE))
     assert posts(academy, "hugo.vasseur", "2026-09-14") == [("0800009A", "2025-09-01", "2026-09-10")]
     assert academy.show("hugo.vasseur", "2026-09-14")["state"] == "grace"
@@ -86,7 +86,7 @@ def test_a_row_of_nobody_holds_every_absence(academy: Academy) -> None:
     for day in ("2026-09-11", "2026-09-12", "2026-09-13"):
         academy.quiet_night(day, feed(academy, day, CLAIRE, nobody))
     assert posts(academy, "hugo.vasseur", "2026-09-13") == [("0800009A", "2025-09-01", None)]
-    # and such nights were not counted either
+    # such nights were not counted either
     academy.quiet_night("2026-09-14", feed(academy, "2026-09-14", CLAIRE))
     academy.night("2026-09-15", feed(academy, "2026-09-15", CLAIRE))
     assert posts(academy, "hugo.vasseur", "2026-09-15") == [("0800009A", "2025-09-01", "2026-09-13")]
@@ -121,7 +121,7 @@ def test_an_explicit_end_counts_at_once(academy: Academy, kind: str) -> None:
     academy.twice("2026-09-11", feed(academy, "2026-09-11", CLAIRE, ended))
     assert posts(academy, "hugo.vasseur", "2026-09-11") == [("0800009A", "2025-09-01", "2026-09-11")]
     assert academy.values("hugo.vasseur", "pwdEndTime") == ["20261011220000Z"]
-    # a changed one too, also one that opens again
+    # a changed end too, also one that is removed
     academy.twice("2026-09-12", feed(academy, "2026-09-12", CLAIRE, HUGO))
     assert posts(academy, "hugo.vasseur", "2026-09-12") == [("0800009A", "2025-09-01", None)]
     assert academy.values("hugo.vasseur", "pwdEndTime") == []
@@ -132,7 +132,7 @@ def test_a_corrected_start_replaces(academy: Academy) -> None:
     later = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", debut="2025-10-01")
     academy.twice("2026-09-11", feed(academy, "2026-09-11", CLAIRE, later))
     assert posts(academy, "hugo.vasseur", "2026-09-11") == [("0800009A", "2025-10-01", None)]
-    # not where the old one is still there: then it is a second row over the first
+    # but not if the old row is still there: then it is a second row over the first
     academy.twice("2026-09-12", feed(academy, "2026-09-12", CLAIRE, later, HUGO))
     assert [start for _, start, _ in posts(academy, "hugo.vasseur", "2026-09-12")] == [
         "2025-09-01",
@@ -177,7 +177,7 @@ def test_absence_of_one_source_leaves_what_others_tell(academy: Academy) -> None
 
 
 def test_a_retirement_forgotten_on_the_day_of_archival_does_not_reopen(academy: Academy) -> None:
-    """Archival erases what was known: the feed that archives reopens when it is fed again."""
+    """Archival erases what was known, but the feed that archived does not reopen the account if fed again."""
     post = row(debut="2020-09-01")
     retired = row(debut="2026-03-01", position="retraite")
     ida = row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-09-01")
@@ -189,7 +189,7 @@ def test_a_retirement_forgotten_on_the_day_of_archival_does_not_reopen(academy: 
 
 
 def test_a_retirement_that_hr_takes_back_opens_the_account_again(academy: Academy) -> None:
-    """Two feeds without the row end it; that it once was still ends every post before it."""
+    """Two feeds without the row of the retirement end it, and the post before it counts again."""
     post = row(debut="2020-09-01")
     retired = row(debut="2026-03-01", position="retraite")
     ida = row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-09-01")

@@ -1,4 +1,4 @@
-"""One-off commands on real accounts: what they do at once, and what nights make of it afterwards."""
+"""One-off commands on real accounts: what they do at once, and what later nights do."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_closed_by_hand_and_respected_by_imports(claire: Academy) -> None:
 
 
 def test_a_preview_shows_what_follows_an_override(claire: Academy) -> None:
-    """The end of a closure, after which HR applies again; of somebody whom HR does not know, the closing."""
+    """It shows the end of a closure, after which HR applies again; for people unknown to HR, the closing."""
     close = ("account", "close", "claire.dubreuil", "--until", "2026-09-14", "--reason", "essai", "--dry-run")
     (shown,) = claire.run(*close, "-o", "json", "--as-of", DAY).json
     assert shown["outlook"][-1] == {

@@ -1,4 +1,4 @@
-"""One-off commands one after the other, and what HR says meanwhile."""
+"""One-off commands one after the other, with changes by HR in between."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Entries that an academy already has become accounts, by what HR's identifier on them says."""
+"""Entries that an academy already has become accounts, by the HR identifier on them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PEOPLE = (
 
 
 def entry(academy: Academy, name: str, *, dn: str = "", **values: Any) -> str:
-    """An entry as an old directory has it, with a password; its DN."""
+    """Adds an entry as in an old directory, with a password; returns its DN."""
     dn = dn or academy.dn(name)
     attributes = {
         "objectClass": ["inetOrgPerson"],

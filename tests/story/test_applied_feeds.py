@@ -1,4 +1,4 @@
-"""Feeds that a night has applied leave the folder of the feeds, by the lines of the shipped examples."""
+"""Feeds that a night has applied are moved out of the folder of feeds, by lines of the shipped examples."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def setting(unit: str, name: str) -> str:
 
 
 def command_line(unit: str) -> list[str]:
-    """What systemd starts, as it reads the line."""
+    """The words that systemd starts, as it reads the line."""
     return shlex.split(setting(unit, "ExecStart").replace("$$", "$").replace("%%", "%"))
 
 
@@ -43,7 +43,7 @@ def cron_line() -> str:
 
 
 class Host:
-    """The folders of the examples below one of the test's own, and a `piactl` that knows the sandbox."""
+    """The folders of the examples below a folder of the test, and a `piactl` that uses the sandbox."""
 
     def __init__(self, academy: Academy, folder: Path) -> None:
         self.academy, self.folder = academy, folder
@@ -76,7 +76,7 @@ class Host:
         )
 
     def timer(self) -> int:
-        """As systemd does it: what OnSuccess or OnFailure names is started."""
+        """Runs the night like systemd, which also starts what OnSuccess or OnFailure names."""
         night = self.run(command_line("piactl-nightly.service"))
         assert "Traceback" not in night.stderr, night.stderr
         follows = setting("piactl-nightly.service", "OnFailure" if night.returncode else "OnSuccess").split()
@@ -111,7 +111,7 @@ def names(folder: Path) -> list[str]:
 
 
 DAYS = [(civil_today("Europe/Paris") + timedelta(days=ago)).isoformat() for ago in (-2, -1, 0)]
-"""The command is given no date: the feeds are of these days."""
+"""The days of the feeds: the commands of the examples give no date."""
 WAYS: list[Callable[[Host], int]] = [Host.timer, Host.cron]
 
 
@@ -132,7 +132,7 @@ def test_what_a_good_night_applied_is_moved(host: Host, run: Callable[[Host], in
 
 @pytest.mark.parametrize("run", WAYS, ids=["timer", "cron"])
 def test_sets_of_several_files_move_as_a_whole(host: Host, run: Callable[[Host], int]) -> None:
-    """Folders, and archives with their .md5; a folder in which a file changed or came since stays."""
+    """Folders, and archives with their .md5. A folder in which a file was changed or added since stays."""
     own = [f'  {form}: {{format: {form}, role: supplement, namespace: {form}, files: ["{files}"]}}\n'
            for form, files in (("aaf", "ENT*"), ("sts", "sts_emp_*"))]  # fmt: skip
     host.academy.edit("piactl.yaml", "\n  hr: {", "\n" + "".join(own) + "  hr: {")
@@ -155,7 +155,7 @@ def test_sets_of_several_files_move_as_a_whole(host: Host, run: Callable[[Host],
     assert names(host.applied) == sorted(moved)
     assert names(host.applied / set_folder.name) == pieces
     assert len(pieces) == 4
-    if run == Host.cron:  # it moves at once
+    if run == Host.cron:  # cron moves at once
         return
     next_day = DAYS[2].replace("-", "")
     following = [
@@ -192,14 +192,14 @@ def test_after_any_other_end_everything_stays(host: Host, run: Callable[[Host], 
     wrong = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", debut="30/02/2026")
     host.deliver("hr-2.csv", row(), wrong, day=DAYS[2])
     assert run(host) == 5
-    assert host.mover().returncode == 0  # nor would it move them if it were started
+    assert host.mover().returncode == 0  # the mover would not move them either
     assert names(host.feeds) == ["hr-2.csv"]
     assert names(host.applied) == ["hr-1.csv"]
 
 
 @pytest.mark.parametrize("run", WAYS, ids=["timer", "cron"])
 def test_what_was_applied_beside_a_refused_feed_is_moved(host: Host, run: Callable[[Host], int]) -> None:
-    """Left where it is, it would refuse the next feed of its source as older."""
+    """If it stayed there, later nights would refuse it as older."""
     host.academy.edit("piactl.yaml", "any_date: true", "continue: [hr]\nany_date: true")
     ida = row(matricule="2001", prenom="Ida")
     (host.feeds / "hr-1.csv").write_bytes(b"")
@@ -221,7 +221,7 @@ def test_a_first_night_that_fails_moves_nothing(host: Host, run: Callable[[Host]
 
 
 def test_what_arrived_meanwhile_stays(host: Host) -> None:
-    """Under a new name, and under that of a feed that was applied, whatever the times of the files say."""
+    """It stays under a new name, and under the name of an applied feed, whatever the times of the files."""
     applied = host.deliver("hr-1.csv", day=DAYS[0])
     replaced = host.deliver("more-1.csv", row(matricule="2001", prenom="Ida"), day=DAYS[0])
     times = replaced.stat()

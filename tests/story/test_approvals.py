@@ -1,4 +1,4 @@
-"""Two people for a dangerous plan, and every way to be both of them."""
+"""Two people for a dangerous plan, and every attempt to be both of them."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_one_makes_and_another_approves(people: Academy, monkeypatch: pytest.Mon
     assert (ran.code, "approved by bruno" in ran.err) == (0, True), ran
     shown = people.run("runs", "show", "last", "-o", "json").json
     assert (shown["approved_by"], shown["author"]) == ([OTHER], MAKER)
-    # the approval is used up, and the host knows the plan, although it was in a file of hers
+    # the approval is used up, and the host knows the plan, although it was in her own file
     assert people.run("status", "-o", "json", "--as-of", DAY).json[0]["approvals"] == []
     steps = people.run("why", "louise.vaubanaaa", "--run", "last", "-o", "json").json["steps"]
     assert [step["code"] for step in steps][2:] == ["differs", "changes", "within-limits", "applied"], steps
@@ -121,7 +121,7 @@ def test_one_makes_and_another_approves(people: Academy, monkeypatch: pytest.Mon
     ]
     assert run["login"] == OTHER
     assert people.run("journal", "verify").code == 0
-    # what needs nobody asks for nobody
+    # a plan that needs nobody else asks for nobody
     people.night("2026-03-03")
 
 
@@ -129,10 +129,10 @@ def test_nobody_approves_a_plan_of_their_own(people: Academy, monkeypatch: pytes
     file = dangerous(people)
     ran = approve(people, monkeypatch, file, by=MAKER)
     assert (ran.code, "anne made this plan" in ran.err) == (4, True), ran
-    # nor under the name that another host spells in another case
+    # nor under her name in another case, as another host spells it
     ran = approve(people, monkeypatch, file, by="Anne")
     assert (ran.code, "Anne made this plan" in ran.err) == (4, True), ran
-    # as another Unix user of hers: the kernel still has her login, or nobody knows her
+    # as another Unix user: the kernel still has her login, or does not know who she is
     monkeypatch.setattr(journal_actor, "_sudo_user", lambda sudo_user, login: OTHER)
     ran = people.run("approve", file, *WHY)
     assert (ran.code, "you are anne for the kernel, bruno for sudo" in ran.err) == (1, True), ran
@@ -140,7 +140,7 @@ def test_nobody_approves_a_plan_of_their_own(people: Academy, monkeypatch: pytes
     ran = approve(people, monkeypatch, file, by="")
     assert (ran.code, "neither the kernel nor sudo" in ran.err) == (1, True), ran
     assert people.run("journal", "verify").code == 0  # the approver's heads are stored too
-    # nor does the one who approves it apply it
+    # the approver cannot apply it either
     assert approve(people, monkeypatch, file).code == 0
     log_in(monkeypatch, OTHER)
     refused(people, file, "that of bruno: made or applies the plan")
@@ -171,7 +171,7 @@ def test_an_approval_is_for_one_plan_once_and_for_hours(
     other = dangerous(people, ends(people, "2026-04-30"), "other")
     assert approve(people, monkeypatch, other).code == 0
     refused(people, file, "is older than 2 hours")
-    # the night makes a third plan, which voids what was said before
+    # the night makes a third plan, for which the earlier answers do not count
     with people.nothing_written():
         ran = people.run("nightly", feed, "--as-of", DAY)
     assert ran.code == 4, ran
@@ -261,7 +261,7 @@ def test_a_rejected_feed_is_remembered(people: Academy, monkeypatch: pytest.Monk
     with people.nothing_written():
         ran = people.run("nightly", feed, "--as-of", DAY)
         assert (ran.code, "fichier de test" in ran.err) == (4, True), ran
-        # another plan of that feed, which needs nobody
+        # another plan of that feed, which needs nobody else
         people.edit("policy.yaml", "more_than: 3", "more_than: 300")
         ran = people.run("nightly", feed, "--as-of", DAY)
         assert (ran.code, "rejected this plan" in ran.err) == (4, True), ran
@@ -295,7 +295,7 @@ def test_break_glass(people: Academy) -> None:
     rows = people.run("journal", "show", "--kind", "break-glass", "-o", "json").json
     assert [(row["run"], row["outcome"], row["login"]) for row in rows] == [(shown["run"], "applied", MAKER)]
     assert people.run("journal", "verify").code == 0
-    # the alarm, until somebody has seen it
+    # the alarm is raised until somebody has seen it
     (alarm,) = people.run("status", "-o", "json").json[0]["break_glass"]
     assert alarm["run"] == shown["run"]
     assert "applied without another person" in people.run("status").out
@@ -346,7 +346,7 @@ FORGED = ("reader", "nightly", "desk", "administrator")
 def test_no_other_identity_writes_an_approval(
     people: Academy, monkeypatch: pytest.MonkeyPatch, identity: str
 ) -> None:
-    """A real record of another plan, under another name, changed, moved and copied."""
+    """They try a real record of another plan, under another name, changed, moved and copied."""
     file = dangerous(people)
     assert approve(people, monkeypatch, file).code == 0
     ((dn, record),) = answers(people).items()
@@ -376,8 +376,8 @@ def test_no_other_identity_writes_an_approval(
 def test_what_the_directory_lets_an_approver_write_counts_only_under_the_keys(
     people: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the password of the approver and without the keys: a copy under another name, one for another
-    plan, one in the name of somebody else."""
+    """With the password of the approver but without the keys, these do not count: a copy under another name,
+    a record for another plan, one in the name of somebody else."""
     file = dangerous(people)
     assert approve(people, monkeypatch, file, by=MAKER).code == 4
     other = dangerous(people, ends(people, "2026-04-30"), "other")
@@ -413,7 +413,7 @@ def test_what_the_directory_lets_an_approver_write_counts_only_under_the_keys(
 def test_a_record_of_another_identity_does_not_count(
     people: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the rights of the server are not those that piactl ships: the directory says who wrote it."""
+    """Even if the rights of the server are not those that piactl ships: the directory says who wrote it."""
     file = dangerous(people)
     assert approve(people, monkeypatch, file).code == 0
     ((dn, record),) = answers(people).items()

@@ -1,4 +1,4 @@
-"""A merge that needs two people: written as a plan, approved by another person, then made, and that alone."""
+"""A merge that needs two people: it is written as a plan, approved by another person, and only then made."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def test_a_merge_is_approved_by_another_person(two: Academy, monkeypatch: pytest
     assert "piactl approve FILE" in ran.err
     assert "writes FILE with --out FILE" in ran.err
 
-    # nobody approves their own
+    # nobody approves their own plan
     file = written_plan(two)
     assert f"{LUC}1" in two.run("plan", "show", file).out
     approve(two, monkeypatch, file, by=MAKER)
     approve(two, monkeypatch, file)
 
-    # not for another reason, another person, or another pair of accounts
+    # the approval does not count for another reason, another person, or another pair of accounts
     other = ("account", "merge", f"{LUC}1", LUC, "--reason", "autre chose", "--yes", *AS_OF)
     turned = ("account", "merge", LUC, f"{LUC}1", *WHY, *AS_OF)
     for words, login in (
@@ -74,7 +74,7 @@ def test_a_merge_is_approved_by_another_person(two: Academy, monkeypatch: pytest
         assert (ran.code, NEEDED in ran.err) == (4, True), ran
     log_in(monkeypatch, MAKER)
 
-    # nor for accounts that have changed since
+    # nor does it count for accounts that have changed since
     two.change(LUC, telephoneNumber=["0322000001"])
     denied = ("exception", "deny", LUC, "--service", "iprof", "--until", "2026-09-27")
     assert two.run(*denied, *WHY, *AS_OF).code == 0

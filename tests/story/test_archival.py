@@ -1,4 +1,4 @@
-"""An archival erases for good, so it needs two nights on different days."""
+"""An archival erases for ever, so it needs two nights on different days."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_first_night_notes_and_the_next_one_archives(leaver: Academy, night_
     leaver.night(DUE)
     assert state(leaver) == "deactivated"
     assert noted(leaver) == f'{{"{CLAIRE}":"{DUE}"}}'.encode()
-    # the same day as often as wanted
+    # nights on the same day count once
     leaver.quiet_night(DUE)
     leaver.quiet_night(DUE, leaver.feed(row(fin="2026-09-30"), IDA, day=DUE))
     assert state(leaver) == "deactivated"
@@ -76,7 +76,7 @@ def test_a_return_between_the_nights_undoes_the_note(leaver: Academy, in_chunks:
         leaver.night(NEXT, back)
     assert state(leaver) == "active"
     assert noted(leaver) is None
-    # a note of an earlier time counts for no later archival
+    # an earlier note does not count for a later archival
     leaver.night("2027-08-01")
     assert state(leaver) == "deactivated"
     leaver.night("2027-08-02")
@@ -93,7 +93,7 @@ def test_a_note_by_a_wrong_clock_counts_for_nothing(academy: Academy) -> None:
     assert academy.run("nightly").code == 0
     assert state(academy) == "active"
     assert noted(academy) is None
-    # nor where the account was not looked at meanwhile: it is due on another day
+    # nor if the account was not looked at meanwhile: it is due on another day
     academy.night(this_day(86))
     assert state(academy) == "deactivated"
 

@@ -1,5 +1,6 @@
-"""Secrets that are easy to recognise go through a whole scenario; then everything that piactl left or said is
-searched for them, in clear and in the usual encodings, and so are the words of every process it started."""
+"""Secrets that are easy to recognise go through a whole scenario. Then everything that piactl wrote or
+printed, and the words of every process that it started, are searched for them, in clear and in the usual
+encodings."""
 
 from __future__ import annotations
 
@@ -27,11 +28,11 @@ WHY = ("--reason", "appel au support")
 
 
 def forms(secret: bytes) -> Iterator[bytes]:
-    """The secret as it may stand in text: as it is, in hexadecimal, base32 and base64 at any offset."""
+    """The forms that a secret may have in text: as it is, in hexadecimal, base32 and base64 at any offset."""
     yield from (secret, secret.lower(), secret.hex().encode(), secret.hex().upper().encode())
     yield quote(secret).encode()
     for before in range(3):
-        # without the letters that neighbouring bytes have a part in
+        # without the letters that depend on neighbouring bytes
         text = base64.b64encode(b"\0" * before + secret)
         letters = text[(0, 2, 3)[before] : (len(secret) + before) * 4 // 3]
         yield from (letters, letters.translate(bytes.maketrans(b"+/", b"-_")))
@@ -45,7 +46,7 @@ def leaks(content: bytes, secrets: dict[str, bytes]) -> list[str]:
 
 
 def test_the_search_finds_what_it_looks_for() -> None:
-    """A control: each form, alone and among other bytes, is found; something else is not."""
+    """Control: each form is found, alone and among other bytes; something else is not."""
     secret = b"20E9517171QQQ"
     for wrapped in (
         secret,
@@ -68,7 +69,7 @@ def academy(academy: Academy) -> Academy:
 
 
 def scenario(academy: Academy) -> dict[str, bytes]:
-    """Everything that handles a secret, by the commands; the secrets by what they are."""
+    """Runs everything that handles a secret, by commands; returns the secrets by their names."""
     folder = academy.folder
     secrets = {"numen": NUMEN, "wrong numen": WRONG, "rejected numen": REJECTED, "typed password": TYPED}
     head = {"matricule": "1999", "prenom": "Ida", "nom_famille": "Roy", "fonction": "DIR"}
@@ -183,7 +184,7 @@ def test_no_secret_is_left_anywhere(academy: Academy) -> None:
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 def test_no_secret_is_in_the_words_or_the_environment_of_a_process(academy: Academy) -> None:
-    """Of piactl and of everything that it starts, hooks too."""
+    """This is so for piactl and everything that it starts, also hooks."""
     academy.night(
         day(-2).isoformat(), academy.feed(row(numen=NUMEN, debut="2020-09-01"), day=day(-2).isoformat())
     )

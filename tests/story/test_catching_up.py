@@ -1,4 +1,4 @@
-"""Missed nights: one late run ends where the nights one by one end."""
+"""Missed nights: one late run has the same result as the nights one by one."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ Make = Callable[..., Academy]
 
 
 def people(around: date) -> list[str]:
-    """Starts, ends, leaves, mutations, graces and archivals that fall on the days around `around`, one of
-    a kind each, known to HR long before."""
+    """People with starts, ends, leaves, mutations, graces and archivals on the days around `around`, one of
+    each kind, known to HR long before."""
 
     def day(offset: int) -> str:
         return (around + timedelta(days=offset)).isoformat()
@@ -80,7 +80,7 @@ def test_one_late_run_equals_the_nights_one_by_one(make_academy: Make, around: d
         nightly.night(day)
         if offset not in reached:
             continue
-        # the same feed again makes a night look at everything
+        # feeding the same feed again makes a night look at everything
         full.night(day, full.feed(*people(around), day=day))
         late.night(day)
         assert nightly.managed() == late.managed(), day
@@ -90,7 +90,7 @@ def test_one_late_run_equals_the_nights_one_by_one(make_academy: Make, around: d
 
 @pytest.mark.parametrize("around", [AROUND["29 February 2028"]])
 def test_a_due_night_changes_what_a_full_one_would(make_academy: Make, around: date) -> None:
-    """Day by day: after the night for what is due, a look at everything finds nothing more to do."""
+    """Day by day, after the night for what is due, a look at everything finds nothing more to do."""
     academy = loaded(make_academy, around)
     moved = 0
     for offset in (*range(-4, 18), *range(29, 34), 61, 62):
@@ -126,12 +126,12 @@ def test_another_day_than_today_is_for_trials(academy: Academy) -> None:
     with academy.nothing_written():
         ran = academy.night("2026-09-05", feed, code=4)
     assert "any_date" in ran.err
-    # reading commands may ask of any day all the same
+    # reading commands may still ask about any day
     assert academy.plan(feed, "--as-of", "2026-09-05")["summary"] == {"create": 1}
 
 
 def test_a_clock_far_ahead_asks_to_be_confirmed(academy: Academy) -> None:
-    """The last run was long ago by the clock: without a date on the command line nothing is done."""
+    """By the clock the last run was long ago: without a date on the command line nothing is done."""
     feed = academy.feed(row(), day="2020-09-05")
     academy.night("2020-09-05", feed)
     with academy.nothing_written():

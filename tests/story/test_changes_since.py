@@ -1,4 +1,4 @@
-"""A night asks the server what changed since the last one, and plans as if it had read everybody."""
+"""A night asks the server what has changed since the last one, and plans as if it had read everybody."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ ALL = (row(), IDA, LEO)
 
 @pytest.fixture(autouse=True)
 def always_pass_by(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where few are settled, as among the few people of these tests."""
+    """Makes nights skip settled accounts even if they are few, as in these tests."""
     monkeypatch.setattr(incremental, "MOST", 1.0)
 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[set[str] | None]:
-    """The server's answer in each night: the uids of the written accounts, None if all accounts were read."""
+    """The server's answer in each night: the uids of the written accounts; None if all accounts were read."""
     answers: list[set[str] | None] = []
     original = incremental.changes_since
 
     def recorded(*arguments: Any) -> Changes | None:
         changes = original(*arguments)
-        if arguments[2]:  # a night, no plan
+        if arguments[2]:  # for a night, not for a plan
             answers.append({stamp[0] for stamp in changes.written} if changes else None)
         return changes
 
@@ -51,7 +51,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[set[str] | None]:
 
 
 def night(academy: Academy, day: int, *rows: str, feed: bool = True) -> Any:
-    """The plan of a night, which is that of `plan`; that one reads everybody."""
+    """The plan of a night; it must be the same as that of `plan`, which reads everybody."""
     date = f"2026-09-{day:02}"
     feeds = [academy.feed(*(rows or ALL), day=date)] if feed else []
     plan = academy.run("plan", *feeds, "--as-of", date, "-o", "json").json
@@ -71,7 +71,7 @@ def academy(make_academy: Callable[..., Academy], asked: list[set[str] | None]) 
 
 
 def change(academy: Academy, uid: str, **values: str) -> None:
-    """Another program."""
+    """Acts as another program."""
     with academy.sandbox.root() as root:
         changes = {name: [(ldap3.MODIFY_REPLACE, [value])] for name, value in values.items()}
         assert root.modify(academy.dn(uid), changes), root.result
@@ -82,7 +82,7 @@ def test_nights_read_what_changed_and_plan_the_same(academy: Academy, asked: lis
     assert asked == [set()]
     change(academy, "ida.roy", displayName="Autre Main")
     assert [drift["uid"] for drift in night(academy, 4)["drift"]] == ["ida.roy"]
-    # a move, a newcomer; and one more, by another command
+    # a move, a newcomer, and a change by another command
     rows = (row(uai="0800010B"), IDA, LEO, row(matricule="1997", prenom="Zoé", nom_famille="Kern"))
     assert {planned_change["uid"] for planned_change in night(academy, 5, *rows)["changes"]} == {
         "claire.dubreuil",
@@ -94,7 +94,7 @@ def test_nights_read_what_changed_and_plan_the_same(academy: Academy, asked: lis
     }  # a handover
     night(academy, 7, feed=False)
     assert asked[2:] == [{"ida.roy"}, {"claire.dubreuil", "leo.kern", "zoe.kern"}, {"claire.dubreuil"}]
-    # an entry that is gone: everybody is read, with a feed and without
+    # an entry is gone: everybody is read, with a feed and without
     with academy.sandbox.root() as root:
         assert root.delete(academy.dn("zoe.kern")), root.result
     assert [(drift["uid"], drift["drift_class"]) for drift in night(academy, 8, *rows)["drift"]] == [
@@ -109,7 +109,7 @@ def test_nights_read_what_changed_and_plan_the_same(academy: Academy, asked: lis
 def test_a_night_lists_what_was_written_since_the_last_one(
     academy: Academy, asked: list[set[str] | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not all of the last ten minutes again, however short ago the accounts were made."""
+    """It does not list everything of the last ten minutes again, even if the accounts were just made."""
     compared: list[set[str]] = []
     original = account_list._there
 
@@ -123,7 +123,7 @@ def test_a_night_lists_what_was_written_since_the_last_one(
     change(academy, "ida.roy", displayName="Autre Main")
     night(academy, 4)
     night(academy, 4, feed=False)
-    # night 4 wrote it, too
+    # night 4 wrote it too
     assert compared == [set(), {"ida.roy"}, {"ida.roy"}]
     # another program removes a record of the list
     record = f"cn=accounts-00000,{academy.sandbox.state}"
@@ -135,7 +135,7 @@ def test_a_night_lists_what_was_written_since_the_last_one(
     assert {*map(frozenset, compared[3:])} == {frozenset(everybody)}
     compared.clear()
     assert json.loads(academy.sandbox.entry(record)["piactlData"][0]).keys() == everybody
-    # the first night of a week has no need to list all
+    # the first night of a week does not need to list all
     night(academy, 7)
     assert compared == [set()]
     # without a cache only the begin of the last run is known
@@ -147,7 +147,7 @@ def test_a_night_lists_what_was_written_since_the_last_one(
 def test_a_session_log_reports_what_is_gone(
     academy: Academy, asked: list[set[str] | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without one that goes back far enough the server names the entries that are there: the same nights."""
+    """Without a log that goes back far enough the server names all entries; the nights are the same."""
     phases: list[bool] = []
     original = Session.refresh
 
@@ -161,7 +161,7 @@ def test_a_session_log_reports_what_is_gone(
     night(academy, 3)
     change(academy, "ida.roy", displayName="Autre Main")
     night(academy, 4)
-    # in memory: it is empty after a restart
+    # the session log is in memory: it is empty after a restart
     academy.sandbox.stop()
     academy.sandbox.start()
     change(academy, "leo.kern", displayName="Autre Main")
@@ -224,7 +224,7 @@ def restore(academy: Academy, entries: str) -> None:
 
 
 def test_a_clock_that_was_set_back_is_noticed(academy: Academy, asked: list[set[str] | None]) -> None:
-    """The clock of the server was ahead on the night before: what is written now has an older entryCSN."""
+    """The clock of the server was ahead the night before, so entries written now have an older entryCSN."""
     before = entries(academy)
     ahead = re.sub(r"(?m)^contextCSN: \d{4}", "contextCSN: 2030", before)
     assert ahead != before

@@ -1,4 +1,4 @@
-"""People evaluated in chunks get the plan that evaluating everybody together makes."""
+"""Evaluating people in chunks makes the same plan as evaluating everybody together."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def gone_over(academy: Academy, feed: Path, day: str, tick: Callable[[], object]
 
 
 def looked_at(academy: Academy, feed: Path, day: str) -> tuple[set[str], list[str]]:
-    """The accounts that need nothing, by key, and those left to the joint evaluation, by uid."""
+    """The accounts that need nothing, by key, and those left for the joint evaluation, by uid."""
     skip = gone_over(academy, feed, day)
     return set(skip.unchanged), list(skip.evaluate)
 
 
 def set_aside(academy: Academy, feed: Path, day: str) -> tuple[set[str], set[str]]:
-    """The accounts whose changes are staged, by key, and the people whose new accounts are."""
+    """The accounts whose changes are staged, by key, and the people whose new accounts are staged."""
     staged = gone_over(academy, feed, day).staged
     assert staged is not None
     return set(staged.changed), {claim.matricule for claim, _ in staged.claims()}
@@ -143,7 +143,7 @@ def test_a_first_load_made_in_batches_is_the_same_directory(
 
 
 def test_a_first_load_in_batches_asks_no_more_of_the_memory_than_one_batch(academy: Academy) -> None:
-    """Nothing of the people of a batch is held when the next one is looked at, but what orders the plan."""
+    """Of the people of a batch only what orders the plan is in memory when the next one is looked at."""
     feed = academy.feed(*crowd(40), day=DAY)
     alive = []
 
@@ -177,7 +177,7 @@ def test_no_numen_is_kept_out_of_the_memory(academy: Academy, monkeypatch: pytes
 
 def test_a_numen_of_two_people_in_two_batches_holds_both(academy: Academy) -> None:
     unmarked(academy, DAY, IDA, *PEOPLE, row(numen="20E9500001AAA"))
-    # by another program: HR says nothing of it, and every entry is as the feed wants it
+    # by another program: HR does not mention it, and every entry is as the feed wants it
     (digest,) = academy.values("ida.roy", "piactlNumenDigest")
     academy.change("claire.dubreuil", piactlNumenDigest=[digest])
     feed = academy.feed(IDA, *PEOPLE, row(numen="20E9512345XYZ"), day=NEXT)
@@ -190,7 +190,7 @@ def test_a_numen_of_two_people_in_two_batches_holds_both(academy: Academy) -> No
 def test_two_accounts_of_one_person_in_two_batches_are_held(academy: Academy) -> None:
     unmarked(academy, DAY, row(), IDA, *PEOPLE)
     with academy.sandbox.root() as root:
-        # as replication may leave two accounts made at two servers: no server would take it from a client
+        # replication can leave two such accounts made at two servers; no server would accept it from a client
         moved = root.modify(
             academy.dn("ida.roy"),
             {"supannEmpId": [(ldap3.MODIFY_REPLACE, ["1001"])]},
@@ -248,7 +248,7 @@ def test_a_change_of_the_policy_without_a_feed_is_the_same_plan(academy: Academy
         assert len(slow.json["writes"]) == 10
         assert academy.night(NEXT).json["outcomes"] == {"applied": 10}
     assert len(calls) == 1
-    # what it found without a feed says nothing of the lines of people
+    # what a run found without a feed says nothing about the lines of people
     assert marks(academy).read_bytes() == before
 
 
@@ -271,7 +271,7 @@ def test_a_delta_among_very_many_is_the_same_plan(academy: Academy, alone: bool)
 def test_a_newcomer_with_the_numen_of_somebody_who_was_put_apart_is_held(
     academy: Academy, other: str
 ) -> None:
-    """HR gives the NUMEN of both for the first time: no entry has it yet."""
+    """HR gives the NUMEN of both for the first time, so no entry has it yet."""
     late = {"debut": "2027-09-01"} if other == "waits" else {"debut": "2020-09-01"}
     gone = {"fin": "2026-09-20"} if other == "comes back" else {}
     second = {"uai": MICHELIS, "modalite": "secondaire"}
@@ -295,7 +295,7 @@ def test_a_newcomer_with_the_numen_of_somebody_who_was_put_apart_is_held(
 
 
 def test_who_is_settled_is_not_taken_for_two(academy: Academy) -> None:
-    """Neither those that the marks settle nor those of the batches."""
+    """Neither accounts that the marks settle nor those settled in batches count as two."""
     with_numen = [row(numen="20E9500001AAA"), IDA]
     night(academy, DAY, *with_numen, *PEOPLE)
     feed = academy.feed(*PEOPLE, row(numen="20E9500001AAA", quotite="50"), IDA, day=NEXT)

@@ -1,4 +1,4 @@
-"""A host or a server whose clock is wrong: nothing is written, and a run with a wrong date can be left."""
+"""A host or a server with a wrong clock: nothing is written, and there is a way out after such a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Shift = Callable[[timedelta], AbstractContextManager[None]]
 
 @pytest.fixture
 def clock_ahead(monkeypatch: pytest.MonkeyPatch) -> Shift:
-    """Sets the clock of this host, not that of the server, ahead by so much."""
+    """Sets the clock of this host, but not of the server, ahead."""
 
     @contextmanager
     def shifted(by: timedelta) -> Iterator[None]:
@@ -66,7 +66,7 @@ def test_a_host_whose_clock_is_not_the_servers_writes_nothing(
     assert f"{datetime.now(UTC):%Y-%m-%d}" in ran.err
     assert "timedatectl" in ran.err
     assert "limit: 10 minutes" in confirmed.err
-    # no record of a run either: it would have the wrong time
+    # nor a record of a run: it would have the wrong time
     assert loaded.sandbox.entries(loaded.sandbox.state) == records
 
 
@@ -74,7 +74,7 @@ def test_a_host_whose_clock_is_not_the_servers_writes_nothing(
 def test_a_one_off_command_compares_the_clocks_too(
     loaded: Academy, clock_ahead: Shift, by: timedelta
 ) -> None:
-    """As each identity, before the journal is written."""
+    """It does so as each identity, before the journal is written."""
     until = ["--until", this_day(30), "--reason", "helps out", "--yes"]
     grant = ["exception", "grant", "claire.dubreuil", "--service", "sts", "--uai", MICHELIS, *until]
     unblock = ["password", "unblock", "claire.dubreuil"]
@@ -90,7 +90,7 @@ def test_a_one_off_command_compares_the_clocks_too(
             assert "the clock of this host says" in ran.err
             assert "timedatectl" in ran.err
     assert (loaded.sandbox.folder / "journal" / "piactl.jsonl").read_bytes() == journal
-    # access is taken away all the same, with a warning
+    # access is still taken away, with a warning
     with clock_ahead(by):
         ran = loaded.run("account", "lock", "claire.dubreuil", "--reason", "stolen", "--yes")
     assert ran.code == 0, ran.err
@@ -131,7 +131,7 @@ def test_a_feed_of_another_day_refuses_the_run(loaded: Academy, days: int) -> No
     assert (plan.code, ran.code) == (4, 4)
     assert f"its date, {this_day(days)}, is 8 days {'before' if days < 0 else 'after'}" in ran.err
     assert f"--as-of {this_day()}" in ran.err
-    # confirmed, the date is no reason any more: what is left is that the last feed is later
+    # once confirmed, the date is not a reason any more: the remaining reason is that the last feed is later
     confirmed = loaded.run("nightly", feed, "--as-of", this_day())
     assert confirmed.code == (6 if days < 0 else 0)
     assert ("[older]" in confirmed.err) is (days < 0)
@@ -153,7 +153,7 @@ def test_feeds_within_the_limit_are_used(loaded: Academy) -> None:
 
 @pytest.fixture
 def ahead(loaded: Academy) -> Academy:
-    """After a run with the clocks of host and server 87 days ahead, in which a post ended."""
+    """An academy after a run with the clocks of host and server 87 days ahead, in which a post ended."""
     feed = loaded.feed(row(debut="2020-09-01", fin=this_day(86)), day=this_day())
     assert loaded.run("nightly", feed).code == 0
     assert loaded.night(this_day(87)).json["summary"]
@@ -209,15 +209,15 @@ def test_a_lost_record_after_a_rewind_does_not_bring_the_wrong_day_back(ahead: A
 
 
 def test_another_program_at_the_record_of_the_clock(loaded: Academy) -> None:
-    """What stands there is never read. An entry that takes no record keeps everybody from changing accounts,
-    but not from taking access away; the message says what to do."""
+    """The content of the record is never read. An entry that takes no record stops changes of accounts, but
+    not taking access away; the message says what to do."""
     dn = f"cn=clock,ou=attempts,{loaded.sandbox.state}"
     unblock, until = ["password", "unblock", "claire.dubreuil"], ["--until", this_day(30), "--reason", "x"]
     grant = ["exception", "grant", "claire.dubreuil", "--service", "sts", "--uai", MICHELIS, *until, "--yes"]
     lock = ["account", "lock", "claire.dubreuil", "--reason", "stolen", "--yes"]
     unlock = ["account", "unlock", "claire.dubreuil", "--reason", "found", "--yes"]
     night = ["nightly"]
-    assert loaded.run(*lock).code == 0  # makes the record
+    assert loaded.run(*lock).code == 0  # this makes the record
 
     def blocked() -> None:
         with loaded.sandbox.root() as connection:

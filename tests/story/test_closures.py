@@ -1,5 +1,5 @@
-"""Closed and locked accounts by real binds: refused with the password policy, without it, and with a foreign
-one; open again after a return, as they were before."""
+"""Closed and locked accounts, by real binds: they are refused with the password policy, without it, and with
+a foreign one; after a return they are open as before."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WHY = ("--reason", "a trial")
 
 
 def feed(academy: Academy, as_of: int, *posts: dict[str, str]) -> None:
-    """The night of a day, with a feed in which everybody has these posts."""
+    """Runs the night of a day, with a feed in which everybody has these posts."""
     rows = [row(**person, **post_columns) for person in PEOPLE for post_columns in posts]
     academy.night(day(as_of).isoformat(), academy.feed(*rows, day=day(as_of).isoformat()))
 
@@ -57,8 +57,8 @@ class Staff:
         return self.academy.sandbox.accepts(self.academy.dn(uid), PASSWORD + code)
 
     def lets_in(self) -> set[str]:
-        """Who logs in with the password alone, and, as `uid+code`, who with a code; no code is used up where
-        it is refused."""
+        """Who can log in with the password alone, and, as `uid+code`, who can with a code. A refused code is
+        not used up."""
         logins = {uid for uid in EVERYBODY if self.accepts(uid)}
         for uid, phone in ((IDA, self.ida), (NOUR, self.nour)):
             step = max(phone.shown + 1, phone.step)
@@ -88,8 +88,8 @@ def staff(make_academy: Callable[..., Academy]) -> Staff:
 
 
 def engaged(academy: Academy) -> Staff:
-    """Three people with passwords, in their posts since long."""
-    # wrong tries are not what is tried here, and would block
+    """Three people with passwords, who have had their posts for a long time."""
+    # wrong tries are not tested here, and would block accounts
     with academy.sandbox.root() as root:
         root.modify(DEFAULT, {"pwdLockout": [(ldap3.MODIFY_REPLACE, ["FALSE"])]})
     feed(academy, -40, post(-300))
@@ -108,7 +108,7 @@ def under_the_policy(academy: Academy) -> Iterator[None]:
 
 @contextmanager
 def without_the_policy(academy: Academy) -> Iterator[None]:
-    """Its entry is gone, so slapd applies none."""
+    """Inside, the entry of the policy is gone, so slapd applies none."""
     with academy.sandbox.root() as root:
         root.search(DEFAULT, "(objectClass=*)", ldap3.BASE, attributes=["*"])
         values = dict(root.response[0]["raw_attributes"])
@@ -119,7 +119,7 @@ def without_the_policy(academy: Academy) -> Iterator[None]:
 
 @contextmanager
 def under_a_foreign_policy(academy: Academy) -> Iterator[None]:
-    """The accounts name a policy that does not exist, so slapd applies none to them."""
+    """Inside, the accounts name a policy that does not exist, so slapd applies none to them."""
     for uid in EVERYBODY:
         academy.change(uid, pwdPolicySubentry=[FOREIGN])
     yield
@@ -139,7 +139,7 @@ def refused_in_any_case(staff: Staff) -> None:
 
 
 def as_before(staff: Staff) -> None:
-    """Everybody logs in as before, whatever the policy; a lost telephone stays lost."""
+    """Checks that everybody can log in as before, whatever the policy; a lost telephone stays lost."""
     for policy in POLICY:
         with policy(staff.academy):
             assert CLAIRE in staff.lets_in()
@@ -165,7 +165,7 @@ def locked_to_a_day(staff: Staff) -> None:
 
 
 def locked_to_yesterday(staff: Staff) -> None:
-    """Its dates let in since midnight; no night was run since."""
+    """Locked until yesterday: the dates allow log in since midnight; no night was run since."""
     staff.each("account", "lock", "--until", day(-1).isoformat(), "--as-of", day(-2).isoformat())
 
 
@@ -213,8 +213,8 @@ def test_refused_without_any_policy_until_a_return(staff: Staff, name: str) -> N
 
 
 def test_archived_and_back(staff: Staff) -> None:
-    """A password that can still be set opens nothing. A lost telephone stays lost; a device that was in force
-    went with the archival."""
+    """A password that can still be set opens nothing. A lost telephone stays lost; a device in force is
+    removed by the archival."""
     for night in (-2, -1):
         feed(staff.academy, night, post(-300, -120))
     assert staff.academy.values(CLAIRE, "piactlState") == ["archived"]
@@ -232,7 +232,7 @@ def test_a_device_is_asked_for_whatever_the_policy(staff: Staff) -> None:
             assert staff.lets_in() == {CLAIRE, f"{IDA}+code"}, policy.__name__
 
 
-# What else touches a closed or locked account
+# What else can happen to a closed or locked account
 
 
 SHUT = {
@@ -251,7 +251,7 @@ def linked(academy: Academy, uid: str) -> list[str]:
 
 @pytest.mark.parametrize("shut", SHUT)
 def test_devices_do_not_open_it(staff: Staff, shut: str) -> None:
-    """A telephone lost, found, replaced, given up: what is in force counts from the return on."""
+    """A telephone is lost, found, given up, replaced: the device in force counts from the return on."""
     academy, back = staff.academy, "unlock" if shut == "locked" else "reopen"
     staff.run(*SHUT[shut], *WHY)
     for words in (
@@ -300,7 +300,7 @@ def test_what_is_said_of_it(staff: Staff) -> None:
 
 
 def test_a_position_lock_that_ended_waits_for_its_night(academy: Academy) -> None:
-    """Its dates let in since yesterday; the link does not, until a night looked."""
+    """Its dates allow log in, but the link does not until a night looks at it."""
     rows = [row(debut=day(-200).isoformat()), row(**post(-6, -1), position="suspension")]
     academy.night(day(-5).isoformat(), academy.feed(*rows, day=day(-5).isoformat()))
     academy.change(CLAIRE, userPassword=[PASSWORD])
@@ -319,7 +319,7 @@ def test_a_lock_that_ended_waits_for_its_night_and_why_says_so(staff: Staff) -> 
 
 
 def test_made_closed_or_locked(academy: Academy) -> None:
-    """An account that is locked from its first night on has its link from the first write on."""
+    """An account that is locked from its first night on gets its link with the first write."""
     person = row(debut=day(-5).isoformat(), position="suspension")
     academy.twice(day(0).isoformat(), academy.feed(person, day=day(0).isoformat()))
     academy.change(CLAIRE, userPassword=[PASSWORD])
@@ -353,7 +353,7 @@ def test_adopted_closed_or_locked(academy: Academy) -> None:
 
 
 def unlink(academy: Academy, uid: str) -> None:
-    """Another program takes the link away."""
+    """Acts as another program that removes the link."""
     classes = [name for name in academy.values(uid, "objectClass") if name != "oathTOTPUser"]
     academy.change(uid, oathTOTPToken=[], objectClass=classes)
 
@@ -400,7 +400,7 @@ def test_undo_opens_and_shuts_with_the_link(staff: Staff) -> None:
 
 
 def test_undo_leads_to_the_device_of_today(staff: Staff) -> None:
-    """What was in force before the closure is gone; another device was verified since."""
+    """The device before the closure is gone; another one was verified since."""
     academy = staff.academy
     staff.run(*SHUT["closed"], *WHY)
     staff.ida = verified(academy, IDA, *KNOWN)
@@ -408,11 +408,11 @@ def test_undo_leads_to_the_device_of_today(staff: Staff) -> None:
     assert {uid for uid in staff.lets_in() if uid.startswith(IDA)} == {f"{IDA}+code"}
 
 
-# A directory that stands, and a server without the overlay
+# An existing directory, and a server without the overlay
 
 
 def without_otp(academy: Academy) -> str:
-    """Takes slapo-otp, and the rights that name its attributes, from the server; its settings before."""
+    """Removes slapo-otp, and the rights that name its attributes; returns the server's former settings."""
     path = academy.sandbox.folder / "slapd" / "slapd.conf"
     text = path.read_text(encoding="utf-8")
     less = re.sub(r"(?m)^access to [^\n]*oath[^\n]*\n(  by [^\n]*\n)*", "", text)
@@ -430,8 +430,8 @@ def restarted(academy: Academy, settings: str) -> None:
 
 @pytest.fixture
 def standing(academy: Academy) -> tuple[Academy, str]:
-    """A directory that closed its accounts without a link: Claire's is closed, Ida's locked, Nour's archived.
-    The settings of a server with slapo-otp."""
+    """A directory that closed accounts without a link: Claire's is closed, Ida's is locked, and Nour's is
+    archived; and the settings of a server with slapo-otp."""
     settings = without_otp(academy)
     rows = [row(**person, debut=day(-300).isoformat()) for person in PEOPLE]
     academy.night(day(-40).isoformat(), academy.feed(*rows, day=day(-40).isoformat()))
@@ -446,7 +446,7 @@ def standing(academy: Academy) -> tuple[Academy, str]:
 
 
 def test_a_server_without_the_overlay(standing: tuple[Academy, str]) -> None:
-    """As it was: dates refuse, and doctor says that nothing else does."""
+    """As before, the dates refuse log in, and doctor says that nothing else does."""
     academy, _ = standing
     for uid in EVERYBODY:
         assert linked(academy, uid) == []
@@ -466,8 +466,8 @@ def test_a_server_without_the_overlay(standing: tuple[Academy, str]) -> None:
 
 @pytest.mark.parametrize("fed", [True, False])
 def test_a_directory_that_stands(standing: tuple[Academy, str], fed: bool) -> None:
-    """The next night links what is closed or locked already, with a feed or without, as a plan that says why;
-    the night after it has nothing to do."""
+    """The next night links accounts that are closed or locked already, with a feed or without; its plan says
+    why. The night after has nothing to do."""
     academy, settings = standing
     restarted(academy, settings)
     rows = [row(**person, **post(-300, end)) for person, end in zip(PEOPLE, (-40, None, -120), strict=True)]
@@ -495,7 +495,7 @@ def test_a_directory_that_stands(standing: tuple[Academy, str], fed: bool) -> No
 
 
 def test_undoing_a_lock_of_before(standing: tuple[Academy, str]) -> None:
-    """The lock was made without a link, which the night put in later."""
+    """The lock was made without a link, which a later night added."""
     academy, settings = standing
     [lock] = [run for run in academy.run("runs", "list", "-o", "json").json if "lock" in str(run)]
     restarted(academy, settings)

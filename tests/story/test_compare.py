@@ -1,4 +1,4 @@
-"""All servers compared value by value, and the first one mended from another."""
+"""All servers are compared value by value, and the first one is repaired from another."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def compared(academy: Academy, code: int = 0) -> dict:  # type: ignore[type-arg]
 
 
 def test_equal_servers_are_equal(two: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only what differs is read a second time: one by one that takes long."""
+    """Only entries that differ are read a second time, because reading them one by one takes long."""
     monkeypatch.setattr(server_differences.Scope, "entry", lambda *_: pytest.fail("an entry is read again"))
     comparison = compared(two.academy)
     assert comparison["entries"]["account"] == 9
@@ -81,7 +81,7 @@ def test_failed_logins_are_no_difference(two: Pair) -> None:
 def test_what_replication_is_still_to_bring_is_counted_apart(
     two: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both are providers; the second does not fetch what the first has got since."""
+    """Both are providers; the second does not fetch what the first has got since then."""
     for academy in (two.second, two.academy):
         academy.sandbox.stop()
         conf = academy.sandbox.folder / "slapd" / "slapd.conf"
@@ -151,7 +151,7 @@ def test_what_the_first_server_got_can_be_undone(two: Pair) -> None:
 
 
 def older(two: Pair) -> None:
-    """Gives the first server what the second has, and the second what the first had: the first is behind."""
+    """Exchanges the data of the two servers, so that the first one is behind."""
     one, other = two.academy.sandbox, two.second.sandbox
     one.stop()
     other.stop()

@@ -1,5 +1,5 @@
-"""The complaints that support hears, each planted with real log ins and answered by one command, whose own
-advice then puts it right."""
+"""The complaints that support hears: each is reproduced with real log ins and answered by one command, whose
+advice then solves it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NEW = "trois poules rousses et vives"
 
 @prepared
 def claire(academy: Academy) -> Academy:
-    """Claire, in her post for long, who chose a password herself."""
+    """Claire, who has had her post for a long time and chose a password herself."""
     apply_rows(academy, post(-100, numen=NUMEN))
     chosen(academy, OWN)
     return academy
@@ -44,7 +44,7 @@ def lets_in(academy: Academy, password: str) -> bool:
 
 
 def answer(academy: Academy, subject: str) -> Any:
-    """What `why` says: as data, and the same in the words that support reads out."""
+    """What `why` says as data; its text for people must contain the same."""
     [explanation] = academy.run("why", CLAIRE, subject, "-o", "json").json["answers"]
     words = academy.run("why", CLAIRE, subject).out
     words = re.sub(r"([0-9]{7}[A-Z]) \([^)]*\)", r"\1", words)  # the name of an establishment
@@ -60,7 +60,7 @@ def cause_of(academy: Academy, kind: str) -> Any:
 
 
 def followed(academy: Academy, command: str, *options: str, stdin: str = "") -> None:
-    """The advice, word for word, with what only the caller knows."""
+    """Runs the advice word for word, with what only the caller knows."""
     words = shlex.split(command.replace('"..."', '"appel au support"'))
     assert words[0] == "piactl"
     ran = academy.run(*words[1:], *options, stdin=stdin)
@@ -87,7 +87,7 @@ def test_forgotten_password(claire: Academy) -> None:
 
 
 def test_my_code_does_not_work(claire: Academy) -> None:
-    """A telephone whose clock jumped by four minutes: the server cannot know, the wrong tries tell."""
+    """The clock of a telephone jumped by four minutes: the server cannot know, but wrong tries show it."""
     phone = verified(claire, CLAIRE)
     assert lets_in(claire, OWN + phone.code())
     phone.ahead = 240
@@ -116,7 +116,7 @@ def test_my_telephone_is_lost(claire: Academy) -> None:
 
 
 def test_i_moved_and_see_no_iprof(academy: Academy) -> None:
-    """After a gap nothing bridges the delay of a mutation; until when, by which line, and what helps now."""
+    """After a gap nothing bridges the delay of a mutation: until when, by which line, and what helps now."""
     old, new = post(-300, -10), post(-1, uai=MICHELIS)
     apply_rows(academy, old, new, before=1)
     apply_rows(academy, old, new)
@@ -146,7 +146,7 @@ def test_my_account_is_blocked(claire: Academy) -> None:
 
 
 def test_i_left_and_still_get_in(academy: Academy) -> None:
-    """In grace it is meant so, and said to which day; an administrator can end it at once."""
+    """In grace this is intended, and `why` says until which day; an administrator can end it at once."""
     apply_rows(academy, post(-100, -10), before=40)
     apply_rows(academy, post(-100, -10))
     chosen(academy, OWN)
@@ -160,7 +160,7 @@ def test_i_left_and_still_get_in(academy: Academy) -> None:
 
 
 def test_i_left_long_ago_and_still_get_in(academy: Academy) -> None:
-    """Another program opened the entry for longer than the rules do, and no night was run since."""
+    """Another program opened the entry for longer than the rules allow, and no night was run since."""
     apply_rows(academy, post(-100, -40), before=60)
     academy.change(CLAIRE, pwdEndTime=["20991231230000Z"])
     chosen(academy, OWN)

@@ -1,4 +1,4 @@
-"""A plan is applied as it was shown, entry by entry, and only where it still fits."""
+"""A plan is applied as it was shown, entry by entry, and only to entries that have not changed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOUR = row(matricule="1003", prenom="Nour", nom_famille="Caron")
 
 
 def planned(academy: Academy) -> Path:
-    """Three accounts, and a plan in a file that renames all of them."""
+    """Makes three accounts, and a plan in a file that renames all of them."""
     academy.night("2026-09-05", academy.feed(CLAIRE, HUGO, NOUR, day="2026-09-05"))
     rows = (
         row(nom_usage="Aubry"),
@@ -117,7 +117,7 @@ def test_the_same_plan_again(academy: Academy) -> None:
 
 
 def test_the_same_plan_again_after_a_conflict(academy: Academy) -> None:
-    """What was done is found so already; what was in conflict still is."""
+    """What was done is found unchanged; what was in conflict still is."""
     file = planned(academy)
     academy.change("hugo.vasseur", displayName=["Hugo V."])
     applied(academy, file, 5)
@@ -200,7 +200,7 @@ def test_a_plan_is_stale_after_the_policy_changed(academy: Academy) -> None:
 
 
 def test_a_plan_for_another_directory_is_refused(make_academy: Any) -> None:
-    """Two sandboxes have keys of their own: the signature does not fit."""
+    """Two sandboxes have different keys, so the signature does not match."""
     one, other = make_academy(), make_academy(fresh=True)
     file = planned(one)
     with other.nothing_written():

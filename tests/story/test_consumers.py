@@ -1,7 +1,7 @@
 """Applications of the distribution with the configurations of examples/consumers, and accounts in each state.
 
-Each is skipped where its package is missing. They get the ports, the folder and the certificates of the test
-in place of those of a host, and nothing else.
+Each is skipped if its package is missing. In the configurations only the ports, folders and certificates are
+replaced by those of the test.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Site:
         self.sandbox.add(f"cn={name},{CONSUMERS}", {**entry, "pwdPolicySubentry": f"cn=services,{POLICIES}"})
 
     def example(self, name: str, **places: str) -> str:
-        """A file of examples/consumers with the places of the test in place of those of a host."""
+        """A file of examples/consumers in which the places of the test replace those of a host."""
         text = (EXAMPLES / name).read_text(encoding="utf-8")
         standard_places = {
             "ldap.example.org": f"127.0.0.1:{self.port}",
@@ -124,7 +124,7 @@ class Site:
         return pyotp.TOTP(base64.b32encode(SECRET).decode()).now()
 
     def lock(self, uid: str) -> None:
-        """Somebody locks the account now, while the application runs."""
+        """Locks the account now, while the application runs."""
         ran = self.academy.run("account", "lock", uid, "--reason", "essai", "--as-of", DAY)
         assert ran.code == 0, ran.err
 
@@ -157,7 +157,7 @@ def site(make_academy: Callable[..., Academy], ca: Certificates, tmp_path: Path)
 
 @contextmanager
 def readable(ca: Certificates) -> Iterator[Path]:
-    """The certificate of the CA in a folder that the users of applications may enter."""
+    """The certificate of the CA in a place that the users of applications may read."""
     place = Path("/tmp") / f"piactl-consumers-{os.getpid()}.pem"
     shutil.copyfile(ca.folder / "right.pem", place)
     place.chmod(0o644)
@@ -169,7 +169,7 @@ def readable(ca: Certificates) -> Iterator[Path]:
 
 @contextmanager
 def over_tls(sandbox: Sandbox, ca: Certificates, portal: str = "192.0.2.10") -> Iterator[int]:
-    """The server of the sandbox, by ldaps as well, with the portal at another address; yields the port."""
+    """Runs the server of the sandbox also by ldaps, with the portal at another address; yields the port."""
     sandbox.stop()
     inner, port = sandbox.folder / "slapd", unused_port()
     conf = inner / "slapd.conf"
@@ -202,7 +202,7 @@ def populated(academy: Academy) -> Academy:
     assert states == {"leave": ["on-leave"], "grace": ["grace"], "coming": ["anticipated"]}
     for name in PEOPLE:
         academy.change(f"{name}.essai", userPassword=[PASSWORD])
-        academy.change(f"{name}.essai", pwdReset=[])  # as if its owner had chosen it
+        academy.change(f"{name}.essai", pwdReset=[])  # as if the owner had chosen the password
     for words in (
         ("account", "lock", "locked.essai"),
         ("account", "close", "closed.essai", "--until", ahead(20)),
@@ -233,7 +233,7 @@ Login = Callable[[str, str], bool]
 
 
 def each_state(site: Site, login: Login, service: str) -> None:
-    """Who gets in, in each state; a lock, and a right that goes and comes, count at once."""
+    """Checks who can log in, in each state; a lock, and a right that ends or begins, count at once."""
     site.deny("denied.essai", service)
     let_in = {name for name in PEOPLE if login(f"{name}.essai", PASSWORD)}
     expected = LETS_IN if service == "messagerie" else LETS_IN - {"grace"}
@@ -253,7 +253,7 @@ def each_state(site: Site, login: Login, service: str) -> None:
 
 @contextmanager
 def running(command: list[str], ready: Callable[[], object], log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A program in the foreground, ended by its pid; `ready` is tried until it raises no OSError."""
+    """Runs a program in the foreground and stops it by its pid; tries `ready` until it raises no OSError."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
     try:
@@ -301,7 +301,7 @@ _APACHE_MODULES = "mpm_event authn_core authz_core authz_user auth_basic ldap au
 
 @contextmanager
 def apache(site: Site, changes: dict[str, str] | None = None) -> Iterator[Login]:
-    """Apache with examples/consumers/apache.conf; `changes` are further changes of it."""
+    """Runs Apache with examples/consumers/apache.conf and `changes` of it."""
     binary = program("apache2", "apache2")
     site.application("apache")
     folder = Path("/tmp") / f"piactl-apache-{os.getpid()}"
@@ -352,7 +352,7 @@ def test_apache_by_the_right_itself(site: Site) -> None:
 
 
 def test_the_cache_of_apache_lets_in_after_a_lock(site: Site) -> None:
-    """Why the example turns it off."""
+    """This is why the example turns the cache off."""
     with apache(site, {"LDAPCacheEntries 0\n": "", "LDAPOpCacheEntries 0\n": ""}) as login:
         assert login("active.essai", PASSWORD)
         site.lock("active.essai")
@@ -506,12 +506,12 @@ USED = ("conf", "cache", "sessions/lock", "psessions/lock")
 
 @dataclass
 class Portal:
-    """A portal of LemonLDAP::NG; each request is one of a browser without memory."""
+    """A portal of LemonLDAP::NG; each request is that of a browser without cookies."""
 
     port: int
 
     def ask(self, path: str, session: str = "", **form: str) -> tuple[str, dict[str, Any]]:
-        """The place that the answer sends the browser to, and its JSON."""
+        """The address to which the answer redirects the browser, and its JSON."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         headers = {"Cookie": f"lemonldap={session}"} if session else {}
         if form:
@@ -525,7 +525,7 @@ class Portal:
         }
 
     def session(self, name: str, password: str, **form: str) -> str:
-        """The session of somebody who logs in, "" where they may not."""
+        """The session of somebody who logs in; "" if they are refused."""
         return str(self.ask("/", user=name, password=password, **form)[1].get("id", ""))
 
     def asks(self, session: str) -> bool:
@@ -533,7 +533,7 @@ class Portal:
         return 'name="password"' in self.ask("/", session)[1]["text"]
 
     def ticket(self, session: str) -> str:
-        """A ticket of CAS for I-Prof, "" where the session gets none."""
+        """A CAS ticket for I-Prof; "" if the session gets none."""
         path = "/cas/login?" + urllib.parse.urlencode({"service": SERVICE})
         return self.ask(path, session)[0].partition("ticket=")[2]
 
@@ -544,7 +544,7 @@ class Portal:
 
 @contextmanager
 def lemonldap(site: Site) -> Iterator[Portal]:
-    """The portal with examples/consumers/lemonldap-ng.json over the configuration of the package."""
+    """Runs the portal with examples/consumers/lemonldap-ng.json on top of the package's configuration."""
     plackup = program("plackup", "lemonldap-ng")
     shipped = Path("/var/lib/lemonldap-ng/conf/lmConf-1.json")
     if not shipped.is_file():
@@ -566,7 +566,7 @@ def lemonldap(site: Site) -> Iterator[Portal]:
         "domain": "127.0.0.1",
         "locationRules": {f"127.0.0.1:{port}": {"default": "accept"}},
         "exportedHeaders": {},
-        # the test has no browser to keep the token of a form
+        # the test has no browser that would keep the token of a form
         "requireToken": 0,
     }
     (folder / "conf" / "lmConf-1.json").write_text(json.dumps(settings), encoding="utf-8")
@@ -587,10 +587,10 @@ def test_lemonldap_and_its_cas(site: Site) -> None:
         answer = portal.ask(f"/cas/p3/serviceValidate?{query}")[1]["text"]
         assert "<cas:user>leave.essai</cas:user>" in answer
         assert "<cas:mail>leave.essai@ac-amiens.fr</cas:mail>" in answer
-        assert portal.session("grace.essai", PASSWORD)  # to the portal, not to I-Prof
+        assert portal.session("grace.essai", PASSWORD)  # logs in to the portal, not to I-Prof
         goes_on = portal.session("active.essai", PASSWORD)
         each_state(site, portal.login, "iprof")
-        # active.essai is locked now, and without the hook the session of before gets tickets until it ends
+        # active.essai is locked now; without the hook its earlier session gets tickets until it ends
         assert portal.ticket(goes_on)
 
 
@@ -650,13 +650,13 @@ mount --bind {folder}/pam.d /etc/pam.d
 mount --bind {folder}/nsswitch.conf /etc/nsswitch.conf
 exec {sssd} -i --logger=stderr
 """
-"""In a mount namespace of its own: sssd has its folders built in."""
+"""It runs in its own mount namespace, because the folders of sssd are built in."""
 UNIX_GROUP = "cn=unix-iprof,ou=groupes,ou=ac-amiens,ou=education,o=gouv,c=fr"
 
 
 @dataclass
 class UnixHost:
-    """What programs of a host see through sssd."""
+    """What the programs of a host see through sssd."""
 
     pid: int
 
@@ -668,7 +668,7 @@ class UnixHost:
         return self.run("getent", "-s", "sss", table, name).stdout.strip()
 
     def login(self, name: str, password: str) -> bool:
-        """By PAM: the password, and whether the account may log in here."""
+        """Asks PAM about the password, and whether the account may log in here."""
         words = ("pamtester", "unix", name, "authenticate", "acct_mgmt")
         return self.run(*words, stdin=f"{password}\n").returncode == 0
 
@@ -712,7 +712,7 @@ def test_sssd(make_academy: Callable[..., Academy], ca: Certificates, tmp_path: 
             seen = {name for name in PEOPLE if host.look_up("passwd", f"{name}.essai")}
             assert seen == {*PEOPLE} - {"activated"}
             each_state(site, host.login, "iprof")
-        # why the example turns paging off: slapd answers a paged search by member with nobody
+        # this is why the example turns paging off: slapd finds nobody in a paged search by member
         of_leave = f"(member={academy.dn('leave.essai')})"
         with academy.sandbox.root() as root:
             for paged, group_found in ((None, True), (100, False)):

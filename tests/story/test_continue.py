@@ -1,4 +1,4 @@
-"""One bad source beside a good one, and files that are those of no source."""
+"""One bad source beside a good one, and files that belong to no source."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HUGO = row(matricule="2001", prenom="Hugo", nom_famille="Vasseur", uai=MICHELIS)
 
 @prepared
 def two(academy: Academy) -> Academy:
-    """Two full sources with a person each; the post of the first one's ends, and one lives by the date."""
+    """Two full sources with one person each; the post of the first person ends on DAY."""
     academy.sources(agape="kind: full", epp="kind: full")
     ends = row(fin="2026-09-05")
     academy.night(DAY, academy.feed(ends, day=DAY, source="agape"), academy.feed(HUGO, day=DAY, source="epp"))
@@ -45,7 +45,7 @@ def test_dates_and_the_good_source_go_on(two: Academy, bad: bytes) -> None:
     assert str(refused) in ran.err
     assert "feed refused of agape: dates and the other sources go on without it" in ran.err
     assert two.names()["2002"] == "nour.caron"
-    # the date took what it had to take, and nobody of the refused source is absent
+    # the date took away what was due, and nobody of the refused source is absent
     assert two.values("claire.dubreuil", "piactlState") == ["grace"]
     plan = two.run("plan", refused, good, "--as-of", NEXT)
     assert plan.code == 6
@@ -71,7 +71,7 @@ def test_a_limit_that_a_feed_breaks_stops_its_source_only(two: Academy) -> None:
     ran = two.night(NEXT, older, two.feed(HUGO, comes, day=NEXT, source="epp"), code=6)
     assert "[older]" in ran.err
     assert ran.json["summary"]["create"] == 1
-    # left out on another night: the dates alone
+    # without feeds on another night: only the dates count
     assert two.night(NEXT, older).json["status"] == "done"
     two.quiet_night(NEXT)
 
@@ -82,7 +82,7 @@ def test_an_unknown_file_is_named_and_not_read(two: Academy) -> None:
     good = two.feed(HUGO, day=NEXT, source="epp")
     ran = two.night(NEXT, good, stray)
     assert f"{stray}: not read: it matches the `files` of no source" in ran.err
-    # with nothing else, it is a mistake if it could be a feed
+    # alone, such a file is a mistake if it could be a feed
     assert "not read: it matches the `files` of no source" in two.night(NEXT, stray).err
     other = two.folder / "truc.csv"
     other.write_text("nothing of HR")

@@ -1,4 +1,4 @@
-"""Sets of AAF in random orders of delivery: which accounts there are at the end, with which posts."""
+"""Sets of AAF in random orders of delivery: which accounts there are at the end, and with which posts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Posts = dict[str, set[tuple[str, str, date, date | None]]]
 
 
 class Host(Fed):
-    """Nights that apply what was delivered together, or nothing, and then leave out what is older."""
+    """A host whose nights apply what was delivered together, or nothing, and then drop what is older."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder, TOP / "examples" / "establishments.csv", ALONE, hr=False)
@@ -35,7 +35,7 @@ class Host(Fed):
     def deliver(self, paths: list[Path], day: date) -> None:
         self.waiting += [path for path in paths if path not in self.waiting]
         while self.waiting:
-            translated_sets.clear()  # each night is a process of its own
+            translated_sets.clear()  # each night is a separate process
             try:
                 feeds = read_feeds([str(path) for path in self.waiting], {"aaf": self.source})
                 ready = plan_at_once(self.directory, self.site, feeds, day)
@@ -74,7 +74,7 @@ def on(posts: Posts, day: date) -> dict[str, set[tuple[str, str]]]:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_any_order_of_delivery_ends_in_the_same_accounts(tmp_path: Path, seed: int) -> None:
-    """With the same starts and ends where no set came after a later one, else with the posts of the last."""
+    """If no set came after a later one, starts and ends are the same; otherwise the last posts are there."""
     chance = random.Random(seed)
     sorts = "C" + "".join(chance.choices("DDDC", k=3))
     paths, end = deliveries(tmp_path / "sets", sorts, seed)
@@ -83,11 +83,11 @@ def test_any_order_of_delivery_ends_in_the_same_accounts(tmp_path: Path, seed: i
     for path, day in zip(paths, days, strict=False):
         orderly.deliver([path], day)
     assert not orderly.why
-    # in every second one the first set comes first, so that all others can follow
+    # for every second seed the first set comes first, so that all others can follow
     remaining = [*paths[: seed % 2], *chance.sample(paths[seed % 2 :], len(paths) - seed % 2)]
     while remaining:
         size = chance.randint(1, 2)
-        # every night has the day on which all were there: only what was delivered differs
+        # every night has the day on which all sets exist: only what was delivered differs
         host.deliver(remaining[:size], days[len(paths) - 1])
         remaining = remaining[size:]
     assert host.waiting == []
@@ -96,7 +96,7 @@ def test_any_order_of_delivery_ends_in_the_same_accounts(tmp_path: Path, seed: i
     print(f"seed {seed}: {sorts}, refused {sorted(host.why)}, {len(actual)} accounts")
     last = {key.partition(":")[2]: {a.key[:2] for a in person.assignments} for key, person in end.items()}
     assert len(last) > 1
-    # what the last set lacks is there until a second one confirms it
+    # a post that the last set lacks stays until a second one confirms it
     assert all(on(actual, day)[key] >= own for key, own in last.items())
     if not host.why & {"older", "doubled-delta"}:
         assert on(actual, day) == on(expected, day)

@@ -162,7 +162,7 @@ def test_a_clock_that_ran_ahead(claire: Academy) -> None:
     assert not lets_in(claire)
     drift = shown(claire)["devices"][0]["drift_seconds"]
     assert 3000 - 60 <= drift <= 3000 + 150
-    # what the clock passed is used up: put right, it has to catch up
+    # steps that the fast clock passed are used up: once corrected, it has to catch up
     phone.ahead, phone.shown = 0, 0
     back = resync(claire, UID, phone)
     assert back.code == 1
@@ -265,7 +265,7 @@ def test_no_secret_outlives_the_person(claire: Academy, jump: bool) -> None:
 
 
 def test_an_account_whose_device_cannot_be_deleted_is_not_archived(claire: Academy) -> None:
-    """A device changed between the plan and its apply: an archived account would leave it behind."""
+    """A device changes between the plan and its apply: an archived account would leave the device behind."""
     verified(claire, UID)
     eve, last = day(-1).isoformat(), day(0).isoformat()
     claire.night(eve, claire.feed(post(-100, -70), day=eve))
@@ -278,7 +278,7 @@ def test_an_account_whose_device_cannot_be_deleted_is_not_archived(claire: Acade
     assert claire.values(UID, "piactlState") == ["deactivated"]
     assert claire.names()["1999"] == "ida.roy"
     assert len(devices(claire)) == 1
-    # an archival that could not be made is noted anew
+    # a failed archival is noted anew
     claire.twice(last, feed)
     claire.night(day(1).isoformat())
     assert claire.values(UID, "piactlState") == ["archived"]
@@ -353,7 +353,7 @@ def test_protected_accounts_are_out_of_the_desks_reach(claire: Academy) -> None:
 
 
 def test_the_rights_alone_keep_the_desk_away(claire: Academy) -> None:
-    """Whatever the command believes, the server refuses."""
+    """Whatever the command assumes, the server refuses."""
     phone = verified(claire, UID)
     configuration, _ = configuration_and_entry(claire)
     with open_writer(configuration.settings.directory, "desk", read_password) as writer:
@@ -419,8 +419,8 @@ def test_a_code_at_eight_places_at_once_is_good_at_one(claire: Academy) -> None:
 
 @pytest.mark.long
 def test_a_hundred_and_fifty_binds_at_once_with_one_right_code(claire: Academy) -> None:
-    """slapd counts failures after it has checked, so 150 guesses are looked at where five should be; later
-    ones are not."""
+    """slapd counts failures after its check, so it checks 150 guesses although it should allow only five; it
+    does not check later ones."""
     phone = verified(claire, UID)
     right, dn = phone.code(), claire.dn(UID)
     near = {phone.at(phone.step + ahead) for ahead in range(-2, 4)}
@@ -457,7 +457,7 @@ def test_a_code_where_piactl_asks_for_it(claire: Academy) -> None:
 
 
 class Dying:
-    """A writer whose process dies after so many writes of devices and accounts."""
+    """A writer whose process dies after `writes_left` writes of devices and accounts."""
 
     def __init__(self, writer: Any, writes_left: int) -> None:
         self._writer, self.left = writer, writes_left
@@ -484,7 +484,7 @@ def now() -> datetime:
 
 
 def begun(academy: Academy, action: str, before: str) -> Phone:
-    """An account that has the device that the command needs; the telephone that it is about."""
+    """Gives the account the device that the command needs; returns the telephone that it concerns."""
     phone = verified(academy, UID) if before != "none" else None
     if before == "suspended":
         do(academy, "suspend", UID)
@@ -540,7 +540,7 @@ def test_a_crash_after_so_many_writes(claire: Academy, action: str, before: str,
             raise carry_out(dying, made, command, lambda: "").error or AssertionError("it did not die")
     if before != "none":
         assert not lets_in(claire), "the password alone"
-    # done again it is done, and the code that was used up is not good
+    # repeating the command completes it, and a used code is refused
     if action == "verify":
         code = phone.code()
         again = verify(claire, UID, code, *KNOWN)

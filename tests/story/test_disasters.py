@@ -1,4 +1,4 @@
-"""Files that read well and are wrong as a whole: none is applied unasked, however many people there are."""
+"""Files that can be read but are wrong as a whole: none is applied unasked, for any number of people."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def swapped(one: str, other: str) -> Callable[[Rows], Rows]:
 
 
 def half_of(rows: Rows) -> Rows:
-    """Every second person alone."""
+    """Keeps only every second person."""
     people = {*sorted({row[_AT["matricule"]] for row in rows})[::2]}
     return [row for row in rows if row[_AT["matricule"]] in people]
 
@@ -87,7 +87,7 @@ WRONG: dict[str, Callable[[Rows], Rows]] = {
     "half of the people missing": half_of,
     "one in 25 is a head of school": one_in_25_is_a_head,
 }
-"""Name -> what makes the wrong feed of one that is sorted by establishment."""
+"""Name -> function that makes the wrong feed from one that is sorted by establishment."""
 
 
 SIZES = [450, *(pytest.param(n, marks=pytest.mark.long) for n in (1_500, 5_000, 36_000))]
@@ -97,7 +97,7 @@ DAYS = pytest.mark.parametrize("day", [AUTUMN, RENTREE], ids=["autumn", "rentree
 @pytest.mark.parametrize("people", SIZES)
 @DAYS
 def test_every_column_at_every_size(tmp_path: Path, people: int, day: date) -> None:
-    """With -s it prints what stops each of them."""
+    """With -s the test prints what stops each wrong feed."""
     rehearsal = Rehearsal(tmp_path, write_register(tmp_path / "establishments.csv", people))
     agents, first, path = crowd(people, day), day - timedelta(days=1), tmp_path / "rh-1.csv"
 
@@ -122,7 +122,7 @@ def test_every_column_at_every_size(tmp_path: Path, people: int, day: date) -> N
 
 
 def four_on_leave(rows: Rows) -> Rows:
-    """HR fills the position only where it is not the ordinary one, for very few."""
+    """HR fills the position only if it is not the ordinary one, which is so for very few people."""
     for row in rows:
         row[_AT["position"]] = ""
     leaves = [row for row in rows if not row[_AT["fin"]]][:4]
@@ -146,8 +146,8 @@ DISASTERS: dict[str, tuple[Callable[[Rows], Rows], Callable[[Rows], Rows], str, 
     "position the same for all": (as_it_is, every_one("position", "activite"), "changed-column", ""),
     "position blank, and few had one": (four_on_leave, every_one("position", ""), "changed-column", ""),
 }
-"""Name -> what makes the right feed, what then makes the wrong one, the code that refuses the feed ("" where
-its lines are fit), the guards that stop its plan all the same where the feed is let through."""
+"""Name -> function that makes the right feed, function that then makes the wrong one, the code that refuses
+the feed ("" if its lines are valid), the guards that stop its plan if the feed is let through."""
 
 
 def wrong(name: str, rows: Rows) -> Rows:
@@ -179,7 +179,7 @@ def test_by_the_command_on_a_real_server(academy: Academy, right: Callable[[Rows
                 for kind in guards.split():
                     assert f"REFUSED by the guard {kind}:" in ran.err, name
                     assert f"--allow {kind}=" in ran.err, name
-    # and the night after, with the right file, is as if nothing had been
+    # the night after, with the right file, is as if nothing had happened
     academy.quiet_night(str(day), academy.raw_feed(feed_text(right(agents.copy()), day).encode()))
 
 
@@ -204,7 +204,7 @@ def test_at_every_size(tmp_path: Path, people: int, day: date, right: Callable[[
 
 
 def leavers(rows: Rows, count: int, last: date, but: Collection[str | None]) -> Rows:
-    """The first `count` people, `but` some, have a wrong end, the same for all."""
+    """Gives the first `count` people, except `but`, the same wrong end."""
     people = {*sorted({row[_AT["matricule"]] for row in rows} - {*but})[:count]}
     for row in rows:
         if row[_AT["matricule"]] in people:
@@ -224,7 +224,7 @@ def leavers(rows: Rows, count: int, last: date, but: Collection[str | None]) -> 
 def test_how_many_may_leave_by_mistake(
     tmp_path: Path, people: int, day: date, in_a_night: int, in_a_week: int
 ) -> None:
-    """One person more than docs/guards.md says stops the night, and so many every night stop the week."""
+    """One person more than docs/guards.md says stops a night; the allowed number every night, a week."""
     rehearsal = Rehearsal(tmp_path, write_register(tmp_path / "establishments.csv", people))
     agents, first, path = crowd(people, day), day - timedelta(days=1), tmp_path / "rh-1.csv"
 

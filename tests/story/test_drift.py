@@ -1,5 +1,5 @@
-"""What another program changes on an account: seen the next night, shown first, reverted, kept or left to
-somebody."""
+"""What another program changes on an account: it is seen the next night, shown first, reverted, kept or left
+for a decision."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ URN = "urn:mace:ac-amiens.fr:service:"
 
 @prepared
 def begun(academy: Academy) -> Academy:
-    """Two accounts, after a night."""
+    """Two accounts after a night."""
     academy.allow_up_to(5, "drift", "loosening", "revoke", "deactivate", "lock", "rename")
     academy.night(DAYS[0], academy.feed(*PEOPLE, day=DAYS[0]))
     return academy
 
 
 def before_bases(academy: Academy) -> None:
-    """Makes the record of the last run one of a version without bases."""
+    """Makes the record of the last run look like that of a version without bases."""
     dn = Places(academy.sandbox.state).last_run
     record = json.loads(academy.sandbox.entry(dn)["piactlData"][0])  # type: ignore[index]
     assert record.pop("unbased") == []
@@ -42,7 +42,7 @@ def drift(plan: Any, uid: str = CLAIRE) -> list[tuple[str, str, str]]:
 
 
 def without_origin(academy: Academy) -> dict[str, dict[str, list[bytes]]]:
-    """What piactl keeps of each account, without the feed rows behind the assignments."""
+    """What piactl keeps of each account, without the feed rows of assignments."""
     accounts = academy.managed()
     for entry in accounts.values():
         entry["piactlAssignment"] = [value.rpartition(b"$")[0] for value in entry["piactlAssignment"]]
@@ -50,7 +50,7 @@ def without_origin(academy: Academy) -> dict[str, dict[str, list[bytes]]]:
 
 
 def test_what_gives_access_is_reverted_and_shown_first(begun: Academy) -> None:
-    """A right, an exception and another name, in one night without a feed."""
+    """One night without a feed finds a right, an exception and another name."""
     before = begun.managed()
     rights = begun.values(CLAIRE, "eduPersonEntitlement")
     begun.change(CLAIRE, eduPersonEntitlement=[*rights, f"{URN}siecle:0800009A"])
@@ -90,7 +90,7 @@ def test_what_takes_access_away_is_kept_three_days(begun: Academy) -> None:
 
 
 def test_what_the_rules_want_too_is_agreed(begun: Academy) -> None:
-    """The base is renewed without a word; later changes are ordinary ones."""
+    """The base is renewed without a message; later changes are ordinary ones."""
     later = (row(nom_usage="Aubry"), PEOPLE[1])
     begun.change(CLAIRE, sn=["Aubry"], cn=["Claire Aubry"], displayName=["Claire Aubry"])
     plan = begun.plan(begun.feed(*later, day=DAYS[1]), "--as-of", DAYS[1])
@@ -114,7 +114,7 @@ def test_a_value_that_is_lost_holds_the_account_until_the_feed(begun: Academy) -
 
 
 def test_entries_without_a_base_get_one_without_a_word(begun: Academy) -> None:
-    """As after an upgrade: the last run was one of a version without bases."""
+    """This is as after an upgrade: the last run was by a version without bases."""
     bases = {uid: begun.values(uid, "piactlDigest") for uid in (CLAIRE, IDA)}
     for uid in bases:
         begun.change(uid, piactlDigest=[])
@@ -136,7 +136,7 @@ def test_another_matricule_holds_both_people(begun: Academy) -> None:
 
 
 def test_a_device_of_another_program_is_listed_first_and_removed(begun: Academy) -> None:
-    """With a link to it, which the night takes back, and without."""
+    """This is tested with a link to the device, which the night reverts, and without."""
     device = f"cn=autre,{begun.dn(CLAIRE)}"
     oath = {"oathTOTPParams": device, "oathSecret": b"12345678901234567890", "oathOTPLength": "6"}
     parameters = {"oathHMACAlgorithm": "1.2.840.113549.2.7", "oathTOTPTimeStepPeriod": "30"}

@@ -1,5 +1,5 @@
-"""Each managed attribute that another program adds to, replaces or removes is seen the next night,
-which puts it back, keeps it, or leaves it to somebody: with and without a feed."""
+"""Another program adds to, replaces or removes each managed attribute: the next night sees it, with and
+without a feed, and puts it back, keeps it, or leaves it for a decision."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ THEIRS: dict[str, str] = {
     "homeDirectory": "/srv/{n}",
     "loginShell": "/bin/{n}",
 }
-"""A value of another program for each attribute; a new attribute fails until it has one. `n` is a number."""
+"""The other program's value for each attribute; a new attribute fails until it has one. `n` is a number."""
 
 GIVEN: dict[str, str] = {
     "piactlAlias": "alias.{n}@ac-amiens.fr",
@@ -82,7 +82,7 @@ GIVEN: dict[str, str] = {
     "piactlProtected": "TRUE",
     "piactlDevice": "suspended",
 }
-"""What piactl wrote of attributes that few accounts have."""
+"""The values that piactl wrote for attributes that few accounts have."""
 
 EXPECTED: dict[str, str] = {
     "uid": "W--",
@@ -134,9 +134,9 @@ EXPECTED: dict[str, str] = {
     "homeDirectory": "-R-",
     "loginShell": "-RR",
 }
-"""What becomes of what is added, replaced and deleted. R: back as it was. K (kept), W (waits for a decision),
-H (held): as the other program left it. U (waits), h and k (held): likewise until the next feed, which puts it
-back, or (k) has it kept. B: the ledger has the names of both. L: locked, with other words. N: none, until its
+"""What becomes of an added, replaced and deleted value. R: put back. K (kept), W (waits for a decision), H
+(held): as the other program left it. U (waits), h and k (held): likewise until the next feed, which puts it
+back or (k) keeps it. B: the ledger has the names of both. L: locked, with another text. N: none, until its
 day. "-": the server refuses it."""
 SEEN = {
     "R": "reverted",
@@ -176,7 +176,7 @@ def test_what_another_program_changes_is_settled(academy: Academy, fed: bool) ->
         for n, case in enumerate((name, modification) for name in MANAGED for modification in HOW)
     }
     people = [person(n) for n in range(len(cases))]
-    # the clock of the server is ahead: from the second day on accounts are due the day after its own
+    # the clock of the server is ahead: from the second day on accounts are due on the day after
     for day in ("2026-09-04", DAYS[0]):
         academy.night(day, academy.feed(*people, day=day))
     uids = academy.names()
@@ -212,13 +212,13 @@ def test_what_another_program_changes_is_settled(academy: Academy, fed: bool) ->
             assert values_after == expected, which
         if fate in SEEN:
             assert fates[uid, name] == SEEN[fate], which
-        # no night may set the mark of protection
+        # a night may not set the mark of protection
         holds = fate == "H" or (letter in "hk" and not fed) or which == ("piactlProtected", "delete")
         assert (uid in held_uids) == holds, which
         if fate in "RL":
             assert "drift" in journal[uid]["kinds"], which
             assert name in journal[uid]["attributes"], which
-        # nothing else of the account changes, but for the names that it reserves and what a lock does
+        # nothing else on the account changes, except the names that it reserves and the effect of a lock
         if name != "piactlLock":
             others = {*MANAGED} - {name, "piactlIdentifier"}
             changed = {
@@ -233,13 +233,13 @@ def test_what_another_program_changes_is_settled(academy: Academy, fed: bool) ->
 def written(
     academy: Academy, uid: str, before: Entries, matricule: str, name: str, modification: str
 ) -> bool:
-    """Whether another program could write the attribute of an account so."""
+    """Writes the attribute as another program; returns whether the server took it."""
     dn = academy.dn(uid)
     new = [] if modification == "delete" else [THEIRS[name].format(n=matricule, dn=dn)]
     changes: dict[str, Any] = {
         name: [(ldap3.MODIFY_ADD if modification == "add" else ldap3.MODIFY_REPLACE, new)]
     }
-    if name == "oathTOTPToken" and modification != "replace":  # with its class
+    if name == "oathTOTPToken" and modification != "replace":  # together with its class
         operation = ldap3.MODIFY_ADD if modification == "add" else ldap3.MODIFY_DELETE
         changes["objectClass"] = [(operation, ["oathTOTPUser"])]
     if modification != "add" and name not in before[dn]:
@@ -253,6 +253,6 @@ def written(
 
 
 def values_of(entry: dict[str, list[bytes]], name: str) -> list[bytes]:
-    """The values of an attribute, of assignments without the row of HR."""
+    """The values of an attribute; assignments without their HR row."""
     values = entry.get(name, [])
     return sorted(value.rpartition(b"$")[0] if name == "piactlAssignment" else value for value in values)

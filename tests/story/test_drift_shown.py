@@ -1,4 +1,4 @@
-"""What another program changed on an account is said where people look, and no command passes over it."""
+"""What another program changed on an account is shown where people look, and no command ignores it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DAY = ("--as-of", DAYS[1])
 
 @pytest.fixture
 def begun(academy: Academy) -> Academy:
-    """Two accounts, after a night."""
+    """Two accounts after a night."""
     academy.allow_up_to(5, "drift", "loosening", "revoke", "deactivate", "lock", "rename")
     academy.night(DAYS[0], academy.feed(*PEOPLE, day=DAYS[0]))
     return academy
@@ -31,7 +31,7 @@ def services(view: object) -> set[str]:
 
 
 def test_accounts_say_it_where_people_look(begun: Academy) -> None:
-    """A lost assignment, a right added and one removed, and a private address."""
+    """They show a lost assignment, an added and a removed right, and a private address."""
     before = begun.show(CLAIRE, DAYS[1])
     assert (before["drift"], before["held"]) == ([], False)
     assert begun.run("account", "list", "--drift", "-o", "json", *DAY).json == []
@@ -92,7 +92,7 @@ def test_accounts_say_it_where_people_look(begun: Academy) -> None:
 
 
 def test_a_right_that_is_gone_has_its_name(begun: Academy) -> None:
-    """Also where the rules do not want it any more: it is found among the services of the policy."""
+    """Also if the rules no longer want it: its name is found among the services of the policy."""
     grant = ("exception", "grant", IDA, "--service", "siecle", "--uai", "0800009A", "--until", DAYS[1])
     assert begun.run(*grant, *WHY, "--as-of", DAYS[0]).code == 0
     rights, profiles = begun.values(IDA, "eduPersonEntitlement"), begun.values(IDA, "piactlProfile")
@@ -100,7 +100,7 @@ def test_a_right_that_is_gone_has_its_name(begun: Academy) -> None:
     assert profiles
     assert {*lost} < {*rights}
     begun.change(IDA, eduPersonEntitlement=[right for right in rights if right not in lost], piactlProfile=[])
-    for day in (DAYS[1], DAYS[2]):  # on the second the exception is over
+    for day in (DAYS[1], DAYS[2]):  # on the second day the exception is over
         rows = begun.run("drift", "show", IDA, "-o", "json", "--as-of", day).json
         assert {drift["attribute"]: sorted(drift["ours"]) for drift in rows} == {
             "eduPersonEntitlement": sorted(lost),
@@ -112,8 +112,8 @@ WHY = ("--reason", "demande du chef d'établissement")
 
 
 def test_commands_go_by_drift_as_the_night_does(begun: Academy) -> None:
-    """A tightening stays for its days, what somebody keeps until its day, a name until a decision; what gives
-    access is put back by the command too, and stands in its plan."""
+    """A tightening stays for its days, an override until its last day, a name until a decision; a command
+    also puts back what gives access, and lists it in its plan."""
     end, theirs = begun.values(IDA, "pwdEndTime"), ["20260901000000Z"]
     begun.change(IDA, displayName=["Ida Roy (rectorat)"])
     assert begun.run("drift", "override", IDA, "--until", DAYS[9], *WHY, *DAY).code == 0
@@ -159,8 +159,8 @@ def test_of_an_account_that_is_held_only_a_lock_is_made(begun: Academy) -> None:
 
 
 def test_a_base_that_is_gone_is_no_way_round(begun: Academy) -> None:
-    """Another program grants something and removes the base, or writes another: nothing of the account
-    changes, in nights or commands, until somebody looks."""
+    """Another program grants something and removes the base, or writes another one: then no night or command
+    changes the account until somebody looks at it."""
     bases = [begun.values(uid, "piactlDigest") for uid in (CLAIRE, IDA)]
     exception = "grant$siecle$0800009A$2026-09-01$2030-01-01$x$y"
     begun.change(CLAIRE, piactlException=[exception], piactlDigest=[])

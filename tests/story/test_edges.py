@@ -1,4 +1,4 @@
-"""Rare days: entries damaged by hand, keys that change, addresses taken at the last moment, odd dates."""
+"""Rare events: entries damaged by hand, keys that change, addresses taken at the last moment, odd dates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .feeds import MICHELIS
 
 
 def row(**values: str) -> str:
-    """A row of somebody who is there already on the first day of these stories."""
+    """A row of somebody whose post began before the first day of these stories."""
     return feeds.row(**{"debut": "2026-01-01", **values})
 
 
@@ -39,7 +39,7 @@ def state(academy: Academy, uid: str) -> str:
     }.items(),
 )
 def test_the_directory_closes_at_the_end_of_a_civil_day(academy: Academy, fin: str, after: str) -> None:
-    """A grace of 30 days ends at midnight in Paris, whatever the clocks do that day."""
+    """A grace of 30 days ends at midnight in Paris, even if the clocks change that day."""
     academy.twice("2027-01-10", academy.feed(row(debut="2026-09-01", fin=fin), day="2027-01-10"))
     assert academy.values("claire.dubreuil", "pwdEndTime") == [after]
 
@@ -61,7 +61,7 @@ def test_retention_runs_from_the_day_a_start_was_cancelled(academy: Academy, fee
 
 
 def test_a_later_start_keeps_the_account(academy: Academy) -> None:
-    """Long after the retention it is still there, because HR gives a start; then it is the same one."""
+    """Long after the retention it is still there, because HR gives a later start; then it is reused."""
     rows = (row(debut="2026-01-01", fin=DAY), row(debut="2026-12-01", uai=MICHELIS))
     academy.night(DAY, academy.feed(*rows, day=DAY))
     for day, expected in {
@@ -75,7 +75,7 @@ def test_a_later_start_keeps_the_account(academy: Academy) -> None:
 
 
 def test_an_address_taken_between_plan_and_apply(academy: Academy) -> None:
-    """The server refuses that one, the others go on, and the next night finds another address."""
+    """The server refuses that account, the others go on, and the next night finds another address."""
     academy.night(DAY, academy.feed(row(), HUGO, day=DAY))
     feed = academy.feed(row(nom_usage="Aubry"), HUGO.replace("Vasseur", "Vasseurs"), day="2026-03-02")
     plan = academy.folder / "plan.json"
@@ -171,7 +171,7 @@ def test_a_profile_taken_out_of_the_policy_holds_those_it_made(academy: Academy)
     assert {h["matricule"] for h in plan["holds"]} == {"1003", "1004"}
     assert all("COLTER" in h["why"] for h in plan["holds"])
     academy.quiet_night(DAY)
-    # also on the night that the one in waiting is due, and once the policy is put right it is made
+    # also on the night on which the waiting person is due; once the policy is corrected, the account is made
     academy.quiet_night("2026-04-20")
     academy.edit(
         "policy.yaml",
@@ -198,7 +198,7 @@ def test_a_new_key_takes_over_while_the_old_one_still_verifies(academy: Academy)
     keys = academy.sandbox.folder / "secrets" / "keys"
     keys.write_text(f"k2 {'5a' * 32}\n{keys.read_text()}")
     academy.twice(DAY, academy.feed(*feed_rows, IDA, day=DAY))
-    # known again by the digest under the old key: not a second account
+    # recognised by the digest under the old key: no second account
     back = row(matricule="1005", prenom="Léo", nom_famille="Petit", numen="20E9512345XYZ", debut="2026-03-02")
     academy.twice("2026-03-02", academy.feed(*feed_rows, back, IDA, day="2026-03-02"))
     assert academy.names()["1005"] == "leo.petit"

@@ -1,4 +1,4 @@
-"""`events`: every change that was made, at least once over kills, with ids that never come again."""
+"""`events`: every change that was made comes at least once, despite kills; no id is ever used again."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_change_that_was_not_made_is_no_event(school: Academy) -> None:
 
 @pytest.mark.parametrize("number", range(1, 13))
 def test_a_kill_loses_no_event(academy: Academy, number: int) -> None:
-    """At each intent, and before each outcome, of a night for six people."""
+    """A night for six people is killed at each intent and before each outcome."""
     rows = [row(matricule=str(n), prenom=f"P{'abcdef'[n]}ul", debut=DAY) for n in range(6)]
     feed = academy.feed(*rows, day=DAY)
     words = ("--config", str(academy.sandbox.config), "nightly", str(feed), "--as-of", DAY)
@@ -173,7 +173,7 @@ def test_following_prints_what_comes_over_a_rotation(school: Academy) -> None:
 
 
 def _cut_before_the_last_run(path: Path) -> None:
-    """As `journal prune` does when the lines have their age."""
+    """Cuts the journal as `journal prune` does with old lines."""
     from datetime import UTC, datetime
 
     from piactl.journal import Actor, Journal, RunContext, read_lines

@@ -1,4 +1,4 @@
-"""Contracts that go on: extended before HR knows, ended again by themselves; and accounts with a sponsor."""
+"""Contracts that are extended before HR knows, and end by themselves; accounts with a sponsor."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_contracts_that_go_on(academy: Academy) -> None:
     assert "to be closed on 2026-10-01" in refused(academy, "extend", "ida.hugo", *later)
     act(academy, "reopen", "ida.hugo")
 
-    # HR confirms one of them, and knows nothing of the others yet
+    # HR confirms one of them, and does not know the others yet
     academy.night("2026-09-06", feed(academy, "2026-09-06", m11="2027-08-31"))
     assert posts(academy, "claire.hugo") == [("2025-09-01", "2027-08-31")]
     assert academy.values("claire.hugo", "piactlOverride") == []
@@ -114,7 +114,7 @@ def test_accounts_with_a_sponsor(academy: Academy) -> None:
     act(academy, "extend", EXT, "--until", "2026-10-10")
     assert posts(academy, EXT) == [(DAY, "2026-10-10")]
 
-    # Paul leaves: the night that finds it says so, and so does doctor
+    # Paul leaves: the night that finds it reports it, and so does doctor
     gone = feed(academy, "2026-09-08", m15="2026-09-07")
     remarks = academy.plan(gone, "--as-of", "2026-09-08")["remarks"]
     words = f"sponsor paul.hugo is in grace, and answers for {EXT}"
@@ -126,7 +126,7 @@ def test_accounts_with_a_sponsor(academy: Academy) -> None:
     assert shown(academy, EXT)["sponsor"] == "ida.hugo"
     assert "sponsor" not in str(academy.plan("--as-of", "2026-09-08")["remarks"])
 
-    # once it has ended nobody answers for it
+    # once it has ended nobody is responsible for it
     academy.night("2026-10-11")
     for verb in ("extend", "reopen"):
         why = refused(academy, verb, EXT, "--until", "2026-11-30", day="2026-10-12")

@@ -1,6 +1,6 @@
-"""Two servers, the second of which lacks what was written to the first last: that is made again.
+"""Two servers; the second one lacks the last writes of the first, and they are made again.
 
-The second is a copy of the first from an earlier moment, as a replica that lags.
+The second is a copy of the first from an earlier moment, like a replica that lags.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ IPROF = b"urn:mace:ac-amiens.fr:service:iprof"
 
 @pytest.fixture(autouse=True)
 def always_pass_by(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where few are settled, as among the few people of these tests."""
+    """Makes nights skip settled accounts even if they are few, as in these tests."""
     monkeypatch.setattr(incremental, "MOST", 1.0)
 
 
 @dataclass
 class Pair:
-    """`academy` at the first server of its configuration, `second` at the other one."""
+    """`academy` uses the first server of its configuration, `second` the other one."""
 
     academy: Academy
     second: Academy
 
     def name_first(self, uri: str) -> None:
-        """Has the configuration name both, the first by this address, and make one write at a time."""
+        """Puts both servers into the configuration, the first by this address, with one write at a time."""
         servers = f'servers: ["{uri}", "{self.second.sandbox.uri}"]\n  in_flight: 1'
         self.academy.edit("piactl.yaml", f'servers: ["{self.academy.sandbox.uri}"]', servers)
 
     def copy(self) -> None:
-        """Gives the second server all that the first one, which is at rest, has now."""
+        """Gives the second server everything that the first one, which is idle, has now."""
         self.second.sandbox.stop()
         copy_data(self.academy.sandbox.folder, self.second.sandbox.folder)
         self.second.sandbox.start()
 
     def copy_records(self) -> None:
-        """Gives the second server those of piactl's own entries that it has not got: the lock, the run."""
+        """Gives the second server piactl's own entries that it lacks, such as the lock and the run."""
         state = self.academy.sandbox.state
         second_entries = self.second.sandbox.entries(state)
         attributes = ("objectClass", "cn", "description", "piactlData")
@@ -66,7 +66,7 @@ class Pair:
 
 @contextmanager
 def followed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The second server has at once what a run writes, as far as the run can see; `Pair.copy` brings it."""
+    """Makes runs believe that the second server has what they write; `Pair.copy` really copies it."""
     with monkeypatch.context() as patched:
         patched.setattr(write_and_read_back, "lagging_servers", lambda *_: [])
         patched.setattr(nightly, "unequal_servers", lambda *_: [])
@@ -81,12 +81,12 @@ def copy_data(source: Path, target: Path) -> None:
 @pytest.fixture
 def pair(make_academy: Callable[..., Academy], make_sandbox: Callable[..., Sandbox]) -> Pair:
     academy, other = make_academy(), make_sandbox()
-    # its files are those of the first: only the server is another one
+    # it uses the files of the first: only the server is another one
     return Pair(academy, replace(academy, sandbox=other))
 
 
 class Killing(Wire):
-    """Kills the process `pid` at the `last`th change of an account that is there."""
+    """Kills the process `pid` at the `last`th change of an existing account."""
 
     def __init__(self, target: Path, pid: int, last: int) -> None:
         self.pid, self.left = pid, last
@@ -111,7 +111,7 @@ def killing(sandbox: Sandbox, last: int) -> Iterator[Killing]:
 
 
 def before_and_after() -> tuple[list[str], list[str]]:
-    """The rows of DAY, and those of NEXT: some people have left."""
+    """The rows of DAY and those of NEXT, when some people have left."""
     rows = crowd(PEOPLE)
 
     def ended(day: str) -> list[str]:
@@ -122,12 +122,12 @@ def before_and_after() -> tuple[list[str], list[str]]:
 
 
 def holders(academy: Academy) -> int:
-    """How many accounts have a right that leavers lose."""
+    """The number of accounts with a right that leavers lose."""
     return sum(IPROF in entry.get("eduPersonEntitlement", []) for entry in academy.accounts().values())
 
 
 def moved(pair: Pair, feed: str, code: int = 5) -> Ran:
-    """The night that an operator has made at the second server; the first one cannot follow."""
+    """Runs the night that an operator moves to the second server; the first one cannot follow."""
     on = ("--on", pair.second.sandbox.uri, "--reason", "the first server is lost")
     ran = pair.academy.run(*on, "nightly", feed, "--as-of", NEXT, "-o", "json")
     assert ran.code == code, ran.err
@@ -147,7 +147,7 @@ def test_a_run_whose_server_is_lost_ends_and_writes_nothing_at_the_next_server(
     seal = nightly.sealed
 
     def lagging(*arguments: Any) -> Any:
-        """The lock comes through to the second server, what follows does not."""
+        """The lock reaches the second server, but later writes do not."""
         pair.copy_records()
         at_second.update(everything(second))
         return seal(*arguments)
@@ -168,7 +168,7 @@ def test_a_run_whose_server_is_lost_ends_and_writes_nothing_at_the_next_server(
         assert "does not switch to another one.\npiactl: The next run settles the writes in doubt." in ran.err
         assert passed(academy, feed, NEXT) == set()
         with second.sandbox.root() as root:
-            root.delete(f"cn=lock,{second.sandbox.state}")  # its process, this one, is not gone
+            root.delete(f"cn=lock,{second.sandbox.state}")  # its process, which is this one, still runs
         assert academy.run("nightly", feed, "--as-of", NEXT).code == 8
         assert holders(second) == PEOPLE
         again = moved(pair, feed)
@@ -182,7 +182,7 @@ def test_a_run_whose_server_is_lost_ends_and_writes_nothing_at_the_next_server(
 def test_what_a_fail_over_between_two_nights_loses_is_made_again(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first server is lost before the second one has what the night wrote."""
+    """The first server is lost before the second one gets what the night wrote."""
     academy, second = pair.academy, pair.second
     pair.name_first(academy.sandbox.uri)
     rows, some_left = before_and_after()

@@ -1,4 +1,4 @@
-"""How good a feed is, over the nights: what became of its rows, and the parts of its score."""
+"""How good a feed is over the nights: what became of its rows, and the parts of its score."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def three_nights(academy: Academy) -> None:
     ida, ben, zoe, lou = (person(n, uai=u) for n, u in enumerate((MICHELIS, MARESCHAL, MILLEVOYE, MILLEVOYE)))
     past = person(4, fin="2026-02-01")
     academy.night("2026-10-01", academy.feed(*FIRST, ida, ben, zoe, past, day="2026-10-01"))
-    # Ida's row cannot be read, Ben and his school are missing, a row is there twice, Lou has been there since
+    # Ida's row cannot be read, Ben and his school are missing, a row comes twice, Lou has been there since
     # 21 September, Zoe's rows contradict each other
     academy.night(
         "2026-10-02",
@@ -83,7 +83,7 @@ def test_what_became_of_the_rows_of_each_night(academy: Academy) -> None:
 
 
 def test_the_score_can_be_sent(academy: Academy) -> None:
-    """The tables that HR gets name no person; months and sources cut what they show."""
+    """The tables for HR name no person; months and sources restrict what they show."""
     three_nights(academy)
     sent = academy.run("feed", "score", "--as-of", "2026-10-20", "-o", "csv")
     rows = list(csv.DictReader(io.StringIO(sent.out)))
@@ -160,7 +160,7 @@ def test_a_check_compares_the_columns_with_the_last_feeds(academy: Academy) -> N
     assert (compared.code, compared.json["compared"], warning["column"]) == (0, 3, "civilite")
     assert f"warning: civilite: {warning['message']}" in shown.out
     assert "compared with the last 3 feeds: 1 column differs" in shown.out
-    # the limits that compare feeds count too
+    # the limits for comparing feeds count too
     half = academy.run("feed", "check", academy.feed(*people[:3], day=days[4]), "--compare", "-o", "json")
     assert (half.code, {refusal["code"] for refusal in half.json["refusals"]}) == (6, {"changed-column"})
     assert wrong("feed-check", half.json) == []

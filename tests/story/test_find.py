@@ -1,4 +1,4 @@
-"""Finding an account by what somebody says on the telephone."""
+"""Finding an account by what a caller says on the telephone."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_with_a_typing_error_the_nearest_are_listed(staff: Academy, word: str, u
 
 
 def test_columns_for_a_mail_merge(staff: Academy) -> None:
-    """In the order that was asked for, in every form; the private address is journalled."""
+    """Columns come in the order asked for, in every form; reading the private address is journalled."""
     names = "family_name,given_name,uid,functions,establishments,establishment_names"
     words = ["account", "find", "verdelot", "--as-of", DAY, "--columns"]
     place = "Lycée Louis Thuillier"
@@ -66,7 +66,7 @@ def test_columns_for_a_mail_merge(staff: Academy) -> None:
     assert excel[0] == "\ufeff" + names.replace(",", ";")
     assert len(excel) == 5
     assert f"Verdelot;Zoé;zoe.verdelot;ENS;{THUILLIER};{place}" in excel[4]
-    # the help desk may list accounts; private addresses are in `forecast --leavers --private-mail` alone
+    # the help desk may list accounts; only `forecast --leavers --private-mail` has private addresses
     assert staff.run(*words, "private_mail").code == 2
     assert reads(staff) == []
     wrong = staff.run(*words, "nom", "-o", "json")
@@ -75,7 +75,7 @@ def test_columns_for_a_mail_merge(staff: Academy) -> None:
 
 
 def test_columns_of_the_other_lists(staff: Academy) -> None:
-    """Of those about accounts also what a mail merge needs."""
+    """Lists about accounts also have the columns that a mail merge needs."""
     why, until = ("--reason", "essai", "--as-of", DAY), "2026-09-20"
     assert staff.run("account", "close", "ines.le-goff", "--until", until, *why).code == 0
     grant = ("exception", "grant", "zoe.verdelot", "--service", "siecle", "--uai", THUILLIER)
@@ -182,7 +182,7 @@ def test_by_what_they_are(academy: Academy) -> None:
     for uid in ("anne.hugo", "bruno.hugo"):
         academy.change(uid, userPassword=["Correct-Horse-7"])
         assert academy.sandbox.accepts(academy.dn(uid), "Correct-Horse-7")
-    # a locked account is as open as its state
+    # a locked account counts as open if its state is
     assert listed("--never-logged-in") == ["carla", "denis", "lou"]
     assert listed("--never-logged-in", "--locked") == ["denis"]
     assert listed("--idle", "3") == []

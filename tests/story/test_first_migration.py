@@ -1,4 +1,4 @@
-"""A first migration: `apply PLAN --ldif`, slapadd into the stopped server, and the run that reads it back."""
+"""A first migration: `apply PLAN --ldif`, slapadd into the stopped server, and a run that reads it back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DAY, NEXT = "2026-09-05", "2026-09-06"
 
 
 def planned(academy: Academy, *rows: str, day: str = DAY) -> tuple[Path, Path]:
-    """The feed of these people, and the file of its plan."""
+    """Writes a feed of these people; returns it and the file of its plan."""
     feed = academy.feed(*rows, day=day)
     file = academy.folder / f"plan-{academy.feeds}.json"
     ran = academy.run("plan", feed, "--as-of", day, "--out", file)
@@ -35,7 +35,7 @@ def planned(academy: Academy, *rows: str, day: str = DAY) -> tuple[Path, Path]:
 
 
 def written(academy: Academy, plan: Path, name: str = "accounts.ldif") -> Path:
-    """The LDIF of a plan."""
+    """Writes the LDIF of a plan."""
     ldif = academy.folder / name
     ran = academy.run("apply", plan, "--ldif", ldif)
     assert ran.code == 0, ran.err
@@ -75,7 +75,7 @@ def lines(academy: Academy) -> list[dict[str, Any]]:
 
 
 def outcomes(academy: Academy) -> list[str]:
-    """What the journal says became of each write read back, in order."""
+    """The outcomes in the journal of all writes that were read back, in order."""
     return [line["outcome"] for line in lines(academy) if line["type"] == "resolved"]
 
 
@@ -121,10 +121,10 @@ def test_what_is_loaded_is_what_apply_would_have_written(make_academy: Any) -> N
             )
         )
         if folder == "waiting":
-            assert len(ours) == 2  # the folder, and who waits
+            assert len(ours) == 2  # the folder of people in waiting, and one of them
         assert ours.keys() == theirs.keys()
     with offline.sandbox.root() as connection:
-        # the server takes what was loaded as its own: indexes, schema, the next write
+        # the server treats loaded entries as its own: indexes, schema, the next write
         connection.search(offline.sandbox.accounts, "(mail=anne.vasseur@ac-amiens.fr)")
         assert len(connection.response) == 1
     offline.change("anne.vasseur", description=["another program"])
@@ -286,7 +286,7 @@ def test_a_second_file_replaces_one_that_was_not_loaded(academy: Academy) -> Non
 
 
 def test_support_does_not_account_for_a_load(academy: Academy) -> None:
-    """It takes no lock, and the file may yet be loaded."""
+    """It takes no lock, and the file may still be loaded later."""
     feed, plan = planned(academy, *crowd(3))
     ldif = written(academy, plan)
     academy.run("password", "activate", "nobody", "--reason", "trial")
@@ -302,14 +302,14 @@ def test_support_does_not_account_for_a_load(academy: Academy) -> None:
 
 @pytest.mark.parametrize("entries", [1, 4])
 def test_what_is_missing_of_a_load_in_part_is_planned_anew(academy: Academy, entries: int) -> None:
-    """slapadd was interrupted: the first entries are there, piactl's memory of the feed is not."""
+    """slapadd was interrupted: the first entries are there, but not piactl's memory of the feed."""
     feed, plan = planned(academy, *crowd(60))
     ldif = written(academy, plan)
     part = academy.folder / "part.ldif"
     part.write_bytes(b"".join(block + b"\n\n" for block in ldif.read_bytes().split(b"\n\n")[: 1 + entries]))
     loaded(academy, part)
     assert len(academy.accounts()) == entries
-    ran = academy.night(DAY, feed, code=4)  # so many among so few: the guards of what is new
+    ran = academy.night(DAY, feed, code=4)  # many new accounts among few: guards of creations stop them
     assert f"--allow create={60 - entries} " in ran.err
     approval = [word for kind in re.findall(r"--allow (\S+)", ran.err) for word in ("--allow", kind)]
     applied = academy.run("apply", ran.plan_file, *approval, "--reason", "the rest of the first migration")
@@ -323,7 +323,7 @@ def test_what_is_missing_of_a_load_in_part_is_planned_anew(academy: Academy, ent
 
 
 def test_an_account_missing_among_loaded_ones_is_made_by_the_same_feed(academy: Academy) -> None:
-    """slapadd -c goes on after an error, up to piactl's memory of the feed."""
+    """slapadd -c goes on after an error, so piactl's memory of the feed is loaded too."""
     feed, plan = planned(academy, *crowd(5))
     ldif = written(academy, plan)
     blocks = ldif.read_bytes().split(b"\n\n")

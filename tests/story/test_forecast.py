@@ -1,4 +1,4 @@
-"""What `forecast` shows is what the nights then do: change by change, name by name, guard by guard."""
+"""`forecast` shows what the nights will do: change by change, name by name, guard by guard."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def foretold(academy: Academy, as_of: str, until: str) -> list[dict[str, Any]]:
 
 
 def nights(academy: Academy, as_of: str, until: str) -> list[dict[str, Any]]:
-    """Every night of the time is really run; the changes of their plans, each with its day. A plan that a
-    guard refuses is approved with its numbers."""
+    """Really runs every night of the period; returns the changes of their plans, each with its day. A plan
+    that a guard refuses is approved with its numbers."""
     done = []
     day = date.fromisoformat(as_of)
     while day <= date.fromisoformat(until):
@@ -64,7 +64,7 @@ def as_told(day: date, plan: Any) -> list[dict[str, Any]]:
 
 
 def same(academy: Academy, as_of: str, until: str) -> list[dict[str, Any]]:
-    """Foretells, runs, compares; what was foretold."""
+    """Forecasts, runs the nights and compares; returns the forecast."""
     with academy.nothing_written():
         forecast = foretold(academy, as_of, until)
     done = nights(academy, as_of, until)
@@ -90,8 +90,8 @@ def test_a_population(academy: Academy) -> None:
 
 
 def test_everything_that_a_date_can_do(academy: Academy) -> None:
-    """People in waiting of one name, returns from the archive, leaves, a death, a lock, an exception and a
-    change by hand that end, a protected account, an archival that waits for an absence."""
+    """People in waiting with the same name, returns from the archive, leaves, a death, a lock, an exception
+    and a change by hand that end, a protected account, an archival that waits for an absence."""
     gone = {"debut": "2025-09-01", "fin": "2026-06-30"}
     rows = [
         row(matricule="2001", prenom="Marie", nom_famille="Martin", debut="2020-09-01"),
@@ -146,7 +146,7 @@ def test_everything_that_a_date_can_do(academy: Academy) -> None:
 
 
 def strict(academy: Academy) -> None:
-    """Two accounts at most may be deactivated in a night."""
+    """A policy by which at most two accounts may be deactivated in a night."""
     usual = "  deactivate: {floor: 15, share: 0.01, per_establishment: {max: 5, share: 0.2}}\n  archive: "
     academy.edit("policy.yaml", usual, "  deactivate: {max: 2, share: 0.01}\n  archive: ")
 
@@ -179,7 +179,7 @@ def test_a_guard_is_reported_with_its_numbers(academy: Academy) -> None:
 
 
 def test_another_policy_is_seen_and_said(academy: Academy) -> None:
-    """The first night then looks at everything, as the night itself will."""
+    """The first night of the forecast then looks at everything, as the real night will."""
     academy.night("2026-10-01", academy.feed(*crowd(4), row(fin="2026-10-20"), day="2026-10-01"))
     academy.edit("policy.yaml", "Annuaire académique, profiles: all", "Annuaire, profiles: [direction]")
     forecast = same(academy, "2026-10-02", "2026-10-24")
@@ -250,7 +250,7 @@ def test_leavers_for_a_mail_merge(leaving: Academy) -> None:
     assert rows["yann.le-goff"]["address"] == "yann.le-goff@ac-amiens.fr"
     assert "annuaire 2026-10-10; " in rows["yann.le-goff"]["services_ending"]
     assert "yann@example.org" not in leaving.run("forecast", "--leavers", "30", "--as-of", "2026-10-01").out
-    # a changed address gets nothing in its hold-off
+    # a changed address is not shown in its hold-off
     for day, shown in (("2026-09-24", True), ("2026-09-25", False)):
         leaving.change("yann.le-goff", piactlProofChanged=[f"private_mail {day}"])
         ran = leaving.run(

@@ -1,5 +1,5 @@
-"""Random lives in a directory that is only memory: the forecast, which leaps from one due day to the next and
-looks at what is due alone, finds what a look at everybody on every single day finds."""
+"""Random lives in a directory in memory. The forecast jumps from one due day to the next and looks only at
+what is due; it finds the same as looking at everybody on every day."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def configuration(tmp_path: Path) -> Configuration:
 
 
 def by_hand(account: Account, number: int) -> Account:
-    """The account with something that ends by itself: for some a lock, an exception, a change by hand."""
+    """The account; some get a lock, an exception or a change by hand that ends by itself."""
     day = FIRST + timedelta(days=1 + number % 40)
     end = day + timedelta(days=5 + number % 23)
     if number % 4 == 0:
@@ -72,7 +72,7 @@ def settled(desired: Desired, account: Account, configuration: Configuration) ->
 
 
 def peopled(configuration: Configuration, number: int, *, otp: bool = True) -> SimulatedDirectory:
-    """A directory in memory on the evening of FIRST: accounts, and people who are to have one later."""
+    """A directory in memory on the evening of FIRST: accounts, and people who will get one later."""
     rules, places = configuration.rules(FIRST), Places(configuration.settings.directory.state)
     directory = SimulatedDirectory(EmptyDirectory(otp=otp))
     writes: list[EntryWrite | None] = []
@@ -80,7 +80,7 @@ def peopled(configuration: Configuration, number: int, *, otp: bool = True) -> S
     for index, life in enumerate(collected(number)):
         away = timedelta(days=40 if index % 6 == 5 else 0)
         posts = tuple(replace(a, start=a.start + away, end=a.end and a.end + away) for a in life)
-        # homonyms, two and two
+        # pairs of homonyms
         person = Person(str(7000 + index), "Vie" + chr(97 + index // 2 % 26) + chr(97 + index // 52), "Alix")
         desired = desired_account(Subject(person.matricule, None, person, posts), rules)
         if desired is not None:
@@ -109,7 +109,7 @@ def peopled(configuration: Configuration, number: int, *, otp: bool = True) -> S
 def one_by_one(
     directory: SimulatedDirectory, configuration: Configuration, until: date, *, everybody: bool
 ) -> DatedChanges:
-    """Every night after FIRST, one after the other; `everybody`: each looks at everybody."""
+    """Every night after FIRST, one after the other; with `everybody` each night looks at everybody."""
     dated_changes: DatedChanges = []
     dn = Places(configuration.settings.directory.state).last_run
     day = FIRST
@@ -162,7 +162,7 @@ def test_random_lives(configuration: Configuration, otp: bool) -> None:
 
 
 def test_nothing_is_due_between_the_leaps(configuration: Configuration) -> None:
-    """The same against nights that look at what is due alone, but every night."""
+    """The same comparison with nights on every day that look only at what is due."""
     assert compare(configuration, 20, 60, everybody=False)
 
 
@@ -187,7 +187,7 @@ def test_the_forecast_writes_nothing(configuration: Configuration) -> None:
 
 
 def test_the_comparison_can_fail(configuration: Configuration, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A leap over days on which something is due must be seen."""
+    """A jump over days on which something is due must be noticed."""
     usual = Forecast._next
 
     def too_far(self: Forecast, day: date) -> date | None:

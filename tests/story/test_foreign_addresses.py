@@ -1,4 +1,4 @@
-"""Addresses that another program adds or removes: shown, kept, and given to nobody else."""
+"""Addresses that another program adds or removes are shown, kept, and given to nobody else."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_a_newcomer_of_the_same_night_does_not_get_it(academy: Academy, hand: Ha
 
 @HANDS
 def test_a_newcomer_of_a_night_without_a_feed_does_not_get_it(academy: Academy, hand: Hand) -> None:
-    """That night looks at who is due and at what was written since the last run."""
+    """That night looks at people who are due and at what was written since the last run."""
     waits = LEO.replace("2026-09-01", "2026-09-25")
     academy.night(DAYS[0], feed(academy, DAYS[0], waits))
     hand(academy)
@@ -187,7 +187,7 @@ def test_a_name_on_a_tombstone_is_taken_with_marks_too(academy: Academy) -> None
 
 
 def test_an_address_that_was_taken_away_is_put_back(academy: Academy) -> None:
-    """Nothing is lost by that: it is in the ledger, and nobody else may have it."""
+    """This harms nobody: it is in the ledger, and nobody else may have it."""
     academy.night(DAYS[0], feed(academy, DAYS[0]))
     academy.change(CLAIRE, mail=[])
     tonight = feed(academy, DAYS[1])
@@ -233,7 +233,7 @@ def test_addresses_in_other_attributes_of_an_account_are_taken(academy: Academy)
 
 
 def test_a_name_of_another_account_is_reported_and_stops_nothing(academy: Academy) -> None:
-    """It is in the ledger of that account already, and the server lets no second one have it there."""
+    """It is already in the ledger of that account, and the server allows it in no second ledger."""
     married = row(matricule="1999", prenom="Ida", nom_famille="Roy", nom_usage="Kern", debut="2020-09-01")
     academy.night(DAYS[0], feed(academy, DAYS[0]))
     academy.night(DAYS[1], academy.feed(row(), married, day=DAYS[1]))

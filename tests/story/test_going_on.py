@@ -1,4 +1,4 @@
-"""The rest of a plan whose run was killed goes on; what was not in that plan is asked for."""
+"""The rest of a plan whose run was killed is applied; what was not in that plan needs approval."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MANY = 600
 
 
 def killed(academy: Academy, *words: str | Path) -> None:
-    """kill -9 of a command once it has made some accounts, and before it has made all."""
+    """kill -9 of a command that has made some accounts, but not all."""
     journal = academy.sandbox.folder / "journal" / "piactl.jsonl"
     before = lines(journal)
     process = subprocess.Popen(
@@ -44,7 +44,7 @@ def test_a_first_load_that_was_killed_goes_on(academy: Academy) -> None:
     killed(academy, "nightly", feed, "--as-of", DAY)
     made = len(academy.accounts())
     assert 0 < made < MANY
-    # people who were not in that plan, as many as are left, are asked for
+    # people who were not in that plan, as many as are left, need approval
     others = academy.feed(*crowd(made), *strangers(MANY - made), day=DAY)
     with academy.nothing_written():
         refused = academy.night(DAY, others, code=4)
@@ -70,7 +70,7 @@ def test_the_rest_of_a_first_load_goes_on_the_next_day(academy: Academy) -> None
 
 @pytest.fixture
 def refused(academy: Academy) -> Path:
-    """A plan that closes everybody but one, which a guard refuses."""
+    """A plan that closes everybody except one person, which a guard refuses."""
     academy.night(DAY, academy.feed(row(), *crowd(MANY, fin="2027-08-31"), day=DAY))
     gone = academy.feed(row(), *crowd(MANY, fin="2026-09-06"), day="2027-03-01")
     return Path(academy.night("2027-03-01", gone, code=4).plan_file)

@@ -1,4 +1,4 @@
-"""Groups of the policy: their members by the answer of the server, their definitions as changes of a plan."""
+"""Groups of the policy: the server computes their members, a plan changes their definitions."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def as_application(academy: Academy) -> Iterator[ldap3.Connection]:
 
 
 def found(connection: ldap3.Connection, base: str, query: str, attribute: str) -> Answers:
-    """The values of an attribute by the first part of the entry's name, those that are DNs likewise."""
+    """The values of an attribute by the first part of the entry's DN; DNs among them are shortened too."""
     connection.search(base, query, attributes=[attribute])
     entries = [entry for entry in connection.response if "dn" in entry]
     return {
@@ -75,8 +75,8 @@ def members(academy: Academy) -> Answers:
 
 
 def said_by_accounts(academy: Academy, local: Mapping[str, str] = HEADS) -> Answers:
-    """The members that the accounts themselves give each group; `local` has the profiles of which each
-    establishment has a group, by their functions."""
+    """The members of each group, computed from the accounts themselves; `local` has the profiles with a group
+    for each establishment, with their functions."""
     answer: Answers = {}
     for entry in academy.accounts().values():
         uid, state = entry["uid"][0].decode(), entry["piactlState"][0].decode()
@@ -94,14 +94,14 @@ def said_by_accounts(academy: Academy, local: Mapping[str, str] = HEADS) -> Answ
 
 
 def local_profiles(entry: dict[str, list[bytes]], local: Mapping[str, str]) -> set[str]:
-    """Where somebody is head, by posts and profiles: who teaches elsewhere is no head there."""
+    """The establishments of each such profile, by posts: a head who teaches elsewhere is no head there."""
     posts = (post.decode().split("$")[:2] for post in entry["piactlAssignment"])
     names = {f"{uai}_{local[function]}" for uai, function in posts if function in local}
     return {name for name in names if name.encode() in entry["piactlProfile"]}
 
 
 def is_consistent(academy: Academy) -> Answers:
-    """What the server answers is what the accounts say: members, memberOf, and searches by either."""
+    """Checks that the server answers what the accounts say: members, memberOf, and searches by either."""
     expected = said_by_accounts(academy)
     assert members(academy) == expected
     of_accounts: Answers = {}
@@ -141,7 +141,7 @@ def test_a_first_night_defines_the_groups_and_the_second_leaves_them(grouped: Ac
 
 
 def test_the_page_of_a_night_and_events_count_accounts(grouped: Academy) -> None:
-    """A group for each establishment is no account there, and no event of one."""
+    """A group of an establishment is not counted as an account, and causes no event of one."""
     page = grouped.folder / "night.html"
     grouped.run("nightly", grouped.feed(CLAIRE, HUGO, day=DAY), "--as-of", DAY, "--html", page)
     text = re.sub(r"<[^>]+>", " ", page.read_text(encoding="utf-8"))
@@ -161,7 +161,7 @@ def test_nothing_of_a_group_is_written_when_people_move(grouped: Academy) -> Non
 
 
 def lives(random: Random, people: int) -> list[str]:
-    """Posts of people at random, some with two, some over, on leave, or to come."""
+    """Random posts of people: some have two, some are over, on leave, or in the future."""
     rows = []
     for number in range(people):
         for place in random.sample([THUILLIER, MICHELIS, MARESCHAL], random.choice((1, 1, 2))):
@@ -187,12 +187,12 @@ def test_random_lives_have_the_groups_that_their_accounts_say(grouped: Academy, 
     is_consistent(grouped)
     for day in ("2026-09-15", "2026-09-25"):
         ran = grouped.run("nightly", grouped.feed(*lives(random, 12), day=day), "--as-of", day)
-        assert ran.code in (0, 4, 6), ran.err  # as guards and limits of so small a feed will have it
+        assert ran.code in (0, 4, 6), ran.err  # guards and limits may stop so small a feed
         is_consistent(grouped)
 
 
 def test_a_lock_keeps_rights_and_groups_until_a_right_ends(grouped: Academy) -> None:
-    """A member is who has the right on the entry, whether or not they can log in."""
+    """Members are the people with the right on their entry, whether or not they can log in."""
     grouped.night(DAY, grouped.feed(CLAIRE, HUGO, day=DAY))
     deny = ("exception", "deny", "claire.dubreuil", "--service", "iprof", "--until", "2026-10-01")
     assert grouped.run(*deny, "--as-of", DAY, "--reason", "essai").code == 0

@@ -1,4 +1,4 @@
-"""Guards: broken, nothing is written; approved with the exact number, it is."""
+"""Guards: if one is broken, nothing is written; with an approval of the exact number the plan is applied."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def loaded(academy: Academy, people: int) -> list[str]:
 
 
 def told_end(academy: Academy, rows: list[str], leavers: int) -> None:
-    """HR ends so many posts on 1 March; the graces of 30 days end on 31 March."""
+    """HR ends `leavers` posts on 1 March; the graces of 30 days end on 31 March."""
     rows = [*ended(rows[:leavers], "2026-03-01"), *rows[leavers:]]
     academy.night("2026-03-02", academy.feed(*rows, day="2026-03-02"))
 
@@ -51,7 +51,7 @@ def test_overall(academy: Academy) -> None:
 
 @pytest.mark.parametrize("leavers", [5, 6])
 def test_not_more_than_max_or_not_more_than_the_share_is_no_breach(academy: Academy, leavers: int) -> None:
-    """Of 30: five are not more than max 5; six are more, but not more than 20 %."""
+    """Among 30: five are not more than max 5; six are more than 5, but not more than 20 %."""
     limited(academy, "{max: 5, share: 0.2}")
     told_end(academy, loaded(academy, 30), leavers)
     assert academy.night("2026-04-01").json["summary"] == {"deactivate": leavers}
@@ -81,7 +81,7 @@ def test_per_establishment(academy: Academy) -> None:
 
 
 def test_period(academy: Academy) -> None:
-    """The same plan is too much on an ordinary day and not in the period."""
+    """The same plan is too large on an ordinary day, but not in the period."""
     limited(academy, "{max: 2, share: 0.01}")
     academy.edit(
         "policy.yaml",
@@ -111,7 +111,7 @@ def test_the_refused_plan_is_kept_and_the_printed_command_applies_it(academy: Ac
     assert command is not None
     words = shlex.split(command[1].replace('"..."', '"fin des contrats, vu avec la DRH"'))
     assert words[:2] == ["piactl", "apply"]
-    # as of that day, as a night would; the command says nothing of the day, so the plan's own must do
+    # as of that day, like a night; the command has no date, so the date of the plan must count
     done = academy.run(*words[1:], "-o", "json")
     assert done.code == 0, done.err
     assert states(academy) == ["active"] * 15 + ["deactivated"] * 5
@@ -155,7 +155,7 @@ def test_a_first_load_is_not_guarded_and_a_second_one_is(academy: Academy) -> No
 
 
 def test_protected_accounts(academy: Academy) -> None:
-    """By the policy's list and by the mark on the entry: no import touches them, and others go on."""
+    """Protected by the policy's list or by the mark on the entry: no import touches them, others go on."""
     people = {
         "1001": row(prenom="Admin", nom_famille="Secours", debut="2026-01-01"),
         "1002": row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", debut="2026-01-01"),
@@ -179,7 +179,7 @@ def test_protected_accounts(academy: Academy) -> None:
 
 
 def test_a_service_for_everybody_is_stopped_and_approved(academy: Academy) -> None:
-    """That an administrator adds it to the policy is no file gone wrong, but it is as large as one."""
+    """An administrator who adds it to the policy makes as many changes as a wrong file would."""
     loaded(academy, 30)
     academy.edit(
         "policy.yaml",
@@ -213,15 +213,15 @@ def test_a_new_digest_key_stops_no_night(academy: Academy) -> None:
 
 
 def test_losses_of_several_nights_count_together(academy: Academy) -> None:
-    """Three people a night leave: no night is over its limit. What was approved counts no more, and what was
-    undone neither."""
+    """Three people leave per night: no night exceeds its limit. What was approved no longer counts, nor does
+    what was undone."""
     academy.edit(
         "policy.yaml", "revoke_window:     {floor: 50, share: 0.06}", "revoke_window: {max: 5, share: 0.1}"
     )
     rows = loaded(academy, 30)
 
     def left(night: int) -> list[str]:
-        """Those who ended on the day of one of the nights."""
+        """The people whose posts ended on the day of that night."""
         gone = [line for n in range(night) for line in ended(rows[3 * n : 3 * n + 3], f"2026-03-0{n + 2}")]
         return [*gone, *rows[3 * night :]]
 
@@ -234,7 +234,7 @@ def test_losses_of_several_nights_count_together(academy: Academy) -> None:
     words = ["apply", ran.plan_file, "--reason", "départs vus"]
     assert academy.run(*words, "--allow", "revoke_window=5").code == 4
     assert academy.run(*words, "--allow", "revoke_window=6").code == 0
-    # the window begins anew: three are allowed again, and after an undo three others
+    # the window begins again: three are allowed, and three others after an undo
     academy.night("2026-03-05", academy.feed(*left(3), day="2026-03-05"))
     assert academy.run("undo", "last", "--as-of", "2026-03-05", "--reason", "trop tôt").code == 0
     other = [*left(2)[:-3], *ended(rows[-3:], "2026-03-05")]
@@ -242,7 +242,7 @@ def test_losses_of_several_nights_count_together(academy: Academy) -> None:
 
 
 def test_too_many_people_held_stop_a_night_without_a_feed(academy: Academy) -> None:
-    """No feed is wrong here: the policy no longer knows a position."""
+    """No feed is wrong here, but the policy no longer knows a position."""
     academy.edit("policy.yaml", "held:       {floor: 25, share: 0.05}", "held: {max: 5, share: 0.1}")
     rows = crowd(30, debut="2026-01-01", position="disponibilite")
     academy.night("2026-03-01", academy.feed(*rows, day="2026-03-01"))

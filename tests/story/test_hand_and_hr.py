@@ -1,4 +1,4 @@
-"""What becomes of a change made by hand when HR confirms it, or says something else."""
+"""What becomes of a change by hand when HR confirms it, or says something else."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BY_HAND = (
 
 
 def feed(academy: Academy, day: str, further_rows: tuple[str, ...] = (), **fields: dict[str, str]) -> Path:
-    """Everybody, with other values for some, by matricule, and further rows."""
+    """A feed of everybody, with other values for some, by matricule, and with further rows."""
     usual = {"2002": {"fin": "2026-09-30"}}
     rows = [person(m, **{**usual.get(m, {}), **fields.get(f"m{m}", {})}) for m in NAMES]
     return academy.feed(*rows, *further_rows, day=day)
@@ -51,7 +51,7 @@ def overrides(academy: Academy, day: str) -> list[tuple[str, str]]:
 
 
 def posts(academy: Academy) -> list[tuple[str, str, str, str]]:
-    """Establishment, start, end and source of what is stored of one person."""
+    """Establishment, start, end and source of the stored posts of one person."""
     assignments = (value.split("$") for value in academy.values("anne.hugo", "piactlAssignment"))
     return sorted(((v[0], v[2], v[3], v[9]) for v in assignments), key=lambda post: post[1])
 
@@ -62,7 +62,7 @@ def test_what_hr_confirms_ends_and_what_it_contradicts_is_listed(academy: Academ
         ran = academy.run("assignment", verb, uid, *words, "--reason", "vu", "--as-of", DAY)
         assert ran.code == 0, ran.out + ran.err
 
-    # HR does not know of it yet: each plan says so, with a feed, with the next one and without
+    # HR does not know it yet: each plan says so, with a feed, with the next one, and without
     old = feed(academy, "2026-09-11")
     plan = same(academy, "2026-09-11", old)
     listed = contradicted(plan)
@@ -81,7 +81,7 @@ def test_what_hr_confirms_ends_and_what_it_contradicts_is_listed(academy: Academ
     assert contradicted(academy.plan("--as-of", "2026-09-12")) == listed
     assert academy.values("denis.hugo", "piactlState") == ["on-leave"]
 
-    # HR confirms three, ends one person before the move that was made by hand, and moves another elsewhere
+    # HR confirms three, ends one person before the move made by hand, and moves another one elsewhere
     day = "2026-09-12"
     news = feed(
         academy,
@@ -113,7 +113,7 @@ def test_what_hr_confirms_ends_and_what_it_contradicts_is_listed(academy: Academ
     out = academy.run("plan", news, "--as-of", "2026-09-13").out
     assert "changes by hand that HR contradicts" in out
 
-    # nothing made by hand outlasts its own day
+    # no change by hand outlasts its last day
     academy.night("2026-10-21")
     assert overrides(academy, "2026-10-21") == []
     assert academy.values("emma.hugo", "piactlState") == ["grace"]
@@ -121,7 +121,7 @@ def test_what_hr_confirms_ends_and_what_it_contradicts_is_listed(academy: Academ
 
 
 def test_a_correction_by_hand_that_hr_confirms_in_part(academy: Academy) -> None:
-    """The day of HR is another one: what is over stays as it was, and nothing is lost in between."""
+    """HR has another day: what is over stays as it was, and nothing is lost in between."""
     academy.night(DAY, feed(academy, DAY))
     for verb, uid, *words in BY_HAND[:2]:
         assert academy.run("assignment", verb, uid, *words, "--reason", "vu", "--as-of", DAY).code == 0

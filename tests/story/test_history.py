@@ -27,12 +27,12 @@ PASSWORD = "a long passphrase of hers"
 
 @pytest.fixture
 def logged(make_academy: Callable[..., Academy]) -> Academy:
-    """On a server with an access log."""
+    """An academy on a server with an access log."""
     return make_academy(accesslog=True, after=two_nights)
 
 
 def two_nights(academy: Academy) -> None:
-    """One makes the account, the next changes it."""
+    """Runs one night that makes the account, and one that changes it."""
     academy.night("2026-09-05", academy.feed(row(), day="2026-09-05"))
     academy.night("2026-09-06", academy.feed(row(fonction="DIR"), day="2026-09-06"))
 
@@ -44,7 +44,7 @@ def history_rows(academy: Academy, name: str = UID, *words: str, code: int = 0) 
 
 
 def test_the_journal_of_a_created_account_takes_at_most_1300_bytes(academy: Academy) -> None:
-    """The run that creates 150 of them; and each of them still has the attributes that were written."""
+    """The run creates 150 accounts; the journal still has the attributes that were written for each."""
     academy.allow_up_to(200, "create")
     academy.night("2026-09-05", academy.feed(*crowd(150), day="2026-09-05"))
     size = (academy.sandbox.folder / "journal" / "piactl.jsonl").stat().st_size
@@ -54,7 +54,7 @@ def test_the_journal_of_a_created_account_takes_at_most_1300_bytes(academy: Acad
 
 
 def by_desk(academy: Academy) -> None:
-    """The desk resets the password by hand, and the person logs in, at first with a wrong one."""
+    """The desk sets the password by hand, and the person logs in, first with a wrong one."""
     changes = {
         "userPassword": [(ldap3.MODIFY_REPLACE, [PASSWORD])],
         "pwdReset": [(ldap3.MODIFY_REPLACE, ["TRUE"])],
@@ -158,7 +158,7 @@ def test_an_access_log_that_nobody_here_may_read(logged: Academy) -> None:
 
 
 def test_a_log_whose_values_are_hidden_still_shows_who_and_when(logged: Academy) -> None:
-    """The rules of a site may hide reqMod altogether."""
+    """The rules of a site may hide reqMod completely."""
     conf = logged.sandbox.folder / "slapd" / "slapd.conf"
     text = conf.read_text()
     rule = "access to attrs=reqMod val.regex="

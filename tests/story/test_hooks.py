@@ -1,4 +1,4 @@
-"""`hooks.changes`: other programs get changes at least once, and a failing one harms no run."""
+"""`hooks.changes`: other programs get each change at least once, and a failing hook harms no run."""
 
 from __future__ import annotations
 
@@ -133,8 +133,8 @@ KILLER = killed_at_calls_of("write_ahead.Settlement", "hooks.called", "hooks._sa
 
 @pytest.mark.parametrize("number", [1, 2, 4, 7, 8, 9, 10, 11, 12])
 def test_a_kill_anywhere_loses_nothing(academy: Academy, number: int) -> None:
-    """Before the first note of the place in the journal, between write and outcome, between outcome and
-    outbox, before and after the call."""
+    """The run is killed before the first note of the place in the journal, between write and outcome, between
+    outcome and outbox, and before and after the call."""
     heard = hooked(academy, "cat >>{heard}")
     feed = academy.feed(*ROWS, day=DAY)
     words = ("--config", str(academy.sandbox.config), "nightly", str(feed), "--as-of", DAY)
@@ -152,7 +152,7 @@ def test_a_kill_anywhere_loses_nothing(academy: Academy, number: int) -> None:
 
 
 def test_the_outbox_is_there_once_for_all_runs(academy: Academy) -> None:
-    """While one run calls the hooks, another leaves its events to it."""
+    """While one run calls the hooks, another run leaves its events to it."""
     gate = academy.folder / "gate"
     script = f"cat >>{{heard}}; while [ ! -e {gate} ]; do sleep 0.05; done"
     heard = hooked(academy, script, kinds="[lock]", seconds=30)
@@ -181,7 +181,7 @@ def _journal(academy: Academy) -> bytes:
 
 
 def test_the_example_ends_sessions(tmp_path: Path) -> None:
-    """What it does with what it reads; `test_consumers` has it end sessions of LemonLDAP::NG."""
+    """What it does with its input; in `test_consumers` it ends sessions of LemonLDAP::NG."""
     script, tool, log = (tmp_path / name for name in ("script", "tool", "log"))
     example = Path(__file__).parents[2] / "examples" / "hooks" / "end-lemonldap-sessions"
     text, count = re.subn(r"(?m)^tool=.*$", f"tool={tool}", example.read_text(encoding="utf-8"))

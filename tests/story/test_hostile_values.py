@@ -1,5 +1,5 @@
-"""Values that somebody wrote past piactl, each on an account of its own: none ends a night or a command, and
-what is due of others is done."""
+"""Values that somebody wrote without piactl, each on a different account: none ends a night or a command, and
+what is due for other accounts is done."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def base(known: int, items: bytes) -> str:
 
 MALFORMED = ("{k1}", "{k9}00", "x" * 100_000)
 VALUES: dict[str, tuple[str, ...]] = {
-    # the desk may write this one: attributes that there are not, or so many digests
+    # the desk may write this one: unknown attributes, or very many digests
     "piactlDigest": (*MALFORMED, base(255, b"\xff" * 500), base(0, bytes(5)), base(39, bytes(50_000))),
     "piactlMatriculeDigest": (*MALFORMED, "{k1}" + "0" * 64),
     "piactlNumenDigest": MALFORMED,
-    # what a check would need: more memory, processor time or digits than a number has
+    # a check would need more memory, processor time or digits than is possible
     "piactlNumenVerifier": (
         "{k1}scrypt$14$99999999999999999999$1$00$00",
         "{k1}scrypt$14$8$-1$00$00",
@@ -36,7 +36,7 @@ VALUES: dict[str, tuple[str, ...]] = {
     "piactlBirthDigest": ("{k1}$", "{k1}00$" + "0" * 9000),
     "piactlMergedInto": ("{k1}", "{k1}00 nobody.here"),
     "piactlDevice": ("x,ou=y", "*)(uid=*"),
-    # the first and the last day there are: sums with them leave the calendar
+    # the first and the last day of the calendar: sums with them leave it
     "piactlLock": ("2026-01-01$9999-12-31$x$y", "0001-01-01$$x$y"),
     "piactlAssignment": (
         "0800010B$ENS$2020-01-01$9999-12-31$$$$$$manual$",

@@ -1,4 +1,4 @@
-"""`language: fr`: what people read is French, in every word; what programs read stays as it is."""
+"""`language: fr`: every word that people read is French; what programs read stays as it is."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def english_in(text: str) -> list[str]:
 
 @prepared
 def begun(academy: Academy) -> Academy:
-    """Three accounts, a lock, an exception and a foreign value, in French."""
+    """An academy in French with three accounts, a lock, an exception and a foreign value."""
     config = academy.sandbox.config
     config.write_text(f"{config.read_text()}language: fr\n", encoding="utf-8")
     academy.allow_up_to(5, "drift", "loosening", "revoke", "deactivate", "lock", "rename")
@@ -84,7 +84,7 @@ def test_what_people_read(begun: Academy, command: tuple[str, ...], has: str) ->
 
 
 def test_a_night_and_its_files(begun: Academy) -> None:
-    """The summary, the page, the `rejet` column; its records and plan are as in English."""
+    """The summary, the page and the `rejet` column are French; records and plan are as in English."""
     page = begun.folder / "nuit.html"
     feed = begun.feed(*PEOPLE[:2], WRONG, day=DAYS[1])
     ran = begun.run("nightly", feed, "--as-of", DAYS[1], "--html", page)
@@ -94,7 +94,7 @@ def test_a_night_and_its_files(begun: Academy) -> None:
     text = page.read_text(encoding="utf-8")
     assert '<html lang="fr">' in text
     body = re.sub("<style>.*</style>|<meta[^>]*>|<[^>]*>", "\n", text, flags=re.DOTALL)
-    assert english_in(body.replace("\nheld\n", "")) == []  # a guard: people type its name
+    assert english_in(body.replace("\nheld\n", "")) == []  # the name of a guard, which people type
     assert (
         english_in(begun.run("plan", begun.feed(*PEOPLE, WRONG, day=DAYS[2]), "--as-of", DAYS[2]).out) == []
     )
@@ -105,7 +105,7 @@ def test_a_night_and_its_files(begun: Academy) -> None:
 
 
 def test_what_is_tried_before_it_is_live(begun: Academy) -> None:
-    """Messages and tables of rehearsals, guards, policies and the score of feeds."""
+    """Messages and tables of rehearsals, guards, policies and the score of feeds are French."""
     feeds, out = begun.folder / "feeds", begun.folder / "out"
     feeds.mkdir()
     (feeds / f"hr-{DAYS[0]}.csv").write_bytes(begun.feed(*PEOPLE, WRONG, day=DAYS[0]).read_bytes())

@@ -1,4 +1,4 @@
-"""Merges, splits and their undo, killed between any two of their writes."""
+"""Merges, splits and their undo are killed between any two of their writes."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ else:
 sys.exit(run(words))
 """
 MERGE = 5
-"""The mark, the device, the password, the account that lives on, the tombstone."""
+"""The number of writes: the mark, the device, the password, the remaining account, the tombstone."""
 
 
 def below(academy: Academy, *uids: str) -> dict[str, dict[str, list[bytes]]]:
-    """The accounts and their devices, as they can be added again."""
+    """The accounts and their devices, in a form that can be added again."""
     operational = [name for name in MANAGED if name.startswith("pwd")]
     entries: dict[str, dict[str, list[bytes]]] = {}
     for uid in uids:
@@ -107,7 +107,7 @@ def test_a_merge_that_is_killed_is_finished_by_the_next_night_or_command(two: Ac
 
 
 def test_a_split_that_is_killed_is_ended_by_the_same_command(two: Academy) -> None:
-    """The device, the password, the new account, the one that is left: no post is ever without an account."""
+    """Device, password, new account and remaining account: at no time is a post without an account."""
     doubled(two)
     assert two.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF).code == 0
     merge(two)
@@ -123,11 +123,11 @@ def test_a_split_that_is_killed_is_ended_by_the_same_command(two: Academy) -> No
     expected = below(two, *uids)
     for moment, number in (("before", 1), ("after", 1), ("before", 3), ("after", 4), ("before", 4)):
         put_back(two.sandbox, saved, below(two, *uids))
-        with two.sandbox.root() as root:  # as before the account that was made first
+        with two.sandbox.root() as root:  # as it was before the new account was made
             root.modify(record, {"piactlData": [(ldap3.MODIFY_REPLACE, listed)]})
         killed(two, moment, number, *words)
         feeds = both_feeds(two, DAYS[1])
-        if (moment, number) == ("before", 4):  # both have the matricule: nobody speaks for either
+        if (moment, number) == ("before", 4):  # both have the matricule, so none counts as its account
             plan = two.plan(*feeds, "--as-of", DAYS[1])
             assert plan["changes"] == []
             assert {hold["matricule"] for hold in plan["holds"]} == {"1001", "aaf:42"}
@@ -141,7 +141,7 @@ def test_a_split_that_is_killed_is_ended_by_the_same_command(two: Academy) -> No
 
 
 def test_an_undone_merge_that_is_killed_leaves_no_name_free(two: Academy) -> None:
-    """Between the account that gives the names back and the one that gets them, nobody else does."""
+    """While the names are between the two accounts, nobody else gets them."""
     doubled(two)
     assert two.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF).code == 0
     married = luc(matricule="42", uai=MARESCHAL, date_naissance="", prenom="LUC", nom_usage="Petit")

@@ -1,5 +1,5 @@
-"""SUPANN and eduPerson as they are defined, and a directory that an earlier version wrote: one reviewed plan
-gives its entries the form of this version, and takes nothing away."""
+"""SUPANN and eduPerson are used as they are defined. For a directory that an earlier version wrote, one
+reviewed plan gives its entries the form of this version and removes nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DUE = ("2026-08-29", "2026-11-09")
 
 
 def written_by_an_earlier_version(academy: Academy) -> None:
-    """Gives every account what the first layout had, with its base, and the run its record."""
+    """Gives every account what the first layout had, with its base, and the run the record of its version."""
     for uid in (CLAIRE, HUGO, IDA):
         entry = academy.entry(uid)
         former: dict[str, list[str]] = {name: [] for name in NEW if name in entry}
@@ -85,7 +85,7 @@ def test_an_older_directory_is_brought_over_by_one_plan(academy: Academy) -> Non
     [finding] = [finding for finding in academy.run("doctor", "-o", "json").json if finding["id"] == "D67"]
     assert (finding["result"], finding["found"]) == ("warning", "the last run was of an earlier version")
 
-    # a limit of 0 on every kind: a change of form is no loss, and no other kind of change either
+    # a limit of 0 on every kind: no guard counts a change of form
     academy.edit("policy.yaml", "update:     {floor: 40, share: 0.05}", "update:     {max: 0, share: 0.0}")
     plan = academy.plan("--as-of", NEXT)
     assert plan["summary"] == {"update": 3}
@@ -112,7 +112,7 @@ def test_an_account_gets_its_identifier_for_federations_the_day_after_it_is_made
     academy.edit("policy.yaml", "  retention: 30 ", "  unique_id: true\n  retention: 30 ")
     # no guard counts it
     academy.edit("policy.yaml", "update:     {floor: 40, share: 0.05}", "update:     {max: 0, share: 0.0}")
-    today = utc_now().astimezone(ZoneInfo("Europe/Paris")).date()  # that of the policy, as the server has it
+    today = utc_now().astimezone(ZoneInfo("Europe/Paris")).date()  # the policy's day
     tomorrow, after = (str(today + timedelta(days=days)) for days in (1, 2))
     feed = academy.feed(OF_CLAIRE, day=str(today))
     academy.twice(str(today), feed)

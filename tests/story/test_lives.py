@@ -45,7 +45,7 @@ def test_a_return_is_the_same_account(academy: Academy, state: str, again: str) 
         night(academy, "2026-03-31", claire(nom_usage="Aubry", **post))
     start = date.fromisoformat(day) + timedelta(days=10 if again == "anticipated" else 0)
     if state == "on-leave" and again == "anticipated":
-        # a leave does not end by a start that lies ahead; on its first day the account is active again
+        # a start in the future does not end a leave; on its first day the account is active again
         start = date(2026, 4, 1)
         day = "2026-04-01"
         again = "active"
@@ -60,14 +60,14 @@ def test_a_return_is_the_same_account(academy: Academy, state: str, again: str) 
     assert academy.names() == {"1001": "claire.dubreuil", "1999": "ida.roy"}
     assert academy.values("claire.dubreuil", "mail") == ["claire.aubry@ac-amiens.fr"]
     assert academy.values("claire.dubreuil", "piactlAlias") == ["claire.dubreuil@ac-amiens.fr"]
-    # and on the first day of the new post it is open, whatever it was
+    # on the first day of the new post it is open, whatever its state was
     night(academy, start.isoformat(), claire(nom_usage="Aubry", **post), back)
     shown = academy.show("claire.aubry@ac-amiens.fr", start.isoformat())
     assert (shown["state"], shown["uid"], shown["login_until"]) == ("active", "claire.dubreuil", None)
 
 
 def test_the_ordinary_end_without_any_feed(academy: Academy) -> None:
-    """Active, grace, deactivated on the days, archived a night later; what is left is a tombstone."""
+    """Active, grace and deactivated on their days, archived a night later; a tombstone is left."""
     night(academy, "2026-01-05", claire(**CONTRACT), claire(**{**CONTRACT, "uai": MICHELIS}))
     seen = {}
     for day in (
@@ -107,7 +107,7 @@ def test_the_ordinary_end_without_any_feed(academy: Academy) -> None:
 
 
 def test_an_archived_password_is_gone(academy: Academy) -> None:
-    """A hash of a password is personal data too, and must not open what comes back."""
+    """The hash of a password is personal data too, and must not open an account that returns."""
     night(academy, "2026-01-05", claire(**CONTRACT))
     academy.change("claire.dubreuil", userPassword=["Correct-Horse-7"])
     academy.nights("2026-06-15")
@@ -116,7 +116,7 @@ def test_an_archived_password_is_gone(academy: Academy) -> None:
 
 
 def test_retirement(academy: Academy) -> None:
-    """It ends every post the day before; its own grace is the ordinary one."""
+    """A retirement ends every post the day before; its own grace is the ordinary one."""
     post = claire(debut="2020-09-01")
     night(academy, "2026-06-01", post)
     night(academy, "2026-08-25", post, claire(debut="2026-09-01", position="retraite"))
@@ -170,7 +170,7 @@ def test_nobody_who_has_left_already_gets_an_account(academy: Academy) -> None:
 
 
 def test_a_mutation_under_the_policy(academy: Academy) -> None:
-    """I-Prof goes on without a gap; the old establishment's rights go after the handover."""
+    """I-Prof goes on without a gap; the rights at the old establishment end after the handover."""
     old = claire(debut="2020-09-01", fin="2026-08-31", fonction="DIR")
     new = claire(debut="2026-09-01", fonction="DIR", uai=MICHELIS)
     night(academy, "2026-08-01", old, new)

@@ -1,4 +1,4 @@
-"""Logging in to slapd itself, whose clock is the real one: what was written long ago still holds today."""
+"""Logging in to slapd itself, which uses the real clock: what was written long ago still counts today."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def post(start: int, end: int | None = None, **values: str) -> str:
 
 
 def written(academy: Academy, as_of: int, *rows: str) -> None:
-    """The night of some days ago and one before it, and a password for the account."""
+    """Runs a night of some days ago and one before it, and gives the account a password."""
     for offset in (as_of - 10, as_of):
         academy.night(day(offset).isoformat(), academy.feed(*rows, day=day(offset).isoformat()))
     academy.change("claire.dubreuil", userPassword=[PASSWORD])
@@ -35,7 +35,7 @@ def lets_in(academy: Academy) -> bool:
 
 
 CASES: dict[str, tuple[int, list[str], bool, str]] = {
-    # name: (the night ran so many days from today, rows, logs in today, state that was written)
+    # name: (days from today to the night, rows, whether it logs in today, state that was written)
     "the start lies ahead": (0, [post(5)], False, "anticipated"),
     "the start is tomorrow": (0, [post(1)], False, "anticipated"),
     "the start was today, written before": (-7, [post(0)], True, "anticipated"),
@@ -74,17 +74,17 @@ def test_log_in_today(academy: Academy, name: str) -> None:
     assert academy.values("claire.dubreuil", "piactlState") == [state]
     assert lets_in(academy) is expected
     assert not academy.sandbox.accepts(academy.dn("claire.dubreuil"), "wrong")
-    # what is shown of today is what the server does
+    # what is shown for today is what the server does
     today = TODAY.isoformat()
     shown = academy.show("claire.dubreuil", today)
     assert ((shown["login_from"] or today) <= today <= (shown["login_until"] or today)) is expected
-    # a new password opens what is open, and nothing else
+    # a new password opens only what is open
     academy.change("claire.dubreuil", userPassword=["Other-Horse-8"])
     assert academy.sandbox.accepts(academy.dn("claire.dubreuil"), "Other-Horse-8") is expected
 
 
 def test_a_refused_return_opens_on_its_day(academy: Academy) -> None:
-    """Out of the archive: refused, and accepted once the new post has begun."""
+    """After a return from the archive log in is refused until the new post has begun."""
     old = post(-300, -190)
     written(academy, -200, old)
     academy.nights(day(-90).isoformat())

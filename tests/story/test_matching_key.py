@@ -1,4 +1,4 @@
-"""A second secret of the digests of NUMENs: hosts of the help desk have slow verifiers only."""
+"""A second secret for the digests of NUMENs: hosts of the help desk have only slow verifiers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_verifier_is_of_one_numen_one_key_and_one_account() -> None:
 
 @prepared
 def matched(academy: Academy) -> Academy:
-    """Claire of a night without a matching key, who then has one: this host runs the nights."""
+    """Claire was made by a night without a matching key; the host, which runs the nights, now has one."""
     before = day(-40).isoformat()
     academy.night(before, academy.feed(post(-100, numen=NUMEN), day=before))
     secret = academy.sandbox.folder / "secrets" / "matching"
@@ -41,7 +41,7 @@ def matched(academy: Academy) -> Academy:
 
 
 def night(academy: Academy, offset: int) -> dict[str, int]:
-    """What a night with the same feed changes."""
+    """Runs a night with the same feed; returns what it changes."""
     as_of = day(offset).isoformat()
     summary: dict[str, int] = academy.night(as_of, academy.feed(post(-100, numen=NUMEN), day=as_of)).json[
         "summary"
@@ -50,7 +50,7 @@ def night(academy: Academy, offset: int) -> dict[str, int]:
 
 
 def turn(academy: Academy) -> int:
-    """How many days ago it was Claire's turn to get a verifier."""
+    """The number of days since it was Claire's turn to get a verifier."""
     (digest,) = academy.values(CLAIRE, "piactlMatriculeDigest")
     number = verifier_turn(digest)
     days = range(-VERIFIER_DAYS, 0)
@@ -95,7 +95,7 @@ def test_without_the_matching_key_a_digest_proves_nothing(matched: Academy) -> N
 
 
 def test_on_one_host_the_help_desk_has_no_matching_key(matched: Academy) -> None:
-    """Another Unix user runs the nights, a third one is the administrator; this one is the help desk's."""
+    """Another Unix user runs the nights, a third one is the administrator, and this one is the help desk."""
     today, secret = day(0).isoformat(), matched.sandbox.folder / "secrets" / "matching"
     matched.edit("piactl.yaml", "secrets/matching", '"secrets/{user}/matching"')
     own = secret.parent / getpass.getuser() / "matching"
@@ -118,7 +118,7 @@ def test_on_one_host_the_help_desk_has_no_matching_key(matched: Academy) -> None
     assert "matching key" not in d52()
     assert reset(matched, NUMEN)[0].code == 1
     assert reset(matched, OTHER)[0].code == 0
-    # who matches feeds cannot do without
+    # matching feeds needs the key
     for name, user in (("nightly", "daemon"), ("administrator", "bin")):
         matched.edit(
             "piactl.yaml", f"secrets/{name}, user: {user}}}", f"secrets/{name}, user: {getpass.getuser()}}}"
@@ -138,7 +138,7 @@ def test_an_older_key_stays_while_a_verifier_needs_it(matched: Academy) -> None:
         night(matched, offset)
     (before,) = matched.values(CLAIRE, "piactlNumenVerifier")
     assert matched.run("key", "add", "--reason", "yearly").code == 0
-    # each key has turns of its own: this night must not be one of the new key
+    # each key has its own turns: this night must not be the turn of the new key
     keys = read_keys(str(matched.sandbox.folder / "secrets" / "keys"))
     turn_of_new_key = verifier_turn(keys.digest(MATRICULE, "1001"))
     is_turn = day(its_day + 1).toordinal() % VERIFIER_DAYS == turn_of_new_key

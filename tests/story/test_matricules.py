@@ -1,4 +1,4 @@
-"""One person whom HR calls by several matricules, and two whom sources call by the same digits."""
+"""One person with several matricules in HR, and two people with the same digits in different sources."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .two_accounts import (
 
 @pytest.fixture
 def two(academy: Academy) -> Academy:
-    """An academy with EPP, and AAF, which numbers people in its own way."""
+    """An academy with EPP and AAF, which numbers people in its own way."""
     return with_two_sources(academy)
 
 
@@ -87,7 +87,7 @@ def test_two_accounts_of_one_person_become_one(two: Academy) -> None:
     assert view["aliases"] == [f"{LUC}1@ac-amiens.fr"]
     assert view["locked"]
     assert two.show("aaf:42", DAYS[0])["uid"] == two.show(f"{LUC}1@ac-amiens.fr", DAYS[0])["uid"] == LUC
-    # the tombstone names the other account, and has nothing of the person
+    # the tombstone names the other account, and has no data of the person
     tombstone = two.entry(f"{LUC}1")
     assert two.show(f"{LUC}1", DAYS[0])["merged_into"] == LUC
     assert (
@@ -105,14 +105,14 @@ def test_two_accounts_of_one_person_become_one(two: Academy) -> None:
     assert two.values(f"{LUC}1", "piactlIdentifier") == [f"{LUC}1"]
     assert two.values(f"{LUC}1", "piactlState") == ["archived"]
     assert tombstone["piactlMatriculeDigest"] != before[two.dn(f"{LUC}1")]["piactlMatriculeDigest"]
-    # both feeds are of one person, and neither ends what the other one says
+    # both feeds are about one person, and neither ends what the other one says
     two.twice(DAYS[1], *both_feeds(two, DAYS[1]))
     for day in DAYS[2:5]:
         two.quiet_night(day, both_feeds(two, day)[0])
     for day in DAYS[5:8]:
         two.quiet_night(day, both_feeds(two, day)[1])
     assert {a["uai"] for a in two.show(LUC, DAYS[8])["assignments"]} == {MICHELIS, MARESCHAL}
-    # a changed row under the further matricule is seen, whatever the cache has of the first one
+    # a changed row under the second matricule is seen, whatever the cache has for the first one
     two.twice(DAYS[9], *both_feeds(two, DAYS[9]))
     ends = luc(matricule="42", uai=MARESCHAL, date_naissance="", prenom="LUC", fin="2026-10-31")
     two.twice(DAYS[10], both_feeds(two, DAYS[10])[0], aaf(two, DAYS[10], ends))
@@ -155,7 +155,7 @@ def test_a_merge_is_undone_and_made_again(two: Academy) -> None:
     before = two.managed()
     merge(two)
     merged = two.managed()
-    # the ledger of Luc gives back what goes to the other one, and only that
+    # Luc's ledger gives up what goes to the other account, and only that
     undone = two.run("undo", "last", "--yes", "--reason", "deux personnes", *AS_OF)
     assert undone.code == 0, undone.out + undone.err
     again = two.managed()
@@ -188,7 +188,7 @@ def test_what_is_not_merged(two: Academy) -> None:
     merge(two, "--administrator")
     assert two.show(f"{LUC}1", DAYS[0])["merged_into"] == LUC
     assert f"merged into {LUC}" in two.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF).err
-    # nor does one that is copied from another account
+    # nor does a mark copied from another account count
     mark = two.values(f"{LUC}1", "piactlMergedInto")
     two.change("ida.roy", piactlMergedInto=mark)
     assert "ida.roy: another program" in two.night(DAYS[0]).err
@@ -212,7 +212,7 @@ def test_an_account_of_two_people_is_split(two: Academy) -> None:
     done = two.run("account", "split", LUC, "--matricule", "aaf:42", *WHY, "--as-of", DAYS[1])
     assert done.code == 0, done.err
     new = two.names()["aaf:42"]
-    assert new == f"{LUC}2"  # luc.vasseur1 is taken for ever
+    assert new == f"{LUC}2"  # luc.vasseur1 stays taken for ever
     for text in (f"{LUC} keeps its addresses", f"{LUC}1@ac-amiens.fr", new, "Contact both"):
         assert text in done.out
     views = two.show(LUC, DAYS[1]), two.show(new, DAYS[1])
@@ -223,7 +223,7 @@ def test_an_account_of_two_people_is_split(two: Academy) -> None:
     assert len(two.sandbox.entries(two.dn(LUC))) == 1
     two.twice(DAYS[2], *both_feeds(two, DAYS[2]))
     assert two.names() == {"1001": LUC, "aaf:42": new, "1999": "ida.roy", "aaf:77": "ida.quint"}
-    # what a split takes apart, a merge joins again
+    # a merge joins again what a split took apart
     assert two.run("undo", "last", "--yes", "--reason", "erreur", "--as-of", DAYS[2]).code in (0, 5)
     back = two.run("account", "merge", new, LUC, *WHY, "--as-of", DAYS[2])
     assert back.code == 0, back.err
@@ -263,7 +263,7 @@ def test_somebody_comes_back_from_the_archive_under_either_matricule(two: Academ
     back = {"debut": "2027-01-01"}
     two.night("2027-01-02", aaf(two, "2027-01-02", luc(matricule="42", date_naissance="", **back)))
     assert two.names()["aaf:42"] == LUC
-    # the other matricule was known by its digest only, and is known in clear again
+    # the other matricule was known only by its digest, and is known in clear again
     two.twice(
         "2027-01-03",
         epp(two, "2027-01-03", luc(uai=MARESCHAL, **back)),
@@ -310,7 +310,7 @@ def test_digests_of_all_matricules_move_to_another_key(two: Academy) -> None:
 
 
 def test_two_matricules_of_one_person_in_one_feed(academy: Academy) -> None:
-    """HR gave another number, and lists the ended post under the former one, with the same NUMEN."""
+    """HR gave another matricule, and lists the ended post under the former one with the same NUMEN."""
     academy.allow_up_to(9, "update", "deactivate", "grant", "revoke", "create", "rename", "identity")
     old, new = (
         luc(fin="2026-09-10"),
@@ -323,13 +323,13 @@ def test_two_matricules_of_one_person_in_one_feed(academy: Academy) -> None:
     ended, also = luc(fin="2026-09-10", numen=numen), luc(matricule="1002", uai=MARESCHAL, numen=numen)
     academy.twice(DAYS[1], academy.feed(ended, also, IDA, day=DAYS[1]))
     assert {a["uai"] for a in academy.show(LUC, DAYS[1])["assignments"]} == {MICHELIS, MARESCHAL}
-    # the data of the latest post count; two words about one post hold the person, and are named
+    # the data of the latest post count; two statements about one post hold the person, and are named
     other = luc(matricule="1002", fin="2026-09-20", corps="551", numen=numen)
     plan = academy.plan(academy.feed(ended, other, IDA, day=DAYS[2]), "--as-of", DAYS[2])
     (hold,) = plan["holds"]
     assert hold["uid"] == LUC
     assert "matricules 1002 and 1001, disagree" in hold["why"]
-    # HR forgets the former one: its post is absent, as any other
+    # HR no longer lists the former matricule: its post is absent like any other
     for day in DAYS[3:5]:
         academy.night(day, academy.feed(also, IDA, day=day))
     assert {a["uai"] for a in academy.show(LUC, DAYS[4])["assignments"] if not a["end"]} == {MARESCHAL}

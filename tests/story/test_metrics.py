@@ -1,4 +1,4 @@
-"""The metrics of a night: what Prometheus can parse, readable by monitoring, which sees nothing else."""
+"""The metrics of a night: Prometheus can parse them, and monitoring can read them and nothing else."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .feeds import row
 
 TOP = Path(__file__).resolve().parents[2]
 PIACTL, MONITORING = "daemon", "nobody"
-"""Users that every Debian has, for piactl's and for the one that node_exporter runs as."""
+"""Users that every Debian has, in place of those of piactl and of node_exporter."""
 
 NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 LABELS = r'\{[a-zA-Z_]\w*="(?:[^"\\\n]|\\[\\"n])*"\}'
@@ -30,8 +30,8 @@ SAMPLE = re.compile(rf"(?P<series>(?P<name>{NAME})(?:{LABELS})?) (?P<value>-?\d+
 
 
 def samples(text: str) -> dict[str, int]:
-    """The value of each series, after a strict reading of the text format 0.0.4: each family once, after a
-    HELP and a TYPE line before its samples, no series twice, the last line ended."""
+    """The value of each series. Reads the text format 0.0.4 strictly: each family once, with a HELP and a
+    TYPE line before its samples, no series twice, and a line end after the last line."""
     assert text.endswith("\n")
     values: dict[str, int] = {}
     families: list[str] = []
@@ -54,7 +54,7 @@ def samples(text: str) -> dict[str, int]:
 
 @contextmanager
 def user(name: str, umask: int) -> Iterator[None]:
-    """This process with the rights of another user."""
+    """Inside, this process has the rights of another user."""
     entry, groups, before = pwd.getpwnam(name), os.getgroups(), os.umask(umask)
     os.setgroups([])
     os.setegid(entry.pw_gid)
@@ -118,7 +118,7 @@ def test_nights_leave_what_prometheus_reads(academy: Academy) -> None:
 
 @pytest.fixture
 def host() -> Iterator[Path]:
-    """A folder that is the root of a host as the second step of docs/administration.md leaves it."""
+    """A folder like the root of a host after the second step of docs/administration.md."""
     if os.geteuid() != 0:
         pytest.skip("only root can make folders for other users")
     if shutil.which("systemd-sysusers") is None or shutil.which("systemd-tmpfiles") is None:
@@ -164,7 +164,7 @@ def test_monitoring_reads_them_and_nothing_else(host: Path) -> None:
 
 
 def test_the_unit_can_write_them_and_leaves_their_folder_open() -> None:
-    """systemd gives each StateDirectory= the same mode, at every start."""
+    """systemd gives every StateDirectory= the same mode at each start."""
     unit = (TOP / "examples" / "systemd" / "piactl-nightly.service").read_text(encoding="utf-8")
     settings = dict(line.split("=", 1) for line in unit.splitlines() if line[:1].isupper() and "=" in line)
     folder = Path(read_settings(TOP / "examples" / "piactl.yaml").metrics_file).parent

@@ -1,4 +1,4 @@
-"""The default password policy is gone: nothing is written but what takes access away."""
+"""The default password policy is missing: nothing is written except what takes access away."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ REFUSED: dict[str, tuple[str, ...]] = {
     "enroll": ("otp", "enroll", CLAIRE, "--uri-file", "CODES"),
     "a new key": ("key", "add", *WHY),
 }  # fmt: skip
-"""What refuses, where there would be something to do."""
+"""Commands that refuse although there is something to do."""
 BEFORE: dict[str, tuple[str, ...]] = {
     "apply": ("plan", "FEED", "--out", "PLAN"),
     "reopen": ("account", "close", IDA, *NEXT_YEAR, *WHY),
@@ -77,7 +77,7 @@ def lets_in(academy: Academy, uid: str) -> bool:
 
 @contextmanager
 def nothing_at_all_written(academy: Academy) -> Iterator[None]:
-    """Neither in the directory, piactl's own records included, nor in the journal."""
+    """Inside, nothing may be written to the directory, including piactl's own records, or to the journal."""
 
     def everything() -> Any:
         journal = (academy.sandbox.folder / "journal" / "piactl.jsonl").read_bytes()
@@ -91,7 +91,7 @@ def nothing_at_all_written(academy: Academy) -> Iterator[None]:
 
 
 def test_without_it_the_server_lets_an_account_in_whose_end_is_past(staff: Academy) -> None:
-    """Which is why. A lock holds all the same, by its link to no device."""
+    """This is the reason for refusing. A lock still counts, by its link to no device."""
     staff.change(IDA, pwdEndTime=["20260101000000Z"])
     assert not lets_in(staff, IDA)
     without_policy(staff)
@@ -123,7 +123,7 @@ def test_nothing_is_written_without_the_default_policy(staff: Academy, name: str
     assert not (staff.folder / "codes").exists()
     put_back(staff)
     if name == "verify":
-        return  # the code is a wrong one
+        return  # the code that it gives is wrong
     ran = staff.run(*words, stdin=stdin)
     assert ran.code == 0, ran.err
 

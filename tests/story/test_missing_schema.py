@@ -46,14 +46,14 @@ def test_a_night_that_the_schema_would_refuse(academy: Academy) -> None:
     assert len(academy.accounts()) == 1
     assert academy.run("journal", "verify").code == 0
 
-    # only what is written counts
+    # only attributes that are written count
     academy.night(third, academy.feed(row(), row(**IDA), day=third))
     assert len(academy.accounts()) == 2
 
 
 @pytest.fixture
 def official(academy: Academy) -> Academy:
-    """An academy with groups whose server has the whole official schema in place of ours."""
+    """An academy with groups whose server has the whole official schema instead of piactl's part."""
     academy.sandbox.stop()
     folder = academy.sandbox.folder / "slapd"
     (folder / "schema" / "supann.schema").write_text(official_schema())
@@ -80,7 +80,7 @@ def test_lives_pass_with_the_whole_official_schema(official: Academy) -> None:
 
 
 def test_the_official_schema_and_ours_are_not_loaded_together(academy: Academy) -> None:
-    """Ours is a part of it, so slapd refuses both."""
+    """piactl's part repeats definitions of it, so slapd refuses both together."""
     folder = academy.sandbox.folder / "slapd"
     conf = (folder / "slapd.conf").read_text()
     [ours] = [line for line in conf.splitlines() if line.startswith("include") and "/supann.schema" in line]

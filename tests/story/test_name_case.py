@@ -1,4 +1,4 @@
-"""Names in capitals are shown as people write them, and nobody gets another address for it."""
+"""Names in capitals are shown as people write them, and nobody gets another address because of that."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_new_case_updates_names_and_renames_nobody(
 
 
 def test_two_sources_that_write_capitals_on_alternate_nights(academy: Academy) -> None:
-    """Neither deviates from what the account shows, so nothing is remembered or changed."""
+    """Neither source deviates from what the account shows, so nothing is remembered or changed."""
     academy.sources(agape="kind: full", epp="kind: full")
     academy.edit("policy.yaml", "name_case: as-written", "name_case: proper")
 

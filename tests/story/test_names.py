@@ -43,7 +43,7 @@ def test_homonyms_are_numbered_by_start_and_matricule_in_any_order(academy: Acad
 
 
 def test_the_order_of_later_arrivals_does_not_move_earlier_ones(academy: Academy) -> None:
-    """3002 has the earliest start of all but comes a night later: the numbers given stay."""
+    """3002 has the earliest start of all but comes a night later: the given numbers stay."""
     first, late = (
         [line for line in MARTINS if "3002" not in line],
         [line for line in MARTINS if "3002" in line],
@@ -68,7 +68,7 @@ def test_marriage_and_return_to_the_old_name(academy: Academy) -> None:
     assert academy.values("julie.petit", "mail") == ["julie.bernard@ac-amiens.fr"]
     assert academy.values("julie.petit", "piactlAlias") == ["julie.petit@ac-amiens.fr"]
 
-    # another Julie Petit, and another Julie Bernard, get neither the address nor the alias
+    # neither another Julie Petit nor another Julie Bernard gets the address or the alias
     others = (
         row(matricule="3101", prenom="Julie", nom_famille="Petit"),
         row(matricule="3102", prenom="Julie", nom_famille="Bernard"),
@@ -106,7 +106,7 @@ def test_names_of_archived_accounts_are_never_given_again(academy: Academy) -> N
 def test_unmanaged_entries_are_taken_and_never_touched(
     make_academy: Callable[..., Academy], due_only: bool
 ) -> None:
-    """By their uid, mail or alternate address, wherever they are; also when a waiting person is due."""
+    """Their uids and addresses are taken, wherever the entries are; also when a waiting person is due."""
     academy = make_academy()
     academy.sandbox.add(
         f"uid=marie.martin,{academy.sandbox.accounts}",

@@ -1,5 +1,5 @@
-"""One invented population as HR's CSV, as AAF and as both; and a year of nights of AAF beside HR. In a
-directory that is only memory, and on a real slapd by the command of the night.
+"""One invented population as HR's CSV, as AAF and as both; and a year of nights of AAF beside HR. Both in a
+directory in memory, and on a real slapd by the command of the night.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from invented.national import jointure, write_set  # type: ignore[import-not-fou
 FIRST, RENTREE = date(2026, 8, 20), date(2026, 9, 2)
 LIMITS = "limits: {known_floor: 200, known_share: 0.8}"
 SUPPLEMENT = f"  aaf: {{format: aaf, role: supplement, namespace: aaf, {LIMITS}}}\n"
-"""Those whom AAF knows are those with a post that HR lacks: a share of few means nothing,
-and on 31 August more than a tenth of these posts end together."""
+"""AAF knows only the people with a post that HR lacks: they are few, so a share means nothing, and on 31
+August more than a tenth of these posts end together."""
 ALONE = "  aaf: {format: aaf}\n"
 
 
@@ -58,7 +58,7 @@ class Fed(Rehearsal):
         self.site = open_configuration(file)
 
     def night(self, feeds: Sequence[Path], day: date) -> dict[str, Account]:
-        """The accounts after a night."""
+        """Runs a night; returns the accounts after it."""
         sourced = []
         for path in feeds:
             source = self.site.settings.sources["aaf" if path.name.startswith("ENT") else "rh"]
@@ -68,7 +68,7 @@ class Fed(Rehearsal):
 
 
 class Served:
-    """The same on a server, with guards that so few people cannot break."""
+    """The same on a server, with guards that few people cannot break."""
 
     def __init__(self, academy: Academy, register: Path, aaf: str = "", *, hr: bool = True) -> None:
         self.academy = academy
@@ -87,12 +87,12 @@ class Served:
 
 
 Way = Callable[..., "Fed | Served"]
-"""Makes a directory by a name, a register and the settings of AAF."""
+"""Makes a directory from a name, a register and the settings of AAF."""
 
 
 @pytest.fixture
 def ways(request: pytest.FixtureRequest, tmp_path: Path) -> Way:
-    """Of the `server` where the test asks for it, else of memory."""
+    """A way to make directories: on a server if the test asks for `server`, otherwise in memory."""
 
     def served(name: str, *settings: object, **options: bool) -> Served:
         academy = request.getfixturevalue("make_academy")()
@@ -122,7 +122,7 @@ def test_a_population_as_csv_as_aaf_and_as_both_ends_in_accounts_that_agree(
     nights = [
         Night(1, FIRST, FIRST, "first"),
         Night(2, RENTREE, RENTREE - timedelta(days=1), "rentree", 0.095, 0.025),
-        # two, so that what the rentrée ended is confirmed
+        # two nights, so that the ends of the rentrée are confirmed
         *(Night(n, RENTREE + timedelta(days=n), RENTREE, "ordinary", 0.0, 0.0) for n in (3, 4)),
     ]
     feeds = write_feeds(tmp_path / "feeds", people, 1, nights, None)
@@ -145,7 +145,7 @@ def test_a_population_as_csv_as_aaf_and_as_both_ends_in_accounts_that_agree(
         if on(account, day, places)
     }
     assert len(by_csv) > people // 3
-    # AAF knows the day on which it lists a post first, and neither leave, corps nor NUMEN
+    # AAF knows the day on which it first lists a post, but neither leave, corps nor NUMEN
     by_aaf = {
         matricule: (a, on(a, day, places)) for matricule, a in ends["aaf"].items() if on(a, day, places)
     }
@@ -156,7 +156,7 @@ def test_a_population_as_csv_as_aaf_and_as_both_ends_in_accounts_that_agree(
             assert getattr(account, name) == getattr(other, name), matricule
         assert account.uid.rstrip("0123456789") == other.uid.rstrip("0123456789")
         assert other.state.value == "active"
-    # beside HR it adds the numbers alone
+    # beside HR it adds only its numbers
     joined = 0
     for matricule, account in ends["both"].items():
         joined += bool(account.further_matricules)
@@ -171,14 +171,14 @@ def test_a_population_as_csv_as_aaf_and_as_both_ends_in_accounts_that_agree(
 
 
 def supplemented(feed: Path, target: Path, places: Sequence[str], day: date, last: date) -> Path:
-    """The feed with posts that HR does not know: of one in ten people, one half of them until some day."""
+    """Writes the feed with posts that HR does not know, for one in ten people; half of these posts end."""
     target.mkdir(exist_ok=True)
     with feed.open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file, delimiter=";") if row["matricule"] != "#FIN"]
     made = {}
     for row in rows:
         number = crc32(row["matricule"].encode())
-        # not all on one day, which the limits of the source would refuse
+        # not all on the same day: the limits of the source would refuse that
         until = last + timedelta(days=number // 20 % 120)
         if number % 10 == 0 and (number % 20 or day < until):
             uai = places[number // 20 % len(places)]
@@ -218,7 +218,7 @@ def of_aaf(accounts: dict[str, Account]) -> dict[tuple[str, str, str], Assignmen
     ],
 )
 def test_a_year_of_nights_of_aaf_beside_hr(tmp_path: Path, ways: Way, people: int, every: int) -> None:
-    """It closes no account, rewrites no start, and its absences count in the perimeter of a set alone."""
+    """AAF closes no account and rewrites no start, and absences count only within the perimeter of a set."""
     days = date(2026, 10, 12), date(2027, 10, 16)
     feeds = write_feeds(tmp_path / "feeds", people, 1, [*ordinary_nights(every, *days)], None)
     register = tmp_path / "feeds" / "establishments.csv"
@@ -244,7 +244,7 @@ def test_a_year_of_nights_of_aaf_beside_hr(tmp_path: Path, ways: Way, people: in
             if key in posts:
                 assert posts[key].start == post.start, (day, key)
             elif only and key[1] not in only:
-                # nothing of another establishment ends, but with the posts of HR, or where HR has it now
+                # no post at another establishment ends, unless the posts of HR end or HR has this post now
                 rest = actual[key[0]].assignments
                 by_hr = [a for a in rest if a.source != "aaf" and a.end is None]
                 assert not by_hr or any((a.uai, a.function) == key[1:] for a in by_hr), (day, key)

@@ -1,4 +1,4 @@
-"""Newcomers who may have an account already: a case before a second account is made."""
+"""Newcomers who may have an account already are a case before a second account is made."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def holds(plan: Any) -> list[tuple[str, str | None]]:
 
 
 def test_a_numen_that_comes_back_under_another_matricule(academy: Academy) -> None:
-    """F2: a case that lasts until it is decided; what HR ends of the account ends."""
+    """F2: the case lasts until it is decided; posts of the account that HR ends do end."""
     academy.sources(agape="kind: full", epp="kind: full")
     old = row(**LUC, fin=DAYS[1])
     new = row(**{**LUC, "matricule": "C201", "date_naissance": "", "courriel_prive": ""}, uai=MICHELIS)
@@ -37,7 +37,7 @@ def test_a_numen_that_comes_back_under_another_matricule(academy: Academy) -> No
     assert [(c["doubt"], c["matricule"], c["of"]) for c in cases(academy)] == [
         ("same-person?", "C201", ["luc.vasseur"])
     ]
-    # a later run of the other source alone, then one without any feed
+    # a later run with only the other source, then one without a feed
     ran = academy.night(DAYS[5], academy.feed(old, IDA, day=DAYS[5], source="agape"))
     assert "revoke" in ran.json["summary"]
     assert "viescolaire" not in str(academy.values("luc.vasseur", "eduPersonEntitlement"))
@@ -56,7 +56,7 @@ def test_a_numen_that_comes_back_under_another_matricule(academy: Academy) -> No
     assert checks["D59"]["result"] == "error"
     academy.edit("piactl.yaml", "matching: {identity_digests: false}\n", "")
     assert set(academy.names()) == {"C200", "C300", "1999"}
-    # both in one feed is the same
+    # the result is the same if both are in one feed
     academy.night(DAYS[7], academy.feed(old, new, stays, day=DAYS[7], source="epp"))
     assert [c["since"] for c in cases(academy)] == [DAYS[1]]
     (case,) = cases(academy)
@@ -69,7 +69,7 @@ def test_a_numen_that_comes_back_under_another_matricule(academy: Academy) -> No
 
 
 def test_a_second_account_is_not_made_without_a_word(academy: Academy) -> None:
-    """F3: another matricule, another NUMEN, the same name, birth date and private address."""
+    """F3: the matricule and NUMEN differ; name, birth date and private address are the same."""
     academy.night(DAYS[0], academy.feed(row(**LUC), IDA, day=DAYS[0]))
     again = row(**{**LUC, "matricule": "C201", "numen": OTHER})
     feed = academy.feed(row(**LUC), again, IDA, day=DAYS[1])
@@ -121,7 +121,7 @@ def test_each_evidence_alone(academy: Academy, values: dict[str, str], evidence:
 
 
 def test_two_newcomers_of_one_identity(academy: Academy) -> None:
-    """Neither is made; decided different, both are, whichever case was decided."""
+    """Neither account is made; once decided as different, both are, whichever case was decided."""
     twice = [row(**{**LUC, "matricule": m, "numen": n}) for m, n in (("C200", NUMEN), ("C201", OTHER))]
     feed = academy.feed(*twice, IDA, day=DAYS[0])
     academy.night(DAYS[0], feed)
@@ -167,7 +167,7 @@ def decided(academy: Academy, answer: str, *words: str, day: str = DAYS[1]) -> A
 
 
 def test_same_joins_the_matricule_to_the_account(academy: Academy) -> None:
-    """A mutation: the post of the new matricule follows, and no second account is made."""
+    """It is a mutation: the post of the new matricule follows, and no second account is made."""
     old, new = row(**LUC, fin=DAYS[3]), row(**{**LUC, "matricule": "C201", "numen": OTHER}, uai=MICHELIS)
     academy.night(DAYS[0], academy.feed(old, IDA, day=DAYS[0]))
     academy.night(DAYS[1], academy.feed(old, new, IDA, day=DAYS[1]))
@@ -183,7 +183,7 @@ def test_same_joins_the_matricule_to_the_account(academy: Academy) -> None:
     posts = academy.show("C201", DAYS[2])["assignments"]
     assert {post["uai"] for post in posts} == {"0800009A", MICHELIS}
     assert cases(academy) == []
-    # the former matricule is gone: the person stays
+    # the former matricule is gone, but the person stays
     academy.night(DAYS[5], academy.feed(new, IDA, day=DAYS[5]))
     assert academy.values("luc.vasseur", "piactlState") == ["active"]
 
@@ -264,7 +264,7 @@ def test_two_newcomers_decided_to_be_one(academy: Academy) -> None:
 def test_a_former_matricule_that_the_feed_names(
     academy: Academy, values: dict[str, str], joined: bool
 ) -> None:
-    """It joins where NUMEN or birth date with a name agree; alone it says nothing."""
+    """It joins if the NUMEN, or birth date and a name, agree; on its own it proves nothing."""
     academy.night(DAYS[0], academy.feed(row(**LUC), IDA, day=DAYS[0]))
     lines = text([row(**{**LUC, "matricule": "C201", **values}, uai=MICHELIS), IDA], DAYS[1]).splitlines()
     former = ["ancien_matricule", "C200", ""]

@@ -1,4 +1,4 @@
-"""The night as a page: what happened, in one file that nobody but its reader can open."""
+"""The night as a page: what happened, in one private file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DAYS = ("2026-09-05", "2026-09-06", "2026-09-07")
 
 
 class Page(HTMLParser):
-    """The headings, the cells by row, and the attributes that load or run anything."""
+    """Collects the headings, the cells by row, and the attributes that load or run anything."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ def staffed(academy: Academy) -> Academy:
 
 
 def second_night(academy: Academy, *options: object, code: int = 0) -> Path:
-    """Ida's post ends soon, Noel is another person, and a row is wrong."""
+    """Runs a second night in which Ida's post ends soon, Noel is another person, and a row is wrong."""
     ida = {"matricule": "1002", "prenom": "Ida", "nom_famille": "Verdelot", "date_naissance": "1981-03-04"}
     rows = [
         row(prenom="Claire", nom_famille="Verdelot", date_naissance="1980-03-04"),
@@ -107,7 +107,7 @@ def test_a_night_as_a_page(staffed: Academy) -> None:
     run = staffed.run("runs", "list", "-o", "json").json[0]
     assert ["run", run["run"]] in page.rows
     assert any(row[0] == "journal" and run["journal"]["hash"] in row[1] for row in page.rows)
-    assert len([row for row in page.rows if row[0] == "2026-09-11"]) == 1  # the day after Ida's last
+    assert len([row for row in page.rows if row[0] == "2026-09-11"]) == 1  # the day after Ida's last day
 
     shown = staffed.run("runs", "show", "last", "-o", "html")
     assert shown.code == 0, shown.err
@@ -160,7 +160,7 @@ def test_a_night_whose_feed_is_refused(staffed: Academy, text: str) -> None:
 
 
 def full_page(academy: Academy, page: Path) -> None:
-    """The page of the night, as one that two people approved, that keeps groups, and that broke the glass."""
+    """The page of the night with approvals of two people, groups, and an application without approval."""
     configuration = open_configuration(academy.sandbox.config)
     record = academy.run("runs", "show", "last", "-o", "json").json
     ready = kept_plan(configuration, record)
@@ -192,7 +192,7 @@ def full_page(academy: Academy, page: Path) -> None:
 
 @pytest.mark.long
 def test_in_a_browser(staffed: Academy) -> None:
-    """On a telephone nothing is wider than the screen or too small; nothing is refused; it can be printed."""
+    """On a telephone nothing is too wide or too small; the browser refuses nothing; it can be printed."""
     if not DRIVER.exists():
         pytest.skip("chromium is not installed: apt install chromium chromium-driver")
     from selenium import webdriver
@@ -231,6 +231,6 @@ def test_wrong_words(staffed: Academy) -> None:
         ran = staffed.run(*words)
         assert (ran.code, "--public needs" in ran.err) == (2, True), ran.err
     assert staffed.run("runs", "show", "nosuch", "-o", "html").code == 9
-    # a page that cannot be written ends no night
+    # a page that cannot be written does not end a night
     ran = staffed.night(DAYS[1], "--html", staffed.folder / "no" / "night.html")
     assert "the page could not be written" in ran.err

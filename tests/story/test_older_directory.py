@@ -1,4 +1,4 @@
-"""A directory that lacks a run of this host's journal, and a journal that lacks lines: nothing is written."""
+"""If the directory lacks a run of this host's journal, or the journal lacks lines, nothing is written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOEL = row(matricule="2001", prenom="Noel", nom_famille="Carpentier", uai=MICHEL
 
 @pytest.fixture
 def restored(academy: Academy, tmp_path: Path) -> Academy:
-    """An academy whose directory was restored from the copy of the night before the last."""
+    """An academy whose directory was restored from a copy of the last but one night."""
     academy.night(DAY, academy.feed(row(numen="20E9512345XYZ"), IDA, day=DAY))
     academy.sandbox.stop()
     shutil.copytree(academy.sandbox.folder / "slapd" / "data", tmp_path / "slapd" / "data")
@@ -93,7 +93,7 @@ def test_closing_the_door_stays_possible_and_hides_nothing(restored: Academy) ->
 def test_a_directory_whose_last_run_is_an_earlier_one_is_not_written_to(
     academy: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The record of the night is there, `cn=state` is that of the night before."""
+    """The record of the night is there, but `cn=state` is from the night before."""
     monkeypatch.setattr(restored_directory, "MARGIN", restored_directory.MARGIN * 0)
     academy.night(DAY, academy.feed(row(), day=DAY))
     dn = f"cn=state,{academy.sandbox.state}"
@@ -110,7 +110,7 @@ def test_a_directory_whose_last_run_is_an_earlier_one_is_not_written_to(
 
 
 def _apart(latest):  # type: ignore[no-untyped-def]
-    """Runs of one test begin within a second: all but the latest count as an hour before it."""
+    """Runs of one test begin within a second: all except the latest count as an hour earlier."""
     from datetime import timedelta
 
     real = restored_directory.began_at

@@ -1,4 +1,4 @@
-"""One of two sources is wrong as a whole, and the other is whole: nothing wrong is applied unasked."""
+"""One of two sources is wrong as a whole, and the other is right: nothing wrong is applied unasked."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ SIZES = [
 
 
 class TwoSources:
-    """The people of two sources, each of which has those of half of the establishments, after a first night;
-    and a third source of changes."""
+    """Two sources, each with the people of half of the establishments, after a first night; and a third
+    source of changes."""
 
     def __init__(self, folder: Path, people: int, day: date) -> None:
         self.day, self.folder = day, folder
@@ -86,7 +86,7 @@ HALVES: dict[str, Callable[[Rows], Rows]] = {
 def test_one_source_is_half_or_lists_the_people_of_the_other(tmp_path: Path, people: int, day: date) -> None:
     two = TwoSources(tmp_path, people, day)
     right = two.stopped_by(two.files(day, *two.parts()))
-    # of a first load on 1 September: the service of 173 people begins for 34 more on the next day
+    # after a first load on 1 September the service that 173 people have begins for 34 more the next day
     assert right == (("service_growth",) if (people, day) == (5_000, RENTREE) else ())
     by_date = {*two.summary}
     assert two.stopped_by(two.files(day, two.parts()[0], names=["epp"])) == right
@@ -103,14 +103,14 @@ def test_one_source_is_half_or_lists_the_people_of_the_other(tmp_path: Path, peo
         assert {"few-known", "size"} & {*two.stopped_by(two.files(day, wrong, theirs))}, name
     assert "few-known" in two.stopped_by(two.files(day, theirs, ours))
 
-    # a few of the other one's people: their posts are counted once, whichever source has them
+    # a few people of the other source: their posts count once, whichever source has them
     few = [*ours, *theirs[:: max(11, len(theirs) // 20)]]
     assert two.stopped_by(two.files(day, few, theirs)) == right
     assert {*two.summary} <= {"update", *by_date}
 
 
 SHORT = [f"{column} moved by one row" for column in ("position", "uai", "fonction", "debut", "nom_usage")]
-"""What the guards have to find, because the feed as a whole is as it was."""
+"""Faults that the guards must find, because the feed as a whole looks as before."""
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ SHORT = [f"{column} moved by one row" for column in ("position", "uai", "fonctio
 def test_every_column_of_one_source_alone(
     tmp_path: Path, people: int, day: date, names: Sequence[str]
 ) -> None:
-    """With -s it prints what stops each of them. A few heads of school that are none pass."""
+    """With -s the test prints what stops each wrong feed. A few wrong heads of school pass."""
     two = TwoSources(tmp_path, people, day)
     passed = []
     for name in names:
@@ -146,7 +146,7 @@ def test_two_columns_moved_by_one_row(tmp_path: Path, people: int, day: date) ->
 
 @pytest.mark.parametrize(("people", "day"), SIZES)
 def test_a_delta_that_contains_everybody(tmp_path: Path, people: int, day: date) -> None:
-    """Also people whom two sources list: a post has one source, so each account would change."""
+    """This includes people whom two sources list: a post has one source, so each account would change."""
     two = TwoSources(tmp_path, people, day)
     everybody = [row for part in two.parts() for row in part]
     delta = two.files(day, everybody, names=["moves"])

@@ -21,13 +21,13 @@ YEAR = date(2026, 10, 12), date(2027, 10, 16)
 TWO_RENTREES = date(2026, 8, 24), date(2027, 10, 31)
 NO_ROOM = Guard(Limit(0, 0.0))
 SHARE = 0.003
-"""Of the people, changed by HR from one night to the next."""
+"""The share of the people whom HR changes from one night to the next."""
 COINCIDENCE = re.compile(r"assignment-contradicts|\(same identity\)")
 
 
 def nights(every: int, first: date, last: date) -> Iterator[Night]:
-    """A first load, then a night every so many working days, with the changes of the days since the last one,
-    of a week at most. The nights after the rentrée are there whatever `every` is."""
+    """A first load, then a night every `every` working days, with the changes since the last night, of at
+    most a week. The nights near the rentrée are included whatever `every` is."""
     yield Night(1, first, first, "first")
     number, day, waited = 1, first, 0
     while day < last:
@@ -56,7 +56,7 @@ def nights(every: int, first: date, last: date) -> Iterator[Night]:
     ],
 )
 def test_no_night_is_stopped(tmp_path: Path, people: int, every: int, seed: int) -> None:
-    """With -s it prints the numbers that docs/guards.md rests on."""
+    """With -s the test prints the numbers on which docs/guards.md is based."""
     days = TWO_RENTREES if every == 1 else YEAR
     feeds = write_feeds(tmp_path, people, seed, list(nights(every, *days)), None)
     rehearsal = Rehearsal(tmp_path, tmp_path / "establishments.csv")
@@ -69,7 +69,7 @@ def test_no_night_is_stopped(tmp_path: Path, people: int, every: int, seed: int)
         plan, last = ready.plan, ready.last
         assert last is not None
         assert plan.refusals == (), (day, plan.refusals)
-        # among many the generator makes one or two rows of a person that contradict each other, and a pair
+        # among many people the generator makes one or two people with contradicting rows, and a pair
         # of people born on one day with one family name and first given name
         assert len(plan.holds) <= max(people // 10_000, people // 5_000 > 0), (day, plan.holds)
         assert all(COINCIDENCE.search(hold.why) for hold in plan.holds), (day, plan.holds)
@@ -81,7 +81,7 @@ def test_no_night_is_stopped(tmp_path: Path, people: int, every: int, seed: int)
             for refusal in counted:
                 time = rehearsal.period(day)
                 seen = (refusal.found / max(refusal.of, 1), refusal.found, day)
-                # of the growth of what few have, the number says more than the share
+                # if few people have something, its growth as a number says more than as a share
                 kind = (
                     f"{refusal.kind} of few"
                     if refusal.of < 200 and "growth" in refusal.kind

@@ -1,4 +1,4 @@
-"""Another person under a known matricule: a case, until HR corrects it or somebody decides."""
+"""Another person under a known matricule is a case until HR corrects it or somebody decides."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def cases(academy: Academy, *words: str, as_of: str = DAYS[1]) -> list[dict[str,
 
 
 def test_a_case_lasts_until_it_is_decided_and_the_living_account_goes_on(two: Academy) -> None:
-    """F1: the account stays whose it is, whatever feeds come; what HR ends of it ends."""
+    """F1: the account keeps its owner, whatever feeds come; posts that HR ends do end."""
     paul = PAUL.replace("2026-09-01;", f"2026-09-01;{DAYS[4]}")
     stays = row(matricule="1999", prenom="Ida", nom_famille="Roy", date_naissance="1970-01-02")
     two.night(DAYS[0], two.feed(paul, stays, day=DAYS[0], source="agape"))
@@ -125,7 +125,7 @@ def test_a_case_lasts_until_it_is_decided_and_the_living_account_goes_on(two: Ac
     for word in ("Paul Nouveau", "Autre Tout", "another birth date", "another given name", "match same"):
         assert word in shown.out
     assert "1980" not in shown.out
-    # a night without any feed, and one with the other source alone
+    # a night without a feed, and one with only the other source
     two.night(DAYS[2])
     two.night(DAYS[3], two.feed(paul, stays, day=DAYS[3], source="agape"))
     assert len(cases(two)) == 1
@@ -139,7 +139,7 @@ def test_a_case_lasts_until_it_is_decided_and_the_living_account_goes_on(two: Ac
 
 
 def undone(academy: Academy) -> str:
-    """What `undo` says of the last run, which decided a case."""
+    """What `undo` says about the last run, which decided a case."""
     run = academy.run("runs", "list", "-o", "json").json[0]["run"]
     ran = academy.run("undo", run, "--yes", "--reason", "erreur")
     assert ran.code == 1
@@ -162,7 +162,7 @@ def test_different_is_remembered_and_forgotten(two: Academy) -> None:
     assert "01E9501234ABC" not in str(decided) + two.run("runs", "list", "-o", "json").out
     two.quiet_night(DAYS[2], two.feed(OTHER, day=DAYS[2], source="epp"))
     assert len(cases(two, "--decided")) == 1
-    # another person again is another question
+    # a third person is a new case
     third = OTHER.replace("Autre", "Encore")
     two.quiet_night(DAYS[3], two.feed(third, day=DAYS[3], source="epp"))
     assert [open_case["since"] for open_case in cases(two)] == [DAYS[3]]
@@ -187,7 +187,7 @@ def test_same_lets_hr_speak_for_the_account(academy: Academy) -> None:
     shown = academy.run("journal", "show", "--run", ran.json["run"], "-o", "json").json
     assert any("la même, dit la DRH" in line["reason"] for line in shown if line["uid"] == "paul.nouveau")
     assert cases(academy) == cases(academy, "--decided") == []
-    # from now on the former person is another
+    # from now on the former person is the other one
     academy.quiet_night(DAYS[3], academy.feed(PAUL, stays, day=DAYS[3]))
     assert len(cases(academy)) == 1
 
@@ -228,7 +228,7 @@ def test_the_birth_date_differs(academy: Academy, prenom: str, nom: str, doubt: 
 
 
 def test_accounts_that_lack_the_digests_get_them_in_one_night(academy: Academy) -> None:
-    """Also after a key was added; a setting takes them away again."""
+    """This is so also after a key was added; a setting removes the digests again."""
     people = [
         row(matricule=f"200{n}", prenom=name, nom_famille="Roy", date_naissance=f"1970-01-0{n}")
         for n, name in enumerate(("Anne", "Ida", "Luc"), start=1)
@@ -302,7 +302,7 @@ def test_a_case_that_cannot_be_read_is_named_and_passed_by(two: Academy) -> None
 
 @pytest.mark.parametrize("other", [OTHER, OTHER.replace(";ENS;", ";???;")])
 def test_a_delta_does_not_bring_another_person_in_later(academy: Academy, other: str) -> None:
-    """What a delta says of a held person waits; what it says of another one does not."""
+    """What a delta says about a held person waits; what it says about another person does not."""
     academy.sources(agape="kind: full", epp="kind: delta")
     academy.night(DAYS[0], academy.feed(PAUL, day=DAYS[0], source="agape"))
     academy.quiet_night(DAYS[1], academy.feed(other, day=DAYS[1], source="epp"))
@@ -331,7 +331,7 @@ def test_another_person_does_not_take_the_place_of_somebody_who_waits(academy: A
 
 
 def test_a_return_from_the_archive_is_compared_by_birth_date(academy: Academy) -> None:
-    """A tombstone has no names but those in its uid, with which a person without a birth date is compared."""
+    """A tombstone has only the names in its uid, with which a person without a birth date is compared."""
     gone = row(date_naissance="1980-02-03", debut="2026-01-01", fin="2026-03-31")
     stays = row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-09-01")
     academy.night("2026-01-05", academy.feed(gone, stays, day="2026-01-05"))

@@ -1,4 +1,4 @@
-"""`account export` holds all that is kept of one person and no secret; private data are read on record."""
+"""`account export` has everything kept about one person, and no secret; reading private data is recorded."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def export(academy: Academy, name: str) -> Any:
 
 
 def reads(academy: Academy) -> list[dict[str, Any]]:
-    """The read lines of the journal."""
+    """The lines of the journal about reading."""
     lines = academy.run("journal", "export").out.splitlines()
     return [line for line in map(json.loads, lines) if line["type"] == "read"]
 
@@ -96,7 +96,7 @@ def test_what_undo_plans_and_rejects_keep(loaded: Academy) -> None:
     assert any("2026-13-01" in rejection["row"] for rejection in view["rejects"])
     assert "Roy" not in json.dumps(view)
     assert NUMEN not in json.dumps(view)
-    # who has neither password says what is left out
+    # an identity with neither password says what is left out
     for name in ("administrator", "nightly"):
         (loaded.sandbox.folder / "secrets" / name).unlink()
     ran = loaded.run("account", "export", "1001", "-o", "json")
@@ -172,7 +172,7 @@ def test_no_journal_no_private_data(loaded: Academy) -> None:
 
 
 def test_the_cases_of_a_person(loaded: Academy) -> None:
-    """Under the matricule of a case with what HR states; of the account with the evidence alone."""
+    """By the matricule of a case, it has what HR states; by the account, only the evidence."""
     again = row(matricule="2001", numen=NUMEN, nom_famille="Roy", courriel_prive="autre@example.org")
     loaded.night("2026-03-02", loaded.feed(CLAIRE, IDA, again, day="2026-03-02"))
     (case,) = export(loaded, "claire.dubreuil")["cases"]

@@ -1,5 +1,5 @@
-"""The plan as a file: read row by row in the layout it is written in, as a whole in any other, and never
-believed where anything in it was changed."""
+"""The plan as a file: it is read row by row in the layout in which it was written, as a whole in any other,
+and never accepted if anything in it was changed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def feed(academy: Academy) -> Path:
 
 @pytest.fixture
 def plan(academy: Academy, feed: Path) -> Path:
-    """A plan of one night: three accounts are made."""
+    """The plan of a night that makes three accounts."""
     file = academy.folder / "plan.json"
     ran = academy.run("plan", feed, "--as-of", NEXT, "--out", file)
     assert ran.code == 0, ran.err
@@ -146,7 +146,7 @@ def test_a_plan_comes_through_a_pipe(academy: Academy, plan: Path) -> None:
 
 @pytest.fixture
 def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything goes to a file at once, and is read back in small pieces."""
+    """Makes every plan go to a file at once and be read back in small pieces."""
     monkeypatch.setattr(namelessfile, "IN_MEMORY", 1)
     monkeypatch.setattr(namelessfile, "BLOCK", 7)
     monkeypatch.setattr(lines, "BLOCK", 7)
@@ -163,7 +163,7 @@ def test_a_plan_that_does_not_fit_into_the_memory_is_the_same(
     folder = academy.sandbox.folder / "state"
     before = {*folder.rglob("*")}
     assert academy.run("apply", file).code == 0
-    # the plan is kept, and no file that held its lines
+    # the plan is kept, and no temporary file with its lines
     kept_plan = folder / "plans" / f"{json.loads(file.read_bytes())['fingerprint'][:16]}.json"
     assert {*folder.rglob("*")} == {*before, kept_plan}
     assert academy.run("nightly", feed, "--as-of", "2026-09-07").out.endswith("nothing to do\n")
@@ -188,7 +188,7 @@ def test_bytes_come_back_as_they_were_put(tmp_path: Path) -> None:
 
 @contextmanager
 def no_file_longer_than(length: int) -> Iterator[None]:
-    """As on a full disk: the system refuses what is longer."""
+    """Inside, as on a full disk, the system refuses longer files."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (length, before[1]))

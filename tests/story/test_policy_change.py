@@ -1,4 +1,4 @@
-"""A change of policy is a plan: it shows whom it touches, and touches exactly those."""
+"""A change of policy is a plan: it shows which accounts it changes, and changes exactly those."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def load(academy: Academy) -> None:
 
 
 def touched(academy: Academy, *words: str) -> Any:
-    """The plan of the policy alone, and what it did when it was applied to the directory."""
+    """The plan of the policy alone, and what applying it changed in the directory."""
     file = academy.folder / "plan.json"
     with academy.nothing_written():
         plan = academy.plan("--as-of", DAY, "--out", file)
@@ -119,7 +119,7 @@ def by(academy: Academy, group: str, *words: str, code: int = 0) -> dict[str, An
 
 
 def test_the_impact_of_a_draft(academy: Academy) -> None:
-    """Each group that is touched, with its share and the nearest guard; a plan of a file shows the same."""
+    """Each changed group, with its share and the nearest guard; a plan in a file shows the same."""
     load(academy)
     live, draft = academy.sandbox.folder / "policy.yaml", academy.folder / "draft.yaml"
     text = live.read_text(encoding="utf-8")
@@ -168,7 +168,7 @@ def test_the_impact_names_the_guard_that_a_group_breaks(academy: Academy) -> Non
 
 
 def test_a_draft_is_planned_and_applied_only_as_the_policy(academy: Academy) -> None:
-    """Who teaches in a lycée gets one service and loses two: a condition on each, and no other profile."""
+    """People who teach in a lycée get one service and lose two, by conditions and without another profile."""
     other = row(matricule="6", prenom="Max", nom_famille="Roussel", uai=MARESCHAL, debut="2026-01-01")
     academy.night("2026-02-01", academy.feed(ENS, ADM, other, day="2026-02-01"))
     run = academy.night(DAY).json["run"]
@@ -220,7 +220,7 @@ def test_a_draft_is_planned_and_applied_only_as_the_policy(academy: Academy) -> 
     assert "profile that has it (enseignant, only where nature 300)" in str(lacks)
     assert "where nature 340" in academy.run("profile", "show", "enseignant").out
     assert "when       nature 300" in academy.run("service", "show", "stylo").out
-    # one who comes to a lycée has it from the first day, one who leaves it loses it
+    # a person who comes to a lycée has it from the first day, one who leaves loses it
     rows = (
         row(matricule="1", prenom="Nour", nom_famille="Caron", debut="2026-01-01", fin="2026-03-01"),
         row(matricule="1", prenom="Nour", nom_famille="Caron", uai=MARESCHAL, debut="2026-03-02"),

@@ -52,7 +52,7 @@ def compared(academy: Academy, *words: str | Path, code: int = 3) -> Any:
 
 
 def test_what_the_policy_alone_changes(staffed: Academy) -> None:
-    """Before and after of each account, with the line of the policy; what is due anyway is left out."""
+    """It shows each account before and after, with the line of the policy, without what is due anyway."""
     new = draft(staffed, NO_ANNUAIRE, SHORTER_GRACE)
     comparison = compared(staffed, live(staffed), new, "--as-of", NEXT)
     line = 1 + [*new.read_text(encoding="utf-8").splitlines()].index(
@@ -95,7 +95,7 @@ def test_the_text_names_both_policies_and_what_is_left_out(staffed: Academy) -> 
 
 
 def test_rows_that_only_the_new_policy_can_read(staffed: Academy) -> None:
-    """With a feed: people whom the old policy rejects get an account by the new one."""
+    """With a feed, people whom the old policy rejects get an account by the new one."""
     feed = staffed.feed(TEACHER, CLERK, LEFT, STRANGE, day=DAY)
     new = draft(
         staffed,

@@ -1,4 +1,4 @@
-"""HR's words for positions that tell of health or discipline are read, and stand nowhere afterwards."""
+"""HR's words for positions that reveal health or discipline are read, and are nowhere afterwards."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def away(number: int, position: str) -> str:
 
 
 def everything(academy: Academy) -> str:
-    """All that the directory, the files of this host and every output hold, but for the feeds."""
+    """Everything in the directory, the files of this host and every output, except the feeds."""
     entries = academy.sandbox.entries("o=gouv,c=fr")
     texts = [value.decode("utf-8", "replace") for e in entries.values() for vs in e.values() for value in vs]
     hidden = {academy.sandbox.folder / "policy.yaml", academy.sandbox.folder / "ldap"}
@@ -51,7 +51,7 @@ def test_only_the_effect_stays_of_a_word_of_hr(academy: Academy) -> None:
     text = everything(academy)
     assert "verrouille" in text
     for code in CODES:
-        # the names of the policy's other parts, and of piactl's own state of a device, are other words
+        # names of other parts of the policy, and of piactl's states of a device, are different words
         assert f"${code}$" not in text
         assert f"position {code}" not in text
         assert f'"{code}"' not in text

@@ -1,4 +1,4 @@
-"""`accounts.posix`: Unix hosts see accounts, each by a number that is one person's for ever."""
+"""`accounts.posix`: Unix hosts see accounts; each has a number that belongs to one person for ever."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def set_posix(academy: Academy, last: int = 70002, shell: str = "/bin/bash", old
 
 
 def number(academy: Academy, uid: str) -> int | None:
-    """The number of an account, which its entry and its ledger both have."""
+    """The number of an account, which must be both on its entry and in its ledger."""
     [value] = academy.values(uid, "uidNumber") or [""]
     ledger = [n for n in academy.values(uid, "piactlIdentifier") if n.startswith("uidNumber=")]
     assert ledger == ([f"uidNumber={value}"] if value else [])
@@ -50,7 +50,7 @@ def finding(academy: Academy) -> tuple[str, str]:
 
 
 def other_entry(academy: Academy, uid_number: str) -> None:
-    """Another program has a user with this number."""
+    """Adds an entry of another program with this number."""
     values = {"uidNumber": uid_number, "gidNumber": "500", "homeDirectory": "/", "cn": "unix", "sn": "unix"}
     academy.sandbox.add(academy.dn("unix"), {"objectClass": ["inetOrgPerson", "posixAccount"], **values})
 
@@ -67,7 +67,7 @@ def test_numbers_are_given_once_and_for_ever(academy: Academy) -> None:
     with_number_of_its_own(academy, HUGO, "1500")
     other_entry(academy, "70001")
 
-    # existing accounts by one plan, which no guard counts; a number that the entry has stays
+    # existing accounts get one by a plan, which no guard counts; a number already on the entry stays
     posix = set_posix(academy)
     academy.edit("policy.yaml", "update:     {floor: 40, share: 0.05}", "update:     {max: 0, share: 0.0}")
     plan = academy.plan("--as-of", "2026-09-06")
@@ -86,7 +86,7 @@ def test_numbers_are_given_once_and_for_ever(academy: Academy) -> None:
     academy.quiet_night("2026-09-06")
     assert academy.show(f"uidNumber={of_claire}", "2026-09-06")["uid"] == CLAIRE
 
-    # two newcomers and one number: the first by start and matricule gets it, the other is held
+    # two newcomers and one number: the first by start and matricule gets it, the second is held
     everybody = (FOR_YEARS, OF_HUGO, OF_JEAN, OF_IDA)
     feed = academy.feed(*everybody, day="2026-09-07")
     plan = academy.plan(feed, "--as-of", "2026-09-07")
@@ -116,7 +116,7 @@ def test_numbers_are_given_once_and_for_ever(academy: Academy) -> None:
     assert finding(academy) == ("error", shared)
     academy.change("unix", uidNumber=["70001"])
 
-    # a wider range; the return after years has the number again, an undo takes it from nobody
+    # a wider range; a return years later has the number again, and an undo takes it from nobody
     posix = set_posix(academy, last=70009, old=posix)
     back = academy.feed(row(debut="2029-09-01"), OF_HUGO, OF_JEAN, OF_IDA, day="2029-09-02")
     academy.twice("2029-09-02", back)
@@ -126,7 +126,7 @@ def test_numbers_are_given_once_and_for_ever(academy: Academy) -> None:
     assert 70001 not in numbers
     assert finding(academy) == ("ok", "6 of 10 numbers are left")
 
-    # what another program changes is put back; the server lets nobody else have a number
+    # what another program changes is put back; the server gives nobody else a taken number
     academy.change(CLAIRE, uidNumber=["4711"], loginShell=["/bin/false"])
     assert academy.night("2029-09-03").json["summary"] == {"drift": 1}
     assert number(academy, CLAIRE) == of_claire
@@ -144,12 +144,12 @@ def test_without_the_setting_numbers_stay_and_newcomers_get_none(academy: Academ
     assert number(academy, CLAIRE) == of_claire
     assert number(academy, HUGO) is None
     assert academy.run("drift", "list", "-o", "json").json == []
-    # archived without it, nothing of Unix is left on the entry but the number in the ledger
+    # archived without the setting, only the number in the ledger is left of Unix
     academy.night("2026-09-07", academy.feed(FOR_YEARS, OF_HUGO, day="2026-09-07"))
     academy.nights("2026-12-08")
     assert academy.values(CLAIRE, "piactlState") == ["archived"]
     assert "posixAccount" not in academy.values(CLAIRE, "objectClass")
-    # set again, and other settings: everybody has their own number, in chunks as well
+    # with the setting again and changed, everybody has their own number, in chunks as well
     set_posix(academy, shell="/usr/bin/zsh")
     with sifted():
         academy.twice("2029-09-02", academy.feed(row(debut="2029-09-01"), OF_HUGO, day="2029-09-02"))
@@ -183,7 +183,7 @@ def test_adoption_and_merge_leave_a_person_one_number(academy: Academy) -> None:
 
 
 def test_several_processes_give_no_number_twice(academy: Academy) -> None:
-    """Ten people, and as many numbers; then one less: the last newcomer by start and matricule is held."""
+    """Ten people and ten numbers; then one number less: the last newcomer by start and matricule is held."""
     academy.night("2026-09-05", academy.feed(*crowd(7), day="2026-09-05"))
     posix = set_posix(academy, last=70009)
     feed = academy.feed(*reversed(crowd(10)), day="2026-09-06")
@@ -207,7 +207,7 @@ def test_a_number_begins_at_a_digest_of_the_uid() -> None:
     one, other = Numbers(wide, list), Numbers(wide, list)
     numbers = {uid: one.take(uid) for uid in uids}
     assert len({*numbers.values()}) == len(uids)
-    # whatever was made before or after
+    # whichever accounts were made before or after
     again = {uid: other.take(uid) for uid in reversed(uids)}
     assert sum(numbers[uid] == again[uid] for uid in uids) >= 998
 

@@ -1,4 +1,4 @@
-"""People evaluated by several processes get the plan that one process makes."""
+"""Several processes that evaluate people make the same plan as one process."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHARED = [
 LATE = row(matricule="3101", prenom="Noé", nom_famille="Kern", debut="2027-09-01")
 BROKEN = row(matricule="3301", prenom="Max", nom_famille="Olin").replace("2026-09-01", "2026-09-31")
 FIRST = [*reversed(IDAS), row(), LATE, SHARED[0], *crowd(8), SHARED[1], BROKEN]
-"""Homonyms, people who wait, who are held, and who share a NUMEN."""
+"""Homonyms, and people who wait, are held, or share a NUMEN."""
 SECOND = [
     *(row(matricule=f"40{n:02}", prenom="Ida", nom_famille="Roy", debut="2026-09-06") for n in range(3)),
     *IDAS[2:],
@@ -42,7 +42,7 @@ SECOND = [
     crowd(8)[0].replace(";ENS;", ";DIR;"),
     row(matricule="4101", prenom="Zoé", nom_famille="Cerf", numen="20E9512345XYZ"),
 ]
-"""Newcomers, homonyms of accounts, absences, a mover, a new function, a NUMEN that others have."""
+"""Newcomers, homonyms of accounts, absences, a move, a new function, a NUMEN that others have."""
 
 
 LOST = "one of the processes ended early, as where memory is short"
@@ -51,7 +51,7 @@ ALONE = "piactl: warning: {}: one process makes the plan alone, which takes long
 
 @contextmanager
 def by(count: int, size: int = 1) -> Iterator[list[int]]:
-    """Has so many processes evaluate chunks of this size; the pids of those that were started."""
+    """Inside, `count` processes evaluate chunks of this size; yields the pids of started processes."""
     pids: list[int] = []
     start = processes.Child.__init__
 
@@ -79,8 +79,8 @@ def is_running(pid: int) -> bool:
 
 
 def test_plans_are_the_same_byte_for_byte(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A first load, and a second night without a cache: by one process, by two and by
-    three, in chunks of several sizes, with all that is staged in memory and on disk."""
+    """A first load, and a second night without a cache: by one, two and three processes, in chunks of several
+    sizes, with staged changes in memory and on disk."""
     first = academy.feed(*FIRST, day=DAY)
     for day, feed in ((DAY, first), (NEXT, academy.feed(*SECOND, day=NEXT))):
         alone = plan(academy, feed, day)
@@ -93,15 +93,15 @@ def test_plans_are_the_same_byte_for_byte(academy: Academy, monkeypatch: pytest.
         if day == DAY:
             with by(2):
                 assert academy.night(DAY, first).json["outcomes"] == {"applied": 18}
-            # the cache that two processes made has an entry for everybody
+            # a cache that two processes made has an entry for everybody
             cache = marks(academy).read_bytes()
             assert cache.count(b"\n") > 18
             marks(academy).unlink()
 
 
 def test_a_lost_process_makes_no_smaller_plan(academy: Academy) -> None:
-    """One that is killed while it evaluates, while it makes rows, or that has no memory left; or that the
-    kernel does not start. The operator reads why the plan took longer."""
+    """A process is killed while it evaluates or makes rows, has no memory left, or is not started by the
+    kernel. The operator reads why the plan took longer."""
     feed = academy.feed(*FIRST, day=DAY)
     alone = plan(academy, feed, DAY)
     parent = os.getpid()
@@ -145,8 +145,8 @@ def test_a_lost_process_makes_no_smaller_plan(academy: Academy) -> None:
 
 
 def test_lists_are_the_same_byte_for_byte(academy: Academy) -> None:
-    """In blocks of two accounts, by one process, by two and by three, and where one is killed: with an
-    account that another program changed, one that cannot be read, and a sponsor without an account."""
+    """In blocks of two accounts, by one, two and three processes, also if one is killed: with an account that
+    another program changed, one that cannot be read, and a sponsor without an account."""
     assert academy.night(DAY, academy.feed(*FIRST, day=DAY)).code == 0
     academy.change("ida.roy3", displayName=["Autre Main"])
     academy.recorded("ida.roy5", piactlState=["unknown"])
@@ -210,7 +210,7 @@ def test_a_process_has_nothing_open_but_its_pipe_and_the_feeds(academy: Academy,
 
 
 def test_a_process_ends_with_its_parent() -> None:
-    """Its pipe is closed when the parent ends, even by SIGKILL. What asks both to end is for the parent."""
+    """Its pipe is closed when the parent ends, even by SIGKILL. It leaves signals to both to the parent."""
     child = processes.Child(str)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         os.kill(child.pid, number)

@@ -1,4 +1,4 @@
-"""A feed that changes what proves who somebody is: shown first, held off, and the owner is notified."""
+"""A feed changes what proves who somebody is: it is shown first, held off, and the owner is notified."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TODAY, UNTIL = day(0).isoformat(), day(7).isoformat()
 
 
 def staffed(academy: Academy, **values: str) -> Academy:
-    """Claire, with a NUMEN and a private address, in a night of yesterday."""
+    """Claire, with a NUMEN and a private address, after a night of yesterday."""
     before = day(-1).isoformat()
     academy.night(before, academy.feed(post(-100, numen=NUMEN, courriel_prive=MAIL, **values), day=before))
     return academy
@@ -164,7 +164,7 @@ def test_many_changes_in_one_night_are_refused(academy: Academy) -> None:
 
 
 def hooked(academy: Academy, script: str) -> Path:
-    """A hook for changes of proofs; what it hears is appended to the file that is returned."""
+    """Configures a hook for changes of proofs; returns the file to which its input is appended."""
     heard, hook = academy.folder / "heard", academy.folder / "hook"
     hook.write_text(f"#!/bin/sh\n{script.format(heard=heard)}\n", encoding="utf-8")
     hook.chmod(stat.S_IRWXU)
@@ -174,7 +174,7 @@ def hooked(academy: Academy, script: str) -> Path:
 
 
 def notified(heard: Path) -> list[dict[str, Any]]:
-    """The accounts in the notices to the hook, without the instants; empties its file."""
+    """The accounts in the notices to the hook, without the instants; empties the file."""
     accounts = []
     for line in heard.read_text(encoding="utf-8").splitlines():
         message = json.loads(line)
@@ -191,7 +191,7 @@ def test_the_owner_is_notified_at_the_address_known_before(staff: Academy) -> No
     assert notified(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["numen", "private_mail"]}]
     staff.quiet_night(TODAY)
     assert not heard.exists()
-    # the new address is in its hold-off, and the former is not known any more
+    # the new address is in its hold-off, and the former one is no longer known
     given(staff, CLAIRE)
     assert notified(heard) == [{"uid": CLAIRE, "private_mail": "", "changed": ["password"]}]
     assert staff.run("undo", "last", "--reason", "a thief in the HR application").code == 0

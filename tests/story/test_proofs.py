@@ -1,4 +1,4 @@
-"""Who gets an activation password or another device: those who prove who they are, and how many on a day."""
+"""Who gets an activation password or another device: people who prove who they are, with daily limits."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["staff"]
 
 
 def replaced(academy: Academy, code: str, *options: str, proof: str = "") -> Ran:
-    """`otp verify` of a device that takes the place of another, with a proof on the first line of stdin."""
+    """Runs `otp verify` for a device that replaces another, with a proof on the first line of stdin."""
     words = ("--proof-file", "-") if proof else ()
     stdin = f"{proof}\n{code}\n" if proof else f"{code}\n"
     return academy.run("otp", "verify", CLAIRE, *words, *options, stdin=stdin)
@@ -202,7 +202,7 @@ def test_activation_passwords_have_a_limit_per_command_operator_and_day(forty: A
         assert "REFUSED by the guard password" in ran.err
         assert "--allow password=11" in ran.err
         words = ("--allow", "password=11")
-        given(forty, *uids[:11], words=words, code=2)  # who approves says why, and is an administrator
+        given(forty, *uids[:11], words=words, code=2)  # the approver gives a reason and is an administrator
         given(forty, *uids[:11], words=("--reason", "rentrée", *words), code=2)
     words = (*words, "--allow", "password_operator=11")
     _, passwords = given(forty, *uids[:11], words=(*ADMINISTRATOR, *words))
@@ -213,7 +213,7 @@ def test_activation_passwords_have_a_limit_per_command_operator_and_day(forty: A
         assert "password_day" in ran.err
     ((operator, own),) = of_today(forty).items()
     assert (bool(operator), own) == (True, {"password": 11})
-    # the night, another day and a record that nobody can read
+    # the night, another day, and a record that cannot be read
     assert forty.run("nightly").code == 0
     assert of_today(forty)[operator] == {"password": 11}
     dn = f"cn=operations,ou=attempts,{forty.sandbox.state}"

@@ -1,4 +1,4 @@
-"""A random HR over many nights: arrivals, mutations, marriages, leaves, ends, corrections and slips.
+"""A random HR over many nights: arrivals, mutations, marriages, leaves, ends, corrections and mistakes.
 
 After every night the same feed writes nothing, nobody has lost a uid, and no two people share a name.
 """
@@ -58,7 +58,7 @@ class Agent:
 
 @dataclass
 class HumanResources:
-    """What HR believes; `feed` is what its export says of it on a day."""
+    """What HR knows; `feed` is its export of a day."""
 
     random: Random
     agents: list[Agent] = field(default_factory=list)
@@ -102,7 +102,7 @@ class HumanResources:
                 agent.posts.append(Post(agent.posts[-1].uai, "ENS", day, None, "retraite"))
 
     def feed(self) -> list[str]:
-        """With slips: a row forgotten, a row broken."""
+        """The export of the day with mistakes: a missing row, a broken row."""
         lines = [line for agent in self.agents for line in agent.lines() if self.random.random() > 0.02]
         if self.random.random() < 0.2:
             index = self.random.randrange(len(lines))
@@ -113,7 +113,7 @@ class HumanResources:
 
 def live(academy: Academy, seed: int, nights: int) -> None:
     random = Random(seed)
-    # these lives are busier than a week may be
+    # these lives change more than guards allow in a week
     academy.allow_up_to(100, *(f"{kind}_window" for kind in ("revoke", "suspend", "deactivate", "archive")))
     hr = HumanResources(random)
     for _ in range(14):

@@ -1,5 +1,5 @@
 """Records below piactl's state entry, and devices, that another program damaged, replaced or added: commands
-report them and continue; if that is not safe, they refuse with a sentence."""
+report them and continue; if that is not safe, they refuse with a message."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Entry = dict[str, list[bytes]]
 
 
 def rows(mail: str, *, newcomer: bool = True) -> list[str]:
-    """Claire, whose private address each night changes; Hugo; Léa, who starts far ahead."""
+    """Claire, whose private address changes each night; Hugo; Léa, who starts far in the future."""
     own = row(numen=NUMEN, courriel_prive=mail, debut="2020-09-01")
     hugo = row(matricule="1002", prenom="Hugo", nom_famille="Caron", debut="2020-09-01")
     far = (TODAY + timedelta(days=200)).isoformat()
@@ -67,7 +67,7 @@ class Damaged:
         verified(academy, HUGO)
         enrolled(academy, CLAIRE)
         assert academy.run("key", "add", *WHY).code == 0
-        # a second night, of which an undo record is kept
+        # a second night, which leaves an undo record
         self.night()
         assert answer(academy, WRONG).code == Exit.FAILED
         lock = {"run": RUN, "host": "other.example", "pid": 4242, "began": 1, "who": "piactl", "place": ""}
@@ -97,7 +97,7 @@ class Damaged:
         self.good = {dn: records[dn] for dn in self.names.values()}
 
     def night(self) -> Ran:
-        """A night that changes Claire's private address; it is said whether it did."""
+        """Runs a night that changes Claire's private address; returns whether it did."""
         self.mails += 1
         feed = self.academy.feed(*rows(f"claire{self.mails}@example.org"), day=DAY)
         return self.academy.run("nightly", feed, "--as-of", DAY)
@@ -111,7 +111,7 @@ class Damaged:
         return record
 
     def data(self, kind: str, *values: bytes) -> None:
-        """Replaces what the record holds."""
+        """Replaces the data of the record."""
         with self.academy.sandbox.root() as root:
             root.modify(self.names[kind], {"piactlData": [(ldap3.MODIFY_REPLACE, list(values))]})
 
@@ -150,7 +150,7 @@ class Damaged:
 
 @cache
 def _filled() -> tuple[Path, Damaged]:
-    """The folder of the files, and a stopped academy with the records."""
+    """The folder of the files and a stopped academy with the records."""
     files = kept_folder()
     with preparing() as sandbox:
         prepared = Damaged(Academy(sandbox, files))
@@ -160,7 +160,7 @@ def _filled() -> tuple[Path, Damaged]:
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Callable[[], Damaged]]:
-    """The academy of the last tests, or another one where that has had many runs: commands read them all."""
+    """The academy of the last tests, or a new one if that one has many runs, all of which commands read."""
     current: list[tuple[Damaged, int]] = []
 
     def leave() -> None:
@@ -240,28 +240,28 @@ KINDS = (
     *("device", "device in force"),
 )
 NOT_UNREADABLE = {
-    # an empty count is a count of none
+    # an empty count is a count of zero
     ("attempts", "a missing field"),
     ("all attempts", "a missing field"),
-    # nothing of these has to be past
+    # none of these must be in the past
     ("keys", "a future instant"),
     ("source", "a future instant"),
     ("waiting", "a future instant"),
     ("undo", "a future instant"),
     ("device", "a future instant"),
     ("device in force", "a future instant"),
-    # the devices of an account are looked for by their class, and nothing else is looked for below it
+    # commands find the devices of an account by their class, and look for nothing else below it
     ("device", "another class"),
     ("device in force", "another class"),
     ("device", "an entry below"),
     ("device in force", "an entry below"),
 }
-"""What commands have no reason to report."""
+"""Damages that commands have no reason to report."""
 
 
 def code_of_the_night(kind: str, damage: str) -> Exit:
-    """Two records are not done without: a lock that cannot be read counts as held, and a run is never made
-    before the day of the last one."""
+    """A night cannot do without two records: a lock that cannot be read counts as held, and no run is made
+    for a day before the last one."""
     if kind == "lock" and damage != "an entry below":
         return Exit.LOCKED
     if kind == "state" and damage == "a future instant":
@@ -272,7 +272,7 @@ def code_of_the_night(kind: str, damage: str) -> Exit:
 
 
 def met_at_night(kind: str, damage: str) -> bool:
-    """Whether a night has to do with it: it reads no earlier runs, and no devices."""
+    """Whether a night reads the record: it reads neither earlier runs nor devices."""
     if (kind, damage) in NOT_UNREADABLE:
         return False
     if kind in ("run", "undo", "device", "device in force"):
@@ -283,7 +283,7 @@ def met_at_night(kind: str, damage: str) -> bool:
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_night_goes_on_without_it_and_says_so(damaged: Damaged, kind: str, damage: str) -> None:
-    """It says the name of the entry, and what to do, once, and the accounts of the night are written."""
+    """It names the entry and what to do once, and writes the accounts of the night."""
     dn = damaged.names[kind]
     damaged.restore(kind)
     DAMAGES[damage](damaged, kind)
@@ -328,15 +328,15 @@ COMMANDS: dict[str, tuple[str, ...]] = {
 
 
 def code_of(name: str, kind: str, damage: str) -> set[int]:
-    """Besides 0."""
+    """The exit codes that are allowed besides 0."""
     if kind == "state" and damage == "a future instant" and name in ("lock", "unlock", "enroll", "activate"):
         return {Exit.REFUSED}
-    if name == "undo" and kind == "undo":  # what it needs is not there, or not all of it
+    if name == "undo" and kind == "undo":  # some or all of what it needs is missing
         return {Exit.FAILED}
     if name == "undo" and kind in ("run", "state", "source"):
         return {Exit.FAILED, Exit.REFUSED}
     if name == "enroll" and (kind, damage) == ("device", "an entry below"):
-        return {Exit.FAILED}  # the device that it takes the place of cannot be deleted
+        return {Exit.FAILED}  # the device that it replaces cannot be deleted
     if name == "doctor":
         return {Exit.FAILED}
     return set()
@@ -345,7 +345,7 @@ def code_of(name: str, kind: str, damage: str) -> set[int]:
 @pytest.mark.parametrize(
     ("kind", "damage"),
     [
-        # in short runs each kind meets a third of the damages, and each damage a third of the kinds
+        # in short runs each kind gets a third of the damages, and each damage a third of the kinds
         pytest.param(kind, damage, marks=[pytest.mark.long] if (k + d) % 3 else [])
         for k, kind in enumerate(KINDS)
         for d, damage in enumerate(DAMAGES)
@@ -367,7 +367,7 @@ def test_other_commands_go_on_without_it(damaged: Damaged, kind: str, damage: st
                 findings = {finding["id"]: finding for finding in ran.json}
         check = findings["D28"] if kind == "lock" and damage != "an entry below" else findings["D37"]
         if kind == "undo" and damage != "an entry below":
-            return  # the reader may not see what undo needs; undo says it
+            return  # the reader may not see what undo needs; undo reports it
         if (kind, damage) in NOT_UNREADABLE or (kind, damage) == ("state", "a future instant"):
             return
         assert check["result"] in ("warning", "error"), check
@@ -380,7 +380,7 @@ def test_other_commands_go_on_without_it(damaged: Damaged, kind: str, damage: st
                 damaged.remove(device)
 
 
-# ---- what is safe where skipping would not be
+# ---- what is safe if skipping is not
 
 
 def unlocked(academy: Academy) -> Damaged:
@@ -416,7 +416,7 @@ def test_without_the_state_the_day_of_the_last_run_and_the_guards_still_hold(loa
         early = loaded.academy.run("nightly", "--as-of", yesterday)
     assert early.code == Exit.REFUSED, early
     assert f"before that of the last one, {DAY}" in early.err
-    # as many as there are accounts, but nobody knows how many those are
+    # the share would allow it, but the number of accounts is not known
     loaded.academy.edit(
         "policy.yaml", "  lock:       {floor: 5, share: 0.001}", "  lock:       {max: 0, share: 0.9}"
     )
@@ -498,7 +498,7 @@ def test_a_device_in_force_that_cannot_be_read_lets_nobody_pass_by_the_number_al
 
 
 def test_half_of_what_an_undo_needs(loaded: Damaged) -> None:
-    """What can be put back is; that some accounts are not known is said, and is exit 5."""
+    """What can be put back is put back; it says that some accounts are not known, and exits with 5."""
     academy = loaded.academy
     run = loaded.names["run"]
     loaded.add(f"cn=undo-00001,{run}", {"objectClass": ["piactlRecord"], "piactlData": ["rubbish"]})
@@ -518,7 +518,7 @@ def count_of(loaded: Damaged, kind: str = "attempts") -> dict[str, Any]:
 
 @pytest.mark.parametrize("damage", [d for d in DAMAGES if d not in ("another class", "an entry below")])
 def test_a_count_that_cannot_be_read_blocks_nobody_and_is_not_forgotten(loaded: Damaged, damage: str) -> None:
-    """One more try; a wrong one has to wait from then on."""
+    """There is one more try; after a wrong one, waiting starts."""
     DAMAGES[damage](loaded, "attempts")
     readable = damage in ("a missing field", "a future instant")
     assert answer(loaded.academy, WRONG).code == Exit.FAILED
@@ -692,7 +692,7 @@ def test_old_records_that_cannot_be_deleted_end_no_night(loaded: Damaged) -> Non
 
 
 def test_housekeeping_that_fails_leaves_the_night_as_it_is(loaded: Damaged) -> None:
-    """nightly may not look at the counts of identity checks: the changes are made, and it is said."""
+    """nightly may not read the counts of identity checks: the changes are made, and it says so."""
     academy = loaded.academy
     academy.sandbox.stop()
     settings = academy.sandbox.folder / "slapd" / "slapd.conf"

@@ -1,4 +1,4 @@
-"""What piactl refuses is data as well: `-o json` prints its object on exits 4, 5 and 6, as on success."""
+"""Refusals are data too: `-o json` prints its object with exit codes 4, 5 and 6, as on success."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_night_and_a_plan(academy: Academy) -> None:
     ran = academy.run("apply", ran.plan_file, "-o", "json")
     assert (ran.code, ran.json["refusals"], ran.json.keys()) == (4, [guard], done.keys())
 
-    # an older feed refuses one night; the nights after it say so and do without, also once it is too old
+    # an older feed is refused one night; later nights say so and run without it, also once it is too old
     older = academy.feed(ROWS[0], day="2026-09-01")
     assert academy.run("plan", older, "--as-of", DAYS[1]).code == 6
     assert academy.night(DAYS[1], older, code=6).json["refused_feeds"][0]["code"] == "older"
@@ -51,20 +51,20 @@ def test_a_night_and_a_plan(academy: Academy) -> None:
     accept = ("--accept-feed", digest, *WHY, "--as-of", day)
     assert "skipped" not in academy.run("plan", older, *accept).out
 
-    # a clock, and a run that cannot begin
+    # a wrong clock, and a run that cannot begin
     ran = academy.night("2026-09-01", code=4)
     assert (ran.json["refusals"], "is before that of the last one" in ran.json["error"]) == ([], True)
     assert academy.run("nightly", "--as-of", "soon", "-o", "json").out == ""
 
 
 def test_feed_check(academy: Academy) -> None:
-    """Every error of a row at once, of layout, names and policy; the encoding of wrong bytes."""
+    """It reports every error of a row at once, of layout, names and policy, and wrong bytes."""
     wrong = {"prenom": "J3an", "fonction": "ZZZ"}
     rows = [
         *ROWS,
         row(matricule="1002", uai="0800009B", debut="30/02/2026", **wrong),
         row(matricule="1003", position="odd", **wrong),
-        # a right row of somebody with a wrong one
+        # a correct row of somebody who also has a wrong one
         row(matricule="1003", uai="0800009B"),
         # the profile of a known function could depend on what is wrong
         row(matricule="1004", uai="0800009B"),
@@ -129,7 +129,7 @@ def test_one_off_commands(academy: Academy) -> None:
 
     ran = academy.run("undo", "last", *WHY, "--as-of", DAYS[0], "-o", "json")
     assert (ran.code, ran.json["status"]) == (0, "done")
-    # before the day of the last run
+    # a day before that of the last run
     ran = academy.run(
         "account", "lock", IDA, *WHY, "--as-of", "2026-09-01", "--allow", "lock=1", "-o", "json"
     )

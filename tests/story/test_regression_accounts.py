@@ -1,4 +1,4 @@
-"""Regression tests of what becomes of accounts."""
+"""Regression tests for accounts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IDA = feeds.row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-0
 
 
 def row(**values: str) -> str:
-    """A row of somebody who is there already on the first day of these stories."""
+    """A row of somebody whose post began before the first day of these stories."""
     return feeds.row(**{"debut": "2026-01-01", **values})
 
 
@@ -46,7 +46,7 @@ def test_a_photo_on_a_leavers_entry_does_not_stop_the_night(academy: Academy) ->
 
 
 def test_a_name_of_a_doubled_account_is_taken(academy: Academy) -> None:
-    """Two entries have one matricule; the names of neither may be given to a newcomer."""
+    """Two entries have the same matricule; no newcomer may get the names of either."""
     academy.night(DAY, academy.feed(row(), IDA, day=DAY))
     attributes = ("objectClass", "cn", "sn", "supannEmpId", "supannRessourceEtat")
     entry = academy.entry("claire.dubreuil")
@@ -54,7 +54,7 @@ def test_a_name_of_a_doubled_account_is_taken(academy: Academy) -> None:
         name: values for name, values in entry.items() if name.startswith("piactl") or name in attributes
     }
     double["piactlIdentifier"] = [b"claire.double", b"claire.autre@ac-amiens.fr"]
-    # made under another uid: the names that count are those that it has or had
+    # it is made under another uid: the names that it has or had are taken
     academy.sandbox.add(academy.dn("x.claire"), double)
     assert academy.plan("--as-of", DAY, academy.feed(row(), IDA, day=DAY))["holds"]
     newcomers = [
@@ -97,7 +97,7 @@ def test_a_start_cancelled_long_after_a_closure_does_not_archive_at_once(academy
     for day in ("2026-11-17", "2026-11-18"):
         academy.night(day, academy.feed(ended, IDA, day=day))
     assert academy.values("claire.dubreuil", "piactlState") == ["deactivated"]
-    # closed on the 18th, it stays for the whole retention once more, and no longer
+    # closed on the 18th, it stays for the whole retention again, and not longer
     academy.quiet_night("2026-12-17")
     academy.quiet_night("2026-12-17", academy.feed(ended, IDA, day="2026-12-17"))
     academy.nights("2026-12-19")
@@ -105,7 +105,7 @@ def test_a_start_cancelled_long_after_a_closure_does_not_archive_at_once(academy
 
 
 def test_a_feed_that_would_reopen_and_unlock_everybody_is_refused(academy: Academy) -> None:
-    """Of `unlock` the policy says nothing: the built-in guard holds."""
+    """The policy has no guard for `unlock`: the built-in one counts."""
     people = crowd(201, debut="2026-01-01", position="suspension")
     academy.night(DAY, academy.feed(*people, day=DAY))
     back = academy.feed(*crowd(201, debut="2026-01-01", position="activite"), day="2026-03-02")

@@ -1,4 +1,4 @@
-"""Regression tests of what feeds say and do not say."""
+"""Regression tests for what feeds say and do not say."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def ends(academy: Academy, uid: str, day: str) -> list[str | None]:
 
 
 def without_usage_name(academy: Academy, day: str, **values: str) -> Path:
-    """The feed of a source that has no column for the usage name."""
+    """A feed of a source that has no column for the usage name."""
     columns = [name for name in COLUMNS if name != "nom_usage"]
     cells = {**DEFAULTS, "debut": "2025-09-01", "uai": MICHELIS, **values}
     lines = (
@@ -40,7 +40,7 @@ def without_usage_name(academy: Academy, day: str, **values: str) -> Path:
     return academy.raw_feed("".join(f"{line}\n" for line in lines).encode(), source="assed")
 
 
-# A column that a source lacks
+# A column that a source does not have
 
 
 def test_a_source_without_usage_names_does_not_take_them_back_every_other_night(academy: Academy) -> None:
@@ -64,11 +64,11 @@ def test_a_usage_name_given_up_is_given_up_although_another_source_has_no_such_c
     assert academy.values("claire.aubry", "mail") == ["claire.dubreuil@ac-amiens.fr"]
 
 
-# A file that was there before
+# A file that was fed before
 
 
 def dated(academy: Academy, content: bytes, day: str) -> Path:
-    """The feed of that day by the name of its file, for what it says has no date."""
+    """Writes the feed of that day; only the name of its file has the date."""
     return academy.raw_feed(content, mark=f"{day}-")
 
 
@@ -124,7 +124,7 @@ def test_a_feed_dated_ahead_ends_no_post_in_the_future(academy: Academy) -> None
     academy.night("2026-09-11", academy.feed(CLAIRE, day="2026-10-30"))
     academy.night("2026-09-12", academy.feed(CLAIRE, day="2026-10-31"))
     assert ends(academy, "hugo.vasseur", "2026-09-12") == ["2026-09-10"]
-    # nor is the feed of the next day older than one that was dated ahead
+    # the feed of the next day is not older than one that was dated ahead either
     academy.quiet_night("2026-09-13", academy.feed(CLAIRE, day="2026-09-13"))
 
 

@@ -1,4 +1,4 @@
-"""Regression tests of runs, their lock, their records and their plans."""
+"""Regression tests for runs, their lock, their records and their plans."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ RENAMED = row(nom_usage="Aubry")
 
 
 def record(academy: Academy, name: str) -> Any:
-    """A record of piactl's own below its state entry; None where there is none."""
+    """A record below piactl's state entry; None if there is none."""
     entry = academy.sandbox.entry(f"{name},{academy.sandbox.state}")
     return json.loads(entry["piactlData"][0]) if entry else None
 
 
 def put(academy: Academy, name: str, data: str) -> None:
-    """Another program writes into a record, or makes one."""
+    """Writes a record, or makes one, as another program."""
     dn = f"{name},{academy.sandbox.state}"
     if academy.sandbox.entry(dn) is None:
         academy.sandbox.add(dn, {"objectClass": ["piactlRecord"], "piactlData": [data]})
@@ -77,7 +77,7 @@ class Leaps:
 
 @contextmanager
 def locks(academy: Academy) -> Iterator[tuple[Writer, RunLock, Leaps]]:
-    """A lock of 300 seconds that is held, the clock it goes by, and a writer."""
+    """A held lock of 300 seconds, the clock that it uses, and a writer."""
     configuration = open_configuration(academy.sandbox.config)
     now = Leaps()
     holder = LockHolder("20260910T010203-abcdef", "other.example", 4242, 1, "piactl", "elsewhere")
@@ -206,7 +206,7 @@ def test_a_run_that_failed_before_its_first_write_is_in_the_list_with_its_reason
 
 
 def killed(academy: Academy, *feeds: Path) -> None:
-    """A night that is killed on its way to its first account."""
+    """Runs a night that is killed before it writes its first account."""
     prelude = (
         "import os, signal\n"
         "from piactl.flows.apply import executor\n"
@@ -225,7 +225,7 @@ def test_a_night_for_what_is_due_looks_at_everything_after_a_killed_run(academy:
     assert due_only in academy.plan("--as-of", NEXT)["remarks"]
     killed(academy, academy.feed(RENAMED, HUGO, day=NEXT))
     assert due_only not in academy.plan("--as-of", NEXT)["remarks"]
-    # such as at an entry on which no day is due
+    # such as at an entry without a due date
     academy.change("hugo.vasseur", displayName=["H."])
     academy.night(NEXT)
     assert academy.values("hugo.vasseur", "displayName") == ["Hugo Vasseur"]
@@ -276,7 +276,7 @@ def planned(academy: Academy) -> Path:
 
 
 def refused(academy: Academy, file: Path) -> Ran:
-    """`apply` of that plan fails with nothing written, and its record says why."""
+    """Checks that `apply` of the plan fails, writes nothing, and that its record says why."""
     with academy.nothing_written():
         ran = academy.run("apply", file)
     assert ran.code == 1, ran.err

@@ -1,4 +1,4 @@
-"""A rehearsed period ends as the same nights on a server, and can be stopped and continued."""
+"""A rehearsed period ends like the same nights on a server, and can be stopped and continued."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ HUGO = {"matricule": "2007", "prenom": "Hugo", "nom_famille": "Vidal"}
 
 
 def feeds_of_an_autumn(folder: Path) -> dict[date, Path]:
-    """Twelve feeds: homonyms, a mutation, a leave, absences, an end and an archival, somebody in waiting, a
-    newcomer with the NUMEN of another; and three bad ones: cut, half of the people, an old one."""
+    """Writes twelve feeds: homonyms, a mutation, a leave, absences, an end and an archival, somebody in
+    waiting, a newcomer with another one's NUMEN; three are bad: cut, with half of the people, and old."""
     some = crowd(24, debut="2026-08-01")
     first = [
         *some,
@@ -82,7 +82,7 @@ Contents = Mapping[str, Mapping[str, object]]
 
 
 def contents(entries: Any, academy: Academy) -> Contents:
-    """The managed values of accounts, and the records but for what names runs."""
+    """The managed values of accounts, and the records without what names runs."""
     accounts, state = academy.sandbox.accounts.lower(), academy.sandbox.state.lower()
     by_dn: dict[str, Mapping[str, object]] = {}
     for dn, values in entries:
@@ -103,7 +103,7 @@ def contents(entries: Any, academy: Academy) -> Contents:
 def test_the_directory_is_that_of_the_same_nights_on_a_server(academy: Academy, last: date) -> None:
     feeds = feeds_of_an_autumn(academy.folder / "feeds")
     rows = feeds[date(2026, 11, 3)].read_text(encoding="utf-8").splitlines()[1:-1]
-    for month in range(1, 8):  # every month a school year has others who are missing, and come back
+    for month in range(1, 8):  # in a school year other people are missing every month, and come back
         day = date(2027, month, 4)
         lines = [HEADER, *rows[month:], f"#FIN;rows={len(rows) - month};date={day}"]
         feeds[day] = write(academy.folder / "feeds", str(day), "".join(f"{line}\n" for line in lines))
@@ -201,7 +201,7 @@ def test_two_policies_rehearsed_and_compared(academy: Academy) -> None:
     leo = entries["uid=leo.petit"]
     assert "piactlState deactivated" in leo["here"]
     assert re.search(r"eduPersonEntitlement .*service:messagerie", leo["there"]), leo
-    # ends the same, and was created on another night
+    # it ends the same, but was created on another night
     others = {
         difference["name"]: (difference["here"], difference["there"])
         for difference in other.json
@@ -220,7 +220,7 @@ def test_two_policies_rehearsed_and_compared(academy: Academy) -> None:
 
 
 def test_from_an_ldif_and_with_approval(academy: Academy) -> None:
-    """The directory of slapcat, with a password that does not go into the folder, and a guard that is passed
+    """It begins with the output of slapcat, whose password does not get into the folder; a guard is passed
     only with --approve."""
     feeds_of_an_autumn(academy.folder / "feeds")
     begun = rehearsed(academy, "begun", days="2026-08-28..2026-09-03", code=0)
@@ -292,7 +292,7 @@ def test_without_a_terminal_it_is_a_program_for_programs(academy: Academy) -> No
 
 
 def test_numbers_for_guards_from_rehearsed_nights(academy: Academy) -> None:
-    """Each guard with the night that came nearest to its limit; a bad night that is named does not count."""
+    """It shows each guard with the night nearest to its limit; a bad night that is named does not count."""
     feeds_of_an_autumn(academy.folder / "feeds")
     folder = rehearsed(academy, "one", "--approve", days="2026-08-28..2026-10-25")
     ran = academy.run("guards", "suggest", folder, "--margin", "2", "-o", "json")

@@ -27,7 +27,7 @@ BAD = {
 def piactl(rehearsal: Rehearsal, *words: object) -> tuple[int, str]:
     configuration = rehearsal.folder / "piactl.yaml"
     lines = configuration.read_text(encoding="utf-8").splitlines(keepends=True)
-    # root runs the tests on some hosts, and a configuration with users of its own is not for root
+    # root runs the tests on some hosts, and a configuration that names users refuses root
     configuration.write_text("".join(line for line in lines if not line.startswith("      user: ")), "utf-8")
     out, err = StringIO(), StringIO()
     with redirect_stdout(out), redirect_stderr(err):

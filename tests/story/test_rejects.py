@@ -1,4 +1,4 @@
-"""Rows that cannot be read: reported, kept, corrected and fed again."""
+"""Rows that cannot be read are reported, kept, corrected and fed again."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def test_corrected_and_fed_again(academy: Academy) -> None:
         "1003": "nour.caron",
         "1004": "yse.lambert",
     }
-    # such a file lists only the rejected: nobody is absent from it
+    # such a file lists only rejected rows: nobody is absent because of it
     assert academy.plan(again, "--as-of", DAY)["absents"] == []
-    # and it did not take the place of the feed, whose next copy adds nothing
+    # it did not replace the feed, whose next copy adds nothing
     assert "absents" in academy.plan(feed, "--as-of", DAY)
     academy.quiet_night(DAY, feed)
 
@@ -73,7 +73,7 @@ def test_strict(academy: Academy) -> None:
 
 
 def test_feed_check(academy: Academy) -> None:
-    """Without any directory, and with every reason of every row."""
+    """It needs no directory, and shows every reason of every row."""
     feed = academy.feed(GOOD, WRONG_DAY, WRONG_UAI, WRONG_BOTH, day=DAY)
     academy.sandbox.stop()
     ran = academy.run("feed", "check", feed, "-o", "json")

@@ -1,5 +1,5 @@
-"""What docs/restore.md says of a restore, done on real servers: the end is that of a directory in
-which nothing was lost."""
+"""What docs/restore.md says about a restore, done on real servers: the result is that of a directory in which
+nothing was lost."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def first_nights(academy: Academy) -> None:
 
 
 def deltas(academy: Academy) -> list[tuple[str, Path]]:
-    """Two nights of changes: a newcomer, then the same one somewhere else and another one's end."""
+    """Runs two nights of deltas: a newcomer, then their move and the end of another person."""
     moved = [row(**{**LEA, "uai": MICHELIS}), row(**{**NOEL, "fin": TUESDAY})]
     return [
         (MONDAY, academy.feed(row(**LEA), day=MONDAY, source="moves")),
@@ -60,7 +60,7 @@ def slapd_conf(academy: Academy) -> str:
 
 
 def back_up(academy: Academy, name: str = "backup") -> Path:
-    """`slapcat` of the running server."""
+    """Runs `slapcat` on the running server; returns the LDIF."""
     ldif = academy.folder / f"{name}.ldif"
     words = [
         str(find_software().slapadd.with_name("slapcat")),
@@ -74,7 +74,7 @@ def back_up(academy: Academy, name: str = "backup") -> Path:
 
 
 def restore(academy: Academy, ldif: Path) -> None:
-    """`slapadd` into an empty database."""
+    """Empties the database and loads the file by `slapadd`."""
     academy.sandbox.stop()
     for file in (academy.sandbox.folder / "slapd" / "data").rglob("*.mdb"):
         file.unlink()
@@ -125,7 +125,7 @@ def test_a_restored_directory_ends_as_the_undisturbed_one(make: Callable[[], Aca
 def test_feeds_of_lost_runs_are_taken_after_a_later_one(
     make: Callable[[], Academy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another host has applied a later feed before the loss was seen here."""
+    """Another host applied a later feed before the loss was noticed here."""
     academy = make()
     first_nights(academy)
     ldif = back_up(academy)
@@ -153,7 +153,7 @@ def in_another_second() -> None:
 
 
 def test_a_journal_older_than_the_directory_is_noticed(make: Callable[[], Academy]) -> None:
-    """Restored alone, from before a night; the state folder alone is no harm."""
+    """The journal alone is restored from before a night. Restoring only the state folder does no harm."""
     academy = make()
     first_nights(academy)
     for name in ("journal", "state"):
@@ -205,7 +205,7 @@ def test_a_loss_accepted_in_a_directory_that_is_lost_too_is_shown_again(make: Ca
 def test_a_directory_without_the_run_that_wrote_its_ldif_is_noticed(
     make_academy: Callable[..., Academy],
 ) -> None:
-    """Restored from before the first migration, whose accounts came by slapadd."""
+    """It was restored from before the first migration, whose accounts came by slapadd."""
     academy = make_academy()
     empty = back_up(academy)
     feed, plan = planned(academy, row(), row(**IDA), day=BASE)
@@ -227,7 +227,7 @@ def test_a_directory_without_the_run_that_wrote_its_ldif_is_noticed(
 
 
 def with_part(new: Path, old: Path, below: str) -> Path:
-    """The LDIF `new`, in which what lies below an entry is as in `old`."""
+    """The LDIF `new`, with everything below one entry as in `old`."""
 
     def entries(ldif: Path, *, inside: bool) -> list[str]:
         blocks = ldif.read_text(encoding="utf-8").strip().split("\n\n")
@@ -240,7 +240,7 @@ def with_part(new: Path, old: Path, below: str) -> Path:
 
 @pytest.mark.parametrize("part", ["accounts", "state"])
 def test_a_part_of_the_directory_restored_alone_is_noticed(make: Callable[[], Academy], part: str) -> None:
-    """From before the nights: the accounts without ou=piactl, or ou=piactl without the accounts."""
+    """From before the nights, only the accounts are restored, or only ou=piactl."""
     undisturbed, academy = make(), make()
     for twin in (undisturbed, academy):
         first_nights(twin)
@@ -295,7 +295,7 @@ def test_a_part_of_the_directory_restored_alone_is_noticed(make: Callable[[], Ac
 def test_an_old_copy_of_the_journal_is_noticed_by_the_next_command(
     make: Callable[[], Academy],
 ) -> None:
-    """Of a help desk or an administrator, whose runs are not the last one that the directory knows."""
+    """It is the journal of a help desk or administrator, whose runs are not the last in the directory."""
     academy = make()
     first_nights(academy)
     lock = ["account", "lock", "ida.rollin", "--yes", "--reason", "trial", "--as-of", TUESDAY]
@@ -316,7 +316,7 @@ def test_an_old_copy_of_the_journal_is_noticed_by_the_next_command(
 
 
 def test_a_head_that_another_command_stored_meanwhile_is_no_old_copy(make: Callable[[], Academy]) -> None:
-    """The head is looked for as of before the journal was read."""
+    """A head must be in the journal only if it was stored before the journal was read."""
     academy = make()
     first_nights(academy)
     settings = read_settings(academy.sandbox.config)
@@ -327,7 +327,7 @@ def test_a_head_that_another_command_stored_meanwhile_is_no_old_copy(make: Calla
     shutil.copytree(journal, copy)
     assert academy.run(*lock).code == 0
     shutil.rmtree(journal)
-    shutil.copytree(copy, journal)  # as it was when this command began
+    shutil.copytree(copy, journal)  # the journal is as it was when this command began
     warnings: list[str] = []
     with open_reader(settings.directory, "reader", read_password) as reader:
         warn_of_old_journal(reader, socket.gethostname(), settings, before, warnings.append)
@@ -366,14 +366,14 @@ def test_a_part_that_is_gone_or_old_is_noticed_by_each_command_that_writes(
         noticed("piactl recover", 11, of_one)
     restore(academy, ldif)
 
-    # an old register: who works at an establishment that it lacks loses nothing and gains nothing
+    # an old register: people at an establishment that it lacks lose nothing and gain nothing
     register = folder / "establishments.csv"
     lines = register.read_text()
     register.write_text("".join(line for line in lines.splitlines(True) if not line.startswith(THUILLIER)))
     academy.quiet_night(TUESDAY, academy.feed(row(), row(**IDA), day=TUESDAY, source="full"))
     register.write_text(lines)
 
-    # an old copy of the key file: each host needs the key with which digests are made now
+    # an old copy of the key file: each host needs the current key of digests
     keys = next(folder.glob("secrets/**/keys"))
     old = keys.read_text()
     assert academy.run("key", "add", "--reason", "trial").code == 0

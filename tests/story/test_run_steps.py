@@ -1,4 +1,4 @@
-"""The way of one person through a night: `why ACCOUNT --run RUN`."""
+"""The steps of one person through a night: `why ACCOUNT --run RUN`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def way(academy: Academy, name: str, run: str = "last") -> dict[str, tuple[str, 
 
 
 def second_night(academy: Academy) -> None:
-    """Ida's post ends soon, Noel is another person, and the row of a newcomer is wrong."""
+    """Runs a second night: Ida's post ends soon, Noel is another person, and a newcomer's row is wrong."""
     born = {"nom_famille": "Verdelot"}
     rows = [
         row(prenom="Claire", **born, date_naissance="1980-03-04"),
@@ -89,7 +89,7 @@ def test_unknown_runs_and_people(staffed: Academy) -> None:
 
 
 def test_what_a_guard_held(staffed: Academy) -> None:
-    """Two of three leave: too many. The plan says who, the run that nothing was written."""
+    """Two of three leave, which is too many. The plan says who, and the run that nothing was written."""
     staffed.allow_up_to(0, "deactivate")
     rows = [
         row(matricule=str(1001 + n), prenom=name, nom_famille="Verdelot", date_naissance=f"198{n}-03-04",

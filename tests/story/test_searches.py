@@ -1,5 +1,5 @@
-"""A plan reads the directory in whole searches: their number does not follow the number of people. For
-people who need nothing it asks only for what shows that."""
+"""A plan reads the directory in whole searches: their number does not depend on the number of people. For
+people who need nothing it asks only for what shows this."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STAMP = {"uid", "supannEmpId", "entryCSN"}
 
 
 class CountingReader:
-    """A reader that counts what is asked of it: `asked` questions, `answered` attributes by entry."""
+    """A reader that records what it is asked: `asked` are questions, `answered` the attributes by entry."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader, self.asked = reader, 0
@@ -59,7 +59,7 @@ class CountingReader:
             yield from self.search(base, query, attributes)
 
     def accounts(self, academy: Academy) -> dict[str, set[str]]:
-        """uid -> what was asked of that account."""
+        """uid -> what was asked about that account."""
         below = f",{academy.sandbox.accounts}"
         return {
             dn.removeprefix("uid=").removesuffix(below): answered
@@ -83,12 +83,12 @@ def test_searches_do_not_follow_people(academy: Academy, first_load: bool) -> No
             ready = plan_at_once(counting, configuration, feeds, date.fromisoformat(DAY))
         assert len(ready.writes) == (number if first_load else 0)
         asked.append(counting.asked)
-    # one of them looks for newcomers among the entries that are not managed, two for accounts that are gone
+    # one of them looks for newcomers among unmanaged entries, two look for vanished accounts
     assert asked[0] == asked[1] <= 10
 
 
 def planned(academy: Academy, as_of: str, *feeds: str) -> tuple[CountingReader, ReadyPlan]:
-    """What a night with these feeds would do, and what it asks for that."""
+    """What a night with these feeds would do, and what it asks for."""
     configuration = open_configuration(academy.sandbox.config)
     with open_reader(configuration.settings.directory, "reader", read_password) as reader:
         counting = CountingReader(reader)
@@ -135,7 +135,7 @@ def test_a_night_without_a_feed_reads_only_those_who_are_due(academy: Academy) -
     counting, ready = planned(academy, NEXT)
     due = {write.uid for write in ready.writes}
     assert len(due) == 3
-    # of the others only that they are there
+    # for the others it asks only whether they exist
     assert {uid for uid, answered in counting.accounts(academy).items() if answered != {"uid"}} == due
 
 
@@ -156,5 +156,5 @@ def test_a_quiet_night_has_few_requests_and_few_syncs(
     # the lock is read before it is taken, before the writes and before the records
     assert sum(b"cn=lock," in request and b"piactlData" in request for request in requests) <= 5
     assert 0 < len(requests) <= 60
-    # two for each of three lines of the journal: begin, plan, end; two for the list of applied feeds
+    # two for each of three lines of the journal (begin, plan, end); two for the list of applied feeds
     assert 0 < len(syncs) <= 8

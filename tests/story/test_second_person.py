@@ -1,4 +1,4 @@
-"""Somebody who cannot prove who they are: one operator requests an activation password or another device, a
+"""Somebody cannot prove who they are: one operator requests an activation password or another device, and a
 second one approves it."""
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ def people(staff: Academy, monkeypatch: pytest.MonkeyPatch) -> Academy:
 
 
 def log_in(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Who the kernel says that the operator is."""
+    """Sets who the operator is for the kernel."""
     monkeypatch.setattr(journal_actor, "_audit_login", lambda: name)
 
 
 def requested(academy: Academy, *words: str, code: int = 0) -> str:
-    """The name of the request that a command makes, "" where it makes none."""
+    """The name of the request that a command makes; "" if it makes none."""
     ran = academy.run(*words, "--second-person", *WHY, *(("--yes",) if words[0] == "password" else ()))
     assert ran.code == code, ran
     match = re.search(r"approve (\S+)", ran.out)
@@ -88,7 +88,7 @@ def test_one_requests_and_another_approves(people: Academy, monkeypatch: pytest.
         assert [(row["request"], row["account"], row["kind"], row["by"]) for row in shown] == [
             (request, IDA, "password", "anne")
         ]
-        # the same operator, one whom neither the kernel nor sudo knows, one who names no request
+        # the same operator, one whom neither the kernel nor sudo knows, and one who names no request
         ran, _ = approved(people, request)
         assert (ran.code, "anne requested it" in ran.err) == (1, True), ran
         log_in(monkeypatch, "")
@@ -114,7 +114,7 @@ def test_one_requests_and_another_approves(people: Academy, monkeypatch: pytest.
     assert run["login"] == "bruno"
     assert "requested by anne" in line["reason"]
     assert passwords[IDA] not in json.dumps(journal(people))
-    # once
+    # only once
     with people.nothing_written():
         ran, _ = approved(people, request)
         assert (ran.code, "approved by bruno" in ran.err) == (1, True), ran
@@ -192,7 +192,7 @@ def test_a_request_is_over_after_eight_hours_or_when_it_is_withdrawn(
         assert (ran.code, "withdrawn by bruno" in ran.err) == (1, True), ran
         assert people.run("password", "requests", "--withdraw", second, *WHY).code == 1
         assert people.run("password", "requests", "--withdraw", "x").code == 2  # no reason
-    # a night takes away what is over, with its end
+    # a night removes expired requests with their ends
     with at(monkeypatch, -LATER / 2):
         requested(people, "password", "reset", IDA)
         withdrawn = requested(people, "password", "reset", IDA)
@@ -245,8 +245,8 @@ def test_two_approvals_at_once(people: Academy, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_record_of_another_program(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the password of the desk, without the keys of piactl: made up, of another account or operator, of
-    another time, under another name, or used a second time."""
+    """With the password of the desk and without the keys of piactl, no request counts that is made up, for
+    another account or operator, of another time, under another name, or used again."""
     request = requested(people, "password", "reset", IDA)
     ((dn, true),) = records(people).items()
     log_in(monkeypatch, "bruno")
@@ -302,10 +302,10 @@ def put(connection: ldap3.Connection, dn: str, record: dict[str, Any]) -> None:
 def test_a_request_that_served_gives_nothing_more_whatever_is_written(
     people: Academy, monkeypatch: pytest.MonkeyPatch, identity: str
 ) -> None:
-    """By raw LDAP, as each identity; the nightly one holds the run lock."""
+    """They write by LDAP, as each identity; the nightly one holds the run lock."""
     request = requested(
         people, "password", "reset", LEA
-    )  # who never had one: within the second it is another
+    )  # she never had a password, so the new one counts as another even within the same second
     ((dn, true),) = records(people).items()
     log_in(monkeypatch, "bruno")
     assert approved(people, request)[0].code == 0
@@ -331,7 +331,7 @@ def test_a_request_that_served_gives_nothing_more_whatever_is_written(
         if label != "its end":
             with people.sandbox.root() as root:
                 put(root, dn, true)
-    # by the record alone the request is open again; that the password is another one shows that it served
+    # by the record alone the request is open again; the changed password shows that it was used
     assert allowed == (set(RAW) if identity in ("nightly", "administrator") else set())
     if allowed:
         assert "has got another password since" in ran.err
@@ -340,7 +340,7 @@ def test_a_request_that_served_gives_nothing_more_whatever_is_written(
 def test_who_is_one_for_the_kernel_and_another_for_sudo_neither_requests_nor_approves(
     people: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A process without a login record can give itself that of a colleague; sudo knows its user."""
+    """A process without a login record can take that of a colleague, but sudo knows its user."""
     request = requested(people, "password", "reset", IDA)
 
     def known_as(login: str, sudo_user: str) -> None:

@@ -24,7 +24,7 @@ STATIC, DYNAMIC = "(objectClass=groupOfNames)", "(objectClass=groupOfURLs)"
 
 @prepared
 def static(academy: Academy) -> Academy:
-    """An academy of three schools and few groups, which are static, each with a dynamic twin made by root."""
+    """An academy with three schools and few groups; each is static and has a dynamic twin made by root."""
     grouped(academy)
     academy.allow_up_to(1000)
     academy.edit(
@@ -55,7 +55,7 @@ def add_twins(academy: Academy) -> None:
 
 
 def as_the_twins(academy: Academy) -> Answers:
-    """The static groups have the members of their dynamic twins, and those that the accounts say."""
+    """Checks that static groups have the members of their dynamic twins, and those that the accounts give."""
     answer = members(academy, STATIC)
     assert answer == members(academy, DYNAMIC)
     by_accounts = said_by_accounts(academy, LOCAL)
@@ -80,7 +80,7 @@ def test_random_lives_have_the_same_members_in_both_forms(static: Academy) -> No
     assert len({uid for name in local for uid in answer[name]}) > 4
     for day in ("2026-09-15", "2026-09-25"):
         ran = static.run("nightly", static.feed(*lives(random, 12), day=day), "--as-of", day)
-        assert ran.code in (0, 4, 6), ran.err  # as guards and limits of so small a feed will have it
+        assert ran.code in (0, 4, 6), ran.err  # guards and limits may stop so small a feed
         as_the_twins(static)
 
 
@@ -121,7 +121,7 @@ def test_a_group_that_most_would_leave_is_left_alone(static: Academy) -> None:
     assert len(members(static, STATIC)["service:iprof"]) == 13
     plan = static.folder / "plan.json"
     assert static.run("plan", "--as-of", LATER, "--out", plan).code == 0
-    # killed before the members are written, it is not asked for again
+    # if it is killed before the members are written, no new approval is needed
     apply = ("apply", str(plan), "--allow", "group=12", "--reason", "essai")
     command = [sys.executable, "-c", killed_at_calls_of("executor.member_writes"), "1"]
     killed = subprocess.run([*command, "--config", str(static.sandbox.config), *apply], capture_output=True)

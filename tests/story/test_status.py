@@ -1,4 +1,4 @@
-"""`status` is one screen: what happened, what waits, what ends, what comes."""
+"""`status` is one screen: what happened, what waits, what ends, and what will come."""
 
 from __future__ import annotations
 

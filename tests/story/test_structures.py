@@ -1,4 +1,4 @@
-"""Structures: the affectation of an account names an entry, which follows the register by the plan."""
+"""Structures: the affectation of an account names an entry, which plans keep equal to the register."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_structures_follow_the_register(academy: Academy) -> None:
         [entry] = application.entries
     assert (entry["description"].value, entry["ou"].value) == ("Lycée Louis Thuillier", THUILLIER)
 
-    # another program changes one, and the register loses another
+    # another program changes one, and another one leaves the register
     with academy.sandbox.root() as root:
         root.modify(f"{LEFT},{STRUCTURES}", {"description": [(ldap3.MODIFY_REPLACE, ["X"])]})
     register = academy.sandbox.folder / "establishments.csv"

@@ -1,4 +1,4 @@
-"""Nights of STS beside HR: posts of one school year at one establishment, and people whom heads made."""
+"""Nights of STS beside HR: posts of one school year at one establishment, and people entered by heads."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def test_a_year_of_sts_beside_hr(academy: Academy) -> None:
     two = academy.run("nightly", hr, school_file, elsewhere, "--as-of", "2026-09-02")
     assert two.code == 0, two.err
     assert "1 person without an account: sts makes none" in two.out
-    # the year of the school, as far as the posts of HR last
+    # the school year, but not longer than the posts of HR
     own, year = ("0800009A", "2026-09-01", None), (MICHELIS, "2026-09-01", "2027-08-31")
     assert posts(academy, "2026-09-02", "claire.dubreuil") == [own, year]
     # the same files again add nothing, in any order
     academy.quiet_night("2026-09-03", elsewhere, school_file)
-    # whom the head made is a case, and no account, until somebody says whose it is
+    # a person entered by the head is a case and gets no account until somebody says who it is
     (case,) = academy.run("match", "list", "-o", "json").json
     assert (case["matricule"], case["name"], case["of"]) == ("sts:L1", "Ida ROYE", [])
     assert (
@@ -58,7 +58,7 @@ def test_a_year_of_sts_beside_hr(academy: Academy) -> None:
     assert academy.run(*same, "--account", "ida.roy", "--as-of", "2026-09-03", "--yes").code == 0
     academy.night("2026-09-04", school_file)
     assert posts(academy, "2026-09-04", "ida.roy")[-1] == year
-    # a second one of no interest
+    # a second person, who does not matter
     other = file(academy, individual("7001"), LOCAL, individual("L2", "local", PRENOM="", DATE_NAISSANCE=""))
     third = file(academy, individual("7001"), LOCAL, individual("L3", "local", PRENOM="Léa"))
     assert academy.run("nightly", other, "--as-of", "2026-09-05").code == 0
@@ -70,7 +70,7 @@ def test_a_year_of_sts_beside_hr(academy: Academy) -> None:
     assert academy.night("2026-09-07", third).json["summary"] == {}
     assert not academy.run("plan", third, "--as-of", "2026-09-07", "-o", "json").json["holds"]
     assert set(academy.names().values()) == {"claire.dubreuil", "ida.roy"}
-    # an absence concerns this establishment alone, and closes nothing of HR's
+    # an absence concerns only this establishment, and closes no post of HR
     for day, people in (("08", [LOCAL]), ("09", [LOCAL, individual("7009", PRENOM="Léo")])):
         academy.night(
             f"2026-09-{day}",
@@ -80,7 +80,7 @@ def test_a_year_of_sts_beside_hr(academy: Academy) -> None:
     assert posts(academy, "2026-09-09", "claire.dubreuil")[0] == own
     assert posts(academy, "2026-09-09", "claire.dubreuil")[1][2] == "2026-09-07"
     assert academy.show("claire.dubreuil", "2026-09-09")["state"] == "active"
-    # a file that a later one has replaced is older, although it has no date; of two new ones nobody knows
+    # a file that was replaced is older, although it has no date; the order of two new ones is not known
     new = file(academy, individual("7010", PRENOM="Ugo")), file(academy, individual("7011", PRENOM="Guy"))
     dated = [academy.folder / f"sts_emp_{MICHELIS}_2026_{day}.zip" for day in ("20260909", "20260908")]
     for undated, path in zip(new, dated, strict=True):

@@ -1,5 +1,5 @@
-"""A one-off command that stands still at any of its requests for longer than the lease of a run, while
-another host changes the same accounts: nothing stale is written, the end is that of one after the other."""
+"""A one-off command stands still at any of its requests for longer than the lease of a run, while another
+host changes the same accounts: nothing stale is written, the result is as if one had followed the other."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "deny": (("exception", "deny", LUC, "--service", "iprof", "--until", DAYS[-1]),),
     "revert": (("drift", "revert", LUC),),
 }
-"""Name -> what is done before, and last the command that stands still."""
+"""Name -> the commands to run before, and as the last one the command that stands still."""
 
 
 _OF_A_FEED = re.compile(rb"-\d{3}\.csv:|(?<=^numen )[-\d]+$")
 
 
 class Stage:
-    """An academy with what is saved of it, and another host with an identity of its own."""
+    """An academy with a saved state, and another host with its own identity."""
 
     def __init__(self, academy: Academy, *, may_hold: bool) -> None:
-        """`may_hold`: a night may hold the two people while the command stands still, and takes what HR says
-        from the next feeds."""
+        """`may_hold`: a night may hold the two people while the command stands still, and then takes the HR
+        data from the next feeds."""
         self.academy, self.folder = academy, academy.sandbox.folder
         dn = f"cn=another,{identity_dn('nightly')}"
         password = (self.folder / "secrets" / "nightly").read_text().strip()
@@ -108,12 +108,12 @@ class Stage:
         assert ran.code == 0, ran.err
 
     def final(self) -> dict[str, dict[str, list[bytes]]]:
-        """What is kept of the accounts after one more night."""
+        """The values of the accounts after one more night."""
         self.academy.night(DAYS[2], *self.again)
         entries = self.academy.managed()
         if not self.again:
             return entries
-        # which of the feeds, that say the same, a value is of
+        # the feed of a value: several feeds say the same
         return {
             dn: {name: [_OF_A_FEED.sub(b"", value) for value in values] for name, values in entry.items()}
             for dn, entry in entries.items()
@@ -162,7 +162,7 @@ def test_a_command_may_stand_still_anywhere(two: Academy, name: str, request: py
         codes.append(ended.code)
         assert ended.code in (0, 1, 5, 7, 8, 11), (step, ended.code, ended.err)
         if name == "split" and "conflict: changed since" in ended.out:
-            # the new account is made, and another host changed the old one: the same command goes on
+            # the new account is made, and another host has changed the old one: the same command goes on
             again = two.run(*words)
             assert again.code == 0, (step, again)
         end = stage.final()

@@ -1,4 +1,4 @@
-"""Unchanged accounts are skipped, and the plan is the one that evaluating everybody makes."""
+"""Unchanged accounts are skipped, and the plan is the same as when evaluating everybody."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ DAY = "2026-09-05"
 NEXT = "2026-09-06"
 POST_READ, NOTHING = b"1.3.6.1.1.13.2", b"1.3.6.1.1.13.9"
 SEARCHED, MODIFIED = 0x64, 0x67
-"""Tags of an entry that was searched for, and of the answer to a modify."""
+"""The tags of a search result entry and of the answer to a modify."""
 IDA = row(matricule="1999", prenom="Ida", nom_famille="Roy", numen="20E9512345XYZ")
 
 
 @pytest.fixture(autouse=True)
 def always_pass_by(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where few are settled, as among the few people of these tests."""
+    """Makes nights skip settled accounts even if they are few, as in these tests."""
     monkeypatch.setattr(incremental, "MOST", 1.0)
 
 
 class Rewriting(Wire):
-    """Puts one text in the place of another of the same length in the server's messages of kind `tag`."""
+    """Replaces one text by another of the same length in the server's messages with this `tag`."""
 
     def __init__(self, target: Path, old: bytes, new: bytes, tag: int | None) -> None:
         self.old, self.new, self.answer = old, new, tag
@@ -66,7 +66,7 @@ class Rewriting(Wire):
 
 @contextmanager
 def rewriting(academy: Academy, old: bytes, new: bytes, tag: int | None) -> Iterator[Rewriting]:
-    """Has the academy's server answer through that."""
+    """Inside, the answers of the academy's server are rewritten."""
     proxy = Rewriting(academy.sandbox.socket, old, new, tag)
     academy.edit("piactl.yaml", academy.sandbox.uri, proxy.uri)
     try:
@@ -80,7 +80,7 @@ def marks(academy: Academy) -> Path:
 
 
 def passed(academy: Academy, feed: Path, day: str) -> set[str]:
-    """Who would be left out."""
+    """The accounts that would be skipped."""
     configuration = open_configuration(academy.sandbox.config)
     scans = scan_feeds([str(feed)], configuration.settings.sources, configuration.keys)
     with open_reader(configuration.settings.directory, "reader", read_password) as reader:
@@ -104,7 +104,7 @@ def skipped(
 
 
 def both(academy: Academy, day: str, *feeds: Path) -> tuple[Any, Any]:
-    """The plan with the marks, and without them; that of people gone over in batches is the same as each."""
+    """The plans with and without marks; each must be the same as that of people evaluated in batches."""
     fast = academy.run("plan", *feeds, "--as-of", day, "-o", "json")
     with sifted():
         assert academy.run("plan", *feeds, "--as-of", day, "-o", "json") == fast
@@ -122,7 +122,7 @@ def both(academy: Academy, day: str, *feeds: Path) -> tuple[Any, Any]:
 
 @contextmanager
 def sifted() -> Iterator[None]:
-    """As among very many people, in batches of one, so that everything is between batches."""
+    """Inside, people are in batches of one, as if there were very many."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(chunks, "FEWEST", 0)
         patched.setattr(chunks, "SIZE", 1)
@@ -197,7 +197,7 @@ def test_another_hand_on_any_managed_attribute_is_noticed(academy: Academy, attr
 
 
 def test_an_entry_is_evaluated_where_its_place_in_the_census_changes(academy: Academy) -> None:
-    """Claire has retired, so the end of her other post changes nothing of her account; but it counts at
+    """Claire has retired, so the end of her other post does not change her account, but she now counts at
     another establishment."""
     retired = row(debut="2026-09-03", position="retraite")
     rows = (retired, row(uai=MARESCHAL, debut="2025-09-01", fin=DAY), IDA)
@@ -214,7 +214,7 @@ def test_an_entry_that_is_gone_or_came_from_elsewhere_is_noticed(academy: Academ
     with academy.sandbox.root() as root:
         root.delete(academy.dn("claire.dubreuil"))
     feed = academy.feed(row(), IDA, day=NEXT)
-    for _ in range(2):  # with the marks, and without
+    for _ in range(2):  # with the marks and without
         plan = academy.plan(feed, "--as-of", NEXT)
         assert (plan["changes"], [drift["drift_class"] for drift in plan["drift"]]) == ([], ["vanished"])
         marks(academy).unlink(missing_ok=True)
@@ -290,7 +290,7 @@ def test_silence_that_did_not_count_may_count_the_next_night(academy: Academy) -
 
 
 def test_silence_on_one_post_of_several_may_count_the_next_night(academy: Academy) -> None:
-    """The person is in the feed, with the lines of the night in which silence meant nothing."""
+    """The person is in the feed with the same lines as on a night when an absence meant nothing."""
     night(academy, DAY, row(), row(uai=MARESCHAL, debut="2025-09-01"), IDA)
     academy.night(NEXT, academy.feed(row(), IDA, row(matricule=""), day=NEXT))
     feed = academy.feed(row(), IDA, day="2026-09-07")
@@ -300,7 +300,7 @@ def test_silence_on_one_post_of_several_may_count_the_next_night(academy: Academ
 
 
 def test_a_night_of_another_host_in_between(academy: Academy) -> None:
-    """The other host has no marks of ours, and sees what we do not."""
+    """The other host has no marks of this one, and sees what this one does not."""
     night(academy, DAY, row(), IDA)
     saved_marks = marks(academy).read_bytes()
     night(academy, NEXT, IDA)
@@ -312,7 +312,7 @@ def test_a_night_of_another_host_in_between(academy: Academy) -> None:
 
 @pytest.mark.parametrize("between", ["no feed", "a delta", "a plan applied", "an edit", "another host"])
 def test_the_cache_survives_a_run_in_between(academy: Academy, between: str) -> None:
-    """The run in between changes Claire, and nobody else has to be evaluated the night after."""
+    """The run in between changes Claire; the night after, nobody else has to be evaluated."""
     academy.sources(hr="kind: full", moves="kind: delta")
     leo = row(matricule="1998", prenom="Léo", nom_famille="Kern")
     claire = row(fin=DAY) if between == "no feed" else row()
@@ -350,7 +350,7 @@ def test_the_cache_survives_a_run_in_between(academy: Academy, between: str) -> 
 
 
 def test_the_numen_of_a_person_whom_a_run_in_between_left_in_waiting(academy: Academy) -> None:
-    """A delta gives a newcomer the NUMEN of an account: the news waits, and the account is not skipped."""
+    """A delta gives a newcomer the NUMEN of an account: they wait, and the account is not skipped."""
     academy.sources(hr="kind: full", moves="kind: delta")
     night(academy, DAY, row(), IDA)
     thief = row(matricule="7777", prenom="Max", nom_famille="Olin", numen="20E9512345XYZ")
@@ -386,7 +386,7 @@ def test_several_sources_at_once(academy: Academy) -> None:
 
 
 def grant(academy: Academy, identity: str) -> None:
-    """Another program: it gives Claire a right that the date will end, and nothing else."""
+    """Acts as another program: gives Claire a right that the date will end, and nothing else."""
     with academy.sandbox.connect(identity) as connection:
         changes = {
             "piactlException": [(ldap3.MODIFY_ADD, ["grant$siecle$0800009A$2026-09-01$2026-09-20$x$y"])],
@@ -398,7 +398,7 @@ def grant(academy: Academy, identity: str) -> None:
 def change_is_noticed(
     academy: Academy, monkeypatch: pytest.MonkeyPatch, moment: str, identity: str = "administrator"
 ) -> None:
-    """A night and another program write to Claire at the same moment: the next night evaluates her."""
+    """Checks that, if a night and another program write to Claire at once, the next night evaluates her."""
     night(academy, DAY, row(), IDA)
     if identity == "nightly":
         academy.edit("piactl.yaml", identity_dn("administrator"), identity_dn("nightly"))
@@ -419,7 +419,7 @@ def change_is_noticed(
 
 
 READ, WRITTEN = "sealed", "keep"
-"""What a night calls when it has read the accounts, and when it has written them."""
+"""The functions that a night calls when it has read the accounts, and when it has written them."""
 
 
 @pytest.mark.parametrize("moment", [READ, WRITTEN])
@@ -427,7 +427,7 @@ READ, WRITTEN = "sealed", "keep"
 def test_another_hand_just_before_or_after_the_write_of_a_night_is_noticed(
     academy: Academy, monkeypatch: pytest.MonkeyPatch, moment: str, identity: str
 ) -> None:
-    """Also where the administrator and the nightly bind as one and the same."""
+    """This is so even if the administrator and the nightly bind as the same identity."""
     change_is_noticed(academy, monkeypatch, moment, identity)
 
 
@@ -435,8 +435,7 @@ def test_another_hand_just_before_or_after_the_write_of_a_night_is_noticed(
 def test_a_mark_that_guesses_is_found_out(
     academy: Academy, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    """Where a mark has whatever entryCSN its entry has, or any may have been written over, the test above
-    fails."""
+    """If a mark takes any entryCSN that its entry has, or any that was overwritten, the test above fails."""
     keep = nightly.keep
 
     def keeping(cache: SyncCache, folder: Path, keys: DigestKeys) -> None:
@@ -458,7 +457,7 @@ def test_a_mark_that_guesses_is_found_out(
 def test_only_a_write_that_the_server_gives_the_entrycsn_of_is_marked(
     academy: Academy, answer: int | None
 ) -> None:
-    """The others are looked at once more, and are marked then."""
+    """Other accounts are evaluated once more, and marked then."""
     with rewriting(academy, POST_READ, NOTHING, answer) as proxy:
         night(academy, DAY, row(), IDA)
         feed = night(academy, NEXT, row(civilite="MME"), IDA)
@@ -474,7 +473,7 @@ def test_an_entrycsn_that_is_not_that_of_the_entry_makes_no_harm(academy: Academ
     night(academy, DAY, row(), IDA)
     (csn,) = academy.entry("ida.roy")["entryCSN"]
     with rewriting(academy, csn[:4], b"1999", MODIFIED) as proxy:
-        night(academy, DAY, row(), IDA)  # the configuration is another one
+        night(academy, DAY, row(), IDA)  # the configuration has changed
         feed = night(academy, NEXT, row(civilite="MME"), IDA)
         assert proxy.fired
         assert passed(academy, feed, "2026-09-07") == {"1999"}
@@ -512,7 +511,7 @@ def test_marks_are_void_after_a_run_that_did_not_end_well(
     assert passed(academy, feed, "2026-09-07") == set()
     same(academy, "2026-09-07", feed)
     academy.night("2026-09-07", feed)
-    if end == "in part":  # what another program changed is looked at once more
+    if end == "in part":  # an account that another program changed is evaluated again
         assert passed(academy, feed, "2026-09-08") == {"1999"}
         academy.quiet_night("2026-09-08", feed)
     assert passed(academy, feed, "2026-09-09") == {"1001", "1999"}
@@ -533,7 +532,7 @@ main()
 
 
 def random_nights(make_academy: Callable[..., Academy], seed: int, nights: int) -> None:
-    """Random nights, each planned with and without the marks of those before."""
+    """Runs random nights, each planned with and without the marks of earlier ones."""
     academy = make_academy()
     random = Random(seed)
     hr = HumanResources(random)
@@ -559,7 +558,7 @@ def random_nights(make_academy: Callable[..., Academy], seed: int, nights: int) 
         cache = marks(academy).read_bytes() if marks(academy).exists() else None
         with sifted() if random.random() < 0.5 else nullcontext():
             academy.night(day.isoformat(), *([feed] if random.random() < 0.8 else []))
-        if cache is not None and random.random() < 0.3:  # that night was one of another host
+        if cache is not None and random.random() < 0.3:  # that night was run by another host
             marks(academy).write_bytes(cache)
         day = date.fromordinal(day.toordinal() + random.choice((1, 1, 1, 2, 5, 20)))
     assert settled > 2 * nights, f"seed {seed}: hardly anybody was ever settled"

@@ -1,5 +1,5 @@
-"""A year of three invented sources, against an independent record of who is who: no account becomes another
-person's, no person has two, every doubt is a case, and clean data make none."""
+"""A year of three invented sources, compared with an independent record of who is who: no account passes to
+another person, no person has two, every doubt is a case, and clean data cause no case."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .three_sources import DELTAS, NAMESPACES, Human, World
 
 FIRST = date(2026, 9, 1)
 DECIDED_AFTER = 4
-"""Days until somebody decides a case: HR corrects some of its errors later, some earlier."""
+"""The days until somebody decides a case: HR corrects some of its errors earlier, some later."""
 
 
 class Year:
-    """The nights, and what the record says of the directory after each."""
+    """The nights, and what the record says about the directory after each."""
 
     def __init__(self, academy: Academy, seed: int, people: int, *, slips: bool) -> None:
         self.academy, self.random = academy, Random(seed)
@@ -43,7 +43,7 @@ class Year:
         academy.edit(
             "piactl.yaml", "any_date: true", "any_date: true\nmatching: {automatic: [numen+identity]}"
         )
-        # so few people, and so much that happens to them: guards would have to be approved now and then
+        # much happens to few people: otherwise guards would have to be approved now and then
         academy.allow_up_to(people)
         for _ in range(people):
             self.world.arrive()
@@ -66,8 +66,8 @@ class Year:
         self.look(day)
 
     def deltas(self) -> None:
-        """What comes late: refused where its source has one of a later day, else applied, whatever the
-        other sources said since."""
+        """Feeds late deltas: one is refused if its source has one of a later day, otherwise it is applied,
+        whatever the other sources have said since."""
         day = self.world.day.isoformat()
         for late in [late for late in self.world.late if late.comes == self.world.day]:
             lines = [f"{HEADER};rejet", f"{row(**late.stated)};", f"#FIN;rows=1;date={late.written}", ""]
@@ -79,20 +79,20 @@ class Year:
                 self.late["refused"] += 1
             else:
                 assert ran.code in (0, 5), f"{day}: exit {ran.code}: {ran.out[-2000:]}{ran.err}"
-                if late.source == DELTAS:  # corrected rows of a full feed do not replace it
+                if late.source == DELTAS:  # corrected rows of a full feed do not replace the feed
                     self.last_dates[late.source] = late.written
                 self.late["applied"] += 1
             self.look(day)
 
     def look(self, day: str) -> None:
-        """The open cases, and whether everybody has the account that is theirs."""
+        """Looks at the open cases, and checks that everybody has their own account."""
         self.listed = self.academy.run("match", "list", "--as-of", day, "-o", "json").json
         for case in self.listed:
             self.cases[case["case"]] = case
         self.check(day)
 
     def check(self, day: str) -> None:
-        """Each account is one human's for ever, and no human has two."""
+        """Checks that each account belongs to one human for ever, and that no human has two."""
         keys = open_configuration(self.academy.sandbox.config).keys
         by_digest = {
             digest: human
@@ -118,7 +118,7 @@ class Year:
         assert not twice, f"{day}: {[self.world.humans[n] for n in twice]} have two accounts"
 
     def decide(self) -> None:
-        """Somebody asks HR and answers what the record says."""
+        """Decides cases as somebody who asks HR: by the record."""
         day = self.world.day
         for case in self.listed:
             if date.fromisoformat(case["since"]) + timedelta(days=DECIDED_AFTER) > day:
@@ -132,8 +132,8 @@ class Year:
             self.answers[words[1]] += 1
 
     def meant(self, case: dict[str, Any]) -> Human:
-        """The human of whom the source states something under the matricule of a case: that of its row, or of
-        a row under another matricule of the same account."""
+        """The human whom the source means by the matricule of a case: the one of its row, or of a row under
+        another matricule of the same account."""
         rows = [
             (self.world.stated(human, job), human)
             for human in self.world.humans
@@ -153,7 +153,7 @@ class Year:
         return owner if owner in named else named[-1]
 
     def human_of(self, name: str) -> Human | None:
-        """Whose account a uid is, or whose a matricule of the record."""
+        """The human who owns the account with a uid, or a matricule of the record."""
         if name in self.uids:
             return self.uids[name]
         namespace, _, matricule = name.rpartition(":")
@@ -164,7 +164,7 @@ def live(academy: Academy, seed: int, people: int, days: int, *, slips: bool) ->
     year = Year(academy, seed, people, slips=slips)
     for _ in range(days):
         year.day()
-    # HR has corrected what it had wrong, and everybody has been asked
+    # HR has corrected its errors, and all cases have been decided
     for _ in range(15):
         year.world.day += timedelta(days=1)
         year.night([*NAMESPACES])

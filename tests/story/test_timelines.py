@@ -1,4 +1,4 @@
-"""Random lives, loaded in one feed, shown day by day, against the independent day by day reading."""
+"""Random lives are loaded in one feed, and shown day by day as the independent reading expects."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .academy import Academy
 from .feeds import MARESCHAL, MICHELIS, THUILLIER, row
 
 FIRST = date(2027, 2, 1)
-"""All starts lie from here on, so that every life is loaded while its account may still be made."""
+"""All starts are on or after this day, so that every life is loaded while its account can still be made."""
 
 UAIS = (THUILLIER, MICHELIS, MARESCHAL, "0800881Y", "0809901C")
 FUNCTIONS = ("ENS", "DIR", "EDU", "ADM")
@@ -45,7 +45,7 @@ def lives(draw: st.DrawFn) -> tuple[Assignment, ...]:
             start=FIRST + timedelta(days=start),
             end=None if length is None else FIRST + timedelta(days=start + length),
             corps=draw(st.sampled_from(("553", "776"))),
-            # the first one opens the account, whatever comes then
+            # the first post opens the account, whatever follows
             position=draw(st.sampled_from(POSITIONS)) if number else "",
         )
         rows.setdefault((post.uai, post.function, post.start), post)
@@ -70,7 +70,7 @@ def lines(number: int, life: Iterable[Assignment]) -> list[str]:
 
 
 def shown_rights(view: Any, day: date) -> frozenset[oracle.Right]:
-    """What the entitlements from..to say of one day."""
+    """The rights on one day by the from and to of the entitlements."""
     today = day.isoformat()
     return frozenset(
         (e["service"], e["uai"] or "")
@@ -85,7 +85,7 @@ def shown_login(view: Any, day: date) -> bool:
 
 
 def interesting(history: dict[date, oracle.Day], first: date) -> list[date]:
-    """The days on which anything changes and their eves, and a few others."""
+    """The days on which anything changes, the days before them, and a few others."""
     days = sorted(day for day in history if day >= first)
     edges = {day for day, after in pairwise(days) if history[day] != history[after]}
     edges |= {day + timedelta(days=1) for day in edges}
@@ -93,7 +93,7 @@ def interesting(history: dict[date, oracle.Day], first: date) -> list[date]:
 
 
 def check(academy: Academy, many: list[tuple[Assignment, ...]]) -> int:
-    """Loads everybody at once; how many (person, day) were compared."""
+    """Loads everybody at once; returns how many pairs (person, day) were compared."""
     feed = academy.feed(
         *(line for number, life in enumerate(many) for line in lines(number, life)), day="2027-02-01"
     )
@@ -130,7 +130,7 @@ def check(academy: Academy, many: list[tuple[Assignment, ...]]) -> int:
 
 
 def collected(number: int) -> list[tuple[Assignment, ...]]:
-    """A fixed series of random lives: the sandbox is loaded once for all of them."""
+    """A fixed series of random lives; the sandbox is loaded once for all of them."""
     series: list[tuple[Assignment, ...]] = []
 
     @settings(
@@ -159,7 +159,7 @@ def test_shown_as_of_any_day_of_many(academy: Academy) -> None:
 
 
 def test_the_directory_holds_what_was_foretold(academy: Academy) -> None:
-    """Night after night the entry itself says what `account show` said of that day at the start."""
+    """Night after night the entry has what `account show` said about that day at the start."""
     many = collected(12)
     feed = academy.feed(*(line for n, life in enumerate(many) for line in lines(n, life)), day="2027-02-01")
     academy.night("2027-02-01", feed)
@@ -189,7 +189,7 @@ def test_the_directory_holds_what_was_foretold(academy: Academy) -> None:
 
 
 def test_the_comparison_can_fail(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rule read wrongly must be seen through the command too."""
+    """A wrong reading of a rule must also be noticed through the command."""
 
     def never(*_: object) -> bool:
         return False
@@ -200,7 +200,7 @@ def test_the_comparison_can_fail(academy: Academy, monkeypatch: pytest.MonkeyPat
 
 
 def nights_alone(academy: Academy, many: list[tuple[Assignment, ...]], step: int) -> int:
-    """Nights for what is due, each followed by a look at everything, which must find nothing left to do."""
+    """Runs nights for what is due, each followed by a look at everything, which must find nothing to do."""
     rows = [line for number, life in enumerate(many) for line in lines(number, life)]
     academy.night("2027-02-01", academy.feed(*rows, day="2027-02-01"))
     moved = 0
@@ -219,5 +219,5 @@ def test_due_nights_leave_nothing_to_a_full_one(academy: Academy) -> None:
 
 @pytest.mark.long
 def test_due_nights_leave_nothing_to_a_full_one_for_many(academy: Academy) -> None:
-    academy.allow_up_to(200)  # so much ends in so few days that a guard counts it
+    academy.allow_up_to(200)  # so many posts end in a few days that a guard would stop it
     assert nights_alone(academy, collected(200), 1) > 500

@@ -1,4 +1,4 @@
-"""One person whom two sources tell otherwise: nothing goes back and forth between their nights."""
+"""One person whom two sources describe differently: nothing goes back and forth between their nights."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_first_source_counts_and_the_older_word_turns_nothing_back(
     plan = two.plan(feed, "--as-of", DAYS[1])
     (caused,) = {f"{c['feed']}:{c['line']}" for c in plan["changes"] if c["kind"] == kind}
     assert caused == f"{feed.name}:2"
-    # the other source states another value by now: said once
+    # the other source now states another value: it is reported once
     listed = [("claire.dubreuil", [column])] if column != "nom_usage" else []
     assert differing(plan) == listed
     two.night(DAYS[1], feed)
@@ -79,7 +79,7 @@ def test_the_first_source_counts_and_the_older_word_turns_nothing_back(
     follows = epp(two, DAYS[6], **{column: value})
     two.quiet_night(DAYS[6], follows)
     assert differing(two.plan(follows, "--as-of", DAYS[6])) == []
-    # a blank is no word
+    # a blank is not a statement
     back = {} if column == "nom_usage" else {kind: 1}
     assert two.night(DAYS[7], agape(two, DAYS[7])).json["summary"].items() >= back.items()
 
@@ -88,7 +88,7 @@ def test_the_first_source_counts_and_the_older_word_turns_nothing_back(
 def test_what_the_other_source_says_otherwise_is_listed_once(
     two: Academy, column: str, value: str, kind: str
 ) -> None:
-    """A blank of the first source is no word: then the other one counts."""
+    """A blank of the first source is not a statement: then the other one counts."""
     together(two)
     feed = epp(two, DAYS[1], **{column: value})
     plan = two.plan(feed, "--as-of", DAYS[1])
@@ -147,7 +147,7 @@ def test_in_one_run_the_first_source_counts_and_the_posts_go_on(two: Academy) ->
 def test_shuffled_nights_end_in_the_same_state(
     make_sandbox: Callable[..., Sandbox], tmp_path: Path, seed: int
 ) -> None:
-    """Whatever each source said last, in any order and in one run or several."""
+    """The last statement of each source counts, in any order and in one run or several."""
     nights = [
         ("agape", {"prenom": "Clara", "nom_usage": "Aubry"}),
         ("epp", {"prenom": "Claire-Marie", "courriel_prive": "c.d@example.org"}),
@@ -175,7 +175,7 @@ def test_shuffled_nights_end_in_the_same_state(
 
 @pytest.mark.parametrize("seed", range(3))
 def test_nights_in_any_order_turn_nothing_back(two: Academy, seed: int) -> None:
-    """Two sources that go on saying what they say, one at a time or both: each is heard once at most."""
+    """Two sources repeat their statements, one at a time or both: each changes accounts at most once."""
     together(two)
     words = [
         lambda day: [agape(two, day, prenom="Clara", nom_usage="Aubry")],
@@ -313,7 +313,7 @@ def test_it_is_the_same_with_marks_and_in_batches(two: Academy) -> None:
 
 
 def test_a_newcomer_whom_two_sources_describe_differently(two: Academy) -> None:
-    """The word of the first source counts, and the other one is listed; another person is held."""
+    """The statement of the first source counts, the other one is listed; another person is held."""
     new = {"matricule": "1500", "prenom": "Nour", "nom_famille": "Lambert", "date_naissance": "1980-02-03"}
     usual = {"uai": MICHELIS, "courriel_prive": "n@example.org"}
     stranger = {**new, "matricule": "1501", "prenom": "Luc", "date_naissance": ""}

@@ -1,4 +1,4 @@
-"""`undo`: what a run changed is put back, what was changed since is kept, and what comes back is shown."""
+"""`undo` puts back what a run changed, keeps what was changed since, and shows what comes back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BAD = (row(debut="2025-09-01", fin="2026-09-05"), HUGO.replace("Caron", "Carron"
 
 
 def undo(academy: Academy, *words: str | Path, run: str = "last", day: str = DAY, code: int = 0) -> Any:
-    """`undo RUN`, which must end with this exit code; its result object."""
+    """Runs `undo RUN`, which must end with this exit code; returns its result object."""
     why = () if {"--dry-run", "--out", "--reason"} & {*words} else WHY
     ran = academy.run("undo", run, "--as-of", day, *words, *why, "-o", "json")
     assert ran.code == code, f"exit {ran.code}, not {code}: {ran.out}{ran.err}"
@@ -42,14 +42,14 @@ def of(result: Any, uid: str) -> Any:
 
 
 def state(academy: Academy) -> dict[str, dict[str, list[bytes]]]:
-    """What piactl keeps of each account, but for the names that it has or had: those never go."""
+    """What piactl keeps of each account, except the names that it has or had, which are never removed."""
     accounts = academy.managed()
     return {dn: {n: v for n, v in entry.items() if n != "piactlIdentifier"} for dn, entry in accounts.items()}
 
 
 def bad_night(academy: Academy) -> tuple[dict[str, dict[str, list[bytes]]], Path, str]:
-    """A night that closes one, renames one and makes one by mistake: the accounts before, its feed, its
-    run."""
+    """Runs a night that closes, renames and makes one account each by mistake; returns the accounts before,
+    its feed and its run."""
     academy.night(EVE, academy.feed(CLAIRE, HUGO, day=EVE))
     before = state(academy)
     feed = academy.feed(*BAD, day=DAY)
@@ -72,7 +72,7 @@ def test_a_night_is_undone_and_the_right_feed_goes_on(academy: Academy) -> None:
     assert made["piactlState"] == [b"deactivated"]
     assert made["mail"] == [b"nour.vidal@ac-amiens.fr"]
     assert "piactlAssignment" not in made
-    # an address that was given stays taken, and the former one leads to the account again
+    # a given address stays taken, and the former one leads to the account again
     assert "hugo.carron@ac-amiens.fr" in academy.values("hugo.caron", "piactlIdentifier")
     assert academy.values("hugo.caron", "piactlAlias") == []
     academy.quiet_night(DAY, academy.feed(CLAIRE, HUGO, day=DAY))
@@ -403,7 +403,7 @@ def dying(self, writes, settled):
 writing.BATCH, Journal.intents = 5, dying
 sys.exit(run(sys.argv[1:]))
 """
-"""Dies when ten accounts are written and the journal knows of five."""
+"""A program that dies when ten accounts are written and the journal has outcomes of five."""
 
 
 def test_a_killed_undo_is_finished_by_repeating_it(academy: Academy) -> None:
@@ -473,7 +473,7 @@ def test_on_a_terminal_it_shows_what_it_would_do_and_asks_before_it_begins(acade
 
 
 def test_on_a_terminal_it_asks_though_no_account_changes(academy: Academy) -> None:
-    """An undo died when the accounts were put back, and before the feed was noted as undone."""
+    """An undo died after the accounts were put back and before the feed was recorded as undone."""
     bad_night(academy)
     undo(academy)
     source = f"cn=hr,ou=sources,{academy.sandbox.state}"

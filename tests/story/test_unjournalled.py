@@ -1,4 +1,4 @@
-"""Writes with the password of an identity and without piactl: doctor and the night name them."""
+"""Doctor and the night name writes with the password of an identity that were made without piactl."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WHY = ("--reason", "ticket 4711", "--yes")
 def academy(
     request: pytest.FixtureRequest, make_academy: Callable[..., Academy], monkeypatch: pytest.MonkeyPatch
 ) -> Academy:
-    """An account that a night, an administrator and the help desk wrote. Host and server have one clock, so a
+    """An account that a night, an administrator and the help desk wrote. Host and server share a clock, so a
     write a moment later is not taken for one of theirs."""
     monkeypatch.setattr(history_and_unjournalled, "APART", timedelta(milliseconds=2))
     academy = make_academy(accesslog=request.param)
@@ -74,7 +74,7 @@ def test_a_raw_write_by_an_identity_is_named(academy: Academy) -> None:
 
 
 def test_a_write_of_the_same_second_before_the_period_is_not_named(academy: Academy) -> None:
-    """Behind the point of a reqStart is no time."""
+    """The digits after the point of a reqStart are not a time."""
     other = row(matricule="1007", prenom="Louise", nom_famille="Roy")
     academy.night("2026-09-06", academy.feed(row(), other, day="2026-09-06"))
     configuration = open_configuration(academy.sandbox.config)
@@ -84,7 +84,7 @@ def test_a_write_of_the_same_second_before_the_period_is_not_named(academy: Acad
     with academy.sandbox.connect("desk") as desk:
         pairs = []
         for name in (UID, "louise.roy"):
-            time.sleep(0.002)  # milliseconds are compared
+            time.sleep(0.002)  # instants are compared in milliseconds
             pairs.append(utc_now())
             desk.modify(academy.dn(name), {"pwdReset": [(ldap3.MODIFY_REPLACE, ["TRUE"])]})
     with open_reader(settings.directory, "administrator", read_password) as reader:
@@ -103,7 +103,7 @@ def test_many_are_counted(academy: Academy) -> None:
         for dn in names:
             desk.modify(dn, {"pwdReset": [(ldap3.MODIFY_REPLACE, ["TRUE"])]})
     text = found(academy)["found"]
-    # where the server is slow, the activation of the fixture ends later than the tolerance of these tests
+    # if the server is slow, the activation of the fixture ends later than the tolerance of these tests
     counts = re.search(r"(\d+) writes of accounts not in this journal.* and (\d+) more \(desk (\d+)\)", text)
     assert counts is not None, text
     total, unnamed, desk = map(int, counts.groups())

@@ -1,4 +1,4 @@
-"""An entry that another program deletes, or takes the mark of management from: no second account is made."""
+"""Another program deletes an entry or its mark of management: no second account is made."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WHY = ("--reason", "supprimé par erreur")
 
 @prepared
 def begun(academy: Academy) -> Academy:
-    """Two accounts, after two nights."""
+    """Two accounts after two nights."""
     academy.allow_up_to(5, "drift", "loosening", "revoke", "deactivate", "lock", "rename")
     for day in DAYS[:2]:
         academy.night(day, academy.feed(*PEOPLE, day=day))
@@ -37,7 +37,7 @@ def delete(academy: Academy, uid: str) -> None:
 
 
 def unmanage(academy: Academy, uid: str) -> None:
-    """Another program takes the class piactlAccount away, and with it all that only this class allows."""
+    """Acts as another program that removes the class piactlAccount and all that only this class allows."""
     entry = academy.entry(uid)
     gone = [name for name in entry if name.lower().startswith("piactl")]
     changes = {name: [(ldap3.MODIFY_REPLACE, [])] for name in gone}
@@ -51,14 +51,14 @@ def drift(plan: object) -> list[tuple[str, str, str]]:
 
 
 def doctor(academy: Academy) -> dict[str, str]:
-    """What `doctor` finds, by check, where it is not fine."""
+    """The findings of `doctor` that are not ok, by check."""
     rows = academy.run("doctor", "-o", "json").json
     return {row["id"]: row["found"] for row in rows if row["result"] not in ("ok", "skipped")}
 
 
 def test_a_deleted_entry_is_a_case_until_it_is_rebuilt(begun: Academy) -> None:
-    """Nobody gets its names, and it is listed every night, with and without a feed, on any host, until `drift
-    revert`."""
+    """Nobody gets its names, and it is listed every night, with and without a feed, on every host, until
+    `drift revert`."""
     denied = ("exception", "deny", IDA, "--service", "iprof", "--until", DAYS[9], *WHY, "--as-of", DAYS[1])
     assert begun.run(*denied).code == 0
     before = begun.managed()[begun.dn(IDA)]
@@ -66,7 +66,7 @@ def test_a_deleted_entry_is_a_case_until_it_is_rebuilt(begun: Academy) -> None:
     delete(begun, IDA)
     expected = [(IDA, "vanished", "waits for a decision")]
     for day, feeds in ((DAYS[2], False), (DAYS[3], True), (DAYS[4], True)):
-        # what another host does not have
+        # another host does not have this
         (begun.sandbox.folder / "state" / "settled").unlink(missing_ok=True)
         people = [begun.feed(*PEOPLE, HOMONYM, day=day)] if feeds else []
         plan = begun.plan(*people, "--as-of", day)
@@ -96,7 +96,7 @@ def test_a_deleted_entry_is_a_case_until_it_is_rebuilt(begun: Academy) -> None:
     assert "1 assignment, 1 exception. What was written before they begin is not known" in shown.out
     ran = begun.run("drift", "revert", IDA, *WHY, *day)
     assert ran.code == 0, ran.err
-    # names and right data that HR repeats come from the feed, everything else stands again
+    # the names and data that HR repeats come from the feed, everything else is restored
     from_hr = {"piactlBirthDigest", "piactlIdentityDigest", "supannNomDeNaissance"}
     now = begun.managed()[begun.dn(IDA)]
     assert {n: v for n, v in now.items() if n not in from_hr} == {
@@ -110,7 +110,7 @@ def test_a_deleted_entry_is_a_case_until_it_is_rebuilt(begun: Academy) -> None:
 
 
 def test_an_entry_without_its_mark_is_adopted_again(begun: Academy) -> None:
-    """On the host that knew the account, and on one that did not."""
+    """This is so on the host that knew the account and on one that did not."""
     unmanage(begun, IDA)
     for day in DAYS[2:4]:
         feed = begun.feed(*PEOPLE, day=day)
@@ -131,7 +131,7 @@ def test_an_entry_without_its_mark_is_adopted_again(begun: Academy) -> None:
     assert begun.run("adopt", feed, "--as-of", DAYS[4], "--apply", *WHY).code == 0
     adoption = begun.run("runs", "list", "-o", "json").json[0]["run"]
     begun.night(DAYS[4])
-    # what an undo puts out of management did not vanish
+    # an entry that undo made unmanaged has not vanished
     assert begun.run("undo", adoption, *WHY, "--yes", "--as-of", DAYS[4]).code == 0
     plan = begun.plan(feed, "--as-of", DAYS[4])
     assert (plan["drift"], plan["changes"], len(plan["holds"])) == ([], [], 1)
@@ -154,7 +154,7 @@ def test_doctor_counts_drift_and_names_that_are_shared(begun: Academy) -> None:
 
 
 def test_an_account_is_watched_from_the_night_that_makes_it(academy: Academy) -> None:
-    """By its names too: the first night lists everybody, a later one those who came or were renamed."""
+    """So are its names: the first night lists everybody, later ones those who came or were renamed."""
     academy.allow_up_to(5, "drift", "loosening", "rename")
     academy.night(DAYS[0], academy.feed(PEOPLE[0], day=DAYS[0]))
     record = f"cn=accounts-00000,{academy.sandbox.state}"
@@ -175,8 +175,8 @@ def test_an_account_is_watched_from_the_night_that_makes_it(academy: Academy) ->
 
 
 def test_an_account_that_a_command_made_is_watched_at_once(begun: Academy) -> None:
-    """Also one that another matricule was given: what is deleted before the next night is missed all the
-    same, and nobody gets its names or is made a second account."""
+    """So is one that got another matricule: if it is deleted before the next night, it is missed all the
+    same; nobody gets its names or a second account."""
     day = ("--as-of", DAYS[1])
     made = ("--family-name", "Morin", "--given-name", "Zoé", "--uai", "0800009A", "--function", "ENS")
     options = ("--matricule", "3100", "--sponsor", CLAIRE, "--until", DAYS[19], *WHY, "--yes", *day)
@@ -205,7 +205,7 @@ def test_an_account_that_a_command_made_is_watched_at_once(begun: Academy) -> No
 def test_the_first_night_of_a_week_lists_every_account(
     begun: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other nights list what was written since the last one began: here nothing, as if that was long ago."""
+    """Other nights list what was written since the last one began: nothing here, as if it was long ago."""
     monkeypatch.setattr(LastRun, "began", property(lambda _: utc_now() + timedelta(hours=1)))
     record = f"cn=accounts-00000,{begun.sandbox.state}"
     begun.night("2026-09-13")

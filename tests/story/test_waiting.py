@@ -1,4 +1,4 @@
-"""People whose account is not due yet, several feeds in one run, and feeds that contradict each other."""
+"""People whose accounts are not due yet, several feeds in one run, and feeds that contradict each other."""
 
 from __future__ import annotations
 
@@ -78,14 +78,14 @@ def test_a_full_and_a_delta_feed_in_one_run(academy: Academy) -> None:
     academy.twice("2026-09-05", *both(academy, [HERE, COMING], [second], "2026-09-05"))
     shown = academy.show("claire.dubreuil", "2026-09-05")
     assert [a["uai"] for a in shown["assignments"]] == ["0800009A", MICHELIS]
-    # in the other order of the command line it is the same
+    # the order on the command line makes no difference
     full, delta = both(academy, [HERE, COMING], [second], "2026-09-06")
     academy.quiet_night("2026-09-06", delta, full)
 
 
 def test_of_sources_that_contradict_each_other_the_first_counts(academy: Academy) -> None:
-    """The other name is listed, and what else both say is done; a NUMEN that they contradict each other in
-    holds."""
+    """The other name is listed, and everything else is done; if they contradict each other in the NUMEN, the
+    person is held."""
     academy.sources(epp="kind: full", moves="kind: delta")
     academy.night("2026-09-05", *both(academy, [HERE], [row(matricule="1003", prenom="Nour")], "2026-09-05"))
     changed = row(nom_usage="Aubry", uai=MICHELIS)
@@ -152,7 +152,7 @@ def test_a_numen_that_changes_is_taken_over(academy: Academy) -> None:
 def test_whoever_comes_back_from_the_archive_and_waits_gets_their_own_account(
     academy: Academy, due_only: bool
 ) -> None:
-    """The night on which the account is due reads what is due, and an archived entry never is."""
+    """The night on which the account is due reads only what is due, and an archived entry never is."""
     old = row(debut="2026-01-01", fin="2026-03-31", numen="20E9512345XYZ")
     stays = row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-09-01")
     academy.night("2026-01-05", academy.feed(old, stays, day="2026-01-05"))

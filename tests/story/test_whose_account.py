@@ -1,4 +1,4 @@
-"""Without a decision no sequence of feeds changes whose account it is, whatever HR has wrong."""
+"""Without a decision no sequence of feeds changes the owner of an account, whatever HR has wrong."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SOURCES = ("epp", "agape", "contrats")
 
 
 def stated(random: Random, human: dict[str, str]) -> dict[str, str]:
-    """A row of somebody, with what HR has wrong: one of the names at most, a birth date that is nobody's."""
+    """A row of somebody with errors of HR: at most one wrong name, and a birth date that nobody has."""
     values = dict(human)
     wrong_name = random.choice(["prenom", "nom_famille"])
     for name, share in {wrong_name: 0.5, "numen": 0.2, "matricule": 0.3}.items():
@@ -63,7 +63,7 @@ def is_of(shown: Any, human: dict[str, str]) -> bool:
 
 
 def test_by_the_rules_alone() -> None:
-    """Thousands of rows under one matricule: an account that takes on what the rules let in."""
+    """Thousands of rows under one matricule change an account as the rules allow."""
     keys, settings = DigestKeys("k", {"k": b"\0" * 32}), MatchingSettings()
     for seed in range(300):
         random, owner = Random(seed), HUMANS[0]
@@ -78,7 +78,7 @@ def test_by_the_rules_alone() -> None:
             person = person_of({**stated(random, human), "matricule": "C1"})
             born = same_birth(person, *births, keys)
             if human is not owner and not births[1] and person.birth_date and is_of(person, owner):
-                continue  # a first birth date beside a name that agrees is taken on
+                continue  # a first birth date is accepted if a name agrees
             if doubt_about(person, account, born) is None:
                 births = birth_digests(births, person, keys, settings)
                 account = Account(

@@ -1,4 +1,4 @@
-"""Wrong files through the command: refused with the right reason, or harmless; nobody loses anything."""
+"""Wrong files given to the command are refused with the right reason, or harmless; nobody loses anything."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def loaded(academy: Academy) -> Academy:
 
 
 def swapped(one: str, other: str) -> bytes:
-    """Two header names in each other's place, as when somebody moved the columns of the data only."""
+    """Exchanges two header names, as if somebody had moved only the columns of the data."""
     header = ";".join({one: other, other: one}.get(name, name) for name in HEADER.split(";"))
     return text(ROWS, DAY).replace(HEADER, header).encode()
 
@@ -94,7 +94,7 @@ def test_refused_with_its_reason_and_nothing_written(loaded: Academy, name: str)
         ran = loaded.night(DAY, feed, code=6)
     assert feed.name in ran.err
     assert f"[{code}]" in ran.err
-    # and the night after, with the right file, is as if nothing had been
+    # the night after, with the right file, is as if nothing had happened
     loaded.quiet_night(DAY, loaded.raw_feed(text(ROWS, DAY).encode()))
 
 
@@ -111,7 +111,7 @@ def losses(plan: Any) -> list[tuple[str, str]]:
 
 
 def test_cut_at_any_byte(loaded: Academy) -> None:
-    """With and without the closing line; a cut at a line's end is noticed as absences, which take nothing."""
+    """With and without the last line; a cut at the end of a line shows as absences, which take nothing."""
     seed = 20261101
     random = Random(seed)
     refused = harmless = 0
@@ -159,7 +159,7 @@ def test_any_row_broken(loaded: Academy, damage: str) -> None:
 
 
 def test_a_broken_row_for_many_nights_ends_nobody(loaded: Academy) -> None:
-    """It holds its person; a row of nobody holds all absences."""
+    """A broken row holds its person; a row that belongs to nobody holds all absences."""
     for number, day in enumerate(("2026-03-02", "2026-03-03", "2026-03-04", "2026-03-05")):
         rows = [*ROWS[:-2], ROWS[-2].replace("2026-01-01", "demain" + "!" * number)]
         rows.append(ROWS[-1].replace(ROWS[-1].split(";")[0], "", 1))
@@ -190,7 +190,7 @@ def test_one_feed_is_let_through_by_its_digest_alone(loaded: Academy) -> None:
             "nightly", feed, "--as-of", DAY, "--accept-feed", digest, "--reason", "vu avec la DRH"
         )
         assert ran.code == 0, ran.err
-    # it is a night like others: the absences are listed, and a second such feed would count
+    # it is an ordinary night: the absences are listed, and a second such feed would count
     again = loaded.raw_feed(text(ROWS[1 : PEOPLE // 2], "2026-03-03").encode())
     assert loaded.night("2026-03-03", again, code=6)
 

@@ -1,7 +1,7 @@
 """A year of three invented HR sources, and an independent record of who is who.
 
-`epp` and `agape` number people together (namespace hr); `contrats` numbers its own (namespace contrats), with
-digits that `epp` uses too. The record, not piactl, says whose each matricule is.
+`epp` and `agape` share their numbers (namespace hr); `contrats` has its own (namespace contrats), with digits
+that `epp` uses too. The record, not piactl, says to whom each matricule belongs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from random import Random
 from .feeds import MARESCHAL, MICHELIS, MILLEVOYE, THUILLIER, row
 
 DELTAS = "deltas"
-"""A source of deltas about people of `epp`, by the numbers of `epp`."""
+"""A source of deltas about people of `epp`, with the numbers of `epp`."""
 NAMESPACES = {"epp": "hr", "agape": "hr", "contrats": "contrats"}
 UAIS = (THUILLIER, MICHELIS, MARESCHAL, MILLEVOYE)
 _SYLLABLES = (
@@ -48,7 +48,7 @@ _FIRST_NAMES = (
 
 @dataclass
 class Job:
-    """A post in a source. `matricule` is the number under which the source has its holder."""
+    """A post in a source. `matricule` is the number of its holder in the source."""
 
     source: str
     matricule: str
@@ -68,12 +68,12 @@ class Human:
     usage: str = ""
     jobs: list[Job] = field(default_factory=list)
     slips: list[tuple[str, str, str, date]] = field(default_factory=list)
-    """(source, column, wrong value, first day on which the source has it right)"""
+    """(source, column, wrong value, first day on which the source has the right one)"""
 
 
 @dataclass
 class Late:
-    """One row that a source writes on a day, as a delta, and that comes on a later one."""
+    """One row that a source writes as a delta on one day and that arrives on a later day."""
 
     source: str
     written: date
@@ -84,7 +84,7 @@ class Late:
 
 @dataclass
 class World:
-    """The humans, what the sources say of them, and `owners`: whose each matricule of a namespace is."""
+    """The humans, what the sources say about them, and `owners`: the owner of each matricule by namespace."""
 
     random: Random
     day: date
@@ -98,7 +98,7 @@ class World:
     # People
 
     def arrive(self, **values: str | date) -> Human:
-        """Somebody new, engaged by one of the sources from about today."""
+        """Adds a new person, engaged by one of the sources from about today."""
         n = len(self.humans)
         family = "".join(self.random.sample(_SYLLABLES, 3)).capitalize()
         born = date(1962, 1, 1) + timedelta(days=self.random.randrange(13_000))
@@ -118,10 +118,10 @@ class World:
         return human
 
     def engage(self, human: Human, source: str, start: date) -> None:
-        """A post in a source, under the number that it has for this human or gives now."""
+        """Adds a post in a source, under the number that it has for this human or gives now."""
         namespace = NAMESPACES[source]
         matricules = [job.matricule for job in human.jobs if NAMESPACES[job.source] == namespace]
-        # contrats counts from 1001 too: the same digits are somebody else there
+        # contrats counts from 1001 too: there the same digits are somebody else
         matricule = (
             matricules[-1] if matricules else str(1001 + sum(1 for n, _ in self.owners if n == namespace))
         )
@@ -129,7 +129,7 @@ class World:
         human.jobs.append(Job(source, matricule, self.random.choice(UAIS), start))
 
     def working(self, source: str = "") -> list[Human]:
-        """Who has a post without an end."""
+        """The people who have a post without an end."""
         return [
             h
             for h in self.humans
@@ -139,7 +139,7 @@ class World:
     # What happens
 
     def live(self) -> None:
-        """One day more: perhaps something happens."""
+        """Goes on by one day, on which something may happen."""
         self.day += timedelta(days=1)
         if self.post.random() < 0.4:
             self._delay()
@@ -152,7 +152,7 @@ class World:
                 self.happened[event] = self.happened.get(event, 0) + 1
 
     def _delay(self) -> None:
-        """A post of some days, under the names of today, that is sent with a delay: as a delta, or with the
+        """Adds a post of some days, with the names of today, that is sent late: as a delta, or with the
         corrected rejects of `epp`."""
         candidates = self.working("epp")
         if not candidates:
@@ -183,7 +183,7 @@ class World:
         return human is not None
 
     def _titularise(self) -> bool:
-        """A contract ends and the same human is engaged by epp: another number in another namespace."""
+        """Ends a contract; epp engages the same human, with another number in another namespace."""
         human = self._somebody("contrats")
         if human is None:
             return False
@@ -198,14 +198,14 @@ class World:
         return human is not None
 
     def _return(self) -> bool:
-        """Who left comes back, in any of the sources."""
+        """Somebody who left comes back, in any of the sources."""
         gone = [h for h in self.humans if h.jobs[-1].end and h.jobs[-1].end < self.day - timedelta(days=20)]
         if gone:
             self.engage(self.random.choice(gone), self.random.choice(list(NAMESPACES)), self.day)
         return bool(gone)
 
     def _second(self) -> bool:
-        """A second post, in the other source of the same namespace."""
+        """Adds a second post in the other source of the same namespace."""
         human = self._somebody("epp")
         if human is not None:
             self.engage(human, "agape", self.day)
@@ -242,7 +242,7 @@ class World:
         return self._slip("date_naissance", wrong.isoformat())
 
     def _number(self) -> bool:
-        """A source has somebody under a number that is another human's."""
+        """A source gives somebody a number that belongs to another human."""
         other = self._somebody("epp")
         if other is None:
             return False
@@ -255,7 +255,7 @@ class World:
         return True
 
     def _namesake(self) -> bool:
-        """The same names and the same birth date, and another human all the same."""
+        """Adds a different human with the same names and the same birth date."""
         other = self._somebody()
         return other is not None and bool(
             self.arrive(family=other.family, first=other.first, birth=other.birth)
@@ -274,7 +274,7 @@ class World:
         ]
 
     def stated(self, human: Human, job: Job) -> dict[str, str]:
-        """What the source of a job states of its holder today, right or wrong."""
+        """What the source of a job says about its holder today, right or wrong."""
         human.slips = [slip for slip in human.slips if slip[3] > self.day]
         wrong = {column: value for source, column, value, _ in human.slips if source == job.source}
         return {

@@ -35,7 +35,7 @@ def with_two_sources(academy: Academy) -> Academy:
 
 
 def doubled(academy: Academy) -> None:
-    """Luc gets a second account: AAF lists him under another matricule than EPP."""
+    """Gives Luc a second account: AAF lists him under another matricule than EPP."""
     academy.night(
         DAYS[0],
         epp(academy, DAYS[0], luc(numen="20E9512345XYZ")),

@@ -1,4 +1,4 @@
-"""Makes the world of the fault tests: a sandbox, its feeds, its first load, and the undisturbed night."""
+"""Builds the world of the fault tests: a sandbox, its feeds, its first load, and the undisturbed night."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _COLUMNS = (
 def build_world(
     people: int = PEOPLE, *, accesslog: bool = False, arrange: Callable[[World], None] = lambda world: None
 ) -> World:
-    """A started sandbox after its first load, with the reference of the night. Some three seconds.
+    """A started sandbox after its first load, with the reference of the night; takes some three seconds.
 
     `arrange` is called between the first load and the night.
     """
@@ -53,7 +53,7 @@ def build_world(
 
 
 def _run_undisturbed(world: World) -> None:
-    """Keeps the world as it is, and the night that nothing disturbs as its reference."""
+    """Keeps the world as it is, and the result of an undisturbed night as its reference."""
     world.before = world.snapshot()
     world.save()
     night = world.run(world.night())
@@ -73,7 +73,7 @@ def _settle_configuration(world: World, people: int) -> None:
     settings["directory"]["connect_timeout"] = 2
     settings["directory"]["groups"] = GROUPS
     settings["sources"] = {
-        # the rentrée of this little académie would otherwise be taken for another one's file
+        # otherwise the rentrée of this small académie would look like the file of another one
         "hr": {
             "kind": "full",
             "files": ["rh-*.csv"],
@@ -82,7 +82,7 @@ def _settle_configuration(world: World, people: int) -> None:
         "ce": {"kind": "delta", "files": ["ce-*.csv"]},
     }
     world.config.write_text(yaml.safe_dump(settings, allow_unicode=True))
-    # nearly everybody changes in its night, so that there is something to disturb
+    # nearly everybody changes in the night, so that there is something to disturb
     file = world.folder / "policy.yaml"
     policy = yaml.safe_load(file.read_text())
     for guards in (policy["guards"], *policy["guards"]["periods"].values()):
@@ -99,14 +99,14 @@ def _settle_configuration(world: World, people: int) -> None:
 
 
 def _write_feeds(world: World, people: int) -> Path:
-    """The first feed; those of the night, full and delta, are set in `world`."""
+    """Writes the feeds and returns the first one; sets the full one and the delta of the night in `world`."""
     folder = world.folder / "feeds"
     nights = _generated(folder, people)
     shutil.copy(folder / "establishments.csv", world.folder / "establishments.csv")
     first, second = (folder / name for name in nights)
     *rows, trailer = second.read_text().splitlines()
     assert trailer.startswith("#FIN;")
-    # a dozen homonyms arrive at once: an account made after a fault gets the number that was meant
+    # a dozen homonyms arrive at once: an account made after a fault must get the planned number
     rows += [_row(i, "LEROY", "CAMILLE", "01/09/2026") for i in range(12)]
     second.write_text("\n".join([*rows, f"#FIN;rows={len(rows) - 1};date={NEXT}"]) + "\n")
     delta = folder / f"ce-{NEXT}.csv"
@@ -125,7 +125,7 @@ def _row(number: int, family: str, given: str, start: str) -> str:
 
 
 def _generated(folder: Path, people: int) -> list[str]:
-    """Feeds of invented people by the generator of the examples, in a process of its own."""
+    """Writes feeds of invented people by the generator of the examples, in a separate process."""
     program = (
         "import sys; sys.path[:0] = sys.argv[1:3]\n"
         "from datetime import date\nfrom pathlib import Path\n"

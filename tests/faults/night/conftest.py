@@ -1,4 +1,4 @@
-"""One world for each worker; every test finds it as on the morning before the night."""
+"""One world for each worker; before every test it is reset to the morning before the night."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Moments of a run at which something can be done to it: by what it has written, by its system calls."""
+"""Moments of a run at which a fault can strike: by what it has written, or by its system calls."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ import pytest
 from .world import World
 
 AFTER_LOSSES = 140
-"""A night's journal has more lines than this once a hundred are in hand of those that gain: two for each of
+"""A night's journal has more lines than this once the first hundred gains are in hand: two lines for each of
 the 60 accounts that lose something, then the hundred intents."""
 IN_FIRST_BATCH = 102
-"""It has so many with the intents of the first hundred; each hundred has two hundred lines."""
+"""Its number of lines with the intents of the first hundred; each hundred has two hundred lines."""
 CALLS = "sendto recvfrom write pwrite64 fsync fdatasync ftruncate rename unlink".split()
-"""The system calls by which a run does anything that outlives it: each is a moment to die at."""
+"""The system calls by which a run does anything that outlives it: it can be killed at each of them."""
 
 
 def wait_for_lines(world: World, process: subprocess.Popen[str], lines: int) -> bool:
-    """Waits until the run has written so many lines to the journal; False where it ended before."""
+    """Waits until the run has written `lines` lines to the journal; False if it ended before."""
     until = time.monotonic() + 60
     while world.fill() < lines:
         if process.poll() is not None:
@@ -37,7 +37,7 @@ def wait_for_lines(world: World, process: subprocess.Popen[str], lines: int) -> 
 
 
 def wait_until_it_listens(process: subprocess.Popen[str]) -> None:
-    """Until the run has taken the signals into its own hands, by what the kernel says."""
+    """Waits until the run handles its signals itself, by what the kernel says."""
     until = time.monotonic() + 30
     while process.poll() is None:
         status = Path(f"/proc/{process.pid}/status").read_text()
@@ -56,7 +56,7 @@ def wait_until_stopped(pid: int) -> None:
 
 
 def wait_until_it_stands(world: World, process: subprocess.Popen[str]) -> None:
-    """Stops the run, until it goes on, and waits until the server has made what is on its way from it: it
+    """Stops the run, which the caller continues, and waits until the server has made the writes in flight: it
     answers twice with the same entries."""
     process.send_signal(signal.SIGSTOP)
     wait_until_stopped(process.pid)
@@ -68,7 +68,7 @@ def wait_until_it_stands(world: World, process: subprocess.Popen[str]) -> None:
 
 
 def killed_at(world: World, call: str, number: int, config: Path | None = None) -> bool:
-    """kill -9 before the system call of that name and number; False where there are fewer of them."""
+    """kill -9 before the system call of that name and number; False if there are fewer of them."""
     code, _ = signalled(world, signal.SIGKILL, call, number, config=config)
     return code == -signal.SIGKILL
 
@@ -82,8 +82,8 @@ def signalled(
     path: Path | None = None,
     config: Path | None = None,
 ) -> tuple[int, str]:
-    """A night that gets a signal at the system call of that name and number, of those about the file `path`
-    where one is given: its exit code and what it said on stdout."""
+    """Runs a night that gets a signal at the system call of that name and number, counting only those about
+    the file `path` if one is given; returns its exit code and its stdout."""
     log = world.folder / "strace.log"
     word = sent.name.removeprefix("SIG")
     about = ["-P", str(path)] if path else []
@@ -103,12 +103,12 @@ def signalled(
 def calls_of(
     world: World, config: Path | None = None, reset: Callable[[], object] | None = None
 ) -> list[tuple[str, int]]:
-    """Name and number of each system call of an undisturbed night, in order; on the morning after it.
+    """Name and number of each system call of an undisturbed night, in order; leaves the world after it.
 
-    How many pieces a long answer comes in depends on the moment (454 to 1,077 recvfrom were seen of one
-    night), so it is the night of three with the fewest, and of those the first third alone counts. So does
-    how often a night asks at its end whether the other server has everything: of a call that is not as
-    frequent in each of the three, the last are left out too.
+    How many pieces a long answer comes in varies (454 to 1,077 recvfrom were seen in one night). So of three
+    nights the one with the fewest is used, and only the first third of them counts. How often a night asks
+    at its end whether the other server has everything varies as well: if a call is not equally frequent in
+    the three nights, its last ones are left out too.
     """
     log = world.folder / "strace.log"
     trace = ["strace", "-qq", "-o", str(log), "-e", f"trace={','.join(CALLS)}"]
@@ -132,9 +132,9 @@ def calls_of(
 
 
 def some_moment(world: World, process: subprocess.Popen[str], rng: random.Random) -> str:
-    """Waits for a random moment of the run, and says which; every fifth before it writes, else while it does.
+    """Waits for a random moment of the run and describes it; a fifth are before it writes, the others while.
 
-    It is found by what the run has written, so that it is one of the run's on a busy machine too.
+    It is found by what the run has written, so that it is within the run on a busy machine too.
     """
     if rng.random() < 0.2:
         seconds = rng.uniform(0, 0.4) * world.seconds
@@ -146,13 +146,13 @@ def some_moment(world: World, process: subprocess.Popen[str], rng: random.Random
 
 
 def wait_into_batch(world: World, process: subprocess.Popen[str], lines: int, rng: random.Random) -> float:
-    """Waits until the run, started just now, has written so many lines, then a random part of a batch; the
-    seconds of that part."""
+    """Waits until the run, started just now, has written `lines` lines, then for a random part of a batch;
+    returns the seconds of that part."""
     share, began = rng.uniform(0, 0.12), time.monotonic()
-    # at the pace of this very run: on a busy machine that of another run says little
+    # at the pace of this run: on a busy machine the pace of another run says little
     scale = 1.0
     if lines > IN_FIRST_BATCH:
-        # of the writes alone: what came before them takes longer, and in its part of it the rest is written
+        # the pace of the writes alone: the part before them takes longer than all the writes that follow
         wait_for_lines(world, process, IN_FIRST_BATCH)
         began, scale = time.monotonic(), 5 * 200 / (lines - IN_FIRST_BATCH)
     if not wait_for_lines(world, process, lines):

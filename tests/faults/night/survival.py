@@ -1,4 +1,4 @@
-"""What must be true after a fault and one more run: nothing lost, doubled, half-made or untold."""
+"""What must be true after a fault and one more run: nothing is lost, doubled, half-made or unreported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MADE = frozenset({"applied"})
 
 @dataclass
 class Story:
-    """What the journal says of the night: per intent its verdicts, per account how often it was written."""
+    """What the journal says about the night: the verdicts of each intent, and the writes of each entry."""
 
     verdicts: dict[int, list[str]] = field(default_factory=dict)
     names: dict[int, tuple[str, str]] = field(default_factory=dict)
@@ -24,12 +24,12 @@ class Story:
 
     @property
     def written(self) -> Counter[str]:
-        """Names of accounts, each as often as a write of it was made."""
+        """The DNs of the entries that were written, each with the number of writes."""
         made = [self.names[seq][1] for seq, all_ in self.verdicts.items() if MADE & set(all_)]
         return Counter(made)
 
     def acknowledged(self, run: str) -> set[str]:
-        """Names of the accounts of which that run itself says that they were written."""
+        """The DNs of the entries that were written according to the lines of that run."""
         return {
             self.names[seq][1]
             for seq, all_ in self.verdicts.items()
@@ -51,8 +51,8 @@ def story(world: World) -> Story:
 
 
 def check_journal(world: World) -> Story:
-    """The chain is whole and agrees with the heads that the runs left; each intent has exactly one outcome,
-    each account of the night was written exactly once."""
+    """Checks that the chain is whole and agrees with the heads that the runs left, that each intent has
+    exactly one outcome, and that each entry of the night was written exactly once."""
     anchors = {
         run: (record["journal"]["seq"], record["journal"]["hash"])
         for run, record in world.runs().items()
@@ -75,7 +75,7 @@ def check_journal(world: World) -> Story:
 
 
 def check_directory(world: World) -> None:
-    """What is there is what an undisturbed run leaves, attribute by attribute."""
+    """Checks that the directory is as an undisturbed run leaves it, attribute by attribute."""
     snapshot = world.snapshot()
     missing = sorted(world.reference.entries.keys() - snapshot.entries.keys())
     extra = sorted(snapshot.entries.keys() - world.reference.entries.keys())
@@ -92,9 +92,9 @@ def check_directory(world: World) -> None:
 
 
 def check_half(world: World) -> set[str]:
-    """Right after a fault: every account is as before the night or as after it, none in between.
+    """Checks right after a fault that every entry is as before the night or as after it, none in between.
 
-    Gives the names of those that are as after it, of those that the night changes.
+    Returns the DNs of the entries that the night changes and that are as after it.
     """
     entries = world.snapshot().entries
     after = set()
@@ -108,7 +108,7 @@ def check_half(world: World) -> set[str]:
 
 
 def check_runs(world: World, killed: str, rerun: Ended) -> None:
-    """Nobody holds the lock, and the record of the killed run, if there is one, says how it ended."""
+    """Checks that nobody holds the lock, and that the record of the killed run, if any, says how it ended."""
     assert world.lock() is None
     runs = world.runs()
     assert all(record["status"] != "running" for record in runs.values()), runs
@@ -120,7 +120,7 @@ def check_runs(world: World, killed: str, rerun: Ended) -> None:
 
 
 def check_nothing_left_to_do(world: World) -> None:
-    """The same feeds once more write to no account, and to no memory but that of the run."""
+    """Checks that a night with the same feeds writes to no account."""
     before = world.stamps(ACCOUNTS)
     again = world.run(world.night())
     assert again.code == 0, again.said
@@ -128,7 +128,7 @@ def check_nothing_left_to_do(world: World) -> None:
 
 
 def check_survived(world: World, killed: str = "") -> Story:
-    """One more run, then everything above. `killed` is the run that met the fault, "" where none is known."""
+    """Does one more run, then checks all the above. `killed` is the run that met the fault, "" if unknown."""
     rerun = world.run(world.night())
     assert rerun.code == 0, rerun.said
     check_directory(world)

@@ -1,4 +1,4 @@
-"""kill -9 of a nightly at any moment, and one more run: the end is that of an undisturbed night."""
+"""kill -9 of a nightly at any moment, then one more run: the result is that of an undisturbed night."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WITHOUT_READ_BACK = "import piactl.flows.apply.run as r; r.settle_doubts = lambd
 
 
 def killed_some_time(world: World, rng: random.Random) -> tuple[bool, str]:
-    """kill -9 at a random moment, and which; False where the run had ended by then."""
+    """kill -9 at a random moment: whether it struck before the run had ended, and the moment."""
     process = world.spawn(world.night())
     moment = some_moment(world, process, rng)
     process.kill()
@@ -26,13 +26,13 @@ def killed_some_time(world: World, rng: random.Random) -> tuple[bool, str]:
 
 
 def killed_run(world: World) -> str:
-    """The run that held the lock when it died, "" where it died without it."""
+    """The run that held the lock when it died, "" if it died without it."""
     lock = world.lock()
     return str(lock["run"]) if lock else ""
 
 
 def where(world: World, done: set[str]) -> str:
-    """How far the run had come, in words, for the count."""
+    """How far the run had come, in words, for counting."""
     status = [r["status"] for r in world.runs().values() if r["as_of"] != "2026-08-22"]
     if world.lock() is None:
         return "after" if status else "before the lock"
@@ -42,15 +42,15 @@ def where(world: World, done: set[str]) -> str:
 
 
 def writing(calls: list[tuple[str, int]]) -> range:
-    """The places of the calls from the file that a run renames before its first batch to the lines of the
-    journal before its last two, which end the run."""
+    """The positions of the calls from the renaming of a file before the first batch up to the last two syncs
+    of the journal, which end the run."""
     names = [name for name, _ in calls]
     synced = [index for index, name in enumerate(names) if name == "fdatasync"]
     return range(names.index("rename"), synced[-3])
 
 
 def survive(world: World, kill: str, seed: int, rounds: int) -> tuple[int, Counter[str]]:
-    """So many kills; how many struck a run, and where."""
+    """Kills `rounds` times; returns how many kills struck a run, and where."""
     rng = random.Random(seed)
     fired, places = 0, Counter[str]()
     resolved = 0
@@ -58,8 +58,8 @@ def survive(world: World, kill: str, seed: int, rounds: int) -> tuple[int, Count
     for number in range(rounds):
         world.reset()
         if kill == "call":
-            # every fourth dies among the last calls, at the records of the run itself, and half of them while
-            # it writes
+            # a fourth die among the last calls, at the records of the run itself, and half of them while it
+            # writes
             among = [range(len(calls) - 40, len(calls)), writing(calls), range(len(calls)), writing(calls)]
             index = rng.choice(among[number % 4])
             struck = killed_at(world, *calls[index])
@@ -111,8 +111,8 @@ def test_killed_at_random_system_calls_often(world: World, rounds: int) -> None:
 
 @pytest.mark.long
 def test_killed_at_every_system_call_of_a_small_night(world: World, rounds: int) -> None:
-    """Five arrivals of one feed and what the day makes due, killed before each call in turn; with fewer than
-    a hundred rounds before some of them."""
+    """Five arrivals of one feed and what the date makes due, killed before each call in turn, or before some
+    of them if there are fewer than a hundred rounds."""
     need_strace()
     small = replace(world, feeds=world.feeds[1:])
     calls = calls_of(small)
@@ -137,7 +137,7 @@ def test_killed_at_every_system_call_of_a_small_night(world: World, rounds: int)
         missed[call] += not struck
         places[place] += struck
     print(f"{len(calls) - missed.total()} of {len(calls)} calls, {dict(places)}, missed {+missed}")
-    # a long answer may come in fewer pieces than it did at first
+    # a long answer may come in fewer pieces than the first time
     assert not set(+missed) - {"recvfrom"}
     assert missed["recvfrom"] <= 0.2 * len(calls)
     assert places["writing"] >= min(10, 0.1 * len(calls))
@@ -146,7 +146,7 @@ def test_killed_at_every_system_call_of_a_small_night(world: World, rounds: int)
 def test_the_checker_sees_a_doubt_that_nobody_read_back(world: World) -> None:
     """Negative control: without the read-back the same kill must not pass."""
     need_strace()
-    # in the middle of the second hundred of writes: their intents stand, outcomes do not
+    # in the middle of the second hundred of writes: they have intents and no outcomes
     assert killed_at(world, "sendto", 190, world.configure("single.yaml", directory__in_flight=1))
     done = check_half(world)
     assert 100 < len(done) < 200, len(done)

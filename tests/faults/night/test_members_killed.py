@@ -1,4 +1,4 @@
-"""kill -9 between the writes of accounts and the members of static groups, and in the middle of these."""
+"""kill -9 between the writes of accounts and of members of static groups, and in the middle of the latter."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .world import World
 
 WITHOUT_MEMBERS = "import piactl.flows.apply.executor as e; e._write_members = lambda *_: None"
 _MEMBERS = re.compile(r"cn=[^,]+,ou=groupes,.*\\6member1")
-"""A modification of `member`, as strace shows it: 1 is the tag of its values."""
+"""A modification of `member` as strace shows it: the 1 belongs to the tag of its values."""
 
 
 def sends_of_members(world: World) -> list[int]:
     """The numbers of the calls of an undisturbed night that send modifications of members, one write each;
-    on the morning after it."""
+    leaves the world after that night."""
     log = world.folder / "strace.log"
     trace = ["strace", "-qq", "-s", "1000", "-o", str(log), "-e", "trace=sendto"]
     night = world.run([*trace, *world.night(config=world.folder / "single.yaml")])
@@ -31,8 +31,8 @@ def sends_of_members(world: World) -> list[int]:
 
 
 def killed_at_send(world: World, number: int) -> int:
-    """A night that dies before it sends this; how many of the groups have their members then, and all
-    accounts are made."""
+    """Kills a night before it sends this; returns how many groups have their members then. All accounts must
+    have been made."""
     world.reset()
     assert killed_at(world, "sendto", number, world.folder / "single.yaml")
     done = check_half(world)
@@ -42,7 +42,7 @@ def killed_at_send(world: World, number: int) -> int:
 
 
 def as_dynamic_twins(world: World) -> None:
-    """Each static group has the members that the server finds for a dynamic one of the same definition."""
+    """Checks that each static group has the members of a dynamic group with the same definition."""
     with world.root() as root:
         root.search(GROUPS, "(objectClass=groupOfNames)", attributes=["labeledURI", "owner", "member"])
         statics = {entry["dn"]: entry["attributes"] for entry in root.response}
@@ -62,7 +62,7 @@ def test_killed_before_and_amid_the_members_of_groups(world: World) -> None:
     sends = sends_of_members(world)
     assert len(sends) == 4
     assert killed_at_send(world, sends[0]) == 0
-    # negative control: the accounts alone are not the end
+    # negative control: the accounts alone are not enough
     alone = world.run(world.night(prelude=WITHOUT_MEMBERS))
     assert alone.code == 0, alone.said
     with pytest.raises(AssertionError, match=r"cn=service:iprof,.*\['member'\]"):
@@ -74,7 +74,7 @@ def test_killed_before_and_amid_the_members_of_groups(world: World) -> None:
 
 @pytest.mark.long
 def test_killed_at_each_call_about_the_members_of_groups(world: World, rounds: int) -> None:
-    """At each system call from the last account to the end of the run, or at some of them."""
+    """At each call that sends members, and at some calls shortly before, between and after them."""
     need_strace()
     single = world.configure("single.yaml", directory__in_flight=1)
     sends = [("sendto", number) for number in sends_of_members(world)]

@@ -1,4 +1,4 @@
-"""No journal, no change: wherever the journal fails, nothing is written that it does not tell of."""
+"""No journal, no change: wherever the journal fails, every write that was made has its intent in it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .world import NEXT, Ended, World
 def check_nothing_written(
     world: World, before: frozenset[tuple[str, bytes]], ended: Ended, *words: str
 ) -> None:
-    """No entry is another one, nobody holds the lock, and the message says that and what to do."""
+    """Checks that no entry changed, nobody holds the lock, and the message says so and what to do."""
     assert ended.code == 1, (ended.code, ended.said)
     assert "no change is made" in ended.said.lower(), ended.said
     for word in words:
@@ -33,7 +33,7 @@ def check_nothing_written(
 
 
 def test_a_folder_that_cannot_be_made(world: World) -> None:
-    """Below a regular file: even root cannot write there."""
+    """It is below a regular file, where not even root can write."""
     before = world.stamps()
     config = world.configure("nofolder.yaml", journal="policy.yaml/journal/piactl.jsonl")
     ended = world.run(world.night(config=config))
@@ -41,7 +41,7 @@ def test_a_folder_that_cannot_be_made(world: World) -> None:
 
 
 def _edited(path: Path) -> None:
-    """One letter of the last line."""
+    """Changes one letter of the last line."""
     raw = path.read_bytes()
     path.write_bytes(raw[:-200] + bytes([raw[-200] ^ 1]) + raw[-199:])
 
@@ -66,7 +66,7 @@ def test_a_broken_chain(world: World, harm: Callable[[Path], None]) -> None:
     harm(world.journal)
     before, journal = world.stamps(), world.journal.read_bytes()
     ended = world.run(world.night())
-    # the directory has the number of the last line: a journal without it may as well be an old copy
+    # the directory has the number of the last line: a journal without it may also be an old copy
     cut = ("the journal of this host is not whole", "Restore it from a copy")
     words = ("the chain of the journal is broken", "journal verify")
     check_nothing_written(world, before, ended, *(cut if harm is _cut else words))
@@ -75,7 +75,7 @@ def test_a_broken_chain(world: World, harm: Callable[[Path], None]) -> None:
 
 @pytest.fixture
 def full_disk(world: World, tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with the journal, rotated away a moment ago, and 288 KB of room."""
+    """A separate file system with the journal, which was just rotated, and 288 KB of room."""
     files = (world.journal, Path(f"{world.journal}.head"))
     size = sum(-(-file.stat().st_size // 4096) * 4 for file in files) + 288
     done = subprocess.run(
@@ -90,7 +90,7 @@ def full_disk(world: World, tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(path: Path) -> None:
-    """Takes all the room there is."""
+    """Fills the file system."""
     with path.open("wb", buffering=0) as ballast, pytest.raises(OSError, match="No space"):
         ballast.writelines(itertools.repeat(b"x" * 4096))
 
@@ -114,14 +114,14 @@ def test_a_disk_that_fills_up_in_mid_run(world: World, full_disk: Path) -> None:
     print(f"the disk was full after {len(done)} of {len(world.changed)} writes")
     assert 0 < len(done) < len(world.changed)
     assert world.stamps(f"ou=sources,{STATE}") == before
-    # whatever was written stands in the journal
+    # everything that was written is in the journal
     text = journal.read_text()
     assert all(f'"dn":"{name}"' in text for name in done)
 
 
 def limited(world: World, room: int) -> Ended:
-    """The plan of a night, applied by a process whose files cannot get longer than the journal is now, and so
-    many bytes. The plan, which is longer than that, is kept already."""
+    """Applies the plan of a night in a process whose files cannot get longer than the journal is now plus
+    `room` bytes. The plan, which is longer than that, was written before."""
     own = world.folder / "own.json"
     made = world.run(world.command("plan", "--as-of", str(NEXT), *world.feeds, "--out", str(own)))
     assert made.code == 0, made.said
@@ -151,7 +151,7 @@ def test_a_file_that_must_not_get_longer(world: World, room: int) -> None:
     if room < 100:
         assert world.stamps(ACCOUNTS) == before
     assert world.lock() is None, "the lock was not given back"
-    # nothing was made that had no intent on the disk; the next run reads the torn end back and goes on
+    # everything that was made has an intent on the disk; the next run repairs the torn end and goes on
     assert done <= {name for _, name in story(world).names.values()} or room < 100
     failed = [record for record in world.runs().values() if record["status"] == "failed"]
     assert len(failed) == (room > 100)
@@ -162,7 +162,7 @@ def test_a_file_that_must_not_get_longer(world: World, room: int) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("call", ["write", "fsync", "pwrite64", "fdatasync"])
 def test_every_call_on_the_journal_fails_in_turn(world: World, call: str) -> None:
-    """ENOSPC or EIO at each system call of that name on the journal and its head file."""
+    """ENOSPC or EIO strikes at each system call of that name on the journal and its head file."""
     need_strace()
     error = "ENOSPC" if call in ("write", "pwrite64") else "EIO"
     fired = 0

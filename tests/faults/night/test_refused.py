@@ -1,4 +1,4 @@
-"""What must not disturb a run, and what must stop it: mistyped passwords, and a clock that is wrong."""
+"""Mistyped passwords must not disturb a run, and a wrong clock must stop it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PASSWORD = "Une longue phrase de passe 2026"
 
 
 def test_mistyped_passwords_between_plan_and_apply_are_no_conflict(world: World) -> None:
-    """A failed bind changes entryCSN and modifiersName, and nothing that piactl manages."""
+    """A failed bind changes entryCSN and modifiersName, but nothing that piactl manages."""
     people = sorted(dn for dn in world.changed & world.before.accounts.keys() if dn.endswith(ACCOUNTS))[:6]
     with world.root() as connection:
         for name in people:
@@ -93,6 +93,6 @@ def test_another_day_than_today_is_refused_where_the_site_does_not_allow_trials(
     refused = world.run(world.night(config=config))
     assert refused.code == 4, (refused.code, refused.said)
     assert "is for trials" in refused.said
-    # nothing but the record of the refused run itself, and the head of its journal
+    # only the record of the refused run itself and the head of its journal
     written = {dn.partition(",")[2] for dn, _ in world.stamps() ^ before}
     assert written == {f"ou=runs,{STATE}", f"ou=journals,{STATE}"}

@@ -1,4 +1,4 @@
-"""TERM, INT and HUP in the middle of a nightly: a clean stop. A reader that goes away: silence."""
+"""TERM, INT and HUP in the middle of a nightly stop it cleanly. A reader that goes away causes no message."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def stopped(world: World, seed: int, rounds: int) -> Counter[str]:
-    """Sends a signal at a random moment, so many times; what the runs made of it."""
+    """Sends a signal at a random moment, `rounds` times; returns how the runs ended."""
     rng = random.Random(seed)
     ends: Counter[str] = Counter()
     for number in range(rounds):
@@ -44,7 +44,7 @@ def stopped(world: World, seed: int, rounds: int) -> Counter[str]:
         done = check_half(world)
         journalled = story(world)
         assert world.lock() is None, "the lock was not given back"
-        # what was made is journalled as made, the rest as not made, nothing is in doubt
+        # what was made is journalled as made, the rest as not made; nothing is in doubt
         assert all(len(verdicts) == 1 for verdicts in journalled.verdicts.values())
         assert set(journalled.written) == done
         records = [r for r in world.runs().values() if r["as_of"] == "2026-09-02"]
@@ -57,7 +57,7 @@ def stopped(world: World, seed: int, rounds: int) -> Counter[str]:
             name = "came too late"
             check_journal(world)
         else:
-            # after its last word a run lets go of the signals, and a process may be ended
+            # after its last message a run no longer handles signals, so the process may be killed
             name = "came after the end"
             assert ended.code == -asked or ended.code == 130, (ended.code, ended.said)
             assert [r["status"] for r in records] == ["done"]
@@ -104,7 +104,7 @@ def test_a_signal_before_anything_was_begun_leaves_nothing(world: World) -> None
     need_strace()
     before = world.stamps()
     for asked in ASKING:
-        # as soon as it is piactl that runs: it opens its configuration
+        # as soon as piactl itself runs: it opens its configuration
         code, out = signalled(world, asked, "openat", 1, path=world.config)
         assert f"--- {asked.name} " in (world.folder / "strace.log").read_text()
         assert out == ""

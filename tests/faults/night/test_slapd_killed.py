@@ -14,13 +14,13 @@ from .world import IN_FLIGHT, World
 
 LIMIT = 40.0
 """Seconds within which a run has to end, whatever becomes of the server: four tries to read one write back,
-and the last words of the run, each within the 5 seconds of one operation."""
+and the end of the run, each within the 5 seconds of one operation."""
 ENOUGH = 20
-"""Rounds of which each way to end has its share."""
+"""The number of rounds from which on each way to end must occur."""
 
 
 def kill_the_server(world: World, seed: int, rounds: int) -> Counter[str]:
-    """kill -9 of slapd during the writes of a night, so many times: what became of the runs."""
+    """kill -9 of slapd during the writes of a night, `rounds` times; returns how the runs ended."""
     rng = random.Random(seed)
     ends: Counter[str] = Counter()
     resolved = 0
@@ -28,7 +28,7 @@ def kill_the_server(world: World, seed: int, rounds: int) -> Counter[str]:
         world.reset()
         began = time.monotonic()
         run = world.spawn(world.night())
-        # at a random moment of the writes, and back after a while or only when the run has given up
+        # at a random moment of the writes; it is back after a while, or only when the run has given up
         batch, back = rng.randint(1, 3), rng.choice([0.0, rng.uniform(0, 2), None])
         wait_into_batch(world, run, batch * 200 - 98, rng)
         struck = run.poll() is None
@@ -67,8 +67,8 @@ def test_slapd_killed_while_it_writes(world: World) -> None:
 
 @pytest.mark.long
 def test_slapd_killed_while_it_writes_often(world: World, rounds: int) -> None:
-    """Each way in which a run ends comes often enough to be tried, where there are enough rounds to ask it:
-    in a few, chance may leave one of them out."""
+    """Each way in which a run can end occurs often enough, if there are enough rounds: with few, one of them
+    may be missing by chance."""
     ends = kill_the_server(world, seed=1061, rounds=rounds)
     assert ends["too late"] <= max(0.2 * rounds, min(1, rounds - 1))
     if rounds >= ENOUGH:
@@ -77,7 +77,7 @@ def test_slapd_killed_while_it_writes_often(world: World, rounds: int) -> None:
 
 
 def test_a_directory_that_is_full_stops_the_run_with_the_advice(world: World) -> None:
-    # free pages in the file would take the whole night
+    # without this, the free pages in the file would have room for the whole night
     world.rewrite_database()
     size = (world.folder / "slapd" / "data" / "data.mdb").stat().st_size
     world.server_settings(maxsize=str(size + 96 * 4096))
@@ -91,7 +91,7 @@ def test_a_directory_that_is_full_stops_the_run_with_the_advice(world: World) ->
     journalled = story(world)
     assert set(journalled.written) == done
     assert all(len(verdicts) == 1 for verdicts in journalled.verdicts.values())
-    # still full: it stops again, and makes nothing worse
+    # the directory is still full: the run stops again and makes nothing worse
     again = world.run(world.night())
     assert again.code == 1, (again.code, again.said)
     assert check_half(world) >= done

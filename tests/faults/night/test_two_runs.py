@@ -58,7 +58,7 @@ def test_a_second_run_leaves_at_once_and_names_the_first(world: World) -> None:
     assert wait_for_lines(world, first, 102)
     lock = world.lock()
     assert lock is not None
-    # held still while the others ask, so that this is no matter of speed
+    # stopped while the others ask, so that the result does not depend on speed
     os.kill(first.pid, signal.SIGSTOP)
     before = world.stamps()
     try:
@@ -68,7 +68,7 @@ def test_a_second_run_leaves_at_once_and_names_the_first(world: World) -> None:
             assert f"run {lock['run']}" in late.said
             assert f"process {first.pid}" in late.said
             assert lock["host"] in late.said
-        # nothing of theirs is written, no record and no line of the journal either
+        # nothing of theirs is written, neither a record nor a line of the journal
         assert world.stamps() == before
     finally:
         os.kill(first.pid, signal.SIGCONT)
@@ -81,7 +81,7 @@ def test_a_second_run_leaves_at_once_and_names_the_first(world: World) -> None:
 
 
 def pairs(world: World, seed: int, rounds: int) -> Counter[str]:
-    """Starts two at (nearly) the same moment, so many times; how each pair ended."""
+    """Starts two runs at (nearly) the same moment, `rounds` times; returns how the pairs ended."""
     rng = random.Random(seed)
     ends: Counter[str] = Counter()
     for number in range(rounds):
@@ -123,7 +123,7 @@ def test_the_lock_of_another_host_holds_until_it_has_expired(world: World) -> No
     refused = world.run(world.night())
     assert refused.code == 7, refused.said
     assert "run 20260902T010203-abcdef of piactl on other.example (process 4242)" in refused.said
-    # clocks of two hosts differ: one that has only just expired may be alive
+    # the clocks of two hosts differ: the run of a lock that has just expired may still be alive
     put_lock(world, expires=(now - timedelta(seconds=5)).isoformat())
     before = world.stamps()
     assert world.run(world.night()).code == 7
@@ -148,7 +148,7 @@ def test_a_lock_taken_by_another_hand_in_mid_run_ends_the_run(world: World) -> N
     assert ended.code == 7, ended.said
     assert "another run took over the lock" in ended.said
     done = check_half(world)
-    # what was in hand was ended, more was not begun
+    # the writes in hand were finished, no others were begun
     assert len(done) < len(world.changed) - 50
     lock = world.lock()
     assert lock is not None, "the lock of the other run was given back by this one"
@@ -171,7 +171,7 @@ clock.utc_now = lambda: real() + timedelta(seconds=400 if os.path.exists("jump")
 
 
 def test_a_run_that_slept_longer_than_its_lock_writes_nothing_more(world: World) -> None:
-    """As when the machine was suspended in the middle of a batch and another host took over meanwhile."""
+    """As if the machine was suspended in the middle of a batch and another host took over meanwhile."""
     jump = world.folder / "jump"
     began = time.monotonic()
     run = world.spawn(world.night(prelude=CLOCK_THAT_JUMPS))
@@ -187,10 +187,10 @@ def test_a_run_that_slept_longer_than_its_lock_writes_nothing_more(world: World)
     finally:
         jump.unlink(missing_ok=True)
     assert ended.code == 7, ended.said
-    # by the check before a write, or by that between the intents of a batch and its first write
+    # found by the check before a write, or by the one between the intents of a batch and its first write
     assert "expired before it was renewed" in ended.said or "another run took over the lock" in ended.said
     done = check_half(world)
-    # only what was on its way when it was stopped
+    # only the writes in flight when it was stopped
     assert before <= len(done) < before + IN_FLIGHT
     journalled = story(world)
     outcomes = Counter(verdict for verdicts in journalled.verdicts.values() for verdict in verdicts)
@@ -208,10 +208,10 @@ RunLock.keep = lambda self: None
 
 @pytest.mark.parametrize("identity", ["one per host", "the same"])
 def test_the_server_refuses_a_run_whose_lock_was_taken_over(world: World, identity: str) -> None:
-    """A run that is stopped after it looked at its lock, and goes on after another host took over.
+    """A run is stopped after it checked its lock, and goes on after another host took over.
 
-    Of two hosts with one identity the server cannot tell which one writes: that is why a takeover from the
-    same identity is refused.
+    The server cannot tell two hosts with the same identity apart: that is why a takeover from the same
+    identity is refused.
     """
     began = time.monotonic()
     run = world.spawn(world.night(prelude=CHECKS_ITS_LOCK_NO_MORE))
@@ -227,7 +227,7 @@ def test_the_server_refuses_a_run_whose_lock_was_taken_over(world: World, identi
         return
     assert ended.code == 7, ended.said
     assert "another run took over the lock; the server refused" in ended.said
-    # what was on its way when it was stopped may have been made before the takeover
+    # the writes in flight when it was stopped may have been made before the takeover
     assert before <= done < before + IN_FLIGHT
     assert (world.lock() or {})["host"] == "other.example"
     put_lock(world, expires=(datetime.now(UTC) - timedelta(seconds=300)).isoformat())

@@ -1,8 +1,8 @@
-"""A directory of invented people on a real slapd, put back to the same night before every fault.
+"""A directory of invented people on a real slapd, reset to the same night before every fault.
 
 `World.reset` gives the state after a first load: some 240 accounts. `World.feeds` are the feeds of the next
-night, a rentrée in which nearly everybody changes, and `World.reference` is what an undisturbed run of
-them leaves. A fault is done to a run of those feeds; what comes of it is compared with that.
+night, a rentrée in which nearly everybody changes, and `World.reference` is what an undisturbed run with
+them leaves. A fault strikes a run with these feeds; its result is compared with the reference.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ FIRST, NEXT = date(2026, 8, 22), date(2026, 9, 2)
 LOCK = f"cn=lock,{STATE}"
 LOG = "cn=accesslog"
 IN_FLIGHT = DirectorySettings((), "", "", "", {}).in_flight
-"""How many writes of a night may be on their way at once."""
+"""How many writes of a night may be in flight at once."""
 
 _VOLATILE = frozenset(
     "entryUUID entryCSN createTimestamp modifyTimestamp creatorsName modifiersName structuralObjectClass "
     "entryDN subschemaSubentry hasSubordinates memberOf".split()
 )
-"""The server's own, and what it says of an account by the groups, which are compared themselves."""
+"""What the server sets itself, and memberOf, which follows from the groups, which are compared themselves."""
 _KEPT = ("slapd/data", "slapd/log", "journal", "state")
-"""The folders that make the morning before the night."""
+"""The folders that are restored to the morning before the night."""
 Entries = dict[str, dict[str, list[bytes]]]
 
 
@@ -61,7 +61,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All that a run is to leave: every attribute of every account and static group, and piactl's memory."""
+    """All that a run should leave: every attribute of every account and static group, and piactl's memory."""
 
     entries: Mapping[str, Mapping[str, list[bytes]]]
     memory: Mapping[str, Any]
@@ -74,9 +74,9 @@ class Snapshot:
 
 @dataclass
 class World:
-    """One sandbox with its files. `changed` are the names of the accounts that the night changes, `begin` the
-    number of the last journal line before it, `seconds` how long an undisturbed run took here, `limit` how
-    long any run may take."""
+    """One sandbox with its files. `changed` are the DNs of the accounts and groups that the night changes,
+    `begin` is the number of the last journal line before it, `seconds` how long an undisturbed run took here,
+    `limit` how long any run may take."""
 
     folder: Path
     feeds: tuple[str, ...] = ()
@@ -90,20 +90,20 @@ class World:
     # ---- the program
 
     def command(self, *words: str, config: Path | None = None, prelude: str = "") -> list[str]:
-        """The words that start piactl; `prelude` is Python that runs in that process before it."""
+        """The words that start piactl; `prelude` is Python code that runs before it in the same process."""
         start = (
             ["-c", f"{prelude}\nfrom piactl.cli.main import main\nmain()"] if prelude else ["-m", "piactl"]
         )
         return [sys.executable, *start, "--config", str(config or self.config), *words]
 
     def night(self, *, config: Path | None = None, prelude: str = "") -> list[str]:
-        """The command of the night: the nightly of `feeds`."""
+        """The command of the night: `nightly` with `feeds`."""
         return self.command("nightly", "--as-of", str(NEXT), *self.feeds, config=config, prelude=prelude)
 
     def spawn(self, command: list[str], **options: Any) -> subprocess.Popen[str]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
         return subprocess.Popen(
-            # nohup, and a shell that starts tests in the background, leave signals ignored
+            # nohup, and a shell that starts tests in the background, make signals ignored
             ["env", "--default-signal=HUP,INT", *command],
             cwd=self.folder,
             env=environment,
@@ -115,7 +115,7 @@ class World:
         )
 
     def run(self, command: list[str], **options: Any) -> Ended:
-        """Runs to the end, at most `limit` seconds."""
+        """Runs a command to its end, for at most `limit` seconds."""
         began = time.monotonic()
         return self.wait(self.spawn(command, **options), began)
 
@@ -141,7 +141,7 @@ class World:
         return self.folder / "journal" / "piactl.jsonl"
 
     def configure(self, name: str, *, base: Path | None = None, **changes: Any) -> Path:
-        """A second configuration of the same site, that of `base` in which `changes` are otherwise."""
+        """A second configuration of the same site: that of `base` with `changes`."""
         settings = yaml.safe_load((base or self.config).read_text())
         for key, value in changes.items():
             place, _, inner = key.rpartition("__")
@@ -170,7 +170,7 @@ class World:
         start_sandbox(self.folder)
 
     def server_settings(self, **lines: str) -> None:
-        """Sets directives of the server's database and starts it anew: maxsize="...", readonly="on"."""
+        """Sets directives of the server's database and restarts it: maxsize="...", readonly="on"."""
         stop_sandbox(self.folder)
         path = self.folder / "slapd" / "slapd.conf"
         head, mark, tail = path.read_text().rpartition("\ndatabase mdb\n")
@@ -178,7 +178,7 @@ class World:
         for name, value in lines.items():
             tail = re.sub(rf"(?m)^{name} .*\n", "", tail)
             if value:
-                # database directives stand before the overlays, the suffix is the first of them
+                # database directives come before the overlays, and the suffix is the first of them
                 tail = re.sub(r"(?m)^(suffix .*\n)", rf"\g<1>{name} {value}\n", tail, count=1)
         path.write_text(head + mark + tail)
         self.start_slapd()
@@ -190,8 +190,8 @@ class World:
         edit: Callable[[str], str] = lambda ldif: ldif,
         base: str = SUFFIX,
     ) -> None:
-        """Writes the database of `base` anew, without the free pages that earlier writes left in its file:
-        its own content or that of another server, edited."""
+        """Writes the database of `base` anew, without the free pages that earlier writes left in its file.
+        Its content is its own or that of the server `like`, changed by `edit`."""
         stop_sandbox(self.folder)
         slapadd = find_software().slapadd
         slapcat = [slapadd.with_name("slapcat"), "-o", "ldif-wrap=no", "-b", base, "-f"]
@@ -211,7 +211,7 @@ class World:
         self.start_slapd()
 
     def restore(self) -> None:
-        """Ends the server, and puts everything back like `reset`."""
+        """Kills the server, and puts everything back like `reset`."""
         self.kill_slapd()
         saved = self.folder / "saved"
         for name in _KEPT:
@@ -230,7 +230,7 @@ class World:
 
     def keep(self, folder: Path) -> None:
         """Copies what a fault left to a new folder: journal, state files, messages of the server, and its
-        entries and access log as LDIF, also where the server is down."""
+        entries and access log as LDIF, even if the server is down."""
         for name in ("journal", "state"):
             shutil.copytree(self.folder / name, folder / name)
         shutil.copy(self.folder / "slapd.log", folder)
@@ -267,13 +267,13 @@ class World:
             connection.unbind()
 
     def entries(self, base: str = SUFFIX, attributes: tuple[str, ...] = ("*", "+")) -> Entries:
-        """All entries below `base`, every attribute unless others are given, as root."""
+        """All entries below `base` as root sees them, with every attribute unless others are given."""
         with self.root() as connection:
             connection.search(base, "(objectClass=*)", ldap3.SUBTREE, attributes=list(attributes))
             return {e["dn"]: dict(e["raw_attributes"]) for e in connection.response if "dn" in e}
 
     def stamps(self, base: str = SUFFIX) -> frozenset[tuple[str, bytes]]:
-        """Name and entryCSN of every entry: no two are equal after any write."""
+        """The DN and entryCSN of every entry: after any write the set differs."""
         entries = self.entries(base, ("entryCSN",))
         return frozenset((dn, values["entryCSN"][0]) for dn, values in entries.items())
 
@@ -281,7 +281,7 @@ class World:
         return snapshot(self.entries(f"ou=ac-amiens,ou=education,{SUFFIX}"))
 
     def expect(self) -> None:
-        """Takes what is there now, after an undisturbed night, for what every night has to end in."""
+        """Makes the present content, after an undisturbed night, the reference for every night."""
         self.reference = self.snapshot()
         was, now = self.before.entries, self.reference.entries
         self.changed = frozenset(dn for dn in {*was, *now} if was.get(dn) != now.get(dn))
@@ -295,7 +295,7 @@ class World:
         return {record["run"]: record for record in records if "status" in record}
 
     def lock(self) -> dict[str, Any] | None:
-        """The record of the lock, None where nobody holds it."""
+        """The record of the lock, None if nobody holds it."""
         with self.root() as connection:
             try:
                 connection.search(LOCK, "(objectClass=*)", ldap3.BASE, attributes=["piactlData"])
@@ -308,7 +308,7 @@ class World:
         return [line for line in read_lines(str(self.journal)) if line.seq > self.begin]
 
     def fill(self) -> int:
-        """How many lines the journal has got since the night began, cheaply: from its head file."""
+        """How many lines the journal has got since the night began, read quickly from its head file."""
         with contextlib.suppress(FileNotFoundError, ValueError):
             return int(Path(f"{self.journal}.head").read_text()[:20]) - self.begin
         return 0
@@ -323,7 +323,7 @@ def snapshot(entries: Entries) -> Snapshot:
         elif dn.endswith((f",ou=sources,{STATE}", f",ou=waiting,{STATE}")):
             memory[dn] = (values["piactlData"], values.get("piactlNextDue"))
         elif dn == f"cn=state,{STATE}":
-            # which run it was, the plan it made and the accounts it found are its own
+            # the run, its plan and the accounts that it found differ between runs
             record = json.loads(values["piactlData"][0])
             memory[dn] = {n: value for n, value in record.items() if n not in ("run", "plan", "census")}
     return Snapshot(accounts, memory)

@@ -1,8 +1,8 @@
-"""Compares directories and journals value by value, by what the files and the wire say.
+"""Compares directories and journals value by value, as the files and the wire show them.
 
-It uses nothing of piactl: entries come from `ldapsearch`, the journal is read as JSON, and digests and the
-chain are computed by the rules that the documents state. Every function returns its findings in words; an
-empty list means that there are none.
+It uses no code of piactl: entries come from `ldapsearch`, the journal is read as JSON, and digests and the
+chain are computed by the rules in the documents. Every check returns its findings in words; an empty list
+means that there are none.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from pathlib import Path
 from typing import Any
 
 Entries = Mapping[str, Mapping[str, Sequence[bytes]]]
-"""Entries by DN, their values by attribute, sorted; names of attributes in lower case."""
+"""Entries by DN; sorted values by attribute, with names of attributes in lower case."""
 
 OF_A_SERVER = frozenset(
     "entrycsn modifiersname modifytimestamp contextcsn auditcontext entrydn subschemasubentry".split()
 )
-"""What each server has of its own, or stamps anew where replication resolves a conflict."""
+"""What each server sets itself, or sets anew when replication resolves a conflict."""
 OF_A_RUN = OF_A_SERVER | frozenset("entryuuid createtimestamp creatorsname".split())
 """What differs between two runs of the same nights."""
 ACKNOWLEDGED = ("applied", "unchanged")
 BEGINNING = 6
-"""The hexadecimal digits that the intent of a new entry has of each digest."""
+"""The number of hexadecimal digits of each digest that the intent of a new entry has."""
 
 
 # ---- directories
 
 
 def directory(uri: str, base: str) -> Entries:
-    """All entries below `base` with every attribute, passwords and operational ones too, as root."""
+    """All entries below `base` as root sees them: every attribute, also passwords and operational ones."""
     command = [
         "ldapsearch",
         "-Q",
@@ -87,8 +87,8 @@ def differences(one: Entries, other: Entries, ignored: Collection[str] = OF_A_SE
 
 
 def of_nights(entries: Entries) -> Entries:
-    """What two runs of the same nights leave alike: all but the records of runs, the heads of their journals
-    and the lock."""
+    """The entries that are the same after two runs of the same nights: all except the records of runs, the
+    heads of their journals and the lock."""
     remaining: dict[str, Mapping[str, Sequence[bytes]]] = {}
     for dn, entry in entries.items():
         of_runs = ",ou=runs,ou=piactl," in dn or ",ou=journals,ou=piactl," in dn
@@ -105,7 +105,7 @@ def of_nights(entries: Entries) -> Entries:
 def doubled(
     entries: Entries, attributes: Iterable[str] = ("supannempid", "piactlidentifier", "uid")
 ) -> list[str]:
-    """Values that two entries have, of attributes that name one person or one account; a second password."""
+    """Values of attributes for one person or account that two entries have; second passwords."""
     findings = []
     for name in attributes:
         owners: dict[bytes, str] = {}
@@ -129,7 +129,7 @@ def lines(journal: Path) -> list[dict[str, Any]]:
 
 
 def chain_faults(journal: Path) -> list[str]:
-    """Lines whose number, hash or predecessor is not that of an unbroken chain."""
+    """Lines whose number, hash or predecessor breaks the chain."""
     faults = []
     previous = "0" * 64
     for number, line in enumerate(lines(journal), 1):
@@ -144,7 +144,7 @@ def chain_faults(journal: Path) -> list[str]:
 
 
 def outcome_faults(journal: Path) -> list[str]:
-    """Intents that have no outcome, or more than one, and outcomes of no intent."""
+    """Intents that have no outcome or several, and outcomes without an intent."""
     verdicts: dict[int, list[str]] = {}
     faults = []
     for line in lines(journal):
@@ -163,7 +163,7 @@ def outcome_faults(journal: Path) -> list[str]:
 
 
 def lost_writes(journal: Path, keys: Path, entries: Entries, since: int = 0) -> list[str]:
-    """What the journal says was written and is not there: entries, values, and values that were to go.
+    """What the directory lacks of the writes in the journal: entries, values, and removals of values.
 
     Only writes after line `since` count, in the order of the journal: a later one may undo an earlier one.
     """
@@ -177,7 +177,7 @@ def lost_writes(journal: Path, keys: Path, entries: Entries, since: int = 0) -> 
             both = found if isinstance(found, dict) else {"added": found, "removed": []}
             for side, written in (("removed", False), ("added", True)):
                 expected |= {(dn, name.lower(), digest): written for digest in both[side]}
-                # what a new entry had, of which its intent has the beginning
+                # the values of a new entry, of which its intent has only the beginnings of digests
                 begun = [
                     (dn, name.lower(), digest[: digest.find("}") + 1 + BEGINNING]) for digest in both[side]
                 ]
@@ -220,8 +220,8 @@ def acknowledged(journal: Path, since: int) -> list[dict[str, Any]]:
 
 
 def _named(line: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, Any]:
-    """The beginnings of digests that the intent of a new entry has, by the attributes that the line before
-    the first such intent names."""
+    """The beginnings of digests in the intent of a new entry, by attribute; the line before the first such
+    intent names the attributes."""
     if "digests" not in line:
         return {}
     pairs = zip(names["attributes"], line["digests"].split(" "), strict=True)
@@ -234,7 +234,7 @@ def tags(text: str, key: str) -> list[str]:
 
 
 def _digests(dn: str, name: str, values: Sequence[bytes], keys: Mapping[str, str]) -> set[str]:
-    """HMAC-SHA-256 of purpose, entry, attribute and value, under each key."""
+    """The HMAC-SHA-256 of purpose, entry, attribute and value under each key."""
     return {
         "{" + key + "}" + hmac.digest(bytes.fromhex(secret), _text(dn, name, value), "sha256").hex()
         for value in values

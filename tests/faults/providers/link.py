@@ -1,4 +1,4 @@
-"""A TCP proxy to a socket of a server: it delays what it carries, and can be cut and mended."""
+"""A TCP proxy to a socket of a server: it delays the data, and can be cut and mended."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RESET = struct.pack("ii", 1, 0)
 
 @dataclass(eq=False)
 class _Way:
-    """One direction of a connection: bytes from `source`, each with the moment at which `sink` gets them."""
+    """One direction of a connection: the bytes from `source`, with the moments at which `sink` gets them."""
 
     source: socket.socket
     sink: socket.socket
@@ -28,8 +28,8 @@ class _Way:
 class Link:
     """Listens on 127.0.0.1 and carries each connection to `target`, a Unix socket or a port of 127.0.0.1.
 
-    `delay` is the seconds for which it holds every byte of both directions; it may change at any time.
-    `carried` counts the bytes that came through, `refused` the connections that met a cut link.
+    `delay` is the time in seconds for which it holds every byte in both directions; it may change at any
+    time. `carried` counts the bytes that passed, `refused` the connections that met a cut link.
     """
 
     def __init__(self, target: Path | int) -> None:
@@ -53,7 +53,7 @@ class Link:
         self._thread.start()
 
     def cut(self) -> None:
-        """Resets every connection, with what is on its way; new ones are reset. Returns when that is done."""
+        """Resets every connection, with the data on its way, and new ones. Returns when that is done."""
         self._whole = False
         self._quiet.clear()
         self._wake.send(b"!")

@@ -1,8 +1,8 @@
 """Two providers of one directory by delta-syncrepl, each with piactl's schema, rights and overlays.
 
-What one pulls from the other goes through a `Link` of the test, which sets the lag, and makes and ends a
-partition. Over TLS, piactl and the providers use ldaps with certificates of a private CA.
-`Pair.reset` puts both back to the morning before the night of `World`.
+Replication goes through a `Link` of the test, which sets the lag, and begins and ends a partition. Over TLS,
+piactl and the providers use ldaps with certificates of a private CA. `Pair.reset` puts both back to the
+morning before the night of `World`.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from .checker import (
 from .link import Link
 
 CONVERGED = 120.0
-"""Seconds within which two providers that reach each other have the same contextCSN. Where both refresh at
-the same time, slapd refuses one of them (53), which tries again after a minute."""
+"""Seconds within which two providers that reach each other have the same contextCSN. If both refresh at the
+same time, slapd refuses one of them (53), which tries again after a minute."""
 _ROOT = tree_settings()["root"]
 _ON_THE_FIRST_DAY = f"""
 from datetime import date
@@ -103,12 +103,12 @@ class Pair:
     # ---- lag and partition
 
     def lag(self, seconds: float) -> None:
-        """What one provider sends to the other arrives so much later."""
+        """Delays what one provider sends to the other by `seconds`."""
         for link in self.links:
             link.delay = seconds
 
     def part(self) -> None:
-        """Neither provider reaches the other; what is on its way is lost."""
+        """Separates the providers; data on the way are lost."""
         for link in self.links:
             link.cut()
 
@@ -117,11 +117,11 @@ class Pair:
             link.mend()
 
     def stamps(self) -> tuple[frozenset[bytes], frozenset[bytes]]:
-        """contextCSN of both: the last write of each provider that each of them has."""
+        """The contextCSN of both: the last write by each provider that each of them has."""
         return _context(self.one), _context(self.two)
 
     def converge(self, limit: float = CONVERGED) -> float:
-        """Waits until both have the same contextCSN; the seconds it took. Fails after `limit`."""
+        """Waits until both have the same contextCSN; returns the seconds it took. Fails after `limit`."""
         began = time.monotonic()
         while True:
             first, second = self.stamps()
@@ -134,8 +134,8 @@ class Pair:
     def come_back(self, *, in_turn: bool) -> None:
         """Starts the first provider again; returns when it has all that the second one wrote.
 
-        `in_turn`: the second asks it only then. What a killed provider wrote last may reach the other with
-        its next write only, so that `converge` would not end.
+        `in_turn`: the second one connects only then. The last writes of a killed provider may reach the other
+        only with its next write, so that `converge` would not end.
         """
         if in_turn:
             self.links[0].cut()
@@ -147,8 +147,8 @@ class Pair:
         self.links[0].mend()
 
     def begin_logs(self) -> None:
-        """Empties the access logs, which began before the servers had numbers: a server that was away read
-        everything anew, and resumes from the log of the other from now on."""
+        """Empties the access logs, which began before the servers had numbers. Until now a server that was
+        away read everything anew; from now on it resumes from the log of the other."""
         for world in (self.one, self.two):
             world.kill_slapd()
             for file in (world.folder / "slapd" / "log").iterdir():
@@ -161,12 +161,12 @@ class Pair:
     # ---- what is there
 
     def directories(self) -> tuple[Entries, Entries]:
-        """All entries of both, as their root sees them."""
+        """All entries of both as root sees them."""
         return directory(self.one.uri, SUFFIX), directory(self.two.uri, SUFFIX)
 
     def findings(self, *journals: Path) -> list[str]:
-        """All that is wrong, in words: between the two directories, of each against the undisturbed night, of
-        each against the journal, and in the journal itself. `journals` are those of other hosts."""
+        """Everything that is wrong, in words: between the two directories, between each of them and the
+        undisturbed night or the journal, and in the journal itself. `journals` are those of other hosts."""
         first, second = self.directories()
         findings = [f"the two servers: {finding}" for finding in differences(first, second)]
         own = (self.one.journal, self.one.begin)
@@ -184,7 +184,7 @@ class Pair:
         return findings
 
     def keep(self, folder: Path) -> None:
-        """Copies what a fault left on both servers to `folder`, see `World.keep`."""
+        """Copies what a fault left on both servers to `folder`; see `World.keep`."""
         for name, world in (("first", self.one), ("second", self.two)):
             (folder / name).mkdir()
             world.keep(folder / name)
@@ -195,7 +195,7 @@ class Pair:
         """Puts servers, journal and state files back; the providers reach each other without lag."""
         self.heal()
         self.lag(0.0)
-        # both are down at the same time: one would take what the other still has of the test before
+        # both must be down at the same time: one would get what the other still has from the previous test
         for world in (self.one, self.two):
             world.restore()
         for world in (self.one, self.two):
@@ -215,7 +215,7 @@ def _context(world: World) -> frozenset[bytes]:
 
 
 def _covers(one: frozenset[bytes], other: frozenset[bytes]) -> bool:
-    """Whether `one` has of each provider a CSN at least as new as `other`."""
+    """Whether `one` has for each provider a CSN that is at least as new as in `other`."""
     newest = {csn.split(b"#")[2]: csn for csn in one}
     return all(newest.get(csn.split(b"#")[2], b"") >= csn for csn in other)
 
@@ -223,7 +223,7 @@ def _covers(one: frozenset[bytes], other: frozenset[bytes]) -> bool:
 def build_pair(people: int = PEOPLE, *, tls: bool = False) -> Pair:
     """Both providers started after the first load, with the result of the undisturbed night.
 
-    Some of the accounts have passwords, activation passwords and locks, see `_give_passwords`.
+    Some of the accounts have passwords, activation passwords and locks; see `_give_passwords`.
     """
     one = build_world(people, accesslog=True, arrange=_give_passwords)
     one.limit = CONVERGED + 30  # a run waits for the other server
@@ -267,13 +267,13 @@ def build_pair(people: int = PEOPLE, *, tls: bool = False) -> Pair:
 
 
 def _replicate(world: World, made_in: Path, number: int, other: Link, password: str) -> None:
-    """The settings of one provider, kept for every morning: those of the sandbox, and replication."""
+    """Writes the settings of one provider, which resets restore: those of the sandbox and replication."""
     text = (world.folder / "slapd" / "slapd.conf").read_text().replace(str(made_in), str(world.folder))
     lines = f"serverID {number}\n"
     if tls := other.uri.startswith("ldaps"):
         lines += "".join(f"TLSCertificate{w} {made_in / world.folder.name}.{e}\n" for w, e in _CERTIFICATE)
     text = _inserted(text, r"pidfile .*\n", lines)
-    # the log is what the other one reads
+    # the other provider reads the log
     text = _inserted(text, r"# ---- the directory\n", _LOG_PROVIDER)
     consumer = _CONSUMER.format(
         number=number,
@@ -289,7 +289,7 @@ def _replicate(world: World, made_in: Path, number: int, other: Link, password: 
 
 
 def _serve_ldaps(world: World, ca: Path) -> int:
-    """Has the provider serve ldaps too, with a certificate of the private CA in `ca`; its port."""
+    """Makes the provider serve ldaps too, with a certificate of the private CA in `ca`; returns its port."""
     made = Certificates(ca)
     if not (ca / "ca.pem").exists():
         made.ca("ca", *RIGHT_CA)
@@ -317,7 +317,7 @@ def ldaps_too() -> Iterator[None]:
 
 
 def write_once(world: World) -> None:
-    """A write and its contrary: the provider has a CSN of its own from now on."""
+    """Writes and undoes the write: from then on the provider has its own CSN."""
     with world.root() as connection:
         for operation in (ldap3.MODIFY_ADD, ldap3.MODIFY_DELETE):
             connection.modify(SUFFIX, {"description": [(operation, [world.folder.name])]})
@@ -330,7 +330,7 @@ def _inserted(text: str, before: str, addition: str) -> str:
 
 
 def _give_passwords(world: World) -> None:
-    """Of twelve accounts with an activation password six people choose their own; one is locked out by wrong
+    """Gives twelve accounts an activation password; six people choose their own, one is blocked by wrong
     passwords, and an administrator locks one."""
     uids = sorted(dn.split(",")[0].removeprefix("uid=") for dn in world.snapshot().accounts)[::19][:12]
     codes = world.folder / "codes.csv"
@@ -352,7 +352,7 @@ def _done(world: World, *words: str) -> None:
 
 
 def _simple_bind(world: World, uid: str, password: str, then: str = "") -> None:
-    """Binds as an account; with `then`, its owner makes that the password."""
+    """Binds as an account; with `then`, its owner makes this the password."""
     dn = f"uid={uid},{ACCOUNTS}"
     ldap_server = ldap3.Server(world.uri, get_info=ldap3.NONE)
     connection = ldap3.Connection(ldap_server, dn, password, raise_exceptions=True, receive_timeout=30)
