@@ -55,7 +55,7 @@ def test_a_quick_bench_shows_every_case() -> None:
 
 
 @pytest.mark.long
-def test_the_entries_of_a_prepared_directory_are_those_of_a_first_load(tmp_path: Path) -> None:
+def test_a_night_on_a_prepared_directory_has_nothing_to_write(tmp_path: Path) -> None:
     """The entries are made in parts and loaded by slapadd; they leave the following night nothing to do."""
     program = (
         "import sys; import bench.__main__ as bench, bench.cases as cases, bench.prepared as prepared\n"

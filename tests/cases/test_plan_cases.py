@@ -422,14 +422,14 @@ def test_plan(case: Given, tmp_path: Path) -> None:
     ],
     ids=lambda wrong: " ".join(wrong),
 )
-def test_a_case_that_is_not_in_form_is_refused(wrong: Given) -> None:
+def test_a_malformed_case_is_refused(wrong: Given) -> None:
     good = {"case": "a case", "why": "there is a reason", "changes": [{"create": "claire.dubreuil"}]}
     check_form(good)
     with pytest.raises(AssertionError):
         check_form({key: value for key, value in {**good, **wrong}.items() if value is not None})
 
 
-def test_cases_have_names_of_their_own() -> None:
+def test_every_case_has_a_unique_name() -> None:
     names = [case.values[0]["case"] for case in CASES]
     assert len(names) == len(set(names))
     assert len(names) >= 100

@@ -35,7 +35,7 @@ def test_help_loads_nothing_heavy(words: list[str]) -> None:
     assert "piactl.cli.commands.doctor" not in loaded
 
 
-def test_every_command_of_the_table_is_there() -> None:
+def test_the_command_tree_matches_the_table_of_commands() -> None:
     tree = assembled(whole=True)
     names = set()
     for name, command in tree.commands.items():  # type: ignore[attr-defined]
@@ -45,7 +45,7 @@ def test_every_command_of_the_table_is_there() -> None:
     assert set(NOUNS) == {words.split()[0] for words in COMMANDS if " " in words}
 
 
-def test_help_of_one_looks_the_same_however_much_is_loaded() -> None:
+def test_help_is_the_same_if_one_or_all_commands_are_loaded() -> None:
     tree = assembled(whole=True)
     for noun in ("", *NOUNS):
         subtree = assembled(*asked([noun, "--help"]))
@@ -72,7 +72,7 @@ def test_short_helps_fit_a_line() -> None:
         ([], ("", "")),
     ],
 )
-def test_asked(arguments: list[str], words: tuple[str, str]) -> None:
+def test_the_command_is_found_among_the_arguments(arguments: list[str], words: tuple[str, str]) -> None:
     assert asked(arguments) == words
 
 
@@ -92,7 +92,7 @@ def test_values_are_read_without_pydantic() -> None:
     assert "pydantic" not in loaded
 
 
-def test_values_are_those_that_typer_reads() -> None:
+def test_option_values_are_read_as_typer_reads_them() -> None:
     for words in COMMANDS:
         fast: list[object] = []
         slow: list[object] = []
@@ -124,7 +124,7 @@ def _read(runtime: object, value: object, parameter: object) -> object:
         return str(error)
 
 
-def test_a_command_named_first_is_assembled_alone() -> None:
+def test_a_command_assembled_alone_has_the_same_parameters() -> None:
     for words in ("account show", "why"):
         noun, _, verb = words.partition(" ")
         alone, beside = assembled(noun, verb, alone=True), assembled(noun, verb)

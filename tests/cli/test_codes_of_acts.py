@@ -122,12 +122,14 @@ def test_exit_code(academy: Academy, name: str) -> None:
         assert ran.err.startswith("piactl: ")
 
 
-def test_the_other_codes_are_those_of_plans_of_bugs_and_of_a_no_at_a_terminal() -> None:
+def test_all_codes_but_changes_bug_and_declined_have_a_case() -> None:
     others = {Exit.CHANGES, Exit.BUG, Exit.DECLINED}
     assert {code for code, _, _ in CODES.values()} == set(Exit) - others
 
 
-def test_a_bug_says_where_and_nothing_of_what(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_reported_with_its_place_and_no_data(
+    academy: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*_: object, **__: object) -> None:
         raise KeyError("20E9512345XYZ")
 

@@ -34,7 +34,7 @@ def loaded(academy: Academy) -> Academy:
     return academy
 
 
-def test_a_whole_night_as_processes(academy: Academy) -> None:
+def test_a_night_works_if_each_command_is_a_process(academy: Academy) -> None:
     feed = academy.feed(row(), day=DAY)
     first = academy.spawn("nightly", feed, "--as-of", DAY)
     assert (first.code, first.err) == (0, "")
@@ -48,7 +48,7 @@ def test_a_whole_night_as_processes(academy: Academy) -> None:
     assert academy.spawn("runs", "list", "-o", "ndjson").out.count("\n") == 2
 
 
-def test_head_is_silent(academy: Academy) -> None:
+def test_a_reader_that_closes_the_pipe_causes_no_traceback(academy: Academy) -> None:
     """The reader closes the pipe: no message, no traceback, exit 0."""
     academy.night(DAY, academy.feed(*crowd(300), day=DAY))
     for words in (["account", "list", "-o", "ndjson"], ["plan", "--as-of", "2027-12-01", "-o", "json"]):
@@ -72,7 +72,7 @@ def test_head_is_silent(academy: Academy) -> None:
 
 
 @pytest.mark.parametrize("closed", ["stdin", "stdout", "stderr"])
-def test_closed_streams(loaded: Academy, closed: str) -> None:
+def test_account_list_works_with_a_closed_stream(loaded: Academy, closed: str) -> None:
     number = {"stdin": 0, "stdout": 1, "stderr": 2}[closed]
     ran = subprocess.run(
         ["sh", "-c", f'exec "$@" {number}>&-', "sh", *loaded.words("account", "list")],
@@ -89,7 +89,7 @@ def test_closed_streams(loaded: Academy, closed: str) -> None:
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_a_night_with_closed_streams(academy: Academy, closed: str) -> None:
+def test_a_night_with_closed_streams_leaves_the_journal_intact(academy: Academy, closed: str) -> None:
     """It runs, and no output gets into the journal, whose file could get the number of a closed stream."""
     feed = academy.feed(row(), row(matricule="1002", debut="demain"), day=DAY)
     ran = subprocess.run(
@@ -103,7 +103,7 @@ def test_a_night_with_closed_streams(academy: Academy, closed: str) -> None:
         assert "rejected or held; correct them" not in ran.stdout, "talk among the data"
 
 
-def test_a_bare_environment(loaded: Academy) -> None:
+def test_commands_work_in_a_bare_environment(loaded: Academy) -> None:
     """As under cron: no HOME, no locale, no terminal, nothing on stdin; accents are shown all the same."""
     feed = loaded.feed(row(nom_famille="Lœuvre"), day="2026-09-06")
     root = str(Path(__file__).parents[2])
@@ -132,7 +132,7 @@ def test_a_bare_environment(loaded: Academy) -> None:
         assert b"\x1b" not in ran.stdout + ran.stderr
 
 
-def test_an_account_is_shown_without_what_plans_need(loaded: Academy) -> None:
+def test_account_show_and_why_load_few_modules(loaded: Academy) -> None:
     """Each module that is loaded costs a command half a millisecond or more."""
     code = (
         "import sys\nfrom piactl.cli.main import run\nrun(sys.argv[1:])\nprint(*sys.modules, file=sys.stderr)"
@@ -169,7 +169,7 @@ def test_list_in_every_layout(loaded: Academy) -> None:
     assert "Nour Caron" in run("account", "list", "--as-of", DAY, "-o", "table").out
 
 
-def test_a_list_of_more_accounts_than_fit_in_memory_is_the_same(
+def test_account_list_is_the_same_if_it_exceeds_memory(
     loaded: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded.change("hugo.vasseur", displayName=["Autre Main"])
@@ -226,11 +226,11 @@ def test_list_filters(loaded: Academy) -> None:
 @pytest.mark.parametrize(
     "name", ["claire.dubreuil", "Claire.Dubreuil@ac-amiens.fr", "1001", " claire.dubreuil "]
 )
-def test_an_account_answers_to_all_its_names(loaded: Academy, name: str) -> None:
+def test_an_account_is_found_by_uid_address_or_matricule(loaded: Academy, name: str) -> None:
     assert loaded.show(name, DAY)["uid"] == "claire.dubreuil"
 
 
-def test_many_from_stdin_in_order(loaded: Academy) -> None:
+def test_accounts_named_on_stdin_are_shown_in_order(loaded: Academy) -> None:
     names = "nour.caron\n\n1001\nnobody\nhugo.vasseur@ac-amiens.fr\n"
     ran = loaded.run("account", "show", "-", "-o", "ndjson", stdin=names)
     assert [json.loads(line)["uid"] for line in ran.out.splitlines()] == [
@@ -249,7 +249,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=range(len(HOSTILE)))
-def test_hostile_names_find_nobody_and_are_shown_harmless(loaded: Academy, name: str) -> None:
+def test_hostile_names_find_nobody_and_are_escaped(loaded: Academy, name: str) -> None:
     ran = loaded.run("account", "show", "--", name)
     assert ran.code == 9, ran.err
     assert ran.out == ""
@@ -261,7 +261,7 @@ def test_hostile_names_find_nobody_and_are_shown_harmless(loaded: Academy, name:
     "prenom",
     ["\x1b[31mClaire", "[/x]", "Cl\u202eaire", "=cmd()", "Claire\u200b", "Cla\x00ire", "<b>Claire</b>"],
 )
-def test_hostile_feeds_are_rejected_or_shown_harmless(academy: Academy, prenom: str) -> None:
+def test_hostile_text_in_feeds_is_rejected_or_escaped(academy: Academy, prenom: str) -> None:
     academy.night(DAY, academy.feed(row(matricule="1002"), day=DAY))
     feed = academy.feed(row(prenom=prenom), row(matricule="1002"), day="2026-09-06")
     outputs = [
@@ -283,7 +283,7 @@ def test_hostile_feeds_are_rejected_or_shown_harmless(academy: Academy, prenom: 
     )
 
 
-def test_hostile_values_put_by_another_hand_are_shown_harmless(loaded: Academy) -> None:
+def test_hostile_directory_values_are_escaped_in_tables_json_and_text(loaded: Academy) -> None:
     loaded.change("claire.dubreuil", displayName=["\x1b[31m=Claire\u202e [/x]"], givenName=["\x1b[31m[/x]"])
     for layout in ("table", "csv", "tsv", "json"):
         ran = loaded.run("account", "list", "-o", layout)
@@ -296,7 +296,7 @@ def test_hostile_values_put_by_another_hand_are_shown_harmless(loaded: Academy) 
     assert "\x1b" not in text
 
 
-def test_the_numen_is_nowhere(loaded: Academy) -> None:
+def test_a_numen_is_never_printed_or_stored(loaded: Academy) -> None:
     """It is not on the screen, in the directory, or in any file that piactl wrote."""
     feed = loaded.feed(
         row(numen=NUMEN, nom_usage="Aubry"),
@@ -345,7 +345,7 @@ def test_passwords_and_keys_are_nowhere_in_what_is_written(loaded: Academy) -> N
     assert not [secret for secret in secrets for text in texts if secret.encode() in text]
 
 
-def test_talk_goes_to_stderr_and_data_to_stdout(loaded: Academy) -> None:
+def test_messages_go_to_stderr_and_data_to_stdout(loaded: Academy) -> None:
     feed = loaded.feed(row(numen=NUMEN), row(matricule="1004", debut="demain"), day="2026-09-06")
     ran = loaded.spawn("nightly", feed, "--as-of", "2026-09-06", "-o", "json")
     assert ran.json["status"] == "done"
@@ -372,7 +372,7 @@ def test_version_and_help_need_no_configuration(tmp_path: Path) -> None:
         assert ran.stderr == ""
 
 
-def test_runs(loaded: Academy) -> None:
+def test_runs_are_listed_and_shown(loaded: Academy) -> None:
     loaded.night("2026-09-06")
     runs = loaded.run("runs", "list", "-o", "json").json
     assert [(r["as_of"], r["status"]) for r in runs] == [("2026-09-06", "done"), (DAY, "done")]
@@ -381,7 +381,7 @@ def test_runs(loaded: Academy) -> None:
     assert loaded.run("runs", "show", "20200101T000000-abcdef").code == 9
 
 
-def test_sandbox_by_command(tmp_path: Path) -> None:
+def test_sandbox_start_status_and_stop(tmp_path: Path) -> None:
     """One step makes a directory, a policy and a configuration; the data stay when it is stopped."""
     root = str(Path(__file__).parents[2])
     # a socket's path may not be long

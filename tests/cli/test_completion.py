@@ -31,7 +31,7 @@ def words(*typed: str) -> list[str]:
     return [word for word, _ in completed(typed)]
 
 
-def test_words_of_commands() -> None:
+def test_command_words_are_completed() -> None:
     assert set(words("")) == {w.split()[0] for w in COMMANDS}
     assert words("acc") == ["account"]
     assert set(words("account", "")) == {w.split()[1] for w in COMMANDS if w.startswith("account ")}
@@ -44,7 +44,7 @@ def test_words_of_commands() -> None:
         assert words(noun, ""), noun
 
 
-def test_options_are_those_of_the_commands() -> None:
+def test_suggested_options_match_those_of_each_command() -> None:
     for path in COMMANDS:
         noun, _, verb = path.partition(" ")
         command = assembled(noun, verb)
@@ -85,7 +85,7 @@ def test_options_are_those_of_the_commands() -> None:
         (["account", "lock", "x", "--rea"], ["--reason"]),
     ],
 )
-def test_values(typed: list[str], expected: list[str]) -> None:
+def test_option_values_are_completed(typed: list[str], expected: list[str]) -> None:
     assert words(*typed) == expected
 
 
@@ -109,7 +109,7 @@ def test_commands_and_options_load_nothing_heavy() -> None:
     assert not any(name.startswith("piactl.directory") for name in loaded)
 
 
-def test_one_account_is_shown_without_what_takes_long_to_load(people: Academy) -> None:
+def test_account_show_and_why_load_no_slow_modules(people: Academy) -> None:
     code = (
         "import sys, io, contextlib\nfrom piactl.cli.main import run\n"
         "with contextlib.redirect_stdout(io.StringIO()) as out: assert run(sys.argv[1:]) == 0\n"
@@ -142,7 +142,7 @@ def asked(people: Academy, *typed: str) -> list[str]:
     return words("--config", str(people.sandbox.config), *typed)
 
 
-def test_live_uids_services_profiles_runs(people: Academy) -> None:
+def test_uids_services_profiles_and_runs_are_completed(people: Academy) -> None:
     assert asked(people, "account", "show", "al") == ["alain.dubreuil", "alice.dubreuil"]
     assert asked(people, "account", "lock", "alain.dubreuil", "b") == ["boris.dubreuil"]
     assert asked(people, "account", "history", "alain.dubreuil", "") == []
@@ -164,7 +164,7 @@ def test_live_uids_services_profiles_runs(people: Academy) -> None:
     assert len(runs) == 2
 
 
-def test_live_cases(academy: Academy) -> None:
+def test_cases_are_completed(academy: Academy) -> None:
     """Two matricules that may be of one person."""
     person = {"prenom": "Alice", "nom_famille": "Dubreuil", "date_naissance": "1980-03-04"}
     academy.night(DAY, academy.feed(row(matricule="1", **person), row(matricule="2", **person)))
@@ -174,12 +174,14 @@ def test_live_cases(academy: Academy) -> None:
     assert asked(academy, "match", "show", cases[0][:4]) == [cases[0]]
 
 
-def test_fifty_uids_and_no_more(academy: Academy) -> None:
+def test_at_most_fifty_uids_are_suggested(academy: Academy) -> None:
     academy.night(DAY, academy.feed(*crowd(60)))
     assert len(asked(academy, "account", "show", "louise.v")) == 50
 
 
-def test_without_a_directory_there_is_silence(people: Academy, capsys: pytest.CaptureFixture[str]) -> None:
+def test_completion_is_silent_without_a_directory(
+    people: Academy, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = ["--config", str(people.sandbox.config)]
     people.sandbox.stop()
     for typed in (
@@ -193,7 +195,7 @@ def test_without_a_directory_there_is_silence(people: Academy, capsys: pytest.Ca
     assert (captured.out.replace("show\tShow accounts on any day.\n", ""), captured.err) == ("", "")
 
 
-def test_a_server_that_says_nothing_is_not_waited_for(people: Academy) -> None:
+def test_completion_gives_up_quickly_on_a_silent_server(people: Academy) -> None:
     config = people.sandbox.config
     text = config.read_text()
     with socket.socket() as silent:
@@ -210,19 +212,21 @@ def test_a_server_that_says_nothing_is_not_waited_for(people: Academy) -> None:
         assert time.monotonic() - began < 3
 
 
-def test_the_reader_is_enough(people: Academy) -> None:
+def test_completion_needs_only_the_reader_password(people: Academy) -> None:
     for other in ("nightly", "desk", "administrator"):
         (people.sandbox.folder / "secrets" / other).unlink()
     assert asked(people, "account", "show", "an") == ["anne.dubreuil"]
 
 
 @pytest.mark.parametrize("shell", SCRIPTS)
-def test_the_command_prints_the_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_piactl_completion_prints_the_script_of_each_shell(
+    shell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(["completion", shell]) == 0
     assert capsys.readouterr().out == SCRIPTS[shell]
 
 
-def test_another_shell(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unsupported_shell_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["completion", "tcsh"]) == 2
     assert "bash, zsh or fish" in capsys.readouterr().err
 
@@ -320,7 +324,7 @@ def test_in_zsh(people: Academy, tmp_path: Path) -> None:
     assert lines == ["account", "alain.dubreuil alice.dubreuil", "--state=grace", "files", "_piactl"]
 
 
-def test_what_was_put_goes_nowhere_else() -> None:
+def test_suggestions_go_to_the_given_function() -> None:
     suggestions: list[str] = []
     typed: Sequence[str] = ["account", "lis"]
     assert complete(typed, suggestions.append) == 0

@@ -73,7 +73,7 @@ def commands(command: Any, words: str = "") -> Iterator[str]:
         yield from commands(subcommand, f"{words} {name}".strip())
 
 
-def test_every_command_is_in_the_table() -> None:
+def test_every_command_has_a_case_and_an_example() -> None:
     assert sorted(commands(assembled(whole=True))) == sorted(CASES)
     for words in CASES:
         assert " ".join(example_of(words)).startswith(words)
@@ -95,7 +95,7 @@ def needed(words: str) -> set[str]:
     }
 
 
-def test_each_option_has_one_name() -> None:
+def test_date_options_have_agreed_names() -> None:
     """A first day is --from, a last day --until, a single day --on, an excluded one --except; --to is never a
     file."""
     tree = assembled(whole=True)
@@ -116,7 +116,7 @@ NOT_TRIED = (
 --reason what they will do."""
 
 
-def test_every_acting_command_is_marked() -> None:
+def test_commands_on_several_accounts_have_the_common_options() -> None:
     """Commands that take names take them from stdin, can be tried out, and answer as data."""
     tree = assembled(whole=True)
     for words in CASES:
@@ -145,7 +145,7 @@ def said(ran: Ran) -> None:
 
 
 @pytest.mark.parametrize("words", CASES)
-def test_wrong_and_missing_input(shared: Academy, words: str) -> None:
+def test_wrong_or_missing_input_is_refused_and_writes_nothing(shared: Academy, words: str) -> None:
     """There is a message on stderr, the documented code and no data, and nothing is written."""
     case = CASES[words]
     assert case.wrong
@@ -196,7 +196,7 @@ READING = [
 
 
 @pytest.mark.parametrize("words", READING)
-def test_reading_under_cron(shared: Academy, cron: Forks, words: str) -> None:
+def test_reading_commands_work_under_cron(shared: Academy, cron: Forks, words: str) -> None:
     """The example of the help works."""
     case = CASES[words]
     with shared.nothing_written():
@@ -207,7 +207,7 @@ def test_reading_under_cron(shared: Academy, cron: Forks, words: str) -> None:
 
 
 @pytest.mark.parametrize("words", [w for w in CASES if w not in READING])
-def test_acting_under_cron(loaded: Academy, cron: Forks, words: str) -> None:
+def test_writing_commands_never_ask_under_cron(loaded: Academy, cron: Forks, words: str) -> None:
     """The example of the help does its work or says why not; it never asks or waits."""
     case = CASES[words]
     try:
@@ -234,7 +234,7 @@ def test_acting_under_cron(loaded: Academy, cron: Forks, words: str) -> None:
 
 
 @pytest.mark.parametrize("words", ASKING)
-def test_at_a_terminal_a_no_changes_nothing(shared: Academy, words: str) -> None:
+def test_answering_no_at_a_terminal_changes_nothing(shared: Academy, words: str) -> None:
     case = CASES[words]
     arguments = filled(case.right, shared)
     if case.before:  # so that there is something to change while the academy stays as it is
@@ -256,7 +256,7 @@ STREAMS = {
 
 
 @pytest.mark.parametrize("words", [w for w in CASES if w not in WRITE_BY_THEMSELVES])
-def test_streams_that_take_nothing(shared: Academy, forks: Forks, words: str) -> None:
+def test_exit_codes_stay_the_same_with_unwritable_streams(shared: Academy, forks: Forks, words: str) -> None:
     """The exit code stays the same, except that a full disk is a failure, with one message. Each command is
     tried in two of the five conditions, every third one in all five."""
     case = CASES[words]
@@ -287,9 +287,7 @@ def test_streams_that_take_nothing(shared: Academy, forks: Forks, words: str) ->
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_what_was_written_is_reported_though_its_words_are_lost(
-    loaded: Academy, forks: Forks, name: str
-) -> None:
+def test_changes_are_made_and_reported_if_output_is_lost(loaded: Academy, forks: Forks, name: str) -> None:
     streams = STREAMS[name]
     lost = streams.get("stdout") == FULL
     for arguments in (
@@ -310,7 +308,7 @@ def test_what_was_written_is_reported_though_its_words_are_lost(
     assert loaded.run("journal", "verify").code == 0
 
 
-def test_a_stdout_without_accents(loaded: Academy) -> None:
+def test_characters_missing_from_the_encoding_are_escaped(loaded: Academy) -> None:
     """Characters that its encoding lacks are printed as escapes, in JSON as those of JSON; nothing fails."""
     reason = "appel reçu ☃ 𝒳"
     lock = loaded.spawn("account", "lock", CLAIRE, "--reason", reason, "-o", "json", PYTHONIOENCODING="ascii")
@@ -325,7 +323,7 @@ def test_a_stdout_without_accents(loaded: Academy) -> None:
 
 
 @pytest.mark.parametrize("words", ACTING)
-def test_many_from_stdin_in_their_order(shared: Academy, words: str) -> None:
+def test_accounts_named_on_stdin_give_results_in_order(shared: Academy, words: str) -> None:
     """Plain names, JSON text, objects: one result each, in their order; a failure does not stop the rest."""
     case = CASES[words]
     arguments = [*filled(case.right, shared), "--dry-run", "-o", "ndjson"]
@@ -346,7 +344,7 @@ def test_many_from_stdin_in_their_order(shared: Academy, words: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["tsv", "table", "csv", "ndjson"])
-def test_names_from_a_list_of_piactl(shared: Academy, form: str) -> None:
+def test_output_of_account_list_is_accepted_on_stdin(shared: Academy, form: str) -> None:
     """`account list | account lock -`, in each form that has one account per line."""
     listed = shared.run("account", "list", "-o", form)
     arguments = ("account", "lock", "-", "--dry-run", "-o", "json", *WHY)
@@ -399,7 +397,7 @@ GUARDED = {
 
 
 @pytest.mark.parametrize("words", GUARDED)
-def test_yes_passes_no_guard(academy: Academy, words: str) -> None:
+def test_yes_does_not_bypass_a_guard(academy: Academy, words: str) -> None:
     """A guard stops the change that breaks it, also with --yes or --dry-run; the exact number passes it."""
     kind = GUARDED[words]
     policy = academy.sandbox.folder / "policy.yaml"

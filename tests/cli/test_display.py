@@ -20,7 +20,7 @@ def staffed(academy: Academy) -> Academy:
     return academy
 
 
-def test_colours_on_a_terminal_alone(staffed: Academy) -> None:
+def test_colours_are_shown_only_on_a_terminal(staffed: Academy) -> None:
     lock = ("account", "lock", "louise.vaubanaaa", "--reason", "trial", "--as-of", DAY, "--yes")
     assert staffed.run(*lock).code == 0
     words = ("account", "show", "louise.vaubanaaa", "--as-of", DAY)
@@ -69,7 +69,7 @@ def test_a_long_text_goes_through_the_pager(staffed: Academy) -> None:
     )
 
 
-def test_a_pager_that_is_left_early(staffed: Academy) -> None:
+def test_quitting_the_pager_early_is_no_error(staffed: Academy) -> None:
     words = ("account", "list", "-o", "table", "--as-of", DAY)
     code, text = at_terminal(staffed, *words, TERM="xterm", LINES="10", PAGER="sh -c 'echo PAGED'")
     assert (code, text) == (0, "PAGED\n")
@@ -91,6 +91,6 @@ def test_a_pager_that_is_left_early(staffed: Academy) -> None:
         ("D20  error    WARNING: REFUSED by the server, and more", "31"),
     ],
 )
-def test_what_is_coloured(line: str, colour: str) -> None:
+def test_lines_are_coloured_by_their_meaning(line: str, colour: str) -> None:
     assert coloured(line).startswith(f"{ESCAPE}{colour}m") is bool(colour)
     assert len(coloured(line)) == len(line) + (len(f"{ESCAPE}{colour}m{ESCAPE}0m") if colour else 0)

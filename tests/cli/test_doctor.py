@@ -162,7 +162,7 @@ def entries_of(clinic: Clinic) -> dict[str, Any]:
     return {dn: {k: v for k, v in values.items() if k != "contextCSN"} for dn, values in entries.items()}
 
 
-def test_an_empty_directory_says_what_could_not_be_tried(sandbox: Any, capsys: Any) -> None:
+def test_doctor_says_what_it_cannot_try_on_an_empty_directory(sandbox: Any, capsys: Any) -> None:
     code, checks = Clinic(sandbox, capsys).doctor()
     assert code == 0
     assert "not tried: there is no account and no protected entry yet" in checks["D23"][0]["found"]
@@ -190,25 +190,25 @@ def nightly(clinic: Clinic) -> int:
 # ---- this host
 
 
-def test_without_a_configuration_everything_else_is_skipped(clinic: Clinic) -> None:
+def test_a_missing_configuration_is_the_only_error(clinic: Clinic) -> None:
     clinic.sandbox.config.unlink()
     clinic.finds("D01", "error", "there is no such file", 10)
 
 
-def test_a_wrong_configuration_reports_all_mistakes(clinic: Clinic) -> None:
+def test_a_wrong_configuration_is_reported_and_other_checks_skipped(clinic: Clinic) -> None:
     clinic.configure(("any_date: true", "any_day: true"), ("strict|page_size|$", ""))
     row = clinic.finds("D01", "error", "any_day", 10)
     assert "piactl.yaml:" in row["found"]
     assert {r["result"] for i, rows in clinic.doctor()[1].items() for r in rows if i != "D01"} == {"skipped"}
 
 
-def test_a_policy_that_hardly_means_it_is_a_warning(clinic: Clinic) -> None:
+def test_a_policy_warning_fails_only_with_strict(clinic: Clinic) -> None:
     edit(clinic.sandbox.folder / "policy.yaml", (r"retention: 30 ", "retention: 90 "))
     clinic.finds("D02", "warning", "policy.yaml:", 0)
     clinic.finds("D02", "warning", "policy.yaml:", 1, "--strict")
 
 
-def test_a_wrong_policy_does_not_keep_the_server_from_being_looked_at(clinic: Clinic) -> None:
+def test_the_server_is_checked_even_if_the_policy_is_wrong(clinic: Clinic) -> None:
     edit(clinic.sandbox.folder / "policy.yaml", ("Europe/Paris", "Europe/Pariss"))
     clinic.finds("D02", "error", "Europe/Pariss", 10)
     assert clinic.doctor()[1]["D16"][0]["result"] == "ok"
@@ -264,7 +264,7 @@ def test_a_journal_with_an_edited_line(clinic: Clinic, capsys: Any) -> None:
     clinic.finds("D09", "error", "piactl.jsonl:1:", 1)
 
 
-def test_a_journal_that_was_taken_away_whole(clinic: Clinic, capsys: Any) -> None:
+def test_a_journal_that_was_deleted(clinic: Clinic, capsys: Any) -> None:
     assert nightly(clinic) == 0
     capsys.readouterr()
     for file in (clinic.sandbox.folder / "journal").iterdir():
@@ -314,7 +314,7 @@ def test_how_many_writes_are_in_flight(clinic: Clinic) -> None:
     clinic.finds("D31", "note", "one write at a time", 0)
 
 
-def test_a_server_that_lets_few_requests_wait(clinic: Clinic) -> None:
+def test_a_server_that_limits_pending_requests(clinic: Clinic) -> None:
     clinic.reconfigure(("^", "conn_max_pending_auth 40\n"))
     clinic.finds("D31", "note", "more than 40 pending", 0)
 
@@ -357,7 +357,7 @@ def test_a_server_that_takes_no_writes(clinic: Clinic) -> None:
     assert "(53)" in checks["D14"][0]["found"]
 
 
-def test_rights_of_which_none_could_be_tried_are_not_called_fine(clinic: Clinic) -> None:
+def test_rights_are_skipped_if_none_could_be_tried(clinic: Clinic) -> None:
     """A read-only server refuses every request before it looks at the rights."""
     assert re.match(r"[1-9]\d* tried, all as expected", clinic.doctor()[1]["D23"][0]["found"])
     clinic.reconfigure((r"(?m)^maxsize", "readonly on\nmaxsize"))
@@ -379,7 +379,7 @@ def test_a_key_that_entries_need_is_missing(clinic: Clinic) -> None:
     clinic.finds("D27", "error", "key k1: 3 digests", 1)
 
 
-def test_an_account_without_an_address(clinic: Clinic) -> None:
+def test_accounts_without_an_address_are_errors_unless_closed(clinic: Clinic) -> None:
     """A closed account is not reported: it gets no mail."""
     for number, state in enumerate(("deactivated", "archived", "active", "on-leave", "grace", "anticipated")):
         dn = clinic.account(f"sans.adresse{number}", piactlState=state)
@@ -397,7 +397,7 @@ def lock(**fields: Any) -> dict[str, Any]:
     return holder | times | fields
 
 
-def test_a_lock(clinic: Clinic) -> None:
+def test_the_state_of_the_run_lock_is_reported(clinic: Clinic) -> None:
     dn = f"cn=lock,{clinic.sandbox.state}"
     here: dict[str, Any] = {"host": who().host, "pid": os.getpid(), "began": process_began(os.getpid())}
     cases: list[tuple[Any, str, str, int]] = [
@@ -430,7 +430,7 @@ def test_records_that_cannot_be_read(clinic: Clinic) -> None:
     clinic.finds("D37", "warning", "2 records cannot be read: ", 0)
 
 
-def test_a_last_run_of_a_later_day(clinic: Clinic) -> None:
+def test_a_last_run_dated_in_the_future(clinic: Clinic) -> None:
     facts = {"run": "r1", "as_of": "2099-01-01", "started": "2026-01-01T00:00:00+00:00", "status": "done"}
     clinic.record("cn=r1,ou=runs", facts)
     clinic.finds("D29", "warning", "after today", 0)
@@ -438,7 +438,7 @@ def test_a_last_run_of_a_later_day(clinic: Clinic) -> None:
     clinic.finds("D29", "error", "after today", 1)
 
 
-def test_a_day_of_the_last_run_that_is_to_come(clinic: Clinic) -> None:
+def test_a_future_day_of_the_last_run_advises_runs_rewind(clinic: Clinic) -> None:
     clinic.finds("D41", "ok", "no run has written yet", 0)
     census = {"total": 0, "by_establishment": {}, "by_profile": {}}
     facts = {"run": "r1", "policy": "", "register": "", "plan": "", "clean": True, "census": census}
@@ -490,7 +490,7 @@ def test_a_metrics_file_that_the_exporter_cannot_read(clinic: Clinic, tmp_path: 
     clinic.finds("D61", "ok", str(folder), 0)
 
 
-def test_proofs_that_changed_on_a_day_ahead_and_counts_that_cannot_be_read(clinic: Clinic) -> None:
+def test_future_changes_of_proofs_and_unreadable_counts(clinic: Clinic) -> None:
     clinic.account("lea.faure", piactlProofChanged=f"numen {civil_today('Europe/Paris')}")
     clinic.finds("D49", "ok", "1 account in the hold-off", 0)
     clinic.account("ida.roy", piactlProofChanged="private_mail 2099-01-01")
@@ -527,7 +527,7 @@ def test_a_schema_that_is_not_as_shipped_reports_every_fault(clinic: Clinic) -> 
     assert [words for *_, words in faults if words not in checks["D16"][0]["found"]] == []
 
 
-def test_where_the_head_of_the_journal_is_not_stored(clinic: Clinic, monkeypatch: Any) -> None:
+def test_a_place_that_does_not_store_the_journal_head(clinic: Clinic, monkeypatch: Any) -> None:
     clinic.finds("D50", "ok", "stored in syslog, the directory", 0)
     monkeypatch.setattr("piactl.flows.doctor.journal.has_syslog", lambda: False)
     clinic.finds("D50", "warning", "nothing listens at /dev/log", 0)
@@ -535,7 +535,7 @@ def test_where_the_head_of_the_journal_is_not_stored(clinic: Clinic, monkeypatch
     clinic.finds("D50", "error", "nowhere/heads: the head of the journal cannot be appended (No such file", 1)
 
 
-def test_heads_that_the_desk_may_take_away(clinic: Clinic, capsys: Any) -> None:
+def test_stored_heads_that_the_desk_can_delete(clinic: Clinic, capsys: Any) -> None:
     assert nightly(clinic) == 0
     capsys.readouterr()
     rule = r"(?s)(ou=journals,[^\n]*description\n(?:  by [^\n]*\n){2}  by [^\n]*) =arscd"
@@ -578,20 +578,20 @@ RULE = "access to attrs=pwdHistory by [*] none\n"
         ("D25", r"(?m)^maxsize .*", "maxsize 10485760", "warning", "maxsize 10 MiB"),
     ],
 )
-def test_a_setting_of_the_server(
+def test_a_wrong_server_setting(
     clinic: Clinic, id_: str, pattern: str, replacement: str, result: str, words: str
 ) -> None:
     clinic.reconfigure((pattern, replacement))
     clinic.finds(id_, result, words, 1 if result == "error" else 0)
 
 
-def test_where_a_portal_asks_for_codes_the_server_needs_no_overlay(clinic: Clinic) -> None:
+def test_no_otp_overlay_is_needed_if_a_portal_asks_for_codes(clinic: Clinic) -> None:
     edit(clinic.sandbox.folder / "policy.yaml", ("enforced_by: directory", "enforced_by: portal"))
     clinic.reconfigure(("\noverlay otp\n", "\n"))
     clinic.finds("D18", "ok", "a portal asks for codes, and each device has a window of 1", 0)
 
 
-def test_closures_that_rest_on_the_password_policy_alone(clinic: Clinic) -> None:
+def test_closed_accounts_that_only_the_password_policy_refuses(clinic: Clinic) -> None:
     dn = clinic.account("nour.close", piactlState="deactivated")
     row = clinic.finds("D38", "warning", f"closed accounts without a link to no device, such as {dn}", 0)
     assert "piactl nightly" in row["advice"]
@@ -629,7 +629,7 @@ def test_an_identity_that_cannot_see_the_schema(clinic: Clinic) -> None:
         ("dn.subtree=ou=runs,{state} by dn.exact={desk} write by * break", "desk can change records"),
     ],
 )
-def test_a_right_too_many_or_too_few(clinic: Clinic, rule: str, words: str) -> None:
+def test_an_identity_with_too_many_or_too_few_rights(clinic: Clinic, rule: str, words: str) -> None:
     names = {
         i: f'"cn=piactl-{i},ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"'
         for i in ("reader", "nightly", "desk")
@@ -667,7 +667,7 @@ DESK = r"(?s)(attrs=pwdPolicySubentry\n.*?piactl-desk[^ ]*) =zrscd"
         ),
     ],
 )
-def test_a_right_that_gives_wrong_access_is_found_by_trying(
+def test_wrong_access_is_found_by_trying_it(
     clinic: Clinic, id_: str, change: tuple[str, str], words: str, advice: str, hidden: bool
 ) -> None:
     account = f"uid=claire.exemple,{clinic.sandbox.accounts}"
@@ -708,7 +708,7 @@ def test_a_schema_without_the_class_of_the_run_lock(clinic: Clinic) -> None:
     assert nightly(clinic) == 0
 
 
-def test_rights_are_tried_beside_a_run_that_holds_the_lock(clinic: Clinic) -> None:
+def test_doctor_tries_what_it_can_while_a_run_holds_the_lock(clinic: Clinic) -> None:
     dn = f"cn=lock,{clinic.sandbox.state}"
     data = json.dumps(lock()).encode()
     values = {"objectClass": ["piactlRecord", "piactlRunLock"], "cn": "lock", "piactlData": data}
@@ -741,14 +741,14 @@ def test_the_password_of_an_identity_that_another_can_change(clinic: Clinic) -> 
     assert "reader can" not in row["found"]
 
 
-def test_an_identity_that_is_not_at_hand_is_not_called_fine(clinic: Clinic) -> None:
+def test_a_check_is_skipped_if_its_identity_cannot_bind(clinic: Clinic) -> None:
     clinic.configure((r"    desk: .*\n", ""))
     checks = clinic.doctor()[1]
     assert (checks["D33"][0]["result"], "desk cannot bind" in checks["D33"][0]["found"]) == ("skipped", True)
     assert checks["D35"][0]["result"] == "ok"
 
 
-def test_a_code_that_may_be_its_own_replacement(clinic: Clinic) -> None:
+def test_an_activation_password_that_may_replace_itself(clinic: Clinic) -> None:
     with clinic.sandbox.root() as root:
         root.modify(f"cn=activation,{POLICIES}", {"pwdInHistory": [(ldap3.MODIFY_REPLACE, [])]})
     row = clinic.finds(
@@ -757,7 +757,7 @@ def test_a_code_that_may_be_its_own_replacement(clinic: Clinic) -> None:
     assert "docs/upgrade-directory.md" in row["advice"]
 
 
-def test_the_default_policy_is_missing(clinic: Clinic) -> None:
+def test_the_default_password_policy_is_missing(clinic: Clinic) -> None:
     clinic.remove(f"cn=default,{POLICIES}")
     row = clinic.finds("D17", "error", f"ppolicy_default cn=default,{POLICIES} does not exist", 1)
     assert "tree.ldif.in" in row["advice"]
@@ -765,14 +765,14 @@ def test_the_default_policy_is_missing(clinic: Clinic) -> None:
     clinic.finds("D17", "error", f"cannot find cn=default,{POLICIES} (password.policy)", 1)
 
 
-def test_the_default_policy_is_another_or_not_known(clinic: Clinic) -> None:
+def test_the_default_password_policy_differs_or_is_not_set(clinic: Clinic) -> None:
     clinic.configure((r"  policy: cn=default,", "  policy: cn=services,"))
     clinic.finds("D17", "warning", "runs check the first", 0)
     clinic.configure((r"  policy: cn=services,.*\n", ""))
     clinic.finds("D17", "warning", "password.policy is not set", 0)
 
 
-def test_an_identity_that_may_not_see_the_default_policy(clinic: Clinic) -> None:
+def test_an_identity_that_cannot_read_the_default_password_policy(clinic: Clinic) -> None:
     nightly = f'"cn=piactl-nightly,{SERVICES}"'
     hidden = f'access to dn.base="cn=default,{POLICIES}" by dn.exact={nightly} none by * break\n'
     clinic.reconfigure((RULE, hidden))
@@ -877,7 +877,7 @@ def test_positions_that_tell_of_health_or_discipline(clinic: Clinic) -> None:
 # ---- a server whose settings may not be seen
 
 
-def test_what_cannot_be_seen_is_tried_or_skipped_and_never_called_fine(clinic: Clinic) -> None:
+def test_checks_of_hidden_settings_are_tried_or_skipped(clinic: Clinic) -> None:
     clinic.reconfigure((HIDDEN, ""))
     code, checks = clinic.doctor()
     assert code == 0
@@ -901,7 +901,7 @@ def test_what_cannot_be_seen_is_tried_or_skipped_and_never_called_fine(clinic: C
         ),
     ],
 )
-def test_a_fault_that_cannot_be_seen_shows_when_tried(
+def test_a_fault_in_hidden_settings_is_found_by_trying(
     clinic: Clinic, id_: str, pattern: str, replacement: str, words: str
 ) -> None:
     clinic.reconfigure((HIDDEN, ""), (pattern, replacement))
@@ -923,7 +923,7 @@ def test_a_failing_check_says_what_it_means_and_what_to_do(clinic: Clinic, capsy
     assert lines[index + 2].strip().startswith("-> ")
 
 
-def test_the_numbers_are_those_of_the_book() -> None:
+def test_checks_are_numbered_in_order_and_have_a_meaning() -> None:
     assert list(CHECKS) == sorted(CHECKS)
     assert list(CHECKS)[:54] == [f"D{number:02d}" for number in range(1, 55)]
     for check in CHECKS.values():

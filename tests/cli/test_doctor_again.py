@@ -48,7 +48,7 @@ def change(academy: Academy, uid: str, **values: list[str]) -> None:
         root.modify(academy.dn(uid), {name: [(REPLACE, to)] for name, to in values.items()})
 
 
-def test_no_account_is_read_again_that_was_in_order(
+def test_accounts_found_in_order_are_not_read_again(
     examined: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[str] = []
@@ -83,7 +83,7 @@ def test_no_account_is_read_again_that_was_in_order(
         ({"description": ["by somebody"]}, "D51", "1 write of accounts not in this journal"),
     ],
 )
-def test_what_somebody_changed_since_is_found(
+def test_changes_since_the_first_doctor_are_found(
     examined: Academy, values: dict[str, list[str]], check: str, words: str
 ) -> None:
     assert later(examined, 11)[check][0] == "ok"
@@ -94,7 +94,7 @@ def test_what_somebody_changed_since_is_found(
         assert words in text
 
 
-def test_a_line_that_was_proved_and_is_edited_is_found(examined: Academy) -> None:
+def test_an_edit_of_a_verified_journal_line_is_found(examined: Academy) -> None:
     journal = examined.sandbox.folder / "journal" / "piactl.jsonl"
     lines = journal.read_bytes().splitlines(keepends=True)
     assert later(examined, 11)["D09"][0] == "ok"
@@ -105,7 +105,7 @@ def test_a_line_that_was_proved_and_is_edited_is_found(examined: Academy) -> Non
     assert later(examined, 13)["D09"][0] == "ok"
 
 
-def test_lines_that_follow_are_proved(examined: Academy) -> None:
+def test_new_journal_lines_are_verified(examined: Academy) -> None:
     first = later(examined, 11)["D09"][1]
     assert examined.run("account", "lock", UID, "--reason", "demande").code == 0
     outcome, text = later(examined, 12)["D09"]
@@ -118,7 +118,7 @@ def test_lines_that_follow_are_proved(examined: Academy) -> None:
 @pytest.mark.parametrize(
     "content", ["", "[]", "{", '{"asked": 1, "journal": 2, "keys": 3, "fine": 4, "writes": 5}']
 )
-def test_what_was_remembered_and_is_damaged_counts_for_nothing(examined: Academy, content: str) -> None:
+def test_a_damaged_memory_of_the_first_doctor_is_ignored(examined: Academy, content: str) -> None:
     good = later(examined, 11)
     baseline(examined).write_text(content)
     again = later(examined, 12)

@@ -189,7 +189,7 @@ def opened(academy: Academy) -> None:
     assert academy.sandbox.accepts(academy.dn(IDA), PASSWORD)
 
 
-def test_canaries_that_prove_nothing(watched: Academy) -> None:
+def test_a_canary_without_account_or_usable_password_is_a_warning(watched: Academy) -> None:
     watched.edit("piactl.yaml", f"account: {IDA}", "account: nobody.here")
     finding = row_of(watched, "D47", "--canaries")
     assert (finding["result"], "there is no such account" in finding["found"]) == ("warning", True)

@@ -51,7 +51,7 @@ def on_a_full_disk(academy: Academy, *words: str) -> tuple[int, str]:
 # Files and folders
 
 
-def test_a_state_folder_that_cannot_be_made_stops_the_night_with_a_sentence(academy: Academy) -> None:
+def test_a_state_folder_that_cannot_be_made_stops_the_night(academy: Academy) -> None:
     state = academy.sandbox.folder / "state"
     state.rmdir()
     state.write_text("a file where the folder should be")
@@ -71,7 +71,7 @@ def test_a_name_that_is_too_long_for_a_file_is_reported(academy: Academy, sign: 
 
 
 @pytest.mark.parametrize("words", [["nightly", "--as-of", DAY], ["journal", "verify"]], ids=" ".join)
-def test_a_folder_as_journal_is_reported(academy: Academy, words: list[str]) -> None:
+def test_a_journal_that_is_a_folder_is_reported(academy: Academy, words: list[str]) -> None:
     folder = academy.sandbox.folder / "journal"
     academy.edit("piactl.yaml", "journal: journal/piactl.jsonl", "journal: journal")
     ran = academy.run(*words)
@@ -80,7 +80,7 @@ def test_a_folder_as_journal_is_reported(academy: Academy, words: list[str]) -> 
     assert "Name the file in it" in ran.err
 
 
-def test_doctor_goes_on_past_a_folder_as_journal(academy: Academy) -> None:
+def test_doctor_continues_if_the_journal_is_a_folder(academy: Academy) -> None:
     academy.edit("piactl.yaml", "journal: journal/piactl.jsonl", "journal: journal")
     ran = academy.run("doctor", "-o", "json")
     assert ran.code == Exit.FAILED, ran.err
@@ -90,7 +90,7 @@ def test_doctor_goes_on_past_a_folder_as_journal(academy: Academy) -> None:
     assert findings["D28"]["result"] == "ok"
 
 
-def test_a_pipe_as_journal_is_not_waited_for(academy: Academy) -> None:
+def test_a_journal_that_is_a_pipe_is_refused(academy: Academy) -> None:
     os.mkfifo(academy.sandbox.folder / "journal" / "piactl.jsonl")
     done = academy.spawn("journal", "verify")
     assert done.code == Exit.FAILED
@@ -109,7 +109,7 @@ def test_a_pipe_as_journal_is_not_waited_for(academy: Academy) -> None:
         ("piactl.flows.doctor.records", "_needs_in_words", "D27"),
     ],
 )
-def test_a_check_of_doctor_that_breaks_is_that_check_s_error(
+def test_a_crash_in_a_doctor_check_is_reported_as_its_error(
     academy: Academy, monkeypatch: pytest.MonkeyPatch, module: str, name: str, id_: str
 ) -> None:
     def broken(*_: object, **__: object) -> None:
@@ -126,7 +126,9 @@ def test_a_check_of_doctor_that_breaks_is_that_check_s_error(
     assert ran.code in (Exit.FAILED, Exit.CONFIGURATION, Exit.UNREACHABLE)
 
 
-def test_doctor_reports_when_the_runs_break_it(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_a_crash_while_reading_the_runs(
+    academy: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(records, "read_runs", lambda *_: {}["run"])
     findings = {finding["id"]: finding for finding in academy.run("doctor", "-o", "json").json}
     assert findings["D29"]["found"] == "the check itself failed: KeyError"
@@ -156,7 +158,7 @@ def test_stdout_on_a_full_disk(academy: Academy, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("layout", ["text", "json"])
-def test_a_night_whose_words_are_lost_says_that_it_is_done(academy: Academy, layout: str) -> None:
+def test_a_night_with_lost_output_says_on_stderr_that_it_is_done(academy: Academy, layout: str) -> None:
     feed = str(academy.feed(row(), day=DAY))
     code, err = on_a_full_disk(academy, "nightly", feed, "--as-of", DAY, "-o", layout)
     assert code == Exit.FAILED, err
@@ -224,7 +226,7 @@ def test_another_user_s_sandbox_is_left_alone(verb: str, shut: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "slapd", "slapd/data/data.mdb", ".hidden"])
-def test_a_folder_with_something_in_it_is_not_taken(tmp_path: Path, name: str) -> None:
+def test_a_folder_that_is_not_empty_is_refused_as_a_sandbox(tmp_path: Path, name: str) -> None:
     file = tmp_path / "folder" / name
     file.parent.mkdir(parents=True)
     file.write_text("mine")
@@ -241,7 +243,7 @@ def test_a_folder_with_something_in_it_is_not_taken(tmp_path: Path, name: str) -
         assert "is not a sandbox" in command("sandbox", verb, "--dir", tmp_path / "folder").err
 
 
-def test_an_empty_folder_is_taken_and_made_private() -> None:
+def test_an_empty_folder_is_used_and_made_private() -> None:
     with tempfile.TemporaryDirectory(prefix="piactl-test-") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -266,7 +268,7 @@ def test_a_stopped_sandbox_is_reported_with_the_command_that_starts_it(academy: 
     assert "%2F" not in ran.err
 
 
-def test_a_socket_of_no_sandbox_is_reported_without_one(academy: Academy) -> None:
+def test_a_missing_socket_outside_a_sandbox_suggests_doctor_only(academy: Academy) -> None:
     uri = academy.sandbox.uri
     academy.edit("piactl.yaml", uri, "ldapi://%2Fno%2Fslapd%2Fldapi")
     ran = academy.run("account", "list")
@@ -276,14 +278,14 @@ def test_a_socket_of_no_sandbox_is_reported_without_one(academy: Academy) -> Non
     assert "sandbox start" not in ran.err
 
 
-def test_a_wrong_password_is_no_reason_to_start_anything(academy: Academy) -> None:
+def test_a_wrong_password_does_not_suggest_to_start_the_sandbox(academy: Academy) -> None:
     (academy.sandbox.folder / "secrets" / "reader").write_text("wrong\n")
     ran = academy.run("account", "list")
     assert ran.code == Exit.UNREACHABLE
     assert "sandbox start" not in ran.err
 
 
-def test_verify_without_the_directory_says_that_it_did_not_compare(academy: Academy) -> None:
+def test_verify_without_the_directory_says_heads_were_not_compared(academy: Academy) -> None:
     academy.night(DAY, academy.feed(row(), day=DAY))
     academy.sandbox.stop()
     ran = academy.run("journal", "verify")
@@ -297,7 +299,7 @@ def test_verify_without_the_directory_says_that_it_did_not_compare(academy: Acad
 
 
 @pytest.mark.parametrize("gone", [("piactl.jsonl",), ("piactl.jsonl", "piactl.jsonl.head")], ids=len)
-def test_a_journal_that_was_removed_is_found_by_the_anchors(academy: Academy, gone: tuple[str, ...]) -> None:
+def test_stored_heads_reveal_a_removed_journal(academy: Academy, gone: tuple[str, ...]) -> None:
     academy.night(DAY, academy.feed(row(), day=DAY))
     for name in gone:
         (academy.sandbox.folder / "journal" / name).unlink()
@@ -311,7 +313,9 @@ def test_a_journal_that_was_removed_is_found_by_the_anchors(academy: Academy, go
 
 
 @pytest.mark.parametrize("any_date", [True, False])
-def test_a_day_before_the_last_run_is_reported_with_the_way_on(academy: Academy, any_date: bool) -> None:
+def test_a_night_before_the_day_of_the_last_run_is_refused_with_advice(
+    academy: Academy, any_date: bool
+) -> None:
     later = civil_today("Europe/Paris") + timedelta(days=3)
     academy.night(later.isoformat())
     if not any_date:
@@ -324,7 +328,7 @@ def test_a_day_before_the_last_run_is_reported_with_the_way_on(academy: Academy,
         assert academy.run("nightly", "--as-of", str(later)).code == Exit.DONE
 
 
-def test_filters_that_fit_nothing_are_reported_all_at_once(academy: Academy) -> None:
+def test_all_invalid_filters_are_reported_at_once(academy: Academy) -> None:
     words = ["--uai", "foo", "--profile", "ensegnant", "--state", "dead"]
     ran = academy.run("account", "list", *words)
     assert ran.code == Exit.USAGE
@@ -335,7 +339,7 @@ def test_filters_that_fit_nothing_are_reported_all_at_once(academy: Academy) -> 
     assert "0800009A would be right" in academy.run("account", "list", "--uai", "0800009B").err
 
 
-def test_filters_that_fit_find(academy: Academy) -> None:
+def test_valid_filters_find_the_account(academy: Academy) -> None:
     academy.night(DAY, academy.feed(row(), day=DAY))
     for words in (["--uai", "0800009a"], ["--profile", "enseignant"], ["--state", "active"]):
         shown = academy.run("account", "list", *words, "--as-of", DAY, "-o", "json")
@@ -343,7 +347,7 @@ def test_filters_that_fit_find(academy: Academy) -> None:
         assert [view["uid"] for view in shown.json] == ["claire.dubreuil"]
 
 
-def test_runs_are_shown_plainly(academy: Academy) -> None:
+def test_runs_are_shown_in_readable_form(academy: Academy) -> None:
     academy.night(DAY, academy.feed(row(), day=DAY))
     (listed,) = academy.run("runs", "list", "-o", "json").json
     shown = academy.run("runs", "show", "last", "-o", "json").json
@@ -373,7 +377,7 @@ def test_runs_are_shown_plainly(academy: Academy) -> None:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_the_help_that_is_named_is_the_command_s(words: list[str], place: str, message: str) -> None:
+def test_a_usage_error_names_the_help_of_its_command(words: list[str], place: str, message: str) -> None:
     ran = command(*words)
     assert ran.code == Exit.USAGE
     assert message in ran.err
@@ -381,7 +385,7 @@ def test_the_help_that_is_named_is_the_command_s(words: list[str], place: str, m
     assert f"See: {place} --help\n" in ran.err
 
 
-def test_without_a_configuration_the_whole_command_is_shown(tmp_path: Path) -> None:
+def test_without_a_configuration_the_config_option_is_shown(tmp_path: Path) -> None:
     root = str(Path(__file__).parents[2])
     done = subprocess.run(
         [sys.executable, "-m", "piactl", "plan"],
@@ -392,14 +396,14 @@ def test_without_a_configuration_the_whole_command_is_shown(tmp_path: Path) -> N
     assert "piactl --config DIR/piactl.yaml COMMAND\n" in done.stderr
 
 
-def test_one_is_one() -> None:
+def test_counted_words_are_singular_for_one() -> None:
     assert counted(1, "row") == "1 row"
     assert [counted(n, "guard is", "guards are") for n in (0, 1, 2)] == [
         "0 guards are", "1 guard is", "2 guards are",
     ]  # fmt: skip
 
 
-def test_one_row_is_one_row(academy: Academy) -> None:
+def test_messages_use_the_singular_for_one_row(academy: Academy) -> None:
     feed = academy.feed(row(), row(matricule="1002", debut="demain"), day=DAY)
     checked = academy.run("feed", "check", feed)
     assert "1 of 2 rows rejected, 1 person would be held" in checked.out

@@ -167,7 +167,7 @@ def test_exit_code(academy: Academy, name: str) -> None:
         assert ran.err.startswith("piactl: ")
 
 
-def test_every_code_but_the_bug_is_shown() -> None:
+def test_every_exit_code_but_bug_has_a_case() -> None:
     assert {code for code, _, _ in CODES.values()} == set(Exit) - {Exit.BUG}
 
 
@@ -258,7 +258,7 @@ def test_a_broken_chain_is_found(academy: Academy) -> None:
     assert academy.run("journal", "verify").code == Exit.FAILED
 
 
-def test_yesterday_is_refused_without_a_word_on_the_command_line(academy: Academy) -> None:
+def test_a_night_before_the_day_of_the_last_run_is_refused(academy: Academy) -> None:
     """The clock shows a day before that of the last run."""
     academy.night((civil_today("Europe/Paris") + timedelta(days=3)).isoformat(), academy.feed(row(), day=DAY))
     ran = academy.run("nightly")

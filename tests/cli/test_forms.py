@@ -47,7 +47,7 @@ def test_data_are_utf8_in_any_locale(clemence: Academy) -> None:
     assert NAME.encode("latin-1") in printed(clemence, "account", "show", UID, **LATIN), "text for people"
 
 
-def test_a_spreadsheet_in_french_opens_it(clemence: Academy) -> None:
+def test_excel_output_suits_a_french_spreadsheet(clemence: Academy) -> None:
     content = printed(clemence, "account", "list", "-o", "excel", **LATIN)
     assert content.startswith(b"\xef\xbb\xbf")
     text = content.decode("utf-8-sig")
@@ -81,7 +81,7 @@ def on_terminal(academy: Academy, *words: str, columns: int = 120, **environment
     return code, shown
 
 
-def test_a_qr_code_is_drawn_in_what_the_terminal_has(clemence: Academy) -> None:
+def test_a_qr_code_is_drawn_only_if_the_terminal_can_show_it(clemence: Academy) -> None:
     def devices() -> int:
         return len(clemence.sandbox.entries(clemence.sandbox.accounts, "(objectClass=oathTOTPToken)"))
 

@@ -51,7 +51,7 @@ def block(beginning: str) -> str:
     return script
 
 
-def test_a_host_of_the_help_desk_alone(host: Host) -> None:
+def test_commands_of_the_help_desk_page_work_on_a_host_of_its_own(host: Host) -> None:
     brought = block("nights=").replace("'ssh root@nights.example.org'", "/srv/nights/ssh")
     host.root(brought)
     lines = host.root("cat /etc/piactl/piactl.yaml").splitlines()

@@ -44,7 +44,7 @@ def test_the_files_validate_and_are_private(tmp_path: Path, capsys: pytest.Captu
     assert key not in captured.out + captured.err
 
 
-def test_the_marks_are_where_it_says(tmp_path: Path) -> None:
+def test_init_reports_the_number_of_edit_marks(tmp_path: Path) -> None:
     begun = write_first_files(tmp_path / "x")
     marked = [
         line for path in begun.written for line in path.read_text("utf-8").splitlines() if "EDIT" in line
@@ -81,7 +81,7 @@ def test_a_link_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "real" / "policy.yaml").read_bytes() == before
 
 
-def test_where_it_cannot_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_fails_where_it_cannot_write(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("x")
     assert run(["init", "--dir", str(tmp_path / "file" / "below")]) == 1
     captured = capsys.readouterr()
@@ -102,7 +102,7 @@ def test_without_a_configuration_it_says_how_to_get_one(
 
 
 @pytest.mark.long
-def test_the_wheel_holds_the_examples(tmp_path: Path) -> None:
+def test_a_wheel_contains_the_examples_and_runs_when_installed(tmp_path: Path) -> None:
     built = subprocess.run(
         [*PIP_WHEEL, str(tmp_path), str(TOP)],
         capture_output=True,

@@ -117,7 +117,7 @@ def test_show_by_every_filter(academy: Academy, past: Past, words: str, position
     assert shown(academy, *words.split()) == [ALL[n] for n in positions]
 
 
-def test_show_says_who_is_behind_it_and_all_of_a_change(academy: Academy, past: Past) -> None:
+def test_show_names_the_author_and_the_details_of_a_change(academy: Academy, past: Past) -> None:
     rows = academy.run("journal", "show", "-o", "ndjson").out.splitlines()
     changes = [json.loads(line) for line in rows]
     assert [change["author"] for change in changes] == ["piactl", "piactl", "hugo", "hugo", "rose", "rose"]
@@ -140,7 +140,7 @@ def test_hostile_text_is_escaped_for_people_and_neutral_in_csv(academy: Academy,
     assert not any(cell.startswith(("=", "+", "-", "@")) for record in cells for cell in record)
 
 
-def test_a_uid_needs_no_directory_and_other_names_do(academy: Academy) -> None:
+def test_show_needs_the_directory_for_any_name_but_a_uid(academy: Academy) -> None:
     academy.night("2026-09-05", academy.feed(row(), day="2026-09-05"))
     for name in ("claire.dubreuil", "claire.dubreuil@ac-amiens.fr", "1001"):
         assert [change[1] for change in shown(academy, "--account", name)] == ["claire.dubreuil"], name
@@ -165,14 +165,16 @@ def test_a_uid_needs_no_directory_and_other_names_do(academy: Academy) -> None:
         ["verify", "--head", "3:abc"],
     ],
 )
-def test_what_makes_no_sense_is_a_usage_error(academy: Academy, past: Past, words: list[str]) -> None:
+def test_invalid_arguments_are_usage_errors_and_change_nothing(
+    academy: Academy, past: Past, words: list[str]
+) -> None:
     before = past.path.read_bytes()
     ran = academy.run("journal", *words)
     assert (ran.code, ran.out) == (2, "")
     assert past.path.read_bytes() == before
 
 
-def test_nothing_that_fits(academy: Academy) -> None:
+def test_an_empty_journal_shows_no_change_and_is_not_exported(academy: Academy) -> None:
     ran = academy.run("journal", "show", "--kind", "lock", "-o", "json")
     assert (ran.code, ran.json) == (0, [])
     assert "no change" in ran.err
@@ -201,7 +203,9 @@ def exported(academy: Academy, *words: str) -> tuple[Path, str]:
         ("--from 2022-01-01 --until 2022-12-31", 6),
     ],
 )
-def test_an_export_is_proved_by_itself(academy: Academy, past: Past, words: str, lines: int) -> None:
+def test_an_export_is_verified_without_journal_or_directory(
+    academy: Academy, past: Past, words: str, lines: int
+) -> None:
     out, head = exported(academy, *words.split())
     raw = past.path.read_bytes()
     content = out.read_bytes().splitlines(keepends=True)
@@ -282,7 +286,9 @@ def test_an_export_is_no_journal_and_a_broken_journal_is_not_exported(academy: A
         ("cut.gz", b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xab"), ("json", b"{}\n"), ("missing", None),
     ],
 )  # fmt: skip
-def test_a_file_that_is_none_of_a_journal(academy: Academy, name: str, content: bytes | None) -> None:
+def test_verify_refuses_a_file_that_is_not_a_journal(
+    academy: Academy, name: str, content: bytes | None
+) -> None:
     path = academy.folder / name
     if content is not None:
         path.write_bytes(content)
@@ -301,7 +307,7 @@ def settled(academy: Academy, past: Past) -> Past:
     return past
 
 
-def test_prune_removes_what_is_old_and_says_so(academy: Academy, settled: Past) -> None:
+def test_prune_removes_old_lines_and_verify_reports_it(academy: Academy, settled: Past) -> None:
     before = settled.path.read_bytes()
     trial = academy.run("journal", "prune", "--before", "2022-06-01", "--dry-run")
     assert (trial.code, settled.path.read_bytes()) == (0, before)
@@ -320,7 +326,7 @@ def test_prune_removes_what_is_old_and_says_so(academy: Academy, settled: Past) 
     assert "4 stored heads match" in academy.run("journal", "verify").out
 
 
-def test_anchors_before_the_cut_are_reported_as_pruned(academy: Academy) -> None:
+def test_stored_heads_of_pruned_lines_are_reported_as_older(academy: Academy) -> None:
     academy.night("2026-09-05", academy.feed(row(), day="2026-09-05"))
     path = academy.sandbox.folder / "journal" / "piactl.jsonl"
     age(path)

@@ -40,7 +40,7 @@ def keys_of(academy: Academy, attribute: str) -> set[str]:
     }
 
 
-def test_a_new_key_takes_over(academy: Academy) -> None:
+def test_digests_move_to_a_new_key_and_the_old_one_is_retired(academy: Academy) -> None:
     first, second = day(-2).isoformat(), day(0).isoformat()
     academy.night(first, feed(academy, first))
     old = keys_file(academy).read_text()
@@ -76,7 +76,7 @@ def test_a_new_key_takes_over(academy: Academy) -> None:
     academy.quiet_night(second, feed(academy, second))
 
 
-def test_archived_accounts_need_their_key_for_ever(academy: Academy) -> None:
+def test_a_key_stays_while_an_archived_account_needs_it(academy: Academy) -> None:
     start, late, second = day(-200).isoformat(), day(-80).isoformat(), day(-78).isoformat()
     gone = row(
         matricule="1500", prenom="Jean", nom_famille="Parti", debut="2020-01-01", fin=day(-190).isoformat()
@@ -148,7 +148,7 @@ def test_a_host_without_the_current_key_writes_nothing(academy: Academy) -> None
     assert "key k2" in finding["found"]
 
 
-def test_what_is_wrong_with_the_words(academy: Academy) -> None:
+def test_wrong_arguments_are_refused_and_change_no_key(academy: Academy) -> None:
     before = keys_file(academy).read_bytes()
     for words, code, message in [
         (("add",), 2, "needs a reason"),

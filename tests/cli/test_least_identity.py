@@ -59,12 +59,12 @@ def leave_only(academy: Academy, identity: str) -> None:
             (source / name).rename(target / name)
 
 
-def test_the_table_names_commands() -> None:
+def test_the_table_of_identities_names_existing_commands() -> None:
     assert set(NEEDS) <= set(CASES)
 
 
 @pytest.mark.parametrize("identity", ["", "reader"])
-def test_looking_needs_the_readers_password_at_most(academy: Academy, identity: str) -> None:
+def test_reading_commands_need_at_most_the_reader_password(academy: Academy, identity: str) -> None:
     load(academy)
     leave_only(academy, identity)
     alone = [w for w in CASES if needed(w) == identity and not w.startswith("sandbox") and w not in PREPARED]
@@ -78,7 +78,7 @@ def test_looking_needs_the_readers_password_at_most(academy: Academy, identity: 
 @pytest.mark.parametrize(
     "words", [w for w in CASES if needed(w) not in ("", "reader", "all") or w in PREPARED]
 )
-def test_one_password_is_enough(academy: Academy, words: str) -> None:
+def test_each_command_needs_the_password_of_one_identity(academy: Academy, words: str) -> None:
     load(academy)
     case = CASES[words]
     for arguments, stdin in case.before:
@@ -131,7 +131,7 @@ def test_a_protected_account_is_out_of_the_desks_reach(academy: Academy, words: 
     assert not (academy.folder / "new").exists()
 
 
-def test_a_protected_account_gets_its_mark_by_an_administrator(academy: Academy) -> None:
+def test_an_administrator_marks_a_protected_account(academy: Academy) -> None:
     """The policy stops the desk in piactl, the mark stops it in the directory; doctor asks for the mark."""
 
     def found() -> str:

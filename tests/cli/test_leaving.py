@@ -52,13 +52,15 @@ def asked(academy: Academy, *words: str) -> Iterator[tuple[subprocess.Popen[byte
         ("otp", "enroll", CLAIRE),
     ],
 )
-def test_whoever_is_asked_may_leave_at_once(staffed: Academy, words: tuple[str, ...]) -> None:
+def test_ctrl_c_at_a_question_ends_the_command_without_changes(
+    staffed: Academy, words: tuple[str, ...]
+) -> None:
     with staffed.nothing_written(), asked(staffed, *words) as (process, _):
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) == 130
 
 
-def test_no_device_is_shown_that_was_not_made(staffed: Academy) -> None:
+def test_declining_otp_enroll_shows_no_device_secret(staffed: Academy) -> None:
     with staffed.nothing_written(), asked(staffed, "otp", "enroll", CLAIRE) as (process, leader):
         os.write(leader, b"n\n")
         screen = b""
@@ -76,7 +78,7 @@ def test_no_device_is_shown_that_was_not_made(staffed: Academy) -> None:
 
 
 @pytest.mark.parametrize("layout", [(), ("-o", "json"), ("-o", "csv")])
-def test_a_numen_in_the_place_of_a_name_is_never_repeated(staffed: Academy, layout: tuple[str, ...]) -> None:
+def test_a_numen_given_as_a_name_is_never_printed(staffed: Academy, layout: tuple[str, ...]) -> None:
     for text in (f"{NUMEN}\n{CLAIRE}\n", "20e 95 12345 xyz\n", NUMEN):
         ran = staffed.run("account", "lock", "-", "--reason", "x", *layout, stdin=text)
         assert ran.code in (5, 9)
@@ -88,7 +90,7 @@ def test_a_numen_in_the_place_of_a_name_is_never_repeated(staffed: Academy, layo
     assert NUMEN.lower() not in output
 
 
-def test_a_numen_in_a_reason_is_kept_nowhere(staffed: Academy) -> None:
+def test_a_numen_in_a_reason_is_masked(staffed: Academy) -> None:
     why = ("--reason", f"said {NUMEN} on the telephone")
     staffed.run("account", "lock", CLAIRE, *why)
     staffed.run("exception", "grant", CLAIRE, "--service", "iprof", "--until", day(30).isoformat(), *why)

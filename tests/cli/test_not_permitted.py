@@ -112,7 +112,7 @@ HIDDEN: dict[str, tuple[tuple[str, ...], ...]] = {
 
 
 @pytest.mark.parametrize("name", HIDDEN)
-def test_a_file_that_is_not_theirs(loaded: Academy, run: Run, name: str) -> None:
+def test_a_file_that_the_user_may_not_use_is_named_with_advice(loaded: Academy, run: Run, name: str) -> None:
     path = loaded.sandbox.folder / name
     text = (loaded.folder / "hr.csv").read_text(encoding="utf-8").replace("claire@", "c@")
     feed = loaded.folder / "changed.csv"
@@ -128,7 +128,7 @@ def test_a_file_that_is_not_theirs(loaded: Academy, run: Run, name: str) -> None
             refused(run(*arguments), path)
 
 
-def test_a_configuration_that_is_looked_for_where_they_may_not_look(loaded: Academy, run: Run) -> None:
+def test_a_configuration_in_a_folder_the_user_may_not_enter_is_named(loaded: Academy, run: Run) -> None:
     """Like /etc/piactl, it is in a folder of mode 0750."""
     folder = loaded.sandbox.folder / "etc"
     folder.mkdir()
@@ -145,7 +145,7 @@ def test_a_configuration_that_is_looked_for_where_they_may_not_look(loaded: Acad
 @pytest.mark.parametrize(
     "name", ["policy.yaml", "secrets", "secrets/keys", "secrets/reader", "state", "journal"]
 )
-def test_doctor_says_it_and_finds_no_bug(loaded: Academy, run: Run, name: str) -> None:
+def test_doctor_reports_unusable_files_and_no_bug(loaded: Academy, run: Run, name: str) -> None:
     path = loaded.sandbox.folder / name
     hide(path)
     ran = run("doctor", "-o", "json")
@@ -158,7 +158,7 @@ def test_doctor_says_it_and_finds_no_bug(loaded: Academy, run: Run, name: str) -
 
 
 @pytest.mark.skipif(not ROOT, reason="only root is refused")
-def test_root_where_each_writing_identity_has_a_user(academy: Academy) -> None:
+def test_root_is_refused_if_each_writing_identity_has_a_user(academy: Academy) -> None:
     """Every command gives one message with the right commands; nothing is written as root."""
     config = academy.sandbox.folder / "piactl.yaml"
     text = config.read_text("utf-8")
@@ -184,7 +184,7 @@ def test_root_where_each_writing_identity_has_a_user(academy: Academy) -> None:
 
 
 @pytest.mark.skipif(not ROOT, reason="only root can look at the files of another user")
-def test_doctor_as_root_does_not_say_to_give_the_files_to_root(loaded: Academy) -> None:
+def test_doctor_as_root_advises_to_run_as_the_owner_of_the_files(loaded: Academy) -> None:
     """The files are those of the user that runs the nights: doctor says to run it as that user."""
     ran = loaded.spawn("doctor", "-o", "json")
     (d01,) = (finding for finding in ran.json if finding["result"] == "error")

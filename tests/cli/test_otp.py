@@ -59,7 +59,7 @@ def in_terminal(academy: Academy, *words: str, typed: bytes = b"") -> tuple[int,
     return code, shown.decode("utf-8", "replace")
 
 
-def test_on_a_terminal_the_code_is_drawn_once(two: Academy) -> None:
+def test_enroll_draws_a_qr_code_whose_device_can_be_verified(two: Academy) -> None:
     code, shown = in_terminal(two, "otp", "enroll", UID, "--yes")
     assert code == 0, shown
     assert "▄" in shown
@@ -72,7 +72,7 @@ def test_on_a_terminal_the_code_is_drawn_once(two: Academy) -> None:
     assert "the password followed by a code" in shown
 
 
-def test_to_a_pipe_nothing_secret_goes(two: Academy) -> None:
+def test_enroll_writes_no_secret_to_a_pipe(two: Academy) -> None:
     for options in ((), ("-o", "json"), ("-o", "ndjson")):
         ran = two.spawn("otp", "enroll", UID, *options)
         assert ran.code == 2
@@ -81,7 +81,7 @@ def test_to_a_pipe_nothing_secret_goes(two: Academy) -> None:
     assert devices(two) == 0
 
 
-def test_files_are_private_new_and_only_there_when_it_is_done(two: Academy) -> None:
+def test_enroll_writes_private_files_and_overwrites_none(two: Academy) -> None:
     folder = two.folder
     png, uri = folder / "qr.png", folder / "qr.uri"
     assert two.run("otp", "enroll", UID, "--png", png, "--uri-file", uri).code == 0
@@ -118,7 +118,7 @@ def test_a_dry_run_makes_nothing(two: Academy) -> None:
     assert two.sandbox.accepts(two.dn(UID), "Correct-Horse-7" + phone.code())
 
 
-def test_many_at_once(two: Academy) -> None:
+def test_several_accounts_are_enrolled_and_suspended_at_once(two: Academy) -> None:
     file = two.folder / "uris.tsv"
     stdin = f"{IDA}\nnobody.here\n" + json.dumps({"uid": UID}) + f"\n{UID}\n"
     ran = two.run("otp", "enroll", "-", "--uri-file", file, "-o", "ndjson", stdin=stdin)
@@ -146,7 +146,7 @@ def test_many_at_once(two: Academy) -> None:
         assert not two.sandbox.accepts(two.dn(uid), "Correct-Horse-7")
 
 
-def test_what_needs_a_code_is_blocked_without_a_device(two: Academy) -> None:
+def test_show_lists_the_services_blocked_without_a_device(two: Academy) -> None:
     shown = two.run("otp", "show", IDA)
     assert "BLOCKED while no device is in force: siecle" in shown.out
     verified(two, IDA)
@@ -176,14 +176,16 @@ def test_what_needs_a_code_is_blocked_without_a_device(two: Academy) -> None:
         (("show", "nobody.here"), "", 9, "nobody.here"),
     ],
 )
-def test_what_cannot_be(two: Academy, words: tuple[str, ...], stdin: str, code: int, message: str) -> None:
+def test_impossible_commands_are_refused_and_write_nothing(
+    two: Academy, words: tuple[str, ...], stdin: str, code: int, message: str
+) -> None:
     with two.nothing_written():
         ran = two.run("otp", *words, stdin=stdin)
     assert (ran.code, message in ran.err) == (code, True), ran.err
     assert ran.out == ""
 
 
-def test_without_a_code_on_stdin_nothing_is_counted(two: Academy) -> None:
+def test_input_that_is_no_code_is_not_counted_as_an_attempt(two: Academy) -> None:
     enrolled(two, UID)
     for stdin, code in (("", 2), ("\n", 2), ("twelve\n", 1), ("1234567\n", 1)):
         assert two.run("otp", "verify", UID, stdin=stdin).code == code
@@ -191,7 +193,7 @@ def test_without_a_code_on_stdin_nothing_is_counted(two: Academy) -> None:
     assert two.sandbox.entries(f"ou=attempts,{two.sandbox.state}", counts) == {}
 
 
-def test_under_cron(two: Academy) -> None:
+def test_otp_commands_do_not_wait_under_cron(two: Academy) -> None:
     """No environment, no stdin, no terminal."""
     root = str(Path(__file__).parents[2])
     words = two.words("--config", str(two.sandbox.config), "otp", "show", UID)
@@ -212,7 +214,7 @@ def test_under_cron(two: Academy) -> None:
     assert b"none was given" in done.stderr
 
 
-def test_no_secret_is_anywhere_but_in_its_place(two: Academy) -> None:
+def test_a_device_secret_is_stored_only_in_its_attribute(two: Academy) -> None:
     file = two.folder / "canary.uri"
     # the six digits of a code may occur by chance in a file that was there before
     before = {path: path.read_bytes() for path in two.sandbox.folder.rglob("*") if path.is_file()}
@@ -251,7 +253,7 @@ def test_no_secret_is_anywhere_but_in_its_place(two: Academy) -> None:
     assert [name for _, name in holders] == ["oathSecret"]
 
 
-def test_a_policy_names_the_issuer_and_the_reach(two: Academy) -> None:
+def test_the_policy_sets_the_issuer_and_the_resync_minutes(two: Academy) -> None:
     two.edit(
         "policy.yaml",
         "otp: {enforced_by: directory}",

@@ -94,7 +94,7 @@ def reset(academy: Academy, numen: str, *words: str, uid: str = CLAIRE) -> tuple
 # ---- activate
 
 
-def test_a_code_in_a_file_opens_the_account_until_it_is_replaced(staff: Academy) -> None:
+def test_an_activation_password_works_until_it_is_replaced(staff: Academy) -> None:
     path = staff.folder / "codes.csv"
     ran = staff.run("password", "activate", CLAIRE, "--out", path, "--private-mail", "-o", "json")
     assert ran.code == 0, ran.err
@@ -128,7 +128,7 @@ def test_a_code_in_a_file_opens_the_account_until_it_is_replaced(staff: Academy)
     assert not lets_in(staff, CLAIRE, line["activation_password"])
 
 
-def test_a_second_code_takes_the_place_of_the_first(staff: Academy) -> None:
+def test_a_second_activation_password_replaces_the_first(staff: Academy) -> None:
     _, first = given(staff, CLAIRE)
     _, second = given(staff, CLAIRE)
     assert not lets_in(staff, CLAIRE, first[CLAIRE])
@@ -136,7 +136,7 @@ def test_a_second_code_takes_the_place_of_the_first(staff: Academy) -> None:
     assert staff.values(CLAIRE, "pwdAccountLockedTime") != []
 
 
-def test_a_code_is_shown_once_on_a_terminal(staff: Academy) -> None:
+def test_an_activation_password_is_shown_once_on_a_terminal(staff: Academy) -> None:
     code, screen = at_terminal(staff, "password", "activate", CLAIRE, answers={"Change 1 account?": "y"})
     assert code == 0, screen
     (shown,) = CODE.findall(screen)
@@ -145,7 +145,7 @@ def test_a_code_is_shown_once_on_a_terminal(staff: Academy) -> None:
     assert lets_in(staff, CLAIRE, shown)
 
 
-def test_no_code_without_a_yes(staff: Academy) -> None:
+def test_no_activation_password_is_set_without_a_yes(staff: Academy) -> None:
     with staff.nothing_written():
         code, screen = at_terminal(staff, "password", "activate", CLAIRE, answers={"Change 1 account?": "n"})
     assert (code, CODE.findall(screen)) == (12, [])
@@ -159,7 +159,7 @@ def test_no_code_without_a_yes(staff: Academy) -> None:
         (("-o", "json"), "printed results never hold an activation password: with -o add --out FILE"),
     ],
 )
-def test_no_code_goes_to_a_pipe(staff: Academy, words: tuple[str, ...], message: str) -> None:
+def test_no_activation_password_goes_to_a_pipe(staff: Academy, words: tuple[str, ...], message: str) -> None:
     with staff.nothing_written():
         for command in (("activate", CLAIRE), ("reset", CLAIRE, "--without-check", "--reason", "x")):
             ran = staff.spawn("password", *command, *words, stdin="")
@@ -167,7 +167,7 @@ def test_no_code_goes_to_a_pipe(staff: Academy, words: tuple[str, ...], message:
             assert message in ran.err
 
 
-def test_many_from_stdin_in_their_order(staff: Academy) -> None:
+def test_accounts_named_on_stdin_get_passwords_in_order(staff: Academy) -> None:
     path = staff.folder / "many.csv"
     ran = staff.run(
         "password",
@@ -186,7 +186,7 @@ def test_many_from_stdin_in_their_order(staff: Academy) -> None:
     assert lets_in(staff, CLAIRE, codes(path)[CLAIRE])
 
 
-def test_who_has_not_started_gets_a_code_that_opens_on_the_day(staff: Academy) -> None:
+def test_an_activation_password_set_early_works_from_the_first_day(staff: Academy) -> None:
     ran, passwords = given(staff, LEA)
     assert f"opens on {day(5)}" in ran.out
     assert not lets_in(staff, LEA, passwords[LEA])
@@ -198,7 +198,7 @@ def test_who_has_not_started_gets_a_code_that_opens_on_the_day(staff: Academy) -
     assert ends - datetime.now(UTC) > timedelta(days=6), "its hours begin when the account opens"
 
 
-def test_whom_a_code_would_not_open_gets_none(staff: Academy) -> None:
+def test_locked_and_closed_accounts_get_no_activation_password(staff: Academy) -> None:
     assert staff.run("account", "lock", CLAIRE, "--reason", "enquête").code == 0
     assert staff.run("account", "close", IDA, "--until", day(60).isoformat(), "--reason", "partie").code == 0
     with staff.nothing_written():
@@ -213,7 +213,7 @@ def test_whom_a_code_would_not_open_gets_none(staff: Academy) -> None:
     assert not (staff.folder / "x.csv").exists()
 
 
-def test_protected_accounts_are_the_administrators(staff: Academy) -> None:
+def test_only_an_administrator_changes_protected_accounts(staff: Academy) -> None:
     staff.change(CLAIRE, piactlProtected=["TRUE"])
     with staff.nothing_written():
         ran, _ = given(staff, CLAIRE, code=1)
@@ -262,7 +262,7 @@ sys.exit(run(sys.argv[2:]))
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_crash_leaves_every_code_that_was_set_readable(staff: Academy, when: str) -> None:
+def test_a_crash_leaves_the_passwords_in_an_unfinished_file(staff: Academy, when: str) -> None:
     path = staff.folder / "codes.csv"
     words = [sys.executable, "-c", DYING, when, "password", "activate", CLAIRE, IDA, "--out", str(path)]
     died = subprocess.run(
@@ -285,7 +285,7 @@ def test_a_crash_leaves_every_code_that_was_set_readable(staff: Academy, when: s
     assert all(lets_in(staff, uid, code) for uid, code in codes(path).items())
 
 
-def test_a_directory_that_goes_away_leaves_no_code_untold(
+def test_a_lost_connection_leaves_no_set_password_unreported(
     staff: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from piactl.directory.store.password_state_and_activation import ActivationPasswordWriter
@@ -315,7 +315,7 @@ def test_a_directory_that_goes_away_leaves_no_code_untold(
     assert all(lets_in(staff, uid, code) for uid, code in codes(path).items())
 
 
-def test_no_policy_of_codes_no_codes(staff: Academy) -> None:
+def test_activate_is_refused_without_an_activation_policy(staff: Academy) -> None:
     staff.edit("piactl.yaml", f"  activation_policy: cn=activation,{POLICIES}\n", "")
     with staff.nothing_written():
         ran = staff.run("password", "activate", CLAIRE, "--out", staff.folder / "x.csv")
@@ -333,7 +333,7 @@ def test_no_policy_of_codes_no_codes(staff: Academy) -> None:
         (None, "does not exist"),
     ],
 )
-def test_no_codes_under_a_policy_that_does_not_end_them(
+def test_activate_is_refused_under_an_unsafe_activation_policy(
     staff: Academy, changes: dict[str, list[object]] | None, message: str
 ) -> None:
     policy = CODES.decode()
@@ -354,7 +354,7 @@ def test_no_codes_under_a_policy_that_does_not_end_them(
 # ---- what the night does
 
 
-def test_the_night_takes_those_with_a_password_out_of_the_policy_of_codes(staff: Academy) -> None:
+def test_the_night_removes_the_activation_policy_after_replacement(staff: Academy) -> None:
     _, passwords = given(staff, CLAIRE, IDA)
     choose(staff, CLAIRE, passwords[CLAIRE])
     today = day(0).isoformat()
@@ -368,7 +368,7 @@ def test_the_night_takes_those_with_a_password_out_of_the_policy_of_codes(staff:
     assert staff.run("journal", "verify").code == 0
 
 
-def test_a_night_that_may_not_do_that_goes_on(staff: Academy) -> None:
+def test_a_night_that_may_not_remove_the_activation_policy_goes_on(staff: Academy) -> None:
     """With the rights of an older directory nightly may only read pwdPolicySubentry."""
     _, passwords = given(staff, CLAIRE)
     choose(staff, CLAIRE, passwords[CLAIRE])
@@ -392,7 +392,7 @@ def test_a_night_that_may_not_do_that_goes_on(staff: Academy) -> None:
 # ---- reset
 
 
-def test_who_knows_the_numen_gets_a_code(staff: Academy) -> None:
+def test_reset_with_the_right_numen_gives_an_activation_password(staff: Academy) -> None:
     ran, passwords = reset(staff, " 01e95 01234 abc ")
     assert ran.code == 0, ran.err
     assert lets_in(staff, CLAIRE, passwords[CLAIRE])
@@ -407,7 +407,7 @@ def test_a_numen_asked_for_at_a_terminal_is_not_shown(staff: Academy) -> None:
     assert lets_in(staff, CLAIRE, shown)
 
 
-def test_wrong_answers_are_counted_and_slowed_down(staff: Academy) -> None:
+def test_wrong_numens_are_counted_and_delay_the_next_attempt(staff: Academy) -> None:
     with staff.nothing_written():
         for remaining in (4, 3, 2, 1, 0):
             ran, passwords = reset(staff, OTHER)
@@ -435,7 +435,7 @@ def test_wrong_answers_are_counted_and_slowed_down(staff: Academy) -> None:
     assert not any("last" in count for count in attempts(staff).values())
 
 
-def test_many_at_once_are_no_more_tries_than_one_after_another(staff: Academy) -> None:
+def test_simultaneous_attempts_do_not_exceed_the_limit(staff: Academy) -> None:
     configuration = open_configuration(staff.sandbox.config)
     now = datetime.now(UTC)
 
@@ -459,7 +459,7 @@ def test_many_at_once_are_no_more_tries_than_one_after_another(staff: Academy) -
     assert len(counts["cn=all"]["failures"]) == 5  # type: ignore[arg-type]
 
 
-def test_a_limit_over_all_accounts(staff: Academy) -> None:
+def test_failures_per_hour_limits_attempts_on_all_accounts(staff: Academy) -> None:
     staff.edit("piactl.yaml", "password:\n", "password:\n  failures_per_hour: 5\n")
     configuration = open_configuration(staff.sandbox.config)
     now = datetime.now(UTC)
@@ -476,7 +476,7 @@ def test_a_limit_over_all_accounts(staff: Academy) -> None:
         begin_attempt(checks, CLAIRE, now + timedelta(minutes=61), ProofKind.NUMEN).right()
 
 
-def test_an_old_key_still_proves(staff: Academy) -> None:
+def test_a_numen_is_checked_with_an_older_key(staff: Academy) -> None:
     keys = staff.sandbox.folder / "secrets" / "keys"
     keys.write_text(f"k2 {os.urandom(32).hex()}\n{keys.read_text()}", encoding="ascii")
     ran, passwords = reset(staff, NUMEN)
@@ -484,7 +484,7 @@ def test_an_old_key_still_proves(staff: Academy) -> None:
     assert lets_in(staff, CLAIRE, passwords[CLAIRE])
 
 
-def test_without_a_numen_only_an_administrator_can(staff: Academy) -> None:
+def test_reset_without_a_numen_needs_without_check_and_a_reason(staff: Academy) -> None:
     with staff.nothing_written():
         ran, _ = reset(staff, NUMEN, uid=IDA)
         assert ran.code == 1
@@ -498,7 +498,7 @@ def test_without_a_numen_only_an_administrator_can(staff: Academy) -> None:
     assert lets_in(staff, IDA, codes(path)[IDA])
 
 
-def test_where_a_device_is_in_force_a_code_of_it_is_needed_too(staff: Academy) -> None:
+def test_reset_needs_a_one_time_code_if_a_device_is_in_force(staff: Academy) -> None:
     uri = staff.folder / "uri"
     assert staff.run("otp", "enroll", CLAIRE, "--uri-file", uri).code == 0
     device = pyotp.parse_uri(uri.read_text(encoding="utf-8").strip())
@@ -531,7 +531,7 @@ def test_where_a_device_is_in_force_a_code_of_it_is_needed_too(staff: Academy) -
     assert staff.run("journal", "verify").code == 0
 
 
-def test_nobody_is_waited_for(staff: Academy) -> None:
+def test_reset_without_input_fails_instead_of_waiting(staff: Academy) -> None:
     """Under cron, in a pipe or with stdin closed, the command gives a message and does nothing."""
     path = str(staff.folder / "x.csv")
     with staff.nothing_written():
@@ -592,7 +592,7 @@ def test_an_administrators_lock_stays(staff: Academy) -> None:
     assert lets_in(staff, CLAIRE, OWN)
 
 
-def test_a_code_blocked_by_wrong_tries_gets_its_end_back(staff: Academy) -> None:
+def test_unblock_restores_the_end_of_an_activation_password(staff: Academy) -> None:
     _, passwords = given(staff, CLAIRE)
     ends = staff.values(CLAIRE, "pwdAccountLockedTime")
     block(staff)
@@ -606,7 +606,7 @@ def test_a_code_blocked_by_wrong_tries_gets_its_end_back(staff: Academy) -> None
         staff.run("password", "unblock", CLAIRE)
 
 
-def test_a_code_that_ended_is_not_given_more_time(staff: Academy) -> None:
+def test_unblock_does_not_extend_an_expired_activation_password(staff: Academy) -> None:
     _, passwords = given(staff, CLAIRE)
     staff.edit("piactl.yaml", "password:\n", "password:\n  activation_hours: 1\n")
     with staff.sandbox.root() as root:
@@ -645,7 +645,7 @@ def test_a_new_password_is_checked_and_never_shown(staff: Academy, password: str
     assert password not in shown.out
 
 
-def test_the_directorys_own_minimum_counts(staff: Academy) -> None:
+def test_minimum_lengths_of_directory_and_protected_accounts_apply(staff: Academy) -> None:
     with staff.sandbox.root() as root:
         root.modify(f"cn=default,{POLICIES}", {"pwdMinLength": [(ldap3.MODIFY_REPLACE, [25])]})
     ran = staff.run("password", "check", stdin="Lampadaire-41-oranger\n")
@@ -660,7 +660,7 @@ def test_the_directorys_own_minimum_counts(staff: Academy) -> None:
 # ---- secrets
 
 
-def test_no_code_and_no_numen_is_left_anywhere(staff: Academy) -> None:
+def test_activation_passwords_and_numens_are_never_printed_or_stored(staff: Academy) -> None:
     _, passwords = given(staff, CLAIRE, IDA, words=("-o", "json"))
     _, reset_passwords = reset(staff, NUMEN, "-o", "json")
     reset(staff, OTHER)

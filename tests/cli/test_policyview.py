@@ -99,7 +99,9 @@ def test_a_profile(down: Academy) -> None:
         ),
     ],
 )
-def test_the_nearest_word(down: Academy, words: tuple[str, ...], message: str) -> None:
+def test_an_unknown_service_or_profile_is_reported(
+    down: Academy, words: tuple[str, ...], message: str
+) -> None:
     ran = down.run(*words)
     assert (ran.code, ran.out) == (9, "")
     assert message in ran.err

@@ -65,7 +65,7 @@ def activate(academy: Academy) -> Ran:
     return ran
 
 
-def test_each_act_leaves_its_head(locked: Academy) -> None:
+def test_each_writing_command_stores_its_head(locked: Academy) -> None:
     heads = stored(locked)
     assert len(heads) == 2
     last = json.loads(journal_of(locked).read_bytes().splitlines()[-1])
@@ -118,7 +118,7 @@ def test_the_heads_also_go_to_a_file(locked: Academy) -> None:
     assert f"{heads}: the head of the journal cannot be appended" in activate(locked).err
 
 
-def test_an_act_that_no_head_covers_is_not_proved(locked: Academy) -> None:
+def test_verify_fails_if_no_stored_head_covers_a_run(locked: Academy) -> None:
     """As after a run that lost its server before it could store its head."""
     with locked.sandbox.root() as root:
         for dn in [e["dn"] for e in searched(root, f"ou=journals,{locked.sandbox.state}")]:
@@ -145,7 +145,7 @@ def test_a_recorded_run_without_a_line_is_found(locked: Academy) -> None:
     assert f"run {run['run']}, recorded in the directory, has none" in verification.err
 
 
-def test_a_forged_head_raises_the_alarm_and_stops_no_night(locked: Academy) -> None:
+def test_a_forged_head_fails_verify_and_stops_no_night(locked: Academy) -> None:
     """The desk may add heads: a head of a missing line, or a text that is not a head, hides nothing."""
     folder = f"ou=journals,{locked.sandbox.state}"
     with locked.sandbox.connect("desk") as desk:
@@ -167,7 +167,7 @@ def days(academy: Academy) -> list[str]:
     return sorted(entry["dn"].partition(",")[0] for entry in entries)
 
 
-def test_a_head_that_somebody_removed_is_missed_by_the_next_one(locked: Academy) -> None:
+def test_the_next_head_reveals_a_removed_head(locked: Academy) -> None:
     activate(locked)
     folder = f"ou=journals,{locked.sandbox.state}"
     with locked.sandbox.connect("administrator") as administrator:
@@ -183,7 +183,7 @@ def test_a_head_that_somebody_removed_is_missed_by_the_next_one(locked: Academy)
     assert (doctor["D50"]["result"], "was removed" in doctor["D50"]["found"]) == ("error", True)
 
 
-def test_the_last_head_of_another_journal_that_somebody_removed_is_missed(locked: Academy) -> None:
+def test_nights_notice_a_removed_last_head_of_another_journal(locked: Academy) -> None:
     """No later head of its owner names it, and the owner may have rewritten the journal to its end. Each
     night remembers the last heads of the other users and hosts."""
     folder = f"ou=journals,{locked.sandbox.state}"
@@ -207,7 +207,7 @@ def test_the_last_head_of_another_journal_that_somebody_removed_is_missed(locked
     assert locked.run("journal", "verify").code == 0, "an administrator looked into it"
 
 
-def test_old_heads_are_pruned_by_the_administrator_and_by_nobody_else(locked: Academy) -> None:
+def test_pruned_heads_are_accepted_and_otherwise_removed_ones_reported(locked: Academy) -> None:
     """Of several days of heads and the only head of another host, those before the day are removed; the last
     head of each journal stays, and a head that somebody else removes is still missed."""
     folder = f"ou=journals,{locked.sandbox.state}"
@@ -250,7 +250,7 @@ def test_old_heads_are_pruned_by_the_administrator_and_by_nobody_else(locked: Ac
     assert (verification.code, "another program wrote it" in verification.err) == (1, True), verification
 
 
-def test_a_directory_without_the_folder_is_said(locked: Academy) -> None:
+def test_a_directory_without_ou_journals_is_reported(locked: Academy) -> None:
     with locked.sandbox.root() as root:
         for dn in [e["dn"] for e in searched(root, f"ou=journals,{locked.sandbox.state}")]:
             root.delete(dn)

@@ -95,7 +95,7 @@ def journal_of(host: Host, user: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in host.root(f"cat /var/log/{user}/journal.jsonl").splitlines()]
 
 
-def test_two_operators_and_no_way_to_be_both(host: Host) -> None:
+def test_no_operator_can_approve_their_own_request(host: Host) -> None:
     """One operator requests, and cannot approve under any name; a second one approves, once."""
     for uid in (CLAIRE, IDA):
         host.academy.change(uid, userPassword=["quatre chats gris et lents"])
@@ -154,7 +154,7 @@ def test_two_operators_and_no_way_to_be_both(host: Host) -> None:
     assert (run["sudo_user"], f"requested by ope ({name})" in change["reason"]) == ("eva", True)
 
 
-def test_two_people_for_a_plan_and_no_way_to_be_both(host: Host) -> None:
+def test_the_maker_of_a_plan_cannot_approve_it_under_any_name(host: Host) -> None:
     """The maker of a plan cannot approve it under any name that sudo or the kernel can be given; another
     person approves it, and cannot apply it."""
     host.root(
@@ -239,7 +239,7 @@ def test_the_help_desk_checks_numens_without_the_matching_key(host: Host) -> Non
     assert (done.returncode, "matching" in done.stderr) == (Exit.CONFIGURATION, True), done
 
 
-def test_an_identity_of_another_user(host: Host) -> None:
+def test_using_the_identity_of_another_user_is_refused(host: Host) -> None:
     done = host.sudo("ope", DESK, "piactl", "password", "unblock", CLAIRE, "--administrator", *WHY, "--yes")
     assert done.returncode == Exit.CONFIGURATION
     assert done.stderr == (
@@ -305,7 +305,7 @@ def targets(host: Host, user: str) -> list[str]:
     return [own, f"/srv/shared/hr-{user}.csv"]
 
 
-def test_no_option_reads_or_writes_a_file_as_that_user(host: Host) -> None:
+def test_no_option_reads_or_writes_files_as_the_service_user(host: Host) -> None:
     """Each option that names a file is tried with each secret, by the help desk and by an administrator."""
     before, texts = state(host), []
     inputs = [
@@ -353,7 +353,7 @@ def test_no_option_reads_or_writes_a_file_as_that_user(host: Host) -> None:
     assert host.root("find /srv/shared /etc/piactl /var/lib/piactl -name fresh -o -name new -o -name x") == ""
 
 
-def test_a_careless_rule_and_any_environment(host: Host) -> None:
+def test_careless_sudo_rules_and_variables_reveal_no_secret(host: Host) -> None:
     """Even if sudo lets every option and variable pass, piactl takes no configuration from its caller, and
     Python loads no module of theirs: no password leaves the host."""
     before = state(host)
@@ -406,7 +406,7 @@ def test_a_careless_rule_and_any_environment(host: Host) -> None:
     )
 
 
-def test_no_user_reads_what_is_of_another(host: Host) -> None:
+def test_no_user_can_read_the_secrets_of_another(host: Host) -> None:
     """The modes of the files forbid it."""
     for user in (DESK, NIGHT, ADMIN, "ope", "boss"):
         others = [name for name in host.secrets() if f"/secrets/{user}/" not in name]

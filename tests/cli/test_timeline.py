@@ -24,7 +24,7 @@ def moved(academy: Academy) -> Academy:
     return academy
 
 
-def test_drawn(moved: Academy) -> None:
+def test_the_timeline_is_drawn_as_text(moved: Academy) -> None:
     ran = moved.run("account", "timeline", "claire.dubreuil", "--as-of", DAY)
     assert (ran.code, ran.err) == (0, "")
     lines = ran.out.splitlines()
@@ -43,7 +43,7 @@ def test_drawn(moved: Academy) -> None:
     assert "▒ after a mutation, through the grace" in ran.out
 
 
-def test_days_that_are_asked_for(moved: Academy) -> None:
+def test_a_chosen_range_of_days_is_drawn(moved: Academy) -> None:
     ran = moved.run(
         "account", "timeline", "1001", "--as-of", DAY, "--from", "2026-10-25", "--until", "2026-11-08"
     )
@@ -70,7 +70,7 @@ def test_periods(moved: Academy) -> None:
     assert states["archived"]["to"] is None
 
 
-def test_ascii_where_the_encoding_has_no_blocks(moved: Academy) -> None:
+def test_ascii_is_used_if_the_encoding_has_no_block_characters(moved: Academy) -> None:
     ran = moved.spawn("account", "timeline", "claire.dubreuil", "--as-of", DAY, PYTHONIOENCODING="latin-1")
     assert ran.code == 0
     assert ran.out.isascii()
@@ -81,7 +81,7 @@ def test_ascii_where_the_encoding_has_no_blocks(moved: Academy) -> None:
     assert (bare.code, bare.out.isascii()) == (0, True)
 
 
-def test_picture(moved: Academy) -> None:
+def test_the_svg_picture_is_valid_accessible_and_safe(moved: Academy) -> None:
     moved.recorded("claire.dubreuil", sn=['<script>x</script>"&\x1b[31m‮'], givenName=["Cl<b>aire"])
     file = moved.folder / "claire.svg"
     ran = moved.run("account", "timeline", "claire.dubreuil", "--as-of", DAY, "--svg", file)
@@ -112,14 +112,14 @@ def test_picture(moved: Academy) -> None:
     assert same.out == text
 
 
-def test_hostile_names_on_a_terminal(moved: Academy) -> None:
+def test_hostile_names_are_escaped_in_text(moved: Academy) -> None:
     moved.recorded("claire.dubreuil", sn=["\x1b[2J‮gnp"], givenName=["A\nB"])
     ran = moved.run("account", "timeline", "claire.dubreuil", "--as-of", DAY)
     assert "\x1b" not in ran.out
     assert ran.out.startswith("A\\x0aB \\x1b[2J\\u202egnp (claire.dubreuil)\n")
 
 
-def test_archived(moved: Academy) -> None:
+def test_an_archived_account_has_nothing_to_draw(moved: Academy) -> None:
     ran = moved.run("account", "timeline", "odile.fayard", "--as-of", DAY)
     assert ran.code == 0
     assert ran.out.startswith("(archived) (odile.fayard)\n")
@@ -127,7 +127,7 @@ def test_archived(moved: Academy) -> None:
     assert moved.run("account", "timeline", "odile.fayard", "-o", "json").json["display_name"] is None
 
 
-def test_wrong_words(moved: Academy) -> None:
+def test_wrong_arguments_are_refused(moved: Academy) -> None:
     assert moved.run("account", "timeline", "nobody").code == 9
     ran = moved.run("account", "timeline", "1001", "--from", "2026-12-01", "--until", "2026-11-01")
     assert (ran.code, "is before --from" in ran.err) == (2, True)

@@ -131,7 +131,7 @@ def windows(text: str) -> Iterator[str]:
     return (text[i : i + 6] for i in range(max(len(text) - 5, 0)))
 
 
-def test_the_configuration_is_that_of_the_host(loaded: Academy) -> None:
+def test_only_the_configuration_of_the_host_is_read(loaded: Academy) -> None:
     with forking(**os.environ, LOAD_ALL="1", SUDO_UID="4242") as forks:
         refused = forks.run(loaded, "account", "list", user=SERVICE if ROOT else None)
         assert refused.code == Exit.USAGE

@@ -48,14 +48,14 @@ def found(settings: Settings, id_: str, sudoers: str = "", *, isolated: bool = F
     return finding
 
 
-def test_each_password_is_its_users(settings: Settings) -> None:
+def test_each_password_is_readable_by_its_user_only(settings: Settings) -> None:
     finding = found(settings, "D52")
     assert finding.outcome is CheckOutcome.OK
     names = ("nightly", "desk", "administrator", "approver")
     assert finding.found == f"only its user reads each: {', '.join(f'{name} for {ME}' for name in names)}"
 
 
-def test_one_user_for_all(tmp_path: Path) -> None:
+def test_one_user_for_all_passwords_is_a_note(tmp_path: Path) -> None:
     text = (EXAMPLES / "piactl.yaml").read_text("utf-8")
     (tmp_path / "piactl.yaml").write_text(
         "".join(ln for ln in text.splitlines(True) if "      user:" not in ln)
@@ -101,7 +101,7 @@ GOOD = f"%desk ALL = ({ME}) /usr/bin/piactl otp *, /usr/bin/piactl account list\
 
 
 @sudo
-def test_named_commands_only(settings: Settings) -> None:
+def test_rules_that_allow_named_commands_only(settings: Settings) -> None:
     finding = found(settings, "D53", GOOD)
     assert finding.outcome is CheckOutcome.WARNING, "the tests are not started as the installed piactl is"
     assert "without `python -I`" in finding.found
@@ -146,7 +146,7 @@ def test_a_rule_that_is_too_wide(settings: Settings, rule: str) -> None:
 @pytest.mark.parametrize(
     "rule", ["%desk ALL = ({}) SETENV: {}", "Defaults:%desk setenv\n%desk ALL = ({}) {}"]
 )
-def test_a_rule_that_lets_people_name_somebody_else(settings: Settings, rule: str) -> None:
+def test_a_rule_that_lets_people_set_sudo_user(settings: Settings, rule: str) -> None:
     finding = found(settings, "D53", rule.format(ME, "/usr/bin/piactl otp *"))
     assert (finding.outcome, "SUDO_USER" in finding.found) == (CheckOutcome.ERROR, True), finding
 

@@ -69,7 +69,7 @@ def proposed(explanation: Any, part: str) -> str:
 # The state
 
 
-def test_the_state_and_what_stands_behind_it(academy: Academy) -> None:
+def test_the_state_is_explained_with_rules_dates_and_services(academy: Academy) -> None:
     apply_rows(academy, post(-100, 200))
     view = why(academy)
     state, *services = view["answers"]
@@ -99,7 +99,7 @@ def test_the_state_and_what_stands_behind_it(academy: Academy) -> None:
     ],
     ids=["grace", "deactivated", "anticipated", "on-leave"],
 )
-def test_the_remedy_of_a_state_turns_it(academy: Academy, rows: list[str], state: str) -> None:
+def test_the_remedy_of_a_state_changes_it(academy: Academy, rows: list[str], state: str) -> None:
     """The state changes on the day that the remedy names, or by its command."""
     apply_rows(academy, *rows, before=60 if state == "deactivated" else 10)
     explanation = answer(academy)
@@ -127,7 +127,7 @@ def test_an_archived_account(academy: Academy) -> None:
 # A service
 
 
-def test_moved_and_no_iprof_yet(academy: Academy) -> None:
+def test_the_delay_of_a_service_after_a_mutation_is_explained(academy: Academy) -> None:
     """The complaint "I moved and see no I-Prof": the delay is named with its line and its last day."""
     academy.edit("policy.yaml", "meanwhile: keep\n    otp", "meanwhile: none\n    otp")
     apply_rows(academy, post(-100, -1), post(0, uai=MICHELIS))
@@ -158,7 +158,7 @@ def test_a_denial_and_its_end(academy: Academy) -> None:
     assert answer(academy, "iprof")["yes"]
 
 
-def test_a_service_of_establishments(academy: Academy) -> None:
+def test_a_service_per_establishment_is_explained_after_a_mutation(academy: Academy) -> None:
     """After a mutation: the old establishment's right, by handover to its last day, and the new one's."""
     apply_rows(academy, post(-100, -2), post(-1, uai=MICHELIS))
     old, new = why(academy, "livret")["answers"]
@@ -170,7 +170,7 @@ def test_a_service_of_establishments(academy: Academy) -> None:
     assert new["yes"]
 
 
-def test_a_position_that_does_not_keep_it(academy: Academy) -> None:
+def test_a_position_that_does_not_keep_the_service(academy: Academy) -> None:
     apply_rows(academy, post(-100), post(-5, 20, position="conge_parental"))
     explanation = answer(academy, "iprof")
     assert not explanation["yes"]
@@ -180,7 +180,7 @@ def test_a_position_that_does_not_keep_it(academy: Academy) -> None:
     assert answer(academy, "colibris")["yes"]
 
 
-def test_another_profile(academy: Academy) -> None:
+def test_a_service_of_other_profiles_can_be_granted(academy: Academy) -> None:
     apply_rows(academy, post(-100))
     explanation = answer(academy, "siecle")
     assert "it is for cpe, direction" in explanation["reason"]
@@ -188,7 +188,7 @@ def test_another_profile(academy: Academy) -> None:
     assert answer(academy, "siecle")["yes"]
 
 
-def test_a_change_by_hand_is_named(academy: Academy) -> None:
+def test_an_override_is_explained_with_its_reason(academy: Academy) -> None:
     apply_rows(academy, post(-100))
     ran = academy.run("account", "close", CLAIRE, "--until", day(10), "--reason", "left early")
     assert ran.code == 0, ran.err
@@ -242,7 +242,7 @@ def test_blocked_by_wrong_passwords(academy: Academy) -> None:
     assert timedelta(minutes=13) < until - datetime.now(until.tzinfo) <= timedelta(minutes=15)
 
 
-def test_must_be_changed(academy: Academy) -> None:
+def test_a_password_that_must_be_changed(academy: Academy) -> None:
     apply_rows(academy, post(-100))
     academy.change(CLAIRE, userPassword=[PASSWORD])
     explanation = answer(academy, "login")
@@ -274,7 +274,9 @@ def test_locked_and_several_causes_at_once(academy: Academy) -> None:
     ],
     ids=["not started", "grace", "leave", "suspension"],
 )
-def test_by_the_rules(academy: Academy, rows: list[str], kind: str, works: bool) -> None:
+def test_log_in_is_explained_by_start_grace_leave_or_suspension(
+    academy: Academy, rows: list[str], kind: str, works: bool
+) -> None:
     with_password(academy, *rows)
     explanation = answer(academy, "login")
     assert explanation["yes"] is lets_in(academy) is works
@@ -282,7 +284,7 @@ def test_by_the_rules(academy: Academy, rows: list[str], kind: str, works: bool)
     assert "entry" not in {cause["kind"] for cause in explanation["causes"]}
 
 
-def test_left_and_closed(academy: Academy) -> None:
+def test_log_in_to_a_closed_account_is_explained(academy: Academy) -> None:
     apply_rows(academy, post(-100, -40), before=60)
     academy.change(CLAIRE, userPassword=[PASSWORD])
     explanation = answer(academy, "login")
@@ -291,7 +293,7 @@ def test_left_and_closed(academy: Academy) -> None:
     assert day(-40) in explanation["causes"][0]["text"]
 
 
-def test_left_and_still_gets_in(academy: Academy) -> None:
+def test_an_entry_that_lets_in_a_closed_account_is_reported(academy: Academy) -> None:
     """The entry allows log in for longer than the rules do: `why` says so, with the day of the last run.
     Dates alone do not open a closed account; another program must also have unlinked it."""
     apply_rows(academy, post(-100, -40), before=60)
@@ -335,7 +337,7 @@ def device(academy: Academy, name: str, **values: Any) -> str:
     return dn
 
 
-def test_devices(academy: Academy) -> None:
+def test_missing_drifting_and_lost_devices_are_explained(academy: Academy) -> None:
     """No device, a device with a wrong clock, a lost one: each with the command that helps."""
     with_password(academy)
     cause = causes(academy)["device-none"]
@@ -363,14 +365,14 @@ def test_an_unknown_service(academy: Academy, word: str) -> None:
     assert "did you mean" in ran.err
 
 
-def test_nobody(academy: Academy) -> None:
+def test_an_unknown_account_is_not_found(academy: Academy) -> None:
     ran = academy.run("why", "nobody", "iprof")
     assert (ran.code, ran.out) == (9, "")
     assert "no account has this" in ran.err
     assert academy.run("why", CLAIRE, "iprof", "--as-of", "yesterday").code == 2
 
 
-def test_many_in_a_pipe(academy: Academy) -> None:
+def test_several_accounts_are_read_from_stdin(academy: Academy) -> None:
     apply_rows(academy, post(-100), post(-100, matricule="1002", prenom="Alix", nom_famille="Vie"))
     ran = academy.run("why", "-", "iprof", "-o", "json", stdin=f"alix.vie\nnobody\n{CLAIRE}\n")
     assert ran.code == 5

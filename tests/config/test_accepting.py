@@ -82,13 +82,13 @@ def test_what_ships_is_accepted() -> None:
 @pytest.mark.parametrize("name", DOCUMENTS)
 @BOUNDED
 @given(data=st.data())
-def test_as_jsonschema(name: str, data: st.DataObject) -> None:
+def test_the_verdict_is_that_of_jsonschema(name: str, data: st.DataObject) -> None:
     document = data.draw(changed(DOCUMENTS[name]))
     assert accepts(schema(name), document) is _validator(name).is_valid(document)
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_the_comparison_sees_both(name: str) -> None:
+def test_random_changes_include_valid_and_invalid_documents(name: str) -> None:
     """Right and wrong changes of each document are drawn: both verdicts occur."""
     verdicts: list[bool] = []
 

@@ -65,7 +65,7 @@ def open_to(path: Path, mode: int) -> None:
 
 @pytest.mark.parametrize("mode", [0o777, 0o775, 0o720, 0o702])
 @pytest.mark.parametrize("above", ["b", "a"])
-def test_a_folder_above_it(file, above, mode):
+def test_a_file_below_a_folder_that_others_may_write_is_refused(file, above, mode):
     path, read = file
     folder = next(parent for parent in path.parents if parent.name == above)
     open_to(folder, mode)
@@ -74,14 +74,14 @@ def test_a_folder_above_it(file, above, mode):
 
 
 @pytest.mark.parametrize("mode", [0o666, 0o660, 0o602])
-def test_the_file_itself(file, mode):
+def test_a_file_that_others_may_write_is_refused(file, mode):
     path, read = file
     open_to(path, mode)
     assert str(path) in (message := refusal(read, path))
     assert f"chmod {'600' if path.name == 'secret' else 'go-w'} {path}" in message
 
 
-def test_the_group_of_this_user_alone_is_nobody_else(file):
+def test_files_writable_by_the_own_group_of_the_user_are_accepted(file):
     """A file as a user clones it under umask 002."""
     path, read = file
     for folder in (path.parent, path.parent.parent):
@@ -96,7 +96,7 @@ def test_the_group_of_this_user_alone_is_nobody_else(file):
 
 @pytest.mark.skipif(not ROOT, reason="only root can give a file away")
 @pytest.mark.parametrize("place", ["piactl.yaml", "b", "a"])
-def test_of_another_user(tmp_path, place):
+def test_a_file_or_folder_of_another_user_is_refused(tmp_path, place):
     path = tmp_path / "a" / "b" / "piactl.yaml"
     path.parent.mkdir(parents=True)
     shutil.copy(EXAMPLES / "piactl.yaml", path)
@@ -107,7 +107,7 @@ def test_of_another_user(tmp_path, place):
     assert f"`chown root {other}`" in message
 
 
-def test_a_folder_that_a_link_leads_to(tmp_path):
+def test_a_link_through_a_folder_that_others_may_write_is_refused(tmp_path):
     """A link leads to the file: others may write its target or the folder of the link."""
     for name in ("mine", "open", "far"):
         (tmp_path / name).mkdir()
@@ -119,7 +119,7 @@ def test_a_folder_that_a_link_leads_to(tmp_path):
     assert f"{tmp_path / 'open'} has mode 0777" in refusal(read_settings, tmp_path / "mine" / "link")
 
 
-def test_in_a_folder_like_tmp_only_owners_replace_their_files(tmp_path):
+def test_a_file_in_a_sticky_folder_is_accepted(tmp_path):
     (tmp_path / "tmp").mkdir()
     (tmp_path / "tmp").chmod(0o1777)
     shutil.copy(EXAMPLES / "policy.yaml", tmp_path / "tmp" / "policy.yaml")

@@ -33,7 +33,7 @@ def test_content_that_is_no_text(written, mistakes_of, reader, content, line, co
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_no_such_file_a_folder_a_pipe(tmp_path, mistakes_of, reader):
+def test_a_missing_file_a_folder_and_a_pipe_are_reported(tmp_path, mistakes_of, reader):
     (missing,) = mistakes_of(reader, tmp_path / "absent.yaml")
     assert "there is no such file; check the path" in missing.message
     (folder,) = mistakes_of(reader, tmp_path)

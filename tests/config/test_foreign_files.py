@@ -60,7 +60,7 @@ def runs_of(content: bytes) -> set[str]:
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("content", CONTENTS)
-def test_no_part_of_a_file_that_is_not_ours(written, mistakes_of, reader, content):
+def test_messages_show_no_part_of_a_foreign_file(written, mistakes_of, reader, content):
     (mistake,) = mistakes_of(reader, written(content))
     message = re.sub(r"U\+[0-9A-F]{4}", "", mistake.message)
     shown = {part for part in runs_of(content.encode()) if part in message}
@@ -69,7 +69,7 @@ def test_no_part_of_a_file_that_is_not_ours(written, mistakes_of, reader, conten
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_no_byte_of_a_binary_secret(written, mistakes_of, reader):
+def test_messages_show_no_byte_of_a_binary_file(written, mistakes_of, reader):
     (mistake,) = mistakes_of(reader, written(b"\x8f\xfe\x12" + os.urandom(32)))
     assert "not UTF-8" in mistake.message
     assert "0x" not in mistake.message
@@ -82,7 +82,7 @@ def allowed(message: str) -> set[str]:
 
 
 @pytest.mark.parametrize(("reader", "kind"), [(read_settings, "configuration"), (read_policy, "policy")])
-def test_it_says_which_kind_of_file_this_is_not(written, mistakes_of, reader, kind):
+def test_the_message_says_which_kind_of_file_was_expected(written, mistakes_of, reader, kind):
     (mistake,) = mistakes_of(reader, written(SECRET))
     assert (mistake.line, mistake.column) == (1, 0)
     assert mistake.message.startswith(f"this is not a {kind} of piactl: no line begins with one of its keys")

@@ -24,7 +24,7 @@ def when(**conditions):
     return When({name: frozenset(values) for name, values in conditions.items()})
 
 
-def test_the_example_of_the_design_loads_as_it_stands():
+def test_every_value_of_the_example_policy_is_read():
     policy = read_policy(EXAMPLE)
     assert (policy.timezone, policy.domain) == ("Europe/Paris", "ac-amiens.fr")
     assert (policy.open_before, policy.bridge, policy.retention, policy.first_homonym_digit) == (
@@ -81,7 +81,7 @@ def test_the_example_of_the_design_loads_as_it_stands():
     assert policy.digest == hashlib.sha256(EXAMPLE.read_bytes()).hexdigest()
 
 
-def test_what_a_policy_leaves_unsaid(written):
+def test_a_small_policy_gets_the_defaults(written):
     policy = read_policy(written(SMALL))
     assert policy.grace == (GraceRule(When(), 30),)
     assert policy.position("") == Position("default")
@@ -136,12 +136,12 @@ def test_the_urn_follows_the_domain(written):
     )
 
 
-def test_a_mutation_waits_as_long_as_a_grant_unless_it_is_said(written):
+def test_mutation_delay_defaults_to_grant_delay(written):
     text = SMALL.replace("label: Messagerie", "label: Messagerie, grant_delay: 4")
     assert read_policy(written(text)).services["messagerie"].mutation_delay == 4
 
 
-def test_a_guard_said_in_part_keeps_the_rest_and_a_period_adds_to_it(written):
+def test_partial_guards_keep_defaults_and_periods_extend_them(written):
     guards = """\
 guards:
   deactivate: {per_profile: {max: 3, share: 0.5}}
@@ -350,7 +350,7 @@ services:
 
 
 @pytest.mark.parametrize(("grace", "retention", "warned"), [(32, 60, 0), (33, 60, 1), (0, 92, 0), (0, 93, 1)])
-def test_warnings_tell_of_more_than_three_months(written, grace, retention, warned):
+def test_grace_and_retention_over_three_months_give_a_warning(written, grace, retention, warned):
     text = SMALL + f"accounts: {{retention: {retention}}}\ngrace: [{{days: {grace}}}]\n"
     assert len(policy_warnings(read_policy(written(text)))) == warned
 

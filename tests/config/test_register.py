@@ -20,7 +20,7 @@ HEADER = "uai;nom;nature;degre;secteur;commune\n"
         "Amiens\tPU\t2D\t300\tLycée Louis Thuillier\t0800009A\nAmiens\tPU\t1D\t101\tPigeonnier\t0800881Y\n",
     ],
 )
-def test_a_register_in_its_forms(written, text):
+def test_a_register_is_read_in_every_layout(written, text):
     assert read_register(written(text)) == {
         "0800009A": Establishment("0800009A", "Lycée Louis Thuillier", "300", "2D", "PU", "Amiens"),
         "0800881Y": Establishment("0800881Y", "Pigeonnier", "101", "1D", "PU", "Amiens"),

@@ -91,7 +91,7 @@ def plain(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_it_is_a_schema(name):
+def test_each_schema_is_valid(name):
     schema = load(name)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     Draft202012Validator.check_schema(schema)
@@ -151,7 +151,7 @@ def dump(data: Any) -> str:
     return json.dumps(data, ensure_ascii=False)
 
 
-def test_the_lists_of_words_are_those_of_the_code():
+def test_enumerations_of_the_schemas_match_the_code():
     policy = load("policy")
     guards = policy["properties"]["guards"]["properties"]
     assert set(guards) - {"periods", "window"} == set(GUARD_KINDS) == set(DEFAULT_GUARDS)
@@ -166,7 +166,7 @@ def test_the_lists_of_words_are_those_of_the_code():
     assert tuple(line["degree"]["enum"]) == DEGREES
 
 
-def test_the_register_schema_takes_what_the_code_takes():
+def test_the_register_schema_accepts_only_valid_uais():
     validator = Draft202012Validator(load("establishments"))
     for digits in ("0800009", "0020048", "9999999"):
         uai = digits + uai_letter(digits)

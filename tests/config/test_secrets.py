@@ -49,13 +49,13 @@ def test_a_password_is_the_line_of_its_file(private, content, password):
 
 @pytest.mark.parametrize("mode", [0o600, 0o400])
 @pytest.mark.parametrize("reader", [read_password, read_keys])
-def test_modes_that_keep_a_secret(private, mode, reader):
+def test_private_file_modes_are_accepted(private, mode, reader):
     assert reader(private(b"k1 " + b"ab" * 32, mode))
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o666, 0o644])
 @pytest.mark.parametrize("reader", [read_password, read_keys])
-def test_modes_that_do_not(private, mode, reader):
+def test_file_modes_open_to_others_are_refused(private, mode, reader):
     path = private(CANARY.encode(), mode)
     message = refusal(reader, path)
     assert f"mode {mode:04o}" in message
@@ -63,7 +63,7 @@ def test_modes_that_do_not(private, mode, reader):
 
 
 @pytest.mark.parametrize("reader", [read_password, read_keys])
-def test_what_is_not_a_file_of_its_own(private, tmp_path, reader):
+def test_links_pipes_folders_and_missing_files_are_refused(private, tmp_path, reader):
     path = private(CANARY.encode())
     link = tmp_path / "link"
     link.symlink_to(path)

@@ -151,7 +151,7 @@ def test_a_configuration_that_says_everything():
     assert [*settings.sources] == ["epp", "aaf2d"]  # a supplement has the lowest rank
 
 
-def test_a_period_of_limits_keeps_what_it_does_not_say(written):
+def test_a_period_of_limits_inherits_what_it_does_not_set(written):
     text = (
         LOCAL
         + """\
@@ -182,7 +182,7 @@ SERVERS = [
 
 
 @pytest.mark.parametrize(("address", "words"), SERVERS)
-def test_a_server_that_cannot_be_meant(written, mistakes_of, address, words):
+def test_an_unsafe_or_malformed_server_address_is_refused(written, mistakes_of, address, words):
     text = (
         SMALL
         + f"""\
@@ -198,7 +198,7 @@ def test_a_server_that_cannot_be_meant(written, mistakes_of, address, words):
 @pytest.mark.parametrize(
     "address", ["ldap://localhost", "ldap://127.0.0.1:3890", "ldap://[::1]:3890", "ldaps://l.fr"]
 )
-def test_a_server_that_may_have_passwords(written, address):
+def test_local_and_ldaps_servers_are_accepted_with_passwords(written, address):
     text = (
         SMALL
         + f"""\
@@ -261,7 +261,7 @@ def test_a_tree_outside_the_suffix(written, mistakes_of, key):
     assert f"directory.{key}: ou=x,o=gouv,c=de is not below the suffix" in mistake.message
 
 
-def test_case_and_blanks_of_names_do_not_matter(written):
+def test_case_and_blanks_in_the_suffix_do_not_matter(written):
     text = LOCAL.replace("suffix: o=gouv,c=fr", "suffix: O=Gouv, C = FR")
     assert read_settings(written(text)).directory.suffix == "O=Gouv, C = FR"
 
@@ -302,7 +302,7 @@ def test_a_mistake_in_a_source(written, mistakes_of, text, column, words):
     assert words in mistake.message
 
 
-def test_an_aaf_source_is_full_and_a_csv_source_says_what_it_is(written, mistakes_of):
+def test_an_aaf_source_is_full_and_a_csv_source_needs_its_kind(written, mistakes_of):
     text = LOCAL + "sources:\n  a: {format: aaf, kind: delta}\n  b: {format: csv}\n"
     mistakes = mistakes_of(read_settings, written(text))
     assert [m.line for m in mistakes] == [14, 15]
@@ -310,7 +310,7 @@ def test_an_aaf_source_is_full_and_a_csv_source_says_what_it_is(written, mistake
     assert "kind is missing in sources.b" in mistakes[1].message
 
 
-def test_one_file_name_leads_to_one_source(written, mistakes_of):
+def test_a_file_pattern_of_two_sources_is_refused(written, mistakes_of):
     text = LOCAL + "sources:\n  a: {kind: full, files: [x.csv]}\n  b: {kind: full, files: [y.csv, x.csv]}\n"
     (mistake,) = mistakes_of(read_settings, written(text))
     assert (mistake.line, mistake.column) == (15, 34)
@@ -339,13 +339,13 @@ sources:
     ]  # fmt: skip
 
 
-def test_a_key_of_a_former_name_is_refused_with_its_name_now(written, mistakes_of):
+def test_a_renamed_key_is_refused_with_its_new_name(written, mistakes_of):
     text = (Path(__file__).parent / "full_configuration.yaml").read_text(encoding="utf-8")
     (mistake,) = mistakes_of(read_settings, written(text.replace("activation_hours: 48", "code_hours: 48")))
     assert mistake.message == "unknown key code_hours in password; its name is activation_hours now"
 
 
-def test_hooks_without_a_command_are_mistakes(written, mistakes_of):
+def test_hooks_without_a_command_or_given_twice_are_mistakes(written, mistakes_of):
     text = LOCAL + "\nhooks:\n  changes:\n    -\n    - {}\n    - {kinds: [lock], run: [/bin/true]}\n"
     text += "    - {kinds: [create], run: [/bin/true]}\n"
     mistakes = [(mistake.line, mistake.message) for mistake in mistakes_of(read_settings, written(text))]

@@ -21,13 +21,13 @@ def absent(since: date, *feeds: str) -> dict[tuple[str, str, str, date], Absence
     return {absence.key: absence}
 
 
-def test_an_absence_is_listed_first_and_changes_nothing() -> None:
+def test_a_first_absence_is_recorded_and_ends_nothing() -> None:
     after, waits = after_feed("1", [POST, ELSEWHERE], [], says(date(2026, 10, 5)), {})
     assert set(after) == {POST, ELSEWHERE}
     assert waits == [Absence("1", *POST.key, date(2026, 10, 5), ("d1",))]
 
 
-def test_the_second_complete_feed_ends_it_the_day_before_the_first() -> None:
+def test_a_second_absence_ends_the_assignment_the_day_before_the_first() -> None:
     before = absent(date(2026, 10, 5), "d1")
     after, waits = after_feed("1", [POST], [], says(date(2026, 10, 9), "d2"), before)
     assert after == (replace(POST, end=date(2026, 10, 4)),)
@@ -41,21 +41,21 @@ def test_the_same_feed_again_does_not_count() -> None:
     assert waits == list(before.values())
 
 
-def test_one_that_had_not_begun_is_cancelled() -> None:
+def test_an_absent_assignment_that_had_not_begun_is_cancelled() -> None:
     before = absent(date(2026, 8, 20), "d1")
     after, waits = after_feed("1", [POST], [], says(date(2026, 8, 21), "d2"), before)
     assert after == ()
     assert waits == []
 
 
-def test_an_earlier_end_stays() -> None:
+def test_an_absence_does_not_postpone_an_earlier_end() -> None:
     short = replace(POST, end=date(2026, 10, 10))
     before = absent(date(2026, 10, 20), "d1")
     after, _ = after_feed("1", [short], [], says(date(2026, 10, 9), "d2"), before)
     assert after == (short,)
 
 
-def test_silence_that_does_not_count_keeps_the_count() -> None:
+def test_a_feed_whose_absences_do_not_count_leaves_absences_as_they_are() -> None:
     before = absent(date(2026, 10, 5), "d1")
     after, waits = after_feed("1", [POST], [], says(date(2026, 10, 9), "d2", silence=False), before)
     assert after == (POST,)
@@ -63,18 +63,18 @@ def test_silence_that_does_not_count_keeps_the_count() -> None:
     assert after_feed("1", [POST], [], says(date(2026, 10, 9), silence=False), {}) == ((POST,), [])
 
 
-def test_coming_back_clears_the_absence() -> None:
+def test_an_assignment_that_is_listed_again_clears_its_absence() -> None:
     before = absent(date(2026, 10, 5), "d1")
     after, waits = after_feed("1", [POST], [POST], says(date(2026, 10, 9), "d2"), before)
     assert (after, waits) == ((POST,), [])
 
 
-def test_history_is_no_absence() -> None:
+def test_an_ended_assignment_that_is_not_listed_is_no_absence() -> None:
     ended = replace(POST, end=date(2026, 9, 30))
     assert after_feed("1", [ended], [], says(date(2026, 10, 5)), {}) == ((ended,), [])
 
 
-def test_what_hr_says_counts_at_once_and_an_equal_row_keeps_its_origin() -> None:
+def test_a_changed_end_counts_at_once_and_an_equal_row_keeps_its_origin() -> None:
     again = replace(POST, origin="b.csv:9")
     after, _ = after_feed("1", [POST], [again], says(date(2026, 10, 5)), {})
     assert after[0].origin == "a.csv:2"
@@ -85,9 +85,7 @@ def test_what_hr_says_counts_at_once_and_an_equal_row_keeps_its_origin() -> None
 
 
 @pytest.mark.parametrize(("silence", "count"), [(True, 1), (False, 2)])
-def test_a_corrected_start_replaces_only_where_the_old_one_is_absent_from_a_full_feed(
-    silence: bool, count: int
-) -> None:
+def test_a_corrected_start_replaces_the_old_one_in_a_full_feed_only(silence: bool, count: int) -> None:
     corrected = replace(POST, start=date(2026, 9, 5))
     after, waits = after_feed("1", [POST], [corrected], says(date(2026, 10, 5), silence=silence), {})
     assert len(after) == count
@@ -95,7 +93,7 @@ def test_a_corrected_start_replaces_only_where_the_old_one_is_absent_from_a_full
     assert waits == []
 
 
-def test_another_post_is_no_correction() -> None:
+def test_an_assignment_in_another_function_is_no_correction() -> None:
     other = replace(POST, function="DOC", start=date(2026, 9, 5))
     after, waits = after_feed("1", [POST], [other], says(date(2026, 10, 5)), {})
     assert set(after) == {POST, other}
@@ -109,7 +107,7 @@ def ends(assignment: Assignment) -> bool:
     return assignment.position == "retraite"
 
 
-def test_a_retirement_is_history_once_hr_drops_the_retired() -> None:
+def test_a_past_retirement_stays_when_hr_drops_the_person() -> None:
     after, waits = after_feed("1", [RETIRED], [], says(date(2026, 10, 5)), {}, ends)
     assert (after, waits) == ((RETIRED,), [])
     ended = replace(POST, end=date(2026, 9, 30))
@@ -117,7 +115,7 @@ def test_a_retirement_is_history_once_hr_drops_the_retired() -> None:
     assert (set(after), waits) == ({ended, RETIRED}, [])
 
 
-def test_a_retirement_is_taken_back_where_hr_goes_on_listing_the_post() -> None:
+def test_a_dropped_retirement_is_taken_back_if_hr_still_lists_the_post() -> None:
     after, waits = after_feed("1", [POST, RETIRED], [POST], says(date(2026, 10, 5)), {}, ends)
     assert set(after) == {POST, RETIRED}
     assert len(waits) == 1
@@ -126,7 +124,7 @@ def test_a_retirement_is_taken_back_where_hr_goes_on_listing_the_post() -> None:
     assert (after, waits) == ((POST,), [])
 
 
-def test_a_retirement_to_come_is_cancelled_as_any_other_start() -> None:
+def test_a_future_retirement_that_hr_drops_is_cancelled() -> None:
     ahead = replace(RETIRED, start=date(2027, 1, 1))
     after, waits = after_feed("1", [POST, ahead], [POST], says(date(2026, 10, 5)), {}, ends)
     assert len(waits) == 1
@@ -144,7 +142,7 @@ def test_a_start_that_has_come_is_not_moved_into_the_future_at_once() -> None:
     assert after_feed("1", [POST], [moved], says(early), {}) == ((moved,), [])
 
 
-def test_a_retirement_that_takes_the_place_of_the_post_ends_it_on_its_day_and_not_before() -> None:
+def test_a_future_retirement_listed_instead_of_the_post_ends_nothing_yet() -> None:
     ahead = replace(RETIRED, start=date(2026, 12, 1))
     after, waits = after_feed("1", [POST], [ahead], says(date(2026, 10, 5)), {}, ends)
     assert (set(after), waits) == ({POST, ahead}, [])

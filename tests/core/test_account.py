@@ -24,10 +24,10 @@ def test_an_amended_account_is_a_copy_with_some_other_values() -> None:
     assert ACCOUNT.uid == "a.b"
 
 
-def test_an_account_that_has_the_values_is_itself() -> None:
+def test_amending_with_the_same_values_returns_the_same_account() -> None:
     assert amended(ACCOUNT, uid="a.b", lock=None) is ACCOUNT
 
 
-def test_a_name_that_is_no_field_is_an_error() -> None:
+def test_amending_an_unknown_field_is_an_error() -> None:
     with pytest.raises((AttributeError, KeyError)):
         amended(ACCOUNT, uid="c.d", nickname="x")

@@ -64,13 +64,15 @@ def test_which_plans_need_another_person(rule: ApprovalRule, needs: bool) -> Non
         (YES, replace(REQUEST, later=(NOW - timedelta(hours=2),)), ""),
     ],
 )
-def test_what_an_approval_is_worth(approval: Approval, request_: ApplyRequest, why: str) -> None:
+def test_which_approvals_count_for_a_plan_and_why_others_do_not(
+    approval: Approval, request_: ApplyRequest, why: str
+) -> None:
     serve, not_serving = serving(request_, [approval], Approvals(), NOW)
     assert serve == ([] if why else [approval])
     assert [why in text for text in not_serving] == ([True] if why else [])
 
 
-def test_two_approvals_of_one_person_are_one() -> None:
+def test_two_approvals_by_one_person_count_once() -> None:
     two = [
         replace(YES, by=YES.by.upper()),
         replace(YES, name="two"),

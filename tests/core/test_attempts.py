@@ -36,7 +36,7 @@ def test_the_wait_grows_to_a_day(failures: int, wait: timedelta) -> None:
     assert wait_after(failures) == wait
 
 
-def test_five_tries_and_then_one_after_each_wait() -> None:
+def test_waits_begin_at_five_failures_and_are_forgotten_after_a_week() -> None:
     attempts = Attempts()
     for _ in range(5):
         assert attempts.remembered(NOW).open_at is None
@@ -56,7 +56,7 @@ def test_the_failures_of_all_accounts_count_for_an_hour() -> None:
     assert all_open_at(recent(times, NOW), 2) == NOW + timedelta(minutes=50)
 
 
-def test_a_code_is_hard_to_guess_and_easy_to_read() -> None:
+def test_an_activation_password_is_hard_to_guess_and_easy_to_read() -> None:
     assert GROUPS * LENGTH * math.log2(len(set(ALPHABET))) >= 80
     assert not set(ALPHABET) & set("0o1li5saeiouyABCDEFGHIJKLMNOPQRSTUVWXYZ")
     drawn = [new_activation_password(secrets.choice) for _ in range(500)]
@@ -66,12 +66,12 @@ def test_a_code_is_hard_to_guess_and_easy_to_read() -> None:
     assert {char for text in texts for char in text} == {*ALPHABET, "-"}
 
 
-def test_a_code_shows_itself_to_nobody() -> None:
+def test_str_and_repr_do_not_show_an_activation_password() -> None:
     code = new_activation_password(secrets.choice)
     assert code.reveal() not in f"{code} {code!r} {[code]}"
 
 
-def test_a_code_begins_to_end_when_the_account_opens() -> None:
+def test_validity_of_an_activation_password_begins_when_the_account_opens() -> None:
     assert valid_until(NOW, None, 72) == NOW + timedelta(days=3)
     assert valid_until(NOW, NOW - timedelta(days=9), 72) == NOW + timedelta(days=3)
     assert valid_until(NOW, NOW + timedelta(days=9), 72) == NOW + timedelta(days=12)

@@ -154,7 +154,7 @@ def test_each_written_attribute_between_any_two_accounts_belongs_to_a_change(
     check(entry, desired, rules)
 
 
-def test_a_name_that_is_read_otherwise_but_written_the_same_is_no_change() -> None:
+def test_a_usage_name_equal_to_the_family_name_is_no_change() -> None:
     """HR repeats the family name as the usage name, but the entry has one attribute for both."""
     rules = Rules(POLICY, REGISTER, date(2026, 9, 5), KEYS)
     posts = (Assignment("0800009A", "ENS", date(2026, 9, 1), None),)

@@ -131,7 +131,7 @@ def test_a_dataclass_behaves_as_that_of_the_standard_library(
     assert _facts(made(own.dataclass), arguments, named) == expected
 
 
-def test_objects_that_are_not_equal_differ() -> None:
+def test_other_values_or_another_class_make_objects_unequal() -> None:
     one_field, below = _one_field(own.dataclass), _below(own.dataclass)
     assert one_field(1) != one_field(2)
     assert below(1, 2) != below(1, 3)

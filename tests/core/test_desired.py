@@ -77,7 +77,7 @@ def made(day: date = date(2026, 10, 1), *assignments: Assignment) -> Account:
     return wanted(day, person(*(assignments or (post(),)))).account
 
 
-def test_a_creation_has_everything() -> None:
+def test_a_new_account_has_uid_address_numen_digest_and_rights() -> None:
     desired = wanted(date(2026, 10, 1), person(post()))
     account = desired.account
     assert account.uid == "julie.petit"
@@ -91,24 +91,24 @@ def test_a_creation_has_everything() -> None:
 
 
 @pytest.mark.parametrize("day", [START - timedelta(days=16), START + timedelta(days=500)])
-def test_nobody_far_ahead_or_gone_gets_an_account(day: date) -> None:
+def test_no_account_is_made_long_before_the_start_or_after_the_end(day: date) -> None:
     who = person(post(end=date(2027, 1, 1)))
     assert desired_account(Subject("100", None, who, who.assignments), rules(day)) is None
 
 
-def test_without_a_person_nothing_is_made() -> None:
+def test_no_account_is_made_without_a_person_and_a_matricule() -> None:
     assert desired_account(Subject("100", None, None, (post(),)), rules(START)) is None
     assert desired_account(Subject(None, None, person(post()), (post(),)), rules(START)) is None
 
 
-def test_a_known_digest_of_the_numen_comes_from_the_person_in_waiting() -> None:
+def test_a_new_account_takes_the_numen_digest_of_a_person_in_waiting() -> None:
     who = replace(person(post()), numen=None)
     desired = desired_account(Subject("100", None, who, who.assignments, "{k1}abc"), rules(START))
     assert desired is not None
     assert desired.account.numen_digest == "{k1}abc"
 
 
-def test_leave_grace_end_and_archive_in_order() -> None:
+def test_an_account_goes_through_leave_grace_deactivation_and_archive() -> None:
     account = made()
     leave = post(start=date(2026, 11, 1), end=date(2026, 11, 30), position="conge")
     changes = changed(date(2026, 11, 1), person(post(), leave), account)
@@ -136,7 +136,7 @@ def test_leave_grace_end_and_archive_in_order() -> None:
     assert desired_account(Subject(None, tombstone, None, ()), rules(date(2027, 4, 2))) is None
 
 
-def test_out_of_the_archive_with_the_same_names() -> None:
+def test_an_archived_account_is_reopened_with_its_uid_and_address() -> None:
     account = made()
     ended = person(post(end=date(2026, 12, 31)))
     tombstone = wanted(date(2027, 6, 1), ended, account).account
@@ -146,7 +146,7 @@ def test_out_of_the_archive_with_the_same_names() -> None:
     assert changes_of(desired, rules(date(2028, 9, 1)))[0].kind is Kind.REOPEN
 
 
-def test_marriage_and_back_again() -> None:
+def test_a_usage_name_changes_the_address_and_its_end_restores_the_old_one() -> None:
     day = date(2026, 10, 2)
     married = person(post(), usage="Bernard")
     changes = changed(day, married, made())
@@ -159,7 +159,7 @@ def test_marriage_and_back_again() -> None:
     assert again.aliases == {"julie.bernard@ac-amiens.fr"}
 
 
-def test_accents_and_case_are_no_change_of_name() -> None:
+def test_accents_and_case_do_not_rename_an_account() -> None:
     changes = changed(date(2026, 10, 2), person(post(), given="JULIE", family="Pétit"), made())
     assert set(changes) == {Kind.UPDATE}
 
@@ -172,14 +172,14 @@ def test_a_name_that_gives_no_address_is_refused_not_guessed() -> None:
     assert address_problem(person(post())) is None
 
 
-def test_the_other_form_of_uid() -> None:
+def test_the_initial_form_of_uid_leaves_the_address_as_it_is() -> None:
     other = replace(POLICY, uid_form="initial")
     account = wanted(START, person(post()), policy=other).account
     assert (account.uid, account.address) == ("jpetit", "julie.petit@ac-amiens.fr")
     assert account.identifiers == {"jpetit", "julie.petit@ac-amiens.fr"}
 
 
-def test_homonyms_by_first_start_then_matricule() -> None:
+def test_homonyms_are_numbered_by_first_start_then_matricule() -> None:
     def one(matricule: str, start: date) -> Desired:
         who = replace(person(post(start=start)), matricule=matricule)
         desired = desired_account(Subject(matricule, None, who, who.assignments), rules(date(2026, 10, 1)))
@@ -191,7 +191,7 @@ def test_homonyms_by_first_start_then_matricule() -> None:
     assert [d.account.uid for d in homonyms] == ["julie.petit2", "julie.petit1", "julie.petit"]
 
 
-def test_an_administrators_lock_closes_now_and_its_end_is_due() -> None:
+def test_a_lock_refuses_log_in_at_once_and_its_end_is_due() -> None:
     day = date(2026, 10, 5)
     lock = Lock(day, date(2026, 10, 9), "chef", "enquête")
     account = replace(made(), lock=lock)
@@ -218,7 +218,7 @@ def test_a_position_locks_and_unlocks() -> None:
     assert "no position locks it" in changes[Kind.UNLOCK][0].reason
 
 
-def test_exceptions_come_last_and_expire() -> None:
+def test_exceptions_prevail_over_the_rules_and_expire() -> None:
     day = date(2026, 10, 5)
     grant = ServiceException(True, "magistere", "", day, date(2026, 10, 9), "chef", "projet")
     denial = ServiceException(False, "iprof", "", day, date(2026, 10, 9), "chef", "abus")
@@ -238,7 +238,7 @@ def test_exceptions_come_last_and_expire() -> None:
     assert ("siecle", "0800009A") not in none.entitlements
 
 
-def test_a_mutation_says_its_delays_and_its_handover() -> None:
+def test_reasons_of_a_mutation_name_its_delay_and_its_handover() -> None:
     moved = person(post(end=date(2026, 10, 31)), post("0800010B", date(2026, 11, 1)))
     account = made()
     first = changed(date(2026, 11, 1), moved, account)
@@ -257,7 +257,7 @@ def test_a_service_taken_out_of_the_policy_is_revoked() -> None:
     assert "no longer has this service" in changes[Kind.REVOKE][0].reason
 
 
-def test_a_cancelled_start_closes_and_its_retention_runs_from_that_day() -> None:
+def test_a_cancelled_start_deactivates_and_retention_runs_from_that_day() -> None:
     early = made(START - timedelta(days=5))
     assert early.state is State.ANTICIPATED
     nobody = person()
@@ -290,7 +290,7 @@ def test_the_kind_of_a_change_of_state(before: str, after: str, kind: Kind | Non
     assert state_kind(State(before), State(after)) is kind
 
 
-def test_what_the_policy_cannot_make_sense_of() -> None:
+def test_assignments_unknown_to_policy_or_register_are_problems() -> None:
     strict = replace(POLICY, unknown_establishment="rejection")
     odd = Assignment("0800009A", "XXX", START, position="mystere")
     other = Assignment("0800009A", "XXX", START)
@@ -305,7 +305,7 @@ def test_what_the_policy_cannot_make_sense_of() -> None:
     ]
 
 
-def test_scopes_of_guards() -> None:
+def test_guards_count_an_account_at_its_latest_or_next_establishment() -> None:
     day = date(2027, 3, 1)
     ended = replace(made(), assignments=(post(end=date(2026, 12, 1)), post("0800010B", end=date(2027, 1, 1))))
     assert home_establishments(ended, day) == ("0800010B",)
@@ -333,7 +333,7 @@ def test_the_main_establishment_comes_first() -> None:
         ({"uai": "0800010B", "function": "DIR"}, ()),
     ],
 )
-def test_what_is_another_value_without_a_new_assignment(
+def test_guards_count_changed_values_of_an_assignment_but_no_new_one(
     changed: dict[str, object], other: tuple[str, ...]
 ) -> None:
     before = replace(made(), assignments=(post(),))
@@ -344,7 +344,7 @@ def test_what_is_another_value_without_a_new_assignment(
         assert effect_on(before, replace(before, assignments=(*after.assignments, post()))).other == other
 
 
-def test_a_name_is_another_one_in_more_than_its_spelling() -> None:
+def test_only_a_name_that_differs_in_more_than_spelling_is_another_name() -> None:
     before = replace(made(), family_name="Dupré", given_name="Anne", usage_name="")
     for name, other in (("DUPRE", ()), ("Martel", ("name",))):
         assert effect_on(before, replace(before, family_name=name)).other == other
@@ -367,7 +367,7 @@ def test_what_an_account_gains_and_loses() -> None:
     assert effect_on(teacher, replace(teacher, state=State.DEACTIVATED)).losses == everything
 
 
-def test_a_kept_career_gives_what_the_rules_give() -> None:
+def test_a_shared_career_equals_one_computed_anew() -> None:
     """People with one assignment of the same days, position, profile and services share a career."""
     used = replace(POLICY)
     ends = (None, date(2027, 8, 31), date(2026, 9, 1))

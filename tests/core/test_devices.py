@@ -45,7 +45,7 @@ def test_the_codes_of_rfc_6238() -> None:
 
 
 @given(st.integers(-200, 200), st.integers(-6, 6), st.integers(-8, 2))
-def test_a_code_is_good_within_the_window_and_once(drift: int, off: int, used: int) -> None:
+def test_a_code_is_accepted_once_within_the_window(drift: int, off: int, used: int) -> None:
     authenticator = device(drift=drift, last_step=STEP + drift + used)
     step = STEP + drift + off
     code = SECRET.code(step)
@@ -65,7 +65,7 @@ def test_a_code_is_good_within_the_window_and_once(drift: int, off: int, used: i
             match_code(again, SECRET.code, code, NOW)
 
 
-def test_of_two_places_the_nearest_that_is_fresh_counts() -> None:
+def test_a_code_of_several_steps_counts_for_the_nearest_unused_step() -> None:
     def same(step: int) -> str:
         return "000000"
 
@@ -78,7 +78,7 @@ def test_of_two_places_the_nearest_that_is_fresh_counts() -> None:
 
 
 @given(st.integers(-300, 300), st.integers(0, 300))
-def test_two_codes_find_the_clock_within_reach(drift: int, reach: int) -> None:
+def test_two_successive_codes_find_a_clock_difference_within_reach(drift: int, reach: int) -> None:
     pair = (SECRET.code(STEP + drift - 1), SECRET.code(STEP + drift))
     match = match_pair(device(), SECRET.code, pair, NOW, reach)
     if abs(drift) <= reach:
@@ -92,7 +92,7 @@ def test_two_codes_find_the_clock_within_reach(drift: int, reach: int) -> None:
     assert match_pair(device(), SECRET.code, (pair[1], pair[0]), NOW, reach) is None
 
 
-def test_which_device_is_meant() -> None:
+def test_which_device_is_in_force_which_suspended_and_which_to_verify() -> None:
     later = NOW + timedelta(seconds=1)
     old = device("old", verified=NOW)
     new = device("new", state=DeviceState.PENDING, made=later)
@@ -115,7 +115,7 @@ def test_which_device_is_meant() -> None:
     assert suspended([old], "old") is None
 
 
-def test_the_last_use_is_true_time() -> None:
+def test_the_last_use_is_corrected_for_the_clock_of_the_device() -> None:
     assert device().last_use is None
     used = device(last_step=STEP + 40, drift=40).last_use
     assert used is not None
@@ -139,11 +139,11 @@ def test_services_that_ask_for_a_code() -> None:
         (-125, "1 h 2 min 30 s behind"),
     ],
 )
-def test_a_clock_in_words(drift: int, words: str) -> None:
+def test_the_clock_difference_in_words(drift: int, words: str) -> None:
     assert clock_words(drift) == words
 
 
-def test_a_sealed_copy_opens_at_its_own_place_alone() -> None:
+def test_a_sealed_secret_opens_only_for_its_own_account_and_device() -> None:
     k1, k2 = DigestKeys("k1", {"k1": b"1" * 32}), DigestKeys("k2", {"k2": b"2" * 32, "k1": b"1" * 32})
     secret = new_secret()
     copy = sealed(secret, k1, "claire", "otp-1")

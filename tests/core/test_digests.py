@@ -39,7 +39,7 @@ def night(keys: DigestKeys, who: Person | None, current: object = None) -> tuple
     return desired.account, changes_of(desired, rules) if current != desired.account else []
 
 
-def test_both_keys_verify_and_the_current_one_makes() -> None:
+def test_both_keys_verify_digests_and_the_current_one_makes_them() -> None:
     old = OLD.digest("matricule", "100")
     assert digest_key_id(old) == "k1"
     assert BOTH.matches(old, "matricule", "100")
@@ -62,7 +62,7 @@ def test_a_night_moves_digests_once() -> None:
     assert night(NEW, person(), moved) == (moved, [])
 
 
-def test_what_hr_does_not_say_stays_under_its_key() -> None:
+def test_the_digest_of_a_numen_that_hr_omits_stays_under_its_key() -> None:
     account, _ = night(OLD, person())
     moved, changes = night(BOTH, None, account)
     assert len(changes) == 1
@@ -74,14 +74,16 @@ def test_what_hr_does_not_say_stays_under_its_key() -> None:
     ("before", "words", "was"),
     [("20E1234567ABC", "another NUMEN in the HR data", "known"), (None, "first NUMEN in the HR data", None)],
 )
-def test_a_numen_that_HR_says_otherwise(before: str | None, words: str, was: str | None) -> None:  # noqa: N802
+def test_a_changed_or_first_numen_is_reported_without_its_value(
+    before: str | None, words: str, was: str | None
+) -> None:
     account, _ = night(OLD, person(before))
     _, changes = night(OLD, person(), account)
     assert [(c.reason, c.before, c.after) for c in changes] == [(words, {"numen": was}, {"numen": "another"})]
     assert "20E" not in repr(changes)
 
 
-def test_nothing_else_is_reported_of_what_only_the_entry_knows() -> None:
+def test_an_alias_that_only_the_entry_has_is_no_change() -> None:
     account, _ = night(OLD, person())
     other = replace(account, aliases=frozenset({"x@ac-amiens.fr"}))  # type: ignore[type-var]
     assert night(OLD, person(), other)[1] == []

@@ -171,7 +171,7 @@ def test_states_agree_with_the_plan(asked: tuple[Life, Account, date]) -> None:
 
 @ORDINARY
 @given(questions())
-def test_every_answer_has_words(asked: tuple[Life, Account, date]) -> None:
+def test_every_answer_gives_a_reason(asked: tuple[Life, Account, date]) -> None:
     question = case_of(*asked)
     for answer in [state_answer(question), *answers(question)]:
         assert answer.reason
@@ -272,7 +272,7 @@ STATES_OF_A_PASSWORD: dict[str, tuple[Credentials, list[tuple[str, str]]]] = {
 
 
 @pytest.mark.parametrize("name", STATES_OF_A_PASSWORD)
-def test_states_of_a_password(name: str) -> None:
+def test_each_state_of_a_password_has_its_causes_and_effect_on_log_in(name: str) -> None:
     credentials, expected = STATES_OF_A_PASSWORD[name]
     policy = Policy(positions={}, profiles=(Profile("all", When()),))
     row = Assignment("0800009A", "ENS", date(2027, 1, 1))
@@ -355,7 +355,7 @@ REASONS: dict[str, tuple[list[Assignment], list[ServiceException], str, str, int
 
 
 @pytest.mark.parametrize("name", REASONS)
-def test_reasons(name: str) -> None:
+def test_each_answer_about_a_right_names_its_reason_and_rules(name: str) -> None:
     rows, exceptions, service, uai, offset, expected, rules = REASONS[name]
     account = Account(
         uid="alix.vie",
@@ -404,7 +404,7 @@ def test_exceptions_of_other_services_are_not_mixed_in(service: str, rows: tuple
     assert all(not answer.notes for answer in answered(others))
 
 
-def test_a_position_that_does_not_keep_it() -> None:
+def test_a_position_that_does_not_keep_a_service_is_the_reason() -> None:
     rows = (FORMER, replace(MOVED, uai=UAIS[0], position="conge"))
     account = Account(uid="alix.vie", matricule="1", matricule_digests=("",), assignments=rows)
     answer = right_answer(case_of(Life(rows, POLICY, None, D, D), account, D), SERVICE, "")
@@ -415,7 +415,7 @@ def test_a_position_that_does_not_keep_it() -> None:
 
 
 @pytest.mark.parametrize(("position", "works"), [("", True), ("disponibilite", False)])
-def test_a_log_in_in_grace_is_that_of_the_last_day(position: str, works: bool) -> None:
+def test_log_in_during_grace_is_as_on_the_last_day_of_the_assignment(position: str, works: bool) -> None:
     rows = (replace(FORMER, position=position),)
     account = Account(uid="alix.vie", matricule="1", matricule_digests=("",), assignments=rows)
     desired = planned(Life(rows, POLICY, None, D, D), account, D)

@@ -17,7 +17,7 @@ POLICY = Policy(
 TERM, RENTREE = date(2026, 11, 3), date(2026, 9, 1)
 
 
-def test_the_night_nearest_to_its_limit_counts_and_the_largest_number_is_suggested() -> None:
+def test_a_row_shows_the_night_nearest_its_limit_and_covers_the_largest() -> None:
     small, large = (TERM, {"revoke": (19, 500)}), (date(2026, 11, 4), {"revoke": (30, 5000)})
     (suggestion,) = suggestions([small, large], POLICY, 1.5)
     assert (
@@ -41,7 +41,7 @@ def test_each_period_has_its_own_row_if_it_names_the_kind() -> None:
     assert [suggestion.kind for suggestion in suggestions(nights, POLICY, 1)] == ["revoke", "revoke", "grant"]
 
 
-def test_a_first_load_is_no_measure_and_a_limit_of_zero_is_used_up_at_once() -> None:
+def test_first_loads_are_left_out_and_a_broken_limit_of_zero_ranks_first() -> None:
     nights = [(TERM, {"create": (900, 0), "lock": (1, 900), "revoke": (20, 900), "held": (2, 900)})]
     rows = suggestions(nights, POLICY, 2)
     assert [row.kind for row in rows] == ["lock", "revoke", "held"]

@@ -33,7 +33,7 @@ def policy(guard: Guard, *periods: GuardPeriod) -> Policy:
     return Policy(guards={"deactivate": guard}, periods=periods)
 
 
-def test_broken_only_above_both_the_number_and_the_share() -> None:
+def test_a_guard_is_broken_only_above_both_the_number_and_the_share() -> None:
     guarded = policy(Guard(Limit(10, 0.01)))
     assert refusals(closing(10), CENSUS, guarded, TODAY) == []
     (refusal,) = refusals(closing(11), CENSUS, guarded, TODAY)
@@ -55,7 +55,7 @@ def test_an_account_counts_once_per_kind() -> None:
     assert refusals([*closing(10), *closing(10)], CENSUS, guarded, TODAY) == []
 
 
-def test_per_establishment_and_per_profile() -> None:
+def test_guards_per_establishment_and_per_profile() -> None:
     guarded = policy(Guard(Limit(100, 0.5), per_establishment=Limit(5, 0.2), per_profile=Limit(4, 0.005)))
     broken_guards = refusals(closing(6, "0800009A"), CENSUS, guarded, TODAY)
     assert {r.scope for r in broken_guards} == {"establishment 0800009A", "profile enseignant"}
@@ -78,7 +78,7 @@ def test_kinds_without_a_guard_and_empty_scopes_pass() -> None:
     assert [r.scope for r in refusals(closing(50), Census(), guarded, TODAY)] == ["all accounts"]
 
 
-def test_a_period_overrides() -> None:
+def test_the_guard_of_a_period_applies_on_its_days() -> None:
     rentree = GuardPeriod("rentree", (8, 20), (9, 30), {"deactivate": Guard(Limit(100, 0.1))})
     guarded = policy(Guard(Limit(1, 0.001)), rentree)
     assert refusals(closing(50), CENSUS, guarded, date(2026, 9, 30)) == []
@@ -96,7 +96,7 @@ def test_a_period_over_new_year(day: date, inside: bool) -> None:
     assert in_period(day, (12, 20), (1, 5)) is inside
 
 
-def test_updates_that_give_and_take_nothing_are_not_counted() -> None:
+def test_updates_of_digests_and_devices_alone_are_not_counted() -> None:
     """They do count in the number that an approval names, which is the number of the summary."""
     guarded = Policy(guards={"update": Guard(Limit(2, 0.001))})
 
@@ -154,7 +154,7 @@ def becoming(
 GROWING = Policy(guards={"profile_growth": Guard(Limit(5, 0.5)), "service_growth": Guard(Limit(5, 0.5))})
 
 
-def test_the_growth_of_a_profile() -> None:
+def test_a_guard_limits_the_net_growth_of_a_profile() -> None:
     assert refusals(becoming(10), HEADS, GROWING, TODAY) == []
     (refusal,) = refusals(becoming(11), HEADS, GROWING, TODAY)
     assert (refusal.guard, refusal.found, refusal.of, refusal.scope, refusal.total) == (
@@ -179,7 +179,7 @@ def test_a_profile_that_nobody_has_grows_from_nothing() -> None:
     assert refusals(becoming(500), Census(), GROWING, TODAY) == []
 
 
-def test_the_growth_of_a_service_where_it_is_known() -> None:
+def test_a_guard_limits_the_growth_of_a_service_whose_size_is_known() -> None:
     effect = Effect(frozenset({("service", "siecle")}))
     gaining = [replace(change, effect=effect) for change in becoming(11)]
     (refusal,) = refusals(gaining, HEADS, GROWING, TODAY)
@@ -193,7 +193,7 @@ def test_the_growth_of_a_service_where_it_is_known() -> None:
 
 
 @pytest.mark.parametrize("name", ["establishment", "function", "details", "name"])
-def test_other_values_without_a_new_assignment(name: str) -> None:
+def test_a_guard_limits_changed_values_without_a_new_assignment(name: str) -> None:
     guarded = Policy(guards={f"other_{name}": Guard(Limit(3, 0.001))})
     changes = [replace(change, effect=Effect(other=(name,))) for change in becoming(3)]
     assert refusals(changes, CENSUS, guarded, TODAY) == []
@@ -203,7 +203,7 @@ def test_other_values_without_a_new_assignment(name: str) -> None:
     assert refusals(changes, CENSUS, guarded, TODAY, {f"other_{name}": 4}) == []
 
 
-def test_people_who_are_held() -> None:
+def test_a_guard_limits_the_people_who_are_held() -> None:
     guarded = Policy(guards={"held": Guard(Limit(3, 0.005))})
     assert tally([]).refusals(CENSUS, guarded, TODAY, held=["m"] * 5) == []
     (refusal,) = tally([]).refusals(CENSUS, guarded, TODAY, held=[f"m{n}" for n in range(6)])
@@ -260,7 +260,7 @@ def test_losses_of_a_run_that_did_not_end_count_once() -> None:
     assert losses_before({}, planned, {"revoke": 15}, next_day) == planned
 
 
-def test_losses_of_later_days_count_on_the_day_that_is_set() -> None:
+def test_losses_of_later_days_count_on_the_day_of_the_run() -> None:
     day = timedelta(days=1)
     losses = {TODAY - day: {"lock": 1}, TODAY: {"lock": 2}, TODAY + 87 * day: {"lock": 3, "revoke": 4}}
     assert losses_until(losses, TODAY) == {TODAY - day: {"lock": 1}, TODAY: {"lock": 5, "revoke": 4}}

@@ -85,7 +85,7 @@ def test_names_are_compared_by_the_rule_of_addresses(one: str, other: str, same:
     assert same_name(one, other) is same
 
 
-def test_names_in_a_sentence() -> None:
+def test_the_name_at_birth_is_shown_where_it_differs() -> None:
     assert name_text(ACCOUNT) == "Julie Bernard (Petit at birth)"
     assert name_text(PERSON) == "Julie Petit"
 
@@ -111,13 +111,13 @@ def test_a_source_comes_first_for_what_the_configuration_says() -> None:
         assert min(("agape", "epp"), key=lambda source, name=name: ranks.place(source, name)) == first
 
 
-def test_spelling_is_a_difference_where_it_is_no_name() -> None:
+def test_spelling_matters_for_values_other_than_names() -> None:
     assert differs("civilite", "m", "M")
     assert not differs("family_name", "Aubry", "AUBRY")
     assert not differs("family_name", "Aubry", "")
 
 
-def test_what_was_done_by_hand_is_no_statement() -> None:
+def test_an_override_is_not_taken_for_what_hr_states() -> None:
     override = Override(
         OverrideKind.NAME,
         date(2027, 1, 1),

@@ -31,7 +31,7 @@ def override(kind: OverrideKind, until: date, **values: str) -> Override:
     return Override(kind, until, DAY, "me", "why", start=POST.start, day=DAY, **values)  # type: ignore[arg-type]
 
 
-def test_of_two_that_are_the_same_the_later_end() -> None:
+def test_equal_values_of_both_accounts_are_merged_with_the_later_end() -> None:
     open_ended, other = replace(POST, end=None), replace(POST, uai="0800010B")
     both = joined(INTO, replace(FROM, assignments=(open_ended, other)), DAY)
     assert both.assignments == (open_ended, other)
@@ -52,7 +52,9 @@ def test_of_two_that_are_the_same_the_later_end() -> None:
 @pytest.mark.parametrize(
     ("one", "other", "until"), [(DAY, LATER, LATER), (DAY, None, None), (None, LATER, None)]
 )
-def test_of_two_locks_the_stricter_one(one: date | None, other: date | None, until: date | None) -> None:
+def test_the_merged_account_has_the_stricter_of_two_locks(
+    one: date | None, other: date | None, until: date | None
+) -> None:
     first, second = (Lock(DAY, end, "me", "why") for end in (one, other))
     lock = joined(replace(INTO, lock=first), replace(FROM, lock=second), DAY).lock
     assert lock is not None
@@ -60,13 +62,13 @@ def test_of_two_locks_the_stricter_one(one: date | None, other: date | None, unt
     assert joined(INTO, replace(FROM, lock=second), DAY).lock == second
 
 
-def test_a_closure_by_hand_is_decided_first() -> None:
+def test_an_account_closed_by_hand_cannot_be_merged() -> None:
     closed = override(OverrideKind.CLOSE, LATER)
     with pytest.raises(ActRefused, match="closed by hand"):
         joined(INTO, replace(FROM, overrides=(closed,)), DAY)
 
 
-def test_only_the_mark_of_piactl_on_its_own_account_counts() -> None:
+def test_a_merge_mark_counts_only_with_its_digest_on_its_own_account() -> None:
     mark = merge_mark(KEYS, "a.b1", "a.b")
     way = on_its_way(FROM, mark)
     assert merged_into(way, KEYS) == "a.b"

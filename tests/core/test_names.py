@@ -22,7 +22,7 @@ CASES = [json.loads(line) for line in FILE.read_text(encoding="utf-8").splitline
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c["case"])
-def test_case(case: dict[str, str]) -> None:
+def test_each_name_gives_its_address_or_is_refused(case: dict[str, str]) -> None:
     if case["address"] is None:
         with pytest.raises(UnusableName):
             local_part(case["prenom"], case["nom_usage"], case["nom_famille"])
@@ -44,7 +44,7 @@ def test_case(case: dict[str, str]) -> None:
         ("Paul", "Maître", "paul.maitre"),
     ],
 )
-def test_more_names(given: str, family: str, expected: str) -> None:
+def test_unusual_names_give_a_plain_local_part(given: str, family: str, expected: str) -> None:
     assert local_part(given, "", family) == expected
 
 
@@ -62,7 +62,7 @@ def test_more_names(given: str, family: str, expected: str) -> None:
         ("''", "Martin", "name-empty"),
     ],
 )
-def test_refusals(given: str, family: str, code: str) -> None:
+def test_unusable_names_are_refused_with_a_code(given: str, family: str, code: str) -> None:
     with pytest.raises(UnusableName) as caught:
         local_part(given, "", family)
     assert caught.value.code == code
@@ -75,7 +75,7 @@ def test_homonyms_take_digits_in_order() -> None:
     assert names.take("chloe.dorsay") == "chloe.dorsay1"
 
 
-def test_prefix_is_no_collision_and_first_digit_is_a_setting() -> None:
+def test_a_prefix_of_a_taken_name_is_free_and_the_first_digit_is_a_setting() -> None:
     names = TakenNames(["gabriel.faurel", "Marie.Martin"], 2)
     assert names.take("gabriel.faure") == "gabriel.faure"
     assert names.take("marie.martin") == "marie.martin2"
@@ -83,7 +83,7 @@ def test_prefix_is_no_collision_and_first_digit_is_a_setting() -> None:
     assert not has_base("gabriel.faurel", "gabriel.faure")
 
 
-def test_the_other_form_of_a_uid() -> None:
+def test_a_uid_of_the_initial_form_is_one_letter_and_the_surname() -> None:
     assert initial_uid("Jean-Pierre", "", "d'Harcourt-Féron") == "jdharcourtferon"
     assert initial_uid("Julie", "Bernard", "Petit") == "jbernard"
 

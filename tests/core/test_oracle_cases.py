@@ -143,7 +143,7 @@ def day_by_day(case: dict[str, Any], rows: list[Assignment], asked: list[date]) 
 
 @pytest.mark.parametrize("reading", [by_the_rules, day_by_day])
 @pytest.mark.parametrize("case", CASES, ids=lambda c: c["case"])
-def test_case(case: dict[str, Any], reading: Any) -> None:
+def test_both_readings_of_the_rules_pass_the_case(case: dict[str, Any], reading: Any) -> None:
     assert case.keys() <= KEYS, f"unknown keys {case.keys() - KEYS}"
     assert case["why"], "a case says why"
     assert case["expect"], "a case expects something"

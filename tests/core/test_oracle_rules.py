@@ -166,7 +166,7 @@ def batch(number: int) -> Corpus:
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_seen(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_random_lives_reveal_each_mistake(mistake: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, wrong = MISTAKES[mistake]
     assert callable(getattr(oracle, name))
     for number in (RARE.get(mistake, 0), *range(BATCHES)):
@@ -178,7 +178,7 @@ def test_a_mistake_is_seen(mistake: str, monkeypatch: pytest.MonkeyPatch) -> Non
     pytest.fail(f"{BATCH * BATCHES} random lives do not show the mistake {mistake!r}")
 
 
-def test_the_lives_are_nasty() -> None:
+def test_random_lives_contain_every_state_lock_and_kind_of_right_often() -> None:
     """Every state, lock, refused log in and kind of right occurs often."""
     days = [day for number in range(5) for _, history in batch(number) for day in history.values()]
     for state in State:

@@ -57,7 +57,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("password", GOOD)
-def test_a_good_one(password: str) -> None:
+def test_a_good_password_has_no_problems(password: str) -> None:
     assert password_problems(password, 12, CLAIRE) == []
 
 
@@ -69,13 +69,13 @@ def test_all_that_is_wrong_is_reported_at_once(password: str) -> None:
         assert any(text in problem for problem in problems), problems
 
 
-def test_the_minimum_is_the_one_that_applies() -> None:
+def test_a_longer_minimum_refuses_what_a_shorter_one_accepts() -> None:
     assert password_problems("Vache-41-pré-x", 14) == []
     assert password_problems("Vache-41-pré-x", 16) != []
 
 
 @given(st.text(max_size=40), st.integers(8, 20))
-def test_nothing_of_the_password_is_repeated(password: str, minimum: int) -> None:
+def test_the_message_about_the_length_depends_on_the_length_alone(password: str, minimum: int) -> None:
     """No message repeats a part of the password; the one about its length depends on the length alone."""
     sentences = password_problems(password, minimum, CLAIRE)
     same = password_problems("\x00" * len(password), minimum, CLAIRE)

@@ -43,7 +43,7 @@ def test_a_case_that_holds() -> None:
     assert problems(CASE) == [], "nothing is asked"
 
 
-def test_what_is_otherwise() -> None:
+def test_each_difference_from_the_expected_result_is_reported() -> None:
     assert problems(replace(CASE, state="grace")) == [
         f"state: active, not grace; assigned: ENS at {UAI} from 2026-09-01 (policy.yaml:3)"
     ]
@@ -57,7 +57,7 @@ def test_what_is_otherwise() -> None:
     assert present.endswith("(policy.yaml:7)")
 
 
-def test_a_place_that_no_line_decides_and_a_row_that_is_rejected() -> None:
+def test_a_wrong_state_before_any_post_and_a_rejected_row_are_reported() -> None:
     (gone,) = problems(replace(CASE, day=date(2020, 1, 1), state="active"))
     assert gone.startswith("state: ")
     unknown = replace(CASE, posts=(Assignment(UAI, "ZZZ", date(2026, 9, 1)),))

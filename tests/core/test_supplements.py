@@ -50,7 +50,7 @@ def post(source: str, uai: str, start: int, end: int | None = None, function: st
         ("nobody else, and it creates", [post("prive", THERE, 3), post("aaf", HERE, 3)], [(THERE, 3, None)]),
     ],
 )  # fmt: skip
-def test_what_counts_beside_authoritative_posts(
+def test_which_posts_a_supplement_adds_to_authoritative_ones(
     name: str, posts: list[Assignment], remaining: list[tuple[str, int, int | None]]
 ) -> None:
     after = RULE.beside(tuple(posts))
@@ -77,7 +77,7 @@ POSTS = st.lists(
 
 
 @given(POSTS)
-def test_it_closes_nothing_and_opens_nothing_alone(posts: list[Assignment]) -> None:
+def test_a_supplement_closes_nothing_and_opens_nothing_alone(posts: list[Assignment]) -> None:
     after = RULE.beside(tuple(posts))
     first = RULE.authoritative(posts)
     assert RULE.authoritative(after) == first
@@ -87,7 +87,7 @@ def test_it_closes_nothing_and_opens_nothing_alone(posts: list[Assignment]) -> N
     assert RULE.beside(after) == after
 
 
-def test_a_known_start_is_never_rewritten() -> None:
+def test_a_listed_post_keeps_its_known_start_unless_it_ended_earlier() -> None:
     listed = [post("aaf", HERE, 9), post("aaf", THERE, 9)]
     known_posts = [post("aaf", HERE, 2), post("aaf", THERE, 2, 5), post("hr", THERE, 1)]
     assert [a.start for a in with_known_starts(listed, known_posts, "aaf", day(9))] == [day(2), day(9)]
@@ -107,7 +107,7 @@ def test_a_known_start_is_never_rewritten() -> None:
         ("nobody else", [], [(0, 9)]),
     ],
 )  # fmt: skip
-def test_who_is_on_leave_from_every_other_post_is_not_at_work_in_that_of_a_supplement(
+def test_leave_from_every_other_post_suspends_the_post_of_a_supplement(
     name: str, rows: list[tuple[str, str, int, int | None, str]], days: list[tuple[int, int]]
 ) -> None:
     positions = {

@@ -65,13 +65,13 @@ def check(life: Life, *exceptions: ServiceException) -> None:
 
 @settings(ORDINARY, max_examples=60)
 @given(lives())
-def test_every_day_is_as_the_rules_say(life: Life) -> None:
+def test_the_timeline_agrees_with_the_rules_on_every_day(life: Life) -> None:
     check(life)
 
 
 @settings(ORDINARY, max_examples=40)
 @given(lives(), st.data())
-def test_with_exceptions(life: Life, data: st.DataObject) -> None:
+def test_the_timeline_with_an_exception_agrees_with_the_rules(life: Life, data: st.DataObject) -> None:
     names = st.sampled_from(sorted(life.policy.services)) | st.just("gone")
     uais = st.sampled_from(("", "0800009A"))
     start = life.first + timedelta(days=data.draw(st.integers(0, 90)))
@@ -132,7 +132,7 @@ def spans(row: Row) -> list[tuple[str, str, str]]:
     ]
 
 
-def test_a_mutation_in_all_its_shades() -> None:
+def test_a_mutation_shows_rights_held_kept_handed_over_and_waiting() -> None:
     rows = rows_of(account(MOVE))
     assert spans(rows["services", "iprof"]) == [
         ("2026-09-01", "2026-12-31", "held"),
@@ -149,7 +149,7 @@ def test_a_mutation_in_all_its_shades() -> None:
     ]
 
 
-def test_leave_ending_and_lock() -> None:
+def test_leave_retirement_and_a_lock_by_position_are_shown() -> None:
     posts = (
         Assignment(A, "ENS", date(2026, 9, 1), None),
         Assignment(A, "ENS", date(2026, 11, 1), date(2026, 11, 30), position="conge"),
@@ -174,7 +174,7 @@ def told_open(row: Row) -> list[tuple[int, int, str]]:
     return [(span.first, span.last, span.shade.value) for span in row.spans]
 
 
-def test_what_was_done_by_hand() -> None:
+def test_a_lock_a_denial_and_an_override_by_hand_are_shown() -> None:
     lock = Lock(date(2026, 10, 5), date(2026, 10, 9), "dupond", "telephone lost")
     deny = ServiceException(False, "iprof", "", date(2026, 10, 20), date(2026, 10, 31), "dupond", "x")
     override = Override(

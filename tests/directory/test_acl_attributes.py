@@ -81,7 +81,7 @@ RULES = {
     "piactlSealed": Writers(None, SUPPORTS),
     "piactlWriter": Writers(),
 }
-"""Only the run lock has piactlWriter: `test_the_run_lock` tries it."""
+"""Only the run lock has piactlWriter: `test_who_may_take_hand_over_and_release_the_run_lock` tries it."""
 
 VALUES: dict[str, list[Any]] = {
     "15": ["{not json {who}", "20991231 {who}", "uid=a.other {who}", "\x1b[31mred {who}"],
@@ -147,7 +147,7 @@ def tried(writers: Writers, values: list[Any]) -> list[tuple[str, Any, set[str]]
 
 
 @pytest.mark.parametrize("form", ["slapd.conf", "cn=config"])
-def test_hostile_values_of_every_attribute(sandbox: Any, form: str) -> None:
+def test_who_may_write_hostile_values_into_each_attribute(sandbox: Any, form: str) -> None:
     rows = [
         (attribute, *row)
         for attribute, (syntax, _) in DEFINITIONS.items()
@@ -174,7 +174,7 @@ def test_hostile_values_of_every_attribute(sandbox: Any, form: str) -> None:
     assert wrong == []
 
 
-def test_no_second_value_where_there_is_one(sandbox: Any) -> None:
+def test_single_valued_attributes_refuse_two_values(sandbox: Any) -> None:
     """Not even those who may write the attribute can add one."""
     places = arrange_all(sandbox)
     single = [name for name, (_, single_valued) in DEFINITIONS.items() if single_valued and name in SINGLE]

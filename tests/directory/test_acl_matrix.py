@@ -769,7 +769,7 @@ def arranged(make_sandbox: Callable[..., Any]) -> Any:
 
 
 @pytest.mark.parametrize("name", READS)
-def test_reading(arranged: Any, name: str) -> None:
+def test_each_identity_reads_what_the_table_allows_and_no_more(arranged: Any, name: str) -> None:
     do, expected = READS[name]
     allowed = set()
     sandbox, places = arranged, places_of(arranged)
@@ -787,14 +787,14 @@ def test_reading(arranged: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_writing(arranged: Any, name: str) -> None:
+def test_each_identity_writes_what_the_table_allows_and_no_more(arranged: Any, name: str) -> None:
     do, expected = WRITES[name]
     assert who_may(arranged, do) == expected
 
 
 @pytest.mark.parametrize("form", ["slapd.conf", "cn=config"])
 @pytest.mark.parametrize("name", LOCKS)
-def test_the_run_lock(sandbox: Any, name: str, form: str) -> None:
+def test_who_may_take_hand_over_and_release_the_run_lock(sandbox: Any, name: str, form: str) -> None:
     """A nightly identity takes the lock for itself, also from another one, and gives it to nobody else."""
     do, expected = LOCKS[name]
     dn = f"cn=lock,{sandbox.state}"
@@ -819,7 +819,7 @@ def test_the_run_lock(sandbox: Any, name: str, form: str) -> None:
 
 @pytest.mark.parametrize("form", ["slapd.conf", "cn=config"])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_values(sandbox: Any, name: str, form: str) -> None:
+def test_who_may_write_values_that_give_wrong_access(sandbox: Any, name: str, form: str) -> None:
     do, expected = HOSTILE[name]
     with served(sandbox, form) as server:
         arrange_all(server)
@@ -854,7 +854,7 @@ def who_may(sandbox: Any, do: Do, refusals: Container[int] = REFUSALS) -> set[st
 
 
 @pytest.mark.parametrize("form", ["slapd.conf", "cn=config"])
-def test_a_code_is_not_its_own_replacement(sandbox: Any, form: str) -> None:
+def test_an_activation_password_cannot_replace_itself(sandbox: Any, form: str) -> None:
     with served(sandbox, form) as server:
         place = Place("desk", server.accounts, server.state)
         with server.root() as root:
@@ -874,7 +874,7 @@ def test_a_code_is_not_its_own_replacement(sandbox: Any, form: str) -> None:
         assert not server.accepts(place.account, FRESH)
 
 
-def test_the_matrix_notices_what_add_content_acl_does(sandbox: Any) -> None:
+def test_without_add_content_acl_nightly_can_add_an_account_with_password(sandbox: Any) -> None:
     """Without it, an identity that may not write passwords can make an account with one."""
     sandbox.stop()
     settings = sandbox.folder / "slapd" / "slapd.conf"
@@ -912,7 +912,7 @@ def test_a_protected_account_may_change_its_own_password(sandbox: Any) -> None:
         (ADD, "account", "labeledURIObject", ["reader", "desk"]),
     ],
 )
-def test_a_class_alone_is_refused_for_want_of_rights(
+def test_changing_an_object_class_alone_is_refused_for_want_of_rights(
     sandbox: Any, operation: str, kind: str, name: str, refused: list[str]
 ) -> None:
     """The reason is not only that the schema refuses a class without its attributes."""
@@ -925,7 +925,7 @@ def test_a_class_alone_is_refused_for_want_of_rights(
             connection.modify(getattr(place, kind), {"objectClass": [(operation, [name])]})
 
 
-def test_one_write_with_an_assertion_by_nightly(sandbox: Any) -> None:
+def test_nightly_may_assert_managed_attributes_but_no_password(sandbox: Any) -> None:
     """An assertion needs the right to search by its values: managed attributes, not secrets."""
     place = Place("nightly", sandbox.accounts, sandbox.state)
     with sandbox.root() as root:

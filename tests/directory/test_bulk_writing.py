@@ -82,27 +82,29 @@ def spoil(slapd: PlainSlapd, fault: str, position: int, times: int = 1) -> None:
 
 
 @pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in SLOW])
-def test_a_fault_in_the_middle_of_many(slapd: PlainSlapd, fault: str) -> None:
+def test_many_writes_are_made_once_despite_a_fault(slapd: PlainSlapd, fault: str) -> None:
     spoil(slapd, fault, position=70)
 
 
 @pytest.mark.parametrize("fault", ["drop request", "drop reply"])
-def test_silence_in_the_middle_of_many(slapd: PlainSlapd, fault: str) -> None:
+def test_many_writes_are_made_once_despite_a_lost_request_or_reply(slapd: PlainSlapd, fault: str) -> None:
     spoil(slapd, fault, position=70)
 
 
-def test_many_busy_answers(slapd: PlainSlapd) -> None:
+def test_many_writes_are_made_once_despite_busy_answers(slapd: PlainSlapd) -> None:
     spoil(slapd, "busy", position=40, times=30)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("position", [1, 2, 16, 17, 64, 65, 149, 150])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_every_fault_at_many_places(slapd: PlainSlapd, fault: str, position: int) -> None:
+def test_many_writes_are_made_once_despite_every_fault_at_many_places(
+    slapd: PlainSlapd, fault: str, position: int
+) -> None:
     spoil(slapd, fault, position)
 
 
-def test_never_more_than_allowed_and_not_much_less(slapd: PlainSlapd) -> None:
+def test_writes_in_flight_come_near_the_limit_and_never_exceed_it(slapd: PlainSlapd) -> None:
     with wire(slapd.port) as proxy:
         settings = replace(slapd.settings(proxy.uri), in_flight=40)
         with open_writer(settings, "clerk", password) as writer:
@@ -146,7 +148,7 @@ def test_an_address_goes_to_another_entry_after_it_left_the_first(slapd: PlainSl
         assert proxy.most == 1
 
 
-def test_names_with_escapes_are_not_taken_for_two(slapd: PlainSlapd) -> None:
+def test_two_spellings_of_a_dn_with_escapes_count_as_one_entry(slapd: PlainSlapd) -> None:
     add = added("a+b")
     with open_writer(slapd.settings(), "clerk", password) as writer:
         plus, hexed = f"uid=a\\+b,{PEOPLE}", f"uid=a\\2bb,{PEOPLE}"
@@ -158,7 +160,7 @@ def test_names_with_escapes_are_not_taken_for_two(slapd: PlainSlapd) -> None:
         assert {result.outcome for result in writer.write(writes)} == {Outcome.APPLIED}
 
 
-def test_conflicts_and_failures_among_many(slapd: PlainSlapd) -> None:
+def test_each_of_many_writes_has_its_own_outcome(slapd: PlainSlapd) -> None:
     with open_writer(slapd.settings(), "root", password) as other:
         for number in (3, 77):
             [result] = other.write(
@@ -187,7 +189,7 @@ def test_conflicts_and_failures_among_many(slapd: PlainSlapd) -> None:
     assert "cn=root" in results[3].message
 
 
-def test_what_refuses_all_is_raised_after_what_became_of_the_others(slapd: PlainSlapd) -> None:
+def test_a_fatal_refusal_is_raised_after_the_results_of_the_other_writes(slapd: PlainSlapd) -> None:
     writes = [step(number) for number in range(SIZE)]
     with wire(slapd.port, MODIFY, "result 53", position=71, times=5) as proxy:
         results: list[WriteResult] = []
@@ -203,7 +205,7 @@ def test_what_refuses_all_is_raised_after_what_became_of_the_others(slapd: Plain
     assert step(69).dn not in {result.write.dn for result in results}
 
 
-def test_nobody_left_to_ask_names_every_write_in_doubt(slapd: PlainSlapd) -> None:
+def test_every_write_in_doubt_is_named_if_the_server_is_lost(slapd: PlainSlapd) -> None:
     writes = [step(number) for number in range(SIZE)]
     results: list[WriteResult] = []
     with wire(slapd.port, MODIFY, "drop reply", position=41, times=200) as proxy:
@@ -224,7 +226,7 @@ def test_nobody_left_to_ask_names_every_write_in_doubt(slapd: PlainSlapd) -> Non
     assert f"{len(lost.value.doubtful)} writes in doubt" in str(lost.value)
 
 
-def test_a_wire_that_loses_all_for_good_is_given_up(slapd: PlainSlapd) -> None:
+def test_a_connection_that_loses_every_write_is_given_up(slapd: PlainSlapd) -> None:
     began = time.monotonic()
     with wire(slapd.port, ADD, "reset before", times=10_000) as proxy:
         with open_writer(slapd.settings(proxy.uri), "clerk", password) as writer:
@@ -238,7 +240,9 @@ def test_a_wire_that_loses_all_for_good_is_given_up(slapd: PlainSlapd) -> None:
 
 
 @pytest.mark.parametrize("in_flight", [1, 64])
-def test_what_the_writes_raise_comes_after_their_results(slapd: PlainSlapd, in_flight: int) -> None:
+def test_an_error_from_the_source_of_writes_comes_after_their_results(
+    slapd: PlainSlapd, in_flight: int
+) -> None:
     writes = []
 
     def coming() -> Iterator[EntryWrite]:
@@ -275,7 +279,9 @@ def test_a_lost_lock_and_a_lost_connection_together_send_nothing_more(slapd: Pla
 
 
 @pytest.mark.parametrize("in_flight", [1, 64])
-def test_reading_and_writing_while_others_are_on_their_way(slapd: PlainSlapd, in_flight: int) -> None:
+def test_reads_and_single_writes_work_while_other_writes_are_in_flight(
+    slapd: PlainSlapd, in_flight: int
+) -> None:
     def coming(writer: Writer) -> Iterator[EntryWrite]:
         for number in range(SIZE):
             if number % 7 == 0:
@@ -291,7 +297,7 @@ def test_reading_and_writing_while_others_are_on_their_way(slapd: PlainSlapd, in
     check(slapd, [step(number) for number in range(SIZE)], results)
 
 
-def test_a_connection_lost_by_what_the_writes_do_in_between(slapd: PlainSlapd) -> None:
+def test_writes_go_on_after_a_read_in_between_had_to_reconnect(slapd: PlainSlapd) -> None:
     def coming(writer: Writer) -> Iterator[EntryWrite]:
         for number in range(SIZE):
             if number == 70:
@@ -305,7 +311,7 @@ def test_a_connection_lost_by_what_the_writes_do_in_between(slapd: PlainSlapd) -
     check(slapd, [step(number) for number in range(SIZE)], results)
 
 
-def test_who_stops_listening_leaves_nothing_on_its_way(slapd: PlainSlapd) -> None:
+def test_closing_the_results_leaves_no_write_in_flight(slapd: PlainSlapd) -> None:
     with open_writer(slapd.settings(), "clerk", password) as writer:
         results = writer.write([step(number) for number in range(SIZE)])
         assert next(results).outcome is Outcome.APPLIED
@@ -316,7 +322,7 @@ def test_who_stops_listening_leaves_nothing_on_its_way(slapd: PlainSlapd) -> Non
         assert len(steps_done(slapd)) == done
 
 
-def test_deletions_without_assertions_are_looked_at_first(
+def test_without_assertions_deleting_a_changed_entry_is_a_conflict(
     slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("piactl.directory.write.write_and_read_back.ASSERTION_OID", "0.0.0")
@@ -331,7 +337,7 @@ def test_deletions_without_assertions_are_looked_at_first(
     assert results[20].outcome is Outcome.CONFLICT
 
 
-def test_no_server_any_more_before_anything_is_sent(slapd: PlainSlapd) -> None:
+def test_writes_to_a_dead_server_fail_and_none_is_made(slapd: PlainSlapd) -> None:
     with open_writer(slapd.settings(connect=1), "clerk", password) as writer:
         slapd.kill()
         with pytest.raises(PiactlError) as gone:
@@ -342,7 +348,7 @@ def test_no_server_any_more_before_anything_is_sent(slapd: PlainSlapd) -> None:
     assert steps_done(slapd) == {}
 
 
-def test_every_way_to_bind(tmp_path: Path) -> None:
+def test_many_writes_work_with_every_way_to_bind(tmp_path: Path) -> None:
     tls, lines = own_certificate(tmp_path)
     with running(people=SIZE, tls=lines) as server:
         ways = ways_to_bind(server, tls)

@@ -83,7 +83,7 @@ def test_a_connection_of_a_reader_sends_no_write(write: EntryWrite) -> None:
             assert len(proxy.requests) == before
 
 
-def test_the_reader_of_the_port_is_read_only(slapd: PlainSlapd) -> None:
+def test_a_reader_opens_only_read_only_connections(slapd: PlainSlapd) -> None:
     with open_reader(slapd.settings(), "root", password) as reader:
         link = reader._link  # type: ignore[attr-defined]
         with pytest.raises(LDAPConnectionIsReadOnlyError):
@@ -93,7 +93,7 @@ def test_the_reader_of_the_port_is_read_only(slapd: PlainSlapd) -> None:
         assert reader.read(FIRST, ["sn"]).text("sn") == "person"
 
 
-def test_an_answer_to_another_kind_of_request_is_none(slapd: PlainSlapd) -> None:
+def test_an_answer_to_another_kind_of_request_is_not_accepted(slapd: PlainSlapd) -> None:
     """A search that ended with the success of another operation would look like an empty directory."""
     with wire(slapd.port, SEARCH, "wrong kind", position=2) as proxy:
         with open_reader(slapd.settings(proxy.uri), "clerk", password) as reader:
@@ -131,7 +131,7 @@ def test_a_handshake_that_trickles_ends_at_the_deadline(slapd: PlainSlapd, schem
         assert time.monotonic() - began < 4
 
 
-def test_nothing_keeps_a_secret_on_any_way(tmp_path: Path) -> None:
+def test_a_connection_keeps_no_password_whatever_the_way_to_bind(tmp_path: Path) -> None:
     """The connection keeps neither the password of the bind nor a written one."""
     tls, lines = own_certificate(tmp_path)
     secret = b"canary-written-7Rb"
@@ -184,7 +184,7 @@ def test_a_write_returns_the_entry_csn_before_and_after(slapd: PlainSlapd) -> No
     opened.close()
 
 
-def test_an_entry_csn_that_cannot_be_read_is_none() -> None:
+def test_an_unreadable_entry_csn_is_empty() -> None:
     assert csn_in(None) == csn_in(b"") == csn_in(b"\x64\x03\x04\x09x") == csn_in(b"\xff") == b""
 
 
@@ -201,7 +201,9 @@ def test_reads_and_single_writes_go_between_writes_in_flight(slapd: PlainSlapd) 
     opened.close()
 
 
-def test_a_lone_write_is_sent_by_ldap3(slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_write_is_sent_by_ldap3_and_several_are_not(
+    slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sent = []
     modify = ldap3.Connection.modify
     monkeypatch.setattr(
@@ -303,7 +305,7 @@ def test_entries_are_decoded_as_ldap3_decodes_them(dn: str, values: Values) -> N
 
 @given(DNS, SOME, st.data())
 @settings(deadline=None, max_examples=300)
-def test_entries_that_are_spoiled_raise_what_ends_the_connection(
+def test_damaged_entries_raise_only_errors_that_end_the_connection(
     dn: str, values: Values, data: st.DataObject
 ) -> None:
     spoiled = bytearray(entry_message(dn, values))

@@ -95,7 +95,7 @@ def wait_until_past(sandbox: Sandbox) -> None:
     time.sleep(max(0.0, (ends.replace(tzinfo=UTC) - datetime.now(UTC)).total_seconds()) + 1.05)
 
 
-def test_a_code_opens_only_to_be_replaced(place: Sandbox) -> None:
+def test_an_activation_password_opens_only_to_be_replaced(place: Sandbox) -> None:
     assert set_code(place, 600) is Outcome.APPLIED
     assert held(place, "userPassword")[0].startswith(b"{ARGON2}")
     with place.bind(dn(place), CODE) as connection, pytest.raises(LDAPInsufficientAccessRightsResult):
@@ -108,7 +108,7 @@ def test_a_code_opens_only_to_be_replaced(place: Sandbox) -> None:
     assert held(place, "pwdAccountLockedTime") == []
 
 
-def test_a_code_ends_and_the_password_chosen_instead_does_not(place: Sandbox) -> None:
+def test_an_activation_password_ends_but_the_chosen_password_does_not(place: Sandbox) -> None:
     set_code(place, 2)
     assert place.accepts(dn(place), CODE)
     wait_until_past(place)
@@ -120,7 +120,7 @@ def test_a_code_ends_and_the_password_chosen_instead_does_not(place: Sandbox) ->
     assert place.accepts(dn(place), OWN)
 
 
-def test_why_codes_do_not_end_by_the_age_of_passwords(place: Sandbox) -> None:
+def test_pwdmaxage_would_spare_activation_passwords_and_end_chosen_ones(place: Sandbox) -> None:
     """With pwdMaxAge slapd does the opposite of what is wanted."""
     with place.root() as root:
         root.modify(CODES, {"pwdMaxAge": [(ldap3.MODIFY_REPLACE, [1])]})
@@ -132,7 +132,7 @@ def test_why_codes_do_not_end_by_the_age_of_passwords(place: Sandbox) -> None:
     assert not place.accepts(dn(place), OWN), "and the password that replaced it is"
 
 
-def test_a_code_given_to_a_blocked_account_opens_and_ends(place: Sandbox) -> None:
+def test_an_activation_password_opens_a_blocked_account_and_ends(place: Sandbox) -> None:
     set_code(place, 600)
     choose(place)
     block(place)
@@ -143,7 +143,7 @@ def test_a_code_given_to_a_blocked_account_opens_and_ends(place: Sandbox) -> Non
     assert not place.accepts(dn(place), SECOND)
 
 
-def test_why_the_old_lock_is_not_simply_replaced(place: Sandbox) -> None:
+def test_plain_replacement_of_the_lock_time_would_leave_no_end(place: Sandbox) -> None:
     """ppolicy deletes the new value with the old one, so the activation password would have no end."""
     set_code(place, 600)
     with desk(place) as writer:
@@ -153,7 +153,7 @@ def test_why_the_old_lock_is_not_simply_replaced(place: Sandbox) -> None:
     assert held(place, "pwdAccountLockedTime") == []
 
 
-def test_a_block_between_reading_and_writing_leaves_no_code_without_an_end(place: Sandbox) -> None:
+def test_a_block_during_activation_leaves_no_password_without_an_end(place: Sandbox) -> None:
     set_code(place, 600)
     choose(place)
     with desk(place) as writer:
@@ -186,7 +186,7 @@ class Meddled:
                 root.modify(dn(self.sandbox), {"pwdAccountLockedTime": [(ldap3.MODIFY_REPLACE, [])]})
 
 
-def test_a_code_that_lost_its_end_gets_it_again(place: Sandbox) -> None:
+def test_an_activation_password_that_lost_its_end_gets_it_again(place: Sandbox) -> None:
     with desk(place) as writer:
         write = activation_write(writer, dn(place), ActivationPassword(CODE), soon(600), CODES)
         assert (
@@ -196,7 +196,7 @@ def test_a_code_that_lost_its_end_gets_it_again(place: Sandbox) -> None:
     assert held(place, "pwdAccountLockedTime") == [write.add["pwdAccountLockedTime"][0]]
 
 
-def test_two_codes_at_the_same_moment_are_not_both_accepted(place: Sandbox) -> None:
+def test_of_two_activation_passwords_at_once_the_second_is_a_conflict(place: Sandbox) -> None:
     """Neither operator can read the password, and everything else in the two writes is the same."""
     ends = soon(600)
     with desk(place) as writer:
@@ -209,7 +209,7 @@ def test_two_codes_at_the_same_moment_are_not_both_accepted(place: Sandbox) -> N
     assert place.accepts(dn(place), CODE)
 
 
-def test_wrong_tries_kill_a_code_until_it_is_unblocked(place: Sandbox) -> None:
+def test_wrong_tries_block_an_activation_password_until_it_is_unblocked(place: Sandbox) -> None:
     set_code(place, 600)
     ends = held(place, "pwdAccountLockedTime")
     block(place)
@@ -224,7 +224,7 @@ def test_wrong_tries_kill_a_code_until_it_is_unblocked(place: Sandbox) -> None:
     assert place.accepts(dn(place), CODE)
 
 
-def test_who_replaced_the_code_leaves_the_policy_of_codes(place: Sandbox) -> None:
+def test_an_account_leaves_the_activation_policy_after_the_replacement(place: Sandbox) -> None:
     settings = open_configuration(place.config).settings.directory
     set_code(place, 600)
     lock = {

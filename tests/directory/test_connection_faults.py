@@ -95,36 +95,42 @@ def check_series(slapd: PlainSlapd, fault: str, tag: int, position: int) -> None
 
 
 @pytest.mark.parametrize("fault", QUICK)
-def test_a_fault_during_a_modify(slapd: PlainSlapd, fault: str) -> None:
+def test_writes_are_made_once_despite_a_fault_during_a_modify(slapd: PlainSlapd, fault: str) -> None:
     check_series(slapd, fault, MODIFY, 2)
 
 
 @pytest.mark.parametrize("fault", ["drop request", "drop reply", "trickle"])
-def test_silence_during_a_modify(slapd: PlainSlapd, fault: str) -> None:
+def test_writes_are_made_once_despite_silence_during_a_modify(slapd: PlainSlapd, fault: str) -> None:
     check_series(slapd, fault, MODIFY, 2)
 
 
 @pytest.mark.parametrize("fault", ["reset before", "reset after", "drop reply"])
 @pytest.mark.parametrize("tag", [ADD, DELETE])
-def test_a_fault_during_an_add_or_a_delete(slapd: PlainSlapd, fault: str, tag: int) -> None:
+def test_writes_are_made_once_despite_a_fault_during_an_add_or_delete(
+    slapd: PlainSlapd, fault: str, tag: int
+) -> None:
     check_series(slapd, fault, tag, 1)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("position", [1, 2, 3])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_every_fault_at_every_modify(slapd: PlainSlapd, fault: str, position: int) -> None:
+def test_writes_are_made_once_despite_every_fault_at_every_modify(
+    slapd: PlainSlapd, fault: str, position: int
+) -> None:
     check_series(slapd, fault, MODIFY, position)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("tag", [ADD, DELETE])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_every_fault_at_adds_and_deletes(slapd: PlainSlapd, fault: str, tag: int) -> None:
+def test_writes_are_made_once_despite_every_fault_at_adds_and_deletes(
+    slapd: PlainSlapd, fault: str, tag: int
+) -> None:
     check_series(slapd, fault, tag, 1)
 
 
-def test_without_the_reading_back_a_write_is_done_twice(
+def test_without_reading_back_a_made_write_is_not_reported_as_applied(
     slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Negative control: a writer that only sends again reports a conflict with itself."""
@@ -138,7 +144,7 @@ def test_without_the_reading_back_a_write_is_done_twice(
     assert state(slapd, "p00000") == ("n0", 0)
 
 
-def test_a_wire_that_resets_every_modify_leaves_a_named_doubt(slapd: PlainSlapd) -> None:
+def test_a_write_that_cannot_be_read_back_is_reported_in_doubt(slapd: PlainSlapd) -> None:
     with wire(slapd.port, MODIFY, "reset before", position=2, times=9) as proxy:
         with open_writer(slapd.settings(proxy.uri), "clerk", password) as writer:
             # reconnecting sends a modify too, which meets the fault as well: nothing can be read back
@@ -147,7 +153,7 @@ def test_a_wire_that_resets_every_modify_leaves_a_named_doubt(slapd: PlainSlapd)
     assert state(slapd, "p00000") == ("person", 0)
 
 
-def test_another_hand_between_the_write_and_the_reading_back(slapd: PlainSlapd) -> None:
+def test_a_change_by_another_before_the_reading_back_is_a_conflict(slapd: PlainSlapd) -> None:
     with wire(slapd.port, MODIFY, "drop reply", position=3) as proxy:
         with open_writer(slapd.settings(proxy.uri, operation=2), "clerk", password) as writer:
             series = writer.write([first(0), counted(0, 0)])
@@ -185,7 +191,7 @@ def test_a_server_busy_for_good_is_given_up_within_the_deadline(slapd: PlainSlap
     assert state(slapd, "new") is None
 
 
-def test_nobody_left_to_ask(slapd: PlainSlapd) -> None:
+def test_a_write_lost_together_with_the_server_is_reported_in_doubt(slapd: PlainSlapd) -> None:
     with wire(slapd.port, ADD, "drop reply") as proxy:
         with open_writer(slapd.settings(proxy.uri, operation=2), "clerk", password) as writer:
             killer = threading.Timer(0.5, slapd.kill)
@@ -245,11 +251,11 @@ def kill_during_series(slapd: PlainSlapd, size: int, kills: int, pause: float) -
     assert cn_values == dict.fromkeys(uids, (b"x",))
 
 
-def test_a_server_killed_and_restarted_in_the_middle(slapd: PlainSlapd) -> None:
+def test_writes_are_made_once_though_the_server_is_killed_and_restarted(slapd: PlainSlapd) -> None:
     kill_during_series(slapd, 400, 3, 0.15)
 
 
 @pytest.mark.long
-def test_a_server_killed_many_times() -> None:
+def test_writes_are_made_once_though_the_server_is_killed_many_times() -> None:
     with running(extra=f'limits dn.base="{CLERK}" size=unlimited') as server:
         kill_during_series(server, 1000, 40, 0.2)

@@ -69,7 +69,7 @@ def _bits(value: bytes) -> bytes:
 
 @few
 @given(st.lists(st.binary(min_size=1, max_size=12), min_size=1, max_size=4))
-def test_any_bytes_are_found_by_exactly_what_holds_them(writer: Writer, values: list[bytes]) -> None:
+def test_a_search_for_any_bytes_finds_exactly_what_holds_them(writer: Writer, values: list[bytes]) -> None:
     base = child(PEOPLE, "ou", f"set{os.urandom(6).hex()}")
     writes = [EntryWrite("add", base, add={"objectClass": (b"organizationalUnit",)})]
     for number, value in enumerate(values):
@@ -160,7 +160,7 @@ def test_an_entry_of_any_name_is_found_by_that_name(writer: Writer, text: str) -
 
 
 @given(texts, texts)
-def test_names_are_the_same_only_for_the_same_values(one: str, other: str) -> None:
+def test_dns_are_the_same_only_for_the_same_values(one: str, other: str) -> None:
     if same_dn(child(SUFFIX, "cn", one), child(SUFFIX, "cn", other)):
         assert one.casefold().split(" ") == other.casefold().split(" ") or _blankless(one) == _blankless(
             other
@@ -186,11 +186,11 @@ def _blankless(text: str) -> list[str]:
         ("cn=\\c3\\a9", "cn=é", True),
     ],
 )
-def test_spellings_of_names(one: str, other: str, same: bool) -> None:
+def test_which_spellings_are_the_same_dn(one: str, other: str, same: bool) -> None:
     assert same_dn(one, other) is same
 
 
-def test_a_name_is_under_a_base_by_parts_not_by_letters() -> None:
+def test_a_dn_is_below_a_base_by_components_not_by_characters() -> None:
     assert under("uid=a,ou=x,o=y", "OU=x, o=y")
     assert under("ou=x,o=y", "ou=x,o=y")
     assert not under("uid=a,ou=xx,o=y", "ou=x,o=y")
@@ -198,12 +198,12 @@ def test_a_name_is_under_a_base_by_parts_not_by_letters() -> None:
 
 
 @pytest.mark.parametrize("value", ["no name", "=x", "cn", "cn=a,,o=b", "1a=b"])
-def test_what_is_no_name_is_refused(value: str) -> None:
+def test_text_that_is_no_dn_is_refused(value: str) -> None:
     with pytest.raises(ValueError, match="not a distinguished name"):
         normal_dn(value)
 
 
-def test_empty_and_misnamed_parts_are_refused() -> None:
+def test_empty_values_wrong_attribute_names_and_empty_filters_are_refused() -> None:
     for attribute, value in [("cn", ""), ("c n", "x"), ("", "x"), ("cn=x,ou", "x"), ("cn)", "x")]:
         with pytest.raises(ValueError, match=r"empty value|not the name"):
             child(SUFFIX, attribute, value)
@@ -216,7 +216,7 @@ def test_empty_and_misnamed_parts_are_refused() -> None:
 
 
 @given(st.text(st.sampled_from('aZé ß,=+#\\"<;\t\x00\xa0'), max_size=12))
-def test_the_short_way_to_a_normal_name_agrees_with_the_long_one(value: str) -> None:
+def test_fast_and_full_normalization_of_a_dn_agree(value: str) -> None:
     for name in (f"uid={value}", f"uid={value},ou=Personnels EN,c=fr", f"CN=x,uid={value}"):
         try:
             expected = names._normalized(name)

@@ -136,7 +136,7 @@ def refusal(
     return str(refused.value)
 
 
-def test_a_right_certificate_is_taken(certificates: Certificates) -> None:
+def test_a_valid_certificate_is_accepted(certificates: Certificates) -> None:
     with running(tls=tls_lines(certificates, "good")) as server:
         for uri, starttls in tls_uris(server):
             for name in ("127.0.0.1", "localhost"):
@@ -158,7 +158,7 @@ def test_a_right_certificate_is_taken(certificates: Certificates) -> None:
         ("good", "absent.pem", "absent.pem"),
     ],
 )
-def test_a_certificate_that_proves_nothing_is_refused(
+def test_an_invalid_certificate_or_ca_file_is_refused(
     certificates: Certificates, certificate: str, ca: str, words: str
 ) -> None:
     with running(tls=tls_lines(certificates, certificate)) as server:
@@ -167,12 +167,12 @@ def test_a_certificate_that_proves_nothing_is_refused(
             assert words in refusal(server, uri, tls=tls)
 
 
-def test_tls_where_there_is_none(slapd: PlainSlapd) -> None:
+def test_tls_to_a_server_without_it_fails(slapd: PlainSlapd) -> None:
     assert "StartTLS refused" in refusal(slapd, slapd.uri, tls=TlsSettings(starttls=True))
     assert "127.0.0.1" in refusal(slapd, slapd.uri.replace("ldap:", "ldaps:"))
 
 
-def test_ldapi_external(slapd: PlainSlapd) -> None:
+def test_ldapi_binds_as_external_without_a_password(slapd: PlainSlapd) -> None:
     def nobody(file: str) -> bytes:
         raise AssertionError("a password was asked for")
 
@@ -205,7 +205,7 @@ def test_an_empty_password_is_not_an_anonymous_bind(slapd: PlainSlapd) -> None:
             pass
 
 
-def test_nothing_shows_the_password(slapd: PlainSlapd) -> None:
+def test_no_object_of_a_writer_shows_the_password(slapd: PlainSlapd) -> None:
     with open_writer(slapd.settings(), "clerk", password) as writer:
         seen, texts = set(), []
         todo: list[object] = [writer]
@@ -243,7 +243,7 @@ def test_every_server_that_was_tried_is_named_with_its_reason(slapd: PlainSlapd)
         assert words in line
 
 
-def test_a_server_is_passed_over_for_the_next(slapd: PlainSlapd) -> None:
+def test_unreachable_servers_are_passed_over_for_the_next(slapd: PlainSlapd) -> None:
     with silent_server() as silent:
         servers = (f"ldap://127.0.0.1:{free_port()}", silent, slapd.uri)
         began = time.monotonic()
@@ -252,7 +252,7 @@ def test_a_server_is_passed_over_for_the_next(slapd: PlainSlapd) -> None:
         assert time.monotonic() - began < 4
 
 
-def test_a_trickling_server_cannot_hold_the_bind(slapd: PlainSlapd) -> None:
+def test_a_trickling_server_cannot_delay_the_bind_beyond_the_deadline(slapd: PlainSlapd) -> None:
     with silent_server(b"\x30\x0c\x02\x01\x01\x61\x07\x0a\x01\x00\x04\x00\x04\x00") as trickling:
         began = time.monotonic()
         assert "within 2 s" in refusal(slapd, trickling, connect=1)
@@ -267,7 +267,7 @@ def test_a_server_that_fails_at_the_root_dse_is_passed_over(slapd: PlainSlapd, f
         assert proxy.fired == 1
 
 
-def test_a_server_of_another_tree_is_passed_over(slapd: PlainSlapd) -> None:
+def test_a_server_that_does_not_serve_the_suffix_is_refused(slapd: PlainSlapd) -> None:
     with pytest.raises(DirectoryUnreachable, match="does not serve o=other"):
         with open_reader(replace(slapd.settings(), suffix="o=other"), "clerk", password):
             pass
@@ -297,7 +297,7 @@ def test_answers_sent_before_tls_begins_are_not_believed() -> None:
     assert "intercepted" in message
 
 
-def test_every_path_closes_its_sockets(slapd: PlainSlapd) -> None:
+def test_connections_leave_no_socket_or_thread_behind(slapd: PlainSlapd) -> None:
     def open_files() -> int:
         return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
 
@@ -314,7 +314,7 @@ def test_every_path_closes_its_sockets(slapd: PlainSlapd) -> None:
     assert threading.active_count() == threads
 
 
-def test_the_context_verifies() -> None:
+def test_the_default_ssl_context_verifies_certificate_and_name() -> None:
     """The refusals above depend on it: the library's default still checks the certificate and its name."""
     context = ssl.create_default_context()
     assert context.verify_mode is ssl.CERT_REQUIRED

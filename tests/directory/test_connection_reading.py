@@ -53,7 +53,7 @@ def test_few_entries_come_at_once_and_more_in_pages(
     assert sent == [False, *[True] * (searches - 1)]
 
 
-def test_searches_within_searches_and_readings_between_pages(slapd: PlainSlapd) -> None:
+def test_searches_and_reads_work_between_the_pages_of_a_search(slapd: PlainSlapd) -> None:
     with open_reader(slapd.settings(page=10), "clerk", password) as reader:
         outer = []
         for entry in reader.search(PEOPLE, PERSON, ["uid"]):
@@ -96,7 +96,7 @@ def test_several_searches_give_the_entries_of_each_in_order(slapd: PlainSlapd, p
         assert sorted(uids(reader.search_each(PEOPLE, TENS, ["uid"]))) == NAMES
 
 
-def test_of_several_searches_the_next_is_sent_while_the_entries_of_one_are_used(slapd: PlainSlapd) -> None:
+def test_the_next_of_several_searches_is_sent_while_one_is_read(slapd: PlainSlapd) -> None:
     with wire(slapd.port, SEARCH) as proxy:
         with open_reader(slapd.settings(proxy.uri), "clerk", password) as reader:
             sent = len(proxy.requests)
@@ -119,7 +119,7 @@ def test_several_searches_left_in_the_middle_do_not_spoil_the_next(slapd: PlainS
         assert sorted(uids(reader.search_each(PEOPLE, TENS, ["uid"]))) == NAMES
 
 
-def test_several_searches_within_a_paged_one(slapd: PlainSlapd) -> None:
+def test_several_searches_work_within_a_paged_one(slapd: PlainSlapd) -> None:
     with open_reader(slapd.settings(page=20), "clerk", password) as reader:
         outer = []
         for entry in reader.search(PEOPLE, PERSON, ["uid"]):
@@ -131,7 +131,7 @@ def test_several_searches_within_a_paged_one(slapd: PlainSlapd) -> None:
 
 @pytest.mark.parametrize("fault", ["reset after", "half-close", "cut reply", "disconnection notice"])
 @pytest.mark.parametrize("position", [2, 4, 6])
-def test_of_several_searches_one_without_an_answer_is_made_again(
+def test_an_unanswered_one_of_several_searches_is_repeated(
     slapd: PlainSlapd, fault: str, position: int
 ) -> None:
     with wire(slapd.port, SEARCH, fault, position=position) as proxy:  # the first reads the root DSE
@@ -150,7 +150,7 @@ def test_several_searches_end_at_the_deadline(slapd: PlainSlapd) -> None:
         assert proxy.fired == 1
 
 
-def test_limits_that_allow_pages_alone_are_enough() -> None:
+def test_a_server_that_allows_only_paged_searches_is_enough() -> None:
     limits = f'limits dn.exact="{CLERK}" size.soft=30 size.hard=30 size.prtotal=unlimited'
     with running(people=50, extra=limits) as server:
         with open_reader(server.settings(page=20), "clerk", password) as reader:  # few are up to 80
@@ -158,7 +158,7 @@ def test_limits_that_allow_pages_alone_are_enough() -> None:
             assert sorted(uids(reader.search_each(PEOPLE, TENS, ["uid"]))) == NAMES
 
 
-def test_one_level_and_combined_filters(slapd: PlainSlapd) -> None:
+def test_one_level_searches_and_combined_filters(slapd: PlainSlapd) -> None:
     with open_reader(slapd.settings(), "clerk", password) as reader:
         below = list(reader.search(SUFFIX, ANY_ENTRY, ["ou", "cn"], scope="one"))
         assert sorted(entry.dn for entry in below) == sorted([PEOPLE, CLERK])
@@ -168,7 +168,7 @@ def test_one_level_and_combined_filters(slapd: PlainSlapd) -> None:
         assert uids(reader.search(PEOPLE, present("mail"), ["uid"])) == []
 
 
-def test_what_is_not_there(slapd: PlainSlapd) -> None:
+def test_a_missing_entry_reads_as_none_and_a_missing_base_is_refused(slapd: PlainSlapd) -> None:
     with open_reader(slapd.settings(), "clerk", password) as reader:
         assert reader.read(f"uid=nobody,{PEOPLE}", ["uid"]) is None
         with pytest.raises(DirectoryRefused, match="noSuchObject") as refused:
@@ -176,7 +176,7 @@ def test_what_is_not_there(slapd: PlainSlapd) -> None:
         assert refused.value.result == 32
 
 
-def test_the_server_says_what_it_can(slapd: PlainSlapd) -> None:
+def test_the_server_names_its_controls_and_naming_contexts(slapd: PlainSlapd) -> None:
     with open_reader(slapd.settings(), "clerk", password) as reader:
         facts = reader.facts()
     assert {"1.2.840.113556.1.4.319", "1.3.6.1.1.12"} <= facts.controls
@@ -187,7 +187,7 @@ def test_the_server_says_what_it_can(slapd: PlainSlapd) -> None:
 @pytest.mark.parametrize(
     "limits", ["size=5", "size.soft=5 size.hard=5", "size.prtotal=12", "size.unchecked=5"]
 )
-def test_a_size_limit_is_never_a_small_directory(limits: str) -> None:
+def test_a_search_cut_by_a_size_limit_is_an_error(limits: str) -> None:
     with running(people=50, extra=f'limits dn.exact="{CLERK}" {limits}') as server:
         for page in (3, 5, 500):
             with open_reader(server.settings(page=page), "clerk", password) as reader:
@@ -199,7 +199,7 @@ def test_a_size_limit_is_never_a_small_directory(limits: str) -> None:
                 assert len(handed) < 50
 
 
-def test_pages_that_the_server_forbids() -> None:
+def test_a_paged_search_that_the_server_forbids_is_an_error() -> None:
     with running(people=50, extra=f'limits dn.exact="{CLERK}" size.prtotal=disabled') as server:
         with open_reader(server.settings(page=5), "clerk", password) as reader:
             with pytest.raises((DirectoryTruncated, DirectoryRefused)):
@@ -231,7 +231,7 @@ def test_every_early_end_is_an_error_with_advice(code: int, advice: str) -> None
         assert proxy.fired == 1
 
 
-def test_a_referral_entry_is_not_followed_and_not_overlooked() -> None:
+def test_a_referral_is_an_error_and_is_not_followed() -> None:
     referral = (
         f"dn: ou=elsewhere,{PEOPLE}\nobjectClass: referral\nobjectClass: extensibleObject\nou: elsewhere\n"
     )
@@ -246,7 +246,7 @@ def test_a_referral_entry_is_not_followed_and_not_overlooked() -> None:
                 reader.read(f"ou=elsewhere,{PEOPLE}", ["ou"])
 
 
-def test_an_idle_connection_that_the_server_closed_is_made_again(slapd: PlainSlapd) -> None:
+def test_a_reader_reconnects_to_a_restarted_server(slapd: PlainSlapd) -> None:
     with running(people=4, before="idletimeout 1") as server:
         with open_reader(server.settings(), "clerk", password) as reader:
             assert len(list(reader.search(PEOPLE, PERSON, ["uid"]))) == 4
@@ -262,7 +262,7 @@ def test_an_idle_connection_that_the_server_closed_is_made_again(slapd: PlainSla
     "fault",
     ["garbage", "reset after", "half-close", "wrong id", "cut reply", "disconnection notice", "unavailable"],
 )
-def test_an_answer_that_breaks_off_is_no_answer(slapd: PlainSlapd, fault: str) -> None:
+def test_a_broken_answer_between_pages_is_an_error(slapd: PlainSlapd, fault: str) -> None:
     with wire(slapd.port, SEARCH, fault, position=4) as proxy:  # the root DSE, then the third page
         with open_reader(slapd.settings(proxy.uri, page=10), "clerk", password) as reader:
             with pytest.raises(DirectoryUnreachable):

@@ -59,7 +59,7 @@ def held(writer: Writer, *attributes: str) -> Values:
     return entry.values
 
 
-def test_add_modify_delete_and_each_again(writer: Writer) -> None:
+def test_a_repeated_add_modify_or_delete_is_unchanged(writer: Writer) -> None:
     assert held(writer, *ENTRY) == ENTRY
     assert one(writer, EntryWrite("add", ALICE, add=ENTRY)).outcome is Outcome.UNCHANGED
     change = EntryWrite(
@@ -79,7 +79,7 @@ def test_add_modify_delete_and_each_again(writer: Writer) -> None:
     assert (gone.outcome, gone.message) == (Outcome.CONFLICT, "the entry is gone")
 
 
-def test_another_hand_is_named_and_nothing_of_the_write_is_done(slapd: PlainSlapd, writer: Writer) -> None:
+def test_a_conflict_names_the_other_writer_and_changes_nothing(slapd: PlainSlapd, writer: Writer) -> None:
     with open_writer(slapd.settings(), "root", password) as other:
         assert (
             one(
@@ -107,7 +107,7 @@ def test_an_added_value_that_is_there_already_is_a_conflict(writer: Writer) -> N
     assert len(held(writer, "mail")["mail"]) == 2
 
 
-def test_the_same_without_assertions(slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outcomes_are_the_same_without_assertions(slapd: PlainSlapd, monkeypatch: pytest.MonkeyPatch) -> None:
     # as on a server without RFC 4528
     monkeypatch.setattr("piactl.directory.write.write_and_read_back.ASSERTION_OID", "0.0.0")
     with open_writer(slapd.settings(), "clerk", password) as writer:
@@ -138,7 +138,7 @@ def test_a_correction_of_case_is_a_change(writer: Writer) -> None:
     assert held(writer, "sn") == {"sn": (b"DURAND",)}
 
 
-def test_a_spelling_that_the_server_takes_for_the_same(writer: Writer) -> None:
+def test_a_value_is_respelled_though_the_server_takes_both_as_equal(writer: Writer) -> None:
     """telephoneNumber compares without blanks and hyphens; piactl's own folding does not ignore hyphens."""
     one(writer, EntryWrite("modify", ALICE, add={"telephoneNumber": (b"+33 3 22-82-38-23",)}))
     change = EntryWrite(
@@ -229,7 +229,7 @@ def test_hostile_values_are_written_and_asserted_as_they_are(writer: Writer, val
     assert held(writer, "description", "title") == {"title": (b"back",)}
 
 
-def test_a_full_database_is_fatal_after_what_was_known() -> None:
+def test_a_full_database_ends_writing_after_the_results_so_far() -> None:
     with running(maxsize=400_000) as server, open_writer(server.settings(), "clerk", password) as writer:
         writes = [
             EntryWrite(
@@ -249,7 +249,7 @@ def test_a_full_database_is_fatal_after_what_was_known() -> None:
         assert stored_writes == [result.write for result in results]
 
 
-def test_no_right_is_fatal_and_names_the_entry(slapd: PlainSlapd) -> None:
+def test_a_missing_right_ends_writing_and_names_the_entry(slapd: PlainSlapd) -> None:
     slapd.kill()
     slapd.configure(f'access to * by dn.base="{CLERK}" write by * read', "access to * by * read")
     slapd.start()
@@ -285,7 +285,7 @@ def test_if_the_first_server_takes_no_writes_no_other_is_tried(extra: str, words
             assert one(writer, EntryWrite("add", ALICE, add=ENTRY)).outcome is Outcome.APPLIED
 
 
-def test_a_write_says_which_version_of_the_entry_it_made_of_which(slapd: PlainSlapd) -> None:
+def test_a_write_returns_the_entrycsn_before_and_after_it(slapd: PlainSlapd) -> None:
     def csn() -> bytes:
         entry = writer.read(ALICE, ["entryCSN"])
         return entry.values["entryCSN"][0] if entry else b""
@@ -351,7 +351,7 @@ def test_a_writer_uses_no_other_server_before_its_first_write_either() -> None:
 
 
 @pytest.mark.parametrize(("extra", "code"), [(CONSUMER, 10), ("readonly on", 53)])
-def test_a_server_that_cannot_be_asked_before_refuses_at_the_first_write(
+def test_without_assertions_a_read_only_server_refuses_the_first_write(
     extra: str, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("piactl.directory.client.failover_and_reader.ASSERTION_OID", "0.0.0")

@@ -80,7 +80,7 @@ def by_ldap3(query: str) -> bytes:
 
 @given(both=FILTERS)
 @settings(max_examples=300, deadline=None)
-def test_a_filter_is_what_its_values_say(both: Both) -> None:
+def test_a_filter_is_encoded_for_exactly_its_values(both: Both) -> None:
     query, expected = both
     assert by_ldap3(query) == expected
     assert encoded_filter(query) == expected
@@ -88,11 +88,11 @@ def test_a_filter_is_what_its_values_say(both: Both) -> None:
 
 @given(st.binary(max_size=40))
 @settings(deadline=None)
-def test_any_bytes_reach_the_server_as_they_are(value: bytes) -> None:
+def test_any_bytes_are_encoded_unchanged_in_a_filter(value: bytes) -> None:
     assert by_ldap3(equals("a", value)) == element(0xA3, octets(b"a") + octets(value))
 
 
-def test_depth() -> None:
+def test_a_deeply_nested_filter_is_encoded_correctly() -> None:
     deep, expected = equals("a", "b"), element(0xA3, octets(b"a") + octets(b"b"))
     for _ in range(20):
         deep, expected = none_of(all_of(deep)), element(0xA2, element(0xA1, element(0xA0, expected)))
@@ -101,7 +101,7 @@ def test_depth() -> None:
 
 
 @pytest.mark.parametrize("query", ["", "uid=x", "(uid=x", "(uid=x))", "()", "(uid)", "(&(a=b)x)", "(&(a=b)"])
-def test_our_encoder_refuses_what_is_no_filter(query: str) -> None:
+def test_the_encoder_refuses_text_that_is_no_filter(query: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - whatever its words
         encoded_filter(query)
 
@@ -128,7 +128,7 @@ def reader() -> Iterator[Reader]:
 @pytest.mark.parametrize(
     "query", ["", "uid=x", "(uid=x", "(uid=x))", "()", "(uid)", "(uid=a(b)", "(&(a=b)x)"]
 )
-def test_what_is_no_filter_is_never_sent(reader: Reader, query: str) -> None:
+def test_text_that_is_no_filter_is_refused_and_the_reader_goes_on(reader: Reader, query: str) -> None:
     with pytest.raises(LDAPInvalidFilterError):
         list(reader.search(PEOPLE, query, ["uid"]))
     assert reader.read(PEOPLE, ["ou"]) is not None

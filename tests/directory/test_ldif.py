@@ -47,7 +47,7 @@ def test_every_value_can_be_read_back(values: list[bytes]) -> None:
         ("é".encode(), b"sn:: w6k="),
     ],
 )
-def test_what_is_safe_stands_as_it_is(value: bytes, line: bytes) -> None:
+def test_safe_values_stay_plain_and_others_are_base64(value: bytes, line: bytes) -> None:
     assert ldif_entry("o=x", {"sn": (value,)}) == b"dn: o=x\n" + line + b"\n\n"
 
 

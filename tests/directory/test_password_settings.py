@@ -51,7 +51,7 @@ def give(sandbox: Any, dn: str, password: str, **values: str) -> None:
         desk.modify(dn, {k: [(REPLACE, [v])] for k, v in {"userPassword": password, **values}.items()})
 
 
-def test_a_password_in_clear_is_refused_before_it_is_looked_at(sandbox: Any) -> None:
+def test_a_password_in_clear_is_refused_before_it_is_checked(sandbox: Any) -> None:
     dn = account(sandbox, "a")
     give(sandbox, dn, PASSWORD)
     for password in (PASSWORD, "wrong"):
@@ -90,7 +90,7 @@ def vars_of(sandbox: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("protected", [False, True])
-def test_an_activation_password_lets_in_at_the_portal_only(
+def test_an_activation_password_works_at_the_portal_only(
     in_clear: Callable[..., Any], protected: bool
 ) -> None:
     """The portal is 127.0.0.1; other applications come from 127.0.0.2 and from the socket."""
@@ -125,7 +125,7 @@ def test_an_activation_password_lets_in_at_the_portal_only(
     assert server.accepts(dn, PASSWORD)
 
 
-def test_an_activation_password_over_the_socket_of_the_portal(in_clear: Callable[..., Any]) -> None:
+def test_an_activation_password_works_over_the_socket_of_the_portal(in_clear: Callable[..., Any]) -> None:
     server = in_clear(("by peername.ip=127.0.0.1", "by peername.ip=192.0.2.10"))
     dn = account(server, "a")
     give(server, dn, FRESH, pwdReset="TRUE")
@@ -162,7 +162,7 @@ and no dates."""
 
 
 @pytest.mark.parametrize("policy", ["default", "activation", "protected"])
-def test_the_server_holds_the_rules_of_password_check(sandbox: Any, policy: str) -> None:
+def test_the_server_enforces_part_of_the_rules_of_password_check(sandbox: Any, policy: str) -> None:
     minimum = 16 if policy == "protected" else 12
     dn = account(sandbox, "claire.exemple", pwdPolicySubentry=f"cn={policy},{POLICIES}")
     for password in (*REFUSED, *BOTH_ACCEPT, *CHECK_ALONE):
@@ -180,7 +180,7 @@ def accepts(sandbox: Any, dn: str, password: str) -> bool:
     return True
 
 
-def test_the_module_counts_different_characters(sandbox: Any) -> None:
+def test_the_settings_of_ppm_count_different_characters(sandbox: Any) -> None:
     """One class per character and one point per class: the minimum is that of `password check`."""
     text = (schemas_folder() / "ldap" / "tree.ldif.in").read_text(encoding="utf-8")
     arguments = set(re.findall(r"^pwdCheckModuleArg:: (\S+)$", text, re.MULTILINE))
@@ -204,7 +204,7 @@ def test_the_module_counts_different_characters(sandbox: Any) -> None:
 # ---- what no setting of the server forbids
 
 
-def test_an_owner_can_delete_the_own_password(sandbox: Any) -> None:
+def test_an_owner_can_delete_their_own_password(sandbox: Any) -> None:
     """Who may replace a value may also delete it; pwdSafeModify would refuse the help desk too."""
     dn = account(sandbox, "a")
     give(sandbox, dn, PASSWORD)

@@ -120,7 +120,7 @@ BARE_LACKS = "the server's certificate 'CN=bare' has no authorityKeyIdentifier e
         ("of-between", "right", ["CA cert does not include key usage extension"], "CN=right"),
     ],
 )
-def test_what_strict_certificates_lack_is_named(
+def test_what_certificates_lack_for_strict_verification_is_named(
     certificates: Certificates, name: str, ca: str, words: list[str], absent: str
 ) -> None:
     with server_with(certificates, name) as server:
@@ -131,7 +131,7 @@ def test_what_strict_certificates_lack_is_named(
 
 
 @pytest.mark.parametrize("name", ["of-plain", "bare"])
-def test_it_is_named_where_the_ca_is_one_of_many(certificates: Certificates, name: str) -> None:
+def test_the_incomplete_ca_is_named_among_many_in_one_file(certificates: Certificates, name: str) -> None:
     """The file contains several CAs, like /etc/ssl/certs/ca-certificates.crt; only this CA is named."""
     store = certificates.folder / "store.pem"
     store.write_text(
@@ -147,12 +147,14 @@ def test_it_is_named_where_the_ca_is_one_of_many(certificates: Certificates, nam
     ("name", "ca"),
     [("of-plain", "plain"), ("bare", "plain"), ("bare-of-right", "right"), ("of-between", "right")],
 )
-def test_strict_false_takes_them(certificates: Certificates, name: str, ca: str) -> None:
+def test_strict_false_accepts_incomplete_certificates(certificates: Certificates, name: str, ca: str) -> None:
     with server_with(certificates, name) as server:
         assert answers(server, certificates.folder / f"{ca}.pem", strict=False) == ["", ""]
 
 
-def test_doctor_names_it_and_says_where_it_is_waived(certificates: Certificates, tmp_path: Path) -> None:
+def test_doctor_names_the_missing_extension_and_non_strict_verification(
+    certificates: Certificates, tmp_path: Path
+) -> None:
     write_private(tmp_path / "clerk", PASSWORDS["clerk"])
     reader = Identity(dn=CLERK, password_file=str(tmp_path / "clerk"))
     findings = []

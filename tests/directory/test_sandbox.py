@@ -36,7 +36,7 @@ def folder() -> Iterator[Path]:
             stop_sandbox(inner.parent.parent)
 
 
-def test_starting_twice_is_starting_once(sandbox: Any) -> None:
+def test_a_second_start_finds_the_running_server(sandbox: Any) -> None:
     again = sandbox.start()
     assert (again.pid, again.changed) == (sandbox.pid, False)
     assert again.uris == (sandbox.uri, sandbox.tcp_uri)
@@ -73,7 +73,7 @@ def test_configuration_policy_and_register_can_be_read(sandbox: Any) -> None:
             )
 
 
-def test_secrets_are_for_the_owner_only_and_nowhere_else(sandbox: Any) -> None:
+def test_secrets_are_in_private_files_and_nowhere_else(sandbox: Any) -> None:
     assert stat.S_IMODE(sandbox.folder.stat().st_mode) & 0o077 == 0
     secrets = list((sandbox.folder / "secrets").iterdir())
     assert len(secrets) == 6
@@ -110,7 +110,7 @@ def test_it_outlives_the_command_that_started_it(folder: Path) -> None:
     assert os.getsid(int(done.stdout)) not in (os.getsid(0), os.getpid())
 
 
-def test_a_killed_server_is_stopped_and_starts_again_with_its_data(sandbox: Any) -> None:
+def test_a_killed_server_counts_as_stopped_and_restarts_with_its_data(sandbox: Any) -> None:
     dn = f"cn=kept,{sandbox.state}"
     sandbox.add(dn, {"objectClass": "piactlRecord"})
     process = _observe(sandbox.pid)
@@ -122,7 +122,7 @@ def test_a_killed_server_is_stopped_and_starts_again_with_its_data(sandbox: Any)
     assert sandbox.entry(dn) is not None
 
 
-def test_a_pid_that_another_process_has_now_is_left_alone(sandbox: Any) -> None:
+def test_a_process_that_reuses_the_pid_is_left_alone(sandbox: Any) -> None:
     sandbox.stop()
     with subprocess.Popen(["sleep", "60"]) as other:
         try:
@@ -182,12 +182,14 @@ def test_a_folder_with_a_configuration_of_its_own_is_not_taken(folder: Path, nam
 
 
 @pytest.mark.parametrize("command", [stop_sandbox, sandbox_status])
-def test_what_is_no_sandbox_says_so(folder: Path, command: Callable[[Path], object]) -> None:
+def test_stop_and_status_refuse_a_folder_that_is_no_sandbox(
+    folder: Path, command: Callable[[Path], object]
+) -> None:
     with pytest.raises(SandboxUnavailable, match="is not a sandbox"):
         command(folder / "none")
 
 
-def test_what_is_not_installed_is_named_with_the_command_that_installs_it(
+def test_missing_software_is_named_with_the_command_that_installs_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("_PROGRAM_FOLDERS", "_MODULE_FOLDERS", "_SCHEMA_FOLDERS"):

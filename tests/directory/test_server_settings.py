@@ -143,7 +143,7 @@ def from_ldif(text: str) -> dict[str, list[tuple[str, str]]]:
     return sections
 
 
-def test_both_forms_of_the_settings_say_the_same(tmp_path: Path) -> None:
+def test_slapd_conf_and_cn_config_have_the_same_settings(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, schemas_folder() / "ldap")
     conf = from_conf(render_slapd_conf(settings))
     ldif = from_ldif(render("config.ldif.in", settings))
@@ -152,7 +152,7 @@ def test_both_forms_of_the_settings_say_the_same(tmp_path: Path) -> None:
     assert conf == ldif  # in the same order, which matters for rules
 
 
-def test_both_forms_of_the_access_log_say_the_same(tmp_path: Path) -> None:
+def test_slapd_conf_and_cn_config_have_the_same_access_log(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, schemas_folder() / "ldap")
     log, overlay = (render(f"accesslog-{part}.conf.in", settings) for part in ("database", "overlay"))
     conf = from_conf(f"{log}\n{overlay}")
@@ -172,7 +172,7 @@ def subschema(connection: ldap3.Connection) -> dict[str, set[str]]:
     }
 
 
-def test_both_forms_of_the_schemas_define_the_same(sandbox: Any) -> None:
+def test_both_forms_of_the_schemas_define_the_same_attributes_and_classes(sandbox: Any) -> None:
     with sandbox.root() as root:
         conf = subschema(root)
     with config_server(sandbox) as server:
@@ -206,7 +206,7 @@ def test_a_server_from_cn_config_holds_the_same_rights_and_takes_the_access_log(
 # ---- what the schemas allow
 
 
-def test_what_is_due_is_found_by_an_ordered_search(sandbox: Any) -> None:
+def test_accounts_that_are_due_are_found_by_an_ordered_search(sandbox: Any) -> None:
     for number, due in enumerate(("20260831", "20260901", "20261001", "20991231")):
         account(sandbox, f"a{number}", piactlNextDue=due)
     with as_nightly(sandbox) as connection:
@@ -234,7 +234,7 @@ def test_a_record_of_some_megabytes_is_compared_byte_by_byte(sandbox: Any) -> No
 
 
 @pytest.mark.parametrize("attribute", ["piactlIdentifier", "mail"])
-def test_two_writers_at_once_cannot_give_the_same_name(sandbox: Any, attribute: str) -> None:
+def test_two_writers_at_once_cannot_give_out_the_same_identifier(sandbox: Any, attribute: str) -> None:
     both = Barrier(2)
     results: list[int] = []
 
@@ -276,7 +276,7 @@ def test_an_unmanaged_entry_cannot_take_the_address_of_an_account(sandbox: Any) 
     ],
 )
 @pytest.mark.parametrize("operation", ["add", "modify"])
-def test_the_server_holds_the_window_that_nightly_writes(
+def test_the_server_enforces_the_log_in_window_that_nightly_writes(
     sandbox: Any, window: dict[str, str], opens: bool, operation: str
 ) -> None:
     dn = f"uid=a,{sandbox.accounts}"
@@ -289,7 +289,7 @@ def test_the_server_holds_the_window_that_nightly_writes(
     assert sandbox.accepts(dn, PASSWORD) == opens
 
 
-def test_a_password_given_out_must_be_changed_and_only_that(sandbox: Any) -> None:
+def test_an_activation_password_permits_nothing_but_its_replacement(sandbox: Any) -> None:
     dn = account(sandbox, "a")
     policy = f"cn=activation,{tree_settings()['policies']}"
     with sandbox.connect("desk") as desk:
@@ -307,7 +307,7 @@ def test_a_password_given_out_must_be_changed_and_only_that(sandbox: Any) -> Non
     assert entry["userPassword"][0].startswith(b"{ARGON2}")
 
 
-def test_old_hashes_are_for_nobody(sandbox: Any) -> None:
+def test_no_identity_reads_or_searches_the_password_history(sandbox: Any) -> None:
     dn = account(sandbox, "a")
     with sandbox.root() as root:
         history = {"pwdInHistory": [(ldap3.MODIFY_REPLACE, ["2"])]}
@@ -325,7 +325,7 @@ def test_old_hashes_are_for_nobody(sandbox: Any) -> None:
             assert not connection.response
 
 
-def test_a_device_is_demanded_and_a_wrong_code_counts_as_a_failure(sandbox: Any) -> None:
+def test_log_in_needs_the_code_of_a_device_and_a_wrong_one_is_a_failure(sandbox: Any) -> None:
     dn = account(sandbox, "a")
     secret = b"twenty bytes of key."
     device = {
@@ -362,7 +362,7 @@ def test_a_service_identity_is_never_locked_out(sandbox: Any) -> None:
         assert connection.bound
 
 
-def test_the_limits_that_end_searches_do_not_cut_those_of_the_identities(sandbox: Any) -> None:
+def test_the_size_limit_does_not_cut_a_search_by_nightly(sandbox: Any) -> None:
     assert "\nsizelimit 500\n" in (sandbox.folder / "slapd" / "slapd.conf").read_text()
     with as_nightly(sandbox) as nightly:
         for number in range(520):
@@ -414,7 +414,7 @@ def test_the_access_log_shows_who_did_what_and_no_secret(make_sandbox: Callable[
             logged(connection, dn)
 
 
-def test_a_rule_of_your_own_for_accounts_counts_at_its_place(sandbox: Any) -> None:
+def test_the_documented_extra_rule_gives_one_application_one_attribute(sandbox: Any) -> None:
     """With the rule of docs/consumers.md one application reads one more attribute; nothing else changes."""
     page = (Path(__file__).parents[2] / "docs" / "consumers.md").read_text(encoding="utf-8")
     rule = page.split("```\n")[1].replace("cn=annuaire", "cn=a")

@@ -54,12 +54,12 @@ def found(directory: SimulatedDirectory, query: str, base: str = BASE, scope: st
         (filters.none_of(filters.all_of(IN, filters.present("mail")), filters.equals("uid", "c")), "d"),
     ],
 )
-def test_filters(directory: SimulatedDirectory, query: str, uids: str) -> None:
+def test_filters_find_the_right_entries(directory: SimulatedDirectory, query: str, uids: str) -> None:
     assert found(directory, query) == uids
 
 
 @pytest.mark.parametrize("query", ["", "uid=a", "(uid=a", "(&)", "(uid=a))", "(|(uid=a)"])
-def test_other_text_is_no_filter(directory: SimulatedDirectory, query: str) -> None:
+def test_text_that_is_no_filter_is_refused(directory: SimulatedDirectory, query: str) -> None:
     with pytest.raises(ValueError, match=r"not a filter|index|substring"):
         found(directory, query)
 
@@ -71,7 +71,7 @@ def test_bases_and_scopes(directory: SimulatedDirectory) -> None:
     assert found(directory, IN, "uid=z,ou=other,o=x") == "z"
 
 
-def test_writes_move_entries_in_the_index(directory: SimulatedDirectory) -> None:
+def test_searches_after_writes_find_the_new_values(directory: SimulatedDirectory) -> None:
     due, mail = filters.at_least("due", "20270101"), filters.equals("mail", "a@x.fr")
     by_mail = filters.all_of(IN, filters.present("mail"))
     assert [found(directory, query) for query in (due, mail, by_mail)] == ["d", "ab", "ab"]

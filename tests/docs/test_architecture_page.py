@@ -23,7 +23,7 @@ _PLACES = (
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(TOP)) for page in PAGES])
-def test_modules_exist(page: Path) -> None:
+def test_every_path_that_a_document_names_exists(page: Path) -> None:
     """Each path that begins with a folder of the project or of the package exists, in text and drawings."""
     text = page.read_text(encoding="utf-8")
     named = set(re.findall(rf"(?<![\w/.-])({_PLACES}/[\w/.-]*[\w/])(?![\w-]*\*)", text))

@@ -30,7 +30,9 @@ SKIPPED = {"name": "ldap3", "skip_reason": "Dependency not found on PyPI"}
         (None, 1, 0, "no verdict: ConnectionError"),
     ],
 )
-def test_the_verdict(tmp_path: Path, packages: Any, ends: int, code: int, message: str) -> None:
+def test_vulnerable_packages_fail_the_audit_and_unknown_ones_do_not(
+    tmp_path: Path, packages: Any, ends: int, code: int, message: str
+) -> None:
     answer = "" if packages is None else json.dumps({"dependencies": packages, "fixes": []})
     program = tmp_path / "pip-audit"
     program.write_text(f"#!/bin/sh\necho 'ConnectionError: x' >&2\ncat <<'END'\n{answer}\nEND\nexit {ends}\n")

@@ -12,7 +12,7 @@ LOG = (Path(__file__).resolve().parents[2] / "CHANGELOG.md").read_text(encoding=
 KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security", "Upgrade notes"}
 
 
-def test_unreleased_comes_first_and_releases_go_back() -> None:
+def test_unreleased_comes_first_and_releases_are_newest_first() -> None:
     first, *releases = re.findall(r"^## (.*)$", LOG, re.MULTILINE)
     assert first == "[Unreleased]"
     matches = [re.fullmatch(r"\[(\d+)\.(\d+)\.(\d+)\] - (\d{4}-\d\d-\d\d)", release) for release in releases]
@@ -24,7 +24,7 @@ def test_unreleased_comes_first_and_releases_go_back() -> None:
     assert ".".join(str(number) for number in numbers[0]) == __version__
 
 
-def test_each_section_has_each_kind_once() -> None:
+def test_each_section_has_known_kinds_at_most_once() -> None:
     for section in LOG.split("\n## ")[1:]:
         kinds = re.findall(r"^### (.*)$", section, re.MULTILINE)
         assert len(kinds) == len({*kinds})

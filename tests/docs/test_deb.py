@@ -39,7 +39,7 @@ visudo -cf examples/sudoers/piactl
 
 
 @pytest.mark.long
-def test_on_a_clean_debian(tmp_path: Path) -> None:
+def test_the_package_installs_and_works_on_a_clean_debian(tmp_path: Path) -> None:
     missing = [name for name in NEEDED if shutil.which(name) is None]
     if missing or os.geteuid() != 0:
         pytest.skip(f"needs root, and {' '.join(NEEDED)}")

@@ -114,7 +114,7 @@ def test_the_example_is_accepted(configuration: Configuration, tmp_path: Path) -
         ("Dubreuil", "", "missing-value"),
     ],
 )
-def test_what_the_table_says_of_wrong_values(
+def test_a_wrong_value_in_the_example_is_rejected_with_its_code(
     configuration: Configuration, tmp_path: Path, right: str, wrong: str, code: str
 ) -> None:
     assert right in block("csv")
@@ -131,7 +131,7 @@ def test_what_the_table_says_of_wrong_values(
         (";corps;", ";debut;", "doubled-column"),
     ],
 )
-def test_what_refuses_it(
+def test_a_wrong_header_or_trailer_refuses_the_example(
     configuration: Configuration, tmp_path: Path, right: str, wrong: str, code: str
 ) -> None:
     with pytest.raises(FeedRefused) as refused:
@@ -149,14 +149,14 @@ def test_the_columns_are_those_of_the_code() -> None:
     assert documented <= known_codes
 
 
-def test_every_code_is_reported_once_and_no_other() -> None:
+def test_the_documented_codes_match_the_code() -> None:
     refusing = codes("What refuses the whole feed")
     assert sorted(refusing) == sorted([*REFUSALS, *LIMIT_CODES])
     rejecting = codes("What rejects a row")
     assert sorted(rejecting) == sorted({*REJECTIONS, *codes_of_names_and_policy()})
 
 
-def test_a_mutation_is_one(configuration: Configuration, tmp_path: Path) -> None:
+def test_the_example_of_a_mutation_is_one(configuration: Configuration, tmp_path: Path) -> None:
     old, new = life(configuration, tmp_path, "mutation", MOVER).posts
     assert new.follows
     assert old.followed

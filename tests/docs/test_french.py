@@ -100,7 +100,7 @@ def entries() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(HERE)))
-def test_every_sentence_has_a_form(path: Path, entries: dict[str, str]) -> None:
+def test_every_sentence_has_a_french_form(path: Path, entries: dict[str, str]) -> None:
     sentences = "\n".join(entries)
     assert [
         f"{line}: {text}"
@@ -113,7 +113,7 @@ def placeholders(text: str) -> list[str]:
     return re.findall(r"\{([a-z]+[0-9]*)\}", text)
 
 
-def test_each_entry_is_whole(entries: dict[str, str]) -> None:
+def test_each_entry_is_unique_and_keeps_its_placeholders(entries: dict[str, str]) -> None:
     twice = Counter(entry.msgid for entry in polib.pofile(str(CATALOGUE)))
     assert [english for english, number in twice.items() if number > 1] == []
     for english, french in entries.items():
@@ -122,7 +122,7 @@ def test_each_entry_is_whole(entries: dict[str, str]) -> None:
         assert {name.rstrip("0123456789") for name in placeholders(english)} <= SAMPLES.keys(), english
 
 
-def test_each_form_is_the_one_that_its_sentence_finds(entries: dict[str, str]) -> None:
+def test_each_sentence_finds_its_own_french_form(entries: dict[str, str]) -> None:
     """No other form matches its sentence."""
     catalogue = Catalogue(entries.items())
     wrong = []
@@ -139,7 +139,7 @@ def test_each_form_is_the_one_that_its_sentence_finds(entries: dict[str, str]) -
 
 @pytest.mark.parametrize("joint", ["\n", "; ", ": ", ", ", " (", ") [", " and ", " or "])
 @pytest.mark.parametrize("times", [90, 5_000])
-def test_a_value_that_was_made_to_be_slow_ends_nothing(
+def test_a_value_crafted_to_be_slow_is_returned_unchanged(
     entries: dict[str, str], joint: str, times: int
 ) -> None:
     """Another program may write such a value into the directory."""

@@ -115,7 +115,7 @@ def names(people: People) -> list[dict[str, str]]:
     return [rows[0] for rows in people.values()]
 
 
-def test_each_person_is_one_matricule_and_has_one_numen(nights: list[People]) -> None:
+def test_each_matricule_is_one_person_with_at_most_one_numen(nights: list[People]) -> None:
     for people in nights:
         numens = [row["numen"] for row in names(people) if row["numen"]]
         assert len(set(numens)) == len(numens) > 0.85 * len(people)
@@ -182,7 +182,7 @@ def test_the_cut_copy_ends_inside_a_row(folder: Path, cast: dict[str, Any]) -> N
     assert 0 < cut.rsplit(b"\n", 1)[1].count(b";") < 16
 
 
-def test_september_only(tmp_path: Path) -> None:
+def test_the_september_option_gives_two_feeds(tmp_path: Path) -> None:
     make(tmp_path, "--people", "4000", "--today", str(TODAY), "--september")
     paths = sorted(tmp_path.glob("rh-*.csv"))
     assert [p.stem[-10:] for p in paths] == ["2026-08-25", "2026-09-01"]
@@ -267,7 +267,7 @@ def test_leavers_are_in_grace_or_just_out(story: Story) -> None:
     assert story.posts(story.third, "returner")[-1][1:3] == (story.today, None)
 
 
-def test_names_change_and_meet(story: Story) -> None:
+def test_the_cast_has_a_change_of_name_and_homonyms(story: Story) -> None:
     bride = story.people["bride"]
     assert [story.first[bride["matricule"]][0]["nom_usage"]] == [""]
     assert story.second[bride["matricule"]][0]["nom_usage"] == "Bernard"
@@ -317,7 +317,7 @@ def test_the_example_files_can_be_used() -> None:
     assert len(register) == 160
 
 
-def test_the_register_of_the_examples_is_the_beginning_of_any_generated_one(folder: Path) -> None:
+def test_a_small_generated_register_is_the_start_of_the_example(folder: Path) -> None:
     generated = (folder / "establishments.csv").read_text(encoding="utf-8").splitlines()
     shipped = (EXAMPLES / "establishments.csv").read_text(encoding="utf-8").splitlines()
     assert len(generated) == 2000 * 2235 // 36000 + 1
@@ -330,7 +330,7 @@ def test_the_policy_of_the_examples_is_that_of_the_sandbox() -> None:
 
 
 @pytest.mark.parametrize("name", ["piactl-nightly", "piactl-applied"])
-def test_the_systemd_units_are_shut_in(name: str) -> None:
+def test_the_systemd_services_are_hardened(name: str) -> None:
     analyze = shutil.which("systemd-analyze")
     if analyze is None:
         pytest.skip("systemd-analyze is not here")
@@ -353,7 +353,7 @@ def test_systemd_finds_nothing_wrong_in_the_units() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_logrotate_keeps_the_chain() -> None:
+def test_logrotate_has_every_journal_and_no_unsafe_option() -> None:
     text = (EXAMPLES / "logrotate" / "piactl").read_text(encoding="utf-8")
     words = {word for line in text.splitlines() if not line.startswith("#") for word in line.split()}
     journal = read_settings(EXAMPLES / "piactl.yaml").journal_file
@@ -372,7 +372,7 @@ def national(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(("form", "degree"), [("aaf", "2D"), ("aaf1d", "1D"), ("gpei", "2D")])
-def test_the_same_people_as_a_national_feed(national: Path, form: str, degree: str) -> None:
+def test_national_sets_hold_the_same_people_as_the_csv_feed(national: Path, form: str, degree: str) -> None:
     """Each set is read whole, and has exactly the people who by its CSV file have posts in that degree."""
     perimeter = {"academie": "020", "degre": degree} if form != "gpei" else {"secteurs": "PU,PR"}
     source = SourceSettings(form, format=form, perimeter=perimeter)
@@ -403,7 +403,7 @@ def test_the_same_people_as_a_national_feed(national: Path, form: str, degree: s
         )
 
 
-def test_the_teachers_of_each_establishment_as_sts(national: Path) -> None:
+def test_sts_files_hold_the_staff_of_each_establishment(national: Path) -> None:
     source = SourceSettings("sts", format="sts", supplement=True, creates=False)
     register = read_register(national / "establishments.csv")
     night = sorted(national.glob("rh-night*.csv"))[-1]

@@ -57,7 +57,7 @@ def test_the_built_in_guards_are_shown() -> None:
         assert f"`{kind}` {limit.max} and {limit.share * 100:g} %" in " ".join(PAGE.split()), kind
 
 
-def test_the_guards_on_proofs_are_as_drawn() -> None:
+def test_the_guards_on_proofs_match_the_simulated_days() -> None:
     *drawn, _, last_line = proof_guards.table()
     assert "\n".join(drawn) in PAGE
     assert last_line == "0 days were stopped."
@@ -71,7 +71,7 @@ def test_the_guards_on_proofs_are_as_drawn() -> None:
         assert limit >= 1.3 * most, cell
 
 
-def test_the_limits_of_a_source_are_the_usual_ones() -> None:
+def test_the_documented_limits_of_a_source_are_the_defaults() -> None:
     usual = SourceLimits()
     limits = rows("Limits of a source")
     for names, _, numbers in limits:

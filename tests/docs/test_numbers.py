@@ -16,13 +16,13 @@ UNDO, SECRETS = (
 """The pages as one line each."""
 
 
-def test_days_of_undo() -> None:
+def test_the_documented_days_of_undo_match_the_settings() -> None:
     settings = read_settings(DOCS.parent / "examples" / "piactl.yaml")
     assert settings.keep_undo_days == Settings.__dataclass_fields__["keep_undo_days"].default
     assert f"`keep_undo_days` ({settings.keep_undo_days})" in UNDO
 
 
-def test_attempts_and_clocks() -> None:
+def test_the_documented_limits_of_attempts_match_the_code() -> None:
     settings = read_settings(DOCS.parent / "examples" / "piactl.yaml")
     assert f"`password.failures_per_hour` ({settings.password.failures_per_hour})" in SECRETS
     assert (backoff.FIRST_WAIT.seconds, backoff.LONGEST_WAIT.days, backoff.FORGOTTEN_AFTER.days) == (60, 1, 7)

@@ -27,7 +27,7 @@ def rows(heading: str) -> dict[str, list[str]]:
 @pytest.mark.parametrize(
     ("heading", "names", "cells"), [("On the entry", ATTRIBUTES, 3), ("From the feed", set(COLUMNS), 2)]
 )
-def test_each_has_a_whole_row(heading: str, names: set[str], cells: int) -> None:
+def test_each_attribute_and_each_column_has_a_complete_row(heading: str, names: set[str], cells: int) -> None:
     table = rows(heading)
     assert table.keys() == names
     assert all(len(row) == cells and all(row) for row in table.values())

@@ -25,7 +25,7 @@ KEYS = {
 
 
 @pytest.mark.parametrize(("section", "keys"), KEYS.items(), ids=[*KEYS])
-def test_every_key_is_explained(section: str, keys: set[str]) -> None:
+def test_every_key_is_named(section: str, keys: set[str]) -> None:
     assert keys
     assert {key for key in keys if not re.search(rf"`{key}\b", PAGE)} == set(), section
 

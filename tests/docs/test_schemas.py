@@ -71,7 +71,7 @@ def test_accounts_on_any_day(academy: Academy) -> None:
             assert wrong("account", json.loads(line)) == []
 
 
-def test_the_schema_can_fail(academy: Academy) -> None:
+def test_the_account_schema_refuses_wrong_accounts(academy: Academy) -> None:
     view = academy.show("claire.dubreuil", DAY)
     assert wrong("account", {**view, "more": 1})
     assert wrong("account", {**view, "state": "dead"})
@@ -108,13 +108,13 @@ def test_plans(academy: Academy) -> None:
     assert wrong("plan", refused) == []
 
 
-def test_the_plan_schema_can_fail(academy: Academy) -> None:
+def test_the_plan_schema_refuses_wrong_plans(academy: Academy) -> None:
     plan = academy.plan("--as-of", DAY)
     assert wrong("plan", {**plan, "changes": [{"kind": "explode"}]})
     assert wrong("plan", {name: value for name, value in plan.items() if name != "basis"})
 
 
-def test_changes_tell_all_that_a_reader_needs(academy: Academy) -> None:
+def test_each_change_of_a_plan_has_a_reason_and_all_its_fields(academy: Academy) -> None:
     rows = [row(matricule="1", prenom="Claire", nom_usage="Aubry", debut="2025-09-01", uai=MICHELIS)]
     feed = academy.feed(*rows, day="2026-03-02")
     for change in academy.plan(feed, "--as-of", "2026-03-02")["changes"]:

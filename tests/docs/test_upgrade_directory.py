@@ -375,7 +375,7 @@ BY_CONFIG = (
 )
 
 
-def test_by_cn_config(config: tuple[Standing, ConfigServer]) -> None:
+def test_a_directory_is_upgraded_by_cn_config(config: tuple[Standing, ConfigServer]) -> None:
     standing, server = config
     folder = standing.sandbox.folder
     assert standing.errors() == set(CHANGED)
@@ -458,7 +458,7 @@ def by_conf(standing: Standing, script: str) -> None:
     standing.sandbox.start()
 
 
-def test_by_slapd_conf(conf: Standing) -> None:
+def test_a_directory_is_upgraded_by_slapd_conf(conf: Standing) -> None:
     assert conf.errors() == {*CHANGED, "D44"}
     script = commands("4. Servers configured by slapd.conf")
     script = f"{script}\n{LOCK_BY_CONF}\n{PASSWORDS_BY_CONF}\n{PROOFS_BY_CONF}\n{HEADS}{CONF}{HEADS_BY_CONF}"

@@ -101,5 +101,7 @@ def sampled(pair: Pair, count: int) -> list[int]:
 
 @pytest.mark.long
 @pytest.mark.parametrize("takes_over", [True, False], ids=["taken over", "server lost"])
-def test_a_night_may_stand_still_anywhere(pair: Pair, rounds: int, takes_over: bool) -> None:
+def test_a_night_stopped_at_any_request_writes_nothing_stale(
+    pair: Pair, rounds: int, takes_over: bool
+) -> None:
     stopped_at(pair, sampled(pair, rounds), random.Random(1401), takes_over=takes_over)

@@ -191,7 +191,7 @@ def test_values_are_kept_as_keyed_digests_only(make_journal, intend, digest, jou
     assert "canary" not in repr(write)
 
 
-def test_of_a_new_entry_the_beginnings_of_the_digests_are_kept(make_journal, intend, digest, journal_path):
+def test_an_intent_of_a_new_entry_keeps_shortened_digests(make_journal, intend, digest, journal_path):
     """24 bits per value, and the key and the names only once for all that are written at a time: most lines
     of a journal are about such entries."""
     values = {"mail": (b"canary@ac-amiens.fr", b"x@ac-amiens.fr"), "userPassword": (b"canary-password",)}
@@ -218,7 +218,7 @@ def test_of_a_new_entry_the_beginnings_of_the_digests_are_kept(make_journal, int
     assert verify(journal_path).ok
 
 
-def test_the_intent_of_an_entry_without_values(make_journal, intend, journal_path):
+def test_an_added_entry_without_values_is_journalled_and_read(make_journal, intend, journal_path):
     """Applying a plan without another person's approval is journalled like this."""
     with make_journal() as journal:
         journal.intents([intend("a.b", op="add", added={"sn": (b"B",)}), intend("c.d", op="add", added={})])
@@ -241,7 +241,7 @@ def test_intents_of_new_entries_by_earlier_versions_are_read(make_journal, inten
     assert [change.attributes for change in changes(journal_path)] == [("mail", "userPassword")]
 
 
-def test_a_line_of_names_that_does_not_fit_is_refused(make_journal, intend, journal_path):
+def test_an_intent_that_does_not_fit_its_line_of_names_is_refused(make_journal, intend, journal_path):
     with make_journal() as journal:
         journal.intents([intend("lea.petit", op="add", added={"sn": (b"B",)})])
     begun, names, _intent = lines(journal_path)
@@ -262,7 +262,7 @@ def test_equal_values_of_two_people_do_not_look_equal(make_journal, intend, jour
     assert len(set(digests)) == 2
 
 
-def test_a_line_that_nobody_could_read_back_is_not_written(make_journal, intend, journal_path):
+def test_a_line_too_long_to_be_read_back_is_not_written(make_journal, intend, journal_path):
     journal = make_journal()
     journal.begin()
     before = Path(journal_path).read_bytes()
@@ -296,7 +296,7 @@ def test_intents_without_outcome_are_in_doubt_once_their_run_is_gone(make_journa
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_each_run_knows_as_well_as_the_file_what_is_settled(make_journal, intend, journal_path, seed):
+def test_what_a_run_calls_settled_is_what_the_whole_file_shows(make_journal, intend, journal_path, seed):
     """Random runs beside and after each other, some of which die: what `run` and `end` lines call settled is
     what reading the whole file finds at that moment."""
     chance = random.Random(seed)
@@ -361,7 +361,7 @@ def test_finding_doubts_does_not_read_what_was_settled_before(make_journal, inte
     assert not verify(journal_path).ok
 
 
-def test_a_second_process_cannot_be_the_same_run(make_journal):
+def test_a_run_that_is_under_way_cannot_begin_again(make_journal):
     make_journal("twice").begin()
     with pytest.raises(JournalUnusable, match="twice is already under way"):
         make_journal("twice").begin()
@@ -390,7 +390,7 @@ URN, OTHER = b"urn:mace:ac-amiens.fr:service:iprof", b"urn:mace:ac-amiens.fr:ser
         ("modify", [], [], [], IntentOutcome.UNKNOWN),
     ],
 )
-def test_how_an_entry_stands(
+def test_the_values_of_an_entry_tell_whether_an_intent_was_done(
     make_journal, intend, digest, journal_path, op, added, removed, present, expected
 ):
     name = "eduPersonEntitlement"
@@ -468,7 +468,7 @@ def test_a_doubt_in_a_rotated_file_is_found(make_journal, intend, journal_path, 
     assert lines(journal_path)[-1]["clean"] == 2
 
 
-def test_a_damaged_compressed_file_is_a_sentence(make_journal, intend, journal_path):
+def test_a_damaged_compressed_file_is_reported_and_stops_a_new_run(make_journal, intend, journal_path):
     one_run(make_journal("one"), intend, "a.b")
     packed = gzip.compress(Path(journal_path).read_bytes())
     Path(journal_path).unlink()
@@ -524,7 +524,7 @@ def test_the_former_word_for_an_outcome_is_read_as_the_present_one(
     assert read_run({**record, "outcomes": counts})["outcomes"] == {"unchanged": 2, "applied": 1}
 
 
-def test_reading_stops_at_a_bad_line_and_ignores_a_tail_in_the_making(make_journal, intend, journal_path):
+def test_reading_stops_at_a_bad_line_and_ignores_an_unfinished_one(make_journal, intend, journal_path):
     one_run(make_journal("one"), intend, "a.b")
     text = Path(journal_path).read_bytes()
     Path(journal_path).write_bytes(text + b'{"half')

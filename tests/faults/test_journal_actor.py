@@ -39,7 +39,7 @@ def answer(command: list[str], user: int | None = None, **environment: str) -> d
     return json.loads(done.stdout)
 
 
-def test_user_host_and_process():
+def test_the_user_host_and_process_of_a_run_are_found():
     actor = answer([sys.executable, "-c", ASK])
     assert actor["user"] == pwd.getpwuid(os.getuid()).pw_name
     assert actor["host"] == socket.gethostname()
@@ -47,7 +47,7 @@ def test_user_host_and_process():
     assert actor["pid"] not in (0, os.getpid())
 
 
-def test_the_environment_alone_names_no_user_of_sudo():
+def test_sudo_user_in_the_environment_alone_is_not_believed():
     assert answer([sys.executable, "-c", ASK], SUDO_USER="lea.petit")["sudo_user"] == ""
     shell = ["sh", "-c", f"{sys.executable} -c '{ASK}'; true"]
     assert answer(shell, SUDO_USER="lea.petit")["sudo_user"] == ""
@@ -61,7 +61,7 @@ def test_the_user_of_sudo_is_believed_where_sudo_started_the_process(user):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="runs as another user")
-def test_another_program_of_that_name_is_not_believed(tmp_path):
+def test_another_program_named_sudo_is_not_believed(tmp_path):
     sudo = shutil.copy("/bin/sh", tmp_path / "sudo")
     for folder in (tmp_path, *tmp_path.parents):
         if folder == Path(tempfile.gettempdir()):
@@ -72,12 +72,12 @@ def test_another_program_of_that_name_is_not_believed(tmp_path):
     assert answer(shell, SUDO_USER="lea.petit")["sudo_user"] == "lea.petit"  # root may name anybody
 
 
-def test_a_unit_of_systemd_and_a_bare_process():
+def test_the_origin_of_a_systemd_unit_and_of_a_bare_process():
     assert answer([sys.executable, "-c", ASK], INVOCATION_ID="5f0c")["origin"] == "systemd"
     assert answer([sys.executable, "-c", ASK])["origin"] == "other"
 
 
-def test_a_job_of_cron_whose_daemon_is_a_unit_of_systemd(tmp_path):
+def test_the_origin_of_a_cron_job_is_cron_also_under_systemd(tmp_path):
     cron = tmp_path / "cron"
     shutil.copy("/bin/sh", cron)
     shell = f"{sys.executable} -c '{ASK}'; true"
@@ -86,7 +86,7 @@ def test_a_job_of_cron_whose_daemon_is_a_unit_of_systemd(tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("script") is None, reason="script makes the terminal")
-def test_a_terminal_even_in_a_pipe_and_under_systemd(tmp_path):
+def test_the_origin_is_the_terminal_even_in_a_pipe_under_systemd(tmp_path):
     result = tmp_path / "answer"
     inner = f"{sys.executable} -c '{ASK}' </dev/null 2>/dev/null | cat > {result}"
     subprocess.run(

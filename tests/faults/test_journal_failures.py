@@ -108,7 +108,7 @@ needs_strace = pytest.mark.skipif(shutil.which("strace") is None, reason="strace
 
 
 @needs_strace
-def test_every_call_that_fails_stops_the_run(make_journal, journal_path):
+def test_a_failure_of_any_system_call_on_the_journal_stops_the_run(make_journal, journal_path):
     at_every_call(make_journal, journal_path, "error=EIO", 3, "Input/output error")
 
 
@@ -123,7 +123,7 @@ def test_every_kind_of_failure_stops_the_run(make_journal, journal_path, fault, 
 
 
 @needs_strace
-def test_killed_at_every_call(make_journal, journal_path):
+def test_a_run_killed_at_any_system_call_leaves_a_whole_journal(make_journal, journal_path):
     at_every_call(make_journal, journal_path, "signal=KILL", -signal.SIGKILL)
 
 
@@ -197,7 +197,7 @@ def whole_size(folder: Path) -> int:
     return (folder / str(WHOLE) / "log" / "j").stat().st_size
 
 
-def test_writes_cut_short_within_some_stretches(make_journal, in_memory):
+def test_writes_cut_short_by_a_size_limit_lose_nothing_confirmed(make_journal, in_memory):
     size = whole_size(in_memory)
     starts = [0, *sorted(random.Random(SEED).sample(range(160, size - 30, 30), 8))]
     print(f"seed {SEED}: 30 bytes each from {starts}, of {size}")
@@ -206,7 +206,7 @@ def test_writes_cut_short_within_some_stretches(make_journal, in_memory):
 
 
 @pytest.mark.long
-def test_writes_cut_short_at_every_byte(make_journal, in_memory):
+def test_writes_cut_short_at_every_byte_lose_nothing_confirmed(make_journal, in_memory):
     size = whole_size(in_memory)
     print(f"every limit from 0 to {size - 1} bytes")
     cut_short_at(make_journal, in_memory, 0, size - 1)
@@ -229,7 +229,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", folder], check=True)
 
 
-def test_a_full_disk(make_journal, intend, small_disk):
+def test_a_full_disk_stops_the_run_and_loses_nothing_confirmed(make_journal, intend, small_disk):
     path = str(small_disk / "log" / "j")
     journal = make_journal("full", path)
     journal.begin()
@@ -263,7 +263,7 @@ def test_a_full_disk(make_journal, intend, small_disk):
     assert (proof.problem, proof.torn) == (None, 0)
 
 
-def test_a_read_only_file_system(make_journal, intend, small_disk):
+def test_a_read_only_file_system_is_refused_with_advice(make_journal, intend, small_disk):
     path = str(small_disk / "log" / "j")
     with make_journal("before", path) as journal:
         journal.end({})
@@ -276,7 +276,7 @@ def test_a_read_only_file_system(make_journal, intend, small_disk):
 
 
 @pytest.mark.parametrize("which", ["_fd", "_head_fd"])
-def test_a_descriptor_that_is_gone(make_journal, intend, journal_path, which):
+def test_a_closed_file_descriptor_stops_the_run(make_journal, intend, journal_path, which):
     journal = make_journal()
     journal.begin()
     (number,) = journal.intents([intend("a.b")])
@@ -295,7 +295,7 @@ def test_a_descriptor_that_is_gone(make_journal, intend, journal_path, which):
 # --- wrong files -------------------------------------------------------------------------------------------
 
 
-def test_files_that_are_not_ours_are_refused(make_journal, tmp_path):
+def test_links_pipes_folders_and_files_writable_by_others_are_refused(make_journal, tmp_path):
     real = tmp_path / "real"
     real.touch(0o600)
     (tmp_path / "link").symlink_to(real)
@@ -416,7 +416,9 @@ def test_a_lost_or_damaged_head_file_is_made_anew_and_noted(make_journal, journa
         assert verify(journal_path).ok
 
 
-def test_a_crash_while_the_first_line_after_rotation_was_written(make_journal, intend, journal_path, torn):
+def test_a_crash_at_the_first_line_after_rotation_does_not_break_the_chain(
+    make_journal, intend, journal_path, torn
+):
     with make_journal("before") as journal:
         head = journal.end({})
     record = Path(journal_path + ".head").read_bytes()
@@ -471,10 +473,10 @@ def kill_writers(make_journal, path: str, rounds: int) -> None:
     assert resolved > 0, "no kill came between an intent and its outcome: nothing was shown"
 
 
-def test_killed_at_random(make_journal, journal_path):
+def test_writers_killed_at_random_lose_nothing_confirmed(make_journal, journal_path):
     kill_writers(make_journal, journal_path, 10)
 
 
 @pytest.mark.long
-def test_killed_at_random_often(make_journal, journal_path):
+def test_writers_killed_often_at_random_lose_nothing_confirmed(make_journal, journal_path):
     kill_writers(make_journal, journal_path, 60)

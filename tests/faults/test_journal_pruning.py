@@ -99,7 +99,7 @@ def test_the_cut_is_reported_and_proved(kept: Kept, intend) -> None:
     assert (proof.first, proof.cut.run) == (25, "again")
 
 
-def test_the_anchor_of_the_very_last_line_that_went_must_match(kept: Kept) -> None:
+def test_the_anchor_of_the_last_removed_line_must_match(kept: Kept) -> None:
     kept.prune(kept.time_of("three"))
     kept.anchors["two"] = Head(kept.anchors["two"].seq, "0" * 64)
     assert "anchors" in str(kept.proof().problem)
@@ -111,7 +111,7 @@ def test_nothing_to_prune_writes_nothing(kept: Kept) -> None:
     assert kept.lines == before
 
 
-def test_everything_old_goes_but_the_prune_itself(kept: Kept) -> None:
+def test_a_prune_of_everything_leaves_only_its_own_lines(kept: Kept) -> None:
     assert kept.prune(FAR).lines == 32
     assert kept.proof().problem is None
     assert [line.type for line in read_lines(str(kept.path))] == ["cut", "run", "prune", "end"]
@@ -151,7 +151,7 @@ def test_a_run_that_the_day_would_cut_in_two_stays_whole(kept: Kept) -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize(("day", "file_count"), [("two", 3), ("three", 2), ("four", 1)])
-def test_rotated_files_go_and_the_one_in_the_middle_is_rewritten(
+def test_rotated_files_are_removed_and_the_one_with_the_cut_is_rewritten(
     make_journal, intend, journal_path, packed, day, file_count
 ) -> None:
     kept = Kept(Path(journal_path), {}, make_journal)
@@ -175,7 +175,7 @@ def test_rotated_files_go_and_the_one_in_the_middle_is_rewritten(
     assert next(read_lines(journal_path)).type == "cut"
 
 
-def test_rotation_after_a_prune(kept: Kept, intend, journal_path) -> None:
+def test_a_pruned_journal_can_be_rotated_and_pruned_again(kept: Kept, intend, journal_path) -> None:
     kept.prune(kept.time_of("three"))
     kept.path.rename(f"{journal_path}-20270904")
     with kept.make("five") as journal:
@@ -185,7 +185,7 @@ def test_rotation_after_a_prune(kept: Kept, intend, journal_path) -> None:
     assert kept.proof().problem is None
 
 
-def test_two_do_not_prune_at_once(kept: Kept, journal_path) -> None:
+def test_two_prunes_cannot_run_at_once(kept: Kept, journal_path) -> None:
     with (
         pruning(journal_path),
         pytest.raises(JournalUnusable, match="pruned by another"),
@@ -230,7 +230,7 @@ def forged_cut(original: list[bytes], count: int, **facts: object) -> list[bytes
     return [sealed_in_place(old, removed), *original[1 + count :]]
 
 
-def test_a_cut_cannot_be_made_up(kept: Kept) -> None:
+def test_a_forged_cut_is_found_without_anchors(kept: Kept) -> None:
     """It is found without any anchor: a later line of the chain must name the cut."""
     kept.prune(kept.time_of("three"))
     original, path = kept.lines, str(kept.path)
@@ -254,7 +254,7 @@ def test_a_cut_cannot_be_made_up(kept: Kept) -> None:
     assert verify(path).ok
 
 
-def test_a_cut_line_is_no_line_of_a_chain(make_journal, journal_path) -> None:
+def test_a_cut_line_at_the_end_of_the_journal_is_a_problem(make_journal, journal_path) -> None:
     with make_journal("one") as journal:
         head = journal.end({})
     line = sealed({"type": "cut", "time": "2027-09-01T00:00:00.000Z", "run": "one"}, head)[0]
@@ -356,13 +356,17 @@ def survive_kills(folder: Path, make_journal, intend, rotated: int, some: int | 
 
 
 @pytest.mark.parametrize("rotated", [2, 3])
-def test_killed_at_some_system_calls(tmp_path: Path, make_journal, intend, rotated: int) -> None:
+def test_a_prune_killed_at_some_system_calls_is_finished_by_the_next(
+    tmp_path: Path, make_journal, intend, rotated: int
+) -> None:
     assert survive_kills(tmp_path, make_journal, intend, rotated, 4).total() == 4
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("rotated", [2, 3])
-def test_killed_at_every_system_call(tmp_path: Path, make_journal, intend, rotated: int) -> None:
+def test_a_prune_killed_at_any_system_call_is_finished_by_the_next(
+    tmp_path: Path, make_journal, intend, rotated: int
+) -> None:
     seen = survive_kills(tmp_path, make_journal, intend, rotated, None)
     assert seen["old"] >= 8
     assert seen["new"] >= 5
@@ -388,7 +392,7 @@ def test_a_disk_that_fails_leaves_the_old_journal(kept: Kept, intend, fault: str
     assert kept.proof().problem is None
 
 
-def test_others_that_write_meanwhile_lose_nothing(kept: Kept) -> None:
+def test_processes_that_write_during_a_prune_lose_nothing(kept: Kept) -> None:
     """Two processes append while the journal is pruned three times: every confirmed line is there."""
     script = Path(__file__).with_name("journal_writer.py")
     writers = [

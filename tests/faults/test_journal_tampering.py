@@ -162,7 +162,7 @@ def test_every_one_of_ten_thousand_tamperings_is_found_with_anchors(whole):
     every_tampering_is_found(whole, 10_000)
 
 
-def test_every_byte_counts(whole):
+def test_a_change_of_any_byte_of_a_line_is_found(whole):
     """Each byte of a line in the middle is changed in turn: that line is named, with anchors or without."""
     index = len(whole.lines) // 2
     for place in range(len(whole.lines[index])):
@@ -173,7 +173,7 @@ def test_every_byte_counts(whole):
         assert proof.problem.line == index + 1, place
 
 
-def test_what_is_found_without_any_anchor(whole):
+def test_changes_in_the_middle_are_found_without_anchors(whole):
     """Every change in the middle is found, unless all hashes to the end are computed anew."""
     chance = random.Random(SEED)
     for tampering in (flip, delete, insert, reorder, replace):
@@ -184,7 +184,7 @@ def test_what_is_found_without_any_anchor(whole):
                 assert not whole.found(lines, anchored=False).ok, (tampering.__name__, index)
 
 
-def test_what_cannot_be_found_without_an_anchor(whole):
+def test_a_cut_end_and_a_remade_chain_are_found_only_with_anchors(whole):
     """If the end is cut at a line, or the chain made anew to its end, the file alone looks intact. So heads
     are stored elsewhere, and with them both are found."""
     ended = whole.lines[:-5]
@@ -198,7 +198,7 @@ def test_what_cannot_be_found_without_an_anchor(whole):
     assert not whole.found([], anchored=True).ok
 
 
-def test_after_the_last_anchor_nothing_is_promised(whole):
+def test_a_line_remade_after_the_last_anchor_is_not_found(whole):
     """A line after the last anchor can be remade: the report says up to where the journal is proved."""
     last = whole.anchors.pop("three")
     whole.head = whole.anchors["two"]

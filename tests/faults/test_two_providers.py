@@ -58,7 +58,7 @@ def an_account(pair: Pair) -> str:
 # ---- replication
 
 
-def test_a_group_arrives_as_its_definition(pair: Pair) -> None:
+def test_a_group_is_replicated_as_its_definition_without_members(pair: Pair) -> None:
     """The members that dynlist computes are not replicated: the database of neither server has them."""
     accounts = [*pair.one.before.accounts]
     url = f"ldap:///{quote(ACCOUNTS, safe='=,')}??sub?(objectClass=piactlAccount)"
@@ -147,7 +147,7 @@ def lost(pair: Pair, since: int) -> list[str]:
     return lost_writes(pair.one.journal, pair.keys, directory(pair.two.uri, SUFFIX), since)
 
 
-def test_a_run_whose_server_is_lost_ends_8_and_writes_nowhere_else(pair: Pair) -> None:
+def test_a_run_that_loses_its_server_exits_with_8_and_writes_nowhere_else(pair: Pair) -> None:
     began = time.monotonic()
     run = pair.one.spawn(pair.one.night(config=pair.config))
     assert wait_for_lines(pair.one, run, 102)

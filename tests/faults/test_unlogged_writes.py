@@ -68,7 +68,7 @@ def lose(pair: Pair, words: list[str]) -> set[str]:
     return names
 
 
-def test_writes_of_a_night_that_the_access_log_lacks_reach_the_other_server(pair: Pair) -> None:
+def test_unlogged_writes_of_a_night_reach_the_other_server(pair: Pair) -> None:
     pair.converge()
     assert len(lose(pair, pair.one.night(config=pair.config, prelude=DIES.format(number=2)))) > 50
     pair.heal()
@@ -85,7 +85,7 @@ COMMANDS = (
 """A command that modifies an account, and one that adds an entry below it."""
 
 
-def test_writes_by_hand_that_the_access_log_lacks_reach_the_other_server(pair: Pair) -> None:
+def test_unlogged_writes_by_hand_reach_the_other_server_or_are_reported(pair: Pair) -> None:
     pair.converge()
     before = set(pair.one.before.accounts)
     uids, others = (

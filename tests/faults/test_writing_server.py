@@ -92,7 +92,7 @@ def test_a_server_that_is_down_is_named(pair: Pair) -> None:
     assert f"not yet on {pair.two.uri}: cannot be reached" in ended.said
 
 
-def test_writes_move_to_another_server_by_the_word_of_an_operator_only(pair: Pair) -> None:
+def test_writes_move_to_another_server_only_if_an_operator_says_so(pair: Pair) -> None:
     pair.converge()
     config = both(pair, seconds=1)
     pair.one.kill_slapd()
@@ -142,7 +142,7 @@ def test_writes_move_to_another_server_by_the_word_of_an_operator_only(pair: Pai
             world.entries(MOVE)
 
 
-def test_two_servers_that_were_written_to_are_reported_when_they_meet(pair: Pair) -> None:
+def test_writes_to_two_servers_in_a_partition_are_reported_afterwards(pair: Pair) -> None:
     """In a partition an operator of another host believes that the first server is lost; two people with the
     same name each get the same uid, one on each server. Afterwards only one of them has it."""
     other = another_host(pair, [*pair.servers])
@@ -173,7 +173,7 @@ def test_two_servers_that_were_written_to_are_reported_when_they_meet(pair: Pair
     assert night(pair, both(pair)).code == 0
 
 
-def test_what_only_the_help_desk_wrote_is_reported_too(pair: Pair, tmp_path: Path) -> None:
+def test_help_desk_writes_to_one_of_two_servers_are_reported_too(pair: Pair, tmp_path: Path) -> None:
     """In a partition an operator of another host moves the writes and locks an account; at the first server
     the help desk meanwhile gives its owner an activation password."""
     other = another_host(pair, [*pair.servers])

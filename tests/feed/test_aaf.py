@@ -106,7 +106,7 @@ def test_a_structure_that_the_set_lacks_rejects_the_row(tmp_path):
         (("4077$-$SANS OBJET", "4078$$"), [("0800009A", "-")]),
     ],
 )
-def test_a_dropped_function_is_left_to_a_person_who_has_no_other(tmp_path, functions, posts):
+def test_a_dropped_function_is_kept_if_a_person_has_no_other(tmp_path, functions, posts):
     sets = folder(tmp_path / "set", files([replace(CLAIRE, functions=functions), ZOE]))
     feed = read(sets)
     assert [(a.uai, a.function) for a in feed.people["aaf:500"].assignments] == posts
@@ -126,7 +126,7 @@ def test_a_person_twice_with_other_content_is_held(tmp_path):
     assert feed.facts.unattributed == 0
 
 
-def test_absences_of_a_set_of_one_establishment_count_there_alone(tmp_path):
+def test_a_set_of_one_establishment_names_the_uais_it_covers(tmp_path):
     contents = files([CLAIRE], name="ENT_0800009A", schools={"4077": "0800009A", "4078": "0800010B"})
     assert read(folder(tmp_path / "set", contents)).written.uais == {"0800009A", "0800010B"}
     assert read(folder(tmp_path / "all", files([CLAIRE]))).written.uais is None
@@ -177,7 +177,7 @@ def test_a_set_is_refused_as_a_whole(tmp_path, code, contents):
     assert refusals(zipped(tmp_path / "set.zip", contents)) == [code]
 
 
-def test_a_file_that_is_cut_anywhere_is_cut(tmp_path):
+def test_a_file_cut_at_any_place_is_refused_as_cut(tmp_path):
     """Also if the parser reports another mistake at the end, such as in an attribute."""
     contents = files([CLAIRE])
     path = folder(tmp_path / "set", contents)
@@ -187,7 +187,7 @@ def test_a_file_that_is_cut_anywhere_is_cut(tmp_path):
         assert refusals(path) == ["cut"], content[:end][-30:]
 
 
-def test_messages_name_files_and_values_as_they_are_spelled(tmp_path):
+def test_messages_name_the_missing_file_and_the_next_step(tmp_path):
     contents = files([CLAIRE, replace(ZOE, birth="31/02/1980")], pieces=2)
     path = folder(tmp_path / "set", without(contents, "PersEducNat_0000"))
     with pytest.raises(FeedRefused, match=r"no file ENT2DVA_Complet_20260901_PersEducNat_0000\.xml; fetch"):
@@ -252,7 +252,7 @@ def test_a_set_agrees_with_its_md5(tmp_path, line):
     assert refusals(paths[-1]) == ["wrong-checksum"]
 
 
-def test_a_digest_alone_is_that_of_the_file_of_this_name(tmp_path):
+def test_a_bare_md5_applies_to_the_file_of_its_name(tmp_path):
     path = zipped(tmp_path / "set.zip", files([CLAIRE]))
     for name in ("set.zip.md5", "set.md5"):
         (tmp_path / name).write_text(md5(path.read_bytes()).upper())

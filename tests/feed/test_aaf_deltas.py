@@ -105,7 +105,7 @@ def test_a_delta_changes_what_it_names(sets):
     assert f"passed over: deleteRequest {unknown}" in messages
 
 
-def test_an_empty_value_can_mean_nothing(sets):
+def test_an_empty_value_changes_nothing_if_so_configured(sets):
     sets.source = replace(sets.source, empty_values="keep")
     sets.read(sets.complete("20260901", CLAIRE))
     feed = sets.read(sets.delta("20260902", modification("500", personalTitle="", ENTPersonFonctions=[])))
@@ -139,7 +139,7 @@ def population(chance: random.Random, agents: Sequence[Agent], number: int) -> l
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_set_and_its_deltas_say_what_the_later_complete_set_says(tmp_path, source, seed):
+def test_a_set_with_its_deltas_equals_the_later_complete_set(tmp_path, source, seed):
     """This is so if every set is read by another run, and if one run reads all."""
     chance, first = random.Random(seed), date(2026, 9, 1)
     people = [CLAIRE, ZOE, IDA, *(Agent(str(510 + i), given="Ève", sn="ROUX") for i in range(5))]
@@ -166,7 +166,7 @@ def test_a_set_and_its_deltas_say_what_the_later_complete_set_says(tmp_path, sou
         people = after
 
 
-def test_structures_change_too(sets, tmp_path):
+def test_a_delta_changes_structures(sets, tmp_path):
     sets.read(sets.complete("20260901", CLAIRE, ZOE))
     one = {"ENTStructureJointure": ["4078"], "ENTStructureUAI": ["0801616X"]}
     other = {"ENTStructureJointure": ["4090"], "ENTStructureUAI": ["0020032Z"]}
@@ -232,7 +232,7 @@ def test_the_same_delta_again_says_the_same(sets):
     assert again.facts.digest == feed.facts.digest
 
 
-def test_a_delta_follows_the_sets_that_were_applied(sets):
+def test_a_delta_that_does_not_follow_the_last_set_is_refused(sets):
     first = sets.read(sets.complete("20260901", CLAIRE, ZOE)).facts
     second = sets.read(sets.delta("20260902", deletion("501"))).facts
     fourth = sets.read(sets.delta("20260904", modification("500", sn="AUBRY"))).facts
@@ -283,7 +283,7 @@ def test_several_deltas_of_one_day_are_ordered_by_a_number_in_their_names(sets):
     assert [code for code, _ in order_refusals(late, everything, 1)] == ["doubled-delta"]
 
 
-def test_a_full_disk_ends_nothing(sets, monkeypatch, tmp_path):
+def test_a_set_that_cannot_be_kept_is_reported(sets, monkeypatch, tmp_path):
     from piactl.flows.plan.inputs.load_feeds import keep_sets
     from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
 

@@ -10,7 +10,7 @@ from piactl.errors import FeedRefused
 from piactl.feed.encoding_and_header import COLUMNS
 
 
-def test_cut_at_every_byte_with_a_trailer(sample, read):
+def test_a_feed_with_a_trailer_cut_at_any_byte_loses_nobody(sample, read):
     content = sample.with_trailer(sample.text(*sample.four()).encode(), 5, sha256=True)
     people = read(content, trailer=True).people
     passed = []
@@ -26,7 +26,7 @@ def test_cut_at_every_byte_with_a_trailer(sample, read):
     assert passed == [len(content) - 1 - digest, len(content) - digest, len(content) - 1]
 
 
-def test_cut_at_every_byte_without_a_trailer(sample, read):
+def test_a_feed_without_a_trailer_passes_only_if_cut_between_lines(sample, read):
     content = sample.text(*sample.four()).encode()
     ends = {i + 1 for i, byte in enumerate(content) if byte == 10}
     for size in range(len(content)):
@@ -62,7 +62,7 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("kind", BREAKS)
-def test_every_row_broken_in_turn(kind, sample, read):
+def test_a_broken_row_affects_no_other_person(kind, sample, read):
     rows = sample.four()
     intact = read(sample.text(*rows))
     for place, row in enumerate(rows):

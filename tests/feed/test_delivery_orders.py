@@ -99,7 +99,7 @@ def deliveries(folder: Path, sorts: str, seed: int) -> tuple[list[Path], People]
 @pytest.mark.parametrize(
     "sorts", ["CDDD", "CDCD", pytest.param("CDDCD", marks=pytest.mark.long)], ids=lambda sorts: sorts
 )
-def test_every_order_of_one_set_a_night_ends_the_same(tmp_path: Path, sorts: str) -> None:
+def test_one_set_a_night_in_any_order_gives_the_same_people(tmp_path: Path, sorts: str) -> None:
     paths, end = deliveries(tmp_path / "sets", sorts, seed=3)
     for number, order in enumerate(permutations(paths)):
         host = Host(tmp_path / f"{number}")
@@ -111,7 +111,7 @@ def test_every_order_of_one_set_a_night_ends_the_same(tmp_path: Path, sorts: str
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_sets_that_come_in_heaps_and_again_end_the_same(tmp_path: Path, seed: int) -> None:
+def test_sets_in_batches_and_repeated_give_the_same_people(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     paths, end = deliveries(tmp_path / "sets", "C" + "".join(chance.choices("DDDC", k=5)), seed)
     host = Host(tmp_path / "host")

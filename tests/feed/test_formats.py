@@ -34,7 +34,7 @@ def posts(feed: Feed, key: str) -> list[tuple[str, str, str]]:
     return [(a.uai, a.function, a.modality) for a in feed.people[key].assignments]
 
 
-def test_the_head_of_a_school_of_the_1er_degre(tmp_path):
+def test_the_head_of_a_school_of_the_1er_degre_has_the_function_dir(tmp_path):
     contents = first_degree(files([CLAIRE, ZOE], name="ENT1D"))
     head = b'      <attr name="ENTEnsFonctionDir">\n<value>4079$O</value></attr>\n'
     people = next(name for name in contents if "Pers" in name)
@@ -47,7 +47,7 @@ def test_the_head_of_a_school_of_the_1er_degre(tmp_path):
     assert feed.people["500"].civilite == "Mme"
 
 
-def test_a_set_of_gpei_is_of_the_perimeter_that_it_declares(tmp_path):
+def test_a_gpei_set_must_declare_the_configured_perimeter(tmp_path):
     contents = files([CLAIRE, ZOE], name="CLG80_GPEI")
     feed = read_feed(zipped(tmp_path / "CLG80_GPEI_Complet_20260901.zip", gpei(contents)), GPEI)
     assert posts(feed, "500") == [("0800009A", "ENS", "principale"), ("0800010B", "ENS", "secondaire")]
@@ -64,7 +64,7 @@ def test_a_set_of_gpei_is_of_the_perimeter_that_it_declares(tmp_path):
     read_feed(folder(tmp_path / "both", gpei(contents, "listeDept = [080,002]")), both)
 
 
-def test_a_file_of_sts(tmp_path):
+def test_an_sts_file_becomes_people_with_posts(tmp_path):
     contents = sts(
         individual("7001", NOM_USAGE="AUBRY"),
         individual("7002", PRENOM="Léo", CIVILITE="1", FONCTION="DIR"),
@@ -127,7 +127,7 @@ def test_a_file_of_sts_is_refused_as_a_whole(tmp_path, code, contents):
     assert refused(zipped(tmp_path / "sts.zip", contents), STS) == [code]
 
 
-def test_a_person_of_sts_who_is_there_twice_is_held(tmp_path):
+def test_a_person_whose_sts_entries_differ_is_held(tmp_path):
     contents = sts(
         individual("7001"), individual("7001"), individual("7001", FONCTION="DOC"), individual("7002")
     )
@@ -135,7 +135,7 @@ def test_a_person_of_sts_who_is_there_twice_is_held(tmp_path):
     assert (set(feed.held), set(feed.people)) == ({"sts:7001"}, {"sts:7002"})
 
 
-def test_parts_of_a_source_are_compared_with_their_own(tmp_path):
+def test_a_part_of_a_source_is_compared_only_with_its_own_past(tmp_path):
     """Each part is compared with the part before it, whatever the size and date of other parts."""
     crowd = [replace(CLAIRE, id=str(1000 + n)) for n in range(120)]
     source = SourceSettings("aaf2d", format="aaf")
@@ -155,7 +155,7 @@ def test_parts_of_a_source_are_compared_with_their_own(tmp_path):
     assert codes[:2] == ["older", "size"]
 
 
-def test_attributes_that_are_added_or_removed_are_not_understood(tmp_path):
+def test_a_delta_that_adds_values_to_an_attribute_is_refused(tmp_path):
     change = xml_request("modifyRequest", "PersEducNat", "500", {"sn": ["AUBRY"]})
     contents = {
         "ENT2DVA_Delta_20260902_PersEducNat_0000.xml": document([change.replace('"replace"', '"add"')])

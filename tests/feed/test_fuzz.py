@@ -112,7 +112,7 @@ def test_any_bytes_give_a_feed_or_a_refusal(sample, tmp_path):
 
 
 @pytest.mark.long
-def test_many_bytes_give_a_feed_or_a_refusal(sample, tmp_path):
+def test_many_random_files_give_a_feed_or_a_refusal(sample, tmp_path):
     read, refused = _fuzz(sample, tmp_path / "epp-20260901.csv", 100_000)
     print(f"{read} feeds read, {refused} refused")
     assert read + refused >= 100_000

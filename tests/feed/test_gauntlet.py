@@ -278,7 +278,7 @@ def test_all_refusals_are_reported_at_once(sample, refused):
     assert refused(content, trailer=True) == ["missing-column", "doubled-column", "cut", "no-trailer"]
 
 
-def test_the_nearest_header_is_named_and_no_value_is(sample, read):
+def test_a_refusal_names_the_nearest_header_and_no_value(sample, read):
     with pytest.raises(FeedRefused, match="nom_famile"):
         read(_plain(sample).replace(b"nom_famille", b"nom_famile", 1))
     with pytest.raises(FeedRefused) as caught:
@@ -294,7 +294,7 @@ def test_the_encoding_that_would_do_is_named(sample, read):
         read(_wide(sample).encode(), encoding="windows-1252")
 
 
-def test_a_file_of_bad_rows_alone_is_given_up_early(sample, refused):
+def test_a_file_of_only_bad_rows_is_refused(sample, refused):
     assert "mostly-rejected" in refused(sample.text(*["x;y"] * 50_100))
 
 
@@ -314,7 +314,7 @@ def test_what_is_no_file_is_refused_at_once(kind, tmp_path):
 
 
 @pytest.mark.parametrize("limit", ["max_bytes", "max_rows", "max_field"])
-def test_lines_are_not_gone_over_beyond_the_limits(limit, sample, tmp_path):
+def test_lines_are_not_digested_beyond_the_limits(limit, sample, tmp_path):
     path = tmp_path / "feed.csv"
     path.write_bytes(sample.text(*sample.four(), "x" * 70_000).encode())
     source = SourceSettings("epp", limits=SourceLimits(**{limit: 1}))
@@ -323,7 +323,7 @@ def test_lines_are_not_gone_over_beyond_the_limits(limit, sample, tmp_path):
 
 
 @pytest.mark.parametrize("values", [{}, {"position": {"AC": "activite", "CP": "conge_parental"}}])
-def test_lines_that_are_passed_by_count_as_if_they_were_read(values, sample, tmp_path):
+def test_skipped_lines_count_as_if_they_were_read(values, sample, tmp_path):
     rows = [
         sample.row(matricule="0001", position="AC"),
         sample.row(matricule="0002", position=" ", fonction="DIR", fin=""),

@@ -42,7 +42,7 @@ def again(known_lines: KnownLines) -> KnownLines:
 
 @pytest.mark.parametrize("size", [1, 4, 16])
 @pytest.mark.parametrize("most", [1_000, 3])
-def test_known_lines_change_nothing_but_the_time(
+def test_known_lines_do_not_change_what_is_read(
     most: int, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # a column with more distinct values is no longer sampled from the next multiple of PRUNE lines on
@@ -78,7 +78,7 @@ def test_lines_of_another_header_or_key_are_not_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", [0, 33, 89])
-def test_a_new_row_costs_the_lines_of_its_block(
+def test_a_new_row_makes_only_the_lines_of_its_block_be_read(
     place: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known_lines, path = KnownLines(), write(tmp_path / "a.csv", FILES[0])
@@ -107,7 +107,7 @@ def test_a_file_without_ends_of_blocks_is_read(tmp_path: Path) -> None:
     assert found(path, b"k", known_lines) == found(path, b"k", again(known_lines)) == expected
 
 
-def test_a_file_keeps_no_value_of_a_person_and_counts_only_if_it_is_whole(tmp_path: Path) -> None:
+def test_kept_lines_hold_no_personal_data_and_must_be_intact(tmp_path: Path) -> None:
     keys = DigestKeys("a", {"a": b"k" * 32})
     path, kept_lines = write(tmp_path / "a.csv", FILES[1]), KeptLines(tmp_path, keys)
     found(path, b"k", kept_lines["rh"])

@@ -143,7 +143,7 @@ def test_a_delta_may_be_small_and_name_few():
     assert _codes(replace(FACTS, full=False, rows=1), present=frozenset({"x"})) == []
 
 
-def test_a_delta_may_be_neither_older_nor_wrong():
+def test_an_old_or_faulty_delta_is_refused():
     facts = replace(FACTS, full=False, date=date(2026, 1, 1), columns={"uai": (30, 30)})
     assert _codes(facts) == ["older", "bad-column"]
 
@@ -180,11 +180,11 @@ YEAR = replace(SOURCE, periods=(RENTREE, WINTER))
         (date(2028, 2, 29), SOURCE.limits),
     ],
 )
-def test_periods_of_the_year(day, limits):
+def test_each_day_has_the_limits_of_its_period(day, limits):
     assert limits_on(YEAR, day) == limits
 
 
-def test_the_period_of_the_day_counts():
+def test_a_feed_is_checked_with_the_limits_of_the_day():
     facts = replace(FACTS, rows=1400)
     assert _codes(facts, source=YEAR) == ["size"]
     assert _codes(facts, source=YEAR, as_of=date(2026, 9, 1)) == []
@@ -214,7 +214,7 @@ def _columns(rows=1000, columns=COLUMNS, uncommon=VARIED, past=(_past(),), share
     ("filled", "refused"),
     [(900, False), (1000, False), (700, False), (699, True), (0, True)],
 )
-def test_a_column_filled_otherwise_than_in_the_last_feed(filled, refused):
+def test_a_column_filled_unlike_the_last_feed_is_refused(filled, refused):
     messages = _columns(columns={**COLUMNS, "numen": (filled, 0)})
     assert len(messages) == refused
     if refused:
@@ -222,7 +222,7 @@ def test_a_column_filled_otherwise_than_in_the_last_feed(filled, refused):
         assert "90.0% in the last feed (limit: 20 % of the rows apart, from 20)" in messages[0]
 
 
-def test_a_column_that_is_filled_at_last_is_another_one_too():
+def test_a_column_that_is_suddenly_filled_is_refused():
     assert len(_columns(columns={**COLUMNS, "position": (261, 0)})) == 1
     assert _columns(columns={**COLUMNS, "position": (260, 0)}) == []
 
@@ -231,7 +231,7 @@ def test_a_column_that_is_filled_at_last_is_another_one_too():
     ("before", "now", "refused"),
     [(60, 0, True), (60, 5, True), (60, 6, False), (4, 0, True), (3, 0, True), (2, 0, False), (0, 0, False)],
 )
-def test_a_coded_column_that_is_all_alike(before, now, refused):
+def test_a_coded_column_that_no_longer_varies_is_refused(before, now, refused):
     past = _past(uncommon={**VARIED, "position": before})
     messages = _columns(uncommon={**VARIED, "position": now}, past=[past])
     assert len(messages) == refused
@@ -254,7 +254,7 @@ def test_few_rows_may_be_all_alike():
 
 
 @pytest.mark.parametrize(("other", "refused"), [(19, False), (20, True)])
-def test_a_counted_column_that_decides_nothing_varies_from_the_floor_on(other, refused):
+def test_variety_of_a_column_that_is_not_coded_counts_from_the_floor(other, refused):
     past = _past(uncommon={"modalite": other})
     assert len(_columns(columns={}, uncommon={"modalite": 0}, past=[past])) == refused
 
@@ -262,7 +262,7 @@ def test_a_counted_column_that_decides_nothing_varies_from_the_floor_on(other, r
 @pytest.mark.parametrize(
     ("before", "now", "refused"), [(500, 51, False), (500, 50, True), (10, 1, True), (9, 1, False)]
 )
-def test_a_column_of_few_distinct_values(before, now, refused):
+def test_a_column_with_far_fewer_distinct_values_is_refused(before, now, refused):
     past = _past(distinct={"date_naissance": before})
     messages = _columns(past=[past], distinct={"date_naissance": now})
     assert len(messages) == refused
@@ -280,7 +280,7 @@ def test_values_are_compared_with_all_feeds_that_are_remembered():
     assert _columns(columns={}, uncommon={"fonction": 293}, past=past[-1:]) == []
 
 
-def test_every_head_of_school_is_reported_with_both_shares():
+def test_a_refusal_shows_the_share_of_a_value_now_and_before():
     values = {"fonction": {"DIR": 1000}}
     past = replace(_past(), values={"fonction": {"ENS": 998, "DIR": 2}})
     facts = replace(FACTS, values=values)
@@ -304,7 +304,7 @@ FORMS = {"matricule": {"9": 990, "9a": 10}}
         ({"full": False, "columns": {}}, {}),
     ],
 )  # fmt: skip
-def test_columns_that_differ_are_a_warning_before_they_refuse(changes, warned):
+def test_a_column_that_differs_gives_a_warning_before_a_refusal(changes, warned):
     """The warning begins at a quarter of what refuses the feed, after three nights that can be compared."""
     usual = replace(FACTS, columns=COLUMNS, values=_values(VARIED, 1000), forms=FORMS)
     record = None
@@ -334,7 +334,7 @@ def test_what_is_remembered_of_a_feed():
     assert (delta.past, delta.establishments) == (record.past, {"0800009A"})
 
 
-def test_what_a_feed_is_compared_with():
+def test_feeds_undone_or_before_an_accepted_one_are_not_compared():
     """It is not compared with undone feeds, nor with those before one that somebody accepted."""
     first, let, after = _past(), replace(_past(accepted=True), digest="let"), replace(_past(), digest="after")
     assert comparable([first, let, after], ()) == (let, after)

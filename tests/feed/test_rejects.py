@@ -30,7 +30,7 @@ def _blanked(row: bytes) -> bytes:
     return re.sub(rb"\b[0-9]{2}[A-Z][0-9]{7}[A-Z]{3}\b", b"", row)
 
 
-def test_rejected_rows_stand_unchanged_beside_their_reasons(sample, read, tmp_path):
+def test_rejected_rows_are_written_beside_their_reasons(sample, read, tmp_path):
     feed = read(_with_a_wrong_uai(sample))
     path = tmp_path / "rejects.csv"
     assert write_rejects(path, feed, SOURCE) == 2
@@ -59,7 +59,7 @@ def test_corrected_rejects_give_the_whole_person(sample, read, tmp_path):
 
 @pytest.mark.parametrize("delimiter", [";", ",", "\t"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_rejects_fed_again_uncorrected_are_the_same(sample, read, delimiter, end):
+def test_uncorrected_rejects_fed_again_give_the_same_rejects(sample, read, delimiter, end):
     rows = sample.four()
     rows[0] = rows[0].replace("Claire;", "Claire")
     rows[1] = rows[1].replace("ENS;", "ENS;;")
@@ -117,7 +117,7 @@ def test_a_symbolic_link_is_replaced_and_not_followed(sample, read, tmp_path):
     assert not path.is_symlink()
 
 
-def test_a_folder_that_is_not_there_is_said(sample, read, tmp_path):
+def test_a_missing_folder_is_reported(sample, read, tmp_path):
     path = tmp_path / "nowhere" / "rejects.csv"
     with pytest.raises(PiactlError, match="cannot be written"):
         write_rejects(path, read(_with_a_wrong_uai(sample)), SOURCE)

@@ -190,7 +190,7 @@ def test_one_bad_row_holds_the_whole_person(sample, read):
     assert feed.facts.people == 4
 
 
-def test_a_matricule_cannot_have_rows_without_end(sample, read):
+def test_a_matricule_with_too_many_assignments_is_rejected(sample, read):
     days = [f"{1 + i % 28:02d}/{1 + i // 28 % 12:02d}/{2000 + i // 336}" for i in range(502)]
     feed = read(sample.text(*(sample.row(debut=day, fin="") for day in days)))
     assert not feed.people

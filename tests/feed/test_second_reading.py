@@ -49,7 +49,7 @@ def found(path: Path, skipped: Skipped | None) -> object:
     ],
     ids=["whole", "count", "digest", "after", "trailer", "cut", "header"],
 )
-def test_reading_what_is_needed_finds_what_reading_all_finds(text: str, tmp_path: Path) -> None:
+def test_reading_only_the_needed_rows_gives_the_same_result(text: str, tmp_path: Path) -> None:
     path = tmp_path / "feed.csv"
     path.write_text(text, encoding="utf-8")
     assert found(path, skipping(path)) == found(path, None)

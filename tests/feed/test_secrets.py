@@ -36,14 +36,14 @@ def test_no_message_and_no_repr_shows_a_numen(column, written, sample, read):
     assert feed.rejections or "0003" in feed.people
 
 
-def test_a_refusal_shows_no_value(sample, read):
+def test_a_refusal_shows_no_numen(sample, read):
     header = sample.header.replace("uai", CANARY)
     with pytest.raises(FeedRefused) as caught:
         read(sample.text(sample.row(), header=header))
     assert CANARY[3:] not in str(caught.value)
 
 
-def test_a_shown_value_is_cut_and_escaped():
+def test_a_shown_value_is_cut_escaped_and_masked():
     assert shown("a\x1b[31m") == repr("a\x1b[31m")
     assert len(shown("é" * 500)) <= 42
     assert shown(CANARY) == repr("20E" + "*" * 10)

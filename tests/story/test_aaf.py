@@ -62,7 +62,7 @@ def supplemented(academy: Academy) -> Academy:
     return academy
 
 
-def test_it_adds_a_post_whose_start_is_never_rewritten(both: Academy) -> None:
+def test_aaf_adds_a_post_and_never_rewrites_its_start(both: Academy) -> None:
     both.night("2026-09-01", hr(both, "2026-09-01"))
     both.night("2026-09-02", hr(both, "2026-09-02"), aaf(both, "20260902"))
     own = ("0800009A", "ENS", "2026-09-01")
@@ -74,7 +74,7 @@ def test_it_adds_a_post_whose_start_is_never_rewritten(both: Academy) -> None:
     both.quiet_night("2026-09-06", aaf(both, "20260906"))
 
 
-def test_hr_decides_on_the_posts_that_it_has(both: Academy) -> None:
+def test_hr_takes_precedence_over_aaf_for_posts_and_names(both: Academy) -> None:
     leave = {"position": "conge_parental"}
     both.night("2026-09-01", hr(both, "2026-09-01", **leave))
     state = both.show("claire.dubreuil", "2026-09-01")["state"]
@@ -85,7 +85,7 @@ def test_hr_decides_on_the_posts_that_it_has(both: Academy) -> None:
     assert shown["address"] == "claire.dubreuil@ac-amiens.fr"
 
 
-def test_what_hr_closes_it_does_not_keep_open(make_academy) -> None:
+def test_aaf_does_not_keep_an_account_open_that_hr_closes(make_academy) -> None:
     academy = make_academy(after=supplemented)
     gone = hr(academy, "2026-09-03", fin="2026-09-10")
     academy.night("2026-09-03", gone, aaf(academy, "20260903"))
@@ -97,7 +97,7 @@ def test_what_hr_closes_it_does_not_keep_open(make_academy) -> None:
     assert len(posts(academy, "2026-09-12")) == 2
 
 
-def test_its_absences_end_its_posts_alone(make_academy) -> None:
+def test_absence_from_aaf_ends_only_the_posts_of_aaf(make_academy) -> None:
     academy = make_academy(after=supplemented)
     ida = Agent("501", ("4078$ENS",), sn="ROY", given="Ida", birth="")
     for day in ("03", "04"):
@@ -120,7 +120,7 @@ def test_a_set_of_one_establishment_ends_nothing_elsewhere(make_academy) -> None
     assert posts(academy, "2026-09-05")[1] == ELSEWHERE
 
 
-def test_deltas_of_more_establishments_than_digests_are_remembered(make_academy, monkeypatch) -> None:
+def test_a_delta_follows_its_own_establishment_despite_later_sets(make_academy, monkeypatch) -> None:
     """Each delta follows the set of its own establishment, however many others were applied since."""
     monkeypatch.setattr("piactl.flows.plan.inputs.merge_feeds.REMEMBERED", 1)
     academy = make_academy(after=supplemented)
@@ -141,7 +141,7 @@ def test_deltas_of_more_establishments_than_digests_are_remembered(make_academy,
         assert "it is dated 2026-09-03, but one dated 2026-09-04 of the same establishments" in ran.err
 
 
-def test_people_whom_only_aaf_knows(academy: Academy) -> None:
+def test_people_only_in_aaf_get_accounts_only_with_creates_true(academy: Academy) -> None:
     with_aaf(academy)
     stranger = Agent("777", ("4078$ENS",), sn="SAINTMARC", given="Noé", birth="01/02/1990")
     idle = Agent("778", ("4078$-$SANS OBJET",), sn="CORBIE", given="Léa", birth="03/02/1990")
@@ -167,7 +167,7 @@ def change(academy: Academy, day: str, *requests: str) -> Path:
     return zipped(stem / f"ENT2DVA_Delta_{day}.zip", delta(requests, day))
 
 
-def test_deltas_beside_hr(make_academy) -> None:
+def test_aaf_deltas_beside_hr_are_applied_in_order(make_academy) -> None:
     academy = make_academy(after=supplemented)
     moved = modification("500", ENTPersonFonctions=["4077$ENS", "4079$ENS"])
     third = change(academy, "20260903", moved)
@@ -229,7 +229,7 @@ def test_deletions_of_an_authoritative_source_are_counted(academy: Academy) -> N
     academy.night("2026-09-05", change(academy, "20260905", deletion("601")), code=4)
 
 
-def test_two_accounts_of_one_identity_get_no_posts_of_it(both: Academy) -> None:
+def test_two_accounts_of_one_identity_get_no_posts_from_aaf(both: Academy) -> None:
     twin = feeds.row(matricule="1002", **BIRTH)
     both.night("2026-09-01", both.feed(feeds.row(**BIRTH), twin))
     again = both.feed(feeds.row(**BIRTH), twin, day="2026-09-02")
@@ -255,7 +255,7 @@ def test_feed_check_says_what_it_understood(both: Academy) -> None:
     assert "[structure-unknown]" in ran.out
 
 
-def test_the_md5_beside_a_set_is_checked_and_is_no_feed(both: Academy) -> None:
+def test_the_md5_file_of_a_set_is_verified_and_not_read_as_a_feed(both: Academy) -> None:
     feed, path = hr(both, "2026-09-01"), aaf(both, "20260901")
     beside = path.parent / f"{path.name}.md5"
     digest = hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
@@ -276,7 +276,7 @@ def test_the_md5_beside_a_set_is_checked_and_is_no_feed(both: Academy) -> None:
     assert f"{beside}: not read" in ran.err
 
 
-def test_the_same_people_as_csv_as_aaf_and_as_both_have_accounts_that_agree(make_academy) -> None:
+def test_csv_aaf_and_both_make_equal_accounts_of_the_same_people(make_academy) -> None:
     """There are two nights, because a supplement joins only accounts that exist."""
     agents = [
         Agent("500", ("4077$ENS$E$L0202", "4078$ENS$E$L0202")),

@@ -28,7 +28,7 @@ def absents(ran: Any, academy: Academy, day: str, *feeds: Any) -> list[tuple[str
     return [(a["uid"], a["seen"], a["since"]) for a in plan["absents"]]
 
 
-def test_a_person_is_listed_once_and_ended_at_the_second_feed(academy: Academy) -> None:
+def test_an_absence_is_reported_first_and_ends_posts_at_the_second_feed(academy: Academy) -> None:
     academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
     first = feed(academy, "2026-09-11", CLAIRE)
     plan = academy.plan(first, "--as-of", "2026-09-11")
@@ -50,7 +50,7 @@ def test_a_person_is_listed_once_and_ended_at_the_second_feed(academy: Academy) 
     assert academy.values("hugo.vasseur", "pwdEndTime") == ["20261010220000Z"]
 
 
-def test_one_assignment_of_two(academy: Academy) -> None:
+def test_absence_of_one_of_two_assignments_ends_only_that_one(academy: Academy) -> None:
     academy.night("2026-09-10", feed(academy, "2026-09-10", HUGO, HUGO_TOO))
     academy.quiet_night("2026-09-11", feed(academy, "2026-09-11", HUGO_TOO))
     academy.twice("2026-09-12", feed(academy, "2026-09-12", HUGO_TOO))
@@ -60,7 +60,7 @@ def test_one_assignment_of_two(academy: Academy) -> None:
     ]
 
 
-def test_one_not_yet_begun_is_cancelled(academy: Academy) -> None:
+def test_an_absent_assignment_that_has_not_begun_is_cancelled(academy: Academy) -> None:
     coming = row(matricule="1003", prenom="Nour", nom_famille="Caron", debut="2026-09-20")
     academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, coming))
     assert academy.show("nour.caron", "2026-09-10")["state"] == "anticipated"
@@ -80,7 +80,7 @@ def test_reappearing_clears_the_count(academy: Academy) -> None:
     assert posts(academy, "hugo.vasseur", "2026-09-14") == [("0800009A", "2025-09-01", "2026-09-12")]
 
 
-def test_a_row_of_nobody_holds_every_absence(academy: Academy) -> None:
+def test_a_row_without_a_matricule_holds_every_absence(academy: Academy) -> None:
     academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
     nobody = row(matricule="")
     for day in ("2026-09-11", "2026-09-12", "2026-09-13"):
@@ -92,7 +92,7 @@ def test_a_row_of_nobody_holds_every_absence(academy: Academy) -> None:
     assert posts(academy, "hugo.vasseur", "2026-09-15") == [("0800009A", "2025-09-01", "2026-09-13")]
 
 
-def test_a_feed_without_its_last_line_is_refused_where_it_must_have_one(academy: Academy) -> None:
+def test_a_feed_without_a_required_trailer_is_refused(academy: Academy) -> None:
     academy.sources(hr="kind: full, trailer: true")
     academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
     content = feed(academy, "2026-09-11", CLAIRE).read_bytes()
@@ -101,7 +101,7 @@ def test_a_feed_without_its_last_line_is_refused_where_it_must_have_one(academy:
         assert "no-trailer" in academy.night("2026-09-11", cut, code=6).err
 
 
-def test_a_delta_says_nothing_by_silence(academy: Academy) -> None:
+def test_people_missing_from_a_delta_are_not_absent(academy: Academy) -> None:
     academy.sources(moves="kind: delta")
 
     def delta(day: str, *rows: str) -> Any:
@@ -127,7 +127,7 @@ def test_an_explicit_end_counts_at_once(academy: Academy, kind: str) -> None:
     assert academy.values("hugo.vasseur", "pwdEndTime") == []
 
 
-def test_a_corrected_start_replaces(academy: Academy) -> None:
+def test_a_corrected_start_in_a_full_feed_replaces_the_old_one(academy: Academy) -> None:
     academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
     later = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", debut="2025-10-01")
     academy.twice("2026-09-11", feed(academy, "2026-09-11", CLAIRE, later))
@@ -140,7 +140,7 @@ def test_a_corrected_start_replaces(academy: Academy) -> None:
     ]
 
 
-def test_a_corrected_start_counts_only_in_a_full_feed(academy: Academy) -> None:
+def test_a_corrected_start_in_a_delta_makes_a_second_post(academy: Academy) -> None:
     academy.sources(hr="kind: full", moves="kind: delta")
     academy.night("2026-09-10", academy.feed(HUGO, CLAIRE, day="2026-09-10", source="moves"))
     later = row(matricule="1002", prenom="Hugo", nom_famille="Vasseur", debut="2025-10-01")
@@ -148,7 +148,7 @@ def test_a_corrected_start_counts_only_in_a_full_feed(academy: Academy) -> None:
     assert len(posts(academy, "hugo.vasseur", "2026-09-11")) == 2
 
 
-def test_absence_of_one_source_leaves_what_others_tell(academy: Academy) -> None:
+def test_absence_from_one_source_leaves_posts_of_other_sources(academy: Academy) -> None:
     academy.sources(epp="kind: full", assed="kind: full")
     other = row(
         matricule="1002",
@@ -176,7 +176,7 @@ def test_absence_of_one_source_leaves_what_others_tell(academy: Academy) -> None
     assert academy.show("hugo.vasseur", "2026-09-12")["state"] == "active"
 
 
-def test_a_retirement_forgotten_on_the_day_of_archival_does_not_reopen(academy: Academy) -> None:
+def test_the_feed_of_the_day_of_archival_read_again_writes_nothing(academy: Academy) -> None:
     """Archival erases what was known, but the feed that archived does not reopen the account if fed again."""
     post = row(debut="2020-09-01")
     retired = row(debut="2026-03-01", position="retraite")

@@ -63,7 +63,7 @@ def can_log_in(academy: Academy, uid: str = CLAIRE) -> bool:
 # ---- locks
 
 
-def test_a_lock_beats_hr_and_a_password_reset_at_once(academy: Academy) -> None:
+def test_a_lock_refuses_log_in_despite_hr_and_a_password_reset(academy: Academy) -> None:
     today = civil_today("Europe/Paris").isoformat()
     academy.night(today, academy.feed(row(debut="2020-09-01", fin="2090-08-31"), day=today))
     academy.change(CLAIRE, userPassword=[PASSWORD])
@@ -92,7 +92,7 @@ def test_a_lock_with_an_end_ends_by_itself(claire: Academy) -> None:
     assert claire.values(CLAIRE, "piactlLock") == []
 
 
-def test_a_lock_by_hr_is_not_an_administrators_to_lift(claire: Academy) -> None:
+def test_an_administrator_cannot_lift_a_lock_set_by_hr(claire: Academy) -> None:
     night(claire, "2026-09-06", row(position="suspension"), IDA)
     ran = claire.run("account", "unlock", CLAIRE, "--as-of", "2026-09-06", "--reason", "x")
     assert ran.code == 1
@@ -102,7 +102,7 @@ def test_a_lock_by_hr_is_not_an_administrators_to_lift(claire: Academy) -> None:
 # ---- names
 
 
-def test_a_usage_name_and_the_way_back(claire: Academy) -> None:
+def test_a_usage_name_by_hand_changes_the_address_until_it_is_removed(claire: Academy) -> None:
     refused = claire.run(
         "account", "rename", CLAIRE, "--usage-name", "Aubry", "--as-of", DAY, "--reason", "mariage"
     )
@@ -121,7 +121,7 @@ def test_a_usage_name_and_the_way_back(claire: Academy) -> None:
 
 
 @pytest.mark.parametrize("fed", [True, False])
-def test_a_usage_name_by_hand_is_over_on_its_day(claire: Academy, fed: bool) -> None:
+def test_a_usage_name_by_hand_ends_after_its_last_day(claire: Academy, fed: bool) -> None:
     act(claire, "account", "rename", CLAIRE, "--usage-name", "Aubry", "--until", "2026-09-10")
     claire.night("2026-09-11", *([claire.feed(row(), IDA, day="2026-09-11")] if fed else []))
     assert claire.values(CLAIRE, "mail") == ["claire.dubreuil@ac-amiens.fr"]
@@ -138,7 +138,7 @@ def test_a_name_that_gives_no_address_is_refused(claire: Academy) -> None:
 # ---- closing and reopening
 
 
-def test_closed_by_hand_and_respected_by_imports(claire: Academy) -> None:
+def test_imports_keep_a_closure_by_hand_until_its_end(claire: Academy) -> None:
     act(claire, "account", "close", CLAIRE, "--until", "2026-09-20")
     assert state(claire) == "deactivated"
     night(claire, "2026-09-06")
@@ -150,7 +150,7 @@ def test_closed_by_hand_and_respected_by_imports(claire: Academy) -> None:
     assert state(claire) == "active"
 
 
-def test_a_preview_shows_what_follows_an_override(claire: Academy) -> None:
+def test_a_dry_run_shows_what_follows_the_end_of_an_override(claire: Academy) -> None:
     """It shows the end of a closure, after which HR applies again; for people unknown to HR, the closing."""
     close = ("account", "close", "claire.dubreuil", "--until", "2026-09-14", "--reason", "essai", "--dry-run")
     (shown,) = claire.run(*close, "-o", "json", "--as-of", DAY).json
@@ -164,7 +164,7 @@ def test_a_preview_shows_what_follows_an_override(claire: Academy) -> None:
     assert "state deactivated" in {event["what"] for event in shown["outlook"]}
 
 
-def test_a_start_after_the_closure_is_a_return(claire: Academy) -> None:
+def test_a_post_that_starts_after_a_closure_reopens_the_account(claire: Academy) -> None:
     act(claire, "account", "close", CLAIRE, "--until", "2027-08-31")
     night(claire, "2026-10-01", row(fin="2026-09-30"), row(uai=MICHELIS, debut="2026-10-01"), IDA)
     assert state(claire) == "active"
@@ -178,7 +178,7 @@ def test_no_archival_while_a_change_by_hand_holds(claire: Academy) -> None:
     assert state(claire) == "active"
 
 
-def test_reopened_to_a_day(claire: Academy) -> None:
+def test_a_reopened_account_stays_open_until_its_day(claire: Academy) -> None:
     night(claire, "2026-11-15", row(fin="2026-09-30"), IDA)
     assert state(claire) == "deactivated"
     refused = act(claire, "account", "reopen", CLAIRE, day="2026-11-15", code=1)
@@ -201,7 +201,7 @@ def test_a_closure_is_taken_back(claire: Academy) -> None:
 # ---- assignments
 
 
-def test_a_mutation_by_hand_shows_the_delays_of_the_policy(claire: Academy) -> None:
+def test_a_move_by_hand_follows_the_delays_of_the_policy(claire: Academy) -> None:
     words = (
         "assignment",
         "move",
@@ -230,7 +230,7 @@ def test_a_mutation_by_hand_shows_the_delays_of_the_policy(claire: Academy) -> N
     claire.quiet_night("2026-10-03", claire.feed(row(), IDA, day="2026-10-03"))
 
 
-def test_an_end_by_hand_holds_against_hr_to_its_day(claire: Academy) -> None:
+def test_an_end_by_hand_takes_precedence_over_hr_until_its_day(claire: Academy) -> None:
     refused = act(claire, "assignment", "end", CLAIRE, "--on", "2026-09-30", code=1)
     assert "--until" in one(refused)["message"]
     act(claire, "assignment", "end", CLAIRE, "--on", "2026-09-30", "--until", "2026-10-20")
@@ -254,7 +254,7 @@ def test_an_end_by_hand_survives_a_corrected_start(claire: Academy) -> None:
     assert state(claire) == "grace"
 
 
-def test_an_assignment_more_is_left_alone_by_imports(claire: Academy) -> None:
+def test_imports_leave_an_assignment_added_by_hand(claire: Academy) -> None:
     words = ["assignment", "add", CLAIRE, "--uai", MARESCHAL, "--function", "ENS", "--until", "2026-09-20"]
     act(claire, *words)
     assert MARESCHAL in claire.values(CLAIRE, "supannEntiteAffectation")
@@ -265,7 +265,7 @@ def test_an_assignment_more_is_left_alone_by_imports(claire: Academy) -> None:
     assert MARESCHAL not in claire.values(CLAIRE, "supannEntiteAffectation")
 
 
-def test_what_is_meant_must_be_clear(claire: Academy) -> None:
+def test_an_end_must_name_one_of_several_assignments(claire: Academy) -> None:
     night(claire, "2026-09-06", row(), row(uai=MICHELIS), IDA)
     words = ("assignment", "end", CLAIRE, "--on", "2026-09-30", "--until", "2026-12-31")
     message = one(act(claire, *words, day="2026-09-06", code=1))["message"]
@@ -276,7 +276,7 @@ def test_what_is_meant_must_be_clear(claire: Academy) -> None:
     assert claire.values(CLAIRE, "supannEntiteAffectation") == [THUILLIER]
 
 
-def test_pins_taken_back(claire: Academy) -> None:
+def test_ending_overrides_restores_the_account(claire: Academy) -> None:
     before = claire.managed()
     act(
         claire,
@@ -302,7 +302,7 @@ def test_pins_taken_back(claire: Academy) -> None:
 # ---- people whom HR does not know
 
 
-def test_an_account_for_somebody_hr_does_not_know(claire: Academy) -> None:
+def test_an_account_unknown_to_hr_needs_a_sponsor_and_ends_on_its_day(claire: Academy) -> None:
     words = ["account", "create", "--family-name", "Novak", "--given-name", "Éva", "--uai", THUILLIER]
     missing = claire.run(*words, "--as-of", DAY, "--reason", "x")
     assert missing.code == 2
@@ -321,7 +321,7 @@ def test_an_account_for_somebody_hr_does_not_know(claire: Academy) -> None:
     assert state(claire, "eva.novak") == "grace"
 
 
-def test_a_homonym_gets_the_next_number_and_a_return_the_own_address(claire: Academy) -> None:
+def test_a_homonym_gets_a_number_and_keeps_its_address_on_return(claire: Academy) -> None:
     words = ["account", "create", "--family-name", "Dubreuil", "--given-name", "Claire", "--uai", THUILLIER]
     words += ["--function", "ENS", "--until", "2026-09-20", "--sponsor", "ida.roy", "--matricule", "X77"]
     assert one(act(claire, *words))["uid"] == "claire.dubreuil1"
@@ -369,7 +369,7 @@ def test_exceptions_are_given_listed_respected_and_end(claire: Academy) -> None:
         (("--service", "iprof", "--until", "2026-09-01"), "before the first day"),
     ],
 )
-def test_an_exception_that_makes_no_sense(claire: Academy, words: tuple[str, ...], message: str) -> None:
+def test_an_invalid_exception_is_refused(claire: Academy, words: tuple[str, ...], message: str) -> None:
     with claire.nothing_written():
         ran = claire.run("exception", "grant", CLAIRE, *words, "--as-of", DAY, "--reason", "x")
     assert ran.code == (9 if message == "iprof" else 2)
@@ -379,7 +379,7 @@ def test_an_exception_that_makes_no_sense(claire: Academy, words: tuple[str, ...
 # ---- many at once
 
 
-def test_a_pipe_of_accounts_in_their_order(claire: Academy) -> None:
+def test_accounts_from_stdin_are_locked_in_the_order_of_the_lines(claire: Academy) -> None:
     listed = claire.run("account", "list", "-o", "ndjson", "--as-of", DAY).out
     (ida,) = [line for line in listed.splitlines() if json.loads(line)["uid"] == "ida.roy"]
     lines = [ida, "personne", '"claire.dubreuil"', "1999"]
@@ -392,7 +392,7 @@ def test_a_pipe_of_accounts_in_their_order(claire: Academy) -> None:
     assert "names the same account" in results[3]["message"]
 
 
-def test_the_pipe_of_the_documents(academy: Academy, tmp_path: Path) -> None:
+def test_the_pipe_of_docs_accounts_md_locks_an_account(academy: Academy, tmp_path: Path) -> None:
     """The pipe of docs/accounts.md, run with a shell, jq and the command."""
     page = (Path(__file__).parents[2] / "docs" / "accounts.md").read_text()
     (pipe,) = re.findall(r"^piactl account list .* \|\n    piactl account lock - .*$", page, re.MULTILINE)
@@ -458,7 +458,9 @@ def test_dry_runs_write_nothing_and_need_only_the_reader(claire: Academy) -> Non
     assert claire.run("account", "lock", CLAIRE, "--as-of", DAY, "--reason", "x").code == 10
 
 
-def test_another_hand_in_between_is_a_conflict(claire: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_by_another_program_meanwhile_is_a_conflict(
+    claire: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from piactl.cli.framework import account_batch as acting
 
     confirm = acting.AccountCommand.confirm
@@ -474,7 +476,7 @@ def test_another_hand_in_between_is_a_conflict(claire: Academy, monkeypatch: pyt
     assert "piactlState" in one(ran)["message"]
 
 
-def test_a_one_off_command_does_not_wait_for_a_night_and_leaves_its_record(claire: Academy) -> None:
+def test_a_one_off_command_ignores_the_run_lock_and_is_recorded(claire: Academy) -> None:
     lock_record = {"run": "other", "host": "elsewhere", "pid": 1, "began": 1, "who": "x", "place": "y"}
     lock_record |= {"since": "2026-11-25T00:00:00+00:00", "expires": "2999-01-01T00:00:00+00:00"}
     lock = f"cn=lock,{claire.sandbox.state}"
@@ -497,7 +499,7 @@ def test_without_a_reason_nothing_is_done(claire: Academy) -> None:
     assert "--reason" in ran.err
 
 
-def test_a_night_does_not_take_a_living_command_for_a_dead_one(claire: Academy) -> None:
+def test_a_night_marks_only_dead_commands_as_interrupted(claire: Academy) -> None:
     act(claire, "account", "lock", CLAIRE)
     run = claire.run("runs", "show", "last", "-o", "json").json["run"]
     dn = f"cn={run},ou=runs,{claire.sandbox.state}"
@@ -516,7 +518,7 @@ def test_a_night_does_not_take_a_living_command_for_a_dead_one(claire: Academy) 
         assert claire.run("runs", "show", run, "-o", "json").json["status"] == status
 
 
-def test_what_was_made_before_the_server_failed_is_reported_and_hooked(
+def test_changes_before_a_server_failure_are_printed_and_sent_to_hooks(
     claire: Academy, tmp_path: Path
 ) -> None:
     heard, hook = tmp_path / "heard", tmp_path / "hook"

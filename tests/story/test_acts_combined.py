@@ -17,7 +17,7 @@ def services(academy: Academy, day: str) -> set[str]:
     return {right["service"] for right in academy.show(CLAIRE, day)["entitlements"] if right["from"] <= day}
 
 
-def test_an_end_is_taken_back_by_the_end_that_hr_says(academy: Academy) -> None:
+def test_an_end_by_hand_that_equals_the_end_of_hr_removes_the_override(academy: Academy) -> None:
     academy.night(DAY, academy.feed(row(fin="2027-08-31"), IDA, day=DAY))
     act(academy, *END, "--on", "2026-10-31", "--until", "2027-06-30")
     longer = one(act(academy, *END, "--on", "2026-10-31", "--until", "2027-07-31"))
@@ -48,7 +48,7 @@ def test_an_end_by_hand_leaves_what_was_added_by_hand(claire: Academy) -> None:
     assert claire.show(CLAIRE, "2026-12-01")["state"] == "active"
 
 
-def test_a_leave_that_is_ended_leaves_the_post_around_it(academy: Academy) -> None:
+def test_ending_a_leave_leaves_the_post_around_it(academy: Academy) -> None:
     leave = row(position="disponibilite", debut="2026-11-01", fin="2027-03-31")
     academy.night(DAY, academy.feed(row(), leave, IDA, day=DAY))
     act(academy, *END, "--from", "2026-11-01", "--on", "2027-01-31", "--until", "2027-12-31")
@@ -59,7 +59,7 @@ def test_a_leave_that_is_ended_leaves_the_post_around_it(academy: Academy) -> No
     assert len(academy.values(CLAIRE, "piactlOverride")) == 2
 
 
-def test_what_hand_and_hr_tell_alike_is_ended_at_once(claire: Academy) -> None:
+def test_an_end_applies_to_an_assignment_known_by_hand_and_by_hr(claire: Academy) -> None:
     added_post = ("--uai", MICHELIS, "--function", "ENS", "--from", "2026-10-01", "--until", "2027-06-30")
     act(claire, "assignment", "add", CLAIRE, *added_post)
     night(claire, "2026-09-06", row(), row(uai=MICHELIS, debut="2026-10-01"), IDA)
@@ -69,7 +69,7 @@ def test_what_hand_and_hr_tell_alike_is_ended_at_once(claire: Academy) -> None:
     assert MICHELIS not in {right["uai"] for right in rights}
 
 
-def test_who_moved_moves_on(claire: Academy) -> None:
+def test_a_person_moved_by_hand_can_be_moved_again(claire: Academy) -> None:
     act(claire, "assignment", "move", CLAIRE, "--to", MICHELIS, "--until", "2027-08-31")
     act(
         claire,
@@ -88,7 +88,7 @@ def test_who_moved_moves_on(claire: Academy) -> None:
 
 
 @pytest.mark.parametrize("name", ["Ferrand", "Aubry"])
-def test_what_hr_says_of_the_name_meanwhile_holds_without_a_feed(claire: Academy, name: str) -> None:
+def test_the_latest_name_from_hr_applies_after_a_name_by_hand_ends(claire: Academy, name: str) -> None:
     act(claire, "account", "rename", CLAIRE, "--usage-name", "Aubry", "--until", "2026-09-10")
     night(claire, "2026-09-07", row(nom_usage=name), IDA)
     assert claire.values(CLAIRE, "sn") == ["Aubry"]
@@ -97,14 +97,14 @@ def test_what_hr_says_of_the_name_meanwhile_holds_without_a_feed(claire: Academy
     claire.quiet_night("2026-09-11", claire.feed(row(nom_usage=name), IDA, day="2026-09-11"))
 
 
-def test_a_name_by_hand_gets_another_end(claire: Academy) -> None:
+def test_a_name_by_hand_can_be_extended(claire: Academy) -> None:
     act(claire, "account", "rename", CLAIRE, "--usage-name", "Aubry", "--until", "2026-09-10")
     act(claire, "account", "rename", CLAIRE, "--usage-name", "Aubry", "--until", "2026-12-31")
     claire.night("2026-09-11")
     assert claire.values(CLAIRE, "sn") == ["Aubry"]
 
 
-def test_reopened_although_hr_ended_it_meanwhile(claire: Academy) -> None:
+def test_reopening_an_account_that_hr_ended_meanwhile_needs_until(claire: Academy) -> None:
     act(claire, "account", "close", CLAIRE, "--until", "2026-12-31")
     night(claire, "2026-09-06", row(fin="2026-09-05"), IDA)
     refused = act(claire, "account", "reopen", CLAIRE, day="2026-10-20", code=1)
@@ -124,7 +124,7 @@ def test_a_closure_that_would_not_close_is_refused(academy: Academy) -> None:
     assert state(academy) == "deactivated"
 
 
-def test_another_end_of_a_lock_is_reported_as_such(claire: Academy) -> None:
+def test_a_new_end_of_a_lock_is_not_reported_as_drift(claire: Academy) -> None:
     act(claire, "account", "lock", CLAIRE)
     (change,) = one(act(claire, "account", "lock", CLAIRE, "--until", "2026-10-01"))["changes"]
     assert "2026-10-01" in change["after"]["lock"]
@@ -132,7 +132,7 @@ def test_another_end_of_a_lock_is_reported_as_such(claire: Academy) -> None:
 
 
 @pytest.mark.parametrize("fed", [True, False])
-def test_who_waits_keeps_the_account_made_by_hand(academy: Academy, *, fed: bool) -> None:
+def test_a_person_in_waiting_keeps_an_account_created_by_hand(academy: Academy, *, fed: bool) -> None:
     coming = row(numen="20E9512345XYZ", debut="2026-12-01")
     academy.night(DAY, academy.feed(coming, IDA, day=DAY))
     act(

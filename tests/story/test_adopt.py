@@ -51,7 +51,7 @@ def why(plan: Any, who: str) -> str:
     return str(reasons[0])
 
 
-def test_entries_become_accounts_and_the_night_has_nothing_to_do(academy: Academy) -> None:
+def test_adopted_entries_keep_their_values_and_the_night_leaves_them(academy: Academy) -> None:
     feed = academy.feed(*PEOPLE)
     entry(academy, "cdubreuil", **supann("1001", mail="claire.dubreuil@ac-amiens.fr", roomNumber="B12"))
     entry(academy, "p.vasseur", **supann("1002", mail="Paul.Vasseur@ac-amiens.fr", title="ENS"))
@@ -115,7 +115,7 @@ def test_aliases_stay_and_belong_to_nobody_else(academy: Academy) -> None:
     assert academy.show("claire.ancienne@ac-amiens.fr", DAY)["uid"] == "cdubreuil"
 
 
-def test_what_is_left_alone_and_why(academy: Academy) -> None:
+def test_entries_that_cannot_be_adopted_are_listed_with_the_reason(academy: Academy) -> None:
     feed = academy.feed(
         *PEOPLE,
         *(
@@ -167,14 +167,14 @@ def test_what_is_left_alone_and_why(academy: Academy) -> None:
     assert {hold["uid"] for hold in plan["holds"]} == set(expected)
 
 
-def test_a_person_has_one_account(academy: Academy) -> None:
+def test_an_entry_of_a_person_with_an_account_is_not_adopted(academy: Academy) -> None:
     feed = academy.feed(*PEOPLE)
     academy.night(DAY, feed)
     entry(academy, "cdubreuil", **supann("1001", mail="c.dubreuil@ac-amiens.fr"))
     assert "already has the account claire.dubreuil" in why(adopt(academy, feed), "cdubreuil")
 
 
-def test_a_name_of_an_account_is_not_adopted(academy: Academy) -> None:
+def test_an_entry_with_an_identifier_of_an_account_is_not_adopted(academy: Academy) -> None:
     academy.night("2026-09-01", academy.feed(PEOPLE[0]))
     entry(academy, "pv", **supann("1002", mail="pv@ac-amiens.fr"))
     academy.change(
@@ -185,7 +185,7 @@ def test_a_name_of_an_account_is_not_adopted(academy: Academy) -> None:
     assert "an account (perhaps archived) has or had pv@ac-amiens.fr" in why(plan, "pv")
 
 
-def test_the_numen_recognises_only_where_it_is_asked_to(academy: Academy) -> None:
+def test_entries_are_matched_by_numen_only_on_request(academy: Academy) -> None:
     feed = academy.feed(*PEOPLE)
     entry(academy, "pv", employeeNumber=NUMEN, mail="paul.vasseur@ac-amiens.fr")
     assert "it has no matricule" in why(adopt(academy, feed), "pv")
@@ -205,7 +205,7 @@ def test_the_numen_recognises_only_where_it_is_asked_to(academy: Academy) -> Non
         assert NUMEN not in file.read_text(), file
 
 
-def test_a_numen_in_the_place_of_the_matricule_is_in_no_plan(academy: Academy) -> None:
+def test_a_numen_stored_as_a_matricule_appears_in_no_output_or_plan(academy: Academy) -> None:
     feed = academy.feed(*PEOPLE)
     entry(academy, "pv", **supann(NUMEN, mail="paul.vasseur@ac-amiens.fr"))
     assert "20E**********" in why(adopt(academy, feed), "pv")
@@ -222,7 +222,7 @@ def test_a_numen_in_the_place_of_the_matricule_is_in_no_plan(academy: Academy) -
         assert NUMEN.encode() not in b"".join(data.get("piactlData", []))
 
 
-def test_another_attribute_holds_the_matricule(academy: Academy) -> None:
+def test_an_option_names_the_attribute_of_the_matricule(academy: Academy) -> None:
     feed = academy.feed(*PEOPLE)
     entry(academy, "cd", departmentNumber="1001", mail="claire.dubreuil@ac-amiens.fr")
     plan = adopt(academy, feed)
@@ -248,7 +248,7 @@ def test_what_changed_since_the_plan_is_a_conflict(academy: Academy) -> None:
     assert academy.values("cd", "mail") == ["c.d@ac-amiens.fr"]
 
 
-def test_many_are_guarded_even_where_there_are_no_accounts(academy: Academy) -> None:
+def test_guards_limit_adoptions_even_without_any_accounts(academy: Academy) -> None:
     academy.edit(
         "policy.yaml",
         "  lock:       {floor: 5, share: 0.001}",
@@ -267,7 +267,7 @@ def test_many_are_guarded_even_where_there_are_no_accounts(academy: Academy) -> 
     assert academy.run("adopt", feed, "--apply").code == 2
 
 
-def test_what_an_entry_loses_counts_for_the_guards(academy: Academy) -> None:
+def test_adopt_plans_the_deactivation_and_lost_rights_of_entries(academy: Academy) -> None:
     feed = academy.feed(row(matricule="1001", debut="2025-09-01", fin="2026-07-20"), *PEOPLE[1:])
     right = "urn:mace:ac-amiens.fr:service:siecle:0800009A"
     entry(
@@ -291,7 +291,7 @@ def test_what_an_entry_loses_counts_for_the_guards(academy: Academy) -> None:
     assert right not in academy.values("pv", "eduPersonEntitlement")
 
 
-def test_the_next_night_sees_a_change_of_policy_made_before(academy: Academy) -> None:
+def test_a_night_after_adopt_evaluates_everybody_if_the_policy_changed(academy: Academy) -> None:
     feed = academy.feed(*PEOPLE)
     academy.night("2026-09-01", feed)
     academy.edit("policy.yaml", "retention: 30 ", "retention: 31 ")
@@ -302,7 +302,7 @@ def test_the_next_night_sees_a_change_of_policy_made_before(academy: Academy) ->
     assert not any("only the changes that are due" in remark for remark in plan["remarks"])
 
 
-def test_undone_it_is_as_before_and_the_feed_is_still_good(academy: Academy) -> None:
+def test_undo_restores_adopted_entries_which_can_be_adopted_again(academy: Academy) -> None:
     feed = academy.feed(*PEOPLE)
     entry(academy, "cd", **supann("1001", mail="claire.dubreuil@ac-amiens.fr"))
     operational = {"entryCSN", "modifyTimestamp", "modifiersName", "objectClass"}
@@ -318,7 +318,7 @@ def test_undone_it_is_as_before_and_the_feed_is_still_good(academy: Academy) -> 
 
 
 @pytest.mark.parametrize("words", [[], ["nowhere.csv"]])
-def test_wrong_words(academy: Academy, words: list[str]) -> None:
+def test_adopt_without_a_readable_feed_fails(academy: Academy, words: list[str]) -> None:
     ran = academy.run("adopt", *words)
     assert ran.code in (2, 6)
     assert ran.err.strip()

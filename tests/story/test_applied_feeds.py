@@ -182,7 +182,7 @@ def test_a_feed_that_adds_nothing_is_moved_too(host: Host, run: Callable[[Host],
 
 
 @pytest.mark.parametrize("run", WAYS, ids=["timer", "cron"])
-def test_after_any_other_end_everything_stays(host: Host, run: Callable[[Host], int]) -> None:
+def test_after_a_failed_night_all_feeds_stay(host: Host, run: Callable[[Host], int]) -> None:
     host.deliver("hr-1.csv", day=DAYS[1])
     assert run(host) == 0
     host.deliver("hr-2.csv", day=DAYS[0])
@@ -235,7 +235,7 @@ def test_what_arrived_meanwhile_stays(host: Host) -> None:
     assert names(host.applied) == [applied.name]
 
 
-def test_a_name_of_two_lines_moves_nothing_else(host: Host) -> None:
+def test_a_feed_with_a_line_break_in_its_name_is_not_moved(host: Host) -> None:
     host.deliver("hr-1.csv", day=DAYS[0])
     host.deliver("more-\n1.csv", row(matricule="2001", prenom="Ida"), day=DAYS[0])
     assert host.timer() == 0
@@ -252,6 +252,6 @@ def test_a_move_that_fails_is_a_failure(host: Host) -> None:
     assert names(host.feeds) == ["hr-1.csv"]
 
 
-def test_both_ways_are_one() -> None:
+def test_timer_and_cron_use_the_same_script_to_move_feeds() -> None:
     _, _, script = command_line("piactl-applied.service")
     assert " ".join(script.split()) in " ".join(cron_line().split())

@@ -159,9 +159,7 @@ def test_nobody_approves_a_plan_of_their_own(people: Academy, monkeypatch: pytes
     assert people.run("apply", file).code == 0
 
 
-def test_an_approval_is_for_one_plan_once_and_for_hours(
-    people: Academy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_approval_is_for_one_plan_and_expires(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     feed, file = ends(people), people.folder / "plan.json"
     dangerous(people, feed)
     with later(monkeypatch, -timedelta(hours=2, minutes=1)):
@@ -178,7 +176,7 @@ def test_an_approval_is_for_one_plan_once_and_for_hours(
     refused(people, other, "another plan was made since")
 
 
-def test_an_undo_is_a_plan_like_any_other(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_undo_needs_approval_like_any_plan(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     file = dangerous(people)
     assert approve(people, monkeypatch, file).code == 0
     assert people.run("apply", file).code == 0
@@ -196,7 +194,7 @@ def test_an_undo_is_a_plan_like_any_other(people: Academy, monkeypatch: pytest.M
     assert people.run("apply", undo).code == 0
 
 
-def test_a_change_by_hand_of_a_protected_account_is_undone_by_two(
+def test_undoing_a_change_of_a_protected_account_needs_approval(
     people: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uid = "louise.vaubanaaa"
@@ -235,7 +233,7 @@ def test_the_night_waits_for_another_person(people: Academy, monkeypatch: pytest
     assert people.run("nightly", feed, "--as-of", DAY).code == 0
 
 
-def test_a_broken_guard_needs_both(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_guard_needs_an_approval_and_allow(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     people.allow_up_to(2, "update")
     log_in(monkeypatch, "")
     ran = people.run("nightly", ends(people), "--as-of", DAY)
@@ -275,7 +273,7 @@ def test_a_rejected_feed_is_remembered(people: Academy, monkeypatch: pytest.Monk
     people.night("2026-03-03", ends(people, "2026-04-30"))
 
 
-def test_two_other_people(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_policy_can_require_two_approvers(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     people.edit("policy.yaml", "\n  hours: 2\n", "\n  hours: 2\n  count: 2\n")
     file = dangerous(people)
     for _ in range(2):
@@ -285,7 +283,7 @@ def test_two_other_people(people: Academy, monkeypatch: pytest.MonkeyPatch) -> N
     assert people.run("apply", file).code == 0
 
 
-def test_break_glass(people: Academy) -> None:
+def test_break_glass_applies_a_plan_and_raises_an_alarm(people: Academy) -> None:
     file = dangerous(people)
     refused(people, file, "needs a reason", "--break-glass", code=2)
     ran = people.run("apply", file, "--break-glass", "--reason", "astreinte, personne d'autre")
@@ -312,7 +310,9 @@ def test_break_glass(people: Academy) -> None:
     assert "piactl_break_glass_runs 1\n" in metrics.read_text(encoding="utf-8")
 
 
-def test_doctor_looks_at_the_place_and_the_identity(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_checks_the_approvals_entry_and_the_approver(
+    people: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def found() -> tuple[str, str]:
         (finding,) = [
             finding for finding in people.run("doctor", "-o", "json").json if finding["id"] == "D65"
@@ -373,7 +373,7 @@ def test_no_other_identity_writes_an_approval(
     assert answers(people) == {dn: record}
 
 
-def test_what_the_directory_lets_an_approver_write_counts_only_under_the_keys(
+def test_approvals_forged_with_the_approver_password_do_not_count(
     people: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the password of the approver but without the keys, these do not count: a copy under another name,
@@ -423,7 +423,7 @@ def test_a_record_of_another_identity_does_not_count(
     refused(people, file, "1 other person has to approve this plan")
 
 
-def test_a_changed_policy_and_a_directory_without_a_place(
+def test_without_the_approvals_entry_no_plan_can_be_approved(
     people: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = dangerous(people)
@@ -439,7 +439,9 @@ def test_a_changed_policy_and_a_directory_without_a_place(
     assert people.run("apply", small).code == 0
 
 
-def test_a_plan_that_needs_nobody_is_not_approved(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_that_needs_no_approval_cannot_be_approved(
+    people: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     people.edit("policy.yaml", "more_than: 3", "more_than: 300")
     ran = approve(people, monkeypatch, dangerous(people))
     assert (ran.code, "needs no other person" in ran.err) == (1, True), ran

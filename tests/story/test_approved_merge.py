@@ -92,7 +92,7 @@ def test_a_merge_is_approved_by_another_person(two: Academy, monkeypatch: pytest
     assert json.loads(file.read_text(encoding="utf-8"))["made_by"] == [MAKER]
 
 
-def test_a_stored_merge_is_applied(two: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_merge_plan_is_applied_once_it_is_approved(two: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     file = written_plan(two)
     with two.nothing_written():
         ran = two.run("apply", file)
@@ -108,7 +108,9 @@ def test_a_stored_merge_is_applied(two: Academy, monkeypatch: pytest.MonkeyPatch
     assert two.run("runs", "show", "last", "-o", "json").json["approved_by"] == [OTHER]
 
 
-def test_a_rejected_merge_is_not_made(two: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rejected_merge_is_made_only_with_break_glass(
+    two: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = written_plan(two)
     log_in(monkeypatch, OTHER)
     assert two.run("reject", file, *WHY[:2]).code == 0

@@ -83,7 +83,7 @@ def test_a_return_between_the_nights_undoes_the_note(leaver: Academy, in_chunks:
     assert state(leaver) == "archived"
 
 
-def test_a_note_by_a_wrong_clock_counts_for_nothing(academy: Academy) -> None:
+def test_an_archival_noted_under_a_wrong_clock_does_not_count(academy: Academy) -> None:
     feed: Path = academy.feed(row(debut="2020-09-01", fin=this_day(3)), row(matricule="1002"), day=this_day())
     assert academy.run("nightly", feed).code == 0
     academy.night(this_day(87))
@@ -98,7 +98,7 @@ def test_a_note_by_a_wrong_clock_counts_for_nothing(academy: Academy) -> None:
     assert state(academy) == "deactivated"
 
 
-def test_a_host_ahead_of_its_server_archives_nobody(academy: Academy, clock_ahead: Shift) -> None:
+def test_a_host_whose_clock_is_ahead_archives_nobody(academy: Academy, clock_ahead: Shift) -> None:
     from datetime import timedelta
 
     feed = academy.feed(row(debut="2020-09-01", fin=this_day(3)), row(matricule="1002"), day=this_day())

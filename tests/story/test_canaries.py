@@ -183,7 +183,7 @@ def test_no_secret_is_left_anywhere(academy: Academy) -> None:
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
-def test_no_secret_is_in_the_words_or_the_environment_of_a_process(academy: Academy) -> None:
+def test_no_secret_is_in_the_arguments_or_environment_of_a_process(academy: Academy) -> None:
     """This is so for piactl and everything that it starts, also hooks."""
     academy.night(
         day(-2).isoformat(), academy.feed(row(numen=NUMEN, debut="2020-09-01"), day=day(-2).isoformat())

@@ -89,7 +89,7 @@ def test_one_late_run_equals_the_nights_one_by_one(make_academy: Make, around: d
 
 
 @pytest.mark.parametrize("around", [AROUND["29 February 2028"]])
-def test_a_due_night_changes_what_a_full_one_would(make_academy: Make, around: date) -> None:
+def test_a_night_without_a_feed_leaves_nothing_for_a_full_one(make_academy: Make, around: date) -> None:
     """Day by day, after the night for what is due, a look at everything finds nothing more to do."""
     academy = loaded(make_academy, around)
     moved = 0
@@ -120,7 +120,7 @@ def test_a_day_before_the_last_one_is_refused(academy: Academy) -> None:
     assert "2026-09-05" in ran.err
 
 
-def test_another_day_than_today_is_for_trials(academy: Academy) -> None:
+def test_a_night_of_another_day_needs_any_date(academy: Academy) -> None:
     academy.edit("piactl.yaml", "any_date: true", "any_date: false")
     feed = academy.feed(row(), day="2026-09-05")
     with academy.nothing_written():
@@ -130,7 +130,7 @@ def test_another_day_than_today_is_for_trials(academy: Academy) -> None:
     assert academy.plan(feed, "--as-of", "2026-09-05")["summary"] == {"create": 1}
 
 
-def test_a_clock_far_ahead_asks_to_be_confirmed(academy: Academy) -> None:
+def test_a_night_long_after_the_last_one_needs_a_confirmed_date(academy: Academy) -> None:
     """By the clock the last run was long ago: without a date on the command line nothing is done."""
     feed = academy.feed(row(), day="2020-09-05")
     academy.night("2020-09-05", feed)

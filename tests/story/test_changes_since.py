@@ -185,14 +185,18 @@ def test_a_session_log_reports_what_is_gone(
     assert asked == [set(), *written]
 
 
-def test_everybody_is_read_once_in_some_nights(academy: Academy, asked: list[set[str] | None]) -> None:
+def test_all_accounts_are_read_again_after_a_number_of_nights(
+    academy: Academy, asked: list[set[str] | None]
+) -> None:
     feed = academy.feed(*ALL, day="2026-09-03")
     for number in range(MOST_NIGHTS + 2):
         academy.night(f"2026-09-{3 + number:02}", feed)
     assert asked == [*[set()] * MOST_NIGHTS, None, set()]
 
 
-def test_a_restored_directory_is_asked_again(academy: Academy, asked: list[set[str] | None]) -> None:
+def test_changes_are_found_after_a_restore_of_the_directory(
+    academy: Academy, asked: list[set[str] | None]
+) -> None:
     night(academy, 3)
     backup = entries(academy)
     change(academy, "ida.roy", displayName="Autre Main")

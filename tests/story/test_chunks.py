@@ -69,7 +69,7 @@ def unmarked(academy: Academy, day: str, *rows: str) -> None:
     marks(academy).unlink()
 
 
-def test_whoever_needs_nothing_is_passed_by_and_nobody_else(academy: Academy) -> None:
+def test_only_people_without_changes_are_skipped(academy: Academy) -> None:
     unmarked(academy, DAY, row(), IDA, *PEOPLE)
     feed = academy.feed(*PEOPLE, row(uai=MICHELIS), IDA, day=NEXT)
     settled, others = looked_at(academy, feed, NEXT)
@@ -77,7 +77,7 @@ def test_whoever_needs_nothing_is_passed_by_and_nobody_else(academy: Academy) ->
     assert {c["uid"] for c in same(academy, NEXT, feed)["changes"]} == {"claire.dubreuil"}
 
 
-def test_it_leaves_the_marks_that_looking_at_everybody_leaves(academy: Academy) -> None:
+def test_chunks_leave_the_same_marks_as_a_joint_evaluation(academy: Academy) -> None:
     unmarked(academy, DAY, row(), IDA, *PEOPLE)
     feed = academy.feed(*PEOPLE, row(civilite="MME"), IDA, day=NEXT)
     with sifted():
@@ -91,7 +91,7 @@ def test_it_leaves_the_marks_that_looking_at_everybody_leaves(academy: Academy) 
     assert same(academy, "2026-09-07", again)["changes"] == []
 
 
-def test_what_people_need_is_set_aside(academy: Academy) -> None:
+def test_changes_and_newcomers_are_staged(academy: Academy) -> None:
     unmarked(academy, DAY, row(), IDA, *PEOPLE)
     ben = row(matricule="1998", prenom="Ben", nom_famille="Roy")
     feed = academy.feed(*PEOPLE, row(civilite="MME"), IDA, ben, day=NEXT)
@@ -101,7 +101,7 @@ def test_what_people_need_is_set_aside(academy: Academy) -> None:
     assert {(c["kind"], c["uid"]) for c in changes} == {("update", "claire.dubreuil"), ("create", "ben.roy")}
 
 
-def test_it_is_the_same_where_marks_tell_of_many_and_more_have_to_be_looked_at(academy: Academy) -> None:
+def test_chunks_make_the_same_plan_if_marks_settle_most_people(academy: Academy) -> None:
     night(academy, DAY, row(), IDA, *PEOPLE)
     ben = row(matricule="1998", prenom="Ben", nom_famille="Roy")
     feed = academy.feed(*PEOPLE, row(civilite="MME"), IDA, ben, day=NEXT)
@@ -142,7 +142,7 @@ def test_a_first_load_made_in_batches_is_the_same_directory(
     assert results[0][2] == 18
 
 
-def test_a_first_load_in_batches_asks_no_more_of_the_memory_than_one_batch(academy: Academy) -> None:
+def test_a_first_load_in_batches_keeps_one_batch_in_memory(academy: Academy) -> None:
     """Of the people of a batch only what orders the plan is in memory when the next one is looked at."""
     feed = academy.feed(*crowd(40), day=DAY)
     alive = []
@@ -160,7 +160,7 @@ def test_a_first_load_in_batches_asks_no_more_of_the_memory_than_one_batch(acade
     assert max(alive) <= min(alive) + 4
 
 
-def test_no_numen_is_kept_out_of_the_memory(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_numen_is_spooled_to_disk(academy: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(staging, "IN_MEMORY", 0)
     unmarked(academy, DAY, row(), *PEOPLE)
     feed = academy.feed(*PEOPLE, row(numen="20E9500001AAA"), IDA, day=NEXT)
@@ -175,7 +175,7 @@ def test_no_numen_is_kept_out_of_the_memory(academy: Academy, monkeypatch: pytes
     assert b"20E9" not in spooled
 
 
-def test_a_numen_of_two_people_in_two_batches_holds_both(academy: Academy) -> None:
+def test_two_accounts_with_one_numen_are_left_for_joint_evaluation(academy: Academy) -> None:
     unmarked(academy, DAY, IDA, *PEOPLE, row(numen="20E9500001AAA"))
     # by another program: HR does not mention it, and every entry is as the feed wants it
     (digest,) = academy.values("ida.roy", "piactlNumenDigest")
@@ -206,7 +206,7 @@ def test_two_accounts_of_one_person_in_two_batches_are_held(academy: Academy) ->
     assert hold["why"].startswith("several accounts have this matricule")
 
 
-def test_who_waits_is_absent_or_comes_back_is_not_passed_by(academy: Academy) -> None:
+def test_waiting_absent_and_returning_people_get_the_same_plan(academy: Academy) -> None:
     gone = row(matricule="2001", prenom="Léa", nom_famille="Abel", fin="2026-09-20", debut="2020-09-01")
     unmarked(academy, DAY, row(), IDA, gone, *PEOPLE)
     unmarked(academy, "2026-09-06", IDA, gone, *PEOPLE)
@@ -268,9 +268,7 @@ def test_a_delta_among_very_many_is_the_same_plan(academy: Academy, alone: bool)
 
 
 @pytest.mark.parametrize("other", ["waits", "is absent", "comes back", "has an account"])
-def test_a_newcomer_with_the_numen_of_somebody_who_was_put_apart_is_held(
-    academy: Academy, other: str
-) -> None:
+def test_a_newcomer_with_the_numen_of_another_person_is_held(academy: Academy, other: str) -> None:
     """HR gives the NUMEN of both for the first time, so no entry has it yet."""
     late = {"debut": "2027-09-01"} if other == "waits" else {"debut": "2020-09-01"}
     gone = {"fin": "2026-09-20"} if other == "comes back" else {}
@@ -294,7 +292,7 @@ def test_a_newcomer_with_the_numen_of_somebody_who_was_put_apart_is_held(
     assert {hold["matricule"] for hold in holds} >= matricules
 
 
-def test_who_is_settled_is_not_taken_for_two(academy: Academy) -> None:
+def test_a_settled_account_is_not_counted_twice(academy: Academy) -> None:
     """Neither accounts that the marks settle nor those settled in batches count as two."""
     with_numen = [row(numen="20E9500001AAA"), IDA]
     night(academy, DAY, *with_numen, *PEOPLE)
@@ -303,7 +301,7 @@ def test_who_is_settled_is_not_taken_for_two(academy: Academy) -> None:
 
 
 @pytest.mark.parametrize("harm", ["cut", "twice", "changed", "quote", "field"])
-def test_a_feed_that_is_refused_is_refused_in_the_same_words(
+def test_a_refused_feed_gets_the_same_message(
     academy: Academy, harm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unmarked(academy, DAY, row(), IDA, *PEOPLE)
@@ -335,7 +333,7 @@ def test_a_feed_that_is_refused_is_refused_in_the_same_words(
         assert sparing.err == academy.run("plan", feed, "--as-of", NEXT).err
 
 
-def test_a_line_break_in_a_uid_hides_nobody(academy: Academy) -> None:
+def test_an_account_with_a_line_break_in_its_uid_is_not_skipped(academy: Academy) -> None:
     unmarked(academy, DAY, row(), IDA, *PEOPLE)
     with academy.sandbox.root() as root:
         own = {
@@ -354,7 +352,7 @@ def test_a_line_break_in_a_uid_hides_nobody(academy: Academy) -> None:
     assert same(academy, NEXT, feed)["changes"] == []
 
 
-def test_the_lock_is_kept_between_batches(academy: Academy) -> None:
+def test_each_chunk_calls_tick(academy: Academy) -> None:
     unmarked(academy, DAY, row(), IDA, *PEOPLE)
     ticks: list[int] = []
     gone_over(academy, academy.feed(row(), IDA, *PEOPLE, day=NEXT), NEXT, lambda: ticks.append(1))

@@ -113,7 +113,7 @@ def test_a_lock_by_a_host_that_is_ahead_is_in_force_at_once(loaded: Academy, clo
     assert not loaded.sandbox.accepts(loaded.dn("claire.dubreuil"), "Chosen-by-her-1")
 
 
-def test_a_small_difference_is_no_reason(loaded: Academy, clock_ahead: Shift) -> None:
+def test_a_small_difference_of_the_clocks_is_accepted(loaded: Academy, clock_ahead: Shift) -> None:
     with clock_ahead(timedelta(minutes=8)):
         assert loaded.run("nightly").code == 0
     loaded.edit("piactl.yaml", "any_date: true", "clock: {server_minutes: 7}\nany_date: true")
@@ -123,7 +123,7 @@ def test_a_small_difference_is_no_reason(loaded: Academy, clock_ahead: Shift) ->
 
 
 @pytest.mark.parametrize("days", [-8, 8])
-def test_a_feed_of_another_day_refuses_the_run(loaded: Academy, days: int) -> None:
+def test_a_feed_dated_too_far_from_today_refuses_the_run(loaded: Academy, days: int) -> None:
     feed = loaded.feed(row(debut="2020-09-01", prenom="Clara"), day=this_day(days))
     with loaded.nothing_written():
         plan = loaded.run("plan", feed)
@@ -160,7 +160,7 @@ def ahead(loaded: Academy) -> Academy:
     return loaded
 
 
-def test_a_rewind_makes_nights_welcome_again(ahead: Academy) -> None:
+def test_nights_run_again_after_a_rewind(ahead: Academy) -> None:
     wrong = ahead.run("runs", "list", "-o", "json").json[0]["run"]
     refused = ahead.run("nightly")
     assert refused.code == 4
@@ -208,7 +208,7 @@ def test_a_lost_record_after_a_rewind_does_not_bring_the_wrong_day_back(ahead: A
     assert ahead.run("nightly").code == 0
 
 
-def test_another_program_at_the_record_of_the_clock(loaded: Academy) -> None:
+def test_a_wrong_clock_entry_stops_changes_but_not_locks(loaded: Academy) -> None:
     """The content of the record is never read. An entry that takes no record stops changes of accounts, but
     not taking access away; the message says what to do."""
     dn = f"cn=clock,ou=attempts,{loaded.sandbox.state}"

@@ -204,7 +204,7 @@ CASES: dict[str, tuple[Callable[[Staff], None], Callable[[Staff], None]]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_refused_without_any_policy_until_a_return(staff: Staff, name: str) -> None:
+def test_shut_accounts_are_refused_under_any_policy_until_a_return(staff: Staff, name: str) -> None:
     shut, back = CASES[name]
     shut(staff)
     refused_in_any_case(staff)
@@ -212,7 +212,7 @@ def test_refused_without_any_policy_until_a_return(staff: Staff, name: str) -> N
     as_before(staff)
 
 
-def test_archived_and_back(staff: Staff) -> None:
+def test_an_archived_account_is_refused_until_a_return(staff: Staff) -> None:
     """A password that can still be set opens nothing. A lost telephone stays lost; a device in force is
     removed by the archival."""
     for night in (-2, -1):
@@ -250,7 +250,7 @@ def linked(academy: Academy, uid: str) -> list[str]:
 
 
 @pytest.mark.parametrize("shut", SHUT)
-def test_devices_do_not_open_it(staff: Staff, shut: str) -> None:
+def test_device_commands_do_not_open_a_shut_account(staff: Staff, shut: str) -> None:
     """A telephone is lost, found, given up, replaced: the device in force counts from the return on."""
     academy, back = staff.academy, "unlock" if shut == "locked" else "reopen"
     staff.run(*SHUT[shut], *WHY)
@@ -272,7 +272,7 @@ def test_devices_do_not_open_it(staff: Staff, shut: str) -> None:
 
 
 @pytest.mark.parametrize("shut", SHUT)
-def test_a_telephone_lost_while_it_is_shut_stays_lost(staff: Staff, shut: str) -> None:
+def test_a_device_suspended_on_a_shut_account_stays_suspended(staff: Staff, shut: str) -> None:
     staff.run(*SHUT[shut], *WHY)
     staff.run("otp", "suspend", IDA, *WHY)
     staff.run("account", "unlock" if shut == "locked" else "reopen", IDA, *WHY)
@@ -281,7 +281,7 @@ def test_a_telephone_lost_while_it_is_shut_stays_lost(staff: Staff, shut: str) -
     assert staff.lets_in() == {CLAIRE, f"{IDA}+code"}
 
 
-def test_what_is_said_of_it(staff: Staff) -> None:
+def test_commands_report_what_refuses_log_in(staff: Staff) -> None:
     for uid, shut in ((IDA, "lock"), (CLAIRE, "closure")):
         staff.run("account", "lock" if shut == "lock" else "close", uid, *WHY,
                   *(() if shut == "lock" else ("--until", day(30).isoformat())))  # fmt: skip
@@ -299,7 +299,7 @@ def test_what_is_said_of_it(staff: Staff) -> None:
     assert (view["login"], view["refused_by"]) == ("refused", "device")
 
 
-def test_a_position_lock_that_ended_waits_for_its_night(academy: Academy) -> None:
+def test_a_lock_by_position_that_ended_holds_until_the_next_night(academy: Academy) -> None:
     """Its dates allow log in, but the link does not until a night looks at it."""
     rows = [row(debut=day(-200).isoformat()), row(**post(-6, -1), position="suspension")]
     academy.night(day(-5).isoformat(), academy.feed(*rows, day=day(-5).isoformat()))
@@ -309,7 +309,7 @@ def test_a_position_lock_that_ended_waits_for_its_night(academy: Academy) -> Non
     assert academy.sandbox.accepts(academy.dn(CLAIRE), PASSWORD)
 
 
-def test_a_lock_that_ended_waits_for_its_night_and_why_says_so(staff: Staff) -> None:
+def test_why_explains_a_lock_that_ended_but_holds_until_the_night(staff: Staff) -> None:
     locked_to_yesterday(staff)
     [answer] = staff.run("why", CLAIRE, "login", "-o", "json").json["answers"]
     assert answer["yes"] is staff.accepts(CLAIRE) is False
@@ -318,7 +318,7 @@ def test_a_lock_that_ended_waits_for_its_night_and_why_says_so(staff: Staff) -> 
     assert cause["command"] == "piactl nightly"
 
 
-def test_made_closed_or_locked(academy: Academy) -> None:
+def test_an_account_created_locked_is_linked_to_no_device(academy: Academy) -> None:
     """An account that is locked from its first night on gets its link with the first write."""
     person = row(debut=day(-5).isoformat(), position="suspension")
     academy.twice(day(0).isoformat(), academy.feed(person, day=day(0).isoformat()))
@@ -328,7 +328,7 @@ def test_made_closed_or_locked(academy: Academy) -> None:
         assert not academy.sandbox.accepts(academy.dn(CLAIRE), PASSWORD)
 
 
-def test_adopted_closed_or_locked(academy: Academy) -> None:
+def test_accounts_adopted_closed_or_locked_are_linked_to_no_device(academy: Academy) -> None:
     for uid, number in ((CLAIRE, "1001"), (IDA, "1002")):
         values = {"objectClass": ["inetOrgPerson", "supannPerson"], "supannEmpId": number, "uid": uid}
         attributes = {"cn": uid, "sn": "Ancien", "mail": f"{uid}@ac-amiens.fr", "userPassword": PASSWORD}
@@ -358,7 +358,7 @@ def unlink(academy: Academy, uid: str) -> None:
     academy.change(uid, oathTOTPToken=[], objectClass=classes)
 
 
-def test_another_hand_that_unlinks_is_undone_by_the_night(staff: Staff) -> None:
+def test_the_night_restores_a_link_that_another_program_removed(staff: Staff) -> None:
     academy = staff.academy
     grace_over(staff)
     unlink(academy, CLAIRE)
@@ -366,7 +366,7 @@ def test_another_hand_that_unlinks_is_undone_by_the_night(staff: Staff) -> None:
     assert linked(academy, CLAIRE) == [no_device(academy, CLAIRE)]
 
 
-def test_an_archived_account_that_was_unlinked(staff: Staff) -> None:
+def test_the_archival_restores_a_link_that_another_program_removed(staff: Staff) -> None:
     academy = staff.academy
     feed(academy, -1, post(-300, -120))
     unlink(academy, CLAIRE)
@@ -390,7 +390,7 @@ def test_a_protected_account_is_held_and_the_administrator_links_it(staff: Staff
 # Undo
 
 
-def test_undo_opens_and_shuts_with_the_link(staff: Staff) -> None:
+def test_undo_removes_and_restores_the_link_to_no_device(staff: Staff) -> None:
     academy = staff.academy
     staff.run("account", "lock", IDA, *WHY)
     undone = staff.run("undo", "last", *WHY, "-o", "json").json
@@ -399,7 +399,7 @@ def test_undo_opens_and_shuts_with_the_link(staff: Staff) -> None:
     assert linked(academy, IDA) == [no_device(academy, IDA)]
 
 
-def test_undo_leads_to_the_device_of_today(staff: Staff) -> None:
+def test_undo_of_a_closure_links_the_current_device(staff: Staff) -> None:
     """The device before the closure is gone; another one was verified since."""
     academy = staff.academy
     staff.run(*SHUT["closed"], *WHY)
@@ -445,7 +445,7 @@ def standing(academy: Academy) -> tuple[Academy, str]:
     return academy, settings
 
 
-def test_a_server_without_the_overlay(standing: tuple[Academy, str]) -> None:
+def test_without_slapo_otp_only_the_dates_refuse_log_in(standing: tuple[Academy, str]) -> None:
     """As before, the dates refuse log in, and doctor says that nothing else does."""
     academy, _ = standing
     for uid in EVERYBODY:
@@ -465,7 +465,9 @@ def test_a_server_without_the_overlay(standing: tuple[Academy, str]) -> None:
 
 
 @pytest.mark.parametrize("fed", [True, False])
-def test_a_directory_that_stands(standing: tuple[Academy, str], fed: bool) -> None:
+def test_a_night_links_accounts_that_were_shut_without_a_link(
+    standing: tuple[Academy, str], fed: bool
+) -> None:
     """The next night links accounts that are closed or locked already, with a feed or without; its plan says
     why. The night after has nothing to do."""
     academy, settings = standing
@@ -494,7 +496,7 @@ def test_a_directory_that_stands(standing: tuple[Academy, str], fed: bool) -> No
     assert {account["outcome"] for account in undone["accounts"]} == {"kept"}
 
 
-def test_undoing_a_lock_of_before(standing: tuple[Academy, str]) -> None:
+def test_undoing_a_lock_removes_a_link_added_later(standing: tuple[Academy, str]) -> None:
     """The lock was made without a link, which a later night added."""
     academy, settings = standing
     [lock] = [run for run in academy.run("runs", "list", "-o", "json").json if "lock" in str(run)]
@@ -507,7 +509,7 @@ def test_undoing_a_lock_of_before(standing: tuple[Academy, str]) -> None:
     assert academy.sandbox.accepts(academy.dn(IDA), PASSWORD)
 
 
-def test_where_a_portal_asks_for_codes(staff: Staff) -> None:
+def test_with_codes_at_a_portal_only_shut_accounts_are_linked(staff: Staff) -> None:
     """The overlay refuses closed accounts there too; an account that is open is not linked."""
     academy = staff.academy
     academy.edit("policy.yaml", "otp: {enforced_by: directory}", "otp: {enforced_by: portal, issuer: Amiens}")

@@ -78,9 +78,7 @@ def test_failed_logins_are_no_difference(two: Pair) -> None:
     compared(two.academy)
 
 
-def test_what_replication_is_still_to_bring_is_counted_apart(
-    two: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_changes_not_yet_replicated_are_counted_apart(two: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both are providers; the second does not fetch what the first has got since then."""
     for academy in (two.second, two.academy):
         academy.sandbox.stop()

@@ -67,7 +67,7 @@ def followed(academy: Academy, command: str, *options: str, stdin: str = "") -> 
     assert ran.code == 0, ran
 
 
-def test_forgotten_password(claire: Academy) -> None:
+def test_why_leads_from_a_forgotten_password_to_a_new_one(claire: Academy) -> None:
     for attempt in ("Quatre chats gris", "quatre chats noirs"):
         assert not lets_in(claire, attempt)
     cause = cause_of(claire, "wrong-tries")
@@ -86,7 +86,7 @@ def test_forgotten_password(claire: Academy) -> None:
     assert {cause["kind"] for cause in explanation["causes"]} == {"device-none"}
 
 
-def test_my_code_does_not_work(claire: Academy) -> None:
+def test_why_finds_a_telephone_whose_clock_jumped(claire: Academy) -> None:
     """The clock of a telephone jumped by four minutes: the server cannot know, but wrong tries show it."""
     phone = verified(claire, CLAIRE)
     assert lets_in(claire, OWN + phone.code())
@@ -102,7 +102,7 @@ def test_my_code_does_not_work(claire: Academy) -> None:
     assert "ahead at its last good code, and is allowed to be" in causes["device-drift"]["text"]
 
 
-def test_my_telephone_is_lost(claire: Academy) -> None:
+def test_why_leads_from_a_lost_telephone_to_a_new_device(claire: Academy) -> None:
     phone = verified(claire, CLAIRE)
     assert claire.run("otp", "suspend", CLAIRE, "--reason", "perdu").code == 0
     assert not lets_in(claire, OWN + phone.code())
@@ -115,7 +115,7 @@ def test_my_telephone_is_lost(claire: Academy) -> None:
     assert lets_in(claire, OWN + new.code())
 
 
-def test_i_moved_and_see_no_iprof(academy: Academy) -> None:
+def test_why_explains_a_service_that_is_delayed_after_a_move(academy: Academy) -> None:
     """After a gap nothing bridges the delay of a mutation: until when, by which line, and what helps now."""
     old, new = post(-300, -10), post(-1, uai=MICHELIS)
     apply_rows(academy, old, new, before=1)
@@ -133,7 +133,7 @@ def test_i_moved_and_see_no_iprof(academy: Academy) -> None:
     assert "urn:mace:ac-amiens.fr:service:iprof" in academy.values(CLAIRE, "eduPersonEntitlement")
 
 
-def test_my_account_is_blocked(claire: Academy) -> None:
+def test_why_leads_from_a_blocked_account_to_the_unblocking(claire: Academy) -> None:
     for _ in range(5):
         assert not lets_in(claire, "nothing like it")
     assert not lets_in(claire, OWN)
@@ -145,7 +145,7 @@ def test_my_account_is_blocked(claire: Academy) -> None:
     assert answer(claire, "login")["yes"]
 
 
-def test_i_left_and_still_get_in(academy: Academy) -> None:
+def test_why_explains_log_in_during_the_grace(academy: Academy) -> None:
     """In grace this is intended, and `why` says until which day; an administrator can end it at once."""
     apply_rows(academy, post(-100, -10), before=40)
     apply_rows(academy, post(-100, -10))
@@ -159,7 +159,7 @@ def test_i_left_and_still_get_in(academy: Academy) -> None:
     assert not answer(academy, "login")["yes"]
 
 
-def test_i_left_long_ago_and_still_get_in(academy: Academy) -> None:
+def test_why_finds_an_end_that_another_program_moved(academy: Academy) -> None:
     """Another program opened the entry for longer than the rules allow, and no night was run since."""
     apply_rows(academy, post(-100, -40), before=60)
     academy.change(CLAIRE, pwdEndTime=["20991231230000Z"])

@@ -43,7 +43,7 @@ def mails(academy: Academy) -> list[str]:
     return sorted(entry["mail"][0].decode().partition("@")[0] for entry in academy.accounts().values())
 
 
-def test_the_plan_and_nothing_else(academy: Academy) -> None:
+def test_apply_makes_every_change_of_the_plan(academy: Academy) -> None:
     file = planned(academy)
     done = applied(academy, file, 0).json
     assert done["outcomes"] == {"applied": 3}
@@ -55,7 +55,7 @@ def test_a_plan_from_stdin(academy: Academy) -> None:
     assert applied(academy, "-", 0, stdin=text).json["outcomes"] == {"applied": 3}
 
 
-def test_another_hand_in_between_is_a_conflict_and_the_rest_goes_on(academy: Academy) -> None:
+def test_an_entry_changed_since_is_a_conflict_and_the_rest_is_applied(academy: Academy) -> None:
     file = planned(academy)
     with academy.sandbox.connect("administrator") as connection:
         connection.modify(
@@ -73,7 +73,7 @@ def test_another_hand_in_between_is_a_conflict_and_the_rest_goes_on(academy: Aca
     assert academy.stamps()[academy.dn("hugo.vasseur")] == hugo
 
 
-def test_attributes_that_another_program_changed_are_shown_beside_other_changes(academy: Academy) -> None:
+def test_drift_is_shown_beside_a_rename_of_the_same_account(academy: Academy) -> None:
     academy.night("2026-09-05", academy.feed(CLAIRE, HUGO, day="2026-09-05"))
     uid = academy.names()["1001"]
     academy.change(uid, pwdEndTime=["20300101000000Z"], description=["theirs"], piactlNextDue=["20300101"])
@@ -88,9 +88,7 @@ def test_attributes_that_another_program_changed_are_shown_beside_other_changes(
 
 
 @pytest.mark.parametrize("attribute", ["cn", "displayName", "supannRessourceEtat"])
-def test_an_attribute_that_another_program_deleted_is_named_beside_other_changes(
-    academy: Academy, attribute: str
-) -> None:
+def test_drift_of_one_attribute_is_named_beside_a_change_by_hr(academy: Academy, attribute: str) -> None:
     academy.night("2026-09-05", academy.feed(CLAIRE, HUGO, day="2026-09-05"))
     uid = academy.names()["1001"]
     before = academy.values(uid, attribute)
@@ -107,7 +105,7 @@ def test_an_attribute_that_another_program_deleted_is_named_beside_other_changes
     assert academy.values(uid, attribute) == before
 
 
-def test_the_same_plan_again(academy: Academy) -> None:
+def test_a_plan_applied_twice_writes_nothing_the_second_time(academy: Academy) -> None:
     file = planned(academy)
     applied(academy, file, 0)
     with academy.nothing_written():
@@ -116,7 +114,7 @@ def test_the_same_plan_again(academy: Academy) -> None:
     assert "already applied by run" in ran.err
 
 
-def test_the_same_plan_again_after_a_conflict(academy: Academy) -> None:
+def test_a_plan_applied_again_after_a_conflict_makes_only_the_rest(academy: Academy) -> None:
     """What was done is found unchanged; what was in conflict still is."""
     file = planned(academy)
     academy.change("hugo.vasseur", displayName=["Hugo V."])

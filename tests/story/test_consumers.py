@@ -345,13 +345,13 @@ def test_apache(site: Site) -> None:
         each_state(site, login, "iprof")
 
 
-def test_apache_by_the_right_itself(site: Site) -> None:
+def test_apache_checks_the_right_instead_of_the_group(site: Site) -> None:
     group = "Require ldap-group cn=service:iprof,ou=groupes,ou=ac-amiens,ou=education,o=gouv,c=fr"
     with apache(site, {group: "", "# Require ldap-filter": "Require ldap-filter"}) as login:
         each_state(site, login, "iprof")
 
 
-def test_the_cache_of_apache_lets_in_after_a_lock(site: Site) -> None:
+def test_with_its_cache_apache_lets_in_locked_accounts(site: Site) -> None:
     """This is why the example turns the cache off."""
     with apache(site, {"LDAPCacheEntries 0\n": "", "LDAPOpCacheEntries 0\n": ""}) as login:
         assert login("active.essai", PASSWORD)

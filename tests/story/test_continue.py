@@ -36,7 +36,7 @@ BAD = [b"", b"matricule;nom\n1;2\n", row(matricule="3001").encode() + b"\n"]
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_dates_and_the_good_source_go_on(two: Academy, bad: bytes) -> None:
+def test_a_night_goes_on_without_a_refused_source(two: Academy, bad: bytes) -> None:
     go_on(two, "agape")
     refused, good = feeds(two, bad)
     ran = two.night(NEXT, refused, good, code=6)
@@ -91,7 +91,7 @@ def test_an_unknown_file_is_named_and_not_read(two: Academy) -> None:
     assert "matches the `files` of no source" in alone.err
 
 
-def test_a_file_of_another_kind_beside_the_feeds_of_the_only_source(academy: Academy) -> None:
+def test_a_text_file_among_the_feeds_does_not_stop_the_night(academy: Academy) -> None:
     note = academy.folder / "LISEZMOI.txt"
     note.write_text("Déposer ici le fichier du jour.")
     for feeds in ((note, academy.feed(HUGO, day=DAY)), (note,)):
@@ -101,7 +101,7 @@ def test_a_file_of_another_kind_beside_the_feeds_of_the_only_source(academy: Aca
 
 
 @pytest.mark.parametrize("name", ["agape_2026.csv", "agappe-001.csv", "EPP-001.csv"])
-def test_a_file_that_is_nearly_a_sources_stops_the_night(two: Academy, name: str) -> None:
+def test_a_file_named_almost_like_a_feed_stops_the_night(two: Academy, name: str) -> None:
     slip = two.folder / name
     slip.write_text("x")
     good = two.feed(HUGO, day=NEXT, source="epp")
@@ -111,7 +111,7 @@ def test_a_file_that_is_nearly_a_sources_stops_the_night(two: Academy, name: str
     assert "Its name is nearly that of a feed of" in ran.err
 
 
-def test_the_sources_that_may_be_left_out_must_exist(two: Academy) -> None:
+def test_continue_must_name_existing_sources(two: Academy) -> None:
     go_on(two, "agap")
     ran = two.run("nightly", "--as-of", NEXT)
     assert ran.code == 10

@@ -66,7 +66,7 @@ def do(academy: Academy, *words: str) -> None:
     assert ran.code == 0, ran.err
 
 
-def test_from_password_alone_to_password_and_code(claire: Academy) -> None:
+def test_a_verified_device_makes_log_in_need_password_and_code(claire: Academy) -> None:
     phone = enrolled(claire, UID)
     assert lets_in(claire), "an unverified device changes nothing"
     assert verify(claire, UID, phone.code()).code == 0
@@ -107,7 +107,7 @@ def test_an_older_device_stays_until_the_new_one_is_verified(claire: Academy) ->
     assert not lets_in(claire)
 
 
-def test_a_lost_telephone(claire: Academy) -> None:
+def test_a_lost_device_is_refused_and_can_be_replaced(claire: Academy) -> None:
     lost = verified(claire, UID)
     do(claire, "suspend", UID)
     assert not lets_in(claire)
@@ -124,7 +124,7 @@ def test_a_lost_telephone(claire: Academy) -> None:
     assert lets_in(claire, new.code()), "it is in force already"
 
 
-def test_a_telephone_that_is_found_again(claire: Academy) -> None:
+def test_a_suspended_device_can_be_resumed(claire: Academy) -> None:
     phone = verified(claire, UID)
     do(claire, "suspend", UID)
     with claire.nothing_written():
@@ -136,7 +136,7 @@ def test_a_telephone_that_is_found_again(claire: Academy) -> None:
     assert not lets_in(claire)
 
 
-def test_back_to_the_password_alone(claire: Academy) -> None:
+def test_removing_the_device_returns_to_the_password_alone(claire: Academy) -> None:
     phone = verified(claire, UID)
     refused = claire.run("otp", "remove", UID, "--reason", "no telephone any more")
     assert refused.code == 1
@@ -151,7 +151,7 @@ def test_back_to_the_password_alone(claire: Academy) -> None:
         do(claire, "remove", UID, "--password-alone", "--administrator")
 
 
-def test_a_clock_that_ran_ahead(claire: Academy) -> None:
+def test_resync_accepts_a_device_whose_clock_is_ahead(claire: Academy) -> None:
     phone = verified(claire, UID)
     phone.ahead = 3000
     assert not lets_in(claire, phone.code())
@@ -169,7 +169,7 @@ def test_a_clock_that_ran_ahead(claire: Academy) -> None:
     assert "none of them is good again" in " ".join(back.err.split())
 
 
-def test_a_clock_that_is_behind_is_found_before_the_device_is_verified(claire: Academy) -> None:
+def test_resync_accepts_an_unverified_device_whose_clock_is_behind(claire: Academy) -> None:
     phone = enrolled(claire, UID, ahead=-3600)
     wrong = verify(claire, UID, phone.code())
     assert wrong.code == 1
@@ -183,7 +183,7 @@ def test_a_clock_that_is_behind_is_found_before_the_device_is_verified(claire: A
 
 
 @pytest.mark.parametrize("ahead", [2 * 3600 + 300, -2 * 3600 - 300])
-def test_a_clock_beyond_reach(claire: Academy, ahead: int) -> None:
+def test_resync_refuses_a_clock_that_is_too_wrong(claire: Academy, ahead: int) -> None:
     phone = enrolled(claire, UID, ahead=ahead)
     before = devices(claire)
     ran = resync(claire, UID, phone)
@@ -201,7 +201,7 @@ def test_two_codes_must_follow_each_other(claire: Academy) -> None:
     assert lets_in(claire, first), "what was refused is not used up"
 
 
-def test_the_device_follows_the_life_of_its_account(claire: Academy) -> None:
+def test_a_device_works_again_after_its_account_closed_and_reopened(claire: Academy) -> None:
     phone = verified(claire, UID)
     last = day(-5).isoformat()
     claire.night(last, claire.feed(post(-100, -39), day=last))
@@ -230,7 +230,7 @@ def test_a_suspended_device_stays_suspended_through_a_return(claire: Academy) ->
     assert lets_in(claire, code)
 
 
-def test_a_closed_account_gets_a_device_for_when_it_opens(claire: Academy) -> None:
+def test_a_device_of_a_closed_account_counts_when_it_reopens(claire: Academy) -> None:
     last, today = day(-5).isoformat(), day(0).isoformat()
     claire.night(last, claire.feed(post(-100, -39), day=last))
     phone = verified(claire, UID)
@@ -285,7 +285,7 @@ def test_an_account_whose_device_cannot_be_deleted_is_not_archived(claire: Acade
     assert devices(claire) == {}
 
 
-def test_where_the_portal_asks_devices_stand_unlinked(claire: Academy) -> None:
+def test_with_codes_at_a_portal_devices_are_not_linked(claire: Academy) -> None:
     claire.edit("policy.yaml", "otp: {enforced_by: directory}", "otp: {enforced_by: portal, issuer: Amiens}")
     phone = enrolled(claire, UID)
     assert verify(claire, UID, phone.code()).code == 0
@@ -299,7 +299,7 @@ def test_where_the_portal_asks_devices_stand_unlinked(claire: Academy) -> None:
     assert lets_in(claire)
 
 
-def test_a_portal_has_its_codes_checked(claire: Academy) -> None:
+def test_otp_check_verifies_codes_for_a_portal(claire: Academy) -> None:
     def check(code: str, *options: str) -> Ran:
         return claire.run("otp", "check", UID, *options, stdin=code + "\n")
 
@@ -352,7 +352,7 @@ def test_protected_accounts_are_out_of_the_desks_reach(claire: Academy) -> None:
     assert lets_in(claire, phone.at(last + 1))
 
 
-def test_the_rights_alone_keep_the_desk_away(claire: Academy) -> None:
+def test_the_server_itself_keeps_the_desk_from_protected_accounts(claire: Academy) -> None:
     """Whatever the command assumes, the server refuses."""
     phone = verified(claire, UID)
     configuration, _ = configuration_and_entry(claire)
@@ -395,7 +395,7 @@ def checked(configuration: Configuration, writer: Writer, entry: Entry, code: st
     return use_code(writer, encoding, keys, unreadable, entry, code, datetime.now(UTC))
 
 
-def test_a_code_at_eight_places_at_once_is_good_at_one(claire: Academy) -> None:
+def test_a_code_used_by_eight_threads_at_once_is_good_once(claire: Academy) -> None:
     phone = verified(claire, UID)
     configuration, entry = configuration_and_entry(claire)
     # read once, before the threads
@@ -418,7 +418,7 @@ def test_a_code_at_eight_places_at_once_is_good_at_one(claire: Academy) -> None:
 
 
 @pytest.mark.long
-def test_a_hundred_and_fifty_binds_at_once_with_one_right_code(claire: Academy) -> None:
+def test_150_concurrent_guesses_block_the_account(claire: Academy) -> None:
     """slapd counts failures after its check, so it checks 150 guesses although it should allow only five; it
     does not check later ones."""
     phone = verified(claire, UID)
@@ -438,7 +438,7 @@ def test_a_hundred_and_fifty_binds_at_once_with_one_right_code(claire: Academy) 
     assert not claire.sandbox.accepts(dn, PASSWORD + right), "blocked, and used up if it passed"
 
 
-def test_a_code_where_piactl_asks_for_it(claire: Academy) -> None:
+def test_a_code_checked_by_piactl_is_used_up_for_slapd_too(claire: Academy) -> None:
     def use(code: str) -> CodeOutcome:
         configuration, entry = configuration_and_entry(claire)
         with open_writer(configuration.settings.directory, "desk", read_password) as writer:
@@ -504,7 +504,9 @@ def begun(academy: Academy, action: str, before: str) -> Phone:
         *(("resume", "suspended", writes_left) for writes_left in range(2)),
     ],
 )
-def test_a_crash_after_so_many_writes(claire: Academy, action: str, before: str, writes_left: int) -> None:
+def test_a_device_command_that_crashed_midway_can_be_repeated(
+    claire: Academy, action: str, before: str, writes_left: int
+) -> None:
     phone = begun(claire, action, before)
     configuration = open_configuration(claire.sandbox.config)
     author = Author("t", "a test")

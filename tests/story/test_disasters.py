@@ -96,7 +96,9 @@ DAYS = pytest.mark.parametrize("day", [AUTUMN, RENTREE], ids=["autumn", "rentree
 
 @pytest.mark.parametrize("people", SIZES)
 @DAYS
-def test_every_column_at_every_size(tmp_path: Path, people: int, day: date) -> None:
+def test_a_feed_wrong_in_a_whole_column_is_stopped_at_every_size(
+    tmp_path: Path, people: int, day: date
+) -> None:
     """With -s the test prints what stops each wrong feed."""
     rehearsal = Rehearsal(tmp_path, write_register(tmp_path / "establishments.csv", people))
     agents, first, path = crowd(people, day), day - timedelta(days=1), tmp_path / "rh-1.csv"
@@ -159,7 +161,7 @@ def names(right: Callable[[Rows], Rows]) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("right", [as_it_is, four_on_leave], ids=lambda right: right.__name__)
-def test_by_the_command_on_a_real_server(academy: Academy, right: Callable[[Rows], Rows]) -> None:
+def test_nightly_stops_wrong_feeds_on_a_real_server(academy: Academy, right: Callable[[Rows], Rows]) -> None:
     people, day = 450, AUTUMN
     write_register(academy.sandbox.folder / "establishments.csv", people)
     agents = crowd(people, day)
@@ -186,7 +188,9 @@ def test_by_the_command_on_a_real_server(academy: Academy, right: Callable[[Rows
 @pytest.mark.parametrize("people", SIZES)
 @DAYS
 @pytest.mark.parametrize("right", [as_it_is, four_on_leave], ids=lambda right: right.__name__)
-def test_at_every_size(tmp_path: Path, people: int, day: date, right: Callable[[Rows], Rows]) -> None:
+def test_wrong_feeds_are_stopped_at_every_size(
+    tmp_path: Path, people: int, day: date, right: Callable[[Rows], Rows]
+) -> None:
     rehearsal = Rehearsal(tmp_path, write_register(tmp_path / "establishments.csv", people))
     agents, first, path = crowd(people, day), day - timedelta(days=1), tmp_path / "rh-1.csv"
     path.write_text(feed_text(right(agents.copy()), first), encoding="utf-8")
@@ -221,7 +225,7 @@ def leavers(rows: Rows, count: int, last: date, but: Collection[str | None]) -> 
         pytest.param(5_000, RENTREE, 300, 600, id="5000-rentree", marks=pytest.mark.long),
     ],
 )
-def test_how_many_may_leave_by_mistake(
+def test_guards_limit_how_many_people_leave_by_mistake(
     tmp_path: Path, people: int, day: date, in_a_night: int, in_a_week: int
 ) -> None:
     """One person more than docs/guards.md says stops a night; the allowed number every night, a week."""

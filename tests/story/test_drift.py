@@ -89,7 +89,7 @@ def test_what_takes_access_away_is_kept_three_days(begun: Academy) -> None:
     begun.quiet_night(DAYS[5])
 
 
-def test_what_the_rules_want_too_is_agreed(begun: Academy) -> None:
+def test_drift_that_the_rules_also_want_is_accepted(begun: Academy) -> None:
     """The base is renewed without a message; later changes are ordinary ones."""
     later = (row(nom_usage="Aubry"), PEOPLE[1])
     begun.change(CLAIRE, sn=["Aubry"], cn=["Claire Aubry"], displayName=["Claire Aubry"])
@@ -113,7 +113,7 @@ def test_a_value_that_is_lost_holds_the_account_until_the_feed(begun: Academy) -
     assert without_origin(begun) == before
 
 
-def test_entries_without_a_base_get_one_without_a_word(begun: Academy) -> None:
+def test_accounts_without_a_base_silently_get_one(begun: Academy) -> None:
     """This is as after an upgrade: the last run was by a version without bases."""
     bases = {uid: begun.values(uid, "piactlDigest") for uid in (CLAIRE, IDA)}
     for uid in bases:
@@ -125,7 +125,7 @@ def test_entries_without_a_base_get_one_without_a_word(begun: Academy) -> None:
     begun.quiet_night(DAYS[2], begun.feed(*PEOPLE, day=DAYS[2]))
 
 
-def test_another_matricule_holds_both_people(begun: Academy) -> None:
+def test_a_matricule_changed_by_another_program_moves_no_account(begun: Academy) -> None:
     begun.change(CLAIRE, supannEmpId=["4711"])
     other = row(matricule="4711", prenom="Zoé", nom_famille="Kern", date_naissance="1990-01-02")
     with begun.nothing_written():
@@ -179,7 +179,7 @@ def test_a_device_of_another_program_is_listed_first_and_removed(begun: Academy)
 WHY = ("--reason", "vu avec le secrétariat")
 
 
-def test_the_commands(begun: Academy) -> None:
+def test_drift_is_listed_shown_adopted_and_reverted_by_commands(begun: Academy) -> None:
     ours, theirs = f"{CLAIRE}@ac-amiens.fr", "leo.petit@ac-amiens.fr"
     begun.change(CLAIRE, mail=[theirs])
     end = begun.values(IDA, "pwdEndTime")
@@ -210,7 +210,7 @@ def test_the_commands(begun: Academy) -> None:
     begun.quiet_night(DAYS[1], begun.feed(*PEOPLE, day=DAYS[1]))
 
 
-def test_what_somebody_keeps_stays_until_its_day(begun: Academy) -> None:
+def test_drift_kept_by_an_override_stays_until_its_day(begun: Academy) -> None:
     begun.change(IDA, displayName=["Ida Roy (rectorat)"], pwdEndTime=["20260901000000Z"])
     day = ("--as-of", DAYS[0])
     assert begun.run("drift", "override", IDA, "--until", DAYS[9], *WHY, *day).code == 0

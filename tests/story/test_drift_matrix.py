@@ -167,7 +167,7 @@ def test_every_managed_attribute_has_a_class_and_a_row() -> None:
 
 
 @pytest.mark.parametrize("fed", [False, True], ids=["dates alone", "feed"])
-def test_what_another_program_changes_is_settled(academy: Academy, fed: bool) -> None:
+def test_drift_of_each_managed_attribute_is_handled_as_expected(academy: Academy, fed: bool) -> None:
     academy.allow_up_to(1000)
     settings = "unique_id: true\n  posix: {first: 70000, last: 99999, group: 500}"
     academy.edit("policy.yaml", "  retention: 30 ", f"  {settings}\n  retention: 30 ")

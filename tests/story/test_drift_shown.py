@@ -30,7 +30,7 @@ def services(view: object) -> set[str]:
     return {right["service"] for right in view["entitlements"]}  # type: ignore[index]
 
 
-def test_accounts_say_it_where_people_look(begun: Academy) -> None:
+def test_drift_is_shown_by_every_command_about_an_account(begun: Academy) -> None:
     """They show a lost assignment, an added and a removed right, and a private address."""
     before = begun.show(CLAIRE, DAYS[1])
     assert (before["drift"], before["held"]) == ([], False)
@@ -91,7 +91,7 @@ def test_accounts_say_it_where_people_look(begun: Academy) -> None:
     )
 
 
-def test_a_right_that_is_gone_has_its_name(begun: Academy) -> None:
+def test_a_removed_right_is_shown_by_its_name(begun: Academy) -> None:
     """Also if the rules no longer want it: its name is found among the services of the policy."""
     grant = ("exception", "grant", IDA, "--service", "siecle", "--uai", "0800009A", "--until", DAYS[1])
     assert begun.run(*grant, *WHY, "--as-of", DAYS[0]).code == 0
@@ -111,7 +111,7 @@ def test_a_right_that_is_gone_has_its_name(begun: Academy) -> None:
 WHY = ("--reason", "demande du chef d'établissement")
 
 
-def test_commands_go_by_drift_as_the_night_does(begun: Academy) -> None:
+def test_commands_treat_drift_as_the_night_does(begun: Academy) -> None:
     """A tightening stays for its days, an override until its last day, a name until a decision; a command
     also puts back what gives access, and lists it in its plan."""
     end, theirs = begun.values(IDA, "pwdEndTime"), ["20260901000000Z"]
@@ -139,7 +139,7 @@ def test_commands_go_by_drift_as_the_night_does(begun: Academy) -> None:
     assert begun.values(IDA, "displayName") == ["Ida Roy (rectorat)"]
 
 
-def test_of_an_account_that_is_held_only_a_lock_is_made(begun: Academy) -> None:
+def test_only_a_lock_is_possible_on_a_held_account(begun: Academy) -> None:
     before, rights = begun.show(CLAIRE, DAYS[1]), begun.values(CLAIRE, "eduPersonEntitlement")
     begun.change(CLAIRE, piactlAssignment=[NONSENSE])
     refused = begun.run(
@@ -158,7 +158,7 @@ def test_of_an_account_that_is_held_only_a_lock_is_made(begun: Academy) -> None:
     assert begun.show(CLAIRE, DAYS[1]) == before
 
 
-def test_a_base_that_is_gone_is_no_way_round(begun: Academy) -> None:
+def test_a_removed_or_forged_base_holds_the_account(begun: Academy) -> None:
     """Another program grants something and removes the base, or writes another one: then no night or command
     changes the account until somebody looks at it."""
     bases = [begun.values(uid, "piactlDigest") for uid in (CLAIRE, IDA)]

@@ -38,7 +38,7 @@ def state(academy: Academy, uid: str) -> str:
         "2028-01-31": "20280301230000Z",
     }.items(),
 )
-def test_the_directory_closes_at_the_end_of_a_civil_day(academy: Academy, fin: str, after: str) -> None:
+def test_the_grace_ends_at_midnight_of_a_civil_day(academy: Academy, fin: str, after: str) -> None:
     """A grace of 30 days ends at midnight in Paris, even if the clocks change that day."""
     academy.twice("2027-01-10", academy.feed(row(debut="2026-09-01", fin=fin), day="2027-01-10"))
     assert academy.values("claire.dubreuil", "pwdEndTime") == [after]
@@ -119,7 +119,7 @@ def test_a_damaged_entry_is_left_alone_and_named(academy: Academy, attribute: st
     assert attribute in ran.err
 
 
-def test_what_another_hand_changed_is_put_back(academy: Academy) -> None:
+def test_drift_of_rights_is_put_back_and_foreign_values_stay(academy: Academy) -> None:
     feed = academy.feed(row(), day=DAY)
     academy.night(DAY, feed)
     right = academy.values("claire.dubreuil", "eduPersonEntitlement")
@@ -136,7 +136,7 @@ def test_what_another_hand_changed_is_put_back(academy: Academy) -> None:
     assert academy.values("claire.dubreuil", "telephoneNumber") == ["0322000000"], "not piactl's to manage"
 
 
-def test_two_accounts_of_one_matricule_are_held(academy: Academy) -> None:
+def test_a_second_account_of_a_matricule_is_refused_or_held(academy: Academy) -> None:
     academy.night(DAY, academy.feed(row(), HUGO, day=DAY))
     double = {
         name: values
@@ -182,7 +182,7 @@ def test_a_profile_taken_out_of_the_policy_holds_those_it_made(academy: Academy)
     assert academy.names()["1004"] == "yse.dubreuil"
 
 
-def test_a_new_key_takes_over_while_the_old_one_still_verifies(academy: Academy) -> None:
+def test_a_return_is_recognised_by_a_digest_under_the_old_key(academy: Academy) -> None:
     gone = row(
         matricule="1005",
         prenom="Léo",
@@ -205,7 +205,7 @@ def test_a_new_key_takes_over_while_the_old_one_still_verifies(academy: Academy)
     assert academy.values("leo.petit", "mail") == ["leo.petit@ac-amiens.fr"]
 
 
-def test_those_who_lose_come_first(make_academy: Callable[..., Academy]) -> None:
+def test_a_plan_lists_losses_before_new_accounts(make_academy: Callable[..., Academy]) -> None:
     academy = make_academy()
     leaving = [
         row(

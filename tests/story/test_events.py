@@ -77,7 +77,7 @@ def test_other_forms_have_one_row_for_each_event(school: Academy) -> None:
     assert school.run("events", "--follow", "-o", "json").code == 2
 
 
-def test_a_change_that_was_not_made_is_no_event(school: Academy) -> None:
+def test_passwords_dry_runs_and_empty_nights_make_no_event(school: Academy) -> None:
     last = events_of(school)[-1]["id"]
     uid = events_of(school)[0]["uid"]
     file = school.folder / "passwords"
@@ -149,7 +149,7 @@ def test_a_cursor_of_another_journal_is_refused(school: Academy) -> None:
     assert school.run("events", "--since", "yesterday").code == 2
 
 
-def test_following_prints_what_comes_over_a_rotation(school: Academy) -> None:
+def test_follow_prints_new_events_across_a_journal_rotation(school: Academy) -> None:
     every = events_of(school)
     words = school.words("events", "--since", every[4]["id"], "--follow")
     with subprocess.Popen(

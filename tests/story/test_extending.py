@@ -44,7 +44,7 @@ def shown(academy: Academy, uid: str, day: str = DAY) -> Any:
     return academy.show(uid, day)
 
 
-def test_contracts_that_go_on(academy: Academy) -> None:
+def test_contracts_are_extended_until_hr_confirms_them(academy: Academy) -> None:
     academy.night("2026-06-01", feed(academy, "2026-06-01"))
     for day in ("2026-08-01", DAY):
         academy.night(day, feed(academy, day))
@@ -98,7 +98,7 @@ def test_contracts_that_go_on(academy: Academy) -> None:
     academy.quiet_night("2026-09-07", feed(academy, "2026-09-07", m11="2027-08-31"))
 
 
-def test_accounts_with_a_sponsor(academy: Academy) -> None:
+def test_sponsored_accounts_have_a_maximum_term_and_need_a_sponsor(academy: Academy) -> None:
     academy.night(DAY, feed(academy, DAY))
     academy.edit("policy.yaml", "  retention: 30", "  sponsored_days: 60\n  retention: 30")
     person = ("--family-name", "Aubert", "--given-name", "Lou", "--uai", MICHELIS, "--function", "ENS")

@@ -139,7 +139,7 @@ def everything(academy: Academy) -> dict[str, list[bytes]]:
     return {dn: entry["entryCSN"] for dn, entry in academy.sandbox.entries("o=gouv,c=fr").items()}
 
 
-def test_a_run_whose_server_is_lost_ends_and_writes_nothing_at_the_next_server(
+def test_a_run_that_loses_its_server_writes_nothing_to_the_next_one(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     academy, second = pair.academy, pair.second
@@ -179,9 +179,7 @@ def test_a_run_whose_server_is_lost_ends_and_writes_nothing_at_the_next_server(
     assert holders(academy) in (PEOPLE - 11, PEOPLE - 12), "nothing had been written at the first server"
 
 
-def test_what_a_fail_over_between_two_nights_loses_is_made_again(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_writes_lost_in_a_failover_are_made_again(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first server is lost before the second one gets what the night wrote."""
     academy, second = pair.academy, pair.second
     pair.name_first(academy.sandbox.uri)
@@ -201,7 +199,7 @@ def test_what_a_fail_over_between_two_nights_loses_is_made_again(
     assert holders(second) == PEOPLE - LEAVERS
 
 
-def test_marks_are_void_at_another_server_though_it_has_the_very_same_entries(
+def test_marks_are_void_on_another_server_with_the_same_entries(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     academy = pair.academy
@@ -237,7 +235,7 @@ def test_marks_are_void_in_a_directory_that_was_restored(academy: Academy, tmp_p
         "password reset claire.dubreuil --without-check --out FILE",
     ],
 )
-def test_a_command_whose_server_is_lost_writes_nothing_at_the_next_server(
+def test_a_command_that_loses_its_server_writes_nothing_to_the_next(
     pair: Pair, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     academy, second = pair.academy, pair.second

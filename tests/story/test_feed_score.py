@@ -82,7 +82,7 @@ def test_what_became_of_the_rows_of_each_night(academy: Academy) -> None:
     )
 
 
-def test_the_score_can_be_sent(academy: Academy) -> None:
+def test_score_tables_name_no_person(academy: Academy) -> None:
     """The tables for HR name no person; months and sources restrict what they show."""
     three_nights(academy)
     sent = academy.run("feed", "score", "--as-of", "2026-10-20", "-o", "csv")
@@ -104,7 +104,7 @@ def test_the_score_can_be_sent(academy: Academy) -> None:
     assert (wrong.code, "no source" in wrong.err) == (2, True), wrong.err
 
 
-def test_refused_nights_are_a_figure_of_their_own(academy: Academy) -> None:
+def test_refused_nights_are_counted_apart(academy: Academy) -> None:
     academy.allow_up_to(2, "deactivate", "revoke")
     academy.night("2026-10-01", academy.feed(*FIRST, day="2026-10-01"))
     cut = academy.feed(*FIRST, day="2026-10-02")

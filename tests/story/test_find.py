@@ -105,7 +105,7 @@ def test_columns_of_the_other_lists(staff: Academy) -> None:
     assert staff.run("match", "list", "--columns", "given_name").code == 2
 
 
-def test_a_uai_has_the_name_of_its_establishment_where_a_person_reads(staff: Academy) -> None:
+def test_texts_show_the_establishment_name_beside_its_uai(staff: Academy) -> None:
     named = f"{THUILLIER} (Lycée Louis Thuillier)"
     for words in (["account", "show", "zoe.verdelot"], ["why", "zoe.verdelot", "iprof"]):
         text = staff.run(*words, "--as-of", DAY).out
@@ -120,7 +120,7 @@ def test_a_uai_has_the_name_of_its_establishment_where_a_person_reads(staff: Aca
 
 
 @pytest.mark.parametrize("word", ["wlodarczyk", "...", "*"])
-def test_nobody(staff: Academy, word: str) -> None:
+def test_find_reports_that_nobody_has_the_name(staff: Academy, word: str) -> None:
     ran = staff.run("account", "find", word, "--as-of", DAY)
     assert ran.code == 9
     assert "nobody has this name" in ran.err
@@ -134,7 +134,7 @@ def test_did_you_mean(staff: Academy, name: str) -> None:
     assert "did you mean" not in staff.run("account", "show", "nobody.atall").err
 
 
-def test_by_what_they_are(academy: Academy) -> None:
+def test_accounts_are_listed_by_lock_sponsor_service_and_last_login(academy: Academy) -> None:
     today = civil_today("Europe/Paris")
 
     def listed(*words: str, code: int = 0, verb: tuple[str, ...] = ("list",)) -> Any:

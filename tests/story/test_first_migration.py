@@ -243,7 +243,7 @@ def test_refused_where_there_is_nothing_to_make(academy: Academy) -> None:
     refused(academy, plan, "makes no account")
 
 
-def test_a_night_without_feeds_before_is_no_hindrance(academy: Academy) -> None:
+def test_an_earlier_night_without_feeds_does_not_prevent_a_load(academy: Academy) -> None:
     academy.night(DAY)
     feed, plan = planned(academy, *crowd(3))
     loaded(academy, written(academy, plan))
@@ -254,7 +254,7 @@ def test_a_night_without_feeds_before_is_no_hindrance(academy: Academy) -> None:
 # What can go wrong
 
 
-def test_an_ldif_that_was_not_loaded_can_no_longer_be(academy: Academy) -> None:
+def test_an_ldif_cannot_be_loaded_after_its_plan_was_applied(academy: Academy) -> None:
     feed, plan = planned(academy, *crowd(60))
     ldif = written(academy, plan)
     ran = academy.run("apply", plan)
@@ -285,7 +285,7 @@ def test_a_second_file_replaces_one_that_was_not_loaded(academy: Academy) -> Non
     assert outcomes(academy) == ["failed"] * 3 + ["applied"] * 3
 
 
-def test_support_does_not_account_for_a_load(academy: Academy) -> None:
+def test_help_desk_commands_do_not_read_back_a_load(academy: Academy) -> None:
     """It takes no lock, and the file may still be loaded later."""
     feed, plan = planned(academy, *crowd(3))
     ldif = written(academy, plan)
@@ -301,7 +301,7 @@ def test_support_does_not_account_for_a_load(academy: Academy) -> None:
 
 
 @pytest.mark.parametrize("entries", [1, 4])
-def test_what_is_missing_of_a_load_in_part_is_planned_anew(academy: Academy, entries: int) -> None:
+def test_accounts_missing_after_a_partial_load_are_planned_again(academy: Academy, entries: int) -> None:
     """slapadd was interrupted: the first entries are there, but not piactl's memory of the feed."""
     feed, plan = planned(academy, *crowd(60))
     ldif = written(academy, plan)
@@ -322,7 +322,7 @@ def test_what_is_missing_of_a_load_in_part_is_planned_anew(academy: Academy, ent
     academy.quiet_night(DAY, feed)
 
 
-def test_an_account_missing_among_loaded_ones_is_made_by_the_same_feed(academy: Academy) -> None:
+def test_the_same_feed_makes_an_account_that_the_load_skipped(academy: Academy) -> None:
     """slapadd -c goes on after an error, so piactl's memory of the feed is loaded too."""
     feed, plan = planned(academy, *crowd(5))
     ldif = written(academy, plan)
@@ -337,7 +337,7 @@ def test_an_account_missing_among_loaded_ones_is_made_by_the_same_feed(academy: 
     assert "louise.vaubanaac" in academy.names().values()
 
 
-def test_loaded_twice(academy: Academy) -> None:
+def test_an_ldif_cannot_be_loaded_twice(academy: Academy) -> None:
     feed, plan = planned(academy, *crowd(60))
     ldif = written(academy, plan)
     loaded(academy, ldif)
@@ -360,7 +360,7 @@ def test_an_account_changed_before_it_is_read_back_is_a_conflict(academy: Academ
     assert academy.values("louise.vaubanaaa", "sn") == ["Vaubanaaa"]
 
 
-def test_killed_before_the_file_is_whole(academy: Academy) -> None:
+def test_a_kill_before_the_ldif_is_complete_leaves_no_file(academy: Academy) -> None:
     feed, plan = planned(academy, *crowd(3))
     ldif = academy.folder / "accounts.ldif"
     kill = "import os, signal; import piactl.flows.apply.offline_load as o; "
@@ -379,7 +379,7 @@ def test_killed_before_the_file_is_whole(academy: Academy) -> None:
     assert academy.run("journal", "verify").code == 0
 
 
-def test_a_disk_that_refuses_the_file_leaves_nothing(academy: Academy) -> None:
+def test_an_ldif_that_cannot_be_written_leaves_nothing_in_doubt(academy: Academy) -> None:
     feed, plan = planned(academy, *crowd(3))
     ldif = academy.folder / "missing" / "accounts.ldif"
     ran = academy.run("apply", plan, "--ldif", ldif)
@@ -411,7 +411,7 @@ def test_a_signal_stops_it_before_the_file_is_whole(academy: Academy) -> None:
 # Undo, doctor, several hosts
 
 
-def test_undo_of_a_loaded_run_is_that_of_any_run(make_academy: Any) -> None:
+def test_a_loaded_run_is_undone_like_any_run(make_academy: Any) -> None:
     offline, online = make_academy(), make_academy()
     feed, plan = planned(offline, *crowd(3))
     ldif = written(offline, plan)
@@ -435,14 +435,14 @@ def test_undo_of_a_loaded_run_is_that_of_any_run(make_academy: Any) -> None:
     assert states[0] == states[1]
 
 
-def test_doctor_says_that_a_file_waits(academy: Academy) -> None:
+def test_doctor_reports_an_ldif_that_was_not_read_back(academy: Academy) -> None:
     _, plan = planned(academy, *crowd(3))
     written(academy, plan)
     text = academy.run("doctor").out
     assert "wrote an LDIF that no run has read back" in text
 
 
-def test_another_host_leaves_the_reading_back_to_the_first(
+def test_another_host_does_not_read_back_a_loaded_ldif(
     academy: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     feed, plan = planned(academy, *crowd(3))
@@ -461,7 +461,7 @@ def test_another_host_leaves_the_reading_back_to_the_first(
     assert record(academy, ldif)["status"] == "done"
 
 
-def test_another_host_ends_a_file_that_was_not_loaded(
+def test_another_host_marks_an_unloaded_ldif_as_failed(
     academy: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     feed, plan = planned(academy, *crowd(3))
@@ -483,7 +483,7 @@ def test_another_host_ends_a_file_that_was_not_loaded(
 
 
 @pytest.mark.long
-def test_three_thousand(academy: Academy) -> None:
+def test_three_thousand_accounts_are_loaded_within_30_seconds(academy: Academy) -> None:
     feed, plan = planned(academy, *crowd(3000))
     ldif = written(academy, plan)
     started = time.monotonic()

@@ -15,7 +15,7 @@ APPROVALS = "\napprovals:\n  required: [{kind: create, more_than: 1}]\n"
 PEOPLE = (row(), row(matricule="1002", prenom="Hugo", nom_famille="Caron", fonction="DIR", uai=MICHELIS))
 
 
-def test_another_person_approves_it_and_the_groups_are_loaded_with_the_accounts(
+def test_an_approved_migration_loads_groups_with_the_accounts(
     academy: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     policy = grouped(academy).sandbox.folder / "policy.yaml"

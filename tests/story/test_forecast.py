@@ -76,7 +76,7 @@ def kinds(rows: list[dict[str, Any]]) -> set[str]:
     return {change["kind"] for change in rows}
 
 
-def test_a_population(academy: Academy) -> None:
+def test_the_forecast_for_a_population_equals_its_nights(academy: Academy) -> None:
     made = [sys.executable, "examples/make_feeds.py", "--people", "250", "--seed", "11"]
     made += ["--today", "2026-11-24", "--out", str(academy.folder / "feeds")]
     subprocess.run(made, cwd=TOP, check=True, capture_output=True, timeout=60)
@@ -89,7 +89,7 @@ def test_a_population(academy: Academy) -> None:
     assert kinds(forecast) >= {"revoke", "deactivate"}
 
 
-def test_everything_that_a_date_can_do(academy: Academy) -> None:
+def test_the_forecast_covers_every_change_that_a_date_causes(academy: Academy) -> None:
     """People in waiting with the same name, returns from the archive, leaves, a death, a lock, an exception
     and a change by hand that end, a protected account, an archival that waits for an absence."""
     gone = {"debut": "2025-09-01", "fin": "2026-06-30"}
@@ -151,7 +151,7 @@ def strict(academy: Academy) -> None:
     academy.edit("policy.yaml", usual, "  deactivate: {max: 2, share: 0.01}\n  archive: ")
 
 
-def test_where_a_guard_stops(academy: Academy) -> None:
+def test_the_forecast_names_the_guards_that_stop_a_night(academy: Academy) -> None:
     strict(academy)
     rows = [*crowd(6, fin="2027-01-10", debut="2026-09-01"), row(debut="2020-09-01")]
     academy.night("2027-01-05", academy.feed(*rows, day="2027-01-05"))
@@ -178,7 +178,7 @@ def test_a_guard_is_reported_with_its_numbers(academy: Academy) -> None:
     ]
 
 
-def test_another_policy_is_seen_and_said(academy: Academy) -> None:
+def test_the_forecast_applies_a_changed_policy_on_its_first_night(academy: Academy) -> None:
     """The first night of the forecast then looks at everything, as the real night will."""
     academy.night("2026-10-01", academy.feed(*crowd(4), row(fin="2026-10-20"), day="2026-10-01"))
     academy.edit("policy.yaml", "Annuaire académique, profiles: all", "Annuaire, profiles: [direction]")
@@ -188,7 +188,7 @@ def test_another_policy_is_seen_and_said(academy: Academy) -> None:
     assert {change["date"] for change in forecast} == {"2026-10-02", "2026-10-21"}
 
 
-def test_the_first_night_says_that_the_policy_is_another(academy: Academy) -> None:
+def test_the_forecast_reports_a_changed_policy(academy: Academy) -> None:
     academy.night("2026-10-01", academy.feed(row(), day="2026-10-01"))
     quiet = academy.run("forecast", "--as-of", "2026-10-02", "-o", "table")
     assert (quiet.out, quiet.code) == ("", 0)
@@ -260,7 +260,7 @@ def test_leavers_for_a_mail_merge(leaving: Academy) -> None:
         assert ("yann.le-goff: its private address changed on 2026-09-25" in ran.err) is not shown, ran.err
 
 
-def test_departures_leave_out_who_only_moves(leaving: Academy) -> None:
+def test_departures_leave_out_people_who_only_move(leaving: Academy) -> None:
     words = ["forecast", "--leavers", "30", "--as-of", "2026-10-01", "--departures", "-o", "json"]
     assert [leaver["uid"] for leaver in leaving.run(*words).json] == ["odile.fayard", "yann.le-goff"]
     columns = "civilite,given_name,family_name,functions,establishment_names,grace_ends"
@@ -294,13 +294,13 @@ def test_departures_leave_out_who_only_moves(leaving: Academy) -> None:
         (("--leavers", "30", "--columns", "private_mail"), "private_mail: is not a column"),
     ],
 )
-def test_wrong_words(leaving: Academy, words: tuple[str, ...], message: str) -> None:
+def test_invalid_options_are_refused(leaving: Academy, words: tuple[str, ...], message: str) -> None:
     ran = leaving.run("forecast", "--as-of", "2026-10-01", *words)
     assert (ran.code, ran.out) == (2, "")
     assert message in ran.err
 
 
-def test_a_day_before_the_last_night(leaving: Academy) -> None:
+def test_a_forecast_from_a_past_day_begins_later(leaving: Academy) -> None:
     ran = leaving.run("forecast", "--as-of", "2026-09-20", "--until", "2026-10-10", "-o", "ndjson")
     assert ran.code == 0
     assert "the forecast begins on" in ran.err

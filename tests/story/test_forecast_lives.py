@@ -153,7 +153,7 @@ def compare(
 
 
 @pytest.mark.parametrize("otp", [True, False])
-def test_random_lives(configuration: Configuration, otp: bool) -> None:
+def test_the_forecast_of_random_lives_equals_full_nights(configuration: Configuration, otp: bool) -> None:
     dated_changes = compare(configuration, 25, 150, everybody=True, otp=otp)
     assert len(dated_changes) > 150
     assert {change.kind.value for _, change in dated_changes} >= {
@@ -161,14 +161,16 @@ def test_random_lives(configuration: Configuration, otp: bool) -> None:
     }  # fmt: skip
 
 
-def test_nothing_is_due_between_the_leaps(configuration: Configuration) -> None:
+def test_the_forecast_of_random_lives_equals_nights_without_feeds(configuration: Configuration) -> None:
     """The same comparison with nights on every day that look only at what is due."""
     assert compare(configuration, 20, 60, everybody=False)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("everybody", [True, False])
-def test_many_random_lives(configuration: Configuration, everybody: bool) -> None:
+def test_the_forecast_of_many_random_lives_equals_the_nights(
+    configuration: Configuration, everybody: bool
+) -> None:
     assert len(compare(configuration, 150, 330, everybody=everybody)) > 1500
 
 

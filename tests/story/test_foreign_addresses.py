@@ -50,7 +50,7 @@ def addresses(plan: Any) -> list[tuple[str, str, str]]:
 
 
 @HANDS
-def test_it_enters_the_ledger_at_once_and_is_reported_every_night(academy: Academy, hand: Hand) -> None:
+def test_a_foreign_address_is_reserved_at_once_and_always_reported(academy: Academy, hand: Hand) -> None:
     academy.night(DAYS[0], feed(academy, DAYS[0]))
     hand(academy)
     before = stands(academy)
@@ -70,7 +70,7 @@ def test_it_enters_the_ledger_at_once_and_is_reported_every_night(academy: Acade
 
 
 @HANDS
-def test_a_newcomer_of_the_same_night_does_not_get_it(academy: Academy, hand: Hand) -> None:
+def test_a_newcomer_of_the_same_night_gets_no_foreign_address(academy: Academy, hand: Hand) -> None:
     academy.night(DAYS[0], feed(academy, DAYS[0]))
     hand(academy)
     academy.twice(DAYS[1], feed(academy, DAYS[1], LEO))
@@ -78,7 +78,7 @@ def test_a_newcomer_of_the_same_night_does_not_get_it(academy: Academy, hand: Ha
 
 
 @HANDS
-def test_a_newcomer_of_a_night_without_a_feed_does_not_get_it(academy: Academy, hand: Hand) -> None:
+def test_a_newcomer_of_a_night_without_a_feed_gets_no_foreign_address(academy: Academy, hand: Hand) -> None:
     """That night looks at people who are due and at what was written since the last run."""
     waits = LEO.replace("2026-09-01", "2026-09-25")
     academy.night(DAYS[0], feed(academy, DAYS[0], waits))
@@ -90,7 +90,7 @@ def test_a_newcomer_of_a_night_without_a_feed_does_not_get_it(academy: Academy, 
 
 
 @HANDS
-def test_an_account_made_by_hand_does_not_get_it(academy: Academy, hand: Hand) -> None:
+def test_an_account_made_by_hand_gets_no_foreign_address(academy: Academy, hand: Hand) -> None:
     academy.night(DAYS[0], feed(academy, DAYS[0]))
     hand(academy)
     words = ["--family-name", "Petit", "--given-name", "Léo", "--uai", "0800009A", "--function", "ENS"]
@@ -100,9 +100,7 @@ def test_an_account_made_by_hand_does_not_get_it(academy: Academy, hand: Hand) -
 
 
 @HANDS
-def test_one_that_is_taken_away_again_is_no_longer_reported_and_never_given(
-    academy: Academy, hand: Hand
-) -> None:
+def test_a_foreign_address_that_was_removed_again_stays_reserved(academy: Academy, hand: Hand) -> None:
     academy.night(DAYS[0], feed(academy, DAYS[0]))
     hand(academy)
     academy.night(DAYS[1], feed(academy, DAYS[1]))
@@ -116,7 +114,7 @@ def test_one_that_is_taken_away_again_is_no_longer_reported_and_never_given(
 
 
 @HANDS
-def test_it_is_the_same_with_marks_and_in_batches(academy: Academy, hand: Hand) -> None:
+def test_foreign_addresses_make_the_same_plan_with_marks_and_batches(academy: Academy, hand: Hand) -> None:
     academy.night(DAYS[0], feed(academy, DAYS[0]))
     hand(academy)
     tonight = feed(academy, DAYS[1], LEO)
@@ -129,7 +127,7 @@ def test_it_is_the_same_with_marks_and_in_batches(academy: Academy, hand: Hand) 
 
 
 @HANDS
-def test_it_goes_with_what_else_changes(academy: Academy, hand: Hand) -> None:
+def test_a_foreign_address_stays_when_the_name_changes(academy: Academy, hand: Hand) -> None:
     academy.night(DAYS[0], feed(academy, DAYS[0]))
     hand(academy)
     academy.twice(DAYS[1], academy.feed(row(nom_usage="Aubry"), IDA, day=DAYS[1]))
@@ -140,9 +138,7 @@ def test_it_goes_with_what_else_changes(academy: Academy, hand: Hand) -> None:
 
 
 @HANDS
-def test_the_account_of_somebody_who_is_held_is_left_and_the_name_is_taken(
-    academy: Academy, hand: Hand
-) -> None:
+def test_a_foreign_address_on_a_held_account_is_given_to_nobody_else(academy: Academy, hand: Hand) -> None:
     academy.night(DAYS[0], feed(academy, DAYS[0]))
     hand(academy)
     wrong = academy.feed(row(debut="2026-09-31"), IDA, LEO, day=DAYS[1])
@@ -154,7 +150,7 @@ def test_the_account_of_somebody_who_is_held_is_left_and_the_name_is_taken(
 
 
 @HANDS
-def test_a_protected_account_is_left_and_the_name_is_taken(academy: Academy, hand: Hand) -> None:
+def test_a_foreign_address_on_a_protected_account_is_given_to_nobody(academy: Academy, hand: Hand) -> None:
     academy.night(DAYS[0], feed(academy, DAYS[0]))
     academy.change(CLAIRE, piactlProtected=["TRUE"])
     hand(academy)
@@ -163,7 +159,7 @@ def test_a_protected_account_is_left_and_the_name_is_taken(academy: Academy, han
 
 
 @HANDS
-def test_it_is_kept_for_ever_where_the_account_is_archived_that_night(academy: Academy, hand: Hand) -> None:
+def test_a_foreign_address_stays_reserved_after_archival(academy: Academy, hand: Hand) -> None:
     gone = row(debut="2026-01-01", fin="2026-03-31")
     academy.night("2026-01-05", academy.feed(gone, IDA, day="2026-01-05"))
     hand(academy)
@@ -175,7 +171,7 @@ def test_it_is_kept_for_ever_where_the_account_is_archived_that_night(academy: A
     assert academy.names()["1003"] == "leo.petit1"
 
 
-def test_a_name_on_a_tombstone_is_taken_with_marks_too(academy: Academy) -> None:
+def test_an_address_on_an_archived_account_is_taken_with_marks_too(academy: Academy) -> None:
     gone = row(debut="2026-01-01", fin="2026-03-31")
     academy.night("2026-01-05", academy.feed(gone, IDA, day="2026-01-05"))
     academy.nights("2026-07-15")
@@ -198,7 +194,7 @@ def test_an_address_that_was_taken_away_is_put_back(academy: Academy) -> None:
     assert stands(academy) == ([OURS], [])
 
 
-def test_of_several_addresses_the_one_of_the_name_is_put_back(academy: Academy) -> None:
+def test_of_several_removed_addresses_that_of_the_name_is_put_back(academy: Academy) -> None:
     academy.night(DAYS[0], feed(academy, DAYS[0]))
     ran = academy.night(DAYS[1], academy.feed(row(nom_usage="Aubry"), IDA, day=DAYS[1]))
     assert academy.run("undo", ran.json["run"], "--reason", "erreur", "--as-of", DAYS[1]).code == 0
@@ -208,7 +204,7 @@ def test_of_several_addresses_the_one_of_the_name_is_put_back(academy: Academy) 
     assert stands(academy) == ([OURS], [])
 
 
-def test_an_address_that_was_taken_away_and_a_new_name_in_one_night(academy: Academy) -> None:
+def test_a_removed_address_becomes_an_alias_under_a_new_name(academy: Academy) -> None:
     academy.night(DAYS[0], feed(academy, DAYS[0]))
     academy.change(CLAIRE, mail=[])
     academy.twice(DAYS[1], academy.feed(row(nom_usage="Aubry"), IDA, day=DAYS[1]))
@@ -246,7 +242,7 @@ def test_a_name_of_another_account_is_reported_and_stops_nothing(academy: Academ
     assert academy.twice(DAYS[3], later_feed).json["outcomes"] == {"applied": 1}
 
 
-def test_one_name_on_two_accounts_enters_the_ledger_of_the_first(academy: Academy) -> None:
+def test_a_foreign_address_on_two_accounts_belongs_to_the_first(academy: Academy) -> None:
     academy.night(DAYS[0], feed(academy, DAYS[0]))
     academy.change(CLAIRE, piactlAlias=[THEIRS])
     academy.change("ida.roy", piactlAlias=[THEIRS])
@@ -259,14 +255,14 @@ def test_one_name_on_two_accounts_enters_the_ledger_of_the_first(academy: Academ
     assert THEIRS in academy.values(CLAIRE, "piactlIdentifier")
 
 
-def test_a_lock_does_not_wait_for_a_decision(academy: Academy) -> None:
+def test_an_account_with_undecided_addresses_can_be_locked(academy: Academy) -> None:
     academy.night(DAYS[0], feed(academy, DAYS[0]))
     academy.change(CLAIRE, mail=[], piactlAlias=["ida.roy@ac-amiens.fr"])
     words = ["--reason", "vol", "--as-of", DAYS[0]]
     assert academy.run("account", "lock", CLAIRE, *words).code == 0
 
 
-def test_a_forecast_is_as_a_night(academy: Academy) -> None:
+def test_the_forecast_gives_nobody_a_foreign_address(academy: Academy) -> None:
     academy.night(DAYS[0], feed(academy, DAYS[0], LEO.replace("2026-09-01", "2026-09-25")))
     replaced(academy)
     rows = academy.run("forecast", "--as-of", DAYS[1], "--until", "2026-09-20", "-o", "json").json

@@ -94,7 +94,7 @@ def test_a_plan_that_nobody_approved_does_not_go_on(academy: Academy, refused: P
         assert academy.run("apply", refused).code == 4
 
 
-def test_people_held_are_approved_in_the_rest_too(academy: Academy) -> None:
+def test_people_held_do_not_stop_a_continued_first_load(academy: Academy) -> None:
     """In a first load, no guard counts the people held; in its rest, one does."""
     policy = (academy.sandbox.folder / "policy.yaml").read_text("utf-8")
     (line,) = (line for line in policy.splitlines() if line.lstrip().startswith("disponibilite:"))

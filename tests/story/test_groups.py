@@ -140,7 +140,7 @@ def test_a_first_night_defines_the_groups_and_the_second_leaves_them(grouped: Ac
     assert answer["direction-iprof"] == {"hugo.caron"}
 
 
-def test_the_page_of_a_night_and_events_count_accounts(grouped: Academy) -> None:
+def test_night_page_and_events_do_not_count_groups_as_accounts(grouped: Academy) -> None:
     """A group of an establishment is not counted as an account, and causes no event of one."""
     page = grouped.folder / "night.html"
     grouped.run("nightly", grouped.feed(CLAIRE, HUGO, day=DAY), "--as-of", DAY, "--html", page)
@@ -191,7 +191,7 @@ def test_random_lives_have_the_groups_that_their_accounts_say(grouped: Academy, 
         is_consistent(grouped)
 
 
-def test_a_lock_keeps_rights_and_groups_until_a_right_ends(grouped: Academy) -> None:
+def test_a_denied_right_removes_the_account_from_its_group(grouped: Academy) -> None:
     """Members are the people with the right on their entry, whether or not they can log in."""
     grouped.night(DAY, grouped.feed(CLAIRE, HUGO, day=DAY))
     deny = ("exception", "deny", "claire.dubreuil", "--service", "iprof", "--until", "2026-10-01")
@@ -227,7 +227,7 @@ def test_what_another_program_makes_of_a_definition_is_put_back(grouped: Academy
     ]
 
 
-def test_a_group_that_another_program_keeps_stays(grouped: Academy) -> None:
+def test_a_group_of_another_program_stays(grouped: Academy) -> None:
     theirs = {"objectClass": "groupOfNames", "member": "cn=x", "description": "theirs"}
     for name in ("service:iprof", "maison"):
         grouped.sandbox.add(f"cn={name},{GROUPS}", theirs)
@@ -241,7 +241,7 @@ def test_a_group_that_another_program_keeps_stays(grouped: Academy) -> None:
         assert entry["description"] == [b"theirs"]
 
 
-def test_a_group_that_the_policy_loses_goes_and_an_undo_puts_it_back(grouped: Academy) -> None:
+def test_undo_restores_a_group_that_was_removed_from_the_policy(grouped: Academy) -> None:
     feed = grouped.feed(CLAIRE, HUGO, day=DAY)
     grouped.night(DAY, feed)
     grouped.edit("policy.yaml", "    direction-iprof: {profile: [direction], service: [iprof]}\n", "")
@@ -295,6 +295,6 @@ def kinds_of(result: Any) -> set[str]:
     return {change["kind"] for change in result["changes"]}
 
 
-def test_a_first_migration_loads_the_groups(grouped: Academy) -> None:
+def test_the_first_plan_has_groups_and_accounts(grouped: Academy) -> None:
     plan = grouped.plan(grouped.feed(CLAIRE, HUGO, day=DAY), "--as-of", DAY)
     assert {"create", "group"} <= kinds_of(plan)

@@ -50,7 +50,7 @@ def test_overall(academy: Academy) -> None:
 
 
 @pytest.mark.parametrize("leavers", [5, 6])
-def test_not_more_than_max_or_not_more_than_the_share_is_no_breach(academy: Academy, leavers: int) -> None:
+def test_a_guard_is_broken_only_beyond_both_max_and_share(academy: Academy, leavers: int) -> None:
     """Among 30: five are not more than max 5; six are more than 5, but not more than 20 %."""
     limited(academy, "{max: 5, share: 0.2}")
     told_end(academy, loaded(academy, 30), leavers)

@@ -56,7 +56,7 @@ def posts(academy: Academy) -> list[tuple[str, str, str, str]]:
     return sorted(((v[0], v[2], v[3], v[9]) for v in assignments), key=lambda post: post[1])
 
 
-def test_what_hr_confirms_ends_and_what_it_contradicts_is_listed(academy: Academy) -> None:
+def test_overrides_end_when_hr_confirms_and_are_listed_if_it_differs(academy: Academy) -> None:
     academy.night(DAY, feed(academy, DAY))
     for verb, uid, *words in BY_HAND:
         ran = academy.run("assignment", verb, uid, *words, "--reason", "vu", "--as-of", DAY)
@@ -120,7 +120,7 @@ def test_what_hr_confirms_ends_and_what_it_contradicts_is_listed(academy: Academ
     assert academy.plan("--as-of", "2026-10-22")["contradictions"] == []
 
 
-def test_a_correction_by_hand_that_hr_confirms_in_part(academy: Academy) -> None:
+def test_an_override_confirmed_for_another_day_leaves_no_gap(academy: Academy) -> None:
     """HR has another day: what is over stays as it was, and nothing is lost in between."""
     academy.night(DAY, feed(academy, DAY))
     for verb, uid, *words in BY_HAND[:2]:

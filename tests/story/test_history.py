@@ -65,7 +65,7 @@ def by_desk(academy: Academy) -> None:
     assert academy.sandbox.accepts(academy.dn(UID), PASSWORD)
 
 
-def test_what_both_know_is_one_row(logged: Academy) -> None:
+def test_a_change_in_journal_and_access_log_is_one_row(logged: Academy) -> None:
     rows = history_rows(logged)
     assert [(history_row["kinds"][0], history_row["sources"]) for history_row in rows] == [
         ("create", ["journal", "access log"]),
@@ -80,7 +80,7 @@ def test_what_both_know_is_one_row(logged: Academy) -> None:
         assert history_rows(logged, name) == rows
 
 
-def test_another_author_is_read_from_the_access_log_in_its_place(logged: Academy) -> None:
+def test_changes_by_others_are_listed_in_order_from_the_access_log(logged: Academy) -> None:
     logged.change(UID, telephoneNumber=["0322000000"])
     by_desk(logged)
     logged.night("2026-09-07", logged.feed(row(nom_usage="Martin", fonction="DIR"), day="2026-09-07"))
@@ -157,7 +157,7 @@ def test_an_access_log_that_nobody_here_may_read(logged: Academy) -> None:
     assert all(history_row["sources"] == ["journal"] for history_row in ran.json)
 
 
-def test_a_log_whose_values_are_hidden_still_shows_who_and_when(logged: Academy) -> None:
+def test_a_logged_write_with_hidden_values_is_still_listed(logged: Academy) -> None:
     """The rules of a site may hide reqMod completely."""
     conf = logged.sandbox.folder / "slapd" / "slapd.conf"
     text = conf.read_text()
@@ -175,7 +175,7 @@ def test_a_log_whose_values_are_hidden_still_shows_who_and_when(logged: Academy)
     assert "(not shown)" in logged.run("account", "history", UID, "-o", "table").out
 
 
-def test_who_is_not_known_and_a_directory_that_is_away(logged: Academy) -> None:
+def test_the_history_comes_from_the_journal_if_the_server_is_down(logged: Academy) -> None:
     assert logged.run("account", "history", "nobody.here").code == 9
     logged.sandbox.stop()
     ran = logged.run("account", "history", UID, "-o", "ndjson")

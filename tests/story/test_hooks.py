@@ -77,7 +77,7 @@ def test_a_new_hook_gets_nothing_of_the_past(academy: Academy) -> None:
     ("script", "why"),
     [("exit 3", "ended with exit code 3"), ("cat >/dev/null; sleep 60", "did not end within 1 seconds")],
 )
-def test_a_hook_that_fails_fails_no_run_and_gets_its_events_from_the_next(
+def test_events_of_a_failed_hook_are_sent_again_by_the_next_run(
     academy: Academy, script: str, why: str
 ) -> None:
     heard = hooked(academy, script, seconds=1)
@@ -151,7 +151,7 @@ def test_a_kill_anywhere_loses_nothing(academy: Academy, number: int) -> None:
     assert waiting(academy) == 0
 
 
-def test_the_outbox_is_there_once_for_all_runs(academy: Academy) -> None:
+def test_a_run_leaves_its_events_to_the_run_that_calls_the_hooks(academy: Academy) -> None:
     """While one run calls the hooks, another run leaves its events to it."""
     gate = academy.folder / "gate"
     script = f"cat >>{{heard}}; while [ ! -e {gate} ]; do sleep 0.05; done"

@@ -74,7 +74,7 @@ def begun(academy: Academy) -> Academy:
     ],
     ids=lambda value: " ".join(value[:3]) if isinstance(value, tuple) else "",
 )
-def test_what_people_read(begun: Academy, command: tuple[str, ...], has: str) -> None:
+def test_command_output_is_french(begun: Academy, command: tuple[str, ...], has: str) -> None:
     ran = begun.run(
         *command, *(() if command[0] in ("runs",) or "history" in command else ("--as-of", DAYS[1]))
     )
@@ -83,7 +83,7 @@ def test_what_people_read(begun: Academy, command: tuple[str, ...], has: str) ->
     assert english_in(ran.out + ran.err) == []
 
 
-def test_a_night_and_its_files(begun: Academy) -> None:
+def test_output_page_and_rejects_of_a_night_are_french(begun: Academy) -> None:
     """The summary, the page and the `rejet` column are French; records and plan are as in English."""
     page = begun.folder / "nuit.html"
     feed = begun.feed(*PEOPLE[:2], WRONG, day=DAYS[1])
@@ -104,7 +104,7 @@ def test_a_night_and_its_files(begun: Academy) -> None:
     assert english_in(reason.replace("bad-date", "")) == []
 
 
-def test_what_is_tried_before_it_is_live(begun: Academy) -> None:
+def test_rehearsals_guards_policies_and_scores_are_french(begun: Academy) -> None:
     """Messages and tables of rehearsals, guards, policies and the score of feeds are French."""
     feeds, out = begun.folder / "feeds", begun.folder / "out"
     feeds.mkdir()
@@ -126,7 +126,7 @@ def test_what_is_tried_before_it_is_live(begun: Academy) -> None:
         assert english_in((ran.out + ran.err).replace(str(begun.folder), "")) == []
 
 
-def test_machines_read_what_they_did(begun: Academy) -> None:
+def test_machine_formats_are_the_same_in_french(begun: Academy) -> None:
     commands = (
         ("account", "show", CLAIRE, "-o", "json"),
         ("account", "list", "-o", "csv"),
@@ -157,7 +157,7 @@ def test_the_environment_decides_where_the_configuration_does_not(
         monkeypatch.delenv(name)
 
 
-def test_mistakes_in_a_policy_are_english_as_a_whole(begun: Academy) -> None:
+def test_policy_errors_are_in_english(begun: Academy) -> None:
     begun.edit("policy.yaml", "\naccounts:", "\nacounts:")
     ran = begun.run("plan")
     assert (ran.code, "unknown key acounts; did you mean accounts?" in ran.err) == (10, True), ran.err

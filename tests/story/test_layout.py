@@ -108,7 +108,7 @@ def test_an_older_directory_is_brought_over_by_one_plan(academy: Academy) -> Non
     assert academy.values(CLAIRE, "supannMailPrive") == ["claire@example.org"]
 
 
-def test_an_account_gets_its_identifier_for_federations_the_day_after_it_is_made(academy: Academy) -> None:
+def test_the_federation_identifier_is_written_the_day_after_creation(academy: Academy) -> None:
     academy.edit("policy.yaml", "  retention: 30 ", "  unique_id: true\n  retention: 30 ")
     # no guard counts it
     academy.edit("policy.yaml", "update:     {floor: 40, share: 0.05}", "update:     {max: 0, share: 0.0}")

@@ -33,7 +33,7 @@ RETURNS = {
 
 @pytest.mark.parametrize("state", RETURNS)
 @pytest.mark.parametrize("again", ["active", "anticipated"])
-def test_a_return_is_the_same_account(academy: Academy, state: str, again: str) -> None:
+def test_a_returning_person_gets_the_same_account(academy: Academy, state: str, again: str) -> None:
     day, post = RETURNS[state]
     night(academy, "2026-01-05", claire(debut="2026-01-01", fin="2026-03-31"))
     night(academy, "2026-02-01", claire(nom_usage="Aubry", debut="2026-01-01", fin="2026-03-31"))
@@ -66,7 +66,7 @@ def test_a_return_is_the_same_account(academy: Academy, state: str, again: str) 
     assert (shown["state"], shown["uid"], shown["login_until"]) == ("active", "claire.dubreuil", None)
 
 
-def test_the_ordinary_end_without_any_feed(academy: Academy) -> None:
+def test_an_account_ends_by_dates_alone_and_leaves_a_tombstone(academy: Academy) -> None:
     """Active, grace and deactivated on their days, archived a night later; a tombstone is left."""
     night(academy, "2026-01-05", claire(**CONTRACT), claire(**{**CONTRACT, "uai": MICHELIS}))
     seen = {}
@@ -169,7 +169,7 @@ def test_nobody_who_has_left_already_gets_an_account(academy: Academy) -> None:
     assert academy.names() == {"1999": "ida.roy"}
 
 
-def test_a_mutation_under_the_policy(academy: Academy) -> None:
+def test_a_mutation_keeps_iprof_and_hands_over_local_rights(academy: Academy) -> None:
     """I-Prof goes on without a gap; the rights at the old establishment end after the handover."""
     old = claire(debut="2020-09-01", fin="2026-08-31", fonction="DIR")
     new = claire(debut="2026-09-01", fonction="DIR", uai=MICHELIS)

@@ -68,7 +68,7 @@ CASES: dict[str, tuple[int, list[str], bool, str]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_log_in_today(academy: Academy, name: str) -> None:
+def test_log_in_today_follows_the_dates_written_earlier(academy: Academy, name: str) -> None:
     as_of, rows, expected, state = CASES[name]
     written(academy, as_of, *rows)
     assert academy.values("claire.dubreuil", "piactlState") == [state]
@@ -83,7 +83,7 @@ def test_log_in_today(academy: Academy, name: str) -> None:
     assert academy.sandbox.accepts(academy.dn("claire.dubreuil"), "Other-Horse-8") is expected
 
 
-def test_a_refused_return_opens_on_its_day(academy: Academy) -> None:
+def test_after_a_return_from_the_archive_log_in_waits_for_the_post(academy: Academy) -> None:
     """After a return from the archive log in is refused until the new post has begun."""
     old = post(-300, -190)
     written(academy, -200, old)

@@ -17,7 +17,7 @@ KEYS = DigestKeys("k1", {"k1": b"1" * 32})
 SETTING = "matching_key: secrets/matching\n"
 
 
-def test_a_verifier_is_of_one_numen_one_key_and_one_account() -> None:
+def test_a_verifier_fits_only_its_numen_key_and_account() -> None:
     stored = numen_verifier(KEYS, NUMEN, "{k1}00")
     assert stored.startswith("{k1}scrypt$14$8$1$")
     assert verifies(KEYS, stored, NUMEN)
@@ -57,7 +57,7 @@ def turn(academy: Academy) -> int:
     return next(ago for ago in days if day(ago).toordinal() % VERIFIER_DAYS == number)
 
 
-def test_digests_move_and_verifiers_are_made_in_a_turn_of_nights(matched: Academy) -> None:
+def test_digests_get_the_matching_key_at_once_and_verifiers_in_turn(matched: Academy) -> None:
     before = matched.values(CLAIRE, "piactlNumenDigest")
     its_day = turn(matched)
     assert night(matched, its_day - 2) == {"update": 1}
@@ -94,7 +94,7 @@ def test_without_the_matching_key_a_digest_proves_nothing(matched: Academy) -> N
     assert reset(matched, NUMEN)[0].code == 1
 
 
-def test_on_one_host_the_help_desk_has_no_matching_key(matched: Academy) -> None:
+def test_the_help_desk_needs_no_matching_key_on_a_shared_host(matched: Academy) -> None:
     """Another Unix user runs the nights, a third one is the administrator, and this one is the help desk."""
     today, secret = day(0).isoformat(), matched.sandbox.folder / "secrets" / "matching"
     matched.edit("piactl.yaml", "secrets/matching", '"secrets/{user}/matching"')

@@ -49,7 +49,7 @@ def test_the_same_digits_of_two_namespaces_are_two_people(two: Academy) -> None:
         two.quiet_night(day, epp(two, day, claire))
 
 
-def test_hr_gave_another_matricule(two: Academy) -> None:
+def test_rekey_replaces_a_matricule_and_can_be_undone(two: Academy) -> None:
     two.night(DAYS[0], epp(two, DAYS[0], luc()))
     refused = two.run("account", "rekey", LUC, "--from", "1001", "--to", "1999", *WHY)
     assert (refused.code, "that of the account ida.roy" in refused.err) == (1, True)
@@ -122,7 +122,7 @@ def test_two_accounts_of_one_person_become_one(two: Academy) -> None:
     assert two.run("account", "export", LUC, "-o", "json").json["matricules"] == ["1001", "aaf:42"]
 
 
-def test_a_delta_speaks_for_the_person_of_a_further_matricule(academy: Academy) -> None:
+def test_a_delta_updates_the_person_under_a_further_matricule(academy: Academy) -> None:
     academy.sources(epp="kind: full", aaf="kind: delta, namespace: aaf")
     academy.allow_up_to(9, "update", "deactivate", "grant", "revoke", "create", "rename", "identity")
     doubled(academy)
@@ -137,7 +137,7 @@ def test_a_delta_speaks_for_the_person_of_a_further_matricule(academy: Academy) 
     assert [hold["uid"] for hold in holds] == [LUC]
 
 
-def test_an_absence_that_waits_goes_on_under_the_account_that_lives_on(two: Academy) -> None:
+def test_a_merge_keeps_the_count_of_absences(two: Academy) -> None:
     doubled(two)
     other = luc(matricule="42", uai=MARESCHAL, date_naissance="", prenom="LUC")
     soon = row(matricule="43", prenom="Zoé", nom_famille="Hars", debut="2026-12-01")
@@ -172,7 +172,7 @@ def test_a_merge_is_undone_and_made_again(two: Academy) -> None:
     two.twice(DAYS[1], *both_feeds(two, DAYS[1]))
 
 
-def test_what_is_not_merged(two: Academy) -> None:
+def test_protected_accounts_and_foreign_marks_are_not_merged(two: Academy) -> None:
     doubled(two)
     assert "same account" in two.run("account", "merge", LUC, "1001", *WHY, *AS_OF).err
     two.change(f"{LUC}1", piactlProtected=["TRUE"])
@@ -230,7 +230,7 @@ def test_an_account_of_two_people_is_split(two: Academy) -> None:
     assert two.show(LUC, DAYS[2])["matricules"] == ["1001", "aaf:42"]
 
 
-def test_the_first_matricule_can_go_too(two: Academy) -> None:
+def test_a_split_can_take_the_first_matricule(two: Academy) -> None:
     doubled(two)
     two.run("account", "unlock", f"{LUC}1", *WHY, *AS_OF)
     merge(two)

@@ -68,7 +68,7 @@ def user(name: str, umask: int) -> Iterator[None]:
         os.umask(before)
 
 
-def test_nights_leave_what_prometheus_reads(academy: Academy) -> None:
+def test_a_night_writes_valid_prometheus_metrics(academy: Academy) -> None:
     file = academy.folder / "metrics" / "piactl.prom"
     file.parent.mkdir()
     academy.edit(

@@ -90,7 +90,7 @@ def nothing_at_all_written(academy: Academy) -> Iterator[None]:
     assert everything() == before
 
 
-def test_without_it_the_server_lets_an_account_in_whose_end_is_past(staff: Academy) -> None:
+def test_without_the_policy_slapd_accepts_an_account_past_its_end(staff: Academy) -> None:
     """This is the reason for refusing. A lock still counts, by its link to no device."""
     staff.change(IDA, pwdEndTime=["20260101000000Z"])
     assert not lets_in(staff, IDA)
@@ -140,7 +140,7 @@ def put_back(academy: Academy) -> None:
 
 
 @pytest.mark.parametrize("act", ["lock", "close"])
-def test_an_account_is_closed_in_an_emergency_nevertheless(staff: Academy, act: str) -> None:
+def test_an_account_can_be_locked_or_closed_without_the_policy(staff: Academy, act: str) -> None:
     without_policy(staff)
     until = NEXT_YEAR if act == "close" else ()
     ran = staff.run("account", act, CLAIRE, *until, *WHY)
@@ -155,7 +155,7 @@ def test_an_account_is_closed_in_an_emergency_nevertheless(staff: Academy, act: 
     assert staff.run("journal", "verify").code == 0
 
 
-def test_a_device_is_suspended_nevertheless(staff: Academy) -> None:
+def test_a_device_can_be_suspended_without_the_policy(staff: Academy) -> None:
     phone = verified(staff, CLAIRE)
     without_policy(staff)
     ran = staff.run("otp", "suspend", CLAIRE, *WHY)

@@ -18,7 +18,7 @@ DAYS = ("2026-09-01", "2026-09-02", "2026-09-03")
 IDA = {"matricule": "1999", "prenom": "Ida", "nom_famille": "Rollin"}
 
 
-def test_a_night_that_the_schema_would_refuse(academy: Academy) -> None:
+def test_a_night_is_refused_if_the_schema_lacks_an_attribute(academy: Academy) -> None:
     first, second, third = DAYS
     academy.night(first, academy.feed(row(), day=first))
     academy.sandbox.stop()
@@ -61,7 +61,7 @@ def official(academy: Academy) -> Academy:
     return grouped(academy)
 
 
-def test_lives_pass_with_the_whole_official_schema(official: Academy) -> None:
+def test_accounts_live_and_end_under_the_official_schema(official: Academy) -> None:
     people = (
         row(civilite="MME", courriel_prive="c@example.org", fin="2026-09-30"),
         row(**IDA, fonction="DIR"),

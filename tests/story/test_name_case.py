@@ -44,7 +44,7 @@ def test_a_new_case_updates_names_and_renames_nobody(
     academy.quiet_night(DAYS[3], academy.feed(*small, day=DAYS[3]))
 
 
-def test_two_sources_that_write_capitals_on_alternate_nights(academy: Academy) -> None:
+def test_alternating_sources_in_capitals_change_nothing(academy: Academy) -> None:
     """Neither source deviates from what the account shows, so nothing is remembered or changed."""
     academy.sources(agape="kind: full", epp="kind: full")
     academy.edit("policy.yaml", "name_case: as-written", "name_case: proper")

@@ -103,7 +103,7 @@ def test_names_of_archived_accounts_are_never_given_again(academy: Academy) -> N
 
 
 @pytest.mark.parametrize("due_only", [False, True])
-def test_unmanaged_entries_are_taken_and_never_touched(
+def test_unmanaged_entries_keep_their_names_and_are_never_changed(
     make_academy: Callable[..., Academy], due_only: bool
 ) -> None:
     """Their uids and addresses are taken, wherever the entries are; also when a waiting person is due."""

@@ -116,9 +116,7 @@ def of_second_degree(register: Path) -> frozenset[str]:
 
 
 @pytest.mark.parametrize("people", [pytest.param(150, id="memory"), pytest.param(40, id="server")])
-def test_a_population_as_csv_as_aaf_and_as_both_ends_in_accounts_that_agree(
-    tmp_path: Path, ways: Way, people: int
-) -> None:
+def test_csv_aaf_and_both_make_equal_accounts_of_a_population(tmp_path: Path, ways: Way, people: int) -> None:
     nights = [
         Night(1, FIRST, FIRST, "first"),
         Night(2, RENTREE, RENTREE - timedelta(days=1), "rentree", 0.095, 0.025),
@@ -217,7 +215,9 @@ def of_aaf(accounts: dict[str, Account]) -> dict[tuple[str, str, str], Assignmen
         pytest.param(100, 12, id="server-fortnightly", marks=pytest.mark.long),
     ],
 )
-def test_a_year_of_nights_of_aaf_beside_hr(tmp_path: Path, ways: Way, people: int, every: int) -> None:
+def test_a_year_of_aaf_beside_hr_closes_no_account_and_moves_no_start(
+    tmp_path: Path, ways: Way, people: int, every: int
+) -> None:
     """AAF closes no account and rewrites no start, and absences count only within the perimeter of a set."""
     days = date(2026, 10, 12), date(2027, 10, 16)
     feeds = write_feeds(tmp_path / "feeds", people, 1, [*ordinary_nights(every, *days)], None)

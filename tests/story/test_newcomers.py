@@ -26,7 +26,7 @@ def holds(plan: Any) -> list[tuple[str, str | None]]:
     return [(hold["matricule"], hold["uid"]) for hold in plan["holds"]]
 
 
-def test_a_numen_that_comes_back_under_another_matricule(academy: Academy) -> None:
+def test_a_numen_under_another_matricule_is_a_case_until_decided(academy: Academy) -> None:
     """F2: the case lasts until it is decided; posts of the account that HR ends do end."""
     academy.sources(agape="kind: full", epp="kind: full")
     old = row(**LUC, fin=DAYS[1])
@@ -68,7 +68,7 @@ def test_a_numen_that_comes_back_under_another_matricule(academy: Academy) -> No
     assert cases(academy) == []
 
 
-def test_a_second_account_is_not_made_without_a_word(academy: Academy) -> None:
+def test_a_newcomer_with_a_known_identity_is_held_as_a_case(academy: Academy) -> None:
     """F3: the matricule and NUMEN differ; name, birth date and private address are the same."""
     academy.night(DAYS[0], academy.feed(row(**LUC), IDA, day=DAYS[0]))
     again = row(**{**LUC, "matricule": "C201", "numen": OTHER})
@@ -107,7 +107,9 @@ def test_a_second_account_is_not_made_without_a_word(academy: Academy) -> None:
         ({"numen": OTHER, "date_naissance": "1990-01-01", "courriel_prive": "l@example.net"}, None),
     ],
 )
-def test_each_evidence_alone(academy: Academy, values: dict[str, str], evidence: str | None) -> None:
+def test_one_kind_of_evidence_is_enough_for_a_case(
+    academy: Academy, values: dict[str, str], evidence: str | None
+) -> None:
     academy.night(DAYS[0], academy.feed(row(**LUC), IDA, day=DAYS[0]))
     newcomer = row(**{**LUC, "matricule": "C201", **values}, uai=MARESCHAL)
     feed = academy.feed(row(**LUC), IDA, newcomer, day=DAYS[1])
@@ -120,7 +122,7 @@ def test_each_evidence_alone(academy: Academy, values: dict[str, str], evidence:
         assert evidence in academy.run("match", "show", case["case"], "--as-of", DAYS[1]).out
 
 
-def test_two_newcomers_of_one_identity(academy: Academy) -> None:
+def test_two_newcomers_of_one_identity_get_accounts_once_decided(academy: Academy) -> None:
     """Neither account is made; once decided as different, both are, whichever case was decided."""
     twice = [row(**{**LUC, "matricule": m, "numen": n}) for m, n in (("C200", NUMEN), ("C201", OTHER))]
     feed = academy.feed(*twice, IDA, day=DAYS[0])
@@ -150,7 +152,7 @@ def test_the_numen_of_another_account_is_not_taken_over(academy: Academy) -> Non
     assert cases(academy) == []
 
 
-def test_a_homonym_is_two_people_with_a_remark(academy: Academy) -> None:
+def test_a_homonym_gets_an_account_and_a_remark(academy: Academy) -> None:
     academy.night(DAYS[0], academy.feed(row(**LUC), IDA, day=DAYS[0]))
     other = row(matricule="C201", prenom="Luc", nom_famille="Vasseur", date_naissance="1990-01-01")
     feed = academy.feed(row(**LUC), IDA, other, day=DAYS[1])
@@ -166,7 +168,7 @@ def decided(academy: Academy, answer: str, *words: str, day: str = DAYS[1]) -> A
     return ran
 
 
-def test_same_joins_the_matricule_to_the_account(academy: Academy) -> None:
+def test_match_same_joins_the_matricule_to_the_account(academy: Academy) -> None:
     """It is a mutation: the post of the new matricule follows, and no second account is made."""
     old, new = row(**LUC, fin=DAYS[3]), row(**{**LUC, "matricule": "C201", "numen": OTHER}, uai=MICHELIS)
     academy.night(DAYS[0], academy.feed(old, IDA, day=DAYS[0]))
@@ -261,7 +263,7 @@ def test_two_newcomers_decided_to_be_one(academy: Academy) -> None:
         ({"numen": OTHER, "date_naissance": "", "courriel_prive": ""}, False),
     ],
 )
-def test_a_former_matricule_that_the_feed_names(
+def test_a_former_matricule_in_the_feed_joins_only_with_evidence(
     academy: Academy, values: dict[str, str], joined: bool
 ) -> None:
     """It joins if the NUMEN, or birth date and a name, agree; on its own it proves nothing."""

@@ -226,7 +226,7 @@ def test_in_a_browser(staffed: Academy) -> None:
         assert [entry["message"] for entry in browser.get_log("browser")] == []
 
 
-def test_wrong_words(staffed: Academy) -> None:
+def test_wrong_options_and_an_unwritable_page_are_reported(staffed: Academy) -> None:
     for words in (["nightly", "--public"], ["runs", "show", "last", "--public"]):
         ran = staffed.run(*words)
         assert (ran.code, "--public needs" in ran.err) == (2, True), ran.err

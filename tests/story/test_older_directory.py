@@ -69,7 +69,7 @@ def test_a_directory_that_lacks_the_last_run_is_not_written_to(restored: Academy
     assert restored.sandbox.entries("o=gouv,c=fr") == before
 
 
-def test_an_identity_check_is_not_even_counted(restored: Academy) -> None:
+def test_an_older_directory_counts_no_identity_check(restored: Academy) -> None:
     before = restored.sandbox.entries("o=gouv,c=fr")
     numen = restored.folder / "numen"
     numen.write_text("20E9512345XYZ")
@@ -82,7 +82,7 @@ def test_an_identity_check_is_not_even_counted(restored: Academy) -> None:
     assert restored.sandbox.entries("o=gouv,c=fr") == before
 
 
-def test_closing_the_door_stays_possible_and_hides_nothing(restored: Academy) -> None:
+def test_a_lock_works_in_an_older_directory_and_nights_stay_refused(restored: Academy) -> None:
     ran = restored.run("account", "lock", "claire.dubreuil", "--reason", "stolen", "--as-of", DAY)
     assert ran.code == 0, ran.err
     assert "warning: the directory is older" in ran.err
@@ -123,7 +123,7 @@ def _apart(latest):  # type: ignore[no-untyped-def]
     return began
 
 
-def test_a_deleted_last_run_is_no_older_directory(academy: Academy) -> None:
+def test_a_night_runs_after_the_state_record_was_deleted(academy: Academy) -> None:
     """Deleting `cn=state` is the documented way to have every account evaluated."""
     academy.night(DAY, academy.feed(row(), day=DAY))
     with academy.sandbox.root() as root:
@@ -131,7 +131,7 @@ def test_a_deleted_last_run_is_no_older_directory(academy: Academy) -> None:
     academy.night(NEXT, academy.feed(row(), IDA, day=NEXT))
 
 
-def test_runs_of_the_help_desk_leave_no_record_and_are_not_asked_for(academy: Academy) -> None:
+def test_help_desk_runs_do_not_make_the_directory_look_older(academy: Academy) -> None:
     academy.night(DAY, academy.feed(row(), day=DAY))
     codes = academy.folder / "codes.csv"
     assert academy.run("password", "activate", "claire.dubreuil", "--out", codes, "--reason", "x").code == 0
@@ -170,7 +170,7 @@ def test_a_rotated_journal_is_no_missing_one(academy: Academy) -> None:
     academy.night(NEXT)
 
 
-def test_a_lock_without_the_journal_does_not_begin_one_unsaid(academy: Academy) -> None:
+def test_a_lock_without_the_journal_warns_and_nights_stay_refused(academy: Academy) -> None:
     academy.night(DAY, academy.feed(row(), day=DAY))
     for file in journal_of(academy).parent.glob("*"):
         file.unlink()

@@ -83,7 +83,7 @@ HALVES: dict[str, Callable[[Rows], Rows]] = {
 
 
 @pytest.mark.parametrize(("people", "day"), SIZES)
-def test_one_source_is_half_or_lists_the_people_of_the_other(tmp_path: Path, people: int, day: date) -> None:
+def test_a_source_with_half_or_foreign_people_is_stopped(tmp_path: Path, people: int, day: date) -> None:
     two = TwoSources(tmp_path, people, day)
     right = two.stopped_by(two.files(day, *two.parts()))
     # after a first load on 1 September the service that 173 people have begins for 34 more the next day
@@ -120,7 +120,7 @@ SHORT = [f"{column} moved by one row" for column in ("position", "uai", "fonctio
         *[pytest.param(*size.values, [*WRONG], id=size.id, marks=pytest.mark.long) for size in SIZES],
     ],
 )
-def test_every_column_of_one_source_alone(
+def test_a_source_with_a_wrong_column_is_stopped(
     tmp_path: Path, people: int, day: date, names: Sequence[str]
 ) -> None:
     """With -s the test prints what stops each wrong feed. A few wrong heads of school pass."""

@@ -58,7 +58,7 @@ def test_another_person_is_held_from_whichever_source_and_night(
     assert len(two.values(uid, "piactlAssignment")) == 1
 
 
-def test_the_summary_says_it(two: Academy) -> None:
+def test_the_summary_names_the_held_person(two: Academy) -> None:
     two.night(DAYS[0], two.feed(PAUL, day=DAYS[0], source="agape"))
     ran = two.run("nightly", two.feed(OTHER, day=DAYS[1], source="epp"), "--as-of", DAYS[1])
     assert ran.code == 0
@@ -92,7 +92,7 @@ def test_a_marriage_and_a_correction_go_through(
     academy.twice(DAYS[1], feed)
 
 
-def test_a_name_given_by_hand_makes_nobody_another_person(academy: Academy) -> None:
+def test_a_name_given_by_hand_does_not_hold_the_person(academy: Academy) -> None:
     academy.night(DAYS[0], academy.feed(row(), day=DAYS[0]))
     words = ["--usage-name", "Aubry", "--until", "2027-01-01", "--reason", "mariage", "--as-of", DAYS[0]]
     assert academy.run("account", "rename", "claire.dubreuil", *words).code == 0
@@ -107,7 +107,7 @@ def cases(academy: Academy, *words: str, as_of: str = DAYS[1]) -> list[dict[str,
     return listed
 
 
-def test_a_case_lasts_until_it_is_decided_and_the_living_account_goes_on(two: Academy) -> None:
+def test_a_case_lasts_until_hr_agrees_and_ended_posts_still_end(two: Academy) -> None:
     """F1: the account keeps its owner, whatever feeds come; posts that HR ends do end."""
     paul = PAUL.replace("2026-09-01;", f"2026-09-01;{DAYS[4]}")
     stays = row(matricule="1999", prenom="Ida", nom_famille="Roy", date_naissance="1970-01-02")
@@ -146,7 +146,7 @@ def undone(academy: Academy) -> str:
     return ran.err
 
 
-def test_different_is_remembered_and_forgotten(two: Academy) -> None:
+def test_match_different_is_remembered_until_match_forget(two: Academy) -> None:
     two.night(DAYS[0], two.feed(PAUL, day=DAYS[0], source="agape"))
     two.night(DAYS[1], two.feed(OTHER, day=DAYS[1], source="epp"))
     (case,) = cases(two)
@@ -175,7 +175,7 @@ def test_different_is_remembered_and_forgotten(two: Academy) -> None:
     assert two.run("match", "show", "00000000").code == 9
 
 
-def test_same_lets_hr_speak_for_the_account(academy: Academy) -> None:
+def test_match_same_lets_hr_change_the_account(academy: Academy) -> None:
     stays = row(matricule="1999", prenom="Ida", nom_famille="Roy", date_naissance="1970-01-02")
     academy.night(DAYS[0], academy.feed(PAUL, stays, day=DAYS[0]))
     academy.night(DAYS[1], academy.feed(OTHER, stays, day=DAYS[1]))
@@ -227,7 +227,7 @@ def test_the_birth_date_differs(academy: Academy, prenom: str, nom: str, doubt: 
     assert cases(academy) == []
 
 
-def test_accounts_that_lack_the_digests_get_them_in_one_night(academy: Academy) -> None:
+def test_missing_identity_digests_are_written_in_one_night(academy: Academy) -> None:
     """This is so also after a key was added; a setting removes the digests again."""
     people = [
         row(matricule=f"200{n}", prenom=name, nom_famille="Roy", date_naissance=f"1970-01-0{n}")
@@ -272,7 +272,7 @@ def test_an_archived_account_loses_the_digests_where_they_are_not_kept(academy: 
     assert academy.values("claire.dubreuil", "piactlState") == ["archived"]
 
 
-def test_equal_dates_do_not_show(academy: Academy) -> None:
+def test_equal_birth_dates_have_different_digests(academy: Academy) -> None:
     twins = [
         row(matricule=f"200{n}", prenom=name, nom_famille="Roy", date_naissance="1970-01-01")
         for n, name in enumerate(("Anne", "Ida"))
@@ -285,7 +285,7 @@ def test_equal_dates_do_not_show(academy: Academy) -> None:
     )
 
 
-def test_a_case_that_cannot_be_read_is_named_and_passed_by(two: Academy) -> None:
+def test_an_unreadable_case_is_reported_and_made_again(two: Academy) -> None:
     two.night(DAYS[0], two.feed(PAUL, day=DAYS[0], source="agape"))
     other = two.feed(OTHER, day=DAYS[1], source="epp")
     two.night(DAYS[1], other)
@@ -301,7 +301,7 @@ def test_a_case_that_cannot_be_read_is_named_and_passed_by(two: Academy) -> None
 
 
 @pytest.mark.parametrize("other", [OTHER, OTHER.replace(";ENS;", ";???;")])
-def test_a_delta_does_not_bring_another_person_in_later(academy: Academy, other: str) -> None:
+def test_a_delta_about_another_person_is_not_applied_later(academy: Academy, other: str) -> None:
     """What a delta says about a held person waits; what it says about another person does not."""
     academy.sources(agape="kind: full", epp="kind: delta")
     academy.night(DAYS[0], academy.feed(PAUL, day=DAYS[0], source="agape"))
@@ -317,7 +317,7 @@ def test_a_delta_does_not_bring_another_person_in_later(academy: Academy, other:
 
 
 @pytest.mark.parametrize("kind", ["full", "delta"])
-def test_another_person_does_not_take_the_place_of_somebody_who_waits(academy: Academy, kind: str) -> None:
+def test_another_person_does_not_replace_a_person_in_waiting(academy: Academy, kind: str) -> None:
     academy.sources(agape="kind: full", epp=f"kind: {kind}")
     later = PAUL.replace("2026-09-01", "2026-11-01")
     academy.night(DAYS[0], academy.feed(later, day=DAYS[0], source="agape"))
@@ -348,7 +348,7 @@ def test_a_return_from_the_archive_is_compared_by_birth_date(academy: Academy) -
     assert cases(academy) == []
 
 
-def test_it_is_the_same_with_marks_and_in_batches(academy: Academy) -> None:
+def test_another_person_is_held_alike_with_marks_and_in_batches(academy: Academy) -> None:
     stays = row(matricule="1999", prenom="Ida", nom_famille="Roy")
     academy.night(DAYS[0], academy.feed(PAUL, stays, day=DAYS[0]))
     feed = academy.feed(OTHER, stays, day=DAYS[1])

@@ -81,7 +81,7 @@ def test_everything_of_an_account_and_no_secret(loaded: Academy) -> None:
         assert hidden not in json.dumps(view)
 
 
-def test_what_undo_plans_and_rejects_keep(loaded: Academy) -> None:
+def test_the_export_includes_undo_records_plans_and_rejects(loaded: Academy) -> None:
     moved = row(numen=NUMEN, courriel_prive="claire@example.net", debut="2026-01-01")
     wrong = row(numen=NUMEN, debut="2026-13-01")
     loaded.night("2026-03-02", loaded.feed(moved, IDA, day="2026-03-02"))

@@ -88,7 +88,7 @@ def test_a_plan_in_another_layout_is_the_same_plan(academy: Academy, plan: Path,
 
 
 @pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.long)])
-def test_a_line_end_anywhere_leaves_the_plan_as_it_is_or_makes_it_none(
+def test_an_inserted_line_break_leaves_the_plan_equal_or_invalid(
     academy: Academy, plan: Path, step: int
 ) -> None:
     text = plan.read_bytes()
@@ -117,7 +117,7 @@ def test_a_plan_of_which_any_byte_was_changed_is_refused(academy: Academy, plan:
             read(academy, text[:end])
 
 
-def test_rows_that_were_taken_out_doubled_or_turned_are_refused(academy: Academy, plan: Path) -> None:
+def test_a_plan_with_removed_doubled_or_swapped_rows_is_refused(academy: Academy, plan: Path) -> None:
     lines = plan.read_bytes().split(b"\n")
     rows = [index for index, line in enumerate(lines) if line.startswith(b"{") and index]
     assert len(rows) == 6
@@ -170,7 +170,7 @@ def test_a_plan_that_does_not_fit_into_the_memory_is_the_same(
 
 
 @pytest.mark.usefixtures("little_memory")
-def test_bytes_come_back_as_they_were_put(tmp_path: Path) -> None:
+def test_spooled_bytes_are_read_back_unchanged(tmp_path: Path) -> None:
     chance = random.Random(7)
     file, spool, texts = NamelessFile(tmp_path), Spool[bytes](tmp_path, 1), JsonLines(tmp_path)
     values = [chance.randbytes(chance.randrange(40)) for _ in range(300)]
@@ -200,7 +200,7 @@ def no_file_longer_than(length: int) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("little_memory")
-def test_a_disk_without_room_is_reported_and_nothing_is_written(academy: Academy, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_no_plan_is_printed(academy: Academy, tmp_path: Path) -> None:
     feed = academy.feed(*crowd(20), day=DAY)
     with no_file_longer_than(8_000):
         ran = academy.run("plan", feed, "--as-of", DAY)

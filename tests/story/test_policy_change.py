@@ -85,7 +85,7 @@ def test_a_shorter_grace_closes_those_it_should(academy: Academy) -> None:
     assert touched(academy) == [("leo.petit", "deactivate"), ("leo.petit", "update")]
 
 
-def test_a_position_that_keeps_more(academy: Academy) -> None:
+def test_a_position_that_keeps_a_service_allows_log_in(academy: Academy) -> None:
     load(academy)
     academy.edit("policy.yaml", "{keeps: none}\n  detachement", "{keeps: [messagerie]}\n  detachement")
     kinds = dict(touched(academy))

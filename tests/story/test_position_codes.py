@@ -35,7 +35,7 @@ def everything(academy: Academy) -> str:
     return "\n".join([*texts, *academy.said])
 
 
-def test_only_the_effect_stays_of_a_word_of_hr(academy: Academy) -> None:
+def test_only_the_effect_of_a_position_code_is_kept(academy: Academy) -> None:
     academy.night("2026-02-01", academy.feed(*PEOPLE, day="2026-02-01"))
     rows = [*PEOPLE, *(away(number, code) for number, code in enumerate(CODES, 1))]
     academy.twice("2026-03-02", academy.feed(*rows, day="2026-03-02"))
@@ -58,7 +58,7 @@ def test_only_the_effect_stays_of_a_word_of_hr(academy: Academy) -> None:
 
 
 @pytest.mark.parametrize("fed", [True, False], ids=["with a feed", "without a feed"])
-def test_a_word_stored_before_is_replaced_by_the_next_night(academy: Academy, *, fed: bool) -> None:
+def test_a_stored_position_code_is_replaced_by_the_next_night(academy: Academy, *, fed: bool) -> None:
     codes = "codes: [suspension]}"
     academy.edit("policy.yaml", codes, "}\n  suspension: {keeps: none, lock: true}")
     path = academy.sandbox.folder / "policy.yaml"
@@ -81,7 +81,7 @@ def test_a_word_stored_before_is_replaced_by_the_next_night(academy: Academy, *,
     assert academy.show("nour.caron", "2026-03-03")["locked"]
 
 
-def test_a_word_given_by_hand_is_not_stored_either(academy: Academy) -> None:
+def test_a_position_code_given_by_hand_is_not_stored(academy: Academy) -> None:
     academy.night("2026-02-01", academy.feed(*PEOPLE, day="2026-02-01"))
     ran = academy.run(
         "assignment", "add", "nour.caron", "--uai", MICHELIS, "--function", "ENS", "--from", "2026-02-02",

@@ -201,7 +201,7 @@ def test_several_processes_give_no_number_twice(academy: Academy) -> None:
 SETTINGS = PosixSettings(100, 103, 1, "/home/{uid}", "/bin/sh")
 
 
-def test_a_number_begins_at_a_digest_of_the_uid() -> None:
+def test_a_number_depends_on_the_uid_and_hardly_on_other_accounts() -> None:
     wide = PosixSettings(100_000, 1_100_000, 1, "/home/{uid}", "/bin/sh")
     uids = [f"p{n}" for n in range(1_000)]
     one, other = Numbers(wide, list), Numbers(wide, list)

@@ -99,7 +99,7 @@ def test_plans_are_the_same_byte_for_byte(academy: Academy, monkeypatch: pytest.
             marks(academy).unlink()
 
 
-def test_a_lost_process_makes_no_smaller_plan(academy: Academy) -> None:
+def test_the_plan_is_complete_after_a_process_was_lost(academy: Academy) -> None:
     """A process is killed while it evaluates or makes rows, has no memory left, or is not started by the
     kernel. The operator reads why the plan took longer."""
     feed = academy.feed(*FIRST, day=DAY)

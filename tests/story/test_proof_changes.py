@@ -83,7 +83,7 @@ def test_a_changed_private_address_is_not_handed_out(staff: Academy) -> None:
     assert any(THIEFS in path.read_text(encoding="utf-8") for path in staff.folder.glob("reset-*.csv"))
 
 
-def test_a_holdoff_of_another_program_counts_and_none_is_cut_short(staff: Academy) -> None:
+def test_a_holdoff_of_another_program_counts_and_is_not_shortened(staff: Academy) -> None:
     added = [f"numen {TODAY}", f"numen {day(-300)}"]
     for values in (added, added[::-1], [*added, f"numen {day(-200)}"]):
         staff.change(CLAIRE, piactlProofChanged=values)
@@ -105,7 +105,7 @@ def test_a_holdoff_that_another_program_removed_goes_on(staff: Academy) -> None:
     assert staff.values(CLAIRE, "piactlProofChanged") == [f"numen {TODAY}"]
 
 
-def test_the_days_are_a_setting(staff: Academy) -> None:
+def test_a_holdoff_of_zero_days_accepts_a_new_numen_at_once(staff: Academy) -> None:
     staff.edit("piactl.yaml", "password:\n", "password:\n  holdoff_days: 0\n")
     staff.night(TODAY, changed(staff))
     ran, passwords = reset(staff, OTHER, "--private-mail")
@@ -199,7 +199,7 @@ def test_the_owner_is_notified_at_the_address_known_before(staff: Academy) -> No
     assert (account["uid"], account["private_mail"]) == (CLAIRE, THIEFS)
 
 
-def test_the_owner_is_notified_of_a_numen_an_activation_password_and_another_device(staff: Academy) -> None:
+def test_the_owner_is_notified_of_a_new_numen_password_or_device(staff: Academy) -> None:
     heard = hooked(staff, "cat >>{heard}")
     staff.night(TODAY, changed(staff, mail=MAIL))
     assert notified(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["numen"]}]

@@ -57,7 +57,7 @@ def test_whoever_chose_a_password_has_to_prove_who_they_are(staff: Academy) -> N
     assert lets_in(staff, CLAIRE, passwords[CLAIRE])
 
 
-def test_a_batch_holds_only_accounts_that_never_chose_one(staff: Academy) -> None:
+def test_a_batch_activates_only_accounts_without_a_chosen_password(staff: Academy) -> None:
     staff.change(CLAIRE, userPassword=[PASSWORD])
     ran, passwords = given(staff, CLAIRE, IDA, LEA, words=("-o", "json"), code=5)
     assert [result["outcome"] for result in ran.json] == ["refused", "applied", "applied"]
@@ -94,7 +94,7 @@ def test_wrong_numens_and_wrong_codes_are_counted_apart(staff: Academy) -> None:
 
 
 @pytest.mark.parametrize("proof", ["code", "numen"])
-def test_another_device_takes_a_code_of_the_old_one_or_the_numen(staff: Academy, proof: str) -> None:
+def test_replacing_a_device_needs_an_old_code_or_the_numen(staff: Academy, proof: str) -> None:
     staff.change(CLAIRE, userPassword=[PASSWORD])
     old = verified(staff, CLAIRE)
     new = enrolled(staff, CLAIRE)
@@ -116,7 +116,7 @@ def test_another_device_takes_a_code_of_the_old_one_or_the_numen(staff: Academy,
     assert NUMEN not in journal
 
 
-def test_a_lost_telephone_takes_the_numen_or_an_administrator(staff: Academy) -> None:
+def test_replacing_a_lost_device_needs_the_numen_or_an_administrator(staff: Academy) -> None:
     verified(staff, CLAIRE)
     verified(staff, IDA)
     for uid in (CLAIRE, IDA):
@@ -225,7 +225,7 @@ def test_activation_passwords_have_a_limit_per_command_operator_and_day(forty: A
     assert of_today(forty)[operator] == {"password": 1}
 
 
-def test_another_host_counts_too(forty: Academy) -> None:
+def test_activations_on_another_host_count_for_the_limit(forty: Academy) -> None:
     uids = sorted(forty.names().values())
     given(forty, *uids[:6])
     with forty.sandbox.root() as root:
@@ -281,7 +281,7 @@ def test_devices_that_are_replaced_have_limits_too(staff: Academy) -> None:
     assert ran.code == 0, ran.err
 
 
-def test_a_file_of_codes_is_not_left_where_a_guard_refuses(forty: Academy) -> None:
+def test_a_command_refused_by_a_guard_leaves_no_file_of_passwords(forty: Academy) -> None:
     given(forty, *sorted(forty.names().values())[:11], code=4)
     assert not [*forty.folder.glob("codes-*")]
     assert not [path for path in Path(forty.folder).iterdir() if "unfinished" in path.name]

@@ -152,11 +152,11 @@ def check_names(academy: Academy, where: str) -> None:
 
 
 @pytest.mark.parametrize("seed", [3, 16])
-def test_random_nights(academy: Academy, seed: int) -> None:
+def test_random_nights_keep_uids_and_share_no_names(academy: Academy, seed: int) -> None:
     live(academy, seed, 16)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(10, 30))
-def test_many_random_nights(academy: Academy, seed: int) -> None:
+def test_many_random_nights_keep_uids_and_share_no_names(academy: Academy, seed: int) -> None:
     live(academy, seed, 40)

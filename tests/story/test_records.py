@@ -282,7 +282,7 @@ def met_at_night(kind: str, damage: str) -> bool:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_night_goes_on_without_it_and_says_so(damaged: Damaged, kind: str, damage: str) -> None:
+def test_a_night_skips_a_damaged_record_and_reports_it(damaged: Damaged, kind: str, damage: str) -> None:
     """It names the entry and what to do once, and writes the accounts of the night."""
     dn = damaged.names[kind]
     damaged.restore(kind)
@@ -351,7 +351,7 @@ def code_of(name: str, kind: str, damage: str) -> set[int]:
         for d, damage in enumerate(DAMAGES)
     ],
 )
-def test_other_commands_go_on_without_it(damaged: Damaged, kind: str, damage: str) -> None:
+def test_other_commands_continue_despite_a_damaged_record(damaged: Damaged, kind: str, damage: str) -> None:
     """None of them ends with 70; doctor names the entry."""
     dn, academy = damaged.names[kind], damaged.academy
     damaged.restore(kind)
@@ -397,7 +397,7 @@ def loaded(make_academy: Callable[..., Academy]) -> Damaged:
 
 
 @pytest.mark.parametrize("damage", [name for name in DAMAGES if name != "an entry below"])
-def test_a_lock_that_cannot_be_read_is_not_free(loaded: Damaged, damage: str) -> None:
+def test_an_unreadable_run_lock_counts_as_held(loaded: Damaged, damage: str) -> None:
     loaded.restore("lock")
     DAMAGES[damage](loaded, "lock")
     with loaded.academy.nothing_written():
@@ -409,7 +409,7 @@ def test_a_lock_that_cannot_be_read_is_not_free(loaded: Damaged, damage: str) ->
     assert loaded.night().code == Exit.DONE
 
 
-def test_without_the_state_the_day_of_the_last_run_and_the_guards_still_hold(loaded: Damaged) -> None:
+def test_without_the_state_record_last_day_and_guards_still_count(loaded: Damaged) -> None:
     loaded.data("state", b"rubbish")
     yesterday = (TODAY - timedelta(days=1)).isoformat()
     with loaded.academy.nothing_written():
@@ -471,7 +471,7 @@ def test_a_host_without_the_needed_key_still_refuses(loaded: Damaged) -> None:
     assert loaded.night().code == Exit.DONE
 
 
-def test_a_key_is_not_retired_while_a_record_that_may_need_it_cannot_be_read(loaded: Damaged) -> None:
+def test_a_key_is_not_retired_while_a_device_record_is_unreadable(loaded: Damaged) -> None:
     for _ in range(2):
         assert loaded.night().code == Exit.DONE
     loaded.remove(loaded.names["attempts"])
@@ -481,7 +481,7 @@ def test_a_key_is_not_retired_while_a_record_that_may_need_it_cannot_be_read(loa
     assert loaded.names["device in force"] in ran.err
 
 
-def test_a_device_in_force_that_cannot_be_read_lets_nobody_pass_by_the_number_alone(loaded: Damaged) -> None:
+def test_a_reset_with_numen_and_code_fails_if_the_device_is_unreadable(loaded: Damaged) -> None:
     academy = loaded.academy
     phone = verified(academy, CLAIRE)
     for device in academy.sandbox.entries(academy.dn(CLAIRE), "(objectClass=oathTOTPToken)"):
@@ -497,7 +497,7 @@ def test_a_device_in_force_that_cannot_be_read_lets_nobody_pass_by_the_number_al
     assert not path.exists()
 
 
-def test_half_of_what_an_undo_needs(loaded: Damaged) -> None:
+def test_an_undo_with_a_damaged_record_restores_the_rest(loaded: Damaged) -> None:
     """What can be put back is put back; it says that some accounts are not known, and exits with 5."""
     academy = loaded.academy
     run = loaded.names["run"]
@@ -517,7 +517,7 @@ def count_of(loaded: Damaged, kind: str = "attempts") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("damage", [d for d in DAMAGES if d not in ("another class", "an entry below")])
-def test_a_count_that_cannot_be_read_blocks_nobody_and_is_not_forgotten(loaded: Damaged, damage: str) -> None:
+def test_an_unreadable_attempt_count_allows_one_try_and_is_kept(loaded: Damaged, damage: str) -> None:
     """There is one more try; after a wrong one, waiting starts."""
     DAMAGES[damage](loaded, "attempts")
     readable = damage in ("a missing field", "a future instant")
@@ -531,14 +531,14 @@ def test_a_count_that_cannot_be_read_blocks_nobody_and_is_not_forgotten(loaded: 
 
 
 @pytest.mark.parametrize("damage", [d for d in DAMAGES if d not in ("another class",)])
-def test_the_count_of_all_that_cannot_be_read_blocks_nobody(loaded: Damaged, damage: str) -> None:
+def test_a_damaged_count_of_all_attempts_blocks_nobody(loaded: Damaged, damage: str) -> None:
     DAMAGES[damage](loaded, "all attempts")
     assert answer(loaded.academy, WRONG).code == Exit.FAILED
     assert answer(loaded.academy, NUMEN).code == Exit.DONE
 
 
 @pytest.mark.parametrize(("failures", "minutes"), [(5, 1), (6, 2), (40, 24 * 60)])
-def test_a_count_of_the_future_makes_nobody_wait_longer_than_usual(
+def test_an_attempt_count_dated_ahead_causes_only_the_usual_wait(
     loaded: Damaged, failures: int, minutes: int
 ) -> None:
     loaded.data("attempts", json.dumps({"failures": failures, "last": AHEAD}).encode())
@@ -555,7 +555,7 @@ def test_a_count_of_the_future_makes_nobody_wait_longer_than_usual(
     assert answer(loaded.academy, NUMEN).code == Exit.DONE
 
 
-def test_counts_of_all_of_the_future_are_over_after_an_hour(loaded: Damaged) -> None:
+def test_counts_of_all_attempts_dated_ahead_are_dated_to_now(loaded: Damaged) -> None:
     loaded.data("all attempts", json.dumps({"failures": [AHEAD] * 60}).encode())
     ran = answer(loaded.academy, NUMEN)
     assert ran.code == Exit.REFUSED, ran
@@ -565,7 +565,7 @@ def test_counts_of_all_of_the_future_are_over_after_an_hour(loaded: Damaged) -> 
     assert max(instants) <= datetime.now(UTC)
 
 
-def test_a_night_takes_counts_of_the_future_for_counts_of_now(loaded: Damaged) -> None:
+def test_a_night_dates_attempt_counts_of_the_future_to_now(loaded: Damaged) -> None:
     loaded.data("attempts", json.dumps({"failures": 9, "last": AHEAD}).encode())
     ran = loaded.night()
     assert ran.code == Exit.DONE
@@ -574,7 +574,7 @@ def test_a_night_takes_counts_of_the_future_for_counts_of_now(loaded: Damaged) -
     assert datetime.fromisoformat(count_of(loaded)["last"]) <= datetime.now(UTC)
 
 
-def test_no_check_is_made_where_it_cannot_be_counted(loaded: Damaged) -> None:
+def test_an_identity_check_that_cannot_be_counted_is_refused(loaded: Damaged) -> None:
     for kind in ("attempts", "all attempts"):
         DAMAGES["another class"](loaded, kind)
         for numen in (WRONG, NUMEN):
@@ -584,7 +584,7 @@ def test_no_check_is_made_where_it_cannot_be_counted(loaded: Damaged) -> None:
         loaded.restore(kind)
 
 
-def test_an_entry_below_a_count_keeps_nobody_out(loaded: Damaged) -> None:
+def test_an_entry_below_an_attempt_count_blocks_nobody(loaded: Damaged) -> None:
     DAMAGES["an entry below"](loaded, "attempts")
     assert answer(loaded.academy, NUMEN).code == Exit.DONE
     assert count_of(loaded).get("failures", 0) == 0
@@ -595,7 +595,7 @@ def test_an_entry_below_a_count_keeps_nobody_out(loaded: Damaged) -> None:
 # ---- people in waiting, and runs
 
 
-def test_a_person_whose_record_cannot_be_read_is_written_anew_when_hr_sends_them(loaded: Damaged) -> None:
+def test_an_unreadable_waiting_record_is_rewritten_from_the_feed(loaded: Damaged) -> None:
     good = loaded.record("waiting")
     loaded.data("waiting", b"rubbish")
     ran = loaded.night()
@@ -608,7 +608,7 @@ def test_a_person_whose_record_cannot_be_read_is_written_anew_when_hr_sends_them
     assert loaded.names["waiting"] not in loaded.night().err
 
 
-def test_a_person_in_waiting_under_another_name_gets_no_account(loaded: Damaged) -> None:
+def test_a_waiting_record_under_a_wrong_name_makes_no_account(loaded: Damaged) -> None:
     made = {**loaded.record("waiting"), "matricule": "4711", "family_name": "Fremd", "due": "2026-01-01"}
     dn = f"cn=made-up,ou=waiting,{loaded.academy.sandbox.state}"
     values = {
@@ -623,7 +623,7 @@ def test_a_person_in_waiting_under_another_name_gets_no_account(loaded: Damaged)
     assert "4711" not in loaded.academy.names()
 
 
-def test_a_person_who_waits_no_more_though_an_entry_stands_below_their_record(loaded: Damaged) -> None:
+def test_a_waiting_person_gets_an_account_despite_an_entry_below(loaded: Damaged) -> None:
     DAMAGES["an entry below"](loaded, "waiting")
     feed = loaded.academy.feed(
         *rows("claire7@example.org", newcomer=False),
@@ -636,7 +636,7 @@ def test_a_person_who_waits_no_more_though_an_entry_stands_below_their_record(lo
     assert "1003" in loaded.academy.names()
 
 
-def test_a_run_of_the_future_is_listed_last_and_is_not_the_last(loaded: Damaged) -> None:
+def test_a_run_dated_ahead_does_not_count_as_the_last_run(loaded: Damaged) -> None:
     other = {**loaded.record("run"), "run": RUN, "started": AHEAD}
     dn = f"cn={RUN},ou=runs,{loaded.academy.sandbox.state}"
     loaded.add(dn, {"objectClass": ["piactlRecord"], "piactlData": [json.dumps(other)]})
@@ -647,7 +647,7 @@ def test_a_run_of_the_future_is_listed_last_and_is_not_the_last(loaded: Damaged)
     assert last["undoes"] != RUN
 
 
-def test_runs_that_undo_each_other_have_an_end(loaded: Damaged) -> None:
+def test_runs_that_undo_each_other_cause_no_endless_loop(loaded: Damaged) -> None:
     first_run, second_run = "20260101T000000-aaaaaa", "20260101T000001-bbbbbb"
     for name, other in ((first_run, second_run), (second_run, first_run)):
         record = {**loaded.record("run"), "run": name, "undoes": other, "undone_by": other}

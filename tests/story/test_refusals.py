@@ -13,7 +13,7 @@ CLAIRE, IDA = "claire.dubreuil", "ida.roy"
 ROWS = (row(), row(matricule="1999", prenom="Ida", nom_famille="Roy", fonction="DIR", uai=MICHELIS))
 
 
-def test_a_night_and_a_plan(academy: Academy) -> None:
+def test_refused_nights_and_plans_print_their_json_object(academy: Academy) -> None:
     academy.edit("policy.yaml", "  rename:     {floor: 15, share: 0.005}", "  rename:     {max: 0, share: 0}")
     academy.edit("policy.yaml", "      rename:     {floor: 20, share: 0.02}\n", "")
     empty = academy.raw_feed(b"")
@@ -108,7 +108,7 @@ def test_feed_check(academy: Academy) -> None:
     assert "utf-8 is expected, but the file is UTF-16" in ran.json["refusals"][0]["message"]
 
 
-def test_one_off_commands(academy: Academy) -> None:
+def test_refused_one_off_commands_print_their_json_object(academy: Academy) -> None:
     academy.allow_up_to(0, "lock")
     academy.night(DAYS[0], academy.feed(*ROWS, day=DAYS[0]))
     lock = ("account", "lock", CLAIRE, "nobody.here", *WHY, "--as-of", DAYS[0])

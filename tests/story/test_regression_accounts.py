@@ -17,7 +17,7 @@ def row(**values: str) -> str:
     return feeds.row(**{"debut": "2026-01-01", **values})
 
 
-def test_an_archival_takes_what_other_systems_put_beside_what_piactl_manages(academy: Academy) -> None:
+def test_archival_also_removes_values_of_other_systems(academy: Academy) -> None:
     academy.night(DAY, academy.feed(row(fin=DAY), IDA, day=DAY))
     foreign = {
         "eduPersonEntitlement": ["urn:mace:elsewhere.example:service:library", "urn:mace:other:app"],
@@ -45,7 +45,7 @@ def test_a_photo_on_a_leavers_entry_does_not_stop_the_night(academy: Academy) ->
     assert foreign.keys().isdisjoint(entry)
 
 
-def test_a_name_of_a_doubled_account_is_taken(academy: Academy) -> None:
+def test_names_of_two_accounts_with_one_matricule_stay_taken(academy: Academy) -> None:
     """Two entries have the same matricule; no newcomer may get the names of either."""
     academy.night(DAY, academy.feed(row(), IDA, day=DAY))
     attributes = ("objectClass", "cn", "sn", "supannEmpId", "supannRessourceEtat")
@@ -67,7 +67,7 @@ def test_a_name_of_a_doubled_account_is_taken(academy: Academy) -> None:
 
 
 @pytest.mark.parametrize("night", ["with a feed", "without", "under another policy"])
-def test_the_lock_of_an_administrator_goes_from_the_entry_with_its_end(academy: Academy, night: str) -> None:
+def test_a_lock_is_removed_from_the_entry_when_it_ends(academy: Academy, night: str) -> None:
     rows = (row(), IDA)
     academy.night(DAY, academy.feed(*rows, day=DAY))
     academy.recorded("claire.dubreuil", piactlLock=["2026-03-02$2026-03-08$admin$compte compromis"])

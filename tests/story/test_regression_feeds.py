@@ -43,7 +43,7 @@ def without_usage_name(academy: Academy, day: str, **values: str) -> Path:
 # A column that a source does not have
 
 
-def test_a_source_without_usage_names_does_not_take_them_back_every_other_night(academy: Academy) -> None:
+def test_a_source_without_a_usage_name_column_removes_no_usage_name(academy: Academy) -> None:
     academy.sources(epp="kind: full", assed="kind: full")
     epp = academy.feed(row(nom_usage="Aubry"), day=DAY, source="epp")
     academy.night(DAY, epp, without_usage_name(academy, DAY))
@@ -53,7 +53,7 @@ def test_a_source_without_usage_names_does_not_take_them_back_every_other_night(
     assert academy.values("claire.aubry", "mail") == ["claire.aubry@ac-amiens.fr"]
 
 
-def test_a_usage_name_given_up_is_given_up_although_another_source_has_no_such_column(
+def test_a_usage_name_ends_despite_a_source_without_that_column(
     academy: Academy,
 ) -> None:
     academy.sources(epp="kind: full", assed="kind: full")
@@ -81,7 +81,7 @@ def test_last_weeks_file_without_a_date_is_not_applied_a_second_time(academy: Ac
     assert "this file was applied before, and later ones after it" in ran.err
 
 
-def test_hr_may_go_back_to_what_it_said_under_a_later_date(academy: Academy) -> None:
+def test_hr_can_send_earlier_rows_again_under_a_later_date(academy: Academy) -> None:
     old, new = (feeds.text([CLAIRE, second_row]).encode() for second_row in (HUGO, f"{HUGO}31/12/2026"))
     academy.night(DAY, dated(academy, old, DAY))
     academy.night("2026-09-11", dated(academy, new, "2026-09-11"))
@@ -93,7 +93,7 @@ def test_hr_may_go_back_to_what_it_said_under_a_later_date(academy: Academy) -> 
 # Absences
 
 
-def test_an_absence_confirmed_on_the_night_an_account_is_protected_still_ends_the_post_later(
+def test_an_absence_confirmed_while_protected_ends_the_post_later(
     academy: Academy,
 ) -> None:
     academy.night(DAY, academy.feed(CLAIRE, HUGO, day=DAY))
@@ -105,7 +105,7 @@ def test_an_absence_confirmed_on_the_night_an_account_is_protected_still_ends_th
     assert ends(academy, "hugo.vasseur", "2026-09-13") == ["2026-09-10"]
 
 
-def test_an_absence_whose_write_met_another_hand_still_ends_the_post_later(academy: Academy) -> None:
+def test_an_absence_whose_write_was_a_conflict_ends_the_post_later(academy: Academy) -> None:
     academy.night(DAY, academy.feed(CLAIRE, HUGO, day=DAY))
     academy.night("2026-09-11", academy.feed(CLAIRE, day="2026-09-11"))
     plan = academy.folder / "plan.json"
@@ -128,7 +128,7 @@ def test_a_feed_dated_ahead_ends_no_post_in_the_future(academy: Academy) -> None
     academy.quiet_night("2026-09-13", academy.feed(CLAIRE, day="2026-09-13"))
 
 
-def test_an_archival_waits_for_an_unconfirmed_absence_on_a_night_without_a_feed_too(academy: Academy) -> None:
+def test_archival_waits_for_an_unconfirmed_absence_without_a_feed_too(academy: Academy) -> None:
     retired = (row(debut="2020-09-01"), row(debut="2026-03-01", position="retraite"))
     academy.night("2026-02-01", academy.feed(*retired, IDA, day="2026-02-01"))
     academy.night("2026-04-28")
@@ -147,7 +147,7 @@ def test_an_archival_waits_for_an_unconfirmed_absence_on_a_night_without_a_feed_
 # Codes
 
 
-def test_a_code_that_hr_renamed_refuses_the_feed_instead_of_holding_everybody(academy: Academy) -> None:
+def test_a_code_renamed_by_hr_refuses_the_whole_feed(academy: Academy) -> None:
     academy.night(DAY, academy.feed(*crowd(30, debut="2025-09-01"), day=DAY))
     renamed = academy.feed(*crowd(30, debut="2025-09-01", fonction="ENSEIG"), day="2026-09-11")
     with academy.nothing_written():
@@ -155,7 +155,7 @@ def test_a_code_that_hr_renamed_refuses_the_feed_instead_of_holding_everybody(ac
     assert "30 of 30 values of column fonction are wrong" in ran.err
 
 
-def test_a_digest_of_no_feed_of_the_run_lets_nothing_through(academy: Academy) -> None:
+def test_accept_feed_with_the_digest_of_no_feed_is_an_error(academy: Academy) -> None:
     feed = academy.feed(CLAIRE, day=DAY)
     words = ["--as-of", DAY, "--accept-feed", "0" * 64, "--reason", "vu avec la DRH"]
     with academy.nothing_written():
@@ -187,7 +187,7 @@ def test_a_code_that_the_policy_forgot_holds_nobody_whose_post_is_over(academy: 
 # A delta
 
 
-def test_the_news_of_a_delta_waits_while_its_person_is_held(academy: Academy) -> None:
+def test_a_delta_for_a_held_person_is_applied_later(academy: Academy) -> None:
     academy.sources(epp="kind: full", moves="kind: delta")
     claire, hugo = feeds.row(), feeds.row(matricule="1002", prenom="Hugo")
     mission = feeds.row(debut="2026-02-01", uai="0801616X")

@@ -91,7 +91,7 @@ def expiry(academy: Academy) -> datetime:
     return datetime.fromisoformat(record(academy, "cn=lock")["expires"])
 
 
-def test_a_lock_that_ran_out_and_that_nobody_took_is_still_ours(academy: Academy) -> None:
+def test_an_expired_run_lock_that_nobody_took_can_be_renewed(academy: Academy) -> None:
     with locks(academy) as (_, lock, now):
         now.on(400)
         with pytest.raises(LockLost):
@@ -101,7 +101,7 @@ def test_a_lock_that_ran_out_and_that_nobody_took_is_still_ours(academy: Academy
         assert expiry(academy) == now() + timedelta(seconds=300)
 
 
-def test_a_lock_that_ran_out_and_that_another_run_took_is_lost(academy: Academy) -> None:
+def test_an_expired_run_lock_taken_by_another_run_is_lost(academy: Academy) -> None:
     settings = open_configuration(academy.sandbox.config).settings.directory
     with (
         locks(academy) as (_, lock, now),
@@ -195,7 +195,7 @@ def test_a_night_that_broke_a_guard_is_in_the_list_of_runs_with_its_reason(acade
     assert (last["status"], last["note"]) == ("refused", "1 guard is broken: create (1 of 1)")
 
 
-def test_a_run_that_failed_before_its_first_write_is_in_the_list_with_its_reason(academy: Academy) -> None:
+def test_a_run_that_failed_early_is_in_the_list_with_its_reason(academy: Academy) -> None:
     academy.night(DAY, academy.feed(CLAIRE, day=DAY))
     with academy.sandbox.root() as root:
         root.delete(f"ou=waiting,{academy.sandbox.state}")
@@ -219,7 +219,7 @@ def killed(academy: Academy, *feeds: Path) -> None:
     assert done.returncode == -signal.SIGKILL, done.stderr
 
 
-def test_a_night_for_what_is_due_looks_at_everything_after_a_killed_run(academy: Academy) -> None:
+def test_a_night_without_a_feed_evaluates_everybody_after_a_killed_run(academy: Academy) -> None:
     academy.night(DAY, academy.feed(CLAIRE, HUGO, day=DAY))
     due_only = "no feed: only the changes that are due were evaluated"
     assert due_only in academy.plan("--as-of", NEXT)["remarks"]
@@ -244,7 +244,7 @@ def test_a_run_that_was_killed_is_not_listed_as_running_for_ever(academy: Academ
 
 
 @pytest.mark.parametrize("data", ["rubbish", "[]", "{}", '{"expires": "soon", "pid": 1, "began": 1}'])
-def test_a_damaged_lock_is_reported_in_a_sentence(academy: Academy, data: str) -> None:
+def test_a_damaged_run_lock_stops_the_night_with_a_clear_message(academy: Academy, data: str) -> None:
     put(academy, "cn=lock", data)
     with academy.nothing_written():
         ran = academy.night(DAY, academy.feed(CLAIRE, day=DAY), code=7)
@@ -253,7 +253,7 @@ def test_a_damaged_lock_is_reported_in_a_sentence(academy: Academy, data: str) -
 
 
 @pytest.mark.parametrize("data", ["rubbish", "[]", "{}", '{"source": "hr"}'])
-def test_a_damaged_record_of_a_source_is_reported_in_a_sentence(academy: Academy, data: str) -> None:
+def test_a_damaged_record_of_a_source_is_reported_and_replaced(academy: Academy, data: str) -> None:
     put(academy, "cn=hr,ou=sources", data)
     feed = academy.feed(CLAIRE, day=DAY)
     runs = [academy.run("plan", feed, "--as-of", DAY), academy.night(DAY, feed)]
@@ -301,7 +301,7 @@ def test_yesterdays_plan_is_stale_today(academy: Academy) -> None:
 # Files
 
 
-def test_old_rejects_and_plans_go_and_those_of_late_stay(academy: Academy) -> None:
+def test_old_rejects_and_plans_are_deleted_and_recent_ones_kept(academy: Academy) -> None:
     academy.edit("piactl.yaml", "any_date: true", "keep_undo_days: 30\nany_date: true")
     wrong = row(matricule="1003", prenom="Nour", nom_famille="Caron", uai="0800009B")
     state = academy.sandbox.folder / "state"
@@ -320,7 +320,7 @@ def test_old_rejects_and_plans_go_and_those_of_late_stay(academy: Academy) -> No
         assert len(remaining) == 2, name
 
 
-def test_records_of_runs_go_after_their_time_and_running_ones_carry_a_mark(academy: Academy) -> None:
+def test_old_run_records_are_deleted_and_running_ones_are_marked(academy: Academy) -> None:
     academy.night(DAY, academy.feed(CLAIRE, day=DAY))
     old = "20200101T000000-abcdef"
     folder = f"ou=runs,{academy.sandbox.state}"

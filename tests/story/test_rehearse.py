@@ -130,7 +130,7 @@ def test_the_directory_is_that_of_the_same_nights_on_a_server(academy: Academy, 
     assert rehearsal_contents == server_contents
 
 
-def test_twice_and_stopped_between_gives_equal_bytes(academy: Academy) -> None:
+def test_a_stopped_and_continued_rehearsal_writes_equal_files(academy: Academy) -> None:
     feeds_of_an_autumn(academy.folder / "feeds")
     folders = [rehearsed(academy, "one"), rehearsed(academy, "two")]
     words = [
@@ -219,7 +219,7 @@ def test_two_policies_rehearsed_and_compared(academy: Academy) -> None:
     )
 
 
-def test_from_an_ldif_and_with_approval(academy: Academy) -> None:
+def test_a_rehearsal_starts_from_an_ldif_and_approves_on_request(academy: Academy) -> None:
     """It begins with the output of slapcat, whose password does not get into the folder; a guard is passed
     only with --approve."""
     feeds_of_an_autumn(academy.folder / "feeds")
@@ -278,7 +278,7 @@ def test_a_folder_goes_on_only_with_the_same_inputs(academy: Academy) -> None:
     assert not (academy.folder / "new").exists()
 
 
-def test_without_a_terminal_it_is_a_program_for_programs(academy: Academy) -> None:
+def test_the_table_of_a_rehearsal_leaves_out_quiet_nights(academy: Academy) -> None:
     feeds_of_an_autumn(academy.folder / "feeds")
     ran = academy.run(
         "rehearse", "--feeds", academy.folder / "feeds", "--days", "2026-08-28..2026-09-20",

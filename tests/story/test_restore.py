@@ -187,7 +187,7 @@ def test_accepting_a_loss_where_there_is_none_is_refused(make: Callable[[], Acad
     assert academy.run("recover", "--accept", "--reason", "trial").code == 1
 
 
-def test_a_loss_accepted_in_a_directory_that_is_lost_too_is_shown_again(make: Callable[[], Academy]) -> None:
+def test_an_accepted_loss_is_shown_again_after_a_second_restore(make: Callable[[], Academy]) -> None:
     academy = make()
     first_nights(academy)
     ldif = back_up(academy)
@@ -202,7 +202,7 @@ def test_a_loss_accepted_in_a_directory_that_is_lost_too_is_shown_again(make: Ca
     academy.night(MONDAY)
 
 
-def test_a_directory_without_the_run_that_wrote_its_ldif_is_noticed(
+def test_a_directory_from_before_the_first_migration_is_noticed(
     make_academy: Callable[..., Academy],
 ) -> None:
     """It was restored from before the first migration, whose accounts came by slapadd."""
@@ -315,7 +315,7 @@ def test_an_old_copy_of_the_journal_is_noticed_by_the_next_command(
     assert academy.run("journal", "verify").code == 1
 
 
-def test_a_head_that_another_command_stored_meanwhile_is_no_old_copy(make: Callable[[], Academy]) -> None:
+def test_a_head_stored_meanwhile_does_not_make_the_journal_old(make: Callable[[], Academy]) -> None:
     """A head must be in the journal only if it was stored before the journal was read."""
     academy = make()
     first_nights(academy)

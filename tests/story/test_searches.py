@@ -69,7 +69,7 @@ class CountingReader:
 
 
 @pytest.mark.parametrize("first_load", [True, False])
-def test_searches_do_not_follow_people(academy: Academy, first_load: bool) -> None:
+def test_the_number_of_searches_does_not_grow_with_people(academy: Academy, first_load: bool) -> None:
     academy.allow_up_to(60, "create", "grant", "profile_growth", "service_growth")
     configuration = open_configuration(academy.sandbox.config)
     asked = []
@@ -96,7 +96,7 @@ def planned(academy: Academy, as_of: str, *feeds: str) -> tuple[CountingReader, 
     return counting, ready
 
 
-def test_a_night_with_nothing_to_do_asks_three_attributes_and_writes_nothing(academy: Academy) -> None:
+def test_a_night_without_changes_reads_only_three_attributes(academy: Academy) -> None:
     people = crowd(30)
     academy.night(DAY, academy.feed(*people, day=DAY))
     feed = academy.feed(*reversed(people), day=NEXT)
@@ -106,7 +106,7 @@ def test_a_night_with_nothing_to_do_asks_three_attributes_and_writes_nothing(aca
     academy.quiet_night(NEXT, feed)
 
 
-def test_only_those_of_whom_hr_says_something_else_are_read_whole(academy: Academy) -> None:
+def test_only_accounts_with_changed_rows_are_read_completely(academy: Academy) -> None:
     people = crowd(30)
     academy.night(DAY, academy.feed(*people, day=DAY))
     moved = [people[0].replace("0800009A", MICHELIS), *people[1:]]
@@ -119,7 +119,7 @@ def test_only_those_of_whom_hr_says_something_else_are_read_whole(academy: Acade
     assert set(map(frozenset, asked.values())) == {frozenset(STAMP)}
 
 
-def test_a_name_for_somebody_new_asks_nothing_more_of_those_who_have_one(academy: Academy) -> None:
+def test_naming_a_newcomer_reads_no_more_of_existing_accounts(academy: Academy) -> None:
     people = crowd(30)
     academy.night(DAY, academy.feed(*people, day=DAY))
     namesake = row(matricule="7777", prenom="Louise", nom_famille="Vaubanaaa")

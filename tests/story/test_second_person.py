@@ -129,7 +129,7 @@ def test_one_requests_and_another_approves(people: Academy, monkeypatch: pytest.
     ) == ("anne", "bruno", "approved")
 
 
-def test_who_needs_no_second_person(people: Academy) -> None:
+def test_requests_that_need_no_second_person_are_refused(people: Academy) -> None:
     with people.nothing_written():
         for words in (
             ("password", "reset", CLAIRE, "--administrator"),
@@ -150,7 +150,9 @@ def test_who_needs_no_second_person(people: Academy) -> None:
     assert records(people) == {}
 
 
-def test_another_device(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_replacing_a_device_is_approved_by_another_operator(
+    people: Academy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old = verified(people, CLAIRE)
     enrolled(people, CLAIRE)
     replaced = requested(people, "otp", "verify", CLAIRE)
@@ -244,7 +246,7 @@ def test_two_approvals_at_once(people: Academy, monkeypatch: pytest.MonkeyPatch)
         assert approved(people, request)[0].code == 1
 
 
-def test_a_record_of_another_program(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forged_requests_do_not_count(people: Academy, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the password of the desk and without the keys of piactl, no request counts that is made up, for
     another account or operator, of another time, under another name, or used again."""
     request = requested(people, "password", "reset", IDA)
@@ -299,7 +301,7 @@ def put(connection: ldap3.Connection, dn: str, record: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("identity", ["reader", "nightly", "desk", "administrator"])
-def test_a_request_that_served_gives_nothing_more_whatever_is_written(
+def test_a_used_request_cannot_be_used_again_whatever_is_written(
     people: Academy, monkeypatch: pytest.MonkeyPatch, identity: str
 ) -> None:
     """They write by LDAP, as each identity; the nightly one holds the run lock."""
@@ -337,7 +339,7 @@ def test_a_request_that_served_gives_nothing_more_whatever_is_written(
         assert "has got another password since" in ran.err
 
 
-def test_who_is_one_for_the_kernel_and_another_for_sudo_neither_requests_nor_approves(
+def test_kernel_and_sudo_must_agree_on_who_the_operator_is(
     people: Academy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process without a login record can take that of a colleague, but sudo knows its user."""

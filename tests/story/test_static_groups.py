@@ -104,7 +104,7 @@ def test_members_follow_each_command_and_what_others_change_is_put_back(static: 
     ]
 
 
-def test_a_group_that_most_would_leave_is_left_alone(static: Academy) -> None:
+def test_a_group_that_most_members_would_leave_needs_approval(static: Academy) -> None:
     people = crowd(12, debut="2025-09-01")
     static.night(DAY, static.feed(*people, HUGO, day=DAY))
     add_twins(static)

@@ -25,7 +25,7 @@ def posts(academy: Academy, day: str, name: str) -> list[tuple[str, str, str | N
     return [(a["uai"], a["start"], a["end"]) for a in shown]
 
 
-def test_a_year_of_sts_beside_hr(academy: Academy) -> None:
+def test_sts_adds_posts_of_a_school_year_beside_hr(academy: Academy) -> None:
     academy.edit(
         "piactl.yaml", 'hr: {kind: full, files: ["*.csv"]', f'{SOURCE}\n  hr: {{kind: full, files: ["*.csv"]'
     )

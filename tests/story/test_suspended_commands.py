@@ -123,7 +123,9 @@ class Stage:
 @pytest.mark.parametrize(
     "name", ["merge", *(pytest.param(n, marks=pytest.mark.long) for n in COMMANDS if n != "merge")]
 )
-def test_a_command_may_stand_still_anywhere(two: Academy, name: str, request: pytest.FixtureRequest) -> None:
+def test_a_command_suspended_at_any_request_writes_nothing_stale(
+    two: Academy, name: str, request: pytest.FixtureRequest
+) -> None:
     *before, last = COMMANDS[name]
     doubled(two)
     for words in before:

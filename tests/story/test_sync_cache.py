@@ -141,21 +141,21 @@ def night(academy: Academy, day: str, *rows: str) -> Path:
     return feed
 
 
-def test_whoever_needs_nothing_is_passed_by_the_first_night_after(academy: Academy) -> None:
+def test_unchanged_accounts_are_skipped_the_next_night(academy: Academy) -> None:
     night(academy, DAY, row(), IDA)
     again = academy.feed(IDA, row(), day=NEXT)
     assert passed(academy, again, NEXT) == {"1001", "1999"}
     assert same(academy, NEXT, again)["changes"] == []
 
 
-def test_what_a_feed_says_otherwise_is_looked_at(academy: Academy) -> None:
+def test_an_account_with_a_changed_row_is_evaluated(academy: Academy) -> None:
     night(academy, DAY, row(), IDA)
     moved = academy.feed(row(uai=MICHELIS), IDA, day=NEXT)
     assert passed(academy, moved, NEXT) == {"1999"}
     assert {c["uid"] for c in same(academy, NEXT, moved)["changes"]} == {"claire.dubreuil"}
 
 
-def test_what_the_date_makes_due_is_looked_at(academy: Academy) -> None:
+def test_an_account_that_is_due_is_evaluated(academy: Academy) -> None:
     rows = (row(fin=DAY), IDA)
     night(academy, DAY, *rows)
     feed = academy.feed(*rows, day=NEXT)
@@ -164,7 +164,7 @@ def test_what_the_date_makes_due_is_looked_at(academy: Academy) -> None:
 
 
 @pytest.mark.parametrize("attribute", [name for name in MANAGED if name not in ("uid", UNIQUE_ID, *POSIX)])
-def test_another_hand_on_any_managed_attribute_is_noticed(academy: Academy, attribute: str) -> None:
+def test_drift_of_any_managed_attribute_is_noticed(academy: Academy, attribute: str) -> None:
     full = row(nom_usage="Aubry", civilite="MME", courriel_prive="c@example.org", numen="20E9500001AAA")
     night(academy, DAY, full, IDA)
     other = {
@@ -196,7 +196,7 @@ def test_another_hand_on_any_managed_attribute_is_noticed(academy: Academy, attr
     same(academy, NEXT, feed)
 
 
-def test_an_entry_is_evaluated_where_its_place_in_the_census_changes(academy: Academy) -> None:
+def test_an_account_that_counts_at_another_school_now_is_evaluated(academy: Academy) -> None:
     """Claire has retired, so the end of her other post does not change her account, but she now counts at
     another establishment."""
     retired = row(debut="2026-09-03", position="retraite")
@@ -209,7 +209,7 @@ def test_an_entry_is_evaluated_where_its_place_in_the_census_changes(academy: Ac
     assert same(academy, NEXT, feed)["changes"] == []
 
 
-def test_an_entry_that_is_gone_or_came_from_elsewhere_is_noticed(academy: Academy) -> None:
+def test_a_deleted_entry_is_noticed_with_and_without_marks(academy: Academy) -> None:
     night(academy, DAY, row(), IDA)
     with academy.sandbox.root() as root:
         root.delete(academy.dn("claire.dubreuil"))
@@ -239,7 +239,7 @@ def test_marks_are_void_when_what_they_rest_on_moves(academy: Academy, basis: st
     same(academy, NEXT, feed)
 
 
-def test_a_numen_of_somebody_who_is_passed_by_holds_the_newcomer(academy: Academy) -> None:
+def test_a_newcomer_with_the_numen_of_a_skipped_account_is_held(academy: Academy) -> None:
     night(academy, DAY, row(), IDA)
     thief = row(matricule="7777", prenom="Zoé", nom_famille="Kern", numen="20E9512345XYZ")
     feed = academy.feed(row(), IDA, thief, day=NEXT)
@@ -247,14 +247,14 @@ def test_a_numen_of_somebody_who_is_passed_by_holds_the_newcomer(academy: Academ
     assert {hold["matricule"] for hold in plan["holds"]} == {"7777"}
 
 
-def test_a_homonym_of_somebody_who_is_passed_by_gets_a_number(academy: Academy) -> None:
+def test_a_homonym_of_a_skipped_account_gets_a_number(academy: Academy) -> None:
     night(academy, DAY, row(), IDA)
     feed = academy.feed(row(), IDA, row(matricule="7777"), day=NEXT)
     (change,) = same(academy, NEXT, feed)["changes"]
     assert change["uid"] == "claire.dubreuil1"
 
 
-def test_nobody_gets_an_earlier_name_of_somebody_who_is_passed_by(academy: Academy) -> None:
+def test_nobody_gets_an_earlier_name_of_a_skipped_account(academy: Academy) -> None:
     night(academy, DAY, row(), IDA)
     night(academy, NEXT, row(nom_usage="Aubry"), IDA)
     feed = academy.feed(row(nom_usage="Aubry"), IDA, row(matricule="7777"), day="2026-09-07")
@@ -263,7 +263,7 @@ def test_nobody_gets_an_earlier_name_of_somebody_who_is_passed_by(academy: Acade
     assert change["uid"] == "claire.dubreuil1"
 
 
-def test_guards_and_limits_count_those_who_are_passed_by(academy: Academy) -> None:
+def test_guards_and_limits_count_skipped_accounts(academy: Academy) -> None:
     many = crowd(60)
     night(academy, DAY, *many)
     feed = academy.feed(*many[:58], day=NEXT)
@@ -279,7 +279,7 @@ def test_guards_and_limits_count_those_who_are_passed_by(academy: Academy) -> No
     same(academy, NEXT, academy.feed(*closed, *many[20:], day=NEXT))
 
 
-def test_silence_that_did_not_count_may_count_the_next_night(academy: Academy) -> None:
+def test_an_absence_that_did_not_count_may_count_the_next_night(academy: Academy) -> None:
     night(academy, DAY, row(), IDA)
     nobody = row(matricule="")
     academy.night(NEXT, academy.feed(IDA, nobody, day=NEXT))
@@ -289,7 +289,7 @@ def test_silence_that_did_not_count_may_count_the_next_night(academy: Academy) -
     assert absent["uid"] == "claire.dubreuil"
 
 
-def test_silence_on_one_post_of_several_may_count_the_next_night(academy: Academy) -> None:
+def test_an_absent_post_that_did_not_count_may_count_the_next_night(academy: Academy) -> None:
     """The person is in the feed with the same lines as on a night when an absence meant nothing."""
     night(academy, DAY, row(), row(uai=MARESCHAL, debut="2025-09-01"), IDA)
     academy.night(NEXT, academy.feed(row(), IDA, row(matricule=""), day=NEXT))
@@ -299,7 +299,7 @@ def test_silence_on_one_post_of_several_may_count_the_next_night(academy: Academ
     assert (absent["uid"], absent["uai"]) == ("claire.dubreuil", MARESCHAL)
 
 
-def test_a_night_of_another_host_in_between(academy: Academy) -> None:
+def test_plans_are_the_same_after_a_night_on_another_host(academy: Academy) -> None:
     """The other host has no marks of this one, and sees what this one does not."""
     night(academy, DAY, row(), IDA)
     saved_marks = marks(academy).read_bytes()
@@ -349,7 +349,7 @@ def test_the_cache_survives_a_run_in_between(academy: Academy, between: str) -> 
         same(academy, "2026-09-07", feed)
 
 
-def test_the_numen_of_a_person_whom_a_run_in_between_left_in_waiting(academy: Academy) -> None:
+def test_a_newcomer_held_by_a_delta_is_held_the_next_night_too(academy: Academy) -> None:
     """A delta gives a newcomer the NUMEN of an account: they wait, and the account is not skipped."""
     academy.sources(hr="kind: full", moves="kind: delta")
     night(academy, DAY, row(), IDA)
@@ -360,7 +360,7 @@ def test_the_numen_of_a_person_whom_a_run_in_between_left_in_waiting(academy: Ac
     assert {hold["matricule"] for hold in plan["holds"]} == {"7777"}
 
 
-def test_what_a_source_said_otherwise_in_between_is_remembered(academy: Academy) -> None:
+def test_plans_are_the_same_after_two_sources_disagreed(academy: Academy) -> None:
     academy.sources(epp="kind: full", agape="kind: full")
     first = academy.feed(row(), IDA, day=DAY, source="epp")
     second = academy.feed(row(uai=MARESCHAL, fonction="DIR"), day=DAY, source="agape")
@@ -375,7 +375,7 @@ def test_what_a_source_said_otherwise_in_between_is_remembered(academy: Academy)
         same(academy, "2026-09-08", *feeds)
 
 
-def test_several_sources_at_once(academy: Academy) -> None:
+def test_plans_of_two_sources_are_the_same_with_marks(academy: Academy) -> None:
     academy.sources(epp="kind: full", agape="kind: full")
     first = academy.feed(row(), IDA, day=DAY, source="epp")
     second = academy.feed(row(uai=MARESCHAL, fonction="DIR"), day=DAY, source="agape")
@@ -424,7 +424,7 @@ READ, WRITTEN = "sealed", "keep"
 
 @pytest.mark.parametrize("moment", [READ, WRITTEN])
 @pytest.mark.parametrize("identity", ["administrator", "nightly"])
-def test_another_hand_just_before_or_after_the_write_of_a_night_is_noticed(
+def test_drift_just_before_or_after_the_write_of_a_night_is_noticed(
     academy: Academy, monkeypatch: pytest.MonkeyPatch, moment: str, identity: str
 ) -> None:
     """This is so even if the administrator and the nightly bind as the same identity."""
@@ -432,7 +432,7 @@ def test_another_hand_just_before_or_after_the_write_of_a_night_is_noticed(
 
 
 @pytest.mark.parametrize("moment", [READ, WRITTEN])
-def test_a_mark_that_guesses_is_found_out(
+def test_marks_with_a_guessed_entrycsn_would_miss_drift(
     academy: Academy, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     """If a mark takes any entryCSN that its entry has, or any that was overwritten, the test above fails."""
@@ -454,7 +454,7 @@ def test_a_mark_that_guesses_is_found_out(
 @pytest.mark.parametrize(
     "answer", [None, SEARCHED, MODIFIED], ids=["in the answer", "not supported", "not in the answer"]
 )
-def test_only_a_write_that_the_server_gives_the_entrycsn_of_is_marked(
+def test_a_write_is_marked_only_if_the_server_returns_its_entrycsn(
     academy: Academy, answer: int | None
 ) -> None:
     """Other accounts are evaluated once more, and marked then."""
@@ -469,7 +469,7 @@ def test_only_a_write_that_the_server_gives_the_entrycsn_of_is_marked(
         assert passed(academy, feed, "2026-09-08") == {"1001", "1999"}
 
 
-def test_an_entrycsn_that_is_not_that_of_the_entry_makes_no_harm(academy: Academy) -> None:
+def test_an_account_marked_with_a_wrong_entrycsn_is_evaluated_again(academy: Academy) -> None:
     night(academy, DAY, row(), IDA)
     (csn,) = academy.entry("ida.roy")["entryCSN"]
     with rewriting(academy, csn[:4], b"1999", MODIFIED) as proxy:
@@ -565,7 +565,7 @@ def random_nights(make_academy: Callable[..., Academy], seed: int, nights: int) 
 
 
 @pytest.mark.parametrize("seed", [5, 8])
-def test_random_nights_plan_the_same_with_and_without(
+def test_random_nights_plan_the_same_with_and_without_marks(
     make_academy: Callable[..., Academy], seed: int
 ) -> None:
     random_nights(make_academy, seed, 12)
@@ -573,7 +573,7 @@ def test_random_nights_plan_the_same_with_and_without(
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(40, 60))
-def test_many_random_nights_plan_the_same_with_and_without(
+def test_many_random_nights_plan_the_same_with_and_without_marks(
     make_academy: Callable[..., Academy], seed: int
 ) -> None:
     random_nights(make_academy, seed, 40)

@@ -179,7 +179,7 @@ def live(academy: Academy, seed: int, people: int, days: int, *, slips: bool) ->
     return year
 
 
-def test_weeks_with_slips(academy: Academy) -> None:
+def test_errors_of_hr_over_weeks_mix_up_no_accounts(academy: Academy) -> None:
     year = live(academy, 7, 40, 20, slips=True)
     assert year.answers["same"]
     assert year.answers["different"]
@@ -187,7 +187,7 @@ def test_weeks_with_slips(academy: Academy) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
-def test_a_year_with_slips(academy: Academy, seed: int) -> None:
+def test_errors_of_hr_over_a_year_mix_up_no_accounts(academy: Academy, seed: int) -> None:
     year = live(academy, seed, 300, 365, slips=True)
     assert year.answers["same"]
     assert year.answers["different"]

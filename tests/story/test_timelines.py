@@ -149,12 +149,12 @@ def collected(number: int) -> list[tuple[Assignment, ...]]:
     return series
 
 
-def test_shown_as_of_any_day(academy: Academy) -> None:
+def test_account_show_agrees_with_the_oracle_on_any_day(academy: Academy) -> None:
     assert check(academy, collected(20)) > 150
 
 
 @pytest.mark.long
-def test_shown_as_of_any_day_of_many(academy: Academy) -> None:
+def test_account_show_of_many_people_agrees_with_the_oracle(academy: Academy) -> None:
     assert check(academy, collected(300)) > 3000
 
 

@@ -59,7 +59,7 @@ COLUMNS = pytest.mark.parametrize(
 
 
 @COLUMNS
-def test_the_first_source_counts_and_the_older_word_turns_nothing_back(
+def test_a_change_by_the_first_source_is_not_reverted_by_the_second(
     two: Academy, column: str, value: str, kind: str
 ) -> None:
     together(two)
@@ -104,7 +104,7 @@ def test_what_the_other_source_says_otherwise_is_listed_once(
     two.quiet_night(DAYS[3], agape(two, DAYS[3]))
 
 
-def test_another_source_comes_first_for_what_the_configuration_says(two: Academy) -> None:
+def test_ranks_let_another_source_come_first_for_names(two: Academy) -> None:
     two.edit("piactl.yaml", "sources:", "ranks: {names: epp}\nsources:")
     together(two)
     changed = {"prenom": "Clara", "courriel_prive": "c.d@example.org"}
@@ -114,7 +114,7 @@ def test_another_source_comes_first_for_what_the_configuration_says(two: Academy
     two.quiet_night(DAYS[2], agape(two, DAYS[2]))
 
 
-def test_it_is_reported_in_the_summary(two: Academy) -> None:
+def test_the_summary_reports_a_disagreement_once(two: Academy) -> None:
     together(two)
     feed = epp(two, DAYS[1], prenom="Clara")
     out = two.run("nightly", feed, "--as-of", DAYS[1]).out
@@ -122,7 +122,7 @@ def test_it_is_reported_in_the_summary(two: Academy) -> None:
     assert f"claire.dubreuil: {feed.name}:2 differs from agape in prenom" in out
 
 
-def test_in_one_run_the_first_source_counts_and_the_posts_go_on(two: Academy) -> None:
+def test_in_one_run_names_come_from_one_source_and_posts_from_both(two: Academy) -> None:
     together(two)
     one, other = agape(two, DAYS[1], prenom="Clara", fin="2026-10-31"), epp(two, DAYS[1])
     plan = two.plan(other, one, "--as-of", DAYS[1])
@@ -174,7 +174,7 @@ def test_shuffled_nights_end_in_the_same_state(
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_nights_in_any_order_turn_nothing_back(two: Academy, seed: int) -> None:
+def test_repeated_statements_change_accounts_at_most_once(two: Academy, seed: int) -> None:
     """Two sources repeat their statements, one at a time or both: each changes accounts at most once."""
     together(two)
     words = [
@@ -208,7 +208,7 @@ def test_a_source_that_is_new_to_a_person_does_not_rename(two: Academy) -> None:
     two.quiet_night(DAYS[2], agape(two, DAYS[2]))
 
 
-def test_what_one_source_has_no_word_for_the_other_may_say(two: Academy) -> None:
+def test_the_second_source_fills_a_value_that_the_first_leaves_blank(two: Academy) -> None:
     two.night(DAYS[0], agape(two, DAYS[0], courriel_prive=""))
     two.twice(DAYS[1], epp(two, DAYS[1]))
     assert two.values("claire.dubreuil", "supannMailPrive") == ["{PERSO}claire@example.org"]
@@ -231,7 +231,7 @@ def test_spelling_is_no_difference(two: Academy) -> None:
     assert two.values("heloise.lefevre", "displayName") == ["Héloïse Lefèvre"]
 
 
-def test_a_source_without_a_running_post_has_no_say_beside_one_that_has(two: Academy) -> None:
+def test_a_source_whose_post_has_ended_does_not_count_beside_another(two: Academy) -> None:
     together(two)
     over = epp(two, DAYS[2], prenom="Clara", fin=DAYS[1])
     two.night(DAYS[2], over)
@@ -242,7 +242,7 @@ def test_a_source_without_a_running_post_has_no_say_beside_one_that_has(two: Aca
     two.quiet_night(DAYS[5], agape(two, DAYS[5], prenom="Klara"))
 
 
-def test_a_mover_is_in_the_new_source_alone_once_the_old_post_is_over(two: Academy) -> None:
+def test_the_new_source_counts_once_the_old_post_has_ended(two: Academy) -> None:
     two.night(DAYS[0], agape(two, DAYS[0], fin=DAYS[2]))
     two.night(DAYS[1], epp(two, DAYS[1], prenom="Clara"))
     assert two.values("claire.dubreuil", "givenName") == ["Claire"]
@@ -251,7 +251,7 @@ def test_a_mover_is_in_the_new_source_alone_once_the_old_post_is_over(two: Acade
     two.quiet_night(DAYS[4], agape(two, DAYS[4], fin=DAYS[2]))
 
 
-def test_a_name_given_by_hand_is_no_word_of_a_source(two: Academy) -> None:
+def test_both_sources_leave_a_name_given_by_hand_until_its_end(two: Academy) -> None:
     together(two)
     words = ["--usage-name", "Aubry", "--until", DAYS[3], "--reason", "mariage", "--as-of", DAYS[0]]
     assert two.run("account", "rename", "claire.dubreuil", *words).code == 0
@@ -261,7 +261,7 @@ def test_a_name_given_by_hand_is_no_word_of_a_source(two: Academy) -> None:
     assert two.values("claire.dubreuil", "mail") == ["claire.dubreuil@ac-amiens.fr"]
 
 
-def test_an_undone_change_is_heard_again(two: Academy) -> None:
+def test_an_undone_change_is_applied_when_sent_again(two: Academy) -> None:
     together(two)
     run = two.night(DAYS[1], agape(two, DAYS[1], prenom="Clara")).json["run"]
     assert two.run("undo", run, "--reason", "essai", "--as-of", DAYS[1]).code == 0
@@ -276,7 +276,7 @@ def sources(academy: Academy) -> str:
     return " ".join(entry["piactlData"][0].decode() for entry in entries.values())
 
 
-def test_what_is_remembered_holds_no_name_and_ends_with_the_account(two: Academy) -> None:
+def test_remembered_statements_hold_no_names_and_end_at_archival(two: Academy) -> None:
     together(two)
     two.night(DAYS[1], agape(two, DAYS[1], prenom="Clara", courriel_prive="c.d@example.org"))
     two.night(DAYS[2], epp(two, DAYS[2]))
@@ -291,7 +291,7 @@ def test_what_is_remembered_holds_no_name_and_ends_with_the_account(two: Academy
     assert "1001" not in sources(two)
 
 
-def test_a_new_key_makes_no_word_new(two: Academy) -> None:
+def test_a_new_digest_key_makes_no_statement_count_as_new(two: Academy) -> None:
     together(two)
     two.night(DAYS[1], agape(two, DAYS[1], prenom="Clara"))
     assert two.run("key", "add", "--reason", "annuel").code == 0
@@ -301,7 +301,7 @@ def test_a_new_key_makes_no_word_new(two: Academy) -> None:
     assert two.values("claire.dubreuil", "givenName") == ["Clara"]
 
 
-def test_it_is_the_same_with_marks_and_in_batches(two: Academy) -> None:
+def test_disagreements_are_the_same_with_marks_and_in_batches(two: Academy) -> None:
     together(two)
     one, other = agape(two, DAYS[1], prenom="Clara"), epp(two, DAYS[1])
     assert differing(same(two, DAYS[1], one, other)) == [("claire.dubreuil", ["prenom"])]

@@ -79,7 +79,7 @@ def test_a_night_is_undone_and_the_right_feed_goes_on(academy: Academy) -> None:
     academy.quiet_night(NEXT)
 
 
-def test_whoever_was_made_by_mistake_gets_the_account_on_a_right_feed(academy: Academy) -> None:
+def test_an_account_closed_by_undo_reopens_with_a_right_feed(academy: Academy) -> None:
     bad_night(academy)
     undo(academy)
     academy.night(NEXT, academy.feed(CLAIRE, HUGO, NOUR, day=NEXT))
@@ -102,7 +102,7 @@ def test_the_undone_file_is_refused_until_it_is_accepted(academy: Academy) -> No
     academy.quiet_night(NEXT, feed)
 
 
-def test_twice_is_nothing_to_do_and_the_runs_tell(academy: Academy) -> None:
+def test_a_second_undo_changes_nothing_and_runs_list_names_both(academy: Academy) -> None:
     _, _, run = bad_night(academy)
     first = undo(academy)
     with academy.nothing_written():
@@ -147,7 +147,7 @@ def test_dry_run_and_plan_write_nothing_and_the_plan_can_be_applied(academy: Aca
 # What is kept
 
 
-def test_what_another_hand_changed_since_is_kept_whole(academy: Academy) -> None:
+def test_an_account_changed_since_by_another_program_is_kept(academy: Academy) -> None:
     before, _, _ = bad_night(academy)
     academy.change("hugo.caron", mail=["h.caron@ac-amiens.fr"])
     hands = state(academy)[academy.dn("hugo.caron")]
@@ -236,7 +236,7 @@ def test_a_guard_stops_an_undo_until_it_is_allowed(academy: Academy) -> None:
     assert list(fates(result).values()) == ["reversed"] * 12
 
 
-def test_what_the_rules_alone_do_again_is_shown_and_done(academy: Academy) -> None:
+def test_undo_lists_what_the_next_night_will_do_again(academy: Academy) -> None:
     ending = row(debut="2025-09-01", fin="2026-09-10")
     academy.night(EVE, academy.feed(ending, HUGO, day=EVE))
     before = state(academy)
@@ -254,7 +254,7 @@ def test_what_the_rules_alone_do_again_is_shown_and_done(academy: Academy) -> No
     assert state(academy) == after
 
 
-def test_what_it_says_to_people(academy: Academy) -> None:
+def test_undo_prints_what_it_put_back_and_what_comes_back(academy: Academy) -> None:
     _, feed, run = bad_night(academy)
     ran = academy.spawn("undo", "last", "--as-of", DAY, *WHY)
     assert ran.code == 0, ran.err
@@ -273,7 +273,7 @@ def test_a_change_of_policy_comes_back(academy: Academy) -> None:
     assert of(undo(academy), "claire.dubreuil")["returns"] == ["loses annuaire"]
 
 
-def test_a_delta_has_to_tell_its_news_again(academy: Academy) -> None:
+def test_undo_of_a_delta_says_that_hr_must_send_it_again(academy: Academy) -> None:
     academy.sources(hr="kind: full", news="kind: delta")
     academy.night(EVE, academy.feed(CLAIRE, day=EVE))
     academy.night(DAY, academy.feed(NOUR, day=DAY, source="news"))
@@ -324,7 +324,7 @@ def test_an_account_made_by_hand_is_closed(academy: Academy) -> None:
     academy.quiet_night(DAY)
 
 
-def test_undoing_an_unlock_calls_the_hook(academy: Academy) -> None:
+def test_undoing_an_unlock_warns_of_open_sessions(academy: Academy) -> None:
     academy.night(EVE, academy.feed(CLAIRE, day=EVE))
     acted(academy, "account", "lock", "claire.dubreuil")
     acted(academy, "account", "unlock", "claire.dubreuil")
@@ -382,7 +382,7 @@ def test_a_run_that_changed_nothing(academy: Academy) -> None:
     assert "Nothing to undo." in ran.out
 
 
-def test_the_support_cannot_read_what_runs_keep(academy: Academy) -> None:
+def test_the_help_desk_cannot_read_undo_records(academy: Academy) -> None:
     _, _, run = bad_night(academy)
     with academy.sandbox.connect("desk") as connection:
         connection.search(f"cn={run},ou=runs,{academy.sandbox.state}", "(cn=undo-*)", attributes=["*"])
@@ -440,7 +440,7 @@ def test_the_result_object(academy: Academy) -> None:
 # Reason, and asking
 
 
-def test_it_asks_for_a_reason_before_anything_is_read_or_changed(academy: Academy) -> None:
+def test_undo_needs_a_reason_unless_it_only_plans(academy: Academy) -> None:
     bad_night(academy)
     with academy.nothing_written():
         for words in ((), ("--yes",), ("--reason", "  "), ("-o", "json"), ("--allow", "rename=1")):

@@ -48,7 +48,7 @@ def found(academy: Academy) -> dict[str, Any]:
     return dict(rows["D51"])
 
 
-def test_what_piactl_people_and_the_server_write_is_not_named(academy: Academy) -> None:
+def test_writes_by_piactl_owners_and_the_server_are_not_reported(academy: Academy) -> None:
     (handed,) = csv.DictReader((academy.folder / "handed-out").read_text().splitlines())
     password = handed["activation_password"]
     assert not academy.sandbox.accepts(academy.dn(UID), "wrong")
@@ -73,7 +73,7 @@ def test_a_raw_write_by_an_identity_is_named(academy: Academy) -> None:
     assert f"1 write of accounts not in this journal: {academy.dn(UID)} at" in night.err
 
 
-def test_a_write_of_the_same_second_before_the_period_is_not_named(academy: Academy) -> None:
+def test_a_write_just_before_the_period_is_not_reported(academy: Academy) -> None:
     """The digits after the point of a reqStart are not a time."""
     other = row(matricule="1007", prenom="Louise", nom_famille="Roy")
     academy.night("2026-09-06", academy.feed(row(), other, day="2026-09-06"))

@@ -56,7 +56,7 @@ def doctor(academy: Academy) -> dict[str, str]:
     return {row["id"]: row["found"] for row in rows if row["result"] not in ("ok", "skipped")}
 
 
-def test_a_deleted_entry_is_a_case_until_it_is_rebuilt(begun: Academy) -> None:
+def test_a_deleted_entry_is_listed_as_drift_until_it_is_rebuilt(begun: Academy) -> None:
     """Nobody gets its names, and it is listed every night, with and without a feed, on every host, until
     `drift revert`."""
     denied = ("exception", "deny", IDA, "--service", "iprof", "--until", DAYS[9], *WHY, "--as-of", DAYS[1])
@@ -142,7 +142,7 @@ def test_an_entry_without_its_mark_is_adopted_again(begun: Academy) -> None:
     assert begun.plan("--as-of", DAYS[5])["drift"] == []
 
 
-def test_doctor_counts_drift_and_names_that_are_shared(begun: Academy) -> None:
+def test_doctor_counts_drift_and_names_missing_in_the_ledger(begun: Academy) -> None:
     assert not {"D55", "D56", "D57"} & {*doctor(begun)}
     begun.change(CLAIRE, mail=["leo.petit@ac-amiens.fr"], eduPersonEntitlement=[f"{URN}siecle"])
     findings = doctor(begun)
@@ -153,7 +153,7 @@ def test_doctor_counts_drift_and_names_that_are_shared(begun: Academy) -> None:
     assert doctor(begun)["D57"]
 
 
-def test_an_account_is_watched_from_the_night_that_makes_it(academy: Academy) -> None:
+def test_a_deletion_is_noticed_from_the_first_night_of_an_account(academy: Academy) -> None:
     """So are its names: the first night lists everybody, later ones those who came or were renamed."""
     academy.allow_up_to(5, "drift", "loosening", "rename")
     academy.night(DAYS[0], academy.feed(PEOPLE[0], day=DAYS[0]))
@@ -174,7 +174,7 @@ def test_an_account_is_watched_from_the_night_that_makes_it(academy: Academy) ->
     assert drift(academy.plan("--as-of", DAYS[3])) == [(IDA, "vanished", "waits for a decision")]
 
 
-def test_an_account_that_a_command_made_is_watched_at_once(begun: Academy) -> None:
+def test_a_deletion_right_after_a_command_made_the_account_is_noticed(begun: Academy) -> None:
     """So is one that got another matricule: if it is deleted before the next night, it is missed all the
     same; nobody gets its names or a second account."""
     day = ("--as-of", DAYS[1])
@@ -217,7 +217,7 @@ def test_the_first_night_of_a_week_lists_every_account(
     assert json.loads(begun.sandbox.entry(record)["piactlData"][0]).keys() == {CLAIRE, IDA}
 
 
-def test_what_piactl_does_itself_is_no_vanished_entry(begun: Academy) -> None:
+def test_a_rekeyed_account_does_not_count_as_vanished(begun: Academy) -> None:
     day = ("--as-of", DAYS[1])
     matricule = begun.values(IDA, "supannEmpId")[0]
     ran = begun.run("account", "rekey", IDA, "--from", matricule, "--to", "3000", *WHY, *day)

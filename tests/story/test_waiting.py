@@ -54,7 +54,7 @@ def test_whoever_is_absent_before_the_start_never_gets_an_account(academy: Acade
     assert academy.names() == {"1001": "claire.dubreuil"}
 
 
-def test_two_homonyms_who_wait_get_their_names_by_start(academy: Academy) -> None:
+def test_homonyms_in_waiting_are_numbered_by_start(academy: Academy) -> None:
     rows = [
         row(matricule=number, prenom="Marie", nom_famille="Martin", debut=start)
         for number, start in (("1", "2026-11-05"), ("2", "2026-11-03"), ("3", "2026-11-03"))
@@ -130,7 +130,7 @@ def test_one_numen_under_two_matricules_holds_the_newcomer(academy: Academy) -> 
     assert academy.names() == {"1001": "claire.dubreuil", "1003": "nour.dubreuil"}
 
 
-def test_a_numen_of_somebody_who_waits_holds_both(academy: Academy) -> None:
+def test_a_newcomer_with_the_numen_of_a_waiting_person_is_held(academy: Academy) -> None:
     academy.sources(hr="kind: delta")
     academy.night("2026-09-05", academy.feed(HERE, COMING, day="2026-09-05"))
     thief = row(matricule="1009", numen="20E9512345XYZ", prenom="Ysé", nom_famille="Lambert")
@@ -149,7 +149,7 @@ def test_a_numen_that_changes_is_taken_over(academy: Academy) -> None:
 
 
 @pytest.mark.parametrize("due_only", [True, False])
-def test_whoever_comes_back_from_the_archive_and_waits_gets_their_own_account(
+def test_a_person_waiting_to_return_from_the_archive_keeps_the_account(
     academy: Academy, due_only: bool
 ) -> None:
     """The night on which the account is due reads only what is due, and an archived entry never is."""

@@ -62,7 +62,7 @@ def is_of(shown: Any, human: dict[str, str]) -> bool:
     return family_agrees(shown, names_of(human)) or given_agrees(shown, names_of(human))
 
 
-def test_by_the_rules_alone() -> None:
+def test_random_rows_never_change_the_owner_under_the_rules() -> None:
     """Thousands of rows under one matricule change an account as the rules allow."""
     keys, settings = DigestKeys("k", {"k": b"\0" * 32}), MatchingSettings()
     for seed in range(300):
@@ -94,7 +94,7 @@ def person_of(values: dict[str, str]) -> Person:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_random_feeds_of_three_sources(academy: Academy, seed: int) -> None:
+def test_random_feeds_of_three_sources_never_change_an_owner(academy: Academy, seed: int) -> None:
     random, day = Random(seed), date(2026, 9, 1)
     academy.sources(epp="kind: full", agape="kind: full", contrats="kind: full")
     academy.allow_up_to(99, "rename", "identity", "revoke", "deactivate", "update", "create")

@@ -81,13 +81,13 @@ def survive(world: World, kill: str, seed: int, rounds: int) -> tuple[int, Count
     return fired, places
 
 
-def test_killed_at_random_moments(world: World) -> None:
+def test_a_night_killed_at_random_moments_is_completed_by_the_next(world: World) -> None:
     fired, _ = survive(world, "time", seed=41, rounds=3)
     assert fired >= 2
     check_nothing_left_to_do(world)
 
 
-def test_killed_at_random_system_calls(world: World) -> None:
+def test_a_night_killed_at_random_system_calls_is_completed_by_the_next(world: World) -> None:
     need_strace()
     fired, _ = survive(world, "call", seed=43, rounds=3)
     assert fired >= 2
@@ -95,14 +95,14 @@ def test_killed_at_random_system_calls(world: World) -> None:
 
 
 @pytest.mark.long
-def test_killed_at_random_moments_often(world: World, rounds: int) -> None:
+def test_a_night_killed_often_at_random_moments_is_completed(world: World, rounds: int) -> None:
     fired, places = survive(world, "time", seed=1041, rounds=rounds)
     assert fired >= 0.8 * rounds
     assert places["writing"] >= 0.1 * rounds
 
 
 @pytest.mark.long
-def test_killed_at_random_system_calls_often(world: World, rounds: int) -> None:
+def test_a_night_killed_often_at_random_system_calls_is_completed(world: World, rounds: int) -> None:
     need_strace()
     fired, places = survive(world, "call", seed=1043, rounds=2 * rounds)
     assert fired >= 1.7 * rounds
@@ -110,7 +110,7 @@ def test_killed_at_random_system_calls_often(world: World, rounds: int) -> None:
 
 
 @pytest.mark.long
-def test_killed_at_every_system_call_of_a_small_night(world: World, rounds: int) -> None:
+def test_a_small_night_killed_at_its_system_calls_is_completed(world: World, rounds: int) -> None:
     """Five arrivals of one feed and what the date makes due, killed before each call in turn, or before some
     of them if there are fewer than a hundred rounds."""
     need_strace()

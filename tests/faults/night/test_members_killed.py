@@ -56,7 +56,7 @@ def as_dynamic_twins(world: World) -> None:
             assert len(members) == len(values["member"]) - 1 > 0, dn
 
 
-def test_killed_before_and_amid_the_members_of_groups(world: World) -> None:
+def test_groups_are_complete_after_a_kill_before_or_amid_their_members(world: World) -> None:
     need_strace()
     world.configure("single.yaml", directory__in_flight=1)
     sends = sends_of_members(world)
@@ -73,7 +73,7 @@ def test_killed_before_and_amid_the_members_of_groups(world: World) -> None:
 
 
 @pytest.mark.long
-def test_killed_at_each_call_about_the_members_of_groups(world: World, rounds: int) -> None:
+def test_groups_are_complete_after_a_kill_at_each_call_on_their_members(world: World, rounds: int) -> None:
     """At each call that sends members, and at some calls shortly before, between and after them."""
     need_strace()
     single = world.configure("single.yaml", directory__in_flight=1)

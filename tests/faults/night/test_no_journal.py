@@ -32,7 +32,7 @@ def check_nothing_written(
     assert world.lock() is None
 
 
-def test_a_folder_that_cannot_be_made(world: World) -> None:
+def test_no_change_is_made_if_the_journal_folder_cannot_be_made(world: World) -> None:
     """It is below a regular file, where not even root can write."""
     before = world.stamps()
     config = world.configure("nofolder.yaml", journal="policy.yaml/journal/piactl.jsonl")
@@ -62,7 +62,9 @@ def _strange(path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [_edited, _cut, _moved, _strange], ids=lambda harm: harm.__name__[1:])
-def test_a_broken_chain(world: World, harm: Callable[[Path], None]) -> None:
+def test_no_change_is_made_if_the_chain_of_the_journal_is_broken(
+    world: World, harm: Callable[[Path], None]
+) -> None:
     harm(world.journal)
     before, journal = world.stamps(), world.journal.read_bytes()
     ended = world.run(world.night())
@@ -95,7 +97,7 @@ def fill(path: Path) -> None:
         ballast.writelines(itertools.repeat(b"x" * 4096))
 
 
-def test_a_disk_that_is_full_from_the_start(world: World, full_disk: Path) -> None:
+def test_no_change_is_made_if_the_disk_is_full_from_the_start(world: World, full_disk: Path) -> None:
     fill(full_disk / "ballast")
     before = world.stamps()
     config = world.configure("full.yaml", journal=str(full_disk / "piactl.jsonl"))
@@ -103,7 +105,7 @@ def test_a_disk_that_is_full_from_the_start(world: World, full_disk: Path) -> No
     check_nothing_written(world, before, ended, "No space left on device", "Free space on its file system")
 
 
-def test_a_disk_that_fills_up_in_mid_run(world: World, full_disk: Path) -> None:
+def test_every_write_is_journalled_if_the_disk_fills_up_in_mid_run(world: World, full_disk: Path) -> None:
     journal = full_disk / "piactl.jsonl"
     config = world.configure("filling.yaml", journal=str(journal))
     before = world.stamps(f"ou=sources,{STATE}")
@@ -140,7 +142,7 @@ def limited(world: World, room: int) -> Ended:
     "room",
     [0, 250_000, *(pytest.param(room, marks=pytest.mark.long) for room in (40, 90_000, 330_000, 420_000))],
 )
-def test_a_file_that_must_not_get_longer(world: World, room: int) -> None:
+def test_every_write_is_journalled_if_the_file_size_is_limited(world: World, room: int) -> None:
     before = world.stamps(ACCOUNTS)
     ended = limited(world, room)
     assert ended.code == 1, (ended.code, ended.said)
@@ -161,7 +163,7 @@ def test_a_file_that_must_not_get_longer(world: World, room: int) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize("call", ["write", "fsync", "pwrite64", "fdatasync"])
-def test_every_call_on_the_journal_fails_in_turn(world: World, call: str) -> None:
+def test_every_write_is_journalled_whichever_call_on_the_journal_fails(world: World, call: str) -> None:
     """ENOSPC or EIO strikes at each system call of that name on the journal and its head file."""
     need_strace()
     error = "ENOSPC" if call in ("write", "pwrite64") else "EIO"

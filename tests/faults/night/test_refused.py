@@ -49,7 +49,7 @@ def accepts(world: World, name: str, password: str) -> bool:
         connection.unbind()
 
 
-def test_a_clock_behind_the_last_run_is_refused(world: World) -> None:
+def test_a_night_with_a_day_before_that_of_the_last_one_is_refused(world: World) -> None:
     night = world.run(world.night())
     assert night.code == 0, night.said
     before = world.stamps(ACCOUNTS)
@@ -64,7 +64,7 @@ def test_a_clock_behind_the_last_run_is_refused(world: World) -> None:
     check_nothing_left_to_do(world)
 
 
-def test_a_clock_far_ahead_is_refused_unless_the_day_is_said(world: World) -> None:
+def test_a_clock_far_ahead_is_refused_unless_as_of_confirms_the_day(world: World) -> None:
     def on(day: date) -> str:
         return (
             "import piactl.clock as clock\n"
@@ -87,7 +87,7 @@ def test_a_clock_far_ahead_is_refused_unless_the_day_is_said(world: World) -> No
     assert "if the clock is right" not in confirmed.said
 
 
-def test_another_day_than_today_is_refused_where_the_site_does_not_allow_trials(world: World) -> None:
+def test_as_of_another_day_is_refused_where_trials_are_not_allowed(world: World) -> None:
     config = world.configure("real.yaml", any_date=False)
     before = world.stamps()
     refused = world.run(world.night(config=config))

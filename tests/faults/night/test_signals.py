@@ -71,17 +71,17 @@ def stopped(world: World, seed: int, rounds: int) -> Counter[str]:
     return ends
 
 
-def test_asked_to_stop_at_random_moments(world: World) -> None:
+def test_a_signal_at_a_random_moment_stops_a_nightly_cleanly(world: World) -> None:
     assert stopped(world, seed=71, rounds=3)["stopped"] >= 2
     check_nothing_left_to_do(world)
 
 
 @pytest.mark.long
-def test_asked_to_stop_at_random_moments_often(world: World, rounds: int) -> None:
+def test_signals_at_many_random_moments_stop_a_nightly_cleanly(world: World, rounds: int) -> None:
     assert stopped(world, seed=1071, rounds=rounds)["stopped"] >= 0.65 * rounds
 
 
-def test_what_is_on_its_way_ends_and_nothing_more_is_begun(world: World) -> None:
+def test_a_signal_lets_writes_in_flight_end_and_begins_no_others(world: World) -> None:
     began = time.monotonic()
     run = world.spawn(world.night())
     assert wait_for_lines(world, run, AFTER_LOSSES)
@@ -100,7 +100,7 @@ def test_what_is_on_its_way_ends_and_nothing_more_is_begun(world: World) -> None
     check_survived(world)
 
 
-def test_a_signal_before_anything_was_begun_leaves_nothing(world: World) -> None:
+def test_a_signal_before_the_run_begins_leaves_no_trace(world: World) -> None:
     need_strace()
     before = world.stamps()
     for asked in ASKING:
@@ -114,7 +114,7 @@ def test_a_signal_before_anything_was_begun_leaves_nothing(world: World) -> None
 
 
 @pytest.mark.parametrize("layout", ["ndjson", "json", "csv", "table"])
-def test_a_reader_that_goes_away_is_no_error(world: World, layout: str) -> None:
+def test_a_pipe_closed_by_its_reader_is_no_error(world: World, layout: str) -> None:
     command = world.command("account", "list", "-o", layout)
     shell = '"$@" | head -1; echo "${PIPESTATUS[0]}"'
     done = world.run(["bash", "-c", shell, "bash", *command])
@@ -152,7 +152,7 @@ def test_a_closed_stderr_leaves_the_exit_code(world: World) -> None:
     assert done.out == "9\n"
 
 
-def test_a_nightly_whose_output_nobody_reads_is_made_all_the_same(world: World) -> None:
+def test_a_nightly_completes_though_nobody_reads_its_output(world: World) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:

@@ -59,14 +59,14 @@ def kill_the_server(world: World, seed: int, rounds: int) -> Counter[str]:
     return ends
 
 
-def test_slapd_killed_while_it_writes(world: World) -> None:
+def test_a_night_whose_slapd_is_killed_loses_nothing_acknowledged(world: World) -> None:
     ends = kill_the_server(world, seed=61, rounds=4)
     assert ends["too late"] <= 1
     check_nothing_left_to_do(world)
 
 
 @pytest.mark.long
-def test_slapd_killed_while_it_writes_often(world: World, rounds: int) -> None:
+def test_many_nights_whose_slapd_is_killed_lose_nothing_acknowledged(world: World, rounds: int) -> None:
     """Each way in which a run can end occurs often enough, if there are enough rounds: with few, one of them
     may be missing by chance."""
     ends = kill_the_server(world, seed=1061, rounds=rounds)

@@ -107,12 +107,12 @@ def pairs(world: World, seed: int, rounds: int) -> Counter[str]:
     return ends
 
 
-def test_pairs_at_once(world: World) -> None:
+def test_only_one_of_two_runs_started_at_once_writes(world: World) -> None:
     assert pairs(world, seed=51, rounds=3)["collided"] >= 2
 
 
 @pytest.mark.long
-def test_pairs_at_once_often(world: World, rounds: int) -> None:
+def test_only_one_of_two_runs_started_at_once_writes_in_many_rounds(world: World, rounds: int) -> None:
     assert pairs(world, seed=1051, rounds=rounds)["collided"] >= 0.7 * rounds
 
 
@@ -137,7 +137,7 @@ def test_the_lock_of_another_host_holds_until_it_has_expired(world: World) -> No
     check_directory(world)
 
 
-def test_a_lock_taken_by_another_hand_in_mid_run_ends_the_run(world: World) -> None:
+def test_a_run_ends_if_another_takes_over_its_lock_in_mid_run(world: World) -> None:
     began = time.monotonic()
     run = world.spawn(world.night())
     assert wait_for_lines(world, run, 102)
@@ -207,7 +207,7 @@ RunLock.keep = lambda self: None
 
 
 @pytest.mark.parametrize("identity", ["one per host", "the same"])
-def test_the_server_refuses_a_run_whose_lock_was_taken_over(world: World, identity: str) -> None:
+def test_the_server_refuses_a_run_whose_lock_another_identity_took_over(world: World, identity: str) -> None:
     """A run is stopped after it checked its lock, and goes on after another host took over.
 
     The server cannot tell two hosts with the same identity apart: that is why a takeover from the same
