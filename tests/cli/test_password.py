@@ -47,7 +47,7 @@ def staff(academy: Academy) -> Academy:
     return academy
 
 
-def codes(path: Path) -> dict[str, str]:
+def passwords_in(path: Path) -> dict[str, str]:
     with path.open(encoding="utf-8", newline="") as file:
         return {row["uid"]: row["activation_password"] for row in csv.DictReader(file)}
 
@@ -56,10 +56,10 @@ def given(
     academy: Academy, *names: str, words: tuple[str, ...] = (), code: int = 0
 ) -> tuple[Ran, dict[str, str]]:
     """Runs `password activate` into a file; returns what it said, and the activation passwords by uid."""
-    path = academy.folder / f"codes-{len(academy.said)}.csv"
+    path = academy.folder / f"passwords-{len(academy.said)}.csv"
     ran = academy.run("password", "activate", *names, "--out", path, *words)
     assert ran.code == code, f"exit {ran.code}: {ran.out}{ran.err}"
-    return ran, codes(path) if path.exists() else {}
+    return ran, passwords_in(path) if path.exists() else {}
 
 
 def lets_in(academy: Academy, uid: str, password: str) -> bool:
@@ -88,7 +88,7 @@ def reset(academy: Academy, numen: str, *words: str, uid: str = CLAIRE) -> tuple
     ran = academy.run(
         "password", "reset", uid, "--numen-file", "-", "--out", path, *words, stdin=f"{numen}\n"
     )
-    return ran, codes(path) if path.exists() else {}
+    return ran, passwords_in(path) if path.exists() else {}
 
 
 # ---- activate
@@ -182,8 +182,8 @@ def test_accounts_named_on_stdin_get_passwords_in_order(staff: Academy) -> None:
     assert ran.code == 5
     outcomes = [(result["account"], result["outcome"]) for result in ran.json]
     assert outcomes == [(LEA, "applied"), ("nobody", "not found"), (CLAIRE, "applied"), ("1888", "refused")]
-    assert list(codes(path)) == [LEA, CLAIRE]
-    assert lets_in(staff, CLAIRE, codes(path)[CLAIRE])
+    assert list(passwords_in(path)) == [LEA, CLAIRE]
+    assert lets_in(staff, CLAIRE, passwords_in(path)[CLAIRE])
 
 
 def test_an_activation_password_set_early_works_from_the_first_day(staff: Academy) -> None:
@@ -272,9 +272,9 @@ def test_a_crash_leaves_the_passwords_in_an_unfinished_file(staff: Academy, when
     assert path.read_bytes() == b"", "nothing that looks finished"
     unfinished = Path(f"{path}.unfinished")
     assert stat.S_IMODE(unfinished.stat().st_mode) == 0o600
-    for uid, code in codes(unfinished).items():
+    for uid, code in passwords_in(unfinished).items():
         assert lets_in(staff, uid, code) is (when == "after")
-    assert set(codes(unfinished)) == {CLAIRE, IDA}
+    assert set(passwords_in(unfinished)) == {CLAIRE, IDA}
     path.unlink()
     again = staff.run("password", "activate", CLAIRE, "--out", path)
     assert again.code == 1
@@ -282,7 +282,7 @@ def test_a_crash_leaves_the_passwords_in_an_unfinished_file(staff: Academy, when
     unfinished.unlink()
     ran = staff.run("password", "activate", CLAIRE, IDA, "--out", path)
     assert ran.code == 0, ran.err
-    assert all(lets_in(staff, uid, code) for uid, code in codes(path).items())
+    assert all(lets_in(staff, uid, code) for uid, code in passwords_in(path).items())
 
 
 def test_a_lost_connection_leaves_no_set_password_unreported(
@@ -311,8 +311,8 @@ def test_a_lost_connection_leaves_no_set_password_unreported(
     ran = staff.run("password", "activate", CLAIRE, IDA, LEA, "--out", path, "-o", "json")
     assert ran.code == 8
     assert [result["outcome"] for result in ran.json] == ["applied", "in doubt", "not made"]
-    assert list(codes(path)) == [CLAIRE, IDA], "what may have been set can be read"
-    assert all(lets_in(staff, uid, code) for uid, code in codes(path).items())
+    assert list(passwords_in(path)) == [CLAIRE, IDA], "what may have been set can be read"
+    assert all(lets_in(staff, uid, code) for uid, code in passwords_in(path).items())
 
 
 def test_activate_is_refused_without_an_activation_policy(staff: Academy) -> None:
@@ -495,7 +495,7 @@ def test_reset_without_a_numen_needs_without_check_and_a_reason(staff: Academy) 
     path = staff.folder / "ida.csv"
     ran = staff.run("password", "reset", IDA, "--without-check", "--reason", "vue en personne", "--out", path)
     assert ran.code == 0, ran.err
-    assert lets_in(staff, IDA, codes(path)[IDA])
+    assert lets_in(staff, IDA, passwords_in(path)[IDA])
 
 
 def test_reset_needs_a_one_time_code_if_a_device_is_in_force(staff: Academy) -> None:

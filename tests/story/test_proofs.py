@@ -16,7 +16,6 @@ from tests.cli.test_password import (
     OTHER,
     attempts,
     choose,
-    codes,
     given,
     lets_in,
     reset,
@@ -283,6 +282,5 @@ def test_devices_that_are_replaced_have_limits_too(staff: Academy) -> None:
 
 def test_a_command_refused_by_a_guard_leaves_no_file_of_passwords(forty: Academy) -> None:
     given(forty, *sorted(forty.names().values())[:11], code=4)
-    assert not [*forty.folder.glob("codes-*")]
+    assert not [*forty.folder.glob("passwords-*")]
     assert not [path for path in Path(forty.folder).iterdir() if "unfinished" in path.name]
-    assert codes is not None
