@@ -176,16 +176,19 @@ def test_absence_from_one_source_leaves_posts_of_other_sources(academy: Academy)
     assert academy.show("hugo.vasseur", "2026-09-12")["state"] == "active"
 
 
-def test_the_feed_of_the_day_of_archival_read_again_writes_nothing(academy: Academy) -> None:
-    """Archival erases what was known, but the feed that archived does not reopen the account if fed again."""
+def test_a_retirement_missing_on_the_day_of_archival_neither_archives_nor_reopens(academy: Academy) -> None:
+    """One feed without the retirement does not end it, but puts off an archival, which cannot be undone."""
     post = row(debut="2020-09-01")
     retired = row(debut="2026-03-01", position="retraite")
     ida = row(matricule="1999", prenom="Ida", nom_famille="Roy", debut="2020-09-01")
     academy.night("2026-02-01", academy.feed(post, retired, ida, day="2026-02-01"))
-    academy.night("2026-04-29")
-    forgotten = academy.feed(post, ida, day="2026-04-30")
-    academy.night("2026-04-30", forgotten)
-    academy.quiet_night("2026-04-30", forgotten)
+    academy.night("2026-04-30")
+    without_feed = academy.plan("--as-of", "2026-05-01")
+    assert [change["kind"] for change in without_feed["changes"]] == ["archive"]
+    forgotten = academy.feed(post, ida, day="2026-05-01")
+    academy.quiet_night("2026-05-01", forgotten)
+    assert academy.values("claire.dubreuil", "piactlState") == ["deactivated"]
+    academy.quiet_night("2026-05-01", forgotten)
 
 
 def test_a_retirement_that_hr_takes_back_opens_the_account_again(academy: Academy) -> None:

@@ -130,8 +130,10 @@ def test_a_matricule_changed_by_another_program_moves_no_account(begun: Academy)
     other = row(matricule="4711", prenom="Zoé", nom_famille="Kern", date_naissance="1990-01-02")
     with begun.nothing_written():
         begun.night(DAYS[1], begun.feed(*PEOPLE, day=DAYS[1]))
-    ran = begun.night(DAYS[2], begun.feed(*PEOPLE, other, day=DAYS[2]))
-    assert ran.json["summary"] == {"create": 1}
+    feed = begun.feed(*PEOPLE, other, day=DAYS[2])
+    holds = begun.plan(feed, "--as-of", DAYS[2])["holds"]
+    assert {(hold["uid"], hold["matricule"]) for hold in holds} == {(CLAIRE, None), (None, "1001")}
+    assert begun.night(DAYS[2], feed).json["summary"] == {"create": 1}
     assert begun.values(CLAIRE, "sn") == ["Dubreuil"]
 
 

@@ -191,9 +191,12 @@ def test_random_lives_have_the_groups_that_their_accounts_say(grouped: Academy, 
         is_consistent(grouped)
 
 
-def test_a_denied_right_removes_the_account_from_its_group(grouped: Academy) -> None:
+def test_a_lock_keeps_members_and_a_denied_right_removes_them(grouped: Academy) -> None:
     """Members are the people with the right on their entry, whether or not they can log in."""
     grouped.night(DAY, grouped.feed(CLAIRE, HUGO, day=DAY))
+    lock = ("account", "lock", "claire.dubreuil", "--until", "2026-10-01")
+    assert grouped.run(*lock, "--as-of", DAY, "--reason", "essai").code == 0
+    assert "claire.dubreuil" in is_consistent(grouped)["service:iprof"]
     deny = ("exception", "deny", "claire.dubreuil", "--service", "iprof", "--until", "2026-10-01")
     assert grouped.run(*deny, "--as-of", DAY, "--reason", "essai").code == 0
     answer = is_consistent(grouped)

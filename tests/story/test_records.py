@@ -481,7 +481,8 @@ def test_a_key_is_not_retired_while_a_device_record_is_unreadable(loaded: Damage
     assert loaded.names["device in force"] in ran.err
 
 
-def test_a_reset_with_numen_and_code_fails_if_the_device_is_unreadable(loaded: Damaged) -> None:
+def test_no_reset_passes_while_the_device_in_force_is_unreadable(loaded: Damaged) -> None:
+    """Neither with NUMEN and code nor with the NUMEN alone, as for an account without a device."""
     academy = loaded.academy
     phone = verified(academy, CLAIRE)
     for device in academy.sandbox.entries(academy.dn(CLAIRE), "(objectClass=oathTOTPToken)"):
@@ -494,6 +495,8 @@ def test_a_reset_with_numen_and_code_fails_if_the_device_is_unreadable(loaded: D
     ran = academy.run(*words, stdin=f"{NUMEN}\n{phone.code()}\n")
     assert ran.code not in (Exit.DONE, Exit.BUG), ran
     assert f",uid={CLAIRE}," in ran.err
+    ran = academy.run(*words[:5], "--out", path, stdin=f"{NUMEN}\n")
+    assert (ran.code, "give it with --one-time-code-file" in ran.err) == (Exit.USAGE, True), ran
     assert not path.exists()
 
 
