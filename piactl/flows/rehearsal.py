@@ -182,7 +182,8 @@ class RehearsalFolder:
             {"nights": len(self._nights), "older": older.decode(errors="surrogateescape")}
         )
         for entry in entries:
-            yield ldif_entry(entry.dn, entry.values)
+            # the order depends on how the writes were planned, and means nothing
+            yield ldif_entry(entry.dn, {name: tuple(sorted(v)) for name, v in sorted(entry.values.items())})
 
     def nights(self) -> list[dict[str, Any]]:
         """What became of each night. Raises UsageError if the folder has no rehearsal."""
@@ -332,9 +333,10 @@ class Nights:
 
 
 def _change_texts(change: Change) -> list[str]:
-    """The values that a change makes different, one by one, as `create login_until=2026-09-25`."""
+    """The values that a change makes different, by name, as `create login_until=2026-09-25`."""
     before, kind = change.before or {}, change.kind.value
-    return [f"{kind} {name}={value}" for name, value in change.after.items() if value != before.get(name)]
+    after = sorted(change.after.items())
+    return [f"{kind} {name}={value}" for name, value in after if value != before.get(name)]
 
 
 def _refused(error: PiactlError) -> dict[str, Any]:

@@ -204,7 +204,9 @@ def nights_alone(academy: Academy, many: list[tuple[Assignment, ...]], step: int
     rows = [line for number, life in enumerate(many) for line in lines(number, life)]
     academy.night("2027-02-01", academy.feed(*rows, day="2027-02-01"))
     moved = 0
-    academy.allow_up_to(2 * len(many), "update", "grant", "revoke", "profile_growth", "service_growth")
+    academy.allow_up_to(
+        2 * len(many), "update", "grant", "revoke", "lock", "profile_growth", "service_growth"
+    )
     for offset in range(1, 300, step):
         day = (FIRST + timedelta(days=offset)).isoformat()
         moved += sum(academy.night(day).json["summary"].values())

@@ -187,7 +187,7 @@ def _show(plan: Plan, old: str, new: str, output: PlanForm | None, *, everything
 
     facts = {"old": old, "new": new, **plan_facts(plan)}
     if output is PlanForm.JSON:
-        put_json(facts, 1)
+        put_json({**facts, "changes": [*facts["changes"]]}, 1)  # of very many people they are on disk
     else:
         text = difference_text(facts, most=0 if everything else 3)
         display([with_names(text, this_configuration().register)])

@@ -91,8 +91,8 @@ class _ChangedRow:
 
 
 class ChunkEvaluation:
-    """`apart` are the people left to the joint evaluation, by matricule. Values are staged in `folder` if
-    there are more than `most`."""
+    """`apart` are the people left to the joint evaluation, by matricule, and `sponsors` those by uid. Values
+    are staged in `folder` if there are more than `most`."""
 
     def __init__(
         self,
@@ -107,6 +107,7 @@ class ChunkEvaluation:
     ) -> None:
         self.accounts, self.rules, self.sources, self.cache = accounts, rules, sources, cache
         self.memory, self.apart, self.as_of = memory, apart, rules.as_of
+        self.sponsors: frozenset[str] = frozenset()
         # nobody in a chunk waits or is absent
         remembered = {name: replace(source, absences={}) for name, source in memory.sources.items()}
         self.chunk_memory = Memory(memory.last, remembered, cases=memory.cases)
@@ -167,8 +168,9 @@ class ChunkEvaluation:
         """Keeps the cache entries of the accounts that need nothing, stages what others need, leaves the rest
         to the joint evaluation."""
         index, result = AccountIndex(), ChunkResult()
-        # what earlier runs noted of an account is for the joint evaluation, which also ends the note
-        noted = self.memory.drift.keys() | self.memory.archivals.keys()
+        # what earlier runs noted of an account is for the joint evaluation, which also ends the note, and
+        # reports sponsors who leave
+        noted = self.memory.drift.keys() | self.memory.archivals.keys() | self.sponsors
         uids, days, encoding = [], self.rules.policy.drift_days, self.accounts.encoding
         for raw in chunk.entries:
             entry = decided(entry_of(raw, encoding), encoding, self.memory, self.as_of, days)

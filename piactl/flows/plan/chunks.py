@@ -18,6 +18,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
+from piactl.core.model.overrides import sponsor_of
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.change import Change
@@ -50,6 +51,7 @@ from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
 from piactl.flows.plan.plan_rows import Row
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.plan.signed_plan_file import JsonLines, PlannedRows, planned_changes, planned_writes
+from piactl.flows.plan.sponsors import sponsored_accounts
 from piactl.flows.plan.staged import (
     Names,
     PlannedRow,
@@ -140,6 +142,8 @@ class Chunks:
         evaluation.rows_of[scan.source.name] = rows
 
     def _evaluated(self, tick: Callable[[], None], until: ExitStack) -> SkipSet:
+        overrides = (account.overrides for account in sponsored_accounts(self.accounts))
+        self.evaluation.sponsors = frozenset(map(sponsor_of, overrides)) - {""}
         makers: Sequence[RowMaker] = [self.evaluation]
         if self.processes > 1:
             feeds = [rows.descriptor for rows in self.evaluation.rows_of.values()]

@@ -14,6 +14,12 @@ _LEAVING = {State.GRACE: "is in grace", State.DEACTIVATED: "is closed", State.AR
 ADVICE = "piactl account extend ACCOUNT --until DATE --sponsor ACCOUNT, or piactl account close"
 
 
+def sponsored_accounts(accounts: ManagedAccounts) -> Iterator[Account]:
+    """The accounts with changes by hand, among which are all that have a sponsor."""
+    entries = read_accounts_with(*accounts, "piactlOverride")
+    return (entry.account for entry in entries if isinstance(entry, Entry))
+
+
 def leaving_sponsors(
     accounts: ManagedAccounts,
     known: Iterable[Account] | None = None,
@@ -23,11 +29,8 @@ def leaving_sponsors(
     for. `known` are all accounts with changes by hand, if they were read already; `written` are accounts as
     the run leaves them, by uid."""
     after = written or {}
-    if known is None:
-        entries = read_accounts_with(*accounts, "piactlOverride")
-        known = (entry.account for entry in entries if isinstance(entry, Entry))
     sponsored: dict[str, list[str]] = defaultdict(list)
-    for account in known:
+    for account in sponsored_accounts(accounts) if known is None else known:
         sponsored[sponsor_of(after.get(account.uid, account).overrides)].append(account.uid)
     sponsored.pop("", None)
     leaving = dict.fromkeys(sponsored, "has no account any more")
