@@ -17,7 +17,7 @@ import pytest
 
 from piactl.journal import actor as journal_actor
 from piactl.journal import who
-from tests.cli.test_password import CLAIRE, IDA, LEA, codes, given, lets_in, staff
+from tests.cli.test_password import CLAIRE, IDA, LEA, given, lets_in, passwords_in, staff
 from tests.directory.test_acl_matrix import hold_lock
 
 from .academy import Academy, Ran
@@ -55,7 +55,7 @@ def requested(academy: Academy, *words: str, code: int = 0) -> str:
 def approved(academy: Academy, request: str) -> tuple[Ran, dict[str, str]]:
     path = academy.folder / f"approved-{len(academy.said)}.csv"
     ran = academy.run("password", "approve", request, "--out", path, "--yes")
-    return ran, codes(path) if path.exists() else {}
+    return ran, passwords_in(path) if path.exists() else {}
 
 
 def records(academy: Academy) -> dict[str, Any]:
