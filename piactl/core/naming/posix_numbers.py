@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import blake2b
 
 from piactl.core.model.policy import PosixSettings
@@ -39,6 +39,17 @@ class Numbers:
             f"no uidNumber is left from {self.settings.first} to {self.settings.last}: raise "
             "accounts.posix.last of the policy"
         )
+
+    def remarks(self) -> Iterator[str]:
+        """The remarks of a plan about accounts that have no number, or share it with another entry."""
+        if self.lacking:
+            yield f"WARNING: accounts without a uidNumber: {len(self.lacking)}"
+            yield f"WARNING: {self.none_left}"
+        for uid, number in sorted(self.shared.items()):
+            yield (
+                f"WARNING: {uid} has uidNumber {number}, which another entry has too: remove it from one of "
+                "them; until then it is not kept for the account"
+            )
 
     def number_for(self, uid: str, on_entry: str = "", dn: str = "", *, there: bool = False) -> int | None:
         """The number of an account that has none in its ledger: the one on its entry, None if another entry

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from enum import StrEnum
@@ -119,6 +119,15 @@ def case_counts(cases: Iterable[Case], settings: MatchingSettings, as_of: date) 
     cases = [case for case in cases if case.open]
     soon = sum(case.urgent(settings, as_of) for case in cases)
     return {"open": len(cases), "soon": soon, "overdue": sum(case.overdue(settings, as_of) for case in cases)}
+
+
+def case_remarks(cases: Iterable[Case], settings: MatchingSettings, as_of: date) -> Iterator[str]:
+    """The remarks of a plan about the cases that need a decision soon."""
+    for case in cases:
+        if case.overdue(settings, as_of):
+            yield f"ERROR: case {case.id} is undecided since {case.since}: piactl match show {case.id}"
+        elif case.urgent(settings, as_of):
+            yield f"WARNING: case {case.id} is undecided, start {case.start}: piactl match show {case.id}"
 
 
 def case_id(doubt: Doubt, source: str, matricule: str) -> str:

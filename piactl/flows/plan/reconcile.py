@@ -18,7 +18,7 @@ from piactl.core.plan.change import Change
 from piactl.core.plan.drift import Drift
 from piactl.core.plan.feed_quality import FeedQuality
 from piactl.core.plan.guards import Census, Tally, tally
-from piactl.core.plan.identity_case import Case, CaseAnswer, case_counts
+from piactl.core.plan.identity_case import Case, CaseAnswer, case_counts, case_remarks
 from piactl.core.plan.losses import NO_LOSSES, losses_before, losses_with
 from piactl.core.plan.plan import Basis, Contradiction, Plan, Rows
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
@@ -246,9 +246,9 @@ class _JointEvaluation(Evaluation):
             archivals=tuple(archival for _, archival in sorted(self.archivals.items())),
             remarks=(
                 *self._remarks(),
-                *self._urgent(cases),
+                *case_remarks(cases.values(), self.rules.matching, self.as_of),
                 *self._sponsors(by_uid),
-                *self._without_number(),
+                *(self.numbers.remarks() if isinstance(self.numbers, Numbers) else ()),
                 *groups.remarks,
             ),
             cases=case_counts(cases.values(), self.rules.matching, self.as_of),
@@ -420,32 +420,12 @@ class _JointEvaluation(Evaluation):
             numen = self.rules.keys.keep_or_renew(numen, NUMEN, person.numen.reveal())
         return numen, birth_digests(births, person, self.rules.keys, self.rules.matching)
 
-    def _urgent(self, cases: Mapping[str, Case]) -> Iterator[str]:
-        for case in cases.values():
-            if case.overdue(self.rules.matching, self.as_of):
-                yield f"ERROR: case {case.id} is undecided since {case.since}: piactl match show {case.id}"
-            elif case.urgent(self.rules.matching, self.as_of):
-                yield f"WARNING: case {case.id} is undecided, start {case.start}: piactl match show {case.id}"
-
     def _sponsors(self, by_uid: Mapping[str, Desired]) -> Iterator[str]:
         written = {uid: desired.account for uid, desired in by_uid.items()}
         # accounts that were evaluated in chunks are not in the index
         known = self.index.accounts() if self.skip.staged is None else None
         for sentence in leaving_sponsors(self.accounts, known, written):
             yield f"WARNING: {sentence}: {ADVICE}"
-
-    def _without_number(self) -> Iterator[str]:
-        """The remarks about existing accounts that have no uidNumber, or share it with another entry."""
-        if not isinstance(self.numbers, Numbers):
-            return
-        if self.numbers.lacking:
-            yield f"WARNING: accounts without a uidNumber: {len(self.numbers.lacking)}"
-            yield f"WARNING: {self.numbers.none_left}"
-        for uid, number in sorted(self.numbers.shared.items()):
-            yield (
-                f"WARNING: {uid} has uidNumber {number}, which another entry has too: remove it from one of "
-                "them; until then it is not kept for the account"
-            )
 
     def _contradictions(self, by_uid: Mapping[str, Desired]) -> Iterator[Contradiction]:
         """The changes by hand that HR contradicts, by uid, also of accounts that this run leaves as they
