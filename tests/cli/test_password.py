@@ -75,6 +75,10 @@ def choose(academy: Academy, uid: str, code: str, password: str = OWN) -> None:
 def block(academy: Academy, uid: str = CLAIRE) -> None:
     for _ in range(5):
         assert not lets_in(academy, uid, "not it at all")
+    entry = academy.sandbox.entry(academy.dn(uid)) or {}
+    state = {name: values for name, values in entry.items() if name.startswith("pwd")}
+    assert len(state["pwdFailureTime"]) == 5, state
+    assert state["pwdAccountLockedTime"][0][:14] <= max(state["pwdFailureTime"])[:14], state
 
 
 def attempts(academy: Academy) -> dict[str, dict[str, object]]:
