@@ -68,13 +68,13 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # the stories of the most people first: one that began last would keep a single worker busy at the end
-    items.sort(key=_people, reverse=True)
+    # the long stories of the most people first: one begun last would keep a single worker busy at the end
+    items.sort(key=_people_of_long_test, reverse=True)
 
 
-def _people(item: pytest.Item) -> int:
+def _people_of_long_test(item: pytest.Item) -> int:
     parameters = getattr(item, "callspec", None)
-    return int(parameters.params.get("people", 0)) if parameters else 0
+    return int(parameters.params.get("people", 0)) if parameters and item.get_closest_marker("long") else 0
 
 
 def pytest_collection_finish() -> None:
