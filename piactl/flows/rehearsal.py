@@ -57,7 +57,7 @@ from piactl.private_files import make_private_folder, write_private
 
 @dataclass(frozen=True, slots=True)
 class FeedsByNight:
-    """The feeds by the day on which they came, and a sentence for each file that is the feed of no day."""
+    """The feeds by the day on which they came, and a sentence for each file that belongs to no day."""
 
     feeds: Mapping[date, tuple[Path, ...]]
     left: tuple[str, ...] = ()

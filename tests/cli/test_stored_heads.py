@@ -30,7 +30,7 @@ def journal_of(academy: Academy) -> Path:
 
 def forge(path: Path, *, without: str) -> None:
     """Removes the intents of one kind with their outcomes, computes all hashes anew, and removes the head
-    file: whoever can write the journal can do this."""
+    file: anyone who can write the journal can do this."""
     after, lines, numbers = Head(0, "0" * 64), [], {}
     gone: set[int] = set()
     for raw in path.read_bytes().splitlines():

@@ -41,7 +41,7 @@ def replaced(academy: Academy, code: str, *options: str, proof: str = "") -> Ran
 # ---- activate
 
 
-def test_whoever_chose_a_password_has_to_prove_who_they_are(staff: Academy) -> None:
+def test_people_who_chose_a_password_have_to_prove_who_they_are(staff: Academy) -> None:
     _, passwords = given(staff, CLAIRE)
     given(staff, CLAIRE, words=("--yes",))  # nobody has chosen one yet
     _, passwords = given(staff, CLAIRE)

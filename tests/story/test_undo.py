@@ -194,7 +194,7 @@ def test_an_archival_cannot_be_undone(academy: Academy) -> None:
     assert of(result, "claire.dubreuil")["message"] == "it was archived: its data are gone"
 
 
-def test_whoever_came_back_from_the_archive_by_mistake_is_closed(academy: Academy) -> None:
+def test_an_account_reopened_from_the_archive_by_mistake_is_closed(academy: Academy) -> None:
     ended_post = row(debut="2025-09-01", fin="2026-05-31")
     academy.night("2026-05-01", academy.feed(ended_post, HUGO, day="2026-05-01"))
     for day in ("2026-07-01", EVE):

@@ -33,7 +33,7 @@ def test_the_account_is_made_on_the_due_night_without_any_feed(academy: Academy,
     assert academy.values("hugo.vasseur", "piactlState") == ["active"]
 
 
-def test_a_later_feed_changes_whoever_waits(academy: Academy) -> None:
+def test_a_later_feed_changes_people_in_waiting(academy: Academy) -> None:
     academy.sources(hr="kind: delta")
     academy.night("2026-09-05", academy.feed(HERE, COMING, day="2026-09-05"))
     changed = COMING.replace("Vasseur", "Vasser").replace("0800009A", MICHELIS)
@@ -43,7 +43,7 @@ def test_a_later_feed_changes_whoever_waits(academy: Academy) -> None:
     assert uais == {"0800009A", MICHELIS}
 
 
-def test_whoever_is_absent_before_the_start_never_gets_an_account(academy: Academy) -> None:
+def test_people_absent_before_their_start_never_get_an_account(academy: Academy) -> None:
     academy.night("2026-09-05", academy.feed(HERE, COMING, day="2026-09-05"))
     first = academy.feed(HERE, day="2026-09-06", mark="a")
     plan = academy.plan(first, "--as-of", "2026-09-06")

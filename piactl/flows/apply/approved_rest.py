@@ -25,7 +25,7 @@ _KINDS = {window: kind for kind, window in WINDOW.items()}
 
 def began(run: Run | None, reader: Reader, state: str, unreadable: UnreadableRecords, plan: str) -> str:
     """The run that began to apply the plan of this fingerprint and did not end, "" if there is none. A run
-    that is marked as running counts if `run` is None: without the lock it cannot be told from a dead one."""
+    marked as running counts if `run` is None: only the lock shows whether it still runs."""
     now = run.now() if run is not None else None
     statuses = INTERRUPTED if run is not None else _AT_WORK
     for record in read_runs(reader, state, unreadable, now):

@@ -422,9 +422,8 @@ class _JointEvaluation(Evaluation):
 
     def _sponsors(self, by_uid: Mapping[str, Desired]) -> Iterator[str]:
         written = {uid: desired.account for uid, desired in by_uid.items()}
-        # accounts that were evaluated in chunks are not in the index
-        known = self.index.accounts() if self.skip.staged is None else None
-        for sentence in leaving_sponsors(self.accounts, known, written):
+        # accounts with changes by hand are never in the sync cache, so the index has all of them
+        for sentence in leaving_sponsors(self.accounts, self.index.accounts(), written):
             yield f"WARNING: {sentence}: {ADVICE}"
 
     def _contradictions(self, by_uid: Mapping[str, Desired]) -> Iterator[Contradiction]:
