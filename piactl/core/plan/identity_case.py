@@ -11,7 +11,7 @@ from enum import StrEnum
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.person import Person
 from piactl.core.model.settings import MatchingSettings
-from piactl.core.rules.matching import Doubt, folded, name_text
+from piactl.core.rules.matching import FORMER, SAME_IDENTITY, SAME_NUMEN, Doubt, folded, name_text
 from piactl.dataclass import dataclass
 
 _WORDS = {Doubt.SAME_PERSON: "may be the person of", Doubt.SHARED_NUMEN: "has the NUMEN of"}
@@ -80,6 +80,15 @@ class Case:
     @property
     def open(self) -> bool:
         return self.decision is None
+
+    @property
+    def held_accounts(self) -> tuple[str, ...]:
+        """The accounts (uid) that this case holds while it is open: absences do not count for them, as the
+        person may be in the feed under the wrong matricule. What HR ends explicitly still ends."""
+        if not self.open or self.gates:
+            return ()
+        strong = {SAME_NUMEN, SAME_IDENTITY, FORMER}
+        return tuple(uid for uid in self.accounts if not strong.isdisjoint(self.evidence.get(uid, ())))
 
     def answered(self, answer: CaseAnswer) -> bool:
         return self.decision is not None and self.decision.answer is answer

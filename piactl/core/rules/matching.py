@@ -228,6 +228,7 @@ class Traces:
 
 MAIL = "mail:"
 SAME_NUMEN, SAME_IDENTITY, SAME_MAIL = "same NUMEN", "same identity", "same private address"
+FORMER = "former matricule"
 
 
 def traces_of(person: Person, keys: DigestKeys) -> Traces:
