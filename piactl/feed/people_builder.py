@@ -71,7 +71,7 @@ class PeopleBuilder:
         self.unattributed = 0
         self.remarked: set[str] = set()
         self._held_lines: dict[str, list[int]] = {}
-        self._contradictions: dict[str, tuple[list[str], list[int]]] = {}
+        self._contradictions: dict[str, tuple[list[str], list[Person]]] = {}
         self.unusable: list[tuple[Person, frozenset[str]]] = []
 
     def _person(self, row: Row, line: int) -> Person:
@@ -106,9 +106,9 @@ class PeopleBuilder:
     def _add_to(self, prior: Person, person: Person, line: int) -> None:
         differ = _differing(prior, person, _PERSON_FIELDS)
         if differ:
-            columns, lines = self._contradictions.setdefault(prior.matricule, ([], []))
+            columns, people = self._contradictions.setdefault(prior.matricule, ([], []))
             columns.extend(c for c in differ if c not in columns)
-            lines.append(line)
+            people.append(person)
             return
         if len(prior.assignments) >= _MOST_ASSIGNMENTS:
             self._reject(
@@ -162,8 +162,9 @@ class PeopleBuilder:
 
     def finish(self) -> list[int]:
         """Removes held people from `people`. Returns the lines of their rows and of all rejections."""
-        for matricule, (columns, lines) in self._contradictions.items():
-            everywhere = sorted({*self.people[matricule].lines, *lines})
+        for matricule, (columns, people) in self._contradictions.items():
+            everywhere = sorted({*self.people[matricule].lines, *(line for p in people for line in p.lines)})
+            self.unusable += [(person, frozenset(columns)) for person in people]
             where = f"rows of one person disagree in {', '.join(columns)}: lines {few(everywhere, _FEW)}"
             for line in everywhere:
                 self._reject(line, columns[0], "person-contradicts", where, matricule)

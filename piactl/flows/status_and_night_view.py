@@ -133,6 +133,7 @@ def _waiting(memory: Memory, settings: Settings, requests: int, today: date) -> 
         "cases": len(cases),
         "cases_soon": sum(case.urgent(settings.matching, today) for case in cases),
         "cases_overdue": sum(case.overdue(settings.matching, today) for case in cases),
+        "cases_wrong": sum(case.waits_for_hr for case in memory.cases.values()),
         "drift": len(memory.drift),
         "vanished": len(memory.vanished),
         "requests": requests,

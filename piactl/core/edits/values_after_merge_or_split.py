@@ -148,6 +148,18 @@ def _stricter(one: Lock | None, other: Lock | None) -> Lock | None:
     return max(one, other, key=lambda lock: lock.until or date.max)
 
 
+def without_joined(account: Account, matricule: str, rules: Rules) -> Account:
+    """The account without a matricule that joined it, and without the posts that HR lists under it. Proofs
+    and devices stay. Raises ActRefused if it is the account's first matricule."""
+    if matricule == account.matricule:
+        raise ActRefused(
+            f"{account.uid}: {matricule} is its first matricule; to take it off: "
+            f'piactl account split {account.uid} --matricule {matricule} --reason "..."'
+        )
+    posts = (a for a in account.assignments if a.matricule != matricule or a.source == MANUAL)
+    return replace(without_matricule(account, matricule, rules), assignments=tuple(posts))
+
+
 def split_off(account: Account, matricule: str, rules: Rules) -> tuple[Account, tuple[Assignment, ...]]:
     """The account without a matricule and the posts that HR lists under it, and these posts. Proofs of
     identity are removed too, because they may be the other person's; the next feed brings them again.

@@ -179,6 +179,6 @@ class Memory:
         described differently by a source, with a case, or whose entry vanished."""
         absent = {key[0] for source in self.sources.values() for key in source.absences}
         deviating = {matricule for source in self.sources.values() for matricule in source.deviations}
-        cases = (case.matricule for case in self.cases.values())
+        cases = (m for case in self.cases.values() if case.listed for m in (case.matricule, *case.people))
         vanished = (account.matricule for account in self.vanished.values() if account.matricule)
         return {*self.waiting, *absent, *deviating, *cases, *vanished}

@@ -28,7 +28,7 @@ from piactl.core.model.settings import MatchingSettings
 from piactl.core.naming.local_part_and_capitalisation import UnusableName, has_base, local_part, shown_name
 from piactl.core.rules.career import NEVER, AccountStatus, Career, account_status, career_of
 from piactl.core.rules.confirmation import confirmed
-from piactl.core.rules.matching import Births, birth_digests, births_of, with_births
+from piactl.core.rules.matching import Births, birth_digests, births_of, with_births, with_matricule
 from piactl.core.rules.sources import Ranks, Supplements
 from piactl.dataclass import dataclass
 
@@ -73,8 +73,8 @@ class Subject:
     numen_digest: str | None = None
     births: Births = (None, None)
     note: str = ""
-    joining: str = ""
-    """A matricule that joins the account in this run."""
+    joining: tuple[str, ...] = ()
+    """Matricules that join the account in this run."""
     overrides: tuple[Override, ...] = ()
     """Overrides of a new account; an existing account has its own."""
 
@@ -256,6 +256,9 @@ def _new(subject: Subject, rules: Rules) -> Desired | None:
         **_of_status(status, rules.policy),
         **_of_hr(person, rules, subject.numen_digest, subject.births),
     )
+    further = {*subject.joining, *(a.matricule for a in subject.assignments)} - {"", subject.matricule}
+    for matricule in sorted(further):
+        account = with_matricule(account, matricule, rules.keys)
     account = _with_unique_id(account, rules, None)
     return Desired(subject, account, career, _base(account))
 

@@ -64,6 +64,7 @@ def after_feed(
     testimony: Testimony,
     waiting: Mapping[Key, Absence],
     ends: Callable[[Assignment], bool] = lambda _: False,
+    doubted: Callable[[str], bool] = lambda _: False,
 ) -> tuple[tuple[Assignment, ...], list[Absence]]:
     """The assignments of a person after one feed, and the absences that are not yet confirmed.
 
@@ -74,6 +75,9 @@ def after_feed(
 
     `ends` says which rows end all others (a retirement). Such a row also stays once it has begun, because HR
     soon stops listing retired people; it is removed only if the feed still lists a post that it ended.
+
+    `doubted` says of a matricule whether its absence does not count, because the person may be in the feed
+    under another one.
     """
     others = [a for a in known if a.source != testimony.source]
     from_source = {a.key: a for a in known if a.source == testimony.source}
@@ -101,7 +105,12 @@ def after_feed(
         if (ending and not _contradicted(assignment, listed, testimony.day, ends)) or (past and not ending):
             result[key] = assignment
             continue
-        remaining, wait = _absent(matricule, assignment, testimony, waiting.get((matricule, *key)))
+        earlier = waiting.get((matricule, *key))
+        if not testimony.deletes(matricule, assignment) and doubted(matricule):
+            result[key] = assignment
+            waits += [earlier] if earlier is not None else []
+            continue
+        remaining, wait = _absent(matricule, assignment, testimony, earlier)
         if remaining is not None and (wait is not None or not ending):
             result[key] = remaining
         if wait is not None:

@@ -29,7 +29,8 @@ from piactl.core.rules.matching import with_matricule
 from piactl.flows.plan.deleted_entries import vanished_words
 from piactl.flows.plan.incremental import NextCache
 from piactl.flows.plan.inputs.account_index import AccountIndex
-from piactl.flows.plan.inputs.identity_cases import those_let_in
+from piactl.flows.plan.inputs.identity_cases import doubts
+from piactl.flows.plan.inputs.known_people import those_let_in
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, MergedFeeds, SourcedFeed, merge_feeds
 
 TICK = 5_000
@@ -64,8 +65,8 @@ class Evaluation:
         """The accounts that are due for archival but not archived by this run, by uid."""
         self.strangers: dict[str, int] = {}
         """The people of supplements who have no account and get none, by file."""
-        self.joining: dict[str, str] = {}
-        """Matricules of newcomers that join an account in this run, by the matricule of that account."""
+        self.joining: dict[str, tuple[str, ...]] = {}
+        """Matricules of newcomers that join an account in this run, by its first matricule."""
         self.archives_at_once = False
         """Whether an archival needs no earlier run that noted it: another evaluation asks for that."""
 
@@ -92,8 +93,10 @@ class Evaluation:
         # if several accounts have one matricule, it is unknown which is the person's: they are held below
         sole = {m: account for m, account in accounts.items() if m not in self.index.doubled}
         self.feeds = [self._without_strangers(sourced) for sourced in self.feeds]
-        feeds = those_let_in(self.feeds, {**sole, **self._archived()}, self.memory, merged, self.rules)
-        merge_feeds(feeds, self.known(), accounts, merged, self.rules, self.accepted)
+        known = {**sole, **self._archived()}
+        feeds = those_let_in(self.feeds, known, self.index, self.memory, merged, self.rules)
+        doubt = doubts(self.feeds, self.index, self.memory, self.rules)
+        merge_feeds(feeds, self.known(), accounts, merged, self.rules, self.accepted, doubt)
         self.rejections += merged.rejections
         for uid, gone in self.memory.vanished.items():
             if gone.matricule:
@@ -190,7 +193,7 @@ class Evaluation:
                     numen_digest=wait.numen_digest if wait else None,
                     births=wait.births if wait else (None, None),
                     note=merged.notes.get(matricule, ""),
-                    joining=self.joining.get(matricule, ""),
+                    joining=self.joining.get(matricule, ()),
                 )
             )
         without = {entry.matricule: entry.uid for entry in self.index.unreadable if entry.matricule}
@@ -199,8 +202,11 @@ class Evaluation:
             entry = self.index.entry(matricule, self.rules.keys)
             uid = entry.account.uid if entry else without.get(matricule)
             self.holds.append(Hold(matricule, uid, why, code))
+        for matricule, why in merged.doubted.items():
+            entry = self.index.entry(matricule, self.rules.keys)
+            self.holds.append(Hold(matricule, entry.account.uid if entry else None, why, HoldCode.CASE))
         for (_, matricule), case in merged.aside.items():
-            if not case.open:
+            if not case.listed:
                 continue
             entry = self.index.entry(matricule, self.rules.keys)
             uid = entry.account.uid if entry else None
@@ -266,8 +272,9 @@ class Evaluation:
 
     def _desired(self, subject: Subject, *, archives: bool = True) -> Desired | None:
         current = subject.current
-        if current is not None and subject.joining:
-            current = with_matricule(current, subject.joining, self.rules.keys)
+        if current is not None:
+            for matricule in subject.joining:
+                current = with_matricule(current, matricule, self.rules.keys)
         if current is not None and current.state is not State.ARCHIVED:
             current = with_ledger(current, self.owners)
         named = replace(subject, current=current) if current is not None else subject

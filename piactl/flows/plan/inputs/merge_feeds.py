@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from datetime import date
 from pathlib import Path
@@ -101,6 +101,8 @@ class MergedFeeds:
     """The sources and matricules of all people in the feeds."""
     local: set[str] = field(default_factory=set)
     """The matricules of people whom the head of a school made."""
+    doubted: dict[str, str] = field(default_factory=dict)
+    """The people whose absence does not count, with the reason."""
 
     def hold(self, matricule: str, why: str, code: HoldCode) -> None:
         self.held.setdefault(matricule, (code, why))
@@ -113,9 +115,11 @@ def merge_feeds(
     merged: MergedFeeds,
     rules: Rules,
     accepted: Accepted = NOTHING,
+    doubt: Callable[[str], str] = lambda _matricule: "",
 ) -> None:
     """Merges the feeds, in their order and without the people whom a case keeps out, into the assignments
-    that are `known` of each matricule; `accounts` are those that are not archived.
+    that are `known` of each matricule; `accounts` are those that are not archived. `doubt` says why an
+    absence of a matricule does not count, "" if it does.
 
     A person with a rejected row in any of the feeds is held: nothing about them changes in this run.
     """
@@ -131,7 +135,7 @@ def merge_feeds(
         # several sets of a source in one run: a post that the first one lists began then
         sourced = _with_known_starts(unstarted, merged.assignments, known, rules.as_of)
         _merge_people(sourced, known, accounts, merged, rules)
-        _merge_assignments(sourced, known, accounts, merged, rules, accepted)
+        _merge_assignments(sourced, known, accounts, merged, rules, accepted, doubt)
         started.append(sourced)
     for matricule, assignments in merged.assignments.items():
         merged.assignments[matricule] = rules.supplements.beside(assignments)
@@ -364,8 +368,16 @@ def _merge_assignments(
     merged: MergedFeeds,
     rules: Rules,
     accepted: Accepted,
+    doubt: Callable[[str], str],
 ) -> None:
     ends = rules.policy.ends_all
+
+    def doubted(matricule: str) -> bool:
+        why = doubt(matricule)
+        if why:
+            merged.doubted[matricule] = why
+        return bool(why)
+
     facts, source = sourced.feed.facts, sourced.source
     waiting: Mapping[Key, Absence] = {}
     if source.name in merged.sources:
@@ -392,12 +404,12 @@ def _merge_assignments(
         if (source.name, matricule) in merged.aside:
             continue
         if person is not None and not facts.full:
-            once = after_feed(matricule, before, person.assignments, testimony, {}, ends)[0]
+            once = after_feed(matricule, before, person.assignments, testimony, {}, ends, doubted)[0]
             merged.once[matricule] = (merged.people.get(matricule, person), once)
         if matricule in merged.held:
             continue
         rows = person.assignments if person else ()
-        after, waits = after_feed(matricule, before, rows, testimony, waiting, ends)
+        after, waits = after_feed(matricule, before, rows, testimony, waiting, ends, doubted)
         absences.update({absence.key: absence for absence in waits})
         for key, absence in waiting_of.get(matricule, {}).items():
             if key in absences or key[1:] in {row.key for row in rows} or not _ended(key, before, after):
