@@ -21,7 +21,7 @@ CODECS = {"utf-8": "utf-8", "windows-1252": "cp1252", "iso-8859-15": "iso8859-15
 """Encoding of a source -> Python codec; each is decoded strictly."""
 
 _DAMAGED = re.compile(f"[\u0080-\u009f\ufffd]|{MOJIBAKE.pattern}|ï»¿|ï¿½")
-_CONTROL = re.compile("[\u0000-\u001f\u007f]")
+_CONTROL = re.compile("[\u0000-\u001f\u007f\u2028\u2029]")
 SUSPECT = re.compile(f"{_CONTROL.pattern}|{_DAMAGED.pattern}")
 """Matches every line in which `text_fault` could find a fault."""
 
@@ -38,7 +38,10 @@ def text_fault(text: str) -> tuple[str, str] | None:
     text = text.strip(BLANKS)
     control = _CONTROL.search(text)
     if control:
-        return "control-character", f"contains the control character U+{ord(control.group()):04X}"
+        return (
+            "control-character",
+            f"{shown(text)} contains the control character U+{ord(control.group()):04X}",
+        )
     if _DAMAGED.search(text):
         return "damaged-text", f"{shown(text)} was damaged by a wrong change of encoding"
     return None

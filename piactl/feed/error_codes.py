@@ -17,7 +17,7 @@ _IN_SET = "correct it in the application that exports the set"
 _EXPORT = "request a new export"
 
 REJECTIONS: Mapping[str, tuple[str, str]] = {
-    "empty-row": ("the line is empty", "remove it"),
+    "empty-row": ("the row is blank", "remove it"),
     "too-few-fields": ("the row has fewer fields than the header", _AT_SOURCE),
     "too-many-fields": ("the row has more fields than the header", _AT_SOURCE),
     "bad-quoting": (
@@ -39,8 +39,9 @@ REJECTIONS: Mapping[str, tuple[str, str]] = {
     "date-out-of-range": ("the date is not plausible", _AT_SOURCE),
     "end-before-start": ("fin is before debut", _AT_SOURCE),
     "birth-after-start": ("date_naissance is not before debut", _AT_SOURCE),
+    "too-young": ("date_naissance makes a child of the person", _AT_SOURCE),
     "bad-uai": ("a UAI is seven digits and a key letter", _AT_SOURCE),
-    "bad-mail": ("a private address has one @ and no blanks", _AT_SOURCE),
+    "bad-mail": ("a private address is one address alone", _AT_SOURCE),
     "bad-modality": (
         "modalite is principale, secondaire, suppleance or empty",
         "map it in `values` of the source",

@@ -7,7 +7,7 @@ The check of a column takes trimmed, mapped text that is not blank. It returns `
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -21,13 +21,22 @@ Checked = tuple[Any, Fault | None]
 Check = Callable[[str], Checked]
 
 _MATRICULE = re.compile(r"[A-Za-z0-9]{1,20}")
-_MAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_NO_MATRICULES = frozenset(
+    "null none nil nan nd nr nc na inconnu inconnue neant aucun aucune vide total totaux".split()
+)
+"""What programs and people write where there is no matricule."""
+_MAIL_WORD, _MAIL_LABEL = r"[^\s@<>()\[\],;:.\"\\]+", r"[^\W_](?:[\w-]*[^\W_])?"
+_MAIL = re.compile(rf"{_MAIL_WORD}(?:\.{_MAIL_WORD})*@(?:{_MAIL_LABEL}\.)+{_MAIL_LABEL}")
+_MAIL_LENGTH = 254
+"""RFC 5321 allows 256 octets in a path, two of them for its angle brackets."""
 _NUMBER = re.compile(r"([0-9]{1,3}(?:[.,][0-9]{1,6})?)\s*%?")
 _FRACTION = re.compile(r"([0-9]{1,4})\s*/\s*([0-9]{1,4})")
 _MODALITIES = frozenset({"principale", "secondaire", "suppleance"})
 _OPEN = date(9999, 12, 31)
 _EARLIEST, _LATEST = date(1950, 1, 1), date(2100, 12, 31)
 _EARLIEST_BIRTH = date(1900, 1, 1)
+_EMPTY_BIRTHS = frozenset({_EARLIEST_BIRTH, date(1904, 1, 1)})
+"""The days that spreadsheets show for an empty date cell."""
 _CODE_LENGTH = 40
 _NUMEN_LENGTH = 13
 FOUND = "!"
@@ -41,8 +50,8 @@ def is_matricule(text: str) -> bool:
 
 def check_matricule(text: str) -> Checked:
     """The matricule as text, because leading zeros count."""
-    if _MATRICULE.fullmatch(text) is None:
-        return _not(text, "bad-matricule", "a matricule", "1 to 20 letters and digits")
+    if _MATRICULE.fullmatch(text) is None or text.lower() in _NO_MATRICULES:
+        return _not(text, "bad-matricule", "a matricule", "1 to 20 letters and digits such as 0012345")
     numen = read_numen(text) if len(text) == _NUMEN_LENGTH else None
     if numen is not None and not numen.unusual:
         return _fault("matricule-is-numen", "the column matricule contains a NUMEN")
@@ -84,9 +93,11 @@ def check_uai(text: str) -> Checked:
 
 
 def check_mail(text: str) -> Checked:
+    if len(text.encode()) > _MAIL_LENGTH:
+        return _not(text, "bad-mail", "a mail address", f"at most {_MAIL_LENGTH} characters")
     if _MAIL.fullmatch(text) and text.isprintable():
         return text, None
-    return _not(text, "bad-mail", "a mail address", "one @ and no blanks")
+    return _not(text, "bad-mail", "a mail address", "the address alone, such as claire@example.org")
 
 
 def check_modality(text: str) -> Checked:
@@ -116,9 +127,17 @@ def _not(text: str, code: str, kind: str, expected: str) -> Checked:
 class DateCheck:
     """Reads a date in one of the strptime formats of a source, tried in order."""
 
-    def __init__(self, formats: Sequence[str], first: date, last: date, *, may_be_open: bool = False) -> None:
+    def __init__(
+        self,
+        formats: Sequence[str],
+        first: date,
+        last: date,
+        *,
+        may_be_open: bool = False,
+        empty: Container[date] = (),
+    ) -> None:
         self._formats = tuple(formats)
-        self._first, self._last = first, last
+        self._first, self._last, self._empty = first, last, empty
         self._may_be_open = may_be_open
 
     def __call__(self, text: str) -> Checked:
@@ -127,6 +146,9 @@ class DateCheck:
             return _fault("bad-date", f"{shown(text)} is not a valid date in a format of the source")
         if self._may_be_open and day == _OPEN:
             return None, None
+        if day in self._empty:
+            empty = f"{day.isoformat()} is what a spreadsheet makes of an empty date"
+            return _fault("date-out-of-range", f"{empty}: expected the date of birth, or nothing")
         if not self._first <= day <= self._last:
             between = f"{self._first.isoformat()} and {self._last.isoformat()}"
             return _fault("date-out-of-range", f"{day.isoformat()} is not between {between}")
@@ -163,7 +185,7 @@ def column_checks(date_formats: Sequence[str], namespace: str) -> dict[str, Chec
         "nom_usage": check_name,
         "nom_famille": check_name,
         "prenom": check_name,
-        "date_naissance": DateCheck(date_formats, _EARLIEST_BIRTH, _LATEST),
+        "date_naissance": DateCheck(date_formats, _EARLIEST_BIRTH, _LATEST, empty=_EMPTY_BIRTHS),
         "courriel_prive": check_mail,
         "ancien_matricule": check_former,
         "corps": check_code,
