@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from datetime import date
+from types import MappingProxyType
 
 from piactl.core.model.person import Person
-from piactl.core.plan.feed_limits import FeedFacts
+from piactl.core.plan.feed_limits import ROW, FeedFacts
 from piactl.core.plan.plan import Rejection
 from piactl.core.text import counted, few
 from piactl.dataclass import dataclass
@@ -16,6 +17,7 @@ from piactl.feed.formats.rows import RowWriter
 from piactl.feed.people_builder import PeopleBuilder
 
 _FEW = 5
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,21 @@ def understood(written: RowWriter) -> dict[str, object]:
             for (subject, why), number in sorted(written.passed.items())
         ],
     }
+
+
+def first_faults(
+    rejections: Iterable[Rejection], before: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+) -> dict[str, tuple[str, ...]]:
+    """The first rejections of each column, after those `before`, with their lines and without the next
+    step."""
+    faults = dict(before)
+    for rejection in rejections:
+        column = rejection.column or ROW
+        listed = faults.get(column, ())
+        if len(listed) < _EXAMPLES:
+            problem = rejection.message.rpartition("; ")[0] or rejection.message
+            faults[column] = (*listed, f"line {rejection.line}: {problem}")
+    return faults
 
 
 def _of_lines(code: str, subject: str, lines: Sequence[int]) -> Remark:

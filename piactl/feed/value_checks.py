@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from piactl.core.model.numen_and_digests import read_numen
@@ -39,6 +39,8 @@ _EMPTY_BIRTHS = frozenset({_EARLIEST_BIRTH, date(1904, 1, 1)})
 """The days that spreadsheets show for an empty date cell."""
 _CODE_LENGTH = 40
 _NUMEN_LENGTH = 13
+_EXAMPLE = date(2026, 9, 1)
+_EXCEL_ORIGIN, _EXCEL_FIRST, _EXCEL_LAST = date(1899, 12, 30), 10_000, 80_000
 FOUND = "!"
 """Begins a cell `!CODE DETAIL` with a fault that the format of a set found in its place."""
 
@@ -139,11 +141,12 @@ class DateCheck:
         self._formats = tuple(formats)
         self._first, self._last, self._empty = first, last, empty
         self._may_be_open = may_be_open
+        self._forms = " or ".join(dict.fromkeys(_EXAMPLE.strftime(style) for style in formats))
 
     def __call__(self, text: str) -> Checked:
         day = self._read(text)
         if day is None:
-            return _fault("bad-date", f"{shown(text)} is not a valid date in a format of the source")
+            return _fault("bad-date", f"{shown(text)} {self._why(text)}: expected {self._forms}")
         if self._may_be_open and day == _OPEN:
             return None, None
         if day in self._empty:
@@ -153,6 +156,13 @@ class DateCheck:
             between = f"{self._first.isoformat()} and {self._last.isoformat()}"
             return _fault("date-out-of-range", f"{day.isoformat()} is not between {between}")
         return day, None
+
+    @staticmethod
+    def _why(text: str) -> str:
+        """Why a text is no date; Excel shows a day as the number of days since 1900 in a cell of numbers."""
+        if text.isascii() and text.isdigit() and _EXCEL_FIRST <= int(text) <= _EXCEL_LAST:
+            return f"is the number that Excel has for {_EXCEL_ORIGIN + timedelta(int(text))}"
+        return "is not a valid date"
 
     def _read(self, text: str) -> date | None:
         if self._may_be_open and text in ("31/12/9999", "9999-12-31"):

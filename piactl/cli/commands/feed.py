@@ -58,7 +58,7 @@ def check(
     """
     from piactl.feed.feed import understood
     from piactl.flows.plan.feed_quality import warnings
-    from piactl.flows.plan.inputs.load_feeds import check_limits
+    from piactl.flows.plan.inputs.load_feeds import check_limits, refuse_ahead
 
     configuration = this_configuration()
     day = today(configuration)
@@ -67,6 +67,7 @@ def check(
         before = _last_feeds(sourced, configuration) if compare else None
         memory = Memory(sources={sourced.source.name: before}) if before else _memory_of(sourced)
         check_limits([sourced], memory, {}, day, ())
+        refuse_ahead(sourced, day)
     except FeedRefused as error:
         if output is PlanLayout.JSON:
             _put(file=error.file, status="refused", refusals=error.refusals)

@@ -20,7 +20,7 @@ def internal_address(mail: str, domain: str) -> str:
 def _fault(host: str, domain: str) -> str:
     if host == domain:
         return ""
-    expected = "expected an address outside of it: correct it in HR, or leave it blank"
+    expected = "expected an address outside of it"
     if host.endswith(f".{domain}"):
         return f"the private address is in {host}, a subdomain of {domain}: {expected}"
     label = domain.rpartition(".")[0]

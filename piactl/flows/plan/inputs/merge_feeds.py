@@ -23,7 +23,7 @@ from piactl.core.rules.matching import NAMES, doubt_about, same_name
 from piactl.core.rules.sources import PERSON_DATA, Ranks, with_known_starts
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
-from piactl.feed.feed import Feed
+from piactl.feed.feed import Feed, first_faults
 from piactl.feed.people_builder import Place
 from piactl.flows.plan.inputs.disagreements import Resolver
 
@@ -191,7 +191,8 @@ def judged(sourced: SourcedFeed, policy: Policy, register: Register) -> SourcedF
     for column, count in Counter(rejection.column for rejection in rejections).items():
         values, bad = columns.get(column, (0, 0))
         columns[column] = (values, bad + count)
-    feed = replace(feed, facts=replace(feed.facts, columns=columns))
+    wrong = first_faults(rejections, feed.facts.wrong)
+    feed = replace(feed, facts=replace(feed.facts, columns=columns, wrong=wrong))
     return replace(sourced, feed=feed, judgement=rejections)
 
 
@@ -228,7 +229,7 @@ def policy_rejections(
         add(first, unusable.part, unusable.code, str(unusable))
     internal = internal_address(person.private_mail, policy.domain)
     if internal:
-        add(first, "courriel_prive", "bad-mail", internal)
+        add(first, "courriel_prive", "bad-mail", f"{internal}: correct it in HR, or leave it blank")
     return rejections
 
 
