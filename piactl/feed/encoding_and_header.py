@@ -38,10 +38,8 @@ def text_fault(text: str) -> tuple[str, str] | None:
     text = text.strip(BLANKS)
     control = _CONTROL.search(text)
     if control:
-        return (
-            "control-character",
-            f"{shown(text)} contains the control character U+{ord(control.group()):04X}",
-        )
+        character = f"U+{ord(control.group()):04X}"
+        return "control-character", f"{shown(text)} contains the control character {character}"
     if _DAMAGED.search(text):
         return "damaged-text", f"{shown(text)} was damaged by a wrong change of encoding"
     return None

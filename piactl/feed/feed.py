@@ -38,9 +38,15 @@ def row_remarks(builder: PeopleBuilder) -> list[Remark]:
     """Remarks about rows."""
     remarks = []
     if builder.duplicates:
-        remarks.append(_of_lines("duplicates", "rows are duplicates and count once", builder.duplicates))
+        lines = builder.duplicates
+        words = counted(
+            len(lines), "row is a duplicate and counts once", "rows are duplicates and count once"
+        )
+        remarks.append(_of_lines("duplicates", words, lines))
     if builder.unusual_numens:
-        remarks.append(_of_lines("unusual-numen", "NUMENs have an unusual ending", builder.unusual_numens))
+        lines = builder.unusual_numens
+        words = counted(len(lines), "NUMEN has an unusual ending", "NUMENs have an unusual ending")
+        remarks.append(_of_lines("unusual-numen", words, lines))
     return remarks
 
 
@@ -115,10 +121,10 @@ def first_faults(
     return faults
 
 
-def _of_lines(code: str, subject: str, lines: Sequence[int]) -> Remark:
+def _of_lines(code: str, problem: str, lines: Sequence[int]) -> Remark:
     first = ", ".join(str(line) for line in lines[:_FEW])
     ellipsis = "..." if len(lines) > _FEW else ""
-    return Remark(code, f"{len(lines)} {subject} (line {first}{ellipsis})", len(lines), tuple(lines[:_FEW]))
+    return Remark(code, f"{problem} (line {first}{ellipsis})", len(lines), tuple(lines[:_FEW]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ def test_an_address_that_only_looks_private_is_not_taken_by_hand_either(academy:
         "--as-of", DAY,
         "--private-mail", "ida@ac-amiens.com",
     )  # fmt: skip
-    assert (ran.code, "--private-mail: the private address is in ac-amiens.com" in ran.err) == (4, True), (
+    assert (ran.code, "--private-mail: the private address is in ac-amiens.com" in ran.err) == (1, True), (
         ran.err
     )
 
@@ -228,16 +228,78 @@ def test_a_refused_column_shows_values_with_their_lines_and_the_form_expected(ac
     assert "\npiactl:   ligne 4 : la fonction 'PROF'" in academy.run("feed", "check", academy.feed(*rows)).err
 
 
-def test_what_refuses_a_file_is_said_in_french(academy: Academy) -> None:
+def test_what_is_wrong_is_said_in_french(academy: Academy) -> None:
     french(academy)
+    good = text([GOOD])
     many = [row(matricule=str(n), prenom="Élodie", nom_famille="Lefèvre") for n in range(100, 130)]
-    windows = academy.raw_feed(text(many, DAY).encode("cp1252"))
-    assert (
-        "utf-8 est attendu, mais 30 lignes sur 30 ne sont pas en utf-8 ; cela ressemble à windows-1252 ; "
-        "l'enregistrer dans cet encodage, ou régler `encoding` de la source [wrong-encoding]"
-    ) in academy.run("feed", "check", windows).err
-    renamed = academy.raw_feed(text([GOOD]).replace("nom_famille", "nom de famille").encode())
-    assert (
-        "la colonne nom_famille manque ; le fichier a 'nom de famille' ; l'ajouter, ou la faire correspondre "
-        "dans `columns` de la source [missing-column]"
-    ) in academy.run("feed", "check", renamed).err
+    windows = text(many, DAY).encode("cp1252")
+    renamed = good.replace("nom_famille", "nom de famille")
+    for content, says in (
+        (windows, "utf-8 est attendu, mais 30 lignes sur 30 ne sont pas en utf-8 ; cela ressemble à "),
+        (
+            windows,
+            "windows-1252 ; l'enregistrer dans cet encodage, ou régler `encoding` de la source [wrong-",
+        ),
+        (
+            renamed.encode(),
+            "la colonne nom_famille manque ; le fichier a 'nom de famille' ; l'ajouter, ou la ",
+        ),
+        (
+            renamed.encode(),
+            "l'ajouter, ou la faire correspondre dans `columns` de la source [missing-column]",
+        ),
+        (
+            good.encode("utf-16"),
+            "utf-8 est attendu, mais le fichier est en UTF-16 ; l'enregistrer au format CSV",
+        ),
+        (b"<html>\n</html>\n", "une page HTML, non un CSV ; récupérer à nouveau l'extraction [not-csv]"),
+        (
+            b"sep=;\n",
+            "la ligne 1 est `sep=;`, une indication pour Excel, non un en-tête ; la supprimer [title-",
+        ),
+        (
+            b"EPP\n" + good.encode(),
+            "la ligne 1 est un titre, et l'en-tête est la ligne 2 ; supprimer les lignes",
+        ),
+        (
+            good.replace(";", "|").encode(),
+            'les champs sont séparés par "|", non par ";" ; l\'enregistrer avec ',
+        ),
+        (
+            good.replace("\n", "\r").encode(),
+            "les lignes finissent par CR seul, comme sur les anciens Mac ; l'",
+        ),
+        (text([GOOD], "2062-09-05").encode(), "il est daté du 2062-09-05, après aujourd'hui"),
+    ):
+        assert says in academy.run("feed", "check", academy.raw_feed(content)).err
+    rows = [
+        row(matricule="NULL"),
+        row(matricule="2", nom_famille="TEST"),
+        row(matricule="3", nom_famille="M. Bréhat"),
+        row(matricule="4", nom_famille="Bréhat - congé"),
+        row(matricule="5", courriel_prive="a@x.ac-amiens.fr"),
+        row(matricule="6", date_naissance="01/01/1900"),
+        row(matricule="7", date_naissance="01/01/2020"),
+        row(matricule="8", debut="46266"),
+        ";" * HEADER.count(";"),
+        row(matricule="9", prenom="Ida\u2028"),
+    ]
+    out = academy.run("feed", "check", academy.feed(*rows, GOOD, GOOD)).out
+    for says in (
+        "'NULL' n'est pas un matricule : de 1 à 20 lettres et chiffres attendus, comme 0012345 ;",
+        "3: nom_famille : nom_famille 'TEST' n'est pas un nom : à corriger dans le logiciel RH, ou, si "
+        "quelqu'un "
+        "s'appelle ainsi, l'ajouter à `real_names` dans la politique [name-placeholder]",
+        "nom_famille 'M. Bréhat' commence par m. : écrire le nom seul dans le logiciel RH",
+        "nom_famille 'Bréhat - congé' a 'conge' à côté du nom : écrire le nom seul dans le logiciel RH",
+        "l'adresse privée est dans x.ac-amiens.fr, un sous-domaine de ac-amiens.fr : une adresse "
+        "extérieure est",
+        "1900-01-01 est ce qu'un tableur affiche pour une date vide : écrire la date de naissance, ou rien ;",
+        "date_naissance 2020-01-01 donne une personne de 6 ans au debut 2026-09-01 : au moins 14 ans "
+        "attendus ;",
+        "'46266' est le nombre qui représente le 2026-09-01 dans Excel : écrire 01/09/2026 ou 2026-09-01 ;",
+        "10: ligne : la ligne est vide ; la supprimer [empty-row]",
+        r"'Ida\u2028' contient le caractère de contrôle U+2028 ;",
+        "1 ligne en double ne compte qu'une fois (ligne 13)",
+    ):
+        assert says in out, out

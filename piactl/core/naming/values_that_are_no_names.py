@@ -14,13 +14,12 @@ from functools import lru_cache
 from piactl.core.naming.local_part_and_capitalisation import PARTICLES, UnusableName, plain_letters
 
 _NO_NAMES = frozenset(
-    {
-        "n c", "nc", "n r", "nr", "nd", "tbd", "tba", "vide", "erreur", "ne pas utiliser", "ne plus utiliser",
-        "en attente", "en cours", "non communique", "non communiquee", "non connu", "non connue",
-        "non nomme", "non nommee", "nom prenom", "prenom nom", "nom de famille", "nom d'usage",
-        "professeur", "professeure", "enseignant", "enseignante", "test", "tests",
-    }
-)  # fmt: skip
+    (
+        "n c|nc|n r|nr|nd|tbd|tba|vide|erreur|ne pas utiliser|ne plus utiliser|en attente|en cours|"
+        "non communique|non communiquee|non connu|non connue|non nomme|non nommee|nom prenom|prenom nom|"
+        "nom de famille|nom d'usage|professeur|professeure|enseignant|enseignante|test|tests"
+    ).split("|")
+)
 _STILL_TO_DO = re.compile(
     r"a (?:completer|pourvoir|nommer|recruter|renseigner|saisir|designer|affecter|remplacer|supprimer|"
     r"definir|preciser|determiner|confirmer|corriger|verifier|venir)"
@@ -59,18 +58,19 @@ def no_name(part: str, text: str) -> UnusableName | None:
     # a NUMEN that slipped into the column has digits, and must not be shown
     if not plain or any(map(str.isdigit, plain)):
         return None
-    value = f"{part} {text[:_SHOWN]!r}"
+    value = repr(text[:_SHOWN])
     bare = " ".join(re.sub(r"[^a-z']+", " ", plain).split())
     if bare in _NO_NAMES or bare in _CERTAIN or _STILL_TO_DO.fullmatch(bare) or _NO_PERSON.fullmatch(bare):
-        return UnusableName(part, "name-placeholder", f"{value} is not a name: correct it in HR, {_REMEDY}")
+        fault = f"{part} {value} is not a name: correct it in HR, {_REMEDY}"
+        return UnusableName(part, "name-placeholder", fault)
     title = _TITLE.match(plain)
     if title:
-        fault = f"begins with {title[0].strip()}: write the name alone in HR, {_REMEDY}"
-        return UnusableName(part, "name-honorific", f"{value} {fault}")
+        fault = f"{part} {value} begins with {title[0].strip()}: write the name alone in HR, {_REMEDY}"
+        return UnusableName(part, "name-honorific", fault)
     status = _status(plain)
     if status:
-        fault = f"has {status!r} beside the name: write the name alone in HR, a leave as a position"
-        return UnusableName(part, "name-status", f"{value} {fault}, {_REMEDY}")
+        fault = f"{part} {value} has {status!r} beside the name: write the name alone in HR"
+        return UnusableName(part, "name-status", f"{fault}, a leave as a position, {_REMEDY}")
     return None
 
 
