@@ -286,10 +286,10 @@ def test_what_is_wrong_is_said_in_french(academy: Academy) -> None:
     ]
     out = academy.run("feed", "check", academy.feed(*rows, GOOD, GOOD)).out
     for says in (
+        " : 12 lignes, 9 personnes, source hr (complet)",
         "'NULL' n'est pas un matricule : de 1 à 20 lettres et chiffres attendus, comme 0012345 ;",
-        "3: nom_famille : nom_famille 'TEST' n'est pas un nom : à corriger dans le logiciel RH, ou, si "
-        "quelqu'un "
-        "s'appelle ainsi, l'ajouter à `real_names` dans la politique [name-placeholder]",
+        "nom_famille 'TEST' n'est pas un nom : à corriger dans le logiciel RH, ou, si "
+        "quelqu'un s'appelle ainsi, l'ajouter à `real_names` dans la politique [name-placeholder]",
         "nom_famille 'M. Bréhat' commence par m. : écrire le nom seul dans le logiciel RH",
         "nom_famille 'Bréhat - congé' a 'conge' à côté du nom : écrire le nom seul dans le logiciel RH",
         "l'adresse privée est dans x.ac-amiens.fr, un sous-domaine de ac-amiens.fr : une adresse "
@@ -298,7 +298,7 @@ def test_what_is_wrong_is_said_in_french(academy: Academy) -> None:
         "date_naissance 2020-01-01 donne une personne de 6 ans au debut 2026-09-01 : au moins 14 ans "
         "attendus ;",
         "'46266' est le nombre qui représente le 2026-09-01 dans Excel : écrire 01/09/2026 ou 2026-09-01 ;",
-        "10: ligne : la ligne est vide ; la supprimer [empty-row]",
+        ":10 : ligne : la ligne est vide ; la supprimer [empty-row]",
         r"'Ida\u2028' contient le caractère de contrôle U+2028 ;",
         "1 ligne en double ne compte qu'une fois (ligne 13)",
     ):

@@ -50,7 +50,7 @@ def check(
 
     Without --compare it needs no directory. With --compare it reads the last feeds of the source from the
     directory, warns of columns whose blanks, values or forms differ from theirs, and applies the limits
-    that compare feeds, as a night does.
+    that compare feeds, as a night does. A feed dated in the future is refused.
 
     Exit codes: 0 usable, 5 rows are rejected, 6 the whole feed is refused.
 
