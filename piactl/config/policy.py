@@ -31,6 +31,7 @@ from piactl.core.model.policy import (
     Service,
     When,
 )
+from piactl.core.naming.local_part_and_capitalisation import plain_letters
 from piactl.core.plan.change import GUARD_KINDS, Kind
 from piactl.core.text import counted
 from piactl.errors import Mistake
@@ -68,6 +69,7 @@ def _policy(document: Document, file: str) -> Policy:
         sponsored_days=accounts.at("sponsored_days").integer(0) or None,
         first_homonym_digit=accounts.at("first_homonym_digit").integer(_USUAL.first_homonym_digit),
         name_case=accounts.at("name_case").text(_USUAL.name_case),
+        real_names=frozenset(map(plain_letters, accounts.at("real_names").texts())),
         urn=accounts.at("urn").text(f"urn:mace:{domain}:service:"),
         uid_form=accounts.at("uid_form").text(_USUAL.uid_form),
         posix=_posix(document, accounts.at("posix")),

@@ -17,7 +17,7 @@ _IN_SET = "correct it in the application that exports the set"
 _EXPORT = "request a new export"
 
 REJECTIONS: Mapping[str, tuple[str, str]] = {
-    "empty-row": ("the line is empty", "remove it"),
+    "empty-row": ("the row is blank", "remove it"),
     "too-few-fields": ("the row has fewer fields than the header", _AT_SOURCE),
     "too-many-fields": ("the row has more fields than the header", _AT_SOURCE),
     "bad-quoting": (
@@ -35,12 +35,13 @@ REJECTIONS: Mapping[str, tuple[str, str]] = {
     "bad-matricule": ("a matricule is 1 to 20 letters and digits", _AT_SOURCE),
     "matricule-is-numen": ("the column matricule contains a NUMEN", "check the columns of the source"),
     "bad-numen": ("a NUMEN has 13 characters such as 01E9501234ABC", _AT_SOURCE),
-    "bad-date": ("not a valid date in a format of the source", _AT_SOURCE),
+    "bad-date": ("not a valid date", _AT_SOURCE),
     "date-out-of-range": ("the date is not plausible", _AT_SOURCE),
     "end-before-start": ("fin is before debut", _AT_SOURCE),
     "birth-after-start": ("date_naissance is not before debut", _AT_SOURCE),
+    "too-young": ("date_naissance makes a child of the person", _AT_SOURCE),
     "bad-uai": ("a UAI is seven digits and a key letter", _AT_SOURCE),
-    "bad-mail": ("a private address has one @ and no blanks", _AT_SOURCE),
+    "bad-mail": ("a private address is one address alone", _AT_SOURCE),
     "bad-modality": (
         "modalite is principale, secondaire, suppleance or empty",
         "map it in `values` of the source",
@@ -62,7 +63,17 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
     "empty": ("the file is empty; an empty feed is never valid", _EXPORT),
     "bom-only": ("the file contains only a byte order mark", _EXPORT),
     "header-only": ("the file has a header but no rows; an empty feed is never valid", _EXPORT),
-    "missing-column": ("a required column is missing", "map it in `columns` of the source"),
+    "not-csv": ("the file is not CSV", "save it as CSV UTF-8"),
+    "title-line": ("line 1 is not the header", "remove it"),
+    "other-delimiter": ("the fields are apart by another mark", "set `delimiter` of the source"),
+    "cr-only": (
+        "lines end with CR alone, as on old Macs",
+        "save it with Windows or Unix line ends",
+    ),
+    "missing-column": (
+        "a required column is missing",
+        "add it, or map it in `columns` of the source",
+    ),
     "doubled-column": ("a column appears twice in the header", _EXPORT),
     "bad-constant": ("a constant of the source is wrong", "correct `constants` of the source"),
     "second-header": ("the header appears twice: files were joined", "feed each file separately"),
@@ -73,7 +84,10 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
     "wrong-count": ("the number of rows differs from the #FIN line", _EXPORT),
     "wrong-digest": ("the content does not match the sha256 of the #FIN line", _EXPORT),
     "after-trailer": ("lines follow the #FIN line", _EXPORT),
-    "wrong-encoding": ("the file is not in the configured encoding", "set `encoding` of the source"),
+    "wrong-encoding": (
+        "the file is not in the configured encoding",
+        "save it in this encoding, or set `encoding` of the source",
+    ),
     "too-many-bytes": ("the file is larger than the source allows", "check it, then raise `max_bytes`"),
     "too-many-rows": ("the file has more rows than the source allows", "check it, then raise `max_rows`"),
     "field-too-long": ("a field is longer than the source allows", "check it, then raise `max_field`"),
@@ -111,10 +125,14 @@ def rejection_message(code: str, detail: str = "", *, of_set: bool = False) -> s
     return f"{detail or meaning}; {advice}"
 
 
-def refusal(code: str, detail: str = "") -> tuple[str, str]:
-    """The pair that `FeedRefused` takes; `detail` replaces the meaning of the code."""
+Refusal = tuple[str, str]
+"""The code of a refused feed, and the message: what is wrong; the next step."""
+
+
+def refusal(code: str, detail: str = "", step: str = "") -> Refusal:
+    """The pair that `FeedRefused` takes; `detail` replaces the meaning of the code, `step` its next step."""
     meaning, advice = REFUSALS[code]
-    return code, f"{detail or meaning}; {advice}"
+    return code, f"{detail or meaning}; {step or advice}"
 
 
 def refused(path: Path, code: str, detail: str = "", source: str = "") -> FeedRefused:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from datetime import date
+from types import MappingProxyType
 
 from piactl.core.model.person import Person
-from piactl.core.plan.feed_limits import FeedFacts
+from piactl.core.plan.feed_limits import ROW, FeedFacts
 from piactl.core.plan.plan import Rejection
 from piactl.core.text import counted, few
 from piactl.dataclass import dataclass
@@ -16,6 +17,7 @@ from piactl.feed.formats.rows import RowWriter
 from piactl.feed.people_builder import PeopleBuilder
 
 _FEW = 5
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +38,15 @@ def row_remarks(builder: PeopleBuilder) -> list[Remark]:
     """Remarks about rows."""
     remarks = []
     if builder.duplicates:
-        remarks.append(_of_lines("duplicates", "rows are duplicates and count once", builder.duplicates))
+        lines = builder.duplicates
+        words = counted(
+            len(lines), "row is a duplicate and counts once", "rows are duplicates and count once"
+        )
+        remarks.append(_of_lines("duplicates", words, lines))
     if builder.unusual_numens:
-        remarks.append(_of_lines("unusual-numen", "NUMENs have an unusual ending", builder.unusual_numens))
+        lines = builder.unusual_numens
+        words = counted(len(lines), "NUMEN has an unusual ending", "NUMENs have an unusual ending")
+        remarks.append(_of_lines("unusual-numen", words, lines))
     return remarks
 
 
@@ -98,10 +106,25 @@ def understood(written: RowWriter) -> dict[str, object]:
     }
 
 
-def _of_lines(code: str, subject: str, lines: Sequence[int]) -> Remark:
+def first_faults(
+    rejections: Iterable[Rejection], before: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+) -> dict[str, tuple[str, ...]]:
+    """The first rejections of each column, after those `before`, with their lines and without the next
+    step."""
+    faults = dict(before)
+    for rejection in rejections:
+        column = rejection.column or ROW
+        listed = faults.get(column, ())
+        if len(listed) < _EXAMPLES:
+            problem = rejection.message.rpartition("; ")[0] or rejection.message
+            faults[column] = (*listed, f"line {rejection.line}: {problem}")
+    return faults
+
+
+def _of_lines(code: str, problem: str, lines: Sequence[int]) -> Remark:
     first = ", ".join(str(line) for line in lines[:_FEW])
     ellipsis = "..." if len(lines) > _FEW else ""
-    return Remark(code, f"{len(lines)} {subject} (line {first}{ellipsis})", len(lines), tuple(lines[:_FEW]))
+    return Remark(code, f"{problem} (line {first}{ellipsis})", len(lines), tuple(lines[:_FEW]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def check(
 
     Without --compare it needs no directory. With --compare it reads the last feeds of the source from the
     directory, warns of columns whose blanks, values or forms differ from theirs, and applies the limits
-    that compare feeds, as a night does.
+    that compare feeds, as a night does. A feed dated in the future is refused.
 
     Exit codes: 0 usable, 5 rows are rejected, 6 the whole feed is refused.
 
@@ -58,7 +58,7 @@ def check(
     """
     from piactl.feed.feed import understood
     from piactl.flows.plan.feed_quality import warnings
-    from piactl.flows.plan.inputs.load_feeds import check_limits
+    from piactl.flows.plan.inputs.load_feeds import check_limits, refuse_ahead
 
     configuration = this_configuration()
     day = today(configuration)
@@ -67,6 +67,7 @@ def check(
         before = _last_feeds(sourced, configuration) if compare else None
         memory = Memory(sources={sourced.source.name: before}) if before else _memory_of(sourced)
         check_limits([sourced], memory, {}, day, ())
+        refuse_ahead(sourced, day)
     except FeedRefused as error:
         if output is PlanLayout.JSON:
             _put(file=error.file, status="refused", refusals=error.refusals)

@@ -254,6 +254,7 @@ class Policy:
     of the given name and the surname). `otp_issuer` is the name that authenticators show with the account,
     `otp_reach` the largest clock error, in minutes, that a resynchronisation corrects. `window` is the number
     of days whose losses count together. An account with a sponsor ends at most `sponsored_days` ahead.
+    `real_names`, in plain letters, are names that people have although they look like none.
     `supplements` are the sources that the configuration marks as supplements; they are not in the file.
     `digest` is the SHA-256 of its file, in hexadecimal, `file` its name."""
 
@@ -266,6 +267,7 @@ class Policy:
     sponsored_days: int | None = None
     first_homonym_digit: int = 1
     name_case: str = "as-written"
+    real_names: frozenset[str] = frozenset()
     urn: str = "urn:mace:ac-amiens.fr:service:"
     uid_form: str = "address"
     unique_id: bool = False

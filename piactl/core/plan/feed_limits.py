@@ -74,6 +74,7 @@ class FeedFacts:
     file, the number of its distinct values without blank, at most MOST_DISTINCT; `forms`: of the first of
     these, how many have each form (`9/9/9` of 01/09/2026). `establishments`: the valid UAIs. `basis` is the
     set that a delta changes, `later` are the digests of sets of its kind that are of its day or later.
+    `wrong`: per column, the first rejections, each with its line.
     `part`: it lists only some establishments of its source; `kind` is then the name that the sets of the same
     establishments share.
     """
@@ -96,6 +97,7 @@ class FeedFacts:
     later: frozenset[str] = frozenset()
     part: bool = False
     kind: str = ""
+    wrong: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,7 +339,8 @@ def _bad_columns(facts: FeedFacts, limits: SourceLimits) -> Iterator[Refusal]:
     for column, (values, bad) in facts.columns.items():
         if _exceeds(bad, limits.bad_share * values, limits.bad_floor):
             subject = "rows cannot be split" if column == ROW else f"values of column {column} are wrong"
-            yield "bad-column", f"{bad} of {values} {subject} {limit}"
+            examples = "".join(f"\n  {example}" for example in facts.wrong.get(column, ()))
+            yield "bad-column", f"{bad} of {values} {subject} {limit}{examples}"
 
 
 def _few_known(

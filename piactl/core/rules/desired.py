@@ -26,6 +26,7 @@ from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy, PosixSettings
 from piactl.core.model.settings import MatchingSettings
 from piactl.core.naming.local_part_and_capitalisation import UnusableName, has_base, local_part, shown_name
+from piactl.core.naming.values_that_are_no_names import names_problem
 from piactl.core.rules.career import NEVER, AccountStatus, Career, account_status, career_of
 from piactl.core.rules.confirmation import confirmed
 from piactl.core.rules.matching import Births, birth_digests, births_of, with_births, with_matricule
@@ -471,6 +472,12 @@ def assignment_problems(
             message = f"UAI {assignment.uai} is not in the establishment register: add it there"
             problems.append((assignment, "uai", "uai-unregistered", message))
     return problems
+
+
+def name_problem(person: Person, policy: Policy) -> UnusableName | None:
+    """The error if HR's name of a person is no name, says more than the name, or gives no address."""
+    names = {"nom_famille": person.family_name, "nom_usage": person.usage_name, "prenom": person.given_name}
+    return names_problem(names, policy.real_names) or address_problem(person)
 
 
 def address_problem(person: Person) -> UnusableName | None:

@@ -159,7 +159,7 @@ def _named(
                 raise unread
     for unread in strange:
         if warn is not None:
-            warn(f"{unread.path}: not read: it matches the `files` of no source")
+            warn(unread.why or f"{unread.path}: not read: it matches the `files` of no source")
     return by_date(named)
 
 
@@ -253,6 +253,15 @@ def _far(sourced: SourcedFeed, as_of: date) -> str:
         f"{sourced.path}: its date, {day}, is {apart} {where} that of this run, {as_of} "
         f"(limit: {sourced.source.feed_days})"
     )
+
+
+def refuse_ahead(sourced: SourcedFeed, today: date) -> None:
+    """Raises FeedRefused if a feed is dated so long after today that no night will take it."""
+    day, most = sourced.feed.facts.date, sourced.source.feed_days
+    if day is not None and (day - today).days > most:
+        message = f"it is dated {day}, after today, {today} (limit: {most} days)"
+        advice = "correct the date, or check the clock"
+        raise _refused(sourced, [("another-day", f"{message}; {advice}")])
 
 
 def check_limits(

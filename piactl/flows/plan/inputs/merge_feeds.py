@@ -12,17 +12,18 @@ from piactl.core.model.account import Account
 from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import SourceSettings
+from piactl.core.naming.internal_addresses import internal_address
 from piactl.core.plan.feed_limits import PartRecord, SourceRecord, record_of
 from piactl.core.plan.identity_case import Case
 from piactl.core.plan.plan import AbsentAssignment, Disagreement, HoldCode, Rejection
 from piactl.core.plan.run_state import SourceMemory
-from piactl.core.rules.desired import Rules, address_problem, assignment_problems
+from piactl.core.rules.desired import Rules, assignment_problems, name_problem
 from piactl.core.rules.feed_absences import Absence, Key, Testimony, after_feed
 from piactl.core.rules.matching import NAMES, doubt_about, same_name
 from piactl.core.rules.sources import PERSON_DATA, Ranks, with_known_starts
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
-from piactl.feed.feed import Feed
+from piactl.feed.feed import Feed, first_faults
 from piactl.feed.people_builder import Place
 from piactl.flows.plan.inputs.disagreements import Resolver
 
@@ -194,15 +195,18 @@ def judged(sourced: SourcedFeed, policy: Policy, register: Register) -> SourcedF
     for column, count in Counter(rejection.column for rejection in rejections).items():
         values, bad = columns.get(column, (0, 0))
         columns[column] = (values, bad + count)
-    feed = replace(feed, facts=replace(feed.facts, columns=columns))
+    wrong = first_faults(rejections, feed.facts.wrong)
+    feed = replace(feed, facts=replace(feed.facts, columns=columns, wrong=wrong))
     return replace(sourced, feed=feed, judgement=rejections)
 
 
 def _is_certain(rejection: Rejection, person: Person, faulty: frozenset[str], policy: Policy) -> bool:
     """Whether a rejection holds, whatever is in the columns that could not be read. The profile of a
     function can depend on them."""
+    if rejection.column in faulty:
+        return False
     if rejection.column != "fonction" or not faulty:
-        return rejection.column not in faulty
+        return True
     function = person.assignments[0].function
     profiles = (profile.when.conditions for profile in policy.profiles)
     return not any(function in conditions.get("fonction", (function,)) for conditions in profiles)
@@ -223,10 +227,13 @@ def policy_rejections(
     for assignment, column, code, message in problems:
         line = lines.get(assignment.key, 0)
         add(line, column, code, message)
-    unusable = address_problem(person)
+    first = min(person.lines, default=0)
+    unusable = name_problem(person, policy)
     if unusable is not None:
-        line = min(person.lines, default=0)
-        add(line, unusable.part, unusable.code, str(unusable))
+        add(first, unusable.part, unusable.code, str(unusable))
+    internal = internal_address(person.private_mail, policy.domain)
+    if internal:
+        add(first, "courriel_prive", "bad-mail", f"{internal}: correct it in HR, or leave it blank")
     return rejections
 
 
