@@ -21,7 +21,8 @@ RightReason = tuple[str, Assignment | None, date, int]
 def assignment_text(assignment: Assignment) -> str:
     """`ENS at 0800009A from 2026-09-01 to 2027-08-31`."""
     end = f" to {assignment.end.isoformat()}" if assignment.end else ""
-    return f"{assignment.function} at {assignment.uai} from {assignment.start.isoformat()}{end}"
+    lock = ", its lock stays" if assignment.locks_until else ""
+    return f"{assignment.function} at {assignment.uai} from {assignment.start.isoformat()}{end}{lock}"
 
 
 def exception_text(exception: ServiceException) -> str:

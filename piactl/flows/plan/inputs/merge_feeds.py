@@ -366,6 +366,10 @@ def _merge_assignments(
     accepted: Accepted,
 ) -> None:
     ends = rules.policy.ends_all
+
+    def locks(assignment: Assignment) -> bool:
+        return assignment.start <= rules.as_of and rules.policy.locks(assignment)
+
     facts, source = sourced.feed.facts, sourced.source
     waiting: Mapping[Key, Absence] = {}
     if source.name in merged.sources:
@@ -392,12 +396,12 @@ def _merge_assignments(
         if (source.name, matricule) in merged.aside:
             continue
         if person is not None and not facts.full:
-            once = after_feed(matricule, before, person.assignments, testimony, {}, ends)[0]
+            once = after_feed(matricule, before, person.assignments, testimony, {}, ends, locks)[0]
             merged.once[matricule] = (merged.people.get(matricule, person), once)
         if matricule in merged.held:
             continue
         rows = person.assignments if person else ()
-        after, waits = after_feed(matricule, before, rows, testimony, waiting, ends)
+        after, waits = after_feed(matricule, before, rows, testimony, waiting, ends, locks)
         absences.update({absence.key: absence for absence in waits})
         for key, absence in waiting_of.get(matricule, {}).items():
             if key in absences or key[1:] in {row.key for row in rows} or not _ended(key, before, after):
