@@ -21,8 +21,12 @@ RightReason = tuple[str, Assignment | None, date, int]
 def assignment_text(assignment: Assignment) -> str:
     """`ENS at 0800009A from 2026-09-01 to 2027-08-31`."""
     end = f" to {assignment.end.isoformat()}" if assignment.end else ""
-    lock = ", its lock stays" if assignment.locks_until else ""
-    return f"{assignment.function} at {assignment.uai} from {assignment.start.isoformat()}{end}{lock}"
+    return f"{assignment.function} at {assignment.uai} from {assignment.start.isoformat()}{end}"
+
+
+def with_lock(assignment: Assignment) -> str:
+    """The same, and whether an absence has left a lock of it."""
+    return assignment_text(assignment) + (", its lock stays" if assignment.locks_until else "")
 
 
 def exception_text(exception: ServiceException) -> str:
