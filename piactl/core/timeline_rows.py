@@ -120,9 +120,7 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
 
 def _assignment_rows(account: Account, pieces: Sequence[Piece], policy: Policy) -> Iterable[Row]:
     for assignment in sorted(account.assignments, key=by_start):
-        note = with_lock(assignment) + (
-            f", position {assignment.position}" if assignment.position else ""
-        )
+        note = with_lock(assignment) + (f", position {assignment.position}" if assignment.position else "")
         row = Row(RowGroup.ASSIGNMENTS, f"{assignment.function} {assignment.uai}", note)
         for inside, career in pieces:
             row.spans += _assigned(assignment, career, policy, inside)

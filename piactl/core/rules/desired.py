@@ -433,8 +433,8 @@ def renamed_base(current: Account, account: Account) -> str | None:
 
 
 def archived(current: Account, status: AccountStatus | None = None) -> Account:
-    """The archived form of an account. The uid, identifiers, digests, a lock of an administrator or of HR, and
-    the mark of a lost device stay; an active device is removed."""
+    """The archived form of an account. The uid, identifiers, digests, the lock of an administrator or of HR,
+    and the mark of a lost device stay; an active device is removed."""
     lock = _lasting_lock(current)
     return Account(
         uid=current.uid,

@@ -12,7 +12,7 @@ from piactl.core.model.account import Account
 from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.feed_limits import PartRecord, SourceRecord, record_of
+from piactl.core.plan.feed_limits import LEADING_ZEROS, PartRecord, SourceRecord, record_of
 from piactl.core.plan.identity_case import Case
 from piactl.core.plan.plan import AbsentAssignment, Disagreement, HoldCode, Rejection
 from piactl.core.plan.run_state import SourceMemory
@@ -30,6 +30,8 @@ REMEMBERED = 100
 """The number of digests of applied feeds stored per source."""
 MOST_PARTS = 1_000
 """The number of kinds of sets stored per source that gets its establishments in parts."""
+MOST_REJECTED = 1_000
+"""The number of rejected people without an account stored per source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,7 +449,16 @@ def _merge_assignments(
         undone=tuple(d for d in earlier.undone if d != facts.digest),
         again=tuple(d for d in earlier.again if d != facts.digest),
         parts=dict([*parts.items()][-MOST_PARTS:]),
+        rejected=_rejected(sourced, accounts) if facts.full else earlier.rejected,
     )
+
+
+def _rejected(sourced: SourcedFeed, accounts: Mapping[str, Account]) -> tuple[str, ...]:
+    """The people without an account whose rows are rejected: a file of corrected rejects is compared with
+    them. Those that only lost zeros are not among them."""
+    slips = {r.matricule for r in sourced.feed.rejections if r.code == LEADING_ZEROS}
+    people = {*sourced.feed.held, *(r.matricule or "" for r in sourced.judgement)}
+    return tuple(sorted(people - slips - accounts.keys() - {""})[:MOST_REJECTED])
 
 
 def _ended(key: Key, before: Sequence[Assignment], after: Sequence[Assignment]) -> bool:
