@@ -150,6 +150,7 @@ def test_an_administrators_lock_and_that_of_hr_end_one_by_one(absent: Academy) -
         assert ran.code == 0, ran.err
         assert absent.run("account", command, UID, "--reason", "vol", "--as-of", "2026-09-12").code == 0
         assert locked(absent, "2026-09-12") == ("grace", True)
+    assert "the lock of its position in HR stays until it is unlocked again" in ran.out + ran.err
     absent.quiet_night("2026-09-13", feed(absent, "2026-09-13"))
     assert locked(absent, "2026-09-13") == ("grace", True)
 
@@ -182,3 +183,38 @@ def test_timeline_and_forecast_go_on_with_the_lock(absent: Academy) -> None:
     forecast = absent.run("forecast", "--until", "2026-12-31", "--as-of", "2026-09-12", "-o", "json")
     assert forecast.code == 0, forecast.err
     assert "unlock" not in forecast.out
+
+
+def test_another_program_does_not_take_the_lock(absent: Academy) -> None:
+    values = absent.values(UID, "piactlAssignment")
+    kept = "0800009A$ENS$2026-09-07$2026-09-09$553$verrouille$$$$hr$$9999-12-31$hr-001.csv:3"
+    assert kept in values
+    taken = [value.replace("9999-12-31", "2026-09-11") for value in values]
+    absent.change(UID, piactlAssignment=taken)
+    plan = absent.plan("--as-of", "2026-09-12")
+    assert [(d["attribute"], d["drift_class"]) for d in plan["drift"]] == [("piactlAssignment", "loosening")]
+    for day in ("2026-09-12", "2026-09-13"):
+        absent.night(day)
+        assert absent.values(UID, "supannRessourceEtat") == ["{COMPTE}S:SupannVerrouAdministratif"]
+
+
+@pytest.mark.parametrize("rows", [[POST, SUSPENDED], [POST]], ids=["with the lock", "without it"])
+def test_a_corrected_matricule_says_if_the_lock_goes_on(absent: Academy, rows: list[str]) -> None:
+    words = ("--from", "1003", "--to", "2003", "--reason", "matricule corrigé", "--as-of", "2026-09-12")
+    ran = absent.run("account", "rekey", UID, *words)
+    assert ran.code == 0, ran.err
+    assert locked(absent, "2026-09-12") == ("grace", True)
+    new = [line.replace("1003", "2003", 1) for line in rows]
+    absent.night("2026-09-14", feed(absent, "2026-09-14", *new))
+    expected = ("on-leave", True) if SUSPENDED in rows else ("active", False)
+    assert locked(absent, "2026-09-14") == expected
+
+
+def test_in_french(absent: Academy) -> None:
+    ran = absent.spawn("why", UID, "login", "--as-of", "2026-09-12", LC_ALL="fr_FR.UTF-8")
+    assert (
+        "verrouillé par RH, sans fin connue : position verrouille : ENS à 0800009A (Lycée Louis Thuillier) "
+        "du 2026-09-07 au 2026-09-09 [hr-001.csv:3] ; la ligne est absente depuis le 2026-09-10 ; "
+        "il prend fin quand les RH citent la personne sans cette position, ou par un administrateur"
+        in flat(ran.out)
+    )

@@ -42,10 +42,12 @@ def unlock(author: Author) -> Act:
     ActRefused if only a position in the HR data locks the account."""
 
     def act(account: Account, rules: Rules) -> Altered:
-        if account.lock is not None:
-            return Altered(replace(account, lock=None), author.note)
         rows = tuple(replace(row, locks_until=None) for row in account.assignments)
-        if account.locked and rows != account.assignments:
+        left = rows != account.assignments
+        if account.lock is not None:
+            stays = "; the lock of its position in HR stays until it is unlocked again" if left else ""
+            return Altered(replace(account, lock=None), author.note + stays)
+        if account.locked and left:
             return Altered(replace(account, assignments=rows), author.note)
         if account.locked:
             raise ActRefused(
