@@ -155,6 +155,16 @@ def test_two_people_whose_matricules_differ_in_zeros_are_no_slip(loaded: Academy
     assert loaded.show("900003", NIGHTS[0])["assignments"][-1]["start"] == "2026-03-01"
 
 
+def test_a_matricule_that_hr_itself_declares_is_no_slip(loaded: Academy) -> None:
+    header, *rows = text([person(7).lstrip("0"), *ROWS[:7], *ROWS[8:]], NIGHTS[0]).splitlines()
+    former = [";0900007" if line.startswith("900007;") else ";" for line in rows[:-1]]
+    lines = [f"{header};ancien_matricule", *map("".join, zip(rows, former, strict=False)), rows[-1]]
+    feed = loaded.raw_feed("".join(f"{line}\n" for line in lines).encode())
+    loaded.night(NIGHTS[0], feed)
+    shown = loaded.show("900007", NIGHTS[0])
+    assert (shown["matricules"], shown["locked"]) == (["0900007", "900007"], True)
+
+
 def test_the_matricule_of_an_archived_account_is_known(loaded: Academy) -> None:
     gone = [person(0, fin="2026-03-05"), *ROWS[1:]]
     loaded.night("2026-03-02", loaded.feed(*gone, day="2026-03-02"))

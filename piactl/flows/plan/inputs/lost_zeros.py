@@ -127,8 +127,13 @@ def _without_accounts(
 
 
 def without_slips(feed: Feed, slips: Slips) -> Feed:
-    """The feed with the rows of slips rejected, and the people of the known matricules held."""
-    here = sorted(slips.keys() & feed.present)
+    """The feed with the rows of slips rejected, and the people of the known matricules held. If HR itself
+    says that a person had the known matricule before, it is no slip."""
+
+    def is_renumbered(matricule: str) -> bool:
+        return matricule in feed.people and feed.people[matricule].former in slips[matricule]
+
+    here = sorted(m for m in slips.keys() & feed.present if not is_renumbered(m))
     if not here:
         return feed
     people, held, unusable = dict(feed.people), dict(feed.held), list(feed.unusable)
