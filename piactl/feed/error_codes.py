@@ -33,6 +33,10 @@ REJECTIONS: Mapping[str, tuple[str, str]] = {
         "correct it in HR, or leave it blank",
     ),
     "bad-matricule": ("a matricule is 1 to 20 letters and digits", _AT_SOURCE),
+    "leading-zeros": (
+        "the matricule differs from a known one only by leading zeros",
+        "ask for the file as it was exported, and open it in no spreadsheet",
+    ),
     "matricule-is-numen": ("the column matricule contains a NUMEN", "check the columns of the source"),
     "bad-numen": ("a NUMEN has 13 characters such as 01E9501234ABC", _AT_SOURCE),
     "bad-date": ("not a valid date", _AT_SOURCE),

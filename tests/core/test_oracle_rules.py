@@ -123,6 +123,7 @@ MISTAKES: dict[str, tuple[str, Any]] = {
     "grace: none": ("in_grace", lambda *args: False),
     "anticipated: never": ("near", lambda *args: ()),
     "locked: never": ("locked", lambda *args: False),
+    "locked: not after an absence": ("left_by_absence", lambda *args: False),
     "retirement: one day late": (
         "ended_by",
         lambda a, row: (

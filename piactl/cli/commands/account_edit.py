@@ -58,7 +58,8 @@ def lock(names: Names, options: BatchOptions, until: LastDay = None) -> int:
 
 @with_shared_options
 def unlock(names: Names, options: BatchOptions) -> int:
-    """Lift an administrator's lock. The HR data apply again at once.
+    """Lift an administrator's lock. The HR data apply again at once. If there is none, lift the lock that
+    stayed when HR stopped listing a person whose position locked the account.
 
     Example: piactl account unlock claire.dubreuil --reason "new password"
     """

@@ -113,7 +113,7 @@ def _posts(into: Account, source: Account) -> tuple[Assignment, ...]:
         if same is None:
             posts[(post.source, *post.key)] = replace(post, matricule=post.matricule or first)
         elif same.end is not None and (post.end is None or post.end > same.end):
-            posts[(post.source, *post.key)] = replace(same, end=post.end)
+            posts[(post.source, *post.key)] = replace(same, end=post.end, locks_until=post.locks_until)
     return tuple(sorted(posts.values(), key=by_start))
 
 

@@ -33,7 +33,8 @@ class Assignment:
 
     `source` is the feed source it comes from. `origin` is the feed row it was last read from
     (`epp-20260901.csv:17`), `matricule` the one that HR lists it under, "" for the first one of the person.
-    Neither is part of the comparison.
+    Neither is part of the comparison. `locks_until`: an absence ended it, and the lock of its position stays
+    until this day, date.max without end; else None.
     """
 
     uai: str
@@ -48,6 +49,7 @@ class Assignment:
     source: str = ""
     origin: str = field(default="", compare=False)
     matricule: str = field(default="", compare=False)
+    locks_until: date | None = None
 
     @property
     def key(self) -> tuple[str, str, date]:

@@ -311,6 +311,11 @@ class Policy:
         position = self.position(assignment.position)
         return position is not None and position.ends
 
+    def locks(self, assignment: Assignment) -> bool:
+        """Whether the position of an assignment locks the account."""
+        position = self.position(assignment.position)
+        return position is not None and position.lock
+
     def without_codes(self, assignments: tuple[Assignment, ...]) -> tuple[Assignment, ...]:
         """The assignments with the name of the position in place of HR's code for it. Entries, plans and
         journals hold what a position does, and not a word that reveals health or discipline."""

@@ -24,12 +24,12 @@ from piactl.core.plan.change import LAYOUT, Belongings, Change, Effect, Kind, Ne
 from piactl.core.rules.desired import Desired, Rules
 from piactl.core.rules.matching import NAMES, same_name
 from piactl.core.rules.reasons import (
-    assignment_text,
     exception_text,
     grant_reason,
     revoke_reason,
     state_line,
     state_reason,
+    with_lock,
 )
 from piactl.core.text import counted, iso
 
@@ -315,8 +315,8 @@ class _Maker:
             before["matricules"], after["matricules"] = [*current.matricules], [*account.matricules]
         if set(current.assignments) != set(account.assignments):
             common = set(current.assignments) & set(account.assignments)
-            before["assignments"] = [assignment_text(a) for a in current.assignments if a not in common]
-            after["assignments"] = [assignment_text(a) for a in account.assignments if a not in common]
+            before["assignments"] = [with_lock(a) for a in current.assignments if a not in common]
+            after["assignments"] = [with_lock(a) for a in account.assignments if a not in common]
         for name, text in (("overrides", override_words), ("exceptions", exception_text)):
             olds, news = getattr(current, name), getattr(account, name)
             if set(olds) != set(news):

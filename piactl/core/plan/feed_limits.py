@@ -7,6 +7,7 @@
 | `few-known` | it has too few of the matricules known from this source: another académie, a test file |
 | `size` | its number of rows differs too much from the last feed applied |
 | `changed-column` | the blanks or the values of a column differ too much from the last feeds |
+| `leading-zeros` | matricules differ from known ones only by leading zeros: a spreadsheet saved the file |
 | `held` | too many of its people are held: matricules shifted against the other columns |
 | `undone` | the run that applied it was undone |
 | `missing-delta` | it changes a set that was not applied, or a delta between them is missing |
@@ -186,9 +187,14 @@ def comparable(past: Sequence[PastFeed], undone: Collection[str]) -> tuple[PastF
     return tuple(usable[first:])
 
 
+LEADING_ZEROS = "leading-zeros"
+"""The code of a row whose matricule differs from a known one only by leading zeros, and of a feed with such
+rows, from MOST_ZEROS rows or a share of ZEROS_SHARE on."""
+MOST_ZEROS, ZEROS_SHARE = 3, 0.01
+
 LIMIT_CODES = (
-    "older", "bad-column", "few-known", "size", "changed-column", "held", "undone", "missing-delta",
-    "doubled-delta", "order-unknown",
+    "older", LEADING_ZEROS, "bad-column", "few-known", "size", "changed-column", "held", "undone",
+    "missing-delta", "doubled-delta", "order-unknown",
 )  # fmt: skip
 
 VARIED = 3
@@ -245,6 +251,24 @@ def feed_refusals(
         (code, f"{message};\n  {_advice(facts)}") if code != "older" else (code, message)
         for code, message in refusals
     ]
+
+
+def zeros_refusal(facts: FeedFacts, last: SourceRecord | None, messages: Mapping[int, str]) -> Refusal | None:
+    """(code, message) if a spreadsheet took or added leading zeros in too many rows of a feed; `messages` are
+    by line. The feed that was applied last is not refused."""
+    rows = len(messages)
+    if not rows or (last is not None and facts.digest == last.digest):
+        return None
+    if rows < MOST_ZEROS and rows < ZEROS_SHARE * facts.rows:
+        return None
+    line = min(messages)
+    limit = f"(limit: {MOST_ZEROS}, or {_percent(ZEROS_SHARE)} of the rows)"
+    return (
+        LEADING_ZEROS,
+        f"{rows} of its {facts.rows} rows have a matricule that differs from a known one only by leading "
+        f"zeros {limit}, such as line {line}: {messages[line]};\n  then feed that one. "
+        f"To hold these people and apply the other rows: {accepting(facts)}",
+    )
 
 
 def order_refusals(

@@ -137,7 +137,8 @@ class SourceMemory:
     one, whatever its date. `undone` are the digests of feeds whose run was undone: they would repeat it.
     `deviations` are by matricule (see flows.plan.inputs.disagreements). `again` are the digests of feeds
     whose runs the directory lost: they may be applied once more, whatever their date. `parts` are by kind
-    (see FeedFacts), the one that was applied last at the end.
+    (see FeedFacts), the one that was applied last at the end. `rejected` are the matricules of people without
+    an account whose rows the last full feed had, and a night rejected.
     """
 
     record: SourceRecord
@@ -147,6 +148,7 @@ class SourceMemory:
     deviations: Mapping[str, Deviation] = field(default_factory=dict)
     again: tuple[str, ...] = ()
     parts: Mapping[str, PartRecord] = field(default_factory=dict)
+    rejected: tuple[str, ...] = ()
 
     @property
     def comparable(self) -> SourceRecord:

@@ -65,6 +65,7 @@ def after_feed(
     waiting: Mapping[Key, Absence],
     ends: Callable[[Assignment], bool] = lambda _: False,
     doubted: Callable[[str], bool] = lambda _: False,
+    locks: Callable[[Assignment], bool] = lambda _: False,
 ) -> tuple[tuple[Assignment, ...], list[Absence]]:
     """The assignments of a person after one feed, and the absences that are not yet confirmed.
 
@@ -78,12 +79,15 @@ def after_feed(
 
     `doubted` says of a matricule whether its absence does not count, because the person may be in the feed
     under another one.
+    `locks` says which rows lock the account. An absence ends such a post, but its lock stays (`locks_until`)
+    until a feed of the same source lists the person without it.
     """
     others = [a for a in known if a.source != testimony.source]
     from_source = {a.key: a for a in known if a.source == testimony.source}
     # of two equal assignments keep the known one: its origin is on the entry, so nothing is rewritten
     result = {a.key: from_source[a.key] if from_source.get(a.key) == a else a for a in listed}
     waits: list[Absence] = []
+    still_listed = any(not row.is_over(testimony.day) for row in listed)
     for key, assignment in from_source.items():
         if key in result:
             continue
@@ -93,6 +97,8 @@ def after_feed(
             if before is not None:
                 waits.append(before)
             continue
+        if assignment.locks_until is not None and still_listed:
+            assignment = replace(assignment, locks_until=None)
         news = [new for new in listed if new.key not in from_source]
         if any(_is_correction(new, assignment, testimony.day, ends) for new in news):
             continue
@@ -100,7 +106,7 @@ def after_feed(
             # the row of the ending gives the last day of the post, which the feed no longer lists
             result[key] = assignment
             continue
-        ending = ends(assignment) and assignment.start <= testimony.day
+        ending = ends(assignment) and (assignment.start <= testimony.day or locks(assignment))
         past = assignment.is_over(testimony.day)
         if (ending and not _contradicted(assignment, listed, testimony.day, ends)) or (past and not ending):
             result[key] = assignment
@@ -111,12 +117,20 @@ def after_feed(
             waits += [earlier] if earlier is not None else []
             continue
         remaining, wait = _absent(matricule, assignment, testimony, earlier)
+        if wait is None and locks(assignment) and not (still_listed or ending):
+            remaining = _locking(assignment, remaining)
         if remaining is not None and (wait is not None or not ending):
             result[key] = remaining
         if wait is not None:
             waits.append(wait)
     ordered = sorted([*others, *result.values()], key=by_start)
     return tuple(ordered), waits
+
+
+def _locking(assignment: Assignment, ended: Assignment | None) -> Assignment:
+    """A post that an absence `ended` (None: before it began), with the lock that stays."""
+    last = ended.end if ended is not None else assignment.start
+    return replace(assignment, end=last, locks_until=assignment.end or date.max)
 
 
 def _is_correction(new: Assignment, old: Assignment, day: date, ends: Callable[[Assignment], bool]) -> bool:

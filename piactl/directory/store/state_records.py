@@ -117,6 +117,7 @@ def source_record(memory: SourceMemory) -> Record:
         **({"establishments": sorted(record.establishments)} if record.establishments else {}),
         **({"undone": list(memory.undone)} if memory.undone else {}),
         **({"again": list(memory.again)} if memory.again else {}),
+        **({"rejected": list(memory.rejected)} if memory.rejected else {}),
         **({"parts": [[k, iso(p.day), *p.digests] for k, p in memory.parts.items()]} if memory.parts else {}),
         **(
             {"deviations": {m: dict(feed) for m, feed in memory.deviations.items()}}
@@ -181,7 +182,10 @@ def read_source(r: Record) -> SourceMemory:
         for kind, day, *digests in r.get("parts", [])
         if texts_of([kind], "parts")
     }
-    return SourceMemory(record, {a.key: a for a in absences}, applied, undone, deviations, again, parts)
+    rejected = texts_of(r.get("rejected", []), "rejected")
+    return SourceMemory(
+        record, {a.key: a for a in absences}, applied, undone, deviations, again, parts, rejected
+    )
 
 
 def waiting_record(waiting: Waiting) -> Record:

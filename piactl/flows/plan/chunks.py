@@ -95,10 +95,11 @@ class Chunks:
         linked: LinkedMatricules,
         processes: int,
         numbers: Numbers | None = None,
+        apart: Iterable[str] = (),
     ) -> None:
         self.accounts, self.rules, self.sources, self.folder = accounts, rules, sources, folder
         self.skip, self.cache = skip, cache
-        self.apart = {*memory.pending(), *linked.people()}
+        self.apart = {*memory.pending(), *linked.people(), *apart}
         many = len(cache.rows) - len(skip.unchanged) > staging.IN_MEMORY
         most = 0 if many else staging.IN_MEMORY // processes
         self.evaluation = ChunkEvaluation(accounts, rules, sources, cache, memory, self.apart, folder, most)

@@ -52,6 +52,7 @@ from piactl.flows.plan.inputs.certain_joins import certain_joins
 from piactl.flows.plan.inputs.identity_cases import find_cases, row_is_gone
 from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules
 from piactl.flows.plan.inputs.load_feeds import check_feed_dates, check_held, check_limits
+from piactl.flows.plan.inputs.lost_zeros import without_slips
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, MergedFeeds, SourcedFeed, judged
 from piactl.flows.plan.plan_rows import PlanRows
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
@@ -126,6 +127,7 @@ class _JointEvaluation(Evaluation):
         keys, policy, register = self.rules.keys, self.rules.policy, self.rules.register
         for entry in self._entries():
             self._add(entry)
+        self.feeds = [replace(s, feed=without_slips(s.feed, state.slips)) for s in self.feeds]
         self._read_feeds_of(state.linked)
         # people in waiting may have an account that was not read, often an archived one
         if state.due_only:

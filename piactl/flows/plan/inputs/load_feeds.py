@@ -17,6 +17,7 @@ from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.person import Assignment
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import (
+    LEADING_ZEROS,
     FeedFacts,
     PartRecord,
     accepting,
@@ -25,6 +26,7 @@ from piactl.core.plan.feed_limits import (
     order_refusals,
     part_refusals,
     record_of,
+    zeros_refusal,
 )
 from piactl.core.plan.plan import Hold
 from piactl.core.plan.run_state import Memory, SourceMemory
@@ -301,6 +303,9 @@ def check_limits(
             as_of,
             (skipped or {}).get(source.name, 0),
         )
+        zeros = {r.line: r.message for r in sourced.feed.rejections if r.code == LEADING_ZEROS}
+        refusal = zeros_refusal(facts, last.get(source.name), zeros)
+        refusals = [refusal, *refusals] if refusal else refusals
         before = applied.setdefault(source.name, set())
         if facts.digest not in before:
             refusals += order_refusals(facts, before, source.delta_days, source.delta_weekdays)

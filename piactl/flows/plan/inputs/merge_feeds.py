@@ -13,7 +13,7 @@ from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.internal_addresses import internal_address
-from piactl.core.plan.feed_limits import PartRecord, SourceRecord, record_of
+from piactl.core.plan.feed_limits import LEADING_ZEROS, PartRecord, SourceRecord, record_of
 from piactl.core.plan.identity_case import Case
 from piactl.core.plan.plan import AbsentAssignment, Disagreement, HoldCode, Rejection
 from piactl.core.plan.run_state import SourceMemory
@@ -31,6 +31,8 @@ REMEMBERED = 100
 """The number of digests of applied feeds stored per source."""
 MOST_PARTS = 1_000
 """The number of kinds of sets stored per source that gets its establishments in parts."""
+MOST_REJECTED = 1_000
+"""The number of rejected people without an account stored per source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,6 +387,9 @@ def _merge_assignments(
             merged.doubted[matricule] = why
         return bool(why)
 
+    def locks(assignment: Assignment) -> bool:
+        return assignment.start <= rules.as_of and rules.policy.locks(assignment)
+
     facts, source = sourced.feed.facts, sourced.source
     waiting: Mapping[Key, Absence] = {}
     if source.name in merged.sources:
@@ -411,12 +416,12 @@ def _merge_assignments(
         if (source.name, matricule) in merged.aside:
             continue
         if person is not None and not facts.full:
-            once = after_feed(matricule, before, person.assignments, testimony, {}, ends, doubted)[0]
+            once = after_feed(matricule, before, person.assignments, testimony, {}, ends, doubted, locks)[0]
             merged.once[matricule] = (merged.people.get(matricule, person), once)
         if matricule in merged.held:
             continue
         rows = person.assignments if person else ()
-        after, waits = after_feed(matricule, before, rows, testimony, waiting, ends, doubted)
+        after, waits = after_feed(matricule, before, rows, testimony, waiting, ends, doubted, locks)
         absences.update({absence.key: absence for absence in waits})
         for key, absence in waiting_of.get(matricule, {}).items():
             if key in absences or key[1:] in {row.key for row in rows} or not _ended(key, before, after):
@@ -462,7 +467,16 @@ def _merge_assignments(
         undone=tuple(d for d in earlier.undone if d != facts.digest),
         again=tuple(d for d in earlier.again if d != facts.digest),
         parts=dict([*parts.items()][-MOST_PARTS:]),
+        rejected=_rejected(sourced, accounts) if facts.full else earlier.rejected,
     )
+
+
+def _rejected(sourced: SourcedFeed, accounts: Mapping[str, Account]) -> tuple[str, ...]:
+    """The people without an account whose rows are rejected: a file of corrected rejects is compared with
+    them. Those that only lost zeros are not among them."""
+    slips = {r.matricule for r in sourced.feed.rejections if r.code == LEADING_ZEROS}
+    people = {*sourced.feed.held, *(r.matricule or "" for r in sourced.judgement)}
+    return tuple(sorted(people - slips - accounts.keys() - {""})[:MOST_REJECTED])
 
 
 def _ended(key: Key, before: Sequence[Assignment], after: Sequence[Assignment]) -> bool:
