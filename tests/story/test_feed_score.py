@@ -104,6 +104,25 @@ def test_score_tables_name_no_person(academy: Academy) -> None:
     assert (wrong.code, "no source" in wrong.err) == (2, True), wrong.err
 
 
+def test_an_undone_feed_is_marked(academy: Academy) -> None:
+    three_nights(academy)
+    ran = academy.run("undo", "last", "--as-of", "2026-10-03", "--reason", "fichier tronqué")
+    assert ran.code == 0, ran.err
+    scores = score(academy)
+    assert wrong("feed-score", scores) == []
+    undone = {night["date"]: night["undone"] for night in scores["nights"]}
+    run = academy.run("runs", "list", "-o", "json").json[0]
+    assert run["note"].startswith("undo of run")
+    assert undone == {"2026-10-01": False, "2026-10-02": True, "2026-10-03": False}
+    (source,) = scores["sources"]
+    assert (source["nights"], source["undone"], source["refused"]) == (3, 1, 0)
+    rows = list(
+        csv.DictReader(io.StringIO(academy.run("feed", "score", "--as-of", "2026-10-20", "-o", "csv").out))
+    )
+    assert [row["undone"] for row in rows] == ["no", "yes", "no"]
+    assert "undone" in academy.run("feed", "score", "--as-of", "2026-10-20", "-o", "table").out
+
+
 def test_refused_nights_are_counted_apart(academy: Academy) -> None:
     academy.allow_up_to(2, "deactivate", "revoke")
     academy.night("2026-10-01", academy.feed(*FIRST, day="2026-10-01"))

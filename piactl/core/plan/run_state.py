@@ -153,6 +153,19 @@ class SourceMemory:
         """The record with those past feeds that the next one is compared with."""
         return replace(self.record, past=comparable(self.record.past, self.undone))
 
+    def without_undone(self, as_of: date) -> SourceMemory:
+        """The memory on a day, without the absences that only undone feeds confirm. An absence whose first
+        feed was undone is known from this day on, because only the day of the first one is recorded."""
+        if not self.undone or not self.absences:
+            return self
+        absences = {}
+        for key, absence in self.absences.items():
+            feeds = tuple(digest for digest in absence.feeds if digest not in self.undone)
+            if feeds:
+                since = absence.since if feeds[0] == absence.feeds[0] else as_of
+                absences[key] = replace(absence, feeds=feeds, since=since)
+        return replace(self, absences=absences)
+
     @property
     def every_applied(self) -> set[str]:
         """The digests of all sets that are known to be applied, and not undone."""

@@ -196,7 +196,11 @@ def _planned(
     rows.sort(key=lambda reversal: (not _frees(reversal, ledger), not _loses(reversal), reversal.uid))
     changes: list[Change] = [change for reversal in rows for change in reversal.changes]
     sources = remembered.memory.sources
-    if rows or any(reversal.get("undoes") == record["run"] for reversal in records):
+    if (
+        rows
+        or _counts(remembered.memory, record)
+        or any(reversal.get("undoes") == record["run"] for reversal in records)
+    ):
         sources = _marked(remembered.memory, records, record)
     marked = replace(remembered.memory, sources=sources)
     marks = memory_writes(remembered, marked, directory.state, rules.keys)
@@ -228,6 +232,14 @@ def _loses(reversal: Reversal) -> bool:
 def _losses_left(last: LastRun, record: Record) -> Losses:
     """The remembered losses without those of the day of the undone run."""
     return {day: counts for day, counts in last.losses.items() if day.isoformat() != record.get("as_of")}
+
+
+def _counts(memory: Memory, record: Record) -> bool:
+    """Whether a run may count although it changed no account: it is an undo, or one of its feeds confirms an
+    absence."""
+    digests = {feed["digest"] for feed in record.get("feeds", [])}
+    absences = (absence for source in memory.sources.values() for absence in source.absences.values())
+    return bool(record.get("undoes")) or any(digests.intersection(absence.feeds) for absence in absences)
 
 
 def _marked(memory: Memory, records: Sequence[Record], record: Record) -> dict[str, Any]:
