@@ -2,7 +2,7 @@
 
 Each account that still has the values of the run is put back. The state that piactl keeps of feeds is not
 undone, with two exceptions: the next night evaluates every account, and the feeds of the run are refused
-until they are accepted by hand, because they would make the same changes again.
+until they are accepted by hand, because they would make the same changes again, and confirm no absence.
 """
 
 from __future__ import annotations
