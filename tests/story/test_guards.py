@@ -255,3 +255,128 @@ def test_too_many_people_held_stop_a_night_without_a_feed(academy: Academy) -> N
     assert "--allow held=30" in ran.err
     words = ["apply", ran.plan_file, "--reason", "la position suit"]
     assert academy.run(*words, "--allow", "held=30").code == 0
+
+
+# A policy without guards
+
+
+def without_guards(academy: Academy) -> None:
+    path = academy.sandbox.folder / "policy.yaml"
+    policy, count = re.subn(
+        r"^guards:\n(?:  .*\n)+", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    assert count == 1
+    path.write_text(policy, encoding="utf-8")
+
+
+def test_a_policy_without_guards_has_the_ordinary_ones_and_says_so(academy: Academy) -> None:
+    """A feed that ends 14 of 41 posts on an ordinary day is stopped; in the rentrée many may arrive."""
+    without_guards(academy)
+    rows = crowd(41, debut="2026-01-01")
+    academy.night("2026-09-01", academy.feed(*rows[:35], day="2026-09-01"))
+    academy.night("2026-09-02", academy.feed(*rows, day="2026-09-02"))
+    feed = academy.feed(*ended(rows[:14], "2026-11-20"), *rows[14:], day="2026-11-25")
+    with academy.nothing_written():
+        ran = academy.night("2026-11-25", feed, code=4)
+    assert "REFUSED by the guard revoke: 14 of 41 accounts" in ran.err
+    words = "policy.yaml has no guards of its own"
+    remarks = academy.plan(feed, "--as-of", "2026-11-25", code=4)["remarks"]
+    assert [remark for remark in remarks if words in remark]
+    checks = {row["id"]: row for row in academy.run("doctor", "-o", "json").json}
+    assert (checks["D02"]["result"], words in checks["D02"]["found"]) == ("warning", True)
+    cases = academy.folder / "cases.yaml"
+    cases.write_text(
+        'cases:\n  - {case: a, day: "2026-10-01", state: active, '
+        'posts: [{fonction: ENS, uai: "0800009A", debut: "2026-09-01"}]}\n',
+        encoding="utf-8",
+    )
+    assert words in academy.run("policy", "test", cases).err
+
+
+def test_a_policy_with_a_guard_of_its_own_says_nothing(academy: Academy) -> None:
+    without_guards(academy)
+    guards = "guards: {revoke: {floor: 20, share: 0.5}}\nprotected: [admin"
+    academy.edit("policy.yaml", "protected: [admin", guards)
+    plan = academy.plan(academy.feed(*crowd(3), day="2026-09-01"), "--as-of", "2026-09-01")
+    assert "guards" not in str(plan["remarks"])
+
+
+# What was lost and comes back
+
+
+def approved(academy: Academy, ran: Ran) -> None:
+    """Applies a refused night with the command that it printed."""
+    command = re.search(r"To apply it: (.+)$", ran.err, re.MULTILINE)
+    assert command is not None
+    done = academy.run(*shlex.split(command[1].replace('"..."', "vu"))[1:], "-o", "json")
+    assert done.code == 0, done.err
+
+
+def third_lost(academy: Academy) -> list[str]:
+    """A feed of 25 November ends 14 of 41 posts, and somebody approves it; returns the rows before."""
+    rows = crowd(41, debut="2026-01-01")
+    academy.night("2026-11-24", academy.feed(*rows, day="2026-11-24"))
+    wrong = academy.feed(*ended(rows[:14], "2026-11-20"), *rows[14:], day="2026-11-25")
+    approved(academy, academy.night("2026-11-25", wrong, code=4))
+    assert len(set(services(academy).values())) == 2
+    return rows
+
+
+def services(academy: Academy) -> dict[str, str]:
+    return {dn: str(sorted(entry["eduPersonEntitlement"])) for dn, entry in academy.accounts().items()}
+
+
+def test_an_undo_needs_no_approval_to_give_back_what_the_run_took(academy: Academy) -> None:
+    third_lost(academy)
+    ran = academy.run("undo", "last", "--as-of", "2026-11-25", "--reason", "fichier tronqué")
+    assert ran.code == 0, ran.err
+    assert len(set(services(academy).values())) == 1
+
+
+def test_a_corrected_feed_needs_no_approval_to_give_back_what_a_run_took(academy: Academy) -> None:
+    rows = third_lost(academy)
+    academy.night("2026-11-26")
+    right = academy.feed(*rows, day="2026-12-08")
+    remarks = academy.plan(right, "--as-of", "2026-12-08")["remarks"]
+    assert [remark for remark in remarks if remark.startswith("14 accounts get back what runs")]
+    academy.twice("2026-12-08", right)
+    assert len(set(services(academy).values())) == 1
+
+
+def test_what_was_lost_long_ago_counts_as_growth(academy: Academy) -> None:
+    rows = third_lost(academy)
+    right = academy.feed(*rows, day="2026-12-09")
+    with academy.nothing_written():
+        refusals = academy.night("2026-12-09", right, code=4).json["refusals"]
+    assert {"service_growth", "grant", "update"} <= {refusal["kind"] for refusal in refusals}
+
+
+def test_growth_that_nobody_lost_counts_beside_what_comes_back(academy: Academy) -> None:
+    """The 14 come back, and 14 others become heads of school, which nobody was."""
+    rows = third_lost(academy)
+    heads = [line.replace(";ENS;", ";DIR;").replace("2026-01-01", "2026-12-01") for line in rows[14:28]]
+    more = academy.feed(*rows, *heads, day="2026-12-01")
+    refusals = academy.night("2026-12-01", more, code=4).json["refusals"]
+    assert {refusal["found"] for refusal in refusals} == {14}
+    assert {refusal["kind"] for refusal in refusals} >= {
+        "grant",
+        "profile_growth",
+        "service_growth",
+        "update",
+    }
+
+
+def test_what_an_undo_took_is_not_given_back_without_an_approval(academy: Academy) -> None:
+    """The undo took what a wrong feed had given: the same content in another file is growth again."""
+    rows = crowd(41, debut="2026-01-01")
+    academy.night("2026-11-24", academy.feed(*rows, day="2026-11-24"))
+    heads = [line.replace(";ENS;", ";DIR;").replace("2026-01-01", "2026-11-25") for line in rows[:14]]
+    approved(academy, academy.night("2026-11-25", academy.feed(*rows, *heads, day="2026-11-25"), code=4))
+    undo = academy.run("undo", "last", "--as-of", "2026-11-25", "--reason", "faux", "--dry-run", "-o", "json")
+    allow = {refusal["kind"]: refusal["total"] for refusal in undo.json["refusals"]}
+    words = [word for kind, total in allow.items() for word in ("--allow", f"{kind}={total}")]
+    ran = academy.run("undo", "last", "--as-of", "2026-11-25", "--reason", "faux", *words)
+    assert ran.code == 0, ran.err
+    again = academy.feed(*rows, *heads, row(matricule="1999", debut="2026-11-26"), day="2026-11-26")
+    refusals = academy.night("2026-11-26", again, code=4).json["refusals"]
+    assert {"grant", "service_growth", "profile_growth"} <= {refusal["kind"] for refusal in refusals}
