@@ -49,6 +49,7 @@ from piactl.dataclass import dataclass
 
 SAMPLE = 5
 
+ALL = "all accounts"
 SCOPES, PER = ("establishment", "profile"), " per "
 """The scopes that have limits of their own, and the word between a kind and such a scope."""
 
@@ -101,6 +102,21 @@ class Refusal:
     sample: tuple[str, ...]
     total: int
     """Accounts of that kind in the whole plan: the number an approval must name."""
+
+    @property
+    def words(self) -> str:
+        """In one phrase: `service_growth (service livret: 12, 10 are allowed)`."""
+        return broken_words(self.kind, self.scope, self.found, self.limit.most(self.of))
+
+
+def broken_words(guard: str, scope: str, found: int, most: int) -> str:
+    """A broken guard in one phrase, with its scope unless that is all accounts."""
+    where = scope.removeprefix(ALL).removeprefix(", ")
+    return f"{guard} ({where}{': ' if where else ''}{found}, {allowed_words(most)})"
+
+
+def allowed_words(most: int) -> str:
+    return f"{most} {'is' if most == 1 else 'are'} allowed"
 
 
 GROUPS = ("uai", "profile", "service", "source")
@@ -428,7 +444,7 @@ class Tally:
         """The accounts with each kind of change or difference, in total and by scope."""
         for kind, count in self._overall.items():
             total = self._accounts.get(kind, count.accounts)
-            yield kind, "", "all accounts", census.total, count, total
+            yield kind, "", ALL, census.total, count, total
         scopes = {"establishment": census.by_establishment, "profile": census.by_profile, "source": sources}
         for (kind, sort, scope), count in self._scoped.items():
             total = self._accounts.get(kind, self._overall[kind].accounts)
@@ -449,7 +465,7 @@ class Tally:
             now = self._overall.get(kind)
             if now is not None and earlier[kind]:
                 together = _Count(now.accounts + earlier[kind], now.sample)
-                yield window, "", f"all accounts, {days} days", census.total, together, together.accounts
+                yield window, "", f"{ALL}, {days} days", census.total, together, together.accounts
 
 
 _Counted = tuple[str, str, str, int, "_Count", int]
@@ -497,7 +513,7 @@ _OF_FIRST_LOAD = (Kind.CREATE.value, HELD)
 
 def _held(held: Sequence[str], census: Census) -> Iterator[_Counted]:
     if held:
-        yield HELD, "", "all accounts", census.total, _Count(len(held), [*held[:SAMPLE]]), len(held)
+        yield HELD, "", ALL, census.total, _Count(len(held), [*held[:SAMPLE]]), len(held)
 
 
 class _Count:
