@@ -150,8 +150,8 @@ def read_guard_periods(document: Document, guards: Node) -> tuple[GuardPeriod, .
     default = []
     for period in DEFAULT_PERIODS:
         replaced = named[""] | named.get(period.name, set())
-        kept = {kind: guard for kind, guard in period.guards.items() if kind not in replaced}
-        default += [replace(period, guards=kept)] if kept else []
+        rest = {kind: guard for kind, guard in period.guards.items() if kind not in replaced}
+        default += [replace(period, guards=rest)] if rest else []
     return (*default, *periods)
 
 

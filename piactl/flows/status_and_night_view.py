@@ -220,7 +220,7 @@ def _guards(plan: Plan, last: LastRun | None, policy: Policy) -> Iterator[dict[s
     total = last.census.total if last else 0
     if plan.counted:  # what the guards counted, among the accounts before the plan
         counted_by = {kind: plan.counted[kind] for kind in counts if kind in plan.counted}
-        counts = {kind: found for kind, (found, _) in counted_by.items()}
+        counts = {kind: accounts for kind, (accounts, _) in counted_by.items()}
         total = max((of for _, of in counted_by.values()), default=total)
     rows = []
     for kind, (_, guard) in guards_on(policy, day).items():

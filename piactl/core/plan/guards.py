@@ -24,7 +24,7 @@ from math import inf
 from typing import NamedTuple
 
 from piactl.core.model.periods import in_period
-from piactl.core.model.policy import Guard, Limit, Policy
+from piactl.core.model.policy import LEAST, Guard, Limit, Policy
 from piactl.core.plan.change import (
     END,
     GROWTH,
@@ -44,7 +44,6 @@ from piactl.core.plan.change import (
     NewPost,
 )
 from piactl.core.plan.losses import NO_LOSSES, RETURN_DAYS, Holdings, Losses, losses_since
-from piactl.core.text import counted
 from piactl.dataclass import dataclass
 
 SAMPLE = 5
@@ -109,10 +108,10 @@ class Refusal:
         return broken_words(self.kind, self.scope, self.found, self.limit.most(self.of))
 
 
-def broken_words(guard: str, scope: str, found: int, most: int) -> str:
+def broken_words(guard: str, scope: str, accounts: int, most: int) -> str:
     """A broken guard in one phrase, with its scope unless that is all accounts."""
     where = scope.removeprefix(ALL).removeprefix(", ")
-    return f"{guard} ({where}{': ' if where else ''}{found}, {allowed_words(most)})"
+    return f"{guard} ({where}{': ' if where else ''}{accounts}, {allowed_words(most)})"
 
 
 def allowed_words(most: int) -> str:
@@ -277,7 +276,7 @@ class Tally:
         self.posts: Counter[NewPost] = Counter()
         """The new assignments."""
         self.lost: dict[str, frozenset[Holding]] = {}
-        """What accounts lose, by uid."""
+        """What accounts lose by a change that takes something, by uid."""
         self.given: dict[str, frozenset[Holding]] = {}
         """What accounts get that earlier runs took something from, by uid."""
         self._returning = 0
@@ -296,7 +295,7 @@ class Tally:
             self._groups[by, group_name][kind] += 1
         for group in {(by, group_name) for by, group_name, _ in account.grouped}:
             self._in_group[group] += 1
-        if account.taken:
+        if account.taken and any(kind in WINDOW for kind in account.kinds):
             self.lost[uid] = account.taken
         kinds, belongings = frozenset[str](), frozenset[tuple[str, str]]()
         if uid in self._taken and account.given:
@@ -331,11 +330,14 @@ class Tally:
                 self._scoped[kind, "source", source].add(uid)
 
     def remarks(self) -> Iterator[str]:
-        """What no guard counts because it only comes back, in words."""
-        if self._returning:
-            accounts = counted(self._returning, "account gets", "accounts get")
+        """What no guard counts because it only comes back, in words, if it is more than guards let pass
+        anyway."""
+        if self._returning > LEAST:
             days = f"the last {RETURN_DAYS} days"
-            yield f"{accounts} back what runs of {days} took: guards do not count it as growth"
+            yield (
+                f"{self._returning} accounts get back what runs of {days} took: "
+                "guards do not count it as growth"
+            )
 
     def by_kind(self) -> dict[str, int]:
         return dict(self._accounts)
