@@ -10,7 +10,7 @@ from itertools import product
 from math import prod
 from pathlib import Path
 
-from piactl.config.guard_settings import read_guard_periods, read_guards
+from piactl.config.guard_settings import names_guards, read_guard_periods, read_guards
 from piactl.config.schema_validation import hint, read_checked
 from piactl.config.strict_yaml import Document, Node, quoted
 from piactl.core.model.person import read_uai
@@ -84,6 +84,7 @@ def _policy(document: Document, file: str) -> Policy:
         otp_reach=root.at("otp").at("resync_minutes").integer(_USUAL.otp_reach),
         guards=read_guards(guards),
         periods=read_guard_periods(document, guards),
+        own_guards=names_guards(guards),
         window=guards.at("window").integer(7),
         approvals=_approvals(document, root.at("approvals")),
         protected=frozenset(root.at("protected").texts()),

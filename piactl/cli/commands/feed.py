@@ -32,8 +32,8 @@ from piactl.report.escaping_and_colours import shown
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
-    from piactl.core.plan.feed_quality import FeedQuality
     from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
+    from piactl.flows.queries.feed_score import Night
 
 
 File = Annotated[str, typer.Argument(metavar="FEED", help="A feed file, PATH or SOURCE=PATH.")]
@@ -187,9 +187,10 @@ def score(
 ) -> int:
     """Show how good the feeds of the last months were: what became of their rows, and a score with its parts.
 
-    Each part is the share of what is right. A refused feed counts in `refused` alone. Without --by, a table
-    shows the sources, the refused feeds and the ten worst establishments, and json also has the nights;
-    other formats have one row for each source and night. No person is named: the rows can be sent to HR.
+    Each part is the share of what is right. A refused feed counts in `refused` alone; one whose run was
+    undone is marked. Without --by, a table shows the sources, the refused feeds and the ten worst
+    establishments, and json also has the nights; other formats have one row for each source and night. No
+    person is named: the rows can be sent to HR.
 
     Example: piactl feed score --months 1
     """
@@ -232,7 +233,7 @@ def score(
 
 def _feeds(
     folder: str, as_of: str | None, months: int, configuration: Configuration
-) -> tuple[list[tuple[date, FeedQuality]], list[Mapping[str, Any]]]:
+) -> tuple[list[Night], list[Mapping[str, Any]]]:
     """The applied and the refused feeds of a rehearsal, or of the runs of the last months."""
     from piactl.flows.queries.feed_score import (
         applied_feeds,

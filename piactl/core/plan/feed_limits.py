@@ -398,7 +398,7 @@ def column_warnings(
     limits = limits_on(source, as_of)
     share, floor = WARNING * limits.column_share, max(1, limits.column_floor // 2)
     narrow = replace(limits, column_share=share, column_floor=floor)
-    return {**_other_forms(facts, last.past, share), **_changed_columns(facts, last.past, narrow, "")}
+    return {**_other_forms(facts, last.past, share), **_changed_columns(facts, last.past, narrow)}
 
 
 def _other_forms(facts: FeedFacts, past: Sequence[PastFeed], share: float) -> dict[str, str]:
@@ -407,23 +407,48 @@ def _other_forms(facts: FeedFacts, past: Sequence[PastFeed], share: float) -> di
         seen, comparable = sum(counts.values()), [feed for feed in past if column in feed.forms]
         if seen < MANY or not comparable:
             continue
+        remembered = [
+            (feed.forms[column], 1000, 1000 / (feed.distinct.get(column) or MOST_DISTINCT))
+            for feed in comparable
+        ]
         apart = []
         for form in sorted({*counts, *(name for feed in comparable for name in feed.forms[column])}):
-            before = sum(feed.forms[column].get(form, 0) for feed in comparable) / 1000 / len(comparable)
             now = counts.get(form, 0) / seen
+            before, known = _share_before(form, remembered, now)
             if abs(now - before) > share:
-                apart.append((now - before, form, now, before))
+                apart.append((now - before, form, now, before, known))
         if apart:
-            _, form, now, before = max(apart)
-            messages[column] = f"form {form} in {now:.1%} of its values, {before:.1%} {_feeds(comparable)}"
+            _, form, now, before, known = max(apart)
+            share_before = _before(before, comparable, known=known)
+            messages[column] = f"form {form} in {now:.1%} of its values, {share_before}"
     return messages
 
 
+_Remembered = tuple[Mapping[str, int], int, float]
+"""What a past feed had of each value that it remembers, of how many, and how many of these one row is."""
+
+
+def _share_before(value: str, remembered: Sequence[_Remembered], now: float) -> tuple[float, bool]:
+    """The share that a value had in past feeds, and whether all of them remember it. One that does not had
+    fewer rows with it than _FREQUENT_ROWS, or than any value that it remembers: it counts with the share
+    nearest to `now` that it may have had, so that a value that stays is no difference."""
+    number = 0.0
+    for counts, of, row in remembered:
+        most = min(counts.values()) if len(counts) == _FREQUENT else (_FREQUENT_ROWS - 1) * row
+        number += counts[value] if value in counts else min(now * of, most)
+    return number / max(sum(of for _, of, _ in remembered), 1), all(value in c for c, _, _ in remembered)
+
+
+def _before(share: float, past: Sequence[PastFeed], *, known: bool) -> str:
+    return f"{'' if known else 'at most '}{share:.1%} {_feeds(past)}"
+
+
 def _changed_columns(
-    facts: FeedFacts, past: Sequence[PastFeed], limits: SourceLimits, words: str
+    facts: FeedFacts, past: Sequence[PastFeed], limits: SourceLimits, words: str = ""
 ) -> dict[str, str]:
     """Columns that differ from the last feeds: filled in many more or fewer rows, with other values, or no
-    longer varied. `words` state the limit."""
+    longer varied. `words` state the limit that refuses the feed; without them these are warnings. A value
+    that past feeds do not remember is none in a refusal, whose floor is far above it."""
     if not past or not facts.rows:
         return {}
     messages: dict[str, str] = {}
@@ -436,17 +461,18 @@ def _changed_columns(
     for column, counts in facts.values.items():
         comparable = [feed for feed in past if column in feed.values]
         frequent = {value for feed in comparable for value in feed.values[column]}
+        remembered = [(feed.values[column], feed.rows, 1.0) for feed in comparable]
         apart = []
         for value in sorted({*counts, *frequent}) if comparable else ():
-            before = _share(comparable, [feed.values[column].get(value, 0) for feed in comparable])
+            share = counts.get(value, 0) / facts.rows
+            before, known = _share_before(value, remembered, 0 if words else share)
             if _apart(counts.get(value, 0), before, facts.rows, limits):
-                apart.append((counts.get(value, 0) / facts.rows - before, value, before))
+                apart.append((share - before, value, before, known or bool(words)))
         if apart:  # name the value that grew most, it says more than one that is missing
-            _, value, before = max(apart)
+            _, value, before, known = max(apart)
             now = _of(counts.get(value, 0), facts.rows)
-            messages.setdefault(
-                column, f"{value or 'blank'} in {now}, {before:.1%} {_feeds(comparable)}{words}"
-            )
+            text = _before(before, comparable, known=known)
+            messages.setdefault(column, f"{value or 'blank'} in {now}, {text}{words}")
     for column, message in _unvaried(facts, past, limits):
         messages.setdefault(column, message)
     return messages

@@ -15,7 +15,7 @@ from piactl.core.model.policy import Policy
 from piactl.core.plan.feed_limits import PartRecord, SourceRecord, comparable
 from piactl.core.plan.guards import Census
 from piactl.core.plan.identity_case import Case
-from piactl.core.plan.losses import Losses
+from piactl.core.plan.losses import NOTHING_TAKEN, Losses, Taken
 from piactl.core.rules.feed_absences import Absence, Key
 from piactl.core.rules.matching import Births
 from piactl.core.text import utc_instant
@@ -79,7 +79,8 @@ class LastRun:
 
     `policy` and `register` are the digests of the files it used, `plan` the fingerprint of its plan. `losses`
     are the losses of the last days, including its own; `unfinished` are the further planned losses of a later
-    run that began to write and has not recorded its end. `otp_schema`: it linked closed accounts to no
+    run that began to write and has not recorded its end. `taken` is what the runs of the last days took from
+    accounts, and none has given back. `otp_schema`: it linked closed accounts to no
     device, which requires the OTP schema on the server. `layout`: how many attributes of an account it knew.
     `unbased` are the uids of the accounts that never had a base, None until a run that ended well has given
     one to all others; it only gets shorter. `lost`: its record cannot be read; only its day is known, or
@@ -98,6 +99,7 @@ class LastRun:
     lost: bool = False
     losses: Losses = field(default_factory=dict)
     unfinished: Losses = field(default_factory=dict)
+    taken: Taken = field(default_factory=lambda: NOTHING_TAKEN)
     unbased: tuple[str, ...] | None = None
 
     @property
@@ -154,6 +156,19 @@ class SourceMemory:
     def comparable(self) -> SourceRecord:
         """The record with those past feeds that the next one is compared with."""
         return replace(self.record, past=comparable(self.record.past, self.undone))
+
+    def without_undone(self, as_of: date) -> SourceMemory:
+        """The memory on a day, without the absences that only undone feeds confirm. An absence whose first
+        feed was undone is known from this day on, because only the day of the first one is recorded."""
+        if not self.undone or not self.absences:
+            return self
+        absences = {}
+        for key, absence in self.absences.items():
+            feeds = tuple(digest for digest in absence.feeds if digest not in self.undone)
+            if feeds:
+                since = absence.since if feeds[0] == absence.feeds[0] else as_of
+                absences[key] = replace(absence, feeds=feeds, since=since)
+        return replace(self, absences=absences)
 
     @property
     def every_applied(self) -> set[str]:

@@ -89,7 +89,8 @@ class Evaluation:
     def merge(self) -> MergedFeeds:
         """The merged feeds. People whose account cannot be read, or who have several, are held."""
         accounts = {m: entry.account for m, entry in self.index.by_matricule.items()}
-        merged = MergedFeeds(sources=dict(self.memory.sources))
+        sources = {name: source.without_undone(self.as_of) for name, source in self.memory.sources.items()}
+        merged = MergedFeeds(sources=sources)
         # if several accounts have one matricule, it is unknown which is the person's: they are held below
         sole = {m: account for m, account in accounts.items() if m not in self.index.doubled}
         self.feeds = [self._without_strangers(sourced) for sourced in self.feeds]

@@ -17,9 +17,16 @@ from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.change import Change
 from piactl.core.plan.drift import Drift
 from piactl.core.plan.feed_quality import FeedQuality
-from piactl.core.plan.guards import Census, Tally, tally
+from piactl.core.plan.guards import Census, Tally, no_own_guards, tally
 from piactl.core.plan.identity_case import Case, CaseAnswer, case_counts, case_remarks, closed_remarks
-from piactl.core.plan.losses import NO_LOSSES, losses_before, losses_with
+from piactl.core.plan.losses import (
+    NO_LOSSES,
+    NOTHING_TAKEN,
+    losses_before,
+    losses_with,
+    taken_after,
+    taken_lately,
+)
 from piactl.core.plan.plan import Basis, Contradiction, HoldCode, Plan, Rows
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
 from piactl.core.plan.sync_cache import SyncCache
@@ -224,12 +231,15 @@ class _JointEvaluation(Evaluation):
         drift = plan_rows.left_over(rows)
         partly = self.state.due_only or bool(self.skip)
         standing = remembered(drift, self.memory.drift, self.index.accounts(), partly=partly)
-        counted = tally(changes, self.memory.sources)
+        former, losses, taken = self.memory.last, NO_LOSSES, NOTHING_TAKEN
+        if former:
+            taken = former.taken
+        lately = taken_lately(taken, self.as_of)
+        counted = tally(changes, self.memory.sources, lately)
         if self.cache is not None and self.skip.staged is not None:
-            assembly = PlanAssembly(self.cache, self.skip.staged, self.tick, self.memory.sources)
+            assembly = PlanAssembly(self.cache, self.skip.staged, self.tick, self.memory.sources, lately)
             changes, writes = assembly.rows(rows, names)
             counted, after = assembly.tally, assembly.census(after)
-        former, losses = self.memory.last, NO_LOSSES
         if former:
             losses = losses_before(former.losses, former.unfinished, counted.by_kind(), self.as_of)
         merged.cases |= {case.id: case for case in self.answered}
@@ -267,6 +277,7 @@ class _JointEvaluation(Evaluation):
                 *self._sponsors(by_uid),
                 *(self.numbers.remarks() if isinstance(self.numbers, Numbers) else ()),
                 *groups.remarks,
+                *counted.remarks(),
             ),
             cases=case_counts(cases.values(), self.rules.matching, self.as_of),
             summary=counted.by_kind(),
@@ -286,6 +297,7 @@ class _JointEvaluation(Evaluation):
             otp_schema=self.accounts.encoding.otp_schema,
             layout=LAYOUT,
             losses=losses_with(losses, plan.summary, self.as_of),
+            taken=taken_after(taken, counted.lost, counted.given, self.as_of),
             unbased=self._unbased({write.uid for write, _ in rows}),
         )
         archivals = self._archivals(by_uid)
@@ -510,6 +522,7 @@ class _JointEvaluation(Evaluation):
         run, policy = self.memory.last, self.rules.policy
         if run is not None and run.policy not in ("", policy.digest):
             yield f"the policy has changed since run {run.run} of {run.as_of}: {policy.file}"
+        yield from filter(None, [no_own_guards(policy)])
         for sourced in self.feeds:
             facts = sourced.feed.facts
             last = self.memory.sources.get(facts.source)
