@@ -73,7 +73,8 @@ def check(
         raise
     feed, rejections = sourced.feed, sorted(sourced.rejections, key=lambda r: (r.line, r.column))
     facts = feed.facts
-    holds: dict[str | None, str] = {r.matricule: r.message for r in sourced.judgement}
+    holding = () if sourced.source.supplement else sourced.judgement
+    holds: dict[str | None, str] = {r.matricule: r.message for r in holding}
     holds.update(feed.held)
     document: dict[str, Any] = {
         "status": "partly usable" if rejections else "usable",

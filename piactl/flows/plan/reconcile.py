@@ -121,6 +121,8 @@ class _JointEvaluation(Evaluation):
         keys, policy, register = self.rules.keys, self.rules.policy, self.rules.register
         for entry in self._entries():
             self._add(entry)
+        supplements = (sourced for sourced in self.feeds if sourced.source.supplement)
+        in_sets = {matricule for sourced in supplements for matricule in sourced.feed.present}
         self._read_feeds_of(state.linked)
         # people in waiting may have an account that was not read, often an archived one
         if state.due_only:
@@ -129,13 +131,15 @@ class _JointEvaluation(Evaluation):
             former = (p.former for sourced in self.feeds for p in sourced.feed.people.values() if p.former)
             self._add_others(dict.fromkeys([*self._people(), *self.memory.waiting, *former]))
         self._read_feeds_of(LinkedMatricules().returning(self.index, self._people(), keys))
-        self._join()
+        self._join(in_sets)
         self.feeds = [judged(sourced, policy, register) for sourced in self.feeds]
 
-    def _join(self) -> None:
-        """Reads the rows of newcomers who need no decision as those of their account."""
+    def _join(self, in_sets: Collection[str]) -> None:
+        """Reads the rows of newcomers who need no decision as those of their account. `in_sets`: see
+        `certain_joins`."""
         first: dict[str, str] = {}
-        for matricule, account in certain_joins(self.feeds, self.index, self.memory, self.rules).items():
+        joins = certain_joins(self.feeds, self.index, self.memory, self.rules, in_sets)
+        for matricule, account in joins.items():
             if account.matricule is not None:
                 first[matricule] = account.matricule
             else:

@@ -7,12 +7,12 @@ an account already, and somebody else may have a NUMEN: each is a case.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from piactl.core.model.account import Account
 from piactl.core.model.numen_and_digests import NUMEN, DigestKeys
-from piactl.core.model.person import Person
+from piactl.core.model.person import Person, namespace_of
 from piactl.core.plan.identity_case import Case, CaseAnswer, Decision, kept_apart, renewed, stated
 from piactl.core.plan.plan import HoldCode
 from piactl.core.plan.run_state import Memory, bare
@@ -32,6 +32,7 @@ from piactl.core.rules.matching import (
     same_birth,
     stored_traces,
     traces_of,
+    whole_given_agrees,
 )
 from piactl.dataclass import dataclass
 from piactl.flows.plan.inputs.account_index import AccountIndex, traces_of_account
@@ -131,11 +132,17 @@ class _Other:
 
 
 def certain_joins(
-    feeds: Sequence[SourcedFeed], index: AccountIndex, memory: Memory, rules: Rules
+    feeds: Sequence[SourcedFeed],
+    index: AccountIndex,
+    memory: Memory,
+    rules: Rules,
+    in_sets: Collection[str] = (),
 ) -> dict[str, Account]:
     """The account of each newcomer whose evidence needs no decision, by matricule. A newcomer who may have
-    several accounts is a case, and so is an account that may belong to several newcomers."""
+    several accounts is a case, and so is an account that may belong to several newcomers. `in_sets` are the
+    numbers that the feeds of supplements list."""
     accounts: dict[str, Account] = {}
+    added: dict[str, Account] = {}
     decided = {c.matricule: c.decision for c in memory.cases.values() if c.of_newcomer and c.decision}
     for sourced in feeds:
         local = sourced.feed.local
@@ -144,18 +151,97 @@ def certain_joins(
             if not (rules.matching.automatic or person.former or matricule in decided or supplement):
                 continue
             if index.entry(matricule, rules.keys) is None:
-                account = _certain(person, index, decided.get(matricule), rules, supplement=supplement)
+                if supplement and (matricule not in decided or not decided[matricule].one):
+                    account = _same_identity(person, index, memory, rules)
+                    account = account or _certain(person, index, decided.get(matricule), rules)
+                    if account is not None:
+                        added[matricule] = account
+                    continue
+                account = _certain(person, index, decided.get(matricule), rules)
                 if account is not None:
                     accounts[matricule] = account
     times = Counter(account.uid for account in accounts.values())
-    return {matricule: account for matricule, account in accounts.items() if times[account.uid] == 1}
+    joins = {matricule: account for matricule, account in accounts.items() if times[account.uid] == 1}
+    if added:
+        taken = _have_a_number(feeds, index, in_sets, rules)
+        doubtful = _in_doubt(added.values(), feeds, index, memory, rules)
+        times_of = Counter((account.uid, namespace_of(matricule)) for matricule, account in added.items())
+        joining = {account.uid for account in joins.values()}
+        for matricule, account in added.items():
+            place = account.uid, namespace_of(matricule)
+            if times_of[place] > 1 or place in taken or account.uid in joining:
+                continue  # one number a night: each join is a change of its own
+            if doubtful.isdisjoint((account.uid, matricule)):
+                joins[matricule] = account
+                joining.add(account.uid)
+    return joins
 
 
-def _certain(
-    person: Person, index: AccountIndex, decision: Decision | None, rules: Rules, *, supplement: bool
-) -> Account | None:
-    """The account of the person if it is certain. For a person of a supplement, which has no NUMEN, the
-    identity is enough."""
+def _same_identity(person: Person, index: AccountIndex, memory: Memory, rules: Rules) -> Account | None:
+    """The only account that may be that of a person of a supplement, which knows no NUMEN: the identity has
+    to agree, and the whole given names. Somebody may have decided that other accounts are not theirs."""
+    traces, likely = traces_of(person, rules.keys), []
+    for account in {a.uid: a for trace in traces for a in index.holders.get(trace, ())}.values():
+        words = traces.evidence(traces_of_account(account))
+        twin = words == (SAME_IDENTITY,) and not whole_given_agrees(person, account)
+        names = account.uid, *account.matricules
+        if words and not twin and not kept_apart((person.matricule,), names, memory.cases):
+            likely.append((account, words))
+    if len(likely) != 1 or SAME_IDENTITY not in likely[0][1]:
+        return None
+    return likely[0][0]
+
+
+def _have_a_number(
+    feeds: Sequence[SourcedFeed], index: AccountIndex, in_sets: Collection[str], rules: Rules
+) -> set[tuple[str, str]]:
+    """The accounts, by uid, that have a number of a namespace, the second item, in the sets of supplements: a
+    second one is that of another person. A set of some establishments does not say which numbers are still in
+    use, so there any number counts."""
+    parts = {sourced.source.namespace for sourced in feeds if sourced.feed.facts.part}
+    taken = {
+        (account.uid, namespace)
+        for account in index.accounts()
+        for namespace in map(namespace_of, account.matricules)
+        if namespace in parts
+    }
+    for matricule in in_sets:
+        entry = index.entry(matricule, rules.keys)
+        if entry is not None:
+            taken.add((entry.account.uid, namespace_of(matricule)))
+    return taken
+
+
+def _in_doubt(
+    accounts: Iterable[Account],
+    feeds: Sequence[SourcedFeed],
+    index: AccountIndex,
+    memory: Memory,
+    rules: Rules,
+) -> set[str]:
+    """The accounts (uid) and newcomers (matricule) that an open case is about, or that this night makes one
+    about. Only of the `accounts` the rows under their own matricule are compared."""
+    doubtful: set[str] = set()
+    for case in memory.cases.values():
+        if case.open:
+            entry = index.entry(case.matricule, rules.keys)
+            doubtful |= {case.matricule, *case.others, *((entry.account.uid,) if entry else ())}
+    own = {account.matricule: account for account in accounts if account.matricule is not None}
+    for sourced in feeds:
+        for matricule, person in sourced.feed.people.items() if not sourced.source.supplement else ():
+            if matricule in own:
+                case_tonight = _case(matricule, person, sourced.source.name, own, memory, rules)
+                if case_tonight is not None and case_tonight.open:
+                    doubtful.add(own[matricule].uid)
+            elif index.entry(matricule, rules.keys) is None:
+                traces = traces_of(person, rules.keys)
+                holders = (a for trace in traces for a in index.holders.get(trace, ()))
+                doubtful |= {a.uid for a in holders if traces.evidence(traces_of_account(a))}
+    return doubtful
+
+
+def _certain(person: Person, index: AccountIndex, decision: Decision | None, rules: Rules) -> Account | None:
+    """The account of the person if it is certain."""
     keys, traces = rules.keys, traces_of(person, rules.keys)
     likely = {a.uid: a for trace in traces for a in index.holders.get(trace, ())}
     evidence = {uid: words for uid, a in likely.items() if (words := traces.evidence(traces_of_account(a)))}
@@ -171,8 +257,6 @@ def _certain(
     account, former = likely[uid], named is not None
     born = same_birth(person, *births_of(account), keys)
     names = family_agrees(person, account) or given_agrees(person, account)
-    if supplement and SAME_IDENTITY in words:
-        return account
     return account if joins(words, born, names, former, rules.matching) else None
 
 
