@@ -150,6 +150,27 @@ def test_numbers_of_two_supplements_join_one_account(make_academy) -> None:
     assert matricules(academy, 3) == ["1001", "aaf:500", "gpei:500"]
 
 
+def test_the_first_set_adds_numbers_without_breaking_a_guard(make_academy) -> None:
+    academy = make_academy()
+    with_aaf(academy)
+    people = feeds.crowd(12, date_naissance="14/07/1980")
+    academy.night(date(1), academy.feed(*people, day=date(1)))
+    academy.allow_up_to(5, "update")
+    agents = [
+        Agent(row.split(";")[0], ("4077$ENS",), sn=row.split(";")[4].upper(), given="LOUISE")
+        for row in people
+    ]
+    sets = academy.feed(*people, day=date(2)), aaf(academy, "20260902", *agents)
+    planned = academy.plan(*sets, "--as-of", date(2))
+    assert planned["summary"] == {"update": 12}
+    assert planned["changes"][0]["after"]["matricules"] == ["5000", "aaf:5000"]
+    assert academy.night(date(2), *sets).json["summary"] == {"update": 12}
+    assert all(len(matricules(academy, 2, agent.id)) == 2 for agent in agents)
+    # other updates still count
+    moved = [row.replace(";553;", ";575;") for row in people]
+    academy.night(date(3), academy.feed(*moved, day=date(3)), code=4)
+
+
 # ---- taking a wrong join back
 
 
