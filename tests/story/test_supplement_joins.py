@@ -79,6 +79,18 @@ def test_a_number_of_a_part_of_the_set_does_not_join_an_account_with_one(make_ac
     assert matricules(academy, 3) == ["1001", "aaf:500"]
 
 
+def test_a_number_does_not_join_while_another_source_of_its_namespace_is_silent(make_academy) -> None:
+    """The number of the account may be in the set that did not come."""
+    academy = make_academy(after=joined)
+    academy.edit(
+        "piactl.yaml",
+        "  aaf: {format: aaf,",
+        '  aaf1d: {format: aaf1d, role: supplement, namespace: aaf, files: ["ENT1D*"]}\n  aaf: {format: aaf,',
+    )
+    night(academy, 3, replace(NAMESAKE, id="502"))
+    assert matricules(academy, 3) == ["1001", "aaf:500"]
+
+
 def test_whole_first_names_tell_twins_of_one_set_apart(make_academy) -> None:
     academy = make_academy(after=known)
     night(academy, 2, TWIN)

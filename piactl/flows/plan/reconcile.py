@@ -48,7 +48,7 @@ from piactl.flows.plan.feed_quality import PlannedPeople, qualities, warnings
 from piactl.flows.plan.group_changes import plan_groups
 from piactl.flows.plan.incremental import NextCache, RunState, SkipSet
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, census_of, numbers_of
-from piactl.flows.plan.inputs.identity_cases import certain_joins, find_cases
+from piactl.flows.plan.inputs.identity_cases import SetNumbers, certain_joins, find_cases, set_numbers
 from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules
 from piactl.flows.plan.inputs.load_feeds import check_feed_dates, check_held, check_limits
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, MergedFeeds, SourcedFeed, judged
@@ -121,8 +121,7 @@ class _JointEvaluation(Evaluation):
         keys, policy, register = self.rules.keys, self.rules.policy, self.rules.register
         for entry in self._entries():
             self._add(entry)
-        supplements = (sourced for sourced in self.feeds if sourced.source.supplement)
-        in_sets = {matricule for sourced in supplements for matricule in sourced.feed.present}
+        numbers = set_numbers(self.feeds, self.sources.values())
         self._read_feeds_of(state.linked)
         # people in waiting may have an account that was not read, often an archived one
         if state.due_only:
@@ -131,14 +130,13 @@ class _JointEvaluation(Evaluation):
             former = (p.former for sourced in self.feeds for p in sourced.feed.people.values() if p.former)
             self._add_others(dict.fromkeys([*self._people(), *self.memory.waiting, *former]))
         self._read_feeds_of(LinkedMatricules().returning(self.index, self._people(), keys))
-        self._join(in_sets)
+        self._join(numbers)
         self.feeds = [judged(sourced, policy, register) for sourced in self.feeds]
 
-    def _join(self, in_sets: Collection[str]) -> None:
-        """Reads the rows of newcomers who need no decision as those of their account. `in_sets`: see
-        `certain_joins`."""
+    def _join(self, numbers: SetNumbers) -> None:
+        """Reads the rows of newcomers who need no decision as those of their account."""
         first: dict[str, str] = {}
-        joins = certain_joins(self.feeds, self.index, self.memory, self.rules, in_sets)
+        joins = certain_joins(self.feeds, self.index, self.memory, self.rules, numbers)
         for matricule, account in joins.items():
             if account.matricule is not None:
                 first[matricule] = account.matricule

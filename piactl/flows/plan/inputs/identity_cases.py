@@ -7,12 +7,13 @@ an account already, and somebody else may have a NUMEN: each is a case.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from piactl.core.model.account import Account
 from piactl.core.model.numen_and_digests import NUMEN, DigestKeys
 from piactl.core.model.person import Person, namespace_of
+from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.identity_case import Case, CaseAnswer, Decision, kept_apart, renewed, stated
 from piactl.core.plan.plan import HoldCode
 from piactl.core.plan.run_state import Memory, bare
@@ -131,16 +132,35 @@ class _Other:
         return (self.name, *self.matricules)
 
 
+@dataclass(frozen=True, slots=True)
+class SetNumbers:
+    """The numbers that the feeds of supplements list in a run. In the namespaces of `whole` all feeds are
+    there and list everybody: a number that is not listed is no longer in use."""
+
+    listed: frozenset[str]
+    whole: frozenset[str]
+
+
+def set_numbers(feeds: Sequence[SourcedFeed], sources: Iterable[SourceSettings]) -> SetNumbers:
+    """The numbers in the feeds of supplements, which are not yet read as those of accounts."""
+    adding = [sourced for sourced in feeds if sourced.source.supplement]
+    whole = {s.source.name for s in adding if s.feed.facts.full and not s.feed.facts.part}
+    partly = {s.namespace for s in sources if s.supplement and s.name not in whole}
+    return SetNumbers(
+        listed=frozenset(matricule for sourced in adding for matricule in sourced.feed.present),
+        whole=frozenset(sourced.source.namespace for sourced in adding) - partly,
+    )
+
+
 def certain_joins(
     feeds: Sequence[SourcedFeed],
     index: AccountIndex,
     memory: Memory,
     rules: Rules,
-    in_sets: Collection[str] = (),
+    numbers: SetNumbers,
 ) -> dict[str, Account]:
     """The account of each newcomer whose evidence needs no decision, by matricule. A newcomer who may have
-    several accounts is a case, and so is an account that may belong to several newcomers. `in_sets` are the
-    numbers that the feeds of supplements list."""
+    several accounts is a case, and so is an account that may belong to several newcomers."""
     accounts: dict[str, Account] = {}
     added: dict[str, Account] = {}
     decided = {c.matricule: c.decision for c in memory.cases.values() if c.of_newcomer and c.decision}
@@ -163,7 +183,7 @@ def certain_joins(
     times = Counter(account.uid for account in accounts.values())
     joins = {matricule: account for matricule, account in accounts.items() if times[account.uid] == 1}
     if added:
-        taken = _have_a_number(feeds, index, in_sets, rules)
+        taken = _have_a_number(added.values(), index, numbers, rules)
         doubtful = _in_doubt(added.values(), feeds, index, memory, rules)
         times_of = Counter((account.uid, namespace_of(matricule)) for matricule, account in added.items())
         joining = {account.uid for account in joins.values()}
@@ -193,19 +213,17 @@ def _same_identity(person: Person, index: AccountIndex, memory: Memory, rules: R
 
 
 def _have_a_number(
-    feeds: Sequence[SourcedFeed], index: AccountIndex, in_sets: Collection[str], rules: Rules
+    accounts: Iterable[Account], index: AccountIndex, numbers: SetNumbers, rules: Rules
 ) -> set[tuple[str, str]]:
     """The accounts, by uid, that have a number of a namespace, the second item, in the sets of supplements: a
-    second one is that of another person. A set of some establishments does not say which numbers are still in
-    use, so there any number counts."""
-    parts = {sourced.source.namespace for sourced in feeds if sourced.feed.facts.part}
+    second one is that of another person."""
     taken = {
         (account.uid, namespace)
-        for account in index.accounts()
+        for account in accounts
         for namespace in map(namespace_of, account.matricules)
-        if namespace in parts
+        if namespace not in numbers.whole
     }
-    for matricule in in_sets:
+    for matricule in numbers.listed:
         entry = index.entry(matricule, rules.keys)
         if entry is not None:
             taken.add((entry.account.uid, namespace_of(matricule)))
