@@ -149,7 +149,8 @@ class RowValidator:
         self._masks: dict[tuple[bool, ...], int] = {}
         self._used = set(layout.places.values())
         mark = re.escape(layout.delimiter)
-        around = "" if source.values else f"(?:^|{mark})(?:[{BLANKS}]|X(?:{mark}|$))|[{BLANKS}](?:{mark}|$)"
+        mapped = any(text for table in source.values.values() for text in table)
+        around = "" if mapped else f"(?:^|{mark})(?:[{BLANKS}]|X(?:{mark}|$))|[{BLANKS}](?:{mark}|$)"
         self._odd = re.compile(around)
         self._counted_places = [p for p in (self.columns[i].place for i in _COUNTED) if p >= 0]
         own = [(name, place) for name, place in layout.places.items() if name not in COUNTED]
@@ -309,11 +310,11 @@ class RowValidator:
             unread = (place for place in damage if place not in self._used)
             faults += [(self.layout.names[place], damage[place]) for place in unread]
         faults += self._between(row)
+        if row[_AT_USAGE] == row[_AT_FAMILY]:
+            row[_AT_USAGE] = ""
         if faults:
             matricule = row[_AT_MATRICULE]
             return BrokenRow(matricule, matricule is not None, faults, row)
-        if row[_AT_USAGE] == row[_AT_FAMILY]:
-            row[_AT_USAGE] = ""
         return row
 
     def _between(self, row: Row) -> list[tuple[str, Fault]]:

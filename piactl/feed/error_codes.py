@@ -15,6 +15,7 @@ from piactl.errors import FeedRefused
 _AT_SOURCE = "correct it in HR, or correct the rejects file and feed it"
 _IN_SET = "correct it in the application that exports the set"
 _EXPORT = "request a new export"
+PERSON_DOUBLED = "person-doubled"
 
 REJECTIONS: Mapping[str, tuple[str, str]] = {
     "empty-row": ("the row is blank", "remove it"),
@@ -55,7 +56,7 @@ REJECTIONS: Mapping[str, tuple[str, str]] = {
     "person-contradicts": ("rows of one person disagree in the person's columns", _AT_SOURCE),
     "assignment-contradicts": ("rows of one assignment disagree", _AT_SOURCE),
     "structure-unknown": ("the set has no such structure", "ask for a set with this structure"),
-    "person-doubled": ("the set has the person twice, with other content", _AT_SOURCE),
+    PERSON_DOUBLED: ("the set has the person twice, with other content", _AT_SOURCE),
     "too-many-assignments": ("one matricule has more rows than one person can have", _AT_SOURCE),
 }
 """Code of a rejected row -> (meaning, next step)."""
@@ -97,9 +98,14 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
     "field-too-long": ("a field is longer than the source allows", "check it, then raise `max_field`"),
     "line-too-long": ("a line is too long", "check that this is a CSV file"),
     "bad-archive": ("the archive is damaged, or made to harm", _EXPORT),
+    "other-archive": (
+        "an archive of a kind that is not read",
+        "feed its folder, or pack it as .zip or .tgz",
+    ),
     "missing-piece": ("a file of the set is missing", "fetch all files of the set anew"),
     "wrong-checksum": ("a file of the set does not agree with its .md5", "fetch the set anew, with its .md5"),
     "mixed-sets": ("it has files of several sets", "feed each set separately"),
+    "no-people": ("the set has no staff (PersEducNat)", "feed the whole folder or archive"),
     "no-structures": ("the set has no structures (EtabEducNat)", "feed the whole folder or archive"),
     "doubled-structure": ("a structure is there twice, with two UAIs", _EXPORT),
     "delta-set": ("a complete set has requests of a delta", "keep its name as delivered"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import field
 from datetime import date
 from types import MappingProxyType
@@ -10,6 +10,7 @@ from types import MappingProxyType
 from piactl.core.model.person import Person
 from piactl.core.plan.feed_limits import ROW, FeedFacts
 from piactl.core.plan.plan import Rejection
+from piactl.core.rules.feed_absences import PostName
 from piactl.core.text import counted, few
 from piactl.dataclass import dataclass
 from piactl.feed.encoding_and_header import ColumnLayout, shown
@@ -130,7 +131,7 @@ def _of_lines(code: str, problem: str, lines: Sequence[int]) -> Remark:
 @dataclass(frozen=True, slots=True)
 class Feed:
     """`people`: matricule -> person, for people whose rows are all valid. `held`: matricule -> reason, for
-    the others.
+    the others. `unread`: matricule -> the posts in rejected rows of a supplement that do not hold the person.
 
     `raw_lines` maps line numbers to the bytes, with line end, of every rejected row and of every row of a
     held person. They and `header` are for the rejects file, and contain NUMENs.
@@ -156,6 +157,8 @@ class Feed:
     written: RowWriter | None = field(default=None, repr=False)
     """What else the format understood of a set of files; a CSV file has none."""
 
+    unread: Mapping[str, Collection[PostName]] = field(default_factory=dict)
+
     remarked: frozenset[str] = frozenset()
     """The matricules with a remark about one of their lines."""
 
@@ -176,4 +179,4 @@ class Feed:
     @property
     def present(self) -> frozenset[str]:
         """Every matricule in the feed, held ones included."""
-        return frozenset(self.people) | frozenset(self.held)
+        return frozenset(self.people) | frozenset(self.held) | frozenset(self.unread)

@@ -126,7 +126,7 @@ class FeedReader:
         self.opened, self.written = opened, opened.written
         self.refusals: list[tuple[str, str]] = []
         place = self.written.place if self.written else None
-        self.builder = PeopleBuilder(path.name, self.source.name, place)
+        self.builder = PeopleBuilder(path.name, self.source.name, place, supplement=self.source.supplement)
         self.digest = hashlib.sha256()
         self.offsets = array("Q", [0])
         """Where each line begins, and the last one ends."""
@@ -158,6 +158,7 @@ class FeedReader:
             people=self.builder.people,
             rejections=tuple(self.builder.rejections),
             held=self.builder.held,
+            unread=self.builder.unread,
             unusable=self.builder.unusable,
             remarks=tuple(self._remarks()),
             delimiter=self.layout.delimiter if self.layout else "",

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from piactl.config.policy import policy_warnings, read_policy
+from piactl.core.model.person import Assignment, Establishment
 from piactl.core.model.policy import GraceRule, Guard, GuardPeriod, Limit, Position, Profile, Service, When
 from piactl.core.plan.guards import guards_on
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE / "design_policy.yaml"
+UAI = "0800009A"
 
 SMALL = """\
 version: 1
@@ -24,6 +26,28 @@ services: {messagerie: {label: Messagerie}}
 
 def when(**conditions):
     return When({name: frozenset(values) for name, values in conditions.items()})
+
+
+FUNCTIONS = (
+    "ENS BED EAP FCA FCP FIJ IS ISES PPA RH1D RPL UPI DIR DEC DECPR DSES DOC EDU AED ADE SUR AES ADF ADM ADA "
+    "ALB ASE ASH CFC CPD CTR LAB MDS ORI OUV PSY TEC INS INJ COLTER AEH -"
+).split()
+"""The codes of functions in AAF."""
+
+
+@pytest.mark.parametrize(
+    ("service", "functions"),
+    [("gestion_rh", {"ADF", "ADM"}), ("evaluation", {"INS", "INJ"})],
+)
+@pytest.mark.parametrize("degree", ["1D", "2D"])
+def test_the_shipped_policy_gives_personnel_files_only_for_such_work(service, functions, degree):
+    """ADA is readaptation: mostly teachers who cannot teach at the time."""
+    policy = read_policy(HERE.parents[1] / "examples" / "policy.yaml")
+    register = {UAI: Establishment(UAI, degree=degree)}
+    posts = {function: Assignment(UAI, function, date(2026, 9, 1)) for function in FUNCTIONS}
+    assert all(policy.profile(post, register) for post in posts.values())
+    given = {function for function, post in posts.items() if service in policy.given_by(post, register)[1]}
+    assert given == functions
 
 
 def test_every_value_of_the_example_policy_is_read():

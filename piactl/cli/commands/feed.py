@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import date, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -78,7 +78,8 @@ def check(
         raise
     feed, rejections = sourced.feed, sorted(sourced.rejections, key=lambda r: (r.line, r.column))
     facts = feed.facts
-    holds: dict[str | None, str] = {r.matricule: r.message for r in sourced.judgement}
+    holding = () if sourced.source.supplement else sourced.judgement
+    holds: dict[str | None, str] = {r.matricule: r.message for r in holding}
     holds.update(feed.held)
     columns = dict(warnings(sourced, before, day))
     lengths = "" if compare else odd_lengths(feed)

@@ -166,6 +166,25 @@ def split_off(account: Account, matricule: str, rules: Rules) -> tuple[Account, 
 
     Raises ActRefused if the account has no other matricule that is known.
     """
+    remaining, posts = _taken_off(account, matricule, rules)
+    remaining = replace(
+        remaining,
+        numen_digest=None,
+        numen_verifier=None,
+        identity_digest=None,
+        birth_digest=None,
+        private_mail="",
+        device="",
+    )
+    return remaining, posts
+
+
+def take_off(author: Author, matricule: str) -> Act:
+    """Takes a number of a supplement and its posts off an account. Everything else is of other sources."""
+    return lambda account, rules: Altered(_taken_off(account, matricule, rules)[0], author.note)
+
+
+def _taken_off(account: Account, matricule: str, rules: Rules) -> tuple[Account, tuple[Assignment, ...]]:
     remaining = without_matricule(account, matricule, rules)
     others = [other for other in account.matricules if other != matricule]
     if not others:
@@ -183,11 +202,5 @@ def split_off(account: Account, matricule: str, rules: Rules) -> tuple[Account, 
         matricule=first,
         further_matricules=tuple(m for m in remaining.further_matricules if m != first),
         assignments=tuple(stays(post) for post in account.assignments if not goes(post)),
-        numen_digest=None,
-        numen_verifier=None,
-        identity_digest=None,
-        birth_digest=None,
-        private_mail="",
-        device="",
     )
     return remaining, tuple(replace(post, matricule="") for post in account.assignments if goes(post))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import field
+from collections.abc import Container, Mapping
+from dataclasses import field, replace
 from datetime import date
 from operator import attrgetter
 
@@ -19,6 +19,11 @@ def qualified(namespace: str, matricule: str) -> str:
     """A matricule with its namespace, as accounts, records and commands use it: `namespace:matricule`, or the
     matricule alone in the common one."""
     return matricule if namespace == COMMON else f"{namespace}:{matricule}"
+
+
+def namespace_of(matricule: str) -> str:
+    """The namespace of a matricule in the form of `qualified`."""
+    return matricule.rpartition(":")[0] or COMMON
 
 
 def read_matricule(text: str) -> str:
@@ -92,6 +97,15 @@ class Person:
     """Fields without a column in the feed: their blanks do not erase values."""
     former: str = ""
     """A matricule that the person had in HR before."""
+
+    def without(self, assignments: Container[Assignment]) -> Person:
+        """The person without these assignments and their lines."""
+        rows = zip(self.assignments, self.lines, strict=False)
+        return replace(
+            self,
+            assignments=tuple(a for a in self.assignments if a not in assignments),
+            lines=tuple(line for a, line in rows if a not in assignments),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,9 +52,12 @@ ALL = "all accounts"
 SCOPES, PER = ("establishment", "profile"), " per "
 """The scopes that have limits of their own, and the word between a kind and such a scope."""
 
-BOOKKEEPING = frozenset({"birth", "device", "digest_key", LAYOUT, "posix", "unique_id", "verifier"})
+BOOKKEEPING = frozenset(
+    {"birth", "device", "digest_key", LAYOUT, "matricules", "posix", "unique_id", "verifier"}
+)
 """Fields without effect for the person: guards ignore an update of only these. A new digest key moves the
-digests of all accounts, a new version the form of their values; a closed account is linked to no device."""
+digests of all accounts, a new version the form of their values, the first set of a supplement adds numbers; a
+closed account is linked to no device."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ An absence ends an assignment only after several distinct complete feeds agree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import field, replace
 from datetime import date, timedelta
 
 from piactl.core.model.person import Assignment, by_start
@@ -14,6 +14,9 @@ from piactl.dataclass import dataclass
 
 Key = tuple[str, str, str, date]
 """Matricule, UAI, function, start."""
+
+PostName = tuple[str, str]
+"""UAI and function of a post in a row that cannot be read; "" for what is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,8 @@ class Testimony:
     (`silence`), at all establishments or only at `uais`. It says of the people in `gone` that they left, so
     their absence needs no confirmation.
 
-    Absences count only for a complete full feed in which every row has a certain owner.
+    Absences count only for a complete full feed in which every row has a certain owner. A post that one of
+    the `unread` rows of the person may be about is not absent.
     """
 
     source: str
@@ -48,6 +52,7 @@ class Testimony:
     absent_runs: int
     uais: frozenset[str] | None = None
     gone: frozenset[str] = frozenset()
+    unread: Mapping[str, Collection[PostName]] = field(default_factory=dict)
 
     def deletes(self, matricule: str, assignment: Assignment) -> bool:
         """Whether the feed says that the person left, by the matricule that it lists the assignment under."""
@@ -55,6 +60,11 @@ class Testimony:
 
     def covers(self, uai: str) -> bool:
         return self.uais is None or uai in self.uais
+
+    def may_list(self, matricule: str, assignment: Assignment) -> bool:
+        """Whether an unread row of the person may be about this assignment."""
+        posts = self.unread.get(matricule, ())
+        return any(u in ("", assignment.uai) and f in ("", assignment.function) for u, f in posts)
 
 
 def after_feed(
@@ -91,7 +101,8 @@ def after_feed(
     for key, assignment in from_source.items():
         if key in result:
             continue
-        if not testimony.silence or not testimony.covers(assignment.uai):
+        silent = testimony.silence and testimony.covers(assignment.uai)
+        if not silent or testimony.may_list(matricule, assignment):
             result[key] = assignment
             before = waiting.get((matricule, *key))
             if before is not None:

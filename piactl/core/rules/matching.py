@@ -181,6 +181,15 @@ def given_agrees(person: Named, known: Named) -> bool:
     return person.given_name == known.given_name or _first(person.given_name) == _first(known.given_name)
 
 
+def whole_given_agrees(person: Named, known: Named) -> bool:
+    """Whether the given names agree as a whole if both have several words, for twins share the first one
+    (Jean-Luc, Jean-Baptiste); else their first words. The names of an archived account are unknown."""
+    if known.family_name == PLACEHOLDER:
+        return True
+    ours, theirs = folded(person.given_name), folded(known.given_name)
+    return ours == theirs if "-" in ours and "-" in theirs else given_agrees(person, known)
+
+
 def compared(person: Named, known: Named, born: bool | None) -> tuple[str, ...]:
     """How the birth dates and the names of two people compare, in words."""
     birth = {True: "same birth date", False: "another birth date", None: "birth date unknown"}[born]

@@ -149,9 +149,10 @@ class Evaluation:
         feed = sourced.feed
         people = {m: person for m, person in feed.people.items() if m not in strangers}
         held = {m: why for m, why in feed.held.items() if m not in strangers}
+        unread = {m: posts for m, posts in feed.unread.items() if m not in strangers}
         judgement = tuple(r for r in sourced.judgement if r.matricule not in strangers)
         rejections = tuple(r for r in feed.rejections if r.matricule not in strangers)
-        feed = replace(feed, people=people, held=held, rejections=rejections)
+        feed = replace(feed, people=people, held=held, unread=unread, rejections=rejections)
         return replace(sourced, feed=feed, judgement=judgement)
 
     def _archived(self) -> dict[str, Account]:
@@ -224,7 +225,9 @@ class Evaluation:
             uid = subject.current.uid if subject.current else None
             # a past assignment must not hold an account, and above all must not keep it from ending
             running = [a for a in subject.assignments if a.end is None or a.end >= self.as_of]
-            problems = assignment_problems(running, self.rules.policy, self.rules.register)
+            # a post of a supplement that the policy does not cover gives nothing, and holds nobody
+            deciding = self.rules.supplements.authoritative(running) or running
+            problems = assignment_problems(deciding, self.rules.policy, self.rules.register)
             if problems:
                 self.holds.append(Hold(subject.matricule, uid, problems[0][3], HoldCode.ASSIGNMENT))
                 continue
@@ -295,7 +298,8 @@ class Evaluation:
     def unsure(self, merged: MergedFeeds, memory: Memory) -> set[str]:
         """The people, by matricule or uid, for whom the same feed rows may have another result on another
         night."""
-        unsure = {m for sourced in self.feeds for m in (*sourced.feed.remarked, *sourced.feed.held)}
+        feeds = [sourced.feed for sourced in self.feeds]
+        unsure = {m for feed in feeds for m in (*feed.remarked, *feed.held, *feed.unread)}
         unsure |= {key[0] for source in memory.sources.values() for key in source.absences}
         unsure |= {*memory.waiting, *merged.held, *merged.disputed, *self.index.doubled}
         unsure |= {matricule for _, matricule in merged.aside}

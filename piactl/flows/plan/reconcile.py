@@ -55,7 +55,7 @@ from piactl.flows.plan.feed_quality import PlannedPeople, qualities, warnings
 from piactl.flows.plan.group_changes import plan_groups
 from piactl.flows.plan.incremental import NextCache, RunState, SkipSet
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, census_of, numbers_of
-from piactl.flows.plan.inputs.certain_joins import certain_joins
+from piactl.flows.plan.inputs.certain_joins import SetNumbers, certain_joins, set_numbers
 from piactl.flows.plan.inputs.identity_cases import find_cases, row_is_gone
 from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules
 from piactl.flows.plan.inputs.load_feeds import check_feed_dates, check_held, check_limits
@@ -135,6 +135,7 @@ class _JointEvaluation(Evaluation):
         for entry in self._entries():
             self._add(entry)
         self.feeds = [replace(s, feed=without_slips(s.feed, state.slips)) for s in self.feeds]
+        numbers = set_numbers(self.feeds, self.sources.values())
         self._read_feeds_of(state.linked)
         # people in waiting may have an account that was not read, often an archived one
         if state.due_only:
@@ -143,12 +144,12 @@ class _JointEvaluation(Evaluation):
             former = (p.former for sourced in self.feeds for p in sourced.feed.people.values() if p.former)
             self._add_others(dict.fromkeys([*self._people(), *self.memory.waiting, *former]))
         self._read_feeds_of(LinkedMatricules().returning(self.index, self._people(), keys))
-        self._join()
+        self._join(numbers)
         self.feeds = [judged(sourced, policy, register) for sourced in self.feeds]
 
-    def _join(self) -> None:
+    def _join(self, numbers: SetNumbers) -> None:
         """Reads the rows of newcomers who need no decision as those of their account, or of one person."""
-        joins = certain_joins(self.feeds, self.index, self.memory, self.rules)
+        joins = certain_joins(self.feeds, self.index, self.memory, self.rules, numbers)
         first: dict[str, str] = dict(joins.first)
         for matricule, account in joins.accounts.items():
             if account.matricule is not None:

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 
 from piactl.core.model.account import Account
-from piactl.core.model.person import Assignment, Person
+from piactl.core.model.person import Assignment, Person, namespace_of
+from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.identity_case import (
     BY_RULE,
     Case,
@@ -24,14 +25,16 @@ from piactl.core.rules.matching import (
     SAME_NUMEN,
     Doubt,
     births_of,
+    doubt_about,
     family_agrees,
     given_agrees,
     joins,
     same_birth,
     traces_of,
+    whole_given_agrees,
 )
 from piactl.dataclass import dataclass
-from piactl.flows.plan.inputs.account_index import AccountIndex
+from piactl.flows.plan.inputs.account_index import AccountIndex, traces_of_account
 from piactl.flows.plan.inputs.merge_feeds import SourcedFeed, merged_person
 from piactl.flows.plan.inputs.traced_people import TracedPeople, TracedPerson
 
@@ -47,14 +50,40 @@ class Joins:
     cases: list[Case] = field(default_factory=list)
 
 
-def certain_joins(feeds: Sequence[SourcedFeed], index: AccountIndex, memory: Memory, rules: Rules) -> Joins:
+@dataclass(frozen=True, slots=True)
+class SetNumbers:
+    """The numbers that the feeds of supplements list in a run. In the namespaces of `whole` all feeds are
+    there and list everybody: a number that is not listed is no longer in use."""
+
+    listed: frozenset[str]
+    whole: frozenset[str]
+
+
+def set_numbers(feeds: Sequence[SourcedFeed], sources: Iterable[SourceSettings]) -> SetNumbers:
+    """The numbers in the feeds of supplements, which are not yet read as those of accounts."""
+    adding = [sourced for sourced in feeds if sourced.source.supplement]
+    whole = {s.source.name for s in adding if s.feed.facts.full and not s.feed.facts.part}
+    partly = {s.namespace for s in sources if s.supplement and s.name not in whole}
+    return SetNumbers(
+        listed=frozenset(matricule for sourced in adding for matricule in sourced.feed.present),
+        whole=frozenset(sourced.source.namespace for sourced in adding) - partly,
+    )
+
+
+def certain_joins(
+    feeds: Sequence[SourcedFeed],
+    index: AccountIndex,
+    memory: Memory,
+    rules: Rules,
+    numbers: SetNumbers,
+) -> Joins:
     """The newcomers whose evidence, or a decision, says who they are.
 
     NUMEN and identity together are enough if all others with the same evidence agree, and if the matricule
     that is known is still listed or its posts have ended: if it vanishes on the night on which another one
     comes, that may be the same with a typing error.
     """
-    joining = _Joining(feeds, index, memory, rules)
+    joining = _Joining(feeds, index, memory, rules, numbers)
     joining.find()
     return joining.joins
 
@@ -65,19 +94,20 @@ class _Joining:
     index: AccountIndex
     memory: Memory
     rules: Rules
+    numbers: SetNumbers
     joins: Joins = field(default_factory=Joins)
     groups: dict[str, set[str]] = field(default_factory=dict)
     """For each newcomer, all newcomers that are the same person."""
 
     def find(self) -> None:
-        keys, supplements = self.rules.keys, list[tuple[str, Person]]()
+        keys, supplements = self.rules.keys, list[Person]()
         people: dict[str, Person] = {}
         for sourced in self.feeds:
             for matricule, person in sourced.feed.people.items():
                 if self.index.entry(matricule, keys) is not None or self._is_wrong(person):
                     continue
                 if sourced.source.supplement and matricule not in sourced.feed.local:
-                    supplements.append((sourced.source.namespace, person))
+                    supplements.append(person)
                 else:
                     before = people.get(matricule)
                     people[matricule] = merged_person(before, person)[0] if before else person
@@ -227,27 +257,70 @@ class _Joining:
             for post in posts
         )
 
-    def _join_supplements(self, supplements: Sequence[tuple[str, Person]], traced: TracedPeople) -> None:
+    def _join_supplements(self, supplements: Sequence[Person], traced: TracedPeople) -> None:
         """Joins the people of supplements, which have no NUMEN, to the one account with their identity. An
-        account that may belong to several of one namespace gets none of them."""
-        found: dict[str, tuple[str, Account]] = {}
-        for namespace, person in supplements:
-            own = TracedPerson(person.matricule, traces_of(person, self.rules.keys))
-            likely = {
-                other: words
-                for other, words in traced.evidence(own).items()
-                if other.account is not None and not traced.are_apart(own, other)
-            }
-            if len(likely) == 1:
-                ((other, words),) = likely.items()
-                if SAME_IDENTITY in words and other.account is not None:
-                    found[person.matricule] = (namespace, other.account)
-        times = Counter((namespace, account.uid) for namespace, account in found.values())
-        self.joins.accounts |= {
-            matricule: account
-            for matricule, (namespace, account) in found.items()
-            if times[namespace, account.uid] == 1
+        account that has a number of that namespace in the sets, or about which somebody has to decide, gets
+        none."""
+        found: dict[str, Account] = {}
+        for person in supplements:
+            account = self._same_identity(person, traced)
+            if account is not None:
+                found[person.matricule] = account
+        taken, doubtful = self._with_number(found.values()), self._in_doubt(found.values())
+        times = Counter((account.uid, namespace_of(matricule)) for matricule, account in found.items())
+        for matricule, account in found.items():
+            place = (account.uid, namespace_of(matricule))
+            if times[place] == 1 and place not in taken and doubtful.isdisjoint((account.uid, matricule)):
+                self.joins.accounts[matricule] = account
+
+    def _same_identity(self, person: Person, traced: TracedPeople) -> Account | None:
+        """The only account that may be that of a person of a supplement: the identity has to agree, and the
+        whole given names. Somebody may have decided that other accounts are not theirs."""
+        own, likely = TracedPerson(person.matricule, traces_of(person, self.rules.keys)), []
+        for other, words in traced.evidence(own).items():
+            if other.account is not None and not traced.are_apart(own, other):
+                twin = words == (SAME_IDENTITY,) and not whole_given_agrees(person, other.account)
+                likely += [] if twin else [(other.account, words)]
+        if len(likely) != 1 or SAME_IDENTITY not in likely[0][1]:
+            return None
+        return likely[0][0]
+
+    def _with_number(self, accounts: Iterable[Account]) -> set[tuple[str, str]]:
+        """The accounts, by uid, that have a number of a namespace, the second item, in the sets of
+        supplements: a second one is that of another person."""
+        taken = {
+            (account.uid, namespace)
+            for account in accounts
+            for namespace in map(namespace_of, account.matricules)
+            if namespace not in self.numbers.whole
         }
+        for matricule in self.numbers.listed:
+            entry = self.index.entry(matricule, self.rules.keys)
+            if entry is not None:
+                taken.add((entry.account.uid, namespace_of(matricule)))
+        return taken
+
+    def _in_doubt(self, accounts: Iterable[Account]) -> set[str]:
+        """The accounts (uid) and newcomers (matricule) that an open case is about, or that this night makes
+        one about. Only of the `accounts` the rows under their own matricule are compared."""
+        doubtful, keys = set[str](), self.rules.keys
+        for case in self.memory.cases.values():
+            if case.open:
+                entry = self.index.entry(case.matricule, keys)
+                doubtful |= {case.matricule, *case.others, *((entry.account.uid,) if entry else ())}
+        own = {account.matricule: account for account in accounts}
+        for sourced in self.feeds:
+            for matricule, person in sourced.feed.people.items() if not sourced.source.supplement else ():
+                account = own.get(matricule)
+                if account is not None:
+                    born = same_birth(person, *births_of(account), keys)
+                    if doubt_about(person, account, born) is not None:
+                        doubtful.add(account.uid)
+                elif matricule not in self.joins.accounts and self.index.entry(matricule, keys) is None:
+                    traces = traces_of(person, keys)
+                    holders = (a for trace in traces for a in self.index.holders.get(trace, ()))
+                    doubtful |= {a.uid for a in holders if traces.evidence(traces_of_account(a))}
+        return doubtful
 
 
 def _connected(links: Mapping[str, Iterable[str]]) -> Iterator[set[str]]:

@@ -50,6 +50,14 @@ class SourcedFeed:
         return (*self.feed.rejections, *self.judgement)
 
     @property
+    def holds(self) -> dict[str, str]:
+        """Why the rows of the feed hold people, by matricule."""
+        holds = dict(self.feed.held)
+        for rejection in () if self.source.supplement else self.judgement:
+            holds.setdefault(rejection.matricule or "", f"rejected rows: {rejection.message}")
+        return holds
+
+    @property
     def silence(self) -> bool:
         """Whether an assignment that the feed does not list is absent."""
         facts = self.feed.facts
@@ -106,6 +114,8 @@ class MergedFeeds:
     """The matricules of people whom the head of a school made."""
     doubted: dict[str, str] = field(default_factory=dict)
     """The people whose absence does not count, with the reason."""
+    unread_people: set[tuple[str, str]] = field(default_factory=set)
+    """The supplements and matricules of people of whom they say nothing in this run that can be read."""
 
     def hold(self, matricule: str, why: str, code: HoldCode) -> None:
         self.held.setdefault(matricule, (code, why))
@@ -124,15 +134,20 @@ def merge_feeds(
     that are `known` of each matricule; `accounts` are those that are not archived. `doubt` says why an
     absence of a matricule does not count, "" if it does.
 
-    A person with a rejected row in any of the feeds is held: nothing about them changes in this run.
+    A person with a rejected row in any of the feeds is held: nothing about them changes in this run. But a
+    supplement holds nobody whom other sources know, only its own posts of theirs.
     """
+    others = [sourced.feed for sourced in feeds if not sourced.source.supplement]
     for sourced in feeds:
         merged.local |= sourced.feed.local
         merged.rejections += sourced.rejections
-        for matricule, why in sourced.feed.held.items():
-            merged.hold(matricule, why, HoldCode.REJECTED)
-        for rejection in sourced.judgement:
-            merged.hold(rejection.matricule or "", f"rejected rows: {rejection.message}", HoldCode.REJECTED)
+        for matricule, why in sourced.holds.items():
+            known_elsewhere = any(matricule in feed.people or matricule in feed.held for feed in others)
+            known_elsewhere |= bool(rules.supplements.authoritative(known.get(matricule, ())))
+            if sourced.source.supplement and known_elsewhere:
+                merged.unread_people.add((sourced.source.name, matricule))
+            else:
+                merged.hold(matricule, why, HoldCode.REJECTED)
     started = []
     for unstarted in feeds:
         # several sets of a source in one run: a post that the first one lists began then
@@ -151,9 +166,9 @@ def _with_known_starts(
     known: Mapping[str, tuple[Assignment, ...]],
     as_of: date,
 ) -> SourcedFeed:
-    """The feed. In a format without dates, posts get the starts that are known, or `merged` from earlier
-    feeds of the run."""
-    if sourced.feed.written is None or "debut" in sourced.feed.written.columns:
+    """The feed. Posts of a format that need not date them get the starts that are known, or `merged` from
+    earlier feeds of the run."""
+    if sourced.feed.written is None or "fin" in sourced.feed.written.columns:
         return sourced
     day = sourced.feed.facts.date or as_of
     people = {
@@ -191,6 +206,9 @@ def judged(sourced: SourcedFeed, policy: Policy, register: Register) -> SourcedF
     if coded:
         feed = replace(feed, people={**feed.people, **coded})
         sourced = replace(sourced, feed=feed)
+    if sourced.source.supplement:
+        feed = _without_unreadable(feed, policy, register)
+        sourced = replace(sourced, feed=feed)
     if not rejections:
         return sourced
     columns = dict(feed.facts.columns)
@@ -200,6 +218,24 @@ def judged(sourced: SourcedFeed, policy: Policy, register: Register) -> SourcedF
     wrong = first_faults(rejections, feed.facts.wrong)
     feed = replace(feed, facts=replace(feed.facts, columns=columns, wrong=wrong))
     return replace(sourced, feed=feed, judgement=rejections)
+
+
+def _without_unreadable(feed: Feed, policy: Policy, register: Register) -> Feed:
+    """The feed of a supplement without the posts that the policy does not cover: they stay as they are, and
+    hold nobody. A person whose name gives no address is held, as far as no other source knows them."""
+    people, held = dict(feed.people), dict(feed.held)
+    unread = {matricule: {*posts} for matricule, posts in feed.unread.items()}
+    for matricule, person in feed.people.items():
+        unusable = name_problem(person, policy)
+        if unusable is not None:
+            held[matricule] = f"rejected rows: {unusable}"
+        problems = {problem[0] for problem in assignment_problems(person.assignments, policy, register)}
+        if problems:
+            unread.setdefault(matricule, set()).update((a.uai, a.function) for a in problems)
+            people[matricule] = person.without(problems)
+        if unusable is not None or not people[matricule].assignments:
+            del people[matricule]
+    return replace(feed, people=people, held=held, unread=unread)
 
 
 def _is_certain(rejection: Rejection, person: Person, faulty: frozenset[str], policy: Policy) -> bool:
@@ -403,6 +439,7 @@ def _merge_assignments(
         absent_runs=source.absent_runs,
         uais=sourced.feed.written.uais if sourced.feed.written else None,
         gone=sourced.feed.written.gone if sourced.feed.written else frozenset(),
+        unread=sourced.feed.unread,
     )
     absences: dict[Key, Absence] = {}
     waiting_of: dict[str, dict[Key, Absence]] = {}
@@ -411,9 +448,11 @@ def _merge_assignments(
     for matricule in _concerned(sourced, known, merged, waiting):
         before = merged.assignments.get(matricule, known.get(matricule, ()))
         person = sourced.feed.people.get(matricule)
-        if matricule in merged.held or (source.name, matricule) in merged.aside:
+        place = (source.name, matricule)
+        apart = place in merged.aside or place in merged.unread_people
+        if matricule in merged.held or apart:
             absences.update(waiting_of.get(matricule, {}))
-        if (source.name, matricule) in merged.aside:
+        if apart:
             continue
         if person is not None and not facts.full:
             once = after_feed(matricule, before, person.assignments, testimony, {}, ends, doubted, locks)[0]
