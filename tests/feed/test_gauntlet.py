@@ -399,6 +399,7 @@ def test_skipped_lines_count_as_if_they_were_read(values, sample, tmp_path):
         sample.row(matricule="0003", position="X", corps=""),
         sample.row(matricule="0003", position="CP", uai="0800002T"),
         sample.row(matricule="0004", position="AC", numen="X", fonction=" DOC"),
+        ";" * (len(sample.columns) - 1),
     ]
     path = tmp_path / "feed.csv"
     path.write_text(sample.text(*rows), encoding="utf-8")

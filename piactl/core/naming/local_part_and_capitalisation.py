@@ -74,6 +74,7 @@ def damaged(text: str) -> str:
     return ""
 
 
+@lru_cache(maxsize=20_000)
 def plain_letters(text: str) -> str:
     """`text` in small letters without accents, as far as they are Latin, with single blanks."""
     text = text.translate(_DROPPED)
