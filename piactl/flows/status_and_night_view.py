@@ -218,18 +218,20 @@ def _guards(plan: Plan, last: LastRun | None, policy: Policy) -> Iterator[dict[s
         }
     day, broken_kinds = plan.basis.as_of, {refusal.kind for refusal in plan.refusals}
     counts = {**plan.summary, HELD: len(plan.holds)}
-    total = last.census.total if last else 0
+    before = after = last.census.total if last else 0
     if plan.counted:  # what the guards counted, among the accounts before the plan
         counted_by = {kind: plan.counted[kind] for kind in counts if kind in plan.counted}
         counts = {kind: accounts for kind, (accounts, _) in counted_by.items()}
-        total = max((of for _, of in counted_by.values()), default=total)
+        before = max((of for _, of in counted_by.values()), default=after)
     rows = []
     for kind, (_, guard) in guards_on(policy, day).items():
         if counts.get(kind) and guard.overall is not None and kind not in broken_kinds:
-            most = guard.overall.most(total)
+            most = guard.overall.most(before)
             # above a limit that is not broken: approved, or a first load
             rows += [(kind, ALL, counts[kind], most)] if counts[kind] <= most else []
-    for row in losses_in_window(policy, total, last.losses, day) if last else ():
+    # as `status` shows them, which knows nothing of a plan that was not carried out
+    accounts_now = before if plan.refusals else after
+    for row in losses_in_window(policy, accounts_now, last.losses, day) if last else ():
         if row["accounts"] and WINDOW[row["kind"]] not in broken_kinds:
             rows.append((WINDOW[row["kind"]], counted(row["days"], "day"), row["accounts"], row["limit"]))
     for kind, scope, accounts, limit in sorted(rows, key=lambda row: -row[2] / max(1, row[3])):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 
 import pytest
 
 from .academy import Academy, Ran
 from .feeds import MICHELIS, crowd, row
+from .killed import killed_at_calls_of
 
 GUARD = "  deactivate: {floor: 15, share: 0.01, per_establishment: {max: 5, share: 0.2}}\n  archive:"
 
@@ -433,6 +436,27 @@ def test_what_an_undo_took_is_not_given_back_without_an_approval(academy: Academ
     words = [word for kind, total in allow.items() for word in ("--allow", f"{kind}={total}")]
     ran = academy.run("undo", "last", "--as-of", "2026-11-25", "--reason", "faux", *words)
     assert ran.code == 0, ran.err
+    # to undo the undo is to give it again, too
+    last = academy.run("runs", "list", "-o", "json").json[0]["run"]
+    redone = academy.run("undo", last, "--as-of", "2026-11-25", "--dry-run", "-o", "json")
+    assert {"grant", "service_growth"} <= {refusal["kind"] for refusal in redone.json["refusals"]}
     again = academy.feed(*rows, *heads, row(matricule="1999", debut="2026-11-26"), day="2026-11-26")
     refusals = academy.night("2026-11-26", again, code=4).json["refusals"]
     assert {"grant", "service_growth", "profile_growth"} <= {refusal["kind"] for refusal in refusals}
+
+
+def test_what_a_killed_night_took_comes_back_too(academy: Academy) -> None:
+    rows = crowd(41, debut="2026-01-01")
+    academy.night("2026-11-24", academy.feed(*rows, day="2026-11-24"))
+    wrong = academy.feed(*ended(rows[:14], "2026-11-20"), *rows[14:], day="2026-11-25")
+    file = academy.night("2026-11-25", wrong, code=4).plan_file
+    words = ["apply", file, "--allow", "revoke=14", "--allow", "update=14", "--reason", "vu"]
+    program = killed_at_calls_of("executor._write_records")
+    arguments = [sys.executable, "-c", program, "1", *words]
+    killed = subprocess.run(
+        arguments, env=academy.environment(), capture_output=True, timeout=60, check=False
+    )
+    assert killed.returncode == -9, killed.stderr
+    assert len(set(services(academy).values())) == 2
+    academy.night("2026-11-26", academy.feed(*rows, day="2026-11-26"))
+    assert len(set(services(academy).values())) == 1
