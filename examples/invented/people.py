@@ -46,7 +46,7 @@ JOBS = (
     Job(0.050, "secondary", ("AED", "AED", "AED", "SUR", "AES", "ADE"), ("790",), "E"),
     Job(0.090, "school", ("AEH",), ("789",), "G"),
     Job(0.050, "secondary", ("AEH",), ("789",), "E"),
-    Job(0.025, "secondary", ("ADF", "ADM", "ADM"), ("051", "055", "056", "056"), "A"),
+    Job(0.025, "secondary", ("ADF", "ADM", "ADA"), ("051", "055", "056", "056"), "A"),
     Job(0.020, "office", ("ADM", "ADM", "ADF"), ("051", "055", "056"), "A"),
     Job(0.015, "secondary", ("ALB", "LAB", "MDS", "OUV", "TEC"), ("", "055", "056"), "A"),
     Job(0.018, "secondary", ("DIR", "DEC", "DECPR", "DSES"), ("004",), "E"),
