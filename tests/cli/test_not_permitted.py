@@ -174,6 +174,16 @@ def test_doctor_reports_unusable_files_and_no_bug(loaded: Academy, run: Run, nam
     assert f"sudo -u {name_of(OWNER)} piactl" in text if ROOT else "check its mode" in text
 
 
+def test_doctor_reports_its_own_state_folder_of_a_wrong_mode(loaded: Academy, run: Run) -> None:
+    folder = loaded.sandbox.folder / "state"
+    folder.chmod(0)
+    ran = run("doctor", "-o", "json")
+    assert ran.code == Exit.FAILED, ran
+    errors = {finding["id"]: finding for finding in json.loads(ran.out) if finding["result"] == "error"}
+    assert f"this user cannot write to {folder}" in errors["D06"]["found"]
+    assert f"{folder}/journal-head: cannot be written" in errors["D50"]["found"]
+
+
 @pytest.mark.skipif(not ROOT, reason="only root is refused")
 def test_root_is_refused_if_each_writing_identity_has_a_user(academy: Academy) -> None:
     """Every command gives one message with the right commands; nothing is written as root."""
