@@ -562,7 +562,7 @@ class Nights:
                 self.once("keeps rights", f"{human}, {gone} days after the end: {entry.rights}", human)
 
     def _end(self, day: date) -> None:
-        """At the end HR is right and everything was answered: nothing is open, and nobody has two accounts."""
+        """At the end HR is right and all is answered: nothing is open, and nobody has two accounts."""
         for case in self.listed:
             self.fault("case that stays open", str(case))
         having = Counter(entry.human for entry in self.entries)
