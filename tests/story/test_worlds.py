@@ -1,0 +1,79 @@
+"""Nights of invented académies with slips, compared with a record of who is who: nobody is merged or doubled,
+who works keeps access, and a careful administrator has few cases to answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from .academy import Academy
+from .world_nights import Figures, Nights, swapped
+from .worlds import CLEAN, NASTY, ORDINARY, Setting, World
+
+MOST_CASES = 7
+"""Among 1,000 people, from 24 August to the autumn or over a year."""
+
+
+def live(
+    academy: Academy,
+    setting: Setting,
+    people: int,
+    seed: int,
+    days: int,
+    *,
+    sources: tuple[str, ...] = ("epp", "assed", "agape", "renoirh"),
+    own_numbers: bool = True,
+    nightly: int = 66,
+) -> tuple[World, Nights, Figures]:
+    world = World(setting, people, seed, days, sources=sources, own_numbers=own_numbers)
+    nights = Nights(academy, world, seed)
+    figures = nights.live(days, nightly=nightly, every=7)
+    print(figures.text())
+    return world, nights, figures
+
+
+def test_an_ordinary_rentree_mixes_up_nobody(academy: Academy) -> None:
+    _, nights, figures = live(academy, ORDINARY, 150, 1, 16, sources=("epp", "assed", "agape"))
+    assert figures.faults == []
+    assert figures.per_thousand <= MOST_CASES
+    swapped(nights)
+    nights.check()
+    assert figures.kinds["number of another person"] >= 2
+    assert figures.kinds["post of another person"] >= 2
+
+
+def test_a_rentree_without_slips_makes_no_case(academy: Academy) -> None:
+    _, _, figures = live(academy, CLEAN, 60, 1, 12)
+    assert figures.faults == []
+    assert figures.asked == 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("own_numbers", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_ordinary_nights_need_few_cases(academy: Academy, seed: int, own_numbers: bool) -> None:
+    _, _, figures = live(academy, ORDINARY, 1000, seed, 63, own_numbers=own_numbers)
+    assert figures.faults == []
+    assert figures.per_thousand <= MOST_CASES
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("own_numbers", [True, False])
+@pytest.mark.parametrize("seed", range(3))
+def test_nasty_nights_mix_up_nobody(academy: Academy, seed: int, own_numbers: bool) -> None:
+    _, _, figures = live(academy, NASTY, 300, seed, 63, own_numbers=own_numbers)
+    assert figures.faults == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(2))
+def test_an_ordinary_year_needs_few_cases(academy: Academy, seed: int) -> None:
+    _, _, figures = live(academy, ORDINARY, 1000, seed, 365)
+    assert figures.faults == []
+    assert figures.per_thousand <= MOST_CASES
+
+
+@pytest.mark.long
+def test_a_year_without_slips_makes_no_case(academy: Academy) -> None:
+    _, _, figures = live(academy, CLEAN, 300, 1, 365)
+    assert figures.faults == []
+    assert figures.asked == 0
