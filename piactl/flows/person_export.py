@@ -150,6 +150,7 @@ def _cases(cases: Iterable[Case], names: set[str]) -> Iterator[Document]:
     """The cases about a person, given by uid and matricules; what HR states only if it is about them."""
     for case in cases:
         own = case.matricule in names
+        stated = next((p for p in (case.person, *case.newcomers) if p.matricule in names), None)
         evidence = [word for name, words in case.evidence.items() if own or name in names for word in words]
         if own or not case.others.isdisjoint(names):
             decision = case.decision
@@ -159,7 +160,7 @@ def _cases(cases: Iterable[Case], names: set[str]) -> Iterator[Document]:
                 "source": case.source,
                 "since": str(case.since),
                 "evidence": evidence,
-                "stated": person_record(case.person) if own else None,
+                "stated": person_record(stated) if stated else None,
                 "decision": decision.answer.value if decision else None,
                 "by": decision.by if decision else None,
                 "reason": decision.reason if decision else None,

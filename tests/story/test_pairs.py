@@ -220,6 +220,22 @@ def test_a_birth_date_is_one_case_whichever_source_brings_it(academy: Academy) -
     ]:  # fmt: skip
         night(day, of_agape, of_epp)
         assert cases(academy) == [], day
+        assert academy.plan("--as-of", day)["holds"] == [], day
+    moved = {**JUSTINE, "fonction": "DIR"}
+    night(DAYS[5], moved, {**wrong, "fonction": "DIR"})
+    assert "direction" in academy.values("justine.roche", "piactlProfile")
+
+
+def test_two_sources_with_different_birth_dates_of_a_newcomer(academy: Academy) -> None:
+    """One of them errs: NUMEN and names agree, so the account is made."""
+    academy.sources(agape="kind: full", epp="kind: full")
+    wrong = {**JUSTINE, "date_naissance": "1979-08-19"}
+    for day in DAYS[:3]:
+        agape = academy.feed(row(**JUSTINE), *REST, day=day, source="agape")
+        epp = academy.feed(row(**wrong, uai=MICHELIS), row(matricule="77"), day=day, source="epp")
+        academy.night(day, agape, epp)
+        assert cases(academy) == [], day
+    assert len(academy.show("3396937", DAYS[2])["assignments"]) == 2
 
 
 def test_a_birth_date_that_another_source_confirms_is_no_case(academy: Academy) -> None:

@@ -19,7 +19,7 @@ from piactl.core.plan.plan import AbsentAssignment, Disagreement, HoldCode, Reje
 from piactl.core.plan.run_state import SourceMemory
 from piactl.core.rules.desired import Rules, assignment_problems, name_problem
 from piactl.core.rules.feed_absences import Absence, Key, Testimony, after_feed
-from piactl.core.rules.matching import NAMES, doubt_about, same_name
+from piactl.core.rules.matching import NAMES, doubt_about, family_agrees, given_agrees, same_name
 from piactl.core.rules.sources import PERSON_DATA, Ranks, with_known_starts
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
@@ -307,6 +307,11 @@ def _merge_people(
             merged.people[matricule] = person
             continue
         joined, contradictions = merged_person(before, person)
+        if "date_naissance" in contradictions and _is_one_person(before, person, matricule in accounts):
+            contradictions.remove("date_naissance")
+            joined, why = _with_one_birth_date(joined, before, person, matricule in accounts, rules.ranks)
+            uid = accounts[matricule].uid if matricule in accounts else None
+            merged.disagreements.append(Disagreement(matricule, uid, ("date_naissance",), why))
         sources = {statement.assignments[0].source for statement in (before, person)}
         resolvable = len(sources) == 2 and set(contradictions) <= set(PERSON_DATA.values())
         columns = ", ".join(contradictions)
@@ -322,6 +327,30 @@ def _merge_people(
             why = f"{files} contradict each other in {columns}"
             merged.hold(matricule, why, HoldCode.CONTRADICTION)
         merged.people[matricule] = joined
+
+
+def _is_one_person(left: Person, right: Person, known: bool) -> bool:
+    """Whether the people of two sources are one although their birth dates differ: both rows were found to be
+    of the account of their matricule, or NUMEN and names agree."""
+    if left.assignments[0].source == right.assignments[0].source:
+        return False
+    same_numen = left.numen is not None and left.numen == right.numen
+    return known or (same_numen and family_agrees(left, right) and given_agrees(left, right))
+
+
+def _with_one_birth_date(
+    joined: Person, left: Person, right: Person, known: bool, ranks: Ranks
+) -> tuple[Person, str]:
+    """The person of two sources that differ in the birth date: an account keeps that of its own, a newcomer
+    gets that of the source of the higher rank; and a sentence about it."""
+    first, _ = sorted(
+        (left, right), key=lambda statement: ranks.place(statement.assignments[0].source, "birth_date")
+    )
+    differ = f"{left.assignments[0].origin} and {right.assignments[0].origin} differ in date_naissance"
+    if known:
+        return replace(joined, birth_date=None), f"{differ}: that of the account stays"
+    counts = f"{differ}: {first.assignments[0].source} counts"
+    return replace(joined, birth_date=first.birth_date), counts
 
 
 def _by_rank(joined: Person, left: Person, right: Person, ranks: Ranks) -> tuple[Person, str]:
