@@ -24,9 +24,9 @@ from piactl.core.plan.change import LAYOUT, Belongings, Change, Effect, Kind, Ne
 from piactl.core.rules.desired import Desired, Rules
 from piactl.core.rules.matching import NAMES, same_name
 from piactl.core.rules.reasons import (
-    assignment_text,
     exception_text,
     grant_reason,
+    post_text,
     revoke_reason,
     state_line,
     state_reason,
@@ -315,8 +315,9 @@ class _Maker:
             before["matricules"], after["matricules"] = [*current.matricules], [*account.matricules]
         if set(current.assignments) != set(account.assignments):
             common = set(current.assignments) & set(account.assignments)
-            before["assignments"] = [assignment_text(a) for a in current.assignments if a not in common]
-            after["assignments"] = [assignment_text(a) for a in account.assignments if a not in common]
+            policy = self.rules.policy
+            before["assignments"] = [post_text(a, policy) for a in current.assignments if a not in common]
+            after["assignments"] = [post_text(a, policy) for a in account.assignments if a not in common]
         for name, text in (("overrides", override_words), ("exceptions", exception_text)):
             olds, news = getattr(current, name), getattr(account, name)
             if set(olds) != set(news):
@@ -345,6 +346,8 @@ class _Maker:
                 if old != new and self._written(name):
                     before[name], after[name] = old, new
             reason = "the rules give other values"
+            if "ends" in after:  # the post of the day is another
+                reason, place = self.reason, self.place
             if after.keys() == {"unique_id", "next_due"}:  # it was due only for that
                 del before["next_due"], after["next_due"]
             if after.keys() == {"unique_id"}:

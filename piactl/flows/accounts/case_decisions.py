@@ -9,12 +9,13 @@ from typing import Any
 
 from piactl.core.edits import ActRefused
 from piactl.core.model.account import masked_mail
+from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Kind
 from piactl.core.plan.identity_case import Case, CaseAnswer, Decision
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.matching import Doubt, name_text, with_matricule
-from piactl.core.rules.reasons import assignment_text
+from piactl.core.rules.reasons import post_text
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.accounts import Unreadable, account_write, read_accounts_named
 from piactl.directory.store.case_records import case_record, read_case
@@ -59,28 +60,31 @@ def case_facts(case: Case, settings: Settings, as_of: date) -> dict[str, Any]:
 
 def case_view(case: Case, store: AccountStore, settings: Settings, as_of: date) -> dict[str, Any]:
     """A case with what HR states beside each account; private addresses are masked."""
-    sides = [_side(case.matricule, name_text(case.person), case.person, "", ())]
+    policy = store.policy
+    sides = [_side(case.matricule, name_text(case.person), case.person, "", (), policy)]
     for entry in read_accounts_named(store.reader, store.directory, store.encoding, list(case.accounts)):
         if not isinstance(entry, Unreadable):
             account, words = entry.account, case.evidence.get(entry.account.uid, ())
             name = "" if account.matricule is None else name_text(account)
-            sides.append(_side(account.uid, name, account, account.state.value, words))
+            sides.append(_side(account.uid, name, account, account.state.value, words, policy))
     sides += [
-        _side(matricule, "", None, "no account yet", case.evidence.get(matricule, ()))
+        _side(matricule, "", None, "no account yet", case.evidence.get(matricule, ()), policy)
         for matricule in case.people
     ]
     facts = case_facts(case, settings, as_of)
     return {**facts, "origin": case.origin, "sides": sides, "answers": _answers(case)}
 
 
-def _side(who: str, name: str, person: Any, state: str, words: Iterable[str]) -> dict[str, Any]:
+def _side(
+    who: str, name: str, person: Any, state: str, words: Iterable[str], policy: Policy
+) -> dict[str, Any]:
     return {
         "who": who,
         "name": name,
         "civilite": person.civilite if person else "",
         "private_mail": masked_mail(person.private_mail) if person else None,
         "state": state,
-        "assignments": [assignment_text(a) for a in person.assignments] if person else [],
+        "assignments": [post_text(a, policy) for a in person.assignments] if person else [],
         "evidence": list(words),
     }
 
@@ -177,7 +181,10 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
         for entry_write in (write, decision_write)
     ]
     note = "the next night with the feed brings the posts of the matricule"
-    return Batch((PreparedAccount(id_, decision.one, (), rows[0], then=(rows[1],), note=note),))
+    people = (entry.account,)
+    return Batch(
+        (PreparedAccount(id_, decision.one, (), rows[0], then=(rows[1],), note=note, people=people),)
+    )
 
 
 def decision_on(case: Case, answer: CaseAnswer, name: str, by: str, reason: str, day: date) -> Decision:
