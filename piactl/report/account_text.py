@@ -19,6 +19,7 @@ def account_text(view: View, as_of: str) -> str:
 def _lines(view: View, as_of: str) -> Iterator[str]:
     yield f"{view['display_name'] or '(archived)'}  {view['uid']}"
     yield from _drift(view)
+    yield from (f"  {case['text']}" for case in view["cases"])
     rows = [
         ("state", view["state"] + (", LOCKED" if view["locked"] else "") + f" on {as_of}"),
         ("merged into", view["merged_into"]),

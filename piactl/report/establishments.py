@@ -15,17 +15,22 @@ _UAI = re.compile(r"(?<![\w:./=-])(?<!--uai )[0-9]{7}[A-Z](?![\w-])(?!\.\w)")
 def with_names(text: str, register: Register) -> str:
     """The text in the language of people, with the name of each establishment behind the first mention of its
     UAI."""
-    named: set[str] = set()
+    return named(translated(text), register)
+
+
+def named(text: str, register: Register) -> str:
+    """The text with the name of each establishment behind the first mention of its UAI."""
+    mentioned: set[str] = set()
 
     def name(match: re.Match[str]) -> str:
         uai = match[0]
         establishment = register.get(uai)
-        if uai in named or establishment is None or not establishment.name:
+        if uai in mentioned or establishment is None or not establishment.name:
             return uai
-        named.add(uai)
+        mentioned.add(uai)
         return f"{uai} ({shown(establishment.name)})"
 
-    return _UAI.sub(name, translated(text))
+    return _UAI.sub(name, text)
 
 
 def legend(text: str, register: Register) -> str:

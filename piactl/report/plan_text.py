@@ -145,6 +145,11 @@ def _of_each_kind(
     return counts, first, accounts
 
 
+_SENTENCES = ("assignments", "overrides", "exceptions", "identifiers")
+"""Lists whose items need no name."""
+_NAMES = {"ends": "last day"}
+
+
 def _update(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     """The fields of an update, old to new."""
     parts = []
@@ -152,12 +157,12 @@ def _update(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         old, new = before.get(name), after[name]
         if old == new:
             parts.append(_text(new))
-        elif isinstance(old, list) or isinstance(new, list):
+        elif name in _SENTENCES:
             olds, news = old or (), new or ()
             parts += [f"- {value}" for value in olds if value not in news]
             parts += [f"+ {value}" for value in news if value not in olds]
         else:
-            parts.append(f"{name.replace('_', ' ')} {_text(old)} -> {_text(new)}")
+            parts.append(f"{_NAMES.get(name, name.replace('_', ' '))} {_text(old)} -> {_text(new)}")
     return ", ".join(parts)
 
 
@@ -348,6 +353,10 @@ def _result_lines(result: Result) -> Iterator[str]:
     first, *rest = result["message"].split("\n")
     yield f"{outcome}: {first}" if first else outcome
     yield from (f"  {line}" for line in rest)
+    people = result["people"] if result["outcome"] == "would change" else []
+    for person in people:
+        which = f"{person['uid']}: " if len(people) > 1 else ""
+        yield f"  {which}{person_text(person)}"
     for change in result["changes"]:
         yield f"  {change['kind']:<11}{change_text(change, with_uid=change['uid'] != uid)}"
     ahead = result["outlook"]
@@ -355,6 +364,11 @@ def _result_lines(result: Result) -> Iterator[str]:
         yield f"  {event['day']} {event['what']}"
     if len(ahead) > _FIRST_DAYS:
         yield f"  ... and {len(ahead) - _FIRST_DAYS} more; see: piactl account timeline {uid}"
+
+
+def person_text(person: Mapping[str, Any]) -> str:
+    """The person of an account, with function and establishment."""
+    return shown(", ".join(filter(None, (person["display_name"] or person["uid"], person["post"]))))
 
 
 _BEFORE, _AFTER = ("name", "label", "accounts", "of", "share"), ("guard", "found", "limit", "broken")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
@@ -76,14 +76,18 @@ def close(
         typer.Option("--from", metavar="DATE", help="The first closed day (YYYY-MM-DD); today by default."),
     ] = None,
     grace: Annotated[int, typer.Option("--grace", min=0, max=3660, help="Days of grace from that day.")] = 0,
-    until: LastDay = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="DATE", help="The last closed day (YYYY-MM-DD).")
+    ] = None,
 ) -> int:
-    """Close accounts: all their assignments end the day before, without grace unless --grace is given.
+    """Close accounts from --from to --until, without grace unless --grace is given.
 
-    For a person in the HR data --until is required; after that day the HR data apply again. An assignment
-    that starts after the closure reopens the account. In an emergency use `account lock`.
+    All assignments end the day before the first closed day. After the last one the HR data apply again, and
+    the account opens if HR still has the person. So --until is required for a person in the HR data; for
+    others the closure lasts until nothing else would keep the account open. An assignment that starts after
+    the first closed day reopens the account. In an emergency use `account lock`.
 
-    Example: piactl account close claire.dubreuil --until 2026-10-31 --reason "left, HR follows"
+    Example: piactl account close claire.dubreuil --from 2026-09-10 --until 2026-10-31 --reason "has left"
     """
     command = begin(options.manner(emergency=True))
     day = read_date("--from", from_) or command.order.as_of
@@ -245,6 +249,14 @@ def merge(
     administrator: Annotated[
         bool, typer.Option("--administrator", help="Merge protected accounts too.")
     ] = False,
+    despite: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--despite",
+            metavar="WHAT",
+            help="Merge although this differs: birth-date, numen or name; can be repeated.",
+        ),
+    ] = None,
     out: Annotated[
         str,
         typer.Option(
@@ -260,25 +272,35 @@ def merge(
     to it. The password and devices of FROM end; only its uid stays, and names INTO. After a crash the next
     night or command finishes the merge. `undo` reverts it, except for password and devices.
 
+    First the command compares the two people. If their birth dates, NUMENs or names differ, it refuses, and
+    asks for --despite with each of these.
+
     If the policy asks for two people (`approvals`), write the plan with --out, let another person approve
     it, then apply it with `apply FILE`.
 
     Example: piactl account merge claire.dubreuil1 claire.dubreuil --reason "one person"
     """
+    from piactl.core.rules.matching import BIRTH_DATE, NAME, NUMEN_WORD
+
+    differing = frozenset(despite or ())
+    for word in differing - {BIRTH_DATE, NUMEN_WORD, NAME}:
+        raise UsageError(f"--despite {word}: birth-date, numen or name is expected")
     command = begin(options.manner())
     settings = command.configuration.settings
     if not out:
         then = "\nThis command writes FILE with --out FILE. Then: piactl apply FILE"
         return command.edit(
             lambda store, rules: _approvable(
-                command, *_merge(command, store, rules, source, into, protected=administrator), then=then
+                command,
+                *_merge(command, store, rules, source, into, protected=administrator, despite=differing),
+                then=then,
             )
         )
     refuse_output("--out", out, settings.plans_folder)
     with command.reading() as reader:
         day, configuration = command.order.as_of, command.configuration
         store, rules = configuration.accounts(reader, day), configuration.rules(day)
-        _, ready = _merge(command, store, rules, source, into, protected=administrator)
+        _, ready = _merge(command, store, rules, source, into, protected=administrator, despite=differing)
     write_plan(ready, out)
     say_approval(ready, out)
     say(f"To apply it: piactl apply {out}")
@@ -286,7 +308,14 @@ def merge(
 
 
 def _merge(
-    command: AccountCommand, store: AccountStore, rules: Rules, source: str, into: str, *, protected: bool
+    command: AccountCommand,
+    store: AccountStore,
+    rules: Rules,
+    source: str,
+    into: str,
+    *,
+    protected: bool,
+    despite: Collection[str],
 ) -> tuple[Batch, ReadyPlan]:
     """The merge of two accounts, and its plan."""
     from pathlib import Path
@@ -294,7 +323,7 @@ def _merge(
     from piactl.flows.accounts.merge_split_rekey import merge_plan, prepare_merge
     from piactl.flows.plan.signed_plan_file import sealed
 
-    batch = prepare_merge(store, rules, source, into, command.author, protected=protected)
+    batch = prepare_merge(store, rules, source, into, command.author, protected=protected, despite=despite)
     plan, configuration = merge_plan(batch, store, rules), command.configuration
     folder, people = Path(configuration.settings.state_folder), command.order.actor.names
     return batch, sealed(plan, configuration.keys, folder, people)
@@ -323,6 +352,7 @@ def apply_merge(
     ActRefused if it comes out different."""
     from piactl.core.edits import ActRefused
     from piactl.core.plan.run_state import RunStatus
+    from piactl.core.rules.matching import BIRTH_DATE, NAME, NUMEN_WORD
     from piactl.flows.accounts.batch import run_batch
 
     first, day = next(iter(ready.writes)), ready.plan.basis.as_of
@@ -333,7 +363,9 @@ def apply_merge(
 
     def prepare(reader: Reader) -> Batch:
         store, rules = configuration.accounts(reader, day), configuration.rules(day)
-        batch, made = _merge(command, store, rules, source, into, protected=True)
+        # the plan says what differs, and comes out another if that has changed
+        despite = (BIRTH_DATE, NUMEN_WORD, NAME)
+        batch, made = _merge(command, store, rules, source, into, protected=True, despite=despite)
         if made.fingerprint != ready.fingerprint:
             raise ActRefused(
                 f"{file}: an account of this merge has changed since, or somebody else made the plan\n"
@@ -347,7 +379,7 @@ def apply_merge(
     if error is not None:
         raise error
     if output is not PlanLayout.JSON:
-        return finish(batch, result, command.manner)
+        return finish(batch, result, command.manner, day)
     outcomes = Counter(result.of(account)[0].value for account in batch.accounts)
     put_run(run=result.run, status=RunStatus.DONE, outcomes=outcomes, lagging=list(result.lagging))
     return int(Exit.PARTLY if result.lagging else Exit.DONE)

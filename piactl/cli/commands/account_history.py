@@ -265,7 +265,7 @@ def timeline(
     Example: piactl account timeline claire.dubreuil
     """
     from piactl.flows.drift import drift_row, drift_summary
-    from piactl.flows.queries.accounts import find_entry
+    from piactl.flows.queries.accounts import case_rows, find_entry
     from piactl.flows.queries.timeline import timeline as timeline_of
     from piactl.flows.queries.timeline import timeline_facts
 
@@ -275,7 +275,7 @@ def timeline(
     with reading(configuration) as reader:
         store = configuration.accounts(reader, day)
         entry = find_entry(store, account)
-        drifts = store.drift_of(entry)
+        drifts, cases = store.drift_of(entry), case_rows(store.cases_of(entry.account.uid))
         drawn = timeline_of(
             entry.account,
             configuration.policy,
@@ -287,12 +287,14 @@ def timeline(
     if svg:
         _write_svg(drawn, svg, force=force)
     elif output is TimelineLayout.JSON:
-        facts = {**timeline_facts(drawn), "drift": [drift_row(drift) for drift in drifts]}
+        facts = {**timeline_facts(drawn), "cases": cases, "drift": [drift_row(drift) for drift in drifts]}
         put_json(facts)
     else:
         put_text([_text(drawn, configuration.register)])
     if not drawn.rows:
         say(f"{drawn.account.uid}: nothing to draw from {drawn.first} to {drawn.last}{_why(drawn)}")
+    for case in cases:
+        say(f"{drawn.account.uid}: {case['text']}")
     if drifts:
         say(drift_summary(entry, drifts))
     return int(Exit.DONE)

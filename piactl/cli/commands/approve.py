@@ -11,7 +11,7 @@ import typer
 from piactl.cli.commands.otp import ask_code
 from piactl.cli.commands.password import PrivateMail, To, hand_out, refuse_unsafe_way
 from piactl.cli.commands.plan import read_plan_file
-from piactl.cli.framework.account_batch import AccountCommand, Manner, begin, desk_manner
+from piactl.cli.framework.account_batch import AccountCommand, Manner, begin, desk_manner, say_whom
 from piactl.cli.framework.context import (
     put_text,
     reading,
@@ -145,8 +145,10 @@ def approve_device(name: Name, output: ActOutput = None) -> int:
             raise ActRefused(f"{name}: another device was enrolled since; request it again")
 
     def prepared(writer: Writer) -> Batch:
+        accounts = configuration.accounts(writer)
+        say_whom(command, accounts, request.account)
         batch = prepare_verification(
-            configuration.accounts(writer),
+            accounts,
             configuration.identity_checks(writer),
             request.account,
             ask_code,
@@ -219,9 +221,11 @@ def request_approval(kind: str, names: Sequence[str], manner: Manner, *beside: o
 
 
 def _withdraw(name: str, manner: Manner) -> int:
+    from piactl.directory.store.accounts import Entry
     from piactl.flows.accounts.batch import Batch, PreparedAccount
     from piactl.flows.helpdesk.second_person import TWO, WITHDRAWN
     from piactl.flows.plan.ready_plan import AccountWrite
+    from piactl.flows.queries.accounts import find_named
     from piactl.journal.actor import known_operator
 
     command = begin(manner)
@@ -232,10 +236,11 @@ def _withdraw(name: str, manner: Manner) -> int:
         request = all_requests.open_one(name, utc_now())
         operator = known_operator(order.actor, TWO)
         write = all_requests.end_write(request, WITHDRAWN, operator, order.run, utc_now())
-        row = AccountWrite(request.account, ("request-withdrawn",), order.reason, write)
-        return Batch(
-            (PreparedAccount(request.account, request.account, write=row, note=f"{name} is withdrawn"),)
-        )
+        uid, note = request.account, f"{name} is withdrawn"
+        row = AccountWrite(uid, ("request-withdrawn",), order.reason, write)
+        people = find_named(command.configuration.accounts(writer), uid)
+        accounts = tuple(entry.account for entry in people if isinstance(entry, Entry))
+        return Batch((PreparedAccount(uid, uid, write=row, note=note, people=accounts),))
 
     return command.decide(prepared)
 

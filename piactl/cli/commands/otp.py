@@ -18,6 +18,8 @@ from piactl.cli.framework.account_batch import (
     allowing,
     begin,
     desk_manner,
+    say_person,
+    say_whom,
 )
 from piactl.cli.framework.context import (
     of_each,
@@ -52,7 +54,7 @@ from piactl.report.account_text import DEVICE_COLUMNS, devices_text
 from piactl.translation import translated
 
 if TYPE_CHECKING:
-    from piactl.directory.port import Reader
+    from piactl.directory.port import Reader, Writer
     from piactl.flows.accounts.batch import Batch
     from piactl.flows.helpdesk.otp.device_changes import Enrolment, Prove
     from piactl.flows.helpdesk.otp.devices import DeviceHolder
@@ -202,19 +204,23 @@ def verify(
     manner = allowing(manner, allow, reason)
     command = begin(manner)
     configuration = command.configuration
-    return command.decide(
-        lambda writer: prepare_verification(
-            configuration.accounts(writer),
+
+    def prepared(writer: Writer) -> Batch:
+        accounts = configuration.accounts(writer)
+        say_whom(command, accounts, name)
+        return prepare_verification(
+            accounts,
             configuration.identity_checks(writer),
             name,
             lambda label: ask_code(label, code_file),
-            _proof(command, reason, proof_file, writer),
+            _proof(command, reason, proof_file, writer, named=True),
             command.operation_guard(),
             command.author,
             utc_now,
             manner.identity,
         )
-    )
+
+    return command.decide(prepared)
 
 
 def check(name: OneName, code_file: CodeFile = None, administrator: AsAdministrator = False) -> int:
@@ -262,9 +268,12 @@ def resync(
     manner = desk_manner(reason or "resynchronisation", administrator, False, True, output)
     command = begin(manner)
     configuration = command.configuration
-    return command.decide(
-        lambda writer: prepare_resync(
-            configuration.accounts(writer),
+
+    def prepared(writer: Writer) -> Batch:
+        accounts = configuration.accounts(writer)
+        say_whom(command, accounts, name)
+        return prepare_resync(
+            accounts,
             configuration.identity_checks(writer),
             configuration.policy.otp_reach,
             name,
@@ -273,7 +282,8 @@ def resync(
             utc_now,
             manner.identity,
         )
-    )
+
+    return command.decide(prepared)
 
 
 @with_shared_options
@@ -397,10 +407,17 @@ def show(names: Names, output: ShowOutput = None) -> int:
 
 
 def _proof(
-    command: AccountCommand, reason: str, proof_file: str | None, writer: Any, *, alone: bool = True
+    command: AccountCommand,
+    reason: str,
+    proof_file: str | None,
+    writer: Any,
+    *,
+    alone: bool = True,
+    named: bool = False,
 ) -> Prove:
     """Asks for the proof of identity before a device is replaced or removed, and checks it; an
-    administrator gives a reason instead. A dry run asks for nothing. `alone`: one account is named."""
+    administrator gives a reason instead. A dry run asks for nothing. `alone`: one account is given; `named`:
+    its person has been named."""
     from piactl.flows.helpdesk.identity_proof import check_proof, refuse_unprovable, understood_proof
 
     configuration, order, manner = command.configuration, command.order, command.manner
@@ -422,6 +439,8 @@ def _proof(
             refuse_unprovable(account, holdoff, order.as_of, instead)
         if manner.dry_run:
             return
+        if not named:
+            say_person(configuration, account, order.as_of)
         asked = "The NUMEN" if account.device == NO_DEVICE else f"A code of {account.device}, or the NUMEN,"
         numen, code = understood_proof(
             account, ask_secret(f"{asked} of {account.uid}", proof_file, "--proof-file")

@@ -15,6 +15,7 @@ from piactl.cli.framework.account_batch import (
     Manner,
     allowing,
     begin,
+    say_person,
 )
 from piactl.cli.framework.context import (
     put_text,
@@ -294,6 +295,7 @@ def _identity_check(
         holdoff = configuration.settings.password.holdoff_days
         needed = proof_needed(configuration.accounts(reader), rules, name, identity, holdoff)
     uid = needed.entry.account.uid
+    say_person(configuration, needed.entry.account, command.order.as_of)
     numen = understood_numen(ask_secret(f"NUMEN of {uid}", numen_file, "--numen-file"))
     code = None
     if needed.one_time_code:

@@ -42,10 +42,14 @@ from piactl.core.model.settings import IdentityName
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.errors import Exit, PiactlError, UsageError
+from piactl.report.establishments import named, with_names
 
 if TYPE_CHECKING:
+    from datetime import date
+
     from piactl.cli.framework.configuration import Configuration
     from piactl.core.edits import Act, Author
+    from piactl.core.model.account import Account
     from piactl.core.model.settings import Settings
     from piactl.core.plan.guards import Refusal
     from piactl.core.rules.desired import Rules
@@ -197,7 +201,7 @@ class AccountCommand:
 
         batch, result = run_batch(prepare, self.run(), self, delivery, dry_run=self.manner.dry_run)
         _notify(self.configuration.settings, batch, result)
-        code = finish(batch, result, self.manner)
+        code = finish(batch, result, self.manner, self.order.as_of)
         if show is not None and result.undelivered is None and result.refused is None:
             show()
         error = result.refused or result.error or result.undelivered
@@ -244,13 +248,37 @@ class AccountCommand:
     def confirm(self, batch: Batch) -> None:
         from piactl.core.text import counted
         from piactl.flows.accounts.batch import BatchResult
-        from piactl.report.plan_text import result_text
+        from piactl.report.plan_text import person_text, result_text
 
         if not can_ask(yes=self.manner.yes):
             return
-        for facts in results_of(batch, BatchResult(planned=True)):
-            say_text(result_text(facts))
-        confirm(f"Change {counted(len(batch.writes), 'account', 'accounts')}?")
+        results = results_of(batch, BatchResult(planned=True), self.order.as_of)
+        register = self.configuration.register
+        for facts in results:
+            say_text(with_names(result_text(facts), register))
+        question = f"Change {counted(batch.changed, 'account', 'accounts')}"
+        people = [person for facts in results if facts["kinds"] for person in facts["people"]]
+        if len(people) == 1:
+            question += f": {person_text(people[0])}"
+        confirm(named(f"{question}?", register))
+
+
+def say_person(configuration: Configuration, account: Account, day: date) -> None:
+    """On a terminal, names the person of an account before a question about them."""
+    from piactl.flows.queries.accounts import person_row
+    from piactl.report.plan_text import person_text
+
+    if can_ask(yes=False):
+        person = person_text(person_row(account, configuration.policy, day))
+        say_text(with_names(f"{account.uid}: {person}\n", configuration.register))
+
+
+def say_whom(command: AccountCommand, accounts: AccountStore, name: str) -> None:
+    """On a terminal, names the person before the question for a code. Raises as `find_account`."""
+    from piactl.flows.queries.accounts import find_account
+
+    if can_ask(yes=False):
+        say_person(command.configuration, find_account(accounts, name), command.order.as_of)
 
 
 def can_ask(*, yes: bool) -> bool:
@@ -278,19 +306,22 @@ def say_broken_guards(
     say(f"If this is intended, repeat the command with {allow}{suffix}")
 
 
-def results_of(batch: Batch, result: BatchResult) -> list[dict[str, Any]]:
-    return [result_facts(account, result) for account in batch.accounts]
+def results_of(batch: Batch, result: BatchResult, day: date) -> list[dict[str, Any]]:
+    return [result_facts(account, result, day) for account in batch.accounts]
 
 
-def result_facts(account: PreparedAccount, result: BatchResult) -> dict[str, Any]:
-    """The result object of one account; see docs/accounts.md."""
+def result_facts(account: PreparedAccount, result: BatchResult, day: date) -> dict[str, Any]:
+    """The result object of one account on a day; see docs/accounts.md."""
     from piactl.core.model.numen_and_digests import read_numen
     from piactl.flows.plan.signed_plan_file import change_facts, refusal_facts
+    from piactl.flows.queries.accounts import person_row
 
+    policy = this_configuration().policy
     outcome, message = result.of(account)
     return {
         "account": str(read_numen(account.name) or account.name),
         "uid": account.uid or None,
+        "people": [person_row(person, policy, day) for person in account.people],
         "outcome": outcome.value,
         "kinds": list(account.write.kinds) if account.write else [],
         "message": message,
@@ -302,15 +333,15 @@ def result_facts(account: PreparedAccount, result: BatchResult) -> dict[str, Any
     }
 
 
-def finish(batch: Batch, result: BatchResult, manner: Manner) -> int:
-    """Prints the results in the order of the names and returns the exit code."""
+def finish(batch: Batch, result: BatchResult, manner: Manner, day: date) -> int:
+    """Prints the results on the day, in the order of the names, and returns the exit code."""
     accounts = batch.accounts
     if len(accounts) == 1 and accounts[0].error is not None and manner.output is None:
         raise accounts[0].error
     if result.refused is not None and not result.planned and manner.output is None:
         raise result.refused
     try:
-        put_results(results_of(batch, result), manner.output)
+        put_results(results_of(batch, result, day), manner.output)
     except StdoutLost as lost:
         if not (result.run and batch.writes):
             raise
@@ -333,7 +364,8 @@ def put_results(results: Sequence[dict[str, Any]], output: OutputLayout | None) 
     from piactl.report.table import rendered
 
     if output is None:
-        put_text(result_text(result) for result in results)
+        register = this_configuration().register
+        put_text(with_names(result_text(result), register) for result in results)
     else:
         put(rendered(results, RESULT_COLUMNS, layout_or_default(output)))
 

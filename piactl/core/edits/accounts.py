@@ -11,9 +11,9 @@ from datetime import date, timedelta
 
 from piactl.core.edits import Act, ActRefused, Altered, Author, known_to_hr, override_end
 from piactl.core.edits.assignments import added_override, check_assignment, ended_by_hand
-from piactl.core.model.account import Account, Lock, State
+from piactl.core.model.account import LIVE, Account, Lock, State
 from piactl.core.model.overrides import MANUAL, OverrideKind, overridden, running, sponsor_of
-from piactl.core.model.periods import civil, ordinal
+from piactl.core.model.periods import OPEN, civil, ordinal
 from piactl.core.model.person import Assignment
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.core.rules.posts import endings_of, posts_of
@@ -63,8 +63,9 @@ _CLOSED = frozenset({State.DEACTIVATED, State.GRACE})
 
 
 def close(author: Author, day: date, until: date | None = None, grace: int = 0) -> Act:
-    """Closes the account from `day`: all assignments end the day before, followed by `grace` days. For a
-    person in the HR data it applies until `until`. An assignment that starts after `day` is a return."""
+    """Closes the account from `day`: all assignments end the day before, followed by `grace` days. It applies
+    until `until`, which a person in the HR data needs; by default until nothing else would keep the account
+    open. An assignment that starts after `day` is a return."""
 
     def act(account: Account, rules: Rules) -> Altered:
         open_ = [a for a in account.assignments if not a.is_over(day)]
@@ -72,6 +73,8 @@ def close(author: Author, day: date, until: date | None = None, grace: int = 0) 
             return Altered(account)
         _refuse_to_miss(account, open_, day, rules)
         last = override_end(account, until, rules.as_of)
+        if until is None:
+            last = max(last, _last_open_day(account, rules) or last)
         if last < day:
             raise ActRefused(
                 f"{account.uid}: a closure from {day} cannot end on {last}; give a later --until"
@@ -85,6 +88,15 @@ def close(author: Author, day: date, until: date | None = None, grace: int = 0) 
         return Altered(replace(account, overrides=(*others, override)), author.note)
 
     return act
+
+
+def _last_open_day(account: Account, rules: Rules) -> date | None:
+    """The last day of the account by its dates, with its grace; None without such a day."""
+    overrides = tuple(o for o in account.overrides if o.kind is not OverrideKind.CLOSE)
+    account = replace(account, overrides=overrides)
+    desired = desired_account(Subject(account.matricule, account, None, account.assignments), rules)
+    segments = desired.career.segments if desired else ()
+    return civil(max((s.last for s in segments if s.state in LIVE), default=OPEN))
 
 
 def _refuse_to_miss(account: Account, open_: Sequence[Assignment], day: date, rules: Rules) -> None:

@@ -12,7 +12,7 @@ from piactl.core.model.account import Account
 from piactl.core.model.overrides import MANUAL, Override, OverrideKind, overridden, sponsor_of
 from piactl.core.model.person import Assignment, by_start
 from piactl.core.rules.desired import Rules, assignment_problems
-from piactl.core.rules.reasons import assignment_text
+from piactl.core.rules.reasons import assignment_text, post_text
 from piactl.dataclass import dataclass
 
 _CODE_LENGTH = 40
@@ -198,12 +198,14 @@ def _meant(account: Account, selection: AssignmentSelector, last_day: date, rule
     if len({a.key for a in going_on}) == 1:
         return going_on
     if not going_on:
-        raise ActRefused(f"{account.uid}: no current or later assignment matches; it has:\n{_list(account)}")
+        raise ActRefused(
+            f"{account.uid}: no current or later assignment matches; it has:\n{_list(account, rules)}"
+        )
     raise ActRefused(
         f"{account.uid}: several assignments match; add --uai, --function or --from:\n"
         + "\n".join(f"  {assignment_text(a)}" for a in going_on)
     )
 
 
-def _list(account: Account) -> str:
-    return "\n".join(f"  {assignment_text(a)}" for a in account.assignments) or "  none"
+def _list(account: Account, rules: Rules) -> str:
+    return "\n".join(f"  {post_text(a, rules.policy)}" for a in account.assignments) or "  none"

@@ -14,6 +14,7 @@ from piactl.core.model.periods import OPEN, Period, civil, holding, intersection
 from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Position
 from piactl.core.plan.drift import Drift
+from piactl.core.plan.identity_case import Case
 from piactl.core.rules.career import AccountStatus, Career
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.core.rules.lifecycle import BEGINNING
@@ -108,7 +109,8 @@ class Question:
 
     `found` are the rights on the entry. `drift` is what another program changed, by field of the account, and
     `foreign` are the rights that it added or removed. `held` says why nothing of the account changes, "" if
-    the rules decide. If it is set, the values of the last run count.
+    the rules decide. If it is set, the values of the last run count. `cases` are the open cases that hold the
+    account: they are to be decided, and neither time nor a change by hand helps.
     """
 
     account: Account
@@ -120,6 +122,7 @@ class Question:
     drift: Mapping[str, Drift] = field(default_factory=dict)
     foreign: frozenset[Right] = frozenset()
     held: str = ""
+    cases: tuple[Case, ...] = ()
 
     @property
     def as_of(self) -> date:

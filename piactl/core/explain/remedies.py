@@ -13,6 +13,7 @@ from piactl.core.model.overrides import OverrideKind, running
 from piactl.core.model.periods import Period, holding
 from piactl.core.model.policy import Position, Service
 from piactl.core.rules.posts import Post
+from piactl.core.rules.reasons import left_by_position
 from piactl.core.text import condition
 
 _AUTHOR = Author("an administrator", "...")
@@ -23,8 +24,16 @@ YesDays = Callable[[Question], list[Period]]
 """Returns the days on which the answer is yes."""
 
 
+def case_remedies(question: Question) -> Iterable[Remedy]:
+    """The remedy to decide the cases that hold the account."""
+    for case in question.cases:
+        yield Remedy(f"an administrator or HR decides case {case.id}", f"piactl match show {case.id}")
+
+
 def wait_remedy(day: date | None, question: Question) -> Iterable[Remedy]:
     """The remedy to wait, if the date alone reverses the answer later."""
+    if question.cases:
+        return
     if day is not None and day > question.as_of:
         yield Remedy(f"wait until {day}", day=day)
 
@@ -58,19 +67,36 @@ def end_exception_remedy(
 
 
 def reopen_remedy(question: Question, yes_days: YesDays) -> Iterable[Remedy]:
-    """The remedy for an account without current assignment: undo a closure by hand, or renew the last one."""
+    """The remedy for an account without current assignment: undo a closure by hand, or renew the last one. A
+    person whom a position keeps away, like a retired one, comes back by HR."""
     from piactl.core.edits.accounts import reopen  # loaded only for closed accounts
 
+    if question.cases:
+        return ()
     if any(
         override.kind is OverrideKind.CLOSE
         for override in running(question.account.overrides, question.as_of)
     ):
         text, act, until = "the closure by hand taken back", reopen(_AUTHOR), ""
+    elif left_by_position(question.career, question.as_of):
+        return (Remedy("a later assignment in the HR data, if the person comes back"),)
     else:
         text, act = "an assignment on the day: renew the last one", reopen(_AUTHOR, _until(question))
         until = f" --until {_until(question)}"
     return _effective_remedy(
         question, act, text, f"account reopen {{}}{until}{question.as_of_option}", yes_days, yes=True
+    )
+
+
+def close_remedy(question: Question, yes_days: YesDays) -> Iterable[Remedy]:
+    """The remedy to close the account by hand from the day on."""
+    from piactl.core.edits.accounts import close  # loaded only for open accounts
+
+    first, last = question.as_of, _until(question)
+    days = f"--from {first} --until {last}{question.as_of_option}"
+    text = f"a closure by hand, from {first} to {last}"
+    return _effective_remedy(
+        question, close(_AUTHOR, first, last), text, f"account close {{}} {days}", yes_days, yes=False
     )
 
 

@@ -6,9 +6,27 @@ from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 
 from piactl.core.credentials.credentials import Credentials
-from piactl.core.explain.question import Answer, Cause, CauseEffect, Question, Rule, absence, next_day, span
-from piactl.core.explain.remedies import wait_remedy
-from piactl.core.explain.why_state import absent_lock, drift_note, state_ground, state_span
+from piactl.core.explain.question import (
+    Answer,
+    Cause,
+    CauseEffect,
+    Question,
+    Remedy,
+    Rule,
+    absence,
+    next_day,
+    span,
+)
+from piactl.core.explain.remedies import case_remedies, wait_remedy
+from piactl.core.explain.why_state import (
+    absent_lock,
+    case_notes,
+    drift_note,
+    merged,
+    merged_remedy,
+    state_ground,
+    state_span,
+)
 from piactl.core.model.account import NO_DEVICE, State
 from piactl.core.model.periods import OPEN, Period, civil, difference, holding
 from piactl.core.model.person import Assignment
@@ -16,7 +34,7 @@ from piactl.core.plan.drift import drift_words
 from piactl.core.rules.career import Career
 from piactl.core.rules.lifecycle import BEGINNING
 from piactl.core.rules.posts import Post
-from piactl.core.rules.reasons import assignment_text
+from piactl.core.rules.reasons import assignment_text, left_by_position
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
 
@@ -145,8 +163,16 @@ def login_answer(question: Question, around: LoginContext) -> Answer:
         assignment=assignment,
         notes=tuple(_notes(question, around)),
         causes=causes,
-        remedies=() if yes else tuple(wait_remedy(next_day(until), question)),
+        remedies=() if yes else tuple(_remedies(question, until)),
     )
+
+
+def _remedies(question: Question, until: date | None) -> Iterator[Remedy]:
+    into = merged(question)
+    if into:
+        yield merged_remedy(into)
+    yield from case_remedies(question)
+    yield from wait_remedy(next_day(until), question)
 
 
 def login_days(question: Question) -> list[Period]:
@@ -278,6 +304,10 @@ def _by_state(question: Question) -> Iterator[Cause]:
     since, until = state_span(question)
     from_when = f" since {since}" if since else ""
     reopen = f'piactl account reopen {question.account.uid} --until DATE --reason "..."'
+    if question.cases:
+        reopen = f"piactl match show {question.cases[0].id}"
+    elif left_by_position(question.career, question.as_of):
+        reopen = ""
     if question.state is State.ARCHIVED:
         yield Cause("archived", CauseEffect.REFUSED, f"archived{from_when}: {text}")
     elif question.state is State.ANTICIPATED:
@@ -334,6 +364,7 @@ def _is_waited_for(question: Question, post: Post, name: str, uai: str) -> bool:
 
 
 def _notes(question: Question, around: LoginContext) -> Iterator[str]:
+    yield from case_notes(question)
     if question.drift:
         yield drift_note(question)
     device = around.credentials.device

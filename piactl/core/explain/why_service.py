@@ -17,6 +17,7 @@ from piactl.core.explain.question import (
 )
 from piactl.core.explain.remedies import (
     ASSIGNED,
+    case_remedies,
     current_denial,
     exceptions_on,
     gain_remedies,
@@ -24,7 +25,7 @@ from piactl.core.explain.remedies import (
     posts_with,
     wait_remedy,
 )
-from piactl.core.explain.why_state import state_ground
+from piactl.core.explain.why_state import case_notes, merged, merged_remedy, state_ground
 from piactl.core.model.account import Right, State
 from piactl.core.model.overrides import override_text, running
 from piactl.core.model.periods import civil, holding
@@ -67,12 +68,15 @@ def right_answer(question: Question, service: Service, uai: str) -> Answer:
         ground if question.held else (_given if yes else _refused)(question, service, uai)
     )
     since, until = span(periods, question.number) if yes else absence(periods, question.number)
-    remedies: tuple[Remedy, ...] = ()
-    if not question.held:
+    remedies: tuple[Remedy, ...] = () if yes else (*case_remedies(question),)
+    into = merged(question)
+    if into:
+        remedies = (merged_remedy(into),)
+    elif not question.held:
         changes = (
             lose_remedies(question, service, uai) if yes else gain_remedies(question, service, uai, until)
         )
-        remedies = (*wait_remedy(next_day(until), question), *changes)
+        remedies = (*remedies, *wait_remedy(next_day(until), question), *changes)
     return Answer(
         subject=service.name,
         uai=uai,
@@ -184,12 +188,14 @@ def _refused(question: Question, service: Service, uai: str) -> Ground:
 
 def _not_in_grace(question: Question, service: Service, uai: str) -> Ground:
     _, rules, assignment = state_ground(question)
+    ending = question.career.ending_before(question.as_of)
+    left = f"; position {ending.position} from {civil(ending.day)}" if ending else ""
     last = question.career.segment_on(question.as_of).first - 1
     if holding(question.bare.rights.get((service.name, uai), []), last):
         text = f"it ended on {civil(last)} with the last assignment, and does not last through the grace"
     else:
         text = f"it was not held on the last day with an assignment, {civil(last)}"
-    return text, (_rule(service), *rules), assignment
+    return text + left, (_rule(service), *rules), assignment
 
 
 def _without(question: Question, service: Service, uai: str) -> Ground:
@@ -217,6 +223,7 @@ def _without(question: Question, service: Service, uai: str) -> Ground:
 
 
 def _notes(question: Question, service: Service, uai: str) -> Iterator[str]:
+    yield from case_notes(question)
     for exception in question.account.exceptions:
         matches = exception.service == service.name and exception.uai in ("", uai)
         if matches and exception.end >= question.as_of:

@@ -6,9 +6,16 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from piactl.core.explain.question import Answer, Question, Remedy, Rule, next_day, span
-from piactl.core.explain.remedies import reopen_remedy, unlock_remedy, wait_remedy
-from piactl.core.model.account import State
+from piactl.core.explain.remedies import (
+    case_remedies,
+    close_remedy,
+    reopen_remedy,
+    unlock_remedy,
+    wait_remedy,
+)
+from piactl.core.model.account import State, merged_into
 from piactl.core.model.overrides import HAND_ENDED, OverrideKind, next_end, override_text, running
+from piactl.core.model.periods import Period, union
 from piactl.core.model.person import Assignment
 from piactl.core.plan.drift import changed_words
 from piactl.core.rules.career import outlook
@@ -55,6 +62,9 @@ def state_ground(question: Question) -> tuple[str, tuple[Rule, ...], Assignment 
     """The reason as a sentence, the rules behind it (the deciding one first), and the assignment."""
     if question.held:
         return question.held, (), None
+    into = merged(question)
+    if into:
+        return f"merged into {into}; only the uid is left of it, and stays reserved", (), None
     if question.account.state is State.ARCHIVED:
         return "personal data are erased; the uid and the addresses stay reserved for this person", (), None
     closed = [p for p in running(question.account.overrides, question.as_of) if p.kind is OverrideKind.CLOSE]
@@ -67,6 +77,16 @@ def state_ground(question: Question) -> tuple[str, tuple[Rule, ...], Assignment 
     if closed and question.state not in (State.ACTIVE, State.ON_LEAVE):
         text = f"{override_text(closed[0])}; {text}"
     return text, tuple(_rules(question)), assignment
+
+
+def merged(question: Question) -> str | None:
+    """The account into which this one was merged."""
+    account = question.account
+    return merged_into(account, question.rules.keys) if account.merged else None
+
+
+def merged_remedy(into: str) -> Remedy:
+    return Remedy(f"the account of this person is {into}", f"piactl why {into}")
 
 
 def _rules(question: Question) -> Iterator[Rule]:
@@ -97,6 +117,7 @@ def _grace_place(question: Question, last: Post) -> tuple[str, int]:
 
 
 def _notes(question: Question) -> Iterator[str]:
+    yield from case_notes(question)
     if question.drift:
         yield drift_note(question)
     lock = question.desired.lock
@@ -123,6 +144,11 @@ def absent_lock(question: Question) -> Assignment | None:
     return next((row for row in rows if row.locks_until is not None and day <= row.locks_until), None)
 
 
+def case_notes(question: Question) -> Iterator[str]:
+    """The open cases that hold the account."""
+    yield from (case.hold_text for case in question.cases)
+
+
 def drift_note(question: Question) -> str:
     return f"{changed_words(question.drift.values())}: piactl drift show {question.account.uid}"
 
@@ -144,9 +170,16 @@ def _coming(question: Question) -> Iterator[tuple[date, str]]:
 
 
 def _remedies(question: Question) -> Iterator[Remedy]:
+    yield from case_remedies(question)
     if question.held:
         return
+    into = merged(question)
+    if into:
+        yield merged_remedy(into)
+        return
     if question.account.state is State.ARCHIVED:
+        if question.cases:
+            return
         command = (
             "piactl account create --matricule M --family-name N --given-name N --uai UAI "
             '--function CODE --until DATE --sponsor ACCOUNT --reason "..."'
@@ -166,8 +199,9 @@ def _remedies(question: Question) -> Iterator[Remedy]:
 def _closing(question: Question) -> Iterator[Remedy]:
     if question.state is State.ON_LEAVE:
         yield Remedy("a position in the HR data that keeps all rights")
-    elif question.changeable:
-        command = (
-            f'piactl account close {question.account.uid} --until DATE{question.as_of_option} --reason "..."'
-        )
-        yield Remedy("a closure by hand", command)
+    else:
+        yield from close_remedy(question, _open_days)
+
+
+def _open_days(question: Question) -> list[Period]:
+    return union(period for state in OPEN_STATES for period in question.state_days(state))

@@ -153,12 +153,13 @@ def next_end(overrides: Iterable[Override], as_of: date) -> date | None:
 
 def override_words(override: Override) -> str:
     """The effect of an override and its last day."""
+    if override.kind is OverrideKind.CLOSE:
+        return f"closed by hand from {override.day} to {override.until} inclusive"
     post = f"{override.function} at {override.uai} from {override.start}"
     names = override.value or "none", override.was or "none"
     effect = {
         OverrideKind.ADD: f"{post} was added",
         OverrideKind.END: f"{post} ends on {override.day}",
-        OverrideKind.CLOSE: f"closed from {override.day}",
         OverrideKind.NAME: f"the usage name is {names[0]} instead of {names[1]}",
         OverrideKind.KEEP: f"{override.value} stays as another program changed it",
     }[override.kind]

@@ -38,10 +38,10 @@ from piactl.core.rules.matching import NAMES, same_name
 from piactl.core.rules.reasons import (
     exception_text,
     grant_reason,
+    lock_stays,
     revoke_reason,
     state_line,
     state_reason,
-    with_lock,
 )
 from piactl.core.text import counted, iso
 
@@ -327,8 +327,13 @@ class _Maker:
             before["matricules"], after["matricules"] = [*current.matricules], [*account.matricules]
         if set(current.assignments) != set(account.assignments):
             common = set(current.assignments) & set(account.assignments)
-            before["assignments"] = [with_lock(a) for a in current.assignments if a not in common]
-            after["assignments"] = [with_lock(a) for a in account.assignments if a not in common]
+            policy = self.rules.policy
+            before["assignments"] = [
+                post_text(a, policy) + lock_stays(a) for a in current.assignments if a not in common
+            ]
+            after["assignments"] = [
+                post_text(a, policy) + lock_stays(a) for a in account.assignments if a not in common
+            ]
         for name, text in (("overrides", override_words), ("exceptions", exception_text)):
             olds, news = getattr(current, name), getattr(account, name)
             if set(olds) != set(news):
@@ -357,6 +362,8 @@ class _Maker:
                 if old != new and self._written(name):
                     before[name], after[name] = old, new
             reason = "the rules give other values"
+            if "ends" in after:  # the post of the day is another
+                reason, place = self.reason, self.place
             if after.keys() == {"unique_id", "next_due"}:  # it was due only for that
                 del before["next_due"], after["next_due"]
             if after.keys() == {"unique_id"}:

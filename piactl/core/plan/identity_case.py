@@ -161,6 +161,21 @@ class Case:
         whose = " and ".join(f"{other} ({', '.join(words)})" for other, words in self.evidence.items())
         return f"case {self.id}: {who} {rest} {whose}: piactl match show {self.id}"
 
+    @property
+    def hold_text(self) -> str:
+        """The case as the reason why an account stays as it is."""
+        return f"held until an administrator or HR decides {self.why}"
+
+
+def cases_of_accounts(cases: Iterable[Case]) -> dict[str, tuple[Case, ...]]:
+    """By uid the open cases for which an account stays as it is: those that hold it, and those about its own
+    matricule."""
+    of_accounts: dict[str, tuple[Case, ...]] = {}
+    for case in cases:
+        for uid in (case.accounts if case.gates else case.held_accounts) if case.open else ():
+            of_accounts[uid] = (*of_accounts.get(uid, ()), case)
+    return of_accounts
+
 
 def case_counts(cases: Iterable[Case], settings: MatchingSettings, as_of: date) -> dict[str, int]:
     """The numbers of cases: all that are open, those whose newcomer starts soon, those that are overdue, and

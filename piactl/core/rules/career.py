@@ -6,7 +6,7 @@ From it follow the status of the account on one day, and the events that a chang
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import date, timedelta
 
 from piactl.core.model.account import Lock, Right, ServiceException, State, right_text
@@ -15,7 +15,7 @@ from piactl.core.model.periods import OPEN, Period, civil, difference, holding, 
 from piactl.core.model.person import Assignment, Register
 from piactl.core.model.policy import Policy
 from piactl.core.rules.lifecycle import BEGINNING, Segment, lock_periods, login_periods, state_segments
-from piactl.core.rules.posts import Post, endings_of, posts_of
+from piactl.core.rules.posts import Ending, Post, endings_of, posts_of
 from piactl.core.rules.service_rights_over_time import rights_of, with_exceptions
 from piactl.dataclass import dataclass
 
@@ -25,8 +25,8 @@ _MOST_KEPT = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Career:
-    """Posts, states, locks by position, login and rights over time. Built by `career`. `next_changes` keeps
-    the answers of `next_change`."""
+    """Posts, endings, states, locks by position, login and rights over time. Built by `career`.
+    `next_changes` keeps the answers of `next_change`."""
 
     posts: tuple[Post, ...]
     segments: tuple[Segment, ...]
@@ -34,6 +34,7 @@ class Career:
     login: tuple[Period, ...]
     rights: dict[Right, list[Period]]
     open_before: int
+    endings: tuple[Ending, ...] = ()
     next_changes: dict[date, date | None] = field(default_factory=dict, repr=False, compare=False)
 
     def segment_on(self, day: date) -> Segment:
@@ -71,6 +72,13 @@ class Career:
             number = day.toordinal()
             return [post for post in self.posts if number < post.first <= number + self.open_before]
         return self.posts_on(day)
+
+    def ending_before(self, day: date) -> Ending | None:
+        """The position in the HR data that ended all posts before the day, if the last of them had begun."""
+        number = day.toordinal()
+        begun = max((post.first for post in self.posts if post.first <= number), default=0)
+        past = [e for e in self.endings if e.assignment is not None and begun < e.day <= number]
+        return past[-1] if past else None
 
     def profiles_on(self, day: date) -> tuple[str, ...]:
         return tuple(sorted({post.profile for post in self.posts_behind(day) if post.profile}))
@@ -158,6 +166,7 @@ def _of_one(assignment: Assignment, policy: Policy, register: Register) -> Caree
         login=career.login,
         rights={(service, place and uai): periods for (service, place), periods in career.rights.items()},
         open_before=career.open_before,
+        endings=tuple(replace(ending, assignment=assignment) for ending in career.endings),
         next_changes=career.next_changes,
     )
 
@@ -184,6 +193,7 @@ def _career(
         login=tuple(login_periods(posts, segments, locked)),
         rights=rights,
         open_before=policy.open_before,
+        endings=tuple(endings),
     )
 
 

@@ -199,6 +199,30 @@ def compared(person: Named, known: Named, born: bool | None) -> tuple[str, ...]:
     return (birth, *(f"{'same' if agrees else 'another'} {name}" for name, agrees in names))
 
 
+BIRTH_DATE, NUMEN_WORD, NAME = "birth-date", "numen", "name"
+"""What is compared of two people before their accounts are merged."""
+
+
+def accounts_compared(one: Account, other: Account) -> dict[str, bool | None]:
+    """Whether two accounts have the same birth date, NUMEN and name; None for what cannot be compared. Birth
+    dates are compared by the digests of the identities, which hold the names too: of people of other names
+    they say nothing."""
+    names = family_agrees(one, other) and given_agrees(one, other)
+    identity = _same_digest(one.identity_digest, other.identity_digest)
+    at_birth = same_name(one.family_name, other.family_name) and (
+        _first(one.given_name) == _first(other.given_name)
+    )
+    birth = identity if identity or at_birth else None
+    return {BIRTH_DATE: birth, NUMEN_WORD: _same_digest(one.numen_digest, other.numen_digest), NAME: names}
+
+
+def _same_digest(one: str | None, other: str | None) -> bool | None:
+    """Whether two digests without a salt are of one value; None if one is missing or under another key."""
+    if one is None or other is None or digest_key_id(one) != digest_key_id(other):
+        return None
+    return one == other
+
+
 # An unknown matricule.
 
 

@@ -46,11 +46,14 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """Ends all assignments on the day before: retirement, death, striking off, or a closure by hand."""
+    """Ends all assignments on the day before: retirement, death, striking off, or a closure by hand.
+    `assignment` is the row of HR and `position` the name of its position, None and "" for a closure."""
 
     day: int
     grace: int
     lock: bool
+    assignment: Assignment | None = None
+    position: str = ""
 
 
 def endings_of(
@@ -65,7 +68,8 @@ def endings_of(
         position = policy.position(assignment.position)
         if position is not None and position.ends:
             grace = policy.grace_days(assignment, register)
-            result.append(Ending(assignment.start.toordinal(), grace, position.lock))
+            day = assignment.start.toordinal()
+            result.append(Ending(day, grace, position.lock, assignment, position.name))
     # of two on one day (a retirement and a death) the one with the shorter grace wins
     return sorted(result, key=lambda ending: (ending.day, -ending.grace))
 

@@ -24,9 +24,24 @@ def assignment_text(assignment: Assignment) -> str:
     return f"{assignment.function} at {assignment.uai} from {assignment.start.isoformat()}{end}"
 
 
-def with_lock(assignment: Assignment) -> str:
-    """The same, and whether an absence has left a lock of it."""
-    return assignment_text(assignment) + (", its lock stays" if assignment.locks_until else "")
+def post_text(assignment: Assignment, policy: Policy) -> str:
+    """An assignment as `assignment_text` has it; one whose position takes something away by what that does:
+    `leaves on 2026-09-01 by position retraite as ENS at 0800009A`."""
+    position = policy.position(assignment.position)
+    if position is None or not (position.ends or position.lock or not position.keeps_all):
+        return assignment_text(assignment)
+    end = f" to {assignment.end}" if assignment.end else ""
+    post = f"{assignment.function} at {assignment.uai}"
+    if position.ends:
+        return f"leaves on {assignment.start} by position {position.name} as {post}"
+    if position.lock:
+        return f"locked from {assignment.start}{end} by position {position.name} as {post}"
+    return f"on leave from {assignment.start}{end} by position {position.name} as {post}"
+
+
+def lock_stays(assignment: Assignment) -> str:
+    """What to add to the text of an assignment if an absence has left a lock of it."""
+    return ", its lock stays" if assignment.locks_until else ""
 
 
 def exception_text(exception: ServiceException) -> str:
@@ -56,19 +71,28 @@ def state_reason(career: Career, as_of: date) -> tuple[str, Assignment | None]:
     if state is State.ON_LEAVE:
         post = posts[0]
         return f"position {post.position.name}: {assignment_text(post.assignment)}", post.assignment
-    last = last_post(career, as_of)
+    last, ending = last_post(career, as_of), career.ending_before(as_of)
+    left = f"; position {ending.position} from {_day(ending.day)}" if ending else ""
     if last is None:
-        return "no assignment is left: the start was cancelled or moved", None
-    ended = _day(last.last)
+        why = "" if left else ": the start was cancelled or moved"
+        return f"no assignment is left{why}{left}", ending.assignment if ending else None
+    row = ending.assignment if ending else last.assignment
+    text, ended = assignment_text(last.assignment), _day(last.last)
+    if not last.position.keeps_all:
+        text = f"position {last.position.name}: {text}"
     if state is State.GRACE:
         until = _day(career.segment_on(as_of).last)
-        return f"{assignment_text(last.assignment)} ended on {ended}; grace until {until}", last.assignment
+        return f"{text} ended on {ended}; grace until {until}{left}", row
     graces = [s.last for s in career.segments if s.state is State.GRACE and s.last < as_of.toordinal()]
     grace = max((g for g in graces if g >= last.last), default=last.last)
-    return (
-        f"the last assignment, {assignment_text(last.assignment)}, ended on {ended},"
-        f" its grace on {_day(grace)}"
-    ), last.assignment
+    return f"the last assignment, {text}, ended on {ended}, its grace on {_day(grace)}{left}", row
+
+
+def left_by_position(career: Career, as_of: date) -> bool:
+    """Whether a position keeps a person without a post away: one that ended all posts (a retirement), or that
+    locked the last one."""
+    last = last_post(career, as_of)
+    return career.ending_before(as_of) is not None or (last is not None and last.position.lock)
 
 
 def state_line(

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import date
 from enum import StrEnum
 from typing import Any, Protocol
 
 from piactl.core.edits import ActRefused
+from piactl.core.model.account import Account
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Refusal
 from piactl.core.text import counted
@@ -54,7 +55,8 @@ class PreparedAccount:
     If `write` is None without an error, nothing has to change. `outlook` is what follows on later days.
     `then` are the writes of entries below the account that follow, in order, once `write` was made; `note` is
     a sentence for the person who asked, once it is done; `notice` is the message to the owner. `undo` is what
-    an undo takes back, if that is not the `write`.
+    an undo takes back, if that is not the `write`. `people` are the accounts before the change, for a preview
+    to name their owners.
     """
 
     name: str
@@ -67,6 +69,7 @@ class PreparedAccount:
     note: str = ""
     notice: OwnerNotice | None = None
     undo: tuple[AccountWrite, ...] = ()
+    people: tuple[Account, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,13 @@ class Batch:
     @property
     def writes(self) -> list[AccountWrite]:
         return [account.write for account in self.accounts if account.write is not None]
+
+    @property
+    def changed(self) -> int:
+        """The number of accounts that it changes."""
+        return len(
+            {row.uid for account in self.accounts if account.write for row in (account.write, *account.then)}
+        )
 
 
 @dataclass(slots=True)
@@ -178,7 +188,8 @@ def prepare_each(
             if first is not None:
                 raise ActRefused(f"{name}: names the same account as {first} ({uid}); {once}")
             first_names[uid] = name
-            accounts.append(prepare(name, entry))
+            prepared = prepare(name, entry)
+            accounts.append(replace(prepared, people=prepared.people or (entry.account,)))
         except PiactlError as error:
             accounts.append(PreparedAccount(name, uid, error=error))
     return tuple(accounts)

@@ -10,13 +10,14 @@ from typing import Any
 from piactl.core.edits import ActRefused, Altered, Author
 from piactl.core.edits.values_after_merge_or_split import without_joined
 from piactl.core.model.account import Account, masked_mail, merged_into
+from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import Kind
 from piactl.core.plan.identity_case import Case, CaseAnswer, Decision
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import Doubt, name_text, with_matricule
-from piactl.core.rules.reasons import assignment_text
+from piactl.core.rules.reasons import post_text
 from piactl.directory.port import Reader, Writer
 from piactl.directory.store.accounts import Unreadable, account_write, read_accounts_named
 from piactl.directory.store.case_records import case_record, read_case
@@ -61,15 +62,16 @@ def case_facts(case: Case, settings: Settings, as_of: date) -> dict[str, Any]:
 
 def case_view(case: Case, store: AccountStore, settings: Settings, as_of: date) -> dict[str, Any]:
     """A case with what HR states beside each account and newcomer; private addresses are masked."""
-    sides = [_side(case.matricule, name_text(case.person), case.person, "", ())]
+    policy = store.policy
+    sides = [_side(case.matricule, name_text(case.person), case.person, "", (), policy)]
     for entry in read_accounts_named(store.reader, store.directory, store.encoding, list(case.accounts)):
         if not isinstance(entry, Unreadable):
             account, words = entry.account, case.evidence.get(entry.account.uid, ())
             name = "" if account.matricule is None else name_text(account)
-            sides.append(_side(account.uid, name, account, account.state.value, words))
+            sides.append(_side(account.uid, name, account, account.state.value, words, policy))
     for person in case.newcomers:
         words = case.evidence.get(person.matricule, ())
-        sides.append(_side(person.matricule, name_text(person), person, "no account yet", words))
+        sides.append(_side(person.matricule, name_text(person), person, "no account yet", words, policy))
     facts = case_facts(case, settings, as_of)
     answers = _answers(case)
     return {
@@ -81,14 +83,16 @@ def case_view(case: Case, store: AccountStore, settings: Settings, as_of: date) 
     }
 
 
-def _side(who: str, name: str, person: Any, state: str, words: Iterable[str]) -> dict[str, Any]:
+def _side(
+    who: str, name: str, person: Any, state: str, words: Iterable[str], policy: Policy
+) -> dict[str, Any]:
     return {
         "who": who,
         "name": name,
         "civilite": person.civilite,
         "private_mail": masked_mail(person.private_mail),
         "state": state,
-        "assignments": [assignment_text(a) for a in person.assignments],
+        "assignments": [post_text(a, policy) for a in person.assignments],
         "evidence": list(words),
     }
 
@@ -209,7 +213,8 @@ def prepare_join(store: AccountStore, id_: str, decision: Decision) -> Batch:
     row = AccountWrite(decision.one, (Kind.UPDATE.value,), f"case {id_}: {decision.reason}", write)
     note = "the next night with the feed brings the posts of the matricule"
     then = (_decision_row(store, case, data, decision, decision.one),)
-    return Batch((PreparedAccount(id_, decision.one, (), row, then=then, note=note),))
+    people = (entry.account,)
+    return Batch((PreparedAccount(id_, decision.one, (), row, then=then, note=note, people=people),))
 
 
 def _decision_row(store: AccountStore, case: Case, data: bytes, decision: Decision, uid: str) -> AccountWrite:

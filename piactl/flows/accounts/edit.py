@@ -170,8 +170,11 @@ def intended(
     over = next_end(taking, rules.as_of)
     if over is not None:
         # what HR has applies again then, and gives other events
-        ahead = [*(event for event in ahead if event[0] < over), (over, HAND_ENDED)]
-    return PreparedAccount(name, uid, changes.changes, row, tuple(ahead))
+        _, then = career_and_status(desired.account, rules.policy, rules.register, over)
+        after = [(over, HAND_ENDED), (over, f"state {then.state.value}")]
+        ahead = [*(event for event in ahead if event[0] < over), *after]
+    person = entry.account if entry is not None else desired.account
+    return PreparedAccount(name, uid, changes.changes, row, tuple(ahead), people=(person,))
 
 
 def _addressed(store: AccountStore, desired: Desired, rules: Rules) -> Desired:

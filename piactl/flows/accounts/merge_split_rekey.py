@@ -9,7 +9,7 @@ alone.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from piactl.core.edits import ActRefused, Altered, Author, values_after_merge_or_split
@@ -22,7 +22,14 @@ from piactl.core.plan.diff import home_establishments
 from piactl.core.plan.identity_case import Case, CaseAnswer, Decision, stated
 from piactl.core.plan.plan import Basis, Plan
 from piactl.core.rules.desired import Rules, Subject, desired_account
-from piactl.core.rules.matching import SAME_IDENTITY, Doubt
+from piactl.core.rules.matching import (
+    BIRTH_DATE,
+    NAME,
+    NUMEN_WORD,
+    SAME_IDENTITY,
+    Doubt,
+    accounts_compared,
+)
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
 from piactl.directory.store.accounts import (
@@ -62,9 +69,10 @@ def prepare_merge(
     author: Author,
     *,
     protected: bool,
+    despite: Collection[str],
 ) -> Batch:
     """The merge of the account `name` into another. Raises ActRefused; without `protected` also for protected
-    accounts."""
+    accounts, and for two people who differ in more than `despite` names."""
     source, into = find_entry(store, name), find_entry(store, into_name)
     if source.dn == into.dn:
         raise ActRefused(f"{name} and {into_name} are the same account, {into.account.uid}")
@@ -81,8 +89,11 @@ def prepare_merge(
             )
     if source.drift is not None and is_held(source):
         raise ActRefused(lost_words(source, source.drift.unknown))
+    compared = accounts_compared(source.account, into.account)
+    refuse_different(source.account, into.account, compared, despite)
     rows, taking = _rows(store, rules, source, into, author)
-    going = _going(source.account, into.account, rules, author)
+    differ = [_compared_words(name, same=False) for name, same in compared.items() if same is False]
+    going = _going(source.account, into.account, rules, author, differ)
     changes = (going, *taking.changes)
     undo = _undone(store, source, rules, into.account, author)
     merge = PreparedAccount(
@@ -92,10 +103,35 @@ def prepare_merge(
         write=rows[0],
         outlook=taking.outlook,
         then=tuple(rows[1:]),
-        note=f"it is merged into {into.account.uid}, which has its addresses; its password and devices end",
+        note=f"{_all_words(compared)}\n"
+        f"it is merged into {into.account.uid}, which has its addresses; its password and devices end",
+        people=(source.account, into.account),
         undo=(undo, *filter(None, [taking.write])),
     )
     return guarded(store, rules, (merge,))
+
+
+def refuse_different(
+    source: Account, into: Account, compared: Mapping[str, bool | None], despite: Collection[str]
+) -> None:
+    """Raises ActRefused for two people who differ in more than `despite` names."""
+    differ = [name for name, same in compared.items() if same is False]
+    if {*differ} <= {*despite}:
+        return
+    words = " ".join(f"--despite {name}" for name in differ)
+    raise ActRefused(
+        f"{source.uid} and {into.uid} may be two people: {_all_words(compared)}\n"
+        f"If HR says that they are one person, add {words}"
+    )
+
+
+def _all_words(compared: Mapping[str, bool | None]) -> str:
+    return ", ".join(_compared_words(name, same=same) for name, same in compared.items())
+
+
+def _compared_words(name: str, *, same: bool | None) -> str:
+    what = {BIRTH_DATE: "birth dates", NUMEN_WORD: "NUMENs", NAME: "names"}[name]
+    return f"their {what} {({True: 'agree', False: 'differ', None: 'cannot be compared'})[same]}"
 
 
 def merge_plan(batch: Batch, store: AccountStore, rules: Rules) -> ReadyPlan:
@@ -183,14 +219,15 @@ def _buried(store: AccountStore, rules: Rules, source: Entry) -> EntryWrite | No
     )
 
 
-def _going(source: Account, into: Account, rules: Rules, author: Author) -> Change:
+def _going(source: Account, into: Account, rules: Rules, author: Author, differ: Sequence[str]) -> Change:
+    although = f" although {', '.join(differ)}" if differ else ""
     return Change(
         kind=Kind.DEACTIVATE,
         uid=source.uid,
         matricule=source.matricule,
         before={"state": source.state.value, "address": source.address},
         after={"state": State.ARCHIVED.value, "address": None, "merged_into": into.uid},
-        reason=f"merged into {into.uid} ({author.note})",
+        reason=f"merged into {into.uid}{although} ({author.note})",
         effective=rules.as_of,
         establishments=home_establishments(source, rules.as_of),
         profiles=source.profiles,
@@ -304,6 +341,7 @@ def prepare_split(
         then=tuple(rows[1:]),
         note=note,
         undo=tuple(ends[-1:]),
+        people=(account,),
     )
     return guarded(store, rules, (split,))
 

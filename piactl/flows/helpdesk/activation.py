@@ -43,7 +43,7 @@ from piactl.errors import ConfigurationInvalid, PiactlError, UsageError
 from piactl.flows.accounts.batch import AccountOutcome, Batch, PreparedAccount, prepare_each
 from piactl.flows.helpdesk.identity_check_and_operator_limits import OperationGuard, shown_time
 from piactl.flows.plan.ready_plan import AccountWrite
-from piactl.flows.queries.accounts import AccountStore, career_and_status
+from piactl.flows.queries.accounts import AccountStore, career_and_status, held_by_cases
 from piactl.private_files import create_private, write_private
 from piactl.report.table import rendered
 
@@ -118,7 +118,7 @@ class ActivationDelivery:
         self, store: AccountStore, name: str, entry: Entry, reason: str, now: datetime, identity: str
     ) -> PreparedAccount:
         account, rules = entry.account, self.rules
-        status = refuse_activation(account, rules, identity)
+        status = refuse_activation(store, account, rules, identity)
         if self.first_only:
             _refuse_chosen(store, entry, self.settings)
         opens = status.login_from if status.login_from and status.login_from > rules.as_of else None
@@ -230,13 +230,18 @@ def _with_device(account: Account, encoding: Encoding) -> str:
     return ", followed by a one-time code of the device as before"
 
 
-def refuse_activation(account: Account, rules: Rules, identity: str) -> AccountStatus:
+def refuse_activation(store: AccountStore, account: Account, rules: Rules, identity: str) -> AccountStatus:
     """The status of an account that may have an activation password. Raises ActRefused for an account that it
     would not open, or that `identity` may not change."""
+
+    def instead() -> str:
+        return "\n".join(held_by_cases(store, uid)) or f"See: piactl why {uid} login"
+
     uid, as_of = account.uid, rules.as_of
     _, status = career_and_status(account, rules.policy, rules.register, as_of)
     if account.state is State.ARCHIVED:
-        raise ActRefused(f"{uid}: the account is archived; nobody can log in with it any more")
+        why = "\n".join(["", *held_by_cases(store, uid)])
+        raise ActRefused(f"{uid}: the account is archived; nobody can log in with it any more{why}")
     if account.protected and identity != IdentityName.ADMINISTRATOR:
         raise ActRefused(
             f"{uid}: the account is protected: only an administrator gives it an activation password: add "
@@ -252,15 +257,14 @@ def refuse_activation(account: Account, rules: Rules, identity: str) -> AccountS
         )
     if status.locked:
         raise ActRefused(
-            f"{uid}: locked by its position in HR; an activation password would not open it.\n"
-            f"See: piactl why {uid} login"
+            f"{uid}: locked by its position in HR; an activation password would not open it.\n{instead()}"
         )
     closed = status.login_until is not None and status.login_until < as_of
     if status.state is State.DEACTIVATED or closed:
         since = f" since {status.state_from}" if status.state_from else ""
         raise ActRefused(
             f"{uid}: {status.state.value}{since}, and nobody may log in; an activation password would "
-            f"not open it.\nSee: piactl why {uid} login"
+            f"not open it.\n{instead()}"
         )
     return status
 

@@ -87,7 +87,7 @@ def proof_needed(
     """The answers that a person must give. Raises NotFound, and ActRefused for an account that gets no
     activation password, or that has nothing to compare an answer with."""
     entry = find_entry(store, name)
-    refuse_activation(entry.account, rules, identity)
+    refuse_activation(store, entry.account, rules, identity)
     refuse_unprovable(entry.account, holdoff_days, rules.as_of, '--without-check --reason "..."')
     return ProofNeeded(entry, entry.account.device not in ("", NO_DEVICE))
 

@@ -205,7 +205,7 @@ class Requests:
         def prepared(name: str, entry: Entry) -> PreparedAccount:
             uid, device, changed = entry.account.uid, "", ""
             if kind == PASSWORD:
-                refuse_activation(entry.account, rules, identity)
+                refuse_activation(store, entry.account, rules, identity)
                 changed = _changed(store, entry, settings)
             else:
                 device = _replacing(find_holder(store, uid, identity))

@@ -22,7 +22,7 @@ from piactl.directory.store.password_state_and_activation import (
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.helpdesk.identity_check_and_operator_limits import shown_time
 from piactl.flows.plan.ready_plan import AccountWrite
-from piactl.flows.queries.accounts import AccountStore, career_and_status
+from piactl.flows.queries.accounts import AccountStore, career_and_status, held_by_cases
 
 
 def prepare_unblocking(
@@ -78,7 +78,7 @@ def _prepared(
     blocked, _ = credentials.blocked_until(now)
     policy = _policy(credentials, passwords, protected=account.protected)
     write = unblock_write(store.reader, entry.dn, ends=ends, policy=policy)
-    note = _note(rules, credentials, entry, blocked=blocked, ends=ends)
+    note = _note(store, rules, credentials, entry, blocked=blocked, ends=ends)
     if policy:
         note += "; from now on wrong passwords do not block it"
     if write is None:
@@ -114,7 +114,13 @@ def activation_end(
 
 
 def _note(
-    rules: Rules, credentials: Credentials, entry: Entry, *, blocked: bool, ends: datetime | None
+    store: AccountStore,
+    rules: Rules,
+    credentials: Credentials,
+    entry: Entry,
+    *,
+    blocked: bool,
+    ends: datetime | None,
 ) -> str:
     """The blocks and other obstacles, in words for the operator."""
     uid = entry.account.uid
@@ -127,6 +133,7 @@ def _note(
     first, last = status.login_from or rules.as_of, status.login_until or rules.as_of
     if status.locked or not first <= rules.as_of <= last:
         note += f"; but something else keeps it closed: piactl why {uid} login"
+        note = "\n".join([note, *held_by_cases(store, uid)])
     elif not blocked:
         note += f"; if the login does not work: piactl why {uid} login"
     return note

@@ -34,7 +34,7 @@ from piactl.core.rules.address_allocation import all_named
 from piactl.core.rules.confirmation import contradicted
 from piactl.core.rules.desired import MATRICULE, Desired, Rules, local_of
 from piactl.core.rules.matching import Births, birth_digests
-from piactl.core.rules.reasons import assignment_text
+from piactl.core.rules.reasons import post_text
 from piactl.core.text import counted
 from piactl.directory.store.accounts import (
     Entry,
@@ -464,7 +464,7 @@ class _JointEvaluation(Evaluation):
             account = by_uid[current.uid].account if current.uid in by_uid else current
             for override, row, beyond in contradicted(account, rules.policy, rules.register, rules.as_of):
                 words = override_words(override) + (", beyond the last day of HR" if beyond else "")
-                why = f"HR has {assignment_text(row)} [{row.origin}]"
+                why = f"HR has {post_text(row, rules.policy)} [{row.origin}]"
                 yield Contradiction(account.matricule, account.uid, words, why)
 
     def _cases(self, merged: MergedFeeds) -> dict[str, Case]:

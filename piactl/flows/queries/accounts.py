@@ -33,6 +33,7 @@ from piactl.errors import NotFound, PiactlError
 from piactl.flows.drift import decided, device_drift, drift_list, drift_row, is_held
 
 if TYPE_CHECKING:
+    from piactl.core.plan.identity_case import Case
     from piactl.core.plan.run_state import Memory
 
 View = Mapping[str, Any]
@@ -100,6 +101,19 @@ class AccountStore:
         """What other programs changed on these accounts, and the devices that they added below any account,
         or `below` this DN, by uid."""
         return self.drift(entries, self.devices(below))
+
+    @cached_property
+    def cases(self) -> Mapping[str, tuple[Case, ...]]:
+        """The open cases that hold accounts, by uid."""
+        # loaded here: only questions about accounts need them
+        from piactl.core.plan.identity_case import cases_of_accounts
+        from piactl.directory.store.case_records import read_cases
+
+        return cases_of_accounts(read_cases(self.reader, self.directory.state, self.unreadable))
+
+    def cases_of(self, uid: str) -> tuple[Case, ...]:
+        """The open cases that hold an account."""
+        return self.cases.get(uid, ())
 
     def drift_of(self, entry: Entry) -> list[Drift]:
         """What other programs changed on an account, with the devices that they added below it."""
@@ -228,6 +242,27 @@ def person_facts(account: Account, register: Register, day: date) -> dict[str, A
     }
 
 
+def person_row(account: Account, policy: Policy, day: date) -> dict[str, Any]:
+    """The person of an account as previews name them: `post` is what they do on the day, else what they will
+    do or did last."""
+    rows = overridden(account.assignments, account.overrides, day)
+    posts = [a for a in rows if not policy.ends_all(a)]
+    today = [a for a in posts if a.covers(day)]
+    ahead = [a for a in posts if a.start > day]
+    words = [f"{a.function} at {a.uai}" for a in today]
+    if not today and ahead:
+        soonest = min(ahead, key=lambda a: a.start)
+        words = [f"{soonest.function} at {soonest.uai} from {soonest.start}"]
+    elif not today and posts:
+        last = max(posts, key=lambda a: (a.end or a.start, a.start))
+        words = [f"{last.function} at {last.uai} until {last.end}"]
+    return {
+        "uid": account.uid,
+        "display_name": account.display_name or None,
+        "post": " and ".join(dict.fromkeys(words)) or None,
+    }
+
+
 def private_mail(account: Account, holdoff_days: int, day: date, say: Callable[[str], None]) -> str | None:
     """The private address, None if there is none. One that changed within `holdoff_days` before the day is
     left out, and `say` reports it."""
@@ -275,8 +310,30 @@ def account_views(
     for entry in entries:
         held = is_held(entry)
         view = _view(entry.account, store, register, otp_schema=otp_schema, held=held)
+        view["cases"] = case_rows(store.cases_of(entry.account.uid))
         view["held"], view["drift"] = held, drift_rows(drift.get(entry.account.uid, ()))
         yield view
+
+
+def held_by_cases(store: AccountStore, uid: str) -> list[str]:
+    """A line for each open case that holds an account."""
+    return [case.hold_text for case in store.cases_of(uid)]
+
+
+def case_rows(cases: Iterable[Case]) -> list[dict[str, Any]]:
+    """The open cases that hold an account, as documents have them."""
+    return [
+        {
+            "case": case.id,
+            "doubt": case.doubt.value,
+            "source": case.source,
+            "matricule": case.matricule,
+            "since": case.since.isoformat(),
+            "text": case.hold_text,
+            "command": f"piactl match show {case.id}",
+        }
+        for case in cases
+    ]
 
 
 def drift_rows(drifts: Iterable[Drift]) -> list[dict[str, Any]]:

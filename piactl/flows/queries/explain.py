@@ -12,16 +12,16 @@ from piactl.core.explain.question import Answer, Question, Rule
 from piactl.core.explain.why_service import right_answers
 from piactl.core.explain.why_state import state_answer
 from piactl.core.model.account import Right, State
-from piactl.core.model.policy import Service
+from piactl.core.model.policy import Policy, Service
 from piactl.core.model.settings import Settings
 from piactl.core.rules.desired import Rules
-from piactl.core.rules.reasons import assignment_text
+from piactl.core.rules.reasons import post_text
 from piactl.core.text import iso
 from piactl.directory.port import RawEntry
 from piactl.directory.store.accounts import Entry, as_found
 from piactl.directory.store.records import Record
 from piactl.flows.drift import is_held, lost_words
-from piactl.flows.queries.accounts import AccountStore, career_and_status, find_entry
+from piactl.flows.queries.accounts import AccountStore, career_and_status, case_rows, find_entry
 
 if TYPE_CHECKING:
     from piactl.core.plan.plan import Plan
@@ -132,6 +132,7 @@ def _question(store: AccountStore, entry: Entry, rules: Rules, now: datetime, se
         changeable=rules.as_of == today or settings.any_date,
         as_of_option="" if rules.as_of == today else f" --as-of {rules.as_of}",
         found=encoding.rights(RawEntry(entry.dn, entry.values)),
+        cases=store.cases_of(account.uid),
     )
     drifts = store.drift_of(entry)
     if not drifts:
@@ -165,11 +166,12 @@ def _view(question: Question, answers: Sequence[Answer], settings: Settings) -> 
         "display_name": question.account.display_name or None,
         "as_of": question.as_of.isoformat(),
         "policy_file": settings.policy_file,
-        "answers": [_answer(answer) for answer in answers],
+        "cases": case_rows(question.cases),
+        "answers": [_answer(answer, question.rules.policy) for answer in answers],
     }
 
 
-def _answer(answer: Answer) -> dict[str, Any]:
+def _answer(answer: Answer, policy: Policy) -> dict[str, Any]:
     return {
         "subject": answer.subject,
         "uai": answer.uai or None,
@@ -180,7 +182,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
         "until": iso(answer.until),
         "reason": answer.reason,
         "rules": [_rule(rule) for rule in answer.rules],
-        "assignment": _assignment(answer),
+        "assignment": _assignment(answer, policy),
         "notes": list(answer.notes),
         "coming": [{"day": day.isoformat(), "what": text} for day, text in answer.coming],
         "causes": [
@@ -204,12 +206,12 @@ def _rule(rule: Rule) -> dict[str, Any]:
     return {"key": rule.key, "line": rule.line or None}
 
 
-def _assignment(answer: Answer) -> dict[str, Any] | None:
+def _assignment(answer: Answer, policy: Policy) -> dict[str, Any] | None:
     row = answer.assignment
     if row is None:
         return None
     return {
-        "text": assignment_text(row),
+        "text": post_text(row, policy),
         "uai": row.uai,
         "function": row.function,
         "start": row.start.isoformat(),

@@ -174,6 +174,7 @@ class Listing(Generic[T]):
         self._drifted, self._of_people = drifted, of_people
         self._encoding = store.encoding.fitted_to(store.reader)
         self._devices: dict[str, list[Drift]] = {}
+        _ = store.cases  # read before there are further processes
         for device in store.devices():
             self._devices.setdefault(device.uid, []).append(device)
 
