@@ -39,6 +39,7 @@ from piactl.core.rules.reasons import (
     exception_text,
     grant_reason,
     lock_stays,
+    post_text,
     revoke_reason,
     state_line,
     state_reason,

@@ -164,15 +164,17 @@ class Case:
     @property
     def hold_text(self) -> str:
         """The case as the reason why an account stays as it is."""
+        if self.waits_for_hr:
+            return f"held until HR corrects its row, {self.why}"
         return f"held until an administrator or HR decides {self.why}"
 
 
 def cases_of_accounts(cases: Iterable[Case]) -> dict[str, tuple[Case, ...]]:
-    """By uid the open cases for which an account stays as it is: those that hold it, and those about its own
-    matricule."""
+    """By uid the cases for which an account stays as it is: those that hold it, and those about its own
+    matricule. They are open, or wait for HR to correct a row."""
     of_accounts: dict[str, tuple[Case, ...]] = {}
     for case in cases:
-        for uid in (case.accounts if case.gates else case.held_accounts) if case.open else ():
+        for uid in (case.accounts if case.gates else case.held_accounts) if case.listed else ():
             of_accounts[uid] = (*of_accounts.get(uid, ()), case)
     return of_accounts
 
