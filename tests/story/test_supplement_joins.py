@@ -229,6 +229,27 @@ def test_a_number_that_was_taken_back_can_be_given_back(make_academy) -> None:
     assert "siecle" in services(academy, 3)
 
 
+def test_a_number_that_is_nobodys_stays_so(make_academy) -> None:
+    """Taken off the one account, it may join the other of the same identity; taken off that, neither."""
+    academy = make_academy(after=wrongly_joined)
+    words = ("account", "split", UID, "--matricule", "aaf:500", *WHY, "--as-of", date(2))
+    assert academy.run(*words).code == 0
+    other = ({"matricule": "1002", "uai": MILLEVOYE},)
+    night(academy, 3, others=other)
+    [case] = academy.run("match", "list", "-o", "json").json
+    different = academy.run("match", "different", case["case"], "--reason", "deux", "--as-of", date(3))
+    assert different.code == 0, different.err
+    night(academy, 4, others=other)
+    for day in (5, 6):
+        night(academy, day, replace(NAMESAKE, id="500"), others=other)
+    assert matricules(academy, 6, f"{UID}1") == ["1002", "aaf:500"]
+    words = ("account", "split", f"{UID}1", "--matricule", "aaf:500", *WHY, "--as-of", date(6))
+    assert academy.run(*words).code == 0
+    for day in (7, 8):
+        night(academy, day, replace(NAMESAKE, id="500"), others=other)
+    assert matricules(academy, 8) + matricules(academy, 8, f"{UID}1") == ["1001", "1002"]
+
+
 def test_the_only_matricule_cannot_be_taken_off(make_academy) -> None:
     academy = make_academy(after=wrongly_joined)
     refused = academy.run("account", "split", UID, "--matricule", "aaf:999", *WHY)

@@ -41,9 +41,9 @@ from piactl.directory.store.accounts import (
     with_base,
 )
 from piactl.directory.store.base_digest import BASE
-from piactl.directory.store.case_records import case_record
+from piactl.directory.store.case_records import case_record, read_case
 from piactl.directory.store.devices import device_deletions
-from piactl.directory.store.records import DATA, Places, record_write
+from piactl.directory.store.records import DATA, Places, parsed, record_write
 from piactl.directory.store.state_records import read_last
 from piactl.errors import PiactlError, UsageError
 from piactl.feed.value_checks import check_matricule
@@ -367,8 +367,13 @@ def _without_number(
         decision=Decision(CaseAnswer.DIFFERENT, author.by, author.reason, rules.as_of),
     )
     place = Places(store.directory.state).case(case.id)
-    before = store.reader.read(place, [DATA])
-    record = record_write(place, (before.first(DATA) or b"") if before else None, case_record(case))
+    entry_before = store.reader.read(place, [DATA])
+    data = (entry_before.first(DATA) or b"") if entry_before else None
+    before = parsed(place, data, read_case) if data else None
+    if before is not None and before.answered(CaseAnswer.DIFFERENT):  # nor is it the number of these
+        accounts = tuple(sorted({*before.accounts, uid}))
+        case = replace(case, accounts=accounts, evidence={**before.evidence, **case.evidence})
+    record = record_write(place, data, case_record(case))
     rows = [AccountWrite(uid, (Kind.UPDATE.value,), author.reason, write) for write in [record] if write]
     note = (
         f"no account is made of matricule {matricule}, and it does not join {uid} again by itself\n"
