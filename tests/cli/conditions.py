@@ -117,7 +117,7 @@ MOVE = ("--to", MICHELIS, "--until", UNTIL)
 NEWCOMER = case_id(Doubt.SAME_PERSON, "", "2001")
 HERE = {
     "2026-10-31": UNTIL, "2026-12-31": LATER, "2026-09-01..2026-09-30": PERIOD, "1f0c9a3e": NEWCOMER,
-    "claire.dubreuil1": IDA, "rh.csv": "{feed}", "plan.json": "{folder}/p.json", "feeds": "{folder}",
+    "claire.martin": IDA, "rh.csv": "{feed}", "plan.json": "{folder}/p.json", "feeds": "{folder}",
     "policy.yaml": "{folder}/draft.yaml", "draft.yaml": "{folder}/draft.yaml",
     "policy-cases.yaml": "{folder}/policy-cases.yaml", "numen.txt": "-",
     **dict.fromkeys(
@@ -392,8 +392,10 @@ CASES: dict[str, Case] = {
         asks=True,
     ),
     "account merge": Case(
-        ("account", "merge", "ida.roy", CLAIRE, *WHY),
+        ("account", "merge", "ida.roy", CLAIRE, "--despite", "name", *WHY),
         wrong=(
+            (("account", "merge", "ida.roy", CLAIRE, *WHY), "", 1, "add --despite name"),
+            (("account", "merge", "ida.roy", CLAIRE, "--despite", "\x1b", *WHY), "", 2, "is expected"),
             (("account", "merge", "nobody.here", CLAIRE, *WHY), "", 9, NOBODY),
             (("account", "merge", CLAIRE, "nobody.here", *WHY), "", 9, NOBODY),
             (("account", "merge", CLAIRE, "1001", *WHY), "", 1, "the same account"),
@@ -404,7 +406,7 @@ CASES: dict[str, Case] = {
     ),
     "account split": Case(
         ("account", "split", CLAIRE, "--matricule", "1999", *WHY),
-        before=((("account", "merge", "ida.roy", CLAIRE, *WHY), ""),),
+        before=((("account", "merge", "ida.roy", CLAIRE, "--despite", "name", *WHY), ""),),
         wrong=(
             (("account", "split", "nobody.here", "--matricule", "1", *WHY), "", 9, NOBODY),
             (("account", "split", CLAIRE, "--matricule", "2001", *WHY), "", 1, "it has 1001"),

@@ -141,7 +141,9 @@ def test_a_second_activation_password_replaces_the_first(staff: Academy) -> None
 
 
 def test_an_activation_password_is_shown_once_on_a_terminal(staff: Academy) -> None:
-    code, screen = at_terminal(staff, "password", "activate", CLAIRE, answers={"Change 1 account?": "y"})
+    code, screen = at_terminal(
+        staff, "password", "activate", CLAIRE, answers={"Change 1 account: Claire Dubreuil": "y"}
+    )
     assert code == 0, screen
     (shown,) = CODE.findall(screen)
     assert "Claire Dubreuil" in screen
@@ -151,7 +153,9 @@ def test_an_activation_password_is_shown_once_on_a_terminal(staff: Academy) -> N
 
 def test_no_activation_password_is_set_without_a_yes(staff: Academy) -> None:
     with staff.nothing_written():
-        code, screen = at_terminal(staff, "password", "activate", CLAIRE, answers={"Change 1 account?": "n"})
+        code, screen = at_terminal(
+            staff, "password", "activate", CLAIRE, answers={"Change 1 account: Claire Dubreuil": "n"}
+        )
     assert (code, CODE.findall(screen)) == (12, [])
     assert "nothing was changed" in screen
 

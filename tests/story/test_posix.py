@@ -173,9 +173,8 @@ def test_adoption_and_merge_leave_a_person_one_number(academy: Academy) -> None:
     academy.twice("2026-09-05", feed)
     of_hugo = number(academy, "hcaron")
     assert of_hugo in range(70000, 70010)
-    ran = academy.run(
-        "account", "merge", "cdubreuil", "hcaron", "--reason", "x", "--as-of", "2026-09-05", "-y"
-    )
+    names = ("cdubreuil", "hcaron", "--despite", "name")
+    ran = academy.run("account", "merge", *names, "--reason", "x", "--as-of", "2026-09-05", "-y")
     assert ran.code == 0, ran.err
     assert number(academy, "hcaron") == of_hugo
     assert "posixAccount" not in academy.values("cdubreuil", "objectClass")

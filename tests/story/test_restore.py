@@ -263,7 +263,7 @@ def test_a_part_of_the_directory_restored_alone_is_noticed(make: Callable[[], Ac
             ["assignment", "end", "claire.dubreuil", "--uai", THUILLIER, "--on", TUESDAY, *until, *for_one],
             ["password", "activate", "ida.rollin", "--yes", "--out", academy.folder / "codes.csv"],
             ["account", "rekey", "ida.rollin", "--from", "1999", "--to", "2999", "--yes", *for_one],
-            ["account", "merge", "noel.carpentier", "ida.rollin", "--yes", *for_one],
+            ["account", "merge", "noel.carpentier", "ida.rollin", "--despite", "name", "--yes", *for_one],
             ["runs", "rewind", "--to", SUNDAY, "--reason", "trial"],
         ):
             ran = academy.run(*words)

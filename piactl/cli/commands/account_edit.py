@@ -278,7 +278,7 @@ def merge(
     If the policy asks for two people (`approvals`), write the plan with --out, let another person approve
     it, then apply it with `apply FILE`.
 
-    Example: piactl account merge claire.dubreuil1 claire.dubreuil --reason "one person"
+    Example: piactl account merge claire.martin claire.dubreuil --despite name --reason "one person"
     """
     from piactl.core.rules.matching import BIRTH_DATE, NAME, NUMEN_WORD
 

@@ -203,7 +203,8 @@ def gain_remedies(question: Question, service: Service, uai: str, until: date | 
     denial = current_denial(question, service, uai)
     if denial is not None:
         yield from end_exception_remedy(question, service, denial.uai, "denial", yes_days, yes=True)
-    if uai or not service.per_establishment:
+    locked = question.career.locked_on(question.as_of)
+    if (uai or not service.per_establishment) and not locked:
         yield from grant_remedy(question, service, uai, until, yes_days)
     if question.state in (State.GRACE, State.DEACTIVATED, State.ANTICIPATED):
         yield from reopen_remedy(question, yes_days)
