@@ -24,6 +24,7 @@ from piactl.sandbox import SandboxStatus, start_sandbox, stop_sandbox
 from piactl.sandbox.server import recall
 from piactl.sandbox.slapd_configuration_and_folder import ACCOUNTS, STATE, identity_dn
 
+from .examples import SEARCH
 from .remembered import (
     copy_prepared,
     kept_folder,
@@ -39,7 +40,7 @@ time.tzset()
 
 # the time of one example depends on the load of the machine; the examples are the same, except with --all
 settings.register_profile("piactl", deadline=None, derandomize=True)
-settings.register_profile("search", deadline=None)
+settings.register_profile(SEARCH, deadline=None)
 settings.load_profile("piactl")
 
 
@@ -81,6 +82,8 @@ def pytest_collection_finish() -> None:
     # some million objects stay: no garbage collection needs to look at them again
     gc.collect()
     gc.freeze()
+    # few others are in cycles, and looking for these takes up to an eighth of the time
+    gc.set_threshold(50_000)
 
 
 @dataclass(frozen=True)

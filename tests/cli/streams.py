@@ -6,16 +6,18 @@ need a process of their own (environment, locale) spawn one.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
 import pkgutil
+import select
 import subprocess
 import sys
-import time
 import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -48,26 +50,50 @@ class Forks:
         names one."""
         from tests.story.academy import Ran
 
-        files = [str(academy.folder / f"stream{number}") for number in (1, 2)]
+        how = (stdin, stdout, stderr)
+        return Ran(
+            *self.ended(
+                words, academy.sandbox.config, academy.folder, how=how, user=user, system=str(system or "")
+            )
+        )
+
+    def ended(
+        self,
+        words: Sequence[str],
+        config: Path,
+        folder: Path,
+        *,
+        how: tuple[str, str, str] = ("", "", ""),
+        user: int | None = None,
+        system: str = "",
+        program: str = "",
+        seconds: float = 30,
+    ) -> tuple[int, str, str]:
+        """The exit code (negative: the signal that killed it) and the output of a command, which ends within
+        `seconds`; its streams are files in `folder` meanwhile. With `program` this source text is run instead
+        of piactl, and takes the words."""
+        files = [str(folder / f"stream{number}") for number in (1, 2)]
         asked = {
             "words": words,
-            "config": str(academy.sandbox.config),
-            "how": (stdin, stdout, stderr),
+            "config": str(config),
+            "how": how,
             "files": files,
             "user": user,
-            "system": str(system or ""),
+            "system": system,
+            "program": program,
+            "seconds": seconds,
         }
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(asked) + "\n")
         self.process.stdin.flush()
         code = json.loads(self.process.stdout.readline())
-        assert code is not None, f"no end: {words}"
+        assert code is not None, f"no end within {seconds:.0f} s: {words}"
         out, err = (Path(file).read_text("utf-8") if Path(file).exists() else "" for file in files)
         for file in files:
             Path(file).unlink(missing_ok=True)
         assert "Traceback" not in out + err, err
-        return Ran(code, out, err)
+        return code, out, err
 
 
 @contextmanager
@@ -81,6 +107,14 @@ def forking(path: str = str(TOP), /, **environment: str) -> Iterator[Forks]:
         assert process.stdin is not None
         process.stdin.close()
         process.wait(30)
+
+
+@cache
+def shared_forks() -> Forks:
+    """One such process for all tests of this process."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(forking())
 
 
 def forking_for_others(**environment: str) -> AbstractContextManager[Forks]:
@@ -120,7 +154,7 @@ def _serve() -> None:
             questions.close()
             answers.close()
             _child(json.loads(line))
-        print(json.dumps(_ended(child, 30)), file=answers, flush=True)
+        print(json.dumps(_ended(child, json.loads(line)["seconds"])), file=answers, flush=True)
 
 
 def _warm(config: Path) -> None:
@@ -147,15 +181,13 @@ def _load_library() -> None:
 
 def _ended(child: int, seconds: float) -> int | None:
     """The exit code of a child; None if it had to be killed."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.001)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    return None
+    descriptor = os.pidfd_open(child)
+    has_ended = select.select([descriptor], [], [], seconds)[0]
+    os.close(descriptor)
+    if not has_ended:
+        os.kill(child, 9)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status) if has_ended else None
 
 
 def _child(asked: dict[str, Any]) -> NoReturn:
@@ -180,7 +212,10 @@ def _child(asked: dict[str, Any]) -> NoReturn:
             os.setgroups([])
             os.setgid(asked["user"])
             os.setuid(asked["user"])
-        main()
+        if asked["program"]:
+            exec(asked["program"], {"__name__": "__main__"})
+        else:
+            main()
     except SystemExit as leave:
         code = leave.code if isinstance(leave.code, int) else 98
         try:

@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from piactl.config.schema_validation import _validator, accepts, schema
 from piactl.config.strict_yaml import parse_document
 from piactl.resources import schemas_folder
+from tests.examples import examples
 
 HERE = Path(__file__).parent
 DOCUMENTS: dict[str, Any] = {
     "policy": parse_document("f", (HERE / "full_policy.yaml").read_text("utf-8")).root.data(),
     "configuration": parse_document("f", (HERE / "full_configuration.yaml").read_text("utf-8")).root.data(),
 }
-BOUNDED = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+BOUNDED = settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 WORDS = st.sampled_from(
     ["", "all", "none", "person", "establishment", "keep", "0800009A", "08-20", "1D", "iprof", "a\n", "x y"]
 )

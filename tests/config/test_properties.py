@@ -20,6 +20,7 @@ from piactl.config.strict_yaml import Unclear, parse_document
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.errors import ConfigurationInvalid
+from tests.examples import examples
 
 HERE = Path(__file__).parent
 EXAMPLES = {
@@ -27,7 +28,7 @@ EXAMPLES = {
     read_settings: (HERE / "full_configuration.yaml").read_text("utf-8"),
 }
 BOUNDED = settings(
-    max_examples=150,
+    max_examples=examples(150),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -21,6 +21,7 @@ from piactl.directory.store.accounts import Entry, Unreadable, account_write, en
 from piactl.directory.store.attribute_map import Encoding
 from piactl.directory.store.base_digest import BASE
 from piactl.flows.plan.change_set import change_set
+from tests.examples import examples
 
 from .strategies import REGISTER, lives
 
@@ -128,7 +129,7 @@ IMPLIED = {"address", "other_mails", "identifiers", "aliases", "given_name", "fa
 """Fields that a creation, a rename or an end lists whether they change or not."""
 
 ORDINARY = settings(
-    max_examples=60,
+    max_examples=examples(60),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

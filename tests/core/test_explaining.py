@@ -23,12 +23,13 @@ from piactl.core.model.person import Assignment
 from piactl.core.model.policy import GraceRule, Policy, Position, Profile, Service, When
 from piactl.core.rules.desired import Rules, Subject, desired_account
 from piactl.flows.queries.accounts import career_and_status
+from tests.examples import examples
 
 from .strategies import REGISTER, UAIS, Life, lives
 from .test_oracle_rules import ORDINARY as USUAL
 
 KEYS = DigestKeys("k1", {"k1": b"x" * 32})
-ORDINARY = settings(USUAL, max_examples=100)
+ORDINARY = settings(USUAL, max_examples=examples(100))
 OPEN_STATES = (State.ACTIVE, State.ON_LEAVE, State.GRACE)
 
 

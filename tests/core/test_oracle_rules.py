@@ -16,12 +16,13 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from piactl.core.model.account import State
 from piactl.core.model.person import Assignment
 from piactl.core.rules.career import Career, career_of
+from tests.examples import examples
 
 from . import oracle
 from .strategies import REGISTER, Life, lives
 
 ORDINARY = settings(
-    max_examples=300,
+    max_examples=examples(300),
     deadline=None,
     phases=[Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -83,7 +84,7 @@ def test_rules_agree_on_many_lives(life: Life) -> None:
     agree(life)
 
 
-@settings(ORDINARY, max_examples=100)
+@settings(ORDINARY, max_examples=examples(100))
 @given(lives())
 def test_order_of_the_rows_does_not_matter(life: Life) -> None:
     forward = career_of(life.assignments, life.policy, REGISTER, closed_on=life.closed_on)

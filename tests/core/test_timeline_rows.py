@@ -15,6 +15,7 @@ from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy, Position, Profile, Service, When
 from piactl.core.rules.career import career_of
 from piactl.core.timeline_rows import Row, RowGroup, Shade, timeline_rows
+from tests.examples import examples
 
 from .strategies import REGISTER, Life, lives
 from .test_oracle_rules import ORDINARY
@@ -63,13 +64,13 @@ def check(life: Life, *exceptions: ServiceException) -> None:
         assert row.spans, row
 
 
-@settings(ORDINARY, max_examples=60)
+@settings(ORDINARY, max_examples=examples(60))
 @given(lives())
 def test_the_timeline_agrees_with_the_rules_on_every_day(life: Life) -> None:
     check(life)
 
 
-@settings(ORDINARY, max_examples=40)
+@settings(ORDINARY, max_examples=examples(40))
 @given(lives(), st.data())
 def test_the_timeline_with_an_exception_agrees_with_the_rules(life: Life, data: st.DataObject) -> None:
     names = st.sampled_from(sorted(life.policy.services)) | st.just("gone")

@@ -23,11 +23,14 @@ from .test_acl_matrix import (
     REFUSALS,
     SUPPORTS,
     Place,
-    arrange_all,
+    arranged,
     bound,
+    places_of,
     served,
     stamps,
 )
+
+__all__ = ["arranged"]  # a fixture
 
 SCHEMA = (schemas_folder() / "ldap" / "piactl.schema").read_text(encoding="utf-8")
 SYNTAXES = r"1\.3\.6\.1\.4\.1\.1466\.115\.121\.1\."
@@ -147,7 +150,7 @@ def tried(writers: Writers, values: list[Any]) -> list[tuple[str, Any, set[str]]
 
 
 @pytest.mark.parametrize("form", ["slapd.conf", "cn=config"])
-def test_who_may_write_hostile_values_into_each_attribute(sandbox: Any, form: str) -> None:
+def test_who_may_write_hostile_values_into_each_attribute(arranged: Any, form: str) -> None:
     rows = [
         (attribute, *row)
         for attribute, (syntax, _) in DEFINITIONS.items()
@@ -156,8 +159,8 @@ def test_who_may_write_hostile_values_into_each_attribute(sandbox: Any, form: st
     rows += [(name, *row) for name, (values, who) in SERVERS.items() for row in tried(Writers(who), values)]
     assert len(rows) > 100
     wrong = []
-    with served(sandbox, form) as server:
-        places = arrange_all(server)
+    with served(arranged, form) as server:
+        places = places_of(server)
         for who in EVERYBODY:
             before = stamps(server)
             may_write = False
@@ -174,12 +177,12 @@ def test_who_may_write_hostile_values_into_each_attribute(sandbox: Any, form: st
     assert wrong == []
 
 
-def test_single_valued_attributes_refuse_two_values(sandbox: Any) -> None:
+def test_single_valued_attributes_refuse_two_values(arranged: Any) -> None:
     """Not even those who may write the attribute can add one."""
-    places = arrange_all(sandbox)
+    places = places_of(arranged)
     single = [name for name, (_, single_valued) in DEFINITIONS.items() if single_valued and name in SINGLE]
     assert len(single) > 5
-    with bound(sandbox, "administrator", places["administrator"]) as administrator:
+    with bound(arranged, "administrator", places["administrator"]) as administrator:
         for name in single:
             values = SINGLE[name]
             with pytest.raises(LDAPOperationResult) as refused:

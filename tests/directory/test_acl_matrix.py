@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import subprocess
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from ldap3.core.exceptions import (
 )
 from ldap3.operation.search import search_operation
 
+from piactl.sandbox.server import find_software
 from tests.conftest import preparing
 from tests.directory.config_server import config_server
 from tests.directory.wire import SEARCH_DONE, body, operation
@@ -762,6 +764,14 @@ def _arranged() -> Path:
     return sandbox.folder
 
 
+@cache
+def _arranged_tree() -> str:
+    """The content of that sandbox as LDIF."""
+    slapcat = find_software().slapadd.with_name("slapcat")
+    command = [slapcat, "-f", _arranged() / "slapd" / "slapd.conf", "-b", "o=gouv,c=fr"]
+    return subprocess.run(command, capture_output=True, check=True, text=True).stdout
+
+
 @pytest.fixture
 def arranged(make_sandbox: Callable[..., Any]) -> Any:
     """A sandbox for one test, after `arrange_all`."""
@@ -794,14 +804,13 @@ def test_each_identity_writes_what_the_table_allows_and_no_more(arranged: Any, n
 
 @pytest.mark.parametrize("form", ["slapd.conf", "cn=config"])
 @pytest.mark.parametrize("name", LOCKS)
-def test_who_may_take_hand_over_and_release_the_run_lock(sandbox: Any, name: str, form: str) -> None:
+def test_who_may_take_hand_over_and_release_the_run_lock(arranged: Any, name: str, form: str) -> None:
     """A nightly identity takes the lock for itself, also from another one, and gives it to nobody else."""
     do, expected = LOCKS[name]
-    dn = f"cn=lock,{sandbox.state}"
-    with served(sandbox, form) as server:
-        places = arrange_all(server)
+    dn = f"cn=lock,{arranged.state}"
+    with served(arranged, form) as server:
         allowed = set()
-        for who, place in places.items():
+        for who, place in places_of(server).items():
             with server.root() as root:
                 with suppress(LDAPNoSuchObjectResult):
                     root.delete(dn)
@@ -819,21 +828,20 @@ def test_who_may_take_hand_over_and_release_the_run_lock(sandbox: Any, name: str
 
 @pytest.mark.parametrize("form", ["slapd.conf", "cn=config"])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_who_may_write_values_that_give_wrong_access(sandbox: Any, name: str, form: str) -> None:
+def test_who_may_write_values_that_give_wrong_access(arranged: Any, name: str, form: str) -> None:
     do, expected = HOSTILE[name]
-    with served(sandbox, form) as server:
-        arrange_all(server)
+    with served(arranged, form) as server:
         assert who_may(server, do, REFUSALS | {CONSTRAINT}) == expected
 
 
 @contextmanager
-def served(sandbox: Any, form: str) -> Iterator[Any]:
-    """The server with this form of the settings."""
+def served(arranged: Any, form: str) -> Iterator[Any]:
+    """The server with this form of the settings, after `arrange_all`."""
     if form == "slapd.conf":
-        yield sandbox
+        yield arranged
         return
-    with config_server(sandbox) as server:
-        yield sandbox.at(server.uri)
+    with config_server(arranged, tree=lambda _: _arranged_tree()) as server:
+        yield arranged.at(server.uri)
 
 
 def who_may(sandbox: Any, do: Do, refusals: Container[int] = REFUSALS) -> set[str]:
@@ -854,11 +862,9 @@ def who_may(sandbox: Any, do: Do, refusals: Container[int] = REFUSALS) -> set[st
 
 
 @pytest.mark.parametrize("form", ["slapd.conf", "cn=config"])
-def test_an_activation_password_cannot_replace_itself(sandbox: Any, form: str) -> None:
-    with served(sandbox, form) as server:
-        place = Place("desk", server.accounts, server.state)
-        with server.root() as root:
-            arrange(root, place)
+def test_an_activation_password_cannot_replace_itself(arranged: Any, form: str) -> None:
+    with served(arranged, form) as server:
+        place = places_of(server)["desk"]
         with server.connect("desk") as desk:
             WRITES["give out a password"][0](desk, place)
         with server.bind(place.account, FRESH) as owner:

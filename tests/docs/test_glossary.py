@@ -40,6 +40,7 @@ def _files() -> list[Path]:
 
 
 TEXTS = {path.relative_to(TOP): path.read_text(encoding="utf-8") for path in _files()}
+LOWER = {path: text.lower() for path, text in TEXTS.items()}
 
 
 EMPTY_NAMES = {"one", "found", "told", "kept", "what", "at", "said"}
@@ -85,14 +86,16 @@ def test_patterns_find_words() -> None:
 @pytest.mark.parametrize("word", _unused_words())
 def test_word_is_not_used(word: str) -> None:
     pattern = _pattern(word)
+    # the pattern is slow, and most files do not even have the letters
+    letters = re.split(r"[ *_-]", word.lower())[0]
+    places = [path for path, text in LOWER.items() if letters in text and pattern.search(TEXTS[path])]
     uses = [
         f"{path}:{number}: {line.strip()}"
-        for path, text in TEXTS.items()
-        if pattern.search(text)
-        for number, line in enumerate(text.splitlines(), start=1)
+        for path in places
+        for number, line in enumerate(TEXTS[path].splitlines(), start=1)
         if pattern.search(line)
     ]
-    assert not [path for path, text in TEXTS.items() if pattern.search(text)], uses
+    assert not places, uses
 
 
 def test_each_term_stands_once() -> None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+
+from tests.cli.streams import shared_forks
+
+from .academy import Academy
+
 _PROGRAM = """
 import os, signal, sys
 from piactl.cli.main import run
@@ -28,3 +34,9 @@ def killed_at_calls_of(*names: str) -> str:
     """The source of the program. Its first argument is the number of the call, counted over all functions in
     `names` (`write_ahead.Settlement`, `hooks.called`); the others are the words of the command."""
     return _PROGRAM.replace("{names}", repr(names))
+
+
+def killed_by(program: str, academy: Academy, *words: str) -> None:
+    """Runs such a program, which must be killed, in a process of its own."""
+    code, _, messages = shared_forks().ended(words, academy.sandbox.config, academy.folder, program=program)
+    assert code == -signal.SIGKILL, messages

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from threading import Timer
@@ -16,7 +15,7 @@ import pytest
 
 from .academy import Academy
 from .feeds import row
-from .killed import killed_at_calls_of
+from .killed import killed_at_calls_of, killed_by
 
 SCHEMA = Path(__file__).parents[2] / "schemas" / "json" / "events.schema.json"
 DAY = "2026-09-01"
@@ -93,11 +92,7 @@ def test_a_kill_loses_no_event(academy: Academy, number: int) -> None:
     rows = [row(matricule=str(n), prenom=f"P{'abcdef'[n]}ul", debut=DAY) for n in range(6)]
     feed = academy.feed(*rows, day=DAY)
     words = ("--config", str(academy.sandbox.config), "nightly", str(feed), "--as-of", DAY)
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLER, str(number), *words],
-        env=academy.environment(), capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert killed.returncode == -9, killed.stderr
+    killed_by(KILLER, academy, str(number), *words)
     before = events_of(academy)
     academy.night(DAY, feed)
     after = events_of(academy, *(("--since", before[-1]["id"]) if before else ()))

@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
 from .academy import Academy
 from .feeds import crowd, row
+from .killed import killed_at_calls_of, killed_by
 
 DAY = "2026-09-05"
-MANY = 600
+MANY = 120
 
 
 def killed(academy: Academy, *words: str | Path) -> None:
-    """kill -9 of a command that has made some accounts, but not all."""
-    journal = academy.sandbox.folder / "journal" / "piactl.jsonl"
-    before = lines(journal)
-    process = subprocess.Popen(
-        academy.words(*words),
-        env=academy.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    until = time.monotonic() + 60
-    while lines(journal) < before + 150:
-        assert process.poll() is None, "the run ended before it was killed"
-        assert time.monotonic() < until, "the run writes nothing"
-        time.sleep(0.001)
-    process.kill()
-    assert process.wait() == -signal.SIGKILL
-
-
-def lines(journal: Path) -> int:
-    return journal.read_bytes().count(b"\n") if journal.exists() else 0
+    """kill -9 of a command that has made a third of its writes."""
+    killer = killed_at_calls_of("write_ahead.Settlement")
+    killed_by(killer, academy, str(MANY // 3), "--config", str(academy.sandbox.config), *map(str, words))
 
 
 def test_a_first_load_that_was_killed_goes_on(academy: Academy) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import stat
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -17,7 +15,7 @@ import pytest
 
 from .academy import Academy
 from .feeds import row
-from .killed import killed_at_calls_of
+from .killed import killed_at_calls_of, killed_by
 
 DAY = "2026-09-01"
 WHY = ("--reason", "appel du proviseur", "--as-of", DAY, "-y")
@@ -138,11 +136,7 @@ def test_a_kill_anywhere_loses_nothing(academy: Academy, number: int) -> None:
     heard = hooked(academy, "cat >>{heard}")
     feed = academy.feed(*ROWS, day=DAY)
     words = ("--config", str(academy.sandbox.config), "nightly", str(feed), "--as-of", DAY)
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLER, str(number), *words],
-        env=academy.environment(), capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killed_by(KILLER, academy, str(number), *words)
     academy.night(DAY, feed)
     every = [json.loads(line) for line in academy.run("events", "-o", "ndjson").out.splitlines()]
     got = events(heard)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Any
 
 import ldap3
@@ -14,6 +12,7 @@ from tests.conftest import Sandbox
 
 from .academy import Academy
 from .feeds import MARESCHAL
+from .killed import killed_by
 from .phones import KNOWN, verified
 from .two_accounts import AS_OF, DAYS, LUC, WHY, aaf, both_feeds, doubled, epp, luc, merge, with_two_sources
 
@@ -75,9 +74,7 @@ def put_back(sandbox: Sandbox, saved: dict[str, Any], now: dict[str, Any]) -> No
 
 
 def killed(academy: Academy, moment: str, number: int, *words: str) -> None:
-    script = [sys.executable, "-c", KILLER, moment, str(number), *words]
-    done = subprocess.run(script, env=academy.environment(), capture_output=True, check=False, timeout=60)
-    assert done.returncode == -9, done.stderr
+    killed_by(KILLER, academy, moment, str(number), *words)
 
 
 def test_a_merge_that_is_killed_is_finished_by_the_next_night_or_command(two: Academy) -> None:

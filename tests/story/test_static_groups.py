@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from random import Random
 
 import ldap3
@@ -13,7 +10,7 @@ from piactl.sandbox.slapd_configuration_and_folder import GROUPS
 
 from .academy import Academy, prepared
 from .feeds import MARESCHAL, MICHELIS, THUILLIER, crowd
-from .killed import killed_at_calls_of
+from .killed import killed_at_calls_of, killed_by
 from .test_groups import CLAIRE, DAY, HUGO, NEXT, Answers, found, grouped, lives, said_by_accounts, short
 from .test_undo import fates, undo
 
@@ -123,9 +120,8 @@ def test_a_group_that_most_members_would_leave_needs_approval(static: Academy) -
     assert static.run("plan", "--as-of", LATER, "--out", plan).code == 0
     # if it is killed before the members are written, no new approval is needed
     apply = ("apply", str(plan), "--allow", "group=12", "--reason", "essai")
-    command = [sys.executable, "-c", killed_at_calls_of("executor.member_writes"), "1"]
-    killed = subprocess.run([*command, "--config", str(static.sandbox.config), *apply], capture_output=True)
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    killer = killed_at_calls_of("executor.member_writes")
+    killed_by(killer, static, "1", "--config", str(static.sandbox.config), *apply)
     assert len(members(static, STATIC)["service:iprof"]) == 13
     rest = static.night(LATER)
     assert "which was approved and interrupted: group=12" in rest.err

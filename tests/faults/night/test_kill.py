@@ -82,15 +82,15 @@ def survive(world: World, kill: str, seed: int, rounds: int) -> tuple[int, Count
 
 
 def test_a_night_killed_at_random_moments_is_completed_by_the_next(world: World) -> None:
-    fired, _ = survive(world, "time", seed=41, rounds=3)
-    assert fired >= 2
+    fired, _ = survive(world, "time", seed=41, rounds=2)
+    assert fired
     check_nothing_left_to_do(world)
 
 
 def test_a_night_killed_at_random_system_calls_is_completed_by_the_next(world: World) -> None:
     need_strace()
-    fired, _ = survive(world, "call", seed=43, rounds=3)
-    assert fired >= 2
+    fired, _ = survive(world, "call", seed=43, rounds=2)
+    assert fired
     check_nothing_left_to_do(world)
 
 

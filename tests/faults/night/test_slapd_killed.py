@@ -60,7 +60,7 @@ def kill_the_server(world: World, seed: int, rounds: int) -> Counter[str]:
 
 
 def test_a_night_whose_slapd_is_killed_loses_nothing_acknowledged(world: World) -> None:
-    ends = kill_the_server(world, seed=61, rounds=4)
+    ends = kill_the_server(world, seed=61, rounds=2)
     assert ends["too late"] <= 1
     check_nothing_left_to_do(world)
 
