@@ -43,11 +43,12 @@ def unlock(author: Author) -> Act:
 
     def act(account: Account, rules: Rules) -> Altered:
         rows = tuple(replace(row, locks_until=None) for row in account.assignments)
-        left = rows != account.assignments
+        ends = [row.locks_until for row in account.assignments if row.locks_until is not None]
+        left = any(end >= rules.as_of for end in ends)
         if account.lock is not None:
             stays = "; the lock of its position in HR stays until it is unlocked again" if left else ""
             return Altered(replace(account, lock=None), author.note + stays)
-        if account.locked and left:
+        if left:
             return Altered(replace(account, assignments=rows), author.note)
         if account.locked:
             raise ActRefused(
