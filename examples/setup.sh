@@ -66,7 +66,15 @@ _environment() {  # extras, "" or [dev]
     if ! "$base" -c 'import ensurepip, venv' 2>/dev/null; then
         _install python3-venv
     fi
+    if [ -L "$venv" ] || { [ -e "$venv" ] && [ ! -e "$venv/.piactl" ]; }; then
+        echo "$venv was not made by this script, so it is left as it is." >&2
+        echo "Move it away (mv $venv ${venv%/*}/venv-of-mine) or remove it, then start again." >&2
+        exit 1
+    fi
     rm -rf "$venv"
+    # before the rest, so that an environment that remains unfinished is made anew the next time
+    mkdir "$venv"
+    : > "$venv/.piactl"
     "$base" -m venv "$venv"
     echo "Installing piactl and what it needs into .venv" >&2
     # exactly the locked files, by their hashes

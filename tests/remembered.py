@@ -1,4 +1,4 @@
-"""What the tests make once and use many times: parsed configurations and prepared sandboxes.
+"""What the tests make once and use many times: parsed configurations, prepared sandboxes, an installation.
 
 A command reads its configuration in some 60 ms, and a sandbox is made in some 100 ms; the tests run some ten
 thousand commands on a thousand sandboxes.
@@ -7,10 +7,13 @@ thousand commands on a thousand sandboxes.
 from __future__ import annotations
 
 import atexit
+import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
 from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +97,38 @@ def prepared_sandbox(accesslog: bool) -> Path:
         text = text.replace(line, cheaper)
     settings.write_text(text, encoding="utf-8")
     return folder
+
+
+@cache
+def installation_for_every_user() -> Path:
+    """A folder for PYTHONPATH with piactl and the packages that it needs, which every user may read.
+
+    The checkout may be in a folder that only its owner may enter, such as the home of root.
+    """
+    top = Path(__file__).parents[1]
+    folder = kept_folder()
+    for name in ("piactl", "schemas", "examples"):
+        shutil.copytree(top / name, folder / name)
+    for name in re.findall(r"^([\w.-]+)==", (top / "requirements.lock").read_text("utf-8"), re.MULTILINE):
+        try:
+            files = distribution(name).files or ()
+        except PackageNotFoundError:
+            continue  # only for another system
+        for file in files:
+            if ".." not in file.parts:  # no program in bin/
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(Path(str(file.locate())), folder / file)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    open_parents(folder)
+    return folder
+
+
+def open_parents(path: Path) -> None:
+    """Lets every user enter the folders of the tests in which a path is."""
+    for parent in path.parents:
+        if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
+            parent.chmod(parent.stat().st_mode | 0o011)
 
 
 def kept_folder() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from types import MappingProxyType
 
@@ -32,66 +33,126 @@ def day_of_year(document: Document, node: Node, label: str) -> tuple[int, int]:
     return (month, day)
 
 
-def _floor(floor: int, share: float) -> Guard:
-    return Guard(Limit(floor, share, scales=True))
+def _floor(floor: int, share: float, per_establishment: Limit | None = None) -> Guard:
+    return Guard(Limit(floor, share, scales=True), per_establishment)
 
+
+_FEW, _SOME = Limit(5, 0.20), Limit(10, 0.40)
 
 DEFAULT_GUARDS: Mapping[str, Guard] = MappingProxyType(
     {
-        "deactivate": Guard(Limit(20, 0.01)),
-        "archive": Guard(Limit(20, 0.02)),
-        "revoke": Guard(Limit(30, 0.10)),
-        "suspend": Guard(Limit(20, 0.02)),
-        "lock": Guard(Limit(10, 0.005)),
-        "rename": Guard(Limit(20, 0.02)),
-        "create": Guard(Limit(30, 0.10)),
-        "adopt": Guard(Limit(500, 0.10)),
-        "group": Guard(Limit(10, 0.0)),
-        "update": Guard(Limit(50, 0.40)),
-        "grant": Guard(Limit(30, 0.25)),
-        "reopen": Guard(Limit(20, 0.04)),
-        "unlock": Guard(Limit(10, 0.005)),
-        "profile_growth": _floor(20, 0.25),
-        "service_growth": _floor(30, 0.25),
-        "other_establishment": _floor(15, 0.01),
-        "other_function": _floor(15, 0.01),
-        "other_details": _floor(40, 0.08),
-        "other_name": _floor(20, 0.02),
-        "held": _floor(25, 0.05),
-        "revoke_window": _floor(80, 0.20),
-        "suspend_window": _floor(40, 0.04),
-        "deactivate_window": _floor(60, 0.10),
-        "archive_window": _floor(60, 0.10),
-        "lock_window": _floor(15, 0.01),
         "drift": _floor(20, 0.02),
         "loosening": _floor(10, 0.005),
-        "identity": _floor(20, 0.02),
-        "password": _floor(30, 0.15),
-        "password_operator": _floor(50, 0.15),
-        "password_day": _floor(80, 0.20),
+        "identity": _floor(15, 0.01),
+        "create": _floor(20, 0.02),
+        "adopt": Guard(Limit(500, 0.10)),
+        "update": _floor(40, 0.05),
+        "rename": _floor(15, 0.005),
+        "grant": _floor(20, 0.03),
+        "revoke": _floor(20, 0.02),
+        "suspend": _floor(15, 0.01, _FEW),
+        "reopen": _floor(15, 0.01),
+        "deactivate": _floor(15, 0.01, _FEW),
+        "archive": _floor(15, 0.01, _FEW),
+        "lock": _floor(5, 0.001),
+        "unlock": Guard(Limit(10, 0.005)),
+        "group": Guard(Limit(10, 0.0)),
+        "profile_growth": _floor(20, 0.05),
+        "service_growth": _floor(20, 0.05),
+        "other_establishment": _floor(15, 0.01),
+        "other_function": _floor(15, 0.01),
+        "other_details": _floor(40, 0.06),
+        "other_name": _floor(15, 0.01),
+        "held": _floor(25, 0.05),
+        "revoke_window": _floor(50, 0.06),
+        "suspend_window": _floor(25, 0.03),
+        "deactivate_window": _floor(25, 0.03),
+        "archive_window": _floor(25, 0.03),
+        "lock_window": _floor(10, 0.003),
+        "password": _floor(20, 0.001),
+        "password_operator": _floor(30, 0.002),
+        "password_day": _floor(60, 0.01),
         "device": _floor(10, 0.001),
         "device_operator": _floor(15, 0.002),
         "device_day": _floor(30, 0.005),
     }
 )
-"""The guards of kinds that a policy does not name, all year; create, grant and update are wide enough for a
-rentrée. A policy can change them but not switch them off."""
+"""The guards outside periods of kinds that a policy does not name: those of examples/policy.yaml. A policy
+can change them but not switch them off."""
+
+DEFAULT_PERIODS = (
+    GuardPeriod(
+        "rentree",
+        (8, 20),
+        (9, 30),
+        {
+            "identity": _floor(20, 0.02),
+            "create": _floor(30, 0.15),
+            "update": _floor(50, 0.25),
+            "rename": _floor(20, 0.02),
+            "grant": _floor(30, 0.15),
+            "revoke": _floor(30, 0.06),
+            "suspend": _floor(20, 0.015, _SOME),
+            "reopen": _floor(20, 0.015),
+            "deactivate": _floor(20, 0.06, _SOME),
+            "archive": _floor(20, 0.06, _SOME),
+            "profile_growth": _floor(30, 0.15),
+            "service_growth": _floor(30, 0.15),
+            "revoke_window": _floor(80, 0.12),
+            "password": _floor(30, 0.15),
+            "password_operator": _floor(50, 0.15),
+            "password_day": _floor(80, 0.2),
+            "suspend_window": _floor(40, 0.03),
+            "deactivate_window": _floor(50, 0.12),
+            "archive_window": _floor(50, 0.12),
+        },
+    ),
+    GuardPeriod(
+        "fins_de_grace",
+        (10, 1),
+        (12, 31),
+        {
+            "deactivate": _floor(20, 0.06, _SOME),
+            "archive": _floor(20, 0.06, _SOME),
+            "revoke_window": _floor(60, 0.08),
+            "deactivate_window": _floor(50, 0.12),
+            "archive_window": _floor(50, 0.12),
+        },
+    ),
+)
+"""The periods of kinds that a policy does not name outside periods."""
 
 
 def read_guards(guards: Node) -> dict[str, Guard]:
     """The guards outside periods, by kind; the defaults apply to kinds that the policy does not name."""
-    return {**DEFAULT_GUARDS, **_guards(guards, DEFAULT_GUARDS)}
+    # a policy that names a kind has the scopes of that guard that it names
+    usual = {kind: Guard(guard.overall) for kind, guard in DEFAULT_GUARDS.items()}
+    return {**DEFAULT_GUARDS, **_guards(guards, usual)}
+
+
+def names_guards(guards: Node) -> bool:
+    """Whether the policy names a kind of guard, in a period or outside."""
+    periods = (node for _, node in guards.at("periods").entries())
+    return any(kind in GUARD_KINDS for node in (guards, *periods) for kind, _ in node.entries())
 
 
 def read_guard_periods(document: Document, guards: Node) -> tuple[GuardPeriod, ...]:
-    """The periods in file order. A limit that a period does not set is the one outside periods."""
+    """The default periods, then those of the policy in file order. A limit that a period does not set is the
+    one outside periods. A kind that the policy names outside periods, or in a period of that name, is in no
+    default period."""
     usual = read_guards(guards)
-    periods = []
+    periods, named = [], {"": {kind for kind, _ in guards.entries()}}
     for name, node in guards.at("periods").entries():
         first = day_of_year(document, node.at("from"), f"guards.periods.{name}.from")
         last = day_of_year(document, node.at("to"), f"guards.periods.{name}.to")
         periods.append(GuardPeriod(name, first, last, _guards(node, usual)))
-    return tuple(periods)
+        named[name] = {kind for kind, _ in node.entries()}
+    default = []
+    for period in DEFAULT_PERIODS:
+        replaced = named[""] | named.get(period.name, set())
+        rest = {kind: guard for kind, guard in period.guards.items() if kind not in replaced}
+        default += [replace(period, guards=rest)] if rest else []
+    return (*default, *periods)
 
 
 def _guards(node: Node, usual: Mapping[str, Guard]) -> dict[str, Guard]:

@@ -10,7 +10,7 @@ from itertools import product
 from math import prod
 from pathlib import Path
 
-from piactl.config.guard_settings import read_guard_periods, read_guards
+from piactl.config.guard_settings import names_guards, read_guard_periods, read_guards
 from piactl.config.schema_validation import hint, read_checked
 from piactl.config.strict_yaml import Document, Node, quoted
 from piactl.core.model.person import read_uai
@@ -31,6 +31,7 @@ from piactl.core.model.policy import (
     Service,
     When,
 )
+from piactl.core.naming.local_part_and_capitalisation import plain_letters
 from piactl.core.plan.change import GUARD_KINDS, Kind
 from piactl.core.text import counted
 from piactl.errors import Mistake
@@ -68,6 +69,7 @@ def _policy(document: Document, file: str) -> Policy:
         sponsored_days=accounts.at("sponsored_days").integer(0) or None,
         first_homonym_digit=accounts.at("first_homonym_digit").integer(_USUAL.first_homonym_digit),
         name_case=accounts.at("name_case").text(_USUAL.name_case),
+        real_names=frozenset(map(plain_letters, accounts.at("real_names").texts())),
         urn=accounts.at("urn").text(f"urn:mace:{domain}:service:"),
         uid_form=accounts.at("uid_form").text(_USUAL.uid_form),
         posix=_posix(document, accounts.at("posix")),
@@ -82,6 +84,7 @@ def _policy(document: Document, file: str) -> Policy:
         otp_reach=root.at("otp").at("resync_minutes").integer(_USUAL.otp_reach),
         guards=read_guards(guards),
         periods=read_guard_periods(document, guards),
+        own_guards=names_guards(guards),
         window=guards.at("window").integer(7),
         approvals=_approvals(document, root.at("approvals")),
         protected=frozenset(root.at("protected").texts()),

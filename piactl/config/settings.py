@@ -148,10 +148,10 @@ def _password(document: Document, node: Node) -> PasswordSettings:
 
 
 def _matching(node: Node) -> MatchingSettings:
-    usual = _USUAL.matching
+    usual, automatic = _USUAL.matching, node.at("automatic")
     return MatchingSettings(
         identity_digests=node.at("identity_digests").truth(usual.identity_digests),
-        automatic=frozenset(node.at("automatic").texts()),
+        automatic=usual.automatic if automatic.data() is None else frozenset(automatic.texts()),
         match_days=node.at("match_days").integer(usual.match_days),
         max_hold_days=node.at("max_hold_days").integer(usual.max_hold_days),
     )

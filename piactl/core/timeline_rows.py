@@ -16,7 +16,7 @@ from piactl.core.model.person import Assignment, by_start
 from piactl.core.model.policy import Policy
 from piactl.core.rules.career import Career
 from piactl.core.rules.posts import Post
-from piactl.core.rules.reasons import assignment_text, exception_text
+from piactl.core.rules.reasons import exception_text, with_lock
 from piactl.core.rules.service_rights_over_time import own_periods, rights_of
 from piactl.dataclass import dataclass
 
@@ -120,9 +120,7 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
 
 def _assignment_rows(account: Account, pieces: Sequence[Piece], policy: Policy) -> Iterable[Row]:
     for assignment in sorted(account.assignments, key=by_start):
-        note = assignment_text(assignment) + (
-            f", position {assignment.position}" if assignment.position else ""
-        )
+        note = with_lock(assignment) + (f", position {assignment.position}" if assignment.position else "")
         row = Row(RowGroup.ASSIGNMENTS, f"{assignment.function} {assignment.uai}", note)
         for inside, career in pieces:
             row.spans += _assigned(assignment, career, policy, inside)

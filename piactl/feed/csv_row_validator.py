@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
+from datetime import date
 from functools import partial
 from operator import itemgetter
 from typing import Any
@@ -45,6 +46,8 @@ _AT_MATRICULE, _AT_USAGE, _AT_FAMILY, _AT_BIRTH, _AT_UAI, _AT_START, _AT_END = (
 )
 _COUNTED = tuple(COLUMNS.index(c) for c in COUNTED)
 _COUNTED_VALUES = itemgetter(*_COUNTED)
+_LEAST_AGE = 14
+"""The age on the first day of a post; apprentices can be 15."""
 MOST_PLACES = 20_000
 """The establishments of a file are counted up to this number."""
 
@@ -146,7 +149,8 @@ class RowValidator:
         self._masks: dict[tuple[bool, ...], int] = {}
         self._used = set(layout.places.values())
         mark = re.escape(layout.delimiter)
-        around = "" if source.values else f"(?:^|{mark})(?:[{BLANKS}]|X(?:{mark}|$))|[{BLANKS}](?:{mark}|$)"
+        mapped = any(text for table in source.values.values() for text in table)
+        around = "" if mapped else f"(?:^|{mark})(?:[{BLANKS}]|X(?:{mark}|$))|[{BLANKS}](?:{mark}|$)"
         self._odd = re.compile(around)
         self._counted_places = [p for p in (self.columns[i].place for i in _COUNTED) if p >= 0]
         own = [(name, place) for name, place in layout.places.items() if name not in COUNTED]
@@ -181,6 +185,8 @@ class RowValidator:
             raise FieldTooLong
         if len(fields) != self.layout.width:
             return self._wrong_width(fields)
+        if not any(field.strip(BLANKS) for field in fields):
+            return self._shapeless(fields, "empty-row", "")
         return self._read_fields(fields, {} if clean else self._damage(fields))
 
     def owner(self, raw: bytes) -> tuple[str, int, list[str]]:
@@ -304,15 +310,15 @@ class RowValidator:
             unread = (place for place in damage if place not in self._used)
             faults += [(self.layout.names[place], damage[place]) for place in unread]
         faults += self._between(row)
+        if row[_AT_USAGE] == row[_AT_FAMILY]:
+            row[_AT_USAGE] = ""
         if faults:
             matricule = row[_AT_MATRICULE]
             return BrokenRow(matricule, matricule is not None, faults, row)
-        if row[_AT_USAGE] == row[_AT_FAMILY]:
-            row[_AT_USAGE] = ""
         return row
 
     def _between(self, row: Row) -> list[tuple[str, Fault]]:
-        """Faults between values of a row: end before start, birth after start."""
+        """Faults between values of a row: end before start, birth after start or just before it."""
         start, end, birth = row[_AT_START], row[_AT_END], row[_AT_BIRTH]
         if start is None:
             return []
@@ -324,6 +330,10 @@ class RowValidator:
         if birth is not None and birth >= start:
             self.bad[_AT_BIRTH] += 1
             faults.append(("date_naissance", ("birth-after-start", "date_naissance is not before debut")))
+        elif birth is not None and (age := _age(birth, start)) < _LEAST_AGE:
+            self.bad[_AT_BIRTH] += 1
+            detail = f"date_naissance {birth} makes a person of {age} on debut {start}: expected at least"
+            faults.append(("date_naissance", ("too-young", f"{detail} {_LEAST_AGE}")))
         return faults
 
     def _damage(self, fields: Sequence[str]) -> dict[int, Fault]:
@@ -364,7 +374,7 @@ class RowValidator:
         return BrokenRow(row[_AT_MATRICULE], attributed=True, faults=[("", fault)])
 
     def _wrong_width(self, fields: Sequence[str]) -> BrokenRow:
-        if fields == [""]:
+        if not any(field.strip(BLANKS) for field in fields):
             return self._shapeless(fields, "empty-row", "")
         code = "too-few-fields" if len(fields) < self.layout.width else "too-many-fields"
         detail = f"the row has {len(fields)} fields, the header {self.layout.width}"
@@ -379,6 +389,11 @@ class RowValidator:
         place = self.layout.places.get("matricule", -1)
         guess = fields[place].strip(BLANKS + '"') if 0 <= place < len(fields) else ""
         return qualified(self._namespace, guess) if guess != "X" and is_matricule(guess) else None
+
+
+def _age(birth: date, day: date) -> int:
+    """The age in whole years on a day."""
+    return day.year - birth.year - ((day.month, day.day) < (birth.month, birth.day))
 
 
 def without_end(raw: bytes) -> bytes:

@@ -15,13 +15,13 @@ from difflib import get_close_matches
 from piactl.core.model.settings import SourceLimits, SourceSettings
 from piactl.core.naming.local_part_and_capitalisation import MOJIBAKE
 from piactl.dataclass import dataclass
-from piactl.feed.error_codes import refusal
+from piactl.feed.error_codes import Refusal, refusal
 
 CODECS = {"utf-8": "utf-8", "windows-1252": "cp1252", "iso-8859-15": "iso8859-15"}
 """Encoding of a source -> Python codec; each is decoded strictly."""
 
 _DAMAGED = re.compile(f"[\u0080-\u009f\ufffd]|{MOJIBAKE.pattern}|ï»¿|ï¿½")
-_CONTROL = re.compile("[\u0000-\u001f\u007f]")
+_CONTROL = re.compile("[\u0000-\u001f\u007f\u2028\u2029]")
 SUSPECT = re.compile(f"{_CONTROL.pattern}|{_DAMAGED.pattern}")
 """Matches every line in which `text_fault` could find a fault."""
 
@@ -38,7 +38,8 @@ def text_fault(text: str) -> tuple[str, str] | None:
     text = text.strip(BLANKS)
     control = _CONTROL.search(text)
     if control:
-        return "control-character", f"contains the control character U+{ord(control.group()):04X}"
+        character = f"U+{ord(control.group()):04X}"
+        return "control-character", f"{shown(text)} contains the control character {character}"
     if _DAMAGED.search(text):
         return "damaged-text", f"{shown(text)} was damaged by a wrong change of encoding"
     return None
@@ -148,7 +149,7 @@ REJECT_COLUMN = "rejet"
 """The column that a rejects file adds. Its values are ignored, and it makes the feed a delta: a file of
 corrected rejects lists only rejected people, so nobody counts as absent."""
 
-_DELIMITERS = (";", ",", "\t")
+DELIMITERS = (";", ",", "\t")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,13 +174,16 @@ class ColumnLayout:
         return tuple(_plain(field.strip(BLANKS + '"')) for field in fields) == self.names
 
 
-def read_layout(header: str, source: SourceSettings) -> tuple[ColumnLayout | None, list[tuple[str, str]]]:
+def read_layout(
+    header: str, source: SourceSettings, delimiters: Sequence[str] = ()
+) -> tuple[ColumnLayout | None, list[Refusal]]:
     """The layout of a feed with this header line, and the refusals; the layout is None if there are refusals.
 
-    If the source sets no delimiter, the one that gives the most known columns is used.
+    If neither `delimiters` nor the source say which, the delimiter that gives the most known columns is used.
     """
     layouts = []
-    for delimiter in (source.delimiter,) if source.delimiter else _DELIMITERS:
+    usual = (source.delimiter,) if source.delimiter else DELIMITERS
+    for delimiter in delimiters or usual:
         try:
             names = tuple(_plain(name) for name in split_record(header, delimiter))
         except UnclosedQuote:
@@ -213,7 +217,7 @@ def _placed(delimiter: str, names: tuple[str, ...], source: SourceSettings) -> C
     return ColumnLayout(delimiter, names, places, extras)
 
 
-def _missing(layout: ColumnLayout, source: SourceSettings) -> list[tuple[str, str]]:
+def _missing(layout: ColumnLayout, source: SourceSettings) -> list[Refusal]:
     refusals = []
     for column in REQUIRED:
         if column in layout.places or column in source.constants:
@@ -227,6 +231,6 @@ def _missing(layout: ColumnLayout, source: SourceSettings) -> list[tuple[str, st
     return refusals
 
 
-def _doubled(layout: ColumnLayout, source: SourceSettings) -> list[tuple[str, str]]:
+def _doubled(layout: ColumnLayout, source: SourceSettings) -> list[Refusal]:
     doubled = [c for c in layout.places if layout.names.count(_header_name(c, source)) > 1]
     return [refusal("doubled-column", f"column {column} appears twice in the header") for column in doubled]

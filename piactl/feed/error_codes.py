@@ -15,9 +15,10 @@ from piactl.errors import FeedRefused
 _AT_SOURCE = "correct it in HR, or correct the rejects file and feed it"
 _IN_SET = "correct it in the application that exports the set"
 _EXPORT = "request a new export"
+PERSON_DOUBLED = "person-doubled"
 
 REJECTIONS: Mapping[str, tuple[str, str]] = {
-    "empty-row": ("the line is empty", "remove it"),
+    "empty-row": ("the row is blank", "remove it"),
     "too-few-fields": ("the row has fewer fields than the header", _AT_SOURCE),
     "too-many-fields": ("the row has more fields than the header", _AT_SOURCE),
     "bad-quoting": (
@@ -33,14 +34,19 @@ REJECTIONS: Mapping[str, tuple[str, str]] = {
         "correct it in HR, or leave it blank",
     ),
     "bad-matricule": ("a matricule is 1 to 20 letters and digits", _AT_SOURCE),
+    "leading-zeros": (
+        "the matricule differs from a known one only by leading zeros",
+        "ask for the file as it was exported, and open it in no spreadsheet",
+    ),
     "matricule-is-numen": ("the column matricule contains a NUMEN", "check the columns of the source"),
     "bad-numen": ("a NUMEN has 13 characters such as 01E9501234ABC", _AT_SOURCE),
-    "bad-date": ("not a valid date in a format of the source", _AT_SOURCE),
+    "bad-date": ("not a valid date", _AT_SOURCE),
     "date-out-of-range": ("the date is not plausible", _AT_SOURCE),
     "end-before-start": ("fin is before debut", _AT_SOURCE),
     "birth-after-start": ("date_naissance is not before debut", _AT_SOURCE),
+    "too-young": ("date_naissance makes a child of the person", _AT_SOURCE),
     "bad-uai": ("a UAI is seven digits and a key letter", _AT_SOURCE),
-    "bad-mail": ("a private address has one @ and no blanks", _AT_SOURCE),
+    "bad-mail": ("a private address is one address alone", _AT_SOURCE),
     "bad-modality": (
         "modalite is principale, secondaire, suppleance or empty",
         "map it in `values` of the source",
@@ -50,7 +56,7 @@ REJECTIONS: Mapping[str, tuple[str, str]] = {
     "person-contradicts": ("rows of one person disagree in the person's columns", _AT_SOURCE),
     "assignment-contradicts": ("rows of one assignment disagree", _AT_SOURCE),
     "structure-unknown": ("the set has no such structure", "ask for a set with this structure"),
-    "person-doubled": ("the set has the person twice, with other content", _AT_SOURCE),
+    PERSON_DOUBLED: ("the set has the person twice, with other content", _AT_SOURCE),
     "too-many-assignments": ("one matricule has more rows than one person can have", _AT_SOURCE),
 }
 """Code of a rejected row -> (meaning, next step)."""
@@ -62,7 +68,17 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
     "empty": ("the file is empty; an empty feed is never valid", _EXPORT),
     "bom-only": ("the file contains only a byte order mark", _EXPORT),
     "header-only": ("the file has a header but no rows; an empty feed is never valid", _EXPORT),
-    "missing-column": ("a required column is missing", "map it in `columns` of the source"),
+    "not-csv": ("the file is not CSV", "save it as CSV UTF-8"),
+    "title-line": ("line 1 is not the header", "remove it"),
+    "other-delimiter": ("the fields are apart by another mark", "set `delimiter` of the source"),
+    "cr-only": (
+        "lines end with CR alone, as on old Macs",
+        "save it with Windows or Unix line ends",
+    ),
+    "missing-column": (
+        "a required column is missing",
+        "add it, or map it in `columns` of the source",
+    ),
     "doubled-column": ("a column appears twice in the header", _EXPORT),
     "bad-constant": ("a constant of the source is wrong", "correct `constants` of the source"),
     "second-header": ("the header appears twice: files were joined", "feed each file separately"),
@@ -73,15 +89,23 @@ REFUSALS: Mapping[str, tuple[str, str]] = {
     "wrong-count": ("the number of rows differs from the #FIN line", _EXPORT),
     "wrong-digest": ("the content does not match the sha256 of the #FIN line", _EXPORT),
     "after-trailer": ("lines follow the #FIN line", _EXPORT),
-    "wrong-encoding": ("the file is not in the configured encoding", "set `encoding` of the source"),
+    "wrong-encoding": (
+        "the file is not in the configured encoding",
+        "save it in this encoding, or set `encoding` of the source",
+    ),
     "too-many-bytes": ("the file is larger than the source allows", "check it, then raise `max_bytes`"),
     "too-many-rows": ("the file has more rows than the source allows", "check it, then raise `max_rows`"),
     "field-too-long": ("a field is longer than the source allows", "check it, then raise `max_field`"),
     "line-too-long": ("a line is too long", "check that this is a CSV file"),
     "bad-archive": ("the archive is damaged, or made to harm", _EXPORT),
+    "other-archive": (
+        "an archive of a kind that is not read",
+        "feed its folder, or pack it as .zip or .tgz",
+    ),
     "missing-piece": ("a file of the set is missing", "fetch all files of the set anew"),
     "wrong-checksum": ("a file of the set does not agree with its .md5", "fetch the set anew, with its .md5"),
     "mixed-sets": ("it has files of several sets", "feed each set separately"),
+    "no-people": ("the set has no staff (PersEducNat)", "feed the whole folder or archive"),
     "no-structures": ("the set has no structures (EtabEducNat)", "feed the whole folder or archive"),
     "doubled-structure": ("a structure is there twice, with two UAIs", _EXPORT),
     "delta-set": ("a complete set has requests of a delta", "keep its name as delivered"),
@@ -111,10 +135,14 @@ def rejection_message(code: str, detail: str = "", *, of_set: bool = False) -> s
     return f"{detail or meaning}; {advice}"
 
 
-def refusal(code: str, detail: str = "") -> tuple[str, str]:
-    """The pair that `FeedRefused` takes; `detail` replaces the meaning of the code."""
+Refusal = tuple[str, str]
+"""The code of a refused feed, and the message: what is wrong; the next step."""
+
+
+def refusal(code: str, detail: str = "", step: str = "") -> Refusal:
+    """The pair that `FeedRefused` takes; `detail` replaces the meaning of the code, `step` its next step."""
     meaning, advice = REFUSALS[code]
-    return code, f"{detail or meaning}; {advice}"
+    return code, f"{detail or meaning}; {step or advice}"
 
 
 def refused(path: Path, code: str, detail: str = "", source: str = "") -> FeedRefused:

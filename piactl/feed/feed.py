@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import field
 from datetime import date
+from types import MappingProxyType
 
 from piactl.core.model.person import Person
-from piactl.core.plan.feed_limits import FeedFacts
+from piactl.core.plan.feed_limits import ROW, FeedFacts
 from piactl.core.plan.plan import Rejection
+from piactl.core.rules.feed_absences import PostName
 from piactl.core.text import counted, few
 from piactl.dataclass import dataclass
 from piactl.feed.encoding_and_header import ColumnLayout, shown
@@ -16,6 +18,7 @@ from piactl.feed.formats.rows import RowWriter
 from piactl.feed.people_builder import PeopleBuilder
 
 _FEW = 5
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +39,15 @@ def row_remarks(builder: PeopleBuilder) -> list[Remark]:
     """Remarks about rows."""
     remarks = []
     if builder.duplicates:
-        remarks.append(_of_lines("duplicates", "rows are duplicates and count once", builder.duplicates))
+        lines = builder.duplicates
+        words = counted(
+            len(lines), "row is a duplicate and counts once", "rows are duplicates and count once"
+        )
+        remarks.append(_of_lines("duplicates", words, lines))
     if builder.unusual_numens:
-        remarks.append(_of_lines("unusual-numen", "NUMENs have an unusual ending", builder.unusual_numens))
+        lines = builder.unusual_numens
+        words = counted(len(lines), "NUMEN has an unusual ending", "NUMENs have an unusual ending")
+        remarks.append(_of_lines("unusual-numen", words, lines))
     return remarks
 
 
@@ -98,16 +107,31 @@ def understood(written: RowWriter) -> dict[str, object]:
     }
 
 
-def _of_lines(code: str, subject: str, lines: Sequence[int]) -> Remark:
+def first_faults(
+    rejections: Iterable[Rejection], before: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+) -> dict[str, tuple[str, ...]]:
+    """The first rejections of each column, after those `before`, with their lines and without the next
+    step."""
+    faults = dict(before)
+    for rejection in rejections:
+        column = rejection.column or ROW
+        listed = faults.get(column, ())
+        if len(listed) < _EXAMPLES:
+            problem = rejection.message.rpartition("; ")[0] or rejection.message
+            faults[column] = (*listed, f"line {rejection.line}: {problem}")
+    return faults
+
+
+def _of_lines(code: str, problem: str, lines: Sequence[int]) -> Remark:
     first = ", ".join(str(line) for line in lines[:_FEW])
     ellipsis = "..." if len(lines) > _FEW else ""
-    return Remark(code, f"{len(lines)} {subject} (line {first}{ellipsis})", len(lines), tuple(lines[:_FEW]))
+    return Remark(code, f"{problem} (line {first}{ellipsis})", len(lines), tuple(lines[:_FEW]))
 
 
 @dataclass(frozen=True, slots=True)
 class Feed:
     """`people`: matricule -> person, for people whose rows are all valid. `held`: matricule -> reason, for
-    the others.
+    the others. `unread`: matricule -> the posts in rejected rows of a supplement that do not hold the person.
 
     `raw_lines` maps line numbers to the bytes, with line end, of every rejected row and of every row of a
     held person. They and `header` are for the rejects file, and contain NUMENs.
@@ -133,6 +157,8 @@ class Feed:
     written: RowWriter | None = field(default=None, repr=False)
     """What else the format understood of a set of files; a CSV file has none."""
 
+    unread: Mapping[str, Collection[PostName]] = field(default_factory=dict)
+
     remarked: frozenset[str] = frozenset()
     """The matricules with a remark about one of their lines."""
 
@@ -153,4 +179,4 @@ class Feed:
     @property
     def present(self) -> frozenset[str]:
         """Every matricule in the feed, held ones included."""
-        return frozenset(self.people) | frozenset(self.held)
+        return frozenset(self.people) | frozenset(self.held) | frozenset(self.unread)

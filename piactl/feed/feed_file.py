@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import SequenceMatcher
 from fnmatch import fnmatchcase
@@ -14,11 +14,12 @@ from pathlib import Path
 
 from piactl.core.model.settings import SourceSettings
 from piactl.dataclass import dataclass
-from piactl.errors import NotFound, UsageError
+from piactl.errors import FeedRefused, NotFound, UsageError
 from piactl.feed.error_codes import refused
 from piactl.feed.formats.registry import open_translated
 from piactl.feed.formats.rows import RowWriter
 from piactl.feed.formats.set_files import digest_of, is_md5
+from piactl.feed.other_files import HEAD, other_kind
 from piactl.private_files import refuse_missing, refuse_own_file
 
 _WORD = re.compile(r"[^\W\d_]+")
@@ -28,10 +29,10 @@ _NEAR = 0.66
 
 class NoSource(UsageError):
     """A file whose name is not similar to that of any feed. `is_other`: its suffix is not that of a feed
-    either, as with LISEZMOI.txt."""
+    either, as with LISEZMOI.txt. `why` says what else is wrong with it."""
 
-    def __init__(self, message: str, path: Path, *, is_other: bool) -> None:
-        self.path, self.is_other = path, is_other
+    def __init__(self, message: str, path: Path, *, is_other: bool, why: str = "") -> None:
+        self.path, self.is_other, self.why = path, is_other, why
         super().__init__(message)
 
 
@@ -40,15 +41,18 @@ def source_of(path: Path, sources: Mapping[str, SourceSettings]) -> SourceSettin
     that of its files.
 
     Raises UsageError with the names of the sources if none or several match; NoSource if no source has files
-    of a similar name, and for a .md5.
+    of a similar name, for a .md5, and for a name that is not UTF-8.
     """
+    suffixes = {Path(pattern).suffix for source in sources.values() for pattern in source.files}
+    is_other = bool(suffixes) and path.suffix not in suffixes
+    if not _is_utf8(str(path)):
+        why = f"{path}: not read: its name is not UTF-8; give it another name"
+        raise NoSource(why, path, is_other=is_other, why=why)
     if is_md5(path.name):
         raise NoSource(f"{path}: a .md5 is not a feed; name the feed that it belongs to", path, is_other=True)
     fitting = [s for s in sources.values() if any(fnmatchcase(path.name, pattern) for pattern in s.files)]
     if len(fitting) == 1:
         return fitting[0]
-    suffixes = {Path(pattern).suffix for source in sources.values() for pattern in source.files}
-    is_other = bool(suffixes) and path.suffix not in suffixes
     if not fitting and len(sources) == 1 and not is_other:
         return next(iter(sources.values()))
     if not sources:
@@ -59,9 +63,30 @@ def source_of(path: Path, sources: Mapping[str, SourceSettings]) -> SourceSettin
     if fitting:
         raise UsageError(message)
     near = [source.name for source in sources.values() if _near(path.name, source)]
+    kind = _other_kind(path, sources.values())
     if near:
-        raise UsageError(f"{message}\nIts name is nearly that of a feed of {' or '.join(near)}")
-    raise NoSource(message, path, is_other=is_other)
+        raise UsageError(f"{kind or message}\nIts name is nearly that of a feed of {' or '.join(near)}")
+    raise NoSource(kind or message, path, is_other=is_other, why=kind)
+
+
+def _is_utf8(name: str) -> bool:
+    """Whether a name can be stored unchanged."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _other_kind(path: Path, sources: Collection[SourceSettings]) -> str:
+    """The path, and what the file is and what to do; "" if it may be a feed, or cannot be read."""
+    may_be_set = any(source.format != "csv" for source in sources)
+    try:
+        with _open_file(path, next(iter(sources))) as stream:
+            kind = other_kind(stream.read(HEAD), may_be_set=may_be_set)
+    except FeedRefused:
+        return ""
+    return f"{path}: not read: {kind[1]}" if kind else ""
 
 
 def _near(name: str, source: SourceSettings) -> bool:

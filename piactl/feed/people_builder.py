@@ -10,11 +10,13 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from piactl.core.model.person import Assignment, Person
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.plan import Rejection
+from piactl.core.rules.feed_absences import PostName
 from piactl.core.text import few
 from piactl.errors import FeedRefused
 from piactl.feed.csv_row_validator import (
@@ -26,7 +28,7 @@ from piactl.feed.csv_row_validator import (
     without_end,
 )
 from piactl.feed.encoding_and_header import COLUMNS, UnclosedQuote
-from piactl.feed.error_codes import rejection_message
+from piactl.feed.error_codes import PERSON_DOUBLED, rejection_message
 from piactl.feed.feed_file import OpenFeed, open_feed
 from piactl.feed.fingerprints import LineDigests
 
@@ -48,6 +50,7 @@ _ASSIGNMENT_FIELDS = {
     "quotite": "quotite",
     "fin": "end",
 }
+_OF_POSTS = frozenset({"uai", "fonction", "debut", *_ASSIGNMENT_FIELDS})
 _MOST_ASSIGNMENTS = 500
 _UNREAD = "x"
 Place = Callable[[int], tuple[str, int]]
@@ -56,22 +59,30 @@ _FEW = 5
 
 
 class PeopleBuilder:
-    """Collects the rows of one feed into people, rejections and held people."""
+    """Collects the rows of one feed into people, rejections and held people.
 
-    def __init__(self, file: str, source: str, place: Place | None = None) -> None:
+    A rejected row of a supplement whose person can be read does not hold the person: only its post stays as
+    it is. `unread` has these posts, by matricule. If all rows of a person are so, the person has no posts.
+    """
+
+    def __init__(
+        self, file: str, source: str, place: Place | None = None, *, supplement: bool = False
+    ) -> None:
         self.source = source
         self.place = place or (lambda line: (file, line))
         self._of_set = place is not None
         self.people: dict[str, Person] = {}
         self.rejections: list[Rejection] = []
         self.held: dict[str, str] = {}
+        self.unread: dict[str, set[PostName]] = {}
+        self._supplement = supplement
         self.rejected_lines: dict[int, None] = {}
         self.duplicates: list[int] = []
         self.unusual_numens: list[int] = []
         self.unattributed = 0
         self.remarked: set[str] = set()
         self._held_lines: dict[str, list[int]] = {}
-        self._contradictions: dict[str, tuple[list[str], list[int]]] = {}
+        self._contradictions: dict[str, tuple[list[str], list[tuple[int, Person]]]] = {}
         self.unusable: list[tuple[Person, frozenset[str]]] = []
 
     def _person(self, row: Row, line: int) -> Person:
@@ -106,9 +117,7 @@ class PeopleBuilder:
     def _add_to(self, prior: Person, person: Person, line: int) -> None:
         differ = _differing(prior, person, _PERSON_FIELDS)
         if differ:
-            columns, lines = self._contradictions.setdefault(prior.matricule, ([], []))
-            columns.extend(c for c in differ if c not in columns)
-            lines.append(line)
+            self._contradict(person, differ, line)
             return
         if len(prior.assignments) >= _MOST_ASSIGNMENTS:
             self._reject(
@@ -130,31 +139,60 @@ class PeopleBuilder:
             (*prior.assignments, assignment), (*prior.lines, line), former=prior.former,
         )  # fmt: skip
 
+    def _contradict(self, person: Person, differ: Iterable[str], line: int) -> None:
+        columns, rows = self._contradictions.setdefault(person.matricule, ([], []))
+        columns.extend(c for c in differ if c not in columns)
+        rows.append((line, person))
+
     def _clash(self, matricule: str, first: tuple[Assignment, int], second: tuple[Assignment, int]) -> None:
         columns = _differing(first[0], second[0], _ASSIGNMENT_FIELDS)
         for (_, line), (_, other) in ((first, second), (second, first)):
             detail = f"another row of this assignment, line {other}, disagrees in {', '.join(columns)}"
-            self._reject(line, columns[0], "assignment-contradicts", detail, matricule)
+            post = (first[0].uai, first[0].function)
+            self._reject(line, columns[0], "assignment-contradicts", detail, matricule, post)
 
     def add_broken(self, broken: BrokenRow, line: int) -> None:
         """Adds the rejections of a broken row."""
         if not broken.attributed:
             self.unattributed += 1
+        values = dict(zip(COLUMNS, broken.values, strict=True)) if broken.values else {}
+        faulty = frozenset(column for column, _ in broken.faults)
+        post = None
+        if values and faulty <= _OF_POSTS and all(code != PERSON_DOUBLED for _, (code, _) in broken.faults):
+            post = (values["uai"] or "", values["fonction"] or "")
         for column, (code, detail) in broken.faults:
-            self._reject(line, column, code, detail, broken.matricule)
-        if broken.values:
-            row = [
-                _UNREAD if v is None and c not in NONE_WHEN_BLANK else v
-                for c, v in zip(COLUMNS, broken.values, strict=True)
-            ]
-            self.unusable.append((self._person(row, line), frozenset(column for column, _ in broken.faults)))
+            self._reject(line, column, code, detail, broken.matricule, post)
+        if values:
+            row = [_UNREAD if v is None and c not in NONE_WHEN_BLANK else v for c, v in values.items()]
+            person = self._person(row, line)
+            self.unusable.append((person, faulty))
+            if post is not None and self._supplement:
+                self._add_alone(replace(person, assignments=(), lines=()), line)
 
-    def _reject(self, line: int, column: str, code: str, detail: str, matricule: str | None) -> None:
+    def _add_alone(self, person: Person, line: int) -> None:
+        """Adds a person of whom no post can be read, or compares them with what other rows say."""
+        prior = self.people.setdefault(person.matricule, person)
+        if differ := _differing(prior, person, _PERSON_FIELDS):
+            self._contradict(person, differ, line)
+
+    def _reject(
+        self,
+        line: int,
+        column: str,
+        code: str,
+        detail: str,
+        matricule: str | None,
+        post: PostName | None = None,
+    ) -> None:
+        """Rejects a row. It holds its person, or in a supplement only its `post`, if that is all that cannot
+        be read."""
         message = rejection_message(code, detail, of_set=self._of_set)
         file, file_line = self.place(line)
         self.rejections.append(Rejection(file, file_line, column, code, message, matricule))
         self.rejected_lines[line] = None
-        if matricule is not None:
+        if matricule is not None and post is not None and self._supplement:
+            self.unread.setdefault(matricule, set()).add(post)
+        elif matricule is not None:
             lines = self._held_lines.setdefault(matricule, [])
             if line not in lines[-1:]:
                 lines.append(line)
@@ -162,8 +200,9 @@ class PeopleBuilder:
 
     def finish(self) -> list[int]:
         """Removes held people from `people`. Returns the lines of their rows and of all rejections."""
-        for matricule, (columns, lines) in self._contradictions.items():
-            everywhere = sorted({*self.people[matricule].lines, *lines})
+        for matricule, (columns, rows) in self._contradictions.items():
+            everywhere = sorted({*self.people[matricule].lines, *(line for line, _ in rows)})
+            self.unusable += [(person, frozenset(columns)) for _, person in rows]
             where = f"rows of one person disagree in {', '.join(columns)}: lines {few(everywhere, _FEW)}"
             for line in everywhere:
                 self._reject(line, columns[0], "person-contradicts", where, matricule)
@@ -173,6 +212,10 @@ class PeopleBuilder:
             if person is not None:
                 lines += person.lines
                 self.unusable.append((person, frozenset()))
+        for matricule in self.unread.keys() & self.people.keys():
+            person = self.people[matricule]
+            posts = zip(person.assignments, person.lines, strict=True)
+            self.people[matricule] = person.without({a for a, line in posts if line in self.rejected_lines})
         self.rejections.sort(key=lambda r: (r.line, r.column, r.code))
         return sorted(set(lines))
 
@@ -187,6 +230,7 @@ class RowIndex:
 
     def __init__(self, path: Path, opened: OpenFeed, lines: LineDigests) -> None:
         self._file, self._source = path.name, opened.source.name
+        self._supplement = opened.source.supplement
         self._place = opened.written.place if opened.written else None
         self.descriptor = opened.stream.fileno()
         self._rows = RowValidator(lines.layout, opened.source)
@@ -199,7 +243,7 @@ class RowIndex:
     def of(self, matricules: Iterable[str]) -> PeopleBuilder:
         """The rows of these people alone. Raises FeedRefused for a row that refuses the whole feed;
         `read_feed` then reports which row, and why."""
-        people = PeopleBuilder(self._file, self._source, self._place)
+        people = PeopleBuilder(self._file, self._source, self._place, supplement=self._supplement)
         for matricule in matricules:
             for line in self._lines_of(matricule):
                 start, end = self._places[line], self._places[line + 1]

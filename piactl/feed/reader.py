@@ -26,11 +26,20 @@ from piactl.feed.encoding_and_header import (
     likely_encoding,
     read_layout,
 )
-from piactl.feed.error_codes import refusal, refused
-from piactl.feed.feed import Feed, Remark, date_remarks, layout_remarks, row_remarks, set_remarks
+from piactl.feed.error_codes import Refusal, refusal, refused
+from piactl.feed.feed import (
+    Feed,
+    Remark,
+    date_remarks,
+    first_faults,
+    layout_remarks,
+    row_remarks,
+    set_remarks,
+)
 from piactl.feed.feed_file import OpenFeed, digest_of_feed, is_trailer, longest_line, open_feed
 from piactl.feed.file_date import file_date
 from piactl.feed.fingerprints import MASK, Skipped, line_digest
+from piactl.feed.other_files import HEAD, other_header, other_kind
 from piactl.feed.people_builder import PeopleBuilder
 
 _TAIL = 4_096
@@ -101,6 +110,8 @@ def _trailer(rows: str, day: str, sha256: str | None) -> Trailer | None:
 
 _BOM = b"\xef\xbb\xbf"
 _WIDE_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_WIDE = 3
+"""A line of which one byte in so many is zero is UTF-16: every second is, in text of ASCII letters."""
 _SAMPLE = 65_536
 _MOSTLY = 50_000
 
@@ -115,7 +126,7 @@ class FeedReader:
         self.opened, self.written = opened, opened.written
         self.refusals: list[tuple[str, str]] = []
         place = self.written.place if self.written else None
-        self.builder = PeopleBuilder(path.name, self.source.name, place)
+        self.builder = PeopleBuilder(path.name, self.source.name, place, supplement=self.source.supplement)
         self.digest = hashlib.sha256()
         self.offsets = array("Q", [0])
         """Where each line begins, and the last one ends."""
@@ -147,6 +158,7 @@ class FeedReader:
             people=self.builder.people,
             rejections=tuple(self.builder.rejections),
             held=self.builder.held,
+            unread=self.builder.unread,
             unusable=self.builder.unusable,
             remarks=tuple(self._remarks()),
             delimiter=self.layout.delimiter if self.layout else "",
@@ -164,18 +176,28 @@ class FeedReader:
 
     def _stop(self, code: str, detail: str = "") -> NoReturn:
         """Raises FeedRefused with this reason and all found so far."""
-        self._refuse(code, detail)
+        self._stop_with(refusal(code, detail))
+
+    def _stop_with(self, reason: Refusal) -> NoReturn:
+        self.refusals.append(reason)
         raise FeedRefused(str(self.path), self.refusals, self.source.name, self.count)
 
     def _read_header(self) -> None:
+        head = self.stream.peek(HEAD)[:HEAD]
         raw = self.stream.readline(self.longest + 1)
         self.digest.update(raw)
         self.header = raw
         self.offsets.append(len(raw))
         if not raw:
             self._stop("empty")
-        if raw.startswith(_WIDE_BOMS):
-            self._stop("wrong-encoding", f"{self.source.encoding} is expected, but the file is UTF-16")
+        kind = other_kind(head)
+        if kind is not None:
+            self._stop_with(kind)
+        if raw.startswith(_WIDE_BOMS) or _WIDE * raw.count(b"\0") > len(raw):
+            detail = f"{self.source.encoding} is expected, but the file is UTF-16"
+            self._stop_with(refusal("wrong-encoding", detail, "save it as CSV UTF-8"))
+        if b"\r" in without_end(raw):
+            self._stop("cr-only")
         has_bom = raw.startswith(_BOM)
         bare = raw[3:] if has_bom else raw
         if has_bom and not bare and not self.stream.peek(1):
@@ -195,6 +217,10 @@ class FeedReader:
                 "wrong-encoding", f"{self.source.encoding} is expected, but the header looks like {instead}"
             )
         self.layout, refusals = read_layout(header, self.source)
+        if any(code == "missing-column" for code, _ in refusals):
+            explanation = other_header(head, header, self.source)
+            if explanation is not None:
+                self._stop_with(explanation)
         self.refusals += refusals
         if self.layout is not None:
             self.rows = RowValidator(self.layout, self.source)
@@ -354,6 +380,7 @@ class FeedReader:
             later=self.written.later if self.written else frozenset(),
             part=part,
             kind=self.written.kind if self.written and part else "",
+            wrong=first_faults(self.builder.rejections),
         )
 
     def _remarks(self) -> list[Remark]:

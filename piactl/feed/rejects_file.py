@@ -120,13 +120,14 @@ def _reason(rejections: list[Rejection], delimiter: str) -> str:
 def with_rejections(feed: Feed, path: Path, source: SourceSettings, rejections: Iterable[Rejection]) -> Feed:
     """The feed with more rejections, made by the policy or the naming rule, and the raw bytes of their rows.
 
-    Includes all rows of the people concerned. If the feed at `path` can no longer be read, the rejections are
-    added without the bytes.
+    Includes all rows of the people whom they hold. If the feed at `path` can no longer be read, the
+    rejections are added without the bytes.
     """
     added = tuple(rejections)
     if not added:
         return feed
-    people = {r.matricule for r in added if r.matricule in feed.people}
+    held = () if source.supplement else added
+    people = {r.matricule for r in held if r.matricule in feed.people}
     lines = {line for matricule in people for line in feed.people[matricule or ""].lines}
     places = {(r.file, r.line) for r in added if r.line}
     raw = dict(feed.raw_lines)

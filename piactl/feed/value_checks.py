@@ -7,8 +7,8 @@ The check of a column takes trimmed, mapped text that is not blank. It returns `
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from collections.abc import Callable, Container, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from piactl.core.model.numen_and_digests import read_numen
@@ -21,15 +21,26 @@ Checked = tuple[Any, Fault | None]
 Check = Callable[[str], Checked]
 
 _MATRICULE = re.compile(r"[A-Za-z0-9]{1,20}")
-_MAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_NO_MATRICULES = frozenset(
+    "null none nil nan nd nr nc na inconnu inconnue neant aucun aucune vide total totaux".split()
+)
+"""What programs and people write where there is no matricule."""
+_MAIL_WORD, _MAIL_LABEL = r"[^\s@<>()\[\],;:.\"\\]+", r"[^\W_](?:[\w-]*[^\W_])?"
+_MAIL = re.compile(rf"{_MAIL_WORD}(?:\.{_MAIL_WORD})*@(?:{_MAIL_LABEL}\.)+{_MAIL_LABEL}")
+_MAIL_LENGTH = 254
+"""RFC 5321 allows 256 octets in a path, two of them for its angle brackets."""
 _NUMBER = re.compile(r"([0-9]{1,3}(?:[.,][0-9]{1,6})?)\s*%?")
 _FRACTION = re.compile(r"([0-9]{1,4})\s*/\s*([0-9]{1,4})")
 _MODALITIES = frozenset({"principale", "secondaire", "suppleance"})
 _OPEN = date(9999, 12, 31)
 _EARLIEST, _LATEST = date(1950, 1, 1), date(2100, 12, 31)
 _EARLIEST_BIRTH = date(1900, 1, 1)
+_EMPTY_BIRTHS = frozenset({_EARLIEST_BIRTH, date(1904, 1, 1)})
+"""The days that spreadsheets show for an empty date cell."""
 _CODE_LENGTH = 40
 _NUMEN_LENGTH = 13
+_EXAMPLE = date(2026, 9, 1)
+_EXCEL_ORIGIN, _EXCEL_FIRST, _EXCEL_LAST = date(1899, 12, 30), 10_000, 80_000
 FOUND = "!"
 """Begins a cell `!CODE DETAIL` with a fault that the format of a set found in its place."""
 
@@ -41,8 +52,8 @@ def is_matricule(text: str) -> bool:
 
 def check_matricule(text: str) -> Checked:
     """The matricule as text, because leading zeros count."""
-    if _MATRICULE.fullmatch(text) is None:
-        return _not(text, "bad-matricule", "a matricule", "1 to 20 letters and digits")
+    if _MATRICULE.fullmatch(text) is None or text.lower() in _NO_MATRICULES:
+        return _not(text, "bad-matricule", "a matricule", "1 to 20 letters and digits such as 0012345")
     numen = read_numen(text) if len(text) == _NUMEN_LENGTH else None
     if numen is not None and not numen.unusual:
         return _fault("matricule-is-numen", "the column matricule contains a NUMEN")
@@ -84,9 +95,11 @@ def check_uai(text: str) -> Checked:
 
 
 def check_mail(text: str) -> Checked:
+    if len(text.encode()) > _MAIL_LENGTH:
+        return _not(text, "bad-mail", "a mail address", f"at most {_MAIL_LENGTH} characters")
     if _MAIL.fullmatch(text) and text.isprintable():
         return text, None
-    return _not(text, "bad-mail", "a mail address", "one @ and no blanks")
+    return _not(text, "bad-mail", "a mail address", "the address alone, such as claire@example.org")
 
 
 def check_modality(text: str) -> Checked:
@@ -116,21 +129,40 @@ def _not(text: str, code: str, kind: str, expected: str) -> Checked:
 class DateCheck:
     """Reads a date in one of the strptime formats of a source, tried in order."""
 
-    def __init__(self, formats: Sequence[str], first: date, last: date, *, may_be_open: bool = False) -> None:
+    def __init__(
+        self,
+        formats: Sequence[str],
+        first: date,
+        last: date,
+        *,
+        may_be_open: bool = False,
+        empty: Container[date] = (),
+    ) -> None:
         self._formats = tuple(formats)
-        self._first, self._last = first, last
+        self._first, self._last, self._empty = first, last, empty
         self._may_be_open = may_be_open
+        self._forms = " or ".join(dict.fromkeys(_EXAMPLE.strftime(style) for style in formats))
 
     def __call__(self, text: str) -> Checked:
         day = self._read(text)
         if day is None:
-            return _fault("bad-date", f"{shown(text)} is not a valid date in a format of the source")
+            return _fault("bad-date", f"{shown(text)} {self._why(text)}: expected {self._forms}")
         if self._may_be_open and day == _OPEN:
             return None, None
+        if day in self._empty:
+            empty = f"{day.isoformat()} is what a spreadsheet makes of an empty date"
+            return _fault("date-out-of-range", f"{empty}: expected the date of birth, or nothing")
         if not self._first <= day <= self._last:
             between = f"{self._first.isoformat()} and {self._last.isoformat()}"
             return _fault("date-out-of-range", f"{day.isoformat()} is not between {between}")
         return day, None
+
+    @staticmethod
+    def _why(text: str) -> str:
+        """Why a text is no date; Excel shows a day as the number of days since 1900 in a cell of numbers."""
+        if text.isascii() and text.isdigit() and _EXCEL_FIRST <= int(text) <= _EXCEL_LAST:
+            return f"is the number that Excel has for {_EXCEL_ORIGIN + timedelta(int(text))}"
+        return "is not a valid date"
 
     def _read(self, text: str) -> date | None:
         if self._may_be_open and text in ("31/12/9999", "9999-12-31"):
@@ -163,7 +195,7 @@ def column_checks(date_formats: Sequence[str], namespace: str) -> dict[str, Chec
         "nom_usage": check_name,
         "nom_famille": check_name,
         "prenom": check_name,
-        "date_naissance": DateCheck(date_formats, _EARLIEST_BIRTH, _LATEST),
+        "date_naissance": DateCheck(date_formats, _EARLIEST_BIRTH, _LATEST, empty=_EMPTY_BIRTHS),
         "courriel_prive": check_mail,
         "ancien_matricule": check_former,
         "corps": check_code,

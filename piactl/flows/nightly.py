@@ -242,7 +242,7 @@ def _refuse(run: Run, ready: ReadyPlan, file: Path) -> None:
     """Ends the run with nothing written."""
     refusals = ready.plan.refusals
     broken = counted(len(refusals), "guard is broken", "guards are broken")
-    which = ", ".join(f"{refusal.kind} ({refusal.found} of {refusal.of})" for refusal in refusals)
+    which = "; ".join(refusal.words for refusal in refusals)
     run.journal.end({"refused": len(refusals)})
     _record_refused(run, ready, f"{broken}: {which}")
     raise RefusedPlan(f"{broken}; nothing was written. The plan is kept in {file}", ready, file)

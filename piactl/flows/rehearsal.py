@@ -33,7 +33,7 @@ from piactl.directory.store.attribute_map import SECRETS
 from piactl.directory.store.base_digest import BASE
 from piactl.directory.store.records import UnreadableRecords
 from piactl.errors import FeedRefused, PiactlError, UnsafePlan, UsageError
-from piactl.feed.feed_file import source_of
+from piactl.feed.feed_file import NoSource, source_of
 from piactl.feed.file_date import file_date
 from piactl.feed.fingerprints import KnownLines
 from piactl.feed.reader import last_line, read_trailer
@@ -80,8 +80,9 @@ def feeds_by_night(
     for path in _files(folder):
         try:
             source = source_of(path, sources)
-        except UsageError:
-            sentences.append(f"{path}: not read: it matches the `files` of no single source")
+        except UsageError as error:
+            why = error.why if isinstance(error, NoSource) else ""
+            sentences.append(why or f"{path}: not read: it matches the `files` of no single source")
             continue
         day = file_date(path.name, source.date_pattern) or _date_inside(path)
         if day is None:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from piactl.core.edits import ActRefused
-from piactl.core.plan.losses import losses_until
+from piactl.core.plan.losses import losses_until, taken_until
 from piactl.core.plan.run_state import RunStatus
 from piactl.dataclass import dataclass
 from piactl.directory.port import Reader, Writer
@@ -59,10 +59,10 @@ def rewind(writer: Writer, command: CommandRun, to: date) -> Rewound:
         after = runs_after(writer, run.settings.directory.state, run.unreadable, to, run.now())
         note = f"the day of the last run is set back from {last.as_of} to {to}"
         run.journal.note(f"{note}: {run.order.reason}")
-        losses = losses_until(last.losses, to)
+        losses, taken = losses_until(last.losses, to), taken_until(last.taken, to)
         # it is no longer the record that any plan was made on
         record = last_run_record(
-            replace(last, run=run.order.run, as_of=to, plan="", clean=False, losses=losses)
+            replace(last, run=run.order.run, as_of=to, plan="", clean=False, losses=losses, taken=taken)
         )
         replace_record(writer, entry.dn, data, record)
         run.journal.end({})

@@ -14,7 +14,7 @@ from piactl.core.model.person import Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import Settings
 from piactl.core.plan.change import HELD, WINDOW, Kind
-from piactl.core.plan.guards import guards_on
+from piactl.core.plan.guards import ALL, guards_on
 from piactl.core.plan.losses import losses_before, losses_since
 from piactl.core.plan.plan import Plan
 from piactl.core.plan.run_state import LastRun, Memory, RunStatus
@@ -75,7 +75,9 @@ def status_view(
         "overrides_ending": [row for row in current_overrides(store, say) if row["until"] <= soon],
         "exceptions_ending": [row for row in exceptions_by_hand(store, say) if row["end"] <= soon],
         "guards": [
-            *losses_in_window(policy, last, losses_before(last.losses, last.unfinished, {}, today), today)
+            *losses_in_window(
+                policy, last.census.total, losses_before(last.losses, last.unfinished, {}, today), today
+            )
         ]
         if last
         else [],
@@ -133,6 +135,7 @@ def _waiting(memory: Memory, settings: Settings, requests: int, today: date) -> 
         "cases": len(cases),
         "cases_soon": sum(case.urgent(settings.matching, today) for case in cases),
         "cases_overdue": sum(case.overdue(settings.matching, today) for case in cases),
+        "cases_wrong": sum(case.waits_for_hr for case in memory.cases.values()),
         "drift": len(memory.drift),
         "vanished": len(memory.vanished),
         "requests": requests,
@@ -189,15 +192,16 @@ def coming_nights(
 
 
 def losses_in_window(
-    policy: Policy, last: LastRun, losses: Mapping[date, Mapping[str, int]], day: date
+    policy: Policy, accounts: int, losses: Mapping[date, Mapping[str, int]], day: date
 ) -> Iterator[dict[str, Any]]:
-    """The losses of the last days beside the limit of the guard that counts them together."""
+    """The losses of the last days beside the limit of the guard that counts them together, among so many
+    accounts."""
     guards = guards_on(policy, day)
     counts = losses_since(losses, day - timedelta(days=policy.window - 1))
     for kind, window in WINDOW.items():
         limit = guards[window][1].overall if window in guards else None
         if limit is not None:
-            most = limit.most(last.census.total)
+            most = limit.most(accounts)
             yield {"kind": kind, "days": policy.window, "accounts": counts[kind], "limit": most}
 
 
@@ -212,16 +216,22 @@ def _guards(plan: Plan, last: LastRun | None, policy: Policy) -> Iterator[dict[s
             "limit": refusal.limit.most(refusal.of),
             "broken": True,
         }
-    total = last.census.total if last else 0
     day, broken_kinds = plan.basis.as_of, {refusal.kind for refusal in plan.refusals}
     counts = {**plan.summary, HELD: len(plan.holds)}
+    before = after = last.census.total if last else 0
+    if plan.counted:  # what the guards counted, among the accounts before the plan
+        counted_by = {kind: plan.counted[kind] for kind in counts if kind in plan.counted}
+        counts = {kind: accounts for kind, (accounts, _) in counted_by.items()}
+        before = max((of for _, of in counted_by.values()), default=after)
     rows = []
     for kind, (_, guard) in guards_on(policy, day).items():
         if counts.get(kind) and guard.overall is not None and kind not in broken_kinds:
-            most = guard.overall.most(total)
-            # above a limit that is not broken: approved, a first load, or updates that no guard counts
-            rows += [(kind, "all accounts", counts[kind], most)] if counts[kind] <= most else []
-    for row in losses_in_window(policy, last, last.losses, day) if last else ():
+            most = guard.overall.most(before)
+            # above a limit that is not broken: approved, or a first load
+            rows += [(kind, ALL, counts[kind], most)] if counts[kind] <= most else []
+    # as `status` shows them, which knows nothing of a plan that was not carried out
+    accounts_now = before if plan.refusals else after
+    for row in losses_in_window(policy, accounts_now, last.losses, day) if last else ():
         if row["accounts"] and WINDOW[row["kind"]] not in broken_kinds:
             rows.append((WINDOW[row["kind"]], counted(row["days"], "day"), row["accounts"], row["limit"]))
     for kind, scope, accounts, limit in sorted(rows, key=lambda row: -row[2] / max(1, row[3])):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from piactl.core.model.policy import Limit
+from piactl.core.plan.guards import broken_words
 from piactl.report.plan_text import ORDER, refusal_lines
 from piactl.report.table import rendered
 
@@ -95,7 +97,15 @@ def nights_table(nights: Sequence[Row], layout: str) -> Iterable[str]:
 
 def _night_row(night: Row) -> dict[str, Any]:
     summary = night.get("summary", {})
-    broken = (f"{guard['guard']}: {guard['found']} of {guard['of']}" for guard in night.get("guards", ()))
+    broken = (
+        broken_words(
+            guard["guard"],
+            guard["scope"],
+            guard["found"],
+            Limit(guard["limit"]["max"], guard["limit"]["share"]).most(guard["of"]),
+        )
+        for guard in night.get("guards", ())
+    )
     return {
         "date": night["date"],
         "status": "approved" if night.get("approved") else night["status"],

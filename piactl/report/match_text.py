@@ -36,7 +36,16 @@ def _lines(view: View) -> Iterator[str]:
         return
     for answer, meaning in view["answers"].items():
         yield from _labelled(answer, meaning)
-        yield f'            piactl match {answer} {view["case"]} --reason "..."'
+        yield f'            piactl match {answer} {view["case"]}{_which(view, answer)} --reason "..."'
+
+
+def _which(view: View, answer: str) -> str:
+    """The option that says which of several accounts or rows an answer is about."""
+    _, *others = view["sides"]
+    if answer == "same" and len(others) != 1:
+        return f" --account {others[0]['who'] if others else 'ACCOUNT'}"
+    rows = [view["matricule"], *view["newcomers"]]
+    return f" --matricule {rows[-1]}" if answer == "wrong-row" and len(rows) > 1 else ""
 
 
 def _labelled(label: str, text: str) -> list[str]:

@@ -37,7 +37,7 @@ def metrics_text(
     rejected rows and the age in days of each source, -1 for an unknown age. `waiting` counts the events that
     wait for a hook."""
     summary = {kind.value: 0 for kind in Kind} | document.get("summary", {})
-    cases = {"open": 0, "soon": 0, "overdue": 0} | document.get("cases", {})
+    cases = {"open": 0, "soon": 0, "overdue": 0, "wrong": 0} | document.get("cases", {})
     holds = {code.value: 0 for code in HoldCode} | Counter(hold["code"] for hold in document.get("holds", []))
     drifts = {drift_class.value: 0 for drift_class in DriftClass} | Counter(
         drift["drift_class"] for drift in document.get("drift", [])
@@ -60,7 +60,7 @@ def metrics_text(
     lines += [
         *_labelled(
             "last_run_cases",
-            "Open cases: all, those whose newcomer starts soon, overdue ones.",
+            "Open cases: all, those whose newcomer starts soon, overdue ones; wrong: rows for HR to correct.",
             "cases",
             cases,
         ),

@@ -9,7 +9,9 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from piactl.core.model.policy import Limit
 from piactl.core.plan.change import GROWTH
+from piactl.core.plan.guards import allowed_words
 from piactl.core.rules.career import NEVER
 from piactl.core.text import counted
 from piactl.report.account_text import drift_line
@@ -313,10 +315,11 @@ def refusal_lines(refusals: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         if refusal["kind"] == "group":
             counts = counted(accounts, "group changes or goes", "groups change or go")
         yield ""
-        yield (
-            f"REFUSED by the guard {refusal['guard']}: {counts}; "
-            f"the limit is {limit['max']} and {limit['share']:.1%}"
-        )
+        most = Limit(limit["max"], limit["share"]).most(of)
+        by_share = f" ({limit['share'] * 100:g} % of the accounts)" if limit["share"] * of >= most else ""
+        approve = f"; to approve it: --allow {refusal['kind']}={refusal['total']}"
+        exact = approve if refusal["total"] != accounts else ""
+        yield f"REFUSED by the guard {refusal['guard']}: {counts}; {allowed_words(most)}{by_share}{exact}"
         yield f"  such as {shown(', '.join(refusal['sample']))}"
 
 

@@ -87,6 +87,9 @@ def _waiting(waiting: View) -> Iterator[tuple[str, str]]:
         urgency = [text for text in urgency if not text.startswith("0 ")]
         cases = counted(waiting["cases"], "case") + (f", {', '.join(urgency)}" if urgency else "")
         yield cases, "piactl match list"
+    if waiting["cases_wrong"]:
+        wrong = counted(waiting["cases_wrong"], "decided case waits", "decided cases wait")
+        yield f"{wrong} for HR to correct a row", "piactl match list"
     if waiting["drift"]:
         accounts = counted(waiting["drift"], "account")
         yield f"{accounts} that another program changed", "piactl drift list"

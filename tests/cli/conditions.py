@@ -595,6 +595,7 @@ CASES: dict[str, Case] = {
     ),
     "match same": decision("same"),
     "match different": decision("different"),
+    "match wrong-row": decision("wrong-row"),
     "match forget": decision("forget", ("match", "different", NEWCOMER, *WHY)),
     "service list": Case(("service", "list"), wrong=((("service", "list", "x"), "", 2, "x"),)),
     "service show": Case(

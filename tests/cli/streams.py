@@ -15,7 +15,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from tests.story.academy import Academy, Ran
 
+TOP = Path(__file__).parents[2]
 FULL, CLOSED, GONE = "full", "closed", "gone"
 
 
@@ -70,10 +71,9 @@ class Forks:
 
 
 @contextmanager
-def forking(**environment: str) -> Iterator[Forks]:
+def forking(path: str = str(TOP), /, **environment: str) -> Iterator[Forks]:
     """Starts the process, with the environment of the tests or, as under cron, with `environment` alone."""
-    root = str(Path(__file__).parents[2])
-    environment = {**(environment or os.environ), "PYTHONPATH": root}
+    environment = {**(environment or os.environ), "PYTHONPATH": path}
     with subprocess.Popen(
         [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
@@ -83,12 +83,24 @@ def forking(**environment: str) -> Iterator[Forks]:
         process.wait(30)
 
 
-def _serve() -> None:
+def forking_for_others(**environment: str) -> AbstractContextManager[Forks]:
+    """Starts the process for commands of users who may not enter the checkout or read its Python."""
+    from tests.remembered import installation_for_every_user
+
+    path = f"{installation_for_every_user()}{os.pathsep}{TOP}"
+    return forking(path, **{**os.environ, **environment, "LOAD_ALL": "1"})
+
+
+def load_piactl() -> None:
     import piactl
 
     for module in pkgutil.walk_packages(piactl.__path__, "piactl."):
         if not module.name.endswith("__main__"):
             import_module(module.name)
+
+
+def _serve() -> None:
+    load_piactl()
     if "LOAD_ALL" in os.environ:
         _load_library()
     from piactl.cli.framework.application import assembled

@@ -7,16 +7,19 @@ import os
 import pwd
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from piactl.errors import Exit
+from tests.remembered import installation_for_every_user, open_parents
 from tests.story.academy import Academy, Ran
 
 from .conditions import CLAIRE, WHY, load
-from .streams import Forks, forking
+from .streams import TOP, Forks, forking_for_others
 
 Run = Callable[..., Ran]
 
@@ -38,9 +41,7 @@ def loaded(make_academy: Callable[..., Academy]) -> Iterator[Academy]:
     academy = make_academy(after=load)
     if ROOT:
         for path in (academy.sandbox.folder, academy.folder):
-            for parent in path.parents:  # only its user may enter pytest's own folders
-                if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
-                    parent.chmod(parent.stat().st_mode | 0o011)
+            open_parents(path)
             for file in (path, *path.rglob("*")):
                 os.lchown(file, OTHER, OTHER)
     yield academy
@@ -61,8 +62,24 @@ def hide(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def forks() -> Iterator[Forks]:
-    with forking(**os.environ, LOAD_ALL="1") as forks:
+    with forking_for_others() as forks:
         yield forks
+
+
+def test_every_user_may_read_all_that_another_user_runs() -> None:
+    """The folder of the tests may be closed, as the home of root is; -S leaves its packages out."""
+    installation = installation_for_every_user()
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", "from tests.cli.streams import load_piactl; load_piactl()"],
+        env={**os.environ, "PYTHONPATH": f"{installation}{os.pathsep}{TOP}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    for path in (installation, *installation.rglob("*")):
+        assert path.stat().st_mode & 0o005 >= (0o005 if path.is_dir() else 0o004), path
 
 
 @pytest.fixture
@@ -155,6 +172,16 @@ def test_doctor_reports_unusable_files_and_no_bug(loaded: Academy, run: Run, nam
     assert str(path) in text
     assert "a bug" not in text
     assert f"sudo -u {name_of(OWNER)} piactl" in text if ROOT else "check its mode" in text
+
+
+def test_doctor_reports_its_own_state_folder_of_a_wrong_mode(loaded: Academy, run: Run) -> None:
+    folder = loaded.sandbox.folder / "state"
+    folder.chmod(0)
+    ran = run("doctor", "-o", "json")
+    assert ran.code == Exit.FAILED, ran
+    errors = {finding["id"]: finding for finding in json.loads(ran.out) if finding["result"] == "error"}
+    assert f"this user cannot write to {folder}" in errors["D06"]["found"]
+    assert f"{folder}/journal-head: cannot be written" in errors["D50"]["found"]
 
 
 @pytest.mark.skipif(not ROOT, reason="only root is refused")

@@ -12,10 +12,11 @@ import pytest
 
 from piactl.cli.framework.application import assembled
 from piactl.errors import Exit
+from tests.remembered import open_parents
 from tests.story.academy import Academy
 
 from .conditions import CLAIRE, WHY, load
-from .streams import forking
+from .streams import forking_for_others
 
 ROOT = os.geteuid() == 0
 SERVICE = 65534 if ROOT else os.geteuid()
@@ -99,9 +100,7 @@ def test_every_option_that_names_a_file_has_its_case() -> None:
 def loaded(make_academy: Callable[..., Academy]) -> Academy:
     academy = make_academy(after=load)
     for path in (academy.sandbox.folder, academy.folder) if ROOT else ():
-        for parent in path.parents:
-            if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
+        open_parents(path)
         for file in (path, *path.rglob("*")):
             os.lchown(file, SERVICE, SERVICE)
     return academy
@@ -111,7 +110,7 @@ def test_no_file_is_read_or_written_for_the_caller(loaded: Academy) -> None:
     folder = loaded.sandbox.folder
     own, new, plan = folder / "secrets" / "desk", loaded.folder / "new", folder / "state" / "plans"
     secret = own.read_text()
-    with forking(**os.environ, LOAD_ALL="1", SUDO_UID="4242", SUDO_USER="ope") as forks:
+    with forking_for_others(SUDO_UID="4242", SUDO_USER="ope") as forks:
         for (command, option), (words, sentence) in CASES.items():
             arguments = [word.format(own=own, new=new, plan=plan) for word in words]
             ran = forks.run(
@@ -132,7 +131,7 @@ def windows(text: str) -> Iterator[str]:
 
 
 def test_only_the_configuration_of_the_host_is_read(loaded: Academy) -> None:
-    with forking(**os.environ, LOAD_ALL="1", SUDO_UID="4242") as forks:
+    with forking_for_others(SUDO_UID="4242") as forks:
         refused = forks.run(loaded, "account", "list", user=SERVICE if ROOT else None)
         assert refused.code == Exit.USAGE
         assert refused.err == (

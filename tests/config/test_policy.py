@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from piactl.config.policy import policy_warnings, read_policy
+from piactl.core.model.person import Assignment, Establishment
 from piactl.core.model.policy import GraceRule, Guard, GuardPeriod, Limit, Position, Profile, Service, When
+from piactl.core.plan.guards import guards_on
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE / "design_policy.yaml"
+UAI = "0800009A"
 
 SMALL = """\
 version: 1
@@ -22,6 +26,28 @@ services: {messagerie: {label: Messagerie}}
 
 def when(**conditions):
     return When({name: frozenset(values) for name, values in conditions.items()})
+
+
+FUNCTIONS = (
+    "ENS BED EAP FCA FCP FIJ IS ISES PPA RH1D RPL UPI DIR DEC DECPR DSES DOC EDU AED ADE SUR AES ADF ADM ADA "
+    "ALB ASE ASH CFC CPD CTR LAB MDS ORI OUV PSY TEC INS INJ COLTER AEH -"
+).split()
+"""The codes of functions in AAF."""
+
+
+@pytest.mark.parametrize(
+    ("service", "functions"),
+    [("gestion_rh", {"ADF", "ADM"}), ("evaluation", {"INS", "INJ"})],
+)
+@pytest.mark.parametrize("degree", ["1D", "2D"])
+def test_the_shipped_policy_gives_personnel_files_only_for_such_work(service, functions, degree):
+    """ADA is readaptation: mostly teachers who cannot teach at the time."""
+    policy = read_policy(HERE.parents[1] / "examples" / "policy.yaml")
+    register = {UAI: Establishment(UAI, degree=degree)}
+    posts = {function: Assignment(UAI, function, date(2026, 9, 1)) for function in FUNCTIONS}
+    assert all(policy.profile(post, register) for post in posts.values())
+    given = {function for function, post in posts.items() if service in policy.given_by(post, register)[1]}
+    assert given == functions
 
 
 def test_every_value_of_the_example_policy_is_read():
@@ -76,7 +102,7 @@ def test_every_value_of_the_example_policy_is_read():
     assert (policy.otp_enforced_by, policy.otp_issuer, policy.otp_reach) == ("directory", "ac-amiens.fr", 120)
     assert policy.guards["deactivate"] == Guard(Limit(100, 0.01), per_establishment=Limit(5, 0.2))
     rentree = {"deactivate": Guard(Limit(1500, 0.06), per_establishment=Limit(5, 0.2))}
-    assert policy.periods == (GuardPeriod("rentree", (8, 20), (9, 30), rentree),)
+    assert policy.periods[-1] == GuardPeriod("rentree", (8, 20), (9, 30), rentree)
     assert policy.protected == {"admin.secours"}
     assert policy.digest == hashlib.sha256(EXAMPLE.read_bytes()).hexdigest()
 
@@ -86,47 +112,50 @@ def test_a_small_policy_gets_the_defaults(written):
     assert policy.grace == (GraceRule(When(), 30),)
     assert policy.position("") == Position("default")
     assert policy.services["messagerie"].profiles is None
+    few = Limit(5, 0.2)
     assert policy.guards == {
-        "deactivate": Guard(Limit(20, 0.01)),
-        "archive": Guard(Limit(20, 0.02)),
-        "revoke": Guard(Limit(30, 0.10)),
-        "suspend": Guard(Limit(20, 0.02)),
-        "lock": Guard(Limit(10, 0.005)),
-        "rename": Guard(Limit(20, 0.02)),
-        "create": Guard(Limit(30, 0.10)),
+        "deactivate": _scaling(15, 0.01, few),
+        "archive": _scaling(15, 0.01, few),
+        "revoke": _scaling(20, 0.02),
+        "suspend": _scaling(15, 0.01, few),
+        "lock": _scaling(5, 0.001),
+        "rename": _scaling(15, 0.005),
+        "create": _scaling(20, 0.02),
         "adopt": Guard(Limit(500, 0.10)),
         "group": Guard(Limit(10, 0.0)),
-        "update": Guard(Limit(50, 0.40)),
-        "grant": Guard(Limit(30, 0.25)),
-        "reopen": Guard(Limit(20, 0.04)),
+        "update": _scaling(40, 0.05),
+        "grant": _scaling(20, 0.03),
+        "reopen": _scaling(15, 0.01),
         "unlock": Guard(Limit(10, 0.005)),
-        "profile_growth": _scaling(20, 0.25),
-        "service_growth": _scaling(30, 0.25),
+        "profile_growth": _scaling(20, 0.05),
+        "service_growth": _scaling(20, 0.05),
         "other_establishment": _scaling(15, 0.01),
         "other_function": _scaling(15, 0.01),
-        "other_details": _scaling(40, 0.08),
-        "other_name": _scaling(20, 0.02),
+        "other_details": _scaling(40, 0.06),
+        "other_name": _scaling(15, 0.01),
         "held": _scaling(25, 0.05),
-        "revoke_window": _scaling(80, 0.20),
-        "suspend_window": _scaling(40, 0.04),
-        "deactivate_window": _scaling(60, 0.10),
-        "archive_window": _scaling(60, 0.10),
-        "lock_window": _scaling(15, 0.01),
-        "drift": Guard(Limit(20, 0.02, scales=True)),
-        "loosening": Guard(Limit(10, 0.005, scales=True)),
-        "identity": _scaling(20, 0.02),
-        "password": _scaling(30, 0.15),
-        "password_operator": _scaling(50, 0.15),
-        "password_day": _scaling(80, 0.20),
+        "revoke_window": _scaling(50, 0.06),
+        "suspend_window": _scaling(25, 0.03),
+        "deactivate_window": _scaling(25, 0.03),
+        "archive_window": _scaling(25, 0.03),
+        "lock_window": _scaling(10, 0.003),
+        "drift": _scaling(20, 0.02),
+        "loosening": _scaling(10, 0.005),
+        "identity": _scaling(15, 0.01),
+        "password": _scaling(20, 0.001),
+        "password_operator": _scaling(30, 0.002),
+        "password_day": _scaling(60, 0.01),
         "device": _scaling(10, 0.001),
         "device_operator": _scaling(15, 0.002),
         "device_day": _scaling(30, 0.005),
     }
+    assert [period.name for period in policy.periods] == ["rentree", "fins_de_grace"]
+    assert not policy.own_guards
     assert policy.window == 7
 
 
-def _scaling(floor, share):
-    return Guard(Limit(floor, share, scales=True))
+def _scaling(floor, share, per_establishment=None):
+    return Guard(Limit(floor, share, scales=True), per_establishment)
 
 
 def test_the_urn_follows_the_domain(written):
@@ -148,12 +177,25 @@ guards:
   periods: {hiver: {from: 12-20, to: 01-05, deactivate: {max: 7, share: 0.7}, grant: {max: 1, share: 0.1}}}
 """
     policy = read_policy(written(SMALL + guards))
-    assert policy.guards["deactivate"] == Guard(Limit(20, 0.01), per_profile=Limit(3, 0.5))
-    assert policy.periods[0].guards == {
+    assert policy.guards["deactivate"] == Guard(Limit(15, 0.01, scales=True), per_profile=Limit(3, 0.5))
+    rentree, _, winter = policy.periods
+    assert winter.guards == {
         "deactivate": Guard(Limit(7, 0.7), per_profile=Limit(3, 0.5)),
         "grant": Guard(Limit(1, 0.1)),
     }
-    assert (policy.periods[0].first, policy.periods[0].last) == ((12, 20), (1, 5))
+    assert (winter.first, winter.last) == ((12, 20), (1, 5))
+    # the built-in periods are those of kinds that the policy leaves to the built-in guards
+    assert "deactivate" not in rentree.guards
+    assert rentree.guards["grant"] == _scaling(30, 0.15)
+    assert policy.own_guards
+
+
+def test_a_period_of_the_policy_replaces_the_built_in_one_of_its_name(written):
+    guards = "guards: {periods: {rentree: {from: 08-25, to: 09-10, grant: {max: 1, share: 0.1}}}}\n"
+    policy = read_policy(written(SMALL + guards))
+    assert guards_on(policy, date(2026, 9, 5))["grant"] == ("grant (rentree)", Guard(Limit(1, 0.1)))
+    assert guards_on(policy, date(2026, 9, 20))["grant"] == ("grant", _scaling(20, 0.03))
+    assert guards_on(policy, date(2026, 9, 20))["create"] == ("create (rentree)", _scaling(30, 0.15))
 
 
 WRONG = [
@@ -362,4 +404,4 @@ def test_warnings_look_at_the_grace_of_positions(written):
 
 def test_the_29_february_is_a_day_of_the_year(written):
     text = SMALL + "guards: {periods: {x: {from: 02-29, to: 03-01, lock: {max: 1, share: 0.1}}}}\n"
-    assert read_policy(written(text)).periods[0].first == (2, 29)
+    assert read_policy(written(text)).periods[-1].first == (2, 29)

@@ -44,13 +44,15 @@ class Day:
 
 @dataclass(frozen=True)
 class World:
-    """One person under one policy. `standing` is cut by the rows in `endings`."""
+    """One person under one policy. `standing` is cut by the rows in `endings`; an absence ended those in
+    `absent`, and left their lock."""
 
     policy: Policy
     register: Register
     standing: tuple[Assignment, ...]
     endings: tuple[Assignment, ...]
     closed_on: date | None
+    absent: tuple[Assignment, ...] = ()
     counted: dict[date, tuple[Assignment, ...]] = field(default_factory=dict, compare=False)
     """What `counting` has returned for each day so far."""
 
@@ -99,7 +101,8 @@ def world(
                 cut = ended_by(cut, row)
         if cut is not None:
             standing.append(cut)
-    return World(policy, register, tuple(standing), endings, closed_on)
+    absent = tuple(a for a in assignments if a.locks_until is not None)
+    return World(policy, register, tuple(standing), endings, closed_on, absent)
 
 
 def ended_by(a: Assignment, row: Assignment) -> Assignment | None:
@@ -276,14 +279,22 @@ def state(w: World, day: date, past: dict[date, Day]) -> State:
 
 
 def locked(w: World, day: date) -> bool:
-    """Locked by a position: on the days its assignment counts, or from a retirement (a death) to a return."""
+    """Locked by a position: on the days its assignment counts, from a retirement (a death) to a return, or
+    after an absence that ended its assignment."""
     if any(w.position(a).lock for a in counting(w, day)):
+        return True
+    if any(left_by_absence(a, day) for a in w.absent):
         return True
     for row in w.endings:
         returned = any(row.start < a.start <= day for a in w.standing)
         if w.position(row).lock and row.start <= day and not returned:
             return True
     return False
+
+
+def left_by_absence(a: Assignment, day: date) -> bool:
+    """The lock of a row that is absent: from the day after its last one, to the last one that HR gave."""
+    return a.end is not None and a.locks_until is not None and a.end < day <= a.locks_until
 
 
 def login(w: World, day: date, now: State, past: dict[date, Day]) -> bool:

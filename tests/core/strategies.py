@@ -74,6 +74,7 @@ class Life:
             f"  {a.uai} {a.function} {a.start}..{a.end or 'open'}"
             f"{' corps ' + a.corps if a.corps else ''}{' position ' + a.position if a.position else ''}"
             f"{' source ' + a.source if a.source else ''}"
+            f"{f' locks until {a.locks_until}' if a.locks_until else ''}"
             for a in self.assignments
         )
         p = self.policy
@@ -163,6 +164,7 @@ def lives(draw: st.DrawFn) -> Life:
         spans.append((start, start if length is None else start + length))
         rows.append(
             Assignment(
+                locks_until=locks_until(draw, begin, start, length),
                 uai=draw(st.sampled_from(usual_uais(shape, rows))),
                 function=draw(st.sampled_from(("ENS", "DIR", *(a.function for a in rows[-2:])))),
                 start=begin + timedelta(days=start),
@@ -173,7 +175,8 @@ def lives(draw: st.DrawFn) -> Life:
             )
         )
     closed = draw(st.none() | st.integers(0, WINDOW))
-    latest = max([begin + timedelta(days=closed or 0), *(a.end or a.start for a in rows)])
+    locks = [a.locks_until for a in rows if a.locks_until and a.locks_until < date.max]
+    latest = max([begin + timedelta(days=closed or 0), *(a.end or a.start for a in rows), *locks])
     return Life(
         assignments=tuple(rows),
         policy=policy,
@@ -181,6 +184,13 @@ def lives(draw: st.DrawFn) -> Life:
         first=min([begin, *(a.start for a in rows)]) - timedelta(days=policy.open_before + 2),
         last=latest + timedelta(days=LONGEST_GRACE + LONGEST_RETENTION + 3),
     )
+
+
+def locks_until(draw: st.DrawFn, begin: date, start: int, length: int | None) -> date | None:
+    """The end of the lock that an absence left; seldom there is one."""
+    if length is None or draw(st.integers(0, 7)):
+        return None
+    return draw(st.just(date.max) | st.integers(1, 40).map(lambda n: begin + timedelta(start + length + n)))
 
 
 Span = tuple[int, int]

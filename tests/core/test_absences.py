@@ -148,3 +148,80 @@ def test_a_future_retirement_listed_instead_of_the_post_ends_nothing_yet() -> No
     assert (set(after), waits) == ({POST, ahead}, [])
     after, waits = after_feed("1", after, [ahead], says(date(2026, 10, 6), "d2"), {}, ends)
     assert (set(after), waits) == ({POST, ahead}, [])
+
+
+SUSPENDED = replace(POST, position="suspension")
+KEPT = replace(SUSPENDED, end=date(2026, 10, 4), locks_until=date.max)
+
+
+def locks(assignment: Assignment) -> bool:
+    return assignment.position == "suspension"
+
+
+@pytest.mark.parametrize(
+    ("row", "left"),
+    [
+        pytest.param(SUSPENDED, KEPT, id="open"),
+        pytest.param(
+            replace(SUSPENDED, end=date(2026, 12, 31)),
+            replace(KEPT, locks_until=date(2026, 12, 31)),
+            id="with an end",
+        ),
+        pytest.param(
+            replace(SUSPENDED, start=date(2026, 10, 7)),
+            replace(KEPT, start=date(2026, 10, 7), end=date(2026, 10, 7)),
+            id="begun while its absence waited",
+        ),
+        pytest.param(POST, replace(POST, end=date(2026, 10, 4)), id="no lock"),
+        pytest.param(
+            replace(SUSPENDED, end=date(2026, 10, 7)), replace(SUSPENDED, end=date(2026, 10, 7)), id="over"
+        ),
+    ],
+)
+def test_an_absence_of_the_person_ends_the_post_and_leaves_its_lock(
+    row: Assignment, left: Assignment
+) -> None:
+    absence = Absence("1", *row.key, date(2026, 10, 5), ("d1",))
+    known = {absence.key: absence}
+    after, _ = after_feed("1", [row], [], says(date(2026, 10, 9), "d2"), known, ends, locks=locks)
+    assert after == (left,)
+
+
+def test_an_absence_of_the_row_alone_ends_the_lock() -> None:
+    before = absent(date(2026, 10, 5), "d1")
+    other = replace(ELSEWHERE, source="rh")
+    after, _ = after_feed("1", [SUSPENDED], [other], says(date(2026, 10, 9), "d2"), before, ends, locks=locks)
+    assert set(after) == {other, replace(SUSPENDED, end=date(2026, 10, 4))}
+
+
+@pytest.mark.parametrize(
+    ("listed", "silence", "stays"),
+    [
+        pytest.param([], True, True, id="nothing"),
+        pytest.param([replace(ELSEWHERE, source="rh")], True, False, id="another post"),
+        pytest.param([replace(ELSEWHERE, source="rh")], False, True, id="another post in a delta"),
+        pytest.param(
+            [replace(ELSEWHERE, source="rh", end=date(2026, 10, 1))],
+            True,
+            True,
+            id="another post that is over",
+        ),
+    ],
+)
+def test_a_lock_that_stayed_ends_when_its_source_lists_the_person(
+    listed: list[Assignment], silence: bool, stays: bool
+) -> None:
+    testimony = says(date(2026, 10, 20), "d3", silence=silence)
+    after, waits = after_feed("1", [KEPT], listed, testimony, {}, ends, locks=locks)
+    assert [a.locks_until for a in after if a.uai == KEPT.uai] == [date.max if stays else None]
+    assert waits == []
+
+
+def test_a_lock_that_stayed_is_not_ended_by_another_source() -> None:
+    other = Testimony("assed", "d3", date(2026, 10, 20), silence=True, absent_runs=2)
+    assert after_feed("1", [KEPT], [ELSEWHERE], other, {}, ends, locks=locks)[0] == (KEPT, ELSEWHERE)
+
+
+def test_the_row_that_is_listed_again_locks_itself() -> None:
+    after, _ = after_feed("1", [KEPT], [SUSPENDED], says(date(2026, 10, 20), "d3"), {}, ends, locks=locks)
+    assert after == (SUSPENDED,)

@@ -16,6 +16,10 @@ from piactl.core.plan.losses import (
     losses_until,
     losses_with,
     losses_without,
+    taken_after,
+    taken_in_either,
+    taken_lately,
+    taken_until,
 )
 
 CENSUS = Census(1000, {"0800009A": 20, "0800010B": 500}, {"enseignant": 900})
@@ -264,3 +268,90 @@ def test_losses_of_later_days_count_on_the_day_of_the_run() -> None:
     day = timedelta(days=1)
     losses = {TODAY - day: {"lock": 1}, TODAY: {"lock": 2}, TODAY + 87 * day: {"lock": 3, "revoke": 4}}
     assert losses_until(losses, TODAY) == {TODAY - day: {"lock": 1}, TODAY: {"lock": 5, "revoke": 4}}
+
+
+# What comes back
+
+IPROF, LIVRET_A, LIVRET_B = ("right", "iprof"), ("right", "livret:0800009A"), ("right", "livret:0800010B")
+TEACHER, ACTIVE = ("profile", "enseignant"), ("state", "active")
+GUARDED = Policy(
+    guards=dict.fromkeys(
+        ("create", "grant", "reopen", "unlock", "update", "revoke", "profile_growth", "service_growth"),
+        Guard(Limit(0, 0.0), per_establishment=Limit(0, 0.0)),
+    )
+)
+
+
+def returning(
+    kinds: list[Kind], given: set[tuple[str, str]], after: dict[str, object], number: int = 1
+) -> list[Change]:
+    """Accounts that get these holdings, and had none of them."""
+    names = {name.partition(":")[0] for sort, name in given if sort == "right"}
+    gains = {("service", name) for name in names} | {holding for holding in given if holding[0] == "profile"}
+    effect = Effect(gains=frozenset(gains), given=frozenset(given))
+    return [
+        Change(kind, f"u{n}", str(n), {}, after, "why", TODAY, establishments=("0800010B",), effect=effect)
+        for n in range(number)
+        for kind in kinds
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "given", "taken", "counted"),
+    [
+        # exactly what was taken
+        ([Kind.GRANT], {IPROF}, {IPROF}, set()),
+        ([Kind.GRANT, Kind.UPDATE], {IPROF, LIVRET_A}, {IPROF, LIVRET_A, TEACHER}, set()),
+        ([Kind.REOPEN, Kind.GRANT, Kind.UPDATE], {IPROF, ACTIVE, TEACHER}, {IPROF, ACTIVE, TEACHER}, set()),
+        ([Kind.UNLOCK, Kind.GRANT], {IPROF, ("login", "")}, {IPROF, ("login", "")}, set()),
+        # less than what is given
+        ([Kind.GRANT, Kind.UPDATE], {IPROF, LIVRET_A}, {IPROF}, {"grant", "update", "service_growth"}),
+        ([Kind.GRANT], {IPROF, LIVRET_B}, {IPROF, LIVRET_A}, {"grant", "service_growth"}),
+        ([Kind.REOPEN, Kind.GRANT], {IPROF, ACTIVE}, {IPROF}, {"reopen"}),
+        ([Kind.REOPEN, Kind.GRANT], {IPROF, ACTIVE}, {ACTIVE}, {"reopen", "grant", "service_growth"}),
+        ([Kind.UNLOCK], {("login", "")}, {IPROF}, {"unlock"}),
+        ([Kind.UPDATE], {TEACHER, IPROF}, {IPROF}, {"update", "profile_growth"}),
+        # taken from nobody, or something else
+        ([Kind.GRANT], {IPROF}, {LIVRET_A}, {"grant", "service_growth"}),
+        ([Kind.GRANT], {IPROF}, set(), {"grant", "service_growth"}),
+        # other kinds count
+        ([Kind.REVOKE, Kind.GRANT], {IPROF}, {IPROF}, {"revoke"}),
+    ],
+)
+def test_guards_count_what_was_not_taken_from_the_account(
+    kinds: list[Kind], given: set[tuple[str, str]], taken: set[tuple[str, str]], counted: set[str]
+) -> None:
+    changes = returning(kinds, given, {"assignments": [], "login_until": None})
+    census = replace(CENSUS, by_service={"iprof": 500, "livret": 500})
+    lately = {"u0": frozenset(taken), "u9": frozenset({IPROF, LIVRET_A, LIVRET_B, TEACHER, ACTIVE})}
+    plan = tally(changes, taken=lately)
+    assert {refusal.kind for refusal in plan.refusals(census, GUARDED, TODAY)} == counted
+    # the plan says everything all the same
+    assert plan.by_kind() == {kind.value: 1 for kind in kinds}
+    names = {name.partition(":")[0] for sort, name in given if sort == "right"}
+    assert plan.totals().get("services", {}) == {name: {"gain": 1, "lose": 0} for name in names}
+
+
+def test_an_update_of_more_than_posts_counts() -> None:
+    lately = {"u0": frozenset({IPROF})}
+    for after, counted in (
+        ({"assignments": []}, set()),
+        ({"assignments": [], "usage_name": "X"}, {"update"}),
+    ):
+        plan = tally(returning([Kind.UPDATE], {IPROF}, after), taken=lately)
+        census = replace(CENSUS, by_service={"iprof": 500})
+        assert {refusal.kind for refusal in plan.refusals(census, GUARDED, TODAY)} == counted
+
+
+def test_what_is_taken_is_remembered_for_two_weeks_until_it_is_given_back() -> None:
+    first, later = TODAY - timedelta(days=13), TODAY - timedelta(days=14)
+    taken = {first: {"u0": frozenset({IPROF}), "u1": frozenset({IPROF})}, later: {"u2": frozenset({IPROF})}}
+    assert taken_lately(taken, TODAY) == {"u0": {IPROF}, "u1": {IPROF}}
+    after = taken_after(taken, {"u0": frozenset({LIVRET_A})}, {"u1": frozenset({IPROF, LIVRET_A})}, TODAY)
+    assert after == {first: {"u0": {IPROF}}, TODAY: {"u0": {LIVRET_A}}}
+    assert taken_lately(after, TODAY) == {"u0": {IPROF, LIVRET_A}}
+    # what is given back and taken again in one run is taken
+    again = taken_after(after, {"u0": frozenset({IPROF})}, {"u0": frozenset({IPROF})}, TODAY)
+    assert again == {TODAY: {"u0": {IPROF, LIVRET_A}}}
+    assert taken_in_either(taken, after)[first] == {"u0": {IPROF}, "u1": {IPROF}}
+    assert taken_until(after, first) == {first: {"u0": {IPROF, LIVRET_A}}}

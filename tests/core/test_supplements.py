@@ -95,6 +95,24 @@ def test_a_listed_post_keeps_its_known_start_unless_it_ended_earlier() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "known_start", "stated", "start"),
+    [
+        ("a start that has passed is not rewritten", 2, 1, 2),
+        ("nor by a later one", 2, 12, 2),
+        ("a set without a start keeps the known one", 12, 9, 12),
+        ("a start to come is corrected", 12, 15, 15),
+        ("a start to come has passed", 12, 3, 3),
+    ],
+)
+def test_a_stated_start_counts_until_it_has_passed(
+    name: str, known_start: int, stated: int, start: int
+) -> None:
+    """On day 9; a post that a set does not date has the day of the set."""
+    [listed] = with_known_starts([post("aaf", HERE, stated)], [post("aaf", HERE, known_start)], "aaf", day(9))
+    assert listed.start == day(start), name
+
+
+@pytest.mark.parametrize(
     ("name", "rows", "days"),
     [
         ("on leave from the only post", [("hr", HERE, 0, None, ""), ("hr", HERE, 3, 5, "conge")],

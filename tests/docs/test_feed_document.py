@@ -49,8 +49,10 @@ def codes(heading: str) -> list[str]:
 
 def codes_of_names_and_policy() -> set[str]:
     """The codes with which the rule for names and the policy reject rows."""
-    names = (TOP / "piactl" / "core" / "naming" / "local_part_and_capitalisation.py").read_text(
-        encoding="utf-8"
+    naming = TOP / "piactl" / "core" / "naming"
+    names = "".join(
+        (naming / f"{module}.py").read_text(encoding="utf-8")
+        for module in ("local_part_and_capitalisation", "values_that_are_no_names")
     )
     policy = (TOP / "piactl" / "core" / "rules" / "desired.py").read_text(encoding="utf-8")
     rejection_codes = set(re.findall(r'"(name-[a-z-]+)"', names))

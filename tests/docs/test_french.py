@@ -20,8 +20,9 @@ CATALOGUE = HERE / "locale" / "fr" / "LC_MESSAGES" / "piactl.po"
 READ = (
     "core/text.py", "core/timeline_rows.py", "core/explain", "core/rules", "core/plan", "core/edits",
     "core/naming", "core/model/overrides.py", "report", "feed/error_codes.py", "feed/csv_row_validator.py",
-    "feed/value_checks.py",
-    "feed/people_builder.py", "feed/rejects_file.py", "flows/drift.py",
+    "feed/encoding_and_header.py", "feed/feed.py", "feed/feed_file.py", "feed/other_files.py",
+    "feed/people_builder.py", "feed/reader.py", "feed/rejects_file.py", "feed/value_checks.py",
+    "flows/drift.py",
     "flows/plan", "flows/accounts", "flows/queries", "flows/helpdesk", "cli/framework/account_batch.py",
     "cli/framework/run_context.py", "cli/framework/terminal.py", "cli/commands/account.py",
     "cli/commands/account_edit.py", "cli/commands/account_history.py", "cli/commands/approve.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date, timedelta
 from pathlib import Path
 
 from piactl.config.guard_settings import DEFAULT_GUARDS
@@ -10,6 +11,7 @@ from piactl.config.policy import read_policy
 from piactl.core.model.policy import Guard, Limit
 from piactl.core.model.settings import SourceLimits
 from piactl.core.plan.feed_limits import LIMIT_CODES
+from piactl.core.plan.guards import guards_on
 from tests.bench import proof_guards
 
 TOP = Path(__file__).resolve().parents[2]
@@ -51,8 +53,23 @@ def test_the_guards_are_those_of_the_shipped_policy() -> None:
     assert (rentree.first, rentree.last, graces.last) == ((8, 20), (9, 30), (12, 31))
 
 
+def test_a_policy_without_guards_has_those_of_the_shipped_policy(tmp_path: Path) -> None:
+    """On each day of the year, for every kind and scope."""
+    text = (TOP / "examples" / "policy.yaml").read_text(encoding="utf-8")
+    without, count = re.subn(r"^guards:\n(?:  .*\n)+", "", text, flags=re.MULTILINE)
+    assert (count, "floor: " in without) == (1, False)
+    file = tmp_path / "policy.yaml"
+    file.write_text(without, encoding="utf-8")
+    shipped, built_in = read_policy(TOP / "examples" / "policy.yaml"), read_policy(file)
+    assert (built_in.own_guards, shipped.own_guards) == (False, True)
+    assert (built_in.guards, built_in.window) == (shipped.guards, shipped.window)
+    first = date(2028, 1, 1)
+    for day in (first + timedelta(days=number) for number in range(366)):
+        assert guards_on(built_in, day) == guards_on(shipped, day), day
+
+
 def test_the_built_in_guards_are_shown() -> None:
-    for kind in ("grant", "update", "reopen", "unlock", "adopt", "group"):
+    for kind in ("unlock", "adopt", "group"):
         limit = overall(DEFAULT_GUARDS[kind])
         assert f"`{kind}` {limit.max} and {limit.share * 100:g} %" in " ".join(PAGE.split()), kind
 

@@ -14,13 +14,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.remembered import installation_for_every_user
+
 ASK = "import dataclasses, json; from piactl.journal import who; print(json.dumps(dataclasses.asdict(who())))"
 ENV = {"PYTHONPATH": str(Path(__file__).parents[2]), "PATH": os.environ["PATH"]}
 
 
 PYTHON = "/usr/bin/python3"
-ASK_HERE = f'import sys; sys.path.insert(0, "{ENV["PYTHONPATH"]}"); {ASK}'
-"""A program for a user who may not read the Python of the tests, or whose environment sudo cleans."""
+"""For a user who may not read the Python of the tests."""
+
+
+@pytest.fixture(scope="module")
+def ask_here() -> str:
+    """A program for a user who may not read the checkout, or whose environment sudo cleans."""
+    return f'import sys; sys.path.insert(0, "{installation_for_every_user()}"); {ASK}'
 
 
 def answer(command: list[str], user: int | None = None, **environment: str) -> dict:
@@ -55,19 +62,19 @@ def test_sudo_user_in_the_environment_alone_is_not_believed():
 
 @pytest.mark.skipif(os.geteuid() != 0 or shutil.which("sudo") is None, reason="asks sudo of root")
 @pytest.mark.parametrize("user", ["root", "nobody"])
-def test_the_user_of_sudo_is_believed_where_sudo_started_the_process(user):
-    actor = answer(["sudo", "-n", "-u", user, PYTHON, "-c", ASK_HERE], PATH=os.environ["PATH"])
+def test_the_user_of_sudo_is_believed_where_sudo_started_the_process(user, ask_here):
+    actor = answer(["sudo", "-n", "-u", user, PYTHON, "-c", ask_here], PATH=os.environ["PATH"])
     assert (actor["user"], actor["sudo_user"]) == (user, "root")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="runs as another user")
-def test_another_program_named_sudo_is_not_believed(tmp_path):
+def test_another_program_named_sudo_is_not_believed(tmp_path, ask_here):
     sudo = shutil.copy("/bin/sh", tmp_path / "sudo")
     for folder in (tmp_path, *tmp_path.parents):
         if folder == Path(tempfile.gettempdir()):
             break
         folder.chmod(0o755)
-    shell = [str(sudo), "-c", f"{PYTHON} -c '{ASK_HERE}'; true"]
+    shell = [str(sudo), "-c", f"{PYTHON} -c '{ask_here}'; true"]
     assert answer(shell, user=65534, SUDO_USER="lea.petit")["sudo_user"] == ""
     assert answer(shell, SUDO_USER="lea.petit")["sudo_user"] == "lea.petit"  # root may name anybody
 

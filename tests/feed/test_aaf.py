@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import stat
+import tarfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from xml.sax.saxutils import escape
 
 import pytest
 
@@ -16,7 +19,17 @@ from piactl.core.model.settings import SourceLimits, SourceSettings
 from piactl.errors import FeedRefused
 from piactl.feed.feed import Feed
 from piactl.feed.reader import read_feed
-from tests.aaf_sets import Agent, document, files, folder, person, structures, tarred, zipped
+from tests.aaf_sets import (
+    Agent,
+    document,
+    files,
+    first_degree,
+    folder,
+    person,
+    structures,
+    tarred,
+    zipped,
+)
 
 SOURCE = SourceSettings(
     "aaf2d",
@@ -93,8 +106,12 @@ def test_a_structure_that_the_set_lacks_rejects_the_row(tmp_path):
     (rejection,) = feed.rejections
     assert (rejection.code, rejection.matricule, rejection.file) == ("structure-unknown", "aaf:501", PEOPLE)
     assert rejection.line > 5
-    assert set(feed.held) == {"aaf:501"}
-    assert set(feed.people) == {"aaf:500"}
+    # a supplement holds that post alone; in an authoritative source the row holds its person
+    assert (feed.held, feed.people["aaf:501"].assignments) == ({}, ())
+    assert feed.unread == {"aaf:501": {("", "EDU")}}
+    authoritative = read(tmp_path / "set", replace(SOURCE, supplement=False))
+    assert set(authoritative.held) == {"aaf:501"}
+    assert set(authoritative.people) == {"aaf:500"}
 
 
 @pytest.mark.parametrize(
@@ -116,6 +133,177 @@ def test_a_dropped_function_is_kept_if_a_person_has_no_other(tmp_path, functions
     beside = read(sets, replace(SOURCE, creates=False)).people
     assert ("aaf:500" in beside) is passed
     assert "aaf:501" in beside
+
+
+@pytest.mark.parametrize(
+    ("functions", "passed"),
+    [
+        (("4077$-$SANS", "4077$ENS"), "functions - (1): under drop_functions, beside another one"),
+        (("4077$-$SANS",), "functions - (1): under drop_functions, without another one"),
+    ],
+)
+def test_dropped_functions_are_counted_by_whether_the_person_has_another_one(tmp_path, functions, passed):
+    agent = replace(CLAIRE, functions=functions)
+    feed = read(folder(tmp_path / "set", files([agent, ZOE])), replace(SOURCE, creates=False))
+    assert f"passed over: {passed}" in [remark.message for remark in feed.remarks]
+
+
+# ---- the 1er degré: heads of school
+
+FIRST = replace(SOURCE, format="aaf1d", perimeter={"academie": "020"})
+
+
+def set_of_heads(folder_path: Path, *values: str, **attributes: str | list[str]) -> Path:
+    """A set of the 1er degré with one person, a teacher at 4077, and her headships."""
+    further = {"ENTEnsFonctionDir": [*values], **attributes}
+    contents = first_degree(files([replace(CLAIRE, functions=("4077$ENS",))]))
+    added = "".join(
+        f'<attr name="{name}">{"".join(f"<value>{escape(v)}</value>" for v in listed)}</attr>'
+        for name, listed in ((n, [v] if isinstance(v, str) else v) for n, v in further.items())
+    )
+    contents[PEOPLE] = contents[PEOPLE].replace(b"</attributes>", f"{added}</attributes>".encode())
+    return folder(folder_path, contents)
+
+
+@pytest.mark.parametrize(
+    ("values", "schools"),
+    [
+        (["4078"], ["0800010B"]),
+        (["4078", "4079"], ["0800010B", "0800002T"]),
+        (["4077"], ["0800009A"]),
+        (["4078$O", "4079$N"], ["0800010B"]),
+        (["O"], ["0800009A"]),
+        (["OUI"], ["0800009A"]),
+        (["1"], ["0800009A"]),
+        (["N"], []),
+        ([""], []),
+        ([], []),
+    ],
+)
+def test_a_head_is_a_head_of_each_structure_that_is_named(tmp_path, values, schools):
+    feed = read(set_of_heads(tmp_path / "set", *values), FIRST)
+    assert not feed.rejections
+    posts = feed.people["aaf:500"].assignments
+    assert [a.uai for a in posts if a.function == "DIR"] == schools
+    assert [a.uai for a in posts if a.function == "ENS"] == ["0800009A"]
+
+
+def test_a_head_of_an_unknown_structure_is_rejected_and_other_words_are_counted(tmp_path):
+    feed = read(set_of_heads(tmp_path / "set", "9999", "DIRECTEUR"), FIRST)
+    assert [rejection.code for rejection in feed.rejections] == ["structure-unknown"]
+    assert feed.unread == {"aaf:500": {("", "DIR")}}
+    assert "passed over: values of ENTEnsFonctionDir (1): neither a structure nor O" in [
+        remark.message for remark in feed.remarks
+    ]
+
+
+# ---- dates
+
+OF_FUNCTIONS, OF_HEADS, OF_HOME = (
+    "ENTPersonFonctionsDate",
+    "ENTEnsFonctionDirDate",
+    "ENTPersonStructRattachDate",
+)
+DAY = date(2026, 9, 1)
+
+
+@pytest.mark.parametrize(
+    ("dates", "teacher", "head"),
+    [
+        ({}, DAY, DAY),
+        ({OF_FUNCTIONS: "01/09/2020"}, date(2020, 9, 1), DAY),
+        ({OF_FUNCTIONS: "4077$ENS$01/09/2020"}, date(2020, 9, 1), DAY),
+        ({OF_FUNCTIONS: "4077$2020-09-01"}, date(2020, 9, 1), DAY),
+        ({OF_HOME: "01/09/2019"}, date(2019, 9, 1), DAY),
+        ({OF_HOME: "01/09/2019", OF_FUNCTIONS: "01/09/2020"}, date(2020, 9, 1), DAY),
+        ({OF_HEADS: "01/09/2024"}, DAY, date(2024, 9, 1)),
+        ({OF_HEADS: "4078$01/09/2024 00:00:00"}, DAY, date(2024, 9, 1)),
+        ({OF_HEADS: "01/10/2026"}, DAY, date(2026, 10, 1)),
+    ],
+)
+def test_posts_begin_on_the_dates_that_an_export_has(tmp_path, dates, teacher, head):
+    feed = read(set_of_heads(tmp_path / "set", "4078", **dates), FIRST)
+    assert not feed.rejections
+    starts = {a.function: a.start for a in feed.people["aaf:500"].assignments}
+    assert starts == {"ENS": teacher, "DIR": head}
+
+
+@pytest.mark.parametrize(
+    ("dates", "why"),
+    [
+        ({OF_FUNCTIONS: "n.c."}, f"{OF_FUNCTIONS} (1): no date on which a post can begin"),
+        ({OF_FUNCTIONS: "31/02/2020"}, f"{OF_FUNCTIONS} (1): no date on which a post can begin"),
+        ({OF_FUNCTIONS: "01/09/1949"}, f"{OF_FUNCTIONS} (1): no date on which a post can begin"),
+        ({OF_HEADS: "31/12/2099"}, f"{OF_HEADS} (1): no date on which a post can begin"),
+        ({OF_HOME: "14/07/1980"}, f"{OF_HOME} (1): no date on which a post can begin"),
+        ({OF_FUNCTIONS: ["01/09/2020", "01/09/2021"]}, f"{OF_FUNCTIONS} (2): not one for each post"),
+    ],
+)
+def test_a_date_that_is_none_is_counted_and_the_post_begins_without_it(tmp_path, dates, why):
+    feed = read(set_of_heads(tmp_path / "set", "4078", **dates), FIRST)
+    assert not feed.rejections
+    assert {a.start for a in feed.people["aaf:500"].assignments} == {DAY}
+    assert f"passed over: values of {why}" in [remark.message for remark in feed.remarks]
+
+
+def test_the_date_in_the_head_may_be_french(tmp_path):
+    single = document([*structures(), person(CLAIRE)])
+    dated = single.replace(b"<!-- degre", b"<!-- dateGenerationExport : 16/09/2024 -->\n<!-- degre")
+    (tmp_path / "ENT2DVA.xml").write_bytes(dated)
+    feed = read(tmp_path / "ENT2DVA.xml")
+    assert feed.facts.date == date(2024, 9, 16)
+
+
+def test_values_that_were_escaped_twice_are_read(tmp_path):
+    agent = replace(CLAIRE, sn="D&apos;ARTOIS", given="Jo&#39;Anne")
+    feed = read(folder(tmp_path / "set", files([agent])))
+    assert b"D&amp;apos;ARTOIS" in (tmp_path / "set" / PEOPLE).read_bytes()
+    named = feed.people["aaf:500"]
+    assert (named.family_name, named.given_name) == ("D'ARTOIS", "Jo'Anne")
+
+
+# ---- what is no set, and what a Mac adds
+
+
+@pytest.mark.parametrize(
+    ("mode", "suffix", "kind"),
+    [("w", ".tar", "tar"), ("w:bz2", ".tar.bz2", "bzip2"), ("w:xz", ".tar.xz", "xz")],
+)
+def test_an_archive_of_another_kind_is_said_to_be_one(tmp_path, mode, suffix, kind):
+    path = tmp_path / f"ENT2DVA_Complet_20260901{suffix}"
+    with tarfile.open(path, mode) as archive:
+        for name, content in files([CLAIRE]).items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    with pytest.raises(FeedRefused) as caught:
+        read(path)
+    ((code, message),) = caught.value.refusals
+    assert code == "other-archive"
+    assert f"it is an archive of {kind}" in message
+    assert "pack it as .zip or .tgz" in message
+
+
+@pytest.mark.parametrize("single", [True, False], ids=["one file", "a folder"])
+def test_a_set_without_staff_says_so(tmp_path, single):
+    contents = files([])
+    if single:
+        contents = {name: content for name, content in contents.items() if "EtabEducNat" in name}
+    with pytest.raises(FeedRefused) as caught:
+        read(folder(tmp_path / "set", contents))
+    assert [code for code, _ in caught.value.refusals] == ["no-people"]
+    assert "the set has no staff (PersEducNat)" in str(caught.value)
+
+
+@pytest.mark.parametrize("folder_name", ["", "__MACOSX/"])
+def test_the_files_that_a_mac_adds_are_passed_over(tmp_path, folder_name):
+    contents = files([CLAIRE, ZOE])
+    mac = {f"{folder_name}._{name}": b"\x00\x05\x16\x07" for name in (*contents, "ENT2DVA.md5")}
+    feed = read(zipped(tmp_path / "set_20260901.zip", {**contents, **mac}))
+    assert set(feed.people) == {"aaf:500", "aaf:501"}
+    assert "passed over: files ._* (3): made by a Mac" in [remark.message for remark in feed.remarks]
+    if not folder_name:
+        assert set(read(folder(tmp_path / "set", {**contents, **mac})).people) == set(feed.people)
 
 
 def test_a_person_twice_with_other_content_is_held(tmp_path):
@@ -165,7 +353,7 @@ OUTSIDE = b'<!DOCTYPE ficAlimMENESR [<!ENTITY a SYSTEM "file:///etc/passwd">]>'
         ("unsafe-xml", altered(DOCTYPE, OUTSIDE)),
         ("bad-xml", altered(b"<ficAlimMENESR>", b"<other>")),
         ("cut", altered(b"</ficAlimMENESR>", b"")),
-        ("header-only", files([])),
+        ("no-people", files([])),
     ],
 )
 def test_a_set_is_refused_as_a_whole(tmp_path, code, contents):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,6 +28,7 @@ from tests.aaf_sets import (
     delta,
     document,
     files,
+    first_degree,
     folder,
     modification,
     person,
@@ -103,6 +105,58 @@ def test_a_delta_changes_what_it_names(sets):
     unknown = "of unknown people (1): the set before lacks them"
     assert f"passed over: modifyRequest {unknown}" in messages
     assert f"passed over: deleteRequest {unknown}" in messages
+
+
+def heads(feed: Feed, key: str) -> list[tuple[str, date]]:
+    posts = feed.people[f"aaf:{key}"].assignments
+    return [(a.uai, a.start) for a in posts if a.function == "DIR"]
+
+
+def headed(set_files: dict[str, bytes], *values: str, **dates: str) -> dict[str, bytes]:
+    """A set of the 1er degré whose people are heads of these structures."""
+    listed = {"ENTEnsFonctionDir": values, **{name: (value,) for name, value in dates.items()}}
+    added = "".join(
+        f'<attr name="{name}">{"".join(f"<value>{value}</value>" for value in texts)}</attr>'
+        for name, texts in listed.items()
+    )
+    return {
+        name: content.replace(b"</attributes>", f"{added}</attributes>".encode())
+        if "PersEducNat" in name
+        else content
+        for name, content in first_degree(set_files).items()
+    }
+
+
+def test_a_delta_changes_the_schools_of_a_head(sets, tmp_path):
+    sets.source = replace(sets.source, format="aaf1d")
+    contents = headed(files([CLAIRE], "20260901"), "4078", "4079", ENTEnsFonctionDirDate="4079$01/09/2024")
+    feed = sets.read(zipped(tmp_path / "ENT2DVA_Complet_20260901.zip", contents))
+    first = date(2026, 9, 1)
+    assert heads(feed, "500") == [("0800010B", first), ("0800002T", date(2024, 9, 1))]
+    # what a modification does not name stays
+    second = sets.read(sets.delta("20260902", modification("500", ENTPersonNom="AUBRY")))
+    assert [uai for uai, _ in heads(second, "500")] == ["0800010B", "0800002T"]
+    assert heads(second, "500")[1][1] == date(2024, 9, 1)
+    third = sets.read(sets.delta("20260903", modification("500", ENTEnsFonctionDir="4079")))
+    assert heads(third, "500") == [("0800002T", date(2024, 9, 1))]
+    fourth = sets.read(sets.delta("20260904", modification("500", ENTEnsFonctionDir="")))
+    assert heads(fourth, "500") == []
+
+
+def test_a_delta_reads_a_set_that_an_older_version_kept(sets, tmp_path):
+    """Such a set has only the first value of ENTEnsFonctionDir, in its own place."""
+    sets.source = replace(sets.source, format="aaf1d")
+    path = zipped(tmp_path / "ENT2DVA_Complet_20260901.zip", headed(files([CLAIRE], "20260901"), "4078$O"))
+    sets.read(path, keep=False)
+    kept = set_to_keep(path, sets.source)
+    with kept.records() as lines:
+        texts = [line.rstrip(b"\n").split(b"\x1f") for line in lines]
+    content = b"".join(b"\x1f".join(t for t in line if not t.startswith(b"=")) + b"\n" for line in texts)
+    older = replace(kept, records=lambda: io.BytesIO(content))
+    keep_set(Path(sets.source.state_folder), older)
+    feed = read_feed(sets.delta("20260902", modification("500", ENTPersonNom="AUBRY")), sets.source)
+    assert [uai for uai, _ in heads(feed, "500")] == ["0800010B"]
+    assert feed.people["aaf:500"].usage_name == "AUBRY"
 
 
 def test_an_empty_value_changes_nothing_if_so_configured(sets):

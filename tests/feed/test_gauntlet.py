@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import io
 import os
+import zipfile
 from collections.abc import Callable
 
 import pytest
@@ -18,6 +22,16 @@ Made = Callable[..., bytes]
 
 def _plain(s) -> bytes:
     return s.text(*s.four()).encode()
+
+
+def _zipped(*names: str) -> bytes:
+    """An archive of these files; the content of `mimetype` is that of LibreOffice."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name in names:
+            kind = "application/vnd.oasis.opendocument.spreadsheet"
+            archive.writestr(name, kind if name == "mimetype" else "x")
+    return content.getvalue()
 
 
 def _wide(s) -> str:
@@ -48,7 +62,8 @@ REFUSED: dict[str, tuple[Made, list[str], dict]] = {
     "column of the mapping missing": (_plain, ["missing-column"], {"columns": {"uai": "RNE"}}),
     "required column twice": (lambda s: _plain(s).replace(b"quotite", b"UAI", 1), ["doubled-column"], {}),
     "optional column twice": (lambda s: _plain(s).replace(b"quotite", b"fin ", 1), ["doubled-column"], {}),
-    "wrong delimiter configured": (_plain, ["missing-column"] * 6, {"delimiter": "|"}),
+    "wrong delimiter configured": (_plain, ["other-delimiter"], {"delimiter": "|"}),
+    "fields apart by |": (lambda s: _plain(s).replace(b";", b"|"), ["other-delimiter"], {}),
     "wrong constant": (_plain, ["bad-constant"], {"constants": {"uai": "0800009B"}}),
     "header with an open quote": (lambda s: b'"' + _plain(s), ["unclosed-quote"], {}),
     "two files in one": (lambda s: _plain(s) * 2, ["second-header"], {}),
@@ -139,7 +154,44 @@ REFUSED: dict[str, tuple[Made, list[str], dict]] = {
     ),
     "line without end": (lambda s: _plain(s) + b"\0" * 1_000_000, ["line-too-long"], {}),
     "no text at all": (lambda s: bytes(range(128)) * 20, None, {}),
-    "a page of HTML": (lambda s: b"<html>\n<body>Erreur 502</body>\n</html>\n", ["missing-column"] * 6, {}),
+    "a page of HTML": (lambda s: b"<html>\n<body>Erreur 502</body>\n</html>\n", ["not-csv"], {}),
+    "a table of HTML": (lambda s: b"\n<TABLE border=0>\n<tr><td>1</td></tr>\n", ["not-csv"], {}),
+    "an Excel workbook": (lambda s: _zipped("[Content_Types].xml", "xl/workbook.xml"), ["not-csv"], {}),
+    "a LibreOffice workbook": (lambda s: _zipped("mimetype", "content.xml"), ["not-csv"], {}),
+    "an archive": (lambda s: _zipped("rh.csv"), ["not-csv"], {}),
+    "an old Excel workbook": (lambda s: bytes.fromhex("d0cf11e0a1b11ae1") + b"\n" * 99, ["not-csv"], {}),
+    "compressed": (lambda s: gzip.compress(_plain(s)), ["not-csv"], {}),
+    "compressed by bzip2": (lambda s: bz2.compress(_plain(s)), ["not-csv"], {}),
+    "a PDF": (lambda s: b"%PDF-1.7\n%\xe2\xe3\n", ["not-csv"], {}),
+    "XML": (lambda s: b"\xef\xbb\xbf<?xml version='1.0'?>\n<rows/>\n", ["not-csv"], {}),
+    "a hint for Excel": (lambda s: b"sep=;\n" + _plain(s), ["title-line"], {}),
+    "a hint for Excel after a mark": (lambda s: b"\xef\xbb\xbfSEP=,\r\n" + _plain(s), ["title-line"], {}),
+    "a title": (lambda s: b"Extraction EPP du 01/09/2026\n\n" + _plain(s), ["title-line"], {}),
+    "a title with fields": (lambda s: b"EPP" + b";" * 16 + b"\n" + _plain(s), ["title-line"], {}),
+    "lines end with CR": (lambda s: _plain(s).replace(b"\n", b"\r"), ["cr-only"], {}),
+    "lines end with CR, the last with LF": (
+        lambda s: _plain(s).replace(b"\n", b"\r") + b"\n",
+        ["cr-only"],
+        {},
+    ),
+    "UTF-16 without a mark": (lambda s: _wide(s).encode("utf-16-le"), ["wrong-encoding"], {}),
+    "UTF-16 without a mark, the other way": (lambda s: _wide(s).encode("utf-16-be"), ["wrong-encoding"], {}),
+}
+
+SAYS = {
+    "a page of HTML": "the file is a page of HTML, not CSV; fetch the export again",
+    "an Excel workbook": "the file is an Excel workbook, not CSV; open it and save it as CSV UTF-8",
+    "an old Excel workbook": "the file is an Excel workbook, not CSV; open it and save it as CSV UTF-8",
+    "a LibreOffice workbook": "the file is a LibreOffice workbook, not CSV; open it and save it as CSV UTF-8",
+    "an archive": "the file is an archive, not CSV; unpack it first",
+    "compressed": "the file is compressed (gzip), not CSV; unpack it first",
+    "a hint for Excel": "line 1 is `sep=;`, a hint for Excel, and no header; remove it",
+    "a title": "line 1 is a title, and the header is line 3; remove the lines before the header",
+    "fields apart by |": 'the fields are apart by "|", not ";"; save it with ";", '
+    "or set `delimiter` of the source",
+    "lines end with CR": "lines end with CR alone, as on old Macs; save it with Windows or Unix line ends",
+    "UTF-16": "utf-8 is expected, but the file is UTF-16; save it as CSV UTF-8",
+    "UTF-16 without a mark": "utf-8 is expected, but the file is UTF-16; save it as CSV UTF-8",
 }
 
 HELD: dict[str, tuple[Made, set[str], int, set[str], dict]] = {
@@ -163,9 +215,17 @@ HELD: dict[str, tuple[Made, set[str], int, set[str], dict]] = {
         lambda s: _plain(s) + b";" * (len(s.columns) - 1) + b"\n",
         set(),
         1,
-        {"missing-value"},
+        {"empty-row"},
         {},
     ),
+    "line of delimiters and blanks": (
+        lambda s: _plain(s) + b" ; ;;\t;" + b";" * (len(s.columns) - 5) + b"\r\n",
+        set(),
+        1,
+        {"empty-row"},
+        {},
+    ),
+    "line of empty quotes, and too short": (lambda s: _plain(s) + b'"";"";\n', set(), 1, {"empty-row"}, {}),
     "a comment": (lambda s: _plain(s) + b"# end of file\n", set(), 1, {"too-few-fields"}, {}),
     "two rows in one line": (
         lambda s: _plain(s).replace(b"\n0002", b"0002"),
@@ -260,6 +320,15 @@ def test_a_wrong_file_is_refused(case, sample, refused):
         assert reported == codes
 
 
+@pytest.mark.parametrize("case", SAYS)
+def test_one_sentence_says_what_a_file_is_and_what_to_do(case, sample, read):
+    with pytest.raises(FeedRefused) as caught:
+        read(REFUSED[case][0](sample))
+    ((code, message),) = caught.value.refusals
+    assert message == SAYS[case]
+    assert str(caught.value).endswith(f": feed refused: {message} [{code}]")
+
+
 @pytest.mark.parametrize("case", HELD)
 def test_a_file_with_wrong_rows_holds_their_people(case, sample, read):
     made, matricules, unattributed, codes, settings = HELD[case]
@@ -330,6 +399,7 @@ def test_skipped_lines_count_as_if_they_were_read(values, sample, tmp_path):
         sample.row(matricule="0003", position="X", corps=""),
         sample.row(matricule="0003", position="CP", uai="0800002T"),
         sample.row(matricule="0004", position="AC", numen="X", fonction=" DOC"),
+        ";" * (len(sample.columns) - 1),
     ]
     path = tmp_path / "feed.csv"
     path.write_text(sample.text(*rows), encoding="utf-8")

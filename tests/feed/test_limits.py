@@ -316,6 +316,36 @@ def test_a_column_that_differs_gives_a_warning_before_a_refusal(changes, warned)
     assert all("in the last 4 feeds" in message and "limit" not in message for message in warnings.values())
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "warned"),
+    [
+        # two composed first names, in all feeds
+        ({"forms": {"prenom": {"a": 36, "a-a": 2}}}, {}, ""),
+        ({"forms": {"prenom": {"a": 36, "a-a": 4}}}, {"forms": {"prenom": {"a": 36, "a-a": 5}}}, ""),
+        ({"forms": {"prenom": {"a": 36, "a-a": 2}}}, {"forms": {"prenom": {"a": 30, "a-a": 8}}}, "form a-a"),
+        ({"forms": {"prenom": {"a": 38}}}, {"forms": {"prenom": {"a": 30, "a a a": 8}}}, "form a a a"),
+        # the ninth form or value of a column is not remembered, however frequent it is
+        ({"forms": {"discipline": dict.fromkeys("abcdefghi", 100)}}, {}, ""),
+        ({"values": {"quotite": dict.fromkeys("abcdefghi", 100)}}, {}, ""),
+        (
+            {"values": {"quotite": dict.fromkeys("abcdefghi", 100)}},
+            {"values": {"quotite": {"a": 20, **dict.fromkeys("bcdefgh", 100), "i": 180}}},
+            "i in 180",
+        ),
+        ({"values": {"position": {"": 36, "detachement": 2}}, "rows": 38}, {}, ""),
+    ],
+)  # fmt: skip
+def test_values_that_are_not_remembered_give_no_warning_while_they_stay(before, now, warned):
+    """A rare value is not remembered: only a number that it cannot have had before is a difference."""
+    usual = replace(FACTS, **{"distinct": {"prenom": 38, "discipline": 900}, **before})
+    record = None
+    for night in range(9):
+        record = record_of(replace(usual, digest=f"{night}"), DAY, record)
+    warnings = column_warnings(replace(usual, **now), record, SOURCE, DAY)
+    assert len(warnings) == bool(warned), warnings
+    assert all(message.startswith(warned) for message in warnings.values()), warnings
+
+
 def test_what_is_remembered_of_a_feed():
     """The last ten full feeds, each once; for counted columns only the most frequent values."""
     values = {"corps": {**{f"{n}": 100 - n for n in range(9)}, "rare": 4}, "position": {"": 4}}

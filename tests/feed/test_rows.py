@@ -18,6 +18,13 @@ GOOD = {
     "no birth date": ({"date_naissance": ""}, "birth_date", None),
     "birth on a leap day": ({"date_naissance": "29/02/1980"}, "birth_date", date(1980, 2, 29)),
     "no mail": ({"courriel_prive": "X"}, "private_mail", ""),
+    "born in Excel's first year": ({"date_naissance": "02/01/1900"}, "birth_date", date(1900, 1, 2)),
+    "an apprentice of fifteen": ({"date_naissance": "01/09/2011"}, "birth_date", date(2011, 9, 1)),
+    "mail of letters and marks": (
+        {"courriel_prive": "o'neil+a_b@a-b.example.org"},
+        "private_mail",
+        "o'neil+a_b@a-b.example.org",
+    ),
     "no numen": ({"numen": ""}, "numen", None),
     "inverted bang is no mojibake": ({"prenom": "João"}, "given_name", "João"),
     "capital A tilde is no mojibake": ({"prenom": "JOÃO"}, "given_name", "JOÃO"),
@@ -44,6 +51,10 @@ BAD = {
     "matricule with a blank": ({"matricule": "12 3"}, "bad-matricule", "matricule"),
     "matricule too long": ({"matricule": "1" * 21}, "bad-matricule", "matricule"),
     "NUMEN as matricule": ({"matricule": "01E9501234ABC", "numen": ""}, "matricule-is-numen", "matricule"),
+    "NULL as matricule": ({"matricule": "NULL"}, "bad-matricule", "matricule"),
+    "null as matricule": ({"matricule": "null"}, "bad-matricule", "matricule"),
+    "None as matricule": ({"matricule": "None"}, "bad-matricule", "matricule"),
+    "a total as matricule": ({"matricule": "TOTAL"}, "bad-matricule", "matricule"),
     "short NUMEN": ({"numen": "01E9501234AB"}, "bad-numen", "numen"),
     "blank name": ({"nom_famille": " "}, "missing-value", "nom_famille"),
     "X as a first name": ({"prenom": "X"}, "missing-value", "prenom"),
@@ -55,6 +66,11 @@ BAD = {
     "escape": ({"fonction": "E\x1bNS"}, "control-character", "fonction"),
     "tab inside": ({"prenom": "Anne\tMarie"}, "control-character", "prenom"),
     "lone CR": ({"prenom": "Anne\rMarie"}, "control-character", "prenom"),
+    "line separator": ({"nom_famille": "Bré\u2028hat"}, "control-character", "nom_famille"),
+    "paragraph separator": ({"prenom": "Anne\u2029Marie"}, "control-character", "prenom"),
+    "line separator at the end": ({"nom_famille": "Bréhat\u2028"}, "control-character", "nom_famille"),
+    "next line": ({"nom_famille": "Bré\u0085hat"}, "damaged-text", "nom_famille"),
+    "vertical tab": ({"nom_famille": "Bré\u000bhat"}, "control-character", "nom_famille"),
     "30 February": ({"debut": "30/02/2026"}, "bad-date", "debut"),
     "29 February of no leap year": ({"debut": "29/02/2027"}, "bad-date", "debut"),
     "American date": ({"debut": "09/31/2026"}, "bad-date", "debut"),
@@ -66,6 +82,10 @@ BAD = {
     "end before start": ({"fin": "31/08/2026"}, "end-before-start", "fin"),
     "born too early": ({"date_naissance": "01/01/1826"}, "date-out-of-range", "date_naissance"),
     "born after the start": ({"date_naissance": "02/09/2026"}, "birth-after-start", "date_naissance"),
+    "six years old": ({"date_naissance": "01/03/2020"}, "too-young", "date_naissance"),
+    "fourteen only tomorrow": ({"date_naissance": "02/09/2012"}, "too-young", "date_naissance"),
+    "the empty date of Excel": ({"date_naissance": "01/01/1900"}, "date-out-of-range", "date_naissance"),
+    "the empty date of old Macs": ({"date_naissance": "1904-01-01"}, "date-out-of-range", "date_naissance"),
     "wrong UAI letter": ({"uai": "0800009B"}, "bad-uai", "uai"),
     "short UAI": ({"uai": "080009A"}, "bad-uai", "uai"),
     "blank UAI": ({"uai": ""}, "missing-value", "uai"),
@@ -73,6 +93,15 @@ BAD = {
     "long code": ({"corps": "5" * 41}, "bad-code", "corps"),
     "two @": ({"courriel_prive": "a@b@example.org"}, "bad-mail", "courriel_prive"),
     "mail with a blank": ({"courriel_prive": "a b@example.org"}, "bad-mail", "courriel_prive"),
+    "mail in brackets": ({"courriel_prive": "<a@example.org>"}, "bad-mail", "courriel_prive"),
+    "mail with a name": ({"courriel_prive": "Anne<a@example.org>"}, "bad-mail", "courriel_prive"),
+    "mail with a comma": ({"courriel_prive": "a,b@example.org"}, "bad-mail", "courriel_prive"),
+    "two mails": ({"courriel_prive": "a@example.org,b@example.org"}, "bad-mail", "courriel_prive"),
+    "mailto": ({"courriel_prive": "mailto:a@example.org"}, "bad-mail", "courriel_prive"),
+    "mail with a dot at the end": ({"courriel_prive": "a@example.org."}, "bad-mail", "courriel_prive"),
+    "mail with two dots": ({"courriel_prive": "a..b@example.org"}, "bad-mail", "courriel_prive"),
+    "mail without a domain": ({"courriel_prive": "a@example"}, "bad-mail", "courriel_prive"),
+    "mail too long": ({"courriel_prive": f"{'a' * 243}@example.org"}, "bad-mail", "courriel_prive"),
     "unknown modality": ({"modalite": "tertiaire"}, "bad-modality", "modalite"),
     "quotite above 100": ({"quotite": "100,5"}, "bad-quotite", "quotite"),
     "quotite in words": ({"quotite": "moitié"}, "bad-quotite", "quotite"),
@@ -114,7 +143,10 @@ def test_a_bad_value_rejects_its_row_and_holds_its_person(case, sample, read):
         assert set(feed.held) == {"0001"}
         assert code in feed.held["0001"]
     assert feed.facts.columns[column][1] == 1
-    assert "\n" not in feed.rejections[0].message
+    message = feed.rejections[0].message
+    assert len(message.splitlines()) == 1
+    if code in ("bad-matricule", "bad-mail", "too-young", "control-character"):
+        assert "expected" in message or "control character" in message
     assert set(feed.raw_lines) == {2}
 
 

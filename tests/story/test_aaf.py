@@ -9,7 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.aaf_sets import SCHOOLS, Agent, deletion, delta, files, folder, modification, person, zipped
+from tests.aaf_sets import (
+    SCHOOLS,
+    Agent,
+    deletion,
+    delta,
+    files,
+    first_degree,
+    folder,
+    modification,
+    person,
+    zipped,
+)
 
 from . import feeds
 from .academy import Academy
@@ -274,6 +285,36 @@ def test_the_md5_file_of_a_set_is_verified_and_not_read_as_a_feed(both: Academy)
     path.unlink()
     ran = both.night("2026-09-02", hr(both, "2026-09-02"), beside)
     assert f"{beside}: not read" in ran.err
+
+
+def test_the_head_of_a_school_of_the_1er_degre_gets_onde(academy: Academy) -> None:
+    """ENTEnsFonctionDir has the numbers of structures, and its date says since when."""
+    school, schools = "0800881Y", {"7001": "0800881Y", "7002": "0600347B"}
+    source = 'aaf1d: {format: aaf1d, role: supplement, namespace: aaf, files: ["ENT1D*"]}'
+    whole = 'hr: {kind: full, files: ["*.csv"]'
+    academy.edit("piactl.yaml", whole, f"{source}\n  {whole}")
+    teacher = {"uai": school, "corps": "615", "debut": "2024-09-01"}
+    agent = Agent("500", ("7001$ENS",), home="7001")
+    academy.night("2026-09-01", hr(academy, "2026-09-01", **teacher))
+    for day in ("02", "03"):
+        contents = first_degree(files([agent], f"202609{day}", name="ENT1D", schools=schools))
+        dated = "<value>7001$01/09/2025</value><value>7002$n.c.</value>"
+        added = (
+            '<attr name="ENTEnsFonctionDir"><value>7001</value><value>7002</value></attr>'
+            f'<attr name="ENTEnsFonctionDirDate">{dated}</attr></attributes>'
+        )
+        name = next(name for name in contents if "PersEducNat" in name)
+        contents[name] = contents[name].replace(b"</attributes>", added.encode())
+        path = zipped(academy.folder / f"ENT1D_Complet_202609{day}.zip", contents)
+        academy.night(f"2026-09-{day}", hr(academy, f"2026-09-{day}", **teacher), path)
+    shown = academy.show("claire.dubreuil", "2026-09-03")
+    assert [(a["uai"], a["function"], a["start"]) for a in shown["assignments"]] == [
+        (school, "ENS", "2024-09-01"),
+        (school, "DIR", "2025-09-01"),
+        ("0600347B", "DIR", "2026-09-02"),
+    ]
+    onde = {right["uai"] for right in shown["entitlements"] if right["service"] == "onde"}
+    assert onde == {school, "0600347B"}
 
 
 def test_csv_aaf_and_both_make_equal_accounts_of_the_same_people(make_academy) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -200,3 +201,68 @@ def test_a_retirement_that_hr_takes_back_opens_the_account_again(academy: Academ
     for day in ("2026-03-02", "2026-03-03", "2026-03-04"):
         academy.night(day, academy.feed(post, ida, day=day))
     assert academy.values("claire.dubreuil", "piactlState") == ["active"]
+
+
+# Feeds whose run was undone
+
+
+def undone(academy: Academy, run: str, day: str) -> None:
+    ran = academy.run("undo", run, "--as-of", day, "--reason", "fichier tronqué")
+    assert ran.code == 0, ran.err
+
+
+def test_an_undone_feed_confirms_no_absence(academy: Academy) -> None:
+    """The night of 12 September ended Hugo's post and was undone: only the corrected feed confirms it."""
+    academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
+    academy.quiet_night("2026-09-11", feed(academy, "2026-09-11", CLAIRE))
+    wrong = feed(academy, "2026-09-12", CLAIRE.replace("Dubreuil", "Dubreuille"))
+    run = academy.night("2026-09-12", wrong).json["run"]
+    assert posts(academy, "hugo.vasseur", "2026-09-12") == [("0800009A", "2025-09-01", "2026-09-10")]
+    undone(academy, run, "2026-09-12")
+    assert posts(academy, "hugo.vasseur", "2026-09-12") == [("0800009A", "2025-09-01", None)]
+    right = feed(academy, "2026-09-13", CLAIRE)
+    plan = academy.plan(right, "--as-of", "2026-09-13")
+    reasons = {change["reason"] for change in plan["changes"] if change["uid"] == "hugo.vasseur"}
+    assert any("absent from 2 feeds of hr since 2026-09-11" in reason for reason in reasons), reasons
+    academy.night("2026-09-13", right)
+    assert posts(academy, "hugo.vasseur", "2026-09-13") == [("0800009A", "2025-09-01", "2026-09-10")]
+
+
+def test_an_absence_of_undone_feeds_alone_starts_again(academy: Academy) -> None:
+    academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
+    wrong = feed(academy, "2026-09-11", CLAIRE.replace("Dubreuil", "Dubreuille"))
+    undone(academy, academy.night("2026-09-11", wrong).json["run"], "2026-09-11")
+    right = feed(academy, "2026-09-12", CLAIRE)
+    assert absents(None, academy, "2026-09-12", right) == [("hugo.vasseur", 1, "2026-09-12")]
+    academy.quiet_night("2026-09-12", right)
+    assert posts(academy, "hugo.vasseur", "2026-09-12") == [("0800009A", "2025-09-01", None)]
+    # a fed-again file counts again: the administrator says that it was right
+    digest = hashlib.sha256(wrong.read_bytes()).hexdigest()
+    ran = academy.run("nightly", wrong, "--as-of", "2026-09-13", "--accept-feed", digest, "--reason", "juste")
+    assert ran.code == 0, ran.err
+    assert [end for _, _, end in posts(academy, "hugo.vasseur", "2026-09-13")] == ["2026-09-11"]
+
+
+def test_the_undo_of_a_night_that_only_counted_an_absence_is_recorded(academy: Academy) -> None:
+    academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
+    run = academy.night("2026-09-11", feed(academy, "2026-09-11", CLAIRE)).json["run"]
+    undone(academy, run, "2026-09-11")
+    right = feed(academy, "2026-09-12", CLAIRE)
+    assert absents(None, academy, "2026-09-12", right) == [("hugo.vasseur", 1, "2026-09-12")]
+    first = academy.run("runs", "list", "-o", "json").json[0]["run"]
+    undone(academy, run, "2026-09-11")
+    assert academy.run("runs", "list", "-o", "json").json[0]["run"] == first
+    # undone in its turn, it counts again
+    undone(academy, first, "2026-09-11")
+    assert absents(None, academy, "2026-09-12", right) == []
+
+
+def test_an_absence_counts_again_once_the_undo_is_undone(academy: Academy) -> None:
+    academy.night("2026-09-10", feed(academy, "2026-09-10", CLAIRE, HUGO))
+    wrong = feed(academy, "2026-09-11", CLAIRE.replace("Dubreuil", "Dubreuille"))
+    undone(academy, academy.night("2026-09-11", wrong).json["run"], "2026-09-11")
+    undo = academy.run("runs", "list", "-o", "json").json[0]["run"]
+    undone(academy, undo, "2026-09-11")
+    right = feed(academy, "2026-09-12", CLAIRE)
+    academy.night("2026-09-12", right)
+    assert posts(academy, "hugo.vasseur", "2026-09-12") == [("0800009A", "2025-09-01", "2026-09-10")]

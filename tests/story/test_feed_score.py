@@ -104,6 +104,25 @@ def test_score_tables_name_no_person(academy: Academy) -> None:
     assert (wrong.code, "no source" in wrong.err) == (2, True), wrong.err
 
 
+def test_an_undone_feed_is_marked(academy: Academy) -> None:
+    three_nights(academy)
+    ran = academy.run("undo", "last", "--as-of", "2026-10-03", "--reason", "fichier tronqué")
+    assert ran.code == 0, ran.err
+    scores = score(academy)
+    assert wrong("feed-score", scores) == []
+    undone = {night["date"]: night["undone"] for night in scores["nights"]}
+    run = academy.run("runs", "list", "-o", "json").json[0]
+    assert run["note"].startswith("undo of run")
+    assert undone == {"2026-10-01": False, "2026-10-02": True, "2026-10-03": False}
+    (source,) = scores["sources"]
+    assert (source["nights"], source["undone"], source["refused"]) == (3, 1, 0)
+    rows = list(
+        csv.DictReader(io.StringIO(academy.run("feed", "score", "--as-of", "2026-10-20", "-o", "csv").out))
+    )
+    assert [row["undone"] for row in rows] == ["no", "yes", "no"]
+    assert "undone" in academy.run("feed", "score", "--as-of", "2026-10-20", "-o", "table").out
+
+
 def test_refused_nights_are_counted_apart(academy: Academy) -> None:
     academy.allow_up_to(2, "deactivate", "revoke")
     academy.night("2026-10-01", academy.feed(*FIRST, day="2026-10-01"))
@@ -164,3 +183,19 @@ def test_a_check_compares_the_columns_with_the_last_feeds(academy: Academy) -> N
     half = academy.run("feed", "check", academy.feed(*people[:3], day=days[4]), "--compare", "-o", "json")
     assert (half.code, {refusal["code"] for refusal in half.json["refusals"]}) == (6, {"changed-column"})
     assert wrong("feed-check", half.json) == []
+
+
+def test_a_small_source_with_two_composed_first_names_gives_no_warning(academy: Academy) -> None:
+    """Twice `a-a` among 22 first names, in every feed: each night says the same, and none of it is new."""
+    names = [f"Lou{letter}" for letter in "abcdefghijklmnopqrst"] + ["Jean-Loup", "Anne-Sophie"]
+    people = [line.replace(";Louise;", f";{name};") for line, name in zip(crowd(22), names, strict=True)]
+    for day in (f"2026-10-0{day}" for day in range(1, 6)):
+        feed = academy.feed(*people, day=day)
+        assert "WARNING" not in str(academy.plan(feed, "--as-of", day)["remarks"])
+        academy.night(day, feed)
+    # a third of them is new
+    people = [line.replace(";Lou", ";Lou-") for line in people[:7]] + people[7:]
+    feed = academy.feed(*people, day="2026-10-06")
+    remarks = academy.plan(feed, "--as-of", "2026-10-06")["remarks"]
+    (remark,) = [remark for remark in remarks if remark.startswith("WARNING")]
+    assert "column prenom: form a-a in 40.9% of its values, at most 18.2% in the last 5 feeds" in remark

@@ -281,7 +281,7 @@ def test_a_guard_stops_a_policy_that_takes_many_groups_away(grouped: Academy) ->
     ran = grouped.run("nightly", "--as-of", NEXT)
     assert ran.code == 4
     assert "REFUSED by the guard group: " in ran.err + ran.out
-    assert "groups change or go; the limit is 10" in ran.err + ran.out
+    assert "groups change or go; 10 are allowed" in ran.err + ran.out
     assert definition(grouped, "service:siecle:0800009A") is not None
 
 

@@ -116,5 +116,5 @@ def test_a_feed_that_would_reopen_and_unlock_everybody_is_refused(academy: Acade
         words = ["--as-of", "2026-03-02", "--accept-feed", digest, "--reason", "toutes levées"]
         ran = academy.run("nightly", back, *words)
     assert ran.code == 4
-    assert "reopen: 201 of 201 accounts, 100.0% (all accounts); the limit is 10 and 1.0%" in ran.err
-    assert "unlock: 201 of 201 accounts, 100.0% (all accounts); the limit is 10 and 0.5%" in ran.err
+    assert "reopen: 201 of 201 accounts, 100.0% (all accounts); 10 are allowed" in ran.err
+    assert "unlock: 201 of 201 accounts, 100.0% (all accounts); 10 are allowed" in ran.err

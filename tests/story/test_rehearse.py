@@ -326,3 +326,14 @@ def test_numbers_for_guards_from_real_nights(academy: Academy) -> None:
     assert "profile_growth" in rows
     fewer = academy.run("guards", "suggest", "--except", "2026-10-02", "-o", "json").json
     assert next(suggestion["most"] for suggestion in fewer if suggestion["kind"] == "create") == 1
+    # a night that was undone was not ordinary, until its undo is undone too
+    run = next(
+        run["run"] for run in academy.run("runs", "list", "-o", "json").json if run["as_of"] == "2026-10-03"
+    )
+    undo = ("--as-of", "2026-10-03", "--reason", "trop", "-o", "json")
+    undone = academy.run("undo", run, *undo).json["run"]
+    most = {s["kind"]: (s["nights"], s["day"]) for s in academy.run("guards", "suggest", "-o", "json").json}
+    assert most["create"] == (1, "2026-10-02")
+    academy.run("undo", undone, *undo)
+    most = {s["kind"]: (s["nights"], s["day"]) for s in academy.run("guards", "suggest", "-o", "json").json}
+    assert most["create"] == (2, "2026-10-02")

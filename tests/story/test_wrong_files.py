@@ -82,7 +82,7 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes]]] = {
         ).encode(),
     ),
     "matricules moved by one row": ("held", slipped),
-    "a compressed file": ("wrong-encoding", lambda: b"\x1f\x8b\x08\x00" + bytes(range(256)) * 20),
+    "a compressed file": ("not-csv", lambda: b"\x1f\x8b\x08\x00" + bytes(range(256)) * 20),
 }
 
 

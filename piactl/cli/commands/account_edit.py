@@ -58,7 +58,8 @@ def lock(names: Names, options: BatchOptions, until: LastDay = None) -> int:
 
 @with_shared_options
 def unlock(names: Names, options: BatchOptions) -> int:
-    """Lift an administrator's lock. The HR data apply again at once.
+    """Lift an administrator's lock. The HR data apply again at once. If there is none, lift the lock that
+    stayed when HR stopped listing a person whose position locked the account.
 
     Example: piactl account unlock claire.dubreuil --reason "new password"
     """
@@ -365,9 +366,15 @@ def split(
     ACCOUNT keeps its addresses; the new account gets its name by the rules. Password and devices end: both
     people need an activation password. To reverse a split, merge the new account.
 
+    A number of a supplement that joined the wrong account is taken off with its assignments: no account is
+    made, password and devices stay, and it does not join that account again by itself.
+
     Example: piactl account split claire.dubreuil --matricule 1999 --reason "two people"
     """
     from piactl.flows.accounts.merge_split_rekey import prepare_split
 
     command = begin(options.manner())
-    return command.edit(lambda store, rules: prepare_split(store, rules, account, matricule, command.author))
+    sources = command.configuration.settings.sources.values()
+    return command.edit(
+        lambda store, rules: prepare_split(store, rules, account, matricule, command.author, sources)
+    )

@@ -4,8 +4,8 @@ were."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from datetime import date, timedelta
+from dataclasses import asdict, replace
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,8 +32,8 @@ from piactl.report.escaping_and_colours import shown
 
 if TYPE_CHECKING:
     from piactl.cli.framework.configuration import Configuration
-    from piactl.core.plan.feed_quality import FeedQuality
     from piactl.flows.plan.inputs.merge_feeds import SourcedFeed
+    from piactl.flows.queries.feed_score import Night
 
 
 File = Annotated[str, typer.Argument(metavar="FEED", help="A feed file, PATH or SOURCE=PATH.")]
@@ -48,9 +48,10 @@ def check(
 ) -> int:
     """Check a feed against the layout of its source and the policy, and report every problem.
 
-    Without --compare it needs no directory. With --compare it reads the last feeds of the source from the
-    directory, warns of columns whose blanks, values or forms differ from theirs, and applies the limits
-    that compare feeds, as a night does.
+    Without --compare it needs no directory, and warns of matricules whose length is unusual: a spreadsheet
+    removes leading zeros. With --compare it reads the last feeds of the source and the known matricules from
+    the directory, warns of columns whose blanks, values or forms differ from theirs, and applies the limits
+    that compare feeds, as a night does. A feed dated in the future is refused.
 
     Exit codes: 0 usable, 5 rows are rejected, 6 the whole feed is refused.
 
@@ -58,23 +59,32 @@ def check(
     """
     from piactl.feed.feed import understood
     from piactl.flows.plan.feed_quality import warnings
-    from piactl.flows.plan.inputs.load_feeds import check_limits
+    from piactl.flows.plan.inputs.load_feeds import check_limits, refuse_ahead
+    from piactl.flows.plan.inputs.lost_zeros import odd_lengths
 
     configuration = this_configuration()
     day = today(configuration)
     try:
-        sourced = _read(file, configuration)
-        before = _last_feeds(sourced, configuration) if compare else None
+        sourced, before = _read(file, configuration), None
+        if compare:
+            sourced, before = _compared(sourced, configuration)
+        sourced = _judged(sourced, configuration)
         memory = Memory(sources={sourced.source.name: before}) if before else _memory_of(sourced)
         check_limits([sourced], memory, {}, day, ())
+        refuse_ahead(sourced, day)
     except FeedRefused as error:
         if output is PlanLayout.JSON:
             _put(file=error.file, status="refused", refusals=error.refusals)
         raise
     feed, rejections = sourced.feed, sorted(sourced.rejections, key=lambda r: (r.line, r.column))
     facts = feed.facts
-    holds: dict[str | None, str] = {r.matricule: r.message for r in sourced.judgement}
+    holding = () if sourced.source.supplement else sourced.judgement
+    holds: dict[str | None, str] = {r.matricule: r.message for r in holding}
     holds.update(feed.held)
+    columns = dict(warnings(sourced, before, day))
+    lengths = "" if compare else odd_lengths(feed)
+    if lengths:
+        columns["matricule"] = lengths
     document: dict[str, Any] = {
         "status": "partly usable" if rejections else "usable",
         "file": str(sourced.path),
@@ -89,10 +99,7 @@ def check(
         "held": holds,
         "remarks": [remark.message for remark in feed.remarks],
         "compared": _feeds_before(sourced, before) if compare else None,
-        "warnings": [
-            {"column": column, "message": message}
-            for column, message in warnings(sourced, before, day).items()
-        ],
+        "warnings": [{"column": column, "message": message} for column, message in columns.items()],
         "understood": understood(feed.written) if feed.written else None,
     }
     if output is PlanLayout.JSON:
@@ -110,14 +117,24 @@ def _memory_of(sourced: SourcedFeed) -> Memory:
     return Memory(sources={source: SourceMemory(record, applied=(basis.digest,))} if basis else {})
 
 
-def _last_feeds(sourced: SourcedFeed, configuration: Configuration) -> SourceMemory | None:
-    """What the directory knows of the last feeds of the source; None if it knows none."""
+def _compared(sourced: SourcedFeed, configuration: Configuration) -> tuple[SourcedFeed, SourceMemory | None]:
+    """The feed without matricules that lost their zeros, and what the directory knows of the last feeds of
+    its source; None if it knows none."""
+    from piactl.directory.store.account_list import read_account_list
     from piactl.directory.store.state_records import read_memory
+    from piactl.flows.plan.inputs.account_index import ManagedAccounts
+    from piactl.flows.plan.inputs.linked_matricules import read_linked_matricules
+    from piactl.flows.plan.inputs.lost_zeros import Written, find_slips, without_slips
 
-    state, unreadable = configuration.settings.directory.state, configuration.unreadable
+    directory, unreadable = configuration.settings.directory, configuration.unreadable
+    feed, source = sourced.feed, sourced.source
     with reading(configuration) as reader:
-        memory = read_memory(reader, state, configuration.keys, unreadable, due=date.min).memory
-    return memory.sources.get(sourced.source.name)
+        memory = read_memory(reader, directory.state, configuration.keys, unreadable).memory
+        listed = dict(read_account_list(reader, directory.state, unreadable).accounts())
+        accounts = ManagedAccounts(reader, directory, configuration.encoding.fitted_to(reader))
+        file = Written(source, feed.present, feed.is_rejects)
+        slips = find_slips([file], accounts, listed, read_linked_matricules(accounts), memory)
+    return replace(sourced, feed=without_slips(feed, slips)), memory.sources.get(source.name)
 
 
 def rejects(
@@ -134,7 +151,8 @@ def rejects(
     from piactl.feed.rejects_file import with_rejections, write_rejects
 
     refuse_output("--out", out)
-    sourced = _read(file, this_configuration())
+    configuration = this_configuration()
+    sourced = _judged(_read(file, configuration), configuration)
     feed = with_rejections(sourced.feed, sourced.path, sourced.source, sourced.judgement)
     count = write_rejects(Path(out), feed, sourced.source)
     say(f"{counted(count, 'row')} written to {out}" if count else "no row is rejected; nothing was written")
@@ -170,9 +188,10 @@ def score(
 ) -> int:
     """Show how good the feeds of the last months were: what became of their rows, and a score with its parts.
 
-    Each part is the share of what is right. A refused feed counts in `refused` alone. Without --by, a table
-    shows the sources, the refused feeds and the ten worst establishments, and json also has the nights;
-    other formats have one row for each source and night. No person is named: the rows can be sent to HR.
+    Each part is the share of what is right. A refused feed counts in `refused` alone; one whose run was
+    undone is marked. Without --by, a table shows the sources, the refused feeds and the ten worst
+    establishments, and json also has the nights; other formats have one row for each source and night. No
+    person is named: the rows can be sent to HR.
 
     Example: piactl feed score --months 1
     """
@@ -215,7 +234,7 @@ def score(
 
 def _feeds(
     folder: str, as_of: str | None, months: int, configuration: Configuration
-) -> tuple[list[tuple[date, FeedQuality]], list[Mapping[str, Any]]]:
+) -> tuple[list[Night], list[Mapping[str, Any]]]:
     """The applied and the refused feeds of a rehearsal, or of the runs of the last months."""
     from piactl.flows.queries.feed_score import (
         applied_feeds,
@@ -239,11 +258,14 @@ def _feeds(
 
 def _read(file: str, configuration: Configuration) -> SourcedFeed:
     from piactl.flows.plan.inputs.load_feeds import read_feeds
+
+    return read_feeds([file], configuration.settings.sources)[0]
+
+
+def _judged(sourced: SourcedFeed, configuration: Configuration) -> SourcedFeed:
     from piactl.flows.plan.inputs.merge_feeds import judged
 
-    return judged(
-        read_feeds([file], configuration.settings.sources)[0], configuration.policy, configuration.register
-    )
+    return judged(sourced, configuration.policy, configuration.register)
 
 
 def _put(refusals: Sequence[tuple[str, str]] = (), **facts: Any) -> None:

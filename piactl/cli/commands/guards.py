@@ -46,9 +46,9 @@ def suggest(
 ) -> int:
     """Show, for each guard, the ordinary night nearest to its limit, and a limit that stops none of them.
 
-    Ordinary nights are those that nothing refused and nobody had to approve, except those of --except.
-    Before you use a number, look for a night that stands out. `KIND per establishment` is the establishment
-    nearest to its limit. Nothing is written: the numbers are for `guards` of the policy.
+    Ordinary nights are those that nothing refused, nobody had to approve and nobody undid, except those of
+    --except. Before you use a number, look for a night that stands out. `KIND per establishment` is the
+    establishment nearest to its limit. Nothing is written: the numbers are for `guards` of the policy.
 
     Example: piactl guards suggest --margin 2
     """

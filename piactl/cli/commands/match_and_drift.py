@@ -1,5 +1,5 @@
-"""`match list|show|same|different|forget`: whose account it is; `drift list|show|revert|adopt|override`: what
-becomes of the changes of other programs."""
+"""`match list|show|same|different|wrong-row|forget`: whose account it is; `drift
+list|show|revert|adopt|override`: what becomes of the changes of other programs."""
 
 from __future__ import annotations
 
@@ -48,6 +48,9 @@ CaseId = Annotated[str, typer.Argument(metavar="CASE", help="The id of a case, a
 Which = Annotated[
     str, typer.Option("--account", help="The account of the person, if the case names several.")
 ]
+WrongMatricule = Annotated[
+    str, typer.Option("--matricule", help="The matricule of the wrong row, if the case has several.")
+]
 DRIFT_COLUMNS = ("uid", "attribute", "class", "ours", "theirs", "fate", "since", "until", "by", "owner")
 
 
@@ -65,8 +68,8 @@ def list_cases(
 ) -> int:
     """List the people in the feeds whose account is uncertain, the oldest case first.
 
-    The column `urgency` is `soon` if the newcomer starts within match_days, and `overdue` if the case is
-    open for more than max_hold_days.
+    Decided cases are listed as long as HR has to correct a row. The column `urgency` is `soon` if the
+    newcomer starts within match_days, and `overdue` if the case is open for more than max_hold_days.
 
     Example: piactl match list --older-than 7
     """
@@ -77,7 +80,8 @@ def list_cases(
     settings, day = configuration.settings, read_day(as_of, today(configuration))
     with reading(configuration) as reader:
         cases = read_cases(reader, settings.directory.state, configuration.unreadable)
-    rows = [case_facts(case, settings, day) for case in cases if case.open is not decided]
+    cases = [case for case in cases if (case.decision is not None if decided else case.listed)]
+    rows = [case_facts(case, settings, day) for case in cases]
     rows = [row for row in rows if source in ("", row["source"])]
     rows = [row for row in rows if older_than is None or row["days"] > older_than]
     show_rows(rows, chosen, output, only=bool(columns))
@@ -106,33 +110,43 @@ def show_case(case: CaseId, output: Output = None, as_of: AsOf = None) -> int:
 
 @with_shared_options
 def same(case: CaseId, options: EditOptions, account: Which = "") -> int:
-    """Decide that the feed row and the account are one person.
+    """Decide that the feed row and the account, or two feed rows, are one person.
 
-    A new matricule joins the account at once; the next night with the feed adds its assignments.
+    A new matricule joins the account at once; the next night with the feed adds its assignments. Two rows
+    without an account get one together in that night.
 
     Example: piactl match same 1f0c9a3e --reason "asked by telephone"
     """
     from piactl.core.plan.identity_case import CaseAnswer
-    from piactl.flows.accounts.case_decisions import decision_on, find_case, prepare_join
 
-    command = begin(options.manner())
-    configuration, author, day = command.configuration, command.author, command.order.as_of
-    with reading(configuration, IdentityName.ADMINISTRATOR) as reader:
-        identity_case, _ = find_case(reader, configuration.settings.directory.state, case)
-    decision = decision_on(identity_case, CaseAnswer.SAME, account, author.by, author.reason, day)
-    if not identity_case.of_newcomer or (identity_case.others and decision.one not in identity_case.accounts):
-        return _decide_case(case, CaseAnswer.SAME, account, options.reason, options.as_of)
-    return command.decide(lambda reader: prepare_join(configuration.accounts(reader, day), case, decision))
+    return _answer(case, CaseAnswer.SAME, account, options)
 
 
-def different(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
+@with_shared_options
+def different(case: CaseId, options: EditOptions) -> int:
     """Decide that the feed row and the account are two people. The decision lasts until `match forget`.
+
+    A matricule that joined the account by itself, because NUMEN and identity are the same, leaves it.
 
     Example: piactl match different 1f0c9a3e --reason "asked by telephone"
     """
     from piactl.core.plan.identity_case import CaseAnswer
 
-    return _decide_case(case, CaseAnswer.DIFFERENT, "", reason, as_of)
+    return _answer(case, CaseAnswer.DIFFERENT, "", options)
+
+
+@with_shared_options
+def wrong_row(case: CaseId, options: EditOptions, matricule: WrongMatricule = "") -> int:
+    """Decide that the file was wrong: the feed row is nobody's as it stands.
+
+    Nothing is joined and nothing is made. The row is rejected until HR corrects it, and the account that it
+    may belong to is held until then. A matricule that joined an account leaves it, with its posts.
+
+    Example: piactl match wrong-row 1f0c9a3e --reason "mistyped matricule, HR corrects it"
+    """
+    from piactl.core.plan.identity_case import CaseAnswer
+
+    return _answer(case, CaseAnswer.WRONG_ROW, matricule, options)
 
 
 def forget(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
@@ -140,19 +154,59 @@ def forget(case: CaseId, reason: Reason = "", as_of: ActAsOf = None) -> int:
 
     Example: piactl match forget 1f0c9a3e --reason "wrong case"
     """
-    return _decide_case(case, None, "", reason, as_of)
-
-
-def _decide_case(id_: str, answer: CaseAnswer | None, account: str, reason: str, as_of: str | None) -> int:
-    from piactl.flows.accounts.case_decisions import decide, decision_on, find_case
+    from piactl.flows.accounts.case_decisions import decide
 
     command = begin(Manner(reason, as_of=as_of))
-    author, day = command.author, command.order.as_of
     with writing(command.configuration, IdentityName.ADMINISTRATOR) as writer:
-        case, _ = find_case(writer, command.configuration.settings.directory.state, id_)
-        decision = decision_on(case, answer, account, author.by, author.reason, day) if answer else None
-        decide(writer, command.run(), id_, decision)
-    say(f"case {id_}: {answer.value if answer else 'open again'}")
+        decide(writer, command.run(), case, None)
+    say(f"case {case}: open again")
+    return int(Exit.DONE)
+
+
+def _answer(id_: str, answer: CaseAnswer, name: str, options: EditOptions) -> int:
+    """Decides a case: with the write that joins a matricule to an account or takes it off, or alone."""
+    from piactl.core.plan.identity_case import CaseAnswer
+    from piactl.flows.accounts.case_decisions import (
+        are_one_account,
+        case_facts,
+        decide,
+        decision_on,
+        find_case,
+        joined_account,
+        prepare_join,
+        prepare_separation,
+        refuse_second,
+    )
+
+    command = begin(options.manner())
+    configuration, author, day = command.configuration, command.author, command.order.as_of
+    with reading(configuration, IdentityName.ADMINISTRATOR) as reader:
+        store = configuration.accounts(reader, day)
+        case, _ = find_case(reader, configuration.settings.directory.state, id_)
+        merged = not case.gates and not case.of_newcomer and are_one_account(store, case)
+        decision = decision_on(case, answer, name, author.by, author.reason, day, merged=merged)
+        before, joined = case.decision, ""
+        leaving = decision.one if answer is CaseAnswer.WRONG_ROW else case.matricule
+        if answer is CaseAnswer.DIFFERENT and case.people and before is not None and not before.by_rule:
+            leaving = before.one
+        if answer is not CaseAnswer.SAME:
+            joined = joined_account(store, case, leaving)
+    if joined:
+        return command.edit(
+            lambda store, rules: prepare_separation(store, rules, id_, leaving, decision, author)
+        )
+    joins = case.of_newcomer and answer is CaseAnswer.SAME and decision.one not in case.people
+    if joins:
+        return command.decide(lambda reader: prepare_join(configuration.accounts(reader, day), id_, decision))
+    if options.dry_run:
+        refuse_second(case, decision)
+        say(f"case {id_}: would be decided: {answer.value}")
+        return int(Exit.DONE)
+    with writing(configuration, IdentityName.ADMINISTRATOR) as writer:
+        case = decide(writer, command.run(), id_, decision)
+    if options.output is not None:
+        show_rows([case_facts(case, configuration.settings, day)], CASE_COLUMNS, options.output)
+    say(f"case {id_}: {answer.value}")
     return int(Exit.DONE)
 
 

@@ -185,6 +185,12 @@ def _run(
         code = int(lost.exit_code)
     if code == Exit.DONE or (code == Exit.FEED_REFUSED and done.without_feeds):
         _keep_applied(configuration, read)
+    overdue = ready.plan.cases.get("overdue", 0)
+    if code == Exit.DONE and overdue:
+        since = counted(configuration.settings.matching.max_hold_days, "day")
+        cases = counted(overdue, "case is", "cases are")
+        say(f"{cases} undecided for more than {since}: piactl match list")
+        code = int(Exit.PARTLY)
     return code, ready, done
 
 

@@ -218,6 +218,7 @@ def check_cases(
     from piactl.config.policy_tests import read_policy_cases
     from piactl.config.register import read_register
     from piactl.core.explain.policy_test import case_problems
+    from piactl.core.plan.guards import no_own_guards
 
     for name, value in (("FILE", file), ("--policy", draft), ("--establishments", establishments)):
         refuse_input(name, value or None)
@@ -235,5 +236,7 @@ def check_cases(
     shown = [row for row in rows if not row["ok"]] if layout == "table" else rows
     if shown or layout != "table":
         show_rows(shown, ("line", "case", "ok", "problems"), layout)
+    if missing := no_own_guards(policy):
+        say(missing)
     say(f"{counted(len(rows), 'case', 'cases')}: {failed} not as expected")
     return int(Exit.FAILED if failed else Exit.DONE)

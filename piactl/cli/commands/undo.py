@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -100,7 +101,9 @@ def undo(
     if not undoing.ready.writes and not undoing.ready.records:
         return _finish(undoing, _result(undoing, configuration), output, everything=everything)
     try:
-        refuse_broken_guards(undoing.ready.plan.refusals, order.allowed, _say_broken)
+        refuse_broken_guards(
+            undoing.ready.plan.refusals, order.allowed, partial(_say_broken, allowed=order.allowed)
+        )
     except UnsafePlan:
         if output is PlanLayout.JSON:
             result = _result(undoing, configuration)
@@ -134,14 +137,14 @@ def _show_dry_run(
     if broken and out:
         say_refused(undoing.ready, out, broken)
     elif broken:
-        _say_broken(broken)
+        _say_broken(broken, order.allowed)
     elif out:
         say_next_steps(undoing.ready, out)
     return int(Exit.REFUSED if broken else Exit.DONE)
 
 
-def _say_broken(broken: Sequence[Refusal]) -> None:
-    say_broken_guards(broken, most=_FIRST_GUARDS, suffix=' --reason "..."')
+def _say_broken(broken: Sequence[Refusal], allowed: Mapping[str, int]) -> None:
+    say_broken_guards(broken, allowed, most=_FIRST_GUARDS, suffix=' --reason "..."')
 
 
 def _confirm(undoing: Undoing, configuration: Configuration, *, yes: bool) -> None:

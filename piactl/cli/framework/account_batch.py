@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -239,7 +239,7 @@ class AccountCommand:
         return stop_on_signals()
 
     def show_broken_guards(self, broken: Sequence[Refusal]) -> None:
-        say_broken_guards(broken)
+        say_broken_guards(broken, self.order.allowed)
 
     def confirm(self, batch: Batch) -> None:
         from piactl.core.text import counted
@@ -258,9 +258,11 @@ def can_ask(*, yes: bool) -> bool:
     return not yes and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def say_broken_guards(broken: Sequence[Refusal], *, most: int | None = None, suffix: str = "") -> None:
-    """Reports the broken guards, at most `most`, and how to approve them. `suffix` is appended to the options
-    that approve."""
+def say_broken_guards(
+    broken: Sequence[Refusal], allowed: Mapping[str, int], *, most: int | None = None, suffix: str = ""
+) -> None:
+    """Reports the broken guards, at most `most`, and how to approve them, together with those that are
+    `allowed` already. `suffix` is appended to the options that approve."""
     from piactl.flows.plan.signed_plan_file import refusal_facts
     from piactl.report.plan_text import refusal_lines
 
@@ -271,7 +273,7 @@ def say_broken_guards(broken: Sequence[Refusal], *, most: int | None = None, suf
     if len(broken) > len(shown):
         more_guards = counted(len(broken) - len(shown), "more guard")
         say(f"... and {more_guards}; all of them: --dry-run -o json")
-    totals = {refusal.kind: refusal.total for refusal in broken}
+    totals = {**allowed, **{refusal.kind: refusal.total for refusal in broken}}
     allow = " ".join(f"--allow {kind}={total}" for kind, total in sorted(totals.items()))
     say(f"If this is intended, repeat the command with {allow}{suffix}")
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from enum import Enum
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
@@ -206,12 +207,22 @@ def _show_help(error: Any) -> None:
         discard(sys.stderr)
 
 
+_FEEDS = (("nightly", ""), ("plan", ""), ("policy", "test"))
+"""The commands whose arguments are the files in HR's folder: they name a file with such a name, and go on."""
+_FLAGS = ("--", "--strict", "--public")
+
+
 def _refuse_undecodable(arguments: list[str]) -> None:
     """Raises UsageError if an argument is not valid UTF-8, because it could not be stored unchanged."""
-    for argument in arguments:
+    first, second = asked(arguments)
+    feeds = (first, "") in _FEEDS or (first, second) in _FEEDS
+    for before, argument in zip(["", *arguments], arguments, strict=False):
         try:
             argument.encode()
         except UnicodeEncodeError:
+            is_value = before.startswith("-") and before not in _FLAGS
+            if feeds and not is_value and not argument.startswith("-") and Path(argument).is_file():
+                continue
             raise UsageError(
                 f"{argument}: not valid UTF-8; type it where LANG is a UTF-8 locale, "
                 "or give the file another name"

@@ -91,6 +91,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     ),
     "match same": ("match_and_drift", "same", "Decide that the feed row and the account are one person."),
     "match different": ("match_and_drift", "different", "Decide that they are two people."),
+    "match wrong-row": ("match_and_drift", "wrong_row", "Decide that the feed row is wrong."),
     "match forget": ("match_and_drift", "forget", "Take back the decision of a case."),
     "drift list": ("match_and_drift", "list_drift", "List what other programs changed on accounts."),
     "drift show": ("match_and_drift", "show_drift", "Show what other programs changed on accounts."),

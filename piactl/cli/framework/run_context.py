@@ -77,9 +77,11 @@ PERSONAL = frozenset(
 
 
 def recorded_words(words: Sequence[str]) -> list[str]:
-    """The words of a command as the journal and the record of the run have them: without personal data."""
-    if asked(list(words))[0] != "account":
-        return list(words)
+    """The words of a command as the journal and the record of the run have them: without personal data, and
+    in UTF-8 (a file may have another name)."""
+    words = [word.encode("utf-8", "backslashreplace").decode() for word in words]
+    if asked(words)[0] != "account":
+        return words
     recorded = []
     before = ""
     for word in words:

@@ -38,12 +38,17 @@ def lock(author: Author, until: date | None = None) -> Act:
 
 
 def unlock(author: Author) -> Act:
-    """Lifts an administrator's lock. Raises ActRefused if only a position in the HR data locks the
-    account."""
+    """Lifts an administrator's lock; if there is none, the lock that an absent row of HR left. Raises
+    ActRefused if only a position in the HR data locks the account."""
 
     def act(account: Account, rules: Rules) -> Altered:
+        rows = tuple(replace(row, locks_until=None) for row in account.assignments)
+        left = rows != account.assignments
         if account.lock is not None:
-            return Altered(replace(account, lock=None), author.note)
+            stays = "; the lock of its position in HR stays until it is unlocked again" if left else ""
+            return Altered(replace(account, lock=None), author.note + stays)
+        if account.locked and left:
+            return Altered(replace(account, assignments=rows), author.note)
         if account.locked:
             raise ActRefused(
                 f"{account.uid}: it is locked by its position in HR, not by an administrator; "
@@ -205,7 +210,7 @@ def _renewed(
     account: Account, row: Assignment, start: date, until: date, author: Author, sponsor: str, rules: Rules
 ) -> Account:
     """The account with an assignment by hand like `row`, from `start` to `until`."""
-    new = replace(row, start=start, end=until, source=MANUAL, origin="")
+    new = replace(row, start=start, end=until, source=MANUAL, origin="", locks_until=None)
     check_assignment(new, rules)
     assignments = (*(a for a in account.assignments if a.key != new.key), new)
     overrides = (*account.overrides, added_override(new, author, sponsor, rules.as_of))

@@ -113,7 +113,7 @@ def _posts(into: Account, source: Account) -> tuple[Assignment, ...]:
         if same is None:
             posts[(post.source, *post.key)] = replace(post, matricule=post.matricule or first)
         elif same.end is not None and (post.end is None or post.end > same.end):
-            posts[(post.source, *post.key)] = replace(same, end=post.end)
+            posts[(post.source, *post.key)] = replace(same, end=post.end, locks_until=post.locks_until)
     return tuple(sorted(posts.values(), key=by_start))
 
 
@@ -148,12 +148,43 @@ def _stricter(one: Lock | None, other: Lock | None) -> Lock | None:
     return max(one, other, key=lambda lock: lock.until or date.max)
 
 
+def without_joined(account: Account, matricule: str, rules: Rules) -> Account:
+    """The account without a matricule that joined it, and without the posts that HR lists under it. Proofs
+    and devices stay. Raises ActRefused if it is the account's first matricule."""
+    if matricule == account.matricule:
+        raise ActRefused(
+            f"{account.uid}: {matricule} is its first matricule; to take it off: "
+            f'piactl account split {account.uid} --matricule {matricule} --reason "..."'
+        )
+    posts = (a for a in account.assignments if a.matricule != matricule or a.source == MANUAL)
+    return replace(without_matricule(account, matricule, rules), assignments=tuple(posts))
+
+
 def split_off(account: Account, matricule: str, rules: Rules) -> tuple[Account, tuple[Assignment, ...]]:
     """The account without a matricule and the posts that HR lists under it, and these posts. Proofs of
     identity are removed too, because they may be the other person's; the next feed brings them again.
 
     Raises ActRefused if the account has no other matricule that is known.
     """
+    remaining, posts = _taken_off(account, matricule, rules)
+    remaining = replace(
+        remaining,
+        numen_digest=None,
+        numen_verifier=None,
+        identity_digest=None,
+        birth_digest=None,
+        private_mail="",
+        device="",
+    )
+    return remaining, posts
+
+
+def take_off(author: Author, matricule: str) -> Act:
+    """Takes a number of a supplement and its posts off an account. Everything else is of other sources."""
+    return lambda account, rules: Altered(_taken_off(account, matricule, rules)[0], author.note)
+
+
+def _taken_off(account: Account, matricule: str, rules: Rules) -> tuple[Account, tuple[Assignment, ...]]:
     remaining = without_matricule(account, matricule, rules)
     others = [other for other in account.matricules if other != matricule]
     if not others:
@@ -171,11 +202,5 @@ def split_off(account: Account, matricule: str, rules: Rules) -> tuple[Account, 
         matricule=first,
         further_matricules=tuple(m for m in remaining.further_matricules if m != first),
         assignments=tuple(stays(post) for post in account.assignments if not goes(post)),
-        numen_digest=None,
-        numen_verifier=None,
-        identity_digest=None,
-        birth_digest=None,
-        private_mail="",
-        device="",
     )
     return remaining, tuple(replace(post, matricule="") for post in account.assignments if goes(post))

@@ -8,9 +8,10 @@ from datetime import date, datetime, timedelta
 from piactl.core.credentials.credentials import Credentials
 from piactl.core.explain.question import Answer, Cause, CauseEffect, Question, Rule, absence, next_day, span
 from piactl.core.explain.remedies import wait_remedy
-from piactl.core.explain.why_state import drift_note, state_ground, state_span
+from piactl.core.explain.why_state import absent_lock, drift_note, state_ground, state_span
 from piactl.core.model.account import NO_DEVICE, State
 from piactl.core.model.periods import OPEN, Period, civil, difference, holding
+from piactl.core.model.person import Assignment
 from piactl.core.plan.drift import drift_words
 from piactl.core.rules.career import Career
 from piactl.core.rules.lifecycle import BEGINNING
@@ -252,11 +253,21 @@ def _locks(question: Question) -> Iterator[Cause]:
     post = next((p for p in question.career.posts_on(question.as_of) if p.position.lock), None)
     until = f" until {last}" if last else ", no end known"
     why = f"position {post.position.name}: {_row(post)}" if post else "a position that ended all assignments"
-    yield Cause("position-lock", CauseEffect.REFUSED, f"locked by HR{until}: {why}", "", last)
+    absent = absent_lock(question) if post is None else None
+    command = ""
+    if absent is not None and absent.end is not None:
+        since = absent.end + timedelta(days=1)
+        why = f"position {absent.position}: {_text(absent)}; the row is absent since {since}"
+        why += "; it ends when HR lists the person without it, or by an administrator"
+        command = f'piactl account unlock {question.account.uid} --reason "..."'
+    yield Cause("position-lock", CauseEffect.REFUSED, f"locked by HR{until}: {why}", command, last)
 
 
 def _row(post: Post) -> str:
-    row = post.assignment
+    return _text(post.assignment)
+
+
+def _text(row: Assignment) -> str:
     return assignment_text(row) + (f" [{row.origin}]" if row.origin else "")
 
 

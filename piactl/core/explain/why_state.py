@@ -13,7 +13,7 @@ from piactl.core.model.person import Assignment
 from piactl.core.plan.drift import changed_words
 from piactl.core.rules.career import outlook
 from piactl.core.rules.posts import Post
-from piactl.core.rules.reasons import grace_place, last_post, state_reason
+from piactl.core.rules.reasons import assignment_text, grace_place, last_post, state_reason
 
 OPEN_STATES = (State.ACTIVE, State.ON_LEAVE, State.GRACE)
 
@@ -105,13 +105,22 @@ def _notes(question: Question) -> Iterator[str]:
         yield f"locked from {lock.since}{until} by {lock.by}: {lock.reason}"
     if question.career.locked_on(question.as_of):
         first, last = span(question.days(lambda career: career.locked), question.number)
-        yield f"locked by a position in the HR data, {_from_to(first, last)}"
+        absent = absent_lock(question)
+        stays = f": {assignment_text(absent)}" if absent is not None else ""
+        yield f"locked by a position in the HR data, {_from_to(first, last)}{stays}"
     if question.desired.state is State.ARCHIVED and question.account.state is not State.ARCHIVED:
         yield "archival due: a first night notes it, the next night on a later day confirms it"
     if question.account.protected:
         yield "protected: neither imports nor the help desk change it"
     for override in running(question.account.overrides, question.as_of):
         yield override_text(override)
+
+
+def absent_lock(question: Question) -> Assignment | None:
+    """The row of HR that an absence ended, and whose lock stays on the day."""
+    day = question.as_of
+    rows = (a for a in question.account.assignments if a.locks_until is not None and a.is_over(day))
+    return next((row for row in rows if row.locks_until is not None and day <= row.locks_until), None)
 
 
 def drift_note(question: Question) -> str:
@@ -144,7 +153,7 @@ def _remedies(question: Question) -> Iterator[Remedy]:
         )
         yield Remedy("if the person is back: an assignment in the HR data or by hand", command)
         return
-    if question.desired.lock is not None and question.desired.locked:
+    if question.desired.locked and (question.desired.lock is not None or absent_lock(question) is not None):
         yield from unlock_remedy(question)
     _, until = state_span(question)
     yield from wait_remedy(next_day(until), question)

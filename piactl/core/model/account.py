@@ -86,12 +86,17 @@ def right_text(right: Right) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """A suspension by an administrator from `since` to `until` (None: no known end), both included."""
+    """A suspension by an administrator from `since` to `until` (None: no known end), both included.
+
+    `source` is the one whose position locked an account that is archived since, with `by` and `reason` in
+    words; "" for an administrator's lock.
+    """
 
     since: date
     until: date | None
     by: str
     reason: str
+    source: str = ""
 
     def covers(self, day: date) -> bool:
         return self.since <= day and (self.until is None or day <= self.until)

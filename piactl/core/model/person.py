@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import field
+from collections.abc import Container, Mapping
+from dataclasses import field, replace
 from datetime import date
 from operator import attrgetter
 
@@ -21,6 +21,11 @@ def qualified(namespace: str, matricule: str) -> str:
     return matricule if namespace == COMMON else f"{namespace}:{matricule}"
 
 
+def namespace_of(matricule: str) -> str:
+    """The namespace of a matricule in the form of `qualified`."""
+    return matricule.rpartition(":")[0] or COMMON
+
+
 def read_matricule(text: str) -> str:
     """A matricule given as `matricule` or `namespace:matricule`, in the form of `qualified`."""
     namespace, _, matricule = text.strip().rpartition(":")
@@ -33,7 +38,8 @@ class Assignment:
 
     `source` is the feed source it comes from. `origin` is the feed row it was last read from
     (`epp-20260901.csv:17`), `matricule` the one that HR lists it under, "" for the first one of the person.
-    Neither is part of the comparison.
+    Neither is part of the comparison. `locks_until`: an absence ended it, and the lock of its position stays
+    until this day, date.max without end; else None.
     """
 
     uai: str
@@ -48,6 +54,7 @@ class Assignment:
     source: str = ""
     origin: str = field(default="", compare=False)
     matricule: str = field(default="", compare=False)
+    locks_until: date | None = None
 
     @property
     def key(self) -> tuple[str, str, date]:
@@ -90,6 +97,15 @@ class Person:
     """Fields without a column in the feed: their blanks do not erase values."""
     former: str = ""
     """A matricule that the person had in HR before."""
+
+    def without(self, assignments: Container[Assignment]) -> Person:
+        """The person without these assignments and their lines."""
+        rows = zip(self.assignments, self.lines, strict=False)
+        return replace(
+            self,
+            assignments=tuple(a for a in self.assignments if a not in assignments),
+            lines=tuple(line for a, line in rows if a not in assignments),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,9 +252,11 @@ class PosixSettings:
 class Policy:
     """The whole policy. `uid_form` is address (the local part of the first address) or initial (first letter
     of the given name and the surname). `otp_issuer` is the name that authenticators show with the account,
-    `otp_reach` the largest clock error, in minutes, that a resynchronisation corrects. `window` is the number
-    of days whose losses count together. An account with a sponsor ends at most `sponsored_days` ahead.
-    `supplements` are the sources that the configuration marks as supplements; they are not in the file.
+    `otp_reach` the largest clock error, in minutes, that a resynchronisation corrects. `own_guards`: the file
+    names guards, else all are the default ones. `window` is the number of days whose losses count together.
+    An account with a sponsor ends at most `sponsored_days` ahead. `real_names`, in plain letters, are names
+    that people have although they look like none. `supplements` are the sources that the configuration marks
+    as supplements; they are not in the file.
     `digest` is the SHA-256 of its file, in hexadecimal, `file` its name."""
 
     timezone: str = "Europe/Paris"
@@ -266,6 +268,7 @@ class Policy:
     sponsored_days: int | None = None
     first_homonym_digit: int = 1
     name_case: str = "as-written"
+    real_names: frozenset[str] = frozenset()
     urn: str = "urn:mace:ac-amiens.fr:service:"
     uid_form: str = "address"
     unique_id: bool = False
@@ -280,6 +283,7 @@ class Policy:
     otp_reach: int = 120
     guards: Mapping[str, Guard] = field(default_factory=dict)
     periods: tuple[GuardPeriod, ...] = ()
+    own_guards: bool = True
     window: int = 7
     approvals: Approvals = Approvals()
     protected: frozenset[str] = frozenset()
@@ -308,6 +312,11 @@ class Policy:
         """Whether the position of an assignment ends all assignments of the person."""
         position = self.position(assignment.position)
         return position is not None and position.ends
+
+    def locks(self, assignment: Assignment) -> bool:
+        """Whether the position of an assignment locks the account."""
+        position = self.position(assignment.position)
+        return position is not None and position.lock
 
     def without_codes(self, assignments: tuple[Assignment, ...]) -> tuple[Assignment, ...]:
         """The assignments with the name of the position in place of HR's code for it. Entries, plans and

@@ -204,11 +204,11 @@ class PasswordSettings:
 @dataclass(frozen=True, slots=True)
 class MatchingSettings:
     """How people are recognised. `identity_digests`: digests of birth dates are stored. `automatic` is the
-    evidence that needs no decision: `numen+identity`, or nothing. A case warns from `match_days` before the
-    newcomer's start on, and is an error once it is older than `max_hold_days`."""
+    evidence that needs no decision: `numen+identity`, or nothing if it is empty. A case warns from
+    `match_days` before the newcomer's start on, and is an error once it is older than `max_hold_days`."""
 
     identity_digests: bool = True
-    automatic: frozenset[str] = frozenset()
+    automatic: frozenset[str] = frozenset({"numen+identity"})
     match_days: int = 5
     max_hold_days: int = 10
 

@@ -50,7 +50,7 @@ _PLACEHOLDERS = frozenset(
 _HONORIFICS_FAMILY = frozenset("mr mr. mme mme. mlle mlle. monsieur madame mademoiselle dr dr.".split())
 _HONORIFICS_GIVEN = _HONORIFICS_FAMILY | frozenset("m m. docteur pr pr. me me. maitre".split())
 _NOTES = frozenset("ep ep. epouse epse nee veuve vve vve. veuf divorcee div. separee".split())
-_PARTICLES = frozenset(
+PARTICLES = frozenset(
     "d da das de del della der des di do dos du el la las le les los of ten ter van von y zu zum zur".split()
 )
 
@@ -75,6 +75,17 @@ def damaged(text: str) -> str:
 
 
 @lru_cache(maxsize=20_000)
+def plain_letters(text: str) -> str:
+    """`text` in small letters without accents, as far as they are Latin, with single blanks."""
+    text = text.translate(_DROPPED)
+    text = "".join(" " if c.isspace() else c for c in text)
+    text = unicodedata.normalize("NFC", text).translate(_APOSTROPHES).translate(_DASHES)
+    text = unicodedata.normalize("NFKC", text).lower().translate(_LETTERS)
+    text = "".join(c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c) != "Mn")
+    return " ".join(text.split())
+
+
+@lru_cache(maxsize=20_000)
 def name_words(text: str, part: str) -> str:
     """A name in the letters of an address, words joined by hyphens.
 
@@ -86,12 +97,7 @@ def name_words(text: str, part: str) -> str:
         raise UnusableName(
             part, "name-damaged", f"{part} {fault or 'contains a question mark'}: correct it in HR"
         )
-    text = text.translate(_DROPPED)
-    text = "".join(" " if c.isspace() else c for c in text)
-    text = unicodedata.normalize("NFC", text).translate(_APOSTROPHES).translate(_DASHES)
-    text = unicodedata.normalize("NFKC", text).lower().translate(_LETTERS)
-    text = "".join(c for c in unicodedata.normalize("NFD", text) if unicodedata.category(c) != "Mn")
-    text = " ".join(text.split())
+    text = plain_letters(text)
     _refuse(text, part)
     text = re.sub(r" *' *", "", text)
     text = re.sub(r"[ .-]+", "-", text).strip("-")
@@ -155,7 +161,7 @@ def initial_uid(given_name: str, usage_name: str, family_name: str) -> str:
 def _cut(family: str, room: int) -> str:
     """The words that fit into the length, without a particle at the end."""
     words = family.split("-")
-    while words and (len("-".join(words)) > room or words[-1] in _PARTICLES):
+    while words and (len("-".join(words)) > room or words[-1] in PARTICLES):
         words.pop()
     return "-".join(words)
 

@@ -60,6 +60,11 @@ GUARD_KINDS = (
 Belongings = frozenset[tuple[str, str]]
 """Pairs of "profile" or "service" and a name of the policy."""
 
+PROFILE, RIGHT, STATE, LOGIN = "profile", "right", "state", "login"
+Holding = tuple[str, str]
+"""What a run can take from an account and a later one give back: a PROFILE, a RIGHT to a service (at an
+establishment), the STATE that it was open in, LOGIN without a lock."""
+
 NewPost = tuple[str, str, date, date | None]
 """Source, UAI, start and end of an assignment that an account did not have before."""
 
@@ -75,10 +80,13 @@ LAYOUT = "layout"
 class Effect:
     """The effect of all changes of one account: the profiles and services that it gains and loses, and what
     differs although no assignment is new (`other`): establishment, function, details, end, name (see
-    `diff.other_values`). `sources` are the sources of its assignments, `posts` its new assignments."""
+    `diff.other_values`). `sources` are the sources of its assignments, `posts` its new assignments. `given`
+    and `taken` are the holdings (see Holding) that it gains and loses."""
 
     gains: Belongings = frozenset()
     losses: Belongings = frozenset()
+    given: frozenset[Holding] = frozenset()
+    taken: frozenset[Holding] = frozenset()
     other: tuple[str, ...] = ()
     sources: frozenset[str] = frozenset()
     posts: tuple[NewPost, ...] = ()

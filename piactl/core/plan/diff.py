@@ -20,16 +20,28 @@ from piactl.core.model.account import (
 from piactl.core.model.numen_and_digests import digest_key_id
 from piactl.core.model.overrides import override_text, override_words
 from piactl.core.model.person import Assignment
-from piactl.core.plan.change import LAYOUT, Belongings, Change, Effect, Kind, NewPost
+from piactl.core.plan.change import (
+    LAYOUT,
+    LOGIN,
+    PROFILE,
+    RIGHT,
+    STATE,
+    Belongings,
+    Change,
+    Effect,
+    Holding,
+    Kind,
+    NewPost,
+)
 from piactl.core.rules.desired import Desired, Rules
 from piactl.core.rules.matching import NAMES, same_name
 from piactl.core.rules.reasons import (
-    assignment_text,
     exception_text,
     grant_reason,
     revoke_reason,
     state_line,
     state_reason,
+    with_lock,
 )
 from piactl.core.text import counted, iso
 
@@ -315,8 +327,8 @@ class _Maker:
             before["matricules"], after["matricules"] = [*current.matricules], [*account.matricules]
         if set(current.assignments) != set(account.assignments):
             common = set(current.assignments) & set(account.assignments)
-            before["assignments"] = [assignment_text(a) for a in current.assignments if a not in common]
-            after["assignments"] = [assignment_text(a) for a in account.assignments if a not in common]
+            before["assignments"] = [with_lock(a) for a in current.assignments if a not in common]
+            after["assignments"] = [with_lock(a) for a in account.assignments if a not in common]
         for name, text in (("overrides", override_words), ("exceptions", exception_text)):
             olds, news = getattr(current, name), getattr(account, name)
             if set(olds) != set(news):
@@ -445,6 +457,16 @@ def belongings(account: Account) -> Belongings:
     return frozenset([*services, *(("profile", name) for name in account.profiles)])
 
 
+def holdings(account: Account) -> frozenset[Holding]:
+    """What a run can take from an account; nothing of a closed one."""
+    if account.state not in LIVE:
+        return frozenset()
+    rights = ((RIGHT, right_text(right)) for right in account.entitlements)
+    profiles = ((PROFILE, name) for name in account.profiles)
+    unlocked = [] if account.locked else [(LOGIN, "")]
+    return frozenset([*rights, *profiles, (STATE, account.state.value), *unlocked])
+
+
 def services_of(account: Account) -> tuple[str, ...]:
     """The services that an account has a right to at any establishment."""
     return tuple(sorted({service for service, _ in account.entitlements}))
@@ -452,15 +474,16 @@ def services_of(account: Account) -> tuple[str, ...]:
 
 def effect_on(current: Account | None, account: Account) -> Effect:
     """The effect of turning `current` (None: a new account) into `account`."""
+    having = holdings(account)
     if current is None:
-        return Effect(belongings(account), posts=_posts(account, ()))
-    before, after = belongings(current), belongings(account)
+        return Effect(belongings(account), given=having, posts=_posts(account, ()))
+    before, after, had = belongings(current), belongings(account), holdings(current)
     # an archived account has no names and no assignments to compare
     comparable = State.ARCHIVED not in (current.state, account.state)
     other = tuple(other_values(current, account)) if comparable else ()
     posts = _posts(account, {a.key for a in current.assignments}) if comparable else ()
     sources = frozenset(a.source for a in account.assignments)
-    return Effect(after - before, before - after, other, sources, posts)
+    return Effect(after - before, before - after, having - had, had - having, other, sources, posts)
 
 
 def _posts(account: Account, known_keys: Container[object]) -> tuple[NewPost, ...]:

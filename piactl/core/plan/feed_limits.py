@@ -7,6 +7,7 @@
 | `few-known` | it has too few of the matricules known from this source: another académie, a test file |
 | `size` | its number of rows differs too much from the last feed applied |
 | `changed-column` | the blanks or the values of a column differ too much from the last feeds |
+| `leading-zeros` | matricules differ from known ones only by leading zeros: a spreadsheet saved the file |
 | `held` | too many of its people are held: matricules shifted against the other columns |
 | `undone` | the run that applied it was undone |
 | `missing-delta` | it changes a set that was not applied, or a delta between them is missing |
@@ -74,6 +75,7 @@ class FeedFacts:
     file, the number of its distinct values without blank, at most MOST_DISTINCT; `forms`: of the first of
     these, how many have each form (`9/9/9` of 01/09/2026). `establishments`: the valid UAIs. `basis` is the
     set that a delta changes, `later` are the digests of sets of its kind that are of its day or later.
+    `wrong`: per column, the first rejections, each with its line.
     `part`: it lists only some establishments of its source; `kind` is then the name that the sets of the same
     establishments share.
     """
@@ -96,6 +98,7 @@ class FeedFacts:
     later: frozenset[str] = frozenset()
     part: bool = False
     kind: str = ""
+    wrong: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +187,14 @@ def comparable(past: Sequence[PastFeed], undone: Collection[str]) -> tuple[PastF
     return tuple(usable[first:])
 
 
+LEADING_ZEROS = "leading-zeros"
+"""The code of a row whose matricule differs from a known one only by leading zeros, and of a feed with such
+rows, from MOST_ZEROS rows or a share of ZEROS_SHARE on."""
+MOST_ZEROS, ZEROS_SHARE = 3, 0.01
+
 LIMIT_CODES = (
-    "older", "bad-column", "few-known", "size", "changed-column", "held", "undone", "missing-delta",
-    "doubled-delta", "order-unknown",
+    "older", LEADING_ZEROS, "bad-column", "few-known", "size", "changed-column", "held", "undone",
+    "missing-delta", "doubled-delta", "order-unknown",
 )  # fmt: skip
 
 VARIED = 3
@@ -243,6 +251,24 @@ def feed_refusals(
         (code, f"{message};\n  {_advice(facts)}") if code != "older" else (code, message)
         for code, message in refusals
     ]
+
+
+def zeros_refusal(facts: FeedFacts, last: SourceRecord | None, messages: Mapping[int, str]) -> Refusal | None:
+    """(code, message) if a spreadsheet took or added leading zeros in too many rows of a feed; `messages` are
+    by line. The feed that was applied last is not refused."""
+    rows = len(messages)
+    if not rows or (last is not None and facts.digest == last.digest):
+        return None
+    if rows < MOST_ZEROS and rows < ZEROS_SHARE * facts.rows:
+        return None
+    line = min(messages)
+    limit = f"(limit: {MOST_ZEROS}, or {_percent(ZEROS_SHARE)} of the rows)"
+    return (
+        LEADING_ZEROS,
+        f"{rows} of its {facts.rows} rows have a matricule that differs from a known one only by leading "
+        f"zeros {limit}, such as line {line}: {messages[line]};\n  then feed that one. "
+        f"To hold these people and apply the other rows: {accepting(facts)}",
+    )
 
 
 def order_refusals(
@@ -337,7 +363,8 @@ def _bad_columns(facts: FeedFacts, limits: SourceLimits) -> Iterator[Refusal]:
     for column, (values, bad) in facts.columns.items():
         if _exceeds(bad, limits.bad_share * values, limits.bad_floor):
             subject = "rows cannot be split" if column == ROW else f"values of column {column} are wrong"
-            yield "bad-column", f"{bad} of {values} {subject} {limit}"
+            examples = "".join(f"\n  {example}" for example in facts.wrong.get(column, ()))
+            yield "bad-column", f"{bad} of {values} {subject} {limit}{examples}"
 
 
 def _few_known(
@@ -371,7 +398,7 @@ def column_warnings(
     limits = limits_on(source, as_of)
     share, floor = WARNING * limits.column_share, max(1, limits.column_floor // 2)
     narrow = replace(limits, column_share=share, column_floor=floor)
-    return {**_other_forms(facts, last.past, share), **_changed_columns(facts, last.past, narrow, "")}
+    return {**_other_forms(facts, last.past, share), **_changed_columns(facts, last.past, narrow)}
 
 
 def _other_forms(facts: FeedFacts, past: Sequence[PastFeed], share: float) -> dict[str, str]:
@@ -380,23 +407,48 @@ def _other_forms(facts: FeedFacts, past: Sequence[PastFeed], share: float) -> di
         seen, comparable = sum(counts.values()), [feed for feed in past if column in feed.forms]
         if seen < MANY or not comparable:
             continue
+        remembered = [
+            (feed.forms[column], 1000, 1000 / (feed.distinct.get(column) or MOST_DISTINCT))
+            for feed in comparable
+        ]
         apart = []
         for form in sorted({*counts, *(name for feed in comparable for name in feed.forms[column])}):
-            before = sum(feed.forms[column].get(form, 0) for feed in comparable) / 1000 / len(comparable)
             now = counts.get(form, 0) / seen
+            before, known = _share_before(form, remembered, now)
             if abs(now - before) > share:
-                apart.append((now - before, form, now, before))
+                apart.append((now - before, form, now, before, known))
         if apart:
-            _, form, now, before = max(apart)
-            messages[column] = f"form {form} in {now:.1%} of its values, {before:.1%} {_feeds(comparable)}"
+            _, form, now, before, known = max(apart)
+            share_before = _before(before, comparable, known=known)
+            messages[column] = f"form {form} in {now:.1%} of its values, {share_before}"
     return messages
 
 
+_Remembered = tuple[Mapping[str, int], int, float]
+"""What a past feed had of each value that it remembers, of how many, and how many of these one row is."""
+
+
+def _share_before(value: str, remembered: Sequence[_Remembered], now: float) -> tuple[float, bool]:
+    """The share that a value had in past feeds, and whether all of them remember it. One that does not had
+    fewer rows with it than _FREQUENT_ROWS, or than any value that it remembers: it counts with the share
+    nearest to `now` that it may have had, so that a value that stays is no difference."""
+    number = 0.0
+    for counts, of, row in remembered:
+        most = min(counts.values()) if len(counts) == _FREQUENT else (_FREQUENT_ROWS - 1) * row
+        number += counts[value] if value in counts else min(now * of, most)
+    return number / max(sum(of for _, of, _ in remembered), 1), all(value in c for c, _, _ in remembered)
+
+
+def _before(share: float, past: Sequence[PastFeed], *, known: bool) -> str:
+    return f"{'' if known else 'at most '}{share:.1%} {_feeds(past)}"
+
+
 def _changed_columns(
-    facts: FeedFacts, past: Sequence[PastFeed], limits: SourceLimits, words: str
+    facts: FeedFacts, past: Sequence[PastFeed], limits: SourceLimits, words: str = ""
 ) -> dict[str, str]:
     """Columns that differ from the last feeds: filled in many more or fewer rows, with other values, or no
-    longer varied. `words` state the limit."""
+    longer varied. `words` state the limit that refuses the feed; without them these are warnings. A value
+    that past feeds do not remember is none in a refusal, whose floor is far above it."""
     if not past or not facts.rows:
         return {}
     messages: dict[str, str] = {}
@@ -409,17 +461,18 @@ def _changed_columns(
     for column, counts in facts.values.items():
         comparable = [feed for feed in past if column in feed.values]
         frequent = {value for feed in comparable for value in feed.values[column]}
+        remembered = [(feed.values[column], feed.rows, 1.0) for feed in comparable]
         apart = []
         for value in sorted({*counts, *frequent}) if comparable else ():
-            before = _share(comparable, [feed.values[column].get(value, 0) for feed in comparable])
+            share = counts.get(value, 0) / facts.rows
+            before, known = _share_before(value, remembered, 0 if words else share)
             if _apart(counts.get(value, 0), before, facts.rows, limits):
-                apart.append((counts.get(value, 0) / facts.rows - before, value, before))
+                apart.append((share - before, value, before, known or bool(words)))
         if apart:  # name the value that grew most, it says more than one that is missing
-            _, value, before = max(apart)
+            _, value, before, known = max(apart)
             now = _of(counts.get(value, 0), facts.rows)
-            messages.setdefault(
-                column, f"{value or 'blank'} in {now}, {before:.1%} {_feeds(comparable)}{words}"
-            )
+            text = _before(before, comparable, known=known)
+            messages.setdefault(column, f"{value or 'blank'} in {now}, {text}{words}")
     for column, message in _unvaried(facts, past, limits):
         messages.setdefault(column, message)
     return messages

@@ -24,7 +24,7 @@ from math import inf
 from typing import NamedTuple
 
 from piactl.core.model.periods import in_period
-from piactl.core.model.policy import Guard, Limit, Policy
+from piactl.core.model.policy import LEAST, Guard, Limit, Policy
 from piactl.core.plan.change import (
     END,
     GROWTH,
@@ -33,24 +33,31 @@ from piactl.core.plan.change import (
     LOOSENING,
     OPERATIONS,
     OTHER,
+    PROFILE,
+    RIGHT,
     WINDOW,
     Belongings,
     Change,
     Effect,
+    Holding,
     Kind,
     NewPost,
 )
-from piactl.core.plan.losses import NO_LOSSES, Losses, losses_since
+from piactl.core.plan.losses import NO_LOSSES, RETURN_DAYS, Holdings, Losses, losses_since
 from piactl.dataclass import dataclass
 
 SAMPLE = 5
 
+ALL = "all accounts"
 SCOPES, PER = ("establishment", "profile"), " per "
 """The scopes that have limits of their own, and the word between a kind and such a scope."""
 
-BOOKKEEPING = frozenset({"birth", "device", "digest_key", LAYOUT, "posix", "unique_id", "verifier"})
+BOOKKEEPING = frozenset(
+    {"birth", "device", "digest_key", LAYOUT, "matricules", "posix", "unique_id", "verifier"}
+)
 """Fields without effect for the person: guards ignore an update of only these. A new digest key moves the
-digests of all accounts, a new version the form of their values; a closed account is linked to no device."""
+digests of all accounts, a new version the form of their values, the first set of a supplement adds numbers; a
+closed account is linked to no device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +105,21 @@ class Refusal:
     total: int
     """Accounts of that kind in the whole plan: the number an approval must name."""
 
+    @property
+    def words(self) -> str:
+        """In one phrase: `service_growth (service livret: 12, 10 are allowed)`."""
+        return broken_words(self.kind, self.scope, self.found, self.limit.most(self.of))
+
+
+def broken_words(guard: str, scope: str, accounts: int, most: int) -> str:
+    """A broken guard in one phrase, with its scope unless that is all accounts."""
+    where = scope.removeprefix(ALL).removeprefix(", ")
+    return f"{guard} ({where}{': ' if where else ''}{accounts}, {allowed_words(most)})"
+
+
+def allowed_words(most: int) -> str:
+    return f"{most} {'is' if most == 1 else 'are'} allowed"
+
 
 GROUPS = ("uai", "profile", "service", "source")
 
@@ -122,6 +144,7 @@ class Impact:
 
 
 NO_SOURCES: Mapping[str, int] = {}
+NO_HOLDINGS: Holdings = {}
 
 
 def guards_on(policy: Policy, as_of: date) -> dict[str, tuple[str, Guard]]:
@@ -132,6 +155,16 @@ def guards_on(policy: Policy, as_of: date) -> dict[str, tuple[str, Guard]]:
             for kind, guard in period.guards.items():
                 result[kind] = (f"{kind} ({period.name})", guard)
     return result
+
+
+def no_own_guards(policy: Policy) -> str:
+    """The remark about a policy without guards of its own, "" if it has some."""
+    if policy.own_guards:
+        return ""
+    return (
+        f"{policy.file} has no guards of its own: those of the shipped policy apply; "
+        "copy its `guards`, and fit them to your people"
+    )
 
 
 Totals = Mapping[str, Mapping[str, Mapping[str, int]]]
@@ -150,9 +183,37 @@ class AccountCounts(NamedTuple):
     grouped: tuple[tuple[str, str, str], ...]
     gains: Belongings
     losses: Belongings
+    given: frozenset[Holding]
+    taken: frozenset[Holding]
+    only_posts: bool
+    """Whether its update changes only posts and the days of its login."""
     other: tuple[str, ...]
     sources: frozenset[str]
     posts: tuple[NewPost, ...]
+
+    def returned(self, taken: frozenset[Holding]) -> tuple[frozenset[str], Belongings]:
+        """The kinds of change and the belongings that only give back what was `taken` from the account."""
+        if taken.isdisjoint(self.given):
+            return frozenset(), frozenset()
+        rights = {name for sort, name in self.given if sort == RIGHT}
+        new = {name for name in rights if (RIGHT, name) not in taken}
+        kinds = set()
+        if not new:
+            kinds.add(Kind.GRANT.value)
+        if all(holding in taken for holding in self.given if holding[0] != PROFILE):
+            kinds |= {Kind.REOPEN.value, Kind.UNLOCK.value}
+        if self.given <= taken and self.only_posts:
+            kinds.add(Kind.UPDATE.value)
+        new_services = {name.partition(":")[0] for name in new}
+        belongings = {
+            (sort, name)
+            for sort, name in self.gains
+            if (name not in new_services if sort != PROFILE else (PROFILE, name) in taken)
+        }
+        return frozenset(kinds), frozenset(belongings)
+
+
+_OF_POSTS = frozenset({"assignments", "login_from", "login_until"})
 
 
 def counts_of(changes: Iterable[Change]) -> AccountCounts:
@@ -161,14 +222,16 @@ def counts_of(changes: Iterable[Change]) -> AccountCounts:
     overall: dict[str, None] = {}
     scoped: dict[tuple[str, str, str], None] = {}
     grouped: dict[tuple[str, str, str], None] = {}
-    effect, uid = Effect(), ""
+    effect, uid, only_posts = Effect(), "", True
     for change in changes:
         kind, uid, effect = change.kind.value, change.uid, change.effect
         kinds[kind] = None
         for by, name in _groups(change):
             grouped[by, name, kind] = None
-        if change.kind is Kind.UPDATE and change.after and change.after.keys() <= BOOKKEEPING:
-            continue
+        if change.kind is Kind.UPDATE:
+            only_posts = change.after.keys() <= _OF_POSTS
+            if change.after and change.after.keys() <= BOOKKEEPING:
+                continue
         if change.kind is Kind.GROUP and not change.before:
             continue
         overall[kind] = None
@@ -186,6 +249,9 @@ def counts_of(changes: Iterable[Change]) -> AccountCounts:
         grouped=tuple(grouped),
         gains=effect.gains,
         losses=effect.losses,
+        given=effect.given,
+        taken=effect.taken,
+        only_posts=only_posts,
         other=effect.other,
         sources=effect.sources,
         posts=effect.posts,
@@ -195,21 +261,28 @@ def counts_of(changes: Iterable[Change]) -> AccountCounts:
 class Tally:
     """Counts the accounts with each kind of change, in total and by scope, and keeps a sample of them.
 
-    `known` are the sources that have had a feed before: only their new assignments are counted.
+    `known` are the sources that have had a feed before: only their new assignments are counted. `taken` is
+    what earlier runs took from accounts: what only gives that back is no growth, and no guard counts it.
     """
 
-    def __init__(self, known: Container[str] = ()) -> None:
-        self._known = known
+    def __init__(self, known: Container[str] = (), taken: Holdings = NO_HOLDINGS) -> None:
+        self._known, self._taken = known, taken
         self._accounts: Counter[str] = Counter()
         self._overall: dict[str, _Count] = defaultdict(_Count)
         self._scoped: dict[tuple[str, str, str], _Count] = defaultdict(_Count)
-        self._gains: dict[tuple[str, str], _Count] = defaultdict(_Count)
+        self._gains: Counter[tuple[str, str]] = Counter()
+        self._grown: dict[tuple[str, str], _Count] = defaultdict(_Count)
         self._gaining: Counter[str] = Counter()
         self._losses: Counter[tuple[str, str]] = Counter()
         self._groups: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         self._in_group: Counter[tuple[str, str]] = Counter()
         self.posts: Counter[NewPost] = Counter()
         """The new assignments."""
+        self.lost: dict[str, frozenset[Holding]] = {}
+        """What accounts lose by a change that takes something, by uid."""
+        self.given: dict[str, frozenset[Holding]] = {}
+        """What accounts get that earlier runs took something from, by uid."""
+        self._returning = 0
 
     def add(self, changes: Iterable[Change]) -> None:
         """Counts all changes of one account, once per kind and scope. Call it once per account."""
@@ -225,16 +298,28 @@ class Tally:
             self._groups[by, group_name][kind] += 1
         for group in {(by, group_name) for by, group_name, _ in account.grouped}:
             self._in_group[group] += 1
-        for kind in account.overall:
+        if account.taken and any(kind in WINDOW for kind in account.kinds):
+            self.lost[uid] = account.taken
+        kinds, belongings = frozenset[str](), frozenset[tuple[str, str]]()
+        if uid in self._taken and account.given:
+            self.given[uid] = account.given
+            kinds, belongings = account.returned(self._taken[uid])
+            self._returning += bool(belongings or kinds.intersection(account.overall))
+        overall = [kind for kind in account.overall if kind not in kinds]
+        for kind in overall:
             self._overall[kind].add(uid)
         for key in account.scoped:
-            self._scoped[key].add(uid)
+            if key[0] not in kinds:
+                self._scoped[key].add(uid)
         for post in account.posts:
             if post[0] in self._known:
                 self.posts[post] += 1
         for belonging in account.gains:
-            self._gains[belonging].add(uid)
-        for sort in {sort for sort, _ in account.gains}:
+            self._gains[belonging] += 1
+        grown = account.gains - belongings
+        for belonging in grown:
+            self._grown[belonging].add(uid)
+        for sort in {sort for sort, _ in grown}:
             self._gaining[sort] += 1
         for belonging in account.losses:
             self._losses[belonging] += 1
@@ -242,10 +327,20 @@ class Tally:
         for kind in others:
             self._overall[kind].add(uid)
         # among all accounts, new ends count as ordinary updates: contracts are renewed at the rentrée
-        others += ["update"] if END in account.other and "update" in account.overall else []
+        others += ["update"] if END in account.other and "update" in overall else []
         for source in account.sources:
             for kind in others:
                 self._scoped[kind, "source", source].add(uid)
+
+    def remarks(self) -> Iterator[str]:
+        """What no guard counts because it only comes back, in words, if it is more than guards let pass
+        anyway."""
+        if self._returning > LEAST:
+            days = f"the last {RETURN_DAYS} days"
+            yield (
+                f"{self._returning} accounts get back what runs of {days} took: "
+                "guards do not count it as growth"
+            )
 
     def by_kind(self) -> dict[str, int]:
         return dict(self._accounts)
@@ -254,8 +349,7 @@ class Tally:
         """The accounts that gain and lose each profile and service, by name."""
         by_sort: dict[str, dict[str, dict[str, int]]] = {}
         for sort, name in sorted({*self._gains, *self._losses}):
-            gained = self._gains[sort, name].accounts if (sort, name) in self._gains else 0
-            counts = {"gain": gained, "lose": self._losses[sort, name]}
+            counts = {"gain": self._gains[sort, name], "lose": self._losses[sort, name]}
             by_sort.setdefault(f"{sort}s", {})[name] = counts
         return by_sort
 
@@ -355,7 +449,7 @@ class Tally:
         """The accounts with each kind of change or difference, in total and by scope."""
         for kind, count in self._overall.items():
             total = self._accounts.get(kind, count.accounts)
-            yield kind, "", "all accounts", census.total, count, total
+            yield kind, "", ALL, census.total, count, total
         scopes = {"establishment": census.by_establishment, "profile": census.by_profile, "source": sources}
         for (kind, sort, scope), count in self._scoped.items():
             total = self._accounts.get(kind, self._overall[kind].accounts)
@@ -363,7 +457,7 @@ class Tally:
 
     def _growth(self, census: Census) -> Iterator[_Counted]:
         """The growth of each profile and service."""
-        for (sort, name), count in sorted(self._gains.items()):
+        for (sort, name), count in sorted(self._grown.items()):
             of = census.of(sort, name)
             if of is not None:
                 grown = _Count(count.accounts - self._losses[sort, name], count.sample)
@@ -376,7 +470,7 @@ class Tally:
             now = self._overall.get(kind)
             if now is not None and earlier[kind]:
                 together = _Count(now.accounts + earlier[kind], now.sample)
-                yield window, "", f"all accounts, {days} days", census.total, together, together.accounts
+                yield window, "", f"{ALL}, {days} days", census.total, together, together.accounts
 
 
 _Counted = tuple[str, str, str, int, "_Count", int]
@@ -424,7 +518,7 @@ _OF_FIRST_LOAD = (Kind.CREATE.value, HELD)
 
 def _held(held: Sequence[str], census: Census) -> Iterator[_Counted]:
     if held:
-        yield HELD, "", "all accounts", census.total, _Count(len(held), [*held[:SAMPLE]]), len(held)
+        yield HELD, "", ALL, census.total, _Count(len(held), [*held[:SAMPLE]]), len(held)
 
 
 class _Count:
@@ -442,12 +536,12 @@ class _Count:
         return Refusal(guard, kind, self.accounts, of, limit, scope, tuple(self.sample), total)
 
 
-def tally(changes: Iterable[Change], known: Container[str] = ()) -> Tally:
-    """The tally of changes in any order; `known` as in Tally."""
+def tally(changes: Iterable[Change], known: Container[str] = (), taken: Holdings = NO_HOLDINGS) -> Tally:
+    """The tally of changes in any order; `known` and `taken` as in Tally."""
     accounts: dict[str, list[Change]] = defaultdict(list)
     for change in changes:
         accounts[change.uid].append(change)
-    result = Tally(known)
+    result = Tally(known, taken)
     for of_account in accounts.values():
         result.add(of_account)
     return result

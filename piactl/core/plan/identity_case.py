@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from enum import StrEnum
@@ -11,23 +11,35 @@ from enum import StrEnum
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.person import Person
 from piactl.core.model.settings import MatchingSettings
-from piactl.core.rules.matching import FORMER, SAME_IDENTITY, SAME_NUMEN, Doubt, folded, name_text
+from piactl.core.rules.matching import STRONG, Doubt, folded, name_text
 from piactl.dataclass import dataclass
 
-_WORDS = {Doubt.SAME_PERSON: "may be the person of", Doubt.SHARED_NUMEN: "has the NUMEN of"}
+_WORDS = {
+    Doubt.SAME_PERSON: "may be the person of",
+    Doubt.SHARED_NUMEN: "has the NUMEN of",
+    Doubt.SHARED_IDENTITY: "has the birth date and names of",
+}
 _STATED = "case"
 """The purpose of the digests of what HR states."""
 
 
 class CaseAnswer(StrEnum):
+    """WRONG_ROW: HR's row is wrong. Nobody gets an account by it, and it joins none."""
+
     SAME = "same"
     DIFFERENT = "different"
+    WRONG_ROW = "wrong-row"
+
+
+BY_RULE = "piactl"
+"""Who decided a case that needed nobody, because NUMEN and identity agree."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The answer to a case, about the accounts and people that the case named at that time. `one` is the
-    account, or the matricule of the newcomer, that is the same person."""
+    account, or the matricule of the newcomer, that is the same person; for WRONG_ROW it is the matricule of
+    the wrong row."""
 
     answer: CaseAnswer
     by: str
@@ -35,15 +47,20 @@ class Decision:
     day: date
     one: str = ""
 
+    @property
+    def by_rule(self) -> bool:
+        return self.by == BY_RULE
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A matricule of one source, with the accounts (by uid) and the other newcomers (`people`, by matricule)
-    that may be the same person. `evidence` gives for each what agrees, in the words of `matching.compared`.
+    """A matricule of one source, with the accounts (by uid) and the `newcomers` that may be the same person.
+    `evidence` gives for each, by uid or matricule, what agrees, in the words of `matching.compared`.
 
-    All of these are empty if a head of school entered the person and no account is similar. `person` has no
-    birth date and no NUMEN. `since` is the day of the run that found the case. `stated` is a keyed digest of
-    names and birth date: a decision applies only as long as these stay the same.
+    All of these are empty if a head of school entered the person and no account is similar. The people have
+    no birth date and no NUMEN. `since` is the day of the run that found the case. `stated` is a keyed digest
+    of names and birth date: a decision applies only as long as these stay the same. `births` has the digest
+    of the birth date that the account had before HR stated another one.
     """
 
     doubt: Doubt
@@ -53,8 +70,9 @@ class Case:
     evidence: Mapping[str, tuple[str, ...]]
     since: date
     stated: str
-    people: tuple[str, ...] = ()
+    newcomers: tuple[Person, ...] = ()
     decision: Decision | None = None
+    births: tuple[str, ...] = ()
 
     @property
     def matricule(self) -> str:
@@ -74,6 +92,11 @@ class Case:
         return self.doubt not in _WORDS
 
     @property
+    def people(self) -> tuple[str, ...]:
+        """The matricules of the newcomers."""
+        return tuple(person.matricule for person in self.newcomers)
+
+    @property
     def others(self) -> frozenset[str]:
         return frozenset((*self.accounts, *self.people))
 
@@ -82,13 +105,29 @@ class Case:
         return self.decision is None
 
     @property
+    def waits_for_hr(self) -> bool:
+        """Whether it is decided that HR has to correct its row, which is not applied until then."""
+        return self.answered(CaseAnswer.WRONG_ROW) or (self.gates and self.answered(CaseAnswer.DIFFERENT))
+
+    @property
+    def listed(self) -> bool:
+        """Whether somebody has to act: to decide it, or to correct the row."""
+        return self.open or self.waits_for_hr
+
+    @property
     def held_accounts(self) -> tuple[str, ...]:
-        """The accounts (uid) that this case holds while it is open: absences do not count for them, as the
-        person may be in the feed under the wrong matricule. What HR ends explicitly still ends."""
-        if not self.open or self.gates:
+        """The accounts (uid) that this case holds: absences do not count for them, as the person may be in
+        the feed under the wrong matricule. What HR ends explicitly still ends."""
+        if not self.listed:
             return ()
-        strong = {SAME_NUMEN, SAME_IDENTITY, FORMER}
-        return tuple(uid for uid in self.accounts if not strong.isdisjoint(self.evidence.get(uid, ())))
+        return tuple(uid for uid in self.accounts if not STRONG.isdisjoint(self.evidence.get(uid, ())))
+
+    @property
+    def wrong_matricule(self) -> str:
+        """The matricule of the row that is decided to be wrong, or ""."""
+        if self.decision is None or self.decision.answer is not CaseAnswer.WRONG_ROW:
+            return ""
+        return self.decision.one or self.matricule
 
     def answered(self, answer: CaseAnswer) -> bool:
         return self.decision is not None and self.decision.answer is answer
@@ -124,10 +163,15 @@ class Case:
 
 
 def case_counts(cases: Iterable[Case], settings: MatchingSettings, as_of: date) -> dict[str, int]:
-    """The numbers of open cases: all, those whose newcomer starts soon, those that are overdue."""
-    cases = [case for case in cases if case.open]
-    soon = sum(case.urgent(settings, as_of) for case in cases)
-    return {"open": len(cases), "soon": soon, "overdue": sum(case.overdue(settings, as_of) for case in cases)}
+    """The numbers of cases: all that are open, those whose newcomer starts soon, those that are overdue, and
+    the decided ones that wait for HR to correct a row."""
+    cases = list(cases)
+    return {
+        "open": sum(case.open for case in cases),
+        "soon": sum(case.urgent(settings, as_of) for case in cases),
+        "overdue": sum(case.overdue(settings, as_of) for case in cases),
+        "wrong": sum(case.waits_for_hr for case in cases),
+    }
 
 
 def case_remarks(cases: Iterable[Case], settings: MatchingSettings, as_of: date) -> Iterator[str]:
@@ -137,6 +181,20 @@ def case_remarks(cases: Iterable[Case], settings: MatchingSettings, as_of: date)
             yield f"ERROR: case {case.id} is undecided since {case.since}: piactl match show {case.id}"
         elif case.urgent(settings, as_of):
             yield f"WARNING: case {case.id} is undecided, start {case.start}: piactl match show {case.id}"
+
+
+def closed_remarks(
+    before: Mapping[str, Case], after: Mapping[str, Case], gone: Callable[[Case], bool]
+) -> Iterator[str]:
+    """The remarks of a plan about the cases that this run closes by itself. `gone`: whether the row of a case
+    is in the feeds of its source no more."""
+    for id_, case in before.items():
+        if id_ not in after and case.listed:
+            who = f"matricule {case.matricule} of {case.source or 'HR'}"
+            why = (
+                f"{who} is in no feed any more" if gone(case) else f"the HR data of {who} have been corrected"
+            )
+            yield f"case {id_} is closed: {why}"
 
 
 def case_id(doubt: Doubt, source: str, matricule: str) -> str:
@@ -157,28 +215,46 @@ def stated(keys: DigestKeys, person: Person) -> str:
 
 def renewed(case: Case, person: Person, before: Mapping[str, Case], keys: DigestKeys) -> Case:
     """The case found tonight, with the age and the decision of the earlier one if the question is the same.
-    The decision DIFFERENT applies only to the accounts and people that it was about."""
+    The decision DIFFERENT about a newcomer applies only to the accounts and people that it was about. A
+    question about a known matricule is the same whichever source asks it."""
+
+    def same(old: Case) -> bool:
+        return keys.matches(old.stated, _STATED, _names(person))
+
     old = before.get(case.id)
+    if case.gates and (old is None or old.open):
+        asked = (c for c in before.values() if c.gates and c.matricule == case.matricule and same(c))
+        old = min(asked, key=lambda c: (c.open, c.since, c.id), default=old)
     if old is None:
         return case
-    same = keys.matches(old.stated, _STATED, _names(person))
     if case.of_newcomer and old.answered(CaseAnswer.SAME):
         # the other person has no account yet; a joined matricule is not a newcomer, unless that was undone
         waits = old.decision is not None and old.decision.one in case.people
-        return replace(case, since=old.since, decision=old.decision if waits else None)
-    fits = case.others <= old.others and (
-        same or (case.doubt in _WORDS and old.answered(CaseAnswer.DIFFERENT))
-    )
+        return replace(case, since=old.since, decision=old.decision) if waits else case
+    fits = case.others <= old.others and (same(old) or old.answered(CaseAnswer.DIFFERENT))
+    if case.gates:
+        fits = same(old)
     if not fits and old.decision is not None:
         return case
-    digest = old.stated if same and not keys.is_older(old.stated) else case.stated
-    return replace(case, since=old.since, decision=old.decision, stated=digest)
+    digest = old.stated if same(old) and not keys.is_older(old.stated) else case.stated
+    source = old.source if case.gates and same(old) else case.source
+    births = old.births or case.births
+    return replace(case, source=source, since=old.since, decision=old.decision, stated=digest, births=births)
+
+
+def is_wrong_row(case: Case, person: Person, keys: DigestKeys) -> bool:
+    """Whether it is decided that this row of a person is wrong, and it still states the same."""
+    if case.wrong_matricule != person.matricule:
+        return False
+    return case.matricule != person.matricule or keys.matches(case.stated, _STATED, _names(person))
 
 
 def kept_apart(left: Collection[str], right: Collection[str], cases: Mapping[str, Case]) -> bool:
     """Whether a decision says that two people, each given by uid and matricules, are different."""
     return any(
-        case.answered(CaseAnswer.DIFFERENT) and (case.matricule in one and not case.others.isdisjoint(other))
+        case.answered(CaseAnswer.DIFFERENT)
+        and not case.gates
+        and (case.matricule in one and not case.others.isdisjoint(other))
         for case in cases.values()
         for one, other in ((left, right), (right, left))
     )

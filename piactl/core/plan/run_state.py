@@ -15,7 +15,7 @@ from piactl.core.model.policy import Policy
 from piactl.core.plan.feed_limits import PartRecord, SourceRecord, comparable
 from piactl.core.plan.guards import Census
 from piactl.core.plan.identity_case import Case
-from piactl.core.plan.losses import Losses
+from piactl.core.plan.losses import NOTHING_TAKEN, Losses, Taken
 from piactl.core.rules.feed_absences import Absence, Key
 from piactl.core.rules.matching import Births
 from piactl.core.text import utc_instant
@@ -79,7 +79,8 @@ class LastRun:
 
     `policy` and `register` are the digests of the files it used, `plan` the fingerprint of its plan. `losses`
     are the losses of the last days, including its own; `unfinished` are the further planned losses of a later
-    run that began to write and has not recorded its end. `otp_schema`: it linked closed accounts to no
+    run that began to write and has not recorded its end. `taken` is what the runs of the last days took from
+    accounts, and none has given back. `otp_schema`: it linked closed accounts to no
     device, which requires the OTP schema on the server. `layout`: how many attributes of an account it knew.
     `unbased` are the uids of the accounts that never had a base, None until a run that ended well has given
     one to all others; it only gets shorter. `lost`: its record cannot be read; only its day is known, or
@@ -98,6 +99,7 @@ class LastRun:
     lost: bool = False
     losses: Losses = field(default_factory=dict)
     unfinished: Losses = field(default_factory=dict)
+    taken: Taken = field(default_factory=lambda: NOTHING_TAKEN)
     unbased: tuple[str, ...] | None = None
 
     @property
@@ -137,7 +139,8 @@ class SourceMemory:
     one, whatever its date. `undone` are the digests of feeds whose run was undone: they would repeat it.
     `deviations` are by matricule (see flows.plan.inputs.disagreements). `again` are the digests of feeds
     whose runs the directory lost: they may be applied once more, whatever their date. `parts` are by kind
-    (see FeedFacts), the one that was applied last at the end.
+    (see FeedFacts), the one that was applied last at the end. `rejected` are the matricules of people without
+    an account whose rows the last full feed had, and a night rejected.
     """
 
     record: SourceRecord
@@ -147,11 +150,25 @@ class SourceMemory:
     deviations: Mapping[str, Deviation] = field(default_factory=dict)
     again: tuple[str, ...] = ()
     parts: Mapping[str, PartRecord] = field(default_factory=dict)
+    rejected: tuple[str, ...] = ()
 
     @property
     def comparable(self) -> SourceRecord:
         """The record with those past feeds that the next one is compared with."""
         return replace(self.record, past=comparable(self.record.past, self.undone))
+
+    def without_undone(self, as_of: date) -> SourceMemory:
+        """The memory on a day, without the absences that only undone feeds confirm. An absence whose first
+        feed was undone is known from this day on, because only the day of the first one is recorded."""
+        if not self.undone or not self.absences:
+            return self
+        absences = {}
+        for key, absence in self.absences.items():
+            feeds = tuple(digest for digest in absence.feeds if digest not in self.undone)
+            if feeds:
+                since = absence.since if feeds[0] == absence.feeds[0] else as_of
+                absences[key] = replace(absence, feeds=feeds, since=since)
+        return replace(self, absences=absences)
 
     @property
     def every_applied(self) -> set[str]:
@@ -179,6 +196,6 @@ class Memory:
         described differently by a source, with a case, or whose entry vanished."""
         absent = {key[0] for source in self.sources.values() for key in source.absences}
         deviating = {matricule for source in self.sources.values() for matricule in source.deviations}
-        cases = (case.matricule for case in self.cases.values())
+        cases = (m for case in self.cases.values() if case.listed for m in (case.matricule, *case.people))
         vanished = (account.matricule for account in self.vanished.values() if account.matricule)
         return {*self.waiting, *absent, *deviating, *cases, *vanished}

@@ -138,7 +138,7 @@ def _of_one(assignment: Assignment, policy: Policy, register: Register) -> Caree
     establishment, so careers are kept by days, position, profile, services and grace."""
     profile, services = policy.given_by(assignment, register)
     key = (
-        *(assignment.start, assignment.end, assignment.position),
+        *(assignment.start, assignment.end, assignment.position, assignment.locks_until),
         *(profile.name if profile else None, services, policy.grace_days(assignment, register)),
     )
     career: Career | None = policy.careers.get(key)
@@ -173,7 +173,7 @@ def _career(
     endings = endings_of(assignments, policy, register, closings)
     posts = posts_of(assignments, endings, policy, register)
     segments = state_segments(posts, endings, policy, None if closed_on is None else ordinal(closed_on))
-    locked = lock_periods(posts, endings)
+    locked = lock_periods(posts, endings, assignments)
     rights = rights_of(posts, segments, policy)
     if exceptions:
         rights = with_exceptions(rights, exceptions, segments)

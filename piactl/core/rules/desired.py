@@ -10,7 +10,7 @@ from typing import Any
 from zlib import crc32
 
 from piactl.core.credentials.proofs_and_backoff import changed_proofs, numen_verifier, with_proof_changes
-from piactl.core.model.account import NO_DEVICE, NUMEN_PROOF, PLACEHOLDER, Account, State, amended
+from piactl.core.model.account import NO_DEVICE, NUMEN_PROOF, PLACEHOLDER, Account, Lock, State, amended
 from piactl.core.model.numen_and_digests import NUMEN, DigestKeys
 from piactl.core.model.overrides import (
     Override,
@@ -26,9 +26,10 @@ from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy, PosixSettings
 from piactl.core.model.settings import MatchingSettings
 from piactl.core.naming.local_part_and_capitalisation import UnusableName, has_base, local_part, shown_name
+from piactl.core.naming.values_that_are_no_names import names_problem
 from piactl.core.rules.career import NEVER, AccountStatus, Career, account_status, career_of
 from piactl.core.rules.confirmation import confirmed
-from piactl.core.rules.matching import Births, birth_digests, births_of, with_births
+from piactl.core.rules.matching import Births, birth_digests, births_of, with_births, with_matricule
 from piactl.core.rules.sources import Ranks, Supplements
 from piactl.dataclass import dataclass
 
@@ -73,8 +74,8 @@ class Subject:
     numen_digest: str | None = None
     births: Births = (None, None)
     note: str = ""
-    joining: str = ""
-    """A matricule that joins the account in this run."""
+    joining: tuple[str, ...] = ()
+    """Matricules that join the account in this run."""
     overrides: tuple[Override, ...] = ()
     """Overrides of a new account; an existing account has its own."""
 
@@ -99,7 +100,7 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
     subject = amended(subject, assignments=rules.policy.without_codes(subject.assignments))
     if current is None:
         return _new(subject, rules)
-    if current.lock is not None and current.lock.until is not None and current.lock.until < rules.as_of:
+    if current.lock is not None and _is_over(current.lock, subject.assignments, rules.as_of):
         current = replace(current, lock=None)
     if current.state is State.ARCHIVED:
         return _returning(subject, current, rules)
@@ -155,6 +156,14 @@ def desired_account(subject: Subject, rules: Rules, *, archives: bool = True) ->
     account = _with_verifier(account, subject, rules)
     account = _with_overridden_name(account, current, rules.as_of, subject.person)
     return Desired(subject, account, career, renamed_base(current, account))
+
+
+def _is_over(lock: Lock, assignments: Iterable[Assignment], as_of: date) -> bool:
+    """Whether a lock has ended, by its date or, if it is of HR, because HR lists the person again: its rows
+    then say if a position locks."""
+    if lock.until is not None and lock.until < as_of:
+        return True
+    return any(row.source == lock.source and not row.is_over(as_of) for row in assignments if lock.source)
 
 
 def with_ledger(current: Account, owners: Mapping[str, str]) -> Account:
@@ -256,6 +265,9 @@ def _new(subject: Subject, rules: Rules) -> Desired | None:
         **_of_status(status, rules.policy),
         **_of_hr(person, rules, subject.numen_digest, subject.births),
     )
+    further = {*subject.joining, *(a.matricule for a in subject.assignments)} - {"", subject.matricule}
+    for matricule in sorted(further):
+        account = with_matricule(account, matricule, rules.keys)
     account = _with_unique_id(account, rules, None)
     return Desired(subject, account, career, _base(account))
 
@@ -425,8 +437,9 @@ def renamed_base(current: Account, account: Account) -> str | None:
 
 
 def archived(current: Account, status: AccountStatus | None = None) -> Account:
-    """The archived form of an account. The uid, identifiers, digests, an administrator's lock and the mark of
-    a lost device stay; an active device is removed."""
+    """The archived form of an account. The uid, identifiers, digests, the lock of an administrator or of HR,
+    and the mark of a lost device stay; an active device is removed."""
+    lock = _lasting_lock(current)
     return Account(
         uid=current.uid,
         matricule=None,
@@ -440,11 +453,34 @@ def archived(current: Account, status: AccountStatus | None = None) -> Account:
         state=State.ARCHIVED,
         state_from=status.state_from if status else current.state_from,
         login_until=status.login_until if status else NEVER,
-        lock=current.lock,
-        locked=current.lock is not None,
+        lock=lock,
+        locked=lock is not None,
         protected=current.protected,
         device=NO_DEVICE if current.device == NO_DEVICE else "",
     )
+
+
+def _lasting_lock(current: Account) -> Lock | None:
+    """The lock of an archived account. If an administrator and HR have locked it, it is the administrator's,
+    to the later end."""
+    lock, of_hr = current.lock, _lock_of_hr(current.assignments)
+    if lock is None or of_hr is None:
+        return lock or of_hr
+    ends = [end for end in (lock.until, of_hr.until) if end is not None]
+    return replace(lock, until=max(ends) if len(ends) == 2 else None)
+
+
+def _lock_of_hr(assignments: Iterable[Assignment]) -> Lock | None:
+    """The lock that absences left, without what it says about the post. Of several, the one that lasts
+    longest."""
+    rows = [row for row in assignments if row.locks_until is not None and row.end is not None]
+    if not rows:
+        return None
+    row = max(rows, key=lambda row: row.locks_until or date.min)
+    since = (row.end or row.start) + timedelta(days=1)
+    until = None if row.locks_until == date.max else row.locks_until
+    reason = "locked by its position in HR, which no longer lists it"
+    return Lock(since, until, row.source, reason, row.source)
 
 
 def local_of(address: str) -> str:
@@ -468,6 +504,12 @@ def assignment_problems(
             message = f"UAI {assignment.uai} is not in the establishment register: add it there"
             problems.append((assignment, "uai", "uai-unregistered", message))
     return problems
+
+
+def name_problem(person: Person, policy: Policy) -> UnusableName | None:
+    """The error if HR's name of a person is no name, says more than the name, or gives no address."""
+    names = {"nom_famille": person.family_name, "nom_usage": person.usage_name, "prenom": person.given_name}
+    return names_problem(names, policy.real_names) or address_problem(person)
 
 
 def address_problem(person: Person) -> UnusableName | None:

@@ -5,8 +5,8 @@ An absence ends an assignment only after several distinct complete feeds agree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import field, replace
 from datetime import date, timedelta
 
 from piactl.core.model.person import Assignment, by_start
@@ -14,6 +14,9 @@ from piactl.dataclass import dataclass
 
 Key = tuple[str, str, str, date]
 """Matricule, UAI, function, start."""
+
+PostName = tuple[str, str]
+"""UAI and function of a post in a row that cannot be read; "" for what is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,8 @@ class Testimony:
     (`silence`), at all establishments or only at `uais`. It says of the people in `gone` that they left, so
     their absence needs no confirmation.
 
-    Absences count only for a complete full feed in which every row has a certain owner.
+    Absences count only for a complete full feed in which every row has a certain owner. A post that one of
+    the `unread` rows of the person may be about is not absent.
     """
 
     source: str
@@ -48,6 +52,7 @@ class Testimony:
     absent_runs: int
     uais: frozenset[str] | None = None
     gone: frozenset[str] = frozenset()
+    unread: Mapping[str, Collection[PostName]] = field(default_factory=dict)
 
     def deletes(self, matricule: str, assignment: Assignment) -> bool:
         """Whether the feed says that the person left, by the matricule that it lists the assignment under."""
@@ -55,6 +60,11 @@ class Testimony:
 
     def covers(self, uai: str) -> bool:
         return self.uais is None or uai in self.uais
+
+    def may_list(self, matricule: str, assignment: Assignment) -> bool:
+        """Whether an unread row of the person may be about this assignment."""
+        posts = self.unread.get(matricule, ())
+        return any(u in ("", assignment.uai) and f in ("", assignment.function) for u, f in posts)
 
 
 def after_feed(
@@ -64,6 +74,8 @@ def after_feed(
     testimony: Testimony,
     waiting: Mapping[Key, Absence],
     ends: Callable[[Assignment], bool] = lambda _: False,
+    doubted: Callable[[str], bool] = lambda _: False,
+    locks: Callable[[Assignment], bool] = lambda _: False,
 ) -> tuple[tuple[Assignment, ...], list[Absence]]:
     """The assignments of a person after one feed, and the absences that are not yet confirmed.
 
@@ -74,21 +86,30 @@ def after_feed(
 
     `ends` says which rows end all others (a retirement). Such a row also stays once it has begun, because HR
     soon stops listing retired people; it is removed only if the feed still lists a post that it ended.
+
+    `doubted` says of a matricule whether its absence does not count, because the person may be in the feed
+    under another one.
+    `locks` says which rows lock the account. An absence ends such a post, but its lock stays (`locks_until`)
+    until a feed of the same source lists the person without it.
     """
     others = [a for a in known if a.source != testimony.source]
     from_source = {a.key: a for a in known if a.source == testimony.source}
     # of two equal assignments keep the known one: its origin is on the entry, so nothing is rewritten
     result = {a.key: from_source[a.key] if from_source.get(a.key) == a else a for a in listed}
     waits: list[Absence] = []
+    still_listed = any(not row.is_over(testimony.day) for row in listed)
     for key, assignment in from_source.items():
         if key in result:
             continue
-        if not testimony.silence or not testimony.covers(assignment.uai):
+        silent = testimony.silence and testimony.covers(assignment.uai)
+        if not silent or testimony.may_list(matricule, assignment):
             result[key] = assignment
             before = waiting.get((matricule, *key))
             if before is not None:
                 waits.append(before)
             continue
+        if assignment.locks_until is not None and still_listed:
+            assignment = replace(assignment, locks_until=None)
         news = [new for new in listed if new.key not in from_source]
         if any(_is_correction(new, assignment, testimony.day, ends) for new in news):
             continue
@@ -96,18 +117,31 @@ def after_feed(
             # the row of the ending gives the last day of the post, which the feed no longer lists
             result[key] = assignment
             continue
-        ending = ends(assignment) and assignment.start <= testimony.day
+        ending = ends(assignment) and (assignment.start <= testimony.day or locks(assignment))
         past = assignment.is_over(testimony.day)
         if (ending and not _contradicted(assignment, listed, testimony.day, ends)) or (past and not ending):
             result[key] = assignment
             continue
-        remaining, wait = _absent(matricule, assignment, testimony, waiting.get((matricule, *key)))
+        earlier = waiting.get((matricule, *key))
+        if not testimony.deletes(matricule, assignment) and doubted(matricule):
+            result[key] = assignment
+            waits += [earlier] if earlier is not None else []
+            continue
+        remaining, wait = _absent(matricule, assignment, testimony, earlier)
+        if wait is None and locks(assignment) and not (still_listed or ending):
+            remaining = _locking(assignment, remaining)
         if remaining is not None and (wait is not None or not ending):
             result[key] = remaining
         if wait is not None:
             waits.append(wait)
     ordered = sorted([*others, *result.values()], key=by_start)
     return tuple(ordered), waits
+
+
+def _locking(assignment: Assignment, ended: Assignment | None) -> Assignment:
+    """A post that an absence `ended` (None: before it began), with the lock that stays."""
+    last = ended.end if ended is not None else assignment.start
+    return replace(assignment, end=last, locks_until=assignment.end or date.max)
 
 
 def _is_correction(new: Assignment, old: Assignment, day: date, ends: Callable[[Assignment], bool]) -> bool:

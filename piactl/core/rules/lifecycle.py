@@ -6,9 +6,11 @@ Days are ordinals. Segments are sorted and disjoint, and cover all days from `BE
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 
 from piactl.core.model.account import State
 from piactl.core.model.periods import OPEN, Period, difference, intersection, union
+from piactl.core.model.person import Assignment
 from piactl.core.model.policy import Policy
 from piactl.core.rules.posts import Ending, Post
 from piactl.dataclass import dataclass
@@ -110,14 +112,26 @@ class _Graces:
         return post.last + self._endings[latest].grace if self._open[latest] else post.last
 
 
-def lock_periods(posts: Sequence[Post], endings: Sequence[Ending]) -> list[Period]:
-    """The days locked by a position: while its post counts, or from an ending until a return."""
+def lock_periods(
+    posts: Sequence[Post], endings: Sequence[Ending], assignments: Sequence[Assignment] = ()
+) -> list[Period]:
+    """The days locked by a position: while its post counts, from an ending until a return, or after an
+    absence that ended its post."""
     periods = [period for post in posts if post.position.lock for period in post.counts]
+    periods += [
+        (assignment.end.toordinal() + 1, _last_day(assignment.locks_until))
+        for assignment in assignments
+        if assignment.locks_until is not None and assignment.end is not None
+    ]
     for ending in endings:
         if ending.lock:
             returns = [post.first for post in posts if post.first > ending.day]
             periods.append((ending.day, min(returns) - 1 if returns else OPEN))
     return union(periods)
+
+
+def _last_day(locks_until: date) -> int:
+    return OPEN if locks_until == date.max else locks_until.toordinal()
 
 
 def login_periods(

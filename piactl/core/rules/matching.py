@@ -4,7 +4,7 @@ newcomer, by names, digests of birth dates, NUMENs and private addresses.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import date
 from enum import StrEnum
@@ -58,14 +58,15 @@ IDENTITY, BIRTH = "identity", "birth"
 
 
 class Doubt(StrEnum):
-    """Why a case needs a decision: three about a known matricule, one about an unknown one, one about the
-    NUMEN that HR gives to a known person."""
+    """Why a case needs a decision: three about a known matricule, one about an unknown one, two about what HR
+    states of a known person and another account has: a NUMEN, or birth date and names."""
 
     OTHER_PERSON = "other-person"
     PERHAPS_OTHER = "other-person?"
     BIRTH_CHANGED = "birth-changed"
     SAME_PERSON = "same-person?"
     SHARED_NUMEN = "numen-shared"
+    SHARED_IDENTITY = "identity-shared"
 
 
 # The digests. No date is stored.
@@ -180,6 +181,15 @@ def given_agrees(person: Named, known: Named) -> bool:
     return person.given_name == known.given_name or _first(person.given_name) == _first(known.given_name)
 
 
+def whole_given_agrees(person: Named, known: Named) -> bool:
+    """Whether the given names agree as a whole if both have several words, for twins share the first one
+    (Jean-Luc, Jean-Baptiste); else their first words. The names of an archived account are unknown."""
+    if known.family_name == PLACEHOLDER:
+        return True
+    ours, theirs = folded(person.given_name), folded(known.given_name)
+    return ours == theirs if "-" in ours and "-" in theirs else given_agrees(person, known)
+
+
 def compared(person: Named, known: Named, born: bool | None) -> tuple[str, ...]:
     """How the birth dates and the names of two people compare, in words."""
     birth = {True: "same birth date", False: "another birth date", None: "birth date unknown"}[born]
@@ -209,8 +219,10 @@ class Traces:
         if self.mail:
             yield self.mail
 
-    def plus(self, numens: Iterable[str]) -> Traces:
-        return replace(self, numens=self.numens.union(numens))
+    def plus(self, other: Traces) -> Traces:
+        """With the NUMENs and identities of `other`."""
+        numens, identities = self.numens | other.numens, self.identities | other.identities
+        return replace(self, numens=numens, identities=identities)
 
     def evidence(self, other: Traces) -> tuple[str, ...]:
         """The evidence that both are one person: `same NUMEN`, `same identity`, and `same private address`,
@@ -229,6 +241,10 @@ class Traces:
 MAIL = "mail:"
 SAME_NUMEN, SAME_IDENTITY, SAME_MAIL = "same NUMEN", "same identity", "same private address"
 FORMER = "former matricule"
+CERTAIN = frozenset({SAME_NUMEN, SAME_IDENTITY})
+"""The evidence that, taken together, needs no decision unless the settings forbid it."""
+STRONG = frozenset({SAME_NUMEN, SAME_IDENTITY, FORMER})
+"""The evidence that holds an account: its person may be in the feed under another matricule."""
 
 
 def traces_of(person: Person, keys: DigestKeys) -> Traces:
@@ -248,14 +264,9 @@ def mail_trace(address: str) -> str:
     return f"{MAIL}{address.casefold()}" if address else ""
 
 
-def joins(
-    evidence: Collection[str], born: bool | None, names: bool, former: bool, settings: MatchingSettings
-) -> bool:
-    """Whether a newcomer with this evidence for one account needs no decision. `former`: the feed names a
-    former matricule of that account; `names`: a name agrees."""
-    if former and (SAME_NUMEN in evidence or (bool(born) and names)):
-        return True
-    return {SAME_NUMEN, SAME_IDENTITY} <= {*evidence} and "numen+identity" in settings.automatic
+def joins(evidence: Collection[str], born: bool | None, names: bool) -> bool:
+    """Whether a newcomer joins the account whose former matricule the feed names. `names`: a name agrees."""
+    return SAME_NUMEN in evidence or (bool(born) and names)
 
 
 def with_matricule(account: Account, matricule: str, keys: DigestKeys) -> Account:

@@ -24,6 +24,11 @@ def assignment_text(assignment: Assignment) -> str:
     return f"{assignment.function} at {assignment.uai} from {assignment.start.isoformat()}{end}"
 
 
+def with_lock(assignment: Assignment) -> str:
+    """The same, and whether an absence has left a lock of it."""
+    return assignment_text(assignment) + (", its lock stays" if assignment.locks_until else "")
+
+
 def exception_text(exception: ServiceException) -> str:
     """`grant of iprof from 2026-09-01 to 2026-12-31 (dupond: replaces a colleague)`."""
     kind = "grant" if exception.grants else "denial"

@@ -64,18 +64,21 @@ class Supplements:
 def with_known_starts(
     listed: Sequence[Assignment], known: Iterable[Assignment], source: str, day: date
 ) -> tuple[Assignment, ...]:
-    """The assignments of a feed without dates, which begin on its `day`, or on the start that is known: a
-    start is never rewritten. A post that ended earlier than the day before begins anew."""
+    """The assignments of a feed that need not have a start: without one they begin on its `day`. A start that
+    is known is never rewritten once it has passed. A post that ended earlier than the day before begins
+    anew."""
     eve = day - timedelta(days=1)
     starts = {
         (a.uai, a.function): a.start
         for a in sorted(known, key=lambda a: a.start, reverse=True)
         if a.source == source and not a.is_over(eve)
     }
-    return tuple(
-        a if (a.uai, a.function) not in starts else replace(a, start=starts[a.uai, a.function])
-        for a in listed
-    )
+    result = []
+    for assignment in listed:
+        start = starts.get((assignment.uai, assignment.function))
+        stays = start is not None and (start <= day or assignment.start == day)
+        result.append(replace(assignment, start=start) if start and stays else assignment)
+    return tuple(result)
 
 
 PERSON_DATA = {

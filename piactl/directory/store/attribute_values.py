@@ -80,29 +80,34 @@ def _read_day(text: str) -> date | None:
 
 
 def assignment_text(a: Assignment) -> str:
+    fields = [
+        a.uai,
+        a.function,
+        _day(a.start),
+        _day(a.end),
+        a.corps,
+        a.position,
+        a.modality,
+        a.discipline,
+        a.quotite,
+        a.source,
+    ]
+    if a.locks_until is not None:
+        # the feed row is the last field: a base does not cover that one
+        return join_fields([*fields, a.matricule, _day(a.locks_until), a.origin])
     own = [a.matricule] if a.matricule else []
-    return join_fields(
-        [
-            a.uai,
-            a.function,
-            _day(a.start),
-            _day(a.end),
-            a.corps,
-            a.position,
-            a.modality,
-            a.discipline,
-            a.quotite,
-            a.source,
-            a.origin,
-            *own,
-        ]
-    )
+    return join_fields([*fields, a.origin, *own])
 
 
 def read_assignment(text: str) -> Assignment:
     # most have no matricule of their own: they are under the first one of the person
-    fields = split_fields(text, 11 if text.count("$") < 11 else 12)
-    uai, function, start, end, corps, position, modality, discipline, quotite, source, origin, *own = fields
+    fields = split_fields(text, min(max(text.count("$") + 1, 11), 13))
+    uai, function, start, end, corps, position, modality, discipline, quotite, source, *rest = fields
+    matricule, locks_until, origin = "", "", rest[-1]
+    if len(rest) == 2:
+        origin, matricule = rest
+    elif len(rest) == 3:
+        matricule, locks_until, _ = rest
     return Assignment(
         uai=uai,
         function=function,
@@ -115,17 +120,23 @@ def read_assignment(text: str) -> Assignment:
         quotite=quotite,
         source=source,
         origin=origin,
-        matricule="".join(own),
+        matricule=matricule,
+        locks_until=_read_lock_end(locks_until),
     )
 
 
+def _read_lock_end(text: str) -> date | None:
+    return date.max if text == date.max.isoformat() else _read_day(text)
+
+
 def lock_text(lock: Lock) -> str:
-    return join_fields([_day(lock.since), _day(lock.until), lock.by, lock.reason])
+    of_hr = [lock.source] if lock.source else []
+    return join_fields([_day(lock.since), _day(lock.until), lock.by, lock.reason, *of_hr])
 
 
 def read_lock(text: str) -> Lock:
-    since, until, by, reason = split_fields(text, 4)
-    return Lock(read_day(since), _read_day(until), by, reason)
+    since, until, by, reason, *of_hr = split_fields(text, 4 if text.count("$") < 4 else 5)
+    return Lock(read_day(since), _read_day(until), by, reason, "".join(of_hr))
 
 
 def exception_text(e: ServiceException) -> str:

@@ -46,11 +46,15 @@ def case_record(case: Case) -> Record:
         "source": case.source,
         "assignments": [assignment_text(a) for a in case.person.assignments],
         "accounts": list(case.accounts),
-        "people": list(case.people),
+        "people": [
+            {**person_record(person), "assignments": [assignment_text(a) for a in person.assignments]}
+            for person in case.newcomers
+        ],
         "evidence": {other: list(words) for other, words in case.evidence.items()},
         "since": case.since.isoformat(),
         "stated": case.stated,
         "decision": decision and {**asdict(decision), "day": decision.day.isoformat()},
+        "births": list(case.births),
     }
 
 
@@ -63,14 +67,24 @@ def read_case(r: Record) -> Case:
     return Case(
         doubt=Doubt(r["doubt"]),
         source=text_of(r, "source"),
-        person=replace(read_person(r), assignments=tuple(map(read_assignment, r["assignments"]))),
+        person=_person_with_posts(r),
         accounts=texts_of(r["accounts"], "accounts"),
-        people=texts_of(r["people"], "people"),
+        newcomers=tuple(map(_newcomer, r["people"])),
         evidence={other: texts_of(words, "evidence") for other, words in r["evidence"].items()},
         since=read_day(r["since"]),
         stated=text_of(r, "stated"),
         decision=decision,
+        births=texts_of(r.get("births", []), "births"),
     )
+
+
+def _person_with_posts(r: Record) -> Person:
+    return replace(read_person(r), assignments=tuple(map(read_assignment, r["assignments"])))
+
+
+def _newcomer(r: Record | str) -> Person:
+    """Records of 0.2.0 have the matricule alone."""
+    return Person(r, "", "") if isinstance(r, str) else _person_with_posts(r)
 
 
 def read_cases(reader: Reader, state: str, unreadable: UnreadableRecords) -> list[Case]:

@@ -10,10 +10,11 @@ from functools import lru_cache
 from typing import Any
 
 from piactl.core.model.numen_and_digests import DigestKeys
+from piactl.core.plan.change import Holding
 from piactl.core.plan.feed_limits import PartRecord, PastFeed, SourceRecord
 from piactl.core.plan.guards import Census
 from piactl.core.plan.identity_case import Case
-from piactl.core.plan.losses import Losses
+from piactl.core.plan.losses import Losses, Taken
 from piactl.core.plan.run_state import LastRun, Memory, RunStatus, SourceMemory, Vanished, Waiting
 from piactl.core.rules.desired import address_problem
 from piactl.core.rules.feed_absences import Absence
@@ -66,6 +67,7 @@ def last_run_record(last: LastRun) -> Record:
         },
         "losses": _losses_record(last.losses),
         **({"unfinished": _losses_record(last.unfinished)} if last.unfinished else {}),
+        **({"taken": _taken_record(last.taken)} if last.taken else {}),
         **({"unbased": list(last.unbased)} if last.unbased is not None else {}),
     }
 
@@ -92,6 +94,7 @@ def read_last_run(r: Record) -> LastRun:
         layout=number_of(r, "layout") if "layout" in r else 0,
         losses=_read_losses(r.get("losses", {})),
         unfinished=_read_losses(r.get("unfinished", {})),
+        taken=_read_taken(r.get("taken", {})),
         unbased=texts_of(r["unbased"], "unbased") if "unbased" in r else None,
     )
 
@@ -102,6 +105,29 @@ def _losses_record(losses: Losses) -> Record:
 
 def _read_losses(r: Record) -> Losses:
     return {read_day(day): counts_of(counts, day) for day, counts in r.items()}
+
+
+def _taken_record(taken: Taken) -> Record:
+    """By day, pairs of what was taken and the uids from which it was: many lose the same."""
+    record: dict[str, list[list[list[str]]]] = {}
+    for day, holdings in sorted(taken.items()):
+        uids: dict[tuple[str, ...], list[str]] = {}
+        for uid, some in sorted(holdings.items()):
+            uids.setdefault(tuple(sorted(":".join(holding) for holding in some)), []).append(uid)
+        record[day.isoformat()] = [[list(some), of_uids] for some, of_uids in uids.items()]
+    return record
+
+
+def _read_taken(r: Record) -> Taken:
+    taken = {}
+    for day, pairs in r.items():
+        holdings: dict[str, frozenset[Holding]] = {}
+        for texts, uids in pairs:
+            parts = (text.partition(":") for text in texts_of(texts, "taken"))
+            some = frozenset((sort, name) for sort, _, name in parts)
+            holdings |= dict.fromkeys(texts_of(uids, "taken"), some)
+        taken[read_day(day)] = holdings
+    return taken
 
 
 def source_record(memory: SourceMemory) -> Record:
@@ -117,6 +143,7 @@ def source_record(memory: SourceMemory) -> Record:
         **({"establishments": sorted(record.establishments)} if record.establishments else {}),
         **({"undone": list(memory.undone)} if memory.undone else {}),
         **({"again": list(memory.again)} if memory.again else {}),
+        **({"rejected": list(memory.rejected)} if memory.rejected else {}),
         **({"parts": [[k, iso(p.day), *p.digests] for k, p in memory.parts.items()]} if memory.parts else {}),
         **(
             {"deviations": {m: dict(feed) for m, feed in memory.deviations.items()}}
@@ -181,7 +208,10 @@ def read_source(r: Record) -> SourceMemory:
         for kind, day, *digests in r.get("parts", [])
         if texts_of([kind], "parts")
     }
-    return SourceMemory(record, {a.key: a for a in absences}, applied, undone, deviations, again, parts)
+    rejected = texts_of(r.get("rejected", []), "rejected")
+    return SourceMemory(
+        record, {a.key: a for a in absences}, applied, undone, deviations, again, parts, rejected
+    )
 
 
 def waiting_record(waiting: Waiting) -> Record:

@@ -21,7 +21,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.dataclass import dataclass
 from piactl.feed.error_codes import refused
 from piactl.feed.formats.kept_sets import KeptSet, kept_sets
-from piactl.feed.formats.rows import COLUMNS, DATED, RowWriter
+from piactl.feed.formats.rows import DATED, STARTED, RowWriter
 from piactl.feed.formats.set_files import SetFiles, State, digest_of, open_set, state_of
 
 Writes = Callable[[SetFiles, SourceSettings, RowWriter], None]
@@ -35,9 +35,9 @@ def formats() -> Mapping[str, tuple[Writes, tuple[str, ...]]]:
     from piactl.feed.formats.sts import write_sts
 
     return {
-        "aaf": (partial(write_aaf, form=SECOND_DEGREE), COLUMNS),
-        "aaf1d": (partial(write_aaf, form=FIRST_DEGREE), COLUMNS),
-        "gpei": (partial(write_aaf, form=GPEI), COLUMNS),
+        "aaf": (partial(write_aaf, form=SECOND_DEGREE), STARTED),
+        "aaf1d": (partial(write_aaf, form=FIRST_DEGREE), STARTED),
+        "gpei": (partial(write_aaf, form=GPEI), STARTED),
         "sts": (write_sts, DATED),
     }
 
@@ -123,24 +123,30 @@ def _translated(path: Path, source: SourceSettings) -> TranslatedSet:
         ):
             write, columns = formats()[source.format]
             writer = RowWriter(stream, lines, columns)
+            if files.hidden:
+                writer.pass_over("files ._*", "made by a Mac", files.hidden)
             write(files, source, writer)
     except OSError as error:
         raise refused(path, "unreadable", f"it cannot be read ({error.strerror or error})") from None
     if state != state_of(path):
         raise refused(path, "changed")
-    undated = "debut" not in writer.columns
-    day = {"debut": writer.day.isoformat()} if writer.day and undated else {}
+    started = writer.columns == STARTED
+    values, constants = {**source.values}, {**source.constants}
+    if writer.day and started:
+        values["debut"] = {**values.get("debut", {}), "": writer.day.isoformat()}
+        constants.pop("debut", None)
     layout = replace(
         source,
         delimiter=";",
         encoding="utf-8",
         trailer=False,
         columns={},
-        constants={**source.constants, **day},
+        values=values,
+        constants=constants,
         date_formats=("%d/%m/%Y", "%Y-%m-%d"),
     )
     kept_set = None
-    if writer.kind and writer.day and undated:  # a format whose rows have dates has no deltas
+    if writer.kind and writer.day and started:
         if writer.basis is not None:  # a delta is not of the day of another set
             order = writer.day, writer.number
             others = (other for other in before(writer.kind) if other.order >= order)

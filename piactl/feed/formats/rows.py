@@ -16,11 +16,13 @@ COLUMNS = (
     "uai", "fonction", "discipline", "modalite",
 )  # fmt: skip
 """The columns that national feeds fill; they know neither NUMEN, corps nor position."""
+STARTED = (*COLUMNS, "debut")
+"""In an undated row `debut` is blank: the post begins on the day of the first set that lists it."""
 DATED = (*COLUMNS, "debut", "fin")
 
 
 class RowWriter:
-    """`day` is the date of the set: a post that the set lists first starts on it, unless the rows are dated.
+    """`day` is the date of the set: a post that the set lists first starts on it, unless its row has a date.
     `uais`: absences count only at these establishments, everywhere if None. `passed` counts what was
     skipped, with the reason, `posts` and `at` the posts by function and by establishment.
 

@@ -98,6 +98,14 @@ def _md5(opener: Opener) -> str:
     return digest.hexdigest()
 
 
+_MAC = "._"
+"""Begins the name of a file that a Mac adds beside each file of an archive."""
+_OTHER_ARCHIVES = {
+    b"BZh": "bzip2 (.bz2)", b"\xfd7zXZ": "xz (.xz)", b"7z\xbc\xaf": "7-Zip (.7z)", b"Rar!": "RAR (.rar)",
+    b"\x28\xb5\x2f\xfd": "zstd (.zst)",
+}  # fmt: skip
+"""The first bytes of archives that are not read."""
+_TAR, _AT_TAR = b"ustar", 257
 MOST_FILES = 1_000
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError)
 T = TypeVar("T")
@@ -108,12 +116,14 @@ Member = tuple[str, int, bool, Opener]
 @dataclass(frozen=True, slots=True)
 class SetFiles:
     """The files of a set by base name. Each can be opened more than once. `digest` is that of the set,
-    `kept_sets` gives the sets of a kind that deltas may change."""
+    `kept_sets` gives the sets of a kind that deltas may change, `hidden` counts the `._` files of a Mac, left
+    out."""
 
     path: Path
     files: Mapping[str, Opener]
     digest: str = ""
     kept_sets: Callable[[str], Sequence[KeptSet]] = lambda _kind: ()
+    hidden: int = 0
 
     @contextmanager
     def opened(self, name: str) -> Iterator[IO[bytes]]:
@@ -169,7 +179,9 @@ def open_set(
     with ExitStack() as stack:
         try:
             files = _folder(path, limits) if path.is_dir() else _file(path, limits, stack)
-            yield SetFiles(path, _agreeing(path, files), digest, kept_sets)
+            seen = {name: opener for name, opener in files.items() if not name.startswith(_MAC)}
+            hidden = len(files) - len(seen)
+            yield SetFiles(path, _agreeing(path, seen), digest, kept_sets, hidden)
         except _DAMAGED as error:
             raise refused(path, "bad-archive", f"the archive is damaged or cut ({error})") from None
 
@@ -209,10 +221,13 @@ def _file(path: Path, limits: SourceLimits, stack: ExitStack) -> dict[str, Opene
         raise refused(path, "not-a-file")
     if facts.st_size > limits.max_bytes:
         raise _too_large(path, limits)
-    start = stream.read(4)
+    start = stream.read(_AT_TAR + len(_TAR))
     stream.seek(0)
     if not start:
         raise refused(path, "empty")
+    kind = next((kind for mark, kind in _OTHER_ARCHIVES.items() if start.startswith(mark)), "")
+    if kind or start[_AT_TAR:] == _TAR:
+        raise refused(path, "other-archive", f"it is an archive of {kind or 'tar (.tar)'}, which is not read")
     if start[:2] == b"PK":
         return _zip(path, stack.enter_context(_archive(lambda: zipfile.ZipFile(stream))), limits)
     if start[:2] == b"\x1f\x8b":

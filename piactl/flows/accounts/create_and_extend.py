@@ -12,7 +12,8 @@ from piactl.core.edits.assignments import added_override, check_assignment, refu
 from piactl.core.model.account import LIVE, State
 from piactl.core.model.overrides import MANUAL
 from piactl.core.model.person import Assignment, Person, read_matricule, read_uai
-from piactl.core.rules.desired import Rules, Subject, address_problem, desired_account
+from piactl.core.naming.internal_addresses import internal_address
+from piactl.core.rules.desired import Rules, Subject, desired_account, name_problem
 from piactl.dataclass import dataclass
 from piactl.directory.store.accounts import Entry
 from piactl.errors import NotFound, UsageError
@@ -60,9 +61,12 @@ def prepare_newcomer(
         civilite=newcomer.civilite.strip(),
         private_mail=newcomer.private_mail.strip(),
     )
-    unusable = address_problem(person)
+    unusable = name_problem(person, rules.policy)
     if unusable is not None:
         raise ActRefused(f"{person.given_name} {person.family_name}: {unusable}")
+    internal = internal_address(person.private_mail, rules.policy.domain)
+    if internal:
+        raise ActRefused(f"--private-mail: {internal}")
     sponsor = find_sponsor(store, newcomer.sponsor)
     entry = _earlier(store, matricule)
     override = added_override(post, author, sponsor, rules.as_of)

@@ -9,17 +9,20 @@ alone.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from piactl.core.edits import ActRefused, Altered, Author, values_after_merge_or_split
 from piactl.core.model.account import NO_DEVICE, Account, State, merge_mark, merged_into
-from piactl.core.model.person import Assignment, Person, read_matricule
+from piactl.core.model.person import Assignment, Person, namespace_of, read_matricule
 from piactl.core.model.policy import MERGE
+from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.change import Change, Kind
 from piactl.core.plan.diff import home_establishments
+from piactl.core.plan.identity_case import Case, CaseAnswer, Decision, stated
 from piactl.core.plan.plan import Basis, Plan
 from piactl.core.rules.desired import Rules, Subject, desired_account
+from piactl.core.rules.matching import SAME_IDENTITY, Doubt
 from piactl.directory.dn import normal_dn
 from piactl.directory.port import EntryWrite, Values
 from piactl.directory.store.accounts import (
@@ -31,7 +34,9 @@ from piactl.directory.store.accounts import (
     with_base,
 )
 from piactl.directory.store.base_digest import BASE
+from piactl.directory.store.case_records import case_record
 from piactl.directory.store.devices import device_deletions
+from piactl.directory.store.records import DATA, Places, record_write
 from piactl.directory.store.state_records import read_last
 from piactl.errors import PiactlError, UsageError
 from piactl.feed.value_checks import check_matricule
@@ -245,15 +250,20 @@ def prepare_split(
     name: str,
     matricule: str,
     author: Author,
+    sources: Iterable[SourceSettings] = (),
 ) -> Batch:
     """The split of a matricule and its posts off an account. The new account is made before the other one
     gives up the matricule: after a crash in between, both have it, every run holds both, and the same
-    command, run again, does the rest. Raises ActRefused."""
+    command, run again, does the rest. A number that only supplements among the `sources` have is taken off,
+    and makes no account. Raises ActRefused."""
     matricule = read_matricule(matricule)
     entry = find_entry(store, name)
     account = entry.account
     if account.protected:
         raise ActRefused(f"{account.uid}: it is protected; remove it from `protected` of the policy first")
+    numbered = [source for source in sources if source.namespace == namespace_of(matricule)]
+    if numbered and all(source.supplement for source in numbered):
+        return _without_number(store, rules, name, entry, matricule, numbered[0].name, author)
     _, posts = values_after_merge_or_split.split_off(account, matricule, rules)
     remaining = prepared_account(
         store,
@@ -296,6 +306,37 @@ def prepare_split(
         undo=tuple(ends[-1:]),
     )
     return guarded(store, rules, (split,))
+
+
+def _without_number(
+    store: AccountStore, rules: Rules, name: str, entry: Entry, matricule: str, source: str, author: Author
+) -> Batch:
+    """The account without a number of a supplement, and the decision that keeps it from joining again."""
+    account = entry.account
+    taken_off = prepared_account(
+        store, name, entry, values_after_merge_or_split.take_off(author, matricule), rules, author.reason
+    )
+    names = (account.family_name, account.given_name, account.usage_name, account.civilite)
+    person, uid = Person(matricule, *names), account.uid
+    case = Case(
+        doubt=Doubt.SAME_PERSON,
+        source=source,
+        person=person,
+        accounts=(uid,),
+        evidence={uid: (SAME_IDENTITY,)},
+        since=rules.as_of,
+        stated=stated(store.keys, person),
+        decision=Decision(CaseAnswer.DIFFERENT, author.by, author.reason, rules.as_of),
+    )
+    place = Places(store.directory.state).case(case.id)
+    before = store.reader.read(place, [DATA])
+    record = record_write(place, (before.first(DATA) or b"") if before else None, case_record(case))
+    rows = [AccountWrite(uid, (Kind.UPDATE.value,), author.reason, write) for write in [record] if write]
+    note = (
+        f"no account is made of matricule {matricule}, and it does not join {uid} again by itself\n"
+        f"To take that back: piactl match same {case.id}"
+    )
+    return guarded(store, rules, (replace(taken_off, then=tuple(rows), note=note),))
 
 
 def prepare_rekey(

@@ -11,7 +11,7 @@ from typing import Any
 
 from piactl.core.plan.change import Kind
 from piactl.core.plan.guards import Refusal
-from piactl.core.plan.losses import losses_beyond, losses_without
+from piactl.core.plan.losses import losses_beyond, losses_without, taken_in_either
 from piactl.core.plan.plan import Basis
 from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.text import counted
@@ -300,7 +300,8 @@ def mark_unclean(run: Run, ready: ReadyPlan) -> bytes | None:
         raise StalePlan(f"another run, {last.run}, has been recorded since this one was planned; run again")
     planned = losses_without(ready.last.losses, run.order.allowed) if ready.last else last.losses
     unfinished = losses_beyond(planned, last.losses) or last.unfinished
-    record = last_run_record(replace(last, clean=False, unfinished=unfinished))
+    taken = taken_in_either(last.taken, ready.last.taken) if ready.last else last.taken
+    record = last_run_record(replace(last, clean=False, unfinished=unfinished, taken=taken))
     replace_record(run.writer, run.places.last_run, data, record)
     return dumps(record)
 

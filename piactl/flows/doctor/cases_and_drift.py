@@ -52,8 +52,9 @@ def open_cases(content: DirectoryContent) -> CheckResult:
         for c in cases
         if c.urgent(matching, today) and not c.overdue(matching, today)
     ]
+    soon += [f"case {c.id} waits since {c.since} for HR to correct a row" for c in cases if c.waits_for_hr]
     number = sum(case.open for case in cases)
-    advice = "Decide them: piactl match list (docs/identity.md)."
+    advice = "Decide them, or ask HR to correct its row: piactl match list (docs/identity.md)."
     return worst(overdue, soon, advice, f"{number} open, none is urgent")
 
 

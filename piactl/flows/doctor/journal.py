@@ -219,7 +219,10 @@ def _stored(
         if stored is not None and stored.missed:
             errors.append(stored.missed)
             advice.append("Only the administrator can: compare the journal with the heads in syslog.")
-        _remember(settings, Anchor(text_of(now), journal_owner(this_user(), host), "doctor", proof.head))
+        try:
+            _remember(settings, Anchor(text_of(now), journal_owner(this_user(), host), "doctor", proof.head))
+        except PiactlError as refused:
+            errors.append(str(refused))
     places = ["the directory"] if stored is not None else []
     places += [settings.journal_heads] if settings.journal_heads else []
     good = f"stored in syslog{''.join(f', {place}' for place in places)}"

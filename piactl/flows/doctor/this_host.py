@@ -19,6 +19,7 @@ from piactl.config.register import read_register
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import CREDENTIAL, Identity, Settings
+from piactl.core.plan.guards import no_own_guards
 from piactl.core.text import counted
 from piactl.errors import PiactlError
 from piactl.flows.apply.hooks_and_owner_notices import missing_program, read_outbox
@@ -77,7 +78,7 @@ def _policy(read: Callable[[], Policy], file: str) -> CheckResult:
         policy = read()
     except PiactlError as refused:
         return error(str(refused), "Correct the file; every mistake is listed.")
-    warnings = [str(mistake) for mistake in policy_warnings(policy, file)]
+    warnings = [*map(str, policy_warnings(policy, file)), *filter(None, [no_own_guards(policy)])]
     good = f"{counted(len(policy.profiles), 'profile')}, {counted(len(policy.services), 'service')}"
     good += f", time zone {policy.timezone}"
     return worst([], warnings, "Change the policy, or keep it if this is intended.", good)

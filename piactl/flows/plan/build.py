@@ -37,6 +37,7 @@ from piactl.flows.plan.inputs.load_feeds import (
     read_older,
     refused_before,
 )
+from piactl.flows.plan.inputs.lost_zeros import Written, find_slips
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, SourcedFeed
 from piactl.flows.plan.ready_plan import ReadyPlan
 from piactl.flows.plan.reconcile import reconcile
@@ -94,11 +95,13 @@ class _Build:
             scan.lines.people if scan.lines else scan.feed.present if scan.feed else () for scan in scans
         )
         linked = state.linked.named(chain(*people, state.remembered.memory.waiting), rules.keys)
-        state = replace(state, linked=linked)
+        files = map(_written, scans)
+        slips = find_slips(files, accounts, state.listed, linked, state.remembered.memory)
+        state = replace(state, linked=linked, slips=slips)
         cache = None if state.due_only else next_cache(accounts, rules, self.settings, scans)
         skip, folder = SkipSet(), Path(self.settings.state_folder)
         if cache is not None:
-            always = {*state.memory.pending(), *state.linked.people()}
+            always = {*state.memory.pending(), *state.linked.people(), *_in_slips(state)}
             skip = unchanged_accounts(accounts, rules.keys, folder, cache, state, always)
             uids, since = cache.uids, cache.since
         else:
@@ -128,7 +131,7 @@ class _Build:
         settings = self.settings
         return chunks.Chunks(
             *(self.accounts, self.rules, settings.sources, Path(settings.state_folder), skip, cache, memory),
-            *(state.linked, self.processes(people), numbers),
+            *(state.linked, self.processes(people), numbers, _in_slips(state)),
         ).evaluated(self.scans, self.tick, self.until)
 
     def _read_feeds(self, skip: SkipSet, state: RunState) -> tuple[list[SourcedFeed], SkipSet]:
@@ -175,6 +178,20 @@ class _Build:
             return SourcedFeed(feed, scan.source, scan.path)
 
         return in_order(each_read(self.scans, read), self.settings.sources)
+
+
+def _written(scan: Scan) -> Written:
+    """The matricules in a scanned feed."""
+    if scan.lines is not None:
+        return Written(scan.source, scan.lines.people.keys(), scan.lines.layout.is_rejects)
+    if scan.feed is not None:
+        return Written(scan.source, scan.feed.present, scan.feed.is_rejects)
+    return Written(scan.source, ())
+
+
+def _in_slips(state: RunState) -> set[str]:
+    """The people whom lost zeros hold, by what is written and by what is known."""
+    return {*state.slips, *chain.from_iterable(state.slips.values())}
 
 
 @dataclass(frozen=True, slots=True)

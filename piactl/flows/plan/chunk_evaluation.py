@@ -161,7 +161,9 @@ class ChunkEvaluation:
         held = {**feed.held, **rows.held}
         remarked = feed.remarked | rows.remarked
         # the joint evaluation judges the rows of held people
-        feed = replace(feed, people=rows.people, held=held, remarked=remarked, unusable=())
+        feed = replace(
+            feed, people=rows.people, held=held, unread=rows.unread, remarked=remarked, unusable=()
+        )
         return judged(replace(sourced, feed=feed), self.rules.policy, self.rules.register)
 
     def _evaluate_accounts(self, chunk: Chunk) -> ChunkResult:

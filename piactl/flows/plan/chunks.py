@@ -23,6 +23,7 @@ from piactl.core.model.settings import SourceSettings
 from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.change import Change
 from piactl.core.plan.guards import Census, Tally
+from piactl.core.plan.losses import Holdings
 from piactl.core.plan.run_state import Memory
 from piactl.core.plan.sync_cache import key_of, uid_of
 from piactl.core.rules.desired import MATRICULE, Rules
@@ -95,10 +96,11 @@ class Chunks:
         linked: LinkedMatricules,
         processes: int,
         numbers: Numbers | None = None,
+        apart: Iterable[str] = (),
     ) -> None:
         self.accounts, self.rules, self.sources, self.folder = accounts, rules, sources, folder
         self.skip, self.cache = skip, cache
-        self.apart = {*memory.pending(), *linked.people()}
+        self.apart = {*memory.pending(), *linked.people(), *apart}
         many = len(cache.rows) - len(skip.unchanged) > staging.IN_MEMORY
         most = 0 if many else staging.IN_MEMORY // processes
         self.evaluation = ChunkEvaluation(accounts, rules, sources, cache, memory, self.apart, folder, most)
@@ -305,15 +307,20 @@ class PlanAssembly:
     """Makes the rows of a plan out of those of the joint evaluation and the staged ones.
 
     `homes` counts the staged accounts by the number of their home in the census after the run. `known` are
-    the sources that have had a feed before.
+    the sources that have had a feed before, `taken` what earlier runs took.
     """
 
     def __init__(
-        self, cache: NextCache, staged: StagedChanges, tick: Callable[[], None], known: Container[str]
+        self,
+        cache: NextCache,
+        staged: StagedChanges,
+        tick: Callable[[], None],
+        known: Container[str],
+        taken: Holdings,
     ) -> None:
         self.cache, self.staged, self.tick = cache, staged, tick
         self.homes: Counter[int] = Counter()
-        self.tally = Tally(known)
+        self.tally = Tally(known, taken)
 
     def rows(
         self, joint: Sequence[Row], names: Names

@@ -29,7 +29,8 @@ from piactl.core.rules.matching import with_matricule
 from piactl.flows.plan.deleted_entries import vanished_words
 from piactl.flows.plan.incremental import NextCache
 from piactl.flows.plan.inputs.account_index import AccountIndex
-from piactl.flows.plan.inputs.identity_cases import those_let_in
+from piactl.flows.plan.inputs.identity_cases import doubts
+from piactl.flows.plan.inputs.known_people import those_let_in
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, MergedFeeds, SourcedFeed, merge_feeds
 
 TICK = 5_000
@@ -64,8 +65,8 @@ class Evaluation:
         """The accounts that are due for archival but not archived by this run, by uid."""
         self.strangers: dict[str, int] = {}
         """The people of supplements who have no account and get none, by file."""
-        self.joining: dict[str, str] = {}
-        """Matricules of newcomers that join an account in this run, by the matricule of that account."""
+        self.joining: dict[str, tuple[str, ...]] = {}
+        """Matricules of newcomers that join an account in this run, by its first matricule."""
         self.archives_at_once = False
         """Whether an archival needs no earlier run that noted it: another evaluation asks for that."""
 
@@ -88,12 +89,15 @@ class Evaluation:
     def merge(self) -> MergedFeeds:
         """The merged feeds. People whose account cannot be read, or who have several, are held."""
         accounts = {m: entry.account for m, entry in self.index.by_matricule.items()}
-        merged = MergedFeeds(sources=dict(self.memory.sources))
+        sources = {name: source.without_undone(self.as_of) for name, source in self.memory.sources.items()}
+        merged = MergedFeeds(sources=sources)
         # if several accounts have one matricule, it is unknown which is the person's: they are held below
         sole = {m: account for m, account in accounts.items() if m not in self.index.doubled}
         self.feeds = [self._without_strangers(sourced) for sourced in self.feeds]
-        feeds = those_let_in(self.feeds, {**sole, **self._archived()}, self.memory, merged, self.rules)
-        merge_feeds(feeds, self.known(), accounts, merged, self.rules, self.accepted)
+        known = {**sole, **self._archived()}
+        feeds = those_let_in(self.feeds, known, self.index, self.memory, merged, self.rules)
+        doubt = doubts(self.feeds, self.index, self.memory, self.rules)
+        merge_feeds(feeds, self.known(), accounts, merged, self.rules, self.accepted, doubt)
         self.rejections += merged.rejections
         for uid, gone in self.memory.vanished.items():
             if gone.matricule:
@@ -145,9 +149,10 @@ class Evaluation:
         feed = sourced.feed
         people = {m: person for m, person in feed.people.items() if m not in strangers}
         held = {m: why for m, why in feed.held.items() if m not in strangers}
+        unread = {m: posts for m, posts in feed.unread.items() if m not in strangers}
         judgement = tuple(r for r in sourced.judgement if r.matricule not in strangers)
         rejections = tuple(r for r in feed.rejections if r.matricule not in strangers)
-        feed = replace(feed, people=people, held=held, rejections=rejections)
+        feed = replace(feed, people=people, held=held, unread=unread, rejections=rejections)
         return replace(sourced, feed=feed, judgement=judgement)
 
     def _archived(self) -> dict[str, Account]:
@@ -190,7 +195,7 @@ class Evaluation:
                     numen_digest=wait.numen_digest if wait else None,
                     births=wait.births if wait else (None, None),
                     note=merged.notes.get(matricule, ""),
-                    joining=self.joining.get(matricule, ""),
+                    joining=self.joining.get(matricule, ()),
                 )
             )
         without = {entry.matricule: entry.uid for entry in self.index.unreadable if entry.matricule}
@@ -199,8 +204,11 @@ class Evaluation:
             entry = self.index.entry(matricule, self.rules.keys)
             uid = entry.account.uid if entry else without.get(matricule)
             self.holds.append(Hold(matricule, uid, why, code))
+        for matricule, why in merged.doubted.items():
+            entry = self.index.entry(matricule, self.rules.keys)
+            self.holds.append(Hold(matricule, entry.account.uid if entry else None, why, HoldCode.CASE))
         for (_, matricule), case in merged.aside.items():
-            if not case.open:
+            if not case.listed:
                 continue
             entry = self.index.entry(matricule, self.rules.keys)
             uid = entry.account.uid if entry else None
@@ -217,7 +225,9 @@ class Evaluation:
             uid = subject.current.uid if subject.current else None
             # a past assignment must not hold an account, and above all must not keep it from ending
             running = [a for a in subject.assignments if a.end is None or a.end >= self.as_of]
-            problems = assignment_problems(running, self.rules.policy, self.rules.register)
+            # a post of a supplement that the policy does not cover gives nothing, and holds nobody
+            deciding = self.rules.supplements.authoritative(running) or running
+            problems = assignment_problems(deciding, self.rules.policy, self.rules.register)
             if problems:
                 self.holds.append(Hold(subject.matricule, uid, problems[0][3], HoldCode.ASSIGNMENT))
                 continue
@@ -266,8 +276,9 @@ class Evaluation:
 
     def _desired(self, subject: Subject, *, archives: bool = True) -> Desired | None:
         current = subject.current
-        if current is not None and subject.joining:
-            current = with_matricule(current, subject.joining, self.rules.keys)
+        if current is not None:
+            for matricule in subject.joining:
+                current = with_matricule(current, matricule, self.rules.keys)
         if current is not None and current.state is not State.ARCHIVED:
             current = with_ledger(current, self.owners)
         named = replace(subject, current=current) if current is not None else subject
@@ -287,7 +298,8 @@ class Evaluation:
     def unsure(self, merged: MergedFeeds, memory: Memory) -> set[str]:
         """The people, by matricule or uid, for whom the same feed rows may have another result on another
         night."""
-        unsure = {m for sourced in self.feeds for m in (*sourced.feed.remarked, *sourced.feed.held)}
+        feeds = [sourced.feed for sourced in self.feeds]
+        unsure = {m for feed in feeds for m in (*feed.remarked, *feed.held, *feed.unread)}
         unsure |= {key[0] for source in memory.sources.values() for key in source.absences}
         unsure |= {*memory.waiting, *merged.held, *merged.disputed, *self.index.doubled}
         unsure |= {matricule for _, matricule in merged.aside}

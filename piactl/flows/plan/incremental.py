@@ -51,6 +51,7 @@ from piactl.flows.plan.changed_since import EVER, Changes, changes_since, cookie
 from piactl.flows.plan.inputs.account_index import ManagedAccounts
 from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules, read_linked_matricules
 from piactl.flows.plan.inputs.load_feeds import Scan, digests_of_people
+from piactl.flows.plan.inputs.lost_zeros import Slips
 from piactl.flows.plan.staged import StagedChanges
 
 MOST = 0.3
@@ -72,6 +73,8 @@ class RunState:
     since: datetime | None = None
     """No account whose entryCSN has an earlier time was written since the last run; None if that is not
     known."""
+    slips: Slips = field(default_factory=dict)
+    """The matricules in the feeds that differ from known ones only by leading zeros, with the known ones."""
 
     @property
     def memory(self) -> Memory:

@@ -17,10 +17,17 @@ from piactl.core.naming.posix_numbers import Numbers
 from piactl.core.plan.change import Change
 from piactl.core.plan.drift import Drift
 from piactl.core.plan.feed_quality import FeedQuality
-from piactl.core.plan.guards import Census, Tally, tally
-from piactl.core.plan.identity_case import Case, CaseAnswer, case_counts, case_remarks
-from piactl.core.plan.losses import NO_LOSSES, losses_before, losses_with
-from piactl.core.plan.plan import Basis, Contradiction, Plan, Rows
+from piactl.core.plan.guards import Census, Tally, no_own_guards, tally
+from piactl.core.plan.identity_case import Case, CaseAnswer, case_counts, case_remarks, closed_remarks
+from piactl.core.plan.losses import (
+    NO_LOSSES,
+    NOTHING_TAKEN,
+    losses_before,
+    losses_with,
+    taken_after,
+    taken_lately,
+)
+from piactl.core.plan.plan import Basis, Contradiction, HoldCode, Plan, Rows
 from piactl.core.plan.run_state import LastRun, Memory, SourceMemory, Waiting, bare, waiting_for
 from piactl.core.plan.sync_cache import SyncCache
 from piactl.core.rules.address_allocation import all_named
@@ -48,9 +55,11 @@ from piactl.flows.plan.feed_quality import PlannedPeople, qualities, warnings
 from piactl.flows.plan.group_changes import plan_groups
 from piactl.flows.plan.incremental import NextCache, RunState, SkipSet
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts, census_of, numbers_of
-from piactl.flows.plan.inputs.identity_cases import certain_joins, find_cases
+from piactl.flows.plan.inputs.certain_joins import SetNumbers, certain_joins, set_numbers
+from piactl.flows.plan.inputs.identity_cases import find_cases, row_is_gone
 from piactl.flows.plan.inputs.linked_matricules import LinkedMatricules
 from piactl.flows.plan.inputs.load_feeds import check_feed_dates, check_held, check_limits
+from piactl.flows.plan.inputs.lost_zeros import without_slips
 from piactl.flows.plan.inputs.merge_feeds import NOTHING, Accepted, MergedFeeds, SourcedFeed, judged
 from piactl.flows.plan.plan_rows import PlanRows
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan
@@ -58,6 +67,8 @@ from piactl.flows.plan.sponsors import ADVICE, leaving_sponsors
 from piactl.flows.plan.staged import Names
 
 EVERYBODY = SkipSet()
+REMEMBERED_DAYS = 366
+"""How long a decision that joined a matricule, or accepted another birth date, can be taken back."""
 
 
 def reconcile(
@@ -114,6 +125,8 @@ class _JointEvaluation(Evaluation):
     accounts: ManagedAccounts
     state: RunState
     skip: SkipSet
+    answered: Sequence[Case] = ()
+    """The cases of newcomers that need nobody."""
 
     def read(self, accounts: ManagedAccounts, state: RunState, skip: SkipSet) -> None:
         """Reads the accounts, and judges the feeds, with each person under one matricule."""
@@ -121,6 +134,8 @@ class _JointEvaluation(Evaluation):
         keys, policy, register = self.rules.keys, self.rules.policy, self.rules.register
         for entry in self._entries():
             self._add(entry)
+        self.feeds = [replace(s, feed=without_slips(s.feed, state.slips)) for s in self.feeds]
+        numbers = set_numbers(self.feeds, self.sources.values())
         self._read_feeds_of(state.linked)
         # people in waiting may have an account that was not read, often an archived one
         if state.due_only:
@@ -129,20 +144,26 @@ class _JointEvaluation(Evaluation):
             former = (p.former for sourced in self.feeds for p in sourced.feed.people.values() if p.former)
             self._add_others(dict.fromkeys([*self._people(), *self.memory.waiting, *former]))
         self._read_feeds_of(LinkedMatricules().returning(self.index, self._people(), keys))
-        self._join()
+        self._join(numbers)
         self.feeds = [judged(sourced, policy, register) for sourced in self.feeds]
 
-    def _join(self) -> None:
-        """Reads the rows of newcomers who need no decision as those of their account."""
-        first: dict[str, str] = {}
-        for matricule, account in certain_joins(self.feeds, self.index, self.memory, self.rules).items():
+    def _join(self, numbers: SetNumbers) -> None:
+        """Reads the rows of newcomers who need no decision as those of their account, or of one person."""
+        joins = certain_joins(self.feeds, self.index, self.memory, self.rules, numbers)
+        first: dict[str, str] = dict(joins.first)
+        for matricule, account in joins.accounts.items():
             if account.matricule is not None:
                 first[matricule] = account.matricule
-            else:
-                digest = self.rules.keys.digest(MATRICULE, matricule)
-                self.index.archived[digest] = self.index.archived[account.matricule_digests[0]]
-            self.joining[account.matricule or matricule] = matricule
-        self._read_feeds_of(LinkedMatricules(first))
+                continue
+            # the first one that comes back to an archived account is its matricule from now on
+            lead = min(m for m, other in joins.accounts.items() if other.uid == account.uid)
+            digest = self.rules.keys.digest(MATRICULE, lead)
+            self.index.archived[digest] = self.index.archived[account.matricule_digests[0]]
+            first[matricule] = lead
+        for matricule, lead in first.items():
+            self.joining[lead] = (*self.joining.get(lead, ()), matricule)
+        self.answered = joins.cases
+        self._read_feeds_of(LinkedMatricules({m: lead for m, lead in first.items() if m != lead}))
 
     def _people(self) -> Iterator[str]:
         return (m for sourced in self.feeds for m in (*sourced.feed.people, *sourced.feed.held))
@@ -184,7 +205,9 @@ class _JointEvaluation(Evaluation):
         held."""
         merged = self.merge()
         hold_unmanaged(merged, self.accounts, self.index, self.memory)
+        rejected = len(merged.rejections)
         find_cases(merged, self.index, self.memory, self.rules)
+        self.rejections += merged.rejections[rejected:]
         self._find_owners()
         subjects = self.subjects(merged)
         waits = {key[0] for name in merged.sources for key in self.unconfirmed(merged, name)}
@@ -209,14 +232,18 @@ class _JointEvaluation(Evaluation):
         drift = plan_rows.left_over(rows)
         partly = self.state.due_only or bool(self.skip)
         standing = remembered(drift, self.memory.drift, self.index.accounts(), partly=partly)
-        counted = tally(changes, self.memory.sources)
+        former, losses, taken = self.memory.last, NO_LOSSES, NOTHING_TAKEN
+        if former:
+            taken = former.taken
+        lately = taken_lately(taken, self.as_of)
+        counted = tally(changes, self.memory.sources, lately)
         if self.cache is not None and self.skip.staged is not None:
-            assembly = PlanAssembly(self.cache, self.skip.staged, self.tick, self.memory.sources)
+            assembly = PlanAssembly(self.cache, self.skip.staged, self.tick, self.memory.sources, lately)
             changes, writes = assembly.rows(rows, names)
             counted, after = assembly.tally, assembly.census(after)
-        former, losses = self.memory.last, NO_LOSSES
         if former:
             losses = losses_before(former.losses, former.unfinished, counted.by_kind(), self.as_of)
+        merged.cases |= {case.id: case for case in self.answered}
         cases = self._cases(merged)
         policy, facts = self.rules.policy, [sourced.feed.facts for sourced in self.feeds]
         held = [hold.uid or hold.matricule or "" for hold in self.holds]
@@ -247,9 +274,11 @@ class _JointEvaluation(Evaluation):
             remarks=(
                 *self._remarks(),
                 *case_remarks(cases.values(), self.rules.matching, self.as_of),
+                *closed_remarks(self.memory.cases, cases, lambda case: row_is_gone(case, self.feeds)),
                 *self._sponsors(by_uid),
                 *(self.numbers.remarks() if isinstance(self.numbers, Numbers) else ()),
                 *groups.remarks,
+                *counted.remarks(),
             ),
             cases=case_counts(cases.values(), self.rules.matching, self.as_of),
             summary=counted.by_kind(),
@@ -269,6 +298,7 @@ class _JointEvaluation(Evaluation):
             otp_schema=self.accounts.encoding.otp_schema,
             layout=LAYOUT,
             losses=losses_with(losses, plan.summary, self.as_of),
+            taken=taken_after(taken, counted.lost, counted.given, self.as_of),
             unbased=self._unbased({write.uid for write, _ in rows}),
         )
         archivals = self._archivals(by_uid)
@@ -438,18 +468,26 @@ class _JointEvaluation(Evaluation):
                 yield Contradiction(account.matricule, account.uid, words, why)
 
     def _cases(self, merged: MergedFeeds) -> dict[str, Case]:
-        """The cases after this run. A case ends if a feed has its person and the case is not found again; a
-        decision that two people are different stays, if they are newcomers."""
-        asked = {matricule for _, matricule in merged.asked}
-        remaining = {
-            id_: case
-            for id_, case in self.memory.cases.items()
-            if (case.answered(CaseAnswer.DIFFERENT) and not case.gates)
-            or (case.matricule in merged.held and not case.gates)
-            or case.matricule not in asked
-            or (case.gates and (case.source, case.matricule) not in merged.asked)
-        }
+        """The cases after this run. A case ends if a feed has its person and the case is not found again, or
+        if its row is in no feed any more. A decision about newcomers stays."""
+        remaining = {id_: case for id_, case in self.memory.cases.items() if self._remains(case, merged)}
         return {**remaining, **merged.cases}
+
+    def _remains(self, case: Case, merged: MergedFeeds) -> bool:
+        if case.of_newcomer and case.answered(CaseAnswer.SAME):
+            return (self.as_of - case.since).days <= REMEMBERED_DAYS
+        if case.answered(CaseAnswer.DIFFERENT) and not case.gates:
+            return True
+        if case.gates and case.answered(CaseAnswer.SAME) and case.births:
+            return (self.as_of - case.since).days <= REMEMBERED_DAYS
+        if row_is_gone(case, self.feeds):
+            return False
+        entry = self.index.entry(case.matricule, self.rules.keys)
+        matricule = (entry.account.matricule if entry else None) or case.matricule
+        if case.gates:
+            return (case.source, matricule) not in merged.asked
+        rejected = merged.held.get(matricule, (HoldCode.CASE, ""))[0] is not HoldCode.CASE
+        return rejected or all(asked != matricule for _, asked in merged.asked)
 
     def _find_owners(self) -> None:
         """Finds the owner of each address that another program put on an entry: the account whose ledger has
@@ -485,6 +523,7 @@ class _JointEvaluation(Evaluation):
         run, policy = self.memory.last, self.rules.policy
         if run is not None and run.policy not in ("", policy.digest):
             yield f"the policy has changed since run {run.run} of {run.as_of}: {policy.file}"
+        yield from filter(None, [no_own_guards(policy)])
         for sourced in self.feeds:
             facts = sourced.feed.facts
             last = self.memory.sources.get(facts.source)

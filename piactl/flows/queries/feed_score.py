@@ -21,7 +21,7 @@ from piactl.core.plan.feed_quality import (
 from piactl.core.plan.run_state import RunStatus
 from piactl.directory.port import Reader
 from piactl.directory.store.records import Places, UnreadableRecords
-from piactl.directory.store.run_records import all_runs, qualities_of
+from piactl.directory.store.run_records import all_runs, is_undone, qualities_of
 
 WORST = 10
 
@@ -37,12 +37,13 @@ _COUNTS = (
     "missing",
 )
 _SCORED = ("score", *COMPONENTS)
-BY_SOURCE = ("source", "nights", "refused", *_SCORED, *_COUNTS[:-2])
-BY_NIGHT = ("source", "date", "file", *_SCORED, *_COUNTS, "warned")
+BY_SOURCE = ("source", "nights", "undone", "refused", *_SCORED, *_COUNTS[:-2])
+BY_NIGHT = ("source", "date", "file", "undone", *_SCORED, *_COUNTS, "warned")
 BY_REFUSED = ("source", "date", "file", "rows", "why")
 BY_UAI = ("uai", "name", "faults", *FAULTS)
 
-Night = tuple[date, FeedQuality]
+Night = tuple[date, FeedQuality, bool]
+"""The day of a run, one of its feeds, and whether the run was undone."""
 Refused = Mapping[str, Any]
 """A feed that a night refused, see BY_REFUSED: `rows` are those that were read, None if that is unknown;
 `why` are codes of feeds, guards that its plan broke, or `approval`."""
@@ -52,10 +53,13 @@ def applied_feeds(
     reader: Reader, state: str, unreadable: UnreadableRecords, first: date, last: date
 ) -> Iterator[Night]:
     """The feeds that the runs from `first` to `last` applied, the oldest first."""
-    for record in reversed(all_runs(reader, Places(state), unreadable)):
+    records = all_runs(reader, Places(state), unreadable)
+    by_id = {record["run"]: record for record in records}
+    for record in reversed(records):
         day = date.fromisoformat(record["as_of"]) if "as_of" in record else date.min
         if record["status"] in (RunStatus.DONE, RunStatus.PARTLY) and first <= day <= last:
-            yield from ((day, quality) for quality in qualities_of(record))
+            undone = is_undone(record, by_id)
+            yield from ((day, quality, undone) for quality in qualities_of(record))
 
 
 def refused_by_runs(
@@ -75,7 +79,8 @@ def rehearsed_feeds(nights: Iterable[Mapping[str, Any]]) -> Iterator[Night]:
     """The feeds that the nights of a rehearsal applied."""
     for night in nights:
         if night["status"] == RunStatus.DONE:
-            yield from ((date.fromisoformat(night["date"]), quality) for quality in qualities_of(night))
+            day = date.fromisoformat(night["date"])
+            yield from ((day, quality, False) for quality in qualities_of(night))
 
 
 def refused_in_rehearsal(nights: Iterable[Mapping[str, Any]]) -> Iterator[Refused]:
@@ -109,31 +114,37 @@ def feed_score(
 ) -> dict[str, Any]:
     """`sources`, `nights` and the WORST `establishments` of applied feeds (of one `source`), and those that
     were `refused`; see BY_SOURCE, BY_NIGHT, BY_UAI, BY_REFUSED."""
-    nights = [(day, quality) for day, quality in feeds if source in ("", quality.source)]
+    nights = [night for night in feeds if source in ("", night[1].source)]
     stopped = [feed for feed in refused if source in ("", feed["source"])]
     sources = dict.fromkeys(
-        [*(quality.source for _, quality in nights), *(feed["source"] for feed in stopped)]
+        [*(quality.source for _, quality, _ in nights), *(feed["source"] for feed in stopped)]
     )
     return {
         "sources": [_of_source(name, nights, stopped) for name in sources],
         "nights": [_of_night(*night) for night in nights],
         "refused": stopped,
-        "establishments": [*_establishments((quality for _, quality in nights), register)],
+        "establishments": [*_establishments((quality for _, quality, _ in nights), register)],
     }
 
 
 def _of_source(name: str, nights: Iterable[Night], refused: Iterable[Refused]) -> dict[str, Any]:
-    of_source = [quality for _, quality in nights if quality.source == name]
-    numbers = {"nights": len(of_source), "refused": sum(feed["source"] == name for feed in refused)}
-    return {"source": name, **numbers, **_scored(of_source), **_counts(of_source)}
+    of_source = [(quality, undone) for _, quality, undone in nights if quality.source == name]
+    qualities = [quality for quality, _ in of_source]
+    numbers = {
+        "nights": len(of_source),
+        "undone": sum(undone for _, undone in of_source),
+        "refused": sum(feed["source"] == name for feed in refused),
+    }
+    return {"source": name, **numbers, **_scored(qualities), **_counts(qualities)}
 
 
-def _of_night(day: date, quality: FeedQuality) -> dict[str, Any]:
+def _of_night(day: date, quality: FeedQuality, undone: bool) -> dict[str, Any]:
     return {
         "source": quality.source,
         "date": day.isoformat(),
         "file": quality.file,
         "digest": quality.digest,
+        "undone": undone,
         **_scored([quality]),
         **_counts([quality]),
         "establishments": quality.establishments,

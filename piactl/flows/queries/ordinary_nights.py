@@ -8,20 +8,23 @@ from piactl.core.plan.guard_suggestions import NightCounts
 from piactl.core.plan.run_state import RunStatus
 from piactl.directory.port import Reader
 from piactl.directory.store.records import Places, UnreadableRecords
-from piactl.directory.store.run_records import all_runs
+from piactl.directory.store.run_records import all_runs, is_undone
 from piactl.directory.store.state_records import read_last
 
 
 def ordinary_nights(
     reader: Reader, state: str, unreadable: UnreadableRecords
 ) -> list[tuple[date, NightCounts]]:
-    """The runs of a plan that ended well without an approval, oldest first. The record of an applied plan, or
-    of an older version, has only the kinds of change; the number of accounts is then that of the last run."""
+    """The runs of a plan that ended well without an approval and were not undone, oldest first. The record of
+    an applied plan, or of an older version, has only the kinds of change; the number of accounts is then that
+    of the last run."""
     last = read_last(reader, state, unreadable)
     total = last.census.total if last is not None else 0
     nights: list[tuple[date, NightCounts]] = []
-    for record in reversed(all_runs(reader, Places(state), unreadable)):
-        of_plan = record.get("plan") and not record.get("undoes")
+    records = all_runs(reader, Places(state), unreadable)
+    by_id = {record["run"]: record for record in records}
+    for record in reversed(records):
+        of_plan = record.get("plan") and not record.get("undoes") and not is_undone(record, by_id)
         if of_plan and record["status"] == RunStatus.DONE and not record.get("allowed"):
             counts: NightCounts = {
                 kind: (number, total) for kind, number in record.get("summary", {}).items()

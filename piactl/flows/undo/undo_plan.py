@@ -2,7 +2,7 @@
 
 Each account that still has the values of the run is put back. The state that piactl keeps of feeds is not
 undone, with two exceptions: the next night evaluates every account, and the feeds of the run are refused
-until they are accepted by hand, because they would make the same changes again.
+until they are accepted by hand, because they would make the same changes again, and confirm no absence.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.plan.change import Change
-from piactl.core.plan.guards import counts_by_kind, refusals
+from piactl.core.plan.guards import tally
 from piactl.core.plan.identity_case import CaseAnswer
-from piactl.core.plan.losses import Losses
+from piactl.core.plan.losses import Losses, is_recent, taken_after
 from piactl.core.plan.plan import Basis, Hold, HoldCode, Plan
 from piactl.core.plan.run_state import LastRun, Memory, RunStatus
 from piactl.core.rules.desired import Rules
@@ -187,7 +187,7 @@ def _planned(
     record: Record,
     reversals: Sequence[Reversal],
 ) -> ReadyPlan:
-    as_of = rules.as_of
+    as_of, (origin, undone) = rules.as_of, _origin(records, record)
     remembered = read_memory(reader, directory.state, rules.keys, unreadable, due=as_of)
     last = remembered.memory.last
     rows = [reversal for reversal in reversals if reversal.write is not None]
@@ -196,23 +196,35 @@ def _planned(
     rows.sort(key=lambda reversal: (not _frees(reversal, ledger), not _loses(reversal), reversal.uid))
     changes: list[Change] = [change for reversal in rows for change in reversal.changes]
     sources = remembered.memory.sources
-    if rows or any(reversal.get("undoes") == record["run"] for reversal in records):
-        sources = _marked(remembered.memory, records, record)
+    if (
+        rows
+        or _counts(remembered.memory, record)
+        or any(reversal.get("undoes") == record["run"] for reversal in records)
+    ):
+        sources = _marked(remembered.memory, origin, undone)
     marked = replace(remembered.memory, sources=sources)
     marks = memory_writes(remembered, marked, directory.state, rules.keys)
     remaining = [reversal for reversal in reversals if reversal.fate in (UndoFate.KEPT, UndoFate.IMPOSSIBLE)]
+    given = {change.uid: change.effect.given for change in changes if change.effect.given}
+    # what an undo takes is what nobody should have had: to give it again is growth, and it is not remembered
+    back = given if undone and is_recent(_day(record), as_of) else {}
+    counts = tally(changes, taken=back)
     plan = Plan(
         basis=Basis.of(rules, directory.accounts, last),
         changes=tuple(changes),
         holds=tuple(
             Hold(reversal.matricule, reversal.uid, reversal.why, HoldCode.UNDO) for reversal in remaining
         ),
-        refusals=tuple(refusals(changes, last.census, rules.policy, as_of)) if last else (),
-        remarks=(f"undo of run {record['run']}: {record.get('command', '')}",),
-        summary=counts_by_kind(changes),
+        refusals=tuple(counts.refusals(last.census, rules.policy, as_of)) if last else (),
+        remarks=(f"undo of run {record['run']}: {record.get('command', '')}", *counts.remarks()),
+        summary=counts.by_kind(),
     )
     # not clean, so that the next night evaluates every account
-    after = replace(last, as_of=as_of, clean=False, losses=_losses_left(last, record)) if last else None
+    after = None
+    if last:
+        taken = taken_after(last.taken, {} if undone else counts.lost, given, as_of)
+        losses = _losses_left(last, record)
+        after = replace(last, as_of=as_of, clean=False, losses=losses, taken=taken)
     writes = tuple(reversal.write for reversal in rows if reversal.write is not None)
     return ReadyPlan(plan, writes, tuple(marks), after, _facts(record, reversals))
 
@@ -230,15 +242,32 @@ def _losses_left(last: LastRun, record: Record) -> Losses:
     return {day: counts for day, counts in last.losses.items() if day.isoformat() != record.get("as_of")}
 
 
-def _marked(memory: Memory, records: Sequence[Record], record: Record) -> dict[str, Any]:
-    """The memory of the sources with the feeds of the run marked as undone; no longer marked if the run was
-    itself an undo."""
+def _counts(memory: Memory, record: Record) -> bool:
+    """Whether a run may count although it changed no account: it is an undo, or one of its feeds confirms an
+    absence."""
+    digests = {feed["digest"] for feed in record.get("feeds", [])}
+    absences = (absence for source in memory.sources.values() for absence in source.absences.values())
+    return bool(record.get("undoes")) or any(digests.intersection(absence.feeds) for absence in absences)
+
+
+def _origin(records: Sequence[Record], record: Record) -> tuple[Record | None, bool]:
+    """The run that an undo of `record` undoes in the end, None if its record is gone, and whether it undoes
+    it: the undo of an undo does it again."""
     by_id = {other["run"]: other for other in records}
     undone = True
     origin: Record | None = record
     while origin is not None and origin.get("undoes"):
         # visit each record once: records that name each other would loop
         origin, undone = by_id.pop(origin["undoes"], None), not undone
+    return origin, undone
+
+
+def _day(record: Record) -> date:
+    return date.fromisoformat(record["as_of"] if "as_of" in record else record["started"][:10])
+
+
+def _marked(memory: Memory, origin: Record | None, undone: bool) -> dict[str, Any]:
+    """The memory of the sources with the feeds of the run marked as undone, or no longer marked."""
     sources = dict(memory.sources)
     for feed in (origin or {}).get("feeds", []):
         source = sources.get(feed["source"])

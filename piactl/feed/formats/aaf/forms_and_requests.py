@@ -15,13 +15,14 @@ from lxml import etree
 
 from piactl.dataclass import dataclass
 from piactl.feed.formats.kept_sets import SEPARATOR
-from piactl.feed.formats.safe_xml import XmlFault, checked_root, free, line_of, safe_events, text_of
+from piactl.feed.formats.safe_xml import XmlFault, checked_root, free, line_of, plain, safe_events, text_of
 
 
 @dataclass(frozen=True)
 class Form:
     """The names of attributes. `director` is the one that says where the person is the head of a school, ""
-    if functions say it.
+    if functions say it. `function_dates`, `director_dates` and `home_date` say since when, where an export
+    has them.
 
     `declares`: the set states its perimeter in a file InfosEducNat.
     """
@@ -37,6 +38,9 @@ class Form:
     structure: str
     uais: tuple[str, ...]
     director: str = ""
+    function_dates: str = ""
+    director_dates: str = ""
+    home_date: str = ""
     declares: bool = False
 
     @cached_property
@@ -45,9 +49,16 @@ class Form:
         own = (self.key, self.usage, self.birth_name, self.given)
         return (*own, self.civilite, self.birth, self.home, self.director)
 
+    @cached_property
+    def further(self) -> tuple[str, ...]:
+        """The other attributes with several values; they follow the functions in a record, each with its
+        name."""
+        names = (self.director, self.function_dates, self.director_dates, self.home_date)
+        return tuple(filter(None, names))
+
     @property
     def of_person(self) -> frozenset[str]:
-        return frozenset({*self.singles, self.functions} - {""})
+        return frozenset({*self.singles, self.functions, *self.further} - {""})
 
     @property
     def of_structure(self) -> frozenset[str]:
@@ -65,6 +76,8 @@ SECOND_DEGREE = Form(
     functions="ENTPersonFonctions",
     structure="ENTStructureJointure",
     uais=("ENTStructureUAI", "ENTEtablissementUAI"),
+    function_dates="ENTPersonFonctionsDate",
+    home_date="ENTPersonStructRattachDate",
 )
 FIRST_DEGREE = replace(
     SECOND_DEGREE,
@@ -72,6 +85,7 @@ FIRST_DEGREE = replace(
     given="ENTPersonPrenom",
     civilite="ENTPersonCivilite",
     director="ENTEnsFonctionDir",
+    director_dates="ENTEnsFonctionDirDate",
 )
 GPEI = Form(
     key="GPEIPersonJointure",
@@ -159,14 +173,17 @@ def _request(element: etree._Element, names: Collection[str]) -> AafRequest:
                             text_of(value)
                         if value.tag == "value":
                             text = value.text
-                            texts.append(text.strip() if text else "")
+                            texts.append(plain(text.strip()) if text else "")
                     if tag == "modifications" and attr.get("operation", "replace") != "replace":
                         raise XmlFault("bad-xml", f"line {attr.sourceline}: a modification is not a replace")
     return AafRequest(str(element.tag), identifier, category, values, line_of(element))
 
 
 Record = list[str]
-"""The id, the file and the line, the attributes with one value in the order of the form, the functions."""
+"""The id, the file and the line, the attributes with one value in the order of the form, the functions, and
+the further values, each as `=NAME=VALUE`."""
+
+_NAMED = "="
 
 FACTS = 3
 
@@ -174,7 +191,26 @@ FACTS = 3
 def record_of(request: AafRequest, form: Form, file: str) -> Record:
     values = request.values
     own = [texts[0] if (texts := values.get(name)) else "" for name in form.singles]
-    return [request.id, file, str(request.line), *own, *filter(None, values.get(form.functions, ()))]
+    listed = {name: values.get(name, ()) for name in form.further}
+    functions = filter(None, values.get(form.functions, ()))
+    return [request.id, file, str(request.line), *own, *functions, *_named(listed)]
+
+
+def lists_of(record: Record, form: Form) -> dict[str, list[str]]:
+    """The attributes of a record with several values."""
+    lists: dict[str, list[str]] = {form.functions: []}
+    for text in record[FACTS + len(form.singles) :]:
+        name, _, value = text.removeprefix(_NAMED).partition(_NAMED)
+        if name not in form.further or not text.startswith(_NAMED):
+            name, value = form.functions, text
+        lists.setdefault(name, []).append(value)
+    # a record of an older version has only the first one
+    director = record[FACTS + len(form.singles) - 1]
+    return {form.director: [director], **lists} if director else lists
+
+
+def _named(lists: Mapping[str, Sequence[str]]) -> list[str]:
+    return [f"{_NAMED}{name}{_NAMED}{value}" for name, values in lists.items() for value in values]
 
 
 def modified(record: Record, request: AafRequest, form: Form, file: str, *, clears: bool) -> Record:
@@ -186,10 +222,13 @@ def modified(record: Record, request: AafRequest, form: Form, file: str, *, clea
             value = first(request.values, name)
             if value or clears:
                 result[place] = value
-    if form.functions in request.values:
-        functions = [text for text in request.values[form.functions] if text]
-        if functions or clears:
-            result[FACTS + len(form.singles) :] = functions
+    lists = lists_of(record, form)
+    for name in (form.functions, *form.further):
+        values = request.values.get(name, ())
+        if any(values) or (clears and name in request.values):
+            lists[name] = [value for value in values if value] if name == form.functions else [*values]
+    functions = lists.pop(form.functions)
+    result[FACTS + len(form.singles) :] = [*functions, *_named(lists)]
     return result
 
 

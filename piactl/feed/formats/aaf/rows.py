@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
+from datetime import date, datetime, timedelta
 
 from piactl.core.model.person import qualified
 from piactl.core.model.settings import SourceSettings
@@ -18,6 +19,7 @@ from piactl.feed.formats.aaf.forms_and_requests import (
     Form,
     Record,
     after_requests,
+    lists_of,
     read_params,
     read_requests,
     record_of,
@@ -35,7 +37,10 @@ _OF_ONE = re.compile(r"(?:^|_)[0-9]{7}[A-Z](?:_|$)", re.IGNORECASE)
 """The UAI in the name of a set of one establishment."""
 _DELTA = re.compile(r"(?:^|_)delta(?=_|$)", re.IGNORECASE)
 _SORT = re.compile(r"(?:^|_)(?:delta|complet)(?=_|$)", re.IGNORECASE)
-_YES = frozenset({"O", "OUI", "1"})
+_YES, _NO = frozenset({"O", "OUI", "1"}), frozenset({"", "N", "NON", "0"})
+_DATES = ("%d/%m/%Y", "%Y-%m-%d", "%Y%m%d")
+_EARLIEST, _AHEAD = date(1950, 1, 1), timedelta(days=366)
+"""A start between this day and so many days after the set is believed."""
 
 
 def write_aaf(files: SetFiles, source: SourceSettings, writer: RowWriter, form: Form) -> None:
@@ -55,6 +60,8 @@ class _Set:
     seen: dict[str, int] = field(default_factory=dict)
     changes: dict[str, list[tuple[AafRequest, str]]] | None = None
     """In a delta, the requests for each person."""
+    staff: bool = False
+    """Whether the set has a request for a person of the staff."""
 
     def write(self) -> None:
         structures, people, params = self._pieces()
@@ -65,6 +72,8 @@ class _Set:
             self._read_params(params)
             for name in people:
                 self._read(name, self.form.of_person, self._person)
+            if not self.staff:
+                raise self.files.refuse("no-people")
             basis, gone = None, frozenset[str]()
         else:
             self._read_params(params)
@@ -159,7 +168,8 @@ class _Set:
                 detail = f"{name}: {fact} is {stated}, but the perimeter of the source says {asked}"
                 raise self.files.refuse("wrong-perimeter", detail)
         if self.writer.day is None:
-            self.writer.day = file_date(facts.get("dateGenerationExport", ""), self.source.date_pattern)
+            stated = facts.get("dateGenerationExport", "")
+            self.writer.day = file_date(stated, self.source.date_pattern) or _day(stated)
         if self.writer.day is None:
             raise self.files.refuse("undated")
 
@@ -207,6 +217,7 @@ class _Set:
     def _person(self, request: AafRequest, name: str) -> None:
         if request.category == _PEOPLE:
             self._refuse_change(request, name)
+            self.staff = True
             self._put(record_of(request, self.form, name))
 
     def _change(self, request: AafRequest, name: str) -> None:
@@ -288,11 +299,13 @@ class _Set:
             self.writer.write(row, file, int(line))
 
     def _rows(self, key: str, record: Record) -> Iterator[tuple[str, ...]]:
-        _, usage, birth_name, given_name, civilite, birth, home, director = record[FACTS : FACTS + 8]
+        _, usage, birth_name, given_name, civilite, birth, home = record[FACTS : FACTS + 7]
         person = (key, civilite, usage if birth_name else "", birth_name or usage, given_name, birth)
+        lists = lists_of(record, self.form)
+        heads = [*self._headships(lists.get(self.form.director, ()), home)]
+        starts = self._starts(lists, heads, home, birth)
         posts: set[tuple[str, str]] = set()
-        texts = [*record[FACTS + 8 :], *_headships(director, home)]
-        for structure, function, discipline in self._functions(texts):
+        for structure, function, discipline in self._functions([*lists[self.form.functions], *heads]):
             uai = self.uais.get(structure) or found(
                 "structure-unknown", f"no structure {structure} in the set"
             )
@@ -303,7 +316,11 @@ class _Set:
             self.writer.posts[function] += 1
             if structure in self.uais:
                 self.writer.at[uai] += 1
-            yield (*person, uai, function, discipline, "principale" if structure == home else "secondaire")
+            modality = "principale" if structure == home else "secondaire"
+            start = starts.get((structure, function))
+            if start is None and f"{structure}${function}" not in heads:
+                start = starts.get((structure, ""))
+            yield (*person, uai, function, discipline, modality, start.isoformat() if start else "")
 
     def _functions(self, texts: Iterable[str]) -> list[tuple[str, str, str]]:
         """The structures, functions and disciplines that make posts. A person who has only functions that the
@@ -311,7 +328,7 @@ class _Set:
         another function there."""
         every = []
         for text in texts:
-            structure, function, _, discipline, *_ = [*(part.strip() for part in text.split("$")), "", "", ""]
+            structure, function, _, discipline, *_ = [*_parts(text), "", "", ""]
             if function:
                 every.append((structure, function, discipline))
             else:
@@ -320,16 +337,73 @@ class _Set:
         remaining = [post for post in every if post[1] not in dropped]
         if not remaining and self.source.creates:
             return every
+        beside = "beside another one" if remaining else "without another one"
         for _, function, _ in every:
             if function in dropped:
-                self.writer.pass_over(f"functions {function}", "under drop_functions, beside another one")
+                self.writer.pass_over(f"functions {function}", f"under drop_functions, {beside}")
         return remaining
 
+    def _headships(self, values: Iterable[str], home: str) -> Iterator[str]:
+        """The functions of the head of schools of the 1er degré: each value is the number of a structure, or
+        STRUCTURE$O; or O, which means the home structure."""
+        for value in values:
+            structure, *rest = _parts(value)
+            if rest:
+                structure, yes = (structure or home), rest[-1].upper()
+            else:
+                yes = structure.upper()
+                if yes not in _YES | _NO and (structure in self.uais or structure.isdecimal()):
+                    yes = "O"
+                else:
+                    structure = home
+            if yes in _YES:
+                yield f"{structure}$DIR"
+            elif yes not in _NO:
+                self.writer.pass_over(f"values of {self.form.director}", "neither a structure nor O")
 
-def _headships(director: str, home: str) -> list[str]:
-    """The functions of the head of a school of the 1er degré, from `O` or `STRUCTURE$O`."""
-    structure, _, yes = director.rpartition("$")
-    return [f"{structure or home}$DIR"] if yes.upper() in _YES else []
+    def _starts(
+        self, lists: Mapping[str, Sequence[str]], heads: Sequence[str], home: str, birth: str
+    ) -> dict[tuple[str, str], date]:
+        """The starts that the set states, by structure and function; function "" is any at the structure. A
+        value is a date behind the structure, and the function, that it is about; or a date alone, if there
+        are as many as posts. What is not understood is counted, and its post begins as one without a date."""
+        form, starts = self.form, dict[tuple[str, str], date]()
+        posts_of = {form.home_date: [home], form.function_dates: lists[form.functions]}
+        posts_of[form.director_dates] = heads
+        stated = [(values, name, posts) for name, posts in posts_of.items() if (values := lists.get(name))]
+        if not stated:
+            return starts
+        first, last = _day(birth) or _EARLIEST, (self.writer.day or date.max - _AHEAD) + _AHEAD
+        for values, name, posts in stated:
+            for place, value in enumerate(values):
+                *about, text = _parts(value)
+                if not about and len(values) == len(posts):
+                    about = _parts(posts[place])
+                start = _day(text)
+                if start is None or not max(first, _EARLIEST) < start <= last:
+                    if text:
+                        self.writer.pass_over(f"values of {name}", "no date on which a post can begin")
+                elif not about:
+                    self.writer.pass_over(f"values of {name}", "not one for each post")
+                else:
+                    function = "DIR" if name == form.director_dates else [*about, ""][1]
+                    post = about[0], function
+                    starts[post] = min(start, starts.get(post, start))
+        return starts
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split("$")]
+
+
+def _day(text: str) -> date | None:
+    """The date in a text, without the time that may follow it."""
+    for style in _DATES if text.isascii() else ():
+        try:
+            return datetime.strptime(text.strip()[:10], style).date()  # noqa: DTZ007 - a civil day has no zone
+        except ValueError:
+            continue
+    return None
 
 
 def _label(text: str) -> str:

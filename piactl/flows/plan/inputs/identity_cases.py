@@ -1,179 +1,44 @@
-"""The cases of a run: people who may be others than the accounts of their matricules, or the same as others.
+"""The cases of newcomers, who may have an account already, and of known people who share NUMEN or identity.
 
-The gate: a row changes the account of its matricule only if it describes the same person. Newcomers may have
-an account already, and somebody else may have a NUMEN: each is a case.
+The person of a case may be in the feed under the wrong matricule. So no absence counts for an account whose
+NUMEN, identity or former matricule a row has under another matricule.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
+from functools import cache
 
-from piactl.core.model.account import Account
-from piactl.core.model.numen_and_digests import NUMEN, DigestKeys
+from piactl.core.model.account import State
+from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.person import Person
-from piactl.core.plan.identity_case import Case, CaseAnswer, Decision, kept_apart, renewed, stated
+from piactl.core.plan.identity_case import (
+    Case,
+    CaseAnswer,
+    is_wrong_row,
+    renewed,
+    stated,
+)
 from piactl.core.plan.plan import HoldCode
 from piactl.core.plan.run_state import Memory, bare
 from piactl.core.rules.desired import Rules
 from piactl.core.rules.matching import (
     SAME_IDENTITY,
     SAME_NUMEN,
+    STRONG,
     Doubt,
-    Named,
     Traces,
     births_of,
     compared,
-    doubt_about,
-    family_agrees,
-    given_agrees,
-    joins,
     same_birth,
-    stored_traces,
     traces_of,
 )
 from piactl.dataclass import dataclass
 from piactl.flows.plan.inputs.account_index import AccountIndex, traces_of_account
+from piactl.flows.plan.inputs.known_people import reject_if_wrong
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds, SourcedFeed
-
-
-def those_let_in(
-    feeds: Sequence[SourcedFeed],
-    accounts: Mapping[str, Account],
-    memory: Memory,
-    merged: MergedFeeds,
-    rules: Rules,
-) -> list[SourcedFeed]:
-    """The feeds without the people whom a case separates from the account of their matricule, or from the
-    person in waiting. The account then keeps the known data. `accounts` has archived ones too. The cases are
-    added to `merged`.
-
-    People in waiting who have an account are compared as well: they may come from a delta whose people were
-    held.
-    """
-    let_in = []
-    for sourced in feeds:
-        source, apart = sourced.source.name, set()
-        for matricule, person in sourced.feed.people.items():
-            case = _case(matricule, person, source, accounts, memory, rules)
-            if case is not None and _keeps_out(case, merged):
-                apart.add(matricule)
-                merged.aside[source, matricule] = case
-            merged.asked.add((source, matricule))
-        if apart:
-            people = {m: person for m, person in sourced.feed.people.items() if m not in apart}
-            sourced = replace(sourced, feed=replace(sourced.feed, people=people))
-        let_in.append(sourced)
-    for matricule, waiting in memory.waiting.items():
-        account = accounts.get(matricule)
-        born = True if account and account.identity_digest in (waiting.births[0], None) else None
-        case = _compared(waiting.person, account, born, "waiting", rules, memory) if account else None
-        if case is not None and _keeps_out(case, merged):
-            merged.hold(matricule, case.why, HoldCode.CASE)
-    return let_in
-
-
-def _keeps_out(case: Case, merged: MergedFeeds) -> bool:
-    merged.cases[case.id] = case
-    if case.answered(CaseAnswer.SAME) and case.decision is not None:
-        merged.notes[case.matricule] = f"case {case.id}, {case.decision.by}: {case.decision.reason}"
-        return False
-    return True
-
-
-def _case(
-    matricule: str, person: Person, source: str, accounts: Mapping[str, Account], memory: Memory, rules: Rules
-) -> Case | None:
-    account, waiting = accounts.get(matricule), memory.waiting.get(matricule)
-    if account is not None:
-        known: Named = account
-        births = (account.identity_digest, account.birth_digest)
-    elif waiting is not None:
-        known, births = waiting.person, waiting.births
-    else:
-        return None
-    return _compared(person, known, same_birth(person, *births, rules.keys), source, rules, memory)
-
-
-def _compared(
-    person: Person, known: Named, born: bool | None, source: str, rules: Rules, memory: Memory
-) -> Case | None:
-    doubt = doubt_about(person, known, born)
-    if doubt is None:
-        return None
-    uid = known.uid if isinstance(known, Account) else None
-    case = Case(
-        doubt=doubt,
-        source=source,
-        person=replace(bare(person), assignments=person.assignments),
-        accounts=() if uid is None else (uid,),
-        people=(person.matricule,) if uid is None else (),
-        evidence={uid or person.matricule: compared(person, known, born)},
-        since=rules.as_of,
-        stated=stated(rules.keys, person),
-    )
-    return renewed(case, person, memory.cases, rules.keys)
-
-
-@dataclass(frozen=True, slots=True)
-class _Other:
-    """An account, or a newcomer without one."""
-
-    name: str
-    traces: Traces
-    account: Account | None = None
-    matricules: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return (self.name, *self.matricules)
-
-
-def certain_joins(
-    feeds: Sequence[SourcedFeed], index: AccountIndex, memory: Memory, rules: Rules
-) -> dict[str, Account]:
-    """The account of each newcomer whose evidence needs no decision, by matricule. A newcomer who may have
-    several accounts is a case, and so is an account that may belong to several newcomers."""
-    accounts: dict[str, Account] = {}
-    decided = {c.matricule: c.decision for c in memory.cases.values() if c.of_newcomer and c.decision}
-    for sourced in feeds:
-        local = sourced.feed.local
-        for matricule, person in sourced.feed.people.items():
-            supplement = sourced.source.supplement and matricule not in local
-            if not (rules.matching.automatic or person.former or matricule in decided or supplement):
-                continue
-            if index.entry(matricule, rules.keys) is None:
-                account = _certain(person, index, decided.get(matricule), rules, supplement=supplement)
-                if account is not None:
-                    accounts[matricule] = account
-    times = Counter(account.uid for account in accounts.values())
-    return {matricule: account for matricule, account in accounts.items() if times[account.uid] == 1}
-
-
-def _certain(
-    person: Person, index: AccountIndex, decision: Decision | None, rules: Rules, *, supplement: bool
-) -> Account | None:
-    """The account of the person if it is certain. For a person of a supplement, which has no NUMEN, the
-    identity is enough."""
-    keys, traces = rules.keys, traces_of(person, rules.keys)
-    likely = {a.uid: a for trace in traces for a in index.holders.get(trace, ())}
-    evidence = {uid: words for uid, a in likely.items() if (words := traces.evidence(traces_of_account(a)))}
-    named = index.entry(person.former, keys) if person.former else None
-    if named is not None:
-        likely[named.account.uid] = named.account
-        evidence.setdefault(named.account.uid, ())
-    if decision is not None:
-        return next((a for a in likely.values() if decision.one and decision.one in a.matricules), None)
-    if len(evidence) != 1:
-        return None
-    ((uid, words),) = evidence.items()
-    account, former = likely[uid], named is not None
-    born = same_birth(person, *births_of(account), keys)
-    names = family_agrees(person, account) or given_agrees(person, account)
-    if supplement and SAME_IDENTITY in words:
-        return account
-    return account if joins(words, born, names, former, rules.matching) else None
+from piactl.flows.plan.inputs.traced_people import TracedPeople, TracedPerson
 
 
 def find_cases(merged: MergedFeeds, index: AccountIndex, memory: Memory, rules: Rules) -> dict[str, Traces]:
@@ -185,11 +50,19 @@ def find_cases(merged: MergedFeeds, index: AccountIndex, memory: Memory, rules: 
     """
     for case in memory.cases.values():
         unheard = case.matricule not in merged.people
-        if case.of_newcomer and case.open and unheard and index.entry(case.matricule, rules.keys) is None:
+        if case.of_newcomer and case.listed and unheard and index.entry(case.matricule, rules.keys) is None:
             merged.hold(case.matricule, case.why, HoldCode.CASE)
-    search = _Search(merged, index, memory, rules)
+    search = _Search(merged, index, memory, rules, TracedPeople(index, memory, rules))
     search.find()
-    return {matricule: newcomer.traces for matricule, newcomer in search.newcomers.items()}
+    return {matricule: newcomer.traces for matricule, newcomer in search.traced.newcomers.items()}
+
+
+@dataclass(slots=True)
+class _Known:
+    """A known person: the account, what a feed states, and both together."""
+
+    own: TracedPerson
+    stated: Traces
 
 
 @dataclass(slots=True)
@@ -198,116 +71,120 @@ class _Search:
     index: AccountIndex
     memory: Memory
     rules: Rules
-    newcomers: dict[str, _Other] = field(default_factory=dict)
-    known: dict[str, tuple[Account, Traces]] = field(default_factory=dict)
-    people: dict[str, list[_Other]] = field(default_factory=dict)
-    """Newcomers, and known people by the NUMEN that a feed gives them, by trace."""
+    traced: TracedPeople
+    known: dict[str, _Known] = field(default_factory=dict)
+    looked_at: set[str] = field(default_factory=set)
 
     def find(self) -> None:
-        keys = self.rules.keys
-        for matricule, person in self.merged.people.items():
-            entry = self.index.entry(matricule, keys)
-            if entry is None:
-                self._add(matricule, traces_of(person, keys))
-            elif person.numen is not None:
-                account = entry.account
-                traces = Traces(person, frozenset(keys.candidates(NUMEN, person.numen.reveal())))
-                self.known[matricule] = (account, traces)
-                own = traces_of_account(account).plus(traces.numens)
-                self._put(_Other(account.uid, own, account, (matricule,)), traces)
-        for matricule, waiting in self.memory.waiting.items():
-            if matricule not in self.merged.people and self.index.entry(matricule, keys) is None:
-                named, numen, identity = waiting.person, waiting.numen_digest, waiting.births[0]
-                traces = stored_traces(named, numen, identity, named.private_mail)
-                self._add(matricule, traces)
-        for matricule, other in self.newcomers.items():
-            if matricule in self.merged.people and matricule not in self.merged.held:
-                self._look(self.merged.people[matricule], other)
-        for matricule, (account, traces) in self.known.items():
+        people = self.merged.people
+        self._reject_wrong()
+        self.traced.add_newcomers({m: p for m, p in people.items() if m not in self.merged.held})
+        for matricule, person in people.items():
+            self._add_known(matricule, person)
+        self.looked_at = {m for m in self.traced.newcomers if m in people and m not in self.merged.held}
+        for matricule in self.looked_at:
+            self._look(people[matricule], self.traced.newcomers[matricule])
+        for matricule, known in self.known.items():
             if matricule not in self.merged.held:
-                self._look_at_numen(matricule, account, traces)
+                self._look_at_known(matricule, known)
 
-    def _add(self, matricule: str, traces: Traces) -> None:
-        self.newcomers[matricule] = other = _Other(matricule, traces)
-        self._put(other, traces)
-
-    def _put(self, other: _Other, traces: Iterable[str]) -> None:
-        for trace in traces:
-            self.people.setdefault(trace, []).append(other)
-
-    def _others(self, own: _Other, traces: Iterable[str]) -> Iterator[_Other]:
-        """The accounts and newcomers that have one of the traces, each once, accounts first."""
-        seen = {own.name}
-        traces = list(traces)
-        for trace in traces:
-            for account in self.index.holders.get(trace, ()):
-                if account.uid not in seen:
-                    seen.add(account.uid)
-                    yield _Other(account.uid, traces_of_account(account), account, account.matricules)
-        for trace in traces:
-            for other in self.people.get(trace, ()):
-                if other.name not in seen:
-                    seen.add(other.name)
-                    yield other
-
-    def _look(self, person: Person, own: _Other) -> None:
-        """Makes the case of a newcomer, if somebody may be the same person. A newcomer made by a head of
-        school is always a case: only somebody who knows them can say which account is theirs."""
-        evidence = {}
-        for other in self._others(own, own.traces):
-            words = own.traces.evidence(other.traces)
-            if not words or self._first_of_two(own, other):
+    def _reject_wrong(self) -> None:
+        """Rejects the rows of newcomers that are decided to be wrong."""
+        for case in self.memory.cases.values():
+            person = self.merged.people.get(case.wrong_matricule)
+            if person is None or not case.of_newcomer or not is_wrong_row(case, person, self.rules.keys):
                 continue
-            if kept_apart(own.names, other.names, self.memory.cases):
+            if self.index.entry(person.matricule, self.rules.keys) is None:
+                self.merged.cases[case.id] = case
+                reject_if_wrong(case, person, self.merged)
+                self.merged.hold(person.matricule, case.why, HoldCode.REJECTED)
+
+    def _add_known(self, matricule: str, person: Person) -> None:
+        keys = self.rules.keys
+        entry = self.index.entry(matricule, keys)
+        if entry is None or (person.numen is None and person.birth_date is None):
+            return
+        account, traces = entry.account, replace(traces_of(person, keys), mail="")
+        own = traces_of_account(account).plus(traces)
+        other = TracedPerson(account.uid, own, account, account.matricules)
+        self.known[matricule] = _Known(other, traces)
+        self.traced.put(other, traces)
+
+    def _look(self, person: Person, own: TracedPerson) -> None:
+        """Makes the case of a newcomer, if somebody may be the same person. Of two newcomers only the first
+        has a case, which names the other. A newcomer made by a head of school is always a case: only somebody
+        who knows them can say which account is theirs."""
+        evidence = {}
+        for other, words in self.traced.evidence(own).items():
+            if self.traced.are_apart(own, other):
                 self._without_numen(person, words)
-            else:
+            elif other.account is not None or other.name not in self.looked_at or own.name < other.name:
                 evidence[other] = words
         if evidence or person.matricule in self.merged.local:
             case = self._case(Doubt.SAME_PERSON, person, evidence)
             self.merged.cases[case.id] = case
             if evidence or not case.answered(CaseAnswer.DIFFERENT):
-                self.merged.hold(person.matricule, case.why, HoldCode.CASE)
+                for held in (person.matricule, *(m for m in case.people if m in self.looked_at)):
+                    self.merged.hold(held, case.why, HoldCode.CASE)
 
-    def _first_of_two(self, own: _Other, other: _Other) -> bool:
-        """Whether somebody decided that another newcomer is the same person, who joins this one's account
-        once it is made."""
-        return any(
-            case.answered(CaseAnswer.SAME) and case.matricule == other.name and case.decision.one == own.name
-            for case in self.memory.cases.values()
-            if case.decision is not None
-        )
-
-    def _look_at_numen(self, matricule: str, account: Account, traces: Traces) -> None:
-        """Makes the case of a known person whose NUMEN another person has."""
-        own = _Other(account.uid, traces, account, (matricule,))
-        has_it = account.numen_digest in traces.numens
+    def _look_at_known(self, matricule: str, known: _Known) -> None:
+        """Makes the case of a known person whose NUMEN, or birth date and names, another account has."""
+        own, numens, identities = known.own, known.stated.numens, known.stated.identities
         others = {
-            o: (SAME_NUMEN,)
-            for o in self._others(own, traces.numens)
-            if o.account is not None and (not has_it or o.account.numen_digest in traces.numens)
+            other: other.traces
+            for other in self.traced.others(own, [*numens, *identities])
+            if other.account is not None
         }
-        if not others:
-            return
+        has_it = own.account is not None and own.account.numen_digest in numens
+        shared = {
+            other: (SAME_NUMEN,)
+            for other, traces in others.items()
+            if not numens.isdisjoint(traces.numens)
+            and (not has_it or (other.account is not None and other.account.numen_digest in numens))
+        }
+        doubt = Doubt.SHARED_NUMEN
         person = self.merged.people[matricule]
-        remaining = {o: w for o, w in others.items() if not kept_apart(own.names, o.names, self.memory.cases)}
+        if shared:
+            self._without_numen(person, (SAME_NUMEN,))
+        remaining = {o: words for o, words in shared.items() if not self.traced.are_apart(own, o)}
+        if not remaining:
+            doubt = Doubt.SHARED_IDENTITY
+            remaining = {
+                other: (SAME_IDENTITY,)
+                for other, traces in others.items()
+                if not identities.isdisjoint(traces.identities)
+                and not self.traced.are_apart(own, other)
+                and self._comes_first(matricule, other)
+            }
         if remaining:
-            case = self._case(Doubt.SHARED_NUMEN, person, remaining)
+            case = self._case(doubt, person, remaining)
             self.merged.cases[case.id] = case
             self.merged.aside["", matricule] = case
-        self._without_numen(person, (SAME_NUMEN,))
+
+    def _comes_first(self, matricule: str, other: TracedPerson) -> bool:
+        """Whether the case of two accounts is that of this matricule; archived accounts are not compared."""
+        account = other.account
+        if account is None or account.state is State.ARCHIVED:
+            return False
+        return account.matricule not in self.known or matricule < (account.matricule or "")
 
     def _without_numen(self, person: Person, words: Iterable[str]) -> None:
         if SAME_NUMEN in words:
-            self.merged.people[person.matricule] = replace(person, numen=None)
+            now = self.merged.people[person.matricule]
+            self.merged.people[person.matricule] = replace(now, numen=None)
 
-    def _case(self, doubt: Doubt, person: Person, evidence: Mapping[_Other, tuple[str, ...]]) -> Case:
-        posts = self.merged.assignments.get(person.matricule, person.assignments)
+    def _case(self, doubt: Doubt, person: Person, evidence: Mapping[TracedPerson, tuple[str, ...]]) -> Case:
         case = Case(
             doubt=doubt,
             source=next((a.source for a in person.assignments), ""),
-            person=replace(bare(person), assignments=posts),
+            person=self._shown(person),
             accounts=tuple(sorted(other.name for other in evidence if other.account is not None)),
-            people=tuple(sorted(other.name for other in evidence if other.account is None)),
+            newcomers=tuple(
+                sorted(
+                    (self._newcomer(other) for other in evidence if other.account is None),
+                    key=lambda newcomer: newcomer.matricule,
+                )
+            ),
             evidence={
                 other.name: (*words, *_beside(person, other, words, self.rules.keys))
                 for other, words in sorted(evidence.items(), key=lambda pair: pair[0].name)
@@ -317,8 +194,85 @@ class _Search:
         )
         return renewed(case, person, self.memory.cases, self.rules.keys)
 
+    def _shown(self, person: Person) -> Person:
+        posts = self.merged.assignments.get(person.matricule, person.assignments)
+        return replace(bare(person), assignments=posts)
 
-def _beside(person: Person, other: _Other, words: Iterable[str], keys: DigestKeys) -> tuple[str, ...]:
+    def _newcomer(self, other: TracedPerson) -> Person:
+        person, waiting = self.merged.people.get(other.name), self.memory.waiting.get(other.name)
+        if person is not None:
+            return self._shown(person)
+        if waiting is not None:
+            return replace(waiting.person, assignments=waiting.assignments)
+        return Person(other.name, "", "")
+
+
+def _beside(person: Person, other: TracedPerson, words: Iterable[str], keys: DigestKeys) -> tuple[str, ...]:
     """How birth date and names compare, unless the identity already agrees."""
     born = same_birth(person, *births_of(other.account), keys) if other.account is not None else None
     return () if SAME_IDENTITY in words else compared(person, other.traces.named, born)
+
+
+# Accounts whose absence does not count.
+
+
+def doubts(
+    feeds: Sequence[SourcedFeed], index: AccountIndex, memory: Memory, rules: Rules
+) -> Callable[[str], str]:
+    """Says why an absence of the person of a matricule does not count; "" if it does. The feeds are searched
+    when the first absence is asked about."""
+
+    @cache
+    def under() -> dict[str, str]:
+        return dict(_elsewhere(feeds, index, memory, rules))
+
+    def why(matricule: str) -> str:
+        other = under().get(matricule)
+        if other is None:
+            return ""
+        return (
+            f"absences do not count: the person may be listed under matricule {other}, which is a case: "
+            "piactl match list"
+        )
+
+    return why
+
+
+def _elsewhere(
+    feeds: Sequence[SourcedFeed], index: AccountIndex, memory: Memory, rules: Rules
+) -> Iterator[tuple[str, str]]:
+    """The matricules of accounts, and of people in waiting, each with that of a row that may be theirs."""
+    keys, traced = rules.keys, TracedPeople(index, memory, rules)
+    traced.add_newcomers({})
+    rows = [
+        person
+        for sourced in feeds
+        if not sourced.source.supplement
+        for person in (*sourced.feed.people.values(), *(person for person, _ in sourced.feed.unusable))
+    ]
+    for person in rows:
+        entry = index.entry(person.matricule, keys)
+        account = entry.account if entry else None
+        names = (person.matricule, *((account.uid, *account.matricules) if account else ()))
+        own = TracedPerson(person.matricule, traces_of(person, keys), account, names, person.former)
+        for other, words in traced.evidence(own).items():
+            if other.name in names or STRONG.isdisjoint(words) or traced.are_apart(own, other):
+                continue
+            first = other.account.matricule if other.account is not None else other.name
+            if first is not None:
+                yield first, person.matricule
+    listed = {person.matricule for person in rows}
+    by_uid = {account.uid: account for account in index.accounts()}
+    for case in memory.cases.values():
+        if case.matricule not in listed and not row_is_gone(case, feeds):
+            for account in (by_uid[uid] for uid in case.held_accounts if uid in by_uid):
+                if account.matricule is not None and case.matricule not in account.matricules:
+                    yield account.matricule, case.matricule
+
+
+def row_is_gone(case: Case, feeds: Sequence[SourcedFeed]) -> bool:
+    """Whether a feed of this run shows that the row of a case is not there any more."""
+    return any(
+        sourced.source.name == case.source and sourced.silence and case.matricule not in sourced.feed.present
+        for sourced in feeds
+    )

@@ -14,6 +14,7 @@ from piactl.core.model.numen_and_digests import DigestKeys, digest_key_id
 from piactl.core.model.person import Assignment, Person
 from piactl.core.plan.run_state import Memory, SourceMemory, Waiting
 from piactl.core.rules.desired import MATRICULE
+from piactl.core.rules.feed_absences import PostName
 from piactl.dataclass import dataclass
 from piactl.directory.store.attribute_scans import read_linked
 from piactl.feed.feed import Feed
@@ -76,8 +77,11 @@ class LinkedMatricules:
             people[person.matricule] = person
         for matricule in held:
             people.pop(matricule, None)
+        unread: dict[str, set[PostName]] = {}
+        for matricule, posts in feed.unread.items():
+            unread.setdefault(self._of(matricule), set()).update(posts)
         remarked = frozenset(map(self._of, feed.remarked))
-        return replace(feed, people=people, held=held, remarked=remarked)
+        return replace(feed, people=people, held=held, unread=unread, remarked=remarked)
 
     def memory(self, memory: Memory) -> Memory:
         """The memory of earlier runs with everything under the first matricules."""

@@ -17,6 +17,7 @@ from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.person import Assignment
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import (
+    LEADING_ZEROS,
     FeedFacts,
     PartRecord,
     accepting,
@@ -25,6 +26,7 @@ from piactl.core.plan.feed_limits import (
     order_refusals,
     part_refusals,
     record_of,
+    zeros_refusal,
 )
 from piactl.core.plan.plan import Hold
 from piactl.core.plan.run_state import Memory, SourceMemory
@@ -159,7 +161,7 @@ def _named(
                 raise unread
     for unread in strange:
         if warn is not None:
-            warn(f"{unread.path}: not read: it matches the `files` of no source")
+            warn(unread.why or f"{unread.path}: not read: it matches the `files` of no source")
     return by_date(named)
 
 
@@ -255,6 +257,15 @@ def _far(sourced: SourcedFeed, as_of: date) -> str:
     )
 
 
+def refuse_ahead(sourced: SourcedFeed, today: date) -> None:
+    """Raises FeedRefused if a feed is dated so long after today that no night will take it."""
+    day, most = sourced.feed.facts.date, sourced.source.feed_days
+    if day is not None and (day - today).days > most:
+        message = f"it is dated {day}, after today, {today} (limit: {most} days)"
+        advice = "correct the date, or check the clock"
+        raise _refused(sourced, [("another-day", f"{message}; {advice}")])
+
+
 def check_limits(
     feeds: Sequence[SourcedFeed],
     memory: Memory,
@@ -292,6 +303,9 @@ def check_limits(
             as_of,
             (skipped or {}).get(source.name, 0),
         )
+        zeros = {r.line: r.message for r in sourced.feed.rejections if r.code == LEADING_ZEROS}
+        refusal = zeros_refusal(facts, last.get(source.name), zeros)
+        refusals = [refusal, *refusals] if refusal else refusals
         before = applied.setdefault(source.name, set())
         if facts.digest not in before:
             refusals += order_refusals(facts, before, source.delta_days, source.delta_weekdays)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import field, replace
 from datetime import date
 from pathlib import Path
@@ -12,17 +12,18 @@ from piactl.core.model.account import Account
 from piactl.core.model.person import Assignment, Person, Register
 from piactl.core.model.policy import Policy
 from piactl.core.model.settings import SourceSettings
-from piactl.core.plan.feed_limits import PartRecord, SourceRecord, record_of
+from piactl.core.naming.internal_addresses import internal_address
+from piactl.core.plan.feed_limits import LEADING_ZEROS, PartRecord, SourceRecord, record_of
 from piactl.core.plan.identity_case import Case
 from piactl.core.plan.plan import AbsentAssignment, Disagreement, HoldCode, Rejection
 from piactl.core.plan.run_state import SourceMemory
-from piactl.core.rules.desired import Rules, address_problem, assignment_problems
+from piactl.core.rules.desired import Rules, assignment_problems, name_problem
 from piactl.core.rules.feed_absences import Absence, Key, Testimony, after_feed
 from piactl.core.rules.matching import NAMES, doubt_about, same_name
 from piactl.core.rules.sources import PERSON_DATA, Ranks, with_known_starts
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
-from piactl.feed.feed import Feed
+from piactl.feed.feed import Feed, first_faults
 from piactl.feed.people_builder import Place
 from piactl.flows.plan.inputs.disagreements import Resolver
 
@@ -30,6 +31,8 @@ REMEMBERED = 100
 """The number of digests of applied feeds stored per source."""
 MOST_PARTS = 1_000
 """The number of kinds of sets stored per source that gets its establishments in parts."""
+MOST_REJECTED = 1_000
+"""The number of rejected people without an account stored per source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,14 @@ class SourcedFeed:
     @property
     def rejections(self) -> tuple[Rejection, ...]:
         return (*self.feed.rejections, *self.judgement)
+
+    @property
+    def holds(self) -> dict[str, str]:
+        """Why the rows of the feed hold people, by matricule."""
+        holds = dict(self.feed.held)
+        for rejection in () if self.source.supplement else self.judgement:
+            holds.setdefault(rejection.matricule or "", f"rejected rows: {rejection.message}")
+        return holds
 
     @property
     def silence(self) -> bool:
@@ -101,6 +112,10 @@ class MergedFeeds:
     """The sources and matricules of all people in the feeds."""
     local: set[str] = field(default_factory=set)
     """The matricules of people whom the head of a school made."""
+    doubted: dict[str, str] = field(default_factory=dict)
+    """The people whose absence does not count, with the reason."""
+    unread_people: set[tuple[str, str]] = field(default_factory=set)
+    """The supplements and matricules of people of whom they say nothing in this run that can be read."""
 
     def hold(self, matricule: str, why: str, code: HoldCode) -> None:
         self.held.setdefault(matricule, (code, why))
@@ -113,25 +128,32 @@ def merge_feeds(
     merged: MergedFeeds,
     rules: Rules,
     accepted: Accepted = NOTHING,
+    doubt: Callable[[str], str] = lambda _matricule: "",
 ) -> None:
     """Merges the feeds, in their order and without the people whom a case keeps out, into the assignments
-    that are `known` of each matricule; `accounts` are those that are not archived.
+    that are `known` of each matricule; `accounts` are those that are not archived. `doubt` says why an
+    absence of a matricule does not count, "" if it does.
 
-    A person with a rejected row in any of the feeds is held: nothing about them changes in this run.
+    A person with a rejected row in any of the feeds is held: nothing about them changes in this run. But a
+    supplement holds nobody whom other sources know, only its own posts of theirs.
     """
+    others = [sourced.feed for sourced in feeds if not sourced.source.supplement]
     for sourced in feeds:
         merged.local |= sourced.feed.local
         merged.rejections += sourced.rejections
-        for matricule, why in sourced.feed.held.items():
-            merged.hold(matricule, why, HoldCode.REJECTED)
-        for rejection in sourced.judgement:
-            merged.hold(rejection.matricule or "", f"rejected rows: {rejection.message}", HoldCode.REJECTED)
+        for matricule, why in sourced.holds.items():
+            known_elsewhere = any(matricule in feed.people or matricule in feed.held for feed in others)
+            known_elsewhere |= bool(rules.supplements.authoritative(known.get(matricule, ())))
+            if sourced.source.supplement and known_elsewhere:
+                merged.unread_people.add((sourced.source.name, matricule))
+            else:
+                merged.hold(matricule, why, HoldCode.REJECTED)
     started = []
     for unstarted in feeds:
         # several sets of a source in one run: a post that the first one lists began then
         sourced = _with_known_starts(unstarted, merged.assignments, known, rules.as_of)
         _merge_people(sourced, known, accounts, merged, rules)
-        _merge_assignments(sourced, known, accounts, merged, rules, accepted)
+        _merge_assignments(sourced, known, accounts, merged, rules, accepted, doubt)
         started.append(sourced)
     for matricule, assignments in merged.assignments.items():
         merged.assignments[matricule] = rules.supplements.beside(assignments)
@@ -144,9 +166,9 @@ def _with_known_starts(
     known: Mapping[str, tuple[Assignment, ...]],
     as_of: date,
 ) -> SourcedFeed:
-    """The feed. In a format without dates, posts get the starts that are known, or `merged` from earlier
-    feeds of the run."""
-    if sourced.feed.written is None or "debut" in sourced.feed.written.columns:
+    """The feed. Posts of a format that need not date them get the starts that are known, or `merged` from
+    earlier feeds of the run."""
+    if sourced.feed.written is None or "fin" in sourced.feed.written.columns:
         return sourced
     day = sourced.feed.facts.date or as_of
     people = {
@@ -184,21 +206,45 @@ def judged(sourced: SourcedFeed, policy: Policy, register: Register) -> SourcedF
     if coded:
         feed = replace(feed, people={**feed.people, **coded})
         sourced = replace(sourced, feed=feed)
+    if sourced.source.supplement:
+        feed = _without_unreadable(feed, policy, register)
+        sourced = replace(sourced, feed=feed)
     if not rejections:
         return sourced
     columns = dict(feed.facts.columns)
     for column, count in Counter(rejection.column for rejection in rejections).items():
         values, bad = columns.get(column, (0, 0))
         columns[column] = (values, bad + count)
-    feed = replace(feed, facts=replace(feed.facts, columns=columns))
+    wrong = first_faults(rejections, feed.facts.wrong)
+    feed = replace(feed, facts=replace(feed.facts, columns=columns, wrong=wrong))
     return replace(sourced, feed=feed, judgement=rejections)
+
+
+def _without_unreadable(feed: Feed, policy: Policy, register: Register) -> Feed:
+    """The feed of a supplement without the posts that the policy does not cover: they stay as they are, and
+    hold nobody. A person whose name gives no address is held, as far as no other source knows them."""
+    people, held = dict(feed.people), dict(feed.held)
+    unread = {matricule: {*posts} for matricule, posts in feed.unread.items()}
+    for matricule, person in feed.people.items():
+        unusable = name_problem(person, policy)
+        if unusable is not None:
+            held[matricule] = f"rejected rows: {unusable}"
+        problems = {problem[0] for problem in assignment_problems(person.assignments, policy, register)}
+        if problems:
+            unread.setdefault(matricule, set()).update((a.uai, a.function) for a in problems)
+            people[matricule] = person.without(problems)
+        if unusable is not None or not people[matricule].assignments:
+            del people[matricule]
+    return replace(feed, people=people, held=held, unread=unread)
 
 
 def _is_certain(rejection: Rejection, person: Person, faulty: frozenset[str], policy: Policy) -> bool:
     """Whether a rejection holds, whatever is in the columns that could not be read. The profile of a
     function can depend on them."""
+    if rejection.column in faulty:
+        return False
     if rejection.column != "fonction" or not faulty:
-        return rejection.column not in faulty
+        return True
     function = person.assignments[0].function
     profiles = (profile.when.conditions for profile in policy.profiles)
     return not any(function in conditions.get("fonction", (function,)) for conditions in profiles)
@@ -219,10 +265,13 @@ def policy_rejections(
     for assignment, column, code, message in problems:
         line = lines.get(assignment.key, 0)
         add(line, column, code, message)
-    unusable = address_problem(person)
+    first = min(person.lines, default=0)
+    unusable = name_problem(person, policy)
     if unusable is not None:
-        line = min(person.lines, default=0)
-        add(line, unusable.part, unusable.code, str(unusable))
+        add(first, unusable.part, unusable.code, str(unusable))
+    internal = internal_address(person.private_mail, policy.domain)
+    if internal:
+        add(first, "courriel_prive", "bad-mail", f"{internal}: correct it in HR, or leave it blank")
     return rejections
 
 
@@ -364,8 +413,19 @@ def _merge_assignments(
     merged: MergedFeeds,
     rules: Rules,
     accepted: Accepted,
+    doubt: Callable[[str], str],
 ) -> None:
     ends = rules.policy.ends_all
+
+    def doubted(matricule: str) -> bool:
+        why = doubt(matricule)
+        if why:
+            merged.doubted[matricule] = why
+        return bool(why)
+
+    def locks(assignment: Assignment) -> bool:
+        return assignment.start <= rules.as_of and rules.policy.locks(assignment)
+
     facts, source = sourced.feed.facts, sourced.source
     waiting: Mapping[Key, Absence] = {}
     if source.name in merged.sources:
@@ -379,6 +439,7 @@ def _merge_assignments(
         absent_runs=source.absent_runs,
         uais=sourced.feed.written.uais if sourced.feed.written else None,
         gone=sourced.feed.written.gone if sourced.feed.written else frozenset(),
+        unread=sourced.feed.unread,
     )
     absences: dict[Key, Absence] = {}
     waiting_of: dict[str, dict[Key, Absence]] = {}
@@ -387,17 +448,19 @@ def _merge_assignments(
     for matricule in _concerned(sourced, known, merged, waiting):
         before = merged.assignments.get(matricule, known.get(matricule, ()))
         person = sourced.feed.people.get(matricule)
-        if matricule in merged.held or (source.name, matricule) in merged.aside:
+        place = (source.name, matricule)
+        apart = place in merged.aside or place in merged.unread_people
+        if matricule in merged.held or apart:
             absences.update(waiting_of.get(matricule, {}))
-        if (source.name, matricule) in merged.aside:
+        if apart:
             continue
         if person is not None and not facts.full:
-            once = after_feed(matricule, before, person.assignments, testimony, {}, ends)[0]
+            once = after_feed(matricule, before, person.assignments, testimony, {}, ends, doubted, locks)[0]
             merged.once[matricule] = (merged.people.get(matricule, person), once)
         if matricule in merged.held:
             continue
         rows = person.assignments if person else ()
-        after, waits = after_feed(matricule, before, rows, testimony, waiting, ends)
+        after, waits = after_feed(matricule, before, rows, testimony, waiting, ends, doubted, locks)
         absences.update({absence.key: absence for absence in waits})
         for key, absence in waiting_of.get(matricule, {}).items():
             if key in absences or key[1:] in {row.key for row in rows} or not _ended(key, before, after):
@@ -443,7 +506,16 @@ def _merge_assignments(
         undone=tuple(d for d in earlier.undone if d != facts.digest),
         again=tuple(d for d in earlier.again if d != facts.digest),
         parts=dict([*parts.items()][-MOST_PARTS:]),
+        rejected=_rejected(sourced, accounts) if facts.full else earlier.rejected,
     )
+
+
+def _rejected(sourced: SourcedFeed, accounts: Mapping[str, Account]) -> tuple[str, ...]:
+    """The people without an account whose rows are rejected: a file of corrected rejects is compared with
+    them. Those that only lost zeros are not among them."""
+    slips = {r.matricule for r in sourced.feed.rejections if r.code == LEADING_ZEROS}
+    people = {*sourced.feed.held, *(r.matricule or "" for r in sourced.judgement)}
+    return tuple(sorted(people - slips - accounts.keys() - {""})[:MOST_REJECTED])
 
 
 def _ended(key: Key, before: Sequence[Assignment], after: Sequence[Assignment]) -> bool:

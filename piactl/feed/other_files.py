@@ -1,0 +1,93 @@
+"""Recognises files that are no CSV file in the layout of a source, and says what they are and what to do."""
+
+from __future__ import annotations
+
+import re
+
+from piactl.core.model.settings import SourceSettings
+from piactl.feed.encoding_and_header import CODECS, DELIMITERS, REQUIRED, read_layout
+from piactl.feed.error_codes import Refusal, refusal
+
+HEAD = 8_192
+"""The bytes at the beginning of a file by which it is recognised."""
+_TITLE_LINES = 20
+_WORKBOOK = "open it and save it as CSV UTF-8"
+_UNPACK = "unpack it first"
+_ARCHIVE, _XML_FILE = ("an archive", _UNPACK), ("XML", "request the export as CSV")
+_GZIP, _BZIP2, _XZ = (
+    ("compressed (gzip)", _UNPACK),
+    ("compressed (bzip2)", _UNPACK),
+    ("compressed (xz)", _UNPACK),
+)
+_OF_SETS = (_ARCHIVE, _XML_FILE, _GZIP, _BZIP2, _XZ)
+_BEGINNINGS = {
+    bytes.fromhex("d0cf11e0a1b11ae1"): ("an Excel workbook", _WORKBOOK),
+    b"\x1f\x8b": _GZIP,
+    b"BZh": _BZIP2,
+    b"\xfd7zXZ\0": _XZ,
+    b"\x28\xb5\x2f\xfd": ("compressed (zstd)", _UNPACK),
+    b"7z\xbc\xaf\x27\x1c": _ARCHIVE,
+    b"Rar!": _ARCHIVE,
+    b"%PDF": ("a PDF", "request the export as CSV"),
+}
+_HTML = re.compile(rb"\s*<(?:!doctype html|html|head|body|table|meta)\b", re.IGNORECASE)
+_XML = re.compile(rb"\s*<\?xml\b")
+_ZIP = b"PK\x03\x04"
+_HINT = re.compile(r"sep=(.?)", re.IGNORECASE)
+
+
+def other_kind(head: bytes, *, may_be_set: bool = False) -> Refusal | None:
+    """The refusal of a file that is not text with separated fields, by its first bytes; None if it may be. A
+    file that `may_be_set` of a national feed may also be XML, compressed or an archive."""
+    bare = head.removeprefix(b"\xef\xbb\xbf")
+    kind = next((kind for beginning, kind in _BEGINNINGS.items() if head.startswith(beginning)), None)
+    if head.startswith(_ZIP):
+        if b"opendocument.spreadsheet" in head:
+            kind = "a LibreOffice workbook", _WORKBOOK
+        elif b"[Content_Types].xml" in head or b"xl/" in head:
+            kind = "an Excel workbook", _WORKBOOK
+        else:
+            kind = _ARCHIVE
+    elif _HTML.match(bare):
+        kind = "a page of HTML", "fetch the export again"
+    elif _XML.match(bare):
+        kind = _XML_FILE
+    if kind is None or (may_be_set and kind in _OF_SETS):
+        return None
+    return refusal("not-csv", f"the file is {kind[0]}, not CSV", kind[1])
+
+
+def other_header(head: bytes, header: str, source: SourceSettings) -> Refusal | None:
+    """The refusal of a file whose first line is not the header, or whose fields are apart by another mark;
+    None if there is no such explanation of missing columns."""
+    hint = _HINT.fullmatch(header.strip())
+    if hint:
+        return refusal("title-line", f"line 1 is `{header.strip().lower()}`, a hint for Excel, and no header")
+    if _delimiter_of(header, source, ()):
+        return None
+    lines = head.decode(CODECS[source.encoding], "replace").splitlines()[1:_TITLE_LINES]
+    for number, line in enumerate(lines, 2):
+        if _delimiter_of(line, source, DELIMITERS):
+            detail = f"line 1 is a title, and the header is line {number}"
+            return refusal("title-line", detail, "remove the lines before the header")
+    other = _delimiter_of(header, source, (*DELIMITERS, "|"))
+    if other:
+        usual = source.delimiter or DELIMITERS[0]
+        detail = f"the fields are apart by {_named(other)}, not {_named(usual)}"
+        advice = f"save it with {_named(usual)}, or set `delimiter` of the source"
+        return refusal("other-delimiter", detail, advice)
+    return None
+
+
+def _named(delimiter: str) -> str:
+    return "tabs" if delimiter == "\t" else f'"{delimiter}"'
+
+
+def _delimiter_of(line: str, source: SourceSettings, others: tuple[str, ...]) -> str:
+    """The delimiter with which a line is a header with all required columns, "" if none is."""
+    needed = {*REQUIRED} - source.constants.keys()
+    for delimiter in others or ((source.delimiter,) if source.delimiter else DELIMITERS):
+        layout, _ = read_layout(line, source, (delimiter,))
+        if layout is not None and needed <= layout.places.keys():
+            return delimiter
+    return ""

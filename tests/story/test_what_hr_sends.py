@@ -1,0 +1,305 @@
+"""Files and rows as people send them: each fault is one sentence that says what it is and what to do."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from piactl.clock import civil_today
+
+from .academy import Academy
+from .feeds import HEADER, row, text
+
+DAY, NEXT = "2026-09-05", "2026-09-06"
+GOOD = row(courriel_prive="claire@example.org")
+
+
+def french(academy: Academy) -> None:
+    config = academy.sandbox.config
+    config.write_text(f"{config.read_text()}language: fr\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("values", "code", "says"),
+    [
+        ({"matricule": "NULL"}, "bad-matricule",
+         "'NULL' is not a matricule: expected 1 to 20 letters and digits"),
+        ({"matricule": "None"}, "bad-matricule", "'None' is not a matricule"),
+        ({"nom_famille": "à compléter"}, "name-placeholder", "nom_famille 'à compléter' is not a name"),
+        ({"nom_famille": "TEST"}, "name-placeholder", "nom_famille 'TEST' is not a name"),
+        ({"nom_famille": "N.C."}, "name-placeholder", "nom_famille 'N.C.' is not a name"),
+        ({"nom_famille": "poste vacant"}, "name-placeholder", "nom_famille 'poste vacant' is not a name"),
+        ({"nom_famille": "vacataire"}, "name-placeholder", "nom_famille 'vacataire' is not a name"),
+        ({"nom_famille": "M. Bréhat"}, "name-honorific",
+         "nom_famille 'M. Bréhat' begins with m.: write the name"),
+        ({"nom_famille": "Bréhat - congé"}, "name-status", "'Bréhat - congé' has 'conge' beside the name"),
+        ({"nom_famille": "Bréhat suspendu"}, "name-status",
+         "'Bréhat suspendu' has 'suspendu' beside the name"),
+        ({"nom_usage": "Bréhat en retraite"}, "name-status",
+         "nom_usage 'Bréhat en retraite' has 'en retraite'"),
+        ({"prenom": "Anne (congé)"}, "name-status", "prenom 'Anne (congé)' has 'conge' beside the name"),
+        ({"nom_famille": "Bré\u2028hat"}, "control-character",
+         r"'Bré\u2028hat' contains the control character"),
+        ({"courriel_prive": "<a@example.org>"}, "bad-mail", "expected the address alone, such as"),
+        ({"courriel_prive": "a@mail.ac-amiens.fr"}, "bad-mail",
+         "a subdomain of ac-amiens.fr: expected an address"),
+        ({"courriel_prive": "a@ac-amien.fr"}, "bad-mail", "which is not ac-amiens.fr but looks like it"),
+        ({"date_naissance": "2020-03-01"}, "too-young",
+         "makes a person of 6 on debut 2026-09-01: expected at least"),
+        ({"date_naissance": "01/01/1900"}, "date-out-of-range", "what a spreadsheet makes of an empty date"),
+    ],
+)  # fmt: skip
+def test_a_row_is_rejected_with_its_value_and_the_form_expected(
+    academy: Academy, values: dict[str, str], code: str, says: str
+) -> None:
+    wrong = {"matricule": "2002", "prenom": "Anne", "nom_famille": "Bréhat", **values}
+    feed = academy.feed(GOOD, row(**wrong), day=DAY)
+    checked = academy.run("feed", "check", feed)
+    (line,) = [line for line in checked.out.splitlines() if line.startswith(f"{feed.name}:3: ")]
+    assert (checked.code, says in line, line.endswith(f"[{code}]")) == (5, True, True), checked.out
+    academy.night(DAY, feed)
+    assert academy.names() == {"1001": "claire.dubreuil"}, "nobody got an address from it"
+    shown = academy.run("feed", "check", feed, "-o", "json").json["rejections"]
+    assert [(r["code"], r["line"]) for r in shown] == [(code, 3)]
+
+
+def test_a_status_in_a_name_does_not_rename_an_account(academy: Academy) -> None:
+    academy.night(DAY, academy.feed(GOOD, day=DAY))
+    with academy.nothing_written():
+        academy.night(NEXT, academy.feed(row(nom_famille="Dubreuil - congé"), day=NEXT))
+    academy.night("2026-09-07", academy.feed(row(nom_famille="Dubreuil-Congé"), day="2026-09-07"))
+    assert academy.values("claire.dubreuil", "sn") == ["Dubreuil-Congé"]
+
+
+def test_somebody_who_is_really_called_so_gets_an_account_by_the_policy(academy: Academy) -> None:
+    feed = academy.feed(GOOD, row(matricule="2002", prenom="Anne", nom_famille="TEST"), day=DAY)
+    create = (
+        "account", "create", "--family-name", "Test", "--given-name", "Lou", "--uai", "0800009A",
+        "--function",
+        "ENS", "--until", "2026-12-31", "--sponsor", "claire.dubreuil", "--reason", "remplacement",
+        "--as-of", DAY,
+    )  # fmt: skip
+    academy.night(DAY, feed)
+    refused = academy.run(*create)
+    assert (refused.code, "add it to `real_names` in the policy" in refused.err) == (1, True), refused.err
+    academy.edit(
+        "policy.yaml", "  name_case: as-written ", '  real_names: ["Test"]\n  name_case: as-written '
+    )
+    assert academy.run("feed", "check", feed).code == 0
+    academy.night(
+        NEXT, academy.feed(GOOD, row(matricule="2002", prenom="Anne", nom_famille="TEST"), day=NEXT)
+    )
+    assert academy.names()["2002"] == "anne.test"
+    assert academy.run(*create[:-1], NEXT).code == 0
+
+
+def test_an_address_that_only_looks_private_is_not_taken_by_hand_either(academy: Academy) -> None:
+    academy.night(DAY, academy.feed(GOOD, day=DAY))
+    ran = academy.run(
+        "account", "create", "--family-name", "Roy", "--given-name", "Ida", "--uai", "0800009A", "--function",
+        "ENS", "--until", "2026-12-31", "--sponsor", "claire.dubreuil", "--reason", "remplacement",
+        "--as-of", DAY,
+        "--private-mail", "ida@ac-amiens.com",
+    )  # fmt: skip
+    assert (ran.code, "--private-mail: the private address is in ac-amiens.com" in ran.err) == (1, True), (
+        ran.err
+    )
+
+
+def test_a_blank_row_is_one_message_and_a_total_names_no_function(academy: Academy) -> None:
+    blank = ";" * HEADER.count(";")
+    total = f"TOTAL{blank}"
+    feed = academy.feed(GOOD, blank, total, day=DAY)
+    out = academy.run("feed", "check", feed).out
+    blank_lines = [line for line in out.splitlines() if line.startswith(f"{feed.name}:3: ")]
+    assert blank_lines == [f"{feed.name}:3: row: the row is blank; remove it [empty-row]"]
+    assert f"{feed.name}:4: matricule: 'TOTAL' is not a matricule" in out
+    assert "'x'" not in out
+    plan = academy.plan(feed, "--as-of", DAY)
+    assert {r["code"] for r in plan["rejections"]} == {"empty-row", "bad-matricule", "missing-value"}
+
+
+def workbook(academy: Academy, name: str) -> None:
+    with zipfile.ZipFile(academy.folder / name, "w") as archive:
+        archive.writestr("[Content_Types].xml", "x")
+        archive.writestr("xl/workbook.xml", "x")
+
+
+def test_a_workbook_is_said_to_be_one(academy: Academy) -> None:
+    says = "not read: the file is an Excel workbook, not CSV; open it and save it as CSV UTF-8"
+    workbook(academy, "export.xlsx")
+    book = academy.folder / "export.xlsx"
+    checked = academy.run("feed", "check", book)
+    assert (checked.code, checked.err) == (2, f"piactl: {book}: {says}\n")
+    ran = academy.night(DAY, academy.feed(GOOD, day=DAY), book)
+    assert f"{book}: {says}" in ran.err
+    workbook(academy, "hr-export.csv")
+    renamed = academy.run("feed", "check", academy.folder / "hr-export.csv")
+    assert renamed.code == 6
+    assert says.removeprefix("not read: ") in renamed.err
+    # one that is nearly named like the feed may be it
+    workbook(academy, "hr-002.xlsx")
+    near = academy.run("nightly", academy.feed(GOOD, day=DAY), academy.folder / "hr-002.xlsx", "--as-of", DAY)
+    assert near.code == 2
+    assert says in near.err
+    assert "Its name is nearly that of a feed of hr" in near.err
+
+
+def test_a_feed_dated_in_2062_is_refused_by_feed_check(academy: Academy) -> None:
+    feed = academy.feed(GOOD, day="2062-09-05")
+    ran = academy.run("feed", "check", feed)
+    assert ran.code == 6
+    assert f"{feed}: feed refused: it is dated 2062-09-05, after today" in ran.err
+    document = academy.run("feed", "check", feed, "-o", "json").json
+    assert (document["status"], [r["code"] for r in document["refusals"]]) == ("refused", ["another-day"])
+    today = civil_today("Europe/Paris").isoformat()
+    assert academy.run("feed", "check", academy.feed(GOOD, day=today)).code == 0
+
+
+@pytest.mark.parametrize("command", ["nightly", "plan"])
+def test_a_file_whose_name_is_not_utf8_is_named_and_passed_over(academy: Academy, command: str) -> None:
+    strange = os.fsencode(academy.folder) + b"/export-d\xe9cembre.csv"
+    Path(os.fsdecode(strange)).write_bytes(text([row(nom_usage="Autre")], DAY).encode())
+    feed = academy.feed(GOOD, day=DAY)
+    ran = academy.spawn(command, os.fsdecode(strange), str(feed), "--as-of", DAY)
+    assert ran.code == 0, ran.err
+    assert "cembre.csv: not read: its name is not UTF-8; give it another name" in ran.err
+    if command == "nightly":
+        assert academy.names() == {"1001": "claire.dubreuil"}
+        assert academy.run("runs", "show", "last").code == 0
+        assert academy.run("journal", "verify").code == 0
+    # alone, it may be the feed of tonight
+    alone = academy.spawn(command, os.fsdecode(strange), "--as-of", DAY)
+    assert alone.code == 2
+    assert "its name is not UTF-8" in alone.err
+
+
+def test_a_rehearsal_names_such_files_and_goes_on(academy: Academy) -> None:
+    folder = academy.folder / "autumn"
+    folder.mkdir()
+    (folder / "hr-2026-09-05.csv").write_text(text([GOOD], DAY), encoding="utf-8")
+    (folder / os.fsdecode(b"d\xe9cembre-2026-09-06.csv")).touch()
+    workbook(academy, "autumn/export-2026-09-06.xlsx")
+    out = academy.folder / "rehearsed"
+    ran = academy.spawn("rehearse", "--feeds", folder, "--days", f"{DAY}..{NEXT}", "--out", out)
+    assert ran.code == 0, ran.err
+    said = ran.out + ran.err
+    assert "cembre-2026-09-06.csv: not read: its name is not UTF-8; give it another name" in said
+    assert "export-2026-09-06.xlsx: not read: the file is an Excel workbook, not CSV; open it" in said
+
+
+def test_values_of_options_must_be_utf8(academy: Academy) -> None:
+    feed = academy.feed(GOOD, day=DAY)
+    strange = os.fsencode(academy.folder) + b"/page-d\xe9cembre.html"
+    Path(os.fsdecode(strange)).touch()
+    for value in (os.fsdecode(strange), os.fsdecode(b"d\xe9cembre")):
+        ran = academy.spawn("nightly", str(feed), "--html", value, "--as-of", DAY)
+        assert (ran.code, "not valid UTF-8" in ran.err) == (2, True), ran.err
+    assert academy.names() == {}
+
+
+def test_a_refused_column_shows_values_with_their_lines_and_the_form_expected(academy: Academy) -> None:
+    wrong = ("46266", "01-09-2026", "09/13/2026", "demain")
+    rows = [
+        row(matricule=str(n), prenom="Lou", nom_famille="Vidal", debut=wrong[n % 4]) for n in range(100, 140)
+    ]
+    feed = academy.feed(*rows, day=DAY)
+    ran = academy.run("feed", "check", feed)
+    assert ran.code == 6
+    assert ran.err.splitlines() == [
+        f"piactl: {feed}: feed refused: 40 of 40 values of column debut are wrong (limit: 5 %, from 20)",
+        "piactl:   line 2: '46266' is the number that Excel has for 2026-09-01: "
+        "expected 01/09/2026 or 2026-09-01",
+        "piactl:   line 3: '01-09-2026' is not a valid date: expected 01/09/2026 or 2026-09-01",
+        "piactl:   line 4: '09/13/2026' is not a valid date: expected 01/09/2026 or 2026-09-01;",
+        *ran.err.splitlines()[-1:],
+    ]
+    assert "ask HR for a correct feed" in ran.err.splitlines()[-1]
+    # so does one that only the policy knows
+    rows = [
+        row(matricule=str(n), prenom="Lou", nom_famille="Vidal", fonction="PROF") for n in range(100, 140)
+    ]
+    ran = academy.run("feed", "check", academy.feed(*rows, day=DAY))
+    assert (ran.code, "\npiactl:   line 4: fonction 'PROF' fits no profile" in ran.err) == (6, True), ran.err
+    french(academy)
+    assert "\npiactl:   ligne 4 : la fonction 'PROF'" in academy.run("feed", "check", academy.feed(*rows)).err
+
+
+def test_what_is_wrong_is_said_in_french(academy: Academy) -> None:
+    french(academy)
+    good = text([GOOD])
+    many = [row(matricule=str(n), prenom="Élodie", nom_famille="Lefèvre") for n in range(100, 130)]
+    windows = text(many, DAY).encode("cp1252")
+    renamed = good.replace("nom_famille", "nom de famille")
+    for content, says in (
+        (windows, "utf-8 est attendu, mais 30 lignes sur 30 ne sont pas en utf-8 ; cela ressemble à "),
+        (
+            windows,
+            "windows-1252 ; l'enregistrer dans cet encodage, ou régler `encoding` de la source [wrong-",
+        ),
+        (
+            renamed.encode(),
+            "la colonne nom_famille manque ; le fichier a 'nom de famille' ; l'ajouter, ou la ",
+        ),
+        (
+            renamed.encode(),
+            "l'ajouter, ou la faire correspondre dans `columns` de la source [missing-column]",
+        ),
+        (
+            good.encode("utf-16"),
+            "utf-8 est attendu, mais le fichier est en UTF-16 ; l'enregistrer au format CSV",
+        ),
+        (b"<html>\n</html>\n", "une page HTML, non un CSV ; récupérer à nouveau l'extraction [not-csv]"),
+        (
+            b"sep=;\n",
+            "la ligne 1 est `sep=;`, une indication pour Excel, non un en-tête ; la supprimer [title-",
+        ),
+        (
+            b"EPP\n" + good.encode(),
+            "la ligne 1 est un titre, et l'en-tête est la ligne 2 ; supprimer les lignes",
+        ),
+        (
+            good.replace(";", "|").encode(),
+            'les champs sont séparés par "|", non par ";" ; l\'enregistrer avec ',
+        ),
+        (
+            good.replace("\n", "\r").encode(),
+            "les lignes finissent par CR seul, comme sur les anciens Mac ; l'",
+        ),
+        (text([GOOD], "2062-09-05").encode(), "il est daté du 2062-09-05, après aujourd'hui"),
+    ):
+        assert says in academy.run("feed", "check", academy.raw_feed(content)).err
+    rows = [
+        row(matricule="NULL"),
+        row(matricule="2", nom_famille="TEST"),
+        row(matricule="3", nom_famille="M. Bréhat"),
+        row(matricule="4", nom_famille="Bréhat - congé"),
+        row(matricule="5", courriel_prive="a@x.ac-amiens.fr"),
+        row(matricule="6", date_naissance="01/01/1900"),
+        row(matricule="7", date_naissance="01/01/2020"),
+        row(matricule="8", debut="46266"),
+        ";" * HEADER.count(";"),
+        row(matricule="9", prenom="Ida\u2028"),
+    ]
+    out = academy.run("feed", "check", academy.feed(*rows, GOOD, GOOD)).out
+    for says in (
+        " : 12 lignes, 9 personnes, source hr (complet)",
+        "'NULL' n'est pas un matricule : de 1 à 20 lettres et chiffres attendus, comme 0012345 ;",
+        "nom_famille 'TEST' n'est pas un nom : à corriger dans le logiciel RH, ou, si "
+        "quelqu'un s'appelle ainsi, l'ajouter à `real_names` dans la politique [name-placeholder]",
+        "nom_famille 'M. Bréhat' commence par m. : écrire le nom seul dans le logiciel RH",
+        "nom_famille 'Bréhat - congé' a 'conge' à côté du nom : écrire le nom seul dans le logiciel RH",
+        "l'adresse privée est dans x.ac-amiens.fr, un sous-domaine de ac-amiens.fr : une adresse "
+        "extérieure est",
+        "1900-01-01 est ce qu'un tableur affiche pour une date vide : écrire la date de naissance, ou rien ;",
+        "date_naissance 2020-01-01 donne une personne de 6 ans au debut 2026-09-01 : au moins 14 ans "
+        "attendus ;",
+        "'46266' est le nombre qui représente le 2026-09-01 dans Excel : écrire 01/09/2026 ou 2026-09-01 ;",
+        ":10 : ligne : la ligne est vide ; la supprimer [empty-row]",
+        r"'Ida\u2028' contient le caractère de contrôle U+2028 ;",
+        "1 ligne en double ne compte qu'une fois (ligne 13)",
+    ):
+        assert says in out, out
