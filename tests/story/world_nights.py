@@ -109,11 +109,15 @@ class Nights:
         self.pairs: dict[frozenset[str], str] = {}
         """The open cases of two newcomers, by their numbers."""
         self.answered: set[tuple[object, ...]] = set()
+        self.told: set[tuple[object, ...]] = set()
+        self.shown: list[dict[str, Any]] = []
         self.listed: list[dict[str, Any]] = []
+        """The cases of `match list`, and those of them that are open."""
         self.entries: list[Entry] = []
         self.waits: Counter[tuple[str, Human]] = Counter()
         """For how many nights somebody has lacked something."""
-        self.served: set[Human] = set()
+        self.served: set[tuple[Human, tuple[str, ...]]] = set()
+        """The people and their posts that had what belongs to them in the last night."""
         self.digests: dict[str, tuple[str, str]] = {}
         self.tries: Counter[tuple[str, str]] = Counter()
         self.sets = count()
@@ -155,8 +159,11 @@ class Nights:
 
     def fault(self, kind: str, seen: str) -> None:
         self.figures.faults.append((kind, f"{self.world.day}: {seen}"))
+        self._tell(f"{kind}: {seen}")
+
+    def _tell(self, text: str) -> None:
         if self.progress:
-            print(f"  {kind}: {seen}", file=sys.stderr)
+            print(f"  {text}", file=sys.stderr)
 
     # A night
 
@@ -198,6 +205,7 @@ class Nights:
             wrong = [path for path in paths if written[path][2]]
             what = "guard" if ran.code == 4 else "feed"
             self.figures.refused[f"{what}, {'rightly' if wrong else 'a right night'}"] += 1
+            self._tell(f"refused, exit {ran.code}: {[path.name for path in wrong]}: {ran.err[:1500]}")
             if wrong:
                 self._run(day, [path for path in paths if path not in wrong], written, options)
                 return
@@ -246,6 +254,7 @@ class Nights:
 
     def _note(self, listed: list[dict[str, Any]]) -> None:
         """Counts the cases that are new tonight."""
+        self.shown = listed
         self.listed = [case for case in listed if case["decision"] is None]
         open_pairs = {}
         for case in self.listed:
@@ -445,8 +454,8 @@ class Nights:
                 self.once("address given twice", seen, name, human)
 
     def once(self, kind: str, seen: str, *key: object) -> None:
-        if (kind, *key) not in self.answered:
-            self.answered.add((kind, *key))
+        if (kind, *key) not in self.told:
+            self.told.add((kind, *key))
             self.fault(kind, seen)
 
     def _check_one(self, by_human: dict[Human, list[Entry]]) -> None:
@@ -458,7 +467,8 @@ class Nights:
             elif self.world.one_by_files(human):
                 new = waited not in self.waits
                 self.waits[waited] += 1
-                if new or self.waits[waited] > LONGEST_CASE:
+                # two cases, one after the other: the birth date has changed, and now two accounts are alike
+                if new or self.waits[waited] > 2 * LONGEST_CASE:
                     seen = f"{human} has {[(e.uid, sorted(e.numbers)) for e in entries]}"
                     self.once("person with two accounts", seen, human)
             else:
@@ -478,10 +488,9 @@ class Nights:
             human: max((row.row["fin"] or "9999" for row in rows), default="")
             for human, rows in listed.items()
         }
-        served = set()
+        served: set[tuple[Human, tuple[str, ...]]] = set()
         for human, rows in listed.items():
             entries = by_human.get(human, [])
-            numbers = {key for entry in entries for key in entry.numbers}
             rights = {right for entry in entries for right in entry.rights}
             is_open = any(entry.state == OPEN for entry in entries)
             if any(
@@ -494,18 +503,13 @@ class Nights:
                 self._waits("suspended and open", human, 1, bad=is_open and min(suspended) < f"{day}")
                 continue
             working = [r for r in rows if self._counts(r, day)]
-            lacking = ""
-            if working and not is_open:
-                lacking = "log in" if entries else "account"
-            elif working:
-                lacking = ", ".join(
-                    f"{service}:{r.row['uai']}"
-                    for r in working
-                    if (service := EXPECTED.get(r.row["fonction"])) and (service, r.row["uai"]) not in rights
-                )
-            known = all(self._known(r, numbers) for r in working)
-            if lacking and human in self.served and known:
-                self.once("loses", f"{human} lacks {lacking}; {self.states(entries)}", human, lacking)
+            lacks = {r.post: self._lacks(r, entries, rights) for r in working}
+            lacking = next((lack for lack in lacks.values() if lack), "")
+            for post, lack in lacks.items():
+                if not lack:
+                    served.add((human, post))
+                elif (human, post) in self.served:
+                    self.once("loses", f"{human} lacks {lack}; {self.states(entries)}", human, post)
             longest = LONGEST_CASE + 2
             self._waits(
                 f"works without {lacking.partition(':')[0] or 'account'}", human, longest, bad=bool(lacking)
@@ -513,16 +517,17 @@ class Nights:
             if not lacking:
                 for key in [key for key in self.waits if key[1] is human and key[0].startswith("works")]:
                     del self.waits[key]
-            if working and not lacking:
-                served.add(human)
         self.served = served
         for human, entries in by_human.items():
             self._check_gone(human, entries, last.get(human, ""))
 
-    def _known(self, listed: Listed, numbers: set[tuple[str, str]]) -> bool:
-        """Whether the account has the number of a row; that of a slip is known by the right number."""
-        key = self.world.namespaces[listed.source], listed.row["matricule"]
-        return key in numbers or listed.human not in self.world.owners.get(key, ())
+    def _lacks(self, listed: Listed, entries: list[Entry], rights: set[tuple[str, str]]) -> str:
+        """What somebody lacks for a post: an account, log in, or the service of the function there."""
+        if not any(entry.state == OPEN for entry in entries):
+            return "log in" if entries else "account"
+        service = EXPECTED.get(listed.row["fonction"])
+        right = service and (service, listed.row["uai"])
+        return "" if right is None or right in rights else f"{service}:{listed.row['uai']}"
 
     def states(self, entries: list[Entry]) -> list[tuple[str, str]]:
         return [(entry.uid, entry.state.partition("}")[2]) for entry in entries]
@@ -541,13 +546,18 @@ class Nights:
             del self.waits[key]
             return
         self.waits[key] += 1
-        if self.waits[key] == longest + 1:
-            cases = [
-                case["case"]
-                for case in self.listed
-                if human in map(self.human_of, [case["matricule"], *case["of"]])
-            ]
-            self.fault(kind, f"{human} for more than {longest} nights; cases {cases}")
+        if self.waits[key] <= longest or (kind, human) in self.told:
+            return
+        cases = [case for case in self.shown if human in self._people_of(case)]
+        if any(case["decision"] for case in cases):
+            self.figures.excused["waits for HR, and is listed"] += self.waits[key] == longest + 1
+            return
+        self.told.add((kind, human))
+        self.fault(kind, f"{human} for {self.waits[key]} nights; {[case['case'] for case in cases]}")
+
+    def _people_of(self, case: dict[str, Any]) -> set[Human | None]:
+        meant = self.meant(case)
+        return {meant.human if meant else None, *map(self.human_of, [case["matricule"], *case["of"]])}
 
     def _check_gone(self, human: Human, entries: list[Entry], last: str) -> None:
         """The end that HR stated, and the grace and handover after it."""
