@@ -57,7 +57,17 @@ def test_periods(moved: Academy) -> None:
     ran = moved.run("account", "timeline", "claire.dubreuil", "--as-of", DAY, "-o", "json")
     facts = ran.json
     groups = ["assignments", "states", "login", "locks", "services", "exceptions", "overrides"]
-    assert list(facts) == ["uid", "matricule", "display_name", "as_of", "from", "until", *groups, "drift"]
+    assert list(facts) == [
+        "uid",
+        "matricule",
+        "display_name",
+        "as_of",
+        "from",
+        "until",
+        *groups,
+        "cases",
+        "drift",
+    ]
     services = {service["label"]: service for service in facts["services"]}
     assert services["iprof"]["note"] == "I-Prof"
     assert services["iprof"]["periods"] == [

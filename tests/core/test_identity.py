@@ -8,9 +8,20 @@ from datetime import date
 import pytest
 
 from piactl.core.model.account import Account
+from piactl.core.model.numen_and_digests import NUMEN, DigestKeys
 from piactl.core.model.overrides import Override, OverrideKind
 from piactl.core.model.person import Person
-from piactl.core.rules.matching import Doubt, doubt_about, name_text, same_name
+from piactl.core.rules.matching import (
+    BIRTH_DATE,
+    NAME,
+    NUMEN_WORD,
+    Doubt,
+    accounts_compared,
+    doubt_about,
+    identity_digests,
+    name_text,
+    same_name,
+)
 from piactl.core.rules.sources import Ranks, data_of, differs, ranked_value
 
 PERSON = Person("C110", "Petit", "Julie")
@@ -130,3 +141,49 @@ def test_an_override_is_not_taken_for_what_hr_states() -> None:
     assert data_of(ACCOUNT)["usage_name"] == "Bernard"
     assert data_of(replace(ACCOUNT, overrides=(override,)))["usage_name"] == "Petit-Roy"
     assert data_of(replace(ACCOUNT, usage_name="Kern", overrides=(override,)))["usage_name"] == "Kern"
+
+
+K1, K2 = DigestKeys("k1", {"k1": b"\1" * 32}), DigestKeys("k2", {"k2": b"\2" * 32})
+
+
+def account(*names: str, born: str = "", numen: str = "", keys: DigestKeys = K1, usage: str = "") -> Account:
+    """The account of a person as a night makes it: nothing that is secret is stored, only digests."""
+    family, given = names
+    person = Person("1", family, given, birth_date=date.fromisoformat(born) if born else None)
+    return replace(
+        ACCOUNT,
+        family_name=family,
+        given_name=given,
+        usage_name=usage,
+        identity_digest=next(iter(identity_digests(keys, person)), None),
+        numen_digest=keys.digest(NUMEN, numen) if numen else None,
+    )
+
+
+JULIE = account("Petit", "Julie", born="1985-08-08", numen="20E9512345XYZ")
+
+
+@pytest.mark.parametrize(
+    ("other", "birth", "numen", "name"),
+    [
+        (JULIE, True, True, True),
+        (account("Petit", "Julie", born="1985-12-12", numen="20E9567890XYZ"), False, False, True),
+        (account("PETIT", "julie", born="1985-08-08"), True, None, True),
+        # her married name, and a second first name that one source leaves out
+        (account("Petit", "Julie Anne", born="1985-08-08", usage="Martin"), True, None, True),
+        (account("Martin", "Julie", born="1985-08-08"), None, None, False),
+        (account("Petit", "Julie"), None, None, True),
+        (account("Petit", "Julie", born="1985-12-12", numen="20E9567890XYZ", keys=K2), None, None, True),
+    ],
+    ids=["herself", "namesake", "accents", "married", "another name", "nothing known", "another key"],
+)
+def test_two_accounts_are_compared_as_far_as_their_digests_allow(
+    other: Account, birth: bool | None, numen: bool | None, name: bool
+) -> None:
+    expected = {BIRTH_DATE: birth, NUMEN_WORD: numen, NAME: name}
+    assert accounts_compared(JULIE, other) == accounts_compared(other, JULIE) == expected
+
+
+def test_twins_whose_first_names_begin_alike_differ_in_name() -> None:
+    twins = [account("Petit", given, born="1985-08-08") for given in ("Jean-Pierre", "Jean-Paul")]
+    assert accounts_compared(*twins) == {BIRTH_DATE: True, NUMEN_WORD: None, NAME: False}

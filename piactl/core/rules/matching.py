@@ -206,8 +206,10 @@ BIRTH_DATE, NUMEN_WORD, NAME = "birth-date", "numen", "name"
 def accounts_compared(one: Account, other: Account) -> dict[str, bool | None]:
     """Whether two accounts have the same birth date, NUMEN and name; None for what cannot be compared. Birth
     dates are compared by the digests of the identities, which hold the names too: of people of other names
-    they say nothing."""
-    names = family_agrees(one, other) and given_agrees(one, other)
+    they say nothing. First names of several words are compared whole: twins have one birth date."""
+    first_names = folded(one.given_name), folded(other.given_name)
+    given = first_names[0] == first_names[1] or not all("-" in name for name in first_names)
+    names = family_agrees(one, other) and given_agrees(one, other) and given
     identity = _same_digest(one.identity_digest, other.identity_digest)
     at_birth = same_name(one.family_name, other.family_name) and (
         _first(one.given_name) == _first(other.given_name)
