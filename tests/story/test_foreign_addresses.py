@@ -41,6 +41,16 @@ def feed(academy: Academy, day: str, *rows: str) -> Path:
     return academy.feed(row(), IDA, *rows, day=day)
 
 
+def first_night(academy: Academy) -> None:
+    academy.night(DAYS[0], feed(academy, DAYS[0]))
+
+
+@pytest.fixture
+def academy(make_academy: Callable[..., Academy]) -> Academy:
+    """An academy after its first night."""
+    return make_academy(after=first_night)
+
+
 def stands(academy: Academy, uid: str = CLAIRE) -> tuple[list[str], list[str]]:
     return academy.values(uid, "mail"), academy.values(uid, "piactlAlias")
 
@@ -51,7 +61,6 @@ def addresses(plan: Any) -> list[tuple[str, str, str]]:
 
 @HANDS
 def test_a_foreign_address_is_reserved_at_once_and_always_reported(academy: Academy, hand: Hand) -> None:
-    academy.night(DAYS[0], feed(academy, DAYS[0]))
     hand(academy)
     before = stands(academy)
     tonight = feed(academy, DAYS[1])
@@ -71,15 +80,17 @@ def test_a_foreign_address_is_reserved_at_once_and_always_reported(academy: Acad
 
 @HANDS
 def test_a_newcomer_of_the_same_night_gets_no_foreign_address(academy: Academy, hand: Hand) -> None:
-    academy.night(DAYS[0], feed(academy, DAYS[0]))
     hand(academy)
     academy.twice(DAYS[1], feed(academy, DAYS[1], LEO))
     assert academy.names()["1003"] == "leo.petit1"
 
 
 @HANDS
-def test_a_newcomer_of_a_night_without_a_feed_gets_no_foreign_address(academy: Academy, hand: Hand) -> None:
+def test_a_newcomer_of_a_night_without_a_feed_gets_no_foreign_address(
+    make_academy: Callable[..., Academy], hand: Hand
+) -> None:
     """That night looks at people who are due and at what was written since the last run."""
+    academy = make_academy()
     waits = LEO.replace("2026-09-01", "2026-09-25")
     academy.night(DAYS[0], feed(academy, DAYS[0], waits))
     hand(academy)
@@ -91,7 +102,6 @@ def test_a_newcomer_of_a_night_without_a_feed_gets_no_foreign_address(academy: A
 
 @HANDS
 def test_an_account_made_by_hand_gets_no_foreign_address(academy: Academy, hand: Hand) -> None:
-    academy.night(DAYS[0], feed(academy, DAYS[0]))
     hand(academy)
     words = ["--family-name", "Petit", "--given-name", "Léo", "--uai", "0800009A", "--function", "ENS"]
     words += ["--until", "2026-12-31", "--sponsor", "ida.roy", "--reason", "renfort", "--as-of", DAYS[0]]
@@ -101,7 +111,6 @@ def test_an_account_made_by_hand_gets_no_foreign_address(academy: Academy, hand:
 
 @HANDS
 def test_a_foreign_address_that_was_removed_again_stays_reserved(academy: Academy, hand: Hand) -> None:
-    academy.night(DAYS[0], feed(academy, DAYS[0]))
     hand(academy)
     academy.night(DAYS[1], feed(academy, DAYS[1]))
     academy.change(CLAIRE, mail=[OURS], piactlAlias=[])
@@ -115,7 +124,6 @@ def test_a_foreign_address_that_was_removed_again_stays_reserved(academy: Academ
 
 @HANDS
 def test_foreign_addresses_make_the_same_plan_with_marks_and_batches(academy: Academy, hand: Hand) -> None:
-    academy.night(DAYS[0], feed(academy, DAYS[0]))
     hand(academy)
     tonight = feed(academy, DAYS[1], LEO)
     plan = same(academy, DAYS[1], tonight)
@@ -128,7 +136,6 @@ def test_foreign_addresses_make_the_same_plan_with_marks_and_batches(academy: Ac
 
 @HANDS
 def test_a_foreign_address_stays_when_the_name_changes(academy: Academy, hand: Hand) -> None:
-    academy.night(DAYS[0], feed(academy, DAYS[0]))
     hand(academy)
     academy.twice(DAYS[1], academy.feed(row(nom_usage="Aubry"), IDA, day=DAYS[1]))
     mails, aliases = stands(academy)
@@ -139,7 +146,6 @@ def test_a_foreign_address_stays_when_the_name_changes(academy: Academy, hand: H
 
 @HANDS
 def test_a_foreign_address_on_a_held_account_is_given_to_nobody_else(academy: Academy, hand: Hand) -> None:
-    academy.night(DAYS[0], feed(academy, DAYS[0]))
     hand(academy)
     wrong = academy.feed(row(debut="2026-09-31"), IDA, LEO, day=DAYS[1])
     plan = same(academy, DAYS[1], wrong)
@@ -151,7 +157,6 @@ def test_a_foreign_address_on_a_held_account_is_given_to_nobody_else(academy: Ac
 
 @HANDS
 def test_a_foreign_address_on_a_protected_account_is_given_to_nobody(academy: Academy, hand: Hand) -> None:
-    academy.night(DAYS[0], feed(academy, DAYS[0]))
     academy.change(CLAIRE, piactlProtected=["TRUE"])
     hand(academy)
     academy.twice(DAYS[1], feed(academy, DAYS[1], LEO))
@@ -159,7 +164,10 @@ def test_a_foreign_address_on_a_protected_account_is_given_to_nobody(academy: Ac
 
 
 @HANDS
-def test_a_foreign_address_stays_reserved_after_archival(academy: Academy, hand: Hand) -> None:
+def test_a_foreign_address_stays_reserved_after_archival(
+    make_academy: Callable[..., Academy], hand: Hand
+) -> None:
+    academy = make_academy()
     gone = row(debut="2026-01-01", fin="2026-03-31")
     academy.night("2026-01-05", academy.feed(gone, IDA, day="2026-01-05"))
     hand(academy)
@@ -171,7 +179,10 @@ def test_a_foreign_address_stays_reserved_after_archival(academy: Academy, hand:
     assert academy.names()["1003"] == "leo.petit1"
 
 
-def test_an_address_on_an_archived_account_is_taken_with_marks_too(academy: Academy) -> None:
+def test_an_address_on_an_archived_account_is_taken_with_marks_too(
+    make_academy: Callable[..., Academy],
+) -> None:
+    academy = make_academy()
     gone = row(debut="2026-01-01", fin="2026-03-31")
     academy.night("2026-01-05", academy.feed(gone, IDA, day="2026-01-05"))
     academy.nights("2026-07-15")
@@ -184,7 +195,6 @@ def test_an_address_on_an_archived_account_is_taken_with_marks_too(academy: Acad
 
 def test_an_address_that_was_taken_away_is_put_back(academy: Academy) -> None:
     """This harms nobody: it is in the ledger, and nobody else may have it."""
-    academy.night(DAYS[0], feed(academy, DAYS[0]))
     academy.change(CLAIRE, mail=[])
     tonight = feed(academy, DAYS[1])
     (change,) = same(academy, DAYS[1], tonight)["changes"]
@@ -195,7 +205,6 @@ def test_an_address_that_was_taken_away_is_put_back(academy: Academy) -> None:
 
 
 def test_of_several_removed_addresses_that_of_the_name_is_put_back(academy: Academy) -> None:
-    academy.night(DAYS[0], feed(academy, DAYS[0]))
     ran = academy.night(DAYS[1], academy.feed(row(nom_usage="Aubry"), IDA, day=DAYS[1]))
     assert academy.run("undo", ran.json["run"], "--reason", "erreur", "--as-of", DAYS[1]).code == 0
     assert stands(academy) == ([OURS], [])
@@ -205,21 +214,20 @@ def test_of_several_removed_addresses_that_of_the_name_is_put_back(academy: Acad
 
 
 def test_a_removed_address_becomes_an_alias_under_a_new_name(academy: Academy) -> None:
-    academy.night(DAYS[0], feed(academy, DAYS[0]))
     academy.change(CLAIRE, mail=[])
     academy.twice(DAYS[1], academy.feed(row(nom_usage="Aubry"), IDA, day=DAYS[1]))
     assert stands(academy) == (["claire.aubry@ac-amiens.fr"], [OURS])
 
 
 def test_the_case_of_letters_is_no_difference(academy: Academy) -> None:
-    academy.night(DAYS[0], feed(academy, DAYS[0]))
     academy.change(CLAIRE, mail=["Claire.Dubreuil@AC-Amiens.fr"])
     tonight = feed(academy, DAYS[1])
     academy.quiet_night(DAYS[1], tonight)
     assert academy.plan(tonight, "--as-of", DAYS[1])["drift"] == []
 
 
-def test_addresses_in_other_attributes_of_an_account_are_taken(academy: Academy) -> None:
+def test_addresses_in_other_attributes_of_an_account_are_taken(make_academy: Callable[..., Academy]) -> None:
+    academy = make_academy()
     academy.edit("piactl.yaml", "  identities:", "  taken_attributes: [uid, mail, labeledURI]\n  identities:")
     academy.night(DAYS[0], feed(academy, DAYS[0]))
     with academy.sandbox.root() as root:
@@ -228,8 +236,11 @@ def test_addresses_in_other_attributes_of_an_account_are_taken(academy: Academy)
     assert academy.names()["1003"] == "leo.petit1"
 
 
-def test_a_name_of_another_account_is_reported_and_stops_nothing(academy: Academy) -> None:
+def test_a_name_of_another_account_is_reported_and_stops_nothing(
+    make_academy: Callable[..., Academy],
+) -> None:
     """It is already in the ledger of that account, and the server allows it in no second ledger."""
+    academy = make_academy()
     married = row(matricule="1999", prenom="Ida", nom_famille="Roy", nom_usage="Kern", debut="2020-09-01")
     academy.night(DAYS[0], feed(academy, DAYS[0]))
     academy.night(DAYS[1], academy.feed(row(), married, day=DAYS[1]))
@@ -243,7 +254,6 @@ def test_a_name_of_another_account_is_reported_and_stops_nothing(academy: Academ
 
 
 def test_a_foreign_address_on_two_accounts_belongs_to_the_first(academy: Academy) -> None:
-    academy.night(DAYS[0], feed(academy, DAYS[0]))
     academy.change(CLAIRE, piactlAlias=[THEIRS])
     academy.change("ida.roy", piactlAlias=[THEIRS])
     plan = same(academy, DAYS[1], feed(academy, DAYS[1]))
@@ -256,13 +266,13 @@ def test_a_foreign_address_on_two_accounts_belongs_to_the_first(academy: Academy
 
 
 def test_an_account_with_undecided_addresses_can_be_locked(academy: Academy) -> None:
-    academy.night(DAYS[0], feed(academy, DAYS[0]))
     academy.change(CLAIRE, mail=[], piactlAlias=["ida.roy@ac-amiens.fr"])
     words = ["--reason", "vol", "--as-of", DAYS[0]]
     assert academy.run("account", "lock", CLAIRE, *words).code == 0
 
 
-def test_the_forecast_gives_nobody_a_foreign_address(academy: Academy) -> None:
+def test_the_forecast_gives_nobody_a_foreign_address(make_academy: Callable[..., Academy]) -> None:
+    academy = make_academy()
     academy.night(DAYS[0], feed(academy, DAYS[0], LEO.replace("2026-09-01", "2026-09-25")))
     replaced(academy)
     rows = academy.run("forecast", "--as-of", DAYS[1], "--until", "2026-09-20", "-o", "json").json

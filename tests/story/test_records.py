@@ -346,8 +346,8 @@ def code_of(name: str, kind: str, damage: str) -> set[int]:
 @pytest.mark.parametrize(
     ("kind", "damage"),
     [
-        # in short runs each kind gets a third of the damages, and each damage a third of the kinds
-        pytest.param(kind, damage, marks=[pytest.mark.long] if (k + d) % 3 else [])
+        # in short runs each kind gets a sixth of the damages, and each damage a sixth of the kinds
+        pytest.param(kind, damage, marks=[pytest.mark.long] if (k + d) % 6 else [])
         for k, kind in enumerate(KINDS)
         for d, damage in enumerate(DAMAGES)
     ],
