@@ -118,10 +118,10 @@ def _without_accounts(
     def has_account(matricule: str) -> bool:
         return not digests.isdisjoint(keys.candidates(MATRICULE, matricule))
 
-    found = {matricule: tuple(filter(has_account, names)) for matricule, names in variants.items()}
+    of_archived = {matricule: tuple(filter(has_account, names)) for matricule, names in variants.items()}
     return {
         matricule: others
-        for matricule, others in {**slips, **found}.items()
+        for matricule, others in {**slips, **of_archived}.items()
         if others and not has_account(matricule)
     }
 
