@@ -488,16 +488,15 @@ class Nights:
             human: max((row.row["fin"] or "9999" for row in rows), default="")
             for human, rows in listed.items()
         }
+        people_under: dict[tuple[str, str], set[Human]] = {}
+        for rows in listed.values():
+            for r in rows:
+                people_under.setdefault((r.source, r.row["matricule"]), set()).add(r.human)
         served: set[tuple[Human, tuple[str, ...]]] = set()
         for human, rows in listed.items():
             entries = by_human.get(human, [])
             rights = {right for entry in entries for right in entry.rights}
             is_open = any(entry.state == OPEN for entry in entries)
-            if any(
-                r.row["uai"] == UNREADABLE or "?" in r.row["nom_famille"] or "31/02" in r.row["debut"]
-                for r in rows
-            ):
-                continue  # held
             suspended = [r.row["debut"] for r in rows if r.row["position"] and r.row["debut"] <= f"{day}"]
             if suspended:
                 self._waits("suspended and open", human, 1, bad=is_open and min(suspended) < f"{day}")
@@ -510,16 +509,22 @@ class Nights:
                     served.add((human, post))
                 elif (human, post) in self.served:
                     self.once("loses", f"{human} lacks {lack}; {self.states(entries)}", human, post)
-            longest = LONGEST_CASE + 2
-            self._waits(
-                f"works without {lacking.partition(':')[0] or 'account'}", human, longest, bad=bool(lacking)
-            )
+            kind = f"works without {lacking.partition(':')[0] or 'account'}"
+            held = any(self._rejected(r, people_under) for r in rows)
+            self._waits(kind, human, LONGEST_CASE + 2, bad=bool(lacking) and not held)
             if not lacking:
                 for key in [key for key in self.waits if key[1] is human and key[0].startswith("works")]:
                     del self.waits[key]
         self.served = served
         for human, entries in by_human.items():
             self._check_gone(human, entries, last.get(human, ""))
+
+    def _rejected(self, listed: Listed, people_under: dict[tuple[str, str], set[Human]]) -> bool:
+        """Whether a row cannot be read, or is beside that of somebody else under one number: both are held,
+        and the night lists the rows."""
+        row = listed.row
+        unreadable = row["uai"] == UNREADABLE or "?" in row["nom_famille"] or "31/02" in row["debut"]
+        return unreadable or len(people_under[listed.source, row["matricule"]]) > 1
 
     def _lacks(self, listed: Listed, entries: list[Entry], rights: set[tuple[str, str]]) -> str:
         """What somebody lacks for a post: an account, log in, or the service of the function there."""
