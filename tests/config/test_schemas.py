@@ -214,7 +214,7 @@ ACCOUNT = {
         }
     ],
     "entitlements": [{"service": "iprof", "uai": None, "from": "2026-09-01", "to": None}],
-    "lock": None, "sponsor": None, "held": False,
+    "lock": None, "sponsor": None, "cases": [], "held": False,
     "drift": [
         {
             "attribute": "cn", "class": "presentation", "ours": ["Marie Martin"], "theirs": ["M. M."],

@@ -323,7 +323,7 @@ def held(academy: Academy) -> Academy:
     before = row(**claire, debut=day(-300), fin=day(-50))
     academy.night(day(-90), academy.feed(before, ida, day=day(-90)))
     academy.night(day(-1), academy.feed(before, ida, day=day(-1)))
-    again = row(**claire, matricule="2001", debut=day(-2))
+    again = row(**{**claire, "numen": "20E9599999ABC"}, matricule="2001", debut=day(-2))
     academy.night(day(0), academy.feed(before, ida, again, day=day(0)))
     return academy
 

@@ -192,7 +192,7 @@ def test_a_night_that_broke_a_guard_is_in_the_list_of_runs_with_its_reason(acade
     academy.night("2026-10-10", academy.feed(CLAIRE, day=DAY))
     academy.night("2026-10-11", academy.feed(CLAIRE, HUGO, day=NEXT), code=4)
     last = runs(academy)[0]
-    assert (last["status"], last["note"]) == ("refused", "1 guard is broken: create (1 of 1)")
+    assert (last["status"], last["note"]) == ("refused", "1 guard is broken: create (1, 0 are allowed)")
 
 
 def test_a_run_that_failed_early_is_in_the_list_with_its_reason(academy: Academy) -> None:

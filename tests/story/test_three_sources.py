@@ -121,6 +121,8 @@ class Year:
         """Decides cases as somebody who asks HR: by the record."""
         day = self.world.day
         for case in self.listed:
+            if case["decision"]:  # it waits for HR
+                continue
             if date.fromisoformat(case["since"]) + timedelta(days=DECIDED_AFTER) > day:
                 continue
             human = self.meant(case)

@@ -340,7 +340,9 @@ class _Maker:
             if set(olds) != set(news):
                 before[name] = [text(old) for old in olds if old not in news]
                 after[name] = [text(new) for new in news if new not in olds]
-        if current.lock != account.lock and current.locked == account.locked:
+        # an archived account keeps the lock of a position, which ends when the person comes back without it
+        comes_back = current.state is State.ARCHIVED
+        if current.lock != account.lock and (current.locked == account.locked or comes_back):
             before["lock"], after["lock"] = _lock_text(current.lock), _lock_text(account.lock)
         if current.device != account.device:
             before["device"], after["device"] = current.device, account.device

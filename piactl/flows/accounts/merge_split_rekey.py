@@ -130,8 +130,8 @@ def _all_words(compared: Mapping[str, bool | None]) -> str:
 
 
 def _compared_words(name: str, *, same: bool | None) -> str:
-    what = {BIRTH_DATE: "birth dates", NUMEN_WORD: "NUMENs", NAME: "names"}[name]
-    return f"their {what} {({True: 'agree', False: 'differ', None: 'cannot be compared'})[same]}"
+    compared = {BIRTH_DATE: "birth dates", NUMEN_WORD: "NUMENs", NAME: "names"}[name]
+    return f"their {compared} {({True: 'agree', False: 'differ', None: 'cannot be compared'})[same]}"
 
 
 def merge_plan(batch: Batch, store: AccountStore, rules: Rules) -> ReadyPlan:

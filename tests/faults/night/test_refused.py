@@ -83,7 +83,8 @@ def test_a_clock_far_ahead_is_refused_unless_as_of_confirms_the_day(world: World
     assert world.stamps(ACCOUNTS) == before
     assert world.lock() is None
     confirmed = world.run(world.command("nightly", "--as-of", str(wrong), prelude=on(wrong)))
-    assert confirmed.code in (0, 4), confirmed.said
+    # 5: on that day the cases are undecided for too long
+    assert confirmed.code in (0, 4, 5), confirmed.said
     assert "if the clock is right" not in confirmed.said
 
 

@@ -261,14 +261,14 @@ class _Joining:
         """Joins the people of supplements, which have no NUMEN, to the one account with their identity. An
         account that has a number of that namespace in the sets, or about which somebody has to decide, gets
         none."""
-        found: dict[str, Account] = {}
+        account_of: dict[str, Account] = {}
         for person in supplements:
             account = self._same_identity(person, traced)
             if account is not None:
-                found[person.matricule] = account
-        taken, doubtful = self._with_number(found.values()), self._in_doubt(found.values())
-        times = Counter((account.uid, namespace_of(matricule)) for matricule, account in found.items())
-        for matricule, account in found.items():
+                account_of[person.matricule] = account
+        taken, doubtful = self._with_number(account_of.values()), self._in_doubt(account_of.values())
+        times = Counter((account.uid, namespace_of(matricule)) for matricule, account in account_of.items())
+        for matricule, account in account_of.items():
             place = (account.uid, namespace_of(matricule))
             if times[place] == 1 and place not in taken and doubtful.isdisjoint((account.uid, matricule)):
                 self.joins.accounts[matricule] = account
@@ -327,10 +327,10 @@ def _connected(links: Mapping[str, Iterable[str]]) -> Iterator[set[str]]:
     """The groups of those of `links` that are connected by others of them."""
     remaining = set(links)
     while remaining:
-        group, found = set[str](), {min(remaining)}
-        while found:
-            group |= found
-            found = {name for own in found for name in links[own] if name in links} - group
+        group, reached = set[str](), {min(remaining)}
+        while reached:
+            group |= reached
+            reached = {name for own in reached for name in links[own] if name in links} - group
         remaining -= group
         yield group
 
