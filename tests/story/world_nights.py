@@ -591,6 +591,9 @@ class Nights:
 
 def swapped(nights: Nights) -> None:
     """Makes the record wrong: two people of it change places."""
-    left, right = [entry.human for entry in nights.entries if entry.posts][:2]
+    said = nights.world.said
+    left, *others = [entry.human for entry in nights.entries if entry.posts]
+    right = next(human for human in others if said[human].isdisjoint(said[left]))
+    said[left], said[right] = said[right], said[left]
     for owners in nights.world.owners.values():
         owners[:] = [right if human is left else left if human is right else human for human in owners]
