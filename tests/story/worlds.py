@@ -548,7 +548,8 @@ class World:
         human = self.pick()
         for post in self.current(human) if human else []:
             post.end_known, post.end_before = day, post.end
-            post.end = day + timedelta(days=self.random.randrange(-2, 6))
+            # HR does not state an end before the start: such a row is rejected
+            post.end = max(post.start, day + timedelta(days=self.random.randrange(-2, 6)))
         return bool(human)
 
     def _suspended(self, day: date) -> bool:
@@ -611,7 +612,8 @@ class World:
         post = self.current(human)[0]
         start = day + timedelta(days=self.random.randrange(0, 8))
         if self.random.random() < 0.7:
-            post.end_known, post.end_before, post.end = day, post.end, start - timedelta(days=1)
+            post.end_known, post.end_before = day, post.end
+            post.end = max(post.start, start - timedelta(days=1))
         source = self.random.choice([s for s in self.sources if s.name != post.source])
         self._anew(human, source, start, day)
         return True
@@ -643,7 +645,8 @@ class World:
         post, way = self.current(human)[0], self.random.random()
         source = SOURCES[post.source]
         if way < 0.33:
-            post.end_known, post.end_before, post.end = day, post.end, day - timedelta(days=1)
+            post.end_known, post.end_before = day, post.end
+            post.end = max(post.start, day - timedelta(days=1))
             self._anew(human, source, day, day).former = ""
             return True
         post.gone = day
