@@ -204,6 +204,7 @@ def test_why_says_that_a_person_is_suspended_and_does_not_propose_to_reopen(acad
             assert "position verrouille" in ran.out, (day, words)
             assert f"[{feed.name}:3]" in ran.out
             assert "reopen" not in ran.out
+    assert "exception grant" not in done(academy, "why", "claire.dubreuil", "iprof", "--as-of", DAYS[2]).out
 
 
 # Positions in plans
@@ -375,6 +376,36 @@ def test_the_help_desk_names_the_case(held: Academy) -> None:
     ran = held.run(*desk[0])
     assert f"du cas {case} " in ran.err
     assert " decides " not in ran.err
+
+
+def test_a_case_about_the_own_matricule_of_an_account_is_named(academy: Academy) -> None:
+    """HR prolongs a contract and corrects the birth date by mistake: the end of before counts until then."""
+    claire = {"date_naissance": "1985-08-08", "debut": "2025-09-01"}
+    academy.night(DAYS[0], academy.feed(row(**claire, fin=DAYS[1]), day=DAYS[0]))
+    longer = row(**{**claire, "date_naissance": "1985-12-12"}, fin="2027-08-31")
+    academy.night(DAYS[2], academy.feed(longer, day=DAYS[2]))
+    case = the_case(academy)
+    ran = done(academy, "why", "claire.dubreuil", "--as-of", DAYS[2])
+    assert "grace on" in ran.out
+    assert f"decides case {case}: " in ran.out
+    assert "may be another person than that of claire.dubreuil" in ran.out
+    assert "reopen" not in ran.out
+
+
+def test_a_case_that_holds_an_archived_account_is_named(academy: Academy) -> None:
+    claire = {"numen": "20E9512345XYZ", "date_naissance": "1985-08-08"}
+    ida = row(matricule="1999", prenom="Ida", nom_famille="Roy")
+    academy.night(day(-200), academy.feed(row(**claire, debut=day(-300), fin=day(-190)), ida, day=day(-200)))
+    academy.nights(day(-50))
+    again = row(**{**claire, "numen": "20E9599999ABC"}, matricule="2001", debut=day(0))
+    academy.night(day(0), academy.feed(again, ida, day=day(0)))
+    case = the_case(academy)
+    ran = done(academy, "why", "claire.dubreuil")
+    assert "archived on" in ran.out
+    assert f"decides case {case}: " in ran.out
+    assert "account create" not in ran.out
+    ran = academy.run("password", "activate", "claire.dubreuil", "--out", str(academy.folder / "out.csv"))
+    assert (ran.code, f"decides case {case}: " in ran.err) == (1, True), ran
 
 
 def test_a_decided_case_holds_nobody(held: Academy) -> None:

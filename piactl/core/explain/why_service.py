@@ -192,10 +192,12 @@ def _not_in_grace(question: Question, service: Service, uai: str) -> Ground:
     left = f"; position {ending.position} from {civil(ending.day)}" if ending else ""
     last = question.career.segment_on(question.as_of).first - 1
     if holding(question.bare.rights.get((service.name, uai), []), last):
-        text = f"it ended on {civil(last)} with the last assignment, and does not last through the grace"
+        text = (
+            f"it ended on {civil(last)} with the last assignment, and does not last through the grace{left}"
+        )
     else:
         text = f"it was not held on the last day with an assignment, {civil(last)}"
-    return text + left, (_rule(service), *rules), assignment
+    return text, (_rule(service), *rules), assignment
 
 
 def _without(question: Question, service: Service, uai: str) -> Ground:
