@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from .academy import Academy
-from .world_nights import Figures, Nights, swapped
+from .world_nights import Figures, Nights, with_joined_people, with_swapped_people
 from .worlds import CLEAN, NASTY, ORDINARY, Setting, World
 
 MOST_CASES = 7
@@ -23,26 +23,39 @@ def live(
     sources: tuple[str, ...] = ("epp", "assed", "agape", "renoirh"),
     own_numbers: bool = True,
     nightly: int = 66,
-) -> tuple[World, Nights, Figures]:
+) -> tuple[Nights, Figures]:
     world = World(setting, people, seed, days, sources=sources, own_numbers=own_numbers)
     nights = Nights(academy, world, seed)
     figures = nights.live(days, nightly=nightly, every=7)
     print(figures.text())
-    return world, nights, figures
+    return nights, figures
 
 
 def test_an_ordinary_rentree_mixes_up_nobody(academy: Academy) -> None:
-    _, nights, figures = live(academy, ORDINARY, 150, 1, 16, sources=("epp", "assed", "agape"))
+    nights, figures = live(academy, ORDINARY, 150, 1, 16, sources=("epp", "assed", "agape"))
     assert figures.faults == []
     assert figures.per_thousand <= MOST_CASES
-    swapped(nights)
+    assert figures.late["applied"] + figures.late["refused"] > 0
+    _shows_what_is_wrong(nights, academy)
+
+
+def _shows_what_is_wrong(nights: Nights, academy: Academy) -> None:
+    """The comparison finds faults: of the directory, and of a record that mixes up people."""
+    faults = nights.figures
+    uid = next(entry.uid for entry in nights.entries if any(e[0] is entry.human for e in nights.served))
+    words = ("account", "lock", uid, "--reason", "trial", "--yes", "--as-of", f"{nights.world.day}")
+    assert academy.run(*words).code == 0
+    nights.entries = list(nights.read())
     nights.check()
-    assert figures.kinds["number of another person"] >= 2
-    assert figures.kinds["post of another person"] >= 2
+    assert faults.kinds.keys() == {"loses"}
+    with_joined_people(nights).check()
+    assert faults.kinds["person with two accounts"] == 1
+    with_swapped_people(nights).check()
+    assert faults.kinds["number of another person"] >= 2
 
 
 def test_a_rentree_without_slips_makes_no_case(academy: Academy) -> None:
-    _, _, figures = live(academy, CLEAN, 60, 1, 12)
+    _, figures = live(academy, CLEAN, 60, 1, 12)
     assert figures.faults == []
     assert figures.asked == 0
 
@@ -51,7 +64,7 @@ def test_a_rentree_without_slips_makes_no_case(academy: Academy) -> None:
 @pytest.mark.parametrize("own_numbers", [True, False])
 @pytest.mark.parametrize("seed", range(3))
 def test_ordinary_nights_need_few_cases(academy: Academy, seed: int, own_numbers: bool) -> None:
-    _, _, figures = live(academy, ORDINARY, 1000, seed, 63, own_numbers=own_numbers)
+    _, figures = live(academy, ORDINARY, 1000, seed, 63, own_numbers=own_numbers)
     assert figures.faults == []
     assert figures.per_thousand <= MOST_CASES
 
@@ -60,20 +73,20 @@ def test_ordinary_nights_need_few_cases(academy: Academy, seed: int, own_numbers
 @pytest.mark.parametrize("own_numbers", [True, False])
 @pytest.mark.parametrize("seed", range(3))
 def test_nasty_nights_mix_up_nobody(academy: Academy, seed: int, own_numbers: bool) -> None:
-    _, _, figures = live(academy, NASTY, 300, seed, 63, own_numbers=own_numbers)
+    _, figures = live(academy, NASTY, 300, seed, 63, own_numbers=own_numbers)
     assert figures.faults == []
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(2))
 def test_an_ordinary_year_needs_few_cases(academy: Academy, seed: int) -> None:
-    _, _, figures = live(academy, ORDINARY, 1000, seed, 365)
+    _, figures = live(academy, ORDINARY, 1000, seed, 365)
     assert figures.faults == []
     assert figures.per_thousand <= MOST_CASES
 
 
 @pytest.mark.long
 def test_a_year_without_slips_makes_no_case(academy: Academy) -> None:
-    _, _, figures = live(academy, CLEAN, 300, 1, 365)
+    _, figures = live(academy, CLEAN, 300, 1, 365)
     assert figures.faults == []
     assert figures.asked == 0

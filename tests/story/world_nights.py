@@ -20,7 +20,7 @@ from tests.aaf_sets import Agent, files, zipped
 
 from .academy import Academy, Ran
 from .rehearsal import write_register
-from .worlds import AAF, FIRST, UNREADABLE, Human, Listed, World, csv_text
+from .worlds import AAF, DELTAS, FIRST, UNREADABLE, Human, Listed, World, csv_text
 
 REASON = ("--reason", "HR was asked")
 SERVICE = "urn:mace:ac-amiens.fr:service:"
@@ -70,6 +70,8 @@ class Figures:
     """What must not be: its kind, and what was seen."""
     excused: Counter[str] = field(default_factory=Counter)
     """What is documented: such as two accounts of a person whom no data show to be one."""
+    late: Counter[str] = field(default_factory=Counter)
+    """Rows that came late: applied, or refused because their source has said something later."""
     asked: int = 0
 
     @property
@@ -86,6 +88,7 @@ class Figures:
             f"cases: {self.asked}, {self.per_thousand:.1f} per 1,000 people: {dict(self.cases)}",
             f"answers: {dict(self.answers)}",
             f"refused: {dict(self.refused)}",
+            f"late rows: {dict(self.late)}",
             f"excused: {dict(self.excused)}",
             f"faults: {dict(self.kinds)}",
             *(f"  {kind}: {seen}" for kind, seen in self.faults),
@@ -119,12 +122,17 @@ class Nights:
         self.served: set[tuple[Human, tuple[str, ...]]] = set()
         """The people and their posts that had what belongs to them in the last night."""
         self.digests: dict[str, tuple[str, str]] = {}
+        self.last_files: dict[str, date] = {}
+        """The day of the last file of each source that was read."""
         self.tries: Counter[tuple[str, str]] = Counter()
         self.sets = count()
         self.progress = False
         self.wrong_row = "wrong-row" in academy.run("match", "--help").out
         write_register(academy.sandbox.folder / "establishments.csv", world.people)
-        limits = "limits: {periods: {rentree: {from: 08-20, to: 09-30, known_share: 0.6, size_share: 0.5}}}"
+        limits = (
+            "limits: {periods: {rentree: {from: 08-20, to: 09-30, "
+            "known_share: 0.6, size_share: 0.5, column_share: 0.5}}}"
+        )
         sources = {
             source.name: f"kind: full, trailer: true, {limits}"
             + (
@@ -134,6 +142,7 @@ class Nights:
             )
             for source in world.sources
         }
+        sources[DELTAS] = "kind: delta, trailer: true"
         academy.sources(**sources)
         aaf = f'sources:\n  {AAF}: {{format: aaf, role: supplement, namespace: {AAF}, files: ["ENT2D*"]}}'
         academy.edit("piactl.yaml", "sources:", aaf)
@@ -183,6 +192,7 @@ class Nights:
         remaining = list(written)
         self.random.shuffle(remaining)
         self._run(day, remaining, written, ())
+        self._late_rows(day)
         listed = self.academy.run("match", "list", "--as-of", day.isoformat(), "-o", "json").json
         self._note(listed)
         self.entries = list(self.read())
@@ -226,6 +236,28 @@ class Nights:
             if damage:
                 self.figures.refused["wrong file, not refused"] += 1
             self.world.read(source, rows)
+            self.last_files[source] = day
+
+    def _late_rows(self, day: date) -> None:
+        """Feeds the rows that come late: one is refused if its source has said something later, otherwise it
+        is applied, whatever the other sources have said since."""
+        for late in [late for late in self.world.late if late.comes <= day]:
+            self.world.late.remove(late)
+            listed, source = late.listed, late.listed.source
+            text = csv_text([listed.row], late.written, rejects=True)
+            feed = self.academy.raw_feed(text.encode(), source=source)
+            ran = self.academy.run("nightly", feed, "--as-of", day.isoformat())
+            if late.written < self.last_files.get(source, FIRST):
+                if ran.code != 6 or f"it is dated {late.written}" not in ran.err:
+                    self.fault("late row", f"not refused, exit {ran.code}: {ran.err}")
+                self.figures.late["refused"] += 1
+            elif ran.code not in (0, 5):
+                self.fault("late row", f"refused, exit {ran.code}: {ran.err}")
+            else:
+                self.world.note([listed])
+                if source == DELTAS:  # corrected rows of a full source do not replace its last file
+                    self.last_files[source] = late.written
+                self.figures.late["applied"] += 1
 
     def _allow(self, day: date, ran: Ran) -> Ran:
         """Runs the command that the message of a refused night prints."""
@@ -264,6 +296,9 @@ class Nights:
                 self.opened[key] = case
                 self.figures.asked += 1
                 self.figures.cases[case["doubt"]] += 1
+                who = ", ".join(map(str, self._people_of(case)))
+                named = [case[word] for word in ("case", "doubt", "source", "matricule", "of")]
+                self._tell(f"case {named}: {who}")
                 if names in open_pairs or names in self.pairs:
                     self.figures.cases["mirrored"] += 1
                 evidence = [
@@ -326,6 +361,7 @@ class Nights:
             self._merge(case, merge.group(1).split())
 
     def _say(self, case: dict[str, Any], answer: str, *options: str) -> Ran:
+        self._tell(f"answer {case['case']}: {answer} {' '.join(options)}")
         words = ("match", answer, case["case"], *options, *REASON, "--as-of", self.world.day.isoformat())
         ran = self.academy.run(*words)
         self.figures.answers[answer if ran.code == 0 else f"{answer}, refused"] += 1
@@ -572,7 +608,8 @@ class Nights:
         gone = (self.world.day - max(end for end in ends if end)).days
         for entry in entries:
             if gone > GRACE + 5 and entry.state.startswith("{COMPTE}A"):
-                self.once("keeps log in", f"{human}, {gone} days after the end", human)
+                why = self.academy.run("why", entry.uid, "--as-of", f"{self.world.day}").out
+                self.once("keeps log in", f"{human}, {gone} days after the end: {why}", human)
             if gone > HANDOVER + 5 and any(uai for _, uai in entry.rights):
                 self.once("keeps rights", f"{human}, {gone} days after the end: {entry.rights}", human)
 
@@ -589,11 +626,24 @@ class Nights:
         return {human for human in self.world.humans if self.world.one_by_files(human)}
 
 
-def swapped(nights: Nights) -> None:
-    """Makes the record wrong: two people of it change places."""
+def with_swapped_people(nights: Nights) -> Nights:
+    """The nights with a wrong record: the numbers and posts of two people are each other's."""
     said = nights.world.said
     left, *others = [entry.human for entry in nights.entries if entry.posts]
     right = next(human for human in others if said[human].isdisjoint(said[left]))
     said[left], said[right] = said[right], said[left]
     for owners in nights.world.owners.values():
         owners[:] = [right if human is left else left if human is right else human for human in owners]
+    return nights
+
+
+def with_joined_people(nights: Nights) -> Nights:
+    """The nights with a wrong record: two people are one, and their rows show it."""
+    left, right = [entry for entry in nights.entries if entry.posts][:2]
+    nights.whose[right.uuid] = left.human
+    for key, listed in nights.world.stated.items():
+        if listed.human in (left.human, right.human) and key[0] != AAF:
+            row = {**listed.row, "numen": left.human.numen}
+            nights.world.stated[key] = Listed(row, left.human, listed.source)
+    nights.entries = list(nights.read())
+    return nights

@@ -31,7 +31,8 @@ HEADER = (*COLUMNS, "ancien_matricule")
 FIRST = date(2026, 8, 24)
 RENTREE, LAST_OF_CONTRACTS = date(2026, 9, 1), date(2026, 8, 31)
 NINE_WEEKS = 63
-AAF = "aaf"
+AAF, DELTAS = "aaf", "deltas"
+"""The annuaire, and a source of deltas about people of `epp`, with their numbers."""
 FOREVER = 10**6
 UNREADABLE = "0809999A"
 """A UAI with a wrong key letter."""
@@ -79,7 +80,16 @@ class Setting:
     tangled: bool = False
 
 
-LIFE = {"move": 12, "arrive": 8, "leave": 8, "marry": 3, "divorce": 0.7, "homonym": 1, "second_post": 1}
+LIFE = {
+    "move": 12,
+    "arrive": 8,
+    "leave": 8,
+    "marry": 3,
+    "divorce": 0.7,
+    "homonym": 1,
+    "second_post": 1,
+    "late_row": 60,
+}
 STARTS = {"mutation": 60, "newcomer": 30, "leaver": 25, "late_renewal": 8}
 ORDINARY = Setting(
     # assumptions, not measured in an académie
@@ -201,6 +211,16 @@ class Slip:
 
 
 @dataclass(frozen=True)
+class Late:
+    """One row that a source writes on one day and that arrives on a later day: as a delta, or among the
+    corrected rejects of a full source."""
+
+    written: date
+    comes: date
+    listed: Listed
+
+
+@dataclass(frozen=True)
 class Listed:
     """A row as a source wrote it, and the human it is about."""
 
@@ -257,7 +277,7 @@ class World:
         self.namespaces = {
             s.name: "assed" if own_numbers and s.name == "assed" else "hr" for s in self.sources
         }
-        self.namespaces[AAF] = AAF
+        self.namespaces |= {AAF: AAF, DELTAS: "hr"}
         self.names = Names(people * 2 + 400, seed)
         self.places: dict[str, list[str]] = {}
         for place in establishments(how_many(people)):
@@ -268,6 +288,7 @@ class World:
         self.happened: Counter[str] = Counter()
         self.whole_files: dict[tuple[str, str], int] = {}
         """(source, damage) -> the nights for which it lasts."""
+        self.late: list[Late] = []
         self.delivered: dict[str, list[Listed]] = {}
         """The rows of the last file of each source that was read."""
         self.said: dict[Human, set[tuple[str, str, str, str]]] = {}
@@ -551,6 +572,19 @@ class World:
             # HR does not state an end before the start: such a row is rejected
             post.end = max(post.start, day + timedelta(days=self.random.randrange(-2, 6)))
         return bool(human)
+
+    def _late_row(self, day: date) -> bool:
+        """A post of three weeks, with the names of today, in a row that is sent late."""
+        human = self.pick("epp", fits=lambda h: len(self.current(h)) == 1 and not h.slips, rest=0)
+        if human is None:
+            return False
+        own, source = self.current(human)[0], self.random.choice((DELTAS, DELTAS, "epp"))
+        uai = self.place(SOURCES["epp"], human)
+        end = day + timedelta(days=20)
+        post = Post(human, "epp", own.matricule, uai, own.function, own.corps, day, end, day)
+        comes = day + timedelta(days=self.random.randrange(1, 7))
+        self.late.append(Late(day, comes, Listed(self._row(human, post, day), human, source)))
+        return True
 
     def _suspended(self, day: date) -> bool:
         """A suspension, which locks the account; half of these people are then under a typing error."""
@@ -855,9 +889,13 @@ class World:
     def read(self, source: str, rows: Sequence[Listed]) -> None:
         """Records what a file says that a night has read."""
         self.delivered[source] = list(rows)
+        self.note(rows)
+
+    def note(self, rows: Iterable[Listed]) -> None:
+        """Records what rows say of people and numbers."""
         for listed in rows:
             self.said.setdefault(listed.human, set()).add(listed.post)
-            self.stated[self.namespaces[source], listed.row["matricule"]] = listed
+            self.stated[self.namespaces[listed.source], listed.row["matricule"]] = listed
 
     @cached_property
     def structures(self) -> dict[str, str]:
@@ -934,9 +972,11 @@ class World:
         )
 
 
-def csv_text(rows: Iterable[Row], day: date) -> str:
-    lines = [";".join(row[column] for column in HEADER) for row in rows]
-    return "\n".join([";".join(HEADER), *lines, f"#FIN;rows={len(lines)};date={day}", ""])
+def csv_text(rows: Iterable[Row], day: date, *, rejects: bool = False) -> str:
+    """A whole file; `rejects`: in the form of a file of corrected rejects."""
+    last = ";rejet" if rejects else ""
+    lines = [";".join(row[column] for column in HEADER) + ";" * rejects for row in rows]
+    return "\n".join([";".join(HEADER) + last, *lines, f"#FIN;rows={len(lines)};date={day}", ""])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
