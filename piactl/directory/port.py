@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
+from datetime import datetime
 from enum import Enum
 from typing import Protocol
 
@@ -174,6 +175,10 @@ class Writer(Reader, Protocol):
     def unequal(self, seconds: float, entries: Mapping[str, Sequence[str]]) -> dict[str, str]:
         """A sentence for each of these entries that, after at most `seconds` seconds, still differs on
         another server of the list. `entries` are DNs, each with operational attributes to compare."""
+
+    def server_times(self) -> dict[str, datetime]:
+        """The clock of each other server of the list now, to the second, UTC. Servers that cannot be reached
+        and those whose cn=monitor may not be read are left out."""
 
     def write(self, writes: Iterable[EntryWrite]) -> Generator[WriteResult]:
         """One result per write, in order. A write whose reply was lost is read back and resolved.

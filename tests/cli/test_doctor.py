@@ -802,6 +802,33 @@ def test_the_checkpoint_of_replication(
     clinic.finds("D24", result, words, 1 if result == "error" else 0)
 
 
+SYNCREPL = 'syncrepl rid=001 provider=ldap://127.0.0.1:9 searchbase="o=gouv,c=fr" bindmethod=simple'
+
+
+def test_several_servers_need_delta_syncrepl(make_sandbox: Any, capsys: Any) -> None:
+    plain = Clinic(make_sandbox(), capsys)
+    plain.finds("D71", "ok", "one server", 0)
+    # a list of one server may lead to several: the writes have several numbers
+    plain.reconfigure((r"\n\Z", "\noverlay syncprov\nsyncprov-checkpoint 1 1\n"))
+    for number in (1, 2):
+        plain.reconfigure((r"(serverID \d\n)?# ---- cn=config", f"serverID {number}\n# ---- cn=config"))
+        with plain.sandbox.root() as root:
+            root.modify(f"cn=default,{POLICIES}", {"description": [("MODIFY_REPLACE", [f"{number}"])]})
+    plain.finds("D71", "error", "no access log: this is plain syncrepl", 1)
+    delta = Clinic(make_sandbox(accesslog=True), capsys)
+    delta.configure((r"servers: \[", 'servers: ["ldapi://%2Fnowhere", '))
+    code, checks = delta.doctor()
+    assert [row["result"] for row in checks["D71"]] == ["skipped", "ok"]
+    overlay = "\noverlay syncprov\n"
+    delta.reconfigure(
+        (",olcSpCheckpoint,", ",olcSpCheckpoint,olcSyncrepl,"),
+        (overlay, f"\nserverID 1\n{SYNCREPL}\nmultiprovider on\n{overlay}"),
+    )
+    code, checks = delta.doctor()
+    assert (code, checks["D71"][1]["result"]) == (1, "error")
+    assert "no syncdata=accesslog" in checks["D71"][1]["found"]
+
+
 def test_clocks_that_are_apart(clinic: Clinic) -> None:
     for seconds, result, code in ((0, "ok", 0), (-30, "warning", 0), (30, "warning", 0), (120, "error", 1)):
         later = timedelta(seconds=seconds)

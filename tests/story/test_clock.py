@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Any
 
 import pytest
 
 import piactl.clock
+from tests.conftest import Sandbox
+from tests.directory.wire import Wire
 
 from .academy import Academy, prepared
 from .feeds import MICHELIS, row
@@ -120,6 +124,49 @@ def test_a_small_difference_of_the_clocks_is_accepted(loaded: Academy, clock_ahe
     with clock_ahead(timedelta(minutes=8)):
         assert loaded.run("nightly").code == 4
     assert loaded.run("nightly").code == 0
+
+
+class OtherTime(Wire):
+    """Passes on the requests to a server, and `minutes` more than its time."""
+
+    minutes = 0
+
+    def _reply(self, message: bytes, *arguments: Any) -> None:
+        if b"monitorTimestamp" in message:
+            self.fired += 1
+            time = f"{datetime.now(UTC) + timedelta(minutes=self.minutes):%Y%m%d%H%M%SZ}".encode()
+            message = re.sub(rb"\d{14}Z", time, message)
+        super()._reply(message, *arguments)
+
+
+def test_the_clock_of_another_server_is_compared_too(
+    loaded: Academy, make_sandbox: Callable[[], Sandbox]
+) -> None:
+    feed = loaded.feed(row(debut="2020-09-01", prenom="Clara"), day=this_day())
+    lock = ("account", "lock", "claire.dubreuil", "--reason", "stolen", "--yes")
+    deny = ("exception", "deny", "claire.dubreuil", "--service", "iprof")
+    deny = (*deny, "--until", this_day(30), "--reason", "asked", "--yes")
+    proxy = OtherTime(make_sandbox().socket)
+    try:
+        servers = f'servers: ["{loaded.sandbox.uri}", "{proxy.uri}"]\n  replication_seconds: 1'
+        loaded.edit("piactl.yaml", f'servers: ["{loaded.sandbox.uri}"]', servers)
+        for proxy.minutes in (12, -12):
+            with loaded.nothing_written():
+                for words in (("nightly", feed), deny):
+                    ran = loaded.run(*words)
+                    assert (ran.code, f"that of {proxy.uri}" in ran.err) == (4, True), ran.err
+            ran = loaded.run("doctor", "-o", "json")
+            found = [check["result"] for check in ran.json if check["id"] == "D26"]
+            assert found == ["ok", "error"]
+        # access is still taken away, with a warning
+        ran = loaded.run(*lock)
+        assert (ran.code, f"that of {proxy.uri}" in ran.err) == (5, True), ran.err
+        proxy.minutes = 0
+        ran = loaded.run("nightly", feed)
+        assert (ran.code, "clock" in ran.err) == (5, False), ran.err
+        assert proxy.fired >= 6
+    finally:
+        proxy.close()
 
 
 @pytest.mark.parametrize("days", [-8, 8])

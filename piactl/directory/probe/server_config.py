@@ -98,7 +98,7 @@ def _context(probe: Probe) -> str:
 _ATTRIBUTES = (
     "objectClass olcDatabase olcOverlay olcSuffix olcRootDN olcAddContentAcl olcReadOnly olcLimits"
     " olcSizeLimit olcConnMaxPendingAuth olcDbIndex olcDbMaxSize olcUniqueURI"
-    " olcPPolicyDefault olcPPolicyHashCleartext olcSpCheckpoint"
+    " olcPPolicyDefault olcPPolicyHashCleartext olcSpCheckpoint olcSyncrepl"
 ).split()
 _ORDER = re.compile(r"^\{-?\d+\}")
 _UNIQUE = re.compile(r"ldap:///(?P<base>[^?\s]*)\?(?P<attributes>[^?\s]*)\?(?P<scope>[^?\s]*)")
@@ -126,7 +126,9 @@ class ServerConfig:
 
     `limits` are (who, what) in their order, `size_limit` is everybody else's. `pending` requests may wait
     on one connection, 0 if that is unknown. `checkpoint` is that of syncprov, "" without one. Overlays
-    are in the order of the server; an empty tuple means none.
+    are in the order of the server; an empty tuple means none. `plain_syncrepl`: the database follows another
+    server entry by entry instead of by its access log. It shows only where `olcSyncrepl`, which has a
+    password, may be read.
     """
 
     root: str
@@ -142,6 +144,7 @@ class ServerConfig:
     hashes_passwords: bool = False
     checkpoint: str = ""
     pending: int = 0
+    plain_syncrepl: bool = False
 
     def size_limit_of(self, dn: str) -> int | None:
         """The size limit of that identity: a number, UNLIMITED, or None if it is unknown."""
@@ -188,6 +191,7 @@ def read_server_config(probe: Probe, suffix: str) -> ServerConfig | None:
         password_policy=ppolicy.text("olcPPolicyDefault"),
         hashes_passwords=ppolicy.text("olcPPolicyHashCleartext") == "TRUE",
         pending=int(top.text("olcConnMaxPendingAuth") or 0),
+        plain_syncrepl=any("syncdata=accesslog" not in text for text in _ordered(holder, "olcSyncrepl")),
         checkpoint=overlays["syncprov"].text("olcSpCheckpoint") if "syncprov" in overlays else "",
     )
 

@@ -294,6 +294,9 @@ class ActivationPasswordWriter:
     def unequal(self, seconds: float, entries: Mapping[str, Sequence[str]]) -> dict[str, str]:
         return self.writer.unequal(seconds, entries)
 
+    def server_times(self) -> dict[str, datetime]:
+        return self.writer.server_times()
+
     def read(self, dn: str, attributes: Sequence[str]) -> RawEntry | None:
         return self.writer.read(dn, attributes)
 

@@ -1,12 +1,15 @@
-"""Compares the other servers of the list with one server: by its contextCSN, and single entries by value."""
+"""Compares the other servers of the list with one server: by its contextCSN, and single entries by value; and
+asks them for their time."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
+from datetime import datetime
 from typing import NamedTuple
 
+from piactl.core.text import utc_instant
 from piactl.directory.client.connection import Session, Unusable
 from piactl.directory.dn import under
 from piactl.directory.store.replicated_values import (
@@ -75,6 +78,17 @@ def unequal_entries(
             unequal = dict.fromkeys(entries, f"cannot be read: {error}".replace("\n", " "))
         sentences = {dn: f"{uri}: {words}" for dn, words in unequal.items()} | sentences
     return sentences
+
+
+def server_times(peers: Sequence[str], connect: Connect) -> dict[str, datetime]:
+    """The clock of each of `peers`; see `Writer.server_times`."""
+    times = {}
+    for uri in peers:
+        with suppress(Unusable, PiactlError, ValueError), closing(connect(uri)) as peer:
+            base = peer.facts.monitor_context or "cn=Monitor"
+            entry = peer.entry(f"cn=Current,cn=Time,{base}", ["monitorTimestamp"])
+            times[uri] = utc_instant(entry.text("monitorTimestamp") if entry else "")
+    return times
 
 
 def _unequal(

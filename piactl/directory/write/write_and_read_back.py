@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from piactl.directory.client.connection import Session
 from piactl.directory.client.controls import ASSERTION as ASSERTION_OID
@@ -28,7 +29,7 @@ from piactl.directory.client.result_codes import (
 from piactl.directory.client.strategy import Deadline
 from piactl.directory.port import EntryWrite, Outcome, RawEntry, Values, WriteResult
 from piactl.directory.write.entry_comparison import UNREADABLE, EntryState, differing, entry_state, folded
-from piactl.directory.write.replication import lagging_servers, unequal_entries
+from piactl.directory.write.replication import lagging_servers, server_times, unequal_entries
 from piactl.errors import DirectoryRefused, DirectoryTruncated, DirectoryUnreachable, ReplyLost
 
 _PAUSES = (0.0, 0.3, 1.0, 2.0)
@@ -59,6 +60,10 @@ class DirectoryWriter(DirectoryReader):
     def unequal(self, seconds: float, entries: Mapping[str, Sequence[str]]) -> dict[str, str]:
         servers = self._link.servers
         return unequal_entries(self._link.live(), servers.peers, servers.peer, entries, seconds)
+
+    def server_times(self) -> dict[str, datetime]:
+        servers = self._link.servers
+        return server_times(servers.peers, servers.peer)
 
     def who(self) -> str:
         return self._repeated(lambda session: session.who_am_i())

@@ -38,6 +38,7 @@ from piactl.flows.apply.repeat_for_other_servers import (
 from piactl.flows.apply.restored_directory import Tolerated, compare_runs, warn_of_old_journal
 from piactl.flows.apply.run_checks import (
     check_clock_by_record,
+    check_other_clocks,
     require_default_policy,
     warn_of_missing_policy,
 )
@@ -226,6 +227,7 @@ class CommandRun:
             try:
                 # checks the clock before the journal, whose lines would carry the wrong time
                 abandoned = lock.acquire(settings.clock_minutes)
+                check_other_clocks(writer, self.now, settings.clock_minutes)
                 with self._journalled(writer, lock, plan=plan, compared=compared) as run:
                     if abandoned:
                         self.say(abandoned)
@@ -261,6 +263,7 @@ class CommandRun:
             check_clock_by_record(
                 writer, settings.directory.state, self.order.run, self.now, settings.clock_minutes
             )
+            check_other_clocks(writer, self.now, settings.clock_minutes)
         except PiactlError as error:
             if not self.emergency or isinstance(error, (DirectoryUnreachable, ReplyLost)):
                 raise

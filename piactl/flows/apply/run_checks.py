@@ -72,7 +72,7 @@ def time_of_last_write(writer: Writer, dn: str, now: Callable[[], datetime]) -> 
     return ClockReading(instant, server, instant) if server is not None else None
 
 
-def check_server_clock(reading: ClockReading | None, minutes: int) -> None:
+def check_server_clock(reading: ClockReading | None, minutes: int, server: str = "the server") -> None:
     """Raises UnsafePlan if the clocks of this host and of the server differ by more than `minutes`, or if the
     server does not say its time."""
     if reading is None:
@@ -86,10 +86,20 @@ def check_server_clock(reading: ClockReading | None, minutes: int) -> None:
         return
     here = reading.before if ahead > timedelta(0) else reading.after
     raise UnsafePlan(
-        f"the clock of this host says {here:%Y-%m-%d %H:%M:%S} UTC, that of the server "
+        f"the clock of this host says {here:%Y-%m-%d %H:%M:%S} UTC, that of {server} "
         f"{reading.server:%Y-%m-%d %H:%M:%S} UTC (limit: {minutes} minutes)\n"
         "Nothing was written. Correct the wrong clock (`timedatectl`, `chronyc tracking`), then run again"
     )
+
+
+def check_other_clocks(writer: Writer, now: Callable[[], datetime], minutes: int) -> None:
+    """Raises UnsafePlan for another server of the list whose clock differs by more than `minutes` from that
+    of this host: one that is ahead drops what a run writes as older than its own changes."""
+    before = now()
+    times = writer.server_times()
+    after = now()
+    for uri, server in times.items():
+        check_server_clock(ClockReading(before, server, after), minutes, uri)
 
 
 def check_clock_by_record(

@@ -142,6 +142,8 @@ CHECKS: dict[str, Check] = {
           "A plan that needs another person cannot be approved, or by nobody else."),
         Check("D66", "break-glass", _W, "Somebody applied a dangerous plan alone."),
         Check("D67", "form of the entries", _W, "Applications find values in an earlier form."),
+        Check("D71", "replication", _E,
+          "With plain syncrepl, a password that its owner changes elsewhere at that moment undoes a lock."),
         Check("D68", "numbers for Unix hosts", _E, "Two people with one number share files on Unix hosts."),
     )
 }  # fmt: skip

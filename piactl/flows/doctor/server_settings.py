@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from piactl.core.credentials.totp_devices import WINDOW
 from piactl.core.text import counted
 from piactl.directory import filters
-from piactl.directory.dn import same_dn
+from piactl.directory.dn import same_dn, under
 from piactl.directory.probe.server_config import (
     UNLIMITED,
     database_overlays,
@@ -402,6 +402,24 @@ def password_quality(server: Server) -> CheckResult:
     return fine("24 times the same letter is refused (tried)")
 
 
+def replication(server: Server) -> CheckResult:
+    """D71."""
+    contexts = [dn for dn in server.first.facts.naming_contexts if dn and under(server.settings.suffix, dn)]
+    entry = server.first.entry(max(contexts, key=len, default=server.settings.suffix), ["contextCSN"])
+    writers = {csn.split(b"#")[2] for csn in (entry.values.get("contextCSN", ()) if entry else ())}
+    if len(writers) < 2 and len(server.settings.servers) < 2:
+        return fine("one server")
+    overlays = _overlays(server)
+    if overlays is None:
+        return skipped("unknown: neither cn=config nor cn=monitor is readable", _UNSEEN)
+    advice = "Several servers need delta-syncrepl: docs/administration.md (Several servers)."
+    if not any(overlay.endswith("accesslog") for overlay in overlays):
+        return error("several servers, and no access log: this is plain syncrepl", advice)
+    if server.config is not None and server.config.plain_syncrepl:
+        return error("olcSyncrepl has no syncdata=accesslog: this is plain syncrepl", advice)
+    return fine("the changes are in an access log (delta-syncrepl)")
+
+
 _PART = re.compile(r"\(([\w.;-]+)=[^()]*[^()=]\*[^()]*\)")
 _DYNAMIC = filters.equals("objectClass", GROUP_CLASS)
 
@@ -483,4 +501,5 @@ SETTINGS: Mapping[str, Callable[[Server], CheckResult]] = {
     "D44": passwords_in_clear,
     "D46": password_quality,
     "D64": groups,
+    "D71": replication,
 }
