@@ -143,6 +143,9 @@ CHECKS: dict[str, Check] = {
         Check("D66", "break-glass", _W, "Somebody applied a dangerous plan alone."),
         Check("D67", "form of the entries", _W, "Applications find values in an earlier form."),
         Check("D68", "numbers for Unix hosts", _E, "Two people with one number share files on Unix hosts."),
+        Check("D69", "comparisons", _E, "One comparison, even an anonymous one, can end slapd 2.6."),
+        Check("D70", "guesses of passwords", _E,
+          "The answers tell anybody with an account whether a guessed password is right, and nothing counts."),
     )
 }  # fmt: skip
 

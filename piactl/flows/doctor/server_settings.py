@@ -402,6 +402,16 @@ def password_quality(server: Server) -> CheckResult:
     return fine("24 times the same letter is refused (tried)")
 
 
+def comparisons(server: Server) -> CheckResult:
+    """D69. Reads the rules only: a trial would end the server."""
+    ended = server.config.ended_by_comparisons if server.config else None
+    if ended is None:
+        return skipped("unknown: the rules in cn=config are not readable", _UNSEEN)
+    advice = f"Make `access to attrs=hasSubordinates by * compare` the first rule. {UPGRADE_PAGE}"
+    found = f"the rules of {'; '.join(ended)} may refuse a comparison of hasSubordinates"
+    return error(found, advice) if ended else fine("everybody may compare hasSubordinates")
+
+
 _PART = re.compile(r"\(([\w.;-]+)=[^()]*[^()=]\*[^()]*\)")
 _DYNAMIC = filters.equals("objectClass", GROUP_CLASS)
 
@@ -483,4 +493,5 @@ SETTINGS: Mapping[str, Callable[[Server], CheckResult]] = {
     "D44": passwords_in_clear,
     "D46": password_quality,
     "D64": groups,
+    "D69": comparisons,
 }
