@@ -648,7 +648,10 @@ def test_an_identity_with_too_many_or_too_few_rights(clinic: Clinic, rule: str, 
     text = rule.format(accounts=clinic.sandbox.accounts, state=clinic.sandbox.state, **names)
     # the overlay constraint, too, keeps everybody but these from sending a password
     sets = (r'userPassword set "', rf"\g<0>([{names['nightly'][1:-1]}] & user) | ")
-    clinic.reconfigure((r"access to attrs=hasSubordinates .*\n", rf"\g<0>access to {text}\n"), *([sets] if "set a password" in words else []))
+    clinic.reconfigure(
+        (r"access to attrs=hasSubordinates .*\n", rf"\g<0>access to {text}\n"),
+        *([sets] if "set a password" in words else []),
+    )
     clinic.finds("D23", "error", words, 1)
 
 

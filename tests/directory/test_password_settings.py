@@ -232,7 +232,9 @@ def answers(do: Callable[[], Any]) -> int:
     return 0
 
 
-def test_a_comparison_of_hasSubordinates_does_not_end_the_server(make_sandbox: Callable[..., Any]) -> None:
+def test_a_refused_comparison_does_not_end_the_server(
+    make_sandbox: Callable[..., Any],
+) -> None:
     """slapd 2.6 ends with an assertion at the request after a comparison that the rights refuse."""
     sandbox = make_sandbox(accesslog=True)
     dn = account(sandbox, "a")

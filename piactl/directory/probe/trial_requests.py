@@ -31,7 +31,7 @@ from piactl.errors import PiactlError
 ENOUGH = 20_000
 _PAGE = 1000
 _STRONGER_NEEDED, _CONFIDENTIALITY, _CONSTRAINT = 8, 13, 19
-_PASSWORD = "userPassword"
+_PASSWORD = "userPassword"  # noqa: S105 - the name of an attribute
 
 
 class ServerUnusable(PiactlError):

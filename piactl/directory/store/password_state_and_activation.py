@@ -6,7 +6,9 @@ How ppolicy enforces activation passwords was measured with slapd 2.5 and later;
 it. pwdMaxAge cannot end an activation password: a password that must be changed has no age, and the limit
 would end the password that replaces it. Instead pwdAccountLockedTime is set to a future time: it has no
 effect until then, and locks afterwards, under a policy whose locks last. When the owner changes the password,
-slapd removes it together with pwdReset. pwdPolicySubentry stays until the next night removes it.
+slapd removes it together with pwdReset. pwdPolicySubentry stays until the next night removes it. A block by
+wrong passwords (pwdMaxFailure) would overwrite that time, so under this policy they only delay
+(pwdAccountTmpLockoutEnd).
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from piactl.directory.store.accounts import IN_ACCOUNTS
 
 _FOR_GOOD = "000001010000Z"
 _ACCOUNT = ("pwdChangedTime", "pwdReset", "pwdAccountLockedTime", "pwdPolicySubentry", "oathTOTPToken",
-            "pwdFailureTime")  # fmt: skip
+            "pwdFailureTime", "pwdAccountTmpLockoutEnd")  # fmt: skip
 _TOKEN = ("oathTOTPParams", "oathTOTPTimeStepDrift", "oathTOTPTimeStepPeriod")
 _POLICY = ("pwdLockout", "pwdLockoutDuration", "pwdMaxAge")
 
@@ -61,6 +63,7 @@ def read_credentials(reader: Reader, dn: str, device: str, settings: PasswordSet
         linked=bool(link and device) and same_dn(link, child(dn, "cn", device)),
         denied=bool(link) and same_dn(link, child(dn, "cn", NO_DEVICE)),
         failures=_instants(entry, "pwdFailureTime"),
+        delayed=instant(entry.text("pwdAccountTmpLockoutEnd")),
     )
 
 
@@ -248,6 +251,15 @@ def reuse_faults(reader: Reader, policy: str) -> list[str]:
     return ["pwdInHistory is not set: an activation password may be its own replacement"]
 
 
+def block_faults(reader: Reader, policy: str) -> list[str]:
+    """The reason why anybody can block an activation password under this policy until the help desk acts;
+    empty if there is none."""
+    entry = reader.read(policy, ["pwdMaxFailure"])
+    if entry is None or entry.text("pwdMaxFailure") in ("", "0"):
+        return []
+    return ["pwdMaxFailure is set: wrong passwords of anybody block an account until the help desk acts"]
+
+
 def policy_exists(reader: Reader, policy: str) -> bool:
     """Whether the entry exists and is visible."""
     return reader.read(policy, ["objectClass"]) is not None
@@ -327,6 +339,11 @@ class ActivationPasswordWriter:
             return WriteResult(
                 write, Outcome.CONFLICT, "another activation password was set at the same moment"
             )
+        if result.outcome is Outcome.FAILED:  # the overlay constraint answers before the missing value does
+            entry = self.writer.read(write.dn, [LOCKED])
+            if entry is not None and set(entry.values.get(LOCKED, ())) != set(write.delete.get(LOCKED, ())):
+                why = "another activation password or a block was set at the same moment"
+                return WriteResult(write, Outcome.CONFLICT, why)
         if result.outcome is not Outcome.APPLIED:
             return result
         entry = self.writer.read(write.dn, [LOCKED])

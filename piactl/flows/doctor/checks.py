@@ -145,7 +145,7 @@ CHECKS: dict[str, Check] = {
         Check("D68", "numbers for Unix hosts", _E, "Two people with one number share files on Unix hosts."),
         Check("D69", "comparisons", _E, "One comparison, even an anonymous one, can end slapd 2.6."),
         Check("D70", "guesses of passwords", _E,
-          "The answers tell anybody with an account whether a guessed password is right, and nothing counts."),
+          "Anybody with an account can try the passwords of others, and nothing counts it."),
     )
 }  # fmt: skip
 
