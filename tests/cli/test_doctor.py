@@ -766,6 +766,12 @@ def test_a_check_is_skipped_if_its_identity_cannot_bind(clinic: Clinic) -> None:
     assert checks["D35"][0]["result"] == "ok"
 
 
+def test_an_activation_password_that_anybody_can_block(clinic: Clinic) -> None:
+    with clinic.sandbox.root() as root:
+        root.modify(f"cn=activation,{POLICIES}", {"pwdMaxFailure": [(ldap3.MODIFY_REPLACE, ["5"])]})
+    clinic.finds("D30", "warning", "wrong passwords of anybody block an account until the help desk acts", 0)
+
+
 def test_an_activation_password_that_may_replace_itself(clinic: Clinic) -> None:
     with clinic.sandbox.root() as root:
         root.modify(f"cn=activation,{POLICIES}", {"pwdInHistory": [(ldap3.MODIFY_REPLACE, [])]})

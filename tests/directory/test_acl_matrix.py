@@ -92,6 +92,7 @@ class Place:
             "linked": "l",
             "coded": "c",
             "coded_protected": "cp",
+            "waiting_protected": "wp",
         }
         records = {
             "run": "cn=run-{},ou=runs",
@@ -173,6 +174,8 @@ def arrange(root: ldap3.Connection, place: Place) -> None:
     root.add(place.coded, attributes=account(f"c.{place.who}", **coded))
     root.add(place.coded_protected, attributes=account(f"cp.{place.who}", piactlProtected="TRUE", **coded))
     token = {"oathTOTPToken": f"cn=otp,{place.account}"}
+    waiting = coded | {"pwdReset": "TRUE", "piactlProtected": "TRUE"}
+    root.add(place.waiting_protected, attributes=account(f"wp.{place.who}", **waiting))
     linked = account(f"l.{place.who}", **token)
     root.add(place.linked, attributes={**linked, "objectClass": [*linked["objectClass"], "oathTOTPUser"]})
     for holder in (place.account, place.protected):
@@ -497,6 +500,18 @@ WRITES: dict[str, tuple[Do, set[str]]] = {
     ),
     "take out of the policy of codes, protected": (
         change("coded_protected", pwdPolicySubentry=(DELETE, [f"cn=activation,{POLICIES}"])),
+        APPLIES,
+    ),
+    "put under the policy of protected accounts": (
+        change("protected", pwdPolicySubentry=(ADD, [f"cn=protected,{POLICIES}"])),
+        APPLIES,
+    ),
+    "put a protected account under the policy of people": (
+        change("protected", pwdPolicySubentry=(ADD, [f"cn=default,{POLICIES}"])),
+        ADMINISTRATOR,
+    ),
+    "take a protected account out of the policy of codes before its owner chose": (
+        change("waiting_protected", pwdPolicySubentry=(DELETE, [f"cn=activation,{POLICIES}"])),
         ADMINISTRATOR,
     ),
     "add a device": (put_in("account", lambda who, dn: device(dn, cn="two"), "cn=two,"), SUPPORTS),

@@ -280,15 +280,15 @@ def test_an_account_leaves_the_activation_policy_after_the_replacement(place: Sa
     }
     place.add(f"cn=lock,{place.state}", lock)
     with open_writer(settings, "nightly", read_password) as writer:
-        assert list(read_released(writer, settings, CODES)) == []
+        assert list(read_released(writer, settings, CODES, "")) == []
         choose(place)
-        ((uid, write),) = read_released(writer, settings, CODES)
+        ((uid, write),) = read_released(writer, settings, CODES, "")
         assert (uid, write) == (
             "a",
             EntryWrite("modify", dn(place), delete={"pwdPolicySubentry": (CODES.encode(),)}),
         )
         assert next(iter(writer.write([write]))).outcome is Outcome.APPLIED
-        assert list(read_released(writer, settings, CODES)) == []
+        assert list(read_released(writer, settings, CODES, "")) == []
     block(place)
     assert not place.accepts(dn(place), OWN)
     with place.root() as root:  # fifteen minutes ago: the block of the policy of people is over

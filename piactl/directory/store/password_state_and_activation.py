@@ -31,6 +31,7 @@ from piactl.directory.port import (
     Reader,
     Refresh,
     ServerFacts,
+    Values,
     Writer,
     WriteResult,
     write_one,
@@ -159,18 +160,23 @@ def unblock_write(
 
 
 def read_released(
-    reader: Reader, settings: DirectorySettings, policy: str
+    reader: Reader, settings: DirectorySettings, policy: str, protected_policy: str
 ) -> Iterator[tuple[str, EntryWrite]]:
     """(uid, write) for the accounts that are still under the policy of activation passwords although the
-    owner has replaced the password; without protected accounts, which only the administrator writes."""
+    owner has replaced the password. Protected accounts go under `protected_policy`, or stay if it is ""."""
     uid = settings.attributes.get("uid", "uid")
     query = filters.all_of(
         IN_ACCOUNTS,
         filters.equals(POLICY, policy),
-        filters.none_of(filters.equals(RESET, "TRUE"), filters.equals("piactlProtected", "TRUE")),
+        filters.none_of(filters.equals(RESET, "TRUE")),
     )
-    for entry in reader.search(settings.accounts, query, [uid, POLICY]):
-        yield entry.text(uid), EntryWrite("modify", entry.dn, delete={POLICY: entry.values[POLICY]})
+    for entry in reader.search(settings.accounts, query, [uid, POLICY, "piactlProtected"]):
+        add: Values = {}
+        if entry.text("piactlProtected") == "TRUE":
+            if not protected_policy:
+                continue
+            add = {POLICY: (protected_policy.encode(),)}
+        yield entry.text(uid), EntryWrite("modify", entry.dn, add=add, delete={POLICY: entry.values[POLICY]})
 
 
 def foreign_policies(
