@@ -829,6 +829,13 @@ def test_each_identity_writes_what_the_table_allows_and_no_more(arranged: Any, n
     assert who_may(arranged, do, REFUSALS | ({CONSTRAINT} if name in PASSWORDS else set())) == expected
 
 
+@pytest.mark.parametrize("name", [*PASSWORDS, "take the password away", "take the password away, protected"])
+def test_who_may_write_passwords_on_a_server_from_cn_config(arranged: Any, name: str) -> None:
+    do, expected = WRITES[name]
+    with served(arranged, "cn=config") as server:
+        assert who_may(server, do, REFUSALS | {CONSTRAINT}) == expected
+
+
 @pytest.mark.parametrize("name", PASSWORDS)
 def test_the_rights_alone_allow_nobody_else_to_set_a_password(arranged: Any, name: str) -> None:
     without_sets(arranged)

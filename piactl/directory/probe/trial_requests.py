@@ -195,8 +195,8 @@ class Probe:
         values = {_PASSWORD: (f"aB3!{token_hex(16)}".encode(),)}
         write = EntryWrite("modify", dn, add={_PASSWORD: (f"aB3!{token_hex(16)}".encode(),)}, delete=values)
         result = self._session.write(write, [], f"ask about guesses of a password of {dn!r}")
-        told = {UNWILLING: True, NO_SUCH_ATTRIBUTE: False, NO_RIGHT: False, _CONSTRAINT: False}
-        return told.get(result.code)
+        refusals = {UNWILLING: True, NO_SUCH_ATTRIBUTE: False, NO_RIGHT: False, _CONSTRAINT: False}
+        return refusals.get(result.code)
 
     def _never(self, dn: str, added: Values) -> Result:
         write = EntryWrite("modify", dn, add=added)

@@ -80,12 +80,12 @@ class UnreadableRecords:
         their names."""
         deleted = []
         for entry in entries:
-            found = self._found.get(normal_dn(entry.dn))
+            error = self._found.get(normal_dn(entry.dn))
             write = record_write(entry.dn, stored(entry), None)
-            if found is None or found.advice == _UPGRADE or write is None:
+            if error is None or error.advice == _UPGRADE or write is None:
                 continue
             if write_one(writer, write).outcome is Outcome.APPLIED:
-                gone = UnreadableRecord(found.dn, found.why, "this run deleted it")
+                gone = UnreadableRecord(error.dn, error.why, "this run deleted it")
                 self._found[normal_dn(entry.dn)] = gone
                 deleted.append(cn_of(entry))
         return deleted

@@ -180,13 +180,13 @@ def guesses(server: Server) -> CheckResult:
     account = server.first.sample(server.settings.accounts, query)
     if account is None:
         return skipped("not tried: no account is known to have a password")
-    told = server.first.tells_guess(account.dn)
-    if told is None:
+    tells = server.first.tells_guess(account.dn)
+    if tells is None:
         return skipped("the server's answer does not show it")
     advice = "Put the overlay constraint after ppolicy, with the two rules that say who may send a password. "
-    if told:
-        found = "the server says that a guess of somebody else's password is wrong (tried on an account)"
-        return error(found, advice + UPGRADE_PAGE)
+    if tells:
+        words = "the server says that a guess of somebody else's password is wrong (tried on an account)"
+        return error(words, advice + UPGRADE_PAGE)
     return fine("the answer is the same for every guess (tried on an account)")
 
 

@@ -408,8 +408,8 @@ def comparisons(server: Server) -> CheckResult:
     if ended is None:
         return skipped("unknown: the rules in cn=config are not readable", _UNSEEN)
     advice = f"Make `access to attrs=hasSubordinates by * compare` the first rule. {UPGRADE_PAGE}"
-    found = f"the rules of {'; '.join(ended)} may refuse a comparison of hasSubordinates"
-    return error(found, advice) if ended else fine("everybody may compare hasSubordinates")
+    words = f"the rules of {'; '.join(ended)} may refuse a comparison of hasSubordinates"
+    return error(words, advice) if ended else fine("everybody may compare hasSubordinates")
 
 
 _PART = re.compile(r"\(([\w.;-]+)=[^()]*[^()=]\*[^()]*\)")
