@@ -57,8 +57,8 @@ def release_activation_policy(run: Run) -> int:
     """Takes accounts whose owner has chosen a password out of the policy of activation passwords; returns how
     many.
 
-    Until then only one thing is stricter for them: a block by wrong passwords lasts until it is lifted. So a
-    directory that refuses the change does not stop the night.
+    Until then wrong passwords delay a log in to them instead of a block. So a directory that refuses the
+    change does not stop the night.
     """
     policy = run.settings.password.activation_policy
     if not policy:
@@ -66,7 +66,9 @@ def release_activation_policy(run: Run) -> int:
     reason = "its owner has replaced the activation password"
     released = [
         AccountWrite(uid, ("password",), reason, write)
-        for uid, write in read_released(run.writer, run.settings.directory, policy)
+        for uid, write in read_released(
+            run.writer, run.settings.directory, policy, run.settings.password.protected_policy
+        )
     ]
     return _written(run, released, "under the policy of activation passwords")
 

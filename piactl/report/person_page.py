@@ -31,6 +31,7 @@ _ATTRIBUTES = {
     "userPassword": "mot de passe",
     "piactlLock": "verrou", "piactlException": "exception", "piactlOverride": "modification manuelle",
     "pwdStartTime": "début d'accès", "pwdEndTime": "fin d'accès", "pwdFailureTime": "échecs de connexion",
+    "pwdAccountTmpLockoutEnd": "fin de l'attente après des échecs",
     "pwdChangedTime": "mot de passe changé le", "piactlNumenVerifier": "NUMEN (vérification)",
     "piactlIdentityDigest": "date de naissance et noms", "piactlBirthDigest": "date de naissance",
     "piactlProofChanged": "preuves d'identité changées le",

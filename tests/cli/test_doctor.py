@@ -549,7 +549,7 @@ RULE = "access to attrs=pwdHistory by [*] none\n"
 @pytest.mark.parametrize(
     ("id_", "pattern", "replacement", "result", "words"),
     [
-        ("D17", r"(?s)\noverlay ppolicy\n.*", "\n", "error", "ppolicy is not on the database"),
+        ("D17", r"(?s)\noverlay ppolicy\n.*?ppm.so\n", "\n", "error", "ppolicy is not on the database"),
         ("D17", "\nppolicy_hash_cleartext\n", "\n", "warning", "ppolicy_hash_cleartext is off"),
         ("D17", "cn=default,ou", "cn=gone,ou", "error", "cn=gone,ou=policies"),
         ("D17", "\nppolicy_default .*\n", "\n", "error", "there is no ppolicy_default"),
@@ -576,6 +576,13 @@ RULE = "access to attrs=pwdHistory by [*] none\n"
         ("D21", r'limits dn.subtree="cn=piactl-nightly.*\n', "", "warning", "nightly: at most 500"),
         ("D22", r"add_content_acl on", "add_content_acl off", "error", "add_content_acl is off"),
         ("D25", r"(?m)^maxsize .*", "maxsize 10485760", "warning", "maxsize 10 MiB"),
+        (
+            "D69",
+            r"access to attrs=hasSubordinates by \* compare\n",
+            "",
+            "error",
+            "the rules of o=gouv,c=fr may refuse a comparison of hasSubordinates",
+        ),
     ],
 )
 def test_a_wrong_server_setting(
@@ -624,6 +631,10 @@ def test_an_identity_that_cannot_see_the_schema(clinic: Clinic) -> None:
             'dn.subtree="{accounts}" attrs=userPassword by dn.exact={nightly} =w by * break',
             "nightly can set a password",
         ),
+        (
+            "attrs=userPassword;lang-fr by dn.exact={desk} write by * break",
+            "desk can store a password in clear",
+        ),
         ("attrs=oathTOTPToken by dn.exact={desk} write by * break", "desk can reset a protected account"),
         ("attrs=userPassword by dn.exact={reader} read by * break", "reader can read the password hash"),
         ("dn.subtree=ou=runs,{state} by dn.exact={desk} write by * break", "desk can change records"),
@@ -635,13 +646,19 @@ def test_an_identity_with_too_many_or_too_few_rights(clinic: Clinic, rule: str, 
         for i in ("reader", "nightly", "desk")
     }
     text = rule.format(accounts=clinic.sandbox.accounts, state=clinic.sandbox.state, **names)
-    clinic.reconfigure((RULE, f"access to {text}\n"))
+    # the overlay constraint, too, keeps everybody but these from sending a password
+    sets = (r'userPassword set "', rf"\g<0>([{names['nightly'][1:-1]}] & user) | ")
+    clinic.reconfigure(
+        (r"access to attrs=hasSubordinates .*\n", rf"\g<0>access to {text}\n"),
+        *([sets] if "set a password" in words else []),
+    )
     clinic.finds("D23", "error", words, 1)
 
 
 SERVICES = "ou=services,ou=ac-amiens,ou=education,o=gouv,c=fr"
 SELF = rf'access to dn.subtree="{SERVICES}" attrs=userPassword\n'
-COUNT = "\noverlay constraint\nconstraint_attribute userPassword count 1 .*\n"
+COUNT = "\nconstraint_attribute userPassword count 1 .*\n"
+ORDER = r"(?s)(overlay ppolicy.*?\n\n)(.*?)(overlay constraint\n.*?\n\n)"
 ONLY_CODES = r"(?s)access to [^\n]* attrs=pwdPolicySubentry val.*?none\n"
 DESK = r"(?s)(attrs=pwdPolicySubentry\n.*?piactl-desk[^ ]*) =zrscd"
 
@@ -659,6 +676,7 @@ DESK = r"(?s)(attrs=pwdPolicySubentry\n.*?piactl-desk[^ ]*) =zrscd"
         ),
         ("D33", (ONLY_CODES, ""), f"desk cannot put an account under cn=activation,{POLICIES}", "val.base"),
         ("D34", (COUNT, "\n"), "accepts a second password (tried on an account)", "userPassword count 1"),
+        ("D70", (ORDER, r"\3\2\1"), "somebody else's password is wrong (tried", "constraint after ppolicy"),
         (
             "D35",
             (SELF, "access to attrs=userPassword\n  by self =xw\n"),
@@ -746,6 +764,12 @@ def test_a_check_is_skipped_if_its_identity_cannot_bind(clinic: Clinic) -> None:
     checks = clinic.doctor()[1]
     assert (checks["D33"][0]["result"], "desk cannot bind" in checks["D33"][0]["found"]) == ("skipped", True)
     assert checks["D35"][0]["result"] == "ok"
+
+
+def test_an_activation_password_that_anybody_can_block(clinic: Clinic) -> None:
+    with clinic.sandbox.root() as root:
+        root.modify(f"cn=activation,{POLICIES}", {"pwdMaxFailure": [(ldap3.MODIFY_REPLACE, ["5"])]})
+    clinic.finds("D30", "warning", "wrong passwords of anybody block an account until the help desk acts", 0)
 
 
 def test_an_activation_password_that_may_replace_itself(clinic: Clinic) -> None:
@@ -910,9 +934,9 @@ def test_checks_of_hidden_settings_are_tried_or_skipped(clinic: Clinic) -> None:
     assert code == 0
     results = {i: rows[0]["result"] for i, rows in checks.items()}
     assert {i for i, result in results.items() if result == "skipped"} == {
-        "D17", "D18", "D20", "D21", "D22", "D25", "D26", "D38", "D44",
+        "D17", "D18", "D20", "D21", "D22", "D25", "D26", "D38", "D44", "D69",
     }  # fmt: skip
-    assert all(checks[i][0]["advice"] for i in ("D17", "D20", "D21", "D22", "D25", "D26"))
+    assert all(checks[i][0]["advice"] for i in ("D17", "D20", "D21", "D22", "D25", "D26", "D69"))
     assert checks["D19"][0]["found"].endswith("a taken value was refused")
 
 

@@ -25,7 +25,7 @@ CLAIRE, IDA = "claire.dubreuil", "ida.roy"
 WHY = ("--reason", "a trial")
 GONE = f"cn=gone,{POLICIES}"
 STRICT = f"cn=strict,{POLICIES}"
-PROTECTED = f"cn=protected,{POLICIES}"
+PROTECTED, CODES = f"cn=protected,{POLICIES}", f"cn=activation,{POLICIES}"
 
 
 def row_of(academy: Academy, id_: str, *options: str) -> dict[str, str]:
@@ -101,6 +101,21 @@ def test_wrong_passwords_do_not_block_a_protected_account(staff: Academy) -> Non
         owner.modify(staff.dn(CLAIRE), {"userPassword": [(ldap3.MODIFY_REPLACE, ["quinze.lettres."])]})
     assert staff.run("nightly").code == 0
     assert staff.values(CLAIRE, "pwdPolicySubentry") == [PROTECTED]
+    # an activation password of the administrator, then the owner's own: the next night puts the account back
+    path = staff.folder / "codes.csv"
+    given = staff.run("password", "activate", CLAIRE, "--administrator", *WHY, "--out", path)
+    assert given.code == 0, given.err
+    assert (staff.values(CLAIRE, "pwdPolicySubentry"), row_of(staff, "D45")["result"]) == ([CODES], "ok")
+    assert staff.run("nightly").code == 0
+    assert staff.values(CLAIRE, "pwdPolicySubentry") == [CODES]
+    code = path.read_text(encoding="utf-8").splitlines()[1]
+    (code,) = re.findall(r"[a-z0-9]{4}(?:-[a-z0-9]{4}){4}", code)
+    with staff.sandbox.bind(staff.dn(CLAIRE), code) as owner:
+        owner.modify(staff.dn(CLAIRE), {"userPassword": [(ldap3.MODIFY_REPLACE, ["seize belles lettres."])]})
+    assert row_of(staff, "D45")["result"] == "warning"
+    ran = staff.run("nightly")
+    assert (ran.code, staff.values(CLAIRE, "pwdPolicySubentry")) == (0, [PROTECTED]), ran.err
+    assert row_of(staff, "D45")["result"] == "ok"
 
 
 def guess(academy: Academy, uid: str) -> None:

@@ -9,6 +9,7 @@ import re
 import stat
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,6 +64,9 @@ def given(
 
 
 def lets_in(academy: Academy, uid: str, password: str) -> bool:
+    for ends in academy.values(uid, "pwdAccountTmpLockoutEnd"):  # after an earlier wrong password
+        until = datetime.strptime(ends, "%Y%m%d%H%M%SZ").replace(tzinfo=UTC)
+        time.sleep(max(0.0, (until - datetime.now(UTC)).total_seconds() + 0.05))
     return academy.sandbox.accepts(academy.dn(uid), password)
 
 
@@ -600,7 +604,29 @@ def test_an_administrators_lock_stays(staff: Academy) -> None:
     assert lets_in(staff, CLAIRE, OWN)
 
 
+def codes_policy(staff: Academy, **values: str) -> None:
+    """Changes the policy of activation passwords; "" takes a value out."""
+    with staff.sandbox.root() as root:
+        changes = {name: [(ldap3.MODIFY_REPLACE, [value] if value else [])] for name, value in values.items()}
+        root.modify(CODES.decode(), changes)
+
+
+def test_wrong_passwords_delay_an_activation_password_and_why_says_so(staff: Academy) -> None:
+    codes_policy(staff, pwdMinDelay="4", pwdMaxDelay="4")
+    _, passwords = given(staff, CLAIRE)
+    ends = staff.values(CLAIRE, "pwdAccountLockedTime")
+    for _ in range(5):
+        assert not staff.sandbox.accepts(staff.dn(CLAIRE), "not it at all")
+    assert "delayed by wrong passwords until" in staff.run("why", CLAIRE, "login").out
+    with staff.nothing_written():
+        ran = staff.run("password", "unblock", CLAIRE)
+    assert (ran.code, "only time ends this" in ran.out) == (0, True), ran
+    assert lets_in(staff, CLAIRE, passwords[CLAIRE])
+    assert staff.values(CLAIRE, "pwdAccountLockedTime") == ends
+
+
 def test_unblock_restores_the_end_of_an_activation_password(staff: Academy) -> None:
+    codes_policy(staff, pwdMaxFailure="5", pwdMinDelay="", pwdMaxDelay="")  # as an earlier piactl set it
     _, passwords = given(staff, CLAIRE)
     ends = staff.values(CLAIRE, "pwdAccountLockedTime")
     block(staff)

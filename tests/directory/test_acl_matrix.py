@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import subprocess
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
@@ -91,6 +92,7 @@ class Place:
             "linked": "l",
             "coded": "c",
             "coded_protected": "cp",
+            "waiting_protected": "wp",
         }
         records = {
             "run": "cn=run-{},ou=runs",
@@ -172,6 +174,8 @@ def arrange(root: ldap3.Connection, place: Place) -> None:
     root.add(place.coded, attributes=account(f"c.{place.who}", **coded))
     root.add(place.coded_protected, attributes=account(f"cp.{place.who}", piactlProtected="TRUE", **coded))
     token = {"oathTOTPToken": f"cn=otp,{place.account}"}
+    waiting = coded | {"pwdReset": "TRUE", "piactlProtected": "TRUE"}
+    root.add(place.waiting_protected, attributes=account(f"wp.{place.who}", **waiting))
     linked = account(f"l.{place.who}", **token)
     root.add(place.linked, attributes={**linked, "objectClass": [*linked["objectClass"], "oathTOTPUser"]})
     for holder in (place.account, place.protected):
@@ -496,6 +500,18 @@ WRITES: dict[str, tuple[Do, set[str]]] = {
     ),
     "take out of the policy of codes, protected": (
         change("coded_protected", pwdPolicySubentry=(DELETE, [f"cn=activation,{POLICIES}"])),
+        APPLIES,
+    ),
+    "put under the policy of protected accounts": (
+        change("protected", pwdPolicySubentry=(ADD, [f"cn=protected,{POLICIES}"])),
+        APPLIES,
+    ),
+    "put a protected account under the policy of people": (
+        change("protected", pwdPolicySubentry=(ADD, [f"cn=default,{POLICIES}"])),
+        ADMINISTRATOR,
+    ),
+    "take a protected account out of the policy of codes before its owner chose": (
+        change("waiting_protected", pwdPolicySubentry=(DELETE, [f"cn=activation,{POLICIES}"])),
         ADMINISTRATOR,
     ),
     "add a device": (put_in("account", lambda who, dn: device(dn, cn="two"), "cn=two,"), SUPPORTS),
@@ -638,6 +654,16 @@ def foreign(kind: str, dn: str) -> dict[str, tuple[Do, set[str]]]:
     }
     return {f"policy, {kind}, {way}": (do, ADMINISTRATOR) for way, do in ways.items()}
 
+
+PASSWORDS = (
+    "add an account with a password",
+    "set the password",
+    "set the password, protected",
+    "give out a password",
+    "change the password by its operation",
+    "change the password by its operation, protected",
+)
+"""Those of WRITES that give an account a password."""
 
 HOSTILE: dict[str, tuple[Do, set[str]]] = {
     **foreign("not there", f"cn=gone,{POLICIES}"),
@@ -799,6 +825,21 @@ def test_each_identity_reads_what_the_table_allows_and_no_more(arranged: Any, na
 @pytest.mark.parametrize("name", WRITES)
 def test_each_identity_writes_what_the_table_allows_and_no_more(arranged: Any, name: str) -> None:
     do, expected = WRITES[name]
+    # passwords are refused by the overlay constraint, before the rights
+    assert who_may(arranged, do, REFUSALS | ({CONSTRAINT} if name in PASSWORDS else set())) == expected
+
+
+@pytest.mark.parametrize("name", [*PASSWORDS, "take the password away", "take the password away, protected"])
+def test_who_may_write_passwords_on_a_server_from_cn_config(arranged: Any, name: str) -> None:
+    do, expected = WRITES[name]
+    with served(arranged, "cn=config") as server:
+        assert who_may(server, do, REFUSALS | {CONSTRAINT}) == expected
+
+
+@pytest.mark.parametrize("name", PASSWORDS)
+def test_the_rights_alone_allow_nobody_else_to_set_a_password(arranged: Any, name: str) -> None:
+    without_sets(arranged)
+    do, expected = WRITES[name]
     assert who_may(arranged, do) == expected
 
 
@@ -832,6 +873,18 @@ def test_who_may_write_values_that_give_wrong_access(arranged: Any, name: str, f
     do, expected = HOSTILE[name]
     with served(arranged, form) as server:
         assert who_may(server, do, REFUSALS | {CONSTRAINT}) == expected
+
+
+def without_sets(sandbox: Any, *others: str) -> None:
+    """Restarts the server without the rules that say who may send a password, and without other lines."""
+    sandbox.stop()
+    settings = sandbox.folder / "slapd" / "slapd.conf"
+    text = settings.read_text()
+    for line in (*re.findall(r"^constraint_attribute userPassword set .*\n", text, re.MULTILINE), *others):
+        assert line in text
+        text = text.replace(line, "")
+    settings.write_text(text)
+    sandbox.start()
 
 
 @contextmanager
@@ -882,12 +935,7 @@ def test_an_activation_password_cannot_replace_itself(arranged: Any, form: str) 
 
 def test_without_add_content_acl_nightly_can_add_an_account_with_password(sandbox: Any) -> None:
     """Without it, an identity that may not write passwords can make an account with one."""
-    sandbox.stop()
-    settings = sandbox.folder / "slapd" / "slapd.conf"
-    text = settings.read_text()
-    assert "\nadd_content_acl on\n" in text
-    settings.write_text(text.replace("\nadd_content_acl on\n", "\n"))
-    sandbox.start()
+    without_sets(sandbox, "add_content_acl on\n")
     place = Place("nightly", sandbox.accounts, sandbox.state)
     do, expected = WRITES["add an account with a password"]
     with sandbox.root() as root:

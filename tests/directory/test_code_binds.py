@@ -102,6 +102,7 @@ def test_an_activation_password_opens_only_to_be_replaced(place: Sandbox) -> Non
         connection.search(dn(place), "(objectClass=*)", ldap3.BASE)
     choose(place)
     assert not place.accepts(dn(place), CODE)
+    time.sleep(2.05)  # the wrong password delays the next log in
     with place.bind(dn(place), OWN) as connection:
         assert connection.extend.standard.who_am_i() == f"dn:{dn(place)}"
     assert held(place, "pwdReset") == []
@@ -132,9 +133,14 @@ def test_pwdmaxage_would_spare_activation_passwords_and_end_chosen_ones(place: S
     assert not place.accepts(dn(place), OWN), "and the password that replaced it is"
 
 
+def own_password(sandbox: Sandbox) -> None:
+    """An account under the policy of people, whose owner chose a password long ago."""
+    with sandbox.connect("desk") as connection:
+        connection.modify(dn(sandbox), {"userPassword": [(ldap3.MODIFY_REPLACE, [OWN])]})
+
+
 def test_an_activation_password_opens_a_blocked_account_and_ends(place: Sandbox) -> None:
-    set_code(place, 600)
-    choose(place)
+    own_password(place)
     block(place)
     assert not place.accepts(dn(place), OWN)
     assert set_code(place, 2, SECOND) is Outcome.APPLIED
@@ -154,8 +160,7 @@ def test_plain_replacement_of_the_lock_time_would_leave_no_end(place: Sandbox) -
 
 
 def test_a_block_during_activation_leaves_no_password_without_an_end(place: Sandbox) -> None:
-    set_code(place, 600)
-    choose(place)
+    own_password(place)
     with desk(place) as writer:
         write = activation_write(writer, dn(place), ActivationPassword(SECOND), soon(5), CODES)
         block(place)
@@ -209,9 +214,51 @@ def test_of_two_activation_passwords_at_once_the_second_is_a_conflict(place: San
     assert place.accepts(dn(place), CODE)
 
 
-def test_wrong_tries_block_an_activation_password_until_it_is_unblocked(place: Sandbox) -> None:
+def test_wrong_tries_delay_an_activation_password_and_leave_its_end(place: Sandbox) -> None:
+    """The delay ends by itself, whoever guesses, also for the password that the owner chooses."""
+    with place.root() as root:
+        root.modify(CODES, {name: [(ldap3.MODIFY_REPLACE, ["1"])] for name in ("pwdMinDelay", "pwdMaxDelay")})
     set_code(place, 600)
     ends = held(place, "pwdAccountLockedTime")
+    for _ in range(6):
+        block(place)
+        assert not place.accepts(dn(place), CODE)
+        assert held(place, "pwdAccountLockedTime") == ends
+        time.sleep(1.05)
+    time.sleep(1.05)
+    assert place.accepts(dn(place), CODE)
+    choose(place)
+    block(place)
+    assert not place.accepts(dn(place), OWN)
+    time.sleep(2.1)
+    assert place.accepts(dn(place), OWN)
+
+
+def test_guesses_of_an_activation_password_are_as_slow_as_those_of_others(place: Sandbox) -> None:
+    """In an hour not more wrong passwords are looked at than under the policy of people."""
+    with place.root() as root:
+        policies = {}
+        for name in ("default", "activation"):
+            root.search(f"cn={name},{POLICIES}", "(objectClass=*)", ldap3.BASE, attributes=["*"])
+            (entry,) = root.response
+            policies[name] = {k: int(v[0]) for k, v in entry["raw_attributes"].items() if v[0].isdigit()}
+    people, codes = policies["default"], policies["activation"]
+    seconds = looked_at = 0
+    while seconds <= 3600:
+        failures = min(looked_at, codes["pwdMaxRecordedFailure"])
+        seconds += min(codes["pwdMinDelay"] << failures, codes["pwdMaxDelay"])
+        looked_at += 1
+    assert codes["pwdFailureCountInterval"] >= 3600
+    assert codes.get("pwdMaxFailure", 0) == 0
+    assert looked_at <= people["pwdMaxFailure"] * 3600 / people["pwdLockoutDuration"]
+
+
+def test_unblocking_clears_the_count_and_keeps_the_end(place: Sandbox) -> None:
+    set_code(place, 600)
+    ends = held(place, "pwdAccountLockedTime")
+    with place.root() as root:  # the server was set up by an earlier piactl
+        earlier = {"pwdMaxFailure": ["5"], "pwdMinDelay": [], "pwdMaxDelay": []}
+        root.modify(CODES, {name: [(ldap3.MODIFY_REPLACE, values)] for name, values in earlier.items()})
     block(place)
     assert not place.accepts(dn(place), CODE)
     with desk(place) as writer:
@@ -233,15 +280,15 @@ def test_an_account_leaves_the_activation_policy_after_the_replacement(place: Sa
     }
     place.add(f"cn=lock,{place.state}", lock)
     with open_writer(settings, "nightly", read_password) as writer:
-        assert list(read_released(writer, settings, CODES)) == []
+        assert list(read_released(writer, settings, CODES, "")) == []
         choose(place)
-        ((uid, write),) = read_released(writer, settings, CODES)
+        ((uid, write),) = read_released(writer, settings, CODES, "")
         assert (uid, write) == (
             "a",
             EntryWrite("modify", dn(place), delete={"pwdPolicySubentry": (CODES.encode(),)}),
         )
         assert next(iter(writer.write([write]))).outcome is Outcome.APPLIED
-        assert list(read_released(writer, settings, CODES)) == []
+        assert list(read_released(writer, settings, CODES, "")) == []
     block(place)
     assert not place.accepts(dn(place), OWN)
     with place.root() as root:  # fifteen minutes ago: the block of the policy of people is over

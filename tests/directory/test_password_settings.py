@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import re
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import ldap3
@@ -19,10 +21,11 @@ from ldap3.core.exceptions import (
 )
 
 from piactl.core.credentials.password_generation_and_rules import FEWEST, Owner, password_problems
+from piactl.directory.store.base_digest import MANAGED
 from piactl.resources import schemas_folder
 from piactl.sandbox.slapd_configuration_and_folder import POLICIES, identity_dn
 
-from .test_server_settings import FRESH, PASSWORD, account
+from .test_server_settings import FRESH, PASSWORD, account, as_nightly
 
 PORTAL, ELSEWHERE = "127.0.0.1", "127.0.0.2"
 REPLACE = ldap3.MODIFY_REPLACE
@@ -114,6 +117,7 @@ def test_an_activation_password_works_at_the_portal_only(
         pytest.raises(LDAPInvalidCredentialsResult),
     ):
         application.rebind(user=dn, password=FRESH)
+    time.sleep(2.05)  # they count as wrong passwords, which delay the next log in
     with over_tcp(server, PORTAL, dn, FRESH) as owner:
         with pytest.raises(LDAPInsufficientAccessRightsResult):
             owner.search(server.accounts, "(uid=a)")
@@ -216,3 +220,106 @@ def test_an_owner_can_delete_their_own_password(sandbox: Any) -> None:
     with pytest.raises(LDAPOperationResult) as refused:
         give(sandbox, dn, FRESH)
     assert "Must supply old password" in refused.value.message
+
+
+# ---- answers that tell too much
+
+
+def answers(do: Callable[[], Any]) -> int:
+    """The result code of the request."""
+    try:
+        do()
+    except LDAPOperationResult as refused:
+        return int(refused.result)
+    return 0
+
+
+def test_a_refused_comparison_does_not_end_the_server(
+    make_sandbox: Callable[..., Any],
+) -> None:
+    """slapd 2.6 ends with an assertion at the request after a comparison that the rights refuse."""
+    sandbox = make_sandbox(accesslog=True)
+    dn = account(sandbox, "a")
+    tree = ("o=gouv,c=fr", sandbox.accounts, dn, sandbox.state, identity_dn("desk"), "cn=accesslog")
+    for _ in range(3):
+        for entry in (*tree, "cn=config", "cn=monitor"):
+            with sandbox.bind("", "") as anybody:
+                answers(partial(anybody.compare, entry, "hasSubordinates", "FALSE"))
+                answers(partial(anybody.search, entry, "(objectClass=*)"))
+    assert sandbox.entry(dn)
+
+
+def test_nobody_learns_from_the_answers_whether_a_guess_is_right(sandbox: Any) -> None:
+    """ppolicy compares passwords before the rights are looked at; the overlay constraint answers first."""
+    places = {uid: account(sandbox, uid, **values) for uid, values in PEOPLE.items()}
+    codes = {"pwdPolicySubentry": [(REPLACE, [f"cn=activation,{POLICIES}"])]}
+    with sandbox.connect("administrator") as administrator:
+        for uid, dn in places.items():
+            if uid != "bare":
+                administrator.modify(dn, {"userPassword": [(REPLACE, [PASSWORD])], **codes})
+    with sandbox.bind(places["other"], PASSWORD) as other, ExitStack() as stack:
+        strangers = {
+            who: stack.enter_context(sandbox.connect(who)) for who in ("reader", "nightly", "approver")
+        }
+        strangers |= {"another person": other}
+        desk = stack.enter_context(sandbox.connect("desk"))
+        for uid in ("a", "guarded", "bare"):
+            asking = strangers | ({"desk": desk} if uid == "guarded" else {})
+            for who, stranger in asking.items():
+                said = {kind: {answers(partial(form, stranger, places[uid], guess)) for guess in GUESSES}
+                        for kind, form in FORMS.items()}  # fmt: skip
+                assert all(len(codes) == 1 and codes <= {16, 19, 32, 50} for codes in said.values()), (
+                    uid,
+                    who,
+                    said,
+                )
+        for form in FORMS.values():
+            seen = {answers(partial(form, other, places[uid], FRESH)) for uid in ("a", "bare")}
+            assert len(seen) == 1  # who has a password
+    for uid in ("a", "guarded"):
+        assert sandbox.accepts(places[uid], PASSWORD)
+
+
+PEOPLE: dict[str, dict[str, str]] = {"a": {}, "guarded": {"piactlProtected": "TRUE"}, "bare": {}, "other": {}}
+GUESSES = (PASSWORD, "another guess of mine")
+FORMS: dict[str, Callable[[ldap3.Connection, str, str], Any]] = {
+    "replace": lambda by, dn, guess: by.modify(dn, {"userPassword": [(REPLACE, [guess])]}),
+    "add": lambda by, dn, guess: by.modify(dn, {"userPassword": [(ldap3.MODIFY_ADD, [guess])]}),
+    "delete": lambda by, dn, guess: by.modify(dn, {"userPassword": [(ldap3.MODIFY_DELETE, [guess])]}),
+    "delete and add": lambda by, dn, guess: by.modify(
+        dn, {"userPassword": [(ldap3.MODIFY_DELETE, [guess]), (ldap3.MODIFY_ADD, [FRESH])]}
+    ),
+    "delete all and add": lambda by, dn, guess: by.modify(
+        dn, {"userPassword": [(ldap3.MODIFY_DELETE, []), (ldap3.MODIFY_ADD, [guess])]}
+    ),
+    "compare": lambda by, dn, guess: by.compare(dn, "userPassword", guess),
+}
+
+
+def test_no_password_or_managed_value_is_stored_under_an_attribute_option(sandbox: Any) -> None:
+    """slapd would store `userPassword;lang-fr` as it comes: in clear, and past every rule for passwords."""
+    dn = account(sandbox, "a")
+    give(sandbox, dn, PASSWORD)
+    with (
+        sandbox.bind(dn, PASSWORD) as owner,
+        sandbox.connect("desk") as desk,
+        as_nightly(sandbox) as nightly,
+        sandbox.connect("administrator") as administrator,
+    ):
+        everybody = {"owner": owner, "desk": desk, "nightly": nightly, "administrator": administrator}
+        for name in (*MANAGED, "userPassword", "oathSecret", "piactlSealed"):
+            for who, connection in everybody.items():
+                said = {
+                    answers(
+                        partial(connection.modify, dn, {f"{name};lang-fr": [(ldap3.MODIFY_ADD, [value])]})
+                    )
+                    for value in ("x", "1", "TRUE", "20260101000000Z", dn)
+                }
+                refused = {17} if name.startswith("pwd") else {50}  # of operational attributes there are none
+                assert refused <= said <= refused | {21}, (who, name, said)  # 21: not of its syntax
+        assert not [name for name in sandbox.entry(dn) if ";" in name]
+        # what was stored earlier can be deleted
+        with sandbox.root() as root:
+            root.modify(dn, {"userPassword;lang-fr": [(ldap3.MODIFY_ADD, ["in clear"])]})
+        administrator.modify(dn, {"userPassword;lang-fr": [(ldap3.MODIFY_DELETE, [])]})
+    assert sandbox.accepts(dn, PASSWORD)

@@ -189,7 +189,7 @@ def test_a_server_from_cn_config_holds_the_same_rights_and_takes_the_access_log(
         other = sandbox.at(server.uri)
         dn = f"uid=a,{sandbox.accounts}"
         with as_nightly(other) as nightly:
-            with pytest.raises(LDAPInsufficientAccessRightsResult):
+            with pytest.raises(LDAPConstraintViolationResult):
                 nightly.add(dn, attributes=values("a", userPassword=FRESH))
             nightly.add(dn, attributes=values("a"))
         change = server.folder / "accesslog.ldif"

@@ -29,7 +29,7 @@ from tests.directory.config_server import ConfigServer, config_server
 TOP = Path(__file__).resolve().parents[2]
 PAGE = (TOP / "docs" / "upgrade-directory.md").read_text(encoding="utf-8")
 CONSUMERS_PAGE = (TOP / "docs" / "consumers.md").read_text(encoding="utf-8")
-CHANGED = ("D12", "D16", "D30", "D33", "D34", "D35", "D39", "D50", "D63", "D64")
+CHANGED = ("D12", "D16", "D23", "D30", "D33", "D34", "D35", "D39", "D50", "D63", "D64", "D69", "D70")
 OWNER = f"gidNumber={os.getgid()}+uidNumber={os.getuid()}"
 PASSWORD, FRESH = "correct horse battery", "another long passphrase"
 CODE, OWN = "a code of twenty letters", "quatre chats gris et lents"
@@ -81,6 +81,7 @@ def without(text: str, *patterns: tuple[str, str]) -> str:
 
 
 RULES = (
+    (r"(?:^(?:olcAccess:|access) to .*\(!\(pwdReset=TRUE\)\)\) attrs=.*\n(?:  by .*\n)+){2}", ""),
     (r"^(olcDbIndex:|index) piactlMatricule,piactlMergedInto,piactlOverride pres\n", ""),
     (
         r"^(olcAccess:|access) to dn\.subtree=\S+ attrs=userPassword\n(  by anonymous auth\n)  by \* none\n",
@@ -102,6 +103,9 @@ RULES = (
     (r"^(include: file:/)?(include )?\S+nis\.\S+\n\n?", ""),
     (r"^(olcDbIndex:|index) uidNumber eq\n", ""),
     (r"^(olcUniqueURI:|unique_uri) .*\?uidNumber\?.*\n", ""),
+    (r"^(olcAccess:|access) to attrs=hasSubordinates by \* compare\n", ""),
+    (r"^(olcAccess:|access) to attrs=userPassword;lang-.*\n(  by .*\n)+", ""),
+    (r"^(olcAccess:|access) to .* attrs=uid;lang-.*\n(  by .*\n)+", ""),
 )
 
 
@@ -194,11 +198,9 @@ def former_config(config: str) -> str:
         without_applications(without_heads(without_fence(without_approvals(config)))),
         *RULES,
         (r"^olcModuleLoad: constraint\n", ""),
-        (r"^dn: olcOverlay=\{1\}constraint,.*\n(.+\n)+\n", ""),
+        (r"^dn: olcOverlay=\{3\}constraint,.*\n(.+\n)+\n", ""),
         (r"^dn: olcOverlay=\{4\}dynlist,.*\n(.+\n)+", ""),
     )
-    for number, name in enumerate(("otp", "ppolicy"), start=1):
-        former = former.replace(f"{{{number + 1}}}{name}", f"{{{number}}}{name}")
     for name, change in FORMER_SCHEMAS:
         own = re.search(rf"include: file://(\S+/){name}.ldif\n", former)
         assert own is not None
@@ -208,7 +210,7 @@ def former_config(config: str) -> str:
 
 
 def former_conf(conf: str) -> str:
-    patterns = (r"^moduleload constraint\n", r"^overlay constraint\nconstraint_attribute .*\n")
+    patterns = (r"^moduleload constraint\n", r"^overlay constraint\n(constraint_attribute .*\n)+")
     patterns = (*patterns, r"^overlay dynlist\ndynlist-attrset .*\n")
     return without(
         without_applications(without_heads(without_fence(without_approvals(conf)))),
@@ -221,6 +223,7 @@ def former_tree(tree: str) -> str:
     tree = without(
         tree,
         (r"^pwdInHistory: 1\n", ""),
+        (r"^pwdMinDelay.*\n(pwdM.*\n)+pwdFailureCountInterval: 3600\n", "pwdMaxFailure: 5\n"),
         (r"^dn: cn=protected,.*\n(.+\n)+\n", ""),
         (r"^dn: ou=journals,.*\n(.+\n)+\n", ""),
         (r"^dn: ou=requests,.*\n(.+\n)+\n", ""),
@@ -367,11 +370,15 @@ QUIET_BY_CONFIG, QUIET_BY_CONF = commands("12. Nights with nothing to do").split
 UNIX, UNIX_BY_CONFIG, UNIX_BY_CONF = re.split(
     f'(?<=services/"\n}}\n)|{CONF}', commands("13. Unix hosts").partition("\n")[2]
 )
+GUESSES, GUESSES_BY_CONFIG, GUESSES_BY_CONF = re.split(
+    f"(?<=done\n}}\n)|{CONF}",
+    commands("14. Guesses, comparisons and attribute options").partition("\n\n")[2],
+)
 ADD_APPLICATION = CONSUMERS_PAGE.split("\n## Add an application\n")[1].split("```\n")[1].rstrip("`")
 BY_CONFIG = (
     f"{NAMES}\n{commands('3. Servers configured by cn=config')}\n{LOCK_BY_CONFIG}\n{PASSWORDS_BY_CONFIG}\n"
     f"{HEADS}{HEADS_BY_CONFIG}\n{APPLICATIONS}{APPLICATIONS_BY_CONFIG}\n{APPROVALS}{APPROVALS_BY_CONFIG}"
-    f"\n{SUPANN}{SUPANN_BY_CONFIG}\n{QUIET_BY_CONFIG}\n{UNIX}{UNIX_BY_CONFIG}"
+    f"\n{SUPANN}{SUPANN_BY_CONFIG}\n{QUIET_BY_CONFIG}\n{UNIX}{UNIX_BY_CONFIG}\n{GUESSES}{GUESSES_BY_CONFIG}"
 )
 
 
@@ -464,6 +471,7 @@ def test_a_directory_is_upgraded_by_slapd_conf(conf: Standing) -> None:
     script = f"{script}\n{LOCK_BY_CONF}\n{PASSWORDS_BY_CONF}\n{PROOFS_BY_CONF}\n{HEADS}{CONF}{HEADS_BY_CONF}"
     script = f"{script}\n{APPLICATIONS}{CONF}{APPLICATIONS_BY_CONF}\n{APPROVALS}{CONF}{APPROVALS_BY_CONF}"
     script = f"{script}\n{SUPANN}{CONF}{SUPANN_BY_CONF}{CONF}{QUIET_BY_CONF}\n{UNIX}{CONF}{UNIX_BY_CONF}"
+    script = f"{script}\n{GUESSES}{CONF}{GUESSES_BY_CONF}"
     for file in (
         "rules.conf",
         "overlay.conf",
@@ -473,6 +481,8 @@ def test_a_directory_is_upgraded_by_slapd_conf(conf: Standing) -> None:
         "approvals.conf",
         "structures.conf",
         "unix.conf",
+        "guesses.conf",
+        "sets.conf",
     ):
         script = script.replace(file, str(conf.sandbox.folder / file))
     by_conf(conf, script)

@@ -596,6 +596,30 @@ def test_an_entry_below_an_attempt_count_blocks_nobody(loaded: Damaged) -> None:
     assert count_of(loaded)["failures"] == 1
 
 
+def test_a_night_deletes_and_names_the_malformed_records_that_the_help_desk_can_add(loaded: Damaged) -> None:
+    """Nobody else would: the desk cannot delete a request. What a later version wrote stays."""
+    sandbox = loaded.academy.sandbox
+    malformed = {
+        f"cn={name},ou={folder},{sandbox.state}": data
+        for folder in ("attempts", "requests")
+        for name, data in (("a", b"rubbish"), ("b", b"[1]"), ("c", b'{"last": 7}'), ("d", b""))
+    }
+    malformed[f"cn=cfhk-2222-ended,ou=requests,{sandbox.state}"] = b'{"outcome": "approved"}'  # of no request
+    later = f"cn=e,ou=requests,{sandbox.state}"
+    with sandbox.connect("desk") as desk:
+        for dn, data in {**malformed, later: b'{"format": 2}'}.items():
+            desk.add(dn, attributes={"objectClass": "piactlRecord", **({"piactlData": data} if data else {})})
+    ran = loaded.night()
+    assert ran.code == Exit.DONE, ran
+    assert not [dn for dn in malformed if sandbox.entry(dn)]
+    for folder, names in (("attempts", "a, b, c, d"), ("requests", "a, b, c, cfhk-2222-ended, d")):
+        [line] = [line for line in ran.err.splitlines() if f" of ou={folder},{sandbox.state}: " in line]
+        assert sorted(line.rpartition(": ")[2].split(", ")) == names.split(", ")
+    assert sandbox.entry(later) is not None
+    again = loaded.night()
+    assert (later in again.err, [dn for dn in malformed if dn in again.err]) == (True, [])
+
+
 # ---- people in waiting, and runs
 
 

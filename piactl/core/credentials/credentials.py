@@ -35,9 +35,10 @@ class DeviceStatus:
 class Credentials:
     """`changed` is when the password was last set, None if never. `blocked` is when wrong passwords blocked
     it; `blocked_for_good` is a block without a time. `failures` are the times of failed log ins (password or
-    code) since the last successful one, the oldest first. `policy` is None if unknown. `linked`: the server
-    asks for a code of the device. `denied`: the account is linked to no device, so the server refuses every
-    log in."""
+    code) since the last successful one, the oldest first. `delayed`: until then the server refuses every log
+    in after wrong passwords, under a policy that does not block. `policy` is None if unknown. `linked`: the
+    server asks for a code of the device. `denied`: the account is linked to no device, so the server refuses
+    every log in."""
 
     changed: datetime | None = None
     must_change: bool = False
@@ -48,6 +49,7 @@ class Credentials:
     linked: bool = False
     denied: bool = False
     failures: tuple[datetime, ...] = ()
+    delayed: datetime | None = None
 
     @property
     def is_activation(self) -> bool:
@@ -66,6 +68,8 @@ class Credentials:
             return False, None
         if self.blocked_for_good:
             return True, None
+        if self.delayed is not None and now < self.delayed:
+            return True, self.delayed
         if self.blocked is None or now < self.blocked:
             return False, None
         if self.policy is None or not self.policy.block:

@@ -61,11 +61,13 @@ def password_causes(question: Question, around: LoginContext) -> Iterator[Cause]
     blocked, until = credentials.blocked_until(around.now)
     if credentials.is_activation:
         ends = credentials.activation_until
-        if blocked:
+        if blocked and until is None:
             when = f" at {show(ends)}" if ends else ""
             text = f"the activation password ended unused{when}, by time or by wrong attempts"
             yield Cause("activation-ended", CauseEffect.REFUSED, text, activate)
             return
+        if blocked:
+            yield _block(uid, credentials, until, show)
         valid = f", valid until {show(ends)}" if ends else ""
         text = (
             f"an activation password was issued at {show(credentials.changed)}{valid}, and is not used yet:"
@@ -96,6 +98,9 @@ def _wrong_tries(uid: str, credentials: Credentials, show: Callable[[datetime], 
 def _block(
     uid: str, credentials: Credentials, until: datetime | None, show: Callable[[datetime], str]
 ) -> Cause:
+    if until is not None and until == credentials.delayed:
+        text = f"delayed by wrong passwords until {show(until)}; this ends by itself"
+        return Cause("delayed", CauseEffect.REFUSED, text, until=until)
     since = f" since {show(credentials.blocked)}" if credentials.blocked else ""
     end = f", until {show(until)}" if until else ""
     if until is None:

@@ -30,7 +30,7 @@ _OF_LOGGING_IN = frozenset(
     name.lower()
     for name in (
         "pwdFailureTime", "pwdLastSuccess", "pwdGraceUseTime", "authTimestamp", "oathTOTPLastTimeStep",
-        "oathTOTPTimeStepDrift",
+        "oathTOTPTimeStepDrift", "pwdAccountTmpLockoutEnd",
     )
 )  # fmt: skip
 

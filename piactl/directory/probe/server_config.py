@@ -98,10 +98,11 @@ def _context(probe: Probe) -> str:
 _ATTRIBUTES = (
     "objectClass olcDatabase olcOverlay olcSuffix olcRootDN olcAddContentAcl olcReadOnly olcLimits"
     " olcSizeLimit olcConnMaxPendingAuth olcDbIndex olcDbMaxSize olcUniqueURI"
-    " olcPPolicyDefault olcPPolicyHashCleartext olcSpCheckpoint olcSyncrepl"
+    " olcPPolicyDefault olcPPolicyHashCleartext olcSpCheckpoint olcSyncrepl olcAccess"
 ).split()
 _ORDER = re.compile(r"^\{-?\d+\}")
 _UNIQUE = re.compile(r"ldap:///(?P<base>[^?\s]*)\?(?P<attributes>[^?\s]*)\?(?P<scope>[^?\s]*)")
+_COMPARISONS = re.compile(r"to\s+attrs=hasSubordinates\s+by\s+\*\s+(compare|search|read)", re.IGNORECASE)
 _LIMIT = re.compile(
     r'(?P<who>\*|users|anonymous|dn[^=\s]*="[^"]*"|dn[^=\s]*=\S+|\S+)\s*(?P<what>.*)', re.DOTALL
 )
@@ -128,7 +129,9 @@ class ServerConfig:
     on one connection, 0 if that is unknown. `checkpoint` is that of syncprov, "" without one. Overlays
     are in the order of the server; an empty tuple means none. `plain_syncrepl`: the database follows another
     server entry by entry instead of by its access log. It shows only where `olcSyncrepl`, which has a
-    password, may be read.
+    password, may be read. `ended_by_comparisons` are the suffixes of the
+    mdb databases, of all that the server has, whose rules may refuse a comparison of hasSubordinates; None if
+    the rules may not be read.
     """
 
     root: str
@@ -145,6 +148,7 @@ class ServerConfig:
     checkpoint: str = ""
     pending: int = 0
     plain_syncrepl: bool = False
+    ended_by_comparisons: tuple[str, ...] | None = None
 
     def size_limit_of(self, dn: str) -> int | None:
         """The size limit of that identity: a number, UNLIMITED, or None if it is unknown."""
@@ -193,7 +197,23 @@ def read_server_config(probe: Probe, suffix: str) -> ServerConfig | None:
         pending=int(top.text("olcConnMaxPendingAuth") or 0),
         plain_syncrepl=any("syncdata=accesslog" not in text for text in _ordered(holder, "olcSyncrepl")),
         checkpoint=overlays["syncprov"].text("olcSpCheckpoint") if "syncprov" in overlays else "",
+        ended_by_comparisons=_ended_by_comparisons(entries) if _ordered(holder, "olcAccess") else None,
     )
+
+
+def _ended_by_comparisons(entries: list[RawEntry]) -> tuple[str, ...]:
+    """A database is safe if its first rule lets everybody compare; rules that end in `by * break` may come
+    before it. One without rules lets everybody read."""
+    ended = []
+    for entry in entries:
+        rules = [text for text in _ordered(entry, "olcAccess") if not text.rstrip().endswith("by * break")]
+        if (
+            entry.text("olcDatabase").endswith("}mdb")
+            and rules
+            and not _COMPARISONS.fullmatch(rules[0].strip())
+        ):
+            ended.append(entry.text("olcSuffix"))
+    return tuple(ended)
 
 
 def _database(entries: list[RawEntry], suffix: str) -> RawEntry | None:

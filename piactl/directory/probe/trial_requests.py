@@ -31,6 +31,7 @@ from piactl.errors import PiactlError
 ENOUGH = 20_000
 _PAGE = 1000
 _STRONGER_NEEDED, _CONFIDENTIALITY, _CONSTRAINT = 8, 13, 19
+_PASSWORD = "userPassword"  # noqa: S105 - the name of an attribute
 
 
 class ServerUnusable(PiactlError):
@@ -178,7 +179,24 @@ class Probe:
         delete: Values = {deleted: (value.encode(),), **dict.fromkeys(replacements, ())}
         write = EntryWrite("modify", dn, add={**(added or {}), **replacements}, delete=delete)
         result = self._session.write(write, [], f"ask for rights on {dn!r}")
+        if result.code in (NO_SUCH_ATTRIBUTE, _CONSTRAINT) and _PASSWORD in replacements:
+            return self._may_set_password(dn, replacements[_PASSWORD])
         return {NO_SUCH_ATTRIBUTE: True, NO_RIGHT: False}.get(result.code)
+
+    def _may_set_password(self, dn: str, values: tuple[bytes, ...]) -> bool | None:
+        """The overlay constraint may answer before the rights: so both are asked, each alone."""
+        if self.takes_password(dn, values[0]) is False:
+            return False
+        return self.may_change(dn, _PASSWORD)
+
+    def tells_guess(self, dn: str) -> bool | None:
+        """Whether the server compares a guess with the password of an account that this identity may not
+        write, and says that it is wrong. The guess is made up."""
+        values = {_PASSWORD: (f"aB3!{token_hex(16)}".encode(),)}
+        write = EntryWrite("modify", dn, add={_PASSWORD: (f"aB3!{token_hex(16)}".encode(),)}, delete=values)
+        result = self._session.write(write, [], f"ask about guesses of a password of {dn!r}")
+        refusals = {UNWILLING: True, NO_SUCH_ATTRIBUTE: False, NO_RIGHT: False, _CONSTRAINT: False}
+        return refusals.get(result.code)
 
     def _never(self, dn: str, added: Values) -> Result:
         write = EntryWrite("modify", dn, add=added)

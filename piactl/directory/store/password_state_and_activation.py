@@ -6,7 +6,9 @@ How ppolicy enforces activation passwords was measured with slapd 2.5 and later;
 it. pwdMaxAge cannot end an activation password: a password that must be changed has no age, and the limit
 would end the password that replaces it. Instead pwdAccountLockedTime is set to a future time: it has no
 effect until then, and locks afterwards, under a policy whose locks last. When the owner changes the password,
-slapd removes it together with pwdReset. pwdPolicySubentry stays until the next night removes it.
+slapd removes it together with pwdReset. pwdPolicySubentry stays until the next night removes it. A block by
+wrong passwords (pwdMaxFailure) would overwrite that time, so under this policy they only delay
+(pwdAccountTmpLockoutEnd).
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from piactl.directory.port import (
     Reader,
     Refresh,
     ServerFacts,
+    Values,
     Writer,
     WriteResult,
     write_one,
@@ -37,7 +40,7 @@ from piactl.directory.store.accounts import IN_ACCOUNTS
 
 _FOR_GOOD = "000001010000Z"
 _ACCOUNT = ("pwdChangedTime", "pwdReset", "pwdAccountLockedTime", "pwdPolicySubentry", "oathTOTPToken",
-            "pwdFailureTime")  # fmt: skip
+            "pwdFailureTime", "pwdAccountTmpLockoutEnd")  # fmt: skip
 _TOKEN = ("oathTOTPParams", "oathTOTPTimeStepDrift", "oathTOTPTimeStepPeriod")
 _POLICY = ("pwdLockout", "pwdLockoutDuration", "pwdMaxAge")
 
@@ -61,6 +64,7 @@ def read_credentials(reader: Reader, dn: str, device: str, settings: PasswordSet
         linked=bool(link and device) and same_dn(link, child(dn, "cn", device)),
         denied=bool(link) and same_dn(link, child(dn, "cn", NO_DEVICE)),
         failures=_instants(entry, "pwdFailureTime"),
+        delayed=instant(entry.text("pwdAccountTmpLockoutEnd")),
     )
 
 
@@ -156,18 +160,23 @@ def unblock_write(
 
 
 def read_released(
-    reader: Reader, settings: DirectorySettings, policy: str
+    reader: Reader, settings: DirectorySettings, policy: str, protected_policy: str
 ) -> Iterator[tuple[str, EntryWrite]]:
     """(uid, write) for the accounts that are still under the policy of activation passwords although the
-    owner has replaced the password; without protected accounts, which only the administrator writes."""
+    owner has replaced the password. Protected accounts go under `protected_policy`, or stay if it is ""."""
     uid = settings.attributes.get("uid", "uid")
     query = filters.all_of(
         IN_ACCOUNTS,
         filters.equals(POLICY, policy),
-        filters.none_of(filters.equals(RESET, "TRUE"), filters.equals("piactlProtected", "TRUE")),
+        filters.none_of(filters.equals(RESET, "TRUE")),
     )
-    for entry in reader.search(settings.accounts, query, [uid, POLICY]):
-        yield entry.text(uid), EntryWrite("modify", entry.dn, delete={POLICY: entry.values[POLICY]})
+    for entry in reader.search(settings.accounts, query, [uid, POLICY, "piactlProtected"]):
+        add: Values = {}
+        if entry.text("piactlProtected") == "TRUE":
+            if not protected_policy:
+                continue
+            add = {POLICY: (protected_policy.encode(),)}
+        yield entry.text(uid), EntryWrite("modify", entry.dn, add=add, delete={POLICY: entry.values[POLICY]})
 
 
 def foreign_policies(
@@ -246,6 +255,15 @@ def reuse_faults(reader: Reader, policy: str) -> list[str]:
     if entry is None or entry.text("pwdInHistory") not in ("", "0"):
         return []
     return ["pwdInHistory is not set: an activation password may be its own replacement"]
+
+
+def block_faults(reader: Reader, policy: str) -> list[str]:
+    """The reason why anybody can block an activation password under this policy until the help desk acts;
+    empty if there is none."""
+    entry = reader.read(policy, ["pwdMaxFailure"])
+    if entry is None or entry.text("pwdMaxFailure") in ("", "0"):
+        return []
+    return ["pwdMaxFailure is set: wrong passwords of anybody block an account until the help desk acts"]
 
 
 def policy_exists(reader: Reader, policy: str) -> bool:
@@ -330,6 +348,11 @@ class ActivationPasswordWriter:
             return WriteResult(
                 write, Outcome.CONFLICT, "another activation password was set at the same moment"
             )
+        if result.outcome is Outcome.FAILED:  # the overlay constraint answers before the missing value does
+            entry = self.writer.read(write.dn, [LOCKED])
+            if entry is not None and set(entry.values.get(LOCKED, ())) != set(write.delete.get(LOCKED, ())):
+                why = "another activation password or a block was set at the same moment"
+                return WriteResult(write, Outcome.CONFLICT, why)
         if result.outcome is not Outcome.APPLIED:
             return result
         entry = self.writer.read(write.dn, [LOCKED])

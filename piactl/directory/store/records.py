@@ -36,6 +36,9 @@ FORMAT, FORMATS = "format", (1,)
 """The field with the format of a record (1 if it is missing), and the readable formats."""
 
 
+_UPGRADE = "a later version of piactl wrote it: upgrade this host"
+
+
 class UnreadableRecord(PiactlError):
     """A record of piactl in the directory cannot be read. `why` contains no value of it."""
 
@@ -72,6 +75,21 @@ class UnreadableRecords:
             self.add(error)
             return None
 
+    def delete(self, writer: Writer, entries: Iterable[RawEntry]) -> list[str]:
+        """Deletes those of the records that were found unreadable, except what a later version wrote; returns
+        their names."""
+        deleted = []
+        for entry in entries:
+            error = self._found.get(normal_dn(entry.dn))
+            write = record_write(entry.dn, stored(entry), None)
+            if error is None or error.advice == _UPGRADE or write is None:
+                continue
+            if write_one(writer, write).outcome is Outcome.APPLIED:
+                gone = UnreadableRecord(error.dn, error.why, "this run deleted it")
+                self._found[normal_dn(entry.dn)] = gone
+                deleted.append(cn_of(entry))
+        return deleted
+
 
 class Misshapen(ValueError):
     """A record has a wrong shape; the text contains no value of it."""
@@ -94,9 +112,7 @@ def loads(name: str, data: bytes | None) -> Record:
     if not isinstance(record, dict):
         raise UnreadableRecord(name, "the record is not a JSON object")
     if record.get(FORMAT, 1) not in FORMATS:
-        raise UnreadableRecord(
-            name, "the record has an unknown format", "a later version of piactl wrote it: upgrade this host"
-        )
+        raise UnreadableRecord(name, "the record has an unknown format", _UPGRADE)
     return record
 
 

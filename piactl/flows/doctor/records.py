@@ -26,6 +26,7 @@ from piactl.directory.store.attribute_values import read_assignment, read_proof_
 from piactl.directory.store.base_digest import LAYOUT
 from piactl.directory.store.devices import read_all_devices
 from piactl.directory.store.password_state_and_activation import (
+    block_faults,
     foreign_policies,
     policy_faults,
     reuse_faults,
@@ -241,7 +242,8 @@ def _activation_policy(content: DirectoryContent) -> CheckResult:
         return skipped("password.activation_policy is not set: no activation passwords are issued")
     faults = [*policy_faults(reader, policy), *reuse_faults(reader, policy)]
     advice = f"Set {policy} as cn=activation in schemas/ldap/tree.ldif.in: docs/upgrade-directory.md."
-    return worst(faults, [], advice, "activation passwords expire and must be changed")
+    blocks = block_faults(reader, policy)
+    return worst(faults, blocks, advice, "activation passwords expire and must be changed")
 
 
 def _foreign_policies(content: DirectoryContent) -> CheckResult:

@@ -58,6 +58,7 @@ class Trial:
 
 
 _PASSWORD = (("userPassword", b"a rehearsal that cannot succeed"),)
+_OPTION = (("userPassword;lang-fr", b"a rehearsal that cannot succeed"),)
 _SECOND = b"aB3!" + b"a rehearsal that no entry meets"
 _MARK = (("piactlProtected", b"TRUE"),)
 _RESET = (("pwdReset", b"TRUE"),)
@@ -84,6 +85,7 @@ TRIALS = (
     ),
     Trial("desk", "account", True, "reset a password", "oathTOTPToken", replaced=_PASSWORD),
     Trial("desk", "account", True, "ask for a new password", "oathTOTPToken", _RESET),
+    Trial("desk", "account", False, "store a password in clear", "oathTOTPToken", replaced=_OPTION),
     Trial("desk", "account", False, "change an account", "displayName"),
     Trial("desk", "protected", False, "reset a protected account", "oathTOTPToken"),
     Trial("desk", RUNS, False, "change records", "description"),
@@ -145,19 +147,23 @@ def policy_of_an_account(server: Server) -> CheckResult:
 
 
 def one_password(server: Server) -> CheckResult:
-    """D34. Tried on an account that has a password: the overlay must refuse a second one. slapd asks it
-    before it checks the rights and the assertion that no entry meets.
+    """D34. Tried as the desk, which may set passwords, on an account that has one: the overlay must refuse a
+    second one. slapd asks it before it checks the rights and the assertion that no entry meets.
 
     An account with pwdChangedTime has a password; an account that was loaded with its password may lack it.
     """
-    query = filters.all_of(IN_ACCOUNTS, filters.present("pwdChangedTime"))
-    with_password = server.first.sample(server.settings.accounts, query)
-    account = with_password or server.first.sample(server.settings.accounts, IN_ACCOUNTS)
+    desk = server.probes.get("desk")
+    if desk is None:
+        return skipped("not tried: desk cannot bind")
+    unprotected = filters.all_of(IN_ACCOUNTS, filters.none_of(filters.equals("piactlProtected", "TRUE")))
+    query = filters.all_of(unprotected, filters.present("pwdChangedTime"))
+    with_password = desk.sample(server.settings.accounts, query)
+    account = with_password or desk.sample(server.settings.accounts, unprotected)
     if account is None:
         return skipped("not tried: there is no account yet")
     advice = "Add the overlay constraint with `constraint_attribute userPassword count 1`, restricted to "
     advice += f"accounts (olcConstraintAttribute). {UPGRADE_PAGE}"
-    takes = server.first.takes_second(account.dn, "userPassword", _SECOND)
+    takes = desk.takes_second(account.dn, "userPassword", _SECOND)
     if takes is None:
         words = "unknown: the server refuses for another reason before it counts passwords"
         return skipped(words, advice)
@@ -166,6 +172,22 @@ def one_password(server: Server) -> CheckResult:
     if takes:
         return error("the server accepts a second password (tried on an account)", advice)
     return fine("a second one is refused (tried on an account)")
+
+
+def guesses(server: Server) -> CheckResult:
+    """D70. Tried with a made-up password on an account that has one."""
+    query = filters.all_of(IN_ACCOUNTS, filters.present("pwdChangedTime"))
+    account = server.first.sample(server.settings.accounts, query)
+    if account is None:
+        return skipped("not tried: no account is known to have a password")
+    tells = server.first.tells_guess(account.dn)
+    if tells is None:
+        return skipped("the server's answer does not show it")
+    advice = "Put the overlay constraint after ppolicy, with the two rules that say who may send a password. "
+    if tells:
+        words = "the server says that a guess of somebody else's password is wrong (tried on an account)"
+        return error(words, advice + UPGRADE_PAGE)
+    return fine("the answer is the same for every guess (tried on an account)")
 
 
 def passwords_of_identities(server: Server) -> CheckResult:
@@ -388,4 +410,5 @@ RIGHTS: Mapping[str, Callable[[Server], CheckResult]] = {
     "D34": one_password,
     "D35": passwords_of_identities,
     "D39": run_lock,
+    "D70": guesses,
 }

@@ -420,6 +420,16 @@ def replication(server: Server) -> CheckResult:
     return fine("the changes are in an access log (delta-syncrepl)")
 
 
+def comparisons(server: Server) -> CheckResult:
+    """D69. Reads the rules only: a trial would end the server."""
+    ended = server.config.ended_by_comparisons if server.config else None
+    if ended is None:
+        return skipped("unknown: the rules in cn=config are not readable", _UNSEEN)
+    advice = f"Make `access to attrs=hasSubordinates by * compare` the first rule. {UPGRADE_PAGE}"
+    words = f"the rules of {'; '.join(ended)} may refuse a comparison of hasSubordinates"
+    return error(words, advice) if ended else fine("everybody may compare hasSubordinates")
+
+
 _PART = re.compile(r"\(([\w.;-]+)=[^()]*[^()=]\*[^()]*\)")
 _DYNAMIC = filters.equals("objectClass", GROUP_CLASS)
 
@@ -502,4 +512,5 @@ SETTINGS: Mapping[str, Callable[[Server], CheckResult]] = {
     "D46": password_quality,
     "D64": groups,
     "D71": replication,
+    "D69": comparisons,
 }

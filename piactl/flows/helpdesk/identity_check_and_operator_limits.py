@@ -8,7 +8,7 @@ compare-and-swap before a command writes: of two at once, only one takes what is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import field
 from datetime import date, datetime
 from enum import StrEnum
@@ -24,7 +24,7 @@ from piactl.core.plan.guards import Refusal, operation_refusals
 from piactl.core.text import counted
 from piactl.dataclass import dataclass
 from piactl.directory.dn import child
-from piactl.directory.port import Outcome, Reader, Writer, write_one
+from piactl.directory.port import Outcome, RawEntry, Reader, Writer, write_one
 from piactl.directory.store.records import (
     ATTEMPTS,
     DATA,
@@ -191,13 +191,15 @@ def tries_left(checks: IdentityChecks, uid: str, now: datetime, *answers: ProofK
 
 
 def forget_old_attempts(run: Run) -> int:
-    """Deletes expired counts and returns their number. Raises PiactlError."""
+    """Deletes expired counts, and malformed ones, which the help desk can add; returns their number. Raises
+    PiactlError."""
     gone = 0
     now, writer = run.now(), run.writer
     state, limit = run.settings.directory.state, run.settings.password.failures_per_hour
     counts = _Counts(writer, state, limit, run.unreadable, now)
     folder = run.places.folder(ATTEMPTS)
-    for entry in list(writer.search(folder, IN_RECORD, [DATA], scope="one")):
+    entries = list(writer.search(folder, IN_RECORD, [DATA], scope="one"))
+    for entry in entries:
         if entry.dn.lower() == _all(state).lower():
             counts.settle_all()
             continue
@@ -212,7 +214,15 @@ def forget_old_attempts(run: Run) -> int:
             write = record_write(entry.dn, stored(entry), None)
             if write is not None:
                 gone += write_one(writer, write).outcome is Outcome.APPLIED
-    return gone
+    return gone + delete_malformed(run, folder, entries)
+
+
+def delete_malformed(run: Run, folder: str, entries: Iterable[RawEntry]) -> int:
+    """Deletes the records of the folder that were found malformed, names all of them, returns how many."""
+    names = run.unreadable.delete(run.writer, entries)
+    if names:
+        run.say(f"deleted {counted(len(names), 'malformed record')} of {folder}: {', '.join(names)}")
+    return len(names)
 
 
 def read_attempts(record: Record) -> Attempts:

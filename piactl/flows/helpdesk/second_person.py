@@ -35,6 +35,7 @@ from piactl.directory.store.records import (
     Misshapen,
     Places,
     Record,
+    UnreadableRecord,
     UnreadableRecords,
     cn_of,
     dumps,
@@ -48,7 +49,7 @@ from piactl.directory.store.records import (
 from piactl.errors import Exit, PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.apply.run import Run
-from piactl.flows.helpdesk.identity_check_and_operator_limits import shown_time
+from piactl.flows.helpdesk.identity_check_and_operator_limits import delete_malformed, shown_time
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, find_entry
 from piactl.journal.actor import Actor, known_operator
@@ -258,17 +259,25 @@ def waiting_device(holder: DeviceHolder) -> str:
 
 
 def forget_old_requests(run: Run) -> int:
-    """Deletes the requests that are over, with their ends; returns their number. Raises PiactlError."""
+    """Deletes the requests that are over, with their ends, and records that the help desk can add but are
+    neither; returns their number. Raises PiactlError."""
     requests = Requests(run.writer, run.settings.directory.state, run.keys, run.unreadable, "UTC")
-    gone = 0
+    folder, gone = run.places.folder(REQUESTS), 0
     for request in requests.all():
         if run.now() < request.until:
             continue
         # the end has no meaning without its request, and is found by it
         for name in (request.name + _ENDED, request.name):
-            result = set_record(run.writer, child(run.places.folder(REQUESTS), "cn", name), None)
+            result = set_record(run.writer, child(folder, "cn", name), None)
             gone += result is not None and result.outcome is Outcome.APPLIED
-    return gone
+    entries = {cn_of(entry): entry for entry in records_in(run.writer, folder, ["cn", DATA])}
+    for name in [name for name in entries if name.endswith(_ENDED)]:
+        if name.removesuffix(_ENDED) in entries:
+            del entries[name]  # readable or not: without it the request would be open again
+        else:
+            why = "it ends a request that does not exist"
+            run.unreadable.add(UnreadableRecord(entries[name].dn, why))
+    return gone + delete_malformed(run, folder, entries.values())
 
 
 def _changed(store: AccountStore, entry: Entry, settings: PasswordSettings) -> str:

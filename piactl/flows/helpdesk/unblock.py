@@ -75,10 +75,14 @@ def _prepared(
             f"{uid}: its activation password ended unused at {shown_time(ends, timezone)}.\n"
             f"Give another: piactl password activate {uid}"
         )
-    blocked, _ = credentials.blocked_until(now)
+    blocked, until = credentials.blocked_until(now)
+    delayed = until is not None and until == credentials.delayed
     policy = _policy(credentials, passwords, protected=account.protected)
     write = unblock_write(store.reader, entry.dn, ends=ends, policy=policy)
-    note = _note(store, rules, credentials, entry, blocked=blocked, ends=ends)
+    note = _note(store, rules, credentials, entry, blocked=blocked and not delayed, ends=ends)
+    if delayed and until is not None:
+        ends_at = shown_time(until, timezone)
+        note = f"wrong passwords delay it until {ends_at}, and only time ends this; {note}"
     if policy:
         note += "; from now on wrong passwords do not block it"
     if write is None:
