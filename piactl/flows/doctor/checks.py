@@ -142,12 +142,12 @@ CHECKS: dict[str, Check] = {
           "A plan that needs another person cannot be approved, or by nobody else."),
         Check("D66", "break-glass", _W, "Somebody applied a dangerous plan alone."),
         Check("D67", "form of the entries", _W, "Applications find values in an earlier form."),
-        Check("D71", "replication", _E,
-          "With plain syncrepl, a password that its owner changes elsewhere at that moment undoes a lock."),
         Check("D68", "numbers for Unix hosts", _E, "Two people with one number share files on Unix hosts."),
         Check("D69", "comparisons", _E, "One comparison, even an anonymous one, can end slapd 2.6."),
         Check("D70", "guesses of passwords", _E,
           "Anybody with an account can try the passwords of others, and nothing counts it."),
+        Check("D71", "replication", _E,
+          "With plain syncrepl, a password that its owner changes elsewhere at that moment undoes a lock."),
     )
 }  # fmt: skip
 
