@@ -129,8 +129,8 @@ class ServerConfig:
     on one connection, 0 if that is unknown. `checkpoint` is that of syncprov, "" without one. Overlays
     are in the order of the server; an empty tuple means none. `plain_syncrepl`: the database follows another
     server entry by entry instead of by its access log. It shows only where `olcSyncrepl`, which has a
-    password, may be read. `ended_by_comparisons` are the suffixes of the mdb databases, of all that the server
-    has, whose rules may refuse a comparison of hasSubordinates; None if the rules may not be read.
+    password, may be read. `ended_by_comparisons` are the suffixes of the mdb databases of the server whose
+    rules may refuse a comparison of hasSubordinates; None if the rules may not be read.
     """
 
     root: str
