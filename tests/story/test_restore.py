@@ -122,6 +122,71 @@ def test_a_restored_directory_ends_as_the_undisturbed_one(make: Callable[[], Aca
     assert academy.run("journal", "verify").code == 0
 
 
+def test_names_that_lost_runs_gave_stay_with_their_first_owners(make: Callable[[], Academy]) -> None:
+    """Whichever feeds follow: without a memory of these names, the lower matricule would get them."""
+    academy = make()
+    first_nights(academy)
+    ldif = back_up(academy)
+    people = [row(), row(**IDA)]
+    first, second, namesake, other = (
+        row(matricule=matricule, prenom="Zoe", nom_famille="Testeur")
+        for matricule in ("2100", "2050", "2020", "2200")
+    )
+    renamed = row(**{**IDA, "nom_famille": "Marchand"})
+    newcomer = row(matricule="1500", prenom="Ida", nom_famille="Marchand")
+    lost = [
+        (MONDAY, [academy.feed(*people, first, day=MONDAY, source="full"), deltas(academy)[0][1]]),
+        (TUESDAY, [academy.feed(row(), renamed, first, second, day=TUESDAY, source="full")]),
+    ]
+    for day, feeds in lost:
+        academy.night(day, *feeds)
+    given = {uid: academy.values(uid, "mail") for uid in academy.names().values()}
+    names = academy.names()
+    assert (names["2100"], names["2050"]) == ("zoe.testeur", "zoe.testeur1")
+
+    def restored() -> None:
+        restore(academy, ldif)
+        assert academy.run("recover", "--accept", "--reason", "backup of Sunday").code == 0
+
+    def kept(*matricules: str) -> None:
+        after = academy.names()
+        assert {m: after[m] for m in matricules} == {m: names[m] for m in matricules}
+        assert {after[m]: academy.values(after[m], "mail") for m in matricules} == {
+            names[m]: given[names[m]] for m in matricules
+        }
+        assert "  error" not in academy.run("doctor").out
+
+    # the one who had the address for two days is not in today's feed
+    restored()
+    academy.night(
+        TODAY, academy.feed(row(), row(**IDA), second, namesake, newcomer, day=TODAY, source="full")
+    )
+    kept("2050")
+    after = academy.names()
+    assert (after["2020"], after["1500"]) == ("zoe.testeur2", "ida.marchand1")
+    # an account made by hand does not get it, either
+    for_one = ["--reason", "trial", "--yes", "--as-of", TODAY]
+    made = academy.run(
+        "account", "create", "--given-name", "Ida", "--family-name", "Marchand", "--uai", THUILLIER,
+        "--function", "ENS", "--sponsor", "claire.dubreuil", "--until", "2026-12-01", *for_one,
+    )  # fmt: skip
+    assert "ida.marchand2" in made.out, made.out + made.err
+
+    # today's feed alone
+    restored()
+    today = academy.feed(row(), renamed, first, second, namesake, other, day=TODAY, source="full")
+    academy.night(TODAY, today)
+    kept("2100", "2050", "1999")
+    assert {*academy.names().values()} >= {"zoe.testeur2", "zoe.testeur3"}
+
+    # the lost runs in their order, then today's, as the page says
+    restored()
+    for day, feeds in (*lost, (TODAY, [today])):
+        academy.night(day, *feeds)
+    kept(*names)
+    academy.quiet_night(TODAY, today)
+
+
 def test_feeds_of_lost_runs_are_taken_after_a_later_one(
     make: Callable[[], Academy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
