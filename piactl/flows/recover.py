@@ -217,7 +217,8 @@ def _given_names(
         uid = intent.uid
         if normal_dn(intent.dn) != normal_dn(account_dn(settings, uid)):
             continue
-        digests.update({uid: digest for digest in intent.added.get(name, ())})
+        if intent.added.get(name):
+            digests[uid] = intent.added[name][0]
         given = ([uid] if intent.op == "add" else []) + ([local_of(intent.address)] if intent.address else [])
         if not given:
             continue

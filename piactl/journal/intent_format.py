@@ -162,7 +162,8 @@ def intent_of(line: JournalLine) -> Intent:
         }
     kinds, load = tuple(f["kinds"]), f.get("load") is True
     said = (line.seq, line.run, line.time, f["uid"], f["dn"], f["op"], kinds, f["reason"])
-    return Intent(*said, **sides, load=load, address=str(f.get("facts", {}).get("new", "")))
+    address = str(f.get("facts", {}).get("new", ""))
+    return Intent(*said, sides["added"], sides["removed"], load, address)
 
 
 def intent_outcome(

@@ -42,6 +42,7 @@ from piactl.flows.apply.repeat_for_other_servers import wait_for_others
 from piactl.flows.apply.run import Run
 from piactl.flows.apply.run_checks import check_date, check_plan_fits, require_schema
 from piactl.flows.apply.undo_log import keep_undo, prune
+from piactl.flows.apply.unfinished_runs import made_late
 from piactl.flows.apply.write_ahead import BATCH, JournalledWriting
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan, Writes
 
@@ -158,6 +159,7 @@ def apply_work(
 
 
 def _finish_written(run: Run, facts: Mapping[str, object], done: Done) -> None:
+    done.problems += [(uid, Outcome.CONFLICT.value, words) for uid, words in made_late(run)]
     done.status = done.ended_status
     note = "; ".join(f"not yet on {server}" for server in done.lagging)
     _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else note)
