@@ -161,9 +161,9 @@ def intent_of(line: JournalLine) -> Intent:
             for side in ("added", "removed")
         }
     kinds, load = tuple(f["kinds"]), f.get("load") is True
-    said = (line.seq, line.run, line.time, f["uid"], f["dn"], f["op"], kinds, f["reason"])
+    facts = (line.seq, line.run, line.time, f["uid"], f["dn"], f["op"], kinds, f["reason"])
     address = str(f.get("facts", {}).get("new", ""))
-    return Intent(*said, sides["added"], sides["removed"], load, address)
+    return Intent(*facts, sides["added"], sides["removed"], load, address)
 
 
 def intent_outcome(

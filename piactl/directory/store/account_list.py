@@ -54,7 +54,7 @@ class AccountList:
         for accounts in self.records.values():
             yield from ((uid, listed) for uid, listed in accounts.items() if listed[0][:1] != OWNER)
 
-    def kept(self) -> dict[str, str]:
+    def first_owners(self) -> dict[str, str]:
         """The names without an account, each with what tells its first owner."""
         both = (pair for accounts in self.records.values() for pair in accounts.items())
         return {name: listed[0][1:] for name, listed in both if listed[0][:1] == OWNER}
@@ -143,8 +143,8 @@ def keep_name_writes(
     the list stay as they are."""
     account_list = read_account_list(reader, settings.state, unreadable)
     listed = {name for accounts in account_list.records.values() for name in accounts}
-    kept = [(name, (OWNER + owner, ())) for name, owner in owners.items() if name not in listed]
-    yield from _list_writes(account_list, settings, kept)
+    new = [(name, (OWNER + owner, ())) for name, owner in owners.items() if name not in listed]
+    yield from _list_writes(account_list, settings, new)
 
 
 def _list_writes(

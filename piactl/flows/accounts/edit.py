@@ -187,7 +187,7 @@ def _addressed(store: AccountStore, desired: Desired, rules: Rules) -> Desired:
     also = NameDigests(listed_names(dict(listed.accounts())))
     owns = FirstOwners(store.directory, store.keys)
     first = rules.policy.first_homonym_digit
-    names = TakenNames((local_of(name) for name in taken), first, also, listed.kept(), owns)
+    names = TakenNames((local_of(name) for name in taken), first, also, listed.first_owners(), owns)
     accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
     numbers = numbers_of(accounts, rules.policy, dict(listed.accounts()))
     [with_number] = named([desired], names, rules.policy, numbers)

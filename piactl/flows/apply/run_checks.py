@@ -182,19 +182,19 @@ def check_not_replaced(run: Run, facts: Mapping[str, Any], after: str) -> None:
     old copy, and would take back what the other hosts do."""
     entry = run.writer.read(run.places.run(after), [DATA]) if after else None
     last = run.unreadable.read(entry.dn, entry.first(DATA), read_run) if entry is not None else None
-    others = {
-        name: what for name, what in _INPUTS.items() if last and last.get(name, facts[name]) != facts[name]
-    }
-    if last is None or not others:
+    if last is None:
         return
-    for what in others.values():
-        run.say(f"warning: the {what} of this run is not that of run {after} on {last.get('host')}")
+    others = {name: text for name, text in _INPUTS.items() if last.get(name, facts[name]) != facts[name]}
+    for text in others.values():
+        run.say(f"warning: the {text} of this run is not that of run {after} on {last.get('host')}")
     written = (RunStatus.DONE, RunStatus.PARTLY, RunStatus.STOPPED)
-    for record in () if run.order.reason else all_runs(run.writer, run.places, run.unreadable):
-        for name, what in others.items():
+    if not others or run.order.reason:
+        return
+    for record in all_runs(run.writer, run.places, run.unreadable):
+        for name, text in others.items():
             if record.get(name) == facts[name] and record["status"] in written:
                 raise UnsafePlan(
-                    f"the {what} of this run is that of run {record['run']} on {record.get('host')}, which "
+                    f"the {text} of this run is that of run {record['run']} on {record.get('host')}, which "
                     "a later run replaced: this host may have an old copy of the file. Nothing was written\n"
                     f"Copy the file from {last.get('host')}, or, if the former one is wanted again, run once "
                     'with --reason "..."'

@@ -393,7 +393,8 @@ class _JointEvaluation(Evaluation):
         cache = self.cache.cache if self.cache else SyncCache("", 0, ())
         skipped = ListedNames(self.state.listed, cache, self.skip.entries(), self.skip)
         owns = FirstOwners(self.accounts.directory, self.rules.keys)
-        taken = TakenNames(map(local_of, names), policy.first_homonym_digit, skipped, self.state.kept, owns)
+        first = policy.first_homonym_digit
+        taken = TakenNames(map(local_of, names), first, skipped, self.state.first_owners, owns)
         staged_names, without = Names.none(), list[int]()
 
         def give(local: str, uid: str, number: int) -> None:
