@@ -7,7 +7,6 @@ Once a loss is accepted, commands can write and sources accept their feeds again
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
@@ -22,7 +21,7 @@ from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.plan.change import Kind
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.desired import local_of
-from piactl.core.text import counted
+from piactl.core.text import counted, read_json
 from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.client.connection import Password
@@ -200,7 +199,7 @@ def _feeds_of_plan(settings: Settings, plan: str) -> tuple[Feed, ...]:
         return ()
     file = Path(settings.state_folder) / "plans" / f"{plan[:16]}.json"
     try:
-        feeds = json.loads(file.read_text(encoding="utf-8"))["basis"]["feeds"]
+        feeds = read_json(file.read_text(encoding="utf-8"))["basis"]["feeds"]
         return tuple({name: str(feed[name]) for name in ("source", "file", "digest")} for feed in feeds)
     except (OSError, ValueError, KeyError, TypeError):
         return ()
