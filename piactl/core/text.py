@@ -42,7 +42,7 @@ def condition(when: Mapping[str, Iterable[str]]) -> str:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) < len(pairs):
-        raise ValueError("a name stands twice in an object")
+        raise ValueError
     return values
 
 
