@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import field
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ from piactl.journal import (
     Journal,
     RunContext,
 )
+from piactl.journal.recorded_runs import has_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +226,10 @@ class CommandRun:
         settings = self.settings
         require_default_policy(writer, settings.password.policy)
         compared = self._compared(writer, tolerated)
-        lock = RunLock(writer, settings.directory.state, _holder(self.order), settings.lock_seconds, self.now)
+        lock = RunLock(
+            *(writer, settings.directory.state, _holder(self.order), settings.lock_seconds, self.now),
+            partial(has_run, settings.journal_file),
+        )
         # the hooks come after the lock is released: a slow hook keeps no other run out
         with hooks_called(settings, self.say), host_lock(Path(settings.state_folder), lock):
             try:
