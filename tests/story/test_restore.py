@@ -3,6 +3,7 @@ nothing was lost."""
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import socket
 import subprocess
@@ -208,6 +209,51 @@ def test_feeds_of_lost_runs_are_taken_after_a_later_one(
     assert academy.night(TODAY, first).json["summary"] == {}
     refused = academy.night(TODAY, academy.feed(row(**LEA), day=SUNDAY, source="moves"), code=6)
     assert "[older]" in refused.err
+
+
+def test_a_host_restored_whole_is_noticed_by_the_heads_outside_it(make: Callable[[], Academy]) -> None:
+    """Directory, journal and state are from before the deltas: nothing on the host lacks anything. The heads
+    are those that another host got by syslog."""
+    undisturbed, academy = make(), make()
+    heads = academy.folder / "heads"
+    heads.touch()
+    journal = "journal: journal/piactl.jsonl"
+    academy.edit("piactl.yaml", journal, f"{journal}\njournal_heads: {heads}")
+    for twin in (undisturbed, academy):
+        first_nights(twin)
+    ldif = back_up(academy)
+    for name in ("journal", "state"):
+        shutil.copytree(academy.sandbox.folder / name, academy.folder / name)
+    nights = deltas(academy)
+    for day, feed in nights:
+        undisturbed.night(day, feed)
+        academy.night(day, feed)
+    restore(academy, ldif)
+    for name in ("journal", "state"):
+        shutil.rmtree(academy.sandbox.folder / name)
+        shutil.copytree(academy.folder / name, academy.sandbox.folder / name)
+    assert academy.run("recover").code == 0
+    before = "Sep  8 02:00:01 nuit piactl[4242]: journal head "
+    lines = [before + line for line in heads.read_text().splitlines()]
+    heads.write_text("")
+    assert "  error" not in academy.run("doctor").out
+    heads.write_text("".join(f"{line}\n" for line in lines))
+    (broken,) = (line for line in academy.run("doctor").out.splitlines() if line[5:10] == "error")
+    assert broken.startswith("D09")
+    assert f"the head in {heads}" in broken
+    # as the page says
+    assert academy.run("journal", "begin", "--reason", "snapshot of Sunday").code == 0
+    third = academy.feed(row(**{**LEA, "uai": THUILLIER}), day=TODAY, source="moves")
+    academy.night(TODAY, third)  # before anybody noticed
+    assert academy.run("undo", "last", "--reason", "deltas before it are lost", "--as-of", TODAY).code == 0
+    for feed in (*(feed for _, feed in nights), third):
+        again = ("--accept-feed", hashlib.sha256(feed.read_bytes()).hexdigest(), "--reason", "lost")
+        ran = academy.run("nightly", feed, "--as-of", TODAY, *again)
+        assert ran.code == 0, ran.err
+    undisturbed.night(TODAY, third)
+    assert academy.managed() == undisturbed.managed()
+    assert "  error" not in academy.run("doctor").out
+    assert academy.run("journal", "verify").code == 0
 
 
 def in_another_second() -> None:
