@@ -263,6 +263,12 @@ def test_an_older_policy_register_or_source_is_refused_until_a_reason(academy: A
         academy.edit(file, old, new)
         academy.night(DAY, code=4)
         academy.edit(file, new, old)
+    # the old file, put back before the run with the new one is undone, needs no reason
+    academy.edit("policy.yaml", "  - {days: 30}", "  - {days: 32}")
+    academy.night(DAY)
+    academy.edit("policy.yaml", "  - {days: 32}", "  - {days: 30}")
+    assert academy.run("undo", "last", "--reason", "the policy is wrong", "--as-of", DAY).code == 0
+    academy.night(DAY)
     # files of this host alone may differ from those of other hosts
     academy.edit("piactl.yaml", 'files: ["*.csv"]', 'files: ["*.csv", "*.txt"]')
     assert "is not that of" not in academy.night(DAY).err
