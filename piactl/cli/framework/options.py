@@ -381,7 +381,6 @@ def _names_of_stdin() -> Iterator[str]:
 
 
 def _name_in_json(line: str, number: int) -> str:
-
     try:
         value = read_json(line)
         name = value.get("uid") if isinstance(value, dict) else value
