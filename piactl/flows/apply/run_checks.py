@@ -195,9 +195,9 @@ def check_not_replaced(run: Run, facts: Mapping[str, Any], after: str) -> None:
             if record.get(name) == facts[name] and record["status"] in written:
                 raise UnsafePlan(
                     f"the {text} of this run is that of run {record['run']} on {record.get('host')}, which "
-                    "a later run replaced: this host may have an old copy of the file. Nothing was written\n"
-                    f"Copy the file from {last.get('host')}, or, if the former one is wanted again, run once "
-                    'with --reason "..."'
+                    "a later run replaced: a host may have an old copy of the file. Nothing was written\n"
+                    f"Compare the file with that of {last.get('host')}, and copy the right one. If it is "
+                    'this one, run once with --reason "..."'
                 )
 
 
