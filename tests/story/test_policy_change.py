@@ -232,14 +232,14 @@ def test_a_draft_is_planned_and_applied_only_as_the_policy(academy: Academy) -> 
     assert urn not in academy.values("nour.caron", "eduPersonEntitlement")
 
 
-def test_an_older_policy_register_or_source_is_refused_until_a_reason(academy: Academy) -> None:
+def test_an_older_policy_register_or_configuration_is_refused_until_a_reason(academy: Academy) -> None:
     """Another host has an old copy of a file: it must not take back each other night what the new one
     gives."""
     load(academy)
     changes = {
         "policy": ("policy.yaml", "  - {days: 30}", "  - {days: 31}"),
         "register": ("establishments.csv", "Lycée Madeleine Michelis", "Lycée Michelis"),
-        "configuration of the sources": (
+        "configuration": (
             "piactl.yaml",
             "kind: full, files",
             "kind: full, feed_days: 8, files",

@@ -45,7 +45,7 @@ from piactl.flows.apply.run_checks import (
     check_not_replaced,
     check_plan_fits,
     require_schema,
-    sources_digest,
+    settings_digest,
 )
 from piactl.flows.apply.undo_log import keep_undo, prune
 from piactl.flows.apply.unfinished_runs import made_late
@@ -128,7 +128,7 @@ def apply_work(
     has recorded it.
     """
     broken = refused(ready.plan.refusals, run.order.allowed)
-    facts = run_facts(ready) | {"sources": sources_digest(run.settings)}
+    facts = run_facts(ready) | {"settings": settings_digest(run.settings)}
     if broken:
         run.journal.end({"refused": len(broken)})
         run.record(RunStatus.REFUSED, **facts)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piactl.config.register import register_digest
-from piactl.core.model.settings import DirectorySettings, Settings, SourceSettings
+from piactl.core.model.settings import DirectorySettings, MatchingSettings, Settings, SourceSettings
 from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.text import utc_instant
 from piactl.dataclass import dataclass
@@ -162,18 +162,25 @@ def _adds(write: EntryWrite, name: str) -> bool:
     return name in write.add or name.encode() in write.add.get("objectClass", ())
 
 
-def sources_digest(settings: Settings) -> str:
-    """A digest of how the sources are read, without what is of this host alone. Values that are the default
-    do not count, so versions that know more settings agree with earlier ones."""
-    default = asdict(SourceSettings(""))
-    sources = [
-        {n: v for n, v in asdict(s).items() if n not in ("files", "state_folder") and v != default[n]}
-        for s in settings.sources.values()
-    ]
-    return hashlib.sha256(repr((sources, dict(settings.ranks))).encode()).hexdigest()
+def settings_digest(settings: Settings) -> str:
+    """A digest of the settings that decide what a plan says and that are the same on all hosts. Values that
+    are the default do not count, so versions that know more settings agree with earlier ones."""
+    sources = [_own(asdict(source), asdict(SourceSettings(""))) for source in settings.sources.values()]
+    matching = _own(asdict(settings.matching), asdict(MatchingSettings()))
+    shared = sources, matching, dict(settings.ranks), dict(settings.directory.attributes)
+    return hashlib.sha256(repr(shared).encode()).hexdigest()
 
 
-_INPUTS = {"policy": "policy", "register": "register", "sources": "configuration of the sources"}
+def _own(values: Mapping[str, object], default: Mapping[str, object]) -> dict[str, object]:
+    """The settings that are not the default, without what is of one host."""
+    return {
+        name: sorted(own) if isinstance(own, frozenset) else own
+        for name, own in values.items()
+        if name not in ("files", "state_folder") and own != default[name]
+    }
+
+
+_INPUTS = {"policy": "policy", "register": "register", "settings": "configuration"}
 
 
 def check_not_replaced(run: Run, facts: Mapping[str, Any], after: str) -> None:
