@@ -52,10 +52,10 @@ _python3() {  # the first python3 of a supported version
 }
 
 _environment() {  # extras, "" or [dev]
-    local venv lock wanted found
+    local venv locks wanted found
     venv="$top/.venv"
-    lock="$top/requirements.lock"
-    [ "$1" != "[dev]" ] || lock="$top/requirements-dev.lock"
+    locks=(-r "$top/requirements.lock" -r "$top/requirements-build.lock")
+    [ "$1" != "[dev]" ] || locks=(-r "$top/requirements-dev.lock")
     wanted=$(cat "$top/pyproject.toml" "$top"/requirements*.lock | cksum | cut -d' ' -f1)
     found=$(cat "$venv/.piactl" 2>/dev/null || true)
     # the demo can use an environment for the tests too
@@ -78,12 +78,8 @@ _environment() {  # extras, "" or [dev]
     "$base" -m venv "$venv"
     echo "Installing piactl and what it needs into .venv" >&2
     # exactly the locked files, by their hashes
-    "$venv/bin/python" -m pip install --quiet --require-hashes -r "$lock"
-    if [ "$1" = "[dev]" ]; then
-        "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable "$top"
-    else
-        "$venv/bin/python" -m pip install --quiet --no-deps --editable "$top"
-    fi
+    "$venv/bin/python" -m pip install --quiet --require-hashes "${locks[@]}"
+    "$venv/bin/python" -m pip install --quiet --no-deps --no-build-isolation --editable "$top"
     echo "$wanted$1" > "$venv/.piactl"
 }
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from piactl.core.text import read_json
 from piactl.dataclass import dataclass
 
 MAX_LINE = 4 * 1024 * 1024
@@ -136,7 +137,7 @@ def parsed(raw: bytes) -> JournalLine:
     """The line in `raw` (with or without newline), without a check of its hash. Raises BrokenLine."""
     raw = raw.removesuffix(b"\n")
     try:
-        fields = json.loads(raw.decode("ascii"))
+        fields = read_json(raw.decode("ascii"))
     except (ValueError, RecursionError):
         raise BrokenLine("is not JSON", torn=True) from None
     if not isinstance(fields, dict):

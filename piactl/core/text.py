@@ -1,9 +1,11 @@
-"""Singular and plural, long lists, days, instants, and conditions of the policy, in texts."""
+"""Singular and plural, long lists, days, instants, conditions of the policy, and JSON, in texts."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
+from typing import Any
 
 
 def counted(number: int, singular: str, plural: str = "") -> str:
@@ -35,3 +37,19 @@ def utc_instant(text: str) -> datetime:
 def condition(when: Mapping[str, Iterable[str]]) -> str:
     """`fonction ENS or DOC, degree 1D`; `every assignment` without a condition."""
     return ", ".join(f"{name} {' or '.join(sorted(v))}" for name, v in when.items()) or "every assignment"
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        raise ValueError
+    return values
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object)
+
+
+def read_json(text: str | bytes) -> Any:
+    """The value of a JSON text. Raises ValueError, also for an object with a name twice, of which other
+    programs may take another value; RecursionError."""
+    return _DECODER.decode(text if isinstance(text, str) else text.decode(json.detect_encoding(text)))

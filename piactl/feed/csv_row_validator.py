@@ -27,6 +27,7 @@ from piactl.feed.encoding_and_header import (
     split_record,
     text_fault,
     undecodable,
+    unquoted_formulas,
 )
 from piactl.feed.value_checks import Check, Fault, column_checks, is_matricule
 
@@ -167,6 +168,8 @@ class RowValidator:
 
     def read(self, raw: bytes) -> Row | BrokenRow:
         """Parses a line without its end. Raises UnclosedQuote or FieldTooLong, which refuse the feed."""
+        if self.layout.is_rejects:
+            raw = unquoted_formulas(raw, self.layout.delimiter)
         try:
             text = raw.decode(self._codec)
         except UnicodeDecodeError:
@@ -194,6 +197,8 @@ class RowValidator:
         `patterns` (0 for a line without values), and its fields (none if they are too many or too few).
         Counts nothing and raises nothing."""
         delimiter = self.layout.delimiter
+        if self.layout.is_rejects:
+            raw = unquoted_formulas(raw, delimiter)
         try:
             text = raw.decode(self._codec)
         except UnicodeDecodeError:

@@ -151,6 +151,25 @@ corrected rejects lists only rejected people, so nobody counts as absent."""
 
 DELIMITERS = (";", ",", "\t")
 
+_BEGINS = rb"(^|[;,\t\r])(\"?)"
+"""Where a cell begins in some spreadsheet, whatever the delimiter of the file is."""
+
+
+def _signs(delimiter: str) -> bytes:
+    blank = b"" if delimiter == "\t" else rb"\t\r"
+    return rb"(?='*(?:[=+\-@" + blank + rb"]|\xef\xbc[\x9d\x8b\x8d\xa0]))"
+
+
+def quoted_formulas(row: bytes, delimiter: str) -> bytes:
+    """A row in which an apostrophe begins each cell that a spreadsheet would read as a formula, and each that
+    would be taken for one with that apostrophe."""
+    return re.sub(_BEGINS + _signs(delimiter), rb"\1\2'", row)
+
+
+def unquoted_formulas(row: bytes, delimiter: str) -> bytes:
+    """The row from which `quoted_formulas` made this one."""
+    return re.sub(_BEGINS + b"'" + _signs(delimiter), rb"\1\2", row) if b"'" in row else row
+
 
 @dataclass(frozen=True, slots=True)
 class ColumnLayout:

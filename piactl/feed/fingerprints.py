@@ -24,6 +24,7 @@ from zlib import crc32
 from piactl import __version__
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.feed_limits import COUNTED, MOST_DISTINCT
+from piactl.core.text import read_json
 from piactl.dataclass import dataclass
 from piactl.errors import FeedRefused
 from piactl.feed.csv_row_validator import PRUNE, Pattern, RowValidator, Sample, form, is_sampled, without_end
@@ -113,7 +114,7 @@ def unpacked(content: memoryview) -> KnownLines:
     one."""
     data = content.tobytes()
     end = data.index(b"\n")
-    head = json.loads(data[:end])
+    head = read_json(data[:end])
     count, blocks, sizes = head["lines"], head["blocks"], head["samples"]
     owners = end + 1 + head["owners"]
     place = owners + blocks * _DIGEST

@@ -11,7 +11,14 @@ from piactl.core.model.numen_and_digests import read_numen
 from piactl.core.model.settings import SourceSettings
 from piactl.core.plan.plan import Rejection
 from piactl.errors import FeedRefused
-from piactl.feed.encoding_and_header import CODECS, REJECT_COLUMN, ColumnLayout, read_layout
+from piactl.feed.encoding_and_header import (
+    CODECS,
+    REJECT_COLUMN,
+    ColumnLayout,
+    quoted_formulas,
+    read_layout,
+    unquoted_formulas,
+)
 from piactl.feed.feed import Feed
 from piactl.feed.feed_file import open_feed
 from piactl.private_files import write_private
@@ -25,15 +32,15 @@ _HELD_WITH_OTHERS = "held because of other rows of this person"
 def write_rejects(path: Path, feed: Feed, source: SourceSettings) -> int:
     """Writes the header, every rejected row and every other row of a held person. Returns the number of rows.
 
-    Each row is unchanged, byte for byte, except for NUMENs, and gets a field `rejet` with codes and messages,
-    which replaces a `rejet` field from an earlier rejects file. A NUMEN is left out, which changes nothing
-    when the row is fed again: a blank one never erases a digest. If the NUMEN itself is rejected it is
-    masked, even a mistyped one, so that the row stays rejected until the right one is typed. The reader
-    ignores the column `rejet` and treats the file as a delta without a trailer, even from a full source: it
-    lists only rejected people, so nobody counts as absent.
+    Each row is unchanged, byte for byte, except for NUMENs and formulas. It gets a field `rejet` with codes
+    and messages, which replaces a `rejet` field from an earlier rejects file. A NUMEN is left out, which
+    changes nothing when the row is fed again: a blank one never erases a digest. If the NUMEN itself is
+    rejected it is masked, even a mistyped one, so that the row stays rejected until the right one is typed.
+    The reader ignores the column `rejet` and treats the file as a delta without a trailer, even from a full
+    source: it lists only rejected people, so nobody counts as absent.
 
-    Cells that a spreadsheet would read as formulas stay as they are, because the file is fed again; the
-    `rejet` field begins with a code. The file has mode 0600 and is written atomically; a symbolic link at
+    An apostrophe begins cells that a spreadsheet would read as formulas; the reader takes it away when the
+    file is fed again. The file has mode 0600 and is written atomically; a symbolic link at
     `path` is replaced, not followed. Without rows no file is written. Raises PiactlError if the file cannot
     be written.
     """
@@ -51,21 +58,24 @@ def rejects_content(feed: Feed, source: SourceSettings) -> bytes:
     codec = CODECS[feed.encoding]
     cut = feed.is_rejects and feed.header.strip().lower().endswith(REJECT_COLUMN.encode())
     delimiter = feed.delimiter.encode()
-    header = (
-        _body(feed.header) if feed.is_rejects else _body(feed.header) + delimiter + REJECT_COLUMN.encode()
-    )
-    pieces = [header + _end(feed.header)]
+    own_header = _body(feed.header)
+    if feed.is_rejects:
+        own_header = unquoted_formulas(own_header, feed.delimiter)
+    header = own_header if feed.is_rejects else own_header + delimiter + REJECT_COLUMN.encode()
+    pieces = [quoted_formulas(header, feed.delimiter) + _end(feed.header)]
     layout, _ = read_layout(
         _body(feed.header).decode(codec, "replace"), replace(source, delimiter=feed.delimiter)
     )
     for line, raw in sorted(feed.raw_lines.items()):
         body = _body(raw)
+        if feed.is_rejects:
+            body = unquoted_formulas(body, feed.delimiter)
         if cut:
             body = _without_reason(body, delimiter)
         rejections = reasons.get(feed.place(line), [])
         body = _without_numens(body, delimiter, layout, mask=any(r.column == "numen" for r in rejections))
         why = _reason(rejections, feed.delimiter).encode(codec, "replace")
-        pieces.append(body + delimiter + why + _end(raw))
+        pieces.append(quoted_formulas(body + delimiter + why, feed.delimiter) + _end(raw))
     return b"".join(pieces)
 
 

@@ -24,9 +24,11 @@ from piactl.flows.apply.restored_directory import compare_runs
 from piactl.flows.apply.run import CommandRun
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.journal import Journal, RunContext, Verification, verify
+from piactl.journal.heads import read_heads
 from piactl.journal.prune import Removable, cut_off, pruning, removable, remove_left_behind
 from piactl.journal.query_and_export import text_of
-from piactl.journal.recorded_runs import rotated_without_journal
+from piactl.journal.recorded_runs import extent, rotated_without_journal
+from piactl.private_files import this_user
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,11 @@ def missing_lines(
         compare_runs(reader, host, settings, unreadable, now, (DirectoryOlder,))
     except JournalMissing as missing:
         return str(missing).split("\n", 1)[0]
+    heads, owner = settings.journal_heads, journal_owner(this_user(), host)
+    ahead = max((a.head.seq for a in read_heads(heads) if a.owner == owner), default=0) if heads else 0
+    last = extent(settings.journal_file).last
+    if ahead > last:
+        return f"{settings.journal_file} ends at line {last}, and {heads} has its head of line {ahead}"
     raise PiactlError(
         f"{settings.journal_file}: no line of the journal of this host is missing; there is nothing to begin"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from piactl.core.model.settings import Settings
 from piactl.core.plan.identity_case import Case
 from piactl.core.plan.run_state import Waiting
 from piactl.core.rules.reasons import exception_text
+from piactl.core.text import read_json
 from piactl.directory.dn import child
 from piactl.directory.store.accounts import Entry, read_whole
 from piactl.directory.store.attribute_map import SECRETS
@@ -252,7 +252,7 @@ def _plans(folder: Path, uid: str, matricule: str | None) -> Iterator[Document]:
     """The changes for the person in the plans kept on this host."""
     for file in sorted(folder.glob("*.json")):
         try:
-            plan = json.loads(file.read_bytes())
+            plan = read_json(file.read_bytes())
             parts = {
                 part: [
                     row for row in plan[part] if (uid and row["uid"] == uid) or row["matricule"] == matricule

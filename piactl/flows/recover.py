@@ -7,7 +7,6 @@ Once a loss is accepted, commands can write and sources accept their feeds again
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import ExitStack
@@ -21,13 +20,16 @@ from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.model.settings import DirectorySettings, Settings
 from piactl.core.plan.change import Kind
 from piactl.core.plan.run_state import RunStatus
-from piactl.core.text import counted
+from piactl.core.rules.desired import local_of
+from piactl.core.text import counted, read_json
 from piactl.dataclass import dataclass
 from piactl.directory import filters
 from piactl.directory.client.connection import Password
 from piactl.directory.dn import normal_dn
 from piactl.directory.open import open_reader, open_writer
 from piactl.directory.port import EntryWrite, RawEntry, Reader, Values, Writer
+from piactl.directory.store.account_list import keep_name_writes
+from piactl.directory.store.accounts import account_dn
 from piactl.directory.store.attribute_map import SECRETS, Encoding
 from piactl.directory.store.records import (
     DATA,
@@ -35,6 +37,7 @@ from piactl.directory.store.records import (
     RUNS,
     Places,
     UnreadableRecords,
+    must,
     replace_record,
     stored,
 )
@@ -46,6 +49,7 @@ from piactl.flows.apply.restored_directory import began_at, compare_runs, is_bef
 from piactl.flows.apply.run import CommandRun, Run
 from piactl.flows.apply.undo_log import keep_undo
 from piactl.flows.apply.unfinished_runs import unclean_last
+from piactl.flows.plan.deleted_entries import first_owner, matricule_text
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.server_differences import ACCOUNT, DEVICE, Difference, Scope, differences
 from piactl.journal import Intent, IntentOutcome, intent_outcome, read_lines
@@ -195,10 +199,34 @@ def _feeds_of_plan(settings: Settings, plan: str) -> tuple[Feed, ...]:
         return ()
     file = Path(settings.state_folder) / "plans" / f"{plan[:16]}.json"
     try:
-        feeds = json.loads(file.read_text(encoding="utf-8"))["basis"]["feeds"]
+        feeds = read_json(file.read_text(encoding="utf-8"))["basis"]["feeds"]
         return tuple({name: str(feed[name]) for name in ("source", "file", "digest")} for feed in feeds)
     except (OSError, ValueError, KeyError, TypeError):
         return ()
+
+
+def _given_names(
+    reader: Reader, lost: Iterable[LostRun], settings: DirectorySettings, keys: DigestKeys
+) -> dict[str, str]:
+    """The names that the lost runs gave, each with what tells its first owner (see `FirstOwners`)."""
+    name = settings.attributes.get("supannEmpId", "supannEmpId")
+    digests: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for intent in (intent for run in lost for intent in run.writes()):
+        uid = intent.uid
+        if normal_dn(intent.dn) != normal_dn(account_dn(settings, uid)):
+            continue
+        if intent.added.get(name):
+            digests[uid] = intent.added[name][0]
+        given = ([uid] if intent.op == "add" else []) + ([local_of(intent.address)] if intent.address else [])
+        if not given:
+            continue
+        if uid not in digests:
+            entry = reader.read(intent.dn, [name])
+            matricule = entry.text(name) if entry is not None else ""
+            digests[uid] = keys.digest("journal", matricule_text(settings, uid, matricule))
+        names.update(dict.fromkeys(given, first_owner(digests[uid], uid)))
+    return names
 
 
 def intended_accounts(reader: Reader, run: LostRun, keys: DigestKeys) -> list[IntendedAccount]:
@@ -238,7 +266,8 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[LostRun]
     """Records in the journal and in the directory that the runs are lost. Returns these runs, and the feeds
     to apply again in order.
 
-    Changes no account; the next night evaluates every account. Raises PiactlError if no run is lost,
+    Changes no account; the next night evaluates every account, and gives the names that the lost runs gave to
+    their first owners alone. Raises PiactlError if no run is lost,
     JournalMissing, LockHeld; then nothing is written.
     """
     settings, keys, unreadable = command.settings, command.keys, command.unreadable
@@ -252,6 +281,8 @@ def accept_lost_runs(writer: Writer, command: CommandRun) -> tuple[list[LostRun]
         run.journal.accepted(names, run.order.reason)
         for feed in feeds:
             _take_again(run, feed)
+        owners = _given_names(writer, lost, settings.directory, keys)
+        must(writer, keep_name_writes(writer, settings.directory, unreadable, owners))
         unclean_last(run)
         # later runs compare the directory with this one
         run.compared = True

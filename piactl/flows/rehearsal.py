@@ -24,7 +24,7 @@ from piactl.core.plan.change import Change
 from piactl.core.plan.losses import losses_without
 from piactl.core.plan.run_state import RunStatus
 from piactl.core.rules.desired import Rules
-from piactl.core.text import counted
+from piactl.core.text import counted, read_json
 from piactl.dataclass import dataclass
 from piactl.directory.ldif import ldif_entry, read_ldif
 from piactl.directory.port import RawEntry
@@ -190,11 +190,11 @@ class RehearsalFolder:
         """What became of each night. Raises UsageError if the folder has no rehearsal."""
         if self._known() is None:
             raise UsageError(f"{self.folder}: has no rehearsal; make one with: piactl rehearse --out FOLDER")
-        return [json.loads(line) for line in self._lines(_NIGHTS)]
+        return [read_json(line) for line in self._lines(_NIGHTS)]
 
     def changes(self) -> dict[str, bytes]:
         """The line with the changes of each account, by night; empty if an older version rehearsed."""
-        return {json.loads(line)["date"]: line for line in self._lines(_CHANGES)}
+        return {read_json(line)["date"]: line for line in self._lines(_CHANGES)}
 
     def contents(self) -> Iterator[tuple[str, dict[str, int]]]:
         """Each entry of the directory with a hash of the values of each attribute."""
@@ -207,14 +207,14 @@ class RehearsalFolder:
 
     def _known(self) -> dict[str, Any] | None:
         try:
-            facts: dict[str, Any] = json.loads((self.folder / _FACTS).read_bytes())
+            facts: dict[str, Any] = read_json((self.folder / _FACTS).read_bytes())
         except (OSError, ValueError):
             return None
         return facts
 
     def _done(self) -> tuple[int, str]:
         with suppress(OSError, ValueError, KeyError), (self.folder / _DIRECTORY).open("rb") as stream:
-            head = json.loads(stream.readline().decode().removeprefix(_MARK))
+            head = read_json(stream.readline().decode().removeprefix(_MARK))
             return head["nights"], head["older"]
         return 0, ""
 
@@ -462,7 +462,7 @@ def _other_changes(
     for day in sorted({*here, *there}):
         if here.get(day) == there.get(day):
             continue
-        a, b = (json.loads(lines[day])["changes"] if day in lines else {} for lines in (here, there))
+        a, b = (read_json(lines[day])["changes"] if day in lines else {} for lines in (here, there))
         for uid in {*a, *b}:
             if a.get(uid) != b.get(uid):
                 ours[uid] += _texts_alone(day, a.get(uid, ()), b.get(uid, ()))

@@ -182,10 +182,13 @@ _NOTICE_OF_AUTHPRIV = 10 << 3 | 5
 _PATIENCE = 1.0
 
 
+_OF_SYSLOG = "journal head "
+
+
 def log_head(anchor: Anchor, address: str = SYSLOG) -> bool:
     """Sends the head to syslog (authpriv.notice, in the form that syslog(3) writes); false if nothing
     listens. Waits at most one second."""
-    return _sent(f"<{_NOTICE_OF_AUTHPRIV}>piactl[{os.getpid()}]: journal head {anchor}", address)
+    return _sent(f"<{_NOTICE_OF_AUTHPRIV}>piactl[{os.getpid()}]: {_OF_SYSLOG}{anchor}", address)
 
 
 def has_syslog(address: str = SYSLOG) -> bool:
@@ -222,10 +225,11 @@ def append_head(path: str, anchor: Anchor | None = None) -> None:
 
 
 def read_heads(path: str) -> list[Anchor]:
-    """The heads in a file, without lines that are not heads. Raises PiactlError if it cannot be read."""
+    """The heads in a file, also as `log_head` sent them to syslog, without lines that are not heads. Raises
+    PiactlError if it cannot be read."""
     try:
         text = Path(path).read_text(encoding="ascii", errors="replace")
     except OSError as error:
         raise PiactlError(f"{path}: the heads of the journal cannot be read ({error.strerror})") from None
-    anchors = map(read_anchor, text.splitlines())
+    anchors = (read_anchor(line.rpartition(_OF_SYSLOG)[2]) for line in text.splitlines())
     return [anchor for anchor in anchors if anchor is not None]

@@ -67,7 +67,8 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """One intent line read from the journal, with digests by attribute as `digests` makes them."""
+    """One intent line read from the journal, with digests by attribute as `digests` makes them. `address` is
+    the one that the write gave, or ""."""
 
     seq: int
     run: str
@@ -80,6 +81,7 @@ class Intent:
     added: Digests
     removed: Digests
     load: bool = False
+    address: str = ""
 
 
 class IntentOutcome(Enum):
@@ -138,7 +140,7 @@ def _bare_tag(digest: str) -> str:
     return digest if digest == SECRET else digest[begin : begin + TAG]
 
 
-def _tag(digest: str) -> str:
+def tag_of(digest: str) -> str:
     """The beginning of a digest, with the id of its key."""
     return digest[: digest.find("}") + 1 + TAG]
 
@@ -159,9 +161,9 @@ def intent_of(line: JournalLine) -> Intent:
             for side in ("added", "removed")
         }
     kinds, load = tuple(f["kinds"]), f.get("load") is True
-    return Intent(
-        line.seq, line.run, line.time, f["uid"], f["dn"], f["op"], kinds, f["reason"], **sides, load=load
-    )
+    facts = (line.seq, line.run, line.time, f["uid"], f["dn"], f["op"], kinds, f["reason"])
+    address = str(f.get("facts", {}).get("new", ""))
+    return Intent(*facts, sides["added"], sides["removed"], load, address)
 
 
 def intent_outcome(
@@ -182,7 +184,7 @@ def intent_outcome(
         if name.lower() in wanted
         for value in values
         for digest in candidates(digest_text(intent.dn, name, value))
-        for digest_or_tag in (digest, _tag(digest))
+        for digest_or_tag in (digest, tag_of(digest))
     }
     added = {
         (n.lower(), d)

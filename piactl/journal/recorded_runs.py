@@ -31,6 +31,14 @@ class RecordedRun:
     remembered: bool
 
 
+def has_run(path: str, run: str) -> bool:
+    """Whether the journal has lines of a run; False if it cannot be read back to them."""
+    try:
+        return any(line.run == run for line in newest_first(path))
+    except (BrokenLine, OSError):
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class LastRecorded:
     """The last recorded run, None if there is none. `known` is false if no line says so: in a new

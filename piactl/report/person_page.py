@@ -40,7 +40,13 @@ _ATTRIBUTES = {
 
 def person_page(view: View) -> str:
     """Markdown: every value that piactl holds, in a section of its kind."""
-    return "\n".join(shown(line) for line in _lines(view)) + "\n"
+    return "\n".join(_plain(line) for line in _lines(view)) + "\n"
+
+
+def _plain(line: str) -> str:
+    """A line without HTML, links and images. Not every reader of Markdown knows an escape of `<`."""
+    text = shown(line).replace("&", "&amp;").replace("<", "&lt;")
+    return text.replace("\\", "\\\\").replace("[", "\\[")
 
 
 def _lines(view: View) -> Iterator[str]:

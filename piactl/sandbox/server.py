@@ -15,6 +15,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from piactl.core.text import read_json
 from piactl.dataclass import dataclass
 from piactl.errors import SandboxUnavailable
 from piactl.sandbox.slapd_configuration_and_folder import (
@@ -316,7 +317,7 @@ def remember(process: Process, file: Path) -> None:
 def recall(file: Path) -> Process | None:
     """The process that `remember` wrote to a file; None if it has ended. Raises OSError."""
     try:
-        process = Process(**json.loads(file.read_text(encoding="ascii")))
+        process = Process(**read_json(file.read_text(encoding="ascii")))
     except (FileNotFoundError, ValueError, TypeError):
         return None
     return process if process.alive() else None

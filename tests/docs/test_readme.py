@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
 import re
@@ -41,6 +42,21 @@ generate = _generator()
 
 def test_the_readme_is_short() -> None:
     assert len((TOP / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_the_pages_and_sections_that_messages_name_are_there() -> None:
+    named = re.compile(r'docs/([\w-]+\.md)(?:,? \(?"([^"]+)"|, section (\d+))?')
+    found = 0
+    for file in sorted((TOP / "piactl").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+            text = "".join(p.value for p in parts if isinstance(p, ast.Constant) and isinstance(p.value, str))
+            for page, title, number in named.findall(text):
+                content = (TOP / "docs" / page).read_text("utf-8")
+                assert not title or re.search(rf"(?m)^#+ {re.escape(title)}$", content), (file, page, title)
+                assert not number or re.search(rf"(?m)^## {number}\. ", content), (file, page, number)
+                found += 1
+    assert found > 20
 
 
 def test_commands_page_is_fresh() -> None:

@@ -7,15 +7,20 @@ import re
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 TOP = Path(__file__).parents[2]
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+ANY = Marker("python_version > '3'")
+BACKEND = [text for text in requires("hatchling") or () if (Requirement(text).marker or ANY).evaluate()]
 LOCKS = {
+    "requirements-build.lock": ["hatchling", "editables", *BACKEND],
     "requirements.lock": PROJECT["dependencies"],
     "requirements-dev.lock": [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]],
 }
@@ -36,6 +41,20 @@ def test_a_lock_has_every_requirement_with_its_hashes(name: str) -> None:
         versions = locked.pop(canonicalize_name(dependency.name))
         assert all(dependency.specifier.contains(version) for version in versions), dependency
     assert "://" not in text, "where files come from is the installing host's choice"
+
+
+def test_no_page_or_script_builds_with_what_the_index_has_that_day() -> None:
+    """Without isolation, pip builds with the locked backend, else it fetches and runs the newest one."""
+    files = [TOP / "README.md", TOP / "CONTRIBUTING.md", *TOP.glob("docs/*.md"), *TOP.glob("examples/**/*")]
+    built = re.compile(r"(?:pip|pipx|packages)[^\n&`]*(?: \.(?=[\s`]|$)| --editable )[^\n`]*", re.MULTILINE)
+    lines = [
+        line
+        for file in files
+        if file.is_file() and not file.is_symlink()
+        for line in built.findall(file.read_text("utf-8", "replace"))
+    ]
+    assert len(lines) >= 3
+    assert [line for line in lines if "--no-build-isolation" not in line] == []
 
 
 @pytest.mark.long

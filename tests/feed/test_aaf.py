@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import stat
+import struct
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -414,6 +417,48 @@ def test_a_bomb_that_lies_about_its_size_is_stopped(tmp_path):
     path.write_bytes(content.replace(size, (1_000).to_bytes(4, "little")))
     small = replace(SOURCE, limits=SourceLimits(max_bytes=1_000_000))
     assert set(refusals(path, small)) <= {"too-many-bytes", "bad-archive", "cut"}
+
+
+HUGE = 40_000_000
+
+
+def bombs() -> dict[str, bytes]:
+    """Archives whose table of contents is large, although the archive is not: a name, a header of pax, the
+    map of a sparse file, many entries of a zip."""
+
+    def header(name: str, size: int, kind: bytes, content: bytes) -> bytes:
+        info = tarfile.TarInfo(name)
+        info.size, info.type = size, kind
+        return info.tobuf(tarfile.GNU_FORMAT) + content
+
+    pax = b"".join(
+        b"%d %s\n" % (len(text) + 4, text) for text in (b"GNU.sparse.major=1", b"GNU.sparse.minor=0")
+    )
+    numbers = b"%d\n" % (HUGE // 200) + (b"0" * 99 + b"\n") * (HUGE // 100)
+    sparse = header("x", len(pax), tarfile.XHDTYPE, pax.ljust(512, b"\0"))
+    sparse += header("x.xml", len(numbers), tarfile.REGTYPE, numbers)
+    tars = {
+        "name.tgz": header("x", HUGE, tarfile.GNUTYPE_LONGNAME, b"a" * HUGE),
+        "pax.tgz": header("x", HUGE, tarfile.XHDTYPE, b"%d path=" % HUGE + b"a" * HUGE),
+        "sparse.tgz": sparse,
+        "chain.tgz": header("x", 1_000_000, tarfile.GNUTYPE_LONGNAME, b"a" * 1_000_448) * 40,
+    }
+    count = 300_000
+    table = (b"PK\1\2" + b"\0" * 24 + b"\1" + b"\0" * 17 + b"x") * count
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, len(table), 0, 0)
+    return {name: gzip.compress(tar, 1) for name, tar in tars.items()} | {"many.zip": table + end}
+
+
+def test_a_large_table_of_contents_is_refused_before_it_takes_memory(tmp_path):
+    for name, content in bombs().items():
+        path = tmp_path / name
+        path.write_bytes(content)
+        tracemalloc.start()
+        try:
+            assert refusals(path) == ["too-many-bytes"], name
+            assert tracemalloc.get_traced_memory()[1] < 10_000_000, name
+        finally:
+            tracemalloc.stop()
 
 
 def md5(content: bytes) -> str:

@@ -84,12 +84,31 @@ def test_bytes_that_do_not_decode_are_kept(sample, read):
     assert b";\xc9lodie;" in rejects_content(read(content), SOURCE)
 
 
-def test_reasons_hold_no_formula_and_data_is_left_alone(sample, read):
-    rows = (sample.row(prenom="=1+1", uai="=cmd"), sample.row(matricule="0002"))
-    content = rejects_content(read(sample.text(*rows)), SOURCE).decode()
-    line = content.splitlines()[1]
-    assert ";=1+1;" in line
-    assert line.split(";")[-1].startswith("bad-uai")
+FORMULAS = ("=HYPERLINK(A1)", "@SUM(1)", "+1", "-1", "\t=1", "\r=1", "'=1", "''@x", "\uff1d1", "a,=1", "l'=1")
+
+
+@pytest.mark.parametrize("delimiter", [";", ",", "\t"])
+def test_no_cell_is_a_formula_and_the_file_fed_again_has_the_values(sample, read, delimiter):
+    """As every spreadsheet splits them; also in the column that HR added, and in its name."""
+    texts = [t for t in FORMULAS if delimiter not in t]
+    rows = [sample.row(matricule=str(n), prenom=t, uai="=cmd") for n, t in enumerate(texts, 2)]
+    quoted = sample.row(matricule="1", prenom="PRENOM", uai="=cmd").replace("PRENOM", f'"=1{delimiter}=2"')
+    header, *lines = sample.text(quoted, *rows).removesuffix("\n").split("\n")
+    text = "".join(f"{line}\n" for line in (f"{header};=note", *(f"{line};+33" for line in lines)))
+    feed = read(text.replace(";", delimiter), delimiter=delimiter)
+    assert len(feed.raw_lines) == len(texts) + 1
+    content = rejects_content(feed, SOURCE)
+    for line in content.decode().split("\n"):
+        for mark in ";,\t":
+            cells = [cell.lstrip('"') for cell in line.split(mark)]
+            signs = "=+-@\uff1d" if delimiter == "\t" else "=+-@\uff1d\t\r"
+            assert not [cell for cell in cells if cell.startswith(tuple(signs))], line
+    again = read(content, delimiter=delimiter)
+    assert rejects_content(again, SOURCE) == content
+    values = [r.message for r in feed.rejections if r.column == "prenom"]
+    assert values
+    assert [r.message for r in again.rejections if r.column == "prenom"] == values
+    assert {r.code for r in feed.rejections} == {r.code for r in again.rejections}
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "windows-1252", "iso-8859-15"])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
+import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -53,6 +56,29 @@ def test_a_night_goes_on_without_a_refused_source(two: Academy, bad: bytes) -> N
     applied = (two.sandbox.folder / "state" / "applied.sha256").read_text()
     assert str(good) in applied
     assert str(refused) not in applied
+
+
+def test_an_archive_made_to_harm_stops_its_source_only(two: Academy) -> None:
+    """A megabyte that a header of 200 MB comes from, where a process may have 600 MB."""
+    go_on(two, "ent")
+    epp = '  epp: {kind: full, files: ["epp-*.csv"]}'
+    two.edit(
+        "piactl.yaml", epp, f'{epp}\n  ent: {{format: aaf, files: ["ENT2DVA_*"], perimeter: {{degre: 2D}}}}'
+    )
+    header = tarfile.TarInfo("x")
+    header.size, header.type = 200_000_000, tarfile.GNUTYPE_LONGNAME
+    bomb = two.folder / "ENT2DVA_Complet_20260906.tgz"
+    bomb.write_bytes(gzip.compress(header.tobuf(tarfile.GNU_FORMAT) + b"a" * header.size, 1))
+    comes = row(matricule="2002", prenom="Nour", nom_famille="Caron", uai=MICHELIS)
+    good = two.feed(HUGO, comes, day=NEXT, source="epp")
+    words = two.words("nightly", bomb, good, "--as-of", NEXT)
+    limited = ["bash", "-c", 'ulimit -v 600000; exec "$@"', "bash", *words]
+    ran = subprocess.run(
+        limited, env=two.environment(), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert ran.returncode == 6, ran.stderr
+    assert "[too-many-bytes]" in ran.stderr
+    assert two.names()["2002"] == "nour.caron"
 
 
 @pytest.mark.parametrize("bad", BAD)

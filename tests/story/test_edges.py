@@ -178,7 +178,10 @@ def test_a_profile_taken_out_of_the_policy_holds_those_it_made(academy: Academy)
         "  sans_fonction: ",
         "  collectivite:     {when: {fonction: [COLTER]}}\n  sans_fonction: ",
     )
-    academy.night("2026-04-21")
+    # word for word the policy that a later run replaced
+    academy.night("2026-04-21", code=4)
+    put_back = academy.run("nightly", "--as-of", "2026-04-21", "--reason", "the profile is back")
+    assert put_back.code == 0, put_back.err
     assert academy.names()["1004"] == "yse.dubreuil"
 
 

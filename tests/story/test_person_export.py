@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import stat
 from datetime import timedelta
 from pathlib import Path
@@ -129,6 +130,21 @@ def test_the_page_is_in_french_and_private(loaded: Academy) -> None:
     assert "## Verrou d'un administrateur\n\nAucune donnée." in text
     assert loaded.run("account", "export", "claire.dubreuil", "--page", page).code == 1, "no file is replaced"
     assert loaded.run("account", "export", "claire.dubreuil").out.startswith("# Données détenues")
+
+
+def test_values_are_text_in_the_page(loaded: Academy) -> None:
+    """The page is Markdown, which lets HTML and links pass."""
+    live = "<img src=x onerror=a()>", "[x](javascript:)", "\\\\<script>a()</script>", "\\[x]: javascript:"
+    for text in live:
+        lock = ("account", "lock", "claire.dubreuil", "--reason", text, "--as-of", DAY)
+        assert loaded.run(*lock).code == 0
+        assert loaded.run("account", "unlock", *lock[2:]).code == 0
+    page = loaded.folder / "live.md"
+    assert loaded.run("account", "export", "claire.dubreuil", "--page", page).code == 0
+    text = page.read_text(encoding="utf-8")
+    assert "<" not in text
+    assert not re.search(r"(?<!\\)(\\\\)*\[", text)
+    assert "&lt;img src=x onerror=a()>" in text
 
 
 def test_each_reading_is_one_line_of_the_journal(loaded: Academy) -> None:

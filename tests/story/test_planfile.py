@@ -132,6 +132,28 @@ def test_a_plan_with_removed_doubled_or_swapped_rows_is_refused(academy: Academy
         read(academy, b"\n".join(lines))
 
 
+def test_a_plan_with_a_name_twice_is_refused(academy: Academy, plan: Path) -> None:
+    """Other programs show the last value of such a name, and piactl would apply another one."""
+    text = plan.read_bytes()
+    document = json.loads(text)
+    fake = {"changes": document["changes"][:1], "writes": [], "summary": {}, "basis": {}}
+    doubled = [text[:-2] + b",%b}\n" % json.dumps({n: v}).encode()[1:-1] for n, v in fake.items()]
+    doubled.append(text.replace(b'"basis":{', b'"changes":[],"basis":{', 1))
+    doubled.append(text.replace(b'"basis":{', b'"basis":{"as_of":"2026-01-01",', 1))
+    indented = json.dumps(document, indent=1).encode()
+    doubled.append(b'{"changes": [],' + indented[1:])
+    doubled.append(indented.replace(b'"uid":', b'"uid": "x", "uid":', 1))
+    for edited in doubled:
+        assert edited != text
+        plan.write_bytes(edited)
+        for command in ("apply", "plan show"):
+            ran = academy.run(*command.split(), plan)
+            assert ran.code == 1, (edited[:80], edited[-80:])
+            assert "is not a plan of piactl" in ran.err
+    plan.write_bytes(text)
+    assert academy.run("apply", plan).code == 0
+
+
 def test_a_plan_comes_through_a_pipe(academy: Academy, plan: Path) -> None:
     pipe = academy.folder / "pipe"
     os.mkfifo(pipe)

@@ -230,3 +230,45 @@ def test_a_draft_is_planned_and_applied_only_as_the_policy(academy: Academy) -> 
     urn = "urn:mace:ac-amiens.fr:service:stylo"
     assert urn in academy.values("max.roussel", "eduPersonEntitlement")
     assert urn not in academy.values("nour.caron", "eduPersonEntitlement")
+
+
+def test_an_older_policy_register_or_configuration_is_refused_until_a_reason(academy: Academy) -> None:
+    """Another host has an old copy of a file: it must not take back each other night what the new one
+    gives."""
+    load(academy)
+    changes = {
+        "policy": ("policy.yaml", "  - {days: 30}", "  - {days: 31}"),
+        "register": ("establishments.csv", "Lycée Madeleine Michelis", "Lycée Michelis"),
+        "configuration": (
+            "piactl.yaml",
+            "kind: full, files",
+            "kind: full, feed_days: 8, files",
+        ),
+    }
+    for what, (file, old, new) in changes.items():
+        academy.edit(file, old, new)
+        first = academy.night(DAY)
+        assert f"the {what} of this run is not that of run " in first.err
+        assert f"the {what}" not in academy.night(DAY).err
+        academy.edit(file, new, old)
+        with academy.nothing_written():
+            ran = academy.night(DAY, code=4)
+        assert f"the {what} of this run is that of run " in ran.err
+        assert "--reason" in ran.err
+        plan = academy.folder / "plan.json"
+        academy.plan("--as-of", DAY, "--out", plan)
+        assert academy.run("apply", plan).code == 4
+        assert academy.run("apply", plan, "--reason", "the former one was right").code == 0
+        academy.night(DAY)
+        academy.edit(file, old, new)
+        academy.night(DAY, code=4)
+        academy.edit(file, new, old)
+    # the old file, put back before the run with the new one is undone, needs no reason
+    academy.edit("policy.yaml", "  - {days: 30}", "  - {days: 32}")
+    academy.night(DAY)
+    academy.edit("policy.yaml", "  - {days: 32}", "  - {days: 30}")
+    assert academy.run("undo", "last", "--reason", "the policy is wrong", "--as-of", DAY).code == 0
+    academy.night(DAY)
+    # files of this host alone may differ from those of other hosts
+    academy.edit("piactl.yaml", 'files: ["*.csv"]', 'files: ["*.csv", "*.txt"]')
+    assert "is not that of" not in academy.night(DAY).err

@@ -3,6 +3,7 @@ nothing was lost."""
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import socket
 import subprocess
@@ -122,6 +123,71 @@ def test_a_restored_directory_ends_as_the_undisturbed_one(make: Callable[[], Aca
     assert academy.run("journal", "verify").code == 0
 
 
+def test_names_that_lost_runs_gave_stay_with_their_first_owners(make: Callable[[], Academy]) -> None:
+    """Whichever feeds follow: without a memory of these names, the lower matricule would get them."""
+    academy = make()
+    first_nights(academy)
+    ldif = back_up(academy)
+    people = [row(), row(**IDA)]
+    first, second, namesake, other = (
+        row(matricule=matricule, prenom="Zoe", nom_famille="Testeur")
+        for matricule in ("2100", "2050", "2020", "2200")
+    )
+    renamed = row(**{**IDA, "nom_famille": "Marchand"})
+    newcomer = row(matricule="1500", prenom="Ida", nom_famille="Marchand")
+    lost = [
+        (MONDAY, [academy.feed(*people, first, day=MONDAY, source="full"), deltas(academy)[0][1]]),
+        (TUESDAY, [academy.feed(row(), renamed, first, second, day=TUESDAY, source="full")]),
+    ]
+    for day, feeds in lost:
+        academy.night(day, *feeds)
+    given = {uid: academy.values(uid, "mail") for uid in academy.names().values()}
+    names = academy.names()
+    assert (names["2100"], names["2050"]) == ("zoe.testeur", "zoe.testeur1")
+
+    def restored() -> None:
+        restore(academy, ldif)
+        assert academy.run("recover", "--accept", "--reason", "backup of Sunday").code == 0
+
+    def kept(*matricules: str) -> None:
+        after = academy.names()
+        assert {m: after[m] for m in matricules} == {m: names[m] for m in matricules}
+        assert {after[m]: academy.values(after[m], "mail") for m in matricules} == {
+            names[m]: given[names[m]] for m in matricules
+        }
+        assert "  error" not in academy.run("doctor").out
+
+    # the one who had the address for two days is not in today's feed
+    restored()
+    academy.night(
+        TODAY, academy.feed(row(), row(**IDA), second, namesake, newcomer, day=TODAY, source="full")
+    )
+    kept("2050")
+    after = academy.names()
+    assert (after["2020"], after["1500"]) == ("zoe.testeur2", "ida.marchand1")
+    # an account made by hand does not get it, either
+    for_one = ["--reason", "trial", "--yes", "--as-of", TODAY]
+    made = academy.run(
+        "account", "create", "--given-name", "Ida", "--family-name", "Marchand", "--uai", THUILLIER,
+        "--function", "ENS", "--sponsor", "claire.dubreuil", "--until", "2026-12-01", *for_one,
+    )  # fmt: skip
+    assert "ida.marchand2" in made.out, made.out + made.err
+
+    # today's feed alone
+    restored()
+    today = academy.feed(row(), renamed, first, second, namesake, other, day=TODAY, source="full")
+    academy.night(TODAY, today)
+    kept("2100", "2050", "1999")
+    assert {*academy.names().values()} >= {"zoe.testeur2", "zoe.testeur3"}
+
+    # the lost runs in their order, then today's, as the page says
+    restored()
+    for feeds in (*(feeds for _, feeds in lost), [today]):
+        academy.night(TODAY, *feeds)
+    kept(*names)
+    academy.quiet_night(TODAY, today)
+
+
 def test_feeds_of_lost_runs_are_taken_after_a_later_one(
     make: Callable[[], Academy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,6 +209,51 @@ def test_feeds_of_lost_runs_are_taken_after_a_later_one(
     assert academy.night(TODAY, first).json["summary"] == {}
     refused = academy.night(TODAY, academy.feed(row(**LEA), day=SUNDAY, source="moves"), code=6)
     assert "[older]" in refused.err
+
+
+def test_a_host_restored_whole_is_noticed_by_the_heads_outside_it(make: Callable[[], Academy]) -> None:
+    """Directory, journal and state are from before the deltas: nothing on the host lacks anything. The heads
+    are those that another host got by syslog."""
+    undisturbed, academy = make(), make()
+    heads = academy.folder / "heads"
+    heads.touch()
+    journal = "journal: journal/piactl.jsonl"
+    academy.edit("piactl.yaml", journal, f"{journal}\njournal_heads: {heads}")
+    for twin in (undisturbed, academy):
+        first_nights(twin)
+    ldif = back_up(academy)
+    for name in ("journal", "state"):
+        shutil.copytree(academy.sandbox.folder / name, academy.folder / name)
+    nights = deltas(academy)
+    for day, feed in nights:
+        undisturbed.night(day, feed)
+        academy.night(day, feed)
+    restore(academy, ldif)
+    for name in ("journal", "state"):
+        shutil.rmtree(academy.sandbox.folder / name)
+        shutil.copytree(academy.folder / name, academy.sandbox.folder / name)
+    assert academy.run("recover").code == 0
+    before = "Sep  8 02:00:01 nuit piactl[4242]: journal head "
+    lines = [before + line for line in heads.read_text().splitlines()]
+    heads.write_text("")
+    assert "  error" not in academy.run("doctor").out
+    heads.write_text("".join(f"{line}\n" for line in lines))
+    (broken,) = (line for line in academy.run("doctor").out.splitlines() if line[5:10] == "error")
+    assert broken.startswith("D09")
+    assert f"the head in {heads}" in broken
+    # as the page says
+    assert academy.run("journal", "begin", "--reason", "snapshot of Sunday").code == 0
+    third = academy.feed(row(**{**LEA, "uai": THUILLIER}), day=TODAY, source="moves")
+    academy.night(TODAY, third)  # before anybody noticed
+    assert academy.run("undo", "last", "--reason", "deltas before it are lost", "--as-of", TODAY).code == 0
+    for feed in (*(feed for _, feed in nights), third):
+        again = ("--accept-feed", hashlib.sha256(feed.read_bytes()).hexdigest(), "--reason", "lost")
+        ran = academy.run("nightly", feed, "--as-of", TODAY, *again)
+        assert ran.code == 0, ran.err
+    undisturbed.night(TODAY, third)
+    assert academy.managed() == undisturbed.managed()
+    assert "  error" not in academy.run("doctor").out
+    assert academy.run("journal", "verify").code == 0
 
 
 def in_another_second() -> None:
@@ -381,5 +492,7 @@ def test_a_part_that_is_gone_or_old_is_noticed_by_each_command_that_writes(
     keys.write_text(old)
     noticed("digest key", 10, 10)
     keys.write_text(now)
-    academy.night(*nights[1])
+    day, feed = nights[1]
+    put_back = academy.run("nightly", feed, "--as-of", day, "--reason", "the register is back")
+    assert put_back.code == 0, put_back.err
     assert academy.run("journal", "verify").code == 0

@@ -60,7 +60,8 @@ def recover(
     again follow, in order. Without options nothing is changed.
 
     --accept marks the runs as lost, in the journal and in the directory: commands can write again, and the
-    sources accept these feeds again. It changes no account.
+    sources accept these feeds again. It changes no account. The uids and addresses that these runs gave are
+    kept for their first owners.
 
     --from compares the first server of directory.servers with SERVER, and shows the entries that the first
     server lacks or has with other values. Entries that only the first server has stay as they are. With

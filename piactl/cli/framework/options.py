@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from piactl.cli.framework.terminal import print_utf8
+from piactl.core.text import read_json
 from piactl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -380,10 +381,8 @@ def _names_of_stdin() -> Iterator[str]:
 
 
 def _name_in_json(line: str, number: int) -> str:
-    import json
-
     try:
-        value = json.loads(line)
+        value = read_json(line)
         name = value.get("uid") if isinstance(value, dict) else value
         usable = isinstance(name, str) and name.encode() != b""
     except (ValueError, RecursionError):

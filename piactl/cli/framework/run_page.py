@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from piactl.cli.framework.context import reading
+from piactl.core.text import read_json
 from piactl.errors import PiactlError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ HOLDS = "holds.json"
 
 def read_holds(file: Path) -> dict[str, date]:
     try:
-        return {name: date.fromisoformat(first) for name, first in json.loads(file.read_bytes()).items()}
+        return {name: date.fromisoformat(first) for name, first in read_json(file.read_bytes()).items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import lru_cache
+from types import MappingProxyType
 
 from piactl.errors import PiactlError
 
@@ -173,29 +174,41 @@ def has_base(local: str, base: str) -> bool:
 
 class TakenNames:
     """The local parts in use, now or before, by accounts, archived accounts and unmanaged entries, and
-    `also`."""
+    `also`. A name in `owners` is free for its first owner alone: `owns` tells from what stands beside it
+    whether a matricule is theirs."""
 
-    def __init__(self, taken: Iterable[str], first_digit: int, also: Container[str] = ()) -> None:
+    def __init__(
+        self,
+        taken: Iterable[str],
+        first_digit: int,
+        also: Container[str] = (),
+        owners: Mapping[str, str] = MappingProxyType({}),
+        owns: Callable[[str, str], bool] = lambda _owner, _matricule: False,
+    ) -> None:
         self._taken = {name.lower() for name in taken}
         self._also = also
+        self._owners, self._owns = owners, owns
         self._first = first_digit
         # the next number of each base; without it n homonyms would take n * n look-ups
         self._next: dict[str, int] = {}
 
     def __contains__(self, local: str) -> bool:
-        return local in self._taken or local in self._also
+        return local in self._taken or local in self._also or local in self._owners
 
-    def take(self, base: str) -> str:
-        """Takes and returns the first free local part of a base: without digit, then from the first digit."""
-        if base not in self:
-            self._taken.add(base)
-            return base
-        number = self._next.get(base, self._first)
-        while f"{base}{number}" in self:
-            number += 1
-        self._next[base] = number + 1
-        self._taken.add(f"{base}{number}")
-        return f"{base}{number}"
+    def take(self, base: str, matricule: str = "") -> str:
+        """Takes and returns the first local part of a base that is free for a person: without digit, then
+        from the first digit."""
+        # a number that was passed over may be kept for the next person
+        name, number = base, self._first if self._owners else self._next.get(base, self._first)
+        while name in self and not self._is_kept_for(name, matricule):
+            name, number = f"{base}{number}", number + 1
+        self._next[base] = number
+        self._taken.add(name)
+        return name
+
+    def _is_kept_for(self, name: str, matricule: str) -> bool:
+        free = name in self._owners and name not in self._taken and name not in self._also
+        return free and self._owns(self._owners[name], matricule)
 
 
 AS_WRITTEN, PROPER, NOM = ("as-written", "proper", "NOM")

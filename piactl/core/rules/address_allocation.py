@@ -42,8 +42,8 @@ def claim_of(desired: Desired, policy: Policy) -> Claim | None:
 
 def take(claim: Claim, taken: TakenNames) -> tuple[str, str]:
     """Takes and returns the local part and the uid of a claim; "" for a name that it does not claim."""
-    local = taken.take(claim.base) if claim.base else ""
-    return local, taken.take(claim.uid) if claim.uid else local
+    local = taken.take(claim.base, claim.matricule) if claim.base else ""
+    return local, taken.take(claim.uid, claim.matricule) if claim.uid else local
 
 
 def addressed(desired: Desired, local: str, uid: str, policy: Policy) -> Desired:

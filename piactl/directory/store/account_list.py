@@ -2,11 +2,13 @@
 
 Each record has up to PER_RECORD accounts. An account stays in its record, and a new one goes into the last
 record, so a night writes few records.
+
+A name that a lost run gave stands in the list without an account, for its first owner alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import field
 from datetime import datetime
 from functools import lru_cache
@@ -37,7 +39,8 @@ PER_RECORD = 1_000
 
 Listed = tuple[str, tuple[int, ...]]
 """The matricule of an account, "" for an archived one, and the digests of the names that it ever had besides
-the uid."""
+the uid. For a name without an account: OWNER, with what tells its first owner."""
+OWNER = "="
 
 
 @dataclass(slots=True)
@@ -49,7 +52,12 @@ class AccountList:
 
     def accounts(self) -> Iterator[tuple[str, Listed]]:
         for accounts in self.records.values():
-            yield from accounts.items()
+            yield from ((uid, listed) for uid, listed in accounts.items() if listed[0][:1] != OWNER)
+
+    def first_owners(self) -> dict[str, str]:
+        """The names without an account, each with what tells its first owner."""
+        both = (pair for accounts in self.records.values() for pair in accounts.items())
+        return {name: listed[0][1:] for name, listed in both if listed[0][:1] == OWNER}
 
 
 def read_account_list(reader: Reader, state: str, unreadable: UnreadableRecords) -> AccountList:
@@ -125,6 +133,26 @@ def account_list_writes(
     account_list = read_account_list(reader, settings.state, unreadable)
     if those and not (account_list.raw and all(account_list.raw.values())):
         found_accounts = [*_there(reader, settings, "")]
+    yield from _list_writes(account_list, settings, found_accounts, released)
+
+
+def keep_name_writes(
+    reader: Reader, settings: DirectorySettings, unreadable: UnreadableRecords, owners: Mapping[str, str]
+) -> Iterator[EntryWrite]:
+    """The writes that list these names, without an account, each with what tells its first owner. Names in
+    the list stay as they are."""
+    account_list = read_account_list(reader, settings.state, unreadable)
+    listed = {name for accounts in account_list.records.values() for name in accounts}
+    new = [(name, (OWNER + owner, ())) for name, owner in owners.items() if name not in listed]
+    yield from _list_writes(account_list, settings, new)
+
+
+def _list_writes(
+    account_list: AccountList,
+    settings: DirectorySettings,
+    found_accounts: Iterable[tuple[str, Listed]],
+    released: Collection[str] = (),
+) -> Iterator[EntryWrite]:
     number_of = {uid: number for number, accounts in account_list.records.items() for uid in accounts}
     last = max(account_list.records, default=0)
     after: dict[int, dict[str, Listed]] = {}  # of the records that may change

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, TypeVar
 
+from piactl.core.text import read_json
 from piactl.directory import filters
 from piactl.directory.client.result_codes import NO_SUCH_OBJECT
 from piactl.directory.dn import child, normal_dn
@@ -104,7 +105,7 @@ def loads(name: str, data: bytes | None) -> Record:
     if not data:
         raise UnreadableRecord(name, "the record is empty: it has no piactlData")
     try:
-        record = json.loads(data.decode("utf-8"))
+        record = read_json(data.decode("utf-8"))
         if b"\\ud" in data.lower():  # half of a surrogate pair cannot be written
             dumps(record)
     except (ValueError, RecursionError):

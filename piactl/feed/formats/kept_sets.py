@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from piactl.core.plan.feed_limits import DeltaBasis
+from piactl.core.text import read_json
 from piactl.dataclass import dataclass
 from piactl.private_files import make_private_folder, write_private
 
@@ -120,7 +121,7 @@ def _read(path: Path) -> KeptSet | None:
 
     try:
         with path.open("rb") as stream:
-            head: dict[str, Any] = json.loads(stream.readline())
+            head: dict[str, Any] = read_json(stream.readline())
             if head["records"] != _digest_of(stream):
                 return None
         return KeptSet(

@@ -6,7 +6,9 @@ refused as a whole. A .md5 is beside the set or within it: what `md5sum` writes,
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import os
 import re
 import stat
@@ -107,7 +109,12 @@ _OTHER_ARCHIVES = {
 """The first bytes of archives that are not read."""
 _TAR, _AT_TAR = b"ustar", 257
 MOST_FILES = 1_000
-_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError)
+_OF_FILE = 2_048
+"""The most bytes that a table of contents has for each file, on average."""
+_DAMAGED = (
+    *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error),
+    *(EOFError, NotImplementedError, RecursionError),
+)
 T = TypeVar("T")
 Member = tuple[str, int, bool, Opener]
 """Name, size, whether it is a regular file, and the function that opens it."""
@@ -229,11 +236,17 @@ def _file(path: Path, limits: SourceLimits, stack: ExitStack) -> dict[str, Opene
     if kind or start[_AT_TAR:] == _TAR:
         raise refused(path, "other-archive", f"it is an archive of {kind or 'tar (.tar)'}, which is not read")
     if start[:2] == b"PK":
-        return _zip(path, stack.enter_context(_archive(lambda: zipfile.ZipFile(stream))), limits)
-    if start[:2] == b"\x1f\x8b":
-        archive = _archive(lambda: tarfile.open(fileobj=stream, mode="r:gz"))  # noqa: SIM115 the stack closes it
-        return _tar(path, stack.enter_context(archive), limits)
-    return {path.name: partial(_opened, path)}
+        table = _Table(stream, _too_large(path, limits))
+        files = _zip(path, stack.enter_context(_archive(lambda: zipfile.ZipFile(table))), limits)
+    elif start[:2] == b"\x1f\x8b":
+        unpacked = stack.enter_context(gzip.GzipFile(fileobj=stream))
+        table = _Table(unpacked, _too_large(path, limits))
+        archive = _archive(lambda: tarfile.open(fileobj=table, mode="r:"))  # noqa: SIM115 the stack closes it
+        files = _tar(path, stack.enter_context(archive), limits)
+    else:
+        return {path.name: partial(_opened, path)}
+    table.is_read()
+    return files
 
 
 def _archive(opener: Callable[[], T]) -> T:
@@ -290,6 +303,38 @@ def _members(path: Path, members: list[Member], limits: SourceLimits) -> dict[st
 def _too_large(path: Path, limits: SourceLimits) -> FeedRefused:
     detail = f"it has more than the {limits.max_bytes} bytes, or {MOST_FILES} files, that the source allows"
     return refused(path, "too-many-bytes", detail)
+
+
+class _Table(io.BufferedIOBase):
+    """An archive. While its table of contents is read, what a name, a header or the table itself may take is
+    counted before it is read: the libraries read each at once, whatever size it states."""
+
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile, too_large: FeedRefused) -> None:
+        self._stream, self._too_large = stream, too_large
+        self._left: int | None = MOST_FILES * _OF_FILE
+
+    def is_read(self) -> None:
+        """The table was read: the files may be larger."""
+        self._left = None
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        wanted = -1 if size is None else size
+        if self._left is None:
+            return self._stream.read(wanted)
+        piece = self._stream.read(min(wanted, self._left + 1) if wanted >= 0 else self._left + 1)
+        self._left -= len(piece)
+        if self._left < 0:
+            raise self._too_large
+        return piece
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def seekable(self) -> bool:
+        return True
 
 
 class _Bounded:

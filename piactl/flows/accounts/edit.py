@@ -37,6 +37,7 @@ from piactl.errors import PiactlError
 from piactl.flows.accounts.batch import Batch, PreparedAccount, prepare_each
 from piactl.flows.drift import lost_words, unresolved
 from piactl.flows.plan.change_set import change_set, effective_days
+from piactl.flows.plan.deleted_entries import FirstOwners
 from piactl.flows.plan.inputs.account_index import ManagedAccounts, numbers_of
 from piactl.flows.plan.ready_plan import AccountWrite
 from piactl.flows.queries.accounts import AccountStore, career_and_status
@@ -184,7 +185,9 @@ def _addressed(store: AccountStore, desired: Desired, rules: Rules) -> Desired:
     }
     listed = read_account_list(store.reader, store.directory.state, UnreadableRecords())
     also = NameDigests(listed_names(dict(listed.accounts())))
-    names = TakenNames((local_of(name) for name in taken), rules.policy.first_homonym_digit, also)
+    owns = FirstOwners(store.directory, store.keys)
+    first = rules.policy.first_homonym_digit
+    names = TakenNames((local_of(name) for name in taken), first, also, listed.first_owners(), owns)
     accounts = ManagedAccounts(store.reader, store.directory, store.encoding)
     numbers = numbers_of(accounts, rules.policy, dict(listed.accounts()))
     [with_number] = named([desired], names, rules.policy, numbers)

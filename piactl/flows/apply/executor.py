@@ -40,8 +40,15 @@ from piactl.flows.apply.account_list_and_static_groups import (
 )
 from piactl.flows.apply.repeat_for_other_servers import wait_for_others
 from piactl.flows.apply.run import Run
-from piactl.flows.apply.run_checks import check_date, check_plan_fits, require_schema
+from piactl.flows.apply.run_checks import (
+    check_date,
+    check_not_replaced,
+    check_plan_fits,
+    require_schema,
+    settings_digest,
+)
 from piactl.flows.apply.undo_log import keep_undo, prune
+from piactl.flows.apply.unfinished_runs import made_late
 from piactl.flows.apply.write_ahead import BATCH, JournalledWriting
 from piactl.flows.plan.ready_plan import AccountWrite, ReadyPlan, Writes
 
@@ -121,11 +128,13 @@ def apply_work(
     has recorded it.
     """
     broken = refused(ready.plan.refusals, run.order.allowed)
-    facts = run_facts(ready)
+    facts = run_facts(ready) | {"settings": settings_digest(run.settings)}
     if broken:
         run.journal.end({"refused": len(broken)})
         run.record(RunStatus.REFUSED, **facts)
         raise UnsafePlan(f"the plan breaks {counted(len(broken), 'guard')}; nothing was written", broken)
+    if ready.last is not None:
+        check_not_replaced(run, facts, ready.plan.basis.after)
     require_schema(run.writer, run.settings.directory, ready.writes)
     done = Done(run.order.run, brief=brief)
     last: LastRun | None = None
@@ -158,6 +167,7 @@ def apply_work(
 
 
 def _finish_written(run: Run, facts: Mapping[str, object], done: Done) -> None:
+    done.problems += [(uid, Outcome.CONFLICT.value, words) for uid, words in made_late(run)]
     done.status = done.ended_status
     note = "; ".join(f"not yet on {server}" for server in done.lagging)
     _finish(run, facts, done, f"stopped by {done.stopped}" if done.stopped else note)
@@ -314,6 +324,7 @@ def run_facts(ready: ReadyPlan) -> dict[str, Any]:
     return {
         "plan": ready.fingerprint,
         "policy": ready.plan.basis.policy,
+        "register": ready.plan.basis.register,
         "after": ready.plan.basis.after,
         "feeds": [{"source": f.source, "file": f.file, "digest": f.digest} for f in feeds],
         "summary": dict(ready.plan.summary),

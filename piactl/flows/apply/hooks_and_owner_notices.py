@@ -27,7 +27,7 @@ from typing import Any
 from piactl.core.model.account import MAIL_PROOF, Account, held_off_until
 from piactl.core.model.settings import ChangeHook, Settings
 from piactl.core.plan.change import Change, Kind
-from piactl.core.text import counted
+from piactl.core.text import counted, read_json
 from piactl.dataclass import dataclass
 from piactl.directory.port import Outcome, Reader, WriteResult
 from piactl.directory.store.accounts import read_private_mail, removed_private_mail
@@ -67,7 +67,7 @@ def read_outbox(settings: Settings) -> Outbox | None:
     """The outbox of this host; None if there is none yet. Raises PiactlError if it cannot be read."""
     file = outbox_file(settings)
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = read_json(file.read_text(encoding="utf-8"))
         cursor = read_cursor(document["cursor"]) if document["cursor"] else None
         return Outbox(cursor, {tuple(row["run"]): list(row["events"]) for row in document["waiting"]})
     except FileNotFoundError:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import field
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +51,15 @@ from piactl.flows.apply.run_lock import (
     process_began,
     this_place,
 )
-from piactl.flows.apply.unfinished_runs import mark_interrupted, settle_doubts, unfinished_runs
+from piactl.flows.apply.unfinished_runs import made_late, mark_interrupted, settle_doubts, unfinished_runs
 from piactl.flows.plan.inputs.load_feeds import refused_feeds
 from piactl.journal import (
     Actor,
+    Intent,
     Journal,
     RunContext,
 )
+from piactl.journal.recorded_runs import has_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,9 @@ class Run:
     """What its record says of the people who approved its plan."""
     unfinished: Sequence[tuple[str, Record]] = ()
     """Name and record of the other runs that are marked as not ended, if it has the lock."""
+    unmade: Sequence[Intent] = ()
+    """The writes that earlier runs left in doubt and that had not been made when this run began, without
+    those that it makes itself."""
     again: dict[int, Rewritten] = field(default_factory=dict)
     """The entries written again for the other servers, by the number of their intent, which gets its outcome
     once the others have them."""
@@ -221,7 +227,10 @@ class CommandRun:
         settings = self.settings
         require_default_policy(writer, settings.password.policy)
         compared = self._compared(writer, tolerated)
-        lock = RunLock(writer, settings.directory.state, _holder(self.order), settings.lock_seconds, self.now)
+        lock = RunLock(
+            *(writer, settings.directory.state, _holder(self.order), settings.lock_seconds, self.now),
+            partial(has_run, settings.journal_file),
+        )
         # the hooks come after the lock is released: a slow hook keeps no other run out
         with hooks_called(settings, self.say), host_lock(Path(settings.state_folder), lock):
             try:
@@ -346,6 +355,9 @@ def _with_end_recorded(run: Run) -> Iterator[None]:
     except PiactlError as error:
         cause = run.lock.cause(error)
         leave_in_doubt(run)
+        with suppress(PiactlError):
+            for uid, words in made_late(run):
+                run.say(f"warning: {uid}: {words}")
         if not run.finished:
             _finish_refused(run, cause)
         if cause is error:

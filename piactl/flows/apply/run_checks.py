@@ -8,25 +8,28 @@ of passwords have no effect, and closed accounts log in again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from piactl.config.register import register_digest
-from piactl.core.model.settings import DirectorySettings, Settings
-from piactl.core.plan.run_state import LastRun
+from piactl.core.model.settings import DirectorySettings, MatchingSettings, Settings, SourceSettings
+from piactl.core.plan.run_state import LastRun, RunStatus
 from piactl.core.text import utc_instant
 from piactl.dataclass import dataclass
 from piactl.directory.port import EntryWrite, Outcome, Reader, Writer, WriteResult, write_one
 from piactl.directory.probe.subschema import lacking, read_subschema
 from piactl.directory.store.password_state_and_activation import policy_exists
 from piactl.directory.store.records import DATA, Places, dumps, foreign_entry, is_record, record_write
+from piactl.directory.store.run_records import all_runs, read_run
 from piactl.errors import DefaultPolicyMissing, PiactlError, SchemaLacking, StalePlan, UnsafePlan
 from piactl.flows.plan.ready_plan import ReadyPlan, Writes
 
 if TYPE_CHECKING:
-    from piactl.flows.apply.run import Order
+    from piactl.flows.apply.run import Order, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +170,52 @@ def require_schema(writer: Writer, directory: DirectorySettings, writes: Writes)
 
 def _adds(write: EntryWrite, name: str) -> bool:
     return name in write.add or name.encode() in write.add.get("objectClass", ())
+
+
+def settings_digest(settings: Settings) -> str:
+    """A digest of the settings that decide what a plan says and that are the same on all hosts. Values that
+    are the default do not count, so versions that know more settings agree with earlier ones."""
+    sources = [_own(asdict(source), asdict(SourceSettings(""))) for source in settings.sources.values()]
+    matching = _own(asdict(settings.matching), asdict(MatchingSettings()))
+    shared = sources, matching, dict(settings.ranks), dict(settings.directory.attributes)
+    return hashlib.sha256(repr(shared).encode()).hexdigest()
+
+
+def _own(values: Mapping[str, object], default: Mapping[str, object]) -> dict[str, object]:
+    """The settings that are not the default, without what is of one host."""
+    return {
+        name: sorted(own) if isinstance(own, frozenset) else own
+        for name, own in values.items()
+        if name not in ("files", "state_folder") and own != default[name]
+    }
+
+
+_INPUTS = {"policy": "policy", "register": "register", "settings": "configuration"}
+
+
+def check_not_replaced(run: Run, facts: Mapping[str, Any], after: str) -> None:
+    """Says which of the inputs in `facts` are not those of the last run, `after`. Raises UnsafePlan if an
+    earlier run had one of them and a later one replaced it, unless the run has a reason: then a host has an
+    old copy, and would take back what the other hosts do."""
+    entry = run.writer.read(run.places.run(after), [DATA]) if after else None
+    last = run.unreadable.read(entry.dn, entry.first(DATA), read_run) if entry is not None else None
+    if last is None:
+        return
+    others = {name: text for name, text in _INPUTS.items() if last.get(name, facts[name]) != facts[name]}
+    for text in others.values():
+        run.say(f"warning: the {text} of this run is not that of run {after} on {last.get('host')}")
+    written = (RunStatus.DONE, RunStatus.PARTLY, RunStatus.STOPPED)
+    if not others or run.order.reason:
+        return
+    for record in all_runs(run.writer, run.places, run.unreadable):
+        for name, text in others.items():
+            if record.get(name) == facts[name] and record["status"] in written:
+                raise UnsafePlan(
+                    f"the {text} of this run is that of run {record['run']} on {record.get('host')}, which "
+                    "a later run replaced: a host may have an old copy of the file. Nothing was written\n"
+                    f"Compare the file with that of {last.get('host')}, and copy the right one. If it is "
+                    'this one, run once with --reason "..."'
+                )
 
 
 FAR = timedelta(days=92)

@@ -95,13 +95,20 @@ def read_lock(r: Record) -> HeldLock:
 class RunLock:
     """The lock of one run; it expires after `seconds` without renewal.
 
-    `fenced`: the server knows the class that its access rules trust; known once the lock was acquired.
+    `knows` tells whether the journal of this host has a run. `fenced`: the server knows the class that its
+    access rules trust; known once the lock was acquired.
     """
 
     def __init__(
-        self, writer: Writer, state: str, holder: LockHolder, seconds: int, now: Callable[[], datetime]
+        self,
+        writer: Writer,
+        state: str,
+        holder: LockHolder,
+        seconds: int,
+        now: Callable[[], datetime],
+        knows: Callable[[str], bool] = lambda _run: False,
     ) -> None:
-        self._writer, self._holder, self._now = writer, holder, now
+        self._writer, self._holder, self._now, self._knows = writer, holder, now, knows
         self._dn = Places(state).lock
         self._span = timedelta(seconds=seconds)
         self._held: bytes | None = None
@@ -198,7 +205,9 @@ class RunLock:
         if same_place and not _alive(lock.holder.pid, lock.holder.began):
             return f"took over the lock of run {run}, whose process on this host has ended"
         if self._now() > lock.expires + MARGIN:
-            if host != self._holder.host and identity and same_dn(identity, self._identity):
+            # a run of an earlier boot of this host has ended; one of a clone, with its name, may be alive
+            own = same_place or (host == self._holder.host and self._knows(run))
+            if not own and identity and same_dn(identity, self._identity):
                 raise LockHeld(
                     f"the lock of run {run} on {host} expired at {lock.expires.isoformat()}, but that run "
                     f"could still write: it binds as the same identity, {identity}\n"

@@ -46,7 +46,9 @@ def settle_doubts(run: Run) -> int:
         ]
         write_again(run, again)
         run.journal.resolved(settled)
-        done = sum(1 for settlement in settled if settlement.outcome == "applied")
+        pairs = zip(intents, settled, strict=True)
+        run.unmade = [intent for intent, settlement in pairs if settlement.outcome != "applied"]
+        done = len(settled) - len(run.unmade)
         writes = counted(
             len(settled),
             "write that an earlier run left in doubt was",
@@ -54,6 +56,28 @@ def settle_doubts(run: Run) -> int:
         )
         run.say(f"{writes} read back: {done} had been made")
     return len(settled)
+
+
+def made_late(run: Run) -> list[tuple[str, str]]:
+    """The uids, with a sentence, of the writes that had not been made when this run began, and are made now
+    although it did not make them: something between the hosts held the requests of the earlier run. The next
+    night evaluates everybody."""
+    base, intents = run.settings.directory.accounts, run.unmade
+    settled = read_back(run.writer, base, intents, run.keys) if intents else []
+    late = [
+        (
+            intent.uid,
+            f"a write of run {intent.run}, which had not been made when this run began, was made meanwhile: "
+            "look what holds requests to the server, and run again with the feeds of today",
+        )
+        for intent, settlement in zip(intents, settled, strict=True)
+        if settlement.outcome == "applied"
+    ]
+    for uid, words in late:
+        run.journal.note(f"{uid}: {words}")
+    if late:
+        unclean_last(run)
+    return late
 
 
 def unfinished_runs(run: Run) -> Iterator[tuple[str, Record]]:

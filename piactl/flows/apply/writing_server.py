@@ -229,7 +229,7 @@ def _unequal(wrong: list[Difference], first: str, move: Move) -> str:
         f"{move.server}, although replication has nothing more to bring (contextCSN){lacks}: "
         f"{wrong[0].dn}{', ...' if wrong[1:] else ''}\n"
         "Nothing was written. See all: piactl doctor --compare. Copy the one that is right to the other "
-        '(docs/administration.md, "Replace or mend a server")\n'
+        '(docs/restore.md, "Replace or mend a server")\n'
         f'Then go on: piactl --on {first} --reason "..." COMMAND'
     )
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from piactl.core.model.settings import Settings
-from piactl.core.text import utc_instant
+from piactl.core.text import read_json, utc_instant
 from piactl.directory import filters
 from piactl.directory.port import Reader
 from piactl.directory.store.accounts import IN_ACCOUNTS, written_after
@@ -39,7 +39,7 @@ class Baseline:
         self.now: dict[str, Any] = {}
         self.since: datetime | None = None
         with suppress(OSError, ValueError, RecursionError):
-            content = json.loads((self._folder / FILE).read_bytes())
+            content = read_json((self._folder / FILE).read_bytes())
             self.before = content if isinstance(content, dict) else {}
 
     def look_at(self, reader: Reader, suffix: str, now: datetime) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from piactl.core.model.numen_and_digests import DigestKeys
 from piactl.core.plan.sync_cache import WIDTH, Seen, SyncCache
+from piactl.core.text import read_json
 from piactl.feed.fingerprints import KnownLines, packed, unpacked
 from piactl.private_files import make_private_folder, write_private
 
@@ -114,7 +115,7 @@ def _opened(folder: Path, keys: DigestKeys) -> tuple[dict[str, Any], bytes, int]
     """The head, the whole file, and where the head ends. Raises ValueError if the seal is not ours."""
     content = _unsealed(folder / _FILE, keys, _OF_ACCOUNTS)
     end = content.index(b"\n", _SEAL)
-    return json.loads(content[_SEAL:end]), content, end + 1
+    return read_json(content[_SEAL:end]), content, end + 1
 
 
 def _without_entries(head: dict[str, Any], content: bytes, offset: int) -> SyncCache:

@@ -11,6 +11,8 @@ from dataclasses import replace
 from datetime import date
 from itertools import chain
 
+from piactl.core.model.numen_and_digests import DigestKeys
+from piactl.core.model.settings import DirectorySettings
 from piactl.core.plan.drift import ENTRY, Drift, DriftClass, DriftFate
 from piactl.core.plan.plan import HoldCode
 from piactl.core.plan.run_state import Memory, Vanished
@@ -20,6 +22,7 @@ from piactl.directory.store.account_list import Listed, read_uids
 from piactl.directory.store.accounts import Entry, account_dn, read_accounts_named, read_unmanaged
 from piactl.flows.plan.inputs.account_index import AccountIndex, ManagedAccounts
 from piactl.flows.plan.inputs.merge_feeds import MergedFeeds
+from piactl.journal.intent_format import digest_text, tag_of
 
 
 class ListedNames:
@@ -37,6 +40,30 @@ class ListedNames:
 
     def __contains__(self, local: object) -> bool:
         return str(local).lower() in self._listed or local in self._digests
+
+
+class FirstOwners:
+    """Tells the first owners of names that lost runs gave, by the beginning of the digest that the journal
+    has of their matricule, and the uid that went into it."""
+
+    def __init__(self, directory: DirectorySettings, keys: DigestKeys) -> None:
+        self._directory, self._keys = directory, keys
+
+    def __call__(self, owner: str, matricule: str) -> bool:
+        tag, _, uid = owner.partition(" ")
+        text = matricule_text(self._directory, uid, matricule)
+        return tag in map(tag_of, self._keys.candidates("journal", text))
+
+
+def first_owner(digest: str, uid: str) -> str:
+    """What `FirstOwners` reads. `digest` is that of `matricule_text`, or its beginning."""
+    return f"{tag_of(digest)} {uid}"
+
+
+def matricule_text(directory: DirectorySettings, uid: str, matricule: str) -> str:
+    """What the journal digests of the matricule of an account."""
+    name = directory.attributes.get("supannEmpId", "supannEmpId")
+    return digest_text(account_dn(directory, uid), name, matricule.encode())
 
 
 def newly_gone(

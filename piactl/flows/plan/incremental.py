@@ -68,6 +68,8 @@ class RunState:
     linked: LinkedMatricules = field(default_factory=LinkedMatricules)
     listed: Mapping[str, Listed] = field(default_factory=dict, repr=False)
     """The accounts that existed at the end of the last night, by uid."""
+    first_owners: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The names that lost runs gave, each with what tells its first owner."""
     own_csn: str = ""
     """The entryCSN of a write that this run has made, "" for none."""
     since: datetime | None = None
@@ -99,8 +101,9 @@ def read_run_state(
 
     reader, state = accounts.reader, accounts.directory.state
     remembered = read_memory(reader, state, rules.keys, unreadable, due=due)
-    listed = dict(read_account_list(reader, state, unreadable).accounts())
-    return RunState(remembered, due_only, read_linked_matricules(accounts), listed)
+    account_list = read_account_list(reader, state, unreadable)
+    listed, owners = dict(account_list.accounts()), account_list.first_owners()
+    return RunState(remembered, due_only, read_linked_matricules(accounts), listed, owners)
 
 
 def _only_the_date_changed(accounts: ManagedAccounts, rules: Rules, last: LastRun | None) -> bool:

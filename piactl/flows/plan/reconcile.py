@@ -49,7 +49,7 @@ from piactl.directory.store.state_records import memory_writes
 from piactl.errors import UsageError
 from piactl.flows.drift import decided, device_drift, drift_list, remembered
 from piactl.flows.plan.chunks import PlanAssembly
-from piactl.flows.plan.deleted_entries import ListedNames, hold_unmanaged, vanished_drift
+from piactl.flows.plan.deleted_entries import FirstOwners, ListedNames, hold_unmanaged, vanished_drift
 from piactl.flows.plan.evaluate import Evaluation
 from piactl.flows.plan.feed_quality import PlannedPeople, qualities, warnings
 from piactl.flows.plan.group_changes import plan_groups
@@ -392,7 +392,9 @@ class _JointEvaluation(Evaluation):
         policy = self.rules.policy
         cache = self.cache.cache if self.cache else SyncCache("", 0, ())
         skipped = ListedNames(self.state.listed, cache, self.skip.entries(), self.skip)
-        taken = TakenNames(map(local_of, names), policy.first_homonym_digit, skipped)
+        owns = FirstOwners(self.accounts.directory, self.rules.keys)
+        first = policy.first_homonym_digit
+        taken = TakenNames(map(local_of, names), first, skipped, self.state.first_owners, owns)
         staged_names, without = Names.none(), list[int]()
 
         def give(local: str, uid: str, number: int) -> None:

@@ -29,6 +29,7 @@ from piactl.core.plan.plan import (
     Plan,
     Rejection,
 )
+from piactl.core.text import read_json
 from piactl.directory.port import EntryWrite
 from piactl.directory.store.state_records import last_run_record, read_last_run, read_waiting, waiting_record
 from piactl.errors import StalePlan
@@ -211,7 +212,7 @@ def read_plan(name: str, stream: BinaryIO, keys: DigestKeys, folder: Path) -> Re
         document = _rowwise(stream, folder)
         if document is None:
             stream.seek(0)
-            document = json.load(stream)
+            document = read_json(stream.read())
         claimed, signature = document["fingerprint"], document["signature"]
         signed = _signed(str(claimed), map(str, document.get("made_by", ())))
         digest = fingerprint(document)
@@ -283,18 +284,18 @@ def _rows_apart(stream: BinaryIO, folder: Path) -> dict[str, Any] | None:
     for name, lines in rows.items():
         if not text.endswith(b'"%b":[\n' % name.encode()):
             continue
-        if json.loads(text + b"]}")[name] != []:
+        if read_json(text + b"]}")[name] != []:
             return None
         line = b""
         for line in stream:
             if line.startswith(b"]"):
                 break
             row = line.removesuffix(b"\n").removesuffix(b",")
-            if not isinstance(json.loads(row), dict):
+            if not isinstance(read_json(row), dict):
                 return None
             lines.add(row)
         text += line
-    document = json.loads(text)
+    document = read_json(text)
     if stream.read(1):
         return None
     return {**document, **{name: lines for name, lines in rows.items() if lines}}

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import socket
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -260,14 +261,30 @@ def test_a_run_whose_record_the_server_refuses_names_the_takeover(world: World) 
 
 
 def test_a_lock_that_expired_is_not_taken_from_another_host_with_the_same_identity(world: World) -> None:
+    """Nor from a clone of this host, which has its name and another boot."""
     expired = (datetime.now(UTC) - timedelta(seconds=300)).isoformat()
-    put_lock(world, identity_dn("nightly"), expires=expired)
-    before = world.stamps()
-    refused = world.run(world.night())
-    assert refused.code == 7, refused.said
-    assert "that run could still write: it binds as the same identity" in refused.said
-    assert f"delete the entry {LOCK}" in refused.said
-    assert world.stamps() == before
+    clone = {"host": socket.gethostname(), "place": "another-boot pid:[4026531836]"}
+    for facts in ({}, clone):
+        put_lock(world, identity_dn("nightly"), expires=expired, **facts)
+        before = world.stamps()
+        refused = world.run(world.night())
+        assert refused.code == 7, refused.said
+        assert "that run could still write: it binds as the same identity" in refused.said
+        assert f"delete the entry {LOCK}" in refused.said
+        assert world.stamps() == before
+
+
+def test_a_lock_that_this_host_held_before_it_was_started_again_is_taken_over(world: World) -> None:
+    """Its journal has the run, and its boot has ended."""
+    run = world.spawn(world.night())
+    assert wait_for_lines(world, run, 102)
+    run.kill()
+    run.communicate(timeout=20)
+    lock = world.lock()
+    assert lock is not None
+    expired = (datetime.now(UTC) - timedelta(seconds=300)).isoformat()
+    put_lock(world, identity_dn("nightly"), **{**lock, "place": "the-last-boot pid:[1]", "expires": expired})
+    check_survived(world)
 
 
 def test_a_lock_of_an_earlier_version_is_taken_over(world: World) -> None:
