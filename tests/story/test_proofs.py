@@ -64,6 +64,44 @@ def test_a_batch_activates_only_accounts_without_a_chosen_password(staff: Academ
     assert lets_in(staff, CLAIRE, PASSWORD)
 
 
+# ---- stolen
+
+
+def test_a_compromised_password_and_device_stay_useless_after_the_lock(staff: Academy) -> None:
+    """The thief knows the password and has the telephone; the owner gets in again by a new proof alone."""
+    phone = verified(staff, CLAIRE, "--administrator", "--reason", "known in person")
+    staff.change(CLAIRE, userPassword=[PASSWORD])
+    stolen, code = staff.entry(CLAIRE)["userPassword"], phone.code()
+    before = len(staff.sandbox.entries(staff.dn(CLAIRE)))
+    ran = staff.run("account", "lock", CLAIRE, "--compromised", "--reason", "stolen", "--yes", "-o", "json")
+    assert ran.code == 0, ran.err
+    [result] = ran.json
+    assert (result["outcome"], "password" in result["kinds"]) == ("applied", True)
+    assert "userPassword" not in staff.entry(CLAIRE)
+    assert len(staff.sandbox.entries(staff.dn(CLAIRE))) == before, "one write, of the account alone"
+    assert staff.run("account", "lock", CLAIRE, "--compromised", "--reason", "stolen", "--yes").code == 0
+    assert staff.run("account", "unlock", CLAIRE, "--reason", "found", "--yes").code == 0
+    staff.night(day(0).isoformat())
+    assert not lets_in(staff, CLAIRE, PASSWORD + code)
+    assert not lets_in(staff, CLAIRE, PASSWORD)
+    [answer] = staff.run("why", CLAIRE, "login", "-o", "json").json["answers"]
+    causes = {cause["kind"]: cause for cause in answer["causes"]}
+    assert {"no-password", "device-lost"} <= set(causes)
+    assert "needs an activation password" in causes["no-password"]["text"]
+    assert causes["no-password"]["command"] == f"piactl password activate {CLAIRE}"
+    assert stolen[0].decode() not in Path(staff.sandbox.folder / "journal/piactl.jsonl").read_text("utf-8")
+    # an account that is locked already
+    assert staff.run("account", "lock", IDA, "--reason", "stolen", "--yes").code == 0
+    staff.change(IDA, userPassword=[PASSWORD])
+    ran = staff.run("account", "lock", IDA, "--compromised", "--reason", "stolen", "--yes")
+    assert (ran.code, "userPassword" in staff.entry(IDA)) == (0, False), ran.err
+    assert staff.run("account", "unlock", IDA, "--reason", "found", "--yes").code == 0
+    assert staff.run("password", "unblock", IDA, "--reason", "asks for it").code == 0
+    assert not lets_in(staff, IDA, PASSWORD)
+    _, passwords = given(staff, IDA)
+    assert lets_in(staff, IDA, passwords[IDA])
+
+
 # ---- counts
 
 
