@@ -192,7 +192,7 @@ def test_the_owner_is_notified_at_the_address_known_before(staff: Academy) -> No
     staff.quiet_night(TODAY)
     assert not heard.exists()
     # the new address is in its hold-off, and the former one is no longer known
-    given(staff, CLAIRE)
+    given(staff, CLAIRE, words=("--administrator",))
     assert notified(heard) == [{"uid": CLAIRE, "private_mail": "", "changed": ["password"]}]
     assert staff.run("undo", "last", "--reason", "a thief in the HR application").code == 0
     (account,) = notified(heard)
@@ -203,11 +203,9 @@ def test_the_owner_is_notified_of_a_new_numen_password_or_device(staff: Academy)
     heard = hooked(staff, "cat >>{heard}")
     staff.night(TODAY, changed(staff, mail=MAIL))
     assert notified(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["numen"]}]
-    given(staff, CLAIRE)
+    given(staff, CLAIRE, words=("--administrator",))
     verified(staff, CLAIRE)
-    assert [account["changed"] for account in notified(heard)] == [["password"]], (
-        "a first device replaces none"
-    )
+    assert [account["changed"] for account in notified(heard)] == [["password"], ["device"]]
     assert verify(staff, CLAIRE, enrolled(staff, CLAIRE).code(), *KNOWN).code == 0
     assert notified(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["device"]}]
     words = ("--password-alone", "--administrator", "--reason", "no telephone")
