@@ -89,7 +89,8 @@ def test_commands_of_the_help_desk_page_work_on_a_host_of_its_own(host: Host) ->
         outputs[command] = done.stdout
     assert "piactl password activate" in outputs["piactl why ACCOUNT login"]
     assert CLAIRE in outputs["piactl account find NAME"]
-    done = host.sudo("ope", DESK, "piactl", "password", "activate", CLAIRE, "--yes", terminal=True)
+    activate = ("piactl", "password", "activate", CLAIRE, "--numen-file", "-")
+    done = host.sudo("ope", DESK, *activate, terminal=True, stdin=f"{NUMEN}\n")
     assert (done.returncode, "shown this once" in done.stdout) == (Exit.DONE, True), done.stdout
     done = host.sudo("ope", DESK, "piactl", "why", CLAIRE, environment={"LANG": "fr_FR.UTF-8"})
     assert "actif" in done.stdout

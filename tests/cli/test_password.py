@@ -103,7 +103,9 @@ def reset(academy: Academy, numen: str, *words: str, uid: str = CLAIRE) -> tuple
 
 def test_an_activation_password_works_until_it_is_replaced(staff: Academy) -> None:
     path = staff.folder / "codes.csv"
-    ran = staff.run("password", "activate", CLAIRE, "--administrator", "--out", path, "--private-mail", "-o", "json")
+    ran = staff.run(
+        "password", "activate", CLAIRE, "--administrator", "--out", path, "--private-mail", "-o", "json"
+    )
     assert ran.code == 0, ran.err
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert not Path(f"{path}.unfinished").exists()
@@ -145,7 +147,12 @@ def test_a_second_activation_password_replaces_the_first(staff: Academy) -> None
 
 def test_an_activation_password_is_shown_once_on_a_terminal(staff: Academy) -> None:
     code, screen = at_terminal(
-        staff, "password", "activate", CLAIRE, "--administrator", answers={"Change 1 account: Claire Dubreuil": "y"}
+        staff,
+        "password",
+        "activate",
+        CLAIRE,
+        "--administrator",
+        answers={"Change 1 account: Claire Dubreuil": "y"},
     )
     assert code == 0, screen
     (shown,) = CODE.findall(screen)
@@ -157,7 +164,12 @@ def test_an_activation_password_is_shown_once_on_a_terminal(staff: Academy) -> N
 def test_no_activation_password_is_set_without_a_yes(staff: Academy) -> None:
     with staff.nothing_written():
         code, screen = at_terminal(
-            staff, "password", "activate", CLAIRE, "--administrator", answers={"Change 1 account: Claire Dubreuil": "n"}
+            staff,
+            "password",
+            "activate",
+            CLAIRE,
+            "--administrator",
+            answers={"Change 1 account: Claire Dubreuil": "n"},
         )
     assert (code, CODE.findall(screen)) == (12, [])
     assert "nothing was changed" in screen
@@ -254,7 +266,12 @@ def test_a_file_that_is_there_is_left_alone(staff: Academy) -> None:
         link = staff.folder / "link.csv"
         link.symlink_to(staff.folder / "elsewhere")
         assert staff.run("password", "activate", CLAIRE, "--administrator", "--out", link).code == 1
-        assert staff.run("password", "activate", CLAIRE, "--administrator", "--out", staff.folder / "no" / "x.csv").code == 1
+        assert (
+            staff.run(
+                "password", "activate", CLAIRE, "--administrator", "--out", staff.folder / "no" / "x.csv"
+            ).code
+            == 1
+        )
     assert path.read_text(encoding="utf-8") == "kept"
     assert not (staff.folder / "elsewhere").exists()
 
@@ -276,7 +293,19 @@ sys.exit(run(sys.argv[2:]))
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_crash_leaves_the_passwords_in_an_unfinished_file(staff: Academy, when: str) -> None:
     path = staff.folder / "codes.csv"
-    words = [sys.executable, "-c", DYING, when, "password", "activate", CLAIRE, IDA, "--administrator", "--out", str(path)]
+    words = [
+        sys.executable,
+        "-c",
+        DYING,
+        when,
+        "password",
+        "activate",
+        CLAIRE,
+        IDA,
+        "--administrator",
+        "--out",
+        str(path),
+    ]
     died = subprocess.run(
         words, env=staff.environment(), capture_output=True, text=True, check=False, timeout=60
     )
@@ -356,7 +385,9 @@ def test_activate_is_refused_under_an_unsafe_activation_policy(
         else:
             root.modify(policy, {name: [(ldap3.MODIFY_REPLACE, values)] for name, values in changes.items()})
     with staff.nothing_written():
-        ran = staff.run("password", "activate", CLAIRE, IDA, "--administrator", "--out", staff.folder / "x.csv")
+        ran = staff.run(
+            "password", "activate", CLAIRE, IDA, "--administrator", "--out", staff.folder / "x.csv"
+        )
     assert (ran.code, message in ran.err) == (1, True), ran.err
     assert not (staff.folder / "x.csv").exists()
     checks = {finding["id"]: finding for finding in staff.run("doctor", "-o", "json").json}

@@ -22,6 +22,7 @@ from .unix_host import Host, unix_host
 pytestmark = pytest.mark.long
 
 DESK, NIGHT, ADMIN, APPROVER = "piactl-desk", "piactl", "piactl-admin", "piactl-approver"
+PROOF = ("--numen-file", "-")
 OTHER_NUMEN = "20E9512346XYZ"
 OWN = f"/etc/piactl/secrets/{DESK}/desk"
 
@@ -61,7 +62,8 @@ def test_each_group_has_its_commands_and_its_journal(host: Host) -> None:
     """The intended use: the help desk, a night, an administrator, and who may read the journals."""
     done = host.sudo("ope", DESK, "piactl", "otp", "suspend", CLAIRE, *WHY, "--yes")
     assert done.returncode == Exit.FAILED, "Claire has no device"
-    done = host.sudo("ope", DESK, "piactl", "password", "activate", CLAIRE, "--yes", terminal=True)
+    activate = ("piactl", "password", "activate", CLAIRE, *PROOF)
+    done = host.sudo("ope", DESK, *activate, terminal=True, stdin=f"{NUMEN}\n")
     assert done.returncode == Exit.DONE, done.stdout
     assert "shown this once" in done.stdout
     done = host.sudo(
@@ -196,10 +198,11 @@ def test_the_maker_of_a_plan_cannot_approve_it_under_any_name(host: Host) -> Non
 
 def test_nobody_uses_up_the_quota_of_another(host: Host) -> None:
     """Neither a login record nor a variable makes an operator another one."""
-    activate = ("piactl", "password", "activate", CLAIRE, "--yes")
-    done = host.sudo("ope", DESK, *activate, terminal=True)
+    activate = ("piactl", "password", "activate", CLAIRE, *PROOF)
+    proved: dict[str, Any] = {"terminal": True, "stdin": f"{NUMEN}\n"}
+    done = host.sudo("ope", DESK, *activate, **proved)
     assert done.returncode == Exit.DONE, done.stdout
-    done = host.sudo("idle", DESK, *activate, terminal=True, forged_login="eva")
+    done = host.sudo("idle", DESK, *activate, **proved, forged_login="eva")
     assert done.returncode == Exit.DONE, done.stdout
     with host.academy.nothing_written():
         for options in (
@@ -207,10 +210,10 @@ def test_nobody_uses_up_the_quota_of_another(host: Host) -> None:
             {"forged_login": "eva"},
             {"environment": {"SUDO_USER": "eva", "LOGNAME": "eva"}},
         ):
-            done = host.sudo("ope", DESK, *activate, terminal=True, **options)
+            done = host.sudo("ope", DESK, *activate, **proved, **options)
             assert done.returncode == Exit.REFUSED, (options, done.stdout)
             assert "by the guard password_operator" in done.stdout
-    done = host.sudo("eva", DESK, *activate, terminal=True)
+    done = host.sudo("eva", DESK, *activate, **proved)
     assert done.returncode == Exit.DONE, "hers is untouched"
 
 

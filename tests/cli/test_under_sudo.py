@@ -59,6 +59,8 @@ CASES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("account merge", "--out"): ((CLAIRE, "ida.roy", *WHY, "--out", "{new}"), WRITES),
     ("account timeline", "--svg"): ((CLAIRE, "--svg", "{new}"), WRITES),
     ("password activate", "--out"): ((CLAIRE, "--out", "{new}"), WRITES),
+    ("password activate", "--numen-file"): ((CLAIRE, "--numen-file", "{own}"), READS),
+    ("password activate", "--one-time-code-file"): ((CLAIRE, "--one-time-code-file", "{own}"), READS),
     ("password reset", "--out"): ((CLAIRE, "--out", "{new}"), WRITES),
     ("password reset", "--numen-file"): ((CLAIRE, "--numen-file", "{own}"), READS),
     ("password reset", "--one-time-code-file"): ((CLAIRE, "--one-time-code-file", "{own}"), READS),

@@ -189,7 +189,7 @@ def verify(
     If the person has neither, --second-person with --reason requests the device, and another operator
     approves it with a code of the new device (`otp approve`).
 
-    Example: piactl otp verify claire.dubreuil
+    Example: piactl otp verify claire.dubreuil --proof-file numen.txt
     """
     from piactl.flows.helpdesk.otp.device_changes import prepare_verification
 

@@ -148,7 +148,7 @@ def activate(
     terminal, or written to a new file. It replaces any password, and expires (password.activation_hours).
     piactl sends it nowhere: hand it over, or send it by another way than the mailbox of the account.
 
-    Example: piactl password activate claire.dubreuil --out passwords.csv
+    Example: piactl password activate claire.dubreuil --numen-file numen.txt --out password.csv
     """
     refuse_input("--numen-file", numen_file)
     refuse_input("--one-time-code-file", one_time_code_file)

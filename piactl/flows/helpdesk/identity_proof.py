@@ -156,9 +156,7 @@ def _trace(checks: IdentityChecks, text: str, command: CommandRun) -> None:
         run.journal.end({})
 
 
-def refuse_unprovable(
-    account: Account, holdoff_days: int, today: date, instead: str, two: str = ""
-) -> None:
+def refuse_unprovable(account: Account, holdoff_days: int, today: date, instead: str, two: str = "") -> None:
     """Raises ActRefused if the account has nothing to compare an answer with, or its NUMEN changed in the
     last `holdoff_days`. `instead` are the options of an administrator, `two` is the command by which two
     operators go on, if there is one."""
