@@ -57,9 +57,9 @@ def lock(
     """Lock accounts at once, whatever the HR data say.
 
     The lock ends after --until, or with `account unlock`; a password reset does not lift it. The password
-    and the device stay, unless --compromised is given: then the owner needs an activation password and
-    another device once the account is unlocked. Open sessions of services continue; piactl calls the commands under hooks.changes of the configuration, which can end
-    them.
+    and the device stay, unless --compromised is given: then the owner needs an activation password, and a
+    proof for the device, once the account is unlocked. Open sessions of services continue; piactl calls the
+    commands under hooks.changes of the configuration, which can end them.
 
     Example: piactl account lock claire.dubreuil --compromised --reason "stolen password"
     """

@@ -157,8 +157,8 @@ def activate(
     account_names = read_names(names)
     if checked and len(account_names) != 1:
         raise UsageError(
-            "an identity is checked for one account at a time; name one. An administrator gives many "
-            "activation passwords: add --administrator"
+            "an identity is checked for one account at a time; name one\n"
+            "An administrator gives many activation passwords: add --administrator"
         )
     manner = options.manner("first connection")
     manner = allowing(replace(manner, yes=manner.yes or checked), allow, options.reason)
