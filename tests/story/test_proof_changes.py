@@ -224,4 +224,15 @@ def test_a_hook_that_fails_is_a_warning_and_ends_nothing(staff: Academy, script:
     assert f"tell them: {CLAIRE}" in ran.err
     assert ran.json["status"] == "done"
     assert staff.values(CLAIRE, "piactlProofChanged") == [f"numen {TODAY}", f"private_mail {TODAY}"]
+    lines = (staff.sandbox.folder / "journal" / "piactl.jsonl").read_text("utf-8").splitlines()
+    notes = [line["text"] for line in map(json.loads, lines) if line["type"] == "note"]
+    assert [note for note in notes if CLAIRE in note and "not told" in note], notes
+    findings = {finding["id"]: finding["found"] for finding in staff.run("doctor", "-o", "json").json}
+    assert "notices to owners wait" in findings["D48"]
+    # the next run tells them, whatever it does, and the one after that has nothing to tell
+    hook, heard = staff.folder / "hook", staff.folder / "heard"
+    hook.write_text(f"#!/bin/sh\ncat >>{heard}\n", encoding="utf-8")
+    assert staff.run("password", "unblock", CLAIRE).code == 0
+    staff.quiet_night(TODAY)
+    assert notified(heard) == [{"uid": CLAIRE, "private_mail": MAIL, "changed": ["numen", "private_mail"]}]
     assert not [secret for secret in (NUMEN, OTHER) if secret in ran.err + ran.out]

@@ -10,7 +10,7 @@ import pwd
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from piactl.core.model.settings import CREDENTIAL, Identity, Settings
 from piactl.core.plan.guards import no_own_guards
 from piactl.core.text import counted
 from piactl.errors import PiactlError
-from piactl.flows.apply.hooks_and_owner_notices import missing_program, read_outbox
+from piactl.flows.apply.hooks_and_owner_notices import NOTICES, missing_program, read_outbox
 from piactl.flows.doctor.checks import (
     CheckResult,
     Finding,
@@ -68,7 +68,7 @@ def examine_files(
     yield unless_broken("D05", lambda: _passwords(settings))
     yield unless_broken("D06", lambda: _state_folder(settings))
     yield unless_broken("D07", lambda: _disk(settings, free))
-    yield unless_broken("D48", lambda: _proof_hook(settings.proof_hook))
+    yield unless_broken("D48", lambda: _proof_hook(settings))
     yield unless_broken("D60", lambda: _change_hooks(settings))
     yield unless_broken("D61", lambda: _metrics(settings.metrics_file))
 
@@ -154,12 +154,19 @@ def doctor_as(path: Path) -> str:
     return f"Run doctor as the user that runs the nights: {run_as(path)}"
 
 
-def _proof_hook(command: Sequence[str]) -> CheckResult:
-    """The program is there and may be run; it is not run, because others would act on it."""
+def _proof_hook(settings: Settings) -> CheckResult:
+    """The program is there and may be run, and nothing waits for it; it is not run, because others would act
+    on it."""
+    command = settings.proof_hook
     if not command:
         return fine("hooks.proof_changed names no command: owners are not notified")
     missing = missing_program(command)
-    return error(missing, _INSTALL) if missing else fine(command[0])
+    if missing:
+        return error(missing, _INSTALL)
+    if (Path(settings.state_folder) / NOTICES).exists():
+        advice = "See why it fails: each run tries again, and says how it ended."
+        return warning(f"{command[0]}: notices to owners wait", advice)
+    return fine(command[0])
 
 
 def _change_hooks(settings: Settings) -> CheckResult:
