@@ -13,8 +13,8 @@ import pytest
 from piactl.errors import Exit
 from tests.story.academy import Academy
 
-from .conditions import CLAIRE, NUMEN, load
-from .unix_host import Host, unix_host
+from .conditions import CLAIRE, NUMEN
+from .unix_host import Host, load_with_matching_key, unix_host
 
 pytestmark = pytest.mark.long
 
@@ -29,13 +29,7 @@ DESK = "piactl-desk"
 @pytest.fixture
 def host(academy: Academy) -> Iterator[Host]:
     """A host set up like that of the nights; its /etc/piactl then moves away, as if on another host."""
-    secret = academy.sandbox.folder / "secrets" / "matching"
-    secret.write_text("5" * 64, encoding="ascii")
-    secret.chmod(0o600)
-    academy.edit(
-        "piactl.yaml", "state_folder: state\n", "state_folder: state\nmatching_key: secrets/matching\n"
-    )
-    load(academy)
+    load_with_matching_key(academy)
     with unix_host(academy) as host:
         host.root(
             """mkdir -p /srv/nights; cp -a /etc/piactl /srv/nights/

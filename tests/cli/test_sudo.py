@@ -16,8 +16,8 @@ import pytest
 from piactl.errors import Exit
 from tests.story.academy import Academy
 
-from .conditions import CLAIRE, IDA, NUMEN, TODAY, WHY, load
-from .unix_host import Host, unix_host
+from .conditions import CLAIRE, IDA, NUMEN, TODAY, WHY
+from .unix_host import Host, load_with_matching_key, unix_host
 
 pytestmark = pytest.mark.long
 
@@ -31,14 +31,8 @@ OWN = f"/etc/piactl/secrets/{DESK}/desk"
 def host(academy: Academy) -> Iterator[Host]:
     """A host with two keys for NUMENs, of which the help desk has one. Each operator may give out one
     activation password per day."""
-    secret = academy.sandbox.folder / "secrets" / "matching"
-    secret.write_text("5" * 64, encoding="ascii")
-    secret.chmod(0o600)
-    academy.edit(
-        "piactl.yaml", "state_folder: state\n", "state_folder: state\nmatching_key: secrets/matching\n"
-    )
     academy.allow_up_to(1, "password_operator")
-    load(academy)
+    load_with_matching_key(academy)
     with unix_host(academy) as host:
         yield host
 
