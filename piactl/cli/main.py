@@ -138,6 +138,10 @@ def _command(arguments: list[str]) -> int:
 
         return complete(arguments[1:], sys.stdout.write)
     _refuse_limits()
+    if os.geteuid() != 0:
+        from piactl.caller import caller
+
+        caller()  # before any file is read
     from piactl.cli.framework.application import application
 
     return application(arguments)

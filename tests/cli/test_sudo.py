@@ -123,7 +123,7 @@ def test_no_operator_can_approve_their_own_request(host: Host) -> None:
                 (*careless, *approve[:3], of_idle, "--yes"),
                 {},
                 1,
-                "idle for the kernel, eva for sudo",
+                "idle requested it, so somebody else has to",
             ),
             ("ope", "eva", approve, {}, 1, "not allowed to execute"),
             ("eva", DESK, (*approve[:3], f"{name}-ended", "--yes"), {}, 9, "there is no such request"),
@@ -367,12 +367,17 @@ def test_careless_sudo_rules_and_variables_reveal_no_secret(host: Host) -> None:
             chown -R idle . ; chmod 644 *.yaml evil/*"""
         )
         assert f"127.0.0.1:{port}" in host.root("cat /srv/shared/evil.yaml"), "it names the other server"
-        folder = "/srv/shared/evil"
+        folder, own = "/srv/shared/evil", host.root(f"id -u {DESK}").strip()
         texts = []
         for words, environment, code in (
             (("--config", "/srv/shared/evil.yaml", "otp", "show", CLAIRE), {}, Exit.USAGE),
             (("--config", OWN, "otp", "show", CLAIRE), {}, Exit.USAGE),
             (("otp", "show", CLAIRE), {"PIACTL_CONFIG": "/srv/shared/evil.yaml"}, Exit.USAGE),
+            (
+                ("otp", "show", CLAIRE),
+                {"PIACTL_CONFIG": "/srv/shared/evil.yaml", "SUDO_UID": own},
+                Exit.USAGE,
+            ),
             (("--complete", "account", "show", "c"), {"PIACTL_CONFIG": "/srv/shared/evil.yaml"}, Exit.DONE),
             (("--complete", "--config", "/srv/shared/evil.yaml", "account", "show", "c"), {}, Exit.DONE),
             (("init", "--dir", "/srv/shared/x"), {}, Exit.USAGE),

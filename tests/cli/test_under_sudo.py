@@ -112,7 +112,7 @@ def test_no_file_is_read_or_written_for_the_caller(loaded: Academy) -> None:
     folder = loaded.sandbox.folder
     own, new, plan = folder / "secrets" / "desk", loaded.folder / "new", folder / "state" / "plans"
     secret = own.read_text()
-    with forking_for_others(SUDO_UID="4242", SUDO_USER="ope") as forks:
+    with forking_for_others(CALLER="4242") as forks:
         for (command, option), (words, sentence) in CASES.items():
             arguments = [word.format(own=own, new=new, plan=plan) for word in words]
             ran = forks.run(
@@ -133,7 +133,7 @@ def windows(text: str) -> Iterator[str]:
 
 
 def test_only_the_configuration_of_the_host_is_read(loaded: Academy) -> None:
-    with forking_for_others(SUDO_UID="4242") as forks:
+    with forking_for_others(CALLER="4242") as forks:
         refused = forks.run(loaded, "account", "list", user=SERVICE if ROOT else None)
         assert refused.code == Exit.USAGE
         assert refused.err == (

@@ -41,7 +41,7 @@ def people(staff: Academy, monkeypatch: pytest.MonkeyPatch) -> Academy:
 
 def log_in(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Sets who the operator is for the kernel."""
-    monkeypatch.setattr(journal_actor, "_audit_login", lambda: name)
+    monkeypatch.setattr(journal_actor, "login_record", lambda: name)
 
 
 def requested(academy: Academy, *words: str, code: int = 0) -> str:

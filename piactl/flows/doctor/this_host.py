@@ -320,10 +320,10 @@ def _output(command: list[str]) -> str | None:
 
 def _too_wide(rules: Mapping[str, Any], users: set[str]) -> list[str]:
     """The rules that let somebody run more than named commands of piactl as one of `users`, or set variables
-    of these commands, such as SUDO_USER, which names the author."""
+    of these commands, such as LD_PRELOAD, which runs code of theirs beside the passwords."""
     wide = []
     if _sets_variables(rules.get("Defaults", [])):
-        wide.append("`Defaults setenv` lets people set every variable, SUDO_USER too")
+        wide.append("`Defaults setenv` lets people set LD_PRELOAD, and so read the passwords")
     for rule in rules.get("User_Specs", []):
         people = ", ".join(str(next(iter(user.values()))) for user in rule.get("User_List", []))
         for part in rule.get("Cmnd_Specs", []):
@@ -334,7 +334,8 @@ def _too_wide(rules: Mapping[str, Any], users: set[str]) -> list[str]:
                 if named and not is_named and not command.get("negated"):
                     wide.append(f"{people} may run {' '.join(words)} as {', '.join(sorted(named))}")
             if named and _sets_variables([part]):
-                wide.append(f"{people} may set every variable, SUDO_USER too, as {', '.join(sorted(named))}")
+                whose = ", ".join(sorted(named))
+                wide.append(f"{people} may set LD_PRELOAD, and so read the passwords of {whose}")
     return wide
 
 
