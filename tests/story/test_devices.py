@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -379,6 +381,32 @@ def test_guessing_is_slowed_down(claire: Academy) -> None:
     late = verify(claire, UID, good, *KNOWN)
     assert late.code == 4
     assert "can be made at" in late.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")
+def test_a_full_journal_disk_uses_no_code_up(claire: Academy) -> None:
+    code = enrolled(claire, UID).code()
+    journal, copy = claire.sandbox.folder / "journal", claire.folder / "copy"
+    script = f"""
+        cp -a {journal} {copy}; mount -t tmpfs -o size=1m,mode=700 tmpfs {journal} || exit 77
+        cp -a {copy}/. {journal}/; rm -r {copy}
+        head -c 2000000 /dev/zero > {journal}/full 2>/dev/null
+        truncate -s -$PAGES {journal}/full; exec "$@" """
+    for pages in range(0, 9000, 4096):
+        done = subprocess.run(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
+            + claire.words("otp", "verify", UID, *KNOWN),
+            env={**claire.environment(), "PAGES": str(pages)},
+            input=f"{code}\n",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        if done.returncode == 77:
+            pytest.skip(done.stderr)
+        assert (done.returncode, "No space left on device" in done.stderr) == (1, True), done
+    assert verify(claire, UID, code, *KNOWN).code == 0, "it was not used up"
 
 
 # ---- what happens at the same time, and in a crash
