@@ -35,7 +35,8 @@ def rendered(
     """Yields the text of the rows. json and ndjson have complete rows, or with `only` the named columns, as
     table, csv and tsv always have. Only they have control and invisible characters as they are; a pipe may
     end at a terminal. In csv, what a spreadsheet would read as a formula gets an apostrophe, and cells with
-    any of its separators are quoted. tsv, for programs, escapes tab, newline and backslash in values. excel is csv with what a French spreadsheet needs: a byte order mark, semicolons, and text that
+    any of its separators are quoted. tsv, for programs, escapes tab, newline and backslash in values.
+    excel is csv with what a French spreadsheet needs: a byte order mark, semicolons, and text that
     looks like a number as a formula that gives text, so that a matricule keeps its zeros; excel is also in
     the language of people."""
     if only and layout in ("json", "ndjson"):

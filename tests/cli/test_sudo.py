@@ -150,6 +150,17 @@ def test_no_operator_can_approve_their_own_request(host: Host) -> None:
     assert (run["sudo_user"], f"requested by ope ({name})" in change["reason"]) == ("eva", True)
 
 
+def test_who_kills_the_own_sudo_is_nobody(host: Host) -> None:
+    """Without a login record; tests/cli/test_caller.py has the other cases."""
+    kill = f"""cd /srv/shared; for wait in 0.02 0.03 0.04 0.05; do
+        sudo -n -u {DESK} piactl password requests > said-$wait 2>&1 & sleep $wait; kill -9 $!; done
+        sleep 2; cat said-*"""
+    no_record = f"echo {2**32 - 1} > /proc/self/loginuid || true"
+    said = host.root(f"{{ {no_record}; }} 2> /dev/null; runuser -u ope -- sh -c {shlex.quote(kill)} 2>&1")
+    assert "nobody can be named as the person who started this as piactl-desk" in said
+    assert "request" not in said.replace("password requests", "")
+
+
 def test_the_maker_of_a_plan_cannot_approve_it_under_any_name(host: Host) -> None:
     """The maker of a plan cannot approve it under any name that sudo or the kernel can be given; another
     person approves it, and cannot apply it."""
