@@ -211,8 +211,8 @@ def test_help_desk_and_approver_follow_a_move_until_another_command_ends_it(
     assert pair.one.run(pair.one.command(*on, *lock, config=config)).code == 5
     pair.come_back(in_turn=False)
     pair.converge()
-    activate = ["password", "activate", an_uid(pair, 1), "--administrator", "--out", str(tmp_path / "c.csv")]
-    back = pair.one.run(pair.one.command(*activate, config=both(pair), prelude=ON_THE_NIGHT))
+    enroll = ["otp", "enroll", an_uid(pair, 1), "--uri-file", str(tmp_path / "uri"), "--yes"]
+    back = pair.one.run(pair.one.command(*enroll, config=both(pair), prelude=ON_THE_NIGHT))
     assert back.code == 0, back.said
     assert f"writes go to {pair.servers[1]} since" in back.said
     plan = pair.one.folder / "plan.json"
