@@ -4,7 +4,7 @@ to the owners of accounts whose proofs changed (`hooks.proof_changed`).
 A hook gets events (see `piactl.journal.events`), one JSON object on each line of its stdin, at the end of
 each run. What it gets comes from the journal alone: a run that is killed leaves its events to the next one.
 A hook that fails changes nothing that was done: its events wait in the outbox, `hooks.json` in the state
-folder, and the next run tries again. Notices wait in `notices.json`.
+folder, and the next run tries again. Notices wait in the folder `notices` beside it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import field
 from datetime import date, datetime
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,10 @@ from piactl.directory.port import Outcome, Reader, WriteResult
 from piactl.directory.store.accounts import read_private_mail, removed_private_mail
 from piactl.errors import NotFound, PiactlError
 from piactl.journal.events import Cursor, EventStream, head_cursor, read_cursor
-from piactl.private_files import exposure, lock_file, write_private
+from piactl.private_files import exposure, lock_file, make_private_folder, write_private
 
 Say = Callable[[str], None]
-OUTBOX, NOTICES = "hooks.json", "notices.json"
+OUTBOX, NOTICES = "hooks.json", "notices"
 IN_ONE_CALL = 100
 """Events that a hook gets at once."""
 _AT_ONCE = 1000
@@ -298,26 +299,36 @@ def notify_owners(
 def _send(settings: Settings, fresh: Sequence[Mapping[str, object]] = ()) -> str:
     """Calls the command with the fresh notices and those that wait; returns why that failed, or "". Then all
     of them wait."""
-    file, command = Path(settings.state_folder) / NOTICES, settings.proof_hook
-    if not command or not (fresh or file.exists()):
+    folder, command = Path(settings.state_folder) / NOTICES, settings.proof_hook
+    if not command or not (fresh or notices_wait(settings)):
         return ""
     try:
+        if fresh:  # before the call: a run that dies in between calls twice rather than never
+            make_private_folder(folder)
+            write_private(
+                folder / f"{os.urandom(8).hex()}.json", json.dumps(fresh, ensure_ascii=False).encode()
+            )
         with _locked(settings, patience=settings.hook_seconds + 1):
-            waiting = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-            accounts = [*waiting, *fresh]
+            files = [*folder.glob("*.json")]
+            accounts = [account for file in files for account in json.loads(file.read_bytes())]
             if not accounts:  # another run has sent them
                 return ""
-            # before the call: a run that dies in between calls twice rather than never
-            write_private(file, json.dumps(accounts, ensure_ascii=False).encode())
-            message = {"event": "proof-changed", "accounts": accounts}
+            message = {"event": "proof-changed", "accounts": sorted(accounts, key=itemgetter("when"))}
             text = json.dumps(message, ensure_ascii=False) + "\n"
-            if not (why := called(command, text, settings.hook_seconds)):
+            if why := called(command, text, settings.hook_seconds):
+                return why
+            for file in files:
                 file.unlink()
     except PiactlError as error:
         return f"was not called: {error}"
-    except (OSError, ValueError):
-        return f"was not called: {file} cannot be read: move it away"
-    return why
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"was not called: {folder} cannot be read: move it away"
+    return ""
+
+
+def notices_wait(settings: Settings) -> bool:
+    """Whether notices wait for the next run of this Unix user."""
+    return any((Path(settings.state_folder) / NOTICES).glob("*.json"))
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from piactl.core.model.settings import CREDENTIAL, Identity, Settings
 from piactl.core.plan.guards import no_own_guards
 from piactl.core.text import counted
 from piactl.errors import PiactlError
-from piactl.flows.apply.hooks_and_owner_notices import NOTICES, missing_program, read_outbox
+from piactl.flows.apply.hooks_and_owner_notices import missing_program, notices_wait, read_outbox
 from piactl.flows.doctor.checks import (
     CheckResult,
     Finding,
@@ -163,7 +163,7 @@ def _proof_hook(settings: Settings) -> CheckResult:
     missing = missing_program(command)
     if missing:
         return error(missing, _INSTALL)
-    if (Path(settings.state_folder) / NOTICES).exists():
+    if notices_wait(settings):
         advice = "See why it fails: each run tries again, and says how it ended."
         return warning(f"{command[0]}: notices to owners wait", advice)
     return fine(command[0])
